@@ -1,0 +1,29 @@
+//go:build unix
+
+package gguf
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapped says that mapFile maps; where it reads instead, there is nothing for a device to map in place.
+const mapped = true
+
+// mapFile maps size bytes of f, read-only and shared, so that pages come from the file when they are touched.
+func mapFile(f *os.File, size int) ([]byte, error) {
+	data, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map %d bytes: %w", size, err)
+	}
+	return data, nil
+}
+
+func unmapFile(data []byte) error {
+	if err := unix.Munmap(data); err != nil {
+		return fmt.Errorf("unmap: %w", err)
+	}
+	return nil
+}

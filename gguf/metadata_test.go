@@ -1,0 +1,125 @@
+package gguf_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb/gguf"
+)
+
+// answer is what a getter returned.
+type answer struct {
+	Value any
+	OK    bool
+}
+
+func get[T any](value T, ok bool) answer { return answer{value, ok} }
+
+func TestGettersReturnTheirKindsAndRefuseOthers(t *testing.T) {
+	f, err := gguf.Parse(tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const none = uint64(0)
+	tests := []struct {
+		name      string
+		got, want answer
+	}{
+		{"Uint u8", get(f.Uint("u8")), answer{uint64(255), true}},
+		{"Uint u64", get(f.Uint("u64")), answer{uint64(math.MaxUint64), true}},
+		{"Uint of a negative", get(f.Uint("i8")), answer{none, false}},
+		{"Uint of a string", get(f.Uint("empty")), answer{none, false}},
+		{"Uint of a float", get(f.Uint("f32")), answer{none, false}},
+		{"Uint of an array", get(f.Uint("u8s")), answer{none, false}},
+		{"Uint of a bool", get(f.Uint("yes")), answer{none, false}},
+		{"Uint of nothing", get(f.Uint("absent")), answer{none, false}},
+		{"Int i8", get(f.Int("i8")), answer{int64(-128), true}},
+		{"Int i16", get(f.Int("i16")), answer{int64(math.MinInt16), true}},
+		{"Int i32", get(f.Int("i32")), answer{int64(math.MinInt32), true}},
+		{"Int i64", get(f.Int("i64")), answer{int64(math.MinInt64), true}},
+		{"Int u16", get(f.Int("u16")), answer{int64(math.MaxUint16), true}},
+		{"Int u32", get(f.Int("u32")), answer{int64(math.MaxUint32), true}},
+		{"Int of a large u64", get(f.Int("u64")), answer{int64(0), false}},
+		{"Float f32", get(f.Float("f32")), answer{float64(float32(1e-5)), true}},
+		{"Float f64", get(f.Float("f64")), answer{math.Pi, true}},
+		{"Float of an integer", get(f.Float("u32")), answer{0.0, false}},
+		{"Bool", get(f.Bool("yes")), answer{true, true}},
+		{"Bool of an integer", get(f.Bool("u8")), answer{false, false}},
+		{"String", get(f.String("general.architecture")), answer{"llama", true}},
+		{"String, empty", get(f.String("empty")), answer{"", true}},
+		{"String of an array", get(f.String("tokens")), answer{"", false}},
+		{"Strings", get(f.Strings("tokens")), answer{[]string{"a", "", "Ġthe", "\xff"}, true}},
+		{"Strings of a string", get(f.Strings("empty")), answer{[]string(nil), false}},
+		{"Ints i16", get(f.Ints("i16s")), answer{[]int64{-1, 1}, true}},
+		{"Ints, empty", get(f.Ints("u32s")), answer{[]int64{}, true}},
+		{"Ints of large u64", get(f.Ints("u64s")), answer{[]int64(nil), false}},
+		{"Ints of strings", get(f.Ints("tokens")), answer{[]int64(nil), false}},
+		{"Ints of an integer", get(f.Ints("u8")), answer{[]int64(nil), false}},
+		{"Floats f32", get(f.Floats("f32s")), answer{[]float64{0.5, math.Inf(1)}, true}},
+		{"Floats f64", get(f.Floats("f64s")), answer{[]float64{0.25}, true}},
+		{"Floats of integers", get(f.Floats("i8s")), answer{[]float64(nil), false}},
+		{"Bools", get(f.Bools("bools")), answer{[]bool{true, false}, true}},
+		{"Bools of integers", get(f.Bools("u8s")), answer{[]bool(nil), false}},
+	}
+	for _, test := range tests {
+		if diff := cmp.Diff(test.got, test.want); diff != "" {
+			t.Errorf("%s (-got +want):\n%s", test.name, diff)
+		}
+	}
+}
+
+func TestAnEmptyArrayHasTheKindOfItsElements(t *testing.T) {
+	f, err := gguf.Parse(write(t, []gguf.KV{{"u32s", []uint32{}}}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := f.Floats("u32s"); ok {
+		t.Errorf("Floats of an empty uint32 array: %v, true, want false", got)
+	}
+}
+
+func TestKeysAreInFileOrder(t *testing.T) {
+	f, err := gguf.Parse(tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, kv := range tinyMeta {
+		want = append(want, kv.Key)
+	}
+	if diff := cmp.Diff(f.Keys(), want); diff != "" {
+		t.Errorf("keys (-got +want):\n%s", diff)
+	}
+}
+
+func TestValuesDescribeThemselves(t *testing.T) {
+	f, err := gguf.Parse(tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		key        string
+		kind, elem gguf.Kind
+		n          int
+		text       string
+	}{
+		{"general.architecture", gguf.KindString, gguf.KindString, 1, "llama"},
+		{"i8", gguf.KindInt8, gguf.KindInt8, 1, "-128"},
+		{"f32", gguf.KindFloat32, gguf.KindFloat32, 1, "1e-05"},
+		{"yes", gguf.KindBool, gguf.KindBool, 1, "true"},
+		{"tokens", gguf.KindArray, gguf.KindString, 4, "[4]string"},
+		{"u32s", gguf.KindArray, gguf.KindUint32, 0, "[0]uint32"},
+	}
+	for _, test := range tests {
+		v, ok := f.Value(test.key)
+		if !ok || v.Kind() != test.kind || v.Elem() != test.elem || v.Len() != test.n || v.String() != test.text {
+			t.Errorf("%s: %t, %s of %s, length %d, %q, want %s of %s, length %d, %q",
+				test.key, ok, v.Kind(), v.Elem(), v.Len(), v, test.kind, test.elem, test.n, test.text)
+		}
+	}
+	if v, ok := f.Value("absent"); ok || v.Any() != nil {
+		t.Errorf("absent key: %v, %t, want nothing", v, ok)
+	}
+}
