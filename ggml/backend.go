@@ -1,0 +1,122 @@
+package ggml
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// Backend is an opened device. Buffers, graphs and scratches may be made from
+// several goroutines, and tensors copied; one Compute may run at a time.
+type Backend struct {
+	dev     *Device
+	ptr     uintptr
+	threads int
+	pool    uintptr
+	account *account
+
+	retiredMu sync.Mutex
+	retired   []func() // frees memory when the backend closes
+
+	buffers  atomic.Int64
+	graphs   atomic.Int64
+	computes atomic.Int64
+	close    sync.Once
+}
+
+// startThreads gives a CPU backend threads that live as long as it does. Without
+// them each Compute starts its own, which makes a graph of one layer several
+// times slower.
+func (b *Backend) startThreads() error {
+	setThreads := b.dev.proc("ggml_backend_set_n_threads")
+	newPool := b.dev.proc("ggml_threadpool_new")
+	setPool := b.dev.proc("ggml_backend_cpu_set_threadpool")
+	if setThreads == 0 || newPool == 0 || setPool == 0 || b.dev.proc("ggml_threadpool_free") == 0 {
+		return errors.New("the CPU library offers no thread pool")
+	}
+	params := new(threadpoolParams)
+	c.ThreadpoolParamsInit(params, int32(b.threads))
+	b.pool = call(newPool, uintptr(unsafe.Pointer(params)), 0, 0, 0, 0, 0, 0)
+	if b.pool == 0 {
+		return fmt.Errorf("cannot start %d threads", b.threads)
+	}
+	call(setThreads, b.ptr, uintptr(b.threads), 0, 0, 0, 0, 0)
+	call(setPool, b.ptr, b.pool, 0, 0, 0, 0, 0)
+	return nil
+}
+
+// Device returns the device that was opened.
+func (b *Backend) Device() *Device { return b.dev }
+
+// Threads returns the number of threads a CPU backend computes with.
+func (b *Backend) Threads() int { return b.threads }
+
+// Compute runs the graph and waits for it. It allocates no Go memory.
+// It panics if the backend is closed, or the graph is another backend's, was not allocated by a Scratch,
+// or was allocated before its Scratch moved.
+func (b *Backend) Compute(g *Graph) error {
+	g.checkReady(b)
+	b.computes.Add(1)
+	if status := int32(call(c.GraphCompute, b.ptr, g.ptr, 0, 0, 0, 0, 0)); status != 0 {
+		return fmt.Errorf("ggml: compute on %s: status %d; %s", b.dev.name, status, b.dev.lib.log.last())
+	}
+	return nil
+}
+
+// Stats counts what a backend did since it was opened.
+type Stats struct {
+	Buffers  int64 // buffers allocated, growth of a Scratch included
+	Graphs   int64 // graphs built, parts included
+	Computes int64 // graphs computed
+}
+
+// Stats returns the counters.
+func (b *Backend) Stats() Stats {
+	return Stats{Buffers: b.buffers.Load(), Graphs: b.graphs.Load(), Computes: b.computes.Load()}
+}
+
+// Usage returns the bytes in use and their peaks.
+func (b *Backend) Usage() Usage { return b.account.usage() }
+
+// retire frees device memory: at once, or on a software Vulkan device when the
+// backend closes. Mesa's driver goes on writing to memory that was freed between
+// computations and corrupts the heap (seen with 22.3.6: a scratch that grows
+// from one prompt to the next crashes nearly every run).
+func (b *Backend) retire(free func()) {
+	if !b.dev.Software() {
+		free()
+		return
+	}
+	b.retiredMu.Lock()
+	defer b.retiredMu.Unlock()
+	if b.ptr == 0 {
+		free()
+		return
+	}
+	b.retired = append(b.retired, free)
+}
+
+// Close frees the device and its threads. If buffers are still open it returns
+// an error that names their purposes; they remain valid until closed, but must
+// not be computed with. Further calls do nothing.
+func (b *Backend) Close() error {
+	var err error
+	b.close.Do(func() {
+		b.retiredMu.Lock()
+		defer b.retiredMu.Unlock()
+		for _, free := range b.retired {
+			free()
+		}
+		c.BackendFree(b.ptr)
+		b.ptr, b.retired = 0, nil
+		if b.pool != 0 {
+			call(b.dev.proc("ggml_threadpool_free"), b.pool, 0, 0, 0, 0, 0, 0)
+		}
+		if open := b.account.open(); open != "" {
+			err = fmt.Errorf("ggml: close %s: still in use: %s", b.dev.name, open)
+		}
+	})
+	return err
+}

@@ -1,0 +1,141 @@
+package ggml
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"unsafe"
+)
+
+// ErrNotMappable reports that a device cannot compute with memory that it did
+// not allocate.
+var ErrNotMappable = errors.New("ggml: the device cannot use mapped memory")
+
+// mapAlignment is what ggml's kernels need of the first byte of a mapping; ggml
+// aborts the process without it.
+const mapAlignment = 32
+
+// usageWeights is GGML_BACKEND_BUFFER_USAGE_WEIGHTS.
+const usageWeights = 1
+
+// Buffer is memory that tensors are placed in. Its owner closes it.
+type Buffer struct {
+	backend *Backend
+	ptr     uintptr
+	base    uintptr
+	charge  charge
+	mapped  []byte // keeps Map's memory reachable
+	close   sync.Once
+}
+
+// Alloc allocates size bytes of memory of type t. Its contents are undefined.
+// The error is ErrNoMemory if there is no room.
+func (b *Backend) Alloc(t BufferType, size int64, p Purpose) (*Buffer, error) {
+	if size < 0 {
+		return nil, fmt.Errorf("ggml: alloc %d bytes for %s: the size must not be negative", size, p)
+	}
+	ch := charge{purpose: p, size: size, limited: p != HostRows}
+	if err := b.account.add(ch); err != nil {
+		return nil, err
+	}
+	ptr := c.BuftAllocBuffer(t.ptr, uintptr(size))
+	if ptr == 0 {
+		b.account.remove(ch)
+		return nil, fmt.Errorf("%w: %s: %d bytes of %s for %s; %s", ErrNoMemory, b.dev.name, size, t.Name(), p, b.dev.lib.log.last())
+	}
+	return b.newBuffer(ptr, ch), nil
+}
+
+// Map makes a buffer of memory that the caller owns, such as a mapped file, and
+// copies nothing. The first byte must lie at a multiple of 32. The memory must
+// stay valid until the buffer is closed. The error is ErrNotMappable if the
+// device has memory of its own only.
+func (b *Backend) Map(data []byte, p Purpose) (*Buffer, error) {
+	if !b.dev.mappable {
+		return nil, fmt.Errorf("%w: %s", ErrNotMappable, b.dev.name)
+	}
+	if len(data) == 0 {
+		return nil, errors.New("ggml: map: no bytes")
+	}
+	base := uintptr(unsafe.Pointer(unsafe.SliceData(data)))
+	if base%mapAlignment != 0 {
+		return nil, fmt.Errorf("ggml: map: the first byte lies at %#x, which must be a multiple of %d", base, mapAlignment)
+	}
+	size := uintptr(len(data))
+	ptr := c.DevBufferFromHostPtr(b.dev.ptr, base, size, size)
+	if ptr == 0 {
+		return nil, fmt.Errorf("ggml: map %d bytes for %s on %s: %s", size, p, b.dev.name, b.dev.lib.log.last())
+	}
+	ch := charge{purpose: p, size: int64(size)}
+	// Mapped memory does not count against the limit, so this cannot fail.
+	_ = b.account.add(ch)
+	buf := b.newBuffer(ptr, ch)
+	buf.mapped = data
+	return buf, nil
+}
+
+func (b *Backend) newBuffer(ptr uintptr, ch charge) *Buffer {
+	b.buffers.Add(1)
+	buf := &Buffer{backend: b, ptr: ptr, charge: ch}
+	if ch.size > 0 {
+		buf.base = c.BufferBase(ptr)
+	}
+	if ch.purpose == Weights {
+		c.BufferSetUsage(ptr, usageWeights)
+	}
+	return buf
+}
+
+// Size returns the bytes asked for.
+func (b *Buffer) Size() int64 { return b.charge.size }
+
+// Type returns what kind of memory the buffer really has: a device may give
+// plain host memory when pinned memory is asked for.
+func (b *Buffer) Type() BufferType { return BufferType{c.BufferType(b.ptr)} }
+
+// Bytes returns the buffer's memory, or nil if the program cannot address it.
+// The slice is valid until Close.
+func (b *Buffer) Bytes() []byte {
+	if b.base == 0 || !c.BufferIsHost(b.ptr) {
+		return nil
+	}
+	return unsafe.Slice((*byte)(pointer(b.base)), b.charge.size)
+}
+
+// Clear fills the buffer with zeros. (Other values go through Tensor.Memset:
+// ggml's clear writes them wrongly on some devices.)
+func (b *Buffer) Clear() {
+	if b.charge.size > 0 {
+		c.BufferClear(b.ptr, 0)
+	}
+}
+
+// Place gives t the memory at offset. It panics if t has memory already, or the
+// offset is not aligned for the buffer, or t does not fit.
+func (b *Buffer) Place(t *Tensor, offset int64) {
+	need := int64(c.BufferAllocSize(b.ptr, t))
+	alignment := int64(c.BufferAlignment(b.ptr))
+	switch {
+	case t.viewSrc != nil:
+		misuse("Place", "a view has its source's memory", t)
+	case t.data != 0 || t.buffer != 0:
+		misuse("Place", "the tensor has memory already", t)
+	case offset < 0 || offset > b.charge.size-need:
+		misuse("Place", fmt.Sprintf("%d bytes at offset %d do not fit into %d", need, offset, b.charge.size), t)
+	case offset%alignment != 0:
+		misuse("Place", fmt.Sprintf("offset %d is not a multiple of %d", offset, alignment), t)
+	}
+	if status := c.TensorAlloc(b.ptr, t, b.base+uintptr(offset)); status != 0 {
+		misuse("Place", fmt.Sprintf("status %d; %s", status, b.backend.dev.lib.log.last()), t)
+	}
+}
+
+// Close frees the memory. Tensors placed in it must not be used any more.
+// Further calls do nothing.
+func (b *Buffer) Close() {
+	b.close.Do(func() {
+		b.backend.retire(func() { c.BufferFree(b.ptr) })
+		b.mapped = nil
+		b.backend.account.remove(b.charge)
+	})
+}

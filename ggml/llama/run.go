@@ -1,0 +1,82 @@
+package llama
+
+import (
+	"bytes"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxRun bounds a run of text without white space, in code points.
+//
+// libllama splits text for byte-pair vocabularies with std::regex wherever it
+// has no code of its own for the pattern (DeepSeek, Falcon, Tekken, GPT-4o, …).
+// That recurses once a character of a match and overflows a stack of 8 MiB, and
+// with it the process, at 22,000 characters. A match can be two runs long: one
+// of text and one of line ends.
+const maxRun = 4096
+
+// cutRuns splits text so that no part holds a run longer than maxRun, and
+// returns it whole in all but odd cases. A cut is made where these patterns all
+// end a match, between a letter and punctuation, if there is such a place, so
+// the tokens are those of the whole text; within an endless word they cannot be.
+// No cut goes through a special token's spelling.
+func cutRuns(text []byte, specials func() [][]byte) [][]byte {
+	if len(text) <= maxRun {
+		return [][]byte{text}
+	}
+	var (
+		parts      [][]byte
+		start      int // of the part
+		run        int // code points since the last change of white space or cut
+		good       int // offset of the last good place in this run, 0: none
+		goodRun    int // run at good
+		wasSpace   bool
+		wasLetters bool
+	)
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRune(text[i:])
+		// Patterns disagree on white space outside ASCII: it ends no run.
+		space := unicode.IsSpace(r)
+		if r >= utf8.RuneSelf && space {
+			space = wasSpace
+		}
+		letters := unicode.IsLetter(r) || unicode.IsNumber(r)
+		if space != wasSpace {
+			run, good = 0, 0
+			wasSpace = space
+		}
+		if wasLetters && unicode.IsPunct(r) && r != '\'' {
+			good, goodRun = i, run
+		}
+		wasLetters = letters
+		if run == maxRun {
+			cut := i
+			if good > 0 && goodRun >= maxRun/2 {
+				cut = good
+			}
+			cut = beforeSpecial(text, start, cut, specials())
+			parts = append(parts, text[start:cut])
+			run = utf8.RuneCount(text[cut:i])
+			start, good = cut, 0
+		}
+		run++
+		i += n
+	}
+	return append(parts, text[start:])
+}
+
+// beforeSpecial moves cut back to the start of a special token that it would cut
+// in two, unless that leaves nothing after start.
+func beforeSpecial(text []byte, start, cut int, specials [][]byte) int {
+	for _, s := range specials {
+		from := max(start+1, cut-len(s)+1)
+		to := min(len(text), cut+len(s)-1)
+		if from >= cut {
+			continue
+		}
+		if i := bytes.Index(text[from:to], s); i >= 0 && from+i < cut {
+			return from + i
+		}
+	}
+	return cut
+}

@@ -1,0 +1,171 @@
+package ggml
+
+import "fmt"
+
+// precF32 is GGML_PREC_F32: sums are kept in float32.
+const precF32 = 10
+
+// check panics with the operands unless ok.
+func check(ok bool, op, want string, operands ...*Tensor) {
+	if !ok {
+		misuse(op, "want "+want, operands...)
+	}
+}
+
+// present panics if an operand is missing.
+func present(op string, operands ...*Tensor) {
+	for _, t := range operands {
+		check(t != nil, op, "all operands", operands...)
+	}
+}
+
+// next reserves room for the result of op and returns the C context.
+func (g *Graph) next(op string) uintptr {
+	g.checkOpen(op)
+	if g.whole != nil {
+		misuse(op, "a part cannot grow")
+	}
+	return g.ctx.take(op)
+}
+
+// GetRows returns the rows of a that ids, an I32 tensor, lists, as F32 (I32 if a
+// is I32). Dimensions 1 and 2 of ids run over dimensions 2 and 3 of a. Check ids
+// before they are set: one that is no row of a aborts the process on the CPU and
+// is undefined elsewhere. The same holds for SetRows.
+func (g *Graph) GetRows(a, ids *Tensor) *Tensor {
+	present("GetRows", a, ids)
+	check(ids.typ == I32 && ids.ne[3] == 1, "GetRows", "ids i32 [n x y 1]", a, ids)
+	check(a.ne[2] == ids.ne[1] && a.ne[3] == ids.ne[2], "GetRows", "a [.. .. x y] and ids [n x y 1]", a, ids)
+	check(a.contiguousRows() && a.typ != I64, "GetRows", "rows without gaps, not of i64", a, ids)
+	return c.GetRows(g.next("GetRows"), a, ids)
+}
+
+// SetRows writes the rows of src to those of dst that idx, an I64 or I32 tensor,
+// lists, converted to dst's type, and returns a view of dst. One list serves all
+// of dimensions 2 and 3, or as many as idx's dimensions 1 and 2 divide them into.
+// Rows may lie apart, but each must be contiguous.
+func (g *Graph) SetRows(dst, src, idx *Tensor) *Tensor {
+	present("SetRows", dst, src, idx)
+	const op = "SetRows"
+	check(src.typ == F32 || src.typ == F16, op, "source rows of f32 or f16", dst, src, idx)
+	check(dst.typ.float() || dst.typ.Quantized(), op, "destination rows of numbers with a fraction", dst, src, idx)
+	check(idx.typ == I64 || idx.typ == I32, op, "indices i64 or i32", dst, src, idx)
+	check(src.ne[0] == dst.ne[0] && src.ne[2] == dst.ne[2] && src.ne[3] == dst.ne[3], op,
+		"source and destination equal but for dimension 1", dst, src, idx)
+	check(src.ne[1] == idx.ne[0] && src.ne[2]%idx.ne[1] == 0 && src.ne[3]%idx.ne[2] == 0 && idx.ne[3] == 1, op,
+		"one index for each source row", dst, src, idx)
+	check(dst.contiguousRows() && src.contiguousRows(), op, "rows without gaps", dst, src, idx)
+	return c.SetRows(g.next(op), dst, src, idx)
+}
+
+// MulMat returns the products of the rows of w with the rows of x:
+// w [k, m], x [k, n] give [m, n] in F32. Dimensions 2 and 3 of w are repeated to
+// those of x, which is F32.
+//
+// w may have gaps between its matrices on the CPU only: some devices ignore them
+// and give wrong numbers (use Cont).
+func (g *Graph) MulMat(w, x *Tensor) *Tensor {
+	present("MulMat", w, x)
+	const op = "MulMat"
+	check(w.typ.float() || w.typ.Quantized(), op, "a weight of numbers with a fraction", w, x)
+	check(x.typ == F32, op, "f32 activations", w, x)
+	check(w.ne[0] == x.ne[0], op, "equal row lengths", w, x)
+	check(x.ne[2]%w.ne[2] == 0 && x.ne[3]%w.ne[3] == 0, op, "activations that repeat the weight's dimensions 2 and 3", w, x)
+	check(w.contiguousRows() && w.nb[0] <= w.nb[1] && x.contiguousRows(), op, "rows without gaps, not transposed", w, x)
+	if g.backend.dev.typ != CPU {
+		gap := w.ne[2] > 1 && w.nb[2] != uint64(w.ne[1])*w.nb[1] || w.ne[3] > 1 && w.nb[3] != uint64(w.ne[2])*w.nb[2]
+		check(!gap, op, "no gap between the weight's matrices on "+g.backend.dev.name, w, x)
+	}
+	return c.MulMat(g.next(op), w, x)
+}
+
+// MulMatPrecF32 makes t, a result of MulMat, keep its sums in float32 where the
+// device would use less, and returns it.
+func (g *Graph) MulMatPrecF32(t *Tensor) *Tensor {
+	present("MulMatPrecF32", t)
+	check(c.OpDesc(t) == "MUL_MAT", "MulMatPrecF32", "a result of MulMat", t)
+	c.MulMatPrec(t, precF32)
+	return t
+}
+
+// Add returns a + b in F32; b is repeated to the shape of a.
+func (g *Graph) Add(a, b *Tensor) *Tensor {
+	checkElementwise("Add", a, b)
+	return c.Add(g.next("Add"), a, b)
+}
+
+// Mul returns a * b, element by element, in F32; b is repeated to the shape of a.
+func (g *Graph) Mul(a, b *Tensor) *Tensor {
+	checkElementwise("Mul", a, b)
+	return c.Mul(g.next("Mul"), a, b)
+}
+
+func checkElementwise(op string, a, b *Tensor) {
+	present(op, a, b)
+	check(a.typ == F32 && b.typ == F32, op, "f32 operands", a, b)
+	for i := range 4 {
+		check(a.ne[i]%b.ne[i] == 0, op, "a second operand that repeats to the first", a, b)
+	}
+	check(a.contiguousRows() && b.contiguousRows(), op, "rows without gaps", a, b)
+}
+
+// Scale returns a times f; a is F32 and contiguous.
+func (g *Graph) Scale(a *Tensor, f float32) *Tensor {
+	present("Scale", a)
+	check(a.typ == F32 && a.Contiguous(), "Scale", "contiguous f32", a)
+	return c.Scale(g.next("Scale"), a, f)
+}
+
+// Concat returns a followed by b in dimension dim, where alone they may differ.
+func (g *Graph) Concat(a, b *Tensor, dim int) *Tensor {
+	present("Concat", a, b)
+	check(dim >= 0 && dim < 4, "Concat", fmt.Sprintf("a dimension from 0 to 3, not %d,", dim), a, b)
+	check(a.typ == b.typ && (a.typ == F32 || a.typ == F16 || a.typ == BF16 || a.typ == I32), "Concat",
+		"one type among f32, f16, bf16 and i32", a, b)
+	for i := range 4 {
+		check(i == dim || a.ne[i] == b.ne[i], "Concat", fmt.Sprintf("equal shapes but for dimension %d", dim), a, b)
+	}
+	return c.Concat(g.next("Concat"), a, b, int32(dim))
+}
+
+// Cont returns a contiguous copy of a, which is not quantized.
+func (g *Graph) Cont(a *Tensor) *Tensor {
+	present("Cont", a)
+	check(!a.typ.Quantized() && a.typ != I64, "Cont", "a type that is not quantized, nor i64", a)
+	return c.Cont(g.next("Cont"), a)
+}
+
+// Cast returns a contiguous copy of a in type t. Quantized types convert from
+// and to F32 only.
+func (g *Graph) Cast(a *Tensor, t Type) *Tensor {
+	present("Cast", a)
+	check(convertible(a.typ, t), "Cast", "types that convert, not to "+t.String()+",", a)
+	check(!t.Quantized() || a.ne[0]%t.BlockSize() == 0, "Cast", fmt.Sprintf("rows of a multiple of %d", t.BlockSize()), a)
+	check(!a.typ.Quantized() && !t.Quantized() || a.contiguousRows(), "Cast", "rows without gaps", a)
+	return c.Cast(g.next("Cast"), a, t)
+}
+
+// Cpy copies the elements of a to dst, in order, converted to its type, and
+// returns a view of dst. Types convert as in Cast; quantized tensors must be
+// contiguous.
+func (g *Graph) Cpy(a, dst *Tensor) *Tensor {
+	present("Cpy", a, dst)
+	check(convertible(a.typ, dst.typ), "Cpy", "types that convert", a, dst)
+	check(a.Elements() == dst.Elements(), "Cpy", "equally many elements", a, dst)
+	check(!a.typ.Quantized() && !dst.typ.Quantized() || a.Contiguous() && dst.Contiguous(), "Cpy", "contiguous quantized tensors", a, dst)
+	return c.Cpy(g.next("Cpy"), a, dst)
+}
+
+// convertible reports whether Cast and Cpy convert a to b.
+func convertible(a, b Type) bool {
+	switch {
+	case a.Quantized():
+		return b == F32
+	case b.Quantized():
+		return a == F32
+	case a == I32:
+		return b == I32 || b == F32
+	default:
+		return a.float() && b.float()
+	}
+}

@@ -1,0 +1,131 @@
+package ggml
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"testing"
+)
+
+func TestSetRowsWritesWhatQuantizeWrites(t *testing.T) {
+	const dim, cells, heads, tokens = 64, 9, 2, 3
+	rows := []int64{7, 0, 4}
+	onDevices(t, func(t *testing.T, b *Backend) {
+		for _, typ := range []Type{F32, F16, BF16, Q8_0, Q4_0} {
+			t.Run(typ.String(), func(t *testing.T) {
+				r := newRig(t, b)
+				src := random(5, dim*heads*tokens) // [dim, heads, tokens]
+				x := r.floats(src, dim, heads, tokens)
+				dst := r.tensor(typ, dim, cells, heads)
+				dst.Memset(0xAB, 0, dst.Bytes())
+				idx := r.tensor(I64, tokens)
+				SetSlice(idx, rows, 0)
+
+				g := b.NewGraph(4)
+				defer g.Close()
+				g.Expand(g.SetRows(dst, g.Permute(x, 0, 2, 1, 3), idx))
+				if _, err := r.scratch.Alloc(g); err != nil {
+					t.Fatal(err)
+				}
+				if err := b.Compute(g); err != nil {
+					t.Fatal(err)
+				}
+
+				quantized, err := Quantize(typ, src, dim)
+				if err != nil {
+					t.Fatal(err)
+				}
+				size := int(typ.RowSize(dim))
+				want := bytes.Repeat([]byte{0xAB}, int(dst.Bytes()))
+				for h := range heads {
+					for i, row := range rows {
+						copy(want[(h*cells+int(row))*size:], quantized[(i*heads+h)*size:][:size])
+					}
+				}
+				got := make([]byte, dst.Bytes())
+				dst.Get(got, 0)
+				if !bytes.Equal(got, want) {
+					t.Errorf("first difference at byte %d of %d", firstDifference(got, want), len(want))
+				}
+			})
+		}
+	})
+}
+
+func firstDifference(a, b []byte) int {
+	for i := range a {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return -1
+}
+
+// K and V are views of the first cells of a region with more, as in a cache; a
+// second pass over a larger region must give the same bits.
+func TestFlashAttnOverAStridedViewEqualsReference(t *testing.T) {
+	// 7 rows of 3 KV heads: the software Vulkan driver's path for fewer corrupts
+	// memory.
+	shape := attention{dim: 64, heads: 9, kvHeads: 3, rows: 7, cells: 70, scale: 0.125}
+	capped := shape
+	capped.softcap = 2
+
+	// Against float64 over the K/V as stored. The CPU sums F16 values in float16.
+	cpu := map[Type]float64{F32: 2e-6, F16: 5e-3, Q8_0: 1e-2}
+	onDevices(t, func(t *testing.T, b *Backend) {
+		for _, typ := range []Type{F32, F16, Q8_0} {
+			for _, a := range []attention{shape, capped} {
+				if a.softcap > 0 && typ != F32 {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s softcap %g", typ, a.softcap), func(t *testing.T) {
+					tol := 1e-2
+					if b.Device().Type() == CPU {
+						tol = cpu[typ]
+					}
+					small, want := attend(t, b, typ, a, 128)
+					if d := distance(small, want); d > tol {
+						t.Errorf("differs by %g, more than %g", d, tol)
+					}
+					large, _ := attend(t, b, typ, a, 256)
+					if distance(large, small) != 0 {
+						t.Error("the capacity of the region changes the result")
+					}
+				})
+			}
+		}
+	})
+}
+
+// attend returns FlashAttn's result and the reference's.
+func attend(t *testing.T, b *Backend, typ Type, a attention, capacity int) (got, want []float32) {
+	t.Helper()
+	a.capacity = capacity
+	r := newRig(t, b)
+	q := random(1, a.dim*a.heads*a.rows)
+	region := func(seed uint64) (*Tensor, []float32) {
+		all := make([]float32, a.dim*capacity*a.kvHeads)
+		for h := range a.kvHeads {
+			copy(all[h*capacity*a.dim:], random(seed+uint64(h), a.dim*a.cells))
+		}
+		return r.values(typ, all, int64(a.dim), int64(capacity), int64(a.kvHeads))
+	}
+	k, keys := region(10)
+	v, values := region(20)
+	mask := make([]float32, a.cells*a.rows)
+	for i := range mask {
+		if row, cell := i/a.cells, i%a.cells; cell > a.cells-a.rows+row {
+			mask[i] = float32(math.Inf(-1))
+		}
+	}
+	m, _ := r.values(F16, mask, int64(a.cells), int64(a.rows))
+	x := r.floats(q, int64(a.dim), int64(a.heads), int64(a.rows))
+	got = r.compute(func(g *Graph) *Tensor {
+		row := typ.RowSize(int64(a.dim))
+		view := func(t *Tensor) *Tensor {
+			return g.View3D(t, int64(a.dim), int64(a.cells), int64(a.kvHeads), row, row*int64(capacity), 0)
+		}
+		return g.FlashAttn(g.Permute(x, 0, 2, 1, 3), view(k), view(v), m, float32(a.scale), float32(a.softcap))
+	})
+	return got, refAttention(q, keys, values, mask, a)
+}

@@ -1,0 +1,118 @@
+package ggml
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Purpose says what a buffer is for, in the accounts of its backend.
+type Purpose string
+
+// The purposes of buffers.
+const (
+	Weights     Purpose = "weights"     // the model's tensors
+	Activations Purpose = "activations" // results that go from graph to graph
+	Inputs      Purpose = "inputs"      // token ids, positions, row indices
+	Masks       Purpose = "masks"       // attention masks
+	Slots       Purpose = "slots"       // K/V of the streamed layers being visited
+	Regions     Purpose = "regions"     // K/V of resident layers
+	Scratches   Purpose = "scratch"     // intermediate results, see Scratch
+	HostRows    Purpose = "host rows"   // K/V rows kept off the device
+)
+
+// ErrNoMemory reports that an allocation failed, or would have passed
+// Options.Limit. The error that wraps it names device, purpose and bytes.
+var ErrNoMemory = errors.New("ggml: out of memory")
+
+// Usage is the bytes of a backend's open buffers. Purposes without bytes are
+// left out.
+type Usage struct {
+	Current map[Purpose]int64
+	Peak    map[Purpose]int64
+	PeakKV  int64 // peak of Slots and Regions taken together
+}
+
+// Total returns the bytes in use for all purposes.
+func (u Usage) Total() int64 {
+	total := int64(0)
+	for _, n := range u.Current {
+		total += n
+	}
+	return total
+}
+
+// account keeps the books of one backend.
+type account struct {
+	device string
+	limit  int64
+
+	mu      sync.Mutex
+	current map[Purpose]int64
+	peak    map[Purpose]int64
+	peakKV  int64
+	limited int64 // bytes in use that count against limit
+}
+
+func newAccount(device string, limit int64) *account {
+	return &account{device: device, limit: limit, current: map[Purpose]int64{}, peak: map[Purpose]int64{}}
+}
+
+// charge is bytes in the books, until the memory is freed.
+type charge struct {
+	purpose Purpose
+	size    int64
+	limited bool // counts against the limit
+}
+
+// add books ch, or returns ErrNoMemory if it would pass the limit.
+func (a *account) add(ch charge) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ch.limited && ch.size > 0 && a.limit > 0 && ch.size > a.limit-a.limited {
+		return fmt.Errorf("%w: %s: %d more bytes for %s, with %d of %d bytes in use",
+			ErrNoMemory, a.device, ch.size, ch.purpose, a.limited, a.limit)
+	}
+	a.book(ch)
+	return nil
+}
+
+// remove takes ch out of the books.
+func (a *account) remove(ch charge) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ch.size = -ch.size
+	a.book(ch)
+}
+
+func (a *account) book(ch charge) {
+	if ch.limited {
+		a.limited += ch.size
+	}
+	a.current[ch.purpose] += ch.size
+	a.peak[ch.purpose] = max(a.peak[ch.purpose], a.current[ch.purpose])
+	a.peakKV = max(a.peakKV, a.current[Slots]+a.current[Regions])
+}
+
+func (a *account) usage() Usage {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := Usage{Current: maps.Clone(a.current), Peak: maps.Clone(a.peak), PeakKV: a.peakKV}
+	none := func(_ Purpose, n int64) bool { return n == 0 }
+	maps.DeleteFunc(u.Current, none)
+	maps.DeleteFunc(u.Peak, none)
+	return u
+}
+
+// open lists the purposes that have bytes in use, or returns "".
+func (a *account) open() string {
+	var parts []string
+	current := a.usage().Current
+	for _, p := range slices.Sorted(maps.Keys(current)) {
+		parts = append(parts, fmt.Sprintf("%s %d bytes", p, current[p]))
+	}
+	return strings.Join(parts, ", ")
+}
