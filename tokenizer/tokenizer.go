@@ -1,0 +1,107 @@
+package tokenizer
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/seed4d217819/ebb/ggml/llama"
+)
+
+// Tokenizer is the tokenizer of one model. It may be used from several
+// goroutines; Close waits for calls in progress.
+type Tokenizer struct {
+	vocab      *llama.Vocab
+	spaceFirst bool // Encode puts a space in front of every text
+}
+
+// Options says how Encode reads a text. The zero value reads it as plain text
+// that goes on from whatever was before.
+type Options struct {
+	// AddSpecial adds the tokens that the model wants around a text, such as BOS.
+	// Leave it off for a rendered chat template, which writes its own.
+	AddSpecial bool
+	// ParseSpecial reads the spelling of a special token, such as <|im_end|>, as
+	// that token. Leave it off for text that is not trusted to end a turn.
+	ParseSpecial bool
+}
+
+// Open opens the tokenizer of the GGUF file at path, without its weights. The
+// caller closes it.
+func Open(path string) (*Tokenizer, error) {
+	v, err := llama.OpenVocab(path)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	t := &Tokenizer{vocab: v}
+	if ids, err := v.Tokenize([]byte("a"), false, false); err == nil && len(ids) > 0 {
+		t.spaceFirst = bytes.HasPrefix(t.piece(ids[0], false), []byte(" "))
+	}
+	return t, nil
+}
+
+// Encode returns the ids of text. Bytes that are no UTF-8 count as U+FFFD.
+func (t *Tokenizer) Encode(text string, o Options) ([]int32, error) {
+	ids, err := t.vocab.Tokenize([]byte(text), o.AddSpecial, o.ParseSpecial)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	return ids, nil
+}
+
+// Decode returns the text of ids; skipSpecial leaves special tokens out, and
+// otherwise they are spelt as in the vocabulary. An id outside the vocabulary
+// becomes U+FFFD. Tokens may hold parts of characters, so the text need not be
+// valid UTF-8. After Close it is empty.
+//
+// A space that Encode puts in front of every text, as SentencePiece does, is
+// taken off again; for tokens that go on from others use a [Decoder]. Nothing
+// else is tidied up: "a , b" stays so.
+func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
+	var text []byte
+	first := true
+	for _, id := range ids {
+		piece := t.piece(id, skipSpecial)
+		if first && len(piece) > 0 {
+			first = false
+			if t.spaceFirst {
+				piece = bytes.TrimPrefix(piece, []byte(" "))
+			}
+		}
+		text = append(text, piece...)
+	}
+	return string(text)
+}
+
+// piece returns the bytes of one token, whatever its id.
+func (t *Tokenizer) piece(id int32, skipSpecial bool) []byte {
+	if id < 0 || int(id) >= t.vocab.Size() {
+		return []byte(replacement)
+	}
+	piece, err := t.vocab.Piece(id, !skipSpecial)
+	if err != nil {
+		return nil // closed: the id was checked
+	}
+	return piece
+}
+
+// replacement stands for an id that is no token.
+const replacement = "\uFFFD"
+
+// Size is the number of tokens; ids are 0 to Size-1.
+func (t *Tokenizer) Size() int { return t.vocab.Size() }
+
+// BOS returns the token that begins a text, and false where there is none.
+func (t *Tokenizer) BOS() (int32, bool) { return t.vocab.BOS() }
+
+// EOS returns the token that ends a text, and false where there is none.
+func (t *Tokenizer) EOS() (int32, bool) { return t.vocab.EOS() }
+
+// EOG returns the tokens after which nothing follows, EOS among them, ascending.
+// The caller may change the slice.
+func (t *Tokenizer) EOG() []int32 { return t.vocab.EOG() }
+
+// IsEOG reports whether id is one of EOG.
+func (t *Tokenizer) IsEOG(id int32) bool { return t.vocab.IsEOG(id) }
+
+// Close frees the vocabulary. It does nothing the second time.
+func (t *Tokenizer) Close() error { return t.vocab.Close() }
