@@ -1,0 +1,97 @@
+package kv
+
+import "github.com/seed4d217819/ebb/tier"
+
+// Chunk is tokens of a step that one graph computes.
+type Chunk struct {
+	First, N int    // tokens of the step
+	Parts    []Part // its tokens tree by tree, in order
+}
+
+// Part is a chunk's tokens of one tree, which attend together.
+type Part struct {
+	Tree     int // ordinal of the tree in the step
+	First, N int // tokens of the step
+	Cells    int // attention spans the cells [0, Cells); a multiple of Block
+	works    []int
+}
+
+// cut divides the step's tokens into chunks.
+func (s *Step) cut() {
+	most := s.pool.ChunkTokens()
+	for first := 0; first < len(s.tokens); first += most {
+		c := Chunk{First: first, N: min(most, len(s.tokens)-first)}
+		for i, w := range s.works {
+			from, to := max(first, w.first), min(first+c.N, w.first+len(w.Tokens))
+			if from >= to {
+				continue
+			}
+			n := len(c.Parts)
+			if n == 0 || c.Parts[n-1].Tree != w.tree {
+				c.Parts = append(c.Parts, Part{Tree: w.tree, First: from})
+				n++
+			}
+			p := &c.Parts[n-1]
+			p.N += to - from
+			p.Cells = max(p.Cells, pad(w.span(to-w.first)))
+			p.works = append(p.works, i)
+		}
+		s.chunks = append(s.chunks, c)
+	}
+}
+
+// span returns the end of the cells that the first n new tokens see.
+func (w *work) span(n int) (end int) {
+	for _, r := range w.Seq.runs {
+		end = max(end, r.End())
+	}
+	kept, _ := cutRuns(w.runs, n)
+	for _, r := range kept {
+		end = max(end, r.End())
+	}
+	return end
+}
+
+// Values of the attention mask in half precision.
+const (
+	visible uint16 = 0
+	hidden  uint16 = 0xFC00 // -Inf
+)
+
+// Mask writes the attention mask of a part: for each of its tokens in order a
+// row of Part.Cells half-precision values, 0 for the cells of the token's own
+// sequence up to itself and -Inf for others. len(dst) is Part.N × Part.Cells.
+func (s *Step) Mask(p Part, dst []uint16) {
+	for _, i := range p.works {
+		w := &s.works[i]
+		from, to := max(p.First, w.first), min(p.First+p.N, w.first+len(w.Tokens))
+		for t := from; t < to; t++ {
+			row := dst[(t-p.First)*p.Cells:][:p.Cells]
+			fill(row, hidden)
+			for _, r := range w.Seq.runs {
+				show(row, r)
+			}
+			left := t - w.first + 1
+			for _, r := range w.runs {
+				r.N = min(r.N, left)
+				show(row, r)
+				if left -= r.N; left == 0 {
+					break
+				}
+			}
+		}
+	}
+}
+
+func show(row []uint16, r tier.Run) { fill(row[r.Start:r.End()], visible) }
+
+// fill sets all values, by doubling copies.
+func fill(s []uint16, v uint16) {
+	if len(s) == 0 {
+		return
+	}
+	s[0] = v
+	for n := 1; n < len(s); n *= 2 {
+		copy(s[n:], s[:n])
+	}
+}

@@ -1,0 +1,405 @@
+package kv
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/tier"
+	"github.com/seed4d217819/ebb/tier/host"
+	"github.com/seed4d217819/ebb/tier/tiertest"
+)
+
+// uniform returns options for layers of one KV head and a value of f32 each.
+func uniform(policy Policy, layers, cells int) Options {
+	return Options{
+		Policy: policy, Layers: slices.Repeat([]Shape{{Heads: 1, KeyDim: 1, ValueDim: 1}}, layers),
+		TypeK: ggml.F32, TypeV: ggml.F32, Cells: cells, Tier: host.New,
+	}
+}
+
+// ledger takes sequences through steps without a model: it writes rows straight
+// into a layer's memory, reads all that each token may see, and keeps account
+// of what that must be. Every token is another one, so rows are never mistaken.
+type ledger struct {
+	t      rapid.TB
+	pool   *Pool
+	last   int32
+	tokens map[*Seq][]int32  // of the open sequences
+	sees   map[int32][]int32 // by token: those it attends to, itself last
+	value  func(token int32, layer int) float32
+	during func(s *Step, layer *Layer) // called in the loop's body
+}
+
+func newLedger(t rapid.TB, b *ggml.Backend, o Options) *ledger {
+	t.Helper()
+	p, err := NewPool(b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &ledger{
+		t: t, pool: p, tokens: map[*Seq][]int32{}, sees: map[int32][]int32{},
+		value: func(token int32, layer int) float32 { return float32(int(token)*100 + layer) },
+	}
+}
+
+// close closes what is left, sequences last.
+func (l *ledger) close() {
+	l.t.Helper()
+	if err := l.pool.Close(); err != nil {
+		l.t.Errorf("close: %v", err)
+	}
+	for s := range l.tokens {
+		if err := s.Close(); err != nil {
+			l.t.Errorf("close a sequence after its pool: %v", err)
+		}
+	}
+}
+
+func (l *ledger) seq() *Seq {
+	s := l.pool.NewSeq()
+	l.tokens[s] = nil
+	return s
+}
+
+func (l *ledger) fork(s *Seq) *Seq {
+	f := s.Fork()
+	l.tokens[f] = slices.Clone(l.tokens[s])
+	return f
+}
+
+func (l *ledger) truncate(s *Seq, n int) {
+	l.t.Helper()
+	if err := s.Truncate(n); err != nil {
+		l.t.Fatal(err)
+	}
+	l.tokens[s] = slices.Clone(l.tokens[s][:n])
+}
+
+func (l *ledger) closeSeq(s *Seq) {
+	l.t.Helper()
+	if err := s.Close(); err != nil {
+		l.t.Fatal(err)
+	}
+	delete(l.tokens, s)
+}
+
+// growth is how many new tokens a sequence gets in a step.
+type growth struct {
+	seq *Seq
+	n   int
+}
+
+// batch makes new tokens.
+func (l *ledger) batch(works []growth) (batch []Work) {
+	for _, w := range works {
+		past := l.tokens[w.seq]
+		tokens := make([]int32, w.n)
+		for i := range tokens {
+			l.last++
+			tokens[i] = l.last
+			l.sees[l.last] = append(slices.Clone(past), tokens[:i+1]...)
+		}
+		batch = append(batch, Work{Seq: w.seq, Tokens: tokens})
+	}
+	return batch
+}
+
+// grow takes a step from Begin to Close, and fails the test if it fails.
+func (l *ledger) grow(works ...growth) {
+	l.t.Helper()
+	if err := l.step(context.Background(), len(l.pool.opts.Layers)+1, works...); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+var errAbandoned = errors.New("abandoned")
+
+// step takes new tokens through the first layers, breaks out of the loop there,
+// and commits if that is more than all of them.
+func (l *ledger) step(ctx context.Context, layers int, works ...growth) (err error) {
+	l.t.Helper()
+	batch := l.batch(works)
+	s, err := l.pool.Begin(ctx, batch)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	for layer, err := range s.Layers(ctx) {
+		if err != nil {
+			return err
+		}
+		if layer.Index == layers {
+			break
+		}
+		if err := l.compute(ctx, s, layer); err != nil {
+			return err
+		}
+	}
+	if layers <= len(l.pool.opts.Layers) {
+		return errAbandoned
+	}
+	if err := s.Commit(); err != nil {
+		return err
+	}
+	for _, w := range batch {
+		l.tokens[w.Seq] = append(slices.Clone(l.tokens[w.Seq]), w.Tokens...)
+	}
+	return nil
+}
+
+// compute writes the new rows and reads all that are visible, as a graph does.
+func (l *ledger) compute(ctx context.Context, s *Step, layer *Layer) error {
+	if l.during != nil {
+		l.during(s, layer)
+	}
+	for _, c := range s.Chunks() {
+		for _, p := range c.Parts {
+			if err := layer.Acquire(ctx, p.Tree); err != nil {
+				return err
+			}
+			rows := layer.Rows(p.Tree)
+			for t := p.First; t < p.First+p.N; t++ {
+				l.write(rows, layer.Index, int(s.Cells()[t]), s.Tokens()[t])
+			}
+			l.look(s, p, rows, layer.Index)
+		}
+	}
+	return nil
+}
+
+// write sets a cell's row: the value in every element of K, its negative in V.
+func (l *ledger) write(r Rows, layer, cell int, token int32) {
+	v := l.value(token, layer)
+	for _, part := range [...]struct {
+		t *ggml.Tensor
+		v float32
+	}{{r.K, v}, {r.V, -v}} {
+		row := make([]byte, 0, part.t.Nb(1))
+		for range part.t.Ne(0) {
+			row = binary.LittleEndian.AppendUint32(row, math.Float32bits(part.v))
+		}
+		for h := range part.t.Ne(2) {
+			part.t.Set(row, h*part.t.Nb(2)+int64(cell)*part.t.Nb(1))
+		}
+	}
+}
+
+// look compares the rows that a part's tokens see with the account of them.
+func (l *ledger) look(s *Step, p Part, rows Rows, layer int) {
+	l.t.Helper()
+	k, v := floats(rows.K), floats(rows.V)
+	for _, f := range slices.Concat(cells(rows.K, k, p.Cells), cells(rows.V, v, p.Cells)) {
+		if math.IsNaN(float64(f)) {
+			l.t.Fatalf("layer %d: NaN among the cells [0,%d) that attention spans", layer, p.Cells)
+		}
+	}
+	mask := make([]uint16, p.N*p.Cells)
+	s.Mask(p, mask)
+	for i := range p.N {
+		token := s.Tokens()[p.First+i]
+		var got []float32
+		for c, m := range mask[i*p.Cells:][:p.Cells] {
+			if m == visible {
+				got = append(got, k[c*int(rows.K.Ne(0))])
+			}
+			if m == visible && v[c*int(rows.V.Ne(0))] != -got[len(got)-1] {
+				l.t.Fatalf("layer %d, cell %d: key and value are of different tokens", layer, c)
+			}
+		}
+		slices.Sort(got)
+		if want := l.values(l.sees[token], layer); !slices.Equal(got, want) {
+			l.t.Fatalf("layer %d: token %d sees %v; want %v", layer, token, got, want)
+		}
+	}
+}
+
+func floats(t *ggml.Tensor) []float32 {
+	f := make([]float32, t.Elements())
+	ggml.GetSlice(t, f, 0)
+	return f
+}
+
+// cells returns the elements of the first n cells of every head.
+func cells(t *ggml.Tensor, all []float32, n int) (some []float32) {
+	dim, capacity := int(t.Ne(0)), int(t.Ne(1))
+	for h := range int(t.Ne(2)) {
+		some = append(some, all[h*capacity*dim:][:n*dim]...)
+	}
+	return some
+}
+
+func (l *ledger) values(tokens []int32, layer int) []float32 {
+	var v []float32
+	for _, t := range tokens {
+		v = append(v, l.value(t, layer))
+	}
+	return v
+}
+
+// kept returns the keys of a sequence in a layer as they are kept between
+// steps, one element a token.
+func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
+	l.t.Helper()
+	l.pool.mover.drain()
+	t := s.tree
+	if t.regions == nil {
+		return nil
+	}
+	m := tiertest.NewMemory(l.pool.opts.Layers[layer].layout(l.pool.opts.TypeK, l.pool.opts.TypeV), max(t.high, 1))
+	if r := t.regions[layer]; r != nil {
+		for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
+			stride := int64(t.high) * r.layout.Piece(p)
+			buf := make([]byte, int64(r.layout.Heads)*stride)
+			r.Read(p, 0, t.high, buf, stride)
+			m.Write(p, 0, t.high, buf, stride)
+		}
+	} else if err := t.rows.Fetch(context.Background(), l.pool.tiered[layer], t.high, m); err != nil {
+		l.t.Fatal(err)
+	}
+	for _, r := range s.runs {
+		for c := r.Start; c < r.End(); c++ {
+			row := m.Row(c)
+			key := math.Float32frombits(binary.LittleEndian.Uint32(row))
+			l.uniformRow(row, key, layer, m.Layout)
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// uniformRow checks that all elements of a row are those of its first.
+func (l *ledger) uniformRow(row []byte, key float32, layer int, layout tier.Layout) {
+	for i := 0; i < len(row); i += 4 {
+		want := key
+		if int64(i) >= int64(layout.Heads)*layout.KeyBytes {
+			want = -key
+		}
+		if got := math.Float32frombits(binary.LittleEndian.Uint32(row[i:])); got != want {
+			l.t.Fatalf("layer %d: element %d of a row is %v; want %v", layer, i/4, got, want)
+		}
+	}
+}
+
+// check compares all that is kept with the account: rows, cells and bytes.
+func (l *ledger) check() {
+	l.t.Helper()
+	holders := map[*tree][]int32{} // by cell
+	seqs := map[*tree]int{}
+	for s, tokens := range l.tokens {
+		if !slices.Equal(s.Tokens(), tokens) {
+			l.t.Fatalf("tokens %v; want %v", s.Tokens(), tokens)
+		}
+		for layer := range l.pool.opts.Layers {
+			if got, want := l.kept(s, layer), l.values(tokens, layer); !slices.Equal(got, want) {
+				l.t.Fatalf("layer %d keeps %v; want %v", layer, got, want)
+			}
+		}
+		seqs[s.tree]++
+		count := append(holders[s.tree], make([]int32, s.tree.high-len(holders[s.tree]))...)
+		for _, r := range s.runs {
+			for c := r.Start; c < r.End(); c++ {
+				count[c]++
+			}
+		}
+		holders[s.tree] = count
+	}
+	for t, count := range holders {
+		if !slices.Equal(t.cells, count) || t.holders != seqs[t] {
+			l.t.Fatalf("cells are held %v times by %d sequences; want %v by %d", t.cells, t.holders, count, seqs[t])
+		}
+		if free := slices.Index(t.cells, 0); free >= 0 && free < t.lowest {
+			l.t.Fatalf("cell %d is free, below the lowest, %d", free, t.lowest)
+		}
+		if t.high > 0 && t.cells[t.high-1] == 0 {
+			l.t.Fatalf("cell %d is free; want it below the high mark", t.high-1)
+		}
+	}
+	l.checkSharing()
+	l.checkBytes(slices.Collect(maps.Keys(holders)))
+}
+
+// checkSharing checks that sequences share the cells of their common tokens and
+// no others.
+func (l *ledger) checkSharing() {
+	l.t.Helper()
+	type place struct {
+		t    *tree
+		cell int
+	}
+	owner := map[place]int32{}
+	for s, tokens := range l.tokens {
+		i := 0
+		for _, r := range s.runs {
+			for c := r.Start; c < r.End(); c++ {
+				at := place{s.tree, c}
+				if other, ok := owner[at]; ok && other != tokens[i] {
+					l.t.Fatalf("cell %d is both token %d's and token %d's", c, other, tokens[i])
+				}
+				owner[at] = tokens[i]
+				i++
+			}
+		}
+	}
+}
+
+// checkBytes compares the counts of bytes with what the placement says.
+func (l *ledger) checkBytes(trees []*tree) {
+	l.t.Helper()
+	p := l.pool
+	settled := int64(0)
+	for _, t := range trees {
+		if t.regions != nil {
+			settled++
+		}
+	}
+	if p.spare != nil {
+		settled++
+	}
+	slots := int64(p.place.Slots) * p.place.SlotBytes
+	each := p.place.DeviceBytes - slots // Trees is 1
+	got, want := p.Stats().DeviceBytes, settled*each
+	if p.copies {
+		want += slots
+	}
+	if p.opts.Policy.fixed() && got != want || got > want {
+		l.t.Fatalf("%d bytes on the device with %d trees; want %d (at most, if it grows)", got, settled, want)
+	}
+	var tiered int64
+	for _, t := range trees {
+		if t.rows != nil {
+			tiered += t.rows.Bytes()
+		}
+	}
+	if p.spare != nil && p.spare.rows != nil {
+		tiered += p.spare.rows.Bytes()
+	}
+	if got := p.Stats().HostBytes; p.copies && got != tiered {
+		l.t.Fatalf("%d bytes in host memory; want %d", got, tiered)
+	}
+}
+
+// poison makes freed slots NaN, and the pool forget what they held.
+func poison(s *slot) {
+	for _, r := range s.views {
+		r.fill(0xFF, 0, r.cells)
+		s.dirty = r.cells
+	}
+	s.holds = holding{}
+}
+
+// delays returns a hook that sleeps a random time up to most.
+func delays(seed uint64, most time.Duration) func() {
+	state := seed
+	return func() { // one goroutine calls it
+		state = state*6364136223846793005 + 1442695040888963407
+		time.Sleep(time.Duration(state>>33) % most)
+	}
+}

@@ -1,0 +1,197 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// actions are what a program may do with a cache, in any order.
+type actions struct {
+	*ledger
+	order []*Seq // of the open sequences, so that draws can be repeated
+}
+
+// Check runs after every action.
+func (a *actions) Check(*rapid.T) { a.check() }
+
+func (a *actions) pick(t *rapid.T) *Seq {
+	if len(a.order) == 0 {
+		t.Skip("no sequence")
+	}
+	return rapid.SampledFrom(a.order).Draw(t, "seq")
+}
+
+func (a *actions) drop(s *Seq) {
+	a.order = slices.DeleteFunc(a.order, func(o *Seq) bool { return o == s })
+}
+
+func (a *actions) Open(t *rapid.T) {
+	if len(a.order) < 5 {
+		a.order = append(a.order, a.seq())
+	}
+}
+
+func (a *actions) Fork(t *rapid.T) {
+	if s := a.pick(t); len(a.order) < 5 {
+		a.order = append(a.order, a.fork(s))
+	}
+}
+
+func (a *actions) Truncate(t *rapid.T) {
+	s := a.pick(t)
+	a.truncate(s, rapid.IntRange(0, s.Len()).Draw(t, "to"))
+}
+
+func (a *actions) Close(t *rapid.T) {
+	s := a.pick(t)
+	a.drop(s)
+	a.closeSeq(s)
+}
+
+func (a *actions) Append(t *rapid.T) {
+	a.take(t, growth{a.pick(t), rapid.IntRange(1, 150).Draw(t, "n")})
+}
+
+func (a *actions) Batch(t *rapid.T) {
+	a.take(t, a.drawBatch(t)...)
+}
+
+func (a *actions) drawBatch(t *rapid.T) (works []growth) {
+	a.pick(t)
+	for _, s := range rapid.Permutation(a.order).Draw(t, "seqs")[:rapid.IntRange(1, len(a.order)).Draw(t, "of")] {
+		works = append(works, growth{s, rapid.IntRange(1, 7).Draw(t, "n")})
+	}
+	return works
+}
+
+// take makes a step that may only fail for want of room, and then changes
+// nothing.
+func (a *actions) take(t *rapid.T, works ...growth) {
+	full := a.full(works)
+	err := a.step(context.Background(), len(a.pool.opts.Layers)+1, works...)
+	if errors.Is(err, ErrFull) != full || err != nil && !full {
+		t.Fatalf("step: %v; full: %v", err, full)
+	}
+}
+
+// full reports whether a tree lacks cells for its works.
+func (a *actions) full(works []growth) bool {
+	need := map[*tree]int{}
+	for _, w := range works {
+		need[w.seq.tree] += w.n
+	}
+	for tree, n := range need {
+		held := map[int]bool{}
+		for s := range a.tokens {
+			for _, r := range s.runs {
+				for c := r.Start; c < r.End() && s.tree == tree; c++ {
+					held[c] = true
+				}
+			}
+		}
+		if len(held)+n > a.pool.opts.Cells {
+			return true
+		}
+	}
+	return false
+}
+
+// Abandon leaves a step after some layers, without Commit.
+func (a *actions) Abandon(t *rapid.T) {
+	works := a.drawBatch(t)
+	layers := rapid.IntRange(0, len(a.pool.opts.Layers)).Draw(t, "layers")
+	if err := a.step(context.Background(), layers, works...); !errors.Is(err, errAbandoned) && !errors.Is(err, ErrFull) {
+		t.Fatalf("step: %v", err)
+	}
+}
+
+// Cancel ends the context of a step in the middle of it.
+func (a *actions) Cancel(t *rapid.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	at := rapid.IntRange(0, len(a.pool.opts.Layers)-1).Draw(t, "layer")
+	a.during = func(_ *Step, l *Layer) {
+		if l.Index == at {
+			cancel()
+		}
+	}
+	err := a.step(ctx, len(a.pool.opts.Layers)+1, a.drawBatch(t)...)
+	a.during = nil
+	cancel()
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, ErrFull) {
+		t.Fatalf("step: %v", err)
+	}
+}
+
+// CloseInStep closes sequences while a step goes on that others take part in,
+// and one that does itself.
+func (a *actions) CloseInStep(t *rapid.T) {
+	works := a.drawBatch(t)
+	victims := rapid.Permutation(a.order).Draw(t, "victims")[:rapid.IntRange(1, len(a.order)).Draw(t, "closed")]
+	a.during = func(_ *Step, l *Layer) {
+		if l.Index > 0 {
+			return
+		}
+		for _, s := range victims {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	err := a.step(context.Background(), len(a.pool.opts.Layers)+1, works...)
+	a.during = nil
+	if errors.Is(err, ErrFull) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range victims {
+		a.drop(s)
+		delete(a.tokens, s)
+	}
+}
+
+func TestRandomOperationsKeepEveryRow(t *testing.T) {
+	backend := ownCPU(t, 0)
+	rapid.Check(t, func(t *rapid.T) {
+		o := uniform(rapid.SampledFrom([]Policy{Dynamic, Static, Offloaded, OffloadedStatic}).Draw(t, "policy"),
+			rapid.IntRange(1, 5).Draw(t, "layers"), rapid.IntRange(100, 600).Draw(t, "cells"))
+		if rapid.Bool().Draw(t, "several shapes") {
+			for l := range o.Layers {
+				o.Layers[l] = Shape{Heads: 1 + l%2, KeyDim: 1 + l%3, ValueDim: 2}
+			}
+		}
+		o.ForcedCopies = rapid.IntRange(0, 3).Draw(t, "copies") > 0
+		o.ChunkTokens = rapid.SampledFrom([]int{0, 5, 64}).Draw(t, "chunk")
+		o.Slots = rapid.IntRange(0, 3).Draw(t, "slots")
+		if o.Policy.streams() {
+			o.ResidentLayers = rapid.IntRange(0, len(o.Layers)).Draw(t, "resident")
+		}
+		o.StepTokens = 4096
+		o.Trees = 1
+		a := &actions{ledger: newLedger(t, backend, o)}
+		defer a.close()
+		a.pool.hooks.freed = poison
+		a.pool.hooks.beforeCopy = delays(uint64(o.Cells), 20*time.Microsecond)
+		t.Repeat(rapid.StateMachineActions(a))
+		for _, s := range a.order {
+			a.closeSeq(s)
+		}
+		a.check()
+		if got := a.pool.Stats(); !o.Policy.fixed() && (got.HostBytes != 0 || got.DeviceBytes > int64(a.pool.place.Slots)*a.pool.place.SlotBytes) {
+			t.Fatalf("without sequences: %+v; want the slots alone", got)
+		}
+		a.close()
+		if got := a.pool.Stats(); got.DeviceBytes != 0 || got.HostBytes != 0 {
+			t.Fatalf("closed: %+v; want no bytes", got)
+		}
+		if n := backend.Usage().Total(); n != 0 {
+			t.Fatalf("closed: %d bytes in use: %v; want 0", n, backend.Usage().Current)
+		}
+	})
+}

@@ -1,0 +1,138 @@
+package kv
+
+import (
+	"fmt"
+	"math"
+)
+
+// Placement says which layers stay on the device and how much memory that and
+// the slots take there.
+type Placement struct {
+	Cells       int    // capacity of a sequence tree, a multiple of Block
+	Resident    []bool // by layer
+	Streamed    int    // layers that are not resident
+	Slots       int
+	SlotBytes   int64 // one slot
+	DeviceBytes int64 // slots, and the resident layers of Trees trees
+}
+
+// Place decides the placement of a cache. Resident layers are spread evenly
+// between the streamed ones, and as many as Memory allows; if not even the
+// slots fit, the error names the least that would do.
+func Place(o Options) (Placement, error) {
+	o = o.withDefaults()
+	least, most := o.choices()
+	for r := most; r >= least; r-- {
+		p := o.place(r)
+		if o.Memory == 0 || p.DeviceBytes <= o.Memory {
+			return p, nil
+		}
+	}
+	need := o.smallest(least, most)
+	resident := len(o.Layers) - need.Streamed
+	what := fmt.Sprintf("%d resident layers", resident)
+	if need.Slots > 0 {
+		what = fmt.Sprintf("%d slots and %d resident layers", need.Slots, resident)
+	}
+	err := fmt.Errorf("kv: %d bytes of device memory are too few for %s of %d cells: the least that works is %d bytes",
+		o.Memory, what, need.Cells, need.DeviceBytes)
+	if cells := MostCells(o); cells > 0 {
+		return Placement{}, fmt.Errorf("%w, or a context of at most %d", err, cells)
+	}
+	return Placement{}, err
+}
+
+// MostCells returns the largest capacity, in whole blocks and not above Cells,
+// for which Memory suffices; 0 if none does.
+func MostCells(o Options) int {
+	o = o.withDefaults()
+	if o.Memory == 0 {
+		return pad(o.Cells)
+	}
+	least, most := o.choices()
+	full := o.smallest(least, most)
+	perCell := max(full.DeviceBytes/int64(full.Cells), 1) // exact: all memory is proportional to cells
+	blocks := o.Memory / perCell / Block
+	return int(min(blocks*Block, int64(full.Cells)))
+}
+
+// choices returns the bounds of how many layers may be resident.
+func (o Options) choices() (least, most int) {
+	switch {
+	case !o.Policy.streams():
+		return len(o.Layers), len(o.Layers)
+	case o.ResidentLayers > 0 || o.Memory == 0:
+		return o.ResidentLayers, o.ResidentLayers
+	default:
+		return 0, len(o.Layers)
+	}
+}
+
+// smallest returns the placement that takes the least memory. Where layers
+// differ that may not be the one with the fewest resident: slots are as large
+// as the largest streamed layer.
+func (o Options) smallest(least, most int) Placement {
+	smallest := o.place(least)
+	for r := least + 1; r <= most; r++ {
+		if p := o.place(r); p.DeviceBytes < smallest.DeviceBytes {
+			smallest = p
+		}
+	}
+	return smallest
+}
+
+// place computes the placement with a number of resident layers.
+func (o Options) place(resident int) Placement {
+	layers := len(o.Layers)
+	p := Placement{Cells: pad(o.Cells), Resident: spread(resident, layers), Streamed: layers - resident}
+	p.Slots = min(o.Slots, p.Streamed)
+	var kept int64
+	for l, s := range o.Layers {
+		bytes := s.layout(o.TypeK, o.TypeV).RowBytes() * int64(p.Cells)
+		if p.Resident[l] {
+			kept += bytes
+		} else {
+			p.SlotBytes = max(p.SlotBytes, bytes)
+		}
+	}
+	p.DeviceBytes = int64(p.Slots)*p.SlotBytes + kept*int64(o.Trees)
+	return p
+}
+
+// spread chooses n of the layers, as evenly as they go.
+func spread(n, layers int) []bool {
+	chosen := make([]bool, layers)
+	for l := range chosen {
+		chosen[l] = (l+1)*n/layers > l*n/layers
+	}
+	return chosen
+}
+
+// slotFor returns the slot of a visit.
+func (p Placement) slotFor(visit int) int { return visit % p.Slots }
+
+// validate reports options that make no cache.
+func (o Options) validate() error {
+	switch {
+	case o.Policy < 0 || int(o.Policy) >= len(policyNames):
+		return fmt.Errorf("kv: unknown cache policy %d", int(o.Policy))
+	case len(o.Layers) == 0:
+		return fmt.Errorf("kv: a cache needs at least one layer")
+	case o.Cells < 1 || o.Cells > math.MaxInt32/2:
+		return fmt.Errorf("kv: context of %d tokens: want 1 to %d", o.Cells, math.MaxInt32/2)
+	case o.ResidentLayers < 0 || o.ResidentLayers > len(o.Layers):
+		return fmt.Errorf("kv: %d resident layers: the model has %d", o.ResidentLayers, len(o.Layers))
+	case o.ResidentLayers > 0 && !o.Policy.streams():
+		return fmt.Errorf("kv: resident layers are chosen under the policies offloaded and offloaded_static; %v keeps all of them", o.Policy)
+	case o.Memory < 0 || o.Slots < 0 || o.Trees < 0 || o.ChunkTokens < 0 || o.StepTokens < 0:
+		return fmt.Errorf("kv: sizes must not be negative")
+	case o.Link < 0 || math.IsNaN(o.Link) || math.IsInf(o.Link, 0):
+		return fmt.Errorf("kv: link of %v bytes a second: want a positive rate", o.Link)
+	}
+	for l, s := range o.Layers {
+		if err := s.validate(o.TypeK, o.TypeV); err != nil {
+			return fmt.Errorf("kv: layer %d: %w", l, err)
+		}
+	}
+	return nil
+}

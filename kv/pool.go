@@ -1,0 +1,426 @@
+package kv
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// ErrFull is returned by [Pool.Begin] when the new tokens do not fit. Nothing
+// has changed then, and [Seq.Truncate] makes room.
+var ErrFull = errors.New("kv: the cache is full")
+
+// Defaults of [Options].
+const (
+	DefaultSlots       = 2    // one layer computes while the next is fetched
+	DefaultChunkTokens = 512  // tokens of one graph: where CPU prefill is fastest
+	DefaultStepTokens  = 4096 // tokens of one step: bounds the activations held
+)
+
+// Options describe a cache. Layers and Cells have no default.
+type Options struct {
+	Policy Policy
+	Layers []Shape // one a layer
+	TypeK  ggml.Type
+	TypeV  ggml.Type
+	Cells  int // tokens that a sequence tree may hold; memory is taken in whole blocks
+
+	// Memory is how many bytes K/V may take on the device. 0: no limit.
+	Memory int64
+	// ResidentLayers is how many layers stay on the device under a policy
+	// that streams. 0: as many as Memory allows, and none without Memory.
+	ResidentLayers int
+	// Slots is how many layers visit the device at a time. 0: 2.
+	Slots int
+	// Trees is for how many sequence trees Memory is shared out. 0: 1.
+	Trees int
+
+	// Tier makes the tier that a tree's streamed rows live in. It is needed
+	// where they are copied: a policy that streams, on a device other than
+	// the CPU or with ForcedCopies.
+	Tier tier.Maker
+	// ForcedCopies copies rows on a CPU device too, where they would
+	// otherwise be used where they are.
+	ForcedCopies bool
+	// Link is the bandwidth that fetches are slowed down to, in bytes a
+	// second. 0: not at all.
+	Link float64
+
+	// ChunkTokens is how many tokens one graph computes at most. 0: 512.
+	ChunkTokens int
+	// StepTokens is how many tokens one step takes at most. 0: 4096.
+	StepTokens int
+}
+
+func (o Options) withDefaults() Options {
+	if o.Slots == 0 {
+		o.Slots = DefaultSlots
+	}
+	if o.Trees == 0 {
+		o.Trees = 1
+	}
+	if o.ChunkTokens == 0 {
+		o.ChunkTokens = DefaultChunkTokens
+	}
+	if o.StepTokens == 0 {
+		o.StepTokens = DefaultStepTokens
+	}
+	return o
+}
+
+// Pool holds the K/V of sequences on one device, moves layers between device
+// and tier, and knows the bytes that takes. There is one for an engine.
+//
+// A Pool may be used from several goroutines; one step is open at a time.
+type Pool struct {
+	backend *ggml.Backend
+	opts    Options
+	place   Placement
+	tiered  []int // by layer: its number in a tier, -1 where resident
+	copies  bool  // streamed rows are copied; otherwise they are used in place
+	slots   []*slot
+	link    tier.Link
+	mover   *mover
+	turn    chan struct{} // held by the open step
+	hooks   hooks
+
+	mu      sync.Mutex
+	closed  bool
+	open    bool // a step is open
+	trees   map[*tree]bool
+	retired []*tree // to be freed when the open step ends
+	spare   *tree   // a retired tree's memory, kept where it is allocated once
+	stats   Stats
+
+	// counted by the mover, which must not wait for mu
+	nextID  atomic.Uint64
+	fetches atomic.Int64
+	fetched atomic.Int64 // bytes
+	stored  atomic.Int64 // bytes
+}
+
+// hooks let tests delay copies, poison freed slots and break the walk.
+type hooks struct {
+	beforeCopy func()
+	freed      func(*slot)
+	broken     broken
+}
+
+// Stats are a pool's counters since it was made.
+type Stats struct {
+	Policy          Policy
+	Cells           int // capacity of a sequence tree
+	ResidentLayers  int
+	StreamedLayers  int
+	DeviceBytes     int64 // K/V rows and slots on the device now
+	DeviceBytesPeak int64
+	HostBytes       int64 // K/V rows in host memory now
+	HostBytesPeak   int64
+	Fetches         int
+	FetchedBytes    int64
+	StoredBytes     int64
+	Stall           time.Duration // computation waiting for copies
+	Steps           int           // committed
+}
+
+// NewPool allocates the slots of a cache on a device. The caller closes it.
+func NewPool(b *ggml.Backend, o Options) (*Pool, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	place, err := Place(o)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{
+		backend: b, opts: o, place: place,
+		copies: b.Device().Type() != ggml.CPU || o.ForcedCopies,
+		link:   tier.Link{Rate: o.Link},
+		turn:   make(chan struct{}, 1),
+		trees:  map[*tree]bool{},
+	}
+	if p.copies && place.Streamed > 0 && o.Tier == nil {
+		return nil, fmt.Errorf("kv: %v on %s needs a tier: set Options.Tier, for example to host.New", o.Policy, b.Device().Name())
+	}
+	p.stats = Stats{Policy: o.Policy, Cells: o.Cells, ResidentLayers: len(o.Layers) - place.Streamed, StreamedLayers: place.Streamed}
+	streamed := 0
+	for _, resident := range place.Resident {
+		if resident {
+			p.tiered = append(p.tiered, -1)
+			continue
+		}
+		p.tiered = append(p.tiered, streamed)
+		streamed++
+	}
+	for range place.Slots {
+		s, err := p.newSlot()
+		if err != nil {
+			p.closeSlots()
+			return nil, err
+		}
+		p.slots = append(p.slots, s)
+	}
+	p.count()
+	p.mover = newMover()
+	return p, nil
+}
+
+// moves reports whether streamed layers take time to reach the device: they are
+// copied, or used in place behind a link.
+func (p *Pool) moves() bool { return p.place.Streamed > 0 && (p.copies || p.opts.Link > 0) }
+
+// StepTokens returns how many tokens a step takes at most.
+func (p *Pool) StepTokens() int { return min(p.opts.StepTokens, p.opts.Cells*p.opts.Trees) }
+
+// ChunkTokens returns how many tokens of a step one graph computes at most.
+func (p *Pool) ChunkTokens() int { return min(p.opts.ChunkTokens, p.StepTokens()) }
+
+// Placement returns what was decided.
+func (p *Pool) Placement() Placement { return p.place }
+
+// Stats returns the counters.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stats
+	s.Fetches, s.FetchedBytes, s.StoredBytes = int(p.fetches.Load()), p.fetched.Load(), p.stored.Load()
+	return s
+}
+
+// newTree returns a tree without memory.
+func (p *Pool) newTree() *tree {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := &tree{capacity: p.opts.Cells, holders: 1}
+	p.trees[t] = true
+	return t
+}
+
+// settle gives a tree its memory before its first step, and room for its cells.
+func (p *Pool) settle(t *tree, cells int) error {
+	if t.regions == nil {
+		if err := p.allocate(t); err != nil {
+			return err
+		}
+	}
+	if t.rows == nil || cells <= t.reserved {
+		return nil
+	}
+	p.mover.drain() // it may still be fetching from the tier for this step
+	if err := t.rows.Reserve(cells); err != nil {
+		return err
+	}
+	t.reserved = cells
+	return nil
+}
+
+// allocate makes the regions of a tree: on the device for resident layers, in
+// host memory for streamed ones that are used in place, in a tier for others.
+func (p *Pool) allocate(t *tree) error {
+	if p.spare != nil {
+		t.regions, t.rows, t.reserved = p.spare.regions, p.spare.rows, p.spare.reserved
+		p.spare = nil
+		return nil
+	}
+	if err := p.afford(); err != nil {
+		return err
+	}
+	t.regions = make([]*region, len(p.opts.Layers))
+	var layouts []tier.Layout
+	for l, s := range p.opts.Layers {
+		if !p.place.Resident[l] && p.copies {
+			layouts = append(layouts, s.layout(p.opts.TypeK, p.opts.TypeV))
+			continue
+		}
+		r, err := p.newRegion(l)
+		if err != nil {
+			return errors.Join(err, p.release(t))
+		}
+		t.regions[l] = r
+	}
+	if layouts == nil {
+		return nil
+	}
+	t.rows = p.opts.Tier(layouts, p.hostBuffer)
+	if !p.opts.Policy.fixed() {
+		return nil
+	}
+	if err := t.rows.Reserve(p.place.Cells); err != nil {
+		return errors.Join(err, p.release(t))
+	}
+	t.reserved = p.place.Cells
+	return nil
+}
+
+// afford reports whether Memory suffices for one more tree's resident layers.
+func (p *Pool) afford() error {
+	if p.opts.Memory == 0 {
+		return nil
+	}
+	slots := int64(p.place.Slots) * p.place.SlotBytes
+	each := (p.place.DeviceBytes - slots) / int64(p.opts.Trees)
+	trees := int64(1)
+	for t := range p.trees {
+		if t.regions != nil {
+			trees++
+		}
+	}
+	if need := slots + trees*each; need > p.opts.Memory {
+		return fmt.Errorf("kv: the resident layers of %d sequences need %d bytes of device memory, and %d are allowed: close a sequence, or plan for more of them",
+			trees, need, p.opts.Memory)
+	}
+	return nil
+}
+
+// newRegion allocates a layer's rows, zeroed if the policy allocates once.
+func (p *Pool) newRegion(l int) (*region, error) {
+	kind, purpose := p.backend.BufferType(), ggml.Regions
+	if !p.place.Resident[l] {
+		kind, purpose = p.backend.PlainHostBufferType(), ggml.HostRows
+	}
+	s := p.opts.Layers[l]
+	size := s.layout(p.opts.TypeK, p.opts.TypeV).RowBytes() * int64(p.place.Cells)
+	b, err := p.backend.Alloc(kind, size, purpose)
+	if err != nil {
+		return nil, fmt.Errorf("kv: layer %d of %d cells: %w", l, p.place.Cells, err)
+	}
+	r := newRegion(p.nextID.Add(1), s, p.opts.TypeK, p.opts.TypeV, p.place.Cells, b)
+	r.buffer = b
+	if p.opts.Policy.fixed() {
+		r.zero(r.cells)
+	}
+	return r, nil
+}
+
+// hostBuffer allocates zeroed host memory, pinned where the device has that.
+func (p *Pool) hostBuffer(bytes int64) (tier.Buffer, error) {
+	kind, ok := p.backend.HostBufferType()
+	if !ok {
+		kind = p.backend.PlainHostBufferType()
+	}
+	b, err := p.backend.Alloc(kind, bytes, ggml.HostRows)
+	if err != nil {
+		return nil, err
+	}
+	b.Clear()
+	return b, nil
+}
+
+// retire takes back a tree that no sequence holds.
+func (p *Pool) retire(t *tree) error {
+	if p.open {
+		p.retired = append(p.retired, t)
+		return nil
+	}
+	delete(p.trees, t)
+	if t.regions == nil {
+		return nil
+	}
+	p.mover.drain() // it may still be fetching for the tree's next step
+	if p.opts.Policy.fixed() && p.spare == nil && !p.closed {
+		p.spare = t
+		return nil
+	}
+	return p.release(t)
+}
+
+// release frees a tree's memory.
+func (p *Pool) release(t *tree) error {
+	for _, r := range t.regions {
+		if r != nil {
+			r.close()
+		}
+	}
+	t.regions, t.reserved = nil, 0
+	var err error
+	if t.rows != nil {
+		err = t.rows.Close()
+		t.rows = nil
+	}
+	p.count()
+	return err
+}
+
+// count brings the byte counts up to date. On a CPU a region that the policy
+// does not touch at once takes memory only for the blocks in use.
+func (p *Pool) count() {
+	device, hostBytes := int64(0), int64(0)
+	for _, s := range p.slots {
+		if s.buffer != nil {
+			device += s.buffer.Size()
+		}
+	}
+	for t := range p.trees {
+		d, h := p.treeBytes(t)
+		device, hostBytes = device+d, hostBytes+h
+	}
+	if p.spare != nil {
+		d, h := p.treeBytes(p.spare)
+		device, hostBytes = device+d, hostBytes+h
+	}
+	p.stats.DeviceBytes, p.stats.HostBytes = device, hostBytes
+	p.stats.DeviceBytesPeak = max(p.stats.DeviceBytesPeak, device)
+	p.stats.HostBytesPeak = max(p.stats.HostBytesPeak, hostBytes)
+}
+
+func (p *Pool) treeBytes(t *tree) (device, hostBytes int64) {
+	lazy := p.backend.Device().Type() == ggml.CPU && !p.opts.Policy.fixed()
+	for l, r := range t.regions {
+		if r == nil {
+			continue
+		}
+		bytes := r.bytes()
+		if lazy {
+			bytes = r.layout.RowBytes() * int64(pad(r.touched))
+		}
+		if p.place.Resident[l] {
+			device += bytes
+		} else {
+			hostBytes += bytes
+		}
+	}
+	if t.rows != nil {
+		hostBytes += t.rows.Bytes()
+	}
+	return device, hostBytes
+}
+
+// Close frees all memory. It waits for the open step to end; sequences that are
+// still open are closed.
+func (p *Pool) Close() error {
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	p.mover.close()
+	var errs []error
+	for t := range p.trees {
+		delete(p.trees, t)
+		errs = append(errs, p.release(t))
+	}
+	if p.spare != nil {
+		t := p.spare
+		p.spare = nil
+		errs = append(errs, p.release(t))
+	}
+	p.closeSlots()
+	p.count()
+	return errors.Join(errs...)
+}
+
+func (p *Pool) closeSlots() {
+	for _, s := range p.slots {
+		s.close()
+	}
+	p.slots = nil
+}

@@ -1,0 +1,155 @@
+package kv
+
+import (
+	"fmt"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// region is the rows of one layer of one tree where they are computed with, or
+// a view of a slot as such rows.
+type region struct {
+	id      uint64 // never used again: graphs are kept by it
+	layout  tier.Layout
+	cells   int
+	k, v    *ggml.Tensor // [head dim, cells, KV heads]
+	clean   int          // cells [high, clean) are zero, so that padding is finite
+	touched int          // cells ever written
+
+	meta   *ggml.Context
+	buffer *ggml.Buffer // nil: the slot's
+}
+
+var _ tier.Memory = (*region)(nil)
+
+// newRegion makes rows of a shape at an offset of 0 in a buffer of
+// layout.RowBytes() × cells bytes or more.
+func newRegion(id uint64, s Shape, tk, tv ggml.Type, cells int, buffer *ggml.Buffer) *region {
+	r := &region{id: id, layout: s.layout(tk, tv), cells: cells, meta: ggml.NewContext(2)}
+	r.k = r.meta.New(tk, int64(s.KeyDim), int64(cells), int64(s.Heads))
+	r.v = r.meta.New(tv, int64(s.ValueDim), int64(cells), int64(s.Heads))
+	buffer.Place(r.k, 0)
+	buffer.Place(r.v, r.k.Bytes())
+	return r
+}
+
+func (r *region) bytes() int64 { return r.layout.RowBytes() * int64(r.cells) }
+
+func (r *region) tensor(p tier.Part) *ggml.Tensor {
+	if p == tier.Keys {
+		return r.k
+	}
+	return r.v
+}
+
+// Write copies rows in: one 2-D copy.
+func (r *region) Write(p tier.Part, cell, n int, buf []byte, stride int64) {
+	b := r.layout.Piece(p)
+	r.tensor(p).Set2D(buf, int64(cell)*b, int64(n)*b, r.layout.Heads, int64(r.cells)*b, stride)
+}
+
+// Read copies rows out: one 2-D copy.
+func (r *region) Read(p tier.Part, cell, n int, buf []byte, stride int64) {
+	b := r.layout.Piece(p)
+	r.tensor(p).Get2D(buf, int64(cell)*b, int64(n)*b, r.layout.Heads, int64(r.cells)*b, stride)
+}
+
+// fill sets every byte of the cells [from, to).
+func (r *region) fill(value byte, from, to int) {
+	if from >= to {
+		return
+	}
+	for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
+		b := r.layout.Piece(p)
+		for h := range r.layout.Heads {
+			at := (int64(h)*int64(r.cells) + int64(from)) * b
+			r.tensor(p).Memset(value, at, int64(to-from)*b)
+		}
+	}
+}
+
+// zero makes the cells up to to finite. Cells below clean are zero or in use.
+func (r *region) zero(to int) {
+	r.fill(0, r.clean, to)
+	r.clean = max(r.clean, to)
+	r.touched = max(r.touched, to)
+}
+
+func (r *region) close() {
+	r.meta.Close()
+	if r.buffer != nil {
+		r.buffer.Close()
+	}
+}
+
+// slot is device memory that streamed layers visit in turn. It belongs to the
+// mover but for the computation between acquire and release. Where streamed
+// layers are used in place it has no memory, and stands for the link's.
+type slot struct {
+	buffer *ggml.Buffer
+	views  map[Shape]*region // the slot as rows of each shape
+	holds  holding
+	shape  Shape // of the last rows in it
+	dirty  int   // cells of that shape from here on are zero
+}
+
+// holding names the rows that a slot has.
+type holding struct {
+	tree  *tree
+	layer int
+	epoch uint64 // the tree's last step whose rows are among them
+	n     int    // cells [0, n)
+}
+
+// newSlot allocates a slot for the rows of any streamed layer.
+func (p *Pool) newSlot() (*slot, error) {
+	s := &slot{}
+	if !p.copies {
+		return s, nil
+	}
+	b, err := p.backend.Alloc(p.backend.BufferType(), p.place.SlotBytes, ggml.Slots)
+	if err != nil {
+		return nil, fmt.Errorf("kv: slot of %d cells: %w", p.place.Cells, err)
+	}
+	b.Clear()
+	s.buffer, s.views = b, map[Shape]*region{}
+	for l, shape := range p.opts.Layers {
+		if !p.place.Resident[l] && s.views[shape] == nil {
+			s.shape = shape // any will do: all of it is zero
+			s.views[shape] = newRegion(p.nextID.Add(1), shape, p.opts.TypeK, p.opts.TypeV, p.place.Cells, b)
+		}
+	}
+	return s, nil
+}
+
+// rows notes that rows of a shape are written to the slot's first n cells.
+func (s *slot) rows(shape Shape, n int) {
+	if shape != s.shape { // its cells lie elsewhere: any may hold others' bytes
+		s.shape, s.dirty = shape, s.views[shape].cells
+	}
+	s.dirty = max(s.dirty, n)
+}
+
+// tidy makes the cells [from, pad(to)) finite if an earlier occupant may have
+// left something else there; up to to they are about to be written.
+func (s *slot) tidy(shape Shape, from, to int) {
+	s.rows(shape, 0)
+	r := s.views[shape]
+	end := min(pad(to), r.cells)
+	if s.dirty > from {
+		r.fill(0, from, end)
+	}
+	if s.dirty <= end {
+		s.dirty = to
+	}
+}
+
+func (s *slot) close() {
+	for _, r := range s.views {
+		r.close()
+	}
+	if s.buffer != nil {
+		s.buffer.Close()
+	}
+}

@@ -1,0 +1,114 @@
+package kv
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// ErrClosed is returned for a sequence or pool that was closed.
+var ErrClosed = errors.New("kv: closed")
+
+// Seq is tokens with their cells. A fork shares the cells it has in common with
+// others of its tree.
+//
+// A Seq may be used from several goroutines. While it takes part in a step it
+// cannot be truncated or forked, and closing it takes effect when the step ends.
+type Seq struct {
+	pool *Pool
+
+	// guarded by pool.mu
+	tree   *tree // nil once closed
+	tokens []int32
+	runs   []tier.Run // the tokens' cells, in order
+	busy   bool       // part of the open step
+	closed bool
+}
+
+// NewSeq returns an empty sequence in a tree of its own. It takes no memory
+// before its first step. The caller closes it.
+func (p *Pool) NewSeq() *Seq {
+	return &Seq{pool: p, tree: p.newTree()}
+}
+
+// Len returns how many tokens have rows.
+func (s *Seq) Len() int {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return len(s.tokens)
+}
+
+// Tokens returns a copy of the tokens that have rows.
+func (s *Seq) Tokens() []int32 {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return slices.Clone(s.tokens)
+}
+
+// Fork returns a sequence that continues from the same tokens. It copies no K
+// or V. The caller closes it. It panics if the sequence is closed or in a step.
+func (s *Seq) Fork() *Seq {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	if err := s.idle(); err != nil {
+		panic(fmt.Sprintf("kv: fork: %v", err))
+	}
+	s.tree.share(s.runs)
+	s.tree.holders++
+	return &Seq{pool: s.pool, tree: s.tree, tokens: slices.Clone(s.tokens), runs: slices.Clone(s.runs)}
+}
+
+// Truncate forgets the tokens from n on.
+func (s *Seq) Truncate(n int) error {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	if err := s.idle(); err != nil {
+		return fmt.Errorf("kv: truncate: %w", err)
+	}
+	if n < 0 || n > len(s.tokens) {
+		return fmt.Errorf("kv: truncate to %d: the sequence has %d tokens", n, len(s.tokens))
+	}
+	kept, rest := cutRuns(s.runs, n)
+	s.tree.give(rest)
+	s.runs, s.tokens = slices.Clone(kept), s.tokens[:n]
+	return nil
+}
+
+// Close gives the sequence's cells back. It may be called twice.
+func (s *Seq) Close() error {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	s.closed = true
+	if s.busy {
+		return nil // the step's Close does it
+	}
+	return s.drop()
+}
+
+// drop gives the cells back, and with the tree's last sequence its memory.
+func (s *Seq) drop() error {
+	t := s.tree
+	if t == nil {
+		return nil
+	}
+	s.tree = nil
+	t.give(s.runs)
+	s.runs, s.tokens = nil, nil
+	if t.holders--; t.holders > 0 {
+		return nil
+	}
+	return s.pool.retire(t)
+}
+
+// idle reports why the sequence cannot be changed now.
+func (s *Seq) idle() error {
+	switch {
+	case s.closed:
+		return fmt.Errorf("%w: the sequence", ErrClosed)
+	case s.busy:
+		return errors.New("the sequence takes part in an open step: close the step first")
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package kv
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// Block is the number of cells by which caches are sized and attention is
+// padded: GPU kernels want the number of cells to be a multiple of it, and
+// graphs are built anew only when a sequence grows past the next one.
+const Block = 256
+
+// pad rounds cells up to whole blocks.
+func pad(cells int) int { return (cells + Block - 1) / Block * Block }
+
+// Shape is one layer's K and V: the number of KV heads and the values in a
+// head's key and value.
+type Shape struct {
+	Heads    int
+	KeyDim   int
+	ValueDim int
+}
+
+// Types are the tensor types that keys and values may have.
+var types = []ggml.Type{ggml.F32, ggml.F16, ggml.BF16, ggml.Q8_0, ggml.Q4_0}
+
+// ParseType returns the K/V type of that name: f32, f16, bf16, q8_0 or q4_0.
+func ParseType(name string) (ggml.Type, error) {
+	for _, t := range types {
+		if t.String() == name {
+			return t, nil
+		}
+	}
+	return 0, fmt.Errorf("kv: unknown K/V type %q: want one of %s", name, typeNames())
+}
+
+func typeNames() (s string) {
+	for i, t := range types {
+		if i > 0 {
+			s += ", "
+		}
+		s += t.String()
+	}
+	return s
+}
+
+// layout returns the bytes of the shape's rows.
+func (s Shape) layout(k, v ggml.Type) tier.Layout {
+	return tier.Layout{Heads: s.Heads, KeyBytes: k.RowSize(int64(s.KeyDim)), ValueBytes: v.RowSize(int64(s.ValueDim))}
+}
+
+// validate reports a shape that cannot be kept in these types.
+func (s Shape) validate(k, v ggml.Type) error {
+	var errs []error
+	if s.Heads < 1 || s.KeyDim < 1 || s.ValueDim < 1 {
+		errs = append(errs, fmt.Errorf("%d KV heads, key dim %d, value dim %d: all must be at least 1", s.Heads, s.KeyDim, s.ValueDim))
+	}
+	for _, d := range [...]struct {
+		name string
+		dim  int
+		t    ggml.Type
+	}{{"key", s.KeyDim, k}, {"value", s.ValueDim, v}} {
+		known := false
+		for _, t := range types {
+			known = known || t == d.t
+		}
+		switch {
+		case !known:
+			errs = append(errs, fmt.Errorf("%s type %v: want one of %s", d.name, d.t, typeNames()))
+		case int64(d.dim)%d.t.BlockSize() != 0:
+			errs = append(errs, fmt.Errorf("%s dim %d is not a multiple of %d, the block of %v: use f32, f16 or bf16", d.name, d.dim, d.t.BlockSize(), d.t))
+		}
+	}
+	return errors.Join(errs...)
+}

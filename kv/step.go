@@ -1,0 +1,356 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// Work is what one sequence takes through a step: one token to decode, a few as
+// a draft, many to prefill.
+type Work struct {
+	Seq    *Seq
+	Tokens []int32
+	Logits int // of how many last tokens the logits are wanted
+}
+
+// Step is one pass of new tokens through all layers. Every step is closed, with
+// or without Commit; one goroutine uses it.
+type Step struct {
+	pool   *Pool
+	works  []work // in step order: the works of a tree stand together
+	trees  []stepTree
+	tokens []int32
+	pos    []int32
+	cells  []int64
+	logits []int32
+	chunks []Chunk
+	layer  Layer
+	visits []visit
+
+	begun     bool // its layers
+	computed  int  // layers
+	walk      *walk
+	cancel    context.CancelFunc
+	ended     chan struct{} // closed when the mover has left the walk
+	committed bool
+	closed    bool
+}
+
+// stepTree is a tree's part in a step.
+type stepTree struct {
+	*tree
+	epoch  uint64 // the step's number among the tree's
+	before int    // cells [0, before) held rows when the step began
+	after  int    // the tree's high mark with the new cells
+}
+
+// work is a Work in its place in the step.
+type work struct {
+	Work
+	order int        // its place in the caller's batch
+	tree  int        // ordinal in the step
+	first int        // first token in the step
+	past  int        // the sequence's tokens before the step
+	runs  []tier.Run // new cells
+}
+
+// visit is the unit of the schedule: one layer of one tree.
+type visit struct {
+	layer int
+	tree  int // ordinal in the step
+}
+
+// Begin reserves cells for a batch and starts fetching the rows of the first
+// layers. It waits for the step before to be closed. [ErrFull] and other errors
+// come before anything has changed.
+func (p *Pool) Begin(ctx context.Context, batch []Work) (*Step, error) {
+	select {
+	case p.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s, err := p.begin(ctx, batch)
+	if err != nil {
+		<-p.turn
+		return nil, err
+	}
+	return s, nil
+}
+
+func (p *Pool) begin(ctx context.Context, batch []Work) (*Step, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, fmt.Errorf("%w: the pool", ErrClosed)
+	}
+	if err := p.check(batch); err != nil {
+		return nil, err
+	}
+	s := &Step{pool: p}
+	s.order(batch)
+	if err := s.makeRoom(); err != nil {
+		return nil, err
+	}
+	s.reserve()
+	s.cut()
+	p.count()
+	p.open = true
+	s.schedule()
+	return s, nil
+}
+
+// check reports a batch that makes no step.
+func (p *Pool) check(batch []Work) error {
+	if len(batch) == 0 {
+		return errors.New("kv: an empty batch: want at least one sequence with tokens")
+	}
+	for i, w := range batch {
+		switch {
+		case w.Seq == nil || w.Seq.pool != p:
+			return fmt.Errorf("kv: work %d: its sequence is not of this pool", i)
+		case w.Seq.closed:
+			return fmt.Errorf("kv: work %d: %w: the sequence", i, ErrClosed)
+		case len(w.Tokens) == 0:
+			return fmt.Errorf("kv: work %d: no tokens", i)
+		case w.Logits < 0 || w.Logits > len(w.Tokens):
+			return fmt.Errorf("kv: work %d: logits of %d tokens wanted of %d", i, w.Logits, len(w.Tokens))
+		}
+		for j := range i {
+			if batch[j].Seq == w.Seq {
+				return fmt.Errorf("kv: works %d and %d are of the same sequence: join their tokens", j, i)
+			}
+		}
+	}
+	return nil
+}
+
+// order groups the batch by tree and numbers its tokens.
+func (s *Step) order(batch []Work) {
+	for i, w := range batch {
+		t := slices.IndexFunc(s.trees, func(t stepTree) bool { return t.tree == w.Seq.tree })
+		if t < 0 {
+			t = len(s.trees)
+			s.trees = append(s.trees, stepTree{tree: w.Seq.tree})
+		}
+		s.works = append(s.works, work{Work: w, order: i, tree: t, past: len(w.Seq.tokens)})
+	}
+	slices.SortStableFunc(s.works, func(a, b work) int { return a.tree - b.tree })
+	first := 0
+	for i := range s.works {
+		s.works[i].first = first
+		first += len(s.works[i].Tokens)
+	}
+}
+
+// makeRoom sees to memory for the new cells of each tree.
+func (s *Step) makeRoom() error {
+	need, total := make([]int, len(s.trees)), 0
+	for _, w := range s.works {
+		need[w.tree] += len(w.Tokens)
+		total += len(w.Tokens)
+	}
+	for i, t := range s.trees {
+		if free := t.free(); need[i] > free {
+			return fmt.Errorf("%w: %d new tokens, room for %d of %d", ErrFull, need[i], free, t.capacity)
+		}
+	}
+	if most := s.pool.StepTokens(); total > most {
+		return fmt.Errorf("kv: %d tokens in one step: at most %d; split the prompt", total, most)
+	}
+	for i, t := range s.trees {
+		if err := s.pool.settle(t.tree, min(t.high+need[i], t.capacity)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reserve takes the cells; nothing can fail from here on.
+func (s *Step) reserve() {
+	for i := range s.trees {
+		t := &s.trees[i]
+		t.tree.epoch++
+		t.epoch, t.before = t.tree.epoch, t.high
+	}
+	for i := range s.works {
+		w := &s.works[i]
+		w.Seq.busy = true
+		w.runs = s.trees[w.tree].take(len(w.Tokens), nil)
+		s.tokens = append(s.tokens, w.Tokens...)
+		for j := range w.Tokens {
+			s.pos = append(s.pos, int32(w.past+j))
+			if j >= len(w.Tokens)-w.Logits {
+				s.logits = append(s.logits, int32(w.first+j))
+			}
+		}
+		for _, r := range w.runs {
+			for c := r.Start; c < r.End(); c++ {
+				s.cells = append(s.cells, int64(c))
+			}
+		}
+	}
+	for i := range s.trees {
+		t := &s.trees[i]
+		t.after = t.high
+		for _, r := range t.regions {
+			if r != nil {
+				r.zero(min(pad(t.high), r.cells))
+			}
+		}
+	}
+}
+
+// schedule lists the visits and starts the mover on them.
+func (s *Step) schedule() {
+	p := s.pool
+	if !p.moves() {
+		return
+	}
+	for l := range p.opts.Layers {
+		if p.place.Resident[l] {
+			continue
+		}
+		for t := range s.trees {
+			s.visits = append(s.visits, visit{layer: l, tree: t})
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.walk = newWalk(len(s.visits), p.place.Slots)
+	s.walk.broken = p.hooks.broken
+	s.cancel, s.ended = cancel, make(chan struct{})
+	p.mover.start(func() {
+		defer close(s.ended)
+		s.walk.move(ctx, (*transfers)(s))
+	})
+}
+
+// Tokens returns the step's tokens. Like the slices of the other methods they
+// are the step's own, in step order: the works of a tree stand together.
+func (s *Step) Tokens() []int32 { return s.tokens }
+
+// Positions returns each token's position in its sequence.
+func (s *Step) Positions() []int32 { return s.pos }
+
+// Cells returns the cell of each token's rows in its tree.
+func (s *Step) Cells() []int64 { return s.cells }
+
+// LogitRows returns the tokens, by number, of which logits are wanted.
+func (s *Step) LogitRows() []int32 { return s.logits }
+
+// Split distributes rows, one for each of LogitRows, to the batch's works in
+// the order that Begin was given.
+func (s *Step) Split(rows [][]float32) [][][]float32 {
+	out := make([][][]float32, len(s.works))
+	for _, w := range s.works {
+		out[w.order], rows = rows[:w.Logits:w.Logits], rows[w.Logits:]
+	}
+	return out
+}
+
+// Chunks returns the parts of the step that one graph computes each.
+func (s *Step) Chunks() []Chunk { return s.chunks }
+
+// Layers goes through the model's layers in order. When one is yielded, its
+// rows are where it computes (those of the first tree, if the step has several:
+// see [Layer.Acquire]) and the next ones are on their way. When the loop's body
+// ends, the layer must have been computed. A step goes through its layers once.
+func (s *Step) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
+	return func(yield func(*Layer, error) bool) {
+		if s.begun || s.closed {
+			yield(nil, errors.New("kv: the layers of a step that was closed or has gone through them: begin another"))
+			return
+		}
+		s.begun = true
+		for l := range s.pool.opts.Layers {
+			s.layer = s.newLayer(l)
+			if err := s.layer.Acquire(ctx, 0); err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(&s.layer, nil) {
+				return
+			}
+			if err := s.layer.release(ctx); err != nil {
+				yield(nil, err)
+				return
+			}
+			s.computed++
+		}
+	}
+}
+
+// Commit makes the sequences grow by the step's tokens. All layers must have
+// been computed. It waits until their new rows are kept.
+func (s *Step) Commit() error {
+	if s.closed || s.committed {
+		return errors.New("kv: commit of a step that was closed or committed before")
+	}
+	if all := len(s.pool.opts.Layers); s.computed != all {
+		return fmt.Errorf("kv: commit after %d of %d layers", s.computed, all)
+	}
+	if s.walk != nil {
+		if err := s.walk.finish(context.Background()); err != nil {
+			return fmt.Errorf("kv: commit: %w", err)
+		}
+	}
+	p := s.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range s.works {
+		w.Seq.tokens = append(w.Seq.tokens, w.Tokens...)
+		for _, r := range w.runs {
+			w.Seq.runs = appendRun(w.Seq.runs, r)
+		}
+	}
+	p.stats.Steps++
+	s.committed = true
+	return nil
+}
+
+// Close ends the step. Without Commit everything is as before Begin. It may be
+// called twice.
+func (s *Step) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	p := s.pool
+	defer func() { <-p.turn }()
+	var stall time.Duration
+	if s.walk != nil {
+		if !s.committed {
+			s.cancel()
+			<-s.ended
+		}
+		stall = s.walk.stalled()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = false
+	p.stats.Stall += stall
+	var errs []error
+	for _, w := range s.works {
+		if !s.committed {
+			s.trees[w.tree].give(w.runs)
+		}
+		w.Seq.busy = false
+		if w.Seq.closed {
+			errs = append(errs, w.Seq.drop())
+		}
+	}
+	retired := p.retired
+	p.retired = nil
+	for _, t := range retired {
+		errs = append(errs, p.retire(t))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,110 @@
+package kv
+
+import (
+	"fmt"
+
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// tree is the cells that a sequence and its forks share. Its fields are guarded
+// by the pool, and by the mover while a step is open.
+type tree struct {
+	cells    []int32 // by cell: how many sequences, and the open step, hold it
+	capacity int
+	lowest   int // no cell below is free
+	high     int // cells from here on are free
+	holders  int // sequences alive
+
+	epoch    uint64    // steps begun on this tree
+	regions  []*region // by layer; nil where the layer visits a slot
+	rows     tier.Tier // of the layers that visit slots; nil without any
+	reserved int       // cells that rows has room for
+}
+
+// free returns how many more cells the tree can give.
+func (t *tree) free() int {
+	n := t.capacity - len(t.cells)
+	for _, refs := range t.cells[min(t.lowest, len(t.cells)):] {
+		if refs == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// take reserves n cells, lowest first, appended to runs. There must be room.
+func (t *tree) take(n int, runs []tier.Run) []tier.Run {
+	for c := t.lowest; n > 0; c++ {
+		if c == len(t.cells) {
+			t.cells = append(t.cells, 0)
+		}
+		t.lowest = c + 1
+		if t.cells[c] != 0 {
+			continue
+		}
+		t.cells[c] = 1
+		runs = appendRun(runs, tier.Run{Start: c, N: 1})
+		t.high = max(t.high, c+1)
+		n--
+	}
+	return runs
+}
+
+// share counts one more holder of the cells.
+func (t *tree) share(runs []tier.Run) {
+	for _, r := range runs {
+		for c := r.Start; c < r.End(); c++ {
+			t.cells[c]++
+		}
+	}
+}
+
+// give counts one holder less; cells that nobody holds are used again.
+func (t *tree) give(runs []tier.Run) {
+	for _, r := range runs {
+		for c := r.Start; c < r.End(); c++ {
+			t.cells[c]--
+			if t.cells[c] < 0 {
+				panic(fmt.Sprintf("kv: cell %d was given back twice", c))
+			}
+			if t.cells[c] == 0 {
+				t.lowest = min(t.lowest, c)
+			}
+		}
+	}
+	for t.high > 0 && t.cells[t.high-1] == 0 {
+		t.high--
+	}
+	t.cells = t.cells[:t.high]
+	t.lowest = min(t.lowest, t.high)
+	for _, r := range t.regions {
+		if r != nil {
+			r.clean = min(r.clean, t.high)
+		}
+	}
+}
+
+// appendRun adds cells behind the others, joined to the last run if they touch.
+func appendRun(runs []tier.Run, r tier.Run) []tier.Run {
+	if n := len(runs); n > 0 && runs[n-1].End() == r.Start {
+		runs[n-1].N += r.N
+		return runs
+	}
+	return append(runs, r)
+}
+
+// cutRuns splits runs after n cells.
+func cutRuns(runs []tier.Run, n int) (kept, rest []tier.Run) {
+	for i, r := range runs {
+		if n < r.N {
+			kept = append(kept, runs[:i]...)
+			if n > 0 {
+				kept = append(kept, tier.Run{Start: r.Start, N: n})
+			}
+			rest = append(rest, tier.Run{Start: r.Start + n, N: r.N - n})
+			return kept, append(rest, runs[i+1:]...)
+		}
+		n -= r.N
+	}
+	return runs, nil
+}

@@ -1,0 +1,157 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// paced are copies that take a stated time, and note what they do when.
+type paced struct {
+	fetchTime, storeTime time.Duration
+	began                time.Time
+	log                  []string
+	failFetch            int // the visit whose fetch fails; -1: none
+}
+
+func (p *paced) note(what string, i int) {
+	p.log = append(p.log, fmt.Sprintf("%v %s %d", time.Since(p.began), what, i))
+}
+
+func (p *paced) fetch(_ context.Context, i int, _ time.Time) error {
+	if i == p.failFetch {
+		return errLink
+	}
+	time.Sleep(p.fetchTime)
+	p.note("fetched", i)
+	return nil
+}
+
+func (p *paced) store(_ context.Context, i int) error {
+	time.Sleep(p.storeTime)
+	p.note("stored", i)
+	return nil
+}
+
+func (p *paced) next(_ context.Context, slot int, _ time.Time) error {
+	time.Sleep(p.fetchTime)
+	p.note("next", slot)
+	return nil
+}
+
+var errLink = errors.New("the link is down")
+
+// stream computes visits that take a stated time, and returns how long the step
+// took and how long it waited.
+func stream(t *testing.T, visits, slots int, c *paced, compute time.Duration) (total, stall time.Duration) {
+	t.Helper()
+	c.began = time.Now()
+	w := newWalk(visits, slots)
+	done := make(chan struct{})
+	go func() { defer close(done); w.move(t.Context(), c) }()
+	for i := range visits {
+		if err := w.acquire(t.Context(), i); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(compute)
+		w.release()
+	}
+	if err := w.finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	total = time.Since(c.began)
+	<-done
+	return total, w.stalled()
+}
+
+func TestWalkTakesTheLongerOfComputeAndLink(t *testing.T) {
+	const ms = time.Millisecond
+	tests := []struct {
+		name           string
+		visits, slots  int
+		fetch, compute time.Duration
+		total, stall   time.Duration
+	}{
+		// the first fetch is not hidden by anything in this step
+		{"compute longer", 30, 2, 1 * ms, 2 * ms, (1 + 30*2) * ms, 1 * ms},
+		{"equal", 30, 2, 2 * ms, 2 * ms, (2 + 30*2) * ms, 2 * ms},
+		// the last computation is not hidden by a fetch, and the step ends
+		// with the store, behind the next step's first fetch
+		{"link longer", 30, 2, 4 * ms, 1 * ms, (30*4 + 4) * ms, (30*4 + 4 - 30) * ms},
+		{"odd number of visits", 5, 2, 1 * ms, 3 * ms, (1 + 5*3) * ms, 1 * ms},
+		{"three slots", 7, 3, 1 * ms, 3 * ms, (1 + 7*3) * ms, 1 * ms},
+		{"one slot overlaps nothing", 4, 1, 1 * ms, 3 * ms, 4 * (1 + 3) * ms, 4 * ms},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				total, stall := stream(t, tt.visits, tt.slots, &paced{fetchTime: tt.fetch, failFetch: -1}, tt.compute)
+				if total != tt.total || stall != tt.stall {
+					t.Errorf("total %v, stall %v; want %v, %v", total, stall, tt.total, tt.stall)
+				}
+			})
+		})
+	}
+}
+
+func TestWalkOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &paced{fetchTime: 10 * time.Millisecond, storeTime: time.Millisecond, failFetch: -1}
+		stream(t, 3, 2, c, 20*time.Millisecond)
+		want := []string{
+			"10ms fetched 0", "20ms fetched 1", // both slots were free
+			"31ms stored 0", "41ms fetched 2", // 0 was computed until 30 ms
+			"51ms stored 1", "61ms next 1", // 1 until 50
+			"71ms stored 2", "81ms next 0", // 2 until 70
+		}
+		if diff := cmp.Diff(want, c.log); diff != "" {
+			t.Errorf("copies (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestWalkFetchFailureReachesTheVisit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWalk(4, 2)
+		done := make(chan struct{})
+		go func() { defer close(done); w.move(t.Context(), &paced{failFetch: 2, began: time.Now()}) }()
+		for i := range 2 {
+			if err := w.acquire(t.Context(), i); err != nil {
+				t.Fatalf("visit %d: %v", i, err)
+			}
+			w.release()
+		}
+		if err := w.acquire(t.Context(), 2); !errors.Is(err, errLink) {
+			t.Errorf("visit 2: %v; want %v", err, errLink)
+		}
+		<-done
+		if err := w.finish(t.Context()); err == nil {
+			t.Error("finish after a failed fetch: no error")
+		}
+	})
+}
+
+func TestWalkCancelledEndsBothSides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		w := newWalk(4, 2)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.move(ctx, &paced{failFetch: -1, fetchTime: time.Second, began: time.Now()})
+		}()
+		time.AfterFunc(time.Millisecond, cancel)
+		if err := w.acquire(ctx, 0); !errors.Is(err, context.Canceled) {
+			t.Errorf("acquire: %v; want %v", err, context.Canceled)
+		}
+		<-done // the mover waits for a slot that nobody releases, and leaves
+		if err := w.finish(t.Context()); !errors.Is(err, errStopped) {
+			t.Errorf("finish: %v; want %v", err, errStopped)
+		}
+	})
+}

@@ -1,0 +1,114 @@
+// Package llama is the architecture of Llama 2 and 3, Mistral and SmolLM2
+// (Touvron et al., 2023): RMS norms before attention and feed-forward, grouped
+// queries, rotary embedding of neighbouring pairs, SwiGLU.
+package llama
+
+import (
+	"math"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/model"
+)
+
+// Architecture opens models whose general.architecture is llama.
+func Architecture() model.Architecture {
+	return model.Architecture{Names: []string{"llama"}, Open: open}
+}
+
+// Model is an opened model.
+type Model struct {
+	config    model.Config
+	weights   *model.Weights
+	embedding *ggml.Tensor // [hidden, vocab]
+	rotary    model.Rotary
+	layers    []layer
+	norm      model.RMSNorm
+	output    model.Linear // [hidden, vocab]
+}
+
+type layer struct {
+	attentionNorm   model.RMSNorm
+	query           model.Linear // [hidden, headDim × heads]
+	key, value      model.Linear // [hidden, headDim × kvHeads]
+	attentionOut    model.Linear // [headDim × heads, hidden]
+	feedForwardNorm model.RMSNorm
+	feedForward     model.SwiGLU
+}
+
+var _ model.Model = (*Model)(nil)
+
+func open(l *model.Loader) (model.Model, error) {
+	hidden, layers := l.Int("embedding_length"), l.Layers()
+	heads := l.Int("attention.head_count")
+	kvHeads := l.IntOr("attention.head_count_kv", heads)
+	headDim := l.IntOr("attention.key_length", hidden/max(heads, 1))
+	valueDim := l.IntOr("attention.value_length", headDim)
+	ff := l.Int("feed_forward_length")
+	l.Check(heads%max(kvHeads, 1) == 0, "%d attention heads are not a multiple of %d KV heads", heads, kvHeads)
+	eps := l.Float("attention.layer_norm_rms_epsilon")
+	if err := l.Err(); err != nil {
+		return nil, err
+	}
+	m := &Model{config: l.Config(hidden)}
+	for range layers {
+		m.config.Layers = append(m.config.Layers, model.Layer{
+			Heads: heads, KVHeads: kvHeads, KeyDim: headDim, ValueDim: valueDim,
+			Scale: float32(1 / math.Sqrt(float64(headDim))),
+		})
+	}
+	vocab := m.config.Vocab
+	m.embedding = l.Embedding("token_embd", hidden, vocab)
+	m.rotary = l.Rotary(model.RoPENormal, headDim)
+	for i := range layers {
+		b := l.Block(i)
+		m.layers = append(m.layers, layer{
+			attentionNorm:   b.RMSNorm("attn_norm", hidden, eps),
+			query:           b.Linear("attn_q", hidden, headDim*heads),
+			key:             b.Linear("attn_k", hidden, headDim*kvHeads),
+			value:           b.Linear("attn_v", hidden, valueDim*kvHeads),
+			attentionOut:    b.Linear("attn_output", valueDim*heads, hidden),
+			feedForwardNorm: b.RMSNorm("ffn_norm", hidden, eps),
+			feedForward: model.SwiGLU{
+				Gate: b.Linear("ffn_gate", hidden, ff),
+				Up:   b.Linear("ffn_up", hidden, ff),
+				Down: b.Linear("ffn_down", ff, hidden),
+			},
+		})
+	}
+	m.norm = l.RMSNorm("output_norm", hidden, eps)
+	m.output = l.Output("output", "token_embd", hidden, vocab)
+	var err error
+	m.weights, err = l.Load()
+	return m, err
+}
+
+// Config returns the model's shape.
+func (m *Model) Config() model.Config { return m.config }
+
+// Embed looks the tokens' embeddings up.
+func (m *Model) Embed(g *ggml.Graph, ids *ggml.Tensor) *ggml.Tensor {
+	return g.GetRows(m.embedding, ids) // [hidden, tokens]
+}
+
+// Layer adds attention and feed-forward to x.
+func (m *Model) Layer(g *ggml.Graph, l int, x, pos *ggml.Tensor, attend model.Attend) *ggml.Tensor {
+	w, c, tokens := m.layers[l], m.config.Layers[l], x.Ne(1)
+
+	h := w.attentionNorm.Forward(g, x)
+	q := g.Reshape3D(w.query.Forward(g, h), int64(c.KeyDim), int64(c.Heads), tokens)     // [headDim, heads, tokens]
+	k := g.Reshape3D(w.key.Forward(g, h), int64(c.KeyDim), int64(c.KVHeads), tokens)     // [headDim, kvHeads, tokens]
+	v := g.Reshape3D(w.value.Forward(g, h), int64(c.ValueDim), int64(c.KVHeads), tokens) // [valueDim, kvHeads, tokens]
+	q, k = m.rotary.Forward(g, q, pos), m.rotary.Forward(g, k, pos)
+	x = g.Add(w.attentionOut.Forward(g, attend(q, k, v)), x)
+
+	h = w.feedForwardNorm.Forward(g, x)
+	return g.Add(w.feedForward.Forward(g, h), x)
+}
+
+// Logits scores the next token.
+func (m *Model) Logits(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
+	return m.output.Forward(g, m.norm.Forward(g, x)) // [vocab, tokens]
+}
+
+// Close frees the weights.
+func (m *Model) Close() error { return m.weights.Close() }

@@ -1,0 +1,51 @@
+package model
+
+import "github.com/seed4d217819/ebb/ggml"
+
+// Linear is a matrix product, with a bias added where there is one.
+type Linear struct {
+	Weight *ggml.Tensor // [in, out]
+	Bias   *ggml.Tensor // [out] or nil
+}
+
+// Forward returns Weight·x + Bias. x [in, tokens]; result [out, tokens].
+func (l Linear) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
+	y := g.MulMat(l.Weight, x)
+	if l.Bias != nil {
+		y = g.Add(y, l.Bias)
+	}
+	return y
+}
+
+// RMSNorm divides by the root mean square and multiplies by a learned weight
+// (Zhang and Sennrich, 2019).
+type RMSNorm struct {
+	Weight *ggml.Tensor // [dim]
+	Eps    float32
+}
+
+// Forward normalises the innermost dimension of x.
+func (n RMSNorm) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
+	return g.Mul(g.RMSNorm(x, n.Eps), n.Weight)
+}
+
+// SwiGLU is the gated feed-forward of Shazeer (2020): down(silu(gate(x))·up(x)).
+type SwiGLU struct {
+	Gate, Up, Down Linear
+}
+
+// Forward maps x [hidden, tokens] to the same shape.
+func (f SwiGLU) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
+	return f.Down.Forward(g, g.SwiGLU(f.Gate.Forward(g, x), f.Up.Forward(g, x)))
+}
+
+// Rotary is rotary position embedding (Su et al., 2021).
+type Rotary struct {
+	ggml.RoPE
+	Factors *ggml.Tensor // [dims/2] that frequencies are divided by, or nil
+}
+
+// Forward rotates x [headDim, heads, tokens] by the positions of its tokens.
+func (r Rotary) Forward(g *ggml.Graph, x, pos *ggml.Tensor) *ggml.Tensor {
+	return g.RoPE(x, pos, r.Factors, r.RoPE)
+}

@@ -1,0 +1,25 @@
+package tier_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// SmolLM2-135M has 3 KV heads of 64 values: 768 bytes a layer and token in f16.
+func ExampleLayout() {
+	l := tier.Layout{Heads: 3, KeyBytes: 64 * 2, ValueBytes: 64 * 2}
+	fmt.Println(l.RowBytes())
+	// Output: 768
+}
+
+// A link of 10 MB/s needs 2 ms for 20 kB, however fast the copy is.
+func ExampleLink() {
+	l := tier.Link{Rate: 10e6}
+	began := time.Now()
+	err := l.Pace(context.Background(), began, 20_000, func() error { return nil })
+	fmt.Println(err, time.Since(began) >= 2*time.Millisecond)
+	// Output: <nil> true
+}

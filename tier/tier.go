@@ -1,0 +1,101 @@
+// Package tier says what a place to keep K/V rows is.
+//
+// A [Tier] keeps the rows of one sequence tree, layer by layer, as bytes: it
+// never sees a tensor or a device. What it copies from and to is a [Memory],
+// one layer's rows laid out head-major. Package tier/host keeps rows in memory;
+// package tier/tiertest is the suite that every driver passes. A [Link] makes
+// copies take the time a slower connection would.
+package tier
+
+import (
+	"context"
+	"fmt"
+)
+
+// Part names one half of a cell's row.
+type Part int
+
+// The two parts of a row.
+const (
+	Keys Part = iota
+	Values
+)
+
+// String returns "K" or "V".
+func (p Part) String() string {
+	if p == Keys {
+		return "K"
+	}
+	return "V"
+}
+
+// Layout gives the sizes of one layer's rows in bytes.
+//
+// A layer is laid out head-major: all keys, then all values; within each, one
+// KV head after the other; within a head, one piece a cell.
+type Layout struct {
+	Heads      int   // KV heads
+	KeyBytes   int64 // one cell's key in one head
+	ValueBytes int64 // one cell's value in one head
+}
+
+// Piece returns the bytes of one cell's part in one head.
+func (l Layout) Piece(p Part) int64 {
+	if p == Keys {
+		return l.KeyBytes
+	}
+	return l.ValueBytes
+}
+
+// RowBytes returns the bytes of one cell: key and value, all heads.
+func (l Layout) RowBytes() int64 { return int64(l.Heads) * (l.KeyBytes + l.ValueBytes) }
+
+// Run is the cells [Start, Start+N) of a tree.
+type Run struct{ Start, N int }
+
+// End returns the first cell after the run.
+func (r Run) End() int { return r.Start + r.N }
+
+// String returns the run as a half-open interval.
+func (r Run) String() string { return fmt.Sprintf("[%d,%d)", r.Start, r.End()) }
+
+// Memory is one layer's rows where they are computed with: a slot on a device.
+// For both calls buf holds n cells a head; the heads lie stride bytes apart in
+// it. The copy is finished when the call returns.
+type Memory interface {
+	// Write copies buf to the cells [cell, cell+n) of every head.
+	Write(p Part, cell, n int, buf []byte, stride int64)
+	// Read copies the cells [cell, cell+n) of every head to buf.
+	Read(p Part, cell, n int, buf []byte, stride int64)
+}
+
+// Tier keeps the rows of one sequence tree. Layers are numbered from 0 in the
+// order of the layouts that the tier was made with. Calls come from one
+// goroutine at a time.
+type Tier interface {
+	// Reserve makes room for the cells [0, cells) in every layer. What was
+	// kept stays; on an error nothing has changed.
+	Reserve(cells int) error
+	// Fetch copies the cells [0, n) of a layer into dst. All of them have
+	// been reserved; cells never stored hold zeros.
+	Fetch(ctx context.Context, layer, n int, dst Memory) error
+	// Store keeps the cells of runs, read from src.
+	Store(ctx context.Context, layer int, runs []Run, src Memory) error
+	// Bytes returns the bytes held.
+	Bytes() int64
+	// Close gives the memory back. It may be called twice.
+	Close() error
+}
+
+// Buffer is a piece of host memory with an owner that frees it.
+type Buffer interface {
+	Bytes() []byte
+	Close()
+}
+
+// Allocator returns zeroed host memory: pinned where a device has that.
+type Allocator func(bytes int64) (Buffer, error)
+
+// Maker makes the tier of a new sequence tree, for layers of these layouts.
+// Memory that it needs on the host it takes from the allocator.
+type Maker func(layouts []Layout, memory Allocator) Tier
