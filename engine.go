@@ -1,0 +1,236 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/chat"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/model/llama"
+	"github.com/seed4d217819/ebb/tier/host"
+	"github.com/seed4d217819/ebb/tokenizer"
+)
+
+// Options say how a model is run. The zero value runs it on the CPU with all of
+// the cache there.
+type Options struct {
+	Device  string // a name of [ggml.Library.Devices]; "": cpu
+	Threads int    // of the CPU; 0: one a core
+
+	Cache          kv.Policy
+	KVType         string  // f32, f16, bf16, q8_0 or q4_0; "": f16
+	Context        int     // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory is too small
+	DeviceMemory   int64   // bytes that K/V may take on the device; 0: no limit
+	ResidentLayers int     // layers that never leave the device when others do; 0: as many as DeviceMemory allows
+	ForcedCopies   bool    // copy rows on the CPU too, where they could be used in place
+	Link           float64 // bytes a second that fetches are slowed down to; 0: not at all
+
+	ChunkTokens int         // tokens a graph computes at most; 0: 512
+	StepTokens  int         // tokens a pass through the layers takes at most; 0: 4096
+	Attention   attend.Kind // how attention is computed
+	Limit       int64       // bytes that may be allocated on the device in all, for tests of running out; 0: what it has
+}
+
+// architectures lists what [Open] can run. A new one is a line here.
+func architectures() []model.Architecture {
+	return []model.Architecture{llama.Architecture()}
+}
+
+// Engine is an opened model. It may be used from many goroutines: sequences are
+// independent, and one step computes at a time while others wait their turn.
+type Engine struct {
+	file      *gguf.File
+	backend   *ggml.Backend
+	model     model.Model
+	config    model.Config
+	tokenizer *tokenizer.Tokenizer
+	pool      *kv.Pool
+	inputs    *inputs
+	graphs    *graphs
+	context   int
+	notes     []string
+
+	closing atomic.Bool
+	closed  sync.Once
+}
+
+// Stats are what an engine has used and moved.
+type Stats struct {
+	Cache  kv.Stats
+	Device ggml.Usage // bytes by purpose
+	Counts ggml.Stats // buffers allocated, graphs built and computed
+}
+
+// Open opens the model in a GGUF file. The caller closes the engine.
+func Open(path string, o Options) (_ *Engine, err error) {
+	e := &Engine{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close())
+		}
+	}()
+	if e.file, err = gguf.Open(path); err != nil {
+		return nil, err
+	}
+	arch, err := model.Find(e.file.Architecture(), architectures())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if e.backend, err = openDevice(o); err != nil {
+		return nil, err
+	}
+	if e.model, err = arch.Open(model.NewLoader(e.file, e.backend)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	e.config = e.model.Config()
+	if err = e.openCache(o); err != nil {
+		return nil, err
+	}
+	if e.tokenizer, err = tokenizer.Open(path); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func openDevice(o Options) (*ggml.Backend, error) {
+	library, err := ggml.Load()
+	if err != nil {
+		return nil, err
+	}
+	name := o.Device
+	if name == "" {
+		name = "cpu"
+	}
+	device, err := library.Device(name)
+	if err != nil {
+		return nil, err
+	}
+	return device.Open(ggml.Options{Threads: o.Threads, Limit: o.Limit})
+}
+
+// openCache makes the cache, and what its steps need on the device.
+func (e *Engine) openCache(o Options) error {
+	cache, err := e.cacheOptions(o)
+	if err != nil {
+		return err
+	}
+	if e.pool, err = kv.NewPool(e.backend, cache); err != nil {
+		return err
+	}
+	e.context = cache.Cells
+	if e.inputs, err = newInputs(e.backend, e.config, e.pool); err != nil {
+		return err
+	}
+	e.graphs = newGraphs(e.backend, e.model, e.inputs, o.Attention.On(e.backend.Device()))
+	return nil
+}
+
+// maxMask bounds the bytes of a chunk's attention mask.
+const maxMask = 64 << 20
+
+// cacheOptions turns the user's options into the cache's. A context that the
+// user left open is cut to what fits the memory.
+func (e *Engine) cacheOptions(o Options) (kv.Options, error) {
+	name := o.KVType
+	if name == "" {
+		name = "f16"
+	}
+	typ, err := kv.ParseType(name)
+	if err != nil {
+		return kv.Options{}, err
+	}
+	c := kv.Options{
+		Policy: o.Cache, TypeK: typ, TypeV: typ,
+		Cells: o.Context, Memory: o.DeviceMemory, ResidentLayers: o.ResidentLayers,
+		Tier: host.New, ForcedCopies: o.ForcedCopies, Link: o.Link,
+		ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens,
+	}
+	for _, l := range e.config.Layers {
+		c.Layers = append(c.Layers, kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim})
+	}
+	if c.Cells == 0 {
+		c.Cells = e.config.Context
+		if most := kv.MostCells(c); most > 0 && most < c.Cells {
+			e.notes = append(e.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", c.Cells, most, o.DeviceMemory))
+			c.Cells = most
+		}
+	}
+	if c.ChunkTokens == 0 {
+		c.ChunkTokens = kv.DefaultChunkTokens
+	}
+	c.ChunkTokens = max(1, min(c.ChunkTokens, maxMask/2/max(c.Cells, 1)))
+	return c, nil
+}
+
+// Config returns the model's shape.
+func (e *Engine) Config() model.Config { return e.config }
+
+// Context returns how many tokens a sequence may hold.
+func (e *Engine) Context() int { return e.context }
+
+// Notes returns decisions that the user did not ask for and should hear of.
+func (e *Engine) Notes() []string { return e.notes }
+
+// Tokenizer returns the model's tokenizer. It is the engine's.
+func (e *Engine) Tokenizer() *tokenizer.Tokenizer { return e.tokenizer }
+
+// Template returns the model's chat template.
+func (e *Engine) Template() (*chat.Template, error) {
+	source, ok := e.file.String("tokenizer.chat_template")
+	if !ok {
+		return nil, errors.New("ebb: the model has no chat template: give it a raw prompt")
+	}
+	vars := chat.Vars{}
+	if id, ok := e.tokenizer.BOS(); ok {
+		vars.BOS = e.tokenizer.Decode([]int32{id}, false)
+	}
+	if id, ok := e.tokenizer.EOS(); ok {
+		vars.EOS = e.tokenizer.Decode([]int32{id}, false)
+	}
+	return chat.New(source, vars)
+}
+
+// NewSeq returns an empty sequence. The caller closes it.
+func (e *Engine) NewSeq() *kv.Seq { return e.pool.NewSeq() }
+
+// Stats returns what has been used and moved so far.
+func (e *Engine) Stats() Stats {
+	return Stats{Cache: e.pool.Stats(), Device: e.backend.Usage(), Counts: e.backend.Stats()}
+}
+
+// Close ends what runs, waits for it, and frees everything. The sequences are
+// closed with it. It may be called twice.
+func (e *Engine) Close() error {
+	var errs []error
+	e.closing.Store(true)
+	e.closed.Do(func() {
+		if e.pool != nil {
+			errs = append(errs, e.pool.Close())
+		}
+		if e.graphs != nil {
+			e.graphs.close()
+		}
+		if e.inputs != nil {
+			e.inputs.close()
+		}
+		if e.model != nil {
+			errs = append(errs, e.model.Close())
+		}
+		if e.backend != nil {
+			errs = append(errs, e.backend.Close())
+		}
+		if e.tokenizer != nil {
+			errs = append(errs, e.tokenizer.Close())
+		}
+		if e.file != nil {
+			errs = append(errs, e.file.Close())
+		}
+	})
+	return errors.Join(errs...)
+}

@@ -1,0 +1,179 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// Forward takes the tokens of a batch through the model and returns, for each
+// work, the logits of as many last tokens as it asked for: [work][row][vocab].
+// The sequences grow by their tokens. On an error, a cancelled context among
+// them, they are as they were; [kv.ErrFull] says that tokens do not fit.
+func (e *Engine) Forward(ctx context.Context, batch []kv.Work) ([][][]float32, error) {
+	before := make([]int, len(batch))
+	for i, w := range batch {
+		if err := e.checkTokens(w.Tokens); err != nil {
+			return nil, err
+		}
+		before[i] = w.Seq.Len()
+	}
+	if len(batch) == 0 {
+		return nil, errors.New("ebb: forward of an empty batch: want at least one sequence with tokens")
+	}
+	out := make([][][]float32, len(batch))
+	done := make([]int, len(batch)) // tokens of each work that have gone through
+	for {
+		pass, of := e.nextPass(batch, done)
+		if len(pass) == 0 && slices.Max(done) > 0 {
+			return out, nil
+		}
+		rows, err := e.step(ctx, pass)
+		if err != nil {
+			return nil, errors.Join(err, rollBack(batch, before, done))
+		}
+		for i, w := range of {
+			out[w] = append(out[w], rows[i]...)
+			done[w] += len(pass[i].Tokens)
+		}
+	}
+}
+
+// checkTokens reports a token outside the vocabulary.
+func (e *Engine) checkTokens(tokens []int32) error {
+	for i, id := range tokens {
+		if id < 0 || int(id) >= e.config.Vocab {
+			return fmt.Errorf("ebb: token %d is %d: the vocabulary has the ids 0 to %d", i, id, e.config.Vocab-1)
+		}
+	}
+	return nil
+}
+
+// nextPass returns what of the batch the next step takes, and whose works those
+// are: a step's tokens are bounded, so that its activations are.
+func (e *Engine) nextPass(batch []kv.Work, done []int) (pass []kv.Work, of []int) {
+	room := e.inputs.step
+	for i, w := range batch {
+		left := len(w.Tokens) - done[i]
+		take := min(left, room)
+		if take == 0 && len(w.Tokens) > 0 {
+			continue
+		}
+		room -= take
+		wanted := max(0, w.Logits-(left-take)) // the last w.Logits of all, as far as they are among these
+		pass = append(pass, kv.Work{Seq: w.Seq, Tokens: w.Tokens[done[i] : done[i]+take], Logits: min(wanted, take)})
+		of = append(of, i)
+	}
+	return pass, of
+}
+
+// rollBack undoes the steps of a batch that has failed in a later one.
+func rollBack(batch []kv.Work, before, done []int) error {
+	var errs []error
+	for i, w := range batch {
+		if done[i] > 0 {
+			errs = append(errs, w.Seq.Truncate(before[i]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// step takes a batch through all layers once. This is the heart of ebb.
+func (e *Engine) step(ctx context.Context, batch []kv.Work) (rows [][][]float32, err error) {
+	defer recoverMisuse(&err)
+	step, err := e.pool.Begin(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, step.Close()) }()
+	e.inputs.begin(step)
+	if err := e.embed(step); err != nil {
+		return nil, err
+	}
+	for layer, err := range step.Layers(ctx) { // this layer's K/V are on its device; the next fetch is under way
+		if err != nil {
+			return nil, err
+		}
+		for i := range step.Chunks() { // prefill: many; decode: one
+			if err := e.run(ctx, step, layer, i); err != nil {
+				return nil, err
+			}
+		}
+	}
+	logits, err := e.logits(step)
+	if err != nil {
+		return nil, err
+	}
+	return step.Split(logits), step.Commit()
+}
+
+// embed makes the first layer's input.
+func (e *Engine) embed(step *kv.Step) error {
+	for i := range step.Chunks() {
+		g, err := e.graphs.embedding(step, i)
+		if err != nil {
+			return err
+		}
+		if err := e.backend.Compute(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run computes one layer for one chunk. If the chunk has tokens of several
+// trees, attention goes tree by tree, as their rows arrive.
+func (e *Engine) run(ctx context.Context, step *kv.Step, layer *kv.Layer, chunk int) error {
+	if e.closing.Load() {
+		return fmt.Errorf("%w: the engine", kv.ErrClosed)
+	}
+	g, err := e.graphs.layer(step, layer, chunk)
+	if err != nil {
+		return err
+	}
+	e.inputs.setMask(step, chunk)
+	for _, part := range g.parts {
+		if part.tree != noTree {
+			if err := layer.Acquire(ctx, part.tree); err != nil {
+				return err
+			}
+		}
+		if err := e.backend.Compute(part.graph); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logits returns a row of scores for each token of which they are wanted.
+func (e *Engine) logits(step *kv.Step) ([][]float32, error) {
+	wanted := step.LogitRows()
+	var rows [][]float32
+	for len(rows) < len(wanted) {
+		n := min(logitBatch, len(wanted)-len(rows))
+		g, err := e.graphs.logits(len(rows), n)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.backend.Compute(g); err != nil {
+			return nil, err
+		}
+		rows = append(rows, e.inputs.getLogits(n)...)
+	}
+	return rows, nil
+}
+
+// recoverMisuse turns a graph that was built wrongly into an error.
+func recoverMisuse(err *error) {
+	switch r := recover().(type) {
+	case nil:
+	case *ggml.ShapeError:
+		*err = errors.Join(*err, fmt.Errorf("ebb: %w", r))
+	default:
+		panic(r)
+	}
+}

@@ -1,0 +1,146 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
+)
+
+const (
+	// logitBatch is how many rows of logits one graph computes at most.
+	logitBatch = 32
+	// apart is the distance in elements between inputs of different parts of a
+	// step, so that views of them are aligned for every device.
+	apart = 32
+)
+
+// inputs are what a step writes to the device, and the activations between
+// layers. They are allocated once for the largest step.
+type inputs struct {
+	step    int // tokens
+	hidden  int64
+	vocab   int64
+	meta    *ggml.Context
+	buffers []*ggml.Buffer
+
+	ids, pos *ggml.Tensor    // [step × apart] i32
+	cells    *ggml.Tensor    // [step × apart] i64
+	rows     *ggml.Tensor    // [step] i32: the tokens whose logits are wanted
+	x        [2]*ggml.Tensor // [hidden, step] f32: in and out of layers, by turns
+	mask     *ggml.Tensor    // [chunk × cells] f16
+	logits   *ggml.Tensor    // [vocab, logitBatch] f32
+
+	places  []place  // of the step's chunks
+	masked  int      // the chunk whose mask is on the device
+	scratch []uint16 // a mask on its way there
+}
+
+// place says where a chunk's inputs are.
+type place struct {
+	tokens int   // in ids and pos
+	cells  []int // by part
+	mask   []int // by part
+}
+
+func newInputs(b *ggml.Backend, c model.Config, p *kv.Pool) (*inputs, error) {
+	step, chunk := p.StepTokens(), p.ChunkTokens()
+	in := &inputs{step: step, hidden: int64(c.Hidden), vocab: int64(c.Vocab), meta: ggml.NewContext(8), masked: -1}
+	n := int64(step)
+	in.ids = in.meta.New(ggml.I32, n*apart)
+	in.pos = in.meta.New(ggml.I32, n*apart)
+	in.cells = in.meta.New(ggml.I64, n*apart)
+	in.rows = in.meta.New(ggml.I32, n)
+	in.x[0] = in.meta.New(ggml.F32, in.hidden, n)
+	in.x[1] = in.meta.New(ggml.F32, in.hidden, n)
+	in.mask = in.meta.New(ggml.F16, int64(chunk)*int64(p.Placement().Cells))
+	in.logits = in.meta.New(ggml.F32, in.vocab, logitBatch)
+	err := errors.Join(
+		in.place(b, ggml.Inputs, in.ids, in.pos, in.cells, in.rows),
+		in.place(b, ggml.Masks, in.mask),
+		in.place(b, ggml.Activations, in.x[0], in.x[1], in.logits),
+	)
+	if err != nil {
+		in.close()
+		return nil, fmt.Errorf("ebb: memory for steps of %d tokens: %w", step, err)
+	}
+	return in, nil
+}
+
+// place gives each tensor memory of its own.
+func (in *inputs) place(b *ggml.Backend, p ggml.Purpose, tensors ...*ggml.Tensor) error {
+	for _, t := range tensors {
+		kind := b.BufferType()
+		buffer, err := b.Alloc(kind, kind.AllocSize(t), p)
+		if err != nil {
+			return err
+		}
+		in.buffers = append(in.buffers, buffer)
+		buffer.Place(t, 0)
+	}
+	return nil
+}
+
+// begin writes a step's tokens, positions and cells.
+func (in *inputs) begin(step *kv.Step) {
+	in.masked = -1
+	in.places = in.places[:0]
+	ids, pos, cells := step.Tokens(), step.Positions(), step.Cells()
+	tokenAt, cellAt := 0, 0
+	for _, c := range step.Chunks() {
+		p := place{tokens: tokenAt}
+		ggml.SetSlice(in.ids, ids[c.First:c.First+c.N], int64(tokenAt)*4)
+		ggml.SetSlice(in.pos, pos[c.First:c.First+c.N], int64(tokenAt)*4)
+		tokenAt += align(c.N)
+		mask := 0
+		for _, part := range c.Parts {
+			p.cells, p.mask = append(p.cells, cellAt), append(p.mask, mask)
+			ggml.SetSlice(in.cells, cells[part.First:part.First+part.N], int64(cellAt)*8)
+			cellAt += align(part.N)
+			mask += part.N * part.Cells
+		}
+		in.places = append(in.places, p)
+	}
+	if rows := step.LogitRows(); len(rows) > 0 {
+		ggml.SetSlice(in.rows, rows, 0)
+	}
+}
+
+func align(n int) int { return (n + apart - 1) / apart * apart }
+
+// setMask writes a chunk's attention mask unless it is there.
+func (in *inputs) setMask(step *kv.Step, chunk int) {
+	if in.masked == chunk {
+		return
+	}
+	in.masked = chunk
+	for i, part := range step.Chunks()[chunk].Parts {
+		n := part.N * part.Cells
+		if cap(in.scratch) < n {
+			in.scratch = make([]uint16, n)
+		}
+		mask := in.scratch[:n]
+		step.Mask(part, mask)
+		ggml.SetSlice(in.mask, mask, int64(in.places[chunk].mask[i])*2)
+	}
+}
+
+// getLogits returns the first n rows that were computed.
+func (in *inputs) getLogits(n int) [][]float32 {
+	all := make([]float32, int64(n)*in.vocab)
+	ggml.GetSlice(in.logits, all, 0)
+	rows := make([][]float32, n)
+	for i := range rows {
+		rows[i] = all[int64(i)*in.vocab:][:in.vocab:in.vocab]
+	}
+	return rows
+}
+
+func (in *inputs) close() {
+	for _, b := range in.buffers {
+		b.Close()
+	}
+	in.meta.Close()
+}
