@@ -1,0 +1,37 @@
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/seed4d217819/ebb/gguf"
+)
+
+// chatTemplate is that of the model that writeChatModel writes. It refuses a system message that says so.
+const chatTemplate = `{% for m in messages %}` +
+	`{% if m['content'] == 'refuse me' %}{{ raise_exception('not that') }}{% endif %}` +
+	`{{ '<s>' + m['role'] + ' ' + m['content'] + '</s>' }}{% endfor %}` +
+	`{% if add_generation_prompt %}{{ '<s>assistant ' }}{% endif %}`
+
+// writeChatModel writes a tiny model that has a chat template.
+func writeChatModel(path string) (err error) {
+	tiny, err := gguf.Open("../../testdata/models/tiny-gqa.gguf")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tiny.Close()) }()
+	var meta []gguf.KV
+	for key, value := range tiny.Metadata() {
+		meta = append(meta, gguf.KV{Key: key, Value: value.Any()})
+	}
+	meta = append(meta, gguf.KV{Key: "tokenizer.chat_template", Value: chatTemplate})
+	var tensors []gguf.TensorData
+	for _, t := range tiny.Tensors() {
+		tensors = append(tensors, gguf.TensorData{Name: t.Name, Type: t.Type, Shape: t.Shape, Data: tiny.Data(t)})
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(gguf.Write(file, meta, tensors), file.Close())
+}

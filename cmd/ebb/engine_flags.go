@@ -1,0 +1,84 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// engineFlags say which model is run, and how.
+type engineFlags struct {
+	model   string
+	options ebb.Options
+}
+
+func (f *engineFlags) register(cmd *cobra.Command) {
+	o, flags := &f.options, cmd.Flags()
+	flags.StringVarP(&f.model, "model", "m", "", "the model, a GGUF `FILE`")
+	flags.StringVar(&o.Device, "device", "cpu", "the `DEVICE` to compute on: cpu, vulkan0, …")
+	flags.IntVar(&o.Threads, "threads", 0, "CPU threads to compute with (default one a core)")
+
+	flags.Var(&parsed[kv.Policy]{&o.Cache, o.Cache.String(), "POLICY", kv.ParsePolicy}, "cache",
+		"where K/V live: "+strings.Join(kv.PolicyNames(), ", "))
+	flags.Var(&parsed[string]{&o.KVType, "f16", "TYPE", parseKVType}, "kv-type", "type of K/V: f32, f16, bf16, q8_0, q4_0")
+	flags.IntVar(&o.Context, "context", 0, "tokens that prompt and answer may have together (default the model's, or what --memory allows)")
+	flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "memory", "device memory that K/V may take, as in 512MiB (default no limit)")
+	flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "layers that stay on the device, of a cache that is offloaded (default as many as --memory allows)")
+	flags.BoolVar(&o.ForcedCopies, "forced-copies", false, "copy layers on the CPU too, where they could be used in place")
+	flags.Var(&parsed[float64]{&o.Link, "", "RATE", parseRate}, "link", "slow fetches down to this bandwidth, as in 2GB/s (default as fast as they go)")
+	flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "how to compute attention: auto, flash, eager")
+
+	complete(cmd, "cache", kv.PolicyNames()...)
+	complete(cmd, "kv-type", "f32", "f16", "bf16", "q8_0", "q4_0")
+	complete(cmd, "attention", "auto", "flash", "eager")
+	complete(cmd, "device", "cpu", "vulkan0")
+	if err := cmd.MarkFlagFilename("model", "gguf"); err != nil {
+		panic(err) // there is no such flag
+	}
+}
+
+func parseKVType(name string) (string, error) {
+	_, err := kv.ParseType(name)
+	return name, err
+}
+
+// check reports flags that make no sense, alone or together.
+func (f *engineFlags) check(cmd *cobra.Command) error {
+	if f.model == "" {
+		return misusef("say which model to run: -m FILE")
+	}
+	for _, n := range []struct {
+		flag         string
+		value, least int
+	}{
+		{"threads", f.options.Threads, 1}, {"context", f.options.Context, 1}, {"resident-layers", f.options.ResidentLayers, 0},
+	} {
+		if cmd.Flags().Changed(n.flag) && n.value < n.least {
+			return misusef("--%s %d: want at least %d", n.flag, n.value, n.least)
+		}
+	}
+	return nil
+}
+
+// configure takes from the generation config what the flags leave open: the flags win, and cfg says so afterwards.
+func (f *engineFlags) configure(cmd *cobra.Command, cfg *ebb.GenerationConfig) error {
+	if cmd.Flags().Changed("cache") {
+		cfg.CacheImplementation = ""
+	}
+	if cmd.Flags().Changed("context") {
+		cfg.CacheConfig = nil
+	}
+	var err error
+	if f.options, err = cfg.Configure(f.options); err != nil {
+		return err
+	}
+	if p := f.options.Cache; f.options.ResidentLayers > 0 && p != kv.Offloaded && p != kv.OffloadedStatic {
+		return misusef("--resident-layers %d with --cache %v: all layers stay then; want --cache offloaded or offloaded_static",
+			f.options.ResidentLayers, p)
+	}
+	return nil
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// parsed is a flag whose text is turned into a T as soon as it is read, so that a bad value is a misuse.
+type parsed[T any] struct {
+	into  *T
+	text  string
+	kind  string // what help calls the value
+	parse func(string) (T, error)
+}
+
+var _ pflag.Value = (*parsed[int])(nil)
+
+func (p *parsed[T]) String() string { return p.text }
+func (p *parsed[T]) Type() string   { return p.kind }
+
+func (p *parsed[T]) Set(text string) error {
+	v, err := p.parse(text)
+	if err != nil {
+		return err
+	}
+	*p.into, p.text = v, text
+	return nil
+}
+
+// complete offers names to the shell as values of a flag.
+func complete(cmd *cobra.Command, flag string, names ...string) {
+	// The error is that there is no such flag, or that it was registered before.
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err)
+	}
+}

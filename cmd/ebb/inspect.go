@@ -1,0 +1,121 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed4d217819/ebb/gguf"
+)
+
+func newInspectCommand() *cobra.Command {
+	var asJSON, template bool
+	cmd := &cobra.Command{
+		Use:   "inspect FILE",
+		Short: "Show what a model is and what its K/V take",
+		Long: `Inspect reads a model's GGUF file and shows its shape, the types of its tensors, the
+bytes that a token's K/V take in all layers by K/V type, its tokenizer, and whether it
+has a chat template. It needs no library, and reads no weights.`,
+		Example: `  ebb inspect model.gguf
+  ebb inspect --json model.gguf
+  ebb inspect --template model.gguf`,
+		Args: arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if asJSON && template {
+				return misusef("--json and --template: want one of them (--json has the template too)")
+			}
+			file, err := gguf.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, file.Close()) }()
+			s := summarize(file)
+			switch {
+			case asJSON:
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				encoder.SetEscapeHTML(false)
+				encoder.SetIndent("", "  ")
+				return encoder.Encode(s)
+			case template && s.Template == nil:
+				return fmt.Errorf("%s: the model has no chat template", args[0])
+			case template:
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), *s.Template)
+				return err
+			default:
+				printSummary(cmd.OutOrStdout(), s)
+				return nil
+			}
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&template, "template", false, "print the chat template and nothing else")
+	return cmd
+}
+
+// printSummary prints a summary for a person.
+func printSummary(w io.Writer, s summary) {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-15s%s\n", name, fmt.Sprintf(format, args...))
+	}
+	if s.Name != "" {
+		line("name", "%s", shown(s.Name))
+	}
+	line("architecture", "%s", shown(s.Architecture))
+	line("parameters", "%s in %s, %s", formatCount(s.Parameters), count(s.Tensors, "tensor"), formatSize(s.Bytes))
+	for _, t := range s.Types {
+		line("", "%-6s %5s %11s", t.Type, fmt.Sprint(t.Tensors), formatSize(t.Bytes))
+	}
+	line("layers", "%d, hidden %d, feed-forward %s", s.Layers, s.Hidden, spanOf(s.FeedForward))
+	line("attention", "%s heads, %s KV heads, key dim %d, value dim %d", spanOf(s.Heads), spanOf(s.KVHeads), s.KeyDim, s.ValueDim)
+	line("context", "%s", count(s.Context, "token"))
+	for i, kv := range s.KVBytes {
+		name := ""
+		if i == 0 {
+			name = "K/V"
+		}
+		if kv.PerToken == 0 {
+			line(name, "%-6s not possible: head dims are no multiple of its block", kv.Type)
+			continue
+		}
+		line(name, "%-6s %10s a token, %10s for the whole context", kv.Type, formatSize(kv.PerToken), formatSize(kv.PerToken*int64(s.Context)))
+	}
+	line("tokenizer", "%s, %s", s.Tokenizer.describe(), count(s.Tokenizer.Tokens, "token"))
+	for _, t := range s.Tokenizer.special() {
+		line("", "%s %q (%d)", t.name, t.Text, t.ID)
+	}
+	if s.Template == nil {
+		line("chat template", "none: run with --raw")
+	} else {
+		line("chat template", "%d bytes (--template prints it)", len(*s.Template))
+	}
+}
+
+// shown returns a file's own words in a form that a terminal can be given.
+func shown(name string) string {
+	switch {
+	case name == "":
+		return "unknown"
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return strconv.Quote(name)
+	default:
+		return name
+	}
+}
+
+// formatCount writes a large number for a person.
+func formatCount(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.2f billion", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f million", float64(n)/1e6)
+	default:
+		return fmt.Sprint(n)
+	}
+}

@@ -1,0 +1,96 @@
+// Command ebb runs language models whose KV cache lives off the device.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1 // the command could not do what was asked
+	exitMisuse = 2 // what was asked makes no sense: an unknown flag, a bad value, flags that contradict each other
+)
+
+func main() {
+	os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// execute runs the command line and returns the exit status.
+func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	cmd := newRootCommand()
+	cmd.SetArgs(args)
+	cmd.SetIn(stdin)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	ran, err := cmd.ExecuteContextC(context.Background())
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(stderr, "ebb: "+strings.TrimPrefix(err.Error(), "ebb: "))
+	if misuse := (misuseError{}); errors.As(err, &misuse) {
+		fmt.Fprintf(stderr, "See '%s --help'.\n", ran.CommandPath())
+		return exitMisuse
+	}
+	return exitFailed
+}
+
+// misuseError is an error of the one who typed the command.
+type misuseError struct{ error }
+
+func (e misuseError) Unwrap() error { return e.error }
+
+func misusef(format string, args ...any) error {
+	return misuseError{fmt.Errorf(format, args...)}
+}
+
+func newRootCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "ebb COMMAND",
+		Short: "Run language models whose KV cache lives off the device",
+		Long: `ebb runs language models (GGUF files) whose KV cache does not fit where the model
+computes: the cache lives in host memory, and one layer at a time visits the device.
+The text is that of a cache that was never moved.
+
+Data goes to stdout, everything else to stderr. The exit status is 0, or 1 if the
+command failed, or 2 if it was misused.`,
+		Example: `  ebb run -m model.gguf "Why is the sky blue?"
+  ebb run -m model.gguf --cache offloaded --memory 512MiB -f question.txt
+  ebb chat -m model.gguf
+  ebb inspect model.gguf`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := ""
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = fmt.Sprintf(": did you mean %s?", strings.Join(near, " or "))
+			}
+			return misusef("unknown command %q%s", args[0], hint)
+		},
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuseError{err} })
+	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newVersionCommand())
+	return cmd
+}
+
+// arguments makes a check of the number of arguments a check for misuse.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return misuseError{err}
+		}
+		return nil
+	}
+}

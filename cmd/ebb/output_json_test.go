@@ -1,0 +1,46 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/seed4d217819/ebb/kv"
+)
+
+func TestJSONKeepsItsNames(t *testing.T) {
+	a := &answer{
+		ids: []int32{3, 4, 5}, text: "a<b", score: -1.25, prefilled: 6, firstToken: 2 * time.Second, decode: 4 * time.Second,
+		logits: [][]float32{{0.1, float32(math.Inf(-1)), 1e-10}, {float32(math.NaN()), float32(math.Inf(1)), -3}},
+	}
+	s := kv.Stats{
+		Policy: kv.OffloadedStatic, DeviceBytesPeak: 1, HostBytes: 2, FetchedBytes: 3, StoredBytes: 4, Stall: 5 * time.Millisecond,
+		ResidentLayers: 6, StreamedLayers: 7,
+	}
+	const want = `{"sequences":[{"ids":[3,4,5],"text":"a<b","score":-1.25,"beam_indices":[]}],` +
+		`"logits":[[0.1,null,1e-10],["nan","inf",-3]],` +
+		`"timings":{"prefill_tokens_per_second":3,"decode_tokens_per_second":0.5,"time_to_first_token_seconds":2},` +
+		`"cache":{"policy":"offloaded_static","device_bytes_peak":1,"host_bytes":2,"fetched_bytes":3,"stored_bytes":4,` +
+		`"stall_seconds":0.005,"resident_layers":6,"streamed_layers":7},"error":"it was late"}` + "\n"
+	var got bytes.Buffer
+	if err := printJSON(&got, a, s, errors.New("it was late")); err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != want {
+		t.Errorf("got  %swant %s", got.String(), want)
+	}
+}
+
+func TestJSONOfNothingIsValid(t *testing.T) {
+	var got bytes.Buffer
+	if err := printJSON(&got, &answer{}, kv.Stats{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var out output
+	if err := json.Unmarshal(got.Bytes(), &out); err != nil || out.Sequences[0].IDs == nil {
+		t.Errorf("%s: %v, want ids to be an empty list", got.String(), err)
+	}
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/chat"
+	"github.com/seed4d217819/ebb/tokenizer"
+)
+
+// promptFlags say what the prompt is.
+type promptFlags struct {
+	file   string
+	ids    []int32
+	raw    bool
+	system string
+}
+
+func (f *promptFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVarP(&f.file, "file", "f", "", "read the prompt from `FILE`; - is stdin")
+	flags.Var(&parsed[[]int32]{&f.ids, "", "IDS", parseIDs}, "prompt-ids", "the prompt as token ids, as in 5,9,12, taken as they are")
+	flags.BoolVar(&f.raw, "raw", false, "continue the prompt as it is, without the model's chat template")
+	flags.StringVar(&f.system, "system", "", "the system message of the chat template")
+}
+
+func parseIDs(text string) (ids []int32, err error) {
+	for field := range strings.SplitSeq(text, ",") {
+		id, err := strconv.ParseInt(strings.TrimSpace(field), 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a token id: want whole numbers with commas between them, as in 5,9,12", field)
+		}
+		ids = append(ids, int32(id))
+	}
+	return ids, nil
+}
+
+// check reports flags and arguments that contradict each other, or that there is no prompt.
+func (f *promptFlags) check(cmd *cobra.Command, args []string) error {
+	ids := cmd.Flags().Changed("prompt-ids")
+	var given []string
+	for _, source := range []struct {
+		name  string
+		given bool
+	}{{"an argument", len(args) > 0}, {"-f", f.file != ""}, {"--prompt-ids", ids}} {
+		if source.given {
+			given = append(given, source.name)
+		}
+	}
+	switch {
+	case len(given) > 1:
+		return misusef("the prompt is given twice, by %s: want one of them", strings.Join(given, " and "))
+	case len(given) == 0 && isTerminal(cmd.InOrStdin()):
+		return misusef("no prompt: give it as an argument, with -f FILE, or on stdin")
+	case f.system != "" && (f.raw || ids):
+		return misusef("--system is for the chat template, which --raw and --prompt-ids leave out")
+	}
+	return nil
+}
+
+// read returns the prompt's text; there is none if it is given as ids. One newline at the end of a file is dropped: it is
+// the file's, not the prompt's.
+func (f *promptFlags) read(stdin io.Reader, args []string) (string, error) {
+	var data []byte
+	var err error
+	switch {
+	case f.ids != nil:
+		return "", nil
+	case len(args) > 0:
+		return args[0], nil
+	case f.file != "" && f.file != "-":
+		data, err = os.ReadFile(f.file)
+	default:
+		data, err = io.ReadAll(stdin)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the prompt: %w", err)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r"), nil
+}
+
+// tokens returns the prompt as the model takes it.
+func (f *promptFlags) tokens(engine *ebb.Engine, text string) ([]int32, error) {
+	switch {
+	case f.ids != nil:
+		return f.ids, nil
+	case f.raw:
+		return engine.Tokenizer().Encode(text, tokenizer.Options{AddSpecial: true, ParseSpecial: true})
+	}
+	template, err := engine.Template()
+	if err != nil {
+		return nil, fmt.Errorf("%w (--raw)", err)
+	}
+	return renderTokens(engine, template, append(systemMessage(f.system), chat.Message{Role: "user", Content: text}))
+}
+
+// systemMessage returns the messages that a conversation begins with.
+func systemMessage(text string) []chat.Message {
+	if text == "" {
+		return nil
+	}
+	return []chat.Message{{Role: "system", Content: text}}
+}
+
+// renderTokens returns the tokens of a conversation up to where the assistant's next turn begins.
+func renderTokens(engine *ebb.Engine, template *chat.Template, messages []chat.Message) ([]int32, error) {
+	text, err := template.Render(messages, true)
+	if err != nil {
+		return nil, err
+	}
+	return engine.Tokenizer().Encode(text, tokenizer.Options{ParseSpecial: true})
+}
+
+// isTerminal reports whether a person sits at the other end of a reader or writer.
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// printReport says how fast an answer was, and what the cache took and moved.
+func printReport(w io.Writer, a *answer, s kv.Stats) {
+	begin, end := "", ""
+	if isTerminal(w) && os.Getenv("NO_COLOR") == "" {
+		begin, end = "\x1b[2m", "\x1b[0m" // dim: the answer is what matters
+	}
+	fmt.Fprint(w, "\n"+begin)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-9s  %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("prompt", "%s%s; the first new one after %s", count(a.prefilled, "token"), formatSpeed(a.prefillSpeed()), formatTime(a.firstToken))
+	if len(a.ids) > 0 {
+		most := ""
+		if a.cut {
+			most = " (the most allowed)"
+		}
+		line("answer", "%s%s%s; all after %s", count(len(a.ids), "token"), most, formatSpeed(a.decodeSpeed()), formatTime(a.firstToken+a.decode))
+	}
+	line("cache", "%v: %s", s.Policy, describeLayers(s))
+	line("K/V", "%s on the device, %s off it", formatSize(s.DeviceBytesPeak), formatSize(s.HostBytes))
+	switch {
+	case s.StreamedLayers == 0:
+		line("moved", "nothing")
+	case s.FetchedBytes+s.StoredBytes == 0:
+		line("moved", "nothing: the CPU uses layers where they are (--forced-copies copies them)")
+	default:
+		line("moved", "%s to the device, %s back", formatSize(s.FetchedBytes), formatSize(s.StoredBytes))
+		stall := s.Stall - a.beforeStall
+		share := 0.0
+		if total := a.firstToken + a.decode; total > 0 {
+			share = 100 * stall.Seconds() / total.Seconds()
+		}
+		line("stalled", "%s waiting for copies, %.0f%% of the time", formatTime(stall), share)
+	}
+	fmt.Fprint(w, end)
+}
+
+// describeLayers says which layers stay on the device.
+func describeLayers(s kv.Stats) string {
+	layers := s.ResidentLayers + s.StreamedLayers
+	switch {
+	case s.StreamedLayers == 0:
+		return fmt.Sprintf("all %d layers stay on the device", layers)
+	case s.ResidentLayers == 0:
+		return fmt.Sprintf("all %d layers live off the device and visit it", layers)
+	default:
+		return fmt.Sprintf("%d of %d layers stay on the device, %d live off it and visit it", s.ResidentLayers, layers, s.StreamedLayers)
+	}
+}
+
+// prefillSpeed returns the tokens of the prompt computed in a second.
+func (a *answer) prefillSpeed() float64 { return speed(a.prefilled, a.firstToken) }
+
+// decodeSpeed returns the new tokens after the first in a second.
+func (a *answer) decodeSpeed() float64 { return speed(len(a.ids)-1, a.decode) }
+
+func speed(tokens int, t time.Duration) float64 {
+	if tokens <= 0 || t <= 0 {
+		return 0
+	}
+	return float64(tokens) / t.Seconds()
+}
+
+func formatSpeed(tokensPerSecond float64) string {
+	switch {
+	case tokensPerSecond == 0:
+		return ""
+	case tokensPerSecond < 10:
+		return fmt.Sprintf(", %.2f tokens/s", tokensPerSecond)
+	default:
+		return fmt.Sprintf(", %.1f tokens/s", tokensPerSecond)
+	}
+}
+
+func formatTime(t time.Duration) string {
+	switch {
+	case t < time.Second:
+		return fmt.Sprintf("%.1f ms", float64(t)/float64(time.Millisecond))
+	case t < time.Minute:
+		return fmt.Sprintf("%.2f s", t.Seconds())
+	default:
+		return t.Round(time.Second).String()
+	}
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// runFlags are the flags of ebb run.
+type runFlags struct {
+	engine     engineFlags
+	generation generationFlags
+	prompt     promptFlags
+	output     string
+	logits     int
+	quiet      bool
+}
+
+func newRunCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [PROMPT]",
+		Short: "Answer one prompt",
+		Long: `Run answers a prompt: the argument, or a file (-f), or stdin. The prompt is put into
+the model's chat template, unless --raw says to continue it as it is. The text comes
+to stdout as it is generated, and a report of speed and memory to stderr after it.
+
+--memory and --link take bytes, or a number with a unit: 100k, 512MiB and 2G count in
+1024s, 2GB in 1000s. An answer ends after 256 tokens unless --max-new-tokens or the
+generation config says otherwise. Ctrl-C ends it early; what there is stays printed.`,
+		Example: `  ebb run -m model.gguf "Why is the sky blue?"
+  ebb run -m model.gguf --cache offloaded --memory 512MiB -f question.txt
+  echo "Fun fact:" | ebb run -m model.gguf --raw --max-new-tokens 40
+  ebb run -m model.gguf --prompt-ids 5,9,12 --output json --logits 3`,
+		Args: arguments(cobra.MaximumNArgs(1)),
+		RunE: f.run,
+	}
+	f.engine.register(cmd)
+	f.generation.register(cmd)
+	f.prompt.register(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.output, "output", "text", "what to print: text, or json when all is done")
+	flags.IntVar(&f.logits, "logits", 0, "print the logits after the last N tokens of the prompt, with --output json")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print no notes and no report")
+	complete(cmd, "output", "text", "json")
+	return cmd
+}
+
+func (f *runFlags) check(cmd *cobra.Command, args []string) error {
+	if err := f.engine.check(cmd); err != nil {
+		return err
+	}
+	switch {
+	case f.output != "text" && f.output != "json":
+		return misusef("--output %s: want text or json", f.output)
+	case f.logits < 0:
+		return misusef("--logits %d: want at least 0", f.logits)
+	case f.logits > 0 && f.output != "json":
+		return misusef("--logits needs --output json")
+	}
+	return f.prompt.check(cmd, args)
+}
+
+func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
+	if err := f.check(cmd, args); err != nil {
+		return err
+	}
+	cfg, warnings, err := f.generation.config(cmd)
+	if err != nil {
+		return err
+	}
+	cfg.OutputScores = f.output == "json"
+	if err := f.engine.configure(cmd, &cfg); err != nil {
+		return err
+	}
+	text, err := f.prompt.read(cmd.InOrStdin(), args)
+	if err != nil {
+		return err
+	}
+
+	ctx, stop := interruptible(cmd.Context())
+	defer stop()
+	engine, err := ebb.Open(f.engine.model, f.engine.options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	notes := cmd.ErrOrStderr()
+	if f.quiet {
+		notes = io.Discard
+	}
+	printNotes(notes, append(warnings, engine.Notes()...))
+	tokens, err := f.prompt.tokens(engine, text)
+	if err != nil {
+		return err
+	}
+	return f.answer(ctx, engine, question{tokens: tokens, config: cfg, logits: f.logits}, cmd.OutOrStdout(), notes)
+}
+
+// answer generates and prints.
+func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, q question, stdout, notes io.Writer) (err error) {
+	q.seq = engine.NewSeq()
+	defer func() { err = errors.Join(err, q.seq.Close()) }()
+	if f.output == "json" {
+		a, err := generateAnswer(ctx, engine, q, io.Discard)
+		if a == nil {
+			return err
+		}
+		err = explain(err)
+		return errors.Join(err, printJSON(stdout, a, engine.Stats().Cache, err))
+	}
+	a, err := generateAnswer(ctx, engine, q, stdout)
+	if a == nil {
+		return err
+	}
+	if !strings.HasSuffix(a.text, "\n") {
+		if _, err := fmt.Fprintln(stdout); err != nil {
+			return err
+		}
+	}
+	printReport(notes, a, engine.Stats().Cache)
+	return explain(err)
+}
+
+// explain says in the user's words what ended an answer.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted")
+	case errors.Is(err, kv.ErrFull):
+		return fmt.Errorf("%w; --context makes it larger", err)
+	default:
+		return err
+	}
+}
+
+// printNotes prints what the user did not ask for and should hear of.
+func printNotes(w io.Writer, notes []string) {
+	for _, note := range notes {
+		fmt.Fprintf(w, "ebb: note: %s\n", note)
+	}
+}

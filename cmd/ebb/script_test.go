@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/seed4d217819/ebb/ggml"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"ebb": main})
+}
+
+// TestScripts runs testdata/script/*.txt. They find the tiny models in $MODELS, a tiny model with a chat template at
+// $WORK/chat.gguf, and, under the condition smollm2, the real one at $SMOLLM2.
+func TestScripts(t *testing.T) {
+	models, err := filepath.Abs("../../testdata/models")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var one sync.Mutex // ggml's threads spin: scripts that run side by side slow each other down by more than half
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			one.Lock()
+			env.Defer(one.Unlock)
+			env.Setenv("MODELS", models)
+			env.Setenv("SMOLLM2", smolLM2())
+			for _, name := range []string{"EBB_GGML", "GGML_VK_VISIBLE_DEVICES", "GGML_NO_BACKTRACE"} {
+				if value, ok := os.LookupEnv(name); ok {
+					env.Setenv(name, value)
+				}
+			}
+			if cache, err := os.UserCacheDir(); err == nil {
+				env.Setenv("XDG_CACHE_HOME", cache) // scripts have no home
+			}
+			return writeChatModel(filepath.Join(env.WorkDir, "chat.gguf"))
+		},
+		Condition: func(name string) (bool, error) {
+			switch name {
+			case "libs":
+				return haveLibraries(), nil
+			case "smollm2":
+				_, err := os.Stat(smolLM2())
+				return err == nil, nil
+			default:
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fails": fails},
+	})
+}
+
+// fails is the script command `fails STATUS COMMAND [ARG…]`: the command must exit with that status.
+func fails(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: fails STATUS COMMAND [ARG...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != want {
+		ts.Fatalf("%v: got %v, want exit status %d", args[1:], err, want)
+	}
+}
+
+func haveLibraries() bool {
+	_, err := ggml.Load()
+	return !errors.Is(err, ggml.ErrNoLibrary)
+}
+
+// needLibraries skips a test that cannot run without ggml.
+func needLibraries(t *testing.T) {
+	t.Helper()
+	if !haveLibraries() {
+		t.Skip("no ggml libraries: run make libs")
+	}
+}
+
+// smolLM2 returns where the real model is, if it was fetched.
+func smolLM2() string {
+	if path := os.Getenv("EBB_TEST_MODEL"); path != "" {
+		return path
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(cache, "ebb", "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
+}

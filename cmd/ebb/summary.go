@@ -1,0 +1,174 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/seed4d217819/ebb/gguf"
+)
+
+// summary is what ebb inspect tells of a model. What the file does not say is zero.
+type summary struct {
+	Name         string        `json:"name,omitempty"`
+	Architecture string        `json:"architecture"`
+	Version      int           `json:"gguf_version"`
+	Parameters   int64         `json:"parameters"`
+	Tensors      int           `json:"tensors"`
+	Bytes        int64         `json:"bytes"` // of the tensors
+	Types        []typeSummary `json:"types"` // the most bytes first
+
+	Layers      int     `json:"layers"`
+	Hidden      int     `json:"hidden"`
+	FeedForward []int64 `json:"feed_forward"` // one for all layers, or one a layer
+	Heads       []int64 `json:"heads"`        // like FeedForward
+	KVHeads     []int64 `json:"kv_heads"`     // like FeedForward
+	KeyDim      int64   `json:"key_dim"`
+	ValueDim    int64   `json:"value_dim"`
+	Context     int     `json:"context"`
+
+	KVBytes   []kvBytes        `json:"kv_bytes"`
+	Tokenizer tokenizerSummary `json:"tokenizer"`
+	Template  *string          `json:"chat_template"`
+}
+
+// typeSummary is the tensors of one type.
+type typeSummary struct {
+	Type    string `json:"type"`
+	Tensors int    `json:"tensors"`
+	Bytes   int64  `json:"bytes"`
+}
+
+// kvBytes is what a token takes in all layers; 0 if heads cannot be kept in the type.
+type kvBytes struct {
+	Type     string `json:"type"`
+	PerToken int64  `json:"per_token"`
+}
+
+type tokenizerSummary struct {
+	Model  string        `json:"model"`
+	Pre    string        `json:"pre,omitempty"` // how text is split before it is tokenized
+	Tokens int           `json:"tokens"`
+	BOS    *specialToken `json:"bos"`
+	EOS    *specialToken `json:"eos"`
+}
+
+type specialToken struct {
+	name string
+	ID   int64  `json:"id"`
+	Text string `json:"text"`
+}
+
+// summarize reads a model's metadata. A file that lacks some, or has it in another form, is summarized without it: it is
+// for the model's loader to insist.
+func summarize(f *gguf.File) summary {
+	s := summary{Architecture: f.Architecture(), Version: f.Version(), Types: []typeSummary{}}
+	s.Name, _ = f.String("general.name")
+	for _, t := range f.Tensors() {
+		s.Tensors++
+		s.Parameters += t.Elements()
+		s.Bytes += t.Size
+		i := slices.IndexFunc(s.Types, func(sum typeSummary) bool { return sum.Type == t.Type.String() })
+		if i < 0 {
+			i = len(s.Types)
+			s.Types = append(s.Types, typeSummary{Type: t.Type.String()})
+		}
+		s.Types[i].Tensors++
+		s.Types[i].Bytes += t.Size
+	}
+	slices.SortStableFunc(s.Types, func(a, b typeSummary) int { return cmp.Compare(b.Bytes, a.Bytes) })
+
+	own := func(key string) string { return s.Architecture + "." + key }
+	number := func(key string) int64 { n, _ := f.Int(own(key)); return n }
+	s.Layers, s.Hidden, s.Context = int(number("block_count")), int(number("embedding_length")), int(number("context_length"))
+	s.FeedForward = perLayer(f, own("feed_forward_length"))
+	s.Heads = perLayer(f, own("attention.head_count"))
+	if s.KVHeads = perLayer(f, own("attention.head_count_kv")); s.KVHeads == nil {
+		s.KVHeads = s.Heads
+	}
+	s.KeyDim, s.ValueDim = number("attention.key_length"), number("attention.value_length")
+	if len(s.Heads) > 0 && s.Heads[0] > 0 {
+		split := int64(s.Hidden) / s.Heads[0]
+		s.KeyDim, s.ValueDim = cmp.Or(s.KeyDim, split), cmp.Or(s.ValueDim, split)
+	}
+	for _, t := range []gguf.Type{gguf.F32, gguf.F16, gguf.BF16, gguf.Q8_0, gguf.Q4_0} {
+		s.KVBytes = append(s.KVBytes, kvBytes{t.String(), s.perToken(t)})
+	}
+	s.Tokenizer = summarizeTokenizer(f)
+	if template, ok := f.String("tokenizer.chat_template"); ok {
+		s.Template = &template
+	}
+	return s
+}
+
+// perLayer returns a value that is one number for all layers or an array of one a layer.
+func perLayer(f *gguf.File, key string) []int64 {
+	if n, ok := f.Int(key); ok {
+		return []int64{n}
+	}
+	list, _ := f.Ints(key)
+	return list
+}
+
+// perToken returns the bytes of a token's K and V in all layers, 0 if the heads cannot be kept in the type.
+func (s summary) perToken(t gguf.Type) int64 {
+	if s.KeyDim%t.BlockSize() != 0 || s.ValueDim%t.BlockSize() != 0 {
+		return 0
+	}
+	row := t.RowSize(s.KeyDim) + t.RowSize(s.ValueDim)
+	if len(s.KVHeads) == 1 {
+		return int64(s.Layers) * s.KVHeads[0] * row
+	}
+	total := int64(0)
+	for _, heads := range s.KVHeads {
+		total += heads * row
+	}
+	return total
+}
+
+func summarizeTokenizer(f *gguf.File) tokenizerSummary {
+	tokens, _ := f.Strings("tokenizer.ggml.tokens")
+	s := tokenizerSummary{Tokens: len(tokens)}
+	s.Model, _ = f.String("tokenizer.ggml.model")
+	s.Pre, _ = f.String("tokenizer.ggml.pre")
+	special := func(name, key string) *specialToken {
+		id, ok := f.Int(key)
+		if !ok || id < 0 || id >= int64(len(tokens)) {
+			return nil
+		}
+		return &specialToken{name, id, tokens[id]}
+	}
+	s.BOS = special("begins with", "tokenizer.ggml.bos_token_id")
+	s.EOS = special("ends with", "tokenizer.ggml.eos_token_id")
+	return s
+}
+
+// describe names the tokenizer.
+func (s tokenizerSummary) describe() string {
+	if s.Pre == "" {
+		return shown(s.Model)
+	}
+	return shown(s.Model) + ", splits like " + shown(s.Pre)
+}
+
+// special returns the special tokens that there are.
+func (s tokenizerSummary) special() (tokens []*specialToken) {
+	for _, t := range []*specialToken{s.BOS, s.EOS} {
+		if t != nil {
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens
+}
+
+// spanOf writes the number of all layers, or from the least to the largest.
+func spanOf(perLayer []int64) string {
+	if len(perLayer) == 0 {
+		return "unknown"
+	}
+	least, most := slices.Min(perLayer), slices.Max(perLayer)
+	if least == most {
+		return fmt.Sprint(least)
+	}
+	return fmt.Sprintf("%d to %d", least, most)
+}

@@ -1,0 +1,158 @@
+package ebb_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// testAll is set to run every combination where a test else takes some.
+var testAll = os.Getenv("EBB_TEST_ALL") != ""
+
+// policies are all cache policies.
+var policies = []kv.Policy{kv.Dynamic, kv.Static, kv.Offloaded, kv.OffloadedStatic}
+
+// place is a device and how rows reach it.
+type place struct {
+	name   string
+	device string
+	copies bool
+}
+
+// places returns where tests compute: on the CPU with rows used in place and
+// copied, and on the software Vulkan device.
+func places() []place {
+	return []place{{"cpu in place", "cpu", false}, {"cpu copies", "cpu", true}, {"vulkan", "vulkan0", false}}
+}
+
+// open opens a model in the place, or skips where there is no such device.
+func (p place) open(t *testing.T, path string, o ebb.Options) *ebb.Engine {
+	t.Helper()
+	o.Device, o.ForcedCopies = p.device, p.copies
+	if o.Threads == 0 {
+		o.Threads = 2
+	}
+	requireDevice(t, p.device)
+	e, err := ebb.Open(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return e
+}
+
+// requireDevice skips a test whose device this machine does not have.
+func requireDevice(t *testing.T, name string) {
+	t.Helper()
+	library, err := ggml.Load()
+	if errors.Is(err, ggml.ErrNoLibrary) {
+		t.Skip("no ggml libraries: run make libs")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := library.Device(name); err != nil {
+		t.Skipf("no device %s: run make vulkan", name)
+	}
+}
+
+// golden reads the cases of a golden file.
+func golden[C any](t *testing.T, name string) []C {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "cases", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Cases []C }
+	if err := json.Unmarshal(data, &file); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if len(file.Cases) == 0 {
+		t.Fatalf("%s: no cases", name)
+	}
+	return file.Cases
+}
+
+func modelPath(name string) string { return filepath.Join("testdata", "models", name+".gguf") }
+
+// forward takes tokens through one sequence and returns the last n rows.
+func forward(t *testing.T, e *ebb.Engine, s *kv.Seq, tokens []int32, n int) [][]float32 {
+	t.Helper()
+	out, err := e.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: tokens, Logits: n}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out[0]
+}
+
+// greedy continues a prompt with the best token n times.
+func greedy(t *testing.T, e *ebb.Engine, prompt []int32, n int) (ids []int32, rows [][]float32) {
+	t.Helper()
+	s := e.NewSeq()
+	defer closeSeq(t, s)
+	for in := prompt; len(ids) < n; in = ids[len(ids)-1:] {
+		row := forward(t, e, s, in, 1)[0]
+		rows, ids = append(rows, row), append(ids, best(row))
+	}
+	return ids, rows
+}
+
+func best(row []float32) int32 {
+	return int32(slices.Index(row, slices.Max(row)))
+}
+
+func closeSeq(t *testing.T, s *kv.Seq) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Errorf("close sequence: %v", err)
+	}
+}
+
+// worst returns the largest difference between two sets of rows.
+func worst(t *testing.T, got, want [][]float32) (d float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d rows; want %d", len(got), len(want))
+	}
+	for i := range want {
+		if len(got[i]) != len(want[i]) {
+			t.Fatalf("row %d: %d values; want %d", i, len(got[i]), len(want[i]))
+		}
+		for j := range want[i] {
+			diff := math.Abs(float64(got[i][j]) - float64(want[i][j]))
+			if math.IsNaN(diff) {
+				return math.Inf(1)
+			}
+			d = max(d, diff)
+		}
+	}
+	return d
+}
+
+// sameBits reports the first value in which rows differ.
+func sameBits(got, want [][]float32) error {
+	if len(got) != len(want) {
+		return fmt.Errorf("%d rows; want %d", len(got), len(want))
+	}
+	for i := range want {
+		for j := range want[i] {
+			if g, w := math.Float32bits(got[i][j]), math.Float32bits(want[i][j]); g != w {
+				return fmt.Errorf("row %d, value %d: %v; want %v", i, j, got[i][j], want[i][j])
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package ebb_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/testmodel"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// script takes two sequences through what changes a cache's shape: prefill past
+// a block, decoding together and alone, truncation and another prompt, a fork.
+// It returns every row of logits.
+func script(t *testing.T, e *ebb.Engine) (rows [][]float32) {
+	t.Helper()
+	a, b := e.NewSeq(), e.NewSeq()
+	defer closeSeq(t, a)
+	defer closeSeq(t, b)
+	step := func(works ...kv.Work) {
+		out, err := e.Forward(t.Context(), works)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range out {
+			rows = append(rows, r...)
+		}
+	}
+	step(kv.Work{Seq: a, Tokens: prompt(1, 250), Logits: 2})
+	for i := range 4 { // across the border of a block
+		step(kv.Work{Seq: a, Tokens: prompt(10+i, 3), Logits: 3})
+	}
+	step(kv.Work{Seq: b, Tokens: prompt(2, 20), Logits: 1}, kv.Work{Seq: a, Tokens: prompt(3, 1), Logits: 1})
+	for i := range 3 {
+		step(kv.Work{Seq: a, Tokens: prompt(20+i, 1), Logits: 1}, kv.Work{Seq: b, Tokens: prompt(30+i, 1), Logits: 1})
+	}
+	if err := a.Truncate(100); err != nil {
+		t.Fatal(err)
+	}
+	step(kv.Work{Seq: a, Tokens: prompt(4, 30), Logits: 2})
+	fork := a.Fork()
+	defer closeSeq(t, fork)
+	for i := range 3 {
+		step(kv.Work{Seq: a, Tokens: prompt(40+i, 1), Logits: 1}, kv.Work{Seq: fork, Tokens: prompt(50+i, 2), Logits: 1})
+	}
+	step(kv.Work{Seq: fork, Tokens: prompt(5, 1), Logits: 1})
+	return rows
+}
+
+// prompt returns n tokens that depend on a seed.
+func prompt(seed, n int) []int32 {
+	ids := make([]int32, n)
+	x := uint32(seed)*2654435761 + 1
+	for i := range ids {
+		x = x*1664525 + 1013904223
+		ids[i] = int32(x >> 24)
+	}
+	return ids
+}
+
+// cell is one combination of what must not change a bit.
+type cell struct {
+	layers   int
+	kvType   string
+	resident int
+	policy   kv.Policy
+}
+
+func (c cell) String() string {
+	return fmt.Sprintf("%d layers/%s/%d resident/%v", c.layers, c.kvType, c.resident, c.policy)
+}
+
+// cells are the combinations that are compared with static: all of them, or
+// such that each pair of values is among them.
+func cells() (all []cell) {
+	types := []string{"f32", "f16", "bf16", "q8_0", "q4_0"}
+	n := 0
+	for _, layers := range []int{1, 2, 3, 5} {
+		for ti, typ := range types {
+			for ri, resident := range residents(layers) {
+				for pi, policy := range []kv.Policy{kv.Dynamic, kv.Offloaded, kv.OffloadedStatic} {
+					if policy == kv.Dynamic && resident > 0 {
+						continue
+					}
+					n++
+					if testAll || (ti+ri+pi+layers)%len(types) == 0 {
+						all = append(all, cell{layers, typ, resident, policy})
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// residents returns none, some and all of a number of layers.
+func residents(layers int) []int {
+	if layers == 1 {
+		return []int{0, 1}
+	}
+	return []int{0, layers / 2, layers}
+}
+
+func TestEveryPolicyGivesTheBitsOfStatic(t *testing.T) {
+	for _, p := range places() {
+		t.Run(p.name, func(t *testing.T) {
+			requireDevice(t, p.device)
+			models := map[int]string{}
+			static := map[string][][]float32{}
+			for _, c := range cells() {
+				if models[c.layers] == "" {
+					models[c.layers] = testmodel.WriteFile(t, testmodel.Options{Layers: c.layers, Seed: uint64(c.layers)})
+				}
+				o := ebb.Options{KVType: c.kvType, Context: 512, ChunkTokens: 64}
+				key := fmt.Sprint(c.layers, c.kvType)
+				if static[key] == nil {
+					o.Cache = kv.Static
+					static[key] = script(t, p.open(t, models[c.layers], o))
+				}
+				t.Run(c.String(), func(t *testing.T) {
+					o.Cache, o.ResidentLayers = c.policy, c.resident
+					e := p.open(t, models[c.layers], o)
+					if err := sameBits(script(t, e), static[key]); err != nil {
+						t.Error(err)
+					}
+					s := e.Stats().Cache
+					if moves := p.copies || p.device != "cpu"; moves && s.StreamedLayers > 2 && (s.FetchedBytes == 0 || s.StoredBytes == 0) {
+						t.Errorf("%d layers streamed, but %d bytes were fetched and %d stored", s.StreamedLayers, s.FetchedBytes, s.StoredBytes)
+					}
+				})
+			}
+		})
+	}
+}
+
+func TestQuantisedWeightsGiveTheBitsOfStatic(t *testing.T) {
+	requireDevice(t, "cpu")
+	for _, typ := range []ggml.Type{ggml.Q8_0, ggml.Q4_0, ggml.Q4_K} {
+		path := testmodel.WriteFile(t, testmodel.Options{Layers: 3, Hidden: 256, Heads: 4, KVHeads: 2, HeadDim: 64, FF: 256, Type: typ, Seed: 7})
+		for _, p := range places() {
+			t.Run(typ.String()+"/"+p.name, func(t *testing.T) {
+				requireDevice(t, p.device)
+				o := ebb.Options{Cache: kv.Static, Context: 512, ChunkTokens: 64}
+				want := script(t, p.open(t, path, o))
+				for _, policy := range []kv.Policy{kv.Dynamic, kv.Offloaded, kv.OffloadedStatic} {
+					o.Cache = policy
+					if err := sameBits(script(t, p.open(t, path, o)), want); err != nil {
+						t.Errorf("%v: %v", policy, err)
+					}
+				}
+			})
+		}
+	}
+}

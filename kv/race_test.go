@@ -1,0 +1,135 @@
+package kv
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/seed4d217819/ebb/ggml"
+)
+
+// raceOptions returns a cache in which rows move all the time.
+func raceOptions(policy Policy) Options {
+	o := rigOptions(policy, 5, ggml.F32)
+	o.ForcedCopies, o.ChunkTokens = true, 20
+	return o
+}
+
+// turns takes a rig through steps, one a call: prefill in two chunks, decoding,
+// now and then a second sequence.
+func turns(r *rig) func() []byte {
+	a, b := r.pool.NewSeq(), r.pool.NewSeq()
+	i := -1
+	return func() []byte {
+		i++
+		switch {
+		case i == 0:
+			return r.grow(growth{a, 40})
+		case i%7 == 3:
+			return r.grow(growth{b, 20}, growth{a, 1})
+		default:
+			return r.grow(growth{a, 1})
+		}
+	}
+}
+
+// bitsOfStatic returns the outputs of that many turns where nothing moves.
+func bitsOfStatic(t rapid.TB, b *ggml.Backend, n int) [][]byte {
+	t.Helper()
+	want, _ := played(t, b, raceOptions(Static), func(r *rig) {
+		turn := turns(r)
+		for range n {
+			turn()
+		}
+	})
+	finite(t, want)
+	return want
+}
+
+// firstWrong returns the first turn whose output is not as wanted, or -1.
+func firstWrong(t rapid.TB, b *ggml.Backend, h hooks, compute time.Duration, want [][]byte) int {
+	t.Helper()
+	r := newRig(t, b, raceOptions(Offloaded))
+	defer r.close()
+	r.pool.hooks = h
+	r.during = func(*Layer) { time.Sleep(compute) }
+	turn := turns(r)
+	for i := range want {
+		if !bytes.Equal(turn(), want[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Copies that take a random time, and slots that are NaN as soon as they are
+// free, change no bit.
+func TestDelayedCopiesAndPoisonedSlotsChangeNothing(t *testing.T) {
+	tests := []struct {
+		name  string
+		open  func(rapid.TB) *ggml.Backend
+		turns int
+		seeds uint64
+		most  time.Duration
+	}{
+		{"cpu", onCPU, 40, 4, 300 * time.Microsecond},
+		{"vulkan", onVulkan, 10, 1, 30 * time.Millisecond},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := tt.open(t)
+			want := bitsOfStatic(t, b, tt.turns)
+			for seed := range tt.seeds {
+				if i := firstWrong(t, b, hooks{beforeCopy: delays(seed, tt.most), freed: poison}, 0, want); i >= 0 {
+					t.Errorf("seed %d: turn %d differs from static", seed, i)
+				}
+			}
+		})
+	}
+}
+
+// The control arms: without any one of the walk's waits the test above fails,
+// even where slots are not poisoned. The side that waits no more is the faster
+// one, or it would find things done by chance.
+func TestEveryWaitOfTheWalkIsNeeded(t *testing.T) {
+	const slow = 30 * time.Millisecond // than a copy, and than a layer on any device
+	arms := []struct {
+		name          string
+		broken        broken
+		copy, compute time.Duration
+	}{
+		{"use before the fetch has finished", useUnfetched, slow, 0},
+		{"fetch into a slot in use", fetchIntoUsed, 0, slow},
+		{"fetch into a slot before its rows are stored", fetchBeforeStore, 0, 0},
+	}
+	tests := []struct {
+		name string
+		open func(rapid.TB) *ggml.Backend
+	}{
+		{"cpu", onCPU},
+		{"vulkan", onVulkan},
+	}
+	const most = 6 // turns
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := tt.open(t)
+			want := bitsOfStatic(t, b, most)
+			for _, arm := range arms {
+				t.Run(arm.name, func(t *testing.T) {
+					h := hooks{beforeCopy: func() { time.Sleep(arm.copy) }}
+					if i := firstWrong(t, b, h, arm.compute, want); i >= 0 {
+						t.Fatalf("with the wait: turn %d differs from static", i)
+					}
+					h.broken = arm.broken
+					i := firstWrong(t, b, h, arm.compute, want)
+					if i < 0 {
+						t.Fatalf("without the wait: not noticed in %d turns", most)
+					}
+					t.Logf("noticed in turn %d", i)
+				})
+			}
+		})
+	}
+}
