@@ -1,0 +1,97 @@
+# ebb: every task of the project is a target here. `make help` lists them.
+
+# Where the shell and Go both look for home, also where no HOME is set (a bare container).
+ifeq ($(HOME),)
+export HOME := $(shell eval echo "~$$(id -un)")
+endif
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ebb
+
+export CGO_ENABLED := 0
+MODEL   := $(CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
+VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
+LDFLAGS := -X main.version=$(VERSION)
+
+# For `make run`.
+export PROMPT ?= Why is the sky blue? Answer in three sentences.
+MEMORY     ?= 2MiB
+NEW_TOKENS ?= 64
+
+# For the tests. The packages run one after the other: ggml's threads spin, and two test binaries on the same cores
+# slow each other down by far more than half. -count=1: whether a test runs, and how, depends on libraries and drivers
+# that Go's cache of test results cannot see.
+PKG        ?= ./...
+TEST_FLAGS ?= -count=1 -p 1 -timeout 20m
+# The first ggml device becomes the software Vulkan driver; and an abort in ggml does not start a debugger.
+TEST_ENV := GGML_VK_VISIBLE_DEVICES=0 GGML_NO_BACKTRACE=1
+# Packages with goroutines of their own.
+RACE_PKG  ?= $(addsuffix /...,$(addprefix ./,$(wildcard kv tier generate ggml attend)))
+FUZZ_TIME ?= 20s
+CROSS     := linux/arm64 darwin/arm64 windows/amd64
+LINT      := go tool -modfile=tools/go.mod golangci-lint
+
+.DEFAULT_GOAL := help
+.PHONY: help run build libs model vulkan test test-all race cover fuzz lint fmt cross deps clean FORCE
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: libs model build ## fetch what is missing, build, and answer PROMPT with most of the K/V off the device (MEMORY for K/V on it)
+	bin/ebb run -m $(MODEL) --cache offloaded --memory $(MEMORY) --forced-copies --max-new-tokens $(NEW_TOKENS) "$$PROMPT"
+
+build: ## build bin/ebb
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ebb ./cmd/ebb
+
+libs: ## fetch the ggml libraries into the cache folder (24 MB, checked)
+	@scripts/fetch.sh libs
+
+model: ## fetch SmolLM2-135M-Instruct into the cache folder (93 MB, checked)
+	@scripts/fetch.sh model
+
+vulkan: ## install the software Vulkan driver for the tests, where that is possible
+	@scripts/vulkan.sh
+
+bin/testreport: FORCE
+	@go build -o $@ ./internal/testreport
+
+test: libs model vulkan bin/testreport ## fetch what the tests need, run them all, sum up (PKG=./kv for one; EBB_REQUIRE=all: a skip fails)
+	@$(TEST_ENV) bin/testreport $(TEST_FLAGS) $(PKG)
+
+test-all: export EBB_TEST_ALL := 1
+test-all: TEST_FLAGS := -count=1 -p 1 -timeout 120m
+test-all: test ## run the full test matrices: many times as long as `make test`
+
+race: export CGO_ENABLED := 1
+race: libs model ## run the tests of RACE_PKG under the race detector (needs a C compiler)
+	@$(TEST_ENV) go test -race $(TEST_FLAGS) $(RACE_PKG)
+
+cover: libs model ## write the tests' coverage to bin/cover.html
+	@mkdir -p bin
+	$(TEST_ENV) go test $(TEST_FLAGS) -coverpkg=./... -coverprofile=bin/cover.out $(PKG)
+	go tool cover -html=bin/cover.out -o bin/cover.html
+	@go tool cover -func=bin/cover.out | tail -1
+
+fuzz: libs model ## run every fuzz test for FUZZ_TIME (20s)
+	@$(TEST_ENV) scripts/fuzz.sh $(FUZZ_TIME)
+
+lint: ## run go vet and the linters
+	go vet ./...
+	$(LINT) run
+
+fmt: ## format the code
+	$(LINT) fmt
+
+cross: ## build for the other platforms, and check that the tests compile there
+	@mkdir -p bin
+	@set -e; for platform in $(CROSS); do \
+		export GOOS=$${platform%/*} GOARCH=$${platform#*/}; echo "cross: $$platform"; \
+		go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ebb-$$GOOS-$$GOARCH ./cmd/ebb; \
+		go vet ./...; \
+	done
+
+deps: ## write deps.txt anew: the modules in the binary
+	go test ./internal/deps -run TestDepsFile -update
+
+clean: ## remove what was built (the cache folder stays)
+	rm -rf bin
+
+FORCE:

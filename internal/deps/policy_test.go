@@ -1,0 +1,218 @@
+package deps
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	module = "github.com/seed4d217819/ebb"
+	root   = "../.." // of the module, from this package
+)
+
+// policy says, for each package, which packages of this module its code may import. Paths are relative to the
+// module; "." is its root. "*" allows all.
+var policy = map[string][]string{
+	"ggml":       {},
+	"ggml/llama": {"ggml"},
+	"gguf":       {},
+
+	"tokenizer": {"ggml/llama"},
+	"chat":      {},
+
+	"model":       {"ggml", "gguf"},
+	"model/llama": {"ggml", "gguf", "model"},
+	"attend":      {"ggml"},
+
+	"tier":          {},
+	"tier/host":     {"tier"},
+	"tier/tiertest": {"tier"},
+	"kv":            {"ggml", "tier"},
+
+	"sample":   {},
+	"generate": {"sample"},
+
+	".": {
+		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "attend",
+		"tier", "tier/host", "kv", "sample", "generate",
+	},
+
+	"bench":   {".", "ggml/llama", "model", "kv"},
+	"cmd/ebb": {"*"},
+
+	"internal/deps":       {},
+	"internal/testmodel":  {"gguf", "ggml"},
+	"internal/testreport": {},
+}
+
+// restricted says which packages may import what the others must not.
+var restricted = map[string][]string{
+	"unsafe":                       {"ggml", "ggml/llama", "attend"},
+	"github.com/ebitengine/purego": {"ggml", "ggml/llama", "attend"},
+	"C":                            {}, // ebb is built with CGO_ENABLED=0
+}
+
+func TestPackagesImportOnlyWhatThePolicyAllows(t *testing.T) {
+	imports, err := readImports(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(imports) == 0 {
+		t.Fatalf("no Go package under %s", root)
+	}
+	for _, fault := range faults(policy, restricted, imports) {
+		t.Error(fault)
+	}
+}
+
+func TestPolicyIsEnforced(t *testing.T) {
+	rows := map[string][]string{"kv": {"tier"}, "tier": {}, "cmd": {"*"}, ".": {"kv"}}
+	limits := map[string][]string{"unsafe": {"tier"}}
+	for _, tt := range []struct {
+		name    string
+		imports map[string][]string
+		want    []string
+	}{
+		{
+			name: "what the rows name",
+			imports: map[string][]string{
+				".": {"fmt", module + "/kv"}, "kv": {module + "/tier"}, "tier": {"unsafe"}, "cmd": {module},
+			},
+		},
+		{
+			name:    "what they do not name",
+			imports: map[string][]string{"tier": {module + "/kv"}},
+			want:    []string{`package tier imports kv; its row in policy allows none of this module's packages`},
+		},
+		{
+			name:    "the root",
+			imports: map[string][]string{"kv": {module}},
+			want:    []string{`package kv imports .; its row in policy allows tier`},
+		},
+		{
+			name:    "another module whose path begins like ours",
+			imports: map[string][]string{"tier": {module + "x/y"}},
+		},
+		{
+			name:    "no row",
+			imports: map[string][]string{"server": {"fmt"}},
+			want:    []string{"package server has no row in policy: add one that names what it may import"},
+		},
+		{
+			name:    "unsafe",
+			imports: map[string][]string{"kv": {"unsafe"}},
+			want:    []string{`package kv imports unsafe, which only tier may`},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := faults(rows, limits, tt.imports)
+			if diff := cmp.Diff(got, tt.want); diff != "" {
+				t.Errorf("faults (-got +want):\n%s", diff)
+			}
+		})
+	}
+}
+
+// faults returns what in imports, by package, the rows and limits forbid.
+func faults(rows, limits, imports map[string][]string) []string {
+	var found []string
+	for _, pkg := range slices.Sorted(maps.Keys(imports)) {
+		allowed, ok := rows[pkg]
+		if !ok {
+			found = append(found, fmt.Sprintf("package %s has no row in policy: add one that names what it may import", pkg))
+			continue
+		}
+		for _, imported := range imports[pkg] {
+			if only, limited := limits[imported]; limited && !slices.Contains(only, pkg) {
+				found = append(found, fmt.Sprintf("package %s imports %s, which only %s may", pkg, imported, list(only, "none")))
+			}
+			ours, ok := relative(imported)
+			if ok && !slices.Contains(allowed, ours) && !slices.Contains(allowed, "*") {
+				found = append(found, fmt.Sprintf("package %s imports %s; its row in policy allows %s",
+					pkg, ours, list(allowed, "none of this module's packages")))
+			}
+		}
+	}
+	return found
+}
+
+func list(names []string, none string) string {
+	if len(names) == 0 {
+		return none
+	}
+	return strings.Join(names, ", ")
+}
+
+// relative returns an import path relative to the module, and whether it is in the module.
+func relative(importPath string) (string, bool) {
+	if importPath == module {
+		return ".", true
+	}
+	return strings.CutPrefix(importPath, module+"/")
+}
+
+// readImports returns the imports of every package of the module in the folder, sorted, by path relative to the
+// module. It reads all files but tests, those for other platforms too, which go list would leave out.
+func readImports(dir string) (map[string][]string, error) {
+	imports := map[string][]string{}
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, name)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		if entry.IsDir() {
+			return skipFolder(rel, name)
+		}
+		if !strings.HasSuffix(rel, ".go") || strings.HasSuffix(rel, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		pkg := path.Dir(rel)
+		of := imports[pkg] // with no import at all the package still needs its row
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return fmt.Errorf("%s: import %s: %w", name, spec.Path.Value, err)
+			}
+			of = append(of, imported)
+		}
+		slices.Sort(of)
+		imports[pkg] = slices.Compact(of)
+		return nil
+	})
+	return imports, err
+}
+
+// skipFolder returns fs.SkipDir for a folder that ./... leaves out: hidden, test data, or another module.
+func skipFolder(rel, name string) error {
+	if rel == "." {
+		return nil
+	}
+	base := path.Base(rel)
+	if base[0] == '.' || base[0] == '_' || base == "testdata" {
+		return fs.SkipDir
+	}
+	if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
+		return fs.SkipDir
+	}
+	return nil
+}
