@@ -174,7 +174,7 @@ func TestSecondStepOfAShapeAllocatesAndBuildsNothing(t *testing.T) {
 				e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, Context: 512})
 				s := e.NewSeq()
 				defer closeSeq(t, s)
-				forward(t, e, s, prompt(1, 200), 1)
+				forward(t, e, s, prompt(1, 250), 1)
 				forward(t, e, s, prompt(2, 1), 1) // the first step of the shape
 				before := e.Stats().Counts
 				for s.Len() < 256 {

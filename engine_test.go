@@ -34,12 +34,14 @@ func places() []place {
 	return []place{{"cpu in place", "cpu", false}, {"cpu copies", "cpu", true}, {"vulkan", "vulkan0", false}}
 }
 
-// open opens a model in the place, or skips where there is no such device.
+// open opens a model in the place, or skips where there is no such device. One
+// thread computes unless the test says otherwise: threads wait for each other by
+// spinning, which on a busy machine takes hundreds of times as long.
 func (p place) open(t *testing.T, path string, o ebb.Options) *ebb.Engine {
 	t.Helper()
 	o.Device, o.ForcedCopies = p.device, p.copies
 	if o.Threads == 0 {
-		o.Threads = 2
+		o.Threads = 1
 	}
 	requireDevice(t, p.device)
 	e, err := ebb.Open(path, o)

@@ -303,7 +303,8 @@ func (l *ledger) check() {
 			}
 		}
 		seqs[s.tree]++
-		count := append(holders[s.tree], make([]int32, s.tree.high-len(holders[s.tree]))...)
+		count := make([]int32, s.tree.high)
+		copy(count, holders[s.tree])
 		for _, r := range s.runs {
 			for c := r.Start; c < r.End(); c++ {
 				count[c]++

@@ -348,8 +348,8 @@ func TestPoolCloseWaitsForTheStep(t *testing.T) {
 	closed := make(chan error)
 	go func() { closed <- l.pool.Close() }()
 	select {
-	case <-closed:
-		t.Fatal("closed during a step")
+	case err := <-closed:
+		t.Fatalf("closed during a step: %v", err)
 	case <-time.After(5 * time.Millisecond):
 	}
 	if err := step.Close(); err != nil {
@@ -367,11 +367,11 @@ func TestNoGoroutineOutlivesThePool(t *testing.T) {
 		n := runtime.NumGoroutine()
 		for range 200 {
 			time.Sleep(5 * time.Millisecond)
-			if now := runtime.NumGoroutine(); now >= n {
-				return n
-			} else { //nolint:revive // now ends here
-				n = now
+			now := runtime.NumGoroutine()
+			if now >= n {
+				break
 			}
+			n = now
 		}
 		return n
 	}

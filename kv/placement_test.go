@@ -46,7 +46,7 @@ func TestDeviceBytesFollowTheFormula(t *testing.T) {
 			}
 			defer p.Close()
 			s := p.NewSeq()
-			if err := through(p, s, 1); err != nil {
+			if err := through(p, s); err != nil {
 				t.Fatal(err)
 			}
 			want := tt.want * cells
@@ -64,10 +64,10 @@ func TestDeviceBytesFollowTheFormula(t *testing.T) {
 	}
 }
 
-// through takes new tokens of a sequence through a step that computes nothing.
-func through(p *Pool, s *Seq, n int) error {
+// through takes a token of a sequence through a step that computes nothing.
+func through(p *Pool, s *Seq) error {
 	ctx := context.Background()
-	step, err := p.Begin(ctx, []Work{{Seq: s, Tokens: make([]int32, n)}})
+	step, err := p.Begin(ctx, []Work{{Seq: s, Tokens: []int32{1}}})
 	if err != nil {
 		return err
 	}
@@ -298,17 +298,17 @@ func TestMoreTreesThanMemoryWasSharedOutToAreRefused(t *testing.T) {
 	defer p.Close()
 	a, b, c := p.NewSeq(), p.NewSeq(), p.NewSeq()
 	for _, s := range []*Seq{a, b} {
-		if err := through(p, s, 1); err != nil {
+		if err := through(p, s); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := through(p, c, 1); err == nil || !strings.Contains(err.Error(), "3 sequences need") {
+	if err := through(p, c); err == nil || !strings.Contains(err.Error(), "3 sequences need") {
 		t.Fatalf("a third tree: %v; want an error that says what it needs", err)
 	}
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := through(p, c, 1); err != nil {
+	if err := through(p, c); err != nil {
 		t.Errorf("after closing one: %v", err)
 	}
 }
@@ -324,18 +324,18 @@ func TestAllocationThatFailsLeavesNothingBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 		first, second := p.NewSeq(), p.NewSeq()
-		if err := through(p, first, 1); err != nil {
+		if err := through(p, first); err != nil {
 			t.Fatal(err)
 		}
 		before := b.Usage().Total()
-		err = through(p, second, 1)
+		err = through(p, second)
 		if policy == Static && err == nil {
 			t.Error("static: a second tree fits; want no memory")
 		}
 		if policy == Static && (b.Usage().Total() != before || p.Stats().DeviceBytes != 5*layer) {
 			t.Errorf("static: %d bytes, %d counted; want %d as before", b.Usage().Total(), p.Stats().DeviceBytes, before)
 		}
-		if err := through(p, first, 1); err != nil {
+		if err := through(p, first); err != nil {
 			t.Errorf("%v: the first sequence after the failure: %v", policy, err)
 		}
 		if err := p.Close(); err != nil {

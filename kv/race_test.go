@@ -94,36 +94,42 @@ func TestDelayedCopiesAndPoisonedSlotsChangeNothing(t *testing.T) {
 // even where slots are not poisoned. The side that waits no more is the faster
 // one, or it would find things done by chance.
 func TestEveryWaitOfTheWalkIsNeeded(t *testing.T) {
-	const slow = 30 * time.Millisecond // than a copy, and than a layer on any device
 	arms := []struct {
 		name          string
 		broken        broken
-		copy, compute time.Duration
+		copy, compute bool // is slow
 	}{
-		{"use before the fetch has finished", useUnfetched, slow, 0},
-		{"fetch into a slot in use", fetchIntoUsed, 0, slow},
-		{"fetch into a slot before its rows are stored", fetchBeforeStore, 0, 0},
+		{"use before the fetch has finished", useUnfetched, true, false},
+		{"fetch into a slot in use", fetchIntoUsed, false, true},
+		{"fetch into a slot before its rows are stored", fetchBeforeStore, false, false},
 	}
 	tests := []struct {
 		name string
 		open func(rapid.TB) *ggml.Backend
+		slow time.Duration // longer than a copy, and than a layer computes
 	}{
-		{"cpu", onCPU},
-		{"vulkan", onVulkan},
+		{"cpu", onCPU, 5 * time.Millisecond},
+		{"vulkan", onVulkan, 30 * time.Millisecond},
 	}
-	const most = 6 // turns
+	const most = 5 // turns
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := tt.open(t)
 			want := bitsOfStatic(t, b, most)
 			for _, arm := range arms {
 				t.Run(arm.name, func(t *testing.T) {
-					h := hooks{beforeCopy: func() { time.Sleep(arm.copy) }}
-					if i := firstWrong(t, b, h, arm.compute, want); i >= 0 {
+					h, compute := hooks{}, time.Duration(0)
+					if arm.copy {
+						h.beforeCopy = func() { time.Sleep(tt.slow) }
+					}
+					if arm.compute {
+						compute = tt.slow
+					}
+					if i := firstWrong(t, b, h, compute, want); i >= 0 {
 						t.Fatalf("with the wait: turn %d differs from static", i)
 					}
 					h.broken = arm.broken
-					i := firstWrong(t, b, h, arm.compute, want)
+					i := firstWrong(t, b, h, compute, want)
 					if i < 0 {
 						t.Fatalf("without the wait: not noticed in %d turns", most)
 					}

@@ -1,0 +1,52 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"strconv"
+	"time"
+)
+
+// usage is CPU time used so far, by this process and by all.
+type usage struct {
+	own, all time.Duration
+}
+
+// readUsage reads the clocks. Where the system has no /proc/stat, all is 0.
+func readUsage() usage {
+	u := usage{own: processTime()}
+	if stat, err := os.ReadFile("/proc/stat"); err == nil {
+		u.all = busyTime(stat)
+	}
+	return u
+}
+
+// tick is the unit of /proc/stat: USER_HZ is 100 on every architecture of Linux.
+const tick = 10 * time.Millisecond
+
+// busyTime adds up the first line of /proc/stat: user, nice, system, and behind
+// idle and iowait those of interrupts and of other virtual machines.
+func busyTime(stat []byte) time.Duration {
+	line, _, _ := bytes.Cut(stat, []byte("\n"))
+	words := bufio.NewScanner(bytes.NewReader(line))
+	words.Split(bufio.ScanWords)
+	var all time.Duration
+	for i := -1; words.Scan() && i < 8; i++ {
+		const idle, iowait = 3, 4
+		if n, err := strconv.ParseInt(words.Text(), 10, 64); err == nil && i != idle && i != iowait {
+			all += time.Duration(n) * tick
+		}
+	}
+	return all
+}
+
+// othersSince returns how many cores other processes used on average.
+func (u usage) othersSince(before usage, wall time.Duration) float64 {
+	others := (u.all - before.all) - (u.own - before.own)
+	// Ticks of two reads: less than that cannot be told from nothing.
+	if others <= 2*tick || wall <= 0 {
+		return 0
+	}
+	return others.Seconds() / wall.Seconds()
+}

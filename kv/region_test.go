@@ -1,0 +1,74 @@
+package kv
+
+import (
+	"bytes"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/seed4d217819/ebb/ggml"
+)
+
+// Layers of several shapes use a slot in any order. The cells that attention
+// spans behind a layer's rows are zero each time.
+func TestTidySlotsHaveNothingOldInThePadding(t *testing.T) {
+	o := uniform(Offloaded, 3, 512)
+	o.Layers = []Shape{{1, 1, 1}, {2, 1, 3}, {1, 4, 1}}
+	o.ForcedCopies, o.Slots = true, 1
+	p, err := NewPool(ownCPU(t, 0), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	s := p.slots[0]
+	rapid.Check(t, func(t *rapid.T) {
+		s.buffer.Clear()
+		s.shape, s.dirty = o.Layers[0], 0
+		for range rapid.IntRange(1, 100).Draw(t, "visits") {
+			shape := rapid.SampledFrom(o.Layers).Draw(t, "shape")
+			before := rapid.IntRange(0, 400).Draw(t, "before")
+			after := before + rapid.IntRange(0, 100).Draw(t, "new")
+			if before > 0 { // fetched
+				s.rows(shape, before)
+				s.views[shape].fill(0xFF, 0, before)
+			}
+			if rapid.Bool().Draw(t, "ahead") {
+				continue // and never computed
+			}
+			from := rapid.SampledFrom([]int{before, after}).Draw(t, "from")
+			s.tidy(shape, from, after)
+			r := s.views[shape]
+			for _, x := range []*ggml.Tensor{r.k, r.v} {
+				for h := range x.Ne(2) {
+					got := make([]byte, int64(min(pad(after), r.cells)-from)*x.Nb(1))
+					if len(got) == 0 {
+						continue
+					}
+					x.Get(got, h*x.Nb(2)+int64(from)*x.Nb(1))
+					if len(bytes.Trim(got, "\x00")) > 0 {
+						t.Fatalf("cells [%d,%d) of %v are not all zero", from, pad(after), shape)
+					}
+				}
+			}
+			s.views[shape].fill(0xFF, before, after) // computed
+		}
+	})
+}
+
+// Decoding into a tidy slot writes nothing but rows.
+func TestTidySlotsAreNotTidiedAgain(t *testing.T) {
+	o := uniform(Offloaded, 4, 1000)
+	o.ForcedCopies = true
+	l := newLedger(t, ownCPU(t, 0), o)
+	defer l.close()
+	s := l.seq()
+	for _, n := range []int{300, 1, 1, 1} {
+		l.grow(growth{s, n})
+		l.pool.mover.drain()
+		for i, slot := range l.pool.slots {
+			if slot.dirty != s.Len() {
+				t.Errorf("%d tokens: slot %d may have old rows up to cell %d", s.Len(), i, slot.dirty)
+			}
+		}
+	}
+}
