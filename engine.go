@@ -196,6 +196,10 @@ func (e *Engine) Template() (*chat.Template, error) {
 	return chat.New(source, vars)
 }
 
+// Placement returns which layers of the cache stay on the device, and what its
+// memory is there.
+func (e *Engine) Placement() kv.Placement { return e.pool.Placement() }
+
 // NewSeq returns an empty sequence. The caller closes it.
 func (e *Engine) NewSeq() *kv.Seq { return e.pool.NewSeq() }
 

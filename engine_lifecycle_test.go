@@ -144,6 +144,28 @@ func TestCloseDuringGenerationEndsIt(t *testing.T) {
 	}
 }
 
+func TestCloseDoesNotWaitForASlowLink(t *testing.T) {
+	requireDevice(t, "cpu")
+	e, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Link: 100, Threads: 1}) // an hour a layer
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := e.NewSeq()
+	forward(t, e, s, prompt(1, 30), 1)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := e.Forward(context.Background(), []kv.Work{{Seq: s, Tokens: prompt(2, 1), Logits: 1}})
+		failed <- err
+	}()
+	time.Sleep(20 * time.Millisecond) // most likely it waits for the link by now; else it is refused
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-failed; !errors.Is(err, kv.ErrClosed) {
+		t.Errorf("the step that waited ended with %v; want %v", err, kv.ErrClosed)
+	}
+}
+
 func TestGoroutinesGetWhatTheyWouldGetAlone(t *testing.T) {
 	requireDevice(t, "cpu")
 	e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, KVType: "f32"})

@@ -35,8 +35,9 @@ func link(ctx context.Context, o Options, r *Report) (err error) {
 	if err != nil {
 		return err
 	}
-	// The rows of a step are those before it; a turn's steps have on average:
-	depth := float64(o.LinkDepth+o.Pace.WarmUpSteps) + float64(o.Pace.Steps-1)/2
+	// The rows of a step are those before it. As p25 is compared, they are those
+	// of a step a quarter through its turn: the longer ones transfer more.
+	depth := float64(o.LinkDepth+o.Pace.WarmUpSteps) + float64(o.Pace.Steps-1)/4
 	rates := make([]float64, len(o.Ratios))
 	for i, ratio := range o.Ratios {
 		rates[i] = row * depth / (ratio * alone[0].P25)

@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"testing"
 
 	"github.com/seed4d217819/ebb/tier"
 )
@@ -47,4 +48,28 @@ func (t *failingTier) Store(ctx context.Context, layer int, runs []tier.Run, src
 		return err
 	}
 	return t.Tier.Store(ctx, layer, runs, src)
+}
+
+// A link that is down (here: a tier that fails) ends the step and not the cache.
+func TestFailedCopiesEndTheStepAndLeaveTheCacheUsable(t *testing.T) {
+	o := uniform(Offloaded, 5, 300)
+	o.ForcedCopies = true
+	down := &failing{make: o.Tier}
+	o.Tier = down.open
+	l := newLedger(t, ownCPU(t, 0), o)
+	defer l.close()
+	s := l.seq()
+	l.grow(growth{s, 10})
+	l.pool.mover.drain()
+	for _, after := range []int{0, 1, 3, 5, 7} { // copies that still work
+		down.after = after + 1
+		if err := l.step(t.Context(), 6, growth{s, 1}); !errors.Is(err, errDown) {
+			t.Errorf("%d copies before the failure: %v; want %v", after, err, errDown)
+		}
+		l.pool.mover.drain()
+		down.after = 0
+		l.check()
+	}
+	l.grow(growth{s, 10})
+	l.check()
 }

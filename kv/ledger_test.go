@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -384,23 +383,5 @@ func (l *ledger) checkBytes(trees []*tree) {
 	}
 	if got := p.Stats().HostBytes; p.copies && got != tiered {
 		l.t.Fatalf("%d bytes in host memory; want %d", got, tiered)
-	}
-}
-
-// poison makes freed slots NaN, and the pool forget what they held.
-func poison(s *slot) {
-	for _, r := range s.views {
-		r.fill(0xFF, 0, r.cells)
-		s.dirty = r.cells
-	}
-	s.holds = holding{}
-}
-
-// delays returns a hook that sleeps a random time up to most.
-func delays(seed uint64, most time.Duration) func() {
-	state := seed
-	return func() { // one goroutine calls it
-		state = state*6364136223846793005 + 1442695040888963407
-		time.Sleep(time.Duration(state>>33) % most)
 	}
 }

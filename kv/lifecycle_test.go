@@ -402,27 +402,3 @@ func TestNoGoroutineOutlivesThePool(t *testing.T) {
 		t.Errorf("%d goroutines; want %d as before", after, before)
 	}
 }
-
-// A link that is down (here: a tier that fails) ends the step and not the cache.
-func TestFailedCopiesEndTheStepAndLeaveTheCacheUsable(t *testing.T) {
-	o := uniform(Offloaded, 5, 300)
-	o.ForcedCopies = true
-	down := &failing{make: o.Tier}
-	o.Tier = down.open
-	l := newLedger(t, ownCPU(t, 0), o)
-	defer l.close()
-	s := l.seq()
-	l.grow(growth{s, 10})
-	l.pool.mover.drain()
-	for _, after := range []int{0, 1, 3, 5, 7} { // copies that still work
-		down.after = after + 1
-		if err := l.step(t.Context(), 6, growth{s, 1}); !errors.Is(err, errDown) {
-			t.Errorf("%d copies before the failure: %v; want %v", after, err, errDown)
-		}
-		l.pool.mover.drain()
-		down.after = 0
-		l.check()
-	}
-	l.grow(growth{s, 10})
-	l.check()
-}

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -91,7 +92,8 @@ type Pool struct {
 
 	mu      sync.Mutex
 	closed  bool
-	open    bool // a step is open
+	open    bool               // a step is open
+	stop    context.CancelFunc // ends the last step's copies; nil before the first
 	trees   map[*tree]bool
 	retired []*tree // to be freed when the open step ends
 	spare   *tree   // a retired tree's memory, kept where it is allocated once
@@ -212,7 +214,7 @@ func (p *Pool) settle(t *tree, cells int) error {
 	if t.rows == nil || cells <= t.reserved {
 		return nil
 	}
-	p.mover.drain() // it may still be fetching from the tier for this step
+	p.quiet() // the mover may be fetching from the tier for this step
 	if err := t.rows.Reserve(cells); err != nil {
 		return err
 	}
@@ -322,12 +324,20 @@ func (p *Pool) retire(t *tree) error {
 	if t.regions == nil {
 		return nil
 	}
-	p.mover.drain() // it may still be fetching for the tree's next step
+	p.quiet() // the mover may be fetching for the tree's next step
 	if p.opts.Policy.fixed() && p.spare == nil && !p.closed {
 		p.spare = t
 		return nil
 	}
 	return p.release(t)
+}
+
+// quiet ends what the mover fetches ahead and waits for it.
+func (p *Pool) quiet() {
+	if p.stop != nil {
+		p.stop()
+	}
+	p.mover.drain()
 }
 
 // release frees a tree's memory.
@@ -391,17 +401,23 @@ func (p *Pool) treeBytes(t *tree) (device, hostBytes int64) {
 	return device, hostBytes
 }
 
-// Close frees all memory. It waits for the open step to end; sequences that are
-// still open are closed.
+// Close frees all memory. It fails the open step, whose owner still closes it,
+// and waits for that; sequences that are still open are closed.
 func (p *Pool) Close() error {
+	p.mu.Lock()
+	again := p.closed
+	p.closed = true
+	if p.stop != nil {
+		p.stop()
+	}
+	p.mu.Unlock()
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
+	if again {
 		return nil
 	}
-	p.closed = true
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.mover.close()
 	var errs []error
 	for t := range p.trees {

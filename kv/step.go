@@ -226,7 +226,7 @@ func (s *Step) schedule() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.walk = newWalk(len(s.visits), p.place.Slots)
 	s.walk.broken = p.hooks.broken
-	s.cancel, s.ended = cancel, make(chan struct{})
+	s.cancel, s.ended, p.stop = cancel, make(chan struct{}), cancel
 	p.mover.start(func() {
 		defer close(s.ended)
 		s.walk.move(ctx, (*transfers)(s))

@@ -2,7 +2,7 @@ package kv
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -58,7 +58,7 @@ const (
 )
 
 // errStopped is what acquire returns once the walk was cancelled.
-var errStopped = errors.New("kv: the step was closed")
+var errStopped = fmt.Errorf("%w: the step", ErrClosed)
 
 func newWalk(visits, slots int) *walk {
 	w := &walk{visits: visits, slots: slots, freed: make([]time.Time, visits), began: time.Now()}
@@ -75,7 +75,7 @@ func (w *walk) move(ctx context.Context, c copies) {
 		before, free := i-w.slots, w.began // the slot's visit before this one
 		if before >= 0 && w.broken != fetchIntoUsed {
 			if err := w.waitReleased(ctx, before); err != nil {
-				w.fail(err)
+				w.fail(ctx, err)
 				return
 			}
 			free = w.freed[before]
@@ -98,29 +98,26 @@ func (w *walk) move(ctx context.Context, c copies) {
 
 func (w *walk) store(ctx context.Context, c copies, i int) error {
 	err := c.store(ctx, i)
-	w.advance(&w.stored, err)
+	w.advance(ctx, &w.stored, err)
 	return err
 }
 
 // fetch brings the rows of visit i, or past the last visit those that the next
-// step will want.
+// step will want. If the latter fails, that step fetches them again and says so.
 func (w *walk) fetch(ctx context.Context, c copies, i int, free time.Time) error {
 	if i >= w.visits {
-		err := c.next(ctx, (i-w.slots)%w.slots, free)
-		if err != nil {
-			w.fail(err)
-		}
-		return err
+		_ = c.next(ctx, (i-w.slots)%w.slots, free)
+		return nil
 	}
 	err := c.fetch(ctx, i, free)
-	w.advance(&w.fetched, err)
+	w.advance(ctx, &w.fetched, err)
 	return err
 }
 
 // advance counts a finished copy, or notes why it failed.
-func (w *walk) advance(count *int, err error) {
+func (w *walk) advance(ctx context.Context, count *int, err error) {
 	if err != nil {
-		w.fail(err)
+		w.fail(ctx, err)
 		return
 	}
 	w.mu.Lock()
@@ -129,7 +126,11 @@ func (w *walk) advance(count *int, err error) {
 	w.changed.Broadcast()
 }
 
-func (w *walk) fail(err error) {
+// fail ends the walk: with why a copy failed, or that it was cancelled.
+func (w *walk) fail(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		err = errStopped
+	}
 	w.mu.Lock()
 	w.err = err
 	w.mu.Unlock()
