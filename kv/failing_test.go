@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/seed4d217819/ebb/tier"
@@ -12,15 +13,25 @@ var errDown = errors.New("the tier is down")
 
 // failing makes tiers of which a copy fails.
 type failing struct {
-	make  tier.Maker
-	after int // copies left, the failing one included; 0: all work
+	make tier.Maker
+
+	mu    sync.Mutex // rows are fetched and stored at the same time
+	after int        // copies left, the failing one included; 0: all work
 }
 
 func (f *failing) open(layouts []tier.Layout, memory tier.Allocator) tier.Tier {
 	return &failingTier{f.make(layouts, memory), f}
 }
 
+func (f *failing) set(after int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.after = after
+}
+
 func (f *failing) copy() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.after == 0 {
 		return nil
 	}
@@ -60,14 +71,14 @@ func TestFailedCopiesEndTheStepAndLeaveTheCacheUsable(t *testing.T) {
 	defer l.close()
 	s := l.seq()
 	l.grow(growth{s, 10})
-	l.pool.mover.drain()
+	l.pool.drain()
 	for _, after := range []int{0, 1, 3, 5, 7} { // copies that still work
-		down.after = after + 1
+		down.set(after + 1)
 		if err := l.step(t.Context(), 6, growth{s, 1}); !errors.Is(err, errDown) {
 			t.Errorf("%d copies before the failure: %v; want %v", after, err, errDown)
 		}
-		l.pool.mover.drain()
-		down.after = 0
+		l.pool.drain()
+		down.set(0)
 		l.check()
 	}
 	l.grow(growth{s, 10})

@@ -247,7 +247,7 @@ func (l *ledger) values(tokens []int32, layer int) []float32 {
 // steps, one element a token.
 func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
 	l.t.Helper()
-	l.pool.mover.drain()
+	l.pool.drain()
 	t := s.tree
 	if t.regions == nil {
 		return nil

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// mover is the one goroutine that makes copies. It is locked to its thread:
-// devices keep a stream a thread, and blocking copies on it pass the one that
-// computes.
+// mover is a goroutine that makes copies in one direction. It is locked to its
+// thread: devices keep a stream a thread, and blocking copies on it pass the one
+// that computes.
 type mover struct {
 	jobs chan func()
 	done sync.WaitGroup // jobs given and not finished

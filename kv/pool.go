@@ -86,7 +86,7 @@ type Pool struct {
 	copies  bool  // streamed rows are copied; otherwise they are used in place
 	slots   []*slot
 	link    tier.Link
-	mover   *mover
+	in, out *mover        // to the device, and off it
 	turn    chan struct{} // held by the open step
 	hooks   hooks
 
@@ -99,7 +99,7 @@ type Pool struct {
 	spare   *tree   // a retired tree's memory, kept where it is allocated once
 	stats   Stats
 
-	// counted by the mover, which must not wait for mu
+	// counted by the movers, which must not wait for mu
 	nextID  atomic.Uint64
 	fetches atomic.Int64
 	fetched atomic.Int64 // bytes
@@ -169,7 +169,7 @@ func NewPool(b *ggml.Backend, o Options) (*Pool, error) {
 		p.slots = append(p.slots, s)
 	}
 	p.count()
-	p.mover = newMover()
+	p.in, p.out = newMover(), newMover()
 	return p, nil
 }
 
@@ -214,7 +214,7 @@ func (p *Pool) settle(t *tree, cells int) error {
 	if t.rows == nil || cells <= t.reserved {
 		return nil
 	}
-	p.quiet() // the mover may be fetching from the tier for this step
+	p.quiet() // rows may be fetched ahead from the tier
 	if err := t.rows.Reserve(cells); err != nil {
 		return err
 	}
@@ -324,7 +324,7 @@ func (p *Pool) retire(t *tree) error {
 	if t.regions == nil {
 		return nil
 	}
-	p.quiet() // the mover may be fetching for the tree's next step
+	p.quiet() // rows may be fetched ahead for the next step
 	if p.opts.Policy.fixed() && p.spare == nil && !p.closed {
 		p.spare = t
 		return nil
@@ -332,12 +332,18 @@ func (p *Pool) retire(t *tree) error {
 	return p.release(t)
 }
 
-// quiet ends what the mover fetches ahead and waits for it.
+// quiet ends what is fetched ahead and waits for it.
 func (p *Pool) quiet() {
 	if p.stop != nil {
 		p.stop()
 	}
-	p.mover.drain()
+	p.drain()
+}
+
+// drain waits for the copies that were started.
+func (p *Pool) drain() {
+	p.in.drain()
+	p.out.drain()
 }
 
 // release frees a tree's memory.
@@ -418,7 +424,8 @@ func (p *Pool) Close() error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mover.close()
+	p.in.close()
+	p.out.close()
 	var errs []error
 	for t := range p.trees {
 		delete(p.trees, t)

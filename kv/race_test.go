@@ -2,6 +2,8 @@ package kv
 
 import (
 	"bytes"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,6 +130,9 @@ func TestEveryWaitOfTheWalkIsNeeded(t *testing.T) {
 					if i := firstWrong(t, b, h, compute, want); i >= 0 {
 						t.Fatalf("with the wait: turn %d differs from static", i)
 					}
+					if raceDetector {
+						return // it would rightly report what is broken on purpose
+					}
 					h.broken = arm.broken
 					i := firstWrong(t, b, h, compute, want)
 					if i < 0 {
@@ -151,9 +156,12 @@ func poison(s *slot) {
 
 // delays returns a hook that sleeps a random time up to most.
 func delays(seed uint64, most time.Duration) func() {
-	state := seed
-	return func() { // one goroutine calls it
-		state = state*6364136223846793005 + 1442695040888963407
-		time.Sleep(time.Duration(state>>33) % most)
+	var mu sync.Mutex // rows are fetched and stored at the same time
+	r := rand.New(rand.NewPCG(seed, 1))
+	return func() {
+		mu.Lock()
+		d := time.Duration(r.Int64N(int64(most)))
+		mu.Unlock()
+		time.Sleep(d)
 	}
 }

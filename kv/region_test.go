@@ -64,7 +64,7 @@ func TestTidySlotsAreNotTidiedAgain(t *testing.T) {
 	s := l.seq()
 	for _, n := range []int{300, 1, 1, 1} {
 		l.grow(growth{s, n})
-		l.pool.mover.drain()
+		l.pool.drain()
 		for i, slot := range l.pool.slots {
 			if slot.dirty != s.Len() {
 				t.Errorf("%d tokens: slot %d may have old rows up to cell %d", s.Len(), i, slot.dirty)

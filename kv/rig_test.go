@@ -228,7 +228,7 @@ func played(t rapid.TB, b *ggml.Backend, o Options, script func(*rig), prepare .
 		p(r)
 	}
 	script(r)
-	r.pool.mover.drain()
+	r.pool.drain()
 	return r.steps, r.pool.Stats()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/seed4d217819/ebb/tier"
@@ -37,7 +38,7 @@ type Step struct {
 	computed  int  // layers
 	walk      *walk
 	cancel    context.CancelFunc
-	ended     chan struct{} // closed when the mover has left the walk
+	copying   sync.WaitGroup // the movers at the walk
 	committed bool
 	closed    bool
 }
@@ -226,10 +227,15 @@ func (s *Step) schedule() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.walk = newWalk(len(s.visits), p.place.Slots)
 	s.walk.broken = p.hooks.broken
-	s.cancel, s.ended, p.stop = cancel, make(chan struct{}), cancel
-	p.mover.start(func() {
-		defer close(s.ended)
-		s.walk.move(ctx, (*transfers)(s))
+	s.cancel, p.stop = cancel, cancel
+	s.copying.Add(2)
+	p.in.start(func() {
+		defer s.copying.Done()
+		s.walk.bring(ctx, (*transfers)(s))
+	})
+	p.out.start(func() {
+		defer s.copying.Done()
+		s.walk.keep(ctx, (*transfers)(s))
 	})
 }
 
@@ -329,7 +335,7 @@ func (s *Step) Close() error {
 	if s.walk != nil {
 		if !s.committed {
 			s.cancel()
-			<-s.ended
+			s.copying.Wait()
 		}
 		stall = s.walk.stalled()
 	}

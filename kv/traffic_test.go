@@ -21,10 +21,10 @@ type traffic struct {
 // moved returns what a step copies, the fetches for the following one included.
 func moved(l *ledger, works ...growth) traffic {
 	l.t.Helper()
-	l.pool.mover.drain()
+	l.pool.drain()
 	before := l.pool.Stats()
 	l.grow(works...)
-	l.pool.mover.drain()
+	l.pool.drain()
 	after := l.pool.Stats()
 	return traffic{after.Fetches - before.Fetches, after.FetchedBytes - before.FetchedBytes, after.StoredBytes - before.StoredBytes}
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// transfers are the copies of a step's visits. The mover calls them; what they
+// transfers are the copies of a step's visits. The movers call them; what they
 // read of the step does not change while it is open.
 type transfers Step
 

@@ -18,18 +18,20 @@ type copies interface {
 	next(ctx context.Context, slot int, free time.Time) error
 }
 
-// walk is the order of one step's copies and computations. One goroutine, the
-// mover, calls move; another computes the visits in order, each between acquire
-// and release. With S slots:
+// walk is the order of one step's copies and computations. One goroutine calls
+// bring and one keep; a third computes the visits in order, each between acquire
+// and release. With two slots:
 //
-//	mover:    fetch 0 … fetch S-1 │ store 0, fetch S │ store 1, fetch S+1 │ …
-//	compute:       0  1  2 …
+//	bring:    fetch 0, fetch 1 │ fetch 2 │ fetch 3 │ …
+//	compute:           0       │    1    │    2    │ …
+//	keep:                      │ store 0 │ store 1 │ …
 //
 // What makes it right: a slot is fetched into only when the visit before in it
-// has been released and stored; a visit is computed only when its fetch has
-// finished; and as one goroutine makes all copies, no row is fetched before its
-// store has finished. After the last visit of a slot the mover fetches what the
-// next step will want there, so a step's end hides the next one's beginning.
+// has been released and its new rows are stored; and a visit is computed only
+// when its fetch has finished. After the last visit of a slot bring goes on with
+// what the next step will want there, so a step's end hides the next one's
+// beginning; as the visits of one slot follow each other, no row is fetched
+// before it is stored.
 type walk struct {
 	visits int
 	slots  int
@@ -43,7 +45,7 @@ type walk struct {
 	freed    []time.Time // when each visit was released
 	began    time.Time
 	stall    time.Duration // time that acquire has waited
-	err      error         // why the mover stopped
+	err      error         // why copies have ended early
 }
 
 // broken removes one of a walk's waits. The race tests use it to prove that
@@ -66,75 +68,67 @@ func newWalk(visits, slots int) *walk {
 	return w
 }
 
-// move makes the copies of the step. It returns when the last is made, when one
-// fails, or when ctx is cancelled.
-func (w *walk) move(ctx context.Context, c copies) {
+// bring makes the fetches of the step and those ahead of the next. It returns
+// when the last is made, when one fails, or when ctx is cancelled.
+func (w *walk) bring(ctx context.Context, c copies) {
 	stop := context.AfterFunc(ctx, w.wake)
 	defer stop()
 	for i := range w.visits + w.slots {
 		before, free := i-w.slots, w.began // the slot's visit before this one
-		if before >= 0 && w.broken != fetchIntoUsed {
-			if err := w.waitReleased(ctx, before); err != nil {
-				w.fail(ctx, err)
+		if before >= 0 {
+			if !w.waitFree(ctx, before) {
 				return
 			}
 			free = w.freed[before]
 		}
-		if before >= 0 && w.broken != fetchBeforeStore {
-			if err := w.store(ctx, c, before); err != nil {
-				return
-			}
+		if i >= w.visits {
+			_ = c.next(ctx, before%w.slots, free) // if it fails, the next step's own fetch says so
+			continue
 		}
-		if err := w.fetch(ctx, c, i, free); err != nil {
+		if !w.advance(ctx, &w.fetched, c.fetch(ctx, i, free)) {
 			return
 		}
-		if before >= 0 && w.broken == fetchBeforeStore {
-			if err := w.store(ctx, c, before); err != nil {
-				return
-			}
+	}
+}
+
+// keep stores the new rows of each visit once it has been computed. It returns
+// like bring.
+func (w *walk) keep(ctx context.Context, c copies) {
+	stop := context.AfterFunc(ctx, w.wake)
+	defer stop()
+	for i := range w.visits {
+		if !w.wait(ctx, &w.released, i+1) || !w.advance(ctx, &w.stored, c.store(ctx, i)) {
+			return
 		}
 	}
 }
 
-func (w *walk) store(ctx context.Context, c copies, i int) error {
-	err := c.store(ctx, i)
-	w.advance(ctx, &w.stored, err)
-	return err
-}
-
-// fetch brings the rows of visit i, or past the last visit those that the next
-// step will want. If the latter fails, that step fetches them again and says so.
-func (w *walk) fetch(ctx context.Context, c copies, i int, free time.Time) error {
-	if i >= w.visits {
-		_ = c.next(ctx, (i-w.slots)%w.slots, free)
-		return nil
+// waitFree waits until a slot may be fetched into after a visit of it.
+func (w *walk) waitFree(ctx context.Context, before int) bool {
+	switch w.broken {
+	case fetchIntoUsed:
+		return true
+	case fetchBeforeStore:
+		return w.wait(ctx, &w.released, before+1)
+	default:
+		return w.wait(ctx, &w.stored, before+1)
 	}
-	err := c.fetch(ctx, i, free)
-	w.advance(ctx, &w.fetched, err)
-	return err
 }
 
 // advance counts a finished copy, or notes why it failed.
-func (w *walk) advance(ctx context.Context, count *int, err error) {
-	if err != nil {
-		w.fail(ctx, err)
-		return
-	}
+func (w *walk) advance(ctx context.Context, count *int, err error) bool {
 	w.mu.Lock()
-	*count++
+	switch {
+	case err == nil:
+		*count++
+	case ctx.Err() != nil:
+		w.err = errStopped
+	default:
+		w.err = err
+	}
 	w.mu.Unlock()
 	w.changed.Broadcast()
-}
-
-// fail ends the walk: with why a copy failed, or that it was cancelled.
-func (w *walk) fail(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		err = errStopped
-	}
-	w.mu.Lock()
-	w.err = err
-	w.mu.Unlock()
-	w.changed.Broadcast()
+	return err == nil
 }
 
 func (w *walk) wake() {
@@ -143,16 +137,20 @@ func (w *walk) wake() {
 	w.changed.Broadcast()
 }
 
-func (w *walk) waitReleased(ctx context.Context, i int) error {
+// wait blocks until a counter has reached want. It is false if the walk ended
+// before.
+func (w *walk) wait(ctx context.Context, counter *int, want int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.released <= i {
+	for *counter < want && w.err == nil {
 		if ctx.Err() != nil {
-			return errStopped
+			w.err = errStopped
+			w.changed.Broadcast()
+			return false
 		}
 		w.changed.Wait()
 	}
-	return nil
+	return *counter >= want
 }
 
 // acquire waits until the rows of visit i are in its slot.
@@ -189,11 +187,11 @@ func (w *walk) await(ctx context.Context, counter *int, want int) error {
 	start := time.Now()
 	defer func() { w.stall += time.Since(start) }()
 	for *counter < want {
-		if w.err != nil {
-			return w.err
-		}
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if w.err != nil {
+			return w.err
 		}
 		w.changed.Wait()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,11 +16,15 @@ import (
 type paced struct {
 	fetchTime, storeTime time.Duration
 	began                time.Time
-	log                  []string
 	failFetch            int // the visit whose fetch fails; -1: none
+
+	mu  sync.Mutex
+	log []string
 }
 
 func (p *paced) note(what string, i int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.log = append(p.log, fmt.Sprintf("%v %s %d", time.Since(p.began), what, i))
 }
 
@@ -46,14 +51,21 @@ func (p *paced) next(_ context.Context, slot int, _ time.Time) error {
 
 var errLink = errors.New("the link is down")
 
+// start runs both sides of a walk's copies until they end.
+func (p *paced) start(ctx context.Context, w *walk) *sync.WaitGroup {
+	p.began = time.Now()
+	var running sync.WaitGroup
+	running.Go(func() { w.bring(ctx, p) })
+	running.Go(func() { w.keep(ctx, p) })
+	return &running
+}
+
 // stream computes visits that take a stated time, and returns how long the step
 // took and how long it waited.
 func stream(t *testing.T, visits, slots int, c *paced, compute time.Duration) (total, stall time.Duration) {
 	t.Helper()
-	c.began = time.Now()
 	w := newWalk(visits, slots)
-	done := make(chan struct{})
-	go func() { defer close(done); w.move(t.Context(), c) }()
+	running := c.start(t.Context(), w)
 	for i := range visits {
 		if err := w.acquire(t.Context(), i); err != nil {
 			t.Fatal(err)
@@ -65,7 +77,7 @@ func stream(t *testing.T, visits, slots int, c *paced, compute time.Duration) (t
 		t.Fatal(err)
 	}
 	total = time.Since(c.began)
-	<-done
+	running.Wait()
 	return total, w.stalled()
 }
 
@@ -80,9 +92,8 @@ func TestWalkTakesTheLongerOfComputeAndLink(t *testing.T) {
 		// the first fetch is not hidden by anything in this step
 		{"compute longer", 30, 2, 1 * ms, 2 * ms, (1 + 30*2) * ms, 1 * ms},
 		{"equal", 30, 2, 2 * ms, 2 * ms, (2 + 30*2) * ms, 2 * ms},
-		// the last computation is not hidden by a fetch, and the step ends
-		// with the store, behind the next step's first fetch
-		{"link longer", 30, 2, 4 * ms, 1 * ms, (30*4 + 4) * ms, (30*4 + 4 - 30) * ms},
+		// the last computation is not hidden by a fetch
+		{"link longer", 30, 2, 4 * ms, 1 * ms, (30*4 + 1) * ms, (30*4 + 1 - 30) * ms},
 		{"odd number of visits", 5, 2, 1 * ms, 3 * ms, (1 + 5*3) * ms, 1 * ms},
 		{"three slots", 7, 3, 1 * ms, 3 * ms, (1 + 7*3) * ms, 1 * ms},
 		{"one slot overlaps nothing", 4, 1, 1 * ms, 3 * ms, 4 * (1 + 3) * ms, 4 * ms},
@@ -118,8 +129,7 @@ func TestWalkOrder(t *testing.T) {
 func TestWalkFetchFailureReachesTheVisit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWalk(4, 2)
-		done := make(chan struct{})
-		go func() { defer close(done); w.move(t.Context(), &paced{failFetch: 2, began: time.Now()}) }()
+		running := (&paced{failFetch: 2}).start(t.Context(), w)
 		for i := range 2 {
 			if err := w.acquire(t.Context(), i); err != nil {
 				t.Fatalf("visit %d: %v", i, err)
@@ -129,7 +139,7 @@ func TestWalkFetchFailureReachesTheVisit(t *testing.T) {
 		if err := w.acquire(t.Context(), 2); !errors.Is(err, errLink) {
 			t.Errorf("visit 2: %v; want %v", err, errLink)
 		}
-		<-done
+		running.Wait()
 		if err := w.finish(t.Context()); err == nil {
 			t.Error("finish after a failed fetch: no error")
 		}
@@ -140,16 +150,12 @@ func TestWalkCancelledEndsBothSides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w := newWalk(4, 2)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			w.move(ctx, &paced{failFetch: -1, fetchTime: time.Second, began: time.Now()})
-		}()
+		running := (&paced{failFetch: -1, fetchTime: time.Second}).start(ctx, w)
 		time.AfterFunc(time.Millisecond, cancel)
 		if err := w.acquire(ctx, 0); !errors.Is(err, context.Canceled) {
 			t.Errorf("acquire: %v; want %v", err, context.Canceled)
 		}
-		<-done // the mover waits for a slot that nobody releases, and leaves
+		running.Wait() // both wait for a release that does not come, and leave
 		if err := w.finish(t.Context()); !errors.Is(err, errStopped) {
 			t.Errorf("finish: %v; want %v", err, errStopped)
 		}

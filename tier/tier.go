@@ -70,8 +70,9 @@ type Memory interface {
 }
 
 // Tier keeps the rows of one sequence tree. Layers are numbered from 0 in the
-// order of the layouts that the tier was made with. Calls come from one
-// goroutine at a time.
+// order of the layouts that the tier was made with. One goroutine fetches while
+// another stores, never the same layer; Reserve and Close come while neither
+// does.
 type Tier interface {
 	// Reserve makes room for the cells [0, cells) in every layer. What was
 	// kept stays; on an error nothing has changed.
