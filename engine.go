@@ -28,6 +28,7 @@ type Options struct {
 	Context        int     // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory is too small
 	DeviceMemory   int64   // bytes that K/V may take on the device; 0: no limit
 	ResidentLayers int     // layers that never leave the device when others do; 0: as many as DeviceMemory allows
+	Slots          int     // layers that visit the device at a time when some do; 0: 2
 	ForcedCopies   bool    // copy rows on the CPU too, where they could be used in place
 	Link           float64 // bytes a second that fetches are slowed down to; 0: not at all
 
@@ -147,7 +148,7 @@ func (e *Engine) cacheOptions(o Options) (kv.Options, error) {
 	}
 	c := kv.Options{
 		Policy: o.Cache, TypeK: typ, TypeV: typ,
-		Cells: o.Context, Memory: o.DeviceMemory, ResidentLayers: o.ResidentLayers,
+		Cells: o.Context, Memory: o.DeviceMemory, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
 		Tier: host.New, ForcedCopies: o.ForcedCopies, Link: o.Link,
 		ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens,
 	}

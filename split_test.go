@@ -14,8 +14,8 @@ import (
 // sum in another order.
 const floatError = 1e-4
 
-// near reports rows that differ by more than a share of the largest value.
-func near(t *testing.T, got, want [][]float32, share float64) error {
+// near reports rows that differ by more than float error.
+func near(t *testing.T, got, want [][]float32) error {
 	t.Helper()
 	scale := 0.0
 	for _, row := range want {
@@ -23,8 +23,8 @@ func near(t *testing.T, got, want [][]float32, share float64) error {
 			scale = max(scale, math.Abs(float64(v)))
 		}
 	}
-	if d := worst(t, got, want); d > share*scale {
-		return fmt.Errorf("logits differ by %g; want at most %g of %g", d, share, scale)
+	if d := worst(t, got, want); d > floatError*scale {
+		return fmt.Errorf("logits differ by %g; want at most %g of %g", d, floatError, scale)
 	}
 	return nil
 }
@@ -48,7 +48,7 @@ func TestAnyChunkSizeGivesTheSameLogits(t *testing.T) {
 				e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", Cache: policy, ChunkTokens: chunk})
 				s := e.NewSeq()
 				defer closeSeq(t, s)
-				if err := near(t, forward(t, e, s, tokens, len(tokens)), want, floatError); err != nil {
+				if err := near(t, forward(t, e, s, tokens, len(tokens)), want); err != nil {
 					t.Error(err)
 				}
 			})
@@ -67,7 +67,7 @@ func TestAnySplitOfAPromptGivesTheSameLogits(t *testing.T) {
 		for _, n := range sizes {
 			got = append(got, forward(t, e, s, tokens[len(got):len(got)+n], n)...)
 		}
-		if err := near(t, got, want, floatError); err != nil {
+		if err := near(t, got, want); err != nil {
 			t.Errorf("split %v: %v", sizes, err)
 		}
 		closeSeq(t, s)
@@ -81,7 +81,7 @@ func TestPassesOfALongPromptGiveTheSameLogits(t *testing.T) {
 	for _, policy := range policies {
 		e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", Cache: policy, StepTokens: 128})
 		s := e.NewSeq()
-		if err := near(t, forward(t, e, s, tokens, 200), want[100:], floatError); err != nil {
+		if err := near(t, forward(t, e, s, tokens, 200), want[100:]); err != nil {
 			t.Errorf("%v: %v", policy, err)
 		}
 		if got := e.Stats().Cache.Steps; got != 3 {
@@ -112,7 +112,7 @@ func TestABatchEqualsItsMembers(t *testing.T) {
 						alone := e.NewSeq()
 						all := w.Seq.Tokens()
 						rows := forward(t, e, alone, all, len(together[i]))
-						if err := near(t, together[i], rows, floatError); err != nil {
+						if err := near(t, together[i], rows); err != nil {
 							t.Errorf("round %d, sequence %d: %v", round, i, err)
 						}
 						closeSeq(t, alone)
@@ -131,7 +131,7 @@ func TestAnyThreadCountGivesTheSameLogits(t *testing.T) {
 	for _, threads := range []int{2, 3} {
 		e := places()[0].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", Threads: threads})
 		s := e.NewSeq()
-		if err := near(t, forward(t, e, s, tokens, len(tokens)), want, floatError); err != nil {
+		if err := near(t, forward(t, e, s, tokens, len(tokens)), want); err != nil {
 			t.Errorf("%d threads: %v", threads, err)
 		}
 		closeSeq(t, s)

@@ -41,13 +41,13 @@ func ParseKind(name string) (Kind, error) {
 }
 
 // String returns the kind's name.
-func (k Kind) String() string { return kindNames[k] }
+func (kind Kind) String() string { return kindNames[kind] }
 
 // On returns the kind that Auto stands for on a device.
-func (k Kind) On(d *ggml.Device) Kind {
+func (kind Kind) On(d *ggml.Device) Kind {
 	switch {
-	case k != Auto:
-		return k
+	case kind != Auto:
+		return kind
 	case d.Software():
 		return Eager
 	default:

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/seed4d217819/ebb/kv"
 )
 
 // Options say what is measured. Model has no default; the zero value of the
@@ -18,6 +20,7 @@ type Options struct {
 	Threads   int       // 0: one a core
 	Depths    []int     // of decode; nil: 0 and 512
 	LinkDepth int       // of link; 0: 1024
+	Slots     int       // of link: layers that visit the device at a time; 0: 2
 	Ratios    []float64 // of link: transfer time to compute time; nil: 0.5, 1 and 4
 	Pace      Pace      // 0: 10 rounds of 32 steps after 1 round and 3 steps
 	NoPeer    bool      // decode without llama.cpp
@@ -47,6 +50,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LinkDepth == 0 {
 		o.LinkDepth = 1024
+	}
+	if o.Slots == 0 {
+		o.Slots = kv.DefaultSlots
 	}
 	if o.Ratios == nil {
 		o.Ratios = []float64{0.5, 1, 4}
@@ -97,6 +103,7 @@ func (o Options) Validate() error {
 	}{
 		{"threads", o.Threads},
 		{"link depth", o.LinkDepth},
+		{"slots", o.Slots},
 		{"rounds", o.Pace.Rounds},
 		{"warm-up rounds", o.Pace.WarmUp},
 		{"steps", o.Pace.Steps},

@@ -41,12 +41,12 @@ func link(ctx context.Context, o Options, r *Report) (err error) {
 	rates := make([]float64, len(o.Ratios))
 	for i, ratio := range o.Ratios {
 		rates[i] = row * depth / (ratio * alone[0].P25)
-		name := fmt.Sprintf("ebb offloaded, link %.2g× compute", ratio)
-		if err := open(name, ebb.Options{Cache: kv.Offloaded, Link: rates[i]}); err != nil {
+		name := fmt.Sprintf("ebb offloaded, %d slots, link %.2g× compute", o.Slots, ratio)
+		if err := open(name, ebb.Options{Cache: kv.Offloaded, Link: rates[i], Slots: o.Slots}); err != nil {
 			return err
 		}
 	}
-	if err := open("ebb offloaded, forced copies", ebb.Options{Cache: kv.Offloaded, ForcedCopies: true}); err != nil {
+	if err := open("ebb offloaded, forced copies", ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Slots: o.Slots}); err != nil {
 		return err
 	}
 	o.Progress(fmt.Sprintf("link at depth %d", o.LinkDepth))

@@ -24,8 +24,19 @@ func TestStructsLieInMemoryAsInC(t *testing.T) {
 		fields []field
 	}{
 		{Tensor{}, 336, []field{
-			{"typ", 0, 4}, {"buffer", 8, 8}, {"ne", 16, 32}, {"nb", 48, 32}, {"op", 80, 4}, {"params", 84, 64}, {"flags", 148, 4},
-			{"src", 152, 80}, {"viewSrc", 232, 8}, {"viewOffs", 240, 8}, {"data", 248, 8}, {"name", 256, 64}, {"extra", 320, 8},
+			{"typ", 0, 4},
+			{"buffer", 8, 8},
+			{"ne", 16, 32},
+			{"nb", 48, 32},
+			{"op", 80, 4},
+			{"params", 84, 64},
+			{"flags", 148, 4},
+			{"src", 152, 80},
+			{"viewSrc", 232, 8},
+			{"viewOffs", 240, 8},
+			{"data", 248, 8},
+			{"name", 256, 64},
+			{"extra", 320, 8},
 		}},
 		{initParams{}, 24, []field{{"memSize", 0, 8}, {"memBuffer", 8, 8}, {"noAlloc", 16, 1}}},
 		{devProps{}, 56, []field{
@@ -45,8 +56,8 @@ func TestStructsLieInMemoryAsInC(t *testing.T) {
 				t.Errorf("size %d, want %d", got, tt.size)
 			}
 			var got []field
-			for i := range typ.NumField() {
-				if f := typ.Field(i); f.Name != "_" {
+			for f := range typ.Fields() {
+				if f.Name != "_" {
 					got = append(got, field{f.Name, f.Offset, f.Type.Size()})
 				}
 			}

@@ -79,8 +79,8 @@ func (d *Device) Software() bool { return strings.Contains(d.description, "llvmp
 
 // Options says how a device is opened. The zero value is the default.
 type Options struct {
-	// Threads is the number of threads that a CPU device computes with;
-	// 0 is one a processor core. Other devices ignore it.
+	// Threads is the number of threads that a CPU device computes with, at most
+	// four a processor core; 0 is one a core. Other devices ignore it.
 	Threads int
 
 	// Limit is how many bytes the backend may allocate in all; 0 is no limit.
@@ -90,13 +90,21 @@ type Options struct {
 	Limit int64
 }
 
+// threadsPerCore bounds the threads: they wait for each other by spinning, and
+// thousands of them would hang the machine.
+const threadsPerCore = 4
+
 // Open opens the device. The caller closes the backend.
 func (d *Device) Open(o Options) (*Backend, error) {
 	if o.Threads < 0 || o.Limit < 0 {
 		return nil, fmt.Errorf("ggml: open %s: threads %d and limit %d must not be negative", d.name, o.Threads, o.Limit)
 	}
+	cores := runtime.NumCPU()
+	if most := threadsPerCore * cores; o.Threads > most {
+		return nil, fmt.Errorf("ggml: open %s: %d threads on %d cores: want at most %d, and no more than cores to be fast", d.name, o.Threads, cores, most)
+	}
 	if o.Threads == 0 {
-		o.Threads = runtime.NumCPU()
+		o.Threads = cores
 	}
 	ptr := c.DevInit(d.ptr, 0)
 	if ptr == 0 {

@@ -29,32 +29,52 @@ func TestOperationsEqualReference(t *testing.T) {
 		want  []float32
 		tol   float64 // 0: the device's
 	}{
-		{"GetRows", func(r *rig, g *Graph) *Tensor { return g.GetRows(r.floats(a, 64, 3), r.int32s(2, 0, 2)) },
-			append(append(append([]float32(nil), a[128:]...), a[:64]...), a[128:]...), 0},
-		{"MulMat", func(r *rig, g *Graph) *Tensor { return g.MulMat(r.floats(a, 64, 3), r.floats(b, 64, 3)) },
-			refMulMat(a, b, 64), 0},
+		{
+			"GetRows", func(r *rig, g *Graph) *Tensor { return g.GetRows(r.floats(a, 64, 3), r.int32s(2, 0, 2)) },
+			append(append(append([]float32(nil), a[128:]...), a[:64]...), a[128:]...), 0,
+		},
+		{
+			"MulMat", func(r *rig, g *Graph) *Tensor { return g.MulMat(r.floats(a, 64, 3), r.floats(b, 64, 3)) },
+			refMulMat(a, b, 64), 0,
+		},
 		{"MulMatPrecF32", func(r *rig, g *Graph) *Tensor {
 			return g.MulMatPrecF32(g.MulMat(r.floats(a, 64, 3), r.floats(b, 64, 3)))
 		}, refMulMat(a, b, 64), 0},
-		{"Add", func(r *rig, g *Graph) *Tensor { return g.Add(r.floats(a, 64, 3), r.floats(b, 64, 3)) },
-			refEach(a, b, func(a, b float64) float64 { return a + b }), 0},
-		{"AddRow", func(r *rig, g *Graph) *Tensor { return g.Add(r.floats(a, 64, 3), r.floats(row, 64)) },
-			refEach(a, row, func(a, b float64) float64 { return a + b }), 0},
-		{"MulRow", func(r *rig, g *Graph) *Tensor { return g.Mul(r.floats(a, 64, 3), r.floats(row, 64)) },
-			refEach(a, row, func(a, b float64) float64 { return a * b }), 0},
-		{"Scale", func(r *rig, g *Graph) *Tensor { return g.Scale(r.floats(a, 64, 3), -2.5) },
-			refMap(a, func(a float64) float64 { return -2.5 * a }), 0},
-		{"RMSNorm", func(r *rig, g *Graph) *Tensor { return g.RMSNorm(r.floats(a, 64, 3), 1e-5) },
-			refNorm(a, 64, 1e-5, false), 0},
-		{"Norm", func(r *rig, g *Graph) *Tensor { return g.Norm(r.floats(a, 64, 3), 1e-5) },
-			refNorm(a, 64, 1e-5, true), 0},
+		{
+			"Add", func(r *rig, g *Graph) *Tensor { return g.Add(r.floats(a, 64, 3), r.floats(b, 64, 3)) },
+			refEach(a, b, func(a, b float64) float64 { return a + b }), 0,
+		},
+		{
+			"AddRow", func(r *rig, g *Graph) *Tensor { return g.Add(r.floats(a, 64, 3), r.floats(row, 64)) },
+			refEach(a, row, func(a, b float64) float64 { return a + b }), 0,
+		},
+		{
+			"MulRow", func(r *rig, g *Graph) *Tensor { return g.Mul(r.floats(a, 64, 3), r.floats(row, 64)) },
+			refEach(a, row, func(a, b float64) float64 { return a * b }), 0,
+		},
+		{
+			"Scale", func(r *rig, g *Graph) *Tensor { return g.Scale(r.floats(a, 64, 3), -2.5) },
+			refMap(a, func(a float64) float64 { return -2.5 * a }), 0,
+		},
+		{
+			"RMSNorm", func(r *rig, g *Graph) *Tensor { return g.RMSNorm(r.floats(a, 64, 3), 1e-5) },
+			refNorm(a, 64, 1e-5, false), 0,
+		},
+		{
+			"Norm", func(r *rig, g *Graph) *Tensor { return g.Norm(r.floats(a, 64, 3), 1e-5) },
+			refNorm(a, 64, 1e-5, true), 0,
+		},
 		{"SiLU", func(r *rig, g *Graph) *Tensor { return g.SiLU(r.floats(a, 64, 3)) }, refMap(a, refSiLU), 0},
 		{"GELU", func(r *rig, g *Graph) *Tensor { return g.GELU(r.floats(a, 64, 3)) }, refMap(a, refGELU), tableError},
 		{"Tanh", func(r *rig, g *Graph) *Tensor { return g.Tanh(r.floats(a, 64, 3)) }, refMap(a, math.Tanh), 0},
-		{"SwiGLU", func(r *rig, g *Graph) *Tensor { return g.SwiGLU(r.floats(a, 64, 3), r.floats(b, 64, 3)) },
-			refEach(a, b, func(a, b float64) float64 { return refSiLU(a) * b }), 0},
-		{"GeGLU", func(r *rig, g *Graph) *Tensor { return g.GeGLU(r.floats(a, 64, 3), r.floats(b, 64, 3)) },
-			refEach(a, b, func(a, b float64) float64 { return refGELU(a) * b }), tableError},
+		{
+			"SwiGLU", func(r *rig, g *Graph) *Tensor { return g.SwiGLU(r.floats(a, 64, 3), r.floats(b, 64, 3)) },
+			refEach(a, b, func(a, b float64) float64 { return refSiLU(a) * b }), 0,
+		},
+		{
+			"GeGLU", func(r *rig, g *Graph) *Tensor { return g.GeGLU(r.floats(a, 64, 3), r.floats(b, 64, 3)) },
+			refEach(a, b, func(a, b float64) float64 { return refGELU(a) * b }), tableError,
+		},
 		{"RoPE normal", func(r *rig, g *Graph) *Tensor {
 			return g.RoPE(r.floats(heads, 16, 2, 3), r.int32s(pos...), nil, rope)
 		}, refRoPE(heads, 16, 2, pos, nil, rope), 5e-5},
@@ -64,23 +84,36 @@ func TestOperationsEqualReference(t *testing.T) {
 		{"RoPE of half a head", func(r *rig, g *Graph) *Tensor {
 			return g.RoPE(r.floats(heads, 16, 2, 3), r.int32s(pos...), nil, part)
 		}, refRoPE(heads, 16, 2, pos, nil, part), 5e-5},
-		{"SoftMax", func(r *rig, g *Graph) *Tensor { return g.SoftMax(r.floats(a, 64, 3), nil, 0.5) },
-			refSoftMax(a, nil, 64, 0.5), 0},
+		{
+			"SoftMax", func(r *rig, g *Graph) *Tensor { return g.SoftMax(r.floats(a, 64, 3), nil, 0.5) },
+			refSoftMax(a, nil, 64, 0.5), 0,
+		},
 		{"SoftMax with mask", func(r *rig, g *Graph) *Tensor {
 			m, _ := r.values(F16, mask, 64, 3)
 			return g.SoftMax(r.floats(a, 64, 3), m, 0.5)
 		}, refSoftMax(a, mask, 64, 0.5), 0},
 		{"View1D", func(r *rig, g *Graph) *Tensor { return g.Cont(g.View1D(r.floats(a, 64, 3), 64, 256)) }, a[64:128], 0},
-		{"View2D", func(r *rig, g *Graph) *Tensor { return g.Cont(g.View2D(r.floats(a, 64, 3), 2, 2, 256, 16)) },
-			[]float32{a[4], a[5], a[68], a[69]}, 0},
-		{"View3D", func(r *rig, g *Graph) *Tensor { return g.Cont(g.View3D(r.floats(a, 64, 3), 1, 2, 2, 256, 8, 0)) },
-			[]float32{a[0], a[64], a[2], a[66]}, 0},
+		{
+			"View2D", func(r *rig, g *Graph) *Tensor { return g.Cont(g.View2D(r.floats(a, 64, 3), 2, 2, 256, 16)) },
+			[]float32{a[4], a[5], a[68], a[69]},
+			0,
+		},
+		{
+			"View3D", func(r *rig, g *Graph) *Tensor { return g.Cont(g.View3D(r.floats(a, 64, 3), 1, 2, 2, 256, 8, 0)) },
+			[]float32{a[0], a[64], a[2], a[66]},
+			0,
+		},
 		{"Reshape2D", func(r *rig, g *Graph) *Tensor { return g.Scale(g.Reshape2D(r.floats(a, 64, 3), 3, 64), 1) }, a, 0},
 		{"Reshape3D", func(r *rig, g *Graph) *Tensor { return g.Scale(g.Reshape3D(r.floats(a, 64, 3), 3, 8, 8), 1) }, a, 0},
-		{"Permute", func(r *rig, g *Graph) *Tensor { return g.Cont(g.Permute(r.floats(row, 2, 4, 8), 0, 2, 1, 3)) },
-			permuted(row), 0},
-		{"Transpose", func(r *rig, g *Graph) *Tensor { return g.Cont(g.Transpose(r.floats(row[:6], 3, 2))) },
-			[]float32{row[0], row[3], row[1], row[4], row[2], row[5]}, 0},
+		{
+			"Permute", func(r *rig, g *Graph) *Tensor { return g.Cont(g.Permute(r.floats(row, 2, 4, 8), 0, 2, 1, 3)) },
+			permuted(row), 0,
+		},
+		{
+			"Transpose", func(r *rig, g *Graph) *Tensor { return g.Cont(g.Transpose(r.floats(row[:6], 3, 2))) },
+			[]float32{row[0], row[3], row[1], row[4], row[2], row[5]},
+			0,
+		},
 		{"Cast and back", func(r *rig, g *Graph) *Tensor { return g.Cast(g.Cast(r.floats(a, 64, 3), F16), F32) }, a, 1e-3},
 		{"Cast from Q8_0", func(r *rig, g *Graph) *Tensor {
 			x, _ := r.values(Q8_0, a, 64, 3)
@@ -94,10 +127,15 @@ func TestOperationsEqualReference(t *testing.T) {
 			x, _ := r.values(BF16, a, 32, 3, 2)
 			return g.Cast(g.Cont(g.View3D(x, 32, 2, 2, x.Nb(1), x.Nb(2), 0)), F32)
 		}, append(append([]float32(nil), a[:64]...), a[96:160]...), 1e-2},
-		{"Concat rows", func(r *rig, g *Graph) *Tensor { return g.Concat(r.floats(a, 64, 3), r.floats(row, 64), 1) },
-			append(append([]float32(nil), a...), row...), 0},
-		{"Concat columns", func(r *rig, g *Graph) *Tensor { return g.Concat(r.floats(row[:2], 1, 2), r.floats(row[2:6], 2, 2), 0) },
-			[]float32{row[0], row[2], row[3], row[1], row[4], row[5]}, 0},
+		{
+			"Concat rows", func(r *rig, g *Graph) *Tensor { return g.Concat(r.floats(a, 64, 3), r.floats(row, 64), 1) },
+			append(append([]float32(nil), a...), row...), 0,
+		},
+		{
+			"Concat columns", func(r *rig, g *Graph) *Tensor { return g.Concat(r.floats(row[:2], 1, 2), r.floats(row[2:6], 2, 2), 0) },
+			[]float32{row[0], row[2], row[3], row[1], row[4], row[5]},
+			0,
+		},
 		{"Cpy", func(r *rig, g *Graph) *Tensor { return g.Cpy(r.floats(a, 64, 3), r.tensor(F32, 3, 64)) }, a, 0},
 	}
 	onDevices(t, func(t *testing.T, b *Backend) {

@@ -1,6 +1,9 @@
 package ggml
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Tensor is a shape and, once it is placed or its graph is allocated, memory.
 // It lies in C memory that its Context or Graph owns: it is used by pointer only
@@ -116,14 +119,10 @@ type ShapeError struct {
 // Error names the operation, the reason and the operands.
 func (e *ShapeError) Error() string {
 	s := "ggml: " + e.Op + ": " + e.Reason
-	for i, o := range e.Operands {
-		if i == 0 {
-			s += ": " + o
-		} else {
-			s += ", " + o
-		}
+	if len(e.Operands) == 0 {
+		return s
 	}
-	return s
+	return s + ": " + strings.Join(e.Operands, ", ")
 }
 
 // misuse panics with a ShapeError.

@@ -164,7 +164,7 @@ func TestOpenChecksItsOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []Options{{Threads: -1}, {Limit: -1}} {
+	for _, o := range []Options{{Threads: -1}, {Threads: 10_000}, {Limit: -1}} {
 		if _, err := l.cpu().Open(o); err == nil {
 			t.Errorf("%+v: no error", o)
 		}

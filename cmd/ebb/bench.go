@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed4d217819/ebb/bench"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
 )
 
 func newBenchCommand() *cobra.Command {
@@ -61,6 +62,7 @@ still, give it a machine with nothing else to do.`,
 	flags.IntVar(&o.Threads, "threads", 0, "CPU threads to compute with (default one a core)")
 	flags.IntSliceVar(&o.Depths, "depths", []int{0, 512}, "tokens in the cache, of decode")
 	flags.IntVar(&o.LinkDepth, "link-depth", 1024, "tokens in the cache, of link")
+	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, of link")
 	flags.Float64SliceVar(&o.Ratios, "ratios", []float64{0.5, 1, 4}, "transfer time to compute time, of link")
 	flags.IntVar(&o.Pace.Rounds, "rounds", 10, "turns that everything measured has")
 	flags.IntVar(&o.Pace.Steps, "steps", 32, "decode steps timed in a turn")

@@ -28,6 +28,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&o.Context, "context", 0, "tokens that prompt and answer may have together (default the model's, or what --memory allows)")
 	flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "memory", "device memory that K/V may take, as in 512MiB (default no limit)")
 	flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "layers that stay on the device, of a cache that is offloaded (default as many as --memory allows)")
+	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, of a cache that is offloaded: those fetched while the logits are computed lie there too")
 	flags.BoolVar(&o.ForcedCopies, "forced-copies", false, "copy layers on the CPU too, where they could be used in place")
 	flags.Var(&parsed[float64]{&o.Link, "", "RATE", parseRate}, "link", "slow fetches down to this bandwidth, as in 2GB/s (default as fast as they go)")
 	flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "how to compute attention: auto, flash, eager")
@@ -55,7 +56,10 @@ func (f *engineFlags) check(cmd *cobra.Command) error {
 		flag         string
 		value, least int
 	}{
-		{"threads", f.options.Threads, 1}, {"context", f.options.Context, 1}, {"resident-layers", f.options.ResidentLayers, 0},
+		{"threads", f.options.Threads, 1},
+		{"context", f.options.Context, 1},
+		{"resident-layers", f.options.ResidentLayers, 0},
+		{"slots", f.options.Slots, 1},
 	} {
 		if cmd.Flags().Changed(n.flag) && n.value < n.least {
 			return misusef("--%s %d: want at least %d", n.flag, n.value, n.least)
