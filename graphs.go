@@ -154,8 +154,15 @@ func (g *graphs) part(gr *ggml.Graph, layer *kv.Layer, p partShape, q, k, v *ggm
 	return g.attend.Graph(gr, of(q), keys, values, mask, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
 }
 
-// output makes y the result that a later graph reads.
+// output makes y the result that a later graph reads: computed where that one
+// finds it, or copied there if it cannot be placed.
 func (g *graphs) output(gr *ggml.Graph, y, to *ggml.Tensor, first int) {
+	home, at := g.inputs.homes[to], int64(first)*to.Nb(1)
+	if y.Fresh() && at%home.Type().Alignment() == 0 {
+		home.Place(y, at)
+		gr.Expand(y)
+		return
+	}
 	gr.Expand(gr.Cpy(y, gr.View2D(to, y.Ne(0), y.Ne(1), to.Nb(1), int64(first)*to.Nb(1))))
 }
 

@@ -20,11 +20,11 @@ const (
 // inputs are what a step writes to the device, and the activations between
 // layers. They are allocated once for the largest step.
 type inputs struct {
-	step    int // tokens
-	hidden  int64
-	vocab   int64
-	meta    *ggml.Context
-	buffers []*ggml.Buffer
+	step   int // tokens
+	hidden int64
+	vocab  int64
+	meta   *ggml.Context
+	homes  map[*ggml.Tensor]*ggml.Buffer
 
 	ids, pos *ggml.Tensor    // [step × apart] i32
 	cells    *ggml.Tensor    // [step × apart] i64
@@ -47,7 +47,7 @@ type place struct {
 
 func newInputs(b *ggml.Backend, c model.Config, p *kv.Pool) (*inputs, error) {
 	step, chunk := p.StepTokens(), p.ChunkTokens()
-	in := &inputs{step: step, hidden: int64(c.Hidden), vocab: int64(c.Vocab), meta: ggml.NewContext(8), masked: -1}
+	in := &inputs{step: step, hidden: int64(c.Hidden), vocab: int64(c.Vocab), meta: ggml.NewContext(8), homes: map[*ggml.Tensor]*ggml.Buffer{}, masked: -1}
 	n := int64(step)
 	in.ids = in.meta.New(ggml.I32, n*apart)
 	in.pos = in.meta.New(ggml.I32, n*apart)
@@ -77,7 +77,7 @@ func (in *inputs) place(b *ggml.Backend, p ggml.Purpose, tensors ...*ggml.Tensor
 		if err != nil {
 			return err
 		}
-		in.buffers = append(in.buffers, buffer)
+		in.homes[t] = buffer
 		buffer.Place(t, 0)
 	}
 	return nil
@@ -139,7 +139,7 @@ func (in *inputs) getLogits(n int) [][]float32 {
 }
 
 func (in *inputs) close() {
-	for _, b := range in.buffers {
+	for _, b := range in.homes {
 		b.Close()
 	}
 	in.meta.Close()

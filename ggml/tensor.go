@@ -45,6 +45,10 @@ func (t *Tensor) Shape() [4]int64 { return t.ne }
 // Elements returns the number of elements.
 func (t *Tensor) Elements() int64 { return t.ne[0] * t.ne[1] * t.ne[2] * t.ne[3] }
 
+// Fresh reports whether the tensor can be placed: it has no memory yet, and is
+// not a view of one that has, or will have, some.
+func (t *Tensor) Fresh() bool { return t.viewSrc == nil && t.data == 0 && t.buffer == 0 }
+
 // Bytes returns the bytes from the first element to the end of the last one,
 // gaps included.
 func (t *Tensor) Bytes() int64 {

@@ -78,8 +78,10 @@ func open(l *model.Loader) (model.Model, error) {
 	m.norm = l.RMSNorm("output_norm", hidden, eps)
 	m.output = l.Output("output", "token_embd", hidden, vocab)
 	var err error
-	m.weights, err = l.Load()
-	return m, err
+	if m.weights, err = l.Load(); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // Config returns the model's shape.
