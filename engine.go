@@ -27,6 +27,7 @@ type Options struct {
 	KVType         string  // f32, f16, bf16, q8_0 or q4_0; "": f16
 	Context        int     // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory is too small
 	DeviceMemory   int64   // bytes that K/V may take on the device; 0: no limit
+	Sequences      int     // for how many sequences DeviceMemory is shared out; 0: 1
 	ResidentLayers int     // layers that never leave the device when others do; 0: as many as DeviceMemory allows
 	Slots          int     // layers that visit the device at a time when some do; 0: 2
 	ForcedCopies   bool    // copy rows on the CPU too, where they could be used in place
@@ -148,7 +149,7 @@ func (e *Engine) cacheOptions(o Options) (kv.Options, error) {
 	}
 	c := kv.Options{
 		Policy: o.Cache, TypeK: typ, TypeV: typ,
-		Cells: o.Context, Memory: o.DeviceMemory, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
+		Cells: o.Context, Memory: o.DeviceMemory, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
 		Tier: host.New, ForcedCopies: o.ForcedCopies, Link: o.Link,
 		ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens,
 	}

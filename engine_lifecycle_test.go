@@ -144,6 +144,25 @@ func TestCloseDuringGenerationEndsIt(t *testing.T) {
 	}
 }
 
+func TestCancellingAStepDoesNotWaitForWhatTheLastOneFetchesAhead(t *testing.T) {
+	requireDevice(t, "cpu")
+	for _, p := range places()[:2] {
+		e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, Link: 1}) // hours a layer
+		s := e.NewSeq()
+		defer closeSeq(t, s)
+		forward(t, e, s, prompt(1, 30), 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		_, err := e.Forward(ctx, []kv.Work{{Seq: s, Tokens: prompt(2, 1), Logits: 1}})
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v; want %v", p.name, err, context.DeadlineExceeded)
+		}
+		if s.Len() != 30 {
+			t.Errorf("%s: %d tokens; want 30", p.name, s.Len())
+		}
+	}
+}
+
 func TestCloseDoesNotWaitForASlowLink(t *testing.T) {
 	requireDevice(t, "cpu")
 	e, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Link: 100, Threads: 1}) // an hour a layer

@@ -39,7 +39,10 @@ func script(t *testing.T, e *ebb.Engine, repeat int) (rows [][]float32) {
 		t.Fatal(err)
 	}
 	step(kv.Work{Seq: a, Tokens: prompt(4, 30), Logits: 2})
-	fork := a.Fork()
+	fork, err := a.Fork()
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer closeSeq(t, fork)
 	for i := range repeat {
 		step(kv.Work{Seq: a, Tokens: prompt(40+i, 1), Logits: 1}, kv.Work{Seq: fork, Tokens: prompt(50+i, 2), Logits: 1})

@@ -47,7 +47,10 @@ func ExampleEngine_Forward() {
 	}
 	fmt.Println(len(logits[0]), "and", len(logits[1]), "rows of", len(logits[0][0]))
 
-	fork := a.Fork()
+	fork, err := a.Fork()
+	if err != nil {
+		log.Fatal(err)
+	}
 	if _, err := engine.Forward(ctx, []kv.Work{
 		{Seq: a, Tokens: []int32{49}},
 		{Seq: fork, Tokens: []int32{41, 77}},

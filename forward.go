@@ -17,8 +17,8 @@ import (
 func (e *Engine) Forward(ctx context.Context, batch []kv.Work) ([][][]float32, error) {
 	before := make([]int, len(batch))
 	for i, w := range batch {
-		if err := e.checkTokens(w.Tokens); err != nil {
-			return nil, err
+		if err := e.check(w); err != nil {
+			return nil, fmt.Errorf("ebb: work %d: %w", i, err)
 		}
 		before[i] = w.Seq.Len()
 	}
@@ -43,11 +43,17 @@ func (e *Engine) Forward(ctx context.Context, batch []kv.Work) ([][][]float32, e
 	}
 }
 
-// checkTokens reports a token outside the vocabulary.
-func (e *Engine) checkTokens(tokens []int32) error {
-	for i, id := range tokens {
+// check reports a work that no step can take.
+func (e *Engine) check(w kv.Work) error {
+	if w.Seq == nil {
+		return errors.New("it has no sequence")
+	}
+	if w.Logits < 0 || w.Logits > len(w.Tokens) {
+		return fmt.Errorf("logits of %d tokens wanted of %d", w.Logits, len(w.Tokens))
+	}
+	for i, id := range w.Tokens {
 		if id < 0 || int(id) >= e.config.Vocab {
-			return fmt.Errorf("ebb: token %d is %d: the vocabulary has the ids 0 to %d", i, id, e.config.Vocab-1)
+			return fmt.Errorf("token %d is %d: the vocabulary has the ids 0 to %d", i, id, e.config.Vocab-1)
 		}
 	}
 	return nil

@@ -28,14 +28,11 @@ func (e *Engine) Generate(ctx context.Context, prompt string, c GenerationConfig
 			return
 		}
 		seq := e.NewSeq()
-		stopped := false
+		defer func() { _ = seq.Close() }() // whatever ends the loop; what it frees cannot fail but with the engine
 		for text, err := range e.text(e.GenerateTokens(ctx, seq, ids, c)) {
-			if stopped = !yield(text, err); stopped {
-				break
+			if !yield(text, err) {
+				return
 			}
-		}
-		if err := seq.Close(); err != nil && !stopped {
-			yield("", err)
 		}
 	}
 }

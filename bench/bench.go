@@ -22,7 +22,7 @@ type Options struct {
 	LinkDepth int       // of link; 0: 1024
 	Slots     int       // of link: layers that visit the device at a time; 0: 2
 	Ratios    []float64 // of link: transfer time to compute time; nil: 0.5, 1 and 4
-	Pace      Pace      // 0: 10 rounds of 32 steps after 1 round and 3 steps
+	Pace      Pace      // 0: 20 rounds of 16 steps after 1 round and 3 steps
 	NoPeer    bool      // decode without llama.cpp
 	Library   string    // the version of ggml, for the report
 	Version   string    // of this program, for the report
@@ -58,13 +58,13 @@ func (o Options) withDefaults() Options {
 		o.Ratios = []float64{0.5, 1, 4}
 	}
 	if o.Pace.Rounds == 0 {
-		o.Pace.Rounds = 10
+		o.Pace.Rounds = 20
 	}
 	if o.Pace.WarmUp == 0 {
 		o.Pace.WarmUp = 1
 	}
 	if o.Pace.Steps == 0 {
-		o.Pace.Steps = 32
+		o.Pace.Steps = 16
 	}
 	if o.Pace.WarmUpSteps == 0 {
 		o.Pace.WarmUpSteps = 3

@@ -41,6 +41,14 @@ func readMachine(o Options) Machine {
 	return m
 }
 
+// program names this program: by its commit, if the build knows it.
+func (m Machine) program() string {
+	if m.Commit != "" {
+		return m.Commit
+	}
+	return m.Version
+}
+
 // cpuName finds the processor's name in /proc/cpuinfo.
 func cpuName(info []byte) string {
 	lines := bufio.NewScanner(bytes.NewReader(info))

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 )
 
@@ -57,7 +56,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 func (r *Report) WriteTable(w io.Writer) error {
 	m := r.Machine
 	fmt.Fprintf(w, "%s, %d cores, %s, %s, ggml %s, ebb %s, load %s\n",
-		m.CPU, m.Cores, m.System, m.Go, m.Library, strings.TrimSpace(m.Version+" "+m.Commit), m.Load)
+		m.CPU, m.Cores, m.System, m.Go, m.Library, m.program(), m.Load)
 	fmt.Fprintf(w, "%s, %d threads, %s K/V, %d steps a turn\n\n", r.Model, r.Threads, r.KVType, r.Pace.Steps)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "workload\tdepth\tarm\tmin ms\tp25 ms\tmedian ms\ttokens/s\trounds\t")

@@ -39,7 +39,7 @@ func TestTableShowsRowsScoresAndWhatDisturbedThem(t *testing.T) {
 		got = append(got, strings.Join(strings.Fields(line), " "))
 	}
 	want := []string{
-		"A Processor, 2 cores, linux/amd64, go1.26, ggml 0.25.1, ebb v1 abc, load 0.10 0.20 0.30",
+		"A Processor, 2 cores, linux/amd64, go1.26, ggml 0.25.1, ebb abc, load 0.10 0.20 0.30",
 		"m.gguf, 2 threads, f16 K/V, 1 steps a turn",
 		"",
 		"workload depth arm min ms p25 ms median ms tokens/s rounds",

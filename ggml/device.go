@@ -80,7 +80,7 @@ func (d *Device) Software() bool { return strings.Contains(d.description, "llvmp
 // Options says how a device is opened. The zero value is the default.
 type Options struct {
 	// Threads is the number of threads that a CPU device computes with, at most
-	// four a processor core; 0 is one a core. Other devices ignore it.
+	// two a processor core; 0 is one a core. Other devices ignore it.
 	Threads int
 
 	// Limit is how many bytes the backend may allocate in all; 0 is no limit.
@@ -91,8 +91,8 @@ type Options struct {
 }
 
 // threadsPerCore bounds the threads: they wait for each other by spinning, and
-// thousands of them would hang the machine.
-const threadsPerCore = 4
+// with many more than cores a step takes minutes.
+const threadsPerCore = 2
 
 // Open opens the device. The caller closes the backend.
 func (d *Device) Open(o Options) (*Backend, error) {

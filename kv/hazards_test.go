@@ -196,7 +196,7 @@ func TestForksOfAPromptEqualFreshRuns(t *testing.T) {
 		prompt := r.pool.NewSeq()
 		r.grow(growth{prompt, 100})
 		for i := range 2 {
-			s := prompt.Fork()
+			s := forkOf(t, prompt)
 			r.last = int32(1000 * (i + 1))
 			out = append(out, r.grow(growth{s, 5}))
 			if i == 0 { // its cells are used again by the second question

@@ -68,8 +68,18 @@ func (l *ledger) seq() *Seq {
 	return s
 }
 
+// forkOf forks a sequence that is idle.
+func forkOf(t rapid.TB, s *Seq) *Seq {
+	t.Helper()
+	f, err := s.Fork()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 func (l *ledger) fork(s *Seq) *Seq {
-	f := s.Fork()
+	f := forkOf(l.t, s)
 	l.tokens[f] = slices.Clone(l.tokens[s])
 	return f
 }

@@ -93,7 +93,8 @@ type Pool struct {
 	mu      sync.Mutex
 	closed  bool
 	open    bool               // a step is open
-	stop    context.CancelFunc // ends the last step's copies; nil before the first
+	stop    context.CancelFunc // ends all copies that are under way; nil before the first step
+	ahead   context.CancelFunc // ends those of the last step
 	trees   map[*tree]bool
 	retired []*tree // to be freed when the open step ends
 	spare   *tree   // a retired tree's memory, kept where it is allocated once

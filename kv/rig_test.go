@@ -184,7 +184,7 @@ func conversation(r *rig) {
 	r.grow(growth{a, 150}) // two chunks
 	r.grow(growth{a, 1})
 	r.grow(growth{b, 5}, growth{a, 1})
-	f := a.Fork()
+	f := forkOf(r.t, a)
 	for range 2 {
 		r.grow(growth{a, 1}, growth{b, 1}, growth{f, 1})
 	}

@@ -48,16 +48,16 @@ func (s *Seq) Tokens() []int32 {
 }
 
 // Fork returns a sequence that continues from the same tokens. It copies no K
-// or V. The caller closes it. It panics if the sequence is closed or in a step.
-func (s *Seq) Fork() *Seq {
+// or V. The caller closes it.
+func (s *Seq) Fork() (*Seq, error) {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
 	if err := s.idle(); err != nil {
-		panic(fmt.Sprintf("kv: fork: %v", err))
+		return nil, fmt.Errorf("kv: fork: %w", err)
 	}
 	s.tree.share(s.runs)
 	s.tree.holders++
-	return &Seq{pool: s.pool, tree: s.tree, tokens: slices.Clone(s.tokens), runs: slices.Clone(s.runs)}
+	return &Seq{pool: s.pool, tree: s.tree, tokens: slices.Clone(s.tokens), runs: slices.Clone(s.runs)}, nil
 }
 
 // Truncate forgets the tokens from n on.

@@ -227,7 +227,12 @@ func (s *Step) schedule() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.walk = newWalk(len(s.visits), p.place.Slots)
 	s.walk.broken = p.hooks.broken
-	s.cancel, p.stop = cancel, cancel
+	s.cancel = cancel
+	if before := p.ahead; before != nil {
+		// what the last step fetches ahead holds the mover up: it ends with this one
+		s.cancel = func() { cancel(); before() }
+	}
+	p.stop, p.ahead = s.cancel, cancel
 	s.copying.Add(2)
 	p.in.start(func() {
 		defer s.copying.Done()

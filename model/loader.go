@@ -174,6 +174,9 @@ func (l *Loader) Embedding(name string, hidden, vocab int) *ggml.Tensor {
 
 // RMSNorm returns the norm name.weight [dim].
 func (l *Loader) RMSNorm(name string, dim int, eps float32) RMSNorm {
+	if !(eps >= 0) || math.IsInf(float64(eps), 0) {
+		l.fault("the epsilon of %s is %v: want a number that is not negative", l.prefix+name, eps)
+	}
 	return RMSNorm{Weight: l.vector(name+".weight", dim), Eps: eps}
 }
 

@@ -28,6 +28,9 @@ type Options struct {
 // Open opens the tokenizer of the GGUF file at path, without its weights. The
 // caller closes it.
 func Open(path string) (*Tokenizer, error) {
+	if err := checkVocabulary(path); err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
 	v, err := llama.OpenVocab(path)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,8 +49,10 @@ has a chat template. It needs no library, and reads no weights.`,
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), *s.Template)
 				return err
 			default:
-				printSummary(cmd.OutOrStdout(), s)
-				return nil
+				var text bytes.Buffer
+				printSummary(&text, s)
+				_, err := text.WriteTo(cmd.OutOrStdout())
+				return err
 			}
 		},
 	}

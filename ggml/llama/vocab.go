@@ -211,7 +211,7 @@ func (v *Vocab) check(text []byte, addSpecial bool) error {
 			return errors.New("llama: tokenize: a BERT vocabulary needs a separator (tokenizer.ggml.seperator_token_id) and names none")
 		}
 	}
-	if char, found := v.fallback.missing(string(text)); found {
+	if char, found := v.fallback.missing(" " + string(text)); found {
 		return fmt.Errorf("llama: tokenize: %q is no token of this vocabulary, which has no byte tokens to spell it with", char)
 	}
 	return nil

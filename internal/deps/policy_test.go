@@ -29,7 +29,7 @@ var policy = map[string][]string{
 	"ggml/llama": {"ggml"},
 	"gguf":       {},
 
-	"tokenizer": {"ggml/llama"},
+	"tokenizer": {"ggml/llama", "gguf"},
 	"chat":      {},
 
 	"model":       {"ggml", "gguf"},
