@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
@@ -111,28 +112,26 @@ func spread(n, layers int) []bool {
 // slotFor returns the slot of a visit.
 func (p Placement) slotFor(visit int) int { return visit % p.Slots }
 
-// validate reports options that make no cache.
+// validate reports every fault of options that make no cache.
 func (o Options) validate() error {
-	switch {
-	case o.Policy < 0 || int(o.Policy) >= len(policyNames):
-		return fmt.Errorf("kv: unknown cache policy %d", int(o.Policy))
-	case len(o.Layers) == 0:
-		return fmt.Errorf("kv: a cache needs at least one layer")
-	case o.Cells < 1 || o.Cells > math.MaxInt32/2:
-		return fmt.Errorf("kv: context of %d tokens: want 1 to %d", o.Cells, math.MaxInt32/2)
-	case o.ResidentLayers < 0 || o.ResidentLayers > len(o.Layers):
-		return fmt.Errorf("kv: %d resident layers: the model has %d", o.ResidentLayers, len(o.Layers))
-	case o.ResidentLayers > 0 && !o.Policy.streams():
-		return fmt.Errorf("kv: resident layers are chosen under the policies offloaded and offloaded_static; %v keeps all of them", o.Policy)
-	case o.Memory < 0 || o.Slots < 0 || o.Trees < 0 || o.ChunkTokens < 0 || o.StepTokens < 0:
-		return fmt.Errorf("kv: sizes must not be negative")
-	case o.Link < 0 || math.IsNaN(o.Link) || math.IsInf(o.Link, 0):
-		return fmt.Errorf("kv: link of %v bytes a second: want a positive rate", o.Link)
-	}
-	for l, s := range o.Layers {
-		if err := s.validate(o.TypeK, o.TypeV); err != nil {
-			return fmt.Errorf("kv: layer %d: %w", l, err)
+	var errs []error
+	fault := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf("kv: "+format, args...))
 		}
 	}
-	return nil
+	fault(o.Policy < 0 || int(o.Policy) >= len(policyNames), "unknown cache policy %d", int(o.Policy))
+	fault(len(o.Layers) == 0, "a cache needs at least one layer")
+	fault(o.Cells < 1 || o.Cells > math.MaxInt32/2, "context of %d tokens: want 1 to %d", o.Cells, math.MaxInt32/2)
+	fault(o.ResidentLayers < 0 || o.ResidentLayers > len(o.Layers), "%d resident layers: the model has %d", o.ResidentLayers, len(o.Layers))
+	fault(o.ResidentLayers > 0 && !o.Policy.streams(), "resident layers are chosen under the policies offloaded and offloaded_static; %v keeps all of them", o.Policy)
+	fault(o.Memory < 0 || o.Slots < 0 || o.Trees < 0 || o.ChunkTokens < 0 || o.StepTokens < 0, "sizes must not be negative")
+	fault(o.Link < 0 || math.IsNaN(o.Link) || math.IsInf(o.Link, 0), "link of %v bytes a second: want a positive rate", o.Link)
+	for l, s := range o.Layers {
+		if err := s.validate(o.TypeK, o.TypeV); err != nil {
+			errs = append(errs, fmt.Errorf("kv: layer %d: %w", l, err))
+			break // the others are mostly alike
+		}
+	}
+	return errors.Join(errs...)
 }

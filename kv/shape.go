@@ -3,6 +3,8 @@ package kv
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/tier"
@@ -24,7 +26,7 @@ type Shape struct {
 	ValueDim int
 }
 
-// Types are the tensor types that keys and values may have.
+// types are the tensor types that keys and values may have.
 var types = []ggml.Type{ggml.F32, ggml.F16, ggml.BF16, ggml.Q8_0, ggml.Q4_0}
 
 // ParseType returns the K/V type of that name: f32, f16, bf16, q8_0 or q4_0.
@@ -37,14 +39,12 @@ func ParseType(name string) (ggml.Type, error) {
 	return 0, fmt.Errorf("kv: unknown K/V type %q: want one of %s", name, typeNames())
 }
 
-func typeNames() (s string) {
+func typeNames() string {
+	names := make([]string, len(types))
 	for i, t := range types {
-		if i > 0 {
-			s += ", "
-		}
-		s += t.String()
+		names[i] = t.String()
 	}
-	return s
+	return strings.Join(names, ", ")
 }
 
 // layout returns the bytes of the shape's rows.
@@ -63,12 +63,8 @@ func (s Shape) validate(k, v ggml.Type) error {
 		dim  int
 		t    ggml.Type
 	}{{"key", s.KeyDim, k}, {"value", s.ValueDim, v}} {
-		known := false
-		for _, t := range types {
-			known = known || t == d.t
-		}
 		switch {
-		case !known:
+		case !slices.Contains(types, d.t):
 			errs = append(errs, fmt.Errorf("%s type %v: want one of %s", d.name, d.t, typeNames()))
 		case int64(d.dim)%d.t.BlockSize() != 0:
 			errs = append(errs, fmt.Errorf("%s dim %d is not a multiple of %d, the block of %v: use f32, f16 or bf16", d.name, d.dim, d.t.BlockSize(), d.t))
