@@ -5,20 +5,23 @@ import (
 	"sync"
 )
 
-// mover is a goroutine that makes copies in one direction. It is locked to its
-// thread: devices keep a stream a thread, and blocking copies on it pass the one
-// that computes.
+// mover is a goroutine that makes copies in one direction. Pinned, it is locked
+// to its thread: devices keep a stream a thread, and blocking copies on it pass
+// the one that computes. A CPU has no streams, but threads that compute: there
+// each wake-up of a locked goroutine would take their core twice.
 type mover struct {
 	jobs chan func()
 	done sync.WaitGroup // jobs given and not finished
 	end  sync.WaitGroup
 }
 
-func newMover() *mover {
+func newMover(pinned bool) *mover {
 	m := &mover{jobs: make(chan func(), 1)}
 	m.end.Go(func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		if pinned {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+		}
 		for job := range m.jobs {
 			job()
 			m.done.Done()

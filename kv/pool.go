@@ -170,7 +170,8 @@ func NewPool(b *ggml.Backend, o Options) (*Pool, error) {
 		p.slots = append(p.slots, s)
 	}
 	p.count()
-	p.in, p.out = newMover(), newMover()
+	pinned := b.Device().Type() != ggml.CPU
+	p.in, p.out = newMover(pinned), newMover(pinned)
 	return p, nil
 }
 

@@ -226,18 +226,22 @@ func (s *Step) schedule() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.walk = newWalk(len(s.visits), p.place.Slots)
-	s.walk.broken = p.hooks.broken
+	s.walk.broken, s.walk.unkept = p.hooks.broken, !p.copies
 	s.cancel = cancel
 	if before := p.ahead; before != nil {
 		// what the last step fetches ahead holds the mover up: it ends with this one
 		s.cancel = func() { cancel(); before() }
 	}
 	p.stop, p.ahead = s.cancel, cancel
-	s.copying.Add(2)
+	s.copying.Add(1)
 	p.in.start(func() {
 		defer s.copying.Done()
 		s.walk.bring(ctx, (*transfers)(s))
 	})
+	if !p.copies {
+		return // rows used in place are kept already
+	}
+	s.copying.Add(1)
 	p.out.start(func() {
 		defer s.copying.Done()
 		s.walk.keep(ctx, (*transfers)(s))

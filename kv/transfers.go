@@ -28,6 +28,11 @@ func (s *transfers) visit(i int) visited {
 	}
 }
 
+// kept is what a slot holds once the visit's new rows are kept.
+func (v visited) kept() holding {
+	return holding{tree: v.tree, layer: v.layer, epoch: v.epoch, n: v.after}
+}
+
 // fetch brings the stable prefix: the rows that were there before the step. A
 // slot that still has them, fetched ahead when the last step ended, is used as
 // it is.
@@ -36,34 +41,34 @@ func (s *transfers) fetch(ctx context.Context, i int, free time.Time) error {
 	if err := s.bring(ctx, v, holding{tree: v.tree, layer: v.layer, epoch: v.epoch - 1, n: v.before}, free); err != nil {
 		return err
 	}
-	v.slot.holds = holding{} // until the new rows are among them
-	if s.pool.copies {
-		from := v.before
-		if len(s.chunks) == 1 {
-			from = v.after // the graph writes the new cells before it reads any
-		}
-		v.slot.tidy(v.shape, from, v.after)
+	if !s.pool.copies {
+		v.slot.holds = v.kept() // used in place, it will have the new rows too
+		return nil
 	}
+	v.slot.holds = holding{} // until the new rows are among them
+	from := v.before
+	if len(s.chunks) == 1 {
+		from = v.after // the graph writes the new cells before it reads any
+	}
+	v.slot.tidy(v.shape, from, v.after)
 	return nil
 }
 
-// store keeps the new rows of a visit. Rows used in place are kept already.
+// store keeps the new rows of a visit.
 func (s *transfers) store(ctx context.Context, i int) error {
 	v, p := s.visit(i), s.pool
-	if p.copies {
-		for _, w := range s.works {
-			if s.trees[w.tree].tree != v.tree {
-				continue
-			}
-			p.hooks.copying()
-			from := v.slot.views[v.shape]
-			if err := v.rows.Store(ctx, v.row, w.runs, from); err != nil {
-				return err
-			}
-			p.stored.Add(int64(len(w.Tokens)) * from.layout.RowBytes())
+	from := v.slot.views[v.shape]
+	for _, w := range s.works {
+		if s.trees[w.tree].tree != v.tree {
+			continue
 		}
+		p.hooks.copying()
+		if err := v.rows.Store(ctx, v.row, w.runs, from); err != nil {
+			return err
+		}
+		p.stored.Add(int64(len(w.Tokens)) * from.layout.RowBytes())
 	}
-	v.slot.holds = holding{tree: v.tree, layer: v.layer, epoch: v.epoch, n: v.after}
+	v.slot.holds = v.kept()
 	if p.hooks.freed != nil {
 		p.hooks.freed(v.slot)
 	}
@@ -74,7 +79,7 @@ func (s *transfers) store(ctx context.Context, i int) error {
 // of the same trees.
 func (s *transfers) next(ctx context.Context, slot int, free time.Time) error {
 	v := s.visit(slot)
-	return s.bring(ctx, v, holding{tree: v.tree, layer: v.layer, epoch: v.epoch, n: v.after}, free)
+	return s.bring(ctx, v, v.kept(), free)
 }
 
 // bring fetches rows into a slot unless it has them.

@@ -35,6 +35,7 @@ type copies interface {
 type walk struct {
 	visits int
 	slots  int
+	unkept bool   // nothing is stored: a released slot is free
 	broken broken // for tests alone
 
 	mu       sync.Mutex
@@ -166,6 +167,9 @@ func (w *walk) release() {
 	w.mu.Lock()
 	w.freed[w.released] = time.Now()
 	w.released++
+	if w.unkept {
+		w.stored = w.released
+	}
 	w.mu.Unlock()
 	w.changed.Broadcast()
 }
