@@ -192,6 +192,6 @@ func TestWeightsInTheFasterLayoutGiveTheSameProducts(t *testing.T) {
 		}
 	}
 	if tried == 0 {
-		t.Skip("this CPU has no faster layout")
+		t.Skip("cpu: no faster layout on this one")
 	}
 }

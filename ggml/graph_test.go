@@ -284,5 +284,5 @@ func TestAnOperationTheDeviceLacksIsAnError(t *testing.T) {
 		}
 		return
 	}
-	t.Skip("this CPU has no faster layout")
+	t.Skip("cpu: no faster layout on this one")
 }
