@@ -158,7 +158,10 @@ func (e *Engine) cacheOptions(o Options) (kv.Options, error) {
 	}
 	if c.Cells == 0 {
 		c.Cells = e.config.Context
-		if most := kv.MostCells(c); most > 0 && most < c.Cells {
+		switch most := kv.MostCells(c); {
+		case most == 0:
+			c.Cells = min(c.Cells, kv.Block) // nothing fits: the error names the least that would
+		case most < c.Cells:
 			e.notes = append(e.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", c.Cells, most, o.DeviceMemory))
 			c.Cells = most
 		}

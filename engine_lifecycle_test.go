@@ -3,6 +3,7 @@ package ebb_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -283,6 +284,19 @@ func TestRunningOutOfDeviceMemoryIsAnErrorThatNamesIt(t *testing.T) {
 	}()
 	s := e.NewSeq()
 	forward(t, e, s, prompt(1, 100), 1) // rows off the device do not count
+}
+
+func TestTooLittleMemoryNamesTheLeastThatWorks(t *testing.T) {
+	requireDevice(t, "cpu")
+	const least = 2 * 256 * 256 // two slots of a block of cells of 256 bytes
+	_, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, DeviceMemory: least - 1})
+	if want := fmt.Sprint("the least that works is ", least, " bytes"); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("open: %v; want an error that says %q", err, want)
+	}
+	e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, DeviceMemory: least})
+	if e.Context() != 256 || len(e.Notes()) != 1 {
+		t.Errorf("a context of %d with the notes %q; want 256 and one that says so", e.Context(), e.Notes())
+	}
 }
 
 func TestMemoryForASecondSequenceIsRefusedNotTaken(t *testing.T) {
