@@ -8,6 +8,7 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
+// settle gives a tree its memory before its first step, and room for its cells.
 func (p *Pool) settle(t *tree, cells int) error {
 	if t.regions == nil {
 		if err := p.allocate(t); err != nil {
@@ -25,6 +26,8 @@ func (p *Pool) settle(t *tree, cells int) error {
 	return nil
 }
 
+// allocate makes the regions of a tree: on the device for resident layers, in
+// host memory for streamed ones that are used in place, in a tier for others.
 func (p *Pool) allocate(t *tree) error {
 	if p.spare != nil {
 		t.regions, t.rows, t.reserved = p.spare.regions, p.spare.rows, p.spare.reserved
@@ -61,6 +64,7 @@ func (p *Pool) allocate(t *tree) error {
 	return nil
 }
 
+// afford reports whether Memory suffices for one more tree's resident layers.
 func (p *Pool) afford() error {
 	if p.opts.Memory == 0 {
 		return nil
@@ -80,6 +84,7 @@ func (p *Pool) afford() error {
 	return nil
 }
 
+// newRegion allocates a layer's rows, zeroed if the policy allocates once.
 func (p *Pool) newRegion(l int) (*region, error) {
 	kind, purpose := p.backend.BufferType(), ggml.Regions
 	if !p.place.Resident[l] {
@@ -99,6 +104,7 @@ func (p *Pool) newRegion(l int) (*region, error) {
 	return r, nil
 }
 
+// hostBuffer allocates zeroed host memory, pinned where the device has that.
 func (p *Pool) hostBuffer(bytes int64) (tier.Buffer, error) {
 	kind, ok := p.backend.HostBufferType()
 	if !ok {
@@ -112,6 +118,7 @@ func (p *Pool) hostBuffer(bytes int64) (tier.Buffer, error) {
 	return b, nil
 }
 
+// retire takes back a tree that no sequence holds.
 func (p *Pool) retire(t *tree) error {
 	if p.open {
 		p.retired = append(p.retired, t)
@@ -129,6 +136,7 @@ func (p *Pool) retire(t *tree) error {
 	return p.release(t)
 }
 
+// quiet ends what is fetched ahead and waits for it.
 func (p *Pool) quiet() {
 	if p.stop != nil {
 		p.stop()
@@ -136,11 +144,13 @@ func (p *Pool) quiet() {
 	p.drain()
 }
 
+// drain waits for the copies that were started.
 func (p *Pool) drain() {
 	p.in.drain()
 	p.out.drain()
 }
 
+// release frees a tree's memory.
 func (p *Pool) release(t *tree) error {
 	for _, r := range t.regions {
 		if r != nil {
@@ -157,6 +167,8 @@ func (p *Pool) release(t *tree) error {
 	return err
 }
 
+// count brings the byte counts up to date. On a CPU a region that the policy
+// does not touch at once takes memory only for the blocks in use.
 func (p *Pool) count() {
 	device, hostBytes := int64(0), int64(0)
 	for _, s := range p.slots {
@@ -177,6 +189,7 @@ func (p *Pool) count() {
 	p.stats.HostBytesPeak = max(p.stats.HostBytesPeak, hostBytes)
 }
 
+// treeBytes returns what one tree takes.
 func (p *Pool) treeBytes(t *tree) (device, hostBytes int64) {
 	lazy := p.backend.Device().Type() == ggml.CPU && !p.opts.Policy.fixed()
 	for l, r := range t.regions {

@@ -206,18 +206,6 @@ func (p *Pool) newTree() *tree {
 	return t
 }
 
-// settle gives a tree its memory before its first step, and room for its cells.
-// allocate makes the regions of a tree: on the device for resident layers, in
-// host memory for streamed ones that are used in place, in a tier for others.
-// afford reports whether Memory suffices for one more tree's resident layers.
-// newRegion allocates a layer's rows, zeroed if the policy allocates once.
-// hostBuffer allocates zeroed host memory, pinned where the device has that.
-// retire takes back a tree that no sequence holds.
-// quiet ends what is fetched ahead and waits for it.
-// drain waits for the copies that were started.
-// release frees a tree's memory.
-// count brings the byte counts up to date. On a CPU a region that the policy
-// does not touch at once takes memory only for the blocks in use.
 // Close frees all memory. It fails the open step, whose owner still closes it,
 // and waits for that; sequences that are still open are closed.
 func (p *Pool) Close() error {
