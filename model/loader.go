@@ -180,9 +180,6 @@ func (l *Loader) RMSNorm(name string, dim int, eps float32) RMSNorm {
 	return RMSNorm{Weight: l.vector(name+".weight", dim), Eps: eps}
 }
 
-// RoPENormal is the rotation of neighbouring pairs.
-const RoPENormal = ggml.ModeNormal
-
 // Rotary returns the rotary embedding that the file describes, with the factors
 // of rope_freqs.weight where it has them.
 func (l *Loader) Rotary(mode, headDim int) Rotary {

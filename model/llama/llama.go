@@ -58,7 +58,7 @@ func open(l *model.Loader) (model.Model, error) {
 	}
 	vocab := m.config.Vocab
 	m.embedding = l.Embedding("token_embd", hidden, vocab)
-	m.rotary = l.Rotary(model.RoPENormal, headDim)
+	m.rotary = l.Rotary(ggml.ModeNormal, headDim)
 	for i := range layers {
 		b := l.Block(i)
 		m.layers = append(m.layers, layer{
