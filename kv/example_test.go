@@ -29,11 +29,11 @@ func Example() {
 	defer backend.Close()
 
 	shape := kv.Shape{Heads: 2, KeyDim: 32, ValueDim: 32}
-	pool, err := kv.NewPool(backend, kv.Options{
+	pool, err := kv.NewPool(kv.Options{
 		Policy: kv.Offloaded, Layers: []kv.Shape{shape, shape, shape, shape},
 		TypeK: ggml.F16, TypeV: ggml.F16, Cells: 1024,
 		ForcedCopies: true, Tier: host.New, // on a CPU rows would be used in place
-	})
+	}, backend)
 	if err != nil {
 		log.Fatal(err)
 	}

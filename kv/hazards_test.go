@@ -115,7 +115,7 @@ func TestHazard5NextStreamedLayerIsNotTheNextLayer(t *testing.T) {
 	o.ForcedCopies, o.ResidentLayers = true, 4 // 2, 4, 6 and 8
 	l := newLedger(t, ownCPU(t, 0), o)
 	defer l.close()
-	if diff := cmp.Diff(l.pool.place.Resident, []bool{false, false, true, false, true, false, true, false, true}); diff != "" {
+	if diff := cmp.Diff(l.pool.devices[0].place.Resident, []bool{false, false, true, false, true, false, true, false, true}); diff != "" {
 		t.Fatalf("resident layers (-got +want):\n%s", diff)
 	}
 	s := l.seq()
@@ -129,7 +129,7 @@ func TestHazard5NextStreamedLayerIsNotTheNextLayer(t *testing.T) {
 		t.Errorf("%d fetches; want 5, one a streamed layer", got)
 	}
 	for i, want := range []int{0, 1} {
-		if got := l.pool.slots[i].holds; got.layer != want || got.n != 51 {
+		if got := l.pool.devices[0].slots[i].holds; got.layer != want || got.n != 51 {
 			t.Errorf("slot %d holds %d cells of layer %d; want 51 of %d", i, got.n, got.layer, want)
 		}
 	}

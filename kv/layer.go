@@ -11,9 +11,10 @@ type Layer struct {
 	Index int
 
 	step     *Step
-	first    int // number of its first visit; -1: its rows are always there
-	acquired int // trees acquired
-	released int // trees released
+	copies   *transfers // of its device; nil: its rows are always there
+	first    int        // number of its first visit
+	acquired int        // trees acquired
+	released int        // trees released
 }
 
 // Rows are a layer's rows of one tree where the layer computes.
@@ -23,25 +24,25 @@ type Rows struct {
 }
 
 func (s *Step) newLayer(l int) Layer {
-	layer := Layer{Index: l, step: s, first: -1}
-	if s.walk != nil && !s.pool.place.Resident[l] {
-		layer.first = s.pool.tiered[l] * len(s.trees)
+	h := s.pool.homes[l]
+	if h.resident {
+		return Layer{Index: l, step: s}
 	}
-	return layer
+	return Layer{Index: l, step: s, copies: s.copies[h.device.number], first: h.row * len(s.trees)}
 }
 
 // Acquire waits until the rows of a tree are where the layer computes. Trees
 // are acquired in order; doing so says that the ones before have been computed.
 func (l *Layer) Acquire(ctx context.Context, tree int) error {
-	if l.first < 0 {
+	if l.copies == nil {
 		return ctx.Err()
 	}
 	for l.acquired <= tree {
 		if l.released < l.acquired {
 			l.released++
-			l.step.walk.release()
+			l.copies.walk.release()
 		}
-		if err := l.step.walk.acquire(ctx, l.first+l.acquired); err != nil {
+		if err := l.copies.walk.acquire(ctx, l.first+l.acquired); err != nil {
 			return err
 		}
 		l.acquired++
@@ -56,7 +57,7 @@ func (l *Layer) release(ctx context.Context) error {
 	}
 	if l.released < l.acquired {
 		l.released++
-		l.step.walk.release()
+		l.copies.walk.release()
 	}
 	return nil
 }
@@ -65,8 +66,7 @@ func (l *Layer) release(ctx context.Context) error {
 func (l *Layer) Rows(tree int) Rows {
 	r := l.step.trees[tree].regions[l.Index]
 	if r == nil {
-		p := l.step.pool
-		r = p.slots[p.place.slotFor(l.first+tree)].views[p.opts.Layers[l.Index]]
+		r = l.copies.slotFor(l.first + tree).views[l.step.pool.opts.Layers[l.Index]]
 	}
 	return Rows{ID: r.id, K: r.k, V: r.v}
 }

@@ -39,7 +39,7 @@ type ledger struct {
 
 func newLedger(t rapid.TB, b *ggml.Backend, o Options) *ledger {
 	t.Helper()
-	p, err := NewPool(b, o)
+	p, err := NewPool(o, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
 			r.Read(p, 0, t.high, buf, stride)
 			m.Write(p, 0, t.high, buf, stride)
 		}
-	} else if err := t.rows.Fetch(context.Background(), l.pool.tiered[layer], t.high, m); err != nil {
+	} else if err := t.rows[0].Fetch(context.Background(), l.pool.homes[layer].row, t.high, m); err != nil {
 		l.t.Fatal(err)
 	}
 	for _, r := range s.runs {
@@ -373,10 +373,10 @@ func (l *ledger) checkBytes(trees []*tree) {
 	if p.spare != nil {
 		settled++
 	}
-	slots := int64(p.place.Slots) * p.place.SlotBytes
-	each := p.place.DeviceBytes - slots // Trees is 1
+	slots := int64(p.devices[0].place.Slots) * p.devices[0].place.SlotBytes
+	each := p.devices[0].place.DeviceBytes - slots // Trees is 1
 	got, want := p.Stats().DeviceBytes, settled*each
-	if p.copies {
+	if p.devices[0].copies {
 		want += slots
 	}
 	if p.opts.Policy.fixed() && got != want || got > want {
@@ -385,13 +385,13 @@ func (l *ledger) checkBytes(trees []*tree) {
 	var tiered int64
 	for _, t := range trees {
 		if t.rows != nil {
-			tiered += t.rows.Bytes()
+			tiered += t.rows[0].Bytes()
 		}
 	}
 	if p.spare != nil && p.spare.rows != nil {
-		tiered += p.spare.rows.Bytes()
+		tiered += p.spare.rows[0].Bytes()
 	}
-	if got := p.Stats().HostBytes; p.copies && got != tiered {
+	if got := p.Stats().HostBytes; p.devices[0].copies && got != tiered {
 		l.t.Fatalf("%d bytes in host memory; want %d", got, tiered)
 	}
 }

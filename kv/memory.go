@@ -19,11 +19,7 @@ func (p *Pool) settle(t *tree, cells int) error {
 		return nil
 	}
 	p.quiet() // rows may be fetched ahead from the tier
-	if err := t.rows.Reserve(cells); err != nil {
-		return err
-	}
-	t.reserved = cells
-	return nil
+	return t.reserve(cells)
 }
 
 // allocate makes the regions of a tree: on the device for resident layers, in
@@ -38,84 +34,76 @@ func (p *Pool) allocate(t *tree) error {
 		return err
 	}
 	t.regions = make([]*region, len(p.opts.Layers))
-	var layouts []tier.Layout
-	for l, s := range p.opts.Layers {
-		if !p.place.Resident[l] && p.copies {
-			layouts = append(layouts, s.layout(p.opts.TypeK, p.opts.TypeV))
+	for _, d := range p.devices {
+		var layouts []tier.Layout
+		for _, l := range d.layers {
+			if !p.homes[l].resident && d.copies {
+				layouts = append(layouts, p.opts.Layers[l].layout(p.opts.TypeK, p.opts.TypeV))
+				continue
+			}
+			r, err := p.newRegion(l)
+			if err != nil {
+				return errors.Join(err, p.release(t))
+			}
+			t.regions[l] = r
+		}
+		if layouts == nil {
 			continue
 		}
-		r, err := p.newRegion(l)
-		if err != nil {
-			return errors.Join(err, p.release(t))
+		if t.rows == nil {
+			t.rows = make([]tier.Tier, len(p.devices))
 		}
-		t.regions[l] = r
+		t.rows[d.number] = p.opts.Tier(layouts, d.hostBuffer)
 	}
-	if layouts == nil {
+	if t.rows == nil || !p.opts.Policy.fixed() {
 		return nil
 	}
-	t.rows = p.opts.Tier(layouts, p.hostBuffer)
-	if !p.opts.Policy.fixed() {
-		return nil
-	}
-	if err := t.rows.Reserve(p.place.Cells); err != nil {
+	if err := t.reserve(p.cells); err != nil {
 		return errors.Join(err, p.release(t))
 	}
-	t.reserved = p.place.Cells
 	return nil
 }
 
-// afford reports whether Memory suffices for one more tree's resident layers.
+// afford reports whether the devices' memory suffices for one more tree's
+// resident layers.
 func (p *Pool) afford() error {
-	if p.opts.Memory == 0 {
-		return nil
-	}
-	slots := int64(p.place.Slots) * p.place.SlotBytes
-	each := (p.place.DeviceBytes - slots) / int64(p.opts.Trees)
 	trees := int64(1)
 	for t := range p.trees {
 		if t.regions != nil {
 			trees++
 		}
 	}
-	if need := slots + trees*each; need > p.opts.Memory {
-		return fmt.Errorf("kv: the resident layers of %d sequences need %d bytes of device memory, and %d are allowed: close a sequence, or plan for more of them",
-			trees, need, p.opts.Memory)
+	for _, d := range p.devices {
+		memory := p.opts.memory(d.number)
+		slots := int64(d.place.Slots) * d.place.SlotBytes
+		each := (d.place.DeviceBytes - slots) / int64(p.opts.Trees)
+		if need := slots + trees*each; memory > 0 && need > memory {
+			return fmt.Errorf("kv: the resident layers of %d sequences need %d bytes of device memory, and %d are allowed: close a sequence, or plan for more of them",
+				trees, need, memory)
+		}
 	}
 	return nil
 }
 
 // newRegion allocates a layer's rows, zeroed if the policy allocates once.
 func (p *Pool) newRegion(l int) (*region, error) {
-	kind, purpose := p.backend.BufferType(), ggml.Regions
-	if !p.place.Resident[l] {
-		kind, purpose = p.backend.PlainHostBufferType(), ggml.HostRows
+	backend := p.homes[l].device.backend
+	kind, purpose := backend.BufferType(), ggml.Regions
+	if !p.homes[l].resident {
+		kind, purpose = backend.PlainHostBufferType(), ggml.HostRows
 	}
 	s := p.opts.Layers[l]
-	size := s.layout(p.opts.TypeK, p.opts.TypeV).RowBytes() * int64(p.place.Cells)
-	b, err := p.backend.Alloc(kind, size, purpose)
+	size := s.layout(p.opts.TypeK, p.opts.TypeV).RowBytes() * int64(p.cells)
+	b, err := backend.Alloc(kind, size, purpose)
 	if err != nil {
-		return nil, fmt.Errorf("kv: layer %d of %d cells: %w", l, p.place.Cells, err)
+		return nil, fmt.Errorf("kv: layer %d of %d cells: %w", l, p.cells, err)
 	}
-	r := newRegion(p.nextID.Add(1), s, p.opts.TypeK, p.opts.TypeV, p.place.Cells, b)
+	r := newRegion(p.nextID.Add(1), s, p.opts.TypeK, p.opts.TypeV, p.cells, b)
 	r.buffer = b
 	if p.opts.Policy.fixed() {
 		r.zero(r.cells)
 	}
 	return r, nil
-}
-
-// hostBuffer allocates zeroed host memory, pinned where the device has that.
-func (p *Pool) hostBuffer(bytes int64) (tier.Buffer, error) {
-	kind, ok := p.backend.HostBufferType()
-	if !ok {
-		kind = p.backend.PlainHostBufferType()
-	}
-	b, err := p.backend.Alloc(kind, bytes, ggml.HostRows)
-	if err != nil {
-		return nil, err
-	}
-	b.Clear()
-	return b, nil
 }
 
 // retire takes back a tree that no sequence holds.
@@ -146,8 +134,10 @@ func (p *Pool) quiet() {
 
 // drain waits for the copies that were started.
 func (p *Pool) drain() {
-	p.in.drain()
-	p.out.drain()
+	for _, d := range p.devices {
+		d.in.drain()
+		d.out.drain()
+	}
 }
 
 // release frees a tree's memory.
@@ -157,23 +147,26 @@ func (p *Pool) release(t *tree) error {
 			r.close()
 		}
 	}
-	t.regions, t.reserved = nil, 0
-	var err error
-	if t.rows != nil {
-		err = t.rows.Close()
-		t.rows = nil
+	var errs []error
+	for _, rows := range t.rows {
+		if rows != nil {
+			errs = append(errs, rows.Close())
+		}
 	}
+	t.regions, t.rows, t.reserved = nil, nil, 0
 	p.count()
-	return err
+	return errors.Join(errs...)
 }
 
 // count brings the byte counts up to date. On a CPU a region that the policy
 // does not touch at once takes memory only for the blocks in use.
 func (p *Pool) count() {
 	device, hostBytes := int64(0), int64(0)
-	for _, s := range p.slots {
-		if s.buffer != nil {
-			device += s.buffer.Size()
+	for _, d := range p.devices {
+		for _, s := range d.slots {
+			if s.buffer != nil {
+				device += s.buffer.Size()
+			}
 		}
 	}
 	for t := range p.trees {
@@ -191,23 +184,24 @@ func (p *Pool) count() {
 
 // treeBytes returns what one tree takes.
 func (p *Pool) treeBytes(t *tree) (device, hostBytes int64) {
-	lazy := p.backend.Device().Type() == ggml.CPU && !p.opts.Policy.fixed()
 	for l, r := range t.regions {
 		if r == nil {
 			continue
 		}
 		bytes := r.bytes()
-		if lazy {
+		if p.homes[l].device.touchesLate(p.opts.Policy) {
 			bytes = r.layout.RowBytes() * int64(pad(r.touched))
 		}
-		if p.place.Resident[l] {
+		if p.homes[l].resident {
 			device += bytes
 		} else {
 			hostBytes += bytes
 		}
 	}
-	if t.rows != nil {
-		hostBytes += t.rows.Bytes()
+	for _, rows := range t.rows {
+		if rows != nil {
+			hostBytes += rows.Bytes()
+		}
 	}
 	return device, hostBytes
 }

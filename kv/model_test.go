@@ -183,7 +183,7 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 			a.closeSeq(s)
 		}
 		a.check()
-		if got := a.pool.Stats(); !o.Policy.fixed() && (got.HostBytes != 0 || got.DeviceBytes > int64(a.pool.place.Slots)*a.pool.place.SlotBytes) {
+		if got := a.pool.Stats(); !o.Policy.fixed() && (got.HostBytes != 0 || got.DeviceBytes > int64(a.pool.devices[0].place.Slots)*a.pool.devices[0].place.SlotBytes) {
 			t.Fatalf("without sequences: %+v; want the slots alone", got)
 		}
 		a.close()

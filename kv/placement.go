@@ -4,20 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
-// Placement says which layers stay on the device and how much memory that and
-// the slots take there.
+// Placement says which layers of a device stay there and how much memory that
+// and the slots take.
 type Placement struct {
 	Cells       int    // capacity of a sequence tree, a multiple of Block
-	Resident    []bool // by layer
+	Resident    []bool // by layer of the device
 	Streamed    int    // layers that are not resident
 	Slots       int
 	SlotBytes   int64 // one slot
 	DeviceBytes int64 // slots, and the resident layers of Trees trees
 }
 
-// Place decides the placement of a cache. Resident layers are spread evenly
+// Place decides the placement of a cache on one device. Resident layers are spread evenly
 // between the streamed ones, and as many as Memory allows; if not even the
 // slots fit, the error names the least that would do.
 func Place(o Options) (Placement, error) {
@@ -44,10 +45,19 @@ func Place(o Options) (Placement, error) {
 }
 
 // MostCells returns the largest capacity, in whole blocks and not above Cells,
-// for which Memory suffices; 0 if none does.
+// for which each device's memory suffices; 0 if none does.
 func MostCells(o Options) int {
 	o = o.withDefaults()
-	if o.Memory == 0 {
+	most := pad(o.Cells)
+	for n := range o.devices() {
+		most = min(most, o.on(n).mostCells())
+	}
+	return most
+}
+
+// mostCells is MostCells for one device.
+func (o Options) mostCells() int {
+	if o.Memory == 0 || len(o.Layers) == 0 {
 		return pad(o.Cells)
 	}
 	least, most := o.choices()
@@ -57,12 +67,64 @@ func MostCells(o Options) int {
 	return int(min(blocks*Block, int64(full.Cells)))
 }
 
+// devices returns how many devices the layers are on.
+func (o Options) devices() int {
+	if len(o.On) == 0 {
+		return 1
+	}
+	return slices.Max(o.On) + 1
+}
+
+// layersOn returns the layers of a device in order.
+func (o Options) layersOn(device int) (layers []int) {
+	for l := range o.Layers {
+		if on := o.deviceOf(l); on == device {
+			layers = append(layers, l)
+		}
+	}
+	return layers
+}
+
+func (o Options) deviceOf(layer int) int {
+	if o.On == nil {
+		return 0
+	}
+	return o.On[layer]
+}
+
+// memory returns what K/V may take on a device; 0: no limit.
+func (o Options) memory(device int) int64 {
+	if o.Memories != nil {
+		return o.Memories[device]
+	}
+	return o.Memory
+}
+
+// on returns the options of the cache of one device: its layers, its memory, and
+// its share of the resident layers.
+func (o Options) on(device int) Options {
+	one := o
+	one.On, one.Memories, one.Memory = nil, nil, o.memory(device)
+	if o.On == nil {
+		return one
+	}
+	resident := spread(o.ResidentLayers, len(o.Layers))
+	one.Layers, one.ResidentLayers, one.counted = nil, 0, o.ResidentLayers > 0
+	for _, l := range o.layersOn(device) {
+		one.Layers = append(one.Layers, o.Layers[l])
+		if resident[l] {
+			one.ResidentLayers++
+		}
+	}
+	return one
+}
+
 // choices returns the bounds of how many layers may be resident.
 func (o Options) choices() (least, most int) {
 	switch {
 	case !o.Policy.streams():
 		return len(o.Layers), len(o.Layers)
-	case o.ResidentLayers > 0 || o.Memory == 0:
+	case o.ResidentLayers > 0 || o.counted || o.Memory == 0:
 		return o.ResidentLayers, o.ResidentLayers
 	default:
 		return 0, len(o.Layers)
@@ -112,8 +174,8 @@ func spread(n, layers int) []bool {
 // slotFor returns the slot of a visit.
 func (p Placement) slotFor(visit int) int { return visit % p.Slots }
 
-// validate reports every fault of options that make no cache.
-func (o Options) validate() error {
+// validate reports every fault of options that make no cache on that many devices.
+func (o Options) validate(devices int) error {
 	var errs []error
 	fault := func(wrong bool, format string, args ...any) {
 		if wrong {
@@ -122,6 +184,13 @@ func (o Options) validate() error {
 	}
 	fault(o.Policy < 0 || int(o.Policy) >= len(policyNames), "unknown cache policy %d", int(o.Policy))
 	fault(len(o.Layers) == 0, "a cache needs at least one layer")
+	fault(devices == 0, "a cache needs at least one device")
+	fault(o.On != nil && len(o.On) != len(o.Layers), "devices are given for %d layers: the model has %d", len(o.On), len(o.Layers))
+	for l, d := range o.On {
+		fault(d < 0 || d >= devices, "layer %d is on device %d: there are %d, from 0", l, d, devices)
+	}
+	fault(o.Memories != nil && len(o.Memories) != devices, "memory is given for %d devices: there are %d", len(o.Memories), devices)
+	fault(slices.ContainsFunc(o.Memories, func(n int64) bool { return n < 0 }), "sizes must not be negative")
 	fault(o.Cells < 1 || o.Cells > math.MaxInt32/2, "context of %d tokens: want 1 to %d", o.Cells, math.MaxInt32/2)
 	fault(o.ResidentLayers < 0 || o.ResidentLayers > len(o.Layers), "%d resident layers: the model has %d", o.ResidentLayers, len(o.Layers))
 	fault(o.ResidentLayers > 0 && !o.Policy.streams(), "resident layers are chosen under the policies offloaded and offloaded_static; %v keeps all of them", o.Policy)

@@ -40,7 +40,7 @@ func TestDeviceBytesFollowTheFormula(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			o := Options{Policy: tt.policy, Layers: tt.layers, TypeK: ggml.F16, TypeV: ggml.F16, Cells: 400, ResidentLayers: tt.resident, Slots: tt.slots, ForcedCopies: true, Tier: uniform(tt.policy, 1, 1).Tier}
 			b := ownCPU(t, 0)
-			p, err := NewPool(b, o)
+			p, err := NewPool(o, b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +50,7 @@ func TestDeviceBytesFollowTheFormula(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := tt.want * cells
-			if got := p.Placement().DeviceBytes; got != want {
+			if got := p.Placement(0).DeviceBytes; got != want {
 				t.Errorf("%d bytes planned; want %d", got, want)
 			}
 			used := b.Usage().Current
@@ -244,7 +244,7 @@ func TestOptionsThatMakeNoCacheAreRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			o := uniform(Offloaded, 3, 100)
 			tt.change(&o)
-			p, err := NewPool(ownCPU(t, 0), o)
+			p, err := NewPool(o, ownCPU(t, 0))
 			if err == nil {
 				p.Close()
 				t.Fatal("no error")
@@ -291,7 +291,7 @@ func TestNamesOfPoliciesAndTypesParse(t *testing.T) {
 func TestMoreTreesThanMemoryWasSharedOutToAreRefused(t *testing.T) {
 	o := uniform(Dynamic, 2, 256)
 	o.Trees, o.Memory = 2, 2*2*256*rowBytes
-	p, err := NewPool(ownCPU(t, 0), o)
+	p, err := NewPool(o, ownCPU(t, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +319,7 @@ func TestAllocationThatFailsLeavesNothingBehind(t *testing.T) {
 		o := uniform(policy, 5, 256)
 		o.ForcedCopies = true
 		b := ownCPU(t, 6*layer) // enough for one tree of static, or the slots
-		p, err := NewPool(b, o)
+		p, err := NewPool(o, b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -344,7 +344,7 @@ func TestAllocationThatFailsLeavesNothingBehind(t *testing.T) {
 	}
 	o := uniform(Offloaded, 5, 256)
 	o.ForcedCopies = true
-	if _, err := NewPool(ownCPU(t, layer), o); err == nil {
+	if _, err := NewPool(o, ownCPU(t, layer)); err == nil {
 		t.Error("a second slot past the limit: no error")
 	}
 }

@@ -3,7 +3,6 @@ package kv
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,12 +30,19 @@ type Options struct {
 	TypeV  ggml.Type
 	Cells  int // tokens that a sequence tree may hold; memory is taken in whole blocks
 
-	// Memory is how many bytes K/V may take on the device. 0: no limit.
+	// On is, by layer, the number of the device that computes it among those
+	// given to NewPool. nil: the first computes all.
+	On []int
+
+	// Memory is how many bytes K/V may take on each device. 0: no limit.
 	Memory int64
-	// ResidentLayers is how many layers stay on the device under a policy
+	// Memories is Memory device by device, where they differ; nil: they do not.
+	Memories []int64
+	// ResidentLayers is how many layers stay on their device under a policy
 	// that streams. 0: as many as Memory allows, and none without Memory.
 	ResidentLayers int
-	// Slots is how many layers visit the device at a time. 0: 2.
+	counted        bool // ResidentLayers is meant, also where it is 0
+	// Slots is how many layers visit a device at a time. 0: 2.
 	Slots int
 	// Trees is for how many sequence trees Memory is shared out. 0: 1.
 	Trees int
@@ -74,19 +80,15 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Pool holds the K/V of sequences on one device, moves layers between device
-// and tier, and knows the bytes that takes. There is one for an engine.
+// Pool holds the K/V of sequences, moves layers between devices and tiers, and
+// knows the bytes that takes. There is one for an engine.
 //
 // A Pool may be used from several goroutines; one step is open at a time.
 type Pool struct {
-	backend *ggml.Backend
 	opts    Options
-	place   Placement
-	tiered  []int // by layer: its number in a tier, -1 where resident
-	copies  bool  // streamed rows are copied; otherwise they are used in place
-	slots   []*slot
-	link    tier.Link
-	in, out *mover        // to the device, and off it
+	cells   int           // capacity of a sequence tree, whole blocks
+	devices []*device     // by number
+	homes   []home        // by layer
 	turn    chan struct{} // held by the open step
 	hooks   hooks
 
@@ -120,7 +122,7 @@ type Stats struct {
 	Cells           int // capacity of a sequence tree
 	ResidentLayers  int
 	StreamedLayers  int
-	DeviceBytes     int64 // K/V rows and slots on the device now
+	DeviceBytes     int64 // K/V rows and slots on devices now
 	DeviceBytesPeak int64
 	HostBytes       int64 // K/V rows in host memory now
 	HostBytesPeak   int64
@@ -131,53 +133,27 @@ type Stats struct {
 	Steps           int           // committed
 }
 
-// NewPool allocates the slots of a cache on a device. The caller closes it.
-func NewPool(b *ggml.Backend, o Options) (*Pool, error) {
-	if err := o.validate(); err != nil {
+// NewPool allocates the slots of a cache on its devices. The caller closes it.
+func NewPool(o Options, devices ...*ggml.Backend) (*Pool, error) {
+	if err := o.validate(len(devices)); err != nil {
 		return nil, err
 	}
 	o = o.withDefaults()
-	place, err := Place(o)
-	if err != nil {
-		return nil, err
-	}
-	p := &Pool{
-		backend: b, opts: o, place: place,
-		copies: b.Device().Type() != ggml.CPU || o.ForcedCopies,
-		link:   tier.Link{Rate: o.Link},
-		turn:   make(chan struct{}, 1),
-		trees:  map[*tree]bool{},
-	}
-	if p.copies && place.Streamed > 0 && o.Tier == nil {
-		return nil, fmt.Errorf("kv: %v on %s needs a tier: set Options.Tier, for example to host.New", o.Policy, b.Device().Name())
-	}
-	p.stats = Stats{Policy: o.Policy, Cells: o.Cells, ResidentLayers: len(o.Layers) - place.Streamed, StreamedLayers: place.Streamed}
-	streamed := 0
-	for _, resident := range place.Resident {
-		if resident {
-			p.tiered = append(p.tiered, -1)
-			continue
-		}
-		p.tiered = append(p.tiered, streamed)
-		streamed++
-	}
-	for range place.Slots {
-		s, err := p.newSlot()
+	p := &Pool{opts: o, cells: pad(o.Cells), homes: make([]home, len(o.Layers)), turn: make(chan struct{}, 1), trees: map[*tree]bool{}}
+	p.stats = Stats{Policy: o.Policy, Cells: o.Cells}
+	for n, b := range devices {
+		d, err := p.newDevice(n, b)
 		if err != nil {
-			p.closeSlots()
+			p.closeDevices()
 			return nil, err
 		}
-		p.slots = append(p.slots, s)
+		p.devices = append(p.devices, d)
+		p.stats.ResidentLayers += len(d.layers) - d.place.Streamed
+		p.stats.StreamedLayers += d.place.Streamed
 	}
 	p.count()
-	pinned := b.Device().Type() != ggml.CPU
-	p.in, p.out = newMover(pinned), newMover(pinned)
 	return p, nil
 }
-
-// moves reports whether streamed layers take time to reach the device: they are
-// copied, or used in place behind a link.
-func (p *Pool) moves() bool { return p.place.Streamed > 0 && (p.copies || p.opts.Link > 0) }
 
 // StepTokens returns how many tokens a step takes at most.
 func (p *Pool) StepTokens() int { return min(p.opts.StepTokens, p.opts.Cells*p.opts.Trees) }
@@ -185,8 +161,11 @@ func (p *Pool) StepTokens() int { return min(p.opts.StepTokens, p.opts.Cells*p.o
 // ChunkTokens returns how many tokens of a step one graph computes at most.
 func (p *Pool) ChunkTokens() int { return min(p.opts.ChunkTokens, p.StepTokens()) }
 
-// Placement returns what was decided.
-func (p *Pool) Placement() Placement { return p.place }
+// Cells returns the capacity of a sequence tree in whole blocks.
+func (p *Pool) Cells() int { return p.cells }
+
+// Placement returns what was decided for a device, given by its number.
+func (p *Pool) Placement(device int) Placement { return p.devices[device].place }
 
 // Stats returns the counters.
 func (p *Pool) Stats() Stats {
@@ -223,8 +202,10 @@ func (p *Pool) Close() error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.in.close()
-	p.out.close()
+	for _, d := range p.devices {
+		d.in.close()
+		d.out.close()
+	}
 	var errs []error
 	for t := range p.trees {
 		delete(p.trees, t)
@@ -235,14 +216,18 @@ func (p *Pool) Close() error {
 		p.spare = nil
 		errs = append(errs, p.release(t))
 	}
-	p.closeSlots()
+	for _, d := range p.devices {
+		d.closeSlots()
+	}
 	p.count()
 	return errors.Join(errs...)
 }
 
-func (p *Pool) closeSlots() {
-	for _, s := range p.slots {
-		s.close()
+// closeDevices takes back what NewPool has made before it failed.
+func (p *Pool) closeDevices() {
+	for _, d := range p.devices {
+		d.in.close()
+		d.out.close()
+		d.closeSlots()
 	}
-	p.slots = nil
 }

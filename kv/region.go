@@ -102,22 +102,23 @@ type holding struct {
 	n     int    // cells [0, n)
 }
 
-// newSlot allocates a slot for the rows of any streamed layer.
-func (p *Pool) newSlot() (*slot, error) {
+// newSlot allocates a slot for the rows of any streamed layer of a device.
+func (p *Pool) newSlot(d *device) (*slot, error) {
 	s := &slot{}
-	if !p.copies {
+	if !d.copies {
 		return s, nil
 	}
-	b, err := p.backend.Alloc(p.backend.BufferType(), p.place.SlotBytes, ggml.Slots)
+	b, err := d.backend.Alloc(d.backend.BufferType(), d.place.SlotBytes, ggml.Slots)
 	if err != nil {
-		return nil, fmt.Errorf("kv: slot of %d cells: %w", p.place.Cells, err)
+		return nil, fmt.Errorf("kv: slot of %d cells: %w", p.cells, err)
 	}
 	b.Clear()
 	s.buffer, s.views = b, map[Shape]*region{}
-	for l, shape := range p.opts.Layers {
-		if !p.place.Resident[l] && s.views[shape] == nil {
+	for i, l := range d.layers {
+		shape := p.opts.Layers[l]
+		if !d.place.Resident[i] && s.views[shape] == nil {
 			s.shape = shape // any will do: all of it is zero
-			s.views[shape] = newRegion(p.nextID.Add(1), shape, p.opts.TypeK, p.opts.TypeV, p.place.Cells, b)
+			s.views[shape] = newRegion(p.nextID.Add(1), shape, p.opts.TypeK, p.opts.TypeV, p.cells, b)
 		}
 	}
 	return s, nil

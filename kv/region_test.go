@@ -15,12 +15,12 @@ func TestTidySlotsHaveNothingOldInThePadding(t *testing.T) {
 	o := uniform(Offloaded, 3, 512)
 	o.Layers = []Shape{{1, 1, 1}, {2, 1, 3}, {1, 4, 1}}
 	o.ForcedCopies, o.Slots = true, 1
-	p, err := NewPool(ownCPU(t, 0), o)
+	p, err := NewPool(o, ownCPU(t, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	s := p.slots[0]
+	s := p.devices[0].slots[0]
 	rapid.Check(t, func(t *rapid.T) {
 		s.buffer.Clear()
 		s.shape, s.dirty = o.Layers[0], 0
@@ -65,7 +65,7 @@ func TestTidySlotsAreNotTidiedAgain(t *testing.T) {
 	for _, n := range []int{300, 1, 1, 1} {
 		l.grow(growth{s, n})
 		l.pool.drain()
-		for i, slot := range l.pool.slots {
+		for i, slot := range l.pool.devices[0].slots {
 			if slot.dirty != s.Len() {
 				t.Errorf("%d tokens: slot %d may have old rows up to cell %d", s.Len(), i, slot.dirty)
 			}

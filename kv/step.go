@@ -32,13 +32,12 @@ type Step struct {
 	logits []int32
 	chunks []Chunk
 	layer  Layer
-	visits []visit
+	copies []*transfers // by device; nil where nothing moves
 
 	begun     bool // its layers
 	computed  int  // layers
-	walk      *walk
 	cancel    context.CancelFunc
-	copying   sync.WaitGroup // the movers at the walk
+	copying   sync.WaitGroup // the movers at the walks
 	committed bool
 	closed    bool
 }
@@ -210,42 +209,32 @@ func (s *Step) reserve() {
 	}
 }
 
-// schedule lists the visits and starts the mover on them.
+// schedule starts the movers on the visits of each device.
 func (s *Step) schedule() {
 	p := s.pool
-	if !p.moves() {
+	s.copies = make([]*transfers, len(p.devices))
+	moves := false
+	for n, d := range p.devices {
+		if d.moves() {
+			s.copies[n] = s.newTransfers(d)
+			moves = true
+		}
+	}
+	if !moves {
 		return
 	}
-	for l := range p.opts.Layers {
-		if p.place.Resident[l] {
-			continue
-		}
-		for t := range s.trees {
-			s.visits = append(s.visits, visit{layer: l, tree: t})
-		}
-	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s.walk = newWalk(len(s.visits), p.place.Slots)
-	s.walk.broken, s.walk.unkept = p.hooks.broken, !p.copies
 	s.cancel = cancel
 	if before := p.ahead; before != nil {
-		// what the last step fetches ahead holds the mover up: it ends with this one
+		// what the last step fetches ahead holds the movers up: it ends with this one
 		s.cancel = func() { cancel(); before() }
 	}
 	p.stop, p.ahead = s.cancel, cancel
-	s.copying.Add(1)
-	p.in.start(func() {
-		defer s.copying.Done()
-		s.walk.bring(ctx, (*transfers)(s))
-	})
-	if !p.copies {
-		return // rows used in place are kept already
+	for _, t := range s.copies {
+		if t != nil {
+			t.start(ctx)
+		}
 	}
-	s.copying.Add(1)
-	p.out.start(func() {
-		defer s.copying.Done()
-		s.walk.keep(ctx, (*transfers)(s))
-	})
 }
 
 // Tokens returns the step's tokens. Like the slices of the other methods they
@@ -312,8 +301,11 @@ func (s *Step) Commit() error {
 	if all := len(s.pool.opts.Layers); s.computed != all {
 		return fmt.Errorf("kv: commit after %d of %d layers", s.computed, all)
 	}
-	if s.walk != nil {
-		if err := s.walk.finish(context.Background()); err != nil {
+	for _, t := range s.copies {
+		if t == nil {
+			continue
+		}
+		if err := t.walk.finish(context.Background()); err != nil {
 			return fmt.Errorf("kv: commit: %w", err)
 		}
 	}
@@ -340,13 +332,15 @@ func (s *Step) Close() error {
 	s.closed = true
 	p := s.pool
 	defer func() { <-p.turn }()
+	if s.cancel != nil && !s.committed {
+		s.cancel()
+		s.copying.Wait()
+	}
 	var stall time.Duration
-	if s.walk != nil {
-		if !s.committed {
-			s.cancel()
-			s.copying.Wait()
+	for _, t := range s.copies {
+		if t != nil {
+			stall += t.walk.stalled()
 		}
-		stall = s.walk.stalled()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -3,29 +3,77 @@ package kv
 import (
 	"context"
 	"time"
+
+	"github.com/seed4d217819/ebb/tier"
 )
 
-// transfers are the copies of a step's visits. The movers call them; what they
-// read of the step does not change while it is open.
-type transfers Step
+// transfers are the copies of a step's visits on one device, and their order.
+// The movers call them; what they read of the step does not change while it is
+// open.
+type transfers struct {
+	step   *Step
+	device *device
+	visits []visit
+	walk   *walk
+}
 
 var _ copies = (*transfers)(nil)
+
+// newTransfers lists the visits of a device's streamed layers.
+func (s *Step) newTransfers(d *device) *transfers {
+	t := &transfers{step: s, device: d}
+	for _, l := range d.layers {
+		if s.pool.homes[l].resident {
+			continue
+		}
+		for tree := range s.trees {
+			t.visits = append(t.visits, visit{layer: l, tree: tree})
+		}
+	}
+	t.walk = newWalk(len(t.visits), d.place.Slots)
+	t.walk.broken, t.walk.unkept = s.pool.hooks.broken, !d.copies
+	return t
+}
+
+// start sets the device's movers to work.
+func (s *transfers) start(ctx context.Context) {
+	s.step.copying.Add(1)
+	s.device.in.start(func() {
+		defer s.step.copying.Done()
+		s.walk.bring(ctx, s)
+	})
+	if !s.device.copies {
+		return // rows used in place are kept already
+	}
+	s.step.copying.Add(1)
+	s.device.out.start(func() {
+		defer s.step.copying.Done()
+		s.walk.keep(ctx, s)
+	})
+}
+
+func (s *transfers) slotFor(i int) *slot { return s.device.slots[s.device.place.slotFor(i)] }
 
 // visited is a visit with all that its copies need.
 type visited struct {
 	stepTree
 	layer int // of the model
 	row   int // the layer's number in the tier
+	rows  tier.Tier
 	shape Shape
 	slot  *slot
 }
 
 func (s *transfers) visit(i int) visited {
-	v, p := s.visits[i], s.pool
-	return visited{
-		stepTree: s.trees[v.tree], layer: v.layer, row: p.tiered[v.layer],
-		shape: p.opts.Layers[v.layer], slot: p.slots[p.place.slotFor(i)],
+	v, p := s.visits[i], s.step.pool
+	out := visited{
+		stepTree: s.step.trees[v.tree], layer: v.layer, row: p.homes[v.layer].row,
+		shape: p.opts.Layers[v.layer], slot: s.slotFor(i),
 	}
+	if s.device.copies {
+		out.rows = out.tree.rows[s.device.number]
+	}
+	return out
 }
 
 // kept is what a slot holds once the visit's new rows are kept.
@@ -41,13 +89,13 @@ func (s *transfers) fetch(ctx context.Context, i int, free time.Time) error {
 	if err := s.bring(ctx, v, holding{tree: v.tree, layer: v.layer, epoch: v.epoch - 1, n: v.before}, free); err != nil {
 		return err
 	}
-	if !s.pool.copies {
+	if !s.device.copies {
 		v.slot.holds = v.kept() // used in place, it will have the new rows too
 		return nil
 	}
 	v.slot.holds = holding{} // until the new rows are among them
 	from := v.before
-	if len(s.chunks) == 1 {
+	if len(s.step.chunks) == 1 {
 		from = v.after // the graph writes the new cells before it reads any
 	}
 	v.slot.tidy(v.shape, from, v.after)
@@ -56,10 +104,10 @@ func (s *transfers) fetch(ctx context.Context, i int, free time.Time) error {
 
 // store keeps the new rows of a visit.
 func (s *transfers) store(ctx context.Context, i int) error {
-	v, p := s.visit(i), s.pool
+	v, p := s.visit(i), s.step.pool
 	from := v.slot.views[v.shape]
-	for _, w := range s.works {
-		if s.trees[w.tree].tree != v.tree {
+	for _, w := range s.step.works {
+		if s.step.trees[w.tree].tree != v.tree {
 			continue
 		}
 		p.hooks.copying()
@@ -89,10 +137,10 @@ func (s *transfers) bring(ctx context.Context, v visited, want holding, free tim
 	}
 	v.slot.holds = holding{}
 	if want.n > 0 {
-		p := s.pool
+		p := s.step.pool
 		bytes := v.shape.layout(p.opts.TypeK, p.opts.TypeV).RowBytes() * int64(want.n)
-		err := p.link.Pace(ctx, free, bytes, func() error {
-			if !p.copies {
+		err := s.device.link.Pace(ctx, free, bytes, func() error {
+			if !s.device.copies {
 				return nil
 			}
 			p.hooks.copying()

@@ -15,10 +15,25 @@ type tree struct {
 	high     int // cells from here on are free
 	holders  int // sequences alive
 
-	epoch    uint64    // steps begun on this tree
-	regions  []*region // by layer; nil where the layer visits a slot
-	rows     tier.Tier // of the layers that visit slots; nil without any
-	reserved int       // cells that rows has room for
+	epoch    uint64      // steps begun on this tree
+	regions  []*region   // by layer; nil where the layer visits a slot
+	rows     []tier.Tier // by device: of the layers that visit its slots; nil without any
+	reserved int         // cells that rows has room for
+}
+
+// reserve makes room for cells in every tier. After an error the tiers that had
+// room before have it still.
+func (t *tree) reserve(cells int) error {
+	for _, rows := range t.rows {
+		if rows == nil {
+			continue
+		}
+		if err := rows.Reserve(cells); err != nil {
+			return err
+		}
+	}
+	t.reserved = cells
+	return nil
 }
 
 // free returns how many more cells the tree can give.
