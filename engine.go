@@ -20,23 +20,25 @@ import (
 // Options say how a model is run. The zero value runs it on the CPU with all of
 // the cache there.
 type Options struct {
-	Device  string // a name of [ggml.Library.Devices]; "": cpu
-	Threads int    // of the CPU; 0: one a core
+	Device    string    // a name of [ggml.Library.Devices]; "": cpu
+	GPULayers int       // how many of the last layers a GPU computes, and the CPU the others; 0: Device computes all
+	DeviceMap DeviceMap // which device computes what, instead of the two above; nil: they say it
+	Threads   int       // of the CPU; 0: one a core
 
 	Cache          kv.Policy
 	KVType         string  // f32, f16, bf16, q8_0 or q4_0; "": f16
 	Context        int     // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory is too small
-	DeviceMemory   int64   // bytes that K/V may take on the device; 0: no limit
+	DeviceMemory   int64   // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
 	Sequences      int     // for how many sequences DeviceMemory is shared out; 0: 1
-	ResidentLayers int     // layers that never leave the device when others do; 0: as many as DeviceMemory allows
-	Slots          int     // layers that visit the device at a time when some do; 0: 2
+	ResidentLayers int     // layers that never leave their device when others do; 0: as many as DeviceMemory allows
+	Slots          int     // layers that visit a device at a time when some do; 0: 2
 	ForcedCopies   bool    // copy rows on the CPU too, where they could be used in place
 	Link           float64 // bytes a second that fetches are slowed down to; 0: not at all
 
 	ChunkTokens int         // tokens a graph computes at most; 0: 512
 	StepTokens  int         // tokens a pass through the layers takes at most; 0: 4096
 	Attention   attend.Kind // how attention is computed
-	Limit       int64       // bytes that may be allocated on the device in all, for tests of running out; 0: what it has
+	Limit       int64       // bytes that may be allocated on each device in all, for tests of running out; 0: what it has
 }
 
 // architectures lists what [Open] can run. A new one is a line here.
@@ -48,13 +50,13 @@ func architectures() []model.Architecture {
 // independent, and one step computes at a time while others wait their turn.
 type Engine struct {
 	file      *gguf.File
-	backend   *ggml.Backend
+	devices   *devices
+	placed    layerDevices
 	model     model.Model
 	config    model.Config
 	tokenizer *tokenizer.Tokenizer
 	pool      *kv.Pool
-	inputs    *inputs
-	graphs    *graphs
+	carried   []byte // activations on their way between devices
 	context   int
 	notes     []string
 
@@ -64,9 +66,17 @@ type Engine struct {
 
 // Stats are what an engine has used and moved.
 type Stats struct {
-	Cache  kv.Stats
-	Device ggml.Usage // bytes by purpose
-	Counts ggml.Stats // buffers allocated, graphs built and computed
+	Cache   kv.Stats
+	Device  ggml.Usage // bytes by purpose, of all devices together
+	Counts  ggml.Stats // buffers allocated, graphs built and computed, on all devices
+	Devices []DeviceStats
+}
+
+// DeviceStats are what one device has used.
+type DeviceStats struct {
+	Name   string
+	Device ggml.Usage
+	Counts ggml.Stats
 }
 
 // Open opens the model in a GGUF file. The caller closes the engine.
@@ -84,10 +94,17 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if e.backend, err = openDevice(o); err != nil {
+	library, err := ggml.Load()
+	if err != nil {
 		return nil, err
 	}
-	if e.model, err = arch.Open(model.NewLoader(e.file, e.backend)); err != nil {
+	if e.placed, err = mapDevices(o, knownDevices(library), model.LayerCount(e.file)); err != nil {
+		return nil, err
+	}
+	if e.devices, err = openDevices(library, e.placed, o); err != nil {
+		return nil, err
+	}
+	if e.model, err = arch.Open(model.NewLoader(e.file, e.devices.backends())); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	e.config = e.model.Config()
@@ -100,45 +117,31 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	return e, nil
 }
 
-func openDevice(o Options) (*ggml.Backend, error) {
-	library, err := ggml.Load()
-	if err != nil {
-		return nil, err
-	}
-	name := o.Device
-	if name == "" {
-		name = "cpu"
-	}
-	device, err := library.Device(name)
-	if err != nil {
-		return nil, err
-	}
-	return device.Open(ggml.Options{Threads: o.Threads, Limit: o.Limit})
-}
-
-// openCache makes the cache, and what its steps need on the device.
+// openCache makes the cache, and what its steps need on the devices.
 func (e *Engine) openCache(o Options) error {
-	cache, err := e.cacheOptions(o)
+	backends, on := e.devices.places()
+	cache, err := e.cacheOptions(o, backends, on)
 	if err != nil {
 		return err
 	}
-	if e.pool, err = kv.NewPool(e.backend, cache); err != nil {
+	if e.pool, err = kv.NewPool(cache, backends...); err != nil {
 		return err
 	}
 	e.context = cache.Cells
-	if e.inputs, err = newInputs(e.backend, e.config, e.pool); err != nil {
-		return err
+	for _, d := range e.devices.all {
+		if err := d.prepare(e.model, e.pool, o.Attention); err != nil {
+			return err
+		}
 	}
-	e.graphs = newGraphs(e.backend, e.model, e.inputs, o.Attention.On(e.backend.Device()))
 	return nil
 }
 
 // maxMask bounds the bytes of a chunk's attention mask.
 const maxMask = 64 << 20
 
-// cacheOptions turns the user's options into the cache's. A context that the
-// user left open is cut to what fits the memory.
-func (e *Engine) cacheOptions(o Options) (kv.Options, error) {
+// cacheOptions turns the user's options into the cache's, for layers on some
+// devices. A context that the user left open is cut to what fits the memory.
+func (e *Engine) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv.Options, error) {
 	name := o.KVType
 	if name == "" {
 		name = "f16"
@@ -149,7 +152,8 @@ func (e *Engine) cacheOptions(o Options) (kv.Options, error) {
 	}
 	c := kv.Options{
 		Policy: o.Cache, TypeK: typ, TypeV: typ,
-		Cells: o.Context, Memory: o.DeviceMemory, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
+		On: on, Memories: memories(o.DeviceMemory, backends),
+		Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
 		Tier: host.New, ForcedCopies: o.ForcedCopies, Link: o.Link,
 		ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens,
 	}
@@ -171,6 +175,18 @@ func (e *Engine) cacheOptions(o Options) (kv.Options, error) {
 	}
 	c.ChunkTokens = max(1, min(c.ChunkTokens, maxMask/2/max(c.Cells, 1)))
 	return c, nil
+}
+
+// memories returns what K/V may take on each device. The memory of a CPU beside
+// other devices is where streamed rows live as well: it is not bounded.
+func memories(each int64, backends []*ggml.Backend) []int64 {
+	out := make([]int64, len(backends))
+	for i, b := range backends {
+		if len(backends) == 1 || b.Device().Type() != ggml.CPU {
+			out[i] = each
+		}
+	}
+	return out
 }
 
 // Config returns the model's shape.
@@ -201,16 +217,21 @@ func (e *Engine) Template() (*chat.Template, error) {
 	return chat.New(source, vars)
 }
 
-// Placement returns which layers of the cache stay on the device, and what its
-// memory is there.
-func (e *Engine) Placement() kv.Placement { return e.pool.Placement() }
+// Devices says in words which layers are on which device.
+func (e *Engine) Devices() string { return e.placed.String() }
 
 // NewSeq returns an empty sequence. The caller closes it.
 func (e *Engine) NewSeq() *kv.Seq { return e.pool.NewSeq() }
 
 // Stats returns what has been used and moved so far.
 func (e *Engine) Stats() Stats {
-	return Stats{Cache: e.pool.Stats(), Device: e.backend.Usage(), Counts: e.backend.Stats()}
+	s := Stats{Cache: e.pool.Stats()}
+	for _, d := range e.devices.all {
+		one := DeviceStats{Name: d.backend.Device().Name(), Device: d.backend.Usage(), Counts: d.backend.Stats()}
+		s.Device, s.Counts = s.Device.Plus(one.Device), s.Counts.Plus(one.Counts)
+		s.Devices = append(s.Devices, one)
+	}
+	return s
 }
 
 // Close ends what runs, waits for it, and frees everything. The sequences are
@@ -222,17 +243,14 @@ func (e *Engine) Close() error {
 		if e.pool != nil {
 			errs = append(errs, e.pool.Close())
 		}
-		if e.graphs != nil {
-			e.graphs.close()
-		}
-		if e.inputs != nil {
-			e.inputs.close()
+		if e.devices != nil {
+			e.devices.release()
 		}
 		if e.model != nil {
 			errs = append(errs, e.model.Close())
 		}
-		if e.backend != nil {
-			errs = append(errs, e.backend.Close())
+		if e.devices != nil {
+			errs = append(errs, e.devices.close())
 		}
 		if e.tokenizer != nil {
 			errs = append(errs, e.tokenizer.Close())

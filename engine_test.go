@@ -12,7 +12,9 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
 )
 
 // testAll is set to run every combination where a test else takes some.
@@ -26,12 +28,37 @@ type place struct {
 	name   string
 	device string
 	copies bool
+	shared bool // the CPU computes the first half of the layers
 }
 
 // places returns where tests compute: on the CPU with rows used in place and
-// copied, and on the software Vulkan device.
+// copied, on the software Vulkan device, and half on each.
 func places() []place {
-	return []place{{"cpu in place", "cpu", false}, {"cpu copies", "cpu", true}, {"vulkan", "vulkan0", false}}
+	return []place{
+		{name: "cpu in place", device: "cpu"},
+		{name: "cpu copies", device: "cpu", copies: true},
+		{name: "vulkan", device: "vulkan0"},
+		{name: "half cpu, half vulkan", device: "vulkan0", copies: true, shared: true},
+	}
+}
+
+// devices is on how many devices the place's layers are, at most.
+func (p place) devices() int {
+	if p.shared {
+		return 2
+	}
+	return 1
+}
+
+// half returns the layers of a model that the second device of two computes.
+func half(t *testing.T, path string) int {
+	t.Helper()
+	f, err := gguf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return (model.LayerCount(f) + 1) / 2
 }
 
 // open opens a model in the place, or skips where there is no such device. One
@@ -44,6 +71,9 @@ func (p place) open(t *testing.T, path string, o ebb.Options) *ebb.Engine {
 		o.Threads = 1
 	}
 	requireDevice(t, p.device)
+	if p.shared {
+		o.GPULayers = half(t, path)
+	}
 	e, err := ebb.Open(path, o)
 	if err != nil {
 		t.Fatal(err)

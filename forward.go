@@ -62,7 +62,7 @@ func (e *Engine) check(w kv.Work) error {
 // nextPass returns what of the batch the next step takes, and whose works those
 // are: a step's tokens are bounded, so that its activations are.
 func (e *Engine) nextPass(batch []kv.Work, done []int) (pass []kv.Work, of []int) {
-	room := e.inputs.step
+	room := e.pool.StepTokens()
 	for i, w := range batch {
 		left := len(w.Tokens) - done[i]
 		take := min(left, room)
@@ -96,59 +96,79 @@ func (e *Engine) step(ctx context.Context, batch []kv.Work) (rows [][][]float32,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, step.Close()) }()
-	e.inputs.begin(step)
-	if err := e.embed(step); err != nil {
+	at, err := e.embed(step) // the device where the activations are
+	if err != nil {
 		return nil, err
 	}
 	for layer, err := range step.Layers(ctx) { // this layer's K/V are on its device; the next fetch is under way
 		if err != nil {
 			return nil, err
 		}
+		at = e.carry(step, layer.Index, at, e.devices.layers[layer.Index])
 		for i := range step.Chunks() { // prefill: many; decode: one
-			if err := e.run(ctx, step, layer, i); err != nil {
+			if err := e.run(ctx, step, at, layer, i); err != nil {
 				return nil, err
 			}
 		}
 	}
-	logits, err := e.logits(step)
+	at = e.carry(step, len(e.devices.layers), at, e.devices.output)
+	logits, err := at.logits(step)
 	if err != nil {
 		return nil, err
 	}
 	return step.Split(logits), step.Commit()
 }
 
-// embed makes the first layer's input.
-func (e *Engine) embed(step *kv.Step) error {
+// embed makes the first layer's input, and returns the device that has it.
+func (e *Engine) embed(step *kv.Step) (*device, error) {
+	for _, d := range e.devices.all {
+		d.inputs.begin(step)
+	}
+	d := e.devices.input
 	for i := range step.Chunks() {
-		g, err := e.graphs.embedding(step, i)
+		g, err := d.graphs.embedding(step, i)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := e.backend.Compute(g); err != nil {
-			return err
+		if err := d.backend.Compute(g); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return d, nil
 }
 
-// run computes one layer for one chunk. If the chunk has tokens of several
-// trees, attention goes tree by tree, as their rows arrive.
-func (e *Engine) run(ctx context.Context, step *kv.Step, layer *kv.Layer, chunk int) error {
+// carry brings a layer's input from one device to another, through host memory,
+// and returns the device that has it then.
+func (e *Engine) carry(step *kv.Step, layer int, from, to *device) *device {
+	if from == to {
+		return to
+	}
+	x, y := from.inputs.x[layer%2], to.inputs.x[layer%2]
+	n := len(step.Tokens()) * int(x.Nb(1))
+	e.carried = slices.Grow(e.carried[:0], n)[:n]
+	x.Get(e.carried, 0)
+	y.Set(e.carried, 0)
+	return to
+}
+
+// run computes one layer for one chunk on the layer's device. If the chunk has
+// tokens of several trees, attention goes tree by tree, as their rows arrive.
+func (e *Engine) run(ctx context.Context, step *kv.Step, d *device, layer *kv.Layer, chunk int) error {
 	if e.closing.Load() {
 		return fmt.Errorf("%w: the engine", kv.ErrClosed)
 	}
-	g, err := e.graphs.layer(step, layer, chunk)
+	g, err := d.graphs.layer(step, layer, chunk)
 	if err != nil {
 		return err
 	}
-	e.inputs.setMask(step, chunk)
+	d.inputs.setMask(step, chunk)
 	for _, part := range g.parts {
 		if part.tree != noTree {
 			if err := layer.Acquire(ctx, part.tree); err != nil {
 				return err
 			}
 		}
-		if err := e.backend.Compute(part.graph); err != nil {
+		if err := d.backend.Compute(part.graph); err != nil {
 			return err
 		}
 	}
@@ -156,19 +176,19 @@ func (e *Engine) run(ctx context.Context, step *kv.Step, layer *kv.Layer, chunk 
 }
 
 // logits returns a row of scores for each token of which they are wanted.
-func (e *Engine) logits(step *kv.Step) ([][]float32, error) {
+func (d *device) logits(step *kv.Step) ([][]float32, error) {
 	wanted := step.LogitRows()
 	var rows [][]float32
 	for len(rows) < len(wanted) {
 		n := min(logitBatch, len(wanted)-len(rows))
-		g, err := e.graphs.logits(len(rows), n)
+		g, err := d.graphs.logits(len(rows), n)
 		if err != nil {
 			return nil, err
 		}
-		if err := e.backend.Compute(g); err != nil {
+		if err := d.backend.Compute(g); err != nil {
 			return nil, err
 		}
-		rows = append(rows, e.inputs.getLogits(n)...)
+		rows = append(rows, d.inputs.getLogits(n)...)
 	}
 	return rows, nil
 }

@@ -216,13 +216,13 @@ func TestAPromptAsLongAsMaxLengthIsRefused(t *testing.T) {
 func TestConfigureTakesTheCacheFromTheConfig(t *testing.T) {
 	o := Options{Cache: kv.Static, Context: 100, Threads: 3}
 	got, err := GenerationConfig{}.Configure(o)
-	if err != nil || got != o {
-		t.Errorf("options %+v, %v; want them unchanged", got, err)
+	if diff := cmp.Diff(got, o); err != nil || diff != "" {
+		t.Errorf("%v; options (-got +want):\n%s", err, diff)
 	}
 	c := GenerationConfig{CacheImplementation: "offloaded", CacheConfig: &CacheConfig{MaxCacheLen: 512}}
 	got, err = c.Configure(o)
-	if want := (Options{Cache: kv.Offloaded, Context: 512, Threads: 3}); err != nil || got != want {
-		t.Errorf("options %+v, %v; want %+v", got, err, want)
+	if diff := cmp.Diff(got, Options{Cache: kv.Offloaded, Context: 512, Threads: 3}); err != nil || diff != "" {
+		t.Errorf("%v; options (-got +want):\n%s", err, diff)
 	}
 	if _, err := (GenerationConfig{CacheImplementation: "hybrid"}).Configure(o); err == nil {
 		t.Error("an unknown cache_implementation was taken")

@@ -55,7 +55,7 @@ func newInputs(b *ggml.Backend, c model.Config, p *kv.Pool) (*inputs, error) {
 	in.rows = in.meta.New(ggml.I32, n)
 	in.x[0] = in.meta.New(ggml.F32, in.hidden, n)
 	in.x[1] = in.meta.New(ggml.F32, in.hidden, n)
-	in.mask = in.meta.New(ggml.F16, int64(chunk)*int64(p.Placement().Cells))
+	in.mask = in.meta.New(ggml.F16, int64(chunk)*int64(p.Cells()))
 	in.logits = in.meta.New(ggml.F32, in.vocab, logitBatch)
 	err := errors.Join(
 		in.place(b, ggml.Inputs, in.ids, in.pos, in.cells, in.rows),

@@ -72,6 +72,11 @@ type Stats struct {
 	Computes int64 // graphs computed
 }
 
+// Plus returns the counters of two backends together.
+func (s Stats) Plus(o Stats) Stats {
+	return Stats{Buffers: s.Buffers + o.Buffers, Graphs: s.Graphs + o.Graphs, Computes: s.Computes + o.Computes}
+}
+
 // Stats returns the counters.
 func (b *Backend) Stats() Stats {
 	return Stats{Buffers: b.buffers.Load(), Graphs: b.graphs.Load(), Computes: b.computes.Load()}

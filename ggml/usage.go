@@ -45,6 +45,21 @@ func (u Usage) Total() int64 {
 	return total
 }
 
+// Plus returns the bytes of two backends. The peaks add up as if they had come
+// at the same moment.
+func (u Usage) Plus(o Usage) Usage {
+	sum := Usage{Current: map[Purpose]int64{}, Peak: map[Purpose]int64{}, PeakKV: u.PeakKV + o.PeakKV}
+	for _, one := range [...]Usage{u, o} {
+		for p, n := range one.Current {
+			sum.Current[p] += n
+		}
+		for p, n := range one.Peak {
+			sum.Peak[p] += n
+		}
+	}
+	return sum
+}
+
 // account keeps the books of one backend.
 type account struct {
 	device string

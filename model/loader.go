@@ -16,9 +16,32 @@ import (
 // not return errors: the first faults are kept, and Load reports them together.
 type Loader struct {
 	file    *gguf.File
-	backend *ggml.Backend
-	prefix  string // of tensor names
+	devices Devices
+	backend *ggml.Backend // of the weights that are asked for
+	prefix  string        // of tensor names
 	found   *found
+}
+
+// Devices says where a model computes.
+type Devices struct {
+	Input  *ggml.Backend   // looks the tokens up
+	Layers []*ggml.Backend // by layer
+	Output *ggml.Backend   // scores the next token
+}
+
+// On returns Devices of which one does all.
+func On(b *ggml.Backend, layers int) Devices {
+	return Devices{Input: b, Layers: slices.Repeat([]*ggml.Backend{b}, layers), Output: b}
+}
+
+// all returns each device once.
+func (d Devices) all() (backends []*ggml.Backend) {
+	for _, b := range append([]*ggml.Backend{d.Input, d.Output}, d.Layers...) {
+		if !slices.Contains(backends, b) {
+			backends = append(backends, b)
+		}
+	}
+	return backends
 }
 
 // found is what the loader and its blocks have gathered so far.
@@ -28,25 +51,44 @@ type found struct {
 	weights []weight
 }
 
-// weight is a tensor of the file and the one on the device.
+// weight is a tensor of the file and the one on a device.
 type weight struct {
-	source gguf.Tensor
-	tensor *ggml.Tensor
-	ops    []ggml.Op // what it is used for
+	source  gguf.Tensor
+	tensor  *ggml.Tensor
+	backend *ggml.Backend
+	ops     []ggml.Op // what it is used for
 }
 
-// NewLoader returns a loader for a model's weights on a device. The file must
+// shared bounds the tensors that a device may need a copy of, because they
+// serve layers of several: the embedding where it scores too, RoPE's factors.
+const shared = 2
+
+// NewLoader returns a loader for a model's weights on its devices. The file must
 // stay open as long as the model.
-func NewLoader(f *gguf.File, b *ggml.Backend) *Loader {
-	return &Loader{file: f, backend: b, found: &found{meta: ggml.NewContext(len(f.Tensors()) + 1)}}
+func NewLoader(f *gguf.File, d Devices) *Loader {
+	tensors := len(f.Tensors()) + 1 + shared*len(d.all())
+	return &Loader{file: f, devices: d, backend: d.Input, found: &found{meta: ggml.NewContext(tensors)}}
+}
+
+// LayerCount returns how many layers a file says that its model has, and 0 if it
+// does not, or is no model. It says whether the number makes sense no sooner
+// than an architecture opens the file.
+func LayerCount(f *gguf.File) int {
+	n, ok := f.Uint(f.Architecture() + ".block_count")
+	if !ok || n > uint64(len(f.Tensors())) {
+		return 0
+	}
+	return int(n)
 }
 
 // maxFaults bounds the faults that are kept: the first ones say enough.
 const maxFaults = 8
 
 func (l *Loader) fault(format string, args ...any) {
-	if len(l.found.errs) < maxFaults {
-		l.found.errs = append(l.found.errs, fmt.Errorf(format, args...))
+	err := fmt.Errorf(format, args...)
+	known := slices.ContainsFunc(l.found.errs, func(e error) bool { return e.Error() == err.Error() })
+	if !known && len(l.found.errs) < maxFaults {
+		l.found.errs = append(l.found.errs, err)
 	}
 }
 
@@ -135,11 +177,22 @@ func (l *Loader) Config(hidden int) Config {
 	return c
 }
 
-// Block returns a loader for the weights of one layer.
+// Block returns a loader for the weights of one layer, on that layer's device.
 func (l *Loader) Block(i int) *Loader {
 	b := *l
 	b.prefix = "blk." + strconv.Itoa(i) + "."
+	if i < len(l.devices.Layers) {
+		b.backend = l.devices.Layers[i]
+	}
 	return &b
+}
+
+// Head returns a loader for the weights that score the next token, on the device
+// that does.
+func (l *Loader) Head() *Loader {
+	h := *l
+	h.backend = l.devices.Output
+	return &h
 }
 
 // Linear returns the matrix name.weight [in, out], and name.bias if there is one.
@@ -157,11 +210,8 @@ func (l *Loader) Output(name, tied string, in, out int) Linear {
 	if _, ok := l.file.Tensor(name + ".weight"); ok {
 		return l.Linear(name, in, out)
 	}
-	for i, w := range l.found.weights {
-		if w.source.Name == tied+".weight" {
-			l.found.weights[i].ops = append(slices.Clone(w.ops), ggml.OpMulMat)
-			return Linear{Weight: w.tensor}
-		}
+	if _, ok := l.file.Tensor(tied + ".weight"); ok {
+		return Linear{Weight: l.tensor(tied+".weight", []ggml.Op{ggml.OpMulMat}, in, out)}
 	}
 	l.fault("neither tensor %s.weight nor %s.weight is there", name, tied)
 	return Linear{}
@@ -181,7 +231,8 @@ func (l *Loader) RMSNorm(name string, dim int, eps float32) RMSNorm {
 }
 
 // Rotary returns the rotary embedding that the file describes, with the factors
-// of rope_freqs.weight where it has them.
+// of rope_freqs.weight where it has them: those of all layers, on the device of
+// this one.
 func (l *Loader) Rotary(mode, headDim int) Rotary {
 	r := Rotary{RoPE: ggml.RoPE{
 		Dims: l.IntOr("rope.dimension_count", headDim), Mode: mode, OrigContext: l.IntOr("context_length", 2048),
@@ -203,7 +254,9 @@ func (l *Loader) Rotary(mode, headDim int) Rotary {
 		l.fault("metadata %s is %q: want none or linear", l.key("rope.scaling.type"), scaling)
 	}
 	if _, ok := l.file.Tensor("rope_freqs.weight"); ok {
-		r.Factors = l.vector("rope_freqs.weight", r.Dims/2)
+		all := *l
+		all.prefix = ""
+		r.Factors = all.vector("rope_freqs.weight", r.Dims/2)
 	}
 	return r
 }
@@ -252,13 +305,14 @@ func (l *Loader) tensor(name string, ops []ggml.Op, shape ...int) *ggml.Tensor {
 		l.fault("tensor %s is of type %v: want one of %s", name, source.Type, strings.Join(names, ", "))
 		return nil
 	}
-	for _, w := range l.found.weights {
-		if w.source.Name == name {
+	for i, w := range l.found.weights {
+		if w.source.Name == name && w.backend == l.backend {
+			l.found.weights[i].ops = append(slices.Clone(w.ops), ops...)
 			return w.tensor
 		}
 	}
 	t := l.found.meta.New(typ, want...)
 	t.SetName(name)
-	l.found.weights = append(l.found.weights, weight{source: source, tensor: t, ops: ops})
+	l.found.weights = append(l.found.weights, weight{source: source, tensor: t, backend: l.backend, ops: ops})
 	return t
 }

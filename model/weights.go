@@ -13,7 +13,7 @@ type Weights struct {
 	buffers []*ggml.Buffer
 }
 
-// Load gives every weight its memory: in the fastest buffer type that the
+// Load gives every weight its memory: in the fastest buffer type that its
 // device can use it in, and else where the file is mapped, if the device can
 // compute there, or in the device's own memory.
 func (l *Loader) Load() (*Weights, error) {
@@ -21,44 +21,47 @@ func (l *Loader) Load() (*Weights, error) {
 	if err := l.Err(); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	if err := w.load(l); err != nil {
-		return nil, errors.Join(fmt.Errorf("model: %w", err), w.Close())
+	for _, b := range l.devices.all() {
+		weights, _ := split(l.found.weights, func(wt weight) bool { return wt.backend == b })
+		if err := w.load(l, b, weights); err != nil {
+			return nil, errors.Join(fmt.Errorf("model: %w", err), w.Close())
+		}
 	}
 	return w, nil
 }
 
-func (w *Weights) load(l *Loader) error {
-	own := l.backend.BufferType()
-	for _, wt := range l.found.weights {
+// load gives the weights of one device their memory.
+func (w *Weights) load(l *Loader, backend *ggml.Backend, rest []weight) error {
+	own := backend.BufferType()
+	for _, wt := range rest {
 		for _, op := range wt.ops {
-			if !l.backend.SupportsWeight(op, wt.tensor.Type(), wt.tensor.Shape(), own) {
+			if !backend.SupportsWeight(op, wt.tensor.Type(), wt.tensor.Shape(), own) {
 				return fmt.Errorf("tensor %s: %s cannot compute with %v: use another device or a file of another type",
-					wt.source.Name, l.backend.Device().Name(), wt.tensor)
+					wt.source.Name, backend.Device().Name(), wt.tensor)
 			}
 		}
 	}
-	rest := l.found.weights
-	for _, extra := range l.backend.ExtraBufferTypes() {
+	for _, extra := range backend.ExtraBufferTypes() {
 		var fast []weight
 		fast, rest = split(rest, func(wt weight) bool {
 			for _, op := range wt.ops {
-				if !l.backend.SupportsWeight(op, wt.tensor.Type(), wt.tensor.Shape(), extra) {
+				if !backend.SupportsWeight(op, wt.tensor.Type(), wt.tensor.Shape(), extra) {
 					return false
 				}
 			}
 			return len(wt.ops) > 0
 		})
-		if err := w.copy(l, fast, extra); err != nil {
+		if err := w.copy(l, backend, fast, extra); err != nil {
 			return err
 		}
 	}
 	mapping := l.file.Mapping()
-	if mapping == nil {
-		return w.copy(l, rest, own)
+	if mapping == nil || len(rest) == 0 {
+		return w.copy(l, backend, rest, own)
 	}
-	b, err := l.backend.Map(mapping, ggml.Weights)
+	b, err := backend.Map(mapping, ggml.Weights)
 	if errors.Is(err, ggml.ErrNotMappable) {
-		return w.copy(l, rest, own)
+		return w.copy(l, backend, rest, own)
 	}
 	if err != nil {
 		return err
@@ -68,15 +71,15 @@ func (w *Weights) load(l *Loader) error {
 	for _, wt := range aligned {
 		b.Place(wt.tensor, wt.source.Offset)
 	}
-	return w.copy(l, odd, own)
+	return w.copy(l, backend, odd, own)
 }
 
 // copy places weights in new memory and copies them there, in buffers as large
 // as the type allows.
-func (w *Weights) copy(l *Loader, weights []weight, kind ggml.BufferType) error {
+func (w *Weights) copy(l *Loader, backend *ggml.Backend, weights []weight, kind ggml.BufferType) error {
 	for len(weights) > 0 {
 		offsets, size := pack(weights, kind)
-		b, err := l.backend.Alloc(kind, size, ggml.Weights)
+		b, err := backend.Alloc(kind, size, ggml.Weights)
 		if err != nil {
 			return err
 		}

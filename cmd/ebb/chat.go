@@ -184,7 +184,7 @@ func (r *repl) printStats() {
 		fmt.Fprintln(r.notes, "ebb: nothing was said yet")
 		return
 	}
-	printReport(r.notes, c.last, c.engine.Stats().Cache)
+	printReport(r.notes, c.last, c.engine)
 	fmt.Fprintf(r.notes, "%-9s  %d of %d tokens; the last turn computed %d, and %d were in the cache\n",
 		"context", c.seq.Len(), c.engine.Context(), c.last.prefilled, c.reused)
 }

@@ -12,21 +12,24 @@ import (
 
 // engineFlags say which model is run, and how.
 type engineFlags struct {
-	model   string
-	options ebb.Options
+	model     string
+	deviceMap string // a file
+	options   ebb.Options
 }
 
 func (f *engineFlags) register(cmd *cobra.Command) {
 	o, flags := &f.options, cmd.Flags()
 	flags.StringVarP(&f.model, "model", "m", "", "the model, a GGUF `FILE`")
-	flags.StringVar(&o.Device, "device", "cpu", "the `DEVICE` to compute on: cpu, vulkan0, …")
+	flags.StringVar(&o.Device, "device", "", "the `DEVICE` to compute on: cpu, vulkan0, … (default cpu)")
+	flags.IntVar(&o.GPULayers, "gpu-layers", 0, "how many of the last layers the GPU computes (the first one, or the --device named); the CPU computes the others")
+	flags.StringVar(&f.deviceMap, "device-map", "", "a JSON `FILE` that says which device computes what, as in {\"\": \"cpu\", \"model.layers.8-15\": \"vulkan0\"}")
 	flags.IntVar(&o.Threads, "threads", 0, "CPU threads to compute with (default one a core)")
 
 	flags.Var(&parsed[kv.Policy]{&o.Cache, o.Cache.String(), "POLICY", kv.ParsePolicy}, "cache",
 		"where K/V live: "+strings.Join(kv.PolicyNames(), ", "))
 	flags.Var(&parsed[string]{&o.KVType, "f16", "TYPE", parseKVType}, "kv-type", "type of K/V: f32, f16, bf16, q8_0, q4_0")
 	flags.IntVar(&o.Context, "context", 0, "tokens that prompt and answer may have together (default the model's, or what --memory allows)")
-	flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "memory", "device memory that K/V may take, as in 512MiB (default no limit)")
+	flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "memory", "device memory that K/V may take, as in 512MiB, on each device but a CPU beside others (default no limit)")
 	flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "layers that stay on the device, of a cache that is offloaded (default as many as --memory allows)")
 	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, of a cache that is offloaded: those fetched while the logits are computed lie there too")
 	flags.BoolVar(&o.ForcedCopies, "forced-copies", false, "copy layers on the CPU too, where they could be used in place")
@@ -37,8 +40,10 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 	complete(cmd, "kv-type", "f32", "f16", "bf16", "q8_0", "q4_0")
 	complete(cmd, "attention", "auto", "flash", "eager")
 	complete(cmd, "device", "cpu", "vulkan0")
-	if err := cmd.MarkFlagFilename("model", "gguf"); err != nil {
-		panic(err) // there is no such flag
+	for flag, extension := range map[string]string{"model": "gguf", "device-map": "json"} {
+		if err := cmd.MarkFlagFilename(flag, extension); err != nil {
+			panic(err) // there is no such flag
+		}
 	}
 }
 
@@ -58,12 +63,27 @@ func (f *engineFlags) check(cmd *cobra.Command) error {
 	}{
 		{"threads", f.options.Threads, 1},
 		{"context", f.options.Context, 1},
+		{"gpu-layers", f.options.GPULayers, 0},
 		{"resident-layers", f.options.ResidentLayers, 0},
 		{"slots", f.options.Slots, 1},
 	} {
 		if cmd.Flags().Changed(n.flag) && n.value < n.least {
 			return misusef("--%s %d: want at least %d", n.flag, n.value, n.least)
 		}
+	}
+	return f.checkDevices(cmd)
+}
+
+// checkDevices reports flags that contradict each other on where to compute.
+func (f *engineFlags) checkDevices(cmd *cobra.Command) error {
+	device, layers := cmd.Flags().Changed("device"), cmd.Flags().Changed("gpu-layers")
+	switch {
+	case f.deviceMap != "" && (device || layers):
+		return misusef("--device-map says where all is computed: leave out --device and --gpu-layers")
+	case layers && strings.EqualFold(f.options.Device, "cpu"):
+		return misusef("--gpu-layers with --device cpu: name the GPU, or no device")
+	case layers && device && f.options.GPULayers == 0:
+		return misusef("--gpu-layers 0 leaves nothing to --device %s: leave one of them out", f.options.Device)
 	}
 	return nil
 }
@@ -77,6 +97,11 @@ func (f *engineFlags) configure(cmd *cobra.Command, cfg *ebb.GenerationConfig) e
 		cfg.CacheConfig = nil
 	}
 	var err error
+	if f.deviceMap != "" {
+		if f.options.DeviceMap, err = ebb.LoadDeviceMap(f.deviceMap); err != nil {
+			return err
+		}
+	}
 	if f.options, err = cfg.Configure(f.options); err != nil {
 		return err
 	}

@@ -6,11 +6,14 @@ import (
 	"os"
 	"time"
 
+	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/kv"
 )
 
 // printReport says how fast an answer was, and what the cache took and moved.
-func printReport(w io.Writer, a *answer, s kv.Stats) {
+func printReport(w io.Writer, a *answer, engine *ebb.Engine) {
+	stats := engine.Stats()
+	s := stats.Cache
 	begin, end := "", ""
 	if isTerminal(w) && os.Getenv("NO_COLOR") == "" {
 		begin, end = "\x1b[2m", "\x1b[0m" // dim: the answer is what matters
@@ -26,6 +29,9 @@ func printReport(w io.Writer, a *answer, s kv.Stats) {
 			most = " (the most allowed)"
 		}
 		line("answer", "%s%s%s; all after %s", count(len(a.ids), "token"), most, formatSpeed(a.decodeSpeed()), formatTime(a.firstToken+a.decode))
+	}
+	if len(stats.Devices) > 1 {
+		line("devices", "%s", engine.Devices())
 	}
 	line("cache", "%v: %s", s.Policy, describeLayers(s))
 	line("K/V", "%s on the device, %s off it", formatSize(s.DeviceBytesPeak), formatSize(s.HostBytes))

@@ -125,7 +125,7 @@ func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, q question, s
 			return err
 		}
 	}
-	printReport(notes, a, engine.Stats().Cache)
+	printReport(notes, a, engine)
 	return explain(err)
 }
 

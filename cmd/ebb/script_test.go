@@ -48,6 +48,8 @@ func TestScripts(t *testing.T) {
 			switch name {
 			case "libs":
 				return haveLibraries(), nil
+			case "gpu":
+				return haveGPU(), nil
 			case "smollm2":
 				_, err := os.Stat(smolLM2())
 				return err == nil, nil
@@ -75,6 +77,12 @@ func fails(ts *testscript.TestScript, neg bool, args []string) {
 func haveLibraries() bool {
 	_, err := ggml.Load()
 	return !errors.Is(err, ggml.ErrNoLibrary)
+}
+
+// haveGPU reports whether ggml lists a device beside the CPU.
+func haveGPU() bool {
+	library, err := ggml.Load()
+	return err == nil && len(library.Devices()) > 1
 }
 
 // needLibraries skips a test that cannot run without ggml.

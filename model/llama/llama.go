@@ -20,7 +20,6 @@ type Model struct {
 	config    model.Config
 	weights   *model.Weights
 	embedding *ggml.Tensor // [hidden, vocab]
-	rotary    model.Rotary
 	layers    []layer
 	norm      model.RMSNorm
 	output    model.Linear // [hidden, vocab]
@@ -30,6 +29,7 @@ type layer struct {
 	attentionNorm   model.RMSNorm
 	query           model.Linear // [hidden, headDim × heads]
 	key, value      model.Linear // [hidden, headDim × kvHeads]
+	rotary          model.Rotary
 	attentionOut    model.Linear // [headDim × heads, hidden]
 	feedForwardNorm model.RMSNorm
 	feedForward     model.SwiGLU
@@ -58,7 +58,6 @@ func open(l *model.Loader) (model.Model, error) {
 	}
 	vocab := m.config.Vocab
 	m.embedding = l.Embedding("token_embd", hidden, vocab)
-	m.rotary = l.Rotary(ggml.ModeNormal, headDim)
 	for i := range layers {
 		b := l.Block(i)
 		m.layers = append(m.layers, layer{
@@ -66,6 +65,7 @@ func open(l *model.Loader) (model.Model, error) {
 			query:           b.Linear("attn_q", hidden, headDim*heads),
 			key:             b.Linear("attn_k", hidden, headDim*kvHeads),
 			value:           b.Linear("attn_v", hidden, valueDim*kvHeads),
+			rotary:          b.Rotary(ggml.ModeNormal, headDim),
 			attentionOut:    b.Linear("attn_output", valueDim*heads, hidden),
 			feedForwardNorm: b.RMSNorm("ffn_norm", hidden, eps),
 			feedForward: model.SwiGLU{
@@ -75,8 +75,9 @@ func open(l *model.Loader) (model.Model, error) {
 			},
 		})
 	}
-	m.norm = l.RMSNorm("output_norm", hidden, eps)
-	m.output = l.Output("output", "token_embd", hidden, vocab)
+	head := l.Head()
+	m.norm = head.RMSNorm("output_norm", hidden, eps)
+	m.output = head.Output("output", "token_embd", hidden, vocab)
 	var err error
 	if m.weights, err = l.Load(); err != nil {
 		return nil, err
@@ -100,7 +101,7 @@ func (m *Model) Layer(g *ggml.Graph, l int, x, pos *ggml.Tensor, attend model.At
 	q := g.Reshape3D(w.query.Forward(g, h), int64(c.KeyDim), int64(c.Heads), tokens)     // [headDim, heads, tokens]
 	k := g.Reshape3D(w.key.Forward(g, h), int64(c.KeyDim), int64(c.KVHeads), tokens)     // [headDim, kvHeads, tokens]
 	v := g.Reshape3D(w.value.Forward(g, h), int64(c.ValueDim), int64(c.KVHeads), tokens) // [valueDim, kvHeads, tokens]
-	q, k = m.rotary.Forward(g, q, pos), m.rotary.Forward(g, k, pos)
+	q, k = w.rotary.Forward(g, q, pos), w.rotary.Forward(g, k, pos)
 	x = g.Add(w.attentionOut.Forward(g, attend(q, k, v)), x)
 
 	h = w.feedForwardNorm.Forward(g, x)

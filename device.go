@@ -1,0 +1,123 @@
+package ebb
+
+import (
+	"errors"
+
+	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
+)
+
+// device is one that computes some of a model's layers, and what a step needs
+// on it.
+type device struct {
+	backend *ggml.Backend
+	inputs  *inputs
+	graphs  *graphs
+}
+
+// prepare makes what steps need on the device.
+func (d *device) prepare(m model.Model, p *kv.Pool, kind attend.Kind) (err error) {
+	if d.inputs, err = newInputs(d.backend, m.Config(), p); err != nil {
+		return err
+	}
+	d.graphs = newGraphs(d.backend, m, d.inputs, kind.On(d.backend.Device()))
+	return nil
+}
+
+// release frees what prepare made; the backend stays open.
+func (d *device) release() {
+	if d.graphs != nil {
+		d.graphs.close()
+	}
+	if d.inputs != nil {
+		d.inputs.close()
+	}
+}
+
+// devices are those that a model computes on, each once.
+type devices struct {
+	all    []*device
+	input  *device
+	layers []*device // by layer
+	output *device
+}
+
+// openDevices opens what a resolved map names.
+func openDevices(library *ggml.Library, m layerDevices, o Options) (_ *devices, err error) {
+	ds, opened := &devices{}, map[string]*device{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ds.close())
+		}
+	}()
+	open := func(name string) (*device, error) {
+		if d := opened[name]; d != nil {
+			return d, nil
+		}
+		found, err := library.Device(name)
+		if err != nil {
+			return nil, err
+		}
+		b, err := found.Open(ggml.Options{Threads: o.Threads, Limit: o.Limit})
+		if err != nil {
+			return nil, err
+		}
+		d := &device{backend: b}
+		opened[name], ds.all = d, append(ds.all, d)
+		return d, nil
+	}
+	if ds.input, err = open(m.input); err != nil {
+		return nil, err
+	}
+	for _, name := range m.layers {
+		d, err := open(name)
+		if err != nil {
+			return nil, err
+		}
+		ds.layers = append(ds.layers, d)
+	}
+	if ds.output, err = open(m.output); err != nil {
+		return nil, err
+	}
+	return ds, nil
+}
+
+// backends returns where a model's weights go.
+func (ds *devices) backends() model.Devices {
+	m := model.Devices{Input: ds.input.backend, Output: ds.output.backend}
+	for _, d := range ds.layers {
+		m.Layers = append(m.Layers, d.backend)
+	}
+	return m
+}
+
+// places returns the devices that hold K/V, and for each layer the number of
+// its among them.
+func (ds *devices) places() (backends []*ggml.Backend, on []int) {
+	numbers := map[*device]int{}
+	for _, d := range ds.layers {
+		n, ok := numbers[d]
+		if !ok {
+			n = len(backends)
+			numbers[d], backends = n, append(backends, d.backend)
+		}
+		on = append(on, n)
+	}
+	return backends, on
+}
+
+func (ds *devices) release() {
+	for _, d := range ds.all {
+		d.release()
+	}
+}
+
+func (ds *devices) close() error {
+	var errs []error
+	for _, d := range ds.all {
+		errs = append(errs, d.backend.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,270 @@
+package ebb
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed4d217819/ebb/ggml"
+)
+
+// DeviceMap says which device computes which part of a model: Hugging Face's
+// device_map. Keys are modules, values are names of [ggml.Library.Devices], or
+// "0" for the first GPU, "1" for the second, and so on. A key that names less
+// wins:
+//
+//	""                   all
+//	model                all but the scores of the next token
+//	model.embed_tokens   the embedding
+//	model.layers         all layers
+//	model.layers.0-11    some layers
+//	model.layers.7       one layer
+//	model.norm, lm_head  the scores; they are on one device
+//
+// K/V are on the device of their layer.
+type DeviceMap map[string]string
+
+// LoadDeviceMap reads a map from a JSON file: an object whose values are strings
+// or numbers.
+func LoadDeviceMap(path string) (DeviceMap, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("ebb: device map: %w", err)
+	}
+	var raw map[string]any
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return nil, fmt.Errorf("ebb: device map %s: %w: want an object such as {\"model\": \"cpu\", \"lm_head\": \"vulkan0\"}", path, err)
+	}
+	m := DeviceMap{}
+	for key, value := range raw {
+		switch v := value.(type) {
+		case string:
+			m[key] = v
+		case float64:
+			m[key] = strconv.FormatFloat(v, 'g', -1, 64)
+		default:
+			return nil, fmt.Errorf("ebb: device map %s: %q is %v: want a device's name or a GPU's number", path, key, value)
+		}
+	}
+	return m, nil
+}
+
+// layerDevices are the names of the devices that compute a model's parts.
+type layerDevices struct {
+	input  string
+	layers []string
+	output string
+}
+
+// String says which layers are on which device.
+func (m layerDevices) String() string {
+	var parts []string
+	for first := 0; first < len(m.layers); {
+		end := first + 1
+		for end < len(m.layers) && m.layers[end] == m.layers[first] {
+			end++
+		}
+		what := fmt.Sprintf("layers %d to %d", first, end-1)
+		if end-first == 1 {
+			what = fmt.Sprintf("layer %d", first)
+		}
+		parts = append(parts, what+" on "+m.layers[first])
+		first = end
+	}
+	return strings.Join(parts, ", ")
+}
+
+// knownDevice is one that a map may name.
+type knownDevice struct {
+	name string
+	gpu  bool
+}
+
+func knownDevices(l *ggml.Library) (known []knownDevice) {
+	for _, d := range l.Devices() {
+		t := d.Type()
+		known = append(known, knownDevice{name: d.Name(), gpu: t == ggml.GPU || t == ggml.IGPU})
+	}
+	return known
+}
+
+// mapDevices returns the devices that the options ask for.
+func mapDevices(o Options, known []knownDevice, layers int) (layerDevices, error) {
+	name := o.Device
+	if name == "" {
+		name = "cpu"
+	}
+	switch {
+	case o.DeviceMap != nil && (o.Device != "" || o.GPULayers != 0):
+		return layerDevices{}, errors.New("ebb: a device map says all: leave out the device and the number of layers on the GPU")
+	case o.DeviceMap != nil:
+		return o.DeviceMap.resolve(known, layers)
+	case o.GPULayers < 0:
+		return layerDevices{}, fmt.Errorf("ebb: %d layers on the GPU: want at least 0", o.GPULayers)
+	case o.GPULayers == 0:
+		return layerDevices{input: name, layers: slices.Repeat([]string{name}, layers), output: name}, nil
+	}
+	gpu := name
+	if o.Device == "" {
+		var err error
+		if gpu, err = gpuName(known, 0); err != nil {
+			return layerDevices{}, fmt.Errorf("ebb: %d layers on the GPU: %w", o.GPULayers, err)
+		}
+	} else if strings.EqualFold(name, "cpu") {
+		return layerDevices{}, fmt.Errorf("ebb: %d layers on the GPU, and the device is cpu: name the GPU, or no device", o.GPULayers)
+	}
+	n := min(o.GPULayers, layers)
+	m := layerDevices{input: "cpu", layers: slices.Repeat([]string{"cpu"}, layers-n), output: gpu}
+	m.layers = append(m.layers, slices.Repeat([]string{gpu}, n)...)
+	if n == layers {
+		m.input = gpu
+	}
+	return m, nil
+}
+
+// gpuName returns the name of a GPU, given by its number among them.
+func gpuName(known []knownDevice, number int) (string, error) {
+	var gpus, all []string
+	for _, d := range known {
+		all = append(all, d.name)
+		if d.gpu {
+			gpus = append(gpus, d.name)
+		}
+	}
+	switch {
+	case len(gpus) == 0:
+		return "", fmt.Errorf("there is no GPU, only %s; Mesa's software driver is one with GGML_VK_VISIBLE_DEVICES=0 in the environment", strings.Join(all, ", "))
+	case number >= len(gpus):
+		return "", fmt.Errorf("there is no GPU %d: the GPUs are %s, numbered from 0", number, strings.Join(gpus, ", "))
+	}
+	return gpus[number], nil
+}
+
+// mapKey is what a key of a map stands for.
+type mapKey struct {
+	name      string
+	all       bool // the whole model
+	body      bool // all but the scores
+	embedding bool
+	output    bool
+	first, to int // layers [first, to)
+}
+
+// rank orders keys: those that name less are greater.
+func (k mapKey) rank(layers int) int {
+	switch {
+	case k.all:
+		return 0
+	case k.body:
+		return 1
+	default:
+		return 2 + layers - (k.to - k.first)
+	}
+}
+
+func (k mapKey) holds(layer int) bool {
+	return k.all || k.body || k.first <= layer && layer < k.to
+}
+
+// parseKey reads a map's key.
+func parseKey(name string, layers int) (mapKey, error) {
+	k := mapKey{name: name}
+	switch name {
+	case "":
+		k.all = true
+	case "model":
+		k.body = true
+	case "model.embed_tokens":
+		k.embedding = true
+	case "model.norm", "lm_head":
+		k.output = true
+	case "model.layers":
+		k.to = layers
+	default:
+		rest, ok := strings.CutPrefix(name, "model.layers.")
+		first, last, isRange := strings.Cut(rest, "-")
+		if !isRange {
+			last = first
+		}
+		from, err := strconv.Atoi(first)
+		to, err2 := strconv.Atoi(last)
+		switch {
+		case !ok || err != nil || err2 != nil || from > to:
+			return k, fmt.Errorf("unknown module %q: want model.embed_tokens, model.layers.N, model.layers.N-M, model.layers, model.norm, lm_head, model, or \"\" for all", name)
+		case from < 0 || to >= layers:
+			return k, fmt.Errorf("module %q: the model has the layers 0 to %d", name, layers-1)
+		}
+		k.first, k.to = from, to+1
+	}
+	return k, nil
+}
+
+// resolve finds the device of each part, or reports every fault of the map.
+func (m DeviceMap) resolve(known []knownDevice, layers int) (layerDevices, error) {
+	var errs []error
+	var keys []mapKey
+	names := map[string]string{} // by key: a device's name
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		k, err := parseKey(key, layers)
+		if err == nil {
+			names[key], err = deviceName(known, m[key])
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		keys = append(keys, k)
+	}
+	// find returns the device that the most exact of some keys gives a part.
+	find := func(part string, holds func(mapKey) bool) string {
+		best := -1
+		for i, k := range keys {
+			if !holds(k) {
+				continue
+			}
+			if best >= 0 && k.rank(layers) == keys[best].rank(layers) && names[k.name] != names[keys[best].name] {
+				errs = append(errs, fmt.Errorf("%s is on %s by %q and on %s by %q", part, names[keys[best].name], keys[best].name, names[k.name], k.name))
+			}
+			if best < 0 || k.rank(layers) > keys[best].rank(layers) {
+				best = i
+			}
+		}
+		if best < 0 {
+			errs = append(errs, fmt.Errorf("%s is on no device: the key \"\" stands for all that no other names", part))
+			return ""
+		}
+		return names[keys[best].name]
+	}
+	var out layerDevices
+	if len(errs) == 0 {
+		out.input = find("model.embed_tokens", func(k mapKey) bool { return k.all || k.body || k.embedding })
+		for l := range layers {
+			out.layers = append(out.layers, find(fmt.Sprintf("model.layers.%d", l), func(k mapKey) bool { return k.holds(l) }))
+		}
+		out.output = find("lm_head", func(k mapKey) bool { return k.all || k.output })
+	}
+	if len(errs) > 0 {
+		return layerDevices{}, fmt.Errorf("ebb: device map: %w", errors.Join(errs...))
+	}
+	return out, nil
+}
+
+// deviceName returns the name of a device given by name or by a GPU's number.
+func deviceName(known []knownDevice, value string) (string, error) {
+	if n, err := strconv.Atoi(value); err == nil && n >= 0 {
+		return gpuName(known, n)
+	}
+	var all []string
+	for _, d := range known {
+		if strings.EqualFold(d.name, value) {
+			return d.name, nil
+		}
+		all = append(all, d.name)
+	}
+	return "", fmt.Errorf("no device %q: the devices are %s", value, strings.Join(all, ", "))
+}
