@@ -42,7 +42,8 @@ func (s *Step) cut() {
 
 // span returns the end of the cells that the first n new tokens see.
 func (w *work) span(n int) (end int) {
-	for _, r := range w.Seq.runs {
+	end = w.sealed
+	for _, r := range w.old {
 		end = max(end, r.End())
 	}
 	kept, _ := cutRuns(w.runs, n)
@@ -68,7 +69,8 @@ func (s *Step) Mask(p Part, dst []uint16) {
 		for t := from; t < to; t++ {
 			row := dst[(t-p.First)*p.Cells:][:p.Cells]
 			fill(row, hidden)
-			for _, r := range w.Seq.runs {
+			show(row, tier.Run{N: w.sealed})
+			for _, r := range w.old {
 				show(row, r)
 			}
 			left := t - w.first + 1

@@ -273,7 +273,7 @@ func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
 	} else if err := t.rows[0].Fetch(context.Background(), l.pool.homes[layer].row, t.high, m); err != nil {
 		l.t.Fatal(err)
 	}
-	for _, r := range s.runs {
+	for _, r := range cellsOf(s) {
 		for c := r.Start; c < r.End(); c++ {
 			row := m.Row(c)
 			key := math.Float32frombits(binary.LittleEndian.Uint32(row))
@@ -297,6 +297,14 @@ func (l *ledger) uniformRow(row []byte, key float32, layer int, layout tier.Layo
 	}
 }
 
+// cellsOf returns the cells of a sequence's tokens, in order.
+func cellsOf(s *Seq) (runs []tier.Run) {
+	if s.tree.sealed > 0 {
+		runs = append(runs, tier.Run{N: s.tree.sealed})
+	}
+	return append(runs, s.runs...)
+}
+
 // check compares all that is kept with the account: rows, cells and bytes.
 func (l *ledger) check() {
 	l.t.Helper()
@@ -314,7 +322,7 @@ func (l *ledger) check() {
 		seqs[s.tree]++
 		count := make([]int32, s.tree.high)
 		copy(count, holders[s.tree])
-		for _, r := range s.runs {
+		for _, r := range cellsOf(s) {
 			for c := r.Start; c < r.End(); c++ {
 				count[c]++
 			}
@@ -322,8 +330,14 @@ func (l *ledger) check() {
 		holders[s.tree] = count
 	}
 	for t, count := range holders {
-		if !slices.Equal(t.cells, count) || t.holders != seqs[t] {
-			l.t.Fatalf("cells are held %v times by %d sequences; want %v by %d", t.cells, t.holders, count, seqs[t])
+		for c := range t.sealed {
+			if int(count[c]) != len(t.seqs) {
+				l.t.Fatalf("sealed cell %d is one of %d sequences; want all %d", c, count[c], len(t.seqs))
+			}
+			count[c] = forAll
+		}
+		if !slices.Equal(t.cells, count) || len(t.seqs) != seqs[t] {
+			l.t.Fatalf("cells are held %v times by %d sequences; want %v by %d", t.cells, len(t.seqs), count, seqs[t])
 		}
 		if free := slices.Index(t.cells, 0); free >= 0 && free < t.lowest {
 			l.t.Fatalf("cell %d is free, below the lowest, %d", free, t.lowest)
@@ -347,7 +361,7 @@ func (l *ledger) checkSharing() {
 	owner := map[place]int32{}
 	for s, tokens := range l.tokens {
 		i := 0
-		for _, r := range s.runs {
+		for _, r := range cellsOf(s) {
 			for c := r.Start; c < r.End(); c++ {
 				at := place{s.tree, c}
 				if other, ok := owner[at]; ok && other != tokens[i] {

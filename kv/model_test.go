@@ -88,7 +88,7 @@ func (a *actions) full(works []growth) bool {
 	for tree, n := range need {
 		held := map[int]bool{}
 		for s := range a.tokens {
-			for _, r := range s.runs {
+			for _, r := range cellsOf(s) {
 				for c := r.Start; c < r.End() && s.tree == tree; c++ {
 					held[c] = true
 				}

@@ -107,6 +107,7 @@ type Pool struct {
 	fetches atomic.Int64
 	fetched atomic.Int64 // bytes
 	stored  atomic.Int64 // bytes
+	moved   atomic.Int64 // bytes, between cells
 }
 
 // hooks let tests delay copies, poison freed slots and break the walk.
@@ -129,6 +130,7 @@ type Stats struct {
 	Fetches         int
 	FetchedBytes    int64
 	StoredBytes     int64
+	MovedBytes      int64         // between cells, when what forks share again is put in order
 	Stall           time.Duration // computation waiting for copies
 	Steps           int           // committed
 }
@@ -173,6 +175,7 @@ func (p *Pool) Stats() Stats {
 	defer p.mu.Unlock()
 	s := p.stats
 	s.Fetches, s.FetchedBytes, s.StoredBytes = int(p.fetches.Load()), p.fetched.Load(), p.stored.Load()
+	s.MovedBytes = p.moved.Load()
 	return s
 }
 
@@ -180,7 +183,7 @@ func (p *Pool) Stats() Stats {
 func (p *Pool) newTree() *tree {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := &tree{capacity: p.opts.Cells, holders: 1}
+	t := &tree{capacity: p.opts.Cells}
 	p.trees[t] = true
 	return t
 }

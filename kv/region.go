@@ -102,6 +102,12 @@ type holding struct {
 	n     int    // cells [0, n)
 }
 
+// covers reports whether the wanted rows are among those held. There may be
+// more: sequences that were closed since have given cells back.
+func (h holding) covers(want holding) bool {
+	return h.tree == want.tree && h.layer == want.layer && h.epoch == want.epoch && h.n >= want.n
+}
+
 // newSlot allocates a slot for the rows of any streamed layer of a device.
 func (p *Pool) newSlot(d *device) (*slot, error) {
 	s := &slot{}

@@ -22,7 +22,7 @@ type Seq struct {
 	// guarded by pool.mu
 	tree   *tree // nil once closed
 	tokens []int32
-	runs   []tier.Run // the tokens' cells, in order
+	runs   []tier.Run // the tokens' cells, in order; of those behind the tree's sealed ones
 	busy   bool       // part of the open step
 	closed bool
 }
@@ -30,7 +30,9 @@ type Seq struct {
 // NewSeq returns an empty sequence in a tree of its own. It takes no memory
 // before its first step. The caller closes it.
 func (p *Pool) NewSeq() *Seq {
-	return &Seq{pool: p, tree: p.newTree()}
+	s := &Seq{pool: p, tree: p.newTree()}
+	s.tree.seqs = []*Seq{s}
+	return s
 }
 
 // Len returns how many tokens have rows.
@@ -56,8 +58,9 @@ func (s *Seq) Fork() (*Seq, error) {
 		return nil, fmt.Errorf("kv: fork: %w", err)
 	}
 	s.tree.share(s.runs)
-	s.tree.holders++
-	return &Seq{pool: s.pool, tree: s.tree, tokens: slices.Clone(s.tokens), runs: slices.Clone(s.runs)}, nil
+	f := &Seq{pool: s.pool, tree: s.tree, tokens: slices.Clone(s.tokens), runs: slices.Clone(s.runs)}
+	s.tree.seqs = append(s.tree.seqs, f)
+	return f, nil
 }
 
 // Truncate forgets the tokens from n on.
@@ -70,7 +73,10 @@ func (s *Seq) Truncate(n int) error {
 	if n < 0 || n > len(s.tokens) {
 		return fmt.Errorf("kv: truncate to %d: the sequence has %d tokens", n, len(s.tokens))
 	}
-	kept, rest := cutRuns(s.runs, n)
+	if n < s.tree.sealed {
+		s.tree.unseal(n / Block * Block)
+	}
+	kept, rest := cutRuns(s.runs, n-s.tree.sealed)
 	s.tree.give(rest)
 	s.runs, s.tokens = slices.Clone(kept), s.tokens[:n]
 	return nil
@@ -94,9 +100,13 @@ func (s *Seq) drop() error {
 		return nil
 	}
 	s.tree = nil
+	t.seqs = slices.DeleteFunc(t.seqs, func(other *Seq) bool { return other == s })
+	if len(t.seqs) == 0 {
+		t.unseal(0)
+	}
 	t.give(s.runs)
 	s.runs, s.tokens = nil, nil
-	if t.holders--; t.holders > 0 {
+	if len(t.seqs) > 0 {
 		return nil
 	}
 	return s.pool.retire(t)

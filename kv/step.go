@@ -53,11 +53,14 @@ type stepTree struct {
 // work is a Work in its place in the step.
 type work struct {
 	Work
-	order int        // its place in the caller's batch
-	tree  int        // ordinal in the step
-	first int        // first token in the step
-	past  int        // the sequence's tokens before the step
-	runs  []tier.Run // new cells
+	order int // its place in the caller's batch
+	tree  int // ordinal in the step
+	first int // first token in the step
+	past  int // the sequence's tokens before the step
+
+	sealed int        // of the sequence's cells before the step, the sealed ones
+	old    []tier.Run // and the others
+	runs   []tier.Run // new cells
 }
 
 // visit is the unit of the schedule: one layer of one tree.
@@ -97,6 +100,11 @@ func (p *Pool) begin(ctx context.Context, batch []Work) (*Step, error) {
 	}
 	s := &Step{pool: p}
 	s.order(batch)
+	for _, t := range s.trees {
+		if err := p.seal(t.tree); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.makeRoom(); err != nil {
 		return nil, err
 	}
@@ -184,6 +192,7 @@ func (s *Step) reserve() {
 	for i := range s.works {
 		w := &s.works[i]
 		w.Seq.busy = true
+		w.sealed, w.old = s.trees[w.tree].sealed, w.Seq.runs
 		w.runs = s.trees[w.tree].take(len(w.Tokens), nil)
 		s.tokens = append(s.tokens, w.Tokens...)
 		for j := range w.Tokens {

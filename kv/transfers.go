@@ -132,7 +132,7 @@ func (s *transfers) next(ctx context.Context, slot int, free time.Time) error {
 
 // bring fetches rows into a slot unless it has them.
 func (s *transfers) bring(ctx context.Context, v visited, want holding, free time.Time) error {
-	if v.slot.holds == want {
+	if v.slot.holds.covers(want) {
 		return nil
 	}
 	v.slot.holds = holding{}

@@ -11,9 +11,11 @@ import (
 type tree struct {
 	cells    []int32 // by cell: how many sequences, and the open step, hold it
 	capacity int
-	lowest   int // no cell below is free
-	high     int // cells from here on are free
-	holders  int // sequences alive
+	sealed   int    // cells [0, sealed) are those of all sequences' first tokens: see seal.go
+	lowest   int    // no cell below is free
+	high     int    // cells from here on are free
+	seqs     []*Seq // those alive
+	broken   error  // why its rows are lost
 
 	epoch    uint64      // steps begun on this tree
 	regions  []*region   // by layer; nil where the layer visits a slot
@@ -87,6 +89,11 @@ func (t *tree) give(runs []tier.Run) {
 			}
 		}
 	}
+	t.trim()
+}
+
+// trim lowers the high mark to the last cell that is held.
+func (t *tree) trim() {
 	for t.high > 0 && t.cells[t.high-1] == 0 {
 		t.high--
 	}

@@ -1,0 +1,239 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// The first cells of a tree are sealed: in whole blocks, they hold the first
+// tokens of all its sequences, in order. They are nobody's in particular, so
+// forks and closing sequences do not count them, and what a token sees of them
+// is one run of cells.
+//
+// Sequences of a search part and join again, and what they then share lies where
+// it was written, between rows that others still need. When it comes to a block,
+// the rows are put in order once, for good: the only time that rows move between
+// cells.
+
+// forAll is the count of a sealed cell's holders.
+const forAll = -1
+
+// seal seals what all sequences of a tree share by now.
+func (p *Pool) seal(t *tree) error {
+	if t.broken != nil {
+		return t.broken
+	}
+	end := t.shared() / Block * Block
+	if end <= t.sealed || t.regions == nil {
+		return nil
+	}
+	if moves := t.moves(end); len(moves) > 0 {
+		if err := p.rearrange(t, moves); err != nil {
+			t.broken = fmt.Errorf("kv: rows were lost while they were put in order; close the sequence and its forks: %w", err)
+			return t.broken
+		}
+		t.renumber(moves)
+	}
+	for c := t.sealed; c < end; c++ {
+		t.cells[c] = forAll
+	}
+	for _, s := range t.seqs {
+		_, s.runs = cutRuns(s.runs, end-t.sealed)
+	}
+	t.sealed, t.lowest = end, max(t.lowest, end)
+	return nil
+}
+
+// unseal gives sealed cells from a block on back to the sequences, all of which
+// hold them.
+func (t *tree) unseal(from int) {
+	n := t.sealed - from
+	for c := from; c < t.sealed; c++ {
+		t.cells[c] = int32(len(t.seqs))
+	}
+	for _, s := range t.seqs {
+		runs := []tier.Run{{Start: from, N: n}}
+		for _, r := range s.runs {
+			runs = appendRun(runs, r)
+		}
+		s.runs = runs
+	}
+	t.sealed = from
+}
+
+// shared returns how many tokens, from the first on, have the same cells in all
+// sequences.
+func (t *tree) shared() int {
+	n := len(t.seqs[0].tokens)
+	for _, s := range t.seqs[1:] {
+		n = min(n, t.sealed+commonCells(t.seqs[0].runs, s.runs))
+	}
+	return n
+}
+
+// commonCells returns how many cells two lists of runs begin with alike.
+func commonCells(a, b []tier.Run) (n int) {
+	for i := range min(len(a), len(b)) {
+		if a[i].Start != b[i].Start {
+			return n
+		}
+		n += min(a[i].N, b[i].N)
+		if a[i].N != b[i].N {
+			return n
+		}
+	}
+	return n
+}
+
+// move takes a row to another cell.
+type move struct{ from, to int }
+
+// moves lists what brings the tokens up to end, which all sequences share, to the
+// cells up to end. All rows are read before any is written. What lies there and
+// is still needed goes to the cells that become free.
+func (t *tree) moves(end int) (moves []move) {
+	wanted := make(map[int]bool, end-t.sealed)
+	var free []int
+	to := t.sealed
+	shared, _ := cutRuns(t.seqs[0].runs, end-t.sealed)
+	for _, r := range shared {
+		for c := r.Start; c < r.End(); c++ {
+			wanted[c] = true
+			if c != to {
+				moves = append(moves, move{c, to})
+			}
+			if c >= end {
+				free = append(free, c)
+			}
+			to++
+		}
+	}
+	for c := t.sealed; c < end; c++ {
+		if t.cells[c] != 0 && !wanted[c] {
+			moves = append(moves, move{c, free[0]})
+			free = free[1:]
+		}
+	}
+	return moves
+}
+
+// renumber notes where rows are after they have moved.
+func (t *tree) renumber(moves []move) {
+	at, held := make(map[int]int, len(moves)), make([]int32, len(moves))
+	for i, m := range moves {
+		at[m.from], held[i] = m.to, t.cells[m.from]
+	}
+	for _, m := range moves {
+		t.cells[m.from] = 0
+	}
+	for i, m := range moves {
+		t.cells[m.to] = held[i]
+	}
+	for _, s := range t.seqs {
+		var runs []tier.Run
+		for _, r := range s.runs {
+			for c := r.Start; c < r.End(); c++ {
+				to, moved := at[c]
+				if !moved {
+					to = c
+				}
+				runs = appendRun(runs, tier.Run{Start: to, N: 1})
+			}
+		}
+		s.runs = runs
+	}
+	t.lowest = t.sealed
+	t.trim()
+}
+
+// rearrange moves rows of all layers of a tree between cells. Copies for a step
+// to come are ended first.
+func (p *Pool) rearrange(t *tree, moves []move) error {
+	p.quiet()
+	for _, d := range p.devices {
+		if err := p.rearrangeOn(d, t, moves); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rearrangeOn does it for the layers of one device. Rows that are in a tier
+// visit a slot for it.
+func (p *Pool) rearrangeOn(d *device, t *tree, moves []move) error {
+	segments := joinMoves(moves)
+	var widest int64
+	for _, l := range d.layers {
+		widest = max(widest, p.opts.Layers[l].layout(p.opts.TypeK, p.opts.TypeV).RowBytes())
+	}
+	buffer, err := d.hostBuffer(widest * int64(len(moves)))
+	if err != nil {
+		return err
+	}
+	defer buffer.Close()
+	for _, s := range d.slots {
+		if s.holds.tree == t {
+			s.holds = holding{}
+		}
+	}
+	for _, l := range d.layers {
+		p.moved.Add(int64(len(moves)) * p.opts.Layers[l].layout(p.opts.TypeK, p.opts.TypeV).RowBytes())
+		if r := t.regions[l]; r != nil {
+			r.rearrange(segments, buffer.Bytes())
+			continue
+		}
+		shape, slot := p.opts.Layers[l], d.slots[0]
+		slot.holds = holding{}
+		slot.rows(shape, t.high)
+		visiting := slot.views[shape]
+		if err := t.rows[d.number].Fetch(context.Background(), p.homes[l].row, t.high, visiting); err != nil {
+			return err
+		}
+		visiting.rearrange(segments, buffer.Bytes())
+		var changed []tier.Run
+		for _, s := range segments {
+			changed = append(changed, tier.Run{Start: s.to, N: s.n})
+		}
+		if err := t.rows[d.number].Store(context.Background(), p.homes[l].row, changed, visiting); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// segment is n moves of cells that lie together.
+type segment struct{ from, to, n int }
+
+func joinMoves(moves []move) (segments []segment) {
+	for _, m := range moves {
+		if n := len(segments); n > 0 {
+			last := &segments[n-1]
+			if m.from == last.from+last.n && m.to == last.to+last.n {
+				last.n++
+				continue
+			}
+		}
+		segments = append(segments, segment{m.from, m.to, 1})
+	}
+	return segments
+}
+
+// rearrange moves rows between cells by way of a buffer that has room for all.
+func (r *region) rearrange(segments []segment, buffer []byte) {
+	for _, each := range [...]func(p tier.Part, s segment, piece []byte, stride int64){
+		func(p tier.Part, s segment, piece []byte, stride int64) { r.Read(p, s.from, s.n, piece, stride) },
+		func(p tier.Part, s segment, piece []byte, stride int64) { r.Write(p, s.to, s.n, piece, stride) },
+	} {
+		at := int64(0)
+		for _, s := range segments {
+			for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
+				stride := int64(s.n) * r.layout.Piece(p)
+				size := int64(r.layout.Heads) * stride
+				each(p, s, buffer[at:at+size], stride)
+				at += size
+			}
+		}
+	}
+}
