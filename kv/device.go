@@ -24,7 +24,9 @@ type device struct {
 type home struct {
 	device   *device
 	resident bool
-	row      int // the layer's number in the device's tier, if it is not resident
+	atHost   bool   // rows are kept in a region in host memory, where attention may be computed too
+	row      int    // the layer's number in the device's tier, if its rows are there
+	order    [2]int // the layer's number among those that visit the device, by [Step.kind]
 }
 
 // newDevice places the layers of a device and allocates their slots.
@@ -41,12 +43,16 @@ func (p *Pool) newDevice(number int, b *ggml.Backend) (*device, error) {
 	if d.copies && place.Streamed > 0 && p.opts.Tier == nil {
 		return nil, fmt.Errorf("kv: %v on %s needs a tier: set Options.Tier, for example to host.New", p.opts.Policy, b.Device().Name())
 	}
-	streamed := 0
+	var visiting [2]int
 	for i, l := range d.layers {
-		p.homes[l] = home{device: d, resident: place.Resident[i], row: streamed}
-		if !place.Resident[i] {
-			streamed++
+		h := home{device: d, resident: place.Resident[i], order: visiting, row: visiting[small]}
+		h.atHost = d.copies && !h.resident && p.opts.AtHost != nil && p.opts.AtHost[l]
+		for kind := range visiting {
+			if h.visits(kind) {
+				visiting[kind]++
+			}
 		}
+		p.homes[l] = h
 	}
 	for range place.Slots {
 		s, err := p.newSlot(d)
@@ -60,13 +66,17 @@ func (p *Pool) newDevice(number int, b *ggml.Backend) (*device, error) {
 	return d, nil
 }
 
+// visits reports whether the layer's rows visit a slot in steps of a kind.
+func (h home) visits(kind int) bool { return !h.resident && !(h.atHost && kind == small) }
+
 // moves reports whether streamed layers take time to reach the device: they are
 // copied, or used in place behind a link.
 func (d *device) moves() bool { return d.place.Streamed > 0 && (d.copies || d.link.Rate > 0) }
 
-// touchesLate reports whether a region takes memory only for the blocks in use.
-func (d *device) touchesLate(p Policy) bool {
-	return d.backend.Device().Type() == ggml.CPU && !p.fixed()
+// touchedLate reports whether the layer's region takes memory only for the
+// blocks in use.
+func (h home) touchedLate(p Policy) bool {
+	return (h.atHost || h.device.backend.Device().Type() == ggml.CPU) && !p.fixed()
 }
 
 // hostBuffer allocates zeroed host memory, pinned where the device has that.

@@ -25,10 +25,10 @@ type Rows struct {
 
 func (s *Step) newLayer(l int) Layer {
 	h := s.pool.homes[l]
-	if h.resident {
+	if !h.visits(s.kind) {
 		return Layer{Index: l, step: s}
 	}
-	return Layer{Index: l, step: s, copies: s.copies[h.device.number], first: h.row * len(s.trees)}
+	return Layer{Index: l, step: s, copies: s.copies[h.device.number], first: h.order[s.kind] * len(s.trees)}
 }
 
 // Acquire waits until the rows of a tree are where the layer computes. Trees
@@ -62,10 +62,16 @@ func (l *Layer) release(ctx context.Context) error {
 	return nil
 }
 
+// AtHost reports whether the layer's rows are in host memory in this step, on a
+// device that has its own: attention is computed there.
+func (l *Layer) AtHost() bool {
+	return l.step.pool.homes[l.Index].atHost && l.step.kind == small
+}
+
 // Rows returns the rows of a tree, whether or not they have arrived yet.
 func (l *Layer) Rows(tree int) Rows {
 	r := l.step.trees[tree].regions[l.Index]
-	if r == nil {
+	if l.copies != nil && l.copies.device.copies {
 		r = l.copies.slotFor(l.first + tree).views[l.step.pool.opts.Layers[l.Index]]
 	}
 	return Rows{ID: r.id, K: r.k, V: r.v}

@@ -396,14 +396,23 @@ func (l *ledger) checkBytes(trees []*tree) {
 	if p.opts.Policy.fixed() && got != want || got > want {
 		l.t.Fatalf("%d bytes on the device with %d trees; want %d (at most, if it grows)", got, settled, want)
 	}
+	if p.spare != nil {
+		trees = append(trees, p.spare)
+	}
 	var tiered int64
 	for _, t := range trees {
+		for layer, r := range t.regions {
+			if r != nil && p.homes[layer].atHost {
+				cells := r.cells
+				if !p.opts.Policy.fixed() { // memory that nothing was written to is none
+					cells = pad(r.touched)
+				}
+				tiered += r.layout.RowBytes() * int64(cells)
+			}
+		}
 		if t.rows != nil {
 			tiered += t.rows[0].Bytes()
 		}
-	}
-	if p.spare != nil && p.spare.rows != nil {
-		tiered += p.spare.rows[0].Bytes()
 	}
 	if got := p.Stats().HostBytes; p.devices[0].copies && got != tiered {
 		l.t.Fatalf("%d bytes in host memory; want %d", got, tiered)

@@ -37,7 +37,7 @@ func (p *Pool) allocate(t *tree) error {
 	for _, d := range p.devices {
 		var layouts []tier.Layout
 		for _, l := range d.layers {
-			if !p.homes[l].resident && d.copies {
+			if h := p.homes[l]; !h.resident && !h.atHost && d.copies {
 				layouts = append(layouts, p.opts.Layers[l].layout(p.opts.TypeK, p.opts.TypeV))
 				continue
 			}
@@ -189,7 +189,7 @@ func (p *Pool) treeBytes(t *tree) (device, hostBytes int64) {
 			continue
 		}
 		bytes := r.bytes()
-		if p.homes[l].device.touchesLate(p.opts.Policy) {
+		if p.homes[l].touchedLate(p.opts.Policy) {
 			bytes = r.layout.RowBytes() * int64(pad(r.touched))
 		}
 		if p.homes[l].resident {

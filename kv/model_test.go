@@ -171,6 +171,8 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 		o.Slots = rapid.IntRange(0, 3).Draw(t, "slots")
 		if o.Policy.streams() {
 			o.ResidentLayers = rapid.IntRange(0, len(o.Layers)).Draw(t, "resident")
+			o.AtHost = rapid.SliceOfN(rapid.Bool(), len(o.Layers), len(o.Layers)).Draw(t, "at host")
+			o.HostTokens = rapid.IntRange(0, 60).Draw(t, "host tokens")
 		}
 		o.StepTokens = 4096
 		o.Trees = 1

@@ -171,9 +171,6 @@ func spread(n, layers int) []bool {
 	return chosen
 }
 
-// slotFor returns the slot of a visit.
-func (p Placement) slotFor(visit int) int { return visit % p.Slots }
-
 // validate reports every fault of options that make no cache on that many devices.
 func (o Options) validate(devices int) error {
 	var errs []error
@@ -189,12 +186,13 @@ func (o Options) validate(devices int) error {
 	for l, d := range o.On {
 		fault(d < 0 || d >= devices, "layer %d is on device %d: there are %d, from 0", l, d, devices)
 	}
+	fault(o.AtHost != nil && len(o.AtHost) != len(o.Layers), "attention at the host is given for %d layers: the model has %d", len(o.AtHost), len(o.Layers))
 	fault(o.Memories != nil && len(o.Memories) != devices, "memory is given for %d devices: there are %d", len(o.Memories), devices)
 	fault(slices.ContainsFunc(o.Memories, func(n int64) bool { return n < 0 }), "sizes must not be negative")
 	fault(o.Cells < 1 || o.Cells > math.MaxInt32/2, "context of %d tokens: want 1 to %d", o.Cells, math.MaxInt32/2)
 	fault(o.ResidentLayers < 0 || o.ResidentLayers > len(o.Layers), "%d resident layers: the model has %d", o.ResidentLayers, len(o.Layers))
 	fault(o.ResidentLayers > 0 && !o.Policy.streams(), "resident layers are chosen under the policies offloaded and offloaded_static; %v keeps all of them", o.Policy)
-	fault(o.Memory < 0 || o.Slots < 0 || o.Trees < 0 || o.ChunkTokens < 0 || o.StepTokens < 0, "sizes must not be negative")
+	fault(o.Memory < 0 || o.Slots < 0 || o.Trees < 0 || o.HostTokens < 0 || o.ChunkTokens < 0 || o.StepTokens < 0, "sizes must not be negative")
 	fault(o.Link < 0 || math.IsNaN(o.Link) || math.IsInf(o.Link, 0), "link of %v bytes a second: want a positive rate", o.Link)
 	for l, s := range o.Layers {
 		if err := s.validate(o.TypeK, o.TypeV); err != nil {

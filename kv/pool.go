@@ -20,6 +20,7 @@ const (
 	DefaultSlots       = 2    // one layer computes while the next is fetched
 	DefaultChunkTokens = 512  // tokens of one graph: where CPU prefill is fastest
 	DefaultStepTokens  = 4096 // tokens of one step: bounds the activations held
+	DefaultHostTokens  = 16   // beams and drafts; more are computed faster by the device
 )
 
 // Options describe a cache. Layers and Cells have no default.
@@ -54,6 +55,14 @@ type Options struct {
 	// ForcedCopies copies rows on a CPU device too, where they would
 	// otherwise be used where they are.
 	ForcedCopies bool
+	// AtHost is, by layer, whether attention may be computed where the rows are
+	// kept: a streamed layer that is so marked has them in plain host memory,
+	// and visits its device only in steps of more than HostTokens tokens. nil:
+	// none.
+	AtHost []bool
+	// HostTokens is how many tokens a step may have whose attention is
+	// computed at the host. 0: 16.
+	HostTokens int
 	// Link is the bandwidth that fetches are slowed down to, in bytes a
 	// second. 0: not at all.
 	Link float64
@@ -70,6 +79,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Trees == 0 {
 		o.Trees = 1
+	}
+	if o.HostTokens == 0 {
+		o.HostTokens = DefaultHostTokens
 	}
 	if o.ChunkTokens == 0 {
 		o.ChunkTokens = DefaultChunkTokens
@@ -123,6 +135,7 @@ type Stats struct {
 	Cells           int // capacity of a sequence tree
 	ResidentLayers  int
 	StreamedLayers  int
+	HostLayers      int   // of the streamed ones: those attended to where they are kept
 	DeviceBytes     int64 // K/V rows and slots on devices now
 	DeviceBytesPeak int64
 	HostBytes       int64 // K/V rows in host memory now
@@ -152,6 +165,11 @@ func NewPool(o Options, devices ...*ggml.Backend) (*Pool, error) {
 		p.devices = append(p.devices, d)
 		p.stats.ResidentLayers += len(d.layers) - d.place.Streamed
 		p.stats.StreamedLayers += d.place.Streamed
+	}
+	for _, h := range p.homes {
+		if h.atHost {
+			p.stats.HostLayers++
+		}
 	}
 	p.count()
 	return p, nil

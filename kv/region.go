@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/seed4d217819/ebb/ggml"
@@ -53,6 +54,38 @@ func (r *region) Write(p tier.Part, cell, n int, buf []byte, stride int64) {
 func (r *region) Read(p tier.Part, cell, n int, buf []byte, stride int64) {
 	b := r.layout.Piece(p)
 	r.tensor(p).Get2D(buf, int64(cell)*b, int64(n)*b, r.layout.Heads, int64(r.cells)*b, stride)
+}
+
+// piece returns the memory of one part, which the host can address, from a cell
+// on, and the distance between heads.
+func (r *region) piece(p tier.Part, cell int) (buf []byte, stride int64) {
+	from, b := int64(0), r.layout.Piece(p)
+	if p == tier.Values {
+		from = r.k.Bytes()
+	}
+	end := from + r.tensor(p).Bytes()
+	return r.buffer.Bytes()[from+int64(cell)*b : end], int64(r.cells) * b
+}
+
+// Fetch copies the first n cells to dst: with Store, a region in host memory
+// keeps the rows of a layer that visits a device.
+func (r *region) Fetch(ctx context.Context, _, n int, dst tier.Memory) error {
+	for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
+		buf, stride := r.piece(p, 0)
+		dst.Write(p, 0, n, buf, stride)
+	}
+	return ctx.Err()
+}
+
+// Store copies the cells of runs from src.
+func (r *region) Store(ctx context.Context, _ int, runs []tier.Run, src tier.Memory) error {
+	for _, run := range runs {
+		for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
+			buf, stride := r.piece(p, run.Start)
+			src.Read(p, run.Start, run.N, buf, stride)
+		}
+	}
+	return ctx.Err()
 }
 
 // fill sets every byte of the cells [from, to).

@@ -31,6 +31,7 @@ type Step struct {
 	cells  []int64
 	logits []int32
 	chunks []Chunk
+	kind   int // small or large: which layers visit their device
 	layer  Layer
 	copies []*transfers // by device; nil where nothing moves
 
@@ -41,6 +42,13 @@ type Step struct {
 	committed bool
 	closed    bool
 }
+
+// The kinds of steps: those of few tokens, whose attention may be computed at the
+// host, and the others.
+const (
+	small = iota
+	large
+)
 
 // stepTree is a tree's part in a step.
 type stepTree struct {
@@ -166,6 +174,9 @@ func (s *Step) makeRoom() error {
 		need[w.tree] += len(w.Tokens)
 		total += len(w.Tokens)
 	}
+	if total > s.pool.opts.HostTokens {
+		s.kind = large
+	}
 	for i, t := range s.trees {
 		if free := t.free(); need[i] > free {
 			return fmt.Errorf("%w: %d new tokens, room for %d of %d", ErrFull, need[i], free, t.capacity)
@@ -226,7 +237,7 @@ func (s *Step) schedule() {
 	for n, d := range p.devices {
 		if d.moves() {
 			s.copies[n] = s.newTransfers(d)
-			moves = true
+			moves = moves || s.copies[n] != nil
 		}
 	}
 	if !moves {

@@ -14,23 +14,29 @@ type transfers struct {
 	step   *Step
 	device *device
 	visits []visit
+	slots  int // those visited
 	walk   *walk
 }
 
 var _ copies = (*transfers)(nil)
 
-// newTransfers lists the visits of a device's streamed layers.
+// newTransfers lists the visits of a device's streamed layers. It returns nil if
+// there is none.
 func (s *Step) newTransfers(d *device) *transfers {
 	t := &transfers{step: s, device: d}
 	for _, l := range d.layers {
-		if s.pool.homes[l].resident {
+		if !s.pool.homes[l].visits(s.kind) {
 			continue
 		}
 		for tree := range s.trees {
 			t.visits = append(t.visits, visit{layer: l, tree: tree})
 		}
 	}
-	t.walk = newWalk(len(t.visits), d.place.Slots)
+	if len(t.visits) == 0 {
+		return nil
+	}
+	t.slots = min(len(d.slots), len(t.visits))
+	t.walk = newWalk(len(t.visits), t.slots)
 	t.walk.broken, t.walk.unkept = s.pool.hooks.broken, !d.copies
 	return t
 }
@@ -52,14 +58,22 @@ func (s *transfers) start(ctx context.Context) {
 	})
 }
 
-func (s *transfers) slotFor(i int) *slot { return s.device.slots[s.device.place.slotFor(i)] }
+// slotFor returns the slot of a visit.
+func (s *transfers) slotFor(i int) *slot { return s.device.slots[i%s.slots] }
+
+// keeper is where the rows of a layer are between steps: a tier, or a region in
+// host memory.
+type keeper interface {
+	Fetch(ctx context.Context, layer, n int, dst tier.Memory) error
+	Store(ctx context.Context, layer int, runs []tier.Run, src tier.Memory) error
+}
 
 // visited is a visit with all that its copies need.
 type visited struct {
 	stepTree
 	layer int // of the model
-	row   int // the layer's number in the tier
-	rows  tier.Tier
+	rows  keeper
+	row   int // the layer's number there
 	shape Shape
 	slot  *slot
 }
@@ -70,7 +84,10 @@ func (s *transfers) visit(i int) visited {
 		stepTree: s.step.trees[v.tree], layer: v.layer, row: p.homes[v.layer].row,
 		shape: p.opts.Layers[v.layer], slot: s.slotFor(i),
 	}
-	if s.device.copies {
+	switch {
+	case p.homes[v.layer].atHost:
+		out.rows = out.tree.regions[v.layer]
+	case s.device.copies:
 		out.rows = out.tree.rows[s.device.number]
 	}
 	return out
