@@ -17,9 +17,9 @@ type device struct {
 	graphs  *graphs
 }
 
-// prepare makes what steps need on the device.
-func (d *device) prepare(m model.Model, p *kv.Pool, kind attend.Kind) (err error) {
-	if d.inputs, err = newInputs(d.backend, m.Config(), p); err != nil {
+// prepare makes what steps of some sizes need on the device.
+func (d *device) prepare(m model.Model, s sizes, kind attend.Kind, host bool) (err error) {
+	if d.inputs, err = newInputs(d.backend, m.Config(), s, host); err != nil {
 		return err
 	}
 	d.graphs = newGraphs(d.backend, m, d.inputs, kind.On(d.backend.Device()))
@@ -34,6 +34,7 @@ func (d *device) release() {
 	if d.inputs != nil {
 		d.inputs.close()
 	}
+	d.graphs, d.inputs = nil, nil
 }
 
 // devices are those that a model computes on, each once.
@@ -42,6 +43,7 @@ type devices struct {
 	input  *device
 	layers []*device // by layer
 	output *device
+	host   *device // computes attention where streamed rows are kept; nil: none does
 }
 
 // openDevices opens what a resolved map names.
@@ -84,6 +86,53 @@ func openDevices(library *ggml.Library, m layerDevices, o Options) (_ *devices, 
 	return ds, nil
 }
 
+// openHost opens the CPU for attention beside the other devices. It has inputs
+// and graphs of its own, also where the CPU computes layers as well: its graphs
+// run in the middle of theirs.
+func (ds *devices) openHost(library *ggml.Library, o Options) error {
+	for _, d := range ds.all {
+		if d.backend.Device().Type() == ggml.CPU {
+			ds.host = &device{backend: d.backend}
+			return nil
+		}
+	}
+	cpu, err := library.Device("cpu")
+	if err != nil {
+		return err
+	}
+	b, err := cpu.Open(ggml.Options{Threads: o.Threads, Limit: o.Limit})
+	if err != nil {
+		return err
+	}
+	ds.host = &device{backend: b}
+	return nil
+}
+
+// prepare makes what steps need on each device.
+func (ds *devices) prepare(m model.Model, p *kv.Pool, kind attend.Kind) error {
+	s := sizes{step: p.StepTokens(), chunk: p.ChunkTokens(), cells: p.Cells(), host: p.HostTokens()}
+	for _, d := range ds.all {
+		if err := d.prepare(m, s, kind, false); err != nil {
+			return err
+		}
+	}
+	if s.host == 0 {
+		return nil
+	}
+	s.step, s.chunk = s.host, s.host
+	return ds.host.prepare(m, s, kind, true)
+}
+
+// begin writes what each device needs of a step.
+func (ds *devices) begin(step *kv.Step) {
+	for _, d := range ds.all {
+		d.inputs.begin(step)
+	}
+	if h := ds.host; h != nil && h.inputs != nil && len(step.Tokens()) <= h.inputs.step {
+		h.inputs.begin(step)
+	}
+}
+
 // backends returns where a model's weights go.
 func (ds *devices) backends() model.Devices {
 	m := model.Devices{Input: ds.input.backend, Output: ds.output.backend}
@@ -112,12 +161,18 @@ func (ds *devices) release() {
 	for _, d := range ds.all {
 		d.release()
 	}
+	if ds.host != nil {
+		ds.host.release()
+	}
 }
 
 func (ds *devices) close() error {
 	var errs []error
 	for _, d := range ds.all {
 		errs = append(errs, d.backend.Close())
+	}
+	if ds.host != nil {
+		errs = append(errs, ds.host.backend.Close())
 	}
 	return errors.Join(errs...)
 }

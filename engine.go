@@ -26,14 +26,16 @@ type Options struct {
 	Threads   int       // of the CPU; 0: one a core
 
 	Cache          kv.Policy
-	KVType         string  // f32, f16, bf16, q8_0 or q4_0; "": f16
-	Context        int     // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory is too small
-	DeviceMemory   int64   // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
-	Sequences      int     // for how many sequences DeviceMemory is shared out; 0: 1
-	ResidentLayers int     // layers that never leave their device when others do; 0: as many as DeviceMemory allows
-	Slots          int     // layers that visit a device at a time when some do; 0: 2
-	ForcedCopies   bool    // copy rows on the CPU too, where they could be used in place
-	Link           float64 // bytes a second that fetches are slowed down to; 0: not at all
+	KVType         string   // f32, f16, bf16, q8_0 or q4_0; "": f16
+	Context        int      // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory is too small
+	DeviceMemory   int64    // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
+	Sequences      int      // for how many sequences DeviceMemory is shared out; 0: 1
+	ResidentLayers int      // layers that never leave their device when others do; 0: as many as DeviceMemory allows
+	Slots          int      // layers that visit a device at a time when some do; 0: 2
+	Attend         AttendAt // where attention over streamed layers is computed in steps of few tokens
+	HostLayers     int      // with AttendAtHost: to how many of the streamed layers the host attends; 0: all
+	ForcedCopies   bool     // copy rows on the CPU too, where they could be used in place
+	Link           float64  // bytes a second that fetches are slowed down to; 0: not at all
 
 	ChunkTokens int         // tokens a graph computes at most; 0: 512
 	StepTokens  int         // tokens a pass through the layers takes at most; 0: 4096
@@ -108,7 +110,7 @@ func Open(path string, o Options) (_ *Engine, err error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	e.config = e.model.Config()
-	if err = e.openCache(o); err != nil {
+	if err = e.openCache(library, o); err != nil {
 		return nil, err
 	}
 	if e.tokenizer, err = tokenizer.Open(path); err != nil {
@@ -118,22 +120,30 @@ func Open(path string, o Options) (_ *Engine, err error) {
 }
 
 // openCache makes the cache, and what its steps need on the devices.
-func (e *Engine) openCache(o Options) error {
+func (e *Engine) openCache(library *ggml.Library, o Options) error {
 	backends, on := e.devices.places()
 	cache, err := e.cacheOptions(o, backends, on)
 	if err != nil {
 		return err
 	}
-	if e.pool, err = kv.NewPool(cache, backends...); err != nil {
-		return err
-	}
 	e.context = cache.Cells
-	for _, d := range e.devices.all {
-		if err := d.prepare(e.model, e.pool, o.Attention); err != nil {
+	if o.Attend != AttendAtDevice {
+		if err := e.devices.openHost(library, o); err != nil {
+			return err
+		}
+		if err := e.attendSomewhere(o, &cache, backends); err != nil {
 			return err
 		}
 	}
-	return nil
+	return e.makeCache(o, cache, backends)
+}
+
+// makeCache makes the cache and what its steps need.
+func (e *Engine) makeCache(o Options, cache kv.Options, backends []*ggml.Backend) (err error) {
+	if e.pool, err = kv.NewPool(cache, backends...); err != nil {
+		return err
+	}
+	return e.devices.prepare(e.model, e.pool, o.Attention)
 }
 
 // maxMask bounds the bytes of a chunk's attention mask.

@@ -121,9 +121,7 @@ func (e *Engine) step(ctx context.Context, batch []kv.Work) (rows [][][]float32,
 
 // embed makes the first layer's input, and returns the device that has it.
 func (e *Engine) embed(step *kv.Step) (*device, error) {
-	for _, d := range e.devices.all {
-		d.inputs.begin(step)
-	}
+	e.devices.begin(step)
 	d := e.devices.input
 	for i := range step.Chunks() {
 		g, err := d.graphs.embedding(step, i)
@@ -143,11 +141,8 @@ func (e *Engine) carry(step *kv.Step, layer int, from, to *device) *device {
 	if from == to {
 		return to
 	}
-	x, y := from.inputs.x[layer%2], to.inputs.x[layer%2]
-	n := len(step.Tokens()) * int(x.Nb(1))
-	e.carried = slices.Grow(e.carried[:0], n)[:n]
-	x.Get(e.carried, 0)
-	y.Set(e.carried, 0)
+	x := from.inputs.x[layer%2]
+	e.hand(x, to.inputs.x[layer%2], int64(len(step.Tokens()))*x.Nb(1))
 	return to
 }
 
@@ -163,7 +158,14 @@ func (e *Engine) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 	}
 	d.inputs.setMask(step, chunk)
 	for _, part := range g.parts {
-		if part.tree != noTree {
+		switch part.tree {
+		case noTree:
+		case atHost:
+			if err := e.attendAtHost(step, d, layer, g, chunk); err != nil {
+				return err
+			}
+			continue
+		default:
 			if err := layer.Acquire(ctx, part.tree); err != nil {
 				return err
 			}

@@ -38,21 +38,26 @@ type graph struct {
 type layerGraph struct {
 	graph *ggml.Graph
 	shape layerShape
-	parts []graphPart // what is computed, in order
+	parts []graphPart     // what is computed, in order
+	sent  [3]*ggml.Tensor // q, k and v, where attention is computed at the host
 }
 
 // graphPart is operations that need the rows of one tree, or of none.
 type graphPart struct {
 	graph *ggml.Graph
-	tree  int // its ordinal in the step; noTree
+	tree  int // its ordinal in the step; noTree; atHost: the graph is the host's
 	end   int // the part's operations end here
 }
 
-const noTree = -1
+const (
+	noTree = -1
+	atHost = -2
+)
 
 // layerShape is all that a layer's graph depends on.
 type layerShape struct {
 	first, n, tokens int
+	host             bool // attention is computed at the host
 	parts            []partShape
 }
 
@@ -67,7 +72,7 @@ type partShape struct {
 }
 
 func (s layerShape) equal(o layerShape) bool {
-	return s.first == o.first && s.n == o.n && s.tokens == o.tokens && slices.Equal(s.parts, o.parts)
+	return s.first == o.first && s.n == o.n && s.tokens == o.tokens && s.host == o.host && slices.Equal(s.parts, o.parts)
 }
 
 func newGraphs(b *ggml.Backend, m model.Model, in *inputs, kind attend.Kind) *graphs {
@@ -77,15 +82,26 @@ func newGraphs(b *ggml.Backend, m model.Model, in *inputs, kind attend.Kind) *gr
 
 // layer returns the graph of a layer for a chunk.
 func (g *graphs) layer(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, error) {
+	return g.find(layer.Index, g.shape(step, layer, chunk), func(shape layerShape) *layerGraph { return g.build(layer, shape) })
+}
+
+// shape returns what the graph of a layer depends on.
+func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 	c, at := step.Chunks()[chunk], g.inputs.places[chunk]
-	shape := layerShape{first: c.First, n: c.N, tokens: at.tokens}
+	shape := layerShape{first: c.First, n: c.N, tokens: at.tokens, host: layer.AtHost()}
 	for i, p := range c.Parts {
 		shape.parts = append(shape.parts, partShape{
 			rows: layer.Rows(p.Tree).ID, tree: p.Tree, first: p.First - c.First, n: p.N,
 			attended: p.Cells, cells: at.cells[i], mask: at.mask[i],
 		})
 	}
-	kept := g.layers[layer.Index]
+	return shape
+}
+
+// find returns the graph of a shape, built unless it is among those kept for the
+// layer.
+func (g *graphs) find(layer int, shape layerShape, build func(layerShape) *layerGraph) (*layerGraph, error) {
+	kept := g.layers[layer]
 	for i, lg := range kept {
 		if lg.shape.equal(shape) {
 			copy(kept[1:i+1], kept[:i])
@@ -93,17 +109,17 @@ func (g *graphs) layer(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, 
 			return lg, nil
 		}
 	}
-	lg := g.build(layer, shape)
+	lg := build(shape)
 	if err := g.allocate(lg.graph); err != nil {
 		return nil, err
 	}
 	lg.split()
-	kept = g.layers[layer.Index] // allocate may have dropped them
+	kept = g.layers[layer] // allocate may have dropped them
 	if len(kept) == graphsKept {
 		kept[graphsKept-1].graph.Close()
 		kept = kept[:graphsKept-1]
 	}
-	g.layers[layer.Index] = slices.Insert(kept, 0, lg)
+	g.layers[layer] = slices.Insert(kept, 0, lg)
 	return lg, nil
 }
 
@@ -120,22 +136,32 @@ func (g *graphs) build(layer *kv.Layer, shape layerShape) *layerGraph {
 			gr.Expand(t)
 		}
 		lg.cut(noTree)
-		var all *ggml.Tensor
-		for _, p := range shape.parts {
-			out := g.part(gr, layer, p, q, k, v)
-			gr.Expand(out)
-			lg.cut(p.tree)
-			if all == nil {
-				all = out
-			} else {
-				all = gr.Concat(all, out, 2)
-			}
+		if shape.host {
+			return g.fromHost(gr, layer, lg, q, k, v)
 		}
+		all := g.attendAll(gr, layer, shape, q, k, v, lg.cut)
 		return gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n) // [headDim × heads, tokens]
 	})
 	g.output(gr, y, to, shape.first)
 	lg.cut(noTree)
 	return lg
+}
+
+// attendAll attends part by part, and says where each ends.
+func (g *graphs) attendAll(gr *ggml.Graph, layer *kv.Layer, shape layerShape, q, k, v *ggml.Tensor, cut func(tree int)) (all *ggml.Tensor) {
+	for _, p := range shape.parts {
+		out := g.part(gr, layer, p, q, k, v)
+		gr.Expand(out)
+		if cut != nil {
+			cut(p.tree)
+		}
+		if all == nil {
+			all = out
+		} else {
+			all = gr.Concat(all, out, 2)
+		}
+	}
+	return all // [valueDim, heads, tokens]
 }
 
 // part writes the new rows of one tree and attends over all of them.
@@ -174,7 +200,7 @@ func (lg *layerGraph) cut(tree int) {
 // split makes the parts that are computed: the graph itself where one tree
 // attends, and else one for each tree and for what stands between.
 func (lg *layerGraph) split() {
-	if len(lg.shape.parts) == 1 {
+	if len(lg.shape.parts) == 1 && !lg.shape.host {
 		lg.parts = []graphPart{{graph: lg.graph, tree: lg.shape.parts[0].tree}}
 		return
 	}
@@ -182,11 +208,14 @@ func (lg *layerGraph) split() {
 	lg.parts = slices.DeleteFunc(lg.parts, func(p graphPart) bool {
 		empty := p.end == start
 		start = p.end
-		return empty
+		return empty && p.tree != atHost
 	})
 	start = 0
 	for i := range lg.parts {
 		p := &lg.parts[i]
+		if p.tree == atHost {
+			continue
+		}
 		p.graph = lg.graph.Part(start, p.end)
 		start = p.end
 	}

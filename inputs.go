@@ -23,6 +23,7 @@ type inputs struct {
 	step   int // tokens
 	hidden int64
 	vocab  int64
+	layers []model.Layer
 	meta   *ggml.Context
 	homes  map[*ggml.Tensor]*ggml.Buffer
 
@@ -32,6 +33,7 @@ type inputs struct {
 	x        [2]*ggml.Tensor // [hidden, step] f32: in and out of layers, by turns
 	mask     *ggml.Tensor    // [chunk × cells] f16
 	logits   *ggml.Tensor    // [vocab, logitBatch] f32
+	host     handover
 
 	places  []place  // of the step's chunks
 	masked  int      // the chunk whose mask is on the device
@@ -45,9 +47,20 @@ type place struct {
 	mask   []int // by part
 }
 
-func newInputs(b *ggml.Backend, c model.Config, p *kv.Pool) (*inputs, error) {
-	step, chunk := p.StepTokens(), p.ChunkTokens()
-	in := &inputs{step: step, hidden: int64(c.Hidden), vocab: int64(c.Vocab), meta: ggml.NewContext(8), homes: map[*ggml.Tensor]*ggml.Buffer{}, masked: -1}
+// sizes are what inputs have room for, in tokens, and cells.
+type sizes struct {
+	step, chunk, cells int
+	host               int // tokens whose attention may be computed at the host
+}
+
+// newInputs allocates inputs of some sizes. At the host itself they have room
+// for queries, keys and values as well.
+func newInputs(b *ggml.Backend, c model.Config, s sizes, host bool) (*inputs, error) {
+	step := s.step
+	in := &inputs{
+		step: step, hidden: int64(c.Hidden), vocab: int64(c.Vocab), layers: c.Layers,
+		meta: ggml.NewContext(12), homes: map[*ggml.Tensor]*ggml.Buffer{}, masked: -1,
+	}
 	n := int64(step)
 	in.ids = in.meta.New(ggml.I32, n*apart)
 	in.pos = in.meta.New(ggml.I32, n*apart)
@@ -55,12 +68,13 @@ func newInputs(b *ggml.Backend, c model.Config, p *kv.Pool) (*inputs, error) {
 	in.rows = in.meta.New(ggml.I32, n)
 	in.x[0] = in.meta.New(ggml.F32, in.hidden, n)
 	in.x[1] = in.meta.New(ggml.F32, in.hidden, n)
-	in.mask = in.meta.New(ggml.F16, int64(chunk)*int64(p.Cells()))
-	in.logits = in.meta.New(ggml.F32, in.vocab, logitBatch)
+	in.mask = in.meta.New(ggml.F16, int64(s.chunk)*int64(s.cells))
+	in.logits = in.meta.New(ggml.F32, in.vocab, int64(min(logitBatch, step)))
 	err := errors.Join(
 		in.place(b, ggml.Inputs, in.ids, in.pos, in.cells, in.rows),
 		in.place(b, ggml.Masks, in.mask),
 		in.place(b, ggml.Activations, in.x[0], in.x[1], in.logits),
+		in.newHandover(b, s.host, host),
 	)
 	if err != nil {
 		in.close()

@@ -173,6 +173,7 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 			o.ResidentLayers = rapid.IntRange(0, len(o.Layers)).Draw(t, "resident")
 			o.AtHost = rapid.SliceOfN(rapid.Bool(), len(o.Layers), len(o.Layers)).Draw(t, "at host")
 			o.HostTokens = rapid.IntRange(0, 60).Draw(t, "host tokens")
+			o.HostDepth = rapid.IntRange(0, 100).Draw(t, "host depth")
 		}
 		o.StepTokens = 4096
 		o.Trees = 1

@@ -44,6 +44,23 @@ func Place(o Options) (Placement, error) {
 	return Placement{}, err
 }
 
+// Streamed returns, by layer, whether its rows leave its device. Options for
+// which memory does not suffice stream no layer.
+func Streamed(o Options) []bool {
+	o = o.withDefaults()
+	streamed := make([]bool, len(o.Layers))
+	for n := range o.devices() {
+		p, err := Place(o.on(n))
+		if err != nil {
+			continue
+		}
+		for i, l := range o.layersOn(n) {
+			streamed[l] = !p.Resident[i]
+		}
+	}
+	return streamed
+}
+
 // MostCells returns the largest capacity, in whole blocks and not above Cells,
 // for which each device's memory suffices; 0 if none does.
 func MostCells(o Options) int {
@@ -192,7 +209,7 @@ func (o Options) validate(devices int) error {
 	fault(o.Cells < 1 || o.Cells > math.MaxInt32/2, "context of %d tokens: want 1 to %d", o.Cells, math.MaxInt32/2)
 	fault(o.ResidentLayers < 0 || o.ResidentLayers > len(o.Layers), "%d resident layers: the model has %d", o.ResidentLayers, len(o.Layers))
 	fault(o.ResidentLayers > 0 && !o.Policy.streams(), "resident layers are chosen under the policies offloaded and offloaded_static; %v keeps all of them", o.Policy)
-	fault(o.Memory < 0 || o.Slots < 0 || o.Trees < 0 || o.HostTokens < 0 || o.ChunkTokens < 0 || o.StepTokens < 0, "sizes must not be negative")
+	fault(o.Memory < 0 || o.Slots < 0 || o.Trees < 0 || o.HostTokens < 0 || o.HostDepth < 0 || o.ChunkTokens < 0 || o.StepTokens < 0, "sizes must not be negative")
 	fault(o.Link < 0 || math.IsNaN(o.Link) || math.IsInf(o.Link, 0), "link of %v bytes a second: want a positive rate", o.Link)
 	for l, s := range o.Layers {
 		if err := s.validate(o.TypeK, o.TypeV); err != nil {

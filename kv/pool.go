@@ -63,6 +63,8 @@ type Options struct {
 	// HostTokens is how many tokens a step may have whose attention is
 	// computed at the host. 0: 16.
 	HostTokens int
+	// HostDepth is how many cells a tree of the step must hold for that.
+	HostDepth int
 	// Link is the bandwidth that fetches are slowed down to, in bytes a
 	// second. 0: not at all.
 	Link float64
@@ -180,6 +182,15 @@ func (p *Pool) StepTokens() int { return min(p.opts.StepTokens, p.opts.Cells*p.o
 
 // ChunkTokens returns how many tokens of a step one graph computes at most.
 func (p *Pool) ChunkTokens() int { return min(p.opts.ChunkTokens, p.StepTokens()) }
+
+// HostTokens returns how many tokens a step may have whose attention is computed
+// at the host; 0 if no layer's is.
+func (p *Pool) HostTokens() int {
+	if p.stats.HostLayers == 0 {
+		return 0
+	}
+	return min(p.opts.HostTokens, p.StepTokens())
+}
 
 // Cells returns the capacity of a sequence tree in whole blocks.
 func (p *Pool) Cells() int { return p.cells }

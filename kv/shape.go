@@ -72,3 +72,6 @@ func (s Shape) validate(k, v ggml.Type) error {
 	}
 	return errors.Join(errs...)
 }
+
+// Bytes returns what one token's key and value take in all heads.
+func (s Shape) Bytes(k, v ggml.Type) int64 { return s.layout(k, v).RowBytes() }

@@ -43,8 +43,8 @@ type Step struct {
 	closed    bool
 }
 
-// The kinds of steps: those of few tokens, whose attention may be computed at the
-// host, and the others.
+// The kinds of steps: those of few tokens on many cells, whose attention may be
+// computed at the host, and the others.
 const (
 	small = iota
 	large
@@ -174,7 +174,7 @@ func (s *Step) makeRoom() error {
 		need[w.tree] += len(w.Tokens)
 		total += len(w.Tokens)
 	}
-	if total > s.pool.opts.HostTokens {
+	if total > s.pool.opts.HostTokens || s.deepest() < s.pool.opts.HostDepth {
 		s.kind = large
 	}
 	for i, t := range s.trees {
@@ -191,6 +191,14 @@ func (s *Step) makeRoom() error {
 		}
 	}
 	return nil
+}
+
+// deepest returns how many cells the largest of the step's trees holds.
+func (s *Step) deepest() (cells int) {
+	for _, t := range s.trees {
+		cells = max(cells, t.high)
+	}
+	return cells
 }
 
 // reserve takes the cells; nothing can fail from here on.

@@ -86,9 +86,9 @@ func (s *transfers) visit(i int) visited {
 	}
 	switch {
 	case p.homes[v.layer].atHost:
-		out.rows = out.tree.regions[v.layer]
+		out.rows = out.regions[v.layer]
 	case s.device.copies:
-		out.rows = out.tree.rows[s.device.number]
+		out.rows = out.stepTree.rows[s.device.number]
 	}
 	return out
 }

@@ -36,6 +36,10 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 	flags.Var(&parsed[float64]{&o.Link, "", "RATE", parseRate}, "link", "slow fetches down to this bandwidth, as in 2GB/s (default as fast as they go)")
 	flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "how to compute attention: auto, flash, eager")
 
+	flags.Var(&parsed[ebb.AttendAt]{&o.Attend, o.Attend.String(), "WHERE", ebb.ParseAttendAt}, "attend", "where attention over layers that are off the device is computed: device (they visit it), host (where they are), auto (as measured)")
+	flags.IntVar(&o.HostLayers, "host-layers", 0, "with --attend host: to how many of the layers off the device the host attends (default all)")
+
+	complete(cmd, "attend", "device", "host", "auto")
 	complete(cmd, "cache", kv.PolicyNames()...)
 	complete(cmd, "kv-type", "f32", "f16", "bf16", "q8_0", "q4_0")
 	complete(cmd, "attention", "auto", "flash", "eager")
@@ -66,10 +70,14 @@ func (f *engineFlags) check(cmd *cobra.Command) error {
 		{"gpu-layers", f.options.GPULayers, 0},
 		{"resident-layers", f.options.ResidentLayers, 0},
 		{"slots", f.options.Slots, 1},
+		{"host-layers", f.options.HostLayers, 1},
 	} {
 		if cmd.Flags().Changed(n.flag) && n.value < n.least {
 			return misusef("--%s %d: want at least %d", n.flag, n.value, n.least)
 		}
+	}
+	if cmd.Flags().Changed("host-layers") && f.options.Attend != ebb.AttendAtHost {
+		return misusef("--host-layers with --attend %v: want --attend host", f.options.Attend)
 	}
 	return f.checkDevices(cmd)
 }

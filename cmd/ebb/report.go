@@ -55,13 +55,21 @@ func printReport(w io.Writer, a *answer, engine *ebb.Engine) {
 // describeLayers says which layers stay on the device.
 func describeLayers(s kv.Stats) string {
 	layers := s.ResidentLayers + s.StreamedLayers
+	where := "visit it"
+	switch s.HostLayers {
+	case 0:
+	case s.StreamedLayers:
+		where = "are attended to there"
+	default:
+		where = fmt.Sprintf("visit it, but for %d that are attended to there", s.HostLayers)
+	}
 	switch {
 	case s.StreamedLayers == 0:
 		return fmt.Sprintf("all %d layers stay on the device", layers)
 	case s.ResidentLayers == 0:
-		return fmt.Sprintf("all %d layers live off the device and visit it", layers)
+		return fmt.Sprintf("all %d layers live off the device and %s", layers, where)
 	default:
-		return fmt.Sprintf("%d of %d layers stay on the device, %d live off it and visit it", s.ResidentLayers, layers, s.StreamedLayers)
+		return fmt.Sprintf("%d of %d layers stay on the device, %d live off it and %s", s.ResidentLayers, layers, s.StreamedLayers, where)
 	}
 }
 

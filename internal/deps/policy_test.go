@@ -41,12 +41,13 @@ var policy = map[string][]string{
 	"tier/tiertest": {"tier"},
 	"kv":            {"ggml", "tier"},
 
+	"plan":     {},
 	"sample":   {},
 	"generate": {"sample"},
 
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "attend",
-		"tier", "tier/host", "kv", "sample", "generate",
+		"tier", "tier/host", "kv", "plan", "sample", "generate",
 	},
 
 	"bench":   {".", "ggml/llama", "model", "kv"},

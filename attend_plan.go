@@ -1,0 +1,148 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/plan"
+)
+
+// attendSomewhere decides to which of the streamed layers the host attends.
+func (e *Engine) attendSomewhere(o Options, cache *kv.Options, backends []*ggml.Backend) error {
+	candidates := e.visitors(o, *cache)
+	if len(candidates) == 0 {
+		return nil
+	}
+	n := len(candidates)
+	switch {
+	case o.HostLayers < 0 || o.HostLayers > n:
+		return fmt.Errorf("ebb: attention at the host for %d layers: %d layers visit a device", o.HostLayers, n)
+	case o.Attend == AttendAtHost && o.HostLayers > 0:
+		n = o.HostLayers
+	case o.Attend == AttendAuto:
+		sweep, err := e.measure(o, *cache, backends, candidates)
+		if err != nil {
+			return fmt.Errorf("ebb: measuring where to attend: %w", err)
+		}
+		n = plan.HostLayers(n, sweep)
+		cache.HostDepth = plan.HostDepth(sweep.Compute, sweep.Fetch/float64(cache.Cells))
+		e.notes = append(e.notes, fmt.Sprintf("attention at the host for %d of %d streamed layers, from %d tokens on: measured %s to compute a step, and with a full context %s to fetch them, %s to attend there",
+			n, len(candidates), cache.HostDepth, seconds(sweep.Compute), seconds(sweep.Fetch), seconds(sweep.Attend)))
+	}
+	cache.AtHost = make([]bool, len(cache.Layers))
+	for i, l := range candidates { // evenly between those that visit
+		cache.AtHost[l] = (i+1)*n/len(candidates) > i*n/len(candidates)
+	}
+	return nil
+}
+
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(10 * time.Microsecond)
+}
+
+// visitors returns the layers whose rows are copied to their device.
+func (e *Engine) visitors(o Options, cache kv.Options) (layers []int) {
+	for l, streamed := range kv.Streamed(cache) {
+		copied := o.ForcedCopies || e.devices.layers[l].backend.Device().Type() != ggml.CPU
+		if streamed && copied {
+			layers = append(layers, l)
+		}
+	}
+	return layers
+}
+
+// measure times what a decode step is made of: what the devices compute, and
+// with a full context the link and the host's attention, for some layers.
+func (e *Engine) measure(o Options, cache kv.Options, backends []*ggml.Backend, layers []int) (plan.Sweep, error) {
+	if err := e.makeCache(o, cache, backends); err != nil {
+		return plan.Sweep{}, err
+	}
+	compute, err := e.measureStep()
+	link := e.pool.FetchRate(8 << 20)
+	err = errors.Join(err, e.pool.Close())
+	e.pool = nil
+	e.devices.release()
+	if err != nil {
+		return plan.Sweep{}, err
+	}
+	if link == 0 {
+		return plan.Sweep{}, errors.New("no memory for the copies that are timed")
+	}
+	host, err := e.measureHost(o, cache, layers[0])
+	if err != nil {
+		return plan.Sweep{}, err
+	}
+	var bytes float64
+	for _, l := range layers {
+		bytes += float64(cache.Layers[l].Bytes(cache.TypeK, cache.TypeV)) * float64(cache.Cells)
+	}
+	return plan.Sweep{Compute: compute, Fetch: bytes / link, Attend: bytes / host}, nil
+}
+
+// measured is how often something is timed: the shortest counts, as what
+// disturbs a measurement makes it longer.
+const measured = 4
+
+// measureStep returns the seconds of a decode step on an empty cache.
+func (e *Engine) measureStep() (float64, error) {
+	seq := e.NewSeq()
+	defer func() { _ = seq.Close() }() // it holds memory alone, which the pool's closing frees
+	return shortest(func() error {
+		_, err := e.Forward(context.Background(), []kv.Work{{Seq: seq, Tokens: []int32{0}, Logits: 1}})
+		return err
+	})
+}
+
+// measureHost returns the bytes of K/V a second that the host attends to.
+func (e *Engine) measureHost(o Options, cache kv.Options, layer int) (float64, error) {
+	const most = 16 << 20 // more than caches hold, and touched in milliseconds
+	c, b := e.config.Layers[layer], e.devices.host.backend
+	row := cache.Layers[layer].Bytes(cache.TypeK, cache.TypeV)
+	cells := max(kv.Block, most/row/kv.Block*kv.Block)
+	meta := ggml.NewContext(4)
+	defer meta.Close()
+	k := meta.New(cache.TypeK, int64(c.KeyDim), cells, int64(c.KVHeads))
+	v := meta.New(cache.TypeV, int64(c.ValueDim), cells, int64(c.KVHeads))
+	q := meta.New(ggml.F32, int64(c.KeyDim), int64(c.Heads), 1)
+	mask := meta.New(ggml.F16, cells, 1)
+	for _, t := range []*ggml.Tensor{k, v, q, mask} {
+		buffer, err := b.Alloc(b.BufferType(), b.BufferType().AllocSize(t), ggml.Scratches)
+		if err != nil {
+			return 0, err
+		}
+		defer buffer.Close()
+		buffer.Clear()
+		buffer.Place(t, 0)
+	}
+	g, scratch := b.NewGraph(32), b.NewScratch()
+	defer scratch.Close()
+	defer g.Close()
+	out := o.Attention.On(b.Device()).Graph(g, q, k, v, mask, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
+	g.Output(out)
+	g.Expand(out)
+	if _, err := scratch.Alloc(g); err != nil {
+		return 0, err
+	}
+	s, err := shortest(func() error { return b.Compute(g) })
+	return float64(row*cells) / s, err
+}
+
+// shortest returns the seconds of the shortest of some runs.
+func shortest(run func() error) (float64, error) {
+	best := 0.0
+	for range measured {
+		start := time.Now()
+		if err := run(); err != nil {
+			return 0, err
+		}
+		if s := time.Since(start).Seconds(); best == 0 || s < best {
+			best = s
+		}
+	}
+	return best, nil
+}

@@ -1,0 +1,134 @@
+package ebb
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// AttendAt says where attention over streamed layers is computed.
+type AttendAt int
+
+// Where to attend.
+const (
+	// AttendAtDevice has every streamed layer visit its device: every policy
+	// gives the same bits.
+	AttendAtDevice AttendAt = iota
+	// AttendAtHost attends at the host to all streamed layers, or to as many
+	// as Options.HostLayers says. Results are those of the CPU's kernels, and
+	// so the same within float error.
+	AttendAtHost
+	// AttendAuto attends at the host to as many streamed layers as makes a
+	// step shortest, by what is measured when the engine opens.
+	AttendAuto
+)
+
+var attendAtNames = [...]string{"device", "host", "auto"}
+
+// ParseAttendAt returns the place of that name: device, host or auto.
+func ParseAttendAt(name string) (AttendAt, error) {
+	if i := slices.Index(attendAtNames[:], name); i >= 0 {
+		return AttendAt(i), nil
+	}
+	return 0, fmt.Errorf("ebb: unknown place %q to attend: want one of %s", name, strings.Join(attendAtNames[:], ", "))
+}
+
+// String returns the place's name.
+func (a AttendAt) String() string { return attendAtNames[a] }
+
+// handover is memory on a device for what goes to the host and comes back when
+// attention is computed there, for few tokens.
+type handover struct {
+	q, k, v *ggml.Tensor // [dim × heads, tokens]; nil where they are not needed
+	out     *ggml.Tensor // [valueDim × heads, tokens]
+}
+
+// newHandover places tensors for as many tokens; wide says that q, k and v are
+// needed as well.
+func (in *inputs) newHandover(b *ggml.Backend, tokens int, wide bool) error {
+	if tokens == 0 {
+		return nil
+	}
+	var q, k, v, out int
+	for _, l := range in.layers {
+		q, k = max(q, l.KeyDim*l.Heads), max(k, l.KeyDim*l.KVHeads)
+		v, out = max(v, l.ValueDim*l.KVHeads), max(out, l.ValueDim*l.Heads)
+	}
+	row := func(n int) *ggml.Tensor { return in.meta.New(ggml.F32, int64(n), int64(tokens)) }
+	in.host.out = row(out)
+	all := []*ggml.Tensor{in.host.out}
+	if wide {
+		in.host.q, in.host.k, in.host.v = row(q), row(k), row(v)
+		all = append(all, in.host.q, in.host.k, in.host.v)
+	}
+	return in.place(b, ggml.Activations, all...)
+}
+
+// attendAtHost computes a layer's attention at the host, in the middle of its
+// graph: queries, keys and values of the new tokens go there, and the result
+// comes back. All of it is a few kilobytes.
+func (e *Engine) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *layerGraph, chunk int) error {
+	h := e.devices.host
+	for _, x := range [...]struct{ from, to *ggml.Tensor }{
+		{lg.sent[0], h.inputs.host.q}, {lg.sent[1], h.inputs.host.k}, {lg.sent[2], h.inputs.host.v},
+	} {
+		e.hand(x.from, x.to, x.from.Bytes())
+	}
+	g, err := h.graphs.attention(step, layer, chunk)
+	if err != nil {
+		return err
+	}
+	h.inputs.setMask(step, chunk)
+	if err := h.backend.Compute(g.graph); err != nil {
+		return err
+	}
+	c := e.config.Layers[layer.Index]
+	e.hand(h.inputs.host.out, d.inputs.host.out, int64(c.ValueDim*c.Heads*step.Chunks()[chunk].N)*4)
+	return nil
+}
+
+// hand copies the first bytes of a tensor to another one, through host memory.
+func (e *Engine) hand(from, to *ggml.Tensor, bytes int64) {
+	e.carried = slices.Grow(e.carried[:0], int(bytes))[:bytes]
+	from.Get(e.carried, 0)
+	to.Set(e.carried, 0)
+}
+
+// attention returns the graph of a layer's attention alone, from what was handed
+// over to what goes back.
+func (g *graphs) attention(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, error) {
+	return g.find(layer.Index, g.shape(step, layer, chunk), func(shape layerShape) *layerGraph {
+		gr, c := g.backend.NewGraph(64+32*len(shape.parts)), g.config.Layers[layer.Index]
+		lg := &layerGraph{graph: gr, shape: shape}
+		in, n := g.inputs.host, int64(shape.n)
+		heads := func(t *ggml.Tensor, dim, heads int) *ggml.Tensor { // [dim, heads, tokens]
+			d, h := int64(dim), int64(heads)
+			return gr.View3D(t, d, h, n, d*4, d*h*4, 0)
+		}
+		q, k, v := heads(in.q, c.KeyDim, c.Heads), heads(in.k, c.KeyDim, c.KVHeads), heads(in.v, c.ValueDim, c.KVHeads)
+		all := g.attendAll(gr, layer, shape, q, k, v, nil)
+		gr.Expand(gr.Cpy(gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n), gr.View2D(in.out, int64(c.ValueDim*c.Heads), n, int64(c.ValueDim*c.Heads)*4, 0)))
+		lg.parts = []graphPart{{graph: gr, tree: noTree}}
+		return lg
+	})
+}
+
+// fromHost ends a part of a layer's graph with q, k and v, and begins the next
+// one with what the host makes of them.
+func (g *graphs) fromHost(gr *ggml.Graph, layer *kv.Layer, lg *layerGraph, q, k, v *ggml.Tensor) *ggml.Tensor {
+	lg.sent = [3]*ggml.Tensor{q, k, v}
+	for i, t := range lg.sent {
+		if !t.Contiguous() {
+			lg.sent[i] = gr.Cont(t)
+			gr.Expand(lg.sent[i])
+		}
+		gr.Output(lg.sent[i])
+	}
+	lg.cut(atHost)
+	c, n := g.config.Layers[layer.Index], int64(lg.shape.n)
+	row := int64(c.ValueDim * c.Heads)
+	return gr.View2D(g.inputs.host.out, row, n, row*4, 0) // [valueDim × heads, tokens]
+}
