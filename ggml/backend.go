@@ -1,11 +1,9 @@
 package ggml
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 )
 
 // Backend is an opened device. Buffers, graphs and scratches may be made from
@@ -13,8 +11,8 @@ import (
 type Backend struct {
 	dev     *Device
 	ptr     uintptr
-	threads int
-	pool    uintptr
+	threads atomic.Int64
+	pool    *threadpool // of a CPU
 	account *account
 
 	retiredMu sync.Mutex
@@ -26,32 +24,8 @@ type Backend struct {
 	close    sync.Once
 }
 
-// startThreads gives a CPU backend threads that live as long as it does. Without
-// them each Compute starts its own, which makes a graph of one layer several
-// times slower.
-func (b *Backend) startThreads() error {
-	setThreads := b.dev.proc("ggml_backend_set_n_threads")
-	newPool := b.dev.proc("ggml_threadpool_new")
-	setPool := b.dev.proc("ggml_backend_cpu_set_threadpool")
-	if setThreads == 0 || newPool == 0 || setPool == 0 || b.dev.proc("ggml_threadpool_free") == 0 {
-		return errors.New("the CPU library offers no thread pool")
-	}
-	params := new(threadpoolParams)
-	c.ThreadpoolParamsInit(params, int32(b.threads))
-	b.pool = call(newPool, uintptr(unsafe.Pointer(params)), 0, 0, 0, 0, 0, 0)
-	if b.pool == 0 {
-		return fmt.Errorf("cannot start %d threads", b.threads)
-	}
-	call(setThreads, b.ptr, uintptr(b.threads), 0, 0, 0, 0, 0)
-	call(setPool, b.ptr, b.pool, 0, 0, 0, 0, 0)
-	return nil
-}
-
 // Device returns the device that was opened.
 func (b *Backend) Device() *Device { return b.dev }
-
-// Threads returns the number of threads a CPU backend computes with.
-func (b *Backend) Threads() int { return b.threads }
 
 // Compute runs the graph and waits for it. It allocates no Go memory.
 // It panics if the backend is closed, or the graph is another backend's, was not allocated by a Scratch,
@@ -116,8 +90,8 @@ func (b *Backend) Close() error {
 		}
 		c.BackendFree(b.ptr)
 		b.ptr, b.retired = 0, nil
-		if b.pool != 0 {
-			call(b.dev.proc("ggml_threadpool_free"), b.pool, 0, 0, 0, 0, 0, 0)
+		if b.pool != nil {
+			b.pool.free()
 		}
 		if open := b.account.open(); open != "" {
 			err = fmt.Errorf("ggml: close %s: still in use: %s", b.dev.name, open)

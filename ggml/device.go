@@ -80,7 +80,9 @@ func (d *Device) Software() bool { return strings.Contains(d.description, "llvmp
 // Options says how a device is opened. The zero value is the default.
 type Options struct {
 	// Threads is the number of threads that a CPU device computes with, at most
-	// two a processor core; 0 is one a core. Other devices ignore it.
+	// two a processor core; 0 is one a core, and no more than GOMAXPROCS, which
+	// is less than the cores where a control group limits the process. Other
+	// devices ignore it.
 	Threads int
 
 	// Limit is how many bytes the backend may allocate in all; 0 is no limit.
@@ -104,15 +106,15 @@ func (d *Device) Open(o Options) (*Backend, error) {
 		return nil, fmt.Errorf("ggml: open %s: %d threads on %d cores: want at most %d, and no more than cores to be fast", d.name, o.Threads, cores, most)
 	}
 	if o.Threads == 0 {
-		o.Threads = cores
+		o.Threads = min(cores, runtime.GOMAXPROCS(0))
 	}
 	ptr := c.DevInit(d.ptr, 0)
 	if ptr == 0 {
 		return nil, fmt.Errorf("ggml: open %s: %s", d.name, d.lib.log.last())
 	}
-	b := &Backend{dev: d, ptr: ptr, threads: o.Threads, account: newAccount(d.name, o.Limit)}
+	b := &Backend{dev: d, ptr: ptr, account: newAccount(d.name, o.Limit)}
 	if d.typ == CPU {
-		if err := b.startThreads(); err != nil {
+		if err := b.startThreads(o.Threads); err != nil {
 			c.BackendFree(ptr)
 			return nil, fmt.Errorf("ggml: open %s: %w", d.name, err)
 		}
