@@ -204,6 +204,7 @@ func (c *Context) Decode(tokens []int32, pos int, wantLogits bool) error {
 		c.used = pos
 	}
 	c.ready = wantLogits
+	runtime.Gosched() // in time, as after ggml.Backend.Compute
 	return nil
 }
 
