@@ -13,8 +13,32 @@ import (
 // on it.
 type device struct {
 	backend *ggml.Backend
+	threads *threads // nil where their number is fixed
 	inputs  *inputs
 	graphs  *graphs
+}
+
+// newDevice returns a device, whose threads are watched if it is a CPU and their
+// number was left open.
+func newDevice(b *ggml.Backend, o Options) *device {
+	d := &device{backend: b}
+	if b.Device().Type() == ggml.CPU && o.Threads == 0 {
+		d.threads = newThreads(b.Threads(), systemClocks())
+	}
+	return d
+}
+
+// compute runs a graph, on a CPU with as many threads as find a core to
+// themselves.
+func (d *device) compute(g *ggml.Graph) error {
+	if d.threads == nil {
+		return d.backend.Compute(g)
+	}
+	d.threads.enter()
+	if err := d.backend.Compute(g); err != nil {
+		return err
+	}
+	return d.backend.SetThreads(d.threads.leave())
 }
 
 // prepare makes what steps of some sizes need on the device.
@@ -66,7 +90,7 @@ func openDevices(library *ggml.Library, m layerDevices, o Options) (_ *devices, 
 		if err != nil {
 			return nil, err
 		}
-		d := &device{backend: b}
+		d := newDevice(b, o)
 		opened[name], ds.all = d, append(ds.all, d)
 		return d, nil
 	}
@@ -92,7 +116,7 @@ func openDevices(library *ggml.Library, m layerDevices, o Options) (_ *devices, 
 func (ds *devices) openHost(library *ggml.Library, o Options) error {
 	for _, d := range ds.all {
 		if d.backend.Device().Type() == ggml.CPU {
-			ds.host = &device{backend: d.backend}
+			ds.host = &device{backend: d.backend, threads: d.threads}
 			return nil
 		}
 	}
@@ -104,7 +128,7 @@ func (ds *devices) openHost(library *ggml.Library, o Options) error {
 	if err != nil {
 		return err
 	}
-	ds.host = &device{backend: b}
+	ds.host = newDevice(b, o)
 	return nil
 }
 

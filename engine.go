@@ -23,7 +23,7 @@ type Options struct {
 	Device    string    // a name of [ggml.Library.Devices]; "": cpu
 	GPULayers int       // how many of the last layers a GPU computes, and the CPU the others; 0: Device computes all
 	DeviceMap DeviceMap // which device computes what, instead of the two above; nil: they say it
-	Threads   int       // of the CPU; 0: one a core
+	Threads   int       // of the CPU; 0: one a core, and fewer while other programs use the cores, which changes last bits
 
 	Cache          kv.Policy
 	KVType         string   // f32, f16, bf16, q8_0 or q4_0; "": f16
@@ -76,9 +76,10 @@ type Stats struct {
 
 // DeviceStats are what one device has used.
 type DeviceStats struct {
-	Name   string
-	Device ggml.Usage
-	Counts ggml.Stats
+	Name    string
+	Device  ggml.Usage
+	Counts  ggml.Stats
+	Threads ThreadStats // of a CPU; zero where Options.Threads says how many
 }
 
 // Open opens the model in a GGUF file. The caller closes the engine.
@@ -238,6 +239,9 @@ func (e *Engine) Stats() Stats {
 	s := Stats{Cache: e.pool.Stats()}
 	for _, d := range e.devices.all {
 		one := DeviceStats{Name: d.backend.Device().Name(), Device: d.backend.Usage(), Counts: d.backend.Stats()}
+		if d.threads != nil {
+			one.Threads = d.threads.Stats()
+		}
 		s.Device, s.Counts = s.Device.Plus(one.Device), s.Counts.Plus(one.Counts)
 		s.Devices = append(s.Devices, one)
 	}

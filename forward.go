@@ -128,7 +128,7 @@ func (e *Engine) embed(step *kv.Step) (*device, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := d.backend.Compute(g); err != nil {
+		if err := d.compute(g); err != nil {
 			return nil, err
 		}
 	}
@@ -170,7 +170,7 @@ func (e *Engine) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 				return err
 			}
 		}
-		if err := d.backend.Compute(part.graph); err != nil {
+		if err := d.compute(part.graph); err != nil {
 			return err
 		}
 	}
@@ -187,7 +187,7 @@ func (d *device) logits(step *kv.Step) ([][]float32, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := d.backend.Compute(g); err != nil {
+		if err := d.compute(g); err != nil {
 			return nil, err
 		}
 		rows = append(rows, d.inputs.getLogits(n)...)

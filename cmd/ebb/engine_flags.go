@@ -23,7 +23,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&o.Device, "device", "", "the `DEVICE` to compute on: cpu, vulkan0, … (default cpu)")
 	flags.IntVar(&o.GPULayers, "gpu-layers", 0, "how many of the last layers the GPU computes (the first one, or the --device named); the CPU computes the others")
 	flags.StringVar(&f.deviceMap, "device-map", "", "a JSON `FILE` that says which device computes what, as in {\"\": \"cpu\", \"model.layers.8-15\": \"vulkan0\"}")
-	flags.IntVar(&o.Threads, "threads", 0, "CPU threads to compute with (default one a core)")
+	flags.IntVar(&o.Threads, "threads", 0, "CPU threads to compute with (default one a core, and fewer while other programs use the cores)")
 
 	flags.Var(&parsed[kv.Policy]{&o.Cache, o.Cache.String(), "POLICY", kv.ParsePolicy}, "cache",
 		"where K/V live: "+strings.Join(kv.PolicyNames(), ", "))

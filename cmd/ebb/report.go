@@ -33,6 +33,11 @@ func printReport(w io.Writer, a *answer, engine *ebb.Engine) {
 	if len(stats.Devices) > 1 {
 		line("devices", "%s", engine.Devices())
 	}
+	for _, d := range stats.Devices {
+		if d.Threads.Lowered > 0 {
+			line("threads", "%s", describeThreads(d.Threads))
+		}
+	}
 	line("cache", "%v: %s", s.Policy, describeLayers(s))
 	line("K/V", "%s on the device, %s off it", formatSize(s.DeviceBytesPeak), formatSize(s.HostBytes))
 	switch {
@@ -50,6 +55,12 @@ func printReport(w io.Writer, a *answer, engine *ebb.Engine) {
 		line("stalled", "%s waiting for copies, %.0f%% of the time", formatTime(stall), share)
 	}
 	fmt.Fprint(w, end)
+}
+
+// describeThreads says why a CPU was slower than it can be.
+func describeThreads(s ebb.ThreadStats) string {
+	return fmt.Sprintf("down to %d of %d for %.0f%% of the time: other programs use the cores",
+		s.Least, s.Most, 100*s.Fewer.Seconds()/s.Time.Seconds())
 }
 
 // describeLayers says which layers stay on the device.

@@ -48,11 +48,13 @@ var policy = map[string][]string{
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "attend",
 		"tier", "tier/host", "kv", "plan", "sample", "generate",
+		"internal/cputime",
 	},
 
 	"bench":   {".", "ggml/llama", "model", "kv"},
 	"cmd/ebb": {"*"},
 
+	"internal/cputime":    {},
 	"internal/deps":       {},
 	"internal/testmodel":  {"gguf", "ggml"},
 	"internal/testreport": {},
