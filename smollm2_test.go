@@ -16,7 +16,7 @@ import (
 )
 
 // smolLM2 returns where the real model is: $EBB_TEST_MODEL or the cache folder.
-func smolLM2(t *testing.T) string {
+func smolLM2(t testing.TB) string {
 	t.Helper()
 	path := os.Getenv("EBB_TEST_MODEL")
 	if path == "" {
