@@ -23,6 +23,7 @@ type Buffer struct {
 	backend *Backend
 	ptr     uintptr
 	base    uintptr
+	host    bool // the program can address it
 	charge  charge
 	mapped  []byte // keeps Map's memory reachable
 	close   sync.Once
@@ -78,7 +79,7 @@ func (b *Backend) newBuffer(ptr uintptr, ch charge) *Buffer {
 	b.buffers.Add(1)
 	buf := &Buffer{backend: b, ptr: ptr, charge: ch}
 	if ch.size > 0 {
-		buf.base = c.BufferBase(ptr)
+		buf.base, buf.host = c.BufferBase(ptr), c.BufferIsHost(ptr)
 	}
 	if ch.purpose == Weights {
 		c.BufferSetUsage(ptr, usageWeights)
@@ -96,7 +97,7 @@ func (b *Buffer) Type() BufferType { return BufferType{c.BufferType(b.ptr)} }
 // Bytes returns the buffer's memory, or nil if the program cannot address it.
 // The slice is valid until Close.
 func (b *Buffer) Bytes() []byte {
-	if b.base == 0 || !c.BufferIsHost(b.ptr) {
+	if !b.host {
 		return nil
 	}
 	return unsafe.Slice((*byte)(pointer(b.base)), b.charge.size)
