@@ -1,9 +1,10 @@
 // Package gguf reads GGUF, the file format of ggml's models, and writes it for tests.
 //
 // A file is a header (metadata: key–value pairs in order; then one entry a tensor) followed by the tensors' bytes. The package
-// has four nouns:
+// has five nouns:
 //
 //   - [File]: an opened file. Its metadata is read by key with a typed getter ([File.Uint], [File.Strings], …).
+//   - [Part]: one of the files of a model that is split into several.
 //   - [Value]: one metadata value with its [Kind], for programs that print whatever is there.
 //   - [Tensor]: the name, type, shape and place of one tensor. [File.Data] gives its bytes without copying them.
 //   - [Type]: a ggml tensor type, with the block sizes from which byte counts follow.

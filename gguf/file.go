@@ -18,6 +18,12 @@ type File struct {
 	tensors     []Tensor
 	tensorIndex map[string]int
 
+	parts []part // at least one
+}
+
+// part is a file and its memory.
+type part struct {
+	Part
 	data   []byte // the whole file
 	unmap  func() error
 	device bool // data is a mapping that a device may map in place
@@ -30,23 +36,30 @@ type entry struct {
 }
 
 // Open maps the file at path into memory, read-only, and reads its header; the tensors' bytes are read when they are touched.
-// (Where the platform has no mappings, it reads the whole file.) A file that is not as it should be is a *FormatError; one of
-// another format wraps ErrNotGGUF, a short one ErrTruncated.
+// (Where the platform has no mappings, it reads the whole file.) If it is a part of a model that is split into files, all of
+// them are opened, whichever part path names: the metadata is the first part's, the tensors are those of all. A file that is
+// not as it should be is a *FormatError; one of another format wraps ErrNotGGUF, a short one ErrTruncated.
 //
-// The caller closes the File. The file must not shrink while it is open: touching a page that is gone ends the process (SIGBUS).
-func Open(path string) (*File, error) {
+// The caller closes the File. The files must not shrink while it is open: touching a page that is gone ends the process (SIGBUS).
+func Open(path string) (*File, error) { return open(path) }
+
+// openFile opens one file, whether or not it is a whole model.
+func openFile(path string) (*File, error) {
+	info, err := os.Stat(path) // first, as opening a pipe waits for a writer
+	if err != nil {
+		return nil, fmt.Errorf("gguf: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("gguf: %s: is a %s, want a regular file", path, describe(info.Mode()))
+	}
 	r, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("gguf: %w", err)
 	}
 	defer func() { _ = r.Close() }() // read only: a mapping outlives its descriptor
 
-	info, err := r.Stat()
-	if err != nil {
+	if info, err = r.Stat(); err != nil { // of what was opened, for its size
 		return nil, fmt.Errorf("gguf: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("gguf: %s: is a %s, want a regular file", path, describe(info.Mode()))
 	}
 	if info.Size() > math.MaxInt {
 		return nil, fmt.Errorf("gguf: %s: %d bytes do not fit the address space of this platform", path, info.Size())
@@ -75,7 +88,8 @@ func Open(path string) (*File, error) {
 		}
 		return nil, errors.Join(err, unmap())
 	}
-	f.unmap, f.device = unmap, mapped
+	p := &f.parts[0]
+	p.Path, p.unmap, p.device = path, unmap, mapped
 	return f, nil
 }
 
@@ -87,15 +101,31 @@ func describe(m os.FileMode) string {
 	return "special file (" + m.Type().String() + ")"
 }
 
-// Close unmaps the file: slices from Data and Mapping must not be used any more. Metadata and tensor entries stay valid.
+// Close unmaps the files: slices from Data and Mapping must not be used any more. Metadata and tensor entries stay valid.
 // A second Close does nothing.
 func (f *File) Close() error {
-	unmap := f.unmap
-	f.data, f.unmap = nil, nil
-	if unmap == nil {
-		return nil
+	var errs []error
+	for i := range f.parts {
+		p := &f.parts[i]
+		unmap := p.unmap
+		p.data, p.unmap = nil, nil
+		if unmap != nil {
+			errs = append(errs, unmap())
+		}
 	}
-	return unmap()
+	return errors.Join(errs...)
+}
+
+// Parts returns the files that the model is in, the first part first: one, for most models. It stays valid after Close.
+func (f *File) Parts() []Part {
+	parts := make([]Part, len(f.parts))
+	for i, p := range f.parts {
+		parts[i] = p.Part
+	}
+	for _, t := range f.tensors {
+		parts[t.Part].Tensors++
+	}
+	return parts
 }
 
 // Version returns the version of the format: 2 or 3.
@@ -104,7 +134,7 @@ func (f *File) Version() int { return int(f.version) }
 // Alignment returns the number of bytes of which every tensor's offset is a multiple: a power of two, 32 unless the file says otherwise.
 func (f *File) Alignment() int64 { return f.alignment }
 
-// Tensors returns the tensors in file order. The slice is the File's own: it must not be changed.
+// Tensors returns the tensors in file order, those of the first part first. The slice is the File's own: it must not be changed.
 func (f *File) Tensors() []Tensor { return f.tensors }
 
 // Tensor returns the tensor of that name.
@@ -119,15 +149,16 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 // Data returns the bytes of t, a tensor of this file. They are the mapping's: read-only, valid until Close, and read from
 // the file when they are touched.
 func (f *File) Data(t Tensor) []byte {
-	return f.data[t.Offset : t.Offset+t.Size : t.Offset+t.Size]
+	return f.parts[t.Part].data[t.Offset : t.Offset+t.Size : t.Offset+t.Size]
 }
 
-// Mapping returns the mapping of the whole file, which starts at a page: a device that can use host memory maps it in place,
+// Mapping returns the mapping of a whole part, which starts at a page: a device that can use host memory maps it in place,
 // and Tensor.Offset is then a tensor's place in it. It is nil where the platform has no mappings and for a File made by
 // Parse. Read-only, valid until Close.
-func (f *File) Mapping() []byte {
-	if !f.device {
+func (f *File) Mapping(part int) []byte {
+	p := f.parts[part]
+	if !p.device {
 		return nil
 	}
-	return f.data
+	return p.data
 }

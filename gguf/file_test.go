@@ -115,7 +115,7 @@ func TestEveryGoldenModelOpensAndItsTensorsFillTheFile(t *testing.T) {
 
 func TestMappingHoldsTensorsAtTheirOffsets(t *testing.T) {
 	f := open(t, tinyModel)
-	m := f.Mapping()
+	m := f.Mapping(0)
 	if runtime.GOOS == "windows" {
 		if m != nil {
 			t.Errorf("a mapping of %d bytes, want none", len(m))
@@ -148,7 +148,7 @@ func TestMetadataOutlivesClose(t *testing.T) {
 	if !ok || len(before) != 264 || before[258] != "<pad>" || !cmp.Equal(before, after) {
 		t.Errorf("tokens after Close: %d of them, want the 264 from before", len(after))
 	}
-	if f.Mapping() != nil {
+	if f.Mapping(0) != nil {
 		t.Error("a mapping after Close, want nil")
 	}
 }

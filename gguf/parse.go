@@ -24,12 +24,14 @@ const (
 	minTensor = 8 + 1 + 4 + 8 + 4 + 8 // bytes of the shortest tensor entry: length, name, dims, one dim, type, offset
 )
 
-// Parse reads a GGUF file from memory. The File keeps data, which must not change as long as it is used; it needs no Close.
+// Parse reads a GGUF file from memory, one part if the model is split. The File keeps data, which must not change as long as
+// it is used; it needs no Close.
 func Parse(data []byte) (*File, error) {
 	p := parser{data: data}
-	f := &File{data: data, alignment: defaultAlignment, metaIndex: map[string]int{}, tensorIndex: map[string]int{}}
+	f := &File{alignment: defaultAlignment, metaIndex: map[string]int{}, tensorIndex: map[string]int{}}
+	f.parts = []part{{Part: Part{Size: int64(len(data))}, data: data}}
 	if err := p.file(f); err != nil {
-		return nil, &FormatError{Field: p.part.String(), Offset: p.start, Err: err}
+		return nil, &FormatError{Field: p.at.String(), Offset: p.start, Err: err}
 	}
 	return f, nil
 }
@@ -38,12 +40,12 @@ func Parse(data []byte) (*File, error) {
 type parser struct {
 	data  []byte
 	pos   int64
-	part  part  // where it is, for errors
+	at    where // where it is, for errors
 	start int64 // of that part
 }
 
-// part names a part of a header. It becomes text only when there is an error to report.
-type part struct {
+// where names a part of a header. It becomes text only when there is an error to report.
+type where struct {
 	noun  string
 	index int    // of a part that is one of many and whose name is not read yet
 	name  string // of a part that has one
@@ -52,7 +54,7 @@ type part struct {
 // single is the index of a part of which there is one.
 const single = -1
 
-func (p part) String() string {
+func (p where) String() string {
 	switch {
 	case p.name != "":
 		return p.noun + " " + quote(p.name)
@@ -64,7 +66,7 @@ func (p part) String() string {
 }
 
 func (p *parser) enter(noun string, index int) {
-	p.part, p.start = part{noun: noun, index: index}, p.pos
+	p.at, p.start = where{noun: noun, index: index}, p.pos
 }
 
 func (p *parser) remaining() int64 { return int64(len(p.data)) - p.pos }
@@ -178,7 +180,7 @@ func (p *parser) metadata(f *File, n uint64) error {
 			return errors.New("empty key")
 		}
 		key := string(b)
-		p.part = part{noun: "key", name: key}
+		p.at = where{noun: "key", name: key}
 		if j, ok := f.metaIndex[key]; ok {
 			return fmt.Errorf("duplicate: pairs %d and %d have the same key", j, i)
 		}
@@ -299,7 +301,7 @@ func (p *parser) tensors(f *File, n uint64) error {
 	for i := range f.tensors {
 		t := &f.tensors[i]
 		order[i] = i
-		p.part, p.start = part{noun: "tensor", name: t.Name}, starts[i]
+		p.at, p.start = where{noun: "tensor", name: t.Name}, starts[i]
 		if t.Offset%f.alignment != 0 {
 			return fmt.Errorf("offset %d, want a multiple of the alignment, %d", t.Offset, f.alignment)
 		}
@@ -316,7 +318,7 @@ func (p *parser) tensors(f *File, n uint64) error {
 	for i := 1; i < len(order); i++ {
 		a, b := f.tensors[order[i-1]], f.tensors[order[i]]
 		if a.Offset+a.Size > b.Offset {
-			p.part, p.start = part{noun: "tensor", name: b.Name}, starts[order[i]]
+			p.at, p.start = where{noun: "tensor", name: b.Name}, starts[order[i]]
 			return fmt.Errorf("starts at byte %d, inside tensor %s, which ends at byte %d", b.Offset, quote(a.Name), a.Offset+a.Size)
 		}
 	}
@@ -333,7 +335,7 @@ func (p *parser) tensor() (t Tensor, err error) {
 		return t, errors.New("empty name")
 	}
 	t.Name = string(name)
-	p.part = part{noun: "tensor", name: t.Name}
+	p.at = where{noun: "tensor", name: t.Name}
 
 	dims, err := p.uint32("number of dimensions")
 	if err != nil {

@@ -10,6 +10,7 @@ type Tensor struct {
 	Name   string
 	Type   Type
 	Shape  []int64 // elements in each dimension, in ggml order: innermost first; 1 to 4 dimensions, each at least 1
+	Part   int     // the file that it is in, of File.Parts
 	Offset int64   // of the first byte, from the start of the file
 	Size   int64   // bytes
 }

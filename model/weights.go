@@ -55,19 +55,32 @@ func (w *Weights) load(l *Loader, backend *ggml.Backend, rest []weight) error {
 			return err
 		}
 	}
-	mapping := l.file.Mapping()
-	if mapping == nil || len(rest) == 0 {
-		return w.copy(l, backend, rest, own)
+	for part := range l.file.Parts() {
+		var here []weight
+		here, rest = split(rest, func(wt weight) bool { return wt.source.Part == part })
+		if err := w.place(l, backend, here, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place leaves the weights of one part of the file where the part is mapped, or
+// copies what the device cannot compute with there.
+func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part int) error {
+	own, mapping := backend.BufferType(), l.file.Mapping(part)
+	if mapping == nil || len(weights) == 0 {
+		return w.copy(l, backend, weights, own)
 	}
 	b, err := backend.Map(mapping, ggml.Weights)
 	if errors.Is(err, ggml.ErrNotMappable) {
-		return w.copy(l, backend, rest, own)
+		return w.copy(l, backend, weights, own)
 	}
 	if err != nil {
 		return err
 	}
 	w.buffers = append(w.buffers, b)
-	aligned, odd := split(rest, func(wt weight) bool { return wt.source.Offset%b.Type().Alignment() == 0 })
+	aligned, odd := split(weights, func(wt weight) bool { return wt.source.Offset%b.Type().Alignment() == 0 })
 	for _, wt := range aligned {
 		b.Place(wt.tensor, wt.source.Offset)
 	}

@@ -25,13 +25,14 @@ type Options struct {
 	ParseSpecial bool
 }
 
-// Open opens the tokenizer of the GGUF file at path, without its weights. The
-// caller closes it.
+// Open opens the tokenizer of the GGUF file at path, or of the split model of
+// which it is a part, without its weights. The caller closes it.
 func Open(path string) (*Tokenizer, error) {
-	if err := checkVocabulary(path); err != nil {
+	first, err := checkVocabulary(path)
+	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
-	v, err := llama.OpenVocab(path)
+	v, err := llama.OpenVocab(first)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}

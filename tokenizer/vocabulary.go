@@ -15,27 +15,28 @@ var models = []string{"gpt2", "llama"}
 
 // checkVocabulary reports what libllama ends the process for in the GGUF file at
 // path: a kind of vocabulary that is none of models, and tokens spelt alike.
-// Whatever else may be wrong with the file is for libllama to say.
-func checkVocabulary(path string) (err error) {
+// Whatever else may be wrong with the file is for libllama to say. It returns the
+// file to open, as libllama takes the first part of a split model only.
+func checkVocabulary(path string) (first string, err error) {
 	f, err := gguf.Open(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if kind, _ := f.String("tokenizer.ggml.model"); !slices.Contains(models, kind) {
-		return fmt.Errorf("tokenizer.ggml.model of %s is %q: want one of %s", path, kind, strings.Join(models, ", "))
+		return "", fmt.Errorf("tokenizer.ggml.model of %s is %q: want one of %s", path, kind, strings.Join(models, ", "))
 	}
 	tokens, _ := f.Strings("tokenizer.ggml.tokens")
-	first := make(map[string]int, len(tokens))
+	seen := make(map[string]int, len(tokens))
 	for id, text := range tokens {
 		text, _, _ = strings.Cut(text, "\x00") // libllama reads C strings
 		if text == "" {
 			text = fmt.Sprintf("[EMPTY_%d]", id) // and gives tokens without text this one
 		}
-		if other, ok := first[text]; ok {
-			return fmt.Errorf("tokens %d and %d of %s are both %q: want each once", other, id, path, text)
+		if other, ok := seen[text]; ok {
+			return "", fmt.Errorf("tokens %d and %d of %s are both %q: want each once", other, id, path, text)
 		}
-		first[text] = id
+		seen[text] = id
 	}
-	return nil
+	return f.Parts()[0].Path, nil
 }

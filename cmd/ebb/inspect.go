@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode"
@@ -22,7 +23,8 @@ func newInspectCommand() *cobra.Command {
 		Short: "Show what a model is and what its K/V take",
 		Long: `Inspect reads a model's GGUF file and shows its shape, the types of its tensors, the
 bytes that a token's K/V take in all layers by K/V type, its tokenizer, and whether it
-has a chat template. It needs no library, and reads no weights.`,
+has a chat template. Of a model that is split into files any one is enough to name. It
+needs no library, and reads no weights.`,
 		Example: `  ebb inspect model.gguf
   ebb inspect --json model.gguf
   ebb inspect --template model.gguf`,
@@ -73,6 +75,11 @@ func printSummary(w io.Writer, s summary) {
 	line("parameters", "%s in %s, %s", formatCount(s.Parameters), count(s.Tensors, "tensor"), formatSize(s.Bytes))
 	for _, t := range s.Types {
 		line("", "%-6s %5s %11s", t.Type, fmt.Sprint(t.Tensors), formatSize(t.Bytes))
+	}
+	if len(s.Files) > 1 {
+		for i, f := range s.Files {
+			line(fmt.Sprintf("part %d of %d", i+1, len(s.Files)), "%s, %s in %s", shown(filepath.Base(f.Path)), count(f.Tensors, "tensor"), formatSize(f.Bytes))
+		}
 	}
 	line("layers", "%d, hidden %d, feed-forward %s", s.Layers, s.Hidden, spanOf(s.FeedForward))
 	line("attention", "%s heads, %s KV heads, key dim %d, value dim %d", spanOf(s.Heads), spanOf(s.KVHeads), s.KeyDim, s.ValueDim)

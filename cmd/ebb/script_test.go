@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/testmodel"
 )
 
 func TestMain(m *testing.M) {
@@ -20,12 +21,14 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script/*.txt. They find the tiny models in $MODELS, a tiny model with a chat template at
-// $WORK/chat.gguf, and, under the condition smollm2, the real one at $SMOLLM2.
+// $WORK/chat.gguf, tiny-gqa in three parts at $SPLIT/split-0000N-of-00003.gguf, and, under the condition smollm2, the real
+// one at $SMOLLM2.
 func TestScripts(t *testing.T) {
 	models, err := filepath.Abs("../../testdata/models")
 	if err != nil {
 		t.Fatal(err)
 	}
+	split := testmodel.Split(t, filepath.Join(models, "tiny-gqa.gguf"), 3, func(i int) int { return i % 3 })
 	var one sync.Mutex // ggml's threads spin: scripts that run side by side slow each other down by more than half
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -33,6 +36,7 @@ func TestScripts(t *testing.T) {
 			one.Lock()
 			env.Defer(one.Unlock)
 			env.Setenv("MODELS", models)
+			env.Setenv("SPLIT", filepath.Dir(split[0]))
 			env.Setenv("SMOLLM2", smolLM2())
 			for _, name := range []string{"EBB_GGML", "GGML_VK_VISIBLE_DEVICES", "GGML_NO_BACKTRACE"} {
 				if value, ok := os.LookupEnv(name); ok {

@@ -17,6 +17,7 @@ type summary struct {
 	Tensors      int           `json:"tensors"`
 	Bytes        int64         `json:"bytes"` // of the tensors
 	Types        []typeSummary `json:"types"` // the most bytes first
+	Files        []fileSummary `json:"files"` // the parts that the model is split into; one, for most
 
 	Layers      int     `json:"layers"`
 	Hidden      int     `json:"hidden"`
@@ -37,6 +38,13 @@ type typeSummary struct {
 	Type    string `json:"type"`
 	Tensors int    `json:"tensors"`
 	Bytes   int64  `json:"bytes"`
+}
+
+// fileSummary is one of the model's files.
+type fileSummary struct {
+	Path    string `json:"path"`
+	Tensors int    `json:"tensors"`
+	Bytes   int64  `json:"bytes"` // of the file
 }
 
 // kvBytes is what a token takes in all layers; 0 if heads cannot be kept in the type.
@@ -77,6 +85,10 @@ func summarize(f *gguf.File) summary {
 		s.Types[i].Bytes += t.Size
 	}
 	slices.SortStableFunc(s.Types, func(a, b typeSummary) int { return cmp.Compare(b.Bytes, a.Bytes) })
+
+	for _, p := range f.Parts() {
+		s.Files = append(s.Files, fileSummary{p.Path, p.Tensors, p.Size})
+	}
 
 	own := func(key string) string { return s.Architecture + "." + key }
 	number := func(key string) int64 { n, _ := f.Int(own(key)); return n }
