@@ -43,6 +43,13 @@ still, give it a machine with nothing else to do.`,
 			o.Progress = func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
+			path, err := modelFile(ctx, o.Model, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			if o.Model, err = firstPart(path); err != nil { // which is what llama.cpp wants
+				return err
+			}
 			report, err := bench.Run(ctx, o)
 			if err != nil {
 				return err
@@ -57,7 +64,7 @@ still, give it a machine with nothing else to do.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&o.Model, "model", "m", "", "the model, a GGUF `FILE`")
+	flags.StringVarP(&o.Model, "model", "m", "", modelHelp)
 	flags.StringSliceVar(&o.Workloads, "workloads", bench.Workloads(), "what to measure: "+strings.Join(bench.Workloads(), ", "))
 	flags.IntVar(&o.Threads, "threads", 0, "CPU threads to compute with (default one a core)")
 	flags.IntSliceVar(&o.Depths, "depths", []int{0, 512}, "tokens in the cache, of decode")

@@ -63,7 +63,11 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	if err := f.engine.configure(cmd, &cfg); err != nil {
 		return err
 	}
-	engine, err := ebb.Open(f.engine.model, f.engine.options)
+	path, err := f.fetch(cmd)
+	if err != nil {
+		return err
+	}
+	engine, err := ebb.Open(path, f.engine.options)
 	if err != nil {
 		return err
 	}
@@ -80,6 +84,13 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 		person: isTerminal(cmd.InOrStdin()),
 	}
 	return r.run(cmd.Context())
+}
+
+// fetch returns the model's file. Ctrl-C ends a download.
+func (f *chatFlags) fetch(cmd *cobra.Command) (string, error) {
+	ctx, stop := interruptible(cmd.Context())
+	defer stop()
+	return modelFile(ctx, f.engine.model, cmd.ErrOrStderr())
 }
 
 // repl reads, evaluates, prints, and loops.

@@ -19,7 +19,7 @@ type engineFlags struct {
 
 func (f *engineFlags) register(cmd *cobra.Command) {
 	o, flags := &f.options, cmd.Flags()
-	flags.StringVarP(&f.model, "model", "m", "", "the model, a GGUF `FILE`")
+	flags.StringVarP(&f.model, "model", "m", "", modelHelp)
 	flags.StringVar(&o.Device, "device", "", "the `DEVICE` to compute on: cpu, vulkan0, … (default cpu)")
 	flags.IntVar(&o.GPULayers, "gpu-layers", 0, "how many of the last layers the GPU computes (the first one, or the --device named); the CPU computes the others")
 	flags.StringVar(&f.deviceMap, "device-map", "", "a JSON `FILE` that says which device computes what, as in {\"\": \"cpu\", \"model.layers.8-15\": \"vulkan0\"}")

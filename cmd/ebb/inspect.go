@@ -23,8 +23,8 @@ func newInspectCommand() *cobra.Command {
 		Short: "Show what a model is and what its K/V take",
 		Long: `Inspect reads a model's GGUF file and shows its shape, the types of its tensors, the
 bytes that a token's K/V take in all layers by K/V type, its tokenizer, and whether it
-has a chat template. Of a model that is split into files any one is enough to name. It
-needs no library, and reads no weights.`,
+has a chat template. Of a model that is split into files any one is enough to name, and
+hf://OWNER/REPO/FILE is downloaded first. It needs no library, and reads no weights.`,
 		Example: `  ebb inspect model.gguf
   ebb inspect --json model.gguf
   ebb inspect --template model.gguf`,
@@ -33,7 +33,13 @@ needs no library, and reads no weights.`,
 			if asJSON && template {
 				return misusef("--json and --template: want one of them (--json has the template too)")
 			}
-			file, err := gguf.Open(args[0])
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			path, err := modelFile(ctx, args[0], cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			file, err := gguf.Open(path)
 			if err != nil {
 				return err
 			}

@@ -36,6 +36,7 @@ to stdout as it is generated, and a report of speed and memory to stderr after i
 1024s, 2GB in 1000s. An answer ends after 256 tokens unless --max-new-tokens or the
 generation config says otherwise. Ctrl-C ends it early; what there is stays printed.`,
 		Example: `  ebb run -m model.gguf "Why is the sky blue?"
+  ebb run -m hf://owner/repo/model.gguf "Why is the sky blue?"
   ebb run -m model.gguf --cache offloaded --memory 512MiB -f question.txt
   echo "Fun fact:" | ebb run -m model.gguf --raw --max-new-tokens 40
   ebb run -m model.gguf --prompt-ids 5,9,12 --output json --logits 3`,
@@ -87,15 +88,19 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
-	engine, err := ebb.Open(f.engine.model, f.engine.options)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
 	notes := cmd.ErrOrStderr()
 	if f.quiet {
 		notes = io.Discard
 	}
+	path, err := modelFile(ctx, f.engine.model, notes)
+	if err != nil {
+		return err
+	}
+	engine, err := ebb.Open(path, f.engine.options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
 	printNotes(notes, append(warnings, engine.Notes()...))
 	tokens, err := f.prompt.tokens(engine, text)
 	if err != nil {

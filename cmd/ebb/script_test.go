@@ -21,7 +21,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script/*.txt. They find the tiny models in $MODELS, a tiny model with a chat template at
-// $WORK/chat.gguf, tiny-gqa in three parts at $SPLIT/split-0000N-of-00003.gguf, and, under the condition smollm2, the real
+// $WORK/chat.gguf, tiny-gqa in three parts at $SPLIT/split-0000N-of-00003.gguf, both also on a hub as
+// hf://owner/repo/NAME, and, under the condition smollm2, the real
 // one at $SMOLLM2.
 func TestScripts(t *testing.T) {
 	models, err := filepath.Abs("../../testdata/models")
@@ -29,6 +30,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	split := testmodel.Split(t, filepath.Join(models, "tiny-gqa.gguf"), 3, func(i int) int { return i % 3 })
+	hub := newHub(t, models, filepath.Dir(split[0]))
 	var one sync.Mutex // ggml's threads spin: scripts that run side by side slow each other down by more than half
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -37,6 +39,8 @@ func TestScripts(t *testing.T) {
 			env.Defer(one.Unlock)
 			env.Setenv("MODELS", models)
 			env.Setenv("SPLIT", filepath.Dir(split[0]))
+			env.Setenv("HF_ENDPOINT", hub.URL)
+			env.Setenv("HF_HOME", filepath.Join(env.WorkDir, "hf"))
 			env.Setenv("SMOLLM2", smolLM2())
 			for _, name := range []string{"EBB_GGML", "GGML_VK_VISIBLE_DEVICES", "GGML_NO_BACKTRACE"} {
 				if value, ok := os.LookupEnv(name); ok {

@@ -28,6 +28,7 @@ var policy = map[string][]string{
 	"ggml":       {},
 	"ggml/llama": {"ggml"},
 	"gguf":       {},
+	"hub":        {"gguf"},
 
 	"tokenizer": {"ggml/llama", "gguf"},
 	"chat":      {},

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/seed4d217819/ebb/hub"
+)
+
+// downloadBar shows downloads: on a terminal as a bar, elsewhere as a line for each file.
+type downloadBar struct {
+	w    io.Writer
+	file string // the one that is shown
+	bar  *progressbar.ProgressBar
+}
+
+// update shows how far a file is.
+func (d *downloadBar) update(p hub.Progress) {
+	if d.file != p.File {
+		d.clear()
+		d.begin(p)
+	}
+	if d.bar != nil {
+		_ = d.bar.Set64(p.Done) // a bar that cannot be drawn does no harm
+	}
+}
+
+func (d *downloadBar) begin(p hub.Progress) {
+	d.file = p.File
+	name := shown(path.Base(p.File))
+	if p.Parts > 1 {
+		name = fmt.Sprintf("%s (%d of %d)", name, p.Part, p.Parts)
+	}
+	if !isTerminal(d.w) {
+		printNotes(d.w, []string{fmt.Sprintf("downloading %s, %s", name, formatSize(p.Total))})
+		return
+	}
+	d.bar = progressbar.NewOptions64(p.Total,
+		progressbar.OptionSetWriter(d.w),
+		progressbar.OptionSetDescription(name),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionUseIECUnits(true),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetWidth(20),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+	)
+}
+
+// clear takes the bar off the terminal, so that something else can be written there.
+func (d *downloadBar) clear() {
+	if d.bar != nil {
+		_ = d.bar.Clear() // see update
+	}
+	d.bar, d.file = nil, ""
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/hub"
+)
+
+// modelHelp is what the flag that names a model says.
+const modelHelp = "the model, a GGUF `FILE`, or hf://OWNER/REPO/FILE on the Hugging Face hub"
+
+// modelFile returns the file that a model's name stands for: the name itself, or for hf:// one in the hub's cache, where it is
+// downloaded if need be. Progress and notes go to w.
+func modelFile(ctx context.Context, name string, w io.Writer) (string, error) {
+	if !strings.HasPrefix(name, hub.Scheme) {
+		return name, nil
+	}
+	ref, err := hub.Parse(name)
+	if err != nil {
+		return "", misuseError{err}
+	}
+	o, err := hub.FromEnvironment()
+	if err != nil {
+		return "", err
+	}
+	bar := &downloadBar{w: w}
+	o.UserAgent = "ebb/" + buildVersion()
+	o.Progress = bar.update
+	o.Note = func(note string) {
+		bar.clear()
+		printNotes(w, []string{note})
+	}
+	path, err := hub.Fetch(ctx, ref, o)
+	bar.clear()
+	if errors.Is(err, context.Canceled) {
+		return "", fmt.Errorf("interrupted: what was downloaded of %v is kept, and the same command goes on from there", ref)
+	}
+	return path, err
+}
+
+// firstPart returns the first file of the model that the file at path is, or is a part of.
+func firstPart(path string) (string, error) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return "", err
+	}
+	return f.Parts()[0].Path, f.Close()
+}

@@ -1,0 +1,40 @@
+package hub
+
+import (
+	"crypto/sha1" // git's name of a file, not a secret
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"regexp"
+)
+
+// ErrChecksum says that a file's bytes are not those that the hub has. The error that wraps it says both checksums.
+var ErrChecksum = errors.New("wrong checksum")
+
+// sumForm is a SHA-256, of a file in large-file storage, or a SHA-1, of one in git.
+var sumForm = regexp.MustCompile(`^([0-9a-f]{64}|[0-9a-f]{40})$`)
+
+// checksum sums a file of that size as the hub does for files whose sum has that form.
+type checksum struct {
+	hash.Hash
+	name string
+	want string
+}
+
+func newChecksum(want string, size int64) checksum {
+	if len(want) == 2*sha256.Size {
+		return checksum{sha256.New(), "SHA-256", want}
+	}
+	c := checksum{sha1.New(), "git SHA-1", want}
+	fmt.Fprintf(c, "blob %d\x00", size)
+	return c
+}
+
+func (c checksum) verify() error {
+	if got := hex.EncodeToString(c.Sum(nil)); got != c.want {
+		return fmt.Errorf("%w: its %s is %s, and the hub's file has %s", ErrChecksum, c.name, got, c.want)
+	}
+	return nil
+}
