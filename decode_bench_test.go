@@ -35,7 +35,8 @@ func BenchmarkDecodeStep(b *testing.B) {
 					if _, err := e.Forward(b.Context(), []kv.Work{{Seq: s, Tokens: tokens}}); err != nil {
 						b.Fatal(err)
 					}
-					next, work := tokens[:1], make([]kv.Work, 1)
+					batch := []kv.Work{{Seq: s, Tokens: tokens[:1], Logits: 1}}
+					var rows [][][]float32
 					b.ReportAllocs()
 					for b.Loop() {
 						if s.Len() == depth+200 { // before the next graph is built
@@ -43,8 +44,7 @@ func BenchmarkDecodeStep(b *testing.B) {
 								b.Fatal(err)
 							}
 						}
-						work[0] = kv.Work{Seq: s, Tokens: next, Logits: 1}
-						if _, err := e.Forward(b.Context(), work); err != nil {
+						if rows, err = e.ForwardInto(b.Context(), batch, rows); err != nil {
 							b.Fatal(err)
 						}
 					}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
@@ -187,4 +189,53 @@ func sameBits(got, want [][]float32) error {
 		}
 	}
 	return nil
+}
+
+// Results that are passed on are written over; those of Forward are the caller's.
+func TestLogitsAreWrittenOverOnlyWhereTheyArePassedOn(t *testing.T) {
+	e := places()[0].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", StepTokens: 16})
+	tokens := prompt(6, 40) // three steps
+	s, fresh := e.NewSeq(), e.NewSeq()
+	defer closeSeq(t, s)
+	defer closeSeq(t, fresh)
+	want := forward(t, e, fresh, tokens, 20)
+
+	rows, err := e.ForwardInto(t.Context(), []kv.Work{{Seq: s, Tokens: tokens, Logits: 20}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(rows, [][][]float32{want}); diff != "" {
+		t.Errorf("into nothing (-got +want):\n%s", diff)
+	}
+	for _, n := range []int{3, 20, 0, 1} { // fewer rows than there are, and as many again
+		if err := s.Truncate(0); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			for _, logits := range row {
+				clear(logits)
+			}
+		}
+		rows, err = e.ForwardInto(t.Context(), []kv.Work{{Seq: s, Tokens: tokens, Logits: n}}, rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rows) != 1 || len(rows[0]) != n {
+			t.Fatalf("%d rows: got %d of %d works", n, len(rows[0]), len(rows))
+		}
+		if err := near(t, rows[0], want[20-n:]); err != nil { // the last matrix takes another path for one row
+			t.Errorf("%d rows: %v", n, err)
+		}
+	}
+	kept := forward(t, e, s, tokens[:1], 1)
+	if err := s.Truncate(len(tokens)); err != nil {
+		t.Fatal(err)
+	}
+	forward(t, e, s, tokens[1:2], 1)
+	if err := s.Truncate(len(tokens)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(forward(t, e, s, tokens[:1], 1), kept); diff != "" {
+		t.Errorf("Forward's logits changed later (-got +want):\n%s", diff)
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
@@ -15,29 +14,76 @@ import (
 // The sequences grow by their tokens. On an error, a cancelled context among
 // them, they are as they were; [kv.ErrFull] says that tokens do not fit.
 func (e *Engine) Forward(ctx context.Context, batch []kv.Work) ([][][]float32, error) {
-	before := make([]int, len(batch))
+	return e.ForwardInto(ctx, batch, nil)
+}
+
+// ForwardInto is Forward that writes over rows, the result of an earlier call,
+// as far as that reaches, and returns them. A loop that passes on what it was
+// returned leaves no logits to the garbage collector.
+func (e *Engine) ForwardInto(ctx context.Context, batch []kv.Work, rows [][][]float32) ([][][]float32, error) {
+	if len(batch) == 0 {
+		return nil, errors.New("ebb: forward of an empty batch: want at least one sequence with tokens")
+	}
+	tokens := 0
 	for i, w := range batch {
 		if err := e.check(w); err != nil {
 			return nil, fmt.Errorf("ebb: work %d: %w", i, err)
 		}
+		tokens += len(w.Tokens)
+	}
+	rows = logitRows(rows, batch, e.config.Vocab)
+	run := e.step
+	if tokens > e.pool.StepTokens() {
+		run = e.passes
+	}
+	if err := run(ctx, batch, rows); err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+// logitRows returns rows with memory for the logits of a batch.
+func logitRows(rows [][][]float32, batch []kv.Work, vocab int) [][][]float32 {
+	rows = reach(rows, len(batch))
+	for i, w := range batch {
+		rows[i] = reach(rows[i], w.Logits)
+		for j := range rows[i] {
+			rows[i][j] = reach(rows[i][j], vocab)
+		}
+	}
+	return rows
+}
+
+// reach returns s with n elements, those it has had before among them.
+func reach[E any](s []E, n int) []E {
+	s = s[:cap(s)]
+	if n > len(s) {
+		s = append(s, make([]E, n-len(s))...)
+	}
+	return s[:n]
+}
+
+// passes takes a batch through the model in several steps.
+func (e *Engine) passes(ctx context.Context, batch []kv.Work, rows [][][]float32) error {
+	before := make([]int, len(batch))
+	for i, w := range batch {
 		before[i] = w.Seq.Len()
 	}
-	if len(batch) == 0 {
-		return nil, errors.New("ebb: forward of an empty batch: want at least one sequence with tokens")
-	}
-	out := make([][][]float32, len(batch))
 	done := make([]int, len(batch)) // tokens of each work that have gone through
 	for {
 		pass, of := e.nextPass(batch, done)
-		if len(pass) == 0 && slices.Max(done) > 0 {
-			return out, nil
+		if len(pass) == 0 {
+			return nil
 		}
-		rows, err := e.step(ctx, pass)
-		if err != nil {
-			return nil, errors.Join(err, rollBack(batch, before, done))
+		var wanted [][][]float32
+		for i, w := range of {
+			first := max(0, batch[w].Logits-(len(batch[w].Tokens)-done[w])) // rows of the steps before
+			wanted = append(wanted, rows[w][first:first+pass[i].Logits])
+		}
+		if err := e.step(ctx, pass, wanted); err != nil {
+			return errors.Join(err, rollBack(batch, before, done))
 		}
 		for i, w := range of {
-			out[w] = append(out[w], rows[i]...)
 			done[w] += len(pass[i].Tokens)
 		}
 	}
@@ -88,35 +134,35 @@ func rollBack(batch []kv.Work, before, done []int) error {
 	return errors.Join(errs...)
 }
 
-// step takes a batch through all layers once. This is the heart of ebb.
-func (e *Engine) step(ctx context.Context, batch []kv.Work) (rows [][][]float32, err error) {
+// step takes a batch through all layers once, and writes the logits that its
+// works want to their rows. This is the heart of ebb.
+func (e *Engine) step(ctx context.Context, batch []kv.Work, rows [][][]float32) (err error) {
 	defer recoverMisuse(&err)
 	step, err := e.pool.Begin(ctx, batch)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, step.Close()) }()
 	at, err := e.embed(step) // the device where the activations are
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for layer, err := range step.Layers(ctx) { // this layer's K/V are on its device; the next fetch is under way
 		if err != nil {
-			return nil, err
+			return err
 		}
 		at = e.carry(step, layer.Index, at, e.devices.layers[layer.Index])
 		for i := range step.Chunks() { // prefill: many; decode: one
 			if err := e.run(ctx, step, at, layer, i); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
 	at = e.carry(step, len(e.devices.layers), at, e.devices.output)
-	logits, err := at.logits(step)
-	if err != nil {
-		return nil, err
+	if err := at.logits(step.Gather(rows)); err != nil {
+		return err
 	}
-	return step.Split(logits), step.Commit()
+	return step.Commit()
 }
 
 // embed makes the first layer's input, and returns the device that has it.
@@ -177,22 +223,20 @@ func (e *Engine) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 	return nil
 }
 
-// logits returns a row of scores for each token of which they are wanted.
-func (d *device) logits(step *kv.Step) ([][]float32, error) {
-	wanted := step.LogitRows()
-	var rows [][]float32
-	for len(rows) < len(wanted) {
-		n := min(logitBatch, len(wanted)-len(rows))
-		g, err := d.graphs.logits(len(rows), n)
+// logits writes a row of scores for each token of which they are wanted.
+func (d *device) logits(rows [][]float32) error {
+	for first := 0; first < len(rows); first += logitBatch {
+		some := rows[first:min(first+logitBatch, len(rows))]
+		g, err := d.graphs.logits(first, len(some))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := d.compute(g); err != nil {
-			return nil, err
+			return err
 		}
-		rows = append(rows, d.inputs.getLogits(n)...)
+		d.inputs.getLogits(some)
 	}
-	return rows, nil
+	return nil
 }
 
 // recoverMisuse turns a graph that was built wrongly into an error.

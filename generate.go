@@ -76,7 +76,7 @@ func (e *Engine) GenerateTokens(ctx context.Context, seq *kv.Seq, prompt []int32
 			yield(generate.Token{}, err)
 			return
 		}
-		generate.Greedy(ctx, sequence{e, seq}, prompt, search)(yield)
+		generate.Greedy(ctx, e.sequence(seq), prompt, search)(yield)
 	}
 }
 
@@ -89,7 +89,7 @@ func (e *Engine) ContinueTokens(ctx context.Context, seq *kv.Seq, logits []float
 			yield(generate.Token{}, err)
 			return
 		}
-		generate.GreedyFrom(ctx, sequence{e, seq}, logits, search)(yield)
+		generate.GreedyFrom(ctx, e.sequence(seq), logits, search)(yield)
 	}
 }
 
@@ -109,16 +109,23 @@ func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error)
 	return c.search(length, e.tokenizer.EOG())
 }
 
-// sequence lets package generate continue a sequence.
+// sequence lets package generate continue a sequence. It keeps what a call needs for the next one.
 type sequence struct {
 	engine *Engine
-	seq    *kv.Seq
+	batch  [1]kv.Work
+	rows   [][][]float32
 }
 
-func (s sequence) Forward(ctx context.Context, tokens []int32) ([]float32, error) {
-	rows, err := s.engine.Forward(ctx, []kv.Work{{Seq: s.seq, Tokens: tokens, Logits: 1}})
+func (e *Engine) sequence(seq *kv.Seq) *sequence {
+	return &sequence{engine: e, batch: [1]kv.Work{{Seq: seq, Logits: 1}}}
+}
+
+func (s *sequence) Forward(ctx context.Context, tokens []int32) ([]float32, error) {
+	s.batch[0].Tokens = tokens
+	rows, err := s.engine.ForwardInto(ctx, s.batch[:], s.rows)
 	if err != nil {
 		return nil, err
 	}
+	s.rows = rows
 	return rows[0][0], nil
 }

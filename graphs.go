@@ -24,6 +24,7 @@ type graphs struct {
 	scratch *ggml.Scratch
 
 	layers [][]*layerGraph // by layer, used last first
+	parts  []partShape     // of the shape that was asked for last
 	embeds []*graph
 	heads  []*graph
 }
@@ -85,17 +86,18 @@ func (g *graphs) layer(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, 
 	return g.find(layer.Index, g.shape(step, layer, chunk), func(shape layerShape) *layerGraph { return g.build(layer, shape) })
 }
 
-// shape returns what the graph of a layer depends on.
+// shape returns what the graph of a layer depends on. Its parts hold until the
+// next call.
 func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 	c, at := step.Chunks()[chunk], g.inputs.places[chunk]
-	shape := layerShape{first: c.First, n: c.N, tokens: at.tokens, host: layer.AtHost()}
+	g.parts = g.parts[:0]
 	for i, p := range c.Parts {
-		shape.parts = append(shape.parts, partShape{
+		g.parts = append(g.parts, partShape{
 			rows: layer.Rows(p.Tree).ID, tree: p.Tree, first: p.First - c.First, n: p.N,
-			attended: p.Cells, cells: at.cells[i], mask: at.mask[i],
+			attended: p.Cells, cells: at.parts[i].cells, mask: at.parts[i].mask,
 		})
 	}
-	return shape
+	return layerShape{first: c.First, n: c.N, tokens: at.tokens, host: layer.AtHost(), parts: g.parts}
 }
 
 // find returns the graph of a shape, built unless it is among those kept for the
@@ -109,6 +111,7 @@ func (g *graphs) find(layer int, shape layerShape, build func(layerShape) *layer
 			return lg, nil
 		}
 	}
+	shape.parts = slices.Clone(shape.parts)
 	lg := build(shape)
 	if err := g.allocate(lg.graph); err != nil {
 		return nil, err

@@ -35,16 +35,22 @@ type inputs struct {
 	logits   *ggml.Tensor    // [vocab, logitBatch] f32
 	host     handover
 
-	places  []place  // of the step's chunks
-	masked  int      // the chunk whose mask is on the device
-	scratch []uint16 // a mask on its way there
+	places  []place     // of the step's chunks
+	parts   []partPlace // of all of them
+	masked  int         // the chunk whose mask is on the device
+	scratch []uint16    // a mask on its way there
 }
 
 // place says where a chunk's inputs are.
 type place struct {
-	tokens int   // in ids and pos
-	cells  []int // by part
-	mask   []int // by part
+	tokens int // in ids and pos
+	parts  []partPlace
+}
+
+// partPlace says where the inputs of a part of a chunk are.
+type partPlace struct {
+	cells int // in inputs.cells
+	mask  int // in inputs.mask
 }
 
 // sizes are what inputs have room for, in tokens, and cells.
@@ -100,22 +106,22 @@ func (in *inputs) place(b *ggml.Backend, p ggml.Purpose, tensors ...*ggml.Tensor
 // begin writes a step's tokens, positions and cells.
 func (in *inputs) begin(step *kv.Step) {
 	in.masked = -1
-	in.places = in.places[:0]
+	in.places, in.parts = in.places[:0], in.parts[:0]
 	ids, pos, cells := step.Tokens(), step.Positions(), step.Cells()
 	tokenAt, cellAt := 0, 0
 	for _, c := range step.Chunks() {
-		p := place{tokens: tokenAt}
+		tokens, parts := tokenAt, len(in.parts)
 		ggml.SetSlice(in.ids, ids[c.First:c.First+c.N], int64(tokenAt)*4)
 		ggml.SetSlice(in.pos, pos[c.First:c.First+c.N], int64(tokenAt)*4)
 		tokenAt += align(c.N)
 		mask := 0
 		for _, part := range c.Parts {
-			p.cells, p.mask = append(p.cells, cellAt), append(p.mask, mask)
+			in.parts = append(in.parts, partPlace{cells: cellAt, mask: mask})
 			ggml.SetSlice(in.cells, cells[part.First:part.First+part.N], int64(cellAt)*8)
 			cellAt += align(part.N)
 			mask += part.N * part.Cells
 		}
-		in.places = append(in.places, p)
+		in.places = append(in.places, place{tokens: tokens, parts: in.parts[parts:]})
 	}
 	if rows := step.LogitRows(); len(rows) > 0 {
 		ggml.SetSlice(in.rows, rows, 0)
@@ -137,19 +143,15 @@ func (in *inputs) setMask(step *kv.Step, chunk int) {
 		}
 		mask := in.scratch[:n]
 		step.Mask(part, mask)
-		ggml.SetSlice(in.mask, mask, int64(in.places[chunk].mask[i])*2)
+		ggml.SetSlice(in.mask, mask, int64(in.places[chunk].parts[i].mask)*2)
 	}
 }
 
-// getLogits returns the first n rows that were computed.
-func (in *inputs) getLogits(n int) [][]float32 {
-	all := make([]float32, int64(n)*in.vocab)
-	ggml.GetSlice(in.logits, all, 0)
-	rows := make([][]float32, n)
-	for i := range rows {
-		rows[i] = all[int64(i)*in.vocab:][:in.vocab:in.vocab]
+// getLogits fills rows with the first ones that were computed.
+func (in *inputs) getLogits(rows [][]float32) {
+	for i, row := range rows {
+		ggml.GetSlice(in.logits, row, int64(i)*in.vocab*4)
 	}
-	return rows
 }
 
 func (in *inputs) close() {

@@ -30,6 +30,7 @@ type Step struct {
 	pos    []int32
 	cells  []int64
 	logits []int32
+	rows   [][]float32
 	chunks []Chunk
 	kind   int // small or large: which layers visit their device
 	layer  Layer
@@ -278,14 +279,14 @@ func (s *Step) Cells() []int64 { return s.cells }
 // LogitRows returns the tokens, by number, of which logits are wanted.
 func (s *Step) LogitRows() []int32 { return s.logits }
 
-// Split distributes rows, one for each of LogitRows, to the batch's works in
-// the order that Begin was given.
-func (s *Step) Split(rows [][]float32) [][][]float32 {
-	out := make([][][]float32, len(s.works))
+// Gather puts the rows of the batch's works, in the order that Begin was given
+// and as many as each wants logits, in the order of LogitRows.
+func (s *Step) Gather(rows [][][]float32) [][]float32 {
+	s.rows = s.rows[:0]
 	for _, w := range s.works {
-		out[w.order], rows = rows[:w.Logits:w.Logits], rows[w.Logits:]
+		s.rows = append(s.rows, rows[w.order][:w.Logits]...)
 	}
-	return out
+	return s.rows
 }
 
 // Chunks returns the parts of the step that one graph computes each.

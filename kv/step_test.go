@@ -37,8 +37,7 @@ func TestStepNumbersTheTokensOfABatch(t *testing.T) {
 		{First: 0, N: 4, Parts: []Part{{Tree: 0, First: 0, N: 3, Cells: 256}, {Tree: 1, First: 3, N: 1, Cells: 256}}},
 		{First: 4, N: 2, Parts: []Part{{Tree: 1, First: 4, N: 2, Cells: 256}}},
 	})
-	rows := [][]float32{{1}, {2}, {3}, {4}}
-	check("split", s.Split(rows), [][][]float32{{{1}}, {{2}, {3}, {4}}, {}})
+	check("gathered", s.Gather([][][]float32{{{1}}, {{2}, {3}, {4}}, {}}), [][]float32{{1}, {2}, {3}, {4}})
 
 	part := s.Chunks()[0].Parts[0]
 	mask := make([]uint16, part.N*part.Cells)
