@@ -21,21 +21,22 @@ func (s *Step) cut() {
 	most := s.pool.ChunkTokens()
 	for first := 0; first < len(s.tokens); first += most {
 		c := Chunk{First: first, N: min(most, len(s.tokens)-first)}
+		begin, at := len(s.parts), len(s.numbers) // of the chunk's parts, and of the last part's works
 		for i, w := range s.works {
 			from, to := max(first, w.first), min(first+c.N, w.first+len(w.Tokens))
 			if from >= to {
 				continue
 			}
-			n := len(c.Parts)
-			if n == 0 || c.Parts[n-1].Tree != w.tree {
-				c.Parts = append(c.Parts, Part{Tree: w.tree, First: from})
-				n++
+			if n := len(s.parts); n == begin || s.parts[n-1].Tree != w.tree {
+				s.parts, at = append(s.parts, Part{Tree: w.tree, First: from}), len(s.numbers)
 			}
-			p := &c.Parts[n-1]
+			s.numbers = append(s.numbers, i)
+			p := &s.parts[len(s.parts)-1]
 			p.N += to - from
 			p.Cells = max(p.Cells, pad(w.span(to-w.first)))
-			p.works = append(p.works, i)
+			p.works = s.numbers[at:]
 		}
+		c.Parts = s.parts[begin:]
 		s.chunks = append(s.chunks, c)
 	}
 }

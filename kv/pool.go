@@ -114,6 +114,7 @@ type Pool struct {
 	trees   map[*tree]bool
 	retired []*tree // to be freed when the open step ends
 	spare   *tree   // a retired tree's memory, kept where it is allocated once
+	lists   lists   // of the next step
 	stats   Stats
 
 	// counted by the movers, which must not wait for mu

@@ -23,18 +23,10 @@ type Work struct {
 // Step is one pass of new tokens through all layers. Every step is closed, with
 // or without Commit; one goroutine uses it.
 type Step struct {
-	pool   *Pool
-	works  []work // in step order: the works of a tree stand together
-	trees  []stepTree
-	tokens []int32
-	pos    []int32
-	cells  []int64
-	logits []int32
-	rows   [][]float32
-	chunks []Chunk
-	kind   int // small or large: which layers visit their device
-	layer  Layer
-	copies []*transfers // by device; nil where nothing moves
+	pool *Pool
+	lists
+	kind  int // small or large: which layers visit their device
+	layer Layer
 
 	begun     bool // its layers
 	computed  int  // layers
@@ -42,6 +34,38 @@ type Step struct {
 	copying   sync.WaitGroup // the movers at the walks
 	committed bool
 	closed    bool
+}
+
+// lists are what a step is made of. The pool lends them to the open step, so that
+// a step like the one before allocates none.
+type lists struct {
+	works   []work // in step order: the works of a tree stand together
+	trees   []stepTree
+	need    []int // new cells, by tree
+	tokens  []int32
+	pos     []int32
+	cells   []int64
+	logits  []int32
+	rows    [][]float32
+	chunks  []Chunk
+	parts   []Part       // of all chunks
+	numbers []int        // of the works of all parts
+	copies  []*transfers // by device; nil where nothing moves
+}
+
+// emptied returns the lists without what is in them.
+func (l lists) emptied() lists {
+	for i, w := range l.works {
+		l.works[i] = work{runs: w.runs[:0]}
+	}
+	clear(l.trees)
+	clear(l.rows)
+	clear(l.copies)
+	return lists{
+		works: l.works[:0], trees: l.trees[:0], need: l.need[:0],
+		tokens: l.tokens[:0], pos: l.pos[:0], cells: l.cells[:0], logits: l.logits[:0], rows: l.rows[:0],
+		chunks: l.chunks[:0], parts: l.parts[:0], numbers: l.numbers[:0], copies: l.copies[:0],
+	}
 }
 
 // The kinds of steps: those of few tokens on many cells, whose attention may be
@@ -107,7 +131,8 @@ func (p *Pool) begin(ctx context.Context, batch []Work) (*Step, error) {
 	if err := p.check(batch); err != nil {
 		return nil, err
 	}
-	s := &Step{pool: p}
+	s := &Step{pool: p, lists: p.lists}
+	p.lists = lists{}
 	s.order(batch)
 	for _, t := range s.trees {
 		if err := p.seal(t.tree); err != nil {
@@ -158,7 +183,7 @@ func (s *Step) order(batch []Work) {
 			t = len(s.trees)
 			s.trees = append(s.trees, stepTree{tree: w.Seq.tree})
 		}
-		s.works = append(s.works, work{Work: w, order: i, tree: t, past: len(w.Seq.tokens)})
+		s.works = append(s.works, work{Work: w, order: i, tree: t, past: len(w.Seq.tokens), runs: s.spareRuns()})
 	}
 	slices.SortStableFunc(s.works, func(a, b work) int { return a.tree - b.tree })
 	first := 0
@@ -168,26 +193,38 @@ func (s *Step) order(batch []Work) {
 	}
 }
 
+// spareRuns returns the memory for runs of the work that is appended next.
+func (l *lists) spareRuns() []tier.Run {
+	n := len(l.works)
+	if n == cap(l.works) {
+		return nil
+	}
+	return l.works[:n+1][n].runs[:0]
+}
+
 // makeRoom sees to memory for the new cells of each tree.
 func (s *Step) makeRoom() error {
-	need, total := make([]int, len(s.trees)), 0
+	total := 0
+	for range s.trees {
+		s.need = append(s.need, 0)
+	}
 	for _, w := range s.works {
-		need[w.tree] += len(w.Tokens)
+		s.need[w.tree] += len(w.Tokens)
 		total += len(w.Tokens)
 	}
 	if total > s.pool.opts.HostTokens || s.deepest() < s.pool.opts.HostDepth {
 		s.kind = large
 	}
 	for i, t := range s.trees {
-		if free := t.free(); need[i] > free {
-			return fmt.Errorf("%w: %d new tokens, room for %d of %d", ErrFull, need[i], free, t.capacity)
+		if free := t.free(); s.need[i] > free {
+			return fmt.Errorf("%w: %d new tokens, room for %d of %d", ErrFull, s.need[i], free, t.capacity)
 		}
 	}
 	if most := s.pool.StepTokens(); total > most {
 		return fmt.Errorf("kv: %d tokens in one step: at most %d; split the prompt", total, most)
 	}
 	for i, t := range s.trees {
-		if err := s.pool.settle(t.tree, min(t.high+need[i], t.capacity)); err != nil {
+		if err := s.pool.settle(t.tree, min(t.high+s.need[i], t.capacity)); err != nil {
 			return err
 		}
 	}
@@ -213,7 +250,7 @@ func (s *Step) reserve() {
 		w := &s.works[i]
 		w.Seq.busy = true
 		w.sealed, w.old = s.trees[w.tree].sealed, w.Seq.runs
-		w.runs = s.trees[w.tree].take(len(w.Tokens), nil)
+		w.runs = s.trees[w.tree].take(len(w.Tokens), w.runs)
 		s.tokens = append(s.tokens, w.Tokens...)
 		for j := range w.Tokens {
 			s.pos = append(s.pos, int32(w.past+j))
@@ -241,13 +278,14 @@ func (s *Step) reserve() {
 // schedule starts the movers on the visits of each device.
 func (s *Step) schedule() {
 	p := s.pool
-	s.copies = make([]*transfers, len(p.devices))
 	moves := false
-	for n, d := range p.devices {
+	for _, d := range p.devices {
+		var t *transfers
 		if d.moves() {
-			s.copies[n] = s.newTransfers(d)
-			moves = moves || s.copies[n] != nil
+			t = s.newTransfers(d)
 		}
+		s.copies = append(s.copies, t)
+		moves = moves || t != nil
 	}
 	if !moves {
 		return
@@ -267,7 +305,8 @@ func (s *Step) schedule() {
 }
 
 // Tokens returns the step's tokens. Like the slices of the other methods they
-// are the step's own, in step order: the works of a tree stand together.
+// are the step's own until Close, in step order: the works of a tree stand
+// together.
 func (s *Step) Tokens() []int32 { return s.tokens }
 
 // Positions returns each token's position in its sequence.
@@ -390,5 +429,6 @@ func (s *Step) Close() error {
 	for _, t := range retired {
 		errs = append(errs, p.retire(t))
 	}
+	p.lists, s.lists = s.emptied(), lists{}
 	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/seed4d217819/ebb/tier"
@@ -13,6 +14,7 @@ import (
 type transfers struct {
 	step   *Step
 	device *device
+	trees  []stepTree // the step's, also when it is closed
 	visits []visit
 	slots  int // those visited
 	walk   *walk
@@ -23,7 +25,7 @@ var _ copies = (*transfers)(nil)
 // newTransfers lists the visits of a device's streamed layers. It returns nil if
 // there is none.
 func (s *Step) newTransfers(d *device) *transfers {
-	t := &transfers{step: s, device: d}
+	t := &transfers{step: s, device: d, trees: slices.Clone(s.trees), visits: make([]visit, 0, len(d.layers)*len(s.trees))}
 	for _, l := range d.layers {
 		if !s.pool.homes[l].visits(s.kind) {
 			continue
@@ -81,7 +83,7 @@ type visited struct {
 func (s *transfers) visit(i int) visited {
 	v, p := s.visits[i], s.step.pool
 	out := visited{
-		stepTree: s.step.trees[v.tree], layer: v.layer, row: p.homes[v.layer].row,
+		stepTree: s.trees[v.tree], layer: v.layer, row: p.homes[v.layer].row,
 		shape: p.opts.Layers[v.layer], slot: s.slotFor(i),
 	}
 	switch {
@@ -124,7 +126,7 @@ func (s *transfers) store(ctx context.Context, i int) error {
 	v, p := s.visit(i), s.step.pool
 	from := v.slot.views[v.shape]
 	for _, w := range s.step.works {
-		if s.step.trees[w.tree].tree != v.tree {
+		if s.trees[w.tree].tree != v.tree {
 			continue
 		}
 		p.hooks.copying()

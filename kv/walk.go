@@ -38,8 +38,9 @@ type walk struct {
 	unkept bool   // nothing is stored: a released slot is free
 	broken broken // for tests alone
 
+	changed [parties]chan struct{} // holds one when something has changed since the party looked last
+
 	mu       sync.Mutex
-	changed  sync.Cond
 	fetched  int         // visits that may be acquired
 	released int         // visits whose computation has finished
 	stored   int         // visits whose new rows are kept
@@ -48,6 +49,14 @@ type walk struct {
 	stall    time.Duration // time that acquire has waited
 	err      error         // why copies have ended early
 }
+
+// The parties of a walk, which wait for each other.
+const (
+	bringing = iota
+	keeping
+	computing
+	parties
+)
 
 // broken removes one of a walk's waits. The race tests use it to prove that
 // they would notice.
@@ -65,15 +74,15 @@ var errStopped = fmt.Errorf("%w: the step", ErrClosed)
 
 func newWalk(visits, slots int) *walk {
 	w := &walk{visits: visits, slots: slots, freed: make([]time.Time, visits), began: time.Now()}
-	w.changed.L = &w.mu
+	for i := range w.changed {
+		w.changed[i] = make(chan struct{}, 1)
+	}
 	return w
 }
 
 // bring makes the fetches of the step and those ahead of the next. It returns
 // when the last is made, when one fails, or when ctx is cancelled.
 func (w *walk) bring(ctx context.Context, c copies) {
-	stop := context.AfterFunc(ctx, w.wake)
-	defer stop()
 	for i := range w.visits + w.slots {
 		before, free := i-w.slots, w.began // the slot's visit before this one
 		if before >= 0 {
@@ -95,10 +104,8 @@ func (w *walk) bring(ctx context.Context, c copies) {
 // keep stores the new rows of each visit once it has been computed. It returns
 // like bring.
 func (w *walk) keep(ctx context.Context, c copies) {
-	stop := context.AfterFunc(ctx, w.wake)
-	defer stop()
 	for i := range w.visits {
-		if !w.wait(ctx, &w.released, i+1) || !w.advance(ctx, &w.stored, c.store(ctx, i)) {
+		if !w.wait(ctx, keeping, &w.released, i+1) || !w.advance(ctx, &w.stored, c.store(ctx, i)) {
 			return
 		}
 	}
@@ -110,9 +117,9 @@ func (w *walk) waitFree(ctx context.Context, before int) bool {
 	case fetchIntoUsed:
 		return true
 	case fetchBeforeStore:
-		return w.wait(ctx, &w.released, before+1)
+		return w.wait(ctx, bringing, &w.released, before+1)
 	default:
-		return w.wait(ctx, &w.stored, before+1)
+		return w.wait(ctx, bringing, &w.stored, before+1)
 	}
 }
 
@@ -128,28 +135,43 @@ func (w *walk) advance(ctx context.Context, count *int, err error) bool {
 		w.err = err
 	}
 	w.mu.Unlock()
-	w.changed.Broadcast()
+	w.announce()
 	return err == nil
 }
 
-func (w *walk) wake() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.changed.Broadcast()
+// announce wakes the parties that wait for something to change.
+func (w *walk) announce() {
+	for _, c := range w.changed {
+		select {
+		case c <- struct{}{}:
+		default: // it has not looked since the last time
+		}
+	}
 }
 
-// wait blocks until a counter has reached want. It is false if the walk ended
-// before.
-func (w *walk) wait(ctx context.Context, counter *int, want int) bool {
+// sleep lets a party that holds the lock wait until something has changed, or ctx
+// is cancelled.
+func (w *walk) sleep(ctx context.Context, party int) {
+	w.mu.Unlock()
+	defer w.mu.Lock()
+	select {
+	case <-w.changed[party]:
+	case <-ctx.Done():
+	}
+}
+
+// wait blocks a mover until a counter has reached want. It is false if the walk
+// ended before.
+func (w *walk) wait(ctx context.Context, party int, counter *int, want int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for *counter < want && w.err == nil {
 		if ctx.Err() != nil {
 			w.err = errStopped
-			w.changed.Broadcast()
+			w.announce()
 			return false
 		}
-		w.changed.Wait()
+		w.sleep(ctx, party)
 	}
 	return *counter >= want
 }
@@ -171,7 +193,7 @@ func (w *walk) release() {
 		w.stored = w.released
 	}
 	w.mu.Unlock()
-	w.changed.Broadcast()
+	w.announce()
 }
 
 // finish waits until the new rows of all visits are kept.
@@ -186,8 +208,6 @@ func (w *walk) await(ctx context.Context, counter *int, want int) error {
 	if *counter >= want {
 		return nil
 	}
-	stop := context.AfterFunc(ctx, w.wake)
-	defer stop()
 	start := time.Now()
 	defer func() { w.stall += time.Since(start) }()
 	for *counter < want {
@@ -197,7 +217,7 @@ func (w *walk) await(ctx context.Context, counter *int, want int) error {
 		if w.err != nil {
 			return w.err
 		}
-		w.changed.Wait()
+		w.sleep(ctx, computing)
 	}
 	return nil
 }
