@@ -48,6 +48,14 @@ func architectures() []model.Architecture {
 	return []model.Architecture{llama.Architecture()}
 }
 
+// Architectures returns the values of general.architecture that [Open] takes.
+func Architectures() (names []string) {
+	for _, a := range architectures() {
+		names = append(names, a.Names...)
+	}
+	return names
+}
+
 // Engine is an opened model. It may be used from many goroutines: sequences are
 // independent, and one step computes at a time while others wait their turn.
 type Engine struct {

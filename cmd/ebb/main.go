@@ -81,7 +81,7 @@ command failed, or 2 if it was misused.`,
 		SuggestionsMinimumDistance: 2,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuseError{err} })
-	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newBenchCommand(), newVersionCommand())
+	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newBenchCommand(), newDoctorCommand(), newVersionCommand())
 	return cmd
 }
 

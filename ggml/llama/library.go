@@ -95,6 +95,15 @@ var load = sync.OnceValues(func() (*library, error) {
 	return l, nil
 })
 
+// Version returns the version of libllama, as in 0.5.0.
+func Version() (string, error) {
+	l, err := load()
+	if err != nil {
+		return "", err
+	}
+	return l.version(), nil
+}
+
 // find returns the libllama in dir. Builds name it libllama.so or, with a
 // flavour and a version in the middle, libllama.vulkan.v0.5.0.so.
 func find(dir string) (string, error) {

@@ -29,6 +29,7 @@ var policy = map[string][]string{
 	"ggml/llama": {"ggml"},
 	"gguf":       {},
 	"hub":        {"gguf"},
+	"doctor":     {},
 
 	"tokenizer": {"ggml/llama", "gguf"},
 	"chat":      {},

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb/doctor"
+)
+
+func TestADiagnosisIsWrittenForPeople(t *testing.T) {
+	d := diagnosis{
+		Runs: true,
+		Readings: doctor.Readings{
+			Version: "v1", System: "linux/amd64", Threads: 8, Others: 1.25,
+			Libraries: doctor.Libraries{Want: "0.25.1", Version: "0.25.1", Llama: "0.5.0", Dir: "/libs", Kernels: "libggml-cpu-haswell.so", Features: []string{"AVX2", "FMA"}},
+			Machine: doctor.Machine{
+				CPU: "Some CPU", Cores: 8, Features: []string{"avx2"}, Quota: 2.5, Total: 64 << 30, Available: 60 << 30, Limit: 32 << 30, Used: 1 << 30,
+				Memlock: doctor.Unlimited, HugePages: "madvise",
+			},
+			Devices: []doctor.Device{
+				{Name: "cuda0", Type: "gpu", Description: "A GPU\x1b", Free: 20 << 30, Total: 24 << 30, HostBuffer: "CUDA_Host", GotBuffer: "CUDA_Host", To: 25e9, From: 24.5e9},
+				{Name: "vulkan0", Type: "gpu", Description: "Another", Free: 1 << 30, Total: 1 << 30, Error: "no memory"},
+				{Name: "cpu", Type: "cpu", Description: "Some CPU", To: 30e9, From: 31e9},
+			},
+			Disk: &doctor.Disk{Dir: "/var/tmp", Free: 100 << 30, Direct: true, Read: 2.5e9, Write: 800e6},
+			Model: &doctor.Model{
+				Name: "M", Architecture: "llama", Weights: 4 << 30, Layers: 32, Context: 8192,
+				KV: []doctor.KV{{Type: "f16", PerToken: 128 << 10}},
+				Fits: []doctor.Fit{
+					{Device: "cuda0", Type: "f16", Tokens: 4096, Offloaded: 8192},
+					{Device: "cpu", Type: "f16", Tokens: 8192},
+				},
+			},
+		},
+		Findings: []doctor.Finding{{Severity: doctor.Warning, What: "something is slow", Fix: "make it fast"}},
+	}
+	var got bytes.Buffer
+	printDiagnosis(&got, d)
+	want := `ebb          v1 on linux/amd64
+libraries    ggml 0.25.1, libllama 0.5.0, in /libs
+kernels      libggml-cpu-haswell.so: AVX2 FMA
+processor    Some CPU, 8 cores; 8 threads compute; other processes use 1.2 cores now
+             avx2
+memory       64.0 GiB, 60.0 GiB of it available
+limits       the time of 2.5 cores, 32.0 GiB of memory, 1.0 GiB used; memory that may be locked: all; huge pages: madvise
+device       cuda0, "A GPU\x1b": 20.0 GiB of 24.0 GiB free by its driver; copies to it 25.0 GB/s, back 24.5 GB/s; host memory for them: CUDA_Host, pinned
+device       vulkan0, Another: 1.0 GiB of 1.0 GiB free by its driver; it does not work
+device       cpu, Some CPU: copies memory at 31.0 GB/s
+disk         /var/tmp, 100.0 GiB free: reads 2.5 GB/s, writes 800 MB/s, past the page cache
+model        M, llama: weights 4.0 GiB, 32 layers, context 8192
+             K/V f16   128.0 KiB a token; cuda0 holds 4096 tokens, the whole context offloaded; cpu holds the whole context
+
+ebb can run here. To fix or to know:
+
+warning  something is slow
+  do     make it fast
+`
+	if diff := cmp.Diff(got.String(), want); diff != "" {
+		t.Errorf("text (-got +want):\n%s", diff)
+	}
+}
+
+func TestADiagnosisSaysWhetherEbbRuns(t *testing.T) {
+	fatal := []doctor.Finding{{Severity: doctor.Fatal}}
+	for _, test := range []struct {
+		name string
+		d    diagnosis
+		want string
+	}{
+		{"well", diagnosis{Runs: true}, "ebb can run here; there is nothing to fix.\n"},
+		{"no libraries", diagnosis{Findings: fatal, Readings: doctor.Readings{Libraries: doctor.Libraries{Error: "x"}}}, "ebb cannot run here."},
+		{"no model", diagnosis{Findings: fatal}, "ebb can run here, and not this model."},
+	} {
+		var got bytes.Buffer
+		printDiagnosis(&got, test.d)
+		if !bytes.Contains(got.Bytes(), []byte("\n"+test.want)) {
+			t.Errorf("%s:\n%s\nwant %q in it", test.name, got.String(), test.want)
+		}
+	}
+}

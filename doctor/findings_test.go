@@ -1,0 +1,159 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// healthy is a machine with nothing to fix.
+func healthy() Readings {
+	return Readings{
+		Libraries: Libraries{
+			Places: []Place{{"/x", Missing}, {"/cache", Found}}, Want: "0.25.1", Version: "0.25.1", Dir: "/cache", Llama: "0.5.0",
+			Kernels: "libggml-cpu-haswell.so", Backends: []Backend{{"libggml-cuda.so", true}},
+		},
+		Machine: Machine{CPU: "CPU", Cores: 8, Features: []string{"avx2"}, Total: 64 << 30, Available: 60 << 30, Memlock: Unlimited, HugePages: "madvise"},
+		Threads: 8,
+		Devices: []Device{
+			{Name: "cuda0", Type: "gpu", Free: 24 << 30, Total: 24 << 30, HostBuffer: "CUDA_Host", GotBuffer: "CUDA_Host"},
+			{Name: "cpu", Type: "cpu"},
+		},
+		Disk: &Disk{Dir: "/tmp", Direct: true, Read: 1e9, Write: 1e9},
+	}
+}
+
+func TestAHealthyMachineHasNothingToFix(t *testing.T) {
+	r := healthy()
+	r.Model = llama8B(r, 16<<30)
+	if got := Findings(r); len(got) != 0 || !Runs(got) {
+		t.Errorf("findings %+v, want none", got)
+	}
+}
+
+// llama8B is a model of 8 billion parameters, with weights of some bytes.
+func llama8B(r Readings, weights int64) *Model {
+	m := &Model{
+		Architecture: "llama", Known: []string{"llama"}, Weights: weights, Layers: 32, Context: 8192,
+		KV: []KV{{"f16", 128 << 10}, {"q8_0", 68 << 10}, {"q4_0", 36 << 10}},
+	}
+	m.Fits = Fits(*m, r.Machine, r.Devices)
+	return m
+}
+
+func TestFindingsSayWhatIsWrongAndWhatToDo(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		change   func(*Readings)
+		severity Severity
+		what     string
+		fix      string
+	}{
+		{"no libraries", func(r *Readings) {
+			r.Libraries = Libraries{Places: []Place{{"/x", Empty}, {"/y", Missing}}, Want: "0.25.1", Error: "ggml: libraries not found"}
+			r.Devices = nil
+		}, Fatal, "no ggml libraries are in the folders where ebb looks", "fetch them with `make libs`, or set EBB_GGML to a folder that holds ggml 0.25.1"},
+		{"other libraries", func(r *Readings) { r.Libraries.Error = "ggml: found version 0.9.0, want 0.25.x" }, Fatal, "cannot be loaded: ggml: found version 0.9.0", "make libs"},
+		{"no libllama", func(r *Readings) { r.Libraries.LlamaErr = "llama: libllama not found" }, Fatal, "libllama, which splits texts into tokens, cannot be loaded", "make libs"},
+		{"plain kernels", func(r *Readings) { r.Libraries.Kernels = "libggml-cpu-sse42.so" }, Warning, "computes with libggml-cpu-sse42.so, though this CPU has AVX2", "libggml-cpu-haswell"},
+		{"vulkan that does not load", func(r *Readings) { r.Libraries.Backends = []Backend{{"libggml-vulkan.so", false}} }, Note, "libggml-vulkan.so is there and could not be loaded", "libvulkan1"},
+		{"cuda that does not load", func(r *Readings) { r.Libraries.Backends = []Backend{{"libggml-cuda.so", false}} }, Note, "NVIDIA GPUs are not used", "NVIDIA's driver"},
+		{"hidden software driver", func(r *Readings) {
+			r.Machine.Software, r.Libraries.Backends, r.Devices = true, []Backend{{"libggml-vulkan.so", true}}, r.Devices[1:]
+		}, Note, "Mesa's software Vulkan driver is installed, and ggml hides it", "GGML_VK_VISIBLE_DEVICES=0"},
+		{"software driver", func(r *Readings) { r.Devices[0].Software = true }, Note, "computes on the CPU and is many times slower", "--device cpu is fast"},
+		{"a device that fails", func(r *Readings) { r.Devices[0].Error = "out of memory" }, Warning, "cuda0 is listed and does not work: out of memory", "driver"},
+		{"threads above the quota", func(r *Readings) { r.Machine.Quota = 2.5 }, Warning, "8 threads compute, and the control group allows the time of 2.5", "--threads 2"},
+		{"a quota below a core", func(r *Readings) { r.Machine.Quota = 0.5 }, Warning, "allows the time of 0.5", "--threads 1"},
+		{"threads above the cores", func(r *Readings) { r.Threads = 16 }, Warning, "16 threads compute on 8 cores", "--threads 8"},
+		{"busy cores", func(r *Readings) { r.Others = 1.7 }, Warning, "other processes use 1.7 of 8 cores now", "--threads 6"},
+		{"all cores busy", func(r *Readings) { r.Others = 8 }, Warning, "other processes use 8.0 of 8 cores now", "--threads 1"},
+		{"memory that is not pinned", func(r *Readings) { r.Devices[0].GotBuffer = "CPU" }, Warning, "copies to cuda0 is not pinned (asked for CUDA_Host, got CPU)", "check the driver's log"},
+		{"and may not be locked", func(r *Readings) { r.Devices[0].GotBuffer, r.Machine.Memlock = "CPU", 8<<20 }, Warning, "is not pinned", "the limit of locked memory, 8.0 MiB now: ulimit -l unlimited"},
+		{"no pinned memory at all", func(r *Readings) { r.Devices[0].HostBuffer, r.Devices[0].GotBuffer = "", "" }, Warning, "(asked for nothing, got nothing)", "driver"},
+		{"a control group's memory", func(r *Readings) { r.Machine.Limit, r.Machine.Used = 32<<30, 1<<30 }, Note, "allows 32.0 GiB of the machine's 64.0 GiB, and uses 1.0 GiB", "--context"},
+		{"no huge pages", func(r *Readings) { r.Machine.HugePages = "never" }, Note, "huge pages are switched off", "echo madvise"},
+		{"a disk that cannot be written", func(r *Readings) { r.Disk = &Disk{Dir: "/x", Error: "permission denied"} }, Warning, "the disk of /x could not be measured: permission denied", "--disk"},
+		{"no disk", func(r *Readings) { r.Disk.Direct = false }, Warning, "no O_DIRECT", "tmpfs"},
+		{"no model", func(r *Readings) { r.Model = &Model{Error: "x.gguf: no such file"} }, Fatal, "the model cannot be opened: x.gguf", "GGUF"},
+		{"another architecture", func(r *Readings) { r.Model = &Model{Architecture: "mamba", Known: []string{"llama", "qwen2"}} }, Fatal, `does not run the architecture "mamba"`, "one of: llama, qwen2"},
+		{"a model larger than memory", func(r *Readings) { r.Devices = r.Devices[1:]; r.Model = llama8B(*r, 70<<30) }, Fatal, "does not fit: its weights and a step take 70.0 GiB, and 60.0 GiB are free", "a smaller model"},
+		{"a model larger than the device", func(r *Readings) { r.Model = llama8B(*r, 30<<30) }, Warning, "the weights do not fit cuda0: with a step they take 30.0 GiB, and 24.0 GiB are free", "--gpu-layers"},
+		{"a context larger than memory", func(r *Readings) {
+			r.Devices = r.Devices[1:]
+			r.Machine.Available = 17 << 29
+			r.Model = llama8B(*r, 8<<30)
+		}, Warning, "the whole context of 8192 tokens does not fit memory: 4096 tokens do, in f16", "--context 4096; --kv-type q8_0 holds 7680"},
+		{"a context larger than the device", func(r *Readings) { r.Devices[0].Free = 17 << 29; r.Model = llama8B(*r, 8<<30) }, Note, "does not fit cuda0: 4096 tokens do, in f16", "--cache offloaded K/V live in host memory, and 8192 tokens fit"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := healthy()
+			test.change(&r)
+			got := Findings(r)
+			i := slices.IndexFunc(got, func(f Finding) bool { return strings.Contains(f.What, test.what) })
+			if i < 0 {
+				t.Fatalf("findings %+v, want one with %q", got, test.what)
+			}
+			if got[i].Severity != test.severity || !strings.Contains(got[i].Fix, test.fix) {
+				t.Errorf("got  %+v\nwant %s with %q", got[i], test.severity, test.fix)
+			}
+			if Runs(got) != (test.severity != Fatal) {
+				t.Errorf("runs: %t with %+v", Runs(got), got)
+			}
+			if len(got) > 2 {
+				t.Errorf("one fault gave the findings %+v, want two at most", got)
+			}
+		})
+	}
+}
+
+func TestTheWorstFindingComesFirst(t *testing.T) {
+	r := healthy()
+	r.Machine.HugePages, r.Others, r.Libraries.LlamaErr = "never", 3, "gone"
+	var got []Severity
+	for _, f := range Findings(r) {
+		got = append(got, f.Severity)
+	}
+	if diff := cmp.Diff(got, []Severity{Fatal, Warning, Note}); diff != "" {
+		t.Errorf("severities (-got +want):\n%s", diff)
+	}
+}
+
+func TestFits(t *testing.T) {
+	r := healthy()
+	r.Devices[0].Free = 10 << 30
+	m := llama8B(r, 8<<30)
+	m.Step = 1 << 30
+	got := Fits(*m, r.Machine, r.Devices)[:2]
+	want := []Fit{
+		// 1 GiB is left: 8192 cells of 128 KiB, and all of it is the context.
+		{Device: "cuda0", Type: "f16", Room: 1 << 30, Tokens: 8192, Offloaded: 8192},
+		{Device: "cuda0", Type: "q8_0", Room: 1 << 30, Tokens: 8192, Offloaded: 8192},
+	}
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("fits (-got +want):\n%s", diff)
+	}
+	m.Context = 1 << 20
+	r.Machine.Available = 20 << 30
+	got = Fits(*m, r.Machine, r.Devices)
+	want = []Fit{
+		// Offloaded: 1 GiB holds two layers of 131072 tokens, 8 KiB a token; and 20 GiB of host memory 163840 tokens.
+		{Device: "cuda0", Type: "f16", Room: 1 << 30, Tokens: 8192, Offloaded: 131072},
+		{Device: "cuda0", Type: "q8_0", Room: 1 << 30, Tokens: 15360, Offloaded: 246528},
+		{Device: "cuda0", Type: "q4_0", Room: 1 << 30, Tokens: 28928, Offloaded: 465920},
+		{Device: "cpu", Type: "f16", Room: 11 << 30, Tokens: 90112},
+		{Device: "cpu", Type: "q8_0", Room: 11 << 30, Tokens: 169472},
+		{Device: "cpu", Type: "q4_0", Room: 11 << 30, Tokens: 320256},
+	}
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("fits of a long context (-got +want):\n%s", diff)
+	}
+	if got := Fits(*m, Machine{}, nil); len(got) != 0 {
+		t.Errorf("fits of a machine of which nothing is known: %+v, want none", got)
+	}
+	if got := Fits(*m, Machine{Available: 9 << 30}, nil); len(got) != 3 || got[0].Device != "cpu" || got[0].Tokens != 0 {
+		t.Errorf("fits without libraries: %+v, want none of the context on the CPU, for 3 types", got)
+	}
+}

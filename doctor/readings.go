@@ -1,0 +1,103 @@
+package doctor
+
+// Readings are what was found on a machine. What could not be read is zero, or says so.
+type Readings struct {
+	Version   string    `json:"version"` // of ebb
+	System    string    `json:"system"`  // as in linux/amd64
+	Libraries Libraries `json:"libraries"`
+	Machine   Machine   `json:"machine"`
+	Threads   int       `json:"threads"` // that the CPU would compute with
+	Others    float64   `json:"others"`  // cores that other processes use now
+	Devices   []Device  `json:"devices"`
+	Disk      *Disk     `json:"disk,omitempty"`
+	Model     *Model    `json:"model,omitempty"`
+}
+
+// Libraries are what ebb computes with.
+type Libraries struct {
+	Places   []Place   `json:"places"` // in the order in which they are looked in
+	Want     string    `json:"want"`   // the version that ebb is made for
+	Version  string    `json:"version,omitempty"`
+	Dir      string    `json:"dir,omitempty"`
+	Error    string    `json:"error,omitempty"` // why they could not be loaded; "": they are
+	Llama    string    `json:"llama,omitempty"` // the version of libllama, for tokens
+	LlamaErr string    `json:"llama_error,omitempty"`
+	Backends []Backend `json:"backends,omitempty"` // files in Dir
+	Kernels  string    `json:"kernels,omitempty"`  // the file whose CPU kernels were chosen
+	Features []string  `json:"features,omitempty"` // of the CPU that those kernels use
+}
+
+// Usable reports whether ebb can compute with them.
+func (l Libraries) Usable() bool { return l.Error == "" && l.LlamaErr == "" }
+
+// Place is a folder where libraries may be.
+type Place struct {
+	Dir   string `json:"dir"`
+	State string `json:"state"` // one of the states below
+}
+
+// The states of a Place.
+const (
+	Found   = "found"
+	Empty   = "no libraries in it"
+	Missing = "no such folder"
+)
+
+// Backend is a file with kernels for a kind of device.
+type Backend struct {
+	File   string `json:"file"`
+	Loaded bool   `json:"loaded"`
+}
+
+// Device is something that computes. Rates are bytes a second, 0 where they were not measured.
+type Device struct {
+	Name        string  `json:"name"`
+	Description string  `json:"description"`
+	Type        string  `json:"type"` // cpu, gpu, igpu or accel
+	Software    bool    `json:"software"`
+	Free        int64   `json:"free_bytes"`
+	Total       int64   `json:"total_bytes"`
+	HostBuffer  string  `json:"host_buffer,omitempty"` // the kind of host memory that it copies from and to fastest
+	GotBuffer   string  `json:"got_buffer,omitempty"`  // the kind that it really gives
+	PinnedBytes int64   `json:"pinned_bytes"`          // that the system counted for a buffer of it; not all drivers are counted
+	To          float64 `json:"to_rate"`               // from that host memory to the device
+	From        float64 `json:"from_rate"`             // and back
+	Error       string  `json:"error,omitempty"`
+}
+
+// Pinned reports whether the host memory for copies is pinned.
+func (d Device) Pinned() bool { return d.HostBuffer != "" && d.HostBuffer == d.GotBuffer }
+
+// cpu reports whether the device is the processor itself, which copies nothing.
+func (d Device) cpu() bool { return d.Type == cpu }
+
+// Disk is the disk of a folder. Rates are bytes a second.
+type Disk struct {
+	Dir    string  `json:"dir"`
+	Free   int64   `json:"free_bytes"`
+	Direct bool    `json:"direct"` // past the page cache (O_DIRECT)
+	Write  float64 `json:"write_rate"`
+	Read   float64 `json:"read_rate"`
+	Error  string  `json:"error,omitempty"`
+}
+
+// Model is a model that is to be run.
+type Model struct {
+	Path         string   `json:"path"`
+	Name         string   `json:"name,omitempty"`
+	Architecture string   `json:"architecture"`
+	Known        []string `json:"known_architectures"`
+	Weights      int64    `json:"weights_bytes"`
+	Step         int64    `json:"step_bytes"` // activations, masks and the like that a step takes at most
+	Layers       int      `json:"layers"`
+	Context      int      `json:"context"` // tokens that it was made for
+	KV           []KV     `json:"kv"`      // f16, the default, first, then those of fewer bits
+	Fits         []Fit    `json:"fits"`    // see Fits
+	Error        string   `json:"error,omitempty"`
+}
+
+// KV is what a token takes in all layers.
+type KV struct {
+	Type     string `json:"type"`
+	PerToken int64  `json:"per_token_bytes"`
+}
