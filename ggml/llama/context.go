@@ -99,6 +99,8 @@ type Context struct {
 	freePool  func(pool uintptr)
 	size      int // positions there is room for
 	used      int // positions decoded
+	original  int // of them, before the first Repeat; 0: there was none
+	repeated  int // of them, filled by Repeat
 	positions []int32
 	wanted    []int8
 	ready     bool // the last Decode left logits
@@ -128,6 +130,7 @@ func (m *Model) NewContext(o ContextOptions) (*Context, error) {
 	}
 	p := l.contextDefaultParams()
 	p.nCtx = uint32(o.Ctx)
+	p.nSeqMax, p.kvUnified = sequences, true // those beside the first are for Repeat
 	p.nBatch, p.nUbatch = uint32(o.Batch), uint32(o.Batch)
 	p.nThreads, p.nThreadsBatch = int32(o.Threads), int32(o.Threads)
 	p.flashAttn = 0
@@ -211,7 +214,7 @@ func (c *Context) Decode(tokens []int32, pos int, wantLogits bool) error {
 func (c *Context) pass(tokens []int32, pos int, last bool) error {
 	n := len(tokens)
 	for i := range n {
-		c.positions[i] = int32(pos + i)
+		c.positions[i] = int32(pos - c.repeated + i)
 		c.wanted[i] = 0
 	}
 	if last {
@@ -242,7 +245,7 @@ func (c *Context) Logits() []float32 {
 
 // Clear forgets all positions; the cache keeps its memory.
 func (c *Context) Clear() {
-	c.ready, c.used = false, 0
+	c.ready, c.used, c.original, c.repeated = false, 0, 0, 0
 	l := c.model.lib
 	l.memoryClear(l.memory(c.handle), false)
 }

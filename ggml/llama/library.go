@@ -58,6 +58,11 @@ type library struct {
 	logitsAt             func(context uintptr, i int32) unsafe.Pointer
 	memory               func(context uintptr) uintptr
 	memoryClear          func(memory uintptr, data bool)
+	memoryRemove         func(memory uintptr, seq, from, to int32) bool
+	memoryCopy           func(memory uintptr, seqFrom, seqTo, from, to int32)
+	stateSize            func(context uintptr, seq int32) uintptr
+	stateGet             func(context uintptr, to unsafe.Pointer, size uintptr, seq int32) uintptr
+	stateSet             func(context uintptr, from unsafe.Pointer, size uintptr, seq int32) uintptr
 	attachThreadpool     func(context, pool, poolBatch uintptr)
 	detachThreadpool     func(context uintptr)
 	regByName            func(name string) uintptr
@@ -150,6 +155,11 @@ func (l *library) bind(handle uintptr) error {
 		{"llama_get_logits_ith", &l.logitsAt},
 		{"llama_get_memory", &l.memory},
 		{"llama_memory_clear", &l.memoryClear},
+		{"llama_memory_seq_rm", &l.memoryRemove},
+		{"llama_memory_seq_cp", &l.memoryCopy},
+		{"llama_state_seq_get_size", &l.stateSize},
+		{"llama_state_seq_get_data", &l.stateGet},
+		{"llama_state_seq_set_data", &l.stateSet},
 		{"llama_attach_threadpool", &l.attachThreadpool},
 		{"llama_detach_threadpool", &l.detachThreadpool},
 		{"ggml_backend_reg_by_name", &l.regByName},

@@ -1,0 +1,94 @@
+package llama
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+)
+
+// The sequences that libllama knows the cells of a context by. All are in the
+// same memory; a cell may be in several.
+const (
+	decoded   = 0 // what attention sees
+	original  = 1 // what was decoded before the first Repeat
+	copied    = 2 // what is being copied
+	sequences = 3
+)
+
+// all is every position, and to the end.
+const all = -1
+
+// Repeat fills the next n positions with K/V of those decoded before the first
+// Repeat, from the first on, again and again. It computes nothing: it is for
+// measuring at a depth that would take long to compute. What follows makes no
+// sense, as the keys are those of the positions that they were computed for.
+func (c *Context) Repeat(n int) error {
+	switch {
+	case n < 0 || n > c.size-c.used:
+		return fmt.Errorf("llama: repeat: %d positions do not fit behind %d in a context of %d", n, c.used, c.size)
+	case n > 0 && c.used == 0:
+		return errors.New("llama: repeat: nothing was decoded that could be repeated")
+	case n == 0:
+		return nil
+	}
+	c.ready = false
+	if c.original == 0 {
+		c.original = c.used
+		l := c.model.lib
+		l.memoryCopy(l.memory(c.handle), decoded, original, all, all)
+	}
+	for n > 0 {
+		take := min(n, c.original)
+		if err := c.repeat(take); err != nil {
+			return err
+		}
+		c.used, c.repeated, n = c.used+take, c.repeated+take, n-take
+	}
+	return nil
+}
+
+// repeat gives the first n original positions another n cells.
+func (c *Context) repeat(n int) error {
+	l, memory := c.model.lib, c.model.lib.memory(c.handle)
+	drop := func() { l.memoryRemove(memory, copied, all, all) }
+	defer drop()
+	// A state is of a whole sequence. This one shares its cells at first; what
+	// is set has cells of its own.
+	l.memoryCopy(memory, original, copied, 0, int32(n))
+	state := make([]byte, l.stateSize(c.handle, copied))
+	at, size := unsafe.Pointer(unsafe.SliceData(state)), uintptr(len(state))
+	if l.stateGet(c.handle, at, size, copied) != size {
+		return fmt.Errorf("llama: repeat: libllama does not give the K/V of %d positions", n)
+	}
+	drop()
+	if l.stateSet(c.handle, at, size, copied) != size {
+		return fmt.Errorf("llama: repeat: libllama does not take K/V of %d positions", n)
+	}
+	l.memoryCopy(memory, copied, decoded, all, all)
+	return nil
+}
+
+// Truncate forgets the positions from n on. It does nothing if there are no more.
+func (c *Context) Truncate(n int) error {
+	if n < 0 {
+		return fmt.Errorf("llama: truncate to %d of %d positions", n, c.used)
+	}
+	if n >= c.used {
+		return nil
+	}
+	c.ready = false
+	l, memory := c.model.lib, c.model.lib.memory(c.handle)
+	if c.repeated == 0 || n >= c.original+c.repeated {
+		l.memoryRemove(memory, decoded, int32(n-c.repeated), all)
+		c.used = n
+		return nil
+	}
+	// Repeated positions cannot be told apart: the original ones are left, and
+	// repeated again.
+	kept := min(n, c.original)
+	l.memoryRemove(memory, decoded, all, all)
+	l.memoryCopy(memory, original, decoded, 0, int32(kept))
+	l.memoryRemove(memory, original, all, all)
+	c.used, c.original, c.repeated = kept, 0, 0
+	return c.Repeat(n - kept)
+}

@@ -1,0 +1,73 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// Repeat appends n tokens to a sequence without computing them: the tokens that
+// it holds, from the first on, again and again, with their K/V as they are. What
+// follows makes no sense, as the keys are those of other positions. It is for
+// measuring at a depth that would take long to compute, and moves what a prompt
+// of that length would. The sequence must hold a token and have no forks. On an
+// error it is as it was, or some of the n longer.
+func (e *Engine) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
+	period := seq.Tokens()
+	if n > 0 && len(period) == 0 {
+		return errors.New("ebb: repeat: the sequence is empty")
+	}
+	period = period[:min(len(period), e.pool.StepTokens())]
+	for n > 0 {
+		take := min(n, len(period))
+		if err := e.repeat(ctx, kv.Work{Seq: seq, Tokens: period[:take]}); err != nil {
+			return fmt.Errorf("ebb: repeat: %w", err)
+		}
+		n -= take
+	}
+	return nil
+}
+
+// repeat takes one step that copies its rows instead of computing them.
+func (e *Engine) repeat(ctx context.Context, w kv.Work) (err error) {
+	defer recoverMisuse(&err)
+	step, err := e.pool.Begin(ctx, []kv.Work{w})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, step.Close()) }()
+	for i, cell := range step.Cells() {
+		if cell != int64(step.Positions()[i]) {
+			return errors.New("the sequence shares its cells with others")
+		}
+	}
+	for layer, err := range step.Layers(ctx) {
+		if err != nil {
+			return err
+		}
+		rows := layer.Rows(0)
+		for _, t := range []*ggml.Tensor{rows.K, rows.V} {
+			if err := copyCells(e.devices.layers[layer.Index].backend, t, step.Cells()[0], int64(len(w.Tokens))); err != nil {
+				return err
+			}
+		}
+	}
+	return step.Commit()
+}
+
+// copyCells copies the first n cells of K or V, [head dim, cells, KV heads], to
+// those from to on.
+func copyCells(b *ggml.Backend, t *ggml.Tensor, to, n int64) error {
+	heads, size := int(t.Ne(2)), n*t.Nb(1)
+	between, err := b.Alloc(b.PlainHostBufferType(), size*int64(heads), ggml.HostRows)
+	if err != nil {
+		return err
+	}
+	defer between.Close()
+	t.Get2D(between.Bytes(), 0, size, heads, t.Nb(2), size)
+	t.Set2D(between.Bytes(), to*t.Nb(1), size, heads, t.Nb(2), size)
+	return nil
+}
