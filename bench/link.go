@@ -9,60 +9,113 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// targetLink is the share of the longer of compute and transfer to be reached.
-const targetLink = 0.95
+// The shares to be reached over a link: of the longer of compute and transfer in
+// steps of one token, and of the resident speed with a prompt, whose computing
+// takes many times as long as the transfer.
+const (
+	targetLink        = 0.95
+	targetLinkPrefill = 0.95
+)
 
-// link compares streamed decode steps with what bounds them: the time that a
-// resident step computes, and the time that the link transfers.
-func link(ctx context.Context, o Options, r *Report) (err error) {
-	room := o.LinkDepth + o.Pace.tokens()
+// linkPrompt is how many tokens a prompt over the link has at most: one chunk.
+const linkPrompt = kv.DefaultChunkTokens
+
+// link compares streamed steps with what bounds them: the time that a resident
+// step computes, and the time that the link transfers.
+func link(ctx context.Context, o Options, _ Model) (res Result, err error) {
+	for _, s := range o.settings() {
+		if err := linkIn(ctx, o, s, &res); err != nil {
+			return res, err
+		}
+	}
+	return res, nil
+}
+
+func linkIn(ctx context.Context, o Options, s setting, res *Result) (err error) {
+	prompt := min(linkPrompt, o.Context-o.LinkDepth)
+	room := o.LinkDepth + max(prompt, o.Pace.tokens())
 	var arms []arm
 	defer func() { err = errors.Join(err, closeAll(arms)) }()
-	open := func(name string, e ebb.Options) error {
-		e.Threads, e.KVType, e.Context = o.Threads, kvType, room
-		a, err := openEbb(name, o.Model, e)
+	open := func(name string, with ebb.Options) (*ebbArm, error) {
+		with.Context = room
+		a, err := openEbb(name, o, s, with)
 		if err == nil {
 			arms = append(arms, a)
 		}
+		return a, err
+	}
+	resident, err := open("ebb static", ebb.Options{Cache: kv.Static})
+	if err != nil {
 		return err
 	}
-	if err := open("ebb static", ebb.Options{Cache: kv.Static}); err != nil {
+	each, err := resident.rowBytes(s)
+	if err != nil {
 		return err
 	}
-	row := rowBytes(arms[0].(*ebbArm).engine)
-	o.Progress(fmt.Sprintf("link at depth %d: how long a resident step computes", o.LinkDepth))
-	alone, err := measure(ctx, "link", arms, o.LinkDepth, Pace{Rounds: 3, WarmUp: 1, Steps: o.Pace.Steps, WarmUpSteps: o.Pace.WarmUpSteps})
+	at := point{"link", s, o.LinkDepth, 1}
+	o.Progress(fmt.Sprintf("link at depth %d, %v: how long a resident step computes", at.depth, s))
+	alone, err := measure(ctx, arms, at, Pace{Rounds: min(3, o.Pace.Rounds), WarmUp: o.Pace.WarmUp, Steps: o.Pace.Steps, WarmUpSteps: o.Pace.WarmUpSteps})
 	if err != nil {
 		return err
 	}
 	// The rows of a step are those before it. As p25 is compared, they are those
 	// of a step a quarter through its turn: the longer ones transfer more.
-	depth := float64(o.LinkDepth+o.Pace.WarmUpSteps) + float64(o.Pace.Steps-1)/4
+	bytes := float64(each) * (float64(o.LinkDepth+o.Pace.WarmUpSteps) + float64(o.Pace.Steps-1)/4)
 	rates := make([]float64, len(o.Ratios))
 	for i, ratio := range o.Ratios {
-		rates[i] = row * depth / (ratio * alone[0].P25)
+		rates[i] = bytes / (ratio * alone[0].P25)
 		name := fmt.Sprintf("ebb offloaded, %d slots, link %.2g× compute", o.Slots, ratio)
-		if err := open(name, ebb.Options{Cache: kv.Offloaded, Link: rates[i], Slots: o.Slots}); err != nil {
+		if _, err := open(name, ebb.Options{Cache: kv.Offloaded, Link: rates[i], Slots: o.Slots}); err != nil {
 			return err
 		}
 	}
-	if err := open("ebb offloaded, forced copies", ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Slots: o.Slots}); err != nil {
+	copied := "ebb offloaded"
+	if o.onCPU() {
+		copied += ", forced copies"
+	}
+	if _, err := open(copied, ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Slots: o.Slots}); err != nil {
 		return err
 	}
-	o.Progress(fmt.Sprintf("link at depth %d", o.LinkDepth))
-	rows, err := measure(ctx, "link", arms, o.LinkDepth, o.Pace)
+
+	o.Progress(fmt.Sprintf("link at depth %d, %v", at.depth, s))
+	rows, err := measure(ctx, arms, at, o.Pace)
 	if err != nil {
 		return err
 	}
-	r.Rows = append(r.Rows, rows...)
-	resident, streamed, copied := rows[0], rows[1:len(rows)-1], rows[len(rows)-1]
-	for i, s := range streamed {
-		r.Scores = append(r.Scores, againstBound(s, resident.P25, row*depth/rates[i]))
+	res.Rows = append(res.Rows, rows...)
+	curve := Curve{
+		Name:  fmt.Sprintf("link-%s-%d", s.kvType, s.threads),
+		Title: fmt.Sprintf("Streaming over a link, depth %d, %v, %d slots", at.depth, s, o.Slots),
+		X:     "transfer time / compute time", Y: "max(compute, link) / step",
 	}
-	r.Scores = append(r.Scores, Score{
-		Workload: "link", Depth: o.LinkDepth, Name: copied.Arm + " / " + resident.Arm,
-		Value: resident.P25 / copied.P25, Of: "speeds at p25",
-	})
+	for i, rate := range rates {
+		score := againstBound(rows[1+i], rows[0].P25, bytes/rate)
+		res.Scores = append(res.Scores, score)
+		x := bytes / rate / rows[0].P25
+		curve.add("reached", false, Point{x, score.Value})
+		curve.add("perfect overlap", true, Point{x, 1})
+	}
+	res.Curves = append(res.Curves, curve)
+	res.Scores = append(res.Scores, speedScore(rows[len(rows)-1], rows[0], 0))
+	return linkPrefill(ctx, o, arms, point{"link", s, o.LinkDepth, prompt}, res)
+}
+
+// linkPrefill compares prompts over the links with those of a resident cache,
+// the first arm.
+func linkPrefill(ctx context.Context, o Options, arms []arm, at point, res *Result) error {
+	o.Progress(fmt.Sprintf("link: a prompt of %d tokens at depth %d, %v", at.tokens, at.depth, at.setting))
+	rows, err := measure(ctx, arms, at, o.Pace.prompts())
+	if err != nil {
+		return err
+	}
+	res.Rows = append(res.Rows, rows...)
+	for i, row := range rows[1:] {
+		target := float64(targetLinkPrefill)
+		if i == len(o.Ratios) { // copies compete for the cores that compute
+			target = 0
+		}
+		res.Scores = append(res.Scores, speedScore(row, rows[0], target))
+	}
 	return nil
 }
 
@@ -70,18 +123,8 @@ func link(ctx context.Context, o Options, r *Report) (err error) {
 // seconds a step.
 func againstBound(streamed Row, compute, transfer float64) Score {
 	return Score{
-		Workload: streamed.Workload, Depth: streamed.Depth,
+		Workload: streamed.Workload, Threads: streamed.Threads, KVType: streamed.KVType, Depth: streamed.Depth, Tokens: streamed.Tokens,
 		Name:  fmt.Sprintf("max(compute, link) / %s", streamed.Arm),
 		Value: max(compute, transfer) / streamed.P25, Target: targetLink,
-		Of: "p25 of computed and streamed steps",
 	}
-}
-
-// rowBytes returns what the K/V of one token take in all layers.
-func rowBytes(e *ebb.Engine) float64 {
-	n := 0
-	for _, l := range e.Config().Layers {
-		n += l.KVHeads * (l.KeyDim + l.ValueDim) * valueBytes
-	}
-	return float64(n)
 }

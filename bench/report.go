@@ -2,47 +2,87 @@ package bench
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
-	"text/tabwriter"
+	"slices"
 )
 
 // Report is the result of a run.
 type Report struct {
-	Machine Machine  `json:"machine"`
-	Model   string   `json:"model"`
-	Threads int      `json:"threads"`
-	KVType  string   `json:"kv_type"`
-	Pace    Pace     `json:"pace"`
+	Machine Machine `json:"machine"`
+	Model   Model   `json:"model"`
+	Pace    Pace    `json:"pace"`
+	Fill    int     `json:"fill"` // rows beyond this depth repeat those before
+	Result
+}
+
+// Result is what a workload measured.
+type Result struct {
 	Rows    []Row    `json:"rows"`
 	Scores  []Score  `json:"scores"`
+	Figures []Figure `json:"figures"`
+	Curves  []Curve  `json:"curves"`
 	Notes   []string `json:"notes"`
 }
 
-// Row is how long the decode steps of one arm took.
+// Row is how long the steps of one arm took.
 type Row struct {
 	Workload string `json:"workload"`
 	Arm      string `json:"arm"`
-	Depth    int    `json:"depth"` // tokens in the cache when a turn began
+	Threads  int    `json:"threads"`
+	KVType   string `json:"kv_type"`
+	Depth    int    `json:"depth"`  // tokens in the cache when a turn began
+	Tokens   int    `json:"tokens"` // of a step
 	Summary
 	Rounds    int       `json:"rounds"`
 	Disturbed int       `json:"disturbed_rounds"` // among them, with other processes on the CPU
 	Others    float64   `json:"others_cores"`     // most that other processes used in a round
-	Samples   []float64 `json:"samples_seconds"`
+	Samples   []float64 `json:"samples_seconds"`  // one a step
 }
 
-// Score is a ratio of rows. Where it has a target it should be no less.
+// Speed returns tokens a second at the 25th percentile of the steps.
+func (r Row) Speed() float64 { return float64(r.Tokens) / r.P25 }
+
+// Score is a ratio of rows, at the 25th percentile of their steps. Where it has a
+// target it should be no less.
 type Score struct {
 	Workload string  `json:"workload"`
 	Name     string  `json:"name"`
+	Threads  int     `json:"threads"`
+	KVType   string  `json:"kv_type"`
 	Depth    int     `json:"depth"`
+	Tokens   int     `json:"tokens"`
 	Value    float64 `json:"value"`
 	Target   float64 `json:"target,omitempty"` // 0: none
-	Of       string  `json:"of"`               // which of a row's times were compared
 }
 
 // Reached reports whether the score is as good as it should be.
 func (s Score) Reached() bool { return s.Value >= s.Target }
+
+// Figure is a number with its unit.
+type Figure struct {
+	Workload string  `json:"workload"`
+	Name     string  `json:"name"`
+	Value    float64 `json:"value"`
+	Unit     string  `json:"unit"`
+}
+
+// add puts what a workload measured behind what others did.
+func (r *Result) add(more Result) {
+	r.Rows = append(r.Rows, more.Rows...)
+	r.Scores = append(r.Scores, more.Scores...)
+	r.Figures = append(r.Figures, more.Figures...)
+	r.Curves = append(r.Curves, more.Curves...)
+	r.note(more.Notes...)
+}
+
+// note adds what a reader should know, each once.
+func (r *Result) note(notes ...string) {
+	for _, n := range notes {
+		if !slices.Contains(r.Notes, n) {
+			r.Notes = append(r.Notes, n)
+		}
+	}
+}
 
 // WriteJSON writes the report with all samples.
 func (r *Report) WriteJSON(w io.Writer) error {
@@ -50,46 +90,4 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(r)
-}
-
-// WriteTable writes the report for people.
-func (r *Report) WriteTable(w io.Writer) error {
-	m := r.Machine
-	fmt.Fprintf(w, "%s, %d cores, %s, %s, ggml %s, ebb %s, load %s\n",
-		m.CPU, m.Cores, m.System, m.Go, m.Library, m.program(), m.Load)
-	fmt.Fprintf(w, "%s, %d threads, %s K/V, %d steps a turn\n\n", r.Model, r.Threads, r.KVType, r.Pace.Steps)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "workload\tdepth\tarm\tmin ms\tp25 ms\tmedian ms\ttokens/s\trounds\t")
-	for _, row := range r.Rows {
-		rounds := fmt.Sprint(row.Rounds)
-		if row.Disturbed > 0 {
-			rounds = fmt.Sprintf("%d disturbed of %d", row.Disturbed, row.Rounds)
-		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%.3f\t%.3f\t%.3f\t%.1f\t%s\t\n", row.Workload, row.Depth, row.Arm,
-			row.Min*1e3, row.P25*1e3, row.Median*1e3, 1/row.P25, rounds)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
-	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "workload\tdepth\tscore\tvalue\ttarget\t\tof\t")
-	for _, s := range r.Scores {
-		target, verdict := "–", ""
-		if s.Target > 0 {
-			target, verdict = fmt.Sprintf("%.2f", s.Target), "reached"
-			if !s.Reached() {
-				verdict = "missed"
-			}
-		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%.3f\t%s\t%s\t%s\t\n", s.Workload, s.Depth, s.Name, s.Value, target, verdict, s.Of)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	for _, note := range r.Notes {
-		fmt.Fprintf(w, "\n%s", note)
-	}
-	_, err := fmt.Fprintln(w)
-	return err
 }

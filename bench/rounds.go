@@ -15,11 +15,23 @@ type Pace struct {
 	WarmUpSteps int `json:"warm_up_steps"` // before them in each turn, dropped
 }
 
-// tokens returns how far a turn goes past its depth.
+// tokens returns how far a turn of steps of one token goes past its depth.
 func (p Pace) tokens() int { return p.Steps + p.WarmUpSteps }
+
+// prompts returns the pace of steps that take a prompt each: one in a turn, and
+// half the rounds, as they take so much longer.
+func (p Pace) prompts() Pace { return Pace{Rounds: (p.Rounds + 1) / 2, WarmUp: p.WarmUp, Steps: 1} }
 
 // busy is the share of a core from which on other processes disturb a turn.
 const busy = 0.15
+
+// point is where arms are compared.
+type point struct {
+	workload string
+	setting
+	depth  int // tokens in the cache when a turn begins
+	tokens int // of a step
+}
 
 // turn is what was measured of one arm in one round.
 type turn struct {
@@ -27,17 +39,17 @@ type turn struct {
 	others float64   // cores that other processes used
 }
 
-// measure lets the arms take turns at a depth and returns a row for each.
+// measure lets the arms take turns at a point and returns a row for each.
 // Rounds that other processes disturbed are repeated, as many as there should
 // be in all; if too few are left, all count and the rows say so.
-func measure(ctx context.Context, workload string, arms []arm, depth int, p Pace) ([]Row, error) {
+func measure(ctx context.Context, arms []arm, at point, p Pace) ([]Row, error) {
 	var clean, disturbed [][]turn
 	for r := 0; len(clean) < p.Rounds && r < p.WarmUp+2*p.Rounds; r++ {
 		round, quiet := make([]turn, len(arms)), true
 		for i, a := range arms {
-			t, err := take(ctx, a, depth, p)
+			t, err := take(ctx, a, at, p)
 			if err != nil {
-				return nil, fmt.Errorf("bench: %s at depth %d: %w", a.name(), depth, err)
+				return nil, fmt.Errorf("bench: %s at depth %d: %w", a.name(), at.depth, err)
 			}
 			round[i] = t
 			quiet = quiet && t.others <= busy
@@ -52,7 +64,8 @@ func measure(ctx context.Context, workload string, arms []arm, depth int, p Pace
 	}
 	rows := tally(clean, disturbed, p.Rounds)
 	for i, a := range arms {
-		rows[i].Workload, rows[i].Arm, rows[i].Depth = workload, a.name(), depth
+		r := &rows[i]
+		r.Workload, r.Arm, r.Threads, r.KVType, r.Depth, r.Tokens = at.workload, a.name(), at.threads, at.kvType, at.depth, at.tokens
 	}
 	return rows, nil
 }
@@ -78,15 +91,15 @@ func tally(clean, disturbed [][]turn, wanted int) []Row {
 }
 
 // take gives an arm its turn.
-func take(ctx context.Context, a arm, depth int, p Pace) (turn, error) {
-	if err := a.rewind(ctx, depth); err != nil {
+func take(ctx context.Context, a arm, at point, p Pace) (turn, error) {
+	if err := a.rewind(ctx, at.depth); err != nil {
 		return turn{}, err
 	}
 	if err := settle(ctx); err != nil {
 		return turn{}, err
 	}
 	for range p.WarmUpSteps {
-		if err := a.step(ctx); err != nil {
+		if err := a.step(ctx, at.tokens); err != nil {
 			return turn{}, err
 		}
 	}
@@ -94,7 +107,7 @@ func take(ctx context.Context, a arm, depth int, p Pace) (turn, error) {
 	before, start := readUsage(), time.Now()
 	last := start
 	for i := range t.steps {
-		if err := a.step(ctx); err != nil {
+		if err := a.step(ctx, at.tokens); err != nil {
 			return turn{}, err
 		}
 		now := time.Now()

@@ -24,8 +24,8 @@ func (s *scripted) rewind(context.Context, int) error {
 	return nil
 }
 
-func (s *scripted) step(context.Context) error {
-	*s.log = append(*s.log, ".")
+func (s *scripted) step(_ context.Context, n int) error {
+	*s.log = append(*s.log, strings.Repeat(".", n))
 	return s.fails
 }
 
@@ -34,7 +34,7 @@ func (s *scripted) Close() error { return nil }
 func TestArmsTakeTurnsInEachRound(t *testing.T) {
 	var log []string
 	arms := []arm{&scripted{label: "a", log: &log}, &scripted{label: "b", log: &log}}
-	rows, err := measure(t.Context(), "decode", arms, 7, Pace{Rounds: 2, WarmUp: 1, Steps: 3, WarmUpSteps: 1})
+	rows, err := measure(t.Context(), arms, point{"decode", setting{2, "f16"}, 7, 1}, Pace{Rounds: 2, WarmUp: 1, Steps: 3, WarmUpSteps: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +46,8 @@ func TestArmsTakeTurnsInEachRound(t *testing.T) {
 	}
 	for i, name := range []string{"a", "b"} {
 		r := rows[i]
-		if r.Workload != "decode" || r.Arm != name || r.Depth != 7 || r.N != 3*r.Rounds || r.N != len(r.Samples) {
-			t.Errorf("row %d: %+v; want 3 steps a round of decode by %s at depth 7", i, r, name)
+		if r.Workload != "decode" || r.Arm != name || r.Threads != 2 || r.KVType != "f16" || r.Depth != 7 || r.Tokens != 1 || r.N != 3*r.Rounds || r.N != len(r.Samples) {
+			t.Errorf("row %d: %+v; want 3 steps a round of decode by %s at depth 7 with f16 K/V and 2 threads", i, r, name)
 		}
 	}
 }
@@ -88,7 +88,7 @@ func TestDisturbedRoundsCountOnlyWhereTooFewAreClean(t *testing.T) {
 
 func TestFailedStepEndsTheRunAndNamesTheArm(t *testing.T) {
 	broken, log := errors.New("no memory"), []string{}
-	_, err := measure(t.Context(), "decode", []arm{&scripted{label: "a", log: &log, fails: broken}}, 7, Pace{Rounds: 1, Steps: 1})
+	_, err := measure(t.Context(), []arm{&scripted{label: "a", log: &log, fails: broken}}, point{depth: 7, tokens: 1}, Pace{Rounds: 1, Steps: 1})
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "a at depth 7") {
 		t.Errorf("error %v: want one that names arm and depth and wraps %v", err, broken)
 	}
@@ -98,7 +98,7 @@ func TestCancelledRunEndsBeforeATurn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var log []string
-	_, err := measure(ctx, "decode", []arm{&scripted{label: "a", log: &log}}, 0, Pace{Rounds: 1, Steps: 1})
+	_, err := measure(ctx, []arm{&scripted{label: "a", log: &log}}, point{tokens: 1}, Pace{Rounds: 1, Steps: 1})
 	if !errors.Is(err, context.Canceled) || slices.Contains(log, ".") {
 		t.Errorf("error %v after %v: want %v and no step", err, log, context.Canceled)
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,78 +13,126 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
+// benchFlags are the flags of ebb bench.
+type benchFlags struct {
+	options bench.Options
+	json    string // a file
+}
+
 func newBenchCommand() *cobra.Command {
-	var o bench.Options
-	var file string
+	var f benchFlags
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure decode speed against llama.cpp and against a link's bandwidth",
-		Long: `Bench times decode steps, with fixed tokens and f16 K/V on the CPU:
+		Short: "Measure speed against llama.cpp, against memory, and against a link's bandwidth",
+		Long: `Bench measures, with fixed tokens:
 
-  decode  all of the cache on the device, against llama.cpp from the same libraries
-          with the faster of its two attention settings
-  link    no layer on the device, its rows coming over a paced link whose transfers
-          take a multiple of the time to compute, against the longer of the two
-
+` + describeWorkloads() + `
 What is compared takes turns, and rounds that other processes disturbed are repeated;
-still, give it a machine with nothing else to do.`,
-		Example: `  ebb bench -m model.gguf --threads 2
-  ebb bench -m model.gguf --workloads decode --depths 0,512,2048 --json result.json`,
+still, give it a machine with nothing else to do. A depth is reached by computing the
+first --fill tokens and repeating their K/V.`,
+		Example: `  ebb bench -m model.gguf --threads 2 --peer llama.cpp
+  ebb bench -m model.gguf --workloads decode --depths 0,512,32000 --context 32768
+  ebb bench -m model.gguf --policies static --kv-types f16,q8_0 --json result.json`,
 		Args: arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.Validate(); err != nil {
-				return misuseError{err}
-			}
-			library, err := ggml.Load()
-			if err != nil {
-				return err
-			}
-			o.Library, o.Version = library.Version(), buildVersion()
-			o.Progress = func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
-			ctx, stop := interruptible(cmd.Context())
-			defer stop()
-			path, err := modelFile(ctx, o.Model, cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			if o.Model, err = firstPart(path); err != nil { // which is what llama.cpp wants
-				return err
-			}
-			report, err := bench.Run(ctx, o)
-			if err != nil {
-				return err
-			}
-			if err := report.WriteTable(cmd.OutOrStdout()); err != nil {
-				return err
-			}
-			if file == "" {
-				return nil
-			}
-			return writeReport(file, report)
-		},
+		RunE: f.run,
 	}
-	flags := cmd.Flags()
-	flags.StringVarP(&o.Model, "model", "m", "", modelHelp)
-	flags.StringSliceVar(&o.Workloads, "workloads", bench.Workloads(), "what to measure: "+strings.Join(bench.Workloads(), ", "))
-	flags.IntVar(&o.Threads, "threads", 0, "CPU threads to compute with (default one a core)")
-	flags.IntSliceVar(&o.Depths, "depths", []int{0, 512}, "tokens in the cache, of decode")
-	flags.IntVar(&o.LinkDepth, "link-depth", 1024, "tokens in the cache, of link")
-	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, of link")
-	flags.Float64SliceVar(&o.Ratios, "ratios", []float64{0.5, 1, 4}, "transfer time to compute time, of link")
-	flags.IntVar(&o.Pace.Rounds, "rounds", 20, "turns that everything measured has")
-	flags.IntVar(&o.Pace.Steps, "steps", 16, "decode steps timed in a turn")
-	flags.BoolVar(&o.NoPeer, "no-peer", false, "measure without llama.cpp")
-	flags.StringVar(&file, "json", "", "write the result with all samples to `FILE`")
-	complete(cmd, "workloads", bench.Workloads()...)
+	f.register(cmd)
 	return cmd
 }
 
-// writeReport writes a report's JSON to a file.
-func writeReport(name string, r *bench.Report) (err error) {
-	f, err := os.Create(name)
+// describeWorkloads lists what is measured, a workload a paragraph.
+func describeWorkloads() string {
+	var text strings.Builder
+	for _, name := range bench.Workloads() {
+		line := fmt.Sprintf("  %-9s", name)
+		for word := range strings.FieldsSeq(bench.Describe(name)) {
+			if len(line)+1+len(word) > 88 {
+				fmt.Fprintln(&text, line)
+				line = strings.Repeat(" ", 11)
+			}
+			line += " " + word
+		}
+		fmt.Fprintln(&text, line)
+	}
+	return text.String()
+}
+
+func (f *benchFlags) register(cmd *cobra.Command) {
+	o, flags := &f.options, cmd.Flags()
+	flags.StringVarP(&o.Model, "model", "m", "", modelHelp)
+	flags.StringSliceVar(&o.Workloads, "workloads", bench.Workloads(), "what to measure")
+	flags.StringVar(&o.Device, "device", "", "the `DEVICE` to compute on: cpu, vulkan0, … (default cpu)")
+	flags.IntVar(&o.GPULayers, "gpu-layers", 0, "how many of the last layers the GPU computes; the CPU computes the others")
+	flags.IntSliceVar(&o.Threads, "threads", nil, "CPU threads to compute with (default one a core)")
+	flags.Var(&parsed[[]kv.Policy]{&o.Policies, "dynamic,static,offloaded", "POLICIES", parsePolicies}, "policies",
+		"where K/V live, of decode and prefill: some of "+strings.Join(kv.PolicyNames(), ", "))
+	flags.StringSliceVar(&o.KVTypes, "kv-types", []string{"f16"}, "types of K/V: some of f32, f16, bf16, q8_0, q4_0")
+	flags.IntVar(&o.Context, "context", 0, "tokens that there may be; more than the model was made for can be measured too (default the model's)")
+	flags.IntVar(&o.Fill, "fill", 512, "tokens computed to reach a depth; the others repeat their K/V")
+
+	flags.IntSliceVar(&o.Depths, "depths", nil, "tokens in the cache, of decode (default 0,512,2048,4096,8000 as far as the context goes)")
+	flags.IntSliceVar(&o.Prompts, "prompts", nil, "tokens of a prompt, of prefill (default 128,512,2048 as far as the context goes)")
+	flags.IntSliceVar(&o.PromptDepths, "prompt-depths", nil, "tokens in the cache, of prefill (default 0,4096 as far as the context goes)")
+	flags.IntVar(&o.LinkDepth, "link-depth", 0, "tokens in the cache, of link (default 1024, or half the context)")
+	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, of link")
+	flags.Float64SliceVar(&o.Ratios, "ratios", []float64{0.5, 1, 2, 4}, "transfer time to compute time, of link")
+
+	flags.IntVar(&o.Pace.Rounds, "rounds", 10, "turns that everything measured has; half as many with prompts")
+	flags.IntVar(&o.Pace.Steps, "steps", 16, "steps of one token timed in a turn")
+	flags.StringVar(&o.Peer, "peer", "", "what to compare with: "+bench.PeerLlama+", from the same libraries (default nothing)")
+	flags.StringVar(&f.json, "json", "", "write the result with all samples to `FILE`")
+
+	complete(cmd, "workloads", bench.Workloads()...)
+	complete(cmd, "policies", kv.PolicyNames()...)
+	complete(cmd, "kv-types", "f32", "f16", "bf16", "q8_0", "q4_0")
+	complete(cmd, "peer", bench.PeerLlama)
+}
+
+func parsePolicies(text string) (policies []kv.Policy, err error) {
+	for name := range strings.SplitSeq(text, ",") {
+		p, err := kv.ParsePolicy(name)
+		if err != nil {
+			return nil, err
+		}
+		policies = append(policies, p)
+	}
+	return policies, nil
+}
+
+func (f *benchFlags) run(cmd *cobra.Command, _ []string) (err error) {
+	o := f.options
+	if err := o.Validate(); err != nil {
+		return misuseError{err}
+	}
+	library, err := ggml.Load()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return r.WriteJSON(f)
+	o.Library, o.Version = library.Version(), buildVersion()
+	o.Progress = func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
+	results, err := openResult(f.json)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, results.Close()) }()
+
+	ctx, stop := interruptible(cmd.Context())
+	defer stop()
+	path, err := modelFile(ctx, o.Model, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	if o.Model, err = firstPart(path); err != nil { // which is what llama.cpp wants
+		return err
+	}
+	report, err := bench.Run(ctx, o)
+	if report == nil {
+		return explain(err)
+	}
+	return errors.Join(f.print(cmd.OutOrStdout(), report), results.write(report), explain(err))
+}
+
+// print shows what was measured.
+func (f *benchFlags) print(w io.Writer, report *bench.Report) error {
+	return report.WriteTable(w)
 }

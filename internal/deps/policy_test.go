@@ -53,7 +53,7 @@ var policy = map[string][]string{
 		"internal/cputime",
 	},
 
-	"bench":   {".", "ggml/llama", "model", "kv"},
+	"bench":   {".", "ggml/llama", "gguf", "kv"},
 	"cmd/ebb": {"*"},
 
 	"internal/cputime":    {},

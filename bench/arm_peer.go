@@ -1,0 +1,107 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed4d217819/ebb/ggml/llama"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// The names of the peer with each of its attention settings.
+const (
+	peerFlash = "llama.cpp, flash attention on"
+	peerEager = "llama.cpp, flash attention off"
+)
+
+// peerArm is llama.cpp, with threads that live as long as it does.
+type peerArm struct {
+	label   string
+	model   *llama.Model
+	context *llama.Context
+	used    int
+	fill    int // tokens that are computed to reach a depth
+	ids     []int32
+}
+
+var _ arm = (*peerArm)(nil)
+
+// openPeers opens llama.cpp with each of its attention settings that take the
+// K/V type, if it is asked for. What does not open is left out, and a note says
+// why.
+func openPeers(o Options, s setting, room int) (peers []*peerArm, notes []string) {
+	if o.Peer == "" {
+		return nil, nil
+	}
+	if !o.onCPU() {
+		return nil, []string{"Without llama.cpp: it is measured on the CPU only."}
+	}
+	typ, err := kv.ParseType(s.kvType)
+	if err != nil {
+		return nil, []string{fmt.Sprintf("Without llama.cpp: %v.", err)}
+	}
+	for _, flash := range []bool{true, false} {
+		if typ.Quantized() && !flash {
+			continue // quantized values need flash attention
+		}
+		a, err := openPeer(o, flash, llama.ContextOptions{
+			Ctx: room, Threads: s.threads, FlashAttn: flash, TypeK: int32(typ), TypeV: int32(typ),
+		})
+		if err != nil {
+			notes = append(notes, fmt.Sprintf("Without llama.cpp: %v.", err))
+			continue
+		}
+		peers = append(peers, a)
+	}
+	return peers, notes
+}
+
+func openPeer(o Options, flash bool, with llama.ContextOptions) (*peerArm, error) {
+	label := peerEager
+	if flash {
+		label = peerFlash
+	}
+	m, err := llama.OpenModel(o.Model, llama.ModelOptions{})
+	if err != nil {
+		return nil, err
+	}
+	c, err := m.NewContext(with)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", label, err), m.Close())
+	}
+	return &peerArm{label: label, model: m, context: c, fill: o.Fill}, nil
+}
+
+func (a *peerArm) name() string { return a.label }
+
+func (a *peerArm) rewind(_ context.Context, depth int) error {
+	if depth <= a.used {
+		a.used = depth
+		return a.context.Truncate(depth)
+	}
+	if computed := min(depth, a.fill); a.used < computed {
+		a.ids = tokens(a.ids, a.used, computed-a.used, a.model.VocabSize())
+		if err := a.context.Decode(a.ids, a.used, false); err != nil {
+			return err
+		}
+		a.used = computed
+	}
+	more := depth - a.used
+	a.used = depth
+	return a.context.Repeat(more)
+}
+
+func (a *peerArm) step(_ context.Context, n int) error {
+	a.ids = tokens(a.ids, a.used, n, a.model.VocabSize())
+	if err := a.context.Decode(a.ids, a.used, true); err != nil {
+		return err
+	}
+	a.used += n
+	if len(a.context.Logits()) != a.model.VocabSize() {
+		return fmt.Errorf("bench: %s: no logits", a.label)
+	}
+	return nil
+}
+
+func (a *peerArm) Close() error { return errors.Join(a.context.Close(), a.model.Close()) }

@@ -1,0 +1,31 @@
+package bench
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestSpeedIsComparedWithTheFasterPeerAndWithFlashAttention(t *testing.T) {
+	row := Row{Workload: "decode", Threads: 2, KVType: "f16", Depth: 8, Tokens: 1, Arm: "ours", Summary: Summary{P25: 4}}
+	score := func(by string, value, target float64) Score {
+		return Score{Workload: "decode", Threads: 2, KVType: "f16", Depth: 8, Tokens: 1, Name: "ours / " + by, Value: value, Target: target}
+	}
+	peer := func(arm string, p25 float64) Row { return Row{Arm: arm, Summary: Summary{P25: p25}} }
+	for _, tt := range []struct {
+		name  string
+		peers []Row
+		want  []Score
+	}{
+		{"no peer", nil, nil},
+		{"with flash attention it is the fastest", []Row{peer(peerFlash, 3), peer(peerEager, 9)}, []Score{score(peerFlash, 0.75, 0.9)}},
+		{"without it is", []Row{peer(peerFlash, 5), peer(peerEager, 2)}, []Score{score(peerEager, 0.5, 0.9), score(peerFlash, 1.25, 1)}},
+		{"there is no other", []Row{peer(peerEager, 2)}, []Score{score(peerEager, 0.5, 0.9)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(againstPeers(row, tt.peers, targets{fastest: 0.9, flash: 1}), tt.want); diff != "" {
+				t.Errorf("scores (-got +want):\n%s", diff)
+			}
+		})
+	}
+}

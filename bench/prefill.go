@@ -1,0 +1,54 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// targetPrefill is the share of llama.cpp's speed that a resident cache should
+// reach with prompts.
+const targetPrefill = 0.95
+
+// prefill measures steps of a prompt each, of each size at each depth.
+func prefill(ctx context.Context, o Options, _ Model) (res Result, err error) {
+	for _, s := range o.settings() {
+		if err := prefillIn(ctx, o, s, &res); err != nil {
+			return res, err
+		}
+	}
+	return res, nil
+}
+
+func prefillIn(ctx context.Context, o Options, s setting, res *Result) (err error) {
+	if len(o.Prompts) == 0 || len(o.PromptDepths) == 0 {
+		return nil
+	}
+	c, notes, err := openContest(o, s, slices.Max(o.PromptDepths)+slices.Max(o.Prompts))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	res.note(notes...)
+	for _, depth := range o.PromptDepths {
+		curve := Curve{
+			Name:  fmt.Sprintf("prefill-%d-%s-%d", depth, s.kvType, s.threads),
+			Title: fmt.Sprintf("Prefill behind %d tokens, %v", depth, s),
+			X:     "tokens of the prompt", Y: "tokens/s",
+		}
+		for _, n := range o.Prompts {
+			o.Progress(fmt.Sprintf("prefill of %d tokens at depth %d, %v", n, depth, s))
+			rows, err := c.measure(ctx, point{"prefill", s, depth, n}, o.Pace.prompts())
+			if err != nil {
+				return err
+			}
+			res.Rows = append(res.Rows, rows...)
+			curve.addSpeeds(rows, float64(n), len(rows))
+			ours, peers, _ := c.split(rows)
+			res.Scores = append(res.Scores, c.against(ours, peers, targets{fastest: targetPrefill})...)
+		}
+		res.Curves = append(res.Curves, curve)
+	}
+	return nil
+}

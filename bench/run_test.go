@@ -1,0 +1,144 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// small returns options that measure a tiny model in no time.
+func small(t *testing.T, workloads ...string) Options {
+	t.Helper()
+	if _, err := ggml.Load(); err != nil {
+		t.Skipf("no ggml libraries: run make libs: %v", err)
+	}
+	return Options{
+		Model:     filepath.Join("..", "testdata", "models", "tiny-gqa.gguf"),
+		Workloads: workloads, Threads: []int{1}, Policies: []kv.Policy{kv.Static, kv.Offloaded},
+		Depths: []int{0, 40}, Fill: 16, Prompts: []int{8}, PromptDepths: []int{20}, LinkDepth: 30, Ratios: []float64{1, 3},
+		Pace: Pace{Rounds: 1, WarmUp: 1, Steps: 2, WarmUpSteps: 1},
+	}
+}
+
+// arms returns the names of the rows of a point.
+func arms(r *Report, workload string, depth, tokens int) (names []string) {
+	for _, row := range r.Rows {
+		if row.Workload == workload && row.Depth == depth && row.Tokens == tokens {
+			names = append(names, row.Arm)
+		}
+	}
+	return names
+}
+
+func TestDecodeComparesPoliciesPeersAndMemoryAtEveryDepth(t *testing.T) {
+	o := small(t, "decode")
+	o.Peer, o.KVTypes = PeerLlama, []string{"f16", "q8_0"}
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	once := []string{"ebb static", "ebb offloaded", peerFlash, peerEager, "reading the bytes of a step"}
+	quantized := slices.Delete(slices.Clone(once), 3, 4) // it needs flash attention
+	for _, depth := range o.Depths {
+		if diff := cmp.Diff(arms(r, "decode", depth, 1), append(slices.Clone(once), quantized...)); diff != "" {
+			t.Errorf("arms at depth %d (-got +want):\n%s", depth, diff)
+		}
+	}
+	for _, c := range r.Curves {
+		for _, s := range c.Series {
+			if len(s.Points) != 2 || s.Points[0].X != 0 || s.Points[1].X != 40 || s.Bound != strings.HasPrefix(s.Name, "reading") {
+				t.Errorf("curve %s, series %+v: want points at 0 and 40, a bound where memory is read", c.Name, s)
+			}
+		}
+	}
+	if len(r.Curves) != 2 || len(r.Notes) != 0 {
+		t.Errorf("%d curves and notes %q: want a curve for each type, and no note", len(r.Curves), r.Notes)
+	}
+	for _, s := range r.Scores {
+		if resident := strings.HasPrefix(s.Name, "ebb static / llama.cpp"); resident != (s.Target > 0) {
+			t.Errorf("score %+v: want a target for resident caches against the peer, and for no other", s)
+		}
+	}
+}
+
+func TestPrefillTakesPromptsAtTheirDepth(t *testing.T) {
+	o := small(t, "prefill")
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(arms(r, "prefill", 20, 8), []string{"ebb static", "ebb offloaded"}); diff != "" {
+		t.Errorf("arms (-got +want):\n%s", diff)
+	}
+	if len(r.Scores) != 0 {
+		t.Errorf("scores %v without a peer", r.Scores)
+	}
+}
+
+func TestLinkScoresEveryRatioWithStepsAndPrompts(t *testing.T) {
+	o := small(t, "link")
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"ebb static", "ebb offloaded, 2 slots, link 1× compute", "ebb offloaded, 2 slots, link 3× compute", "ebb offloaded, forced copies",
+	}
+	for _, tokens := range []int{1, 512 - 30} {
+		if diff := cmp.Diff(arms(r, "link", 30, tokens), want); diff != "" {
+			t.Errorf("arms with %d tokens (-got +want):\n%s", tokens, diff)
+		}
+	}
+	targets := 0
+	for _, s := range r.Scores {
+		if s.Target > 0 {
+			targets++
+		}
+	}
+	if len(r.Scores) != 6 || targets != 4 {
+		t.Errorf("%d scores, %d with a target: want 6, and one for each ratio, with steps and with prompts", len(r.Scores), targets)
+	}
+	for _, s := range r.Curves[0].Series {
+		if len(s.Points) != 2 || !(s.Points[0].X < s.Points[1].X) {
+			t.Errorf("series %+v: want a point for each ratio, in order", s)
+		}
+	}
+}
+
+func TestCancelledRunReportsWhatWasMeasured(t *testing.T) {
+	o := small(t, "decode", "link")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o.Progress = func(line string) {
+		if strings.HasPrefix(line, "decode at depth 40") {
+			cancel()
+		}
+	}
+	r, err := Run(ctx, o)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v: want %v", err, context.Canceled)
+	}
+	if r == nil || len(arms(r, "decode", 0, 1)) == 0 || len(arms(r, "decode", 40, 1)) != 0 {
+		t.Errorf("report %+v: want the rows of depth 0 alone", r)
+	}
+}
+
+func TestRunRefusesWhatCannotBeMeasured(t *testing.T) {
+	o := small(t, "decode")
+	o.Depths = []int{511}
+	if r, err := Run(t.Context(), o); r != nil || err == nil || !strings.Contains(err.Error(), "depth 511") {
+		t.Errorf("report %v, error %v: want none, and one that names the depth", r, err)
+	}
+	o.Model = "nowhere.gguf"
+	if r, err := Run(t.Context(), o); r != nil || err == nil || !strings.Contains(err.Error(), "nowhere.gguf") {
+		t.Errorf("report %v, error %v: want none, and one that names the file", r, err)
+	}
+}

@@ -1,0 +1,71 @@
+package bench
+
+import (
+	"context"
+	"slices"
+)
+
+// workload is one kind of measurement.
+type workload struct {
+	name  string
+	about string // for help
+	run   func(ctx context.Context, o Options, m Model) (Result, error)
+}
+
+// workloads lists all of them, in the order in which they run.
+func workloads() []workload {
+	return []workload{
+		{"decode", "steps of one token at each depth, under each policy, against llama.cpp and the memory that a step reads", decode},
+		{"prefill", "prompts of each size at each depth, under each policy, against llama.cpp", prefill},
+		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link},
+	}
+}
+
+// Workloads returns the names of the workloads.
+func Workloads() []string {
+	var names []string
+	for _, w := range workloads() {
+		names = append(names, w.name)
+	}
+	return names
+}
+
+// Describe says in one sentence what a workload measures; "" if there is none
+// of that name.
+func Describe(name string) string {
+	for _, w := range workloads() {
+		if w.name == name {
+			return w.about
+		}
+	}
+	return ""
+}
+
+// Run measures. It needs the machine for itself: what else runs makes the
+// figures worse. An error ends it, and the report has what was measured before;
+// it is nil if nothing could begin.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	m, err := readModel(o.Model)
+	if err != nil {
+		return nil, err
+	}
+	o = o.withDefaults(m)
+	if err := o.fit(m); err != nil {
+		return nil, err
+	}
+	r := &Report{Machine: readMachine(o), Model: m, Pace: o.Pace, Fill: o.Fill}
+	for _, w := range workloads() {
+		if !slices.Contains(o.Workloads, w.name) {
+			continue
+		}
+		res, err := w.run(ctx, o, m)
+		r.add(res)
+		if err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
