@@ -38,6 +38,8 @@ var policy = map[string][]string{
 	"model/llama": {"ggml", "gguf", "model"},
 	"attend":      {"ggml"},
 
+	"trace": {},
+
 	"tier":          {},
 	"tier/host":     {"tier"},
 	"tier/tiertest": {"tier"},

@@ -1,0 +1,41 @@
+package trace
+
+import "time"
+
+// Track is a line of the picture: what happens on it happens one after the
+// other.
+type Track int
+
+// The tracks of each device.
+const (
+	Step    Track = iota // passes through all layers, as their caller waits for them
+	Compute              // graphs, and waits for the rows that the next one needs
+	Fetch                // rows on their way to the device
+	Store                // new rows on their way off it
+)
+
+var trackNames = [...]string{"step", "compute", "fetch", "store"}
+
+// String returns the track's name.
+func (t Track) String() string {
+	if t < 0 || int(t) >= len(trackNames) {
+		return "unknown"
+	}
+	return trackNames[t]
+}
+
+// Span is something that took time.
+type Span struct {
+	Device string // whose track it is; "": that of all devices together
+	Track  Track
+	Name   string // what it was, such as "layer" or "fetch ahead"
+	Layer  int    // of the model; -1: of none
+	Tokens int    // that it was for; 0: it does not matter
+	Bytes  int64  // moved
+	Start  time.Time
+	End    time.Time
+}
+
+// Func receives a span when it has ended. It is called from several goroutines
+// at once, and what it does holds up the one who works. nil: nobody wants spans.
+type Func func(Span)
