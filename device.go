@@ -7,6 +7,7 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/trace"
 )
 
 // device is one that computes some of a model's layers, and what a step needs
@@ -16,12 +17,13 @@ type device struct {
 	threads *threads // nil where their number is fixed
 	inputs  *inputs
 	graphs  *graphs
+	trace   trace.Func
 }
 
 // newDevice returns a device, whose threads are watched if it is a CPU and their
 // number was left open.
 func newDevice(b *ggml.Backend, o Options) *device {
-	d := &device{backend: b}
+	d := &device{backend: b, trace: o.Trace}
 	if b.Device().Type() == ggml.CPU && o.Threads == 0 {
 		d.threads = newThreads(b.Threads(), systemClocks())
 	}
@@ -29,8 +31,9 @@ func newDevice(b *ggml.Backend, o Options) *device {
 }
 
 // compute runs a graph, on a CPU with as many threads as find a core to
-// themselves.
-func (d *device) compute(g *ggml.Graph) error {
+// themselves: what it is, of a layer or of none (-1), for some tokens.
+func (d *device) compute(g *ggml.Graph, what string, layer, tokens int) error {
+	defer d.trace.End(trace.Span{Device: d.backend.Device().Name(), Track: trace.Compute, Name: what, Layer: layer, Tokens: tokens, Start: d.trace.Now()})
 	if d.threads == nil {
 		return d.backend.Compute(g)
 	}
@@ -116,7 +119,7 @@ func openDevices(library *ggml.Library, m layerDevices, o Options) (_ *devices, 
 func (ds *devices) openHost(library *ggml.Library, o Options) error {
 	for _, d := range ds.all {
 		if d.backend.Device().Type() == ggml.CPU {
-			ds.host = &device{backend: d.backend, threads: d.threads}
+			ds.host = &device{backend: d.backend, threads: d.threads, trace: o.Trace}
 			return nil
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/seed4d217819/ebb/model/llama"
 	"github.com/seed4d217819/ebb/tier/host"
 	"github.com/seed4d217819/ebb/tokenizer"
+	"github.com/seed4d217819/ebb/trace"
 )
 
 // Options say how a model is run. The zero value runs it on the CPU with all of
@@ -41,6 +42,8 @@ type Options struct {
 	StepTokens  int         // tokens a pass through the layers takes at most; 0: 4096
 	Attention   attend.Kind // how attention is computed
 	Limit       int64       // bytes that may be allocated on each device in all, for tests of running out; 0: what it has
+
+	Trace trace.Func // receives what happens when; nil: nothing is timed
 }
 
 // architectures lists what [Open] can run. A new one is a line here.
@@ -69,6 +72,7 @@ type Engine struct {
 	carried   []byte // activations on their way between devices
 	context   int
 	notes     []string
+	trace     trace.Func
 
 	closing atomic.Bool
 	closed  sync.Once
@@ -92,7 +96,7 @@ type DeviceStats struct {
 
 // Open opens the model in a GGUF file. The caller closes the engine.
 func Open(path string, o Options) (_ *Engine, err error) {
-	e := &Engine{}
+	e := &Engine{trace: o.Trace}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -174,7 +178,7 @@ func (e *Engine) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv
 		On: on, Memories: memories(o.DeviceMemory, backends),
 		Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
 		Tier: host.New, ForcedCopies: o.ForcedCopies, Link: o.Link,
-		ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens,
+		ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens, Trace: o.Trace,
 	}
 	for _, l := range e.config.Layers {
 		c.Layers = append(c.Layers, kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim})

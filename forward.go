@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/trace"
 )
 
 // Forward takes the tokens of a batch through the model and returns, for each
@@ -143,6 +144,7 @@ func (e *Engine) step(ctx context.Context, batch []kv.Work, rows [][][]float32) 
 		return err
 	}
 	defer func() { err = errors.Join(err, step.Close()) }()
+	defer e.trace.End(trace.Span{Track: trace.Step, Name: "step", Layer: -1, Tokens: len(step.Tokens()), Start: e.trace.Now()})
 	at, err := e.embed(step) // the device where the activations are
 	if err != nil {
 		return err
@@ -169,12 +171,12 @@ func (e *Engine) step(ctx context.Context, batch []kv.Work, rows [][][]float32) 
 func (e *Engine) embed(step *kv.Step) (*device, error) {
 	e.devices.begin(step)
 	d := e.devices.input
-	for i := range step.Chunks() {
+	for i, c := range step.Chunks() {
 		g, err := d.graphs.embedding(step, i)
 		if err != nil {
 			return nil, err
 		}
-		if err := d.compute(g); err != nil {
+		if err := d.compute(g, "embed", -1, c.N); err != nil {
 			return nil, err
 		}
 	}
@@ -187,8 +189,10 @@ func (e *Engine) carry(step *kv.Step, layer int, from, to *device) *device {
 	if from == to {
 		return to
 	}
-	x := from.inputs.x[layer%2]
-	e.hand(x, to.inputs.x[layer%2], int64(len(step.Tokens()))*x.Nb(1))
+	start, x := e.trace.Now(), from.inputs.x[layer%2]
+	n := int64(len(step.Tokens())) * x.Nb(1)
+	e.hand(x, to.inputs.x[layer%2], n)
+	e.trace.End(trace.Span{Device: to.backend.Device().Name(), Track: trace.Compute, Name: "carry", Layer: layer, Bytes: n, Start: start})
 	return to
 }
 
@@ -216,7 +220,7 @@ func (e *Engine) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 				return err
 			}
 		}
-		if err := d.compute(part.graph); err != nil {
+		if err := d.compute(part.graph, "layer", layer.Index, step.Chunks()[chunk].N); err != nil {
 			return err
 		}
 	}
@@ -231,7 +235,7 @@ func (d *device) logits(rows [][]float32) error {
 		if err != nil {
 			return err
 		}
-		if err := d.compute(g); err != nil {
+		if err := d.compute(g, "logits", -1, len(some)); err != nil {
 			return err
 		}
 		d.inputs.getLogits(some)

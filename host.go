@@ -82,7 +82,7 @@ func (e *Engine) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *lay
 		return err
 	}
 	h.inputs.setMask(step, chunk)
-	if err := h.compute(g.graph); err != nil {
+	if err := h.compute(g.graph, "attention", layer.Index, step.Chunks()[chunk].N); err != nil {
 		return err
 	}
 	c := e.config.Layers[layer.Index]

@@ -42,7 +42,7 @@ func (l *Layer) Acquire(ctx context.Context, tree int) error {
 			l.released++
 			l.copies.walk.release()
 		}
-		if err := l.copies.walk.acquire(ctx, l.first+l.acquired); err != nil {
+		if err := l.copies.acquire(ctx, l.first+l.acquired); err != nil {
 			return err
 		}
 		l.acquired++

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/tier"
+	"github.com/seed4d217819/ebb/trace"
 )
 
 // ErrFull is returned by [Pool.Begin] when the new tokens do not fit. Nothing
@@ -73,6 +74,10 @@ type Options struct {
 	ChunkTokens int
 	// StepTokens is how many tokens one step takes at most. 0: 4096.
 	StepTokens int
+
+	// Trace receives a span for each fetch and store, and for each wait of the
+	// computation for one. nil: nothing is timed.
+	Trace trace.Func
 }
 
 func (o Options) withDefaults() Options {

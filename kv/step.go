@@ -373,7 +373,7 @@ func (s *Step) Commit() error {
 		if t == nil {
 			continue
 		}
-		if err := t.walk.finish(context.Background()); err != nil {
+		if err := t.finish(context.Background()); err != nil {
 			return fmt.Errorf("kv: commit: %w", err)
 		}
 	}

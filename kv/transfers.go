@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb/tier"
+	"github.com/seed4d217819/ebb/trace"
 )
 
 // transfers are the copies of a step's visits on one device, and their order.
@@ -124,6 +125,7 @@ func (s *transfers) fetch(ctx context.Context, i int, free time.Time) error {
 // store keeps the new rows of a visit.
 func (s *transfers) store(ctx context.Context, i int) error {
 	v, p := s.visit(i), s.step.pool
+	start, bytes := p.opts.Trace.Now(), int64(0)
 	from := v.slot.views[v.shape]
 	for _, w := range s.step.works {
 		if s.trees[w.tree].tree != v.tree {
@@ -133,8 +135,11 @@ func (s *transfers) store(ctx context.Context, i int) error {
 		if err := v.rows.Store(ctx, v.row, w.runs, from); err != nil {
 			return err
 		}
-		p.stored.Add(int64(len(w.Tokens)) * from.layout.RowBytes())
+		n := int64(len(w.Tokens)) * from.layout.RowBytes()
+		p.stored.Add(n)
+		bytes += n
 	}
+	s.span(trace.Store, "store", v.layer, bytes, start)
 	v.slot.holds = v.kept()
 	if p.hooks.freed != nil {
 		p.hooks.freed(v.slot)
@@ -158,6 +163,7 @@ func (s *transfers) bring(ctx context.Context, v visited, want holding, free tim
 	if want.n > 0 {
 		p := s.step.pool
 		bytes := v.shape.layout(p.opts.TypeK, p.opts.TypeV).RowBytes() * int64(want.n)
+		start := p.opts.Trace.Now()
 		err := s.device.link.Pace(ctx, free, bytes, func() error {
 			if !s.device.copies {
 				return nil
@@ -166,6 +172,11 @@ func (s *transfers) bring(ctx context.Context, v visited, want holding, free tim
 			v.slot.rows(v.shape, want.n)
 			return v.rows.Fetch(ctx, v.row, want.n, v.slot.views[v.shape])
 		})
+		name := "fetch"
+		if want == v.kept() {
+			name = "fetch ahead"
+		}
+		s.span(trace.Fetch, name, v.layer, bytes, start) // one that was cut off took its time, too
 		if err != nil {
 			return err
 		}
@@ -174,6 +185,35 @@ func (s *transfers) bring(ctx context.Context, v visited, want holding, free tim
 	}
 	v.slot.holds = want
 	return nil
+}
+
+// acquire waits until the rows of a visit are in its slot.
+func (s *transfers) acquire(ctx context.Context, i int) error {
+	defer s.waited(s.visits[i].layer, s.step.pool.opts.Trace.Now())
+	return s.walk.acquire(ctx, i)
+}
+
+// finish waits until all new rows are kept.
+func (s *transfers) finish(ctx context.Context) error {
+	defer s.waited(-1, s.step.pool.opts.Trace.Now())
+	return s.walk.finish(ctx)
+}
+
+// atOnce is how long it may take to see that there is nothing to wait for.
+const atOnce = 2 * time.Microsecond
+
+// waited tells who traces that the computation has waited.
+func (s *transfers) waited(layer int, start time.Time) {
+	if s.step.pool.opts.Trace != nil && time.Since(start) > atOnce {
+		s.span(trace.Compute, "wait", layer, 0, start)
+	}
+}
+
+// span tells who traces what ends now.
+func (s *transfers) span(track trace.Track, name string, layer int, bytes int64, start time.Time) {
+	s.step.pool.opts.Trace.End(trace.Span{
+		Device: s.device.backend.Device().Name(), Track: track, Name: name, Layer: layer, Bytes: bytes, Start: start,
+	})
 }
 
 func (h *hooks) copying() {

@@ -43,7 +43,7 @@ var policy = map[string][]string{
 	"tier":          {},
 	"tier/host":     {"tier"},
 	"tier/tiertest": {"tier"},
-	"kv":            {"ggml", "tier"},
+	"kv":            {"ggml", "tier", "trace"},
 
 	"plan":     {},
 	"sample":   {},
@@ -51,7 +51,7 @@ var policy = map[string][]string{
 
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "attend",
-		"tier", "tier/host", "kv", "plan", "sample", "generate",
+		"tier", "tier/host", "kv", "plan", "sample", "generate", "trace",
 		"internal/cputime",
 	},
 
