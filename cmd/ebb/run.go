@@ -21,6 +21,7 @@ type runFlags struct {
 	output     string
 	logits     int
 	quiet      bool
+	trace      string // a file
 }
 
 func newRunCommand() *cobra.Command {
@@ -39,7 +40,8 @@ generation config says otherwise. Ctrl-C ends it early; what there is stays prin
   ebb run -m hf://owner/repo/model.gguf "Why is the sky blue?"
   ebb run -m model.gguf --cache offloaded --memory 512MiB -f question.txt
   echo "Fun fact:" | ebb run -m model.gguf --raw --max-new-tokens 40
-  ebb run -m model.gguf --prompt-ids 5,9,12 --output json --logits 3`,
+  ebb run -m model.gguf --prompt-ids 5,9,12 --output json --logits 3
+  ebb run -m model.gguf --cache offloaded --forced-copies --trace run.json "Why?"`,
 		Args: arguments(cobra.MaximumNArgs(1)),
 		RunE: f.run,
 	}
@@ -50,6 +52,7 @@ generation config says otherwise. Ctrl-C ends it early; what there is stays prin
 	flags.StringVar(&f.output, "output", "text", "what to print: text, or json when all is done")
 	flags.IntVar(&f.logits, "logits", 0, "print the logits after the last N tokens of the prompt, with --output json")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print no notes and no report")
+	flags.StringVar(&f.trace, "trace", "", "write what was computed and moved when to `FILE`, a timeline for Perfetto or chrome://tracing")
 	complete(cmd, "output", "text", "json")
 	return cmd
 }
@@ -86,6 +89,12 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 
+	timeline, err := openTrace(f.trace, cmd.CommandPath())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, timeline.Close()) }() // the engine's movers have ended by then
+	f.engine.options.Trace = timeline.spans()
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
 	notes := cmd.ErrOrStderr()
