@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -35,12 +36,15 @@ func (a *readArm) step(_ context.Context, n int) error {
 	size := a.fixed + int64(a.depth)*a.each
 	a.depth += n
 	if !readAll(a.memory[:size], a.threads) {
-		return errors.New("bench: memory that was written reads as zero")
+		return errUnread
 	}
 	return nil
 }
 
 func (a *readArm) Close() error { return nil }
+
+// errUnread says that memory was not read, or not what was written there.
+var errUnread = errors.New("bench: memory that was written reads as zero")
 
 // nonZero returns memory without a zero byte, all of it touched.
 func nonZero(size int64) []byte {
@@ -57,17 +61,18 @@ func nonZero(size int64) []byte {
 // nothing to do for each byte.
 func readAll(memory []byte, threads int) (clean bool) {
 	found := make([]bool, threads)
+	pieces := parts(memory, threads)
+	inParallel(threads, func(i int) { found[i] = bytes.IndexByte(pieces[i], 0) >= 0 })
+	return !slices.Contains(found, true)
+}
+
+// inParallel calls f with 0 to n-1, each in a goroutine, and waits for them.
+func inParallel(n int, f func(i int)) {
 	var wg sync.WaitGroup
-	for i, part := range parts(memory, threads) {
-		wg.Go(func() { found[i] = bytes.IndexByte(part, 0) >= 0 })
+	for i := range n {
+		wg.Go(func() { f(i) })
 	}
 	wg.Wait()
-	for _, f := range found {
-		if f {
-			return false
-		}
-	}
-	return true
 }
 
 // parts cuts memory into n pieces of whole cache lines.

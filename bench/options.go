@@ -33,6 +33,8 @@ type Options struct {
 	Slots     int       // of link: layers that visit the device at a time; 0: 2
 	Ratios    []float64 // of link: transfer time to compute time; nil: 0.5, 1, 2 and 4
 
+	Disk string // of roofline: a folder on the disk to measure; "": none
+
 	Pace     Pace   // 0: 10 rounds of 16 steps after 1 round and 3 steps
 	Peer     string // llama.cpp, to compare with it; "": nothing
 	Library  string // the version of ggml, for the report

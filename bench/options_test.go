@@ -20,7 +20,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, part := range []string{
-		"no model", `"sleep": want some of decode, prefill, link`, "threads 0", `K/V type "f12"`, "context -1",
+		"no model", `"sleep": want some of roofline, decode, prefill, link`, "threads 0", `K/V type "f12"`, "context -1",
 		"depth -2", "prompt 0", "prompt depth -3", "ratio 0", "ratio NaN", "steps -3", `unknown peer "vllm": want llama.cpp`,
 	} {
 		if !strings.Contains(err.Error(), part) {

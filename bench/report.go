@@ -17,11 +17,12 @@ type Report struct {
 
 // Result is what a workload measured.
 type Result struct {
-	Rows    []Row    `json:"rows"`
-	Scores  []Score  `json:"scores"`
-	Figures []Figure `json:"figures"`
-	Curves  []Curve  `json:"curves"`
-	Notes   []string `json:"notes"`
+	Rows      []Row      `json:"rows"`
+	Scores    []Score    `json:"scores"`
+	Figures   []Figure   `json:"figures"`
+	Curves    []Curve    `json:"curves"`
+	Timelines []Timeline `json:"timelines"`
+	Notes     []string   `json:"notes"`
 }
 
 // Row is how long the steps of one arm took.
@@ -60,10 +61,11 @@ func (s Score) Reached() bool { return s.Value >= s.Target }
 
 // Figure is a number with its unit.
 type Figure struct {
-	Workload string  `json:"workload"`
-	Name     string  `json:"name"`
-	Value    float64 `json:"value"`
-	Unit     string  `json:"unit"`
+	Workload  string  `json:"workload"`
+	Name      string  `json:"name"`
+	Value     float64 `json:"value"`
+	Unit      string  `json:"unit"`
+	Disturbed bool    `json:"disturbed,omitempty"` // other processes were on the CPU
 }
 
 // add puts what a workload measured behind what others did.
@@ -72,6 +74,7 @@ func (r *Result) add(more Result) {
 	r.Scores = append(r.Scores, more.Scores...)
 	r.Figures = append(r.Figures, more.Figures...)
 	r.Curves = append(r.Curves, more.Curves...)
+	r.Timelines = append(r.Timelines, more.Timelines...)
 	r.note(more.Notes...)
 }
 

@@ -31,9 +31,10 @@ func report() *Report {
 				{Workload: "link", Name: "other", Threads: 2, KVType: "f16", Depth: 1024, Tokens: 1, Value: 0.96, Target: 0.95},
 				{Workload: "link", Name: "figure", Threads: 2, KVType: "f16", Depth: 1024, Tokens: 1, Value: 0.5},
 			},
-			Figures: []Figure{{Workload: "roofline", Name: "memory read", Value: 12.3456, Unit: "GB/s"}},
-			Curves:  []Curve{{Name: "c", Title: "T", X: "x", Y: "y", Series: []Series{{Name: "s", Bound: true, Points: []Point{{1, 2}}}}}},
-			Notes:   []string{"A note."},
+			Figures:   []Figure{{Workload: "roofline", Name: "memory read", Value: 12.3456, Unit: "GB/s", Disturbed: true}},
+			Curves:    []Curve{{Name: "c", Title: "T", X: "x", Y: "y", Series: []Series{{Name: "s", Bound: true, Points: []Point{{1, 2}}}}}},
+			Timelines: []Timeline{{Name: "t", Title: "T", Spans: []TimelineSpan{{"cpu fetch", "fetch", 3, -1, 2}}}},
+			Notes:     []string{"A note."},
 		},
 	}
 }
@@ -62,7 +63,7 @@ func TestTableShowsWhatWasMeasuredAndWhatDisturbedIt(t *testing.T) {
 		"link 2 f16 1024 1 figure 0.500 –",
 		"",
 		"workload figure value unit",
-		"roofline memory read 12.35 GB/s",
+		"roofline memory read 12.35 GB/s disturbed",
 		"",
 		"A note.",
 	}

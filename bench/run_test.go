@@ -113,6 +113,71 @@ func TestLinkScoresEveryRatioWithStepsAndPrompts(t *testing.T) {
 	}
 }
 
+// figures returns the figures of a run by name.
+func figures(t *testing.T, o Options) map[string]Figure {
+	t.Helper()
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]Figure{}
+	for _, f := range r.Figures {
+		if !(f.Value >= 0) || f.Workload != o.Workloads[0] {
+			t.Errorf("%+v: want a number of %s", f, o.Workloads[0])
+		}
+		all[f.Name+", "+f.Unit] = f
+	}
+	return all
+}
+
+func TestRooflineMeasuresMemoryWithEveryNumberOfThreads(t *testing.T) {
+	o := small(t, "roofline")
+	o.Threads = []int{1, 2}
+	got := figures(t, o)
+	for _, want := range []string{"memory read, 1 thread, GB/s", "memory copied, 1 thread, GB/s", "memory read, 2 threads, GB/s", "memory copied, 2 threads, GB/s"} {
+		if !(got[want].Value > 0) {
+			t.Errorf("no %q among %v", want, got)
+		}
+	}
+}
+
+func TestOverheadCountsTimeAndGarbage(t *testing.T) {
+	got := figures(t, small(t, "overhead"))
+	if got["a call into the library, ns"].Value <= 0 {
+		t.Errorf("figures %v: want the time of a call", got)
+	}
+	for _, arm := range []string{"ebb static", "ebb offloaded, forced copies"} {
+		for _, name := range []string{": a step beside its graphs and waits, µs", ": garbage of a step, bytes", ": garbage of a step, objects", ": garbage of a generated token, bytes"} {
+			if _, ok := got[arm+name]; !ok {
+				t.Errorf("no %q among %v", arm+name, got)
+			}
+		}
+	}
+}
+
+func TestTimelineShowsEveryLayerOnEveryTrack(t *testing.T) {
+	o := small(t, "timeline")
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Timelines) != 2 {
+		t.Fatalf("%d timelines: want one with copies and one with a link", len(r.Timelines))
+	}
+	for _, line := range r.Timelines {
+		spans := map[string]int{}
+		for _, s := range line.Spans {
+			spans[s.Track+" "+s.Name]++
+		}
+		if spans["cpu compute layer"] != 5 || spans["cpu store store"] != 5 || spans["cpu compute logits"] != 1 || spans["step step"] != 1 {
+			t.Errorf("%s: spans %v, want a step of 5 layers that are computed and stored, and its logits", line.Name, spans)
+		}
+		if n := spans["cpu fetch fetch"] + spans["cpu fetch fetch ahead"]; n < 5 {
+			t.Errorf("%s: %d fetches, want one a layer at least", line.Name, n)
+		}
+	}
+}
+
 func TestCancelledRunReportsWhatWasMeasured(t *testing.T) {
 	o := small(t, "decode", "link")
 	ctx, cancel := context.WithCancel(t.Context())

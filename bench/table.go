@@ -78,9 +78,13 @@ func (r *Report) writeFigures(w io.Writer) error {
 	if len(r.Figures) == 0 {
 		return nil
 	}
-	t := newTable(w, "workload", "figure", "value", "unit")
+	t := newTable(w, "workload", "figure", "value", "unit", "")
 	for _, f := range r.Figures {
-		t.row(f.Workload, f.Name, fmt.Sprintf("%.4g", f.Value), f.Unit)
+		disturbed := ""
+		if f.Disturbed {
+			disturbed = "disturbed"
+		}
+		t.row(f.Workload, f.Name, fmt.Sprintf("%.4g", f.Value), f.Unit, disturbed)
 	}
 	return t.end()
 }

@@ -15,9 +15,12 @@ type workload struct {
 // workloads lists all of them, in the order in which they run.
 func workloads() []workload {
 	return []workload{
+		{"roofline", "how fast memory is read and copied, a device is reached and a disk is read: what no program passes", roofline},
 		{"decode", "steps of one token at each depth, under each policy, against llama.cpp and the memory that a step reads", decode},
 		{"prefill", "prompts of each size at each depth, under each policy, against llama.cpp", prefill},
 		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link},
+		{"timeline", "one step with all layers copied: what was computed, fetched and stored when", timeline},
+		{"overhead", "what Go costs beside the library: a call, the rest of a step, and garbage", overhead},
 	}
 }
 

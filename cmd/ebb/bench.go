@@ -77,6 +77,8 @@ func (f *benchFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, of link")
 	flags.Float64SliceVar(&o.Ratios, "ratios", []float64{0.5, 1, 2, 4}, "transfer time to compute time, of link")
 
+	flags.StringVar(&o.Disk, "disk", "", "a `FOLDER` on the disk to measure, of roofline (default none)")
+
 	flags.IntVar(&o.Pace.Rounds, "rounds", 10, "turns that everything measured has; half as many with prompts")
 	flags.IntVar(&o.Pace.Steps, "steps", 16, "steps of one token timed in a turn")
 	flags.StringVar(&o.Peer, "peer", "", "what to compare with: "+bench.PeerLlama+", from the same libraries (default nothing)")

@@ -55,7 +55,7 @@ var policy = map[string][]string{
 		"internal/cputime",
 	},
 
-	"bench":   {".", "ggml/llama", "gguf", "kv"},
+	"bench":   {".", "ggml", "ggml/llama", "gguf", "kv", "trace"},
 	"cmd/ebb": {"*"},
 
 	"internal/cputime":    {},
