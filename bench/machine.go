@@ -64,6 +64,11 @@ func readMachine(o Options) Machine {
 	return m
 }
 
+// String names the machine and the program in a line.
+func (m Machine) String() string {
+	return fmt.Sprintf("%s, %d cores, %s, ggml %s, ebb %s", m.CPU, m.Cores, m.Device, m.Library, m.program())
+}
+
 // program names this program: by its commit, if the build knows it.
 func (m Machine) program() string {
 	if m.Commit != "" {

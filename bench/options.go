@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -163,14 +164,18 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
+// ErrContext reports a depth that the context does not hold. A context beyond
+// the model's own can be measured too: Options.Context.
+var ErrContext = errors.New("bench: beyond the context")
+
 // fit reports every place of the workloads that are chosen that the context
 // does not hold.
 func (o Options) fit(m Model) error {
 	var errs []error
 	within := func(workload string, depth, tokens int) {
 		if depth+tokens > o.Context && slices.Contains(o.Workloads, workload) {
-			errs = append(errs, fmt.Errorf("bench: %s at depth %d with %d tokens: the context is %d; one beyond the %d tokens that the model was made for can be measured too, if asked for",
-				workload, depth, tokens, o.Context, m.Context))
+			errs = append(errs, fmt.Errorf("%w: %s at depth %d with %d tokens, and the context is %d (the model was made for %d)",
+				ErrContext, workload, depth, tokens, o.Context, m.Context))
 		}
 	}
 	for _, d := range o.Depths {
@@ -204,6 +209,34 @@ func (o Options) settings() (all []setting) {
 		}
 	}
 	return all
+}
+
+// checkDevice reports a device that is not there.
+func (o Options) checkDevice() error {
+	if o.onCPU() {
+		return nil
+	}
+	library, err := ggml.Load()
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	if _, err := o.otherDevice(library); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	return nil
+}
+
+// otherDevice returns the device beside the CPU that computes.
+func (o Options) otherDevice(l *ggml.Library) (*ggml.Device, error) {
+	if o.Device != "" {
+		return l.Device(o.Device)
+	}
+	for _, d := range l.Devices() {
+		if d.Type() != ggml.CPU {
+			return d, nil
+		}
+	}
+	return nil, errors.New("there is no device but the CPU")
 }
 
 // onCPU reports whether the CPU computes all layers.

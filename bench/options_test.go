@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -73,10 +74,10 @@ func TestDepthsBeyondTheContextAreRefused(t *testing.T) {
 	m := Model{Context: 512}
 	o := Options{Depths: []int{0, 500}, Prompts: []int{20}, PromptDepths: []int{0, 510}, LinkDepth: 600}.withDefaults(m)
 	err := o.fit(m)
-	if err == nil {
-		t.Fatal("no error")
+	if !errors.Is(err, ErrContext) {
+		t.Fatalf("error %v: want %v", err, ErrContext)
 	}
-	for _, part := range []string{"decode at depth 500 with 19 tokens: the context is 512", "prefill at depth 510 with 20 tokens", "link at depth 600"} {
+	for _, part := range []string{"decode at depth 500 with 19 tokens, and the context is 512", "prefill at depth 510 with 20 tokens", "link at depth 600"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("no %q in: %v", part, err)
 		}

@@ -25,14 +25,14 @@ func roofline(ctx context.Context, o Options, _ Model) (res Result, err error) {
 		open    func() ([]*transferArm, error)
 	}
 	var groups []group
+	if o.Disk != "" {
+		groups = append(groups, group{1, func() ([]*transferArm, error) { return diskArms(ctx, o.Disk) }})
+	}
 	for _, threads := range o.Threads {
 		groups = append(groups, group{threads, func() ([]*transferArm, error) { return memoryArms(threads), nil }})
 	}
 	if !o.onCPU() {
 		groups = append(groups, group{1, func() ([]*transferArm, error) { return deviceArms(o) }})
-	}
-	if o.Disk != "" {
-		groups = append(groups, group{1, func() ([]*transferArm, error) { return diskArms(ctx, o.Disk) }})
 	}
 	for _, g := range groups {
 		o.Progress("roofline")
@@ -178,17 +178,4 @@ func deviceArms(o Options) (arms []*transferArm, err error) {
 	}
 	arms[len(arms)-1].free = free
 	return arms, nil
-}
-
-// otherDevice returns the device beside the CPU that computes.
-func (o Options) otherDevice(l *ggml.Library) (*ggml.Device, error) {
-	if o.Device != "" {
-		return l.Device(o.Device)
-	}
-	for _, d := range l.Devices() {
-		if d.Type() != ggml.CPU {
-			return d, nil
-		}
-	}
-	return nil, errors.New("there is no device but the CPU")
 }

@@ -46,7 +46,7 @@ func Describe(name string) string {
 
 // Run measures. It needs the machine for itself: what else runs makes the
 // figures worse. An error ends it, and the report has what was measured before;
-// it is nil if nothing could begin.
+// it is nil if nothing was.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -59,6 +59,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.fit(m); err != nil {
 		return nil, err
 	}
+	if err := o.checkDevice(); err != nil {
+		return nil, err
+	}
 	r := &Report{Machine: readMachine(o), Model: m, Pace: o.Pace, Fill: o.Fill}
 	for _, w := range workloads() {
 		if !slices.Contains(o.Workloads, w.name) {
@@ -66,6 +69,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		}
 		res, err := w.run(ctx, o, m)
 		r.add(res)
+		if err != nil && len(r.Rows)+len(r.Figures) == 0 {
+			return nil, err
+		}
 		if err != nil {
 			return r, err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed4d217819/ebb/bench"
+	"github.com/seed4d217819/ebb/bench/plot"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 )
@@ -17,6 +18,7 @@ import (
 type benchFlags struct {
 	options bench.Options
 	json    string // a file
+	plots   string // a folder
 }
 
 func newBenchCommand() *cobra.Command {
@@ -83,6 +85,7 @@ func (f *benchFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&o.Pace.Steps, "steps", 16, "steps of one token timed in a turn")
 	flags.StringVar(&o.Peer, "peer", "", "what to compare with: "+bench.PeerLlama+", from the same libraries (default nothing)")
 	flags.StringVar(&f.json, "json", "", "write the result with all samples to `FILE`")
+	flags.StringVar(&f.plots, "plots", "", "draw curves and timelines as SVG files into `FOLDER`")
 
 	complete(cmd, "workloads", bench.Workloads()...)
 	complete(cmd, "policies", kv.PolicyNames()...)
@@ -112,6 +115,9 @@ func (f *benchFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	}
 	o.Library, o.Version = library.Version(), buildVersion()
 	o.Progress = func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
+	if err := openFolder(f.plots); err != nil {
+		return err
+	}
 	results, err := openResult(f.json)
 	if err != nil {
 		return err
@@ -128,13 +134,34 @@ func (f *benchFlags) run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	report, err := bench.Run(ctx, o)
+	if errors.Is(err, bench.ErrContext) {
+		err = fmt.Errorf("%w\n--context measures beyond what the model was made for", err)
+	}
 	if report == nil {
 		return explain(err)
 	}
-	return errors.Join(f.print(cmd.OutOrStdout(), report), results.write(report), explain(err))
+	return errors.Join(results.write(report), f.show(cmd.OutOrStdout(), report), explain(err))
 }
 
-// print shows what was measured.
-func (f *benchFlags) print(w io.Writer, report *bench.Report) error {
-	return report.WriteTable(w)
+// show prints and draws what was measured.
+func (f *benchFlags) show(w io.Writer, report *bench.Report) error {
+	if err := report.WriteTable(w); err != nil {
+		return err
+	}
+	for _, c := range report.Curves {
+		if _, err := fmt.Fprintln(w); err != nil {
+			return err
+		}
+		if err := plot.WriteText(w, c); err != nil {
+			return err
+		}
+	}
+	if f.plots == "" {
+		return nil
+	}
+	files, err := plot.WriteFiles(f.plots, report)
+	for _, name := range files {
+		fmt.Fprintln(w, name)
+	}
+	return err
 }

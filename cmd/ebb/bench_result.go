@@ -56,3 +56,18 @@ func (r *resultFile) Close() error {
 	}
 	return err
 }
+
+// openFolder makes a folder unless it is there, and sees that files can be written into it.
+func openFolder(name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := os.MkdirAll(name, 0o777); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(name, ".ebb-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}

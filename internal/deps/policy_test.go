@@ -55,8 +55,9 @@ var policy = map[string][]string{
 		"internal/cputime",
 	},
 
-	"bench":   {".", "ggml", "ggml/llama", "gguf", "kv", "trace"},
-	"cmd/ebb": {"*"},
+	"bench":      {".", "ggml", "ggml/llama", "gguf", "kv", "trace"},
+	"bench/plot": {"bench"},
+	"cmd/ebb":    {"*"},
 
 	"internal/cputime":    {},
 	"internal/deps":       {},
