@@ -71,6 +71,9 @@ func TestAttentionAtTheHostMovesNoRows(t *testing.T) {
 	defer closeSeq(t, s)
 	forward(t, e, s, prompt(1, 100), 1) // a prompt visits the device
 	forward(t, e, s, prompt(2, 1), 1)
+	other := e.NewSeq()
+	forward(t, e, other, prompt(3, 1), 1)
+	closeSeq(t, other) // ends what the prompt's step fetches ahead
 	before := e.Stats().Cache
 	if before.StoredBytes == 0 {
 		t.Fatal("the prompt's rows were not stored")
