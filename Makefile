@@ -16,6 +16,11 @@ export PROMPT ?= Why is the sky blue? Answer in three sentences.
 MEMORY     ?= 2MiB
 NEW_TOKENS ?= 64
 
+# For make gpu: the device, the first GPU if it is not named; the model; and a pattern for which tests.
+GPU       ?=
+GPU_MODEL ?= $(MODEL)
+export EBB_GPU_TESTS ?=
+
 # For the tests. The packages run one after the other: ggml's threads spin, and two test binaries on the same cores
 # slow each other down by far more than half. -count=1: whether a test runs, and how, depends on libraries and drivers
 # that Go's cache of test results cannot see.
@@ -30,7 +35,7 @@ CROSS     := linux/arm64 darwin/arm64 windows/amd64
 LINT      := go tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run build libs model vulkan test test-all race cover fuzz lint fmt cross deps clean FORCE
+.PHONY: help run build libs model vulkan test test-all race gpu cover fuzz lint fmt cross deps clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +68,12 @@ test-all: test ## run the full test matrices: many times as long as `make test`
 race: export CGO_ENABLED := 1
 race: libs model ## run the tests of RACE_PKG under the race detector (needs a C compiler)
 	@$(TEST_ENV) go test -race $(TEST_FLAGS) $(RACE_PKG)
+
+gpu: libs model vulkan ## check and measure on a GPU (GPU=name), or in small on the software driver; writes bin/gpu.json
+	@mkdir -p bin/gpu
+	go build -o bin/gpu/gpucheck ./internal/gpucheck
+	go test -c -o bin/gpu/ . ./kv ./ggml
+	bin/gpu/gpucheck -device '$(GPU)' -model $(GPU_MODEL) -out bin/gpu.json bin/gpu/ggml.test bin/gpu/kv.test bin/gpu/ebb.test
 
 cover: libs model ## write the tests' coverage to bin/cover.html
 	@mkdir -p bin

@@ -39,9 +39,18 @@ func places() []place {
 	return []place{
 		{name: "cpu in place", device: "cpu"},
 		{name: "cpu copies", device: "cpu", copies: true},
-		{name: "vulkan", device: "vulkan0"},
-		{name: "half cpu, half vulkan", device: "vulkan0", copies: true, shared: true},
+		{name: "vulkan", device: secondDevice()},
+		{name: "half cpu, half vulkan", device: secondDevice(), copies: true, shared: true},
 	}
+}
+
+// secondDevice is the device that tests use beside the CPU: the software Vulkan
+// one, or what EBB_TEST_DEVICE names.
+func secondDevice() string {
+	if name := os.Getenv("EBB_TEST_DEVICE"); name != "" {
+		return name
+	}
+	return "vulkan0"
 }
 
 // devices is on how many devices the place's layers are, at most.

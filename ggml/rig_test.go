@@ -1,9 +1,11 @@
 package ggml
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 )
@@ -15,7 +17,7 @@ var vulkan = sync.OnceValues(func() (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := l.Device("vulkan0")
+	d, err := l.Device(cmp.Or(os.Getenv("EBB_TEST_DEVICE"), "vulkan0"))
 	if err != nil {
 		return nil, errNoVulkan
 	}

@@ -1,6 +1,8 @@
 package kv
 
 import (
+	"cmp"
+	"os"
 	"sync"
 	"testing"
 
@@ -13,8 +15,12 @@ import (
 // process uses first. One thread, as packages are tested beside each other.
 var (
 	sharedCPU    = sync.OnceValues(func() (*ggml.Backend, error) { return open("cpu") })
-	sharedVulkan = sync.OnceValues(func() (*ggml.Backend, error) { return open("vulkan0") })
+	sharedVulkan = sync.OnceValues(func() (*ggml.Backend, error) { return open(secondDevice()) })
 )
+
+// secondDevice is the device that tests use beside the CPU: the software Vulkan
+// one, or what EBB_TEST_DEVICE names.
+func secondDevice() string { return cmp.Or(os.Getenv("EBB_TEST_DEVICE"), "vulkan0") }
 
 func open(device string) (*ggml.Backend, error) {
 	l, err := ggml.Load()
@@ -44,7 +50,7 @@ func onVulkan(t rapid.TB) *ggml.Backend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Device("vulkan0"); err != nil {
+	if _, err := l.Device(secondDevice()); err != nil {
 		t.Skip("no Vulkan device: ", err)
 	}
 	b, err := sharedVulkan()

@@ -63,6 +63,7 @@ var policy = map[string][]string{
 	"internal/deps":       {},
 	"internal/testmodel":  {"gguf", "ggml"},
 	"internal/testreport": {},
+	"internal/gpucheck":   {"bench", "ggml", "kv"},
 }
 
 // restricted says which packages may import what the others must not.
