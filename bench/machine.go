@@ -1,17 +1,13 @@
 package bench
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"iter"
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/seed4d217819/ebb/doctor"
 	"github.com/seed4d217819/ebb/ggml/llama"
 )
 
@@ -33,8 +29,9 @@ type Machine struct {
 
 // readMachine describes this machine and this program.
 func readMachine(o Options) Machine {
+	system := doctor.ReadMachine(os.DirFS("/"))
 	m := Machine{
-		CPU: runtime.GOARCH, Features: []string{}, Cores: runtime.NumCPU(), Device: "cpu", System: runtime.GOOS + "/" + runtime.GOARCH,
+		CPU: system.CPU, Features: system.Features, Cores: system.Cores, Memory: system.Total, Device: "cpu", System: runtime.GOOS + "/" + runtime.GOARCH,
 		Go: runtime.Version(), Library: o.Library, Llama: "none", Version: o.Version, Load: "unknown",
 	}
 	if o.Device != "" {
@@ -45,15 +42,6 @@ func readMachine(o Options) Machine {
 	}
 	if version, err := llama.Version(); err == nil {
 		m.Llama = version
-	}
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		if name := cpuName(info); name != "" {
-			m.CPU = name
-		}
-		m.Features = cpuFeatures(info)
-	}
-	if info, err := os.ReadFile("/proc/meminfo"); err == nil {
-		m.Memory = totalMemory(info)
 	}
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		m.Load = strings.TrimSpace(string(load))
@@ -75,63 +63,6 @@ func (m Machine) program() string {
 		return m.Commit
 	}
 	return m.Version
-}
-
-// pairs goes through the lines "key: value" of a file of /proc.
-func pairs(text []byte) iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		lines := bufio.NewScanner(bytes.NewReader(text))
-		for lines.Scan() {
-			key, value, _ := strings.Cut(lines.Text(), ":")
-			if !yield(strings.TrimSpace(key), strings.TrimSpace(value)) {
-				return
-			}
-		}
-	}
-}
-
-// cpuName finds the processor's name in /proc/cpuinfo.
-func cpuName(info []byte) string {
-	for key, value := range pairs(info) {
-		if key == "model name" {
-			return value
-		}
-	}
-	return ""
-}
-
-// cpuFeatures finds in /proc/cpuinfo what ggml's kernels differ by: of x86
-// ("flags") and of arm64 ("Features").
-func cpuFeatures(info []byte) []string {
-	known := []string{
-		"avx", "avx2", "fma", "f16c", "bmi2", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
-		"asimd", "fphp", "asimddp", "i8mm", "bf16", "sve",
-	}
-	features := []string{}
-	for key, value := range pairs(info) {
-		if key != "flags" && key != "Features" {
-			continue
-		}
-		has := strings.Fields(value)
-		for _, name := range known {
-			if slices.Contains(has, name) {
-				features = append(features, name)
-			}
-		}
-		break // the other cores are alike
-	}
-	return features
-}
-
-// totalMemory finds the bytes of memory in /proc/meminfo.
-func totalMemory(info []byte) int64 {
-	for key, value := range pairs(info) {
-		if key == "MemTotal" {
-			kilobytes, _ := strconv.ParseInt(strings.TrimSuffix(value, " kB"), 10, 64)
-			return kilobytes << 10
-		}
-	}
-	return 0
 }
 
 // commit finds the revision among a build's settings.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/seed4d217819/ebb/doctor"
 	"github.com/seed4d217819/ebb/ggml"
 )
 
@@ -20,33 +21,43 @@ const (
 // by the threads that compute, how fast bytes reach another device and come
 // back, and how fast a disk is read.
 func roofline(ctx context.Context, o Options, _ Model) (res Result, err error) {
-	type group struct {
-		threads int
-		open    func() ([]*transferArm, error)
-	}
-	var groups []group
-	if o.Disk != "" {
-		groups = append(groups, group{1, func() ([]*transferArm, error) { return diskArms(ctx, o.Disk) }})
+	o.Progress("roofline")
+	if o.Disk != "" { // first, as it may fail
+		d := doctor.MeasureDisk(ctx, o.Disk)
+		if d.Error != "" {
+			return res, fmt.Errorf("bench: disk: %s", d.Error)
+		}
+		res.Figures = append(res.Figures, diskFigures(d)...)
 	}
 	for _, threads := range o.Threads {
-		groups = append(groups, group{threads, func() ([]*transferArm, error) { return memoryArms(threads), nil }})
-	}
-	if !o.onCPU() {
-		groups = append(groups, group{1, func() ([]*transferArm, error) { return deviceArms(o) }})
-	}
-	for _, g := range groups {
-		o.Progress("roofline")
-		arms, err := g.open()
+		figures, err := rates(ctx, memoryArms(threads), threads, o.Pace)
+		res.Figures = append(res.Figures, figures...)
 		if err != nil {
 			return res, err
 		}
-		figures, err := rates(ctx, arms, g.threads, o.Pace)
-		res.Figures = append(res.Figures, figures...)
-		if err := errors.Join(err, closeAll(arms)); err != nil {
-			return res, err
-		}
 	}
-	return res, nil
+	if o.onCPU() {
+		return res, nil
+	}
+	arms, err := deviceArms(o)
+	if err != nil {
+		return res, err
+	}
+	figures, err := rates(ctx, arms, 1, o.Pace)
+	res.Figures = append(res.Figures, figures...)
+	return res, errors.Join(err, closeAll(arms))
+}
+
+// diskFigures are the rates of a disk.
+func diskFigures(d doctor.Disk) []Figure {
+	how := "past the page cache"
+	if !d.Direct {
+		how = "through the page cache"
+	}
+	return []Figure{
+		{Workload: "roofline", Name: "disk written, " + how, Value: d.Write / 1e9, Unit: "GB/s"},
+		{Workload: "roofline", Name: "disk read, " + how, Value: d.Read / 1e9, Unit: "GB/s"},
+	}
 }
 
 // rates measures arms that move bytes.

@@ -2,11 +2,11 @@ package bench
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
-	"runtime"
-	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb/doctor"
 )
 
 func TestCopyingReachesEveryByte(t *testing.T) {
@@ -22,32 +22,14 @@ func TestCopyingReachesEveryByte(t *testing.T) {
 	}
 }
 
-func TestDiskIsReadFromAFileThatIsGoneAfterwards(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("disk: measured on Linux only")
-	}
-	folder := t.TempDir()
-	arms, err := diskArms(t.Context(), folder)
-	if err != nil && strings.Contains(err.Error(), "without O_DIRECT") {
-		t.Skipf("disk: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := arms[0].step(t.Context(), 1); err != nil {
-		t.Errorf("read: %v", err)
-	}
-	if err := closeAll(arms); err != nil {
-		t.Errorf("close: %v", err)
-	}
-	left, err := os.ReadDir(folder)
-	if err != nil || len(left) != 0 {
-		t.Errorf("%d files left (%v): want none", len(left), err)
-	}
-}
-
-func TestFolderThatCannotBeWrittenIsNamed(t *testing.T) {
-	if _, err := diskArms(t.Context(), filepath.Join(t.TempDir(), "nowhere")); err == nil || !strings.Contains(err.Error(), "bench: disk: ") {
-		t.Errorf("error %v: want one of the disk", err)
+func TestDiskFiguresSayWhetherItWasTheDisk(t *testing.T) {
+	for direct, how := range map[bool]string{true: "past the page cache", false: "through the page cache"} {
+		want := []Figure{
+			{Workload: "roofline", Name: "disk written, " + how, Value: 0.5, Unit: "GB/s"},
+			{Workload: "roofline", Name: "disk read, " + how, Value: 2, Unit: "GB/s"},
+		}
+		if diff := cmp.Diff(diskFigures(doctor.Disk{Direct: direct, Write: 5e8, Read: 2e9}), want); diff != "" {
+			t.Errorf("direct %t (-got +want):\n%s", direct, diff)
+		}
 	}
 }

@@ -172,8 +172,9 @@ func TestTimelineShowsEveryLayerOnEveryTrack(t *testing.T) {
 		if spans["cpu compute layer"] != 5 || spans["cpu store store"] != 5 || spans["cpu compute logits"] != 1 || spans["step step"] != 1 {
 			t.Errorf("%s: spans %v, want a step of 5 layers that are computed and stored, and its logits", line.Name, spans)
 		}
-		if n := spans["cpu fetch fetch"] + spans["cpu fetch fetch ahead"]; n < 5 {
-			t.Errorf("%s: %d fetches, want one a layer at least", line.Name, n)
+		// What is in the two slots when a step begins was fetched before it.
+		if n := spans["cpu fetch fetch"] + spans["cpu fetch fetch ahead"]; n < 5-2 {
+			t.Errorf("%s: %d fetches, want one a layer but for the slots'", line.Name, n)
 		}
 	}
 }

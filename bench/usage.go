@@ -6,6 +6,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/seed4d217819/ebb/internal/cputime"
 )
 
 // usage is CPU time used so far, by this process and by all.
@@ -13,9 +15,14 @@ type usage struct {
 	own, all time.Duration
 }
 
-// readUsage reads the clocks. Where the system has no /proc/stat, all is 0.
+// readUsage reads the clocks. Where the system does not say what this process
+// used, own is the time, which keeps settle waiting; where there is no
+// /proc/stat, all is 0.
 func readUsage() usage {
-	u := usage{own: processTime()}
+	u := usage{own: time.Duration(time.Now().UnixNano())}
+	if used, ok := cputime.Process(); ok {
+		u.own = used.CPU
+	}
 	if stat, err := os.ReadFile("/proc/stat"); err == nil {
 		u.all = busyTime(stat)
 	}

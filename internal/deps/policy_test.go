@@ -55,7 +55,7 @@ var policy = map[string][]string{
 		"internal/cputime",
 	},
 
-	"bench":      {".", "ggml", "ggml/llama", "gguf", "kv", "trace"},
+	"bench":      {".", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "kv", "trace"},
 	"bench/plot": {"bench"},
 	"cmd/ebb":    {"*"},
 
