@@ -28,7 +28,8 @@ type Options struct {
 
 	Cache          kv.Policy
 	KVType         string   // f32, f16, bf16, q8_0 or q4_0; "": f16
-	Context        int      // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory is too small
+	Context        int      // tokens a sequence may hold; 0: what the model was made for, or less if Budget or DeviceMemory is too small
+	Budget         int64    // bytes that weights, steps and K/V together may take on each device, but on a CPU beside others; 0: no limit
 	DeviceMemory   int64    // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
 	Sequences      int      // for how many sequences DeviceMemory is shared out; 0: 1
 	ResidentLayers int      // layers that never leave their device when others do; 0: as many as DeviceMemory allows
@@ -183,6 +184,11 @@ func (e *Engine) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv
 	for _, l := range e.config.Layers {
 		c.Layers = append(c.Layers, kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim})
 	}
+	if o.Budget != 0 {
+		if err := e.shareOut(o, &c, backends); err != nil {
+			return kv.Options{}, err
+		}
+	}
 	if c.Cells == 0 {
 		c.Cells = e.config.Context
 		switch most := kv.MostCells(c); {
@@ -193,11 +199,18 @@ func (e *Engine) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv
 			c.Cells = most
 		}
 	}
-	if c.ChunkTokens == 0 {
-		c.ChunkTokens = kv.DefaultChunkTokens
-	}
-	c.ChunkTokens = max(1, min(c.ChunkTokens, maxMask/2/max(c.Cells, 1)))
+	c.ChunkTokens = chunkTokens(o, c.Cells)
 	return c, nil
+}
+
+// chunkTokens returns how many tokens a graph computes at most, with a context
+// of some cells.
+func chunkTokens(o Options, cells int) int {
+	n := o.ChunkTokens
+	if n == 0 {
+		n = kv.DefaultChunkTokens
+	}
+	return max(1, min(n, maxMask/2/max(cells, 1)))
 }
 
 // memories returns what K/V may take on each device. The memory of a CPU beside

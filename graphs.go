@@ -227,10 +227,15 @@ func (lg *layerGraph) split() {
 // embedding returns the graph that looks a chunk's tokens up.
 func (g *graphs) embedding(step *kv.Step, chunk int) (*ggml.Graph, error) {
 	c, at := step.Chunks()[chunk], g.inputs.places[chunk]
-	shape := [3]int{c.First, c.N, at.tokens}
-	return g.keep(&g.embeds, shape, func(gr *ggml.Graph) {
-		ids := gr.View1D(g.inputs.ids, int64(c.N), int64(at.tokens)*4)
-		g.output(gr, g.model.Embed(gr, ids), g.inputs.x[0], c.First)
+	return g.embedTokens(c.First, c.N, at.tokens)
+}
+
+// embedTokens returns the graph that looks n tokens up, the first of them at a
+// place in inputs.ids.
+func (g *graphs) embedTokens(first, n, at int) (*ggml.Graph, error) {
+	return g.keep(&g.embeds, [3]int{first, n, at}, func(gr *ggml.Graph) {
+		ids := gr.View1D(g.inputs.ids, int64(n), int64(at)*4)
+		g.output(gr, g.model.Embed(gr, ids), g.inputs.x[0], first)
 	})
 }
 

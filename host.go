@@ -100,20 +100,22 @@ func (e *Engine) hand(from, to *ggml.Tensor, bytes int64) {
 // attention returns the graph of a layer's attention alone, from what was handed
 // over to what goes back.
 func (g *graphs) attention(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, error) {
-	return g.find(layer.Index, g.shape(step, layer, chunk), func(shape layerShape) *layerGraph {
-		gr, c := g.backend.NewGraph(64+32*len(shape.parts)), g.config.Layers[layer.Index]
-		lg := &layerGraph{graph: gr, shape: shape}
-		in, n := g.inputs.host, int64(shape.n)
-		heads := func(t *ggml.Tensor, dim, heads int) *ggml.Tensor { // [dim, heads, tokens]
-			d, h := int64(dim), int64(heads)
-			return gr.View3D(t, d, h, n, d*4, d*h*4, 0)
-		}
-		q, k, v := heads(in.q, c.KeyDim, c.Heads), heads(in.k, c.KeyDim, c.KVHeads), heads(in.v, c.ValueDim, c.KVHeads)
-		all := g.attendAll(gr, layer, shape, q, k, v, nil)
-		gr.Expand(gr.Cpy(gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n), gr.View2D(in.out, int64(c.ValueDim*c.Heads), n, int64(c.ValueDim*c.Heads)*4, 0)))
-		lg.parts = []graphPart{{graph: gr, tree: noTree}}
-		return lg
-	})
+	return g.find(layer.Index, g.shape(step, layer, chunk), func(shape layerShape) *layerGraph { return g.buildAttention(layer, shape) })
+}
+
+func (g *graphs) buildAttention(layer *kv.Layer, shape layerShape) *layerGraph {
+	gr, c := g.backend.NewGraph(64+32*len(shape.parts)), g.config.Layers[layer.Index]
+	lg := &layerGraph{graph: gr, shape: shape}
+	in, n := g.inputs.host, int64(shape.n)
+	heads := func(t *ggml.Tensor, dim, heads int) *ggml.Tensor { // [dim, heads, tokens]
+		d, h := int64(dim), int64(heads)
+		return gr.View3D(t, d, h, n, d*4, d*h*4, 0)
+	}
+	q, k, v := heads(in.q, c.KeyDim, c.Heads), heads(in.k, c.KeyDim, c.KVHeads), heads(in.v, c.ValueDim, c.KVHeads)
+	all := g.attendAll(gr, layer, shape, q, k, v, nil)
+	gr.Expand(gr.Cpy(gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n), gr.View2D(in.out, int64(c.ValueDim*c.Heads), n, int64(c.ValueDim*c.Heads)*4, 0)))
+	lg.parts = []graphPart{{graph: gr, tree: noTree}}
+	return lg
 }
 
 // fromHost ends a part of a layer's graph with q, k and v, and begins the next

@@ -11,12 +11,13 @@ import (
 // Backend is an opened device. Buffers, graphs and scratches may be made from
 // several goroutines, and tensors copied; one Compute may run at a time.
 type Backend struct {
-	dev     *Device
-	ptr     uintptr
-	threads atomic.Int64
-	pool    *threadpool // of a CPU
-	account *account
-	yielded time.Time // when Compute last let the scheduler run
+	dev      *Device
+	ptr      uintptr
+	threads  atomic.Int64
+	pool     *threadpool // of a CPU
+	account  *account
+	measures bool      // nothing on it has memory, see Measure
+	yielded  time.Time // when Compute last let the scheduler run
 
 	retiredMu sync.Mutex
 	retired   []func() // frees memory when the backend closes
@@ -107,7 +108,9 @@ func (b *Backend) Close() error {
 		for _, free := range b.retired {
 			free()
 		}
-		c.BackendFree(b.ptr)
+		if b.ptr != 0 {
+			c.BackendFree(b.ptr)
+		}
 		b.ptr, b.retired = 0, nil
 		if b.pool != nil {
 			b.pool.free()

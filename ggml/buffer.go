@@ -39,7 +39,11 @@ func (b *Backend) Alloc(t BufferType, size int64, p Purpose) (*Buffer, error) {
 	if err := b.account.add(ch); err != nil {
 		return nil, err
 	}
-	ptr := c.BuftAllocBuffer(t.ptr, uintptr(size))
+	real := size
+	if b.measures {
+		real = 0
+	}
+	ptr := c.BuftAllocBuffer(t.ptr, uintptr(real))
 	if ptr == 0 {
 		b.account.remove(ch)
 		return nil, fmt.Errorf("%w: %s: %d bytes of %s for %s; %s", ErrNoMemory, b.dev.name, size, t.Name(), p, b.dev.lib.log.last())
@@ -78,7 +82,10 @@ func (b *Backend) Map(data []byte, p Purpose) (*Buffer, error) {
 func (b *Backend) newBuffer(ptr uintptr, ch charge) *Buffer {
 	b.buffers.Add(1)
 	buf := &Buffer{backend: b, ptr: ptr, charge: ch}
-	if ch.size > 0 {
+	switch {
+	case b.measures:
+		buf.base = nowhere
+	case ch.size > 0:
 		buf.base, buf.host = c.BufferBase(ptr), c.BufferIsHost(ptr)
 	}
 	if ch.purpose == Weights {
@@ -106,7 +113,7 @@ func (b *Buffer) Bytes() []byte {
 // Clear fills the buffer with zeros. (Other values go through Tensor.Memset:
 // ggml's clear writes them wrongly on some devices.)
 func (b *Buffer) Clear() {
-	if b.charge.size > 0 {
+	if b.charge.size > 0 && !b.backend.measures {
 		c.BufferClear(b.ptr, 0)
 	}
 }
@@ -125,6 +132,10 @@ func (b *Buffer) Place(t *Tensor, offset int64) {
 		misuse("Place", fmt.Sprintf("%d bytes at offset %d do not fit into %d", need, offset, b.charge.size), t)
 	case offset%alignment != 0:
 		misuse("Place", fmt.Sprintf("offset %d is not a multiple of %d", offset, alignment), t)
+	}
+	if b.backend.measures {
+		b.placeNowhere(t, offset)
+		return
 	}
 	if status := c.TensorAlloc(b.ptr, t, b.base+uintptr(offset)); status != 0 {
 		misuse("Place", fmt.Sprintf("status %d; %s", status, b.backend.dev.lib.log.last()), t)

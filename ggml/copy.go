@@ -75,8 +75,11 @@ func bytesOf[T number](s []T) []byte {
 }
 
 func (t *Tensor) checkRange(op string, offset, size int64) {
-	if t.data == 0 {
+	switch {
+	case t.data == 0:
 		misuse(op, "the tensor has no memory: place it, or allocate its graph", t)
+	case t.data >= nowhere:
+		misuse(op, "the tensor's memory is only measured", t)
 	}
 	if total := t.Bytes(); offset < 0 || size < 0 || size > total || offset > total-size {
 		misuse(op, fmt.Sprintf("%d bytes at offset %d are outside its %d bytes", size, offset, total), t)

@@ -108,7 +108,10 @@ func (g *Graph) checkOpen(op string) {
 
 // checkReady panics unless b can compute g.
 func (g *Graph) checkReady(b *Backend) {
-	if b.ptr == 0 {
+	switch {
+	case b.measures:
+		misuse("Compute", "the backend only measures")
+	case b.ptr == 0:
 		misuse("Compute", "the backend is closed")
 	}
 	g.checkOpen("Compute")

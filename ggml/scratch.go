@@ -44,6 +44,9 @@ func (s *Scratch) Alloc(g *Graph) (moved bool, err error) {
 	if err := s.backend.account.add(growth); err != nil {
 		return false, err
 	}
+	if s.backend.measures {
+		return s.measure(g, growth)
+	}
 	if old := s.ptr; before > 0 && growth.size > 0 {
 		s.ptr = c.GallocrNew(s.backend.BufferType().ptr)
 		s.backend.retire(func() { c.GallocrFree(old) })

@@ -15,6 +15,7 @@ type Layer struct {
 	first    int        // number of its first visit
 	acquired int        // trees acquired
 	released int        // trees released
+	blank    []Rows     // see Blank
 }
 
 // Rows are a layer's rows of one tree where the layer computes.
@@ -70,6 +71,9 @@ func (l *Layer) AtHost() bool {
 
 // Rows returns the rows of a tree, whether or not they have arrived yet.
 func (l *Layer) Rows(tree int) Rows {
+	if l.blank != nil {
+		return l.blank[tree]
+	}
 	r := l.step.trees[tree].regions[l.Index]
 	if l.copies != nil && l.copies.device.copies {
 		r = l.copies.slotFor(l.first + tree).views[l.step.pool.opts.Layers[l.Index]]

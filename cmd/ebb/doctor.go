@@ -21,6 +21,7 @@ import (
 	"github.com/seed4d217819/ebb/ggml/llama"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/cputime"
+	"github.com/seed4d217819/ebb/kv"
 )
 
 // doctorFlags are the flags of ebb doctor.
@@ -215,6 +216,7 @@ func readModel(path string, r doctor.Readings) *doctor.Model {
 		m.Error = err.Error()
 	}
 	m.Name, m.Architecture, m.Weights, m.Layers, m.Context = s.Name, s.Architecture, s.Bytes, s.Layers, s.Context
+	m.Step = stepBytes(s)
 	for _, name := range []string{"f16", "q8_0", "q4_0", "f32", "bf16"} { // the default first, then the smaller ones
 		i := slices.IndexFunc(s.KVBytes, func(kv kvBytes) bool { return kv.Type == name })
 		if i >= 0 && s.KVBytes[i].PerToken > 0 {
@@ -223,4 +225,22 @@ func readModel(path string, r doctor.Readings) *doctor.Model {
 	}
 	m.Fits = doctor.Fits(*m, r.Machine, r.Devices)
 	return m
+}
+
+// stepBytes returns about what a step of the largest kind takes besides weights and K/V. ebb measures it when it opens a model;
+// this is from the file alone: what is exact there is written out, and of what a layer computes the feed-forward is the most.
+func stepBytes(s summary) int64 {
+	context := int64(max(s.Context, 1))
+	cells := (context + kv.Block - 1) / kv.Block * kv.Block
+	step := min(kv.DefaultStepTokens, context)
+	chunk := min(kv.DefaultChunkTokens, step, max(1, 32<<20/cells)) // masks of at most 64 MiB
+	hidden, vocab, feedForward := int64(s.Hidden), int64(s.Tokenizer.Tokens), int64(0)
+	for _, n := range s.FeedForward {
+		feedForward = max(feedForward, n)
+	}
+	ids := step * (32*(4+4+8) + 4)
+	masks := chunk * cells * 2
+	activations := 4 * (2*hidden*step + vocab*min(32, step))
+	scratch := 4 * chunk * (2*hidden + 3*feedForward)
+	return ids + masks + activations + scratch
 }

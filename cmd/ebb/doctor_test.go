@@ -6,7 +6,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/doctor"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/kv"
 )
 
 func TestADiagnosisIsWrittenForPeople(t *testing.T) {
@@ -78,5 +82,40 @@ func TestADiagnosisSaysWhetherEbbRuns(t *testing.T) {
 		if !bytes.Contains(got.Bytes(), []byte("\n"+test.want)) {
 			t.Errorf("%s:\n%s\nwant %q in it", test.name, got.String(), test.want)
 		}
+	}
+}
+
+func TestTheEstimateOfAStepIsNearWhatOneTakes(t *testing.T) {
+	needLibraries(t)
+	const path = "../../testdata/models/tiny-gqa.gguf"
+	file, err := gguf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := stepBytes(summarize(file))
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	engine, err := ebb.Open(path, ebb.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	seq := engine.NewSeq()
+	if _, err := engine.Forward(t.Context(), []kv.Work{{Seq: seq, Tokens: make([]int32, engine.Context()), Logits: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	taken := int64(0)
+	for purpose, n := range engine.Stats().Device.Peak {
+		if purpose != ggml.Weights && purpose != ggml.Regions {
+			taken += n
+		}
+	}
+	if got < taken || got > taken*5/4 { // it is meant to say whether a model fits, not to the byte
+		t.Errorf("estimated %d bytes, and %d were taken; want no less, and at most a quarter more", got, taken)
 	}
 }

@@ -28,7 +28,8 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 	flags.Var(&parsed[kv.Policy]{&o.Cache, o.Cache.String(), "POLICY", kv.ParsePolicy}, "cache",
 		"where K/V live: "+strings.Join(kv.PolicyNames(), ", "))
 	flags.Var(&parsed[string]{&o.KVType, "f16", "TYPE", parseKVType}, "kv-type", "type of K/V: f32, f16, bf16, q8_0, q4_0")
-	flags.IntVar(&o.Context, "context", 0, "tokens that prompt and answer may have together (default the model's, or what --memory allows)")
+	flags.IntVar(&o.Context, "context", 0, "tokens that prompt and answer may have together (default the model's, or what --memory and --device-memory allow)")
+	flags.Var(&parsed[int64]{&o.Budget, "", "SIZE", parseSize}, "device-memory", "device memory that all may take, weights and what a step needs and K/V, as in 8GiB, on each device but a CPU beside others (default no limit)")
 	flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "memory", "device memory that K/V may take, as in 512MiB, on each device but a CPU beside others (default no limit)")
 	flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "layers that stay on the device, of a cache that is offloaded (default as many as --memory allows)")
 	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, of a cache that is offloaded: those fetched while the logits are computed lie there too")

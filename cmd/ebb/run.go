@@ -22,6 +22,7 @@ type runFlags struct {
 	logits     int
 	quiet      bool
 	trace      string // a file
+	verbose    bool
 }
 
 func newRunCommand() *cobra.Command {
@@ -33,7 +34,7 @@ func newRunCommand() *cobra.Command {
 the model's chat template, unless --raw says to continue it as it is. The text comes
 to stdout as it is generated, and a report of speed and memory to stderr after it.
 
---memory and --link take bytes, or a number with a unit: 100k, 512MiB and 2G count in
+--memory, --device-memory and --link take bytes, or a number with a unit: 100k, 512MiB and 2G count in
 1024s, 2GB in 1000s. An answer ends after 256 tokens unless --max-new-tokens or the
 generation config says otherwise. Ctrl-C ends it early; what there is stays printed.`,
 		Example: `  ebb run -m model.gguf "Why is the sky blue?"
@@ -53,6 +54,7 @@ generation config says otherwise. Ctrl-C ends it early; what there is stays prin
 	flags.IntVar(&f.logits, "logits", 0, "print the logits after the last N tokens of the prompt, with --output json")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print no notes and no report")
 	flags.StringVar(&f.trace, "trace", "", "write what was computed and moved when to `FILE`, a timeline for Perfetto or chrome://tracing")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print what ebb computes with as well, and what memory is for")
 	complete(cmd, "output", "text", "json")
 	return cmd
 }
@@ -68,6 +70,8 @@ func (f *runFlags) check(cmd *cobra.Command, args []string) error {
 		return misusef("--logits %d: want at least 0", f.logits)
 	case f.logits > 0 && f.output != "json":
 		return misusef("--logits needs --output json")
+	case f.quiet && f.verbose:
+		return misusef("--quiet and --verbose: want one of them")
 	}
 	return f.prompt.check(cmd, args)
 }
@@ -122,6 +126,9 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, q question, stdout, notes io.Writer) (err error) {
 	q.seq = engine.NewSeq()
 	defer func() { err = errors.Join(err, q.seq.Close()) }()
+	if f.verbose {
+		defer func() { err = errors.Join(err, printVerbose(notes, engine, f.engine.options)) }()
+	}
 	if f.output == "json" {
 		a, err := generateAnswer(ctx, engine, q, io.Discard)
 		if a == nil {

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/ggml/llama"
+)
+
+// memoryNames say what memory is for, in the order in which they are printed.
+var memoryNames = []struct {
+	purpose ggml.Purpose
+	name    string
+}{
+	{ggml.Weights, "weights"},
+	{ggml.Regions, "K/V of layers that stay"},
+	{ggml.Slots, "K/V of layers that visit"},
+	{ggml.Masks, "attention masks"},
+	{ggml.Activations, "activations"},
+	{ggml.Inputs, "ids and positions"},
+	{ggml.Scratches, "scratch"},
+	{ggml.HostRows, "K/V kept off the device"},
+}
+
+// printVerbose says what an engine computes with and what its memory is for.
+func printVerbose(w io.Writer, engine *ebb.Engine, o ebb.Options) error {
+	library, err := ggml.Load()
+	if err != nil {
+		return err
+	}
+	vocabulary, err := llama.Version()
+	if err != nil {
+		return err
+	}
+	s := engine.Stats()
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-9s  %s\n", name, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintln(w)
+	line("libraries", "ggml %s and libllama %s in %s", library.Version(), vocabulary, library.Dir())
+	line("devices", "%s", engine.Devices())
+	line("context", "%s, K/V in %s, %v", count(engine.Context(), "token"), cmp.Or(o.KVType, "f16"), s.Cache.Policy)
+	for _, d := range s.Devices {
+		printMemory(w, d.Name, d.Device)
+	}
+	return nil
+}
+
+// printMemory prints what a device's memory is for, now and at most.
+func printMemory(w io.Writer, device string, u ggml.Usage) {
+	row := func(name, purpose, now, most string) {
+		fmt.Fprintf(w, "%-9s  %-25s%11s%11s\n", name, purpose, now, most)
+	}
+	row(device, "memory for", "now", "at most")
+	var now, most int64
+	for _, m := range memoryNames {
+		if u.Peak[m.purpose] == 0 {
+			continue
+		}
+		row("", m.name, formatSize(u.Current[m.purpose]), formatSize(u.Peak[m.purpose]))
+		if m.purpose != ggml.HostRows {
+			now, most = now+u.Current[m.purpose], most+u.Peak[m.purpose]
+		}
+	}
+	row("", "on the device in all", formatSize(now), formatSize(most))
+}
