@@ -1,0 +1,107 @@
+package sample
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"slices"
+)
+
+// Bias is what is added to the score of the last token of a run when the sequence ends with those before it. In JSON it is
+// a pair, as in Hugging Face's sequence_bias: [[15, 7], -2.5].
+type Bias struct {
+	Tokens []int32
+	Bias   float32 // -Inf forbids
+}
+
+// MarshalJSON writes the pair.
+func (b Bias) MarshalJSON() ([]byte, error) { return json.Marshal([]any{b.Tokens, b.Bias}) }
+
+// UnmarshalJSON reads the pair.
+func (b *Bias) UnmarshalJSON(data []byte) error {
+	return unmarshalPair(data, &b.Tokens, &b.Bias, "want a list of token ids and a number, as in [[15, 7], -2.5]")
+}
+
+// unmarshalPair reads a JSON array of two.
+func unmarshalPair(data []byte, first, second any, want string) error {
+	var pair []json.RawMessage
+	if json.Unmarshal(data, &pair) != nil || len(pair) != 2 || slices.ContainsFunc(pair, isNull) ||
+		json.Unmarshal(pair[0], first) != nil || json.Unmarshal(pair[1], second) != nil {
+		return errors.New(want)
+	}
+	return nil
+}
+
+func isNull(text json.RawMessage) bool { return string(text) == "null" }
+
+// SequenceBias adds biases. Those of one token count always; those of more only where the sequence has at least as many
+// tokens as the run and ends with all of them but the last, as in Hugging Face.
+//
+// It keeps scratch: use one from one goroutine at a time.
+type SequenceBias struct {
+	Biases []Bias // of two with the same tokens the last counts
+
+	sums []Bias
+}
+
+// Process implements Processor.
+func (p *SequenceBias) Process(ids []int32, scores []float32) error {
+	p.sums = p.sums[:0]
+	for i, b := range p.Biases {
+		for _, id := range b.Tokens {
+			if id < 0 || int(id) >= len(scores) {
+				return outside("sequence bias", id, len(scores))
+			}
+		}
+		again := func(later Bias) bool { return slices.Equal(later.Tokens, b.Tokens) }
+		if completes(ids, b.Tokens) && !slices.ContainsFunc(p.Biases[i+1:], again) {
+			p.add(b)
+		}
+	}
+	for _, b := range p.sums {
+		scores[b.Tokens[0]] += b.Bias
+	}
+	return nil
+}
+
+// add sums what is added to one token, before it is added to the score: floating-point addition has an order.
+func (p *SequenceBias) add(b Bias) {
+	last := b.Tokens[len(b.Tokens)-1:]
+	for i := range p.sums {
+		if p.sums[i].Tokens[0] == last[0] {
+			p.sums[i].Bias += b.Bias
+			return
+		}
+	}
+	p.sums = append(p.sums, Bias{Tokens: last, Bias: b.Bias})
+}
+
+// completes reports whether one more token may complete run.
+func completes(ids, run []int32) bool {
+	n := len(run) - 1
+	return n == 0 || n > 0 && len(run) <= len(ids) && slices.Equal(ids[len(ids)-n:], run[:n])
+}
+
+// NoBadWords forbids the last token of each run of tokens where the sequence ends with those before it. A run that is one
+// EOS token alone is left out, or no text could end.
+type NoBadWords struct {
+	Words [][]int32
+	EOS   []int32
+}
+
+// Process implements Processor.
+func (p NoBadWords) Process(ids []int32, scores []float32) error {
+	for _, word := range p.Words {
+		for _, id := range word {
+			if id < 0 || int(id) >= len(scores) {
+				return outside("bad words", id, len(scores))
+			}
+		}
+		if completes(ids, word) && (len(word) > 1 || !slices.Contains(p.EOS, word[0])) {
+			scores[word[len(word)-1]] = negInf
+		}
+	}
+	return nil
+}
+
+var negInf = float32(math.Inf(-1))

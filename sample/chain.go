@@ -1,0 +1,124 @@
+package sample
+
+import "errors"
+
+// defaultTopK is Hugging Face's, for sampling.
+const defaultTopK = 50
+
+// Setting is what a chain must know about a search beside the Config.
+type Setting struct {
+	PromptLength int
+	MaxLength    int         // tokens that a text may have, those of the prompt counted; 0: not known
+	EOS          []int32     // each ends the text
+	Sample       bool        // tokens are drawn
+	NumBeams     int         // 0: 1
+	Custom       []Processor // the user's own; they see scores before temperature and the filters of sampling
+}
+
+// Chain is a list of processors in Hugging Face's order. It keeps scratch: use one from one goroutine at a time, also where
+// several sequences share it.
+type Chain struct {
+	processors []Processor
+	diversity  int // the place of HammingDiversity; -1: none
+}
+
+// Chain returns the processors that the config asks for. It reports every fault of the config.
+func (c Config) Chain(s Setting) (*Chain, error) {
+	errs := []error{c.Validate()}
+	if len(c.ForcedEOSTokenID) > 0 && s.MaxLength == 0 {
+		errs = append(errs, errors.New("sample: forced_eos_token_id needs a maximal length: set max_new_tokens or max_length"))
+	}
+	if c.ExponentialDecayLengthPenalty != nil && len(s.EOS) == 0 {
+		errs = append(errs, errors.New("sample: exponential_decay_length_penalty makes the end likelier: set eos_token_id"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	chain := &Chain{diversity: -1}
+	c.addForAll(chain, s)
+	for _, p := range s.Custom {
+		chain.add(true, p)
+	}
+	if s.Sample {
+		c.addForSampling(chain, s)
+	}
+	chain.add(c.RenormalizeLogits, LogitNormalization{})
+	return chain, nil
+}
+
+func (c Config) addForAll(chain *Chain, s Setting) {
+	chain.add(len(c.SequenceBias) > 0, &SequenceBias{Biases: c.SequenceBias})
+	if c.DiversityPenalty > 0 {
+		chain.diversity = len(chain.processors)
+		chain.add(true, HammingDiversity{Penalty: c.DiversityPenalty})
+	}
+	chain.add(c.RepetitionPenalty != 0 && c.RepetitionPenalty != 1, &RepetitionPenalty{Penalty: c.RepetitionPenalty})
+	chain.add(c.NoRepeatNGramSize > 0, NoRepeatNGram{Size: c.NoRepeatNGramSize})
+	chain.add(len(c.BadWordsIDs) > 0, NoBadWords{Words: c.BadWordsIDs, EOS: s.EOS})
+	chain.add(c.MinLength > 0 && len(s.EOS) > 0, MinLength{Length: c.MinLength, EOS: s.EOS})
+	chain.add(c.MinNewTokens > 0 && len(s.EOS) > 0, MinNewTokens{PromptLength: s.PromptLength, Tokens: c.MinNewTokens, EOS: s.EOS})
+	begin := s.PromptLength
+	if c.ForcedBOSTokenID != nil {
+		chain.add(true, ForcedBOS{Token: *c.ForcedBOSTokenID})
+		if begin <= 1 {
+			begin++
+		}
+	}
+	chain.add(len(c.ForcedEOSTokenID) > 0, ForcedEOS{MaxLength: s.MaxLength, Tokens: c.ForcedEOSTokenID})
+	chain.add(c.RemoveInvalidValues, InfNanRemove{})
+	if d := c.ExponentialDecayLengthPenalty; d != nil {
+		chain.add(true, ExponentialDecayLengthPenalty{Decay: *d, PromptLength: s.PromptLength, EOS: s.EOS})
+	}
+	chain.add(len(c.SuppressTokens) > 0, SuppressTokens{Tokens: c.SuppressTokens})
+	chain.add(len(c.BeginSuppressTokens) > 0, SuppressTokensAtBegin{Tokens: c.BeginSuppressTokens, Begin: begin})
+}
+
+func (c Config) addForSampling(chain *Chain, s Setting) {
+	keep := 1
+	if s.NumBeams > 1 {
+		keep = max(len(s.EOS), 1) + 1 // one that does not end the text, whichever the others are
+	}
+	topK := defaultTopK
+	if c.TopK != nil {
+		topK = *c.TopK
+	}
+	chain.add(c.Temperature != 0 && c.Temperature != 1, Temperature{Temperature: c.Temperature})
+	chain.add(topK > 0, &TopK{K: topK, MinTokensToKeep: keep})
+	chain.add(c.TopP > 0 && c.TopP < 1, &TopP{P: c.TopP, MinTokensToKeep: keep})
+	chain.add(c.MinP > 0, &MinP{P: c.MinP, MinTokensToKeep: keep})
+	chain.add(c.TypicalP > 0 && c.TypicalP < 1, &Typical{Mass: c.TypicalP, MinTokensToKeep: keep})
+	chain.add(c.EpsilonCutoff > 0, &EpsilonCutoff{Epsilon: c.EpsilonCutoff, MinTokensToKeep: keep})
+	chain.add(c.EtaCutoff > 0, &EtaCutoff{Epsilon: c.EtaCutoff, MinTokensToKeep: keep})
+}
+
+func (c *Chain) add(wanted bool, p Processor) {
+	if wanted {
+		c.processors = append(c.processors, p)
+	}
+}
+
+// Processors returns the processors in their order. The caller must not change the slice.
+func (c *Chain) Processors() []Processor { return c.processors }
+
+// Process implements Processor: it applies all, one after the other. HammingDiversity finds nothing chosen: that is the
+// first group.
+func (c *Chain) Process(ids []int32, scores []float32) error {
+	return c.ProcessGroup(nil, ids, scores)
+}
+
+// ProcessGroup is Process in a search in groups: chosen are the tokens that earlier groups of the same prompt chose in this
+// step.
+func (c *Chain) ProcessGroup(chosen, ids []int32, scores []float32) error {
+	for i, p := range c.processors {
+		if i == c.diversity {
+			if h, ok := p.(HammingDiversity); ok {
+				h.Chosen = chosen
+				p = h
+			}
+		}
+		if err := p.Process(ids, scores); err != nil {
+			return err
+		}
+	}
+	return nil
+}
