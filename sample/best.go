@@ -2,27 +2,12 @@ package sample
 
 import "slices"
 
-// selector finds the greatest scores.
-type selector struct {
-	kept []float32
-}
-
-// kth returns the k-th greatest score, or the least where there are fewer.
-func (s *selector) kth(scores []float32, k int) float32 {
-	s.kept = append(s.kept[:0], scores...)
-	slices.Sort(s.kept)
-	return s.kept[max(len(s.kept)-k, 0)]
-}
-
 // Best returns the positions of the k greatest scores, greatest first and the lowest first among equals, in dst's memory
-// where it has room. It returns fewer where fewer scores are above -Inf.
+// where it has room. It returns fewer where fewer scores are above -Inf. NaN counts as the greatest.
 func Best(dst []int, scores []float32, k int) []int {
-	dst = byScore(dst, scores)
-	dst = dst[:min(k, len(dst))]
-	for len(dst) > 0 && scores[dst[len(dst)-1]] == negInf {
-		dst = dst[:len(dst)-1]
-	}
-	return dst
+	h := heap{kept: dst[:0], scores: scores}
+	h.take(0, scores, k)
+	return h.sorted()
 }
 
 // Candidate is a token that may come next.
@@ -45,4 +30,88 @@ func Candidates(scores []float32, k int) ([]Candidate, error) {
 		candidates[i] = Candidate{ID: int32(id), Score: scores[id], LogProb: float64(scores[id]) - log}
 	}
 	return candidates, nil
+}
+
+// heap keeps the positions of the greatest scores it has taken, the worst of them at kept[0]; the first of equals is the
+// better one.
+type heap struct {
+	kept   []int
+	scores []float32
+}
+
+// take looks at scores, which begin at position first of the heap's, and keeps up to k positions.
+func (h *heap) take(first int, scores []float32, k int) {
+	if k <= 0 {
+		return
+	}
+	least := negInf // of what is kept, once k are
+	if len(h.kept) >= k {
+		least = h.scores[h.kept[0]]
+	}
+	for i := 0; i < len(scores); {
+		if x := scores[i:]; len(x) >= 8 && noneAbove((*[8]float32)(x), least) {
+			i += 8
+			continue
+		}
+		for end := min(i+8, len(scores)); i < end; i++ {
+			if scores[i] <= least {
+				continue
+			}
+			if len(h.kept) < k {
+				h.kept = append(h.kept, first+i)
+				h.up(len(h.kept) - 1)
+			} else {
+				h.kept[0] = first + i
+				h.down(0)
+			}
+			if len(h.kept) == k {
+				least = h.scores[h.kept[0]]
+			}
+		}
+	}
+}
+
+// sorted returns the positions, best first. The heap is none afterwards.
+func (h *heap) sorted() []int {
+	slices.SortFunc(h.kept, func(a, b int) int {
+		if h.worse(b, a) {
+			return -1
+		}
+		return 1
+	})
+	return h.kept
+}
+
+// worse reports whether position a's score is less than b's, or comes after it where they are equal.
+func (h *heap) worse(a, b int) bool {
+	x, y := h.scores[a], h.scores[b]
+	return x < y || x == y && a > b
+}
+
+func (h *heap) up(i int) {
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !h.worse(h.kept[i], h.kept[parent]) {
+			return
+		}
+		h.kept[i], h.kept[parent] = h.kept[parent], h.kept[i]
+		i = parent
+	}
+}
+
+func (h *heap) down(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(h.kept) {
+			return
+		}
+		if child+1 < len(h.kept) && h.worse(h.kept[child+1], h.kept[child]) {
+			child++
+		}
+		if !h.worse(h.kept[child], h.kept[i]) {
+			return
+		}
+		h.kept[i], h.kept[child] = h.kept[child], h.kept[i]
+		i = child
+	}
 }

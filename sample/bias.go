@@ -3,7 +3,6 @@ package sample
 import (
 	"encoding/json"
 	"errors"
-	"math"
 	"slices"
 )
 
@@ -103,5 +102,3 @@ func (p NoBadWords) Process(ids []int32, scores []float32) error {
 	}
 	return nil
 }
-
-var negInf = float32(math.Inf(-1))

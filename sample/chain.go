@@ -20,6 +20,9 @@ type Setting struct {
 type Chain struct {
 	processors []Processor
 	diversity  int // the place of HammingDiversity; -1: none
+	penalty    float64
+	view       view
+	viewed     bool // view is that of the scores
 }
 
 // Chain returns the processors that the config asks for. It reports every fault of the config.
@@ -49,7 +52,7 @@ func (c Config) Chain(s Setting) (*Chain, error) {
 func (c Config) addForAll(chain *Chain, s Setting) {
 	chain.add(len(c.SequenceBias) > 0, &SequenceBias{Biases: c.SequenceBias})
 	if c.DiversityPenalty > 0 {
-		chain.diversity = len(chain.processors)
+		chain.diversity, chain.penalty = len(chain.processors), c.DiversityPenalty
 		chain.add(true, HammingDiversity{Penalty: c.DiversityPenalty})
 	}
 	chain.add(c.RepetitionPenalty != 0 && c.RepetitionPenalty != 1, &RepetitionPenalty{Penalty: c.RepetitionPenalty})
@@ -109,16 +112,58 @@ func (c *Chain) Process(ids []int32, scores []float32) error {
 // ProcessGroup is Process in a search in groups: chosen are the tokens that earlier groups of the same prompt chose in this
 // step.
 func (c *Chain) ProcessGroup(chosen, ids []int32, scores []float32) error {
-	for i, p := range c.processors {
-		if i == c.diversity {
-			if h, ok := p.(HammingDiversity); ok {
-				h.Chosen = chosen
-				p = h
+	c.viewed = false
+	for i := 0; i < len(c.processors); i++ {
+		p := c.processors[i]
+		// Fewer tokens are scaled after TopK than before it.
+		if t, ok := p.(Temperature); ok && i+1 < len(c.processors) {
+			if topK, ok := c.processors[i+1].(*TopK); ok {
+				if err := c.look(scores); err != nil {
+					return err
+				}
+				if err := topK.filterScaled(&c.view, t.factor()); err != nil {
+					return err
+				}
+				i++
+				continue
 			}
+		}
+		if f, ok := p.(filter); ok {
+			if err := c.look(scores); err != nil {
+				return err
+			}
+			if err := f.filter(&c.view); err != nil {
+				return err
+			}
+			continue
+		}
+		c.viewed = false
+		if i == c.diversity {
+			p = HammingDiversity{Penalty: c.penalty, Chosen: chosen}
 		}
 		if err := p.Process(ids, scores); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// look makes c.view that of scores.
+func (c *Chain) look(scores []float32) error {
+	if c.viewed {
+		return nil
+	}
+	c.viewed = true
+	return c.view.read(scores)
+}
+
+// Draw is Process and [Sampler.Draw] in one, and knows which tokens the filters have left: Sampler.Draw must look for them.
+func (c *Chain) Draw(s *Sampler, ids []int32, scores []float32) (int32, error) {
+	if err := c.Process(ids, scores); err != nil {
+		return 0, err
+	}
+	if !c.viewed || !c.view.listed {
+		return s.Draw(scores)
+	}
+	return s.drawListed(&c.view), nil
 }

@@ -10,16 +10,18 @@ type EpsilonCutoff struct {
 	Epsilon         float64 // above 0, below 1
 	MinTokensToKeep int     // 0: 1
 
-	best selector
+	own *view
 }
 
 // Process implements Processor.
 func (p *EpsilonCutoff) Process(_ []int32, scores []float32) error {
-	top, err := greatest(scores)
-	if err != nil {
-		return err
-	}
-	keepLikely(scores, top, p.Epsilon*sumExp(scores, top), p.best.kth(scores, max(p.MinTokensToKeep, 1)))
+	return process(p, &p.own, scores)
+}
+
+func (p *EpsilonCutoff) filter(v *view) error {
+	v.weights.fill(v)
+	total, _ := v.weights.sum()
+	v.cut(min(v.least(p.Epsilon*total), v.kth(max(p.MinTokensToKeep, 1))))
 	return nil
 }
 
@@ -31,32 +33,16 @@ type EtaCutoff struct {
 	Epsilon         float64 // above 0, below 1
 	MinTokensToKeep int     // 0: 1
 
-	best selector
+	own *view
 }
 
 // Process implements Processor.
-func (p *EtaCutoff) Process(_ []int32, scores []float32) error {
-	top, err := greatest(scores)
-	if err != nil {
-		return err
-	}
-	total := sumExp(scores, top)
-	entropy := math.Log(total)
-	for _, x := range scores {
-		if e := exp(x, top); e > 0 {
-			entropy -= e / total * (float64(x) - float64(top))
-		}
-	}
-	eta := min(p.Epsilon, math.Sqrt(p.Epsilon)*math.Exp(-entropy))
-	keepLikely(scores, top, eta*total, p.best.kth(scores, max(p.MinTokensToKeep, 1)))
-	return nil
-}
+func (p *EtaCutoff) Process(_ []int32, scores []float32) error { return process(p, &p.own, scores) }
 
-// keepLikely forbids tokens whose exponential, relative to top's, is below least, and whose score is below keep.
-func keepLikely(scores []float32, top float32, least float64, keep float32) {
-	for i, x := range scores {
-		if x < keep && exp(x, top) < least {
-			scores[i] = negInf
-		}
-	}
+func (p *EtaCutoff) filter(v *view) error {
+	v.weights.fill(v)
+	total, entropy := v.weights.sum()
+	eta := min(p.Epsilon, math.Sqrt(p.Epsilon)*math.Exp(-entropy))
+	v.cut(min(v.least(eta*total), v.kth(max(p.MinTokensToKeep, 1))))
+	return nil
 }

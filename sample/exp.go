@@ -1,54 +1,55 @@
 package sample
 
-import (
-	"errors"
-	"fmt"
-	"math"
+import "math"
+
+// Exponentials are computed here and not by package math, whose last bits differ from one processor to another: the draws
+// of a seed would differ with them. A product that is added to something is rounded first, by a conversion: Go may
+// otherwise compute both in one operation on some processors and not on others.
+
+// expSteps is how many steps of the table one unit has. The rest, at most half a step, goes by the first three terms of
+// the series: the relative error is below 2e-11.
+const expSteps = 1024
+
+// expEnd is where exp is zero: e^-104 is less than half of the least float32.
+const expEnd = 104
+
+const expTable = 128 // at least expEnd + 1; a power of two needs no check of the index
+
+const (
+	e = 2.71828182845904523536028747135266249775724709369995957496696763
+
+	step    = 1.0 / expSteps
+	expStep = 1 - step + step*step/2 - step*step*step/6 + step*step*step*step/24 // e^-step, to 1e-17
 )
 
-// ErrNoToken says that every score is -Inf: no token is allowed.
-var ErrNoToken = errors.New("sample: no token is left to choose: every score is -Inf")
+var expWholes, expParts = expTables()
 
-// greatest returns the greatest score. That there is none, NaN and +Inf are errors: they come from broken weights,
-// arithmetic that overflowed or a processor that forbids all, never from a model that works.
-func greatest(scores []float32) (float32, error) {
-	i, err := Argmax(scores)
-	if err != nil {
-		return 0, err
+// expTables returns e^-n, and e^(-n·step).
+func expTables() (wholes [expTable]float64, parts [expSteps]float64) {
+	x := 1.0
+	for i := range wholes {
+		wholes[i] = x
+		x *= 1 / e
 	}
-	return scores[i], nil
+	x = 1
+	for i := range parts {
+		parts[i] = x
+		x *= expStep
+	}
+	return wholes, parts
 }
 
-// Argmax returns the token with the greatest score, the lowest among equals, as torch.argmax does on the CPU. NaN, +Inf and
-// no score above -Inf are errors.
-func Argmax(scores []float32) (int32, error) {
-	at, top := -1, negInf
-	for i, x := range scores {
-		if x <= top {
-			continue
-		}
-		if x > math.MaxFloat32 || x != x {
-			return 0, badScore(i, x)
-		}
-		at, top = i, x
+// exp returns e^-d. d is not negative.
+func exp(d float64) float64 {
+	if !(d < expEnd) {
+		return 0
 	}
-	if at < 0 {
-		return 0, ErrNoToken
-	}
-	return int32(at), nil
+	const toInteger = 3 << 51 // a float64 near it has its integer part in the lowest bits
+	z := d*expSteps + toInteger
+	i := uint32(math.Float64bits(z))
+	r := (z-toInteger)*step - d
+	return float64(expWholes[i/expSteps%expTable] * expParts[i%expSteps] * (1 + r + float64(r*r)/2))
 }
 
-func badScore(id int, x float32) error {
-	return fmt.Errorf("sample: the score of token %d is %v: the weights or the arithmetic are broken", id, x)
-}
-
-// exp returns e^(x-top).
-func exp(x, top float32) float64 { return math.Exp(float64(x) - float64(top)) }
-
-// sumExp returns Σ e^(score-top).
-func sumExp(scores []float32, top float32) (sum float64) {
-	for _, x := range scores {
-		sum += exp(x, top)
-	}
-	return sum
-}
+// below returns how much less x is than top, without rounding.
+func below(x, top float32) float64 { return float64(top) - float64(x) }

@@ -63,7 +63,7 @@ func (p ExponentialDecayLengthPenalty) Process(ids []int32, scores []float32) er
 	if n <= 0 {
 		return nil
 	}
-	growth := math.Pow(p.Decay.Factor, float64(n)) - 1
+	growth := min(math.Pow(p.Decay.Factor, float64(n))-1, math.MaxFloat64) // 0 · Inf is no number
 	for _, id := range p.EOS {
 		if id < 0 || int(id) >= len(scores) {
 			return outside("exponential decay length penalty", id, len(scores))

@@ -8,20 +8,18 @@ type MinP struct {
 	P               float64 // 0 to 1
 	MinTokensToKeep int     // 0: 1
 
-	order []int
+	own *view
 }
 
 // Process implements Processor.
-func (p *MinP) Process(_ []int32, scores []float32) error {
-	top, err := greatest(scores)
-	if err != nil {
-		return err
+func (p *MinP) Process(_ []int32, scores []float32) error { return process(p, &p.own, scores) }
+
+func (p *MinP) filter(v *view) error {
+	least := v.least(p.P)
+	if keep := p.MinTokensToKeep; keep > 1 && v.kth(keep) < least {
+		v.keepBest(keep)
+		return nil
 	}
-	p.order = byScore(p.order, scores)
-	for _, i := range p.order[min(max(p.MinTokensToKeep, 1), len(scores)):] {
-		if exp(scores[i], top) < p.P {
-			scores[i] = negInf
-		}
-	}
+	v.cut(least)
 	return nil
 }

@@ -27,7 +27,17 @@ type LogitNormalization struct{}
 // Process implements Processor.
 func (LogitNormalization) Process(_ []int32, scores []float32) error { return LogSoftmax(scores) }
 
-// LogSoftmax makes scores the natural logarithms of their softmax, in place.
+func (LogitNormalization) filter(v *view) error { //nolint:unparam // the other filters may fail
+	sum := 0.0
+	for _, scores := range v.runs(negInf) {
+		sum += sumExp(scores, v.top)
+	}
+	log := float64(v.top) + math.Log(sum)
+	v.change(func(x float32) float32 { return float32(float64(x) - log) })
+	return nil
+}
+
+// LogSoftmax makes scores the natural logarithms of their softmax, in place. NaN, +Inf and no score above -Inf are errors.
 func LogSoftmax(scores []float32) error {
 	log, err := LogSumExp(scores)
 	if err != nil {
@@ -39,11 +49,23 @@ func LogSoftmax(scores []float32) error {
 	return nil
 }
 
-// LogSumExp returns log Σ exp(score). A score less that is the token's log-probability.
+// LogSumExp returns log Σ exp(score): what a score is less is its token's log-probability. NaN, +Inf and no score above
+// -Inf are errors.
 func LogSumExp(scores []float32) (float64, error) {
-	top, err := greatest(scores)
+	at, top, err := greatest(scores, 0)
+	if err == nil && at < 0 {
+		err = ErrNoToken
+	}
 	if err != nil {
 		return 0, err
 	}
 	return float64(top) + math.Log(sumExp(scores, top)), nil
+}
+
+// sumExp returns Σ exp(score - top).
+func sumExp(scores []float32, top float32) (sum float64) {
+	for _, x := range scores {
+		sum += exp(below(x, top))
+	}
+	return sum
 }

@@ -1,5 +1,7 @@
 package sample
 
+import "math"
+
 // TopK keeps the K tokens with the greatest scores, and those whose score equals the last of them.
 //
 // It keeps scratch: use one from one goroutine at a time.
@@ -7,22 +9,32 @@ type TopK struct {
 	K               int // at least 1
 	MinTokensToKeep int // K where that is smaller
 
-	best selector
+	own *view
 }
 
 // Process implements Processor.
-func (p *TopK) Process(_ []int32, scores []float32) error {
-	if k := max(p.K, p.MinTokensToKeep); k < len(scores) {
-		cut(scores, p.best.kth(scores, k))
-	}
-	return nil
+func (p *TopK) Process(_ []int32, scores []float32) error { return process(p, &p.own, scores) }
+
+func (p *TopK) filter(v *view) error {
+	return p.filterScaled(v, 1)
 }
 
-// cut forbids the tokens whose score is below least.
-func cut(scores []float32, least float32) {
-	for i, x := range scores {
-		if x < least {
-			scores[i] = negInf
+// filterScaled is Temperature, which multiplies by factor, and then TopK. It scales the scores that are left.
+func (p *TopK) filterScaled(v *view, factor float32) error {
+	if k := max(p.K, p.MinTokensToKeep); k < len(v.scores) {
+		least := v.kth(k)
+		scaled := least * factor
+		for { // scores that are equal once they are scaled
+			next := math.Nextafter32(least, negInf)
+			if next*factor != scaled || next == negInf {
+				break
+			}
+			least = next
 		}
+		v.cut(least)
 	}
+	if factor == 1 {
+		return nil
+	}
+	return v.scale(factor)
 }

@@ -1,6 +1,9 @@
 package sample
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // TopP keeps the likeliest tokens that together have at least the probability P: nucleus sampling. Of equally likely tokens
 // at the border those with the lowest ids are kept. Holtzman et al., "The Curious Case of Neural Text Degeneration" (2019).
@@ -10,42 +13,52 @@ type TopP struct {
 	P               float64 // above 0, at most 1
 	MinTokensToKeep int     // 0: 1
 
-	order []int
+	own *view
 }
 
 // Process implements Processor.
-func (p *TopP) Process(_ []int32, scores []float32) error {
-	top, err := greatest(scores)
-	if err != nil {
-		return err
+func (p *TopP) Process(_ []int32, scores []float32) error { return process(p, &p.own, scores) }
+
+func (p *TopP) filter(v *view) error {
+	if p.P >= 1 {
+		return nil
 	}
-	p.order = byScore(p.order, scores)
-	total := sumExp(scores, top)
-	sum := 0.0
-	for i := len(p.order) - 1; i >= max(p.MinTokensToKeep, 1); i-- {
-		sum += exp(scores[p.order[i]], top)
-		if float32(sum/total) > float32(1-p.P) {
+	h, keep := &v.weights, max(p.MinTokensToKeep, 1)
+	h.fill(v)
+	total, _ := h.sum()
+	// removable says whether the tokens with this weight together have less than what P leaves. Hugging Face compares
+	// in float32, and so a tenth with 1 - 0.9.
+	removable := func(weight float64) bool { return float32(weight/total) <= float32(1-p.P) }
+
+	// The border lies in the first bucket behind which all can go.
+	rest, kept, border := total, 0, 0
+	for ; border < numBuckets-1; border++ {
+		rest -= h.weight(border)
+		kept += h.count(border)
+		if kept >= keep && removable(rest) {
 			break
 		}
-		scores[p.order[i]] = negInf
 	}
-	return nil
-}
-
-// byScore puts the positions of scores in order, greatest first, the lowest first among equals.
-func byScore(order []int, scores []float32) []int {
-	order = order[:0]
-	for i := range scores {
-		order = append(order, i)
+	if kept < keep {
+		v.keepBest(keep) // some of them far below all buckets
+		return nil
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case scores[a] > scores[b]:
-			return -1
-		case scores[a] < scores[b]:
-			return 1
-		}
-		return 0
+	// In it, the least likely go first.
+	v.order = h.places(v.order[:0], v, border)
+	slices.SortFunc(v.order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(v.scores[a], v.scores[b]), cmp.Compare(b, a))
 	})
-	return order
+	remove := 0
+	for ; kept > keep && remove < len(v.order)-1; remove++ {
+		if rest += exp(below(v.scores[v.order[remove]], v.top)); !removable(rest) {
+			break
+		}
+		kept--
+	}
+	v.cut(v.scores[v.order[remove]])
+	for _, i := range v.order[:remove] {
+		v.scores[i] = negInf
+	}
+	v.settle()
+	return nil
 }

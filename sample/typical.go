@@ -14,42 +14,97 @@ type Typical struct {
 	Mass            float64 // above 0, below 1
 	MinTokensToKeep int     // 0: 1
 
-	order []int
-	far   []float32
+	own *view
+}
+
+// item is a token among those that Typical sorts.
+type item struct {
+	distance float32 // between its information and the entropy
+	place    int32
+	weight   float64
 }
 
 // Process implements Processor.
-func (p *Typical) Process(_ []int32, scores []float32) error {
-	top, err := greatest(scores)
-	if err != nil {
-		return err
-	}
-	total := sumExp(scores, top)
-	logTotal := math.Log(total)
-	entropy := 0.0
-	for _, x := range scores {
-		if e := exp(x, top); e > 0 {
-			entropy -= e / total * (float64(x) - float64(top) - logTotal)
+func (p *Typical) Process(_ []int32, scores []float32) error { return process(p, &p.own, scores) }
+
+func (p *Typical) filter(v *view) error {
+	v.items = v.items[:0]
+	total, depths := 0.0, 0.0
+	for first, scores := range v.runs(negInf) {
+		for i, x := range scores {
+			if x > negInf {
+				d := below(x, v.top)
+				w := exp(d)
+				total += w
+				depths += float64(w * d)
+				v.items = append(v.items, item{place: int32(first + i), weight: w})
+			}
 		}
 	}
-	p.order, p.far = p.order[:0], p.far[:0]
-	for i, x := range scores {
-		p.order = append(p.order, i)
-		p.far = append(p.far, float32(math.Abs(logTotal-(float64(x)-float64(top))-entropy)))
+	typical := depths / total // how far below the top a token of average information is
+	for i := range v.items {
+		v.items[i].distance = float32(math.Abs(below(v.scores[v.items[i].place], v.top) - typical))
 	}
-	slices.SortStableFunc(p.order, func(a, b int) int { return cmp.Compare(p.far[a], p.far[b]) })
-	sum, last := 0.0, len(scores)-1
-	for i, id := range p.order {
-		if sum += exp(scores[id], top); float32(sum/total) >= float32(p.Mass) {
-			last = i
-			break
+	keep := min(max(p.MinTokensToKeep, 1), len(v.items))
+	furthest := reach(v.items, p.Mass, total)
+	near := 0
+	for _, it := range v.items {
+		if it.distance <= furthest {
+			near++
 		}
 	}
-	furthest := p.far[p.order[last]]
-	for _, id := range p.order[min(max(p.MinTokensToKeep, 1), len(scores)):] {
-		if p.far[id] > furthest {
-			scores[id] = negInf
+	if near < keep {
+		slices.SortFunc(v.items, func(a, b item) int {
+			return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.place, b.place))
+		})
+		furthest = negInf // but for the first
+	} else {
+		keep = 0
+	}
+	for _, it := range v.items[keep:] {
+		if it.distance > furthest {
+			v.scores[it.place] = negInf
 		}
 	}
+	v.settle()
 	return nil
 }
+
+// reach returns the distance up to which items together have the part mass of total, +Inf if all of them have less. It
+// puts them in another order: a quickselect by weight.
+func reach(items []item, mass, total float64) float32 {
+	nearer := 0.0 // weight of all that are nearer than these
+	enough := func(weight float64) bool { return float32(weight/total) >= float32(mass) }
+	for len(items) > 0 {
+		pivot := middle(items[0].distance, items[len(items)/2].distance, items[len(items)-1].distance)
+		less, equal, weight, same := 0, 0, 0.0, 0.0 // items are less than pivot, equal, not looked at, greater
+		for i, end := 0, len(items); i < end; {
+			switch it := items[i]; {
+			case it.distance < pivot:
+				weight += it.weight
+				items[i], items[less] = items[less], it
+				less++
+				i++
+			case it.distance == pivot:
+				same += it.weight
+				equal++
+				i++
+			default:
+				end--
+				items[i], items[end] = items[end], it
+			}
+		}
+		switch {
+		case enough(nearer + weight):
+			items = items[:less]
+		case enough(nearer + weight + same):
+			return pivot
+		default:
+			nearer += weight + same
+			items = items[less+equal:]
+		}
+	}
+	return float32(math.Inf(1))
+}
+
+func middle(a, b, c float32) float32 { return max(min(a, b), min(max(a, b), c)) }

@@ -1,0 +1,99 @@
+package sample_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/seed4d217819/ebb/sample"
+)
+
+// logits returns scores like those of a language model: nearly all tokens about 17 below the best, a few hundred in
+// between, so that the best has a probability of about a third.
+func logits(vocab int) []float32 {
+	r := newRand(1)
+	scores := make([]float32, vocab)
+	for i := range scores {
+		scores[i] = float32(r.NormFloat64()*2.2 - 4)
+	}
+	for i := range 300 {
+		scores[r.IntN(vocab)] = float32(13 - 1.3*float64(i)/(1+float64(i)/8) + r.NormFloat64()*0.3)
+	}
+	return scores
+}
+
+// A token's cost for vocabularies of Qwen 2.5 and SmolLM2, with the copy of the logits that each starts from.
+func BenchmarkToken(b *testing.B) {
+	for _, vocab := range []int{151_936, 49_152} {
+		for _, bench := range []struct {
+			name   string
+			config sample.Config
+			greedy bool
+		}{
+			{name: "greedy", greedy: true},
+			{name: "usual", config: sample.Config{Temperature: 0.7, TopP: 0.95}},
+			{name: "top-p", config: sample.Config{TopK: new(0), TopP: 0.95}},
+			{name: "all", config: sample.Config{TopK: new(0)}},
+			{name: "min-p", config: sample.Config{TopK: new(0), MinP: 0.05}},
+			{name: "typical", config: sample.Config{TopK: new(0), TypicalP: 0.9}},
+			{name: "eta", config: sample.Config{TopK: new(0), EtaCutoff: 2e-4}},
+			{name: "penalties", config: sample.Config{RepetitionPenalty: 1.1, NoRepeatNGramSize: 3, TopP: 0.95}},
+		} {
+			b.Run(fmt.Sprintf("vocab=%d/%s", vocab, bench.name), func(b *testing.B) {
+				step := newStep(b, bench.config, !bench.greedy, logits(vocab))
+				for b.Loop() {
+					if err := step(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		b.Run(fmt.Sprintf("vocab=%d/copy", vocab), func(b *testing.B) {
+			source, scores := logits(vocab), make([]float32, vocab)
+			for b.Loop() {
+				copy(scores, source)
+			}
+		})
+		b.Run(fmt.Sprintf("vocab=%d/log-softmax", vocab), func(b *testing.B) {
+			scores := logits(vocab)
+			for b.Loop() {
+				if err := sample.LogSoftmax(scores); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("vocab=%d/best-8-of-4-beams", vocab), func(b *testing.B) {
+			scores, best := logits(4*vocab), []int(nil)
+			for b.Loop() {
+				best = sample.Best(best, scores, 8)
+			}
+		})
+	}
+}
+
+// newStep returns a function that chooses one token from logits.
+func newStep(tb testing.TB, config sample.Config, draw bool, logits []float32) func() error {
+	tb.Helper()
+	ids := make([]int32, 1000)
+	r := newRand(3)
+	for i := range ids {
+		ids[i] = r.Int32N(int32(len(logits)))
+	}
+	chain, err := config.Chain(sample.Setting{PromptLength: 500, Sample: draw})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	scores := make([]float32, len(logits))
+	sampler := sample.NewSampler(1)
+	return func() error {
+		copy(scores, logits)
+		if draw {
+			_, err := chain.Draw(sampler, ids, scores)
+			return err
+		}
+		if err := chain.Process(ids, scores); err != nil {
+			return err
+		}
+		_, err := sample.Argmax(scores)
+		return err
+	}
+}
