@@ -12,6 +12,8 @@ func TestStructsHaveTheLayoutOfTheHeader(t *testing.T) {
 	var m modelParams
 	var c contextParams
 	var b batch
+	var d tokenData
+	var a tokenDataArray
 	got := map[string]uintptr{
 		"model":                 unsafe.Sizeof(m),
 		"model.n_gpu_layers":    unsafe.Offsetof(m.nGPULayers),
@@ -54,6 +56,15 @@ func TestStructsHaveTheLayoutOfTheHeader(t *testing.T) {
 		"batch.n_seq_id": unsafe.Offsetof(b.nSeqID),
 		"batch.seq_id":   unsafe.Offsetof(b.seqID),
 		"batch.logits":   unsafe.Offsetof(b.logits),
+
+		"token_data":       unsafe.Sizeof(d),
+		"token_data.logit": unsafe.Offsetof(d.logit),
+		"token_data.p":     unsafe.Offsetof(d.p),
+
+		"token_data_array":          unsafe.Sizeof(a),
+		"token_data_array.size":     unsafe.Offsetof(a.size),
+		"token_data_array.selected": unsafe.Offsetof(a.selected),
+		"token_data_array.sorted":   unsafe.Offsetof(a.sorted),
 	}
 	want := map[string]uintptr{
 		"model":                 80,
@@ -97,6 +108,15 @@ func TestStructsHaveTheLayoutOfTheHeader(t *testing.T) {
 		"batch.n_seq_id": 32,
 		"batch.seq_id":   40,
 		"batch.logits":   48,
+
+		"token_data":       12,
+		"token_data.logit": 4,
+		"token_data.p":     8,
+
+		"token_data_array":          32,
+		"token_data_array.size":     8,
+		"token_data_array.selected": 16,
+		"token_data_array.sorted":   24,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("layouts differ (-want +got):\n%s", diff)

@@ -5,7 +5,8 @@
 //     the exact tokenizer that goes with it;
 //   - [Model] and [Context]: a whole model run by llama.cpp on the CPU. Nothing
 //     is generated with them; they are the peer that speed is measured against,
-//     and a second opinion on logits.
+//     and a second opinion on logits;
+//   - [Grammar]: its grammar sampler, a second opinion too.
 //
 // libllama is loaded from the folder of the ggml libraries, once a process, at
 // the first Open; the loader's table of libraries is the only state that calls

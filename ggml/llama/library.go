@@ -51,6 +51,12 @@ type library struct {
 	piece       func(vocab uintptr, id int32, text unsafe.Pointer, length, strip int32, special bool) int32
 	detokenize  func(vocab uintptr, ids unsafe.Pointer, n int32, text unsafe.Pointer, length int32, removeSpecial, unparseSpecial bool) int32
 
+	grammarInit   func(vocab uintptr, grammar, root string) uintptr
+	samplerApply  func(sampler uintptr, tokens unsafe.Pointer)
+	samplerAccept func(sampler uintptr, id int32)
+	samplerClone  func(sampler uintptr) uintptr
+	samplerFree   func(sampler uintptr)
+
 	contextDefaultParams func() contextParams
 	contextInit          func(model uintptr, params contextParams) uintptr
 	contextFree          func(context uintptr)
@@ -148,6 +154,11 @@ func (l *library) bind(handle uintptr) error {
 		{"llama_tokenize", &l.tokenize},
 		{"llama_token_to_piece", &l.piece},
 		{"llama_detokenize", &l.detokenize},
+		{"llama_sampler_init_grammar", &l.grammarInit},
+		{"llama_sampler_apply", &l.samplerApply},
+		{"llama_sampler_accept", &l.samplerAccept},
+		{"llama_sampler_clone", &l.samplerClone},
+		{"llama_sampler_free", &l.samplerFree},
 		{"llama_context_default_params", &l.contextDefaultParams},
 		{"llama_init_from_model", &l.contextInit},
 		{"llama_free", &l.contextFree},

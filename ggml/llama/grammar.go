@@ -1,0 +1,143 @@
+package llama
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"strings"
+	"unsafe"
+)
+
+// tokenData is struct llama_token_data of llama.h.
+//
+// ABI (64-bit, version 0.5): 12 bytes; id@0 logit@4 p@8.
+type tokenData struct {
+	id    int32
+	logit float32
+	p     float32
+}
+
+// tokenDataArray is struct llama_token_data_array of llama.h.
+//
+// ABI (64-bit, version 0.5): 32 bytes; data@0 size@8 selected@16 sorted@24.
+type tokenDataArray struct {
+	data     *tokenData
+	size     uintptr
+	selected int64
+	sorted   bool
+	_        [7]bool
+}
+
+// Grammar is libllama's grammar sampler: what may come next in a text that
+// follows a grammar. It is a second opinion on package grammar, which tests ask;
+// nothing is generated with it, for three reasons. It looks at the whole
+// vocabulary for each token, which takes longer than a step of a small model. It
+// follows every way to read a text by itself, so a grammar of 30 short rules
+// takes all memory, and one with deep parentheses overflows the stack: give it
+// none of unknown origin. And it writes why it cannot read a grammar to standard
+// error.
+//
+// Use a Grammar from one goroutine at a time, while its vocabulary is open.
+type Grammar struct {
+	vocab  *Vocab
+	handle uintptr // 0: closed
+	tokens []tokenData
+}
+
+// NewGrammar reads a grammar in GBNF whose start is the rule root. The caller
+// closes it.
+func (v *Vocab) NewGrammar(gbnf string) (*Grammar, error) {
+	switch {
+	case gbnf == "":
+		return nil, errors.New("llama: new grammar: no text") // libllama takes it for one that allows everything
+	case strings.ContainsRune(gbnf, 0):
+		return nil, errors.New("llama: new grammar: the text contains a zero byte")
+	}
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.model == 0 {
+		return nil, ErrClosed
+	}
+	var handle uintptr
+	reported := v.lib.log.during(func() { handle = v.lib.grammarInit(v.vocab, gbnf, "root") })
+	if handle == 0 {
+		return nil, fmt.Errorf("llama: new grammar: %w", failure(reported))
+	}
+	return &Grammar{vocab: v, handle: handle}, nil
+}
+
+// Allowed returns the ids of the tokens that may come next, ascending, those that
+// end a text among them.
+func (g *Grammar) Allowed() ([]int32, error) {
+	ids := make([]int32, g.vocab.size)
+	for i := range ids {
+		ids[i] = int32(i)
+	}
+	return g.allowed(ids)
+}
+
+// allowed returns those of ids that may come next, in their memory.
+func (g *Grammar) allowed(ids []int32) ([]int32, error) {
+	g.vocab.mu.RLock()
+	defer g.vocab.mu.RUnlock()
+	if g.vocab.model == 0 || g.handle == 0 {
+		return nil, ErrClosed
+	}
+	g.tokens = g.tokens[:0]
+	for _, id := range ids {
+		g.tokens = append(g.tokens, tokenData{id: id})
+	}
+	array := tokenDataArray{data: unsafe.SliceData(g.tokens), size: uintptr(len(g.tokens)), selected: -1}
+	g.vocab.lib.samplerApply(g.handle, unsafe.Pointer(&array))
+	runtime.KeepAlive(g.tokens)
+	ids = ids[:0]
+	for _, t := range g.tokens {
+		if !math.IsInf(float64(t.logit), -1) {
+			ids = append(ids, t.id)
+		}
+	}
+	return ids, nil
+}
+
+// Accept goes on with a token. One that may not come is an error: libllama would
+// end the process.
+func (g *Grammar) Accept(id int32) error {
+	if id < 0 || int(id) >= g.vocab.size {
+		return fmt.Errorf("llama: grammar: id %d is outside the vocabulary of %d tokens", id, g.vocab.size)
+	}
+	switch allowed, err := g.allowed([]int32{id}); {
+	case err != nil:
+		return err
+	case len(allowed) == 0:
+		return fmt.Errorf("llama: grammar: token %d may not come here", id)
+	}
+	g.vocab.mu.RLock()
+	defer g.vocab.mu.RUnlock()
+	if g.vocab.model == 0 {
+		return ErrClosed
+	}
+	g.vocab.lib.samplerAccept(g.handle, id)
+	return nil
+}
+
+// Clone returns a grammar that is where g is, and goes on by itself. The caller
+// closes it too.
+func (g *Grammar) Clone() (*Grammar, error) {
+	g.vocab.mu.RLock()
+	defer g.vocab.mu.RUnlock()
+	if g.vocab.model == 0 || g.handle == 0 {
+		return nil, ErrClosed
+	}
+	return &Grammar{vocab: g.vocab, handle: g.vocab.lib.samplerClone(g.handle)}, nil
+}
+
+// Close frees the grammar, also after its vocabulary was closed. It does nothing
+// the second time.
+func (g *Grammar) Close() error {
+	if g.handle != 0 {
+		g.vocab.lib.samplerFree(g.handle)
+		g.handle = 0
+	}
+	return nil
+}
