@@ -91,6 +91,16 @@ func (t *Tokenizer) piece(id int32, skipSpecial bool) []byte {
 // replacement stands for an id that is no token.
 const replacement = "\uFFFD"
 
+// Piece returns the bytes of one token as they stand inside a text: a leading
+// space is kept. special spells a control token out; without it it is empty.
+func (t *Tokenizer) Piece(id int32, special bool) ([]byte, error) {
+	piece, err := t.vocab.Piece(id, special)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	return piece, nil
+}
+
 // Size is the number of tokens; ids are 0 to Size-1.
 func (t *Tokenizer) Size() int { return t.vocab.Size() }
 

@@ -51,6 +51,22 @@ func TestDecodeLeavesSpecialTokensOutWhenAsked(t *testing.T) {
 	}
 }
 
+func TestPiecesAreTheBytesOfSingleTokens(t *testing.T) {
+	tok := open(t, tiny)
+	for _, tc := range []struct {
+		id      int32
+		special bool
+		want    string
+	}{{259, false, " t"}, {257, false, ""}, {257, true, "</s>"}, {0xFF, false, "\xFF"}} {
+		if got, err := tok.Piece(tc.id, tc.special); string(got) != tc.want || err != nil {
+			t.Errorf("Piece(%d, %t) = %q, %v; want %q", tc.id, tc.special, got, err, tc.want)
+		}
+	}
+	if _, err := tok.Piece(264, true); err == nil {
+		t.Error("Piece of an id outside the vocabulary: no error")
+	}
+}
+
 func TestUnknownIdsBecomeReplacementCharacters(t *testing.T) {
 	tok := open(t, tiny)
 	ids := []int32{-1, 'a', 264, 1<<31 - 1, 'b', -1 << 31}

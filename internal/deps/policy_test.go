@@ -47,11 +47,12 @@ var policy = map[string][]string{
 
 	"plan":     {},
 	"sample":   {},
+	"grammar":  {"sample"},
 	"generate": {"sample"},
 
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "attend",
-		"tier", "tier/host", "kv", "plan", "sample", "generate", "trace",
+		"tier", "tier/host", "kv", "plan", "sample", "grammar", "generate", "trace",
 		"internal/cputime",
 	},
 

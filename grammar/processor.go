@@ -1,0 +1,139 @@
+package grammar
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/seed4d217819/ebb/sample"
+)
+
+// Processor is a [sample.Processor]. Its result depends on ids alone; it remembers the states after texts it saw lately, so
+// that a search may ask for its beams in any order. Use one from one goroutine at a time.
+type Processor struct {
+	grammar *Grammar
+	prompt  int
+	eos     []int32
+	kept    []float32 // scores of eos
+	lately  []reached // the latest last
+}
+
+var _ sample.Processor = (*Processor)(nil)
+
+// reached is the state after some tokens.
+type reached struct {
+	ids   []int32
+	state *state
+}
+
+// rememberedTexts is enough for the texts of this step and of the one before, with 32 beams. One that is forgotten is read
+// again from its beginning.
+const rememberedTexts = 64
+
+// Processor returns a processor that keeps what comes after the first promptLength tokens to the grammar. eos are the tokens
+// that end a text; nil: those of the vocabulary. They are allowed where the text may end, and nowhere else; once nothing
+// can follow, only they are.
+//
+// That no token is left, because none of the vocabulary has a text that the grammar could go on with, is an error; so is a
+// text that does not follow the grammar.
+func (g *Grammar) Processor(promptLength int, eos []int32) *Processor {
+	if eos == nil {
+		eos = g.pieces.eog
+	}
+	return &Processor{grammar: g, prompt: promptLength, eos: slices.Clone(eos)}
+}
+
+// Process forbids every token after which the text could not be continued to one that follows the grammar.
+func (p *Processor) Process(ids []int32, scores []float32) error {
+	if len(ids) < p.prompt {
+		return fmt.Errorf("grammar: the sequence has %d tokens, and its prompt %d", len(ids), p.prompt)
+	}
+	g := p.grammar
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m, output := g.matcher, ids[p.prompt:]
+	m.restart()
+	s, err := p.reach(output)
+	if err != nil {
+		return err
+	}
+	allowed := m.mask(g.pieces, s)
+	switch {
+	case m.tooMuch:
+		return fmt.Errorf("grammar: after %s: %w", g.tail(output), errAmbiguous)
+	case allowed.anyBut(p.eos, len(scores)):
+	case !s.ends:
+		return fmt.Errorf("grammar: cannot continue after %s: no token of the vocabulary fits", g.tail(output))
+	case !slices.ContainsFunc(p.eos, func(id int32) bool { return id >= 0 && int(id) < len(scores) }):
+		return fmt.Errorf("grammar: the text is complete after %s, and no token ends it", g.tail(output))
+	}
+	p.forbid(scores, allowed, s.ends)
+	return nil
+}
+
+// forbid sets the scores of all tokens to -Inf that are not allowed.
+func (p *Processor) forbid(scores []float32, allowed *mask, ends bool) {
+	p.kept = p.kept[:0]
+	for _, id := range p.eos {
+		score := negInf
+		if ends && id >= 0 && int(id) < len(scores) {
+			score = scores[id]
+		}
+		p.kept = append(p.kept, score)
+	}
+	allowed.forbid(scores)
+	for i, id := range p.eos {
+		if id >= 0 && int(id) < len(scores) {
+			scores[id] = p.kept[i]
+		}
+	}
+}
+
+// reach returns the state after output.
+func (p *Processor) reach(output []int32) (*state, error) {
+	g, m := p.grammar, p.grammar.matcher
+	s, from := m.start, 0
+	for _, r := range slices.Backward(p.lately) {
+		if len(r.ids) > from && len(r.ids) <= len(output) && slices.Equal(r.ids, output[:len(r.ids)]) {
+			s, from = r.state, len(r.ids)
+		}
+	}
+	if from == len(output) {
+		return s, nil
+	}
+	for i := from; i < len(output); i++ {
+		s = m.stepToken(s, output[i], g.pieces.text(output[i]))
+		if m.tooMuch {
+			return nil, fmt.Errorf("grammar: after %s: %w", g.tail(output[:i]), errAmbiguous)
+		}
+		if s == dead {
+			return nil, fmt.Errorf("grammar: the text does not follow the grammar: token %d %q cannot come after %s",
+				output[i], g.pieces.text(output[i]), g.tail(output[:i]))
+		}
+	}
+	if len(p.lately) == rememberedTexts {
+		copy(p.lately, p.lately[1:])
+		p.lately = p.lately[:rememberedTexts-1]
+	}
+	p.lately = append(p.lately, reached{slices.Clone(output), s})
+	return s, nil
+}
+
+// tail returns the end of the text of ids, quoted.
+func (g *Grammar) tail(ids []int32) string {
+	const most = 60
+	var text []byte
+	i := len(ids)
+	for ; i > 0 && len(text) < most; i-- {
+		text = append(slices.Clone(g.pieces.text(ids[i-1])), text...)
+	}
+	if i == 0 && len(text) <= most {
+		return strconv.Quote(string(text))
+	}
+	text = text[max(len(text)-most, 0):]
+	for len(text) > 0 && !utf8.RuneStart(text[0]) {
+		text = text[1:]
+	}
+	return "…" + strconv.Quote(string(text))
+}
