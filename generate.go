@@ -16,7 +16,7 @@ import (
 var ErrPromptTooLong = errors.New("ebb: the prompt is longer than the context")
 
 // Generate continues prompt and yields the new text piece by piece, in whole characters. The prompt is taken as it is;
-// special tokens may be spelt in it, as [Engine.Template] does.
+// special tokens may be spelt in it, as [Engine.Template] does. A beam search yields the best text when it has ended.
 //
 // An error ends the stream, and the text before it stands: [kv.ErrFull] says that the context is used up. Leaving the
 // loop frees what the text took in the cache.
@@ -27,35 +27,61 @@ func (e *Engine) Generate(ctx context.Context, prompt string, c GenerationConfig
 			yield("", err)
 			return
 		}
-		seq := e.NewSeq()
-		defer func() { _ = seq.Close() }() // whatever ends the loop; what it frees cannot fail but with the engine
-		for text, err := range e.text(e.GenerateTokens(ctx, seq, ids, c)) {
-			if !yield(text, err) {
+		if c.NumBeams > 1 || c.NumReturnSequences > 1 {
+			sequences, err := e.GenerateSequences(ctx, ids, c)
+			if len(sequences) > 0 && !yield(sequences[0].Text, nil) || err == nil {
 				return
 			}
+			yield("", err)
+			return
+		}
+		seq := e.NewSeq()
+		defer func() { _ = seq.Close() }() // whatever ends the loop; what it frees cannot fail but with the engine
+		e.text(e.GenerateTokens(ctx, seq, ids, c), c.StopStrings)(yield)
+	}
+}
+
+// text turns a stream of tokens into one of text. Special tokens are left out, and what comes from a stop string on.
+func (e *Engine) text(tokens iter.Seq2[generate.Token, error], stops []string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		w := e.newWriter(stops)
+		for token, err := range tokens {
+			if err != nil {
+				if rest := w.rest(); rest == "" || yield(rest, nil) {
+					yield("", err)
+				}
+				return
+			}
+			if piece := w.next(token.ID); piece != "" && !yield(piece, nil) {
+				return
+			}
+		}
+		if rest := w.rest(); rest != "" {
+			yield(rest, nil)
 		}
 	}
 }
 
-// text turns a stream of tokens into one of text. Special tokens are left out.
-func (e *Engine) text(tokens iter.Seq2[generate.Token, error]) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		decoder := e.tokenizer.NewDecoder(true)
-		for token, err := range tokens {
-			piece := ""
-			if err == nil {
-				piece = decoder.Next(token.ID)
-			} else if rest := decoder.Flush(); rest != "" && !yield(rest, nil) {
-				return
-			}
-			if (piece != "" || err != nil) && !yield(piece, err) {
-				return
-			}
-		}
-		if rest := decoder.Flush(); rest != "" {
-			yield(rest, nil)
-		}
-	}
+// writer turns tokens into text.
+type writer struct {
+	decoder *tokenizer.Decoder
+	cutter  *generate.Cutter
+}
+
+func (e *Engine) newWriter(stops []string) *writer {
+	return &writer{e.tokenizer.NewDecoder(true), generate.NewCutter(stops)}
+}
+
+// next returns the text that is certain with a token.
+func (w *writer) next(id int32) string {
+	text, _ := w.cutter.Next(w.decoder.Next(id))
+	return text
+}
+
+// rest returns what was held back.
+func (w *writer) rest() string {
+	text, _ := w.cutter.Next(w.decoder.Flush())
+	return text + w.cutter.Flush()
 }
 
 // GenerateTokens appends prompt to seq and yields the tokens that follow, an end token among them. The sequence stays the
@@ -66,17 +92,7 @@ func (e *Engine) text(tokens iter.Seq2[generate.Token, error]) iter.Seq2[string,
 // when the context is used up.
 func (e *Engine) GenerateTokens(ctx context.Context, seq *kv.Seq, prompt []int32, c GenerationConfig) iter.Seq2[generate.Token, error] {
 	return func(yield func(generate.Token, error) bool) {
-		length := seq.Len() + len(prompt)
-		if length > e.Context() {
-			yield(generate.Token{}, fmt.Errorf("%w: %d tokens, and the context holds %d", ErrPromptTooLong, length, e.Context()))
-			return
-		}
-		search, err := e.search(length, c)
-		if err != nil {
-			yield(generate.Token{}, err)
-			return
-		}
-		generate.Greedy(ctx, e.sequence(seq), prompt, search)(yield)
+		e.tokens(ctx, seq, append(seq.Tokens(), prompt...), nil, c)(yield)
 	}
 }
 
@@ -84,19 +100,30 @@ func (e *Engine) GenerateTokens(ctx context.Context, seq *kv.Seq, prompt []int32
 // last token, from [Engine.Forward].
 func (e *Engine) ContinueTokens(ctx context.Context, seq *kv.Seq, logits []float32, c GenerationConfig) iter.Seq2[generate.Token, error] {
 	return func(yield func(generate.Token, error) bool) {
-		search, err := e.search(seq.Len(), c)
-		if err != nil {
-			yield(generate.Token{}, err)
-			return
-		}
-		generate.GreedyFrom(ctx, e.sequence(seq), logits, search)(yield)
+		e.tokens(ctx, seq, seq.Tokens(), logits, c)(yield)
 	}
+}
+
+// tokens continues a prompt, of which seq holds the first tokens; if it holds all, logits are those of the next one.
+func (e *Engine) tokens(ctx context.Context, seq *kv.Seq, prompt []int32, logits []float32, c GenerationConfig) iter.Seq2[generate.Token, error] {
+	search, err := e.search(len(prompt), c)
+	if err == nil && (c.NumBeams > 1 || c.NumReturnSequences > 1) {
+		err = fmt.Errorf("ebb: num_beams is %d and num_return_sequences %d: a stream of tokens is of one text, and drops none; want 1, or GenerateSequences",
+			max(c.NumBeams, 1), max(c.NumReturnSequences, 1))
+	}
+	if err != nil {
+		return func(yield func(generate.Token, error) bool) { yield(generate.Token{}, err) }
+	}
+	return generate.Tokens(ctx, e.forward(), sequence{seq}, prompt, logits, search)
 }
 
 // search returns how to generate after length tokens, or why the config does not do for this engine.
 func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error) {
 	if err := c.Validate(); err != nil {
 		return generate.Config{}, err
+	}
+	if length > e.Context() {
+		return generate.Config{}, fmt.Errorf("%w: %d tokens, and the context holds %d", ErrPromptTooLong, length, e.Context())
 	}
 	if own := e.Stats().Cache.Policy.String(); c.CacheImplementation != "" && c.CacheImplementation != own {
 		return generate.Config{}, fmt.Errorf("ebb: generation config: cache_implementation is %q, and the engine was opened with %q: see GenerationConfig.Configure",
@@ -106,26 +133,32 @@ func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error)
 		return generate.Config{}, fmt.Errorf("ebb: generation config: cache_config.max_cache_len is %d, and the engine was opened for %d tokens: see GenerationConfig.Configure",
 			c.CacheConfig.MaxCacheLen, e.Context())
 	}
-	return c.search(length, e.tokenizer.EOG())
+	search, err := c.search(length, e.tokenizer.EOG())
+	search.Piece = e.tokenizer.Piece
+	return search, err
 }
 
-// sequence lets package generate continue a sequence. It keeps what a call needs for the next one.
-type sequence struct {
-	engine *Engine
-	batch  [1]kv.Work
-	rows   [][][]float32
+// sequence lets package generate continue a sequence.
+type sequence struct{ *kv.Seq }
+
+func (s sequence) Fork() (generate.Sequence, error) {
+	fork, err := s.Seq.Fork()
+	return sequence{fork}, err
 }
 
-func (e *Engine) sequence(seq *kv.Seq) *sequence {
-	return &sequence{engine: e, batch: [1]kv.Work{{Seq: seq, Logits: 1}}}
-}
-
-func (s *sequence) Forward(ctx context.Context, tokens []int32) ([]float32, error) {
-	s.batch[0].Tokens = tokens
-	rows, err := s.engine.ForwardInto(ctx, s.batch[:], s.rows)
-	if err != nil {
-		return nil, err
+// forward returns how package generate takes a batch through the model. It keeps scratch: each batch has its own.
+func (e *Engine) forward() generate.Forward {
+	var works []kv.Work
+	var rows [][][]float32
+	return func(ctx context.Context, batch []generate.Work) ([][][]float32, error) {
+		works = works[:0]
+		for _, w := range batch {
+			works = append(works, kv.Work{Seq: w.Seq.(sequence).Seq, Tokens: w.Tokens, Logits: w.Logits})
+		}
+		out, err := e.ForwardInto(ctx, works, rows)
+		if err == nil {
+			rows = out
+		}
+		return out, err
 	}
-	s.rows = rows
-	return rows[0][0], nil
 }

@@ -6,13 +6,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/sample"
 )
 
 func TestGenerationConfigSurvivesJSON(t *testing.T) {
@@ -21,13 +24,7 @@ func TestGenerationConfigSurvivesJSON(t *testing.T) {
 		"no end":       {EOSTokenID: TokenIDs{}},
 		"end token 0":  {EOSTokenID: TokenIDs{0}, BOSTokenID: new(int32), PadTokenID: new(int32)},
 		"several ends": {EOSTokenID: TokenIDs{2, 5}},
-		"everything": {
-			MaxNewTokens: 1, MaxLength: 2, MinNewTokens: 3, MinLength: 4,
-			EOSTokenID: TokenIDs{7}, BOSTokenID: new(int32(8)), PadTokenID: new(int32(9)),
-			DoSample: true, NumBeams: 10, NumReturnSequences: 11,
-			CacheImplementation: "static", CacheConfig: &CacheConfig{MaxCacheLen: 12}, UseCache: new(false),
-			OutputScores: true,
-		},
+		"everything":   everything(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			data, err := json.Marshal(c)
@@ -42,6 +39,35 @@ func TestGenerationConfigSurvivesJSON(t *testing.T) {
 				t.Errorf("through %s (-got +want):\n%s", data, diff)
 			}
 		})
+	}
+}
+
+// everything sets all fields.
+func everything() GenerationConfig {
+	return GenerationConfig{
+		MaxNewTokens: 1, MaxLength: 2, MinNewTokens: 3, MinLength: 4, MaxTime: 0.5, StopStrings: Strings{"a", "b"},
+		EOSTokenID: TokenIDs{7}, BOSTokenID: new(int32(8)), PadTokenID: new(int32(9)),
+		DoSample: true, Seed: new(uint64(0)), NumReturnSequences: 11,
+		NumBeams: 10, NumBeamGroups: 2, DiversityPenalty: 0.5, LengthPenalty: new(-1.0), EarlyStopping: generate.StopWhenCertain,
+		Temperature: 0.6, TopK: new(0), TopP: 0.9, MinP: 0.1, TypicalP: 0.8, EpsilonCutoff: 0.01, EtaCutoff: 0.02,
+		RepetitionPenalty: 1.1, NoRepeatNGramSize: 3, BadWordsIDs: [][]int32{{1}, {2, 3}},
+		SequenceBias:   []sample.Bias{{Tokens: []int32{4, 5}, Bias: -1.5}},
+		SuppressTokens: []int32{6}, BeginSuppressTokens: []int32{7, 8},
+		ForcedBOSTokenID: new(int32(0)), ForcedEOSTokenID: TokenIDs{1, 2},
+		ExponentialDecayLengthPenalty: &sample.LengthDecay{Start: 5, Factor: 1.5},
+		RemoveInvalidValues:           true, RenormalizeLogits: true,
+		PromptLookupNumTokens: 10, MaxMatchingNGramSize: 3,
+		CacheImplementation: "static", CacheConfig: &CacheConfig{MaxCacheLen: 12}, UseCache: new(false),
+		OutputScores: true, TopLogProbs: 5,
+	}
+}
+
+func TestEverythingIsEverything(t *testing.T) {
+	c := everything()
+	for name, field := range c.fields() {
+		if reflect.ValueOf(field).Elem().IsZero() {
+			t.Errorf("%s is not set", name)
+		}
 	}
 }
 
@@ -68,6 +94,9 @@ func TestHuggingFacesFileLoads(t *testing.T) {
 		"cache_config": {"max_cache_len": 512, "batch_size": 1},
 		"temperature": 0.6,
 		"top_p": 0.9,
+		"typical_p_": 1.0,
+		"guidance_scale": 1.0,
+		"low_memory": true,
 		"transformers_version": "4.49.0"
 	}`)
 	if err != nil {
@@ -75,16 +104,17 @@ func TestHuggingFacesFileLoads(t *testing.T) {
 	}
 	want := GenerationConfig{
 		BOSTokenID: new(int32(1)), EOSTokenID: TokenIDs{2, 0}, MaxNewTokens: 64, MaxLength: 8192, UseCache: new(true),
-		CacheImplementation: "offloaded_static", CacheConfig: &CacheConfig{MaxCacheLen: 512},
+		CacheImplementation: "offloaded_static", CacheConfig: &CacheConfig{MaxCacheLen: 512}, Temperature: 0.6, TopP: 0.9,
 	}
 	if diff := cmp.Diff(got, want); diff != "" {
 		t.Errorf("config (-got +want):\n%s", diff)
 	}
 	wantWarnings := []string{
 		"generation config: cache_config.batch_size is not known to this version and has no effect",
-		"generation config: temperature is not known to this version and has no effect",
-		"generation config: top_p is not known to this version and has no effect",
+		"generation config: typical_p_ is not known to this version and has no effect",
 		"generation config: max_new_tokens (64) and max_length (8192) are both set: max_new_tokens wins",
+		"generation config: temperature (0.6) has no effect: it is for sampling, and do_sample is false",
+		"generation config: top_p (0.9) has no effect: it is for sampling, and do_sample is false",
 	}
 	if diff := cmp.Diff(warnings, wantWarnings); diff != "" {
 		t.Errorf("warnings (-got +want):\n%s", diff)
@@ -117,9 +147,48 @@ func TestEveryFaultOfAGenerationConfigIsReportedAtOnce(t *testing.T) {
 			},
 		},
 		{
-			"not there yet", `{"do_sample": true, "num_beams": 4, "num_return_sequences": 5}`,
-			[]string{"do_sample is true: this version has no sampling", "num_beams is 4: this version has no beam search", "num_return_sequences is 5"},
+			"more wrong types", `{"early_stopping": "always", "temperature": "hot", "stop_strings": [1], "bad_words_ids": 3, "sequence_bias": [[1, 2]], "exponential_decay_length_penalty": 5, "seed": -1}`,
+			[]string{
+				`early_stopping is "always": want true, false or "never"`, `temperature is "hot": want a number`,
+				"stop_strings is [1]: want a string or a list of strings", "bad_words_ids is 3: want a list", "sequence_bias is [[1, 2]]",
+				"exponential_decay_length_penalty is 5: want a number of tokens and a factor", "seed is -1: want a whole number",
+			},
 		},
+		{
+			"more zeros that mean nothing", `{"do_sample": true, "temperature": 0, "top_p": 0.0, "max_time": 0, "prompt_lookup_num_tokens": 0, "max_matching_ngram_size": 0, "top_k": 0}`,
+			[]string{"temperature is 0: want a number above 0", "top_p is 0.0: want a number above 0", "max_time is 0", "prompt_lookup_num_tokens is 0: want at least 1"},
+		},
+		{
+			"searches that are not there", `{"penalty_alpha": 0.6, "constraints": [], "dola_layers": "low", "force_words_ids": [[1]], "guidance_scale": 2, "token_healing": true, "forced_decoder_ids": [[1, 2]], "assistant_early_exit": 4, "watermarking_config": {}, "encoder_repetition_penalty": 1.2, "encoder_no_repeat_ngram_size": 2, "is_assistant": true}`,
+			[]string{
+				"assistant_early_exit is 4: this version has no assistant models", "constraints is []: this version has no constrained beam search",
+				`dola_layers is "low": this version has no DoLa`, "encoder_no_repeat_ngram_size is 2", "encoder_repetition_penalty is 1.2",
+				"force_words_ids is [[1]]", "forced_decoder_ids is [[1, 2]]", "guidance_scale is 2: this version has no classifier-free guidance",
+				"is_assistant is true", "penalty_alpha is 0.6: this version has no contrastive search", "token_healing is true", "watermarking_config is {}",
+			},
+		},
+		{
+			"scores", `{"temperature": -1, "top_p": 1.5, "top_k": -3, "min_p": 2, "repetition_penalty": -1, "bad_words_ids": [], "no_repeat_ngram_size": -1}`,
+			[]string{
+				"ebb: generation config: temperature is -1", "top_p is 1.5", "top_k is -3", "min_p is 2", "repetition_penalty is -1",
+				"bad_words_ids is empty", "no_repeat_ngram_size is -1",
+			},
+		},
+		{"more sequences than beams", `{"num_beams": 4, "num_return_sequences": 5}`, []string{"num_return_sequences is 5: want at most num_beams, which is 4"}},
+		{"several greedy sequences", `{"num_return_sequences": 2}`, []string{"num_return_sequences is 2: greedy search finds one sequence"}},
+		{
+			"groups", `{"num_beams": 4, "num_beam_groups": 3, "do_sample": true}`,
+			[]string{"num_beams is 4, and num_beam_groups 3", "num_beam_groups is 3, and do_sample true", "num_beam_groups is 3, and diversity_penalty 0"},
+		},
+		{"a penalty without groups", `{"num_beams": 4, "diversity_penalty": 0.5}`, []string{"diversity_penalty is 0.5: it is for beams in groups"}},
+		{"a penalty without beams", `{"num_beam_groups": 2, "diversity_penalty": 0.5}`, []string{"diversity_penalty is 0.5: it is for beams in groups"}},
+		{"a negative penalty", `{"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": -0.5}`, []string{"diversity_penalty is -0.5"}},
+		{"prompt lookup of beams", `{"num_beams": 2, "prompt_lookup_num_tokens": 5}`, []string{"prompt_lookup_num_tokens with num_beams 2"}},
+		{
+			"prompt lookup of several", `{"do_sample": true, "num_return_sequences": 2, "prompt_lookup_num_tokens": 5}`,
+			[]string{"prompt_lookup_num_tokens with num_return_sequences 2"},
+		},
+		{"an empty stop string", `{"stop_strings": ["a", ""]}`, []string{"stop_strings has an empty string"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := load(t, tt.text)
@@ -163,11 +232,40 @@ func TestWarningsNameWhatHasNoEffect(t *testing.T) {
 			[]string{"generation config: min_length (21) is above max_length (20), where the text ends"},
 		},
 		{
-			"the rest",
-			GenerationConfig{PadTokenID: new(int32(-1)), UseCache: new(false)},
+			"sampling without do_sample",
+			GenerationConfig{TopK: new(5), TypicalP: 0.9, EpsilonCutoff: 0.1, EtaCutoff: 0.2, MinP: 0.3, Seed: new(uint64(3))},
 			[]string{
+				"generation config: top_k (5) has no effect: it is for sampling, and do_sample is false",
+				"generation config: min_p (0.3) has no effect: it is for sampling, and do_sample is false",
+				"generation config: typical_p (0.9) has no effect: it is for sampling, and do_sample is false",
+				"generation config: epsilon_cutoff (0.1) has no effect: it is for sampling, and do_sample is false",
+				"generation config: eta_cutoff (0.2) has no effect: it is for sampling, and do_sample is false",
+				"generation config: seed (3) has no effect: it is for sampling, and do_sample is false",
+			},
+		},
+		{
+			"Hugging Face's defaults",
+			GenerationConfig{Temperature: 1, TopK: new(50), TopP: 1, TypicalP: 1, LengthPenalty: new(1.0), NumBeams: 1, NumBeamGroups: 1, UseCache: new(true)},
+			nil,
+		},
+		{
+			"beams without beams",
+			GenerationConfig{NumBeamGroups: 2, LengthPenalty: new(0.0), EarlyStopping: generate.StopWhenEnough},
+			[]string{
+				"generation config: num_beam_groups (2) has no effect: it is for beams, and num_beams is 1",
+				"generation config: length_penalty (0) has no effect: it is for beams, and num_beams is 1",
+				"generation config: early_stopping (true) has no effect: it is for beams, and num_beams is 1",
+			},
+		},
+		{
+			"the rest",
+			GenerationConfig{PadTokenID: new(int32(-1)), UseCache: new(false), EOSTokenID: TokenIDs{-3}, MinNewTokens: 1, MinLength: 2, MaxMatchingNGramSize: 3},
+			[]string{
+				"generation config: min_new_tokens (1) and min_length (2) are both set: min_new_tokens wins",
 				"generation config: pad_token_id is -1: token ids are not negative",
+				"generation config: eos_token_id has -3: token ids are not negative, so no text ends by it",
 				"generation config: use_cache is false, which has no effect: K/V are always kept",
+				"generation config: max_matching_ngram_size (3) has no effect: it is for prompt lookup, and prompt_lookup_num_tokens is not set",
 			},
 		},
 	} {
@@ -183,23 +281,42 @@ func TestLengthsCountThePromptAsHuggingFaceDoes(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		config GenerationConfig
-		want   generate.Config
+		want   func(c *generate.Config) // what differs from the zero config's
 	}{
-		{"zero: 20 with the prompt", GenerationConfig{}, generate.Config{MaxNewTokens: 12, EOS: []int32{2}}},
-		{"max_length", GenerationConfig{MaxLength: 9}, generate.Config{MaxNewTokens: 1, EOS: []int32{2}}},
-		{"max_new_tokens wins", GenerationConfig{MaxLength: 3, MaxNewTokens: 4}, generate.Config{MaxNewTokens: 4, EOS: []int32{2}}},
-		{"min_length", GenerationConfig{MinLength: 10}, generate.Config{MaxNewTokens: 12, MinNewTokens: 2, EOS: []int32{2}}},
-		{"min_new_tokens", GenerationConfig{MinLength: 10, MinNewTokens: 3}, generate.Config{MaxNewTokens: 12, MinNewTokens: 3, EOS: []int32{2}}},
-		{"no end", GenerationConfig{EOSTokenID: TokenIDs{}}, generate.Config{MaxNewTokens: 12, EOS: []int32{}}},
-		{"another end", GenerationConfig{EOSTokenID: TokenIDs{5}}, generate.Config{MaxNewTokens: 12, EOS: []int32{5}}},
-		{"scores", GenerationConfig{OutputScores: true}, generate.Config{MaxNewTokens: 12, EOS: []int32{2}, LogProbs: true}},
+		{"zero: 20 with the prompt", GenerationConfig{}, func(*generate.Config) {}},
+		{"max_length", GenerationConfig{MaxLength: 9}, func(c *generate.Config) { c.MaxNewTokens = 1 }},
+		{"max_new_tokens wins", GenerationConfig{MaxLength: 3, MaxNewTokens: 4}, func(c *generate.Config) { c.MaxNewTokens = 4 }},
+		{"min_length", GenerationConfig{MinLength: 10}, func(c *generate.Config) { c.Scores.MinLength = 10 }},
+		{"min_new_tokens wins", GenerationConfig{MinLength: 15, MinNewTokens: 3}, func(c *generate.Config) { c.Scores.MinNewTokens = 3 }},
+		{"no end", GenerationConfig{EOSTokenID: TokenIDs{}}, func(c *generate.Config) { c.EOS, c.Pad = []int32{}, 0 }},
+		{"another end", GenerationConfig{EOSTokenID: TokenIDs{5, 6}}, func(c *generate.Config) { c.EOS, c.Pad = []int32{5, 6}, 5 }},
+		{"padding", GenerationConfig{PadTokenID: new(int32(9))}, func(c *generate.Config) { c.Pad = 9 }},
+		{"scores", GenerationConfig{OutputScores: true}, func(c *generate.Config) { c.LogProbs = true }},
+		{"time", GenerationConfig{MaxTime: 1.5}, func(c *generate.Config) { c.MaxTime = 1500 * time.Millisecond }},
+		{
+			"beams", GenerationConfig{NumBeams: 4, NumBeamGroups: 2, LengthPenalty: new(0.0), EarlyStopping: generate.StopWhenCertain},
+			func(c *generate.Config) {
+				c.Beams, c.Groups, c.LengthPenalty, c.EarlyStopping = 4, 2, 0, generate.StopWhenCertain
+			},
+		},
+		{"groups without beams", GenerationConfig{NumBeamGroups: 2}, func(*generate.Config) {}},
+		{
+			"sampling", GenerationConfig{DoSample: true, Seed: new(uint64(7)), Temperature: 0.5, NumReturnSequences: 3},
+			func(c *generate.Config) { c.Sample, c.Seed, c.Scores.Temperature, c.Sequences = true, 7, 0.5, 3 },
+		},
+		{
+			"prompt lookup", GenerationConfig{PromptLookupNumTokens: 10, MaxMatchingNGramSize: 3},
+			func(c *generate.Config) { c.LookupTokens, c.LookupNgram = 10, 3 },
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := tt.config.search(8, []int32{2})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(got, tt.want); diff != "" {
+			want := generate.Config{MaxNewTokens: 12, EOS: []int32{2}, Pad: 2, LengthPenalty: 1}
+			tt.want(&want)
+			if diff := cmp.Diff(got, want); diff != "" {
 				t.Errorf("search after 8 tokens (-got +want):\n%s", diff)
 			}
 		})

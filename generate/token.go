@@ -1,52 +1,61 @@
 package generate
 
 import (
-	"errors"
 	"fmt"
-	"math"
+
+	"github.com/seed4d217819/ebb/sample"
 )
 
 // Token is a token that was chosen.
 type Token struct {
 	ID int32
 	// LogProb is the natural logarithm of its probability among the tokens that were allowed, if Config.LogProbs asks
-	// for it.
+	// for it. In a beam search it is what the token adds to the score: processors may have changed it.
 	LogProb float64
+	Top     []Candidate // the most probable tokens of its step, as many as Config.Top, best first
 }
 
-var errNothing = errors.New("no token has a logit above -Inf")
+// Candidate is a token that could have been chosen. Its LogProb is that among the tokens that were allowed.
+type Candidate = sample.Candidate
 
-// best returns the token with the largest logit, the lowest id among equals, as torch.argmax does on the CPU.
-// NaN and +Inf are errors: they come from broken weights or arithmetic that overflowed, never from a model that works.
-func best(logits []float32) (id int, err error) {
-	id = -1
-	top := float32(math.Inf(-1))
-	for i, x := range logits {
-		switch {
-		case x > top:
-			if x > math.MaxFloat32 {
-				return 0, badLogit(i, x)
-			}
-			id, top = i, x
-		case math.IsNaN(float64(x)):
-			return 0, badLogit(i, x)
-		}
-	}
-	if id < 0 {
-		return 0, errNothing
-	}
-	return id, nil
+// Text is one of the texts that a search has found.
+type Text struct {
+	Tokens []Token // new ones only, an end token among them
+	// Score is the sum of the tokens' LogProb, if those were asked for; in a beam search it is divided by their number
+	// to the power of Config.LengthPenalty.
+	Score float64
+	// Beams says of which beam each token is the continuation, counted within its group. It is empty outside of a beam
+	// search.
+	Beams  []int32
+	Finish Finish
 }
 
-// logProb returns the log softmax of the largest logit, id's: x - x - log Σ exp(xᵢ - x).
-func logProb(logits []float32, id int) float64 {
-	top, sum := float64(logits[id]), 0.0
-	for _, x := range logits {
-		sum += math.Exp(float64(x) - top)
+// IDs returns the tokens' ids.
+func (t Text) IDs() []int32 {
+	ids := make([]int32, len(t.Tokens))
+	for i, token := range t.Tokens {
+		ids[i] = token.ID
 	}
-	return -math.Log(sum)
+	return ids
 }
 
-func badLogit(id int, x float32) error {
-	return fmt.Errorf("the logit of token %d is %v: the weights or the arithmetic are broken", id, x)
+// Finish says what ended a text.
+type Finish int
+
+// What ends texts. The zero value: nothing yet.
+const (
+	Unfinished  Finish = iota
+	EndToken           // one of Config.EOS
+	StopString         // one of Config.Stop
+	LengthLimit        // Config.MaxNewTokens
+	TimeLimit          // Config.MaxTime
+	finishCount        // keep this last
+)
+
+// String returns the word for it.
+func (f Finish) String() string {
+	if f < 0 || f >= finishCount {
+		return fmt.Sprintf("Finish(%d)", int(f))
+	}
+	return [...]string{"unfinished", "end token", "stop string", "length", "time"}[f]
 }

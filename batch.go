@@ -1,0 +1,136 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// Request is a prompt and how to go on from it.
+type Request struct {
+	Prompt []int32
+	Config GenerationConfig
+
+	// Seq holds tokens that come before Prompt and are not computed again. It is left as it is. nil: there are none.
+	Seq *kv.Seq
+	// Logits are those of the token after Seq's, from [Engine.Forward], if Prompt is empty.
+	Logits []float32
+}
+
+// Sequence is one of the texts that were generated from a prompt.
+type Sequence struct {
+	IDs         []int32 // new tokens only, an end token among them
+	Text        string
+	Score       float64          // see [generate.Text]
+	BeamIndices []int32          // see [generate.Text]; empty outside of a beam search
+	Tokens      []generate.Token // IDs, and how probable they were
+	Finish      generate.Finish
+}
+
+// GenerateSequences generates as many texts from a prompt as the config's num_return_sequences, the best one first if they
+// come from a beam search. With an error, a cancelled ctx among them, it returns what was generated before.
+func (e *Engine) GenerateSequences(ctx context.Context, prompt []int32, c GenerationConfig) (sequences []Sequence, err error) {
+	b := e.NewBatch()
+	defer func() { err = errors.Join(err, b.Close()) }()
+	g, err := b.Add(Request{Prompt: prompt, Config: c})
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(b.Run(ctx), g.Err())
+	return g.Sequences(), err
+}
+
+// Batch generates from several prompts at once, each with its own config: one pass through the model a step serves all.
+// The texts are those of each prompt alone, within float error. One goroutine uses it; the engine may be used beside it.
+type Batch struct {
+	engine *Engine
+	batch  *generate.Batch
+}
+
+// NewBatch returns an empty batch. The caller closes it, before the engine.
+func (e *Engine) NewBatch() *Batch {
+	return &Batch{engine: e, batch: generate.NewBatch(e.forward())}
+}
+
+// Generation is what a batch generates for one request.
+type Generation struct {
+	engine *Engine
+	task   *generate.Task
+	config generate.Config
+	prompt int // tokens, those of Seq among them
+}
+
+// Add adds a request. What is wrong with it is an error before anything is computed, and the batch is as before. Requests
+// may be added when others are under way.
+func (b *Batch) Add(r Request) (*Generation, error) {
+	e := b.engine
+	prompt := r.Prompt
+	if r.Seq != nil {
+		prompt = append(r.Seq.Tokens(), prompt...)
+	}
+	config, err := e.search(len(prompt), r.Config)
+	if err != nil {
+		return nil, err
+	}
+	seq := e.NewSeq()
+	if r.Seq != nil {
+		if seq, err = r.Seq.Fork(); err != nil {
+			return nil, err
+		}
+	}
+	task, err := b.batch.Add(sequence{seq}, prompt, r.Logits, config)
+	if err != nil {
+		return nil, err
+	}
+	return &Generation{engine: e, task: task, config: config, prompt: len(prompt)}, nil
+}
+
+// Run goes on until everything is generated, or ctx is cancelled, which is the only error: running again then goes on as
+// if nothing had happened. What else ends a generation is its Err.
+func (b *Batch) Run(ctx context.Context) error { return b.batch.Run(ctx) }
+
+// Step is one step of Run, and reports whether there was anything to do.
+func (b *Batch) Step(ctx context.Context) (bool, error) { return b.batch.Step(ctx) }
+
+// Close frees what the batch took in the cache. What was generated can be read afterwards.
+func (b *Batch) Close() error { return b.batch.Close() }
+
+// Err returns what ended the generation, or nil if it goes on or ended by itself.
+func (g *Generation) Err() error {
+	err := g.task.Err()
+	if texts := max(g.config.Beams, g.config.Sequences); texts > 1 && errors.Is(err, kv.ErrFull) {
+		return fmt.Errorf("%w; %s", err, g.roomFor(texts))
+	}
+	return err
+}
+
+// roomFor says how many beams, or texts, the context has room for.
+func (g *Generation) roomFor(texts int) string {
+	what := "texts"
+	if g.config.Beams > 1 {
+		what = "beams"
+	}
+	// The last token of each is never forwarded. Tokens that beams have in common take room once, so more may fit.
+	own := max(g.config.MaxNewTokens-1, 1)
+	context := g.engine.Context()
+	return fmt.Sprintf("%d %s of up to %d new tokens after a prompt of %d do not fit into a context of %d, %d are sure to",
+		texts, what, g.config.MaxNewTokens, g.prompt, context, max(context-g.prompt, 0)/own)
+}
+
+// Sequences returns what was generated so far.
+func (g *Generation) Sequences() []Sequence {
+	var sequences []Sequence
+	for _, t := range g.task.Results() {
+		w := g.engine.newWriter(g.config.Stop)
+		s := Sequence{IDs: t.IDs(), Score: t.Score, BeamIndices: t.Beams, Tokens: t.Tokens, Finish: t.Finish}
+		for _, id := range s.IDs {
+			s.Text += w.next(id)
+		}
+		s.Text += w.rest()
+		sequences = append(sequences, s)
+	}
+	return sequences
+}

@@ -1,0 +1,237 @@
+package ebb
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// TokenIDs are token ids: in JSON a number or a list of numbers.
+type TokenIDs []int32
+
+// MarshalJSON writes a single id as a number.
+func (t TokenIDs) MarshalJSON() ([]byte, error) {
+	if len(t) == 1 {
+		return json.Marshal(t[0])
+	}
+	return json.Marshal([]int32(t))
+}
+
+// UnmarshalJSON reads a number, a list of numbers, or null.
+func (t *TokenIDs) UnmarshalJSON(data []byte) error {
+	var id *int32
+	if json.Unmarshal(data, &id) == nil {
+		*t = nil
+		if id != nil {
+			*t = TokenIDs{*id}
+		}
+		return nil
+	}
+	var ids []int32
+	if err := json.Unmarshal(data, &ids); err != nil {
+		return errors.New("want a token id or a list of token ids")
+	}
+	*t = ids
+	return nil
+}
+
+// Strings are strings: in JSON one or a list of them.
+type Strings []string
+
+// MarshalJSON writes a single string as such.
+func (s Strings) MarshalJSON() ([]byte, error) {
+	if len(s) == 1 {
+		return json.Marshal(s[0])
+	}
+	return json.Marshal([]string(s))
+}
+
+// UnmarshalJSON reads a string, a list of strings, or null.
+func (s *Strings) UnmarshalJSON(data []byte) error {
+	var one *string
+	if json.Unmarshal(data, &one) == nil {
+		*s = nil
+		if one != nil {
+			*s = Strings{*one}
+		}
+		return nil
+	}
+	var list []string
+	if err := json.Unmarshal(data, &list); err != nil {
+		return errors.New("want a string or a list of strings")
+	}
+	*s = list
+	return nil
+}
+
+// ParseGenerationConfig reads a config as Hugging Face writes it, without validating it: so fields can be set before. It
+// reports every field that has the wrong type, zeros where there is nothing that zero could mean, and fields of kinds of
+// search that this version does not have. Others that it does not know are left out, and warned about.
+func ParseGenerationConfig(data []byte) (c GenerationConfig, warnings []string, err error) {
+	if err := json.Unmarshal(data, &c); err != nil {
+		return c, nil, err
+	}
+	return c, unknownFields(data), nil
+}
+
+// UnmarshalJSON is [ParseGenerationConfig] without the warnings.
+func (c *GenerationConfig) UnmarshalJSON(data []byte) error {
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return err
+	}
+	*c = GenerationConfig{}
+	var errs []error
+	for name := range c.fields() {
+		if text, ok := raw[name]; ok {
+			errs = append(errs, c.Set(name, text))
+		}
+	}
+	if text := raw["temperature"]; c.DoSample && isZero(text) {
+		errs = append(errs, fmt.Errorf("temperature is %s: want a number above 0; for the most probable token leave do_sample out", text))
+	}
+	for _, m := range missing {
+		if text, ok := raw[m.name]; ok && !slices.Contains(m.neutral, string(text)) {
+			errs = append(errs, fmt.Errorf("%s is %s: this version has no %s", m.name, text, m.what))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Set sets the field of a JSON name to a value in JSON; null leaves it as it is.
+func (c *GenerationConfig) Set(name string, value json.RawMessage) error {
+	for n, field := range c.fields() {
+		if n != name {
+			continue
+		}
+		if string(value) == "null" {
+			return nil
+		}
+		if err := json.Unmarshal(value, field); err != nil {
+			return fmt.Errorf("%s is %s: %w", name, value, wrongType(err))
+		}
+		if needed, ok := notZero[name]; ok && isZero(value) {
+			return fmt.Errorf("%s is %s: want %s, or leave it out", name, value, needed)
+		}
+		return nil
+	}
+	return fmt.Errorf("%s is not a field of a generation config", name)
+}
+
+// isZero reports whether JSON is a number that is 0.
+func isZero(text json.RawMessage) bool {
+	var x *float64
+	return json.Unmarshal(text, &x) == nil && x != nil && *x == 0
+}
+
+// notZero says what fields must be that a zero would not be taken for unset in, but means nothing.
+var notZero = map[string]string{
+	"max_new_tokens":           "at least 1",
+	"max_length":               "at least 1",
+	"num_beams":                "at least 1",
+	"num_beam_groups":          "at least 1",
+	"num_return_sequences":     "at least 1",
+	"prompt_lookup_num_tokens": "at least 1",
+	"max_time":                 "a number of seconds above 0",
+	"top_p":                    "a number above 0",
+	"typical_p":                "a number above 0",
+	"repetition_penalty":       "a number above 0",
+}
+
+// missing are fields of Hugging Face's that change the text, and that this version cannot follow.
+var missing = []struct {
+	name    string
+	neutral []string // values that change nothing
+	what    string
+}{
+	{"assistant_early_exit", []string{"null"}, "assistant models"},
+	{"constraints", []string{"null"}, "constrained beam search; see --grammar"},
+	{"dola_layers", []string{"null"}, "DoLa decoding"},
+	{"encoder_no_repeat_ngram_size", []string{"null", "0"}, "encoders"},
+	{"encoder_repetition_penalty", []string{"null", "1", "1.0"}, "encoders"},
+	{"force_words_ids", []string{"null"}, "constrained beam search; see --grammar"},
+	{"forced_decoder_ids", []string{"null"}, "encoders: put the tokens into the prompt"},
+	{"guidance_scale", []string{"null", "1", "1.0"}, "classifier-free guidance"},
+	{"is_assistant", []string{"null", "false"}, "assistant models"},
+	{"penalty_alpha", []string{"null", "0", "0.0"}, "contrastive search"},
+	{"token_healing", []string{"null", "false"}, "token healing"},
+	{"watermarking_config", []string{"null"}, "watermarks"},
+}
+
+// fields yields the JSON name of each field and a pointer to it.
+func (c *GenerationConfig) fields() iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		v := reflect.ValueOf(c).Elem()
+		for i := range v.NumField() {
+			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			if name != "-" && !yield(name, v.Field(i).Addr().Interface()) {
+				return
+			}
+		}
+	}
+}
+
+// wrongType says in JSON's words what a field wants.
+func wrongType(err error) error {
+	var mismatch *json.UnmarshalTypeError
+	if !errors.As(err, &mismatch) {
+		return err
+	}
+	switch mismatch.Type.Kind() {
+	case reflect.Bool:
+		return errors.New("want true or false")
+	case reflect.String:
+		return errors.New("want a string")
+	case reflect.Struct:
+		return errors.New("want an object")
+	case reflect.Float64:
+		return errors.New("want a number")
+	case reflect.Slice:
+		return errors.New("want a list")
+	default:
+		return errors.New("want a whole number")
+	}
+}
+
+// silent are fields of Hugging Face's that say nothing about the text: what describes the file, what the caller gets, and
+// how fast it runs there.
+var silent = []string{
+	"transformers_version", "return_dict_in_generate", "return_legacy_cache", "output_attentions", "output_hidden_states", "output_logits",
+	"low_memory", "compile_config", "disable_compile", "generation_kwargs", "decoder_start_token_id",
+	"num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold", "assistant_lookbehind", "target_lookbehind",
+}
+
+// unknownFields returns a warning for each field of the file that this version does not know and that might matter.
+func unknownFields(data []byte) (warnings []string) {
+	var raw, cache map[string]json.RawMessage
+	if json.Unmarshal(data, &raw) != nil {
+		return nil
+	}
+	var c GenerationConfig
+	for name := range c.fields() {
+		if name == "cache_config" && json.Unmarshal(raw[name], &cache) == nil {
+			delete(cache, "max_cache_len")
+			for sub := range cache {
+				raw["cache_config."+sub] = nil
+			}
+		}
+		delete(raw, name)
+	}
+	for _, m := range missing {
+		delete(raw, m.name)
+	}
+	for _, name := range silent {
+		delete(raw, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(raw)) {
+		if !strings.HasPrefix(name, "_") {
+			warnings = append(warnings, fmt.Sprintf("generation config: %s is not known to this version and has no effect", name))
+		}
+	}
+	return warnings
+}
