@@ -294,18 +294,21 @@ func TestLengthsCountThePromptAsHuggingFaceDoes(t *testing.T) {
 		{"scores", GenerationConfig{OutputScores: true}, func(c *generate.Config) { c.LogProbs = true }},
 		{"time", GenerationConfig{MaxTime: 1.5}, func(c *generate.Config) { c.MaxTime = 1500 * time.Millisecond }},
 		{
-			"beams", GenerationConfig{NumBeams: 4, NumBeamGroups: 2, LengthPenalty: new(0.0), EarlyStopping: generate.StopWhenCertain},
+			"beams",
+			GenerationConfig{NumBeams: 4, NumBeamGroups: 2, LengthPenalty: new(0.0), EarlyStopping: generate.StopWhenCertain},
 			func(c *generate.Config) {
 				c.Beams, c.Groups, c.LengthPenalty, c.EarlyStopping = 4, 2, 0, generate.StopWhenCertain
 			},
 		},
 		{"groups without beams", GenerationConfig{NumBeamGroups: 2}, func(*generate.Config) {}},
 		{
-			"sampling", GenerationConfig{DoSample: true, Seed: new(uint64(7)), Temperature: 0.5, NumReturnSequences: 3},
+			"sampling",
+			GenerationConfig{DoSample: true, Seed: new(uint64(7)), Temperature: 0.5, NumReturnSequences: 3},
 			func(c *generate.Config) { c.Sample, c.Seed, c.Scores.Temperature, c.Sequences = true, 7, 0.5, 3 },
 		},
 		{
-			"prompt lookup", GenerationConfig{PromptLookupNumTokens: 10, MaxMatchingNGramSize: 3},
+			"prompt lookup",
+			GenerationConfig{PromptLookupNumTokens: 10, MaxMatchingNGramSize: 3},
 			func(c *generate.Config) { c.LookupTokens, c.LookupNgram = 10, 3 },
 		},
 	} {

@@ -13,10 +13,11 @@ import (
 
 var errFull = errors.New("full")
 
-// model answers with logits that depend on all tokens before, or with rows in turn.
+// model answers with logits that depend on the tokens before, or with rows in turn.
 type model struct {
 	vocab  int
 	seed   byte
+	memory int                            // how many tokens matter; 0: all
 	spread float32                        // of the logits; 0: 4
 	rows   [][]float32                    // if there are any: the answers, whatever is asked
 	change func(ids []int32, l []float32) // of an answer, on its way out
@@ -64,7 +65,11 @@ func (s *sequence) Close() error {
 // logits returns those of the token after ids.
 func (m *model) logits(ids []int32) []float32 {
 	h := fnv.New64a()
-	for _, id := range ids {
+	seen := ids
+	if m.memory > 0 {
+		seen = ids[max(0, len(ids)-m.memory):]
+	}
+	for _, id := range seen {
 		_, _ = h.Write([]byte{byte(id), byte(id >> 8), m.seed})
 	}
 	x, spread := h.Sum64(), m.spread

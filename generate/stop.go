@@ -2,7 +2,7 @@ package generate
 
 import "strings"
 
-// Cutter passes a text on, piece by piece, up to the first of some strings. What may be the beginning of one is held back
+// Cutter passes a text on, piece by piece, up to the one of some strings that is complete first. What may be the beginning of one is held back
 // until more of the text is known. It is used by one goroutine.
 type Cutter struct {
 	stops []string
@@ -39,15 +39,17 @@ func (c *Cutter) Flush() string {
 	return text
 }
 
-// firstOf returns where the first of some strings begins in text, and -1 where none does.
+// firstOf returns where the string begins that is complete first, or the longer one of those that are complete together,
+// and -1 where there is none: so it does not matter in which pieces a text comes.
 func firstOf(text string, stops []string) int {
-	first := -1
+	begin, end := -1, len(text)+1
 	for _, stop := range stops {
-		if at := strings.Index(text, stop); at >= 0 && (first < 0 || at < first) {
-			first = at
+		at := strings.Index(text, stop)
+		if at >= 0 && (at+len(stop) < end || at+len(stop) == end && at < begin) {
+			begin, end = at, at+len(stop)
 		}
 	}
-	return first
+	return begin
 }
 
 // pending returns how many bytes at the end of text may be the beginning of one of some strings.

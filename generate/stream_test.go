@@ -15,7 +15,7 @@ import (
 
 func TestAStreamStops(t *testing.T) {
 	rows := [][]float32{row(3), row(4), row(2), row(5), row(6)}
-	letter := func(id int32) string { return string(rune('a' + id)) }
+	letter := func(id int32) string { return string('a' + id) }
 	for _, tt := range []struct {
 		name   string
 		config generate.Config
