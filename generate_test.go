@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 )
@@ -239,5 +240,86 @@ func TestWhatCannotBeGeneratedIsRefusedBeforeAnythingIsComputed(t *testing.T) {
 				t.Errorf("%d steps were computed, want none", got)
 			}
 		})
+	}
+}
+
+// All of the text that is generated comes, whatever the pieces, up to the stop string.
+func TestAStopStringAcrossTokensEndsTheTextBeforeIt(t *testing.T) {
+	e := openEngine(t, ebb.Options{})
+	tc := greedyCases(t)[0]
+	whole := e.Tokenizer().Decode(tc.IDs[:12], true)
+	for _, stop := range []string{whole[2:5], whole[4:6], whole[7:8], whole[:2], "never there"} {
+		c := ebb.GenerationConfig{MaxNewTokens: 12, EOSTokenID: endless, StopStrings: ebb.Strings{"nor there", stop}}
+		want, _, found := strings.Cut(whole, stop)
+		var text strings.Builder
+		for piece, err := range e.Generate(t.Context(), "\x16", c) { // token 22
+			if err != nil {
+				t.Fatal(err)
+			}
+			text.WriteString(piece)
+		}
+		if got := text.String(); got != want {
+			t.Errorf("stop string %q: text %q, want %q", stop, got, want)
+		}
+		ids, err := generateIDs(t.Context(), e, newSeq(t, e), tc.Prompt, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Tokenizer().Decode(ids, true); found && (!strings.Contains(got, stop) || strings.Contains(e.Tokenizer().Decode(ids[:len(ids)-1], true), stop)) {
+			t.Errorf("stop string %q: tokens of %q, want those up to the one that completes it", stop, got)
+		}
+	}
+}
+
+func TestNoTextOfABeamSearchHasAStopString(t *testing.T) {
+	e := openEngine(t, ebb.Options{})
+	c := ebb.GenerationConfig{MaxNewTokens: 12, NumBeams: 4, NumReturnSequences: 4, EOSTokenID: endless}
+	before, err := e.GenerateSequences(t.Context(), []int32{22}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := before[0].Text[3:5]
+	c.StopStrings = ebb.Strings{stop}
+	after, err := e.GenerateSequences(t.Context(), []int32{22}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := 0
+	for _, s := range after {
+		if strings.Contains(s.Text, stop) {
+			t.Errorf("text %q has the stop string %q", s.Text, stop)
+		}
+		if s.Finish == generate.StopString {
+			stopped++
+		}
+	}
+	if stopped == 0 {
+		t.Errorf("no beam was ended by %q", stop)
+	}
+}
+
+func TestGenerateYieldsTheBestTextOfABeamSearch(t *testing.T) {
+	e := openEngine(t, ebb.Options{})
+	c := ebb.GenerationConfig{MaxNewTokens: 12, NumBeams: 4, NumReturnSequences: 2, EOSTokenID: endless}
+	want, err := e.GenerateSequences(t.Context(), []int32{22}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pieces []string
+	for text, err := range e.Generate(t.Context(), "\x16", c) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		pieces = append(pieces, text)
+	}
+	if diff := cmp.Diff(pieces, []string{want[0].Text}); diff != "" {
+		t.Errorf("text (-got +want):\n%s", diff)
+	}
+	c.MaxNewTokens = 0
+	c.MaxLength = 1
+	for _, err := range e.Generate(t.Context(), "\x16", c) {
+		if err == nil {
+			t.Error("a prompt as long as max_length was taken")
+		}
 	}
 }

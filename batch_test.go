@@ -1,0 +1,362 @@
+package ebb_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/sample"
+)
+
+// strategies are requests of all kinds of search. The prompts are such that no choice is closer than float error.
+func strategies(t *testing.T) (requests []ebb.Request) {
+	t.Helper()
+	beam, diverse := golden[goldenBeam](t, "beam_tiny-gqa"), golden[goldenBeam](t, "diverse_tiny-gqa")
+	greedy := golden[goldenGreedy](t, "greedy_tiny-gqa")
+	add := func(prompt []int32, c ebb.GenerationConfig) {
+		requests = append(requests, ebb.Request{Prompt: prompt, Config: c})
+	}
+	add(greedy[1].Prompt, ebb.GenerationConfig{MaxNewTokens: 20, EOSTokenID: endless, OutputScores: true})
+	add(beam[0].Prompt, beam[0].config(t))
+	add(greedy[2].Prompt, ebb.GenerationConfig{MaxNewTokens: 12, EOSTokenID: endless, PromptLookupNumTokens: 4, OutputScores: true})
+	add(diverse[1].Prompt, diverse[1].config(t))
+	add(greedy[0].Prompt, ebb.GenerationConfig{
+		MaxNewTokens: 16, EOSTokenID: endless, DoSample: true, Seed: new(uint64(3)), NumReturnSequences: 3, OutputScores: true,
+	})
+	add(beam[2].Prompt, beam[2].config(t))
+	return requests
+}
+
+// nearly allows scores to differ by float error.
+var nearly = cmp.Comparer(func(a, b float64) bool { return a == b || math.Abs(a-b) <= 1e-4*max(1, math.Abs(b)) })
+
+// runBatch generates for all requests at once.
+func runBatch(t *testing.T, e *ebb.Engine, requests []ebb.Request, run func(*ebb.Batch) error) (found [][]ebb.Sequence) {
+	t.Helper()
+	b := e.NewBatch()
+	var generations []*ebb.Generation
+	for _, r := range requests {
+		g, err := b.Add(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		generations = append(generations, g)
+	}
+	if err := run(b); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range generations {
+		if err := g.Err(); err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, g.Sequences())
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if c := e.Stats().Cache; c.Policy == kv.Offloaded && c.HostBytes != 0 {
+		t.Errorf("%d bytes of K/V are left after Close", c.HostBytes)
+	}
+	return found
+}
+
+func TestABatchOfSearchesEqualsItsMembers(t *testing.T) {
+	requests := strategies(t)
+	for i, policy := range policies {
+		p := places()[i%2]
+		t.Run(p.name+"/"+policy.String(), func(t *testing.T) {
+			e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32"})
+			run := func(b *ebb.Batch) error { return b.Run(t.Context()) }
+			before := e.Stats().Cache.Steps
+			together := runBatch(t, e, requests, run)
+			if steps := e.Stats().Cache.Steps - before; steps > 50 {
+				t.Errorf("%d steps, want no more than the longest search takes, which are 50", steps)
+			}
+			for i, r := range requests {
+				alone := runBatch(t, e, []ebb.Request{r}, run)
+				if diff := cmp.Diff(together[i], alone[0], nearly); diff != "" {
+					t.Errorf("request %d (-together +alone):\n%s", i, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestGoldenBatchesHaveTheirIDsInABatch(t *testing.T) {
+	requireDevice(t, "cpu")
+	for i, model := range []string{"tiny-gqa", "tiny-mha"} {
+		for j, policy := range policies {
+			e := places()[(i+j)%2].open(t, modelPath(model), ebb.Options{Cache: policy, KVType: "f32"})
+			for k, c := range golden[goldenBatch](t, "batch_"+model) {
+				config := ebb.GenerationConfig{MaxNewTokens: 40, EOSTokenID: endless}
+				if c.EOS != nil {
+					config.EOSTokenID = ebb.TokenIDs{*c.EOS}
+				}
+				found, _ := search(t, e, unpad(c), config)
+				for r, sequences := range found {
+					want := c.IDs[r]
+					if c.EOS != nil {
+						if end := slices.Index(want, *c.EOS); end >= 0 {
+							want = want[:end+1]
+						}
+					}
+					if diff := cmp.Diff(sequences[0].IDs, want); diff != "" {
+						t.Errorf("%s, %v, case %d, row %d (-got +want):\n%s", model, policy, k, r, diff)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Cancelled at any moment of a step, a batch goes on to the same bits.
+func TestACancelledBatchResumesAsIfItHadNotBeen(t *testing.T) {
+	requests := strategies(t)
+	for i, policy := range policies {
+		p := places()[1-i%2]
+		t.Run(p.name+"/"+policy.String(), func(t *testing.T) {
+			e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32"})
+			want := runBatch(t, e, requests, func(b *ebb.Batch) error { return b.Run(t.Context()) })
+			cancelled := 0
+			got := runBatch(t, e, requests, func(b *ebb.Batch) error {
+				for moment := 0; ; moment++ {
+					ctx := &countdown{Context: t.Context()}
+					ctx.left.Store(int64(moment * 17 % 300)) // a step asks less than 150 times
+					switch err := b.Run(ctx); {
+					case err == nil:
+						return nil
+					case !errors.Is(err, context.Canceled):
+						return err
+					}
+					cancelled++
+				}
+			})
+			if diff := cmp.Diff(got, want); diff != "" {
+				t.Errorf("after %d cancellations (-got +want):\n%s", cancelled, diff)
+			}
+			if cancelled < 10 {
+				t.Errorf("cancelled %d times; want 10 at least", cancelled)
+			}
+		})
+	}
+}
+
+// countdown is a context that is cancelled once it was asked a number of times.
+type countdown struct {
+	context.Context
+	left atomic.Int64
+}
+
+func (c *countdown) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Groups of one beam, and a penalty that is nothing beside a log-probability, make each group a greedy search.
+func TestAsManyGroupsAsBeamsAreGreedySearches(t *testing.T) {
+	requireDevice(t, "cpu")
+	e := places()[1].open(t, modelPath("tiny-mha"), ebb.Options{Cache: kv.Offloaded, KVType: "f32"})
+	for _, c := range golden[goldenGreedy](t, "greedy_tiny-mha") {
+		found, _ := search(t, e, [][]int32{c.Prompt}, ebb.GenerationConfig{
+			MaxNewTokens: 24, NumBeams: 3, NumBeamGroups: 3, DiversityPenalty: 1e-30, NumReturnSequences: 3, EOSTokenID: endless,
+		})
+		greedy, _ := search(t, e, [][]int32{c.Prompt}, ebb.GenerationConfig{MaxNewTokens: 24, NumBeams: 1, EOSTokenID: endless, OutputScores: true})
+		if diff := cmp.Diff(greedy[0][0].IDs, c.IDs[:24]); diff != "" {
+			t.Errorf("one beam (-got +want):\n%s", diff)
+		}
+		for i, s := range found[0] {
+			if diff := cmp.Diff(s.IDs, c.IDs[:24]); diff != "" {
+				t.Errorf("group %d (-got +want):\n%s", i, diff)
+			}
+			if got, want := s.Score*24, greedy[0][0].Score; math.Abs(got-want) > 1e-3 { // float32 sums of 24 numbers
+				t.Errorf("group %d: log-probability %v, want %v", i, got, want)
+			}
+		}
+	}
+}
+
+// All margins of these texts are above float error.
+func TestSpeculationGivesTheGreedyIDsUnderEveryPolicy(t *testing.T) {
+	requireDevice(t, "cpu")
+	for i, policy := range policies {
+		for _, model := range []string{"tiny-gqa", "tiny-one"} {
+			e := places()[i%2].open(t, modelPath(model), ebb.Options{Cache: policy, KVType: "f32"})
+			guessed := 0
+			for _, c := range golden[goldenGreedy](t, "greedy_"+model) {
+				seq := newSeq(t, e)
+				before := e.Stats().Cache.Steps
+				got, err := generateIDs(t.Context(), e, seq, c.Prompt, ebb.GenerationConfig{
+					MaxNewTokens: 64, EOSTokenID: endless, PromptLookupNumTokens: 3, MaxMatchingNGramSize: 1,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(got, c.IDs); diff != "" {
+					t.Errorf("%s, %v, prompt of %d (-got +want):\n%s", model, policy, len(c.Prompt), diff)
+				}
+				if diff := cmp.Diff(seq.Tokens(), slices.Concat(c.Prompt, got[:63])); diff != "" {
+					t.Errorf("%s, %v: the sequence (-got +want):\n%s", model, policy, diff)
+				}
+				guessed += 64 - (e.Stats().Cache.Steps - before)
+			}
+			if guessed == 0 {
+				t.Errorf("%s, %v: as many steps as tokens: nothing was guessed right", model, policy)
+			}
+		}
+	}
+}
+
+func TestASeedRepeatsATextUnderEveryPolicy(t *testing.T) {
+	requireDevice(t, "cpu")
+	c := ebb.GenerationConfig{MaxNewTokens: 30, DoSample: true, Seed: new(uint64(11)), Temperature: 0.8, TopP: 0.95, EOSTokenID: endless}
+	var want []int32
+	for _, policy := range policies {
+		for _, p := range places()[:2] {
+			e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32"})
+			for range 2 {
+				got, err := generateIDs(t.Context(), e, newSeq(t, e), []int32{22, 70}, c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want == nil {
+					want = got
+				}
+				if diff := cmp.Diff(got, want); diff != "" {
+					t.Errorf("%v, %s (-got +want):\n%s", policy, p.name, diff)
+				}
+			}
+		}
+	}
+	e := places()[0].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32"})
+	c.Seed = new(uint64(12))
+	if got, err := generateIDs(t.Context(), e, newSeq(t, e), []int32{22, 70}, c); err != nil || slices.Equal(got, want) {
+		t.Errorf("another seed: %v, error %v; want another text", got, err)
+	}
+}
+
+func TestBeamsThatDoNotFitSayHowManyWould(t *testing.T) {
+	for _, policy := range []kv.Policy{kv.Static, kv.OffloadedStatic} {
+		e := openEngine(t, ebb.Options{Cache: policy, Context: 64})
+		c := ebb.GenerationConfig{ // groups have little in common
+			MaxNewTokens: 21, NumBeams: 8, NumBeamGroups: 4, DiversityPenalty: 9, NumReturnSequences: 2, EOSTokenID: endless,
+		}
+		found, err := e.GenerateSequences(t.Context(), prompt(1, 4), c)
+		want := "8 beams of up to 21 new tokens after a prompt of 4 do not fit into a context of 64, 3 are sure to"
+		if !errors.Is(err, kv.ErrFull) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: error %v, want %v with %q", policy, err, kv.ErrFull, want)
+		}
+		if len(found) != 2 || len(found[0].IDs) == 0 || found[0].Text == "" {
+			t.Errorf("%v: found %+v, want what was generated before", policy, found)
+		}
+		c.NumBeams, c.NumBeamGroups = 3, 3
+		if _, err := e.GenerateSequences(t.Context(), prompt(1, 4), c); err != nil {
+			t.Errorf("%v: 3 beams: %v", policy, err)
+		}
+	}
+}
+
+func TestABatchTakesASequenceAndItsLogitsAndLeavesItAsItIs(t *testing.T) {
+	e := openEngine(t, ebb.Options{Cache: kv.Offloaded, ForcedCopies: true})
+	tokens := prompt(3, 20)
+	c := ebb.GenerationConfig{MaxNewTokens: 10, NumBeams: 4, NumReturnSequences: 4, EOSTokenID: endless}
+	want, err := e.GenerateSequences(t.Context(), tokens, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seq := newSeq(t, e)
+	logits := forward(t, e, seq, tokens[:19], 1)[0]
+	run := func(b *ebb.Batch) error { return b.Run(t.Context()) }
+	if diff := cmp.Diff(runShared(t, e, ebb.Request{Seq: seq, Prompt: tokens[19:], Config: c}, run), want, nearly); diff != "" {
+		t.Errorf("after 19 tokens in the cache (-got +want):\n%s", diff)
+	}
+	if diff := cmp.Diff(seq.Tokens(), tokens[:19]); diff != "" {
+		t.Errorf("the sequence (-got +want):\n%s", diff)
+	}
+	logits = forward(t, e, seq, tokens[19:], 1)[0]
+	if diff := cmp.Diff(runShared(t, e, ebb.Request{Seq: seq, Logits: logits, Config: c}, run), want, nearly); diff != "" {
+		t.Errorf("from logits (-got +want):\n%s", diff)
+	}
+}
+
+// runShared generates for one request, whose sequence is in the cache afterwards.
+func runShared(t *testing.T, e *ebb.Engine, r ebb.Request, run func(*ebb.Batch) error) []ebb.Sequence {
+	t.Helper()
+	b := e.NewBatch()
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	g, err := b.Add(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(run(b), g.Err()); err != nil {
+		t.Fatal(err)
+	}
+	return g.Sequences()
+}
+
+func TestWhatFailsInABatchKeepsItsTextAndDoesNotEndTheOthers(t *testing.T) {
+	e := openEngine(t, ebb.Options{Cache: kv.Static, Context: 24})
+	broken := ebb.GenerationConfig{MaxNewTokens: 12, EOSTokenID: endless, Processors: []sample.Processor{
+		sample.Func(func(ids []int32, scores []float32) error {
+			if len(ids) == 6 {
+				for i := range scores {
+					scores[i] = float32(math.Inf(-1))
+				}
+			}
+			return nil
+		}),
+	}}
+	fine := ebb.GenerationConfig{MaxNewTokens: 12, EOSTokenID: endless}
+	full := ebb.GenerationConfig{MaxNewTokens: 40, EOSTokenID: endless}
+	b := e.NewBatch()
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var g []*ebb.Generation
+	for _, c := range []ebb.GenerationConfig{broken, full, fine} {
+		generation, err := b.Add(ebb.Request{Prompt: prompt(5, 3), Config: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g = append(g, generation)
+	}
+	if _, err := b.Add(ebb.Request{Config: fine}); err == nil {
+		t.Error("an empty prompt was taken")
+	}
+	if err := b.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := g[0].Err(); !errors.Is(err, sample.ErrNoToken) || !strings.Contains(err.Error(), "token 4") {
+		t.Errorf("a processor that forbids all: error %v, want %v at token 4", err, sample.ErrNoToken)
+	}
+	if err := g[1].Err(); !errors.Is(err, kv.ErrFull) {
+		t.Errorf("a full cache: error %v, want %v", err, kv.ErrFull)
+	}
+	if err := g[2].Err(); err != nil {
+		t.Errorf("the third: %v", err)
+	}
+	for i, want := range []struct {
+		tokens int
+		finish generate.Finish
+	}{{3, generate.Unfinished}, {22, generate.Unfinished}, {12, generate.LengthLimit}} {
+		if s := g[i].Sequences()[0]; len(s.IDs) != want.tokens || s.Finish != want.finish {
+			t.Errorf("generation %d: %d tokens (%v), want %d (%v)", i, len(s.IDs), s.Finish, want.tokens, want.finish)
+		}
+	}
+}
