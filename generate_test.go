@@ -279,7 +279,7 @@ func TestNoTextOfABeamSearchHasAStopString(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := before[0].Text[3:5]
-	c.StopStrings = ebb.Strings{stop}
+	c.StopStrings, c.LengthPenalty = ebb.Strings{stop}, new(0.0) // short texts are better
 	after, err := e.GenerateSequences(t.Context(), []int32{22}, c)
 	if err != nil {
 		t.Fatal(err)
