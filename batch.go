@@ -124,12 +124,12 @@ func (g *Generation) roomFor(texts int) string {
 func (g *Generation) Sequences() []Sequence {
 	var sequences []Sequence
 	for _, t := range g.task.Results() {
-		w := g.engine.newWriter(g.config.Stop)
+		d := g.engine.NewTextDecoder(g.config.Stop)
 		s := Sequence{IDs: t.IDs(), Score: t.Score, BeamIndices: t.Beams, Tokens: t.Tokens, Finish: t.Finish}
 		for _, id := range s.IDs {
-			s.Text += w.next(id)
+			s.Text += d.Next(id)
 		}
-		s.Text += w.rest()
+		s.Text += d.Flush()
 		sequences = append(sequences, s)
 	}
 	return sequences

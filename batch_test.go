@@ -152,7 +152,7 @@ func TestACancelledBatchResumesAsIfItHadNotBeen(t *testing.T) {
 
 // countdown is a context that is cancelled once it was asked a number of times.
 type countdown struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one
 	left atomic.Int64
 }
 
@@ -275,7 +275,7 @@ func TestABatchTakesASequenceAndItsLogitsAndLeavesItAsItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	seq := newSeq(t, e)
-	logits := forward(t, e, seq, tokens[:19], 1)[0]
+	forward(t, e, seq, tokens[:19], 1)
 	run := func(b *ebb.Batch) error { return b.Run(t.Context()) }
 	if diff := cmp.Diff(runShared(t, e, ebb.Request{Seq: seq, Prompt: tokens[19:], Config: c}, run), want, nearly); diff != "" {
 		t.Errorf("after 19 tokens in the cache (-got +want):\n%s", diff)
@@ -283,7 +283,7 @@ func TestABatchTakesASequenceAndItsLogitsAndLeavesItAsItIs(t *testing.T) {
 	if diff := cmp.Diff(seq.Tokens(), tokens[:19]); diff != "" {
 		t.Errorf("the sequence (-got +want):\n%s", diff)
 	}
-	logits = forward(t, e, seq, tokens[19:], 1)[0]
+	logits := forward(t, e, seq, tokens[19:], 1)[0]
 	if diff := cmp.Diff(runShared(t, e, ebb.Request{Seq: seq, Logits: logits, Config: c}, run), want, nearly); diff != "" {
 		t.Errorf("from logits (-got +want):\n%s", diff)
 	}

@@ -44,44 +44,22 @@ func (e *Engine) Generate(ctx context.Context, prompt string, c GenerationConfig
 // text turns a stream of tokens into one of text. Special tokens are left out, and what comes from a stop string on.
 func (e *Engine) text(tokens iter.Seq2[generate.Token, error], stops []string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		w := e.newWriter(stops)
+		d := e.NewTextDecoder(stops)
 		for token, err := range tokens {
 			if err != nil {
-				if rest := w.rest(); rest == "" || yield(rest, nil) {
+				if rest := d.Flush(); rest == "" || yield(rest, nil) {
 					yield("", err)
 				}
 				return
 			}
-			if piece := w.next(token.ID); piece != "" && !yield(piece, nil) {
+			if piece := d.Next(token.ID); piece != "" && !yield(piece, nil) {
 				return
 			}
 		}
-		if rest := w.rest(); rest != "" {
+		if rest := d.Flush(); rest != "" {
 			yield(rest, nil)
 		}
 	}
-}
-
-// writer turns tokens into text.
-type writer struct {
-	decoder *tokenizer.Decoder
-	cutter  *generate.Cutter
-}
-
-func (e *Engine) newWriter(stops []string) *writer {
-	return &writer{e.tokenizer.NewDecoder(true), generate.NewCutter(stops)}
-}
-
-// next returns the text that is certain with a token.
-func (w *writer) next(id int32) string {
-	text, _ := w.cutter.Next(w.decoder.Next(id))
-	return text
-}
-
-// rest returns what was held back.
-func (w *writer) rest() string {
-	text, _ := w.cutter.Next(w.decoder.Flush())
-	return text + w.cutter.Flush()
 }
 
 // GenerateTokens appends prompt to seq and yields the tokens that follow, an end token among them. The sequence stays the

@@ -103,7 +103,19 @@ func (c *GenerationConfig) UnmarshalJSON(data []byte) error {
 	return errors.Join(errs...)
 }
 
-// Set sets the field of a JSON name to a value in JSON; null leaves it as it is.
+// FieldError is a field of a generation config that has a value of the wrong type, or one that means nothing.
+type FieldError struct {
+	Field string // its JSON name
+	Value string // in JSON
+	Want  error
+}
+
+func (e *FieldError) Error() string { return fmt.Sprintf("%s is %s: %v", e.Field, e.Value, e.Want) }
+
+func (e *FieldError) Unwrap() error { return e.Want }
+
+// Set sets the field of a JSON name to a value in JSON; null leaves it as it is. The error is a [FieldError] if there is
+// such a field.
 func (c *GenerationConfig) Set(name string, value json.RawMessage) error {
 	for n, field := range c.fields() {
 		if n != name {
@@ -113,10 +125,10 @@ func (c *GenerationConfig) Set(name string, value json.RawMessage) error {
 			return nil
 		}
 		if err := json.Unmarshal(value, field); err != nil {
-			return fmt.Errorf("%s is %s: %w", name, value, wrongType(err))
+			return &FieldError{name, string(value), wrongType(err)}
 		}
 		if needed, ok := notZero[name]; ok && isZero(value) {
-			return fmt.Errorf("%s is %s: want %s, or leave it out", name, value, needed)
+			return &FieldError{name, string(value), fmt.Errorf("want %s, or leave it out", needed)}
 		}
 		return nil
 	}
