@@ -98,6 +98,9 @@ func (b *Batch) Step(ctx context.Context) (bool, error) { return b.batch.Step(ct
 // Close frees what the batch took in the cache. What was generated can be read afterwards.
 func (b *Batch) Close() error { return b.batch.Close() }
 
+// Done reports whether the generation has ended, by itself or with an error.
+func (g *Generation) Done() bool { return g.task.Done() }
+
 // Err returns what ended the generation, or nil if it goes on or ended by itself.
 func (g *Generation) Err() error {
 	err := g.task.Err()

@@ -153,7 +153,7 @@ func TestACancelledBatchResumesAsIfItHadNotBeen(t *testing.T) {
 // countdown is a context that is cancelled once it was asked a number of times.
 type countdown struct {
 	context.Context //nolint:containedctx // it is one
-	left atomic.Int64
+	left            atomic.Int64
 }
 
 func (c *countdown) Err() error {

@@ -112,7 +112,7 @@ func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error)
 			c.CacheConfig.MaxCacheLen, e.Context())
 	}
 	search, err := c.search(length, e.tokenizer.EOG())
-	search.Piece = e.tokenizer.Piece
+	search.Piece = e.tokenizer.Spell
 	return search, err
 }
 

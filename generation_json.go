@@ -88,12 +88,13 @@ func (c *GenerationConfig) UnmarshalJSON(data []byte) error {
 	*c = GenerationConfig{}
 	var errs []error
 	for name := range c.fields() {
-		if text, ok := raw[name]; ok {
+		text, ok := raw[name]
+		if name == "temperature" && isZero(text) && string(raw["do_sample"]) != "true" {
+			continue // Hugging Face lets it pass where it has no effect
+		}
+		if ok {
 			errs = append(errs, c.Set(name, text))
 		}
-	}
-	if text := raw["temperature"]; c.DoSample && isZero(text) {
-		errs = append(errs, fmt.Errorf("temperature is %s: want a number above 0; for the most probable token leave do_sample out", text))
 	}
 	for _, m := range missing {
 		if text, ok := raw[m.name]; ok && !slices.Contains(m.neutral, string(text)) {
@@ -150,6 +151,7 @@ var notZero = map[string]string{
 	"num_return_sequences":     "at least 1",
 	"prompt_lookup_num_tokens": "at least 1",
 	"max_time":                 "a number of seconds above 0",
+	"temperature":              "a number above 0; for the likeliest token turn do_sample off",
 	"top_p":                    "a number above 0",
 	"typical_p":                "a number above 0",
 	"repetition_penalty":       "a number above 0",

@@ -55,6 +55,9 @@ func (b *Batch) Add(seq Sequence, prompt []int32, logits []float32, c Config) (*
 // Err returns what ended the search, or nil if it goes on or ended by itself.
 func (t *Task) Err() error { return t.err }
 
+// Done reports whether the search has ended, by itself or with an error.
+func (t *Task) Done() bool { return !t.running() }
+
 // Results returns the texts found so far, those of [Search.Results].
 func (t *Task) Results() []Text {
 	if t.search == nil {

@@ -76,9 +76,9 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	return string(text)
 }
 
-// Piece returns the bytes of one token, as it goes on from others; a special token is spelt. An id outside the vocabulary
+// Spell returns the bytes of one token, as it goes on from others; a special token is spelt. An id outside the vocabulary
 // is U+FFFD.
-func (t *Tokenizer) Piece(id int32) string { return string(t.piece(id, false)) }
+func (t *Tokenizer) Spell(id int32) string { return string(t.piece(id, false)) }
 
 // piece returns the bytes of one token, whatever its id.
 func (t *Tokenizer) piece(id int32, skipSpecial bool) []byte {

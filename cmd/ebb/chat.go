@@ -56,7 +56,7 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	if err := f.engine.check(cmd); err != nil {
 		return err
 	}
-	cfg, warnings, err := f.generation.config(cmd)
+	cfg, warnings, err := f.generation.config()
 	if err != nil {
 		return err
 	}
@@ -165,11 +165,11 @@ func (r *repl) turn(ctx context.Context, text string) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	a, err := r.conversation.ask(ctx, text, r.out)
-	if a != nil && !strings.HasSuffix(a.text, "\n") {
+	if a != nil && !strings.HasSuffix(a.best().Text, "\n") {
 		fmt.Fprintln(r.out)
 	}
 	if err == nil && a.cut {
-		fmt.Fprintf(r.notes, "ebb: cut off after %d tokens; --max-new-tokens allows more\n", len(a.ids))
+		fmt.Fprintf(r.notes, "ebb: cut off after %d tokens; --max-new-tokens allows more\n", len(a.best().IDs))
 	}
 	if r.verbose && a != nil {
 		r.printStats()
@@ -195,7 +195,7 @@ func (r *repl) printStats() {
 		fmt.Fprintln(r.notes, "ebb: nothing was said yet")
 		return
 	}
-	printReport(r.notes, c.last, c.engine)
+	printReport(r.notes, &c.last.measured, c.engine)
 	fmt.Fprintf(r.notes, "%-9s  %d of %d tokens; the last turn computed %d, and %d were in the cache\n",
 		"context", c.seq.Len(), c.engine.Context(), c.last.prefilled, c.reused)
 }

@@ -55,12 +55,12 @@ func (c *conversation) ask(ctx context.Context, text string, w io.Writer) (*answ
 	if err := c.seq.Truncate(kept); err != nil {
 		return nil, err
 	}
-	a, err := generateAnswer(ctx, c.engine, question{seq: c.seq, tokens: tokens[kept:], config: c.config}, w)
-	if a == nil || len(a.ids) == 0 {
+	a, err := generateAnswer(ctx, c.engine, question{seq: c.seq, tokens: tokens[kept:], config: c.config, goesOn: true}, w)
+	if a == nil || len(a.best().IDs) == 0 {
 		return nil, err
 	}
 	c.reused, c.last = kept, a
-	c.messages = slices.Concat(messages, []chat.Message{{Role: "assistant", Content: a.text}})
+	c.messages = slices.Concat(messages, []chat.Message{{Role: "assistant", Content: a.best().Text}})
 	return a, err
 }
 

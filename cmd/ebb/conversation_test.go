@@ -62,7 +62,7 @@ func TestATurnComputesOnlyWhatIsNew(t *testing.T) {
 				if len(held) > 0 && c.reused < len(held)/2 {
 					t.Errorf("%q: reused %d of the %d tokens in the cache", say, c.reused, len(held))
 				}
-				kept = append(kept, a.text)
+				kept = append(kept, a.best().Text)
 			}
 			// The same turns with nothing kept.
 			messages := c.messages
@@ -78,7 +78,7 @@ func TestATurnComputesOnlyWhatIsNew(t *testing.T) {
 				if c.reused != 0 {
 					t.Errorf("reused %d tokens after reset", c.reused)
 				}
-				texts = append(texts, a.text)
+				texts = append(texts, a.best().Text)
 			}
 			if diff := cmp.Diff(kept, texts); diff != "" {
 				t.Errorf("answers with the cache kept (-) and without (+):\n%s", diff)
@@ -105,10 +105,10 @@ func TestAnInterruptedAnswerStaysInTheConversation(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	a, err := c.ask(ctx, "go on", &cancelAfter{5, cancel})
-	if !errors.Is(err, context.Canceled) || a == nil || len(a.ids) != 5 {
+	if !errors.Is(err, context.Canceled) || a == nil || len(a.best().IDs) != 5 {
 		t.Fatalf("answer %+v, error %v; want 5 tokens and %v", a, err, context.Canceled)
 	}
-	want := []chat.Message{{Role: "user", Content: "go on"}, {Role: "assistant", Content: a.text}}
+	want := []chat.Message{{Role: "user", Content: "go on"}, {Role: "assistant", Content: a.best().Text}}
 	if diff := cmp.Diff(c.messages, want); diff != "" {
 		t.Errorf("conversation (-got +want):\n%s", diff)
 	}

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"github.com/seed4d217819/ebb"
@@ -10,41 +14,92 @@ import (
 // than most chat templates take.
 const defaultNewTokens = 256
 
-// generationFlags say what is generated.
+// generationFlags say what is generated: a file, and a flag for each of its fields.
 type generationFlags struct {
-	file         string
-	maxNewTokens int
-	ignoreEOS    bool
+	file      string
+	ignoreEOS bool
+	fields    []fieldFlag // as in generationFields
+}
+
+// fieldFlag is the flag of a field.
+type fieldFlag struct {
+	generationField
+	given []string
+}
+
+func (f *fieldFlag) String() string { return "" }
+func (f *fieldFlag) Type() string   { return f.value }
+
+func (f *fieldFlag) Set(text string) error {
+	f.given = append(f.given, text)
+	return nil
 }
 
 func (f *generationFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.file, "generation-config", "", "read a generation_config.json `FILE`, as Hugging Face writes it")
-	flags.IntVar(&f.maxNewTokens, "max-new-tokens", 0, "tokens to generate at most (default what the generation config says, or 256)")
+	flags.StringVar(&f.file, "generation-config", "", "read a generation_config.json `FILE`, as Hugging Face writes it; flags win")
 	flags.BoolVar(&f.ignoreEOS, "ignore-eos", false, "go on after the model has ended its text")
 	if err := cmd.MarkFlagFilename("generation-config", "json"); err != nil {
 		panic(err) // there is no such flag
 	}
-}
-
-// config returns what file and flags say together, and warnings about the file.
-func (f *generationFlags) config(cmd *cobra.Command) (cfg ebb.GenerationConfig, warnings []string, err error) {
-	given := cmd.Flags().Changed("max-new-tokens")
-	if given && f.maxNewTokens < 1 {
-		return cfg, nil, misusef("--max-new-tokens %d: want at least 1", f.maxNewTokens)
-	}
-	if f.file != "" {
-		if cfg, warnings, err = ebb.LoadGenerationConfig(f.file); err != nil {
-			return cfg, nil, err
+	f.fields = make([]fieldFlag, len(generationFields))
+	for i, field := range generationFields {
+		f.fields[i].generationField = field
+		flag := flags.VarPF(&f.fields[i], field.flag(), "", field.help)
+		if field.kind == yesNo {
+			flag.NoOptDefVal = "true"
 		}
 	}
-	if given {
-		cfg.MaxNewTokens = f.maxNewTokens
-	} else if cfg.MaxNewTokens == 0 && cfg.MaxLength == 0 {
+	complete(cmd, "early-stopping", "true", "false", "never")
+}
+
+// config returns what file and flags say together, and warnings about it.
+func (f *generationFlags) config() (cfg ebb.GenerationConfig, warnings []string, err error) {
+	if f.file != "" {
+		data, err := os.ReadFile(f.file)
+		if err != nil {
+			return cfg, nil, fmt.Errorf("reading the generation config: %w", err)
+		}
+		if cfg, warnings, err = ebb.ParseGenerationConfig(data); err != nil {
+			return cfg, nil, fmt.Errorf("generation config %s: %w", f.file, err)
+		}
+	}
+	given, err := f.set(&cfg)
+	if err != nil {
+		return cfg, nil, err
+	}
+	if cfg.MaxNewTokens == 0 && cfg.MaxLength == 0 {
 		cfg.MaxNewTokens = defaultNewTokens
 	}
 	if f.ignoreEOS {
 		cfg.EOSTokenID = ebb.TokenIDs{}
 	}
-	return cfg, warnings, nil
+	switch err := cfg.Validate(); {
+	case err == nil:
+	case given:
+		return cfg, nil, misuseError{err}
+	default:
+		return cfg, nil, fmt.Errorf("%w (in %s)", err, f.file)
+	}
+	return cfg, append(warnings, cfg.Warnings()...), nil
+}
+
+// set sets what flags say, and reports whether there were any, and all that are wrong.
+func (f *generationFlags) set(cfg *ebb.GenerationConfig) (given bool, err error) {
+	var errs []error
+	for _, field := range f.fields {
+		if field.given == nil {
+			continue
+		}
+		given = true
+		err := cfg.Set(field.name, field.kind.toJSON(field.given))
+		if wrong := (*ebb.FieldError)(nil); errors.As(err, &wrong) {
+			err = fmt.Errorf("--%s %s: %w", field.flag(), field.given[len(field.given)-1], wrong.Want)
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return given, misuseError{err}
+	}
+	return given, nil
 }

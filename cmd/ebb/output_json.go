@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -20,10 +21,37 @@ type output struct {
 }
 
 type outputSequence struct {
-	IDs         []int32 `json:"ids"` // new tokens only
-	Text        string  `json:"text"`
-	Score       float64 `json:"score"`        // sum of the new tokens' log probabilities
-	BeamIndices []int32 `json:"beam_indices"` // none: the search is greedy
+	IDs         []int32       `json:"ids"` // new tokens only
+	Text        string        `json:"text"`
+	Score       float64       `json:"score"`            // sum of the new tokens' log probabilities; of beams, by their length penalty
+	BeamIndices []int32       `json:"beam_indices"`     // of which beam each token is the continuation; none without beams
+	Tokens      []outputToken `json:"tokens,omitempty"` // with --top-logprobs or --explain
+}
+
+type outputToken struct {
+	ID      int32             `json:"id"`
+	Text    string            `json:"text"` // special tokens are spelt
+	LogProb float64           `json:"logprob"`
+	Top     []outputCandidate `json:"top"` // the likeliest tokens of the step
+}
+
+type outputCandidate struct {
+	ID      int32   `json:"id"`
+	Text    string  `json:"text"`
+	LogProb float64 `json:"logprob"`
+}
+
+// outputBatch is what --output json prints for --batch.
+type outputBatch struct {
+	Answers []outputAnswer `json:"answers"` // in the order of the prompts
+	Timings outputTimings  `json:"timings"` // of all together
+	Cache   outputCache    `json:"cache"`
+	Error   string         `json:"error,omitempty"` // what ended all early
+}
+
+type outputAnswer struct {
+	Sequences []outputSequence `json:"sequences"`
+	Error     string           `json:"error,omitempty"` // what ended it early, or is wrong with the prompt
 }
 
 type outputTimings struct {
@@ -68,33 +96,81 @@ func (row logits) MarshalJSON() ([]byte, error) { //nolint:unparam // the signat
 }
 
 // printJSON prints an answer, and the error that ended it, if one did.
-func printJSON(w io.Writer, a *answer, s kv.Stats, err error) error {
-	out := output{
-		Sequences: []outputSequence{{IDs: a.ids, Text: a.text, Score: a.score, BeamIndices: []int32{}}},
-		Timings: outputTimings{
-			Prefill: a.prefillSpeed(), Decode: a.decodeSpeed(), FirstToken: a.firstToken.Seconds(),
-		},
-		Cache: outputCache{
-			Policy: s.Policy.String(), DeviceBytesPeak: s.DeviceBytesPeak, HostBytes: s.HostBytes,
-			FetchedBytes: s.FetchedBytes, StoredBytes: s.StoredBytes, StallSeconds: s.Stall.Seconds(),
-			ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers,
-		},
-	}
-	if a.ids == nil {
-		out.Sequences[0].IDs = []int32{}
+func printJSON(w io.Writer, a *answer, s kv.Stats, spell spelling, err error) error {
+	out := output{Sequences: describe(a.sequences, spell), Timings: a.timings(), Cache: describeCache(s), Error: message(err)}
+	if len(out.Sequences) == 0 {
+		out.Sequences = describe([]ebb.Sequence{{}}, spell)
 	}
 	for _, row := range a.logits {
 		out.Logits = append(out.Logits, row)
 	}
-	if err != nil {
-		out.Error = err.Error()
+	return writeJSON(w, out)
+}
+
+// printBatchJSON prints the answers to a batch.
+func printBatchJSON(w io.Writer, m *measured, answers []batchAnswer, s kv.Stats, spell spelling, err error) error {
+	out := outputBatch{Answers: []outputAnswer{}, Timings: m.timings(), Cache: describeCache(s), Error: message(err)}
+	for _, a := range answers {
+		out.Answers = append(out.Answers, outputAnswer{describe(a.sequences, spell), message(a.err)})
 	}
+	return writeJSON(w, out)
+}
+
+func writeJSON(w io.Writer, out any) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(out); err != nil {
 		return err
 	}
-	_, err = w.Write(text.Bytes())
+	_, err := w.Write(text.Bytes())
 	return err
+}
+
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// spelling returns the bytes of a token.
+type spelling func(id int32) string
+
+// describe returns sequences as they are printed.
+func describe(sequences []ebb.Sequence, spell spelling) []outputSequence {
+	out := []outputSequence{}
+	for _, s := range sequences {
+		o := outputSequence{IDs: s.IDs, Text: s.Text, Score: s.Score, BeamIndices: s.BeamIndices}
+		if s.IDs == nil {
+			o.IDs = []int32{}
+		}
+		if s.BeamIndices == nil {
+			o.BeamIndices = []int32{}
+		}
+		for _, t := range s.Tokens {
+			if t.Top == nil {
+				continue
+			}
+			token := outputToken{ID: t.ID, Text: spell(t.ID), LogProb: t.LogProb}
+			for _, c := range t.Top {
+				token.Top = append(token.Top, outputCandidate{c.ID, spell(c.ID), c.LogProb})
+			}
+			o.Tokens = append(o.Tokens, token)
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+func (m *measured) timings() outputTimings {
+	return outputTimings{Prefill: m.prefillSpeed(), Decode: m.decodeSpeed(), FirstToken: m.firstToken.Seconds()}
+}
+
+func describeCache(s kv.Stats) outputCache {
+	return outputCache{
+		Policy: s.Policy.String(), DeviceBytesPeak: s.DeviceBytesPeak, HostBytes: s.HostBytes,
+		FetchedBytes: s.FetchedBytes, StoredBytes: s.StoredBytes, StallSeconds: s.Stall.Seconds(),
+		ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers,
+	}
 }

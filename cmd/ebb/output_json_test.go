@@ -5,16 +5,21 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/sample"
 )
 
 func TestJSONKeepsItsNames(t *testing.T) {
 	a := &answer{
-		ids: []int32{3, 4, 5}, text: "a<b", score: -1.25, prefilled: 6, firstToken: 2 * time.Second, decode: 4 * time.Second,
-		logits: [][]float32{{0.1, float32(math.Inf(-1)), 1e-10}, {float32(math.NaN()), float32(math.Inf(1)), -3}},
+		sequences: []ebb.Sequence{{IDs: []int32{3, 4, 5}, Text: "a<b", Score: -1.25}},
+		measured:  measured{texts: 1, tokens: 3, prefilled: 6, firstToken: 2 * time.Second, decode: 4 * time.Second},
+		logits:    [][]float32{{0.1, float32(math.Inf(-1)), 1e-10}, {float32(math.NaN()), float32(math.Inf(1)), -3}},
 	}
 	s := kv.Stats{
 		Policy: kv.OffloadedStatic, DeviceBytesPeak: 1, HostBytes: 2, FetchedBytes: 3, StoredBytes: 4, Stall: 5 * time.Millisecond,
@@ -26,7 +31,7 @@ func TestJSONKeepsItsNames(t *testing.T) {
 		`"cache":{"policy":"offloaded_static","device_bytes_peak":1,"host_bytes":2,"fetched_bytes":3,"stored_bytes":4,` +
 		`"stall_seconds":0.005,"resident_layers":6,"streamed_layers":7},"error":"it was late"}` + "\n"
 	var got bytes.Buffer
-	if err := printJSON(&got, a, s, errors.New("it was late")); err != nil {
+	if err := printJSON(&got, a, s, nil, errors.New("it was late")); err != nil {
 		t.Fatal(err)
 	}
 	if got.String() != want {
@@ -36,11 +41,32 @@ func TestJSONKeepsItsNames(t *testing.T) {
 
 func TestJSONOfNothingIsValid(t *testing.T) {
 	var got bytes.Buffer
-	if err := printJSON(&got, &answer{}, kv.Stats{}, nil); err != nil {
+	if err := printJSON(&got, &answer{}, kv.Stats{}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	var out output
 	if err := json.Unmarshal(got.Bytes(), &out); err != nil || out.Sequences[0].IDs == nil {
 		t.Errorf("%s: %v, want ids to be an empty list", got.String(), err)
+	}
+}
+
+func TestJSONOfBeamsHasTheirIndicesAndCandidates(t *testing.T) {
+	a := &answer{sequences: []ebb.Sequence{
+		{
+			IDs: []int32{3}, Text: "d", Score: -0.5, BeamIndices: []int32{0},
+			Tokens: []generate.Token{{ID: 3, LogProb: -0.5, Top: []sample.Candidate{{ID: 3, LogProb: -0.25}, {ID: 1, LogProb: -2}}}},
+		},
+		{IDs: []int32{4}, Text: "e", Score: -0.75, BeamIndices: []int32{1}, Tokens: []generate.Token{{ID: 4, LogProb: -0.75}}},
+	}}
+	const want = `{"sequences":[{"ids":[3],"text":"d","score":-0.5,"beam_indices":[0],"tokens":[{"id":3,"text":"d","logprob":-0.5,` +
+		`"top":[{"id":3,"text":"d","logprob":-0.25},{"id":1,"text":"b","logprob":-2}]}]},` +
+		`{"ids":[4],"text":"e","score":-0.75,"beam_indices":[1]}],`
+	var got bytes.Buffer
+	letter := func(id int32) string { return string('a' + id) }
+	if err := printJSON(&got, a, kv.Stats{}, letter, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(got.String(), want) {
+		t.Errorf("got  %swant %s", got.String(), want)
 	}
 }

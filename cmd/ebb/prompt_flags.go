@@ -65,6 +65,17 @@ func (f *promptFlags) check(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// checkBatch reports flags and arguments that contradict a file of prompts.
+func (f *promptFlags) checkBatch(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 || f.file != "" || cmd.Flags().Changed("prompt-ids") {
+		return misusef("the prompt is given beside --batch: want one of them")
+	}
+	if f.system != "" && f.raw {
+		return misusef("--system is for the chat template, which --raw leaves out")
+	}
+	return nil
+}
+
 // read returns the prompt's text; there is none if it is given as ids. One newline at the end of a file is dropped: it is
 // the file's, not the prompt's.
 func (f *promptFlags) read(stdin io.Reader, args []string) (string, error) {

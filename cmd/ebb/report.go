@@ -10,8 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// printReport says how fast an answer was, and what the cache took and moved.
-func printReport(w io.Writer, a *answer, engine *ebb.Engine) {
+// printReport says how fast answers were, and what the cache took and moved.
+func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 	stats := engine.Stats()
 	s := stats.Cache
 	begin, end := "", ""
@@ -23,12 +23,15 @@ func printReport(w io.Writer, a *answer, engine *ebb.Engine) {
 		fmt.Fprintf(w, "%-9s  %s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("prompt", "%s%s; the first new one after %s", count(a.prefilled, "token"), formatSpeed(a.prefillSpeed()), formatTime(a.firstToken))
-	if len(a.ids) > 0 {
+	if a.tokens > 0 {
 		most := ""
 		if a.cut {
 			most = " (the most allowed)"
 		}
-		line("answer", "%s%s%s; all after %s", count(len(a.ids), "token"), most, formatSpeed(a.decodeSpeed()), formatTime(a.firstToken+a.decode))
+		if a.texts > 1 {
+			most = fmt.Sprintf(" in %d texts", a.texts)
+		}
+		line("answer", "%s%s%s; all after %s", count(a.tokens, "token"), most, formatSpeed(a.decodeSpeed()), formatTime(a.firstToken+a.decode))
 	}
 	if len(stats.Devices) > 1 {
 		line("devices", "%s", engine.Devices())
@@ -83,12 +86,6 @@ func describeLayers(s kv.Stats) string {
 		return fmt.Sprintf("%d of %d layers stay on the device, %d live off it and %s", s.ResidentLayers, layers, s.StreamedLayers, where)
 	}
 }
-
-// prefillSpeed returns the tokens of the prompt computed in a second.
-func (a *answer) prefillSpeed() float64 { return speed(a.prefilled, a.firstToken) }
-
-// decodeSpeed returns the new tokens after the first in a second.
-func (a *answer) decodeSpeed() float64 { return speed(len(a.ids)-1, a.decode) }
 
 func speed(tokens int, t time.Duration) float64 {
 	if tokens <= 0 || t <= 0 {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"math/rand/v2"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +18,10 @@ type runFlags struct {
 	engine     engineFlags
 	generation generationFlags
 	prompt     promptFlags
+	batch      string
 	output     string
 	logits     int
+	explain    bool
 	quiet      bool
 	trace      string // a file
 	verbose    bool
@@ -36,11 +38,20 @@ to stdout as it is generated, and a report of speed and memory to stderr after i
 
 --memory, --device-memory and --link take bytes, or a number with a unit: 100k, 512MiB and 2G count in
 1024s, 2GB in 1000s. An answer ends after 256 tokens unless --max-new-tokens or the
-generation config says otherwise. Ctrl-C ends it early; what there is stays printed.`,
+generation config says otherwise. Ctrl-C ends it early; what there is stays printed.
+
+Without more the likeliest token is taken, again and again. --do-sample draws tokens,
+--num-beams keeps several texts in mind; docs/generation.md explains all the options.
+--batch answers several prompts at once: one a line, or in a file that ends in .jsonl
+an object a line, {"prompt": "…"} or {"prompt_ids": […]}, with a "generation_config"
+that wins over the flags.`,
 		Example: `  ebb run -m model.gguf "Why is the sky blue?"
   ebb run -m hf://owner/repo/model.gguf "Why is the sky blue?"
   ebb run -m model.gguf --cache offloaded --memory 512MiB -f question.txt
   echo "Fun fact:" | ebb run -m model.gguf --raw --max-new-tokens 40
+  ebb run -m model.gguf --raw --num-beams 4 --num-return-sequences 2 "Blue is"
+  ebb run -m model.gguf --do-sample --temperature 0.7 --seed 1 "Name a colour."
+  ebb run -m model.gguf --batch prompts.txt --output json
   ebb run -m model.gguf --prompt-ids 5,9,12 --output json --logits 3
   ebb run -m model.gguf --cache offloaded --forced-copies --trace run.json "Why?"`,
 		Args: arguments(cobra.MaximumNArgs(1)),
@@ -50,8 +61,11 @@ generation config says otherwise. Ctrl-C ends it early; what there is stays prin
 	f.generation.register(cmd)
 	f.prompt.register(cmd)
 	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.batch, "batch", "", "answer all prompts of `FILE` at once, one a line or .jsonl")
 	flags.StringVar(&f.output, "output", "text", "what to print: text, or json when all is done")
 	flags.IntVar(&f.logits, "logits", 0, "print the logits after the last N tokens of the prompt, with --output json")
+	flags.BoolVar(&f.explain, "explain", false, "print for every step the likeliest tokens and their probabilities, 5 or --top-logprobs of them")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print no notes and no report")
 	flags.StringVar(&f.trace, "trace", "", "write what was computed and moved when to `FILE`, a timeline for Perfetto or chrome://tracing")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print what ebb computes with as well, and what memory is for")
@@ -72,6 +86,10 @@ func (f *runFlags) check(cmd *cobra.Command, args []string) error {
 		return misusef("--logits needs --output json")
 	case f.quiet && f.verbose:
 		return misusef("--quiet and --verbose: want one of them")
+	case f.logits > 0 && f.batch != "":
+		return misusef("--logits is for one prompt, not for --batch")
+	case f.batch != "":
+		return f.prompt.checkBatch(cmd, args)
 	}
 	return f.prompt.check(cmd, args)
 }
@@ -80,19 +98,47 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err := f.check(cmd, args); err != nil {
 		return err
 	}
-	cfg, warnings, err := f.generation.config(cmd)
+	cfg, warnings, err := f.generation.config()
 	if err != nil {
 		return err
 	}
-	cfg.OutputScores = f.output == "json"
+	if f.explain && cfg.TopLogProbs == 0 {
+		cfg.TopLogProbs = 5
+	}
+	// Several texts are shown with what ranks them.
+	cfg.OutputScores = f.output == "json" || f.explain || cfg.NumReturnSequences > 1
 	if err := f.engine.configure(cmd, &cfg); err != nil {
 		return err
+	}
+	if f.batch != "" {
+		prompts, err := readBatch(f.batch, cmd.InOrStdin(), cfg)
+		if err != nil {
+			return err
+		}
+		f.engine.options.Sequences = len(prompts)
+		return f.open(cmd, warnings, func(ctx context.Context, engine *ebb.Engine, stdout, notes io.Writer) error {
+			return f.answerBatch(ctx, engine, prompts, stdout, notes)
+		})
 	}
 	text, err := f.prompt.read(cmd.InOrStdin(), args)
 	if err != nil {
 		return err
 	}
+	if cfg.DoSample && cfg.Seed == nil {
+		cfg.Seed = new(rand.Uint64N(1 << 32)) // short enough to be typed
+		warnings = append(warnings, fmt.Sprintf("--seed %d draws the same again", *cfg.Seed))
+	}
+	return f.open(cmd, warnings, func(ctx context.Context, engine *ebb.Engine, stdout, notes io.Writer) error {
+		tokens, err := f.prompt.tokens(engine, text)
+		if err != nil {
+			return err
+		}
+		return f.answer(ctx, engine, question{tokens: tokens, config: cfg, logits: f.logits}, stdout, notes)
+	})
+}
 
+// open opens the engine, and closes it when use has returned.
+func (f *runFlags) open(cmd *cobra.Command, warnings []string, use func(ctx context.Context, engine *ebb.Engine, stdout, notes io.Writer) error) (err error) {
 	timeline, err := openTrace(f.trace, cmd.CommandPath())
 	if err != nil {
 		return err
@@ -115,11 +161,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	printNotes(notes, append(warnings, engine.Notes()...))
-	tokens, err := f.prompt.tokens(engine, text)
-	if err != nil {
-		return err
-	}
-	return f.answer(ctx, engine, question{tokens: tokens, config: cfg, logits: f.logits}, cmd.OutOrStdout(), notes)
+	return use(ctx, engine, cmd.OutOrStdout(), notes)
 }
 
 // answer generates and prints.
@@ -135,18 +177,20 @@ func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, q question, s
 			return err
 		}
 		err = explain(err)
-		return errors.Join(err, printJSON(stdout, a, engine.Stats().Cache, err))
+		return errors.Join(err, printJSON(stdout, a, engine.Stats().Cache, engine.Tokenizer().Spell, err))
 	}
-	a, err := generateAnswer(ctx, engine, q, stdout)
+	live := stdout
+	if q.config.NumReturnSequences > 1 {
+		live = io.Discard
+	}
+	a, err := generateAnswer(ctx, engine, q, live)
 	if a == nil {
 		return err
 	}
-	if !strings.HasSuffix(a.text, "\n") {
-		if _, err := fmt.Fprintln(stdout); err != nil {
-			return err
-		}
+	if err := printTexts(stdout, a.sequences, engine.Tokenizer().Spell, live == stdout, f.explain); err != nil {
+		return err
 	}
-	printReport(notes, a, engine)
+	printReport(notes, &a.measured, engine)
 	return explain(err)
 }
 

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb"
+)
+
+func TestEveryFieldOfAGenerationConfigHasAFlag(t *testing.T) {
+	var flags, fields []string
+	for _, f := range generationFields {
+		flags = append(flags, f.name)
+	}
+	for field := range reflect.TypeFor[ebb.GenerationConfig]().Fields() {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "-" {
+			fields = append(fields, name)
+		}
+	}
+	slices.Sort(flags)
+	slices.Sort(fields)
+	if diff := cmp.Diff(flags, fields); diff != "" {
+		t.Errorf("flags (-got +want):\n%s", diff)
+	}
+}
+
+func TestTextsOfFlagsBecomeJSON(t *testing.T) {
+	for _, tt := range []struct {
+		kind  fieldKind
+		given []string
+		want  string
+	}{
+		{number, []string{"3"}, `3`},
+		{number, []string{"3", "4"}, `4`}, // the last one wins
+		{number, []string{"-1.5e3"}, `-1.5e3`},
+		{number, []string{".5"}, `0.5`},
+		{number, []string{"+1"}, `1`},
+		{number, []string{"inf"}, `"inf"`},
+		{number, []string{"null"}, `"null"`},
+		{number, []string{""}, `""`},
+		{yesNo, []string{"true"}, `true`},
+		{yesNo, []string{"yes"}, `"yes"`},
+		{word, []string{"false"}, `false`},
+		{word, []string{"never"}, `"never"`},
+		{text, []string{`a "b"`}, `"a \"b\""`},
+		{texts, []string{"a,b", ""}, `["a,b",""]`},
+		{ids, []string{"3,7"}, `[3,7]`},
+		{ids, []string{" 3, 7"}, `[3,7]`},
+		{ids, []string{"[3, 7]"}, `[3, 7]`},
+		{ids, []string{""}, `[]`},
+		{ids, []string{"3,,7"}, `[3,"",7]`},
+		{pair, []string{"5,1.1"}, `[5,1.1]`},
+		{raw, []string{`[[4],[5,6]]`}, `[[4],[5,6]]`},
+		{raw, []string{`[[4]`}, `"[[4]"`},
+	} {
+		if got := string(tt.kind.toJSON(tt.given)); got != tt.want {
+			t.Errorf("%v as kind %d: %s, want %s", tt.given, tt.kind, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/seed4d217819/ebb"
+)
+
+// printTexts prints sequences: one as it is, several numbered with their scores. printed says that the first text is
+// there already.
+func printTexts(w io.Writer, sequences []ebb.Sequence, spell spelling, printed, explain bool) error {
+	var out strings.Builder
+	for i, s := range sequences {
+		if len(sequences) > 1 {
+			if i > 0 {
+				out.WriteByte('\n')
+			}
+			fmt.Fprintf(&out, "[%d] score %.4f\n", i+1, s.Score)
+		}
+		if !printed {
+			out.WriteString(s.Text)
+		}
+		if !strings.HasSuffix(s.Text, "\n") {
+			out.WriteByte('\n')
+		}
+		if explain {
+			explainSteps(&out, s, spell)
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+// explainSteps prints the likeliest tokens of each step, and which one was chosen.
+func explainSteps(w io.Writer, s ebb.Sequence, spell spelling) {
+	if len(s.Tokens) > 0 {
+		fmt.Fprintf(w, "\nstep  %-16s  candidates\n", "chosen")
+	}
+	for i, t := range s.Tokens {
+		var likely []string
+		for _, c := range t.Top {
+			likely = append(likely, fmt.Sprintf("%q %.2f%%", spell(c.ID), 100*math.Exp(c.LogProb)))
+		}
+		fmt.Fprintf(w, "%4d  %-16s  %s\n", i+1, strconv.Quote(spell(t.ID)), strings.Join(likely, "  "))
+	}
+}
