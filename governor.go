@@ -32,24 +32,14 @@ type window struct {
 const unknownIdle time.Duration = -1
 
 const (
-	// leastWindow is how long a window is: a clock's tick, 4 to 10 ms, may be
-	// missing of what a thread has used.
-	leastWindow = 100 * time.Millisecond
-	// longWindow is how long it is while fewer threads compute than could: what
-	// is idle is known to 10 ms a processor.
-	longWindow = 250 * time.Millisecond
+	// leastWindow is how long a window is. Of what a running thread has used a
+	// clock's tick, 4 to 10 ms, may be missing, and idle time is known to 10 ms a
+	// processor. Bursts that are shorter than half of it change nothing.
+	leastWindow = 200 * time.Millisecond
 
-	// contended is how many cores others must have taken for a thread less to be
-	// faster. On 2 cores a thread alone reaches 0.6 of the speed of two, and two
-	// lose at least what was taken from one of them.
-	contended = 0.3
-	// spare is how much of a core must be idle for one thread more to have it to
-	// itself: others then take less of it than contended.
-	spare = 0.85
-
-	// leastPause and mostPause bound the pause. A wrong attempt costs one or two
-	// windows: every 10 s they are 2 % of the time.
-	leastPause = 500 * time.Millisecond
+	// leastPause and mostPause bound the pause. A wrong attempt costs a window:
+	// every 10 s it is 2 % of the time.
+	leastPause = leastWindow
 	mostPause  = 10 * time.Second
 )
 
@@ -57,20 +47,23 @@ func newGovernor(threads int) governor {
 	return governor{most: threads, threads: threads, pause: leastPause}
 }
 
-// window returns how long the window to be seen next should be.
-func (g *governor) window() time.Duration {
-	if g.threads < g.most {
-		return longWindow
-	}
-	return leastWindow
-}
+// contended is how many cores others must have taken for a thread less to be
+// faster. All threads wait for the one whose core was taken, and without it the
+// others do its share: on 2 cores a thread alone reaches 0.7 of the speed of two
+// (SmolLM2 decode), so that they may lose 0.3 of the time. What others take of
+// many cores is not known so well.
+func (g *governor) contended() float64 { return max(0.15, 0.6/float64(g.most)) }
+
+// spare is how much of a core must be idle for one thread more. Fair schedulers
+// give what else wants to run there up to twice its share of before.
+func (g *governor) spare() float64 { return 1 - g.contended()/2 }
 
 // next takes what was seen with the threads so far, and returns how many compute
 // from now on.
 func (g *governor) next(w window) int {
 	g.steady += w.wall
 	switch lost := (w.want - w.used).Seconds() / w.wall.Seconds(); { // cores
-	case g.threads > 1 && lost >= contended:
+	case g.threads > 1 && lost >= g.contended():
 		switch {
 		case g.raised && g.steady < 2*g.pause:
 			g.pause = min(2*g.pause, mostPause)
@@ -92,7 +85,7 @@ func (g *governor) room(w window) int {
 		return (g.most - g.threads + 1) / 2 // try
 	}
 	own := time.Duration(g.threads) * w.gaps // in which our threads left their cores idle
-	return int((w.idle-own).Seconds()/w.wall.Seconds() + 1 - spare)
+	return int((w.idle-own).Seconds()/w.wall.Seconds() + 1 - g.spare())
 }
 
 func (g *governor) change(threads int) {

@@ -80,7 +80,7 @@ func (t *threads) leave() int {
 	computed := now.Sub(t.entered)
 	t.left = now
 	t.want += computed * time.Duration(n)
-	if now.Sub(t.began) >= t.governor.window() {
+	if now.Sub(t.began) >= leastWindow {
 		t.governor.next(t.end(now))
 		t.begin(now)
 	}
