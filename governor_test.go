@@ -14,7 +14,8 @@ type machine struct {
 
 // see returns what a window looks like in which some of our threads compute
 // beside others.
-func (m machine) see(threads int, others float64, wall time.Duration) window {
+func (m machine) see(threads int, others float64) window {
+	const wall = leastWindow
 	n := float64(threads)
 	got := min(n, m.cores*n/(n+others))
 	cores := func(n float64) time.Duration { return time.Duration(n * float64(wall)) }
@@ -29,7 +30,7 @@ func (m machine) see(threads int, others float64, wall time.Duration) window {
 // numbers of threads it chose, each once.
 func govern(g *governor, m machine, others float64, span time.Duration) (chosen []int) {
 	for end := leastWindow; end <= span; end += leastWindow {
-		chosen = append(chosen, g.next(m.see(g.threads, others, leastWindow)))
+		chosen = append(chosen, g.next(m.see(g.threads, others)))
 	}
 	return slices.Compact(chosen)
 }
@@ -65,11 +66,11 @@ func TestThreadsFollowWhatOthersLeave(t *testing.T) {
 
 func TestGoingDownTakesOneWindowAndGoingUpThePause(t *testing.T) {
 	g, m := newGovernor(2), machine{cores: 2}
-	if n := g.next(m.see(2, 1, leastWindow)); n != 1 {
+	if n := g.next(m.see(2, 1)); n != 1 {
 		t.Fatalf("%d threads after the first window beside others, want 1", n)
 	}
 	var passed time.Duration
-	for n := 1; n == 1; n = g.next(m.see(1, 0, leastWindow)) {
+	for n := 1; n == 1; n = g.next(m.see(1, 0)) {
 		passed += leastWindow
 	}
 	if passed != leastPause {
@@ -92,7 +93,7 @@ func TestWrongAttemptsBecomeRare(t *testing.T) {
 			attempts, contended := 0, 0
 			const windows = 2000
 			for range windows {
-				w := m.see(g.threads, 1, leastWindow)
+				w := m.see(g.threads, 1)
 				if g.threads == 2 {
 					contended++
 				}
@@ -115,7 +116,7 @@ func TestWrongAttemptsBecomeRare(t *testing.T) {
 			if g.threads != 2 {
 				t.Errorf("%d threads a minute after the others ended, want 2", g.threads)
 			}
-			g.next(m.see(2, 1, leastWindow))
+			g.next(m.see(2, 1))
 			if g.pause != leastPause {
 				t.Errorf("pause %v once an attempt was right for long, want %v", g.pause, leastPause)
 			}
@@ -125,7 +126,7 @@ func TestWrongAttemptsBecomeRare(t *testing.T) {
 
 func TestOwnRestIsNotRoomForMoreThreads(t *testing.T) {
 	g := newGovernor(2)
-	g.next(machine{cores: 2}.see(2, 1, leastWindow))
+	g.next(machine{cores: 2}.see(2, 1))
 	for range 100 { // one core is others', the other ours, and we compute a tenth of the time
 		w := window{
 			wall: leastWindow, gaps: leastWindow * 9 / 10,

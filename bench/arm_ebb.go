@@ -17,6 +17,7 @@ type ebbArm struct {
 	fill   int // tokens that are computed to reach a depth
 	ids    []int32
 	batch  [1]kv.Work
+	logits [][][]float32
 }
 
 var _ arm = (*ebbArm)(nil)
@@ -64,7 +65,10 @@ func (a *ebbArm) rewind(ctx context.Context, depth int) error {
 func (a *ebbArm) step(ctx context.Context, n int) error {
 	a.ids = tokens(a.ids, a.seq.Len(), n, a.engine.Config().Vocab)
 	a.batch[0] = kv.Work{Seq: a.seq, Tokens: a.ids, Logits: 1}
-	_, err := a.engine.Forward(ctx, a.batch[:])
+	logits, err := a.engine.ForwardInto(ctx, a.batch[:], a.logits)
+	if err == nil {
+		a.logits = logits
+	}
 	return err
 }
 

@@ -52,7 +52,7 @@ func measure(ctx context.Context, arms []arm, at point, p Pace) ([]Row, error) {
 				return nil, fmt.Errorf("bench: %s at depth %d: %w", a.name(), at.depth, err)
 			}
 			round[i] = t
-			quiet = quiet && t.others <= busy
+			quiet = quiet && t.others <= busy+ownPrograms(a)
 		}
 		switch {
 		case r < p.WarmUp:

@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"errors"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -153,6 +155,66 @@ func TestOverheadCountsTimeAndGarbage(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestContentionComparesThreadsAloneAndBesideABusyProgram(t *testing.T) {
+	o := small(t, "contention")
+	o.Peer = PeerLlama
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"ebb, threads fixed", "ebb, threads adapting", peerFlash, peerEager}
+	for _, alone := range slices.Clone(want) {
+		want = append(want, alone+", beside a busy program")
+	}
+	if diff := cmp.Diff(arms(r, "contention", 0, 1), want); diff != "" {
+		t.Errorf("arms (-got +want):\n%s", diff)
+	}
+	targets := map[string]float64{}
+	for _, s := range r.Scores {
+		if s.Target > 0 {
+			targets[s.Name] = s.Target
+		}
+	}
+	if diff := cmp.Diff(targets, map[string]float64{
+		"ebb, threads adapting / ebb, threads fixed":                                      targetAdapting,
+		"ebb, threads adapting, beside a busy program / ebb, threads adapting, all steps": targetBeside,
+	}); diff != "" || len(r.Scores) != 5 {
+		t.Errorf("%d scores, want 5; targets (-got +want):\n%s", len(r.Scores), diff)
+	}
+}
+
+// The target is for all steps together: most of them may be as fast as alone.
+func TestStepsThatAreHeldUpCount(t *testing.T) {
+	alone := Row{Arm: "a", Summary: Summarize([]float64{1, 1, 1, 1}), Samples: []float64{1, 1, 1, 1}}
+	beside := Row{Arm: "b", Summary: Summarize([]float64{1, 1, 1, 5}), Samples: []float64{1, 1, 1, 5}}
+	if got := besideScore(beside, alone, 0).Value; got != 0.5 {
+		t.Errorf("score %g, want 0.5", got)
+	}
+}
+
+func TestBusyProgramEndsWhenStoppedAndWhenItsOwnerIsGone(t *testing.T) {
+	b, err := startBusy(t.Context(), os.Getpid())
+	if err != nil {
+		t.Skipf("it cannot be started here: %v", err)
+	}
+	b.stop()
+	if s := b.cmd.ProcessState; s == nil || s.Success() {
+		t.Errorf("stopped: %v, want one that was killed", s)
+	}
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = startBusy(t.Context(), gone.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	_ = b.cmd.Wait()
+	if s := b.cmd.ProcessState; s == nil || !s.Exited() {
+		t.Errorf("without its owner: %v, want one that has ended by itself", s)
+	}
+	b.stop()
 }
 
 func TestTimelineShowsEveryLayerOnEveryTrack(t *testing.T) {

@@ -20,6 +20,7 @@ func workloads() []workload {
 		{"prefill", "prompts of each size at each depth, under each policy, against llama.cpp", prefill},
 		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link},
 		{"timeline", "one step with all layers copied: what was computed, fetched and stored when", timeline},
+		{"contention", "steps alone and beside a program that takes a core, with a fixed number of threads and with as many as there is room for", contention},
 		{"overhead", "what Go costs beside the library: a call, the rest of a step, and garbage", overhead},
 	}
 }
