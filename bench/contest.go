@@ -49,7 +49,7 @@ func (c contest) resident(i int) bool { return c.ours[i].engine.Stats().Cache.St
 // 0: none.
 type targets struct {
 	fastest float64 // of the peer's settings
-	flash   float64 // with flash attention, where that is not the fastest
+	flash   float64 // with flash attention
 }
 
 // against scores each of ours against the peers.
@@ -71,7 +71,11 @@ func againstPeers(row Row, peers []Row, t targets) (scores []Score) {
 		return nil
 	}
 	fastest := slices.MinFunc(peers, func(a, b Row) int { return cmp.Compare(a.P25, b.P25) })
-	scores = append(scores, speedScore(row, fastest, t.fastest))
+	target := t.fastest
+	if target == 0 && fastest.Arm == peerFlash {
+		target = t.flash
+	}
+	scores = append(scores, speedScore(row, fastest, target))
 	for _, peer := range peers {
 		if peer.Arm == peerFlash && peer.Arm != fastest.Arm {
 			scores = append(scores, speedScore(row, peer, t.flash))

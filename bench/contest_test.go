@@ -12,18 +12,22 @@ func TestSpeedIsComparedWithTheFasterPeerAndWithFlashAttention(t *testing.T) {
 		return Score{Workload: "decode", Threads: 2, KVType: "f16", Depth: 8, Tokens: 1, Name: "ours / " + by, Value: value, Target: target}
 	}
 	peer := func(arm string, p25 float64) Row { return Row{Arm: arm, Summary: Summary{P25: p25}} }
+	both, flash := targets{fastest: 0.9, flash: 1}, targets{flash: 1}
 	for _, tt := range []struct {
 		name  string
+		of    targets
 		peers []Row
 		want  []Score
 	}{
-		{"no peer", nil, nil},
-		{"with flash attention it is the fastest", []Row{peer(peerFlash, 3), peer(peerEager, 9)}, []Score{score(peerFlash, 0.75, 0.9)}},
-		{"without it is", []Row{peer(peerFlash, 5), peer(peerEager, 2)}, []Score{score(peerEager, 0.5, 0.9), score(peerFlash, 1.25, 1)}},
-		{"there is no other", []Row{peer(peerEager, 2)}, []Score{score(peerEager, 0.5, 0.9)}},
+		{"no peer", both, nil, nil},
+		{"with flash attention it is the fastest", both, []Row{peer(peerFlash, 3), peer(peerEager, 9)}, []Score{score(peerFlash, 0.75, 0.9)}},
+		{"without it is", both, []Row{peer(peerFlash, 5), peer(peerEager, 2)}, []Score{score(peerEager, 0.5, 0.9), score(peerFlash, 1.25, 1)}},
+		{"there is no other", both, []Row{peer(peerEager, 2)}, []Score{score(peerEager, 0.5, 0.9)}},
+		{"the target is flash attention, the fastest", flash, []Row{peer(peerFlash, 3), peer(peerEager, 9)}, []Score{score(peerFlash, 0.75, 1)}},
+		{"the target is flash attention, not the fastest", flash, []Row{peer(peerFlash, 5), peer(peerEager, 2)}, []Score{score(peerEager, 0.5, 0), score(peerFlash, 1.25, 1)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(againstPeers(row, tt.peers, targets{fastest: 0.9, flash: 1}), tt.want); diff != "" {
+			if diff := cmp.Diff(againstPeers(row, tt.peers, tt.of), tt.want); diff != "" {
 				t.Errorf("scores (-got +want):\n%s", diff)
 			}
 		})
