@@ -42,7 +42,7 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 		}
 	}
 	line("cache", "%v: %s", s.Policy, describeLayers(s))
-	line("K/V", "%s on the device, %s off it", formatSize(s.DeviceBytesPeak), formatSize(s.HostBytes))
+	line("K/V", "%s on the device, %s off it", formatSize(s.DeviceBytesPeak), formatSize(s.HostBytesPeak))
 	switch {
 	case s.StreamedLayers == 0:
 		line("moved", "nothing")
