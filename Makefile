@@ -35,7 +35,7 @@ CROSS     := linux/arm64 darwin/arm64 windows/amd64
 LINT      := go tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run build libs model vulkan test test-all race gpu cover fuzz lint fmt cross deps clean FORCE
+.PHONY: help run build libs model vulkan test test-all race gpu cover fuzz lint fmt cross generate deps clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -98,6 +98,9 @@ cross: ## build for the other platforms, and check that the tests compile there
 		go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ebb-$$GOOS-$$GOARCH ./cmd/ebb; \
 		go vet ./...; \
 	done
+
+generate: ## write attend's assembly anew
+	go -C attend/internal/gen run . -out ../../kernel_amd64.s -stubs ../../kernel_amd64.go -pkg attend -frame ../../frame_amd64.go
 
 deps: ## write deps.txt anew: the modules in the binary
 	go test ./internal/deps -run TestDepsFile -update

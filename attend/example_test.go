@@ -8,9 +8,9 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// One token with one head attends over the first of two cells: the mask hides
-// the other, so the result is the first cell's value.
-func ExampleKind_Graph() {
+// Two tokens attend over two cells that hold 1 and 2: the first token sees the
+// first cell alone, and the second both, whose keys are the same.
+func ExampleAttention_Graph() {
 	library, err := ggml.Load()
 	if err != nil {
 		log.Fatal(err)
@@ -23,31 +23,38 @@ func ExampleKind_Graph() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	attention := attend.On(device, attend.Auto, attend.Go)
 
-	const dim, cells = 32, 2
+	const dim, cells, tokens = 32, 2, 2
+	var sees attend.Spans
+	sees.Reset(1, tokens)
+	for token := range tokens {
+		sees.See(0, token+1)
+		sees.EndRow(token)
+	}
 	shapes := ggml.NewContext(4)
-	q := shapes.New(ggml.F32, dim, 1, 1)     // [headDim, heads, tokens]
-	k := shapes.New(ggml.F32, dim, cells, 1) // [headDim, cells, kvHeads]
-	v := shapes.New(ggml.F32, dim, cells, 1) // [valueDim, cells, kvHeads]
-	mask := shapes.New(ggml.F16, cells, 1)   // [cells, tokens]
-	inputs, err := backend.Alloc(backend.BufferType(), 1024, ggml.Inputs)
+	q := shapes.New(ggml.F32, dim, 1, tokens) // [headDim, heads, tokens]
+	k := shapes.New(ggml.F32, dim, cells, 1)  // [headDim, cells, kvHeads]
+	v := shapes.New(ggml.F32, dim, cells, 1)  // [valueDim, cells, kvHeads]
+	spans := shapes.New(ggml.I32, int64(len(sees.Words())))
+	inputs, err := backend.Alloc(backend.BufferType(), 2048, ggml.Inputs)
 	if err != nil {
 		log.Fatal(err)
 	}
-	for i, t := range []*ggml.Tensor{q, k, v, mask} {
-		inputs.Place(t, int64(i)*256)
+	for i, t := range []*ggml.Tensor{q, k, v, spans} {
+		inputs.Place(t, int64(i)*512)
 	}
 	values := make([]float32, dim*cells)
 	for i := range values {
-		values[i] = float32(1 + i/dim) // 1 in the first cell, 2 in the second
+		values[i] = float32(1 + i/dim)
 	}
-	ggml.SetSlice(q, values[:dim], 0)
-	ggml.SetSlice(k, values, 0)
+	ggml.SetSlice(q, make([]float32, dim*tokens), 0)
+	ggml.SetSlice(k, make([]float32, dim*cells), 0)
 	ggml.SetSlice(v, values, 0)
-	ggml.SetSlice(mask, []uint16{0, 0xFC00}, 0) // 0 and -Inf
+	ggml.SetSlice(spans, sees.Words(), 0)
 
 	graph := backend.NewGraph(16)
-	y := attend.Auto.Graph(graph, q, k, v, mask, attend.Scale{Factor: 1}) // [valueDim, heads, tokens]
+	y := attention.Graph(graph, q, k, v, spans, attend.Scale{}) // [valueDim, heads, tokens]
 	graph.Expand(y)
 	scratch := backend.NewScratch()
 	if _, err := scratch.Alloc(graph); err != nil {
@@ -58,7 +65,7 @@ func ExampleKind_Graph() {
 	}
 	out := make([]float32, y.Elements())
 	ggml.GetSlice(y, out, 0)
-	fmt.Println(y, out[:4])
+	fmt.Println(y, out[0], out[dim])
 
 	graph.Close()
 	scratch.Close()
@@ -67,5 +74,5 @@ func ExampleKind_Graph() {
 	if err := backend.Close(); err != nil {
 		log.Fatal(err)
 	}
-	// Output: f32 [32 1 1 1] [1 1 1 1]
+	// Output: f32 [32 1 2 1] 1 1.5
 }

@@ -102,7 +102,7 @@ func (d *Device) Open(o Options) (*Backend, error) {
 		return nil, fmt.Errorf("ggml: open %s: threads %d and limit %d must not be negative", d.name, o.Threads, o.Limit)
 	}
 	cores := runtime.NumCPU()
-	if most := threadsPerCore * cores; o.Threads > most {
+	if most := MostThreads(); o.Threads > most {
 		return nil, fmt.Errorf("ggml: open %s: %d threads on %d cores: want at most %d, and no more than cores to be fast", d.name, o.Threads, cores, most)
 	}
 	if o.Threads == 0 {

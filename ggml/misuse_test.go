@@ -89,6 +89,10 @@ func TestMisuseOfAnOperationPanicsWithTheOperands(t *testing.T) {
 		{"Concat", []*Tensor{x(F32, 64, 3), x(F32, 64, 3)}, func(g *Graph, o []*Tensor) { g.Concat(o[0], o[1], 4) }},
 		{"Cpy", []*Tensor{x(F32, 64, 3), x(F32, 64, 2)}, func(g *Graph, o []*Tensor) { g.Cpy(o[0], o[1]) }},
 		{"Cpy", []*Tensor{x(F32, 64, 3), x(I32, 64, 3)}, func(g *Graph, o []*Tensor) { g.Cpy(o[0], o[1]) }},
+		{"Custom", []*Tensor{x(F32, 64), nil}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 1, 1, 1}, 1, CustomParams{}, o...) }},
+		{"Custom", []*Tensor{x(F32, 64)}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 1, 1, 1}, 0, CustomParams{}, o...) }},
+		{"Custom", []*Tensor{x(F32, 64)}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 0, 1, 1}, 1, CustomParams{}, o...) }},
+		{"Custom", []*Tensor{x(F32, 1), x(F32, 2), x(F32, 3), x(F32, 4), x(F32, 5)}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 1, 1, 1}, 1, CustomParams{}, o...) }},
 	}
 	g := b.NewGraph(len(tests))
 	defer g.Close()

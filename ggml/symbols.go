@@ -106,6 +106,7 @@ type symbols struct {
 	Cast       func(ctx uintptr, a *Tensor, t Type) *Tensor                                                                                          `c:"ggml_cast"`
 	Concat     func(ctx uintptr, a, b *Tensor, dim int32) *Tensor                                                                                    `c:"ggml_concat"`
 	Cpy        func(ctx uintptr, a, dst *Tensor) *Tensor                                                                                             `c:"ggml_cpy"`
+	Custom4D   func(ctx uintptr, t Type, n0, n1, n2, n3 int64, args **Tensor, nArgs int32, fn uintptr, tasks int32, user uintptr) *Tensor            `c:"ggml_custom_4d"`
 }
 
 // initParams is struct ggml_init_params.

@@ -79,7 +79,7 @@ func (b *Backend) startThreads(n int) (err error) {
 // ggml divides some work by the number of threads: results may change in their
 // last bits. Other devices ignore it.
 func (b *Backend) SetThreads(n int) error {
-	most := threadsPerCore * runtime.NumCPU()
+	most := MostThreads()
 	switch {
 	case b.ptr == 0:
 		return fmt.Errorf("ggml: threads of %s: it is closed", b.dev.name)
@@ -98,3 +98,6 @@ func (b *Backend) SetThreads(n int) error {
 // Threads returns the number of threads that a CPU backend computes with, and 0
 // of another one.
 func (b *Backend) Threads() int { return int(b.threads.Load()) }
+
+// MostThreads returns how many threads a CPU backend computes with at most.
+func MostThreads() int { return threadsPerCore * runtime.NumCPU() }

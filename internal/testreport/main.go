@@ -2,8 +2,8 @@
 //
 //	testreport [go test's flags] [packages]
 //
-// It prints a line for each package, the output of each test that failed, every reason for which tests were skipped
-// with the tests that gave it, and last of all
+// It prints a line for each package, each attribute that a test gives itself (testing.T.Attr), the output of each test
+// that failed, every reason for which tests were skipped with the tests that gave it, and last of all
 //
 //	N passed, N failed, N skipped
 //

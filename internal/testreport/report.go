@@ -19,6 +19,8 @@ type event struct {
 	Test    string
 	Output  string
 	Elapsed float64
+	Key     string // of an attribute that a test gives itself
+	Value   string
 }
 
 // test is what is known of a test, or of a package's output outside its tests.
@@ -79,6 +81,8 @@ func (r *report) add(e event) {
 		fmt.Fprint(r.w, e.Output)
 	case "output":
 		r.test(e).output.WriteString(e.Output)
+	case "attr": // what a test says of the machine
+		fmt.Fprintf(r.w, "     %s: %s: %s\n", e.Package, e.Key, e.Value)
 	case "run":
 		r.test(e)
 	case "pass", "fail", "skip":

@@ -15,6 +15,7 @@ const events = `{"Action":"start","Package":"m/a"}
 {"Action":"pass","Package":"m/a","Test":"TestTable/one"}
 {"Action":"run","Package":"m/a","Test":"TestTable/two"}
 {"Action":"pass","Package":"m/a","Test":"TestTable/two"}
+{"Action":"attr","Package":"m/a","Test":"TestTable","Key":"kernels","Value":"go avx2"}
 {"Action":"pass","Package":"m/a","Test":"TestTable"}
 {"Action":"run","Package":"m/a","Test":"TestGPU"}
 {"Action":"output","Package":"m/a","Test":"TestGPU","Output":"=== RUN   TestGPU\n"}
@@ -31,7 +32,8 @@ const events = `{"Action":"start","Package":"m/a"}
 `
 
 func TestSumCountsLeavesAndGivesReasons(t *testing.T) {
-	const skips = `ok   m/a  0.5s
+	const skips = `     m/a: kernels: go avx2
+ok   m/a  0.5s
 
 skipped 1: no Vulkan device
     m/a.TestGPU
@@ -41,7 +43,8 @@ skipped 1: set EBB_TEST_ALL=1 for the full matrix
 
 2 passed, 0 failed, 2 skipped
 `
-	const required = `ok   m/a  0.5s
+	const required = `     m/a: kernels: go avx2
+ok   m/a  0.5s
 
 FAIL: skipped, though EBB_REQUIRE=all, 1: no Vulkan device
     m/a.TestGPU

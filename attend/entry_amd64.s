@@ -1,0 +1,195 @@
+//go:build amd64 && !windows
+
+#include "go_asm.h"
+#include "textflag.h"
+
+// The op's two texts are what ggml's threads call, by the System V ABI:
+//
+//	void op(struct ggml_tensor *dst, int thread, int threads, void *unused)
+//
+// Threads take items by a counter in spans. Where work is divided by ranges, who
+// finishes a head's last range adds its parts up, in their order. The counters are
+// zero again when the last thread leaves.
+//
+// What they call is generated: each text takes the frame's address in DI, leaves it
+// there, keeps all else in the frame, and uses every other register. No text calls
+// Go or allocates, and the stack is used for return addresses and
+// saved registers only: a signal may come at any instruction, on any thread.
+
+TEXT ·opAVX2(SB), NOSPLIT|NOFRAME, $0-0
+	XORL AX, AX
+	JMP  op<>(SB)
+
+TEXT ·opAVX512(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $1, AX
+	JMP  op<>(SB)
+
+// op computes with the instruction set that AX says.
+TEXT op<>(SB), NOSPLIT|NOFRAME, $0-0
+	PUSHQ BX
+	PUSHQ BP
+	PUSHQ R12
+	PUSHQ R13
+	PUSHQ R14
+	PUSHQ R15
+
+	// This thread's frame, in the result's scratch: see layout.go.
+	MOVLQSX SI, SI
+	MOVLQSX DX, DX
+	MOVQ    tensor_src+24(DI), R8  // spans
+	MOVQ    tensor_data(R8), R8
+	MOVL    tensor_params+params_threads(DI), R9
+	CMPQ    SI, R9
+	JGE     leave                  // there is none: the other threads do the work
+	MOVQ    tensor_data(DI), R8
+	ADDQ    $63, R8
+	ANDQ    $-64, R8
+	MOVLQSX tensor_params+params_frames(DI), R10
+	MOVLQSX tensor_params+params_frameSize(DI), R11
+	IMULQ   SI, R11
+	ADDQ    R11, R10
+	SHLQ    $6, R10
+	ADDQ    R8, R10
+	MOVQ    DI, frame_tensor(R10)
+	MOVQ    DX, frame_threads(R10)
+	MOVQ    AX, frame_isa(R10)
+	MOVQ    R8, frame_base(R10)
+	MOVQ    R10, DI                // stays there: the texts below use every other register
+	CALL    ·opSetup(SB)
+
+next:
+	MOVQ  frame_spans(DI), AX
+	MOVL  $1, CX
+	LOCK
+	XADDL CX, 0(AX)
+	CMPQ  CX, frame_items(DI)
+	JGE   finished
+	MOVQ  CX, frame_item(DI)
+	CALL  ·opBegin(SB)
+	CMPQ  frame_blocks(DI), $0
+	JEQ   part
+
+	// A pass of rows, over all ranges.
+pass:
+	CALL range<>(SB)
+	CALL ·opFold(SB)
+	INCQ frame_r(DI)
+	MOVQ frame_r(DI), AX
+	CMPQ AX, frame_ranges(DI)
+	JLT  pass
+	CALL ·opOutput(SB)
+	JMP  next
+
+	// One range; and its head's result, if it was the last one to be done.
+part:
+	CALL  range<>(SB)
+	MOVQ  frame_spans(DI), AX
+	MOVQ  frame_head(DI), BX
+	LEAQ  32(AX)(BX*4), AX
+	MOVL  $1, CX
+	LOCK
+	XADDL CX, 0(AX)
+	INCQ  CX
+	CMPQ  CX, frame_ranges(DI)
+	JNE   next
+	MOVL  $0, 0(AX)
+	MOVQ  $0, frame_r(DI)
+	IMULQ frame_partSize(DI), BX
+	ADDQ  frame_parts(DI), BX
+	MOVQ  BX, frame_part(DI)
+merge:
+	CALL  ·opFold(SB)
+	MOVQ  frame_partSize(DI), AX
+	IMULQ frame_kvHeads(DI), AX
+	ADDQ  AX, frame_part(DI)
+	INCQ  frame_r(DI)
+	MOVQ  frame_r(DI), AX
+	CMPQ  AX, frame_ranges(DI)
+	JLT   merge
+	CALL  ·opOutput(SB)
+	JMP   next
+
+finished:
+	MOVQ frame_spans(DI), R8
+	MOVQ frame_threads(DI), DX
+	VZEROUPPER
+leave:
+	MOVL  $1, CX
+	LOCK
+	XADDL CX, 4(R8)
+	INCQ  CX
+	CMPQ  CX, DX
+	JNE   out
+	MOVQ  $0, 0(R8)                // both counters
+out:
+	POPQ R15
+	POPQ R14
+	POPQ R13
+	POPQ R12
+	POPQ BP
+	POPQ BX
+	RET
+
+// range attends over the cells of range r, and leaves the result in part: tile by
+// tile, and within a tile up to four vectors at a time.
+TEXT range<>(SB), NOSPLIT|NOFRAME, $0-0
+	CALL ·opRange(SB)
+tile:
+	CALL ·opTile(SB)
+	CMPQ frame_tn(DI), $0
+	JEQ  end
+	MOVQ frame_kt(DI), AX
+	CMPQ AX, frame_kx(DI)
+	JNE  group                     // keys and values are read where they lie
+	MOVQ frame_typed(DI), AX
+	MOVQ 0(AX), AX
+	CALL AX                        // expand
+group:
+	CALL ·opGroup(SB)
+	CMPQ frame_seen(DI), $0
+	JEQ  nextGroup
+	MOVQ frame_table(DI), AX
+	MOVQ frame_size(DI), BX
+	MOVQ 0(AX)(BX*8), AX
+	CALL AX                        // scores
+	MOVQ frame_texts(DI), AX
+	MOVQ frame_size(DI), BX
+	MOVQ -8(AX)(BX*8), AX
+	CALL AX                        // softmax
+	MOVQ frame_size(DI), BX
+	CMPQ frame_partial(DI), $0
+	JNE  some
+	MOVQ frame_table(DI), AX
+	MOVQ 32(AX)(BX*8), AX
+	CALL AX                        // values
+	JMP  nextGroup
+some:
+	MOVQ frame_texts(DI), AX
+	MOVQ 24(AX)(BX*8), AX
+	CALL AX                        // values of the cells that each sees
+nextGroup:
+	CALL ·opNextGroup(SB)
+	CMPQ frame_left(DI), $0
+	JG   group
+	JMP  tile
+end:
+	RET
+
+// func callOp(fn uintptr, dst *tensor, thread, threads int32)
+TEXT ·callOp(SB), NOSPLIT, $8-24
+	MOVQ fn+0(FP), AX
+	MOVQ dst+8(FP), DI
+	MOVL thread+16(FP), SI
+	MOVL threads+20(FP), DX
+	CALL AX
+	RET
+
+// func opAddresses() (avx2, avx512, read uintptr)
+TEXT ·opAddresses(SB), NOSPLIT, $0-24
+	LEAQ ·opAVX2(SB), AX
+	MOVQ AX, avx2+0(FP)
+	LEAQ ·opAVX512(SB), AX
+	MOVQ AX, avx512+8(FP)
+	LEAQ ·opRead(SB), AX
+	MOVQ AX, read+16(FP)
+	RET

@@ -1,0 +1,145 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// kind is a type of K and V.
+type kind struct {
+	name   string
+	number int // ggml's
+	// step values take bytes, and are read together; they are 16 or 32.
+	step, bytes int
+	// direct says that there are texts which read keys and values of this type
+	// where they lie. Otherwise they are first made f32.
+	direct bool
+	// open reads what step values at m share.
+	open func(i isa, m Mem) shared
+	// read returns the values from d on of the step at m.
+	read func(i isa, s shared, m Mem, d int) reg.VecVirtual
+}
+
+// shared is what the values of a block have in common.
+type shared struct{ scale, offset, table reg.VecVirtual }
+
+func nothing(isa, Mem) shared { return shared{} }
+
+var kinds = []kind{
+	{
+		"F32", 0, 16, 64, true, nothing,
+		func(i isa, _ shared, m Mem, d int) reg.VecVirtual { return i.loaded(m.Offset(4 * d)) },
+	},
+	{
+		"F16", 1, 16, 32, true, nothing,
+		func(i isa, _ shared, m Mem, d int) reg.VecVirtual {
+			v := i.vec()
+			VCVTPH2PS(m.Offset(2*d), v)
+			return v
+		},
+	},
+	{
+		"BF16", 30, 16, 32, false, nothing,
+		func(i isa, _ shared, m Mem, d int) reg.VecVirtual {
+			v := i.vec()
+			VPMOVZXWD(m.Offset(2*d), v)
+			VPSLLD(Imm(16), v, v)
+			return v
+		},
+	},
+	{
+		"Q8_0", 8, 32, 34, true,
+		func(i isa, m Mem) shared { return shared{scale: i.half(m)} },
+		func(i isa, s shared, m Mem, d int) reg.VecVirtual {
+			v := i.vec()
+			VPMOVSXBD(m.Offset(2+d), v)
+			VCVTDQ2PS(v, v)
+			VMULPS(s.scale, v, v)
+			return v
+		},
+	},
+	{
+		"Q4_0", 2, 32, 18, true,
+		func(i isa, m Mem) shared {
+			s := shared{scale: i.half(m)}
+			if i.wide() { // the 16 values that a code may stand for in this block
+				s.table = i.vec()
+				VMULPS(constants.nibbles, s.scale, s.table)
+				return s
+			}
+			s.offset = i.vec()
+			VMULPS(constants.minus8, s.scale, s.offset)
+			return s
+		},
+		func(i isa, s shared, m Mem, d int) reg.VecVirtual {
+			v := i.vec()
+			VPMOVZXBD(m.Offset(2+d%16), v)
+			if d >= 16 {
+				VPSRLD(Imm(4), v, v)
+			}
+			if i.wide() { // the lookup takes the low 4 bits
+				VPERMPS(s.table, v, v)
+				return v
+			}
+			if d < 16 {
+				VPAND(constants.nibble, v, v)
+			}
+			VCVTDQ2PS(v, v)
+			VFMADD213PS(s.offset, s.scale, v)
+			return v
+		},
+	},
+}
+
+func (k kind) quantized() bool { return k.step == 32 }
+
+// half returns a vector of the f16 at m.
+func (i isa) half(m Mem) reg.VecVirtual {
+	v := i.vec()
+	if i.wide() {
+		VPBROADCASTW(m, v.AsY())
+		VCVTPH2PS(v.AsY(), v)
+		return v
+	}
+	x := XMM()
+	VPBROADCASTW(m, x)
+	VCVTPH2PS(x, v)
+	return v
+}
+
+// expand makes the tile's keys and values f32.
+func (k kind) expand(i isa) {
+	name := "opExpand" + k.name + i.name
+	text(name, name+" makes the tile's keys and values f32. Behind its last cell they are what earlier tiles left.")
+	for _, s := range []string{"k", "v"} {
+		src, dst, n := load(s+"p"), load(s+"x"), load("tn")
+		store(dst, s+"t")
+		IMULQ(f("d"+s), n)
+		step := func(n int) {
+			for at := 0; at < n; at += k.step {
+				m := Mem{Base: src, Disp: at / k.step * k.bytes}
+				shared := k.open(i, m)
+				for d := 0; d < k.step; d += i.lanes {
+					VMOVUPS(k.read(i, shared, m, d), Mem{Base: dst, Disp: 4 * (at + d)})
+				}
+			}
+		}
+		loop, rest, done := label("loop"), label("rest"), label("done")
+		Label(loop)
+		SUBQ(Imm(32), n)
+		JLT(LabelRef(rest))
+		step(32)
+		ADDQ(imm(32/k.step*k.bytes), src)
+		ADDQ(imm(128), dst)
+		JMP(LabelRef(loop))
+		Label(rest)
+		if !k.quantized() {
+			CMPQ(n, I32(-16))
+			JNE(LabelRef(done))
+			step(16)
+		}
+		Label(done)
+	}
+	ret()
+}

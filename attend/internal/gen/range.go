@@ -1,0 +1,246 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+)
+
+// openRange makes part the result over no cells, and goes before the first tile of
+// range r.
+func openRange() {
+	text("opRange", "opRange makes part the result over no cells, and goes before the first tile of range r.")
+	clearPart()
+	bounds, r, c, end := GP64(), load("r"), GP64(), GP64()
+	LEAQ(constants.bounds, bounds)
+	MOVLQSX(indexed(bounds, r, 4, 0), c)
+	MOVLQSX(indexed(bounds, r, 4, 4), end)
+	CMPQ(c, f("low"))
+	CMOVQLT(f("low"), c)
+	CMPQ(end, f("high"))
+	CMOVQGT(f("high"), end)
+	store(end, "cEnd")
+	tile := load("tile")
+	SUBQ(tile, c)
+	store(c, "c")
+	for _, s := range []string{"k", "v"} {
+		p, h := load("c"), load("head")
+		IMULQ(f(s+"Cell"), p)
+		IMULQ(f(s+"Head"), h)
+		ADDQ(h, p)
+		ADDQ(f(s), p)
+		store(p, s+"p")
+	}
+	ret()
+}
+
+// clearPart makes part the result over no cells.
+func clearPart() {
+	Comment("maxima, sums, outputs")
+	lowest, zero := YMM(), YMM()
+	VMOVUPS(constants.lowest, lowest)
+	VXORPS(zero, zero, zero)
+	p, n := load("part"), load("room")
+	maxima := mark("maxima")
+	VMOVUPS(lowest.AsX(), at(p, 0))
+	ADDQ(Imm(16), p)
+	SUBQ(Imm(4), n)
+	JNZ(LabelRef(maxima))
+	MOVQ(f("room"), n)
+	sums := mark("sums")
+	VMOVUPS(zero.AsX(), at(p, 0))
+	ADDQ(Imm(16), p)
+	SUBQ(Imm(4), n)
+	JNZ(LabelRef(sums))
+	SUBQ(f("part"), p)
+	ADDQ(Imm(63), p)
+	ANDQ(I32(-64), p)
+	ADDQ(f("part"), p)
+	MOVQ(f("nq"), n)
+	IMULQ(f("dvb"), n)
+	outputs := mark("outputs")
+	VMOVUPS(zero, at(p, 0))
+	VMOVUPS(zero, at(p, 32))
+	ADDQ(Imm(64), p)
+	SUBQ(Imm(64), n)
+	JNZ(LabelRef(outputs))
+}
+
+// nextTile goes to the range's next tile of which a row sees a cell, says which
+// cells each row sees, and goes before its first group. tn is 0 if there is none.
+func nextTile() {
+	text("opTile", "opTile goes to the range's next tile of which a row sees a cell; tn is 0 if there is none.")
+	next, done, empty := mark("next"), label("done"), label("empty")
+	for _, s := range []string{"k", "v"} {
+		x := load("tile")
+		IMULQ(f(s+"Cell"), x)
+		ADDQ(x, f(s+"p"))
+		ADDQ(f(s+"p"), x)
+		store(x, s+"Next")
+	}
+	x, tn := load("tile"), load("cEnd")
+	ADDQ(x, f("c"))
+	SUBQ(f("c"), tn)
+	JLE(LabelRef(empty))
+	CMPQ(tn, x)
+	CMOVQGT(x, tn)
+	store(tn, "tn")
+	rowMasks(next)
+
+	Comment("whether keys and values are read where they lie: not a part of a tile, as the texts read whole ones")
+	tables, kt, vt := load("floats"), load("kx"), load("vx")
+	expanded, direct := label("expanded"), label("direct")
+	MOVQ(f("tn"), x)
+	CMPQ(x, f("tile"))
+	JNE(LabelRef(expanded))
+	t := load("typed")
+	CMPQ(t, tables)
+	JEQ(LabelRef(direct))
+	Comment("nor for several groups, which would each do the conversion, nor where cells are hidden")
+	CMPQ(f("nq"), Imm(4))
+	JGT(LabelRef(expanded))
+	CMPQ(f("hidden"), Imm(0))
+	JNE(LabelRef(expanded))
+	CMPQ(at(t, 8), Imm(0))
+	JEQ(LabelRef(expanded))
+	Label(direct)
+	MOVQ(t, tables)
+	MOVQ(f("kp"), kt)
+	MOVQ(f("vp"), vt)
+	Label(expanded)
+	store(tables, "table")
+	store(kt, "kt")
+	store(vt, "vt")
+
+	Comment("before the first group")
+	p, room := load("part"), load("room")
+	store(p, "mp")
+	LEAQ(indexed(p, room, 4, 0), p)
+	store(p, "lp")
+	LEAQ(indexed(p, room, 4, 63), p)
+	SUBQ(f("part"), p)
+	ANDQ(I32(-64), p)
+	ADDQ(f("part"), p)
+	store(p, "op")
+	for _, s := range [][2]string{{"qs", "qp"}, {"vecRow", "rp"}, {"nq", "left"}} {
+		store(load(s[0]), s[1])
+	}
+	JMP(LabelRef(done))
+	Label(empty)
+	XORL(tn.As32(), tn.As32())
+	store(tn, "tn")
+	Label(done)
+	ret()
+}
+
+// rowMasks says which of the tile's cells each row sees. It goes to none if
+// no row sees any.
+func rowMasks(none string) {
+	Comment("which of the tile's cells each row sees")
+	ones, full := GP64(), GP64()
+	MOVQ(I32(-1), ones)
+	x := GP64()
+	MOVQ(U32(64), x)
+	SUBQ(f("tn"), x)
+	SHRXQ(x, ones, full)
+	store(full, "full")
+
+	row, out, left, any, all := load("row0"), load("rowMask"), load("nrows"), GP64(), GP64()
+	SHLQ(Imm(4), row)
+	ADDQ(f("rowsAt"), row)
+	XORL(any.As32(), any.As32())
+	MOVQ(full, all)
+	rows, blind, seen := mark("rows"), label("blind"), label("seen")
+	mask := GP64()
+	first, end := word(at(row, 0)), word(at(row, 4))
+	SUBQ(f("c"), end)
+	JLE(LabelRef(blind))
+	CMPQ(end, f("tn"))
+	CMOVQGT(f("tn"), end)
+	zero := GP64()
+	XORL(zero.As32(), zero.As32())
+	SUBQ(f("c"), first)
+	CMOVQLT(zero, first)
+	CMPQ(first, end)
+	JGE(LabelRef(blind))
+	MOVQ(U32(64), mask)
+	SUBQ(end, mask)
+	SHRXQ(mask, ones, mask)
+	SHLXQ(first, ones, zero)
+	ANDQ(zero, mask)
+	Comment("the row's own bits, from a multiple of 32 cells on")
+	bits := word(at(row, 12))
+	TESTQ(bits, bits)
+	JZ(LabelRef(seen))
+	from := word(at(row, 8))
+	NEGQ(from)
+	ADDQ(f("c"), from)
+	JLT(LabelRef(seen))
+	SHRQ(Imm(3), from)
+	LEAQ(indexed(from, bits, 4, 0), bits)
+	ADDQ(f("spans"), bits)
+	ANDL(at(bits, 0), mask.As32())
+	JMP(LabelRef(seen))
+	Label(blind)
+	XORL(mask.As32(), mask.As32())
+	Label(seen)
+	MOVL(mask.As32(), at(out, 0))
+	ORQ(mask, any)
+	ANDQ(mask, all)
+	ADDQ(Imm(16), row)
+	ADDQ(Imm(4), out)
+	DECQ(left)
+	JNZ(LabelRef(rows))
+	TESTQ(any, any)
+	JZ(LabelRef(none))
+	XORQ(full, all)
+	store(all, "hidden")
+}
+
+// groupMasks looks at the masks of a group: seen is 0 if its vectors see none of
+// the tile's cells, and partial is 1 if some do not see all.
+func groupMasks() {
+	text("opGroup", "opGroup looks at the masks of a group: seen is 0 if its vectors see no cell, partial 1 if some do not see all.")
+	rp, masks := load("rp"), load("rowMask")
+	all, any := GP64(), GP64()
+	for v := range 4 {
+		m := GP64()
+		MOVL(at(rp, 4*v), m.As32())
+		MOVL(indexed(masks, m, 1, 0), m.As32())
+		MOVL(m.As32(), f("mask").Offset(4*v))
+		if v == 0 {
+			MOVQ(m, all)
+			MOVQ(m, any)
+			continue
+		}
+		ANDQ(m, all)
+		ORQ(m, any)
+	}
+	store(any, "seen")
+	partial := GP64()
+	XORL(partial.As32(), partial.As32())
+	CMPQ(all, f("full"))
+	SETNE(partial.As8())
+	store(partial, "partial")
+
+	size, four := load("left"), GP64()
+	MOVQ(U32(4), four)
+	CMPQ(size, four)
+	CMOVQGT(four, size)
+	store(size, "size")
+	ret()
+}
+
+// nextGroup goes to the next group: left is not above 0 if there is none.
+func nextGroup() {
+	text("opNextGroup", "opNextGroup goes to the next group; left is not above 0 if there is none.")
+	SUBQ(Imm(4), f("left"))
+	for _, s := range [][2]string{{"qp", "dkb"}, {"op", "dvb"}} {
+		x := load(s[1])
+		SHLQ(Imm(2), x)
+		ADDQ(x, f(s[0]))
+	}
+	for _, s := range []string{"mp", "lp", "rp"} {
+		ADDQ(Imm(16), f(s))
+	}
+	ret()
+}

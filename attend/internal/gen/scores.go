@@ -1,0 +1,198 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// width is how many scores of a cell stand together: g, or 4 for 3.
+func width(g int) int {
+	if g == 3 {
+		return 4
+	}
+	return g
+}
+
+// cells returns how many keys are multiplied at a time with g queries. It divides
+// a tile, and is as many as there are registers for.
+func (i isa) cells(g int) int {
+	switch {
+	case g == 3:
+		return 4
+	case i.wide():
+		return 16 / g
+	default:
+		return 8 / g
+	}
+}
+
+// scores computes the products of the tile's keys with g queries, as
+// [cells][width(g)]: some cells at a time, each with every query.
+//
+// Each product is summed in the same order whatever g is.
+func (k kind) scores(i isa, g int) {
+	w, cells := width(g), i.cells(g)
+	name := fmt.Sprintf("opScores%d%s%s", g, k.name, i.name)
+	text(name, fmt.Sprintf("%s multiplies %d keys at a time with %d queries.", name, cells, g))
+	kp, sp, left, next := load("kt"), load("scores"), load("tn"), load("kNext")
+	row := load(k.rowField("k"))
+	row3, row5, row7 := GP64(), GP64(), GP64()
+	LEAQ(indexed(row, row, 2, 0), row3)
+	if cells >= 8 {
+		LEAQ(indexed(row, row, 4, 0), row5)
+		LEAQ(indexed(row, row3, 2, 0), row7)
+	}
+	qRow, qRow3 := row, row3
+	if k.name != "F32" && g > 1 {
+		qRow, qRow3 = load("dkb"), GP64()
+		LEAQ(indexed(qRow, qRow, 2, 0), qRow3)
+	}
+	ahead := load("k16")
+	IMUL3Q(imm(cells*k.step/16), ahead, ahead)
+
+	loop := mark("cells")
+	key, q, n := copied(kp), load("qp"), load("dk")
+	var key8 reg.GPVirtual
+	if cells == 16 {
+		key8 = GP64()
+		LEAQ(indexed(kp, row, 8, 0), key8)
+	}
+	cell := func(c int) Mem {
+		if c >= 8 {
+			return nth(key8, row, row3, row5, row7, c-8)
+		}
+		return nth(key, row, row3, row5, row7, c)
+	}
+	query := func(h, d int) Mem { return nth(q, qRow, qRow3, nil, nil, h).Offset(4 * d) }
+
+	sums := make([]reg.VecVirtual, cells*w)
+	for c := range cells {
+		for h := range w {
+			if h < g {
+				sums[c*w+h] = i.zero()
+			} else {
+				sums[c*w+h] = sums[c*w+h-1]
+			}
+		}
+	}
+	dims := mark("dims")
+	for l := range (cells*k.bytes + 63) / 64 {
+		PREFETCHT1(at(next, 64*l))
+	}
+	// Queries stay in registers where there are enough.
+	queries := map[int]Op{}
+	for d := 0; d < k.step; d += i.lanes {
+		for h := range g {
+			if k.quantized() && !i.wide() {
+				queries[d+h] = query(h, d)
+			} else {
+				queries[d+h] = i.loaded(query(h, d))
+			}
+		}
+	}
+	for c := range cells {
+		m := cell(c)
+		shared := k.open(i, m)
+		for d := 0; d < k.step; d += i.lanes {
+			if k.name == "F32" && g == 1 {
+				VFMADD231PS(m.Offset(4*d), queries[d], sums[c*w])
+				continue
+			}
+			x := k.read(i, shared, m, d)
+			for h := range g {
+				VFMADD231PS(queries[d+h], x, sums[c*w+h])
+			}
+		}
+	}
+	ADDQ(ahead, next)
+	ADDQ(imm(k.bytes), key)
+	if cells == 16 {
+		ADDQ(imm(k.bytes), key8)
+	}
+	ADDQ(imm(4*k.step), q)
+	SUBQ(imm(k.step), n)
+	JNZ(LabelRef(dims))
+	for s := 0; s < cells*w; s += i.lanes {
+		VMOVUPS(i.totals(sums[s:s+i.lanes]), at(sp, 4*s))
+	}
+	if cells == 16 {
+		LEAQ(indexed(kp, row, 8, 0), kp)
+	}
+	LEAQ(indexed(kp, row, uint8(min(cells, 8)), 0), kp)
+	ADDQ(imm(cells*w*4), sp)
+	SUBQ(imm(cells), left)
+	JG(LabelRef(loop))
+	ret()
+}
+
+// rowField is the bytes from one cell's keys or values to the next.
+func (k kind) rowField(s string) string {
+	if k.name == "F32" {
+		return "d" + s + "b"
+	}
+	return s + "Cell"
+}
+
+// nth is the address that is n rows behind base.
+func nth(base, row, row3, row5, row7 reg.Register, n int) Mem {
+	switch n {
+	case 0:
+		return at(base, 0)
+	case 3:
+		return indexed(base, row3, 1, 0)
+	case 5:
+		return indexed(base, row5, 1, 0)
+	case 6:
+		return indexed(base, row3, 2, 0)
+	case 7:
+		return indexed(base, row7, 1, 0)
+	default:
+		return indexed(base, row, uint8(n), 0)
+	}
+}
+
+// totals returns the vector of the sums of each vector's lanes.
+func (i isa) totals(v []reg.VecVirtual) reg.VecVirtual {
+	// both adds two vectors that are made of a and b: each halves what a total
+	// is spread over.
+	both := func(a, b reg.VecVirtual, choose func(a, b, x, y reg.VecVirtual)) reg.VecVirtual {
+		x, y := i.vec(), i.vec()
+		choose(a, b, x, y)
+		VADDPS(x, y, y)
+		return y
+	}
+	if !i.wide() {
+		halves := func(a, b, x, y reg.VecVirtual) {
+			VPERM2F128(Imm(0x21), b, a, x)
+			VBLENDPS(Imm(0xF0), b, a, y)
+		}
+		quarters := func(a, b, x, y reg.VecVirtual) {
+			VSHUFPS(Imm(0x4E), b, a, x)
+			VBLENDPS(Imm(0xCC), b, a, y)
+		}
+		x := both(both(v[0], v[4], halves), both(v[1], v[5], halves), quarters)
+		y := both(both(v[2], v[6], halves), both(v[3], v[7], halves), quarters)
+		r := YMM()
+		VHADDPS(y, x, r)
+		return r
+	}
+	halves := func(a, b, x, y reg.VecVirtual) {
+		VSHUFF64X2(Imm(0x44), b, a, x)
+		VSHUFF64X2(Imm(0xEE), b, a, y)
+	}
+	quarters := func(a, b, x, y reg.VecVirtual) {
+		VSHUFF32X4(Imm(0x88), b, a, x)
+		VSHUFF32X4(Imm(0xDD), b, a, y)
+	}
+	pairs := func(a, b, x, y reg.VecVirtual) {
+		VSHUFPS(Imm(0x88), b, a, x)
+		VSHUFPS(Imm(0xDD), b, a, y)
+	}
+	column := func(j int) reg.VecVirtual { // totals j, 4+j, 8+j, 12+j
+		return both(both(v[j], v[4+j], halves), both(v[8+j], v[12+j], halves), quarters)
+	}
+	return both(both(column(0), column(1), pairs), both(column(2), column(3), pairs), pairs)
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// eachVec emits a loop over the tile's scores.
+func (i isa) eachVec(body func(p reg.GPVirtual)) {
+	p, n := load("scores"), load("vecs")
+	loop := mark("vecs")
+	body(p)
+	ADDQ(imm(4*i.lanes), p)
+	DECQ(n)
+	JNZ(LabelRef(loop))
+}
+
+// softmax replaces the tile's scores by powers of two, less the largest so far,
+// and brings the maxima and sums of a group of that width up to date.
+func (i isa) softmax(w int) {
+	name := fmt.Sprintf("opSoftmax%d%s", w, i.name)
+	text(name, name+" replaces the tile's scores by powers of two, and brings maxima and sums up to date.")
+	n := load("tn")
+	if w > 1 {
+		SHLQ(Imm(uint64(w/2)), n)
+	}
+	ADDQ(imm(i.lanes-1), n)
+	SHRQ(imm(map[int]int{8: 3, 16: 4}[i.lanes]), n)
+	store(n, "vecs")
+	i.softCap()
+	i.hide(w)
+	i.behind(w)
+
+	Comment("maxima")
+	mp := load("mp")
+	old, m := i.repeated(at(mp, 0), w), i.vec()
+	VMOVAPS(old, m)
+	i.eachVec(func(p reg.GPVirtual) { VMAXPS(at(p, 0), m, m) })
+	t := i.vec()
+	fold := func() { VMAXPS(t, m, m) }
+	if i.wide() {
+		VSHUFF64X2(Imm(0x4E), m, m, t)
+		fold()
+		VSHUFF32X4(Imm(0xB1), m, m, t)
+		fold()
+	} else {
+		VPERM2F128(Imm(1), m, m, t)
+		fold()
+	}
+	if w <= 2 {
+		VSHUFPS(Imm(0x4E), m, m, t)
+		fold()
+	}
+	if w == 1 {
+		VSHUFPS(Imm(0xB1), m, m, t)
+		fold()
+	}
+	first(w, m.AsX(), at(mp, 0))
+	VSUBPS(m, old, old)
+	i.exp2(old)
+	VMOVUPS(old, f("corr"))
+
+	Comment("powers")
+	i.eachVec(func(p reg.GPVirtual) {
+		x := i.loaded(at(p, 0))
+		VSUBPS(m, x, x)
+		i.exp2(x)
+		VMOVUPS(x, at(p, 0))
+	})
+
+	Comment("sums, cell by cell: the same order for every width")
+	lp, l := load("lp"), XMM()
+	switch w {
+	case 1:
+		VMOVSS(at(lp, 0), l)
+	case 2:
+		VMOVQ(at(lp, 0), l)
+	case 4:
+		VMOVUPS(at(lp, 0), l)
+	}
+	VMULPS(old.AsX(), l, l)
+	i.eachVec(func(p reg.GPVirtual) {
+		for c := 0; c < i.lanes; c += w {
+			switch w {
+			case 1:
+				VADDSS(at(p, 4*c), l, l)
+			case 2:
+				x := XMM()
+				VMOVQ(at(p, 4*c), x)
+				VADDPS(x, l, l)
+			case 4:
+				VADDPS(at(p, 4*c), l, l)
+			}
+		}
+	})
+	first(w, l, at(lp, 0))
+	ret()
+}
+
+// first stores the first n lanes.
+func first(n int, x reg.Register, m Mem) {
+	switch n {
+	case 1:
+		VMOVSS(x, m)
+	case 2:
+		VMOVQ(x, m)
+	case 4:
+		VMOVUPS(x, m)
+	}
+}
+
+// softCap bounds the scores, if that is wanted: q is scaled so that e^(2x) is
+// 2^score, and tanh x = 1 - 2/(e^(2x)+1).
+func (i isa) softCap() {
+	none := label("noCap")
+	c := GP64()
+	MOVL(f("cap"), c.As32())
+	TESTL(c.As32(), c.As32())
+	JZ(LabelRef(none))
+	Comment("soft cap")
+	high, one, two, bound := i.loaded(constants.tanhHigh), i.loaded(constants.one), i.loaded(constants.two), i.broadcast(f("cap"))
+	i.eachVec(func(p reg.GPVirtual) {
+		x, t := i.loaded(at(p, 0)), i.vec()
+		VMINPS(x, high, x)
+		i.exp2(x)
+		VADDPS(one, x, x)
+		VDIVPS(x, two, x)
+		VSUBPS(x, one, t)
+		VMULPS(bound, t, t)
+		VMOVUPS(t, at(p, 0))
+	})
+	Label(none)
+}
+
+// behind makes what is behind the last cell -Inf, up to whole vectors.
+func (i isa) behind(w int) {
+	Comment("behind the last cell")
+	n, p := load("tn"), load("scores")
+	if w > 1 {
+		SHLQ(Imm(uint64(w/2)), n)
+	}
+	VMOVUPS(i.loaded(constants.negInf), indexed(p, n, 4, 0))
+}
+
+// hide makes the scores of cells that a vector does not see -Inf, where there
+// are any.
+func (i isa) hide(w int) {
+	none := label("allSeen")
+	CMPQ(f("partial"), Imm(0))
+	JEQ(LabelRef(none))
+	Comment("cells that some do not see: the mask's bit of each is shifted to the sign")
+	mask := i.repeated(f("mask"), w)
+	shift, step, inf := i.loaded(constants.shift[w]), i.loaded(constants.step[i.lanes/w]), i.loaded(constants.negInf)
+	i.eachVec(func(p reg.GPVirtual) {
+		a := i.vec()
+		VPSLLVD(shift, mask, a)
+		if i.wide() {
+			k := K()
+			VPMOVD2M(a, k)
+			VBLENDMPS(at(p, 0), inf, k, a)
+		} else {
+			VBLENDVPS(a, at(p, 0), inf, a)
+		}
+		VMOVUPS(a, at(p, 0))
+		VPSUBD(step, shift, shift)
+	})
+	Label(none)
+}

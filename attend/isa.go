@@ -1,0 +1,78 @@
+package attend
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ebitengine/purego"
+)
+
+// ISA is the instruction set that the kernel computes with. The results of two
+// differ within float error.
+type ISA int
+
+// The instruction sets.
+const (
+	// NoKernel leaves attention to ggml.
+	NoKernel ISA = iota
+	// Go is a kernel in plain Go, on any processor: to compare others with. It is
+	// slow.
+	Go
+	// AVX2 needs AVX2, FMA, F16C, BMI1 and BMI2.
+	AVX2
+	// AVX512 needs AVX-512 F, DQ, VL and BW, and what AVX2 needs.
+	AVX512
+)
+
+var isaNames = [...]string{"ggml", "go", "avx2", "avx512"}
+
+// String returns the name that [ParseISA] takes.
+func (i ISA) String() string { return isaNames[i] }
+
+// ParseISA returns the instruction set of that name: avx2, avx512, go, or ggml for
+// no kernel. The empty name stands for the best one that this processor has, which
+// is ggml where it has neither AVX2 nor AVX-512. One that the processor lacks is
+// an error.
+func ParseISA(name string) (ISA, error) {
+	all := ISAs()
+	if name == "" {
+		if best := all[len(all)-1]; best != Go {
+			return best, nil
+		}
+		return NoKernel, nil
+	}
+	n := slices.Index(isaNames[:], name)
+	if n < 0 {
+		return 0, fmt.Errorf("attend: unknown instruction set %q: want one of %s", name, strings.Join(isaNames[:], ", "))
+	}
+	if i := ISA(n); i == NoKernel || slices.Contains(all, i) {
+		return i, nil
+	}
+	var has []string
+	for _, i := range all {
+		has = append(has, i.String())
+	}
+	return 0, fmt.Errorf("attend: this processor has no %s, or this system no kernel for it: want ggml, or one of %s", name, strings.Join(has, ", "))
+}
+
+// ISAs returns the instruction sets of this processor that there are kernels for,
+// the best one last.
+func ISAs() []ISA { return append([]ISA{Go}, vectorISAs()...) }
+
+// op returns the address of the kernel's op for ggml's threads.
+func (i ISA) op() uintptr {
+	if i == Go {
+		return goOp()
+	}
+	return vectorOp(i)
+}
+
+// goOp returns the address of reference for C. There is one, as callbacks are
+// never freed.
+var goOp = sync.OnceValue(func() uintptr {
+	return purego.NewCallback(func(dst *tensor, thread, threads int32, _ uintptr) {
+		reference(dst, int(thread), int(threads))
+	})
+})

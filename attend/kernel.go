@@ -1,0 +1,97 @@
+package attend
+
+import (
+	"math"
+	"slices"
+	"unsafe"
+
+	"github.com/seed4d217819/ebb/ggml"
+)
+
+// kernelTypes are those of keys and values that the kernel reads.
+var kernelTypes = []ggml.Type{ggml.F32, ggml.F16, ggml.BF16, ggml.Q8_0, ggml.Q4_0}
+
+// kernelTakes reports whether the kernel reads heads of a dimension and type.
+func kernelTakes(t ggml.Type, dim int) bool {
+	const step = 16 // values that it takes at a time
+	return slices.Contains(kernelTypes, t) && dim > 0 && dim%max(step, int(t.BlockSize())) == 0
+}
+
+// Partial adds attention by the kernel, as Graph does, and also returns the
+// logarithm of the sum of each token's and head's weights, by which [Merge] joins
+// it with results over other cells. A token that sees no cell has zeros, and -Inf.
+//
+//	out [valueDim, heads, tokens]
+//	lse [heads, tokens]
+//
+// No cell that a token does not see has any influence on its result, whatever it
+// holds. A result depends on the token alone: not on the others, the number of
+// threads, the capacity of k and v, or where they lie.
+//
+// It panics where Kernel reports false.
+func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scale) (out, lse *ggml.Tensor) {
+	sh := kernelShape(q, k, v, spans)
+	if a.kernel == NoKernel {
+		misuse("there is no kernel", q, k, v, spans)
+	}
+	// One frame for each thread that the backend may ever compute with.
+	threads := ggml.MostThreads()
+	l := sh.layout(threads)
+	p := sh.params(l, threads, s)
+	dst := g.Custom(ggml.F32, [4]int64{l.size / 4, 1, 1, 1}, a.kernel.op(), *(*ggml.CustomParams)(unsafe.Pointer(&p)), q, k, v, spans)
+	heads, rows, head := int64(sh.heads), int64(sh.rows), int64(sh.valueDim)*4
+	out = g.View3D(dst, int64(sh.valueDim), heads, rows, head, head*heads, 0)
+	lse = g.View2D(dst, heads, rows, heads*4, l.lse)
+	return out, lse
+}
+
+// kernelShape returns the sizes of an op. It panics if its operands do not fit.
+func kernelShape(q, k, v, spans *ggml.Tensor) shape {
+	sh := shape{
+		keyDim: int(k.Ne(0)), valueDim: int(v.Ne(0)), heads: int(q.Ne(1)), kvHeads: int(k.Ne(2)), rows: int(q.Ne(2)), cells: int(k.Ne(1)),
+	}
+	row := func(t *ggml.Tensor) bool { return t.Nb(1) == t.Type().RowSize(t.Ne(0)) }
+	fits := []struct {
+		ok   bool
+		want string
+	}{
+		{q.Type() == ggml.F32 && q.Nb(0) == 4 && q.Ne(3) == 1, "f32 queries [headDim, heads, tokens] without gaps between values"},
+		{k.Type() == v.Type() && kernelTakes(k.Type(), sh.keyDim) && kernelTakes(v.Type(), sh.valueDim), "keys and values of one type, and heads of a multiple of 16 values, or of a block"},
+		{q.Ne(0) == k.Ne(0), "queries and keys of one dimension"},
+		{k.Ne(1) == v.Ne(1) && k.Ne(2) == v.Ne(2) && k.Ne(3) == 1 && v.Ne(3) == 1, "equally many keys and values"},
+		{row(k) && row(v), "the cells of a head without gaps"},
+		{sh.heads%sh.kvHeads == 0, "query heads that are a multiple of the KV heads"},
+		{spans.Type() == ggml.I32 && spans.Contiguous() && int(spans.Ne(0)) >= rowsAt(sh.kvHeads)+sh.rows*rowWords, "the words of spans for the KV heads and tokens"},
+	}
+	for _, f := range fits {
+		if !f.ok {
+			misuse("want "+f.want, q, k, v, spans)
+		}
+	}
+	return sh
+}
+
+// misuse panics with the operands of a kernel.
+func misuse(reason string, operands ...*ggml.Tensor) {
+	e := &ggml.ShapeError{Op: "attend.Partial", Reason: reason}
+	for _, t := range operands {
+		e.Operands = append(e.Operands, t.String())
+	}
+	panic(e)
+}
+
+// params returns an op's parameters.
+func (s shape) params(l layout, threads int, scale Scale) params {
+	p := params{
+		scale: scale.Factor * math.Log2E,
+		tile:  int32(l.tile), pass: passRows,
+		frames: int32(l.frames / 64), frameSize: int32(l.frameSize / 64),
+		parts: int32(l.parts / 64), partSize: int32(l.partSize / 64),
+		rowsAt: int32(rowsAt(s.kvHeads)), threads: int32(threads),
+	}
+	if scale.SoftCap != 0 {
+		p.scale = 2 * math.Log2E * scale.Factor / scale.SoftCap // for e^(2x), of which tanh x is made
+		p.cap = scale.SoftCap * math.Log2E
+	}
+	return p
+}

@@ -1,0 +1,40 @@
+package attend
+
+import (
+	"fmt"
+	"math"
+)
+
+// Merge makes out and lse, the result over some cells, the one over those and
+// other cells as well, as if there had been one computation: both are averages
+// of values, and the weights of each sum to e^lse. It is how the kernel joins
+// ranges of cells, and how results of several devices over the same tokens are
+// joined.
+//
+//	out, other      [heads × tokens][valueDim]
+//	lse, otherLSE   [heads × tokens]; -Inf: over no cells
+func Merge(out, lse, other, otherLSE []float32) {
+	n := len(lse)
+	if len(otherLSE) != n || len(other) != len(out) || n == 0 && len(out) > 0 || n > 0 && len(out)%n != 0 {
+		panic(fmt.Sprintf("attend: merge of %d numbers of %d heads with %d of %d", len(out), n, len(other), len(otherLSE)))
+	}
+	for i := range lse {
+		a, b := float64(lse[i]), float64(otherLSE[i])
+		if math.IsInf(b, -1) {
+			continue
+		}
+		most := max(a, b)
+		wa, wb := math.Exp(a-most), math.Exp(b-most)
+		sum := wa + wb
+		dim := len(out) / n
+		o, x := out[i*dim:][:dim], other[i*dim:][:dim]
+		if wa == 0 { // out may be over no cells
+			copy(o, x)
+		} else {
+			for j := range o {
+				o[j] = float32((wa*float64(o[j]) + wb*float64(x[j])) / sum)
+			}
+		}
+		lse[i] = float32(most + math.Log(sum))
+	}
+}

@@ -1,0 +1,146 @@
+package attend
+
+import (
+	"encoding/binary"
+	"math"
+	"unsafe"
+
+	"github.com/seed4d217819/ebb/ggml"
+)
+
+// reference is the op in plain Go: what the kernel is compared with, and what
+// takes its place where there is none. It computes the rows and heads thread,
+// thread + threads, …
+func reference(dst *tensor, thread, threads int) {
+	q, k, v := dst.src[0], dst.src[1], dst.src[2]
+	s := newSight(dst.src[3], int(k.ne[2]))
+	heads, rows, valueDim := int(q.ne[1]), int(q.ne[2]), int(v.ne[0])
+	out := unsafe.Slice((*float32)(dst.data), rows*heads*(valueDim+1))
+	out, lse := out[:rows*heads*valueDim], out[rows*heads*valueDim:]
+	group := heads / int(k.ne[2])
+	for i := thread; i < rows*heads; i += threads {
+		row, head := i/heads, i%heads
+		query := unsafe.Slice((*float32)(q.at(0, head, row)), q.ne[0])
+		lse[i] = attendRow(out[i*valueDim:][:valueDim], query, k, v, head/group, dst.params, s.row(row, int(k.ne[1])))
+	}
+}
+
+// attendRow computes one head of a row over the cells that it sees, and returns
+// the logarithm of the sum of its weights.
+func attendRow(out, query []float32, k, v *tensor, head int, p params, sees func(yield func(cell int) bool)) float32 {
+	key, value, sum := make([]float32, k.ne[0]), make([]float32, v.ne[0]), make([]float64, v.ne[0])
+	most, weights := -math.MaxFloat32, 0.0
+	for cell := range sees {
+		k.row(key, cell, head)
+		score := 0.0
+		for i, x := range key {
+			score += float64(x) * float64(query[i])
+		}
+		score *= float64(p.scale)
+		if p.cap != 0 {
+			score = float64(p.cap) * math.Tanh(score*math.Ln2/2)
+		}
+		if score > most {
+			shrink := math.Exp2(most - score)
+			weights *= shrink
+			for i := range sum {
+				sum[i] *= shrink
+			}
+			most = score
+		}
+		w := math.Exp2(score - most)
+		weights += w
+		v.row(value, cell, head)
+		for i, x := range value {
+			sum[i] += w * float64(x)
+		}
+	}
+	if weights == 0 {
+		clear(out)
+		return float32(math.Inf(-1))
+	}
+	for i, x := range sum {
+		out[i] = float32(x / weights)
+	}
+	return float32((most + math.Log2(weights)) * math.Ln2)
+}
+
+// at returns the address of the elements at i0, i1 and i2.
+func (t *tensor) at(i0, i1, i2 int) unsafe.Pointer {
+	return unsafe.Add(t.data, i0*int(t.nb[0])+i1*int(t.nb[1])+i2*int(t.nb[2]))
+}
+
+// row writes a cell's key or value of one head to dst.
+func (t *tensor) row(dst []float32, cell, head int) {
+	typ := ggml.Type(t.typ)
+	src := unsafe.Slice((*byte)(t.at(0, cell, head)), typ.RowSize(int64(len(dst))))
+	half := func(i int) float32 { return float16(binary.LittleEndian.Uint16(src[i:])) }
+	switch typ {
+	case ggml.F32:
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
+		}
+	case ggml.F16:
+		for i := range dst {
+			dst[i] = half(2 * i)
+		}
+	case ggml.BF16:
+		for i := range dst {
+			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
+		}
+	case ggml.Q8_0:
+		for b := 0; b < len(dst)/32; b++ {
+			d := half(34 * b)
+			for i, code := range src[34*b+2:][:32] {
+				dst[32*b+i] = d * float32(int8(code))
+			}
+		}
+	case ggml.Q4_0:
+		for b := 0; b < len(dst)/32; b++ {
+			d := half(18 * b)
+			for i, codes := range src[18*b+2:][:16] {
+				dst[32*b+i] = d * float32(int(codes&15)-8)
+				dst[32*b+16+i] = d * float32(int(codes>>4)-8)
+			}
+		}
+	}
+}
+
+// float16 converts a number in half precision.
+func float16(h uint16) float32 {
+	sign, exponent, fraction := uint32(h&0x8000)<<16, uint32(h>>10)&31, uint32(h&1023)
+	switch exponent {
+	case 0:
+		return math.Float32frombits(sign | math.Float32bits(float32(fraction)/(1<<24)))
+	case 31:
+		return math.Float32frombits(sign | 0x7f800000 | fraction<<13)
+	default:
+		return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
+	}
+}
+
+// sight reads spans.
+type sight struct {
+	words  []int32
+	rowsAt int
+}
+
+func newSight(spans *tensor, kvHeads int) sight {
+	return sight{unsafe.Slice((*int32)(spans.data), spans.ne[0]), rowsAt(kvHeads)}
+}
+
+// row goes through the cells that a row sees, among the first ones.
+func (s sight) row(row, cells int) func(yield func(cell int) bool) {
+	at := s.words[s.rowsAt+row*rowWords:]
+	first, end, from, bits := int(at[0]), int(at[1]), int(at[2]), at[3]
+	return func(yield func(cell int) bool) {
+		for c := max(first, 0); c < min(end, int(s.words[spansCells]), cells); c++ {
+			if bits != 0 && c >= from && s.words[bits+int32((c-from)/32)]>>((c-from)%32)&1 == 0 {
+				continue
+			}
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,24 @@
+//go:build amd64 && !windows
+
+package attend
+
+// The ops are what ggml's threads call; Go has their addresses only.
+
+//go:noescape
+func opAVX2()
+
+//go:noescape
+func opAVX512()
+
+//go:noescape
+func opRead()
+
+// opAddresses returns where opAVX2, opAVX512 and opRead are.
+//
+//go:noescape
+func opAddresses() (avx2, avx512, read uintptr)
+
+// callOp calls an op as one of ggml's threads does: for tests.
+//
+//go:noescape
+func callOp(fn uintptr, dst *tensor, thread, threads int32) //nolint:unused // tests run the same text without ggml
