@@ -59,7 +59,7 @@ func (e *Engine) visitors(o Options, cache kv.Options) (layers []int) {
 // measure times what a decode step is made of: what the devices compute, and
 // with a full context the link and the host's attention, for some layers.
 func (e *Engine) measure(o Options, cache kv.Options, backends []*ggml.Backend, layers []int) (plan.Sweep, error) {
-	if err := e.makeCache(o, cache, backends); err != nil {
+	if err := e.makeCache(cache, backends); err != nil {
 		return plan.Sweep{}, err
 	}
 	compute, err := e.measureStep()
@@ -73,7 +73,7 @@ func (e *Engine) measure(o Options, cache kv.Options, backends []*ggml.Backend, 
 	if link == 0 {
 		return plan.Sweep{}, errors.New("no memory for the copies that are timed")
 	}
-	host, err := e.measureHost(o, cache, layers[0])
+	host, err := e.measureHost(cache, layers[0])
 	if err != nil {
 		return plan.Sweep{}, err
 	}
@@ -99,18 +99,19 @@ func (e *Engine) measureStep() (float64, error) {
 }
 
 // measureHost returns the bytes of K/V a second that the host attends to.
-func (e *Engine) measureHost(o Options, cache kv.Options, layer int) (float64, error) {
+func (e *Engine) measureHost(cache kv.Options, layer int) (float64, error) {
 	const most = 16 << 20 // more than caches hold, and touched in milliseconds
 	c, b := e.config.Layers[layer], e.devices.host.backend
 	row := cache.Layers[layer].Bytes(cache.TypeK, cache.TypeV)
 	cells := max(kv.Block, most/row/kv.Block*kv.Block)
-	meta := ggml.NewContext(4)
+	meta := ggml.NewContext(5)
 	defer meta.Close()
 	k := meta.New(cache.TypeK, int64(c.KeyDim), cells, int64(c.KVHeads))
 	v := meta.New(cache.TypeV, int64(c.ValueDim), cells, int64(c.KVHeads))
 	q := meta.New(ggml.F32, int64(c.KeyDim), int64(c.Heads), 1)
-	mask := meta.New(ggml.F16, cells, 1)
-	for _, t := range []*ggml.Tensor{k, v, q, mask} {
+	sight := newSight(meta, attend.On(b.Device(), e.attending.kind, e.attending.isa), e.config.Layers[layer:layer+1],
+		sizes{chunk: 1, cells: int(cells), k: cache.TypeK, v: cache.TypeV})
+	for _, t := range append(sight.tensors(), k, v, q) {
 		buffer, err := b.Alloc(b.BufferType(), b.BufferType().AllocSize(t), ggml.Scratches)
 		if err != nil {
 			return 0, err
@@ -122,7 +123,9 @@ func (e *Engine) measureHost(o Options, cache kv.Options, layer int) (float64, e
 	g, scratch := b.NewGraph(32), b.NewScratch()
 	defer scratch.Close()
 	defer g.Close()
-	out := o.Attention.On(b.Device()).Graph(g, q, k, v, mask, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
+	sees := sight.of(g, c, partShape{n: 1, attended: int(cells)})
+	sight.seeAll(int(cells))
+	out := sight.attention.Graph(g, q, k, v, sees, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
 	g.Output(out)
 	g.Expand(out)
 	if _, err := scratch.Alloc(g); err != nil {

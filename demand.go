@@ -77,7 +77,7 @@ func (e *Engine) budget(o Options, c kv.Options, backends []*ggml.Backend) budge
 // demand returns what a device takes besides K/V with a context of some cells.
 func (e *Engine) demand(o Options, c kv.Options, d *device, cells int) (demand, error) {
 	c.Cells, c.ChunkTokens = cells, chunkTokens(o, cells)
-	steps, err := measureSteps(e.devices, d, e.model, c, o)
+	steps, err := measureSteps(e.devices, d, e.model, c, o, e.attending)
 	if err != nil {
 		return nil, fmt.Errorf("ebb: measuring what a step takes on %s: %w", d.backend.Device().Name(), err)
 	}
@@ -88,13 +88,13 @@ func (e *Engine) demand(o Options, c kv.Options, d *device, cells int) (demand, 
 // measureSteps returns what steps take on a device at most, by building the
 // largest graphs there without memory. What a backend takes for itself while it
 // computes is not among it.
-func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options) (_ demand, err error) {
+func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options, a attending) (_ demand, err error) {
 	b := d.backend.Measure()
 	defer func() { err = errors.Join(err, b.Close()) }()
 	defer recoverMisuse(&err)
 	s := largest(c, o)
 	blank := &device{backend: b}
-	if err := blank.prepare(m, s, o.Attention, false); err != nil {
+	if err := blank.prepare(m, s, a, false); err != nil {
 		return nil, err
 	}
 	defer blank.release()
@@ -104,7 +104,7 @@ func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options
 	if s.host > 0 && d.backend.Device().Type() == ggml.CPU { // it attends for itself too, with inputs of its own
 		s.step, s.chunk = s.host, s.host
 		host := &device{backend: b}
-		if err := host.prepare(m, s, o.Attention, true); err != nil {
+		if err := host.prepare(m, s, a, true); err != nil {
 			return nil, err
 		}
 		defer host.release()
@@ -204,6 +204,7 @@ func largest(c kv.Options, o Options) sizes {
 	}
 	s.step = min(s.step, c.Cells*max(1, c.Trees))
 	s.chunk = min(s.chunk, s.step)
+	s.k, s.v = c.TypeK, c.TypeV
 	if o.Attend != AttendAtDevice {
 		s.host = min(kv.DefaultHostTokens, s.step)
 	}

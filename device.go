@@ -2,6 +2,8 @@ package ebb
 
 import (
 	"errors"
+	"fmt"
+	"os"
 
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
@@ -44,12 +46,30 @@ func (d *device) compute(g *ggml.Graph, what string, layer, tokens int) error {
 	return d.backend.SetThreads(d.threads.leave())
 }
 
+// attending is how attention is computed, on each device as far as it can.
+type attending struct {
+	kind attend.Kind
+	isa  attend.ISA // of the kernel on the CPU
+}
+
+// isaVariable names the environment variable that forces the instruction set of
+// the kernel, or none: see [attend.ParseISA].
+const isaVariable = "EBB_ISA"
+
+func newAttending(kind attend.Kind) (attending, error) {
+	isa, err := attend.ParseISA(os.Getenv(isaVariable))
+	if err != nil {
+		return attending{}, fmt.Errorf("ebb: %s: %w", isaVariable, err)
+	}
+	return attending{kind, isa}, nil
+}
+
 // prepare makes what steps of some sizes need on the device.
-func (d *device) prepare(m model.Model, s sizes, kind attend.Kind, host bool) (err error) {
-	if d.inputs, err = newInputs(d.backend, m.Config(), s, host); err != nil {
+func (d *device) prepare(m model.Model, s sizes, a attending, host bool) (err error) {
+	if d.inputs, err = newInputs(d.backend, m.Config(), s, attend.On(d.backend.Device(), a.kind, a.isa), host); err != nil {
 		return err
 	}
-	d.graphs = newGraphs(d.backend, m, d.inputs, kind.On(d.backend.Device()))
+	d.graphs = newGraphs(d.backend, m, d.inputs)
 	return nil
 }
 
@@ -136,10 +156,11 @@ func (ds *devices) openHost(library *ggml.Library, o Options) error {
 }
 
 // prepare makes what steps need on each device.
-func (ds *devices) prepare(m model.Model, p *kv.Pool, kind attend.Kind) error {
+func (ds *devices) prepare(m model.Model, p *kv.Pool, a attending) error {
 	s := sizes{step: p.StepTokens(), chunk: p.ChunkTokens(), cells: p.Cells(), host: p.HostTokens()}
+	s.k, s.v = p.Types()
 	for _, d := range ds.all {
-		if err := d.prepare(m, s, kind, false); err != nil {
+		if err := d.prepare(m, s, a, false); err != nil {
 			return err
 		}
 	}
@@ -147,7 +168,7 @@ func (ds *devices) prepare(m model.Model, p *kv.Pool, kind attend.Kind) error {
 		return nil
 	}
 	s.step, s.chunk = s.host, s.host
-	return ds.host.prepare(m, s, kind, true)
+	return ds.host.prepare(m, s, a, true)
 }
 
 // begin writes what each device needs of a step.

@@ -65,6 +65,7 @@ func Architectures() (names []string) {
 type Engine struct {
 	file      *gguf.File
 	devices   *devices
+	attending attending
 	placed    layerDevices
 	model     model.Model
 	config    model.Config
@@ -110,6 +111,9 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if e.attending, err = newAttending(o.Attention); err != nil {
+		return nil, err
+	}
 	library, err := ggml.Load()
 	if err != nil {
 		return nil, err
@@ -149,15 +153,15 @@ func (e *Engine) openCache(library *ggml.Library, o Options) error {
 			return err
 		}
 	}
-	return e.makeCache(o, cache, backends)
+	return e.makeCache(cache, backends)
 }
 
 // makeCache makes the cache and what its steps need.
-func (e *Engine) makeCache(o Options, cache kv.Options, backends []*ggml.Backend) (err error) {
+func (e *Engine) makeCache(cache kv.Options, backends []*ggml.Backend) (err error) {
 	if e.pool, err = kv.NewPool(cache, backends...); err != nil {
 		return err
 	}
-	return e.devices.prepare(e.model, e.pool, o.Attention)
+	return e.devices.prepare(e.model, e.pool, e.attending)
 }
 
 // maxMask bounds the bytes of a chunk's attention mask.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/kv"
@@ -210,33 +212,64 @@ func TestGoroutinesGetWhatTheyWouldGetAlone(t *testing.T) {
 
 func TestSecondStepOfAShapeAllocatesAndBuildsNothing(t *testing.T) {
 	requireDevice(t, "cpu")
+	type arm struct {
+		place  place
+		kind   attend.Kind
+		policy kv.Policy
+	}
+	var arms []arm
 	for _, p := range places() {
 		for _, policy := range []kv.Policy{kv.Static, kv.OffloadedStatic} {
-			t.Run(p.name+"/"+policy.String(), func(t *testing.T) {
-				e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, Context: 512})
-				s := e.NewSeq()
-				defer closeSeq(t, s)
-				forward(t, e, s, prompt(1, 250), 1)
-				forward(t, e, s, prompt(2, 1), 1) // the first step of the shape
-				before := e.Stats().Counts
-				for s.Len() < 256 {
-					forward(t, e, s, prompt(3, 1), 1)
-				}
-				after := e.Stats().Counts
-				if after.Buffers != before.Buffers || after.Graphs != before.Graphs {
-					t.Errorf("decoding to cell 256: %d buffers allocated, %d graphs built; want none",
-						after.Buffers-before.Buffers, after.Graphs-before.Graphs)
-				}
-				forward(t, e, s, prompt(4, 1), 1) // attention now spans another block
-				crossed := e.Stats().Counts
-				if layers := int64(len(e.Config().Layers)); crossed.Graphs-after.Graphs != layers {
-					t.Errorf("crossing the block: %d graphs built; want %d, one a layer", crossed.Graphs-after.Graphs, layers)
-				}
-				if p.device == "cpu" && crossed.Buffers != after.Buffers {
-					t.Errorf("crossing the block: %d buffers allocated; want none", crossed.Buffers-after.Buffers)
-				}
-			})
+			arms = append(arms, arm{p, attend.Auto, policy})
+			if p.device == "cpu" {
+				arms = append(arms, arm{p, attend.Flash, policy})
+			}
 		}
+	}
+	for _, a := range arms {
+		p, policy := a.place, a.policy
+		t.Run(p.name+"/"+a.kind.String()+"/"+policy.String(), func(t *testing.T) {
+			e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, Context: 512, Attention: a.kind})
+			s := e.NewSeq()
+			defer closeSeq(t, s)
+			forward(t, e, s, prompt(1, 250), 1)
+			forward(t, e, s, prompt(2, 1), 1) // the first step of the shape
+			before := e.Stats().Counts
+			for s.Len() < 256 {
+				forward(t, e, s, prompt(3, 1), 1)
+			}
+			after := e.Stats().Counts
+			if after.Buffers != before.Buffers || after.Graphs != before.Graphs {
+				t.Errorf("decoding to cell 256: %d buffers allocated, %d graphs built; want none",
+					after.Buffers-before.Buffers, after.Graphs-before.Graphs)
+			}
+			forward(t, e, s, prompt(4, 1), 1) // attention now spans another block
+			crossed := e.Stats().Counts
+			if got, want := crossed.Graphs-after.Graphs, p.masked(t, a.kind, len(e.Config().Layers)); got != want {
+				t.Errorf("crossing the block: %d graphs built; want %d, one a layer that has a mask", got, want)
+			}
+			if p.device == "cpu" && crossed.Buffers != after.Buffers {
+				t.Errorf("crossing the block: %d buffers allocated; want none", crossed.Buffers-after.Buffers)
+			}
+		})
+	}
+}
+
+// masked returns how many of a model's layers have a mask, and are so built for a
+// number of cells: those that ebb's kernel on the CPU does not attend to.
+func (p place) masked(t *testing.T, kind attend.Kind, layers int) int64 {
+	t.Helper()
+	isa, err := attend.ParseISA(os.Getenv("EBB_ISA"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch kernel := kind == attend.Auto && isa != attend.NoKernel; {
+	case kernel && p.shared:
+		return int64((layers + 1) / 2)
+	case kernel && p.device == "cpu":
+		return 0
+	default:
+		return int64(layers)
 	}
 }
 

@@ -206,7 +206,7 @@ func (e *Engine) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 	if err != nil {
 		return err
 	}
-	d.inputs.setMask(step, chunk)
+	d.inputs.sight.set(step, chunk, d.inputs.places[chunk])
 	for _, part := range g.parts {
 		switch part.tree {
 		case noTree:

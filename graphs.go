@@ -20,7 +20,6 @@ type graphs struct {
 	model   model.Model
 	config  model.Config
 	inputs  *inputs
-	attend  attend.Kind
 	scratch *ggml.Scratch
 
 	layers [][]*layerGraph // by layer, used last first
@@ -67,18 +66,18 @@ type partShape struct {
 	rows     uint64 // kv.Rows.ID
 	tree     int    // ordinal in the step
 	first, n int    // tokens of the chunk
-	attended int    // cells
+	attended int    // cells that a mask has; 0 where there are spans instead
 	cells    int    // in inputs.cells
-	mask     int    // in inputs.mask
+	mask     int    // in sight.mask
 }
 
 func (s layerShape) equal(o layerShape) bool {
 	return s.first == o.first && s.n == o.n && s.tokens == o.tokens && s.host == o.host && slices.Equal(s.parts, o.parts)
 }
 
-func newGraphs(b *ggml.Backend, m model.Model, in *inputs, kind attend.Kind) *graphs {
+func newGraphs(b *ggml.Backend, m model.Model, in *inputs) *graphs {
 	c := m.Config()
-	return &graphs{backend: b, model: m, config: c, inputs: in, attend: kind, scratch: b.NewScratch(), layers: make([][]*layerGraph, len(c.Layers))}
+	return &graphs{backend: b, model: m, config: c, inputs: in, scratch: b.NewScratch(), layers: make([][]*layerGraph, len(c.Layers))}
 }
 
 // layer returns the graph of a layer for a chunk.
@@ -91,11 +90,13 @@ func (g *graphs) layer(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, 
 func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 	c, at := step.Chunks()[chunk], g.inputs.places[chunk]
 	g.parts = g.parts[:0]
+	kernel := g.inputs.sight.kernel(g.config.Layers[layer.Index])
 	for i, p := range c.Parts {
-		g.parts = append(g.parts, partShape{
-			rows: layer.Rows(p.Tree).ID, tree: p.Tree, first: p.First - c.First, n: p.N,
-			attended: p.Cells, cells: at.parts[i].cells, mask: at.parts[i].mask,
-		})
+		part := partShape{rows: layer.Rows(p.Tree).ID, tree: p.Tree, first: p.First - c.First, n: p.N, cells: at.parts[i].cells}
+		if !kernel {
+			part.attended, part.mask = p.Cells, at.parts[i].mask
+		}
+		g.parts = append(g.parts, part)
 	}
 	return layerShape{first: c.First, n: c.N, tokens: at.tokens, host: layer.AtHost(), parts: g.parts}
 }
@@ -179,8 +180,8 @@ func (g *graphs) part(gr *ggml.Graph, layer *kv.Layer, p partShape, q, k, v *ggm
 	values := gr.SetRows(rows.V, gr.Permute(of(v), 0, 2, 1, 3), cells) // [valueDim, cells, kvHeads]
 	gr.Expand(keys)
 	gr.Expand(values)
-	mask := gr.View2D(g.inputs.mask, int64(p.attended), n, int64(p.attended)*2, int64(p.mask)*2)
-	return g.attend.Graph(gr, of(q), keys, values, mask, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
+	sees := g.inputs.sight.of(gr, c, p)
+	return g.inputs.sight.attention.Graph(gr, of(q), keys, values, sees, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
 }
 
 // output makes y the result that a later graph reads: computed where that one

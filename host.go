@@ -81,7 +81,7 @@ func (e *Engine) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *lay
 	if err != nil {
 		return err
 	}
-	h.inputs.setMask(step, chunk)
+	h.inputs.sight.set(step, chunk, h.inputs.places[chunk])
 	if err := h.compute(g.graph, "attention", layer.Index, step.Chunks()[chunk].N); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
@@ -31,14 +32,12 @@ type inputs struct {
 	cells    *ggml.Tensor    // [step × apart] i64
 	rows     *ggml.Tensor    // [step] i32: the tokens whose logits are wanted
 	x        [2]*ggml.Tensor // [hidden, step] f32: in and out of layers, by turns
-	mask     *ggml.Tensor    // [chunk × cells] f16
 	logits   *ggml.Tensor    // [vocab, logitBatch] f32
 	host     handover
+	sight    *sight
 
-	places  []place     // of the step's chunks
-	parts   []partPlace // of all of them
-	masked  int         // the chunk whose mask is on the device
-	scratch []uint16    // a mask on its way there
+	places []place     // of the step's chunks
+	parts  []partPlace // of all of them
 }
 
 // place says where a chunk's inputs are.
@@ -50,22 +49,23 @@ type place struct {
 // partPlace says where the inputs of a part of a chunk are.
 type partPlace struct {
 	cells int // in inputs.cells
-	mask  int // in inputs.mask
+	mask  int // in sight.mask
 }
 
 // sizes are what inputs have room for, in tokens, and cells.
 type sizes struct {
 	step, chunk, cells int
-	host               int // tokens whose attention may be computed at the host
+	host               int       // tokens whose attention may be computed at the host
+	k, v               ggml.Type // of keys and values
 }
 
 // newInputs allocates inputs of some sizes. At the host itself they have room
 // for queries, keys and values as well.
-func newInputs(b *ggml.Backend, c model.Config, s sizes, host bool) (*inputs, error) {
+func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, host bool) (*inputs, error) {
 	step := s.step
 	in := &inputs{
 		step: step, hidden: int64(c.Hidden), vocab: int64(c.Vocab), layers: c.Layers,
-		meta: ggml.NewContext(12), homes: map[*ggml.Tensor]*ggml.Buffer{}, masked: -1,
+		meta: ggml.NewContext(12 + len(c.Layers)), homes: map[*ggml.Tensor]*ggml.Buffer{},
 	}
 	n := int64(step)
 	in.ids = in.meta.New(ggml.I32, n*apart)
@@ -74,11 +74,11 @@ func newInputs(b *ggml.Backend, c model.Config, s sizes, host bool) (*inputs, er
 	in.rows = in.meta.New(ggml.I32, n)
 	in.x[0] = in.meta.New(ggml.F32, in.hidden, n)
 	in.x[1] = in.meta.New(ggml.F32, in.hidden, n)
-	in.mask = in.meta.New(ggml.F16, int64(s.chunk)*int64(s.cells))
+	in.sight = newSight(in.meta, a, c.Layers, s)
 	in.logits = in.meta.New(ggml.F32, in.vocab, int64(min(logitBatch, step)))
 	err := errors.Join(
 		in.place(b, ggml.Inputs, in.ids, in.pos, in.cells, in.rows),
-		in.place(b, ggml.Masks, in.mask),
+		in.place(b, ggml.Masks, in.sight.tensors()...),
 		in.place(b, ggml.Activations, in.x[0], in.x[1], in.logits),
 		in.newHandover(b, s.host, host),
 	)
@@ -105,7 +105,7 @@ func (in *inputs) place(b *ggml.Backend, p ggml.Purpose, tensors ...*ggml.Tensor
 
 // begin writes a step's tokens, positions and cells.
 func (in *inputs) begin(step *kv.Step) {
-	in.masked = -1
+	in.sight.chunk = -1
 	in.places, in.parts = in.places[:0], in.parts[:0]
 	ids, pos, cells := step.Tokens(), step.Positions(), step.Cells()
 	tokenAt, cellAt := 0, 0
@@ -129,23 +129,6 @@ func (in *inputs) begin(step *kv.Step) {
 }
 
 func align(n int) int { return (n + apart - 1) / apart * apart }
-
-// setMask writes a chunk's attention mask unless it is there.
-func (in *inputs) setMask(step *kv.Step, chunk int) {
-	if in.masked == chunk {
-		return
-	}
-	in.masked = chunk
-	for i, part := range step.Chunks()[chunk].Parts {
-		n := part.N * part.Cells
-		if cap(in.scratch) < n {
-			in.scratch = make([]uint16, n)
-		}
-		mask := in.scratch[:n]
-		step.Mask(part, mask)
-		ggml.SetSlice(in.mask, mask, int64(in.places[chunk].parts[i].mask)*2)
-	}
-}
 
 // getLogits fills rows with the first ones that were computed.
 func (in *inputs) getLogits(rows [][]float32) {

@@ -1,7 +1,5 @@
 package kv
 
-import "github.com/seed4d217819/ebb/tier"
-
 // Chunk is tokens of a step that one graph computes.
 type Chunk struct {
 	First, N int    // tokens of the step
@@ -60,33 +58,55 @@ const (
 	hidden  uint16 = 0xFC00 // -Inf
 )
 
-// Mask writes the attention mask of a part: for each of its tokens in order a
-// row of Part.Cells half-precision values, 0 for the cells of the token's own
-// sequence up to itself and -Inf for others. len(dst) is Part.N × Part.Cells.
-func (s *Step) Mask(p Part, dst []uint16) {
+// Viewer is told which cells each token sees: runs of cells, and then the end of
+// a token's row.
+type Viewer interface {
+	See(first, n int)
+	EndRow(row int)
+}
+
+// Sees tells which cells the tokens of a part see, in order: those of the token's
+// own sequence up to itself.
+func (s *Step) Sees(p Part, v Viewer) {
 	for _, i := range p.works {
 		w := &s.works[i]
 		from, to := max(p.First, w.first), min(p.First+p.N, w.first+len(w.Tokens))
 		for t := from; t < to; t++ {
-			row := dst[(t-p.First)*p.Cells:][:p.Cells]
-			fill(row, hidden)
-			show(row, tier.Run{N: w.sealed})
+			v.See(0, w.sealed)
 			for _, r := range w.old {
-				show(row, r)
+				v.See(r.Start, r.N)
 			}
 			left := t - w.first + 1
 			for _, r := range w.runs {
 				r.N = min(r.N, left)
-				show(row, r)
+				v.See(r.Start, r.N)
 				if left -= r.N; left == 0 {
 					break
 				}
 			}
+			v.EndRow(t - p.First)
 		}
 	}
 }
 
-func show(row []uint16, r tier.Run) { fill(row[r.Start:r.End()], visible) }
+// Mask writes the attention mask of a part: for each of its tokens in order a
+// row of Part.Cells half-precision values, 0 for the cells of the token's own
+// sequence up to itself and -Inf for others. len(dst) is Part.N × Part.Cells.
+func (s *Step) Mask(p Part, dst []uint16) {
+	fill(dst, hidden)
+	s.masker = masker{dst: dst, cells: p.Cells}
+	s.Sees(p, &s.masker)
+}
+
+// masker writes a mask row by row: rows come in order.
+type masker struct {
+	dst   []uint16 // from the row on
+	cells int
+}
+
+func (m *masker) See(first, n int) { fill(m.dst[first:first+n], visible) }
+
+func (m *masker) EndRow(int) { m.dst = m.dst[m.cells:] }
 
 // fill sets all values, by doubling copies.
 func fill(s []uint16, v uint16) {

@@ -37,7 +37,7 @@ type rig struct {
 	t       rapid.TB
 	b       *ggml.Backend
 	pool    *Pool
-	kind    attend.Kind
+	how     attend.Attention
 	inputs  *ggml.Buffer
 	used    int64 // of inputs, by the graph being built
 	scratch *ggml.Scratch
@@ -58,7 +58,7 @@ func newRig(t rapid.TB, b *ggml.Backend, o Options) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t: t, b: b, pool: p, kind: attend.Auto.On(b.Device()), inputs: inputs, scratch: b.NewScratch()}
+	return &rig{t: t, b: b, pool: p, how: attend.On(b.Device(), attend.Auto, attend.NoKernel), inputs: inputs, scratch: b.NewScratch()}
 }
 
 func (r *rig) close() {
@@ -133,7 +133,7 @@ func (r *rig) attend(s *Step, layer *Layer, p Part) []byte {
 	defer g.Close()
 	g.Expand(g.SetRows(rows.K, g.Permute(k, 0, 2, 1, 3), at))
 	g.Expand(g.SetRows(rows.V, g.Permute(v, 0, 2, 1, 3), at))
-	out := r.kind.Graph(g, q, rows.K, rows.V, mask, attend.Scale{Factor: 1 / float32(math.Sqrt(rigDim))})
+	out := r.how.Graph(g, q, rows.K, rows.V, mask, attend.Scale{Factor: 1 / float32(math.Sqrt(rigDim))})
 	g.Output(out)
 	g.Expand(out)
 	if _, err := r.scratch.Alloc(g); err != nil {

@@ -25,8 +25,9 @@ type Work struct {
 type Step struct {
 	pool *Pool
 	lists
-	kind  int // small or large: which layers visit their device
-	layer Layer
+	kind   int // small or large: which layers visit their device
+	masker masker
+	layer  Layer
 
 	begun     bool // its layers
 	computed  int  // layers

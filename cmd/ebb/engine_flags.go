@@ -35,7 +35,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, of a cache that is offloaded: those fetched while the logits are computed lie there too")
 	flags.BoolVar(&o.ForcedCopies, "forced-copies", false, "copy layers on the CPU too, where they could be used in place")
 	flags.Var(&parsed[float64]{&o.Link, "", "RATE", parseRate}, "link", "slow fetches down to this bandwidth, as in 2GB/s (default as fast as they go)")
-	flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "how to compute attention: auto, flash, eager")
+	flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "how to compute attention: auto, kernel (ebb's own, on the CPU), flash, eager")
 
 	flags.Var(&parsed[ebb.AttendAt]{&o.Attend, o.Attend.String(), "WHERE", ebb.ParseAttendAt}, "attend", "where attention over layers that are off the device is computed: device (they visit it), host (where they are), auto (as measured)")
 	flags.IntVar(&o.HostLayers, "host-layers", 0, "with --attend host: to how many of the layers off the device the host attends (default all)")
@@ -43,7 +43,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 	complete(cmd, "attend", "device", "host", "auto")
 	complete(cmd, "cache", kv.PolicyNames()...)
 	complete(cmd, "kv-type", "f32", "f16", "bf16", "q8_0", "q4_0")
-	complete(cmd, "attention", "auto", "flash", "eager")
+	complete(cmd, "attention", "auto", "flash", "eager", "kernel")
 	complete(cmd, "device", "cpu", "vulkan0")
 	for flag, extension := range map[string]string{"model": "gguf", "device-map": "json"} {
 		if err := cmd.MarkFlagFilename(flag, extension); err != nil {
