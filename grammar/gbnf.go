@@ -2,7 +2,6 @@ package grammar
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -20,11 +19,10 @@ const (
 type expr any
 
 type (
-	choice   []expr // one of these
-	sequence []expr // all of these
-	literal  string // these bytes
-	ruleRef  string // what the rule of this name says
-	runes    []runeRange
+	choice   []expr   // one of these
+	sequence []expr   // all of these
+	literal  string   // these bytes
+	ruleRef  string   // what the rule of this name says
 	repeat   struct { // expr, min to max times
 		expr     expr
 		min, max int // max -1: no limit
@@ -35,9 +33,6 @@ type (
 		not  bool
 	}
 )
-
-// runeRange are the code points from lo to hi.
-type runeRange struct{ lo, hi rune }
 
 // rule is a line of a grammar.
 type rule struct {
@@ -325,36 +320,6 @@ func (p *parser) set() expr {
 		p.fail(start, "the set contains no character")
 	}
 	return set
-}
-
-// merged returns the same characters in ranges that are in order and do not touch.
-func (s runes) merged() runes {
-	slices.SortFunc(s, func(a, b runeRange) int { return int(a.lo - b.lo) })
-	var m runes
-	for _, r := range s {
-		if last := len(m) - 1; last >= 0 && r.lo <= m[last].hi+1 {
-			m[last].hi = max(m[last].hi, r.hi)
-		} else {
-			m = append(m, r)
-		}
-	}
-	return m
-}
-
-// complement returns all other code points. s is merged.
-func (s runes) complement() runes {
-	var others runes
-	from := rune(0)
-	for _, r := range s {
-		if r.lo > from {
-			others = append(others, runeRange{from, r.lo - 1})
-		}
-		from = r.hi + 1
-	}
-	if from <= utf8.MaxRune {
-		others = append(others, runeRange{from, utf8.MaxRune})
-	}
-	return others
 }
 
 // char reads one character of a text or a set.

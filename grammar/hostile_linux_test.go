@@ -13,11 +13,10 @@ import (
 
 const hostileEnv = "EBB_HOSTILE_GRAMMAR"
 
-// A grammar may come from anybody. Each runs in a process of its own, which must end by itself and stay small.
+// A grammar and a schema may come from anybody. Each is read in a process of its own, which must end by itself and stay small.
 func TestHostileGrammarsEndInAnError(t *testing.T) {
 	if name := os.Getenv(hostileEnv); name != "" {
-		g := hostileGrammars[name]
-		if err := tryGrammar(g.gbnf); err != nil {
+		if err := tryHostile(name); err != nil {
 			t.Log(err)
 		} else {
 			t.Log("works")
@@ -25,26 +24,45 @@ func TestHostileGrammarsEndInAnError(t *testing.T) {
 		return
 	}
 	for name, g := range hostileGrammars {
-		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a hang; seconds are usual
-			defer cancel()
-			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestHostileGrammarsEndInAnError$", "-test.v")
-			cmd.Env = append(os.Environ(), hostileEnv+"="+name)
-			out, err := cmd.CombinedOutput()
-			if len(out) > 2000 {
-				out = append(out[:2000:2000], "…"...)
-			}
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			if !strings.Contains(string(out), g.want) {
-				t.Errorf("output %s; want %q", out, g.want)
-			}
-			const most = 1 << 20 // KiB; the largest grammars and what is kept of their states take about half
-			if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && used.Maxrss > most {
-				t.Errorf("%d MiB used", used.Maxrss>>10)
-			}
-		})
+		t.Run(name, func(t *testing.T) { runHostile(t, name, g.want) })
+	}
+	for name, s := range hostileSchemas {
+		t.Run("schema "+name, func(t *testing.T) { runHostile(t, "schema "+name, s.want) })
+	}
+}
+
+func tryHostile(name string) error {
+	schema, ok := hostileSchemas[strings.TrimPrefix(name, "schema ")]
+	if !ok {
+		return tryGrammar(hostileGrammars[name].gbnf)
+	}
+	gbnf, err := FromSchema([]byte(schema.schema))
+	if err != nil {
+		return err
+	}
+	_, err = New(letters(), gbnf)
+	return err
+}
+
+func runHostile(t *testing.T, name, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a hang; seconds are usual
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestHostileGrammarsEndInAnError$", "-test.v")
+	cmd.Env = append(os.Environ(), hostileEnv+"="+name)
+	out, err := cmd.CombinedOutput()
+	if len(out) > 2000 {
+		out = append(out[:2000:2000], "…"...)
+	}
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if !strings.Contains(string(out), want) {
+		t.Errorf("output %s; want %q", out, want)
+	}
+	const most = 1 << 20 // KiB; the largest grammars and what is kept of their states take about half
+	if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && used.Maxrss > most {
+		t.Errorf("%d MiB used", used.Maxrss>>10)
 	}
 }
 

@@ -1,0 +1,379 @@
+package grammar
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// FromSchema returns a grammar, for [New], of JSON texts that are valid by a JSON schema (draft 2020-12, and what draft 7
+// has of it). It reports everything in the schema that it cannot do, with the place of each.
+//
+// Known are type, enum, const, $ref within the schema, $defs, anyOf, oneOf of alternatives that exclude each other, allOf;
+// properties, required, additionalProperties, minProperties, maxProperties; items, prefixItems, minItems, maxItems;
+// minLength, maxLength, pattern, and the formats date, time, date-time and uuid; minimum, maximum and the exclusive ones.
+// Other formats, titles, descriptions and the like say nothing about what is valid. All other keywords are errors.
+//
+// Every text is valid, but not every valid text can be written: members come in the order of the schema, and others only
+// where additionalProperties asks for them; a schema without type has the types that its keywords are about; numbers have
+// at most 15 digits before and after the point.
+func FromSchema(schema []byte) (gbnf string, err error) {
+	if len(schema) > maxText {
+		return "", fmt.Errorf("grammar: schema: it has %d bytes: want at most %d", len(schema), maxText)
+	}
+	root, err := readJSON(schema)
+	if err != nil {
+		return "", fmt.Errorf("grammar: schema: %w", err)
+	}
+	c := &converter{
+		root: root, names: map[string]bool{"root": true}, done: map[*object]string{}, builtins: map[string]bool{},
+		anchors: map[string]value{},
+	}
+	findAnchors(root, c.anchors)
+	for name := range builtins {
+		c.names[name] = true
+	}
+	c.add("root", c.schema(root, "#"))
+	if err := errors.Join(c.errs...); err != nil {
+		return "", err
+	}
+	gbnf = c.text()
+	if rules, err := parse(gbnf); err != nil {
+		return "", fmt.Errorf("grammar: schema: %w", err)
+	} else if _, err := compile(rules, nil); err != nil {
+		return "", fmt.Errorf("grammar: schema: %w", err)
+	}
+	return gbnf, nil
+}
+
+// converter writes a rule for each schema object.
+type converter struct {
+	root     value
+	names    map[string]bool
+	done     map[*object]string // names of rules
+	builtins map[string]bool    // that are used
+	anchors  map[string]value
+	rules    []string
+	size     int // of rules
+	merges   int
+	errs     []error
+}
+
+// maxParts is how many schemas anyOf, oneOf and allOf may have, which are compared with each other.
+const maxParts = 1000
+
+// maxErrors is how many faults are reported: enough to read.
+const maxErrors = 20
+
+func (c *converter) fail(path, format string, args ...any) string {
+	if len(c.errs) < maxErrors {
+		c.errs = append(c.errs, fmt.Errorf("grammar: schema %s: %w", path, fmt.Errorf(format, args...)))
+	}
+	return `""`
+}
+
+func (c *converter) add(name, expr string) {
+	c.rules = append(c.rules, name+" ::= "+expr)
+	before := c.size
+	if c.size += len(name) + len(expr); c.size > maxText && before <= maxText {
+		c.fail("#", "the grammar becomes longer than %d bytes: want a smaller schema", maxText)
+	}
+}
+
+// full reports whether there is no use in going on.
+func (c *converter) full() bool { return c.size > maxText || len(c.errs) >= maxErrors }
+
+// text returns all rules, those that call others before them, and those of the library last.
+func (c *converter) text() string {
+	rules := slices.Clone(c.rules)
+	slices.Reverse(rules) // root first
+	for _, name := range slices.Sorted(maps.Keys(c.builtins)) {
+		rules = append(rules, name+" ::= "+builtins[name].expr)
+	}
+	return strings.Join(rules, "\n") + "\n"
+}
+
+// builtins are rules that schemas share.
+var builtins = map[string]struct {
+	expr  string
+	needs []string
+}{
+	"ws":      {expr: `"" | " " | "\n" [ \t]{0,20}`},
+	"value":   {`object | array | string | number | boolean | null`, []string{"object", "array", "string", "number", "boolean", "null"}},
+	"object":  {`"{" ws (string ":" ws value ("," ws string ":" ws value)* ws)? "}"`, []string{"ws", "string", "value"}},
+	"array":   {`"[" ws (value ("," ws value)* ws)? "]"`, []string{"ws", "value"}},
+	"string":  {`"\"" char* "\""`, []string{"char"}},
+	"char":    {`plain | "\\" (["\\/bfnrt] | "u" ([0-9a-cefA-CEF] hex{3} | [dD] [0-7] hex{2}))`, []string{"plain", "hex"}},
+	"plain":   {expr: `[^"\\\x00-\x1F\x7F]`},
+	"hex":     {expr: `[0-9a-fA-F]`},
+	"number":  {`"-"? ("0" | [1-9] [0-9]{0,14}) ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?`, nil},
+	"integer": {expr: `"0" | "-"? [1-9] [0-9]{0,14}`},
+	"boolean": {expr: `"true" | "false"`},
+	"null":    {expr: `"null"`},
+
+	// RFC 3339, but for leap seconds and the 29th of February; RFC 4122.
+	"date": {`"\"" full-date "\""`, []string{"full-date"}},
+	"full-date": {expr: `[0-9]{4} "-" (("0" [13578] | "1" [02]) "-" ("0" [1-9] | [12] [0-9] | "3" [01])` +
+		` | ("0" [469] | "11") "-" ("0" [1-9] | [12] [0-9] | "30") | "02-" ("0" [1-9] | "1" [0-9] | "2" [0-8]))`},
+	"time":      {`"\"" full-time "\""`, []string{"full-time"}},
+	"full-time": {`hour ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{1,9})? ("Z" | [-+] hour ":" [0-5] [0-9])`, []string{"hour"}},
+	"hour":      {expr: `[01] [0-9] | "2" [0-3]`},
+	"date-time": {`"\"" full-date "T" full-time "\""`, []string{"full-date", "full-time"}},
+	"uuid":      {`"\"" hex{8} "-" hex{4} "-" hex{4} "-" hex{4} "-" hex{12} "\""`, []string{"hex"}},
+}
+
+// builtin notes that a rule of the library is used, and returns its name.
+func (c *converter) builtin(name string) string {
+	if !c.builtins[name] {
+		c.builtins[name] = true
+		for _, n := range builtins[name].needs {
+			c.builtin(n)
+		}
+	}
+	return name
+}
+
+// unique returns a name for a rule, made of the place of its schema.
+func (c *converter) unique(path string) string {
+	var parts []string
+	for part := range strings.SplitSeq(strings.TrimPrefix(path, "#"), "/") {
+		switch part {
+		case "", "properties", "$defs", "definitions", "items", "anyOf", "oneOf", "allOf":
+			continue
+		}
+		part = strings.Map(func(r rune) rune {
+			if r < 0x80 && isNameByte(byte(r)) {
+				return r
+			}
+			return '-'
+		}, part)
+		parts = append(parts, part[:min(len(part), 30)])
+	}
+	name := strings.Join(parts[max(len(parts)-3, 0):], "-")
+	if name == "" {
+		name = "part"
+	}
+	if unused := !c.names[name]; unused {
+		c.names[name] = true
+		return name
+	}
+	for n := len(c.names); ; n++ {
+		if numbered := name + "-" + strconv.Itoa(n); !c.names[numbered] {
+			c.names[numbered] = true
+			return numbered
+		}
+	}
+}
+
+// schema returns an expression for what is valid by s: the name of a rule.
+func (c *converter) schema(s value, path string) string {
+	switch s := s.(type) {
+	case bool:
+		if s {
+			return c.builtin("value")
+		}
+		return c.fail(path, "false allows nothing: want a schema that allows something")
+	case *object:
+		if name, ok := c.done[s]; ok {
+			return name
+		}
+		name := c.unique(path)
+		c.done[s] = name
+		if !c.full() {
+			c.add(name, c.body(s, path))
+		}
+		return name
+	}
+	return c.fail(path, "%.50s is no schema: want an object, true or false", compact(s))
+}
+
+// body returns an expression for what is valid by a schema object.
+func (c *converter) body(s *object, path string) string {
+	c.check(s, path)
+	switch {
+	case s.has("$ref"):
+		rest, target := s.without("$ref"), c.lookup(s.members["$ref"], path)
+		if target == nil || !rest.constrains() {
+			return c.schemaOr(target, refPath(s))
+		}
+		return c.merged(path, rest, target)
+	case s.has("allOf"):
+		parts, ok := s.members["allOf"].([]value)
+		if !ok || len(parts) == 0 || len(parts) > maxParts {
+			return c.fail(path, "allOf is %.50s: want a list of 1 to %d schemas", compact(s.members["allOf"]), maxParts)
+		}
+		return c.merged(path, append([]value{s.without("allOf")}, parts...)...)
+	case s.has("anyOf"):
+		return c.alternatives(s, "anyOf", path)
+	case s.has("oneOf"):
+		return c.alternatives(s, "oneOf", path)
+	case s.has("const"), s.has("enum"):
+		return c.values(s, path)
+	}
+	types := c.types(s, path)
+	if len(types) == 0 {
+		return c.builtin("value")
+	}
+	var exprs []string
+	for _, t := range types {
+		exprs = append(exprs, c.ofType(t, s, path))
+	}
+	return strings.Join(exprs, " | ")
+}
+
+// schemaOr is schema for a target that may not be there: that was reported.
+func (c *converter) schemaOr(target value, path string) string {
+	if target == nil {
+		return `""`
+	}
+	return c.schema(target, path)
+}
+
+func refPath(s *object) string {
+	ref, _ := s.members["$ref"].(string)
+	return ref
+}
+
+func (c *converter) ofType(name string, s *object, path string) string {
+	switch name {
+	case "object":
+		return c.object(s, path)
+	case "array":
+		return c.array(s, path)
+	case "string":
+		return c.string(s, path)
+	case "integer":
+		return c.integer(s, path)
+	case "number":
+		return c.number(s, path)
+	case "boolean", "null":
+		return c.builtin(name)
+	}
+	return c.fail(path, "type %q is unknown: want null, boolean, integer, number, string, array or object", name)
+}
+
+// keywordTypes says which keywords are about which types; "" is any.
+var keywordTypes = map[string]string{
+	"type": "", "enum": "", "const": "", "$ref": "", "anyOf": "", "oneOf": "", "allOf": "",
+	"properties": "object", "required": "object", "additionalProperties": "object", "minProperties": "object", "maxProperties": "object",
+	"items": "array", "prefixItems": "array", "additionalItems": "array", "minItems": "array", "maxItems": "array", "uniqueItems": "array",
+	"minLength": "string", "maxLength": "string", "pattern": "string", "format": "string",
+	"minimum": "number", "maximum": "number", "exclusiveMinimum": "number", "exclusiveMaximum": "number", "multipleOf": "number",
+}
+
+// annotations say nothing about what is valid.
+var annotations = map[string]bool{
+	"title": true, "description": true, "default": true, "examples": true, "example": true, "$comment": true, "$schema": true,
+	"$id": true, "id": true, "$anchor": true, "$vocabulary": true, "$defs": true, "definitions": true, "deprecated": true,
+	"readOnly": true, "writeOnly": true, "contentEncoding": true, "contentMediaType": true, "contentSchema": true,
+}
+
+// check reports keywords that are not known.
+func (c *converter) check(s *object, path string) {
+	for _, key := range s.keys {
+		if _, ok := keywordTypes[key]; !ok && !annotations[key] && !strings.HasPrefix(key, "x-") {
+			c.fail(path, "%.50s is not supported", key)
+		}
+	}
+}
+
+func (o *object) has(key string) bool {
+	_, ok := o.members[key]
+	return ok
+}
+
+// without returns o but for one member.
+func (o *object) without(key string) *object {
+	rest := newObject()
+	for _, k := range o.keys {
+		if k != key {
+			rest.set(k, o.members[k])
+		}
+	}
+	return rest
+}
+
+// constrains reports whether a schema says anything about what is valid.
+func (o *object) constrains() bool {
+	return slices.ContainsFunc(o.keys, func(key string) bool { return !annotations[key] && !strings.HasPrefix(key, "x-") })
+}
+
+// types returns the types that a schema allows, none for any.
+func (c *converter) types(s *object, path string) []string {
+	switch t := s.members["type"].(type) {
+	case string:
+		return []string{t}
+	case []value:
+		var types []string
+		for _, item := range t[:min(len(t), maxErrors)] {
+			name, ok := item.(string)
+			if !ok || slices.Contains(types, name) {
+				c.fail(path, "type has %.50s: want names of types, each once", compact(item))
+				continue
+			}
+			types = append(types, name)
+		}
+		if len(types) == 0 {
+			c.fail(path, "type is empty: want at least one type")
+		}
+		return types
+	case nil:
+		if s.has("type") {
+			c.fail(path, `type is null: want "null"`)
+		}
+	default:
+		c.fail(path, "type is %.50s: want the name of a type, or a list of names", compact(t))
+	}
+	var types []string
+	for _, key := range s.keys {
+		if t := keywordTypes[key]; t != "" && key != "format" && !slices.Contains(types, t) {
+			types = append(types, t)
+		}
+	}
+	return types
+}
+
+// alternatives returns an expression for anyOf or oneOf, whose parts each take what stands beside it.
+func (c *converter) alternatives(s *object, key, path string) string {
+	parts, ok := s.members[key].([]value)
+	if !ok || len(parts) == 0 || len(parts) > maxParts {
+		return c.fail(path, "%s is %.50s: want a list of 1 to %d schemas", key, compact(s.members[key]), maxParts)
+	}
+	rest, parts := s.without(key), slices.Clone(parts)
+	var exprs []string
+	for i, part := range parts {
+		at := fmt.Sprintf("%s/%s/%d", path, key, i)
+		if rest.constrains() {
+			m, ok := c.merge(at, 0, rest, part)
+			if !ok {
+				continue
+			}
+			part, parts[i] = m, m
+		}
+		exprs = append(exprs, c.schema(part, at))
+	}
+	if key == "oneOf" {
+		c.checkDisjoint(parts, path)
+	}
+	return strings.Join(exprs, " | ")
+}
+
+// count returns the whole number that a keyword has, or otherwise where it is not there.
+func (c *converter) count(s *object, key, path string, otherwise int) int {
+	v, ok := s.get(key)
+	if !ok {
+		return otherwise
+	}
+	n, ok := v.(json.Number)
+	if ok {
+		if x, err := n.Float64(); err == nil && x >= 0 && x <= maxRepeat && x == float64(int(x)) {
+			return int(x)
+		}
+	}
+	c.fail(path, "%s is %.50s: want a whole number from 0 to %d", key, compact(v), maxRepeat)
+	return otherwise
+}

@@ -1,0 +1,83 @@
+package grammar
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// values returns an expression for const and enum.
+func (c *converter) values(s *object, path string) string {
+	allowed := []value{s.members["const"]}
+	if !s.has("const") {
+		var ok bool
+		if allowed, ok = s.members["enum"].([]value); !ok || len(allowed) == 0 {
+			return c.fail(path, "enum is %.50s: want a list of values", compact(s.members["enum"]))
+		}
+	} else if list, ok := s.members["enum"].([]value); ok && !slices.ContainsFunc(list, func(v value) bool { return equal(v, allowed[0]) }) {
+		return c.fail(path, "const is no member of enum")
+	}
+	for _, key := range s.keys {
+		if keywordTypes[key] != "" && key != "format" {
+			return c.fail(path, "%s beside enum or const is not supported", key)
+		}
+	}
+	types := c.types(s, path)
+	var exprs []string
+	for _, v := range allowed {
+		t := typeOf(v)
+		if len(types) == 0 || slices.Contains(types, t) || t == "integer" && slices.Contains(types, "number") {
+			exprs = append(exprs, c.literal(v))
+		}
+	}
+	if len(exprs) == 0 {
+		return c.fail(path, "no value of enum or const has a type that is allowed")
+	}
+	return strings.Join(exprs, " | ")
+}
+
+// literal returns an expression for one value, with blanks where other values have them.
+func (c *converter) literal(v value) string {
+	switch v := v.(type) {
+	case []value:
+		if len(v) == 0 {
+			return `"[" ` + c.builtin("ws") + ` "]"`
+		}
+		var items []string
+		for _, item := range v {
+			items = append(items, c.literal(item))
+		}
+		ws := c.builtin("ws")
+		return `"[" ` + ws + " " + strings.Join(items, ` "," `+ws+" ") + " " + ws + ` "]"`
+	case *object:
+		if len(v.keys) == 0 {
+			return `"{" ` + c.builtin("ws") + ` "}"`
+		}
+		ws := c.builtin("ws")
+		var members []string
+		for _, key := range v.keys {
+			members = append(members, quote(jsonString(key)+":")+" "+ws+" "+c.literal(v.members[key]))
+		}
+		return `"{" ` + ws + " " + strings.Join(members, ` "," `+ws+" ") + " " + ws + ` "}"`
+	}
+	return quote(compact(v))
+}
+
+// quote returns s as a literal of a grammar.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7F:
+			fmt.Fprintf(&b, `\x%02X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
