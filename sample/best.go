@@ -3,7 +3,8 @@ package sample
 import "slices"
 
 // Best returns the positions of the k greatest scores, greatest first and the lowest first among equals, in dst's memory
-// where it has room. It returns fewer where fewer scores are above -Inf. NaN counts as the greatest.
+// where it has room. It returns fewer where fewer scores are above -Inf. NaN has no place in this order: see that there is
+// none, as LogSoftmax does.
 func Best(dst []int, scores []float32, k int) []int {
 	h := heap{kept: dst[:0], scores: scores}
 	h.take(0, scores, k)

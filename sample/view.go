@@ -1,6 +1,7 @@
 package sample
 
 import (
+	"fmt"
 	"iter"
 	"math"
 )
@@ -42,6 +43,9 @@ func process(f filter, own **view, scores []float32) error {
 
 // read looks at all scores. NaN, +Inf and no score above -Inf are errors.
 func (v *view) read(scores []float32) error {
+	if len(scores) > maxScores {
+		return fmt.Errorf("sample: %d scores: want at most %d", len(scores), maxScores)
+	}
 	v.scores, v.top, v.peaks, v.listed = scores, negInf, v.peaks[:0], false
 	for first := 0; first < len(scores); first += blockSize {
 		_, peak, err := greatest(scores[first:min(first+blockSize, len(scores))], first)
