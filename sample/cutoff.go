@@ -20,7 +20,7 @@ func (p *EpsilonCutoff) Process(_ []int32, scores []float32) error {
 
 func (p *EpsilonCutoff) filter(v *view) error {
 	v.weights.fill(v)
-	total, _ := v.weights.sum()
+	total := v.weights.total()
 	v.cut(min(v.least(p.Epsilon*total), v.kth(max(p.MinTokensToKeep, 1))))
 	return nil
 }
@@ -41,8 +41,8 @@ func (p *EtaCutoff) Process(_ []int32, scores []float32) error { return process(
 
 func (p *EtaCutoff) filter(v *view) error {
 	v.weights.fill(v)
-	total, entropy := v.weights.sum()
-	eta := min(p.Epsilon, math.Sqrt(p.Epsilon)*math.Exp(-entropy))
+	total := v.weights.total()
+	eta := min(p.Epsilon, math.Sqrt(p.Epsilon)*math.Exp(-v.weights.entropy(total)))
 	v.cut(min(v.least(eta*total), v.kth(max(p.MinTokensToKeep, 1))))
 	return nil
 }

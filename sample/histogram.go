@@ -106,17 +106,25 @@ func (h *histogram) mean(b int) float64 {
 	return (float64(b) + depths/float64(h.count(b)<<depthBits)) / bucketsPerUnit
 }
 
-// sum returns the sum of all weights, and the entropy of the distribution in nats.
-func (h *histogram) sum() (total, entropy float64) {
+// total returns the sum of all weights.
+func (h *histogram) total() (sum float64) {
+	for b, bucket := range &h.buckets {
+		if bucket != 0 {
+			sum += h.weight(b)
+		}
+	}
+	return sum
+}
+
+// entropy returns that of the distribution, in nats. total is the sum of all weights.
+func (h *histogram) entropy(total float64) float64 {
 	depths := 0.0
 	for b, bucket := range &h.buckets {
 		if bucket != 0 {
-			w := h.weight(b)
-			total += w
-			depths += float64(w * h.mean(b))
+			depths += float64(h.weight(b) * h.mean(b))
 		}
 	}
-	return total, math.Log(total) + depths/total
+	return math.Log(total) + depths/total
 }
 
 // places appends to dst the places of v's scores in bucket b.

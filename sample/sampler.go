@@ -116,7 +116,7 @@ func (s *Sampler) drawPlace() int {
 func (s *Sampler) drawFrom(v *view) int {
 	h := &v.weights
 	h.fill(v)
-	total, _ := h.sum()
+	total := h.total()
 	at, last := float64(s.random.Float64()*total), 0
 	for b := range numBuckets {
 		if w := h.weight(b); w > 0 {

@@ -71,10 +71,10 @@ func TestDrawsFollowTheDistribution(t *testing.T) {
 		draws  int
 	}{
 		{"few tokens", normals(20, 1.5, 1), 100_000},
-		{"one by one", normals(2000, 1, 2), 30_000},
-		{"by buckets", normals(3000, 1, 3), 20_000},
+		{"one by one", normals(2000, 1, 2), 20_000},
+		{"by buckets", normals(2500, 1, 3), 15_000},
 		{"all equal", make([]float32, 2100), 25_000},
-		{"a few of many", onlyEvery(100, normals(50_000, 2, 4)), 20_000},
+		{"a few of many", onlyEvery(100, normals(20_000, 2, 4)), 10_000},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sampler, counts := sample.NewSampler(11), make([]int, len(tc.scores))

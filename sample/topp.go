@@ -25,7 +25,7 @@ func (p *TopP) filter(v *view) error {
 	}
 	h, keep := &v.weights, max(p.MinTokensToKeep, 1)
 	h.fill(v)
-	total, _ := h.sum()
+	total := h.total()
 	// removable says whether the tokens with this weight together have less than what P leaves. Hugging Face compares
 	// in float32, and so a tenth with 1 - 0.9.
 	removable := func(weight float64) bool { return float32(weight/total) <= float32(1-p.P) }
