@@ -144,14 +144,21 @@ func (s *beams) candidates(g *group, rows [][][]float32) (best []scored, vocab i
 			return nil, 0, err
 		}
 		s.tops = append(s.tops, likely)
+		floor := s.picked.floor()
 		for i, x := range scores {
 			key := x + beam.sum
 			if s.random != nil {
 				key = s.perturb(key)
 			}
-			if s.picked.wants(key) {
-				s.picked.keep(scored{key: key, index: b*vocab + i, score: x})
+			if key <= floor {
+				continue
 			}
+			if !(x <= math.MaxFloat32) {
+				_, err := sample.Argmax(scores) // says which
+				return nil, 0, err
+			}
+			s.picked.keep(scored{key: key, index: b*vocab + i, score: x})
+			floor = s.picked.floor()
 		}
 	}
 	best = s.picked.sorted()

@@ -1,8 +1,8 @@
 package generate
 
 import (
+	"errors"
 	"math"
-	"slices"
 
 	"github.com/seed4d217819/ebb/sample"
 )
@@ -36,20 +36,17 @@ func (s *scorer) logProbs(chosen, ids []int32, row []float32) ([]float32, error)
 			s.scores[i] = nan
 		}
 	}
-	if err := s.chain.ProcessGroup(chosen, ids, s.scores); err != nil {
-		return nil, err
-	}
-	if slices.ContainsFunc(s.scores, func(x float32) bool { return !(x <= math.MaxFloat32) }) {
-		_, err := sample.Argmax(s.scores) // says which
-		return nil, err
-	}
-	return s.scores, nil
+	return s.scores, s.chain.ProcessGroup(chosen, ids, s.scores)
 }
 
-// candidates returns the n most probable tokens.
+// candidates returns the n most probable tokens, and none where no token is possible.
 func candidates(scores []float32, n int) ([]Candidate, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	return sample.Candidates(scores, n)
+	found, err := sample.Candidates(scores, n)
+	if errors.Is(err, sample.ErrNoToken) {
+		return nil, nil
+	}
+	return found, err
 }

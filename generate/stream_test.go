@@ -226,3 +226,41 @@ func TestAStreamIsOfOneText(t *testing.T) {
 		}
 	}
 }
+
+func TestAProcessorThatMakesNaNEndsTheSearch(t *testing.T) {
+	broken := sample.Func(func(ids []int32, scores []float32) error {
+		if len(ids) == 3 {
+			scores[2] = float32(math.NaN())
+		}
+		return nil
+	})
+	for name, c := range map[string]generate.Config{"greedy": {}, "beams": {Beams: 2}} {
+		m := &model{vocab: 8}
+		c.MaxNewTokens, c.Custom = 5, []sample.Processor{broken}
+		batch := generate.NewBatch(m.forward)
+		task, err := batch.Add(m.seq(), []int32{0}, nil, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(batch.Run(t.Context()), batch.Close()); err != nil {
+			t.Fatal(err)
+		}
+		const want = "token 3: sample: the score of token 2 is NaN"
+		if err := task.Err(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", name, err, want)
+		}
+	}
+}
+
+func TestInvalidValuesCanBeRemoved(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for name, c := range map[string]generate.Config{"greedy": {}, "sampled": {Sample: true}, "beams": {Beams: 2, Sequences: 2}} {
+		m := &model{rows: [][]float32{{nan, 1, inf, 0, 2}, {1, 2, 3, 4, 5}}}
+		c.MaxNewTokens, c.Scores.RemoveInvalidValues = 2, true
+		for _, text := range texts(t, m, []int32{0}, c) {
+			if len(text.Tokens) != 2 {
+				t.Errorf("%s: %d tokens, want 2", name, len(text.Tokens))
+			}
+		}
+	}
+}

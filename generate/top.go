@@ -26,15 +26,15 @@ type top struct {
 
 func (t *top) reset(n int) { t.n, t.kept = n, t.kept[:0] }
 
-// wants reports whether what has this key is among the best so far. What cannot be chosen, -Inf and NaN, never is.
-func (t *top) wants(key float32) bool {
+// floor returns the key that all others must be above to be kept. What cannot be chosen never is.
+func (t *top) floor() float32 {
 	if len(t.kept) == t.n {
-		return key > t.kept[0].key
+		return t.kept[0].key
 	}
-	return key >= -math.MaxFloat32
+	return -math.MaxFloat32
 }
 
-// keep keeps what it wants.
+// keep keeps what is above the floor.
 func (t *top) keep(s scored) {
 	if len(t.kept) == t.n {
 		t.kept[0] = s
