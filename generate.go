@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/grammar"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/tokenizer"
 )
@@ -113,8 +115,15 @@ func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error)
 	}
 	search, err := c.search(length, e.tokenizer.EOG())
 	search.Piece = e.tokenizer.Spell
+	if c.Grammar != nil {
+		search.Custom = append(slices.Clip(search.Custom), c.Grammar.Processor(length, search.EOS))
+	}
 	return search, err
 }
+
+// Pieces reads the texts of the model's tokens, which grammars for [GenerationConfig] are made with. It takes a tenth of a
+// second for 150,000 tokens: keep them.
+func (e *Engine) Pieces() (*grammar.Pieces, error) { return grammar.ReadPieces(e.tokenizer) }
 
 // sequence lets package generate continue a sequence.
 type sequence struct{ *kv.Seq }

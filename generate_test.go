@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -320,6 +321,61 @@ func TestGenerateYieldsTheBestTextOfABeamSearch(t *testing.T) {
 	for _, err := range e.Generate(t.Context(), "\x16", c) {
 		if err == nil {
 			t.Error("a prompt as long as max_length was taken")
+		}
+	}
+}
+
+func TestAGrammarHoldsForEverySearch(t *testing.T) {
+	e := openEngine(t, ebb.Options{})
+	pieces, err := e.Pieces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := pieces.Grammar(`root ::= "the " [0-9] [0-9]? " men" "."?`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	follows := regexp.MustCompile(`^the [0-9][0-9]? men\.?$`)
+	for name, c := range map[string]ebb.GenerationConfig{
+		"greedy":  {},
+		"lookup":  {PromptLookupNumTokens: 4},
+		"sampled": {DoSample: true, Seed: new(uint64(1)), NumReturnSequences: 4},
+		"beams":   {NumBeams: 4, NumReturnSequences: 4},
+		"drawn":   {NumBeams: 4, NumReturnSequences: 4, DoSample: true, Seed: new(uint64(2))},
+		"groups":  {NumBeams: 4, NumBeamGroups: 2, DiversityPenalty: 1, NumReturnSequences: 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.MaxNewTokens, c.Grammar, c.EOSTokenID = 20, g, ebb.TokenIDs{257}
+			found, err := e.GenerateSequences(t.Context(), prompt(4, 9), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range found {
+				if !follows.MatchString(s.Text) || s.Finish != generate.EndToken {
+					t.Errorf("text %q (%v), want one that follows the grammar and ends", s.Text, s.Finish)
+				}
+			}
+		})
+	}
+}
+
+func TestAGrammarThatCannotGoOnIsAnErrorAndTheTextBeforeItStands(t *testing.T) {
+	e := openEngine(t, ebb.Options{})
+	pieces, err := e.Pieces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := pieces.Grammar(`root ::= "ab"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, beams := range []int{1, 2} { // no token may end the text, and none goes on
+		found, err := e.GenerateSequences(t.Context(), []int32{22}, ebb.GenerationConfig{MaxNewTokens: 9, Grammar: g, EOSTokenID: endless, NumBeams: beams})
+		if err == nil || !strings.Contains(err.Error(), "token 3: ") {
+			t.Errorf("%d beams: error %v, want one that names token 3", beams, err)
+		}
+		if len(found) != 1 || found[0].Text != "ab" {
+			t.Errorf("%d beams: found %+v, want what came before", beams, found)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/grammar"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/sample"
 )
@@ -63,6 +64,7 @@ type GenerationConfig struct {
 	RemoveInvalidValues           bool                `json:"remove_invalid_values,omitempty"`
 	RenormalizeLogits             bool                `json:"renormalize_logits,omitempty"`
 	Processors                    []sample.Processor  `json:"-"` // one's own, behind all of these but RenormalizeLogits
+	Grammar                       *grammar.Grammar    `json:"-"` // what the new text must follow: see Engine.Pieces. Not Hugging Face's
 
 	// Prompt lookup: guess tokens from what stands in the prompt and the text, and check them in one pass.
 	PromptLookupNumTokens int `json:"prompt_lookup_num_tokens,omitempty"` // how many; 0: none

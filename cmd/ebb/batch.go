@@ -96,6 +96,10 @@ type batchAnswer struct {
 
 // answerBatch generates for all prompts together, and prints the answers in their order as they end.
 func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts []batchPrompt, stdout, notes io.Writer) (err error) {
+	g, err := f.generation.readGrammar(engine)
+	if err != nil {
+		return err
+	}
 	b := engine.NewBatch()
 	defer func() { err = errors.Join(err, b.Close()) }()
 	m := begin(engine)
@@ -103,6 +107,7 @@ func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts 
 	for i, p := range prompts {
 		tokens, err := f.batchTokens(engine, p)
 		if err == nil {
+			p.config.Grammar = g
 			answers[i].generation, err = b.Add(ebb.Request{Prompt: tokens, Config: p.config})
 			m.prefilled += len(tokens)
 		}

@@ -73,6 +73,9 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	printNotes(cmd.ErrOrStderr(), append(warnings, engine.Notes()...))
+	if cfg.Grammar, err = f.generation.readGrammar(engine); err != nil {
+		return err
+	}
 	c, err := newConversation(engine, f.system, cfg)
 	if err != nil {
 		return err

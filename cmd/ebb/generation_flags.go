@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/grammar"
 )
 
 // defaultNewTokens is how long an answer gets if nobody says. Hugging Face's default, 20 tokens with the prompt, is less
@@ -18,6 +19,7 @@ const defaultNewTokens = 256
 type generationFlags struct {
 	file      string
 	ignoreEOS bool
+	grammar   string      // a file
 	fields    []fieldFlag // as in generationFields
 }
 
@@ -39,8 +41,11 @@ func (f *generationFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.file, "generation-config", "", "read a generation_config.json `FILE`, as Hugging Face writes it; flags win")
 	flags.BoolVar(&f.ignoreEOS, "ignore-eos", false, "go on after the model has ended its text")
-	if err := cmd.MarkFlagFilename("generation-config", "json"); err != nil {
-		panic(err) // there is no such flag
+	flags.StringVar(&f.grammar, "grammar", "", "keep the text to the GBNF grammar in `FILE`")
+	for name, extension := range map[string]string{"generation-config": "json", "grammar": "gbnf"} {
+		if err := cmd.MarkFlagFilename(name, extension); err != nil {
+			panic(err) // there is no such flag
+		}
 	}
 	f.fields = make([]fieldFlag, len(generationFields))
 	for i, field := range generationFields {
@@ -102,4 +107,24 @@ func (f *generationFlags) set(cfg *ebb.GenerationConfig) (given bool, err error)
 		return given, misuseError{err}
 	}
 	return given, nil
+}
+
+// readGrammar returns the grammar that the text is kept to, or nil.
+func (f *generationFlags) readGrammar(engine *ebb.Engine) (*grammar.Grammar, error) {
+	if f.grammar == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.grammar)
+	if err != nil {
+		return nil, fmt.Errorf("reading the grammar: %w", err)
+	}
+	pieces, err := engine.Pieces()
+	if err != nil {
+		return nil, err
+	}
+	g, err := pieces.Grammar(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.grammar, err)
+	}
+	return g, nil
 }

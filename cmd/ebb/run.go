@@ -133,6 +133,9 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 		if err != nil {
 			return err
 		}
+		if cfg.Grammar, err = f.generation.readGrammar(engine); err != nil {
+			return err
+		}
 		return f.answer(ctx, engine, question{tokens: tokens, config: cfg, logits: f.logits}, stdout, notes)
 	})
 }
