@@ -56,6 +56,7 @@ func generateAnswer(ctx context.Context, engine *ebb.Engine, q question, w io.Wr
 		err = a.stream(ctx, engine, q, w)
 	}
 	a.count(a.sequences)
+	a.passes = engine.Stats().Cache.Steps - a.beforePasses
 	return a, err
 }
 
@@ -176,17 +177,20 @@ type measured struct {
 	prefilled int // tokens of prompts that were computed
 	texts     int
 	tokens    int  // of all texts
+	passes    int  // through the model
 	cut       bool // texts are as long as they may be, and might go on
 
-	start       time.Time
-	firstToken  time.Duration // from the beginning to the first new token
-	decode      time.Duration // from the first new token to the last
-	beforeStall time.Duration // stalled before the beginning
+	start        time.Time
+	firstToken   time.Duration // from the beginning to the first new token
+	decode       time.Duration // from the first new token to the last
+	beforeStall  time.Duration // stalled before the beginning
+	beforePasses int
 }
 
 // begin starts the clock.
 func begin(engine *ebb.Engine) measured {
-	return measured{start: time.Now(), beforeStall: engine.Stats().Cache.Stall}
+	s := engine.Stats().Cache
+	return measured{start: time.Now(), beforeStall: s.Stall, beforePasses: s.Steps}
 }
 
 // token notes the time of a new token.

@@ -28,8 +28,11 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 		if a.cut {
 			most = " (the most allowed)"
 		}
-		if a.texts > 1 {
+		switch {
+		case a.texts > 1:
 			most = fmt.Sprintf(" in %d texts", a.texts)
+		case 0 < a.passes && a.passes < a.tokens:
+			most += fmt.Sprintf(" in %d passes", a.passes)
 		}
 		line("answer", "%s%s%s; all after %s", count(a.tokens, "token"), most, formatSpeed(a.decodeSpeed()), formatTime(a.firstToken+a.decode))
 	}
