@@ -3,7 +3,7 @@
 // device, fetched ahead while the layer before computes, and only new rows are
 // written back. The tokens are those of a cache that never moved.
 //
-// There are four nouns:
+// There are five nouns:
 //
 //   - An [Engine] is an opened model on a device, with a cache under a policy.
 //   - A sequence ([kv.Seq], from [Engine.NewSeq]) is tokens with their rows of
@@ -12,6 +12,8 @@
 //     sequence each, through the model once and returns logits.
 //   - A [GenerationConfig] says how [Engine.Generate] goes on from a prompt. Its
 //     fields are those of Hugging Face's generation_config.json.
+//   - A [Batch] generates for several prompts at once, each with its own config:
+//     greedily, by drawing, or with beams.
 //
 // The way of a step, and where to read it: [Engine.Forward] in forward.go is the
 // layer loop; package kv moves the rows; graphs.go builds what is computed.

@@ -6,6 +6,7 @@ import (
 	"log"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -61,4 +62,57 @@ func ExampleEngine_Forward() {
 	// Output:
 	// 1 and 2 rows of 264
 	// [73 262 109 49] [73 262 109 41 77]
+}
+
+// A beam search finds texts that the likeliest token at each step does not lead to. All beams go through the model
+// together, and share the rows of what they have in common.
+func ExampleEngine_GenerateSequences() {
+	engine, err := ebb.Open("testdata/models/tiny-gqa.gguf", ebb.Options{Threads: 1, Cache: kv.Offloaded})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer engine.Close()
+
+	config := ebb.GenerationConfig{
+		MaxNewTokens: 20, NumBeams: 2, NumReturnSequences: 2,
+		EOSTokenID: ebb.TokenIDs{55, 188}, EarlyStopping: generate.StopWhenEnough,
+	}
+	sequences, err := engine.GenerateSequences(context.Background(), []int32{114, 73, 57, 131, 50}, config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, s := range sequences {
+		fmt.Printf("%v %.2f, ended by its %v\n", s.IDs, s.Score, s.Finish)
+	}
+	// Output:
+	// [162 174 55] -1.00, ended by its end token
+	// [55] -1.23, ended by its end token
+}
+
+// Two prompts, one answered greedily and one by drawing, go through the model in one pass a step.
+func ExampleEngine_NewBatch() {
+	engine, err := ebb.Open("testdata/models/tiny-gqa.gguf", ebb.Options{Threads: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer engine.Close()
+
+	batch := engine.NewBatch()
+	defer batch.Close()
+	greedy, err := batch.Add(ebb.Request{Prompt: []int32{22}, Config: ebb.GenerationConfig{MaxNewTokens: 4}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	drawn, err := batch.Add(ebb.Request{Prompt: []int32{72, 105}, Config: ebb.GenerationConfig{MaxNewTokens: 6, DoSample: true, NumReturnSequences: 3}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := batch.Run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(greedy.Sequences()[0].IDs)
+	fmt.Println(len(drawn.Sequences()), "texts in", engine.Stats().Cache.Steps, "passes")
+	// Output:
+	// [77 70 70 174]
+	// 3 texts in 6 passes
 }

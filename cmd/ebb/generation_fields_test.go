@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -25,6 +26,18 @@ func TestEveryFieldOfAGenerationConfigHasAFlag(t *testing.T) {
 	slices.Sort(fields)
 	if diff := cmp.Diff(flags, fields); diff != "" {
 		t.Errorf("flags (-got +want):\n%s", diff)
+	}
+}
+
+func TestTheDocumentationExplainsEveryField(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/generation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range generationFields {
+		if rows := strings.Count(string(doc), "\n| `"+f.name+"` | "); rows != 1 {
+			t.Errorf("docs/generation.md has %d rows for %s, want 1", rows, f.name)
+		}
 	}
 }
 
