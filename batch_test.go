@@ -217,6 +217,36 @@ func TestSpeculationGivesTheGreedyIDsUnderEveryPolicy(t *testing.T) {
 	}
 }
 
+// Every token takes one random number, guessed or not; that the distribution is the same is tested in package generate.
+func TestSpeculationGivesTheSampledIDsUnderEveryPolicy(t *testing.T) {
+	requireDevice(t, "cpu")
+	plain := ebb.GenerationConfig{MaxNewTokens: 40, EOSTokenID: endless, DoSample: true, Seed: new(uint64(4)), Temperature: 0.5, TopK: new(3)}
+	guessing := plain
+	guessing.PromptLookupNumTokens, guessing.MaxMatchingNGramSize = 3, 1
+	for i, policy := range policies {
+		e := places()[i%2].open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32"})
+		guessed := 0
+		for n := range 4 {
+			want, err := generateIDs(t.Context(), e, newSeq(t, e), prompt(n, 30), plain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := e.Stats().Cache.Steps
+			got, err := generateIDs(t.Context(), e, newSeq(t, e), prompt(n, 30), guessing)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(got, want); diff != "" {
+				t.Errorf("%v, prompt %d (-got +want):\n%s", policy, n, diff)
+			}
+			guessed += 40 - (e.Stats().Cache.Steps - before)
+		}
+		if guessed == 0 {
+			t.Errorf("%v: as many steps as tokens: nothing was guessed right", policy)
+		}
+	}
+}
+
 func TestASeedRepeatsATextUnderEveryPolicy(t *testing.T) {
 	requireDevice(t, "cpu")
 	c := ebb.GenerationConfig{MaxNewTokens: 30, DoSample: true, Seed: new(uint64(11)), Temperature: 0.8, TopP: 0.95, EOSTokenID: endless}

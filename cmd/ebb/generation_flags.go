@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +21,7 @@ type generationFlags struct {
 	file      string
 	ignoreEOS bool
 	grammar   string      // a file
+	schema    string      // a file
 	fields    []fieldFlag // as in generationFields
 }
 
@@ -42,7 +44,8 @@ func (f *generationFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.file, "generation-config", "", "read a generation_config.json `FILE`, as Hugging Face writes it; flags win")
 	flags.BoolVar(&f.ignoreEOS, "ignore-eos", false, "go on after the model has ended its text")
 	flags.StringVar(&f.grammar, "grammar", "", "keep the text to the GBNF grammar in `FILE`")
-	for name, extension := range map[string]string{"generation-config": "json", "grammar": "gbnf"} {
+	flags.StringVar(&f.schema, "json-schema", "", "keep the text to JSON that is valid by the schema in `FILE`")
+	for name, extension := range map[string]string{"generation-config": "json", "grammar": "gbnf", "json-schema": "json"} {
 		if err := cmd.MarkFlagFilename(name, extension); err != nil {
 			panic(err) // there is no such flag
 		}
@@ -60,6 +63,9 @@ func (f *generationFlags) register(cmd *cobra.Command) {
 
 // config returns what file and flags say together, and warnings about it.
 func (f *generationFlags) config() (cfg ebb.GenerationConfig, warnings []string, err error) {
+	if f.grammar != "" && f.schema != "" {
+		return cfg, nil, misusef("--grammar and --json-schema: want one of them")
+	}
 	if f.file != "" {
 		data, err := os.ReadFile(f.file)
 		if err != nil {
@@ -111,20 +117,27 @@ func (f *generationFlags) set(cfg *ebb.GenerationConfig) (given bool, err error)
 
 // readGrammar returns the grammar that the text is kept to, or nil.
 func (f *generationFlags) readGrammar(engine *ebb.Engine) (*grammar.Grammar, error) {
-	if f.grammar == "" {
+	file := cmp.Or(f.grammar, f.schema)
+	if file == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(f.grammar)
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading the grammar: %w", err)
+	}
+	gbnf := string(data)
+	if f.schema != "" {
+		if gbnf, err = grammar.FromSchema(data); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
 	}
 	pieces, err := engine.Pieces()
 	if err != nil {
 		return nil, err
 	}
-	g, err := pieces.Grammar(string(text))
+	g, err := pieces.Grammar(gbnf)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.grammar, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return g, nil
 }
