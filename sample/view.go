@@ -7,7 +7,7 @@ import (
 )
 
 // blockSize is the number of scores that share a peak.
-const blockSize = 1024
+const blockSize = 256
 
 // view is the scores of one token, with what lets filters look at few of them: most lie far below what matters, or are -Inf
 // since an earlier filter. There are two ways to find the others: blocks, and once there are few a list.
@@ -123,7 +123,7 @@ const fewScores = 2048
 func cutAndList(list []int, first int, scores []float32, least float32) []int {
 	for i := 0; i < len(scores); {
 		if x := scores[i:]; len(x) >= 8 && allBelow((*[8]float32)(x), least) {
-			copy(x, forbidden[:8])
+			*(*[8]float32)(x) = [8]float32(forbidden[:8])
 			i += 8
 			continue
 		}
