@@ -226,6 +226,8 @@ func TestWhatCannotBeGeneratedIsRefusedBeforeAnythingIsComputed(t *testing.T) {
 		{"prompt", 31, ebb.GenerationConfig{MaxNewTokens: 1}, ebb.ErrPromptTooLong, "31 tokens, and the context holds 30"},
 		{"max_length", 25, ebb.GenerationConfig{}, nil, "the prompt has 25 tokens, and max_length is 20"},
 		{"config", 1, ebb.GenerationConfig{NumBeams: 2}, nil, "num_beams is 2"},
+		{"more texts than tokens", 1, ebb.GenerationConfig{DoSample: true, NumReturnSequences: 1 << 40}, nil, "num_return_sequences is 1099511627776"},
+		{"more beams than tokens", 1, ebb.GenerationConfig{NumBeams: 31, NumReturnSequences: 2}, nil, "num_beams is 31: want at most 30"},
 		{"another cache", 1, ebb.GenerationConfig{CacheImplementation: "offloaded"}, nil, `"offloaded", and the engine was opened with "static"`},
 		{"a larger cache", 1, ebb.GenerationConfig{CacheConfig: &ebb.CacheConfig{MaxCacheLen: 31}}, nil, "max_cache_len is 31"},
 	} {

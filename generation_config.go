@@ -2,6 +2,7 @@ package ebb
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -146,7 +147,7 @@ func (c GenerationConfig) scores() sample.Config {
 func (c GenerationConfig) search(length int, eog []int32) (generate.Config, error) {
 	s := generate.Config{
 		MaxNewTokens: c.MaxNewTokens,
-		MaxTime:      time.Duration(c.MaxTime * float64(time.Second)),
+		MaxTime:      time.Duration(min(c.MaxTime*float64(time.Second), math.MaxInt64/2)), // 146 years
 		EOS:          c.EOSTokenID,
 		Stop:         c.StopStrings,
 

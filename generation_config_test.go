@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -292,6 +293,7 @@ func TestLengthsCountThePromptAsHuggingFaceDoes(t *testing.T) {
 		{"another end", GenerationConfig{EOSTokenID: TokenIDs{5, 6}}, func(c *generate.Config) { c.EOS, c.Pad = []int32{5, 6}, 5 }},
 		{"padding", GenerationConfig{PadTokenID: new(int32(9))}, func(c *generate.Config) { c.Pad = 9 }},
 		{"scores", GenerationConfig{OutputScores: true}, func(c *generate.Config) { c.LogProbs = true }},
+		{"time without end", GenerationConfig{MaxTime: 1e300}, func(c *generate.Config) { c.MaxTime = math.MaxInt64/2 + 1 }},
 		{"time", GenerationConfig{MaxTime: 1.5}, func(c *generate.Config) { c.MaxTime = 1500 * time.Millisecond }},
 		{
 			"beams",

@@ -141,7 +141,7 @@ type spelling func(id int32) string
 func describe(sequences []ebb.Sequence, spell spelling) []outputSequence {
 	out := []outputSequence{}
 	for _, s := range sequences {
-		o := outputSequence{IDs: s.IDs, Text: s.Text, Score: s.Score, BeamIndices: s.BeamIndices}
+		o := outputSequence{IDs: s.IDs, Text: s.Text, Score: finite(s.Score), BeamIndices: s.BeamIndices}
 		if s.IDs == nil {
 			o.IDs = []int32{}
 		}
@@ -162,6 +162,9 @@ func describe(sequences []ebb.Sequence, spell spelling) []outputSequence {
 	}
 	return out
 }
+
+// finite returns the number that is closest among those that JSON has: a length penalty can make scores infinite.
+func finite(x float64) float64 { return min(max(x, -math.MaxFloat64), math.MaxFloat64) }
 
 func (m *measured) timings() outputTimings {
 	return outputTimings{Prefill: m.prefillSpeed(), Decode: m.decodeSpeed(), FirstToken: m.firstToken.Seconds()}
