@@ -41,6 +41,8 @@ type Options struct {
 	Library  string // the version of ggml, for the report
 	Version  string // of this program, for the report
 	Progress func(line string)
+
+	attentionBytes int64 // of K/V in a step of attention, at least; 0: more than caches hold
 }
 
 // PeerLlama is the only peer there is.

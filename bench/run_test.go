@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 )
@@ -68,6 +69,67 @@ func TestDecodeComparesPoliciesPeersAndMemoryAtEveryDepth(t *testing.T) {
 		if resident := strings.HasPrefix(s.Name, "ebb static / llama.cpp"); resident != (s.Target > 0) {
 			t.Errorf("score %+v: want a target for resident caches against the peer, and for no other", s)
 		}
+	}
+}
+
+func TestAttentionComparesTheKernelWithFlashAttentionAndMemory(t *testing.T) {
+	o := small(t, "attention")
+	o.KVTypes, o.Context, o.attentionBytes = []string{"f16", "q8_0"}, 2047, 1<<20
+	isa, err := attend.ParseISA(os.Getenv("EBB_ISA"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if isa == attend.NoKernel {
+		if len(r.Notes) != 1 || len(r.Figures)+len(r.Scores) != 0 {
+			t.Errorf("notes %q, figures %v, scores %v without a kernel: want a note alone", r.Notes, r.Figures, r.Scores)
+		}
+		return
+	}
+	kernel := "ebb kernel, " + isa.String()
+	var want []Score
+	got := slices.Clone(r.Scores)
+	for _, kvType := range o.KVTypes {
+		for _, rows := range []int{1, 4, 16} {
+			of := Score{Workload: "attention", Threads: 1, KVType: kvType, Depth: 512, Tokens: rows}
+			read, flash := of, of
+			read.Name, flash.Name = kernel+" / reading K/V", kernel+" / ggml flash attention"
+			switch {
+			case rows == 1 && kvType == "f16":
+				read.Target = targetKernel
+			case rows == 1:
+				flash.Target = targetQ8
+			}
+			want = append(want, read, flash)
+		}
+	}
+	for i := range got {
+		if !(got[i].Value > 0) {
+			t.Errorf("score %+v: want a ratio", got[i])
+		}
+		got[i].Value = 0
+	}
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("scores (-got +want):\n%s", diff)
+	}
+	if len(r.Figures) != 3*len(want)/2 || len(r.Notes) != 0 {
+		t.Errorf("%d figures and notes %q: want one of each arm for each two of %d scores, and no note", len(r.Figures), r.Notes, len(want))
+	}
+	for _, f := range r.Figures {
+		if !(f.Value > 0) || f.Unit != "GB/s" {
+			t.Errorf("%+v: want GB/s", f)
+		}
+	}
+}
+
+func TestAttentionElsewhereThanOnTheCPUIsANote(t *testing.T) {
+	o := Options{GPULayers: 1}
+	res, err := attention(t.Context(), o, Model{})
+	if err != nil || len(res.Notes) != 1 || len(res.Figures)+len(res.Scores) != 0 {
+		t.Errorf("%+v, error %v: want a note alone", res, err)
 	}
 }
 

@@ -16,6 +16,7 @@ type workload struct {
 func workloads() []workload {
 	return []workload{
 		{"roofline", "how fast memory is read and copied, a device is reached and a disk is read: what no program passes", roofline},
+		{"attention", "the CPU's attention over K/V in memory, against ggml's flash attention and a loop that reads as many bytes", attention},
 		{"decode", "steps of one token at each depth, under each policy, against llama.cpp and the memory that a step reads", decode},
 		{"prefill", "prompts of each size at each depth, under each policy, against llama.cpp", prefill},
 		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link},

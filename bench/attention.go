@@ -1,0 +1,302 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// What the kernel should reach with one row of queries: the share of the speed
+// at which memory is read, where few query heads share a KV head and so there is
+// little to compute for each byte; and how many times as fast as ggml's flash
+// attention it should be with K/V that flash attention takes apart.
+const (
+	targetKernel = 0.8
+	fewHeads     = 4
+	targetQ8     = 5
+)
+
+// attention measures ebb's kernel against ggml's flash attention and a loop that
+// reads as many bytes, with K/V in memory and not in a cache.
+func attention(ctx context.Context, o Options, _ Model) (res Result, err error) {
+	if !o.onCPU() {
+		res.note("Without attention: its kernel is for the CPU, which computes only a part here.")
+		return res, nil
+	}
+	isa, err := attend.ParseISA(os.Getenv("EBB_ISA"))
+	if err != nil {
+		return res, fmt.Errorf("bench: EBB_ISA: %w", err)
+	}
+	if isa == attend.NoKernel {
+		res.note("Without attention: there is no kernel for this processor, or EBB_ISA is ggml.")
+		return res, nil
+	}
+	of, err := readHeads(o)
+	if err != nil {
+		return res, err
+	}
+	for _, s := range o.settings() {
+		if of.typ, err = kv.ParseType(s.kvType); err != nil {
+			return res, err
+		}
+		for _, of.cells = range upTo(o.Context, 512, 2048, 8192) {
+			for _, of.rows = range []int{1, 4, 16} {
+				if err := attentionAt(ctx, o, s, isa, of, &res); err != nil {
+					return res, err
+				}
+			}
+		}
+	}
+	return res, nil
+}
+
+// readHeads returns the heads of the model's first layer.
+func readHeads(o Options) (of attended, err error) {
+	a, err := openEbb("ebb static", o, o.settings()[0], ebb.Options{Cache: kv.Static, Context: 1})
+	if err != nil {
+		return of, err
+	}
+	l := a.engine.Config().Layers[0]
+	return attended{heads: l.Heads, kvHeads: l.KVHeads, keyDim: l.KeyDim, valueDim: l.ValueDim}, a.Close()
+}
+
+// attended is what is attended to in a layer, and by how many rows of queries.
+type attended struct {
+	typ              ggml.Type // of K and V
+	heads, kvHeads   int
+	keyDim, valueDim int
+	cells, rows      int
+}
+
+// queries says how many there are.
+func (a attended) queries() string {
+	if a.rows == 1 {
+		return "1 row of queries"
+	}
+	return fmt.Sprintf("%d rows of queries", a.rows)
+}
+
+// bytes returns those of a layer's K and V.
+func (a attended) bytes() int64 {
+	return int64(a.kvHeads) * int64(a.cells) * (a.typ.RowSize(int64(a.keyDim)) + a.typ.RowSize(int64(a.valueDim)))
+}
+
+// layers returns how many of them have at least some bytes of K/V together; 0
+// if they have more than twice as many.
+func (a attended) layers(least int64) int {
+	n := max(1, (least+a.bytes()-1)/a.bytes())
+	if n*a.bytes() > 2*least {
+		return 0
+	}
+	return int(n)
+}
+
+// targets returns what the kernel should reach of the speed of a read loop, and
+// of flash attention.
+func (a attended) targets() (read, flash float64) {
+	if a.rows != 1 {
+		return 0, 0
+	}
+	if a.typ == ggml.F16 && a.heads <= fewHeads*a.kvHeads {
+		read = targetKernel
+	}
+	if a.typ == ggml.Q8_0 {
+		flash = targetQ8
+	}
+	return read, flash
+}
+
+// attentionAt compares the arms for K/V of a type, some cells and rows.
+func attentionAt(ctx context.Context, o Options, s setting, isa attend.ISA, of attended, res *Result) (err error) {
+	what := fmt.Sprintf("%v, %d cells, %v", s, of.cells, of.queries())
+	least := o.attentionBytes
+	if least == 0 {
+		least = readSize
+	}
+	st, why, err := openStack(of, of.layers(least), s.threads, isa)
+	if err != nil {
+		return fmt.Errorf("bench: attention, %s: %w", what, err)
+	}
+	if why != "" {
+		res.note(fmt.Sprintf("Without attention, %s: %s.", what, why))
+		return nil
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	o.Progress("attention, " + what)
+	pace := Pace{Rounds: o.Pace.Rounds, WarmUp: o.Pace.WarmUp, Steps: 3}
+	if of.rows > 1 {
+		pace = o.Pace.prompts()
+	}
+	rows, err := measure(ctx, st.arms, point{"attention", s, of.cells, of.rows}, pace)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		res.Figures = append(res.Figures, Figure{
+			Workload: "attention", Name: row.Arm + ", " + what, Value: float64(len(st.memory)) / row.P25 / 1e9, Unit: "GB/s", Disturbed: row.Disturbed > 0,
+		})
+	}
+	read, flash := of.targets()
+	res.Scores = append(res.Scores, speedScore(rows[0], rows[2], read), speedScore(rows[0], rows[1], flash))
+	return nil
+}
+
+// stack is K/V of layers in memory, and the arms that go through all of them in a
+// step: the kernel, flash attention, and a loop that reads them.
+type stack struct {
+	arms    []arm
+	memory  []byte         // of all K and V
+	results []*ggml.Tensor // of the last layer, by arm that attends
+	frees   []func()       // in the order of what was opened
+	backend *ggml.Backend
+}
+
+// openStack fills the memory of some layers. It returns why there is nothing to
+// measure, if that is so.
+func openStack(of attended, layers, threads int, isa attend.ISA) (st *stack, why string, err error) {
+	library, err := ggml.Load()
+	if err != nil {
+		return nil, "", err
+	}
+	device, err := library.Device("cpu")
+	if err != nil {
+		return nil, "", err
+	}
+	switch {
+	case !attend.On(device, attend.Kernel, isa).Kernel(of.typ, of.typ, of.keyDim, of.valueDim):
+		return nil, fmt.Sprintf("the kernel takes no heads of %d and %d values in %s", of.keyDim, of.valueDim, of.typ), nil
+	case layers == 0:
+		return nil, "a layer alone takes too much memory", nil
+	}
+	st = &stack{}
+	if st.backend, err = device.Open(ggml.Options{Threads: threads}); err != nil {
+		return nil, "", err
+	}
+	if err := st.fill(of, layers, threads, isa); err != nil {
+		return nil, "", errors.Join(err, st.Close())
+	}
+	return st, "", nil
+}
+
+// fill allocates K/V and queries, and adds the arms.
+func (st *stack) fill(of attended, layers, threads int, isa attend.ISA) error {
+	meta := ggml.NewContext(2*layers + 3)
+	st.frees = append(st.frees, meta.Close)
+	var kvs []*ggml.Tensor
+	for range layers {
+		kvs = append(kvs,
+			meta.New(of.typ, int64(of.keyDim), int64(of.cells), int64(of.kvHeads)),
+			meta.New(of.typ, int64(of.valueDim), int64(of.cells), int64(of.kvHeads)))
+	}
+	rows, err := st.place(kvs...)
+	if err != nil {
+		return err
+	}
+	st.memory = rows.Bytes()
+	fillFinite(st.memory)
+
+	sees := seeEverything(of)
+	q := meta.New(ggml.F32, int64(of.keyDim), int64(of.heads), int64(of.rows)) // [keyDim, heads, rows]
+	spans := meta.New(ggml.I32, int64(len(sees)))
+	mask := meta.New(ggml.F16, int64(of.cells), int64(of.rows)) // [cells, rows]
+	inputs, err := st.place(q, spans, mask)
+	if err != nil {
+		return err
+	}
+	inputs.Clear() // what a mask of zeros shows is everything
+	ggml.SetSlice(spans, sees, 0)
+
+	device := st.backend.Device()
+	if err := st.add(fmt.Sprintf("ebb kernel, %v", isa), of, attend.On(device, attend.Kernel, isa), q, spans, kvs); err != nil {
+		return err
+	}
+	if err := st.add("ggml flash attention", of, attend.On(device, attend.Flash, attend.NoKernel), q, mask, kvs); err != nil {
+		return err
+	}
+	st.arms = append(st.arms, &transferArm{label: "reading K/V", move: func() error {
+		if !readAll(st.memory, threads) {
+			return errUnread
+		}
+		return nil
+	}})
+	return nil
+}
+
+// place gives tensors memory, one behind the other.
+func (st *stack) place(tensors ...*ggml.Tensor) (*ggml.Buffer, error) {
+	kind := st.backend.BufferType()
+	at, size := make([]int64, len(tensors)), int64(0)
+	for i, t := range tensors {
+		at[i] = size
+		size += (kind.AllocSize(t) + kind.Alignment() - 1) / kind.Alignment() * kind.Alignment()
+	}
+	b, err := st.backend.Alloc(kind, size, ggml.Scratches)
+	if err != nil {
+		return nil, err
+	}
+	st.frees = append(st.frees, b.Close)
+	for i, t := range tensors {
+		b.Place(t, at[i])
+	}
+	return b, nil
+}
+
+// add adds an arm that attends to one layer after the other. As in a model the
+// result of one is where the queries of the next come from, where it has their
+// shape: so none is kept longer than that, and all lie in the same memory.
+func (st *stack) add(label string, of attended, a attend.Attention, q, sees *ggml.Tensor, kvs []*ggml.Tensor) error {
+	g, scratch := st.backend.NewGraph(8*len(kvs)), st.backend.NewScratch()
+	st.frees = append(st.frees, scratch.Close, g.Close)
+	query, out := q, q
+	for i := 0; i < len(kvs); i += 2 {
+		if of.keyDim == of.valueDim {
+			query = out
+		}
+		out = a.Graph(g, query, kvs[i], kvs[i+1], sees, attend.Scale{}) // [valueDim, heads, rows]
+		g.Expand(out)
+	}
+	g.Output(out)
+	if _, err := scratch.Alloc(g); err != nil {
+		return err
+	}
+	st.results = append(st.results, out)
+	st.arms = append(st.arms, &transferArm{label: label, move: func() error { return st.backend.Compute(g) }})
+	return nil
+}
+
+// seeEverything returns spans in which each row sees all cells.
+func seeEverything(of attended) []int32 {
+	var s attend.Spans
+	s.Reset(of.kvHeads, of.rows)
+	for row := range of.rows {
+		s.See(0, of.cells)
+		s.EndRow(row)
+	}
+	return s.Words()
+}
+
+// fillFinite writes bytes that are finite numbers in every type of K/V, and none
+// of which is zero. They repeat, but not from one cell to the next.
+func fillFinite(memory []byte) {
+	const period = 251 // a prime, which divides no row
+	for i := range min(period, len(memory)) {
+		memory[i] = 0x2c + byte(i*i%period%4)
+	}
+	for n := period; n < len(memory); n *= 2 {
+		copy(memory[n:], memory[:n])
+	}
+}
+
+// Close frees what was opened, the last first.
+func (st *stack) Close() error {
+	for i := range st.frees {
+		st.frees[len(st.frees)-1-i]()
+	}
+	return st.backend.Close()
+}
