@@ -60,7 +60,7 @@ func TestDefaultsAreWhatTheContextHolds(t *testing.T) {
 			m := Model{Context: tt.context}
 			got := tt.given.withDefaults(m)
 			only := Options{Context: got.Context, Depths: got.Depths, Prompts: got.Prompts, PromptDepths: got.PromptDepths, LinkDepth: got.LinkDepth}
-			if diff := cmp.Diff(only, tt.want); diff != "" {
+			if diff := cmp.Diff(only, tt.want, cmp.AllowUnexported(Options{})); diff != "" {
 				t.Errorf("(-got +want):\n%s", diff)
 			}
 			if err := got.fit(m); err != nil {

@@ -16,13 +16,13 @@ type workload struct {
 func workloads() []workload {
 	return []workload{
 		{"roofline", "how fast memory is read and copied, a device is reached and a disk is read: what no program passes", roofline},
-		{"attention", "the CPU's attention over K/V in memory, against ggml's flash attention and a loop that reads as many bytes", attention},
 		{"decode", "steps of one token at each depth, under each policy, against llama.cpp and the memory that a step reads", decode},
 		{"prefill", "prompts of each size at each depth, under each policy, against llama.cpp", prefill},
 		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link},
 		{"timeline", "one step with all layers copied: what was computed, fetched and stored when", timeline},
 		{"contention", "steps alone and beside a program that takes a core, with a fixed number of threads and with as many as there is room for", contention},
 		{"overhead", "what Go costs beside the library: a call, the rest of a step, and garbage", overhead},
+		{"attention", "the CPU's attention over K/V in memory, against ggml's flash attention and a loop that reads as many bytes", attention},
 	}
 }
 
