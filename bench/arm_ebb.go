@@ -62,9 +62,13 @@ func (a *ebbArm) rewind(ctx context.Context, depth int) error {
 	return a.engine.Repeat(ctx, a.seq, depth-have)
 }
 
-func (a *ebbArm) step(ctx context.Context, n int) error {
+func (a *ebbArm) step(ctx context.Context, n int) error { return a.forward(ctx, n, 1) }
+
+// forward appends n tokens, and gets the logits of as many of the last as are
+// wanted.
+func (a *ebbArm) forward(ctx context.Context, n, wanted int) error {
 	a.ids = tokens(a.ids, a.seq.Len(), n, a.engine.Config().Vocab)
-	a.batch[0] = kv.Work{Seq: a.seq, Tokens: a.ids, Logits: 1}
+	a.batch[0] = kv.Work{Seq: a.seq, Tokens: a.ids, Logits: wanted}
 	logits, err := a.engine.ForwardInto(ctx, a.batch[:], a.logits)
 	if err == nil {
 		a.logits = logits

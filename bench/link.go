@@ -58,14 +58,11 @@ func linkIn(ctx context.Context, o Options, s setting, res *Result) (err error) 
 	if err != nil {
 		return err
 	}
-	// The rows of a step are those before it. As p25 is compared, they are those
-	// of a step a quarter through its turn: the longer ones transfer more.
-	bytes := float64(each) * (float64(o.LinkDepth+o.Pace.WarmUpSteps) + float64(o.Pace.Steps-1)/4)
+	bytes := fetchedBytes(each, o.LinkDepth, o.Pace)
 	rates := make([]float64, len(o.Ratios))
 	for i, ratio := range o.Ratios {
 		rates[i] = bytes / (ratio * alone[0].P25)
-		name := fmt.Sprintf("ebb offloaded, %d slots, link %.2g× compute", o.Slots, ratio)
-		if _, err := open(name, ebb.Options{Cache: kv.Offloaded, Link: rates[i], Slots: o.Slots}); err != nil {
+		if _, err := open(linkLabel(o.Slots, ratio), ebb.Options{Cache: kv.Offloaded, Link: rates[i], Slots: o.Slots}); err != nil {
 			return err
 		}
 	}
@@ -98,6 +95,18 @@ func linkIn(ctx context.Context, o Options, s setting, res *Result) (err error) 
 	res.Curves = append(res.Curves, curve)
 	res.Scores = append(res.Scores, speedScore(rows[len(rows)-1], rows[0], 0))
 	return linkPrefill(ctx, o, arms, point{"link", s, o.LinkDepth, prompt}, res)
+}
+
+// fetchedBytes returns what a step of one token fetches with no layer on the
+// device. Its rows are those before it. As p25 is compared, they are those of a
+// step a quarter through its turn: the longer ones transfer more.
+func fetchedBytes(each int64, depth int, p Pace) float64 {
+	return float64(each) * (float64(depth+p.WarmUpSteps) + float64(p.Steps-1)/4)
+}
+
+// linkLabel names an arm whose link takes ratio times as long as computing.
+func linkLabel(slots int, ratio float64) string {
+	return fmt.Sprintf("ebb offloaded, %d slots, link %.2g× compute", slots, ratio)
 }
 
 // linkPrefill compares prompts over the links with those of a resident cache,

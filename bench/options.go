@@ -31,7 +31,8 @@ type Options struct {
 	PromptDepths []int // tokens in the cache, of prefill; nil: 0 and 4096, as far as the context goes
 
 	LinkDepth int       // tokens in the cache, of link; 0: 1024, or half the context
-	Slots     int       // of link: layers that visit the device at a time; 0: 2
+	BeamDepth int       // tokens in the cache, of beams; 0: 4096, or half the context
+	Slots     int       // of link, beams and lookup: layers that visit the device at a time; 0: 2
 	Ratios    []float64 // of link: transfer time to compute time; nil: 0.5, 1, 2 and 4
 
 	Disk string // of roofline: a folder on the disk to measure; "": none
@@ -89,6 +90,9 @@ func (o Options) withDefaults(m Model) Options {
 	}
 	if o.LinkDepth == 0 {
 		o.LinkDepth = min(1024, o.Context/2)
+	}
+	if o.BeamDepth == 0 {
+		o.BeamDepth = min(4096, o.Context/2)
 	}
 	if o.Ratios == nil {
 		o.Ratios = []float64{0.5, 1, 2, 4}
@@ -153,6 +157,7 @@ func (o Options) Validate() error {
 		{"context", o.Context},
 		{"fill", o.Fill},
 		{"link depth", o.LinkDepth},
+		{"beam depth", o.BeamDepth},
 		{"slots", o.Slots},
 		{"rounds", o.Pace.Rounds},
 		{"warm-up rounds", o.Pace.WarmUp},
@@ -187,6 +192,7 @@ func (o Options) fit(m Model) error {
 		within("prefill", d, slices.Max(append(o.Prompts, 0)))
 	}
 	within("link", o.LinkDepth, o.Pace.tokens())
+	within("beams", o.BeamDepth, beamTokens(o.Pace))
 	return errors.Join(errs...)
 }
 

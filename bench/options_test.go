@@ -14,7 +14,7 @@ import (
 func TestValidateReportsEveryFault(t *testing.T) {
 	err := Options{
 		Workloads: []string{"decode", "sleep"}, Threads: []int{2, 0}, KVTypes: []string{"f16", "f12"}, Context: -1,
-		Depths: []int{0, -2}, Prompts: []int{0}, PromptDepths: []int{-3}, Ratios: []float64{1, 0, math.NaN()},
+		Depths: []int{0, -2}, Prompts: []int{0}, PromptDepths: []int{-3}, Ratios: []float64{1, 0, math.NaN()}, BeamDepth: -4,
 		Pace: Pace{Steps: -3}, Peer: "vllm",
 	}.Validate()
 	if err == nil {
@@ -22,7 +22,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 	}
 	for _, part := range []string{
 		"no model", `"sleep": want some of roofline, decode, prefill, link`, "threads 0", `K/V type "f12"`, "context -1",
-		"depth -2", "prompt 0", "prompt depth -3", "ratio 0", "ratio NaN", "steps -3", `unknown peer "vllm": want llama.cpp`,
+		"depth -2", "prompt 0", "prompt depth -3", "beam depth -4", "ratio 0", "ratio NaN", "steps -3", `unknown peer "vllm": want llama.cpp`,
 	} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("no %q in: %v", part, err)
@@ -43,23 +43,23 @@ func TestDefaultsAreWhatTheContextHolds(t *testing.T) {
 		{
 			name: "a large one", context: 8192,
 			want: Options{
-				Context: 8192, Depths: []int{0, 512, 2048, 4096, 8000}, Prompts: []int{128, 512, 2048}, PromptDepths: []int{0, 4096}, LinkDepth: 1024,
+				Context: 8192, Depths: []int{0, 512, 2048, 4096, 8000}, Prompts: []int{128, 512, 2048}, PromptDepths: []int{0, 4096}, LinkDepth: 1024, BeamDepth: 4096,
 			},
 		},
 		{
 			name: "a small one", context: 512,
-			want: Options{Context: 512, Depths: []int{0}, Prompts: []int{128, 512}, PromptDepths: []int{0}, LinkDepth: 256},
+			want: Options{Context: 512, Depths: []int{0}, Prompts: []int{128, 512}, PromptDepths: []int{0}, LinkDepth: 256, BeamDepth: 256},
 		},
 		{
 			name: "what is given stays", context: 512,
 			given: Options{Context: 1024, Depths: []int{700}, Prompts: []int{9}},
-			want:  Options{Context: 1024, Depths: []int{700}, Prompts: []int{9}, PromptDepths: []int{0}, LinkDepth: 512},
+			want:  Options{Context: 1024, Depths: []int{700}, Prompts: []int{9}, PromptDepths: []int{0}, LinkDepth: 512, BeamDepth: 512},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := Model{Context: tt.context}
 			got := tt.given.withDefaults(m)
-			only := Options{Context: got.Context, Depths: got.Depths, Prompts: got.Prompts, PromptDepths: got.PromptDepths, LinkDepth: got.LinkDepth}
+			only := Options{Context: got.Context, Depths: got.Depths, Prompts: got.Prompts, PromptDepths: got.PromptDepths, LinkDepth: got.LinkDepth, BeamDepth: got.BeamDepth}
 			if diff := cmp.Diff(only, tt.want, cmp.AllowUnexported(Options{})); diff != "" {
 				t.Errorf("(-got +want):\n%s", diff)
 			}
@@ -72,12 +72,12 @@ func TestDefaultsAreWhatTheContextHolds(t *testing.T) {
 
 func TestDepthsBeyondTheContextAreRefused(t *testing.T) {
 	m := Model{Context: 512}
-	o := Options{Depths: []int{0, 500}, Prompts: []int{20}, PromptDepths: []int{0, 510}, LinkDepth: 600}.withDefaults(m)
+	o := Options{Depths: []int{0, 500}, Prompts: []int{20}, PromptDepths: []int{0, 510}, LinkDepth: 600, BeamDepth: 437}.withDefaults(m)
 	err := o.fit(m)
 	if !errors.Is(err, ErrContext) {
 		t.Fatalf("error %v: want %v", err, ErrContext)
 	}
-	for _, part := range []string{"decode at depth 500 with 19 tokens, and the context is 512", "prefill at depth 510 with 20 tokens", "link at depth 600"} {
+	for _, part := range []string{"decode at depth 500 with 19 tokens, and the context is 512", "prefill at depth 510 with 20 tokens", "link at depth 600", "beams at depth 437 with 76 tokens"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("no %q in: %v", part, err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
@@ -26,7 +27,7 @@ func small(t *testing.T, workloads ...string) Options {
 	return Options{
 		Model:     filepath.Join("..", "testdata", "models", "tiny-gqa.gguf"),
 		Workloads: workloads, Threads: []int{1}, Policies: []kv.Policy{kv.Static, kv.Offloaded},
-		Depths: []int{0, 40}, Fill: 16, Prompts: []int{8}, PromptDepths: []int{20}, LinkDepth: 30, Ratios: []float64{1, 3},
+		Depths: []int{0, 40}, Fill: 16, Prompts: []int{8}, PromptDepths: []int{20}, LinkDepth: 30, BeamDepth: 50, Ratios: []float64{1, 3},
 		Pace: Pace{Rounds: 1, WarmUp: 1, Steps: 2, WarmUpSteps: 1},
 	}
 }
@@ -173,6 +174,140 @@ func TestLinkScoresEveryRatioWithStepsAndPrompts(t *testing.T) {
 	for _, s := range r.Curves[0].Series {
 		if len(s.Points) != 2 || !(s.Points[0].X < s.Points[1].X) {
 			t.Errorf("series %+v: want a point for each ratio, in order", s)
+		}
+	}
+}
+
+func TestBeamsShareAStepResidentAndOverALink(t *testing.T) {
+	o := small(t, "beams")
+	o.Pace.Steps = 18 // so that each beam is dropped once
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const resident, link = "ebb static", "ebb offloaded, 2 slots, link 4× compute"
+	if diff := cmp.Diff(arms(r, "beams", 50, 1), []string{resident, link}); diff != "" {
+		t.Errorf("arms of one token (-got +want):\n%s", diff)
+	}
+	want := []string{resident + ", 4 beams", resident + ", 4 tokens of one text", link + ", 4 beams"}
+	if diff := cmp.Diff(arms(r, "beams", 50, 4), want); diff != "" {
+		t.Errorf("arms of 4 tokens (-got +want):\n%s", diff)
+	}
+	if diff := cmp.Diff(targetsOf(r), map[string]float64{
+		resident + ", 4 beams / " + resident + ", steps/s":                       0,
+		resident + ", 4 beams / " + resident + ", 4 tokens of one text, steps/s": targetBeamRows,
+		link + ", 4 beams / " + link + ", tokens/s":                              targetBeams,
+	}); diff != "" {
+		t.Errorf("targets (-got +want):\n%s", diff)
+	}
+}
+
+func TestBeamsGrowAloneAndAreForkedAnewWhenRewound(t *testing.T) {
+	o := small(t)
+	e, err := openEbb("ebb", o, setting{1, "f16"}, ebb.Options{Cache: kv.Static, Context: 128})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &beamArm{ebbArm: e}
+	defer func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	lengths := func() (all []int) {
+		for _, b := range a.beams {
+			all = append(all, b.Len())
+		}
+		return append(all, a.seq.Len())
+	}
+	for _, tt := range []struct {
+		depth, steps int
+		want         []int // of the beams and of what they were forked from
+	}{
+		{depth: 20, steps: reorderSteps, want: []int{24, 24, 24, 24, 20}},
+		{depth: 40, steps: 1, want: []int{41, 41, 41, 41, 40}},
+		{depth: 10, steps: 3, want: []int{13, 13, 13, 13, 10}},
+	} {
+		if err := a.rewind(t.Context(), tt.depth); err != nil {
+			t.Fatal(err)
+		}
+		for i := range tt.steps {
+			before := slices.Clone(a.beams)
+			if err := a.step(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			want := 0
+			if (i+1)%reorderSteps == 0 {
+				want = 1
+			}
+			if got := replaced(before, a.beams); got != want {
+				t.Errorf("step %d: %d beams replaced, want %d", i+1, got, want)
+			}
+		}
+		if diff := cmp.Diff(lengths(), tt.want); diff != "" {
+			t.Errorf("depth %d, %d steps (-got +want):\n%s", tt.depth, tt.steps, diff)
+		}
+	}
+}
+
+// replaced counts the beams that are others than before.
+func replaced(before, after []*kv.Seq) (n int) {
+	for i := range before {
+		if before[i] != after[i] {
+			n++
+		}
+	}
+	return n
+}
+
+// targetsOf returns what each score should reach.
+func targetsOf(r *Report) map[string]float64 {
+	targets := map[string]float64{}
+	for _, s := range r.Scores {
+		targets[s.Name] = s.Target
+	}
+	return targets
+}
+
+func TestLookupComparesTextsWithAndWithoutGuesses(t *testing.T) {
+	r, err := Run(t.Context(), small(t, "lookup"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const resident, link = "ebb static", "ebb offloaded, 2 slots, link 4× compute"
+	// The passage has more tokens of the tiny model than fit: 64 others, twice and a quarter, are before 48 new ones.
+	want := []string{resident, resident + ", 10 guesses", link, link + ", 10 guesses"}
+	if diff := cmp.Diff(arms(r, "lookup", 2*64+16-1, 48), want); diff != "" {
+		t.Errorf("arms (-got +want):\n%s", diff)
+	}
+	if diff := cmp.Diff(targetsOf(r), map[string]float64{
+		resident + ", 10 guesses / " + resident: 0,
+		link + ", 10 guesses / " + link:         targetLookup,
+	}); diff != "" {
+		t.Errorf("targets (-got +want):\n%s", diff)
+	}
+	for _, f := range r.Figures {
+		if strings.HasSuffix(f.Name, "tokens a pass") && !(f.Value >= 1 && f.Value <= 1+lookupTokens) {
+			t.Errorf("%+v: want at least one token, and no more than were guessed and one", f)
+		}
+	}
+	if len(r.Figures) != 4 {
+		t.Errorf("figures %v: want the guesses that were right and the tokens a pass, of each cache", r.Figures)
+	}
+}
+
+func TestSamplingCountsTimeAndGarbageOfEveryWayToChoose(t *testing.T) {
+	got := figures(t, small(t, "sampling"))
+	for _, how := range []string{"greedy", "temperature, top-k 50, top-p 0.95", "top-p 0.95"} {
+		for _, name := range []string{": a token, µs", ": a token, of a step, %"} {
+			if !(got[how+name].Value > 0) {
+				t.Errorf("no %q among %v", how+name, got)
+			}
+		}
+		for _, name := range []string{": garbage of a token, bytes", ": garbage of a token, objects"} {
+			if _, ok := got[how+name]; !ok {
+				t.Errorf("no %q among %v", how+name, got)
+			}
 		}
 	}
 }

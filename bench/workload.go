@@ -19,8 +19,11 @@ func workloads() []workload {
 		{"decode", "steps of one token at each depth, under each policy, against llama.cpp and the memory that a step reads", decode},
 		{"prefill", "prompts of each size at each depth, under each policy, against llama.cpp", prefill},
 		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link},
+		{"beams", "a step of 4 beams that have a text in common against a step of one, resident and over a link slower than computing", beams},
+		{"lookup", "a text that repeats its prompt, with prompt lookup and without, resident and over a link slower than computing", lookup},
 		{"timeline", "one step with all layers copied: what was computed, fetched and stored when", timeline},
 		{"contention", "steps alone and beside a program that takes a core, with a fixed number of threads and with as many as there is room for", contention},
+		{"sampling", "choosing a token out of 152,064, against the step that its scores come from", sampling},
 		{"overhead", "what Go costs beside the library: a call, the rest of a step, and garbage", overhead},
 		{"attention", "the CPU's attention over K/V in memory, against ggml's flash attention and a loop that reads as many bytes", attention},
 	}

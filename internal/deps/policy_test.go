@@ -56,7 +56,7 @@ var policy = map[string][]string{
 		"internal/cputime",
 	},
 
-	"bench":      {".", "attend", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "kv", "trace"},
+	"bench":      {".", "attend", "doctor", "generate", "ggml", "ggml/llama", "gguf", "internal/cputime", "kv", "sample", "tokenizer", "trace"},
 	"bench/plot": {"bench"},
 	"cmd/ebb":    {"*"},
 
