@@ -105,10 +105,12 @@ func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error)
 	if length > e.Context() {
 		return generate.Config{}, fmt.Errorf("%w: %d tokens, and the context holds %d", ErrPromptTooLong, length, e.Context())
 	}
-	for name, n := range map[string]int{"num_beams": c.NumBeams, "num_return_sequences": c.NumReturnSequences} {
-		if n > e.Context() {
-			return generate.Config{}, fmt.Errorf("ebb: generation config: %s is %d: want at most %d, as each takes room in the context", name, n, e.Context())
+	if texts := max(c.NumBeams, c.NumReturnSequences); texts > e.Context() {
+		name := "num_beams"
+		if texts > c.NumBeams {
+			name = "num_return_sequences"
 		}
+		return generate.Config{}, fmt.Errorf("ebb: generation config: %s is %d: want at most %d, as each takes room in the context", name, texts, e.Context())
 	}
 	if own := e.Stats().Cache.Policy.String(); c.CacheImplementation != "" && c.CacheImplementation != own {
 		return generate.Config{}, fmt.Errorf("ebb: generation config: cache_implementation is %q, and the engine was opened with %q: see GenerationConfig.Configure",
