@@ -263,7 +263,16 @@ func (p place) masked(t *testing.T, kind attend.Kind, layers int) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	switch kernel := kind == attend.Auto && isa != attend.NoKernel; {
+	library, err := ggml.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cpu, err := library.Device("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const dim = 32 // of the tiny models' heads
+	switch kernel := attend.On(cpu, kind, isa).Kernel(ggml.F16, ggml.F16, dim, dim); {
 	case kernel && p.shared:
 		return int64((layers + 1) / 2)
 	case kernel && p.device == "cpu":

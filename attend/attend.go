@@ -55,7 +55,7 @@ func (kind Kind) String() string { return kindNames[kind] }
 
 // Attention is how attention is computed on a device. Its zero value is Flash.
 type Attention struct {
-	kernel ISA // NoKernel: there is none, or it is not wanted
+	kernel ISA // 0, NoKernel: there is none, or it is not wanted
 	eager  bool
 }
 
@@ -68,7 +68,7 @@ func On(d *ggml.Device, kind Kind, isa ISA) Attention {
 	case kind == Flash || d.Type() != ggml.CPU:
 		return Attention{}
 	default:
-		return Attention{kernel: isa}
+		return Attention{kernel: isa.resolved()}
 	}
 }
 
@@ -84,7 +84,7 @@ func On(d *ggml.Device, kind Kind, isa ISA) Attention {
 //	4 to 32       6 to 12      9 to 16      15 to 30
 //	64 to 512     1.4 to 2     8 to 15      12 to 27
 func (a Attention) Kernel(k, v ggml.Type, keyDim, valueDim int) bool {
-	return a.kernel != NoKernel && k == v && kernelTakes(k, keyDim) && kernelTakes(v, valueDim)
+	return a.kernel > NoKernel && k == v && kernelTakes(k, keyDim) && kernelTakes(v, valueDim)
 }
 
 // Scale and SoftCap of the scores: cap·tanh(scale·qk/cap), and scale·qk where

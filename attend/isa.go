@@ -15,8 +15,11 @@ type ISA int
 
 // The instruction sets.
 const (
+	// BestISA is the best one that this processor has: NoKernel where it has
+	// neither AVX2 nor AVX512.
+	BestISA ISA = iota
 	// NoKernel leaves attention to ggml.
-	NoKernel ISA = iota
+	NoKernel
 	// Go is a kernel in plain Go, on any processor: to compare others with. It is
 	// slow.
 	Go
@@ -26,40 +29,48 @@ const (
 	AVX512
 )
 
-var isaNames = [...]string{"ggml", "go", "avx2", "avx512"}
+var isaNames = [...]string{"best", "ggml", "go", "avx2", "avx512"}
 
 // String returns the name that [ParseISA] takes.
 func (i ISA) String() string { return isaNames[i] }
 
-// ParseISA returns the instruction set of that name: avx2, avx512, go, or ggml for
-// no kernel. The empty name stands for the best one that this processor has, which
-// is ggml where it has neither AVX2 nor AVX-512. One that the processor lacks is
-// an error.
+// ParseISA returns the instruction set of that name: best, avx2, avx512, go, or
+// ggml for no kernel. The empty name stands for best. One that the processor lacks
+// is an error.
 func ParseISA(name string) (ISA, error) {
-	all := ISAs()
 	if name == "" {
-		if best := all[len(all)-1]; best != Go {
-			return best, nil
-		}
-		return NoKernel, nil
+		return BestISA, nil
 	}
 	n := slices.Index(isaNames[:], name)
 	if n < 0 {
 		return 0, fmt.Errorf("attend: unknown instruction set %q: want one of %s", name, strings.Join(isaNames[:], ", "))
 	}
-	if i := ISA(n); i == NoKernel || slices.Contains(all, i) {
+	all := ISAs()
+	if i := ISA(n); i <= NoKernel || slices.Contains(all, i) {
 		return i, nil
 	}
 	var has []string
 	for _, i := range all {
 		has = append(has, i.String())
 	}
-	return 0, fmt.Errorf("attend: this processor has no %s, or this system no kernel for it: want ggml, or one of %s", name, strings.Join(has, ", "))
+	return 0, fmt.Errorf("attend: this processor has no %s, or this system no kernel for it: want best, ggml, or one of %s", name, strings.Join(has, ", "))
 }
 
 // ISAs returns the instruction sets of this processor that there are kernels for,
 // the best one last.
 func ISAs() []ISA { return append([]ISA{Go}, vectorISAs()...) }
+
+// resolved returns what the best one is.
+func (i ISA) resolved() ISA {
+	if i != BestISA {
+		return i
+	}
+	all := ISAs()
+	if best := all[len(all)-1]; best != Go {
+		return best
+	}
+	return NoKernel
+}
 
 // op returns the address of the kernel's op for ggml's threads.
 func (i ISA) op() uintptr {

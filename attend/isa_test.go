@@ -11,7 +11,7 @@ import (
 func TestParseISA(t *testing.T) {
 	for i, name := range isaNames {
 		got, err := ParseISA(name)
-		if has := ISA(i) == NoKernel || slices.Contains(ISAs(), ISA(i)); has != (err == nil) {
+		if has := ISA(i) <= NoKernel || slices.Contains(ISAs(), ISA(i)); has != (err == nil) {
 			t.Errorf("%s: %v; want an error only where the processor lacks it (%v)", name, err, ISAs())
 		}
 		if err == nil && got != ISA(i) {
@@ -21,13 +21,8 @@ func TestParseISA(t *testing.T) {
 	if _, err := ParseISA("sse"); err == nil || !strings.Contains(err.Error(), "avx512") {
 		t.Errorf("sse: got %v, want an error with the names", err)
 	}
-	all := ISAs()
-	want := all[len(all)-1]
-	if want == Go {
-		want = NoKernel
-	}
-	if got, err := ParseISA(""); err != nil || got != want {
-		t.Errorf("no name: got %v, %v; want %v", got, err, want)
+	if got, err := ParseISA(""); err != nil || got != BestISA {
+		t.Errorf("no name: got %v, %v; want best", got, err)
 	}
 }
 
@@ -55,6 +50,7 @@ func TestKernelIsUsedWhereItCanBe(t *testing.T) {
 	}{
 		{Auto, AVX2, ggml.F16, ggml.F16, 64, 64, true},
 		{Kernel, Go, ggml.Q4_0, ggml.Q4_0, 192, 128, true},
+		{Auto, BestISA, ggml.F16, ggml.F16, 64, 64, len(ISAs()) > 1},
 		{Auto, NoKernel, ggml.F16, ggml.F16, 64, 64, false},
 		{Kernel, NoKernel, ggml.F16, ggml.F16, 64, 64, false},
 		{Flash, AVX2, ggml.F16, ggml.F16, 64, 64, false},

@@ -31,7 +31,7 @@ func kernelTakes(t ggml.Type, dim int) bool {
 // It panics where Kernel reports false.
 func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scale) (out, lse *ggml.Tensor) {
 	sh := kernelShape(q, k, v, spans)
-	if a.kernel == NoKernel {
+	if a.kernel <= NoKernel {
 		misuse("there is no kernel", q, k, v, spans)
 	}
 	// One frame for each thread that the backend may ever compute with.
@@ -87,7 +87,7 @@ func (s shape) params(l layout, threads int, scale Scale) params {
 		tile:  int32(l.tile), pass: passRows,
 		frames: int32(l.frames / 64), frameSize: int32(l.frameSize / 64),
 		parts: int32(l.parts / 64), partSize: int32(l.partSize / 64),
-		rowsAt: int32(rowsAt(s.kvHeads)), threads: int32(threads),
+		threads: int32(threads),
 	}
 	if scale.SoftCap != 0 {
 		p.scale = 2 * math.Log2E * scale.Factor / scale.SoftCap // for e^(2x), of which tanh x is made

@@ -1019,47 +1019,47 @@ other5:
 	MOVQ    AX, 288(DI)
 
 	// spans
-	MOVQ    176(CX), AX
-	MOVQ    248(AX), AX
-	MOVQ    AX, 96(DI)
-	MOVLQSX 140(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	MOVQ    CX, 240(DI)
-	MOVLQSX 12(AX), AX
-	XORL    CX, CX
-	CMPQ    AX, CX
-	CMOVQLT CX, AX
-	CMPQ    AX, 24(BX)
-	CMOVQGT 24(BX), AX
-	MOVQ    AX, 232(DI)
+	MOVQ    176(CX), CX
+	MOVQ    248(CX), CX
+	MOVQ    CX, 96(DI)
+	MOVLQSX 16(CX), AX
+	LEAQ    (CX)(AX*4), AX
+	MOVQ    AX, 240(DI)
+	MOVLQSX 12(CX), CX
+	XORL    AX, AX
+	CMPQ    CX, AX
+	CMOVQLT AX, CX
+	CMPQ    CX, 24(BX)
+	CMOVQGT 24(BX), CX
+	MOVQ    CX, 232(DI)
 
 	// the division of work: by ranges of cells, or by passes of rows
-	LEAQ bounds<>+0(SB), DX
-	XORL BX, BX
+	LEAQ bounds<>+0(SB), BX
+	XORL DX, DX
 
 more6:
-	INCQ    BX
-	MOVLQSX (DX)(BX*4), CX
-	CMPQ    CX, AX
+	INCQ    DX
+	MOVLQSX (BX)(DX*4), AX
+	CMPQ    AX, CX
 	JLT     more6
-	MOVQ    BX, 304(DI)
-	XORL    DX, DX
+	MOVQ    DX, 304(DI)
+	XORL    SI, SI
 	MOVQ    224(DI), AX
 	MOVQ    272(DI), CX
 	CMPQ    AX, CX
 	JLE     onePass7
-	MOVQ    CX, SI
+	MOVQ    CX, BX
 	LEAQ    -1(AX)(CX*1), AX
 	XORL    DX, DX
 	DIVQ    CX
-	MOVQ    AX, DX
-	MOVQ    DX, BX
-	MOVQ    SI, AX
+	MOVQ    AX, SI
+	MOVQ    SI, DX
+	MOVQ    BX, AX
 
 onePass7:
-	MOVQ  DX, 312(DI)
-	IMULQ 208(DI), BX
-	MOVQ  BX, 320(DI)
+	MOVQ  SI, 312(DI)
+	IMULQ 208(DI), DX
+	MOVQ  DX, 320(DI)
 	IMULQ 216(DI), AX
 	ADDQ  $0x03, AX
 	ANDQ  $-4, AX

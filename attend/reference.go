@@ -13,7 +13,7 @@ import (
 // thread + threads, …
 func reference(dst *tensor, thread, threads int) {
 	q, k, v := dst.src[0], dst.src[1], dst.src[2]
-	s := newSight(dst.src[3], int(k.ne[2]))
+	s := newSight(dst.src[3])
 	heads, rows, valueDim := int(q.ne[1]), int(q.ne[2]), int(v.ne[0])
 	out := unsafe.Slice((*float32)(dst.data), rows*heads*(valueDim+1))
 	out, lse := out[:rows*heads*valueDim], out[rows*heads*valueDim:]
@@ -120,22 +120,17 @@ func float16(h uint16) float32 {
 }
 
 // sight reads spans.
-type sight struct {
-	words  []int32
-	rowsAt int
-}
+type sight []int32
 
-func newSight(spans *tensor, kvHeads int) sight {
-	return sight{unsafe.Slice((*int32)(spans.data), spans.ne[0]), rowsAt(kvHeads)}
-}
+func newSight(spans *tensor) sight { return unsafe.Slice((*int32)(spans.data), spans.ne[0]) }
 
 // row goes through the cells that a row sees, among the first ones.
 func (s sight) row(row, cells int) func(yield func(cell int) bool) {
-	at := s.words[s.rowsAt+row*rowWords:]
+	at := s[int(s[spansRows])+row*rowWords:]
 	first, end, from, bits := int(at[0]), int(at[1]), int(at[2]), at[3]
 	return func(yield func(cell int) bool) {
-		for c := max(first, 0); c < min(end, int(s.words[spansCells]), cells); c++ {
-			if bits != 0 && c >= from && s.words[bits+int32((c-from)/32)]>>((c-from)%32)&1 == 0 {
+		for c := max(first, 0); c < min(end, int(s[spansCells]), cells); c++ {
+			if bits != 0 && c >= from && s[bits+int32((c-from)/32)]>>((c-from)%32)&1 == 0 {
 				continue
 			}
 			if !yield(c) {

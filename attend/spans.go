@@ -13,6 +13,7 @@ import (
 //
 //	0, 1    counters of the op, which leaves them at 0
 //	3       no row sees a cell from here on
+//	4       where the rows begin
 //	8…      a counter for each KV head
 //	rows:   first cell, end, first cell with bits, where they are or 0
 //	bits    of the rows, 32 cells a word
@@ -30,6 +31,7 @@ type run struct{ first, end int }
 
 const (
 	spansCells    = 3
+	spansRows     = 4
 	spansCounters = 8
 	rowWords      = 4
 	// bitsPadding is words behind a row's bits, as the kernel reads 32 of them from
@@ -52,6 +54,7 @@ func (s *Spans) Reset(kvHeads, rows int) {
 	n := rowsAt(kvHeads) + rows*rowWords
 	s.words = slices.Grow(s.words[:0], n)[:n]
 	clear(s.words)
+	s.words[spansRows] = int32(rowsAt(kvHeads))
 	s.kvHeads, s.rows = kvHeads, rows
 }
 

@@ -11,7 +11,7 @@ import (
 // sight of spans as the kernel in Go reads them.
 func (s *Spans) cellsOf(row int) []int {
 	t := &tensor{ne: [4]int64{int64(len(s.words)), 1, 1, 1}, data: unsafe.Pointer(&s.words[0])}
-	return slices.Collect(newSight(t, s.kvHeads).row(row, 1<<30))
+	return slices.Collect(newSight(t).row(row, 1<<30))
 }
 
 func TestSpansHoldWhatRowsSee(t *testing.T) {

@@ -33,6 +33,6 @@ type params struct {
 	frameSize int32   // of one thread, in 64 bytes
 	parts     int32   // where the ranges' results begin, in 64 bytes of the scratch
 	partSize  int32   // of one, in 64 bytes
-	rowsAt    int32   // where the rows begin in spans, in words
 	threads   int32   // for how many there are frames
+	_         [1]int32
 }

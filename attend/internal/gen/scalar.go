@@ -101,7 +101,7 @@ func setup() {
 	spans := source(3)
 	MOVQ(at(spans, tensorData), spans)
 	store(spans, "spans")
-	r := word(param(8))
+	r := word(at(spans, 4*4))
 	LEAQ(indexed(spans, r, 4, 0), r)
 	store(r, "rowsAt")
 	cells := word(at(spans, 4*3))
