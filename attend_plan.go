@@ -25,7 +25,7 @@ func (e *Engine) attendSomewhere(o Options, cache *kv.Options, backends []*ggml.
 	case o.Attend == AttendAtHost && o.HostLayers > 0:
 		n = o.HostLayers
 	case o.Attend == AttendAuto:
-		sweep, err := e.measure(o, *cache, backends, candidates)
+		sweep, err := e.measure(*cache, backends, candidates)
 		if err != nil {
 			return fmt.Errorf("ebb: measuring where to attend: %w", err)
 		}
@@ -58,7 +58,7 @@ func (e *Engine) visitors(o Options, cache kv.Options) (layers []int) {
 
 // measure times what a decode step is made of: what the devices compute, and
 // with a full context the link and the host's attention, for some layers.
-func (e *Engine) measure(o Options, cache kv.Options, backends []*ggml.Backend, layers []int) (plan.Sweep, error) {
+func (e *Engine) measure(cache kv.Options, backends []*ggml.Backend, layers []int) (plan.Sweep, error) {
 	if err := e.makeCache(cache, backends); err != nil {
 		return plan.Sweep{}, err
 	}

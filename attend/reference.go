@@ -89,14 +89,14 @@ func (t *tensor) row(dst []float32, cell, head int) {
 			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
 		}
 	case ggml.Q8_0:
-		for b := 0; b < len(dst)/32; b++ {
+		for b := range len(dst) / 32 {
 			d := half(34 * b)
 			for i, code := range src[34*b+2:][:32] {
 				dst[32*b+i] = d * float32(int8(code))
 			}
 		}
 	case ggml.Q4_0:
-		for b := 0; b < len(dst)/32; b++ {
+		for b := range len(dst) / 32 {
 			d := half(18 * b)
 			for i, codes := range src[18*b+2:][:16] {
 				dst[32*b+i] = d * float32(int(codes&15)-8)

@@ -21,4 +21,4 @@ func opAddresses() (avx2, avx512, read uintptr)
 // callOp calls an op as one of ggml's threads does: for tests.
 //
 //go:noescape
-func callOp(fn uintptr, dst *tensor, thread, threads int32) //nolint:unused // tests run the same text without ggml
+func callOp(fn uintptr, dst *tensor, thread, threads int32)
