@@ -77,12 +77,13 @@ func On(d *ggml.Device, kind Kind, isa ISA) Attention {
 //
 // Where there is a kernel it is the fastest way for all types and any number of
 // tokens. Measured on 2 cores of an AMD EPYC (family 25 model 17, AVX-512, heads
-// of 64 and 128), flash attention is slower by a factor of
+// of 64 and 128; docs/attention.md), flash attention is slower by a factor of
 //
-//	tokens        f16          q8_0         q4_0
-//	1             2 to 3       4 to 5       8 to 10
-//	4 to 32       6 to 12      9 to 16      15 to 30
-//	64 to 512     1.4 to 2     8 to 15      12 to 27
+//	tokens      f16          q8_0         q4_0
+//	1           3.4 to 4.7   5.5 to 6.6   10 to 15
+//	2 to 16     4.2 to 7.6   5.4 to 12    11 to 18
+//	64          1.3 to 2.0   8.8 to 9.3   16 to 20
+//	512         1.9 to 2.0   10 to 12     17 to 19
 func (a Attention) Kernel(k, v ggml.Type, keyDim, valueDim int) bool {
 	return a.kernel > NoKernel && k == v && kernelTakes(k, keyDim) && kernelTakes(v, valueDim)
 }
