@@ -65,7 +65,7 @@ func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, hos
 	step := s.step
 	in := &inputs{
 		step: step, hidden: int64(c.Hidden), vocab: int64(c.Vocab), layers: c.Layers,
-		meta: ggml.NewContext(12 + len(c.Layers)), homes: map[*ggml.Tensor]*ggml.Buffer{},
+		meta: ggml.NewContext(13), homes: map[*ggml.Tensor]*ggml.Buffer{},
 	}
 	n := int64(step)
 	in.ids = in.meta.New(ggml.I32, n*apart)

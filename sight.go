@@ -15,8 +15,9 @@ type sight struct {
 	cells     int // capacity of a sequence tree
 	chunk     int // the one whose sight is on the device
 
-	mask  *ggml.Tensor         // [chunk × cells] f16; nil: no layer needs it
-	spans map[int]*ggml.Tensor // by KV heads: [chunk × spansApart] i32
+	mask    *ggml.Tensor // [chunk × cells] f16; nil: no layer needs it
+	spans   *ggml.Tensor // [chunk × spansApart] i32; nil: no layer needs it
+	kvHeads int          // of the layers that spans are for, the most
 
 	bits  []uint16 // a mask on its way there
 	words attend.Spans
@@ -24,33 +25,31 @@ type sight struct {
 
 // spansApart is how far the spans of a token may lie from those of the next: what
 // spans take at most, and what keeps them aligned.
-func (s *sight) spansApart(kvHeads int) int {
-	return (attend.SpansWords(kvHeads, 1, s.cells) + apart - 1) / apart * apart
-}
+func (s *sight) spansApart() int { return align(attend.SpansWords(s.kvHeads, 1, s.cells)) }
 
 // newSight makes the tensors that the layers need, for chunks of some tokens.
 func newSight(meta *ggml.Context, a attend.Attention, layers []model.Layer, s sizes) *sight {
-	out := &sight{attention: a, k: s.k, v: s.v, cells: s.cells, chunk: -1, spans: map[int]*ggml.Tensor{}}
+	out := &sight{attention: a, k: s.k, v: s.v, cells: s.cells, chunk: -1}
 	for _, l := range layers {
 		switch {
-		case !out.kernel(l):
-			if out.mask == nil {
-				out.mask = meta.New(ggml.F16, int64(s.chunk)*int64(s.cells))
-			}
-		case out.spans[l.KVHeads] == nil:
-			out.spans[l.KVHeads] = meta.New(ggml.I32, int64(s.chunk)*int64(out.spansApart(l.KVHeads)))
+		case out.kernel(l):
+			out.kvHeads = max(out.kvHeads, l.KVHeads)
+		case out.mask == nil:
+			out.mask = meta.New(ggml.F16, int64(s.chunk)*int64(s.cells))
 		}
+	}
+	if out.kvHeads > 0 {
+		out.spans = meta.New(ggml.I32, int64(s.chunk)*int64(out.spansApart()))
 	}
 	return out
 }
 
 // tensors returns what needs memory.
 func (s *sight) tensors() (all []*ggml.Tensor) {
-	for _, t := range s.spans {
-		all = append(all, t)
-	}
-	if s.mask != nil {
-		all = append(all, s.mask)
+	for _, t := range [...]*ggml.Tensor{s.spans, s.mask} {
+		if t != nil {
+			all = append(all, t)
+		}
 	}
 	return all
 }
@@ -64,8 +63,8 @@ func (s *sight) kernel(l model.Layer) bool {
 func (s *sight) of(g *ggml.Graph, l model.Layer, p partShape) *ggml.Tensor {
 	n := int64(p.n)
 	if s.kernel(l) {
-		each := int64(s.spansApart(l.KVHeads))
-		return g.View1D(s.spans[l.KVHeads], n*each, int64(p.first)*each*4)
+		each := int64(s.spansApart())
+		return g.View1D(s.spans, n*each, int64(p.first)*each*4)
 	}
 	return g.View2D(s.mask, int64(p.attended), n, int64(p.attended)*2, int64(p.mask)*2) // [cells, tokens]
 }
@@ -78,10 +77,10 @@ func (s *sight) set(step *kv.Step, chunk int, at place) {
 	s.chunk = chunk
 	c := step.Chunks()[chunk]
 	for i, part := range c.Parts {
-		for heads, t := range s.spans {
-			s.words.Reset(heads, part.N)
+		if s.spans != nil {
+			s.words.Reset(s.kvHeads, part.N)
 			step.Sees(part, &s.words)
-			ggml.SetSlice(t, s.words.Words(), int64(part.First-c.First)*int64(s.spansApart(heads))*4)
+			ggml.SetSlice(s.spans, s.words.Words(), int64(part.First-c.First)*int64(s.spansApart())*4)
 		}
 		if s.mask == nil {
 			continue
@@ -98,10 +97,11 @@ func (s *sight) set(step *kv.Step, chunk int, at place) {
 // seeAll makes the first token of a chunk see some cells, all of which a mask
 // that was cleared shows already.
 func (s *sight) seeAll(cells int) {
-	for heads, t := range s.spans {
-		s.words.Reset(heads, 1)
-		s.words.See(0, cells)
-		s.words.EndRow(0)
-		ggml.SetSlice(t, s.words.Words(), 0)
+	if s.spans == nil {
+		return
 	}
+	s.words.Reset(s.kvHeads, 1)
+	s.words.See(0, cells)
+	s.words.EndRow(0)
+	ggml.SetSlice(s.spans, s.words.Words(), 0)
 }
