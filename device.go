@@ -93,6 +93,19 @@ type devices struct {
 	host   *device // computes attention where streamed rows are kept; nil: none does
 }
 
+// openDevice opens a device by name.
+func openDevice(library *ggml.Library, name string, o Options) (*device, error) {
+	found, err := library.Device(name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := found.Open(ggml.Options{Threads: o.Threads, Limit: o.Limit})
+	if err != nil {
+		return nil, err
+	}
+	return newDevice(b, o), nil
+}
+
 // openDevices opens what a resolved map names.
 func openDevices(library *ggml.Library, m layerDevices, o Options) (_ *devices, err error) {
 	ds, opened := &devices{}, map[string]*device{}
@@ -105,15 +118,10 @@ func openDevices(library *ggml.Library, m layerDevices, o Options) (_ *devices, 
 		if d := opened[name]; d != nil {
 			return d, nil
 		}
-		found, err := library.Device(name)
+		d, err := openDevice(library, name, o)
 		if err != nil {
 			return nil, err
 		}
-		b, err := found.Open(ggml.Options{Threads: o.Threads, Limit: o.Limit})
-		if err != nil {
-			return nil, err
-		}
-		d := newDevice(b, o)
 		opened[name], ds.all = d, append(ds.all, d)
 		return d, nil
 	}
@@ -136,23 +144,15 @@ func openDevices(library *ggml.Library, m layerDevices, o Options) (_ *devices, 
 // openHost opens the CPU for attention beside the other devices. It has inputs
 // and graphs of its own, also where the CPU computes layers as well: its graphs
 // run in the middle of theirs.
-func (ds *devices) openHost(library *ggml.Library, o Options) error {
+func (ds *devices) openHost(library *ggml.Library, o Options) (err error) {
 	for _, d := range ds.all {
 		if d.backend.Device().Type() == ggml.CPU {
 			ds.host = &device{backend: d.backend, threads: d.threads, trace: o.Trace}
 			return nil
 		}
 	}
-	cpu, err := library.Device("cpu")
-	if err != nil {
-		return err
-	}
-	b, err := cpu.Open(ggml.Options{Threads: o.Threads, Limit: o.Limit})
-	if err != nil {
-		return err
-	}
-	ds.host = newDevice(b, o)
-	return nil
+	ds.host, err = openDevice(library, "cpu", o)
+	return err
 }
 
 // prepare makes what steps need on each device.
