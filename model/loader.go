@@ -25,13 +25,8 @@ type Loader struct {
 // Devices says where a model computes.
 type Devices struct {
 	Input  *ggml.Backend   // looks the tokens up
-	Layers []*ggml.Backend // by layer
+	Layers []*ggml.Backend // by layer; those that are missing are Input's
 	Output *ggml.Backend   // scores the next token
-}
-
-// On returns Devices of which one does all.
-func On(b *ggml.Backend, layers int) Devices {
-	return Devices{Input: b, Layers: slices.Repeat([]*ggml.Backend{b}, layers), Output: b}
 }
 
 // all returns each device once.

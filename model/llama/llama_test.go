@@ -41,7 +41,7 @@ func openWithout(t *testing.T, tensor string) (model.Model, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return llama.Architecture().Open(model.NewLoader(file, model.On(backend, model.LayerCount(file))))
+	return llama.Architecture().Open(model.NewLoader(file, model.Devices{Input: backend, Output: backend}))
 }
 
 func TestAModelThatLacksATensorIsAnErrorAndNoModel(t *testing.T) {
