@@ -95,14 +95,11 @@ func (s *lines) advance(l *line, rows [][]float32) error {
 
 // choose returns the token that follows a line.
 func (s *lines) choose(l *line, row []float32) (t Token, err error) {
-	scores, err := s.scorer.logits(l.ids, row)
-	if err != nil {
-		return t, err
-	}
+	var scores []float32
 	if l.sampler != nil {
-		t.ID, err = l.sampler.Draw(scores)
+		t.ID, scores, err = s.scorer.draw(l.sampler, l.ids, row)
 	} else {
-		t.ID, err = sample.Argmax(scores)
+		t.ID, scores, err = s.scorer.best(l.ids, row)
 	}
 	if err != nil {
 		return t, err

@@ -23,6 +23,26 @@ func (s *scorer) logits(ids []int32, row []float32) ([]float32, error) {
 	return s.scores, s.chain.Process(ids, s.scores)
 }
 
+// draw returns a token drawn by a row of logits, and the row after processing.
+func (s *scorer) draw(sampler *sample.Sampler, ids []int32, row []float32) (id int32, scores []float32, err error) {
+	if len(s.chain.Processors()) == 0 {
+		id, err = sampler.Draw(row)
+		return id, row, err
+	}
+	s.scores = append(s.scores[:0], row...)
+	id, err = s.chain.Draw(sampler, ids, s.scores)
+	return id, s.scores, err
+}
+
+// best returns the most probable token of a row of logits, and the row after processing.
+func (s *scorer) best(ids []int32, row []float32) (id int32, scores []float32, err error) {
+	if scores, err = s.logits(ids, row); err != nil {
+		return 0, nil, err
+	}
+	id, err = sample.Argmax(scores)
+	return id, scores, err
+}
+
 // logProbs returns the row's log-probabilities after processing: what processors see in a beam search. chosen are the
 // tokens that earlier groups have chosen.
 func (s *scorer) logProbs(chosen, ids []int32, row []float32) ([]float32, error) {
