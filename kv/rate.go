@@ -1,0 +1,56 @@
+package kv
+
+import (
+	"time"
+
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// FetchRate measures the bytes a second at which rows reach the devices that
+// they are copied to, the slowest counts. It copies as many bytes a few times. No
+// step may be open. 0: none is copied.
+func (p *Pool) FetchRate(bytes int64) float64 {
+	slowest := 0.0
+	for _, d := range p.devices {
+		if !d.copies || len(d.slots) == 0 {
+			continue
+		}
+		rate, err := d.fetchRate(bytes)
+		if err != nil {
+			continue // no memory to measure with: that is said when it is needed
+		}
+		if d.link.Rate > 0 {
+			rate = min(rate, d.link.Rate)
+		}
+		if slowest == 0 || rate < slowest {
+			slowest = rate
+		}
+	}
+	return slowest
+}
+
+// fetchRate copies part of a slot from host memory.
+func (d *device) fetchRate(bytes int64) (float64, error) {
+	const times = 4 // the first ones touch memory
+	var r *region
+	for _, r = range d.slots[0].views {
+		break
+	}
+	head := int64(r.cells) * r.layout.KeyBytes
+	n := int(min(bytes/int64(r.layout.Heads), head) / r.layout.KeyBytes)
+	size := int64(n) * r.layout.KeyBytes
+	buffer, err := d.hostBuffer(size * int64(r.layout.Heads))
+	if err != nil {
+		return 0, err
+	}
+	defer buffer.Close()
+	best := time.Duration(0)
+	for range times {
+		start := time.Now()
+		r.Write(tier.Keys, 0, n, buffer.Bytes(), size)
+		if took := time.Since(start); best == 0 || took < best {
+			best = took
+		}
+	}
+	return float64(size) * float64(r.layout.Heads) / best.Seconds(), nil
+}
