@@ -82,7 +82,7 @@ type frame struct {
 	lp       uintptr    // running sums
 	op       uintptr    // running outputs
 	rp       uintptr    // in vecRow
-	vecs     uintptr    // scores in vectors
+	vecs     uintptr    // scores in vectors: whole 16 of them
 	size     uintptr    // vectors of the group
 	seen     uintptr    // mask of the cells that any of them sees
 	partial  uintptr    // 1 if some do not see all

@@ -1264,7 +1264,7 @@ values17:
 	RET
 
 // func opRange()
-// Requires: AVX, CMOV
+// Requires: AVX, CMOV, MMX+
 TEXT ·opRange(SB), NOSPLIT|NOFRAME, $0
 	// maxima, sums, outputs
 	VMOVUPS lowest<>+0(SB), Y0
@@ -1316,20 +1316,42 @@ outputs20:
 	ADDQ    CX, AX
 	ADDQ    80(DI), AX
 	MOVQ    AX, 480(DI)
-	MOVQ    464(DI), AX
-	MOVQ    400(DI), CX
-	IMULQ   144(DI), AX
-	IMULQ   128(DI), CX
-	ADDQ    CX, AX
-	ADDQ    88(DI), AX
-	MOVQ    AX, 488(DI)
-	TESTQ   DI, DI
+
+	// nothing has prefetched the first tile
+	MOVQ  264(DI), CX
+	IMULQ 136(DI), CX
+	ADDQ  CX, AX
+
+lines21:
+	PREFETCHT1 (AX)
+	ADDQ       $0x40, AX
+	SUBQ       $0x40, CX
+	JG         lines21
+	MOVQ       464(DI), AX
+	MOVQ       400(DI), CX
+	IMULQ      144(DI), AX
+	IMULQ      128(DI), CX
+	ADDQ       CX, AX
+	ADDQ       88(DI), AX
+	MOVQ       AX, 488(DI)
+
+	// nothing has prefetched the first tile
+	MOVQ  264(DI), CX
+	IMULQ 144(DI), CX
+	ADDQ  CX, AX
+
+lines22:
+	PREFETCHT1 (AX)
+	ADDQ       $0x40, AX
+	SUBQ       $0x40, CX
+	JG         lines22
+	TESTQ      DI, DI
 	RET
 
 // func opTile()
 // Requires: BMI2, CMOV
 TEXT ·opTile(SB), NOSPLIT|NOFRAME, $0
-next21:
+next23:
 	MOVQ    264(DI), AX
 	IMULQ   136(DI), AX
 	ADDQ    AX, 480(DI)
@@ -1344,11 +1366,51 @@ next21:
 	MOVQ    472(DI), CX
 	ADDQ    AX, 464(DI)
 	SUBQ    464(DI), CX
-	JLE     empty23
+	JLE     empty25
 	CMPQ    CX, AX
 	CMOVQGT AX, CX
 	MOVQ    CX, 520(DI)
 
+	// behind the last tile: what is likely next
+	MOVQ    464(DI), AX
+	ADDQ    264(DI), AX
+	CMPQ    AX, 472(DI)
+	JLT     notLast26
+	CMPQ    312(DI), $0x00
+	JNE     notLast26
+	MOVQ    96(DI), CX
+	MOVLQSX (CX), CX
+	CMPQ    CX, 320(DI)
+	JGE     notLast26
+	XORL    DX, DX
+	MOVQ    CX, AX
+	DIVQ    208(DI)
+	MOVQ    DX, BX
+	XORL    DX, DX
+	MOVQ    CX, AX
+	DIVQ    208(DI)
+	MOVQ    AX, CX
+	NOTQ    CX
+	ADDQ    304(DI), CX
+	LEAQ    bounds<>+0(SB), AX
+	MOVLQSX (AX)(CX*4), AX
+	CMPQ    AX, 448(DI)
+	CMOVQLT 448(DI), AX
+	MOVQ    AX, CX
+	MOVQ    BX, DX
+	IMULQ   136(DI), CX
+	IMULQ   120(DI), DX
+	ADDQ    DX, CX
+	ADDQ    80(DI), CX
+	MOVQ    CX, 544(DI)
+	MOVQ    BX, CX
+	IMULQ   144(DI), AX
+	IMULQ   128(DI), CX
+	ADDQ    CX, AX
+	ADDQ    88(DI), AX
+	MOVQ    AX, 552(DI)
+
+notLast26:
 	// which of the tile's cells each row sees
 	MOVQ  $-1, AX
 	MOVQ  $0x00000040, CX
@@ -1363,18 +1425,18 @@ next21:
 	XORL  R8, R8
 	MOVQ  CX, R9
 
-rows24:
+rows27:
 	MOVLQSX (DX), R11
 	MOVLQSX 4(DX), R12
 	SUBQ    464(DI), R12
-	JLE     blind25
+	JLE     blind28
 	CMPQ    R12, 520(DI)
 	CMOVQGT 520(DI), R12
 	XORL    R13, R13
 	SUBQ    464(DI), R11
 	CMOVQLT R13, R11
 	CMPQ    R11, R12
-	JGE     blind25
+	JGE     blind28
 	MOVQ    $0x00000040, R10
 	SUBQ    R12, R10
 	SHRXQ   R10, AX, R10
@@ -1384,30 +1446,30 @@ rows24:
 	// the row's own bits, from a multiple of 32 cells on
 	MOVLQSX 12(DX), R11
 	TESTQ   R11, R11
-	JZ      seen26
+	JZ      seen29
 	MOVLQSX 8(DX), R12
 	NEGQ    R12
 	ADDQ    464(DI), R12
-	JLT     seen26
+	JLT     seen29
 	SHRQ    $0x03, R12
 	LEAQ    (R12)(R11*4), R11
 	ADDQ    96(DI), R11
 	ANDL    (R11), R10
-	JMP     seen26
+	JMP     seen29
 
-blind25:
+blind28:
 	XORL R10, R10
 
-seen26:
+seen29:
 	MOVL  R10, (BX)
 	ORQ   R10, R8
 	ANDQ  R10, R9
 	ADDQ  $0x10, DX
 	ADDQ  $0x04, BX
 	DECQ  SI
-	JNZ   rows24
+	JNZ   rows27
 	TESTQ R8, R8
-	JZ    next21
+	JZ    next23
 	XORQ  CX, R9
 	MOVQ  R9, 536(DI)
 
@@ -1417,25 +1479,25 @@ seen26:
 	MOVQ 360(DI), BX
 	MOVQ 520(DI), AX
 	CMPQ AX, 264(DI)
-	JNE  expanded27
+	JNE  expanded30
 	MOVQ 40(DI), AX
 	CMPQ AX, CX
-	JEQ  direct28
+	JEQ  direct31
 
 	// nor for several groups, which would each do the conversion, nor where cells are hidden
 	CMPQ 424(DI), $0x04
-	JGT  expanded27
+	JGT  expanded30
 	CMPQ 536(DI), $0x00
-	JNE  expanded27
+	JNE  expanded30
 	CMPQ 8(AX), $0x00
-	JEQ  expanded27
+	JEQ  expanded30
 
-direct28:
+direct31:
 	MOVQ AX, CX
 	MOVQ 480(DI), DX
 	MOVQ 488(DI), BX
 
-expanded27:
+expanded30:
 	MOVQ CX, 496(DI)
 	MOVQ DX, 504(DI)
 	MOVQ BX, 512(DI)
@@ -1457,13 +1519,13 @@ expanded27:
 	MOVQ AX, 600(DI)
 	MOVQ 424(DI), AX
 	MOVQ AX, 560(DI)
-	JMP  done22
+	JMP  done24
 
-empty23:
+empty25:
 	XORL CX, CX
 	MOVQ CX, 520(DI)
 
-done22:
+done24:
 	TESTQ DI, DI
 	RET
 
@@ -1525,7 +1587,7 @@ TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  440(DI), AX
 	MOVQ  384(DI), CX
 	CMPQ  432(DI), $0x00
-	JNE   add29
+	JNE   add32
 	MOVQ  296(DI), DX
 	SHLQ  $0x03, DX
 	ADDQ  $0x3f, DX
@@ -1534,7 +1596,7 @@ TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
 	IMULQ 192(DI), BX
 	ADDQ  BX, DX
 
-whole31:
+whole34:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -1542,10 +1604,10 @@ whole31:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole31
-	JMP     done30
+	JG      whole34
+	JMP     done33
 
-add29:
+add32:
 	MOVQ 296(DI), BX
 	MOVQ BX, DX
 	SHLQ $0x03, DX
@@ -1555,7 +1617,7 @@ add29:
 	LEAQ (CX)(DX*1), R8
 	MOVQ 424(DI), DX
 
-vectors32:
+vectors35:
 	VBROADCASTSS (CX), Y0
 	VBROADCASTSS (AX), Y1
 	VMAXPS       Y1, Y0, Y2
@@ -1601,7 +1663,7 @@ vectors32:
 	VMOVSS       X3, (CX)(BX*4)
 	MOVQ         192(DI), R9
 
-values33:
+values36:
 	VMULPS      (SI), Y1, Y2
 	VMOVUPS     (R8), Y3
 	VFMADD213PS Y2, Y0, Y3
@@ -1613,13 +1675,13 @@ values33:
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, R8
 	SUBQ        $0x40, R9
-	JNZ         values33
+	JNZ         values36
 	ADDQ        $0x04, AX
 	ADDQ        $0x04, CX
 	DECQ        DX
-	JNZ         vectors32
+	JNZ         vectors35
 
-done30:
+done33:
 	TESTQ DI, DI
 	RET
 
@@ -1647,10 +1709,10 @@ TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
 	ADDQ  BX, SI
 	MOVQ  416(DI), BX
 
-rows34:
+rows37:
 	MOVQ 216(DI), R9
 
-vectors35:
+vectors38:
 	VBROADCASTSS (AX)(CX*4), Y0
 
 	// 1/l, and 0 where no cell was seen
@@ -1686,7 +1748,7 @@ vectors35:
 	VMOVSS       X3, (R8)
 	MOVQ         192(DI), R10
 
-values36:
+values39:
 	VMULPS  (DX), Y2, Y0
 	VMOVUPS Y0, (SI)
 	VMULPS  32(DX), Y2, Y0
@@ -1694,11 +1756,11 @@ values36:
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, SI
 	SUBQ    $0x40, R10
-	JNZ     values36
+	JNZ     values39
 	ADDQ    $0x04, R8
 	ADDQ    $0x04, AX
 	DECQ    R9
-	JNZ     vectors35
+	JNZ     vectors38
 
 	// the next row
 	MOVQ  200(DI), R9
@@ -1707,7 +1769,7 @@ values36:
 	IMULQ 192(DI), R9
 	ADDQ  R9, SI
 	DECQ  BX
-	JNZ   rows34
+	JNZ   rows37
 	TESTQ DI, DI
 	RET
 
@@ -1715,12 +1777,13 @@ values36:
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax1AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), AX
-	ADDQ  $0x07, AX
-	SHRQ  $0x03, AX
+	ADDQ  $0x0f, AX
+	SHRQ  $0x04, AX
+	SHLQ  $0x01, AX
 	MOVQ  AX, 608(DI)
 	MOVL  256(DI), AX
 	TESTL AX, AX
-	JZ    noCap37
+	JZ    noCap40
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Y0
@@ -1730,7 +1793,7 @@ TEXT ·opSoftmax1AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ         328(DI), AX
 	MOVQ         608(DI), CX
 
-vecs38:
+vecs41:
 	VMOVUPS     (AX), Y4
 	VMINPS      Y4, Y0, Y4
 	VMOVUPS     expLow<>+0(SB), Y5
@@ -1756,11 +1819,11 @@ vecs38:
 	VMOVUPS     Y4, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs38
+	JNZ         vecs41
 
-noCap37:
+noCap40:
 	CMPQ 632(DI), $0x00
-	JEQ  allSeen39
+	JEQ  allSeen42
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSS 640(DI), Y0
@@ -1770,21 +1833,22 @@ noCap37:
 	MOVQ         328(DI), AX
 	MOVQ         608(DI), CX
 
-vecs40:
+vecs43:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs40
+	JNZ       vecs43
 
-allSeen39:
+allSeen42:
 	// behind the last cell
 	MOVQ    520(DI), AX
 	MOVQ    328(DI), CX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
+	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
 	MOVQ         576(DI), AX
@@ -1793,11 +1857,11 @@ allSeen39:
 	MOVQ         328(DI), CX
 	MOVQ         608(DI), DX
 
-vecs41:
+vecs44:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs41
+	JNZ         vecs44
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -1828,7 +1892,7 @@ vecs41:
 	MOVQ 328(DI), AX
 	MOVQ 608(DI), CX
 
-vecs42:
+vecs45:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -1850,29 +1914,30 @@ vecs42:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs42
+	JNZ         vecs45
 
-	// sums, cell by cell: the same order for every width
-	MOVQ   584(DI), AX
-	VMOVSS (AX), X1
-	VMULPS X0, X1, X1
-	MOVQ   328(DI), CX
-	MOVQ   608(DI), DX
+	// sums
+	VXORPS Y1, Y1, Y1
+	MOVQ   328(DI), AX
+	MOVQ   608(DI), CX
 
-vecs43:
-	VADDSS (CX), X1, X1
-	VADDSS 4(CX), X1, X1
-	VADDSS 8(CX), X1, X1
-	VADDSS 12(CX), X1, X1
-	VADDSS 16(CX), X1, X1
-	VADDSS 20(CX), X1, X1
-	VADDSS 24(CX), X1, X1
-	VADDSS 28(CX), X1, X1
-	ADDQ   $0x20, CX
-	DECQ   DX
-	JNZ    vecs43
-	VMOVSS X1, (AX)
-	TESTQ  DI, DI
+sums46:
+	VADDPS      (AX), X1, X1
+	VADDPS      16(AX), X1, X1
+	VADDPS      32(AX), X1, X1
+	VADDPS      48(AX), X1, X1
+	ADDQ        $0x40, AX
+	SUBQ        $0x02, CX
+	JNZ         sums46
+	VSHUFPS     $0x4e, X1, X1, X2
+	VADDPS      X2, X1, X1
+	VSHUFPS     $0xb1, X1, X1, X2
+	VADDPS      X2, X1, X1
+	MOVQ        584(DI), AX
+	VMOVSS      (AX), X2
+	VFMADD213PS X1, X0, X2
+	VMOVSS      X2, (AX)
+	TESTQ       DI, DI
 	RET
 
 // func opSeenValues1AVX2()
@@ -1881,10 +1946,10 @@ TEXT ·opSeenValues1AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 592(DI), CX
 
-vector44:
+vector47:
 	MOVL  640(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind45
+	JZ    blind48
 	MOVQ  328(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  512(DI), SI
@@ -1892,9 +1957,9 @@ vector44:
 	MOVQ  176(DI), R9
 	MOVQ  192(DI), R10
 
-panel46:
+panel49:
 	CMPQ         R9, $0x40
-	JLT          narrower47
+	JLT          narrower50
 	VBROADCASTSS 656(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
@@ -1906,7 +1971,7 @@ panel46:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen48:
+seen51:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -1921,7 +1986,7 @@ seen48:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen48
+	JNZ          seen51
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -1933,18 +1998,18 @@ seen48:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel46
+	JMP          panel49
 
-narrower47:
-panel49:
+narrower50:
+panel52:
 	CMPQ         R9, $0x10
-	JLT          narrower50
+	JLT          narrower53
 	VBROADCASTSS 656(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen51:
+seen54:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -1953,20 +2018,20 @@ seen51:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen51
+	JNZ          seen54
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel49
+	JMP          panel52
 
-narrower50:
-blind45:
+narrower53:
+blind48:
 	ADDQ  192(DI), CX
 	INCQ  AX
 	CMPQ  AX, 616(DI)
-	JLT   vector44
+	JLT   vector47
 	TESTQ DI, DI
 	RET
 
@@ -1975,12 +2040,13 @@ blind45:
 TEXT ·opSoftmax2AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), AX
 	SHLQ  $0x01, AX
-	ADDQ  $0x07, AX
-	SHRQ  $0x03, AX
+	ADDQ  $0x0f, AX
+	SHRQ  $0x04, AX
+	SHLQ  $0x01, AX
 	MOVQ  AX, 608(DI)
 	MOVL  256(DI), AX
 	TESTL AX, AX
-	JZ    noCap52
+	JZ    noCap55
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Y0
@@ -1990,7 +2056,7 @@ TEXT ·opSoftmax2AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ         328(DI), AX
 	MOVQ         608(DI), CX
 
-vecs53:
+vecs56:
 	VMOVUPS     (AX), Y4
 	VMINPS      Y4, Y0, Y4
 	VMOVUPS     expLow<>+0(SB), Y5
@@ -2016,11 +2082,11 @@ vecs53:
 	VMOVUPS     Y4, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs53
+	JNZ         vecs56
 
-noCap52:
+noCap55:
 	CMPQ 632(DI), $0x00
-	JEQ  allSeen54
+	JEQ  allSeen57
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSD 640(DI), Y0
@@ -2030,22 +2096,23 @@ noCap52:
 	MOVQ         328(DI), AX
 	MOVQ         608(DI), CX
 
-vecs55:
+vecs58:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs55
+	JNZ       vecs58
 
-allSeen54:
+allSeen57:
 	// behind the last cell
 	MOVQ    520(DI), AX
 	MOVQ    328(DI), CX
 	SHLQ    $0x01, AX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
+	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
 	MOVQ         576(DI), AX
@@ -2054,11 +2121,11 @@ allSeen54:
 	MOVQ         328(DI), CX
 	MOVQ         608(DI), DX
 
-vecs56:
+vecs59:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs56
+	JNZ         vecs59
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -2087,7 +2154,7 @@ vecs56:
 	MOVQ 328(DI), AX
 	MOVQ 608(DI), CX
 
-vecs57:
+vecs60:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2109,29 +2176,28 @@ vecs57:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs57
+	JNZ         vecs60
 
-	// sums, cell by cell: the same order for every width
-	MOVQ   584(DI), AX
-	VMOVQ  (AX), X1
-	VMULPS X0, X1, X1
-	MOVQ   328(DI), CX
-	MOVQ   608(DI), DX
+	// sums
+	VXORPS Y1, Y1, Y1
+	MOVQ   328(DI), AX
+	MOVQ   608(DI), CX
 
-vecs58:
-	VMOVQ  (CX), X0
-	VADDPS X0, X1, X1
-	VMOVQ  8(CX), X0
-	VADDPS X0, X1, X1
-	VMOVQ  16(CX), X0
-	VADDPS X0, X1, X1
-	VMOVQ  24(CX), X0
-	VADDPS X0, X1, X1
-	ADDQ   $0x20, CX
-	DECQ   DX
-	JNZ    vecs58
-	VMOVQ  X1, (AX)
-	TESTQ  DI, DI
+sums61:
+	VADDPS       (AX), Y1, Y1
+	VADDPS       32(AX), Y1, Y1
+	ADDQ         $0x40, AX
+	SUBQ         $0x02, CX
+	JNZ          sums61
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X1
+	VSHUFPS      $0x4e, X1, X1, X2
+	VADDPS       X2, X1, X1
+	MOVQ         584(DI), AX
+	VMOVQ        (AX), X2
+	VFMADD213PS  X1, X0, X2
+	VMOVQ        X2, (AX)
+	TESTQ        DI, DI
 	RET
 
 // func opSeenValues2AVX2()
@@ -2140,10 +2206,10 @@ TEXT ·opSeenValues2AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 592(DI), CX
 
-vector59:
+vector62:
 	MOVL  640(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind60
+	JZ    blind63
 	MOVQ  328(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  512(DI), SI
@@ -2151,9 +2217,9 @@ vector59:
 	MOVQ  176(DI), R9
 	MOVQ  192(DI), R10
 
-panel61:
+panel64:
 	CMPQ         R9, $0x40
-	JLT          narrower62
+	JLT          narrower65
 	VBROADCASTSS 656(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
@@ -2165,7 +2231,7 @@ panel61:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen63:
+seen66:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2180,7 +2246,7 @@ seen63:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen63
+	JNZ          seen66
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -2192,18 +2258,18 @@ seen63:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel61
+	JMP          panel64
 
-narrower62:
-panel64:
+narrower65:
+panel67:
 	CMPQ         R9, $0x10
-	JLT          narrower65
+	JLT          narrower68
 	VBROADCASTSS 656(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen66:
+seen69:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2212,20 +2278,20 @@ seen66:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen66
+	JNZ          seen69
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel64
+	JMP          panel67
 
-narrower65:
-blind60:
+narrower68:
+blind63:
 	ADDQ  192(DI), CX
 	INCQ  AX
 	CMPQ  AX, 616(DI)
-	JLT   vector59
+	JLT   vector62
 	TESTQ DI, DI
 	RET
 
@@ -2234,12 +2300,13 @@ blind60:
 TEXT ·opSoftmax4AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), AX
 	SHLQ  $0x02, AX
-	ADDQ  $0x07, AX
-	SHRQ  $0x03, AX
+	ADDQ  $0x0f, AX
+	SHRQ  $0x04, AX
+	SHLQ  $0x01, AX
 	MOVQ  AX, 608(DI)
 	MOVL  256(DI), AX
 	TESTL AX, AX
-	JZ    noCap67
+	JZ    noCap70
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Y0
@@ -2249,7 +2316,7 @@ TEXT ·opSoftmax4AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ         328(DI), AX
 	MOVQ         608(DI), CX
 
-vecs68:
+vecs71:
 	VMOVUPS     (AX), Y4
 	VMINPS      Y4, Y0, Y4
 	VMOVUPS     expLow<>+0(SB), Y5
@@ -2275,11 +2342,11 @@ vecs68:
 	VMOVUPS     Y4, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs68
+	JNZ         vecs71
 
-noCap67:
+noCap70:
 	CMPQ 632(DI), $0x00
-	JEQ  allSeen69
+	JEQ  allSeen72
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTF128 640(DI), Y0
@@ -2289,22 +2356,23 @@ noCap67:
 	MOVQ           328(DI), AX
 	MOVQ           608(DI), CX
 
-vecs70:
+vecs73:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs70
+	JNZ       vecs73
 
-allSeen69:
+allSeen72:
 	// behind the last cell
 	MOVQ    520(DI), AX
 	MOVQ    328(DI), CX
 	SHLQ    $0x02, AX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
+	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
 	MOVQ           576(DI), AX
@@ -2313,11 +2381,11 @@ allSeen69:
 	MOVQ           328(DI), CX
 	MOVQ           608(DI), DX
 
-vecs71:
+vecs74:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs71
+	JNZ         vecs74
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VMOVUPS     X1, (AX)
@@ -2344,7 +2412,7 @@ vecs71:
 	MOVQ 328(DI), AX
 	MOVQ 608(DI), CX
 
-vecs72:
+vecs75:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2366,23 +2434,28 @@ vecs72:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs72
+	JNZ         vecs75
 
-	// sums, cell by cell: the same order for every width
-	MOVQ    584(DI), AX
-	VMOVUPS (AX), X1
-	VMULPS  X0, X1, X1
-	MOVQ    328(DI), CX
-	MOVQ    608(DI), DX
+	// sums
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	MOVQ   328(DI), AX
+	MOVQ   608(DI), CX
 
-vecs73:
-	VADDPS  (CX), X1, X1
-	VADDPS  16(CX), X1, X1
-	ADDQ    $0x20, CX
-	DECQ    DX
-	JNZ     vecs73
-	VMOVUPS X1, (AX)
-	TESTQ   DI, DI
+sums76:
+	VADDPS       (AX), Y1, Y1
+	VADDPS       32(AX), Y2, Y2
+	ADDQ         $0x40, AX
+	SUBQ         $0x02, CX
+	JNZ          sums76
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X1
+	MOVQ         584(DI), AX
+	VMOVUPS      (AX), X2
+	VFMADD213PS  X1, X0, X2
+	VMOVUPS      X2, (AX)
+	TESTQ        DI, DI
 	RET
 
 // func opSeenValues4AVX2()
@@ -2391,10 +2464,10 @@ TEXT ·opSeenValues4AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 592(DI), CX
 
-vector74:
+vector77:
 	MOVL  640(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind75
+	JZ    blind78
 	MOVQ  328(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  512(DI), SI
@@ -2402,9 +2475,9 @@ vector74:
 	MOVQ  176(DI), R9
 	MOVQ  192(DI), R10
 
-panel76:
+panel79:
 	CMPQ         R9, $0x40
-	JLT          narrower77
+	JLT          narrower80
 	VBROADCASTSS 656(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
@@ -2416,7 +2489,7 @@ panel76:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen78:
+seen81:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2432,7 +2505,7 @@ seen78:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen78
+	JNZ          seen81
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -2444,18 +2517,18 @@ seen78:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel76
+	JMP          panel79
 
-narrower77:
-panel79:
+narrower80:
+panel82:
 	CMPQ         R9, $0x10
-	JLT          narrower80
+	JLT          narrower83
 	VBROADCASTSS 656(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen81:
+seen84:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2465,20 +2538,20 @@ seen81:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen81
+	JNZ          seen84
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel79
+	JMP          panel82
 
-narrower80:
-blind75:
+narrower83:
+blind78:
 	ADDQ  192(DI), CX
 	INCQ  AX
 	CMPQ  AX, 616(DI)
-	JLT   vector74
+	JLT   vector77
 	TESTQ DI, DI
 	RET
 
@@ -2490,36 +2563,6 @@ TEXT ·opExpandF32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), DX
 	MOVQ  CX, 504(DI)
 	IMULQ 168(DI), DX
-
-loop82:
-	SUBQ    $0x20, DX
-	JLT     rest83
-	VMOVUPS (AX), Y0
-	VMOVUPS Y0, (CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS Y0, 32(CX)
-	VMOVUPS 64(AX), Y0
-	VMOVUPS Y0, 64(CX)
-	VMOVUPS 96(AX), Y0
-	VMOVUPS Y0, 96(CX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, CX
-	JMP     loop82
-
-rest83:
-	CMPQ    DX, $-16
-	JNE     done84
-	VMOVUPS (AX), Y0
-	VMOVUPS Y0, (CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS Y0, 32(CX)
-
-done84:
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
 
 loop85:
 	SUBQ    $0x20, DX
@@ -2545,6 +2588,36 @@ rest86:
 	VMOVUPS Y0, 32(CX)
 
 done87:
+	MOVQ  488(DI), AX
+	MOVQ  360(DI), CX
+	MOVQ  520(DI), DX
+	MOVQ  CX, 512(DI)
+	IMULQ 176(DI), DX
+
+loop88:
+	SUBQ    $0x20, DX
+	JLT     rest89
+	VMOVUPS (AX), Y0
+	VMOVUPS Y0, (CX)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS Y0, 32(CX)
+	VMOVUPS 64(AX), Y0
+	VMOVUPS Y0, 64(CX)
+	VMOVUPS 96(AX), Y0
+	VMOVUPS Y0, 96(CX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	JMP     loop88
+
+rest89:
+	CMPQ    DX, $-16
+	JNE     done90
+	VMOVUPS (AX), Y0
+	VMOVUPS Y0, (CX)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS Y0, 32(CX)
+
+done90:
 	TESTQ DI, DI
 	RET
 
@@ -2562,7 +2635,7 @@ TEXT ·opScores1F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells88:
+cells91:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -2575,7 +2648,7 @@ cells88:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims89:
+dims92:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -2606,7 +2679,7 @@ dims89:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims89
+	JNZ         dims92
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -2630,7 +2703,7 @@ dims89:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells88
+	JG          cells91
 	TESTQ       DI, DI
 	RET
 
@@ -2646,9 +2719,9 @@ TEXT ·opValues1F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel90:
+panel93:
 	CMPQ         DX, $0x40
-	JLT          narrower91
+	JLT          narrower94
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -2663,7 +2736,7 @@ panel90:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells92:
+cells95:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -2681,7 +2754,7 @@ cells92:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells92
+	JNZ          cells95
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -2696,12 +2769,12 @@ cells92:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel90
+	JMP          panel93
 
-narrower91:
-panel93:
+narrower94:
+panel96:
 	CMPQ         DX, $0x20
-	JLT          narrower94
+	JLT          narrower97
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -2712,7 +2785,7 @@ panel93:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells95:
+cells98:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y4
@@ -2724,7 +2797,7 @@ cells95:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells95
+	JNZ          cells98
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -2735,12 +2808,12 @@ cells95:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel93
+	JMP          panel96
 
-narrower94:
-panel96:
+narrower97:
+panel99:
 	CMPQ         DX, $0x10
-	JLT          narrower97
+	JLT          narrower100
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -2749,7 +2822,7 @@ panel96:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells98:
+cells101:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VFMADD231PS  (SI), Y2, Y1
@@ -2758,7 +2831,7 @@ cells98:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells98
+	JNZ          cells101
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x40, AX
@@ -2767,9 +2840,9 @@ cells98:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel96
+	JMP          panel99
 
-narrower97:
+narrower100:
 	TESTQ DI, DI
 	RET
 
@@ -2785,7 +2858,7 @@ TEXT ·opScores2F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells99:
+cells102:
 	MOVQ   AX, R10
 	MOVQ   568(DI), R11
 	MOVQ   168(DI), R12
@@ -2798,7 +2871,7 @@ cells99:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims100:
+dims103:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -2835,7 +2908,7 @@ dims100:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims100
+	JNZ         dims103
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -2859,7 +2932,7 @@ dims100:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells99
+	JG          cells102
 	TESTQ       DI, DI
 	RET
 
@@ -2875,9 +2948,9 @@ TEXT ·opValues2F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel101:
+panel104:
 	CMPQ         DX, $0x20
-	JLT          narrower102
+	JLT          narrower105
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -2893,7 +2966,7 @@ panel101:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells103:
+cells106:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y8
@@ -2914,7 +2987,7 @@ cells103:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells103
+	JNZ          cells106
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -2929,12 +3002,12 @@ cells103:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel101
+	JMP          panel104
 
-narrower102:
-panel104:
+narrower105:
+panel107:
 	CMPQ         DX, $0x10
-	JLT          narrower105
+	JLT          narrower108
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -2946,7 +3019,7 @@ panel104:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells106:
+cells109:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -2960,7 +3033,7 @@ cells106:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells106
+	JNZ          cells109
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -2971,9 +3044,9 @@ cells106:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel104
+	JMP          panel107
 
-narrower105:
+narrower108:
 	TESTQ DI, DI
 	RET
 
@@ -2989,7 +3062,7 @@ TEXT ·opScores3F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells107:
+cells110:
 	MOVQ   AX, R10
 	MOVQ   568(DI), R11
 	MOVQ   168(DI), R12
@@ -3006,7 +3079,7 @@ cells107:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims108:
+dims111:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3053,7 +3126,7 @@ dims108:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims108
+	JNZ         dims111
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -3064,13 +3137,10 @@ dims108:
 	VBLENDPS    $0xcc, Y1, Y0, Y0
 	VADDPS      Y3, Y0, Y0
 	VPERM2F128  $0x21, Y5, Y2, Y1
-	VBLENDPS    $0xf0, Y5, Y2, Y3
-	VADDPS      Y1, Y3, Y3
-	VPERM2F128  $0x21, Y5, Y2, Y1
 	VBLENDPS    $0xf0, Y5, Y2, Y2
 	VADDPS      Y1, Y2, Y2
-	VSHUFPS     $0x4e, Y2, Y3, Y1
-	VBLENDPS    $0xcc, Y2, Y3, Y2
+	VSHUFPS     $0x4e, Y2, Y2, Y1
+	VBLENDPS    $0xcc, Y2, Y2, Y2
 	VADDPS      Y1, Y2, Y2
 	VHADDPS     Y2, Y0, Y0
 	VMOVUPS     Y0, (CX)
@@ -3086,18 +3156,15 @@ dims108:
 	VPERM2F128  $0x21, Y11, Y8, Y0
 	VBLENDPS    $0xf0, Y11, Y8, Y2
 	VADDPS      Y0, Y2, Y2
-	VPERM2F128  $0x21, Y11, Y8, Y0
-	VBLENDPS    $0xf0, Y11, Y8, Y3
-	VADDPS      Y0, Y3, Y3
-	VSHUFPS     $0x4e, Y3, Y2, Y0
-	VBLENDPS    $0xcc, Y3, Y2, Y2
+	VSHUFPS     $0x4e, Y2, Y2, Y0
+	VBLENDPS    $0xcc, Y2, Y2, Y2
 	VADDPS      Y0, Y2, Y2
 	VHADDPS     Y2, Y1, Y0
 	VMOVUPS     Y0, 32(CX)
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells107
+	JG          cells110
 	TESTQ       DI, DI
 	RET
 
@@ -3113,9 +3180,9 @@ TEXT ·opValues3F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel109:
+panel112:
 	CMPQ         DX, $0x20
-	JLT          narrower110
+	JLT          narrower113
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -3136,7 +3203,7 @@ panel109:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells111:
+cells114:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y12
@@ -3162,7 +3229,7 @@ cells111:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells111
+	JNZ          cells114
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3181,12 +3248,12 @@ cells111:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel109
+	JMP          panel112
 
-narrower110:
-panel112:
+narrower113:
+panel115:
 	CMPQ         DX, $0x10
-	JLT          narrower113
+	JLT          narrower116
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -3201,7 +3268,7 @@ panel112:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells114:
+cells117:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -3218,7 +3285,7 @@ cells114:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells114
+	JNZ          cells117
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -3231,9 +3298,9 @@ cells114:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel112
+	JMP          panel115
 
-narrower113:
+narrower116:
 	TESTQ DI, DI
 	RET
 
@@ -3249,7 +3316,7 @@ TEXT ·opScores4F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R9
 	IMUL3Q $0x02, R9, R9
 
-cells115:
+cells118:
 	MOVQ   AX, R10
 	MOVQ   568(DI), R11
 	MOVQ   168(DI), R12
@@ -3262,7 +3329,7 @@ cells115:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims116:
+dims119:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R11), Y8
@@ -3297,7 +3364,7 @@ dims116:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims116
+	JNZ         dims119
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3321,7 +3388,7 @@ dims116:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells115
+	JG          cells118
 	TESTQ       DI, DI
 	RET
 
@@ -3337,9 +3404,9 @@ TEXT ·opValues4F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel117:
+panel120:
 	CMPQ         DX, $0x10
-	JLT          narrower118
+	JLT          narrower121
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -3357,7 +3424,7 @@ panel117:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells119:
+cells122:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -3377,7 +3444,7 @@ cells119:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells119
+	JNZ          cells122
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -3392,9 +3459,9 @@ cells119:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel117
+	JMP          panel120
 
-narrower118:
+narrower121:
 	TESTQ DI, DI
 	RET
 
@@ -3406,36 +3473,6 @@ TEXT ·opExpandF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), DX
 	MOVQ  CX, 504(DI)
 	IMULQ 168(DI), DX
-
-loop120:
-	SUBQ      $0x20, DX
-	JLT       rest121
-	VCVTPH2PS (AX), Y0
-	VMOVUPS   Y0, (CX)
-	VCVTPH2PS 16(AX), Y0
-	VMOVUPS   Y0, 32(CX)
-	VCVTPH2PS 32(AX), Y0
-	VMOVUPS   Y0, 64(CX)
-	VCVTPH2PS 48(AX), Y0
-	VMOVUPS   Y0, 96(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop120
-
-rest121:
-	CMPQ      DX, $-16
-	JNE       done122
-	VCVTPH2PS (AX), Y0
-	VMOVUPS   Y0, (CX)
-	VCVTPH2PS 16(AX), Y0
-	VMOVUPS   Y0, 32(CX)
-
-done122:
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
 
 loop123:
 	SUBQ      $0x20, DX
@@ -3461,6 +3498,36 @@ rest124:
 	VMOVUPS   Y0, 32(CX)
 
 done125:
+	MOVQ  488(DI), AX
+	MOVQ  360(DI), CX
+	MOVQ  520(DI), DX
+	MOVQ  CX, 512(DI)
+	IMULQ 176(DI), DX
+
+loop126:
+	SUBQ      $0x20, DX
+	JLT       rest127
+	VCVTPH2PS (AX), Y0
+	VMOVUPS   Y0, (CX)
+	VCVTPH2PS 16(AX), Y0
+	VMOVUPS   Y0, 32(CX)
+	VCVTPH2PS 32(AX), Y0
+	VMOVUPS   Y0, 64(CX)
+	VCVTPH2PS 48(AX), Y0
+	VMOVUPS   Y0, 96(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop126
+
+rest127:
+	CMPQ      DX, $-16
+	JNE       done128
+	VCVTPH2PS (AX), Y0
+	VMOVUPS   Y0, (CX)
+	VCVTPH2PS 16(AX), Y0
+	VMOVUPS   Y0, 32(CX)
+
+done128:
 	TESTQ DI, DI
 	RET
 
@@ -3478,7 +3545,7 @@ TEXT ·opScores1F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells126:
+cells129:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -3491,7 +3558,7 @@ cells126:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims127:
+dims130:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3534,7 +3601,7 @@ dims127:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims127
+	JNZ         dims130
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3558,7 +3625,7 @@ dims127:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells126
+	JG          cells129
 	TESTQ       DI, DI
 	RET
 
@@ -3574,9 +3641,9 @@ TEXT ·opValues1F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel128:
+panel131:
 	CMPQ         DX, $0x40
-	JLT          narrower129
+	JLT          narrower132
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -3591,7 +3658,7 @@ panel128:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells130:
+cells133:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -3615,7 +3682,7 @@ cells130:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells130
+	JNZ          cells133
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3630,12 +3697,12 @@ cells130:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel128
+	JMP          panel131
 
-narrower129:
-panel131:
+narrower132:
+panel134:
 	CMPQ         DX, $0x20
-	JLT          narrower132
+	JLT          narrower135
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -3646,7 +3713,7 @@ panel131:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells133:
+cells136:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VCVTPH2PS    (SI), Y5
@@ -3661,7 +3728,7 @@ cells133:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells133
+	JNZ          cells136
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3672,12 +3739,12 @@ cells133:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel131
+	JMP          panel134
 
-narrower132:
-panel134:
+narrower135:
+panel137:
 	CMPQ         DX, $0x10
-	JLT          narrower135
+	JLT          narrower138
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -3686,7 +3753,7 @@ panel134:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells136:
+cells139:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VCVTPH2PS    (SI), Y3
@@ -3697,7 +3764,7 @@ cells136:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells136
+	JNZ          cells139
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x20, AX
@@ -3706,9 +3773,9 @@ cells136:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel134
+	JMP          panel137
 
-narrower135:
+narrower138:
 	TESTQ DI, DI
 	RET
 
@@ -3726,7 +3793,7 @@ TEXT ·opScores2F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells137:
+cells140:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -3739,7 +3806,7 @@ cells137:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims138:
+dims141:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y8
@@ -3774,7 +3841,7 @@ dims138:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims138
+	JNZ         dims141
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3798,7 +3865,7 @@ dims138:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells137
+	JG          cells140
 	TESTQ       DI, DI
 	RET
 
@@ -3814,9 +3881,9 @@ TEXT ·opValues2F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel139:
+panel142:
 	CMPQ         DX, $0x20
-	JLT          narrower140
+	JLT          narrower143
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -3832,7 +3899,7 @@ panel139:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells141:
+cells144:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -3852,7 +3919,7 @@ cells141:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells141
+	JNZ          cells144
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3867,12 +3934,12 @@ cells141:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel139
+	JMP          panel142
 
-narrower140:
-panel142:
+narrower143:
+panel145:
 	CMPQ         DX, $0x10
-	JLT          narrower143
+	JLT          narrower146
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -3884,7 +3951,7 @@ panel142:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells144:
+cells147:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -3898,7 +3965,7 @@ cells144:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells144
+	JNZ          cells147
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -3909,9 +3976,9 @@ cells144:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel142
+	JMP          panel145
 
-narrower143:
+narrower146:
 	TESTQ DI, DI
 	RET
 
@@ -3929,7 +3996,7 @@ TEXT ·opScores3F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells145:
+cells148:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -3946,7 +4013,7 @@ cells145:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims146:
+dims149:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y12
@@ -3991,7 +4058,7 @@ dims146:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims146
+	JNZ         dims149
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -4002,13 +4069,10 @@ dims146:
 	VBLENDPS    $0xcc, Y1, Y0, Y0
 	VADDPS      Y3, Y0, Y0
 	VPERM2F128  $0x21, Y5, Y2, Y1
-	VBLENDPS    $0xf0, Y5, Y2, Y3
-	VADDPS      Y1, Y3, Y3
-	VPERM2F128  $0x21, Y5, Y2, Y1
 	VBLENDPS    $0xf0, Y5, Y2, Y2
 	VADDPS      Y1, Y2, Y2
-	VSHUFPS     $0x4e, Y2, Y3, Y1
-	VBLENDPS    $0xcc, Y2, Y3, Y2
+	VSHUFPS     $0x4e, Y2, Y2, Y1
+	VBLENDPS    $0xcc, Y2, Y2, Y2
 	VADDPS      Y1, Y2, Y2
 	VHADDPS     Y2, Y0, Y0
 	VMOVUPS     Y0, (CX)
@@ -4024,18 +4088,15 @@ dims146:
 	VPERM2F128  $0x21, Y11, Y8, Y0
 	VBLENDPS    $0xf0, Y11, Y8, Y2
 	VADDPS      Y0, Y2, Y2
-	VPERM2F128  $0x21, Y11, Y8, Y0
-	VBLENDPS    $0xf0, Y11, Y8, Y3
-	VADDPS      Y0, Y3, Y3
-	VSHUFPS     $0x4e, Y3, Y2, Y0
-	VBLENDPS    $0xcc, Y3, Y2, Y2
+	VSHUFPS     $0x4e, Y2, Y2, Y0
+	VBLENDPS    $0xcc, Y2, Y2, Y2
 	VADDPS      Y0, Y2, Y2
 	VHADDPS     Y2, Y1, Y0
 	VMOVUPS     Y0, 32(CX)
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells145
+	JG          cells148
 	TESTQ       DI, DI
 	RET
 
@@ -4051,9 +4112,9 @@ TEXT ·opValues3F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel147:
+panel150:
 	CMPQ         DX, $0x20
-	JLT          narrower148
+	JLT          narrower151
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -4074,7 +4135,7 @@ panel147:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells149:
+cells152:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS 4(R11), Y13
@@ -4099,7 +4160,7 @@ cells149:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells149
+	JNZ          cells152
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4118,12 +4179,12 @@ cells149:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel147
+	JMP          panel150
 
-narrower148:
-panel150:
+narrower151:
+panel153:
 	CMPQ         DX, $0x10
-	JLT          narrower151
+	JLT          narrower154
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -4138,7 +4199,7 @@ panel150:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells152:
+cells155:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -4155,7 +4216,7 @@ cells152:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells152
+	JNZ          cells155
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4168,9 +4229,9 @@ cells152:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel150
+	JMP          panel153
 
-narrower151:
+narrower154:
 	TESTQ DI, DI
 	RET
 
@@ -4188,7 +4249,7 @@ TEXT ·opScores4F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x02, R10, R10
 
-cells153:
+cells156:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -4201,7 +4262,7 @@ cells153:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims154:
+dims157:
 	PREFETCHT1  (BX)
 	VMOVUPS     (R12), Y8
 	VMOVUPS     (R12)(R8*1), Y9
@@ -4235,7 +4296,7 @@ dims154:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims154
+	JNZ         dims157
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4259,7 +4320,7 @@ dims154:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells153
+	JG          cells156
 	TESTQ       DI, DI
 	RET
 
@@ -4275,9 +4336,9 @@ TEXT ·opValues4F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel155:
+panel158:
 	CMPQ         DX, $0x10
-	JLT          narrower156
+	JLT          narrower159
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -4295,7 +4356,7 @@ panel155:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells157:
+cells160:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -4315,7 +4376,7 @@ cells157:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells157
+	JNZ          cells160
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4330,9 +4391,9 @@ cells157:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel155
+	JMP          panel158
 
-narrower156:
+narrower159:
 	TESTQ DI, DI
 	RET
 
@@ -4344,42 +4405,6 @@ TEXT ·opExpandBF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), DX
 	MOVQ  CX, 504(DI)
 	IMULQ 168(DI), DX
-
-loop158:
-	SUBQ      $0x20, DX
-	JLT       rest159
-	VPMOVZXWD (AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VPMOVZXWD 16(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(CX)
-	VPMOVZXWD 32(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 64(CX)
-	VPMOVZXWD 48(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 96(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop158
-
-rest159:
-	CMPQ      DX, $-16
-	JNE       done160
-	VPMOVZXWD (AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VPMOVZXWD 16(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(CX)
-
-done160:
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
 
 loop161:
 	SUBQ      $0x20, DX
@@ -4411,6 +4436,42 @@ rest162:
 	VMOVUPS   Y0, 32(CX)
 
 done163:
+	MOVQ  488(DI), AX
+	MOVQ  360(DI), CX
+	MOVQ  520(DI), DX
+	MOVQ  CX, 512(DI)
+	IMULQ 176(DI), DX
+
+loop164:
+	SUBQ      $0x20, DX
+	JLT       rest165
+	VPMOVZXWD (AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (CX)
+	VPMOVZXWD 16(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(CX)
+	VPMOVZXWD 32(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 64(CX)
+	VPMOVZXWD 48(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 96(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop164
+
+rest165:
+	CMPQ      DX, $-16
+	JNE       done166
+	VPMOVZXWD (AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (CX)
+	VPMOVZXWD 16(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(CX)
+
+done166:
 	TESTQ DI, DI
 	RET
 
@@ -4422,38 +4483,6 @@ TEXT ·opExpandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), DX
 	MOVQ  CX, 504(DI)
 	IMULQ 168(DI), DX
-
-loop164:
-	SUBQ         $0x20, DX
-	JLT          rest165
-	VPBROADCASTW (AX), X0
-	VCVTPH2PS    X0, Y0
-	VPMOVSXBD    2(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (CX)
-	VPMOVSXBD    10(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(CX)
-	VPMOVSXBD    18(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 64(CX)
-	VPMOVSXBD    26(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 96(CX)
-	ADDQ         $0x22, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop164
-
-rest165:
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
 
 loop167:
 	SUBQ         $0x20, DX
@@ -4481,6 +4510,38 @@ loop167:
 	JMP          loop167
 
 rest168:
+	MOVQ  488(DI), AX
+	MOVQ  360(DI), CX
+	MOVQ  520(DI), DX
+	MOVQ  CX, 512(DI)
+	IMULQ 176(DI), DX
+
+loop170:
+	SUBQ         $0x20, DX
+	JLT          rest171
+	VPBROADCASTW (AX), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBD    2(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (CX)
+	VPMOVSXBD    10(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(CX)
+	VPMOVSXBD    18(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(CX)
+	VPMOVSXBD    26(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(CX)
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop170
+
+rest171:
 	TESTQ DI, DI
 	RET
 
@@ -4498,7 +4559,7 @@ TEXT ·opScores1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells170:
+cells173:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -4511,7 +4572,7 @@ cells170:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims171:
+dims174:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -4665,7 +4726,7 @@ dims171:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims171
+	JNZ          dims174
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -4689,7 +4750,7 @@ dims171:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells170
+	JG           cells173
 	TESTQ        DI, DI
 	RET
 
@@ -4705,9 +4766,9 @@ TEXT ·opValues1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel172:
+panel175:
 	CMPQ         DX, $0x40
-	JLT          narrower173
+	JLT          narrower176
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -4722,7 +4783,7 @@ panel172:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells174:
+cells177:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -4766,7 +4827,7 @@ cells174:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells174
+	JNZ          cells177
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4781,12 +4842,12 @@ cells174:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel172
+	JMP          panel175
 
-narrower173:
-panel175:
+narrower176:
+panel178:
 	CMPQ         DX, $0x20
-	JLT          narrower176
+	JLT          narrower179
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -4797,7 +4858,7 @@ panel175:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells177:
+cells180:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -4822,7 +4883,7 @@ cells177:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells177
+	JNZ          cells180
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4833,9 +4894,9 @@ cells177:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel175
+	JMP          panel178
 
-narrower176:
+narrower179:
 	TESTQ DI, DI
 	RET
 
@@ -4853,7 +4914,7 @@ TEXT ·opScores2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells178:
+cells181:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -4866,7 +4927,7 @@ cells178:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims179:
+dims182:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -4962,7 +5023,7 @@ dims179:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims179
+	JNZ          dims182
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -4986,7 +5047,7 @@ dims179:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells178
+	JG           cells181
 	TESTQ        DI, DI
 	RET
 
@@ -5002,9 +5063,9 @@ TEXT ·opValues2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel180:
+panel183:
 	CMPQ         DX, $0x20
-	JLT          narrower181
+	JLT          narrower184
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -5020,7 +5081,7 @@ panel180:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells182:
+cells185:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -5050,7 +5111,7 @@ cells182:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells182
+	JNZ          cells185
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5065,9 +5126,9 @@ cells182:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel180
+	JMP          panel183
 
-narrower181:
+narrower184:
 	TESTQ DI, DI
 	RET
 
@@ -5085,7 +5146,7 @@ TEXT ·opScores3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells183:
+cells186:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -5102,7 +5163,7 @@ cells183:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims184:
+dims187:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -5214,7 +5275,7 @@ dims184:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims184
+	JNZ          dims187
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -5225,13 +5286,10 @@ dims184:
 	VBLENDPS     $0xcc, Y1, Y0, Y0
 	VADDPS       Y3, Y0, Y0
 	VPERM2F128   $0x21, Y5, Y2, Y1
-	VBLENDPS     $0xf0, Y5, Y2, Y3
-	VADDPS       Y1, Y3, Y3
-	VPERM2F128   $0x21, Y5, Y2, Y1
 	VBLENDPS     $0xf0, Y5, Y2, Y2
 	VADDPS       Y1, Y2, Y2
-	VSHUFPS      $0x4e, Y2, Y3, Y1
-	VBLENDPS     $0xcc, Y2, Y3, Y2
+	VSHUFPS      $0x4e, Y2, Y2, Y1
+	VBLENDPS     $0xcc, Y2, Y2, Y2
 	VADDPS       Y1, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VMOVUPS      Y0, (CX)
@@ -5247,18 +5305,15 @@ dims184:
 	VPERM2F128   $0x21, Y11, Y8, Y0
 	VBLENDPS     $0xf0, Y11, Y8, Y2
 	VADDPS       Y0, Y2, Y2
-	VPERM2F128   $0x21, Y11, Y8, Y0
-	VBLENDPS     $0xf0, Y11, Y8, Y3
-	VADDPS       Y0, Y3, Y3
-	VSHUFPS      $0x4e, Y3, Y2, Y0
-	VBLENDPS     $0xcc, Y3, Y2, Y2
+	VSHUFPS      $0x4e, Y2, Y2, Y0
+	VBLENDPS     $0xcc, Y2, Y2, Y2
 	VADDPS       Y0, Y2, Y2
 	VHADDPS      Y2, Y1, Y0
 	VMOVUPS      Y0, 32(CX)
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells183
+	JG           cells186
 	TESTQ        DI, DI
 	RET
 
@@ -5274,9 +5329,9 @@ TEXT ·opValues3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel185:
+panel188:
 	CMPQ         DX, $0x20
-	JLT          narrower186
+	JLT          narrower189
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -5291,7 +5346,7 @@ panel185:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells187:
+cells190:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -5314,7 +5369,7 @@ cells187:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells187
+	JNZ          cells190
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5335,7 +5390,7 @@ cells187:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells188:
+cells191:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -5356,7 +5411,7 @@ cells188:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells188
+	JNZ          cells191
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -5369,9 +5424,9 @@ cells188:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel185
+	JMP          panel188
 
-narrower186:
+narrower189:
 	TESTQ DI, DI
 	RET
 
@@ -5389,7 +5444,7 @@ TEXT ·opScores4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells189:
+cells192:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -5402,7 +5457,7 @@ cells189:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims190:
+dims193:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -5469,7 +5524,7 @@ dims190:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims190
+	JNZ          dims193
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -5493,7 +5548,7 @@ dims190:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells189
+	JG           cells192
 	TESTQ        DI, DI
 	RET
 
@@ -5509,9 +5564,9 @@ TEXT ·opValues4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel191:
+panel194:
 	CMPQ         DX, $0x20
-	JLT          narrower192
+	JLT          narrower195
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -5529,7 +5584,7 @@ panel191:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells193:
+cells196:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -5555,7 +5610,7 @@ cells193:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells193
+	JNZ          cells196
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5581,7 +5636,7 @@ cells193:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells194:
+cells197:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -5605,7 +5660,7 @@ cells194:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells194
+	JNZ          cells197
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -5620,9 +5675,9 @@ cells194:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel191
+	JMP          panel194
 
-narrower192:
+narrower195:
 	TESTQ DI, DI
 	RET
 
@@ -5634,43 +5689,6 @@ TEXT ·opExpandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), DX
 	MOVQ  CX, 504(DI)
 	IMULQ 168(DI), DX
-
-loop195:
-	SUBQ         $0x20, DX
-	JLT          rest196
-	VPBROADCASTW (AX), X0
-	VCVTPH2PS    X0, Y0
-	VMULPS       minus8<>+0(SB), Y0, Y1
-	VPMOVZXBD    2(AX), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (CX)
-	VPMOVZXBD    10(AX), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 32(CX)
-	VPMOVZXBD    2(AX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 64(CX)
-	VPMOVZXBD    10(AX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 96(CX)
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop195
-
-rest196:
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
 
 loop198:
 	SUBQ         $0x20, DX
@@ -5703,6 +5721,43 @@ loop198:
 	JMP          loop198
 
 rest199:
+	MOVQ  488(DI), AX
+	MOVQ  360(DI), CX
+	MOVQ  520(DI), DX
+	MOVQ  CX, 512(DI)
+	IMULQ 176(DI), DX
+
+loop201:
+	SUBQ         $0x20, DX
+	JLT          rest202
+	VPBROADCASTW (AX), X0
+	VCVTPH2PS    X0, Y0
+	VMULPS       minus8<>+0(SB), Y0, Y1
+	VPMOVZXBD    2(AX), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, (CX)
+	VPMOVZXBD    10(AX), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 32(CX)
+	VPMOVZXBD    2(AX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 64(CX)
+	VPMOVZXBD    10(AX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 96(CX)
+	ADDQ         $0x12, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop201
+
+rest202:
 	TESTQ DI, DI
 	RET
 
@@ -5720,7 +5775,7 @@ TEXT ·opScores1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells201:
+cells204:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -5733,7 +5788,7 @@ cells201:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims202:
+dims205:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -5925,7 +5980,7 @@ dims202:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims202
+	JNZ          dims205
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -5949,7 +6004,7 @@ dims202:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells201
+	JG           cells204
 	TESTQ        DI, DI
 	RET
 
@@ -5965,9 +6020,9 @@ TEXT ·opValues1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel203:
+panel206:
 	CMPQ         DX, $0x40
-	JLT          narrower204
+	JLT          narrower207
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -5982,7 +6037,7 @@ panel203:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells205:
+cells208:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y8
 	VPBROADCASTW (SI), X9
@@ -6035,7 +6090,7 @@ cells205:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells205
+	JNZ          cells208
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6050,12 +6105,12 @@ cells205:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel203
+	JMP          panel206
 
-narrower204:
-panel206:
+narrower207:
+panel209:
 	CMPQ         DX, $0x20
-	JLT          narrower207
+	JLT          narrower210
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -6066,7 +6121,7 @@ panel206:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells208:
+cells211:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -6096,7 +6151,7 @@ cells208:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells208
+	JNZ          cells211
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6107,9 +6162,9 @@ cells208:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel206
+	JMP          panel209
 
-narrower207:
+narrower210:
 	TESTQ DI, DI
 	RET
 
@@ -6127,7 +6182,7 @@ TEXT ·opScores2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells209:
+cells212:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -6140,7 +6195,7 @@ cells209:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims210:
+dims213:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -6255,7 +6310,7 @@ dims210:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims210
+	JNZ          dims213
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6279,7 +6334,7 @@ dims210:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells209
+	JG           cells212
 	TESTQ        DI, DI
 	RET
 
@@ -6295,9 +6350,9 @@ TEXT ·opValues2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel211:
+panel214:
 	CMPQ         DX, $0x20
-	JLT          narrower212
+	JLT          narrower215
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -6313,7 +6368,7 @@ panel211:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells213:
+cells216:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -6348,7 +6403,7 @@ cells213:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells213
+	JNZ          cells216
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6363,9 +6418,9 @@ cells213:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel211
+	JMP          panel214
 
-narrower212:
+narrower215:
 	TESTQ DI, DI
 	RET
 
@@ -6383,7 +6438,7 @@ TEXT ·opScores3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells214:
+cells217:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -6400,7 +6455,7 @@ cells214:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims215:
+dims218:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X12
@@ -6531,7 +6586,7 @@ dims215:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims215
+	JNZ          dims218
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -6542,13 +6597,10 @@ dims215:
 	VBLENDPS     $0xcc, Y1, Y0, Y0
 	VADDPS       Y3, Y0, Y0
 	VPERM2F128   $0x21, Y5, Y2, Y1
-	VBLENDPS     $0xf0, Y5, Y2, Y3
-	VADDPS       Y1, Y3, Y3
-	VPERM2F128   $0x21, Y5, Y2, Y1
 	VBLENDPS     $0xf0, Y5, Y2, Y2
 	VADDPS       Y1, Y2, Y2
-	VSHUFPS      $0x4e, Y2, Y3, Y1
-	VBLENDPS     $0xcc, Y2, Y3, Y2
+	VSHUFPS      $0x4e, Y2, Y2, Y1
+	VBLENDPS     $0xcc, Y2, Y2, Y2
 	VADDPS       Y1, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VMOVUPS      Y0, (CX)
@@ -6564,18 +6616,15 @@ dims215:
 	VPERM2F128   $0x21, Y11, Y8, Y0
 	VBLENDPS     $0xf0, Y11, Y8, Y2
 	VADDPS       Y0, Y2, Y2
-	VPERM2F128   $0x21, Y11, Y8, Y0
-	VBLENDPS     $0xf0, Y11, Y8, Y3
-	VADDPS       Y0, Y3, Y3
-	VSHUFPS      $0x4e, Y3, Y2, Y0
-	VBLENDPS     $0xcc, Y3, Y2, Y2
+	VSHUFPS      $0x4e, Y2, Y2, Y0
+	VBLENDPS     $0xcc, Y2, Y2, Y2
 	VADDPS       Y0, Y2, Y2
 	VHADDPS      Y2, Y1, Y0
 	VMOVUPS      Y0, 32(CX)
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells214
+	JG           cells217
 	TESTQ        DI, DI
 	RET
 
@@ -6591,9 +6640,9 @@ TEXT ·opValues3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel216:
+panel219:
 	CMPQ         DX, $0x20
-	JLT          narrower217
+	JLT          narrower220
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -6608,7 +6657,7 @@ panel216:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells218:
+cells221:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -6634,7 +6683,7 @@ cells218:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells218
+	JNZ          cells221
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -6655,7 +6704,7 @@ cells218:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells219:
+cells222:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -6679,7 +6728,7 @@ cells219:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells219
+	JNZ          cells222
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -6692,9 +6741,9 @@ cells219:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel216
+	JMP          panel219
 
-narrower217:
+narrower220:
 	TESTQ DI, DI
 	RET
 
@@ -6712,7 +6761,7 @@ TEXT ·opScores4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells220:
+cells223:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -6725,7 +6774,7 @@ cells220:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims221:
+dims224:
 	PREFETCHT1   (BX)
 	VPBROADCASTW (R11), X8
 	VCVTPH2PS    X8, Y8
@@ -6801,7 +6850,7 @@ dims221:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims221
+	JNZ          dims224
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6825,7 +6874,7 @@ dims221:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells220
+	JG           cells223
 	TESTQ        DI, DI
 	RET
 
@@ -6841,9 +6890,9 @@ TEXT ·opValues4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel222:
+panel225:
 	CMPQ         DX, $0x20
-	JLT          narrower223
+	JLT          narrower226
 	VBROADCASTSS 656(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -6861,7 +6910,7 @@ panel222:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells224:
+cells227:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -6890,7 +6939,7 @@ cells224:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells224
+	JNZ          cells227
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -6916,7 +6965,7 @@ cells224:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells225:
+cells228:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -6943,7 +6992,7 @@ cells225:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells225
+	JNZ          cells228
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -6958,14 +7007,14 @@ cells225:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel222
+	JMP          panel225
 
-narrower223:
+narrower226:
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax1AVX512()
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, FMA3
 TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), AX
 	ADDQ  $0x0f, AX
@@ -6973,7 +7022,7 @@ TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 608(DI)
 	MOVL  256(DI), AX
 	TESTL AX, AX
-	JZ    noCap226
+	JZ    noCap229
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Z0
@@ -6983,7 +7032,7 @@ TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ         328(DI), AX
 	MOVQ         608(DI), CX
 
-vecs227:
+vecs230:
 	VMOVUPS     (AX), Z4
 	VMINPS      Z4, Z0, Z4
 	VMOVUPS     expLow<>+0(SB), Z5
@@ -7006,11 +7055,11 @@ vecs227:
 	VMOVUPS     Z4, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs227
+	JNZ         vecs230
 
-noCap226:
+noCap229:
 	CMPQ 632(DI), $0x00
-	JEQ  allSeen228
+	JEQ  allSeen231
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSS 640(DI), Z0
@@ -7020,7 +7069,7 @@ noCap226:
 	MOVQ         328(DI), AX
 	MOVQ         608(DI), CX
 
-vecs229:
+vecs232:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -7028,9 +7077,9 @@ vecs229:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs229
+	JNZ       vecs232
 
-allSeen228:
+allSeen231:
 	// behind the last cell
 	MOVQ    520(DI), AX
 	MOVQ    328(DI), CX
@@ -7044,11 +7093,11 @@ allSeen228:
 	MOVQ         328(DI), CX
 	MOVQ         608(DI), DX
 
-vecs230:
+vecs233:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs230
+	JNZ         vecs233
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -7078,7 +7127,7 @@ vecs230:
 	MOVQ 328(DI), AX
 	MOVQ 608(DI), CX
 
-vecs231:
+vecs234:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -7097,37 +7146,30 @@ vecs231:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs231
+	JNZ         vecs234
 
-	// sums, cell by cell: the same order for every width
-	MOVQ   584(DI), AX
-	VMOVSS (AX), X1
-	VMULPS X0, X1, X1
-	MOVQ   328(DI), CX
-	MOVQ   608(DI), DX
+	// sums
+	VXORPS Z1, Z1, Z1
+	MOVQ   328(DI), AX
+	MOVQ   608(DI), CX
 
-vecs232:
-	VADDSS (CX), X1, X1
-	VADDSS 4(CX), X1, X1
-	VADDSS 8(CX), X1, X1
-	VADDSS 12(CX), X1, X1
-	VADDSS 16(CX), X1, X1
-	VADDSS 20(CX), X1, X1
-	VADDSS 24(CX), X1, X1
-	VADDSS 28(CX), X1, X1
-	VADDSS 32(CX), X1, X1
-	VADDSS 36(CX), X1, X1
-	VADDSS 40(CX), X1, X1
-	VADDSS 44(CX), X1, X1
-	VADDSS 48(CX), X1, X1
-	VADDSS 52(CX), X1, X1
-	VADDSS 56(CX), X1, X1
-	VADDSS 60(CX), X1, X1
-	ADDQ   $0x40, CX
-	DECQ   DX
-	JNZ    vecs232
-	VMOVSS X1, (AX)
-	TESTQ  DI, DI
+sums235:
+	VADDPS      (AX), X1, X1
+	VADDPS      16(AX), X1, X1
+	VADDPS      32(AX), X1, X1
+	VADDPS      48(AX), X1, X1
+	ADDQ        $0x40, AX
+	SUBQ        $0x01, CX
+	JNZ         sums235
+	VSHUFPS     $0x4e, X1, X1, X2
+	VADDPS      X2, X1, X1
+	VSHUFPS     $0xb1, X1, X1, X2
+	VADDPS      X2, X1, X1
+	MOVQ        584(DI), AX
+	VMOVSS      (AX), X2
+	VFMADD213PS X1, X0, X2
+	VMOVSS      X2, (AX)
+	TESTQ       DI, DI
 	RET
 
 // func opSeenValues1AVX512()
@@ -7136,10 +7178,10 @@ TEXT ·opSeenValues1AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 592(DI), CX
 
-vector233:
+vector236:
 	MOVL  640(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind234
+	JZ    blind237
 	MOVQ  328(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  512(DI), SI
@@ -7147,9 +7189,9 @@ vector233:
 	MOVQ  176(DI), R9
 	MOVQ  192(DI), R10
 
-panel235:
+panel238:
 	CMPQ         R9, $0x40
-	JLT          narrower236
+	JLT          narrower239
 	VBROADCASTSS 656(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
@@ -7157,7 +7199,7 @@ panel235:
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen237:
+seen240:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7168,7 +7210,7 @@ seen237:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen237
+	JNZ          seen240
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -7176,17 +7218,17 @@ seen237:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel235
+	JMP          panel238
 
-narrower236:
-panel238:
+narrower239:
+panel241:
 	CMPQ         R9, $0x10
-	JLT          narrower239
+	JLT          narrower242
 	VBROADCASTSS 656(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen240:
+seen243:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7194,24 +7236,24 @@ seen240:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen240
+	JNZ          seen243
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel238
+	JMP          panel241
 
-narrower239:
-blind234:
+narrower242:
+blind237:
 	ADDQ  192(DI), CX
 	INCQ  AX
 	CMPQ  AX, 616(DI)
-	JLT   vector233
+	JLT   vector236
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax2AVX512()
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, FMA3
 TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), AX
 	SHLQ  $0x01, AX
@@ -7220,7 +7262,7 @@ TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 608(DI)
 	MOVL  256(DI), AX
 	TESTL AX, AX
-	JZ    noCap241
+	JZ    noCap244
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Z0
@@ -7230,7 +7272,7 @@ TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ         328(DI), AX
 	MOVQ         608(DI), CX
 
-vecs242:
+vecs245:
 	VMOVUPS     (AX), Z4
 	VMINPS      Z4, Z0, Z4
 	VMOVUPS     expLow<>+0(SB), Z5
@@ -7253,11 +7295,11 @@ vecs242:
 	VMOVUPS     Z4, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs242
+	JNZ         vecs245
 
-noCap241:
+noCap244:
 	CMPQ 632(DI), $0x00
-	JEQ  allSeen243
+	JEQ  allSeen246
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSD 640(DI), Z0
@@ -7267,7 +7309,7 @@ noCap241:
 	MOVQ         328(DI), AX
 	MOVQ         608(DI), CX
 
-vecs244:
+vecs247:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -7275,9 +7317,9 @@ vecs244:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs244
+	JNZ       vecs247
 
-allSeen243:
+allSeen246:
 	// behind the last cell
 	MOVQ    520(DI), AX
 	MOVQ    328(DI), CX
@@ -7292,11 +7334,11 @@ allSeen243:
 	MOVQ         328(DI), CX
 	MOVQ         608(DI), DX
 
-vecs245:
+vecs248:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs245
+	JNZ         vecs248
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -7324,7 +7366,7 @@ vecs245:
 	MOVQ 328(DI), AX
 	MOVQ 608(DI), CX
 
-vecs246:
+vecs249:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -7343,37 +7385,28 @@ vecs246:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs246
+	JNZ         vecs249
 
-	// sums, cell by cell: the same order for every width
-	MOVQ   584(DI), AX
-	VMOVQ  (AX), X1
-	VMULPS X0, X1, X1
-	MOVQ   328(DI), CX
-	MOVQ   608(DI), DX
+	// sums
+	VXORPS Z1, Z1, Z1
+	MOVQ   328(DI), AX
+	MOVQ   608(DI), CX
 
-vecs247:
-	VMOVQ  (CX), X0
-	VADDPS X0, X1, X1
-	VMOVQ  8(CX), X0
-	VADDPS X0, X1, X1
-	VMOVQ  16(CX), X0
-	VADDPS X0, X1, X1
-	VMOVQ  24(CX), X0
-	VADDPS X0, X1, X1
-	VMOVQ  32(CX), X0
-	VADDPS X0, X1, X1
-	VMOVQ  40(CX), X0
-	VADDPS X0, X1, X1
-	VMOVQ  48(CX), X0
-	VADDPS X0, X1, X1
-	VMOVQ  56(CX), X0
-	VADDPS X0, X1, X1
-	ADDQ   $0x40, CX
-	DECQ   DX
-	JNZ    vecs247
-	VMOVQ  X1, (AX)
-	TESTQ  DI, DI
+sums250:
+	VADDPS        (AX), Y1, Y1
+	VADDPS        32(AX), Y1, Y1
+	ADDQ          $0x40, AX
+	SUBQ          $0x01, CX
+	JNZ           sums250
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X2, X1, X1
+	VSHUFPS       $0x4e, X1, X1, X2
+	VADDPS        X2, X1, X1
+	MOVQ          584(DI), AX
+	VMOVQ         (AX), X2
+	VFMADD213PS   X1, X0, X2
+	VMOVQ         X2, (AX)
+	TESTQ         DI, DI
 	RET
 
 // func opSeenValues2AVX512()
@@ -7382,10 +7415,10 @@ TEXT ·opSeenValues2AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 592(DI), CX
 
-vector248:
+vector251:
 	MOVL  640(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind249
+	JZ    blind252
 	MOVQ  328(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  512(DI), SI
@@ -7393,9 +7426,9 @@ vector248:
 	MOVQ  176(DI), R9
 	MOVQ  192(DI), R10
 
-panel250:
+panel253:
 	CMPQ         R9, $0x40
-	JLT          narrower251
+	JLT          narrower254
 	VBROADCASTSS 656(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
@@ -7403,7 +7436,7 @@ panel250:
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen252:
+seen255:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7414,7 +7447,7 @@ seen252:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen252
+	JNZ          seen255
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -7422,17 +7455,17 @@ seen252:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel250
+	JMP          panel253
 
-narrower251:
-panel253:
+narrower254:
+panel256:
 	CMPQ         R9, $0x10
-	JLT          narrower254
+	JLT          narrower257
 	VBROADCASTSS 656(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen255:
+seen258:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7440,24 +7473,24 @@ seen255:
 	VBROADCASTSS (BX)(R12*8), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen255
+	JNZ          seen258
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel253
+	JMP          panel256
 
-narrower254:
-blind249:
+narrower257:
+blind252:
 	ADDQ  192(DI), CX
 	INCQ  AX
 	CMPQ  AX, 616(DI)
-	JLT   vector248
+	JLT   vector251
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax4AVX512()
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, FMA3
 TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), AX
 	SHLQ  $0x02, AX
@@ -7466,7 +7499,7 @@ TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 608(DI)
 	MOVL  256(DI), AX
 	TESTL AX, AX
-	JZ    noCap256
+	JZ    noCap259
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Z0
@@ -7476,7 +7509,7 @@ TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ         328(DI), AX
 	MOVQ         608(DI), CX
 
-vecs257:
+vecs260:
 	VMOVUPS     (AX), Z4
 	VMINPS      Z4, Z0, Z4
 	VMOVUPS     expLow<>+0(SB), Z5
@@ -7499,11 +7532,11 @@ vecs257:
 	VMOVUPS     Z4, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs257
+	JNZ         vecs260
 
-noCap256:
+noCap259:
 	CMPQ 632(DI), $0x00
-	JEQ  allSeen258
+	JEQ  allSeen261
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTF32X4 640(DI), Z0
@@ -7513,7 +7546,7 @@ noCap256:
 	MOVQ            328(DI), AX
 	MOVQ            608(DI), CX
 
-vecs259:
+vecs262:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -7521,9 +7554,9 @@ vecs259:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs259
+	JNZ       vecs262
 
-allSeen258:
+allSeen261:
 	// behind the last cell
 	MOVQ    520(DI), AX
 	MOVQ    328(DI), CX
@@ -7538,11 +7571,11 @@ allSeen258:
 	MOVQ            328(DI), CX
 	MOVQ            608(DI), DX
 
-vecs260:
+vecs263:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs260
+	JNZ         vecs263
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -7568,7 +7601,7 @@ vecs260:
 	MOVQ 328(DI), AX
 	MOVQ 608(DI), CX
 
-vecs261:
+vecs264:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -7587,25 +7620,27 @@ vecs261:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs261
+	JNZ         vecs264
 
-	// sums, cell by cell: the same order for every width
-	MOVQ    584(DI), AX
-	VMOVUPS (AX), X1
-	VMULPS  X0, X1, X1
-	MOVQ    328(DI), CX
-	MOVQ    608(DI), DX
+	// sums
+	VXORPS Z1, Z1, Z1
+	MOVQ   328(DI), AX
+	MOVQ   608(DI), CX
 
-vecs262:
-	VADDPS  (CX), X1, X1
-	VADDPS  16(CX), X1, X1
-	VADDPS  32(CX), X1, X1
-	VADDPS  48(CX), X1, X1
-	ADDQ    $0x40, CX
-	DECQ    DX
-	JNZ     vecs262
-	VMOVUPS X1, (AX)
-	TESTQ   DI, DI
+sums265:
+	VADDPS        (AX), Z1, Z1
+	ADDQ          $0x40, AX
+	SUBQ          $0x01, CX
+	JNZ           sums265
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPS        Y2, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X2, X1, X1
+	MOVQ          584(DI), AX
+	VMOVUPS       (AX), X2
+	VFMADD213PS   X1, X0, X2
+	VMOVUPS       X2, (AX)
+	TESTQ         DI, DI
 	RET
 
 // func opSeenValues4AVX512()
@@ -7614,10 +7649,10 @@ TEXT ·opSeenValues4AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 592(DI), CX
 
-vector263:
+vector266:
 	MOVL  640(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind264
+	JZ    blind267
 	MOVQ  328(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  512(DI), SI
@@ -7625,9 +7660,9 @@ vector263:
 	MOVQ  176(DI), R9
 	MOVQ  192(DI), R10
 
-panel265:
+panel268:
 	CMPQ         R9, $0x40
-	JLT          narrower266
+	JLT          narrower269
 	VBROADCASTSS 656(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
@@ -7635,7 +7670,7 @@ panel265:
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen267:
+seen270:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7647,7 +7682,7 @@ seen267:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen267
+	JNZ          seen270
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -7655,17 +7690,17 @@ seen267:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel265
+	JMP          panel268
 
-narrower266:
-panel268:
+narrower269:
+panel271:
 	CMPQ         R9, $0x10
-	JLT          narrower269
+	JLT          narrower272
 	VBROADCASTSS 656(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen270:
+seen273:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7674,19 +7709,19 @@ seen270:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen270
+	JNZ          seen273
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel268
+	JMP          panel271
 
-narrower269:
-blind264:
+narrower272:
+blind267:
 	ADDQ  192(DI), CX
 	INCQ  AX
 	CMPQ  AX, 616(DI)
-	JLT   vector263
+	JLT   vector266
 	TESTQ DI, DI
 	RET
 
@@ -7698,30 +7733,6 @@ TEXT ·opExpandF32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), DX
 	MOVQ  CX, 504(DI)
 	IMULQ 168(DI), DX
-
-loop271:
-	SUBQ    $0x20, DX
-	JLT     rest272
-	VMOVUPS (AX), Z0
-	VMOVUPS Z0, (CX)
-	VMOVUPS 64(AX), Z0
-	VMOVUPS Z0, 64(CX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, CX
-	JMP     loop271
-
-rest272:
-	CMPQ    DX, $-16
-	JNE     done273
-	VMOVUPS (AX), Z0
-	VMOVUPS Z0, (CX)
-
-done273:
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
 
 loop274:
 	SUBQ    $0x20, DX
@@ -7741,6 +7752,30 @@ rest275:
 	VMOVUPS Z0, (CX)
 
 done276:
+	MOVQ  488(DI), AX
+	MOVQ  360(DI), CX
+	MOVQ  520(DI), DX
+	MOVQ  CX, 512(DI)
+	IMULQ 176(DI), DX
+
+loop277:
+	SUBQ    $0x20, DX
+	JLT     rest278
+	VMOVUPS (AX), Z0
+	VMOVUPS Z0, (CX)
+	VMOVUPS 64(AX), Z0
+	VMOVUPS Z0, 64(CX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	JMP     loop277
+
+rest278:
+	CMPQ    DX, $-16
+	JNE     done279
+	VMOVUPS (AX), Z0
+	VMOVUPS Z0, (CX)
+
+done279:
 	TESTQ DI, DI
 	RET
 
@@ -7758,7 +7793,7 @@ TEXT ·opScores1F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells277:
+cells280:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -7780,7 +7815,7 @@ cells277:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims278:
+dims281:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -7819,7 +7854,7 @@ dims278:
 	ADDQ        $0x40, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims278
+	JNZ         dims281
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -7870,7 +7905,7 @@ dims278:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells277
+	JG          cells280
 	TESTQ       DI, DI
 	RET
 
@@ -7886,9 +7921,9 @@ TEXT ·opValues1F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel279:
+panel282:
 	CMPQ         DX, $0x00000080
-	JLT          narrower280
+	JLT          narrower283
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -7903,7 +7938,7 @@ panel279:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells281:
+cells284:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -7925,7 +7960,7 @@ cells281:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells281
+	JNZ          cells284
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -7940,12 +7975,12 @@ cells281:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel279
+	JMP          panel282
 
-narrower280:
-panel282:
+narrower283:
+panel285:
 	CMPQ         DX, $0x40
-	JLT          narrower283
+	JLT          narrower286
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -7956,7 +7991,7 @@ panel282:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells284:
+cells287:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -7970,7 +8005,7 @@ cells284:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells284
+	JNZ          cells287
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -7981,12 +8016,12 @@ cells284:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel282
+	JMP          panel285
 
-narrower283:
-panel285:
+narrower286:
+panel288:
 	CMPQ         DX, $0x20
-	JLT          narrower286
+	JLT          narrower289
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -7995,7 +8030,7 @@ panel285:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells287:
+cells290:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z2
@@ -8005,7 +8040,7 @@ cells287:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells287
+	JNZ          cells290
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x00000080, AX
@@ -8014,12 +8049,12 @@ cells287:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel285
+	JMP          panel288
 
-narrower286:
-panel288:
+narrower289:
+panel291:
 	CMPQ         DX, $0x10
-	JLT          narrower289
+	JLT          narrower292
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
@@ -8027,7 +8062,7 @@ panel288:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells290:
+cells293:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VFMADD231PS  (SI), Z1, Z0
@@ -8035,7 +8070,7 @@ cells290:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells290
+	JNZ          cells293
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
@@ -8043,9 +8078,9 @@ cells290:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel288
+	JMP          panel291
 
-narrower289:
+narrower292:
 	TESTQ DI, DI
 	RET
 
@@ -8063,7 +8098,7 @@ TEXT ·opScores2F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells291:
+cells294:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -8084,7 +8119,7 @@ cells291:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims292:
+dims295:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -8123,7 +8158,7 @@ dims292:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims292
+	JNZ         dims295
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -8173,7 +8208,7 @@ dims292:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells291
+	JG          cells294
 	TESTQ       DI, DI
 	RET
 
@@ -8189,9 +8224,9 @@ TEXT ·opValues2F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel293:
+panel296:
 	CMPQ         DX, $0x40
-	JLT          narrower294
+	JLT          narrower297
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -8207,7 +8242,7 @@ panel293:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells295:
+cells298:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -8230,7 +8265,7 @@ cells295:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells295
+	JNZ          cells298
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8245,12 +8280,12 @@ cells295:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel293
+	JMP          panel296
 
-narrower294:
-panel296:
+narrower297:
+panel299:
 	CMPQ         DX, $0x20
-	JLT          narrower297
+	JLT          narrower300
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -8262,7 +8297,7 @@ panel296:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells298:
+cells301:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z4
@@ -8277,7 +8312,7 @@ cells298:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells298
+	JNZ          cells301
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -8288,12 +8323,12 @@ cells298:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel296
+	JMP          panel299
 
-narrower297:
-panel299:
+narrower300:
+panel302:
 	CMPQ         DX, $0x10
-	JLT          narrower300
+	JLT          narrower303
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 660(DI), Z1
@@ -8303,7 +8338,7 @@ panel299:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells301:
+cells304:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -8314,7 +8349,7 @@ cells301:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells301
+	JNZ          cells304
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x40, AX
@@ -8323,9 +8358,9 @@ cells301:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel299
+	JMP          panel302
 
-narrower300:
+narrower303:
 	TESTQ DI, DI
 	RET
 
@@ -8341,7 +8376,7 @@ TEXT ·opScores3F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells302:
+cells305:
 	MOVQ   AX, R10
 	MOVQ   568(DI), R11
 	MOVQ   168(DI), R12
@@ -8358,7 +8393,7 @@ cells302:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims303:
+dims306:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -8386,7 +8421,7 @@ dims303:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims303
+	JNZ         dims306
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -8409,25 +8444,16 @@ dims303:
 	VSHUFPS     $0xdd, Z1, Z0, Z0
 	VADDPS      Z3, Z0, Z0
 	VSHUFF64X2  $0x44, Z5, Z2, Z1
-	VSHUFF64X2  $0xee, Z5, Z2, Z3
-	VADDPS      Z1, Z3, Z3
-	VSHUFF64X2  $0x44, Z11, Z8, Z1
-	VSHUFF64X2  $0xee, Z11, Z8, Z4
-	VADDPS      Z1, Z4, Z4
-	VSHUFF32X4  $0x88, Z4, Z3, Z1
-	VSHUFF32X4  $0xdd, Z4, Z3, Z3
-	VADDPS      Z1, Z3, Z3
-	VSHUFF64X2  $0x44, Z5, Z2, Z1
 	VSHUFF64X2  $0xee, Z5, Z2, Z2
 	VADDPS      Z1, Z2, Z2
 	VSHUFF64X2  $0x44, Z11, Z8, Z1
-	VSHUFF64X2  $0xee, Z11, Z8, Z4
-	VADDPS      Z1, Z4, Z4
-	VSHUFF32X4  $0x88, Z4, Z2, Z1
-	VSHUFF32X4  $0xdd, Z4, Z2, Z2
+	VSHUFF64X2  $0xee, Z11, Z8, Z3
+	VADDPS      Z1, Z3, Z3
+	VSHUFF32X4  $0x88, Z3, Z2, Z1
+	VSHUFF32X4  $0xdd, Z3, Z2, Z2
 	VADDPS      Z1, Z2, Z2
-	VSHUFPS     $0x88, Z2, Z3, Z1
-	VSHUFPS     $0xdd, Z2, Z3, Z2
+	VSHUFPS     $0x88, Z2, Z2, Z1
+	VSHUFPS     $0xdd, Z2, Z2, Z2
 	VADDPS      Z1, Z2, Z2
 	VSHUFPS     $0x88, Z2, Z0, Z1
 	VSHUFPS     $0xdd, Z2, Z0, Z0
@@ -8436,7 +8462,7 @@ dims303:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells302
+	JG          cells305
 	TESTQ       DI, DI
 	RET
 
@@ -8452,9 +8478,9 @@ TEXT ·opValues3F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel304:
+panel307:
 	CMPQ         DX, $0x40
-	JLT          narrower305
+	JLT          narrower308
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -8475,7 +8501,7 @@ panel304:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells306:
+cells309:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -8503,7 +8529,7 @@ cells306:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells306
+	JNZ          cells309
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8522,12 +8548,12 @@ cells306:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel304
+	JMP          panel307
 
-narrower305:
-panel307:
+narrower308:
+panel310:
 	CMPQ         DX, $0x20
-	JLT          narrower308
+	JLT          narrower311
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -8542,7 +8568,7 @@ panel307:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells309:
+cells312:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z6
@@ -8560,7 +8586,7 @@ cells309:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells309
+	JNZ          cells312
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -8573,12 +8599,12 @@ cells309:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel307
+	JMP          panel310
 
-narrower308:
-panel310:
+narrower311:
+panel313:
 	CMPQ         DX, $0x10
-	JLT          narrower311
+	JLT          narrower314
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 660(DI), Z1
@@ -8590,7 +8616,7 @@ panel310:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells312:
+cells315:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -8603,7 +8629,7 @@ cells312:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells312
+	JNZ          cells315
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -8613,9 +8639,9 @@ cells312:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel310
+	JMP          panel313
 
-narrower311:
+narrower314:
 	TESTQ DI, DI
 	RET
 
@@ -8631,7 +8657,7 @@ TEXT ·opScores4F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells313:
+cells316:
 	MOVQ   AX, R10
 	MOVQ   568(DI), R11
 	MOVQ   168(DI), R12
@@ -8652,7 +8678,7 @@ cells313:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims314:
+dims317:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -8685,7 +8711,7 @@ dims314:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims314
+	JNZ         dims317
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -8735,7 +8761,7 @@ dims314:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells313
+	JG          cells316
 	TESTQ       DI, DI
 	RET
 
@@ -8751,9 +8777,9 @@ TEXT ·opValues4F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel315:
+panel318:
 	CMPQ         DX, $0x40
-	JLT          narrower316
+	JLT          narrower319
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -8779,7 +8805,7 @@ panel315:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells317:
+cells320:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	PREFETCHT1   128(R14)
@@ -8812,7 +8838,7 @@ cells317:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells317
+	JNZ          cells320
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8835,12 +8861,12 @@ cells317:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel315
+	JMP          panel318
 
-narrower316:
-panel318:
+narrower319:
+panel321:
 	CMPQ         DX, $0x20
-	JLT          narrower319
+	JLT          narrower322
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -8858,7 +8884,7 @@ panel318:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells320:
+cells323:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z8
@@ -8879,7 +8905,7 @@ cells320:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells320
+	JNZ          cells323
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -8894,12 +8920,12 @@ cells320:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel318
+	JMP          panel321
 
-narrower319:
-panel321:
+narrower322:
+panel324:
 	CMPQ         DX, $0x10
-	JLT          narrower322
+	JLT          narrower325
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 660(DI), Z1
@@ -8913,7 +8939,7 @@ panel321:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells323:
+cells326:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -8928,7 +8954,7 @@ cells323:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells323
+	JNZ          cells326
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -8939,9 +8965,9 @@ cells323:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel321
+	JMP          panel324
 
-narrower322:
+narrower325:
 	TESTQ DI, DI
 	RET
 
@@ -8953,30 +8979,6 @@ TEXT ·opExpandF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), DX
 	MOVQ  CX, 504(DI)
 	IMULQ 168(DI), DX
-
-loop324:
-	SUBQ      $0x20, DX
-	JLT       rest325
-	VCVTPH2PS (AX), Z0
-	VMOVUPS   Z0, (CX)
-	VCVTPH2PS 32(AX), Z0
-	VMOVUPS   Z0, 64(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop324
-
-rest325:
-	CMPQ      DX, $-16
-	JNE       done326
-	VCVTPH2PS (AX), Z0
-	VMOVUPS   Z0, (CX)
-
-done326:
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
 
 loop327:
 	SUBQ      $0x20, DX
@@ -8996,6 +8998,30 @@ rest328:
 	VMOVUPS   Z0, (CX)
 
 done329:
+	MOVQ  488(DI), AX
+	MOVQ  360(DI), CX
+	MOVQ  520(DI), DX
+	MOVQ  CX, 512(DI)
+	IMULQ 176(DI), DX
+
+loop330:
+	SUBQ      $0x20, DX
+	JLT       rest331
+	VCVTPH2PS (AX), Z0
+	VMOVUPS   Z0, (CX)
+	VCVTPH2PS 32(AX), Z0
+	VMOVUPS   Z0, 64(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop330
+
+rest331:
+	CMPQ      DX, $-16
+	JNE       done332
+	VCVTPH2PS (AX), Z0
+	VMOVUPS   Z0, (CX)
+
+done332:
 	TESTQ DI, DI
 	RET
 
@@ -9013,7 +9039,7 @@ TEXT ·opScores1F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells330:
+cells333:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -9035,7 +9061,7 @@ cells330:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims331:
+dims334:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -9082,7 +9108,7 @@ dims331:
 	ADDQ        $0x20, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims331
+	JNZ         dims334
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -9133,7 +9159,7 @@ dims331:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells330
+	JG          cells333
 	TESTQ       DI, DI
 	RET
 
@@ -9149,9 +9175,9 @@ TEXT ·opValues1F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel332:
+panel335:
 	CMPQ         DX, $0x00000080
-	JLT          narrower333
+	JLT          narrower336
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -9166,7 +9192,7 @@ panel332:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells334:
+cells337:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -9192,7 +9218,7 @@ cells334:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells334
+	JNZ          cells337
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9207,12 +9233,12 @@ cells334:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel332
+	JMP          panel335
 
-narrower333:
-panel335:
+narrower336:
+panel338:
 	CMPQ         DX, $0x40
-	JLT          narrower336
+	JLT          narrower339
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -9223,7 +9249,7 @@ panel335:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells337:
+cells340:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -9239,7 +9265,7 @@ cells337:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells337
+	JNZ          cells340
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9250,12 +9276,12 @@ cells337:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel335
+	JMP          panel338
 
-narrower336:
-panel338:
+narrower339:
+panel341:
 	CMPQ         DX, $0x20
-	JLT          narrower339
+	JLT          narrower342
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -9264,7 +9290,7 @@ panel338:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells340:
+cells343:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VCVTPH2PS    (SI), Z3
@@ -9275,7 +9301,7 @@ cells340:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells340
+	JNZ          cells343
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x40, AX
@@ -9284,12 +9310,12 @@ cells340:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel338
+	JMP          panel341
 
-narrower339:
-panel341:
+narrower342:
+panel344:
 	CMPQ         DX, $0x10
-	JLT          narrower342
+	JLT          narrower345
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
@@ -9297,7 +9323,7 @@ panel341:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells343:
+cells346:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VCVTPH2PS    (SI), Z2
@@ -9306,7 +9332,7 @@ cells343:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells343
+	JNZ          cells346
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
@@ -9314,9 +9340,9 @@ cells343:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel341
+	JMP          panel344
 
-narrower342:
+narrower345:
 	TESTQ DI, DI
 	RET
 
@@ -9336,7 +9362,7 @@ TEXT ·opScores2F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R12
 	IMUL3Q $0x08, R12, R12
 
-cells344:
+cells347:
 	MOVQ   AX, R13
 	MOVQ   568(DI), R14
 	MOVQ   168(DI), R15
@@ -9357,7 +9383,7 @@ cells344:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims345:
+dims348:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -9392,7 +9418,7 @@ dims345:
 	ADDQ        $0x20, R13
 	ADDQ        $0x40, R14
 	SUBQ        $0x10, R15
-	JNZ         dims345
+	JNZ         dims348
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -9442,7 +9468,7 @@ dims345:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells344
+	JG          cells347
 	TESTQ       DI, DI
 	RET
 
@@ -9458,9 +9484,9 @@ TEXT ·opValues2F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel346:
+panel349:
 	CMPQ         DX, $0x40
-	JLT          narrower347
+	JLT          narrower350
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -9476,7 +9502,7 @@ panel346:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells348:
+cells351:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -9497,7 +9523,7 @@ cells348:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells348
+	JNZ          cells351
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9512,12 +9538,12 @@ cells348:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel346
+	JMP          panel349
 
-narrower347:
-panel349:
+narrower350:
+panel352:
 	CMPQ         DX, $0x20
-	JLT          narrower350
+	JLT          narrower353
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -9529,7 +9555,7 @@ panel349:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells351:
+cells354:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -9543,7 +9569,7 @@ cells351:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells351
+	JNZ          cells354
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -9554,12 +9580,12 @@ cells351:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel349
+	JMP          panel352
 
-narrower350:
-panel352:
+narrower353:
+panel355:
 	CMPQ         DX, $0x10
-	JLT          narrower353
+	JLT          narrower356
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 660(DI), Z1
@@ -9569,7 +9595,7 @@ panel352:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells354:
+cells357:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -9580,7 +9606,7 @@ cells354:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells354
+	JNZ          cells357
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x20, AX
@@ -9589,9 +9615,9 @@ cells354:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel352
+	JMP          panel355
 
-narrower353:
+narrower356:
 	TESTQ DI, DI
 	RET
 
@@ -9609,7 +9635,7 @@ TEXT ·opScores3F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells355:
+cells358:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -9626,7 +9652,7 @@ cells355:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims356:
+dims359:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Z12
@@ -9652,7 +9678,7 @@ dims356:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims356
+	JNZ         dims359
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -9675,25 +9701,16 @@ dims356:
 	VSHUFPS     $0xdd, Z1, Z0, Z0
 	VADDPS      Z3, Z0, Z0
 	VSHUFF64X2  $0x44, Z5, Z2, Z1
-	VSHUFF64X2  $0xee, Z5, Z2, Z3
-	VADDPS      Z1, Z3, Z3
-	VSHUFF64X2  $0x44, Z11, Z8, Z1
-	VSHUFF64X2  $0xee, Z11, Z8, Z4
-	VADDPS      Z1, Z4, Z4
-	VSHUFF32X4  $0x88, Z4, Z3, Z1
-	VSHUFF32X4  $0xdd, Z4, Z3, Z3
-	VADDPS      Z1, Z3, Z3
-	VSHUFF64X2  $0x44, Z5, Z2, Z1
 	VSHUFF64X2  $0xee, Z5, Z2, Z2
 	VADDPS      Z1, Z2, Z2
 	VSHUFF64X2  $0x44, Z11, Z8, Z1
-	VSHUFF64X2  $0xee, Z11, Z8, Z4
-	VADDPS      Z1, Z4, Z4
-	VSHUFF32X4  $0x88, Z4, Z2, Z1
-	VSHUFF32X4  $0xdd, Z4, Z2, Z2
+	VSHUFF64X2  $0xee, Z11, Z8, Z3
+	VADDPS      Z1, Z3, Z3
+	VSHUFF32X4  $0x88, Z3, Z2, Z1
+	VSHUFF32X4  $0xdd, Z3, Z2, Z2
 	VADDPS      Z1, Z2, Z2
-	VSHUFPS     $0x88, Z2, Z3, Z1
-	VSHUFPS     $0xdd, Z2, Z3, Z2
+	VSHUFPS     $0x88, Z2, Z2, Z1
+	VSHUFPS     $0xdd, Z2, Z2, Z2
 	VADDPS      Z1, Z2, Z2
 	VSHUFPS     $0x88, Z2, Z0, Z1
 	VSHUFPS     $0xdd, Z2, Z0, Z0
@@ -9702,7 +9719,7 @@ dims356:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells355
+	JG          cells358
 	TESTQ       DI, DI
 	RET
 
@@ -9718,9 +9735,9 @@ TEXT ·opValues3F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel357:
+panel360:
 	CMPQ         DX, $0x40
-	JLT          narrower358
+	JLT          narrower361
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -9741,7 +9758,7 @@ panel357:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells359:
+cells362:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -9767,7 +9784,7 @@ cells359:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells359
+	JNZ          cells362
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9786,12 +9803,12 @@ cells359:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel357
+	JMP          panel360
 
-narrower358:
-panel360:
+narrower361:
+panel363:
 	CMPQ         DX, $0x20
-	JLT          narrower361
+	JLT          narrower364
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -9806,7 +9823,7 @@ panel360:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells362:
+cells365:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -9823,7 +9840,7 @@ cells362:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells362
+	JNZ          cells365
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -9836,12 +9853,12 @@ cells362:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel360
+	JMP          panel363
 
-narrower361:
-panel363:
+narrower364:
+panel366:
 	CMPQ         DX, $0x10
-	JLT          narrower364
+	JLT          narrower367
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 660(DI), Z1
@@ -9853,7 +9870,7 @@ panel363:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells365:
+cells368:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -9866,7 +9883,7 @@ cells365:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells365
+	JNZ          cells368
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -9876,9 +9893,9 @@ cells365:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel363
+	JMP          panel366
 
-narrower364:
+narrower367:
 	TESTQ DI, DI
 	RET
 
@@ -9896,7 +9913,7 @@ TEXT ·opScores4F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x04, R11, R11
 
-cells366:
+cells369:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -9917,7 +9934,7 @@ cells366:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims367:
+dims370:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R13), Z16
@@ -9948,7 +9965,7 @@ dims367:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims367
+	JNZ         dims370
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -9998,7 +10015,7 @@ dims367:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells366
+	JG          cells369
 	TESTQ       DI, DI
 	RET
 
@@ -10014,9 +10031,9 @@ TEXT ·opValues4F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel368:
+panel371:
 	CMPQ         DX, $0x40
-	JLT          narrower369
+	JLT          narrower372
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -10042,7 +10059,7 @@ panel368:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells370:
+cells373:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -10073,7 +10090,7 @@ cells370:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells370
+	JNZ          cells373
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -10096,12 +10113,12 @@ cells370:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel368
+	JMP          panel371
 
-narrower369:
-panel371:
+narrower372:
+panel374:
 	CMPQ         DX, $0x20
-	JLT          narrower372
+	JLT          narrower375
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -10119,7 +10136,7 @@ panel371:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells373:
+cells376:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -10139,7 +10156,7 @@ cells373:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells373
+	JNZ          cells376
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -10154,12 +10171,12 @@ cells373:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel371
+	JMP          panel374
 
-narrower372:
-panel374:
+narrower375:
+panel377:
 	CMPQ         DX, $0x10
-	JLT          narrower375
+	JLT          narrower378
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 660(DI), Z1
@@ -10173,7 +10190,7 @@ panel374:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells376:
+cells379:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -10188,7 +10205,7 @@ cells376:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells376
+	JNZ          cells379
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -10199,9 +10216,9 @@ cells376:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel374
+	JMP          panel377
 
-narrower375:
+narrower378:
 	TESTQ DI, DI
 	RET
 
@@ -10213,33 +10230,6 @@ TEXT ·opExpandBF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), DX
 	MOVQ  CX, 504(DI)
 	IMULQ 168(DI), DX
-
-loop377:
-	SUBQ      $0x20, DX
-	JLT       rest378
-	VPMOVZXWD (AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (CX)
-	VPMOVZXWD 32(AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, 64(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop377
-
-rest378:
-	CMPQ      DX, $-16
-	JNE       done379
-	VPMOVZXWD (AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (CX)
-
-done379:
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
 
 loop380:
 	SUBQ      $0x20, DX
@@ -10262,6 +10252,33 @@ rest381:
 	VMOVUPS   Z0, (CX)
 
 done382:
+	MOVQ  488(DI), AX
+	MOVQ  360(DI), CX
+	MOVQ  520(DI), DX
+	MOVQ  CX, 512(DI)
+	IMULQ 176(DI), DX
+
+loop383:
+	SUBQ      $0x20, DX
+	JLT       rest384
+	VPMOVZXWD (AX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (CX)
+	VPMOVZXWD 32(AX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, 64(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop383
+
+rest384:
+	CMPQ      DX, $-16
+	JNE       done385
+	VPMOVZXWD (AX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (CX)
+
+done385:
 	TESTQ DI, DI
 	RET
 
@@ -10273,30 +10290,6 @@ TEXT ·opExpandQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), DX
 	MOVQ  CX, 504(DI)
 	IMULQ 168(DI), DX
-
-loop383:
-	SUBQ         $0x20, DX
-	JLT          rest384
-	VPBROADCASTW (AX), Y0
-	VCVTPH2PS    Y0, Z0
-	VPMOVSXBD    2(AX), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, (CX)
-	VPMOVSXBD    18(AX), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, 64(CX)
-	ADDQ         $0x22, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop383
-
-rest384:
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
 
 loop386:
 	SUBQ         $0x20, DX
@@ -10316,6 +10309,30 @@ loop386:
 	JMP          loop386
 
 rest387:
+	MOVQ  488(DI), AX
+	MOVQ  360(DI), CX
+	MOVQ  520(DI), DX
+	MOVQ  CX, 512(DI)
+	IMULQ 176(DI), DX
+
+loop389:
+	SUBQ         $0x20, DX
+	JLT          rest390
+	VPBROADCASTW (AX), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(AX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (CX)
+	VPMOVSXBD    18(AX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop389
+
+rest390:
 	TESTQ DI, DI
 	RET
 
@@ -10333,7 +10350,7 @@ TEXT ·opScores1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells389:
+cells392:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -10355,7 +10372,7 @@ cells389:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims390:
+dims393:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -10532,7 +10549,7 @@ dims390:
 	ADDQ         $0x22, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims390
+	JNZ          dims393
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -10583,7 +10600,7 @@ dims390:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells389
+	JG           cells392
 	TESTQ        DI, DI
 	RET
 
@@ -10599,9 +10616,9 @@ TEXT ·opValues1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel391:
+panel394:
 	CMPQ         DX, $0x00000080
-	JLT          narrower392
+	JLT          narrower395
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -10616,7 +10633,7 @@ panel391:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells393:
+cells396:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -10665,7 +10682,7 @@ cells393:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells393
+	JNZ          cells396
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -10680,12 +10697,12 @@ cells393:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel391
+	JMP          panel394
 
-narrower392:
-panel394:
+narrower395:
+panel397:
 	CMPQ         DX, $0x40
-	JLT          narrower395
+	JLT          narrower398
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -10696,7 +10713,7 @@ panel394:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells396:
+cells399:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -10724,7 +10741,7 @@ cells396:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells396
+	JNZ          cells399
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -10735,12 +10752,12 @@ cells396:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel394
+	JMP          panel397
 
-narrower395:
-panel397:
+narrower398:
+panel400:
 	CMPQ         DX, $0x20
-	JLT          narrower398
+	JLT          narrower401
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -10749,7 +10766,7 @@ panel397:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells399:
+cells402:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -10766,7 +10783,7 @@ cells399:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells399
+	JNZ          cells402
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x22, AX
@@ -10775,9 +10792,9 @@ cells399:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel397
+	JMP          panel400
 
-narrower398:
+narrower401:
 	TESTQ DI, DI
 	RET
 
@@ -10797,7 +10814,7 @@ TEXT ·opScores2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells400:
+cells403:
 	MOVQ   AX, R13
 	MOVQ   568(DI), R14
 	MOVQ   168(DI), R15
@@ -10818,7 +10835,7 @@ cells400:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims401:
+dims404:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -10928,7 +10945,7 @@ dims401:
 	ADDQ         $0x22, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims401
+	JNZ          dims404
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -10978,7 +10995,7 @@ dims401:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells400
+	JG           cells403
 	TESTQ        DI, DI
 	RET
 
@@ -10994,9 +11011,9 @@ TEXT ·opValues2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel402:
+panel405:
 	CMPQ         DX, $0x40
-	JLT          narrower403
+	JLT          narrower406
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -11012,7 +11029,7 @@ panel402:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells404:
+cells407:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -11045,7 +11062,7 @@ cells404:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells404
+	JNZ          cells407
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11060,12 +11077,12 @@ cells404:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel402
+	JMP          panel405
 
-narrower403:
-panel405:
+narrower406:
+panel408:
 	CMPQ         DX, $0x20
-	JLT          narrower406
+	JLT          narrower409
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -11077,7 +11094,7 @@ panel405:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells407:
+cells410:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -11097,7 +11114,7 @@ cells407:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells407
+	JNZ          cells410
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -11108,9 +11125,9 @@ cells407:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel405
+	JMP          panel408
 
-narrower406:
+narrower409:
 	TESTQ DI, DI
 	RET
 
@@ -11128,7 +11145,7 @@ TEXT ·opScores3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells408:
+cells411:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -11145,7 +11162,7 @@ cells408:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims409:
+dims412:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -11215,7 +11232,7 @@ dims409:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims409
+	JNZ          dims412
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -11238,25 +11255,16 @@ dims409:
 	VSHUFPS      $0xdd, Z1, Z0, Z0
 	VADDPS       Z3, Z0, Z0
 	VSHUFF64X2   $0x44, Z5, Z2, Z1
-	VSHUFF64X2   $0xee, Z5, Z2, Z3
-	VADDPS       Z1, Z3, Z3
-	VSHUFF64X2   $0x44, Z11, Z8, Z1
-	VSHUFF64X2   $0xee, Z11, Z8, Z4
-	VADDPS       Z1, Z4, Z4
-	VSHUFF32X4   $0x88, Z4, Z3, Z1
-	VSHUFF32X4   $0xdd, Z4, Z3, Z3
-	VADDPS       Z1, Z3, Z3
-	VSHUFF64X2   $0x44, Z5, Z2, Z1
 	VSHUFF64X2   $0xee, Z5, Z2, Z2
 	VADDPS       Z1, Z2, Z2
 	VSHUFF64X2   $0x44, Z11, Z8, Z1
-	VSHUFF64X2   $0xee, Z11, Z8, Z4
-	VADDPS       Z1, Z4, Z4
-	VSHUFF32X4   $0x88, Z4, Z2, Z1
-	VSHUFF32X4   $0xdd, Z4, Z2, Z2
+	VSHUFF64X2   $0xee, Z11, Z8, Z3
+	VADDPS       Z1, Z3, Z3
+	VSHUFF32X4   $0x88, Z3, Z2, Z1
+	VSHUFF32X4   $0xdd, Z3, Z2, Z2
 	VADDPS       Z1, Z2, Z2
-	VSHUFPS      $0x88, Z2, Z3, Z1
-	VSHUFPS      $0xdd, Z2, Z3, Z2
+	VSHUFPS      $0x88, Z2, Z2, Z1
+	VSHUFPS      $0xdd, Z2, Z2, Z2
 	VADDPS       Z1, Z2, Z2
 	VSHUFPS      $0x88, Z2, Z0, Z1
 	VSHUFPS      $0xdd, Z2, Z0, Z0
@@ -11265,7 +11273,7 @@ dims409:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells408
+	JG           cells411
 	TESTQ        DI, DI
 	RET
 
@@ -11281,9 +11289,9 @@ TEXT ·opValues3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel410:
+panel413:
 	CMPQ         DX, $0x40
-	JLT          narrower411
+	JLT          narrower414
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -11304,7 +11312,7 @@ panel410:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells412:
+cells415:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -11342,7 +11350,7 @@ cells412:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells412
+	JNZ          cells415
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11361,12 +11369,12 @@ cells412:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel410
+	JMP          panel413
 
-narrower411:
-panel413:
+narrower414:
+panel416:
 	CMPQ         DX, $0x20
-	JLT          narrower414
+	JLT          narrower417
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -11381,7 +11389,7 @@ panel413:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells415:
+cells418:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -11404,7 +11412,7 @@ cells415:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells415
+	JNZ          cells418
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -11417,9 +11425,9 @@ cells415:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel413
+	JMP          panel416
 
-narrower414:
+narrower417:
 	TESTQ DI, DI
 	RET
 
@@ -11437,7 +11445,7 @@ TEXT ·opScores4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells416:
+cells419:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -11458,7 +11466,7 @@ cells416:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims417:
+dims420:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -11538,7 +11546,7 @@ dims417:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims417
+	JNZ          dims420
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -11588,7 +11596,7 @@ dims417:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells416
+	JG           cells419
 	TESTQ        DI, DI
 	RET
 
@@ -11604,9 +11612,9 @@ TEXT ·opValues4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel418:
+panel421:
 	CMPQ         DX, $0x40
-	JLT          narrower419
+	JLT          narrower422
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -11632,7 +11640,7 @@ panel418:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells420:
+cells423:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -11675,7 +11683,7 @@ cells420:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells420
+	JNZ          cells423
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11698,12 +11706,12 @@ cells420:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel418
+	JMP          panel421
 
-narrower419:
-panel421:
+narrower422:
+panel424:
 	CMPQ         DX, $0x20
-	JLT          narrower422
+	JLT          narrower425
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -11721,7 +11729,7 @@ panel421:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells423:
+cells426:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -11747,7 +11755,7 @@ cells423:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells423
+	JNZ          cells426
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -11762,9 +11770,9 @@ cells423:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel421
+	JMP          panel424
 
-narrower422:
+narrower425:
 	TESTQ DI, DI
 	RET
 
@@ -11776,30 +11784,6 @@ TEXT ·opExpandQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  520(DI), DX
 	MOVQ  CX, 504(DI)
 	IMULQ 168(DI), DX
-
-loop424:
-	SUBQ         $0x20, DX
-	JLT          rest425
-	VPBROADCASTW (AX), Y0
-	VCVTPH2PS    Y0, Z0
-	VMULPS       nibbles<>+0(SB), Z0, Z0
-	VPMOVZXBD    2(AX), Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, (CX)
-	VPMOVZXBD    2(AX), Z1
-	VPSRLD       $0x04, Z1, Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, 64(CX)
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop424
-
-rest425:
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
 
 loop427:
 	SUBQ         $0x20, DX
@@ -11819,6 +11803,30 @@ loop427:
 	JMP          loop427
 
 rest428:
+	MOVQ  488(DI), AX
+	MOVQ  360(DI), CX
+	MOVQ  520(DI), DX
+	MOVQ  CX, 512(DI)
+	IMULQ 176(DI), DX
+
+loop430:
+	SUBQ         $0x20, DX
+	JLT          rest431
+	VPBROADCASTW (AX), Y0
+	VCVTPH2PS    Y0, Z0
+	VMULPS       nibbles<>+0(SB), Z0, Z0
+	VPMOVZXBD    2(AX), Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, (CX)
+	VPMOVZXBD    2(AX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         $0x12, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop430
+
+rest431:
 	TESTQ DI, DI
 	RET
 
@@ -11836,7 +11844,7 @@ TEXT ·opScores1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells430:
+cells433:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -11858,7 +11866,7 @@ cells430:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims431:
+dims434:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -12031,7 +12039,7 @@ dims431:
 	ADDQ         $0x12, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims431
+	JNZ          dims434
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -12082,7 +12090,7 @@ dims431:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells430
+	JG           cells433
 	TESTQ        DI, DI
 	RET
 
@@ -12098,9 +12106,9 @@ TEXT ·opValues1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel432:
+panel435:
 	CMPQ         DX, $0x00000080
-	JLT          narrower433
+	JLT          narrower436
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -12115,7 +12123,7 @@ panel432:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells434:
+cells437:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z8
@@ -12163,7 +12171,7 @@ cells434:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells434
+	JNZ          cells437
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12178,12 +12186,12 @@ cells434:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel432
+	JMP          panel435
 
-narrower433:
-panel435:
+narrower436:
+panel438:
 	CMPQ         DX, $0x40
-	JLT          narrower436
+	JLT          narrower439
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -12194,7 +12202,7 @@ panel435:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells437:
+cells440:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z4
 	VPBROADCASTW (SI), Y5
@@ -12221,7 +12229,7 @@ cells437:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells437
+	JNZ          cells440
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12232,12 +12240,12 @@ cells437:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel435
+	JMP          panel438
 
-narrower436:
-panel438:
+narrower439:
+panel441:
 	CMPQ         DX, $0x20
-	JLT          narrower439
+	JLT          narrower442
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -12246,7 +12254,7 @@ panel438:
 	MOVQ         520(DI), R11
 	MOVQ         BX, R12
 
-cells440:
+cells443:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -12263,7 +12271,7 @@ cells440:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells440
+	JNZ          cells443
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x12, AX
@@ -12272,9 +12280,9 @@ cells440:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel438
+	JMP          panel441
 
-narrower439:
+narrower442:
 	TESTQ DI, DI
 	RET
 
@@ -12294,7 +12302,7 @@ TEXT ·opScores2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells441:
+cells444:
 	MOVQ   AX, R13
 	MOVQ   568(DI), R14
 	MOVQ   168(DI), R15
@@ -12315,7 +12323,7 @@ cells441:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims442:
+dims445:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -12423,7 +12431,7 @@ dims442:
 	ADDQ         $0x12, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims442
+	JNZ          dims445
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -12473,7 +12481,7 @@ dims442:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells441
+	JG           cells444
 	TESTQ        DI, DI
 	RET
 
@@ -12489,9 +12497,9 @@ TEXT ·opValues2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel443:
+panel446:
 	CMPQ         DX, $0x40
-	JLT          narrower444
+	JLT          narrower447
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -12507,7 +12515,7 @@ panel443:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells445:
+cells448:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z8
 	VBROADCASTSS 4(R11), Z9
@@ -12539,7 +12547,7 @@ cells445:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells445
+	JNZ          cells448
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12554,12 +12562,12 @@ cells445:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel443
+	JMP          panel446
 
-narrower444:
-panel446:
+narrower447:
+panel449:
 	CMPQ         DX, $0x20
-	JLT          narrower447
+	JLT          narrower450
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -12571,7 +12579,7 @@ panel446:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells448:
+cells451:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -12591,7 +12599,7 @@ cells448:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells448
+	JNZ          cells451
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12602,9 +12610,9 @@ cells448:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel446
+	JMP          panel449
 
-narrower447:
+narrower450:
 	TESTQ DI, DI
 	RET
 
@@ -12622,7 +12630,7 @@ TEXT ·opScores3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells449:
+cells452:
 	MOVQ   AX, R11
 	MOVQ   568(DI), R12
 	MOVQ   168(DI), R13
@@ -12639,7 +12647,7 @@ cells449:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims450:
+dims453:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R12), Z12
@@ -12708,7 +12716,7 @@ dims450:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims450
+	JNZ          dims453
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -12731,25 +12739,16 @@ dims450:
 	VSHUFPS      $0xdd, Z1, Z0, Z0
 	VADDPS       Z3, Z0, Z0
 	VSHUFF64X2   $0x44, Z5, Z2, Z1
-	VSHUFF64X2   $0xee, Z5, Z2, Z3
-	VADDPS       Z1, Z3, Z3
-	VSHUFF64X2   $0x44, Z11, Z8, Z1
-	VSHUFF64X2   $0xee, Z11, Z8, Z4
-	VADDPS       Z1, Z4, Z4
-	VSHUFF32X4   $0x88, Z4, Z3, Z1
-	VSHUFF32X4   $0xdd, Z4, Z3, Z3
-	VADDPS       Z1, Z3, Z3
-	VSHUFF64X2   $0x44, Z5, Z2, Z1
 	VSHUFF64X2   $0xee, Z5, Z2, Z2
 	VADDPS       Z1, Z2, Z2
 	VSHUFF64X2   $0x44, Z11, Z8, Z1
-	VSHUFF64X2   $0xee, Z11, Z8, Z4
-	VADDPS       Z1, Z4, Z4
-	VSHUFF32X4   $0x88, Z4, Z2, Z1
-	VSHUFF32X4   $0xdd, Z4, Z2, Z2
+	VSHUFF64X2   $0xee, Z11, Z8, Z3
+	VADDPS       Z1, Z3, Z3
+	VSHUFF32X4   $0x88, Z3, Z2, Z1
+	VSHUFF32X4   $0xdd, Z3, Z2, Z2
 	VADDPS       Z1, Z2, Z2
-	VSHUFPS      $0x88, Z2, Z3, Z1
-	VSHUFPS      $0xdd, Z2, Z3, Z2
+	VSHUFPS      $0x88, Z2, Z2, Z1
+	VSHUFPS      $0xdd, Z2, Z2, Z2
 	VADDPS       Z1, Z2, Z2
 	VSHUFPS      $0x88, Z2, Z0, Z1
 	VSHUFPS      $0xdd, Z2, Z0, Z0
@@ -12758,7 +12757,7 @@ dims450:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells449
+	JG           cells452
 	TESTQ        DI, DI
 	RET
 
@@ -12774,9 +12773,9 @@ TEXT ·opValues3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel451:
+panel454:
 	CMPQ         DX, $0x40
-	JLT          narrower452
+	JLT          narrower455
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -12797,7 +12796,7 @@ panel451:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells453:
+cells456:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z13
@@ -12834,7 +12833,7 @@ cells453:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells453
+	JNZ          cells456
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12853,12 +12852,12 @@ cells453:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel451
+	JMP          panel454
 
-narrower452:
-panel454:
+narrower455:
+panel457:
 	CMPQ         DX, $0x20
-	JLT          narrower455
+	JLT          narrower458
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -12873,7 +12872,7 @@ panel454:
 	MOVQ         520(DI), R12
 	MOVQ         BX, R13
 
-cells456:
+cells459:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -12896,7 +12895,7 @@ cells456:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells456
+	JNZ          cells459
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12909,9 +12908,9 @@ cells456:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel454
+	JMP          panel457
 
-narrower455:
+narrower458:
 	TESTQ DI, DI
 	RET
 
@@ -12929,7 +12928,7 @@ TEXT ·opScores4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   152(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells457:
+cells460:
 	MOVQ   AX, R12
 	MOVQ   568(DI), R13
 	MOVQ   168(DI), R14
@@ -12950,7 +12949,7 @@ cells457:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims458:
+dims461:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R13), Z16
@@ -13029,7 +13028,7 @@ dims458:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims458
+	JNZ          dims461
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -13079,7 +13078,7 @@ dims458:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells457
+	JG           cells460
 	TESTQ        DI, DI
 	RET
 
@@ -13095,9 +13094,9 @@ TEXT ·opValues4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 144(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel459:
+panel462:
 	CMPQ         DX, $0x40
-	JLT          narrower460
+	JLT          narrower463
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -13123,7 +13122,7 @@ panel459:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells461:
+cells464:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z16
 	VBROADCASTSS 4(R12), Z17
@@ -13165,7 +13164,7 @@ cells461:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells461
+	JNZ          cells464
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13188,12 +13187,12 @@ cells461:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel459
+	JMP          panel462
 
-narrower460:
-panel462:
+narrower463:
+panel465:
 	CMPQ         DX, $0x20
-	JLT          narrower463
+	JLT          narrower466
 	VBROADCASTSS 656(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -13211,7 +13210,7 @@ panel462:
 	MOVQ         520(DI), R13
 	MOVQ         BX, R14
 
-cells464:
+cells467:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -13237,7 +13236,7 @@ cells464:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells464
+	JNZ          cells467
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13252,8 +13251,8 @@ cells464:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel462
+	JMP          panel465
 
-narrower463:
+narrower466:
 	TESTQ DI, DI
 	RET

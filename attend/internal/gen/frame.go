@@ -95,7 +95,7 @@ var fields = []field{
 	{"lp", 1, "running sums"},
 	{"op", 1, "running outputs"},
 	{"rp", 1, "in vecRow"},
-	{"vecs", 1, "scores in vectors"},
+	{"vecs", 1, "scores in vectors: whole 16 of them"},
 	{"size", 1, "vectors of the group"},
 	{"seen", 1, "mask of the cells that any of them sees"},
 	{"partial", 1, "1 if some do not see all"},

@@ -29,6 +29,15 @@ func openRange() {
 		ADDQ(h, p)
 		ADDQ(f(s), p)
 		store(p, s+"p")
+		Comment("nothing has prefetched the first tile")
+		n := load("tile")
+		IMULQ(f(s+"Cell"), n)
+		ADDQ(n, p)
+		lines := mark("lines")
+		PREFETCHT1(at(p, 0))
+		ADDQ(Imm(64), p)
+		SUBQ(Imm(64), n)
+		JG(LabelRef(lines))
 	}
 	ret()
 }
@@ -84,6 +93,7 @@ func nextTile() {
 	CMPQ(tn, x)
 	CMOVQGT(x, tn)
 	store(tn, "tn")
+	predict()
 	rowMasks(next)
 
 	Comment("whether keys and values are read where they lie: not a part of a tile, as the texts read whole ones")
@@ -130,6 +140,38 @@ func nextTile() {
 	store(tn, "tn")
 	Label(done)
 	ret()
+}
+
+// predict has the range's last tile prefetch the first one of another range: that
+// of the item which is the next to be taken, most likely by this thread.
+func predict() {
+	Comment("behind the last tile: what is likely next")
+	not, bounds, c := label("notLast"), GP64(), load("c")
+	ADDQ(f("tile"), c)
+	CMPQ(c, f("cEnd"))
+	JLT(LabelRef(not))
+	CMPQ(f("blocks"), Imm(0))
+	JNE(LabelRef(not))
+	item := load("spans")
+	MOVLQSX(at(item, 0), item)
+	CMPQ(item, f("items"))
+	JGE(LabelRef(not))
+	head, r := remainder(item, f("kvHeads")), quotient(item, f("kvHeads"))
+	NOTQ(r)
+	ADDQ(f("ranges"), r)
+	LEAQ(constants.bounds, bounds)
+	MOVLQSX(indexed(bounds, r, 4, 0), c)
+	CMPQ(c, f("low"))
+	CMOVQLT(f("low"), c)
+	for _, s := range []string{"k", "v"} {
+		p, h := copied(c), copied(head)
+		IMULQ(f(s+"Cell"), p)
+		IMULQ(f(s+"Head"), h)
+		ADDQ(h, p)
+		ADDQ(f(s), p)
+		store(p, s+"Next")
+	}
+	Label(not)
 }
 
 // rowMasks says which of the tile's cells each row sees. It goes to none if

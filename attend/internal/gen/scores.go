@@ -157,11 +157,18 @@ func nth(base, row, row3, row5, row7 reg.Register, n int) Mem {
 // totals returns the vector of the sums of each vector's lanes.
 func (i isa) totals(v []reg.VecVirtual) reg.VecVirtual {
 	// both adds two vectors that are made of a and b: each halves what a total
-	// is spread over.
+	// is spread over. The fourth vectors of three are the third ones again, and
+	// added once.
+	type pair struct{ a, b reg.VecVirtual }
+	added := map[pair]reg.VecVirtual{}
 	both := func(a, b reg.VecVirtual, choose func(a, b, x, y reg.VecVirtual)) reg.VecVirtual {
+		if sum, ok := added[pair{a, b}]; ok {
+			return sum
+		}
 		x, y := i.vec(), i.vec()
 		choose(a, b, x, y)
 		VADDPS(x, y, y)
+		added[pair{a, b}] = y
 		return y
 	}
 	if !i.wide() {

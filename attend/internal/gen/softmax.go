@@ -27,8 +27,11 @@ func (i isa) softmax(w int) {
 	if w > 1 {
 		SHLQ(Imm(uint64(w/2)), n)
 	}
-	ADDQ(imm(i.lanes-1), n)
-	SHRQ(imm(map[int]int{8: 3, 16: 4}[i.lanes]), n)
+	ADDQ(imm(15), n)
+	SHRQ(imm(4), n)
+	if !i.wide() {
+		SHLQ(imm(1), n)
+	}
 	store(n, "vecs")
 	i.softCap()
 	i.hide(w)
@@ -71,7 +74,70 @@ func (i isa) softmax(w int) {
 		VMOVUPS(x, at(p, 0))
 	})
 
-	Comment("sums, cell by cell: the same order for every width")
+	i.sum(w, old.AsX())
+	ret()
+}
+
+// sum multiplies the sums so far by corr and adds the powers: every fourth cell is
+// added to one of four sums, and these at the end. The order is the same for
+// every width.
+func (i isa) sum(w int, corr reg.Register) {
+	Comment("sums")
+	acc := i.zero()
+	sums := []reg.VecVirtual{acc} // of four cells
+	if 4*w > i.lanes {
+		sums = append(sums, i.zero())
+	}
+	low := func(v reg.VecVirtual, lanes int) reg.Register {
+		switch lanes {
+		case 4:
+			return v.AsX()
+		case 8:
+			return v.AsY()
+		default:
+			return v
+		}
+	}
+	p, n := load("scores"), load("vecs")
+	loop := mark("sums")
+	lanes := min(4*w, i.lanes)
+	for at16 := 0; at16 < 16; at16 += lanes {
+		s := low(sums[at16/lanes%len(sums)], lanes)
+		VADDPS(at(p, 4*at16), s, s)
+	}
+	ADDQ(Imm(64), p)
+	SUBQ(imm(16/i.lanes), n)
+	JNZ(LabelRef(loop))
+
+	t := i.vec()
+	switch { // (c0+c2, c1+c3)
+	case len(sums) == 2:
+		VADDPS(sums[1], acc, acc)
+	case w == 4:
+		VEXTRACTF64X4(Imm(1), acc, t.AsY())
+		VADDPS(t.AsY(), acc.AsY(), acc.AsY())
+	case w == 2 && i.wide():
+		VEXTRACTF32X4(Imm(1), acc.AsY(), t.AsX())
+		VADDPS(t.AsX(), acc.AsX(), acc.AsX())
+	case w == 2:
+		VEXTRACTF128(Imm(1), acc, t.AsX())
+		VADDPS(t.AsX(), acc.AsX(), acc.AsX())
+	default:
+		VSHUFPS(Imm(0x4E), acc.AsX(), acc.AsX(), t.AsX())
+		VADDPS(t.AsX(), acc.AsX(), acc.AsX())
+	}
+	switch { // and these
+	case w == 4 && i.wide():
+		VEXTRACTF32X4(Imm(1), acc.AsY(), t.AsX())
+	case w == 4:
+		VEXTRACTF128(Imm(1), acc, t.AsX())
+	case w == 2:
+		VSHUFPS(Imm(0x4E), acc.AsX(), acc.AsX(), t.AsX())
+	default:
+		VSHUFPS(Imm(0xB1), acc.AsX(), acc.AsX(), t.AsX())
+	}
+	VADDPS(t.AsX(), acc.AsX(), acc.AsX())
+
 	lp, l := load("lp"), XMM()
 	switch w {
 	case 1:
@@ -81,23 +147,8 @@ func (i isa) softmax(w int) {
 	case 4:
 		VMOVUPS(at(lp, 0), l)
 	}
-	VMULPS(old.AsX(), l, l)
-	i.eachVec(func(p reg.GPVirtual) {
-		for c := 0; c < i.lanes; c += w {
-			switch w {
-			case 1:
-				VADDSS(at(p, 4*c), l, l)
-			case 2:
-				x := XMM()
-				VMOVQ(at(p, 4*c), x)
-				VADDPS(x, l, l)
-			case 4:
-				VADDPS(at(p, 4*c), l, l)
-			}
-		}
-	})
+	VFMADD213PS(acc.AsX(), corr, l)
 	first(w, l, at(lp, 0))
-	ret()
 }
 
 // first stores the first n lanes.
@@ -135,14 +186,17 @@ func (i isa) softCap() {
 	Label(none)
 }
 
-// behind makes what is behind the last cell -Inf, up to whole vectors.
+// behind makes what is behind the last cell -Inf, up to whole 16 scores.
 func (i isa) behind(w int) {
 	Comment("behind the last cell")
 	n, p := load("tn"), load("scores")
 	if w > 1 {
 		SHLQ(Imm(uint64(w/2)), n)
 	}
-	VMOVUPS(i.loaded(constants.negInf), indexed(p, n, 4, 0))
+	inf := i.loaded(constants.negInf)
+	for at16 := 0; at16 < 16; at16 += i.lanes {
+		VMOVUPS(inf, indexed(p, n, 4, 4*at16))
+	}
 }
 
 // hide makes the scores of cells that a vector does not see -Inf, where there
