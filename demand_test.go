@@ -61,7 +61,7 @@ func TestWhatStepsTakeIsMeasuredBeforeTheyDo(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				fill(t, e, max(1, o.Sequences))
+				fill(t, e, o)
 				got := d.backend.Usage().Current
 				for _, p := range purposes {
 					if got[p] != want[p] || got[p] == 0 {
@@ -83,13 +83,14 @@ func (e *Engine) cache(o Options) kv.Options {
 	return c
 }
 
-// fill computes as many tokens as the engine holds, of some sequences together
-// and then of each alone.
-func fill(t *testing.T, e *Engine, sequences int) {
+// fill computes as many tokens as the engine holds, of some sequences together;
+// then a chunk that has tokens of all of them, and all tokens of each alone.
+func fill(t *testing.T, e *Engine, o Options) {
 	t.Helper()
 	tokens := make([]int32, e.Context())
-	var batch []kv.Work
-	for range sequences {
+	sequences := max(1, o.Sequences)
+	var batch, chunk []kv.Work
+	for i := range sequences {
 		s := e.NewSeq()
 		defer func() {
 			if err := s.Close(); err != nil {
@@ -97,8 +98,21 @@ func fill(t *testing.T, e *Engine, sequences int) {
 			}
 		}()
 		batch = append(batch, kv.Work{Seq: s, Tokens: tokens, Logits: min(logitBatch, len(tokens))})
+		n := 1
+		if i == 0 {
+			n = min(chunkTokens(o, e.Context()), len(tokens)) - (sequences - 1)
+		}
+		chunk = append(chunk, kv.Work{Seq: s, Tokens: tokens[:n]})
 	}
 	if _, err := e.Forward(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range chunk {
+		if err := w.Seq.Truncate(len(tokens) - len(w.Tokens)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := e.Forward(t.Context(), chunk); err != nil {
 		t.Fatal(err)
 	}
 	for _, w := range batch {
@@ -133,7 +147,7 @@ func TestABudgetHoldsForAllThatADeviceTakes(t *testing.T) {
 			}
 			o.Budget = least
 			e := openWithin(t, o)
-			fill(t, e, max(1, o.Sequences))
+			fill(t, e, o)
 			taken := int64(0)
 			for p, n := range e.Stats().Devices[0].Device.Peak {
 				if p != ggml.HostRows {

@@ -136,12 +136,16 @@ func (g *graphs) build(layer *kv.Layer, shape layerShape) *layerGraph {
 	x := gr.View2D(from, g.inputs.hidden, n, from.Nb(1), int64(shape.first)*from.Nb(1))
 	pos := gr.View1D(g.inputs.pos, n, int64(shape.tokens)*4)
 	y := g.model.Layer(gr, layer.Index, x, pos, func(q, k, v *ggml.Tensor) *ggml.Tensor {
-		for _, t := range []*ggml.Tensor{q, k, v} {
-			gr.Expand(t)
+		made := [...]*ggml.Tensor{q, k, v}
+		for i, t := range made {
+			if shape.host && !t.Contiguous() {
+				made[i] = gr.Cont(t)
+			}
+			gr.Expand(made[i])
 		}
 		lg.cut(noTree)
 		if shape.host {
-			return g.fromHost(gr, layer, lg, q, k, v)
+			return g.fromHost(gr, layer, lg, made)
 		}
 		all := g.attendAll(gr, layer, shape, q, k, v, lg.cut)
 		return gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n) // [headDim × heads, tokens]

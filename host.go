@@ -118,17 +118,13 @@ func (g *graphs) buildAttention(layer *kv.Layer, shape layerShape) *layerGraph {
 	return lg
 }
 
-// fromHost ends a part of a layer's graph with q, k and v, and begins the next
-// one with what the host makes of them.
-func (g *graphs) fromHost(gr *ggml.Graph, layer *kv.Layer, lg *layerGraph, q, k, v *ggml.Tensor) *ggml.Tensor {
-	lg.sent = [3]*ggml.Tensor{q, k, v}
-	for i, t := range lg.sent {
-		if !t.Contiguous() {
-			lg.sent[i] = gr.Cont(t)
-			gr.Expand(lg.sent[i])
-		}
-		gr.Output(lg.sent[i])
+// fromHost ends a part of a layer's graph with q, k and v as they are sent, and
+// begins the next one with what the host makes of them.
+func (g *graphs) fromHost(gr *ggml.Graph, layer *kv.Layer, lg *layerGraph, sent [3]*ggml.Tensor) *ggml.Tensor {
+	for _, t := range sent {
+		gr.Output(t)
 	}
+	lg.sent = sent
 	lg.cut(atHost)
 	c, n := g.config.Layers[layer.Index], int64(lg.shape.n)
 	row := int64(c.ValueDim * c.Heads)

@@ -273,11 +273,19 @@ var weightTypes = []ggml.Type{
 
 // tensor returns a weight of a shape that the file must have.
 func (l *Loader) tensor(name string, ops []ggml.Op, shape ...int) *ggml.Tensor {
-	name = l.prefix + name
-	source, ok := l.file.Tensor(name)
+	source, ok := l.source(name, shape...)
 	if !ok {
-		l.fault("tensor %s is missing", name)
 		return nil
+	}
+	return l.weight(source, ops)
+}
+
+// source finds a tensor of the file, which must have a shape.
+func (l *Loader) source(name string, shape ...int) (source gguf.Tensor, ok bool) {
+	name = l.prefix + name
+	if source, ok = l.file.Tensor(name); !ok {
+		l.fault("tensor %s is missing", name)
+		return source, false
 	}
 	want := make([]int64, len(shape))
 	for i, n := range shape {
@@ -289,25 +297,30 @@ func (l *Loader) tensor(name string, ops []ggml.Op, shape ...int) *ggml.Tensor {
 	}
 	if !slices.Equal(got, want) {
 		l.fault("tensor %s has the shape %v: want %v", name, source.Shape, want)
-		return nil
+		return source, false
 	}
-	typ := ggml.Type(source.Type)
-	if !slices.Contains(weightTypes, typ) {
+	if !slices.Contains(weightTypes, ggml.Type(source.Type)) {
 		var names []string
 		for _, t := range weightTypes {
 			names = append(names, t.String())
 		}
 		l.fault("tensor %s is of type %v: want one of %s", name, source.Type, strings.Join(names, ", "))
-		return nil
+		return source, false
 	}
+	source.Shape = got
+	return source, true
+}
+
+// weight returns the tensor on the device for one of the file.
+func (l *Loader) weight(source gguf.Tensor, ops []ggml.Op) *ggml.Tensor {
 	for i, w := range l.found.weights {
-		if w.source.Name == name && w.backend == l.backend {
+		if w.source.Name == source.Name && w.backend == l.backend {
 			l.found.weights[i].ops = append(slices.Clone(w.ops), ops...)
 			return w.tensor
 		}
 	}
-	t := l.found.meta.New(typ, want...)
-	t.SetName(name)
+	t := l.found.meta.New(ggml.Type(source.Type), source.Shape...)
+	t.SetName(source.Name)
 	l.found.weights = append(l.found.weights, weight{source: source, tensor: t, backend: l.backend, ops: ops})
 	return t
 }

@@ -31,12 +31,14 @@ func (n RMSNorm) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
 
 // SwiGLU is the gated feed-forward of Shazeer (2020): down(silu(gate(x))·up(x)).
 type SwiGLU struct {
-	Gate, Up, Down Linear
+	GateUp Stack
+	Down   Linear
 }
 
 // Forward maps x [hidden, tokens] to the same shape.
 func (f SwiGLU) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	return f.Down.Forward(g, g.SwiGLU(f.Gate.Forward(g, x), f.Up.Forward(g, x)))
+	gateUp := f.GateUp.Forward(g, x)
+	return f.Down.Forward(g, g.SwiGLU(gateUp[0], gateUp[1]))
 }
 
 // Rotary is rotary position embedding (Su et al., 2021).

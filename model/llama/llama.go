@@ -27,8 +27,7 @@ type Model struct {
 
 type layer struct {
 	attentionNorm   model.RMSNorm
-	query           model.Linear // [hidden, headDim × heads]
-	key, value      model.Linear // [hidden, headDim × kvHeads]
+	queryKeyValue   model.Stack // [hidden, headDim × heads], [hidden, headDim × kvHeads] twice
 	rotary          model.Rotary
 	attentionOut    model.Linear // [headDim × heads, hidden]
 	feedForwardNorm model.RMSNorm
@@ -61,17 +60,17 @@ func open(l *model.Loader) (model.Model, error) {
 	for i := range layers {
 		b := l.Block(i)
 		m.layers = append(m.layers, layer{
-			attentionNorm:   b.RMSNorm("attn_norm", hidden, eps),
-			query:           b.Linear("attn_q", hidden, headDim*heads),
-			key:             b.Linear("attn_k", hidden, headDim*kvHeads),
-			value:           b.Linear("attn_v", hidden, valueDim*kvHeads),
+			attentionNorm: b.RMSNorm("attn_norm", hidden, eps),
+			queryKeyValue: b.Stack(hidden,
+				model.Matrix{Name: "attn_q", Out: headDim * heads},
+				model.Matrix{Name: "attn_k", Out: headDim * kvHeads},
+				model.Matrix{Name: "attn_v", Out: valueDim * kvHeads}),
 			rotary:          b.Rotary(ggml.ModeNormal, headDim),
 			attentionOut:    b.Linear("attn_output", valueDim*heads, hidden),
 			feedForwardNorm: b.RMSNorm("ffn_norm", hidden, eps),
 			feedForward: model.SwiGLU{
-				Gate: b.Linear("ffn_gate", hidden, ff),
-				Up:   b.Linear("ffn_up", hidden, ff),
-				Down: b.Linear("ffn_down", ff, hidden),
+				GateUp: b.Stack(hidden, model.Matrix{Name: "ffn_gate", Out: ff}, model.Matrix{Name: "ffn_up", Out: ff}),
+				Down:   b.Linear("ffn_down", ff, hidden),
 			},
 		})
 	}
@@ -95,17 +94,24 @@ func (m *Model) Embed(g *ggml.Graph, ids *ggml.Tensor) *ggml.Tensor {
 
 // Layer adds attention and feed-forward to x.
 func (m *Model) Layer(g *ggml.Graph, l int, x, pos *ggml.Tensor, attend model.Attend) *ggml.Tensor {
-	w, c, tokens := m.layers[l], m.config.Layers[l], x.Ne(1)
+	w, c := m.layers[l], m.config.Layers[l]
 
 	h := w.attentionNorm.Forward(g, x)
-	q := g.Reshape3D(w.query.Forward(g, h), int64(c.KeyDim), int64(c.Heads), tokens)     // [headDim, heads, tokens]
-	k := g.Reshape3D(w.key.Forward(g, h), int64(c.KeyDim), int64(c.KVHeads), tokens)     // [headDim, kvHeads, tokens]
-	v := g.Reshape3D(w.value.Forward(g, h), int64(c.ValueDim), int64(c.KVHeads), tokens) // [valueDim, kvHeads, tokens]
+	qkv := w.queryKeyValue.Forward(g, h)
+	q := byHead(g, qkv[0], c.KeyDim)   // [headDim, heads, tokens]
+	k := byHead(g, qkv[1], c.KeyDim)   // [headDim, kvHeads, tokens]
+	v := byHead(g, qkv[2], c.ValueDim) // [valueDim, kvHeads, tokens]
 	q, k = w.rotary.Forward(g, q, pos), w.rotary.Forward(g, k, pos)
 	x = g.Add(w.attentionOut.Forward(g, attend(q, k, v)), x)
 
 	h = w.feedForwardNorm.Forward(g, x)
 	return g.Add(w.feedForward.Forward(g, h), x)
+}
+
+// byHead returns x [dim × heads, tokens] as [dim, heads, tokens].
+func byHead(g *ggml.Graph, x *ggml.Tensor, dim int) *ggml.Tensor {
+	d := int64(dim)
+	return g.View3D(x, d, x.Ne(0)/d, x.Ne(1), d*x.Nb(0), x.Nb(1), 0)
 }
 
 // Logits scores the next token.

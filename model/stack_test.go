@@ -1,0 +1,178 @@
+package model
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
+)
+
+const stackIn = 32
+
+var stackMatrices = []Matrix{{"a", 8}, {"b", 16}, {"c", 24}}
+
+// stackFile has the tensors of some names, in that order, with other numbers each.
+func stackFile(t *testing.T, names ...string) *gguf.File {
+	t.Helper()
+	var tensors []gguf.TensorData
+	for seed, name := range names {
+		shape := []int64{stackIn, 8}
+		for _, m := range stackMatrices {
+			switch name {
+			case m.Name + ".weight":
+				shape = []int64{stackIn, int64(m.Out)}
+			case m.Name + ".bias":
+				shape = []int64{int64(m.Out)}
+			}
+		}
+		n := int64(1)
+		for _, d := range shape {
+			n *= d
+		}
+		var data []byte
+		for i := range n {
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(float32(math.Sin(float64(i)+1000*float64(seed)))))
+		}
+		tensors = append(tensors, gguf.TensorData{Name: name, Type: gguf.F32, Shape: shape, Data: data})
+	}
+	var b bytes.Buffer
+	if err := gguf.Write(&b, []gguf.KV{{Key: "general.architecture", Value: "test"}}, tensors); err != nil {
+		t.Fatal(err)
+	}
+	f, err := gguf.Parse(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// stackCPU opens the CPU, or skips.
+func stackCPU(t *testing.T) *ggml.Backend {
+	t.Helper()
+	library, err := ggml.Load()
+	if errors.Is(err, ggml.ErrNoLibrary) {
+		t.Skipf("%v: run make libs", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, err := library.Device("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := device.Open(ggml.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// stackResults multiplies by each of the matrices of a file, as a stack or one by
+// one, and returns how many products that took.
+func stackResults(t *testing.T, b *ggml.Backend, f *gguf.File, stack bool) (products int, results [][]float32) {
+	t.Helper()
+	const tokens = 3
+	l := NewLoader(f, Devices{Input: b, Output: b})
+	var s Stack
+	if stack {
+		s = l.Stack(stackIn, stackMatrices...)
+	} else {
+		for i, m := range stackMatrices {
+			s.products = append(s.products, l.Linear(m.Name, stackIn, m.Out))
+			s.results = append(s.results, result{i, 0, m.Out})
+		}
+	}
+	w, err := l.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	meta := ggml.NewContext(1)
+	defer meta.Close()
+	x := meta.New(ggml.F32, stackIn, tokens)
+	memory, err := b.Alloc(b.BufferType(), b.BufferType().AllocSize(x), ggml.Activations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.Close()
+	memory.Place(x, 0)
+	input := make([]float32, stackIn*tokens)
+	for i := range input {
+		input[i] = float32(math.Cos(float64(i)))
+	}
+	ggml.SetSlice(x, input, 0)
+
+	g, scratch := b.NewGraph(32), b.NewScratch()
+	defer scratch.Close()
+	defer g.Close()
+	var outs []*ggml.Tensor
+	for _, y := range s.Forward(g, x) {
+		out := g.Cont(y)
+		g.Expand(out)
+		g.Output(out)
+		outs = append(outs, out)
+	}
+	if _, err := scratch.Alloc(g); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Compute(g); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range outs {
+		values := make([]float32, out.Ne(0)*out.Ne(1))
+		ggml.GetSlice(out, values, 0)
+		results = append(results, values)
+	}
+	return len(s.products), results
+}
+
+func TestMatricesBehindEachOtherAreMultipliedAsOneWithTheSameBits(t *testing.T) {
+	b := stackCPU(t)
+	for _, test := range []struct {
+		why   string
+		names []string
+		want  int // products
+	}{
+		{"in order", []string{"a.weight", "b.weight", "c.weight"}, 1},
+		{"another order", []string{"c.weight", "a.weight", "b.weight"}, 1},
+		{"one apart", []string{"b.weight", "other.weight", "c.weight", "a.weight"}, 2},
+		{"all apart", []string{"a.weight", "x.weight", "b.weight", "y.weight", "c.weight"}, 3},
+		{"a bias", []string{"a.weight", "b.weight", "c.weight", "b.bias"}, 3},
+	} {
+		f := stackFile(t, test.names...)
+		n, got := stackResults(t, b, f, true)
+		if n != test.want {
+			t.Errorf("%s: %d products, want %d", test.why, n, test.want)
+		}
+		_, want := stackResults(t, b, f, false)
+		for i, m := range stackMatrices {
+			if !slices.Equal(got[i], want[i]) {
+				t.Errorf("%s: matrix %s gives %v, want %v", test.why, m.Name, got[i], want[i])
+			}
+		}
+	}
+}
+
+func TestAStackThatLacksAMatrixIsAnErrorThatNamesIt(t *testing.T) {
+	b := stackCPU(t)
+	l := NewLoader(stackFile(t, "a.weight", "c.weight"), Devices{Input: b, Output: b})
+	l.Stack(stackIn, stackMatrices...)
+	w, err := l.Load()
+	if want := "model: tensor b.weight is missing"; err == nil || err.Error() != want {
+		t.Errorf("got %v and the error %v, want %q", w, err, want)
+	}
+}
