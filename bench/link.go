@@ -54,14 +54,14 @@ func linkIn(ctx context.Context, o Options, s setting, res *Result) (err error) 
 	}
 	at := point{"link", s, o.LinkDepth, 1}
 	o.Progress(fmt.Sprintf("link at depth %d, %v: how long a resident step computes", at.depth, s))
-	alone, err := measure(ctx, arms, at, Pace{Rounds: min(3, o.Pace.Rounds), WarmUp: o.Pace.WarmUp, Steps: o.Pace.Steps, WarmUpSteps: o.Pace.WarmUpSteps})
+	alone, err := computing(ctx, resident, at, o.Pace)
 	if err != nil {
 		return err
 	}
 	bytes := fetchedBytes(each, o.LinkDepth, o.Pace)
 	rates := make([]float64, len(o.Ratios))
 	for i, ratio := range o.Ratios {
-		rates[i] = bytes / (ratio * alone[0].P25)
+		rates[i] = bytes / (ratio * alone)
 		if _, err := open(linkLabel(o.Slots, ratio), ebb.Options{Cache: kv.Offloaded, Link: rates[i], Slots: o.Slots}); err != nil {
 			return err
 		}
@@ -95,6 +95,16 @@ func linkIn(ctx context.Context, o Options, s setting, res *Result) (err error) 
 	res.Curves = append(res.Curves, curve)
 	res.Scores = append(res.Scores, speedScore(rows[len(rows)-1], rows[0], 0))
 	return linkPrefill(ctx, o, arms, point{"link", s, o.LinkDepth, prompt}, res)
+}
+
+// computing returns the seconds that a step of an arm takes, by a few rounds.
+func computing(ctx context.Context, a arm, at point, p Pace) (float64, error) {
+	p.Rounds = min(3, p.Rounds)
+	rows, err := measure(ctx, []arm{a}, at, p)
+	if err != nil {
+		return 0, err
+	}
+	return rows[0].P25, nil
 }
 
 // fetchedBytes returns what a step of one token fetches with no layer on the

@@ -30,9 +30,9 @@ type Options struct {
 	Prompts      []int // tokens, of prefill; nil: 128, 512 and 2048, as far as the context goes
 	PromptDepths []int // tokens in the cache, of prefill; nil: 0 and 4096, as far as the context goes
 
-	LinkDepth int       // tokens in the cache, of link; 0: 1024, or half the context
+	LinkDepth int       // tokens in the cache, of link and host; 0: 1024, or half the context
 	BeamDepth int       // tokens in the cache, of beams; 0: 4096, or half the context
-	Slots     int       // of link, beams and lookup: layers that visit the device at a time; 0: 2
+	Slots     int       // of link, host, beams and lookup: layers that visit the device at a time; 0: 2
 	Ratios    []float64 // of link: transfer time to compute time; nil: 0.5, 1, 2 and 4
 
 	Disk string // of roofline: a folder on the disk to measure; "": none
@@ -191,7 +191,9 @@ func (o Options) fit(m Model) error {
 	for _, d := range o.PromptDepths {
 		within("prefill", d, slices.Max(append(o.Prompts, 0)))
 	}
-	within("link", o.LinkDepth, o.Pace.tokens())
+	for _, w := range []string{"link", "host"} {
+		within(w, o.LinkDepth, o.Pace.tokens())
+	}
 	within("beams", o.BeamDepth, beamTokens(o.Pace))
 	return errors.Join(errs...)
 }

@@ -178,6 +178,26 @@ func TestLinkScoresEveryRatioWithStepsAndPrompts(t *testing.T) {
 	}
 }
 
+func TestHostScoresWhatTheLinkAloneAllows(t *testing.T) {
+	r, err := Run(t.Context(), small(t, "host"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const link = "ebb offloaded, 2 slots, link 4× compute, attention "
+	if diff := cmp.Diff(arms(r, "host", 30, 1), []string{"ebb static", link + "device", link + "host", link + "auto"}); diff != "" {
+		t.Errorf("arms (-got +want):\n%s", diff)
+	}
+	if diff := cmp.Diff(targetsOf(r), map[string]float64{
+		"the link alone / " + link + "host": 0,
+		"the link alone / " + link + "auto": targetHost,
+	}); diff != "" {
+		t.Errorf("targets (-got +want):\n%s", diff)
+	}
+	if !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, "streamed layers") }) {
+		t.Errorf("notes %q: want one that says how many layers the host attends to", r.Notes)
+	}
+}
+
 func TestBeamsShareAStepResidentAndOverALink(t *testing.T) {
 	o := small(t, "beams")
 	o.Pace.Steps = 18 // so that each beam is dropped once

@@ -19,6 +19,7 @@ func workloads() []workload {
 		{"decode", "steps of one token at each depth, under each policy, against llama.cpp and the memory that a step reads", decode},
 		{"prefill", "prompts of each size at each depth, under each policy, against llama.cpp", prefill},
 		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link},
+		{"host", "steps with attention at the device, the host and as measured, over a link slower than computing, against that link", host},
 		{"beams", "a step of 4 beams that have a text in common against a step of one, resident and over a link slower than computing", beams},
 		{"lookup", "a text that repeats its prompt, with prompt lookup and without, resident and over a link slower than computing", lookup},
 		{"timeline", "one step with all layers copied: what was computed, fetched and stored when", timeline},

@@ -75,9 +75,9 @@ func (f *benchFlags) register(cmd *cobra.Command) {
 	flags.IntSliceVar(&o.Depths, "depths", nil, "tokens in the cache, of decode (default 0,512,2048,4096,8000 as far as the context goes)")
 	flags.IntSliceVar(&o.Prompts, "prompts", nil, "tokens of a prompt, of prefill (default 128,512,2048 as far as the context goes)")
 	flags.IntSliceVar(&o.PromptDepths, "prompt-depths", nil, "tokens in the cache, of prefill (default 0,4096 as far as the context goes)")
-	flags.IntVar(&o.LinkDepth, "link-depth", 0, "tokens in the cache, of link (default 1024, or half the context)")
+	flags.IntVar(&o.LinkDepth, "link-depth", 0, "tokens in the cache, of link and host (default 1024, or half the context)")
 	flags.IntVar(&o.BeamDepth, "beam-depth", 0, "tokens in the cache, of beams (default 4096, or half the context)")
-	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, of link, beams and lookup")
+	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, of link, host, beams and lookup")
 	flags.Float64SliceVar(&o.Ratios, "ratios", []float64{0.5, 1, 2, 4}, "transfer time to compute time, of link")
 
 	flags.StringVar(&o.Disk, "disk", "", "a `FOLDER` on the disk to measure, of roofline (default none)")
