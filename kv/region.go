@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/tier"
@@ -123,8 +124,9 @@ type slot struct {
 	buffer *ggml.Buffer
 	views  map[Shape]*region // the slot as rows of each shape
 	holds  holding
-	shape  Shape // of the last rows in it
-	dirty  int   // cells of that shape from here on are zero
+	due    time.Time // when what it holds has come over the link
+	shape  Shape     // of the last rows in it
+	dirty  int       // cells of that shape from here on are zero
 }
 
 // holding names the rows that a slot has.

@@ -139,7 +139,7 @@ func (s *transfers) store(ctx context.Context, i int) error {
 		p.stored.Add(n)
 		bytes += n
 	}
-	s.span(trace.Store, "store", v.layer, bytes, start)
+	s.span(trace.Store, "store", v.layer, bytes, start, p.opts.Trace.Now())
 	v.slot.holds = v.kept()
 	if p.hooks.freed != nil {
 		p.hooks.freed(v.slot)
@@ -163,8 +163,7 @@ func (s *transfers) bring(ctx context.Context, v visited, want holding, free tim
 	if want.n > 0 {
 		p := s.step.pool
 		bytes := v.shape.layout(p.opts.TypeK, p.opts.TypeV).RowBytes() * int64(want.n)
-		start := p.opts.Trace.Now()
-		err := s.device.link.Pace(ctx, free, bytes, func() error {
+		began, done, err := s.device.link.Transfer(free, bytes, func() error {
 			if !s.device.copies {
 				return nil
 			}
@@ -176,10 +175,11 @@ func (s *transfers) bring(ctx context.Context, v visited, want holding, free tim
 		if want == v.kept() {
 			name = "fetch ahead"
 		}
-		s.span(trace.Fetch, name, v.layer, bytes, start) // one that was cut off took its time, too
+		s.span(trace.Fetch, name, v.layer, bytes, began, done) // one that was cut off took its time, too
 		if err != nil {
 			return err
 		}
+		v.slot.due = done
 		p.fetches.Add(1)
 		p.fetched.Add(bytes)
 	}
@@ -190,7 +190,10 @@ func (s *transfers) bring(ctx context.Context, v visited, want holding, free tim
 // acquire waits until the rows of a visit are in its slot.
 func (s *transfers) acquire(ctx context.Context, i int) error {
 	defer s.waited(s.visits[i].layer, s.step.pool.opts.Trace.Now())
-	return s.walk.acquire(ctx, i)
+	if err := s.walk.acquire(ctx, i); err != nil {
+		return err
+	}
+	return s.walk.until(ctx, s.slotFor(i).due)
 }
 
 // finish waits until all new rows are kept.
@@ -205,15 +208,17 @@ const atOnce = 2 * time.Microsecond
 // waited tells who traces that the computation has waited.
 func (s *transfers) waited(layer int, start time.Time) {
 	if s.step.pool.opts.Trace != nil && time.Since(start) > atOnce {
-		s.span(trace.Compute, "wait", layer, 0, start)
+		s.span(trace.Compute, "wait", layer, 0, start, time.Now())
 	}
 }
 
-// span tells who traces what ends now.
-func (s *transfers) span(track trace.Track, name string, layer int, bytes int64, start time.Time) {
-	s.step.pool.opts.Trace.End(trace.Span{
-		Device: s.device.backend.Device().Name(), Track: track, Name: name, Layer: layer, Bytes: bytes, Start: start,
-	})
+// span tells who traces what took how long.
+func (s *transfers) span(track trace.Track, name string, layer int, bytes int64, start, end time.Time) {
+	if add := s.step.pool.opts.Trace; add != nil {
+		add(trace.Span{
+			Device: s.device.backend.Device().Name(), Track: track, Name: name, Layer: layer, Bytes: bytes, Start: start, End: end,
+		})
+	}
 }
 
 func (h *hooks) copying() {

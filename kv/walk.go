@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/seed4d217819/ebb/tier"
 )
 
 // copies are the transfers that a walk puts in order. Visits are numbered in
@@ -183,6 +185,41 @@ func (w *walk) acquire(ctx context.Context, i int) error {
 	}
 	return w.await(ctx, &w.fetched, i+1)
 }
+
+// until blocks until rows that were fetched have come over the link, and counts the
+// time as stall. Nobody but the computation sleeps for a link, and only if it is
+// ahead: no thread is woken beside those that compute.
+func (w *walk) until(ctx context.Context, due time.Time) error {
+	start := time.Now()
+	if !start.Before(due) {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer func() { w.stall += time.Since(start) }()
+	for {
+		left := time.Until(due)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case w.err != nil:
+			return w.err
+		case left <= 0:
+			return nil
+		case left <= coarse:
+			w.mu.Unlock()
+			tier.Sleep(left)
+			w.mu.Lock()
+		default:
+			soon, cancel := context.WithTimeout(ctx, left-coarse)
+			w.sleep(soon, computing)
+			cancel()
+		}
+	}
+}
+
+// coarse is by how much one of Go's timers may be late, and more.
+const coarse = 2 * time.Millisecond
 
 // release says that the computation of the next visit in order has finished.
 func (w *walk) release() {

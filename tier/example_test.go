@@ -1,7 +1,6 @@
 package tier_test
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -19,7 +18,7 @@ func ExampleLayout() {
 func ExampleLink() {
 	l := tier.Link{Rate: 10e6}
 	began := time.Now()
-	err := l.Pace(context.Background(), began, 20_000, func() error { return nil })
-	fmt.Println(err, time.Since(began) >= 2*time.Millisecond)
-	// Output: <nil> true
+	_, done, err := l.Transfer(began, 20_000, func() error { return nil })
+	fmt.Println(err, done.Sub(began))
+	// Output: <nil> 2ms
 }

@@ -1,13 +1,11 @@
 package tier
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Link is a connection of a stated bandwidth: a stand-in for the DMA engine of
-// a device that this machine does not have. Copies through it take bytes/rate,
-// by sleeping and so without using a core. The zero value has no limit.
+// a device that this machine does not have. What comes over it is there when
+// bytes/rate have passed: who needs it sleeps until then, and no core is used. The
+// zero value has no limit.
 //
 // A Link is used by one goroutine at a time.
 type Link struct {
@@ -16,29 +14,23 @@ type Link struct {
 	free time.Time // when the link finishes what it was given so far
 }
 
-// Pace runs transfer and returns once the link would have finished too. The
-// transfer of that many bytes starts when it was requested or when the one
-// before it ends, whichever is later; so a late wake-up delays one transfer and
-// does not add up. A cancelled context ends the wait with its error.
-func (l *Link) Pace(ctx context.Context, requested time.Time, bytes int64, transfer func() error) error {
+// Transfer copies, and returns when the link would have begun and finished with
+// that many bytes: it begins when they were requested, or when the transfer
+// before ends, whichever is later; and it does not end before the copy. An error is
+// that of the copy, which then has taken no time of the link.
+func (l *Link) Transfer(requested time.Time, bytes int64, transfer func() error) (began, done time.Time, err error) {
+	began = time.Now()
 	if err := transfer(); err != nil || l.Rate <= 0 {
-		return err
+		return began, time.Now(), err
 	}
-	start := requested
-	if l.free.After(start) {
-		start = l.free
+	began = requested
+	if l.free.After(began) {
+		began = l.free
 	}
-	l.free = start.Add(time.Duration(float64(bytes) / l.Rate * float64(time.Second)))
-	wait := time.Until(l.free)
-	if wait <= 0 {
-		return ctx.Err()
+	l.free = began.Add(time.Duration(float64(bytes) / l.Rate * float64(time.Second)))
+	done = l.free
+	if now := time.Now(); now.After(done) {
+		done = now
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return began, done, nil
 }

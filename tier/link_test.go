@@ -1,7 +1,6 @@
 package tier_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -14,35 +13,34 @@ import (
 
 const ms = time.Millisecond
 
-// transfer is asked for at a time, when the one before has finished at the
-// latest.
+// transfer is asked for at a time, since the start.
 type transfer struct {
-	wait      time.Duration // before it is paced
+	wait      time.Duration // before it is given to the link
 	requested time.Duration // since the start
 	bytes     int64
 	copying   time.Duration // what the copy itself takes
 }
 
-// pace returns when each transfer had finished.
-func pace(t *testing.T, rate float64, transfers []transfer) []time.Duration {
+// send returns when each transfer will have finished.
+func send(t *testing.T, rate float64, transfers []transfer) []time.Duration {
 	t.Helper()
-	began := time.Now()
+	start := time.Now()
 	l := tier.Link{Rate: rate}
-	var done []time.Duration
+	var all []time.Duration
 	for _, tr := range transfers {
 		time.Sleep(tr.wait)
 		copied := false
-		err := l.Pace(t.Context(), began.Add(tr.requested), tr.bytes, func() error {
+		began, done, err := l.Transfer(start.Add(tr.requested), tr.bytes, func() error {
 			time.Sleep(tr.copying)
 			copied = true
 			return nil
 		})
-		if err != nil || !copied {
-			t.Fatalf("pace: error %v, copied %v", err, copied)
+		if err != nil || !copied || done.Before(began) {
+			t.Fatalf("error %v, copied %v, from %v to %v", err, copied, began, done)
 		}
-		done = append(done, time.Since(began))
+		all = append(all, done.Sub(start))
 	}
-	return done
+	return all
 }
 
 func TestLinkTakesBytesOverRate(t *testing.T) {
@@ -57,7 +55,7 @@ func TestLinkTakesBytesOverRate(t *testing.T) {
 		{"requested together, one after the other", 1000, []transfer{{bytes: 10}, {bytes: 5}, {bytes: 1}}, []time.Duration{10 * ms, 15 * ms, 16 * ms}},
 		{"requested after an idle time", 1000, []transfer{{bytes: 10}, {wait: 20 * ms, requested: 30 * ms, bytes: 5}}, []time.Duration{10 * ms, 35 * ms}},
 		{"noticed late, as if in time", 1000, []transfer{{bytes: 10}, {wait: 3 * ms, requested: 10 * ms, bytes: 5}}, []time.Duration{10 * ms, 15 * ms}},
-		{"noticed too late, at once", 1000, []transfer{{bytes: 10}, {wait: 30 * ms, requested: 10 * ms, bytes: 5}}, []time.Duration{10 * ms, 40 * ms}},
+		{"noticed too late, at once", 1000, []transfer{{bytes: 10}, {wait: 40 * ms, requested: 10 * ms, bytes: 5}}, []time.Duration{10 * ms, 40 * ms}},
 		{"late wake-ups do not add up", 1000, []transfer{
 			{bytes: 10},
 			{wait: 1 * ms, requested: 10 * ms, bytes: 10},
@@ -71,7 +69,7 @@ func TestLinkTakesBytesOverRate(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				if diff := cmp.Diff(pace(t, tt.rate, tt.transfers), tt.want); diff != "" {
+				if diff := cmp.Diff(send(t, tt.rate, tt.transfers), tt.want); diff != "" {
 					t.Errorf("finished at (-got +want):\n%s", diff)
 				}
 			})
@@ -79,30 +77,26 @@ func TestLinkTakesBytesOverRate(t *testing.T) {
 	}
 }
 
-func TestLinkCancelledEndsTheWait(t *testing.T) {
+func TestLinkFailedCopyTakesNoTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		began := time.Now()
-		time.AfterFunc(3*ms, cancel)
+		start := time.Now()
 		l := tier.Link{Rate: 1000}
-		err := l.Pace(ctx, began, 10, func() error { return nil })
-		if !errors.Is(err, context.Canceled) || time.Since(began) != 3*ms {
-			t.Errorf("%v after %v; want %v after %v", err, time.Since(began), context.Canceled, 3*ms)
+		broken := errors.New("broken")
+		if _, _, err := l.Transfer(start, 10, func() error { return broken }); !errors.Is(err, broken) {
+			t.Errorf("error %v, want %v", err, broken)
 		}
-		// what was on its way still occupies the link
-		if err := l.Pace(t.Context(), time.Now(), 1, func() error { return nil }); err != nil || time.Since(began) != 11*ms {
-			t.Errorf("the next transfer: %v after %v; want it after %v", err, time.Since(began), 11*ms)
+		if began, _, err := l.Transfer(start, 10, func() error { return nil }); err != nil || !began.Equal(start) {
+			t.Errorf("error %v, and the next transfer began after %v, want it at once", err, began.Sub(start))
 		}
 	})
 }
 
-func TestLinkFailedCopyTakesNoTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		l := tier.Link{Rate: 1000}
-		broken := errors.New("broken")
-		if err := l.Pace(t.Context(), began, 10, func() error { return broken }); !errors.Is(err, broken) || time.Since(began) != 0 {
-			t.Errorf("%v after %v; want %v at once", err, time.Since(began), broken)
+func TestSleepIsNotTooShort(t *testing.T) {
+	for _, d := range []time.Duration{-ms, 0, 10 * time.Microsecond, ms} {
+		start := time.Now()
+		tier.Sleep(d)
+		if took := time.Since(start); took < d {
+			t.Errorf("slept %v, want %v", took, d)
 		}
-	})
+	}
 }
