@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
@@ -214,13 +215,18 @@ func (ds *devices) release() {
 	}
 }
 
+// opened returns those that were opened: a CPU that only attends is one more.
+func (ds *devices) opened() []*device {
+	if ds.host == nil || slices.ContainsFunc(ds.all, func(d *device) bool { return d.backend == ds.host.backend }) {
+		return ds.all
+	}
+	return append(slices.Clone(ds.all), ds.host)
+}
+
 func (ds *devices) close() error {
 	var errs []error
-	for _, d := range ds.all {
+	for _, d := range ds.opened() {
 		errs = append(errs, d.backend.Close())
-	}
-	if ds.host != nil {
-		errs = append(errs, ds.host.backend.Close())
 	}
 	return errors.Join(errs...)
 }

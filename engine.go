@@ -83,9 +83,9 @@ type Engine struct {
 // Stats are what an engine has used and moved.
 type Stats struct {
 	Cache   kv.Stats
-	Device  ggml.Usage // bytes by purpose, of all devices together
-	Counts  ggml.Stats // buffers allocated, graphs built and computed, on all devices
-	Devices []DeviceStats
+	Device  ggml.Usage    // bytes by purpose, of all devices together
+	Counts  ggml.Stats    // buffers allocated, graphs built and computed, on all devices
+	Devices []DeviceStats // a CPU that only attends for another device is the last
 }
 
 // DeviceStats are what one device has used.
@@ -266,7 +266,7 @@ func (e *Engine) NewSeq() *kv.Seq { return e.pool.NewSeq() }
 // Stats returns what has been used and moved so far.
 func (e *Engine) Stats() Stats {
 	s := Stats{Cache: e.pool.Stats()}
-	for _, d := range e.devices.all {
+	for _, d := range e.devices.opened() {
 		one := DeviceStats{Name: d.backend.Device().Name(), Device: d.backend.Usage(), Counts: d.backend.Stats()}
 		if d.threads != nil {
 			one.Threads = d.threads.Stats()

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -83,6 +84,21 @@ func TestAttentionAtTheHostMovesNoRows(t *testing.T) {
 	}
 	if after := e.Stats().Cache; after.FetchedBytes != before.FetchedBytes || after.StoredBytes != before.StoredBytes {
 		t.Errorf("%d bytes fetched and %d stored by small steps", after.FetchedBytes-before.FetchedBytes, after.StoredBytes-before.StoredBytes)
+	}
+}
+
+func TestACPUThatOnlyAttendsIsAmongTheDevices(t *testing.T) {
+	p := places()[2]
+	e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, Attend: ebb.AttendAtHost})
+	s := e.NewSeq()
+	defer closeSeq(t, s)
+	forward(t, e, s, prompt(1, 3), 1)
+	got := e.Stats().Devices
+	if len(got) != 2 || got[1].Name != "cpu" {
+		t.Fatalf("devices %+v: want %s and the CPU", got, p.device)
+	}
+	if got[1].Device.Current[ggml.Inputs] == 0 || got[1].Counts.Computes == 0 {
+		t.Errorf("the CPU has %d bytes of inputs and has computed %d graphs, want more than none", got[1].Device.Current[ggml.Inputs], got[1].Counts.Computes)
 	}
 }
 
