@@ -12,6 +12,7 @@ type Link struct {
 	Rate float64 // bytes a second; 0: as fast as the copy itself
 
 	free time.Time // when the link finishes what it was given so far
+	done time.Time // and when the last of it was there: later, if its copy was late
 }
 
 // Transfer copies, and returns when the link would have begun and finished with
@@ -19,18 +20,22 @@ type Link struct {
 // before ends, whichever is later; and it does not end before the copy. An error is
 // that of the copy, which then has taken no time of the link.
 func (l *Link) Transfer(requested time.Time, bytes int64, transfer func() error) (began, done time.Time, err error) {
-	began = time.Now()
-	if err := transfer(); err != nil || l.Rate <= 0 {
-		return began, time.Now(), err
+	start := time.Now()
+	err = transfer()
+	now := time.Now()
+	if err != nil || l.Rate <= 0 {
+		return later(start, l.done), later(now, l.done), err
 	}
-	began = requested
-	if l.free.After(began) {
-		began = l.free
-	}
-	l.free = began.Add(time.Duration(float64(bytes) / l.Rate * float64(time.Second)))
-	done = l.free
-	if now := time.Now(); now.After(done) {
-		done = now
-	}
+	start = later(requested, l.free)
+	l.free = start.Add(time.Duration(float64(bytes) / l.Rate * float64(time.Second)))
+	began, done = later(start, l.done), later(l.free, now)
+	l.done = done
 	return began, done, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

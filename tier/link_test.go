@@ -26,6 +26,7 @@ func send(t *testing.T, rate float64, transfers []transfer) []time.Duration {
 	t.Helper()
 	start := time.Now()
 	l := tier.Link{Rate: rate}
+	var last time.Time
 	var all []time.Duration
 	for _, tr := range transfers {
 		time.Sleep(tr.wait)
@@ -35,9 +36,10 @@ func send(t *testing.T, rate float64, transfers []transfer) []time.Duration {
 			copied = true
 			return nil
 		})
-		if err != nil || !copied || done.Before(began) {
-			t.Fatalf("error %v, copied %v, from %v to %v", err, copied, began, done)
+		if err != nil || !copied || done.Before(began) || began.Before(last) {
+			t.Fatalf("error %v, copied %v, from %v to %v, behind one that ended at %v", err, copied, began, done, last)
 		}
+		last = done
 		all = append(all, done.Sub(start))
 	}
 	return all
@@ -64,6 +66,7 @@ func TestLinkTakesBytesOverRate(t *testing.T) {
 		}, []time.Duration{10 * ms, 20 * ms, 30 * ms, 40 * ms}},
 		{"the copy is part of the time", 1000, []transfer{{bytes: 10, copying: 4 * ms}}, []time.Duration{10 * ms}},
 		{"the copy is longer", 1000, []transfer{{bytes: 10, copying: 14 * ms}}, []time.Duration{14 * ms}},
+		{"behind a copy that was longer", 1000, []transfer{{bytes: 10, copying: 14 * ms}, {bytes: 5}}, []time.Duration{14 * ms, 15 * ms}},
 		{"no bytes", 1000, []transfer{{bytes: 0}}, []time.Duration{0}},
 	}
 	for _, tt := range tests {
