@@ -3,6 +3,7 @@ package main
 import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // openRange makes part the result over no cells, and goes before the first tile of
@@ -23,11 +24,7 @@ func openRange() {
 	SUBQ(tile, c)
 	store(c, "c")
 	for _, s := range []string{"k", "v"} {
-		p, h := load("c"), load("head")
-		IMULQ(f(s+"Cell"), p)
-		IMULQ(f(s+"Head"), h)
-		ADDQ(h, p)
-		ADDQ(f(s), p)
+		p := cellAt(s, f("c"), f("head"))
 		store(p, s+"p")
 		Comment("nothing has prefetched the first tile")
 		n := load("tile")
@@ -40,6 +37,27 @@ func openRange() {
 		JG(LabelRef(lines))
 	}
 	ret()
+}
+
+// cellAt returns the address of a KV head's keys or values from a cell on.
+func cellAt(s string, cell, head Op) reg.GPVirtual {
+	p, h := GP64(), GP64()
+	MOVQ(cell, p)
+	MOVQ(head, h)
+	IMULQ(f(s+"Cell"), p)
+	IMULQ(f(s+"Head"), h)
+	ADDQ(h, p)
+	ADDQ(f(s), p)
+	return p
+}
+
+// rangeOf returns the range of an item, where work is divided by ranges: all heads
+// of the last one come first, as it is the longest.
+func rangeOf(item Op) reg.GPVirtual {
+	r := quotient(item, f("kvHeads"))
+	NOTQ(r)
+	ADDQ(f("ranges"), r)
+	return r
 }
 
 // clearPart makes part the result over no cells.
@@ -156,20 +174,13 @@ func predict() {
 	MOVLQSX(at(item, 0), item)
 	CMPQ(item, f("items"))
 	JGE(LabelRef(not))
-	head, r := remainder(item, f("kvHeads")), quotient(item, f("kvHeads"))
-	NOTQ(r)
-	ADDQ(f("ranges"), r)
+	head, r := remainder(item, f("kvHeads")), rangeOf(item)
 	LEAQ(constants.bounds, bounds)
 	MOVLQSX(indexed(bounds, r, 4, 0), c)
 	CMPQ(c, f("low"))
 	CMOVQLT(f("low"), c)
 	for _, s := range []string{"k", "v"} {
-		p, h := copied(c), copied(head)
-		IMULQ(f(s+"Cell"), p)
-		IMULQ(f(s+"Head"), h)
-		ADDQ(h, p)
-		ADDQ(f(s), p)
-		store(p, s+"Next")
+		store(cellAt(s, c, head), s+"Next")
 	}
 	Label(not)
 }

@@ -88,16 +88,6 @@ func (i isa) sum(w int, corr reg.Register) {
 	if 4*w > i.lanes {
 		sums = append(sums, i.zero())
 	}
-	low := func(v reg.VecVirtual, lanes int) reg.Register {
-		switch lanes {
-		case 4:
-			return v.AsX()
-		case 8:
-			return v.AsY()
-		default:
-			return v
-		}
-	}
 	p, n := load("scores"), load("vecs")
 	loop := mark("sums")
 	lanes := min(4*w, i.lanes)
@@ -109,34 +99,12 @@ func (i isa) sum(w int, corr reg.Register) {
 	SUBQ(imm(16/i.lanes), n)
 	JNZ(LabelRef(loop))
 
-	t := i.vec()
-	switch { // (c0+c2, c1+c3)
-	case len(sums) == 2:
+	if len(sums) == 2 {
 		VADDPS(sums[1], acc, acc)
-	case w == 4:
-		VEXTRACTF64X4(Imm(1), acc, t.AsY())
-		VADDPS(t.AsY(), acc.AsY(), acc.AsY())
-	case w == 2 && i.wide():
-		VEXTRACTF32X4(Imm(1), acc.AsY(), t.AsX())
-		VADDPS(t.AsX(), acc.AsX(), acc.AsX())
-	case w == 2:
-		VEXTRACTF128(Imm(1), acc, t.AsX())
-		VADDPS(t.AsX(), acc.AsX(), acc.AsX())
-	default:
-		VSHUFPS(Imm(0x4E), acc.AsX(), acc.AsX(), t.AsX())
-		VADDPS(t.AsX(), acc.AsX(), acc.AsX())
 	}
-	switch { // and these
-	case w == 4 && i.wide():
-		VEXTRACTF32X4(Imm(1), acc.AsY(), t.AsX())
-	case w == 4:
-		VEXTRACTF128(Imm(1), acc, t.AsX())
-	case w == 2:
-		VSHUFPS(Imm(0x4E), acc.AsX(), acc.AsX(), t.AsX())
-	default:
-		VSHUFPS(Imm(0xB1), acc.AsX(), acc.AsX(), t.AsX())
+	for n := lanes; n > w; n /= 2 { // (c0+c2, c1+c3), and these
+		i.fold(acc, n)
 	}
-	VADDPS(t.AsX(), acc.AsX(), acc.AsX())
 
 	lp, l := load("lp"), XMM()
 	switch w {
@@ -149,6 +117,37 @@ func (i isa) sum(w int, corr reg.Register) {
 	}
 	VFMADD213PS(acc.AsX(), corr, l)
 	first(w, l, at(lp, 0))
+}
+
+// low returns the first lanes of v, as a register.
+func low(v reg.VecVirtual, lanes int) reg.Register {
+	switch lanes {
+	case 16:
+		return v
+	case 8:
+		return v.AsY()
+	default:
+		return v.AsX()
+	}
+}
+
+// fold adds the upper half of the first n lanes of v to the lower one.
+func (i isa) fold(v reg.VecVirtual, n int) {
+	t := i.vec()
+	switch {
+	case n == 16:
+		VEXTRACTF64X4(Imm(1), v, t.AsY())
+	case n == 8 && i.wide():
+		VEXTRACTF32X4(Imm(1), v.AsY(), t.AsX())
+	case n == 8:
+		VEXTRACTF128(Imm(1), v, t.AsX())
+	case n == 4:
+		VSHUFPS(Imm(0x4E), v.AsX(), v.AsX(), t.AsX())
+	default:
+		VSHUFPS(Imm(0xB1), v.AsX(), v.AsX(), t.AsX())
+	}
+	half := low(v, n/2)
+	VADDPS(low(t, n/2), half, half)
 }
 
 // first stores the first n lanes.
