@@ -16,22 +16,24 @@ type scorer struct {
 
 // logits returns a row of logits after processing.
 func (s *scorer) logits(ids []int32, row []float32) ([]float32, error) {
-	if len(s.chain.Processors()) == 0 {
-		return row, nil
-	}
-	s.scores = append(s.scores[:0], row...)
-	return s.scores, s.chain.Process(ids, s.scores)
+	scores := s.writable(row)
+	return scores, s.chain.Process(ids, scores)
 }
 
 // draw returns a token drawn by a row of logits, and the row after processing.
 func (s *scorer) draw(sampler *sample.Sampler, ids []int32, row []float32) (id int32, scores []float32, err error) {
+	scores = s.writable(row)
+	id, err = s.chain.Draw(sampler, ids, scores)
+	return id, scores, err
+}
+
+// writable returns a row that the chain may process: itself, if there is nothing to do.
+func (s *scorer) writable(row []float32) []float32 {
 	if len(s.chain.Processors()) == 0 {
-		id, err = sampler.Draw(row)
-		return id, row, err
+		return row
 	}
 	s.scores = append(s.scores[:0], row...)
-	id, err = s.chain.Draw(sampler, ids, s.scores)
-	return id, s.scores, err
+	return s.scores
 }
 
 // best returns the most probable token of a row of logits, and the row after processing.
