@@ -33,36 +33,14 @@ func link(ctx context.Context, o Options, _ Model) (res Result, err error) {
 
 func linkIn(ctx context.Context, o Options, s setting, res *Result) (err error) {
 	prompt := min(linkPrompt, o.Context-o.LinkDepth)
-	room := o.LinkDepth + max(prompt, o.Pace.tokens())
-	var arms []arm
-	defer func() { err = errors.Join(err, closeAll(arms)) }()
-	open := func(name string, with ebb.Options) (*ebbArm, error) {
-		with.Context = room
-		a, err := openEbb(name, o, s, with)
-		if err == nil {
-			arms = append(arms, a)
-		}
-		return a, err
-	}
-	resident, err := open("ebb static", ebb.Options{Cache: kv.Static})
-	if err != nil {
-		return err
-	}
-	each, err := resident.rowBytes(s)
-	if err != nil {
-		return err
-	}
 	at := point{"link", s, o.LinkDepth, 1}
-	o.Progress(fmt.Sprintf("link at depth %d, %v: how long a resident step computes", at.depth, s))
-	alone, err := computing(ctx, resident, at, o.Pace)
-	if err != nil {
+	st := &streams{o: o, at: at, room: o.LinkDepth + max(prompt, o.Pace.tokens())}
+	defer func() { err = errors.Join(err, closeAll(st.arms)) }()
+	if err := st.openResident(ctx); err != nil {
 		return err
 	}
-	bytes := fetchedBytes(each, o.LinkDepth, o.Pace)
-	rates := make([]float64, len(o.Ratios))
-	for i, ratio := range o.Ratios {
-		rates[i] = bytes / (ratio * alone)
-		if _, err := open(linkLabel(o.Slots, ratio), ebb.Options{Cache: kv.Offloaded, Link: rates[i], Slots: o.Slots}); err != nil {
+	for _, ratio := range o.Ratios {
+		if _, err := st.open(linkLabel(o.Slots, ratio), ebb.Options{Link: st.rate(ratio)}); err != nil {
 			return err
 		}
 	}
@@ -70,12 +48,12 @@ func linkIn(ctx context.Context, o Options, s setting, res *Result) (err error) 
 	if o.onCPU() {
 		copied += ", forced copies"
 	}
-	if _, err := open(copied, ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Slots: o.Slots}); err != nil {
+	if _, err := st.open(copied, ebb.Options{ForcedCopies: true}); err != nil {
 		return err
 	}
 
 	o.Progress(fmt.Sprintf("link at depth %d, %v", at.depth, s))
-	rows, err := measure(ctx, arms, at, o.Pace)
+	rows, err := measure(ctx, st.arms, at, o.Pace)
 	if err != nil {
 		return err
 	}
@@ -85,26 +63,17 @@ func linkIn(ctx context.Context, o Options, s setting, res *Result) (err error) 
 		Title: fmt.Sprintf("Streaming over a link, depth %d, %v, %d slots", at.depth, s, o.Slots),
 		X:     "transfer time / compute time", Y: "max(compute, link) / step",
 	}
-	for i, rate := range rates {
-		score := againstBound(rows[1+i], rows[0].P25, bytes/rate)
+	for i, ratio := range o.Ratios {
+		transfer := st.transfer(ratio)
+		score := againstBound(rows[1+i], rows[0].P25, transfer)
 		res.Scores = append(res.Scores, score)
-		x := bytes / rate / rows[0].P25
+		x := transfer / rows[0].P25
 		curve.add("reached", false, Point{x, score.Value})
 		curve.add("perfect overlap", true, Point{x, 1})
 	}
 	res.Curves = append(res.Curves, curve)
 	res.Scores = append(res.Scores, speedScore(rows[len(rows)-1], rows[0], 0))
-	return linkPrefill(ctx, o, arms, point{"link", s, o.LinkDepth, prompt}, res)
-}
-
-// computing returns the seconds that a step of an arm takes, by a few rounds.
-func computing(ctx context.Context, a arm, at point, p Pace) (float64, error) {
-	p.Rounds = min(3, p.Rounds)
-	rows, err := measure(ctx, []arm{a}, at, p)
-	if err != nil {
-		return 0, err
-	}
-	return rows[0].P25, nil
+	return linkPrefill(ctx, o, st.arms, point{"link", s, o.LinkDepth, prompt}, res)
 }
 
 // fetchedBytes returns what a step of one token fetches with no layer on the
