@@ -161,3 +161,35 @@ func TestWalkCancelledEndsBothSides(t *testing.T) {
 		}
 	})
 }
+
+func TestRowsThatAreOnTheirWayAreWaitedForUntilTheyAreThereOrItIsCancelled(t *testing.T) {
+	const ms = time.Millisecond
+	w := newWalk(1, 1)
+	start := time.Now()
+	if err := w.until(t.Context(), start.Add(3*ms)); err != nil || time.Since(start) < 3*ms || w.stalled() < 3*ms {
+		t.Errorf("%v after %v, %v of it stall; want no error after 3ms", err, time.Since(start), w.stalled())
+	}
+	before := w.stalled()
+	if err := w.until(t.Context(), start); err != nil || w.stalled() != before {
+		t.Errorf("rows that are there: %v, and a stall of %v", err, w.stalled()-before)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		w, start := newWalk(1, 1), time.Now()
+		time.AfterFunc(3*ms, cancel)
+		if err := w.until(ctx, start.Add(10*ms)); !errors.Is(err, context.Canceled) || time.Since(start) != 3*ms || w.stalled() != 3*ms {
+			t.Errorf("%v after %v, %v of it stall; want %v after 3ms", err, time.Since(start), w.stalled(), context.Canceled)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // the copies end early
+		ctx, cancel := context.WithCancel(t.Context())
+		c := &paced{failFetch: -1}
+		w, start := newWalk(2, 1), time.Now()
+		running := c.start(ctx, w)
+		time.AfterFunc(3*ms, cancel)
+		if err := w.until(t.Context(), start.Add(10*ms)); !errors.Is(err, ErrClosed) || time.Since(start) != 3*ms {
+			t.Errorf("%v after %v; want %v after 3ms", err, time.Since(start), ErrClosed)
+		}
+		running.Wait()
+	})
+}

@@ -13,9 +13,10 @@ import (
 
 const ms = time.Millisecond
 
-// transfer is asked for at a time, since the start.
+// transfer is asked for at a time, when the one before has finished at the
+// latest.
 type transfer struct {
-	wait      time.Duration // before it is given to the link
+	wait      time.Duration // before it is given to the link, after the one before
 	requested time.Duration // since the start
 	bytes     int64
 	copying   time.Duration // what the copy itself takes
@@ -26,10 +27,10 @@ func send(t *testing.T, rate float64, transfers []transfer) []time.Duration {
 	t.Helper()
 	start := time.Now()
 	l := tier.Link{Rate: rate}
-	var last time.Time
+	last := start
 	var all []time.Duration
 	for _, tr := range transfers {
-		time.Sleep(tr.wait)
+		time.Sleep(time.Until(last) + tr.wait)
 		copied := false
 		began, done, err := l.Transfer(start.Add(tr.requested), tr.bytes, func() error {
 			time.Sleep(tr.copying)
@@ -57,7 +58,7 @@ func TestLinkTakesBytesOverRate(t *testing.T) {
 		{"requested together, one after the other", 1000, []transfer{{bytes: 10}, {bytes: 5}, {bytes: 1}}, []time.Duration{10 * ms, 15 * ms, 16 * ms}},
 		{"requested after an idle time", 1000, []transfer{{bytes: 10}, {wait: 20 * ms, requested: 30 * ms, bytes: 5}}, []time.Duration{10 * ms, 35 * ms}},
 		{"noticed late, as if in time", 1000, []transfer{{bytes: 10}, {wait: 3 * ms, requested: 10 * ms, bytes: 5}}, []time.Duration{10 * ms, 15 * ms}},
-		{"noticed too late, at once", 1000, []transfer{{bytes: 10}, {wait: 40 * ms, requested: 10 * ms, bytes: 5}}, []time.Duration{10 * ms, 40 * ms}},
+		{"noticed too late, at once", 1000, []transfer{{bytes: 10}, {wait: 30 * ms, requested: 10 * ms, bytes: 5}}, []time.Duration{10 * ms, 40 * ms}},
 		{"late wake-ups do not add up", 1000, []transfer{
 			{bytes: 10},
 			{wait: 1 * ms, requested: 10 * ms, bytes: 10},
@@ -90,6 +91,23 @@ func TestLinkFailedCopyTakesNoTime(t *testing.T) {
 		}
 		if began, _, err := l.Transfer(start, 10, func() error { return nil }); err != nil || !began.Equal(start) {
 			t.Errorf("error %v, and the next transfer began after %v, want it at once", err, began.Sub(start))
+		}
+	})
+}
+
+func TestLinkIsOccupiedByWhatIsOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		l := tier.Link{Rate: 1000}
+		for _, tr := range []struct {
+			bytes int64
+			want  time.Duration
+		}{{10, 10 * ms}, {1, 11 * ms}} {
+			_, done, err := l.Transfer(time.Now(), tr.bytes, func() error { return nil })
+			if err != nil || done.Sub(start) != tr.want {
+				t.Errorf("%d bytes: error %v, there after %v; want %v", tr.bytes, err, done.Sub(start), tr.want)
+			}
+			time.Sleep(3 * ms)
 		}
 	})
 }
