@@ -3,13 +3,13 @@ package model
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"math"
 	"slices"
 	"testing"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/testmodel"
 )
 
 const stackIn = 32
@@ -49,32 +49,6 @@ func stackFile(t *testing.T, names ...string) *gguf.File {
 		t.Fatal(err)
 	}
 	return f
-}
-
-// stackCPU opens the CPU, or skips.
-func stackCPU(t *testing.T) *ggml.Backend {
-	t.Helper()
-	library, err := ggml.Load()
-	if errors.Is(err, ggml.ErrNoLibrary) {
-		t.Skipf("%v: run make libs", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	device, err := library.Device("cpu")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := device.Open(ggml.Options{Threads: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return b
 }
 
 // stackResults multiplies by each of the matrices of a file, as a stack or one by
@@ -141,7 +115,7 @@ func stackResults(t *testing.T, b *ggml.Backend, f *gguf.File, stack bool) (prod
 }
 
 func TestMatricesBehindEachOtherAreMultipliedAsOneWithTheSameBits(t *testing.T) {
-	b := stackCPU(t)
+	b := testmodel.CPU(t, 2)
 	for _, test := range []struct {
 		why   string
 		names []string
@@ -168,7 +142,7 @@ func TestMatricesBehindEachOtherAreMultipliedAsOneWithTheSameBits(t *testing.T) 
 }
 
 func TestAStackThatLacksAMatrixIsAnErrorThatNamesIt(t *testing.T) {
-	b := stackCPU(t)
+	b := testmodel.CPU(t, 2)
 	l := NewLoader(stackFile(t, "a.weight", "c.weight"), Devices{Input: b, Output: b})
 	l.Stack(stackIn, stackMatrices...)
 	w, err := l.Load()

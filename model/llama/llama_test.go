@@ -2,11 +2,9 @@ package llama_test
 
 import (
 	"bytes"
-	"errors"
 	"strings"
 	"testing"
 
-	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/model"
@@ -16,26 +14,7 @@ import (
 // openWithout opens a model in which one tensor has another name.
 func openWithout(t *testing.T, tensor string) (model.Model, error) {
 	t.Helper()
-	library, err := ggml.Load()
-	if errors.Is(err, ggml.ErrNoLibrary) {
-		t.Skipf("%v: run make libs", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	device, err := library.Device("cpu")
-	if err != nil {
-		t.Fatal(err)
-	}
-	backend, err := device.Open(ggml.Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := backend.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	backend := testmodel.CPU(t, 1)
 	renamed := strings.Repeat("x", len(tensor))
 	file, err := gguf.Parse(bytes.Replace(testmodel.Llama(testmodel.Options{}), []byte(tensor), []byte(renamed), 1))
 	if err != nil {
