@@ -1,9 +1,9 @@
 module github.com/seed4d217819/ebb
 
-go 1.26.0
+go 1.27.0
 
 require (
-	github.com/ardanlabs/jinja v1.5.0
+	github.com/ardanlabs/jinja v1.12.0
 	github.com/ebitengine/purego v0.11.3
 	github.com/google/go-cmp v0.7.0
 	github.com/guptarohit/asciigraph v0.10.0
@@ -30,5 +30,5 @@ require (
 	github.com/rivo/uniseg v0.4.7 // indirect
 	golang.org/x/image v0.30.0 // indirect
 	golang.org/x/text v0.28.0 // indirect
-	golang.org/x/tools v0.44.0 // indirect
+	golang.org/x/tools v0.44.1-0.20260420230617-19499e7caabc // indirect
 )
