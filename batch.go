@@ -104,7 +104,7 @@ func (g *Generation) Done() bool { return g.task.Done() }
 // Err returns what ended the generation, or nil if it goes on or ended by itself.
 func (g *Generation) Err() error {
 	err := g.task.Err()
-	if texts := max(g.config.Beams, g.config.Sequences); texts > 1 && errors.Is(err, kv.ErrFull) {
+	if texts := max(g.config.Beams, g.config.Sequences); texts > 1 && errors.Is(err, kv.ErrFull) && !errors.Is(err, kv.ErrNoMemory) {
 		return fmt.Errorf("%w; %s", err, g.roomFor(texts))
 	}
 	return err

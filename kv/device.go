@@ -80,17 +80,27 @@ func (h home) touchedLate(p Policy) bool {
 }
 
 // hostBuffer allocates zeroed host memory, pinned where the device has that.
-func (d *device) hostBuffer(bytes int64) (tier.Buffer, error) {
+func (p *Pool) hostBuffer(d *device, bytes int64) (tier.Buffer, error) {
 	kind, ok := d.backend.HostBufferType()
 	if !ok {
 		kind = d.backend.PlainHostBufferType()
 	}
-	b, err := d.backend.Alloc(kind, bytes, ggml.HostRows)
+	b, err := p.alloc(d, kind, bytes, ggml.HostRows)
 	if err != nil {
-		return nil, err
+		return nil, allocation(fmt.Errorf("kv: rows in host memory: %w", err))
 	}
 	b.Clear()
 	return b, nil
+}
+
+// alloc allocates memory for rows.
+func (p *Pool) alloc(d *device, kind ggml.BufferType, bytes int64, purpose ggml.Purpose) (*ggml.Buffer, error) {
+	if h := p.hooks.alloc; h != nil {
+		if err := h(); err != nil {
+			return nil, err
+		}
+	}
+	return d.backend.Alloc(kind, bytes, purpose)
 }
 
 func (d *device) closeSlots() {

@@ -53,7 +53,7 @@ func (p *Pool) allocate(t *tree) error {
 		if t.rows == nil {
 			t.rows = make([]tier.Tier, len(p.devices))
 		}
-		t.rows[d.number] = p.opts.Tier(layouts, d.hostBuffer)
+		t.rows[d.number] = p.opts.Tier(layouts, func(bytes int64) (tier.Buffer, error) { return p.hostBuffer(d, bytes) })
 	}
 	if t.rows == nil || !p.opts.Policy.fixed() {
 		return nil
@@ -78,7 +78,7 @@ func (p *Pool) afford() error {
 		slots := int64(d.place.Slots) * d.place.SlotBytes
 		each := (d.place.DeviceBytes - slots) / int64(p.opts.Trees)
 		if need := slots + trees*each; memory > 0 && need > memory {
-			return fmt.Errorf("kv: the resident layers of %d sequences need %d bytes of device memory, and %d are allowed: close a sequence, or plan for more of them",
+			return noMemory("kv: the resident layers of %d sequences need %d bytes of device memory, and %d are allowed: close a sequence, or plan for more of them",
 				trees, need, memory)
 		}
 	}
@@ -87,16 +87,17 @@ func (p *Pool) afford() error {
 
 // newRegion allocates a layer's rows, zeroed if the policy allocates once.
 func (p *Pool) newRegion(l int) (*region, error) {
-	backend := p.homes[l].device.backend
+	d := p.homes[l].device
+	backend := d.backend
 	kind, purpose := backend.BufferType(), ggml.Regions
 	if !p.homes[l].resident {
 		kind, purpose = backend.PlainHostBufferType(), ggml.HostRows
 	}
 	s := p.opts.Layers[l]
 	size := s.layout(p.opts.TypeK, p.opts.TypeV).RowBytes() * int64(p.cells)
-	b, err := backend.Alloc(kind, size, purpose)
+	b, err := p.alloc(d, kind, size, purpose)
 	if err != nil {
-		return nil, fmt.Errorf("kv: layer %d of %d cells: %w", l, p.cells, err)
+		return nil, allocation(fmt.Errorf("kv: layer %d of %d cells: %w", l, p.cells, err))
 	}
 	r := newRegion(p.nextID.Add(1), s, p.opts.TypeK, p.opts.TypeV, p.cells, b)
 	r.buffer = b

@@ -36,7 +36,7 @@ func Place(o Options) (Placement, error) {
 	if need.Slots > 0 {
 		what = fmt.Sprintf("%d slots and %d resident layers", need.Slots, resident)
 	}
-	err := fmt.Errorf("kv: %d bytes of device memory are too few for %s of %d cells: the least that works is %d bytes",
+	err := noMemory("kv: %d bytes of device memory are too few for %s of %d cells: the least that works is %d bytes",
 		o.Memory, what, need.Cells, need.DeviceBytes)
 	if cells := MostCells(o); cells > 0 {
 		return Placement{}, fmt.Errorf("%w, or a context of at most %d", err, cells)

@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -65,20 +64,7 @@ func TestDeviceBytesFollowTheFormula(t *testing.T) {
 }
 
 // through takes a token of a sequence through a step that computes nothing.
-func through(p *Pool, s *Seq) error {
-	ctx := context.Background()
-	step, err := p.Begin(ctx, []Work{{Seq: s, Tokens: []int32{1}}})
-	if err != nil {
-		return err
-	}
-	defer step.Close()
-	for _, err := range step.Layers(ctx) {
-		if err != nil {
-			return err
-		}
-	}
-	return step.Commit()
-}
+func through(p *Pool, s *Seq) error { return tokens(p, s, 1) }
 
 func TestOffloadedTakesLessThanStaticWhereMoreLayersStreamThanSlots(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -12,10 +12,6 @@ import (
 	"github.com/seed4d217819/ebb/trace"
 )
 
-// ErrFull is returned by [Pool.Begin] when the new tokens do not fit. Nothing
-// has changed then, and [Seq.Truncate] makes room.
-var ErrFull = errors.New("kv: the cache is full")
-
 // Defaults of [Options].
 const (
 	DefaultSlots       = 2    // one layer computes while the next is fetched
@@ -133,6 +129,7 @@ type Pool struct {
 // hooks let tests delay copies, poison freed slots and break the walk.
 type hooks struct {
 	beforeCopy func()
+	alloc      func() error // before each allocation of rows
 	freed      func(*slot)
 	broken     broken
 }

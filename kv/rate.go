@@ -15,7 +15,7 @@ func (p *Pool) FetchRate(bytes int64) float64 {
 		if !d.copies || len(d.slots) == 0 {
 			continue
 		}
-		rate, err := d.fetchRate(bytes)
+		rate, err := p.fetchRate(d, bytes)
 		if err != nil {
 			continue // no memory to measure with: that is said when it is needed
 		}
@@ -30,7 +30,7 @@ func (p *Pool) FetchRate(bytes int64) float64 {
 }
 
 // fetchRate copies part of a slot from host memory.
-func (d *device) fetchRate(bytes int64) (float64, error) {
+func (p *Pool) fetchRate(d *device, bytes int64) (float64, error) {
 	const times = 4 // the first ones touch memory
 	var r *region
 	for _, r = range d.slots[0].views {
@@ -39,7 +39,7 @@ func (d *device) fetchRate(bytes int64) (float64, error) {
 	head := int64(r.cells) * r.layout.KeyBytes
 	n := int(min(bytes/int64(r.layout.Heads), head) / r.layout.KeyBytes)
 	size := int64(n) * r.layout.KeyBytes
-	buffer, err := d.hostBuffer(size * int64(r.layout.Heads))
+	buffer, err := p.hostBuffer(d, size*int64(r.layout.Heads))
 	if err != nil {
 		return 0, err
 	}

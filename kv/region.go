@@ -149,9 +149,9 @@ func (p *Pool) newSlot(d *device) (*slot, error) {
 	if !d.copies {
 		return s, nil
 	}
-	b, err := d.backend.Alloc(d.backend.BufferType(), d.place.SlotBytes, ggml.Slots)
+	b, err := p.alloc(d, d.backend.BufferType(), d.place.SlotBytes, ggml.Slots)
 	if err != nil {
-		return nil, fmt.Errorf("kv: slot of %d cells: %w", p.cells, err)
+		return nil, allocation(fmt.Errorf("kv: slot of %d cells: %w", p.cells, err))
 	}
 	b.Clear()
 	s.buffer, s.views = b, map[Shape]*region{}

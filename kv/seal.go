@@ -30,7 +30,12 @@ func (p *Pool) seal(t *tree) error {
 		return nil
 	}
 	if moves := t.moves(end); len(moves) > 0 {
-		if err := p.rearrange(t, moves); err != nil {
+		buffers, err := p.moveBuffers(len(moves))
+		defer closeBuffers(buffers)
+		if err != nil {
+			return fmt.Errorf("kv: memory to put rows in order: %w", err)
+		}
+		if err := p.rearrange(t, moves, buffers); err != nil {
 			t.broken = fmt.Errorf("kv: rows were lost while they were put in order; close the sequence and its forks: %w", err)
 			return t.broken
 		}
@@ -148,12 +153,36 @@ func (t *tree) renumber(moves []move) {
 	t.trim()
 }
 
-// rearrange moves rows of all layers of a tree between cells. Copies for a step
-// to come are ended first.
-func (p *Pool) rearrange(t *tree, moves []move) error {
-	p.quiet()
+// moveBuffers allocates, for each device, host memory for that many rows of any
+// of its layers, before the first row moves: without it no row is lost. The
+// caller closes what it returns, also with an error.
+func (p *Pool) moveBuffers(rows int) (buffers []tier.Buffer, err error) {
 	for _, d := range p.devices {
-		if err := p.rearrangeOn(d, t, moves); err != nil {
+		var widest int64
+		for _, l := range d.layers {
+			widest = max(widest, p.opts.Layers[l].layout(p.opts.TypeK, p.opts.TypeV).RowBytes())
+		}
+		b, err := p.hostBuffer(d, widest*int64(rows))
+		if err != nil {
+			return buffers, err
+		}
+		buffers = append(buffers, b)
+	}
+	return buffers, nil
+}
+
+func closeBuffers(buffers []tier.Buffer) {
+	for _, b := range buffers {
+		b.Close()
+	}
+}
+
+// rearrange moves rows of all layers of a tree between cells, by way of a buffer
+// for each device. Copies for a step to come are ended first.
+func (p *Pool) rearrange(t *tree, moves []move, buffers []tier.Buffer) error {
+	p.quiet()
+	for n, d := range p.devices {
+		if err := p.rearrangeOn(d, t, moves, buffers[n].Bytes()); err != nil {
 			return err
 		}
 	}
@@ -162,17 +191,8 @@ func (p *Pool) rearrange(t *tree, moves []move) error {
 
 // rearrangeOn does it for the layers of one device. Rows that are in a tier
 // visit a slot for it.
-func (p *Pool) rearrangeOn(d *device, t *tree, moves []move) error {
+func (p *Pool) rearrangeOn(d *device, t *tree, moves []move, buffer []byte) error {
 	segments := joinMoves(moves)
-	var widest int64
-	for _, l := range d.layers {
-		widest = max(widest, p.opts.Layers[l].layout(p.opts.TypeK, p.opts.TypeV).RowBytes())
-	}
-	buffer, err := d.hostBuffer(widest * int64(len(moves)))
-	if err != nil {
-		return err
-	}
-	defer buffer.Close()
 	for _, s := range d.slots {
 		if s.holds.tree == t {
 			s.holds = holding{}
@@ -181,7 +201,7 @@ func (p *Pool) rearrangeOn(d *device, t *tree, moves []move) error {
 	for _, l := range d.layers {
 		p.moved.Add(int64(len(moves)) * p.opts.Layers[l].layout(p.opts.TypeK, p.opts.TypeV).RowBytes())
 		if r := t.regions[l]; r != nil {
-			r.rearrange(segments, buffer.Bytes())
+			r.rearrange(segments, buffer)
 			continue
 		}
 		shape, slot := p.opts.Layers[l], d.slots[0]
@@ -191,7 +211,7 @@ func (p *Pool) rearrangeOn(d *device, t *tree, moves []move) error {
 		if err := t.rows[d.number].Fetch(context.Background(), p.homes[l].row, t.high, visiting); err != nil {
 			return err
 		}
-		visiting.rearrange(segments, buffer.Bytes())
+		visiting.rearrange(segments, buffer)
 		var changed []tier.Run
 		for _, s := range segments {
 			changed = append(changed, tier.Run{Start: s.to, N: s.n})

@@ -141,6 +141,7 @@ func (p *Pool) begin(ctx context.Context, batch []Work) (*Step, error) {
 		}
 	}
 	if err := s.makeRoom(); err != nil {
+		p.count() // trees before the one that failed may have got memory
 		return nil, err
 	}
 	s.reserve()

@@ -31,7 +31,7 @@ func (t *tree) reserve(cells int) error {
 			continue
 		}
 		if err := rows.Reserve(cells); err != nil {
-			return err
+			return allocation(err)
 		}
 	}
 	t.reserved = cells

@@ -9,8 +9,12 @@ package tier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
+
+// ErrFull is wrapped by errors of [Tier.Reserve] that say that there is no room.
+var ErrFull = errors.New("tier: full")
 
 // Part names one half of a cell's row.
 type Part int
@@ -75,7 +79,8 @@ type Memory interface {
 // does.
 type Tier interface {
 	// Reserve makes room for the cells [0, cells) in every layer. What was
-	// kept stays; on an error nothing has changed.
+	// kept stays; on an error nothing has changed. The error wraps ErrFull, or
+	// the allocator's error, if there is no room.
 	Reserve(cells int) error
 	// Fetch copies the cells [0, n) of a layer into dst. All of them have
 	// been reserved; cells never stored hold zeros.

@@ -180,6 +180,8 @@ func (r *repl) turn(ctx context.Context, text string) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(r.notes, "ebb: interrupted")
+	case errors.Is(err, kv.ErrNoMemory):
+		fmt.Fprintf(r.notes, "%v; what was said is kept; /reset starts over\n", err)
 	case errors.Is(err, kv.ErrFull):
 		fmt.Fprintf(r.notes, "ebb: the context of %d tokens is full; what was said is kept; /reset starts over\n", r.conversation.engine.Context())
 	case errors.Is(err, ebb.ErrPromptTooLong):

@@ -202,7 +202,7 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted")
-	case errors.Is(err, kv.ErrFull):
+	case errors.Is(err, kv.ErrFull) && !errors.Is(err, kv.ErrNoMemory):
 		return fmt.Errorf("%w; --context makes it larger", err)
 	default:
 		return err
