@@ -1,12 +1,15 @@
 package ebb
 
 import (
+	"unicode/utf8"
+
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/tokenizer"
 )
 
 // TextDecoder turns the tokens of one text into the text, as they come: in whole characters, without special tokens, and
-// up to a stop string. It is used by one goroutine.
+// up to a stop string. Bytes that are not UTF-8, such as half a character at the end, become U+FFFD each. It is used by one
+// goroutine.
 type TextDecoder struct {
 	decoder *tokenizer.Decoder
 	cutter  *generate.Cutter
@@ -19,12 +22,20 @@ func (e *Engine) NewTextDecoder(stops []string) *TextDecoder {
 
 // Next returns the text that is certain with a token.
 func (d *TextDecoder) Next(id int32) string {
-	text, _ := d.cutter.Next(d.decoder.Next(id))
+	text, _ := d.cutter.Next(characters(d.decoder.Next(id)))
 	return text
 }
 
 // Flush returns what is held back, when no more tokens come.
 func (d *TextDecoder) Flush() string {
-	text, _ := d.cutter.Next(d.decoder.Flush())
+	text, _ := d.cutter.Next(characters(d.decoder.Flush()))
 	return text + d.cutter.Flush()
+}
+
+// characters returns text with U+FFFD for each byte that is not UTF-8, as JSON has it.
+func characters(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	return string([]rune(text))
 }

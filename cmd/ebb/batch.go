@@ -1,102 +1,25 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 
 	"github.com/seed4d217819/ebb"
 )
 
-// batchPrompt is a line of a file of prompts.
-type batchPrompt struct {
-	line   int
-	text   string
-	ids    []int32 // instead of text
-	config ebb.GenerationConfig
-}
-
-// batchLine is a line of a .jsonl file.
-type batchLine struct {
-	Prompt *string                    `json:"prompt"`
-	IDs    []int32                    `json:"prompt_ids"`
-	Config map[string]json.RawMessage `json:"generation_config"`
-}
-
-// readBatch reads a file of prompts; - is stdin. base is the config of all that say nothing else. It reports all lines that
-// are wrong. Empty ones are left out.
-func readBatch(name string, stdin io.Reader, base ebb.GenerationConfig) (prompts []batchPrompt, err error) {
-	var data []byte
-	if name == "-" {
-		data, err = io.ReadAll(stdin)
-	} else {
-		data, err = os.ReadFile(name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the prompts: %w", err)
-	}
-	var errs []error
-	n := 0
-	for line := range strings.Lines(string(data)) {
-		n++
-		line = strings.TrimRight(line, "\r\n")
-		if strings.TrimSpace(line) == "" {
-			continue
-		}
-		p := batchPrompt{line: n, text: line, config: base}
-		if strings.HasSuffix(name, ".jsonl") {
-			if err := p.parse(line); err != nil {
-				errs = append(errs, fmt.Errorf("%s, line %d: %w", name, n, err))
-			}
-		}
-		prompts = append(prompts, p)
-	}
-	if len(prompts) == 0 {
-		errs = append(errs, fmt.Errorf("%s has no prompts: want one a line", name))
-	}
-	return prompts, errors.Join(errs...)
-}
-
-// parse reads a line of JSON.
-func (p *batchPrompt) parse(line string) error {
-	var l batchLine
-	d := json.NewDecoder(bytes.NewReader([]byte(line)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&l); err != nil {
-		return err
-	}
-	if (l.Prompt == nil) == (l.IDs == nil) {
-		return errors.New("want a prompt or prompt_ids, and not both")
-	}
-	p.text, p.ids = "", l.IDs
-	if l.Prompt != nil {
-		p.text = *l.Prompt
-	}
-	var errs []error
-	for name, value := range l.Config {
-		errs = append(errs, p.config.Set(name, value))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return p.config.Validate()
-}
-
 // batchAnswer is what was generated after one of the prompts.
 type batchAnswer struct {
+	tokens     int // of the prompt
 	generation *ebb.Generation
 	sequences  []ebb.Sequence
 	err        error
 }
 
 // answerBatch generates for all prompts together, and prints the answers in their order as they end.
-func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts []batchPrompt, stdout, notes io.Writer) (err error) {
-	g, err := f.generation.readGrammar(engine)
+func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts []batchPrompt, text grammarText, stdout, notes io.Writer) (err error) {
+	g, err := text.compile(engine)
 	if err != nil {
 		return err
 	}
@@ -105,13 +28,9 @@ func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts 
 	m := begin(engine)
 	answers := make([]batchAnswer, len(prompts))
 	for i, p := range prompts {
-		tokens, err := f.batchTokens(engine, p)
-		if err == nil {
-			p.config.Grammar = g
-			answers[i].generation, err = b.Add(ebb.Request{Prompt: tokens, Config: p.config})
-			m.prefilled += len(tokens)
-		}
-		answers[i].err = err
+		p.config.Grammar = g
+		answers[i] = f.addToBatch(engine, b, p)
+		m.prefilled += answers[i].tokens
 	}
 	next := 0 // to be printed
 	for running := true; running && err == nil; {
@@ -131,7 +50,7 @@ func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts 
 	}
 	err = explain(err)
 	if f.output == "json" {
-		err = errors.Join(err, printBatchJSON(stdout, &m, answers, engine.Stats().Cache, engine.Tokenizer().Spell, err))
+		err = errors.Join(err, printBatchJSON(stdout, &m, prompts, answers, engine.Stats().Cache, engine.Tokenizer().Spell, err))
 	} else {
 		printReport(notes, &m, engine)
 	}
@@ -143,16 +62,21 @@ func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts 
 	return err
 }
 
-func (f *runFlags) batchTokens(engine *ebb.Engine, p batchPrompt) ([]int32, error) {
-	prompt := f.prompt
-	if p.ids != nil {
-		prompt.ids = p.ids
+// addToBatch begins the answer to a prompt. What is wrong with the prompt is the answer's error.
+func (f *runFlags) addToBatch(engine *ebb.Engine, b *ebb.Batch, p batchPrompt) (a batchAnswer) {
+	if a.err = p.err; a.err != nil {
+		return a
 	}
-	tokens, err := prompt.tokens(engine, p.text)
-	if err != nil {
-		return nil, err
+	var tokens []int32
+	if tokens, a.err = f.prompt.tokens(engine, p.prompt); a.err != nil {
+		return a
 	}
-	return tokens, checkTokens(engine, tokens)
+	if a.err = checkTokens(engine, tokens); a.err != nil {
+		return a
+	}
+	a.tokens = len(tokens)
+	a.generation, a.err = b.Add(ebb.Request{Prompt: tokens, Config: p.config})
+	return a
 }
 
 func (a *batchAnswer) done() bool { return a.generation == nil || a.generation.Done() }
@@ -165,14 +89,7 @@ func (a *batchAnswer) collect() {
 }
 
 func (f *runFlags) printBatchAnswer(w io.Writer, p batchPrompt, a batchAnswer, spell spelling) error {
-	title := p.text
-	if p.ids != nil {
-		title = strings.Trim(fmt.Sprint(p.ids), "[]")
-	}
-	if letters := []rune(title); len(letters) > 70 {
-		title = string(letters[:69]) + "…"
-	}
-	if _, err := fmt.Fprintf(w, "--- %d: %s\n", p.line, title); err != nil {
+	if _, err := fmt.Fprintf(w, "--- %s\n", p.title()); err != nil {
 		return err
 	}
 	return printTexts(w, a.sequences, spell, false, f.explain)

@@ -63,6 +63,10 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	if err := f.engine.configure(cmd, &cfg); err != nil {
 		return err
 	}
+	grammar, err := f.generation.readGrammar()
+	if err != nil {
+		return err
+	}
 	path, err := f.fetch(cmd)
 	if err != nil {
 		return err
@@ -73,7 +77,7 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	printNotes(cmd.ErrOrStderr(), append(warnings, engine.Notes()...))
-	if cfg.Grammar, err = f.generation.readGrammar(engine); err != nil {
+	if cfg.Grammar, err = grammar.compile(engine); err != nil {
 		return err
 	}
 	c, err := newConversation(engine, f.system, cfg)

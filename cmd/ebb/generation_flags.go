@@ -1,15 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed4d217819/ebb"
-	"github.com/seed4d217819/ebb/grammar"
 )
 
 // defaultNewTokens is how long an answer gets if nobody says. Hugging Face's default, 20 tokens with the prompt, is less
@@ -67,9 +64,9 @@ func (f *generationFlags) config() (cfg ebb.GenerationConfig, warnings []string,
 		return cfg, nil, misusef("--grammar and --json-schema: want one of them")
 	}
 	if f.file != "" {
-		data, err := os.ReadFile(f.file)
+		data, err := readText("the generation config", f.file, nil)
 		if err != nil {
-			return cfg, nil, fmt.Errorf("reading the generation config: %w", err)
+			return cfg, nil, err
 		}
 		if cfg, warnings, err = ebb.ParseGenerationConfig(data); err != nil {
 			return cfg, nil, fmt.Errorf("generation config %s: %w", f.file, err)
@@ -103,6 +100,10 @@ func (f *generationFlags) set(cfg *ebb.GenerationConfig) (given bool, err error)
 			continue
 		}
 		given = true
+		if field.name == "seed" && field.given[len(field.given)-1] == "-1" { // as other programs write it
+			cfg.Seed = nil
+			continue
+		}
 		err := cfg.Set(field.name, field.kind.toJSON(field.given))
 		if wrong := (*ebb.FieldError)(nil); errors.As(err, &wrong) {
 			err = fmt.Errorf("--%s %s: %w", field.flag(), field.given[len(field.given)-1], wrong.Want)
@@ -113,31 +114,4 @@ func (f *generationFlags) set(cfg *ebb.GenerationConfig) (given bool, err error)
 		return given, misuseError{err}
 	}
 	return given, nil
-}
-
-// readGrammar returns the grammar that the text is kept to, or nil.
-func (f *generationFlags) readGrammar(engine *ebb.Engine) (*grammar.Grammar, error) {
-	file := cmp.Or(f.grammar, f.schema)
-	if file == "" {
-		return nil, nil
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading the grammar: %w", err)
-	}
-	gbnf := string(data)
-	if f.schema != "" {
-		if gbnf, err = grammar.FromSchema(data); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-	}
-	pieces, err := engine.Pieces()
-	if err != nil {
-		return nil, err
-	}
-	g, err := pieces.Grammar(gbnf)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return g, nil
 }

@@ -53,8 +53,9 @@ func misusef(format string, args ...any) error {
 
 func newRootCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "ebb COMMAND",
-		Short: "Run language models whose KV cache lives off the device",
+		Use:     "ebb COMMAND",
+		Version: versions(),
+		Short:   "Run language models whose KV cache lives off the device",
 		Long: `ebb runs language models (GGUF files) whose KV cache does not fit where the model
 computes: the cache lives in host memory, and one layer at a time visits the device.
 The text is that of a cache that was never moved.
@@ -80,6 +81,7 @@ command failed, or 2 if it was misused.`,
 		SilenceErrors:              true,
 		SuggestionsMinimumDistance: 2,
 	}
+	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuseError{err} })
 	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newBenchCommand(), newDoctorCommand(), newVersionCommand())
 	return cmd

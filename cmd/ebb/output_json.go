@@ -50,6 +50,7 @@ type outputBatch struct {
 }
 
 type outputAnswer struct {
+	ID        json.RawMessage  `json:"id,omitempty"` // the prompt's, if it has one
 	Sequences []outputSequence `json:"sequences"`
 	Error     string           `json:"error,omitempty"` // what ended it early, or is wrong with the prompt
 }
@@ -108,10 +109,10 @@ func printJSON(w io.Writer, a *answer, s kv.Stats, spell spelling, err error) er
 }
 
 // printBatchJSON prints the answers to a batch.
-func printBatchJSON(w io.Writer, m *measured, answers []batchAnswer, s kv.Stats, spell spelling, err error) error {
+func printBatchJSON(w io.Writer, m *measured, prompts []batchPrompt, answers []batchAnswer, s kv.Stats, spell spelling, err error) error {
 	out := outputBatch{Answers: []outputAnswer{}, Timings: m.timings(), Cache: describeCache(s), Error: message(err)}
-	for _, a := range answers {
-		out.Answers = append(out.Answers, outputAnswer{describe(a.sequences, spell), message(a.err)})
+	for i, a := range answers {
+		out.Answers = append(out.Answers, outputAnswer{prompts[i].id, describe(a.sequences, spell), message(a.err)})
 	}
 	return writeJSON(w, out)
 }

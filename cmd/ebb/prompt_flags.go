@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -59,6 +62,8 @@ func (f *promptFlags) check(cmd *cobra.Command, args []string) error {
 		return misusef("the prompt is given twice, by %s: want one of them", strings.Join(given, " and "))
 	case len(given) == 0 && isTerminal(cmd.InOrStdin()):
 		return misusef("no prompt: give it as an argument, with -f FILE, or on stdin")
+	case len(args) > 1 && (args[0] == "true" || args[0] == "false"):
+		return misusef("the prompt begins with %s: if that is the value of a flag, join them, as in --do-sample=%[1]s; if not, quote the prompt", args[0])
 	case f.system != "" && (f.raw || ids):
 		return misusef("--system is for the chat template, which --raw and --prompt-ids leave out")
 	}
@@ -76,40 +81,68 @@ func (f *promptFlags) checkBatch(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// read returns the prompt's text; there is none if it is given as ids. One newline at the end of a file is dropped: it is
-// the file's, not the prompt's.
-func (f *promptFlags) read(stdin io.Reader, args []string) (string, error) {
-	var data []byte
-	var err error
-	switch {
-	case f.ids != nil:
-		return "", nil
-	case len(args) > 0:
-		return args[0], nil
-	case f.file != "" && f.file != "-":
-		data, err = os.ReadFile(f.file)
-	default:
-		data, err = io.ReadAll(stdin)
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading the prompt: %w", err)
-	}
-	return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r"), nil
+// prompt is what a model is asked: a text, token ids that are taken as they are, or a conversation.
+type prompt struct {
+	text     string
+	ids      []int32
+	messages []chat.Message
 }
 
-// tokens returns the prompt as the model takes it.
-func (f *promptFlags) tokens(engine *ebb.Engine, text string) ([]int32, error) {
+// read returns the prompt. One newline at the end of a file is dropped: it is the file's, not the prompt's. Text that is
+// piped in beside an argument comes first, as in `cat report.txt | ebb run "Sum this up."`.
+func (f *promptFlags) read(stdin io.Reader, args []string, notes io.Writer) (prompt, error) {
+	argument := strings.Join(args, " ")
 	switch {
 	case f.ids != nil:
-		return f.ids, nil
+		return prompt{ids: f.ids}, nil
+	case len(args) > 0 && !isPiped(stdin):
+		return prompt{text: argument}, nil
+	}
+	if len(args) > 0 {
+		waiting := time.AfterFunc(stdinPatience, func() {
+			printNotes(notes, []string{"the prompt's text on stdin is being read, until it ends (</dev/null says that there is none)"})
+		})
+		defer waiting.Stop()
+	}
+	data, err := readText("the prompt", cmp.Or(f.file, "-"), stdin)
+	if err != nil {
+		return prompt{}, err
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	switch {
+	case len(args) == 0:
+		return prompt{text: text}, nil
+	case strings.TrimSpace(text) == "":
+		return prompt{text: argument}, nil
+	}
+	return prompt{text: text + "\n\n" + argument}, nil
+}
+
+// stdinPatience is for how long stdin may bring nothing before the user hears what is being waited for.
+const stdinPatience = 2 * time.Second
+
+// tokens returns a prompt as the model takes it.
+func (f *promptFlags) tokens(engine *ebb.Engine, p prompt) ([]int32, error) {
+	switch {
+	case p.ids != nil:
+		return p.ids, nil
+	case f.raw && p.messages != nil:
+		return nil, errors.New("messages are for the chat template, which --raw leaves out")
 	case f.raw:
-		return engine.Tokenizer().Encode(text, tokenizer.Options{AddSpecial: true, ParseSpecial: true})
+		return engine.Tokenizer().Encode(p.text, tokenizer.Options{AddSpecial: true, ParseSpecial: true})
 	}
 	template, err := engine.Template()
 	if err != nil {
 		return nil, fmt.Errorf("%w (--raw)", err)
 	}
-	return renderTokens(engine, template, append(systemMessage(f.system), chat.Message{Role: "user", Content: text}))
+	messages := p.messages
+	if messages == nil {
+		messages = []chat.Message{{Role: "user", Content: p.text}}
+	}
+	if messages[0].Role != "system" {
+		messages = append(systemMessage(f.system), messages...)
+	}
+	return renderTokens(engine, template, messages)
 }
 
 // systemMessage returns the messages that a conversation begins with.
@@ -127,6 +160,16 @@ func renderTokens(engine *ebb.Engine, template *chat.Template, messages []chat.M
 		return nil, err
 	}
 	return engine.Tokenizer().Encode(text, tokenizer.Options{ParseSpecial: true})
+}
+
+// isPiped reports whether a reader is a pipe or a file, in which text may be meant for the command.
+func isPiped(stream io.Reader) bool {
+	file, ok := stream.(*os.File)
+	if !ok {
+		return true
+	}
+	info, err := file.Stat()
+	return err == nil && (info.Mode().IsRegular() || info.Mode()&os.ModeNamedPipe != 0)
 }
 
 // isTerminal reports whether a person sits at the other end of a reader or writer.

@@ -30,7 +30,7 @@ type runFlags struct {
 func newRunCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use:   "run [PROMPT]",
+		Use:   "run [PROMPT…]",
 		Short: "Answer one prompt",
 		Long: `Run answers a prompt: the argument, or a file (-f), or stdin. The prompt is put into
 the model's chat template, unless --raw says to continue it as it is. The text comes
@@ -54,7 +54,7 @@ that wins over the flags.`,
   ebb run -m model.gguf --batch prompts.txt --output json
   ebb run -m model.gguf --prompt-ids 5,9,12 --output json --logits 3
   ebb run -m model.gguf --cache offloaded --forced-copies --trace run.json "Why?"`,
-		Args: arguments(cobra.MaximumNArgs(1)),
+		Args: cobra.ArbitraryArgs,
 		RunE: f.run,
 	}
 	f.engine.register(cmd)
@@ -110,6 +110,10 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err := f.engine.configure(cmd, &cfg); err != nil {
 		return err
 	}
+	grammar, err := f.generation.readGrammar()
+	if err != nil {
+		return err
+	}
 	if f.batch != "" {
 		prompts, err := readBatch(f.batch, cmd.InOrStdin(), cfg)
 		if err != nil {
@@ -117,10 +121,10 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 		}
 		f.engine.options.Sequences = len(prompts)
 		return f.open(cmd, warnings, func(ctx context.Context, engine *ebb.Engine, stdout, notes io.Writer) error {
-			return f.answerBatch(ctx, engine, prompts, stdout, notes)
+			return f.answerBatch(ctx, engine, prompts, grammar, stdout, notes)
 		})
 	}
-	text, err := f.prompt.read(cmd.InOrStdin(), args)
+	prompt, err := f.prompt.read(cmd.InOrStdin(), args, f.notes(cmd))
 	if err != nil {
 		return err
 	}
@@ -129,15 +133,23 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 		warnings = append(warnings, fmt.Sprintf("--seed %d draws the same again", *cfg.Seed))
 	}
 	return f.open(cmd, warnings, func(ctx context.Context, engine *ebb.Engine, stdout, notes io.Writer) error {
-		tokens, err := f.prompt.tokens(engine, text)
+		tokens, err := f.prompt.tokens(engine, prompt)
 		if err != nil {
 			return err
 		}
-		if cfg.Grammar, err = f.generation.readGrammar(engine); err != nil {
+		if cfg.Grammar, err = grammar.compile(engine); err != nil {
 			return err
 		}
 		return f.answer(ctx, engine, question{tokens: tokens, config: cfg, logits: f.logits}, stdout, notes)
 	})
+}
+
+// notes returns where notes and the report go.
+func (f *runFlags) notes(cmd *cobra.Command) io.Writer {
+	if f.quiet {
+		return io.Discard
+	}
+	return cmd.ErrOrStderr()
 }
 
 // open opens the engine, and closes it when use has returned.
@@ -150,10 +162,7 @@ func (f *runFlags) open(cmd *cobra.Command, warnings []string, use func(ctx cont
 	f.engine.options.Trace = timeline.spans()
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
-	notes := cmd.ErrOrStderr()
-	if f.quiet {
-		notes = io.Discard
-	}
+	notes := f.notes(cmd)
 	path, err := modelFile(ctx, f.engine.model, notes)
 	if err != nil {
 		return err

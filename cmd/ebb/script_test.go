@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 				return false, fmt.Errorf("unknown condition %q", name)
 			}
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fails": fails},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fails": fails, "bom": bom},
 	})
 }
 
@@ -83,6 +83,14 @@ func fails(ts *testscript.TestScript, neg bool, args []string) {
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != want {
 		ts.Fatalf("%v: got %v, want exit status %d", args[1:], err, want)
 	}
+}
+
+// bom is the script command `bom FROM TO`: it copies a file and puts a byte order mark in front.
+func bom(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: bom FROM TO")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte("\uFEFF"+ts.ReadFile(args[0])), 0o666))
 }
 
 func haveLibraries() bool {

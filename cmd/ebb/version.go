@@ -21,11 +21,15 @@ func newVersionCommand() *cobra.Command {
 		Example: "  ebb version",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "ebb %s (%s %s/%s, for ggml %s)\n",
-				buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, ggml.Version)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), versions())
 			return err
 		},
 	}
+}
+
+// versions says which version of ebb this is and what it is built with.
+func versions() string {
+	return fmt.Sprintf("ebb %s (%s %s/%s, for ggml %s)", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, ggml.Version)
 }
 
 // buildVersion returns the linker's version, or else the module's.
