@@ -1,4 +1,4 @@
-package ebb
+package generation
 
 import (
 	"fmt"
@@ -9,19 +9,18 @@ import (
 
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/grammar"
-	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/sample"
 )
 
 // defaultMaxLength is Hugging Face's: short, so that a program that forgot to say how much it wants is noticed.
 const defaultMaxLength = 20
 
-// GenerationConfig says what to generate. Its fields are those of Hugging Face transformers' generation_config.json (4.49)
-// that have a meaning here, with the same JSON names, defaults and validation; [LoadGenerationConfig] reads such a file.
+// Config says what to generate. Its fields are those of Hugging Face transformers' generation_config.json (4.49)
+// that have a meaning here, with the same JSON names, defaults and validation; [Load] reads such a file.
 // The zero value generates greedily until the text is 20 tokens long. docs/generation.md has a table of all.
 //
 // A zero field is one that is not set. Where zero means something else, the field is a pointer or a slice.
-type GenerationConfig struct {
+type Config struct {
 	MaxNewTokens int     `json:"max_new_tokens,omitempty"` // how many tokens to generate at most; wins over MaxLength
 	MaxLength    int     `json:"max_length,omitempty"`     // the same, counting the prompt; 0: 20
 	MinNewTokens int     `json:"min_new_tokens,omitempty"` // no end of text before there are so many new tokens; wins over MinLength
@@ -71,9 +70,9 @@ type GenerationConfig struct {
 	PromptLookupNumTokens int `json:"prompt_lookup_num_tokens,omitempty"` // how many; 0: none
 	MaxMatchingNGramSize  int `json:"max_matching_ngram_size,omitempty"`  // how many of the last tokens are looked for at most; 0: 2
 
-	// CacheImplementation and CacheConfig describe a cache. An engine has the one it was opened with: Configure puts
-	// them into its Options, and a config that asks an engine for another cache than its own is refused.
-	CacheImplementation string       `json:"cache_implementation,omitempty"` // a name that kv.ParsePolicy takes; "": any
+	// CacheImplementation and CacheConfig describe a cache. An engine has the one it was opened with: ebb.Options.Configure
+	// takes them into its options, and a config that asks an engine for another cache than its own is refused.
+	CacheImplementation string       `json:"cache_implementation,omitempty"` // one of CacheNames; "": any
 	CacheConfig         *CacheConfig `json:"cache_config,omitempty"`
 	UseCache            *bool        `json:"use_cache,omitempty"` // false has no effect: K/V are always kept
 
@@ -86,15 +85,15 @@ type CacheConfig struct {
 	MaxCacheLen int `json:"max_cache_len,omitempty"` // tokens the cache holds: Options.Context; 0: not said
 }
 
-// LoadGenerationConfig reads a generation_config.json and validates it. Fields that this version does not know are left
+// Load reads a generation_config.json and validates it. Fields that this version does not know are left
 // out, as Hugging Face does; the warnings name them, and say what else of the file will have no effect.
-func LoadGenerationConfig(path string) (c GenerationConfig, warnings []string, err error) {
+func Load(path string) (c Config, warnings []string, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return c, nil, fmt.Errorf("ebb: generation config: %w", err)
+		return c, nil, fmt.Errorf("generation: %w", err)
 	}
-	if c, warnings, err = ParseGenerationConfig(data); err != nil {
-		return c, nil, fmt.Errorf("ebb: generation config %s: %w", path, err)
+	if c, warnings, err = Parse(data); err != nil {
+		return c, nil, fmt.Errorf("generation: %s: %w", path, err)
 	}
 	if err := c.Validate(); err != nil {
 		return c, nil, fmt.Errorf("%w (in %s)", err, path)
@@ -102,22 +101,7 @@ func LoadGenerationConfig(path string) (c GenerationConfig, warnings []string, e
 	return c, append(warnings, c.Warnings()...), nil
 }
 
-// Configure returns o with the cache that the config asks for, if it asks for one.
-func (c GenerationConfig) Configure(o Options) (Options, error) {
-	if c.CacheImplementation != "" {
-		policy, err := kv.ParsePolicy(c.CacheImplementation)
-		if err != nil {
-			return o, fmt.Errorf("ebb: generation config: cache_implementation: %w", err)
-		}
-		o.Cache = policy
-	}
-	if c.CacheConfig != nil && c.CacheConfig.MaxCacheLen > 0 {
-		o.Context = c.CacheConfig.MaxCacheLen
-	}
-	return o, nil
-}
-
-func (c GenerationConfig) maxLength() int {
+func (c Config) maxLength() int {
 	if c.MaxLength > 0 {
 		return c.MaxLength
 	}
@@ -125,7 +109,7 @@ func (c GenerationConfig) maxLength() int {
 }
 
 // scores returns what changes the scores of tokens.
-func (c GenerationConfig) scores() sample.Config {
+func (c Config) scores() sample.Config {
 	s := sample.Config{
 		Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP, TypicalP: c.TypicalP,
 		EpsilonCutoff: c.EpsilonCutoff, EtaCutoff: c.EtaCutoff,
@@ -142,9 +126,9 @@ func (c GenerationConfig) scores() sample.Config {
 	return s
 }
 
-// search returns how to generate after length tokens with a model whose texts end with eog. The caller adds how tokens
+// Search returns how to generate after length tokens with a model whose texts end with eog. The caller adds how tokens
 // are spelt.
-func (c GenerationConfig) search(length int, eog []int32) (generate.Config, error) {
+func (c Config) Search(length int, eog []int32) (generate.Config, error) {
 	s := generate.Config{
 		MaxNewTokens: c.MaxNewTokens,
 		MaxTime:      time.Duration(min(c.MaxTime*float64(time.Second), math.MaxInt64/2)), // 146 years
@@ -188,7 +172,7 @@ func (c GenerationConfig) search(length int, eog []int32) (generate.Config, erro
 	}
 	if s.MaxNewTokens == 0 {
 		if s.MaxNewTokens = c.maxLength() - length; s.MaxNewTokens <= 0 {
-			return s, fmt.Errorf("ebb: generation config: the prompt has %d tokens, and max_length is %d: set max_new_tokens, or a greater max_length",
+			return s, fmt.Errorf("generation: the prompt has %d tokens, and max_length is %d: set max_new_tokens, or a greater max_length",
 				length, c.maxLength())
 		}
 	}

@@ -1,4 +1,4 @@
-package ebb
+package generation
 
 import (
 	"encoding/json"
@@ -15,12 +15,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed4d217819/ebb/generate"
-	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/sample"
 )
 
 func TestGenerationConfigSurvivesJSON(t *testing.T) {
-	for name, c := range map[string]GenerationConfig{
+	for name, c := range map[string]Config{
 		"zero":         {},
 		"no end":       {EOSTokenID: TokenIDs{}},
 		"end token 0":  {EOSTokenID: TokenIDs{0}, BOSTokenID: new(int32), PadTokenID: new(int32)},
@@ -32,7 +31,7 @@ func TestGenerationConfigSurvivesJSON(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := GenerationConfig{MaxNewTokens: 99} // what was there before must not shine through
+			got := Config{MaxNewTokens: 99} // what was there before must not shine through
 			if err := json.Unmarshal(data, &got); err != nil {
 				t.Fatalf("%s: %v", data, err)
 			}
@@ -44,8 +43,8 @@ func TestGenerationConfigSurvivesJSON(t *testing.T) {
 }
 
 // everything sets all fields.
-func everything() GenerationConfig {
-	return GenerationConfig{
+func everything() Config {
+	return Config{
 		MaxNewTokens: 1, MaxLength: 2, MinNewTokens: 3, MinLength: 4, MaxTime: 0.5, StopStrings: Strings{"a", "b"},
 		EOSTokenID: TokenIDs{7}, BOSTokenID: new(int32(8)), PadTokenID: new(int32(9)),
 		DoSample: true, Seed: new(uint64(0)), NumReturnSequences: 11,
@@ -73,13 +72,13 @@ func TestEverythingIsEverything(t *testing.T) {
 }
 
 // load writes text to a file and loads it.
-func load(t *testing.T, text string) (GenerationConfig, []string, error) {
+func load(t *testing.T, text string) (Config, []string, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "generation_config.json")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return LoadGenerationConfig(path)
+	return Load(path)
 }
 
 func TestHuggingFacesFileLoads(t *testing.T) {
@@ -103,7 +102,7 @@ func TestHuggingFacesFileLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := GenerationConfig{
+	want := Config{
 		BOSTokenID: new(int32(1)), EOSTokenID: TokenIDs{2, 0}, MaxNewTokens: 64, MaxLength: 8192, UseCache: new(true),
 		CacheImplementation: "offloaded_static", CacheConfig: &CacheConfig{MaxCacheLen: 512}, Temperature: 0.6, TopP: 0.9,
 	}
@@ -171,7 +170,7 @@ func TestEveryFaultOfAGenerationConfigIsReportedAtOnce(t *testing.T) {
 		{
 			"scores", `{"temperature": -1, "top_p": 1.5, "top_k": -3, "min_p": 2, "repetition_penalty": -1, "bad_words_ids": [], "no_repeat_ngram_size": -1}`,
 			[]string{
-				"ebb: generation config: temperature is -1", "top_p is 1.5", "top_k is -3", "min_p is 2", "repetition_penalty is -1",
+				"generation: temperature is -1", "top_p is 1.5", "top_k is -3", "min_p is 2", "repetition_penalty is -1",
 				"bad_words_ids is empty", "no_repeat_ngram_size is -1",
 			},
 		},
@@ -209,7 +208,7 @@ func TestEveryFaultOfAGenerationConfigIsReportedAtOnce(t *testing.T) {
 }
 
 func TestAMissingGenerationConfigIsNamed(t *testing.T) {
-	_, _, err := LoadGenerationConfig(filepath.Join(t.TempDir(), "nowhere.json"))
+	_, _, err := Load(filepath.Join(t.TempDir(), "nowhere.json"))
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "nowhere.json") {
 		t.Errorf("error %v, want one that names the missing file", err)
 	}
@@ -218,23 +217,23 @@ func TestAMissingGenerationConfigIsNamed(t *testing.T) {
 func TestWarningsNameWhatHasNoEffect(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		config GenerationConfig
+		config Config
 		want   []string
 	}{
-		{"zero", GenerationConfig{}, nil},
+		{"zero", Config{}, nil},
 		{
 			"new tokens",
-			GenerationConfig{MaxNewTokens: 5, MinNewTokens: 6},
+			Config{MaxNewTokens: 5, MinNewTokens: 6},
 			[]string{"generation config: min_new_tokens (6) is above max_new_tokens (5), where the text ends"},
 		},
 		{
 			"lengths",
-			GenerationConfig{MinLength: 21},
+			Config{MinLength: 21},
 			[]string{"generation config: min_length (21) is above max_length (20), where the text ends"},
 		},
 		{
 			"sampling without do_sample",
-			GenerationConfig{TopK: new(5), TypicalP: 0.9, EpsilonCutoff: 0.1, EtaCutoff: 0.2, MinP: 0.3, Seed: new(uint64(3))},
+			Config{TopK: new(5), TypicalP: 0.9, EpsilonCutoff: 0.1, EtaCutoff: 0.2, MinP: 0.3, Seed: new(uint64(3))},
 			[]string{
 				"generation config: top_k (5) has no effect: it is for sampling, and do_sample is false",
 				"generation config: min_p (0.3) has no effect: it is for sampling, and do_sample is false",
@@ -246,12 +245,12 @@ func TestWarningsNameWhatHasNoEffect(t *testing.T) {
 		},
 		{
 			"Hugging Face's defaults",
-			GenerationConfig{Temperature: 1, TopK: new(50), TopP: 1, TypicalP: 1, LengthPenalty: new(1.0), NumBeams: 1, NumBeamGroups: 1, UseCache: new(true)},
+			Config{Temperature: 1, TopK: new(50), TopP: 1, TypicalP: 1, LengthPenalty: new(1.0), NumBeams: 1, NumBeamGroups: 1, UseCache: new(true)},
 			nil,
 		},
 		{
 			"beams without beams",
-			GenerationConfig{NumBeamGroups: 2, LengthPenalty: new(0.0), EarlyStopping: generate.StopWhenEnough},
+			Config{NumBeamGroups: 2, LengthPenalty: new(0.0), EarlyStopping: generate.StopWhenEnough},
 			[]string{
 				"generation config: num_beam_groups (2) has no effect: it is for beams, and num_beams is 1",
 				"generation config: length_penalty (0) has no effect: it is for beams, and num_beams is 1",
@@ -260,7 +259,7 @@ func TestWarningsNameWhatHasNoEffect(t *testing.T) {
 		},
 		{
 			"the rest",
-			GenerationConfig{PadTokenID: new(int32(-1)), UseCache: new(false), EOSTokenID: TokenIDs{-3}, MinNewTokens: 1, MinLength: 2, MaxMatchingNGramSize: 3},
+			Config{PadTokenID: new(int32(-1)), UseCache: new(false), EOSTokenID: TokenIDs{-3}, MinNewTokens: 1, MinLength: 2, MaxMatchingNGramSize: 3},
 			[]string{
 				"generation config: min_new_tokens (1) and min_length (2) are both set: min_new_tokens wins",
 				"generation config: pad_token_id is -1: token ids are not negative",
@@ -281,41 +280,41 @@ func TestWarningsNameWhatHasNoEffect(t *testing.T) {
 func TestLengthsCountThePromptAsHuggingFaceDoes(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		config GenerationConfig
+		config Config
 		want   func(c *generate.Config) // what differs from the zero config's
 	}{
-		{"zero: 20 with the prompt", GenerationConfig{}, func(*generate.Config) {}},
-		{"max_length", GenerationConfig{MaxLength: 9}, func(c *generate.Config) { c.MaxNewTokens = 1 }},
-		{"max_new_tokens wins", GenerationConfig{MaxLength: 3, MaxNewTokens: 4}, func(c *generate.Config) { c.MaxNewTokens = 4 }},
-		{"min_length", GenerationConfig{MinLength: 10}, func(c *generate.Config) { c.Scores.MinLength = 10 }},
-		{"min_new_tokens wins", GenerationConfig{MinLength: 15, MinNewTokens: 3}, func(c *generate.Config) { c.Scores.MinNewTokens = 3 }},
-		{"no end", GenerationConfig{EOSTokenID: TokenIDs{}}, func(c *generate.Config) { c.EOS, c.Pad = []int32{}, 0 }},
-		{"another end", GenerationConfig{EOSTokenID: TokenIDs{5, 6}}, func(c *generate.Config) { c.EOS, c.Pad = []int32{5, 6}, 5 }},
-		{"padding", GenerationConfig{PadTokenID: new(int32(9))}, func(c *generate.Config) { c.Pad = 9 }},
-		{"scores", GenerationConfig{OutputScores: true}, func(c *generate.Config) { c.LogProbs = true }},
-		{"time without end", GenerationConfig{MaxTime: 1e300}, func(c *generate.Config) { c.MaxTime = math.MaxInt64/2 + 1 }},
-		{"time", GenerationConfig{MaxTime: 1.5}, func(c *generate.Config) { c.MaxTime = 1500 * time.Millisecond }},
+		{"zero: 20 with the prompt", Config{}, func(*generate.Config) {}},
+		{"max_length", Config{MaxLength: 9}, func(c *generate.Config) { c.MaxNewTokens = 1 }},
+		{"max_new_tokens wins", Config{MaxLength: 3, MaxNewTokens: 4}, func(c *generate.Config) { c.MaxNewTokens = 4 }},
+		{"min_length", Config{MinLength: 10}, func(c *generate.Config) { c.Scores.MinLength = 10 }},
+		{"min_new_tokens wins", Config{MinLength: 15, MinNewTokens: 3}, func(c *generate.Config) { c.Scores.MinNewTokens = 3 }},
+		{"no end", Config{EOSTokenID: TokenIDs{}}, func(c *generate.Config) { c.EOS, c.Pad = []int32{}, 0 }},
+		{"another end", Config{EOSTokenID: TokenIDs{5, 6}}, func(c *generate.Config) { c.EOS, c.Pad = []int32{5, 6}, 5 }},
+		{"padding", Config{PadTokenID: new(int32(9))}, func(c *generate.Config) { c.Pad = 9 }},
+		{"scores", Config{OutputScores: true}, func(c *generate.Config) { c.LogProbs = true }},
+		{"time without end", Config{MaxTime: 1e300}, func(c *generate.Config) { c.MaxTime = math.MaxInt64/2 + 1 }},
+		{"time", Config{MaxTime: 1.5}, func(c *generate.Config) { c.MaxTime = 1500 * time.Millisecond }},
 		{
 			"beams",
-			GenerationConfig{NumBeams: 4, NumBeamGroups: 2, LengthPenalty: new(0.0), EarlyStopping: generate.StopWhenCertain},
+			Config{NumBeams: 4, NumBeamGroups: 2, LengthPenalty: new(0.0), EarlyStopping: generate.StopWhenCertain},
 			func(c *generate.Config) {
 				c.Beams, c.Groups, c.LengthPenalty, c.EarlyStopping = 4, 2, 0, generate.StopWhenCertain
 			},
 		},
-		{"groups without beams", GenerationConfig{NumBeamGroups: 2}, func(*generate.Config) {}},
+		{"groups without beams", Config{NumBeamGroups: 2}, func(*generate.Config) {}},
 		{
 			"sampling",
-			GenerationConfig{DoSample: true, Seed: new(uint64(7)), Temperature: 0.5, NumReturnSequences: 3},
+			Config{DoSample: true, Seed: new(uint64(7)), Temperature: 0.5, NumReturnSequences: 3},
 			func(c *generate.Config) { c.Sample, c.Seed, c.Scores.Temperature, c.Sequences = true, 7, 0.5, 3 },
 		},
 		{
 			"prompt lookup",
-			GenerationConfig{PromptLookupNumTokens: 10, MaxMatchingNGramSize: 3},
+			Config{PromptLookupNumTokens: 10, MaxMatchingNGramSize: 3},
 			func(c *generate.Config) { c.LookupTokens, c.LookupNgram = 10, 3 },
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := tt.config.search(8, []int32{2})
+			got, err := tt.config.Search(8, []int32{2})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -329,24 +328,8 @@ func TestLengthsCountThePromptAsHuggingFaceDoes(t *testing.T) {
 }
 
 func TestAPromptAsLongAsMaxLengthIsRefused(t *testing.T) {
-	_, err := GenerationConfig{}.search(20, nil)
+	_, err := Config{}.Search(20, nil)
 	if err == nil || !strings.Contains(err.Error(), "the prompt has 20 tokens, and max_length is 20") {
 		t.Errorf("error %v, want one with both numbers", err)
-	}
-}
-
-func TestConfigureTakesTheCacheFromTheConfig(t *testing.T) {
-	o := Options{Cache: kv.Static, Context: 100, Threads: 3}
-	got, err := GenerationConfig{}.Configure(o)
-	if diff := cmp.Diff(got, o); err != nil || diff != "" {
-		t.Errorf("%v; options (-got +want):\n%s", err, diff)
-	}
-	c := GenerationConfig{CacheImplementation: "offloaded", CacheConfig: &CacheConfig{MaxCacheLen: 512}}
-	got, err = c.Configure(o)
-	if diff := cmp.Diff(got, Options{Cache: kv.Offloaded, Context: 512, Threads: 3}); err != nil || diff != "" {
-		t.Errorf("%v; options (-got +want):\n%s", err, diff)
-	}
-	if _, err := (GenerationConfig{CacheImplementation: "hybrid"}).Configure(o); err == nil {
-		t.Error("an unknown cache_implementation was taken")
 	}
 }

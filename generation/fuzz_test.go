@@ -1,4 +1,4 @@
-package ebb
+package generation
 
 import (
 	"encoding/json"
@@ -21,7 +21,7 @@ func FuzzGenerationConfig(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, _, err := ParseGenerationConfig(data)
+		c, _, err := Parse(data)
 		if err != nil {
 			return
 		}
@@ -30,7 +30,7 @@ func FuzzGenerationConfig(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, _, err := ParseGenerationConfig(text)
+		again, _, err := Parse(text)
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
@@ -38,7 +38,7 @@ func FuzzGenerationConfig(f *testing.F) {
 			t.Errorf("through %s (-got +want):\n%s", text, diff)
 		}
 		if c.Validate() == nil {
-			if _, err := c.search(1, []int32{0}); err != nil && c.MaxLength != 1 {
+			if _, err := c.Search(1, []int32{0}); err != nil && c.MaxLength != 1 {
 				t.Errorf("a valid config makes no search: %v", err)
 			}
 		}

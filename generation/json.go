@@ -1,4 +1,4 @@
-package ebb
+package generation
 
 import (
 	"encoding/json"
@@ -69,23 +69,23 @@ func (s *Strings) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// ParseGenerationConfig reads a config as Hugging Face writes it, without validating it: so fields can be set before. It
+// Parse reads a config as Hugging Face writes it, without validating it: so fields can be set before. It
 // reports every field that has the wrong type, zeros where there is nothing that zero could mean, and fields of kinds of
 // search that this version does not have. Others that it does not know are left out, and warned about.
-func ParseGenerationConfig(data []byte) (c GenerationConfig, warnings []string, err error) {
+func Parse(data []byte) (c Config, warnings []string, err error) {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return c, nil, err
 	}
 	return c, unknownFields(data), nil
 }
 
-// UnmarshalJSON is [ParseGenerationConfig] without the warnings.
-func (c *GenerationConfig) UnmarshalJSON(data []byte) error {
+// UnmarshalJSON is [Parse] without the warnings.
+func (c *Config) UnmarshalJSON(data []byte) error {
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return err
 	}
-	*c = GenerationConfig{}
+	*c = Config{}
 	var errs []error
 	for name := range c.fields() {
 		text, ok := raw[name]
@@ -117,7 +117,7 @@ func (e *FieldError) Unwrap() error { return e.Want }
 
 // Set sets the field of a JSON name to a value in JSON; null leaves it as it is. The error is a [FieldError] if there is
 // such a field.
-func (c *GenerationConfig) Set(name string, value json.RawMessage) error {
+func (c *Config) Set(name string, value json.RawMessage) error {
 	for n, field := range c.fields() {
 		if n != name {
 			continue
@@ -178,7 +178,7 @@ var missing = []struct {
 }
 
 // fields yields the JSON name of each field and a pointer to it.
-func (c *GenerationConfig) fields() iter.Seq2[string, any] {
+func (c *Config) fields() iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
 		v := reflect.ValueOf(c).Elem()
 		for i := range v.NumField() {
@@ -226,7 +226,7 @@ func unknownFields(data []byte) (warnings []string) {
 	if json.Unmarshal(data, &raw) != nil {
 		return nil
 	}
-	var c GenerationConfig
+	var c Config
 	for name := range c.fields() {
 		if name == "cache_config" && json.Unmarshal(raw[name], &cache) == nil {
 			delete(cache, "max_cache_len")

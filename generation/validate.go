@@ -1,20 +1,25 @@
-package ebb
+package generation
 
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-
-	"github.com/seed4d217819/ebb/kv"
 )
+
+// cacheNames are the values of cache_implementation. A test of package ebb compares them with the policies of its cache.
+var cacheNames = [...]string{"dynamic", "static", "offloaded", "offloaded_static"}
+
+// CacheNames returns the values that cache_implementation may have.
+func CacheNames() []string { return slices.Clone(cacheNames[:]) }
 
 // Validate reports everything that is wrong with the config, by the rules of Hugging Face's GenerationConfig and of the
 // classes that it sets up.
-func (c GenerationConfig) Validate() error {
+func (c Config) Validate() error {
 	var errs []error
 	wrong := func(is bool, format string, args ...any) {
 		if is {
-			errs = append(errs, fmt.Errorf("ebb: generation config: "+format, args...))
+			errs = append(errs, fmt.Errorf("generation: "+format, args...))
 		}
 	}
 	for _, n := range []struct {
@@ -41,18 +46,18 @@ func (c GenerationConfig) Validate() error {
 	}
 	errs = append(errs, c.validateSearch()...)
 	if c.CacheImplementation != "" {
-		_, err := kv.ParsePolicy(c.CacheImplementation)
-		wrong(err != nil, "cache_implementation is %q: want one of %s", c.CacheImplementation, strings.Join(kv.PolicyNames(), ", "))
+		wrong(!slices.Contains(cacheNames[:], c.CacheImplementation), "cache_implementation is %q: want one of %s",
+			c.CacheImplementation, strings.Join(cacheNames[:], ", "))
 	}
 	wrong(c.CacheConfig != nil && c.CacheConfig.MaxCacheLen < 0, "cache_config.max_cache_len is %d: want at least 1", c.cacheLength())
 	return errors.Join(errs...)
 }
 
 // validateSearch reports fields that contradict each other.
-func (c GenerationConfig) validateSearch() (errs []error) {
+func (c Config) validateSearch() (errs []error) {
 	wrong := func(is bool, format string, args ...any) {
 		if is {
-			errs = append(errs, fmt.Errorf("ebb: generation config: "+format, args...))
+			errs = append(errs, fmt.Errorf("generation: "+format, args...))
 		}
 	}
 	beams, groups, texts := max(c.NumBeams, 1), max(c.NumBeamGroups, 1), max(c.NumReturnSequences, 1)
@@ -84,7 +89,7 @@ func unjoin(err error) []error {
 	return []error{err}
 }
 
-func (c GenerationConfig) cacheLength() int {
+func (c Config) cacheLength() int {
 	if c.CacheConfig == nil {
 		return 0
 	}
@@ -92,7 +97,7 @@ func (c GenerationConfig) cacheLength() int {
 }
 
 // Warnings returns what in a valid config has no effect, or not the one that its author may expect.
-func (c GenerationConfig) Warnings() (warnings []string) {
+func (c Config) Warnings() (warnings []string) {
 	warn := func(when bool, format string, args ...any) {
 		if when {
 			warnings = append(warnings, fmt.Sprintf("generation config: "+format, args...))
@@ -122,7 +127,7 @@ type idleField struct {
 }
 
 // idle returns the fields of searches other than the one that the config asks for.
-func (c GenerationConfig) idle() (fields []idleField) {
+func (c Config) idle() (fields []idleField) {
 	add := func(set bool, name string, value any, purpose string) {
 		if set {
 			fields = append(fields, idleField{name, value, purpose})

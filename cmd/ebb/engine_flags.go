@@ -111,7 +111,7 @@ func (f *engineFlags) configure(cmd *cobra.Command, cfg *ebb.GenerationConfig) e
 			return err
 		}
 	}
-	if f.options, err = cfg.Configure(f.options); err != nil {
+	if f.options, err = f.options.Configure(*cfg); err != nil {
 		return err
 	}
 	if p := f.options.Cache; f.options.ResidentLayers > 0 && p != kv.Offloaded && p != kv.OffloadedStatic {

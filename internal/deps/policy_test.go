@@ -45,14 +45,15 @@ var policy = map[string][]string{
 	"tier/tiertest": {"tier"},
 	"kv":            {"ggml", "tier", "trace"},
 
-	"plan":     {},
-	"sample":   {},
-	"grammar":  {"sample"},
-	"generate": {"sample"},
+	"plan":       {},
+	"sample":     {},
+	"grammar":    {"sample"},
+	"generate":   {"sample"},
+	"generation": {"generate", "grammar", "sample"},
 
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "attend",
-		"tier", "tier/host", "kv", "plan", "sample", "grammar", "generate", "trace",
+		"tier", "tier/host", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
 		"internal/cputime",
 	},
 

@@ -1,0 +1,32 @@
+package ebb
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb/generation"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+func TestConfigureTakesTheCacheFromTheConfig(t *testing.T) {
+	o := Options{Cache: kv.Static, Context: 100, Threads: 3}
+	got, err := o.Configure(GenerationConfig{})
+	if diff := cmp.Diff(got, o); err != nil || diff != "" {
+		t.Errorf("%v; options (-got +want):\n%s", err, diff)
+	}
+	c := GenerationConfig{CacheImplementation: "offloaded", CacheConfig: &CacheConfig{MaxCacheLen: 512}}
+	got, err = o.Configure(c)
+	if diff := cmp.Diff(got, Options{Cache: kv.Offloaded, Context: 512, Threads: 3}); err != nil || diff != "" {
+		t.Errorf("%v; options (-got +want):\n%s", err, diff)
+	}
+	if _, err := o.Configure(GenerationConfig{CacheImplementation: "hybrid"}); err == nil {
+		t.Error("an unknown cache_implementation was taken")
+	}
+}
+
+func TestCacheNamesAreTheCachesPolicies(t *testing.T) {
+	if diff := cmp.Diff(generation.CacheNames(), kv.PolicyNames()); diff != "" {
+		t.Errorf("values of cache_implementation (-generation +kv):\n%s", diff)
+	}
+}
