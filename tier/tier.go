@@ -73,6 +73,17 @@ type Memory interface {
 	Read(p Part, cell, n int, buf []byte, stride int64)
 }
 
+// Addressable is a Memory whose rows the host may be able to address.
+type Addressable interface {
+	Memory
+	// Address returns the bytes of the cells [cell, cell+n) of a head, to be written in place, or
+	// nil if they are not in memory of the host.
+	Address(p Part, head, cell, n int) []byte
+}
+
+// ErrFull says that a place has no room for more rows.
+var ErrFull = errors.New("no room for more rows")
+
 // Tier keeps the rows of one sequence tree. Layers are numbered from 0 in the
 // order of the layouts that the tier was made with. One goroutine fetches while
 // another stores, never the same layer; Reserve and Close come while neither

@@ -14,7 +14,7 @@ type Memory struct {
 	parts  [2][]byte // [part][head][cell][piece]
 }
 
-var _ tier.Memory = (*Memory)(nil)
+var _ tier.Addressable = (*Memory)(nil)
 
 // NewMemory returns zeroed memory for the rows of that many cells.
 func NewMemory(l tier.Layout, cells int) *Memory {
@@ -30,6 +30,13 @@ func (m *Memory) Piece(p tier.Part, head, cell int) []byte {
 	b := m.Layout.Piece(p)
 	at := int64(head*m.Cells+cell) * b
 	return m.parts[p][at : at+b : at+b]
+}
+
+// Address returns the cells [cell, cell+n) of a head. It is the memory itself.
+func (m *Memory) Address(p tier.Part, head, cell, n int) []byte {
+	b := m.Layout.Piece(p)
+	at := int64(head*m.Cells+cell) * b
+	return m.parts[p][at : at+int64(n)*b]
 }
 
 // Row returns a copy of all pieces of a cell: its key head by head, then its

@@ -1,0 +1,125 @@
+package disk
+
+import (
+	"hash/crc32"
+	"reflect"
+
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// blockCells is how many cells a block has: the block of the cache.
+const blockCells = 256
+
+// runBytes is what a run of blocks has at least. Disks reach their full rate with transfers of this
+// size.
+const runBytes = 1 << 20
+
+// castagnoli is the table of the polynomial that processors compute CRC-32C with.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// parts are the two halves of a row, in the order in which a block has them.
+var parts = [...]tier.Part{tier.Keys, tier.Values}
+
+// layer is the rows of one layer. Its blocks have numbers; block b has the cells from 256 × b on.
+type layer struct {
+	tier.Layout
+	number int
+	size   int64   // bytes of a block, a whole number of sectors
+	run    int     // blocks that lie behind each other in the file
+	runs   []int64 // where each run begins in the file
+	blocks []block
+	open   []int // the blocks that new rows go to, the one stored to least recently first
+}
+
+// block is 256 cells of a layer. One that is neither in memory nor in the file holds zeros.
+type block struct {
+	buffer *buffer // nil: it is not in memory
+	inFile bool
+	sum    uint32 // CRC-32C of the bytes in the file
+}
+
+// buffer is the bytes of a block in host memory: all keys, then all values; within each, one head
+// after the other. The file has the same bytes.
+type buffer struct {
+	memory  tier.Buffer
+	bytes   []byte        // aligned for direct transfers
+	writing chan struct{} // closed when the write under way ends; nil: none is
+	pins    int           // copies that read the bytes
+	clean   bool          // the file has them: the last copy gives the buffer back
+}
+
+func newLayer(number int, l tier.Layout, align int64) *layer {
+	size := roundUp(l.RowBytes()*blockCells, align)
+	return &layer{Layout: l, number: number, size: size, run: int((runBytes + size - 1) / size)}
+}
+
+func roundUp(n, multiple int64) int64 { return (n + multiple - 1) / multiple * multiple }
+
+// offset returns where a block begins in the file.
+func (l *layer) offset(b int) int64 { return l.runs[b/l.run] + int64(b%l.run)*l.size }
+
+// content returns how many of a block's bytes are rows.
+func (l *layer) content() int64 { return l.RowBytes() * blockCells }
+
+// overlap returns the cells of a run that lie in a block, counted from the block's first cell.
+func overlap(r tier.Run, b int) (from, to int) {
+	first := b * blockCells
+	return max(r.Start-first, 0), min(r.End()-first, blockCells)
+}
+
+// piece returns the bytes of a part of a block from a cell on, and the distance between heads.
+func (l *layer) piece(block []byte, p tier.Part, cell int) (b []byte, stride int64) {
+	stride = l.Piece(p) * blockCells
+	first := int64(0)
+	if p == tier.Values {
+		first = int64(l.Heads) * l.KeyBytes * blockCells
+	}
+	return block[first+int64(cell)*l.Piece(p) : first+int64(l.Heads)*stride], stride
+}
+
+// write copies the first n cells of block b to a memory.
+func (l *layer) write(dst tier.Memory, block []byte, b, n int) {
+	for _, p := range parts {
+		bytes, stride := l.piece(block, p, 0)
+		dst.Write(p, b*blockCells, n, bytes, stride)
+	}
+}
+
+// read copies the cells [from, to) of block b from a memory.
+func (l *layer) read(src tier.Memory, block []byte, b, from, to int) {
+	for _, p := range parts {
+		bytes, stride := l.piece(block, p, from)
+		src.Read(p, b*blockCells+from, to-from, bytes, stride)
+	}
+}
+
+// scatter returns the places in a memory that the bytes of block b go to, in the order of the file,
+// appended to pieces. It is false if a transfer cannot reach them.
+func (l *layer) scatter(pieces [][]byte, dst tier.Addressable, b int, align int64) (_ [][]byte, ok bool) {
+	for _, p := range parts {
+		for h := range l.Heads {
+			piece := dst.Address(p, h, b*blockCells, blockCells)
+			if !aligned(piece, align) {
+				return pieces, false
+			}
+			pieces = append(pieces, piece)
+		}
+	}
+	return pieces, true
+}
+
+// aligned reports whether memory begins at a multiple of align and has a multiple of it.
+func aligned(b []byte, align int64) bool {
+	return len(b) > 0 && past(b, align) == 0 && int64(len(b))%align == 0
+}
+
+// alignedPart returns the first n bytes of memory that begin at a multiple of align.
+func alignedPart(b []byte, n, align int64) []byte {
+	skip := (align - past(b, align)) % align
+	return b[skip : skip+n]
+}
+
+// past returns how far behind a multiple of align memory begins.
+func past(b []byte, align int64) int64 {
+	return int64(reflect.ValueOf(b).Pointer() % uintptr(align))
+}
