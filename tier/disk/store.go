@@ -25,6 +25,8 @@ type Store struct {
 	direct  bool  // the page cache is bypassed
 	align   int64 // what offsets, lengths and addresses of direct transfers are multiples of
 
+	wrap func(file) file // for tests alone: makes a tier's file fail
+
 	mu   sync.Mutex
 	used int64 // bytes of all files
 }
@@ -136,6 +138,9 @@ func (s *Store) open() (file, error) {
 	}
 	if s.direct {
 		bypass(f)
+	}
+	if s.wrap != nil {
+		return s.wrap(&rowFile{File: f, direct: s.direct}), nil
 	}
 	return &rowFile{File: f, direct: s.direct}, nil
 }
