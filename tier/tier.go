@@ -81,9 +81,6 @@ type Addressable interface {
 	Address(p Part, head, cell, n int) []byte
 }
 
-// ErrFull says that a place has no room for more rows.
-var ErrFull = errors.New("no room for more rows")
-
 // Tier keeps the rows of one sequence tree. Layers are numbered from 0 in the
 // order of the layouts that the tier was made with. One goroutine fetches while
 // another stores, never the same layer; Reserve and Close come while neither

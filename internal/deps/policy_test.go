@@ -42,6 +42,8 @@ var policy = map[string][]string{
 
 	"tier":          {},
 	"tier/host":     {"tier"},
+	"tier/disk":     {"tier"},
+	"tier/stack":    {"tier"},
 	"tier/tiertest": {"tier"},
 	"kv":            {"ggml", "tier", "trace"},
 

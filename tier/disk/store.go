@@ -117,7 +117,7 @@ func (s *Store) take(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if most := s.options.Bytes; most > 0 && s.used+n > most {
-		return fmt.Errorf("disk: %w: %d bytes more are needed in %s, where %d of %d are used", tier.ErrFull, n, s.options.Dir, s.used, most)
+		return fmt.Errorf("%w: %d bytes more are needed in %s, where %d of %d are used", tier.ErrFull, n, s.options.Dir, s.used, most)
 	}
 	s.used += n
 	return nil

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/seed4d217819/ebb/tier"
 )
@@ -99,6 +100,9 @@ func (t *Tier) extend(end int64) (err error) {
 	}
 	if err := t.file.Extend(t.end, end); err != nil {
 		t.store.give(end - t.end)
+		if errors.Is(err, syscall.ENOSPC) {
+			err = fmt.Errorf("%w: %w", tier.ErrFull, err)
+		}
 		return errors.Join(err, t.file.Shrink(t.end))
 	}
 	return nil

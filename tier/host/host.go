@@ -25,6 +25,7 @@ type Tier struct {
 	alloc    tier.Allocator
 	segments []segment
 	bytes    int64
+	exact    bool // it grows by what is asked for, and not by doubling
 }
 
 // segment holds the cells [first, first+cells) of all layers.
@@ -38,6 +39,12 @@ var _ tier.Tier = (*Tier)(nil)
 // New returns an empty tier for layers of these layouts.
 func New(layouts []tier.Layout, alloc tier.Allocator) tier.Tier {
 	return &Tier{layouts: layouts, alloc: alloc}
+}
+
+// NewExact returns an empty tier that takes no more memory than is asked for, in whole blocks: for
+// owners that have a budget and grow in large steps.
+func NewExact(layouts []tier.Layout, alloc tier.Allocator) tier.Tier {
+	return &Tier{layouts: layouts, alloc: alloc, exact: true}
 }
 
 // cells returns how many cells there is room for.
@@ -54,7 +61,10 @@ func (t *Tier) cells() int {
 // buffers may be that large.
 func (t *Tier) Reserve(cells int) error {
 	before := len(t.segments)
-	target := max(cells, 2*t.cells())
+	target := cells
+	if !t.exact {
+		target = max(cells, 2*t.cells())
+	}
 	for t.cells() < cells {
 		if err := t.grow(target); err != nil {
 			t.shrink(before)

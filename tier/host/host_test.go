@@ -59,6 +59,20 @@ func (b *piece) Close() {
 	b.bytes = nil
 }
 
+func TestAnExactTierTakesWhatIsAskedFor(t *testing.T) {
+	h := &heap{}
+	s := host.NewExact([]tier.Layout{{Heads: 1, KeyBytes: 1, ValueBytes: 1}}, h.alloc)
+	defer s.Close()
+	for _, cells := range []int{1, 256, 257, 1025} {
+		if err := s.Reserve(cells); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(h.sizes, []int64{256 * 2, 256 * 2, 768 * 2}); diff != "" {
+		t.Errorf("buffers (-got +want):\n%s", diff)
+	}
+}
+
 func TestReserveTakesSegmentsThatDoubleWhatThereIs(t *testing.T) {
 	h := &heap{}
 	s := host.New([]tier.Layout{{Heads: 1, KeyBytes: 1, ValueBytes: 1}}, h.alloc)
