@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/seed4d217819/ebb/ggml/llama"
+	"github.com/seed4d217819/ebb/bench/llamacpp"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -18,8 +18,8 @@ const (
 // peerArm is llama.cpp, with threads that live as long as it does.
 type peerArm struct {
 	label   string
-	model   *llama.Model
-	context *llama.Context
+	model   *llamacpp.Model
+	context *llamacpp.Context
 	used    int
 	fill    int // tokens that are computed to reach a depth
 	ids     []int32
@@ -45,7 +45,7 @@ func openPeers(o Options, s setting, room int) (peers []*peerArm, notes []string
 		if typ.Quantized() && !flash {
 			continue // quantized values need flash attention
 		}
-		a, err := openPeer(o, flash, llama.ContextOptions{
+		a, err := openPeer(o, flash, llamacpp.ContextOptions{
 			Ctx: room, Threads: s.threads, FlashAttn: flash, TypeK: int32(typ), TypeV: int32(typ),
 		})
 		if err != nil {
@@ -57,12 +57,12 @@ func openPeers(o Options, s setting, room int) (peers []*peerArm, notes []string
 	return peers, notes
 }
 
-func openPeer(o Options, flash bool, with llama.ContextOptions) (*peerArm, error) {
+func openPeer(o Options, flash bool, with llamacpp.ContextOptions) (*peerArm, error) {
 	label := peerEager
 	if flash {
 		label = peerFlash
 	}
-	m, err := llama.OpenModel(o.Model, llama.ModelOptions{})
+	m, err := llamacpp.OpenModel(o.Model)
 	if err != nil {
 		return nil, err
 	}

@@ -3,20 +3,16 @@
 //
 //   - [Vocab]: the vocabulary of a GGUF file, opened without its weights, and
 //     the exact tokenizer that goes with it;
-//   - [Model] and [Context]: a whole model run by llama.cpp on the CPU. Nothing
-//     is generated with them; they are the peer that speed is measured against,
-//     and a second opinion on logits;
-//   - [Grammar]: its grammar sampler, a second opinion too.
+//   - [Grammar]: its grammar sampler, which tests compare package grammar with.
 //
-// libllama is loaded from the folder of the ggml libraries, once a process, at
-// the first Open; the loader's table of libraries is the only state that calls
-// of this package share.
+// Package internal/libllama loads libllama from the folder of the ggml libraries,
+// once a process, at the first Open; the loader's table of libraries is the only
+// state that calls of this package share.
 //
 // libllama ends the process (abort, or an uncaught C++ exception) where a Go
 // library would return an error: on an id outside the vocabulary, on text with a
-// code point above U+10FFFF, on a batch that is too long. Every id, length and
-// position is therefore checked here before the call, and text that is no UTF-8
-// is repaired first. What cannot be checked from outside is the file itself:
+// code point above U+10FFFF. Every id and length is therefore checked here
+// before the call, and text that is no UTF-8 is repaired first. What cannot be checked from outside is the file itself:
 // libllama trusts much of a GGUF's metadata, so read a file of unknown origin
 // with package gguf before it is opened here.
 package llama

@@ -60,9 +60,9 @@ func (v *Vocab) NewGrammar(gbnf string) (*Grammar, error) {
 		return nil, ErrClosed
 	}
 	var handle uintptr
-	reported := v.lib.log.during(func() { handle = v.lib.grammarInit(v.vocab, gbnf, "root") })
+	why := v.lib.Reported(func() { handle = v.lib.grammarInit(v.vocab, gbnf, "root") })
 	if handle == 0 {
-		return nil, fmt.Errorf("llama: new grammar: %w", failure(reported))
+		return nil, fmt.Errorf("llama: new grammar: %w", why)
 	}
 	return &Grammar{vocab: v, handle: handle}, nil
 }

@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"github.com/ebitengine/purego"
+
+	"github.com/seed4d217819/ebb/internal/libllama"
 )
 
 // ErrClosed is returned by calls on a Vocab that was closed.
@@ -47,16 +49,16 @@ func OpenVocab(path string) (*Vocab, error) {
 	if err != nil {
 		return nil, err
 	}
-	model, err := l.open(path, func(p *modelParams) { p.vocabOnly = true })
+	model, err := l.OpenModel(path, func(p *libllama.ModelParams) { p.VocabOnly = true })
 	if err != nil {
 		return nil, err
 	}
-	vocab := l.modelVocab(model)
+	vocab, size := l.Vocab(model)
 	v := &Vocab{
 		lib:    l,
 		model:  model,
 		vocab:  vocab,
-		size:   int(l.vocabSize(vocab)),
+		size:   size,
 		kind:   l.vocabType(vocab),
 		bos:    l.vocabBOS(vocab),
 		eos:    l.vocabEOS(vocab),
@@ -66,7 +68,7 @@ func OpenVocab(path string) (*Vocab, error) {
 		addEOS: l.vocabAddEOS(vocab),
 	}
 	if v.kind == vocabNone || v.size <= 0 {
-		l.modelFree(model)
+		l.FreeModel(model)
 		return nil, fmt.Errorf("llama: open %s: the file has no vocabulary; want one with tokenizer.ggml.model and tokens", path)
 	}
 	for id := range int32(v.size) {
@@ -286,7 +288,7 @@ func (v *Vocab) Close() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.model != 0 {
-		v.lib.modelFree(v.model)
+		v.lib.FreeModel(v.model)
 		v.model, v.vocab = 0, 0
 	}
 	return nil

@@ -26,7 +26,7 @@ const (
 // module; "." is its root. "*" allows all.
 var policy = map[string][]string{
 	"ggml":       {},
-	"ggml/llama": {"ggml"},
+	"ggml/llama": {"internal/libllama"},
 	"gguf":       {},
 	"hub":        {"gguf"},
 	"doctor":     {},
@@ -59,12 +59,14 @@ var policy = map[string][]string{
 		"internal/cputime",
 	},
 
-	"bench":      {".", "attend", "doctor", "generate", "ggml", "ggml/llama", "gguf", "internal/cputime", "kv", "sample", "tokenizer", "trace"},
-	"bench/plot": {"bench"},
-	"cmd/ebb":    {"*"},
+	"bench":          {".", "attend", "bench/llamacpp", "doctor", "generate", "ggml", "ggml/llama", "gguf", "internal/cputime", "kv", "sample", "tokenizer", "trace"},
+	"bench/plot":     {"bench"},
+	"bench/llamacpp": {"internal/libllama"},
+	"cmd/ebb":        {"*"},
 
 	"internal/cputime":    {},
 	"internal/deps":       {},
+	"internal/libllama":   {"ggml"},
 	"internal/testmodel":  {"gguf", "ggml"},
 	"internal/testreport": {},
 	"internal/gpucheck":   {"bench", "ggml", "kv"},
@@ -72,8 +74,8 @@ var policy = map[string][]string{
 
 // restricted says which packages may import what the others must not.
 var restricted = map[string][]string{
-	"unsafe":                       {"ggml", "ggml/llama", "attend"},
-	"github.com/ebitengine/purego": {"ggml", "ggml/llama", "attend"},
+	"unsafe":                       {"ggml", "ggml/llama", "attend", "internal/libllama", "bench/llamacpp"},
+	"github.com/ebitengine/purego": {"ggml", "ggml/llama", "attend", "internal/libllama", "bench/llamacpp"},
 	"C":                            {}, // ebb is built with CGO_ENABLED=0
 }
 

@@ -1,4 +1,4 @@
-package llama
+package llamacpp
 
 import (
 	"errors"
@@ -11,9 +11,8 @@ import (
 
 // contextParams is struct llama_context_params of llama.h.
 //
-// ABI (64-bit, version 0.5): 160 bytes; n_ctx@0 n_batch@4 n_ubatch@8 n_threads@28
-// n_threads_batch@32 ctx_type@36 flash_attn_type@52 rope_freq_base@56
-// yarn_orig_ctx@80 cb_eval@88 type_k@104 type_v@108 abort_callback@112
+// ABI (64-bit, version 0.5): 160 bytes; n_ctx@0 n_batch@4 n_ubatch@8 n_threads@28 n_threads_batch@32 ctx_type@36
+// flash_attn_type@52 rope_freq_base@56 yarn_orig_ctx@80 cb_eval@88 type_k@104 type_v@108 abort_callback@112
 // embeddings@128 offload_kqv@129 no_perf@130 samplers@136 ctx_other@152.
 type contextParams struct {
 	nCtx              uint32
@@ -58,8 +57,7 @@ type contextParams struct {
 
 // batch is struct llama_batch of llama.h.
 //
-// ABI (64-bit, version 0.5): 56 bytes; n_tokens@0 token@8 embd@16 pos@24
-// n_seq_id@32 seq_id@40 logits@48.
+// ABI (64-bit, version 0.5): 56 bytes; n_tokens@0 token@8 embd@16 pos@24 n_seq_id@32 seq_id@40 logits@48.
 type batch struct {
 	nTokens int32
 	_       int32
@@ -71,43 +69,40 @@ type batch struct {
 	logits  *int8
 }
 
-// threadpoolParamsSize is the size of struct ggml_threadpool_params, which is
-// filled by ggml_threadpool_params_init and never looked into here.
+// threadpoolParamsSize is the size of struct ggml_threadpool_params. ggml_threadpool_params_init fills it, and this
+// package reads no field of it.
 const threadpoolParamsSize = 528
 
-// ContextOptions says what a Context can hold. Ctx is the number of positions
-// and must be given; Batch, the tokens of one pass, is 512 where it is 0;
-// Threads is all of the CPU's where it is 0.
+// ContextOptions says what a Context can hold. Ctx is the number of positions and must be given. Batch is the number of
+// tokens of one pass; 0 means 512. Threads is the number of threads that compute; 0 means one a core.
 type ContextOptions struct {
 	Ctx, Batch, Threads int
 
-	// FlashAttn computes attention in one op. Off, K/V and their mask go through
-	// two matrix products, which llama.cpp's CPU kernels do faster at depth.
+	// FlashAttn computes attention in one operation instead of two matrix products.
 	FlashAttn bool
 
-	// TypeK and TypeV are ggml's type numbers of the KV cache: 0 is F32, 1 F16,
-	// 8 Q8_0. A quantized TypeV needs FlashAttn.
+	// TypeK and TypeV are ggml's type numbers of the KV cache: 0 is F32, 1 is F16, 8 is Q8_0. A quantized TypeV needs
+	// FlashAttn.
 	TypeK, TypeV int32
 }
 
-// Context is one sequence being decoded by llama.cpp, with threads of its own
-// that live as long as it does. Use it from one goroutine at a time.
+// Context is one sequence that llama.cpp decodes, with threads of its own that live as long as it does. It may be used
+// from one goroutine at a time.
 type Context struct {
 	model     *Model
 	handle    uintptr
 	pool      uintptr
 	freePool  func(pool uintptr)
-	size      int // positions there is room for
+	size      int // positions that it can hold
 	used      int // positions decoded
-	original  int // of them, before the first Repeat; 0: there was none
+	original  int // of them, decoded before the first Repeat; 0: there was none
 	repeated  int // of them, filled by Repeat
 	positions []int32
 	wanted    []int8
 	ready     bool // the last Decode left logits
 }
 
-// NewContext allocates a KV cache and the threads that compute. The caller
-// closes the context before the model.
+// NewContext allocates a KV cache and starts the threads that compute. The caller closes the context before the model.
 func (m *Model) NewContext(o ContextOptions) (*Context, error) {
 	if o.Batch == 0 {
 		o.Batch = min(512, o.Ctx)
@@ -116,12 +111,12 @@ func (m *Model) NewContext(o ContextOptions) (*Context, error) {
 		o.Threads = runtime.NumCPU()
 	}
 	if o.Ctx < 1 || o.Batch < 1 || o.Threads < 1 {
-		return nil, fmt.Errorf("llama: new context: positions %d, batch %d, threads %d; want at least 1 of each", o.Ctx, o.Batch, o.Threads)
+		return nil, fmt.Errorf("llamacpp: new context: positions %d, batch %d, threads %d; want at least 1 of each", o.Ctx, o.Batch, o.Threads)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closing {
-		return nil, errors.New("llama: new context: the model is closed")
+		return nil, errors.New("llamacpp: new context: the model is closed")
 	}
 	l := m.lib
 	pool, free, err := l.newThreadpool(o.Threads)
@@ -130,7 +125,7 @@ func (m *Model) NewContext(o ContextOptions) (*Context, error) {
 	}
 	p := l.contextDefaultParams()
 	p.nCtx = uint32(o.Ctx)
-	p.nSeqMax, p.kvUnified = sequences, true // those beside the first are for Repeat
+	p.nSeqMax, p.kvUnified = sequences, true // Repeat needs those beside the first
 	p.nBatch, p.nUbatch = uint32(o.Batch), uint32(o.Batch)
 	p.nThreads, p.nThreadsBatch = int32(o.Threads), int32(o.Threads)
 	p.flashAttn = 0
@@ -140,10 +135,10 @@ func (m *Model) NewContext(o ContextOptions) (*Context, error) {
 	p.typeK, p.typeV = o.TypeK, o.TypeV
 	p.offloadKQV, p.opOffload, p.noPerf = false, false, true
 	var handle uintptr
-	reported := l.log.during(func() { handle = l.contextInit(m.handle, p) })
+	why := l.Reported(func() { handle = l.contextInit(m.handle, p) })
 	if handle == 0 {
 		free(pool)
-		return nil, fmt.Errorf("llama: new context of %d positions: %w", o.Ctx, failure(reported))
+		return nil, fmt.Errorf("llamacpp: new context of %d positions: %w", o.Ctx, why)
 	}
 	l.attachThreadpool(handle, pool, pool)
 	m.users++
@@ -158,16 +153,16 @@ func (m *Model) NewContext(o ContextOptions) (*Context, error) {
 	}, nil
 }
 
-// newThreadpool starts threads for the CPU backend. Without them every graph
-// would start its own, and a step would take ten times as long.
+// newThreadpool starts threads for the CPU backend. Without a pool every graph would start its own threads, and a step
+// would take ten times as long.
 func (l *library) newThreadpool(threads int) (pool uintptr, free func(uintptr), err error) {
 	reg := l.regByName("CPU")
 	if reg == 0 {
-		return 0, nil, errors.New("llama: ggml has no CPU backend loaded")
+		return 0, nil, errors.New("llamacpp: ggml has no CPU backend loaded")
 	}
 	newAddress, freeAddress := l.procAddress(reg, "ggml_threadpool_new"), l.procAddress(reg, "ggml_threadpool_free")
 	if newAddress == 0 || freeAddress == 0 {
-		return 0, nil, errors.New("llama: ggml's CPU backend offers no ggml_threadpool_new")
+		return 0, nil, errors.New("llamacpp: ggml's CPU backend offers no ggml_threadpool_new")
 	}
 	params := make([]byte, threadpoolParamsSize)
 	l.threadpoolParamsInit(unsafe.Pointer(unsafe.SliceData(params)), int32(threads))
@@ -175,26 +170,26 @@ func (l *library) newThreadpool(threads int) (pool uintptr, free func(uintptr), 
 	purego.RegisterFunc(&start, newAddress)
 	purego.RegisterFunc(&free, freeAddress)
 	if pool = start(unsafe.Pointer(unsafe.SliceData(params))); pool == 0 {
-		return 0, nil, fmt.Errorf("llama: cannot start %d threads", threads)
+		return 0, nil, fmt.Errorf("llamacpp: cannot start %d threads", threads)
 	}
 	return pool, free, nil
 }
 
-// Decode runs tokens at positions pos, pos+1, …; pos must be the number of
-// positions decoded since the last Clear. wantLogits leaves the logits of the last token in Logits.
+// Decode runs tokens at positions pos, pos+1, …; pos must be the number of positions decoded since the last Clear.
+// wantLogits leaves the logits of the last token in Logits.
 func (c *Context) Decode(tokens []int32, pos int, wantLogits bool) error {
 	if len(tokens) == 0 {
-		return errors.New("llama: decode: no tokens")
+		return errors.New("llamacpp: decode: no tokens")
 	}
 	if pos != c.used {
-		return fmt.Errorf("llama: decode: position %d does not follow the %d decoded so far", pos, c.used)
+		return fmt.Errorf("llamacpp: decode: position %d does not follow the %d decoded so far", pos, c.used)
 	}
 	if len(tokens) > c.size-pos {
-		return fmt.Errorf("llama: decode: positions %d to %d do not fit a context of %d", pos, pos+len(tokens)-1, c.size)
+		return fmt.Errorf("llamacpp: decode: positions %d to %d do not fit a context of %d", pos, pos+len(tokens)-1, c.size)
 	}
 	for i, id := range tokens {
 		if id < 0 || int(id) >= c.model.vocab {
-			return fmt.Errorf("llama: decode: id %d at index %d is outside the vocabulary of %d tokens", id, i, c.model.vocab)
+			return fmt.Errorf("llamacpp: decode: id %d at index %d is outside the vocabulary of %d tokens", id, i, c.model.vocab)
 		}
 	}
 	c.ready = false
@@ -207,7 +202,7 @@ func (c *Context) Decode(tokens []int32, pos int, wantLogits bool) error {
 		c.used = pos
 	}
 	c.ready = wantLogits
-	runtime.Gosched() // in time, as after ggml.Backend.Compute
+	runtime.Gosched() // as after ggml.Backend.Compute
 	return nil
 }
 
@@ -228,14 +223,13 @@ func (c *Context) pass(tokens []int32, pos int, last bool) error {
 	})
 	runtime.KeepAlive(tokens)
 	if status != 0 {
-		return fmt.Errorf("llama: decode %d tokens at position %d: status %d", n, pos, status)
+		return fmt.Errorf("llamacpp: decode %d tokens at position %d: status %d", n, pos, status)
 	}
 	return nil
 }
 
-// Logits returns one float a token of the vocabulary, in libllama's memory: they
-// are overwritten by the next Decode. It is nil where the last Decode was not
-// asked for them.
+// Logits returns one float a token of the vocabulary, in libllama's memory, which the next Decode overwrites. It returns
+// nil if the last Decode was not asked for logits.
 func (c *Context) Logits() []float32 {
 	if !c.ready {
 		return nil

@@ -1,4 +1,4 @@
-package llama
+package llamacpp
 
 import (
 	"errors"
@@ -6,28 +6,26 @@ import (
 	"unsafe"
 )
 
-// The sequences that libllama knows the cells of a context by. All are in the
-// same memory; a cell may be in several.
+// The sequences of a context. All lie in the same memory, and a cell may belong to several.
 const (
-	decoded   = 0 // what attention sees
-	original  = 1 // what was decoded before the first Repeat
-	copied    = 2 // what is being copied
+	decoded   = 0 // the one that attention sees
+	original  = 1 // the positions decoded before the first Repeat
+	copied    = 2 // the positions that are being copied
 	sequences = 3
 )
 
-// all is every position, and to the end.
+// all stands for every position as a start, and for no limit as an end.
 const all = -1
 
-// Repeat fills the next n positions with K/V of those decoded before the first
-// Repeat, from the first on, again and again. It computes nothing: it is for
-// measuring at a depth that would take long to compute. What follows makes no
-// sense, as the keys are those of the positions that they were computed for.
+// Repeat fills the next n positions with copies of the K/V of the positions decoded before the first Repeat, from the
+// first on, again and again. It computes nothing: it serves to measure at a depth that would take long to compute. The
+// text that follows makes no sense, because each key was computed for another position.
 func (c *Context) Repeat(n int) error {
 	switch {
 	case n < 0 || n > c.size-c.used:
-		return fmt.Errorf("llama: repeat: %d positions do not fit behind %d in a context of %d", n, c.used, c.size)
+		return fmt.Errorf("llamacpp: repeat: %d positions do not fit behind %d in a context of %d", n, c.used, c.size)
 	case n > 0 && c.used == 0:
-		return errors.New("llama: repeat: nothing was decoded that could be repeated")
+		return errors.New("llamacpp: repeat: nothing was decoded that could be repeated")
 	case n == 0:
 		return nil
 	}
@@ -47,31 +45,30 @@ func (c *Context) Repeat(n int) error {
 	return nil
 }
 
-// repeat gives the first n original positions another n cells.
+// repeat copies the K/V of the first n original positions into n more cells.
 func (c *Context) repeat(n int) error {
 	l, memory := c.model.lib, c.model.lib.memory(c.handle)
 	drop := func() { l.memoryRemove(memory, copied, all, all) }
 	defer drop()
-	// A state is of a whole sequence. This one shares its cells at first; what
-	// is set has cells of its own.
+	// A state is that of a whole sequence. The sequence shares its cells at first; setting its state gives it its own.
 	l.memoryCopy(memory, original, copied, 0, int32(n))
 	state := make([]byte, l.stateSize(c.handle, copied))
 	at, size := unsafe.Pointer(unsafe.SliceData(state)), uintptr(len(state))
 	if l.stateGet(c.handle, at, size, copied) != size {
-		return fmt.Errorf("llama: repeat: libllama does not give the K/V of %d positions", n)
+		return fmt.Errorf("llamacpp: repeat: libllama does not give the K/V of %d positions", n)
 	}
 	drop()
 	if l.stateSet(c.handle, at, size, copied) != size {
-		return fmt.Errorf("llama: repeat: libllama does not take K/V of %d positions", n)
+		return fmt.Errorf("llamacpp: repeat: libllama does not take K/V of %d positions", n)
 	}
 	l.memoryCopy(memory, copied, decoded, all, all)
 	return nil
 }
 
-// Truncate forgets the positions from n on. It does nothing if there are no more.
+// Truncate forgets the positions from n on. It does nothing if there are at most n.
 func (c *Context) Truncate(n int) error {
 	if n < 0 {
-		return fmt.Errorf("llama: truncate to %d of %d positions", n, c.used)
+		return fmt.Errorf("llamacpp: truncate to %d of %d positions", n, c.used)
 	}
 	if n >= c.used {
 		return nil
@@ -83,8 +80,7 @@ func (c *Context) Truncate(n int) error {
 		c.used = n
 		return nil
 	}
-	// Repeated positions cannot be told apart: the original ones are left, and
-	// repeated again.
+	// libllama cannot tell the copies of a position apart: keep the original ones and repeat them again.
 	kept := min(n, c.original)
 	l.memoryRemove(memory, decoded, all, all)
 	l.memoryCopy(memory, original, decoded, 0, int32(kept))

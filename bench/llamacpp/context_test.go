@@ -1,4 +1,4 @@
-package llama
+package llamacpp
 
 import (
 	"encoding/json"
@@ -9,9 +9,11 @@ import (
 	"testing"
 )
 
+const tiny = "../../testdata/models/tiny-gqa.gguf"
+
 func openModel(t *testing.T) *Model {
 	t.Helper()
-	m, err := OpenModel(tiny, ModelOptions{})
+	m, err := OpenModel(tiny)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
-package llama
+package libllama
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"unsafe"
@@ -11,18 +12,18 @@ import (
 // logError is GGML_LOG_LEVEL_ERROR.
 const logError = 4
 
-// log keeps the first error that libllama reports, the only place where it says
-// why a call failed. It is safe for concurrent use.
+// log keeps the first error that libllama reports, the only place where it says why a call failed. It may be used from
+// several goroutines at once.
 type log struct {
-	loading sync.Mutex // held while a file is loaded, so that the line is its own
+	calling sync.Mutex // held during a call whose reports are wanted, so that the line is about that call
 
 	mu   sync.Mutex
 	line string
 }
 
-// quiet sends what libllama logs to l.log instead of standard error.
-// llama_log_set takes ggml's callback along, so that one is put back.
-func (l *library) quiet() {
+// quiet sends what libllama logs to l.log instead of standard error. llama_log_set also replaces ggml's callback, so
+// quiet restores that one.
+func (l *Library) quiet() {
 	var callback, user uintptr
 	l.ggmlLogGet(&callback, &user)
 	l.logSet(purego.NewCallback(l.log.add), 0)
@@ -41,14 +42,19 @@ func (g *log) add(level int32, text *byte, _ uintptr) {
 	}
 }
 
-// during runs f and returns the first error that libllama reported meanwhile:
-// it names the cause, and those after it the callers.
-func (g *log) during(f func()) string {
-	g.loading.Lock()
-	defer g.loading.Unlock()
+// Reported runs f, a call into libllama that failed if its result says so, and returns the first error that libllama
+// reported meanwhile: the first names the cause, and later ones name the callers. It returns an error even if libllama
+// reported none, for a caller that knows of a failure.
+func (l *Library) Reported(f func()) error {
+	g := &l.log
+	g.calling.Lock()
+	defer g.calling.Unlock()
 	g.take()
 	f()
-	return g.take()
+	if line := g.take(); line != "" {
+		return errors.New(line)
+	}
+	return errors.New("libllama gave no reason")
 }
 
 // take empties the log and returns its line.

@@ -1,4 +1,4 @@
-package llama
+package llamacpp
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ func values(t *testing.T, c *Context, row int) []byte {
 // TestRepeatedPositionsHoldWhatRepeatedTokensWould uses one layer: its V depend
 // on nothing but the tokens.
 func TestRepeatedPositionsHoldWhatRepeatedTokensWould(t *testing.T) {
-	m, err := OpenModel(testmodel.WriteFile(t, testmodel.Options{Layers: 1, Seed: 3}), ModelOptions{})
+	m, err := OpenModel(testmodel.WriteFile(t, testmodel.Options{Layers: 1, Seed: 3}))
 	if err != nil {
 		t.Fatal(err)
 	}

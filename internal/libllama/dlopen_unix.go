@@ -1,6 +1,6 @@
 //go:build darwin || linux
 
-package llama
+package libllama
 
 import (
 	"runtime"
