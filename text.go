@@ -22,14 +22,14 @@ func (e *Engine) NewTextDecoder(stops []string) *TextDecoder {
 
 // Next returns the text that is certain with a token.
 func (d *TextDecoder) Next(id int32) string {
-	text, _ := d.cutter.Next(characters(d.decoder.Next(id)))
-	return text
+	text, _ := d.cutter.Next(d.decoder.Next(id))
+	return characters(text)
 }
 
 // Flush returns what is held back, when no more tokens come.
 func (d *TextDecoder) Flush() string {
-	text, _ := d.cutter.Next(characters(d.decoder.Flush()))
-	return text + d.cutter.Flush()
+	text, _ := d.cutter.Next(d.decoder.Flush())
+	return characters(text + d.cutter.Flush())
 }
 
 // characters returns text with U+FFFD for each byte that is not UTF-8, as JSON has it.
