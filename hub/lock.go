@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/seed4d217819/ebb/internal/filelock"
 )
 
 // lockPoll is how often a lock that another process holds is tried again.
@@ -22,7 +24,7 @@ func lock(ctx context.Context, path string, waiting func()) (unlock func() error
 		return nil, err
 	}
 	for first := true; ; first = false {
-		ok, err := tryLock(f)
+		ok, err := filelock.Try(f)
 		if ok {
 			return f.Close, nil
 		}

@@ -28,7 +28,7 @@ var policy = map[string][]string{
 	"ggml":       {},
 	"ggml/llama": {"internal/libllama"},
 	"gguf":       {},
-	"hub":        {"gguf"},
+	"hub":        {"gguf", "internal/filelock"},
 	"doctor":     {},
 
 	"tokenizer": {"ggml/llama", "gguf"},
@@ -44,6 +44,7 @@ var policy = map[string][]string{
 	"tier/host":     {"tier"},
 	"tier/disk":     {"tier"},
 	"tier/stack":    {"tier"},
+	"session":       {"tier", "internal/filelock"},
 	"tier/tiertest": {"tier"},
 	"kv":            {"ggml", "tier", "trace"},
 
@@ -67,6 +68,7 @@ var policy = map[string][]string{
 	"internal/cputime":    {},
 	"internal/deps":       {},
 	"internal/libllama":   {"ggml"},
+	"internal/filelock":   {},
 	"internal/testmodel":  {"gguf", "ggml"},
 	"internal/testreport": {},
 	"internal/gpucheck":   {"bench", "ggml", "kv"},

@@ -1,0 +1,2 @@
+// Package filelock keeps two processes from using a file at once.
+package filelock

@@ -1,0 +1,9 @@
+// Package session keeps the K/V rows of a sequence in one file, so that a conversation goes on in
+// another process as if it had never ended.
+//
+// [Create] begins a file under a temporary name, and [Writer.Commit] gives it its name when all of it
+// is on the disk: whatever interrupts a save, the file of that name is the last whole one. [Open]
+// reads header and tokens; rows are read layer by layer when they are wanted, and their checksums are
+// compared each time. A [Lock] keeps a second process from the same session. docs/tiers.md has the
+// format byte by byte.
+package session

@@ -1,0 +1,196 @@
+package session
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// Errors of files that cannot be used. Whoever gets one computes the tokens anew.
+var (
+	ErrFormat  = errors.New("not a session of this program")        // another kind of file, or another version
+	ErrDamaged = errors.New("the session is damaged")               // bytes are missing, or not those that were written
+	ErrModel   = errors.New("the session belongs to another model") // or its rows have other types or shapes
+)
+
+const (
+	magic   = "\x89EBBKV\r\n" // like PNG's: a transfer as text damages it
+	version = 1
+
+	// BlockCells is how many cells a block has, with a checksum of its own.
+	BlockCells = 256
+
+	page      = 4096    // rows begin at a multiple of this
+	maxHeader = 1 << 20 // bytes of JSON: a header has a few hundred and some for each layer
+	maxTokens = 1 << 30
+)
+
+// castagnoli is the table of the polynomial that processors compute CRC-32C with.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Header says what the rows of a session belong to. Rows fit a model if all fields but Tokens are
+// equal.
+type Header struct {
+	Architecture string        `json:"architecture"`   // general.architecture of the model
+	Weights      string        `json:"weights"`        // SHA-256 of the model's files, in hexadecimal
+	RoPE         string        `json:"rope,omitempty"` // what positions are encoded with, where that is not in the model's file
+	TypeK        string        `json:"type_k"`
+	TypeV        string        `json:"type_v"`
+	Layers       []tier.Layout `json:"layers"`
+	Tokens       []int32       `json:"-"`
+}
+
+// Fits reports why rows of h cannot be used where others are wanted, or nil.
+func (h Header) Fits(want Header) error {
+	for _, f := range []struct{ what, got, want string }{
+		{"architecture", h.Architecture, want.Architecture},
+		{"weights' digest", h.Weights, want.Weights},
+		{"position encoding", h.RoPE, want.RoPE},
+		{"type of keys", h.TypeK, want.TypeK},
+		{"type of values", h.TypeV, want.TypeV},
+	} {
+		if f.got != f.want {
+			return fmt.Errorf("session: %w: its %s is %s, and the model's %s", ErrModel, f.what, f.got, f.want)
+		}
+	}
+	if !slices.Equal(h.Layers, want.Layers) {
+		return fmt.Errorf("session: %w: its layers have other shapes", ErrModel)
+	}
+	return nil
+}
+
+// layout is where the parts of a file lie.
+type layout struct {
+	blocks int     // of each layer
+	table  int64   // where the blocks' checksums begin
+	rows   []int64 // where each layer's blocks begin
+	end    int64
+}
+
+func (h Header) layout(head int64) layout {
+	l := layout{blocks: (len(h.Tokens) + BlockCells - 1) / BlockCells, table: head}
+	at := l.table + 4*int64(len(h.Layers))*int64(l.blocks) + 4
+	if l.blocks == 0 {
+		l.rows, l.end = make([]int64, len(h.Layers)), at
+		return l
+	}
+	at = (at + page - 1) / page * page
+	for _, layer := range h.Layers {
+		l.rows = append(l.rows, at)
+		at += int64(l.blocks) * layer.RowBytes() * BlockCells
+	}
+	l.end = at
+	return l
+}
+
+// encode returns the bytes before the table: magic, version, the header as JSON, the tokens, and the
+// checksum of all that.
+func (h Header) encode() ([]byte, error) {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	b := []byte(magic)
+	b = binary.LittleEndian.AppendUint32(b, version)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(text)))
+	b = append(b, text...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(h.Tokens)))
+	for _, id := range h.Tokens {
+		b = binary.LittleEndian.AppendUint32(b, uint32(id))
+	}
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
+}
+
+// decode reads the bytes before the table, of a file of some bytes, and returns how many they are.
+func decode(r io.ReaderAt, size int64) (Header, int64, error) {
+	in := &reader{from: io.NewSectionReader(r, 0, size)}
+	start := in.bytes(int64(len(magic)))
+	if in.err != nil || string(start) != magic {
+		return Header{}, 0, fmt.Errorf("session: %w: it does not begin like one", ErrFormat)
+	}
+	if v := in.uint32(); in.err == nil && v != version {
+		return Header{}, 0, fmt.Errorf("session: %w: its format has version %d, and this program reads %d", ErrFormat, v, version)
+	}
+	n := in.uint32()
+	if n > maxHeader {
+		return Header{}, 0, fmt.Errorf("session: %w: a header of %d bytes", ErrDamaged, n)
+	}
+	text := in.bytes(int64(n))
+	tokens := in.uint32()
+	if int64(tokens) > min(maxTokens, size/4) {
+		return Header{}, 0, fmt.Errorf("session: %w: %d tokens in a file of %d bytes", ErrDamaged, tokens, size)
+	}
+	ids := in.bytes(4 * int64(tokens))
+	sum := in.sum
+	if want := in.uint32(); in.err != nil {
+		return Header{}, 0, fmt.Errorf("session: %w: it ends within its header", ErrDamaged)
+	} else if sum != want {
+		return Header{}, 0, fmt.Errorf("session: %w: its header has the checksum %08x and should have %08x", ErrDamaged, sum, want)
+	}
+	var h Header
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&h); err != nil {
+		return Header{}, 0, fmt.Errorf("session: %w: its header: %w", ErrDamaged, err)
+	}
+	h.Tokens = make([]int32, tokens)
+	for i := range h.Tokens {
+		h.Tokens[i] = int32(binary.LittleEndian.Uint32(ids[4*i:]))
+	}
+	return h, in.read, h.check(size)
+}
+
+// check reports sizes that no session has: the checksum does not tell who wrote the file.
+func (h Header) check(size int64) error {
+	for i, l := range h.Layers {
+		const most = 1 << 24 // bytes and heads: far above what models have, and no product overflows
+		if l.Heads < 1 || l.Heads > most || l.KeyBytes < 0 || l.KeyBytes > most || l.ValueBytes < 0 || l.ValueBytes > most ||
+			l.RowBytes() < 1 || len(h.Tokens) > 0 && l.RowBytes() > size {
+			return fmt.Errorf("session: %w: layer %d has %d heads with keys of %d and values of %d bytes", ErrDamaged, i, l.Heads, l.KeyBytes, l.ValueBytes)
+		}
+	}
+	if len(h.Layers) == 0 {
+		return fmt.Errorf("session: %w: it has no layers", ErrDamaged)
+	}
+	return nil
+}
+
+// reader reads the parts of a header and sums them up. After an error everything it returns is zero.
+type reader struct {
+	from io.Reader
+	read int64
+	sum  uint32
+	err  error
+}
+
+func (r *reader) bytes(n int64) []byte {
+	if r.err != nil {
+		return nil
+	}
+	b, err := io.ReadAll(io.LimitReader(r.from, n))
+	if err == nil && int64(len(b)) != n {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		r.err = err
+		return nil
+	}
+	r.read += n
+	r.sum = crc32.Update(r.sum, castagnoli, b)
+	return b
+}
+
+func (r *reader) uint32() uint32 {
+	b := r.bytes(4)
+	if b == nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint32(b)
+}

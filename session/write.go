@@ -1,0 +1,138 @@
+package session
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Writer writes a session. It is used by one goroutine.
+type Writer struct {
+	path, temporary string
+	file            file
+	system          system
+	layout          layout
+	rows            []int64  // bytes of a block, by layer
+	sums            []uint32 // by layer and block
+	written         []bool
+	committed       bool
+}
+
+// file is what a session is written to.
+type file interface {
+	io.WriterAt
+	Sync() error
+	Close() error
+}
+
+// system is what a save asks of the operating system. Tests make each call fail.
+type system struct {
+	create  func(path string) (file, error)
+	rename  func(from, to string) error
+	syncDir func(dir string) error
+}
+
+func operatingSystem() system {
+	return system{
+		create: func(path string) (file, error) {
+			return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+		},
+		rename:  os.Rename,
+		syncDir: syncDir,
+	}
+}
+
+// Create begins to write a session, which gets its name from Commit. Its tokens and layers are those
+// of the header; each block of each layer is written once, in any order. The caller closes the writer.
+func Create(path string, h Header) (*Writer, error) { return create(path, h, operatingSystem()) }
+
+func create(path string, h Header, s system) (*Writer, error) {
+	head, err := h.encode()
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{path: path, temporary: path + ".part", system: s, layout: h.layout(int64(len(head)))}
+	for _, l := range h.Layers {
+		w.rows = append(w.rows, l.RowBytes()*BlockCells)
+	}
+	w.sums = make([]uint32, len(h.Layers)*w.layout.blocks)
+	w.written = make([]bool, len(w.sums))
+	if w.file, err = s.create(w.temporary); err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	if _, err := w.file.WriteAt(head, 0); err != nil {
+		return nil, errors.Join(w.failed(err), w.Close())
+	}
+	return w, nil
+}
+
+func (w *Writer) failed(err error) error { return fmt.Errorf("session: writing %s: %w", w.path, err) }
+
+// Blocks returns how many blocks each layer has.
+func (w *Writer) Blocks() int { return w.layout.blocks }
+
+// Write keeps a block of a layer: 256 cells, in the order of the tokens, all keys before all values,
+// one head after the other. Cells behind the last token are zero.
+func (w *Writer) Write(layer, block int, rows []byte) error {
+	if want := w.rows[layer]; int64(len(rows)) != want {
+		return fmt.Errorf("session: %d bytes for a block of layer %d: want %d", len(rows), layer, want)
+	}
+	if _, err := w.file.WriteAt(rows, w.layout.rows[layer]+int64(block)*w.rows[layer]); err != nil {
+		return w.failed(err)
+	}
+	i := layer*w.layout.blocks + block
+	w.sums[i], w.written[i] = crc32.Checksum(rows, castagnoli), true
+	return nil
+}
+
+// Commit ends the file, waits until it is on the disk, and gives it its name. A file that had the
+// name is gone then, and not before.
+func (w *Writer) Commit() error {
+	for i, ok := range w.written {
+		if !ok {
+			return fmt.Errorf("session: block %d of layer %d was not written", i%w.layout.blocks, i/w.layout.blocks)
+		}
+	}
+	var table []byte
+	for _, s := range w.sums {
+		table = binary.LittleEndian.AppendUint32(table, s)
+	}
+	table = binary.LittleEndian.AppendUint32(table, crc32.Checksum(table, castagnoli))
+	if _, err := w.file.WriteAt(table, w.layout.table); err != nil {
+		return w.failed(err)
+	}
+	if err := w.file.Sync(); err != nil {
+		return w.failed(err)
+	}
+	err := w.file.Close()
+	w.file = nil
+	if err != nil {
+		return w.failed(err)
+	}
+	if err := w.system.rename(w.temporary, w.path); err != nil {
+		return w.failed(err)
+	}
+	w.committed = true
+	if err := w.system.syncDir(filepath.Dir(w.path)); err != nil {
+		return w.failed(err)
+	}
+	return nil
+}
+
+// Close removes what was written, unless it was committed.
+func (w *Writer) Close() error {
+	var errs []error
+	if w.file != nil {
+		errs = append(errs, w.file.Close())
+		w.file = nil
+	}
+	if !w.committed {
+		w.committed = true
+		errs = append(errs, os.Remove(w.temporary))
+	}
+	return errors.Join(errs...)
+}
