@@ -140,9 +140,8 @@ func decode(r io.ReaderAt, size int64) (Header, int64, error) {
 	if err := d.Decode(&h); err != nil {
 		return Header{}, 0, fmt.Errorf("session: %w: its header: %w", ErrDamaged, err)
 	}
-	h.Tokens = make([]int32, tokens)
-	for i := range h.Tokens {
-		h.Tokens[i] = int32(binary.LittleEndian.Uint32(ids[4*i:]))
+	for ; len(ids) > 0; ids = ids[4:] {
+		h.Tokens = append(h.Tokens, int32(binary.LittleEndian.Uint32(ids)))
 	}
 	return h, in.read, h.check(size)
 }
