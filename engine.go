@@ -1,15 +1,18 @@
 package ebb
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/chat"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/devicemap"
+	"github.com/seed4d217819/ebb/internal/exec"
+	"github.com/seed4d217819/ebb/internal/threads"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/model/llama"
@@ -64,20 +67,11 @@ func Architectures() (names []string) {
 // independent, and one step computes at a time while others wait their turn.
 type Engine struct {
 	file      *gguf.File
-	devices   *devices
-	attending attending
-	placed    layerDevices
-	model     model.Model
-	config    model.Config
+	placed    devicemap.Assignment
+	runner    *exec.Runner
 	tokenizer *tokenizer.Tokenizer
-	pool      *kv.Pool
-	carried   []byte // activations on their way between devices
-	context   int
-	notes     []string
-	trace     trace.Func
 
-	closing atomic.Bool
-	closed  sync.Once
+	closed sync.Once
 }
 
 // Stats are what an engine has used and moved.
@@ -88,17 +82,34 @@ type Stats struct {
 	Devices []DeviceStats // a CPU that only attends for another device is the last
 }
 
-// DeviceStats are what one device has used.
-type DeviceStats struct {
-	Name    string
-	Device  ggml.Usage
-	Counts  ggml.Stats
-	Threads ThreadStats // of a CPU; zero where Options.Threads says how many
-}
+type (
+	// DeviceStats are what one device has used.
+	DeviceStats = exec.DeviceStats
+	// ThreadStats say with how many threads a CPU has computed.
+	ThreadStats = threads.Stats
+	// DeviceMap says which device computes which part of a model.
+	DeviceMap = devicemap.Map
+	// AttendAt says where attention over streamed layers is computed.
+	AttendAt = exec.AttendAt
+)
+
+// Where to attend.
+const (
+	AttendAtDevice = exec.AttendAtDevice
+	AttendAtHost   = exec.AttendAtHost
+	AttendAuto     = exec.AttendAuto
+)
+
+// ParseAttendAt returns the place of that name: device, host or auto.
+func ParseAttendAt(name string) (AttendAt, error) { return exec.ParseAttendAt(name) }
+
+// LoadDeviceMap reads a map from a JSON file: an object whose values are strings
+// or numbers.
+func LoadDeviceMap(path string) (DeviceMap, error) { return devicemap.Load(path) }
 
 // Open opens the model in a GGUF file. The caller closes the engine.
 func Open(path string, o Options) (_ *Engine, err error) {
-	e := &Engine{trace: o.Trace}
+	e := &Engine{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -111,24 +122,25 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if e.attending, err = newAttending(o.Attention); err != nil {
-		return nil, err
-	}
 	library, err := ggml.Load()
 	if err != nil {
 		return nil, err
 	}
-	if e.placed, err = mapDevices(o, knownDevices(library), model.LayerCount(e.file)); err != nil {
+	if e.placed, err = devicemap.Resolve(devicemap.Options{Device: o.Device, GPULayers: o.GPULayers, Map: o.DeviceMap}, knownDevices(library), model.LayerCount(e.file)); err != nil {
 		return nil, err
 	}
-	if e.devices, err = openDevices(library, e.placed, o); err != nil {
+	running, err := o.running()
+	if err != nil {
 		return nil, err
 	}
-	if e.model, err = arch.Open(model.NewLoader(e.file, e.devices.backends())); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	load := func(on model.Devices) (model.Model, error) {
+		m, err := arch.Open(model.NewLoader(e.file, on))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return m, nil
 	}
-	e.config = e.model.Config()
-	if err = e.openCache(library, o); err != nil {
+	if e.runner, err = exec.Open(library, e.placed, load, running); err != nil {
 		return nil, err
 	}
 	if e.tokenizer, err = tokenizer.Open(path); err != nil {
@@ -137,106 +149,45 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	return e, nil
 }
 
-// openCache makes the cache, and what its steps need on the devices.
-func (e *Engine) openCache(library *ggml.Library, o Options) error {
-	backends, on := e.devices.places()
-	cache, err := e.cacheOptions(o, backends, on)
-	if err != nil {
-		return err
-	}
-	e.context = cache.Cells
-	if o.Attend != AttendAtDevice {
-		if err := e.devices.openHost(library, o); err != nil {
-			return err
-		}
-		if err := e.attendSomewhere(o, &cache, backends); err != nil {
-			return err
-		}
-	}
-	return e.makeCache(cache, backends)
-}
-
-// makeCache makes the cache and what its steps need.
-func (e *Engine) makeCache(cache kv.Options, backends []*ggml.Backend) (err error) {
-	if e.pool, err = kv.NewPool(cache, backends...); err != nil {
-		return err
-	}
-	return e.devices.prepare(e.model, e.pool, e.attending)
-}
-
-// maxMask bounds the bytes of a chunk's attention mask.
-const maxMask = 64 << 20
-
-// cacheOptions turns the user's options into the cache's, for layers on some
-// devices. A context that the user left open is cut to what fits the memory.
-func (e *Engine) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv.Options, error) {
+// running returns the options of what runs the model's steps.
+func (o Options) running() (exec.Options, error) {
 	name := o.KVType
 	if name == "" {
 		name = "f16"
 	}
 	typ, err := kv.ParseType(name)
 	if err != nil {
-		return kv.Options{}, err
+		return exec.Options{}, err
 	}
-	c := kv.Options{
-		Policy: o.Cache, TypeK: typ, TypeV: typ,
-		On: on, Memories: memories(o.DeviceMemory, backends),
-		Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
-		Tier: host.New, ForcedCopies: o.ForcedCopies, Link: o.Link,
-		ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens, Trace: o.Trace,
-	}
-	for _, l := range e.config.Layers {
-		c.Layers = append(c.Layers, kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim})
-	}
-	if o.Budget != 0 {
-		if err := e.shareOut(o, &c, backends); err != nil {
-			return kv.Options{}, err
-		}
-	}
-	if c.Cells == 0 {
-		c.Cells = e.config.Context
-		switch most := kv.MostCells(c); {
-		case most == 0:
-			c.Cells = min(c.Cells, kv.Block) // nothing fits: the error names the least that would
-		case most < c.Cells:
-			e.notes = append(e.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", c.Cells, most, o.DeviceMemory))
-			c.Cells = most
-		}
-	}
-	c.ChunkTokens = chunkTokens(o, c.Cells)
-	return c, nil
+	return exec.Options{
+		Threads: o.Threads, Limit: o.Limit, Attention: o.Attention, AttendAt: o.Attend, HostLayers: o.HostLayers,
+		Budget: o.Budget, DeviceMemory: o.DeviceMemory, Trace: o.Trace,
+		Cache: kv.Options{
+			Policy: o.Cache, TypeK: typ, TypeV: typ,
+			Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
+			Tier: host.New, ForcedCopies: o.ForcedCopies, Link: o.Link,
+			ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens, Trace: o.Trace,
+		},
+	}, nil
 }
 
-// chunkTokens returns how many tokens a graph computes at most, with a context
-// of some cells.
-func chunkTokens(o Options, cells int) int {
-	n := o.ChunkTokens
-	if n == 0 {
-		n = kv.DefaultChunkTokens
+// knownDevices returns the devices that a map may name.
+func knownDevices(l *ggml.Library) (known []devicemap.Device) {
+	for _, d := range l.Devices() {
+		t := d.Type()
+		known = append(known, devicemap.Device{Name: d.Name(), GPU: t == ggml.GPU || t == ggml.IGPU})
 	}
-	return max(1, min(n, maxMask/2/max(cells, 1)))
-}
-
-// memories returns what K/V may take on each device. The memory of a CPU beside
-// other devices is where streamed rows live as well: it is not bounded.
-func memories(each int64, backends []*ggml.Backend) []int64 {
-	out := make([]int64, len(backends))
-	for i, b := range backends {
-		if len(backends) == 1 || b.Device().Type() != ggml.CPU {
-			out[i] = each
-		}
-	}
-	return out
+	return known
 }
 
 // Config returns the model's shape.
-func (e *Engine) Config() model.Config { return e.config }
+func (e *Engine) Config() model.Config { return e.runner.Config() }
 
 // Context returns how many tokens a sequence may hold.
-func (e *Engine) Context() int { return e.context }
+func (e *Engine) Context() int { return e.runner.Context() }
 
 // Notes returns decisions that the user did not ask for and should hear of.
-func (e *Engine) Notes() []string { return e.notes }
+func (e *Engine) Notes() []string { return e.runner.Notes() }
 
 // Tokenizer returns the model's tokenizer. It is the engine's.
 func (e *Engine) Tokenizer() *tokenizer.Tokenizer { return e.tokenizer }
@@ -261,39 +212,50 @@ func (e *Engine) Template() (*chat.Template, error) {
 func (e *Engine) Devices() string { return e.placed.String() }
 
 // NewSeq returns an empty sequence. The caller closes it.
-func (e *Engine) NewSeq() *kv.Seq { return e.pool.NewSeq() }
+func (e *Engine) NewSeq() *kv.Seq { return e.runner.Pool().NewSeq() }
 
 // Stats returns what has been used and moved so far.
 func (e *Engine) Stats() Stats {
-	s := Stats{Cache: e.pool.Stats()}
-	for _, d := range e.devices.opened() {
-		one := DeviceStats{Name: d.backend.Device().Name(), Device: d.backend.Usage(), Counts: d.backend.Stats()}
-		if d.threads != nil {
-			one.Threads = d.threads.Stats()
-		}
-		s.Device, s.Counts = s.Device.Plus(one.Device), s.Counts.Plus(one.Counts)
-		s.Devices = append(s.Devices, one)
+	s := Stats{Cache: e.runner.Pool().Stats()}
+	for _, d := range e.runner.Stats() {
+		s.Device, s.Counts = s.Device.Plus(d.Device), s.Counts.Plus(d.Counts)
+		s.Devices = append(s.Devices, d)
 	}
 	return s
+}
+
+// Forward takes the tokens of a batch through the model and returns, for each
+// work, the logits of as many last tokens as it asked for: [work][row][vocab].
+// The sequences grow by their tokens. On an error, a cancelled context among
+// them, they are as they were; [kv.ErrFull] says that tokens do not fit.
+func (e *Engine) Forward(ctx context.Context, batch []kv.Work) ([][][]float32, error) {
+	return e.runner.Forward(ctx, batch, nil)
+}
+
+// ForwardInto is Forward that writes over rows, the result of an earlier call,
+// as far as that reaches, and returns them. A loop that passes on what it was
+// returned leaves no logits to the garbage collector.
+func (e *Engine) ForwardInto(ctx context.Context, batch []kv.Work, rows [][][]float32) ([][][]float32, error) {
+	return e.runner.Forward(ctx, batch, rows)
+}
+
+// Repeat appends n tokens to a sequence without computing them: the tokens that
+// it holds, from the first on, again and again, with their K/V as they are. What
+// follows makes no sense, as the keys are those of other positions. It is for
+// measuring at a depth that would take long to compute, and moves what a prompt
+// of that length would. The sequence must hold a token and have no forks. On an
+// error it is as it was, or some of the n longer.
+func (e *Engine) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
+	return e.runner.Repeat(ctx, seq, n)
 }
 
 // Close ends what runs, waits for it, and frees everything. The sequences are
 // closed with it. It may be called twice.
 func (e *Engine) Close() error {
 	var errs []error
-	e.closing.Store(true)
 	e.closed.Do(func() {
-		if e.pool != nil {
-			errs = append(errs, e.pool.Close())
-		}
-		if e.devices != nil {
-			e.devices.release()
-		}
-		if e.model != nil {
-			errs = append(errs, e.model.Close())
-		}
-		if e.devices != nil {
-			errs = append(errs, e.devices.close())
+		if e.runner != nil {
+			errs = append(errs, e.runner.Close())
 		}
 		if e.tokenizer != nil {
 			errs = append(errs, e.tokenizer.Close())

@@ -372,3 +372,11 @@ func TestTokensOutsideTheVocabularyAreRefused(t *testing.T) {
 		t.Errorf("the sequence has %d tokens; want 0", s.Len())
 	}
 }
+
+func TestAnUnknownKVTypeIsRefused(t *testing.T) {
+	requireDevice(t, "cpu")
+	e, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Threads: 1, Budget: 1 << 30, KVType: "q5_1"})
+	if err == nil {
+		t.Errorf("opened (closed: %v), want an error", e.Close())
+	}
+}

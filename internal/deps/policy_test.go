@@ -57,7 +57,7 @@ var policy = map[string][]string{
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "attend",
 		"tier", "tier/host", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
-		"internal/cputime",
+		"internal/devicemap", "internal/exec", "internal/threads",
 	},
 
 	"bench":          {".", "attend", "bench/llamacpp", "doctor", "generate", "ggml", "ggml/llama", "gguf", "internal/cputime", "kv", "sample", "tokenizer", "trace"},
@@ -65,6 +65,9 @@ var policy = map[string][]string{
 	"bench/llamacpp": {"internal/libllama"},
 	"cmd/ebb":        {"*"},
 
+	"internal/exec":       {"attend", "ggml", "internal/devicemap", "internal/threads", "kv", "model", "plan", "trace"},
+	"internal/threads":    {"internal/cputime"},
+	"internal/devicemap":  {},
 	"internal/cputime":    {},
 	"internal/deps":       {},
 	"internal/libllama":   {"ggml"},

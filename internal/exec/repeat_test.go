@@ -1,8 +1,7 @@
-package ebb
+package exec
 
 import (
 	"bytes"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,42 +10,24 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// openTiny opens a small model on one thread of the CPU.
-func openTiny(t *testing.T, o Options) *Engine {
-	t.Helper()
-	if _, err := ggml.Load(); err != nil {
-		t.Skipf("no ggml libraries: run make libs: %v", err)
-	}
-	o.Threads = 1
-	e, err := Open(filepath.Join("testdata", "models", "tiny-gqa.gguf"), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return e
-}
-
 func TestRepeatedRowsAreThoseFromTheFirstOn(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		o    Options
+		o    setting
 	}{
-		{"resident", Options{Cache: kv.Static}},
-		{"in place", Options{Cache: kv.Offloaded}},
-		{"copied", Options{Cache: kv.Offloaded, ForcedCopies: true}},
-		{"some resident, q8_0", Options{Cache: kv.OffloadedStatic, ForcedCopies: true, ResidentLayers: 2, KVType: "q8_0"}},
-		{"steps shorter than the sequence", Options{Cache: kv.Dynamic, StepTokens: 3}},
+		{"resident", setting{Options: Options{Cache: kv.Options{Policy: kv.Static}}}},
+		{"in place", setting{Options: Options{Cache: kv.Options{Policy: kv.Offloaded}}}},
+		{"copied", setting{Options: Options{Cache: kv.Options{Policy: kv.Offloaded, ForcedCopies: true}}}},
+		{"some resident, q8_0", setting{kvType: "q8_0", Options: Options{Cache: kv.Options{Policy: kv.OffloadedStatic, ForcedCopies: true, ResidentLayers: 2}}}},
+		{"steps shorter than the sequence", setting{Options: Options{Cache: kv.Options{Policy: kv.Dynamic, StepTokens: 3}}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			const period, all = 5, 18
-			e := openTiny(t, tt.o)
-			s := e.NewSeq()
+			tt.o.devices = cpu
+			e := tt.o.mustOpen(t)
+			s := e.pool.NewSeq()
 			tokens := []int32{5, 9, 12, 40, 77}
-			if _, err := e.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: tokens}}); err != nil {
+			if _, err := e.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: tokens}}, nil); err != nil {
 				t.Fatal(err)
 			}
 			if err := e.Repeat(t.Context(), s, all-period); err != nil {
@@ -68,7 +49,7 @@ func TestRepeatedRowsAreThoseFromTheFirstOn(t *testing.T) {
 }
 
 // wantRepeatedRows looks at the rows of a sequence's next step.
-func wantRepeatedRows(t *testing.T, e *Engine, s *kv.Seq, all, period, repeated int) {
+func wantRepeatedRows(t *testing.T, e *Runner, s *kv.Seq, all, period, repeated int) {
 	t.Helper()
 	step, err := e.pool.Begin(t.Context(), []kv.Work{{Seq: s, Tokens: []int32{1}}})
 	if err != nil {
@@ -106,8 +87,8 @@ func wantRepeatedRows(t *testing.T, e *Engine, s *kv.Seq, all, period, repeated 
 }
 
 func TestRepeatRefusesWhatItCannotCopy(t *testing.T) {
-	e := openTiny(t, Options{Context: 8})
-	s := e.NewSeq()
+	e := setting{devices: cpu, Options: Options{Cache: kv.Options{Cells: 8}}}.mustOpen(t)
+	s := e.pool.NewSeq()
 	refused := func(err error, want string) {
 		t.Helper()
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -115,7 +96,7 @@ func TestRepeatRefusesWhatItCannotCopy(t *testing.T) {
 		}
 	}
 	refused(e.Repeat(t.Context(), s, 1), "the sequence is empty")
-	if _, err := e.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: []int32{5, 9}}}); err != nil {
+	if _, err := e.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: []int32{5, 9}}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	refused(e.Repeat(t.Context(), s, 7), kv.ErrFull.Error())
@@ -126,7 +107,7 @@ func TestRepeatRefusesWhatItCannotCopy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Forward(t.Context(), []kv.Work{{Seq: fork, Tokens: []int32{12}}}); err != nil {
+	if _, err := e.Forward(t.Context(), []kv.Work{{Seq: fork, Tokens: []int32{12}}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	refused(e.Repeat(t.Context(), s, 1), "shares its cells")

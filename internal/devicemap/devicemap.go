@@ -1,4 +1,5 @@
-package ebb
+// Package devicemap says which device computes which layer of a model.
+package devicemap
 
 import (
 	"encoding/json"
@@ -9,11 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/seed4d217819/ebb/ggml"
 )
 
-// DeviceMap says which device computes which part of a model: Hugging Face's
+// Map says which device computes which part of a model: Hugging Face's
 // device_map. Keys are modules, values are names of [ggml.Library.Devices], or
 // "0" for the first GPU, "1" for the second, and so on. A key that names less
 // wins:
@@ -27,11 +26,11 @@ import (
 //	model.norm, lm_head  the scores; they are on one device
 //
 // K/V are on the device of their layer.
-type DeviceMap map[string]string
+type Map map[string]string
 
-// LoadDeviceMap reads a map from a JSON file: an object whose values are strings
+// Load reads a map from a JSON file: an object whose values are strings
 // or numbers.
-func LoadDeviceMap(path string) (DeviceMap, error) {
+func Load(path string) (Map, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("ebb: device map: %w", err)
@@ -40,7 +39,7 @@ func LoadDeviceMap(path string) (DeviceMap, error) {
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return nil, fmt.Errorf("ebb: device map %s: %w: want an object such as {\"model\": \"cpu\", \"lm_head\": \"vulkan0\"}", path, err)
 	}
-	m := DeviceMap{}
+	m := Map{}
 	for key, value := range raw {
 		switch v := value.(type) {
 		case string:
@@ -54,86 +53,85 @@ func LoadDeviceMap(path string) (DeviceMap, error) {
 	return m, nil
 }
 
-// layerDevices are the names of the devices that compute a model's parts.
-type layerDevices struct {
-	input  string
-	layers []string
-	output string
+// Assignment are the names of the devices that compute a model's parts.
+type Assignment struct {
+	Input  string
+	Layers []string
+	Output string
 }
 
 // String says which layers are on which device.
-func (m layerDevices) String() string {
+func (m Assignment) String() string {
 	var parts []string
-	for first := 0; first < len(m.layers); {
+	for first := 0; first < len(m.Layers); {
 		end := first + 1
-		for end < len(m.layers) && m.layers[end] == m.layers[first] {
+		for end < len(m.Layers) && m.Layers[end] == m.Layers[first] {
 			end++
 		}
 		what := fmt.Sprintf("layers %d to %d", first, end-1)
 		if end-first == 1 {
 			what = fmt.Sprintf("layer %d", first)
 		}
-		parts = append(parts, what+" on "+m.layers[first])
+		parts = append(parts, what+" on "+m.Layers[first])
 		first = end
 	}
 	return strings.Join(parts, ", ")
 }
 
-// knownDevice is one that a map may name.
-type knownDevice struct {
-	name string
-	gpu  bool
+// Device is one that a map may name.
+type Device struct {
+	Name string
+	GPU  bool
 }
 
-func knownDevices(l *ggml.Library) (known []knownDevice) {
-	for _, d := range l.Devices() {
-		t := d.Type()
-		known = append(known, knownDevice{name: d.Name(), gpu: t == ggml.GPU || t == ggml.IGPU})
-	}
-	return known
+// Options say which device computes what.
+type Options struct {
+	Device    string // a device's name; "": cpu
+	GPULayers int    // how many of the last layers a GPU computes, and the CPU the others; 0: Device computes all
+	Map       Map    // instead of the two above; nil: they say it
 }
 
-// mapDevices returns the devices that the options ask for.
-func mapDevices(o Options, known []knownDevice, layers int) (layerDevices, error) {
+// Resolve returns the devices that the options ask for.
+func Resolve(o Options, known []Device, layers int) (Assignment, error) {
 	name := o.Device
 	if name == "" {
 		name = "cpu"
 	}
 	switch {
-	case o.DeviceMap != nil && (o.Device != "" || o.GPULayers != 0):
-		return layerDevices{}, errors.New("ebb: a device map says all: leave out the device and the number of layers on the GPU")
-	case o.DeviceMap != nil:
-		return o.DeviceMap.resolve(known, layers)
+	case o.Map != nil && (o.Device != "" || o.GPULayers != 0):
+		return Assignment{}, errors.New("ebb: a device map says all: leave out the device and the number of layers on the GPU")
+	case o.Map != nil:
+		return o.Map.resolve(known, layers)
 	case o.GPULayers < 0:
-		return layerDevices{}, fmt.Errorf("ebb: %d layers on the GPU: want at least 0", o.GPULayers)
+		return Assignment{}, fmt.Errorf("ebb: %d layers on the GPU: want at least 0", o.GPULayers)
 	case o.GPULayers == 0:
-		return layerDevices{input: name, layers: slices.Repeat([]string{name}, layers), output: name}, nil
+		return Assignment{Input: name, Layers: slices.Repeat([]string{name}, layers), Output: name}, nil
 	}
 	gpu := name
 	if o.Device == "" {
 		var err error
 		if gpu, err = gpuName(known, 0); err != nil {
-			return layerDevices{}, fmt.Errorf("ebb: %d layers on the GPU: %w", o.GPULayers, err)
+			return Assignment{}, fmt.Errorf("ebb: %d layers on the GPU: %w", o.GPULayers, err)
 		}
 	} else if strings.EqualFold(name, "cpu") {
-		return layerDevices{}, fmt.Errorf("ebb: %d layers on the GPU, and the device is cpu: name the GPU, or no device", o.GPULayers)
+		return Assignment{}, fmt.Errorf("ebb: %d layers on the GPU, and the device is cpu: name the GPU, or no device", o.GPULayers)
 	}
 	n := min(o.GPULayers, layers)
-	m := layerDevices{input: "cpu", layers: slices.Repeat([]string{"cpu"}, layers-n), output: gpu}
-	m.layers = append(m.layers, slices.Repeat([]string{gpu}, n)...)
+	m := Assignment{Input: "cpu", Layers: slices.Repeat([]string{"cpu"}, layers-n), Output: gpu}
+	m.Layers = append(m.Layers, slices.Repeat([]string{gpu}, n)...)
 	if n == layers {
-		m.input = gpu
+		m.Input = gpu
 	}
 	return m, nil
 }
 
 // gpuName returns the name of a GPU, given by its number among them.
-func gpuName(known []knownDevice, number int) (string, error) {
+func gpuName(known []Device, number int) (string, error) {
 	var gpus, all []string
 	for _, d := range known {
-		all = append(all, d.name)
-		if d.gpu {
-			gpus = append(gpus, d.name)
+		all = append(all, d.Name)
+		if d.GPU {
+			gpus = append(gpus, d.Name)
 		}
 	}
 	switch {
@@ -205,7 +203,7 @@ func parseKey(name string, layers int) (mapKey, error) {
 }
 
 // resolve finds the device of each part, or reports every fault of the map.
-func (m DeviceMap) resolve(known []knownDevice, layers int) (layerDevices, error) {
+func (m Map) resolve(known []Device, layers int) (Assignment, error) {
 	var errs []error
 	var keys []mapKey
 	names := map[string]string{} // by key: a device's name
@@ -240,31 +238,31 @@ func (m DeviceMap) resolve(known []knownDevice, layers int) (layerDevices, error
 		}
 		return names[keys[best].name]
 	}
-	var out layerDevices
+	var out Assignment
 	if len(errs) == 0 {
-		out.input = find("model.embed_tokens", func(k mapKey) bool { return k.all || k.body || k.embedding })
+		out.Input = find("model.embed_tokens", func(k mapKey) bool { return k.all || k.body || k.embedding })
 		for l := range layers {
-			out.layers = append(out.layers, find(fmt.Sprintf("model.layers.%d", l), func(k mapKey) bool { return k.holds(l) }))
+			out.Layers = append(out.Layers, find(fmt.Sprintf("model.layers.%d", l), func(k mapKey) bool { return k.holds(l) }))
 		}
-		out.output = find("lm_head", func(k mapKey) bool { return k.all || k.output })
+		out.Output = find("lm_head", func(k mapKey) bool { return k.all || k.output })
 	}
 	if len(errs) > 0 {
-		return layerDevices{}, fmt.Errorf("ebb: device map: %w", errors.Join(errs...))
+		return Assignment{}, fmt.Errorf("ebb: device map: %w", errors.Join(errs...))
 	}
 	return out, nil
 }
 
 // deviceName returns the name of a device given by name or by a GPU's number.
-func deviceName(known []knownDevice, value string) (string, error) {
+func deviceName(known []Device, value string) (string, error) {
 	if n, err := strconv.Atoi(value); err == nil && n >= 0 {
 		return gpuName(known, n)
 	}
 	var all []string
 	for _, d := range known {
-		if strings.EqualFold(d.name, value) {
-			return d.name, nil
+		if strings.EqualFold(d.Name, value) {
+			return d.Name, nil
 		}
-		all = append(all, d.name)
+		all = append(all, d.Name)
 	}
 	return "", fmt.Errorf("no device %q: the devices are %s", value, strings.Join(all, ", "))
 }

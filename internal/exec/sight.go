@@ -1,4 +1,4 @@
-package ebb
+package exec
 
 import (
 	"github.com/seed4d217819/ebb/attend"

@@ -1,4 +1,4 @@
-package ebb
+package threads
 
 import (
 	"sync"
@@ -7,33 +7,33 @@ import (
 	"github.com/seed4d217819/ebb/internal/cputime"
 )
 
-// threads watches how a CPU computes and asks its governor with how many threads
-// to go on. Between two calls of enter and leave one computation runs.
-type threads struct {
+// Watch watches how a CPU computes and asks its governor with how many threads
+// to go on. Between two calls of Enter and Leave one computation runs.
+type Watch struct {
 	governor governor
-	clocks   clocks
+	clocks   Clocks
 
 	entered time.Time // when the computation began
 	left    time.Time // when the one before ended
 	began   time.Time // of the window, the end of a computation; zero before the first
 	gaps    time.Duration
 	want    time.Duration
-	used    time.Duration // clocks.used when the window began
-	idle    time.Duration // clocks.idle when the window began
+	used    time.Duration // clocks.Used when the window began
+	idle    time.Duration // clocks.Idle when the window began
 
 	mu    sync.Mutex
-	stats ThreadStats
+	stats Stats
 }
 
-// clocks are what threads reads.
-type clocks struct {
-	now  func() time.Time
-	used func() (cputime.Usage, bool)
-	idle func() (time.Duration, bool)
+// Clocks are what threads reads.
+type Clocks struct {
+	Now  func() time.Time
+	Used func() (cputime.Usage, bool)
+	Idle func() (time.Duration, bool)
 }
 
-// ThreadStats say with how many threads a CPU has computed.
-type ThreadStats struct {
+// Stats say with how many threads a CPU has computed.
+type Stats struct {
 	Most    int           // with which it computes when nothing else runs
 	Least   int           // with which it has computed
 	Lowered int           // how often it went on with fewer
@@ -41,18 +41,18 @@ type ThreadStats struct {
 	Fewer   time.Duration // of it, with fewer than most
 }
 
-// newThreads returns what watches n threads, and nil where the system does not
+// New returns what watches n threads, and nil where the system does not
 // tell how much CPU time a process uses.
-func newThreads(n int, c clocks) *threads {
-	if _, ok := c.used(); !ok {
+func New(n int, c Clocks) *Watch {
+	if _, ok := c.Used(); !ok {
 		return nil
 	}
-	return &threads{governor: newGovernor(n), clocks: c, stats: ThreadStats{Most: n, Least: n}}
+	return &Watch{governor: newGovernor(n), clocks: c, stats: Stats{Most: n, Least: n}}
 }
 
-// systemClocks are those of this machine.
-func systemClocks() clocks {
-	return clocks{now: time.Now, used: cputime.Process, idle: cputime.Idle}
+// SystemClocks are those of this machine.
+func SystemClocks() Clocks {
+	return Clocks{Now: time.Now, Used: cputime.Process, Idle: cputime.Idle}
 }
 
 // spinning is for how long threads surely spin after a computation before they
@@ -63,8 +63,8 @@ const spinning = 5 * time.Millisecond
 // not compute then, but no other program has taken its core.
 const faultTime = time.Millisecond
 
-func (t *threads) enter() {
-	t.entered = t.clocks.now()
+func (t *Watch) Enter() {
+	t.entered = t.clocks.Now()
 	if t.began.IsZero() {
 		t.begin(t.entered)
 		return
@@ -74,9 +74,9 @@ func (t *threads) enter() {
 	t.want += min(gap, spinning) * time.Duration(t.governor.threads-1)
 }
 
-// leave returns with how many threads the next computation should run.
-func (t *threads) leave() int {
-	now, n := t.clocks.now(), t.governor.threads
+// Leave returns with how many threads the next computation should run.
+func (t *Watch) Leave() int {
+	now, n := t.clocks.Now(), t.governor.threads
 	computed := now.Sub(t.entered)
 	t.left = now
 	t.want += computed * time.Duration(n)
@@ -89,13 +89,13 @@ func (t *threads) leave() int {
 }
 
 // begin starts a window.
-func (t *threads) begin(now time.Time) {
+func (t *Watch) begin(now time.Time) {
 	t.began, t.left, t.gaps, t.want = now, now, 0, 0
 	t.used, t.idle = t.read()
 }
 
 // end returns what was seen since begin.
-func (t *threads) end(now time.Time) window {
+func (t *Watch) end(now time.Time) window {
 	used, idle := t.read()
 	w := window{wall: now.Sub(t.began), gaps: t.gaps, want: t.want, used: used - t.used, idle: unknownIdle}
 	if idle != unknownIdle && t.idle != unknownIdle {
@@ -105,13 +105,13 @@ func (t *threads) end(now time.Time) window {
 }
 
 // read reads the clocks. Idle time matters only if more threads may compute.
-func (t *threads) read() (used, idle time.Duration) {
+func (t *Watch) read() (used, idle time.Duration) {
 	idle = unknownIdle
-	if u, ok := t.clocks.used(); ok {
+	if u, ok := t.clocks.Used(); ok {
 		used = u.CPU + time.Duration(u.Faults)*faultTime
 	}
 	if t.governor.threads < t.governor.most {
-		if d, ok := t.clocks.idle(); ok {
+		if d, ok := t.clocks.Idle(); ok {
 			idle = d
 		}
 	}
@@ -119,7 +119,7 @@ func (t *threads) read() (used, idle time.Duration) {
 }
 
 // count books a computation of n threads.
-func (t *threads) count(computed time.Duration, n int) {
+func (t *Watch) count(computed time.Duration, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := &t.stats
@@ -134,7 +134,7 @@ func (t *threads) count(computed time.Duration, n int) {
 }
 
 // Stats returns the counters.
-func (t *threads) Stats() ThreadStats {
+func (t *Watch) Stats() Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.stats

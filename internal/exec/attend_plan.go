@@ -1,4 +1,4 @@
-package ebb
+package exec
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 )
 
 // attendSomewhere decides to which of the streamed layers the host attends.
-func (e *Engine) attendSomewhere(o Options, cache *kv.Options, backends []*ggml.Backend) error {
-	candidates := e.visitors(o, *cache)
+func (r *Runner) attendSomewhere(o Options, cache *kv.Options, backends []*ggml.Backend) error {
+	candidates := r.visitors(o, *cache)
 	if len(candidates) == 0 {
 		return nil
 	}
@@ -22,16 +22,16 @@ func (e *Engine) attendSomewhere(o Options, cache *kv.Options, backends []*ggml.
 	switch {
 	case o.HostLayers < 0 || o.HostLayers > n:
 		return fmt.Errorf("ebb: attention at the host for %d layers: %d layers visit a device", o.HostLayers, n)
-	case o.Attend == AttendAtHost && o.HostLayers > 0:
+	case o.AttendAt == AttendAtHost && o.HostLayers > 0:
 		n = o.HostLayers
-	case o.Attend == AttendAuto:
-		sweep, err := e.measure(*cache, backends, candidates)
+	case o.AttendAt == AttendAuto:
+		sweep, err := r.measure(*cache, backends, candidates)
 		if err != nil {
 			return fmt.Errorf("ebb: measuring where to attend: %w", err)
 		}
 		n = plan.HostLayers(n, sweep)
 		cache.HostDepth = plan.HostDepth(sweep.Compute, sweep.Fetch/float64(cache.Cells))
-		e.notes = append(e.notes, fmt.Sprintf("attention at the host for %d of %d streamed layers, from %d tokens on: measured %s to compute a step, and with a full context %s to fetch them, %s to attend there",
+		r.notes = append(r.notes, fmt.Sprintf("attention at the host for %d of %d streamed layers, from %d tokens on: measured %s to compute a step, and with a full context %s to fetch them, %s to attend there",
 			n, len(candidates), cache.HostDepth, seconds(sweep.Compute), seconds(sweep.Fetch), seconds(sweep.Attend)))
 	}
 	cache.AtHost = make([]bool, len(cache.Layers))
@@ -46,9 +46,9 @@ func seconds(s float64) time.Duration {
 }
 
 // visitors returns the layers whose rows are copied to their device.
-func (e *Engine) visitors(o Options, cache kv.Options) (layers []int) {
+func (r *Runner) visitors(o Options, cache kv.Options) (layers []int) {
 	for l, streamed := range kv.Streamed(cache) {
-		copied := o.ForcedCopies || e.devices.layers[l].backend.Device().Type() != ggml.CPU
+		copied := o.Cache.ForcedCopies || r.devices.layers[l].backend.Device().Type() != ggml.CPU
 		if streamed && copied {
 			layers = append(layers, l)
 		}
@@ -58,22 +58,22 @@ func (e *Engine) visitors(o Options, cache kv.Options) (layers []int) {
 
 // measure times what a decode step is made of: what the devices compute, and
 // with a full context the link and the host's attention, for some layers.
-func (e *Engine) measure(cache kv.Options, backends []*ggml.Backend, layers []int) (plan.Sweep, error) {
-	if err := e.makeCache(cache, backends); err != nil {
+func (r *Runner) measure(cache kv.Options, backends []*ggml.Backend, layers []int) (plan.Sweep, error) {
+	if err := r.makeCache(cache, backends); err != nil {
 		return plan.Sweep{}, err
 	}
-	compute, err := e.measureStep()
-	link := e.pool.FetchRate(8 << 20)
-	err = errors.Join(err, e.pool.Close())
-	e.pool = nil
-	e.devices.release()
+	compute, err := r.measureStep()
+	link := r.pool.FetchRate(8 << 20)
+	err = errors.Join(err, r.pool.Close())
+	r.pool = nil
+	r.devices.release()
 	if err != nil {
 		return plan.Sweep{}, err
 	}
 	if link == 0 {
 		return plan.Sweep{}, errors.New("no memory for the copies that are timed")
 	}
-	host, err := e.measureHost(cache, layers[0])
+	host, err := r.measureHost(cache, layers[0])
 	if err != nil {
 		return plan.Sweep{}, err
 	}
@@ -89,19 +89,19 @@ func (e *Engine) measure(cache kv.Options, backends []*ggml.Backend, layers []in
 const measured = 4
 
 // measureStep returns the seconds of a decode step on an empty cache.
-func (e *Engine) measureStep() (float64, error) {
-	seq := e.NewSeq()
+func (r *Runner) measureStep() (float64, error) {
+	seq := r.pool.NewSeq()
 	defer func() { _ = seq.Close() }() // it holds memory alone, which the pool's closing frees
 	return shortest(func() error {
-		_, err := e.Forward(context.Background(), []kv.Work{{Seq: seq, Tokens: []int32{0}, Logits: 1}})
+		_, err := r.Forward(context.Background(), []kv.Work{{Seq: seq, Tokens: []int32{0}, Logits: 1}}, nil)
 		return err
 	})
 }
 
 // measureHost returns the bytes of K/V a second that the host attends to.
-func (e *Engine) measureHost(cache kv.Options, layer int) (float64, error) {
+func (r *Runner) measureHost(cache kv.Options, layer int) (float64, error) {
 	const most = 16 << 20 // more than caches hold, and touched in milliseconds
-	c, b := e.config.Layers[layer], e.devices.host.backend
+	c, b := r.config.Layers[layer], r.devices.host.backend
 	row := cache.Layers[layer].Bytes(cache.TypeK, cache.TypeV)
 	cells := max(kv.Block, most/row/kv.Block*kv.Block)
 	meta := ggml.NewContext(5)
@@ -109,7 +109,7 @@ func (e *Engine) measureHost(cache kv.Options, layer int) (float64, error) {
 	k := meta.New(cache.TypeK, int64(c.KeyDim), cells, int64(c.KVHeads))
 	v := meta.New(cache.TypeV, int64(c.ValueDim), cells, int64(c.KVHeads))
 	q := meta.New(ggml.F32, int64(c.KeyDim), int64(c.Heads), 1)
-	sight := newSight(meta, attend.On(b.Device(), e.attending.kind, e.attending.isa), e.config.Layers[layer:layer+1],
+	sight := newSight(meta, attend.On(b.Device(), r.attending.kind, r.attending.isa), r.config.Layers[layer:layer+1],
 		sizes{chunk: 1, cells: int(cells), k: cache.TypeK, v: cache.TypeV})
 	for _, t := range append(sight.tensors(), k, v, q) {
 		buffer, err := b.Alloc(b.BufferType(), b.BufferType().AllocSize(t), ggml.Scratches)

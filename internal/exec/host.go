@@ -1,4 +1,4 @@
-package ebb
+package exec
 
 import (
 	"fmt"
@@ -70,12 +70,12 @@ func (in *inputs) newHandover(b *ggml.Backend, tokens int, wide bool) error {
 // attendAtHost computes a layer's attention at the host, in the middle of its
 // graph: queries, keys and values of the new tokens go there, and the result
 // comes back. All of it is a few kilobytes.
-func (e *Engine) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *layerGraph, chunk int) error {
-	h := e.devices.host
+func (r *Runner) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *layerGraph, chunk int) error {
+	h := r.devices.host
 	for _, x := range [...]struct{ from, to *ggml.Tensor }{
 		{lg.sent[0], h.inputs.host.q}, {lg.sent[1], h.inputs.host.k}, {lg.sent[2], h.inputs.host.v},
 	} {
-		e.hand(x.from, x.to, x.from.Bytes())
+		r.hand(x.from, x.to, x.from.Bytes())
 	}
 	g, err := h.graphs.attention(step, layer, chunk)
 	if err != nil {
@@ -85,16 +85,16 @@ func (e *Engine) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *lay
 	if err := h.compute(g.graph, "attention", layer.Index, step.Chunks()[chunk].N); err != nil {
 		return err
 	}
-	c := e.config.Layers[layer.Index]
-	e.hand(h.inputs.host.out, d.inputs.host.out, int64(c.ValueDim*c.Heads*step.Chunks()[chunk].N)*4)
+	c := r.config.Layers[layer.Index]
+	r.hand(h.inputs.host.out, d.inputs.host.out, int64(c.ValueDim*c.Heads*step.Chunks()[chunk].N)*4)
 	return nil
 }
 
 // hand copies the first bytes of a tensor to another one, through host memory.
-func (e *Engine) hand(from, to *ggml.Tensor, bytes int64) {
-	e.carried = slices.Grow(e.carried[:0], int(bytes))[:bytes]
-	from.Get(e.carried, 0)
-	to.Set(e.carried, 0)
+func (r *Runner) hand(from, to *ggml.Tensor, bytes int64) {
+	r.carried = slices.Grow(r.carried[:0], int(bytes))[:bytes]
+	from.Get(r.carried, 0)
+	to.Set(r.carried, 0)
 }
 
 // attention returns the graph of a layer's attention alone, from what was handed

@@ -1,4 +1,4 @@
-package ebb
+package exec
 
 import (
 	"context"
@@ -15,15 +15,15 @@ import (
 // measuring at a depth that would take long to compute, and moves what a prompt
 // of that length would. The sequence must hold a token and have no forks. On an
 // error it is as it was, or some of the n longer.
-func (e *Engine) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
+func (r *Runner) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
 	period := seq.Tokens()
 	if n > 0 && len(period) == 0 {
 		return errors.New("ebb: repeat: the sequence is empty")
 	}
-	period = period[:min(len(period), e.pool.StepTokens())]
+	period = period[:min(len(period), r.pool.StepTokens())]
 	for n > 0 {
 		take := min(n, len(period))
-		if err := e.repeat(ctx, kv.Work{Seq: seq, Tokens: period[:take]}); err != nil {
+		if err := r.repeat(ctx, kv.Work{Seq: seq, Tokens: period[:take]}); err != nil {
 			return fmt.Errorf("ebb: repeat: %w", err)
 		}
 		n -= take
@@ -32,9 +32,9 @@ func (e *Engine) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
 }
 
 // repeat takes one step that copies its rows instead of computing them.
-func (e *Engine) repeat(ctx context.Context, w kv.Work) (err error) {
+func (r *Runner) repeat(ctx context.Context, w kv.Work) (err error) {
 	defer recoverMisuse(&err)
-	step, err := e.pool.Begin(ctx, []kv.Work{w})
+	step, err := r.pool.Begin(ctx, []kv.Work{w})
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (e *Engine) repeat(ctx context.Context, w kv.Work) (err error) {
 		}
 		rows := layer.Rows(0)
 		for _, t := range []*ggml.Tensor{rows.K, rows.V} {
-			if err := copyCells(e.devices.layers[layer.Index].backend, t, step.Cells()[0], int64(len(w.Tokens))); err != nil {
+			if err := copyCells(r.devices.layers[layer.Index].backend, t, step.Cells()[0], int64(len(w.Tokens))); err != nil {
 				return err
 			}
 		}

@@ -1,4 +1,4 @@
-package ebb
+package exec
 
 import (
 	"errors"
@@ -12,19 +12,19 @@ import (
 
 // shareOut gives K/V what weights and steps leave of each device's memory. A
 // context that the user left open is cut to what fits.
-func (e *Engine) shareOut(o Options, c *kv.Options, backends []*ggml.Backend) (err error) {
+func (r *Runner) shareOut(o Options, c *kv.Options, backends []*ggml.Backend) (err error) {
 	defer recoverMisuse(&err) // shapes that no cache has
 	if o.Budget < 0 {
 		return fmt.Errorf("ebb: %d bytes of device memory: want a number above 0", o.Budget)
 	}
-	b := e.budget(o, *c, backends)
+	b := r.budget(o, *c, backends)
 	open := c.Cells == 0
 	if open {
-		if c.Cells, err = b.most(e.config.Context); err != nil {
+		if c.Cells, err = b.most(r.config.Context); err != nil {
 			return err
 		}
 		if c.Cells == 0 {
-			c.Cells = min(kv.Block, e.config.Context) // nothing fits: the error names the least that would
+			c.Cells = min(kv.Block, r.config.Context) // nothing fits: the error names the least that would
 		}
 	}
 	left, err := b.left(c.Cells)
@@ -47,8 +47,8 @@ func (e *Engine) shareOut(o Options, c *kv.Options, backends []*ggml.Backend) (e
 		if most := kv.MostCells(*c); most > 0 { // by DeviceMemory, where that is less
 			c.Cells = min(c.Cells, most)
 		}
-		if c.Cells < e.config.Context {
-			e.notes = append(e.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", e.config.Context, c.Cells, o.Budget))
+		if c.Cells < r.config.Context {
+			r.notes = append(r.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", r.config.Context, c.Cells, o.Budget))
 		}
 	}
 	return nil
@@ -56,28 +56,28 @@ func (e *Engine) shareOut(o Options, c *kv.Options, backends []*ggml.Backend) (e
 
 // budget returns what is to be shared out: the memory of all devices but of a
 // CPU beside others, see memories.
-func (e *Engine) budget(o Options, c kv.Options, backends []*ggml.Backend) budget {
+func (r *Runner) budget(o Options, c kv.Options, backends []*ggml.Backend) budget {
 	b := budget{bytes: o.Budget, least: func(cells int) []int64 {
 		of := c
 		of.Cells = cells
 		return kv.Least(of)
 	}}
-	for _, d := range e.devices.all {
-		if len(e.devices.all) > 1 && d.backend.Device().Type() == ggml.CPU {
+	for _, d := range r.devices.all {
+		if len(r.devices.all) > 1 && d.backend.Device().Type() == ggml.CPU {
 			continue
 		}
 		b.devices = append(b.devices, claim{
 			name: d.backend.Device().Name(), kv: slices.Index(backends, d.backend),
-			demand: func(cells int) (demand, error) { return e.demand(o, c, d, cells) },
+			demand: func(cells int) (demand, error) { return r.demand(o, c, d, cells) },
 		})
 	}
 	return b
 }
 
 // demand returns what a device takes besides K/V with a context of some cells.
-func (e *Engine) demand(o Options, c kv.Options, d *device, cells int) (demand, error) {
+func (r *Runner) demand(o Options, c kv.Options, d *device, cells int) (demand, error) {
 	c.Cells, c.ChunkTokens = cells, chunkTokens(o, cells)
-	steps, err := measureSteps(e.devices, d, e.model, c, o, e.attending)
+	steps, err := measureSteps(r.devices, d, r.model, c, o, r.attending)
 	if err != nil {
 		return nil, fmt.Errorf("ebb: measuring what a step takes on %s: %w", d.backend.Device().Name(), err)
 	}
@@ -205,7 +205,7 @@ func largest(c kv.Options, o Options) sizes {
 	s.step = min(s.step, c.Cells*max(1, c.Trees))
 	s.chunk = min(s.chunk, s.step)
 	s.k, s.v = c.TypeK, c.TypeV
-	if o.Attend != AttendAtDevice {
+	if o.AttendAt != AttendAtDevice {
 		s.host = min(kv.DefaultHostTokens, s.step)
 	}
 	return s

@@ -1,4 +1,4 @@
-package ebb
+package exec
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/devicemap"
+	"github.com/seed4d217819/ebb/internal/threads"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/trace"
@@ -17,7 +19,7 @@ import (
 // on it.
 type device struct {
 	backend *ggml.Backend
-	threads *threads // nil where their number is fixed
+	threads *threads.Watch // nil where their number is fixed
 	inputs  *inputs
 	graphs  *graphs
 	trace   trace.Func
@@ -28,7 +30,7 @@ type device struct {
 func newDevice(b *ggml.Backend, o Options) *device {
 	d := &device{backend: b, trace: o.Trace}
 	if b.Device().Type() == ggml.CPU && o.Threads == 0 {
-		d.threads = newThreads(b.Threads(), systemClocks())
+		d.threads = threads.New(b.Threads(), threads.SystemClocks())
 	}
 	return d
 }
@@ -40,11 +42,11 @@ func (d *device) compute(g *ggml.Graph, what string, layer, tokens int) error {
 	if d.threads == nil {
 		return d.backend.Compute(g)
 	}
-	d.threads.enter()
+	d.threads.Enter()
 	if err := d.backend.Compute(g); err != nil {
 		return err
 	}
-	return d.backend.SetThreads(d.threads.leave())
+	return d.backend.SetThreads(d.threads.Leave())
 }
 
 // attending is how attention is computed, on each device as far as it can.
@@ -108,7 +110,7 @@ func openDevice(library *ggml.Library, name string, o Options) (*device, error) 
 }
 
 // openDevices opens what a resolved map names.
-func openDevices(library *ggml.Library, m layerDevices, o Options) (_ *devices, err error) {
+func openDevices(library *ggml.Library, m devicemap.Assignment, o Options) (_ *devices, err error) {
 	ds, opened := &devices{}, map[string]*device{}
 	defer func() {
 		if err != nil {
@@ -126,17 +128,17 @@ func openDevices(library *ggml.Library, m layerDevices, o Options) (_ *devices, 
 		opened[name], ds.all = d, append(ds.all, d)
 		return d, nil
 	}
-	if ds.input, err = open(m.input); err != nil {
+	if ds.input, err = open(m.Input); err != nil {
 		return nil, err
 	}
-	for _, name := range m.layers {
+	for _, name := range m.Layers {
 		d, err := open(name)
 		if err != nil {
 			return nil, err
 		}
 		ds.layers = append(ds.layers, d)
 	}
-	if ds.output, err = open(m.output); err != nil {
+	if ds.output, err = open(m.Output); err != nil {
 		return nil, err
 	}
 	return ds, nil

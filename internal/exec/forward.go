@@ -1,4 +1,4 @@
-package ebb
+package exec
 
 import (
 	"context"
@@ -12,30 +12,23 @@ import (
 
 // Forward takes the tokens of a batch through the model and returns, for each
 // work, the logits of as many last tokens as it asked for: [work][row][vocab].
-// The sequences grow by their tokens. On an error, a cancelled context among
-// them, they are as they were; [kv.ErrFull] says that tokens do not fit.
-func (e *Engine) Forward(ctx context.Context, batch []kv.Work) ([][][]float32, error) {
-	return e.ForwardInto(ctx, batch, nil)
-}
-
-// ForwardInto is Forward that writes over rows, the result of an earlier call,
-// as far as that reaches, and returns them. A loop that passes on what it was
-// returned leaves no logits to the garbage collector.
-func (e *Engine) ForwardInto(ctx context.Context, batch []kv.Work, rows [][][]float32) ([][][]float32, error) {
+// It writes over rows, the result of an earlier call, as far as that reaches.
+// The sequences grow by their tokens. On an error they are as they were.
+func (r *Runner) Forward(ctx context.Context, batch []kv.Work, rows [][][]float32) ([][][]float32, error) {
 	if len(batch) == 0 {
 		return nil, errors.New("ebb: forward of an empty batch: want at least one sequence with tokens")
 	}
 	tokens := 0
 	for i, w := range batch {
-		if err := e.check(w); err != nil {
+		if err := r.check(w); err != nil {
 			return nil, fmt.Errorf("ebb: work %d: %w", i, err)
 		}
 		tokens += len(w.Tokens)
 	}
-	rows = logitRows(rows, batch, e.config.Vocab)
-	run := e.step
-	if tokens > e.pool.StepTokens() {
-		run = e.passes
+	rows = logitRows(rows, batch, r.config.Vocab)
+	run := r.step
+	if tokens > r.pool.StepTokens() {
+		run = r.passes
 	}
 	if err := run(ctx, batch, rows); err != nil {
 		return nil, err
@@ -65,14 +58,14 @@ func reach[E any](s []E, n int) []E {
 }
 
 // passes takes a batch through the model in several steps.
-func (e *Engine) passes(ctx context.Context, batch []kv.Work, rows [][][]float32) error {
+func (r *Runner) passes(ctx context.Context, batch []kv.Work, rows [][][]float32) error {
 	before := make([]int, len(batch))
 	for i, w := range batch {
 		before[i] = w.Seq.Len()
 	}
 	done := make([]int, len(batch)) // tokens of each work that have gone through
 	for {
-		pass, of := e.nextPass(batch, done)
+		pass, of := r.nextPass(batch, done)
 		if len(pass) == 0 {
 			return nil
 		}
@@ -81,7 +74,7 @@ func (e *Engine) passes(ctx context.Context, batch []kv.Work, rows [][][]float32
 			first := max(0, batch[w].Logits-(len(batch[w].Tokens)-done[w])) // rows of the steps before
 			wanted = append(wanted, rows[w][first:first+pass[i].Logits])
 		}
-		if err := e.step(ctx, pass, wanted); err != nil {
+		if err := r.step(ctx, pass, wanted); err != nil {
 			return errors.Join(err, rollBack(batch, before, done))
 		}
 		for i, w := range of {
@@ -91,7 +84,7 @@ func (e *Engine) passes(ctx context.Context, batch []kv.Work, rows [][][]float32
 }
 
 // check reports a work that no step can take.
-func (e *Engine) check(w kv.Work) error {
+func (r *Runner) check(w kv.Work) error {
 	if w.Seq == nil {
 		return errors.New("it has no sequence")
 	}
@@ -99,8 +92,8 @@ func (e *Engine) check(w kv.Work) error {
 		return fmt.Errorf("logits of %d tokens wanted of %d", w.Logits, len(w.Tokens))
 	}
 	for i, id := range w.Tokens {
-		if id < 0 || int(id) >= e.config.Vocab {
-			return fmt.Errorf("token %d is %d: the vocabulary has the ids 0 to %d", i, id, e.config.Vocab-1)
+		if id < 0 || int(id) >= r.config.Vocab {
+			return fmt.Errorf("token %d is %d: the vocabulary has the ids 0 to %d", i, id, r.config.Vocab-1)
 		}
 	}
 	return nil
@@ -108,8 +101,8 @@ func (e *Engine) check(w kv.Work) error {
 
 // nextPass returns what of the batch the next step takes, and whose works those
 // are: a step's tokens are bounded, so that its activations are.
-func (e *Engine) nextPass(batch []kv.Work, done []int) (pass []kv.Work, of []int) {
-	room := e.pool.StepTokens()
+func (r *Runner) nextPass(batch []kv.Work, done []int) (pass []kv.Work, of []int) {
+	room := r.pool.StepTokens()
 	for i, w := range batch {
 		left := len(w.Tokens) - done[i]
 		take := min(left, room)
@@ -137,15 +130,15 @@ func rollBack(batch []kv.Work, before, done []int) error {
 
 // step takes a batch through all layers once, and writes the logits that its
 // works want to their rows. This is the heart of ebb.
-func (e *Engine) step(ctx context.Context, batch []kv.Work, rows [][][]float32) (err error) {
+func (r *Runner) step(ctx context.Context, batch []kv.Work, rows [][][]float32) (err error) {
 	defer recoverMisuse(&err)
-	step, err := e.pool.Begin(ctx, batch)
+	step, err := r.pool.Begin(ctx, batch)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, step.Close()) }()
-	defer e.trace.End(trace.Span{Track: trace.Step, Name: "step", Layer: -1, Tokens: len(step.Tokens()), Start: e.trace.Now()})
-	at, err := e.embed(step) // the device where the activations are
+	defer r.trace.End(trace.Span{Track: trace.Step, Name: "step", Layer: -1, Tokens: len(step.Tokens()), Start: r.trace.Now()})
+	at, err := r.embed(step) // the device where the activations are
 	if err != nil {
 		return err
 	}
@@ -153,14 +146,14 @@ func (e *Engine) step(ctx context.Context, batch []kv.Work, rows [][][]float32) 
 		if err != nil {
 			return err
 		}
-		at = e.carry(step, layer.Index, at, e.devices.layers[layer.Index])
+		at = r.carry(step, layer.Index, at, r.devices.layers[layer.Index])
 		for i := range step.Chunks() { // prefill: many; decode: one
-			if err := e.run(ctx, step, at, layer, i); err != nil {
+			if err := r.run(ctx, step, at, layer, i); err != nil {
 				return err
 			}
 		}
 	}
-	at = e.carry(step, len(e.devices.layers), at, e.devices.output)
+	at = r.carry(step, len(r.devices.layers), at, r.devices.output)
 	if err := at.logits(step.Gather(rows)); err != nil {
 		return err
 	}
@@ -168,9 +161,9 @@ func (e *Engine) step(ctx context.Context, batch []kv.Work, rows [][][]float32) 
 }
 
 // embed makes the first layer's input, and returns the device that has it.
-func (e *Engine) embed(step *kv.Step) (*device, error) {
-	e.devices.begin(step)
-	d := e.devices.input
+func (r *Runner) embed(step *kv.Step) (*device, error) {
+	r.devices.begin(step)
+	d := r.devices.input
 	for i, c := range step.Chunks() {
 		g, err := d.graphs.embedding(step, i)
 		if err != nil {
@@ -185,21 +178,21 @@ func (e *Engine) embed(step *kv.Step) (*device, error) {
 
 // carry brings a layer's input from one device to another, through host memory,
 // and returns the device that has it then.
-func (e *Engine) carry(step *kv.Step, layer int, from, to *device) *device {
+func (r *Runner) carry(step *kv.Step, layer int, from, to *device) *device {
 	if from == to {
 		return to
 	}
-	start, x := e.trace.Now(), from.inputs.x[layer%2]
+	start, x := r.trace.Now(), from.inputs.x[layer%2]
 	n := int64(len(step.Tokens())) * x.Nb(1)
-	e.hand(x, to.inputs.x[layer%2], n)
-	e.trace.End(trace.Span{Device: to.backend.Device().Name(), Track: trace.Compute, Name: "carry", Layer: layer, Bytes: n, Start: start})
+	r.hand(x, to.inputs.x[layer%2], n)
+	r.trace.End(trace.Span{Device: to.backend.Device().Name(), Track: trace.Compute, Name: "carry", Layer: layer, Bytes: n, Start: start})
 	return to
 }
 
 // run computes one layer for one chunk on the layer's device. If the chunk has
 // tokens of several trees, attention goes tree by tree, as their rows arrive.
-func (e *Engine) run(ctx context.Context, step *kv.Step, d *device, layer *kv.Layer, chunk int) error {
-	if e.closing.Load() {
+func (r *Runner) run(ctx context.Context, step *kv.Step, d *device, layer *kv.Layer, chunk int) error {
+	if r.closing.Load() {
 		return fmt.Errorf("%w: the engine", kv.ErrClosed)
 	}
 	g, err := d.graphs.layer(step, layer, chunk)
@@ -211,7 +204,7 @@ func (e *Engine) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 		switch part.tree {
 		case noTree:
 		case atHost:
-			if err := e.attendAtHost(step, d, layer, g, chunk); err != nil {
+			if err := r.attendAtHost(step, d, layer, g, chunk); err != nil {
 				return err
 			}
 			continue

@@ -1,0 +1,217 @@
+package exec
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/devicemap"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+func TestWhatStepsTakeIsMeasuredBeforeTheyDo(t *testing.T) {
+	for _, device := range []string{"cpu", "vulkan0"} {
+		for _, o := range []setting{
+			{Options: Options{Attention: attend.Flash}},
+			{Options: Options{Attention: attend.Eager}},
+			{Options: Options{Attention: attend.Eager}, kvType: "q8_0"},
+			{Options: Options{Attention: attend.Eager, Cache: kv.Options{ChunkTokens: 64, StepTokens: 200}}},
+			{Options: Options{Attention: attend.Flash, Cache: kv.Options{Trees: 3, ChunkTokens: 64}}},
+			{Options: Options{Attention: attend.Eager, Cache: kv.Options{Trees: 3, ChunkTokens: 64, Policy: kv.Offloaded, ForcedCopies: true}}},
+		} {
+			if device != "cpu" && o.Cache.StepTokens == 0 {
+				continue // one shows that the device's own sizes are measured; it takes half a minute for each
+			}
+			t.Run(fmt.Sprintf("%s/%v/%s/%d of %d tokens/%d", device, o.Attention, o.kvType, o.Cache.ChunkTokens, o.Cache.StepTokens, o.Cache.Trees), func(t *testing.T) {
+				o.devices, o.Cache.Cells, o.Budget = devicemap.Map{"": device}, 300, 1<<30
+				e := o.mustOpen(t)
+				d := e.devices.all[0]
+				want, err := e.demand(e.options, e.cache(), d, o.Cache.Cells)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fill(t, e)
+				got := d.backend.Usage().Current
+				for _, p := range purposes {
+					if got[p] != want[p] || got[p] == 0 {
+						t.Errorf("%s: took %d bytes, and %d were measured", p, got[p], want[p])
+					}
+				}
+			})
+		}
+	}
+}
+
+// cache returns the options of a runner's cache, as openCache has them.
+func (r *Runner) cache() kv.Options {
+	backends, on := r.devices.places()
+	c, err := r.cacheOptions(r.options, backends, on)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// fill computes as many tokens as the cache holds, of some sequences together;
+// then a chunk that has tokens of all of them, and all tokens of each alone.
+func fill(t *testing.T, e *Runner) {
+	t.Helper()
+	tokens := make([]int32, e.Context())
+	sequences := max(1, e.options.Cache.Trees)
+	var batch, chunk []kv.Work
+	for i := range sequences {
+		s := e.pool.NewSeq()
+		defer func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		batch = append(batch, kv.Work{Seq: s, Tokens: tokens, Logits: min(logitBatch, len(tokens))})
+		n := 1
+		if i == 0 {
+			n = min(chunkTokens(e.options, e.Context()), len(tokens)) - (sequences - 1)
+		}
+		chunk = append(chunk, kv.Work{Seq: s, Tokens: tokens[:n]})
+	}
+	if _, err := e.Forward(t.Context(), batch, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range chunk {
+		if err := w.Seq.Truncate(len(tokens) - len(w.Tokens)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := e.Forward(t.Context(), chunk, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range batch {
+		if err := w.Seq.Truncate(0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Forward(t.Context(), []kv.Work{w}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestABudgetHoldsForAllThatADeviceTakes(t *testing.T) {
+	for _, o := range []Options{
+		{Cache: kv.Options{Policy: kv.Static}},
+		{Cache: kv.Options{Policy: kv.Dynamic, Trees: 2}},
+		{Cache: kv.Options{Policy: kv.Offloaded, ForcedCopies: true}},
+		{Cache: kv.Options{Policy: kv.OffloadedStatic, ForcedCopies: true, Trees: 2}, Attention: attend.Eager},
+		{Cache: kv.Options{Policy: kv.Offloaded, ForcedCopies: true}, AttendAt: AttendAtHost},
+	} {
+		t.Run(fmt.Sprintf("%v/%v/%v/%d", o.Cache.Policy, o.Attention, o.AttendAt, o.Cache.Trees), func(t *testing.T) {
+			o := setting{devices: cpu, Options: o}
+			o.Cache.Cells, o.Budget = 512, 1
+			_, err := o.open(t)
+			short, ok := errors.AsType[*budgetError](err)
+			if !ok {
+				t.Fatalf("opened within a byte: %v", err)
+			}
+			least := short.demand.total() + short.kv
+			o.Budget = least - 1
+			if _, err := o.open(t); !strings.Contains(errorText(err), fmt.Sprintf("the least that works is %d bytes, or a context of at most 256", least)) {
+				t.Errorf("with %d bytes: %v, want an error that names the least that works, %d", o.Budget, err, least)
+			}
+			o.Budget = least
+			e := o.mustOpen(t)
+			fill(t, e)
+			taken := int64(0)
+			for p, n := range e.Stats()[0].Device.Peak {
+				if p != ggml.HostRows {
+					taken += n
+				}
+			}
+			if taken > least {
+				t.Errorf("took %d bytes at most, want %d", taken, least)
+			}
+		})
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return "no error"
+	}
+	return err.Error()
+}
+
+func TestAnOpenContextIsCutToTheBudget(t *testing.T) {
+	o := setting{devices: cpu, Options: Options{Cache: kv.Options{Policy: kv.Static}, Budget: 1}}
+	_, err := o.open(t)
+	short, ok := errors.AsType[*budgetError](err)
+	if !ok || short.cells != kv.Block || short.most != 0 {
+		t.Fatalf("opened within a byte: %v, want an error about the shortest context", err)
+	}
+	o.Budget = short.demand.total() + short.kv
+	e := o.mustOpen(t)
+	if e.Context() != kv.Block || len(e.Notes()) != 1 || !strings.Contains(e.Notes()[0], "context cut from 512 to 256 tokens to fit") {
+		t.Errorf("context %d, notes %q; want %d and a note that says so", e.Context(), e.Notes(), kv.Block)
+	}
+	o.Budget = 1 << 30
+	if e := o.mustOpen(t); e.Context() != 512 || len(e.Notes()) != 0 {
+		t.Errorf("context %d, notes %q; want all 512 and no note", e.Context(), e.Notes())
+	}
+	o.DeviceMemory = 400 << 10 // K/V of 512 tokens take 640 KiB
+	if e := o.mustOpen(t); e.Context() != 256 || len(e.Notes()) != 1 {
+		t.Errorf("context %d, notes %q; want 256, for which there is memory, and a note", e.Context(), e.Notes())
+	}
+}
+
+func TestABudgetLeavesLayersWhereTheyAreWhileItCan(t *testing.T) {
+	o := setting{devices: cpu, Options: Options{Cache: kv.Options{Cells: 512, Policy: kv.Offloaded, ForcedCopies: true}, Budget: 1 << 30}}
+	if s := o.mustOpen(t).pool.Stats(); s.StreamedLayers != 0 {
+		t.Errorf("%d streamed layers within a GiB, want none", s.StreamedLayers)
+	}
+	o.Budget = 1
+	_, err := o.open(t)
+	short, ok := errors.AsType[*budgetError](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	layer := short.kv / 2 // of two slots
+	o.Budget = short.demand.total() + 4*layer
+	if s := o.mustOpen(t).pool.Stats(); s.ResidentLayers != 2 || s.StreamedLayers != 3 {
+		t.Errorf("%d resident and %d streamed layers with room for 4, want 2 and 3 with two slots", s.ResidentLayers, s.StreamedLayers)
+	}
+}
+
+func TestEveryDeviceHasItsBudget(t *testing.T) {
+	o := setting{devices: devicemap.Map{"": "cpu", "model.layers.2-4": "vulkan0"}, Options: Options{Cache: kv.Options{Cells: 256}, Budget: 1}}
+	_, err := o.open(t)
+	short, ok := errors.AsType[*budgetError](err)
+	if !ok || short.device != "vulkan0" {
+		t.Fatalf("got %v, want an error about vulkan0: the CPU beside it is not bounded", err)
+	}
+	o.Budget = short.demand.total() + short.kv
+	e, err := o.open(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSizesThatNoBudgetHasAreErrors(t *testing.T) {
+	for _, o := range []Options{
+		{Budget: -1},
+		{Budget: 1 << 30, Cache: kv.Options{Policy: kv.Offloaded, ResidentLayers: 6}},
+		{Budget: 1 << 30, Cache: kv.Options{Policy: kv.Offloaded, ResidentLayers: -1}},
+		{Budget: 1 << 30, Cache: kv.Options{Cells: -5}},
+		{Budget: 1 << 30, Cache: kv.Options{Trees: -1}},
+		{Budget: 1 << 30, Cache: kv.Options{Slots: -3}},
+		{Budget: 1 << 30, Cache: kv.Options{StepTokens: -7}},
+		{Budget: 1 << 30, DeviceMemory: -7},
+	} {
+		e, err := setting{devices: cpu, Options: o}.open(t)
+		if err == nil {
+			t.Errorf("%+v: opened (closed: %v), want an error", o, e.Close())
+		}
+	}
+}

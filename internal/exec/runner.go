@@ -1,0 +1,206 @@
+package exec
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/devicemap"
+	"github.com/seed4d217819/ebb/internal/threads"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/trace"
+)
+
+// Options say how a model is run.
+type Options struct {
+	Threads      int         // of the CPU; 0: one a core, and fewer while other programs use the cores
+	Limit        int64       // bytes that may be allocated on each device in all, for tests of running out; 0: what it has
+	Attention    attend.Kind // how attention is computed
+	AttendAt     AttendAt    // where attention over streamed layers is computed in steps of few tokens
+	HostLayers   int         // with AttendAtHost: to how many of the streamed layers the host attends; 0: all
+	Budget       int64       // bytes that weights, steps and K/V together may take on each device, but on a CPU beside others; 0: no limit
+	DeviceMemory int64       // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
+
+	// Cache is what the cache is made of. Open sets what depends on model and
+	// devices: Layers, On, Memories, AtHost, and Cells where they are 0.
+	Cache kv.Options
+
+	Trace trace.Func // receives what happens when; nil: nothing is timed
+}
+
+// Runner takes steps through a model on its devices. One step computes at a
+// time while others wait their turn.
+type Runner struct {
+	options   Options
+	devices   *devices
+	attending attending
+	model     model.Model
+	config    model.Config
+	pool      *kv.Pool
+	carried   []byte // activations on their way between devices
+	context   int
+	notes     []string
+	trace     trace.Func
+
+	closing atomic.Bool
+}
+
+// DeviceStats are what one device has used.
+type DeviceStats struct {
+	Name    string
+	Device  ggml.Usage
+	Counts  ggml.Stats
+	Threads threads.Stats // of a CPU; zero where Options.Threads says how many
+}
+
+// Open opens a model's devices, the model on them, and its cache. The caller
+// closes the runner.
+func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices) (model.Model, error), o Options) (_ *Runner, err error) {
+	r := &Runner{options: o, trace: o.Trace}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close())
+		}
+	}()
+	if r.attending, err = newAttending(o.Attention); err != nil {
+		return nil, err
+	}
+	if r.devices, err = openDevices(library, m, o); err != nil {
+		return nil, err
+	}
+	if r.model, err = load(r.devices.backends()); err != nil {
+		return nil, err
+	}
+	r.config = r.model.Config()
+	if err = r.openCache(library, o); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// openCache makes the cache, and what its steps need on the devices.
+func (r *Runner) openCache(library *ggml.Library, o Options) error {
+	backends, on := r.devices.places()
+	cache, err := r.cacheOptions(o, backends, on)
+	if err != nil {
+		return err
+	}
+	r.context = cache.Cells
+	if o.AttendAt != AttendAtDevice {
+		if err := r.devices.openHost(library, o); err != nil {
+			return err
+		}
+		if err := r.attendSomewhere(o, &cache, backends); err != nil {
+			return err
+		}
+	}
+	return r.makeCache(cache, backends)
+}
+
+// makeCache makes the cache and what its steps need.
+func (r *Runner) makeCache(cache kv.Options, backends []*ggml.Backend) (err error) {
+	if r.pool, err = kv.NewPool(cache, backends...); err != nil {
+		return err
+	}
+	return r.devices.prepare(r.model, r.pool, r.attending)
+}
+
+// maxMask bounds the bytes of a chunk's attention mask.
+const maxMask = 64 << 20
+
+// cacheOptions turns the user's options into the cache's, for layers on some
+// devices. A context that the user left open is cut to what fits the memory.
+func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv.Options, error) {
+	c := o.Cache
+	c.On, c.Memories = on, memories(o.DeviceMemory, backends)
+	for _, l := range r.config.Layers {
+		c.Layers = append(c.Layers, kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim})
+	}
+	if o.Budget != 0 {
+		if err := r.shareOut(o, &c, backends); err != nil {
+			return kv.Options{}, err
+		}
+	}
+	if c.Cells == 0 {
+		c.Cells = r.config.Context
+		switch most := kv.MostCells(c); {
+		case most == 0:
+			c.Cells = min(c.Cells, kv.Block) // nothing fits: the error names the least that would
+		case most < c.Cells:
+			r.notes = append(r.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", c.Cells, most, o.DeviceMemory))
+			c.Cells = most
+		}
+	}
+	c.ChunkTokens = chunkTokens(o, c.Cells)
+	return c, nil
+}
+
+// chunkTokens returns how many tokens a graph computes at most, with a context
+// of some cells.
+func chunkTokens(o Options, cells int) int {
+	n := o.Cache.ChunkTokens
+	if n == 0 {
+		n = kv.DefaultChunkTokens
+	}
+	return max(1, min(n, maxMask/2/max(cells, 1)))
+}
+
+// memories returns what K/V may take on each device. The memory of a CPU beside
+// other devices is where streamed rows live as well: it is not bounded.
+func memories(each int64, backends []*ggml.Backend) []int64 {
+	out := make([]int64, len(backends))
+	for i, b := range backends {
+		if len(backends) == 1 || b.Device().Type() != ggml.CPU {
+			out[i] = each
+		}
+	}
+	return out
+}
+
+// Context returns how many tokens a sequence may hold.
+func (r *Runner) Context() int { return r.context }
+
+// Config returns the model's shape.
+func (r *Runner) Config() model.Config { return r.config }
+
+// Notes returns decisions that the user did not ask for and should hear of.
+func (r *Runner) Notes() []string { return r.notes }
+
+// Pool returns the cache. It is the runner's.
+func (r *Runner) Pool() *kv.Pool { return r.pool }
+
+// Stats returns what each device has used. A CPU that only attends for another
+// device is the last.
+func (r *Runner) Stats() (all []DeviceStats) {
+	for _, d := range r.devices.opened() {
+		one := DeviceStats{Name: d.backend.Device().Name(), Device: d.backend.Usage(), Counts: d.backend.Stats()}
+		if d.threads != nil {
+			one.Threads = d.threads.Stats()
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// Close ends what runs, waits for it, and frees everything. The sequences are
+// closed with it. It is called once.
+func (r *Runner) Close() error {
+	var errs []error
+	r.closing.Store(true)
+	if r.pool != nil {
+		errs = append(errs, r.pool.Close())
+	}
+	if r.devices != nil {
+		r.devices.release()
+	}
+	if r.model != nil {
+		errs = append(errs, r.model.Close())
+	}
+	if r.devices != nil {
+		errs = append(errs, r.devices.close())
+	}
+	return errors.Join(errs...)
+}
