@@ -45,7 +45,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: libs model build ## fetch what is missing, build, and answer PROMPT with most of the K/V off the device (MEMORY for K/V on it)
-	bin/ebb run -m $(MODEL) --cache offloaded --memory $(MEMORY) --forced-copies --max-new-tokens $(NEW_TOKENS) "$$PROMPT"
+	bin/ebb run -m $(MODEL) --cache offloaded --kv-memory $(MEMORY) --forced-copies --max-new-tokens $(NEW_TOKENS) "$$PROMPT"
 
 build: ## build bin/ebb
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ebb ./cmd/ebb

@@ -31,11 +31,11 @@ type Options struct {
 
 	Cache          kv.Policy
 	KVType         string   // f32, f16, bf16, q8_0 or q4_0; "": f16
-	Context        int      // tokens a sequence may hold; 0: what the model was made for, or less if Budget or DeviceMemory is too small
-	Budget         int64    // bytes that weights, steps and K/V together may take on each device, but on a CPU beside others; 0: no limit
-	DeviceMemory   int64    // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
-	Sequences      int      // for how many sequences DeviceMemory is shared out; 0: 1
-	ResidentLayers int      // layers that never leave their device when others do; 0: as many as DeviceMemory allows
+	Context        int      // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory or KVMemory is too small
+	DeviceMemory   int64    // bytes that weights, steps and K/V together may take on each device, but on a CPU beside others; 0: no limit
+	KVMemory       int64    // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
+	Sequences      int      // for how many sequences KVMemory is shared out; 0: 1
+	ResidentLayers int      // layers that never leave their device when others do; 0: as many as KVMemory allows
 	Slots          int      // layers that visit a device at a time when some do; 0: 2
 	Attend         AttendAt // where attention over streamed layers is computed in steps of few tokens
 	HostLayers     int      // with AttendAtHost: to how many of the streamed layers the host attends; 0: all
@@ -161,7 +161,7 @@ func (o Options) running() (exec.Options, error) {
 	}
 	return exec.Options{
 		Threads: o.Threads, Limit: o.Limit, Attention: o.Attention, AttendAt: o.Attend, HostLayers: o.HostLayers,
-		Budget: o.Budget, DeviceMemory: o.DeviceMemory, Trace: o.Trace,
+		DeviceMemory: o.DeviceMemory, KVMemory: o.KVMemory, Trace: o.Trace,
 		Cache: kv.Options{
 			Policy: o.Cache, TypeK: typ, TypeV: typ,
 			Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,

@@ -331,11 +331,11 @@ func TestRunningOutOfDeviceMemoryIsAnErrorThatNamesIt(t *testing.T) {
 func TestTooLittleMemoryNamesTheLeastThatWorks(t *testing.T) {
 	requireDevice(t, "cpu")
 	const least = 2 * 256 * 256 // two slots of a block of cells of 256 bytes
-	_, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, DeviceMemory: least - 1})
+	_, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, KVMemory: least - 1})
 	if want := fmt.Sprint("the least that works is ", least, " bytes"); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("open: %v; want an error that says %q", err, want)
 	}
-	e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, DeviceMemory: least})
+	e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, KVMemory: least})
 	if e.Context() != 256 || len(e.Notes()) != 1 {
 		t.Errorf("a context of %d with the notes %q; want 256 and one that says so", e.Context(), e.Notes())
 	}
@@ -344,7 +344,7 @@ func TestTooLittleMemoryNamesTheLeastThatWorks(t *testing.T) {
 func TestMemoryForASecondSequenceIsRefusedNotTaken(t *testing.T) {
 	requireDevice(t, "cpu")
 	path := testmodel.WriteFile(t, testmodel.Options{Layers: 4, Seed: 3})
-	e := places()[1].open(t, path, ebb.Options{Cache: kv.Offloaded, Context: 256, ResidentLayers: 2, DeviceMemory: 1 << 18})
+	e := places()[1].open(t, path, ebb.Options{Cache: kv.Offloaded, Context: 256, ResidentLayers: 2, KVMemory: 1 << 18})
 	a, b := e.NewSeq(), e.NewSeq()
 	defer closeSeq(t, b)
 	forward(t, e, a, prompt(1, 10), 1)
@@ -375,7 +375,7 @@ func TestTokensOutsideTheVocabularyAreRefused(t *testing.T) {
 
 func TestAnUnknownKVTypeIsRefused(t *testing.T) {
 	requireDevice(t, "cpu")
-	e, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Threads: 1, Budget: 1 << 30, KVType: "q5_1"})
+	e, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Threads: 1, DeviceMemory: 1 << 30, KVType: "q5_1"})
 	if err == nil {
 		t.Errorf("opened (closed: %v), want an error", e.Close())
 	}

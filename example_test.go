@@ -13,7 +13,7 @@ import (
 // The model has random weights and was made for tests, so what it says makes no
 // sense; but it always says the same.
 func ExampleOpen() {
-	engine, err := ebb.Open("testdata/models/tiny-gqa.gguf", ebb.Options{Cache: kv.Offloaded, DeviceMemory: 512 << 20})
+	engine, err := ebb.Open("testdata/models/tiny-gqa.gguf", ebb.Options{Cache: kv.Offloaded, KVMemory: 512 << 20})
 	if err != nil {
 		log.Fatal(err)
 	}

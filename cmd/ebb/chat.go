@@ -41,7 +41,7 @@ kept from turn to turn: only what is new is computed.
 An answer ends after 256 tokens unless --max-new-tokens or the generation config says
 otherwise. When the context is full, ebb says so, and what was said is kept.`,
 		Example: `  ebb chat -m model.gguf
-  ebb chat -m model.gguf --system "Answer in one sentence." --cache offloaded --memory 1GiB`,
+  ebb chat -m model.gguf --system "Answer in one sentence." --cache offloaded --kv-memory 1GiB`,
 		Args: arguments(cobra.NoArgs),
 		RunE: f.run,
 	}

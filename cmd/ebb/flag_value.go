@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -25,6 +27,14 @@ func (p *parsed[T]) Set(text string) error {
 	}
 	*p.into, p.text = v, text
 	return nil
+}
+
+// refuse registers a flag that no longer exists, so that using it is an error that says what to write instead.
+func refuse(cmd *cobra.Command, flag, instead string) {
+	cmd.Flags().Var(&parsed[struct{}]{parse: func(string) (struct{}, error) { return struct{}{}, errors.New(instead) }}, flag, "")
+	if err := cmd.Flags().MarkHidden(flag); err != nil {
+		panic(err) // there is no such flag
+	}
 }
 
 // complete offers names to the shell as values of a flag.

@@ -63,7 +63,7 @@ The text is that of a cache that was never moved.
 Data goes to stdout, everything else to stderr. The exit status is 0, or 1 if the
 command failed, or 2 if it was misused.`,
 		Example: `  ebb run -m model.gguf "Why is the sky blue?"
-  ebb run -m model.gguf --cache offloaded --memory 512MiB -f question.txt
+  ebb run -m model.gguf --cache offloaded --kv-memory 512MiB -f question.txt
   ebb chat -m model.gguf
   ebb inspect model.gguf`,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -36,7 +36,7 @@ func newRunCommand() *cobra.Command {
 the model's chat template, unless --raw says to continue it as it is. The text comes
 to stdout as it is generated, and a report of speed and memory to stderr after it.
 
---memory, --device-memory and --link take bytes, or a number with a unit: 100k, 512MiB and 2G count in
+--kv-memory, --device-memory and --link take bytes, or a number with a unit: 100k, 512MiB and 2G count in
 1024s, 2GB in 1000s. An answer ends after 256 tokens unless --max-new-tokens or the
 generation config says otherwise. Ctrl-C ends it early; what there is stays printed.
 
@@ -47,7 +47,7 @@ an object a line, {"prompt": "…"} or {"prompt_ids": […]}, with a "generation
 that wins over the flags.`,
 		Example: `  ebb run -m model.gguf "Why is the sky blue?"
   ebb run -m hf://owner/repo/model.gguf "Why is the sky blue?"
-  ebb run -m model.gguf --cache offloaded --memory 512MiB -f question.txt
+  ebb run -m model.gguf --cache offloaded --kv-memory 512MiB -f question.txt
   echo "Fun fact:" | ebb run -m model.gguf --raw --max-new-tokens 40
   ebb run -m model.gguf --raw --num-beams 4 --num-return-sequences 2 "Blue is"
   ebb run -m model.gguf --do-sample --temperature 0.7 --seed 1 "Name a colour."

@@ -14,8 +14,8 @@ import (
 // context that the user left open is cut to what fits.
 func (r *Runner) shareOut(o Options, c *kv.Options, backends []*ggml.Backend) (err error) {
 	defer recoverMisuse(&err) // shapes that no cache has
-	if o.Budget < 0 {
-		return fmt.Errorf("ebb: %d bytes of device memory: want a number above 0", o.Budget)
+	if o.DeviceMemory < 0 {
+		return fmt.Errorf("ebb: %d bytes of device memory: want a number above 0", o.DeviceMemory)
 	}
 	b := r.budget(o, *c, backends)
 	open := c.Cells == 0
@@ -44,11 +44,11 @@ func (r *Runner) shareOut(o Options, c *kv.Options, backends []*ggml.Backend) (e
 		}
 	}
 	if open {
-		if most := kv.MostCells(*c); most > 0 { // by DeviceMemory, where that is less
+		if most := kv.MostCells(*c); most > 0 { // by KVMemory, where that is less
 			c.Cells = min(c.Cells, most)
 		}
 		if c.Cells < r.config.Context {
-			r.notes = append(r.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", r.config.Context, c.Cells, o.Budget))
+			r.notes = append(r.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", r.config.Context, c.Cells, o.DeviceMemory))
 		}
 	}
 	return nil
@@ -57,7 +57,7 @@ func (r *Runner) shareOut(o Options, c *kv.Options, backends []*ggml.Backend) (e
 // budget returns what is to be shared out: the memory of all devices but of a
 // CPU beside others, see memories.
 func (r *Runner) budget(o Options, c kv.Options, backends []*ggml.Backend) budget {
-	b := budget{bytes: o.Budget, least: func(cells int) []int64 {
+	b := budget{bytes: o.DeviceMemory, least: func(cells int) []int64 {
 		of := c
 		of.Cells = cells
 		return kv.Least(of)

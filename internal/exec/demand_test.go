@@ -26,7 +26,7 @@ func TestWhatStepsTakeIsMeasuredBeforeTheyDo(t *testing.T) {
 				continue // one shows that the device's own sizes are measured; it takes half a minute for each
 			}
 			t.Run(fmt.Sprintf("%s/%v/%s/%d of %d tokens/%d", device, o.Attention, o.kvType, o.Cache.ChunkTokens, o.Cache.StepTokens, o.Cache.Trees), func(t *testing.T) {
-				o.devices, o.Cache.Cells, o.Budget = devicemap.Map{"": device}, 300, 1<<30
+				o.devices, o.Cache.Cells, o.DeviceMemory = devicemap.Map{"": device}, 300, 1<<30
 				e := o.mustOpen(t)
 				d := e.devices.all[0]
 				want, err := e.demand(e.options, e.cache(), d, o.Cache.Cells)
@@ -107,18 +107,18 @@ func TestABudgetHoldsForAllThatADeviceTakes(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%v/%v/%v/%d", o.Cache.Policy, o.Attention, o.AttendAt, o.Cache.Trees), func(t *testing.T) {
 			o := setting{devices: cpu, Options: o}
-			o.Cache.Cells, o.Budget = 512, 1
+			o.Cache.Cells, o.DeviceMemory = 512, 1
 			_, err := o.open(t)
 			short, ok := errors.AsType[*budgetError](err)
 			if !ok {
 				t.Fatalf("opened within a byte: %v", err)
 			}
 			least := short.demand.total() + short.kv
-			o.Budget = least - 1
+			o.DeviceMemory = least - 1
 			if _, err := o.open(t); !strings.Contains(errorText(err), fmt.Sprintf("the least that works is %d bytes, or a context of at most 256", least)) {
-				t.Errorf("with %d bytes: %v, want an error that names the least that works, %d", o.Budget, err, least)
+				t.Errorf("with %d bytes: %v, want an error that names the least that works, %d", o.DeviceMemory, err, least)
 			}
-			o.Budget = least
+			o.DeviceMemory = least
 			e := o.mustOpen(t)
 			fill(t, e)
 			taken := int64(0)
@@ -142,53 +142,53 @@ func errorText(err error) string {
 }
 
 func TestAnOpenContextIsCutToTheBudget(t *testing.T) {
-	o := setting{devices: cpu, Options: Options{Cache: kv.Options{Policy: kv.Static}, Budget: 1}}
+	o := setting{devices: cpu, Options: Options{Cache: kv.Options{Policy: kv.Static}, DeviceMemory: 1}}
 	_, err := o.open(t)
 	short, ok := errors.AsType[*budgetError](err)
 	if !ok || short.cells != kv.Block || short.most != 0 {
 		t.Fatalf("opened within a byte: %v, want an error about the shortest context", err)
 	}
-	o.Budget = short.demand.total() + short.kv
+	o.DeviceMemory = short.demand.total() + short.kv
 	e := o.mustOpen(t)
 	if e.Context() != kv.Block || len(e.Notes()) != 1 || !strings.Contains(e.Notes()[0], "context cut from 512 to 256 tokens to fit") {
 		t.Errorf("context %d, notes %q; want %d and a note that says so", e.Context(), e.Notes(), kv.Block)
 	}
-	o.Budget = 1 << 30
+	o.DeviceMemory = 1 << 30
 	if e := o.mustOpen(t); e.Context() != 512 || len(e.Notes()) != 0 {
 		t.Errorf("context %d, notes %q; want all 512 and no note", e.Context(), e.Notes())
 	}
-	o.DeviceMemory = 400 << 10 // K/V of 512 tokens take 640 KiB
+	o.KVMemory = 400 << 10 // K/V of 512 tokens take 640 KiB
 	if e := o.mustOpen(t); e.Context() != 256 || len(e.Notes()) != 1 {
 		t.Errorf("context %d, notes %q; want 256, for which there is memory, and a note", e.Context(), e.Notes())
 	}
 }
 
 func TestABudgetLeavesLayersWhereTheyAreWhileItCan(t *testing.T) {
-	o := setting{devices: cpu, Options: Options{Cache: kv.Options{Cells: 512, Policy: kv.Offloaded, ForcedCopies: true}, Budget: 1 << 30}}
+	o := setting{devices: cpu, Options: Options{Cache: kv.Options{Cells: 512, Policy: kv.Offloaded, ForcedCopies: true}, DeviceMemory: 1 << 30}}
 	if s := o.mustOpen(t).pool.Stats(); s.StreamedLayers != 0 {
 		t.Errorf("%d streamed layers within a GiB, want none", s.StreamedLayers)
 	}
-	o.Budget = 1
+	o.DeviceMemory = 1
 	_, err := o.open(t)
 	short, ok := errors.AsType[*budgetError](err)
 	if !ok {
 		t.Fatal(err)
 	}
 	layer := short.kv / 2 // of two slots
-	o.Budget = short.demand.total() + 4*layer
+	o.DeviceMemory = short.demand.total() + 4*layer
 	if s := o.mustOpen(t).pool.Stats(); s.ResidentLayers != 2 || s.StreamedLayers != 3 {
 		t.Errorf("%d resident and %d streamed layers with room for 4, want 2 and 3 with two slots", s.ResidentLayers, s.StreamedLayers)
 	}
 }
 
 func TestEveryDeviceHasItsBudget(t *testing.T) {
-	o := setting{devices: devicemap.Map{"": "cpu", "model.layers.2-4": "vulkan0"}, Options: Options{Cache: kv.Options{Cells: 256}, Budget: 1}}
+	o := setting{devices: devicemap.Map{"": "cpu", "model.layers.2-4": "vulkan0"}, Options: Options{Cache: kv.Options{Cells: 256}, DeviceMemory: 1}}
 	_, err := o.open(t)
 	short, ok := errors.AsType[*budgetError](err)
 	if !ok || short.device != "vulkan0" {
 		t.Fatalf("got %v, want an error about vulkan0: the CPU beside it is not bounded", err)
 	}
-	o.Budget = short.demand.total() + short.kv
+	o.DeviceMemory = short.demand.total() + short.kv
 	e, err := o.open(t)
 	if err != nil {
 		t.Fatal(err)
@@ -200,14 +200,14 @@ func TestEveryDeviceHasItsBudget(t *testing.T) {
 
 func TestSizesThatNoBudgetHasAreErrors(t *testing.T) {
 	for _, o := range []Options{
-		{Budget: -1},
-		{Budget: 1 << 30, Cache: kv.Options{Policy: kv.Offloaded, ResidentLayers: 6}},
-		{Budget: 1 << 30, Cache: kv.Options{Policy: kv.Offloaded, ResidentLayers: -1}},
-		{Budget: 1 << 30, Cache: kv.Options{Cells: -5}},
-		{Budget: 1 << 30, Cache: kv.Options{Trees: -1}},
-		{Budget: 1 << 30, Cache: kv.Options{Slots: -3}},
-		{Budget: 1 << 30, Cache: kv.Options{StepTokens: -7}},
-		{Budget: 1 << 30, DeviceMemory: -7},
+		{DeviceMemory: -1},
+		{DeviceMemory: 1 << 30, Cache: kv.Options{Policy: kv.Offloaded, ResidentLayers: 6}},
+		{DeviceMemory: 1 << 30, Cache: kv.Options{Policy: kv.Offloaded, ResidentLayers: -1}},
+		{DeviceMemory: 1 << 30, Cache: kv.Options{Cells: -5}},
+		{DeviceMemory: 1 << 30, Cache: kv.Options{Trees: -1}},
+		{DeviceMemory: 1 << 30, Cache: kv.Options{Slots: -3}},
+		{DeviceMemory: 1 << 30, Cache: kv.Options{StepTokens: -7}},
+		{DeviceMemory: 1 << 30, KVMemory: -7},
 	} {
 		e, err := setting{devices: cpu, Options: o}.open(t)
 		if err == nil {

@@ -21,8 +21,8 @@ type Options struct {
 	Attention    attend.Kind // how attention is computed
 	AttendAt     AttendAt    // where attention over streamed layers is computed in steps of few tokens
 	HostLayers   int         // with AttendAtHost: to how many of the streamed layers the host attends; 0: all
-	Budget       int64       // bytes that weights, steps and K/V together may take on each device, but on a CPU beside others; 0: no limit
-	DeviceMemory int64       // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
+	DeviceMemory int64       // bytes that weights, steps and K/V together may take on each device, but on a CPU beside others; 0: no limit
+	KVMemory     int64       // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
 
 	// Cache is what the cache is made of. Open sets what depends on model and
 	// devices: Layers, On, Memories, AtHost, and Cells where they are 0.
@@ -115,11 +115,11 @@ const maxMask = 64 << 20
 // devices. A context that the user left open is cut to what fits the memory.
 func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv.Options, error) {
 	c := o.Cache
-	c.On, c.Memories = on, memories(o.DeviceMemory, backends)
+	c.On, c.Memories = on, memories(o.KVMemory, backends)
 	for _, l := range r.config.Layers {
 		c.Layers = append(c.Layers, kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim})
 	}
-	if o.Budget != 0 {
+	if o.DeviceMemory != 0 {
 		if err := r.shareOut(o, &c, backends); err != nil {
 			return kv.Options{}, err
 		}
@@ -130,7 +130,7 @@ func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv
 		case most == 0:
 			c.Cells = min(c.Cells, kv.Block) // nothing fits: the error names the least that would
 		case most < c.Cells:
-			r.notes = append(r.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", c.Cells, most, o.DeviceMemory))
+			r.notes = append(r.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", c.Cells, most, o.KVMemory))
 			c.Cells = most
 		}
 	}
