@@ -83,7 +83,8 @@ func (i ISA) op() uintptr {
 // goOp returns the address of reference for C. There is one, as callbacks are
 // never freed.
 var goOp = sync.OnceValue(func() uintptr {
-	return purego.NewCallback(func(dst *tensor, thread, threads int32, _ uintptr) {
+	return purego.NewCallback(func(dst *tensor, thread, threads int32, _ uintptr) uintptr {
 		reference(dst, int(thread), int(threads))
+		return 0 // ggml takes no result; a callback on Windows must have one
 	})
 })

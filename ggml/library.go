@@ -3,22 +3,23 @@ package ggml
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 
 	"github.com/ebitengine/purego"
+
+	"github.com/seed4d217819/ebb/internal/dl"
 )
 
-// Version is the version of ggml that the project fetches and is tested with.
+// Version is the version of ggml that the project is developed and tested with.
 const Version = "0.25.1"
 
-// accepted says which versions Load takes: structs and op parameters are read
-// and written in place, and ggml changes them between minor versions.
-const accepted = "0.25.x"
+// accepted says which versions Load takes. Structs and the parameters of operations are read and
+// written in place, and ggml changes them between minor versions, so a version is accepted once its
+// headers were compared and the tests of this package passed with it. 0.23.0 is the newest that is
+// published ready-built for macOS and Windows.
+const accepted = "0.25.x or 0.23.x"
 
 // ErrNoLibrary reports that libggml was not found. The error that wraps it
 // names every place tried and the command that fetches the library.
@@ -29,6 +30,7 @@ var ErrNoLibrary = errors.New("ggml: libraries not found")
 type Library struct {
 	dir     string
 	version string
+	handles []dl.Library // base and registry
 	log     *logTail
 	devices []*Device
 }
@@ -39,87 +41,21 @@ func Load() (*Library, error) { return load() }
 
 var load = sync.OnceValues(func() (*Library, error) { return open(SearchPath()) })
 
-// SearchPath returns the directories that Load looks in, in order: EBB_GGML
-// alone if it is set, else the user's cache folder, the executable's own folder
-// and the system's library folders.
-func SearchPath() []string {
-	if dir := os.Getenv("EBB_GGML"); dir != "" {
-		return []string{dir}
-	}
-	var dirs []string
-	if cache, err := os.UserCacheDir(); err == nil {
-		dirs = append(dirs, filepath.Join(cache, "ebb", "ggml", Version))
-	}
-	if exe, err := os.Executable(); err == nil {
-		if real, err := filepath.EvalSymlinks(exe); err == nil {
-			exe = real
-		}
-		dirs = append(dirs, filepath.Dir(exe))
-	}
-	return append(dirs, systemDirs()...)
-}
-
-func systemDirs() []string {
-	switch runtime.GOOS {
-	case "darwin":
-		return append(filepath.SplitList(os.Getenv("DYLD_LIBRARY_PATH")), "/opt/homebrew/lib", "/usr/local/lib")
-	case "linux":
-		triplet := map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[runtime.GOARCH]
-		return append(filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")),
-			"/usr/local/lib", filepath.Join("/usr/lib", triplet), "/usr/lib64", "/usr/lib")
-	default:
-		return nil
-	}
-}
-
-// files are the two libraries that are loaded by name; backends are loaded by
-// ggml itself from the same directory.
-type files struct{ dir, base, registry string }
-
-// find returns the first of dirs that holds ggml.
-func find(dirs []string) (files, error) {
-	// The registry is libggml.so, or libggml.<flavour>.<version>.so as packages
-	// that hold several flavours name it.
-	baseNames, registryNames := []string{"libggml-base.so*"}, []string{"libggml.so*", "libggml.*.so"}
-	if runtime.GOOS == "darwin" {
-		baseNames, registryNames = []string{"libggml-base*.dylib"}, []string{"libggml.dylib", "libggml.*.dylib"}
-	}
-	for _, dir := range dirs {
-		base, registry := first(dir, baseNames), first(dir, registryNames)
-		if base != "" && registry != "" {
-			return files{dir, base, registry}, nil
-		}
-	}
-	return files{}, fmt.Errorf("%w: looked for libggml-base and libggml in:\n\t%s\nfetch them with `make libs`, or set EBB_GGML to a directory that holds ggml %s",
-		ErrNoLibrary, strings.Join(dirs, "\n\t"), accepted)
-}
-
-// first returns a file of dir that matches one of the patterns, or "".
-func first(dir string, patterns []string) string {
-	for _, pattern := range patterns {
-		names, err := fs.Glob(os.DirFS(dir), pattern)
-		if err == nil && len(names) > 0 {
-			return filepath.Join(dir, names[0])
-		}
-	}
-	return ""
-}
-
 func open(dirs []string) (*Library, error) {
-	f, err := find(dirs)
+	f, err := thisSystem().find(dirs)
 	if err != nil {
 		return nil, err
 	}
-	// ggml's handler for uncaught C++ exceptions starts a debugger, which can
-	// take minutes. It reads this variable while it is loaded.
-	if err := setCEnv("GGML_NO_BACKTRACE", "1"); err != nil {
-		return nil, err
+	// ggml's handler for uncaught C++ exceptions starts a debugger, which can take minutes. It reads
+	// this variable while it is loaded.
+	if err := dl.Setenv("GGML_NO_BACKTRACE", "1"); err != nil {
+		return nil, fmt.Errorf("ggml: %w", err)
 	}
-	base, err := openLibrary(f.base)
+	base, err := dl.Open(f.base, true) // global: the backends find its functions by name
 	if err != nil {
 		return nil, fmt.Errorf("ggml: load %s: %w", f.base, err)
 	}
-	registry, err := openLibrary(f.registry)
+	registry, err := dl.Open(f.registry, true)
 	if err != nil {
 		return nil, fmt.Errorf("ggml: load %s: %w", f.registry, err)
 	}
@@ -127,8 +63,8 @@ func open(dirs []string) (*Library, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w, in %s", err, f.base)
 	}
-	l := &Library{dir: f.dir, version: version, log: new(logTail)}
-	if err := c.bind(base, registry); err != nil {
+	l := &Library{dir: f.dir, version: version, handles: []dl.Library{base, registry}, log: new(logTail)}
+	if err := c.bind(l.Symbol); err != nil {
 		return nil, fmt.Errorf("%w, in %s", err, f.dir)
 	}
 	c.LogSet(purego.NewCallback(l.log.add), 0)
@@ -143,12 +79,11 @@ func open(dirs []string) (*Library, error) {
 	return l, nil
 }
 
-// baseVersion returns the version of the loaded base library, or an error if it
-// is not accepted.
-func baseVersion(base uintptr) (string, error) {
-	address, err := symbol(base, "ggml_version")
+// baseVersion returns the version of the loaded base library, or an error if it is not accepted.
+func baseVersion(base dl.Library) (string, error) {
+	address, err := base.Symbol("ggml_version")
 	if err != nil {
-		return "", fmt.Errorf("ggml: found a version that does not name itself, want %s (such as %s)", accepted, Version)
+		return "", fmt.Errorf("ggml: the library does not name its version: want %s (such as %s)", accepted, Version)
 	}
 	var version func() string
 	purego.RegisterFunc(&version, address)
@@ -156,18 +91,32 @@ func baseVersion(base uintptr) (string, error) {
 	return found, checkVersion(found)
 }
 
-// checkVersion refuses every version but 0.25.x.
+// checkVersion refuses every version that is not accepted.
 func checkVersion(found string) error {
-	rest, ok := strings.CutPrefix(found, "0.25.")
-	if !ok || rest == "" {
-		return fmt.Errorf("ggml: found version %s, want %s (such as %s)", found, accepted, Version)
+	for _, series := range []string{"0.25.", "0.23."} {
+		if patch, ok := strings.CutPrefix(found, series); ok && patch != "" {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("ggml: found version %s, want %s (such as %s)", found, accepted, Version)
 }
 
-// reportAbort prints why ggml is about to abort the process; nothing can stop it.
-func reportAbort(message uintptr) {
+// reportAbort prints why ggml is about to abort the process; nothing can stop it. Its result means
+// nothing: a callback on Windows must have one.
+func reportAbort(message uintptr) uintptr {
 	fmt.Fprintf(os.Stderr, "ggml: abort: %s\n", goString(message))
+	return 0
+}
+
+// Symbol returns the address of one of libggml's C functions, for packages that bind others than
+// this one does.
+func (l *Library) Symbol(name string) (uintptr, error) {
+	for _, handle := range l.handles {
+		if address, err := handle.Symbol(name); err == nil {
+			return address, nil
+		}
+	}
+	return 0, fmt.Errorf("ggml: the library has no function %s", name)
 }
 
 // Dir returns the directory that the library was loaded from.
@@ -218,10 +167,11 @@ const (
 	logKept  = 4
 )
 
-// add is ggml's log callback. ggml calls it from threads of its own too.
-func (t *logTail) add(level int32, text, _ uintptr) {
+// add is ggml's log callback, which ggml calls from threads of its own too. Its result means
+// nothing: a callback on Windows must have one.
+func (t *logTail) add(level int32, text, _ uintptr) uintptr {
 	if level != logWarn && level != logError {
-		return
+		return 0
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -229,6 +179,7 @@ func (t *logTail) add(level int32, text, _ uintptr) {
 		t.lines = append(t.lines[:0], t.lines[1:]...)
 	}
 	t.lines = append(t.lines, strings.TrimSpace(goString(text)))
+	return 0
 }
 
 // last returns the kept lines, the newest last, for the end of an error.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestLoadGivesOneLibraryToAllGoroutines(t *testing.T) {
@@ -60,6 +62,29 @@ func TestSearchPathIsCacheThenExecutableThenSystem(t *testing.T) {
 	}
 }
 
+// What the search does on the systems that the tests do not run on.
+func TestSearchPathOfEachSystem(t *testing.T) {
+	env := map[string]string{"LD_LIBRARY_PATH": "/linux", "DYLD_LIBRARY_PATH": "/mac", "PATH": "/path"}
+	for _, tt := range []struct {
+		s    system
+		want []string
+	}{
+		{system{os: "linux", arch: "amd64", cache: "/cache", exe: "/exe"}, []string{
+			"/cache/ebb/ggml/0.25.1", "/exe", "/linux", "/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib",
+		}},
+		{system{os: "linux", arch: "arm64"}, []string{"/linux", "/usr/local/lib", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"}},
+		{system{os: "darwin", arch: "arm64", cache: "/cache", exe: "/exe"}, []string{
+			"/cache/ebb/ggml/0.23.0", "/exe", "/mac", "/opt/homebrew/lib", "/usr/local/lib",
+		}},
+		{system{os: "windows", arch: "amd64", cache: "/cache", exe: "/exe"}, []string{"/cache/ebb/ggml/0.23.0", "/exe"}},
+	} {
+		tt.s.env = func(name string) string { return env[name] }
+		if diff := cmp.Diff(tt.s.searchPath(), tt.want); diff != "" {
+			t.Errorf("%s %s (-got +want):\n%s", tt.s.os, tt.s.arch, diff)
+		}
+	}
+}
+
 func TestMissingLibrariesAreNamedWithEveryPlaceAndTheCommand(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("EBB_GGML", dir)
@@ -90,21 +115,28 @@ func TestLibrariesAreFoundByAnyFlavoursName(t *testing.T) {
 		{[]string{"libggml-base.so.0", "libggml.so.0"}, true},
 		{[]string{"libggml-base.so", "libggml.vulkan.v0.5.0.so"}, true},
 		{[]string{"libggml-base.dylib", "libggml.dylib"}, true},
+		{[]string{"libggml-base.dylib", "libggml.metal.v0.4.0.dylib"}, true},
+		{[]string{"ggml-base.dll", "ggml.vulkan.v0.4.0.dll"}, true},
+		{[]string{"ggml-base.dll", "ggml.dll"}, true},
+		{[]string{"ggml-base.dll", "ggml-cpu-x64.dll"}, false},
 		{[]string{"libggml-base.so"}, false},
 		{[]string{"libggml.so", "libggml-cpu.so"}, false},
 	}
 	for _, tt := range tests {
 		dir := t.TempDir()
-		dylib := strings.HasSuffix(tt.files[0], ".dylib")
 		for _, f := range tt.files {
 			if err := os.WriteFile(filepath.Join(dir, f), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if dylib != (runtime.GOOS == "darwin") {
-			continue
+		s := system{os: "linux"}
+		switch filepath.Ext(tt.files[0]) {
+		case ".dylib":
+			s.os = "darwin"
+		case ".dll":
+			s.os = "windows"
 		}
-		got, err := find([]string{"/nowhere", dir})
+		got, err := s.find([]string{"/nowhere", dir})
 		if found := err == nil; found != tt.found || found && got.dir != dir {
 			t.Errorf("%v: got %+v, %v; want found %t", tt.files, got, err, tt.found)
 		}
@@ -113,24 +145,28 @@ func TestLibrariesAreFoundByAnyFlavoursName(t *testing.T) {
 
 func TestAFileThatIsNoLibraryIsAnError(t *testing.T) {
 	dir := t.TempDir()
-	for _, f := range []string{"libggml-base.so", "libggml.so", "libggml-base.dylib", "libggml.dylib"} {
+	for _, f := range []string{"libggml-base.so", "libggml.so", "libggml-base.dylib", "libggml.dylib", "ggml-base.dll", "ggml.dll"} {
 		if err := os.WriteFile(filepath.Join(dir, f), []byte("no library"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	want := filepath.Join(dir, "libggml-base")
+	if runtime.GOOS == "windows" {
+		want = filepath.Join(dir, "ggml-base")
+	}
 	_, err := open([]string{dir})
-	if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "libggml-base")) {
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want an error that names the file", err)
 	}
 }
 
 func TestOtherVersionsAreRefusedWithFoundAndWanted(t *testing.T) {
-	for _, v := range []string{"0.25.0", "0.25.1", "0.25.17"} {
+	for _, v := range []string{"0.25.0", "0.25.1", "0.25.17", "0.23.0"} {
 		if err := checkVersion(v); err != nil {
 			t.Errorf("%s: %v", v, err)
 		}
 	}
-	for _, v := range []string{"", "0.24.9", "0.26.0", "1.25.1", "0.25.", "0.250.1", "0.25", "10.25.1"} {
+	for _, v := range []string{"", "0.24.9", "0.26.0", "1.25.1", "0.25.", "0.250.1", "0.25", "10.25.1", "0.22.9", "0.23", "0.23."} {
 		err := checkVersion(v)
 		if err == nil || !strings.Contains(err.Error(), "version "+v+",") || !strings.Contains(err.Error(), "want 0.25.x") {
 			t.Errorf("%q: got %v, want found and wanted version", v, err)

@@ -1,7 +1,6 @@
 package ggml
 
 import (
-	"fmt"
 	"reflect"
 	"unsafe"
 
@@ -153,13 +152,11 @@ type typeTraits struct {
 	fromFloat  uintptr
 }
 
-// bind fills the table from libraries, each symbol from the first one that
-// has it.
-func (s *symbols) bind(libraries ...uintptr) error {
+// bind fills the table with the addresses that find returns.
+func (s *symbols) bind(find func(name string) (uintptr, error)) error {
 	v := reflect.ValueOf(s).Elem()
 	for i := range v.NumField() {
-		name := v.Type().Field(i).Tag.Get("c")
-		address, err := lookup(libraries, name)
+		address, err := find(v.Type().Field(i).Tag.Get("c"))
 		if err != nil {
 			return err
 		}
@@ -171,15 +168,6 @@ func (s *symbols) bind(libraries ...uintptr) error {
 		purego.RegisterFunc(field.Addr().Interface(), address)
 	}
 	return nil
-}
-
-func lookup(libraries []uintptr, name string) (uintptr, error) {
-	for _, l := range libraries {
-		if address, err := symbol(l, name); err == nil {
-			return address, nil
-		}
-	}
-	return 0, fmt.Errorf("ggml: the library has no function %s", name)
 }
 
 // goString copies the C string at p.

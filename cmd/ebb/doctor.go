@@ -163,7 +163,7 @@ func readLibraries(root fs.FS) doctor.Libraries {
 		p := doctor.Place{Dir: dir, State: doctor.Missing}
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
 			p.State = doctor.Empty
-			if names, err := fs.Glob(os.DirFS(dir), "libggml-base*"); err == nil && len(names) > 0 {
+			if ggml.Holds(dir) {
 				p.State = doctor.Found
 			}
 		}

@@ -25,7 +25,7 @@ const (
 // policy says, for each package, which packages of this module its code may import. Paths are relative to the
 // module; "." is its root. "*" allows all.
 var policy = map[string][]string{
-	"ggml":       {},
+	"ggml":       {"internal/dl"},
 	"ggml/llama": {"internal/libllama"},
 	"gguf":       {},
 	"hub":        {"gguf", "internal/filelock"},
@@ -69,8 +69,9 @@ var policy = map[string][]string{
 	"internal/threads":    {"internal/cputime"},
 	"internal/devicemap":  {},
 	"internal/cputime":    {},
+	"internal/dl":         {},
 	"internal/deps":       {},
-	"internal/libllama":   {"ggml"},
+	"internal/libllama":   {"ggml", "internal/dl"},
 	"internal/filelock":   {},
 	"internal/testmodel":  {"gguf", "ggml"},
 	"internal/testreport": {},
@@ -80,7 +81,7 @@ var policy = map[string][]string{
 // restricted says which packages may import what the others must not.
 var restricted = map[string][]string{
 	"unsafe":                       {"ggml", "ggml/llama", "attend", "internal/libllama", "bench/llamacpp"},
-	"github.com/ebitengine/purego": {"ggml", "ggml/llama", "attend", "internal/libllama", "bench/llamacpp"},
+	"github.com/ebitengine/purego": {"ggml", "ggml/llama", "attend", "internal/dl", "internal/libllama", "bench/llamacpp"},
 	"C":                            {}, // ebb is built with CGO_ENABLED=0
 }
 

@@ -30,16 +30,18 @@ func (l *Library) quiet() {
 	l.ggmlLogSet(callback, user)
 }
 
-// add is called by libllama, on any of its threads, with a C string.
-func (g *log) add(level int32, text *byte, _ uintptr) {
+// add is called by libllama, on any of its threads, with a C string. Its result means nothing: a
+// callback on Windows must have one.
+func (g *log) add(level int32, text *byte, _ uintptr) uintptr {
 	if level != logError {
-		return
+		return 0
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.line == "" {
 		g.line = strings.TrimSpace(goString(text))
 	}
+	return 0
 }
 
 // Reported runs f, a call into libllama that failed if its result says so, and returns the first error that libllama

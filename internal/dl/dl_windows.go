@@ -1,0 +1,40 @@
+package dl
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/windows"
+)
+
+// Open loads a library and those that it depends on, which are looked for in its own folder and in
+// the system's. Windows knows no global libraries: one that is loaded later finds each that is
+// loaded already by its file's name.
+func Open(file string, _ bool) (Library, error) {
+	file, err := filepath.Abs(file) // the search in the library's own folder wants an absolute path
+	if err != nil {
+		return 0, err
+	}
+	const search = windows.LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | windows.LOAD_LIBRARY_SEARCH_DEFAULT_DIRS
+	handle, err := windows.LoadLibraryEx(file, 0, search)
+	return Library(handle), err
+}
+
+// Symbol returns the address of a function of the library itself.
+func (l Library) Symbol(name string) (uintptr, error) {
+	address, err := windows.GetProcAddress(windows.Handle(l), name)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
+	return address, nil
+}
+
+// Setenv sets a variable in the environment that libraries loaded later see. A variable that the
+// user set keeps its value.
+func Setenv(name, value string) error {
+	if _, ok := os.LookupEnv(name); ok {
+		return nil
+	}
+	return os.Setenv(name, value)
+}
