@@ -43,22 +43,23 @@ func (e *Engine) GenerateSequences(ctx context.Context, prompt []int32, c Genera
 	return g.Sequences(), err
 }
 
-// Batch generates from several prompts at once, each with its own config: one pass through the model a step serves all.
-// The texts are those of each prompt alone, within float error. One goroutine uses it; the engine may be used beside it.
+// Batch generates from several prompts at once, each with its own config: one step through the model serves all of them.
+// The texts are those of each prompt alone, within float error. A generation that has ended gives back what it took in the
+// cache at once, and the batch forgets it. One goroutine uses a batch; the engine may be used beside it.
 type Batch struct {
 	engine *Engine
-	batch  *generate.Batch
+	batch  *generate.Batch[*kv.Seq, kv.Work]
 }
 
 // NewBatch returns an empty batch. The caller closes it, before the engine.
 func (e *Engine) NewBatch() *Batch {
-	return &Batch{engine: e, batch: generate.NewBatch(e.forward())}
+	return &Batch{engine: e, batch: generate.NewBatch(e.runner.Forward)}
 }
 
 // Generation is what a batch generates for one request.
 type Generation struct {
 	engine *Engine
-	task   *generate.Task
+	task   *generate.Task[*kv.Seq]
 	config generate.Config
 	prompt int // tokens, those of Seq among them
 }
@@ -75,13 +76,13 @@ func (b *Batch) Add(r Request) (*Generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	seq := e.NewSeq()
-	if r.Seq != nil {
-		if seq, err = r.Seq.Fork(); err != nil {
-			return nil, err
-		}
+	var seq *kv.Seq
+	if r.Seq == nil {
+		seq = e.NewSeq()
+	} else if seq, err = r.Seq.Fork(); err != nil {
+		return nil, err
 	}
-	task, err := b.batch.Add(sequence{seq}, prompt, r.Logits, config)
+	task, err := b.batch.Add(seq, prompt, r.Logits, config)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,11 @@ func (b *Batch) Run(ctx context.Context) error { return b.batch.Run(ctx) }
 // Step is one step of Run, and reports whether there was anything to do.
 func (b *Batch) Step(ctx context.Context) (bool, error) { return b.batch.Step(ctx) }
 
-// Close frees what the batch took in the cache. What was generated can be read afterwards.
+// Remove ends a generation, frees what it took in the cache and touches no other. Its Err is [generate.ErrRemoved] then.
+// What was generated can be read afterwards. It does nothing to a generation that has ended.
+func (b *Batch) Remove(g *Generation) error { return b.batch.Remove(g.task) }
+
+// Close removes all generations.
 func (b *Batch) Close() error { return b.batch.Close() }
 
 // Done reports whether the generation has ended, by itself or with an error.

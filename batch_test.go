@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -387,6 +388,106 @@ func TestWhatFailsInABatchKeepsItsTextAndDoesNotEndTheOthers(t *testing.T) {
 	}{{3, generate.Unfinished}, {22, generate.Unfinished}, {12, generate.LengthLimit}} {
 		if s := g[i].Sequences()[0]; len(s.IDs) != want.tokens || s.Finish != want.finish {
 			t.Errorf("generation %d: %d tokens (%v), want %d (%v)", i, len(s.IDs), s.Finish, want.tokens, want.finish)
+		}
+	}
+}
+
+func TestEndedGenerationFreesItsCacheWhileOthersGoOn(t *testing.T) {
+	for _, c := range []ebb.GenerationConfig{{MaxNewTokens: 4}, {MaxNewTokens: 4, DoSample: true, NumReturnSequences: 3}} {
+		c.EOSTokenID = endless
+		e := openEngine(t, ebb.Options{Cache: kv.Offloaded, ForcedCopies: true})
+		b := e.NewBatch()
+		first, err := b.Add(ebb.Request{Prompt: prompt(2, 30), Config: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := b.Add(ebb.Request{Prompt: prompt(3, 30), Config: ebb.GenerationConfig{MaxNewTokens: 12, EOSTokenID: endless}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var both int64
+		for !first.Done() {
+			if _, err := b.Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if !first.Done() {
+				both = e.Stats().Cache.HostBytes
+			}
+		}
+		if one := e.Stats().Cache.HostBytes; one == 0 || one*2 != both {
+			t.Errorf("%d bytes of K/V in host memory after the first of two ended, and %d before: want half", one, both)
+		}
+		if err := b.Remove(second); err != nil || !errors.Is(second.Err(), generate.ErrRemoved) {
+			t.Errorf("removing the second: %v, and its error is %v", err, second.Err())
+		}
+		if left := e.Stats().Cache.HostBytes; left != 0 {
+			t.Errorf("%d bytes of K/V are left, want none, though the batch is open", left)
+		}
+		if n := len(second.Sequences()[0].IDs); n != 4 {
+			t.Errorf("%d tokens of the removed generation, want the 4 found before", n)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestBatchLeavesNothingOfARequestWithASequence(t *testing.T) {
+	e := openEngine(t, ebb.Options{})
+	seq := newSeq(t, e)
+	logits := forward(t, e, seq, prompt(1, 3), 1)[0]
+	b := e.NewBatch()
+	defer b.Close()
+	const requests = 2000
+	objects := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapObjects)
+	}
+	add := func() {
+		g, err := b.Add(ebb.Request{Seq: seq, Logits: logits, Config: ebb.GenerationConfig{MaxNewTokens: 9, EOSTokenID: endless}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Remove(g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add()
+	before := objects()
+	for range requests {
+		add()
+	}
+	if grown := objects() - before; grown > requests/2 {
+		t.Errorf("%d requests left %d objects on the heap, want none", requests, grown)
+	}
+}
+
+func TestDecodePairsTokensWithTheTextOfTheirCompletion(t *testing.T) {
+	e := openEngine(t, ebb.Options{})
+	for _, c := range []ebb.GenerationConfig{
+		{MaxNewTokens: 12, EOSTokenID: endless},
+		{MaxNewTokens: 12, EOSTokenID: endless, StopStrings: ebb.Strings{"\x00never", "e"}},
+	} {
+		for n := range 4 {
+			found, err := e.GenerateSequences(t.Context(), prompt(n, 9), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := found[0]
+			got := ebb.Sequence{Score: want.Score}
+			for piece, err := range e.Decode(e.GenerateTokens(t.Context(), newSeq(t, e), prompt(n, 9), c), c.StopStrings) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got.IDs, got.Tokens = append(got.IDs, piece.ID), append(got.Tokens, piece.Token)
+				got.Text += piece.Text
+				got.Finish = piece.Finish
+			}
+			if diff := cmp.Diff(got, want); diff != "" {
+				t.Errorf("prompt %d (-decoded +completion):\n%s", n, diff)
+			}
 		}
 	}
 }

@@ -39,34 +39,21 @@ func (e *Engine) Generate(ctx context.Context, prompt string, c GenerationConfig
 		}
 		seq := e.NewSeq()
 		defer func() { _ = seq.Close() }() // whatever ends the loop; what it frees cannot fail but with the engine
-		e.text(e.GenerateTokens(ctx, seq, ids, c), c.StopStrings)(yield)
-	}
-}
-
-// text turns a stream of tokens into one of text. Special tokens are left out, and what comes from a stop string on.
-func (e *Engine) text(tokens iter.Seq2[generate.Token, error], stops []string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		d := e.NewTextDecoder(stops)
-		for token, err := range tokens {
+		for piece, err := range e.Decode(e.GenerateTokens(ctx, seq, ids, c), c.StopStrings) {
+			if piece.Text != "" && !yield(piece.Text, nil) {
+				return
+			}
 			if err != nil {
-				if rest := d.Flush(); rest == "" || yield(rest, nil) {
-					yield("", err)
-				}
+				yield("", err)
 				return
 			}
-			if piece := d.Next(token.ID); piece != "" && !yield(piece, nil) {
-				return
-			}
-		}
-		if rest := d.Flush(); rest != "" {
-			yield(rest, nil)
 		}
 	}
 }
 
-// GenerateTokens appends prompt to seq and yields the tokens that follow, an end token among them. The sequence stays the
-// caller's: afterwards it holds the prompt and all new tokens but the last one, whatever ended the stream. It may hold
-// tokens before, and only those of prompt are computed then.
+// GenerateTokens appends prompt to seq and yields the tokens that follow, an end token among them. The last token says why
+// the text ended: its Finish. The sequence stays the caller's: afterwards it holds the prompt and all new tokens but the last
+// one, whatever ended the stream. It may hold tokens before, and only those of prompt are computed then.
 //
 // An error ends the stream, and the tokens before it stand: [ErrPromptTooLong] before anything was computed, [kv.ErrFull]
 // when the context is used up.
@@ -94,7 +81,7 @@ func (e *Engine) tokens(ctx context.Context, seq *kv.Seq, prompt []int32, logits
 	if err != nil {
 		return func(yield func(generate.Token, error) bool) { yield(generate.Token{}, err) }
 	}
-	return generate.Tokens(ctx, e.forward(), sequence{seq}, prompt, logits, search)
+	return generate.Tokens(ctx, e.runner.Forward, seq, prompt, logits, search)
 }
 
 // search returns how to generate after length tokens, or why the config does not do for this engine.
@@ -112,7 +99,7 @@ func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error)
 		}
 		return generate.Config{}, fmt.Errorf("ebb: generation config: %s is %d: want at most %d, as each takes room in the context", name, texts, e.Context())
 	}
-	if own := e.Stats().Cache.Policy.String(); c.CacheImplementation != "" && c.CacheImplementation != own {
+	if own := e.runner.Pool().Policy().String(); c.CacheImplementation != "" && c.CacheImplementation != own {
 		return generate.Config{}, fmt.Errorf("ebb: generation config: cache_implementation is %q, and the engine was opened with %q: see Options.Configure",
 			c.CacheImplementation, own)
 	}
@@ -131,28 +118,3 @@ func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error)
 // Pieces reads the texts of the model's tokens, which grammars for [GenerationConfig] are made with. It takes a tenth of a
 // second for 150,000 tokens: keep them.
 func (e *Engine) Pieces() (*grammar.Pieces, error) { return grammar.ReadPieces(e.tokenizer) }
-
-// sequence lets package generate continue a sequence.
-type sequence struct{ *kv.Seq }
-
-func (s sequence) Fork() (generate.Sequence, error) {
-	fork, err := s.Seq.Fork()
-	return sequence{fork}, err
-}
-
-// forward returns how package generate takes a batch through the model. It keeps scratch: each batch has its own.
-func (e *Engine) forward() generate.Forward {
-	var works []kv.Work
-	var rows [][][]float32
-	return func(ctx context.Context, batch []generate.Work) ([][][]float32, error) {
-		works = works[:0]
-		for _, w := range batch {
-			works = append(works, kv.Work{Seq: w.Seq.(sequence).Seq, Tokens: w.Tokens, Logits: w.Logits})
-		}
-		out, err := e.ForwardInto(ctx, works, rows)
-		if err == nil {
-			rows = out
-		}
-		return out, err
-	}
-}

@@ -361,18 +361,38 @@ func TestAGrammarHoldsForEverySearch(t *testing.T) {
 	}
 }
 
-func TestAGrammarThatCannotGoOnIsAnErrorAndTheTextBeforeItStands(t *testing.T) {
-	e := openEngine(t, ebb.Options{})
-	pieces, err := e.Pieces()
-	if err != nil {
-		t.Fatal(err)
+func TestCompleteGrammarEndsATextWithoutEndTokens(t *testing.T) {
+	e, c := openEngine(t, ebb.Options{}), grammarConfig(t, `root ::= "ab"`)
+	c.EOSTokenID = endless
+	for _, beams := range []int{1, 2} {
+		c.NumBeams = beams
+		found, err := e.GenerateSequences(t.Context(), []int32{22}, c)
+		if err != nil {
+			t.Errorf("%d beams: %v", beams, err)
+		}
+		if len(found) != 1 || found[0].Text != "ab" || found[0].Finish != generate.GrammarEnd {
+			t.Errorf("%d beams: found %+v, want the complete text, ended by the grammar", beams, found)
+		}
 	}
-	g, err := pieces.Grammar(`root ::= "ab"`)
-	if err != nil {
-		t.Fatal(err)
+	c.NumBeams = 1
+	var finish []generate.Finish
+	for token, err := range e.GenerateTokens(t.Context(), newSeq(t, e), []int32{22}, c) {
+		if err != nil {
+			t.Errorf("stream: %v", err)
+		}
+		finish = append(finish, token.Finish)
 	}
-	for _, beams := range []int{1, 2} { // no token may end the text, and none goes on
-		found, err := e.GenerateSequences(t.Context(), []int32{22}, ebb.GenerationConfig{MaxNewTokens: 9, Grammar: g, EOSTokenID: endless, NumBeams: beams})
+	if n := len(finish); n == 0 || finish[n-1] != generate.GrammarEnd {
+		t.Errorf("tokens of the stream finish by %v, want the last one by %v", finish, generate.GrammarEnd)
+	}
+}
+
+func TestGrammarThatCannotGoOnIsAnErrorAndKeepsTheText(t *testing.T) {
+	e, c := openEngine(t, ebb.Options{}), grammarConfig(t, `root ::= "ab"`)
+	c.EOSTokenID, c.MinNewTokens = ebb.TokenIDs{257}, 9 // neither the grammar nor the end may go on
+	for _, beams := range []int{1, 2} {
+		c.NumBeams = beams
+		found, err := e.GenerateSequences(t.Context(), []int32{22}, c)
 		if err == nil || !strings.Contains(err.Error(), "token 3: ") {
 			t.Errorf("%d beams: error %v, want one that names token 3", beams, err)
 		}
@@ -380,4 +400,18 @@ func TestAGrammarThatCannotGoOnIsAnErrorAndTheTextBeforeItStands(t *testing.T) {
 			t.Errorf("%d beams: found %+v, want what came before", beams, found)
 		}
 	}
+}
+
+// grammarConfig returns a config whose texts follow a grammar.
+func grammarConfig(t *testing.T, gbnf string) ebb.GenerationConfig {
+	t.Helper()
+	pieces, err := openEngine(t, ebb.Options{}).Pieces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := pieces.Grammar(gbnf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ebb.GenerationConfig{MaxNewTokens: 9, Grammar: g}
 }

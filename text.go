@@ -1,6 +1,8 @@
 package ebb
 
 import (
+	"iter"
+
 	"unicode/utf8"
 
 	"github.com/seed4d217819/ebb/generate"
@@ -38,4 +40,31 @@ func characters(text string) string {
 		return text
 	}
 	return string([]rune(text))
+}
+
+// Piece is a token of a text, and the characters of the text that are certain with it.
+type Piece struct {
+	generate.Token
+	Text string // whole characters, without special tokens and what comes from a stop string on; may be empty
+}
+
+// Decode turns the tokens of one text into text as they come. tokens ends with one that has a Finish, or with an error, as
+// [Engine.GenerateTokens] does; what was held back then comes with that. A piece that comes with an error has no token.
+func (e *Engine) Decode(tokens iter.Seq2[generate.Token, error], stops []string) iter.Seq2[Piece, error] {
+	return func(yield func(Piece, error) bool) {
+		d := e.NewTextDecoder(stops)
+		for token, err := range tokens {
+			if err != nil {
+				yield(Piece{Text: d.Flush()}, err)
+				return
+			}
+			piece := Piece{token, d.Next(token.ID)}
+			if token.Finish != generate.Unfinished {
+				piece.Text += d.Flush()
+			}
+			if !yield(piece, nil) {
+				return
+			}
+		}
+	}
 }

@@ -113,7 +113,7 @@ func choose(ctx context.Context, logits []float32, config generate.Config, p Pac
 	c.seconds = make([]float64, 0, n)
 	config.MaxNewTokens = p.WarmUpSteps + n
 	seq, rows := &noSequence{}, [][][]float32{{logits}}
-	forward := func(_ context.Context, batch []generate.Work) ([][][]float32, error) {
+	forward := func(_ context.Context, batch []noWork, _ [][][]float32) ([][][]float32, error) {
 		seq.tokens += len(batch[0].Tokens)
 		return rows, nil
 	}
@@ -144,11 +144,16 @@ func choose(ctx context.Context, logits []float32, config generate.Config, p Pac
 // noSequence is a sequence without K/V: only its length is kept.
 type noSequence struct{ tokens int }
 
-var _ generate.Sequence = (*noSequence)(nil)
+// noWork is what a step appends to it.
+type noWork struct {
+	Seq    *noSequence
+	Tokens []int32
+	Logits int
+}
 
-func (s *noSequence) Len() int                         { return s.tokens }
-func (s *noSequence) Fork() (generate.Sequence, error) { return &noSequence{s.tokens}, nil }
-func (s *noSequence) Close() error                     { return nil }
+func (s *noSequence) Len() int                   { return s.tokens }
+func (s *noSequence) Fork() (*noSequence, error) { return &noSequence{s.tokens}, nil }
+func (s *noSequence) Close() error               { return nil }
 
 func (s *noSequence) Truncate(n int) error {
 	s.tokens = n

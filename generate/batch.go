@@ -5,83 +5,88 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 )
 
-// Batch carries out searches, of one prompt or of several, with one forward pass a step for all of them. It is used by
-// one goroutine.
-type Batch struct {
-	forward Forward
-	tasks   []*Task
-	running []*Task // in the step under way
-	works   []Work  // of it
+// ErrRemoved is the error of a task that was removed from its batch before it had ended.
+var ErrRemoved = errors.New("generate: the task was removed from its batch")
+
+// Batch carries out searches, of one prompt or of several: one step through the model serves all of them. A search that has
+// ended gives back its sequences at once, and the batch forgets it. One goroutine uses a batch.
+type Batch[S Sequence[S], W Work[S]] struct {
+	forward Forward[W]
+	tasks   []*Task[S] // that go on
+
+	// Of the step under way.
+	running []*Task[S]
+	works   []W
+	rows    [][][]float32
 }
 
-// Task is a search being carried out.
-type Task struct {
+// Task is a search that a batch carries out.
+type Task[S Sequence[S]] struct {
 	search Search
-	limit  time.Duration
-	begun  time.Time
+	clock  clock
 
-	seqs []Sequence // by branch
-	next []Sequence // while they are reordered
-	rows [][][]float32
+	seqs []S // by branch
+	next []S // while they are reordered
 	err  error
 }
 
 // NewBatch returns an empty batch. The caller closes it.
-func NewBatch(forward Forward) *Batch { return &Batch{forward: forward} }
-
-// Add adds a search that continues a prompt. seq holds the first tokens of the prompt, or none; the batch closes it. If
-// it holds all of them, logits are those of the token that follows; they are not kept. An error is one that the task
-// has, too.
-func (b *Batch) Add(seq Sequence, prompt []int32, logits []float32, c Config) (*Task, error) {
-	t := &Task{seqs: []Sequence{seq}, limit: c.MaxTime}
-	b.tasks = append(b.tasks, t)
-	t.search, t.err = New(prompt, seq.Len(), c)
-	switch {
-	case t.err != nil:
-	case logits != nil && seq.Len() < len(prompt):
-		t.err = fmt.Errorf("generate: logits for a prompt of %d tokens of which %d are computed: want all, or no logits", len(prompt), seq.Len())
-	case logits != nil:
-		t.begin()
-		t.take([][][]float32{{logits}})
-	case seq.Len() == len(prompt):
-		t.err = errors.New("generate: all of the prompt is computed: want the logits of its last token, or a longer prompt")
-	}
-	return t, t.err
+func NewBatch[S Sequence[S], W Work[S]](forward Forward[W]) *Batch[S, W] {
+	return &Batch[S, W]{forward: forward}
 }
 
-// Err returns what ended the search, or nil if it goes on or ended by itself.
-func (t *Task) Err() error { return t.err }
+// Add adds a search that continues a prompt. seq holds the first tokens of the prompt, or none; the batch closes it, also
+// when Add returns an error. If it holds all of them, logits are those of the token that follows; they are not kept.
+func (b *Batch[S, W]) Add(seq S, prompt []int32, logits []float32, c Config) (*Task[S], error) {
+	t := &Task[S]{seqs: []S{seq}, clock: clock{limit: c.MaxTime}}
+	if t.search, t.err = newSearch(prompt, seq.Len(), logits, c); t.err == nil && logits != nil {
+		t.clock.start()
+		t.take([][][]float32{{logits}})
+	}
+	if t.err != nil {
+		t.release()
+		return nil, t.err
+	}
+	if t.running() {
+		b.tasks = append(b.tasks, t)
+	}
+	return t, nil
+}
 
-// Done reports whether the search has ended, by itself or with an error.
-func (t *Task) Done() bool { return !t.running() }
-
-// Results returns the texts found so far, those of [Search.Results].
-func (t *Task) Results() []Text {
-	if t.search == nil {
+// Remove closes the sequences of a search that has not ended, and ends it with [ErrRemoved]. What it has found can be read
+// afterwards. It does nothing to one that has ended.
+func (b *Batch[S, W]) Remove(t *Task[S]) error {
+	if t.Done() {
 		return nil
 	}
-	return t.search.Results()
+	t.err = ErrRemoved
+	b.forgetEnded()
+	return t.close()
 }
 
-// Close closes the sequences of all searches.
-func (b *Batch) Close() error {
+// Close removes all searches.
+func (b *Batch[S, W]) Close() error {
 	var errs []error
-	for _, t := range b.tasks {
-		for _, seq := range t.seqs {
-			errs = append(errs, seq.Close())
-		}
-		t.seqs = nil
+	for _, t := range slices.Clone(b.tasks) {
+		errs = append(errs, b.Remove(t))
 	}
-	b.tasks = nil
 	return errors.Join(errs...)
 }
 
+// Err returns what ended the search, or nil if it goes on or ended by itself.
+func (t *Task[S]) Err() error { return t.err }
+
+// Done reports whether the search has ended, by itself or with an error.
+func (t *Task[S]) Done() bool { return !t.running() }
+
+// Results returns the texts found so far, those of [Search.Results].
+func (t *Task[S]) Results() []Text { return t.search.Results() }
+
 // Run goes on until all searches have ended; each task's Err says how. The error is ctx's, and running again then goes on
 // as if nothing had happened.
-func (b *Batch) Run(ctx context.Context) error {
+func (b *Batch[S, W]) Run(ctx context.Context) error {
 	for {
 		if running, err := b.Step(ctx); err != nil || !running {
 			return err
@@ -91,16 +96,17 @@ func (b *Batch) Run(ctx context.Context) error {
 
 // Step takes all searches that go on one step further, and reports whether there were any. The error is ctx's, and
 // everything is then as before.
-func (b *Batch) Step(ctx context.Context) (running bool, err error) {
-	b.running = b.running[:0]
-	for _, t := range b.tasks {
-		if t.running() {
-			t.begin()
-			b.running = append(b.running, t)
-		}
-	}
-	if len(b.running) == 0 {
+func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
+	if len(b.tasks) == 0 {
 		return false, nil
+	}
+	b.running = append(b.running[:0], b.tasks...)
+	defer func() {
+		clear(b.running)
+		b.forgetEnded()
+	}()
+	for _, t := range b.running {
+		t.clock.start()
 	}
 	err = b.step(ctx, b.running, true)
 	if err == nil || ctx.Err() != nil {
@@ -121,86 +127,99 @@ func (b *Batch) Step(ctx context.Context) (running bool, err error) {
 	return true, nil
 }
 
+// forgetEnded forgets the searches that have ended.
+func (b *Batch[S, W]) forgetEnded() {
+	going := b.tasks[:0]
+	for _, t := range b.tasks {
+		if t.running() {
+			going = append(going, t)
+		}
+	}
+	clear(b.tasks[len(going):])
+	b.tasks = going
+}
+
 // step forwards what some searches want, with or without guesses, and gives them the logits. An error is that of the
 // forward pass, and nothing has changed.
-func (b *Batch) step(ctx context.Context, tasks []*Task, guesses bool) error {
+func (b *Batch[S, W]) step(ctx context.Context, tasks []*Task[S], guesses bool) error {
 	b.works = b.works[:0]
 	for _, t := range tasks {
 		for i, br := range t.search.Branches() {
-			if len(br.Tokens) == 0 {
-				continue
-			}
-			w := Work{Seq: t.seqs[i], Tokens: br.Tokens, Logits: br.Logits}
+			tokens, logits := br.Tokens, br.Logits
 			if !guesses {
-				w.Tokens, w.Logits = w.Tokens[:len(w.Tokens)-br.Draft], w.Logits-br.Draft
+				tokens, logits = tokens[:len(tokens)-br.Draft], logits-br.Draft
 			}
-			b.works = append(b.works, w)
+			b.works = append(b.works, newWork[S, W](t.seqs[i], tokens, logits))
 		}
 	}
-	rows, err := b.forward(ctx, b.works)
+	rows, err := b.forward(ctx, b.works, b.rows)
 	if err != nil {
 		return err
 	}
+	b.rows = rows
 	for _, t := range tasks {
-		t.rows = t.rows[:0]
-		for _, br := range t.search.Branches() {
-			if len(br.Tokens) == 0 {
-				t.rows = append(t.rows, nil)
-				continue
-			}
-			t.rows, rows = append(t.rows, rows[0]), rows[1:]
-		}
-		t.take(t.rows)
+		n := len(t.search.Branches())
+		t.take(rows[:n])
+		rows = rows[n:]
 	}
 	return nil
 }
 
 // running reports whether the search has something to forward.
-func (t *Task) running() bool {
-	return t.err == nil && slices.ContainsFunc(t.search.Branches(), func(b Branch) bool { return len(b.Tokens) > 0 })
+func (t *Task[S]) running() bool {
+	return t.err == nil && len(t.search.Branches()) > 0
 }
 
 // guesses reports whether the search tries something.
-func (t *Task) guesses() bool {
+func (t *Task[S]) guesses() bool {
 	return slices.ContainsFunc(t.search.Branches(), func(b Branch) bool { return b.Draft > 0 })
 }
 
-// begin starts the clock.
-func (t *Task) begin() {
-	if t.begun.IsZero() {
-		t.begun = time.Now()
-	}
-}
-
 // fail ends the search with an error of a forward pass.
-func (t *Task) fail(err error) {
+func (t *Task[S]) fail(err error) {
 	tokens := 0
 	for _, text := range t.search.Results() {
 		tokens = max(tokens, len(text.Tokens))
 	}
-	if tokens == 0 {
-		t.err = fmt.Errorf("generate: prompt: %w", err)
-		return
-	}
-	t.err = fmt.Errorf("generate: token %d: %w", tokens+1, err)
+	t.err = stepError(tokens, err)
+	t.release()
 }
 
 // take gives the search its logits, and does with the sequences what it says.
-func (t *Task) take(rows [][][]float32) {
+func (t *Task[S]) take(rows [][][]float32) {
 	if t.err = t.search.Take(rows); t.err != nil {
+		t.release()
 		return
 	}
-	if t.limit > 0 && time.Since(t.begun) >= t.limit && t.running() {
+	if t.clock.over() && t.running() {
 		t.search.Stop(TimeLimit)
 	}
 	if err := t.reorder(); err != nil {
 		t.err = fmt.Errorf("generate: %w", err)
+		t.release()
 	}
+}
+
+// release closes the sequences of a search that an error has ended.
+func (t *Task[S]) release() {
+	if err := t.close(); err != nil {
+		t.err = errors.Join(t.err, err)
+	}
+}
+
+// close closes the sequences.
+func (t *Task[S]) close() error {
+	var errs []error
+	for _, seq := range t.seqs {
+		errs = append(errs, seq.Close())
+	}
+	t.seqs, t.next = nil, nil
+	return errors.Join(errs...)
 }
 
 // reorder makes the sequences those of the search's branches. The first branch that continues a sequence has it, others
 // get forks. Sequences that none continues are closed.
-func (t *Task) reorder() error {
+func (t *Task[S]) reorder() error {
 	branches := t.search.Branches()
 	first := func(i int) bool {
 		return !slices.ContainsFunc(branches[:i], func(b Branch) bool { return b.From == branches[i].From })
@@ -232,7 +251,7 @@ func (t *Task) reorder() error {
 }
 
 // dropForks closes those of the new sequences that are forks.
-func (t *Task) dropForks(branches []Branch, first func(int) bool) error {
+func (t *Task[S]) dropForks(branches []Branch, first func(int) bool) error {
 	var errs []error
 	for i := range branches {
 		if !first(i) {

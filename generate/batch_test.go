@@ -43,7 +43,7 @@ func drawJobs(t *rapid.T, vocab int32) []job {
 }
 
 // add adds jobs to a batch.
-func add(t interface{ Fatal(...any) }, batch *generate.Batch, m *model, jobs []job) (tasks []*generate.Task) {
+func add(t interface{ Fatal(...any) }, batch *batch, m *model, jobs []job) (tasks []*task) {
 	for _, j := range jobs {
 		task, err := batch.Add(m.seq(), j.prompt, nil, j.config)
 		if err != nil {
@@ -87,11 +87,11 @@ func TestResumingEqualsNeverHavingBeenCancelled(t *testing.T) {
 		m := &model{vocab: 20, seed: rapid.Byte().Draw(t, "model")}
 		jobs := drawJobs(t, 20)
 		var cancel context.CancelFunc
-		batch := generate.NewBatch(func(ctx context.Context, works []generate.Work) ([][][]float32, error) {
+		batch := generate.NewBatch(func(ctx context.Context, works []work, rows [][][]float32) ([][][]float32, error) {
 			if rapid.Bool().Draw(t, "cancelled") {
 				cancel()
 			}
-			return m.forward(ctx, works)
+			return m.forward(ctx, works, rows)
 		})
 		tasks := add(t, batch, m, jobs)
 		found := func() (all [][][]int32) {
@@ -161,12 +161,12 @@ func TestWhatDoesNotFitTogetherGoesAlone(t *testing.T) {
 	m := &model{vocab: 20}
 	jobs := []job{{[]int32{1, 2}, generate.Config{MaxNewTokens: 10}}, {[]int32{3, 4}, generate.Config{MaxNewTokens: 10, Beams: 3}}}
 	var calls []int
-	batch := generate.NewBatch(func(ctx context.Context, works []generate.Work) ([][][]float32, error) {
+	batch := generate.NewBatch(func(ctx context.Context, works []work, rows [][][]float32) ([][][]float32, error) {
 		if len(works) > 3 { // 3 beams fit, and another text does not
 			return nil, errFull
 		}
 		calls = append(calls, len(works))
-		return m.forward(ctx, works)
+		return m.forward(ctx, works, rows)
 	})
 	tasks := add(t, batch, m, jobs)
 	if err := batch.Run(t.Context()); err != nil {

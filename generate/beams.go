@@ -28,6 +28,7 @@ type beams struct {
 	picked top     // candidates of a group
 	tops   [][]Candidate
 	spare  [][]int32 // ids of dropped beams
+	ids    []int32   // of a beam that may have ended
 }
 
 // group is beams that compete with each other.
@@ -111,7 +112,7 @@ func (s *beams) advance(g *group, rows [][][]float32) error {
 		parent := &g.beams[b]
 		next := beam{last: &link{before: parent.last, beam: int32(b)}, sum: parent.sum + c.score, cutter: parent.cutter, branch: parent.branch}
 		next.last.token = Token{ID: id, LogProb: float64(c.score), Top: s.tops[b]}
-		if f := s.ends(&next); f != Unfinished {
+		if f := s.ends(&next, parent.ids); f != Unfinished {
 			if rank < g.ended.size {
 				g.ended.add(next.last, next.sum, s.chosen, f)
 			}
@@ -179,8 +180,9 @@ func (s *beams) perturb(score float32) float32 {
 	return score - float32(math.Log(s.random.ExpFloat64()))
 }
 
-// ends returns what a beam's last token ends it by. As in the reference, the first end token stands for all.
-func (s *beams) ends(b *beam) Finish {
+// ends returns why a beam ends with its last token, or Unfinished. before are the ids before that one. As in the reference,
+// the first end token stands for all.
+func (s *beams) ends(b *beam, before []int32) Finish {
 	id := b.last.token.ID
 	if slices.Contains(s.config.EOS, id) {
 		b.last.token.ID = s.config.EOS[0]
@@ -188,6 +190,11 @@ func (s *beams) ends(b *beam) Finish {
 	}
 	if len(s.config.Stop) > 0 && b.cutter.ends(s.config.Piece(id)) {
 		return StopString
+	}
+	if s.scorer.chain.CanEnd() {
+		if s.ids = append(append(s.ids[:0], before...), id); s.scorer.chain.Ended(s.ids) {
+			return GrammarEnd
+		}
 	}
 	return Unfinished
 }

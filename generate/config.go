@@ -121,15 +121,47 @@ func (c Config) validate() error {
 
 // New returns the search that the config asks for, from a prompt of which the sequence holds the first tokens already.
 func New(prompt []int32, held int, c Config) (Search, error) {
+	c, chain, err := c.prepare(prompt, held)
+	if err != nil {
+		return nil, err
+	}
+	if c.Beams > 1 {
+		return newBeams(prompt, held, c, chain), nil
+	}
+	return newSamples(prompt, held, c, chain), nil
+}
+
+// newSearch is New for a caller that may have the logits of the token after the prompt.
+func newSearch(prompt []int32, held int, logits []float32, c Config) (Search, error) {
+	if err := checkLogits(prompt, held, logits); err != nil {
+		return nil, err
+	}
+	return New(prompt, held, c)
+}
+
+// checkLogits reports logits that are not those of the token after the prompt, or that are missing.
+func checkLogits(prompt []int32, held int, logits []float32) error {
+	switch {
+	case logits != nil && held < len(prompt):
+		return fmt.Errorf("generate: logits for a prompt of %d tokens of which %d are computed: want all, or no logits", len(prompt), held)
+	case logits == nil && held == len(prompt) && held > 0:
+		return errors.New("generate: all of the prompt is computed: want the logits of its last token, or a longer prompt")
+	}
+	return nil
+}
+
+// prepare returns the config with its defaults and the processors that it asks for. It reports what is wrong with config
+// and prompt.
+func (c Config) prepare(prompt []int32, held int) (Config, *sample.Chain, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
-		return nil, err
+		return c, nil, err
 	}
 	switch {
 	case len(prompt) == 0:
-		return nil, errors.New("generate: the prompt is empty: want at least one token")
+		return c, nil, errors.New("generate: the prompt is empty: want at least one token")
 	case held < 0 || held > len(prompt):
-		return nil, fmt.Errorf("generate: %d tokens held of a prompt of %d", held, len(prompt))
+		return c, nil, fmt.Errorf("generate: %d tokens held of a prompt of %d", held, len(prompt))
 	}
 	setting := sample.Setting{PromptLength: len(prompt), EOS: c.EOS, Sample: c.Sample, NumBeams: c.Beams, Custom: c.Custom}
 	if c.MaxNewTokens > 0 {
@@ -137,10 +169,7 @@ func New(prompt []int32, held int, c Config) (Search, error) {
 	}
 	chain, err := c.Scores.Chain(setting)
 	if err != nil {
-		return nil, fmt.Errorf("generate: %w", err)
+		return c, nil, fmt.Errorf("generate: %w", err)
 	}
-	if c.Beams > 1 {
-		return newBeams(prompt, held, c, chain), nil
-	}
-	return newLines(prompt, held, c, chain), nil
+	return c, chain, nil
 }

@@ -13,13 +13,20 @@ type counter struct{ tokens []int32 }
 func (c *counter) Len() int             { return len(c.tokens) }
 func (c *counter) Truncate(n int) error { c.tokens = c.tokens[:n]; return nil }
 func (c *counter) Close() error         { return nil }
-func (c *counter) Fork() (generate.Sequence, error) {
+func (c *counter) Fork() (*counter, error) {
 	return &counter{append([]int32(nil), c.tokens...)}, nil
 }
 
-func count(_ context.Context, batch []generate.Work) (out [][][]float32, _ error) {
+// counting is what a step appends to a counter.
+type counting struct {
+	Seq    *counter
+	Tokens []int32
+	Logits int
+}
+
+func count(_ context.Context, batch []counting, _ [][][]float32) (out [][][]float32, _ error) {
 	for _, w := range batch {
-		c := w.Seq.(*counter)
+		c := w.Seq
 		c.tokens = append(c.tokens, w.Tokens...)
 		logits := make([]float32, 10)
 		last := c.tokens[len(c.tokens)-1]

@@ -35,6 +35,19 @@ type sequence struct {
 	ids   []int32
 }
 
+// What the tests of this package call them.
+type (
+	task  = generate.Task[*sequence]
+	batch = generate.Batch[*sequence, work]
+)
+
+// work is what a step appends to a sequence.
+type work struct {
+	Seq    *sequence
+	Tokens []int32
+	Logits int
+}
+
 func (m *model) seq(ids ...int32) *sequence {
 	s := &sequence{m, slices.Clone(ids)}
 	m.open = append(m.open, s)
@@ -43,7 +56,7 @@ func (m *model) seq(ids ...int32) *sequence {
 
 func (s *sequence) Len() int { return len(s.ids) }
 
-func (s *sequence) Fork() (generate.Sequence, error) { return s.model.seq(s.ids...), nil }
+func (s *sequence) Fork() (*sequence, error) { return s.model.seq(s.ids...), nil }
 
 func (s *sequence) Truncate(n int) error {
 	if n < 0 || n > len(s.ids) {
@@ -88,7 +101,7 @@ func (m *model) logits(ids []int32) []float32 {
 }
 
 // forward is the model's [generate.Forward]. What it returned before is NaN afterwards.
-func (m *model) forward(ctx context.Context, batch []generate.Work) ([][][]float32, error) {
+func (m *model) forward(ctx context.Context, batch []work, _ [][][]float32) ([][][]float32, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -115,7 +128,7 @@ func (m *model) forward(ctx context.Context, batch []generate.Work) ([][][]float
 	m.works += len(batch)
 	var out [][][]float32
 	for _, w := range batch {
-		s := w.Seq.(*sequence)
+		s := w.Seq
 		if !slices.Contains(m.open, s) {
 			return nil, errors.New("forward of a closed sequence")
 		}

@@ -73,6 +73,7 @@ func bestTexts(found []hypothesis, n int) []Text {
 		}
 		slices.Reverse(t.Tokens)
 		slices.Reverse(t.Beams)
+		t.Tokens[len(t.Tokens)-1].Finish = h.finish
 		texts = append(texts, t)
 	}
 	return texts

@@ -229,9 +229,9 @@ func TestNoStepBeginsAfterMaxTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &model{vocab: 30}
 				c.MaxNewTokens, c.MaxTime = 100, 10*time.Second
-				batch := generate.NewBatch(func(ctx context.Context, works []generate.Work) ([][][]float32, error) {
+				batch := generate.NewBatch(func(ctx context.Context, works []work, rows [][][]float32) ([][][]float32, error) {
 					time.Sleep(3 * time.Second)
-					return m.forward(ctx, works)
+					return m.forward(ctx, works, rows)
 				})
 				task, err := batch.Add(m.seq(), []int32{1}, nil, c)
 				if err != nil {
@@ -256,7 +256,7 @@ func TestAStepOfAGreedyOrSampledTextMakesNoGarbage(t *testing.T) {
 		logits[i] = float32(i%97) / 5
 	}
 	rows := [][][]float32{{logits}}
-	forward := func(ctx context.Context, _ []generate.Work) ([][][]float32, error) { return rows, ctx.Err() }
+	forward := func(ctx context.Context, _ []work, _ [][][]float32) ([][][]float32, error) { return rows, ctx.Err() }
 	for name, c := range map[string]generate.Config{
 		"greedy":    {},
 		"log probs": {LogProbs: true},
@@ -297,7 +297,7 @@ func BenchmarkStep(b *testing.B) {
 		"beams=4":  {Beams: 4},
 	} {
 		b.Run(name, func(b *testing.B) {
-			batch := generate.NewBatch(func(_ context.Context, works []generate.Work) (out [][][]float32, _ error) {
+			batch := generate.NewBatch(func(_ context.Context, works []work, _ [][][]float32) (out [][][]float32, _ error) {
 				for range works {
 					out = append(out, [][]float32{logits})
 				}

@@ -6,7 +6,7 @@ type Search interface {
 	// Branches returns what the search wants next, and none when it has ended. The slices are the search's, and hold
 	// until Take.
 	Branches() []Branch
-	// Take goes on with the rows of logits of the branches that have tokens, as many for each as it wanted: [branch][row][vocab].
+	// Take goes on with the rows of logits of the branches, as many for each as it wanted: [branch][row][vocab].
 	// An error ends the search.
 	Take(rows [][][]float32) error
 	// Stop ends the search with what it has.
@@ -20,7 +20,7 @@ type Search interface {
 type Branch struct {
 	From   int     // it continues the branch of this number from the time before; the sequence that it began with is 0
 	Len    int     // how many tokens of that one it keeps: what was only tried is forgotten
-	Tokens []int32 // to append; none: the branch is kept as it is
+	Tokens []int32 // to append: at least one
 	Logits int     // of how many of the last tokens logits are wanted
 	Draft  int     // so many of the last tokens are guesses, which may be left out if they do not fit; their logits too
 }

@@ -13,6 +13,7 @@ type Token struct {
 	// for it. In a beam search it is what the token adds to the score: processors may have changed it.
 	LogProb float64
 	Top     []Candidate // the most probable tokens of its step, as many as Config.Top, best first
+	Finish  Finish      // of the last token: why the text ended with it; Unfinished of all others
 }
 
 // Candidate is a token that could have been chosen. Its LogProb is that among the tokens that were allowed.
@@ -49,6 +50,7 @@ const (
 	StopString         // one of Config.Stop
 	LengthLimit        // Config.MaxNewTokens
 	TimeLimit          // Config.MaxTime
+	GrammarEnd         // a processor allows nothing after it, no end token either: a grammar's text is complete
 	finishCount        // keep this last
 )
 
@@ -57,5 +59,5 @@ func (f Finish) String() string {
 	if f < 0 || f >= finishCount {
 		return fmt.Sprintf("Finish(%d)", int(f))
 	}
-	return [...]string{"unfinished", "end token", "stop string", "length", "time"}[f]
+	return [...]string{"unfinished", "end token", "stop string", "length", "time", "grammar"}[f]
 }

@@ -19,7 +19,7 @@ type Processor struct {
 	lately  []reached // the latest last
 }
 
-var _ sample.Processor = (*Processor)(nil)
+var _ sample.Ender = (*Processor)(nil)
 
 // reached is the state after some tokens.
 type reached struct {
@@ -70,6 +70,25 @@ func (p *Processor) Process(ids []int32, scores []float32) error {
 	}
 	p.forbid(scores, allowed, s.ends)
 	return nil
+}
+
+// Ended reports whether the text of ids is complete and nothing can follow it, not even a token that ends the text, because
+// the vocabulary has none of those. It implements [sample.Ender].
+func (p *Processor) Ended(ids []int32) bool {
+	g := p.grammar
+	vocab := len(g.pieces.texts)
+	if len(ids) < p.prompt || slices.ContainsFunc(p.eos, func(id int32) bool { return id >= 0 && int(id) < vocab }) {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.matcher.restart()
+	s, err := p.reach(ids[p.prompt:])
+	if err != nil || !s.ends {
+		return false
+	}
+	allowed := g.matcher.mask(g.pieces, s)
+	return !g.matcher.tooMuch && !allowed.anyBut(nil, vocab)
 }
 
 // forbid sets the scores of all tokens to -Inf that are not allowed.

@@ -181,3 +181,24 @@ func BenchmarkProcess(b *testing.B) {
 		})
 	}
 }
+
+func TestEndedIsTrueWhereNothingMayFollow(t *testing.T) {
+	w := words{"<end>", "a", "b"}
+	for _, tt := range []struct {
+		gbnf string
+		eos  []int32
+		ids  []int32
+		want bool
+	}{
+		{`root ::= "ab"`, []int32{}, []int32{1, 2}, true},
+		{`root ::= "ab"`, []int32{7, -1}, []int32{1, 2}, true}, // outside the vocabulary
+		{`root ::= "ab"`, []int32{}, []int32{1}, false},
+		{`root ::= "ab"`, []int32{0}, []int32{1, 2}, false}, // the token that ends the text may follow
+		{`root ::= "ab" "b"*`, []int32{}, []int32{1, 2}, false},
+		{`root ::= "ab"`, []int32{}, []int32{2}, false}, // does not follow the grammar
+	} {
+		if got := mustGrammar(t, w, tt.gbnf).Processor(0, tt.eos).Ended(tt.ids); got != tt.want {
+			t.Errorf("%s after %v with the end tokens %v: ended %v, want %v", tt.gbnf, tt.ids, tt.eos, got, tt.want)
+		}
+	}
+}

@@ -198,6 +198,9 @@ func (p *Pool) HostTokens() int {
 // Types returns the types of keys and values.
 func (p *Pool) Types() (k, v ggml.Type) { return p.opts.TypeK, p.opts.TypeV }
 
+// Policy returns the policy that the cache was made with.
+func (p *Pool) Policy() Policy { return p.opts.Policy }
+
 // Cells returns the capacity of a sequence tree in whole blocks.
 func (p *Pool) Cells() int { return p.cells }
 

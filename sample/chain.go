@@ -1,6 +1,9 @@
 package sample
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // defaultTopK is Hugging Face's, for sampling.
 const defaultTopK = 50
@@ -19,6 +22,7 @@ type Setting struct {
 // several sequences share it.
 type Chain struct {
 	processors []Processor
+	enders     []Ender // of them
 	diversity  int // the place of HammingDiversity; -1: none
 	penalty    float64
 	view       view
@@ -95,10 +99,22 @@ func (c Config) addForSampling(chain *Chain, s Setting) {
 }
 
 func (c *Chain) add(wanted bool, p Processor) {
-	if wanted {
-		c.processors = append(c.processors, p)
+	if !wanted {
+		return
+	}
+	c.processors = append(c.processors, p)
+	if e, ok := p.(Ender); ok {
+		c.enders = append(c.enders, e)
 	}
 }
+
+// Ended reports whether one of the processors says that nothing may follow ids.
+func (c *Chain) Ended(ids []int32) bool {
+	return slices.ContainsFunc(c.enders, func(e Ender) bool { return e.Ended(ids) })
+}
+
+// CanEnd reports whether Ended may ever be true.
+func (c *Chain) CanEnd() bool { return len(c.enders) > 0 }
 
 // Processors returns the processors in their order. The caller must not change the slice.
 func (c *Chain) Processors() []Processor { return c.processors }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/seed4d217819/ebb"
@@ -63,33 +62,23 @@ func generateAnswer(ctx context.Context, engine *ebb.Engine, q question, w io.Wr
 // stream generates one text.
 func (a *answer) stream(ctx context.Context, engine *ebb.Engine, q question, w io.Writer) error {
 	var s ebb.Sequence
-	decoder := engine.NewTextDecoder(q.config.StopStrings)
-	write := func(text string) error {
-		s.Text += text
-		_, err := io.WriteString(w, text)
-		return err
-	}
 	err := func() error {
-		for token, err := range a.tokens(ctx, engine, q) {
+		for piece, err := range engine.Decode(a.tokens(ctx, engine, q), q.config.StopStrings) {
+			s.Text += piece.Text
+			_, writeErr := io.WriteString(w, piece.Text)
 			if err != nil {
 				return err
 			}
-			s.IDs, s.Tokens = append(s.IDs, token.ID), append(s.Tokens, token)
-			s.Score += token.LogProb
+			s.IDs, s.Tokens = append(s.IDs, piece.ID), append(s.Tokens, piece.Token)
+			s.Score += piece.LogProb
+			s.Finish = piece.Finish
 			a.token()
-			if err := write(decoder.Next(token.ID)); err != nil {
-				return err
+			if writeErr != nil {
+				return writeErr
 			}
 		}
 		return nil
 	}()
-	if flushErr := write(decoder.Flush()); err == nil {
-		err = flushErr
-	}
-	if n := len(s.IDs); err == nil && n > 0 && n == q.config.MaxNewTokens && !engine.Tokenizer().IsEOG(s.IDs[n-1]) &&
-		!slices.Contains(q.config.EOSTokenID, s.IDs[n-1]) {
-		s.Finish = generate.LengthLimit
-	}
 	a.sequences = []ebb.Sequence{s}
 	return err
 }
