@@ -20,8 +20,8 @@ type Request struct {
 	Logits []float32
 }
 
-// Sequence is one of the texts that were generated from a prompt.
-type Sequence struct {
+// Completion is one of the texts that were generated from a prompt.
+type Completion struct {
 	IDs         []int32 // new tokens only, an end token among them
 	Text        string
 	Score       float64          // see [generate.Text]
@@ -30,9 +30,9 @@ type Sequence struct {
 	Finish      generate.Finish
 }
 
-// GenerateSequences generates as many texts from a prompt as the config's num_return_sequences, the best one first if they
+// Complete generates as many texts from a prompt as the config's num_return_sequences, the best one first if they
 // come from a beam search. With an error, a cancelled ctx among them, it returns what was generated before.
-func (e *Engine) GenerateSequences(ctx context.Context, prompt []int32, c GenerationConfig) (sequences []Sequence, err error) {
+func (e *Engine) Complete(ctx context.Context, prompt []int32, c GenerationConfig) (completions []Completion, err error) {
 	b := e.NewBatch()
 	defer func() { err = errors.Join(err, b.Close()) }()
 	g, err := b.Add(Request{Prompt: prompt, Config: c})
@@ -40,7 +40,7 @@ func (e *Engine) GenerateSequences(ctx context.Context, prompt []int32, c Genera
 		return nil, err
 	}
 	err = errors.Join(b.Run(ctx), g.Err())
-	return g.Sequences(), err
+	return g.Completions(), err
 }
 
 // Batch generates from several prompts at once, each with its own config: one step through the model serves all of them.
@@ -109,7 +109,7 @@ func (g *Generation) Done() bool { return g.task.Done() }
 // Err returns what ended the generation, or nil if it goes on or ended by itself.
 func (g *Generation) Err() error {
 	err := g.task.Err()
-	if texts := max(g.config.Beams, g.config.Sequences); texts > 1 && errors.Is(err, kv.ErrFull) && !errors.Is(err, kv.ErrNoMemory) {
+	if texts := max(g.config.Beams, g.config.Texts); texts > 1 && errors.Is(err, kv.ErrFull) && !errors.Is(err, kv.ErrNoMemory) {
 		return fmt.Errorf("%w; %s", err, g.roomFor(texts))
 	}
 	return err
@@ -128,17 +128,17 @@ func (g *Generation) roomFor(texts int) string {
 		texts, what, g.config.MaxNewTokens, g.prompt, context, max(context-g.prompt, 0)/own)
 }
 
-// Sequences returns what was generated so far.
-func (g *Generation) Sequences() []Sequence {
-	var sequences []Sequence
+// Completions returns what was generated so far.
+func (g *Generation) Completions() []Completion {
+	var completions []Completion
 	for _, t := range g.task.Results() {
 		d := g.engine.NewTextDecoder(g.config.Stop)
-		s := Sequence{IDs: t.IDs(), Score: t.Score, BeamIndices: t.Beams, Tokens: t.Tokens, Finish: t.Finish}
+		s := Completion{IDs: t.IDs(), Score: t.Score, BeamIndices: t.Beams, Tokens: t.Tokens, Finish: t.Finish}
 		for _, id := range s.IDs {
 			s.Text += d.Next(id)
 		}
 		s.Text += d.Flush()
-		sequences = append(sequences, s)
+		completions = append(completions, s)
 	}
-	return sequences
+	return completions
 }

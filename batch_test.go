@@ -41,7 +41,7 @@ func strategies(t *testing.T) (requests []ebb.Request) {
 var nearly = cmp.Comparer(func(a, b float64) bool { return a == b || math.Abs(a-b) <= 1e-4*max(1, math.Abs(b)) })
 
 // runBatch generates for all requests at once.
-func runBatch(t *testing.T, e *ebb.Engine, requests []ebb.Request, run func(*ebb.Batch) error) (found [][]ebb.Sequence) {
+func runBatch(t *testing.T, e *ebb.Engine, requests []ebb.Request, run func(*ebb.Batch) error) (found [][]ebb.Completion) {
 	t.Helper()
 	b := e.NewBatch()
 	var generations []*ebb.Generation
@@ -59,7 +59,7 @@ func runBatch(t *testing.T, e *ebb.Engine, requests []ebb.Request, run func(*ebb
 		if err := g.Err(); err != nil {
 			t.Fatal(err)
 		}
-		found = append(found, g.Sequences())
+		found = append(found, g.Completions())
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
@@ -282,7 +282,7 @@ func TestBeamsThatDoNotFitSayHowManyWould(t *testing.T) {
 		c := ebb.GenerationConfig{ // groups have little in common
 			MaxNewTokens: 21, NumBeams: 8, NumBeamGroups: 4, DiversityPenalty: 9, NumReturnSequences: 2, EOSTokenID: endless,
 		}
-		found, err := e.GenerateSequences(t.Context(), prompt(1, 4), c)
+		found, err := e.Complete(t.Context(), prompt(1, 4), c)
 		want := "8 beams of up to 21 new tokens after a prompt of 4 do not fit into a context of 64, 3 are sure to"
 		if !errors.Is(err, kv.ErrFull) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: error %v, want %v with %q", policy, err, kv.ErrFull, want)
@@ -291,7 +291,7 @@ func TestBeamsThatDoNotFitSayHowManyWould(t *testing.T) {
 			t.Errorf("%v: found %+v, want what was generated before", policy, found)
 		}
 		c.NumBeams, c.NumBeamGroups = 3, 3
-		if _, err := e.GenerateSequences(t.Context(), prompt(1, 4), c); err != nil {
+		if _, err := e.Complete(t.Context(), prompt(1, 4), c); err != nil {
 			t.Errorf("%v: 3 beams: %v", policy, err)
 		}
 	}
@@ -301,7 +301,7 @@ func TestABatchTakesASequenceAndItsLogitsAndLeavesItAsItIs(t *testing.T) {
 	e := openEngine(t, ebb.Options{Cache: kv.Offloaded, ForcedCopies: true})
 	tokens := prompt(3, 20)
 	c := ebb.GenerationConfig{MaxNewTokens: 10, NumBeams: 4, NumReturnSequences: 4, EOSTokenID: endless}
-	want, err := e.GenerateSequences(t.Context(), tokens, c)
+	want, err := e.Complete(t.Context(), tokens, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +321,7 @@ func TestABatchTakesASequenceAndItsLogitsAndLeavesItAsItIs(t *testing.T) {
 }
 
 // runShared generates for one request, whose sequence is in the cache afterwards.
-func runShared(t *testing.T, e *ebb.Engine, r ebb.Request, run func(*ebb.Batch) error) []ebb.Sequence {
+func runShared(t *testing.T, e *ebb.Engine, r ebb.Request, run func(*ebb.Batch) error) []ebb.Completion {
 	t.Helper()
 	b := e.NewBatch()
 	defer func() {
@@ -336,7 +336,7 @@ func runShared(t *testing.T, e *ebb.Engine, r ebb.Request, run func(*ebb.Batch) 
 	if err := errors.Join(run(b), g.Err()); err != nil {
 		t.Fatal(err)
 	}
-	return g.Sequences()
+	return g.Completions()
 }
 
 func TestWhatFailsInABatchKeepsItsTextAndDoesNotEndTheOthers(t *testing.T) {
@@ -386,7 +386,7 @@ func TestWhatFailsInABatchKeepsItsTextAndDoesNotEndTheOthers(t *testing.T) {
 		tokens int
 		finish generate.Finish
 	}{{3, generate.Unfinished}, {22, generate.Unfinished}, {12, generate.LengthLimit}} {
-		if s := g[i].Sequences()[0]; len(s.IDs) != want.tokens || s.Finish != want.finish {
+		if s := g[i].Completions()[0]; len(s.IDs) != want.tokens || s.Finish != want.finish {
 			t.Errorf("generation %d: %d tokens (%v), want %d (%v)", i, len(s.IDs), s.Finish, want.tokens, want.finish)
 		}
 	}
@@ -423,7 +423,7 @@ func TestEndedGenerationFreesItsCacheWhileOthersGoOn(t *testing.T) {
 		if left := e.Stats().Cache.HostBytes; left != 0 {
 			t.Errorf("%d bytes of K/V are left, want none, though the batch is open", left)
 		}
-		if n := len(second.Sequences()[0].IDs); n != 4 {
+		if n := len(second.Completions()[0].IDs); n != 4 {
 			t.Errorf("%d tokens of the removed generation, want the 4 found before", n)
 		}
 		if err := b.Close(); err != nil {
@@ -471,12 +471,12 @@ func TestDecodePairsTokensWithTheTextOfTheirCompletion(t *testing.T) {
 		{MaxNewTokens: 12, EOSTokenID: endless, StopStrings: ebb.Strings{"\x00never", "e"}},
 	} {
 		for n := range 4 {
-			found, err := e.GenerateSequences(t.Context(), prompt(n, 9), c)
+			found, err := e.Complete(t.Context(), prompt(n, 9), c)
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := found[0]
-			got := ebb.Sequence{Score: want.Score}
+			got := ebb.Completion{Score: want.Score}
 			for piece, err := range e.Decode(e.GenerateTokens(t.Context(), newSeq(t, e), prompt(n, 9), c), c.StopStrings) {
 				if err != nil {
 					t.Fatal(err)

@@ -59,7 +59,7 @@ func (c goldenBeam) ids(row int, eos []int32) []int32 {
 }
 
 // search runs a search for each prompt, all in one batch.
-func search(t *testing.T, e *ebb.Engine, prompts [][]int32, c ebb.GenerationConfig) (found [][]ebb.Sequence, steps int) {
+func search(t *testing.T, e *ebb.Engine, prompts [][]int32, c ebb.GenerationConfig) (found [][]ebb.Completion, steps int) {
 	t.Helper()
 	before := e.Stats().Cache.Steps
 	b := e.NewBatch()
@@ -83,7 +83,7 @@ func search(t *testing.T, e *ebb.Engine, prompts [][]int32, c ebb.GenerationConf
 		if err := g.Err(); err != nil {
 			t.Fatal(err)
 		}
-		found = append(found, g.Sequences())
+		found = append(found, g.Completions())
 	}
 	return found, e.Stats().Cache.Steps - before
 }
@@ -164,7 +164,7 @@ func TestBeamsHaveTheBitsOfStaticUnderEveryPolicy(t *testing.T) {
 			if p.device != "cpu" && !testAll {
 				steps, lengths = 4, []int{254} // across the border of a block
 			}
-			run := func(policy kv.Policy) (all [][]ebb.Sequence) {
+			run := func(policy kv.Policy) (all [][]ebb.Completion) {
 				e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32", Context: 512})
 				for i, n := range lengths {
 					c := ebb.GenerationConfig{
@@ -200,7 +200,7 @@ func TestTheOriginsDiverseBeamsHaveTheBitsOfStaticAndTakeLessMemory(t *testing.T
 	if testAll {
 		c.MaxNewTokens = 50
 	}
-	var want [][]ebb.Sequence
+	var want [][]ebb.Completion
 	peak := map[kv.Policy]int64{}
 	for _, policy := range []kv.Policy{kv.Static, kv.Dynamic, kv.Offloaded, kv.OffloadedStatic} {
 		e := places()[1].open(t, path, ebb.Options{Cache: policy, Context: 512})
@@ -277,7 +277,7 @@ func TestAStepOfBeamsMovesThePrefixOnceAndTheNewRows(t *testing.T) {
 						t.Errorf("%d bytes moved between cells by reordering beams", moved)
 					}
 					reordered := false
-					for _, s := range g.Sequences() {
+					for _, s := range g.Completions() {
 						reordered = reordered || slices.ContainsFunc(s.BeamIndices, func(i int32) bool { return i > 0 })
 					}
 					if !reordered {

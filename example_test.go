@@ -66,7 +66,7 @@ func ExampleEngine_Forward() {
 
 // A beam search finds texts that the likeliest token at each step does not lead to. All beams go through the model
 // together, and share the rows of what they have in common.
-func ExampleEngine_GenerateSequences() {
+func ExampleEngine_Complete() {
 	engine, err := ebb.Open("testdata/models/tiny-gqa.gguf", ebb.Options{Threads: 1, Cache: kv.Offloaded})
 	if err != nil {
 		log.Fatal(err)
@@ -77,11 +77,11 @@ func ExampleEngine_GenerateSequences() {
 		MaxNewTokens: 20, NumBeams: 2, NumReturnSequences: 2,
 		EOSTokenID: ebb.TokenIDs{55, 188}, EarlyStopping: generate.StopWhenEnough,
 	}
-	sequences, err := engine.GenerateSequences(context.Background(), []int32{114, 73, 57, 131, 50}, config)
+	completions, err := engine.Complete(context.Background(), []int32{114, 73, 57, 131, 50}, config)
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, s := range sequences {
+	for _, s := range completions {
 		fmt.Printf("%v %.2f, ended by its %v\n", s.IDs, s.Score, s.Finish)
 	}
 	// Output:
@@ -110,8 +110,8 @@ func ExampleEngine_NewBatch() {
 	if err := batch.Run(context.Background()); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(greedy.Sequences()[0].IDs)
-	fmt.Println(len(drawn.Sequences()), "texts in", engine.Stats().Cache.Steps, "passes")
+	fmt.Println(greedy.Completions()[0].IDs)
+	fmt.Println(len(drawn.Completions()), "texts in", engine.Stats().Cache.Steps, "passes")
 	// Output:
 	// [77 70 70 174]
 	// 3 texts in 6 passes

@@ -30,8 +30,8 @@ func (e *Engine) Generate(ctx context.Context, prompt string, c GenerationConfig
 			return
 		}
 		if c.NumBeams > 1 || c.NumReturnSequences > 1 {
-			sequences, err := e.GenerateSequences(ctx, ids, c)
-			if len(sequences) > 0 && !yield(sequences[0].Text, nil) || err == nil {
+			completions, err := e.Complete(ctx, ids, c)
+			if len(completions) > 0 && !yield(completions[0].Text, nil) || err == nil {
 				return
 			}
 			yield("", err)
@@ -75,7 +75,7 @@ func (e *Engine) ContinueTokens(ctx context.Context, seq *kv.Seq, logits []float
 func (e *Engine) tokens(ctx context.Context, seq *kv.Seq, prompt []int32, logits []float32, c GenerationConfig) iter.Seq2[generate.Token, error] {
 	search, err := e.search(len(prompt), c)
 	if err == nil && (c.NumBeams > 1 || c.NumReturnSequences > 1) {
-		err = fmt.Errorf("ebb: num_beams is %d and num_return_sequences %d: a stream of tokens is of one text, and drops none; want 1, or GenerateSequences",
+		err = fmt.Errorf("ebb: num_beams is %d and num_return_sequences %d: a stream of tokens is of one text, and drops none; want 1, or Engine.Complete",
 			max(c.NumBeams, 1), max(c.NumReturnSequences, 1))
 	}
 	if err != nil {

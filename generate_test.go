@@ -277,13 +277,13 @@ func TestAStopStringAcrossTokensEndsTheTextBeforeIt(t *testing.T) {
 func TestNoTextOfABeamSearchHasAStopString(t *testing.T) {
 	e := openEngine(t, ebb.Options{})
 	c := ebb.GenerationConfig{MaxNewTokens: 12, NumBeams: 4, NumReturnSequences: 4, EOSTokenID: endless}
-	before, err := e.GenerateSequences(t.Context(), []int32{22}, c)
+	before, err := e.Complete(t.Context(), []int32{22}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stop := before[0].Text[3:5]
 	c.StopStrings, c.LengthPenalty = ebb.Strings{stop}, new(0.0) // short texts are better
-	after, err := e.GenerateSequences(t.Context(), []int32{22}, c)
+	after, err := e.Complete(t.Context(), []int32{22}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func TestNoTextOfABeamSearchHasAStopString(t *testing.T) {
 func TestGenerateYieldsTheBestTextOfABeamSearch(t *testing.T) {
 	e := openEngine(t, ebb.Options{})
 	c := ebb.GenerationConfig{MaxNewTokens: 12, NumBeams: 4, NumReturnSequences: 2, EOSTokenID: endless}
-	want, err := e.GenerateSequences(t.Context(), []int32{22}, c)
+	want, err := e.Complete(t.Context(), []int32{22}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func TestAGrammarHoldsForEverySearch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.MaxNewTokens, c.Grammar, c.EOSTokenID = 20, g, ebb.TokenIDs{257}
-			found, err := e.GenerateSequences(t.Context(), prompt(4, 9), c)
+			found, err := e.Complete(t.Context(), prompt(4, 9), c)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -366,7 +366,7 @@ func TestCompleteGrammarEndsATextWithoutEndTokens(t *testing.T) {
 	c.EOSTokenID = endless
 	for _, beams := range []int{1, 2} {
 		c.NumBeams = beams
-		found, err := e.GenerateSequences(t.Context(), []int32{22}, c)
+		found, err := e.Complete(t.Context(), []int32{22}, c)
 		if err != nil {
 			t.Errorf("%d beams: %v", beams, err)
 		}
@@ -392,7 +392,7 @@ func TestGrammarThatCannotGoOnIsAnErrorAndKeepsTheText(t *testing.T) {
 	c.EOSTokenID, c.MinNewTokens = ebb.TokenIDs{257}, 9 // neither the grammar nor the end may go on
 	for _, beams := range []int{1, 2} {
 		c.NumBeams = beams
-		found, err := e.GenerateSequences(t.Context(), []int32{22}, c)
+		found, err := e.Complete(t.Context(), []int32{22}, c)
 		if err == nil || !strings.Contains(err.Error(), "token 3: ") {
 			t.Errorf("%d beams: error %v, want one that names token 3", beams, err)
 		}

@@ -28,15 +28,15 @@ func drawJobs(t *rapid.T, vocab int32) []job {
 		}
 		switch rapid.SampledFrom([]string{"greedy", "sample", "lookup", "beams", "drawn beams", "groups"}).Draw(t, "kind") {
 		case "sample":
-			c.Sample, c.Sequences = true, rapid.IntRange(1, 4).Draw(t, "sequences")
+			c.Sample, c.Texts = true, rapid.IntRange(1, 4).Draw(t, "sequences")
 		case "lookup":
 			c.LookupTokens = 4
 		case "beams":
-			c.Beams, c.Sequences = 3, 3
+			c.Beams, c.Texts = 3, 3
 		case "drawn beams":
 			c.Beams, c.Sample = 3, true
 		case "groups":
-			c.Beams, c.Groups, c.Sequences, c.Scores.DiversityPenalty = 4, 2, 4, 1
+			c.Beams, c.Groups, c.Texts, c.Scores.DiversityPenalty = 4, 2, 4, 1
 		}
 		return job{rapid.SliceOfN(rapid.Int32Range(0, vocab-1), 1, 6).Draw(t, "prompt"), c}
 	}), 1, 5).Draw(t, "jobs")
@@ -135,7 +135,7 @@ func TestWhatFailsForOneDoesNotEndTheOthers(t *testing.T) {
 		}
 		return nil
 	})}
-	jobs := []job{{[]int32{1, 2}, c}, {[]int32{3, 4}, broken}, {[]int32{5, 6}, generate.Config{MaxNewTokens: 10, Beams: 3, Sequences: 3}}}
+	jobs := []job{{[]int32{1, 2}, c}, {[]int32{3, 4}, broken}, {[]int32{5, 6}, generate.Config{MaxNewTokens: 10, Beams: 3, Texts: 3}}}
 	batch := generate.NewBatch(m.forward)
 	tasks := add(t, batch, m, jobs)
 	if err := batch.Run(t.Context()); err != nil {
@@ -185,7 +185,7 @@ func TestWhatDoesNotFitTogetherGoesAlone(t *testing.T) {
 func TestAFullCacheLeavesTheBeamsSoFar(t *testing.T) {
 	m := &model{vocab: 20, room: 30}
 	batch := generate.NewBatch(m.forward)
-	task, err := batch.Add(m.seq(), []int32{1, 2}, nil, generate.Config{MaxNewTokens: 50, Beams: 4, Sequences: 4})
+	task, err := batch.Add(m.seq(), []int32{1, 2}, nil, generate.Config{MaxNewTokens: 50, Beams: 4, Texts: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,10 +210,10 @@ func TestTheFaultsOfAConfigAreReportedAtOnce(t *testing.T) {
 			[]string{"MaxNewTokens", "MaxTime", "Stop is empty", "Stop needs Piece", "LookupTokens", "LookupNgram", "Top"},
 		},
 		{
-			generate.Config{Beams: 4, Groups: 3, Sample: true, Sequences: 5, LookupTokens: 1},
-			[]string{"4 Beams cannot be divided into 3 Groups", "3 Groups with Sample", "5 Sequences wanted of 4 Beams", "LookupTokens with 4 Beams"},
+			generate.Config{Beams: 4, Groups: 3, Sample: true, Texts: 5, LookupTokens: 1},
+			[]string{"4 Beams cannot be divided into 3 Groups", "3 Groups with Sample", "5 Texts wanted of 4 Beams", "LookupTokens with 4 Beams"},
 		},
-		{generate.Config{Sequences: 2}, []string{"2 Sequences wanted of one that is always the same"}},
+		{generate.Config{Texts: 2}, []string{"2 Texts wanted of one that is always the same"}},
 		{generate.Config{Scores: sample.Config{TopP: 2, MinP: 3}}, []string{"top_p is 2", "min_p is 3"}},
 	} {
 		_, err := generate.New([]int32{1}, 0, tt.config)

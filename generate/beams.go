@@ -292,5 +292,5 @@ func (s *beams) Results() []Text {
 		}
 		all = append(all, ended.texts...)
 	}
-	return bestTexts(all, s.config.Sequences)
+	return bestTexts(all, s.config.Texts)
 }

@@ -66,7 +66,7 @@ func naive(m *model, prompt []int32, c generate.Config) (found []naiveText, step
 	}
 	slices.Reverse(found)
 	slices.SortStableFunc(found, func(a, b naiveText) int { return cmp.Compare(b.Score, a.Score) })
-	return found[:max(c.Sequences, 1)], steps
+	return found[:max(c.Texts, 1)], steps
 }
 
 func naiveScore(sum float32, n int, c generate.Config) float64 {
@@ -153,7 +153,7 @@ func drawBeams(t *rapid.T) (*model, generate.Config) {
 		size++
 	}
 	c.Beams = size * c.Groups
-	c.Sequences = rapid.IntRange(1, c.Beams).Draw(t, "sequences")
+	c.Texts = rapid.IntRange(1, c.Beams).Draw(t, "sequences")
 	c.Scores.DiversityPenalty = rapid.SampledFrom([]float64{0, 0.25, 1, 100}).Draw(t, "penalty")
 	ends := rapid.IntRange(0, 3).Draw(t, "end tokens")
 	vocab := max(2, 1+ends)*size + rapid.IntRange(0, 4).Draw(t, "more tokens")
@@ -199,7 +199,7 @@ func TestBeamIndicesLeadToTheTokens(t *testing.T) {
 	m := &model{vocab: 30}
 	var texts []generate.Text
 	batch := generate.NewBatch(m.forward)
-	task, err := batch.Add(m.seq(), []int32{3}, nil, generate.Config{MaxNewTokens: 6, Beams: 4, Sequences: 4})
+	task, err := batch.Add(m.seq(), []int32{3}, nil, generate.Config{MaxNewTokens: 6, Beams: 4, Texts: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestBeamIndicesLeadToTheTokens(t *testing.T) {
 
 func TestAsManyGroupsAsBeamsWithoutPenaltyFindOneTextEach(t *testing.T) {
 	m := &model{vocab: 20}
-	found := texts(t, m, []int32{5}, generate.Config{MaxNewTokens: 8, Beams: 3, Groups: 3, Sequences: 3})
+	found := texts(t, m, []int32{5}, generate.Config{MaxNewTokens: 8, Beams: 3, Groups: 3, Texts: 3})
 	greedy := texts(t, m, []int32{5}, generate.Config{MaxNewTokens: 8})
 	for i, text := range found {
 		if diff := gocmp.Diff(text.IDs(), greedy[0].IDs()); diff != "" {
@@ -258,7 +258,7 @@ func only(ids ...int) func([]int32, []float32) {
 
 func TestBeamsThatNoTokenFollowsAreDropped(t *testing.T) {
 	m := &model{vocab: 30, change: only(3, 4)}
-	found := texts(t, m, []int32{5}, generate.Config{MaxNewTokens: 1, Beams: 4, Sequences: 4})
+	found := texts(t, m, []int32{5}, generate.Config{MaxNewTokens: 1, Beams: 4, Texts: 4})
 	if len(found) != 2 {
 		t.Errorf("%d texts, want those that are possible: 2", len(found))
 	}
@@ -280,7 +280,7 @@ func TestDrawnBeamsFollowTheProbabilities(t *testing.T) {
 	for seed := range n {
 		m.calls = 0
 		found := texts(t, m, []int32{1}, generate.Config{
-			MaxNewTokens: 1, Beams: 2, Sequences: 2, Sample: true, Seed: uint64(seed), Scores: sample.Config{TopK: new(0)},
+			MaxNewTokens: 1, Beams: 2, Texts: 2, Sample: true, Seed: uint64(seed), Scores: sample.Config{TopK: new(0)},
 		})
 		counts[found[0].IDs()[0]]++
 		if found[0].IDs()[0] == found[1].IDs()[0] || found[0].Score < found[1].Score {

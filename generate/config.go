@@ -19,11 +19,11 @@ type Config struct {
 	Piece        func(id int32) string // the bytes of a token, to find Stop in
 
 	// How tokens are chosen.
-	Scores    sample.Config      // what changes their scores: logits or, in a beam search, log-probabilities
-	Custom    []sample.Processor // the caller's own
-	Sample    bool               // draw tokens by their probabilities
-	Seed      uint64             // of what is drawn
-	Sequences int                // how many texts are wanted; 0: 1. More need Sample or as many Beams
+	Scores sample.Config      // what changes their scores: logits or, in a beam search, log-probabilities
+	Custom []sample.Processor // the caller's own
+	Sample bool               // draw tokens by their probabilities
+	Seed   uint64             // of what is drawn
+	Texts  int                // how many texts are wanted; 0: 1. More need Sample or as many Beams
 
 	// Beam search, as Hugging Face transformers 4.49 does it.
 	Beams         int     // 0 or 1: no beam search
@@ -86,7 +86,7 @@ func (e *EarlyStopping) UnmarshalJSON(data []byte) error {
 
 // withDefaults applies the defaults.
 func (c Config) withDefaults() Config {
-	c.Sequences, c.Beams, c.Groups = max(c.Sequences, 1), max(c.Beams, 1), max(c.Groups, 1)
+	c.Texts, c.Beams, c.Groups = max(c.Texts, 1), max(c.Beams, 1), max(c.Groups, 1)
 	if c.LookupNgram == 0 {
 		c.LookupNgram = defaultNgram
 	}
@@ -110,8 +110,8 @@ func (c Config) validate() error {
 	wrong(len(c.Stop) > 0 && c.Piece == nil, "Stop needs Piece")
 	wrong(c.Beams%c.Groups != 0, "%d Beams cannot be divided into %d Groups", c.Beams, c.Groups)
 	wrong(c.Groups > 1 && c.Sample, "%d Groups with Sample: beams in groups are not drawn", c.Groups)
-	wrong(beams && c.Sequences > c.Beams, "%d Sequences wanted of %d Beams", c.Sequences, c.Beams)
-	wrong(!beams && !c.Sample && c.Sequences > 1, "%d Sequences wanted of one that is always the same: want Sample, or Beams", c.Sequences)
+	wrong(beams && c.Texts > c.Beams, "%d Texts wanted of %d Beams", c.Texts, c.Beams)
+	wrong(!beams && !c.Sample && c.Texts > 1, "%d Texts wanted of one that is always the same: want Sample, or Beams", c.Texts)
 	wrong(c.LookupTokens < 0, "LookupTokens is %d: want at least 0", c.LookupTokens)
 	wrong(c.LookupNgram < 0, "LookupNgram is %d: want at least 0", c.LookupNgram)
 	wrong(beams && c.LookupTokens > 0, "LookupTokens with %d Beams: beams are not guessed", c.Beams)

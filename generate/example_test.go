@@ -57,7 +57,7 @@ func ExampleBatch() {
 		fmt.Println(err)
 		return
 	}
-	beams, err := batch.Add(&counter{}, []int32{5}, nil, generate.Config{MaxNewTokens: 3, Beams: 3, Sequences: 2, LengthPenalty: 1})
+	beams, err := batch.Add(&counter{}, []int32{5}, nil, generate.Config{MaxNewTokens: 3, Beams: 3, Texts: 2, LengthPenalty: 1})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -26,7 +26,7 @@ func TestEndedTextGivesBackItsSequencesAtOnce(t *testing.T) {
 	})}
 	for name, c := range map[string]generate.Config{
 		"greedy":  {MaxNewTokens: 3},
-		"sampled": {MaxNewTokens: 3, Sample: true, Sequences: 3},
+		"sampled": {MaxNewTokens: 3, Sample: true, Texts: 3},
 		"beams":   {MaxNewTokens: 3, Beams: 3},
 		"broken":  broken,
 	} {

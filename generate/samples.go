@@ -15,8 +15,8 @@ type samples struct {
 }
 
 func newSamples(prompt []int32, held int, c Config, chain *sample.Chain) *samples {
-	s := &samples{config: c, scorer: scorer{chain: chain}, place: make([]int, c.Sequences)}
-	for i := range c.Sequences {
+	s := &samples{config: c, scorer: scorer{chain: chain}, place: make([]int, c.Texts)}
+	for i := range c.Texts {
 		s.texts = append(s.texts, newSingle(prompt, c.Seed^uint64(i)*golden, &s.config, &s.scorer))
 	}
 	s.branches = []Branch{{Len: held, Tokens: s.texts[0].ids[held:], Logits: 1}}

@@ -26,7 +26,7 @@ func ids(texts []generate.Text) (all [][]int32) {
 
 func TestASeedRepeatsTheSameTexts(t *testing.T) {
 	m := &model{vocab: 50, spread: 1}
-	c := generate.Config{MaxNewTokens: 20, Sample: true, Seed: 5, Sequences: 3}
+	c := generate.Config{MaxNewTokens: 20, Sample: true, Seed: 5, Texts: 3}
 	first := ids(texts(t, m, []int32{1}, c))
 	if diff := cmp.Diff(ids(texts(t, m, []int32{1}, c)), first); diff != "" {
 		t.Errorf("the same seed again (-got +want):\n%s", diff)
@@ -42,9 +42,9 @@ func TestASeedRepeatsTheSameTexts(t *testing.T) {
 
 func TestMoreSequencesDoNotChangeTheFirst(t *testing.T) {
 	m := &model{vocab: 50, spread: 1}
-	c := generate.Config{MaxNewTokens: 20, EOS: []int32{7, 8, 9}, Sample: true, Seed: 5, Sequences: 8}
+	c := generate.Config{MaxNewTokens: 20, EOS: []int32{7, 8, 9}, Sample: true, Seed: 5, Texts: 8}
 	many := ids(texts(t, m, []int32{1}, c))
-	c.Sequences = 1
+	c.Texts = 1
 	if diff := cmp.Diff(ids(texts(t, m, []int32{1}, c))[0], many[0]); diff != "" {
 		t.Errorf("the first sequence (-got +want):\n%s", diff)
 	}
@@ -52,7 +52,7 @@ func TestMoreSequencesDoNotChangeTheFirst(t *testing.T) {
 
 func TestSeveralSequencesForwardThePromptOnce(t *testing.T) {
 	m := &model{vocab: 50}
-	texts(t, m, []int32{1, 2, 3}, generate.Config{MaxNewTokens: 5, Sample: true, Sequences: 4})
+	texts(t, m, []int32{1, 2, 3}, generate.Config{MaxNewTokens: 5, Sample: true, Texts: 4})
 	if m.calls != 5 || m.works != 1+4*4 {
 		t.Errorf("%d calls with %d works, want 5 with %d", m.calls, m.works, 1+4*4)
 	}
@@ -224,7 +224,7 @@ func TestGuessesThatDoNotFitAreLeftOut(t *testing.T) {
 }
 
 func TestNoStepBeginsAfterMaxTime(t *testing.T) {
-	for name, c := range map[string]generate.Config{"greedy": {}, "beams": {Beams: 3, Sequences: 3}} {
+	for name, c := range map[string]generate.Config{"greedy": {}, "beams": {Beams: 3, Texts: 3}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &model{vocab: 30}

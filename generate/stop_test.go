@@ -86,7 +86,7 @@ func TestAStopStringEndsABeam(t *testing.T) {
 		{0, 0, 0, 0, 9, 0, 0, 0},
 	}}
 	letter := func(id int32) string { return string('a' + id) }
-	found := texts(t, m, []int32{0}, generate.Config{MaxNewTokens: 4, Beams: 2, Sequences: 2, Stop: []string{"cd"}, Piece: letter, LengthPenalty: 1})
+	found := texts(t, m, []int32{0}, generate.Config{MaxNewTokens: 4, Beams: 2, Texts: 2, Stop: []string{"cd"}, Piece: letter, LengthPenalty: 1})
 	got := map[string]generate.Finish{}
 	for _, text := range found {
 		word := ""

@@ -60,8 +60,8 @@ type stream[S Sequence[S], W Work[S]] struct {
 func newStream[S Sequence[S], W Work[S]](
 	forward Forward[W], seq S, prompt []int32, logits []float32, c Config,
 ) (*stream[S, W], error) {
-	if c.Beams > 1 || c.Sequences > 1 {
-		return nil, errors.New("generate: a stream is of one text: want no Beams and one of Sequences")
+	if c.Beams > 1 || c.Texts > 1 {
+		return nil, errors.New("generate: a stream is of one text: want no Beams and one of Texts")
 	}
 	if err := checkLogits(prompt, seq.Len(), logits); err != nil {
 		return nil, err

@@ -220,7 +220,7 @@ func TestContinuingFromLogitsEqualsForwardingThePrompt(t *testing.T) {
 
 func TestAStreamIsOfOneText(t *testing.T) {
 	m := &model{vocab: 20}
-	for _, c := range []generate.Config{{Beams: 2}, {Sequences: 2, Sample: true}} {
+	for _, c := range []generate.Config{{Beams: 2}, {Texts: 2, Sample: true}} {
 		if _, err := stream(t.Context(), m, m.seq(), []int32{1}, c); err == nil || m.calls != 0 {
 			t.Errorf("%+v: error %v after %d calls, want an error before any", c, err, m.calls)
 		}
@@ -254,7 +254,7 @@ func TestAProcessorThatMakesNaNEndsTheSearch(t *testing.T) {
 
 func TestInvalidValuesCanBeRemoved(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	for name, c := range map[string]generate.Config{"greedy": {}, "sampled": {Sample: true}, "beams": {Beams: 2, Sequences: 2}} {
+	for name, c := range map[string]generate.Config{"greedy": {}, "sampled": {Sample: true}, "beams": {Beams: 2, Texts: 2}} {
 		m := &model{rows: [][]float32{{nan, 1, inf, 0, 2}, {1, 2, 3, 4, 5}}}
 		c.MaxNewTokens, c.Scores.RemoveInvalidValues = 2, true
 		for _, text := range texts(t, m, []int32{0}, c) {

@@ -135,10 +135,10 @@ func (c Config) Search(length int, eog []int32) (generate.Config, error) {
 		EOS:          c.EOSTokenID,
 		Stop:         c.StopStrings,
 
-		Scores:    c.scores(),
-		Custom:    c.Processors,
-		Sample:    c.DoSample,
-		Sequences: c.NumReturnSequences,
+		Scores: c.scores(),
+		Custom: c.Processors,
+		Sample: c.DoSample,
+		Texts:  c.NumReturnSequences,
 
 		Beams:         c.NumBeams,
 		LengthPenalty: 1,

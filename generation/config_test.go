@@ -305,7 +305,7 @@ func TestLengthsCountThePromptAsHuggingFaceDoes(t *testing.T) {
 		{
 			"sampling",
 			Config{DoSample: true, Seed: new(uint64(7)), Temperature: 0.5, NumReturnSequences: 3},
-			func(c *generate.Config) { c.Sample, c.Seed, c.Scores.Temperature, c.Sequences = true, 7, 0.5, 3 },
+			func(c *generate.Config) { c.Sample, c.Seed, c.Scores.Temperature, c.Texts = true, 7, 0.5, 3 },
 		},
 		{
 			"prompt lookup",

@@ -16,8 +16,8 @@ import (
 // answer is what was generated after a prompt, and what that took.
 type answer struct {
 	measured
-	sequences []ebb.Sequence // the best one first
-	logits    [][]float32    // of the prompt's last tokens, if they were wanted
+	sequences []ebb.Completion // the best one first
+	logits    [][]float32      // of the prompt's last tokens, if they were wanted
 }
 
 // question is what an answer is generated from.
@@ -30,9 +30,9 @@ type question struct {
 }
 
 // best returns the answer's best text, or an empty one.
-func (a *answer) best() ebb.Sequence {
+func (a *answer) best() ebb.Completion {
 	if len(a.sequences) == 0 {
-		return ebb.Sequence{}
+		return ebb.Completion{}
 	}
 	return a.sequences[0]
 }
@@ -61,7 +61,7 @@ func generateAnswer(ctx context.Context, engine *ebb.Engine, q question, w io.Wr
 
 // stream generates one text.
 func (a *answer) stream(ctx context.Context, engine *ebb.Engine, q question, w io.Writer) error {
-	var s ebb.Sequence
+	var s ebb.Completion
 	err := func() error {
 		for piece, err := range engine.Decode(a.tokens(ctx, engine, q), q.config.StopStrings) {
 			s.Text += piece.Text
@@ -79,7 +79,7 @@ func (a *answer) stream(ctx context.Context, engine *ebb.Engine, q question, w i
 		}
 		return nil
 	}()
-	a.sequences = []ebb.Sequence{s}
+	a.sequences = []ebb.Completion{s}
 	return err
 }
 
@@ -133,7 +133,7 @@ func (a *answer) search(ctx context.Context, engine *ebb.Engine, q question) (er
 		_, err = b.Step(ctx)
 		a.token()
 	}
-	a.sequences = g.Sequences()
+	a.sequences = g.Completions()
 	return errors.Join(err, g.Err())
 }
 
@@ -191,7 +191,7 @@ func (m *measured) token() {
 }
 
 // count counts texts.
-func (m *measured) count(sequences []ebb.Sequence) {
+func (m *measured) count(sequences []ebb.Completion) {
 	for _, s := range sequences {
 		m.texts++
 		m.tokens += len(s.IDs)

@@ -13,7 +13,7 @@ import (
 type batchAnswer struct {
 	tokens     int // of the prompt
 	generation *ebb.Generation
-	sequences  []ebb.Sequence
+	sequences  []ebb.Completion
 	err        error
 }
 
@@ -84,7 +84,7 @@ func (a *batchAnswer) done() bool { return a.generation == nil || a.generation.D
 // collect takes what was generated.
 func (a *batchAnswer) collect() {
 	if a.generation != nil {
-		a.sequences, a.err = a.generation.Sequences(), explain(a.generation.Err())
+		a.sequences, a.err = a.generation.Completions(), explain(a.generation.Err())
 	}
 }
 

@@ -100,7 +100,7 @@ func (row logits) MarshalJSON() ([]byte, error) { //nolint:unparam // the signat
 func printJSON(w io.Writer, a *answer, s kv.Stats, spell spelling, err error) error {
 	out := output{Sequences: describe(a.sequences, spell), Timings: a.timings(), Cache: describeCache(s), Error: message(err)}
 	if len(out.Sequences) == 0 {
-		out.Sequences = describe([]ebb.Sequence{{}}, spell)
+		out.Sequences = describe([]ebb.Completion{{}}, spell)
 	}
 	for _, row := range a.logits {
 		out.Logits = append(out.Logits, row)
@@ -139,7 +139,7 @@ func message(err error) string {
 type spelling func(id int32) string
 
 // describe returns sequences as they are printed.
-func describe(sequences []ebb.Sequence, spell spelling) []outputSequence {
+func describe(sequences []ebb.Completion, spell spelling) []outputSequence {
 	out := []outputSequence{}
 	for _, s := range sequences {
 		o := outputSequence{IDs: s.IDs, Text: s.Text, Score: finite(s.Score), BeamIndices: s.BeamIndices}

@@ -17,7 +17,7 @@ import (
 
 func TestJSONKeepsItsNames(t *testing.T) {
 	a := &answer{
-		sequences: []ebb.Sequence{{IDs: []int32{3, 4, 5}, Text: "a<b", Score: -1.25}},
+		sequences: []ebb.Completion{{IDs: []int32{3, 4, 5}, Text: "a<b", Score: -1.25}},
 		measured:  measured{texts: 1, tokens: 3, prefilled: 6, firstToken: 2 * time.Second, decode: 4 * time.Second},
 		logits:    [][]float32{{0.1, float32(math.Inf(-1)), 1e-10}, {float32(math.NaN()), float32(math.Inf(1)), -3}},
 	}
@@ -51,7 +51,7 @@ func TestJSONOfNothingIsValid(t *testing.T) {
 }
 
 func TestJSONOfBeamsHasTheirIndicesAndCandidates(t *testing.T) {
-	a := &answer{sequences: []ebb.Sequence{
+	a := &answer{sequences: []ebb.Completion{
 		{
 			IDs: []int32{3}, Text: "d", Score: -0.5, BeamIndices: []int32{0},
 			Tokens: []generate.Token{{ID: 3, LogProb: -0.5, Top: []sample.Candidate{{ID: 3, LogProb: -0.25}, {ID: 1, LogProb: -2}}}},

@@ -12,7 +12,7 @@ import (
 
 // printTexts prints sequences: one as it is, several numbered with their scores. printed says that the first text is
 // there already.
-func printTexts(w io.Writer, sequences []ebb.Sequence, spell spelling, printed, explain bool) error {
+func printTexts(w io.Writer, sequences []ebb.Completion, spell spelling, printed, explain bool) error {
 	var out strings.Builder
 	for i, s := range sequences {
 		if len(sequences) > 1 {
@@ -36,7 +36,7 @@ func printTexts(w io.Writer, sequences []ebb.Sequence, spell spelling, printed, 
 }
 
 // explainSteps prints the likeliest tokens of each step, and which one was chosen.
-func explainSteps(w io.Writer, s ebb.Sequence, spell spelling) {
+func explainSteps(w io.Writer, s ebb.Completion, spell spelling) {
 	if len(s.Tokens) > 0 {
 		fmt.Fprintf(w, "\nstep  %-16s  candidates\n", "chosen")
 	}
