@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/seed4d217819/ebb/attend"
@@ -70,6 +71,7 @@ type Engine struct {
 	placed    devicemap.Assignment
 	runner    *exec.Runner
 	tokenizer *tokenizer.Tokenizer
+	notes     []string // on the file
 
 	closed sync.Once
 }
@@ -134,10 +136,12 @@ func Open(path string, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	load := func(on model.Devices) (model.Model, error) {
-		m, err := arch.Open(model.NewLoader(e.file, on))
+		loader := model.NewLoader(e.file, on)
+		m, err := arch.Open(loader)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+		e.notes = loader.Notes()
 		return m, nil
 	}
 	if e.runner, err = exec.Open(library, e.placed, load, running); err != nil {
@@ -187,16 +191,19 @@ func (e *Engine) Config() model.Config { return e.runner.Config() }
 func (e *Engine) Context() int { return e.runner.Context() }
 
 // Notes returns decisions that the user did not ask for and should hear of.
-func (e *Engine) Notes() []string { return e.runner.Notes() }
+func (e *Engine) Notes() []string { return slices.Concat(e.notes, e.runner.Notes()) }
 
 // Tokenizer returns the model's tokenizer. It is the engine's.
 func (e *Engine) Tokenizer() *tokenizer.Tokenizer { return e.tokenizer }
 
 // Template returns the model's chat template.
 func (e *Engine) Template() (*chat.Template, error) {
-	source, ok := e.file.String("tokenizer.chat_template")
-	if !ok {
+	source, err := e.file.String("tokenizer.chat_template")
+	if errors.Is(err, gguf.ErrNoKey) {
 		return nil, errors.New("ebb: the model has no chat template: give it a raw prompt")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ebb: %w", err)
 	}
 	vars := chat.Vars{}
 	if id, ok := e.tokenizer.BOS(); ok {

@@ -9,7 +9,7 @@ import (
 )
 
 // goldenModels are the models of the llama architecture.
-var goldenModels = []string{"tiny-gqa", "tiny-mha", "tiny-mqa", "tiny-one", "tiny-two"}
+var goldenModels = []string{"tiny-gqa", "tiny-mha", "tiny-mqa", "tiny-one", "tiny-two", "tiny-yarn", "tiny-yarn-af"}
 
 // tolerance is how far logits may be from Hugging Face's with f32 weights and
 // K/V: on the CPU another order of summation (1e-3 where 4e-5 was measured). The

@@ -43,14 +43,14 @@ func TestOpenReadsAModelMadeByAnotherWriter(t *testing.T) {
 	if got, want := f.Version(), 3; got != want {
 		t.Errorf("version %d, want %d", got, want)
 	}
-	if got, ok := f.Uint("llama.block_count"); got != 5 || !ok {
-		t.Errorf("llama.block_count = %d, %t, want 5, true", got, ok)
+	if got, err := f.Uint("llama.block_count"); got != 5 || err != nil {
+		t.Errorf("llama.block_count = %d, error %v, want 5 and none", got, err)
 	}
-	if got, ok := f.Float("llama.rope.freq_base"); got != 10000 || !ok {
-		t.Errorf("llama.rope.freq_base = %g, %t, want 10000, true", got, ok)
+	if got, err := f.Float("llama.rope.freq_base"); got != 10000 || err != nil {
+		t.Errorf("llama.rope.freq_base = %g, error %v, want 10000 and none", got, err)
 	}
-	if got, ok := f.Bool("tokenizer.ggml.add_bos_token"); got || !ok {
-		t.Errorf("tokenizer.ggml.add_bos_token = %t, %t, want false, true", got, ok)
+	if got, err := f.Bool("tokenizer.ggml.add_bos_token"); got || err != nil {
+		t.Errorf("tokenizer.ggml.add_bos_token = %t, error %v, want false and none", got, err)
 	}
 	merges, _ := f.Strings("tokenizer.ggml.merges")
 	if diff := cmp.Diff(merges, []string{"Ġ t", "h e", "i n", "Ġ a", "r e"}); diff != "" {
@@ -144,8 +144,8 @@ func TestMetadataOutlivesClose(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Errorf("second Close: %v, want nil", err)
 	}
-	after, ok := f.Strings("tokenizer.ggml.tokens")
-	if !ok || len(before) != 264 || before[258] != "<pad>" || !cmp.Equal(before, after) {
+	after, err := f.Strings("tokenizer.ggml.tokens")
+	if err != nil || len(before) != 264 || before[258] != "<pad>" || !cmp.Equal(before, after) {
 		t.Errorf("tokens after Close: %d of them, want the 264 from before", len(after))
 	}
 	if f.Mapping(0) != nil {

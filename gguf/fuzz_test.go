@@ -67,9 +67,12 @@ func readAll(t *testing.T, f *gguf.File) {
 		_, _ = v.Any(), v.String()
 		_, _ = f.String(key)
 		_, _ = f.Bool(key)
-		_, _ = f.Uint(key)
-		_, _ = f.Int(key)
-		_, _ = f.Float(key)
+		n, errInt := f.Int(key)
+		u, errUint := f.Uint(key)
+		x, errFloat := f.Float(key)
+		if errInt == nil && errUint == nil && (n < 0 || uint64(n) != u) || errInt == nil && errFloat == nil && x != float64(n) {
+			t.Errorf("key %q is %d, %d and %g", key, n, u, x)
+		}
 		_, _ = f.Strings(key)
 		_, _ = f.Bools(key)
 		_, _ = f.Ints(key)

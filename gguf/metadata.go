@@ -1,11 +1,14 @@
 package gguf
 
 import (
+	"errors"
+	"fmt"
 	"iter"
 	"math"
 )
 
-// The getters below return false if the key is absent or its value is of another kind. A slice is made anew by each call.
+// ErrNoKey says that a file has no metadata under a key.
+var ErrNoKey = errors.New("the file does not have it")
 
 // Keys returns the metadata keys in file order.
 func (f *File) Keys() []string {
@@ -42,104 +45,151 @@ func (f *File) Architecture() string {
 	return s
 }
 
+// The getters below convert a value of another kind where that is exact: integers to floats, floats that are whole numbers to
+// integers, and the integers 0 and 1 to bools, alone or in arrays. An error names the key. It wraps ErrNoKey if the key is
+// absent; otherwise it says what the value is and what it should be. A slice is made anew by each call.
+
 // String returns a string value.
-func (f *File) String(key string) (string, bool) {
-	v, ok := f.Value(key)
-	if !ok || v.kind != KindString {
-		return "", false
-	}
-	return v.raw, true
+func (f *File) String(key string) (string, error) {
+	return scalar(f, key, "a string", func(k Kind, raw string) (string, bool) { return raw, k == KindString })
 }
 
 // Bool returns a bool value.
-func (f *File) Bool(key string) (value, ok bool) {
-	v, ok := f.Value(key)
-	if !ok || v.kind != KindBool {
-		return false, false
-	}
-	return v.raw[0] != 0, true
+func (f *File) Bool(key string) (bool, error) { return scalar(f, key, "a bool", truth) }
+
+// Uint returns a whole number from 0 to 2^64-1.
+func (f *File) Uint(key string) (uint64, error) {
+	return scalar(f, key, "a whole number that is not negative", unsigned)
 }
 
-// Uint returns a value of any integer kind that is not negative.
-func (f *File) Uint(key string) (uint64, bool) {
-	v, ok := f.Value(key)
-	if !ok {
-		return 0, false
-	}
-	bits, neg, ok := integer(v.kind, v.raw)
-	if !ok || neg {
-		return 0, false
-	}
-	return bits, true
-}
+// Int returns a whole number from -2^63 to 2^63-1.
+func (f *File) Int(key string) (int64, error) { return scalar(f, key, "a whole number", signed) }
 
-// Int returns a value of any integer kind that an int64 can hold.
-func (f *File) Int(key string) (int64, bool) {
-	v, ok := f.Value(key)
-	if !ok {
-		return 0, false
-	}
-	return signed(v.kind, v.raw)
-}
-
-// Float returns a float32 or float64 value.
-func (f *File) Float(key string) (float64, bool) {
-	v, ok := f.Value(key)
-	if !ok {
-		return 0, false
-	}
-	return float(v.kind, v.raw)
-}
+// Float returns a number.
+func (f *File) Float(key string) (float64, error) { return scalar(f, key, "a number", number) }
 
 // Strings returns an array of strings. They share one copy of the metadata in memory, so that a vocabulary costs one
 // allocation, and stay valid after Close.
-func (f *File) Strings(key string) ([]string, bool) {
+func (f *File) Strings(key string) ([]string, error) {
 	v, ok := f.Value(key)
 	if !ok {
-		return nil, false
+		return nil, noKey(key)
 	}
-	return v.strings()
+	all, ok := v.strings()
+	if !ok {
+		return nil, otherKind(key, v, "an array of strings")
+	}
+	return all, nil
 }
 
 // Bools returns an array of bools.
-func (f *File) Bools(key string) ([]bool, bool) {
-	return array(f, key, func(k Kind, raw string) (bool, bool) { return raw[0] != 0, k == KindBool })
+func (f *File) Bools(key string) ([]bool, error) { return array(f, key, "bools", truth) }
+
+// Ints returns an array of whole numbers from -2^63 to 2^63-1.
+func (f *File) Ints(key string) ([]int64, error) { return array(f, key, "whole numbers", signed) }
+
+// Floats returns an array of numbers.
+func (f *File) Floats(key string) ([]float64, error) { return array(f, key, "numbers", number) }
+
+func noKey(key string) error { return fmt.Errorf("gguf: metadata %s: %w", quote(key), ErrNoKey) }
+
+// otherKind says that the value of key is not what was wanted.
+func otherKind(key string, v Value, want string) error {
+	return fmt.Errorf("gguf: metadata %s is %s: want %s", quote(key), v.describe(), want)
 }
 
-// Ints returns an array of any integer kind whose elements an int64 can hold.
-func (f *File) Ints(key string) ([]int64, bool) { return array(f, key, signed) }
-
-// Floats returns an array of float32 or float64.
-func (f *File) Floats(key string) ([]float64, bool) { return array(f, key, float) }
-
-// signed decodes an integer that an int64 can hold.
-func signed(k Kind, raw string) (int64, bool) {
-	bits, neg, ok := integer(k, raw)
-	if !ok || !neg && bits > math.MaxInt64 {
-		return 0, false
+// describe names the kind of v, and v itself unless it is long.
+func (v Value) describe() string {
+	switch v.kind {
+	case KindArray:
+		return fmt.Sprintf("an array of %d values of type %s", v.n, v.elem)
+	case KindString:
+		return "the string " + quote(v.raw)
+	default:
+		return fmt.Sprintf("%s %s", v.kind, v)
 	}
-	return int64(bits), true
+}
+
+// scalar decodes the value under key, which is not an array.
+func scalar[T any](f *File, key, want string, decode func(k Kind, raw string) (T, bool)) (T, error) {
+	var none T
+	v, ok := f.Value(key)
+	if !ok {
+		return none, noKey(key)
+	}
+	x, ok := decode(v.kind, v.raw)
+	if !ok {
+		return none, otherKind(key, v, want)
+	}
+	return x, nil
 }
 
 // zero is the zero of every kind that has a fixed size.
 const zero = "\x00\x00\x00\x00\x00\x00\x00\x00"
 
-// array decodes the array under key; decode is given the kind of the elements and the bytes from one element on.
-// It takes the zero of each kind that it is for.
-func array[T any](f *File, key string, decode func(k Kind, raw string) (T, bool)) ([]T, bool) {
+// array decodes the array under key. decode is given the kind of the elements and the bytes from one element on; it accepts the
+// zero of each kind that it converts.
+func array[T any](f *File, key, want string, decode func(k Kind, raw string) (T, bool)) ([]T, error) {
 	v, ok := f.Value(key)
-	if !ok || v.kind != KindArray {
-		return nil, false
+	if !ok {
+		return nil, noKey(key)
 	}
-	if _, ok := decode(v.elem, zero); !ok { // asked first, as an empty array has a kind too
-		return nil, false
+	if _, ok := decode(v.elem, zero); v.kind != KindArray || !ok { // the kind is asked first, as an empty array has one too
+		return nil, otherKind(key, v, "an array of "+want)
 	}
 	size := int(v.elem.size())
 	all := make([]T, v.n)
 	for i := range all {
-		if all[i], ok = decode(v.elem, v.raw[i*size:]); !ok {
-			return nil, false
+		raw := v.raw[i*size:]
+		if all[i], ok = decode(v.elem, raw); !ok {
+			element := Value{kind: v.elem, raw: raw}
+			return nil, fmt.Errorf("gguf: element %d of metadata %s is %s: want an array of %s", i, quote(key), element.describe(), want)
 		}
 	}
-	return all, true
+	return all, nil
+}
+
+// unsigned converts a number to a uint64 of the same value.
+func unsigned(k Kind, raw string) (uint64, bool) {
+	if x, ok := float(k, raw); ok {
+		return uint64(x), x >= 0 && x < 1<<64 && x == math.Trunc(x)
+	}
+	bits, neg, ok := integer(k, raw)
+	return bits, ok && !neg
+}
+
+// signed converts a number to an int64 of the same value.
+func signed(k Kind, raw string) (int64, bool) {
+	if x, ok := float(k, raw); ok {
+		return int64(x), x >= -1<<63 && x < 1<<63 && x == math.Trunc(x)
+	}
+	bits, neg, ok := integer(k, raw)
+	return int64(bits), ok && (neg || bits <= math.MaxInt64)
+}
+
+// number converts a number to a float64 of the same value.
+func number(k Kind, raw string) (float64, bool) {
+	if x, ok := float(k, raw); ok {
+		return x, true
+	}
+	bits, neg, ok := integer(k, raw)
+	switch {
+	case !ok:
+		return 0, false
+	case neg:
+		x := float64(int64(bits))
+		return x, int64(x) == int64(bits) // from -2^63 on, which a float64 holds
+	default:
+		x := float64(bits)
+		return x, x < 1<<64 && uint64(x) == bits
+	}
+}
+
+// truth converts a bool, or one of the integers 0 and 1.
+func truth(k Kind, raw string) (bool, bool) {
+	if k == KindBool && raw != "" {
+		return raw[0] != 0, true
+	}
+	bits, neg, ok := integer(k, raw)
+	return bits == 1, ok && !neg && bits <= 1
 }

@@ -1,7 +1,9 @@
 package gguf_test
 
 import (
+	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,9 +17,9 @@ type answer struct {
 	OK    bool
 }
 
-func get[T any](value T, ok bool) answer { return answer{value, ok} }
+func get[T any](value T, err error) answer { return answer{value, err == nil} }
 
-func TestGettersReturnTheirKindsAndRefuseOthers(t *testing.T) {
+func TestGettersConvertWhatConvertsExactlyAndRefuseTheRest(t *testing.T) {
 	f, err := gguf.Parse(tiny(t))
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +46,11 @@ func TestGettersReturnTheirKindsAndRefuseOthers(t *testing.T) {
 		{"Int of a large u64", get(f.Int("u64")), answer{int64(0), false}},
 		{"Float f32", get(f.Float("f32")), answer{float64(float32(1e-5)), true}},
 		{"Float f64", get(f.Float("f64")), answer{math.Pi, true}},
-		{"Float of an integer", get(f.Float("u32")), answer{0.0, false}},
+		{"Float of an integer", get(f.Float("u32")), answer{float64(math.MaxUint32), true}},
+		{"Float of a large u64", get(f.Float("u64")), answer{0.0, false}},
+		{"Float of a negative", get(f.Float("i64")), answer{float64(math.MinInt64), true}},
+		{"Float of a bool", get(f.Float("yes")), answer{0.0, false}},
+		{"Float of a string", get(f.Float("empty")), answer{0.0, false}},
 		{"Bool", get(f.Bool("yes")), answer{true, true}},
 		{"Bool of an integer", get(f.Bool("u8")), answer{false, false}},
 		{"String", get(f.String("general.architecture")), answer{"llama", true}},
@@ -59,7 +65,8 @@ func TestGettersReturnTheirKindsAndRefuseOthers(t *testing.T) {
 		{"Ints of an integer", get(f.Ints("u8")), answer{[]int64(nil), false}},
 		{"Floats f32", get(f.Floats("f32s")), answer{[]float64{0.5, math.Inf(1)}, true}},
 		{"Floats f64", get(f.Floats("f64s")), answer{[]float64{0.25}, true}},
-		{"Floats of integers", get(f.Floats("i8s")), answer{[]float64(nil), false}},
+		{"Floats of integers", get(f.Floats("i8s")), answer{[]float64{-1, 1}, true}},
+		{"Floats of strings", get(f.Floats("tokens")), answer{[]float64(nil), false}},
 		{"Bools", get(f.Bools("bools")), answer{[]bool{true, false}, true}},
 		{"Bools of integers", get(f.Bools("u8s")), answer{[]bool(nil), false}},
 	}
@@ -71,12 +78,85 @@ func TestGettersReturnTheirKindsAndRefuseOthers(t *testing.T) {
 }
 
 func TestAnEmptyArrayHasTheKindOfItsElements(t *testing.T) {
-	f, err := gguf.Parse(write(t, []gguf.KV{{"u32s", []uint32{}}}, nil))
+	f, err := gguf.Parse(write(t, []gguf.KV{{"u32s", []uint32{}}, {"strings", []string{}}}, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, ok := f.Floats("u32s"); ok {
-		t.Errorf("Floats of an empty uint32 array: %v, true, want false", got)
+	if got, err := f.Strings("u32s"); err == nil {
+		t.Errorf("Strings of an empty uint32 array: %v, want an error", got)
+	}
+	if got, err := f.Floats("strings"); err == nil {
+		t.Errorf("Floats of an empty string array: %v, want an error", got)
+	}
+	if got, err := f.Floats("u32s"); err != nil || len(got) != 0 {
+		t.Errorf("Floats of an empty uint32 array: %v, %v, want none", got, err)
+	}
+}
+
+func TestConversionsAreExactOrRefused(t *testing.T) {
+	f, err := gguf.Parse(write(t, []gguf.KV{
+		{"whole", float32(500000)}, {"half", 0.5}, {"nan", math.NaN()}, {"inf", float32(math.Inf(1))},
+		{"2^63", float64(1 << 63)}, {"2^64", float64(1 << 63 * 2)}, {"-2^63", float64(-1 << 63)},
+		{"2^53+1", uint64(1<<53 + 1)}, {"-2^53-1", int64(-1<<53 - 1)}, {"2^63-1", int64(math.MaxInt64)},
+		{"zero", uint8(0)}, {"one", int64(1)}, {"minus", int8(-1)}, {"floats", []float64{1, 2.5}}, {"bits", []uint8{1, 0}},
+	}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name      string
+		got, want answer
+	}{
+		{"Uint of a whole float", get(f.Uint("whole")), answer{uint64(500000), true}},
+		{"Uint of a half", get(f.Uint("half")), answer{uint64(0), false}},
+		{"Uint of NaN", get(f.Uint("nan")), answer{uint64(0), false}},
+		{"Uint of infinity", get(f.Uint("inf")), answer{uint64(0), false}},
+		{"Uint of 2^63", get(f.Uint("2^63")), answer{uint64(1 << 63), true}},
+		{"Uint of 2^64", get(f.Uint("2^64")), answer{uint64(0), false}},
+		{"Int of 2^63", get(f.Int("2^63")), answer{int64(0), false}},
+		{"Int of -2^63", get(f.Int("-2^63")), answer{int64(math.MinInt64), true}},
+		{"Float of 2^53+1", get(f.Float("2^53+1")), answer{0.0, false}},
+		{"Float of -2^53-1", get(f.Float("-2^53-1")), answer{0.0, false}},
+		{"Float of 2^63-1", get(f.Float("2^63-1")), answer{0.0, false}},
+		{"Float of NaN", answer{math.IsNaN(first(f.Float("nan"))), true}, answer{true, true}},
+		{"Bool of 0", get(f.Bool("zero")), answer{false, true}},
+		{"Bool of 1", get(f.Bool("one")), answer{true, true}},
+		{"Bool of -1", get(f.Bool("minus")), answer{false, false}},
+		{"Bools of 1 and 0", get(f.Bools("bits")), answer{[]bool{true, false}, true}},
+		{"Ints of 1 and 2.5", get(f.Ints("floats")), answer{[]int64(nil), false}},
+	} {
+		if diff := cmp.Diff(test.got, test.want); diff != "" {
+			t.Errorf("%s (-got +want):\n%s", test.name, diff)
+		}
+	}
+}
+
+func first[T any](value T, _ error) T { return value }
+
+func TestAGettersErrorNamesTheKeyAndBothTypes(t *testing.T) {
+	f, err := gguf.Parse(tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err1 := func(_ any, err error) error { return err }
+	for want, err := range map[string]error{
+		`gguf: metadata "absent": the file does not have it`:                                             err1(f.Float("absent")),
+		`gguf: metadata "f32" is float32 1e-05: want a whole number`:                                     err1(f.Int("f32")),
+		`gguf: metadata "i8" is int8 -128: want a whole number that is not negative`:                     err1(f.Uint("i8")),
+		`gguf: metadata "general.architecture" is the string "llama": want a number`:                     err1(f.Float("general.architecture")),
+		`gguf: metadata "tokens" is an array of 4 values of type string: want a string`:                  err1(f.String("tokens")),
+		`gguf: metadata "u8" is uint8 255: want an array of strings`:                                     err1(f.Strings("u8")),
+		`gguf: metadata "u8" is uint8 255: want a bool`:                                                  err1(f.Bool("u8")),
+		`gguf: metadata "tokens" is an array of 4 values of type string: want an array of whole numbers`: err1(f.Ints("tokens")),
+		`gguf: element 0 of metadata "f32s" is float32 0.5: want an array of whole numbers`:              err1(f.Ints("f32s")),
+		`gguf: metadata "general.architecture" is the string "llama": want an array of numbers`:          err1(f.Floats("general.architecture")),
+	} {
+		if err == nil || err.Error() != want {
+			t.Errorf("got the error %v, want %s", err, want)
+		}
+		if absent := strings.Contains(want, "absent"); errors.Is(err, gguf.ErrNoKey) != absent {
+			t.Errorf("%v is ErrNoKey: %t, want %t", err, !absent, absent)
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func (f *File) place() (at place, split bool, err error) {
 		if v.kind != k.kind {
 			return at, false, fmt.Errorf("%s is %s, want %s", k.key, v.kind, k.kind)
 		}
-		n, _ := f.Int(k.key)
+		n, _ := f.Int(k.key) // the kind was checked
 		if *k.into = int(n); k.key == splitCount && n <= 1 {
 			return at, false, nil // the whole model
 		}

@@ -44,6 +44,8 @@ type found struct {
 	errs    []error
 	meta    *ggml.Context
 	weights []weight
+	keys    map[string]bool // that were asked for
+	tensors map[string]bool // that were found
 }
 
 // weight is a tensor of the file and the one on a device.
@@ -58,22 +60,21 @@ type weight struct {
 // serve layers of several: the embedding where it scores too, RoPE's factors.
 const shared = 2
 
+// defaultContext is the context that a model was made for where its file does not
+// say.
+const defaultContext = 2048
+
 // NewLoader returns a loader for a model's weights on its devices. The file must
 // stay open as long as the model.
 func NewLoader(f *gguf.File, d Devices) *Loader {
 	tensors := len(f.Tensors()) + 1 + shared*len(d.all())
-	return &Loader{file: f, devices: d, backend: d.Input, found: &found{meta: ggml.NewContext(tensors)}}
-}
-
-// LayerCount returns how many layers a file says that its model has, and 0 if it
-// does not, or is no model. It says whether the number makes sense no sooner
-// than an architecture opens the file.
-func LayerCount(f *gguf.File) int {
-	n, ok := f.Uint(f.Architecture() + ".block_count")
-	if !ok || n > uint64(len(f.Tensors())) {
-		return 0
+	l := &Loader{file: f, devices: d, backend: d.Input, found: &found{
+		meta: ggml.NewContext(tensors), keys: map[string]bool{}, tensors: map[string]bool{},
+	}}
+	if kind, err := f.String("general.type"); err == nil && kind != "model" {
+		l.fault("metadata general.type is %q: want a file with a whole model", kind)
 	}
-	return int(n)
+	return l
 }
 
 // maxFaults bounds the faults that are kept: the first ones say enough.
@@ -102,67 +103,10 @@ func (l *Loader) Err() error {
 	return fmt.Errorf("model: %w", errors.Join(l.found.errs...))
 }
 
-// key returns the full name of an architecture's metadata.
-func (l *Loader) key(name string) string { return l.file.Architecture() + "." + name }
-
-// maxCount bounds the counts and sizes of a model: far above any, and far below
-// where products of two overflow.
-const maxCount = 1 << 24
-
-// Int returns a count or size that must be there.
-func (l *Loader) Int(name string) int {
-	if _, ok := l.file.Value(l.key(name)); !ok {
-		l.fault("metadata %s is missing", l.key(name))
-		return 0
-	}
-	return l.IntOr(name, 0)
-}
-
-// Layers returns the number of layers. Each has tensors, so a number above that
-// of all tensors is a fault.
-func (l *Loader) Layers() int {
-	n, tensors := l.Int("block_count"), len(l.file.Tensors())
-	if n > tensors {
-		l.fault("metadata %s is %d: the file has only %d tensors", l.key("block_count"), n, tensors)
-	}
-	return n
-}
-
-// IntOr returns a count or size, or what holds where the file says nothing.
-func (l *Loader) IntOr(name string, otherwise int) int {
-	v, there := l.file.Value(l.key(name))
-	if !there {
-		return otherwise
-	}
-	n, ok := l.file.Uint(l.key(name))
-	if !ok || n == 0 || n > maxCount {
-		l.fault("metadata %s is %v: want a whole number from 1 to %d", l.key(name), v, maxCount)
-		return otherwise
-	}
-	return int(n)
-}
-
-// Float returns a number that must be there.
-func (l *Loader) Float(name string) float32 {
-	x, ok := l.file.Float(l.key(name))
-	if !ok {
-		l.fault("metadata %s is missing or not a number", l.key(name))
-	}
-	return float32(x)
-}
-
-// FloatOr returns a number, or what holds where the file says nothing.
-func (l *Loader) FloatOr(name string, otherwise float64) float32 {
-	if x, ok := l.file.Float(l.key(name)); ok {
-		otherwise = x
-	}
-	return float32(otherwise)
-}
-
 // Config returns what every architecture's file says alike. The vocabulary is
 // the size of the embedding table.
 func (l *Loader) Config(hidden int) Config {
-	c := Config{Architecture: l.file.Architecture(), Hidden: hidden, Context: l.IntOr("context_length", 2048)}
+	c := Config{Architecture: l.file.Architecture(), Hidden: hidden, Context: l.IntOr("context_length", defaultContext)}
 	c.Name, _ = l.file.String("general.name")
 	if t, ok := l.file.Tensor("token_embd.weight"); ok && len(t.Shape) == 2 {
 		c.Vocab = int(min(t.Shape[1], maxCount))
@@ -225,37 +169,6 @@ func (l *Loader) RMSNorm(name string, dim int, eps float32) RMSNorm {
 	return RMSNorm{Weight: l.vector(name+".weight", dim), Eps: eps}
 }
 
-// Rotary returns the rotary embedding that the file describes, with the factors
-// of rope_freqs.weight where it has them: those of all layers, on the device of
-// this one.
-func (l *Loader) Rotary(mode, headDim int) Rotary {
-	r := Rotary{RoPE: ggml.RoPE{
-		Dims: l.IntOr("rope.dimension_count", headDim), Mode: mode, OrigContext: l.IntOr("context_length", 2048),
-		Base: l.FloatOr("rope.freq_base", 10000), Scale: 1, Attn: 1, BetaFast: 32, BetaSlow: 1,
-	}}
-	if r.Dims%2 != 0 || r.Dims > headDim {
-		l.fault("metadata %s is %d: want an even number up to the head dimension, %d", l.key("rope.dimension_count"), r.Dims, headDim)
-	}
-	if r.Base <= 0 || math.IsInf(float64(r.Base), 0) || math.IsNaN(float64(r.Base)) {
-		l.fault("metadata %s is %v: want a positive number", l.key("rope.freq_base"), r.Base)
-	}
-	switch scaling, _ := l.file.String(l.key("rope.scaling.type")); scaling {
-	case "", "none":
-	case "linear":
-		if f := l.FloatOr("rope.scaling.factor", 1); f > 0 {
-			r.Scale = 1 / f
-		}
-	default:
-		l.fault("metadata %s is %q: want none or linear", l.key("rope.scaling.type"), scaling)
-	}
-	if _, ok := l.file.Tensor("rope_freqs.weight"); ok {
-		all := *l
-		all.prefix = ""
-		r.Factors = all.vector("rope_freqs.weight", r.Dims/2)
-	}
-	return r
-}
-
 // vector returns a tensor of one dimension, which must be f32.
 func (l *Loader) vector(name string, n int) *ggml.Tensor {
 	if t, ok := l.file.Tensor(l.prefix + name); ok && t.Type != gguf.F32 {
@@ -308,6 +221,7 @@ func (l *Loader) source(name string, shape ...int) (source gguf.Tensor, ok bool)
 		return source, false
 	}
 	source.Shape = got
+	l.found.tensors[name] = true
 	return source, true
 }
 

@@ -40,14 +40,3 @@ func (f SwiGLU) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
 	gateUp := f.GateUp.Forward(g, x)
 	return f.Down.Forward(g, g.SwiGLU(gateUp[0], gateUp[1]))
 }
-
-// Rotary is rotary position embedding (Su et al., 2021).
-type Rotary struct {
-	ggml.RoPE
-	Factors *ggml.Tensor // [dims/2] that frequencies are divided by, or nil
-}
-
-// Forward rotates x [headDim, heads, tokens] by the positions of its tokens.
-func (r Rotary) Forward(g *ggml.Graph, x, pos *ggml.Tensor) *ggml.Tensor {
-	return g.RoPE(x, pos, r.Factors, r.RoPE)
-}

@@ -66,6 +66,9 @@ func stackResults(t *testing.T, b *ggml.Backend, f *gguf.File, stack bool) (prod
 			s.results = append(s.results, result{i, 0, m.Out})
 		}
 	}
+	for _, tensor := range f.Tensors() {
+		l.found.tensors[tensor.Name] = true // those between the matrices too
+	}
 	w, err := l.Load()
 	if err != nil {
 		t.Fatal(err)

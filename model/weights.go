@@ -13,11 +13,16 @@ type Weights struct {
 	buffers []*ggml.Buffer
 }
 
-// Load gives every weight its memory: in the fastest buffer type that its
+// Load gives every weight its memory, once the architecture has asked for all that
+// it uses; what else is in the file and may change the model is an error. A weight
+// lies in the fastest buffer type that its
 // device can use it in, and else where the file is mapped, if the device can
 // compute there, or in the device's own memory.
 func (l *Loader) Load() (*Weights, error) {
 	w := &Weights{meta: l.found.meta}
+	if len(l.found.errs) == 0 { // otherwise an architecture may not have asked for everything
+		l.checkUnread()
+	}
 	if err := l.Err(); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}

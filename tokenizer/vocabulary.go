@@ -23,10 +23,17 @@ func checkVocabulary(path string) (first string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if kind, _ := f.String("tokenizer.ggml.model"); !slices.Contains(models, kind) {
+	kind, err := f.String("tokenizer.ggml.model")
+	if err != nil && !errors.Is(err, gguf.ErrNoKey) {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	if !slices.Contains(models, kind) {
 		return "", fmt.Errorf("tokenizer.ggml.model of %s is %q: want one of %s", path, kind, strings.Join(models, ", "))
 	}
-	tokens, _ := f.Strings("tokenizer.ggml.tokens")
+	tokens, err := f.Strings("tokenizer.ggml.tokens")
+	if err != nil && !errors.Is(err, gguf.ErrNoKey) { // libllama says that it is missing
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
 	seen := make(map[string]int, len(tokens))
 	for id, text := range tokens {
 		text, _, _ = strings.Cut(text, "\x00") // libllama reads C strings

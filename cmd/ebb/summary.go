@@ -107,7 +107,7 @@ func summarize(f *gguf.File) summary {
 		s.KVBytes = append(s.KVBytes, kvBytes{t.String(), s.perToken(t)})
 	}
 	s.Tokenizer = summarizeTokenizer(f)
-	if template, ok := f.String("tokenizer.chat_template"); ok {
+	if template, err := f.String("tokenizer.chat_template"); err == nil {
 		s.Template = &template
 	}
 	return s
@@ -115,7 +115,7 @@ func summarize(f *gguf.File) summary {
 
 // perLayer returns a value that is one number for all layers or an array of one a layer.
 func perLayer(f *gguf.File, key string) []int64 {
-	if n, ok := f.Int(key); ok {
+	if n, err := f.Int(key); err == nil {
 		return []int64{n}
 	}
 	list, _ := f.Ints(key)
@@ -144,8 +144,8 @@ func summarizeTokenizer(f *gguf.File) tokenizerSummary {
 	s.Model, _ = f.String("tokenizer.ggml.model")
 	s.Pre, _ = f.String("tokenizer.ggml.pre")
 	special := func(name, key string) *specialToken {
-		id, ok := f.Int(key)
-		if !ok || id < 0 || id >= int64(len(tokens)) {
+		id, err := f.Int(key)
+		if err != nil || id < 0 || id >= int64(len(tokens)) {
 			return nil
 		}
 		return &specialToken{name, id, tokens[id]}

@@ -38,20 +38,22 @@ var _ model.Model = (*Model)(nil)
 
 func open(l *model.Loader) (model.Model, error) {
 	hidden, layers := l.Int("embedding_length"), l.Layers()
-	heads := l.Int("attention.head_count")
-	kvHeads := l.IntOr("attention.head_count_kv", heads)
-	headDim := l.IntOr("attention.key_length", hidden/max(heads, 1))
+	heads := l.IntByLayer("attention.head_count", layers)
+	kvHeads := l.IntByLayerOr("attention.head_count_kv", layers, heads)
+	ff := l.IntByLayer("feed_forward_length", layers)
+	headDim := l.IntOr("attention.key_length", hidden/max(append(heads, 1)[0], 1))
 	valueDim := l.IntOr("attention.value_length", headDim)
-	ff := l.Int("feed_forward_length")
-	l.Check(heads%max(kvHeads, 1) == 0, "%d attention heads are not a multiple of %d KV heads", heads, kvHeads)
+	for i := range layers {
+		l.Check(heads[i]%max(kvHeads[i], 1) == 0, "layer %d: %d attention heads are not a multiple of %d KV heads", i, heads[i], kvHeads[i])
+	}
 	eps := l.Float("attention.layer_norm_rms_epsilon")
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
 	m := &Model{config: l.Config(hidden)}
-	for range layers {
+	for i := range layers {
 		m.config.Layers = append(m.config.Layers, model.Layer{
-			Heads: heads, KVHeads: kvHeads, KeyDim: headDim, ValueDim: valueDim,
+			Heads: heads[i], KVHeads: kvHeads[i], KeyDim: headDim, ValueDim: valueDim,
 			Scale: float32(1 / math.Sqrt(float64(headDim))),
 		})
 	}
@@ -62,15 +64,15 @@ func open(l *model.Loader) (model.Model, error) {
 		m.layers = append(m.layers, layer{
 			attentionNorm: b.RMSNorm("attn_norm", hidden, eps),
 			queryKeyValue: b.Stack(hidden,
-				model.Matrix{Name: "attn_q", Out: headDim * heads},
-				model.Matrix{Name: "attn_k", Out: headDim * kvHeads},
-				model.Matrix{Name: "attn_v", Out: valueDim * kvHeads}),
+				model.Matrix{Name: "attn_q", Out: headDim * heads[i]},
+				model.Matrix{Name: "attn_k", Out: headDim * kvHeads[i]},
+				model.Matrix{Name: "attn_v", Out: valueDim * kvHeads[i]}),
 			rotary:          b.Rotary(ggml.ModeNormal, headDim),
-			attentionOut:    b.Linear("attn_output", valueDim*heads, hidden),
+			attentionOut:    b.Linear("attn_output", valueDim*heads[i], hidden),
 			feedForwardNorm: b.RMSNorm("ffn_norm", hidden, eps),
 			feedForward: model.SwiGLU{
-				GateUp: b.Stack(hidden, model.Matrix{Name: "ffn_gate", Out: ff}, model.Matrix{Name: "ffn_up", Out: ff}),
-				Down:   b.Linear("ffn_down", ff, hidden),
+				GateUp: b.Stack(hidden, model.Matrix{Name: "ffn_gate", Out: ff[i]}, model.Matrix{Name: "ffn_up", Out: ff[i]}),
+				Down:   b.Linear("ffn_down", ff[i], hidden),
 			},
 		})
 	}

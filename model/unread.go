@@ -1,0 +1,109 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// checkUnread notes a fault for everything in the file that no part of the model
+// has asked for and that may change what the model computes: metadata of the
+// architecture, and tensors.
+func (l *Loader) checkUnread() {
+	for key := range l.file.Metadata() {
+		name, ok := strings.CutPrefix(key, l.key(""))
+		if ok && !l.found.keys[name] && !l.neutral(name) {
+			v, _ := l.file.Value(key)
+			l.fault("metadata %.100s is %.50s, which is not supported for architecture %s: it may change what the model computes",
+				key, v, l.file.Architecture())
+		}
+	}
+	var unread []string
+	for _, t := range l.file.Tensors() {
+		if !l.found.tensors[t.Name] && !harmless(t.Name) {
+			unread = append(unread, fmt.Sprintf("%.100s", t.Name))
+		}
+	}
+	if len(unread) == 0 {
+		return
+	}
+	l.fault("%s of the file %s not supported for architecture %s, and a model without some of its weights computes something else",
+		some("tensor", unread), areOrIs(unread), l.file.Architecture())
+}
+
+// Notes returns what the user should hear of a file that was loaded: the tensors
+// that it has and that the model does not need.
+func (l *Loader) Notes() []string {
+	var names []string
+	for _, t := range l.file.Tensors() {
+		if !l.found.tensors[t.Name] {
+			names = append(names, t.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s of the file %s not used: what the model computes from text does not depend on that", some("tensor", names), areOrIs(names))}
+}
+
+// some names the first of several.
+func some(noun string, names []string) string {
+	const most = 3
+	if len(names) == 1 {
+		return noun + " " + names[0]
+	}
+	more := ""
+	if len(names) > most {
+		more = fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return noun + "s " + strings.Join(names[:min(len(names), most)], ", ") + more
+}
+
+func areOrIs(names []string) string {
+	if len(names) == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+// harmless reports whether a tensor changes nothing about what a model computes
+// from text.
+func harmless(name string) bool {
+	switch {
+	case strings.Contains(name, ".attn_rot_embd"): // RoPE's frequencies, which follow from their base
+		return true
+	case strings.HasPrefix(name, "optimizer."): // what training needs to go on
+		return true
+	case strings.HasPrefix(name, "v."), strings.HasPrefix(name, "mm."): // the encoder of images, which some files hold too
+		return true
+	}
+	return false
+}
+
+// neutral reports whether metadata that the architecture does not read leaves the
+// model as it is, by its name or by its value.
+func (l *Loader) neutral(name string) bool {
+	key := l.key(name)
+	switch name {
+	case "name", "description", "vocab_size", "rope.scaling.finetuned": // the embedding says how large the vocabulary is
+		return true
+	case "attention.causal":
+		causal, err := l.file.Bool(key)
+		return err == nil && causal
+	case "use_parallel_residual":
+		parallel, err := l.file.Bool(key)
+		return err == nil && !parallel
+	case "tensor_data_layout": // the order of rows that converters have always written
+		layout, err := l.file.String(key)
+		return err == nil && slices.Contains([]string{"reference", "Meta AI original pth"}, layout)
+	case "embedding_scale", "residual_scale", "logit_scale", "attention.scale":
+		x, err := l.file.Float(key) // llama.cpp takes 0 for none
+		return err == nil && (x == 0 || x == 1 && name != "attention.scale")
+	case "expert_count", "expert_used_count", "expert_shared_count", "leading_dense_block_count", "nextn_predict_layers",
+		"attention.sliding_window", "attention.max_alibi_bias", "attention.clamp_kqv", "attention.temperature_scale",
+		"attn_logit_softcapping", "final_logit_softcapping", "pooling_type":
+		x, err := l.file.Float(key)
+		return err == nil && x == 0
+	}
+	return strings.HasPrefix(name, "quantization")
+}
