@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/chat"
@@ -18,6 +19,8 @@ type conversation struct {
 	template *chat.Template
 	config   ebb.GenerationConfig
 	system   []chat.Message // nothing, or the system message
+	keepFull bool           // no turns are dropped when the context is full
+	notes    io.Writer      // hears which turns are
 
 	seq      *kv.Seq
 	messages []chat.Message
@@ -32,7 +35,7 @@ func newConversation(engine *ebb.Engine, system string, config ebb.GenerationCon
 	if err != nil {
 		return nil, err
 	}
-	c := &conversation{engine: engine, template: template, config: config, system: systemMessage(system), seq: engine.NewSeq()}
+	c := &conversation{engine: engine, template: template, config: config, system: systemMessage(system), notes: io.Discard, seq: engine.NewSeq()}
 	c.messages = slices.Clone(c.system)
 	return c, nil
 }
@@ -40,14 +43,13 @@ func newConversation(engine *ebb.Engine, system string, config ebb.GenerationCon
 // ask says something to the model. Its answer goes to w as it comes. What was answered before an error, a cancelled
 // context among them, is part of the conversation; if that is nothing, neither is the question.
 func (c *conversation) ask(ctx context.Context, text string, w io.Writer) (*answer, error) {
-	messages := append(slices.Clone(c.messages), chat.Message{Role: "user", Content: text})
-	tokens, err := renderTokens(c.engine, c.template, messages)
+	messages, tokens, err := c.prompt(chat.Message{Role: "user", Content: text})
 	if err != nil {
 		return nil, err
 	}
-	if len(tokens) > c.engine.Context() {
-		return nil, fmt.Errorf("%w: the conversation would have %d tokens, and the context holds %d",
-			ebb.ErrPromptTooLong, len(tokens), c.engine.Context())
+	if dropped := (1 + len(c.messages) - len(messages)) / 2; dropped > 0 {
+		fmt.Fprintf(c.notes, "ebb: the context of %d tokens has no room for more, so the model forgets the oldest %s\n",
+			c.engine.Context(), strings.TrimPrefix(count(dropped, "turn"), "1 "))
 	}
 	// The template may write earlier turns anew (and the tokenizer may split them differently), so what was computed
 	// holds as far as the tokens are the same. One token at least is needed to compute the next one from.
@@ -62,6 +64,30 @@ func (c *conversation) ask(ctx context.Context, text string, w io.Writer) (*answ
 	c.reused, c.last = kept, a
 	c.messages = slices.Concat(messages, []chat.Message{{Role: "assistant", Content: a.best().Text}})
 	return a, err
+}
+
+// prompt returns what is said up to a question, and its tokens. If they leave an answer no room in the context, the oldest
+// turns are dropped, but not the system message: until there is room, and a quarter of the context is free, so that not every
+// turn after this one begins another prompt, which has to be computed anew.
+func (c *conversation) prompt(question chat.Message) (messages []chat.Message, tokens []int32, err error) {
+	context := c.engine.Context()
+	room := min(max(c.config.MaxNewTokens, 1), context/2)
+	messages = append(slices.Clone(c.messages), question)
+	for first := len(c.system); ; {
+		if tokens, err = renderTokens(c.engine, c.template, messages); err != nil {
+			return nil, nil, err
+		}
+		if len(tokens)+room <= context || c.keepFull || len(messages) == first+1 {
+			break
+		}
+		room = max(room, context/4)
+		messages = slices.Delete(messages, first, first+2) // what was said, and the answer
+	}
+	if len(tokens) > context {
+		return nil, nil, fmt.Errorf("%w: the conversation would have %d tokens, and the context holds %d",
+			ebb.ErrPromptTooLong, len(tokens), context)
+	}
+	return messages, tokens, nil
 }
 
 // reset forgets what was said.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -115,6 +116,53 @@ func TestAnInterruptedAnswerStaysInTheConversation(t *testing.T) {
 	c.config = answerOf3
 	if _, err := c.ask(t.Context(), "next", io.Discard); err != nil || c.reused == 0 {
 		t.Errorf("next turn: error %v, reused %d tokens; want none and some", err, c.reused)
+	}
+}
+
+func TestAFullContextDropsTheOldestTurnsAndKeepsTheSystemMessage(t *testing.T) {
+	c := openChat(t, ebb.Options{Cache: kv.Static, Context: 200}, ebb.GenerationConfig{MaxNewTokens: 8, EOSTokenID: ebb.TokenIDs{}})
+	c.system = systemMessage("sys")
+	if err := c.reset(); err != nil {
+		t.Fatal(err)
+	}
+	var notes strings.Builder
+	c.notes = &notes
+	said := func() (turns []string) {
+		for _, m := range c.messages {
+			if m.Role != "assistant" {
+				turns = append(turns, m.Content)
+			}
+		}
+		return turns
+	}
+	for i, want := range [][]string{
+		{"sys", "turn 0"}, {"sys", "turn 0", "turn 1"}, {"sys", "turn 0", "turn 1", "turn 2"},
+		{"sys", "turn 0", "turn 1", "turn 2", "turn 3"}, {"sys", "turn 0", "turn 1", "turn 2", "turn 3", "turn 4"},
+		{"sys", "turn 3", "turn 4", "turn 5"},
+		{"sys", "turn 3", "turn 4", "turn 5", "turn 6"}, // a quarter of the context was made free, so there is room again
+	} {
+		before := notes.Len()
+		if _, err := c.ask(t.Context(), fmt.Sprintf("turn %d", i), io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(said(), want); diff != "" {
+			t.Errorf("turn %d (-got +want):\n%s", i, diff)
+		}
+		if told := notes.Len() > before; told != (i == 5) {
+			t.Errorf("turn %d: notes %q", i, notes.String()[before:])
+		}
+	}
+	if got, want := notes.String(), "ebb: the context of 200 tokens has no room for more, so the model forgets the oldest 3 turns\n"; got != want {
+		t.Errorf("notes %q, want %q", got, want)
+	}
+
+	// A question that does not fit by itself drops nothing.
+	before := c.messages
+	if _, err := c.ask(t.Context(), strings.Repeat("more ", 80), io.Discard); !errors.Is(err, ebb.ErrPromptTooLong) {
+		t.Errorf("error %v, want %v", err, ebb.ErrPromptTooLong)
+	}
+	if diff := cmp.Diff(c.messages, before); diff != "" {
+		t.Errorf("conversation after a question that does not fit (-got +want):\n%s", diff)
 	}
 }
 
