@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/seed4d217819/ebb/plan"
 )
 
 // Severity says how bad a finding is.
@@ -219,7 +221,7 @@ func fitFinding(m Model, f Fit) []Finding {
 	case f.Device == cpu:
 		return []Finding{{
 			Warning, fmt.Sprintf("the whole context of %d tokens does not fit memory: %d tokens do, in %s", m.Context, f.Tokens, f.Type),
-			fmt.Sprintf("pass --context %d%s", max(f.Tokens, block), quantized),
+			fmt.Sprintf("pass --context %d%s", max(f.Tokens, plan.Block), quantized),
 		}}
 	default:
 		return []Finding{{

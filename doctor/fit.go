@@ -1,6 +1,10 @@
 package doctor
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/seed4d217819/ebb/plan"
+)
 
 // Fit is how much of a context a device holds, with K/V of a type.
 type Fit struct {
@@ -10,12 +14,6 @@ type Fit struct {
 	Tokens    int    `json:"tokens"`     // with all K/V on the device
 	Offloaded int    `json:"offloaded"`  // with K/V in host memory, two layers at a time on the device; 0 on the CPU, whose memory that is
 }
-
-// block is the number of tokens by which contexts grow.
-const block = 256
-
-// visitors is how many layers are on a device at a time when K/V are offloaded.
-const visitors = 2
 
 // cpu is the name of the device that every machine has.
 const cpu = "cpu"
@@ -37,10 +35,9 @@ func Fits(m Model, machine Machine, devices []Device) []Fit {
 		}
 		for _, kv := range m.KV {
 			f := Fit{Device: d.Name, Type: kv.Type, Room: free - m.Weights - m.Step}
-			f.Tokens = m.tokens(f.Room, kv.PerToken)
-			if !d.cpu() && m.Layers > 0 {
-				visiting := visitors * kv.PerToken / int64(m.Layers)
-				f.Offloaded = min(m.tokens(f.Room, visiting), m.tokens(machine.Room(), kv.PerToken))
+			f.Tokens = m.tokens(kv, f.Room, false)
+			if !d.cpu() {
+				f.Offloaded = min(m.tokens(kv, f.Room, true), m.tokens(kv, machine.Room(), false))
 			}
 			fits = append(fits, f)
 		}
@@ -48,16 +45,17 @@ func Fits(m Model, machine Machine, devices []Device) []Fit {
 	return fits
 }
 
-// tokens returns how many tokens there is room for, in whole blocks and not above the model's context.
-func (m Model) tokens(room, perToken int64) int {
-	if room <= 0 || perToken <= 0 {
+// tokens returns how much of the context fits into some bytes, with all layers there, or with those there that visit.
+func (m Model) tokens(kv KV, room int64, streams bool) int {
+	if room <= 0 || kv.PerToken <= 0 || m.Layers <= 0 {
 		return 0
 	}
-	n := min(room/perToken, int64(m.Context))
-	if n == int64(m.Context) {
-		return m.Context
+	c := plan.Cache{Cells: m.Context, Streams: streams, Memory: []int64{room}}
+	for l := range int64(m.Layers) { // as large as each other, up to a byte
+		layers := int64(m.Layers)
+		c.Layers = append(c.Layers, plan.Layer{RowBytes: (l+1)*kv.PerToken/layers - l*kv.PerToken/layers})
 	}
-	return int(n / block * block)
+	return min(c.MostCells(), m.Context)
 }
 
 // known reports whether ebb runs models of this architecture.

@@ -4,57 +4,65 @@ import (
 	"fmt"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/plan"
 	"github.com/seed4d217819/ebb/tier"
 )
 
 // device is where some of the layers compute: the slots that they visit, and
 // the movers that serve them.
 type device struct {
-	number  int
-	backend *ggml.Backend
-	layers  []int     // of the model, in order
-	place   Placement // of these layers
-	copies  bool      // streamed rows are copied; otherwise they are used in place
-	slots   []*slot
-	link    tier.Link
-	in, out *mover // to the device, and off it
+	number    int
+	backend   *ggml.Backend
+	placement plan.Placement // of its layers
+	copies    bool           // streamed rows are copied; otherwise they are used in place
+	slots     []*slot
+	link      tier.Link
+	in, out   *mover // to the device, and off it
 }
 
-// home says where a layer's rows are used, and whether they stay there.
-type home struct {
-	device   *device
-	resident bool
-	atHost   bool   // rows are kept in a region in host memory, where attention may be computed too
-	row      int    // the layer's number in the device's tier, if its rows are there
-	order    [2]int // the layer's number among those that visit the device, by [Step.kind]
+// layerPlacement says where a layer's rows are used, and where they are kept.
+type layerPlacement struct {
+	device    *device
+	resident  bool           // the rows never leave the device
+	onHost    bool           // they are in a region in host memory, where attention may be computed
+	tierLayer int            // the layer's number in the device's tier, if its rows are there
+	visitor   [stepKinds]int // the layer's number among those that visit the device
 }
 
-// newDevice places the layers of a device and allocates their slots.
+// visits reports whether the layer's rows visit a slot in steps of a kind.
+func (l layerPlacement) visits(kind stepKind) bool {
+	return !l.resident && (!l.onHost || kind == deviceStep)
+}
+
+// growsByBlock reports whether the layer's region takes memory only for the
+// blocks in use.
+func (l layerPlacement) growsByBlock(p Policy) bool {
+	return (l.onHost || l.device.backend.Device().Type() == ggml.CPU) && !p.fixed()
+}
+
+// newDevice makes a device with its slots, and notes where its layers are.
 func (p *Pool) newDevice(number int, b *ggml.Backend) (*device, error) {
-	place, err := Place(p.opts.on(number))
-	if err != nil {
-		return nil, err
-	}
+	placement := p.config.devices[number].placement
 	isCPU := b.Device().Type() == ggml.CPU
 	d := &device{
-		number: number, backend: b, layers: p.opts.layersOn(number), place: place,
-		copies: !isCPU || p.opts.ForcedCopies, link: tier.Link{Rate: p.opts.Link},
+		number: number, backend: b, placement: placement,
+		copies: !isCPU || p.config.forcedCopies, link: tier.Link{Rate: p.config.link},
 	}
-	if d.copies && place.Streamed > 0 && p.opts.Tier == nil {
-		return nil, fmt.Errorf("kv: %v on %s needs a tier: set Options.Tier, for example to host.New", p.opts.Policy, b.Device().Name())
+	if d.copies && placement.Streamed > 0 && p.config.newTier == nil {
+		return nil, fmt.Errorf("kv: %v on %s needs a tier: set Options.Tier, for example to host.New", p.config.policy, b.Device().Name())
 	}
-	var visiting [2]int
-	for i, l := range d.layers {
-		h := home{device: d, resident: place.Resident[i], order: visiting, row: visiting[small]}
-		h.atHost = d.copies && !h.resident && p.opts.AtHost != nil && p.opts.AtHost[l]
-		for kind := range visiting {
-			if h.visits(kind) {
-				visiting[kind]++
+	var visitors [stepKinds]int
+	for i, l := range placement.Layers {
+		at := layerPlacement{device: d, resident: placement.Resident[i], visitor: visitors, tierLayer: visitors[hostStep]}
+		at.onHost = d.copies && !at.resident && p.config.onHost[l]
+		for kind := range stepKinds {
+			if at.visits(kind) {
+				visitors[kind]++
 			}
 		}
-		p.homes[l] = h
+		p.placed[l] = at
 	}
-	for range place.Slots {
+	for range placement.Slots {
 		s, err := p.newSlot(d)
 		if err != nil {
 			d.closeSlots()
@@ -66,18 +74,9 @@ func (p *Pool) newDevice(number int, b *ggml.Backend) (*device, error) {
 	return d, nil
 }
 
-// visits reports whether the layer's rows visit a slot in steps of a kind.
-func (h home) visits(kind int) bool { return !h.resident && (!h.atHost || kind == large) }
-
 // moves reports whether streamed layers take time to reach the device: they are
 // copied, or used in place behind a link.
-func (d *device) moves() bool { return d.place.Streamed > 0 && (d.copies || d.link.Rate > 0) }
-
-// touchedLate reports whether the layer's region takes memory only for the
-// blocks in use.
-func (h home) touchedLate(p Policy) bool {
-	return (h.atHost || h.device.backend.Device().Type() == ggml.CPU) && !p.fixed()
-}
+func (d *device) moves() bool { return d.placement.Streamed > 0 && (d.copies || d.link.Rate > 0) }
 
 // hostBuffer allocates zeroed host memory, pinned where the device has that.
 func (p *Pool) hostBuffer(d *device, bytes int64) (tier.Buffer, error) {

@@ -72,25 +72,3 @@ func step(pool *kv.Pool, seq *kv.Seq, tokens []int32) (err error) {
 	}
 	return step.Commit()
 }
-
-// Memory for slots and as many resident layers as fit.
-func ExamplePlace() {
-	layers := make([]kv.Shape, 30) // SmolLM2-135M
-	for l := range layers {
-		layers[l] = kv.Shape{Heads: 3, KeyDim: 64, ValueDim: 64}
-	}
-	o := kv.Options{Policy: kv.Offloaded, Layers: layers, TypeK: ggml.F16, TypeV: ggml.F16, Cells: 8192}
-	for _, memory := range []int64{200 << 20, 64 << 20, 8 << 20} {
-		o.Memory = memory
-		p, err := kv.Place(o)
-		if err != nil {
-			fmt.Println(err)
-			continue
-		}
-		fmt.Printf("%d MiB: %d of %d layers stream through %d slots\n", memory>>20, p.Streamed, len(layers), p.Slots)
-	}
-	// Output:
-	// 200 MiB: 0 of 30 layers stream through 0 slots
-	// 64 MiB: 22 of 30 layers stream through 2 slots
-	// kv: 8388608 bytes of device memory are too few for 2 slots and 0 resident layers of 8192 cells: the least that works is 12582912 bytes, or a context of at most 5376
-}

@@ -22,9 +22,9 @@ func TestWhatDoesNotFitIsErrFull(t *testing.T) {
 		memory bool
 	}{
 		{"cells", 0, func(o *Options) { o.Cells = 3 }, func(p *Pool) error { return tokens(p, p.NewSeq(), 4) }, false},
-		{"memory below the least", 0, func(o *Options) { o.Memory = 1 }, nil, true},
-		{"memory of one device below the least", 0, func(o *Options) { o.Memories = []int64{1} }, nil, true},
-		{"a tree more than memory is for", 0, func(o *Options) { o.Policy, o.Memory = Static, 3*layer }, twoTrees, true},
+		{"memory below the least", 0, func(o *Options) { o.Memory = []int64{1} }, nil, true},
+		{"memory of one device below the least", 0, func(o *Options) { o.On, o.Memory = []int{0, 0, 0}, []int64{1} }, nil, true},
+		{"a tree more than memory is for", 0, func(o *Options) { o.Policy, o.Memory = Static, []int64{3 * layer} }, twoTrees, true},
 		{"a region on the device", 4 * layer, func(o *Options) { o.Policy = Static }, twoTrees, true},
 		{"a slot", layer, func(o *Options) {}, nil, true},
 		{"a region in host memory", 0, func(o *Options) { o.AtHost = []bool{true, true, true} }, failingAlloc(1), true},

@@ -115,7 +115,7 @@ func TestHazard5NextStreamedLayerIsNotTheNextLayer(t *testing.T) {
 	o.ForcedCopies, o.ResidentLayers = true, 4 // 2, 4, 6 and 8
 	l := newLedger(t, ownCPU(t, 0), o)
 	defer l.close()
-	if diff := cmp.Diff(l.pool.devices[0].place.Resident, []bool{false, false, true, false, true, false, true, false, true}); diff != "" {
+	if diff := cmp.Diff(l.pool.devices[0].placement.Resident, []bool{false, false, true, false, true, false, true, false, true}); diff != "" {
 		t.Fatalf("resident layers (-got +want):\n%s", diff)
 	}
 	s := l.seq()

@@ -25,11 +25,11 @@ type Rows struct {
 }
 
 func (s *Step) newLayer(l int) Layer {
-	h := s.pool.homes[l]
-	if !h.visits(s.kind) {
+	p := s.pool.placed[l]
+	if !p.visits(s.kind) {
 		return Layer{Index: l, step: s}
 	}
-	return Layer{Index: l, step: s, copies: s.copies[h.device.number], first: h.order[s.kind] * len(s.trees)}
+	return Layer{Index: l, step: s, copies: s.copies[p.device.number], first: p.visitor[s.kind] * len(s.trees)}
 }
 
 // Acquire waits until the rows of a tree are where the layer computes. Trees
@@ -63,10 +63,20 @@ func (l *Layer) release(ctx context.Context) error {
 	return nil
 }
 
-// AtHost reports whether the layer's rows are in host memory in this step, on a
-// device that has its own: attention is computed there.
+// AtHost reports whether the layer's attention is computed on the host in this
+// step: its rows are there, and its device has memory of its own.
 func (l *Layer) AtHost() bool {
-	return l.step.pool.homes[l.Index].atHost && l.step.kind == small
+	return l.step.pool.placed[l.Index].onHost && l.step.kind == hostStep
+}
+
+// Parts returns a chunk's parts with the layer's rows, whether or not they have
+// arrived yet, appended to parts.
+func (l *Layer) Parts(c Chunk, parts []Part) []Part {
+	for _, p := range c.Parts {
+		p.Rows = l.Rows(p.Tree)
+		parts = append(parts, p)
+	}
+	return parts
 }
 
 // Rows returns the rows of a tree, whether or not they have arrived yet.
@@ -76,7 +86,7 @@ func (l *Layer) Rows(tree int) Rows {
 	}
 	r := l.step.trees[tree].regions[l.Index]
 	if l.copies != nil && l.copies.device.copies {
-		r = l.copies.slotFor(l.first + tree).views[l.step.pool.opts.Layers[l.Index]]
+		r = l.copies.slotOf(l.first + tree).views[l.step.pool.config.shapes[l.Index]]
 	}
 	return Rows{ID: r.id, K: r.k, V: r.v}
 }

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/plan"
 	"github.com/seed4d217819/ebb/tier"
 	"github.com/seed4d217819/ebb/tier/host"
 	"github.com/seed4d217819/ebb/tier/tiertest"
@@ -124,7 +125,7 @@ func (l *ledger) batch(works []growth) (batch []Work) {
 // grow takes a step from Begin to Close, and fails the test if it fails.
 func (l *ledger) grow(works ...growth) {
 	l.t.Helper()
-	if err := l.step(context.Background(), len(l.pool.opts.Layers)+1, works...); err != nil {
+	if err := l.step(context.Background(), len(l.pool.config.shapes)+1, works...); err != nil {
 		l.t.Fatal(err)
 	}
 }
@@ -152,7 +153,7 @@ func (l *ledger) step(ctx context.Context, layers int, works ...growth) (err err
 			return err
 		}
 	}
-	if layers <= len(l.pool.opts.Layers) {
+	if layers <= len(l.pool.config.shapes) {
 		return errAbandoned
 	}
 	if err := s.Commit(); err != nil {
@@ -262,7 +263,7 @@ func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
 	if t.regions == nil {
 		return nil
 	}
-	m := tiertest.NewMemory(l.pool.opts.Layers[layer].layout(l.pool.opts.TypeK, l.pool.opts.TypeV), max(t.high, 1))
+	m := tiertest.NewMemory(l.pool.config.layouts[layer], max(t.high, 1))
 	if r := t.regions[layer]; r != nil {
 		for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
 			stride := int64(t.high) * r.layout.Piece(p)
@@ -270,7 +271,7 @@ func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
 			r.Read(p, 0, t.high, buf, stride)
 			m.Write(p, 0, t.high, buf, stride)
 		}
-	} else if err := t.rows[0].Fetch(context.Background(), l.pool.homes[layer].row, t.high, m); err != nil {
+	} else if err := t.rows[0].Fetch(context.Background(), l.pool.placed[layer].tierLayer, t.high, m); err != nil {
 		l.t.Fatal(err)
 	}
 	for _, r := range cellsOf(s) {
@@ -314,7 +315,7 @@ func (l *ledger) check() {
 		if !slices.Equal(s.Tokens(), tokens) {
 			l.t.Fatalf("tokens %v; want %v", s.Tokens(), tokens)
 		}
-		for layer := range l.pool.opts.Layers {
+		for layer := range l.pool.config.shapes {
 			if got, want := l.kept(s, layer), l.values(tokens, layer); !slices.Equal(got, want) {
 				l.t.Fatalf("layer %d keeps %v; want %v", layer, got, want)
 			}
@@ -387,13 +388,13 @@ func (l *ledger) checkBytes(trees []*tree) {
 	if p.spare != nil {
 		settled++
 	}
-	slots := int64(p.devices[0].place.Slots) * p.devices[0].place.SlotBytes
-	each := p.devices[0].place.DeviceBytes - slots // Trees is 1
+	slots := int64(p.devices[0].placement.Slots) * p.devices[0].placement.SlotBytes
+	each := p.devices[0].placement.DeviceBytes - slots // Trees is 1
 	got, want := p.Stats().DeviceBytes, settled*each
 	if p.devices[0].copies {
 		want += slots
 	}
-	if p.opts.Policy.fixed() && got != want || got > want {
+	if p.config.policy.fixed() && got != want || got > want {
 		l.t.Fatalf("%d bytes on the device with %d trees; want %d (at most, if it grows)", got, settled, want)
 	}
 	if p.spare != nil {
@@ -402,10 +403,10 @@ func (l *ledger) checkBytes(trees []*tree) {
 	var tiered int64
 	for _, t := range trees {
 		for layer, r := range t.regions {
-			if r != nil && p.homes[layer].atHost {
+			if r != nil && p.placed[layer].onHost {
 				cells := r.cells
-				if !p.opts.Policy.fixed() { // memory that nothing was written to is none
-					cells = pad(r.touched)
+				if !p.config.policy.fixed() { // memory that nothing was written to is none
+					cells = plan.WholeBlocks(r.touched)
 				}
 				tiered += r.layout.RowBytes() * int64(cells)
 			}

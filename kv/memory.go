@@ -5,11 +5,13 @@ import (
 	"fmt"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/plan"
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// settle gives a tree its memory before its first step, and room for its cells.
-func (p *Pool) settle(t *tree, cells int) error {
+// ensureMemory gives a tree its memory before its first step, and room for its
+// cells.
+func (p *Pool) ensureMemory(t *tree, cells int) error {
 	if t.regions == nil {
 		if err := p.allocate(t); err != nil {
 			return err
@@ -18,7 +20,7 @@ func (p *Pool) settle(t *tree, cells int) error {
 	if t.rows == nil || cells <= t.reserved {
 		return nil
 	}
-	p.quiet() // rows may be fetched ahead from the tier
+	p.stopCopies() // rows may be fetched ahead from the tier
 	return t.reserve(cells)
 }
 
@@ -33,12 +35,12 @@ func (p *Pool) allocate(t *tree) error {
 	if err := p.afford(); err != nil {
 		return err
 	}
-	t.regions = make([]*region, len(p.opts.Layers))
+	t.regions = make([]*region, len(p.placed))
 	for _, d := range p.devices {
 		var layouts []tier.Layout
-		for _, l := range d.layers {
-			if h := p.homes[l]; !h.resident && !h.atHost && d.copies {
-				layouts = append(layouts, p.opts.Layers[l].layout(p.opts.TypeK, p.opts.TypeV))
+		for _, l := range d.placement.Layers {
+			if at := p.placed[l]; !at.resident && !at.onHost && d.copies {
+				layouts = append(layouts, p.config.layouts[l])
 				continue
 			}
 			r, err := p.newRegion(l)
@@ -53,31 +55,29 @@ func (p *Pool) allocate(t *tree) error {
 		if t.rows == nil {
 			t.rows = make([]tier.Tier, len(p.devices))
 		}
-		t.rows[d.number] = p.opts.Tier(layouts, func(bytes int64) (tier.Buffer, error) { return p.hostBuffer(d, bytes) })
+		t.rows[d.number] = p.config.newTier(layouts, func(bytes int64) (tier.Buffer, error) { return p.hostBuffer(d, bytes) })
 	}
-	if t.rows == nil || !p.opts.Policy.fixed() {
+	if t.rows == nil || !p.config.policy.fixed() {
 		return nil
 	}
-	if err := t.reserve(p.cells); err != nil {
+	if err := t.reserve(p.config.cells); err != nil {
 		return errors.Join(err, p.release(t))
 	}
 	return nil
 }
 
-// afford reports whether the devices' memory suffices for one more tree's
-// resident layers.
+// afford reports whether the devices' memory suffices for the resident layers of
+// one more tree.
 func (p *Pool) afford() error {
-	trees := int64(1)
+	trees := 1
 	for t := range p.trees {
 		if t.regions != nil {
 			trees++
 		}
 	}
-	for _, d := range p.devices {
-		memory := p.opts.memory(d.number)
-		slots := int64(d.place.Slots) * d.place.SlotBytes
-		each := (d.place.DeviceBytes - slots) / int64(p.opts.Trees)
-		if need := slots + trees*each; memory > 0 && need > memory {
+	for n, d := range p.devices {
+		memory := p.config.devices[n].memory
+		if need := d.placement.Bytes(trees); memory > 0 && need > memory {
 			return noMemory("kv: the resident layers of %d sequences need %d bytes of device memory, and %d are allowed: close a sequence, or plan for more of them",
 				trees, need, memory)
 		}
@@ -87,21 +87,19 @@ func (p *Pool) afford() error {
 
 // newRegion allocates a layer's rows, zeroed if the policy allocates once.
 func (p *Pool) newRegion(l int) (*region, error) {
-	d := p.homes[l].device
-	backend := d.backend
-	kind, purpose := backend.BufferType(), ggml.Regions
-	if !p.homes[l].resident {
-		kind, purpose = backend.PlainHostBufferType(), ggml.HostRows
+	d := p.placed[l].device
+	kind, purpose := d.backend.BufferType(), ggml.Regions
+	if !p.placed[l].resident {
+		kind, purpose = d.backend.PlainHostBufferType(), ggml.HostRows
 	}
-	s := p.opts.Layers[l]
-	size := s.layout(p.opts.TypeK, p.opts.TypeV).RowBytes() * int64(p.cells)
+	size := p.config.layouts[l].RowBytes() * int64(p.config.cells)
 	b, err := p.alloc(d, kind, size, purpose)
 	if err != nil {
-		return nil, allocation(fmt.Errorf("kv: layer %d of %d cells: %w", l, p.cells, err))
+		return nil, allocation(fmt.Errorf("kv: layer %d of %d cells: %w", l, p.config.cells, err))
 	}
-	r := newRegion(p.nextID.Add(1), s, p.opts.TypeK, p.opts.TypeV, p.cells, b)
+	r := newRegion(p.nextID.Add(1), p.config.shapes[l], p.config.typeK, p.config.typeV, p.config.cells, b)
 	r.buffer = b
-	if p.opts.Policy.fixed() {
+	if p.config.policy.fixed() {
 		r.zero(r.cells)
 	}
 	return r, nil
@@ -117,16 +115,17 @@ func (p *Pool) retire(t *tree) error {
 	if t.regions == nil {
 		return nil
 	}
-	p.quiet() // rows may be fetched ahead for the next step
-	if p.opts.Policy.fixed() && p.spare == nil && !p.closed {
+	p.stopCopies() // rows may be fetched ahead for the next step
+	if p.config.policy.fixed() && p.spare == nil && !p.closed {
 		p.spare = t
 		return nil
 	}
 	return p.release(t)
 }
 
-// quiet ends what is fetched ahead and waits for it.
-func (p *Pool) quiet() {
+// stopCopies ends the copies that are under way, fetches ahead among them, and
+// waits for them.
+func (p *Pool) stopCopies() {
 	if p.stop != nil {
 		p.stop()
 	}
@@ -190,10 +189,10 @@ func (p *Pool) treeBytes(t *tree) (device, hostBytes int64) {
 			continue
 		}
 		bytes := r.bytes()
-		if p.homes[l].touchedLate(p.opts.Policy) {
-			bytes = r.layout.RowBytes() * int64(pad(r.touched))
+		if p.placed[l].growsByBlock(p.config.policy) {
+			bytes = r.layout.RowBytes() * int64(plan.WholeBlocks(r.touched))
 		}
-		if p.homes[l].resident {
+		if p.placed[l].resident {
 			device += bytes
 		} else {
 			hostBytes += bytes

@@ -73,7 +73,7 @@ func (a *actions) drawBatch(t *rapid.T) (works []growth) {
 // nothing.
 func (a *actions) take(t *rapid.T, works ...growth) {
 	full := a.full(works)
-	err := a.step(context.Background(), len(a.pool.opts.Layers)+1, works...)
+	err := a.step(context.Background(), len(a.pool.config.shapes)+1, works...)
 	if errors.Is(err, ErrFull) != full || err != nil && !full {
 		t.Fatalf("step: %v; full: %v", err, full)
 	}
@@ -94,7 +94,7 @@ func (a *actions) full(works []growth) bool {
 				}
 			}
 		}
-		if len(held)+n > a.pool.opts.Cells {
+		if len(held)+n > a.pool.config.capacity {
 			return true
 		}
 	}
@@ -104,7 +104,7 @@ func (a *actions) full(works []growth) bool {
 // Abandon leaves a step after some layers, without Commit.
 func (a *actions) Abandon(t *rapid.T) {
 	works := a.drawBatch(t)
-	layers := rapid.IntRange(0, len(a.pool.opts.Layers)).Draw(t, "layers")
+	layers := rapid.IntRange(0, len(a.pool.config.shapes)).Draw(t, "layers")
 	if err := a.step(context.Background(), layers, works...); !errors.Is(err, errAbandoned) && !errors.Is(err, ErrFull) {
 		t.Fatalf("step: %v", err)
 	}
@@ -113,13 +113,13 @@ func (a *actions) Abandon(t *rapid.T) {
 // Cancel ends the context of a step in the middle of it.
 func (a *actions) Cancel(t *rapid.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	at := rapid.IntRange(0, len(a.pool.opts.Layers)-1).Draw(t, "layer")
+	at := rapid.IntRange(0, len(a.pool.config.shapes)-1).Draw(t, "layer")
 	a.during = func(_ *Step, l *Layer) {
 		if l.Index == at {
 			cancel()
 		}
 	}
-	err := a.step(ctx, len(a.pool.opts.Layers)+1, a.drawBatch(t)...)
+	err := a.step(ctx, len(a.pool.config.shapes)+1, a.drawBatch(t)...)
 	a.during = nil
 	cancel()
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, ErrFull) {
@@ -142,7 +142,7 @@ func (a *actions) CloseInStep(t *rapid.T) {
 			}
 		}
 	}
-	err := a.step(context.Background(), len(a.pool.opts.Layers)+1, works...)
+	err := a.step(context.Background(), len(a.pool.config.shapes)+1, works...)
 	a.during = nil
 	if errors.Is(err, ErrFull) {
 		return
@@ -186,7 +186,7 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 			a.closeSeq(s)
 		}
 		a.check()
-		if got := a.pool.Stats(); !o.Policy.fixed() && (got.HostBytes != 0 || got.DeviceBytes > int64(a.pool.devices[0].place.Slots)*a.pool.devices[0].place.SlotBytes) {
+		if got := a.pool.Stats(); !o.Policy.fixed() && (got.HostBytes != 0 || got.DeviceBytes > int64(a.pool.devices[0].placement.Slots)*a.pool.devices[0].placement.SlotBytes) {
 			t.Fatalf("without sequences: %+v; want the slots alone", got)
 		}
 		a.close()

@@ -1,12 +1,9 @@
 package kv
 
 import (
-	"fmt"
 	"math"
 	"strings"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"github.com/seed4d217819/ebb/ggml"
 )
@@ -66,137 +63,6 @@ func TestDeviceBytesFollowTheFormula(t *testing.T) {
 // through takes a token of a sequence through a step that computes nothing.
 func through(p *Pool, s *Seq) error { return tokens(p, s, 1) }
 
-func TestOffloadedTakesLessThanStaticWhereMoreLayersStreamThanSlots(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		o := uniform(Offloaded, rapid.IntRange(1, 40).Draw(t, "layers"), rapid.IntRange(1, 5000).Draw(t, "cells"))
-		o.Slots = rapid.IntRange(1, 5).Draw(t, "slots")
-		o.ResidentLayers = rapid.IntRange(0, len(o.Layers)).Draw(t, "resident")
-		offloaded, err := Place(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.Policy, o.ResidentLayers = Static, 0
-		static, err := Place(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		less, more := offloaded.DeviceBytes < static.DeviceBytes, offloaded.Streamed > o.Slots
-		if less != more || offloaded.DeviceBytes > static.DeviceBytes {
-			t.Fatalf("offloaded takes %d bytes, static %d, with %d layers streamed", offloaded.DeviceBytes, static.DeviceBytes, offloaded.Streamed)
-		}
-	})
-}
-
-// drawPlacement draws options that only Memory is missing from.
-func drawPlacement(t *rapid.T) Options {
-	o := uniform(rapid.SampledFrom([]Policy{Dynamic, Static, Offloaded, OffloadedStatic}).Draw(t, "policy"),
-		rapid.IntRange(1, 12).Draw(t, "layers"), rapid.IntRange(1, 2000).Draw(t, "cells"))
-	for l := range o.Layers {
-		o.Layers[l].Heads = rapid.IntRange(1, 4).Draw(t, "heads")
-	}
-	o.Trees = rapid.IntRange(1, 3).Draw(t, "trees")
-	o.Slots = rapid.IntRange(1, 4).Draw(t, "slots")
-	if o.Policy.streams() && rapid.Bool().Draw(t, "chosen") {
-		o.ResidentLayers = rapid.IntRange(0, len(o.Layers)).Draw(t, "resident")
-	}
-	return o
-}
-
-// An error names the least memory that works; that works, and a byte less does
-// not.
-func TestMemoryTooSmallNamesTheLeastThatWorks(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		o := drawPlacement(t)
-		o.Memory = 1
-		_, err := Place(o)
-		if err == nil {
-			t.Fatal("one byte is enough")
-		}
-		var least int64
-		at := strings.Index(err.Error(), "the least that works is ")
-		if _, scan := fmt.Sscanf(err.Error()[max(at, 0):], "the least that works is %d bytes", &least); scan != nil {
-			t.Fatalf("%v: names no least", err)
-		}
-		o.Memory = least
-		p, err := Place(o)
-		if err != nil || p.DeviceBytes != least {
-			t.Fatalf("with %d bytes: %d are taken, error %v", least, p.DeviceBytes, err)
-		}
-		o.Memory = least - 1
-		if _, err := Place(o); err == nil {
-			t.Fatalf("with %d bytes, one less than the least that works: no error", least-1)
-		}
-	})
-}
-
-func TestMemoryIsUsedForAsManyResidentLayersAsFit(t *testing.T) {
-	o := uniform(Offloaded, 10, 256)
-	const layer = 256 * rowBytes
-	for _, tt := range []struct {
-		memory   int64
-		resident int
-	}{{2 * layer, 0}, {3*layer - 1, 0}, {3 * layer, 1}, {9 * layer, 7}, {10*layer - 1, 7}, {10 * layer, 10}, {100 * layer, 10}} {
-		o.Memory = tt.memory
-		p, err := Place(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := len(o.Layers) - p.Streamed; got != tt.resident || p.DeviceBytes > tt.memory {
-			t.Errorf("%d bytes: %d layers resident in %d bytes; want %d", tt.memory, got, p.DeviceBytes, tt.resident)
-		}
-	}
-}
-
-func TestMostCellsIsTheLargestContextThatFits(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		o := drawPlacement(t)
-		o.Memory = rapid.Int64Range(1, 3*o.place(len(o.Layers)).DeviceBytes).Draw(t, "memory")
-		most := MostCells(o)
-		if most%Block != 0 || most > pad(o.Cells) {
-			t.Fatalf("%d cells; want whole blocks, and not more than %d", most, pad(o.Cells))
-		}
-		fits := func(cells int) bool {
-			o := o
-			o.Cells = cells
-			_, err := Place(o)
-			return err == nil
-		}
-		if most > 0 && !fits(most) {
-			t.Fatalf("%d cells do not fit %d bytes", most, o.Memory)
-		}
-		if most < pad(o.Cells) && fits(most+Block) {
-			t.Fatalf("%d cells fit %d bytes too, not only %d", most+Block, o.Memory, most)
-		}
-	})
-}
-
-func TestMostCellsWithoutAMemoryLimitIsTheContext(t *testing.T) {
-	if got := MostCells(uniform(Offloaded, 3, 1000)); got != 1024 {
-		t.Errorf("%d cells; want 1024", got)
-	}
-}
-
-func TestResidentLayersAreSpreadEvenly(t *testing.T) {
-	for layers := 1; layers <= 40; layers++ {
-		for n := range layers + 1 {
-			chosen := spread(n, layers)
-			count := 0
-			for l, c := range chosen {
-				if c {
-					count++
-				}
-				// among the first l+1 layers are n/layers of them, as near as whole numbers are
-				if ideal := float64((l+1)*n) / float64(layers); math.Abs(float64(count)-ideal) >= 1 {
-					t.Fatalf("%d of %d layers: %d among the first %d: %v", n, layers, count, l+1, chosen)
-				}
-			}
-			if count != n {
-				t.Fatalf("%d of %d layers: %d chosen", n, layers, count)
-			}
-		}
-	}
-}
-
 func TestOptionsThatMakeNoCacheAreRefused(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -210,7 +76,7 @@ func TestOptionsThatMakeNoCacheAreRefused(t *testing.T) {
 		{"resident below 0", func(o *Options) { o.ResidentLayers = -1 }, "-1 resident layers"},
 		{"resident above all", func(o *Options) { o.ResidentLayers = 4 }, "the model has 3"},
 		{"resident under static", func(o *Options) { o.Policy, o.ResidentLayers = Static, 1 }, "static keeps all of them"},
-		{"memory", func(o *Options) { o.Memory = -1 }, "negative"},
+		{"memory", func(o *Options) { o.Memory = []int64{-1} }, "negative"},
 		{"slots", func(o *Options) { o.Slots = -1 }, "negative"},
 		{"trees", func(o *Options) { o.Trees = -1 }, "negative"},
 		{"chunk", func(o *Options) { o.ChunkTokens = -1 }, "negative"},
@@ -224,7 +90,7 @@ func TestOptionsThatMakeNoCacheAreRefused(t *testing.T) {
 		{"V block", func(o *Options) { o.TypeV, o.Layers = ggml.Q4_0, []Shape{{1, 32, 16}} }, "value dim 16 is not a multiple of 32"},
 		{"heads", func(o *Options) { o.Layers = []Shape{{1, 1, 1}, {0, 1, 1}} }, "layer 1: 0 KV heads"},
 		{"no tier", func(o *Options) { o.Tier, o.ForcedCopies = nil, true }, "needs a tier"},
-		{"memory too small", func(o *Options) { o.Memory = 100 }, "the least that works is 4096 bytes"},
+		{"memory too small", func(o *Options) { o.Memory = []int64{100} }, "the least that works is 4096 bytes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -239,15 +105,6 @@ func TestOptionsThatMakeNoCacheAreRefused(t *testing.T) {
 				t.Errorf("%v; want it to say %q", err, tt.want)
 			}
 		})
-	}
-}
-
-// A context that would fit is part of the advice.
-func TestMemoryTooSmallNamesAContextThatFits(t *testing.T) {
-	o := uniform(Static, 4, 2000)
-	o.Memory = 4 * 700 * rowBytes
-	if _, err := Place(o); err == nil || !strings.HasSuffix(err.Error(), "or a context of at most 512") {
-		t.Errorf("%v; want it to name a context of 512", err)
 	}
 }
 
@@ -276,7 +133,7 @@ func TestNamesOfPoliciesAndTypesParse(t *testing.T) {
 // Memory is shared out to as many trees as were announced, and not exceeded.
 func TestMoreTreesThanMemoryWasSharedOutToAreRefused(t *testing.T) {
 	o := uniform(Dynamic, 2, 256)
-	o.Trees, o.Memory = 2, 2*2*256*rowBytes
+	o.Trees, o.Memory = 2, []int64{2 * 2 * 256 * rowBytes}
 	p, err := NewPool(o, ownCPU(t, 0))
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/plan"
 	"github.com/seed4d217819/ebb/tier"
 )
 
@@ -103,11 +104,13 @@ func (r *region) fill(value byte, from, to int) {
 	}
 }
 
-// zero makes the cells up to to finite. Cells below clean are zero or in use.
-func (r *region) zero(to int) {
-	r.fill(0, r.clean, to)
-	r.clean = max(r.clean, to)
-	r.touched = max(r.touched, to)
+// zero zeroes the cells below end that are not in use, so that attention over
+// whole blocks reads nothing but finite numbers. Those below clean are zero or in
+// use already.
+func (r *region) zero(end int) {
+	r.fill(0, r.clean, end)
+	r.clean = max(r.clean, end)
+	r.touched = max(r.touched, end)
 }
 
 func (r *region) close() {
@@ -149,36 +152,37 @@ func (p *Pool) newSlot(d *device) (*slot, error) {
 	if !d.copies {
 		return s, nil
 	}
-	b, err := p.alloc(d, d.backend.BufferType(), d.place.SlotBytes, ggml.Slots)
+	b, err := p.alloc(d, d.backend.BufferType(), d.placement.SlotBytes, ggml.Slots)
 	if err != nil {
-		return nil, allocation(fmt.Errorf("kv: slot of %d cells: %w", p.cells, err))
+		return nil, allocation(fmt.Errorf("kv: slot of %d cells: %w", p.config.cells, err))
 	}
 	b.Clear()
 	s.buffer, s.views = b, map[Shape]*region{}
-	for i, l := range d.layers {
-		shape := p.opts.Layers[l]
-		if !d.place.Resident[i] && s.views[shape] == nil {
+	for i, l := range d.placement.Layers {
+		shape := p.config.shapes[l]
+		if !d.placement.Resident[i] && s.views[shape] == nil {
 			s.shape = shape // any will do: all of it is zero
-			s.views[shape] = newRegion(p.nextID.Add(1), shape, p.opts.TypeK, p.opts.TypeV, p.cells, b)
+			s.views[shape] = newRegion(p.nextID.Add(1), shape, p.config.typeK, p.config.typeV, p.config.cells, b)
 		}
 	}
 	return s, nil
 }
 
-// rows notes that rows of a shape are written to the slot's first n cells.
-func (s *slot) rows(shape Shape, n int) {
+// noteRows notes that rows of a shape are written to the slot's first n cells.
+func (s *slot) noteRows(shape Shape, n int) {
 	if shape != s.shape { // its cells lie elsewhere: any may hold others' bytes
 		s.shape, s.dirty = shape, s.views[shape].cells
 	}
 	s.dirty = max(s.dirty, n)
 }
 
-// tidy makes the cells [from, pad(to)) finite if an earlier occupant may have
-// left something else there; up to to they are about to be written.
-func (s *slot) tidy(shape Shape, from, to int) {
-	s.rows(shape, 0)
+// zeroPadding zeroes the cells from a number on, to the end of the block of end,
+// if an earlier occupant may have left something there. Those below end are about
+// to be written.
+func (s *slot) zeroPadding(shape Shape, from, to int) {
+	s.noteRows(shape, 0)
 	r := s.views[shape]
-	end := min(pad(to), r.cells)
+	end := min(plan.WholeBlocks(to), r.cells)
 	if s.dirty > from {
 		r.fill(0, from, end)
 	}

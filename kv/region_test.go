@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/plan"
 )
 
 // Layers of several shapes use a slot in any order. The cells that attention
@@ -29,24 +30,24 @@ func TestTidySlotsHaveNothingOldInThePadding(t *testing.T) {
 			before := rapid.IntRange(0, 400).Draw(t, "before")
 			after := before + rapid.IntRange(0, 100).Draw(t, "new")
 			if before > 0 { // fetched
-				s.rows(shape, before)
+				s.noteRows(shape, before)
 				s.views[shape].fill(0xFF, 0, before)
 			}
 			if rapid.Bool().Draw(t, "ahead") {
 				continue // and never computed
 			}
 			from := rapid.SampledFrom([]int{before, after}).Draw(t, "from")
-			s.tidy(shape, from, after)
+			s.zeroPadding(shape, from, after)
 			r := s.views[shape]
 			for _, x := range []*ggml.Tensor{r.k, r.v} {
 				for h := range x.Ne(2) {
-					got := make([]byte, int64(min(pad(after), r.cells)-from)*x.Nb(1))
+					got := make([]byte, int64(min(plan.WholeBlocks(after), r.cells)-from)*x.Nb(1))
 					if len(got) == 0 {
 						continue
 					}
 					x.Get(got, h*x.Nb(2)+int64(from)*x.Nb(1))
 					if len(bytes.Trim(got, "\x00")) > 0 {
-						t.Fatalf("cells [%d,%d) of %v are not all zero", from, pad(after), shape)
+						t.Fatalf("cells [%d,%d) of %v are not all zero", from, plan.WholeBlocks(after), shape)
 					}
 				}
 			}

@@ -53,7 +53,7 @@ func newRig(t rapid.TB, b *ggml.Backend, o Options) *rig {
 		t.Fatal(err)
 	}
 	// a chunk's queries, keys and values, its mask, and what alignment takes
-	size := int64(p.ChunkTokens())*((rigHeads+2*rigKVHeads)*rigDim*4+8+int64(p.devices[0].place.Cells)*2) + 4096
+	size := int64(p.ChunkTokens())*((rigHeads+2*rigKVHeads)*rigDim*4+8+int64(p.devices[0].placement.Cells)*2) + 4096
 	inputs, err := b.Alloc(b.BufferType(), size, ggml.Inputs)
 	if err != nil {
 		t.Fatal(err)

@@ -159,8 +159,8 @@ func (t *tree) renumber(moves []move) {
 func (p *Pool) moveBuffers(rows int) (buffers []tier.Buffer, err error) {
 	for _, d := range p.devices {
 		var widest int64
-		for _, l := range d.layers {
-			widest = max(widest, p.opts.Layers[l].layout(p.opts.TypeK, p.opts.TypeV).RowBytes())
+		for _, l := range d.placement.Layers {
+			widest = max(widest, p.config.layouts[l].RowBytes())
 		}
 		b, err := p.hostBuffer(d, widest*int64(rows))
 		if err != nil {
@@ -180,7 +180,7 @@ func closeBuffers(buffers []tier.Buffer) {
 // rearrange moves rows of all layers of a tree between cells, by way of a buffer
 // for each device. Copies for a step to come are ended first.
 func (p *Pool) rearrange(t *tree, moves []move, buffers []tier.Buffer) error {
-	p.quiet()
+	p.stopCopies()
 	for n, d := range p.devices {
 		if err := p.rearrangeOn(d, t, moves, buffers[n].Bytes()); err != nil {
 			return err
@@ -198,17 +198,17 @@ func (p *Pool) rearrangeOn(d *device, t *tree, moves []move, buffer []byte) erro
 			s.holds = holding{}
 		}
 	}
-	for _, l := range d.layers {
-		p.moved.Add(int64(len(moves)) * p.opts.Layers[l].layout(p.opts.TypeK, p.opts.TypeV).RowBytes())
+	for _, l := range d.placement.Layers {
+		p.moved.Add(int64(len(moves)) * p.config.layouts[l].RowBytes())
 		if r := t.regions[l]; r != nil {
 			r.rearrange(segments, buffer)
 			continue
 		}
-		shape, slot := p.opts.Layers[l], d.slots[0]
+		shape, slot := p.config.shapes[l], d.slots[0]
 		slot.holds = holding{}
-		slot.rows(shape, t.high)
+		slot.noteRows(shape, t.high)
 		visiting := slot.views[shape]
-		if err := t.rows[d.number].Fetch(context.Background(), p.homes[l].row, t.high, visiting); err != nil {
+		if err := t.rows[d.number].Fetch(context.Background(), p.placed[l].tierLayer, t.high, visiting); err != nil {
 			return err
 		}
 		visiting.rearrange(segments, buffer)
@@ -216,7 +216,7 @@ func (p *Pool) rearrangeOn(d *device, t *tree, moves []move, buffer []byte) erro
 		for _, s := range segments {
 			changed = append(changed, tier.Run{Start: s.to, N: s.n})
 		}
-		if err := t.rows[d.number].Store(context.Background(), p.homes[l].row, changed, visiting); err != nil {
+		if err := t.rows[d.number].Store(context.Background(), p.placed[l].tierLayer, changed, visiting); err != nil {
 			return err
 		}
 	}

@@ -10,14 +10,6 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// Block is the number of cells by which caches are sized and attention is
-// padded: GPU kernels want the number of cells to be a multiple of it, and
-// graphs are built anew only when a sequence grows past the next one.
-const Block = 256
-
-// pad rounds cells up to whole blocks.
-func pad(cells int) int { return (cells + Block - 1) / Block * Block }
-
 // Shape is one layer's K and V: the number of KV heads and the values in a
 // head's key and value.
 type Shape struct {

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // A batch is put in the order of its trees; positions, cells and rows of logits
@@ -25,7 +24,7 @@ func TestStepNumbersTheTokensOfABatch(t *testing.T) {
 	)
 	check := func(what string, got, want any) {
 		t.Helper()
-		if diff := cmp.Diff(got, want, cmpopts.IgnoreUnexported(Part{})); diff != "" {
+		if diff := cmp.Diff(got, want); diff != "" {
 			t.Errorf("%s (-got +want):\n%s", what, diff)
 		}
 	}
@@ -34,8 +33,8 @@ func TestStepNumbersTheTokensOfABatch(t *testing.T) {
 	check("cells", s.Cells(), []int64{3, 4, 5, 0, 1, 2})
 	check("rows of logits", s.LogitRows(), []int32{1, 3, 4, 5})
 	check("chunks", s.Chunks(), []Chunk{
-		{First: 0, N: 4, Parts: []Part{{Tree: 0, First: 0, N: 3, Cells: 256}, {Tree: 1, First: 3, N: 1, Cells: 256}}},
-		{First: 4, N: 2, Parts: []Part{{Tree: 1, First: 4, N: 2, Cells: 256}}},
+		{First: 0, N: 4, Parts: []Part{{Tree: 0, First: 0, N: 3, Cells: 256}, {Tree: 1, First: 3, N: 1, Cells: 256, Input: 32, Mask: 768}}},
+		{First: 4, N: 2, Parts: []Part{{Tree: 1, First: 4, N: 2, Cells: 256, Input: 64}}},
 	})
 	check("gathered", s.Gather([][][]float32{{{1}}, {{2}, {3}, {4}}, {}}), [][]float32{{1}, {2}, {3}, {4}})
 

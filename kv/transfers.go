@@ -26,9 +26,10 @@ var _ copies = (*transfers)(nil)
 // newTransfers lists the visits of a device's streamed layers. It returns nil if
 // there is none.
 func (s *Step) newTransfers(d *device) *transfers {
-	t := &transfers{step: s, device: d, trees: slices.Clone(s.trees), visits: make([]visit, 0, len(d.layers)*len(s.trees))}
-	for _, l := range d.layers {
-		if !s.pool.homes[l].visits(s.kind) {
+	layers := d.placement.Layers
+	t := &transfers{step: s, device: d, trees: slices.Clone(s.trees), visits: make([]visit, 0, len(layers)*len(s.trees))}
+	for _, l := range layers {
+		if !s.pool.placed[l].visits(s.kind) {
 			continue
 		}
 		for tree := range s.trees {
@@ -40,142 +41,144 @@ func (s *Step) newTransfers(d *device) *transfers {
 	}
 	t.slots = min(len(d.slots), len(t.visits))
 	t.walk = newWalk(len(t.visits), t.slots)
-	t.walk.broken, t.walk.unkept = s.pool.hooks.broken, !d.copies
+	t.walk.broken, t.walk.inPlace = s.pool.hooks.broken, !d.copies
 	return t
 }
 
 // start sets the device's movers to work.
-func (s *transfers) start(ctx context.Context) {
-	s.step.copying.Add(1)
-	s.device.in.start(func() {
-		defer s.step.copying.Done()
-		s.walk.bring(ctx, s)
+func (t *transfers) start(ctx context.Context) {
+	t.step.copying.Add(1)
+	t.device.in.start(func() {
+		defer t.step.copying.Done()
+		t.walk.fetchAll(ctx, t)
 	})
-	if !s.device.copies {
-		return // rows used in place are kept already
+	if !t.device.copies {
+		return // rows used in place are stored already
 	}
-	s.step.copying.Add(1)
-	s.device.out.start(func() {
-		defer s.step.copying.Done()
-		s.walk.keep(ctx, s)
+	t.step.copying.Add(1)
+	t.device.out.start(func() {
+		defer t.step.copying.Done()
+		t.walk.storeAll(ctx, t)
 	})
 }
 
-// slotFor returns the slot of a visit.
-func (s *transfers) slotFor(i int) *slot { return s.device.slots[i%s.slots] }
+// slotOf returns the slot of a visit.
+func (t *transfers) slotOf(i int) *slot { return t.device.slots[i%t.slots] }
 
-// keeper is where the rows of a layer are between steps: a tier, or a region in
+// storage is where the rows of a layer are between steps: a tier, or a region in
 // host memory.
-type keeper interface {
+type storage interface {
 	Fetch(ctx context.Context, layer, n int, dst tier.Memory) error
 	Store(ctx context.Context, layer int, runs []tier.Run, src tier.Memory) error
 }
 
-// visited is a visit with all that its copies need.
-type visited struct {
+// transfer is a visit with all that its copies need.
+type transfer struct {
 	stepTree
-	layer int // of the model
-	rows  keeper
-	row   int // the layer's number there
-	shape Shape
-	slot  *slot
+	layer  int     // of the model
+	from   storage // nil: the rows are used in place
+	number int     // the layer's there
+	shape  Shape
+	slot   *slot
 }
 
-func (s *transfers) visit(i int) visited {
-	v, p := s.visits[i], s.step.pool
-	out := visited{
-		stepTree: s.trees[v.tree], layer: v.layer, row: p.homes[v.layer].row,
-		shape: p.opts.Layers[v.layer], slot: s.slotFor(i),
+func (t *transfers) transfer(i int) transfer {
+	v, p := t.visits[i], t.step.pool
+	out := transfer{
+		stepTree: t.trees[v.tree], layer: v.layer, number: p.placed[v.layer].tierLayer,
+		shape: p.config.shapes[v.layer], slot: t.slotOf(i),
 	}
 	switch {
-	case p.homes[v.layer].atHost:
-		out.rows = out.regions[v.layer]
-	case s.device.copies:
-		out.rows = out.stepTree.rows[s.device.number]
+	case p.placed[v.layer].onHost:
+		out.from = out.regions[v.layer]
+	case t.device.copies:
+		out.from = out.rows[t.device.number]
 	}
 	return out
 }
 
-// kept is what a slot holds once the visit's new rows are kept.
-func (v visited) kept() holding {
+// prefix returns what a slot holds once the rows from before the step are there.
+func (v transfer) prefix() holding {
+	return holding{tree: v.tree, layer: v.layer, epoch: v.epoch - 1, n: v.before}
+}
+
+// all returns what a slot holds once the visit's new rows are stored.
+func (v transfer) all() holding {
 	return holding{tree: v.tree, layer: v.layer, epoch: v.epoch, n: v.after}
 }
 
-// fetch brings the stable prefix: the rows that were there before the step. A
-// slot that still has them, fetched ahead when the last step ended, is used as
-// it is.
-func (s *transfers) fetch(ctx context.Context, i int, free time.Time) error {
-	v := s.visit(i)
-	if err := s.bring(ctx, v, holding{tree: v.tree, layer: v.layer, epoch: v.epoch - 1, n: v.before}, free); err != nil {
+// fetch copies the stable prefix to the slot: the rows that were there before the
+// step. A slot that still has them, from a fetch ahead when the last step ended,
+// is used as it is.
+func (t *transfers) fetch(ctx context.Context, i int, free time.Time) error {
+	v := t.transfer(i)
+	if err := t.fill(ctx, v, v.prefix(), "fetch", free); err != nil {
 		return err
 	}
-	if !s.device.copies {
-		v.slot.holds = v.kept() // used in place, it will have the new rows too
+	if !t.device.copies {
+		v.slot.holds = v.all() // used in place, it will have the new rows too
 		return nil
 	}
 	v.slot.holds = holding{} // until the new rows are among them
 	from := v.before
-	if len(s.step.chunks) == 1 {
+	if len(t.step.chunks) == 1 {
 		from = v.after // the graph writes the new cells before it reads any
 	}
-	v.slot.tidy(v.shape, from, v.after)
+	v.slot.zeroPadding(v.shape, from, v.after)
 	return nil
 }
 
-// store keeps the new rows of a visit.
-func (s *transfers) store(ctx context.Context, i int) error {
-	v, p := s.visit(i), s.step.pool
-	start, bytes := p.opts.Trace.Now(), int64(0)
-	from := v.slot.views[v.shape]
-	for _, w := range s.step.works {
-		if s.trees[w.tree].tree != v.tree {
+// store copies the new rows of a visit to where they are kept.
+func (t *transfers) store(ctx context.Context, i int) error {
+	v, p := t.transfer(i), t.step.pool
+	start, bytes := p.config.trace.Now(), int64(0)
+	rows := v.slot.views[v.shape]
+	for i := range t.step.works {
+		w := &t.step.works[i]
+		if t.trees[w.tree].tree != v.tree {
 			continue
 		}
 		p.hooks.copying()
-		if err := v.rows.Store(ctx, v.row, w.runs, from); err != nil {
+		if err := v.from.Store(ctx, v.number, w.runs, rows); err != nil {
 			return err
 		}
-		n := int64(len(w.Tokens)) * from.layout.RowBytes()
+		n := int64(len(w.Tokens)) * rows.layout.RowBytes()
 		p.stored.Add(n)
 		bytes += n
 	}
-	s.span(trace.Store, "store", v.layer, bytes, start, p.opts.Trace.Now())
-	v.slot.holds = v.kept()
+	t.span(trace.Store, "store", v.layer, bytes, start, p.config.trace.Now())
+	v.slot.holds = v.all()
 	if p.hooks.freed != nil {
 		p.hooks.freed(v.slot)
 	}
 	return nil
 }
 
-// next brings what the following step will want first in a slot, should it be
-// of the same trees.
-func (s *transfers) next(ctx context.Context, slot int, free time.Time) error {
-	v := s.visit(slot)
-	return s.bring(ctx, v, v.kept(), free)
+// fetchAhead fetches what the following step will want first in a slot, should it
+// be of the same trees.
+func (t *transfers) fetchAhead(ctx context.Context, slot int, free time.Time) error {
+	v := t.transfer(slot)
+	return t.fill(ctx, v, v.all(), "fetch ahead", free)
 }
 
-// bring fetches rows into a slot unless it has them.
-func (s *transfers) bring(ctx context.Context, v visited, want holding, free time.Time) error {
+// fill fetches rows into the slot of a visit unless it has them.
+func (t *transfers) fill(ctx context.Context, v transfer, want holding, what string, free time.Time) error {
 	if v.slot.holds.covers(want) {
 		return nil
 	}
 	v.slot.holds = holding{}
 	if want.n > 0 {
-		p := s.step.pool
-		bytes := v.shape.layout(p.opts.TypeK, p.opts.TypeV).RowBytes() * int64(want.n)
-		began, done, err := s.device.link.Transfer(free, bytes, func() error {
-			if !s.device.copies {
+		p := t.step.pool
+		bytes := p.config.layouts[v.layer].RowBytes() * int64(want.n)
+		began, done, err := t.device.link.Transfer(free, bytes, func() error {
+			if !t.device.copies {
 				return nil
 			}
 			p.hooks.copying()
-			v.slot.rows(v.shape, want.n)
-			return v.rows.Fetch(ctx, v.row, want.n, v.slot.views[v.shape])
+			v.slot.noteRows(v.shape, want.n)
+			return v.from.Fetch(ctx, v.number, want.n, v.slot.views[v.shape])
 		})
-		name := "fetch"
-		if want == v.kept() {
-			name = "fetch ahead"
-		}
-		s.span(trace.Fetch, name, v.layer, bytes, began, done) // one that was cut off took its time, too
+		t.span(trace.Fetch, what, v.layer, bytes, began, done) // one that was cut off took its time, too
 		if err != nil {
 			return err
 		}
@@ -188,35 +191,35 @@ func (s *transfers) bring(ctx context.Context, v visited, want holding, free tim
 }
 
 // acquire waits until the rows of a visit are in its slot.
-func (s *transfers) acquire(ctx context.Context, i int) error {
-	defer s.waited(s.visits[i].layer, s.step.pool.opts.Trace.Now())
-	if err := s.walk.acquire(ctx, i); err != nil {
+func (t *transfers) acquire(ctx context.Context, i int) error {
+	defer t.waited(t.visits[i].layer, t.step.pool.config.trace.Now())
+	if err := t.walk.acquire(ctx, i); err != nil {
 		return err
 	}
-	return s.walk.until(ctx, s.slotFor(i).due)
+	return t.walk.waitUntil(ctx, t.slotOf(i).due)
 }
 
-// finish waits until all new rows are kept.
-func (s *transfers) finish(ctx context.Context) error {
-	defer s.waited(-1, s.step.pool.opts.Trace.Now())
-	return s.walk.finish(ctx)
+// finish waits until all new rows are stored.
+func (t *transfers) finish(ctx context.Context) error {
+	defer t.waited(-1, t.step.pool.config.trace.Now())
+	return t.walk.finish(ctx)
 }
 
 // atOnce is how long it may take to see that there is nothing to wait for.
 const atOnce = 2 * time.Microsecond
 
-// waited tells who traces that the computation has waited.
-func (s *transfers) waited(layer int, start time.Time) {
-	if s.step.pool.opts.Trace != nil && time.Since(start) > atOnce {
-		s.span(trace.Compute, "wait", layer, 0, start, time.Now())
+// waited records a span for the time that the computation has waited since start.
+func (t *transfers) waited(layer int, start time.Time) {
+	if t.step.pool.config.trace != nil && time.Since(start) > atOnce {
+		t.span(trace.Compute, "wait", layer, 0, start, time.Now())
 	}
 }
 
-// span tells who traces what took how long.
-func (s *transfers) span(track trace.Track, name string, layer int, bytes int64, start, end time.Time) {
-	if add := s.step.pool.opts.Trace; add != nil {
+// span records what took how long.
+func (t *transfers) span(track trace.Track, name string, layer int, bytes int64, start, end time.Time) {
+	if add := t.step.pool.config.trace; add != nil {
 		add(trace.Span{
-			Device: s.device.backend.Device().Name(), Track: track, Name: name, Layer: layer, Bytes: bytes, Start: start, End: end,
+			Device: t.device.backend.Device().Name(), Track: track, Name: name, Layer: layer, Bytes: bytes, Start: start, End: end,
 		})
 	}
 }

@@ -12,50 +12,54 @@ import (
 // copies are the transfers that a walk puts in order. Visits are numbered in
 // the order in which they are computed; visit i uses slot i mod slots.
 type copies interface {
-	// fetch brings visit i's rows into its slot, which was free from then on.
+	// fetch copies visit i's rows into its slot, which is free since then.
 	fetch(ctx context.Context, i int, free time.Time) error
-	// store keeps the rows that visit i's computation wrote.
+	// store copies the rows that visit i's computation wrote to where they
+	// are kept.
 	store(ctx context.Context, i int) error
-	// next brings the rows that the following step will want first in a slot.
-	next(ctx context.Context, slot int, free time.Time) error
+	// fetchAhead copies the rows that the following step will want first in a
+	// slot.
+	fetchAhead(ctx context.Context, slot int, free time.Time) error
 }
 
 // walk is the order of one step's copies and computations. One goroutine calls
-// bring and one keep; a third computes the visits in order, each between acquire
-// and release. With two slots:
+// fetchAll and one storeAll; a third computes the visits in order, each between
+// acquire and release. With two slots:
 //
-//	bring:    fetch 0, fetch 1 │ fetch 2 │ fetch 3 │ …
-//	compute:           0       │    1    │    2    │ …
-//	keep:                      │ store 0 │ store 1 │ …
+//	fetchAll:  fetch 0, fetch 1 │ fetch 2 │ fetch 3 │ …
+//	compute:            0       │    1    │    2    │ …
+//	storeAll:                   │ store 0 │ store 1 │ …
 //
 // What makes it right: a slot is fetched into only when the visit before in it
 // has been released and its new rows are stored; and a visit is computed only
-// when its fetch has finished. After the last visit of a slot bring goes on with
-// what the next step will want there, so a step's end hides the next one's
-// beginning; as the visits of one slot follow each other, no row is fetched
-// before it is stored.
+// when its fetch has finished. After the last visit of a slot fetchAll goes on
+// with the rows that the next step will want there, so that the end of a step
+// hides the beginning of the next one. The visits of one slot follow each other,
+// so no row is fetched before it is stored.
 type walk struct {
-	visits int
-	slots  int
-	unkept bool   // nothing is stored: a released slot is free
-	broken broken // for tests alone
+	visits  int
+	slots   int
+	inPlace bool   // nothing is stored: a released slot is free
+	broken  broken // for tests alone
 
 	changed [parties]chan struct{} // holds one when something has changed since the party looked last
 
 	mu       sync.Mutex
 	fetched  int         // visits that may be acquired
 	released int         // visits whose computation has finished
-	stored   int         // visits whose new rows are kept
+	stored   int         // visits whose new rows are stored
 	freed    []time.Time // when each visit was released
 	began    time.Time
 	stall    time.Duration // time that acquire has waited
 	err      error         // why copies have ended early
 }
 
-// The parties of a walk, which wait for each other.
+// party is one of the goroutines of a walk, which wait for each other.
+type party int
+
 const (
-	bringing = iota
-	keeping
+	fetching party = iota
+	storing
 	computing
 	parties
 )
@@ -82,9 +86,9 @@ func newWalk(visits, slots int) *walk {
 	return w
 }
 
-// bring makes the fetches of the step and those ahead of the next. It returns
+// fetchAll makes the fetches of the step and those ahead of the next. It returns
 // when the last is made, when one fails, or when ctx is cancelled.
-func (w *walk) bring(ctx context.Context, c copies) {
+func (w *walk) fetchAll(ctx context.Context, c copies) {
 	for i := range w.visits + w.slots {
 		before, free := i-w.slots, w.began // the slot's visit before this one
 		if before >= 0 {
@@ -94,7 +98,7 @@ func (w *walk) bring(ctx context.Context, c copies) {
 			free = w.freed[before]
 		}
 		if i >= w.visits {
-			_ = c.next(ctx, before%w.slots, free) // if it fails, the next step's own fetch says so
+			_ = c.fetchAhead(ctx, before%w.slots, free) // if it fails, the next step's own fetch says so
 			continue
 		}
 		if !w.advance(ctx, &w.fetched, c.fetch(ctx, i, free)) {
@@ -103,11 +107,11 @@ func (w *walk) bring(ctx context.Context, c copies) {
 	}
 }
 
-// keep stores the new rows of each visit once it has been computed. It returns
-// like bring.
-func (w *walk) keep(ctx context.Context, c copies) {
+// storeAll stores the new rows of each visit once it has been computed. It
+// returns like fetchAll.
+func (w *walk) storeAll(ctx context.Context, c copies) {
 	for i := range w.visits {
-		if !w.wait(ctx, keeping, &w.released, i+1) || !w.advance(ctx, &w.stored, c.store(ctx, i)) {
+		if !w.wait(ctx, storing, &w.released, i+1) || !w.advance(ctx, &w.stored, c.store(ctx, i)) {
 			return
 		}
 	}
@@ -119,9 +123,9 @@ func (w *walk) waitFree(ctx context.Context, before int) bool {
 	case fetchIntoUsed:
 		return true
 	case fetchBeforeStore:
-		return w.wait(ctx, bringing, &w.released, before+1)
+		return w.wait(ctx, fetching, &w.released, before+1)
 	default:
-		return w.wait(ctx, bringing, &w.stored, before+1)
+		return w.wait(ctx, fetching, &w.stored, before+1)
 	}
 }
 
@@ -153,7 +157,7 @@ func (w *walk) announce() {
 
 // sleep lets a party that holds the lock wait until something has changed, or ctx
 // is cancelled.
-func (w *walk) sleep(ctx context.Context, party int) {
+func (w *walk) sleep(ctx context.Context, party party) {
 	w.mu.Unlock()
 	defer w.mu.Lock()
 	select {
@@ -164,7 +168,7 @@ func (w *walk) sleep(ctx context.Context, party int) {
 
 // wait blocks a mover until a counter has reached want. It is false if the walk
 // ended before.
-func (w *walk) wait(ctx context.Context, party int, counter *int, want int) bool {
+func (w *walk) wait(ctx context.Context, party party, counter *int, want int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for *counter < want && w.err == nil {
@@ -186,10 +190,10 @@ func (w *walk) acquire(ctx context.Context, i int) error {
 	return w.await(ctx, &w.fetched, i+1)
 }
 
-// until blocks until rows that were fetched have come over the link, and counts the
-// time as stall. Nobody but the computation sleeps for a link, and only if it is
-// ahead: no thread is woken beside those that compute.
-func (w *walk) until(ctx context.Context, due time.Time) error {
+// waitUntil blocks until rows that were fetched have come over the link, and
+// counts the time as stall. Nobody but the computation sleeps for a link, and only
+// if it is ahead: no thread is woken beside those that compute.
+func (w *walk) waitUntil(ctx context.Context, due time.Time) error {
 	start := time.Now()
 	if !start.Before(due) {
 		return nil
@@ -226,14 +230,14 @@ func (w *walk) release() {
 	w.mu.Lock()
 	w.freed[w.released] = time.Now()
 	w.released++
-	if w.unkept {
+	if w.inPlace {
 		w.stored = w.released
 	}
 	w.mu.Unlock()
 	w.announce()
 }
 
-// finish waits until the new rows of all visits are kept.
+// finish waits until the new rows of all visits are stored.
 func (w *walk) finish(ctx context.Context) error {
 	return w.await(ctx, &w.stored, w.visits)
 }

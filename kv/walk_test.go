@@ -43,7 +43,7 @@ func (p *paced) store(_ context.Context, i int) error {
 	return nil
 }
 
-func (p *paced) next(_ context.Context, slot int, _ time.Time) error {
+func (p *paced) fetchAhead(_ context.Context, slot int, _ time.Time) error {
 	time.Sleep(p.fetchTime)
 	p.note("next", slot)
 	return nil
@@ -55,8 +55,8 @@ var errLink = errors.New("the link is down")
 func (p *paced) start(ctx context.Context, w *walk) *sync.WaitGroup {
 	p.began = time.Now()
 	var running sync.WaitGroup
-	running.Go(func() { w.bring(ctx, p) })
-	running.Go(func() { w.keep(ctx, p) })
+	running.Go(func() { w.fetchAll(ctx, p) })
+	running.Go(func() { w.storeAll(ctx, p) })
 	return &running
 }
 
@@ -166,18 +166,18 @@ func TestRowsThatAreOnTheirWayAreWaitedForUntilTheyAreThereOrItIsCancelled(t *te
 	const ms = time.Millisecond
 	w := newWalk(1, 1)
 	start := time.Now()
-	if err := w.until(t.Context(), start.Add(3*ms)); err != nil || time.Since(start) < 3*ms || w.stalled() < 3*ms {
+	if err := w.waitUntil(t.Context(), start.Add(3*ms)); err != nil || time.Since(start) < 3*ms || w.stalled() < 3*ms {
 		t.Errorf("%v after %v, %v of it stall; want no error after 3ms", err, time.Since(start), w.stalled())
 	}
 	before := w.stalled()
-	if err := w.until(t.Context(), start); err != nil || w.stalled() != before {
+	if err := w.waitUntil(t.Context(), start); err != nil || w.stalled() != before {
 		t.Errorf("rows that are there: %v, and a stall of %v", err, w.stalled()-before)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w, start := newWalk(1, 1), time.Now()
 		time.AfterFunc(3*ms, cancel)
-		if err := w.until(ctx, start.Add(10*ms)); !errors.Is(err, context.Canceled) || time.Since(start) != 3*ms || w.stalled() != 3*ms {
+		if err := w.waitUntil(ctx, start.Add(10*ms)); !errors.Is(err, context.Canceled) || time.Since(start) != 3*ms || w.stalled() != 3*ms {
 			t.Errorf("%v after %v, %v of it stall; want %v after 3ms", err, time.Since(start), w.stalled(), context.Canceled)
 		}
 	})
@@ -187,7 +187,7 @@ func TestRowsThatAreOnTheirWayAreWaitedForUntilTheyAreThereOrItIsCancelled(t *te
 		w, start := newWalk(2, 1), time.Now()
 		running := c.start(ctx, w)
 		time.AfterFunc(3*ms, cancel)
-		if err := w.until(t.Context(), start.Add(10*ms)); !errors.Is(err, ErrClosed) || time.Since(start) != 3*ms {
+		if err := w.waitUntil(t.Context(), start.Add(10*ms)); !errors.Is(err, ErrClosed) || time.Since(start) != 3*ms {
 			t.Errorf("%v after %v; want %v after 3ms", err, time.Since(start), ErrClosed)
 		}
 		running.Wait()

@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/seed4d217819/ebb/plan"
 )
@@ -13,4 +14,23 @@ func ExampleHostLayers() {
 	layers := plan.HostLayers(32, step)
 	fmt.Printf("%d of 32 layers: %.0f ms a step, %.0f without\n", layers, step.Seconds(float64(layers)/32)*1e3, step.Seconds(0)*1e3)
 	// Output: 19 of 32 layers: 74 ms a step, 172 without
+}
+
+// Memory for slots and as many resident layers as fit. SmolLM2-135M has 30
+// layers of 3 KV heads of 64 values: 768 bytes a cell in f16.
+func ExampleCache_Place() {
+	c := plan.Cache{Layers: slices.Repeat([]plan.Layer{{RowBytes: 768}}, 30), Cells: 8192, Streams: true}
+	for _, memory := range []int64{200 << 20, 64 << 20, 8 << 20} {
+		c.Memory = []int64{memory}
+		p, err := c.Place()
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Printf("%d MiB: %d of 30 layers stream through %d slots\n", memory>>20, p[0].Streamed, p[0].Slots)
+	}
+	// Output:
+	// 200 MiB: 0 of 30 layers stream through 0 slots
+	// 64 MiB: 22 of 30 layers stream through 2 slots
+	// 8388608 bytes of device memory are too few for 2 slots and 0 resident layers of 8192 cells: the least that works is 12582912 bytes, or a context of at most 5376
 }

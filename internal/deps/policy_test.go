@@ -29,7 +29,7 @@ var policy = map[string][]string{
 	"ggml/llama": {"internal/libllama"},
 	"gguf":       {},
 	"hub":        {"gguf", "internal/filelock"},
-	"doctor":     {},
+	"doctor":     {"plan"},
 
 	"tokenizer": {"ggml/llama", "gguf"},
 	"chat":      {},
@@ -46,7 +46,7 @@ var policy = map[string][]string{
 	"tier/stack":    {"tier"},
 	"session":       {"tier", "internal/filelock"},
 	"tier/tiertest": {"tier"},
-	"kv":            {"ggml", "tier", "trace"},
+	"kv":            {"ggml", "plan", "tier", "trace"},
 
 	"plan":       {},
 	"sample":     {},

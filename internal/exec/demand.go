@@ -39,8 +39,8 @@ func (r *Runner) shareOut(o Options, c *kv.Options, backends []*ggml.Backend) (e
 		return err
 	}
 	for i, d := range b.devices {
-		if n := d.kv; n != noKV && (c.Memories[n] == 0 || left[i] < c.Memories[n]) {
-			c.Memories[n] = left[i]
+		if n := d.kv; n != noKV && (c.Memory[n] == 0 || left[i] < c.Memory[n]) {
+			c.Memory[n] = left[i]
 		}
 	}
 	if open {

@@ -25,7 +25,7 @@ type Options struct {
 	KVMemory     int64       // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
 
 	// Cache is what the cache is made of. Open sets what depends on model and
-	// devices: Layers, On, Memories, AtHost, and Cells where they are 0.
+	// devices: Layers, On, Memory, AtHost, and Cells where they are 0.
 	Cache kv.Options
 
 	Trace trace.Func // receives what happens when; nil: nothing is timed
@@ -115,7 +115,7 @@ const maxMask = 64 << 20
 // devices. A context that the user left open is cut to what fits the memory.
 func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv.Options, error) {
 	c := o.Cache
-	c.On, c.Memories = on, memories(o.KVMemory, backends)
+	c.On, c.Memory = on, memories(o.KVMemory, backends)
 	for _, l := range r.config.Layers {
 		c.Layers = append(c.Layers, kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim})
 	}

@@ -1,0 +1,212 @@
+package kv
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/plan"
+	"github.com/seed4d217819/ebb/tier"
+	"github.com/seed4d217819/ebb/trace"
+)
+
+// Block is the number of cells by which caches are sized: see [plan.Block].
+const Block = plan.Block
+
+// Defaults of [Options].
+const (
+	DefaultSlots       = plan.DefaultSlots
+	DefaultChunkTokens = plan.DefaultChunkTokens
+	DefaultStepTokens  = plan.DefaultStepTokens
+	DefaultHostTokens  = 16 // beams and drafts; the device computes more of them faster
+)
+
+// Options are what the user of a cache asks for. Layers and Cells have no
+// default.
+type Options struct {
+	Policy Policy
+	Layers []Shape // of the model, in order
+	TypeK  ggml.Type
+	TypeV  ggml.Type
+	Cells  int // tokens that a sequence tree may hold; memory is taken in whole blocks
+
+	// On is, by layer, the number of the device that computes it among those
+	// given to NewPool. nil: the first computes all.
+	On []int
+
+	// Memory is how many bytes K/V may take on each device, by its number. 0 is
+	// no bound, and so is nil.
+	Memory []int64
+	// ResidentLayers is how many layers stay on their device under a policy
+	// that streams. 0: as many as Memory allows, and none without Memory.
+	ResidentLayers int
+	// Slots is how many layers visit a device at a time. 0: 2.
+	Slots int
+	// Trees is the number of sequence trees that Memory is shared out for. 0: 1.
+	Trees int
+
+	// Tier makes the tier that holds a tree's streamed rows. It is needed
+	// where rows are copied: under a policy that streams, on a device other
+	// than the CPU or with ForcedCopies.
+	Tier tier.Maker
+	// ForcedCopies copies rows on a CPU device too, where they could be used in
+	// place.
+	ForcedCopies bool
+	// AtHost is, by layer, whether attention may be computed on the host. A
+	// streamed layer that is so marked has its rows in plain host memory, and
+	// visits its device only in steps that HostTokens and HostDepth exclude.
+	// nil: no layer.
+	AtHost []bool
+	// HostTokens is how many tokens a step may have at most for its attention
+	// to be computed on the host. 0: 16.
+	HostTokens int
+	// HostDepth is how many cells a tree of the step must hold for that.
+	HostDepth int
+	// Link is the bandwidth that fetches are slowed down to, in bytes a
+	// second. 0: they are not.
+	Link float64
+
+	// ChunkTokens is how many tokens one graph computes at most. 0: 512.
+	ChunkTokens int
+	// StepTokens is how many tokens one step takes at most. 0: 4096.
+	StepTokens int
+
+	// Trace receives a span for each fetch and store, and for each time that
+	// the computation waits for one. nil: nothing is timed.
+	Trace trace.Func
+}
+
+// Plan returns the cache as package plan sees it. It takes options that
+// [NewPool] would refuse, too.
+func (o Options) Plan() plan.Cache {
+	c := plan.Cache{
+		Layers: make([]plan.Layer, len(o.Layers)), Cells: o.Cells, Trees: o.Trees, Slots: o.Slots,
+		Streams: o.Policy.streams(), Resident: o.ResidentLayers, Memory: o.Memory,
+	}
+	for l, s := range o.Layers {
+		c.Layers[l] = plan.Layer{RowBytes: s.Bytes(o.TypeK, o.TypeV), Device: o.deviceOf(l)}
+	}
+	return c
+}
+
+func (o Options) deviceOf(layer int) int {
+	if o.On == nil {
+		return 0
+	}
+	return o.On[layer]
+}
+
+// validate reports every fault of options that make no cache on that many devices.
+func (o Options) validate(devices int) error {
+	var errs []error
+	fault := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf("kv: "+format, args...))
+		}
+	}
+	fault(o.Policy < 0 || int(o.Policy) >= len(policyNames), "unknown cache policy %d", int(o.Policy))
+	fault(len(o.Layers) == 0, "a cache needs at least one layer")
+	fault(devices == 0, "a cache needs at least one device")
+	fault(o.On != nil && len(o.On) != len(o.Layers), "devices are given for %d layers: the model has %d", len(o.On), len(o.Layers))
+	for l, d := range o.On {
+		fault(d < 0 || d >= devices, "layer %d is on device %d: there are %d, from 0", l, d, devices)
+	}
+	fault(o.AtHost != nil && len(o.AtHost) != len(o.Layers), "attention on the host is given for %d layers: the model has %d", len(o.AtHost), len(o.Layers))
+	fault(o.Memory != nil && len(o.Memory) != devices, "memory is given for %d devices: there are %d", len(o.Memory), devices)
+	fault(o.Cells < 1 || o.Cells > math.MaxInt32/2, "context of %d tokens: want 1 to %d", o.Cells, math.MaxInt32/2)
+	fault(o.ResidentLayers < 0 || o.ResidentLayers > len(o.Layers), "%d resident layers: the model has %d", o.ResidentLayers, len(o.Layers))
+	fault(o.ResidentLayers > 0 && !o.Policy.streams(), "resident layers are chosen under the policies offloaded and offloaded_static; %v keeps all of them", o.Policy)
+	sizes := []int{o.Slots, o.Trees, o.HostTokens, o.HostDepth, o.ChunkTokens, o.StepTokens}
+	for _, n := range o.Memory {
+		sizes = append(sizes, int(n))
+	}
+	fault(slices.Min(sizes) < 0, "sizes must not be negative")
+	fault(o.Link < 0 || math.IsNaN(o.Link) || math.IsInf(o.Link, 0), "link of %v bytes a second: want a positive rate", o.Link)
+	for l, s := range o.Layers {
+		if err := s.validate(o.TypeK, o.TypeV); err != nil {
+			errs = append(errs, fmt.Errorf("kv: layer %d: %w", l, err))
+			break // the others are mostly alike
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// config is what [Options] come to on the devices of a pool. Every field says
+// what is so: defaults and bounds have been applied.
+type config struct {
+	policy      Policy
+	shapes      []Shape       // by layer
+	layouts     []tier.Layout // by layer: of its rows
+	typeK       ggml.Type
+	typeV       ggml.Type
+	capacity    int // tokens that a sequence tree may hold
+	cells       int // the same in whole blocks
+	devices     []deviceConfig
+	onHost      []bool // by layer: its attention may be computed on the host
+	hostTokens  int    // of a step whose attention may
+	hostDepth   int    // cells that a tree of that step holds at least
+	chunkTokens int
+	stepTokens  int
+
+	newTier      tier.Maker // nil: none is needed
+	forcedCopies bool
+	link         float64 // bytes a second; 0: no bound
+	trace        trace.Func
+}
+
+// deviceConfig is the part of a config that is one device's.
+type deviceConfig struct {
+	placement plan.Placement
+	memory    int64 // that its K/V may take; 0: no bound
+}
+
+// resolve returns what the options come to on a number of devices.
+func (o Options) resolve(devices int) (config, error) {
+	if err := o.validate(devices); err != nil {
+		return config{}, err
+	}
+	if o.Memory == nil {
+		o.Memory = make([]int64, devices)
+	}
+	placements, err := o.Plan().Place()
+	if err != nil {
+		return config{}, noMemory("kv: %w", err)
+	}
+	c := config{
+		policy: o.Policy, shapes: o.Layers, layouts: make([]tier.Layout, len(o.Layers)), typeK: o.TypeK, typeV: o.TypeV,
+		capacity: o.Cells, cells: plan.WholeBlocks(o.Cells),
+		onHost: o.AtHost, hostTokens: orDefault(o.HostTokens, DefaultHostTokens), hostDepth: o.HostDepth,
+		newTier: o.Tier, forcedCopies: o.ForcedCopies, link: o.Link, trace: o.Trace,
+	}
+	for l, s := range o.Layers {
+		c.layouts[l] = s.layout(o.TypeK, o.TypeV)
+	}
+	for n, p := range placements {
+		c.devices = append(c.devices, deviceConfig{placement: p, memory: o.Memory[n]})
+	}
+	if c.onHost == nil {
+		c.onHost = make([]bool, len(o.Layers))
+	}
+	c.stepTokens = plan.StepTokens(o.StepTokens, o.Cells, o.Trees)
+	c.chunkTokens = min(orDefault(o.ChunkTokens, DefaultChunkTokens), c.stepTokens)
+	return c, nil
+}
+
+// orDefault returns n, or a default for 0.
+func orDefault(n, def int) int {
+	if n == 0 {
+		return def
+	}
+	return n
+}
+
+// kind returns the kind of a step of some tokens, whose largest tree holds some
+// cells.
+func (c *config) kind(tokens, cells int) stepKind {
+	if tokens > c.hostTokens || cells < c.hostDepth {
+		return deviceStep
+	}
+	return hostStep
+}
