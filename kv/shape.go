@@ -31,13 +31,16 @@ func ParseType(name string) (ggml.Type, error) {
 	return 0, fmt.Errorf("kv: unknown K/V type %q: want one of %s", name, typeNames())
 }
 
-func typeNames() string {
+// TypeNames returns the names that [ParseType] takes.
+func TypeNames() []string {
 	names := make([]string, len(types))
 	for i, t := range types {
 		names[i] = t.String()
 	}
-	return strings.Join(names, ", ")
+	return names
 }
+
+func typeNames() string { return strings.Join(TypeNames(), ", ") }
 
 // layout returns the bytes of the shape's rows.
 func (s Shape) layout(k, v ggml.Type) tier.Layout {

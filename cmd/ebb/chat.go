@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed4d217819/ebb"
 )
@@ -16,6 +17,7 @@ type chatFlags struct {
 	system     string
 	keepFull   bool
 	verbose    bool
+	helpDebug  bool
 }
 
 const chatCommands = `/reset  Forget what was said and start over.
@@ -45,13 +47,21 @@ system message; with --keep-full it forgets nothing, and the chat ends there.`,
 	}
 	f.engine.register(cmd)
 	f.generation.register(cmd)
-	cmd.Flags().StringVar(&f.system, "system", "", "the system message")
-	cmd.Flags().BoolVar(&f.keepFull, "keep-full", false, "keep all turns when the context is full, instead of dropping the oldest")
-	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "show after each answer what /stats shows")
+	group(cmd, groupPrompt, func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.system, "system", "", "The system message.")
+		flags.BoolVar(&f.keepFull, "keep-full", false, "Keep all turns when the context is full, instead of dropping the oldest.")
+	})
+	group(cmd, groupOutput, func(flags *pflag.FlagSet) {
+		flags.BoolVarP(&f.verbose, "verbose", "v", false, "Show after each answer what /stats shows.")
+	})
+	listByGroup(cmd, &f.helpDebug, groupMemory, groupDevices, groupPrompt, groupLength, groupSampling, groupBeams, groupScores, groupConstraints, groupLookup, groupOutput)
 	return cmd
 }
 
 func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
+	if f.helpDebug {
+		return printDebugFlags(cmd)
+	}
 	if err := f.engine.check(cmd); err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ The exit status is 0 if ebb can run here, and 1 if not.`,
 		RunE: f.run,
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.model, "model", "m", "", modelHelp+": does it fit?")
+	flags.StringVarP(&f.model, "model", "m", "", modelHelp+" Does it fit?")
 	flags.StringVar(&f.disk, "disk", "", "measure the disk of this `DIR`")
 	flags.IntVar(&f.threads, "threads", 0, "CPU threads that are going to compute (default one a core)")
 	flags.StringVar(&f.output, "output", "text", "what to print: text or json")

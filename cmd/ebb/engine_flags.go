@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/attend"
@@ -18,32 +19,37 @@ type engineFlags struct {
 }
 
 func (f *engineFlags) register(cmd *cobra.Command) {
-	o, flags := &f.options, cmd.Flags()
-	flags.StringVarP(&f.model, "model", "m", "", modelHelp)
-	flags.StringVar(&o.Device, "device", "", "the `DEVICE` to compute on: cpu, vulkan0, … (default cpu)")
-	flags.IntVar(&o.GPULayers, "gpu-layers", 0, "how many of the last layers the GPU computes (the first one, or the --device named); the CPU computes the others")
-	flags.StringVar(&f.deviceMap, "device-map", "", "a JSON `FILE` that says which device computes what, as in {\"\": \"cpu\", \"model.layers.8-15\": \"vulkan0\"}")
-	flags.IntVar(&o.Threads, "threads", 0, "CPU threads to compute with (default one a core, and fewer while other programs use the cores)")
-
-	flags.Var(&parsed[kv.Policy]{&o.Cache, o.Cache.String(), "POLICY", kv.ParsePolicy}, "cache",
-		"where K/V live: "+strings.Join(kv.PolicyNames(), ", "))
-	flags.Var(&parsed[string]{&o.KVType, "f16", "TYPE", parseKVType}, "kv-type", "type of K/V: f32, f16, bf16, q8_0, q4_0")
-	flags.IntVar(&o.Context, "context", 0, "tokens that prompt and answer may have together (default the model's, or what --kv-memory and --device-memory allow)")
-	flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "device-memory", "device memory that all may take, weights and what a step needs and K/V, as in 8GiB, on each device but a CPU beside others (default no limit)")
-	flags.Var(&parsed[int64]{&o.KVMemory, "", "SIZE", parseSize}, "kv-memory", "device memory that K/V may take, as in 512MiB, on each device but a CPU beside others (default no limit)")
+	o := &f.options
+	group(cmd, groupDevices, func(flags *pflag.FlagSet) {
+		flags.StringVarP(&f.model, "model", "m", "", modelHelp)
+		flags.StringVar(&o.Device, "device", "", "Compute on this `DEVICE`: cpu, vulkan0, … (default cpu)")
+		flags.IntVar(&o.GPULayers, "gpu-layers", 0, "Compute the last `N` layers on the GPU (the first one, or the --device named) and the others on the CPU.")
+		flags.StringVar(&f.deviceMap, "device-map", "", "Read from a JSON `FILE` which device computes what, as in {\"\": \"cpu\", \"model.layers.8-15\": \"vulkan0\"}.")
+		flags.IntVar(&o.Threads, "threads", 0, "Compute with `N` CPU threads. (default one a core, and fewer while other programs use the cores)")
+	})
+	group(cmd, groupMemory, func(flags *pflag.FlagSet) {
+		flags.Var(&parsed[kv.Policy]{&o.Cache, o.Cache.String(), "POLICY", kv.ParsePolicy}, "cache",
+			"Where the K/V cache is. dynamic and static keep it on the device; offloaded and offloaded_static keep it in host memory, and one layer at a time visits the device. The static ones allocate all of it at the start.")
+		flags.Var(&parsed[string]{&o.KVType, "f16", "TYPE", parseKVType}, "kv-type",
+			"The type of K/V: "+strings.Join(kv.TypeNames(), ", ")+". q8_0 takes half of f16, and q4_0 about a quarter.")
+		flags.IntVar(&o.Context, "context", 0, "How many `TOKENS` prompt and answer may have together. (default the model's, or fewer where the next two flags say so)")
+		flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "device-memory", "How much memory weights, K/V and computing may take together on each device, as in 8GiB. It does not bound a CPU beside a GPU. (default no limit)")
+		flags.Var(&parsed[int64]{&o.KVMemory, "", "SIZE", parseSize}, "kv-memory", "How much memory K/V alone may take there, as in 512MiB. (default no limit)")
+		flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "Keep the K/V of `N` layers on the device although the cache is offloaded. (default as many as fit)")
+		flags.Var(&parsed[ebb.AttendAt]{&o.Attend, o.Attend.String(), "WHERE", ebb.ParseAttendAt}, "attend", "Where attention over offloaded K/V is computed: device (K/V are copied there), host (they stay), auto (the faster one, as measured).")
+	})
+	group(cmd, groupDebug, func(flags *pflag.FlagSet) {
+		flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "How attention is computed: auto, kernel (ebb's own, on the CPU), flash, eager.")
+		flags.IntVar(&o.HostLayers, "host-layers", 0, "With --attend host: of how many layers, `N`, attention is computed on the host. (default all that are offloaded)")
+		flags.Var(&parsed[float64]{&o.Link, "", "RATE", parseRate}, "link", "Slow copies to the device down to this bandwidth, as in 2GB/s. (default as fast as they go)")
+		flags.BoolVar(&o.ForcedCopies, "forced-copies", false, "Copy layers on the CPU too, where they could be used in place.")
+		flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "For how many offloaded layers, `N`, there is room on the device at a time, those fetched ahead among them.")
+	})
 	refuse(cmd, "memory", "the flag is now called --kv-memory (--device-memory bounds weights and steps too)")
-	flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "layers that stay on the device, of a cache that is offloaded (default as many as --kv-memory allows)")
-	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, of a cache that is offloaded: those fetched while the logits are computed lie there too")
-	flags.BoolVar(&o.ForcedCopies, "forced-copies", false, "copy layers on the CPU too, where they could be used in place")
-	flags.Var(&parsed[float64]{&o.Link, "", "RATE", parseRate}, "link", "slow fetches down to this bandwidth, as in 2GB/s (default as fast as they go)")
-	flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "how to compute attention: auto, kernel (ebb's own, on the CPU), flash, eager")
-
-	flags.Var(&parsed[ebb.AttendAt]{&o.Attend, o.Attend.String(), "WHERE", ebb.ParseAttendAt}, "attend", "where attention over layers that are off the device is computed: device (they visit it), host (where they are), auto (as measured)")
-	flags.IntVar(&o.HostLayers, "host-layers", 0, "with --attend host: to how many of the layers off the device the host attends (default all)")
 
 	complete(cmd, "attend", "device", "host", "auto")
 	complete(cmd, "cache", kv.PolicyNames()...)
-	complete(cmd, "kv-type", "f32", "f16", "bf16", "q8_0", "q4_0")
+	complete(cmd, "kv-type", kv.TypeNames()...)
 	complete(cmd, "attention", "auto", "flash", "eager", "kernel")
 	complete(cmd, "device", "cpu", "vulkan0")
 	for flag, extension := range map[string]string{"model": "gguf", "device-map": "json"} {

@@ -7,67 +7,75 @@ import (
 	"strings"
 )
 
-// generationFields are the fields of a generation config, in the order of --help. A field's flag is its name with dashes.
-// docs/generation.md says what each does.
+// generationFields are the fields of a generation config that have a flag, in the order of --help. A field's flag is its name
+// with dashes. docs/generation.md says what each does.
 var generationFields = []generationField{
-	{"max_new_tokens", number, "N", "tokens to generate at most (default what the generation config says, or 256)"},
-	{"max_length", number, "N", "the same, counting the prompt"},
-	{"min_new_tokens", number, "N", "tokens to generate before the text may end"},
-	{"min_length", number, "N", "the same, counting the prompt"},
-	{"max_time", number, "SECONDS", "begin no pass after this time"},
-	{"stop_strings", texts, "TEXT", "end the text before this; may be given several times"},
-	{"eos_token_id", ids, "IDS", "tokens that end the text, as in 3,7 (default the model's)"},
-	{"bos_token_id", number, "ID", "the token that begins a text: known, and without effect"},
-	{"pad_token_id", number, "ID", "what groups of beams that are done choose (default the first end token)"},
+	{groupLength, "max_new_tokens", number, "N", "Generate at most N tokens. (default what the generation config says, or 256)"},
+	{groupLength, "max_length", number, "N", "The same, counting the prompt's tokens too."},
+	{groupLength, "min_new_tokens", number, "N", "Generate at least N tokens before the text may end."},
+	{groupLength, "min_length", number, "N", "The same, counting the prompt's tokens too."},
+	{groupLength, "max_time", number, "SECONDS", "Begin no step after this time."},
+	{groupLength, "stop_strings", texts, "TEXT", "End the text before this string. The flag may be given several times."},
+	{groupLength, "eos_token_id", ids, "IDS", "These tokens end the text, as in 3,7. (default the model's)"},
 
-	{"do_sample", yesNo, "", "draw tokens by their probabilities"},
-	{"seed", number, "N", "of what is drawn (default another one each time)"},
-	{"temperature", number, "X", "divide logits by this before drawing: below 1 likely tokens become likelier"},
-	{"top_k", number, "N", "draw from the N likeliest tokens; 0 is all of them (default 50)"},
-	{"top_p", number, "P", "draw from the likeliest tokens that have this probability together"},
-	{"min_p", number, "P", "draw from tokens at least P times as likely as the likeliest"},
-	{"typical_p", number, "P", "draw from the tokens closest to the expected information that have this probability together"},
-	{"epsilon_cutoff", number, "P", "draw from tokens with at least this probability"},
-	{"eta_cutoff", number, "P", "the same, with a bound that falls where many tokens are likely"},
-	{"num_return_sequences", number, "N", "how many texts to generate"},
+	{groupSampling, "do_sample", yesNo, "", "Draw tokens at random by their probabilities. Without it, the likeliest token is taken."},
+	{groupSampling, "seed", number, "N", "The seed of the random numbers. The same seed draws the same text; -1 takes another one each time. (default -1)"},
+	{groupSampling, "temperature", number, "X", "Divide the logits by X before drawing. Below 1, likely tokens become likelier."},
+	{groupSampling, "top_k", number, "N", "Draw from the N likeliest tokens; 0 draws from all. (default 50)"},
+	{groupSampling, "top_p", number, "P", "Draw from the likeliest tokens whose probabilities sum up to P."},
+	{groupSampling, "min_p", number, "P", "Draw from tokens at least P times as likely as the likeliest one."},
+	{groupSampling, "typical_p", number, "P", "Draw from the most typical tokens whose probabilities sum up to P."},
+	{groupSampling, "epsilon_cutoff", number, "P", "Draw from tokens with a probability of at least P."},
+	{groupSampling, "eta_cutoff", number, "P", "The same, with a bound that is lower where many tokens are likely."},
+	{groupSampling, "num_return_sequences", number, "N", "Generate N texts."},
 
-	{"num_beams", number, "N", "search with N beams"},
-	{"num_beam_groups", number, "N", "divide the beams into N groups that differ"},
-	{"diversity_penalty", number, "X", "what a token loses for each time an earlier group has chosen it"},
-	{"length_penalty", number, "X", "divide a text's score by its length to the power of X: above 0 prefers long texts (default 1)"},
-	{"early_stopping", word, "WHEN", "end with as many texts as beams: true (at once), false (when better ones are unlikely), never (when there cannot be any)"},
+	{groupBeams, "num_beams", number, "N", "Search with N beams, texts that are continued side by side."},
+	{groupBeams, "num_beam_groups", number, "N", "Divide the beams into N groups that differ from each other."},
+	{groupBeams, "diversity_penalty", number, "X", "Subtract X from a token's score for each time an earlier group has chosen it."},
+	{groupBeams, "length_penalty", number, "X", "Divide a text's score by its length to the power of X. Above 0, long texts are preferred. (default 1)"},
+	{groupBeams, "early_stopping", word, "WHEN", "When the search ends: true (once there are as many texts as beams), false (once better ones are unlikely), never (once there cannot be any)."},
+	{groupBeams, "pad_token_id", number, "ID", "The token that groups choose when they are done. (default the first end token)"},
 
-	{"repetition_penalty", number, "X", "make tokens that were there less likely: above 1"},
-	{"no_repeat_ngram_size", number, "N", "never repeat N tokens in a row"},
-	{"bad_words_ids", raw, "JSON", "token lists that must not occur, as in [[4],[5,6]]"},
-	{"sequence_bias", raw, "JSON", "what is added to the score of token lists, as in [[[15,7],-2.5]]"},
-	{"suppress_tokens", ids, "IDS", "tokens that must not occur"},
-	{"begin_suppress_tokens", ids, "IDS", "tokens that the text must not begin with"},
-	{"forced_bos_token_id", number, "ID", "the first token, after a prompt of one"},
-	{"forced_eos_token_id", ids, "IDS", "the last token of a text that gets as long as it may"},
-	{"exponential_decay_length_penalty", pair, "START,FACTOR", "make the end likelier after START tokens, by FACTOR each"},
-	{"remove_invalid_values", yesNo, "", "take NaN for 0, and infinities for the greatest numbers"},
-	{"renormalize_logits", yesNo, "", "make scores log-probabilities again after they were changed"},
+	{groupScores, "repetition_penalty", number, "X", "Make tokens that are in the text already less likely. It has an effect above 1."},
+	{groupScores, "no_repeat_ngram_size", number, "N", "Never repeat N tokens in a row."},
+	{groupScores, "bad_words_ids", raw, "JSON", "Lists of tokens that must not occur, as in [[4],[5,6]]."},
+	{groupScores, "sequence_bias", raw, "JSON", "What is added to the scores of lists of tokens, as in [[[15,7],-2.5]]."},
+	{groupScores, "suppress_tokens", ids, "IDS", "Tokens that must not occur."},
+	{groupScores, "begin_suppress_tokens", ids, "IDS", "Tokens that the text must not begin with."},
+	{groupScores, "forced_bos_token_id", number, "ID", "The first token, if the prompt has one token."},
+	{groupScores, "forced_eos_token_id", ids, "IDS", "The last token, if the text gets as long as it may."},
+	{groupScores, "exponential_decay_length_penalty", pair, "START,FACTOR", "Make the end likelier by FACTOR for each token after START tokens."},
+	{groupScores, "remove_invalid_values", yesNo, "", "Replace NaN by 0, and infinities by the greatest numbers."},
+	{groupScores, "renormalize_logits", yesNo, "", "Make the scores log-probabilities again after they were changed."},
 
-	{"prompt_lookup_num_tokens", number, "N", "guess N tokens at a time from prompt and text, and check them in one pass"},
-	{"max_matching_ngram_size", number, "N", "of the last N tokens at most (default 2)"},
+	{groupLookup, "prompt_lookup_num_tokens", number, "N", "Guess N tokens at a time from prompt and text, and check them in one step. The text stays the same."},
+	{groupLookup, "max_matching_ngram_size", number, "N", "Guess what followed the last N tokens, or fewer of them. (default 2)"},
 
-	{"cache_implementation", text, "POLICY", "the generation config's word for --cache, which wins"},
-	{"cache_config", raw, "JSON", `max_cache_len is its word for --context, which wins: {"max_cache_len": 4096}`},
-	{"use_cache", yesNo, "", "known, and without effect: K/V are always kept"},
-	{"output_scores", yesNo, "", "compute log-probabilities, as --output json does"},
-	{"top_logprobs", number, "N", "report the N likeliest tokens of each step, with --output json"},
+	{groupOutput, "output_scores", yesNo, "", "Compute log-probabilities, as --output json does."},
+	{groupOutput, "top_logprobs", number, "N", "Print the N likeliest tokens of each step, with --output json."},
+}
+
+// fieldsWithoutFlag are the other fields. A file may have them; as a flag each is refused with what to write instead.
+var fieldsWithoutFlag = []struct{ name, instead string }{
+	{"bos_token_id", "it has no effect: leave it out"},
+	{"cache_implementation", "write --cache POLICY"},
+	{"cache_config", "write --context TOKENS"},
+	{"use_cache", "it has no effect, since K/V are always kept: leave it out"},
 }
 
 // generationField is a field as a flag.
 type generationField struct {
+	group string
 	name  string // in JSON
 	kind  fieldKind
 	value string // what help calls its value
 	help  string
 }
 
-func (f generationField) flag() string { return strings.ReplaceAll(f.name, "_", "-") }
+func (f generationField) flag() string { return flagOf(f.name) }
+
+// flagOf returns the flag of a field.
+func flagOf(field string) string { return strings.ReplaceAll(field, "_", "-") }
 
 // fieldKind says how the text of a flag becomes JSON.
 type fieldKind int

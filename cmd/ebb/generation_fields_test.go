@@ -12,11 +12,8 @@ import (
 	"github.com/seed4d217819/ebb"
 )
 
-func TestEveryFieldOfAGenerationConfigHasAFlag(t *testing.T) {
-	var flags, fields []string
-	for _, f := range generationFields {
-		flags = append(flags, f.name)
-	}
+func TestEveryFieldOfAGenerationConfigHasAFlagOrIsRefusedAsOne(t *testing.T) {
+	flags, fields := fieldNames(), []string(nil)
 	for field := range reflect.TypeFor[ebb.GenerationConfig]().Fields() {
 		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "-" {
 			fields = append(fields, name)
@@ -34,11 +31,22 @@ func TestTheDocumentationExplainsEveryField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range generationFields {
-		if rows := strings.Count(string(doc), "\n| `"+f.name+"` | "); rows != 1 {
-			t.Errorf("docs/generation.md has %d rows for %s, want 1", rows, f.name)
+	for _, name := range fieldNames() {
+		if rows := strings.Count(string(doc), "\n| `"+name+"` | "); rows != 1 {
+			t.Errorf("docs/generation.md has %d rows for %s, want 1", rows, name)
 		}
 	}
+}
+
+// fieldNames returns the fields that have a flag or are refused as one.
+func fieldNames() (names []string) {
+	for _, f := range generationFields {
+		names = append(names, f.name)
+	}
+	for _, f := range fieldsWithoutFlag {
+		names = append(names, f.name)
+	}
+	return names
 }
 
 func TestTextsOfFlagsBecomeJSON(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed4d217819/ebb"
 )
@@ -29,7 +30,14 @@ type fieldFlag struct {
 }
 
 func (f *fieldFlag) String() string { return "" }
-func (f *fieldFlag) Type() string   { return f.value }
+
+// Type returns what help calls the value.
+func (f *fieldFlag) Type() string {
+	if f.kind == yesNo {
+		return "bool" // has none
+	}
+	return f.value
+}
 
 func (f *fieldFlag) Set(text string) error {
 	f.given = append(f.given, text)
@@ -37,22 +45,31 @@ func (f *fieldFlag) Set(text string) error {
 }
 
 func (f *generationFlags) register(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&f.file, "generation-config", "", "read a generation_config.json `FILE`, as Hugging Face writes it; flags win")
-	flags.BoolVar(&f.ignoreEOS, "ignore-eos", false, "go on after the model has ended its text")
-	flags.StringVar(&f.grammar, "grammar", "", "keep the text to the GBNF grammar in `FILE`")
-	flags.StringVar(&f.schema, "json-schema", "", "keep the text to JSON that is valid by the schema in `FILE`")
-	for name, extension := range map[string]string{"generation-config": "json", "grammar": "gbnf", "json-schema": "json"} {
-		if err := cmd.MarkFlagFilename(name, extension); err != nil {
-			panic(err) // there is no such flag
-		}
-	}
 	f.fields = make([]fieldFlag, len(generationFields))
 	for i, field := range generationFields {
 		f.fields[i].generationField = field
-		flag := flags.VarPF(&f.fields[i], field.flag(), "", field.help)
-		if field.kind == yesNo {
-			flag.NoOptDefVal = "true"
+		group(cmd, field.group, func(flags *pflag.FlagSet) {
+			flag := flags.VarPF(&f.fields[i], field.flag(), "", field.help)
+			if field.kind == yesNo {
+				flag.NoOptDefVal = "true"
+			}
+		})
+	}
+	for _, field := range fieldsWithoutFlag {
+		refuse(cmd, flagOf(field.name), field.instead)
+		cmd.Flags().Lookup(flagOf(field.name)).NoOptDefVal = "true" // --use-cache alone is refused, too
+	}
+	group(cmd, groupLength, func(flags *pflag.FlagSet) {
+		flags.BoolVar(&f.ignoreEOS, "ignore-eos", false, "Go on after the model has ended its text.")
+	})
+	group(cmd, groupConstraints, func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.grammar, "grammar", "", "Keep the text to the GBNF grammar in `FILE`, or to this grammar itself.")
+		flags.StringVar(&f.schema, "json-schema", "", "Keep the text to JSON that is valid by the schema in `FILE`, or by this schema itself.")
+	})
+	cmd.Flags().StringVar(&f.file, "generation-config", "", "Read settings from a generation_config.json `FILE`, as Hugging Face writes it. Flags win.")
+	for name, extension := range map[string]string{"generation-config": "json", "grammar": "gbnf", "json-schema": "json"} {
+		if err := cmd.MarkFlagFilename(name, extension); err != nil {
+			panic(err) // there is no such flag
 		}
 	}
 	complete(cmd, "early-stopping", "true", "false", "never")

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The exit statuses.
@@ -34,12 +37,47 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "ebb: "+strings.TrimPrefix(err.Error(), "ebb: "))
+	fmt.Fprintln(stderr, "ebb: "+plain(err))
 	if misuse := (misuseError{}); errors.As(err, &misuse) {
 		fmt.Fprintf(stderr, "See '%s --help'.\n", ran.CommandPath())
 		return exitMisuse
 	}
 	return exitFailed
+}
+
+// packageName is what errors of Go packages begin with. It says nothing to a user of the command.
+var packageName = regexp.MustCompile(`(?m)^(chat|devicemap|ebb|exec|generate|generation|gguf|grammar|hub|kv|model|sample|tokenizer): `)
+
+// plain returns an error's text without the names of the packages that it comes from.
+func plain(err error) string {
+	text := err.Error()
+	for {
+		short := packageName.ReplaceAllString(text, "")
+		if short == text {
+			return text
+		}
+		text = short
+	}
+}
+
+// flagError says in the user's words what is wrong with a flag.
+func flagError(err error) error {
+	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return misuseError{err}
+	}
+	want := plain(invalid.Unwrap())
+	if number, ok := errors.AsType[*strconv.NumError](err); ok {
+		switch {
+		case number.Func == "ParseBool":
+			want = "want true or false"
+		case errors.Is(number, strconv.ErrRange):
+			want = "the number is too large"
+		default:
+			want = "want a whole number"
+		}
+	}
+	return misusef("--%s %s: %s", invalid.GetFlag().Name, invalid.GetValue(), want)
 }
 
 // misuseError is an error of the one who typed the command.
@@ -82,7 +120,7 @@ command failed, or 2 if it was misused.`,
 		SuggestionsMinimumDistance: 2,
 	}
 	cmd.SetVersionTemplate("{{.Version}}\n")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuseError{err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newBenchCommand(), newDoctorCommand(), newVersionCommand())
 	return cmd
 }

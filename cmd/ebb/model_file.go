@@ -12,7 +12,7 @@ import (
 )
 
 // modelHelp is what the flag that names a model says.
-const modelHelp = "the model, a GGUF `FILE`, or hf://OWNER/REPO/FILE on the Hugging Face hub"
+const modelHelp = "The model: a GGUF `FILE`, or one on the Hugging Face hub as hf://OWNER/REPO/FILE, hf://OWNER/REPO:QUANT or a pasted address."
 
 // modelFile returns the file that a model's name stands for: the name itself, or for hf:// one in the hub's cache, where it is
 // downloaded if need be. Progress and notes go to w.

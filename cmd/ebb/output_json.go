@@ -132,7 +132,7 @@ func message(err error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()
+	return plain(err)
 }
 
 // spelling returns the bytes of a token.

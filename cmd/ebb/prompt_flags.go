@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/seed4d217819/ebb"
@@ -27,11 +28,12 @@ type promptFlags struct {
 }
 
 func (f *promptFlags) register(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVarP(&f.file, "file", "f", "", "read the prompt from `FILE`; - is stdin")
-	flags.Var(&parsed[[]int32]{&f.ids, "", "IDS", parseIDs}, "prompt-ids", "the prompt as token ids, as in 5,9,12, taken as they are")
-	flags.BoolVar(&f.raw, "raw", false, "continue the prompt as it is, without the model's chat template")
-	flags.StringVar(&f.system, "system", "", "the system message of the chat template")
+	group(cmd, groupPrompt, func(flags *pflag.FlagSet) {
+		flags.StringVarP(&f.file, "file", "f", "", "Read the prompt from `FILE`; - is stdin.")
+		flags.StringVar(&f.system, "system", "", "The system message of the chat template.")
+		flags.BoolVar(&f.raw, "raw", false, "Continue the prompt as it is, without the model's chat template.")
+		flags.Var(&parsed[[]int32]{&f.ids, "", "IDS", parseIDs}, "prompt-ids", "The prompt as token ids, as in 5,9,12. They are taken as they are.")
+	})
 }
 
 func parseIDs(text string) (ids []int32, err error) {

@@ -174,7 +174,7 @@ func (r *repl) turn(ctx context.Context, text string) error {
 // explain says what ended an answer, and what can be done.
 func (r *repl) explain(err error) string {
 	full := fmt.Sprintf("the context of %s is full", count(r.conversation.engine.Context(), "token"))
-	text := strings.TrimPrefix(err.Error(), "ebb: ")
+	text := plain(err)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/kv"
@@ -25,6 +26,7 @@ type runFlags struct {
 	quiet      bool
 	trace      string // a file
 	verbose    bool
+	helpDebug  bool
 }
 
 func newRunCommand() *cobra.Command {
@@ -32,43 +34,49 @@ func newRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [PROMPT…]",
 		Short: "Answer one prompt",
-		Long: `Run answers a prompt: the argument, or a file (-f), or stdin. The prompt is put into
-the model's chat template, unless --raw says to continue it as it is. The text comes
-to stdout as it is generated, and a report of speed and memory to stderr after it.
+		Long: `Run answers a prompt, which is put into the model's chat template. The text goes to
+stdout as it is generated, and a report of speed and memory to stderr after it.
 
---kv-memory, --device-memory and --link take bytes, or a number with a unit: 100k, 512MiB and 2G count in
-1024s, 2GB in 1000s. An answer ends after 256 tokens unless --max-new-tokens or the
-generation config says otherwise. Ctrl-C ends it early; what there is stays printed.
+If the GPU has no room for a long context, keep the K/V cache in host memory:
 
-Without more the likeliest token is taken, again and again. --do-sample draws tokens,
---num-beams keeps several texts in mind; docs/generation.md explains all the options.
---batch answers several prompts at once: one a line, or in a file that ends in .jsonl
-an object a line, {"prompt": "…"} or {"prompt_ids": […]}, with a "generation_config"
-that wins over the flags.`,
+  ebb run -m model.gguf --device vulkan0 --cache offloaded --context 65536 -f long.txt
+  … --device-memory 8GiB   bounds all that the GPU's memory is used for
+  … --kv-type q8_0         halves the cache
+  … --gpu-layers 20        leaves the other layers to the CPU
+  ebb doctor -m model.gguf says what fits
+
+The default is greedy decoding. An answer ends after 256 tokens unless --max-new-tokens
+or the generation config says otherwise. Ctrl-C ends it early; what there is stays
+printed. docs/generation.md explains the settings of what is generated.`,
 		Example: `  ebb run -m model.gguf "Why is the sky blue?"
-  ebb run -m hf://owner/repo/model.gguf "Why is the sky blue?"
+  ebb run -m hf://owner/repo:Q4_K_M Why is the sky blue
   ebb run -m model.gguf --cache offloaded --kv-memory 512MiB -f question.txt
+  cat report.txt | ebb run -m model.gguf "Sum this up."
   echo "Fun fact:" | ebb run -m model.gguf --raw --max-new-tokens 40
   ebb run -m model.gguf --raw --num-beams 4 --num-return-sequences 2 "Blue is"
   ebb run -m model.gguf --do-sample --temperature 0.7 --seed 1 "Name a colour."
-  ebb run -m model.gguf --batch prompts.txt --output json
+  ebb run -m model.gguf --json-schema '{"enum": ["yes", "no"]}' "Is the sky blue?"
+  ebb run -m model.gguf --batch prompts.jsonl --output json
   ebb run -m model.gguf --prompt-ids 5,9,12 --output json --logits 3
-  ebb run -m model.gguf --cache offloaded --forced-copies --trace run.json "Why?"`,
+  ebb run -m model.gguf --cache offloaded --trace run.json "Why?"`,
 		Args: cobra.ArbitraryArgs,
 		RunE: f.run,
 	}
 	f.engine.register(cmd)
+	group(cmd, groupOutput, func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.output, "output", "text", "The `FORMAT` of what is printed: text, or json when all is done.")
+		flags.IntVar(&f.logits, "logits", 0, "Print the logits after the last `N` tokens of the prompt, with --output json.")
+		flags.BoolVar(&f.explain, "explain", false, "Print the likeliest tokens of each step and their probabilities: 5, or --top-logprobs of them.")
+		flags.BoolVarP(&f.quiet, "quiet", "q", false, "Print no notes and no report.")
+		flags.BoolVarP(&f.verbose, "verbose", "v", false, "Print what ebb computes with, and what memory is used for.")
+		flags.StringVar(&f.trace, "trace", "", "Write to `FILE` what was computed and moved when, a timeline for Perfetto or chrome://tracing.")
+	})
 	f.generation.register(cmd)
 	f.prompt.register(cmd)
-	flags := cmd.Flags()
-	flags.SortFlags = false
-	flags.StringVar(&f.batch, "batch", "", "answer all prompts of `FILE` at once, one a line or .jsonl")
-	flags.StringVar(&f.output, "output", "text", "what to print: text, or json when all is done")
-	flags.IntVar(&f.logits, "logits", 0, "print the logits after the last N tokens of the prompt, with --output json")
-	flags.BoolVar(&f.explain, "explain", false, "print for every step the likeliest tokens and their probabilities, 5 or --top-logprobs of them")
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print no notes and no report")
-	flags.StringVar(&f.trace, "trace", "", "write what was computed and moved when to `FILE`, a timeline for Perfetto or chrome://tracing")
-	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print what ebb computes with as well, and what memory is for")
+	group(cmd, groupPrompt, func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.batch, "batch", "", `Answer all prompts in `+"`FILE`"+` at once: one a line, or in a .jsonl file an object a line, {"prompt": "…"}, {"prompt_ids": […]} or {"messages": […]}, with an "id" and a "generation_config" where you want them.`)
+	})
+	listByGroup(cmd, &f.helpDebug, groupMemory, groupDevices, groupPrompt, groupLength, groupSampling, groupBeams, groupScores, groupConstraints, groupLookup, groupOutput)
 	complete(cmd, "output", "text", "json")
 	return cmd
 }
@@ -95,6 +103,9 @@ func (f *runFlags) check(cmd *cobra.Command, args []string) error {
 }
 
 func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
+	if f.helpDebug {
+		return printDebugFlags(cmd)
+	}
 	if err := f.check(cmd, args); err != nil {
 		return err
 	}
