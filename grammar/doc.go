@@ -1,9 +1,9 @@
-// Package grammar keeps output within a GBNF grammar or a JSON schema, as a
+// Package grammar keeps output within a GBNF grammar, as a
 // sample.Processor. Its nouns are
 //
 //   - [Pieces]: the texts of a vocabulary's tokens, as a tree;
 //   - [Grammar]: which texts a model may write, in llama.cpp's notation
-//     ([Pieces.Grammar]), which [FromSchema] writes for a JSON schema;
+//     ([Pieces.Grammar]); package jsonschema writes it for a JSON schema;
 //   - [Processor]: forbids every token after which the text could not be
 //     continued to one that the grammar allows.
 //

@@ -5,13 +5,15 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/seed4d217819/ebb/grammar/internal/charset"
 )
 
 // Bounds of a grammar's text. What a grammar may become is bounded in program.go, and what it may cost in matcher.go.
 const (
-	maxText    = 4 << 20 // bytes
+	MaxText    = 4 << 20 // bytes
+	MaxRepeat  = 100_000 // the numbers in {m,n}
 	maxNesting = 500     // parentheses, and repetitions of one item
-	maxRepeat  = 100_000 // the numbers in {m,n}
 	maxName    = 1000    // bytes of a rule's name
 )
 
@@ -46,8 +48,8 @@ type rule struct {
 func parse(text string) ([]rule, error) {
 	p := &parser{text: text}
 	switch {
-	case len(text) > maxText:
-		p.fail(0, "the text has %d bytes: want at most %d", len(text), maxText)
+	case len(text) > MaxText:
+		p.fail(0, "the text has %d bytes: want at most %d", len(text), MaxText)
 	case !utf8.ValidString(text):
 		p.fail(0, "the text is not valid UTF-8")
 	}
@@ -204,7 +206,7 @@ func (p *parser) item() expr {
 	case p.take("["):
 		return p.set()
 	case p.take("."):
-		return runes{{0, utf8.MaxRune}}
+		return charset.All()
 	case p.take("("):
 		if p.nesting++; p.nesting > maxNesting {
 			p.fail(p.at, "more than %d parentheses within each other", maxNesting)
@@ -267,8 +269,8 @@ func (p *parser) number() int {
 		p.fail(p.at, "want a number, found %s", p.found())
 	}
 	n, err := strconv.Atoi(p.text[start:p.at])
-	if err != nil || n > maxRepeat {
-		p.fail(start, "%.20s times: want at most %d", p.text[start:p.at], maxRepeat)
+	if err != nil || n > MaxRepeat {
+		p.fail(start, "%.20s times: want at most %d", p.text[start:p.at], MaxRepeat)
 	}
 	return n
 }
@@ -296,25 +298,25 @@ func (p *parser) literal() expr {
 func (p *parser) set() expr {
 	start := p.at - 1
 	not := p.take("^")
-	var set runes
+	var set charset.Set
 	for !p.take("]") {
 		if p.at >= len(p.text) {
 			p.fail(start, "a set that begins with [ does not end")
 			return nil
 		}
-		r := runeRange{}
-		r.lo = p.char()
-		r.hi = r.lo
+		r := charset.Range{}
+		r.Lo = p.char()
+		r.Hi = r.Lo
 		if p.next("-") && !p.next("-]") {
 			p.at++
-			if r.hi = p.char(); r.hi < r.lo {
-				p.fail(start, "the range from %q to %q runs backwards", r.lo, r.hi)
+			if r.Hi = p.char(); r.Hi < r.Lo {
+				p.fail(start, "the range from %q to %q runs backwards", r.Lo, r.Hi)
 			}
 		}
 		set = append(set, r)
 	}
-	if set = set.merged(); not {
-		set = set.complement()
+	if set = set.Normalize(); not {
+		set = set.Complement()
 	}
 	if len(set) == 0 {
 		p.fail(start, "the set contains no character")

@@ -39,3 +39,15 @@ func (p *Pieces) Grammar(gbnf string) (*Grammar, error) {
 	}
 	return &Grammar{pieces: p, matcher: m}, nil
 }
+
+// Check reports what is wrong with a grammar in GBNF, as far as that can be said without a vocabulary.
+func Check(gbnf string) error {
+	rules, err := parse(gbnf)
+	if err != nil {
+		return fmt.Errorf("grammar: %w", err)
+	}
+	if _, err := compile(rules, nil); err != nil {
+		return fmt.Errorf("grammar: %w", err)
+	}
+	return nil
+}

@@ -1,8 +1,12 @@
 package grammar
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"testing"
+
+	"github.com/seed4d217819/ebb/grammar/internal/grammartest"
 )
 
 // hostileGrammars are small texts that are large, deep or without end once they are read, with what becomes of them: an
@@ -33,40 +37,36 @@ var hostileGrammars = map[string]struct{ gbnf, want string }{
 	"a set with a hundred thousand parts": {"root ::= [" + strings.Repeat("aé", 50_000) + "]*", "works"},
 }
 
-// hostileSchemas are small JSON schemas that are large, deep or without end, with what becomes of them.
-var hostileSchemas = map[string]struct{ schema, want string }{
-	"parts that refer twice to the next":    {fan(30), "too deep"},
-	"references that lead in a circle":      {`{"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}`, "no text follows"},
-	"a circle of merges":                    {`{"$ref": "#/$defs/a", "minimum": 1, "$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}}`, "too deep"},
-	"a merge that grows":                    {`{"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"properties": {"x": {"$ref": "#/$defs/a"}}}, {"properties": {"x": {"$ref": "#/$defs/b"}}}]}, "b": {"allOf": [{"properties": {"x": {"$ref": "#/$defs/b"}}}, {"properties": {"x": {"$ref": "#/$defs/a"}}}]}}}`, "deep"},
-	"many alternatives that exclude others": {`{"oneOf": [` + strings.Repeat(`{"const": 1},`, 100_000) + `true]}`, "1 to 1000 schemas"},
-	"many values":                           {`{"enum": [` + strings.Repeat(`1,`, 1<<20) + `1]}`, "longer than"},
-	"many names":                            {`{"required": [` + strings.Repeat(`"a","b",`, 1<<18) + `"c"]}`, "works"},
-	"many types":                            {`{"type": [` + strings.Repeat(`"a",`, 1<<18) + `"c"]}`, "each once"},
-	"deep":                                  {strings.Repeat("[", 1<<20), "deep"},
-	"a long name and many within":           {`{"properties": {"` + strings.Repeat("n", 1<<20) + `": {"properties": {` + members(5_000) + `}}}}`, "parts"},
-	"a large string":                        {`{"maxLength": 100000}`, "works"},
-	"large lists within each other":         {`{"minItems": 90000, "items": {"minItems": 90000, "items": {"minItems": 90000}}}`, "works"},
-	"a large pattern":                       {`{"pattern": "((a{0,30}){0,30}){0,30}"}`, "invalid repeat count"},
-	"a pattern with many ways":              {`{"pattern": "(a*a*a*a*)*b"}`, "works"},
+// A grammar may come from anybody.
+func TestHostileGrammarsEndInAnError(t *testing.T) {
+	names := map[string]string{}
+	for name, g := range hostileGrammars {
+		names[name] = g.want
+	}
+	grammartest.Alone(t, names, func(name string) error { return tryGrammar(hostileGrammars[name].gbnf) })
 }
 
-func members(n int) string {
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, `"%d": {"type": "null"},`, i)
+// tryGrammar reads a grammar and follows it for some tokens.
+func tryGrammar(gbnf string) error {
+	w := letters("aa", "aaaa", "aaaaaaaa")
+	g, err := New(w, gbnf)
+	if err != nil {
+		return err
 	}
-	return b.String() + `"x": true`
-}
-
-func fan(n int) string {
-	var b strings.Builder
-	b.WriteString(`{"$ref": "#/$defs/d0", "$defs": {`)
-	for i := range n {
-		fmt.Fprintf(&b, `"d%d": {"allOf": [{"$ref": "#/$defs/d%d"}, {"$ref": "#/$defs/d%d"}]},`, i, i+1, i+1)
+	p := g.Processor(0, nil)
+	var ids []int32
+	for range 40 {
+		scores := make([]float32, len(w))
+		if err := p.Process(ids, scores); err != nil {
+			return err
+		}
+		const a = 'a' + 1
+		if scores[a] == negInf {
+			return errors.New(`"a" is not allowed`)
+		}
+		ids = append(ids, a)
 	}
-	fmt.Fprintf(&b, `"d%d": {"type": "string"}}}`, n)
-	return b.String()
+	return nil
 }
 
 // ways has 2^n ways to begin a text.

@@ -42,8 +42,8 @@ const (
 	maxSize  = 256 << 20 // bytes kept
 )
 
-// errAmbiguous says that a text has too many readings.
-var errAmbiguous = errors.New("the grammar can read the text in too many ways: make it less ambiguous")
+// ErrAmbiguous says that a text has too many readings.
+var ErrAmbiguous = errors.New("the grammar can read the text in too many ways: make it less ambiguous")
 
 // frame is a rule that has been called and what comes after it.
 type frame struct {
@@ -82,7 +82,7 @@ func newMatcher(p *program) (*matcher, error) {
 		m.add(item{at: at, frame: m.bottom})
 	}
 	if m.start = m.close(); m.tooMuch {
-		return nil, errAmbiguous
+		return nil, ErrAmbiguous
 	}
 	return m, nil
 }

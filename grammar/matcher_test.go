@@ -9,34 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/seed4d217819/ebb/grammar/internal/grammartest"
 )
 
-// words is a vocabulary of texts; those in angle brackets are control tokens. The first ends a text.
-type words []string
-
-func (w words) Size() int { return len(w) }
-
-func (w words) Piece(id int32, special bool) ([]byte, error) {
-	if text := w[id]; !isControl(text) || special {
-		return []byte(text), nil
-	}
-	return nil, nil
-}
-
-func isControl(text string) bool {
-	return len(text) > 2 && strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">")
-}
-
-func (words) EOG() []int32 { return []int32{0} }
+type words = grammartest.Words
 
 // letters has all bytes as tokens from 1 on.
-func letters(more ...string) words {
-	w := words{"<end>"}
-	for b := range 256 {
-		w = append(w, string([]byte{byte(b)}))
-	}
-	return append(w, more...)
-}
+func letters(more ...string) words { return grammartest.Letters(more...) }
 
 func mustGrammar(t testing.TB, v Vocab, gbnf string) *Grammar {
 	t.Helper()
@@ -143,7 +123,7 @@ func TestAGrammarThatCannotBeReadSaysWhere(t *testing.T) {
 		"root ::= a\na ::= b \"x\" | \"y\"\nb ::= a":                                      "begins with itself",
 		"root ::= a\na ::= c a \"z\" | \"x\"\nc ::= b b\nb ::= | \"y\"":                   "rule a begins with itself",
 		`root ::= ` + strings.Repeat("(", 501):                                            "more than 500 parentheses",
-		strings.Repeat("#", maxText+1):                                                    "want at most 4194304",
+		strings.Repeat("#", MaxText+1):                                                    "want at most 4194304",
 		`root ::= ((("a"{9}){90000}){90000} "b"){20}` + strings.Repeat(` "a"{90000}`, 12): "the grammar has more than 1048576 parts",
 	} {
 		_, err := New(letters(), gbnf)

@@ -61,7 +61,7 @@ func (p *Processor) Process(ids []int32, scores []float32) error {
 	allowed := m.mask(g.pieces, s)
 	switch {
 	case m.tooMuch:
-		return fmt.Errorf("grammar: after %s: %w", g.tail(output), errAmbiguous)
+		return fmt.Errorf("grammar: after %s: %w", g.tail(output), ErrAmbiguous)
 	case allowed.anyBut(p.eos, len(scores)):
 	case !s.ends:
 		return fmt.Errorf("grammar: cannot continue after %s: no token of the vocabulary fits", g.tail(output))
@@ -124,7 +124,7 @@ func (p *Processor) reach(output []int32) (*state, error) {
 	for i := from; i < len(output); i++ {
 		s = m.stepToken(s, output[i], g.pieces.text(output[i]))
 		if m.tooMuch {
-			return nil, fmt.Errorf("grammar: after %s: %w", g.tail(output[:i]), errAmbiguous)
+			return nil, fmt.Errorf("grammar: after %s: %w", g.tail(output[:i]), ErrAmbiguous)
 		}
 		if s == dead {
 			return nil, fmt.Errorf("grammar: the text does not follow the grammar: token %d %q cannot come after %s",

@@ -3,6 +3,8 @@ package grammar
 import (
 	"errors"
 	"fmt"
+
+	"github.com/seed4d217819/ebb/grammar/internal/charset"
 )
 
 // maxElements bounds a program: 16 MB.
@@ -131,7 +133,7 @@ func (c *compiler) run(dst []element, e expr) []element {
 		for i := range len(e) {
 			dst = append(dst, element{opByte, int32(e[i])})
 		}
-	case runes:
+	case charset.Set:
 		dst = append(dst, element{opClass, c.class(e)})
 	case ruleRef:
 		dst = append(dst, c.call(string(e)))
@@ -161,7 +163,7 @@ func (c *compiler) call(name string) element {
 	return element{opCall, id}
 }
 
-func (c *compiler) class(set runes) int32 {
+func (c *compiler) class(set charset.Set) int32 {
 	key := fmt.Sprint(set)
 	id, ok := c.classes[key]
 	if !ok {

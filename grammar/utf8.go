@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/seed4d217819/ebb/grammar/internal/charset"
 )
 
 // class is a set of characters as an automaton over the bytes of their UTF-8. Node 0 is where a character begins.
@@ -30,7 +32,7 @@ func (c class) next(node int, b byte) (next int, ok bool) {
 }
 
 // newClass returns the automaton for set, which is merged. Surrogates, which UTF-8 does not have, are left out.
-func newClass(set runes) class {
+func newClass(set charset.Set) class {
 	b := classBuilder{set: set, class: class{nil}, nodes: map[string]int{}}
 	var first classNode
 	// What a first byte says of those that follow: how many, and which code points begin so.
@@ -52,7 +54,7 @@ func newClass(set runes) class {
 }
 
 type classBuilder struct {
-	set   runes
+	set   charset.Set
 	class class
 	nodes map[string]int // by their edges
 }
@@ -118,7 +120,7 @@ const surrogates, afterSurrogates = 0xD800, 0xE000
 // hasAll reports whether the set has all characters from lo to hi, and none of them is a surrogate.
 func (b *classBuilder) hasAll(lo, hi rune) bool {
 	for _, r := range b.set {
-		if r.lo <= lo && hi <= r.hi {
+		if r.Lo <= lo && hi <= r.Hi {
 			return hi < surrogates || lo >= afterSurrogates
 		}
 	}
@@ -128,7 +130,7 @@ func (b *classBuilder) hasAll(lo, hi rune) bool {
 // touches reports whether the set has a character from lo to hi.
 func (b *classBuilder) touches(lo, hi rune) bool {
 	for _, r := range b.set {
-		lo, hi := max(r.lo, lo), min(r.hi, hi)
+		lo, hi := max(r.Lo, lo), min(r.Hi, hi)
 		if lo <= hi && (lo < surrogates || hi >= afterSurrogates) {
 			return true
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/grammar"
+	"github.com/seed4d217819/ebb/grammar/jsonschema"
 )
 
 // grammarText is a grammar as the user gave it. The zero value is none.
@@ -27,7 +28,7 @@ func (f *generationFlags) readGrammar() (g grammarText, err error) {
 		if text, g.source, err = inlineOrFile("--json-schema", "the JSON schema", f.schema, inline); err != nil {
 			return g, err
 		}
-		if g.gbnf, err = grammar.FromSchema(text); err != nil {
+		if g.gbnf, err = jsonschema.Grammar(text); err != nil {
 			err = fmt.Errorf("%s: %w", g.source, err)
 		}
 	}

@@ -48,11 +48,14 @@ var policy = map[string][]string{
 	"tier/tiertest": {"tier"},
 	"kv":            {"ggml", "plan", "tier", "trace"},
 
-	"plan":       {},
-	"sample":     {},
-	"grammar":    {"sample"},
-	"generate":   {"sample"},
-	"generation": {"generate", "grammar", "sample"},
+	"plan":                         {},
+	"sample":                       {},
+	"grammar":                      {"grammar/internal/charset", "sample"},
+	"generate":                     {"sample"},
+	"grammar/jsonschema":           {"grammar", "grammar/internal/charset"},
+	"grammar/internal/charset":     {},
+	"grammar/internal/grammartest": {},
+	"generation":                   {"generate", "grammar", "sample"},
 
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "attend",

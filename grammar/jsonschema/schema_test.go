@@ -1,4 +1,4 @@
-package grammar
+package jsonschema
 
 import (
 	"encoding/json"
@@ -11,58 +11,24 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"pgregory.net/rapid"
+
+	"github.com/seed4d217819/ebb/ggml/llama"
+	"github.com/seed4d217819/ebb/grammar"
+	"github.com/seed4d217819/ebb/grammar/internal/grammartest"
 )
 
-// write writes a text that follows the grammar, byte by byte at random. After some bytes it takes those that lead to an end.
-func (g *Grammar) write(t testing.TB, r *rand.Rand) string {
+// follow returns what keeps bytes to the grammar of a schema.
+func follow(t testing.TB, schema string) grammartest.Processor {
 	t.Helper()
-	text, ok := g.writeWithin(r, 20_000)
-	if !ok {
-		t.Fatalf("the grammar cannot end after %d bytes: %.200q", len(text), text)
-	}
-	return text
-}
-
-// writeWithin is write, and false where the text becomes too long.
-func (g *Grammar) writeWithin(r *rand.Rand, most int) (string, bool) {
-	m, s := g.matcher, g.matcher.start
-	m.restart()
-	var text []byte
-	for {
-		var next []byte
-		for b := range 256 {
-			if m.step(s, byte(b)) != dead {
-				next = append(next, byte(b))
-			}
-		}
-		if s.ends && (len(next) == 0 || len(text) > 200 || r.IntN(4) == 0) {
-			return string(text), true
-		}
-		if len(next) == 0 || len(text) > most {
-			return string(text), false
-		}
-		b := next[r.IntN(len(next))]
-		if len(text) > 200 && r.IntN(3) > 0 {
-			for _, closing := range []byte(`"}]el0`) {
-				if strings.IndexByte(string(next), closing) >= 0 {
-					b = closing
-					break
-				}
-			}
-		}
-		text = append(text, b)
-		s = m.step(s, b)
-	}
-}
-
-// schemaGrammar returns the grammar of a schema, over letters.
-func schemaGrammar(t testing.TB, schema string) *Grammar {
-	t.Helper()
-	gbnf, err := FromSchema([]byte(schema))
+	gbnf, err := Grammar([]byte(schema))
 	if err != nil {
 		t.Fatalf("%v\nin %s", err, schema)
 	}
-	return mustGrammar(t, letters(), gbnf)
+	g, err := grammar.New(grammartest.Letters(), gbnf)
+	if err != nil {
+		t.Fatalf("%v\nin %s", err, schema)
+	}
+	return g.Processor(0, nil)
 }
 
 func compileSchema(t testing.TB, schema string) *jsonschema.Schema {
@@ -160,9 +126,9 @@ var schemas = []struct {
 func TestSchemasAllowTheirTexts(t *testing.T) {
 	for _, tc := range schemas {
 		t.Run(tc.name, func(t *testing.T) {
-			g, schema := schemaGrammar(t, tc.schema), compileSchema(t, tc.schema)
+			g, schema := follow(t, tc.schema), compileSchema(t, tc.schema)
 			for _, text := range tc.yes {
-				if !g.matches(text) {
+				if !grammartest.Matches(g, text) {
 					t.Errorf("%s is not allowed", text)
 				}
 				if err := validate(schema, text); err != nil {
@@ -170,7 +136,7 @@ func TestSchemasAllowTheirTexts(t *testing.T) {
 				}
 			}
 			for _, text := range tc.no {
-				if g.matches(text) {
+				if grammartest.Matches(g, text) {
 					t.Errorf("%s is allowed", text)
 				}
 			}
@@ -183,9 +149,12 @@ func TestTextsWrittenForASchemaAreValid(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, tc := range schemas {
 		t.Run(tc.name, func(t *testing.T) {
-			g, schema := schemaGrammar(t, tc.schema), compileSchema(t, tc.schema)
+			g, schema := follow(t, tc.schema), compileSchema(t, tc.schema)
 			for range 60 {
-				text := g.write(t, r)
+				text, ok := grammartest.Write(g, r, 20_000)
+				if !ok {
+					t.Fatalf("the grammar cannot end after %d bytes: %.200q", len(text), text)
+				}
 				if err := validate(schema, text); err != nil {
 					t.Fatalf("%s: %v", text, err)
 				}
@@ -278,8 +247,8 @@ func TestWhatASchemaCannotDoIsAnErrorWithItsPlace(t *testing.T) {
 		`{"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}`: "no text follows the grammar",
 		strings.Repeat(`{"items":`, 600) + `{}` + strings.Repeat(`}`, 600):          "more than 500 deep",
 	} {
-		_, err := FromSchema([]byte(schema))
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "grammar: schema") {
+		_, err := Grammar([]byte(schema))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "jsonschema: ") {
 			t.Errorf("%.100s: error %v, want one that says %q", schema, err, want)
 		}
 	}
@@ -374,17 +343,17 @@ func TestTextsWrittenForAnySchemaAreValid(t *testing.T) {
 		}
 		root.set("$defs", defs)
 		text := compact(root)
-		gbnf, err := FromSchema([]byte(text))
+		_, err := Grammar([]byte(text))
 		if err != nil {
 			if strings.Contains(err.Error(), "no text follows") {
 				return // it contains itself without end
 			}
 			rt.Fatalf("%v\nin %s", err, text)
 		}
-		g, schema := mustGrammar(t, letters(), gbnf), compileSchema(t, text)
+		g, schema := follow(t, text), compileSchema(t, text)
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
 		for range 3 {
-			written, ok := g.writeWithin(r, 5000)
+			written, ok := grammartest.Write(g, r, 5000)
 			if !ok {
 				continue // a tree that grows
 			}
@@ -403,9 +372,13 @@ func refTo(pointer string) *object {
 
 // libllama reads the same notation.
 func TestLibllamaReadsTheGrammarsOfSchemas(t *testing.T) {
-	v := openVocab(t)
+	v, err := llama.OpenVocab("../../testdata/models/tiny-gqa.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
 	for _, tc := range schemas {
-		gbnf, err := FromSchema([]byte(tc.schema))
+		gbnf, err := Grammar([]byte(tc.schema))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -425,18 +398,18 @@ func FuzzSchema(f *testing.F) {
 		f.Add(tc.schema)
 	}
 	f.Fuzz(func(t *testing.T, schema string) {
-		gbnf, err := FromSchema([]byte(schema))
+		gbnf, err := Grammar([]byte(schema))
 		if err != nil {
 			return
 		}
-		if _, err := New(letters(), gbnf); err != nil && !errors.Is(err, errAmbiguous) {
+		if _, err := grammar.New(grammartest.Letters(), gbnf); err != nil && !errors.Is(err, grammar.ErrAmbiguous) {
 			t.Fatalf("%v\nin\n%s", err, gbnf)
 		}
 	})
 }
 
 func TestAllFaultsOfASchemaAreReported(t *testing.T) {
-	_, err := FromSchema([]byte(`{"properties": {"a": {"type": "x"}, "b": {"not": {}}, "c": {"pattern": "("}}}`))
+	_, err := Grammar([]byte(`{"properties": {"a": {"type": "x"}, "b": {"not": {}}, "c": {"pattern": "("}}}`))
 	if err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("error %v, want three lines", err)
 	}

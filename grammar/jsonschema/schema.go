@@ -1,4 +1,4 @@
-package grammar
+package jsonschema
 
 import (
 	"encoding/json"
@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seed4d217819/ebb/grammar"
 )
 
-// FromSchema returns a grammar, for [New], of JSON texts that are valid by a JSON schema (draft 2020-12, and what draft 7
+// Grammar returns a grammar in GBNF, for [grammar.New], of JSON texts that are valid by a JSON schema (draft 2020-12, and what draft 7
 // has of it). It reports everything in the schema that it cannot do, with the place of each.
 //
 // Known are type, enum, const, $ref within the schema, $defs, anyOf, oneOf of alternatives that exclude each other, allOf;
@@ -21,13 +23,13 @@ import (
 // Every text is valid, but not every valid text can be written: members come in the order of the schema, and others only
 // where additionalProperties asks for them; a schema without type has the types that its keywords are about; numbers have
 // at most 15 digits before and after the point.
-func FromSchema(schema []byte) (gbnf string, err error) {
-	if len(schema) > maxText {
-		return "", fmt.Errorf("grammar: schema: it has %d bytes: want at most %d", len(schema), maxText)
+func Grammar(schema []byte) (gbnf string, err error) {
+	if len(schema) > grammar.MaxText {
+		return "", fmt.Errorf("jsonschema: the schema has %d bytes: want at most %d", len(schema), grammar.MaxText)
 	}
 	root, err := readJSON(schema)
 	if err != nil {
-		return "", fmt.Errorf("grammar: schema: %w", err)
+		return "", fmt.Errorf("jsonschema: %w", err)
 	}
 	c := &converter{
 		root: root, names: map[string]bool{"root": true}, done: map[*object]string{}, builtins: map[string]bool{},
@@ -42,10 +44,8 @@ func FromSchema(schema []byte) (gbnf string, err error) {
 		return "", err
 	}
 	gbnf = c.text()
-	if rules, err := parse(gbnf); err != nil {
-		return "", fmt.Errorf("grammar: schema: %w", err)
-	} else if _, err := compile(rules, nil); err != nil {
-		return "", fmt.Errorf("grammar: schema: %w", err)
+	if err := grammar.Check(gbnf); err != nil {
+		return "", fmt.Errorf("jsonschema: %w", err)
 	}
 	return gbnf, nil
 }
@@ -71,7 +71,7 @@ const maxErrors = 20
 
 func (c *converter) fail(path, format string, args ...any) string {
 	if len(c.errs) < maxErrors {
-		c.errs = append(c.errs, fmt.Errorf("grammar: schema %s: %w", path, fmt.Errorf(format, args...)))
+		c.errs = append(c.errs, fmt.Errorf("jsonschema: %s: %w", path, fmt.Errorf(format, args...)))
 	}
 	return `""`
 }
@@ -79,13 +79,13 @@ func (c *converter) fail(path, format string, args ...any) string {
 func (c *converter) add(name, expr string) {
 	c.rules = append(c.rules, name+" ::= "+expr)
 	before := c.size
-	if c.size += len(name) + len(expr); c.size > maxText && before <= maxText {
-		c.fail("#", "the grammar becomes longer than %d bytes: want a smaller schema", maxText)
+	if c.size += len(name) + len(expr); c.size > grammar.MaxText && before <= grammar.MaxText {
+		c.fail("#", "the grammar becomes longer than %d bytes: want a smaller schema", grammar.MaxText)
 	}
 }
 
 // full reports whether there is no use in going on.
-func (c *converter) full() bool { return c.size > maxText || len(c.errs) >= maxErrors }
+func (c *converter) full() bool { return c.size > grammar.MaxText || len(c.errs) >= maxErrors }
 
 // text returns all rules, those that call others before them, and those of the library last.
 func (c *converter) text() string {
@@ -146,7 +146,7 @@ func (c *converter) unique(path string) string {
 			continue
 		}
 		part = strings.Map(func(r rune) rune {
-			if r < 0x80 && isNameByte(byte(r)) {
+			if isNameRune(r) {
 				return r
 			}
 			return '-'
@@ -167,6 +167,11 @@ func (c *converter) unique(path string) string {
 			return numbered
 		}
 	}
+}
+
+// isNameRune reports whether the name of a rule may have r.
+func isNameRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-'
 }
 
 // schema returns an expression for what is valid by s: the name of a rule.
@@ -370,10 +375,10 @@ func (c *converter) count(s *object, key, path string, otherwise int) int {
 	}
 	n, ok := v.(json.Number)
 	if ok {
-		if x, err := n.Float64(); err == nil && x >= 0 && x <= maxRepeat && x == float64(int(x)) {
+		if x, err := n.Float64(); err == nil && x >= 0 && x <= grammar.MaxRepeat && x == float64(int(x)) {
 			return int(x)
 		}
 	}
-	c.fail(path, "%s is %.50s: want a whole number from 0 to %d", key, compact(v), maxRepeat)
+	c.fail(path, "%s is %.50s: want a whole number from 0 to %d", key, compact(v), grammar.MaxRepeat)
 	return otherwise
 }

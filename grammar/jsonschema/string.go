@@ -1,4 +1,4 @@
-package grammar
+package jsonschema
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/seed4d217819/ebb/grammar/internal/charset"
 )
 
 // string returns an expression for strings.
@@ -113,15 +115,15 @@ func (p *patternWriter) write(re *syntax.Regexp) string {
 		}
 		return "(" + strings.Join(parts, " ") + ")"
 	case syntax.OpCharClass:
-		var set runes
+		var set charset.Set
 		for i := 0; i+1 < len(re.Rune); i += 2 {
-			set = append(set, runeRange{re.Rune[i], re.Rune[i+1]})
+			set = append(set, charset.Range{Lo: re.Rune[i], Hi: re.Rune[i+1]})
 		}
 		return p.set(set)
 	case syntax.OpAnyCharNotNL:
-		return p.set(runes{{0, '\n' - 1}, {'\n' + 1, utf8.MaxRune}})
+		return p.set(charset.Of(0, '\n'-1, '\n'+1, utf8.MaxRune))
 	case syntax.OpAnyChar:
-		return p.set(runes{{0, utf8.MaxRune}})
+		return p.set(charset.All())
 	case syntax.OpCapture:
 		return p.write(re.Sub[0])
 	case syntax.OpStar:
@@ -151,11 +153,11 @@ func (p *patternWriter) write(re *syntax.Regexp) string {
 	return p.fail("%s is not supported", re)
 }
 
-func folded(r rune, fold bool) runes {
-	set := runes{{r, r}}
+func folded(r rune, fold bool) charset.Set {
+	set := charset.Of(r, r)
 	if fold {
 		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-			set = append(set, runeRange{f, f})
+			set = append(set, charset.Range{Lo: f, Hi: f})
 		}
 	}
 	return set
@@ -163,25 +165,17 @@ func folded(r rune, fold bool) runes {
 
 // set writes one character of a set as it stands in a JSON string: quotes, backslashes and a few control characters are
 // written with a backslash, the other control characters not at all.
-func (p *patternWriter) set(set runes) string {
-	set = set.merged()
-	has := func(r rune) bool {
-		for _, s := range set {
-			if s.lo <= r && r <= s.hi {
-				return true
-			}
-		}
-		return false
-	}
+func (p *patternWriter) set(set charset.Set) string {
+	set = set.Normalize()
 	var exprs []string
-	if plain := set.intersect(runes{{' ', '!'}, {'#', '['}, {']', 0x7E}, {0x80, utf8.MaxRune}}); len(plain) > 0 {
-		exprs = append(exprs, writeSet(plain))
+	if plain := set.Intersect(charset.Of(' ', '!', '#', '[', ']', 0x7E, 0x80, utf8.MaxRune)); len(plain) > 0 {
+		exprs = append(exprs, plain.GBNF())
 	}
 	for _, escaped := range []struct {
 		r    rune
 		text string
 	}{{'"', `\"`}, {'\\', `\\`}, {'\n', `\n`}, {'\t', `\t`}, {'\r', `\r`}, {'\b', `\b`}, {'\f', `\f`}} {
-		if has(escaped.r) {
+		if set.Contains(escaped.r) {
 			exprs = append(exprs, quote(escaped.text))
 		}
 	}

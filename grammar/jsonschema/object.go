@@ -1,9 +1,11 @@
-package grammar
+package jsonschema
 
 import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/seed4d217819/ebb/grammar/internal/charset"
 )
 
 // member of an object that a schema describes.
@@ -212,15 +214,15 @@ func (c *converter) nameBut(names []string, path string) string {
 		if !n.end {
 			exprs = append(exprs, `"\""`)
 		}
-		var taken runes
+		var taken charset.Set
 		for _, r := range sortedRunes(n.next) {
-			taken = append(taken, runeRange{r, r})
+			taken = append(taken, charset.Range{Lo: r, Hi: r})
 			exprs = append(exprs, quote(string(r))+" "+n.next[r].rule)
 			todo = append(todo, n.next[r])
 		}
-		taken = append(taken, runeRange{0, 0x1F}, runeRange{'"', '"'}, runeRange{'\\', '\\'}, runeRange{0x7F, 0x7F})
-		if others := taken.merged().complement(); len(others) > 0 {
-			exprs = append(exprs, writeSet(others)+" "+plain+`* "\""`)
+		taken = append(taken, charset.Of(0, 0x1F, '"', '"', '\\', '\\', 0x7F, 0x7F)...)
+		if others := taken.Normalize().Complement(); len(others) > 0 {
+			exprs = append(exprs, others.GBNF()+" "+plain+`* "\""`)
 		}
 		c.add(n.rule, strings.Join(exprs, " | "))
 	}
