@@ -1,9 +1,6 @@
 // Package llama binds the part of libllama, llama.cpp's library, that this
-// module does not write itself: vocabularies. Its nouns are
-//
-//   - [Vocab]: the vocabulary of a GGUF file, opened without its weights, and
-//     the exact tokenizer that goes with it;
-//   - [Grammar]: its grammar sampler, which tests compare package grammar with.
+// module does not write itself: [Vocab], the vocabulary of a GGUF file, opened
+// without its weights, and the exact tokenizer that goes with it.
 //
 // Package internal/libllama loads libllama from the folder of the ggml libraries,
 // once a process, at the first Open; the loader's table of libraries is the only

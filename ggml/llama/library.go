@@ -11,7 +11,7 @@ import (
 // another ggml with it, so no other folder is searched.
 var ErrNoLibrary = libllama.ErrNoLibrary
 
-// library is libllama with the functions of vocabularies and of the grammar sampler.
+// library is libllama with the functions of vocabularies.
 type library struct {
 	*libllama.Library
 
@@ -27,12 +27,6 @@ type library struct {
 	tokenize    func(vocab uintptr, text unsafe.Pointer, length int32, ids unsafe.Pointer, maxIDs int32, addSpecial, parseSpecial bool) int32
 	piece       func(vocab uintptr, id int32, text unsafe.Pointer, length, strip int32, special bool) int32
 	detokenize  func(vocab uintptr, ids unsafe.Pointer, n int32, text unsafe.Pointer, length int32, removeSpecial, unparseSpecial bool) int32
-
-	grammarInit   func(vocab uintptr, grammar, root string) uintptr
-	samplerApply  func(sampler uintptr, tokens unsafe.Pointer)
-	samplerAccept func(sampler uintptr, id int32)
-	samplerClone  func(sampler uintptr) uintptr
-	samplerFree   func(sampler uintptr)
 
 	// vocabIsEOG is called once for every id of a vocabulary, so the address is kept for the cheaper SyscallN.
 	vocabIsEOG uintptr
@@ -74,11 +68,6 @@ func (l *library) bind() error {
 		{Name: "llama_tokenize", Into: &l.tokenize},
 		{Name: "llama_token_to_piece", Into: &l.piece},
 		{Name: "llama_detokenize", Into: &l.detokenize},
-		{Name: "llama_sampler_init_grammar", Into: &l.grammarInit},
-		{Name: "llama_sampler_apply", Into: &l.samplerApply},
-		{Name: "llama_sampler_accept", Into: &l.samplerAccept},
-		{Name: "llama_sampler_clone", Into: &l.samplerClone},
-		{Name: "llama_sampler_free", Into: &l.samplerFree},
 	}...)
 	if err != nil {
 		return err

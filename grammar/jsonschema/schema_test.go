@@ -12,9 +12,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"pgregory.net/rapid"
 
-	"github.com/seed4d217819/ebb/ggml/llama"
 	"github.com/seed4d217819/ebb/grammar"
 	"github.com/seed4d217819/ebb/grammar/internal/grammartest"
+	"github.com/seed4d217819/ebb/grammar/internal/oracle"
 )
 
 // follow returns what keeps bytes to the grammar of a schema.
@@ -372,7 +372,7 @@ func refTo(pointer string) *object {
 
 // libllama reads the same notation.
 func TestLibllamaReadsTheGrammarsOfSchemas(t *testing.T) {
-	v, err := llama.OpenVocab("../../testdata/models/tiny-gqa.gguf")
+	v, err := oracle.OpenVocab("../../testdata/models/tiny-gqa.gguf")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,6 +55,7 @@ var policy = map[string][]string{
 	"grammar/jsonschema":           {"grammar", "grammar/internal/charset"},
 	"grammar/internal/charset":     {},
 	"grammar/internal/grammartest": {},
+	"grammar/internal/oracle":      {"internal/libllama"},
 	"generation":                   {"generate", "grammar", "sample"},
 
 	".": {
@@ -83,7 +84,7 @@ var policy = map[string][]string{
 
 // restricted says which packages may import what the others must not.
 var restricted = map[string][]string{
-	"unsafe":                       {"ggml", "ggml/llama", "attend", "internal/libllama", "bench/llamacpp"},
+	"unsafe":                       {"ggml", "ggml/llama", "attend", "grammar/internal/oracle", "internal/libllama", "bench/llamacpp"},
 	"github.com/ebitengine/purego": {"ggml", "ggml/llama", "attend", "internal/dl", "internal/libllama", "bench/llamacpp"},
 	"C":                            {}, // ebb is built with CGO_ENABLED=0
 }

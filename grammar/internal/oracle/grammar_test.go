@@ -1,4 +1,4 @@
-package llama
+package oracle
 
 import (
 	"errors"
@@ -7,6 +7,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
+
+const tiny = "../../../testdata/models/tiny-gqa.gguf"
+
+func openVocab(t *testing.T) *Vocab {
+	t.Helper()
+	v, err := OpenVocab(tiny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return v
+}
 
 func newGrammar(t *testing.T, v *Vocab, gbnf string) *Grammar {
 	t.Helper()
