@@ -6,16 +6,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed4d217819/ebb/chat/jinja"
 )
 
 func TestHostileTemplatesEndWithErrLimit(t *testing.T) {
-	small := limits{source: 10_000, output: 1000, span: 1000, nested: standard.nested, time: 50 * time.Millisecond}
+	small := jinja.Limits{Output: 1000, Time: 50 * time.Millisecond, Memory: 32 << 20}
 	for name, source := range map[string]string{
 		"loops in loops":         `{% for a in range(999) %}{% for b in range(999) %}{% for c in range(999) %}{% endfor %}{% endfor %}{% endfor %}`,
 		"loops that only set":    `{% for a in range(999) %}{% for b in range(999) %}{% for c in range(999) %}{% set x = a %}{% endfor %}{% endfor %}{% endfor %}`,
 		"a macro that calls":     `{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}`,
 		"two macros that call":   `{% macro f() %}{{ g() }}{% endmacro %}{% macro g() %}{{ f() }}{% endmacro %}{{ f() }}`,
-		"a macro as a filter":    `{% macro f(x) %}{{ x|f }}{% endmacro %}{{ 1|f }}`,
 		"a block that calls":     `{% set ns = namespace() %}{% macro f() %}{% set ns.c = caller %}{{ caller() }}{% endmacro %}{% call f() %}{{ ns.c() }}{% endcall %}`,
 		"a tree of macros":       tree(30),
 		"an endless range":       `{{ range(10000000000)|length }}`,
@@ -23,7 +24,31 @@ func TestHostileTemplatesEndWithErrLimit(t *testing.T) {
 		"much text":              `{% for a in range(999) %}` + strings.Repeat("much ", 100) + `{% endfor %}`,
 		"many contents":          `{% for a in range(999) %}{{ messages[0].content }}{% endfor %}`,
 		"text in a macro":        `{% macro f() %}` + strings.Repeat("much ", 100) + `{% endmacro %}{% for a in range(999) %}{{ f() }}{% endfor %}`,
-		"a long source":          strings.Repeat("x", 10_001),
+		"a long string":          `{{ 'x' * 10**10 }}`,
+		"a longer string":        `{{ 'x' * 10**100 }}`,
+		"a long list":            `{{ [1] * 10**10 }}`,
+		"a wide indent":          `{{ 'a\nb'|indent(10**10) }}`,
+		"a wide format":          `{{ '%1000000000d' % 1 }}`,
+		"another wide format":    `{{ '{:1000000000}'.format(1) }}`,
+		"a wide string":          `{{ 'x'.center(10**10) }}`,
+		"a wide JSON":            `{{ [[1]]|tojson(indent=10**10) }}`,
+		"a long batch":           `{{ [1]|batch(10**10, 'x')|list }}`,
+		"many slices":            `{{ [1]|slice(10**10)|list|length }}`,
+		"doubling by replace":    `{% set ns = namespace(s='x') %}{% for a in range(99) %}{% set ns.s = ns.s|replace('x', 'xx') %}{% endfor %}`,
+		"doubling by +":          `{% set ns = namespace(s='x') %}{% for a in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}`,
+		"doubling by ~":          `{% set ns = namespace(s='x') %}{% for a in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}`,
+		"doubling a list":        `{% set ns = namespace(s=[1]) %}{% for a in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}`,
+		"doubling by join":       `{% set ns = namespace(s='x') %}{% for a in range(99) %}{% set ns.s = [ns.s, ns.s]|join %}{% endfor %}`,
+		"doubling by nesting":    `{% set ns = namespace(s=[1]) %}{% for a in range(99) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s|string|length }}`,
+		"equal nested lists":     `{% set ns = namespace(s=[1], t=[1]) %}{% for a in range(99) %}{% set ns.s = [ns.s, ns.s] %}{% set ns.t = [ns.t, ns.t] %}{% endfor %}{{ ns.s == ns.t }}`,
+		"nested lists as JSON":   `{% set ns = namespace(s=[1]) %}{% for a in range(99) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s|tojson|length }}`,
+		"nested tuples as keys":  `{% set ns = namespace(s=(1,)) %}{% for a in range(99) %}{% set ns.s = (ns.s, ns.s) %}{% endfor %}{{ {ns.s: 1}|length }}`,
+		"a large power":          `{{ 10**10**10**10 }}`,
+		"squaring":               `{% set ns = namespace(i=10) %}{% for a in range(99) %}{% set ns.i = ns.i * ns.i %}{% endfor %}`,
+		"precise floats":         `{{ '%.1000000000f' % 1.5 }}`,
+		"maps of maps":           `{% for a in range(999) %}{{ range(99999)|map('string')|select|sort|unique|list|length }}{% endfor %}`,
+		"a recursive loop":       `{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}`,
+		"a long source":          strings.Repeat("x", 128<<10+1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
@@ -35,7 +60,7 @@ func TestHostileTemplatesEndWithErrLimit(t *testing.T) {
 				t.Errorf("error %v, want ErrLimit", err)
 			}
 			if d := time.Since(start); d > 5*time.Second {
-				t.Errorf("took %v, want about %v", d, small.time)
+				t.Errorf("took %v, want about %v", d, small.Time)
 			}
 		})
 	}
@@ -59,9 +84,14 @@ func TestDeepNestingDoesNotOverflowTheStack(t *testing.T) {
 		fails  bool
 	}{
 		"brackets":      {"{{ " + strings.Repeat("(", n/2) + "1" + strings.Repeat(")", n/2) + " }}", false},
-		"lists":         {"{{ " + strings.Repeat("[", n/16) + strings.Repeat("]", n/16) + " }}", false},
+		"lists":         {"{{ " + strings.Repeat("[", n/2) + strings.Repeat("]", n/2) + " }}", false},
 		"signs":         {"{{ " + strings.Repeat("-", n) + "1 }}", false},
-		"members":       {"{{ a" + strings.Repeat(".a", n/2) + " }}", false},
+		"members":       {"{{ a" + strings.Repeat(".a", n/2) + " }}", true}, // a is undefined
+		"subscripts":    {"{{ messages" + strings.Repeat("[messages", n/10) + strings.Repeat("]", n/10) + " }}", false},
+		"conditions":    {"{{ " + strings.Repeat("(1 if ", n/8) + "1" + strings.Repeat(")", n/8) + " }}", false},
+		"dicts":         {"{{ " + strings.Repeat("{1:", n/4) + "1" + strings.Repeat("}", n/4) + " }}", false},
+		"filters":       {"{{ 1" + strings.Repeat("|d", n/2) + " }}", false},
+		"slices":        {"{{ 'a'[" + strings.Repeat("'a'[", n/6) + strings.Repeat(":]", n/6) + ":] }}", true},
 		"ifs":           {strings.Repeat("{%if 1%}", n/20) + strings.Repeat("{%endif%}", n/20), false},
 		"open brackets": {"{{ " + strings.Repeat("(", n) + " }}", true},
 		"calls":         {"{% macro f() %}{{ " + strings.Repeat("-", n) + "f() }}{% endmacro %}{{ f() }}", true},
@@ -78,13 +108,22 @@ func TestDeepNestingDoesNotOverflowTheStack(t *testing.T) {
 	}
 }
 
-func TestPanicsOfTheInterpreterAreErrors(t *testing.T) {
-	tmpl, err := New(`{{ 'ab' * 9223372036854775807 }}`, Vars{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := tmpl.Render([]Message{{"user", "Hi"}}, true); err == nil || !strings.HasPrefix(err.Error(), "chat: render template: ") {
-		t.Errorf("%q, %v; want an error", got, err)
+// A list or dict cannot be changed, so that only a namespace can contain itself.
+func TestValuesThatContainThemselvesAreErrors(t *testing.T) {
+	for _, source := range []string{
+		`{% set l = [] %}{% set _ = l.append(l) %}{{ l }}`,
+		`{% set d = {} %}{% set _ = d.update(d=d) %}{{ d }}`,
+		`{% set ns = namespace() %}{% set ns.self = ns %}{{ ns }}`,
+		`{% set ns = namespace() %}{% set ns.self = [{'a': ns}] %}{{ ns.self }}`,
+		`{% set ns = namespace() %}{% set ns.self = [ns] %}{{ ns.self|tojson }}`,
+	} {
+		tmpl, err := New(source, Vars{})
+		if err == nil {
+			_, err = tmpl.Render([]Message{{"user", "Hi"}}, true)
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), "chat: render template: line 1: ") {
+			t.Errorf("%s: error %v, want one that names the line", source, err)
+		}
 	}
 }
 
@@ -99,8 +138,7 @@ func TestNegativeRepetitionIsEmpty(t *testing.T) {
 	}
 }
 
-// FuzzNew compiles what it is given; what compiles may not be safe to render
-// (see the package comment).
+// FuzzNew compiles and renders what it is given.
 func FuzzNew(f *testing.F) {
 	for _, seed := range []string{
 		chatML, "{%- for m in messages -%} {{- m.content -}} {%- endfor -%}", "{% raw %}{{{% endraw %}", "{{ {'a': {}} }}",
@@ -109,9 +147,12 @@ func FuzzNew(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, source string) {
-		tmpl, err := New(source, Vars{})
+		tmpl, err := compile(source, Vars{}, jinja.Limits{Time: 100 * time.Millisecond, Memory: 16 << 20})
 		if (tmpl == nil) != (err != nil) {
 			t.Errorf("template %v with error %v", tmpl, err)
+		}
+		if err == nil {
+			_, err = tmpl.Render([]Message{{"user", "Hi"}}, true)
 		}
 		if err != nil && !strings.HasPrefix(err.Error(), "chat: ") {
 			t.Errorf("error %q does not say that it is about a chat template", err)

@@ -3,18 +3,17 @@ package chat
 import (
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/ardanlabs/jinja"
+	"github.com/seed4d217819/ebb/chat/jinja"
 )
 
-// ErrRefused is wrapped by the error of a template that raised an exception,
-// because it cannot express the messages: a role it does not know, two turns of
-// one role in a row. The message is the template's.
+// ErrRefused is wrapped by the error of a template that raised an exception because it cannot
+// express the messages: it does not know a role, or two turns of one role follow each other. The
+// message is the template's.
 var ErrRefused = errors.New("chat: the model's template refuses these messages")
 
-// ErrLimit is wrapped by the error of a template that asks for more time, output
-// or depth than rendering is given.
+// ErrLimit is wrapped by the error of a template that takes more time, memory, output or depth than
+// rendering is given.
 var ErrLimit = errors.New("chat: template exceeds a limit")
 
 // Message is one turn of a conversation.
@@ -23,73 +22,42 @@ type Message struct {
 	Content string `json:"content"`
 }
 
-// Vars are the spellings of the model's tokens that templates refer to as
-// bos_token and eos_token. An empty one is not defined.
+// Vars are the spellings of the model's tokens that templates refer to as bos_token and eos_token.
+// An empty one is not defined.
 type Vars struct {
 	BOS, EOS string
 }
 
-// limits bound one rendering, or the source.
-type limits struct {
-	source int           // bytes of a template; the largest known are 20 KiB
-	output int           // bytes
-	span   int           // numbers in one range()
-	nested int           // bytes of template that may be nested in macro calls
-	time   time.Duration // from the start of a rendering
-}
-
-// standard leaves a factor of at least ten to every template and context that
-// is known. nested keeps the interpreter's stack below Go's limit of 1 GB, which
-// ends the process: it takes up to 400 bytes a byte of template.
-var standard = limits{
-	source: 128 << 10,
-	output: 256 << 20,
-	span:   1 << 17,
-	nested: 1 << 20,
-	time:   5 * time.Second,
-}
-
 // Template is a compiled chat template. It may be used from several goroutines.
 type Template struct {
-	compiled *jinja.Template
-	source   int // bytes
-	vars     Vars
-	limits   limits
+	parsed *jinja.Template
+	vars   Vars
+	limits jinja.Limits
 }
 
 // New compiles the template that a GGUF file has as tokenizer.chat_template.
 func New(templateSource string, vars Vars) (*Template, error) {
-	return compile(templateSource, vars, standard)
+	return compile(templateSource, vars, jinja.Limits{})
 }
 
-func compile(source string, vars Vars, lim limits) (t *Template, err error) {
-	defer recovered(&err, "compile")
+func compile(source string, vars Vars, limits jinja.Limits) (*Template, error) {
 	if source == "" {
 		return nil, errors.New("chat: the template is empty; the model has none, so give it plain text")
 	}
-	if len(source) > lim.source {
-		return nil, fmt.Errorf("%w: its source has %d bytes; at most %d", ErrLimit, len(source), lim.source)
-	}
-	guarded, err := guard(source)
+	parsed, err := jinja.Parse(source)
 	if err != nil {
-		return nil, err
+		return nil, wrapped("template", err)
 	}
-	compiled, err := jinja.Compile(guarded)
-	if err != nil {
-		return nil, fmt.Errorf("chat: template: %w", err)
-	}
-	return &Template{compiled: compiled, source: len(source), vars: vars, limits: lim}, nil
+	return &Template{parsed: parsed, vars: vars, limits: limits}, nil
 }
 
-// Render returns the text of messages, ending with the beginning of the
-// assistant's next turn if addGenerationPrompt is set. It contains the spellings
-// of special tokens, BOS included where the template writes it: tokenize it with
-// special tokens parsed and none added.
+// Render returns the text of the messages. It ends with the beginning of the assistant's next turn
+// if addGenerationPrompt is set. It contains the spellings of special tokens, BOS included where
+// the template writes it: tokenize it with special tokens parsed and none added.
 //
-// The contents are not escaped, as in the reference implementation: a message
-// that spells a special token becomes one.
-func (t *Template) Render(messages []Message, addGenerationPrompt bool) (rendered string, err error) {
-	defer recovered(&err, "render")
+// The contents are not escaped, as in the reference implementation: a message that spells a special
+// token becomes one.
+func (t *Template) Render(messages []Message, addGenerationPrompt bool) (string, error) {
 	if len(messages) == 0 {
 		return "", errors.New("chat: no messages")
 	}
@@ -99,47 +67,37 @@ func (t *Template) Render(messages []Message, addGenerationPrompt bool) (rendere
 			return "", fmt.Errorf("chat: message %d has no role; want system, user, assistant or tool", i)
 		}
 		d := jinja.NewDict()
-		d.AsDict().Set("role", jinja.NewString(m.Role))
-		d.AsDict().Set("content", jinja.NewString(m.Content))
+		d.Set("role", m.Role)
+		d.Set("content", m.Content)
 		list[i] = d
 	}
-	data := map[string]jinja.Value{
-		"messages":              jinja.NewList(list),
-		"add_generation_prompt": jinja.NewBool(addGenerationPrompt),
-		// Defined and none, as transformers passes them.
-		"tools":     jinja.None(),
-		"documents": jinja.None(),
-
-		"raise_exception": jinja.NewCallable("raise_exception", raise),
+	variables := map[string]jinja.Value{
+		"messages":              jinja.NewList(list...),
+		"add_generation_prompt": addGenerationPrompt,
+		// They are defined and none, as transformers passes them.
+		"tools":     nil,
+		"documents": nil,
 	}
 	if t.vars.BOS != "" {
-		data["bos_token"] = jinja.NewString(t.vars.BOS)
+		variables["bos_token"] = t.vars.BOS
 	}
 	if t.vars.EOS != "" {
-		data["eos_token"] = jinja.NewString(t.vars.EOS)
+		variables["eos_token"] = t.vars.EOS
 	}
-	newWatch(t.limits, t.source).install(data)
-	rendered, err = t.compiled.RenderValues(data)
-	switch {
-	case errors.Is(err, ErrRefused), errors.Is(err, ErrLimit):
-		return "", err
-	case err != nil:
-		return "", fmt.Errorf("chat: render template: %w", err)
+	rendered, err := t.parsed.Render(variables, t.limits)
+	if err != nil {
+		return "", wrapped("render template", err)
 	}
 	return rendered, nil
 }
 
-// raise is raise_exception(message).
-func raise(args []jinja.Value, _ map[string]jinja.Value) (jinja.Value, error) {
-	if len(args) == 0 {
-		return jinja.Undefined(), ErrRefused
+// wrapped is an error of package jinja as an error of this one.
+func wrapped(doing string, err error) error {
+	switch {
+	case errors.Is(err, jinja.ErrRaised):
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	case errors.Is(err, jinja.ErrLimit):
+		return fmt.Errorf("%w: %w", ErrLimit, err)
 	}
-	return jinja.Undefined(), fmt.Errorf("%w: %s", ErrRefused, spelling(args[0]))
-}
-
-// recovered turns a panic of the interpreter into an error.
-func recovered(err *error, doing string) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("chat: %s template: %v", doing, r)
-	}
+	return fmt.Errorf("chat: %s: %w", doing, err)
 }

@@ -53,8 +53,7 @@ func TestSmolLM2ChatsRenderAsInTransformers(t *testing.T) {
 	}
 }
 
-// The file holds what Jinja itself makes of the templates, most of them about
-// white space.
+// The file holds what Jinja itself makes of the templates, most of them about white space.
 func TestTemplatesRenderAsInJinja(t *testing.T) {
 	var golden struct {
 		BOS      string `json:"bos_token"`
@@ -146,11 +145,13 @@ func TestFaultyTemplatesAreErrorsThatNameTheLine(t *testing.T) {
 		{"\n{% %}", "line 2: a statement without a keyword"},
 		{"\n{{ }}", "line 2: nothing to print"},
 		{"text\n\n{{ a b }}", "line 3"},
-		{"text\n\n{% if %}\n{% frobnicate %}{% endif %}", "line 4"},
+		{"text\n\n{% if %}{% endif %}", "line 3"},
+		{"text\n\n{% if 1 %}\n{% frobnicate %}{% endif %}", "line 4"},
 		{"{% if x %}", "unclosed if"},
 		{"{% for x in y %}", "unclosed for"},
 		{"{% endif %}", "endif"},
-		{"{% macro f(a=f()) %}{% endmacro %}", "must be a constant"},
+		{"{% macro f(x) %}{{ x|f }}{% endmacro %}{{ 1|f }}", `line 1: no filter named "f"`},
+		{"\n{% macro f(a=1, b) %}{% endmacro %}", "line 2"},
 	} {
 		_, err := New(tc.source, Vars{})
 		if err == nil || !strings.Contains(err.Error(), tc.want) {

@@ -32,7 +32,9 @@ var policy = map[string][]string{
 	"doctor":     {"plan"},
 
 	"tokenizer": {"ggml/llama", "gguf"},
-	"chat":      {},
+	"chat":      {"chat/jinja"},
+
+	"chat/jinja": {},
 
 	"model":       {"ggml", "gguf"},
 	"model/llama": {"ggml", "gguf", "model"},
