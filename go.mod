@@ -3,7 +3,6 @@ module github.com/seed4d217819/ebb
 go 1.27.0
 
 require (
-	github.com/ardanlabs/jinja v1.12.0
 	github.com/ebitengine/purego v0.11.3
 	github.com/google/go-cmp v0.7.0
 	github.com/guptarohit/asciigraph v0.10.0
