@@ -32,13 +32,9 @@ func (c cache) snapshot(commit, file string) string {
 
 // find returns the paths of files at a revision, if all of them are there.
 func (c cache) find(revision string, files []string) ([]string, bool) {
-	commit := revision
-	if !commitID.MatchString(revision) {
-		data, err := os.ReadFile(c.ref(revision))
-		if err != nil || !commitID.MatchString(strings.TrimSpace(string(data))) {
-			return nil, false
-		}
-		commit = strings.TrimSpace(string(data))
+	commit, ok := c.commit(revision)
+	if !ok {
+		return nil, false
 	}
 	var paths []string
 	for _, file := range files {
@@ -49,6 +45,16 @@ func (c cache) find(revision string, files []string) ([]string, bool) {
 		paths = append(paths, path)
 	}
 	return paths, true
+}
+
+// commit returns the commit that a revision was at when it was fetched last.
+func (c cache) commit(revision string) (string, bool) {
+	if commitID.MatchString(revision) {
+		return revision, true
+	}
+	data, err := os.ReadFile(c.ref(revision))
+	commit := strings.TrimSpace(string(data))
+	return commit, err == nil && commitID.MatchString(commit)
 }
 
 // link gives a blob its name in the snapshot of a commit, and returns the path. Where links are not possible the blob moves

@@ -35,6 +35,8 @@ type Progress struct {
 
 // Errors of files that are not to be had.
 var (
+	// ErrName says that a name is not one of a file or a repository on the hub.
+	ErrName = errors.New("no name on the hub")
 	// ErrNotFound says that the hub has no such repository, revision or file, or does not show it to this user.
 	ErrNotFound = errors.New("not found")
 	// ErrOffline says that a file is not in the cache and the hub must not be asked.

@@ -22,7 +22,7 @@ type Ref struct {
 // defaultRevision is the branch that is meant when none is named.
 const defaultRevision = "main"
 
-const wantRef = "want hf://OWNER/REPO/FILE.gguf, and @REVISION behind it for another one than main"
+const wantRef = "want hf://OWNER/REPO/FILE.gguf, hf://OWNER/REPO or hf://OWNER/REPO:QUANT, and @REVISION behind it for another one than main"
 
 var (
 	// repoName is what an owner or a repository may be called: "--" separates the two in the cache.
@@ -38,7 +38,7 @@ var (
 func Parse(name string) (Ref, error) {
 	rest, ok := strings.CutPrefix(name, Scheme)
 	if !ok {
-		return Ref{}, fmt.Errorf("hub: %q does not begin with %s: %s", name, Scheme, wantRef)
+		return Ref{}, nameErrorf("hub: %q does not begin with %s: %s", name, Scheme, wantRef)
 	}
 	r := Ref{Revision: defaultRevision}
 	rest, behindFile, twice := cutRevision(rest)
@@ -48,17 +48,24 @@ func Parse(name string) (Ref, error) {
 	r.Repo = repo
 	switch {
 	case once && twice:
-		return Ref{}, fmt.Errorf("hub: %q names two revisions, %q and %q: want one", name, behindRepo, behindFile)
+		return Ref{}, nameErrorf("hub: %q names two revisions, %q and %q: want one", name, behindRepo, behindFile)
 	case once:
 		r.Revision = behindRepo
 	case twice:
 		r.Revision = behindFile
 	}
 	if fault := r.fault(); fault != "" {
-		return Ref{}, fmt.Errorf("hub: %q: %s: %s", name, fault, wantRef)
+		return Ref{}, nameErrorf("hub: %q: %s: %s", name, fault, wantRef)
 	}
 	return r, nil
 }
+
+// nameError is [ErrName] with a message of its own.
+type nameError struct{ error }
+
+func (e nameError) Is(target error) bool { return target == ErrName }
+
+func nameErrorf(format string, args ...any) error { return nameError{fmt.Errorf(format, args...)} }
 
 // cutRevision cuts a revision off behind a file's name. Revisions may hold slashes and files may hold an @, so the file's
 // ending decides.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -81,6 +82,10 @@ func (h *fakeHub) serveHub(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(errorCode, code)
 		w.WriteHeader(http.StatusNotFound)
 	}
+	if revision, ok := strings.CutPrefix(r.URL.Path, "/api/models/owner/repo/revision/"); ok {
+		h.serveList(w, revision, refuse)
+		return
+	}
 	rest, ok := strings.CutPrefix(r.URL.Path, "/owner/repo/resolve/")
 	if !ok {
 		refuse("RepoNotFound")
@@ -109,6 +114,29 @@ func (h *fakeHub) serveHub(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(linkedETag, `"`+sumOf(data)+`"`)
 	w.Header().Set(linkedSize, fmt.Sprint(len(data)))
 	http.Redirect(w, r, h.storage.URL+"/"+commit+"/"+file+"?signature=x", http.StatusFound)
+}
+
+// serveList says which files a revision has.
+func (h *fakeHub) serveList(w http.ResponseWriter, revision string, refuse func(code string)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	commit, known := h.commits[revision]
+	if !known {
+		refuse("RevisionNotFound")
+		return
+	}
+	type sibling struct {
+		Name string `json:"rfilename"`
+	}
+	page := struct {
+		Siblings []sibling `json:"siblings"`
+	}{Siblings: []sibling{}}
+	for name := range h.files {
+		if file, ok := strings.CutPrefix(name, commit+"/"); ok {
+			page.Siblings = append(page.Siblings, sibling{file})
+		}
+	}
+	_ = json.NewEncoder(w).Encode(page)
 }
 
 func (h *fakeHub) serveStorage(w http.ResponseWriter, r *http.Request) {

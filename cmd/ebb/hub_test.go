@@ -24,6 +24,10 @@ import (
 func newHub(t *testing.T, folders ...string) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/models/owner/repo/revision/main" {
+			_, _ = w.Write([]byte(`{"siblings": [{"rfilename": "tiny-mha.gguf"}, {"rfilename": "tiny-gqa.gguf"}]}`))
+			return
+		}
 		if !strings.HasPrefix(r.URL.Path, "/owner/repo/resolve/") {
 			w.WriteHeader(http.StatusUnauthorized)
 			return

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/hub"
@@ -14,15 +13,11 @@ import (
 // modelHelp is what the flag that names a model says.
 const modelHelp = "The model: a GGUF `FILE`, or one on the Hugging Face hub as hf://OWNER/REPO/FILE, hf://OWNER/REPO:QUANT or a pasted address."
 
-// modelFile returns the file that a model's name stands for: the name itself, or for hf:// one in the hub's cache, where it is
-// downloaded if need be. Progress and notes go to w.
+// modelFile returns the file that a model's name stands for: the name itself, or for one on the hub a file in the hub's cache,
+// where it is downloaded if need be. Progress and notes go to w.
 func modelFile(ctx context.Context, name string, w io.Writer) (string, error) {
-	if !strings.HasPrefix(name, hub.Scheme) {
+	if !hub.IsName(name) {
 		return name, nil
-	}
-	ref, err := hub.Parse(name)
-	if err != nil {
-		return "", misuseError{err}
 	}
 	o, err := hub.FromEnvironment()
 	if err != nil {
@@ -34,6 +29,13 @@ func modelFile(ctx context.Context, name string, w io.Writer) (string, error) {
 	o.Note = func(note string) {
 		bar.clear()
 		printNotes(w, []string{note})
+	}
+	ref, err := hub.Resolve(ctx, name, o)
+	if errors.Is(err, hub.ErrName) {
+		err = misuseError{err}
+	}
+	if err != nil {
+		return "", err
 	}
 	path, err := hub.Fetch(ctx, ref, o)
 	bar.clear()
