@@ -83,13 +83,11 @@ func kernels(r Readings) []Finding {
 func gpus(r Readings) []Finding {
 	var all []Finding
 	for _, b := range r.Libraries.Backends {
-		if !b.Loaded && strings.Contains(b.File, "vulkan") {
-			all = append(all, Finding{Note, b.File + " is there and could not be loaded, so GPUs are not used through Vulkan", "install the Vulkan loader (libvulkan.so.1; Debian: libvulkan1) and a driver"})
-		}
-		if !b.Loaded && strings.Contains(b.File, "cuda") {
-			all = append(all, Finding{Note, b.File + " is there and could not be loaded, so NVIDIA GPUs are not used through CUDA", "install NVIDIA's driver, and the CUDA libraries of the version that it was built for"})
+		if !b.Loaded && (strings.Contains(b.File, "vulkan") || strings.Contains(b.File, "cuda")) {
+			all = append(all, unloaded(b, r.Machine.GPUs))
 		}
 	}
+	all = append(all, unusedGPUs(r)...)
 	software := slices.ContainsFunc(r.Devices, func(d Device) bool { return d.Software })
 	gpu := slices.ContainsFunc(r.Devices, func(d Device) bool { return !d.cpu() })
 	switch {

@@ -13,7 +13,7 @@ func healthy() Readings {
 	return Readings{
 		Libraries: Libraries{
 			Places: []Place{{"/x", Missing}, {"/cache", Found}}, Want: "0.25.1", Version: "0.25.1", Dir: "/cache", Llama: "0.5.0",
-			Kernels: "libggml-cpu-haswell.so", Backends: []Backend{{"libggml-cuda.so", true}},
+			Kernels: "libggml-cpu-haswell.so", Backends: []Backend{{File: "libggml-cuda.so", Loaded: true}},
 		},
 		Machine: Machine{CPU: "CPU", Cores: 8, Features: []string{"avx2"}, Total: 64 << 30, Available: 60 << 30, Memlock: Unlimited, HugePages: "madvise"},
 		Threads: 8,
@@ -58,10 +58,10 @@ func TestFindingsSayWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"other libraries", func(r *Readings) { r.Libraries.Error = "ggml: found version 0.9.0, want 0.25.x" }, Fatal, "cannot be loaded: ggml: found version 0.9.0", "make libs"},
 		{"no libllama", func(r *Readings) { r.Libraries.LlamaErr = "llama: libllama not found" }, Fatal, "libllama, which splits texts into tokens, cannot be loaded", "make libs"},
 		{"plain kernels", func(r *Readings) { r.Libraries.Kernels = "libggml-cpu-sse42.so" }, Warning, "computes with libggml-cpu-sse42.so, though this CPU has AVX2", "libggml-cpu-haswell"},
-		{"vulkan that does not load", func(r *Readings) { r.Libraries.Backends = []Backend{{"libggml-vulkan.so", false}} }, Note, "libggml-vulkan.so is there and could not be loaded", "libvulkan1"},
-		{"cuda that does not load", func(r *Readings) { r.Libraries.Backends = []Backend{{"libggml-cuda.so", false}} }, Note, "NVIDIA GPUs are not used", "NVIDIA's driver"},
+		{"vulkan that does not load", func(r *Readings) { r.Libraries.Backends = []Backend{{File: "libggml-vulkan.so"}} }, Note, "libggml-vulkan.so is there and could not be loaded", "libvulkan1"},
+		{"cuda that does not load", func(r *Readings) { r.Libraries.Backends = []Backend{{File: "libggml-cuda.so"}} }, Note, "NVIDIA GPUs are not used", "NVIDIA's driver"},
 		{"hidden software driver", func(r *Readings) {
-			r.Machine.Software, r.Libraries.Backends, r.Devices = true, []Backend{{"libggml-vulkan.so", true}}, r.Devices[1:]
+			r.Machine.Software, r.Libraries.Backends, r.Devices = true, []Backend{{File: "libggml-vulkan.so", Loaded: true}}, r.Devices[1:]
 		}, Note, "Mesa's software Vulkan driver is installed, and ggml hides it", "GGML_VK_VISIBLE_DEVICES=0"},
 		{"software driver", func(r *Readings) { r.Devices[0].Software = true }, Note, "computes on the CPU and is many times slower", "--device cpu is fast"},
 		{"a device that fails", func(r *Readings) { r.Devices[0].Error = "out of memory" }, Warning, "cuda0 is listed and does not work: out of memory", "driver"},

@@ -22,6 +22,7 @@ type Machine struct {
 	Memlock   int64    `json:"memlock_bytes"` // memory that may be locked; Unlimited, or 0: unknown or none
 	HugePages string   `json:"huge_pages,omitempty"`
 	Software  bool     `json:"software_vulkan"` // Mesa's software driver is installed
+	GPUs      []GPU    `json:"gpus,omitempty"`
 }
 
 // Unlimited is a limit that is none.
@@ -64,6 +65,7 @@ func ReadMachine(root fs.FS) Machine {
 	m.HugePages = bracketed(read(root, "sys/kernel/mm/transparent_hugepage/enabled"))
 	drivers, err := fs.Glob(root, "usr/share/vulkan/icd.d/lvp_icd*.json")
 	m.Software = err == nil && len(drivers) > 0
+	m.GPUs = ReadGPUs(root)
 	groups := readGroups(root)
 	m.Quota = groups.quota()
 	m.Limit, m.Used = groups.memory(m.Total)

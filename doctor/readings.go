@@ -45,8 +45,9 @@ const (
 
 // Backend is a file with kernels for a kind of device.
 type Backend struct {
-	File   string `json:"file"`
-	Loaded bool   `json:"loaded"`
+	File    string   `json:"file"`
+	Loaded  bool     `json:"loaded"`
+	Missing []string `json:"missing,omitempty"` // libraries that it needs and that are not found
 }
 
 // Device is something that computes. Rates are bytes a second, 0 where they were not measured.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -21,6 +22,7 @@ import (
 	"github.com/seed4d217819/ebb/ggml/llama"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/cputime"
+	"github.com/seed4d217819/ebb/internal/dl"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -197,10 +199,35 @@ func readLibraries(root fs.FS) doctor.Libraries {
 				l.Kernels = name
 			}
 		default:
-			l.Backends = append(l.Backends, doctor.Backend{File: name, Loaded: loaded[name]})
+			b := doctor.Backend{File: name, Loaded: loaded[name]}
+			if !b.Loaded {
+				b.Missing = missingLibraries(l.Dir, name)
+			}
+			l.Backends = append(l.Backends, b)
 		}
 	}
 	return l
+}
+
+// missingLibraries returns the libraries that a library on Linux needs and that the system's loader
+// does not find, neither beside it nor elsewhere.
+func missingLibraries(dir, name string) []string {
+	file, err := elf.Open(filepath.Join(dir, name))
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	needed, err := file.ImportedLibraries()
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(needed, func(library string) bool {
+		if _, err := dl.Open(library, false); err == nil {
+			return true
+		}
+		_, err := dl.Open(filepath.Join(dir, library), false)
+		return err == nil
+	})
 }
 
 // readModel says what a model needs and what fits.

@@ -53,6 +53,9 @@ func printMachine(line func(name, format string, args ...any), r doctor.Readings
 	if m.Total > 0 {
 		line("memory", "%s, %s of it available", formatSize(m.Total), formatSize(m.Available))
 	}
+	for _, g := range m.GPUs {
+		line("gpu", "%s at %s; kernel driver: %s", g.Vendor, g.Address, known(g.Driver))
+	}
 	quota, limit, lock := "all cores", "all memory", "none, or unknown"
 	if m.Quota > 0 {
 		quota = fmt.Sprintf("the time of %.3g cores", m.Quota)
