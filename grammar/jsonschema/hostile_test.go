@@ -24,6 +24,11 @@ var hostileSchemas = map[string]struct{ schema, want string }{
 	"a large string":                        {`{"maxLength": 100000}`, "works"},
 	"large lists within each other":         {`{"minItems": 90000, "items": {"minItems": 90000, "items": {"minItems": 90000}}}`, "works"},
 	"a large pattern":                       {`{"pattern": "((a{0,30}){0,30}){0,30}"}`, "invalid repeat count"},
+	"a pattern of large classes":            {`{"pattern": "` + strings.Repeat(`\\P{L}`, 2_000) + `"}`, "longer than"},
+	"a pattern with many cases":             {`{"pattern": "(?i:` + strings.Repeat(`[a-z]`, 3_000) + `)"}`, "works"},
+	"a list and a pattern with many ways":   {`{"pattern": "(((((a*)*)*)*)*)*b", "enum": ["` + strings.Repeat("a", 10_000) + `", "b"]}`, "works"},
+	"a list and references that fan out":    {`{"enum": [1], "allOf": [` + fan(30) + `], ` + fan(30)[len(`{"$ref": "#/$defs/d0", `):], "takes too long"},
+	"a list and a circle of references":     {`{"enum": [1], "$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}`, "takes too long"},
 	"a pattern with many ways":              {`{"pattern": "(a*a*a*a*)*b"}`, "works"},
 }
 

@@ -42,7 +42,7 @@ func (c *converter) merge(path string, depth int, parts ...value) (*object, bool
 			v := p.members[key]
 			before, twice := m.get(key)
 			switch {
-			case annotations[key]:
+			case !isKeyword(key):
 				continue
 			case twice && !equal(before, v):
 				if v, ok = combine(key, before, v); !ok {

@@ -17,8 +17,10 @@ import (
 //
 // Known are type, enum, const, $ref within the schema, $defs, anyOf, oneOf of alternatives that exclude each other, allOf;
 // properties, required, additionalProperties, minProperties, maxProperties; items, prefixItems, minItems, maxItems;
-// minLength, maxLength, pattern, and the formats date, time, date-time and uuid; minimum, maximum and the exclusive ones.
-// Other formats, titles, descriptions and the like say nothing about what is valid. All other keywords are errors.
+// minLength, maxLength, pattern (a regular expression of ECMA-262), and the formats date, time, date-time and uuid; minimum,
+// maximum and the exclusive ones. Beside enum or const, which list the values, not and multipleOf are known too.
+// Other formats and keywords that the standard does not have say nothing about what is valid. All other keywords of the
+// standard are errors where they say something.
 //
 // Every text is valid, but not every valid text can be written: members come in the order of the schema, and others only
 // where additionalProperties asks for them; a schema without type has the types that its keywords are about; numbers have
@@ -198,6 +200,9 @@ func (c *converter) schema(s value, path string) string {
 
 // body returns an expression for what is valid by a schema object.
 func (c *converter) body(s *object, path string) string {
+	if s.has("const") || s.has("enum") {
+		return c.values(s, path)
+	}
 	c.check(s, path)
 	switch {
 	case s.has("$ref"):
@@ -216,8 +221,6 @@ func (c *converter) body(s *object, path string) string {
 		return c.alternatives(s, "anyOf", path)
 	case s.has("oneOf"):
 		return c.alternatives(s, "oneOf", path)
-	case s.has("const"), s.has("enum"):
-		return c.values(s, path)
 	}
 	types := c.types(s, path)
 	if len(types) == 0 {
@@ -270,20 +273,61 @@ var keywordTypes = map[string]string{
 	"minimum": "number", "maximum": "number", "exclusiveMinimum": "number", "exclusiveMaximum": "number", "multipleOf": "number",
 }
 
-// annotations say nothing about what is valid.
-var annotations = map[string]bool{
-	"title": true, "description": true, "default": true, "examples": true, "example": true, "$comment": true, "$schema": true,
-	"$id": true, "id": true, "$anchor": true, "$vocabulary": true, "$defs": true, "definitions": true, "deprecated": true,
-	"readOnly": true, "writeOnly": true, "contentEncoding": true, "contentMediaType": true, "contentSchema": true,
-}
-
-// check reports keywords that are not known.
+// check reports keywords that restrict what is valid and that a grammar cannot express.
 func (c *converter) check(s *object, path string) {
 	for _, key := range s.keys {
-		if _, ok := keywordTypes[key]; !ok && !annotations[key] && !strings.HasPrefix(key, "x-") {
-			c.fail(path, "%.50s is not supported", key)
+		if name, fails := unsupported(s, key); fails {
+			c.fail(path, "%s is not supported", name)
 		}
 	}
+}
+
+// isKeyword reports whether a member of a schema may restrict what is valid. All others are annotations, by the standard.
+func isKeyword(key string) bool {
+	_, known := keywordTypes[key]
+	_, refused := refusedTypes[key]
+	return known || refused
+}
+
+// refusedTypes are the keywords of the standard that are not supported, with the type that they are about; "" is any.
+var refusedTypes = map[string]string{
+	"not": "", "if": "", "then": "", "else": "", "$dynamicRef": "", "$recursiveRef": "",
+	"patternProperties": "object", "propertyNames": "object", "dependentRequired": "object", "dependentSchemas": "object",
+	"dependencies": "object", "unevaluatedProperties": "object",
+	"contains": "array", "minContains": "array", "maxContains": "array", "unevaluatedItems": "array",
+}
+
+// unsupported reports whether a member of s is a keyword that is not supported and that restricts what is valid: with the
+// other members beside it, it may say nothing.
+func unsupported(s *object, key string) (name string, fails bool) {
+	about, refused := refusedTypes[key]
+	if !refused {
+		return "", false
+	}
+	if types := typeList(s.members["type"]); about != "" && types != nil && !slices.Contains(types, about) {
+		return "", false
+	}
+	says := s.members[key]
+	o, isObject := says.(*object)
+	empty := isObject && len(o.keys) == 0
+	switch key {
+	case "not":
+		return key, says != false
+	case "if":
+		return key, s.has("then") || s.has("else") || says != true && says != false && !isObject
+	case "then", "else":
+		return key, s.has("if")
+	case "minContains", "maxContains":
+		return key, s.has("contains")
+	case "propertyNames": // names are texts
+		asText := isObject && len(o.keys) == 1 && o.members["type"] == "string"
+		return key, says != true && !empty && !asText
+	case "unevaluatedProperties", "unevaluatedItems":
+		return key, says != true && !empty
+	case "patternProperties", "dependentRequired", "dependentSchemas", "dependencies":
+		return key, !empty
+	}
+	return key, true
 }
 
 func (o *object) has(key string) bool {
@@ -304,7 +348,7 @@ func (o *object) without(key string) *object {
 
 // constrains reports whether a schema says anything about what is valid.
 func (o *object) constrains() bool {
-	return slices.ContainsFunc(o.keys, func(key string) bool { return !annotations[key] && !strings.HasPrefix(key, "x-") })
+	return slices.ContainsFunc(o.keys, isKeyword)
 }
 
 // types returns the types that a schema allows, none for any.
@@ -349,6 +393,9 @@ func (c *converter) alternatives(s *object, key, path string) string {
 		return c.fail(path, "%s is %.50s: want a list of 1 to %d schemas", key, compact(s.members[key]), maxParts)
 	}
 	rest, parts := s.without(key), slices.Clone(parts)
+	if key == "oneOf" {
+		rest = withTag(rest)
+	}
 	var exprs []string
 	for i, part := range parts {
 		at := fmt.Sprintf("%s/%s/%d", path, key, i)
@@ -365,6 +412,23 @@ func (c *converter) alternatives(s *object, key, path string) string {
 		c.checkDisjoint(parts, path)
 	}
 	return strings.Join(exprs, " | ")
+}
+
+// withTag returns a schema that requires the property by which the alternatives beside it are told apart, if it names one:
+// discriminator of OpenAPI is an annotation, and every text with the property is as valid as without it.
+func withTag(s *object) *object {
+	discriminator, _ := s.members["discriminator"].(*object)
+	if discriminator == nil {
+		return s
+	}
+	name, ok := discriminator.members["propertyName"].(string)
+	required, isList := s.members["required"].([]value)
+	if !ok || s.has("required") && !isList {
+		return s
+	}
+	s = s.without("required")
+	s.set("required", append(slices.Clone(required), name))
+	return s
 }
 
 // count returns the whole number that a keyword has, or otherwise where it is not there.

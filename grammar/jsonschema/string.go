@@ -2,11 +2,10 @@ package jsonschema
 
 import (
 	"fmt"
-	"regexp/syntax"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/seed4d217819/ebb/grammar"
 	"github.com/seed4d217819/ebb/grammar/internal/charset"
 )
 
@@ -20,7 +19,7 @@ func (c *converter) string(s *object, path string) string {
 		format = "" // says nothing, by the standard
 	}
 	pattern, hasPattern := s.get("pattern")
-	bounded := s.has("minLength") || s.has("maxLength")
+	bounded := least > 0 || most >= 0
 	switch {
 	case most >= 0 && most < least:
 		return c.fail(path, "minLength is %d, and maxLength %d", least, most)
@@ -40,20 +39,20 @@ func (c *converter) string(s *object, path string) string {
 	return c.builtin("string")
 }
 
-// pattern returns an expression for strings in which a regular expression matches something. Where it does not begin with ^
-// or end with $, any text may come before or after.
+// pattern returns an expression for strings in which a regular expression of ECMA-262 matches something. Where it does not
+// begin with ^ or end with $, any text may come before or after.
 func (c *converter) pattern(v value, path string) string {
 	text, ok := v.(string)
 	if !ok {
 		return c.fail(path, "pattern is %.50s: want a text", compact(v))
 	}
-	re, err := syntax.Parse(text, syntax.Perl)
+	parsed, err := parseECMA(text)
 	if err != nil {
 		return c.fail(path, "pattern %.100q: %w", text, err)
 	}
-	branches := []*syntax.Regexp{re}
-	if re.Op == syntax.OpAlternate {
-		branches = re.Sub
+	branches, ok := parsed.(either)
+	if !ok {
+		branches = either{parsed}
 	}
 	p := patternWriter{char: c.builtin("char")}
 	var exprs []string
@@ -69,6 +68,7 @@ func (c *converter) pattern(v value, path string) string {
 // patternWriter writes regular expressions as expressions of a grammar, for the inside of a JSON string.
 type patternWriter struct {
 	char string // rule for any character
+	size int    // bytes of the sets that were written
 	err  string // the first
 }
 
@@ -80,23 +80,20 @@ func (p *patternWriter) fail(format string, args ...any) string {
 }
 
 // anchored writes a whole expression, with what may stand around it.
-func (p *patternWriter) anchored(re *syntax.Regexp) string {
-	subs := []*syntax.Regexp{re}
-	if re.Op == syntax.OpConcat {
-		subs = re.Sub
-	}
+func (p *patternWriter) anchored(n node) string {
+	parts, _ := n.(concat)
 	before, after := p.char+"*", p.char+"*"
-	for len(subs) > 0 && subs[0].Op == syntax.OpBeginText {
-		before, subs = "", subs[1:]
+	for len(parts) > 0 && parts[0] == (atBegin{}) {
+		before, parts = "", parts[1:]
 	}
-	for len(subs) > 0 && subs[len(subs)-1].Op == syntax.OpEndText {
-		after, subs = "", subs[:len(subs)-1]
+	for len(parts) > 0 && parts[len(parts)-1] == (atEnd{}) {
+		after, parts = "", parts[:len(parts)-1]
 	}
-	parts := []string{before}
-	for _, sub := range subs {
-		parts = append(parts, p.write(sub))
+	exprs := []string{before}
+	for _, part := range parts {
+		exprs = append(exprs, p.write(part))
 	}
-	expr := strings.TrimSpace(strings.Join(append(parts, after), " "))
+	expr := strings.TrimSpace(strings.Join(append(exprs, after), " "))
 	if expr == "" {
 		return `""`
 	}
@@ -104,63 +101,42 @@ func (p *patternWriter) anchored(re *syntax.Regexp) string {
 }
 
 // write writes a part, so that it can be repeated.
-func (p *patternWriter) write(re *syntax.Regexp) string {
-	switch re.Op {
-	case syntax.OpEmptyMatch:
-		return `""`
-	case syntax.OpLiteral:
-		var parts []string
-		for _, r := range re.Rune {
-			parts = append(parts, p.set(folded(r, re.Flags&syntax.FoldCase != 0)))
+func (p *patternWriter) write(n node) string {
+	switch n := n.(type) {
+	case chars:
+		expr := p.set(charset.Set(n))
+		if p.size += len(expr); p.size > grammar.MaxText {
+			return p.fail("its grammar becomes longer than %d bytes", grammar.MaxText)
 		}
-		return "(" + strings.Join(parts, " ") + ")"
-	case syntax.OpCharClass:
-		var set charset.Set
-		for i := 0; i+1 < len(re.Rune); i += 2 {
-			set = append(set, charset.Range{Lo: re.Rune[i], Hi: re.Rune[i+1]})
+		return expr
+	case group:
+		return p.write(n.node)
+	case times:
+		expr := p.write(n.node)
+		switch {
+		case n.max < 0:
+			return fmt.Sprintf("%s{%d,}", expr, n.min)
+		default:
+			return fmt.Sprintf("%s{%d,%d}", expr, n.min, n.max)
 		}
-		return p.set(set)
-	case syntax.OpAnyCharNotNL:
-		return p.set(charset.Of(0, '\n'-1, '\n'+1, utf8.MaxRune))
-	case syntax.OpAnyChar:
-		return p.set(charset.All())
-	case syntax.OpCapture:
-		return p.write(re.Sub[0])
-	case syntax.OpStar:
-		return p.write(re.Sub[0]) + "*"
-	case syntax.OpPlus:
-		return p.write(re.Sub[0]) + "+"
-	case syntax.OpQuest:
-		return p.write(re.Sub[0]) + "?"
-	case syntax.OpRepeat:
-		if re.Max < 0 {
-			return fmt.Sprintf("%s{%d,}", p.write(re.Sub[0]), re.Min)
-		}
-		return fmt.Sprintf("%s{%d,%d}", p.write(re.Sub[0]), re.Min, re.Max)
-	case syntax.OpConcat, syntax.OpAlternate:
-		between := " "
-		if re.Op == syntax.OpAlternate {
-			between = " | "
-		}
-		var parts []string
-		for _, sub := range re.Sub {
-			parts = append(parts, p.write(sub))
-		}
-		return "(" + strings.Join(parts, between) + ")"
-	case syntax.OpBeginText, syntax.OpEndText:
-		return p.fail("^ and $ are supported at its beginning and end only")
+	case concat:
+		return p.join(n, " ")
+	case either:
+		return p.join(n, " | ")
 	}
-	return p.fail("%s is not supported", re)
+	return p.fail("^ and $ are supported at its beginning and end only")
 }
 
-func folded(r rune, fold bool) charset.Set {
-	set := charset.Of(r, r)
-	if fold {
-		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-			set = append(set, charset.Range{Lo: f, Hi: f})
-		}
+// join writes parts in parentheses.
+func (p *patternWriter) join(parts []node, between string) string {
+	if len(parts) == 0 {
+		return `""`
 	}
-	return set
+	exprs := make([]string, len(parts))
+	for i, part := range parts {
+		exprs[i] = p.write(part)
+	}
+	return "(" + strings.Join(exprs, between) + ")"
 }
 
 // set writes one character of a set as it stands in a JSON string: quotes, backslashes and a few control characters are

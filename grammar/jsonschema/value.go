@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// values returns an expression for const and enum.
+// values returns an expression for const and enum: for those of the values that all other keywords allow.
 func (c *converter) values(s *object, path string) string {
 	allowed := []value{s.members["const"]}
 	if !s.has("const") {
@@ -17,21 +17,22 @@ func (c *converter) values(s *object, path string) string {
 	} else if list, ok := s.members["enum"].([]value); ok && !slices.ContainsFunc(list, func(v value) bool { return equal(v, allowed[0]) }) {
 		return c.fail(path, "const is no member of enum")
 	}
-	for _, key := range s.keys {
-		if keywordTypes[key] != "" && key != "format" {
-			return c.fail(path, "%s beside enum or const is not supported", key)
-		}
-	}
-	types := c.types(s, path)
+	check, rest := validator{c: c}, s.without("const").without("enum")
 	var exprs []string
 	for _, v := range allowed {
-		t := typeOf(v)
-		if len(types) == 0 || slices.Contains(types, t) || t == "integer" && slices.Contains(types, "number") {
+		ok := !rest.constrains()
+		if !ok {
+			var err error
+			if ok, err = check.valid(rest, v, path, 0); err != nil {
+				return c.fail(path, "%w", err)
+			}
+		}
+		if ok {
 			exprs = append(exprs, c.literal(v))
 		}
 	}
 	if len(exprs) == 0 {
-		return c.fail(path, "no value of enum or const has a type that is allowed")
+		return c.fail(path, "no value of enum or const is valid by what stands beside it")
 	}
 	return strings.Join(exprs, " | ")
 }

@@ -69,9 +69,18 @@ func (s Set) Intersect(other Set) Set {
 	return both
 }
 
-// Contains reports whether the set has a character.
+// Contains reports whether the set has a character. s is normalized.
 func (s Set) Contains(r rune) bool {
-	return slices.ContainsFunc(s, func(in Range) bool { return in.Lo <= r && r <= in.Hi })
+	_, found := slices.BinarySearchFunc(s, r, func(in Range, r rune) int {
+		switch {
+		case in.Hi < r:
+			return -1
+		case in.Lo > r:
+			return 1
+		}
+		return 0
+	})
+	return found
 }
 
 // GBNF returns s as a set of a grammar, as in [a-z\x20].
