@@ -42,7 +42,7 @@ CROSS     := linux/arm64 darwin/arm64 windows/amd64
 LINT      := go tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run build libs model vulkan test test-all race gpu cover fuzz lint fmt cross generate deps clean FORCE
+.PHONY: help run build libs model vulkan test test-short test-all race gpu cover fuzz lint fmt cross generate deps clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +67,9 @@ bin/testreport: FORCE
 
 test: libs model vulkan bin/testreport ## fetch what the tests need, run them all, sum up (PKG=./kv for one; EBB_REQUIRE=all: a skip fails)
 	@$(TEST_ENV) bin/testreport $(TEST_FLAGS) $(PKG)
+
+test-short: bin/testreport ## run the tests that take no long time, in under a minute: pure packages, the walk, one golden case a policy
+	@GGML_VK_VISIBLE_DEVICES= GGML_NO_BACKTRACE=1 bin/testreport -short -count=1 -p 2 -timeout 5m $(PKG)
 
 test-all: export EBB_TEST_ALL := 1
 test-all: TEST_FLAGS := -count=1 -p 1 -timeout 120m

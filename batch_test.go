@@ -73,7 +73,7 @@ func runBatch(t *testing.T, e *ebb.Engine, requests []ebb.Request, run func(*ebb
 func TestABatchOfSearchesEqualsItsMembers(t *testing.T) {
 	requests := strategies(t)
 	for i, policy := range policies {
-		p := places()[i%2]
+		p := cpuPlaces[i%2]
 		t.Run(p.name+"/"+policy.String(), func(t *testing.T) {
 			e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32"})
 			run := func(b *ebb.Batch) error { return b.Run(t.Context()) }
@@ -96,7 +96,7 @@ func TestGoldenBatchesHaveTheirIDsInABatch(t *testing.T) {
 	requireDevice(t, "cpu")
 	for i, model := range []string{"tiny-gqa", "tiny-mha"} {
 		for j, policy := range policies {
-			e := places()[(i+j)%2].open(t, modelPath(model), ebb.Options{Cache: policy, KVType: "f32"})
+			e := cpuPlaces[(i+j)%2].open(t, modelPath(model), ebb.Options{Cache: policy, KVType: "f32"})
 			for k, c := range golden[goldenBatch](t, "batch_"+model) {
 				config := ebb.GenerationConfig{MaxNewTokens: 40, EOSTokenID: endless}
 				if c.EOS != nil {
@@ -123,7 +123,7 @@ func TestGoldenBatchesHaveTheirIDsInABatch(t *testing.T) {
 func TestACancelledBatchResumesAsIfItHadNotBeen(t *testing.T) {
 	requests := strategies(t)
 	for i, policy := range policies {
-		p := places()[1-i%2]
+		p := cpuPlaces[1-i%2]
 		t.Run(p.name+"/"+policy.String(), func(t *testing.T) {
 			e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32"})
 			want := runBatch(t, e, requests, func(b *ebb.Batch) error { return b.Run(t.Context()) })
@@ -167,7 +167,7 @@ func (c *countdown) Err() error {
 // Groups of one beam, and a penalty that is nothing beside a log-probability, make each group a greedy search.
 func TestAsManyGroupsAsBeamsAreGreedySearches(t *testing.T) {
 	requireDevice(t, "cpu")
-	e := places()[1].open(t, modelPath("tiny-mha"), ebb.Options{Cache: kv.Offloaded, KVType: "f32"})
+	e := cpuCopies.open(t, modelPath("tiny-mha"), ebb.Options{Cache: kv.Offloaded, KVType: "f32"})
 	for _, c := range golden[goldenGreedy](t, "greedy_tiny-mha") {
 		found, _ := search(t, e, [][]int32{c.Prompt}, ebb.GenerationConfig{
 			MaxNewTokens: 24, NumBeams: 3, NumBeamGroups: 3, DiversityPenalty: 1e-30, NumReturnSequences: 3, EOSTokenID: endless,
@@ -192,7 +192,7 @@ func TestSpeculationGivesTheGreedyIDsUnderEveryPolicy(t *testing.T) {
 	requireDevice(t, "cpu")
 	for i, policy := range policies {
 		for _, model := range []string{"tiny-gqa", "tiny-one"} {
-			e := places()[i%2].open(t, modelPath(model), ebb.Options{Cache: policy, KVType: "f32"})
+			e := cpuPlaces[i%2].open(t, modelPath(model), ebb.Options{Cache: policy, KVType: "f32"})
 			guessed := 0
 			for _, c := range golden[goldenGreedy](t, "greedy_"+model) {
 				seq := newSeq(t, e)
@@ -225,7 +225,7 @@ func TestSpeculationGivesTheSampledIDsUnderEveryPolicy(t *testing.T) {
 	guessing := plain
 	guessing.PromptLookupNumTokens, guessing.MaxMatchingNGramSize = 3, 1
 	for i, policy := range policies {
-		e := places()[i%2].open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32"})
+		e := cpuPlaces[i%2].open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32"})
 		guessed := 0
 		for n := range 4 {
 			want, err := generateIDs(t.Context(), e, newSeq(t, e), prompt(n, 30), plain)
@@ -253,7 +253,7 @@ func TestASeedRepeatsATextUnderEveryPolicy(t *testing.T) {
 	c := ebb.GenerationConfig{MaxNewTokens: 30, DoSample: true, Seed: new(uint64(11)), Temperature: 0.8, TopP: 0.95, EOSTokenID: endless}
 	var want []int32
 	for _, policy := range policies {
-		for _, p := range places()[:2] {
+		for _, p := range cpuPlaces {
 			e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32"})
 			for range 2 {
 				got, err := generateIDs(t.Context(), e, newSeq(t, e), []int32{22, 70}, c)
@@ -269,7 +269,7 @@ func TestASeedRepeatsATextUnderEveryPolicy(t *testing.T) {
 			}
 		}
 	}
-	e := places()[0].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32"})
+	e := cpuInPlace.open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32"})
 	c.Seed = new(uint64(12))
 	if got, err := generateIDs(t.Context(), e, newSeq(t, e), []int32{22, 70}, c); err != nil || slices.Equal(got, want) {
 		t.Errorf("another seed: %v, error %v; want another text", got, err)

@@ -129,7 +129,7 @@ var beamModels = []string{"tiny-gqa", "tiny-mha", "tiny-one", "tiny-two"}
 
 // The software Vulkan device is left out: a beam search turns on the smallest of differences.
 func TestBeamSearchEqualsHuggingFace(t *testing.T) {
-	for i, p := range places()[:2] {
+	for i, p := range cpuPlaces {
 		for j, model := range beamModels {
 			for k, policy := range policies {
 				if (i+j+k)%2 > 0 && !testAll {
@@ -157,7 +157,7 @@ func (p place) beamPolicies() []kv.Policy {
 }
 
 func TestBeamsHaveTheBitsOfStaticUnderEveryPolicy(t *testing.T) {
-	for _, p := range places() {
+	for _, p := range allPlaces {
 		t.Run(p.name, func(t *testing.T) {
 			requireDevice(t, p.device)
 			steps, lengths := 12, []int{1, 250, 300}
@@ -203,7 +203,7 @@ func TestTheOriginsDiverseBeamsHaveTheBitsOfStaticAndTakeLessMemory(t *testing.T
 	var want [][]ebb.Completion
 	peak := map[kv.Policy]int64{}
 	for _, policy := range []kv.Policy{kv.Static, kv.Dynamic, kv.Offloaded, kv.OffloadedStatic} {
-		e := places()[1].open(t, path, ebb.Options{Cache: policy, Context: 512})
+		e := cpuCopies.open(t, path, ebb.Options{Cache: policy, Context: 512})
 		ids, err := e.Tokenizer().Encode("Fun fact:", tokenizer.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -236,7 +236,7 @@ func TestAStepOfBeamsMovesThePrefixOnceAndTheNewRows(t *testing.T) {
 	const layers, slots = 5, 2
 	rowBytes := int64(2 * 2 * 32 * 4) // K and V, heads, dims, f32
 	for _, policy := range []kv.Policy{kv.Offloaded, kv.OffloadedStatic} {
-		e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32", Context: 1280})
+		e := cpuCopies.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32", Context: 1280})
 		for _, beams := range []int{2, 4, 16} {
 			for _, n := range []int{1, 255, 256, 257, 1000} {
 				t.Run(fmt.Sprint(policy, " ", beams, " beams after ", n), func(t *testing.T) {

@@ -31,7 +31,7 @@ func settled(want int) int {
 
 func TestCloseReturnsEveryByteAndGoroutine(t *testing.T) {
 	requireDevice(t, "cpu")
-	for _, p := range places()[:2] {
+	for _, p := range cpuPlaces {
 		for _, policy := range policies {
 			before := runtime.NumGoroutine()
 			e, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: policy, ForcedCopies: p.copies, Threads: 2})
@@ -70,7 +70,7 @@ func TestCancellingAStepLeavesTheSequenceAsItWas(t *testing.T) {
 			if policy == kv.Offloaded || policy == kv.OffloadedStatic {
 				o.Link = 20e6
 			}
-			e := places()[1].open(t, modelPath("tiny-gqa"), o)
+			e := cpuCopies.open(t, modelPath("tiny-gqa"), o)
 			s, control := e.NewSeq(), e.NewSeq()
 			defer closeSeq(t, s)
 			defer closeSeq(t, control)
@@ -149,7 +149,7 @@ func TestCloseDuringGenerationEndsIt(t *testing.T) {
 
 func TestCancellingAStepDoesNotWaitForWhatTheLastOneFetchesAhead(t *testing.T) {
 	requireDevice(t, "cpu")
-	for _, p := range places()[:2] {
+	for _, p := range cpuPlaces {
 		e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, Link: 1}) // hours a layer
 		s := e.NewSeq()
 		defer closeSeq(t, s)
@@ -190,7 +190,7 @@ func TestCloseDoesNotWaitForASlowLink(t *testing.T) {
 
 func TestGoroutinesGetWhatTheyWouldGetAlone(t *testing.T) {
 	requireDevice(t, "cpu")
-	e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, KVType: "f32"})
+	e := cpuCopies.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, KVType: "f32"})
 	want := make([][]int32, 4)
 	for i := range want {
 		want[i], _ = greedy(t, e, prompt(i, 10+i), 12)
@@ -218,7 +218,7 @@ func TestSecondStepOfAShapeAllocatesAndBuildsNothing(t *testing.T) {
 		policy kv.Policy
 	}
 	var arms []arm
-	for _, p := range places() {
+	for _, p := range allPlaces {
 		for _, policy := range []kv.Policy{kv.Static, kv.OffloadedStatic} {
 			arms = append(arms, arm{p, attend.Auto, policy})
 			if p.device == "cpu" {
@@ -287,7 +287,7 @@ func TestDeviceBytesOfOffloadedAreSlotsAndResidentLayers(t *testing.T) {
 	const context, row = 512, 2 * 2 * 32 * 2 // K and V, KV heads, head dim, bytes of f16
 	layer := int64(context * row)
 	bytes := func(policy kv.Policy, resident int) int64 {
-		e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, Context: context, ResidentLayers: resident})
+		e := cpuCopies.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, Context: context, ResidentLayers: resident})
 		s := e.NewSeq()
 		defer closeSeq(t, s)
 		forward(t, e, s, prompt(1, context), 1)
@@ -335,7 +335,7 @@ func TestTooLittleMemoryNamesTheLeastThatWorks(t *testing.T) {
 	if want := fmt.Sprint("the least that works is ", least, " bytes"); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("open: %v; want an error that says %q", err, want)
 	}
-	e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, KVMemory: least})
+	e := cpuCopies.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, KVMemory: least})
 	if e.Context() != 256 || len(e.Notes()) != 1 {
 		t.Errorf("a context of %d with the notes %q; want 256 and one that says so", e.Context(), e.Notes())
 	}
@@ -344,7 +344,7 @@ func TestTooLittleMemoryNamesTheLeastThatWorks(t *testing.T) {
 func TestMemoryForASecondSequenceIsRefusedNotTaken(t *testing.T) {
 	requireDevice(t, "cpu")
 	path := testmodel.WriteFile(t, testmodel.Options{Layers: 4, Seed: 3})
-	e := places()[1].open(t, path, ebb.Options{Cache: kv.Offloaded, Context: 256, ResidentLayers: 2, KVMemory: 1 << 18})
+	e := cpuCopies.open(t, path, ebb.Options{Cache: kv.Offloaded, Context: 256, ResidentLayers: 2, KVMemory: 1 << 18})
 	a, b := e.NewSeq(), e.NewSeq()
 	defer closeSeq(t, b)
 	forward(t, e, a, prompt(1, 10), 1)
@@ -359,7 +359,7 @@ func TestMemoryForASecondSequenceIsRefusedNotTaken(t *testing.T) {
 
 func TestTokensOutsideTheVocabularyAreRefused(t *testing.T) {
 	requireDevice(t, "cpu")
-	e := places()[0].open(t, modelPath("tiny-gqa"), ebb.Options{})
+	e := cpuInPlace.open(t, modelPath("tiny-gqa"), ebb.Options{})
 	s := e.NewSeq()
 	defer closeSeq(t, s)
 	for _, id := range []int32{-1, 264, 1 << 30} {

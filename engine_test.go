@@ -33,16 +33,17 @@ type place struct {
 	shared bool // the CPU computes the first half of the layers
 }
 
-// places returns where tests compute: on the CPU with rows used in place and
-// copied, on the software Vulkan device, and half on each.
-func places() []place {
-	return []place{
-		{name: "cpu in place", device: "cpu"},
-		{name: "cpu copies", device: "cpu", copies: true},
-		{name: "vulkan", device: secondDevice()},
-		{name: "half cpu, half vulkan", device: secondDevice(), copies: true, shared: true},
-	}
-}
+// Where tests compute: on the CPU with rows used in place or copied, on the
+// software Vulkan device, and with half of the layers on each.
+var (
+	cpuInPlace = place{name: "cpu in place", device: "cpu"}
+	cpuCopies  = place{name: "cpu copies", device: "cpu", copies: true}
+	onGPU      = place{name: "vulkan", device: secondDevice()}
+	onBoth     = place{name: "half cpu, half vulkan", device: secondDevice(), copies: true, shared: true}
+
+	cpuPlaces = []place{cpuInPlace, cpuCopies}
+	allPlaces = []place{cpuInPlace, cpuCopies, onGPU, onBoth}
+)
 
 // secondDevice is the device that tests use beside the CPU: the software Vulkan
 // one, or what EBB_TEST_DEVICE names.
@@ -72,16 +73,24 @@ func half(t *testing.T, path string) int {
 	return (model.LayerCount(f) + 1) / 2
 }
 
-// open opens a model in the place, or skips where there is no such device. One
-// thread computes unless the test says otherwise: threads wait for each other by
-// spinning, which on a busy machine takes hundreds of times as long.
+// open opens a model in the place, or skips the test where there is no such
+// device or long tests are left out. One thread computes unless the test says
+// otherwise: threads wait for each other by spinning, which on a busy machine
+// takes hundreds of times as long.
 func (p place) open(t *testing.T, path string, o ebb.Options) *ebb.Engine {
+	t.Helper()
+	skipShort(t)
+	return p.openShort(t, path, o)
+}
+
+// openShort is open for a test that make test-short runs too.
+func (p place) openShort(t *testing.T, path string, o ebb.Options) *ebb.Engine {
 	t.Helper()
 	o.Device, o.ForcedCopies = p.device, p.copies
 	if o.Threads == 0 {
 		o.Threads = 1
 	}
-	requireDevice(t, p.device)
+	haveDevice(t, p.device)
 	if p.shared {
 		o.GPULayers = half(t, path)
 	}
@@ -97,8 +106,24 @@ func (p place) open(t *testing.T, path string, o ebb.Options) *ebb.Engine {
 	return e
 }
 
-// requireDevice skips a test whose device this machine does not have.
+// skipShort skips a test that computes with a model where only short tests run.
+func skipShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it computes with a model: make test-short leaves it out")
+	}
+}
+
+// requireDevice skips a test whose device this machine does not have, or that is
+// left out as it takes long.
 func requireDevice(t *testing.T, name string) {
+	t.Helper()
+	skipShort(t)
+	haveDevice(t, name)
+}
+
+// haveDevice skips a test whose device this machine does not have.
+func haveDevice(t *testing.T, name string) {
 	t.Helper()
 	library, err := ggml.Load()
 	if errors.Is(err, ggml.ErrNoLibrary) {
@@ -202,7 +227,7 @@ func sameBits(got, want [][]float32) error {
 
 // Results that are passed on are written over; those of Forward are the caller's.
 func TestLogitsAreWrittenOverOnlyWhereTheyArePassedOn(t *testing.T) {
-	e := places()[0].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", StepTokens: 16})
+	e := cpuInPlace.open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", StepTokens: 16})
 	tokens := prompt(6, 40) // three steps
 	s, fresh := e.NewSeq(), e.NewSeq()
 	defer closeSeq(t, s)

@@ -41,16 +41,20 @@ type goldenBatch struct {
 	Margins       [][]float64
 }
 
-// onEach runs a test for each of the models, place and policy.
+// onEach runs a test for each model, place and policy; where only short tests
+// run, for each policy with one model, on the CPU with copies.
 func onEach(t *testing.T, models []string, run func(t *testing.T, model string, p place, e *ebb.Engine)) {
-	for _, p := range places() {
+	for _, p := range allPlaces {
 		for _, model := range models {
 			if p.device != "cpu" && model != "tiny-gqa" && !testAll {
 				continue // shaders of other shapes take minutes to compile
 			}
+			if testing.Short() && (p != cpuCopies || model != "tiny-gqa") {
+				continue
+			}
 			for _, policy := range policies {
 				t.Run(p.name+"/"+model+"/"+policy.String(), func(t *testing.T) {
-					run(t, model, p, p.open(t, modelPath(model), ebb.Options{Cache: policy, KVType: "f32"}))
+					run(t, model, p, p.openShort(t, modelPath(model), ebb.Options{Cache: policy, KVType: "f32"}))
 				})
 			}
 		}

@@ -13,7 +13,7 @@ import (
 // copying are the places where streamed rows are copied, so that the host can
 // attend instead.
 func copying() []place {
-	return slices.DeleteFunc(places(), func(p place) bool { return p.device == "cpu" && !p.copies })
+	return slices.DeleteFunc(slices.Clone(allPlaces), func(p place) bool { return p.device == "cpu" && !p.copies })
 }
 
 func TestGreedyWithAttentionAtTheHostEqualsHuggingFace(t *testing.T) {
@@ -66,7 +66,7 @@ func TestAttentionAtTheHostEqualsAttentionAtTheDevice(t *testing.T) {
 // Rows that are attended to where they are kept do not move: the new ones are
 // written there.
 func TestAttentionAtTheHostMovesNoRows(t *testing.T) {
-	p := places()[1]
+	p := cpuCopies
 	e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, Attend: ebb.AttendAtHost})
 	s := e.NewSeq()
 	defer closeSeq(t, s)
@@ -88,7 +88,7 @@ func TestAttentionAtTheHostMovesNoRows(t *testing.T) {
 }
 
 func TestACPUThatOnlyAttendsIsAmongTheDevices(t *testing.T) {
-	p := places()[2]
+	p := onGPU
 	e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, Attend: ebb.AttendAtHost})
 	s := e.NewSeq()
 	defer closeSeq(t, s)
@@ -103,7 +103,7 @@ func TestACPUThatOnlyAttendsIsAmongTheDevices(t *testing.T) {
 }
 
 func TestWhereToAttendIsMeasured(t *testing.T) {
-	p := places()[1]
+	p := cpuCopies
 	e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, Attend: ebb.AttendAuto, Link: 1e6})
 	if s := e.Stats().Cache; s.HostLayers == 0 {
 		t.Error("a link of 1 MB/s is used for all layers")

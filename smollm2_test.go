@@ -100,7 +100,7 @@ func TestSmolLM2EqualsTheReferencesWhereTheyAreSure(t *testing.T) {
 	requireDevice(t, "cpu")
 	compared := 0
 	for _, policy := range []kv.Policy{kv.Dynamic, kv.Offloaded} {
-		e := places()[1].open(t, path, ebb.Options{Cache: policy, Context: 512})
+		e := cpuCopies.open(t, path, ebb.Options{Cache: policy, Context: 512})
 		for i, r := range smolRows(t) {
 			hf, llama := sure(r.hfMargins), sure(r.llamaMargins)
 			got, _ := greedy(t, e, r.prompt, max(hf, llama, 1))
@@ -121,7 +121,7 @@ func TestSmolLM2EqualsTheReferencesWhereTheyAreSure(t *testing.T) {
 func TestDequantisedSmolLM2EqualsHuggingFaceExactly(t *testing.T) {
 	path := smolLM2(t)
 	requireDevice(t, "cpu")
-	e := places()[1].open(t, dequantise(t, path), ebb.Options{Cache: kv.Offloaded, KVType: "f32", Context: 512, Threads: 2})
+	e := cpuCopies.open(t, dequantise(t, path), ebb.Options{Cache: kv.Offloaded, KVType: "f32", Context: 512, Threads: 2})
 	for i, r := range smolRows(t) {
 		got, _ := greedy(t, e, r.prompt, len(r.hf))
 		if !slices.Equal(got, r.hf) {
@@ -135,7 +135,7 @@ func TestSmolLM2GivesTheBitsOfStaticUnderEveryPolicy(t *testing.T) {
 	requireDevice(t, "cpu")
 	var want [][]float32
 	for _, policy := range []kv.Policy{kv.Static, kv.Dynamic, kv.Offloaded, kv.OffloadedStatic} {
-		for _, p := range places()[:2] {
+		for _, p := range cpuPlaces {
 			e := p.open(t, path, ebb.Options{Cache: policy, Context: 512})
 			ids, rows := greedy(t, e, smolRows(t)[2].prompt, 8)
 			if want == nil {

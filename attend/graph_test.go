@@ -107,6 +107,9 @@ func numbers(t *ggml.Tensor) []float32 {
 // On ggml's threads, however many, the op gives the bits that it gives called from
 // Go; and again when the graph is computed again.
 func TestOpInAGraphEqualsTheOpCalledFromGo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds: make test runs it")
+	}
 	eachISA(t, func(t *testing.T, isa ISA) {
 		for _, threads := range []int{1, 2, 4} {
 			r := newRig(t, threads)

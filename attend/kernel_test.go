@@ -32,6 +32,9 @@ const softTolerance = 1e-5
 // Every type, head dimension, number of query heads a KV head and of rows, on
 // tails of all lengths, with every way to see cells.
 func TestKernelEqualsFloat64(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds: make test runs it")
+	}
 	groups, rowses := []int{1, 2, 3, 4, 5, 8}, []int{1, 2, 3, 16, 17}
 	if testAll {
 		groups, rowses = []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 71}, []int{1, 2, 3, 4, 5, 7, 15, 16, 17, 33, 64}
@@ -79,6 +82,9 @@ func TestKernelEqualsFloat64(t *testing.T) {
 // A token's bits are the same alone and among others, whether the work is divided
 // by ranges of cells or by rows, on any number of threads, and in a larger region.
 func TestResultDependsOnTheTokenAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds: make test runs it")
+	}
 	eachISA(t, func(t *testing.T, isa ISA) {
 		for _, typ := range kernelTypes {
 			for how := range waysToSee {
@@ -137,6 +143,9 @@ func (p *problem) some(t *testing.T, first, n, cells int) *problem {
 // Whatever lies in cells that a token does not see, NaN and infinities included,
 // its bits are the same: those of other sequences and those that are free.
 func TestUnseenCellsHaveNoInfluence(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds: make test runs it")
+	}
 	eachISA(t, func(t *testing.T, isa ISA) {
 		for _, typ := range kernelTypes {
 			for how := range waysToSee {

@@ -34,6 +34,9 @@ func guarded(t *testing.T, b []byte) []byte {
 // The page behind the last cell that a token sees is not there: reading it would
 // end the process.
 func TestNothingBehindTheLastCellIsRead(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds: make test runs it")
+	}
 	eachISA(t, func(t *testing.T, isa ISA) {
 		for _, typ := range kernelTypes {
 			for _, dim := range []int{32, 80, 128} {

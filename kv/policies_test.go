@@ -73,6 +73,9 @@ func TestSettingsHaveEveryPair(t *testing.T) {
 // Whatever the policy, where rows live and whether they are copied: attention
 // gives the bits that it gives with all rows on the device.
 func TestEveryPolicyGivesTheBitsOfStatic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds: make test runs it")
+	}
 	devices := []struct {
 		name   string
 		open   func(rapid.TB) *ggml.Backend

@@ -159,6 +159,9 @@ func TestWhatAllBeamsShareIsSealedAndKeepsItsRows(t *testing.T) {
 
 // The order of cells is that of sums: so every policy must seal and move alike.
 func TestSealingAndMovingChangeNoBit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds: make test runs it")
+	}
 	beams := func(r *rig) {
 		seqs := []*Seq{r.pool.NewSeq()}
 		r.grow(growth{seqs[0], 200})

@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 	split := testmodel.Split(t, filepath.Join(models, "tiny-gqa.gguf"), 3, func(i int) int { return i % 3 })
 	hub := newHub(t, models, filepath.Dir(split[0]))
 	var one sync.Mutex // ggml's threads spin: scripts that run side by side slow each other down by more than half
-	testscript.Run(t, testscript.Params{
+	params := testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			one.Lock()
@@ -69,7 +69,14 @@ func TestScripts(t *testing.T) {
 			}
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fails": fails, "bom": bom},
-	})
+	}
+	if testing.Short() { // scripts that compute with no model
+		params.Dir = ""
+		for _, name := range []string{"bad_model", "help", "inspect", "misuse", "no_libraries"} {
+			params.Files = append(params.Files, filepath.Join("testdata", "script", name+".txt"))
+		}
+	}
+	testscript.Run(t, params)
 }
 
 // fails is the script command `fails STATUS COMMAND [ARG…]`: the command must exit with that status.

@@ -89,7 +89,7 @@ func (d *decoder) close() {
 // on the vocabulary: the step itself, and where rows are copied what its two
 // movers share with it.
 func TestDecodeStepLeavesNoGarbage(t *testing.T) {
-	for _, p := range places()[:2] {
+	for _, p := range cpuPlaces {
 		for _, policy := range policies {
 			most := 1.0
 			if p.copies && (policy == kv.Offloaded || policy == kv.OffloadedStatic) {

@@ -32,7 +32,7 @@ func near(t *testing.T, got, want [][]float32) error {
 // reference returns the logits of all tokens of a prompt, computed at once.
 func reference(t *testing.T, tokens []int32) [][]float32 {
 	t.Helper()
-	e := places()[0].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32"})
+	e := cpuInPlace.open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32"})
 	s := e.NewSeq()
 	defer closeSeq(t, s)
 	return forward(t, e, s, tokens, len(tokens))
@@ -45,7 +45,7 @@ func TestAnyChunkSizeGivesTheSameLogits(t *testing.T) {
 	for _, chunk := range []int{1, 7, 256} {
 		for _, policy := range policies {
 			t.Run(fmt.Sprint(chunk, " ", policy), func(t *testing.T) {
-				e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", Cache: policy, ChunkTokens: chunk})
+				e := cpuCopies.open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", Cache: policy, ChunkTokens: chunk})
 				s := e.NewSeq()
 				defer closeSeq(t, s)
 				if err := near(t, forward(t, e, s, tokens, len(tokens)), want); err != nil {
@@ -60,7 +60,7 @@ func TestAnySplitOfAPromptGivesTheSameLogits(t *testing.T) {
 	requireDevice(t, "cpu")
 	tokens := prompt(2, 300)
 	want := reference(t, tokens)
-	e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", Cache: kv.Offloaded})
+	e := cpuCopies.open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", Cache: kv.Offloaded})
 	for _, sizes := range [][]int{{300}, {1, 299}, {255, 45}, {256, 44}, {257, 43}, {100, 1, 1, 198}} {
 		s := e.NewSeq()
 		var got [][]float32
@@ -79,7 +79,7 @@ func TestPassesOfALongPromptGiveTheSameLogits(t *testing.T) {
 	tokens := prompt(3, 300)
 	want := reference(t, tokens)
 	for _, policy := range policies {
-		e := places()[1].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", Cache: policy, StepTokens: 128})
+		e := cpuCopies.open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", Cache: policy, StepTokens: 128})
 		s := e.NewSeq()
 		if err := near(t, forward(t, e, s, tokens, 200), want[100:]); err != nil {
 			t.Errorf("%v: %v", policy, err)
@@ -93,7 +93,7 @@ func TestPassesOfALongPromptGiveTheSameLogits(t *testing.T) {
 
 func TestABatchEqualsItsMembers(t *testing.T) {
 	requireDevice(t, "cpu")
-	for _, p := range places()[:2] {
+	for _, p := range cpuPlaces {
 		for _, policy := range policies {
 			t.Run(p.name+"/"+policy.String(), func(t *testing.T) {
 				e := p.open(t, modelPath("tiny-mha"), ebb.Options{KVType: "f32", Cache: policy, ChunkTokens: 32})
@@ -129,7 +129,7 @@ func TestAnyThreadCountGivesTheSameLogits(t *testing.T) {
 	tokens := prompt(4, 100)
 	want := reference(t, tokens)
 	for _, threads := range []int{2, 3} {
-		e := places()[0].open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", Threads: threads})
+		e := cpuInPlace.open(t, modelPath("tiny-gqa"), ebb.Options{KVType: "f32", Threads: threads})
 		s := e.NewSeq()
 		if err := near(t, forward(t, e, s, tokens, len(tokens)), want); err != nil {
 			t.Errorf("%d threads: %v", threads, err)

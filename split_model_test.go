@@ -22,7 +22,7 @@ var splits = []struct {
 }
 
 func TestASplitModelGivesTheTokensOfTheWholeOne(t *testing.T) {
-	for _, p := range places() {
+	for _, p := range allPlaces {
 		for i, s := range splits {
 			if p.device != "cpu" && i > 0 && !testAll {
 				continue // one split shows that weights are copied from their part
@@ -44,7 +44,7 @@ func TestASplitModelGivesTheTokensOfTheWholeOne(t *testing.T) {
 
 func TestAnyPartOpensTheSplitModel(t *testing.T) {
 	paths := testmodel.Split(t, modelPath("tiny-gqa"), 3, func(i int) int { return i % 3 })
-	e := places()[0].open(t, paths[2], ebb.Options{KVType: "f32"})
+	e := cpuInPlace.open(t, paths[2], ebb.Options{KVType: "f32"})
 	c := golden[goldenGreedy](t, "greedy_tiny-gqa")[0]
 	if got, _ := greedy(t, e, c.Prompt, len(c.IDs)); !slices.Equal(got, c.IDs) {
 		t.Errorf("ids:\n got %v\nwant %v", got, c.IDs)
