@@ -39,13 +39,14 @@ TEST_ENV := GGML_VK_VISIBLE_DEVICES=0 GGML_NO_BACKTRACE=1
 RACE_PKG  ?= $(addsuffix /...,$(addprefix ./,$(wildcard kv tier generate ggml hub trace)))
 FUZZ_TIME ?= 20s
 CROSS     := linux/arm64 darwin/arm64 windows/amd64
+PLATFORMS ?= linux-x64 linux-arm64 mac-arm64 win-x64
 LINT      := go tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run build libs model vulkan test test-short test-all race gpu cover fuzz lint fmt cross generate deps clean FORCE
+.PHONY: help run build libs model vulkan test test-short test-all race gpu cover fuzz lint fmt cross dist dist-test generate deps clean FORCE
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: libs model build ## fetch what is missing, build, and answer PROMPT with most of the K/V off the device (MEMORY for K/V on it)
 	bin/ebb run -m $(MODEL) --cache offloaded --kv-memory $(MEMORY) --forced-copies --max-new-tokens $(NEW_TOKENS) "$$PROMPT"
@@ -108,6 +109,13 @@ cross: ## build for the other platforms, and check that the tests compile there
 		go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ebb-$$GOOS-$$GOARCH ./cmd/ebb; \
 		go vet ./...; \
 	done
+
+dist: ## write an archive for each of PLATFORMS into bin/dist, which runs where it is unpacked
+	@LDFLAGS='$(LDFLAGS)' scripts/dist.sh $(VERSION) $(PLATFORMS)
+
+dist-test: ## check the archive for this machine (Linux x86_64)
+	@LDFLAGS='$(LDFLAGS)' scripts/dist.sh $(VERSION) linux-x64
+	@scripts/dist_test.sh bin/dist/ebb-$(VERSION)-linux-x64.tar.gz
 
 generate: ## write attend's assembly anew
 	go -C attend/internal/gen run . -out ../../kernel_amd64.s -stubs ../../kernel_amd64.go -pkg attend -frame ../../frame_amd64.go
