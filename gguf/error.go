@@ -9,14 +9,15 @@ import (
 )
 
 var (
-	// ErrNotGGUF says that a file does not start with GGUF's magic: it is something else.
+	// ErrNotGGUF reports that a file does not start with GGUF's magic: it has another format.
 	ErrNotGGUF = errors.New("not a GGUF file")
 
-	// ErrTruncated says that a file ends before what its header promises: a download that did not finish, most often.
+	// ErrTruncated reports that a file is shorter than its header promises, most often because a
+	// download did not finish.
 	ErrTruncated = errors.New("the file is truncated; download it again")
 )
 
-// FormatError says what is wrong with a file and where.
+// FormatError describes a fault of a file and its place.
 type FormatError struct {
 	Path   string // the file's name; empty if the bytes came from Parse
 	Field  string // the part at fault: `magic`, `key "general.alignment"`, `tensor "output.weight"`, …

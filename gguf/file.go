@@ -7,7 +7,8 @@ import (
 	"os"
 )
 
-// File is an opened GGUF file. Its methods may be called from many goroutines at once, except Close, which comes last.
+// File is an opened GGUF file. Its methods may be called from many goroutines at once, except
+// Close, which comes last.
 type File struct {
 	version   uint32
 	alignment int64
@@ -35,12 +36,14 @@ type entry struct {
 	value Value
 }
 
-// Open maps the file at path into memory, read-only, and reads its header; the tensors' bytes are read when they are touched.
-// (Where the platform has no mappings, it reads the whole file.) If it is a part of a model that is split into files, all of
-// them are opened, whichever part path names: the metadata is the first part's, the tensors are those of all. A file that is
-// not as it should be is a *FormatError; one of another format wraps ErrNotGGUF, a short one ErrTruncated.
+// Open maps the file at path into memory, read-only, and reads its header; the tensors' bytes are
+// read when they are touched. (Where the platform has no mappings, it reads the whole file.) If it
+// is a part of a model that is split into files, all of them are opened, whichever part path names:
+// the metadata is the first part's, the tensors are those of all. A file that is not as it should
+// be is a *FormatError; one of another format wraps ErrNotGGUF, a short one ErrTruncated.
 //
-// The caller closes the File. The files must not shrink while it is open: touching a page that is gone ends the process (SIGBUS).
+// The caller closes the File. The files must not shrink while it is open: touching a page that is
+// gone ends the process (SIGBUS).
 func Open(path string) (*File, error) { return open(path) }
 
 // openFile opens one file, whether or not it is a whole model.
@@ -93,7 +96,7 @@ func openFile(path string) (*File, error) {
 	return f, nil
 }
 
-// describe names what kind of thing a file that is not regular is.
+// describe names the kind of a file that is not regular.
 func describe(m os.FileMode) string {
 	if m.IsDir() {
 		return "directory"
@@ -101,8 +104,8 @@ func describe(m os.FileMode) string {
 	return "special file (" + m.Type().String() + ")"
 }
 
-// Close unmaps the files: slices from Data and Mapping must not be used any more. Metadata and tensor entries stay valid.
-// A second Close does nothing.
+// Close unmaps the files. Slices from Data and Mapping must not be used afterwards. Metadata and
+// tensor entries stay valid. A second Close does nothing.
 func (f *File) Close() error {
 	var errs []error
 	for i := range f.parts {
@@ -116,7 +119,8 @@ func (f *File) Close() error {
 	return errors.Join(errs...)
 }
 
-// Parts returns the files that the model is in, the first part first: one, for most models. It stays valid after Close.
+// Parts returns the files that the model is in, the first part first: one, for most models. It
+// stays valid after Close.
 func (f *File) Parts() []Part {
 	parts := make([]Part, len(f.parts))
 	for i, p := range f.parts {
@@ -131,10 +135,12 @@ func (f *File) Parts() []Part {
 // Version returns the version of the format: 2 or 3.
 func (f *File) Version() int { return int(f.version) }
 
-// Alignment returns the number of bytes of which every tensor's offset is a multiple: a power of two, 32 unless the file says otherwise.
+// Alignment returns the number of bytes of which every tensor's offset is a multiple: a power of
+// two, 32 unless the file says otherwise.
 func (f *File) Alignment() int64 { return f.alignment }
 
-// Tensors returns the tensors in file order, those of the first part first. The slice is the File's own: it must not be changed.
+// Tensors returns the tensors in file order, those of the first part first. The slice is the File's
+// own: it must not be changed.
 func (f *File) Tensors() []Tensor { return f.tensors }
 
 // Tensor returns the tensor of that name.
@@ -146,15 +152,15 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 	return f.tensors[i], true
 }
 
-// Data returns the bytes of t, a tensor of this file. They are the mapping's: read-only, valid until Close, and read from
-// the file when they are touched.
+// Data returns the bytes of t, a tensor of this file. They are the mapping's: read-only, valid
+// until Close, and read from the file when they are touched.
 func (f *File) Data(t Tensor) []byte {
 	return f.parts[t.Part].data[t.Offset : t.Offset+t.Size : t.Offset+t.Size]
 }
 
-// Mapping returns the mapping of a whole part, which starts at a page: a device that can use host memory maps it in place,
-// and Tensor.Offset is then a tensor's place in it. It is nil where the platform has no mappings and for a File made by
-// Parse. Read-only, valid until Close.
+// Mapping returns the mapping of a whole part, which starts at a page: a device that can use host
+// memory maps it in place, and Tensor.Offset is then a tensor's place in it. It is nil where the
+// platform has no mappings and for a File made by Parse. Read-only, valid until Close.
 func (f *File) Mapping(part int) []byte {
 	p := f.parts[part]
 	if !p.device {

@@ -98,7 +98,8 @@ func TestEveryGoldenModelOpensAndItsTensorsFillTheFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Writers put tensors one after another: any error in a type's size would open a gap or an overlap.
+			// Writers put tensors one after another: any error in a type's size would open a gap or
+			// an overlap.
 			ts := f.Tensors()
 			for i, tensor := range ts {
 				end := info.Size()

@@ -9,8 +9,8 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// FuzzParse keeps three promises for any bytes: no panic, nothing outside the file, and what was read can be written and
-// read again.
+// FuzzParse keeps three promises for any bytes: no panic, nothing outside the file, and what was
+// read can be written and read again.
 func FuzzParse(f *testing.F) {
 	valid := tiny(f)
 	f.Add(valid)

@@ -9,10 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapped says that mapFile maps; where it reads instead, there is nothing for a device to map in place.
+// mapped reports that mapFile maps. Where it reads the file instead, a device has nothing to map in
+// place.
 const mapped = true
 
-// mapFile maps size bytes of f, read-only and shared, so that pages come from the file when they are touched.
+// mapFile maps size bytes of f, read-only and shared, so that pages come from the file when they
+// are touched.
 func mapFile(f *os.File, size int) ([]byte, error) {
 	data, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {

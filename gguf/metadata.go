@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// ErrNoKey says that a file has no metadata under a key.
+// ErrNoKey reports that a file has no metadata under a key.
 var ErrNoKey = errors.New("the file does not have it")
 
 // Keys returns the metadata keys in file order.
@@ -39,15 +39,17 @@ func (f *File) Value(key string) (Value, bool) {
 	return f.meta[i].value, true
 }
 
-// Architecture returns the value of general.architecture, which says what kind of model this is; empty if there is none.
+// Architecture returns the value of general.architecture, which says what kind of model this is;
+// empty if there is none.
 func (f *File) Architecture() string {
 	s, _ := f.String("general.architecture")
 	return s
 }
 
-// The getters below convert a value of another kind where that is exact: integers to floats, floats that are whole numbers to
-// integers, and the integers 0 and 1 to bools, alone or in arrays. An error names the key. It wraps ErrNoKey if the key is
-// absent; otherwise it says what the value is and what it should be. A slice is made anew by each call.
+// The getters below convert a value of another kind where that is exact: integers to floats, floats
+// that are whole numbers to integers, and the integers 0 and 1 to bools, alone or in arrays. An
+// error names the key. It wraps ErrNoKey if the key is absent; otherwise it names the value and the
+// kind that is wanted. A slice is made anew by each call.
 
 // String returns a string value.
 func (f *File) String(key string) (string, error) {
@@ -68,8 +70,8 @@ func (f *File) Int(key string) (int64, error) { return scalar(f, key, "a whole n
 // Float returns a number.
 func (f *File) Float(key string) (float64, error) { return scalar(f, key, "a number", number) }
 
-// Strings returns an array of strings. They share one copy of the metadata in memory, so that a vocabulary costs one
-// allocation, and stay valid after Close.
+// Strings returns an array of strings. They share one copy of the metadata in memory, so that a
+// vocabulary costs one allocation, and stay valid after Close.
 func (f *File) Strings(key string) ([]string, error) {
 	v, ok := f.Value(key)
 	if !ok {
@@ -127,8 +129,8 @@ func scalar[T any](f *File, key, want string, decode func(k Kind, raw string) (T
 // zero is the zero of every kind that has a fixed size.
 const zero = "\x00\x00\x00\x00\x00\x00\x00\x00"
 
-// array decodes the array under key. decode is given the kind of the elements and the bytes from one element on; it accepts the
-// zero of each kind that it converts.
+// array decodes the array under key. decode is given the kind of the elements and the bytes from
+// one element on; it accepts the zero of each kind that it converts.
 func array[T any](f *File, key, want string, decode func(k Kind, raw string) (T, bool)) ([]T, error) {
 	v, ok := f.Value(key)
 	if !ok {

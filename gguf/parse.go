@@ -16,16 +16,16 @@ const (
 
 	minVersion, maxVersion = 2, 3
 
-	// maxHeader bounds the memory that a header can ask for, however large the file: metadata and tensor entries
-	// together. The largest vocabularies in use take about 20 MB.
+	// maxHeader bounds the memory that a header can ask for, however large the file: metadata and
+	// tensor entries together. The largest vocabularies in use take about 20 MB.
 	maxHeader = 1 << 30
 
 	minEntry  = 8 + 1 + 4 + 1         // bytes of the shortest metadata pair: length, key, kind, value
 	minTensor = 8 + 1 + 4 + 8 + 4 + 8 // bytes of the shortest tensor entry: length, name, dims, one dim, type, offset
 )
 
-// Parse reads a GGUF file from memory, one part if the model is split. The File keeps data, which must not change as long as
-// it is used; it needs no Close.
+// Parse reads a GGUF file from memory, one part if the model is split. The File keeps data, which
+// must not change as long as it is used; it needs no Close.
 func Parse(data []byte) (*File, error) {
 	p := parser{data: data}
 	f := &File{alignment: defaultAlignment, metaIndex: map[string]int{}, tensorIndex: map[string]int{}}
@@ -109,7 +109,8 @@ func (p *parser) string(what string) ([]byte, error) {
 	return p.take(n, what)
 }
 
-// count reads a number of things that take at least size bytes each, and refuses one that the file has no room for.
+// count reads a number of things that take at least size bytes each, and refuses one that the file
+// has no room for.
 func (p *parser) count(noun string, size int64) (uint64, error) {
 	p.enter(noun, single)
 	n, err := p.uint64("count")
@@ -165,8 +166,9 @@ func checkVersion(v uint32) error {
 	return fmt.Errorf("version %d, want %d or %d", v, minVersion, maxVersion)
 }
 
-// metadata reads n pairs. Arrays and strings are only walked over here: their bytes are copied once, together, and decoded
-// when they are asked for. They do not share the mapping's memory, as strings outlive Close.
+// metadata reads n pairs. Arrays and strings are only walked over here: their bytes are copied
+// once, together, and decoded when they are asked for. They do not share the mapping's memory, as
+// strings outlive Close.
 func (p *parser) metadata(f *File, n uint64) error {
 	first := p.pos
 	var places [][2]int64 // of each value, in the file
@@ -216,7 +218,8 @@ func alignment(k Kind, raw []byte) (int64, error) {
 	return int64(a), nil
 }
 
-// value reads a value's kind and checks its bytes, but leaves them where they are: between place[0] and place[1].
+// value reads a value's kind and checks its bytes, but leaves them where they are: between place[0]
+// and place[1].
 func (p *parser) value() (v Value, place [2]int64, err error) {
 	k, err := p.uint32("kind")
 	if err != nil {

@@ -126,7 +126,8 @@ func TestParseNamesTheFieldThatIsWrong(t *testing.T) {
 	}
 }
 
-// wantFormatError checks an error from a file: its field begins as said and its text contains the text.
+// wantFormatError checks an error from a file: its field begins as said and its text contains the
+// text.
 func wantFormatError(t *testing.T, err error, field, text string) {
 	t.Helper()
 	e, ok := errors.AsType[*gguf.FormatError](err)

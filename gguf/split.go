@@ -24,11 +24,12 @@ type Part struct {
 	Size    int64 // bytes of the file
 }
 
-// partName is how llama.cpp names parts, counted from 1: nothing in a file names the others.
+// partName matches the names that llama.cpp gives to parts, counted from 1. A file does not name
+// the other parts.
 var partName = regexp.MustCompile(`^(.*)-(\d{5})-of-(\d{5})\.gguf$`)
 
-// PartNames returns the names of all parts, in order, of a model of which name is one part; nil if name does not have the
-// form of a part's, "model-00001-of-00003.gguf". A path is kept in front.
+// PartNames returns the names of all parts, in order, of a model of which name is one part; nil if
+// name does not have the form of a part's, "model-00001-of-00003.gguf". A path is kept in front.
 func PartNames(name string) []string {
 	m := partName.FindStringSubmatch(name)
 	if m == nil {
@@ -51,11 +52,12 @@ func nameOf(prefix string, i, n int) string {
 	return fmt.Sprintf("%s-%05d-of-%05d.gguf", prefix, i+1, n)
 }
 
-// place is what a file says of itself: that it is part no of count, which hold so many tensors.
+// place is the position of a file in a split model: part no of count parts, which hold so many
+// tensors together.
 type place struct{ no, count, tensors int }
 
-// place returns where f stands in a split model, and false if f is a model of its own. ggml reads the keys as the kinds that
-// llama.cpp writes, and ends the process if split.no is of another.
+// place returns where f stands in a split model, and false if f is a model of its own. ggml reads
+// the keys as the kinds that llama.cpp writes, and ends the process if split.no is of another.
 func (f *File) place() (at place, split bool, err error) {
 	if _, ok := f.Value(splitCount); !ok {
 		return at, false, nil
@@ -108,7 +110,8 @@ func open(path string) (*File, error) {
 	return parts[0], nil
 }
 
-// openParts opens all parts of the model of which f, the file at path, is one. They are returned with an error too.
+// openParts opens all parts of the model of which f, the file at path, is one. They are returned
+// with an error too.
 func openParts(path string, f *File, at place) (parts []*File, err error) {
 	names, err := findParts(path, at)
 	if err != nil {
@@ -129,7 +132,8 @@ func openParts(path string, f *File, at place) (parts []*File, err error) {
 	return parts, nil
 }
 
-// findParts returns the names of all parts, and an error if files of them are missing or path is not named like a part.
+// findParts returns the names of all parts, and an error if files of them are missing or path is
+// not named like a part.
 func findParts(path string, at place) ([]string, error) {
 	names := PartNames(path)
 	if len(names) != at.count || names[at.no] != path {
@@ -177,7 +181,7 @@ func (f *File) belongs(want place, other *File) error {
 	return nil
 }
 
-// join makes the first of the files one of all. The others are not used afterwards.
+// join adds the tensors of all parts to the first. The other Files are not used afterwards.
 func join(files []*File, at place) error {
 	all := files[0]
 	for i, f := range files[1:] {

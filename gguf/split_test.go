@@ -178,8 +178,8 @@ func TestASplitOfOneIsAWholeModel(t *testing.T) {
 	}
 }
 
-// FuzzOpenParts keeps two promises for any bytes in two files that are named as parts: no panic, and what opens has all its
-// tensors inside the files.
+// FuzzOpenParts keeps two promises for any bytes in two files that are named as parts: no panic,
+// and what opens has all its tensors inside the files.
 func FuzzOpenParts(f *testing.F) {
 	first, second := part(f, testmodel.SplitKeys(0, 2, 3), "a"), part(f, testmodel.SplitKeys(1, 2, 3), "b", "c")
 	f.Add(first, second)

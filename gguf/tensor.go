@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// Tensor says what a tensor is and where its bytes are. It stays valid after File.Close.
+// Tensor describes a tensor and the place of its bytes. It stays valid after File.Close.
 type Tensor struct {
 	Name   string
 	Type   Type
@@ -55,7 +55,8 @@ func sizeOf(t Type, shape []int64) (int64, error) {
 	return n / t.BlockSize() * t.TypeSize(), nil
 }
 
-// maxElements keeps the size in bytes of any tensor, and the sum of any size and any offset within a file, inside an int64.
+// maxElements keeps the size in bytes of any tensor, and the sum of any size and any offset within
+// a file, inside an int64.
 const maxElements = 1 << 55
 
 func knownTypes() (n int) {

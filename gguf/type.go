@@ -5,7 +5,8 @@ import "fmt"
 // Type is a tensor type with ggml's number for it.
 type Type uint32
 
-// The tensor types of ggml 0.25. Numbers that are missing belonged to types that were removed from the format.
+// The tensor types of ggml 0.25. Numbers that are missing belonged to types that were removed from
+// the format.
 const (
 	F32     Type = 0
 	F16     Type = 1
@@ -44,16 +45,18 @@ const (
 	Q2_0    Type = 42
 )
 
-// layout says how a type lies in memory: blocks of block elements, size bytes each.
+// layout is the form of a type in memory: blocks of block elements, size bytes each.
 type layout struct {
 	name        string
 	block, size int64
 }
 
-// superblock is the number of elements in a block of the K-quants and of most IQ types (QK_K in ggml).
+// superblock is the number of elements in a block of the K-quants and of most IQ types (QK_K in
+// ggml).
 const superblock = 256
 
-// layouts holds the block sizes of ggml-common.h; each sum lists a block's parts: scales first, then quants.
+// layouts holds the block sizes of ggml-common.h; each sum lists a block's parts: scales first,
+// then quants.
 var layouts = [...]layout{
 	F32:     {"f32", 1, 4},
 	F16:     {"f16", 1, 2},
@@ -111,8 +114,8 @@ func (t Type) String() string {
 	return fmt.Sprintf("type(%d)", uint32(t))
 }
 
-// BlockSize returns the number of elements that are stored together: 1 for plain types, 0 for unknown ones.
-// The first dimension of a tensor is a multiple of it.
+// BlockSize returns the number of elements that are stored together: 1 for plain types, 0 for
+// unknown ones. The first dimension of a tensor is a multiple of it.
 func (t Type) BlockSize() int64 { return t.layout().block }
 
 // TypeSize returns the bytes of one block, 0 for unknown types.

@@ -64,7 +64,8 @@ func (k Kind) String() string {
 	return kinds[k].name
 }
 
-// Value is a metadata value: a number, a bool, a string, or an array of one of these. It stays valid after File.Close.
+// Value is a metadata value: a number, a bool, a string, or an array of one of these. It stays
+// valid after File.Close.
 type Value struct {
 	kind Kind
 	elem Kind   // of an array
@@ -91,8 +92,9 @@ func (v Value) Len() int {
 	return 1
 }
 
-// Any returns v as a Go value of the same kind: uint8, …, float64, bool, string, or a slice of one of these.
-// A slice is made anew by each call; its strings share the file's one copy of the metadata.
+// Any returns v as a Go value of the same kind: uint8, …, float64, bool, string, or a slice of one
+// of these. A slice is made anew by each call; its strings share the file's one copy of the
+// metadata.
 func (v Value) Any() any {
 	switch v.Elem() {
 	case KindUint8:
@@ -128,7 +130,8 @@ func (v Value) Any() any {
 	}
 }
 
-// String formats v for people: a scalar as itself, an array as its length and kind, as in "[49152]string".
+// String formats v for people: a scalar as itself, an array as its length and kind, as in
+// "[49152]string".
 func (v Value) String() string {
 	if v.kind == KindArray {
 		return fmt.Sprintf("[%d]%s", v.n, v.elem)
@@ -152,7 +155,8 @@ func oneOrAll[T any](v Value, decode func(raw string) T) any {
 	return all
 }
 
-// strings returns an array's strings, which share the memory of v.raw: one allocation however many there are.
+// strings returns an array's strings, which share the memory of v.raw: one allocation however many
+// there are.
 func (v Value) strings() ([]string, bool) {
 	if v.kind != KindArray || v.elem != KindString {
 		return nil, false
@@ -166,8 +170,8 @@ func (v Value) strings() ([]string, bool) {
 	return all, true
 }
 
-// integer decodes an integer of kind k as 64 bits; neg says that they are those of a negative int64.
-// ok is false if k is no integer kind or raw is too short.
+// integer decodes an integer of kind k as 64 bits; neg says that they are those of a negative
+// int64. ok is false if k is no integer kind or raw is too short.
 func integer(k Kind, raw string) (bits uint64, neg, ok bool) {
 	if int64(len(raw)) < k.size() {
 		return 0, false, false

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// KV is a metadata pair to be written. Value is a uint8, int8, …, uint64, int64, float32, float64, bool, string, or a slice of
-// one of these; the kind in the file is the one of the Go type.
+// KV is a metadata pair to be written. Value is a uint8, int8, …, uint64, int64, float32, float64,
+// bool, string, or a slice of one of these; the kind in the file is the one of the Go type.
 type KV struct {
 	Key   string
 	Value any
 }
 
-// TensorData is a tensor to be written: its bytes, and what they are.
+// TensorData is a tensor to be written.
 type TensorData struct {
 	Name  string
 	Type  Type
@@ -23,8 +23,9 @@ type TensorData struct {
 	Data  []byte
 }
 
-// Write writes a GGUF file, version 3: metadata and tensors in the order given, tensors aligned as general.alignment in meta
-// says, or to 32 bytes. It is meant for tests and refuses what Parse refuses, except for duplicate names.
+// Write writes a GGUF file, version 3: metadata and tensors in the order given, tensors aligned as
+// general.alignment in meta says, or to 32 bytes. It is meant for tests and refuses what Parse
+// refuses, except for duplicate names.
 func Write(w io.Writer, meta []KV, tensors []TensorData) error {
 	align, err := alignmentOf(meta)
 	if err != nil {
@@ -115,7 +116,7 @@ func appendValue(b []byte, value any) ([]byte, error) {
 		}
 		return b, nil
 	}
-	// What is left has a fixed size, and encoding/binary writes it as the format wants it.
+	// All other kinds have a fixed size, and encoding/binary writes them in the form of the format.
 	name, n := fmt.Sprintf("%T", value), binary.Size(value)
 	elem, isSlice := strings.CutPrefix(name, "[]")
 	for k := range Kind(len(kinds)) {

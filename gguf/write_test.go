@@ -51,7 +51,8 @@ var tinyMeta = []gguf.KV{
 	{"tokens", []string{"a", "", "Ġthe", "\xff"}},
 }
 
-// tiny is a small valid file with all kinds of values and two tensors; its last byte belongs to a tensor.
+// tiny is a small valid file with all kinds of values and two tensors; its last byte belongs to a
+// tensor.
 func tiny(tb testing.TB) []byte {
 	tb.Helper()
 	return write(tb, tinyMeta, []gguf.TensorData{

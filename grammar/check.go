@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// check refuses grammars in which a text cannot be read from left to right: a rule that begins with itself and goes on
-// after that, and a root that no text ever ends.
+// check refuses grammars that cannot be read from left to right: those with a rule that begins with
+// itself and has more elements behind that, and those whose root matches no finite text.
 func (p *program) check() error {
 	if ends := p.solve(func(e element) bool { return e.op != opCall }); !ends[p.root] {
 		return errors.New("no text follows the grammar: rule root calls rules without end")
@@ -18,7 +18,8 @@ func (p *program) check() error {
 	return nil
 }
 
-// solve returns the rules with an alternative whose elements all hold: by themselves, or as calls of such rules.
+// solve returns the rules that have an alternative all of whose elements hold. An element holds if
+// holds says so, or if it calls a rule that was found.
 func (p *program) solve(holds func(element) bool) []bool {
 	type alternative struct {
 		rule int32
@@ -69,10 +70,10 @@ func (p *program) solve(holds func(element) bool) []bool {
 	return solved
 }
 
-// leftRecursive returns a rule that may call itself before it has read anything, and must go on after that; -1 if there is
-// none. A call that is the last of its rule does no harm: nothing has to be remembered of it. Rules that call each other so
-// are a strongly connected part of the graph of such calls (Tarjan 1972, without recursion, which a hostile grammar would
-// make deep).
+// leftRecursive returns a rule that may call itself before it has read anything, and must go on
+// after that; -1 if there is none. A call that is the last of its rule does no harm: nothing has to
+// be remembered of it. Rules that call each other so are a strongly connected part of the graph of
+// such calls (Tarjan 1972, without recursion, which a hostile grammar would make deep).
 func (p *program) leftRecursive(empty []bool) int32 {
 	type visit struct {
 		rule  int32
@@ -124,7 +125,7 @@ func (p *program) leftRecursive(empty []bool) int32 {
 			}
 			part := open[first:]
 			open = open[:first]
-			if found := p.goesOn(part, empty); found >= 0 {
+			if found := p.callsInside(part, empty); found >= 0 {
 				return found
 			}
 			for _, r := range part {
@@ -135,8 +136,9 @@ func (p *program) leftRecursive(empty []bool) int32 {
 	return -1
 }
 
-// goesOn returns a rule of a part that goes on after it has called another of it.
-func (p *program) goesOn(part []int32, empty []bool) int32 {
+// callsInside returns a rule of a part that calls another rule of it and has more elements behind
+// the call, -1 if there is none.
+func (p *program) callsInside(part []int32, empty []bool) int32 {
 	in := make(map[int32]bool, len(part))
 	for _, r := range part {
 		in[r] = true

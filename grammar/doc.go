@@ -1,5 +1,4 @@
-// Package grammar keeps output within a GBNF grammar, as a
-// sample.Processor. Its nouns are
+// Package grammar keeps output within a GBNF grammar, as a sample.Processor. Its nouns are
 //
 //   - [Pieces]: the texts of a vocabulary's tokens, as a tree;
 //   - [Grammar]: which texts a model may write, in llama.cpp's notation
@@ -7,10 +6,9 @@
 //   - [Processor]: forbids every token after which the text could not be
 //     continued to one that the grammar allows.
 //
-// A text is read byte by byte and in all ways at once, by a pushdown automaton
-// whose ways share one stack (matcher.go). States are kept by what they contain,
-// with the tokens that they allow, so most tokens cost no more than a pass over
-// their scores. What a grammar may cost is bounded: the text of one, what it
-// becomes with all repetitions written out, and the ways to read a text. Beyond
-// that is an error; nothing in a grammar can end the process or fill the memory.
+// A pushdown automaton reads a text byte by byte and follows all readings at once; the readings
+// share one stack (matcher.go). Equal states are stored once, with the tokens that they allow, so
+// most tokens cost no more than a pass over their scores. The cost of a grammar is bounded: the
+// length of its text, its size with all repetitions written out, and the number of readings of a
+// text. A grammar beyond a bound is an error; no grammar can end the process or fill the memory.
 package grammar

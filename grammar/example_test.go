@@ -9,7 +9,8 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// The best token that the grammar allows, again and again. The scores here are a model's that would rather write "the the".
+// The best token that the grammar allows, again and again. The scores here are a model's that would
+// rather write "the the".
 func Example() {
 	vocab, err := llama.OpenVocab("../testdata/models/tiny-gqa.gguf")
 	if err != nil {

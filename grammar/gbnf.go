@@ -9,7 +9,8 @@ import (
 	"github.com/seed4d217819/ebb/grammar/internal/charset"
 )
 
-// Bounds of a grammar's text. What a grammar may become is bounded in program.go, and what it may cost in matcher.go.
+// Bounds of a grammar's text. The size of its program is bounded in program.go, the cost of
+// matching in matcher.go.
 const (
 	MaxText    = 4 << 20 // bytes
 	MaxRepeat  = 100_000 // the numbers in {m,n}
@@ -24,7 +25,7 @@ type (
 	choice   []expr   // one of these
 	sequence []expr   // all of these
 	literal  string   // these bytes
-	ruleRef  string   // what the rule of this name says
+	ruleRef  string   // the rule of this name
 	repeat   struct { // expr, min to max times
 		expr     expr
 		min, max int // max -1: no limit
@@ -43,8 +44,8 @@ type rule struct {
 	line int
 }
 
-// parse reads a grammar in GBNF, as llama.cpp's grammars/README.md describes it. It is stricter in what makes no sense: a
-// rule that is defined twice, a range that runs backwards, an empty set.
+// parse reads a grammar in GBNF, as llama.cpp's grammars/README.md describes it. It is stricter in
+// what makes no sense: a rule that is defined twice, a range that runs backwards, an empty set.
 func parse(text string) ([]rule, error) {
 	p := &parser{text: text}
 	switch {
@@ -75,7 +76,8 @@ type parser struct {
 	err       error // the first; what is parsed after it has no meaning
 }
 
-// fail keeps an error that says where. It goes to the end of the text, where all parsing ends.
+// fail keeps the first error, with its line and column. It moves to the end of the text, so that
+// parsing stops.
 func (p *parser) fail(at int, format string, args ...any) {
 	if p.err == nil {
 		before := p.text[:at]
@@ -86,10 +88,10 @@ func (p *parser) fail(at int, format string, args ...any) {
 	p.at = len(p.text)
 }
 
-// next reports whether the text goes on with s.
+// next reports whether the rest of the text begins with s.
 func (p *parser) next(s string) bool { return strings.HasPrefix(p.text[p.at:], s) }
 
-// take reports whether the text goes on with s, and is then behind it.
+// take reports whether the rest of the text begins with s, and skips s if it does.
 func (p *parser) take(s string) bool {
 	if !p.next(s) {
 		return false
@@ -104,7 +106,7 @@ func (p *parser) want(s string) {
 	}
 }
 
-// found says what the text goes on with.
+// found describes the next character for an error.
 func (p *parser) found() string {
 	if p.at >= len(p.text) {
 		return "the end"
@@ -198,7 +200,7 @@ func (p *parser) sequence(nested bool) expr {
 	}
 }
 
-// item reads what can be repeated, nil where nothing begins.
+// item reads one expression without its repetitions; nil where none begins.
 func (p *parser) item() expr {
 	switch {
 	case p.take(`"`):

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Grammar says which texts a model may write. It may be used from several goroutines; those that use it at the same time
-// wait for each other.
+// Grammar is the set of texts that a model may write. Several goroutines may use it; one at a time
+// computes, and the others wait.
 type Grammar struct {
 	pieces *Pieces
 
@@ -14,7 +14,8 @@ type Grammar struct {
 	matcher *matcher
 }
 
-// New reads a grammar in GBNF, the notation of llama.cpp. A text follows it if its rule root matches all of it.
+// New reads a grammar in GBNF, the notation of llama.cpp. A text follows it if its rule root
+// matches all of it.
 func New(v Vocab, gbnf string) (*Grammar, error) {
 	p, err := ReadPieces(v)
 	if err != nil {
@@ -40,7 +41,7 @@ func (p *Pieces) Grammar(gbnf string) (*Grammar, error) {
 	return &Grammar{pieces: p, matcher: m}, nil
 }
 
-// Check reports what is wrong with a grammar in GBNF, as far as that can be said without a vocabulary.
+// Check reports the faults of a grammar in GBNF that can be found without a vocabulary.
 func Check(gbnf string) error {
 	rules, err := parse(gbnf)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/seed4d217819/ebb/grammar/internal/grammartest"
 )
 
-// hostileGrammars are small texts that are large, deep or without end once they are read, with what becomes of them: an
-// error when they are read, one for the first texts, or a grammar that works.
+// hostileGrammars are small texts that are large, deep or without end once they are read, with what
+// becomes of them: an error when they are read, one for the first texts, or a grammar that works.
 var hostileGrammars = map[string]struct{ gbnf, want string }{
 	"exponentially many ways":             {ways(200), "works"},
 	"left recursion":                      {`root ::= root "a" | "b"`, "begins with itself"},

@@ -27,9 +27,9 @@ func openVocab(t testing.TB) *llama.Vocab {
 	return v
 }
 
-// libllama's grammar sampler is another implementation of the same notation. It may allow more where a token ends within a
-// character, as it takes what is no UTF-8 for the beginning of some; it spells control tokens out; and it allows no token
-// that begins with the character zero.
+// libllama's grammar sampler is another implementation of the same notation. It may allow more
+// where a token ends within a character, as it takes what is no UTF-8 for the beginning of some; it
+// spells control tokens out; and it allows no token that begins with the character zero.
 func TestGrammarsAllowWhatLibllamaAllows(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a fifth of the random grammars compares too few places")

@@ -2,7 +2,7 @@ package grammar
 
 import "math"
 
-// mask says which tokens may come next.
+// mask is the set of tokens that may come next.
 type mask struct {
 	bits []uint64 // by id
 }

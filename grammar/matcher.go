@@ -6,13 +6,15 @@ import (
 	"slices"
 )
 
-// matcher runs a program over bytes. It is a pushdown automaton that follows all ways at once, with a stack that all of
-// them share (Tomita's graph-structured stack): two ways that are in the same rule since the same place have one frame,
-// which has several places to return to. So a grammar with exponentially many ways to read a text costs polynomial time.
-// A call that is the last of its rule needs no frame, so repetitions do not deepen the stack.
+// matcher runs a program over bytes. It is a pushdown automaton that follows all ways at once, with
+// a stack that all of them share (Tomita's graph-structured stack): two ways that are in the same
+// rule since the same place have one frame, which has several places to return to. So a grammar
+// with exponentially many ways to read a text costs polynomial time. A call that is the last of its
+// rule needs no frame, so repetitions do not deepen the stack.
 //
-// Frames and states are kept by what they contain. A text that comes back to where it was, as in a list, then comes back to
-// the same state, and what was computed for it (the next states, the tokens allowed) is there already.
+// Frames and states are kept by what they contain. A text that comes back to where it was, as in a
+// list, then comes back to the same state, and what was computed for it (the next states, the
+// tokens allowed) is there already.
 type matcher struct {
 	program *program
 	kind    [256]uint8 // bytes that no element tells apart are of one kind
@@ -35,17 +37,18 @@ type matcher struct {
 	tooMuch bool
 }
 
-// Bounds of what a text may cost. Ordinary grammars have tens of items a state, and thousands in all.
+// Bounds of what a text may cost. Ordinary grammars have tens of items a state, and thousands in
+// all.
 const (
 	maxItems = 50_000    // ways to go on at one place
 	maxWork  = 5_000_000 // items looked at for one token: half a second
 	maxSize  = 256 << 20 // bytes kept
 )
 
-// ErrAmbiguous says that a text has too many readings.
+// ErrAmbiguous reports that a text has too many readings.
 var ErrAmbiguous = errors.New("the grammar can read the text in too many ways: make it less ambiguous")
 
-// frame is a rule that has been called and what comes after it.
+// frame is a rule that was called, with the places where it returns to.
 type frame struct {
 	id      uint64
 	returns []item // in order; in the frame of a caller
@@ -60,7 +63,7 @@ type item struct {
 	frame *frame
 }
 
-// state is what may come next after a text.
+// state is a state of the automaton: all readings of the text so far.
 type state struct {
 	id    uint64
 	items []item // at bytes, classes and tokens
@@ -120,7 +123,7 @@ func (m *matcher) restart() {
 	}
 }
 
-// forget drops what is kept of frames and states. Those in use stay as they are; they only will be made anew.
+// forget drops the stored frames and states. Those in use stay valid; equal ones are made anew.
 func (m *matcher) forget() {
 	m.frames, m.states, m.size = map[string]*frame{}, map[string]*state{}, 0
 }
@@ -172,7 +175,8 @@ func (m *matcher) advance(s *state, b byte) *state {
 	return m.close()
 }
 
-// stepToken returns the state after a token with these bytes, none if it is not text, dead if it may not come.
+// stepToken returns the state after a token with these bytes, none if it is not text, dead if it
+// may not come.
 func (m *matcher) stepToken(s *state, id int32, piece []byte) *state {
 	text := dead
 	if len(piece) > 0 {
@@ -220,7 +224,8 @@ func (m *matcher) add(i item) {
 	}
 }
 
-// close follows calls and returns until only elements are left that read something, and returns the state of those.
+// close follows calls and returns until only elements are left that read something, and returns the
+// state of those.
 func (m *matcher) close() *state {
 	for len(m.todo) > 0 {
 		i := m.todo[len(m.todo)-1]
@@ -240,7 +245,7 @@ func (m *matcher) close() *state {
 	return m.state()
 }
 
-// end goes on where a frame returns to.
+// end continues at the places where a frame returns to.
 func (m *matcher) end(f *frame) {
 	if f == m.bottom {
 		m.ends = true
@@ -251,7 +256,7 @@ func (m *matcher) end(f *frame) {
 	}
 }
 
-// call goes on with a rule's alternatives.
+// call continues with the alternatives of a rule.
 func (m *matcher) call(rule int32, from item) {
 	f := from.frame
 	if m.program.elements[from.at+1].op != opEnd {
@@ -295,8 +300,9 @@ func (m *matcher) state() *state {
 	return s
 }
 
-// keep returns the frame that is kept with the same returns as f. Frames that are open return to others that may be open
-// too, but never to themselves: check has refused rules that begin with themselves.
+// keep returns the frame that is kept with the same returns as f. Frames that are open return to
+// others that may be open too, but never to themselves: check has refused rules that begin with
+// themselves.
 func (m *matcher) keep(f *frame) *frame {
 	switch {
 	case f.id != 0:

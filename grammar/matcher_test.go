@@ -177,8 +177,8 @@ func TestOnlyTokensThatCanBeContinuedAreAllowed(t *testing.T) {
 	}
 }
 
-// drawGrammar draws a grammar without left recursion: a rule calls those after it anywhere, and others only after a
-// character.
+// drawGrammar draws a grammar without left recursion: a rule calls those after it anywhere, and
+// others only after a character.
 func drawGrammar(t *rapid.T) string {
 	n := rapid.IntRange(1, 5).Draw(t, "rules")
 	name := func(i int) string {
@@ -214,7 +214,8 @@ func drawGrammar(t *rapid.T) string {
 	return b.String()
 }
 
-// A token is allowed if its bytes, one after the other, lead somewhere: the tree of tokens changes nothing.
+// A token is allowed if its bytes, one after the other, lead somewhere: the tree of tokens changes
+// nothing.
 func TestTheTreeOfTokensAllowsWhatTheirBytesAllow(t *testing.T) {
 	w := letters("ab", "aa", "aab", "in", "inx", "é", "\xc3\xa9a", "(((", "x)", " t", "the", "ab", "")
 	p, err := ReadPieces(w)
@@ -262,7 +263,8 @@ func TestTheTreeOfTokensAllowsWhatTheirBytesAllow(t *testing.T) {
 	})
 }
 
-// Scores that are allowed are left as they are, also those of tokens that end the text and are text themselves.
+// Scores that are allowed are left as they are, also those of tokens that end the text and are text
+// themselves.
 func TestAllowedScoresStay(t *testing.T) {
 	w := words{"<end>", "a", "b", "\n"}
 	g := mustGrammar(t, w, `root ::= [ab\n] "b"?`)

@@ -12,22 +12,23 @@ import (
 type Vocab interface {
 	// Size is the number of tokens; ids are 0 to Size-1.
 	Size() int
-	// Piece returns the bytes of a token as they stand inside a text; none for a control token, unless special asks
-	// for its spelling.
+	// Piece returns the bytes of a token as they stand inside a text; none for a control token,
+	// unless special asks for its spelling.
 	Piece(id int32, special bool) ([]byte, error)
 	// EOG returns the tokens that end a text.
 	EOG() []int32
 }
 
-// Pieces is the text of all tokens of a vocabulary, in the order in which grammars read them. It takes a tenth of a second
-// to make for 150,000 tokens, and serves any number of grammars, from several goroutines at once.
+// Pieces is the text of all tokens of a vocabulary, in the order in which grammars read them. It
+// takes a tenth of a second to make for 150,000 tokens, and serves any number of grammars, from
+// several goroutines at once.
 type Pieces struct {
 	texts [][]byte // by id; nil for tokens that are no text
 	eog   []int32
 	names map[string]int32 // ids by their spelling, of tokens in angle brackets
 
-	// The texts as a tree, node by node in the order of a text's bytes: a child comes after its parent, and end is the
-	// first node that is not below.
+	// The texts as a tree, node by node in the order of a text's bytes: a child comes after its
+	// parent, and end is the first node that is not below.
 	nodes []pieceNode
 	ids   []int32 // tokens, by node
 }

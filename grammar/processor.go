@@ -9,8 +9,9 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// Processor is a [sample.Processor]. Its result depends on ids alone; it remembers the states after texts it saw lately, so
-// that a search may ask for its beams in any order. Use one from one goroutine at a time.
+// Processor is a [sample.Processor]. Its result depends on ids alone; it remembers the states after
+// texts it saw lately, so that a search may ask for its beams in any order. Use one from one
+// goroutine at a time.
 type Processor struct {
 	grammar *Grammar
 	prompt  int
@@ -27,16 +28,16 @@ type reached struct {
 	state *state
 }
 
-// rememberedTexts is enough for the texts of this step and of the one before, with 32 beams. One that is forgotten is read
-// again from its beginning.
+// rememberedTexts is enough for the texts of this step and of the one before, with 32 beams. One
+// that is forgotten is read again from its beginning.
 const rememberedTexts = 64
 
-// Processor returns a processor that keeps what comes after the first promptLength tokens to the grammar. eos are the tokens
-// that end a text; nil: those of the vocabulary. They are allowed where the text may end, and nowhere else; once nothing
-// can follow, only they are.
+// Processor returns a processor that keeps what comes after the first promptLength tokens to the
+// grammar. eos are the tokens that end a text; nil: those of the vocabulary. They are allowed where
+// the text may end, and nowhere else; once nothing can follow, only they are.
 //
-// That no token is left, because none of the vocabulary has a text that the grammar could go on with, is an error; so is a
-// text that does not follow the grammar.
+// That no token is left, because none of the vocabulary has a text that the grammar could go on
+// with, is an error; so is a text that does not follow the grammar.
 func (g *Grammar) Processor(promptLength int, eos []int32) *Processor {
 	if eos == nil {
 		eos = g.pieces.eog
@@ -44,7 +45,8 @@ func (g *Grammar) Processor(promptLength int, eos []int32) *Processor {
 	return &Processor{grammar: g, prompt: promptLength, eos: slices.Clone(eos)}
 }
 
-// Process forbids every token after which the text could not be continued to one that follows the grammar.
+// Process forbids every token after which the text could not be continued to one that follows the
+// grammar.
 func (p *Processor) Process(ids []int32, scores []float32) error {
 	if len(ids) < p.prompt {
 		return fmt.Errorf("grammar: the sequence has %d tokens, and its prompt %d", len(ids), p.prompt)
@@ -72,8 +74,8 @@ func (p *Processor) Process(ids []int32, scores []float32) error {
 	return nil
 }
 
-// Ended reports whether the text of ids is complete and nothing can follow it, not even a token that ends the text, because
-// the vocabulary has none of those. It implements [sample.Ender].
+// Ended reports whether the text of ids is complete and nothing can follow it, not even a token
+// that ends the text, because the vocabulary has none of those. It implements [sample.Ender].
 func (p *Processor) Ended(ids []int32) bool {
 	g := p.grammar
 	vocab := len(g.pieces.texts)

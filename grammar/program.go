@@ -10,8 +10,8 @@ import (
 // maxElements bounds a program: 16 MB.
 const maxElements = 1 << 20
 
-// program is a grammar as rules of alternatives, each a run of elements that ends with opEnd. Groups and repetitions have
-// become rules:
+// program is a grammar as rules of alternatives, each a run of elements that ends with opEnd.
+// Groups and repetitions have become rules:
 //
 //	x*      star:  x star |
 //	x{2,4}  x x opt2    where opt2: x opt1 |    opt1: x |
@@ -34,7 +34,7 @@ const (
 	opEnd      op = iota // the rule has matched
 	opByte               // the byte arg
 	opClass              // a character of class arg
-	opCall               // what rule arg matches
+	opCall               // a text of rule arg
 	opToken              // token arg
 	opNotToken           // any token but arg
 )
@@ -42,7 +42,8 @@ const (
 // tokenText finds a token by its text.
 type tokenText func(text string) (id int32, ok bool)
 
-// compile makes a program of rules. It reports every rule that is missing, and refuses what would never end.
+// compile turns rules into a program. It reports every rule that is missing, and refuses rules
+// without end.
 func compile(rules []rule, find tokenText) (*program, error) {
 	c := &compiler{
 		program: &program{}, find: find,

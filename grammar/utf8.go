@@ -8,7 +8,8 @@ import (
 	"github.com/seed4d217819/ebb/grammar/internal/charset"
 )
 
-// class is a set of characters as an automaton over the bytes of their UTF-8. Node 0 is where a character begins.
+// class is a set of characters as an automaton over the bytes of their UTF-8. Node 0 is where a
+// character begins.
 type class []classNode
 
 type classNode []byteEdge // in order of their bytes
@@ -31,11 +32,13 @@ func (c class) next(node int, b byte) (next int, ok bool) {
 	return 0, false
 }
 
-// newClass returns the automaton for set, which is merged. Surrogates, which UTF-8 does not have, are left out.
+// newClass returns the automaton for set, which is merged. Surrogates, which UTF-8 does not have,
+// are left out.
 func newClass(set charset.Set) class {
 	b := classBuilder{set: set, class: class{nil}, nodes: map[string]int{}}
 	var first classNode
-	// What a first byte says of those that follow: how many, and which code points begin so.
+	// The first byte of a character gives the number of bytes that follow it and the range of its
+	// code point.
 	for _, f := range []struct {
 		byte   int
 		bytes  int
@@ -59,11 +62,12 @@ type classBuilder struct {
 	nodes map[string]int // by their edges
 }
 
-// shortest is the least code point that needs so many bytes after the first; a longer form of it is no UTF-8.
+// shortest is the least code point that needs so many bytes after the first; a longer form of it is
+// no UTF-8.
 var shortest = [...]rune{0, 0x80, 0x800, 0x10000}
 
-// edge appends to node the edge for byte, if with it and follow bytes more there are characters of the set; from is the
-// least code point that would be.
+// edge appends to node the edge for byte, if with it and follow bytes more there are characters of
+// the set; from is the least code point that would be.
 func (b *classBuilder) edge(node classNode, by byte, from rune, follow int) classNode {
 	next, ok := b.node(from, follow, shortest[follow])
 	if !ok {
@@ -80,8 +84,8 @@ func addEdge(node classNode, by byte, next int) classNode {
 	return append(node, byteEdge{by, by, next})
 }
 
-// node returns the node from which follow bytes more lead to the characters of the set from from on, and whether there
-// are any.
+// node returns the node from which follow bytes more lead to the characters of the set from from
+// on, and whether there are any.
 func (b *classBuilder) node(from rune, follow int, least rune) (int, bool) {
 	to := from + 1<<(6*follow) - 1
 	if !b.touches(max(from, least), min(to, utf8.MaxRune)) {

@@ -7,8 +7,7 @@ import (
 	"github.com/seed4d217819/ebb/model/llama"
 )
 
-// A file names its architecture; what is not known is refused with the list of
-// what is.
+// A file names its architecture; what is not known is refused with the list of what is.
 func ExampleFind() {
 	known := []model.Architecture{llama.Architecture()}
 	_, err := model.Find("llama", known)

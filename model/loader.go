@@ -12,8 +12,8 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// Loader finds an architecture's metadata and weights in a file. Its methods do
-// not return errors: the first faults are kept, and Load reports them together.
+// Loader finds an architecture's metadata and weights in a file. Its methods do not return errors:
+// the first faults are kept, and Load reports them together.
 type Loader struct {
 	file    *gguf.File
 	devices Devices
@@ -22,10 +22,10 @@ type Loader struct {
 	found   *found
 }
 
-// Devices says where a model computes.
+// Devices are the devices on which a model computes.
 type Devices struct {
 	Input  *ggml.Backend   // looks the tokens up
-	Layers []*ggml.Backend // by layer; those that are missing are Input's
+	Layers []*ggml.Backend // by layer; a layer beyond the end is computed by Input
 	Output *ggml.Backend   // scores the next token
 }
 
@@ -39,7 +39,7 @@ func (d Devices) all() (backends []*ggml.Backend) {
 	return backends
 }
 
-// found is what the loader and its blocks have gathered so far.
+// found is shared by the loaders of all blocks: what they have read and the faults they met.
 type found struct {
 	errs    []error
 	meta    *ggml.Context
@@ -53,19 +53,18 @@ type weight struct {
 	source  gguf.Tensor
 	tensor  *ggml.Tensor
 	backend *ggml.Backend
-	ops     []ggml.Op // what it is used for
+	ops     []ggml.Op // the operations that read it
 }
 
-// shared bounds the tensors that a device may need a copy of, because they
-// serve layers of several: the embedding where it scores too, RoPE's factors.
+// shared bounds the tensors that a device may need a copy of, because they serve layers of several:
+// the embedding where it scores too, RoPE's factors.
 const shared = 2
 
-// defaultContext is the context that a model was made for where its file does not
-// say.
+// defaultContext is the context that a model was made for where its file does not say.
 const defaultContext = 2048
 
-// NewLoader returns a loader for a model's weights on its devices. The file must
-// stay open as long as the model.
+// NewLoader returns a loader for a model's weights on its devices. The file must stay open as long
+// as the model.
 func NewLoader(f *gguf.File, d Devices) *Loader {
 	tensors := len(f.Tensors()) + 1 + shared*len(d.all())
 	l := &Loader{file: f, devices: d, backend: d.Input, found: &found{
@@ -95,7 +94,7 @@ func (l *Loader) Check(ok bool, format string, args ...any) {
 	}
 }
 
-// Err returns what was missing or wrong so far.
+// Err returns the faults that were found so far, nil if there are none.
 func (l *Loader) Err() error {
 	if len(l.found.errs) == 0 {
 		return nil
@@ -103,8 +102,8 @@ func (l *Loader) Err() error {
 	return fmt.Errorf("model: %w", errors.Join(l.found.errs...))
 }
 
-// Config returns what every architecture's file says alike. The vocabulary is
-// the size of the embedding table.
+// Config returns the part of a configuration that all architectures have in common. The vocabulary
+// is the size of the embedding table.
 func (l *Loader) Config(hidden int) Config {
 	c := Config{Architecture: l.file.Architecture(), Hidden: hidden, Context: l.IntOr("context_length", defaultContext)}
 	c.Name, _ = l.file.String("general.name")
@@ -126,8 +125,7 @@ func (l *Loader) Block(i int) *Loader {
 	return &b
 }
 
-// Head returns a loader for the weights that score the next token, on the device
-// that does.
+// Head returns a loader for the weights that score the next token, on the device that does.
 func (l *Loader) Head() *Loader {
 	h := *l
 	h.backend = l.devices.Output
@@ -143,8 +141,7 @@ func (l *Loader) Linear(name string, in, out int) Linear {
 	return w
 }
 
-// Output returns the matrix that scores tokens: its own, or the embedding where
-// the file has none.
+// Output returns the matrix that scores tokens: its own, or the embedding where the file has none.
 func (l *Loader) Output(name, tied string, in, out int) Linear {
 	if _, ok := l.file.Tensor(name + ".weight"); ok {
 		return l.Linear(name, in, out)

@@ -8,9 +8,9 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// LayerCount returns how many layers a file says that its model has, and 0 if it
-// says nothing sensible or is no model. Whether the number fits the tensors is
-// checked when an architecture opens the file.
+// LayerCount returns how many layers a file says that its model has, and 0 if it says nothing
+// sensible or is no model. Whether the number fits the tensors is checked when an architecture
+// opens the file.
 func LayerCount(f *gguf.File) int {
 	n, err := f.Uint(f.Architecture() + ".block_count")
 	if err != nil || n > uint64(len(f.Tensors())) {
@@ -19,15 +19,15 @@ func LayerCount(f *gguf.File) int {
 	return int(n)
 }
 
-// maxCount bounds the counts and sizes of a model: far above any, and far below
-// where products of two overflow.
+// maxCount bounds the counts and sizes of a model: far above any, and far below where products of
+// two overflow.
 const maxCount = 1 << 24
 
 // key returns the full name of an architecture's metadata.
 func (l *Loader) key(name string) string { return l.file.Architecture() + "." + name }
 
-// get reads metadata of the architecture with one of the file's getters, and
-// returns whether it is there. A value of a type that does not convert is a fault.
+// get reads metadata of the architecture with one of the file's getters, and returns whether it is
+// there. A value of a type that does not convert is a fault.
 func get[T any](l *Loader, name string, read func(key string) (T, error)) (value T, there bool) {
 	l.found.keys[name] = true
 	value, err := read(l.key(name))
@@ -68,15 +68,14 @@ func (l *Loader) count(name string, n int64) int {
 	return int(n)
 }
 
-// IntByLayer returns a count or size of each layer. The file has it as one number
-// for all layers or as an array with one number a layer.
+// IntByLayer returns a count or size of each layer. The file has it as one number for all layers or
+// as an array with one number a layer.
 func (l *Loader) IntByLayer(name string, layers int) []int {
 	l.need(name)
 	return l.IntByLayerOr(name, layers, nil)
 }
 
-// IntByLayerOr is IntByLayer with a default for each layer, for files that have no
-// such metadata.
+// IntByLayerOr is IntByLayer with a default for each layer, for files that have no such metadata.
 func (l *Loader) IntByLayerOr(name string, layers int, byDefault []int) []int {
 	if v, _ := l.file.Value(l.key(name)); v.Kind() != gguf.KindArray {
 		if n, there := get(l, name, l.file.Int); there {
@@ -98,8 +97,8 @@ func (l *Loader) IntByLayerOr(name string, layers int, byDefault []int) []int {
 	return counts
 }
 
-// Layers returns the number of layers. Each has tensors, so a number above that
-// of all tensors is a fault.
+// Layers returns the number of layers. Each has tensors, so a number above that of all tensors is a
+// fault.
 func (l *Loader) Layers() int {
 	n, tensors := l.Int("block_count"), len(l.file.Tensors())
 	if n > tensors {
@@ -115,8 +114,8 @@ func (l *Loader) Float(name string) float32 {
 	return l.FloatOr(name, 0)
 }
 
-// FloatOr returns a finite number, or the default if the file has none. A float64
-// is rounded to a float32; an integer must be one exactly.
+// FloatOr returns a finite number, or the default if the file has none. A float64 is rounded to a
+// float32; an integer must be one exactly.
 func (l *Loader) FloatOr(name string, byDefault float32) float32 {
 	x, there := get(l, name, l.file.Float)
 	if !there {

@@ -1,8 +1,8 @@
-// Package model says what an architecture is, finds one by name, and holds the
-// few pieces that architectures share.
+// Package model defines what an architecture is, finds one by name, and holds the pieces that
+// architectures share.
 //
-// An architecture builds graphs, one layer at a time, and leaves attention to
-// whoever calls it: it never sees a cache.
+// An architecture builds graphs, one layer at a time, and leaves attention to its caller: it never
+// sees a cache.
 package model
 
 import (
@@ -13,32 +13,29 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// Attend computes attention over all that came before.
+// Attend computes attention of each token over the tokens before it and itself.
 //
 //	q      [headDim, heads, tokens]
 //	k, v   [headDim, kvHeads, tokens], after RoPE
 //	result [headDim × heads, tokens]
 type Attend func(q, k, v *ggml.Tensor) *ggml.Tensor
 
-// Model is an opened model: weights on a device, and how to compute with them.
-// Its methods add to a graph and compute nothing; they panic on misuse. They
-// may be called from one goroutine at a time.
+// Model is an opened model: weights on a device, and how to compute with them. Its methods add to a
+// graph and compute nothing; they panic on misuse. They may be called from one goroutine at a time.
 type Model interface {
 	Config() Config
-	// Embed returns the input of the first layer. ids [tokens] i32; result
-	// [hidden, tokens].
+	// Embed returns the input of the first layer. ids [tokens] i32; result [hidden, tokens].
 	Embed(g *ggml.Graph, ids *ggml.Tensor) *ggml.Tensor
-	// Layer returns the output of layer l. x [hidden, tokens]; pos [tokens]
-	// i32, each token's position; result like x.
+	// Layer returns the output of layer l. x [hidden, tokens]; pos [tokens] i32, each token's
+	// position; result like x.
 	Layer(g *ggml.Graph, l int, x, pos *ggml.Tensor, attend Attend) *ggml.Tensor
-	// Logits returns the scores of the next token. x [hidden, tokens];
-	// result [vocab, tokens].
+	// Logits returns the scores of the next token. x [hidden, tokens]; result [vocab, tokens].
 	Logits(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor
 	// Close frees the weights.
 	Close() error
 }
 
-// Config is what others need to know of a model.
+// Config describes a model to the packages that run it.
 type Config struct {
 	Architecture string
 	Name         string
@@ -64,7 +61,7 @@ type Architecture struct {
 	Open  func(*Loader) (Model, error)
 }
 
-// Find returns the architecture of that name among those known.
+// Find returns the known architecture with a name.
 func Find(name string, known []Architecture) (Architecture, error) {
 	var names []string
 	for _, a := range known {

@@ -17,8 +17,8 @@ func (l Linear) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
 	return y
 }
 
-// RMSNorm divides by the root mean square and multiplies by a learned weight
-// (Zhang and Sennrich, 2019).
+// RMSNorm divides by the root mean square and multiplies by a learned weight (Zhang and Sennrich,
+// 2019).
 type RMSNorm struct {
 	Weight *ggml.Tensor // [dim]
 	Eps    float32

@@ -6,9 +6,9 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// Rotary is rotary position embedding (Su et al., 2021), for contexts longer than
-// the one of training with positions that are divided by a factor (Chen et al.,
-// 2023) or with frequencies that YaRN interpolates (Peng et al., 2023).
+// Rotary is rotary position embedding (Su et al., 2021), for contexts longer than the one of
+// training with positions that are divided by a factor (Chen et al., 2023) or with frequencies that
+// YaRN interpolates (Peng et al., 2023).
 type Rotary struct {
 	ggml.RoPE
 	Factors *ggml.Tensor // [dims/2] that frequencies are divided by, or nil
@@ -19,12 +19,12 @@ func (r Rotary) Forward(g *ggml.Graph, x, pos *ggml.Tensor) *ggml.Tensor {
 	return g.RoPE(x, pos, r.Factors, r.RoPE)
 }
 
-// Rotary returns the rotary embedding that the file describes, with the factors
-// of rope_freqs.weight where it has them. All layers share these factors; they are
-// on the device of this loader's layer.
+// Rotary returns the rotary embedding that the file describes, with the factors of
+// rope_freqs.weight where it has them. All layers share these factors; they are on the device of
+// this loader's layer.
 //
-// The metadata is that of the GGUF specification and of llama.cpp. A factor without
-// a type means linear scaling; rope.scale_linear is the older name of the factor.
+// The metadata is that of the GGUF specification and of llama.cpp. A factor without a type means
+// linear scaling; rope.scale_linear is the older name of the factor.
 func (l *Loader) Rotary(mode, headDim int) Rotary {
 	context := l.IntOr("context_length", defaultContext)
 	r := Rotary{RoPE: ggml.RoPE{
@@ -54,8 +54,8 @@ func (l *Loader) positive(name string, x float32) {
 	}
 }
 
-// scale sets how positions beyond the context of training are treated. A factor of
-// 0 means none, as in llama.cpp.
+// scale sets how positions beyond the context of training are treated. A factor of 0 means none, as
+// in llama.cpp.
 func (l *Loader) scale(r *ggml.RoPE) {
 	factorName := "rope.scaling.factor"
 	factor, oldFactor := l.FloatOr(factorName, 0), l.FloatOr("rope.scale_linear", 0)
@@ -84,10 +84,9 @@ func (l *Loader) scale(r *ggml.RoPE) {
 	}
 }
 
-// yarnAttention returns what ggml multiplies rotated queries and keys by, besides
-// its own 1 + 0.1 ln factor: nothing, unless the file has a multiplier of the
-// logarithm (mscale_all_dim of transformers' DeepSeek and Mistral models), which
-// takes the place of ggml's 0.1.
+// yarnAttention returns what ggml multiplies rotated queries and keys by, besides its own 1 + 0.1
+// ln factor: nothing, unless the file has a multiplier of the logarithm (mscale_all_dim of
+// transformers' DeepSeek and Mistral models), which takes the place of ggml's 0.1.
 func yarnAttention(factor, logMultiplier float64) float32 {
 	return float32(1 / (1 + 0.1*logMultiplier*math.Log(factor)))
 }

@@ -17,8 +17,8 @@ type Stack struct {
 // result is where the result of a matrix is: rows of a product.
 type result struct{ product, first, rows int }
 
-// Forward returns the products of each matrix with x [in, tokens]: [out, tokens],
-// rows without gaps.
+// Forward returns the products of each matrix with x [in, tokens]: [out, tokens], rows without
+// gaps.
 func (s Stack) Forward(g *ggml.Graph, x *ggml.Tensor) []*ggml.Tensor {
 	products := make([]*ggml.Tensor, len(s.products))
 	for i, p := range s.products {
@@ -32,8 +32,7 @@ func (s Stack) Forward(g *ggml.Graph, x *ggml.Tensor) []*ggml.Tensor {
 	return all
 }
 
-// Matrix is one of a stack: the tensor Name.weight [in, Out], and Name.bias if
-// there is one.
+// Matrix is one of a stack: the tensor Name.weight [in, Out], and Name.bias if there is one.
 type Matrix struct {
 	Name string
 	Out  int
@@ -53,10 +52,9 @@ func (s stacked) follows(t stacked) bool {
 		s.source.Offset == t.source.Offset+t.source.Size
 }
 
-// Stack returns matrices that are multiplied by the same input. Those that lie in
-// the file one directly behind the other, of one type and without a bias, are
-// multiplied as one: the input is prepared once, and threads meet once. Nothing is
-// copied for that.
+// Stack returns matrices that are multiplied by the same input. Those that lie in the file one
+// directly behind the other, of one type and without a bias, are multiplied as one: the input is
+// prepared once, and threads meet once. Nothing is copied for that.
 func (l *Loader) Stack(in int, matrices ...Matrix) Stack {
 	var all []stacked
 	for i, m := range matrices {

@@ -51,8 +51,8 @@ func stackFile(t *testing.T, names ...string) *gguf.File {
 	return f
 }
 
-// stackResults multiplies by each of the matrices of a file, as a stack or one by
-// one, and returns how many products that took.
+// stackResults multiplies by each of the matrices of a file, as a stack or one by one, and returns
+// how many products that took.
 func stackResults(t *testing.T, b *ggml.Backend, f *gguf.File, stack bool) (products int, results [][]float32) {
 	t.Helper()
 	const tokens = 3

@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// checkUnread notes a fault for everything in the file that no part of the model
-// has asked for and that may change what the model computes: metadata of the
-// architecture, and tensors.
+// checkUnread notes a fault for metadata of the architecture and for tensors that no part of the
+// model has asked for, unless they are known not to change what the model computes.
 func (l *Loader) checkUnread() {
 	for key := range l.file.Metadata() {
 		name, ok := strings.CutPrefix(key, l.key(""))
@@ -31,8 +30,8 @@ func (l *Loader) checkUnread() {
 		some("tensor", unread), areOrIs(unread), l.file.Architecture())
 }
 
-// Notes returns what the user should hear of a file that was loaded: the tensors
-// that it has and that the model does not need.
+// Notes returns messages about a loaded file for its user: the tensors that the model does not
+// need.
 func (l *Loader) Notes() []string {
 	var names []string
 	for _, t := range l.file.Tensors() {
@@ -66,13 +65,12 @@ func areOrIs(names []string) string {
 	return "are"
 }
 
-// harmless reports whether a tensor changes nothing about what a model computes
-// from text.
+// harmless reports whether a model computes the same from text without the tensor.
 func harmless(name string) bool {
 	switch {
 	case strings.Contains(name, ".attn_rot_embd"): // RoPE's frequencies, which follow from their base
 		return true
-	case strings.HasPrefix(name, "optimizer."): // what training needs to go on
+	case strings.HasPrefix(name, "optimizer."): // the state of training
 		return true
 	case strings.HasPrefix(name, "v."), strings.HasPrefix(name, "mm."): // the encoder of images, which some files hold too
 		return true
@@ -80,12 +78,12 @@ func harmless(name string) bool {
 	return false
 }
 
-// neutral reports whether metadata that the architecture does not read leaves the
-// model as it is, by its name or by its value.
+// neutral reports whether metadata that the architecture does not read leaves the model as it is,
+// by its name or by its value.
 func (l *Loader) neutral(name string) bool {
 	key := l.key(name)
 	switch name {
-	case "name", "description", "vocab_size", "rope.scaling.finetuned": // the embedding says how large the vocabulary is
+	case "name", "description", "vocab_size", "rope.scaling.finetuned": // the size of the vocabulary is that of the embedding
 		return true
 	case "attention.causal":
 		causal, err := l.file.Bool(key)

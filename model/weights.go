@@ -13,11 +13,10 @@ type Weights struct {
 	buffers []*ggml.Buffer
 }
 
-// Load gives every weight its memory, once the architecture has asked for all that
-// it uses; what else is in the file and may change the model is an error. A weight
-// lies in the fastest buffer type that its
-// device can use it in, and else where the file is mapped, if the device can
-// compute there, or in the device's own memory.
+// Load gives every weight its memory. An architecture calls it after it has asked for everything
+// that it uses: whatever else the file has and may change the model is an error. A weight lies in
+// the fastest buffer type that its device can use it in, and else where the file is mapped, if the
+// device can compute there, or in the device's own memory.
 func (l *Loader) Load() (*Weights, error) {
 	w := &Weights{meta: l.found.meta}
 	if len(l.found.errs) == 0 { // otherwise an architecture may not have asked for everything
@@ -70,8 +69,8 @@ func (w *Weights) load(l *Loader, backend *ggml.Backend, rest []weight) error {
 	return nil
 }
 
-// place leaves the weights of one part of the file where the part is mapped, or
-// copies what the device cannot compute with there.
+// place leaves the weights of one part of the file where the part is mapped, or copies what the
+// device cannot compute with there.
 func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part int) error {
 	own, mapping := backend.BufferType(), l.file.Mapping(part)
 	if mapping == nil || len(weights) == 0 {
@@ -92,8 +91,7 @@ func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part
 	return w.copy(l, backend, odd, own)
 }
 
-// copy places weights in new memory and copies them there, in buffers as large
-// as the type allows.
+// copy places weights in new memory and copies them there, in buffers as large as the type allows.
 func (w *Weights) copy(l *Loader, backend *ggml.Backend, weights []weight, kind ggml.BufferType) error {
 	for len(weights) > 0 {
 		offsets, size := pack(weights, kind)

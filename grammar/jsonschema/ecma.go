@@ -29,9 +29,10 @@ type (
 	atEnd   struct{}
 )
 
-// parseECMA reads a pattern as ECMA-262 does with the flag u, in which JSON Schema takes patterns: by code points, and with
-// ASCII digits and word characters. Punctuation may be escaped though it need not be. What a grammar cannot do (assertions
-// other than ^ and $, backreferences) and what only other languages have is an error that names it.
+// parseECMA reads a pattern as ECMA-262 does with the flag u, in which JSON Schema takes patterns:
+// by code points, and with ASCII digits and word characters. Punctuation may be escaped though it
+// need not be. Assertions other than ^ and $ and backreferences, which a grammar cannot express,
+// and constructs of other languages are errors that name them.
 func parseECMA(pattern string) (node, error) {
 	if len(pattern) > maxPattern {
 		return nil, fmt.Errorf("it has %d bytes: want at most %d", len(pattern), maxPattern)
@@ -192,7 +193,7 @@ func number(text string) (int, bool) {
 // maxGroups bounds groups within each other.
 const maxGroups = 200
 
-// term reads what can be repeated.
+// term reads one part without its quantifier.
 func (p *ecmaParser) term() node {
 	switch {
 	case p.take("^"):
@@ -229,7 +230,7 @@ func (p *ecmaParser) set(s charset.Set) node {
 	return chars(s.Normalize())
 }
 
-// orbits are the characters that have other cases, with those.
+// orbits are the sets of characters that differ in case alone; the last of a set stands for it.
 var orbits = sync.OnceValue(func() (all [][]rune) {
 	for r := range rune(unicode.MaxRune) {
 		var orbit []rune

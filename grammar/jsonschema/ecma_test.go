@@ -11,8 +11,8 @@ import (
 	"github.com/seed4d217819/ebb/grammar/internal/grammartest"
 )
 
-// asString returns text as a JSON string with the escapes that grammars of patterns write; false for control characters
-// that they do not write.
+// asString returns text as a JSON string with the escapes that grammars of patterns write; false
+// for control characters that they do not write.
 func asString(text string) (string, bool) {
 	quoted := strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\n", `\n`, "\t", `\t`, "\r", `\r`, "\b", `\b`, "\f", `\f`).Replace(text)
 	return `"` + quoted + `"`, !strings.ContainsFunc(quoted, func(r rune) bool { return r < ' ' || r == 0x7F })
@@ -69,7 +69,8 @@ func TestPatternsAreThoseOfECMAScript(t *testing.T) {
 	}
 }
 
-// patternGrammar returns what keeps bytes to the grammar of a pattern; nil for one of control characters alone.
+// patternGrammar returns what keeps bytes to the grammar of a pattern; nil for one of control
+// characters alone.
 func patternGrammar(t *testing.T, pattern string) grammartest.Processor {
 	t.Helper()
 	text, _ := asString(pattern)

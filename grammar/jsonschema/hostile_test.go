@@ -9,7 +9,8 @@ import (
 	"github.com/seed4d217819/ebb/grammar/internal/grammartest"
 )
 
-// hostileSchemas are small JSON schemas that are large, deep or without end, with what becomes of them.
+// hostileSchemas are small JSON schemas that are large, deep or without end, with what becomes of
+// them.
 var hostileSchemas = map[string]struct{ schema, want string }{
 	"parts that refer twice to the next":    {fan(30), "too deep"},
 	"references that lead in a circle":      {`{"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}`, "no text follows"},

@@ -37,7 +37,8 @@ func (o *object) set(key string, v value) {
 // maxDepth is how deep the values of a schema may lie in each other.
 const maxDepth = 500
 
-// readJSON reads one JSON value. Of members with the same name none could be meant: that is an error.
+// readJSON reads one JSON value. Of members with the same name none could be meant: that is an
+// error.
 func readJSON(data []byte) (value, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
@@ -148,7 +149,8 @@ func jsonString(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// equal reports whether two values are the same, whatever the order of their members. Numbers are compared by value.
+// equal reports whether two values are the same, whatever the order of their members. Numbers are
+// compared by value.
 func equal(a, b value) bool {
 	switch a := a.(type) {
 	case json.Number:

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// merged returns an expression for what is valid by all of parts.
+// merged returns an expression for the values that are valid by all parts.
 func (c *converter) merged(path string, parts ...value) string {
 	m, ok := c.merge(path, 0, parts...)
 	if !ok {
@@ -21,8 +21,8 @@ const (
 	maxPairs      = 1_000_000 // values that are compared with each other
 )
 
-// merge returns one schema object, without $ref and allOf, for what is valid by all of parts. It reports what cannot be
-// merged.
+// merge returns one schema object, without $ref and allOf, for the values that are valid by all
+// parts. It reports keywords that cannot be merged.
 func (c *converter) merge(path string, depth int, parts ...value) (*object, bool) {
 	if c.merges++; depth > maxMergeDepth || c.merges > maxMerges {
 		c.fail(path, "allOf and $ref lie too deep in each other, or lead to themselves")
@@ -83,7 +83,7 @@ func (c *converter) flat(path string, depth int, part value) (*object, bool) {
 	return o, true
 }
 
-// combine returns the value of a keyword that says what a and b say.
+// combine returns the value of a keyword that requires both what a and what b require.
 func combine(key string, a, b value) (value, bool) {
 	switch key {
 	case "type":
@@ -195,8 +195,8 @@ func commonProperties(a, b value) (value, bool) {
 	return common, true
 }
 
-// checkAdditional reports an additionalProperties that is about the properties of another part: it knows those beside it
-// alone.
+// checkAdditional reports an additionalProperties that is about the properties of another part: it
+// knows those beside it alone.
 func (c *converter) checkAdditional(path string, parts []*object) bool {
 	for i, p := range parts {
 		additional, ok := p.get("additionalProperties")
@@ -237,7 +237,7 @@ func (c *converter) checkDisjoint(parts []value, path string) {
 	}
 }
 
-// rejects reports whether b surely rejects what is written for a. Both are flat.
+// rejects reports whether b is sure to reject every text that is written for a. Both are flat.
 func (c *converter) rejects(a, b *object, depth int) bool {
 	if depth > 5 {
 		return false

@@ -10,7 +10,7 @@ import (
 // maxNumber bounds whole numbers: 15 digits, which float64 keeps.
 const maxNumber = 999_999_999_999_999
 
-// bounds are those of a number; exclusive ones leave themselves out.
+// bounds are the bounds of a number. An exclusive bound is not a valid number itself.
 type bounds struct {
 	lo, hi                   float64
 	exclusiveLo, exclusiveHi bool
@@ -106,7 +106,8 @@ func (c *converter) number(s *object, path string) string {
 	return strings.Join(exprs, " | ")
 }
 
-// magnitudes returns expressions for numbers without a sign from lo to hi, perhaps without those themselves.
+// magnitudes returns expressions for the numbers without a sign from lo to hi; withoutLo and
+// withoutHi exclude the bounds.
 func magnitudes(lo, hi int64, withoutLo, withoutHi bool) (exprs []string) {
 	const fraction, above = ` ("." [0-9]{1,15})?`, ` "." [0-9]{0,14} [1-9]`
 	if lo < hi {

@@ -15,7 +15,8 @@ type property struct {
 	required bool
 }
 
-// object returns an expression for objects: their members in the order of the schema, then others where they are allowed.
+// object returns an expression for objects: their members in the order of the schema, then others
+// where they are allowed.
 func (c *converter) object(s *object, path string) string {
 	properties, names := c.properties(s, path)
 	other := "" // expression for the value of another member; none where there is none
@@ -60,8 +61,8 @@ func list(open, item, end, ws string, least, most int) string {
 	return open + " " + ws + " " + some + " " + end
 }
 
-// properties returns the members that a schema describes, and their names. Those that are required and not described are
-// like additional ones.
+// properties returns the members that a schema describes, and their names. Those that are required
+// and not described are like additional ones.
 func (c *converter) properties(s *object, path string) (properties []property, names []string) {
 	required := c.required(s, path)
 	isRequired := map[string]bool{}
@@ -115,7 +116,8 @@ func (c *converter) required(s *object, path string) (names []string) {
 	return names
 }
 
-// escapePointer returns a name as a part of the place of a schema, not too long: it is part of the place of all within.
+// escapePointer returns a name as a part of the place of a schema, not too long: it is part of the
+// place of all within.
 func escapePointer(name string) string {
 	if len(name) > 100 {
 		name = strings.ToValidUTF8(name[:100], "") + "…"
@@ -123,8 +125,9 @@ func escapePointer(name string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
-// memberCounts returns the bounds for objects that have no properties, and reports bounds that the properties do not keep
-// by themselves. Names may come twice, and count once then, so two members more cannot be asked for.
+// memberCounts returns the bounds for objects that have no properties, and reports bounds that the
+// properties do not keep by themselves. Names may come twice, and count once then, so two members
+// more cannot be asked for.
 func (c *converter) memberCounts(s *object, path string, properties []property, others bool) (least, most int) {
 	least, most = c.count(s, "minProperties", path, 0), c.count(s, "maxProperties", path, -1)
 	required := 0
@@ -151,11 +154,12 @@ func (c *converter) memberCounts(s *object, path string, properties []property, 
 	return least, most
 }
 
-// members returns an expression for what stands between the braces: a rule for each member while none has been written, and
-// one while some have been, so that commas stand between them only.
+// members returns an expression for what stands between the braces: a rule for each member while
+// none has been written, and one while some have been, so that commas stand between them only.
 func (c *converter) members(properties []property, other, path string) string {
 	ws := c.builtin("ws")
-	// From the last to the first: what may follow when some have been written, and when none has, unless one must have.
+	// From the last to the first: what may follow when some have been written, and when none has,
+	// unless one must have.
 	some, none := ws, `""`
 	if other != "" {
 		some, none = c.unique(path+"/more"), c.unique(path+"/member")
@@ -182,8 +186,8 @@ func (c *converter) members(properties []property, other, path string) string {
 	return none
 }
 
-// nameBut returns an expression for a member's name that is none of names. It has no escapes: with them there would be
-// several ways to write one name.
+// nameBut returns an expression for a member's name that is none of names. It has no escapes: with
+// them there would be several ways to write one name.
 func (c *converter) nameBut(names []string, path string) string {
 	type node struct {
 		rule string

@@ -12,19 +12,21 @@ import (
 	"github.com/seed4d217819/ebb/grammar"
 )
 
-// Grammar returns a grammar in GBNF, for [grammar.New], of JSON texts that are valid by a JSON schema (draft 2020-12, and what draft 7
-// has of it). It reports everything in the schema that it cannot do, with the place of each.
+// Grammar returns a grammar in GBNF, for [grammar.New], of JSON texts that are valid by a JSON
+// schema (draft 2020-12, and what draft 7 has of it). It reports everything in the schema that it
+// cannot do, with the place of each.
 //
-// Known are type, enum, const, $ref within the schema, $defs, anyOf, oneOf of alternatives that exclude each other, allOf;
-// properties, required, additionalProperties, minProperties, maxProperties; items, prefixItems, minItems, maxItems;
-// minLength, maxLength, pattern (a regular expression of ECMA-262), and the formats date, time, date-time and uuid; minimum,
-// maximum and the exclusive ones. Beside enum or const, which list the values, not and multipleOf are known too.
-// Other formats and keywords that the standard does not have say nothing about what is valid. All other keywords of the
-// standard are errors where they say something.
+// Known are type, enum, const, $ref within the schema, $defs, anyOf, oneOf of alternatives that
+// exclude each other, allOf; properties, required, additionalProperties, minProperties,
+// maxProperties; items, prefixItems, minItems, maxItems; minLength, maxLength, pattern (a regular
+// expression of ECMA-262), and the formats date, time, date-time and uuid; minimum, maximum and the
+// exclusive ones. Beside enum or const, which list the values, not and multipleOf are known too.
+// Other formats and keywords that the standard does not have say nothing about what is valid. All
+// other keywords of the standard are errors where they say something.
 //
-// Every text is valid, but not every valid text can be written: members come in the order of the schema, and others only
-// where additionalProperties asks for them; a schema without type has the types that its keywords are about; numbers have
-// at most 15 digits before and after the point.
+// Every text is valid, but not every valid text can be written: members come in the order of the
+// schema, and others only where additionalProperties asks for them; a schema without type has the
+// types that its keywords are about; numbers have at most 15 digits before and after the point.
 func Grammar(schema []byte) (gbnf string, err error) {
 	if len(schema) > grammar.MaxText {
 		return "", fmt.Errorf("jsonschema: the schema has %d bytes: want at most %d", len(schema), grammar.MaxText)
@@ -89,7 +91,7 @@ func (c *converter) add(name, expr string) {
 // full reports whether there is no use in going on.
 func (c *converter) full() bool { return c.size > grammar.MaxText || len(c.errs) >= maxErrors }
 
-// text returns all rules, those that call others before them, and those of the library last.
+// text returns all rules: each one before the rules that it calls, and the built-in rules last.
 func (c *converter) text() string {
 	rules := slices.Clone(c.rules)
 	slices.Reverse(rules) // root first
@@ -176,7 +178,7 @@ func isNameRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-'
 }
 
-// schema returns an expression for what is valid by s: the name of a rule.
+// schema returns the name of a rule for the values that are valid by s.
 func (c *converter) schema(s value, path string) string {
 	switch s := s.(type) {
 	case bool:
@@ -198,7 +200,7 @@ func (c *converter) schema(s value, path string) string {
 	return c.fail(path, "%.50s is no schema: want an object, true or false", compact(s))
 }
 
-// body returns an expression for what is valid by a schema object.
+// body returns an expression for the values that are valid by a schema object.
 func (c *converter) body(s *object, path string) string {
 	if s.has("const") || s.has("enum") {
 		return c.values(s, path)
@@ -264,7 +266,7 @@ func (c *converter) ofType(name string, s *object, path string) string {
 	return c.fail(path, "type %q is unknown: want null, boolean, integer, number, string, array or object", name)
 }
 
-// keywordTypes says which keywords are about which types; "" is any.
+// keywordTypes are the supported keywords, each with the type that it restricts; "" is any.
 var keywordTypes = map[string]string{
 	"type": "", "enum": "", "const": "", "$ref": "", "anyOf": "", "oneOf": "", "allOf": "",
 	"properties": "object", "required": "object", "additionalProperties": "object", "minProperties": "object", "maxProperties": "object",
@@ -282,14 +284,16 @@ func (c *converter) check(s *object, path string) {
 	}
 }
 
-// isKeyword reports whether a member of a schema may restrict what is valid. All others are annotations, by the standard.
+// isKeyword reports whether a member of a schema may restrict what is valid. All others are
+// annotations, by the standard.
 func isKeyword(key string) bool {
 	_, known := keywordTypes[key]
 	_, refused := refusedTypes[key]
 	return known || refused
 }
 
-// refusedTypes are the keywords of the standard that are not supported, with the type that they are about; "" is any.
+// refusedTypes are the keywords of the standard that are not supported, with the type that they are
+// about; "" is any.
 var refusedTypes = map[string]string{
 	"not": "", "if": "", "then": "", "else": "", "$dynamicRef": "", "$recursiveRef": "",
 	"patternProperties": "object", "propertyNames": "object", "dependentRequired": "object", "dependentSchemas": "object",
@@ -297,8 +301,8 @@ var refusedTypes = map[string]string{
 	"contains": "array", "minContains": "array", "maxContains": "array", "unevaluatedItems": "array",
 }
 
-// unsupported reports whether a member of s is a keyword that is not supported and that restricts what is valid: with the
-// other members beside it, it may say nothing.
+// unsupported reports whether a member of s is a keyword that is not supported and that restricts
+// what is valid: with the other members beside it, it may say nothing.
 func unsupported(s *object, key string) (name string, fails bool) {
 	about, refused := refusedTypes[key]
 	if !refused {
@@ -346,7 +350,7 @@ func (o *object) without(key string) *object {
 	return rest
 }
 
-// constrains reports whether a schema says anything about what is valid.
+// constrains reports whether a schema restricts what is valid.
 func (o *object) constrains() bool {
 	return slices.ContainsFunc(o.keys, isKeyword)
 }
@@ -386,7 +390,8 @@ func (c *converter) types(s *object, path string) []string {
 	return types
 }
 
-// alternatives returns an expression for anyOf or oneOf, whose parts each take what stands beside it.
+// alternatives returns an expression for anyOf or oneOf. The keywords beside it are merged into
+// each part.
 func (c *converter) alternatives(s *object, key, path string) string {
 	parts, ok := s.members[key].([]value)
 	if !ok || len(parts) == 0 || len(parts) > maxParts {
@@ -414,8 +419,9 @@ func (c *converter) alternatives(s *object, key, path string) string {
 	return strings.Join(exprs, " | ")
 }
 
-// withTag returns a schema that requires the property by which the alternatives beside it are told apart, if it names one:
-// discriminator of OpenAPI is an annotation, and every text with the property is as valid as without it.
+// withTag returns a schema that requires the property by which the alternatives beside it are told
+// apart, if it names one: discriminator of OpenAPI is an annotation, and every text with the
+// property is as valid as without it.
 func withTag(s *object) *object {
 	discriminator, _ := s.members["discriminator"].(*object)
 	if discriminator == nil {

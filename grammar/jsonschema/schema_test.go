@@ -31,8 +31,8 @@ func follow(t testing.TB, schema string) grammartest.Processor {
 	return g.Processor(0, nil)
 }
 
-// ecmaRegexp is a pattern for the other implementation, whose own are not ECMA-262's. TestPatternsAreThoseOfECMAScript compares it
-// with an engine of JavaScript.
+// ecmaRegexp is a pattern for the other implementation, whose own are not ECMA-262's.
+// TestPatternsAreThoseOfECMAScript compares it with an engine of JavaScript.
 type ecmaRegexp struct {
 	pattern string
 	node    node

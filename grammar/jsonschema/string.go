@@ -39,8 +39,8 @@ func (c *converter) string(s *object, path string) string {
 	return c.builtin("string")
 }
 
-// pattern returns an expression for strings in which a regular expression of ECMA-262 matches something. Where it does not
-// begin with ^ or end with $, any text may come before or after.
+// pattern returns an expression for strings in which a regular expression of ECMA-262 matches
+// something. Where it does not begin with ^ or end with $, any text may come before or after.
 func (c *converter) pattern(v value, path string) string {
 	text, ok := v.(string)
 	if !ok {
@@ -65,7 +65,8 @@ func (c *converter) pattern(v value, path string) string {
 	return `"\"" (` + strings.Join(exprs, " | ") + `) "\""`
 }
 
-// patternWriter writes regular expressions as expressions of a grammar, for the inside of a JSON string.
+// patternWriter writes regular expressions as expressions of a grammar, for the inside of a JSON
+// string.
 type patternWriter struct {
 	char string // rule for any character
 	size int    // bytes of the sets that were written
@@ -79,7 +80,8 @@ func (p *patternWriter) fail(format string, args ...any) string {
 	return `""`
 }
 
-// anchored writes a whole expression, with what may stand around it.
+// anchored writes a whole expression, with any characters before and after it unless it is anchored
+// there.
 func (p *patternWriter) anchored(n node) string {
 	parts, _ := n.(concat)
 	before, after := p.char+"*", p.char+"*"
@@ -139,8 +141,8 @@ func (p *patternWriter) join(parts []node, between string) string {
 	return "(" + strings.Join(exprs, between) + ")"
 }
 
-// set writes one character of a set as it stands in a JSON string: quotes, backslashes and a few control characters are
-// written with a backslash, the other control characters not at all.
+// set writes one character of a set as it stands in a JSON string: quotes, backslashes and a few
+// control characters are written with a backslash, the other control characters not at all.
 func (p *patternWriter) set(set charset.Set) string {
 	set = set.Normalize()
 	var exprs []string

@@ -10,14 +10,15 @@ import (
 	"unicode/utf8"
 )
 
-// validator decides whether a value that a schema lists is valid by all that the schema says, so that keywords beside enum
-// and const need no grammar.
+// validator decides whether a value is valid by a schema. The values that enum and const list are
+// checked with it, so that the keywords beside them need no grammar.
 type validator struct {
 	c     *converter
 	steps int // schemas and parts of patterns that were looked at
 }
 
-// maxSteps bounds what a validator does: references may fan out, and patterns read a text in many ways.
+// maxSteps bounds what a validator does: references may fan out, and patterns read a text in many
+// ways.
 const maxSteps = 1_000_000
 
 var errTooMuch = errors.New("deciding which values of enum are valid takes too long: want a simpler schema")

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// values returns an expression for const and enum: for those of the values that all other keywords allow.
+// values returns an expression for const and enum: for those of the values that all other keywords
+// allow.
 func (c *converter) values(s *object, path string) string {
 	allowed := []value{s.members["const"]}
 	if !s.has("const") {

@@ -1,6 +1,6 @@
-// Package llama is the architecture of Llama 2 and 3, Mistral and SmolLM2
-// (Touvron et al., 2023): RMS norms before attention and feed-forward, grouped
-// queries, rotary embedding of neighbouring pairs, SwiGLU.
+// Package llama is the architecture of Llama 2 and 3, Mistral and SmolLM2 (Touvron et al., 2023):
+// RMS norms before attention and feed-forward, grouped queries, rotary embedding of neighbouring
+// pairs, SwiGLU.
 package llama
 
 import (

@@ -14,7 +14,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// lastLogits computes the first three logits behind a prompt of 17 tokens, of the golden model with other metadata.
+// lastLogits computes the first three logits behind a prompt of 17 tokens, of the golden model with
+// other metadata.
 func lastLogits(t *testing.T, meta ...gguf.KV) []float32 {
 	t.Helper()
 	testmodel.CPU(t, 1) // skips where there is no library

@@ -17,7 +17,8 @@ type Range struct{ Lo, Hi rune }
 // All returns the set of all code points.
 func All() Set { return Set{{0, utf8.MaxRune}} }
 
-// Of returns the set of ranges that are given by their bounds, lowest and highest character in turn.
+// Of returns the set of ranges that are given by their bounds, lowest and highest character in
+// turn.
 func Of(bounds ...rune) Set {
 	s := make(Set, len(bounds)/2)
 	for i := range s {
@@ -26,7 +27,8 @@ func Of(bounds ...rune) Set {
 	return s
 }
 
-// Normalize returns the same characters in ranges that are in order and do not touch. It reorders s.
+// Normalize returns the same characters in ranges that are in order and do not touch. It reorders
+// s.
 func (s Set) Normalize() Set {
 	slices.SortFunc(s, func(a, b Range) int { return int(a.Lo - b.Lo) })
 	var m Set

@@ -12,8 +12,9 @@ import (
 
 const aloneEnv = "EBB_HOSTILE_GRAMMAR"
 
-// Alone runs the body of a test for each of the names in a process of its own, which must end by itself and stay small.
-// body returns what became of the name; it must contain what want says. The test calls nothing else.
+// Alone runs the body of a test for each of the names in a process of its own, which must end by
+// itself and stay small. body returns what became of the name; it must contain what want says. The
+// test calls nothing else.
 func Alone(t *testing.T, names map[string]string, body func(name string) error) {
 	t.Helper()
 	if name := os.Getenv(aloneEnv); name != "" {

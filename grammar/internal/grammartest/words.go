@@ -1,5 +1,5 @@
-// Package grammartest has what the tests of grammars share: a vocabulary of bytes, texts that follow a grammar, and processes
-// of their own for hostile input. Nothing but tests imports it.
+// Package grammartest has what the tests of grammars share: a vocabulary of bytes, texts that
+// follow a grammar, and processes of their own for hostile input. Nothing but tests imports it.
 package grammartest
 
 import (
@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Words is a vocabulary of texts; those in angle brackets are control tokens. The first one ends a text.
+// Words is a vocabulary of texts; those in angle brackets are control tokens. The first one ends a
+// text.
 type Words []string
 
 // Letters returns a vocabulary that has all bytes as tokens from 1 on, and then more.
@@ -67,8 +68,8 @@ func Matches(p Processor, text string) bool {
 	return ends
 }
 
-// Write returns a text that follows the grammar, byte by byte at random; false if it becomes longer than most bytes. After
-// 200 bytes it takes those that lead to an end.
+// Write returns a text that follows the grammar, byte by byte at random; false if it becomes longer
+// than most bytes. After 200 bytes it takes those that lead to an end.
 func Write(p Processor, r *rand.Rand, most int) (string, bool) {
 	var text []byte
 	var ids []int32

@@ -1,5 +1,5 @@
-// Package oracle asks libllama's grammar sampler what may come next: a second opinion on package grammar. Nothing but tests
-// imports it.
+// Package oracle asks libllama's grammar sampler what may come next: a second opinion on package
+// grammar. Nothing but tests imports it.
 package oracle
 
 import (
@@ -95,10 +95,11 @@ type tokenDataArray struct {
 	_        [7]bool
 }
 
-// Grammar is libllama's grammar sampler. Nothing is generated with it, for three reasons. It looks at the whole vocabulary for
-// each token, which takes longer than a step of a small model. It follows every way to read a text by itself, so a grammar of
-// 30 short rules takes all memory, and one with deep parentheses overflows the stack: give it none of unknown origin. And it
-// writes why it cannot read a grammar to standard error.
+// Grammar is libllama's grammar sampler. Nothing is generated with it, for three reasons. It looks
+// at the whole vocabulary for each token, which takes longer than a step of a small model. It
+// follows every way to read a text by itself, so a grammar of 30 short rules takes all memory, and
+// one with deep parentheses overflows the stack: give it none of unknown origin. And it writes why
+// it cannot read a grammar to standard error.
 //
 // Use a Grammar from one goroutine at a time, while its vocabulary is open.
 type Grammar struct {
@@ -107,8 +108,7 @@ type Grammar struct {
 	tokens []tokenData
 }
 
-// NewGrammar reads a grammar in GBNF whose start is the rule root. The caller
-// closes it.
+// NewGrammar reads a grammar in GBNF whose start is the rule root. The caller closes it.
 func (v *Vocab) NewGrammar(gbnf string) (*Grammar, error) {
 	switch {
 	case gbnf == "":
@@ -127,8 +127,8 @@ func (v *Vocab) NewGrammar(gbnf string) (*Grammar, error) {
 	return &Grammar{vocab: v, handle: handle}, nil
 }
 
-// Allowed returns the ids of the tokens that may come next, ascending, those that
-// end a text among them.
+// Allowed returns the ids of the tokens that may come next, ascending, those that end a text among
+// them.
 func (g *Grammar) Allowed() ([]int32, error) {
 	ids := make([]int32, g.vocab.size)
 	for i := range ids {
@@ -158,8 +158,7 @@ func (g *Grammar) allowed(ids []int32) ([]int32, error) {
 	return ids, nil
 }
 
-// Accept goes on with a token. One that may not come is an error: libllama would
-// end the process.
+// Accept goes on with a token. One that may not come is an error: libllama would end the process.
 func (g *Grammar) Accept(id int32) error {
 	if id < 0 || int(id) >= g.vocab.size {
 		return fmt.Errorf("oracle: grammar: id %d is outside the vocabulary of %d tokens", id, g.vocab.size)
@@ -177,8 +176,7 @@ func (g *Grammar) Accept(id int32) error {
 	return nil
 }
 
-// Clone returns a grammar that is where g is, and goes on by itself. The caller
-// closes it too.
+// Clone returns a grammar that is where g is, and goes on by itself. The caller closes it too.
 func (g *Grammar) Clone() (*Grammar, error) {
 	if g.vocab.model == 0 || g.handle == 0 {
 		return nil, ErrClosed
@@ -186,8 +184,7 @@ func (g *Grammar) Clone() (*Grammar, error) {
 	return &Grammar{vocab: g.vocab, handle: g.vocab.lib.samplerClone(g.handle)}, nil
 }
 
-// Close frees the grammar, also after its vocabulary was closed. It does nothing
-// the second time.
+// Close frees the grammar, also after its vocabulary was closed. It does nothing the second time.
 func (g *Grammar) Close() error {
 	if g.handle != 0 {
 		g.vocab.lib.samplerFree(g.handle)
