@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/kv"
@@ -62,6 +64,8 @@ type Generation struct {
 	task   *generate.Task[*kv.Seq]
 	config generate.Config
 	prompt int // tokens, those of Seq among them
+
+	decoded []*decoded // of each text
 }
 
 // Add adds a request. What is wrong with it is an error before anything is computed, and the batch is as before. Requests
@@ -128,17 +132,43 @@ func (g *Generation) roomFor(texts int) string {
 		texts, what, g.config.MaxNewTokens, g.prompt, context, max(context-g.prompt, 0)/own)
 }
 
-// Completions returns what was generated so far.
+// Completions returns what was generated so far, the best one first if it comes from a beam search. Tokens that an earlier
+// call has decoded are not decoded again.
 func (g *Generation) Completions() []Completion {
 	var completions []Completion
-	for _, t := range g.task.Results() {
-		d := g.engine.NewTextDecoder(g.config.Stop)
-		s := Completion{IDs: t.IDs(), Score: t.Score, BeamIndices: t.Beams, Tokens: t.Tokens, Finish: t.Finish}
-		for _, id := range s.IDs {
-			s.Text += d.Next(id)
+	for i, t := range g.task.Results() {
+		if i == len(g.decoded) {
+			g.decoded = append(g.decoded, &decoded{})
 		}
-		s.Text += d.Flush()
-		completions = append(completions, s)
+		d := g.decoded[i]
+		d.update(g, t.Tokens)
+		completions = append(completions, Completion{
+			IDs: slices.Clip(d.ids), Text: d.text.String() + d.decoder.rest(), Score: t.Score, BeamIndices: t.Beams, Tokens: t.Tokens, Finish: t.Finish,
+		})
 	}
 	return completions
+}
+
+// decoded is a text as far as it was decoded.
+type decoded struct {
+	ids     []int32
+	text    strings.Builder
+	decoder *TextDecoder
+}
+
+// update decodes the tokens that are new. If others have changed, as those of the best beam do, it begins again.
+func (d *decoded) update(g *Generation, tokens []generate.Token) {
+	n := len(d.ids)
+	same := n <= len(tokens)
+	for i := 0; same && i < n; i++ {
+		same = d.ids[i] == tokens[i].ID
+	}
+	if d.decoder == nil || !same {
+		*d = decoded{decoder: g.engine.NewTextDecoder(g.config.Stop)}
+		n = 0
+	}
+	for _, t := range tokens[n:] {
+		d.ids = append(d.ids, t.ID)
+		d.text.WriteString(d.decoder.Next(t.ID))
+	}
 }

@@ -221,7 +221,7 @@ func TestSpeculationGivesTheGreedyIDsUnderEveryPolicy(t *testing.T) {
 // Every token takes one random number, guessed or not; that the distribution is the same is tested in package generate.
 func TestSpeculationGivesTheSampledIDsUnderEveryPolicy(t *testing.T) {
 	requireDevice(t, "cpu")
-	plain := ebb.GenerationConfig{MaxNewTokens: 40, EOSTokenID: endless, DoSample: true, Seed: new(uint64(4)), Temperature: 0.5, TopK: new(3)}
+	plain := ebb.GenerationConfig{MaxNewTokens: 40, EOSTokenID: endless, DoSample: true, Seed: new(uint64(4)), Temperature: new(0.5), TopK: new(3)}
 	guessing := plain
 	guessing.PromptLookupNumTokens, guessing.MaxMatchingNGramSize = 3, 1
 	for i, policy := range policies {
@@ -250,7 +250,7 @@ func TestSpeculationGivesTheSampledIDsUnderEveryPolicy(t *testing.T) {
 
 func TestASeedRepeatsATextUnderEveryPolicy(t *testing.T) {
 	requireDevice(t, "cpu")
-	c := ebb.GenerationConfig{MaxNewTokens: 30, DoSample: true, Seed: new(uint64(11)), Temperature: 0.8, TopP: 0.95, EOSTokenID: endless}
+	c := ebb.GenerationConfig{MaxNewTokens: 30, DoSample: true, Seed: new(uint64(11)), Temperature: new(0.8), TopP: new(0.95), EOSTokenID: endless}
 	var want []int32
 	for _, policy := range policies {
 		for _, p := range cpuPlaces {
@@ -489,5 +489,28 @@ func TestDecodePairsTokensWithTheTextOfTheirCompletion(t *testing.T) {
 				t.Errorf("prompt %d (-decoded +completion):\n%s", n, diff)
 			}
 		}
+	}
+}
+
+func TestCompletionsDecodeEachTokenOnce(t *testing.T) {
+	e := openEngine(t, ebb.Options{})
+	b := e.NewBatch()
+	defer b.Close()
+	g, err := b.Add(ebb.Request{Prompt: prompt(2, 9), Config: ebb.GenerationConfig{MaxNewTokens: 100, EOSTokenID: endless, StopStrings: ebb.Strings{"\x00never"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen string
+	for running := true; running; {
+		if running, err = b.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		seen = g.Completions()[0].Text
+	}
+	if want, err := e.Complete(t.Context(), prompt(2, 9), ebb.GenerationConfig{MaxNewTokens: 100, EOSTokenID: endless}); err != nil || seen != want[0].Text {
+		t.Errorf("text %q, decoded step by step, error %v, want %q", seen, err, want[0].Text)
+	}
+	if n := testing.AllocsPerRun(10, func() { g.Completions() }); n > 10 {
+		t.Errorf("%v allocations to read 100 tokens again, want a few", n)
 	}
 }

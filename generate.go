@@ -99,7 +99,7 @@ func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error)
 		}
 		return generate.Config{}, fmt.Errorf("ebb: generation config: %s is %d: want at most %d, as each takes room in the context", name, texts, e.Context())
 	}
-	if own := e.runner.Pool().Policy().String(); c.CacheImplementation != "" && c.CacheImplementation != own {
+	if own := e.runner.Pool().Policy().String(); c.Cache() != "" && c.Cache() != own {
 		return generate.Config{}, fmt.Errorf("ebb: generation config: cache_implementation is %q, and the engine was opened with %q: see Options.Configure",
 			c.CacheImplementation, own)
 	}
@@ -107,7 +107,7 @@ func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error)
 		return generate.Config{}, fmt.Errorf("ebb: generation config: cache_config.max_cache_len is %d, and the engine was opened for %d tokens: see Options.Configure",
 			c.CacheConfig.MaxCacheLen, e.Context())
 	}
-	search, err := c.Search(length, e.tokenizer.EOG())
+	search, err := c.Search(length, e.Context(), e.tokenizer.EOG())
 	search.Piece = e.tokenizer.Spell
 	if c.Grammar != nil {
 		search.Custom = append(slices.Clip(search.Custom), c.Grammar.Processor(length, search.EOS))

@@ -224,7 +224,7 @@ func TestWhatCannotBeGeneratedIsRefusedBeforeAnythingIsComputed(t *testing.T) {
 		want   string
 	}{
 		{"prompt", 31, ebb.GenerationConfig{MaxNewTokens: 1}, ebb.ErrPromptTooLong, "31 tokens, and the context holds 30"},
-		{"max_length", 25, ebb.GenerationConfig{}, nil, "the prompt has 25 tokens, and max_length is 20"},
+		{"max_length", 25, ebb.GenerationConfig{MaxLength: 21}, nil, "the prompt has 25 tokens, and max_length is 21"},
 		{"config", 1, ebb.GenerationConfig{NumBeams: 2}, nil, "num_beams is 2"},
 		{"more texts than tokens", 1, ebb.GenerationConfig{DoSample: true, NumReturnSequences: 1 << 40}, nil, "num_return_sequences is 1099511627776"},
 		{"more beams than tokens", 1, ebb.GenerationConfig{NumBeams: 31, NumReturnSequences: 2}, nil, "num_beams is 31: want at most 30"},

@@ -31,8 +31,8 @@ func ParseGenerationConfig(data []byte) (c GenerationConfig, warnings []string, 
 
 // Configure returns the options with the cache that a generation config asks for, if it asks for one.
 func (o Options) Configure(c GenerationConfig) (Options, error) {
-	if c.CacheImplementation != "" {
-		policy, err := kv.ParsePolicy(c.CacheImplementation)
+	if name := c.Cache(); name != "" {
+		policy, err := kv.ParsePolicy(name)
 		if err != nil {
 			return o, fmt.Errorf("ebb: generation config: cache_implementation: %w", err)
 		}

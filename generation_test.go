@@ -20,8 +20,13 @@ func TestConfigureTakesTheCacheFromTheConfig(t *testing.T) {
 	if diff := cmp.Diff(got, Options{Cache: kv.Offloaded, Context: 512, Threads: 3}); err != nil || diff != "" {
 		t.Errorf("%v; options (-got +want):\n%s", err, diff)
 	}
-	if _, err := o.Configure(GenerationConfig{CacheImplementation: "hybrid"}); err == nil {
+	if _, err := o.Configure(GenerationConfig{CacheImplementation: "hybird"}); err == nil {
 		t.Error("an unknown cache_implementation was taken")
+	}
+	// Gemma's file names a cache that only Hugging Face has.
+	got, err = o.Configure(GenerationConfig{CacheImplementation: "hybrid"})
+	if diff := cmp.Diff(got, o); err != nil || diff != "" {
+		t.Errorf("%v; options with the cache hybrid (-got +want):\n%s", err, diff)
 	}
 }
 

@@ -34,6 +34,13 @@ func (d *TextDecoder) Flush() string {
 	return characters(text + d.cutter.Flush())
 }
 
+// rest returns what Flush would, and keeps it back.
+func (d *TextDecoder) rest() string {
+	decoder, cutter := *d.decoder, *d.cutter
+	copied := TextDecoder{&decoder, &cutter}
+	return copied.Flush()
+}
+
 // characters returns text with U+FFFD for each byte that is not UTF-8, as JSON has it.
 func characters(text string) string {
 	if utf8.ValidString(text) {

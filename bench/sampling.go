@@ -38,8 +38,8 @@ func sampling(ctx context.Context, o Options, _ Model) (res Result, err error) {
 		config generate.Config
 	}{
 		{"greedy", generate.Config{}},
-		{"temperature, top-k 50, top-p 0.95", generate.Config{Sample: true, Scores: sample.Config{Temperature: 0.7, TopK: new(50), TopP: 0.95}}},
-		{"top-p 0.95", generate.Config{Sample: true, Scores: sample.Config{TopK: new(0), TopP: 0.95}}},
+		{"temperature, top-k 50, top-p 0.95", generate.Config{Sample: true, Scores: sample.Config{Temperature: new(0.7), TopK: new(50), TopP: new(0.95)}}},
+		{"top-p 0.95", generate.Config{Sample: true, Scores: sample.Config{TopK: new(0), TopP: new(0.95)}}},
 	} {
 		o.Progress("sampling: " + how.name)
 		c, err := choose(ctx, scores, how.config, o.Pace)

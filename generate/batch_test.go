@@ -207,14 +207,17 @@ func TestTheFaultsOfAConfigAreReportedAtOnce(t *testing.T) {
 	}{
 		{
 			generate.Config{MaxNewTokens: -1, MaxTime: -1, Stop: []string{""}, LookupTokens: -1, LookupNgram: -1, Top: -1},
-			[]string{"MaxNewTokens", "MaxTime", "Stop is empty", "Stop needs Piece", "LookupTokens", "LookupNgram", "Top"},
+			[]string{"max_new_tokens", "max_time", "stop_strings has an empty string", "Stop needs Piece", "prompt_lookup_num_tokens", "max_matching_ngram_size", "top_logprobs"},
 		},
 		{
 			generate.Config{Beams: 4, Groups: 3, Sample: true, Texts: 5, LookupTokens: 1},
-			[]string{"4 Beams cannot be divided into 3 Groups", "3 Groups with Sample", "5 Texts wanted of 4 Beams", "LookupTokens with 4 Beams"},
+			[]string{
+				"num_beams is 4, and num_beam_groups 3", "num_beam_groups is 3, and do_sample true",
+				"num_return_sequences is 5: want at most num_beams, which is 4", "prompt_lookup_num_tokens with num_beams 4",
+			},
 		},
-		{generate.Config{Texts: 2}, []string{"2 Texts wanted of one that is always the same"}},
-		{generate.Config{Scores: sample.Config{TopP: 2, MinP: 3}}, []string{"top_p is 2", "min_p is 3"}},
+		{generate.Config{Texts: 2}, []string{"num_return_sequences is 2: greedy search finds one sequence"}},
+		{generate.Config{Scores: sample.Config{TopP: new(2.0), MinP: 3}}, []string{"top_p is 2", "min_p is 3"}},
 	} {
 		_, err := generate.New([]int32{1}, 0, tt.config)
 		if err == nil {

@@ -1,8 +1,10 @@
 package generate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/seed4d217819/ebb/sample"
@@ -86,37 +88,66 @@ func (e *EarlyStopping) UnmarshalJSON(data []byte) error {
 
 // withDefaults applies the defaults.
 func (c Config) withDefaults() Config {
-	c.Texts, c.Beams, c.Groups = max(c.Texts, 1), max(c.Beams, 1), max(c.Groups, 1)
-	if c.LookupNgram == 0 {
-		c.LookupNgram = defaultNgram
-	}
+	c.Texts, c.Beams, c.Groups = cmp.Or(c.Texts, 1), cmp.Or(c.Beams, 1), cmp.Or(c.Groups, 1)
+	c.LookupNgram = cmp.Or(c.LookupNgram, defaultNgram)
 	return c
 }
 
-// validate reports everything that is wrong with a config that has its defaults.
-func (c Config) validate() error {
+// maxTexts bounds beams and texts: their memory is taken before the first step.
+const maxTexts = 1 << 16
+
+// Validate reports everything that is wrong with the config, in the words of Hugging Face's generation config: num_beams is
+// Beams. It does not look at Scores, whose own Validate does.
+func (c Config) Validate() error {
+	c = c.withDefaults()
 	var errs []error
 	wrong := func(is bool, format string, args ...any) {
 		if is {
 			errs = append(errs, fmt.Errorf("generate: "+format, args...))
 		}
 	}
-	beams := c.Beams > 1
-	wrong(c.MaxNewTokens < 0, "MaxNewTokens is %d: want at least 0", c.MaxNewTokens)
-	wrong(c.MaxTime < 0, "MaxTime is %v: want at least 0", c.MaxTime)
-	for _, stop := range c.Stop {
-		wrong(stop == "", "a string in Stop is empty: it stands everywhere")
+	for _, n := range []struct {
+		name               string
+		value, least, most int
+	}{
+		{"max_new_tokens", c.MaxNewTokens, 0, math.MaxInt},
+		{"num_beams", c.Beams, 1, maxTexts},
+		{"num_beam_groups", c.Groups, 1, math.MaxInt},
+		{"num_return_sequences", c.Texts, 1, maxTexts},
+		{"prompt_lookup_num_tokens", c.LookupTokens, 0, math.MaxInt},
+		{"max_matching_ngram_size", c.LookupNgram, 1, math.MaxInt},
+		{"top_logprobs", c.Top, 0, math.MaxInt},
+	} {
+		wrong(n.value < n.least, "%s is %d: want at least %d", n.name, n.value, max(n.least, 1))
+		wrong(n.value > n.most, "%s is %d: want at most %d", n.name, n.value, n.most)
 	}
-	wrong(len(c.Stop) > 0 && c.Piece == nil, "Stop needs Piece")
-	wrong(c.Beams%c.Groups != 0, "%d Beams cannot be divided into %d Groups", c.Beams, c.Groups)
-	wrong(c.Groups > 1 && c.Sample, "%d Groups with Sample: beams in groups are not drawn", c.Groups)
-	wrong(beams && c.Texts > c.Beams, "%d Texts wanted of %d Beams", c.Texts, c.Beams)
-	wrong(!beams && !c.Sample && c.Texts > 1, "%d Texts wanted of one that is always the same: want Sample, or Beams", c.Texts)
-	wrong(c.LookupTokens < 0, "LookupTokens is %d: want at least 0", c.LookupTokens)
-	wrong(c.LookupNgram < 0, "LookupNgram is %d: want at least 0", c.LookupNgram)
-	wrong(beams && c.LookupTokens > 0, "LookupTokens with %d Beams: beams are not guessed", c.Beams)
-	wrong(c.Top < 0, "Top is %d: want at least 0", c.Top)
-	return errors.Join(errs...)
+	wrong(c.MaxTime < 0, "max_time is %v: want a time above 0", c.MaxTime)
+	for _, stop := range c.Stop {
+		wrong(stop == "", "stop_strings has an empty string, which stands everywhere: want strings with at least one character")
+	}
+	return errors.Join(append(errs, c.validateSearch()...)...)
+}
+
+// validateSearch reports fields that contradict each other.
+func (c Config) validateSearch() (errs []error) {
+	wrong := func(is bool, format string, args ...any) {
+		if is {
+			errs = append(errs, fmt.Errorf("generate: "+format, args...))
+		}
+	}
+	switch {
+	case c.Beams > 1:
+		wrong(c.Texts > c.Beams, "num_return_sequences is %d: want at most num_beams, which is %d", c.Texts, c.Beams)
+		wrong(c.Groups > 0 && c.Beams%c.Groups != 0,
+			"num_beams is %d, and num_beam_groups %d: want a number of beams that can be divided by that of groups", c.Beams, c.Groups)
+		wrong(c.Groups > 1 && c.Sample, "num_beam_groups is %d, and do_sample true: beams in groups are not drawn; want do_sample false", c.Groups)
+		wrong(c.LookupTokens > 0, "prompt_lookup_num_tokens with num_beams %d: beams are not guessed; want num_beams 1", c.Beams)
+	default:
+		wrong(c.Groups > 1, "num_beam_groups is %d, and num_beams 1: want as many beams as groups at least", c.Groups)
+		wrong(c.Texts > 1 && !c.Sample,
+			"num_return_sequences is %d: greedy search finds one sequence; want do_sample true, or at least as many num_beams, which is %d", c.Texts, c.Beams)
+	}
+	return errs
 }
 
 // New returns the search that the config asks for, from a prompt of which the sequence holds the first tokens already.
@@ -154,7 +185,11 @@ func checkLogits(prompt []int32, held int, logits []float32) error {
 // and prompt.
 func (c Config) prepare(prompt []int32, held int) (Config, *sample.Chain, error) {
 	c = c.withDefaults()
-	if err := c.validate(); err != nil {
+	errs := []error{c.Validate()}
+	if len(c.Stop) > 0 && c.Piece == nil {
+		errs = append(errs, errors.New("generate: Stop needs Piece, to find the strings in"))
+	}
+	if err := errors.Join(errs...); err != nil {
 		return c, nil, err
 	}
 	switch {
@@ -165,7 +200,7 @@ func (c Config) prepare(prompt []int32, held int) (Config, *sample.Chain, error)
 	}
 	setting := sample.Setting{PromptLength: len(prompt), EOS: c.EOS, Sample: c.Sample, NumBeams: c.Beams, Custom: c.Custom}
 	if c.MaxNewTokens > 0 {
-		setting.MaxLength = len(prompt) + c.MaxNewTokens
+		setting.MaxLength = len(prompt) + min(c.MaxNewTokens, math.MaxInt-len(prompt))
 	}
 	chain, err := c.Scores.Chain(setting)
 	if err != nil {

@@ -17,7 +17,7 @@ func lookup(ids []int32, n, ngram int, eos []int32) []int32 {
 			if ids[at] != last[0] || !slices.Equal(ids[at:at+size], last) {
 				continue
 			}
-			guess := ids[at+size : min(at+size+n, len(ids))]
+			guess := ids[at+size : at+size+min(n, len(ids)-at-size)]
 			if end := slices.IndexFunc(guess, func(id int32) bool { return slices.Contains(eos, id) }); end >= 0 {
 				guess = guess[:end]
 			}

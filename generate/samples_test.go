@@ -261,7 +261,7 @@ func TestAStepOfAGreedyOrSampledTextMakesNoGarbage(t *testing.T) {
 		"greedy":    {},
 		"log probs": {LogProbs: true},
 		"processed": {Scores: sample.Config{RepetitionPenalty: 1.1}},
-		"sampled":   {Sample: true, Scores: sample.Config{Temperature: 0.8, TopP: 0.9, MinP: 0.01}},
+		"sampled":   {Sample: true, Scores: sample.Config{Temperature: new(0.8), TopP: new(0.9), MinP: 0.01}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const warm, measured = 200, 1000
@@ -293,7 +293,7 @@ func BenchmarkStep(b *testing.B) {
 	for name, c := range map[string]generate.Config{
 		"greedy":   {},
 		"logprobs": {LogProbs: true},
-		"sampled":  {Sample: true, Scores: sample.Config{Temperature: 0.8, TopP: 0.9}},
+		"sampled":  {Sample: true, Scores: sample.Config{Temperature: new(0.8), TopP: new(0.9)}},
 		"beams=4":  {Beams: 4},
 	} {
 		b.Run(name, func(b *testing.B) {

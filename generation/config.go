@@ -1,6 +1,7 @@
 package generation
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -12,24 +13,24 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// defaultMaxLength is Hugging Face's: short, so that a program that forgot to say how much it wants is noticed.
+// defaultMaxLength is Hugging Face's: short, so that a program that forgot to say how much it wants is noticed. A config
+// whose max_length is 20 has the default, and then as many new tokens are generated, however long the prompt is.
 const defaultMaxLength = 20
 
 // Config says what to generate. Its fields are those of Hugging Face transformers' generation_config.json (4.49)
 // that have a meaning here, with the same JSON names, defaults and validation; [Load] reads such a file.
-// The zero value generates greedily until the text is 20 tokens long. docs/generation.md has a table of all.
+// The zero value generates 20 tokens greedily. docs/generation.md explains every field.
 //
 // A zero field is one that is not set. Where zero means something else, the field is a pointer or a slice.
 type Config struct {
 	MaxNewTokens int     `json:"max_new_tokens,omitempty"` // how many tokens to generate at most; wins over MaxLength
-	MaxLength    int     `json:"max_length,omitempty"`     // the same, counting the prompt; 0: 20
+	MaxLength    int     `json:"max_length,omitempty"`     // the same, counting the prompt; 0 or 20: 20 new tokens
 	MinNewTokens int     `json:"min_new_tokens,omitempty"` // no end of text before there are so many new tokens; wins over MinLength
 	MinLength    int     `json:"min_length,omitempty"`     // the same, counting the prompt
 	MaxTime      float64 `json:"max_time,omitempty"`       // seconds after which no pass begins; 0: no limit
 	StopStrings  Strings `json:"stop_strings,omitzero"`    // each ends the text, and is not in it; its tokens are among the ids
 
-	EOSTokenID TokenIDs `json:"eos_token_id,omitzero"` // each ends the text; nil: the model's own; empty: none
-	BOSTokenID *int32   `json:"bos_token_id,omitempty"`
+	EOSTokenID TokenIDs `json:"eos_token_id,omitzero"`  // each ends the text; nil: the model's own; empty: none
 	PadTokenID *int32   `json:"pad_token_id,omitempty"` // nil: the first of EOSTokenID
 
 	DoSample           bool    `json:"do_sample,omitempty"`            // draw tokens by their probabilities
@@ -42,14 +43,14 @@ type Config struct {
 	LengthPenalty    *float64               `json:"length_penalty,omitempty"` // nil: 1
 	EarlyStopping    generate.EarlyStopping `json:"early_stopping,omitzero"`
 
-	// These change the scores of a sampled text alone.
-	Temperature   float64 `json:"temperature,omitempty"` // 0: 1
-	TopK          *int    `json:"top_k,omitempty"`       // nil: 50; 0: all tokens
-	TopP          float64 `json:"top_p,omitempty"`       // 0: 1
-	MinP          float64 `json:"min_p,omitempty"`
-	TypicalP      float64 `json:"typical_p,omitempty"` // 0: 1
-	EpsilonCutoff float64 `json:"epsilon_cutoff,omitempty"`
-	EtaCutoff     float64 `json:"eta_cutoff,omitempty"`
+	// These change scores only with DoSample. Without it they are noted and have no effect, whatever they are.
+	Temperature   *float64 `json:"temperature,omitempty"` // nil: 1
+	TopK          *int     `json:"top_k,omitempty"`       // nil: 50; 0: all tokens
+	TopP          *float64 `json:"top_p,omitempty"`       // nil: 1; 0: the most probable token
+	MinP          float64  `json:"min_p,omitempty"`
+	TypicalP      *float64 `json:"typical_p,omitempty"` // nil: 1
+	EpsilonCutoff float64  `json:"epsilon_cutoff,omitempty"`
+	EtaCutoff     float64  `json:"eta_cutoff,omitempty"`
 
 	// These change the scores of every search.
 	RepetitionPenalty             float64             `json:"repetition_penalty,omitempty"` // 0: 1
@@ -72,9 +73,8 @@ type Config struct {
 
 	// CacheImplementation and CacheConfig describe a cache. An engine has the one it was opened with: ebb.Options.Configure
 	// takes them into its options, and a config that asks an engine for another cache than its own is refused.
-	CacheImplementation string       `json:"cache_implementation,omitempty"` // one of CacheNames; "": any
+	CacheImplementation string       `json:"cache_implementation,omitempty"` // one of CacheNames, or one that only Hugging Face has; "": any
 	CacheConfig         *CacheConfig `json:"cache_config,omitempty"`
-	UseCache            *bool        `json:"use_cache,omitempty"` // false has no effect: K/V are always kept
 
 	OutputScores bool `json:"output_scores,omitempty"` // compute each token's LogProb
 	TopLogProbs  int  `json:"top_logprobs,omitempty"`  // how many of the most probable tokens to report for each step. Not Hugging Face's
@@ -92,27 +92,22 @@ func Load(path string) (c Config, warnings []string, err error) {
 	if err != nil {
 		return c, nil, fmt.Errorf("generation: %w", err)
 	}
-	if c, warnings, err = Parse(data); err != nil {
-		return c, nil, fmt.Errorf("generation: %s: %w", path, err)
+	c, warnings, err = Parse(data)
+	if err != nil {
+		err = fmt.Errorf("generation: %w", err)
 	}
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(err, c.Validate()); err != nil {
 		return c, nil, fmt.Errorf("%w (in %s)", err, path)
 	}
 	return c, append(warnings, c.Warnings()...), nil
 }
 
-func (c Config) maxLength() int {
-	if c.MaxLength > 0 {
-		return c.MaxLength
-	}
-	return defaultMaxLength
-}
+// hasDefaultLength reports whether MaxLength is Hugging Face's default.
+func (c Config) hasDefaultLength() bool { return c.MaxLength == 0 || c.MaxLength == defaultMaxLength }
 
 // scores returns what changes the scores of tokens.
 func (c Config) scores() sample.Config {
 	s := sample.Config{
-		Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP, TypicalP: c.TypicalP,
-		EpsilonCutoff: c.EpsilonCutoff, EtaCutoff: c.EtaCutoff,
 		SequenceBias: c.SequenceBias, DiversityPenalty: c.DiversityPenalty, RepetitionPenalty: c.RepetitionPenalty,
 		NoRepeatNGramSize: c.NoRepeatNGramSize, BadWordsIDs: c.BadWordsIDs,
 		MinLength: c.MinLength, MinNewTokens: c.MinNewTokens,
@@ -120,18 +115,49 @@ func (c Config) scores() sample.Config {
 		RemoveInvalidValues: c.RemoveInvalidValues, ExponentialDecayLengthPenalty: c.ExponentialDecayLengthPenalty,
 		SuppressTokens: c.SuppressTokens, BeginSuppressTokens: c.BeginSuppressTokens, RenormalizeLogits: c.RenormalizeLogits,
 	}
+	if c.DoSample {
+		s.Temperature, s.TopK, s.TopP, s.MinP = c.Temperature, c.TopK, c.TopP, c.MinP
+		s.TypicalP, s.EpsilonCutoff, s.EtaCutoff = c.TypicalP, c.EpsilonCutoff, c.EtaCutoff
+	}
 	if c.MinNewTokens > 0 {
 		s.MinLength = 0
 	}
 	return s
 }
 
-// Search returns how to generate after length tokens with a model whose texts end with eog. The caller adds how tokens
-// are spelt.
-func (c Config) Search(length int, eog []int32) (generate.Config, error) {
+// Search returns how to generate after a prompt of length tokens, with a model whose texts end with eog, where a sequence
+// may have context tokens. The caller adds how tokens are spelt.
+func (c Config) Search(length, context int, eog []int32) (generate.Config, error) {
+	s := c.search()
+	if c.EOSTokenID == nil {
+		s.EOS = eog
+	}
+	switch {
+	case c.PadTokenID != nil:
+		s.Pad = *c.PadTokenID
+	case len(s.EOS) > 0:
+		s.Pad = s.EOS[0]
+	}
+	if c.DoSample && c.Seed == nil {
+		s.Seed = rand.Uint64()
+	}
+	switch {
+	case c.MaxNewTokens > 0:
+	case c.hasDefaultLength():
+		s.MaxNewTokens = min(defaultMaxLength, max(context-length, 1))
+	case length < c.MaxLength:
+		s.MaxNewTokens = c.MaxLength - length
+	default:
+		return s, fmt.Errorf("generation: the prompt has %d tokens, and max_length is %d: set max_new_tokens, or a greater max_length",
+			length, c.MaxLength)
+	}
+	return s, nil
+}
+
+// search returns what the config says of a search without knowing its prompt.
+func (c Config) search() generate.Config {
 	s := generate.Config{
 		MaxNewTokens: c.MaxNewTokens,
-		MaxTime:      time.Duration(min(c.MaxTime*float64(time.Second), math.MaxInt64/2)), // 146 years
 		EOS:          c.EOSTokenID,
 		Stop:         c.StopStrings,
 
@@ -150,31 +176,17 @@ func (c Config) Search(length int, eog []int32) (generate.Config, error) {
 		LogProbs: c.OutputScores,
 		Top:      c.TopLogProbs,
 	}
-	if c.EOSTokenID == nil {
-		s.EOS = eog
+	if c.MaxTime > 0 {
+		s.MaxTime = time.Duration(min(c.MaxTime*float64(time.Second), math.MaxInt64/2)) // 146 years
 	}
-	switch {
-	case c.PadTokenID != nil:
-		s.Pad = *c.PadTokenID
-	case len(s.EOS) > 0:
-		s.Pad = s.EOS[0]
-	}
-	if c.NumBeams > 1 { // groups without beams have no effect
+	if c.NumBeams > 1 || c.NumBeamGroups < 0 { // without beams groups have no effect, and a negative number is wrong
 		s.Groups = c.NumBeamGroups
 	}
 	if c.LengthPenalty != nil {
 		s.LengthPenalty = *c.LengthPenalty
 	}
-	if c.DoSample {
-		if s.Seed = rand.Uint64(); c.Seed != nil {
-			s.Seed = *c.Seed
-		}
+	if c.DoSample && c.Seed != nil {
+		s.Seed = *c.Seed
 	}
-	if s.MaxNewTokens == 0 {
-		if s.MaxNewTokens = c.maxLength() - length; s.MaxNewTokens <= 0 {
-			return s, fmt.Errorf("generation: the prompt has %d tokens, and max_length is %d: set max_new_tokens, or a greater max_length",
-				length, c.maxLength())
-		}
-	}
-	return s, nil
+	return s
 }

@@ -38,7 +38,7 @@ func FuzzGenerationConfig(f *testing.F) {
 			t.Errorf("through %s (-got +want):\n%s", text, diff)
 		}
 		if c.Validate() == nil {
-			if _, err := c.Search(1, []int32{0}); err != nil && c.MaxLength != 1 {
+			if _, err := c.Search(1, 100, []int32{0}); err != nil && c.MaxLength != 1 {
 				t.Errorf("a valid config makes no search: %v", err)
 			}
 		}

@@ -76,7 +76,7 @@ func Parse(data []byte) (c Config, warnings []string, err error) {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return c, nil, err
 	}
-	return c, unknownFields(data), nil
+	return c, noteFields(data), nil
 }
 
 // UnmarshalJSON is [Parse] without the warnings.
@@ -88,20 +88,21 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 	*c = Config{}
 	var errs []error
 	for name := range c.fields() {
-		text, ok := raw[name]
-		if name == "temperature" && isZero(text) && string(raw["do_sample"]) != "true" {
-			continue // Hugging Face lets it pass where it has no effect
-		}
-		if ok {
+		if text, ok := raw[name]; ok {
 			errs = append(errs, c.Set(name, text))
 		}
 	}
 	for _, m := range missing {
-		if text, ok := raw[m.name]; ok && !slices.Contains(m.neutral, string(text)) {
+		if text, ok := raw[m.name]; ok && !slices.Contains(m.neutral, string(text)) && !c.ignores(m.name) {
 			errs = append(errs, fmt.Errorf("%s is %s: this version has no %s", m.name, text, m.what))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// ignores reports whether a field among missing has no effect with the rest of the config, in Hugging Face either.
+func (c *Config) ignores(name string) bool {
+	return name == "penalty_alpha" && (c.DoSample || c.NumBeams > 1 || c.TopK != nil && *c.TopK <= 1)
 }
 
 // FieldError is a field of a generation config that has a value of the wrong type, or one that means nothing.
@@ -115,22 +116,27 @@ func (e *FieldError) Error() string { return fmt.Sprintf("%s is %s: %v", e.Field
 
 func (e *FieldError) Unwrap() error { return e.Want }
 
-// Set sets the field of a JSON name to a value in JSON; null leaves it as it is. The error is a [FieldError] if there is
-// such a field.
+// Set sets the field of a JSON name to a value in JSON. null leaves the field as it is, but for top_k, where it means all
+// tokens. The error is a [FieldError] if there is such a field, which is then as before.
 func (c *Config) Set(name string, value json.RawMessage) error {
 	for n, field := range c.fields() {
 		if n != name {
 			continue
 		}
 		if string(value) == "null" {
+			if name == "top_k" { // Hugging Face's None: its default is 50
+				c.TopK = new(0)
+			}
 			return nil
-		}
-		if err := json.Unmarshal(value, field); err != nil {
-			return &FieldError{name, string(value), wrongType(err)}
 		}
 		if needed, ok := notZero[name]; ok && isZero(value) {
 			return &FieldError{name, string(value), fmt.Errorf("want %s, or leave it out", needed)}
 		}
+		read := reflect.New(reflect.TypeOf(field).Elem()) // so that what is wrong changes nothing
+		if err := json.Unmarshal(value, read.Interface()); err != nil {
+			return &FieldError{name, string(value), wrongType(err)}
+		}
+		reflect.ValueOf(field).Elem().Set(read.Elem())
 		return nil
 	}
 	return fmt.Errorf("%s is not a field of a generation config", name)
@@ -142,7 +148,7 @@ func isZero(text json.RawMessage) bool {
 	return json.Unmarshal(text, &x) == nil && x != nil && *x == 0
 }
 
-// notZero says what fields must be that a zero would not be taken for unset in, but means nothing.
+// notZero are the fields in which zero means nothing, and what they must be. In the struct their zero is "not set".
 var notZero = map[string]string{
 	"max_new_tokens":           "at least 1",
 	"max_length":               "at least 1",
@@ -151,9 +157,6 @@ var notZero = map[string]string{
 	"num_return_sequences":     "at least 1",
 	"prompt_lookup_num_tokens": "at least 1",
 	"max_time":                 "a number of seconds above 0",
-	"temperature":              "a number above 0; for the likeliest token turn do_sample off",
-	"top_p":                    "a number above 0",
-	"typical_p":                "a number above 0",
 	"repetition_penalty":       "a number above 0",
 }
 
@@ -212,21 +215,25 @@ func wrongType(err error) error {
 	}
 }
 
-// silent are fields of Hugging Face's that say nothing about the text: what describes the file, what the caller gets, and
-// how fast it runs there.
+// silent are fields of Hugging Face's that have no effect on the text: they describe the file, what the caller gets, and how
+// fast it runs there. bos_token_id is the tokenizer's matter.
 var silent = []string{
+	"bos_token_id",
 	"transformers_version", "return_dict_in_generate", "return_legacy_cache", "output_attentions", "output_hidden_states", "output_logits",
 	"low_memory", "compile_config", "disable_compile", "generation_kwargs", "decoder_start_token_id",
 	"num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold", "assistant_lookbehind", "target_lookbehind",
 }
 
-// unknownFields returns a warning for each field of the file that this version does not know and that might matter.
-func unknownFields(data []byte) (warnings []string) {
+// noteFields returns a warning for each field of the file that has no effect because this version does not have it.
+func noteFields(data []byte) (warnings []string) {
 	var raw, cache map[string]json.RawMessage
-	if json.Unmarshal(data, &raw) != nil {
+	var c Config
+	if json.Unmarshal(data, &raw) != nil || json.Unmarshal(data, &c) != nil {
 		return nil
 	}
-	var c Config
+	warn := func(format string, args ...any) {
+		warnings = append(warnings, fmt.Sprintf("generation config: "+format, args...))
+	}
 	for name := range c.fields() {
 		if name == "cache_config" && json.Unmarshal(raw[name], &cache) == nil {
 			delete(cache, "max_cache_len")
@@ -237,14 +244,21 @@ func unknownFields(data []byte) (warnings []string) {
 		delete(raw, name)
 	}
 	for _, m := range missing {
+		if text, ok := raw[m.name]; ok && !slices.Contains(m.neutral, string(text)) {
+			warn("%s (%s) has no effect: it is for %s", m.name, text, m.what)
+		}
 		delete(raw, m.name)
 	}
+	if string(raw["use_cache"]) == "false" {
+		warn("use_cache is false, which has no effect: K/V are always kept")
+	}
+	delete(raw, "use_cache")
 	for _, name := range silent {
 		delete(raw, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		if !strings.HasPrefix(name, "_") {
-			warnings = append(warnings, fmt.Sprintf("generation config: %s is not known to this version and has no effect", name))
+			warn("%s is not known to this version and has no effect", name)
 		}
 	}
 	return warnings

@@ -30,13 +30,13 @@ func BenchmarkToken(b *testing.B) {
 			greedy bool
 		}{
 			{name: "greedy", greedy: true},
-			{name: "usual", config: sample.Config{Temperature: 0.7, TopP: 0.95}},
-			{name: "top-p", config: sample.Config{TopK: new(0), TopP: 0.95}},
+			{name: "usual", config: sample.Config{Temperature: new(0.7), TopP: new(0.95)}},
+			{name: "top-p", config: sample.Config{TopK: new(0), TopP: new(0.95)}},
 			{name: "all", config: sample.Config{TopK: new(0)}},
 			{name: "min-p", config: sample.Config{TopK: new(0), MinP: 0.05}},
-			{name: "typical", config: sample.Config{TopK: new(0), TypicalP: 0.9}},
+			{name: "typical", config: sample.Config{TopK: new(0), TypicalP: new(0.9)}},
 			{name: "eta", config: sample.Config{TopK: new(0), EtaCutoff: 2e-4}},
-			{name: "penalties", config: sample.Config{RepetitionPenalty: 1.1, NoRepeatNGramSize: 3, TopP: 0.95}},
+			{name: "penalties", config: sample.Config{RepetitionPenalty: 1.1, NoRepeatNGramSize: 3, TopP: new(0.95)}},
 		} {
 			b.Run(fmt.Sprintf("vocab=%d/%s", vocab, bench.name), func(b *testing.B) {
 				step := newStep(b, bench.config, !bench.greedy, logits(vocab))

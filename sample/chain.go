@@ -89,11 +89,12 @@ func (c Config) addForSampling(chain *Chain, s Setting) {
 	if c.TopK != nil {
 		topK = *c.TopK
 	}
-	chain.add(c.Temperature != 0 && c.Temperature != 1, Temperature{Temperature: c.Temperature})
+	temperature, topP, typicalP := orOne(c.Temperature), orOne(c.TopP), orOne(c.TypicalP)
+	chain.add(temperature != 1, Temperature{Temperature: temperature})
 	chain.add(topK > 0, &TopK{K: topK, MinTokensToKeep: keep})
-	chain.add(c.TopP > 0 && c.TopP < 1, &TopP{P: c.TopP, MinTokensToKeep: keep})
+	chain.add(topP < 1, &TopP{P: topP, MinTokensToKeep: keep})
 	chain.add(c.MinP > 0, &MinP{P: c.MinP, MinTokensToKeep: keep})
-	chain.add(c.TypicalP > 0 && c.TypicalP < 1, &Typical{Mass: c.TypicalP, MinTokensToKeep: keep})
+	chain.add(typicalP < 1, &Typical{Mass: typicalP, MinTokensToKeep: keep})
 	chain.add(c.EpsilonCutoff > 0, &EpsilonCutoff{Epsilon: c.EpsilonCutoff, MinTokensToKeep: keep})
 	chain.add(c.EtaCutoff > 0, &EtaCutoff{Epsilon: c.EtaCutoff, MinTokensToKeep: keep})
 }

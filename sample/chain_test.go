@@ -17,7 +17,7 @@ import (
 // everything asks for every processor.
 func everything() sample.Config {
 	return sample.Config{
-		Temperature: 0.7, TopK: new(20), TopP: 0.9, MinP: 0.1, TypicalP: 0.8, EpsilonCutoff: 0.01, EtaCutoff: 0.02,
+		Temperature: new(0.7), TopK: new(20), TopP: new(0.9), MinP: 0.1, TypicalP: new(0.8), EpsilonCutoff: 0.01, EtaCutoff: 0.02,
 		SequenceBias: []sample.Bias{{Tokens: []int32{1}, Bias: 2}}, DiversityPenalty: 1, RepetitionPenalty: 1.2,
 		NoRepeatNGramSize: 3, BadWordsIDs: [][]int32{{2}}, MinLength: 4, MinNewTokens: 2, ForcedBOSTokenID: new(int32(0)),
 		ForcedEOSTokenID: []int32{3}, RemoveInvalidValues: true,
@@ -56,13 +56,13 @@ func TestAChainHasHuggingFacesOrder(t *testing.T) {
 		{"nothing said, sampling", sample.Config{}, sample.Setting{Sample: true}, []string{"TopKLogitsWarper"}},
 		{
 			"values without effect",
-			sample.Config{Temperature: 1, TopK: new(0), TopP: 1, TypicalP: 1, RepetitionPenalty: 1},
+			sample.Config{Temperature: new(1.0), TopK: new(0), TopP: new(1.0), TypicalP: new(1.0), RepetitionPenalty: 1},
 			sample.Setting{Sample: true},
 			nil,
 		},
 		{
 			"not sampling",
-			sample.Config{Temperature: 0.5, TopP: 0.5, MinP: 0.1, SuppressTokens: []int32{1}},
+			sample.Config{Temperature: new(0.5), TopP: new(0.5), MinP: 0.1, SuppressTokens: []int32{1}},
 			sample.Setting{},
 			[]string{"SuppressTokensLogitsProcessor"},
 		},
@@ -89,7 +89,7 @@ func TestBeamsKeepOneTokenMoreThanThereAreEnds(t *testing.T) {
 	}{
 		{0, nil, 1}, {1, []int32{1, 2}, 1}, {2, nil, 2}, {2, []int32{1}, 2}, {4, []int32{1, 2, 3}, 4},
 	} {
-		chain, err := sample.Config{TopK: new(0), TopP: 1e-9}.Chain(sample.Setting{Sample: true, NumBeams: tc.beams, EOS: tc.eos})
+		chain, err := sample.Config{TopK: new(0), TopP: new(1e-9)}.Chain(sample.Setting{Sample: true, NumBeams: tc.beams, EOS: tc.eos})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,12 +147,13 @@ func TestAGroupSeesWhatEarlierGroupsChose(t *testing.T) {
 
 func drawConfig(t *rapid.T) sample.Config {
 	some := func(name string, values ...float64) float64 { return rapid.SampledFrom(values).Draw(t, name) }
+	set := func(name string, values ...float64) *float64 { return new(some(name, values...)) }
 	return sample.Config{
-		Temperature:       some("temperature", 0, 0.3, 1.7),
+		Temperature:       set("temperature", 1, 0.3, 1.7),
 		TopK:              new(rapid.SampledFrom([]int{0, 1, 3, 50, 5000}).Draw(t, "top_k")),
-		TopP:              some("top_p", 0, 0.3, 0.95),
+		TopP:              set("top_p", 1, 0, 0.3, 0.95),
 		MinP:              some("min_p", 0, 0.05),
-		TypicalP:          some("typical_p", 0, 0.9),
+		TypicalP:          set("typical_p", 1, 0.9),
 		EpsilonCutoff:     some("epsilon_cutoff", 0, 0.001),
 		EtaCutoff:         some("eta_cutoff", 0, 0.001),
 		SuppressTokens:    []int32{1},
@@ -205,7 +206,7 @@ func sameError(a, b error) bool {
 
 func TestDrawIsProcessAndDraw(t *testing.T) {
 	for _, config := range []sample.Config{
-		{}, {TopK: new(0)}, {TopK: new(0), TopP: 0.9}, {TopP: 0.9, Temperature: 0.6, RenormalizeLogits: true},
+		{}, {TopK: new(0)}, {TopK: new(0), TopP: new(0.9)}, {TopP: new(0.9), Temperature: new(0.6), RenormalizeLogits: true},
 	} {
 		chain, err := config.Chain(sample.Setting{Sample: true})
 		if err != nil {
@@ -282,10 +283,10 @@ func TestNoAllocationATokenAfterTheFirst(t *testing.T) {
 		draw   bool
 	}{
 		"greedy":     {draw: false},
-		"usual":      {sample.Config{Temperature: 0.7, TopP: 0.95}, true},
-		"top-p":      {sample.Config{TopK: new(0), TopP: 0.95}, true},
+		"usual":      {sample.Config{Temperature: new(0.7), TopP: new(0.95)}, true},
+		"top-p":      {sample.Config{TopK: new(0), TopP: new(0.95)}, true},
 		"all":        {sample.Config{TopK: new(0)}, true},
-		"all filter": {sample.Config{MinP: 0.01, TypicalP: 0.9, EpsilonCutoff: 1e-4, EtaCutoff: 1e-4}, true},
+		"all filter": {sample.Config{MinP: 0.01, TypicalP: new(0.9), EpsilonCutoff: 1e-4, EtaCutoff: 1e-4}, true},
 		"penalties": {
 			sample.Config{
 				RepetitionPenalty: 1.1, NoRepeatNGramSize: 2, BadWordsIDs: [][]int32{{1, 2}, {3}},
@@ -308,7 +309,7 @@ func TestNoAllocationATokenAfterTheFirst(t *testing.T) {
 
 func TestValidateReportsEveryFault(t *testing.T) {
 	config := sample.Config{
-		Temperature: -1, TopK: new(-1), TopP: 1.5, MinP: -0.1, TypicalP: math.NaN(), EpsilonCutoff: 1, EtaCutoff: -1,
+		Temperature: new(-1.0), TopK: new(-1), TopP: new(1.5), MinP: -0.1, TypicalP: new(math.NaN()), EpsilonCutoff: 1, EtaCutoff: -1,
 		SequenceBias:     []sample.Bias{{}, {Tokens: []int32{-2}}, {Tokens: []int32{1}, Bias: nan}, {Tokens: []int32{1}, Bias: inf}},
 		DiversityPenalty: -1, RepetitionPenalty: -2, NoRepeatNGramSize: -1, BadWordsIDs: [][]int32{{}, {3, -1}}, MinLength: -1,
 		MinNewTokens: -1, ForcedBOSTokenID: new(int32(-5)), ForcedEOSTokenID: []int32{-6},
@@ -354,7 +355,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 
 func TestAChainReportsWhatItsSettingLacks(t *testing.T) {
 	config := sample.Config{
-		TopP: 2, ForcedEOSTokenID: []int32{1}, ExponentialDecayLengthPenalty: &sample.LengthDecay{Start: 1, Factor: 2},
+		TopP: new(2.0), ForcedEOSTokenID: []int32{1}, ExponentialDecayLengthPenalty: &sample.LengthDecay{Start: 1, Factor: 2},
 	}
 	_, err := config.Chain(sample.Setting{})
 	if err == nil {

@@ -6,15 +6,15 @@ import (
 	"math"
 )
 
-// Config says which processors to use. Its fields are those of Hugging Face's GenerationConfig that are about processors; a
-// zero field is one that is not set.
+// Config says which processors to use. Its fields are those of Hugging Face's GenerationConfig that are about processors. A
+// zero field is one that is not set; where zero means something else, the field is a pointer.
 type Config struct {
-	// These change the scores of a sampled text alone.
-	Temperature   float64 // 0: 1
-	TopK          *int    // nil: 50; 0: all tokens
-	TopP          float64 // 0: 1
+	// These change scores only where tokens are drawn.
+	Temperature   *float64 // nil: 1
+	TopK          *int     // nil: 50; 0: all tokens
+	TopP          *float64 // nil: 1; 0: the most probable token
 	MinP          float64
-	TypicalP      float64 // 0: 1
+	TypicalP      *float64 // nil: 1
 	EpsilonCutoff float64
 	EtaCutoff     float64
 
@@ -47,10 +47,10 @@ func (c Config) Validate() error {
 		right func(float64) bool
 		want  string
 	}{
-		{"temperature", c.Temperature, notNegative, "a number above 0; 0 leaves it 1. For the likeliest token turn do_sample off"},
-		{"top_p", c.TopP, upTo1, "a number above 0, at most 1"},
+		{"temperature", orOne(c.Temperature), above0, "a number above 0; for the most probable token turn do_sample off"},
+		{"top_p", orOne(c.TopP), upTo1, "a number from 0 to 1"},
 		{"min_p", c.MinP, upTo1, "a number from 0 to 1"},
-		{"typical_p", c.TypicalP, upTo1, "a number above 0, at most 1"},
+		{"typical_p", orOne(c.TypicalP), above0UpTo1, "a number above 0, at most 1"},
 		{"epsilon_cutoff", c.EpsilonCutoff, below1, "a number from 0, below 1"},
 		{"eta_cutoff", c.EtaCutoff, below1, "a number from 0, below 1"},
 		{"diversity_penalty", c.DiversityPenalty, notNegative, "a number that is not negative"},
@@ -136,6 +136,16 @@ func validateRun(tokens []int32) string {
 	return ""
 }
 
+// orOne returns what p points to, and 1 where it is nil.
+func orOne(p *float64) float64 {
+	if p == nil {
+		return 1
+	}
+	return *p
+}
+
+func above0(x float64) bool      { return x > 0 && !math.IsInf(x, 1) }
+func above0UpTo1(x float64) bool { return x > 0 && x <= 1 }
 func notNegative(x float64) bool { return x >= 0 && !math.IsInf(x, 1) }
 func upTo1(x float64) bool       { return x >= 0 && x <= 1 }
 func below1(x float64) bool      { return x >= 0 && x < 1 }

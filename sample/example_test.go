@@ -9,7 +9,7 @@ import (
 
 // Draw tokens as a search does: the chain changes the scores of the next token, the sampler draws from what is left.
 func Example() {
-	config := sample.Config{Temperature: 0.8, TopK: new(3), SuppressTokens: []int32{0}}
+	config := sample.Config{Temperature: new(0.8), TopK: new(3), SuppressTokens: []int32{0}}
 	prompt := []int32{5, 1}
 	chain, err := config.Chain(sample.Setting{PromptLength: len(prompt), Sample: true})
 	if err != nil {

@@ -210,6 +210,14 @@ func TestProcessorsEqualHuggingFace(t *testing.T) {
 	}
 }
 
+// given returns a parameter as a field, nil where the case does not give it.
+func given(x float64) *float64 {
+	if x == 0 {
+		return nil
+	}
+	return &x
+}
+
 func TestChainsEqualHuggingFace(t *testing.T) {
 	chains := 0
 	for _, c := range readGolden(t).Cases {
@@ -223,7 +231,7 @@ func TestChainsEqualHuggingFace(t *testing.T) {
 				t.Fatal(err)
 			}
 			config := sample.Config{
-				Temperature: p.Temperature, TopK: p.TopK, TopP: p.TopP, MinP: p.MinP, TypicalP: p.TypicalP,
+				Temperature: given(p.Temperature), TopK: p.TopK, TopP: given(p.TopP), MinP: p.MinP, TypicalP: given(p.TypicalP),
 				EpsilonCutoff: p.EpsilonCutoff, EtaCutoff: p.EtaCutoff, RepetitionPenalty: p.Repetition,
 				NoRepeatNGramSize: p.NoRepeatNGram, BadWordsIDs: p.BadWords, SequenceBias: p.SequenceBias,
 				SuppressTokens: p.Suppress, MinNewTokens: p.MinNewTokens, RenormalizeLogits: p.Renormalize,

@@ -170,7 +170,7 @@ func TestASeedDrawsTheSameOnEveryMachine(t *testing.T) {
 
 func TestScoresThatAreNoNumbersAreErrors(t *testing.T) {
 	sampler := sample.NewSampler(1)
-	chain, err := sample.Config{Temperature: 0.5}.Chain(sample.Setting{Sample: true})
+	chain, err := sample.Config{Temperature: new(0.5)}.Chain(sample.Setting{Sample: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestScoresThatAreNoNumbersAreErrors(t *testing.T) {
 
 func TestScoresThatOverflowByTemperatureAreErrors(t *testing.T) {
 	for _, scale := range []float32{1e38, -1e38} {
-		chain, err := sample.Config{Temperature: 1e-3}.Chain(sample.Setting{Sample: true})
+		chain, err := sample.Config{Temperature: new(1e-3)}.Chain(sample.Setting{Sample: true})
 		if err != nil {
 			t.Fatal(err)
 		}

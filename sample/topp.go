@@ -10,7 +10,7 @@ import (
 //
 // It keeps scratch: use one from one goroutine at a time.
 type TopP struct {
-	P               float64 // above 0, at most 1
+	P               float64 // from 0, which keeps the most probable tokens that must be kept, to 1
 	MinTokensToKeep int     // 0: 1
 
 	own *view

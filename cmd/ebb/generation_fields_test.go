@@ -13,7 +13,7 @@ import (
 )
 
 func TestEveryFieldOfAGenerationConfigHasAFlagOrIsRefusedAsOne(t *testing.T) {
-	flags, fields := fieldNames(), []string(nil)
+	flags, fields := fieldNames(), []string{"bos_token_id", "use_cache"} // a file may have these two; they say nothing
 	for field := range reflect.TypeFor[ebb.GenerationConfig]().Fields() {
 		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "-" {
 			fields = append(fields, name)
