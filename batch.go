@@ -11,29 +11,32 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// Request is a prompt and how to go on from it.
+// Request is a prompt and how to continue it.
 type Request struct {
 	Prompt []int32
 	Config GenerationConfig
 
-	// Seq holds tokens that come before Prompt and are not computed again. It is left as it is. nil: there are none.
+	// Seq holds tokens that come before Prompt and are not computed again; nil: there are none. It
+	// is not changed.
 	Seq *kv.Seq
-	// Logits are those of the token after Seq's, from [Engine.Forward], if Prompt is empty.
+	// Logits are those that [Engine.Forward] has returned for the last token of Seq. They are
+	// needed if Prompt is empty.
 	Logits []float32
 }
 
 // Completion is one of the texts that were generated from a prompt.
 type Completion struct {
-	IDs         []int32 // new tokens only, an end token among them
+	IDs         []int32 // the new tokens only, including an end token
 	Text        string
 	Score       float64          // see [generate.Text]
 	BeamIndices []int32          // see [generate.Text]; empty outside of a beam search
-	Tokens      []generate.Token // IDs, and how probable they were
+	Tokens      []generate.Token // the tokens of IDs, and how probable they were
 	Finish      generate.Finish
 }
 
-// Complete generates as many texts from a prompt as the config's num_return_sequences, the best one first if they
-// come from a beam search. With an error, a cancelled ctx among them, it returns what was generated before.
+// Complete generates as many texts from a prompt as the config's num_return_sequences. Those of a
+// beam search are sorted, the best one first. If it returns an error, for example because ctx was
+// cancelled, it also returns what was generated before.
 func (e *Engine) Complete(ctx context.Context, prompt []int32, c GenerationConfig) (completions []Completion, err error) {
 	b := e.NewBatch()
 	defer func() { err = errors.Join(err, b.Close()) }()
@@ -45,9 +48,10 @@ func (e *Engine) Complete(ctx context.Context, prompt []int32, c GenerationConfi
 	return g.Completions(), err
 }
 
-// Batch generates from several prompts at once, each with its own config: one step through the model serves all of them.
-// The texts are those of each prompt alone, within float error. A generation that has ended gives back what it took in the
-// cache at once, and the batch forgets it. One goroutine uses a batch; the engine may be used beside it.
+// Batch generates from several prompts at once, each with its own config: one step through the
+// model serves all of them. The texts are those that each prompt would give alone, within float
+// error. A generation that has ended gives back what it took in the cache at once, and the batch
+// forgets it. One goroutine uses a batch; others may use the engine meanwhile.
 type Batch struct {
 	engine *Engine
 	batch  *generate.Batch[*kv.Seq, kv.Work]
@@ -63,13 +67,13 @@ type Generation struct {
 	engine *Engine
 	task   *generate.Task[*kv.Seq]
 	config generate.Config
-	prompt int // tokens, those of Seq among them
+	prompt int // how many tokens it has, including those of Seq
 
-	decoded []*decoded // of each text
+	decoded []*decoded // one for each text
 }
 
-// Add adds a request. What is wrong with it is an error before anything is computed, and the batch is as before. Requests
-// may be added when others are under way.
+// Add adds a request. If something is wrong with it, Add returns an error, and the batch is as
+// before. Requests may be added while others are under way.
 func (b *Batch) Add(r Request) (*Generation, error) {
 	e := b.engine
 	prompt := r.Prompt
@@ -93,15 +97,17 @@ func (b *Batch) Add(r Request) (*Generation, error) {
 	return &Generation{engine: e, task: task, config: config, prompt: len(prompt)}, nil
 }
 
-// Run goes on until everything is generated, or ctx is cancelled, which is the only error: running again then goes on as
-// if nothing had happened. What else ends a generation is its Err.
+// Run takes steps until everything is generated. It returns an error only if ctx is cancelled; it
+// may then be called again, and goes on as if nothing had happened. Other errors end a generation,
+// whose Err returns them.
 func (b *Batch) Run(ctx context.Context) error { return b.batch.Run(ctx) }
 
-// Step is one step of Run, and reports whether there was anything to do.
+// Step takes one step, as Run does, and reports whether there was anything to do.
 func (b *Batch) Step(ctx context.Context) (bool, error) { return b.batch.Step(ctx) }
 
-// Remove ends a generation, frees what it took in the cache and touches no other. Its Err is [generate.ErrRemoved] then.
-// What was generated can be read afterwards. It does nothing to a generation that has ended.
+// Remove ends a generation and frees what it took in the cache. Its Err is then
+// [generate.ErrRemoved], and what was generated can still be read. Remove does nothing to a
+// generation that has ended.
 func (b *Batch) Remove(g *Generation) error { return b.batch.Remove(g.task) }
 
 // Close removes all generations.
@@ -119,21 +125,22 @@ func (g *Generation) Err() error {
 	return err
 }
 
-// roomFor says how many beams, or texts, the context has room for.
+// roomFor says how many beams or texts the context has room for.
 func (g *Generation) roomFor(texts int) string {
 	what := "texts"
 	if g.config.Beams > 1 {
 		what = "beams"
 	}
-	// The last token of each is never forwarded. Tokens that beams have in common take room once, so more may fit.
+	// The last token of each is never computed. Tokens that beams share take room once, so more may
+	// fit.
 	own := max(g.config.MaxNewTokens-1, 1)
 	context := g.engine.Context()
 	return fmt.Sprintf("%d %s of up to %d new tokens after a prompt of %d do not fit into a context of %d, %d are sure to",
 		texts, what, g.config.MaxNewTokens, g.prompt, context, max(context-g.prompt, 0)/own)
 }
 
-// Completions returns what was generated so far, the best one first if it comes from a beam search. Tokens that an earlier
-// call has decoded are not decoded again.
+// Completions returns what was generated so far. Those of a beam search are sorted, the best one
+// first. Tokens that an earlier call has decoded are not decoded again.
 func (g *Generation) Completions() []Completion {
 	var completions []Completion
 	for i, t := range g.task.Results() {
@@ -149,14 +156,15 @@ func (g *Generation) Completions() []Completion {
 	return completions
 }
 
-// decoded is a text as far as it was decoded.
+// decoded is the part of a text that was decoded so far.
 type decoded struct {
 	ids     []int32
 	text    strings.Builder
 	decoder *TextDecoder
 }
 
-// update decodes the tokens that are new. If others have changed, as those of the best beam do, it begins again.
+// update decodes the tokens that are new. If earlier tokens have changed, as happens with beams, it
+// begins again.
 func (d *decoded) update(g *Generation, tokens []generate.Token) {
 	n := len(d.ids)
 	same := n <= len(tokens)

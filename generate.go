@@ -13,15 +13,16 @@ import (
 	"github.com/seed4d217819/ebb/tokenizer"
 )
 
-// ErrPromptTooLong reports a prompt that does not fit in the context. The error that wraps it says both lengths. Nothing
-// has been computed then.
+// ErrPromptTooLong reports a prompt that does not fit into the context. The error that wraps it
+// gives both lengths. Nothing was computed.
 var ErrPromptTooLong = errors.New("ebb: the prompt is longer than the context")
 
-// Generate continues prompt and yields the new text piece by piece, in whole characters. The prompt is taken as it is;
-// special tokens may be spelt in it, as [Engine.Template] does. A beam search yields the best text when it has ended.
+// Generate continues a prompt and yields the new text piece by piece, in whole characters. It takes
+// the prompt as it is, without a template; text that spells a special token becomes that token. A
+// beam search yields the best text at its end.
 //
-// An error ends the stream, and the text before it stands: [kv.ErrFull] says that the context is used up. Leaving the
-// loop frees what the text took in the cache.
+// An error ends the stream, and the text before it stands: [kv.ErrFull] says that the context is
+// used up. Leaving the loop frees what the text took in the cache.
 func (e *Engine) Generate(ctx context.Context, prompt string, c GenerationConfig) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		ids, err := e.tokenizer.Encode(prompt, tokenizer.Options{AddSpecial: true, ParseSpecial: true})
@@ -38,7 +39,7 @@ func (e *Engine) Generate(ctx context.Context, prompt string, c GenerationConfig
 			return
 		}
 		seq := e.NewSeq()
-		defer func() { _ = seq.Close() }() // whatever ends the loop; what it frees cannot fail but with the engine
+		defer func() { _ = seq.Close() }() // if closing fails, the engine has failed and says so itself
 		for piece, err := range e.Decode(e.GenerateTokens(ctx, seq, ids, c), c.StopStrings) {
 			if piece.Text != "" && !yield(piece.Text, nil) {
 				return
@@ -51,31 +52,34 @@ func (e *Engine) Generate(ctx context.Context, prompt string, c GenerationConfig
 	}
 }
 
-// GenerateTokens appends prompt to seq and yields the tokens that follow, an end token among them. The last token says why
-// the text ended: its Finish. The sequence stays the caller's: afterwards it holds the prompt and all new tokens but the last
-// one, whatever ended the stream. It may hold tokens before, and only those of prompt are computed then.
+// GenerateTokens appends a prompt to seq and yields the tokens that follow, including an end token.
+// The Finish of the last token says why the text ended. The sequence stays the caller's: however
+// the stream ends, it then holds the prompt and all new tokens but the last one. If it held tokens
+// before, only those of the prompt are computed.
 //
-// An error ends the stream, and the tokens before it stand: [ErrPromptTooLong] before anything was computed, [kv.ErrFull]
-// when the context is used up.
+// An error ends the stream, and the tokens before it stand: [ErrPromptTooLong] says that nothing
+// was computed, [kv.ErrFull] that the context is used up.
 func (e *Engine) GenerateTokens(ctx context.Context, seq *kv.Seq, prompt []int32, c GenerationConfig) iter.Seq2[generate.Token, error] {
 	return func(yield func(generate.Token, error) bool) {
 		e.tokens(ctx, seq, append(seq.Tokens(), prompt...), nil, c)(yield)
 	}
 }
 
-// ContinueTokens is [Engine.GenerateTokens] for a sequence that holds the whole prompt already. logits are those of its
-// last token, from [Engine.Forward].
+// ContinueTokens is [Engine.GenerateTokens] for a sequence that holds the whole prompt already.
+// logits are those that
+// [Engine.Forward] has returned for its last token.
 func (e *Engine) ContinueTokens(ctx context.Context, seq *kv.Seq, logits []float32, c GenerationConfig) iter.Seq2[generate.Token, error] {
 	return func(yield func(generate.Token, error) bool) {
 		e.tokens(ctx, seq, seq.Tokens(), logits, c)(yield)
 	}
 }
 
-// tokens continues a prompt, of which seq holds the first tokens; if it holds all, logits are those of the next one.
+// tokens continues a prompt of which seq holds the first tokens. If it holds all of them, logits
+// are those of the next token.
 func (e *Engine) tokens(ctx context.Context, seq *kv.Seq, prompt []int32, logits []float32, c GenerationConfig) iter.Seq2[generate.Token, error] {
 	search, err := e.search(len(prompt), c)
 	if err == nil && (c.NumBeams > 1 || c.NumReturnSequences > 1) {
-		err = fmt.Errorf("ebb: num_beams is %d and num_return_sequences %d: a stream of tokens is of one text, and drops none; want 1, or Engine.Complete",
+		err = fmt.Errorf("ebb: num_beams is %d and num_return_sequences %d: a stream of tokens is of one text; want 1, or Engine.Complete",
 			max(c.NumBeams, 1), max(c.NumReturnSequences, 1))
 	}
 	if err != nil {
@@ -84,7 +88,8 @@ func (e *Engine) tokens(ctx context.Context, seq *kv.Seq, prompt []int32, logits
 	return generate.Tokens(ctx, e.runner.Forward, seq, prompt, logits, search)
 }
 
-// search returns how to generate after length tokens, or why the config does not do for this engine.
+// search returns how to generate after length tokens, or an error if this engine cannot follow the
+// config.
 func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error) {
 	if err := c.Validate(); err != nil {
 		return generate.Config{}, err
@@ -115,6 +120,6 @@ func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error)
 	return search, err
 }
 
-// Pieces reads the texts of the model's tokens, which grammars for [GenerationConfig] are made with. It takes a tenth of a
-// second for 150,000 tokens: keep them.
+// Pieces reads the texts of the model's tokens, from which grammars for a [GenerationConfig] are
+// made. That takes a tenth of a second for 150,000 tokens, so keep the result.
 func (e *Engine) Pieces() (*grammar.Pieces, error) { return grammar.ReadPieces(e.tokenizer) }

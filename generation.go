@@ -7,7 +7,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// GenerationConfig says what to generate: Hugging Face's generation_config.json. docs/generation.md explains every field.
+// GenerationConfig says what to generate. It is Hugging Face's generation_config.json, whose fields
+// docs/generation.md explains.
 type GenerationConfig = generation.Config
 
 // The types of some fields of a [GenerationConfig], and the error of [GenerationConfig.Set].
@@ -18,18 +19,20 @@ type (
 	FieldError  = generation.FieldError
 )
 
-// LoadGenerationConfig reads a generation_config.json and validates it. The warnings name what in it has no effect.
+// LoadGenerationConfig reads a generation_config.json and validates it. The warnings name
+// everything in it that has no effect.
 func LoadGenerationConfig(path string) (c GenerationConfig, warnings []string, err error) {
 	return generation.Load(path)
 }
 
-// ParseGenerationConfig reads a generation config from JSON without validating it, so that fields can be set first. The
-// warnings name fields that this version does not know.
+// ParseGenerationConfig reads a generation config from JSON without validating it, so that fields
+// can be set first. The warnings name fields that this version does not know.
 func ParseGenerationConfig(data []byte) (c GenerationConfig, warnings []string, err error) {
 	return generation.Parse(data)
 }
 
-// Configure returns the options with the cache that a generation config asks for, if it asks for one.
+// Configure returns the options with the cache that a generation config asks for, if it asks for
+// one.
 func (o Options) Configure(c GenerationConfig) (Options, error) {
 	if name := c.Cache(); name != "" {
 		policy, err := kv.ParsePolicy(name)

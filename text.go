@@ -2,39 +2,38 @@ package ebb
 
 import (
 	"iter"
-
 	"unicode/utf8"
 
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/tokenizer"
 )
 
-// TextDecoder turns the tokens of one text into the text, as they come: in whole characters, without special tokens, and
-// up to a stop string. Bytes that are not UTF-8, such as half a character at the end, become U+FFFD each. It is used by one
-// goroutine.
+// TextDecoder turns the tokens of one text into the text as they come: in whole characters, without
+// special tokens, and up to a stop string. Each byte that is not UTF-8, such as those of half a
+// character at the end, becomes U+FFFD. One goroutine uses it.
 type TextDecoder struct {
 	decoder *tokenizer.Decoder
 	cutter  *generate.Cutter
 }
 
-// NewTextDecoder returns a TextDecoder for stop strings that are not empty, or none.
+// NewTextDecoder returns a TextDecoder. None of the stop strings may be empty.
 func (e *Engine) NewTextDecoder(stops []string) *TextDecoder {
 	return &TextDecoder{e.tokenizer.NewDecoder(true), generate.NewCutter(stops)}
 }
 
-// Next returns the text that is certain with a token.
+// Next returns the text that is certain after one more token.
 func (d *TextDecoder) Next(id int32) string {
 	text, _ := d.cutter.Next(d.decoder.Next(id))
 	return characters(text)
 }
 
-// Flush returns what is held back, when no more tokens come.
+// Flush returns the text that is held back, when there are no more tokens.
 func (d *TextDecoder) Flush() string {
 	text, _ := d.cutter.Next(d.decoder.Flush())
 	return characters(text + d.cutter.Flush())
 }
 
-// rest returns what Flush would, and keeps it back.
+// rest returns what Flush would return, and keeps holding it back.
 func (d *TextDecoder) rest() string {
 	decoder, cutter := *d.decoder, *d.cutter
 	copied := TextDecoder{&decoder, &cutter}
@@ -49,14 +48,15 @@ func characters(text string) string {
 	return string([]rune(text))
 }
 
-// Piece is a token of a text, and the characters of the text that are certain with it.
+// Piece is a token of a text, and the text that is certain with it.
 type Piece struct {
 	generate.Token
 	Text string // whole characters, without special tokens and what comes from a stop string on; may be empty
 }
 
-// Decode turns the tokens of one text into text as they come. tokens ends with one that has a Finish, or with an error, as
-// [Engine.GenerateTokens] does; what was held back then comes with that. A piece that comes with an error has no token.
+// Decode turns the tokens of one text into text as they come. The last of tokens has a Finish or
+// comes with an error, as those of [Engine.GenerateTokens]. Text that was held back until then
+// comes with it. A piece that comes with an error has no token.
 func (e *Engine) Decode(tokens iter.Seq2[generate.Token, error], stops []string) iter.Seq2[Piece, error] {
 	return func(yield func(Piece, error) bool) {
 		d := e.NewTextDecoder(stops)

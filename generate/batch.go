@@ -10,13 +10,14 @@ import (
 // ErrRemoved is the error of a task that was removed from its batch before it had ended.
 var ErrRemoved = errors.New("generate: the task was removed from its batch")
 
-// Batch carries out searches, of one prompt or of several: one step through the model serves all of them. A search that has
-// ended gives back its sequences at once, and the batch forgets it. One goroutine uses a batch.
+// Batch carries out searches, of one prompt or of several: one step through the model serves all of
+// them. A search that has ended gives back its sequences at once, and the batch forgets it. One
+// goroutine uses a batch.
 type Batch[S Sequence[S], W Work[S]] struct {
 	forward Forward[W]
-	tasks   []*Task[S] // that go on
+	tasks   []*Task[S] // those that have not ended
 
-	// Of the step under way.
+	// Scratch of a step.
 	running []*Task[S]
 	works   []W
 	rows    [][][]float32
@@ -27,8 +28,8 @@ type Task[S Sequence[S]] struct {
 	search Search
 	clock  clock
 
-	seqs []S // by branch
-	next []S // while they are reordered
+	seqs []S // one for each branch
+	next []S // scratch of reorder
 	err  error
 }
 
@@ -37,8 +38,9 @@ func NewBatch[S Sequence[S], W Work[S]](forward Forward[W]) *Batch[S, W] {
 	return &Batch[S, W]{forward: forward}
 }
 
-// Add adds a search that continues a prompt. seq holds the first tokens of the prompt, or none; the batch closes it, also
-// when Add returns an error. If it holds all of them, logits are those of the token that follows; they are not kept.
+// Add adds a search that continues a prompt. seq holds the first tokens of the prompt, or none; the
+// batch closes it, also when Add returns an error. If it holds all of them, logits are those of the
+// token that follows; they are not kept.
 func (b *Batch[S, W]) Add(seq S, prompt []int32, logits []float32, c Config) (*Task[S], error) {
 	t := &Task[S]{seqs: []S{seq}, clock: clock{limit: c.MaxTime}}
 	if t.search, t.err = newSearch(prompt, seq.Len(), logits, c); t.err == nil && logits != nil {
@@ -55,8 +57,8 @@ func (b *Batch[S, W]) Add(seq S, prompt []int32, logits []float32, c Config) (*T
 	return t, nil
 }
 
-// Remove closes the sequences of a search that has not ended, and ends it with [ErrRemoved]. What it has found can be read
-// afterwards. It does nothing to one that has ended.
+// Remove closes the sequences of a search that has not ended, and ends it with [ErrRemoved]. What
+// it has found can be read afterwards. It does nothing to one that has ended.
 func (b *Batch[S, W]) Remove(t *Task[S]) error {
 	if t.Done() {
 		return nil
@@ -84,8 +86,8 @@ func (t *Task[S]) Done() bool { return !t.running() }
 // Results returns the texts found so far, those of [Search.Results].
 func (t *Task[S]) Results() []Text { return t.search.Results() }
 
-// Run goes on until all searches have ended; each task's Err says how. The error is ctx's, and running again then goes on
-// as if nothing had happened.
+// Run takes steps until all searches have ended; each task's Err says how. It returns an error only
+// if ctx is cancelled. Run may then be called again, and goes on as if nothing had happened.
 func (b *Batch[S, W]) Run(ctx context.Context) error {
 	for {
 		if running, err := b.Step(ctx); err != nil || !running {
@@ -94,10 +96,10 @@ func (b *Batch[S, W]) Run(ctx context.Context) error {
 	}
 }
 
-// Step takes all searches that go on one step further, and reports whether there were any. The error is ctx's, and
-// everything is then as before.
+// Step takes all searches one step further, and reports whether there were any. It returns an error
+// only if ctx is cancelled, and everything is then as before.
 func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
-	if len(b.tasks) == 0 {
+	if b.forgetEnded(); len(b.tasks) == 0 {
 		return false, nil
 	}
 	b.running = append(b.running[:0], b.tasks...)
@@ -116,7 +118,7 @@ func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
 		b.running[0].fail(err)
 		return true, nil
 	}
-	// What finds no room together may find it alone, and without guesses.
+	// Searches that do not fit together may fit alone, and without guesses.
 	for i, t := range b.running {
 		if err := b.step(ctx, b.running[i:i+1], false); ctx.Err() != nil {
 			return true, err
@@ -127,7 +129,7 @@ func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
 	return true, nil
 }
 
-// forgetEnded forgets the searches that have ended.
+// forgetEnded drops the searches that have ended from the batch.
 func (b *Batch[S, W]) forgetEnded() {
 	going := b.tasks[:0]
 	for _, t := range b.tasks {
@@ -139,8 +141,8 @@ func (b *Batch[S, W]) forgetEnded() {
 	b.tasks = going
 }
 
-// step forwards what some searches want, with or without guesses, and gives them the logits. An error is that of the
-// forward pass, and nothing has changed.
+// step computes what some searches want, with or without guesses, and gives them the logits. If the
+// model returns an error, step returns it, and nothing has changed.
 func (b *Batch[S, W]) step(ctx context.Context, tasks []*Task[S], guesses bool) error {
 	b.works = b.works[:0]
 	for _, t := range tasks {
@@ -165,17 +167,17 @@ func (b *Batch[S, W]) step(ctx context.Context, tasks []*Task[S], guesses bool) 
 	return nil
 }
 
-// running reports whether the search has something to forward.
+// running reports whether the search has something to compute.
 func (t *Task[S]) running() bool {
 	return t.err == nil && len(t.search.Branches()) > 0
 }
 
-// guesses reports whether the search tries something.
+// guesses reports whether the next step of the search has guesses.
 func (t *Task[S]) guesses() bool {
 	return slices.ContainsFunc(t.search.Branches(), func(b Branch) bool { return b.Draft > 0 })
 }
 
-// fail ends the search with an error of a forward pass.
+// fail ends the search with an error of the model.
 func (t *Task[S]) fail(err error) {
 	tokens := 0
 	for _, text := range t.search.Results() {
@@ -185,7 +187,7 @@ func (t *Task[S]) fail(err error) {
 	t.release()
 }
 
-// take gives the search its logits, and does with the sequences what it says.
+// take gives the search its logits, and brings the sequences in line with its branches.
 func (t *Task[S]) take(rows [][][]float32) {
 	if t.err = t.search.Take(rows); t.err != nil {
 		t.release()
@@ -217,8 +219,8 @@ func (t *Task[S]) close() error {
 	return errors.Join(errs...)
 }
 
-// reorder makes the sequences those of the search's branches. The first branch that continues a sequence has it, others
-// get forks. Sequences that none continues are closed.
+// reorder gives each branch of the search its sequence. The first branch that continues a sequence
+// gets the sequence itself, others get forks of it. Sequences that no branch continues are closed.
 func (t *Task[S]) reorder() error {
 	branches := t.search.Branches()
 	first := func(i int) bool {
@@ -250,7 +252,7 @@ func (t *Task[S]) reorder() error {
 	return errors.Join(errs...)
 }
 
-// dropForks closes those of the new sequences that are forks.
+// dropForks closes the forks among the new sequences.
 func (t *Task[S]) dropForks(branches []Branch, first func(int) bool) error {
 	var errs []error
 	for i := range branches {

@@ -10,28 +10,28 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// beams is a beam search: one group of beams, or several whose texts are kept apart by a penalty. The rules are those of
-// Hugging Face transformers 4.49 (BeamSearchScorer), in their order and precision: scores are float32 sums of
-// log-probabilities, and are compared as float64.
+// beams is a beam search: one group of beams, or several groups that a penalty makes differ. Its
+// rules, their order and precision are those of Hugging Face transformers 4.49 (BeamSearchScorer):
+// scores are float32 sums of log-probabilities, and are compared as float64.
 type beams struct {
 	config   Config
 	scorer   scorer
 	groups   []group
-	prompt   int // tokens
-	chosen   int // tokens, by each beam
+	prompt   int // how many tokens it has
+	chosen   int // how many tokens each beam has chosen
 	branches []Branch
 	next     []int32 // the tokens of branches
-	finish   Finish  // of beams that have not ended
+	finish   Finish  // why the beams that have not ended stop
 	random   *rand.Rand
 
-	others []int32 // tokens that this step's earlier groups have chosen
+	others []int32 // tokens that earlier groups have chosen in this step
 	picked top     // candidates of a group
 	tops   [][]Candidate
-	spare  [][]int32 // ids of dropped beams
+	spare  [][]int32 // ids of dropped beams, to be used again
 	ids    []int32   // of a beam that may have ended
 }
 
-// group is beams that compete with each other.
+// group is the beams that compete with each other.
 type group struct {
 	beams    []beam
 	children []beam // the next ones, while they are being made
@@ -41,18 +41,18 @@ type group struct {
 
 // beam is a text that may go on.
 type beam struct {
-	ids    []int32 // the prompt's and the new ones
+	ids    []int32 // those of the prompt and of the new tokens
 	last   *link
 	sum    float32 // of the new tokens' scores
 	cutter Cutter  // has seen the new tokens
-	branch int     // its number among the search's
+	branch int     // its index among the branches
 }
 
 // link is a token of a beam. Beams with a common history share its links.
 type link struct {
 	before *link
 	token  Token
-	beam   int32 // of its group, whose continuation it was
+	beam   int32 // the beam of its group that it continued
 }
 
 func newBeams(prompt []int32, held int, c Config, chain *sample.Chain) *beams {
@@ -62,7 +62,7 @@ func newBeams(prompt []int32, held int, c Config, chain *sample.Chain) *beams {
 	}
 	for i := range s.groups {
 		s.groups[i].ended = ranking{size: c.Beams / c.Groups, penalty: c.LengthPenalty, worst: 1e9}
-		// At first all beams would be the same, so there is one.
+		// At first all beams would be the same, so there is only one.
 		s.groups[i].beams = []beam{{ids: slices.Clone(prompt), cutter: *NewCutter(c.Stop)}}
 	}
 	s.branches = []Branch{{Len: held, Tokens: s.groups[0].beams[0].ids[held:], Logits: 1}}
@@ -127,8 +127,9 @@ func (s *beams) advance(g *group, rows [][][]float32) error {
 	return nil
 }
 
-// candidates returns the best tokens for the beams of a group, or drawn ones, and by how much a beam's are numbered
-// apart. There are so many that as many as there are beams do not end the text.
+// candidates returns the best tokens for the beams of a group, or drawn ones, and the size of the
+// vocabulary. There are enough of them that at least as many as there are beams do not end the
+// text.
 func (s *beams) candidates(g *group, rows [][][]float32) (best []scored, vocab int, err error) {
 	s.picked.reset(max(2, 1+len(s.config.EOS)) * g.ended.size)
 	s.tops = s.tops[:0]
@@ -155,7 +156,7 @@ func (s *beams) candidates(g *group, rows [][][]float32) (best []scored, vocab i
 				continue
 			}
 			if !(x <= math.MaxFloat32) {
-				_, err := sample.Argmax(scores) // says which
+				_, err := sample.Argmax(scores) // the error names the token
 				return nil, 0, err
 			}
 			s.picked.keep(scored{key: key, index: b*vocab + i, score: x})
@@ -171,8 +172,8 @@ func (s *beams) candidates(g *group, rows [][][]float32) (best []scored, vocab i
 	return best, vocab, nil
 }
 
-// perturb adds Gumbel noise to a score: the largest of the results are a sample without replacement (Kool and others,
-// 2019).
+// perturb adds Gumbel noise to a score: the tokens with the greatest results are a sample without
+// replacement (Kool and others, 2019).
 func (s *beams) perturb(score float32) float32 {
 	if score < -math.MaxFloat32 {
 		return score
@@ -180,8 +181,8 @@ func (s *beams) perturb(score float32) float32 {
 	return score - float32(math.Log(s.random.ExpFloat64()))
 }
 
-// ends returns why a beam ends with its last token, or Unfinished. before are the ids before that one. As in the reference,
-// the first end token stands for all.
+// ends returns why a beam ends with its last token, or Unfinished. before are the ids before that
+// one. As in the reference, the first end token stands for all.
 func (s *beams) ends(b *beam, before []int32) Finish {
 	id := b.last.token.ID
 	if slices.Contains(s.config.EOS, id) {
@@ -199,7 +200,7 @@ func (s *beams) ends(b *beam, before []int32) Finish {
 	return Unfinished
 }
 
-// grow puts a group's children in the place of their parents.
+// grow replaces the beams of a group by their children.
 func (s *beams) grow(g *group) {
 	n := s.prompt + s.chosen - 1
 	for i := range g.children {
@@ -232,8 +233,8 @@ func (s *beams) buffer() []int32 {
 	return ids
 }
 
-// isDone reports whether a group has found its texts. best is the sum of this step's best candidate, whether or not it has
-// ended a text.
+// isDone reports whether a group has found its texts. best is the sum of this step's best
+// candidate, which may or may not have ended a text.
 func (s *beams) isDone(g *group, best float32) bool {
 	if !g.ended.full() {
 		return false
@@ -245,7 +246,7 @@ func (s *beams) isDone(g *group, best float32) bool {
 	case StopWhenCertain:
 		if s.config.LengthPenalty > 0 {
 			if n = s.config.MaxNewTokens; n == 0 {
-				return false // it could become arbitrarily good
+				return false // a beam could become arbitrarily good
 			}
 		}
 	case StopWhenUnlikely:
@@ -253,7 +254,7 @@ func (s *beams) isDone(g *group, best float32) bool {
 	return g.ended.worst >= lengthScore(best, n, s.config.LengthPenalty)
 }
 
-// branch lays out what is to be forwarded next.
+// branch lists what is to be computed next.
 func (s *beams) branch() {
 	s.branches = s.branches[:0]
 	if s.finish != Unfinished {

@@ -25,8 +25,8 @@ type naiveBeam struct {
 	sum float32
 }
 
-// naive is beam search written down from its rules, as a table of all beams and all tokens: every group has all its beams
-// from the beginning, those but the first with a score of -1e9.
+// naive is beam search written down from its rules, as a table of all beams and all tokens: every
+// group has all its beams from the beginning, those but the first with a score of -1e9.
 func naive(m *model, prompt []int32, c generate.Config) (found []naiveText, steps int) {
 	groups := max(c.Groups, 1)
 	size := c.Beams / groups
@@ -139,7 +139,8 @@ func naiveStep(m *model, beams []naiveBeam, ended *[]naiveText, prompt int, take
 	return next, worst >= naiveScore(all[0].beam.sum, n, c)
 }
 
-// drawBeams draws a beam search, and a model with enough tokens that a first beam alone can fill its group.
+// drawBeams draws a beam search, and a model with enough tokens that a first beam alone can fill
+// its group.
 func drawBeams(t *rapid.T) (*model, generate.Config) {
 	c := generate.Config{
 		MaxNewTokens:  rapid.IntRange(1, 12).Draw(t, "max new tokens"),
@@ -287,8 +288,8 @@ func TestDrawnBeamsFollowTheProbabilities(t *testing.T) {
 			t.Fatalf("texts %v, want two that differ, the better one first", found)
 		}
 	}
-	// Four are drawn without replacement, and the best two of them stay: the most probable token is missing if each
-	// of four draws takes another one.
+	// Four are drawn without replacement, and the best two of them stay: the most probable token is
+	// missing if each of four draws takes another one.
 	missing := 0.0
 	rest := []float64{}
 	for i, x := range p {

@@ -10,48 +10,48 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// Config says how to go on from a prompt. Its zero value takes the most probable token, again and again, until the
-// sequence refuses to grow.
+// Config says how to go on from a prompt. The zero value takes the most probable token at each
+// step, until the sequence cannot grow.
 type Config struct {
 	// When a text ends.
 	MaxNewTokens int                   // 0: no limit
-	MaxTime      time.Duration         // no step begins when so much has passed since the first one began; 0: no limit
+	MaxTime      time.Duration         // no step begins this long after the first one began; 0: no limit
 	EOS          []int32               // each of these ends the text, and is its last token
-	Stop         []string              // each of these ends the text; the tokens that it came with are the last ones
-	Piece        func(id int32) string // the bytes of a token, to find Stop in
+	Stop         []string              // each of these ends the text; the token that completes it is the last one
+	Piece        func(id int32) string // returns the bytes of a token, to find Stop in
 
 	// How tokens are chosen.
-	Scores sample.Config      // what changes their scores: logits or, in a beam search, log-probabilities
-	Custom []sample.Processor // the caller's own
+	Scores sample.Config      // what changes their scores, which are logits or, in a beam search, log-probabilities
+	Custom []sample.Processor // the caller's own processors
 	Sample bool               // draw tokens by their probabilities
-	Seed   uint64             // of what is drawn
-	Texts  int                // how many texts are wanted; 0: 1. More need Sample or as many Beams
+	Seed   uint64             // of the draws
+	Texts  int                // how many texts to find; 0: 1. More than one need Sample, or as many Beams
 
 	// Beam search, as Hugging Face transformers 4.49 does it.
 	Beams         int     // 0 or 1: no beam search
-	Groups        int     // that the beams are divided into; 0: 1. Scores.DiversityPenalty makes them differ
+	Groups        int     // into which the beams are divided; 0: 1. Scores.DiversityPenalty makes them differ
 	LengthPenalty float64 // the score is Σ LogProb / tokens^LengthPenalty
 	EarlyStopping EarlyStopping
-	Pad           int32 // what groups that are done choose: it counts for the diversity of later ones
+	Pad           int32 // what groups that have ended choose: it counts for the diversity of later groups
 
-	// Speculation: how many tokens are guessed from what stands in the prompt and the text; 0: none. One pass then
-	// gives as many tokens as were guessed right, and one more. The texts are those without.
-	LookupTokens int
-	LookupNgram  int // how many of the last tokens are looked for at most; 0: 2
+	// Speculation by prompt lookup. A step then gives as many tokens as were guessed right, and one
+	// more. The texts are the same as without it.
+	LookupTokens int // how many tokens to guess at a time, from the prompt and the text; 0: none
+	LookupNgram  int // how many of the last tokens to look for at most; 0: 2
 
 	// What is reported.
-	LogProbs bool // Token.LogProb, outside of beam search: half a millisecond a token for a vocabulary of 50,000
-	Top      int  // how many of the most probable tokens Token.Top has
+	LogProbs bool // Token.LogProb, which a beam search has anyway; it costs half a millisecond a token for a vocabulary of 50,000
+	Top      int  // how many of the most probable tokens Token.Top lists
 }
 
-// EarlyStopping says when a beam search ends that has found as many texts as it has beams.
+// EarlyStopping says when a beam search that has found as many texts as it has beams ends.
 type EarlyStopping int
 
 // The kinds of early stopping.
 const (
-	StopWhenUnlikely EarlyStopping = iota // when the best open beam, were it to end now, would not be better: Hugging Face's false
-	StopWhenEnough                        // at once: true
-	StopWhenCertain                       // when no open beam can become better: "never"
+	StopWhenUnlikely EarlyStopping = iota // false: when the best open beam would not be better if it ended now
+	StopWhenEnough                        // true: at once
+	StopWhenCertain                       // "never": when no open beam can become better
 )
 
 // String returns Hugging Face's word for it.
@@ -96,8 +96,8 @@ func (c Config) withDefaults() Config {
 // maxTexts bounds beams and texts: their memory is taken before the first step.
 const maxTexts = 1 << 16
 
-// Validate reports everything that is wrong with the config, in the words of Hugging Face's generation config: num_beams is
-// Beams. It does not look at Scores, whose own Validate does.
+// Validate reports everything that is wrong with the config, in the words of Hugging Face's
+// generation config: num_beams is Beams. It does not look at Scores, whose own Validate does.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	var errs []error
@@ -150,7 +150,8 @@ func (c Config) validateSearch() (errs []error) {
 	return errs
 }
 
-// New returns the search that the config asks for, from a prompt of which the sequence holds the first tokens already.
+// New returns the search that the config asks for, from a prompt of which the sequence holds the
+// first tokens already.
 func New(prompt []int32, held int, c Config) (Search, error) {
 	c, chain, err := c.prepare(prompt, held)
 	if err != nil {
@@ -181,8 +182,8 @@ func checkLogits(prompt []int32, held int, logits []float32) error {
 	return nil
 }
 
-// prepare returns the config with its defaults and the processors that it asks for. It reports what is wrong with config
-// and prompt.
+// prepare returns the config with its defaults and the processors that it asks for. It reports what
+// is wrong with config and prompt.
 func (c Config) prepare(prompt []int32, held int) (Config, *sample.Chain, error) {
 	c = c.withDefaults()
 	errs := []error{c.Validate()}

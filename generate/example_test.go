@@ -7,7 +7,8 @@ import (
 	"github.com/seed4d217819/ebb/generate"
 )
 
-// counter is a model of ten tokens that expects the number after the last one, or else the one after that.
+// counter is a model of ten tokens that expects the number after the last one, or else the one
+// after that.
 type counter struct{ tokens []int32 }
 
 func (c *counter) Len() int             { return len(c.tokens) }

@@ -5,9 +5,9 @@ import "slices"
 // defaultNgram is Hugging Face's max_matching_ngram_size.
 const defaultNgram = 2
 
-// lookup guesses at most n tokens that may follow ids: those that followed the last ones where they stood first. It
-// looks for the last ngram tokens, then for fewer, as Hugging Face's prompt lookup does. A guess ends before an end token.
-// The guess is a part of ids.
+// lookup guesses at most n tokens that may follow ids: the tokens that followed the last ones where
+// these occurred first. It looks for the last ngram tokens, then for fewer, as Hugging Face's
+// prompt lookup does. A guess ends before an end token. The result is a part of ids.
 //
 // Source: https://github.com/apoorvumang/prompt-lookup-decoding
 func lookup(ids []int32, n, ngram int, eos []int32) []int32 {

@@ -13,22 +13,22 @@ type hypothesis struct {
 	finish Finish
 }
 
-// ranking is the best texts that a group of beams has found, in the order in which they were found.
+// ranking is the best texts that a group of beams has found, in the order of finding them.
 type ranking struct {
 	size    int // how many it keeps
 	penalty float64
 	texts   []hypothesis
-	worst   float64 // score among texts
+	worst   float64 // the lowest score among texts
 }
 
-// lengthScore is what texts are compared by.
+// lengthScore returns the score of a text of n tokens.
 func lengthScore(sum float32, n int, penalty float64) float64 {
 	return float64(sum) / math.Pow(float64(n), penalty)
 }
 
 func (r *ranking) full() bool { return len(r.texts) >= r.size }
 
-// add keeps a text of n tokens if it is better than the worst one, or there are too few.
+// add adds a text of n tokens if it is better than the worst one, or if there are fewer than size.
 func (r *ranking) add(last *link, sum float32, n int, f Finish) {
 	h := hypothesis{last, lengthScore(sum, n, r.penalty), f}
 	if r.full() && !(h.score > r.worst) {
@@ -44,7 +44,7 @@ func (r *ranking) add(last *link, sum float32, n int, f Finish) {
 	r.worst = r.texts[r.lowest()].score
 }
 
-// lowest returns where the worst text stands, the first of equals.
+// lowest returns the index of the worst text, the first one among equals.
 func (r *ranking) lowest() int {
 	at := 0
 	for i, h := range r.texts {
@@ -61,7 +61,7 @@ func (r *ranking) clone() ranking {
 	return c
 }
 
-// bestTexts returns the n best, and of equals the one found last first.
+// bestTexts returns the n best texts. Of equal ones the one found last comes first.
 func bestTexts(found []hypothesis, n int) []Text {
 	slices.Reverse(found)
 	slices.SortStableFunc(found, func(a, b hypothesis) int { return cmp.Compare(b.score, a.score) })

@@ -2,7 +2,7 @@ package generate
 
 import "github.com/seed4d217819/ebb/sample"
 
-// golden spreads the seeds of samples: 2^64 divided by the golden ratio.
+// golden makes the seeds of samples differ in many bits: it is 2^64 divided by the golden ratio.
 const golden = 0x9E3779B97F4A7C15
 
 // samples is a search for texts that are independent of each other.
@@ -10,7 +10,7 @@ type samples struct {
 	config   Config
 	scorer   scorer
 	texts    []single
-	place    []int // of each text that goes on: its branch
+	place    []int // for each text that goes on, the index of its branch
 	branches []Branch
 }
 
@@ -40,7 +40,7 @@ func (s *samples) Take(rows [][][]float32) error {
 	return nil
 }
 
-// branch lists what is to be forwarded next.
+// branch lists what is to be computed next.
 func (s *samples) branch() {
 	next := s.branches[:0]
 	for i := range s.texts {

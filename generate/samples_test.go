@@ -71,7 +71,8 @@ func frequencies(t *testing.T, m *model, prompt []int32, n int, c generate.Confi
 	return counts
 }
 
-// deviation returns Pearson's X² of counts, and what it is above once in 1000 times (the Wilson-Hilferty approximation).
+// deviation returns Pearson's X² of counts, and what it is above once in 1000 times (the
+// Wilson-Hilferty approximation).
 func deviation(counts, probabilities []float64) (x2, limit float64) {
 	n, k := 0.0, -1.0
 	for _, c := range counts {
@@ -118,7 +119,7 @@ func TestSpeculationDoesNotChangeTheDistribution(t *testing.T) {
 	guessed := m.calls
 	counts := frequencies(t, m, prompt, 5000, c)
 	if guessed = m.calls - guessed; guessed >= 3*5000 {
-		t.Fatalf("%d passes: nothing was guessed right", guessed)
+		t.Fatalf("%d steps: nothing was guessed right", guessed)
 	}
 	// The third token's probabilities, over all that the first two may be.
 	p := make([]float64, m.vocab)
@@ -134,7 +135,8 @@ func TestSpeculationDoesNotChangeTheDistribution(t *testing.T) {
 	}
 }
 
-// Each token takes one random number, with speculation or without, so even what is drawn is the same.
+// Each token takes one random number, with speculation or without, so even what is drawn is the
+// same.
 func TestSpeculationDoesNotChangeATextOrTheSequence(t *testing.T) {
 	saved := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -159,7 +161,7 @@ func TestSpeculationDoesNotChangeATextOrTheSequence(t *testing.T) {
 			t.Errorf("texts (-got +want):\n%s", diff)
 		}
 		if calls := m.calls - plain; calls > plain {
-			t.Errorf("%d passes, and %d without speculation", calls, plain)
+			t.Errorf("%d steps, and %d without speculation", calls, plain)
 		} else {
 			saved += plain - calls
 		}
@@ -176,7 +178,7 @@ func TestSpeculationDoesNotChangeATextOrTheSequence(t *testing.T) {
 		}
 	})
 	if saved == 0 {
-		t.Error("no pass was saved: nothing was guessed right")
+		t.Error("no step was saved: nothing was guessed right")
 	}
 }
 
@@ -219,7 +221,7 @@ func TestGuessesThatDoNotFitAreLeftOut(t *testing.T) {
 		t.Errorf("tokens in a small cache (-got +want):\n%s", diff)
 	}
 	if m.calls >= plain.calls {
-		t.Errorf("%d passes, and %d without speculation: nothing was guessed right", m.calls, plain.calls)
+		t.Errorf("%d steps, and %d without speculation: nothing was guessed right", m.calls, plain.calls)
 	}
 }
 

@@ -7,11 +7,11 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// scorer turns logits into the scores that tokens are chosen by.
+// scorer turns logits into the scores by which tokens are chosen.
 type scorer struct {
 	chain  *sample.Chain
-	valid  bool      // the chain makes numbers of what is none
-	scores []float32 // [vocab], the last row's
+	valid  bool      // the chain replaces values that are not numbers
+	scores []float32 // scratch [vocab]
 }
 
 // logits returns a row of logits after processing.
@@ -27,7 +27,8 @@ func (s *scorer) draw(sampler *sample.Sampler, ids []int32, row []float32) (id i
 	return id, scores, err
 }
 
-// writable returns a row that the chain may process: itself, if there is nothing to do.
+// writable returns a copy of a row for the chain to process, or the row itself if the chain has
+// nothing to do.
 func (s *scorer) writable(row []float32) []float32 {
 	if len(s.chain.Processors()) == 0 {
 		return row
@@ -45,8 +46,8 @@ func (s *scorer) best(ids []int32, row []float32) (id int32, scores []float32, e
 	return id, scores, err
 }
 
-// logProbs returns the row's log-probabilities after processing: what processors see in a beam search. chosen are the
-// tokens that earlier groups have chosen.
+// logProbs returns the log-probabilities of a row after processing, as in a beam search, where
+// processors see log-probabilities. chosen are the tokens that earlier groups have chosen.
 func (s *scorer) logProbs(chosen, ids []int32, row []float32) ([]float32, error) {
 	s.scores = append(s.scores[:0], row...)
 	if err := sample.LogSoftmax(s.scores); err != nil {
@@ -61,7 +62,7 @@ func (s *scorer) logProbs(chosen, ids []int32, row []float32) ([]float32, error)
 	return s.scores, s.chain.ProcessGroup(chosen, ids, s.scores)
 }
 
-// candidates returns the n most probable tokens, and none where no token is possible.
+// candidates returns the n most probable tokens, or none if no token is possible.
 func candidates(scores []float32, n int) ([]Candidate, error) {
 	if n == 0 {
 		return nil, nil

@@ -11,7 +11,7 @@ import (
 type single struct {
 	config *Config
 	scorer *scorer
-	ids    []int32 // the prompt's, and those of tokens
+	ids    []int32 // those of the prompt and of tokens
 	tokens []Token
 	score  float64
 	finish Finish
@@ -19,7 +19,7 @@ type single struct {
 	cutter  *Cutter         // nil without stop strings
 	sampler *sample.Sampler // nil where nothing is drawn
 
-	next []int32 // the tokens to forward: the last one, and guesses of what follows it
+	next []int32 // the tokens to compute next: the last one, and guesses of what follows it
 }
 
 func newSingle(prompt []int32, seed uint64, c *Config, s *scorer) single {
@@ -33,8 +33,8 @@ func newSingle(prompt []int32, seed uint64, c *Config, s *scorer) single {
 	return t
 }
 
-// take appends the tokens that follow from rows of logits. The first row follows the last token; each other row follows a
-// guess, and counts if the guess was right.
+// take appends the tokens that follow from rows of logits. The first row follows the last token;
+// each other row follows a guess, and counts if the guess was right.
 func (t *single) take(rows [][]float32) error {
 	for i, row := range rows {
 		token, err := t.choose(row)

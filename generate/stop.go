@@ -2,19 +2,20 @@ package generate
 
 import "strings"
 
-// Cutter passes a text on, piece by piece, up to the one of some strings that is complete first. What may be the beginning of one is held back
-// until more of the text is known. It is used by one goroutine.
+// Cutter passes a text on, piece by piece, up to the first of some stop strings. It holds back what
+// may be the beginning of a stop string until more of the text is known. One goroutine uses it.
 type Cutter struct {
 	stops []string
 	held  string
 	done  bool
 }
 
-// NewCutter returns a Cutter for strings that are not empty. Without any it passes everything on.
+// NewCutter returns a Cutter for stop strings, none of which may be empty. Without any it passes
+// everything on.
 func NewCutter(stops []string) *Cutter { return &Cutter{stops: stops} }
 
-// Next takes a piece of the text and returns what is certain to stand before a stop string. Once it has found one, ended
-// is true, and no more comes.
+// Next takes a piece of the text and returns the text that is certain to come before a stop string.
+// ended is true once a stop string was found; what follows it is dropped.
 func (c *Cutter) Next(piece string) (text string, ended bool) {
 	if c.done || len(c.stops) == 0 {
 		if c.done {
@@ -32,15 +33,16 @@ func (c *Cutter) Next(piece string) (text string, ended bool) {
 	return text[:safe], false
 }
 
-// Flush returns what is held back, when no more comes.
+// Flush returns the text that is held back, when there are no more pieces.
 func (c *Cutter) Flush() string {
 	text := c.held
 	c.held = ""
 	return text
 }
 
-// firstOf returns where the string begins that is complete first, or the longer one of those that are complete together,
-// and -1 where there is none: so it does not matter in which pieces a text comes.
+// firstOf returns where the stop string begins that ends first in text, or -1 if text has none. Of
+// stop strings that end together it is the longest. So the result does not depend on the pieces
+// that a text comes in.
 func firstOf(text string, stops []string) int {
 	begin, end := -1, len(text)+1
 	for _, stop := range stops {
@@ -52,7 +54,7 @@ func firstOf(text string, stops []string) int {
 	return begin
 }
 
-// pending returns how many bytes at the end of text may be the beginning of one of some strings.
+// pending returns how many bytes at the end of text may be the beginning of a stop string.
 func pending(text string, stops []string) (n int) {
 	for _, stop := range stops {
 		for k := min(len(stop)-1, len(text)); k > n; k-- {

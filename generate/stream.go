@@ -9,12 +9,14 @@ import (
 	"time"
 )
 
-// Tokens continues a prompt and yields the tokens of one text as they come. seq holds the first tokens of the prompt, or
-// none, and stays the caller's. If it holds all of them, logits are those of the token that follows; otherwise nil.
+// Tokens continues a prompt and yields the tokens of one text as they come. seq holds the first
+// tokens of the prompt, or none, and stays the caller's. If it holds all of them, logits are those
+// of the token that follows; otherwise nil.
 //
-// The last token says why the text ended: [Token.Finish]. If an error ends the stream, the tokens before it stand.
-// However the stream ends, also when the caller leaves the loop, the sequence then holds the prompt and all tokens that
-// were yielded but the last one. An error in the prompt leaves it as it was.
+// The last token says why the text ended: [Token.Finish]. If an error ends the stream, the tokens
+// before it stand. However the stream ends, also when the caller leaves the loop, the sequence then
+// holds the prompt and all tokens that were yielded but the last one. An error in the prompt leaves
+// it as it was.
 func Tokens[S Sequence[S], W Work[S]](
 	ctx context.Context, forward Forward[W], seq S, prompt []int32, logits []float32, c Config,
 ) iter.Seq2[Token, error] {
@@ -26,7 +28,10 @@ func Tokens[S Sequence[S], W Work[S]](
 		}
 		yielded := 0
 		for s.text.finish == Unfinished {
-			err := s.step(ctx)
+			rows, err := s.compute(ctx)
+			if err == nil {
+				err = s.take(rows)
+			}
 			for _, token := range s.text.tokens[yielded:] {
 				yielded++
 				if !yield(token, nil) {
@@ -77,18 +82,36 @@ func newStream[S Sequence[S], W Work[S]](
 	return s, nil
 }
 
-// step computes what follows, and appends it to the text: one token, and more where guesses were right.
-func (s *stream[S, W]) step(ctx context.Context) error {
+// compute returns the logits of the tokens that may follow: of one after the prompt, and of one
+// after each guess.
+func (s *stream[S, W]) compute(ctx context.Context) ([][]float32, error) {
 	s.clock.start()
-	var rows [][]float32
-	if s.logits != nil {
-		rows, s.logits = [][]float32{s.logits}, nil
-	} else {
-		var err error
-		if rows, err = s.compute(ctx); err != nil {
-			return err
-		}
+	if given := s.logits; given != nil {
+		s.logits = nil
+		return [][]float32{given}, nil
 	}
+	next, logits := s.text.next, 1
+	if s.seq.Len() >= s.prompt {
+		logits = len(next)
+	}
+	s.works[0] = newWork[S, W](s.seq, next, logits)
+	rows, err := s.forward(ctx, s.works[:], s.rows)
+	if err != nil && ctx.Err() == nil && logits > 1 { // perhaps only the guesses do not fit
+		s.works[0] = newWork[S, W](s.seq, next[:1], 1)
+		rows, err = s.forward(ctx, s.works[:], s.rows)
+	}
+	switch {
+	case err == nil:
+		s.rows = rows
+		return rows[0], nil
+	case ctx.Err() != nil:
+		return nil, err
+	}
+	return nil, stepError(len(s.text.tokens), err)
+}
+
+// take appends the tokens that follow to the text: one, and more if guesses were right.
+func (s *stream[S, W]) take(rows [][]float32) error {
 	if err := s.text.take(rows); err != nil {
 		return err
 	}
@@ -98,37 +121,8 @@ func (s *stream[S, W]) step(ctx context.Context) error {
 	return nil
 }
 
-// compute returns the logits of the tokens that may follow: of one after the prompt, and of one after each guess.
-func (s *stream[S, W]) compute(ctx context.Context) ([][]float32, error) {
-	next, logits := s.text.next, 1
-	if s.seq.Len() >= s.prompt {
-		logits = len(next)
-	}
-	err := s.run(ctx, next, logits)
-	if err != nil && ctx.Err() == nil && logits > 1 {
-		err = s.run(ctx, next[:1], 1) // guesses may be what finds no room
-	}
-	switch {
-	case err == nil:
-		return s.rows[0], nil
-	case ctx.Err() != nil:
-		return nil, err
-	}
-	return nil, stepError(len(s.text.tokens), err)
-}
-
-// run takes tokens through the model. After an error the sequence is as before.
-func (s *stream[S, W]) run(ctx context.Context, tokens []int32, logits int) error {
-	s.works[0] = newWork[S, W](s.seq, tokens, logits)
-	rows, err := s.forward(ctx, s.works[:], s.rows)
-	if err == nil {
-		s.rows = rows
-	}
-	return err
-}
-
-// drop drops what the sequence holds beyond all but the last of n new tokens: guesses, and tokens that came together with
-// the n-th.
+// drop drops what the sequence holds beyond all but the last of n new tokens: guesses, and tokens
+// that came together with the n-th.
 func (s *stream[S, W]) drop(n int) error {
 	if held := s.prompt + max(n-1, 0); s.seq.Len() > held {
 		return s.seq.Truncate(held)
@@ -136,7 +130,7 @@ func (s *stream[S, W]) drop(n int) error {
 	return nil
 }
 
-// stepError says after how many new tokens a forward pass failed.
+// stepError says for which token a step failed. tokens is how many new ones there were.
 func stepError(tokens int, err error) error {
 	if tokens == 0 {
 		return fmt.Errorf("generate: prompt: %w", err)

@@ -8,17 +8,18 @@ import (
 
 // scored is a token that may be chosen.
 type scored struct {
-	key   float32 // by which it is chosen: the largest first
-	index int     // of the token, or of the token among those of all beams
+	key   float32 // the tokens with the greatest keys are chosen
+	index int     // the token's id plus its beam's number times the size of the vocabulary
 	score float32
 }
 
-// before is the order in which tokens are chosen: the lower index first among equals.
+// before reports whether a is chosen before b. Of equal keys the lower index comes first.
 func (a scored) before(b scored) bool {
 	return a.key > b.key || a.key == b.key && a.index < b.index
 }
 
-// top keeps the n best of what it is shown, in ascending order of the indices: a heap whose root is the worst kept.
+// top keeps the n best tokens of those it is shown in ascending order of their indices. It is a
+// heap whose root is the worst of them.
 type top struct {
 	n    int // at least 1
 	kept []scored
@@ -26,7 +27,8 @@ type top struct {
 
 func (t *top) reset(n int) { t.n, t.kept = n, t.kept[:0] }
 
-// floor returns the key that all others must be above to be kept. What cannot be chosen never is.
+// floor returns the key that a token must exceed to be kept. The key of a forbidden token never
+// does.
 func (t *top) floor() float32 {
 	if len(t.kept) == t.n {
 		return t.kept[0].key
@@ -34,7 +36,7 @@ func (t *top) floor() float32 {
 	return -math.MaxFloat32
 }
 
-// keep keeps what is above the floor.
+// keep adds a token whose key is above the floor.
 func (t *top) keep(s scored) {
 	if len(t.kept) == t.n {
 		t.kept[0] = s
@@ -69,7 +71,7 @@ func (t *top) sink() {
 	}
 }
 
-// sorted returns what was kept, best first. It holds until reset.
+// sorted returns the tokens kept, the best one first. They are valid until reset.
 func (t *top) sorted() []scored {
 	slices.SortFunc(t.kept, func(a, b scored) int {
 		return cmp.Or(cmp.Compare(b.key, a.key), cmp.Compare(a.index, b.index))

@@ -13,28 +13,31 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// defaultMaxLength is Hugging Face's: short, so that a program that forgot to say how much it wants is noticed. A config
-// whose max_length is 20 has the default, and then as many new tokens are generated, however long the prompt is.
+// defaultMaxLength is Hugging Face's: short, so that a program that forgot to say how much it wants
+// is noticed. A config whose max_length is 20 has the default, and then as many new tokens are
+// generated, however long the prompt is.
 const defaultMaxLength = 20
 
-// Config says what to generate. Its fields are those of Hugging Face transformers' generation_config.json (4.49)
-// that have a meaning here, with the same JSON names, defaults and validation; [Load] reads such a file.
-// The zero value generates 20 tokens greedily. docs/generation.md explains every field.
+// Config says what to generate. Its fields are those of Hugging Face transformers'
+// generation_config.json (4.49) that have a meaning here, with the same JSON names, defaults and
+// validation; [Load] reads such a file. The zero value generates 20 tokens greedily.
+// docs/generation.md explains every field.
 //
-// A zero field is one that is not set. Where zero means something else, the field is a pointer or a slice.
+// A zero field is one that is not set. Where zero means something else, the field is a pointer or a
+// slice.
 type Config struct {
 	MaxNewTokens int     `json:"max_new_tokens,omitempty"` // how many tokens to generate at most; wins over MaxLength
-	MaxLength    int     `json:"max_length,omitempty"`     // the same, counting the prompt; 0 or 20: 20 new tokens
-	MinNewTokens int     `json:"min_new_tokens,omitempty"` // no end of text before there are so many new tokens; wins over MinLength
-	MinLength    int     `json:"min_length,omitempty"`     // the same, counting the prompt
-	MaxTime      float64 `json:"max_time,omitempty"`       // seconds after which no pass begins; 0: no limit
+	MaxLength    int     `json:"max_length,omitempty"`     // the same, including the prompt; 0 or 20: 20 new tokens
+	MinNewTokens int     `json:"min_new_tokens,omitempty"` // how many tokens to generate before the text may end; wins over MinLength
+	MinLength    int     `json:"min_length,omitempty"`     // the same, including the prompt
+	MaxTime      float64 `json:"max_time,omitempty"`       // seconds after which no step begins; 0: no limit
 	StopStrings  Strings `json:"stop_strings,omitzero"`    // each ends the text, and is not in it; its tokens are among the ids
 
 	EOSTokenID TokenIDs `json:"eos_token_id,omitzero"`  // each ends the text; nil: the model's own; empty: none
 	PadTokenID *int32   `json:"pad_token_id,omitempty"` // nil: the first of EOSTokenID
 
 	DoSample           bool    `json:"do_sample,omitempty"`            // draw tokens by their probabilities
-	Seed               *uint64 `json:"seed,omitempty"`                 // of what is drawn; nil: another one each time. Not Hugging Face's
+	Seed               *uint64 `json:"seed,omitempty"`                 // of the draws; nil: another one each time. Not Hugging Face's
 	NumReturnSequences int     `json:"num_return_sequences,omitempty"` // 0: 1
 
 	NumBeams         int                    `json:"num_beams,omitempty"`       // 0: 1, no beam search
@@ -43,7 +46,8 @@ type Config struct {
 	LengthPenalty    *float64               `json:"length_penalty,omitempty"` // nil: 1
 	EarlyStopping    generate.EarlyStopping `json:"early_stopping,omitzero"`
 
-	// These change scores only with DoSample. Without it they are noted and have no effect, whatever they are.
+	// These change scores only with DoSample. Without it any value is accepted, noted and without
+	// effect.
 	Temperature   *float64 `json:"temperature,omitempty"` // nil: 1
 	TopK          *int     `json:"top_k,omitempty"`       // nil: 50; 0: all tokens
 	TopP          *float64 `json:"top_p,omitempty"`       // nil: 1; 0: the most probable token
@@ -64,15 +68,16 @@ type Config struct {
 	ExponentialDecayLengthPenalty *sample.LengthDecay `json:"exponential_decay_length_penalty,omitempty"`
 	RemoveInvalidValues           bool                `json:"remove_invalid_values,omitempty"`
 	RenormalizeLogits             bool                `json:"renormalize_logits,omitempty"`
-	Processors                    []sample.Processor  `json:"-"` // one's own, behind all of these but RenormalizeLogits
-	Grammar                       *grammar.Grammar    `json:"-"` // what the new text must follow: see Engine.Pieces. Not Hugging Face's
+	Processors                    []sample.Processor  `json:"-"` // the caller's own, applied after these but before RenormalizeLogits
+	Grammar                       *grammar.Grammar    `json:"-"` // the new text follows it: see Engine.Pieces. Not Hugging Face's
 
-	// Prompt lookup: guess tokens from what stands in the prompt and the text, and check them in one pass.
-	PromptLookupNumTokens int `json:"prompt_lookup_num_tokens,omitempty"` // how many; 0: none
-	MaxMatchingNGramSize  int `json:"max_matching_ngram_size,omitempty"`  // how many of the last tokens are looked for at most; 0: 2
+	// Prompt lookup: guess tokens from the prompt and the text, and check them in one step.
+	PromptLookupNumTokens int `json:"prompt_lookup_num_tokens,omitempty"` // how many to guess at a time; 0: none
+	MaxMatchingNGramSize  int `json:"max_matching_ngram_size,omitempty"`  // how many of the last tokens to look for at most; 0: 2
 
-	// CacheImplementation and CacheConfig describe a cache. An engine has the one it was opened with: ebb.Options.Configure
-	// takes them into its options, and a config that asks an engine for another cache than its own is refused.
+	// CacheImplementation and CacheConfig describe a cache. An engine has the cache that it was
+	// opened with: ebb.Options.Configure puts them into its options, and an engine refuses a config
+	// that asks for another cache.
 	CacheImplementation string       `json:"cache_implementation,omitempty"` // one of CacheNames, or one that only Hugging Face has; "": any
 	CacheConfig         *CacheConfig `json:"cache_config,omitempty"`
 
@@ -80,13 +85,14 @@ type Config struct {
 	TopLogProbs  int  `json:"top_logprobs,omitempty"`  // how many of the most probable tokens to report for each step. Not Hugging Face's
 }
 
-// CacheConfig is what a cache_config says that this version knows.
+// CacheConfig holds the fields of a cache_config that this version knows.
 type CacheConfig struct {
-	MaxCacheLen int `json:"max_cache_len,omitempty"` // tokens the cache holds: Options.Context; 0: not said
+	MaxCacheLen int `json:"max_cache_len,omitempty"` // how many tokens the cache holds, which is Options.Context; 0: not given
 }
 
-// Load reads a generation_config.json and validates it. Fields that this version does not know are left
-// out, as Hugging Face does; the warnings name them, and say what else of the file will have no effect.
+// Load reads a generation_config.json and validates it. It ignores fields that this version does
+// not know, as Hugging Face does. The warnings name them, and everything else in the file that has
+// no effect.
 func Load(path string) (c Config, warnings []string, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -125,8 +131,8 @@ func (c Config) scores() sample.Config {
 	return s
 }
 
-// Search returns how to generate after a prompt of length tokens, with a model whose texts end with eog, where a sequence
-// may have context tokens. The caller adds how tokens are spelt.
+// Search returns how to generate after a prompt of length tokens, with a model whose texts end with
+// eog, where a sequence may have context tokens. The caller adds how tokens are spelt.
 func (c Config) Search(length, context int, eog []int32) (generate.Config, error) {
 	s := c.search()
 	if c.EOSTokenID == nil {

@@ -7,7 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What a file holds may be wrong, but neither ends the process nor comes out as something else when it is written.
+// What a file holds may be wrong, but neither ends the process nor comes out as something else when
+// it is written.
 func FuzzGenerationConfig(f *testing.F) {
 	all, err := json.Marshal(everything())
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// TokenIDs are token ids: in JSON a number or a list of numbers.
+// TokenIDs are token ids. In JSON they are a number or a list of numbers.
 type TokenIDs []int32
 
 // MarshalJSON writes a single id as a number.
@@ -40,10 +40,10 @@ func (t *TokenIDs) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Strings are strings: in JSON one or a list of them.
+// Strings are strings. In JSON they are a string or a list of strings.
 type Strings []string
 
-// MarshalJSON writes a single string as such.
+// MarshalJSON writes a single string without a list.
 func (s Strings) MarshalJSON() ([]byte, error) {
 	if len(s) == 1 {
 		return json.Marshal(s[0])
@@ -69,9 +69,10 @@ func (s *Strings) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Parse reads a config as Hugging Face writes it, without validating it: so fields can be set before. It
-// reports every field that has the wrong type, zeros where there is nothing that zero could mean, and fields of kinds of
-// search that this version does not have. Others that it does not know are left out, and warned about.
+// Parse reads a config as Hugging Face writes it, without validating it, so that fields can be set
+// before. The error reports every field that has the wrong type, that is zero where zero means
+// nothing, or that asks for a kind of search that this version does not have. The warnings name
+// other fields that it does not know.
 func Parse(data []byte) (c Config, warnings []string, err error) {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return c, nil, err
@@ -100,12 +101,14 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 	return errors.Join(errs...)
 }
 
-// ignores reports whether a field among missing has no effect with the rest of the config, in Hugging Face either.
+// ignores reports whether a field in missing has no effect in Hugging Face either, because of the
+// rest of the config.
 func (c *Config) ignores(name string) bool {
 	return name == "penalty_alpha" && (c.DoSample || c.NumBeams > 1 || c.TopK != nil && *c.TopK <= 1)
 }
 
-// FieldError is a field of a generation config that has a value of the wrong type, or one that means nothing.
+// FieldError reports a field of a generation config whose value has the wrong type or means
+// nothing.
 type FieldError struct {
 	Field string // its JSON name
 	Value string // in JSON
@@ -116,8 +119,9 @@ func (e *FieldError) Error() string { return fmt.Sprintf("%s is %s: %v", e.Field
 
 func (e *FieldError) Unwrap() error { return e.Want }
 
-// Set sets the field of a JSON name to a value in JSON. null leaves the field as it is, but for top_k, where it means all
-// tokens. The error is a [FieldError] if there is such a field, which is then as before.
+// Set sets the field with a JSON name to a value in JSON. null leaves the field as it is, except
+// top_k, where it means all tokens. The error is a [FieldError] if there is such a field, which is
+// then unchanged.
 func (c *Config) Set(name string, value json.RawMessage) error {
 	for n, field := range c.fields() {
 		if n != name {
@@ -142,13 +146,14 @@ func (c *Config) Set(name string, value json.RawMessage) error {
 	return fmt.Errorf("%s is not a field of a generation config", name)
 }
 
-// isZero reports whether JSON is a number that is 0.
+// isZero reports whether a JSON value is the number 0.
 func isZero(text json.RawMessage) bool {
 	var x *float64
 	return json.Unmarshal(text, &x) == nil && x != nil && *x == 0
 }
 
-// notZero are the fields in which zero means nothing, and what they must be. In the struct their zero is "not set".
+// notZero lists the fields in which zero means nothing, and what they must be. In the struct a zero
+// says that they are not set.
 var notZero = map[string]string{
 	"max_new_tokens":           "at least 1",
 	"max_length":               "at least 1",
@@ -160,7 +165,8 @@ var notZero = map[string]string{
 	"repetition_penalty":       "a number above 0",
 }
 
-// missing are fields of Hugging Face's that change the text, and that this version cannot follow.
+// missing lists the fields of Hugging Face's that change the text and that this version does not
+// have.
 var missing = []struct {
 	name    string
 	neutral []string // values that change nothing
@@ -193,7 +199,7 @@ func (c *Config) fields() iter.Seq2[string, any] {
 	}
 }
 
-// wrongType says in JSON's words what a field wants.
+// wrongType says in JSON's terms what a field must be.
 func wrongType(err error) error {
 	var mismatch *json.UnmarshalTypeError
 	if !errors.As(err, &mismatch) {
@@ -215,8 +221,8 @@ func wrongType(err error) error {
 	}
 }
 
-// silent are fields of Hugging Face's that have no effect on the text: they describe the file, what the caller gets, and how
-// fast it runs there. bos_token_id is the tokenizer's matter.
+// silent lists the fields of Hugging Face's that have no effect on the text. They describe the
+// file, what the caller gets and how fast it runs there. bos_token_id is known to the tokenizer.
 var silent = []string{
 	"bos_token_id",
 	"transformers_version", "return_dict_in_generate", "return_legacy_cache", "output_attentions", "output_hidden_states", "output_logits",
@@ -224,7 +230,8 @@ var silent = []string{
 	"num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold", "assistant_lookbehind", "target_lookbehind",
 }
 
-// noteFields returns a warning for each field of the file that has no effect because this version does not have it.
+// noteFields returns a warning for each field of the file that has no effect because this version
+// does not have it.
 func noteFields(data []byte) (warnings []string) {
 	var raw, cache map[string]json.RawMessage
 	var c Config

@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// cacheNames are the values of cache_implementation that name a cache of ebb. A test of package ebb compares them with the
-// policies of its cache.
+// cacheNames are the values of cache_implementation that name a cache of ebb. A test of package ebb
+// compares them with the policies of its cache.
 var cacheNames = []string{"dynamic", "static", "offloaded", "offloaded_static"}
 
-// otherCaches are values of Hugging Face's that ebb has no cache for. Models' files have some of them.
+// otherCaches are values of Hugging Face's that ebb has no cache for. Models' files have some of
+// them.
 var otherCaches = []string{
 	"hybrid", "hybrid_chunked", "mamba", "offloaded_hybrid", "offloaded_hybrid_chunked", "quantized", "sliding_window",
 }
@@ -19,7 +20,8 @@ var otherCaches = []string{
 // CacheNames returns the values of cache_implementation that name a cache of ebb.
 func CacheNames() []string { return slices.Clone(cacheNames) }
 
-// Cache returns the name of the cache that the config asks for, or "" if it asks for none that ebb has.
+// Cache returns the name of the cache that the config asks for, or "" if it asks for none that ebb
+// has.
 func (c Config) Cache() string {
 	if slices.Contains(otherCaches, c.CacheImplementation) {
 		return ""
@@ -27,9 +29,10 @@ func (c Config) Cache() string {
 	return c.CacheImplementation
 }
 
-// Validate reports everything that is wrong with the config, by the rules of Hugging Face's GenerationConfig and of the
-// classes that it sets up. Fields that have no effect are not wrong, whatever they are: [Config.Warnings] names them.
-// What a search needs is checked by [generate.Config.Validate], and what changes scores by [sample.Config.Validate].
+// Validate reports everything that is wrong with the config, by the rules of Hugging Face's
+// GenerationConfig and of the classes that it sets up. Fields that have no effect are not wrong,
+// whatever they are: [Config.Warnings] names them. What a search needs is checked by
+// [generate.Config.Validate], and what changes scores by [sample.Config.Validate].
 func (c Config) Validate() error {
 	var errs []error
 	wrong := func(is bool, format string, args ...any) {
@@ -53,7 +56,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// validateGroups reports groups of beams without a penalty that makes them differ, and a penalty without groups.
+// validateGroups reports groups of beams without a penalty that makes them differ, and a penalty
+// without groups.
 func (c Config) validateGroups(wrong func(is bool, format string, args ...any)) {
 	groups := c.NumBeams > 1 && c.NumBeamGroups > 1
 	wrong(groups && c.DiversityPenalty == 0,

@@ -2,13 +2,14 @@ package sample_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// logits returns scores like those of a language model: nearly all tokens about 17 below the best, a few hundred in
-// between, so that the best has a probability of about a third.
+// logits returns scores like those of a language model: nearly all tokens about 17 below the best,
+// a few hundred in between, so that the best has a probability of about a third.
 func logits(vocab int) []float32 {
 	r := newRand(1)
 	scores := make([]float32, vocab)
@@ -21,7 +22,8 @@ func logits(vocab int) []float32 {
 	return scores
 }
 
-// A token's cost for vocabularies of Qwen 2.5 and SmolLM2, with the copy of the logits that each starts from.
+// A token's cost for vocabularies of Qwen 2.5 and SmolLM2, with the copy of the logits that each
+// starts from.
 func BenchmarkToken(b *testing.B) {
 	for _, vocab := range []int{151_936, 49_152} {
 		for _, bench := range []struct {
@@ -96,4 +98,66 @@ func newStep(tb testing.TB, config sample.Config, draw bool, logits []float32) f
 		_, err := sample.Argmax(scores)
 		return err
 	}
+}
+
+// The same tokens chosen as the definitions say (reference_test.go), with a sort of the vocabulary:
+// what the views, the histogram and the heap of this package save. BenchmarkToken's time divided by
+// this one's is the gain that their comments give.
+func BenchmarkTokenPlain(b *testing.B) {
+	const vocab = 151_936
+	for _, bench := range []struct {
+		name string
+		keep func(scores []float32) []bool
+	}{
+		{"usual", func(s []float32) []bool { return refTopP(keepOnly(s, refTopK(s, 50, 1)), 0.95, 1) }},
+		{"top-p", func(s []float32) []bool { return refTopP(s, 0.95, 1) }},
+		{"all", func(s []float32) []bool { return keepIf(s, func(int) bool { return true }) }},
+		{"min-p", func(s []float32) []bool { return refMinP(s, 0.05, 1) }},
+		{"typical", func(s []float32) []bool { return refTypical(s, 0.9, 1) }},
+	} {
+		b.Run(fmt.Sprintf("vocab=%d/%s", vocab, bench.name), func(b *testing.B) {
+			source, scores, r := logits(vocab), make([]float32, vocab), newRand(1)
+			for b.Loop() {
+				copy(scores, source)
+				keepOnly(scores, bench.keep(scores))
+				at := r.Float64()
+				for _, p := range softmax(scores) {
+					if at -= p; at < 0 {
+						break
+					}
+				}
+			}
+		})
+	}
+	b.Run(fmt.Sprintf("vocab=%d/greedy", vocab), func(b *testing.B) {
+		source, scores := logits(vocab), make([]float32, vocab)
+		for b.Loop() {
+			copy(scores, source)
+			best := 0
+			for i, x := range scores {
+				if math.IsNaN(float64(x)) || math.IsInf(float64(x), 1) {
+					b.Fatal(i)
+				}
+				if x > scores[best] {
+					best = i
+				}
+			}
+		}
+	})
+	b.Run(fmt.Sprintf("vocab=%d/best-8-of-4-beams", vocab), func(b *testing.B) {
+		scores := logits(4 * vocab)
+		for b.Loop() {
+			_ = ranking(scores)[:8]
+		}
+	})
+}
+
+// keepOnly forbids the tokens that do not stay.
+func keepOnly(scores []float32, stays []bool) []float32 {
+	for i := range scores {
+		if !stays[i] {
+			scores[i] = -inf
+		}
+	}
+	return scores
 }

@@ -2,9 +2,9 @@ package sample
 
 import "slices"
 
-// Best returns the positions of the k greatest scores, greatest first and the lowest first among equals, in dst's memory
-// where it has room. It returns fewer where fewer scores are above -Inf. NaN has no place in this order: see that there is
-// none, as LogSoftmax does.
+// Best returns the indices of the k greatest scores, the greatest first and the lowest index first
+// among equals. It uses dst's memory as far as that suffices, and returns fewer indices if fewer
+// scores are above -Inf. The scores must not be NaN; LogSoftmax reports one.
 func Best(dst []int, scores []float32, k int) []int {
 	h := heap{kept: dst[:0], scores: scores}
 	h.take(0, scores, k)
@@ -18,8 +18,8 @@ type Candidate struct {
 	LogProb float64 // natural logarithm of the softmax of all scores
 }
 
-// Candidates returns the k tokens with the greatest scores, greatest first and the lowest id first among equals; fewer
-// where fewer have a score above -Inf.
+// Candidates returns the k tokens with the greatest scores, the greatest first and the lowest id
+// first among equals. It returns fewer if fewer scores are above -Inf.
 func Candidates(scores []float32, k int) ([]Candidate, error) {
 	log, err := LogSumExp(scores)
 	if err != nil {
@@ -33,19 +33,22 @@ func Candidates(scores []float32, k int) ([]Candidate, error) {
 	return candidates, nil
 }
 
-// heap keeps the positions of the greatest scores it has taken, the worst of them at kept[0]; the first of equals is the
-// better one.
+// heap keeps the indices of the greatest scores that it was shown, the worst of them at kept[0]. Of
+// equal scores the one with the lower index is better. Most scores are compared with the worst one
+// and are done with: finding 8 of four rows of 152,000 takes about 1/800 of the time of sorting
+// them (BenchmarkToken and BenchmarkTokenPlain, best-8-of-4-beams).
 type heap struct {
 	kept   []int
 	scores []float32
 }
 
-// take looks at scores, which begin at position first of the heap's, and keeps up to k positions.
+// take shows scores to the heap, which keeps at most k of all it was shown. scores begin at index
+// first of h.scores.
 func (h *heap) take(first int, scores []float32, k int) {
 	if k <= 0 {
 		return
 	}
-	least := negInf // of what is kept, once k are
+	least := negInf // the worst score kept, once there are k
 	if len(h.kept) >= k {
 		least = h.scores[h.kept[0]]
 	}
@@ -72,7 +75,7 @@ func (h *heap) take(first int, scores []float32, k int) {
 	}
 }
 
-// sorted returns the positions, best first. The heap is none afterwards.
+// sorted returns the indices, the best first. The heap must not be used afterwards.
 func (h *heap) sorted() []int {
 	slices.SortFunc(h.kept, func(a, b int) int {
 		if h.worse(b, a) {
@@ -83,7 +86,7 @@ func (h *heap) sorted() []int {
 	return h.kept
 }
 
-// worse reports whether position a's score is less than b's, or comes after it where they are equal.
+// worse reports whether the score at index a is worse than that at b.
 func (h *heap) worse(a, b int) bool {
 	x, y := h.scores[a], h.scores[b]
 	return x < y || x == y && a > b

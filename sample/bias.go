@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// Bias is what is added to the score of the last token of a run when the sequence ends with those before it. In JSON it is
-// a pair, as in Hugging Face's sequence_bias: [[15, 7], -2.5].
+// Bias is added to the score of the last of some tokens where the sequence ends with the tokens
+// before it. In JSON it is a pair, as in Hugging Face's sequence_bias: [[15, 7], -2.5].
 type Bias struct {
 	Tokens []int32
-	Bias   float32 // -Inf forbids
+	Bias   float32 // -Inf forbids the last token
 }
 
 // MarshalJSON writes the pair.
@@ -21,7 +21,7 @@ func (b *Bias) UnmarshalJSON(data []byte) error {
 	return unmarshalPair(data, &b.Tokens, &b.Bias, "want a list of token ids and a number, as in [[15, 7], -2.5]")
 }
 
-// unmarshalPair reads a JSON array of two.
+// unmarshalPair reads a JSON array of two values, neither of which is null.
 func unmarshalPair(data []byte, first, second any, want string) error {
 	var pair []json.RawMessage
 	if json.Unmarshal(data, &pair) != nil || len(pair) != 2 || slices.ContainsFunc(pair, isNull) ||
@@ -33,12 +33,13 @@ func unmarshalPair(data []byte, first, second any, want string) error {
 
 func isNull(text json.RawMessage) bool { return string(text) == "null" }
 
-// SequenceBias adds biases. Those of one token count always; those of more only where the sequence has at least as many
-// tokens as the run and ends with all of them but the last, as in Hugging Face.
+// SequenceBias adds biases. A bias of one token is always added. A bias of several is added where
+// the sequence has at least as many tokens as the bias and ends with all of the bias's tokens but
+// the last, as in Hugging Face.
 //
-// It keeps scratch: use one from one goroutine at a time.
+// It keeps scratch memory: use it from one goroutine at a time.
 type SequenceBias struct {
-	Biases []Bias // of two with the same tokens the last counts
+	Biases []Bias // if two have the same tokens, the last one counts
 
 	sums []Bias
 }
@@ -63,7 +64,8 @@ func (p *SequenceBias) Process(ids []int32, scores []float32) error {
 	return nil
 }
 
-// add sums what is added to one token, before it is added to the score: floating-point addition has an order.
+// add sums the biases of one token before they are added to its score: the order of floating-point
+// additions matters.
 func (p *SequenceBias) add(b Bias) {
 	last := b.Tokens[len(b.Tokens)-1:]
 	for i := range p.sums {
@@ -75,14 +77,14 @@ func (p *SequenceBias) add(b Bias) {
 	p.sums = append(p.sums, Bias{Tokens: last, Bias: b.Bias})
 }
 
-// completes reports whether one more token may complete run.
+// completes reports whether the last token of run, if it came next, would complete the run.
 func completes(ids, run []int32) bool {
 	n := len(run) - 1
 	return n == 0 || n > 0 && len(run) <= len(ids) && slices.Equal(ids[len(ids)-n:], run[:n])
 }
 
-// NoBadWords forbids the last token of each run of tokens where the sequence ends with those before it. A run that is one
-// EOS token alone is left out, or no text could end.
+// NoBadWords forbids the last token of each of its words where the sequence ends with the tokens
+// before it. A word that is one EOS token is ignored, or no text could end.
 type NoBadWords struct {
 	Words [][]int32
 	EOS   []int32

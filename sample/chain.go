@@ -8,28 +8,29 @@ import (
 // defaultTopK is Hugging Face's, for sampling.
 const defaultTopK = 50
 
-// Setting is what a chain must know about a search beside the Config.
+// Setting is what a chain must know about a search in addition to the [Config].
 type Setting struct {
 	PromptLength int
-	MaxLength    int         // tokens that a text may have, those of the prompt counted; 0: not known
+	MaxLength    int         // how many tokens a text may have, including the prompt's; 0: not known
 	EOS          []int32     // each ends the text
 	Sample       bool        // tokens are drawn
 	NumBeams     int         // 0: 1
-	Custom       []Processor // the user's own; they see scores before temperature and the filters of sampling
+	Custom       []Processor // the caller's own; they see the scores before temperature and the filters of sampling
 }
 
-// Chain is a list of processors in Hugging Face's order. It keeps scratch: use one from one goroutine at a time, also where
-// several sequences share it.
+// Chain is a list of processors in Hugging Face's order. It keeps scratch memory: several sequences
+// may share it, but use it from one goroutine at a time.
 type Chain struct {
 	processors []Processor
-	enders     []Ender // of them
-	diversity  int // the place of HammingDiversity; -1: none
+	enders     []Ender // the processors that are Enders
+	diversity  int     // the index of HammingDiversity; -1: none
 	penalty    float64
 	view       view
-	viewed     bool // view is that of the scores
+	viewed     bool // view is up to date
 }
 
-// Chain returns the processors that the config asks for. It reports every fault of the config.
+// Chain returns the processors that the config asks for. The error reports everything that is wrong
+// with the config.
 func (c Config) Chain(s Setting) (*Chain, error) {
 	errs := []error{c.Validate()}
 	if len(c.ForcedEOSTokenID) > 0 && s.MaxLength == 0 {
@@ -83,7 +84,7 @@ func (c Config) addForAll(chain *Chain, s Setting) {
 func (c Config) addForSampling(chain *Chain, s Setting) {
 	keep := 1
 	if s.NumBeams > 1 {
-		keep = max(len(s.EOS), 1) + 1 // one that does not end the text, whichever the others are
+		keep = max(len(s.EOS), 1) + 1 // so that one of them does not end the text
 	}
 	topK := defaultTopK
 	if c.TopK != nil {
@@ -120,19 +121,19 @@ func (c *Chain) CanEnd() bool { return len(c.enders) > 0 }
 // Processors returns the processors in their order. The caller must not change the slice.
 func (c *Chain) Processors() []Processor { return c.processors }
 
-// Process implements Processor: it applies all, one after the other. HammingDiversity finds nothing chosen: that is the
-// first group.
+// Process applies all processors in their order, as for the first group of a search in groups.
 func (c *Chain) Process(ids []int32, scores []float32) error {
 	return c.ProcessGroup(nil, ids, scores)
 }
 
-// ProcessGroup is Process in a search in groups: chosen are the tokens that earlier groups of the same prompt chose in this
-// step.
+// ProcessGroup is Process for any group of a search in groups. chosen are the tokens that earlier
+// groups of the same prompt chose in this step.
 func (c *Chain) ProcessGroup(chosen, ids []int32, scores []float32) error {
 	c.viewed = false
 	for i := 0; i < len(c.processors); i++ {
 		p := c.processors[i]
-		// Fewer tokens are scaled after TopK than before it.
+		// After TopK there are fewer scores to scale, so Temperature follows it. The result is the
+		// same.
 		if t, ok := p.(Temperature); ok && i+1 < len(c.processors) {
 			if topK, ok := c.processors[i+1].(*TopK); ok {
 				if err := c.look(scores); err != nil {
@@ -165,7 +166,7 @@ func (c *Chain) ProcessGroup(chosen, ids []int32, scores []float32) error {
 	return nil
 }
 
-// look makes c.view that of scores.
+// look brings c.view up to date.
 func (c *Chain) look(scores []float32) error {
 	if c.viewed {
 		return nil
@@ -174,7 +175,8 @@ func (c *Chain) look(scores []float32) error {
 	return c.view.read(scores)
 }
 
-// Draw is Process and [Sampler.Draw] in one, and knows which tokens the filters have left: Sampler.Draw must look for them.
+// Draw is Process followed by [Sampler.Draw], and faster: it knows which tokens the filters have
+// left.
 func (c *Chain) Draw(s *Sampler, ids []int32, scores []float32) (int32, error) {
 	if err := c.Process(ids, scores); err != nil {
 		return 0, err

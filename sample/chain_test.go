@@ -161,7 +161,8 @@ func drawConfig(t *rapid.T) sample.Config {
 	}
 }
 
-// A chain looks at the vocabulary once for several filters and scales after it has cut; the result is the same.
+// A chain looks at the vocabulary once for several filters and scales after it has cut; the result
+// is the same.
 func TestAChainIsItsProcessorsOneAfterTheOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		chain, err := drawConfig(t).Chain(sample.Setting{Sample: true, NumBeams: rapid.IntRange(1, 2).Draw(t, "beams")})

@@ -6,8 +6,9 @@ import (
 	"math"
 )
 
-// Config says which processors to use. Its fields are those of Hugging Face's GenerationConfig that are about processors. A
-// zero field is one that is not set; where zero means something else, the field is a pointer.
+// Config says which processors to use. Its fields are those of Hugging Face's GenerationConfig that
+// are about processors. A zero field is one that is not set; where zero means something else, the
+// field is a pointer.
 type Config struct {
 	// These change scores only where tokens are drawn.
 	Temperature   *float64 // nil: 1
@@ -35,7 +36,8 @@ type Config struct {
 	RenormalizeLogits             bool
 }
 
-// Validate reports everything that is wrong with the config, by the rules of Hugging Face's processors.
+// Validate reports everything that is wrong with the config, by the rules of Hugging Face's
+// processors.
 func (c Config) Validate() error {
 	var errs []error
 	wrong := func(format string, args ...any) {
@@ -87,7 +89,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// validateTokens reports what is wrong with token ids. An id beyond the vocabulary shows when scores are processed.
+// validateTokens reports what is wrong with token ids. An id beyond the vocabulary is reported when
+// scores are processed.
 func (c Config) validateTokens() (errs []error) {
 	wrong := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("sample: "+format, args...))

@@ -2,10 +2,10 @@ package sample
 
 import "math"
 
-// EpsilonCutoff keeps the tokens whose probability is at least Epsilon. Hewitt et al., "Truncation Sampling as Language
-// Model Desmoothing" (2022).
+// EpsilonCutoff keeps the tokens whose probability is at least Epsilon. Hewitt et al., "Truncation
+// Sampling as Language Model Desmoothing" (2022).
 //
-// It keeps scratch: use one from one goroutine at a time.
+// It keeps scratch memory: use it from one goroutine at a time.
 type EpsilonCutoff struct {
 	Epsilon         float64 // above 0, below 1
 	MinTokensToKeep int     // 0: 1
@@ -25,10 +25,10 @@ func (p *EpsilonCutoff) filter(v *view) error {
 	return nil
 }
 
-// EtaCutoff keeps the tokens whose probability is at least min(Epsilon, √Epsilon · e^-H), where H is the entropy: the flatter
-// the distribution, the less likely tokens it keeps. From the same paper.
+// EtaCutoff keeps the tokens whose probability is at least min(Epsilon, √Epsilon · e^-H), where H
+// is the entropy of the distribution: the flatter it is, the lower the bound. From the same paper.
 //
-// It keeps scratch: use one from one goroutine at a time.
+// It keeps scratch memory: use it from one goroutine at a time.
 type EtaCutoff struct {
 	Epsilon         float64 // above 0, below 1
 	MinTokensToKeep int     // 0: 1

@@ -1,11 +1,12 @@
 package sample
 
-// HammingDiversity makes the groups of a diverse beam search differ: for each time that an earlier group has chosen a token
-// in this step, the token loses the penalty. It is a value of one step and one group: the search makes it anew, or gives
-// [Chain.ProcessGroup] the tokens. Vijayakumar et al., "Diverse Beam Search" (2016).
+// HammingDiversity makes the groups of a diverse beam search differ: it subtracts the penalty from
+// a token's score once for each time that an earlier group has chosen the token in this step. A
+// value serves one group in one step; in a chain,
+// [Chain.ProcessGroup] is given the tokens. Vijayakumar et al., "Diverse Beam Search" (2016).
 type HammingDiversity struct {
 	Penalty float64
-	Chosen  []int32 // by the earlier groups of this prompt, in this step; the same token as often as it was chosen
+	Chosen  []int32 // what the earlier groups of this prompt chose in this step, a token as often as it was chosen
 }
 
 // Process implements Processor.

@@ -7,7 +7,8 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// Draw tokens as a search does: the chain changes the scores of the next token, the sampler draws from what is left.
+// Draw tokens as a search does: the chain changes the scores of the next token, the sampler draws
+// from what is left.
 func Example() {
 	config := sample.Config{Temperature: new(0.8), TopK: new(3), SuppressTokens: []int32{0}}
 	prompt := []int32{5, 1}

@@ -2,12 +2,13 @@ package sample
 
 import "math"
 
-// Exponentials are computed here and not by package math, whose last bits differ from one processor to another: the draws
-// of a seed would differ with them. A product that is added to something is rounded first, by a conversion: Go may
-// otherwise compute both in one operation on some processors and not on others.
+// Exponentials are computed here and not by package math, whose last bits differ from one kind of
+// processor to another, and with them the draws of a seed. A product that is added to something is
+// first rounded by a conversion: otherwise Go may compute both in one operation on some processors
+// and not on others.
 
-// expSteps is how many steps of the table one unit has. The rest, at most half a step, goes by the first three terms of
-// the series: the relative error is below 2e-11.
+// expSteps is how many entries of the table one unit has. The rest of an argument, at most half a
+// step, is computed by the first three terms of the series: the relative error is below 2e-11.
 const expSteps = 1024
 
 // expEnd is where exp is zero: e^-104 is less than half of the least float32.

@@ -1,6 +1,6 @@
 package sample
 
-// ForcedBOS allows but one token after a prompt of one, with score 0.
+// ForcedBOS allows a single token after a prompt of one token, and gives it the score 0.
 type ForcedBOS struct {
 	Token int32
 }
@@ -13,8 +13,8 @@ func (p ForcedBOS) Process(ids []int32, scores []float32) error {
 	return force("forced BOS", scores, p.Token)
 }
 
-// ForcedEOS allows but these tokens, with score 0 each, in the last place of a text that may have MaxLength tokens, those
-// of the prompt counted.
+// ForcedEOS allows only its tokens as the last one of a text that may have MaxLength tokens,
+// including the prompt's, and gives each of them the score 0.
 type ForcedEOS struct {
 	MaxLength int
 	Tokens    []int32

@@ -14,7 +14,8 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// golden is ../testdata/cases/processors.json: what Hugging Face's processors make of rows of scores.
+// golden is ../testdata/cases/processors.json: what Hugging Face's processors make of rows of
+// scores.
 type golden struct {
 	Input    [][]number   `json:"input"`
 	InputIDs [][]int32    `json:"input_ids"`
@@ -293,8 +294,9 @@ func huggingFaceName(p sample.Processor) string {
 	}
 }
 
-// compare checks one row of a case. Where equal scores lie on both sides of a cut, Hugging Face's sort decides, by no rule,
-// which of them stay: there only how many stay, and their scores, can be compared.
+// compare checks one row of a case. Where equal scores lie on both sides of a cut, Hugging Face's
+// sort decides, by no rule, which of them stay: there only how many stay, and their scores, can be
+// compared.
 func compare(t *testing.T, row int, c goldenCase, got []float32) {
 	t.Helper()
 	want := floats(c.Output[row])

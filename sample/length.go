@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// MinLength forbids the end of a text before it has Length tokens, those of the prompt counted.
+// MinLength forbids the end of a text before it has Length tokens, including the prompt's.
 type MinLength struct {
 	Length int
 	EOS    []int32
@@ -19,7 +19,7 @@ func (p MinLength) Process(ids []int32, scores []float32) error {
 	return nil
 }
 
-// MinNewTokens forbids the end of a text before there are Tokens after its prompt.
+// MinNewTokens forbids the end of a text before it has Tokens tokens after its prompt.
 type MinNewTokens struct {
 	PromptLength int
 	Tokens       int
@@ -34,11 +34,11 @@ func (p MinNewTokens) Process(ids []int32, scores []float32) error {
 	return nil
 }
 
-// LengthDecay says when and how fast the end of a text becomes likelier. In JSON it is a pair, as in Hugging Face's
-// exponential_decay_length_penalty: [20, 1.05].
+// LengthDecay says when and how fast the end of a text becomes likelier. In JSON it is a pair, as
+// in Hugging Face's exponential_decay_length_penalty: [20, 1.05].
 type LengthDecay struct {
-	Start  int     // new tokens before it begins
-	Factor float64 // a token; above 0, and above 1 to make texts shorter
+	Start  int     // how many new tokens come before it begins
+	Factor float64 // of each token; above 0, and above 1 to make texts shorter
 }
 
 // MarshalJSON writes the pair.
@@ -49,8 +49,9 @@ func (d *LengthDecay) UnmarshalJSON(data []byte) error {
 	return unmarshalPair(data, &d.Start, &d.Factor, "want a number of tokens and a factor, as in [20, 1.05]")
 }
 
-// ExponentialDecayLengthPenalty makes the end of a text likelier with every token once it has Decay.Start new ones: it
-// adds |score| · (Factor^n - 1) after n more. An end that is forbidden stays so.
+// ExponentialDecayLengthPenalty makes the end of a text likelier with every token once the text has
+// Decay.Start new tokens: after n more it adds |score| · (Factor^n - 1) to the scores of EOS. A
+// forbidden end stays forbidden.
 type ExponentialDecayLengthPenalty struct {
 	Decay        LengthDecay
 	PromptLength int
@@ -77,7 +78,7 @@ func (p ExponentialDecayLengthPenalty) Process(ids []int32, scores []float32) er
 	return nil
 }
 
-// forbid sets the scores of tokens to -Inf. Those outside the vocabulary are forbidden as it is.
+// forbid sets the scores of tokens to -Inf. Ids outside the vocabulary are ignored.
 func forbid(tokens []int32, scores []float32) {
 	for _, id := range tokens {
 		if id >= 0 && int(id) < len(scores) {

@@ -1,9 +1,9 @@
 package sample
 
-// MinP keeps the tokens whose probability is at least P times that of the likeliest. Nguyen et al., "Turning Up the Heat:
-// Min-p Sampling" (2024).
+// MinP keeps the tokens whose probability is at least P times that of the likeliest. Nguyen et al.,
+// "Turning Up the Heat: Min-p Sampling" (2024).
 //
-// It keeps scratch: use one from one goroutine at a time.
+// It keeps scratch memory: use it from one goroutine at a time.
 type MinP struct {
 	P               float64 // 0 to 1
 	MinTokensToKeep int     // 0: 1

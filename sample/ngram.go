@@ -2,7 +2,8 @@ package sample
 
 import "slices"
 
-// NoRepeatNGram forbids every token that would end a run of Size tokens that the sequence, prompt and output, has already.
+// NoRepeatNGram forbids every token that would complete a run of Size tokens that the sequence,
+// including its prompt, has already.
 type NoRepeatNGram struct {
 	Size int // at least 1
 }
@@ -13,7 +14,7 @@ func (p NoRepeatNGram) Process(ids []int32, scores []float32) error {
 	if n < 0 || n > len(ids) {
 		return nil
 	}
-	begin := ids[len(ids)-n:] // the run that the next token would end
+	begin := ids[len(ids)-n:] // of the run that the next token would complete
 	for i := n; i < len(ids); i++ {
 		if n > 0 && ids[i-1] != begin[n-1] || !slices.Equal(ids[i-n:i], begin) {
 			continue

@@ -2,8 +2,8 @@ package sample
 
 import "math"
 
-// InfNanRemove makes scores numbers that can be computed with: NaN becomes 0, an infinity the greatest or least float32.
-// It also allows, with no probability to speak of, what processors before it have forbidden.
+// InfNanRemove replaces NaN by 0, and an infinity by the greatest or the least float32. Tokens that
+// processors before it have forbidden are then allowed, with a negligible probability.
 type InfNanRemove struct{}
 
 // Process implements Processor.
@@ -21,7 +21,7 @@ func (InfNanRemove) Process(_ []int32, scores []float32) error {
 	return nil
 }
 
-// LogitNormalization makes scores log-probabilities, as [LogSoftmax] does.
+// LogitNormalization turns scores into log-probabilities, as [LogSoftmax] does.
 type LogitNormalization struct{}
 
 // Process implements Processor.
@@ -37,7 +37,8 @@ func (LogitNormalization) filter(v *view) error { //nolint:unparam // the other 
 	return nil
 }
 
-// LogSoftmax makes scores the natural logarithms of their softmax, in place. NaN, +Inf and no score above -Inf are errors.
+// LogSoftmax replaces scores by the natural logarithms of their softmax, in place. NaN, +Inf and
+// scores that are all -Inf are errors.
 func LogSoftmax(scores []float32) error {
 	log, err := LogSumExp(scores)
 	if err != nil {
@@ -49,8 +50,8 @@ func LogSoftmax(scores []float32) error {
 	return nil
 }
 
-// LogSumExp returns log Σ exp(score): what a score is less is its token's log-probability. NaN, +Inf and no score above
-// -Inf are errors.
+// LogSumExp returns log Σ exp(score). A score minus this is its token's log-probability. NaN, +Inf
+// and scores that are all -Inf are errors.
 func LogSumExp(scores []float32) (float64, error) {
 	at, top, err := greatest(scores, 0)
 	if err == nil && at < 0 {

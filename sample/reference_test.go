@@ -10,7 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// The filters as their definitions say, with a sort of the whole vocabulary. Each returns which tokens stay.
+// The filters as their definitions say, with a sort of the whole vocabulary. Each returns which
+// tokens stay.
 
 func ranking(scores []float32) []int {
 	order := make([]int, len(scores))
@@ -117,8 +118,9 @@ func keepIf(scores []float32, f func(id int) bool) []bool {
 	return stays
 }
 
-// filterCase is a filter with its definition. The filters take sums of exponentials from buckets, so at the border they may
-// be off by a little: what stays is all that stays under the strict, and nothing that goes under the lenient definition.
+// filterCase is a filter with its definition. The filters take sums of exponentials from buckets,
+// so at the border they may be off by a little: what stays is all that stays under the strict, and
+// nothing that goes under the lenient definition.
 type filterCase struct {
 	name            string
 	keep            int // tokens that stay whatever their scores
@@ -162,7 +164,8 @@ func drawFilter(t *rapid.T, vocab int) filterCase {
 	return c
 }
 
-// drawScores draws scores of many shapes: flat, peaked, with ties, with tokens that are forbidden already.
+// drawScores draws scores of many shapes: flat, peaked, with ties, with tokens that are forbidden
+// already.
 func drawScores(t *rapid.T, most int) []float32 {
 	vocab := rapid.IntRange(1, most).Draw(t, "vocab")
 	seed := rapid.Uint64().Draw(t, "seed")

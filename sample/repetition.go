@@ -2,15 +2,15 @@ package sample
 
 import "fmt"
 
-// RepetitionPenalty makes every token that the sequence has, in its prompt or after it, less likely: a score above zero is
-// divided by the penalty, one below zero multiplied by it. How often a token occurs makes no difference. Keskar et al.,
-// "CTRL" (2019), section 4.1.
+// RepetitionPenalty makes every token that occurs in the sequence, including its prompt, less
+// likely: it divides scores above zero by the penalty, and multiplies scores below zero by it. How
+// often a token occurs makes no difference. Keskar et al., "CTRL" (2019), section 4.1.
 //
-// It keeps scratch: use one from one goroutine at a time.
+// It keeps scratch memory: use it from one goroutine at a time.
 type RepetitionPenalty struct {
-	Penalty float64 // above 0; below 1 repetition becomes likelier
+	Penalty float64 // above 0; a penalty below 1 makes repetition likelier
 
-	seen []uint64 // a bit for each token; all zero between calls
+	seen []uint64 // one bit for each token; all are zero between calls
 }
 
 // Process implements Processor.

@@ -5,21 +5,21 @@ import (
 	"math/rand/v2"
 )
 
-// Sampler draws tokens by the softmax of their scores. The same seed draws the same from the same scores, on any machine.
-// Its zero value is not ready; use one from one goroutine at a time.
+// Sampler draws tokens by the softmax of their scores. The same seed draws the same tokens from the
+// same scores, on any machine. Its zero value is not usable; use it from one goroutine at a time.
 type Sampler struct {
 	random  *rand.Rand
-	places  []int     // of the scores that may be drawn
+	places  []int     // indices of the scores that may be drawn
 	weights []float64 // their exponentials, relative to the greatest's
 	view    view
 }
 
-// NewSampler returns a Sampler that begins with seed.
+// NewSampler returns a Sampler with a seed.
 func NewSampler(seed uint64) *Sampler {
 	return &Sampler{random: rand.New(rand.NewPCG(seed, 0))}
 }
 
-// Draw returns a token. NaN, +Inf and no score above -Inf are errors.
+// Draw returns a token. NaN, +Inf and scores that are all -Inf are errors.
 func (s *Sampler) Draw(scores []float32) (int32, error) {
 	complete, err := s.collect(scores, max(fewScores, len(scores)/16))
 	if err != nil {
@@ -34,7 +34,7 @@ func (s *Sampler) Draw(scores []float32) (int32, error) {
 	return int32(s.drawFrom(&s.view)), nil
 }
 
-// drawListed draws from the tokens that v lists. It equals Draw.
+// drawListed draws from the tokens that v lists. The result is that of Draw.
 func (s *Sampler) drawListed(v *view) int32 {
 	s.weights = s.weights[:0]
 	for _, i := range v.list {
@@ -43,25 +43,8 @@ func (s *Sampler) drawListed(v *view) int32 {
 	return int32(v.list[s.drawPlace()])
 }
 
-// DrawDistinct appends to dst the positions of k scores, drawn one after the other without putting back, as
-// torch.multinomial does without replacement. It appends fewer where fewer have a probability above zero in float32. A beam
-// search gives it the scores of all its beams, one after the other.
-func (s *Sampler) DrawDistinct(dst []int, scores []float32, k int) ([]int, error) {
-	if _, err := s.collect(scores, len(scores)); err != nil {
-		return dst, err
-	}
-	for range k {
-		i := s.drawPlace()
-		if i < 0 {
-			break
-		}
-		dst = append(dst, s.places[i])
-		s.weights[i] = 0
-	}
-	return dst, nil
-}
-
-// collect finds the scores above -Inf and weighs them. It reports false once there are more than most.
+// collect finds the scores above -Inf and computes their weights. It returns false once there are
+// more than most.
 func (s *Sampler) collect(scores []float32, most int) (complete bool, err error) {
 	s.places = s.places[:0]
 	top := negInf
@@ -94,13 +77,14 @@ func (s *Sampler) collect(scores []float32, most int) (complete bool, err error)
 	return true, nil
 }
 
-// drawPlace returns the index of one of the places, -1 if none has a weight.
+// drawPlace returns the index of one of the weights. The greatest score has the weight 1, so that
+// one can be drawn.
 func (s *Sampler) drawPlace() int {
 	total := 0.0
 	for _, w := range s.weights {
 		total += w
 	}
-	at, last := float64(s.random.Float64()*total), -1
+	at, last := float64(s.random.Float64()*total), 0
 	for i, w := range s.weights {
 		if w > 0 {
 			if last = i; at < w {
@@ -112,7 +96,8 @@ func (s *Sampler) drawPlace() int {
 	return last
 }
 
-// drawFrom draws a bucket, and then a score from it.
+// drawFrom draws a bucket of the histogram, and then a score from the bucket. It returns the index
+// of the score.
 func (s *Sampler) drawFrom(v *view) int {
 	h := &v.weights
 	h.fill(v)

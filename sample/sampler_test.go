@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 
@@ -30,8 +29,8 @@ func normals(n int, spread float64, seed uint64) []float32 {
 	return scores
 }
 
-// chiSquare returns the statistic of counts against probabilities. Those that are expected fewer than ten times count as
-// one.
+// chiSquare returns the statistic of counts against probabilities. Those that are expected fewer
+// than ten times count as one.
 func chiSquare(counts []int, p []float64) (statistic float64, freedom int) {
 	n := 0
 	for _, c := range counts {
@@ -56,8 +55,8 @@ func chiSquare(counts []int, p []float64) (statistic float64, freedom int) {
 	return statistic, freedom - 1
 }
 
-// unlikely returns a bound that the statistic of right draws exceeds once in 10,000: the normal approximation of Wilson and
-// Hilferty. With a fixed seed the test passes always or never.
+// unlikely returns a bound that the statistic of right draws exceeds once in 10,000: the normal
+// approximation of Wilson and Hilferty. With a fixed seed the test passes always or never.
 func unlikely(freedom int) float64 {
 	const z = 3.719
 	k := float64(freedom)
@@ -103,44 +102,6 @@ func onlyEvery(n int, scores []float32) []float32 {
 	return scores
 }
 
-// Of three tokens two are drawn: the probability of each ordered pair is p(a)·p(b)/(1-p(a)).
-func TestDistinctDrawsFollowTheDistributionWithoutPuttingBack(t *testing.T) {
-	scores := []float32{1, -inf, 0.2, -0.5, 1.7}
-	p := softmax(scores)
-	sampler, counts := sample.NewSampler(5), make([]int, 25)
-	var drawn []int
-	for range 50_000 {
-		var err error
-		if drawn, err = sampler.DrawDistinct(drawn[:0], scores, 2); err != nil {
-			t.Fatal(err)
-		}
-		counts[drawn[0]*5+drawn[1]]++
-	}
-	pairs := make([]float64, 25)
-	for a := range 5 {
-		for b := range 5 {
-			if a != b {
-				pairs[a*5+b] = p[a] * p[b] / (1 - p[a])
-			}
-		}
-	}
-	statistic, freedom := chiSquare(counts, pairs)
-	if bound := unlikely(freedom); statistic > bound || freedom != 11 {
-		t.Errorf("χ² is %.1f with %d degrees of freedom, want at most %.1f with 11", statistic, freedom, bound)
-	}
-}
-
-func TestDistinctDrawsAreFewerWhereFewerHaveAProbability(t *testing.T) {
-	got, err := sample.NewSampler(1).DrawDistinct([]int{7}, []float32{0, -inf, 1, -1e9}, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(got)
-	if diff := cmp.Diff(got, []int{0, 2, 7}); diff != "" {
-		t.Errorf("drawn (-got +want):\n%s", diff)
-	}
-}
-
 // The draws of a seed are part of what a release promises: these were made on linux/amd64.
 func TestASeedDrawsTheSameOnEveryMachine(t *testing.T) {
 	for _, tc := range []struct {
@@ -176,7 +137,6 @@ func TestScoresThatAreNoNumbersAreErrors(t *testing.T) {
 	}
 	calls := map[string]func([]float32) error{
 		"Draw":           func(s []float32) error { _, err := sampler.Draw(s); return err },
-		"DrawDistinct":   func(s []float32) error { _, err := sampler.DrawDistinct(nil, s, 1); return err },
 		"Argmax":         func(s []float32) error { _, err := sample.Argmax(s); return err },
 		"LogSoftmax":     sample.LogSoftmax,
 		"LogSumExp":      func(s []float32) error { _, err := sample.LogSumExp(s); return err },

@@ -1,6 +1,6 @@
 package sample
 
-// SuppressTokens forbids tokens. Ids outside the vocabulary do nothing.
+// SuppressTokens forbids tokens. Ids outside the vocabulary are ignored.
 type SuppressTokens struct {
 	Tokens []int32
 }
@@ -11,7 +11,8 @@ func (p SuppressTokens) Process(_ []int32, scores []float32) error {
 	return nil
 }
 
-// SuppressTokensAtBegin forbids tokens where a sequence has Begin tokens: in the place of the first that is chosen.
+// SuppressTokensAtBegin forbids tokens where the sequence has Begin tokens, which is where the
+// first token is chosen.
 type SuppressTokensAtBegin struct {
 	Tokens []int32
 	Begin  int

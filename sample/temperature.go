@@ -2,7 +2,8 @@ package sample
 
 import "math"
 
-// Temperature divides all scores: below 1 the likely tokens become likelier, above 1 the unlikely ones.
+// Temperature divides all scores by a number: below 1 it makes likely tokens likelier, above 1
+// unlikely ones.
 type Temperature struct {
 	Temperature float64 // above 0
 }
@@ -16,5 +17,6 @@ func (p Temperature) Process(_ []int32, scores []float32) error {
 	return nil
 }
 
-// factor is what scores are multiplied with: a division takes four times as long.
+// factor returns the number that scores are multiplied by, since a division takes several times as
+// long.
 func (p Temperature) factor() float32 { return float32(min(1/p.Temperature, math.MaxFloat32)) }

@@ -2,12 +2,13 @@ package sample
 
 import "math"
 
-// TopK keeps the K tokens with the greatest scores, and those whose score equals the last of them.
+// TopK keeps the K tokens with the greatest scores, and those whose score equals the least of
+// these.
 //
-// It keeps scratch: use one from one goroutine at a time.
+// It keeps scratch memory: use it from one goroutine at a time.
 type TopK struct {
 	K               int // at least 1
-	MinTokensToKeep int // K where that is smaller
+	MinTokensToKeep int // counts instead of K if it is greater
 
 	own *view
 }
@@ -19,12 +20,13 @@ func (p *TopK) filter(v *view) error {
 	return p.filterScaled(v, 1)
 }
 
-// filterScaled is Temperature, which multiplies by factor, and then TopK. It scales the scores that are left.
+// filterScaled has the effect of Temperature, which multiplies by factor, followed by TopK. It
+// scales only the scores that are left.
 func (p *TopK) filterScaled(v *view, factor float32) error {
 	if k := max(p.K, p.MinTokensToKeep); k < len(v.scores) {
 		least := v.kth(k)
 		scaled := least * factor
-		for { // scores that are equal once they are scaled
+		for { // also keep the scores that equal it after scaling
 			next := math.Nextafter32(least, negInf)
 			if next*factor != scaled || next == negInf {
 				break

@@ -5,12 +5,13 @@ import (
 	"slices"
 )
 
-// TopP keeps the likeliest tokens that together have at least the probability P: nucleus sampling. Of equally likely tokens
-// at the border those with the lowest ids are kept. Holtzman et al., "The Curious Case of Neural Text Degeneration" (2019).
+// TopP keeps the most probable tokens that together have at least the probability P: nucleus
+// sampling. Of equally probable tokens at the border it keeps those with the lowest ids. Holtzman
+// et al., "The Curious Case of Neural Text Degeneration" (2019).
 //
-// It keeps scratch: use one from one goroutine at a time.
+// It keeps scratch memory: use it from one goroutine at a time.
 type TopP struct {
-	P               float64 // from 0, which keeps the most probable tokens that must be kept, to 1
+	P               float64 // 0 to 1; 0 keeps MinTokensToKeep
 	MinTokensToKeep int     // 0: 1
 
 	own *view
@@ -26,11 +27,11 @@ func (p *TopP) filter(v *view) error {
 	h, keep := &v.weights, max(p.MinTokensToKeep, 1)
 	h.fill(v)
 	total := h.total()
-	// removable says whether the tokens with this weight together have less than what P leaves. Hugging Face compares
-	// in float32, and so a tenth with 1 - 0.9.
+	// removable says whether tokens with this weight together have no more probability than P
+	// leaves. Hugging Face compares in float32: in float64 0.1 would be more than 1 - 0.9.
 	removable := func(weight float64) bool { return float32(weight/total) <= float32(1-p.P) }
 
-	// The border lies in the first bucket behind which all can go.
+	// The border lies in the first bucket after which everything can be removed.
 	rest, kept, border := total, 0, 0
 	for ; border < numBuckets-1; border++ {
 		rest -= h.weight(border)
@@ -40,10 +41,10 @@ func (p *TopP) filter(v *view) error {
 		}
 	}
 	if kept < keep {
-		v.keepBest(keep) // some of them far below all buckets
+		v.keepBest(keep) // some of them lie below all buckets
 		return nil
 	}
-	// In it, the least likely go first.
+	// In that bucket, remove the least probable tokens first.
 	v.order = h.places(v.order[:0], v, border)
 	slices.SortFunc(v.order, func(a, b int) int {
 		return cmp.Or(cmp.Compare(v.scores[a], v.scores[b]), cmp.Compare(b, a))

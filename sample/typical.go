@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// Typical keeps the tokens whose information is closest to what the distribution has on average, until they have the
-// probability Mass together. Meister et al., "Locally Typical Sampling" (2022).
+// Typical keeps the tokens whose information content is closest to the entropy of the distribution,
+// until they have the probability Mass together. Meister et al., "Locally Typical Sampling" (2022).
 //
-// It keeps scratch: use one from one goroutine at a time.
+// It keeps scratch memory: use it from one goroutine at a time.
 type Typical struct {
 	Mass            float64 // above 0, below 1
 	MinTokensToKeep int     // 0: 1
@@ -17,9 +17,9 @@ type Typical struct {
 	own *view
 }
 
-// item is a token among those that Typical sorts.
+// item is a token that Typical may keep.
 type item struct {
-	distance float32 // between its information and the entropy
+	distance float32 // between its information content and the entropy
 	place    int32
 	weight   float64
 }
@@ -41,7 +41,7 @@ func (p *Typical) filter(v *view) error {
 			}
 		}
 	}
-	typical := depths / total // how far below the top a token of average information is
+	typical := depths / total // how far below the top a token of average information lies
 	for i := range v.items {
 		v.items[i].distance = float32(math.Abs(below(v.scores[v.items[i].place], v.top) - typical))
 	}
@@ -57,7 +57,7 @@ func (p *Typical) filter(v *view) error {
 		slices.SortFunc(v.items, func(a, b item) int {
 			return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.place, b.place))
 		})
-		furthest = negInf // but for the first
+		furthest = negInf // the first ones are kept
 	} else {
 		keep = 0
 	}
@@ -70,14 +70,14 @@ func (p *Typical) filter(v *view) error {
 	return nil
 }
 
-// reach returns the distance up to which items together have the part mass of total, +Inf if all of them have less. It
-// puts them in another order: a quickselect by weight.
+// reach returns the distance up to which items together have the fraction mass of total, or +Inf if
+// all of them have less. It is a quickselect by weight, and changes the order of items.
 func reach(items []item, mass, total float64) float32 {
-	nearer := 0.0 // weight of all that are nearer than these
+	nearer := 0.0 // weight of the items that are nearer than all that are left
 	enough := func(weight float64) bool { return float32(weight/total) >= float32(mass) }
 	for len(items) > 0 {
 		pivot := middle(items[0].distance, items[len(items)/2].distance, items[len(items)-1].distance)
-		less, equal, weight, same := 0, 0, 0.0, 0.0 // items are less than pivot, equal, not looked at, greater
+		less, equal, weight, same := 0, 0, 0.0, 0.0 // in order: items below the pivot, equal to it, not looked at yet, above it
 		for i, end := 0, len(items); i < end; {
 			switch it := items[i]; {
 			case it.distance < pivot:
