@@ -17,6 +17,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/model/llama"
+	"github.com/seed4d217819/ebb/model/qwen2"
+	"github.com/seed4d217819/ebb/model/qwen3"
 	"github.com/seed4d217819/ebb/tier/host"
 	"github.com/seed4d217819/ebb/tokenizer"
 	"github.com/seed4d217819/ebb/trace"
@@ -53,7 +55,7 @@ type Options struct {
 
 // architectures lists what [Open] can run. A new one is a line here.
 func architectures() []model.Architecture {
-	return []model.Architecture{llama.Architecture()}
+	return []model.Architecture{llama.Architecture(), qwen2.Architecture(), qwen3.Architecture()}
 }
 
 // Architectures returns the values of general.architecture that [Open] takes.

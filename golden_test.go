@@ -8,8 +8,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// goldenModels are the models of the llama architecture.
-var goldenModels = []string{"tiny-gqa", "tiny-mha", "tiny-mqa", "tiny-one", "tiny-two", "tiny-yarn", "tiny-yarn-af"}
+// goldenModels are models of all architectures.
+var goldenModels = []string{"tiny-gqa", "tiny-mha", "tiny-mqa", "tiny-one", "tiny-two", "tiny-yarn", "tiny-yarn-af", "tiny-qwen2", "tiny-qwen3"}
 
 // tolerance is how far logits may be from Hugging Face's with f32 weights and
 // K/V: on the CPU another order of summation (1e-3 where 4e-5 was measured). The

@@ -40,3 +40,9 @@ func (f SwiGLU) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
 	gateUp := f.GateUp.Forward(g, x)
 	return f.Down.Forward(g, g.SwiGLU(gateUp[0], gateUp[1]))
 }
+
+// ByHead returns x [dim × heads, tokens] as [dim, heads, tokens].
+func ByHead(g *ggml.Graph, x *ggml.Tensor, dim int) *ggml.Tensor {
+	d := int64(dim)
+	return g.View3D(x, d, x.Ne(0)/d, x.Ne(1), d*x.Nb(0), x.Nb(1), 0)
+}

@@ -38,6 +38,8 @@ var policy = map[string][]string{
 
 	"model":       {"ggml", "gguf"},
 	"model/llama": {"ggml", "gguf", "model"},
+	"model/qwen2": {"ggml", "model"},
+	"model/qwen3": {"ggml", "model"},
 	"attend":      {"ggml"},
 
 	"trace": {},
@@ -61,7 +63,7 @@ var policy = map[string][]string{
 	"generation":                   {"generate", "grammar", "sample"},
 
 	".": {
-		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "attend",
+		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "model/qwen2", "model/qwen3", "attend",
 		"tier", "tier/host", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
 		"internal/devicemap", "internal/exec", "internal/threads",
 	},

@@ -100,20 +100,14 @@ func (m *Model) Layer(g *ggml.Graph, l int, x, pos *ggml.Tensor, attend model.At
 
 	h := w.attentionNorm.Forward(g, x)
 	qkv := w.queryKeyValue.Forward(g, h)
-	q := byHead(g, qkv[0], c.KeyDim)   // [headDim, heads, tokens]
-	k := byHead(g, qkv[1], c.KeyDim)   // [headDim, kvHeads, tokens]
-	v := byHead(g, qkv[2], c.ValueDim) // [valueDim, kvHeads, tokens]
+	q := model.ByHead(g, qkv[0], c.KeyDim)   // [headDim, heads, tokens]
+	k := model.ByHead(g, qkv[1], c.KeyDim)   // [headDim, kvHeads, tokens]
+	v := model.ByHead(g, qkv[2], c.ValueDim) // [valueDim, kvHeads, tokens]
 	q, k = w.rotary.Forward(g, q, pos), w.rotary.Forward(g, k, pos)
 	x = g.Add(w.attentionOut.Forward(g, attend(q, k, v)), x)
 
 	h = w.feedForwardNorm.Forward(g, x)
 	return g.Add(w.feedForward.Forward(g, h), x)
-}
-
-// byHead returns x [dim × heads, tokens] as [dim, heads, tokens].
-func byHead(g *ggml.Graph, x *ggml.Tensor, dim int) *ggml.Tensor {
-	d := int64(dim)
-	return g.View3D(x, d, x.Ne(0)/d, x.Ne(1), d*x.Nb(0), x.Nb(1), 0)
 }
 
 // Logits scores the next token.
