@@ -1,4 +1,5 @@
-// Package devicemap says which device computes which layer of a model.
+// Package devicemap decides which device computes which layer of a model. It is pure: it is told
+// which devices there are.
 package devicemap
 
 import (
@@ -12,13 +13,12 @@ import (
 	"strings"
 )
 
-// Map says which device computes which part of a model: Hugging Face's
-// device_map. Keys are modules, values are names of [ggml.Library.Devices], or
-// "0" for the first GPU, "1" for the second, and so on. A key that names less
-// wins:
+// Map says which device computes which part of a model: Hugging Face's device_map. Keys are
+// modules. Values are names of devices, or "0" for the first GPU, "1" for the second, and so on.
+// Where several keys name a part, the one that names fewer parts wins:
 //
-//	""                   all
-//	model                all but the scores of the next token
+//	""                   the whole model
+//	model                everything but the scores of the next token
 //	model.embed_tokens   the embedding
 //	model.layers         all layers
 //	model.layers.0-11    some layers
@@ -28,8 +28,7 @@ import (
 // K/V are on the device of their layer.
 type Map map[string]string
 
-// Load reads a map from a JSON file: an object whose values are strings
-// or numbers.
+// Load reads a map from a JSON file: an object whose values are strings or numbers.
 func Load(path string) (Map, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -53,14 +52,14 @@ func Load(path string) (Map, error) {
 	return m, nil
 }
 
-// Assignment are the names of the devices that compute a model's parts.
+// Assignment names the device of each part of a model.
 type Assignment struct {
-	Input  string
-	Layers []string
-	Output string
+	Input  string   // computes the embedding
+	Layers []string // by layer
+	Output string   // computes the scores of the next token
 }
 
-// String says which layers are on which device.
+// String says which layers are on which device, in ranges.
 func (m Assignment) String() string {
 	var parts []string
 	for first := 0; first < len(m.Layers); {
@@ -78,20 +77,20 @@ func (m Assignment) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Device is one that a map may name.
+// Device is a device that a map may name.
 type Device struct {
 	Name string
 	GPU  bool
 }
 
-// Options say which device computes what.
+// Options are the ways to choose devices.
 type Options struct {
 	Device    string // a device's name; "": cpu
 	GPULayers int    // how many of the last layers a GPU computes, and the CPU the others; 0: Device computes all
-	Map       Map    // instead of the two above; nil: they say it
+	Map       Map    // instead of the two above; nil: they decide
 }
 
-// Resolve returns the devices that the options ask for.
+// Resolve returns the devices that the options ask for, for a model with a number of layers.
 func Resolve(o Options, known []Device, layers int) (Assignment, error) {
 	name := o.Device
 	if name == "" {
@@ -99,7 +98,7 @@ func Resolve(o Options, known []Device, layers int) (Assignment, error) {
 	}
 	switch {
 	case o.Map != nil && (o.Device != "" || o.GPULayers != 0):
-		return Assignment{}, errors.New("ebb: a device map says all: leave out the device and the number of layers on the GPU")
+		return Assignment{}, errors.New("ebb: a device map places the whole model: leave out the device and the number of layers on the GPU")
 	case o.Map != nil:
 		return o.Map.resolve(known, layers)
 	case o.GPULayers < 0:
@@ -125,7 +124,7 @@ func Resolve(o Options, known []Device, layers int) (Assignment, error) {
 	return m, nil
 }
 
-// gpuName returns the name of a GPU, given by its number among them.
+// gpuName returns the name of the GPU with a number, counted from 0.
 func gpuName(known []Device, number int) (string, error) {
 	var gpus, all []string
 	for _, d := range known {
@@ -143,17 +142,17 @@ func gpuName(known []Device, number int) (string, error) {
 	return gpus[number], nil
 }
 
-// mapKey is what a key of a map stands for.
+// mapKey is the set of parts that a key of a map names.
 type mapKey struct {
 	name      string
 	all       bool // the whole model
-	body      bool // all but the scores
+	body      bool // everything but the scores
 	embedding bool
 	output    bool
 	first, to int // layers [first, to)
 }
 
-// rank orders keys: those that name less are greater.
+// rank orders keys: one that names fewer parts has a greater rank.
 func (k mapKey) rank(layers int) int {
 	switch {
 	case k.all:
@@ -202,11 +201,11 @@ func parseKey(name string, layers int) (mapKey, error) {
 	return k, nil
 }
 
-// resolve finds the device of each part, or reports every fault of the map.
+// resolve finds the device of each part. It reports every fault of the map at once.
 func (m Map) resolve(known []Device, layers int) (Assignment, error) {
 	var errs []error
 	var keys []mapKey
-	names := map[string]string{} // by key: a device's name
+	names := map[string]string{} // of devices, by key
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		k, err := parseKey(key, layers)
 		if err == nil {
@@ -218,7 +217,7 @@ func (m Map) resolve(known []Device, layers int) (Assignment, error) {
 		}
 		keys = append(keys, k)
 	}
-	// find returns the device that the most exact of some keys gives a part.
+	// find returns the device of a part: that of the key that names the fewest parts.
 	find := func(part string, holds func(mapKey) bool) string {
 		best := -1
 		for i, k := range keys {
@@ -233,7 +232,7 @@ func (m Map) resolve(known []Device, layers int) (Assignment, error) {
 			}
 		}
 		if best < 0 {
-			errs = append(errs, fmt.Errorf("%s is on no device: the key \"\" stands for all that no other names", part))
+			errs = append(errs, fmt.Errorf("%s is on no device: the key \"\" names every part that no other key names", part))
 			return ""
 		}
 		return names[keys[best].name]
@@ -252,7 +251,7 @@ func (m Map) resolve(known []Device, layers int) (Assignment, error) {
 	return out, nil
 }
 
-// deviceName returns the name of a device given by name or by a GPU's number.
+// deviceName returns the name of a device that is given by its name or by the number of a GPU.
 func deviceName(known []Device, value string) (string, error) {
 	if n, err := strconv.Atoi(value); err == nil && n >= 0 {
 		return gpuName(known, n)

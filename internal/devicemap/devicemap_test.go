@@ -47,7 +47,7 @@ func TestLayersAreMappedToDevices(t *testing.T) {
 	}
 }
 
-func TestAMapThatCannotBeIsRefused(t *testing.T) {
+func TestInvalidDeviceChoicesAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		options Options
@@ -57,7 +57,7 @@ func TestAMapThatCannotBeIsRefused(t *testing.T) {
 		{"no GPU", Options{GPULayers: 2}, twoGPUs[2:], []string{"2 layers on the GPU", "there is no GPU, only cpu"}},
 		{"fewer than none", Options{GPULayers: -1}, twoGPUs, []string{"-1 layers", "at least 0"}},
 		{"layers on a GPU that is the CPU", Options{GPULayers: 2, Device: "cpu"}, twoGPUs, []string{"the device is cpu"}},
-		{"a map and more", Options{GPULayers: 2, Map: Map{"": "cpu"}}, twoGPUs, []string{"a device map says all"}},
+		{"a map and more", Options{GPULayers: 2, Map: Map{"": "cpu"}}, twoGPUs, []string{"a device map places the whole model"}},
 		{"an empty map", Options{Map: Map{}}, twoGPUs, []string{"model.embed_tokens is on no device", "model.layers.2 is on no device", "lm_head is on no device"}},
 		{"a device that is not there", Options{Map: Map{"": "cuda0"}}, twoGPUs, []string{`no device "cuda0": the devices are vulkan0, vulkan1, cpu`}},
 		{"a GPU that is not there", Options{Map: Map{"": "2"}}, twoGPUs, []string{"no GPU 2: the GPUs are vulkan0, vulkan1"}},
@@ -87,7 +87,7 @@ func TestAMapThatCannotBeIsRefused(t *testing.T) {
 	}
 }
 
-func TestDeviceMapFiles(t *testing.T) {
+func TestDeviceMapFilesAreReadOrRefused(t *testing.T) {
 	for _, tt := range []struct {
 		text string
 		want Map

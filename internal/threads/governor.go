@@ -2,43 +2,40 @@ package threads
 
 import "time"
 
-// governor decides how many threads compute. ggml's threads wait for each other
-// after every operation, and they spin: when another program takes the core of
-// one, all are held up, and a step takes 3 to 180 times as long. With a thread
-// less nobody is held up.
+// governor decides how many threads compute. ggml's threads wait for each other after every
+// operation, and they spin: when another program takes the core of one thread, all of them wait, and
+// a step takes 3 to 180 times as long. With one thread fewer none has to wait.
 //
-// It goes down at once and up again after a pause, and the pause grows while
-// going up turns out to be wrong. It is told what was seen and reads nothing
-// itself.
+// The governor lowers the number at once and raises it after a pause. The pause grows each time
+// that raising turns out to be wrong. The governor reads no clock: it is told what happened.
 type governor struct {
-	most    int           // threads, when nothing else runs
-	threads int           // now
-	pause   time.Duration // for how long it stays down before it tries to go up
-	steady  time.Duration // how long ago the number last changed
-	raised  bool          // and it was raised then
+	most    int           // threads when no other program runs
+	threads int           // that compute now
+	pause   time.Duration // how long the number stays low before the governor tries to raise it
+	steady  time.Duration // how long ago the number changed last
+	raised  bool          // whether that change raised it
 }
 
-// window is what was seen while some threads computed, and between their
-// computations.
+// window is a time in which a number of threads computed, with the gaps between computations.
 type window struct {
-	wall time.Duration // how long it was
+	wall time.Duration // its length
 	gaps time.Duration // of it, between computations
-	want time.Duration // CPU time the threads would have used had nothing else run
+	want time.Duration // CPU time that the threads would have used if no other program had run
 	used time.Duration // CPU time that the process used
-	idle time.Duration // time of all processors in which they had nothing to do; unknownIdle
+	idle time.Duration // idle time of all processors together, or unknownIdle
 }
 
-// unknownIdle says that the system does not tell.
+// unknownIdle means that the system does not tell.
 const unknownIdle time.Duration = -1
 
 const (
-	// leastWindow is how long a window is. Of what a running thread has used a
-	// clock's tick, 4 to 10 ms, may be missing, and idle time is known to 10 ms a
-	// processor. Bursts that are shorter than half of it change nothing.
+	// leastWindow is the least length of a window. The CPU time of a running thread may lack one
+	// tick of the clock, 4 to 10 ms, and idle time is known to 10 ms a processor. Bursts of other
+	// programs that are shorter than half a window change nothing.
 	leastWindow = 200 * time.Millisecond
 
-	// leastPause and mostPause bound the pause. A wrong attempt costs a window:
-	// every 10 s it is 2 % of the time.
+	// leastPause and mostPause bound the pause. A wrong attempt costs one window: every 10 s, that
+	// is 2 % of the time.
 	leastPause = leastWindow
 	mostPause  = 10 * time.Second
 )
@@ -47,19 +44,18 @@ func newGovernor(threads int) governor {
 	return governor{most: threads, threads: threads, pause: leastPause}
 }
 
-// contended is how many cores others must have taken for a thread less to be
-// faster. All threads wait for the one whose core was taken, and without it the
-// others do its share: on 2 cores a thread alone reaches 0.7 of the speed of two
-// (SmolLM2 decode), so that they may lose 0.3 of the time. What others take of
-// many cores is not known so well.
+// contended returns how many cores other programs must have taken for one thread fewer to be
+// faster. All threads wait for the one whose core was taken; without it the others do its share. On
+// 2 cores one thread reaches 0.7 of the speed of two (SmolLM2 decode), so two threads may lose 0.3
+// of the time. With many cores it is less certain how much the other programs take.
 func (g *governor) contended() float64 { return max(0.15, 0.6/float64(g.most)) }
 
-// spare is how much of a core must be idle for one thread more. Fair schedulers
-// give what else wants to run there up to twice its share of before.
+// spare returns how much of a core must be idle for one more thread. A fair scheduler gives the
+// other programs on that core up to twice their earlier share.
 func (g *governor) spare() float64 { return 1 - g.contended()/2 }
 
-// next takes what was seen with the threads so far, and returns how many compute
-// from now on.
+// next takes the window in which the present number of threads computed, and returns how many
+// compute from now on.
 func (g *governor) next(w window) int {
 	g.steady += w.wall
 	switch lost := (w.want - w.used).Seconds() / w.wall.Seconds(); { // cores
@@ -79,12 +75,12 @@ func (g *governor) next(w window) int {
 	return g.threads
 }
 
-// room returns how many more threads the processors may have room for.
+// room returns for how many more threads the processors may have room.
 func (g *governor) room(w window) int {
 	if w.idle == unknownIdle {
 		return (g.most - g.threads + 1) / 2 // try
 	}
-	own := time.Duration(g.threads) * w.gaps // in which our threads left their cores idle
+	own := time.Duration(g.threads) * w.gaps // in which our own threads left their cores idle
 	return int((w.idle-own).Seconds()/w.wall.Seconds() + 1 - g.spare())
 }
 
