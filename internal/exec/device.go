@@ -15,18 +15,17 @@ import (
 	"github.com/seed4d217819/ebb/trace"
 )
 
-// device is one that computes some of a model's layers, and what a step needs
-// on it.
+// device computes some of a model's layers, and holds what a step needs for that.
 type device struct {
 	backend *ggml.Backend
-	threads *threads.Watch // nil where their number is fixed
+	threads *threads.Watch // nil if their number is fixed
 	inputs  *inputs
 	graphs  *graphs
 	trace   trace.Func
 }
 
-// newDevice returns a device, whose threads are watched if it is a CPU and their
-// number was left open.
+// newDevice returns a device. Its threads are watched if it is a CPU and the options leave their
+// number open.
 func newDevice(b *ggml.Backend, o Options) *device {
 	d := &device{backend: b, trace: o.Trace}
 	if b.Device().Type() == ggml.CPU && o.Threads == 0 {
@@ -35,10 +34,11 @@ func newDevice(b *ggml.Backend, o Options) *device {
 	return d
 }
 
-// compute runs a graph, on a CPU with as many threads as find a core to
-// themselves: what it is, of a layer or of none (-1), for some tokens.
-func (d *device) compute(g *ggml.Graph, what string, layer, tokens int) error {
-	defer d.trace.End(trace.Span{Device: d.backend.Device().Name(), Track: trace.Compute, Name: what, Layer: layer, Tokens: tokens, Start: d.trace.Now()})
+// compute runs a graph. On a CPU whose threads are watched, as many threads compute as find a core
+// to themselves. The trace shows the span under the name, with the layer (-1: none) and the number
+// of tokens.
+func (d *device) compute(g *ggml.Graph, name string, layer, tokens int) error {
+	defer d.trace.End(trace.Span{Device: d.backend.Device().Name(), Track: trace.Compute, Name: name, Layer: layer, Tokens: tokens, Start: d.trace.Now()})
 	if d.threads == nil {
 		return d.backend.Compute(g)
 	}
@@ -49,14 +49,14 @@ func (d *device) compute(g *ggml.Graph, what string, layer, tokens int) error {
 	return d.backend.SetThreads(d.threads.Leave())
 }
 
-// attending is how attention is computed, on each device as far as it can.
+// attending is how attention is computed, as far as each device supports it.
 type attending struct {
 	kind attend.Kind
 	isa  attend.ISA // of the kernel on the CPU
 }
 
-// isaVariable names the environment variable that forces the instruction set of
-// the kernel, or none: see [attend.ParseISA].
+// isaVariable is the environment variable that forces the kernel's instruction set, or turns the
+// kernel off: see [attend.ParseISA].
 const isaVariable = "EBB_ISA"
 
 func newAttending(kind attend.Kind) (attending, error) {
@@ -67,7 +67,8 @@ func newAttending(kind attend.Kind) (attending, error) {
 	return attending{kind, isa}, nil
 }
 
-// prepare makes what steps of some sizes need on the device.
+// prepare allocates what steps of the sizes need on the device. host: it is the device that computes
+// attention for the others.
 func (d *device) prepare(m model.Model, s sizes, a attending, host bool) (err error) {
 	if d.inputs, err = newInputs(d.backend, m.Config(), s, attend.On(d.backend.Device(), a.kind, a.isa), host); err != nil {
 		return err
@@ -87,13 +88,13 @@ func (d *device) release() {
 	d.graphs, d.inputs = nil, nil
 }
 
-// devices are those that a model computes on, each once.
+// devices are the devices that compute a model, each of them once.
 type devices struct {
 	all    []*device
 	input  *device
 	layers []*device // by layer
 	output *device
-	host   *device // computes attention where streamed rows are kept; nil: none does
+	host   *device // computes attention where streamed rows are kept; nil: none
 }
 
 // openDevice opens a device by name.
@@ -109,7 +110,7 @@ func openDevice(library *ggml.Library, name string, o Options) (*device, error) 
 	return newDevice(b, o), nil
 }
 
-// openDevices opens what a resolved map names.
+// openDevices opens the devices of an assignment.
 func openDevices(library *ggml.Library, m devicemap.Assignment, o Options) (_ *devices, err error) {
 	ds, opened := &devices{}, map[string]*device{}
 	defer func() {
@@ -144,9 +145,8 @@ func openDevices(library *ggml.Library, m devicemap.Assignment, o Options) (_ *d
 	return ds, nil
 }
 
-// openHost opens the CPU for attention beside the other devices. It has inputs
-// and graphs of its own, also where the CPU computes layers as well: its graphs
-// run in the middle of theirs.
+// openHost opens the CPU for attention beside the other devices. It has its own inputs and graphs,
+// even if the CPU computes layers too, because its graphs run in the middle of those.
 func (ds *devices) openHost(library *ggml.Library, o Options) (err error) {
 	for _, d := range ds.all {
 		if d.backend.Device().Type() == ggml.CPU {
@@ -158,7 +158,7 @@ func (ds *devices) openHost(library *ggml.Library, o Options) (err error) {
 	return err
 }
 
-// prepare makes what steps need on each device.
+// prepare allocates what steps need on each device.
 func (ds *devices) prepare(m model.Model, p *kv.Pool, a attending) error {
 	s := sizes{step: p.StepTokens(), chunk: p.ChunkTokens(), cells: p.Cells(), host: p.HostTokens()}
 	s.k, s.v = p.Types()
@@ -174,7 +174,7 @@ func (ds *devices) prepare(m model.Model, p *kv.Pool, a attending) error {
 	return ds.host.prepare(m, s, a, true)
 }
 
-// begin writes what each device needs of a step.
+// begin writes the inputs of a step to each device.
 func (ds *devices) begin(step *kv.Step) {
 	for _, d := range ds.all {
 		d.inputs.begin(step)
@@ -184,7 +184,7 @@ func (ds *devices) begin(step *kv.Step) {
 	}
 }
 
-// backends returns where a model's weights go.
+// backends returns the devices of the model's weights.
 func (ds *devices) backends() model.Devices {
 	m := model.Devices{Input: ds.input.backend, Output: ds.output.backend}
 	for _, d := range ds.layers {
@@ -193,8 +193,7 @@ func (ds *devices) backends() model.Devices {
 	return m
 }
 
-// places returns the devices that hold K/V, and for each layer the number of
-// its among them.
+// places returns the devices that hold K/V, and for each layer the number of its device among them.
 func (ds *devices) places() (backends []*ggml.Backend, on []int) {
 	numbers := map[*device]int{}
 	for _, d := range ds.layers {
@@ -217,7 +216,7 @@ func (ds *devices) release() {
 	}
 }
 
-// opened returns those that were opened: a CPU that only attends is one more.
+// opened returns all open devices. A CPU that only computes attention is the last.
 func (ds *devices) opened() []*device {
 	if ds.host == nil || slices.ContainsFunc(ds.all, func(d *device) bool { return d.backend == ds.host.backend }) {
 		return ds.all

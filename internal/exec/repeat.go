@@ -9,12 +9,11 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// Repeat appends n tokens to a sequence without computing them: the tokens that
-// it holds, from the first on, again and again, with their K/V as they are. What
-// follows makes no sense, as the keys are those of other positions. It is for
-// measuring at a depth that would take long to compute, and moves what a prompt
-// of that length would. The sequence must hold a token and have no forks. On an
-// error it is as it was, or some of the n longer.
+// Repeat appends n tokens to a sequence without computing them: it repeats the tokens that the
+// sequence holds, from the first on, and copies their K/V. The text that follows makes no sense, as
+// the keys are those of other positions. Benchmarks use it to reach a depth that would take long to
+// compute. The sequence must hold a token and have no forks. After an error it is as it was, or
+// longer by some of the n.
 func (r *Runner) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
 	period := seq.Tokens()
 	if n > 0 && len(period) == 0 {
@@ -31,7 +30,7 @@ func (r *Runner) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
 	return nil
 }
 
-// repeat takes one step that copies its rows instead of computing them.
+// repeat takes one step, and copies its rows from the first cells instead of computing them.
 func (r *Runner) repeat(ctx context.Context, w kv.Work) (err error) {
 	defer recoverMisuse(&err)
 	step, err := r.pool.Begin(ctx, []kv.Work{w})
@@ -58,8 +57,8 @@ func (r *Runner) repeat(ctx context.Context, w kv.Work) (err error) {
 	return step.Commit()
 }
 
-// copyCells copies the first n cells of K or V, [head dim, cells, KV heads], to
-// those from to on.
+// copyCells copies the first n cells of K or V, [headDim, cells, kvHeads], to the n cells from cell
+// to on.
 func copyCells(b *ggml.Backend, t *ggml.Tensor, to, n int64) error {
 	heads, size := int(t.Ne(2)), n*t.Nb(1)
 	between, err := b.Alloc(b.PlainHostBufferType(), size*int64(heads), ggml.HostRows)
