@@ -32,6 +32,9 @@ export EBB_GPU_TESTS ?=
 # slow each other down by far more than half. -count=1: whether a test runs, and how, depends on libraries and drivers
 # that Go's cache of test results cannot see.
 PKG        ?= ./...
+# The module in bench has tests of its own, for which a PKG in ./bench asks too.
+BENCH_PKG  := $(if $(filter ./...,$(PKG)),./...,$(patsubst ./bench/%,./%,$(filter ./bench/%,$(PKG))))
+MAIN_PKG   := $(filter-out ./bench/%,$(PKG))
 TEST_FLAGS ?= -count=1 -p 1 -timeout 20m
 # The first ggml device becomes the software Vulkan driver; and an abort in ggml does not start a debugger.
 TEST_ENV := GGML_VK_VISIBLE_DEVICES=0 GGML_NO_BACKTRACE=1
@@ -41,9 +44,13 @@ FUZZ_TIME ?= 20s
 CROSS     := linux/arm64 darwin/arm64 windows/amd64
 PLATFORMS ?= linux-x64 linux-arm64 mac-arm64 win-x64
 LINT      := go tool -modfile=tools/go.mod golangci-lint
+BENCH_LINT := go tool -modfile=../tools/go.mod golangci-lint
+
+# For make bench: the command line, as in ARGS='--workloads decode --peer llama.cpp'.
+ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build libs model vulkan test test-short test-all race gpu cover fuzz lint fmt cross dist dist-test generate deps clean FORCE
+.PHONY: help run build bench libs model vulkan test test-short test-all race gpu cover fuzz lint fmt cross dist dist-test generate deps clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +60,12 @@ run: libs model build ## fetch what is missing, build, and answer PROMPT with mo
 
 build: ## build bin/ebb
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ebb ./cmd/ebb
+
+bench: libs ## measure, also against llama.cpp, and plot: ARGS='-m model.gguf --peer llama.cpp' (without -m: SmolLM2)
+	@mkdir -p bin
+	@go -C bench build -trimpath -ldflags '$(LDFLAGS)' -o ../bin/bench ./cmd/bench
+	@$(if $(filter -m% --model%,$(ARGS)),,$(MAKE) --no-print-directory model)
+	@bin/bench $(if $(filter -m% --model%,$(ARGS)),,-m $(MODEL)) $(ARGS)
 
 libs: ## fetch the ggml libraries into the cache folder (24 MB, checked; GPU=cuda adds CUDA, 143 MB)
 	@scripts/fetch.sh libs $(GPU)
@@ -67,7 +80,7 @@ bin/testreport: FORCE
 	@go build -o $@ ./internal/testreport
 
 test: libs model vulkan bin/testreport ## fetch what the tests need, run them all, sum up (PKG=./kv for one; EBB_REQUIRE=all: a skip fails)
-	@$(TEST_ENV) bin/testreport $(TEST_FLAGS) $(PKG)
+	@$(TEST_ENV) bin/testreport $(if $(MAIN_PKG),$(TEST_FLAGS) $(MAIN_PKG)) $(if $(MAIN_PKG),$(if $(BENCH_PKG),--)) $(if $(BENCH_PKG),-C bench $(TEST_FLAGS) $(BENCH_PKG))
 
 test-short: bin/testreport ## run the tests that take no long time, in under a minute: pure packages, the walk, one golden case a policy
 	@GGML_VK_VISIBLE_DEVICES= GGML_NO_BACKTRACE=1 bin/testreport -short -count=1 -p 2 -timeout 5m $(PKG)
@@ -82,7 +95,7 @@ race: libs model ## run the tests of RACE_PKG under the race detector (needs a C
 
 gpu: libs model vulkan ## check and measure on a GPU (DEVICE=name), or in small on the software driver; writes bin/gpu.json
 	@mkdir -p bin/gpu
-	go build -o bin/gpu/gpucheck ./internal/gpucheck
+	go -C bench build -o ../bin/gpu/gpucheck ./gpucheck
 	go test -c -o bin/gpu/ . ./kv ./ggml
 	bin/gpu/gpucheck -device '$(DEVICE)' -model $(GPU_MODEL) -out bin/gpu.json bin/gpu/ggml.test bin/gpu/kv.test bin/gpu/ebb.test
 
@@ -98,9 +111,12 @@ fuzz: libs model ## run every fuzz test for FUZZ_TIME (20s)
 lint: ## run go vet and the linters
 	go vet ./...
 	$(LINT) run
+	go -C bench vet ./...
+	cd bench && $(BENCH_LINT) run
 
 fmt: ## format the code
 	$(LINT) fmt
+	cd bench && $(BENCH_LINT) fmt
 
 cross: ## build for the other platforms, and check that the tests compile there
 	@mkdir -p bin
@@ -108,6 +124,7 @@ cross: ## build for the other platforms, and check that the tests compile there
 		export GOOS=$${platform%/*} GOARCH=$${platform#*/}; echo "cross: $$platform"; \
 		go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ebb-$$GOOS-$$GOARCH ./cmd/ebb; \
 		go vet ./...; \
+		go -C bench vet ./...; \
 	done
 
 dist: ## write an archive for each of PLATFORMS into bin/dist, which runs where it is unpacked

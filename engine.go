@@ -78,6 +78,10 @@ type Engine struct {
 	closed sync.Once
 }
 
+func init() {
+	exec.OfEngine = func(engine any) *exec.Runner { return engine.(*Engine).runner }
+}
+
 // Stats are what an engine has used and moved.
 type Stats struct {
 	Cache   kv.Stats
@@ -246,16 +250,6 @@ func (e *Engine) Forward(ctx context.Context, batch []kv.Work) ([][][]float32, e
 // returned leaves no logits to the garbage collector.
 func (e *Engine) ForwardInto(ctx context.Context, batch []kv.Work, rows [][][]float32) ([][][]float32, error) {
 	return e.runner.Forward(ctx, batch, rows)
-}
-
-// Repeat appends n tokens to a sequence without computing them: the tokens that
-// it holds, from the first on, again and again, with their K/V as they are. What
-// follows makes no sense, as the keys are those of other positions. It is for
-// measuring at a depth that would take long to compute, and moves what a prompt
-// of that length would. The sequence must hold a token and have no forks. On an
-// error it is as it was, or some of the n longer.
-func (e *Engine) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
-	return e.runner.Repeat(ctx, seq, n)
 }
 
 // Close ends what runs, waits for it, and frees everything. The sequences are

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/seed4d217819/ebb/bench/llamacpp"
+	"github.com/seed4d217819/ebb/internal/measure"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -15,7 +16,7 @@ const (
 	peerEager = "llama.cpp, flash attention off"
 )
 
-// peerArm is llama.cpp, with threads that live as long as it does.
+// peerArm is llama.cpp, with threads that live as long as the arm.
 type peerArm struct {
 	label   string
 	model   *llamacpp.Model
@@ -25,28 +26,27 @@ type peerArm struct {
 	ids     []int32
 }
 
-var _ arm = (*peerArm)(nil)
+var _ measure.Arm = (*peerArm)(nil)
 
-// openPeers opens llama.cpp with each of its attention settings that take the
-// K/V type, if it is asked for. What does not open is left out, and a note says
-// why.
-func openPeers(o Options, s setting, room int) (peers []*peerArm, notes []string) {
+// openPeers opens llama.cpp, if the options name it, with each of its attention settings that take the K/V type. It leaves
+// out what does not open, and a note says why.
+func (o *Options) openPeers(s measure.Setting, room int) (peers []*peerArm, notes []string) {
 	if o.Peer == "" {
 		return nil, nil
 	}
-	if !o.onCPU() {
+	if !o.OnCPU() {
 		return nil, []string{"Without llama.cpp: it is measured on the CPU only."}
 	}
-	typ, err := kv.ParseType(s.kvType)
+	typ, err := kv.ParseType(s.KVType)
 	if err != nil {
 		return nil, []string{fmt.Sprintf("Without llama.cpp: %v.", err)}
 	}
 	for _, flash := range []bool{true, false} {
 		if typ.Quantized() && !flash {
-			continue // quantized values need flash attention
+			continue // quantized V needs flash attention
 		}
-		a, err := openPeer(o, flash, llamacpp.ContextOptions{
-			Ctx: room, Threads: s.threads, FlashAttn: flash, TypeK: int32(typ), TypeV: int32(typ),
+		a, err := openPeer(o.Options, flash, llamacpp.ContextOptions{
+			Ctx: room, Threads: s.Threads, FlashAttn: flash, TypeK: int32(typ), TypeV: int32(typ),
 		})
 		if err != nil {
 			notes = append(notes, fmt.Sprintf("Without llama.cpp: %v.", err))
@@ -57,7 +57,7 @@ func openPeers(o Options, s setting, room int) (peers []*peerArm, notes []string
 	return peers, notes
 }
 
-func openPeer(o Options, flash bool, with llamacpp.ContextOptions) (*peerArm, error) {
+func openPeer(o measure.Options, flash bool, with llamacpp.ContextOptions) (*peerArm, error) {
 	label := peerEager
 	if flash {
 		label = peerFlash
@@ -73,15 +73,15 @@ func openPeer(o Options, flash bool, with llamacpp.ContextOptions) (*peerArm, er
 	return &peerArm{label: label, model: m, context: c, fill: o.Fill}, nil
 }
 
-func (a *peerArm) name() string { return a.label }
+func (a *peerArm) Name() string { return a.label }
 
-func (a *peerArm) rewind(_ context.Context, depth int) error {
+func (a *peerArm) Rewind(_ context.Context, depth int) error {
 	if depth <= a.used {
 		a.used = depth
 		return a.context.Truncate(depth)
 	}
 	if computed := min(depth, a.fill); a.used < computed {
-		a.ids = tokens(a.ids, a.used, computed-a.used, a.model.VocabSize())
+		a.ids = measure.Tokens(a.ids, a.used, computed-a.used, a.model.VocabSize())
 		if err := a.context.Decode(a.ids, a.used, false); err != nil {
 			return err
 		}
@@ -92,8 +92,8 @@ func (a *peerArm) rewind(_ context.Context, depth int) error {
 	return a.context.Repeat(more)
 }
 
-func (a *peerArm) step(_ context.Context, n int) error {
-	a.ids = tokens(a.ids, a.used, n, a.model.VocabSize())
+func (a *peerArm) Step(_ context.Context, n int) error {
+	a.ids = measure.Tokens(a.ids, a.used, n, a.model.VocabSize())
 	if err := a.context.Decode(a.ids, a.used, true); err != nil {
 		return err
 	}

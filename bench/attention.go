@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,24 +10,24 @@ import (
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/measure"
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// What the kernel should reach with one row of queries: the share of the speed
-// at which memory is read, where few query heads share a KV head and so there is
-// little to compute for each byte; and how many times as fast as ggml's flash
-// attention it should be with K/V that flash attention takes apart.
+// The targets of the kernel with one row of queries: the share of the speed at which memory is read, if few query heads
+// share a KV head so that there is little to compute for each byte; and how many times as fast as ggml's flash attention
+// it should be with K/V that flash attention must convert.
 const (
 	targetKernel = 0.8
 	fewHeads     = 4
 	targetQ8     = 5
 )
 
-// attention measures ebb's kernel against ggml's flash attention and a loop that
-// reads as many bytes, with K/V in memory and not in a cache.
-func attention(ctx context.Context, o Options, _ Model) (res Result, err error) {
-	if !o.onCPU() {
-		res.note("Without attention: its kernel is for the CPU, which computes only a part here.")
+// attention measures ebb's kernel against ggml's flash attention and a loop that reads as many bytes, with K/V in memory
+// and not in a cache of the CPU.
+func (o *Options) attention(ctx context.Context, with measure.Options, _ measure.Model) (res measure.Result, err error) {
+	if !with.OnCPU() {
+		res.Note("Without attention: its kernel is for the CPU, which computes only a part here.")
 		return res, nil
 	}
 	isa, err := attend.ParseISA(os.Getenv("EBB_ISA"))
@@ -34,20 +35,20 @@ func attention(ctx context.Context, o Options, _ Model) (res Result, err error) 
 		return res, fmt.Errorf("bench: EBB_ISA: %w", err)
 	}
 	if isa == attend.NoKernel {
-		res.note("Without attention: there is no kernel for this processor, or EBB_ISA is ggml.")
+		res.Note("Without attention: there is no kernel for this processor, or EBB_ISA is ggml.")
 		return res, nil
 	}
-	of, err := readHeads(o)
+	of, err := readHeads(with)
 	if err != nil {
 		return res, err
 	}
-	for _, s := range o.settings() {
-		if of.typ, err = kv.ParseType(s.kvType); err != nil {
+	for _, s := range with.Settings() {
+		if of.typ, err = kv.ParseType(s.KVType); err != nil {
 			return res, err
 		}
-		for _, of.cells = range upTo(o.Context, 512, 2048, 8192) {
+		for _, of.cells = range measure.UpTo(with.Context, 512, 2048, 8192) {
 			for _, of.rows = range []int{1, 4, 16} {
-				if err := attentionAt(ctx, o, s, isa, of, &res); err != nil {
+				if err := o.attentionAt(ctx, with, s, isa, of, &res); err != nil {
 					return res, err
 				}
 			}
@@ -57,16 +58,16 @@ func attention(ctx context.Context, o Options, _ Model) (res Result, err error) 
 }
 
 // readHeads returns the heads of the model's first layer.
-func readHeads(o Options) (of attended, err error) {
-	a, err := openEbb("ebb static", o, o.settings()[0], ebb.Options{Cache: kv.Static, Context: 1})
+func readHeads(o measure.Options) (of attended, err error) {
+	a, err := measure.OpenEbb("ebb static", o, o.Settings()[0], ebb.Options{Cache: kv.Static, Context: 1})
 	if err != nil {
 		return of, err
 	}
-	l := a.engine.Config().Layers[0]
+	l := a.Engine.Config().Layers[0]
 	return attended{heads: l.Heads, kvHeads: l.KVHeads, keyDim: l.KeyDim, valueDim: l.ValueDim}, a.Close()
 }
 
-// attended is what is attended to in a layer, and by how many rows of queries.
+// attended describes the K/V of a layer, and how many rows of queries attend to them.
 type attended struct {
 	typ              ggml.Type // of K and V
 	heads, kvHeads   int
@@ -74,7 +75,7 @@ type attended struct {
 	cells, rows      int
 }
 
-// queries says how many there are.
+// queries says how many rows of queries there are.
 func (a attended) queries() string {
 	if a.rows == 1 {
 		return "1 row of queries"
@@ -82,13 +83,12 @@ func (a attended) queries() string {
 	return fmt.Sprintf("%d rows of queries", a.rows)
 }
 
-// bytes returns those of a layer's K and V.
+// bytes returns the bytes of a layer's K and V.
 func (a attended) bytes() int64 {
 	return int64(a.kvHeads) * int64(a.cells) * (a.typ.RowSize(int64(a.keyDim)) + a.typ.RowSize(int64(a.valueDim)))
 }
 
-// layers returns how many of them have at least some bytes of K/V together; 0
-// if they have more than twice as many.
+// layers returns how many layers have at least least bytes of K/V together, or 0 if these have more than twice as many.
 func (a attended) layers(least int64) int {
 	n := max(1, (least+a.bytes()-1)/a.bytes())
 	if n*a.bytes() > 2*least {
@@ -97,8 +97,7 @@ func (a attended) layers(least int64) int {
 	return int(n)
 }
 
-// targets returns what the kernel should reach of the speed of a read loop, and
-// of flash attention.
+// targets returns the shares of the speed of a read loop and of flash attention that the kernel should reach.
 func (a attended) targets() (read, flash float64) {
 	if a.rows != 1 {
 		return 0, 0
@@ -112,53 +111,49 @@ func (a attended) targets() (read, flash float64) {
 	return read, flash
 }
 
-// attentionAt compares the arms for K/V of a type, some cells and rows.
-func attentionAt(ctx context.Context, o Options, s setting, isa attend.ISA, of attended, res *Result) (err error) {
+// attentionAt compares the arms for one K/V type, number of cells and number of rows.
+func (o *Options) attentionAt(ctx context.Context, with measure.Options, s measure.Setting, isa attend.ISA, of attended, res *measure.Result) (err error) {
 	what := fmt.Sprintf("%v, %d cells, %v", s, of.cells, of.queries())
-	least := o.attentionBytes
-	if least == 0 {
-		least = readSize
-	}
-	st, why, err := openStack(of, of.layers(least), s.threads, isa)
+	least := cmp.Or(o.attentionBytes, measure.ReadSize)
+	st, why, err := openStack(of, of.layers(least), s.Threads, isa)
 	if err != nil {
 		return fmt.Errorf("bench: attention, %s: %w", what, err)
 	}
 	if why != "" {
-		res.note(fmt.Sprintf("Without attention, %s: %s.", what, why))
+		res.Note(fmt.Sprintf("Without attention, %s: %s.", what, why))
 		return nil
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	o.Progress("attention, " + what)
-	pace := Pace{Rounds: o.Pace.Rounds, WarmUp: o.Pace.WarmUp, Steps: 3}
+	with.Progress("attention, " + what)
+	pace := measure.Pace{Rounds: with.Pace.Rounds, WarmUp: with.Pace.WarmUp, Steps: 3}
 	if of.rows > 1 {
-		pace = o.Pace.prompts()
+		pace = with.Pace.Prompts()
 	}
-	rows, err := measure(ctx, st.arms, point{"attention", s, of.cells, of.rows}, pace)
+	rows, err := measure.Measure(ctx, st.arms, measure.Point{Workload: "attention", Setting: s, Depth: of.cells, Tokens: of.rows}, pace)
 	if err != nil {
 		return err
 	}
 	for _, row := range rows {
-		res.Figures = append(res.Figures, Figure{
+		res.Figures = append(res.Figures, measure.Figure{
 			Workload: "attention", Name: row.Arm + ", " + what, Value: float64(len(st.memory)) / row.P25 / 1e9, Unit: "GB/s", Disturbed: row.Disturbed > 0,
 		})
 	}
 	read, flash := of.targets()
-	res.Scores = append(res.Scores, speedScore(rows[0], rows[2], read), speedScore(rows[0], rows[1], flash))
+	res.Scores = append(res.Scores, measure.SpeedScore(rows[0], rows[2], read), measure.SpeedScore(rows[0], rows[1], flash))
 	return nil
 }
 
-// stack is K/V of layers in memory, and the arms that go through all of them in a
-// step: the kernel, flash attention, and a loop that reads them.
+// stack holds the K/V of layers in memory, and the arms that attend to all layers in a step: the kernel, flash attention,
+// and a loop that reads the K/V.
 type stack struct {
-	arms    []arm
+	arms    []measure.Arm
 	memory  []byte         // of all K and V
-	results []*ggml.Tensor // of the last layer, by arm that attends
-	frees   []func()       // in the order of what was opened
+	results []*ggml.Tensor // of the last layer, one for each arm that attends
+	frees   []func()       // in the order of allocation
 	backend *ggml.Backend
 }
 
-// openStack fills the memory of some layers. It returns why there is nothing to
-// measure, if that is so.
+// openStack allocates and fills the K/V of some layers. If there is nothing to measure, it returns why.
 func openStack(of attended, layers, threads int, isa attend.ISA) (st *stack, why string, err error) {
 	library, err := ggml.Load()
 	if err != nil {
@@ -209,7 +204,7 @@ func (st *stack) fill(of attended, layers, threads int, isa attend.ISA) error {
 	if err != nil {
 		return err
 	}
-	inputs.Clear() // what a mask of zeros shows is everything
+	inputs.Clear() // a mask of zeros hides nothing
 	ggml.SetSlice(spans, sees, 0)
 
 	device := st.backend.Device()
@@ -219,16 +214,11 @@ func (st *stack) fill(of attended, layers, threads int, isa attend.ISA) error {
 	if err := st.add("ggml flash attention", of, attend.On(device, attend.Flash, attend.NoKernel), q, mask, kvs); err != nil {
 		return err
 	}
-	st.arms = append(st.arms, &transferArm{label: "reading K/V", move: func() error {
-		if !readAll(st.memory, threads) {
-			return errUnread
-		}
-		return nil
-	}})
+	st.arms = append(st.arms, &measure.Transfer{Label: "reading K/V", Move: func() error { return measure.ReadAll(st.memory, threads) }})
 	return nil
 }
 
-// place gives tensors memory, one behind the other.
+// place allocates memory for tensors, one behind the other.
 func (st *stack) place(tensors ...*ggml.Tensor) (*ggml.Buffer, error) {
 	kind := st.backend.BufferType()
 	at, size := make([]int64, len(tensors)), int64(0)
@@ -247,9 +237,8 @@ func (st *stack) place(tensors ...*ggml.Tensor) (*ggml.Buffer, error) {
 	return b, nil
 }
 
-// add adds an arm that attends to one layer after the other. As in a model the
-// result of one is where the queries of the next come from, where it has their
-// shape: so none is kept longer than that, and all lie in the same memory.
+// add adds an arm that attends to one layer after the other. As in a model, the result of one layer is the query of the
+// next, if it has the shape of a query: so no result is kept longer, and all lie in the same memory.
 func (st *stack) add(label string, of attended, a attend.Attention, q, sees *ggml.Tensor, kvs []*ggml.Tensor) error {
 	g, scratch := st.backend.NewGraph(8*len(kvs)), st.backend.NewScratch()
 	st.frees = append(st.frees, scratch.Close, g.Close)
@@ -266,7 +255,7 @@ func (st *stack) add(label string, of attended, a attend.Attention, q, sees *ggm
 		return err
 	}
 	st.results = append(st.results, out)
-	st.arms = append(st.arms, &transferArm{label: label, move: func() error { return st.backend.Compute(g) }})
+	st.arms = append(st.arms, &measure.Transfer{Label: label, Move: func() error { return st.backend.Compute(g) }})
 	return nil
 }
 
@@ -281,8 +270,8 @@ func seeEverything(of attended) []int32 {
 	return s.Words()
 }
 
-// fillFinite writes bytes that are finite numbers in every type of K/V, and none
-// of which is zero. They repeat, but not from one cell to the next.
+// fillFinite writes bytes that are finite numbers in every type of K/V, and none of which is zero. They repeat, but not
+// from one cell to the next.
 func fillFinite(memory []byte) {
 	const period = 251 // a prime, which divides no row
 	for i := range min(period, len(memory)) {
@@ -293,7 +282,7 @@ func fillFinite(memory []byte) {
 	}
 }
 
-// Close frees what was opened, the last first.
+// Close frees what was allocated, the last first.
 func (st *stack) Close() error {
 	for i := range st.frees {
 		st.frees[len(st.frees)-1-i]()

@@ -71,7 +71,7 @@ func TestKernelAndFlashAttentionComputeTheSame(t *testing.T) {
 				t.Errorf("%v: %d bytes of K/V, want %d", typ, got, want)
 			}
 			for _, a := range st.arms {
-				if err := a.step(t.Context(), rows); err != nil {
+				if err := a.Step(t.Context(), rows); err != nil {
 					t.Error(err)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/internal/measure"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/tokenizer"
 )
@@ -14,13 +15,12 @@ import (
 const (
 	// lookupTokens is how many tokens are guessed for a pass.
 	lookupTokens = 10
-	// targetLookup is how many times as fast guesses should make a text that
-	// repeats its prompt, over a slow link.
+	// targetLookup is how many times as fast guesses should make a text that repeats its prompt, over a slow link.
 	targetLookup = 2
 )
 
-// passage is what the text repeats. It hardly says the same twice, so that a
-// guess that is wrong is not the passage's fault.
+// passage is the text that the model repeats. It hardly says anything twice, so that a wrong guess is not the fault of the
+// passage.
 const passage = `The harbour master of Lindow keeps three books. In the first she writes which ships came in, with their
 cargo and the hour. The second holds what each captain owes for water, rope and a berth by the north quay. A third, bound in
 green leather, lists storms: how long the wind blew, whose boat was lost, and what the tide brought back afterwards. Nobody
@@ -28,14 +28,14 @@ but her has read it, although every child in town claims to know the last page.
 
 `
 
-// lookup compares a text that repeats its prompt with and without prompt lookup.
-// It is the best that can happen to guesses, as far as the model does repeat it.
-func lookup(ctx context.Context, o Options, _ Model) (res Result, err error) {
+// lookup compares a text that repeats its prompt with and without prompt lookup. It is the best case for guesses, as far as
+// the model does repeat the prompt.
+func lookup(ctx context.Context, o measure.Options, _ measure.Model) (res measure.Result, err error) {
 	prompt, n, err := quotingPrompt(o)
 	if err != nil {
 		return res, err
 	}
-	for _, s := range o.settings() {
+	for _, s := range o.Settings() {
 		if err := lookupIn(ctx, o, s, prompt, n, &res); err != nil {
 			return res, err
 		}
@@ -43,60 +43,59 @@ func lookup(ctx context.Context, o Options, _ Model) (res Result, err error) {
 	return res, nil
 }
 
-func lookupIn(ctx context.Context, o Options, s setting, prompt []int32, n int, res *Result) error {
-	at := point{"lookup", s, len(prompt) - 1, n}
+func lookupIn(ctx context.Context, o measure.Options, s measure.Setting, prompt []int32, n int, res *measure.Result) error {
+	at := measure.Point{Workload: "lookup", Setting: s, Depth: len(prompt) - 1, Tokens: n}
 	rows, each, err := measureLookup(ctx, o, at, "ebb static", ebb.Options{Cache: kv.Static}, prompt, res)
 	if err != nil {
 		return err
 	}
-	res.Scores = append(res.Scores, speedScore(rows[1], rows[0], 0))
+	res.Scores = append(res.Scores, measure.SpeedScore(rows[1], rows[0], 0))
 
 	compute := rows[0].P25 / float64(n)
-	bytes := float64(each) * (float64(at.depth) + float64(n-1)/2) // of a step halfway
+	bytes := float64(each) * (float64(at.Depth) + float64(n-1)/2) // of a step halfway
 	paced := ebb.Options{Cache: kv.Offloaded, Link: bytes / (slowLink * compute), Slots: o.Slots}
-	if rows, _, err = measureLookup(ctx, o, at, linkLabel(o.Slots, slowLink), paced, prompt, res); err != nil {
+	if rows, _, err = measureLookup(ctx, o, at, measure.LinkLabel(o.Slots, slowLink), paced, prompt, res); err != nil {
 		return err
 	}
-	res.Scores = append(res.Scores, speedScore(rows[1], rows[0], targetLookup))
+	res.Scores = append(res.Scores, measure.SpeedScore(rows[1], rows[0], targetLookup))
 	return nil
 }
 
-// measureLookup returns the rows without and with guesses, and what the K/V of a
-// token take. It adds to the result what else is known of them.
-func measureLookup(ctx context.Context, o Options, at point, label string, with ebb.Options, prompt []int32, res *Result) (rows []Row, each int64, err error) {
-	o.Progress(fmt.Sprintf("lookup, %v, %s", at.setting, label))
-	with.Context = len(prompt) + at.tokens
-	var arms []arm
-	defer func() { err = errors.Join(err, closeAll(arms)) }()
+// measureLookup returns the rows without and with guesses, and the bytes of the K/V of a token. It adds the rows, figures
+// and notes to the result.
+func measureLookup(ctx context.Context, o measure.Options, at measure.Point, label string, with ebb.Options, prompt []int32, res *measure.Result) (rows []measure.Row, each int64, err error) {
+	o.Progress(fmt.Sprintf("lookup, %v, %s", at.Setting, label))
+	with.Context = len(prompt) + at.Tokens
+	var arms []measure.Arm
+	defer func() { err = errors.Join(err, measure.CloseAll(arms)) }()
 	var both []*lookupArm
 	for _, guesses := range []int{0, lookupTokens} {
-		a, err := openEbb(label, o, at.setting, with)
+		a, err := measure.OpenEbb(label, o, at.Setting, with)
 		if err != nil {
 			return nil, 0, err
 		}
-		l := &lookupArm{ebbArm: a, prompt: prompt, guesses: guesses}
+		l := &lookupArm{Ebb: a, prompt: prompt, guesses: guesses}
 		both, arms = append(both, l), append(arms, l)
-		if each, err = a.rowBytes(at.setting); err != nil {
+		if each, err = a.RowBytes(at.Setting); err != nil {
 			return nil, 0, err
 		}
 	}
-	if rows, err = measure(ctx, arms, at, o.Pace.prompts()); err != nil {
+	if rows, err = measure.Measure(ctx, arms, at, o.Pace.Prompts()); err != nil {
 		return nil, 0, err
 	}
 	res.Rows = append(res.Rows, rows...)
 	without, guessed := both[0], both[1]
-	name := fmt.Sprintf("%s, %v: ", guessed.name(), at.setting)
+	name := fmt.Sprintf("%s, %v: ", guessed.Name(), at.Setting)
 	res.Figures = append(res.Figures,
-		Figure{Workload: at.workload, Name: name + "guesses that were right", Value: float64(len(guessed.text) - guessed.passes), Unit: fmt.Sprintf("of %d tokens", len(guessed.text))},
-		Figure{Workload: at.workload, Name: name + "tokens a pass", Value: float64(len(guessed.text)) / float64(guessed.passes)})
+		measure.Figure{Workload: at.Workload, Name: name + "guesses that were right", Value: float64(len(guessed.text) - guessed.passes), Unit: fmt.Sprintf("of %d tokens", len(guessed.text))},
+		measure.Figure{Workload: at.Workload, Name: name + "tokens a pass", Value: float64(len(guessed.text)) / float64(guessed.passes)})
 	if i := firstDifference(without.text, guessed.text); i >= 0 {
-		res.note(fmt.Sprintf("lookup: %sanother text than without guesses, from token %d of %d on: compare the speeds with care.", name, i+1, at.tokens))
+		res.Note(fmt.Sprintf("lookup: %sanother text than without guesses, from token %d of %d on: compare the speeds with care.", name, i+1, at.Tokens))
 	}
 	return rows, each, nil
 }
 
-// firstDifference returns where two texts begin to differ, and -1 if they are
-// the same.
+// firstDifference returns where two texts begin to differ, and -1 if they are equal.
 func firstDifference(a, b []int32) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
@@ -109,10 +108,9 @@ func firstDifference(a, b []int32) int {
 	return min(len(a), len(b))
 }
 
-// quotingPrompt returns a prompt that a text quotes, and how many tokens the
-// rest of the quotation has. For a model that does not know the passage's
-// letters, or has no room for it, its tokens are any.
-func quotingPrompt(o Options) (prompt []int32, rest int, err error) {
+// quotingPrompt returns a prompt that ends in the middle of a quotation, and how many tokens the rest of the quotation
+// has. For a model that cannot spell the passage, or whose context cannot hold it, it quotes arbitrary tokens.
+func quotingPrompt(o measure.Options) (prompt []int32, rest int, err error) {
 	t, err := tokenizer.Open(o.Model)
 	if err != nil {
 		return nil, 0, fmt.Errorf("bench: %w", err)
@@ -128,12 +126,11 @@ func quotingPrompt(o Options) (prompt []int32, rest int, err error) {
 			return prompt, rest, nil
 		}
 	}
-	prompt, rest = quoting(nil, tokens(nil, 0, max(1, min(64, o.Context/4)), t.Size()))
+	prompt, rest = quoting(nil, measure.Tokens(nil, 0, max(1, min(64, o.Context/4)), t.Size()))
 	return prompt, rest, nil
 }
 
-// quoting returns a prompt that has the tokens twice and begins with them a third
-// time, and how many are missing then.
+// quoting returns a prompt that has the tokens twice and begins them a third time, and how many are missing then.
 func quoting(first, ids []int32) (prompt []int32, rest int) {
 	begun := len(ids) / 4
 	return slices.Concat(first, ids, ids, ids[:begun]), len(ids) - begun
@@ -141,42 +138,41 @@ func quoting(first, ids []int32) (prompt []int32, rest int) {
 
 // lookupArm generates a text in a step, greedily and with guesses.
 type lookupArm struct {
-	*ebbArm
+	*measure.Ebb
 	prompt  []int32
 	guesses int     // for a pass; 0: none
-	text    []int32 // generated last
-	passes  int     // that it took
+	text    []int32 // the one generated last
+	passes  int     // how many it took
 }
 
-func (a *lookupArm) name() string {
+func (a *lookupArm) Name() string {
 	if a.guesses == 0 {
-		return a.label
+		return a.Label
 	}
-	return fmt.Sprintf("%s, %d guesses", a.label, a.guesses)
+	return fmt.Sprintf("%s, %d guesses", a.Label, a.guesses)
 }
 
-// rewind makes the first depth tokens of the prompt the whole sequence.
-func (a *lookupArm) rewind(ctx context.Context, depth int) error {
-	have := a.seq.Len()
+// Rewind makes the first depth tokens of the prompt the whole sequence.
+func (a *lookupArm) Rewind(ctx context.Context, depth int) error {
+	have := a.Seq.Len()
 	if depth <= have {
-		return a.seq.Truncate(depth)
+		return a.Seq.Truncate(depth)
 	}
-	_, err := a.engine.Forward(ctx, []kv.Work{{Seq: a.seq, Tokens: a.prompt[have:depth]}})
+	_, err := a.Engine.Forward(ctx, []kv.Work{{Seq: a.Seq, Tokens: a.prompt[have:depth]}})
 	return err
 }
 
-// step takes what is left of the prompt and n tokens more, whether the text ends
-// before or not.
-func (a *lookupArm) step(ctx context.Context, n int) error {
-	before := a.engine.Stats().Cache.Steps
+// Step takes the rest of the prompt and generates n tokens, even if the text ends before.
+func (a *lookupArm) Step(ctx context.Context, n int) error {
+	before := a.Engine.Stats().Cache.Steps
 	a.text = a.text[:0]
 	config := ebb.GenerationConfig{MaxNewTokens: n, EOSTokenID: ebb.TokenIDs{}, PromptLookupNumTokens: a.guesses}
-	for t, err := range a.engine.GenerateTokens(ctx, a.seq, a.prompt[a.seq.Len():], config) {
+	for t, err := range a.Engine.GenerateTokens(ctx, a.Seq, a.prompt[a.Seq.Len():], config) {
 		if err != nil {
 			return err
 		}
 		a.text = append(a.text, t.ID)
 	}
-	a.passes = a.engine.Stats().Cache.Steps - before
+	a.passes = a.Engine.Stats().Cache.Steps - before
 	return nil
 }

@@ -10,20 +10,21 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/measure"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/trace"
 )
 
-// overhead measures what Go costs beside the library that computes: a call into
-// it, the rest of a step, and the garbage of a token.
-func overhead(ctx context.Context, o Options, _ Model) (res Result, err error) {
+// overhead measures what Go costs beside the library that computes: a call into it, the rest of a step, and the garbage of
+// a token.
+func overhead(ctx context.Context, o measure.Options, _ measure.Model) (res measure.Result, err error) {
 	o.Progress("overhead")
 	call, err := callTime()
 	if err != nil {
 		return res, err
 	}
-	res.Figures = append(res.Figures, Figure{Workload: "overhead", Name: "a call into the library", Value: call * 1e9, Unit: "ns"})
-	s := o.settings()[0]
+	res.Figures = append(res.Figures, measure.Figure{Workload: "overhead", Name: "a call into the library", Value: call * 1e9, Unit: "ns"})
+	s := o.Settings()[0]
 	for _, how := range []struct {
 		label string
 		with  ebb.Options
@@ -40,8 +41,8 @@ func overhead(ctx context.Context, o Options, _ Model) (res Result, err error) {
 	return res, nil
 }
 
-// callTime returns the seconds of a call that does next to nothing: a copy of
-// four bytes into memory of the CPU. It goes the way of all calls in a step.
+// callTime returns the seconds of a call that does next to nothing, a copy of four bytes into memory of the CPU, but that
+// goes through the same layers as every call in a step.
 func callTime() (_ float64, err error) {
 	library, err := ggml.Load()
 	if err != nil {
@@ -75,10 +76,10 @@ func callTime() (_ float64, err error) {
 		}
 		samples = append(samples, time.Since(start).Seconds()/calls)
 	}
-	return Summarize(samples).P25, nil
+	return measure.Summarize(samples).P25, nil
 }
 
-// spent adds up how long a step computes graphs or waits for copies.
+// spent adds up how long steps compute graphs or wait for copies.
 type spent struct{ nanoseconds atomic.Int64 }
 
 func (s *spent) add(span trace.Span) {
@@ -87,7 +88,7 @@ func (s *spent) add(span trace.Span) {
 	}
 }
 
-// garbage is what Go has allocated so far.
+// garbage counts what Go has allocated so far.
 type garbage struct{ bytes, objects uint64 }
 
 func readGarbage() garbage {
@@ -100,35 +101,34 @@ func (g garbage) since(before garbage) garbage {
 	return garbage{g.bytes - before.bytes, g.objects - before.objects}
 }
 
-// stepOverhead measures steps of one token in the first block, so that none
-// builds a graph.
-func stepOverhead(ctx context.Context, o Options, s setting, label string, with ebb.Options) (figures []Figure, err error) {
+// stepOverhead measures steps of one token in the first block, so that no step builds a graph.
+func stepOverhead(ctx context.Context, o measure.Options, s measure.Setting, label string, with ebb.Options) (figures []measure.Figure, err error) {
 	var computing spent
-	with.Context, with.Trace = o.Pace.tokens()+1, computing.add
-	a, err := openEbb(label, o, s, with)
+	with.Context, with.Trace = o.Pace.Tokens()+1, computing.add
+	a, err := measure.OpenEbb(label, o, s, with)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	turns := o.Pace.WarmUp + o.Pace.Rounds
-	outside := make([]float64, 0, turns*o.Pace.Steps) // seconds of a step beside its graphs and waits
+	outside := make([]float64, 0, turns*o.Pace.Steps) // seconds of each step beside its graphs and waits
 	var ofSteps garbage                               // of the last turn
 	for range turns {
-		if err := a.rewind(ctx, 0); err != nil {
+		if err := a.Rewind(ctx, 0); err != nil {
 			return nil, err
 		}
-		if err := settle(ctx); err != nil {
+		if err := measure.Settle(ctx); err != nil {
 			return nil, err
 		}
 		for range o.Pace.WarmUpSteps {
-			if err := a.step(ctx, 1); err != nil {
+			if err := a.Step(ctx, 1); err != nil {
 				return nil, err
 			}
 		}
 		before := readGarbage()
 		for range o.Pace.Steps {
 			start, computed := time.Now(), computing.nanoseconds.Load()
-			if err := a.step(ctx, 1); err != nil {
+			if err := a.Step(ctx, 1); err != nil {
 				return nil, err
 			}
 			outside = append(outside, time.Since(start).Seconds()-float64(computing.nanoseconds.Load()-computed)/1e9)
@@ -141,9 +141,9 @@ func stepOverhead(ctx context.Context, o Options, s setting, label string, with 
 		return nil, err
 	}
 	figure := func(what string, value float64, unit string) {
-		figures = append(figures, Figure{Workload: "overhead", Name: label + ": " + what, Value: value, Unit: unit})
+		figures = append(figures, measure.Figure{Workload: "overhead", Name: label + ": " + what, Value: value, Unit: unit})
 	}
-	figure("a step beside its graphs and waits", Summarize(outside).P25*1e6, "µs")
+	figure("a step beside its graphs and waits", measure.Summarize(outside).P25*1e6, "µs")
 	for _, of := range []struct {
 		what string
 		all  garbage
@@ -154,16 +154,15 @@ func stepOverhead(ctx context.Context, o Options, s setting, label string, with 
 	return figures, nil
 }
 
-// generateGarbage returns what a turn's tokens leave behind that are chosen
-// greedily, one after the other.
-func generateGarbage(ctx context.Context, a *ebbArm, p Pace) (garbage, error) {
-	if err := a.rewind(ctx, 0); err != nil {
+// generateGarbage returns the garbage of a turn's tokens, which are chosen greedily, one after the other.
+func generateGarbage(ctx context.Context, a *measure.Ebb, p measure.Pace) (garbage, error) {
+	if err := a.Rewind(ctx, 0); err != nil {
 		return garbage{}, err
 	}
 	var before garbage
 	n := 0
-	config := ebb.GenerationConfig{MaxNewTokens: p.tokens(), EOSTokenID: ebb.TokenIDs{}}
-	for _, err := range a.engine.GenerateTokens(ctx, a.seq, []int32{token(0, a.engine.Config().Vocab)}, config) {
+	config := ebb.GenerationConfig{MaxNewTokens: p.Tokens(), EOSTokenID: ebb.TokenIDs{}}
+	for _, err := range a.Engine.GenerateTokens(ctx, a.Seq, []int32{measure.Token(0, a.Vocab())}, config) {
 		if err != nil {
 			return garbage{}, err
 		}

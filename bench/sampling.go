@@ -9,23 +9,22 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/internal/measure"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/sample"
 )
 
 const (
-	// samplingVocab is how many tokens there are to choose from: as many as the
-	// largest of the usual models have.
+	// samplingVocab is how many tokens there are to choose from: as many as the largest of the usual models have.
 	samplingVocab = 152064
-	// targetSampling is the share of its speed that a step should keep: choosing
-	// may take a twentieth of it more.
+	// targetSampling is the share of its speed that a step should keep: choosing may take a twentieth of a step.
 	targetSampling = 1 / 1.05
 )
 
-// sampling measures what it costs to choose a token, and compares it with a step
-// in which there is nothing else to wait for: of a resident cache, and shallow.
-func sampling(ctx context.Context, o Options, _ Model) (res Result, err error) {
-	s := o.settings()[0]
+// sampling measures how long it takes to choose a token, and compares it with the shortest step: at depth 0 with a
+// resident cache.
+func sampling(ctx context.Context, o measure.Options, _ measure.Model) (res measure.Result, err error) {
+	s := o.Settings()[0]
 	o.Progress(fmt.Sprintf("sampling: a step at depth 0, %v", s))
 	step, err := shortStep(ctx, o, s)
 	if err != nil {
@@ -46,9 +45,9 @@ func sampling(ctx context.Context, o Options, _ Model) (res Result, err error) {
 		if err != nil {
 			return res, fmt.Errorf("bench: sampling: %s: %w", how.name, err)
 		}
-		p25 := Summarize(c.seconds).P25
+		p25 := measure.Summarize(c.seconds).P25
 		figure := func(what string, value float64, unit string) {
-			res.Figures = append(res.Figures, Figure{Workload: "sampling", Name: how.name + ": " + what, Value: value, Unit: unit, Disturbed: c.disturbed})
+			res.Figures = append(res.Figures, measure.Figure{Workload: "sampling", Name: how.name + ": " + what, Value: value, Unit: unit, Disturbed: c.disturbed})
 		}
 		figure("a token", p25*1e6, "µs")
 		figure("a token, of a step", 100*p25/step.P25, "%")
@@ -59,30 +58,29 @@ func sampling(ctx context.Context, o Options, _ Model) (res Result, err error) {
 	return res, nil
 }
 
-// samplingScore is the share of a step in a step and choosing its token.
-func samplingScore(step Row, name string, choosing float64) Score {
-	return Score{
+// samplingScore is the share of the step in a step followed by choosing its token.
+func samplingScore(step measure.Row, name string, choosing float64) measure.Score {
+	return measure.Score{
 		Workload: step.Workload, Threads: step.Threads, KVType: step.KVType, Depth: step.Depth, Tokens: step.Tokens,
 		Name: fmt.Sprintf("a step / a step and %s", name), Value: step.P25 / (step.P25 + choosing), Target: targetSampling,
 	}
 }
 
 // shortStep measures a resident step of one token.
-func shortStep(ctx context.Context, o Options, s setting) (_ Row, err error) {
-	a, err := openEbb("ebb static", o, s, ebb.Options{Cache: kv.Static, Context: o.Pace.tokens()})
+func shortStep(ctx context.Context, o measure.Options, s measure.Setting) (_ measure.Row, err error) {
+	a, err := measure.OpenEbb("ebb static", o, s, ebb.Options{Cache: kv.Static, Context: o.Pace.Tokens()})
 	if err != nil {
-		return Row{}, err
+		return measure.Row{}, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	rows, err := measure(ctx, []arm{a}, point{"sampling", s, 0, 1}, o.Pace)
+	rows, err := measure.Measure(ctx, []measure.Arm{a}, measure.Point{Workload: "sampling", Setting: s, Depth: 0, Tokens: 1}, o.Pace)
 	if err != nil {
-		return Row{}, err
+		return measure.Row{}, err
 	}
 	return rows[0], nil
 }
 
-// likelyLogits returns scores like a model's, the same each time: a few hundred
-// tokens have nearly all of the probability.
+// likelyLogits returns scores like a model's, the same each time: a few hundred tokens have nearly all of the probability.
 func likelyLogits(vocab int) []float32 {
 	r := rand.New(rand.NewPCG(1, 2))
 	scores := make([]float32, vocab)
@@ -95,18 +93,17 @@ func likelyLogits(vocab int) []float32 {
 	return scores
 }
 
-// chosen is what choosing tokens took.
+// chosen says what choosing tokens took.
 type chosen struct {
-	seconds   []float64 // of each
-	left      garbage   // of all
+	seconds   []float64 // of each token
+	left      garbage   // of all tokens
 	disturbed bool
 }
 
-// choose generates as many tokens as there are timed steps, the logits of each
-// the same. No model computes: all that takes time is choosing, and all that is
-// allocated is the text, which grows, and what choosing leaves behind.
-func choose(ctx context.Context, logits []float32, config generate.Config, p Pace) (c chosen, err error) {
-	if err := settle(ctx); err != nil {
+// choose generates as many tokens as there are timed steps, from the same logits each time. No model computes: choosing
+// takes all the time, and the garbage is that of choosing and of the growing text.
+func choose(ctx context.Context, logits []float32, config generate.Config, p measure.Pace) (c chosen, err error) {
+	if err := measure.Settle(ctx); err != nil {
 		return c, err
 	}
 	n := p.Rounds * p.Steps
@@ -118,7 +115,7 @@ func choose(ctx context.Context, logits []float32, config generate.Config, p Pac
 		return rows, nil
 	}
 	var before garbage
-	var used usage
+	var used measure.Usage
 	var start, last time.Time
 	i := 0
 	for _, err := range generate.Tokens(ctx, forward, seq, []int32{0}, nil, config) {
@@ -128,7 +125,7 @@ func choose(ctx context.Context, logits []float32, config generate.Config, p Pac
 		now := time.Now()
 		switch i++; {
 		case i == p.WarmUpSteps:
-			before, used = readGarbage(), readUsage()
+			before, used = readGarbage(), measure.ReadUsage()
 			start = time.Now()
 			now = start
 		case i > p.WarmUpSteps:
@@ -137,11 +134,11 @@ func choose(ctx context.Context, logits []float32, config generate.Config, p Pac
 		last = now
 	}
 	c.left = readGarbage().since(before)
-	c.disturbed = readUsage().othersSince(used, last.Sub(start)) > busy
+	c.disturbed = measure.ReadUsage().OthersSince(used, last.Sub(start)) > measure.Busy
 	return c, nil
 }
 
-// noSequence is a sequence without K/V: only its length is kept.
+// noSequence is a sequence without K/V, of which only the length is kept.
 type noSequence struct{ tokens int }
 
 // noWork is what a step appends to it.

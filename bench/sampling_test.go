@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/internal/measure"
 	"github.com/seed4d217819/ebb/sample"
 )
 
 func TestChoosingMayTakeATwentiethOfAStep(t *testing.T) {
-	step := Row{Summary: Summary{P25: 1}}
+	step := measure.Row{Summary: measure.Summary{P25: 1}}
 	for _, tt := range []struct {
 		choosing float64
 		want     bool
@@ -44,7 +45,7 @@ func TestLikelyLogitsAreLikeAModels(t *testing.T) {
 }
 
 func TestChooseTimesEveryTokenButTheFirst(t *testing.T) {
-	c, err := choose(t.Context(), []float32{1, 3, 2}, generate.Config{}, Pace{Rounds: 2, Steps: 3, WarmUpSteps: 2})
+	c, err := choose(t.Context(), []float32{1, 3, 2}, generate.Config{}, measure.Pace{Rounds: 2, Steps: 3, WarmUpSteps: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

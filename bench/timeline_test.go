@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed4d217819/ebb/internal/measure"
 	"github.com/seed4d217819/ebb/trace"
 )
 
@@ -27,14 +28,17 @@ func TestTimelineKeepsWhatLiesInTheStep(t *testing.T) {
 		span(trace.Compute, "layer", 9, 60, 100), // before it
 		span(trace.Store, "store", 9, 120, 121),  // after it
 	}, span(trace.Step, "step", -1, 100, 120))
-	want := []TimelineSpan{
-		{"cpu compute", "layer", 0, 4, 8},
-		{"cpu compute", "wait", 1, 8, 10},
-		{"cpu compute", "layer", 1, 10, 15},
-		{"cpu fetch", "fetch ahead", 0, -20, 4},
-		{"cpu fetch", "fetch", 1, 5, 10},
-		{"cpu fetch", "fetch ahead", 0, 18, 30},
-		{"cpu store", "store", 1, 15, 17},
+	spanOf := func(track, name string, layer int, start, end float64) measure.TimelineSpan {
+		return measure.TimelineSpan{Track: track, Name: name, Layer: layer, Start: start, End: end}
+	}
+	want := []measure.TimelineSpan{
+		spanOf("cpu compute", "layer", 0, 4, 8),
+		spanOf("cpu compute", "wait", 1, 8, 10),
+		spanOf("cpu compute", "layer", 1, 10, 15),
+		spanOf("cpu fetch", "fetch ahead", 0, -20, 4),
+		spanOf("cpu fetch", "fetch", 1, 5, 10),
+		spanOf("cpu fetch", "fetch ahead", 0, 18, 30),
+		spanOf("cpu store", "store", 1, 15, 17),
 	}
 	if diff := cmp.Diff(got.Spans, want); diff != "" {
 		t.Errorf("spans (-got +want):\n%s", diff)

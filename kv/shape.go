@@ -28,7 +28,7 @@ func ParseType(name string) (ggml.Type, error) {
 			return t, nil
 		}
 	}
-	return 0, fmt.Errorf("kv: unknown K/V type %q: want one of %s", name, typeNames())
+	return 0, fmt.Errorf("kv: unknown K/V type %q: want one of %s", name, strings.Join(TypeNames(), ", "))
 }
 
 // TypeNames returns the names that [ParseType] takes.
@@ -60,7 +60,7 @@ func (s Shape) validate(k, v ggml.Type) error {
 	}{{"key", s.KeyDim, k}, {"value", s.ValueDim, v}} {
 		switch {
 		case !slices.Contains(types, d.t):
-			errs = append(errs, fmt.Errorf("%s type %v: want one of %s", d.name, d.t, typeNames()))
+			errs = append(errs, fmt.Errorf("%s type %v: want one of %s", d.name, d.t, strings.Join(TypeNames(), ", ")))
 		case int64(d.dim)%d.t.BlockSize() != 0:
 			errs = append(errs, fmt.Errorf("%s dim %d is not a multiple of %d, the block of %v: use f32, f16 or bf16", d.name, d.dim, d.t.BlockSize(), d.t))
 		}

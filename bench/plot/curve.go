@@ -8,11 +8,11 @@ import (
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
 
-	"github.com/seed4d217819/ebb/bench"
+	"github.com/seed4d217819/ebb/internal/measure"
 )
 
 // curve draws lines with a mark at each point; bounds are dashed.
-func curve(c bench.Curve) (*gonum.Plot, error) {
+func curve(c measure.Curve) (*gonum.Plot, error) {
 	faint, dark := color.Gray{Y: 0xe0}, color.Gray{Y: 0x40}
 	p := newPlot(c.Title, c.X, c.Y)
 	p.Y.Min = 0

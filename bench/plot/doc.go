@@ -1,3 +1,2 @@
-// Package plot draws what package bench measured: curves as text for a terminal
-// and as SVG, and the timeline of a step as SVG.
+// Package plot draws the curves of a report as text for a terminal and as SVG, and its timelines as SVG.
 package plot

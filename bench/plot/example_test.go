@@ -4,16 +4,16 @@ import (
 	"log"
 	"os"
 
-	"github.com/seed4d217819/ebb/bench"
 	"github.com/seed4d217819/ebb/bench/plot"
+	"github.com/seed4d217819/ebb/internal/measure"
 )
 
 func ExampleWriteText() {
-	c := bench.Curve{
+	c := measure.Curve{
 		Title: "Decode", X: "tokens in the cache", Y: "tokens/s",
-		Series: []bench.Series{
-			{Name: "ebb", Points: []bench.Point{{X: 0, Y: 70}, {X: 4000, Y: 0}}},
-			{Name: "reading", Bound: true, Points: []bench.Point{{X: 0, Y: 140}, {X: 4000, Y: 140}}},
+		Series: []measure.Series{
+			{Name: "ebb", Points: []measure.XY{{X: 0, Y: 70}, {X: 4000, Y: 0}}},
+			{Name: "reading", Bound: true, Points: []measure.XY{{X: 0, Y: 140}, {X: 4000, Y: 140}}},
 		},
 	}
 	if err := plot.WriteText(os.Stdout, c); err != nil {

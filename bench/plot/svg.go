@@ -12,12 +12,12 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
 
-	"github.com/seed4d217819/ebb/bench"
+	"github.com/seed4d217819/ebb/internal/measure"
 )
 
-// WriteFiles draws every curve and timeline of a report into a folder, each as
-// an SVG file of its name, and returns the files' paths.
-func WriteFiles(folder string, r *bench.Report) (files []string, err error) {
+// WriteFiles draws every curve and timeline of a report into a folder, each as an SVG file that has its name, and returns
+// the paths of the files.
+func WriteFiles(folder string, r *measure.Report) (files []string, err error) {
 	write := func(name string, p *gonum.Plot, width, height vg.Length) error {
 		file := filepath.Join(folder, name+".svg")
 		p.Title.Text += "\n" + r.Model.File + "; " + r.Machine.String()
@@ -54,7 +54,7 @@ func render(p *gonum.Plot, width, height vg.Length) []byte {
 	return text.Bytes()
 }
 
-// newPlot returns an empty plot with the axes named, all in a plain face.
+// newPlot returns an empty plot with named axes and a plain typeface.
 func newPlot(title, x, y string) *gonum.Plot {
 	p := gonum.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y

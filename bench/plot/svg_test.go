@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/seed4d217819/ebb/bench"
+	"github.com/seed4d217819/ebb/internal/measure"
 )
 
 // drawing is what an SVG file of this package shows.
@@ -34,18 +34,18 @@ func (d drawing) texts() string {
 }
 
 // paths returns the corners of the paths with that in their style.
-func (d drawing) paths(style string) (paths [][]bench.Point) {
+func (d drawing) paths(style string) (paths [][]measure.XY) {
 	for _, p := range d.Paths {
 		if !strings.Contains(p.Style, style) {
 			continue
 		}
-		var points []bench.Point
+		var points []measure.XY
 		for _, pair := range strings.FieldsFunc(p.D, func(r rune) bool { return r == 'M' || r == 'L' || r == 'Z' }) {
 			x, y, _ := strings.Cut(pair, ",")
 			px, err1 := strconv.ParseFloat(x, 64)
 			py, err2 := strconv.ParseFloat(y, 64)
 			if err1 == nil && err2 == nil {
-				points = append(points, bench.Point{X: px, Y: py})
+				points = append(points, measure.XY{X: px, Y: py})
 			}
 		}
 		paths = append(paths, points)
@@ -57,7 +57,7 @@ func (d drawing) paths(style string) (paths [][]bench.Point) {
 }
 
 // write draws a report and reads the file of a name.
-func write(t *testing.T, r *bench.Report, name string) drawing {
+func write(t *testing.T, r *measure.Report, name string) drawing {
 	t.Helper()
 	folder := t.TempDir()
 	files, err := WriteFiles(folder, r)
@@ -80,16 +80,16 @@ func write(t *testing.T, r *bench.Report, name string) drawing {
 }
 
 // report returns one with a name in it.
-func report() *bench.Report {
-	return &bench.Report{Machine: bench.Machine{CPU: "A <Processor>", Cores: 2, Device: "cpu", Library: "0.25.1", Commit: "abc"}, Model: bench.Model{File: "m.gguf"}}
+func report() *measure.Report {
+	return &measure.Report{Machine: measure.Machine{CPU: "A <Processor>", Cores: 2, Device: "cpu", Library: "0.25.1", Commit: "abc"}, Model: measure.Model{File: "m.gguf"}}
 }
 
 func TestCurveHasItsPointsInPlace(t *testing.T) {
 	r := report()
-	points := []bench.Point{{X: 0, Y: 80}, {X: 100, Y: 60}, {X: 400, Y: 10}}
-	r.Curves = []bench.Curve{{
+	points := []measure.XY{{X: 0, Y: 80}, {X: 100, Y: 60}, {X: 400, Y: 10}}
+	r.Curves = []measure.Curve{{
 		Name: "curve", Title: "A & B", X: "tokens", Y: "tokens/s",
-		Series: []bench.Series{{Name: "ours", Points: points}, {Name: "bound", Bound: true, Points: []bench.Point{{X: 0, Y: 90}, {X: 400, Y: 90}}}},
+		Series: []measure.Series{{Name: "ours", Points: points}, {Name: "bound", Bound: true, Points: []measure.XY{{X: 0, Y: 90}, {X: 400, Y: 90}}}},
 	}}
 	d := write(t, r, "curve")
 	for _, want := range []string{"A & B", "m.gguf; A <Processor>, 2 cores, cpu, ggml 0.25.1, ebb abc", "tokens", "tokens/s", "ours", "bound"} {
@@ -98,7 +98,7 @@ func TestCurveHasItsPointsInPlace(t *testing.T) {
 		}
 	}
 	lines := d.paths("stroke-width:1.5")
-	var line []bench.Point
+	var line []measure.XY
 	for _, l := range lines {
 		if len(l) == len(points) {
 			line = l
@@ -125,13 +125,13 @@ func TestCurveHasItsPointsInPlace(t *testing.T) {
 
 func TestTimelineHasABarForEachSpan(t *testing.T) {
 	r := report()
-	spans := []bench.TimelineSpan{
+	spans := []measure.TimelineSpan{
 		{Track: "cpu compute", Name: "layer", Layer: 0, Start: 0.001, End: 0.005},
 		{Track: "cpu compute", Name: "layer", Layer: 2, Start: 0.006, End: 0.008},
 		{Track: "cpu fetch", Name: "fetch", Layer: 4, Start: 0, End: 0.010},
 		{Track: "step", Name: "step", Layer: -1, Start: 0, End: 0.010},
 	}
-	r.Timelines = []bench.Timeline{{Name: "time", Title: "One step", Spans: spans}}
+	r.Timelines = []measure.Timeline{{Name: "time", Title: "One step", Spans: spans}}
 	d := write(t, r, "time")
 	for _, want := range []string{"One step", "cpu compute", "cpu fetch", "ms"} {
 		if !strings.Contains(d.texts(), want) {
@@ -142,7 +142,7 @@ func TestTimelineHasABarForEachSpan(t *testing.T) {
 	if len(bars) != 3 {
 		t.Fatalf("%d bars: want one for each span but the step", len(bars))
 	}
-	width := func(bar []bench.Point) float64 { return bar[1].X - bar[0].X }
+	width := func(bar []measure.XY) float64 { return bar[1].X - bar[0].X }
 	for i, bar := range bars {
 		got, want := width(bar)/width(bars[2]), (spans[i].End-spans[i].Start)/(spans[2].End-spans[2].Start)
 		if math.Abs(got-want) > 1e-3 { // coordinates are written with a few digits
@@ -156,7 +156,7 @@ func TestTimelineHasABarForEachSpan(t *testing.T) {
 
 func TestFolderThatCannotBeWrittenIsAnError(t *testing.T) {
 	r := report()
-	r.Curves = []bench.Curve{{Name: "curve", Series: []bench.Series{{Name: "s", Points: []bench.Point{{X: 1, Y: 1}}}}}}
+	r.Curves = []measure.Curve{{Name: "curve", Series: []measure.Series{{Name: "s", Points: []measure.XY{{X: 1, Y: 1}}}}}}
 	if files, err := WriteFiles(filepath.Join(t.TempDir(), "nowhere"), r); err == nil || !strings.Contains(err.Error(), "plot: ") || len(files) != 0 {
 		t.Errorf("files %v, error %v: want none, and an error", files, err)
 	}

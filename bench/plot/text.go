@@ -10,7 +10,7 @@ import (
 
 	"github.com/guptarohit/asciigraph"
 
-	"github.com/seed4d217819/ebb/bench"
+	"github.com/seed4d217819/ebb/internal/measure"
 )
 
 // The size of a text plot in characters, without the axes.
@@ -19,10 +19,9 @@ const (
 	textHeight = 14
 )
 
-// WriteText draws a curve with characters alone: each series has a letter, and
-// where two meet the earlier one is seen. Nothing is drawn of a curve without two
-// places along its X axis.
-func WriteText(w io.Writer, c bench.Curve) error {
+// WriteText draws a curve with characters: each series has a letter, and where two series meet, the earlier one is
+// visible. It draws nothing if the curve has fewer than two places along its X axis.
+func WriteText(w io.Writer, c measure.Curve) error {
 	low, high := extent(c)
 	if !(low < high) {
 		return nil
@@ -32,7 +31,7 @@ func WriteText(w io.Writer, c bench.Curve) error {
 	var legend strings.Builder
 	for i, s := range c.Series {
 		letter := string(rune('a' + i%26))
-		// What comes later is drawn over what came before.
+		// asciigraph draws later lines over earlier ones.
 		lines = slices.Insert(lines, 0, resample(s.Points, low, high, textWidth))
 		letters = slices.Insert(letters, 0, asciigraph.CreateCharSet(letter))
 		fmt.Fprintf(&legend, "  %s  %s\n", letter, s.Name)
@@ -44,7 +43,7 @@ func WriteText(w io.Writer, c bench.Curve) error {
 	return err
 }
 
-// number writes a value on an axis, with three digits at least.
+// number writes a value on an axis, with at least three digits.
 func number(x float64) string {
 	if math.Abs(x) >= 100 {
 		return strconv.FormatFloat(x, 'f', 0, 64)
@@ -53,7 +52,7 @@ func number(x float64) string {
 }
 
 // extent returns the ends of a curve's X axis.
-func extent(c bench.Curve) (low, high float64) {
+func extent(c measure.Curve) (low, high float64) {
 	low, high = math.Inf(1), math.Inf(-1)
 	for _, s := range c.Series {
 		for _, p := range s.Points {
@@ -63,9 +62,9 @@ func extent(c bench.Curve) (low, high float64) {
 	return low, high
 }
 
-// resample returns the values of a line at n places between two, evenly spaced;
-// NaN where the line has no points to both sides.
-func resample(points []bench.Point, low, high float64, n int) []float64 {
+// resample returns the values of a line at n evenly spaced places from low to high; NaN where the line does not have
+// points on both sides.
+func resample(points []measure.XY, low, high float64, n int) []float64 {
 	values := make([]float64, n)
 	for i := range values {
 		values[i] = at(points, low+(high-low)*float64(i)/float64(n-1))
@@ -73,8 +72,8 @@ func resample(points []bench.Point, low, high float64, n int) []float64 {
 	return values
 }
 
-// at returns the value of a line through points, which are in order.
-func at(points []bench.Point, x float64) float64 {
+// at returns the value at x of a line through points, which are in the order of their X.
+func at(points []measure.XY, x float64) float64 {
 	for i, p := range points {
 		switch {
 		case p.X == x:

@@ -9,15 +9,15 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"github.com/seed4d217819/ebb/bench"
+	"github.com/seed4d217819/ebb/internal/measure"
 )
 
-// timeline draws a step: a row for each track, a bar for each span with the
-// number of its layer where there is room for it.
-func timeline(t bench.Timeline) *gonum.Plot {
+// timeline draws a step: a row for each track, and a bar for each span, with the number of its layer if the bar is wide
+// enough.
+func timeline(t measure.Timeline) *gonum.Plot {
 	p := newPlot(t.Title, "ms", "")
-	// A step is all that is shown: it needs no bar of its own.
-	spans := slices.DeleteFunc(slices.Clone(t.Spans), func(s bench.TimelineSpan) bool { return s.Name == "step" })
+	// The plot shows one step, which needs no bar of its own.
+	spans := slices.DeleteFunc(slices.Clone(t.Spans), func(s measure.TimelineSpan) bool { return s.Name == "step" })
 	var tracks []string // from the bottom
 	for _, s := range spans {
 		if !slices.Contains(tracks, s.Track) {
@@ -35,7 +35,7 @@ func timeline(t bench.Timeline) *gonum.Plot {
 
 // bars are the spans of a timeline.
 type bars struct {
-	spans  []bench.TimelineSpan
+	spans  []measure.TimelineSpan
 	tracks []string
 }
 
@@ -73,8 +73,8 @@ func (b bars) Plot(c draw.Canvas, p *gonum.Plot) {
 	}
 }
 
-// barColor tells kinds of spans apart, and neighbouring layers.
-func barColor(s bench.TimelineSpan) color.Color {
+// barColor distinguishes the kinds of spans, and neighbouring layers.
+func barColor(s measure.TimelineSpan) color.Color {
 	odd := s.Layer%2 != 0
 	switch {
 	case s.Name == "wait":

@@ -15,16 +15,11 @@ const chatTemplate = `{% for m in messages %}` +
 
 // writeChatModel writes a tiny model that has a chat template.
 func writeChatModel(path string) error {
-	return writeTinyModel(path, []gguf.KV{{Key: "tokenizer.chat_template", Value: chatTemplate}}, nil)
+	return writeTinyModel(path, gguf.KV{Key: "tokenizer.chat_template", Value: chatTemplate})
 }
 
-// writeOddModel writes a tiny model with a tensor that llama.cpp does not know, and so refuses; ebb leaves it alone.
-func writeOddModel(path string) error {
-	return writeTinyModel(path, nil, []gguf.TensorData{{Name: "odd.weight", Type: gguf.F32, Shape: []int64{1}, Data: make([]byte, 4)}})
-}
-
-// writeTinyModel writes a tiny model with more metadata and tensors than it has.
-func writeTinyModel(path string, meta []gguf.KV, tensors []gguf.TensorData) (err error) {
+// writeTinyModel writes a tiny model with additional metadata.
+func writeTinyModel(path string, meta ...gguf.KV) (err error) {
 	tiny, err := gguf.Open("../../testdata/models/tiny-gqa.gguf")
 	if err != nil {
 		return err
@@ -33,6 +28,7 @@ func writeTinyModel(path string, meta []gguf.KV, tensors []gguf.TensorData) (err
 	for key, value := range tiny.Metadata() {
 		meta = append(meta, gguf.KV{Key: key, Value: value.Any()})
 	}
+	var tensors []gguf.TensorData
 	for _, t := range tiny.Tensors() {
 		tensors = append(tensors, gguf.TensorData{Name: t.Name, Type: t.Type, Shape: t.Shape, Data: tiny.Data(t)})
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/hub"
 )
 
@@ -43,13 +42,4 @@ func modelFile(ctx context.Context, name string, w io.Writer) (string, error) {
 		return "", fmt.Errorf("interrupted: what was downloaded of %v is kept, and the same command goes on from there", ref)
 	}
 	return path, err
-}
-
-// firstPart returns the first file of the model that the file at path is, or is a part of.
-func firstPart(path string) (string, error) {
-	f, err := gguf.Open(path)
-	if err != nil {
-		return "", err
-	}
-	return f.Parts()[0].Path, f.Close()
 }

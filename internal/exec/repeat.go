@@ -9,6 +9,10 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
+// OfEngine returns the runner of an *ebb.Engine. Package ebb sets it when the program starts: Repeat
+// is no part of its API, and package measure needs it.
+var OfEngine func(engine any) *Runner
+
 // Repeat appends n tokens to a sequence without computing them: it repeats the tokens that the
 // sequence holds, from the first on, and copies their K/V. The text that follows makes no sense, as
 // the keys are those of other positions. Benchmarks use it to reach a depth that would take long to

@@ -1,6 +1,8 @@
 // Command testreport runs go test and sums up what ran, for make test:
 //
-//	testreport [go test's flags] [packages]
+//	testreport [go test's flags] [packages] [-- ...]
+//
+// Arguments after -- are those of another run of go test, as in -- -C bench ./... for the tests of a module in a folder.
 //
 // It prints a line for each package, each attribute that a test gives itself (testing.T.Attr), the output of each test
 // that failed, every reason for which tests were skipped with the tests that gave it, and last of all
@@ -22,6 +24,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -41,7 +44,43 @@ func run(ctx context.Context, args []string) (int, error) {
 	if require != "" && require != "all" {
 		return 2, fmt.Errorf("EBB_REQUIRE is %q; it can be \"all\" or unset", require)
 	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...)
+	r := newReport(os.Stdout, require == "all")
+	status := 0
+	var errs []error
+	for _, arguments := range runs(args) {
+		ended, err := r.run(ctx, arguments)
+		status = max(status, ended)
+		errs = append(errs, err)
+	}
+	if !r.sum(status != 0) && status == 0 {
+		status = 1
+	}
+	return status, errors.Join(errs...)
+}
+
+// runs returns the arguments of each run of go test.
+func runs(args []string) (all [][]string) {
+	for {
+		i := slices.Index(args, "--")
+		if i < 0 {
+			return append(all, jsonOutput(args))
+		}
+		all, args = append(all, jsonOutput(args[:i])), args[i+1:]
+	}
+}
+
+// jsonOutput returns the arguments of go test with -json. go wants -C before every other flag.
+func jsonOutput(args []string) []string {
+	at := 0
+	if len(args) > 1 && args[0] == "-C" {
+		at = 2
+	}
+	return slices.Concat([]string{"test"}, args[:at], []string{"-json"}, args[at:])
+}
+
+// run runs go with the arguments, reads its events, and returns its exit status.
+func (r *report) run(ctx context.Context, args []string) (int, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it still tells what it knows
 	stdout, err := cmd.StdoutPipe()
@@ -51,18 +90,13 @@ func run(ctx context.Context, args []string) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return 1, err
 	}
-	r := newReport(os.Stdout, require == "all")
 	readErr := r.read(stdout)
 	waitErr := cmd.Wait()
-
-	status := 0
 	if exit, ok := errors.AsType[*exec.ExitError](waitErr); ok {
-		status = max(exit.ExitCode(), 1) // -1: ended by a signal
-	} else if waitErr != nil {
-		status = 1
+		return max(exit.ExitCode(), 1), readErr // -1: ended by a signal
 	}
-	if !r.sum(status != 0) && status == 0 {
-		status = 1
+	if waitErr != nil {
+		return 1, readErr
 	}
-	return status, readErr
+	return 0, readErr
 }

@@ -127,3 +127,11 @@ func TestReasonIsTheLastMessage(t *testing.T) {
 		}
 	}
 }
+
+func TestEachRunOfGoTestHasItsArguments(t *testing.T) {
+	got := runs([]string{"-count=1", "./...", "--", "-C", "bench", "-count=1", "./..."})
+	want := [][]string{{"test", "-json", "-count=1", "./..."}, {"test", "-C", "bench", "-json", "-count=1", "./..."}}
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("runs (-got +want):\n%s", diff)
+	}
+}

@@ -1,0 +1,105 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed4d217819/ebb/internal/measure"
+)
+
+// PeerLlama is the name of the only peer.
+const PeerLlama = "llama.cpp"
+
+// Options are those of all workloads, and those that only the workloads of this package have.
+type Options struct {
+	measure.Options
+	BeamDepth int    // tokens in the cache, of beams; 0: 4096, or half the context
+	Peer      string // [PeerLlama], to compare with it; "": nothing
+
+	attentionBytes int64 // least bytes of K/V in a step of attention; 0: more than caches hold
+}
+
+// Workloads returns all workloads, in the order in which they run: those of the ebb command, and those of this package.
+// They use the options as they are when they run.
+func (o *Options) Workloads() []measure.Workload {
+	return append(measure.Workloads(), []measure.Workload{
+		{
+			Name: "host", Run: host, Needs: measure.LinkNeeds,
+			About: "steps with attention at the device, at the host and as measured, over a link slower than computing, against that link",
+		},
+		{
+			Name: "beams", Run: o.beams, Needs: o.beamNeeds,
+			About: "a step of 4 beams that share a text against a step of one, resident and over a link slower than computing",
+		},
+		{
+			Name: "lookup", Run: lookup,
+			About: "a text that repeats its prompt, with prompt lookup and without, resident and over a link slower than computing",
+		},
+		{
+			Name: "timeline", Run: timeline,
+			About: "one step with all layers copied: when it computed, fetched and stored what",
+		},
+		{
+			Name: "contention", Run: o.contention,
+			About: "steps alone and beside a program that takes a core, with a fixed and with an adapting number of threads",
+		},
+		{
+			Name: "sampling", Run: sampling,
+			About: "choosing one of 152,064 tokens, against the step that computes their scores",
+		},
+		{
+			Name: "overhead", Run: overhead,
+			About: "what Go costs beside the library: a call, the rest of a step, and garbage",
+		},
+		{
+			Name: "attention", Run: o.attention,
+			About: "the CPU's attention over K/V in memory, against ggml's flash attention and a loop that reads as many bytes",
+		},
+	}...)
+}
+
+// Validate reports every fault that can be seen without the model.
+func (o *Options) Validate() error {
+	var errs []error
+	if o.Peer != "" && o.Peer != PeerLlama {
+		errs = append(errs, fmt.Errorf("bench: unknown peer %q: want %s", o.Peer, PeerLlama))
+	}
+	if o.BeamDepth < 0 {
+		errs = append(errs, fmt.Errorf("bench: beam depth %d: want at least 1, or 0 for the default", o.BeamDepth))
+	}
+	return errors.Join(append([]error{o.Options.Validate(o.Workloads())}, errs...)...)
+}
+
+// Prepare has decode and prefill compare ebb with the peer, if there is one.
+func (o *Options) Prepare() {
+	if o.Peer == "" {
+		return
+	}
+	o.Peers = func(s measure.Setting, room int) (peers []measure.Peer, notes []string) {
+		arms, notes := o.openPeers(s, room)
+		for _, a := range arms {
+			peers = append(peers, measure.Peer{Arm: a, Flash: a.label == peerFlash})
+		}
+		return peers, notes
+	}
+}
+
+// Run validates the options and measures what they name, as [measure.Run] does.
+func Run(ctx context.Context, o Options) (*measure.Report, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o.Prepare()
+	return measure.Run(ctx, o.Options, o.Workloads())
+}
+
+// beamNeeds returns the depth of beams with the tokens of a turn.
+func (o *Options) beamNeeds(with measure.Options) []measure.Need {
+	return []measure.Need{{Depth: o.beamDepth(with), Tokens: beamTokens(with.Pace)}}
+}
+
+func (o *Options) beamDepth(with measure.Options) int {
+	return cmp.Or(o.BeamDepth, min(4096, with.Context/2))
+}

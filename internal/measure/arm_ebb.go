@@ -1,0 +1,99 @@
+package measure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/internal/exec"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// Ebb is an engine of this program with one sequence.
+type Ebb struct {
+	Label  string
+	Engine *ebb.Engine
+	Seq    *kv.Seq
+
+	fill   int // tokens that are computed to reach a depth
+	ids    []int32
+	batch  [1]kv.Work
+	logits [][][]float32
+}
+
+var _ Arm = (*Ebb)(nil)
+
+// OpenEbb opens the model with options of its own, and with those that all arms of a setting have in common.
+func OpenEbb(label string, o Options, s Setting, with ebb.Options) (*Ebb, error) {
+	with.Device, with.GPULayers, with.Threads, with.KVType = o.Device, o.GPULayers, s.Threads, s.KVType
+	e, err := ebb.Open(o.Model, with)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %s: %w", label, err)
+	}
+	return &Ebb{Label: label, Engine: e, Seq: e.NewSeq(), fill: o.Fill}, nil
+}
+
+// openPolicies opens an arm for each policy.
+func openPolicies(o Options, s Setting, room int) (arms []*Ebb, err error) {
+	for _, p := range o.Policies {
+		a, err := OpenEbb("ebb "+p.String(), o, s, ebb.Options{Cache: p, Context: room})
+		if err != nil {
+			return nil, errors.Join(err, CloseAll(arms))
+		}
+		arms = append(arms, a)
+	}
+	return arms, nil
+}
+
+// Name returns the label.
+func (a *Ebb) Name() string { return a.Label }
+
+// Rewind truncates the sequence, or makes it longer: it computes the first tokens and repeats their K/V.
+func (a *Ebb) Rewind(ctx context.Context, depth int) error {
+	have := a.Seq.Len()
+	if depth <= have {
+		return a.Seq.Truncate(depth)
+	}
+	if computed := min(depth, a.fill); have < computed {
+		a.ids = Tokens(a.ids, have, computed-have, a.Vocab())
+		if _, err := a.Engine.Forward(ctx, []kv.Work{{Seq: a.Seq, Tokens: a.ids}}); err != nil {
+			return err
+		}
+		have = computed
+	}
+	return exec.OfEngine(a.Engine).Repeat(ctx, a.Seq, depth-have)
+}
+
+// Step appends n tokens and gets the logits of the last.
+func (a *Ebb) Step(ctx context.Context, n int) error { return a.Forward(ctx, n, 1) }
+
+// Forward appends n tokens and gets the logits of the last wanted ones.
+func (a *Ebb) Forward(ctx context.Context, n, wanted int) error {
+	a.ids = Tokens(a.ids, a.Seq.Len(), n, a.Vocab())
+	a.batch[0] = kv.Work{Seq: a.Seq, Tokens: a.ids, Logits: wanted}
+	logits, err := a.Engine.ForwardInto(ctx, a.batch[:], a.logits)
+	if err == nil {
+		a.logits = logits
+	}
+	return err
+}
+
+// Vocab returns the number of tokens that the model knows.
+func (a *Ebb) Vocab() int { return a.Engine.Config().Vocab }
+
+// Close closes the sequence and the engine.
+func (a *Ebb) Close() error { return errors.Join(a.Seq.Close(), a.Engine.Close()) }
+
+// RowBytes returns the bytes of the K/V of one token in all layers.
+func (a *Ebb) RowBytes(s Setting) (int64, error) {
+	typ, err := kv.ParseType(s.KVType)
+	if err != nil {
+		return 0, err
+	}
+	n := int64(0)
+	for _, l := range a.Engine.Config().Layers {
+		n += int64(l.KVHeads) * (typ.RowSize(int64(l.KeyDim)) + typ.RowSize(int64(l.ValueDim)))
+	}
+	return n, nil
+}

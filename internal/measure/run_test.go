@@ -1,0 +1,145 @@
+package measure_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb/internal/measure"
+	"github.com/seed4d217819/ebb/internal/measure/measuretest"
+)
+
+// run runs the workloads that the options name.
+func run(t *testing.T, o measure.Options) *measure.Report {
+	t.Helper()
+	r, err := measure.Run(t.Context(), o, measure.Workloads())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// idle is a peer that does nothing.
+type idle struct{ label string }
+
+func (p idle) Name() string                      { return p.label }
+func (p idle) Rewind(context.Context, int) error { return nil }
+func (p idle) Step(context.Context, int) error   { return nil }
+func (p idle) Close() error                      { return nil }
+
+func TestDecodeComparesPoliciesPeersAndMemoryAtEveryDepth(t *testing.T) {
+	o := measuretest.Small(t, "../..", "decode")
+	o.KVTypes = []string{"f16", "q8_0"}
+	o.Peers = func(s measure.Setting, _ int) ([]measure.Peer, []string) {
+		if s.KVType != "f16" {
+			return []measure.Peer{{Arm: idle{"peer flash"}, Flash: true}}, []string{"the peer takes no q8_0"}
+		}
+		return []measure.Peer{{Arm: idle{"peer flash"}, Flash: true}, {Arm: idle{"peer"}}}, nil
+	}
+	r := run(t, o)
+	f16 := []string{"ebb static", "ebb offloaded", "peer flash", "peer", "reading the bytes of a step"}
+	q8 := slices.Delete(slices.Clone(f16), 3, 4)
+	for _, depth := range o.Depths {
+		if diff := cmp.Diff(measuretest.Arms(r, "decode", depth, 1), append(slices.Clone(f16), q8...)); diff != "" {
+			t.Errorf("arms at depth %d (-got +want):\n%s", depth, diff)
+		}
+	}
+	for _, c := range r.Curves {
+		for _, s := range c.Series {
+			if len(s.Points) != 2 || s.Points[0].X != 0 || s.Points[1].X != 40 || s.Bound != strings.HasPrefix(s.Name, "reading") {
+				t.Errorf("curve %s, series %+v: want points at 0 and 40, and a bound where memory is read", c.Name, s)
+			}
+		}
+	}
+	if len(r.Curves) != 2 || len(r.Notes) != 1 {
+		t.Errorf("%d curves and notes %q: want a curve for each type, and the peers' note", len(r.Curves), r.Notes)
+	}
+	for _, s := range r.Scores {
+		if resident := strings.HasPrefix(s.Name, "ebb static / peer"); resident != (s.Target > 0) {
+			t.Errorf("score %+v: want a target for resident caches against the peers, and for no other", s)
+		}
+	}
+}
+
+func TestPrefillTakesPromptsAtTheirDepth(t *testing.T) {
+	o := measuretest.Small(t, "../..", "prefill")
+	r := run(t, o)
+	if diff := cmp.Diff(measuretest.Arms(r, "prefill", 20, 8), []string{"ebb static", "ebb offloaded"}); diff != "" {
+		t.Errorf("arms (-got +want):\n%s", diff)
+	}
+	if len(r.Scores) != 0 {
+		t.Errorf("scores %v without a peer", r.Scores)
+	}
+}
+
+func TestLinkScoresEveryRatioWithStepsAndPrompts(t *testing.T) {
+	o := measuretest.Small(t, "../..", "link")
+	r := run(t, o)
+	want := []string{
+		"ebb static", "ebb offloaded, 2 slots, link 1× compute", "ebb offloaded, 2 slots, link 3× compute", "ebb offloaded, forced copies",
+	}
+	for _, tokens := range []int{1, 512 - 30} {
+		if diff := cmp.Diff(measuretest.Arms(r, "link", 30, tokens), want); diff != "" {
+			t.Errorf("arms with %d tokens (-got +want):\n%s", tokens, diff)
+		}
+	}
+	targets := 0
+	for _, s := range r.Scores {
+		if s.Target > 0 {
+			targets++
+		}
+	}
+	if len(r.Scores) != 6 || targets != 4 {
+		t.Errorf("%d scores, %d with a target: want 6, and one for each ratio, with steps and with prompts", len(r.Scores), targets)
+	}
+	for _, s := range r.Curves[0].Series {
+		if len(s.Points) != 2 || !(s.Points[0].X < s.Points[1].X) {
+			t.Errorf("series %+v: want a point for each ratio, in order", s)
+		}
+	}
+}
+
+func TestRooflineMeasuresMemoryWithEveryNumberOfThreads(t *testing.T) {
+	o := measuretest.Small(t, "../..", "roofline")
+	o.Threads = []int{1, 2}
+	got := measuretest.Figures(t, run(t, o), "roofline")
+	for _, want := range []string{"memory read, 1 thread, GB/s", "memory copied, 1 thread, GB/s", "memory read, 2 threads, GB/s", "memory copied, 2 threads, GB/s"} {
+		if !(got[want].Value > 0) {
+			t.Errorf("no %q among %v", want, got)
+		}
+	}
+}
+
+func TestCancelledRunReportsWhatWasMeasured(t *testing.T) {
+	o := measuretest.Small(t, "../..", "decode", "link")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o.Progress = func(line string) {
+		if strings.HasPrefix(line, "decode at depth 40") {
+			cancel()
+		}
+	}
+	r, err := measure.Run(ctx, o, measure.Workloads())
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v: want %v", err, context.Canceled)
+	}
+	if r == nil || len(measuretest.Arms(r, "decode", 0, 1)) == 0 || len(measuretest.Arms(r, "decode", 40, 1)) != 0 {
+		t.Errorf("report %+v: want the rows of depth 0 alone", r)
+	}
+}
+
+func TestRunRefusesWhatCannotBeMeasured(t *testing.T) {
+	o := measuretest.Small(t, "../..", "decode")
+	o.Depths = []int{511}
+	if r, err := measure.Run(t.Context(), o, measure.Workloads()); r != nil || err == nil || !strings.Contains(err.Error(), "depth 511") {
+		t.Errorf("report %v, error %v: want none, and one that names the depth", r, err)
+	}
+	o.Model = "nowhere.gguf"
+	if r, err := measure.Run(t.Context(), o, measure.Workloads()); r != nil || err == nil || !strings.Contains(err.Error(), "nowhere.gguf") {
+		t.Errorf("report %v, error %v: want none, and one that names the file", r, err)
+	}
+}

@@ -1,0 +1,72 @@
+package measure
+
+import (
+	"context"
+	"slices"
+)
+
+// Workload is one kind of measurement.
+type Workload struct {
+	Name  string
+	About string // what it measures, for help
+	Run   func(ctx context.Context, o Options, m Model) (Result, error)
+	Needs func(o Options) []Need // what the context must hold; nil: nothing
+}
+
+// Need is a place that a workload measures at.
+type Need struct {
+	Depth, Tokens int
+}
+
+// Workloads returns the workloads of the ebb command, in the order in which they run.
+func Workloads() []Workload {
+	return []Workload{
+		{"roofline", "how fast memory is read and copied, how fast a device is reached, how fast a disk is read: bounds that no program passes", roofline, nil},
+		{"decode", "steps of one token at each depth, under each policy, against reading the memory that a step must read", decode, decodeNeeds},
+		{"prefill", "prompts of each size at each depth, under each policy", prefill, prefillNeeds},
+		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link, LinkNeeds},
+	}
+}
+
+// Names returns the names of workloads.
+func Names(workloads []Workload) []string {
+	var names []string
+	for _, w := range workloads {
+		names = append(names, w.Name)
+	}
+	return names
+}
+
+// Run measures the workloads that the options name. It needs the machine for itself: other programs make the figures
+// worse. An error ends the run, and the report has what was measured before; the report is nil if nothing was.
+func Run(ctx context.Context, o Options, workloads []Workload) (*Report, error) {
+	if err := o.Validate(workloads); err != nil {
+		return nil, err
+	}
+	m, err := readModel(o.Model)
+	if err != nil {
+		return nil, err
+	}
+	o = o.withDefaults(m)
+	if o.Workloads != nil {
+		workloads = slices.DeleteFunc(slices.Clone(workloads), func(w Workload) bool { return !slices.Contains(o.Workloads, w.Name) })
+	}
+	if err := o.fit(m, workloads); err != nil {
+		return nil, err
+	}
+	if err := o.checkDevice(); err != nil {
+		return nil, err
+	}
+	r := &Report{Machine: readMachine(o), Model: m, Pace: o.Pace, Fill: o.Fill}
+	for _, w := range workloads {
+		res, err := w.Run(ctx, o, m)
+		r.add(res)
+		if err != nil && len(r.Rows)+len(r.Figures) == 0 {
+			return nil, err
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
