@@ -1,5 +1,5 @@
-// Package cputime reads how the processors' time is used: by this process, and
-// by nobody. Where a system does not say, it reports that.
+// Package cputime reads how the processors' time is used: by this process, by all, and by nobody.
+// Where a system does not say, it reports that.
 package cputime
 
 import "time"
@@ -9,3 +9,6 @@ type Usage struct {
 	CPU    time.Duration // of all its threads
 	Faults int64         // pages that threads waited for to come from a disk
 }
+
+// Tick is the unit in which Linux counts: USER_HZ is 100 on every architecture.
+const Tick = 10 * time.Millisecond

@@ -42,3 +42,35 @@ func TestIdleNeverRunsBackwards(t *testing.T) {
 		t.Errorf("%v idle, and %v before", after, before)
 	}
 }
+
+func TestBusyTimeLeavesIdlenessOut(t *testing.T) {
+	for _, tt := range []struct {
+		name, stat string
+		want       time.Duration
+		ok         bool
+	}{
+		// user nice system idle iowait irq softirq steal guest guest_nice; guests are counted as user already
+		{"all columns", "cpu  100 20 30 4000 500 6 7 8 90 10\ncpu0 1 1 1 1 1 1 1 1 1 1\n", 171 * Tick, true},
+		{"an old system", "cpu  100 20 30 4000 500\n", 150 * Tick, true},
+		{"short", "cpu  100 20 30\n", 150 * Tick, false},
+		{"nothing", "", 0, false},
+		{"another file", "cpu0 100 20 30 4000 500 6 7 8\n", 0, false},
+		{"no number", "cpu  100 x 30 4000 500 6 7 8\n", 100 * Tick, false},
+	} {
+		if got, ok := busyTime([]byte(tt.stat)); ok != tt.ok || ok && got != tt.want {
+			t.Errorf("%s: got %v %v, want %v %v", tt.name, got, ok, tt.want, tt.ok)
+		}
+	}
+}
+
+func TestBusyTimeGrowsWithWork(t *testing.T) {
+	before, ok := Busy()
+	if !ok {
+		t.Fatal("the busy time is unknown: /proc/stat does not begin with all processors")
+	}
+	for n := 0; ; n++ { // ends as soon as a tick has passed
+		if after, _ := Busy(); after > before {
+			return
+		}
+	}
+}
