@@ -5,11 +5,11 @@ import (
 	"math"
 )
 
-// Merge makes out and lse, the result over some cells, the one over those and
-// other cells as well, as if there had been one computation: both are averages
-// of values, and the weights of each sum to e^lse. It is how the kernel joins
-// ranges of cells, and how results of several devices over the same tokens are
-// joined.
+// Merge joins two results of attention: out and lse, over some cells, become the result over those
+// and the cells of other, as if there had been one computation. Each result is an average of values,
+// and e^lse is the sum of its weights. The kernel joins ranges of cells by the same formula; nothing
+// calls Merge yet. It is for attention to one sequence on several devices, each over the cells that
+// it keeps, by what [Attention.Partial] returns.
 //
 //	out, other      [heads × tokens][valueDim]
 //	lse, otherLSE   [heads × tokens]; -Inf: over no cells
