@@ -15,6 +15,17 @@
 //   - A [Batch] generates for several prompts at once, each with its own config:
 //     greedily, by drawing, or with beams.
 //
-// The way of a step, and where to read it: [Engine.Forward] in forward.go is the
-// layer loop; package kv moves the rows; graphs.go builds what is computed.
+// The layer loop is Runner.step in internal/exec/forward.go. From the command
+// `ebb run` to the copy of one layer it is eight calls:
+//
+//  1. generateAnswer (cmd/ebb/answer.go) writes the text of a prompt.
+//  2. [Engine.GenerateTokens] checks the config and the length of the prompt.
+//  3. [generate.Tokens] chooses one token after the other.
+//  4. exec.Runner.Forward checks the tokens and cuts long prompts into steps.
+//  5. exec.Runner.step takes one step through all layers: the layer loop.
+//  6. [kv.Pool.Begin] reserves cells and starts the movers of each device.
+//  7. walk.fetchAll (kv/walk.go) decides when a slot is free for the next layer.
+//  8. transfers.fetch (kv/transfers.go) copies that layer's rows to the slot.
+//
+// Meanwhile the layer loop waits in [kv.Step.Layers] until its layer has arrived.
 package ebb

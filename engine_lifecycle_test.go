@@ -311,11 +311,11 @@ func TestDeviceBytesOfOffloadedAreSlotsAndResidentLayers(t *testing.T) {
 
 func TestRunningOutOfDeviceMemoryIsAnErrorThatNamesIt(t *testing.T) {
 	requireDevice(t, "cpu")
-	_, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Static, Limit: 1 << 16})
+	_, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Static}.WithLimit(1<<16))
 	if !errors.Is(err, ggml.ErrNoMemory) {
 		t.Errorf("open with 64 KiB: %v; want %v", err, ggml.ErrNoMemory)
 	}
-	e, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Limit: 24 << 20})
+	e, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, ForcedCopies: true}.WithLimit(24<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,13 +370,5 @@ func TestTokensOutsideTheVocabularyAreRefused(t *testing.T) {
 	}
 	if s.Len() != 0 {
 		t.Errorf("the sequence has %d tokens; want 0", s.Len())
-	}
-}
-
-func TestAnUnknownKVTypeIsRefused(t *testing.T) {
-	requireDevice(t, "cpu")
-	e, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Threads: 1, DeviceMemory: 1 << 30, KVType: "q5_1"})
-	if err == nil {
-		t.Errorf("opened (closed: %v), want an error", e.Close())
 	}
 }

@@ -1,0 +1,114 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/internal/exec"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/tier"
+	"github.com/seed4d217819/ebb/tier/host"
+	"github.com/seed4d217819/ebb/trace"
+)
+
+// Options say how a model is run. The zero value runs it on the CPU with the
+// whole cache there.
+type Options struct {
+	Device    string    // a name of [ggml.Library.Devices]; "": cpu
+	GPULayers int       // how many of the last layers a GPU computes, while the CPU computes the others; 0: Device computes all
+	DeviceMap DeviceMap // which device computes what, instead of the two above; nil: they decide
+	Threads   int       // of the CPU; 0: one a core, and fewer while other programs use the cores, which changes last bits
+
+	Cache          kv.Policy
+	KVType         string     // f32, f16, bf16, q8_0 or q4_0; "": f16
+	Context        int        // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory or KVMemory is too small
+	DeviceMemory   int64      // bytes that weights, steps and K/V together may take, per device, unlimited for a CPU used beside a GPU; 0: no limit
+	KVMemory       int64      // bytes that K/V may take, per device, unlimited for a CPU used beside a GPU; 0: no limit
+	Sequences      int        // how many sequences share KVMemory; 0: 1
+	ResidentLayers int        // layers that never leave their device while others do; 0: as many as KVMemory allows
+	Slots          int        // streamed layers that a device holds at a time; 0: 2
+	Tier           tier.Maker // makes the tier that holds the rows of a sequence's streamed layers; nil: [host.New], memory of the host
+	Attend         AttendAt   // where attention over streamed layers is computed in steps of few tokens
+	HostLayers     int        // with AttendAtHost: for how many of the streamed layers the host computes attention; 0: all
+	ForcedCopies   bool       // copy rows on the CPU too, where they could be used in place
+	Link           float64    // bytes a second that fetches are slowed down to; 0: not at all
+
+	ChunkTokens int         // tokens that one graph computes at most; 0: 512
+	StepTokens  int         // tokens that one step takes at most; 0: 4096
+	Attention   attend.Kind // how attention is computed
+
+	Trace trace.Func // receives what happens when; nil: nothing is timed
+
+	limit int64 // bytes that may be allocated on each device in all; 0: what it has. Tests of running out set it.
+}
+
+// validate reports every number that no engine can be opened with.
+func (o Options) validate() error {
+	var errs []error
+	for _, n := range []struct {
+		name  string
+		value int64
+		unit  string
+	}{
+		{"Threads", int64(o.Threads), "threads"},
+		{"Context", int64(o.Context), "tokens"},
+		{"DeviceMemory", o.DeviceMemory, "bytes"},
+		{"KVMemory", o.KVMemory, "bytes"},
+		{"Sequences", int64(o.Sequences), "sequences"},
+		{"ResidentLayers", int64(o.ResidentLayers), "layers"},
+		{"Slots", int64(o.Slots), "layers"},
+		{"HostLayers", int64(o.HostLayers), "layers"},
+		{"ChunkTokens", int64(o.ChunkTokens), "tokens"},
+		{"StepTokens", int64(o.StepTokens), "tokens"},
+	} {
+		if n.value < 0 {
+			errs = append(errs, fmt.Errorf("%s is %d %s: want at least 0", n.name, n.value, n.unit))
+		}
+	}
+	if !(o.Link >= 0) { // NaN too
+		errs = append(errs, fmt.Errorf("Link is %g bytes a second: want at least 0", o.Link))
+	}
+	if _, err := kv.ParseType(o.KVType); err != nil {
+		errs = append(errs, fmt.Errorf("KVType: %w", err))
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("ebb: options: %w", errors.Join(errs...))
+	}
+	return nil
+}
+
+// withDefaults returns the options with the defaults that need no model. What
+// depends on the model or on sizes (Context, the tokens of chunks and steps) is
+// decided when the cache is made.
+func (o Options) withDefaults() Options {
+	if o.KVType == "" {
+		o.KVType = "f16"
+	}
+	if o.Tier == nil {
+		o.Tier = host.New
+	}
+	return o
+}
+
+// resolve validates the options and returns those of the runner.
+func (o Options) resolve() (exec.Options, error) {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return exec.Options{}, err
+	}
+	typ, err := kv.ParseType(o.KVType)
+	if err != nil {
+		return exec.Options{}, err
+	}
+	return exec.Options{
+		Threads: o.Threads, Limit: o.limit, Attention: o.Attention, AttendAt: o.Attend, HostLayers: o.HostLayers,
+		DeviceMemory: o.DeviceMemory, KVMemory: o.KVMemory, Trace: o.Trace,
+		Cache: kv.Options{
+			Policy: o.Cache, TypeK: typ, TypeV: typ,
+			Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
+			Tier: o.Tier, ForcedCopies: o.ForcedCopies, Link: o.Link,
+			ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens, Trace: o.Trace,
+		},
+	}, nil
+}
