@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// These are transformers' tests of its caches' arithmetic: one head of one
-// value, with and without offload. The values are the keys; tokens count up.
+// These are transformers' tests of its caches' arithmetic: one head of one value, with and without
+// offload. The values are the keys; tokens count up.
 
 // arithmetic returns a ledger of two layers, the second ten times the first.
 func arithmetic(t *testing.T, policy Policy, cells int, value ...float32) *ledger {

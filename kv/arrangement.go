@@ -7,13 +7,12 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// arrangement is a batch in the order in which a step computes it: the works of
-// a tree stand together. It is arithmetic alone: it takes cells from trees, and
-// has no memory, no device and no copies.
+// arrangement is a batch in the order in which a step computes it: the works of a tree stand
+// together. It is arithmetic alone: it takes cells from trees, and has no memory, no device and no
+// copies.
 //
-// The pool lends one to the open step, so that a step like the one before
-// allocates none of its lists. What its methods return is valid until the step
-// is closed.
+// The pool lends one to the open step, so that a step like the one before allocates none of its
+// lists. What its methods return is valid until the step is closed.
 type arrangement struct {
 	works     []work
 	trees     []stepTree // in the order in which the batch names them
@@ -141,8 +140,8 @@ func (a *arrangement) room() error {
 	return nil
 }
 
-// reserve takes cells for the new tokens, which must have room, and numbers
-// positions and rows of logits.
+// reserve takes cells for the new tokens, which must have room, and numbers positions and rows of
+// logits.
 func (a *arrangement) reserve() {
 	for i := range a.trees {
 		t := &a.trees[i]
@@ -178,9 +177,8 @@ func (a *arrangement) giveBack() {
 	}
 }
 
-// Tokens returns the step's tokens. Like the slices that the other methods
-// return they are the step's own until Close, in step order: the works of a tree
-// stand together.
+// Tokens returns the step's tokens. Like the slices that the other methods return they are the
+// step's own until Close, in step order: the works of a tree stand together.
 func (a *arrangement) Tokens() []int32 { return a.tokens }
 
 // Positions returns each token's position in its sequence.
@@ -195,8 +193,8 @@ func (a *arrangement) LogitRows() []int32 { return a.logits }
 // Chunks returns the step's tokens in chunks, each computed by one graph.
 func (a *arrangement) Chunks() []Chunk { return a.chunks }
 
-// Gather returns rows in the order of LogitRows: rows are those of the batch's
-// works, in the order that Begin was given, as many as each wants logits.
+// Gather returns rows in the order of LogitRows: rows are those of the batch's works, in the order
+// that Begin was given, as many as each wants logits.
 func (a *arrangement) Gather(rows [][][]float32) [][]float32 {
 	a.rows = a.rows[:0]
 	for i := range a.works {

@@ -63,8 +63,8 @@ func (s *seen) See(first, n int) {
 
 func (s *seen) EndRow(int) { s.rows, s.row = append(s.rows, s.row), nil }
 
-// Random batches of sequences and forks are grouped, numbered and cut; each
-// token sees its own sequence up to itself.
+// Random batches of sequences and forks are grouped, numbered and cut; each token sees its own
+// sequence up to itself.
 func TestArrangementsOfRandomBatches(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := &grove{sees: map[*Seq][]int64{}}
@@ -163,8 +163,7 @@ func checkArrangement(t *rapid.T, a *arrangement, batch []Work, g *grove) {
 	}
 }
 
-// checkVisibility compares what a part's tokens see with the cells of their
-// sequences.
+// checkVisibility compares what a part's tokens see with the cells of their sequences.
 func checkVisibility(t *rapid.T, a *arrangement, p Part, g *grove) {
 	t.Helper()
 	var got seen

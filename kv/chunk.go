@@ -8,10 +8,9 @@ type Chunk struct {
 	Parts    []Part // its tokens tree by tree, in order
 }
 
-// Part is the tokens of a chunk that are of one tree and attend together. It goes
-// from the cache to the graphs: with the rows of a layer, from [Layer.Parts], it
-// says all that the part's attention in a graph depends on, so that graphs are
-// kept by it. Parts are compared with ==.
+// Part is the tokens of a chunk that are of one tree and attend together. It goes from the cache to
+// the graphs: with the rows of a layer, from [Layer.Parts], it says all that the part's attention
+// in a graph depends on, so that graphs are kept by it. Parts are compared with ==.
 type Part struct {
 	Tree     int  // ordinal of the tree in the step
 	First, N int  // tokens of the step
@@ -21,12 +20,11 @@ type Part struct {
 	Rows     Rows // of the tree in a layer; none in [Chunk.Parts]
 }
 
-// InputAlign is the number of elements of which [Part.Input] is a multiple, so
-// that a view of a part's inputs is aligned for every device. Parts do not
-// overlap, and the inputs of all parts of a chunk begin at that of the first, in
-// the order of the tokens, if they are laid out for the chunk and not for its
-// parts. All lie within InputAlign elements a token of the step.
-const InputAlign = 32
+// InputAlign is the number of elements of which [Part.Input] is a multiple, so that a view of a
+// part's inputs is aligned for every device. Parts do not overlap, and the inputs of all parts of a
+// chunk begin at that of the first, in the order of the tokens, if they are laid out for the chunk
+// and not for its parts. All lie within InputAlign elements a token of the step.
+const InputAlign = plan.InputAlign
 
 // cut divides the step's tokens into chunks, and these into parts.
 func (a *arrangement) cut(chunkTokens int) {

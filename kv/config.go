@@ -54,11 +54,11 @@ type Options struct {
 	// ForcedCopies copies rows on a CPU device too, where they could be used in
 	// place.
 	ForcedCopies bool
-	// AtHost is, by layer, whether attention may be computed on the host. A
+	// HostAttention is, by layer, whether attention may be computed on the host. A
 	// streamed layer that is so marked has its rows in plain host memory, and
 	// visits its device only in steps that HostTokens and HostDepth exclude.
 	// nil: no layer.
-	AtHost []bool
+	HostAttention []bool
 	// HostTokens is how many tokens a step may have at most for its attention
 	// to be computed on the host. 0: 16.
 	HostTokens int
@@ -113,7 +113,7 @@ func (o Options) validate(devices int) error {
 	for l, d := range o.On {
 		fault(d < 0 || d >= devices, "layer %d is on device %d: there are %d, from 0", l, d, devices)
 	}
-	fault(o.AtHost != nil && len(o.AtHost) != len(o.Layers), "attention on the host is given for %d layers: the model has %d", len(o.AtHost), len(o.Layers))
+	fault(o.HostAttention != nil && len(o.HostAttention) != len(o.Layers), "attention on the host is given for %d layers: the model has %d", len(o.HostAttention), len(o.Layers))
 	fault(o.Memory != nil && len(o.Memory) != devices, "memory is given for %d devices: there are %d", len(o.Memory), devices)
 	fault(o.Cells < 1 || o.Cells > math.MaxInt32/2, "context of %d tokens: want 1 to %d", o.Cells, math.MaxInt32/2)
 	fault(o.ResidentLayers < 0 || o.ResidentLayers > len(o.Layers), "%d resident layers: the model has %d", o.ResidentLayers, len(o.Layers))
@@ -177,7 +177,7 @@ func (o Options) resolve(devices int) (config, error) {
 	c := config{
 		policy: o.Policy, shapes: o.Layers, layouts: make([]tier.Layout, len(o.Layers)), typeK: o.TypeK, typeV: o.TypeV,
 		capacity: o.Cells, cells: plan.WholeBlocks(o.Cells),
-		onHost: o.AtHost, hostTokens: orDefault(o.HostTokens, DefaultHostTokens), hostDepth: o.HostDepth,
+		onHost: o.HostAttention, hostTokens: orDefault(o.HostTokens, DefaultHostTokens), hostDepth: o.HostDepth,
 		newTier: o.Tier, forcedCopies: o.ForcedCopies, link: o.Link, trace: o.Trace,
 	}
 	for l, s := range o.Layers {

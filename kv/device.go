@@ -8,8 +8,8 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// device is where some of the layers compute: the slots that they visit, and
-// the movers that serve them.
+// device is where some of the layers compute: the slots that they visit, and the movers that serve
+// them.
 type device struct {
 	number    int
 	backend   *ggml.Backend
@@ -34,8 +34,7 @@ func (l layerPlacement) visits(kind stepKind) bool {
 	return !l.resident && (!l.onHost || kind == deviceStep)
 }
 
-// growsByBlock reports whether the layer's region takes memory only for the
-// blocks in use.
+// growsByBlock reports whether the layer's region takes memory only for the blocks in use.
 func (l layerPlacement) growsByBlock(p Policy) bool {
 	return (l.onHost || l.device.backend.Device().Type() == ggml.CPU) && !p.fixed()
 }
@@ -74,8 +73,8 @@ func (p *Pool) newDevice(number int, b *ggml.Backend) (*device, error) {
 	return d, nil
 }
 
-// moves reports whether streamed layers take time to reach the device: they are
-// copied, or used in place behind a link.
+// moves reports whether streamed layers take time to reach the device: they are copied, or used in
+// place behind a link.
 func (d *device) moves() bool { return d.placement.Streamed > 0 && (d.copies || d.link.Rate > 0) }
 
 // hostBuffer allocates zeroed host memory, pinned where the device has that.

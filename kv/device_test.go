@@ -11,15 +11,15 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// Backends that the tests share: a driver needs seconds for each shader that a
-// process uses first. One thread, as packages are tested beside each other.
+// Backends that the tests share: a driver needs seconds for each shader that a process uses first.
+// One thread, as packages are tested beside each other.
 var (
 	sharedCPU    = sync.OnceValues(func() (*ggml.Backend, error) { return open("cpu") })
 	sharedVulkan = sync.OnceValues(func() (*ggml.Backend, error) { return open(secondDevice()) })
 )
 
-// secondDevice is the device that tests use beside the CPU: the software Vulkan
-// one, or what EBB_TEST_DEVICE names.
+// secondDevice is the device that tests use beside the CPU: the software Vulkan one, or what
+// EBB_TEST_DEVICE names.
 func secondDevice() string { return cmp.Or(os.Getenv("EBB_TEST_DEVICE"), "vulkan0") }
 
 func open(device string) (*ggml.Backend, error) {
@@ -60,8 +60,8 @@ func onVulkan(t rapid.TB) *ggml.Backend {
 	return b
 }
 
-// ownCPU is a backend whose bytes are one test's alone. All of them must have
-// been given back at its end.
+// ownCPU is a backend whose bytes are one test's alone. All of them must have been given back at
+// its end.
 func ownCPU(t *testing.T, limit int64) *ggml.Backend {
 	t.Helper()
 	d := onCPU(t).Device()

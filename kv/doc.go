@@ -1,20 +1,31 @@
-// Package kv holds the K/V of sequences and moves layers between a device and a
-// tier.
+// Package kv holds the K/V of sequences and moves layers between a device and a tier.
 //
 // Its nouns:
 //
-//   - A [Pool] is the cache of one engine: a [Policy], a [Placement] of layers
-//     that follows from it, slots that streamed layers visit, and the bytes all
-//     of it takes.
-//   - A [Seq] is tokens with their cells. [Seq.Fork] gives another that shares
-//     the cells so far; together they are a tree.
-//   - A [Step] is one pass of new tokens through all layers. It reserves cells
-//     when it begins, and sequences grow when it is committed; closed without
-//     that it leaves everything as it was.
-//   - A [Layer] of a step has its [Rows] where it computes when the loop over
-//     [Step.Layers] yields it, while the next ones are fetched.
-//   - A [Chunk] is tokens of a step that one graph computes; a [Part] of it those
-//     of one tree.
+//   - A [Pool] is the cache of one engine: a [Policy], the placement of layers that follows from it
+//     (package plan), the slots that streamed layers visit, and a count of the bytes that all of it
+//     takes.
+//   - A [Seq] is tokens with their cells. [Seq.Fork] returns another that shares the cells so far;
+//     together they are a tree.
+//   - A [Step] is one trip of new tokens through all layers. It reserves cells when it begins, and
+//     the sequences grow when it is committed. A step that is closed without that leaves everything
+//     as it was.
+//   - A [Layer] of a step has its [Rows] where it computes when the loop over [Step.Layers] yields
+//     it. Meanwhile the next ones are fetched.
+//   - A [Chunk] is tokens of a step that one graph computes. A [Part] is those of one tree in it,
+//     and goes from here to the graphs.
 //
-// The order of copies and computations is in walk.go and nowhere else.
+// Where to look:
+//
+//   - walk.go decides the order of fetches, computations and stores, and no other file does. Its
+//     comment has a picture.
+//   - transfers.go makes the copies of one step on one device: fetch, store, and fetchAhead for the
+//     step to come. mover.go has the goroutines that run them.
+//   - arrangement.go, chunk.go and visibility.go are the arithmetic of a step: which token is
+//     where, and which cells it sees. They know no memory.
+//   - step.go joins these: Begin, Layers, Commit, Close.
+//   - config.go is what a user may ask for ([Options]) and what it comes to.
+//   - memory.go takes and returns the memory of trees; full.go says what it means that something
+//     does not fit.
+//   - tree.go and seal.go keep account of cells.
 package kv

@@ -8,15 +8,13 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// ErrFull is wrapped by every error that says that something does not fit: new
-// tokens for which a sequence tree has no cell left, and all that ErrNoMemory
-// covers. After ErrFull from [Pool.Begin] nothing has changed: [Seq.Truncate] or
-// closing a sequence makes room.
+// ErrFull is wrapped by every error that says that something does not fit: new tokens for which a
+// sequence tree has no cell left, and all that ErrNoMemory covers. After ErrFull from [Pool.Begin]
+// nothing has changed: [Seq.Truncate] or closing a sequence makes room.
 var ErrFull = errors.New("kv: the cache is full")
 
-// ErrNoMemory is wrapped by errors that say that K/V do not fit the memory: more
-// than [Options.Memory] allows, an allocation that failed, or a tier without
-// room. It wraps ErrFull.
+// ErrNoMemory is wrapped by errors that say that K/V do not fit the memory: more than
+// [Options.Memory] allows, an allocation that failed, or a tier without room. It wraps ErrFull.
 var ErrNoMemory = fmt.Errorf("%w: no memory", ErrFull)
 
 // noMemoryError is an error that is ErrNoMemory too, and keeps its own text.
@@ -30,8 +28,12 @@ func noMemory(format string, args ...any) error {
 	return noMemoryError{fmt.Errorf(format, args...)}
 }
 
-// allocation marks the error of an allocation, or of a tier that makes room, as
-// ErrNoMemory if that is its cause.
+// NoMemory returns an error with the text of err that wraps ErrNoMemory too: for what shares memory
+// with the cache and leaves it too little.
+func NoMemory(err error) error { return noMemoryError{err} }
+
+// allocation marks the error of an allocation, or of a tier that makes room, as ErrNoMemory if that
+// is its cause.
 func allocation(err error) error {
 	if errors.Is(err, ggml.ErrNoMemory) || errors.Is(err, tier.ErrFull) {
 		return noMemoryError{err}

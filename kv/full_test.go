@@ -10,8 +10,7 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// Every way in which K/V do not fit is ErrFull; ErrNoMemory tells memory from
-// cells.
+// Every way in which K/V do not fit is ErrFull; ErrNoMemory tells memory from cells.
 func TestWhatDoesNotFitIsErrFull(t *testing.T) {
 	const layer = 256 * rowBytes
 	tests := []struct {
@@ -27,7 +26,7 @@ func TestWhatDoesNotFitIsErrFull(t *testing.T) {
 		{"a tree more than memory is for", 0, func(o *Options) { o.Policy, o.Memory = Static, []int64{3 * layer} }, twoTrees, true},
 		{"a region on the device", 4 * layer, func(o *Options) { o.Policy = Static }, twoTrees, true},
 		{"a slot", layer, func(o *Options) {}, nil, true},
-		{"a region in host memory", 0, func(o *Options) { o.AtHost = []bool{true, true, true} }, failingAlloc(1), true},
+		{"a region in host memory", 0, func(o *Options) { o.HostAttention = []bool{true, true, true} }, failingAlloc(1), true},
 		{"a tier in host memory", 0, func(o *Options) {}, failingAlloc(1), true},
 		{"a tier in host memory, at once", 0, func(o *Options) { o.Policy = OffloadedStatic }, failingAlloc(3), true},
 		{"a tier that is full", 0, func(o *Options) { o.Tier = fullTier }, func(p *Pool) error { return tokens(p, p.NewSeq(), 1) }, true},
@@ -66,8 +65,7 @@ func TestATierThatIsDownIsNotFull(t *testing.T) {
 	}
 }
 
-// Rows are put in order through host memory. Without it the step does not fit,
-// and no row is lost.
+// Rows are put in order through host memory. Without it the step does not fit, and no row is lost.
 func TestNoMemoryToMoveRowsLosesNone(t *testing.T) {
 	o := uniform(Offloaded, 4, 700)
 	o.ForcedCopies = true
@@ -115,8 +113,8 @@ func twoTrees(p *Pool) error {
 	return tokens(p, p.NewSeq(), 1)
 }
 
-// failingAlloc takes a token through a step in which the nth allocation fails;
-// the sequence then goes on.
+// failingAlloc takes a token through a step in which the nth allocation fails; the sequence then
+// goes on.
 func failingAlloc(n int) func(p *Pool) error {
 	return func(p *Pool) error {
 		s := p.NewSeq()

@@ -11,12 +11,11 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// These are the ways in which Hugging Face transformers' offloaded caches were
-// wrong, each by name. Most cannot happen here by construction; the tests say
-// what would notice if that changed.
+// These are the ways in which Hugging Face transformers' offloaded caches were wrong, each by name.
+// Most cannot happen here by construction; the tests say what would notice if that changed.
 
-// equalsStatic takes a rig under options, with slow or fast copies, and one
-// under static through the same script.
+// equalsStatic takes a rig under options, with slow or fast copies, and one under static through
+// the same script.
 func equalsStatic(t *testing.T, o Options, script func(*rig), prepare func(*rig)) Stats {
 	t.Helper()
 	b := onCPU(t)
@@ -36,10 +35,10 @@ func slowly(d time.Duration) func(*rig) {
 	return func(r *rig) { r.pool.hooks.beforeCopy = func() { time.Sleep(d) } }
 }
 
-// Prefetch did not wait for the store that filled the host's buffer: a prompt
-// was right, the next call that used its cache was wrong (transformers #48947).
-// Here one goroutine makes all copies in order. Stores that are slow and slots
-// that are poisoned once stored would show a row fetched before it was there.
+// Prefetch did not wait for the store that filled the host's buffer: a prompt was right, the next
+// call that used its cache was wrong (transformers #48947). Here one goroutine makes all copies in
+// order. Stores that are slow and slots that are poisoned once stored would show a row fetched
+// before it was there.
 func TestHazard1SecondForwardAfterLongPrefillEqualsResident(t *testing.T) {
 	for _, policy := range []Policy{Offloaded, OffloadedStatic} {
 		o := rigOptions(policy, 4, ggml.F16)
@@ -56,9 +55,9 @@ func TestHazard1SecondForwardAfterLongPrefillEqualsResident(t *testing.T) {
 	}
 }
 
-// Prefetch of layer l+1 overwrote the buffer of l-1 without waiting for its
-// attention. Here a slot is fetched into after its release only. Layers that
-// compute slowly beside fast copies would show it.
+// Prefetch of layer l+1 overwrote the buffer of l-1 without waiting for its attention. Here a slot
+// is fetched into after its release only. Layers that compute slowly beside fast copies would show
+// it.
 func TestHazard2PrefetchDoesNotOverwriteALayerInUse(t *testing.T) {
 	o := rigOptions(Offloaded, 5, ggml.F32)
 	o.ForcedCopies = true
@@ -73,9 +72,8 @@ func TestHazard2PrefetchDoesNotOverwriteALayerInUse(t *testing.T) {
 	})
 }
 
-// The prefetch of a single offloaded layer was not waited for. Here it has a
-// slot of its own that it never leaves; poisoned slots force fetches all the
-// same, slow ones.
+// The prefetch of a single offloaded layer was not waited for. Here it has a slot of its own that
+// it never leaves; poisoned slots force fetches all the same, slow ones.
 func TestHazard3OneOffloadedLayer(t *testing.T) {
 	for _, resident := range []int{0, 2} {
 		for _, poisoned := range []bool{false, true} {
@@ -107,9 +105,9 @@ func TestHazard4NoStreamedLayer(t *testing.T) {
 	}
 }
 
-// The "next layer" was taken to be l+1, also where that one is never offloaded
-// (transformers #46748). Here the schedule lists streamed layers alone; the
-// fetches of a step and what its end leaves in the slots show which they were.
+// The "next layer" was taken to be l+1, also where that one is never offloaded (transformers
+// #46748). Here the schedule lists streamed layers alone; the fetches of a step and what its end
+// leaves in the slots show which they were.
 func TestHazard5NextStreamedLayerIsNotTheNextLayer(t *testing.T) {
 	o := uniform(Offloaded, 9, 600)
 	o.ForcedCopies, o.ResidentLayers = true, 4 // 2, 4, 6 and 8
@@ -138,8 +136,8 @@ func TestHazard5NextStreamedLayerIsNotTheNextLayer(t *testing.T) {
 	equalsStatic(t, r, conversation, slowly(200*time.Microsecond))
 }
 
-// A ring of two slots was wrong where the number of layers is no multiple of it
-// (vLLM #54975): the last layer's slot is the first one's too.
+// A ring of two slots was wrong where the number of layers is no multiple of it (vLLM #54975): the
+// last layer's slot is the first one's too.
 func TestHazard6OddNumberOfLayersTwoSlots(t *testing.T) {
 	for _, tt := range []struct{ layers, slots int }{{3, 2}, {5, 2}, {7, 2}, {5, 3}, {7, 3}, {4, 3}} {
 		t.Run(fmt.Sprintf("%d layers %d slots", tt.layers, tt.slots), func(t *testing.T) {
@@ -150,9 +148,9 @@ func TestHazard6OddNumberOfLayersTwoSlots(t *testing.T) {
 	}
 }
 
-// Tensors were read on the host while their copy was in flight. Here copies are
-// blocking and a layer is yielded after its own: what the loop's body sees first
-// is all there, in memory that was NaN before.
+// Tensors were read on the host while their copy was in flight. Here copies are blocking and a
+// layer is yielded after its own: what the loop's body sees first is all there, in memory that was
+// NaN before.
 func TestHazard7RowsAreThereWhenALayerIsYielded(t *testing.T) {
 	o := uniform(Offloaded, 5, 600)
 	o.ForcedCopies = true
@@ -174,8 +172,8 @@ func TestHazard7RowsAreThereWhenALayerIsYielded(t *testing.T) {
 	l.check() // and what was stored from slots is all there too
 }
 
-// A long prompt's cache, forked and continued with different questions, equals
-// fresh runs: transformers documents it with copies of the cache.
+// A long prompt's cache, forked and continued with different questions, equals fresh runs:
+// transformers documents it with copies of the cache.
 func TestForksOfAPromptEqualFreshRuns(t *testing.T) {
 	b := onCPU(t)
 	continued := func(policy Policy, fork bool) (out [][]byte) {

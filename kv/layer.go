@@ -11,11 +11,10 @@ type Layer struct {
 	Index int
 
 	step     *Step
-	copies   *transfers // of its device; nil: its rows are always there
+	copies   *transfers // of its device; nil: the rows do not visit it
 	first    int        // number of its first visit
 	acquired int        // trees acquired
 	released int        // trees released
-	blank    []Rows     // see Blank
 }
 
 // Rows are a layer's rows of one tree where the layer computes.
@@ -32,8 +31,8 @@ func (s *Step) newLayer(l int) Layer {
 	return Layer{Index: l, step: s, copies: s.copies[p.device.number], first: p.visitor[s.kind] * len(s.trees)}
 }
 
-// Acquire waits until the rows of a tree are where the layer computes. Trees
-// are acquired in order; doing so says that the ones before have been computed.
+// Acquire waits until the rows of a tree are where the layer computes. Trees are acquired in order;
+// doing so says that the ones before have been computed.
 func (l *Layer) Acquire(ctx context.Context, tree int) error {
 	if l.copies == nil {
 		return ctx.Err()
@@ -51,7 +50,7 @@ func (l *Layer) Acquire(ctx context.Context, tree int) error {
 	return ctx.Err()
 }
 
-// release says that all of the layer has been computed.
+// release says that the layer has been computed for all trees.
 func (l *Layer) release(ctx context.Context) error {
 	if err := l.Acquire(ctx, len(l.step.trees)-1); err != nil {
 		return err
@@ -63,14 +62,14 @@ func (l *Layer) release(ctx context.Context) error {
 	return nil
 }
 
-// AtHost reports whether the layer's attention is computed on the host in this
-// step: its rows are there, and its device has memory of its own.
-func (l *Layer) AtHost() bool {
+// HostAttention reports whether the layer's attention is computed on the host in this step: its
+// rows are there, and its device has memory of its own.
+func (l *Layer) HostAttention() bool {
 	return l.step.pool.placed[l.Index].onHost && l.step.kind == hostStep
 }
 
-// Parts returns a chunk's parts with the layer's rows, whether or not they have
-// arrived yet, appended to parts.
+// Parts returns a chunk's parts with the layer's rows, whether or not they have arrived yet,
+// appended to parts.
 func (l *Layer) Parts(c Chunk, parts []Part) []Part {
 	for _, p := range c.Parts {
 		p.Rows = l.Rows(p.Tree)
@@ -81,9 +80,6 @@ func (l *Layer) Parts(c Chunk, parts []Part) []Part {
 
 // Rows returns the rows of a tree, whether or not they have arrived yet.
 func (l *Layer) Rows(tree int) Rows {
-	if l.blank != nil {
-		return l.blank[tree]
-	}
 	r := l.step.trees[tree].regions[l.Index]
 	if l.copies != nil && l.copies.device.copies {
 		r = l.copies.slotOf(l.first + tree).views[l.step.pool.config.shapes[l.Index]]

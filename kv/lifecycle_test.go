@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// streaming returns a ledger of a cache in which rows move, for up to 300
-// tokens.
+// streaming returns a ledger of a cache in which rows move, for up to 300 tokens.
 func streaming(t *testing.T) *ledger {
 	t.Helper()
 	o := uniform(Offloaded, 5, 300)

@@ -69,8 +69,7 @@ func (a *actions) drawBatch(t *rapid.T) (works []growth) {
 	return works
 }
 
-// take makes a step that may only fail for want of room, and then changes
-// nothing.
+// take makes a step that may only fail for want of room, and then changes nothing.
 func (a *actions) take(t *rapid.T, works ...growth) {
 	full := a.full(works)
 	err := a.step(context.Background(), len(a.pool.config.shapes)+1, works...)
@@ -127,8 +126,8 @@ func (a *actions) Cancel(t *rapid.T) {
 	}
 }
 
-// CloseInStep closes sequences while a step goes on that others take part in,
-// and one that does itself.
+// CloseInStep closes sequences while a step goes on that others take part in, and one that does
+// itself.
 func (a *actions) CloseInStep(t *rapid.T) {
 	works := a.drawBatch(t)
 	victims := rapid.Permutation(a.order).Draw(t, "victims")[:rapid.IntRange(1, len(a.order)).Draw(t, "closed")]
@@ -171,7 +170,7 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 		o.Slots = rapid.IntRange(0, 3).Draw(t, "slots")
 		if o.Policy.streams() {
 			o.ResidentLayers = rapid.IntRange(0, len(o.Layers)).Draw(t, "resident")
-			o.AtHost = rapid.SliceOfN(rapid.Bool(), len(o.Layers), len(o.Layers)).Draw(t, "at host")
+			o.HostAttention = rapid.SliceOfN(rapid.Bool(), len(o.Layers), len(o.Layers)).Draw(t, "at host")
 			o.HostTokens = rapid.IntRange(0, 60).Draw(t, "host tokens")
 			o.HostDepth = rapid.IntRange(0, 100).Draw(t, "host depth")
 		}

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// mover is a goroutine that makes copies in one direction. Pinned, it is locked
-// to its thread: devices keep a stream a thread, and blocking copies on it pass
-// the one that computes. A CPU has no streams, but threads that compute: there
-// each wake-up of a locked goroutine would take their core twice.
+// mover is a goroutine that makes copies in one direction. Pinned, it is locked to its thread:
+// devices keep a stream a thread, and blocking copies on it pass the one that computes. A CPU has
+// no streams, but threads that compute: there each wake-up of a locked goroutine would take their
+// core twice.
 type mover struct {
 	jobs chan func()
 	done sync.WaitGroup // jobs given and not finished

@@ -10,9 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// Rows of one sequence that are NaN never reach another: kernels multiply
-// masked cells by zero, and zero times NaN is NaN. The ledger looks at every
-// cell that attention spans.
+// Rows of one sequence that are NaN never reach another: kernels multiply masked cells by zero, and
+// zero times NaN is NaN. The ledger looks at every cell that attention spans.
 func TestNaNRowsReachNoOtherSequence(t *testing.T) {
 	for _, policy := range []Policy{Dynamic, Static, Offloaded, OffloadedStatic} {
 		for _, copies := range []bool{false, true} {
@@ -67,8 +66,8 @@ func growNaN(t *testing.T, p *Pool, seq *Seq, n int) {
 	}
 }
 
-// A slot may have been fetched into for a step that never came, with rows of
-// another shape than its visits before and after: their bytes lie elsewhere.
+// A slot may have been fetched into for a step that never came, with rows of another shape than its
+// visits before and after: their bytes lie elsewhere.
 func TestNaNRowsFetchedAheadReachNoOtherShape(t *testing.T) {
 	o := uniform(Offloaded, 4, 256)
 	o.ForcedCopies = true

@@ -31,8 +31,7 @@ func (s setting) options(copies bool) Options {
 	return o
 }
 
-// settings returns all settings, or as many as have every pair of values
-// together.
+// settings returns all settings, or as many as have every pair of values together.
 func settings(all bool) (list []setting) {
 	layers := []int{1, 2, 3, 5}
 	others := []Policy{Dynamic, Offloaded, OffloadedStatic} // compared with static
@@ -70,8 +69,8 @@ func TestSettingsHaveEveryPair(t *testing.T) {
 	}
 }
 
-// Whatever the policy, where rows live and whether they are copied: attention
-// gives the bits that it gives with all rows on the device.
+// Whatever the policy, where rows live and whether they are copied: attention gives the bits that
+// it gives with all rows on the device.
 func TestEveryPolicyGivesTheBitsOfStatic(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds: make test runs it")

@@ -5,20 +5,17 @@ import (
 	"strings"
 )
 
-// Policy says where the rows of a cache live. The names are those of Hugging
-// Face transformers' cache_implementation.
+// Policy says where the rows of a cache live. The names are those of Hugging Face transformers'
+// cache_implementation.
 type Policy int
 
 // The policies.
 const (
-	// Dynamic keeps every layer on its device and touches memory as rows
-	// come.
+	// Dynamic keeps every layer on its device and touches memory as rows come.
 	Dynamic Policy = iota
-	// Static keeps every layer on its device, allocated and touched once, at
-	// fixed addresses.
+	// Static keeps every layer on its device, allocated and touched once, at fixed addresses.
 	Static
-	// Offloaded keeps rows in a tier; layers visit the device in turn. It
-	// grows as rows come.
+	// Offloaded keeps rows in a tier; layers visit the device in turn. It grows as rows come.
 	Offloaded
 	// OffloadedStatic is Offloaded with all memory allocated once.
 	OffloadedStatic

@@ -19,8 +19,8 @@ func raceOptions(policy Policy) Options {
 	return o
 }
 
-// turns takes a rig through steps, one a call: prefill in two chunks, decoding,
-// now and then a second sequence.
+// turns takes a rig through steps, one a call: prefill in two chunks, decoding, now and then a
+// second sequence.
 func turns(r *rig) func() []byte {
 	a, b := r.pool.NewSeq(), r.pool.NewSeq()
 	i := -1
@@ -66,8 +66,7 @@ func firstWrong(t rapid.TB, b *ggml.Backend, h hooks, compute time.Duration, wan
 	return -1
 }
 
-// Copies that take a random time, and slots that are NaN as soon as they are
-// free, change no bit.
+// Copies that take a random time, and slots that are NaN as soon as they are free, change no bit.
 func TestDelayedCopiesAndPoisonedSlotsChangeNothing(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -92,9 +91,9 @@ func TestDelayedCopiesAndPoisonedSlotsChangeNothing(t *testing.T) {
 	}
 }
 
-// The control arms: without any one of the walk's waits the test above fails,
-// even where slots are not poisoned. The side that waits no more is the faster
-// one, or it would find things done by chance.
+// The control arms: without any one of the walk's waits the test above fails, even where slots are
+// not poisoned. The side that waits no more is the faster one, or it would find things done by
+// chance.
 func TestEveryWaitOfTheWalkIsNeeded(t *testing.T) {
 	arms := []struct {
 		name          string

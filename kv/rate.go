@@ -6,9 +6,9 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// FetchRate measures the bytes a second at which rows reach the devices that
-// they are copied to, the slowest counts. It copies as many bytes a few times. No
-// step may be open. 0: none is copied.
+// FetchRate measures at how many bytes a second rows are copied to the devices, by a few copies of
+// that many bytes, and returns the rate of the slowest device; 0 if no rows are copied. No step may
+// be open.
 func (p *Pool) FetchRate(bytes int64) float64 {
 	slowest := 0.0
 	for _, d := range p.devices {
@@ -17,7 +17,7 @@ func (p *Pool) FetchRate(bytes int64) float64 {
 		}
 		rate, err := p.fetchRate(d, bytes)
 		if err != nil {
-			continue // no memory to measure with: that is said when it is needed
+			continue // without memory to measure with, the next step returns the error
 		}
 		if d.link.Rate > 0 {
 			rate = min(rate, d.link.Rate)
@@ -31,7 +31,7 @@ func (p *Pool) FetchRate(bytes int64) float64 {
 
 // fetchRate copies part of a slot from host memory.
 func (p *Pool) fetchRate(d *device, bytes int64) (float64, error) {
-	const times = 4 // the first ones touch memory
+	const times = 4 // the first ones touch the memory for the first time
 	var r *region
 	for _, r = range d.slots[0].views {
 		break

@@ -10,8 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/plan"
 )
 
-// Layers of several shapes use a slot in any order. The cells that attention
-// spans behind a layer's rows are zero each time.
+// Layers of several shapes use a slot in any order. The cells that attention spans behind a layer's
+// rows are zero each time.
 func TestTidySlotsHaveNothingOldInThePadding(t *testing.T) {
 	o := uniform(Offloaded, 3, 512)
 	o.Layers = []Shape{{1, 1, 1}, {2, 1, 3}, {1, 4, 1}}

@@ -30,9 +30,9 @@ func rigOptions(policy Policy, layers int, typ ggml.Type) Options {
 	}
 }
 
-// rig is a model that is nothing but attention: in every layer the queries, keys
-// and values of a token are random numbers that depend on token and layer. Two
-// rigs that are taken through the same steps have the same outputs.
+// rig is a model that is nothing but attention: in every layer the queries, keys and values of a
+// token are random numbers that depend on token and layer. Two rigs that are taken through the same
+// steps have the same outputs.
 type rig struct {
 	t       rapid.TB
 	b       *ggml.Backend
@@ -70,8 +70,8 @@ func (r *rig) close() {
 	r.scratch.Close()
 }
 
-// grow takes new tokens of each sequence through a step, and keeps what
-// attention gave. It returns that too.
+// grow takes new tokens of each sequence through a step, and keeps what attention gave. It returns
+// that too.
 func (r *rig) grow(works ...growth) []byte {
 	r.t.Helper()
 	var batch []Work
@@ -113,8 +113,7 @@ func (r *rig) grow(works ...growth) []byte {
 	return out
 }
 
-// attend writes a part's keys and values to the layer's rows, and attends to
-// them.
+// attend writes a part's keys and values to the layer's rows, and attends to them.
 func (r *rig) attend(s *Step, layer *Layer, p Part) []byte {
 	r.t.Helper()
 	n := int64(p.N)
@@ -177,8 +176,8 @@ func numbers(token int32, layer, which, n int) []float32 {
 	return f
 }
 
-// conversation takes a rig through all that sequences do: prefill in several
-// chunks, decoding, batches of sequences and forks, truncation, reused memory.
+// conversation takes a rig through all that sequences do: prefill in several chunks, decoding,
+// batches of sequences and forks, truncation, reused memory.
 func conversation(r *rig) {
 	a, b := r.pool.NewSeq(), r.pool.NewSeq()
 	r.grow(growth{a, 150}) // two chunks
@@ -204,8 +203,8 @@ func conversation(r *rig) {
 	r.grow(growth{c, 1})
 }
 
-// dialogue is a short conversation that makes a slow device compile few
-// shaders: no parts of two to eight tokens.
+// dialogue is a short conversation that makes a slow device compile few shaders: no parts of two to
+// eight tokens.
 func dialogue(r *rig) {
 	a, b := r.pool.NewSeq(), r.pool.NewSeq()
 	r.grow(growth{a, 40})
@@ -218,8 +217,7 @@ func dialogue(r *rig) {
 	r.grow(growth{a, 1})
 }
 
-// played returns the outputs of a script under some options. All of them are
-// finite.
+// played returns the outputs of a script under some options. All of them are finite.
 func played(t rapid.TB, b *ggml.Backend, o Options, script func(*rig), prepare ...func(*rig)) ([][]byte, Stats) {
 	t.Helper()
 	r := newRig(t, b, o)

@@ -12,8 +12,8 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// search takes beams over a cache as a beam search does: each step every beam
-// gets new tokens, then some beams are forked and the others closed.
+// search takes beams over a cache as a beam search does: each step every beam gets new tokens, then
+// some beams are forked and the others closed.
 type search struct {
 	*ledger
 	beams []*Seq
@@ -93,8 +93,8 @@ func TestReorderingBeamsMovesNoRow(t *testing.T) {
 					high := int64(s.beams[0].tree.high)
 					got := moved(l, s.works(1)...)
 					after := int64(s.beams[0].tree.high)
-					// One fetch of a layer serves all beams. Of the two layers of the next step that are fetched
-					// ahead the rows are those that this one has made.
+					// One fetch of a layer serves all beams. Of the two layers of the next step
+					// that are fetched ahead the rows are those that this one has made.
 					most := (layers-slots-slots)*high*rowBytes + 2*slots*max(high, after)*rowBytes
 					if got.Stored != int64(layers*beams*rowBytes) || got.Fetches > layers || got.Fetched > most {
 						t.Fatalf("%d beams on %d cells: %+v; want %d bytes stored, at most %d fetches and %d bytes fetched",

@@ -11,24 +11,23 @@ import (
 // ErrClosed is returned for a sequence or pool that was closed.
 var ErrClosed = errors.New("kv: closed")
 
-// Seq is tokens with their cells. A fork shares the cells it has in common with
-// others of its tree.
+// Seq is tokens with their cells. A fork shares the cells it has in common with others of its tree.
 //
-// A Seq may be used from several goroutines. While it takes part in a step it
-// cannot be truncated or forked, and closing it takes effect when the step ends.
+// A Seq may be used from several goroutines. While it takes part in a step it cannot be truncated
+// or forked, and closing it takes effect when the step ends.
 type Seq struct {
 	pool *Pool
 
 	// guarded by pool.mu
 	tree   *tree // nil once closed
 	tokens []int32
-	runs   []tier.Run // the tokens' cells, in order; of those behind the tree's sealed ones
+	runs   []tier.Run // the cells, in order, of the tokens behind the sealed cells of the tree
 	busy   bool       // part of the open step
 	closed bool
 }
 
-// NewSeq returns an empty sequence in a tree of its own. It takes no memory
-// before its first step. The caller closes it.
+// NewSeq returns an empty sequence in a tree of its own. It takes no memory before its first step.
+// The caller closes it.
 func (p *Pool) NewSeq() *Seq {
 	s := &Seq{pool: p, tree: p.newTree()}
 	s.tree.seqs = []*Seq{s}
@@ -49,8 +48,8 @@ func (s *Seq) Tokens() []int32 {
 	return slices.Clone(s.tokens)
 }
 
-// Fork returns a sequence that continues from the same tokens. It copies no K
-// or V. The caller closes it.
+// Fork returns a sequence that continues from the same tokens. It copies no K or V. The caller
+// closes it.
 func (s *Seq) Fork() (*Seq, error) {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
@@ -88,12 +87,12 @@ func (s *Seq) Close() error {
 	defer s.pool.mu.Unlock()
 	s.closed = true
 	if s.busy {
-		return nil // the step's Close does it
+		return nil // the step's Close drops it
 	}
 	return s.drop()
 }
 
-// drop gives the cells back, and with the tree's last sequence its memory.
+// drop gives the cells back, and with the last sequence of a tree the memory of the tree.
 func (s *Seq) drop() error {
 	t := s.tree
 	if t == nil {

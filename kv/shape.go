@@ -10,8 +10,7 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// Shape is one layer's K and V: the number of KV heads and the values in a
-// head's key and value.
+// Shape is one layer's K and V: the number of KV heads and the values in a head's key and value.
 type Shape struct {
 	Heads    int
 	KeyDim   int

@@ -11,16 +11,16 @@ import (
 	"github.com/seed4d217819/ebb/plan"
 )
 
-// Work is what one sequence takes through a step: one token to decode, a few as
-// a draft, many to prefill.
+// Work is what one sequence takes through a step: one token to decode, a few as a draft, many to
+// prefill.
 type Work struct {
 	Seq    *Seq
 	Tokens []int32
-	Logits int // of how many last tokens the logits are wanted
+	Logits int // how many of the last tokens to compute logits of
 }
 
-// Step is one trip of new tokens through all layers. Every step is closed, with
-// or without Commit; one goroutine uses it.
+// Step is one trip of new tokens through all layers. Every step is closed, with or without Commit;
+// one goroutine uses it.
 type Step struct {
 	arrangement
 	pool  *Pool
@@ -53,9 +53,8 @@ type visit struct {
 	tree  int // ordinal in the step
 }
 
-// Begin reserves cells for a batch and starts fetching the rows of the first
-// layers. It waits for the step before to be closed. [ErrFull] and other errors
-// come before anything has changed.
+// Begin reserves cells for a batch and starts fetching the rows of the first layers. It waits for
+// the step before to be closed. [ErrFull] and other errors come before anything has changed.
 func (p *Pool) Begin(ctx context.Context, batch []Work) (*Step, error) {
 	select {
 	case p.turn <- struct{}{}:
@@ -189,10 +188,10 @@ func (s *Step) startCopies() {
 	}
 }
 
-// Layers goes through the model's layers in order. When one is yielded, its
-// rows are where it computes (those of the first tree, if the step has several:
-// see [Layer.Acquire]) and the next ones are on their way. When the loop's body
-// ends, the layer must have been computed. A step goes through its layers once.
+// Layers goes through the model's layers in order. When one is yielded, its rows are where it
+// computes (those of the first tree, if the step has several: see [Layer.Acquire]) and the next
+// ones are on their way. When the loop's body ends, the layer must have been computed. A step goes
+// through its layers once.
 func (s *Step) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 	return func(yield func(*Layer, error) bool) {
 		if s.begun || s.closed {
@@ -218,8 +217,8 @@ func (s *Step) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 	}
 }
 
-// Commit makes the sequences grow by the step's tokens. All layers must have
-// been computed. It waits until their new rows are stored.
+// Commit makes the sequences grow by the step's tokens. All layers must have been computed. It
+// waits until their new rows are stored.
 func (s *Step) Commit() error {
 	if s.closed || s.committed {
 		return errors.New("kv: commit of a step that was closed or committed before")
@@ -249,8 +248,7 @@ func (s *Step) Commit() error {
 	return nil
 }
 
-// Close ends the step. Without Commit everything is as before Begin. It may be
-// called twice.
+// Close ends the step. Without Commit everything is as before Begin. It may be called twice.
 func (s *Step) Close() error {
 	if s.closed {
 		return nil

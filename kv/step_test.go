@@ -6,8 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A batch is put in the order of its trees; positions, cells and rows of logits
-// follow, and results go back to the works that asked.
+// A batch is put in the order of its trees; positions, cells and rows of logits follow, and results
+// go back to the works that asked.
 func TestStepNumbersTheTokensOfABatch(t *testing.T) {
 	o := uniform(Dynamic, 1, 600)
 	o.ChunkTokens = 4
@@ -70,8 +70,8 @@ func TestChunksSpanWhatTheirTokensSee(t *testing.T) {
 	}
 }
 
-// Graphs are kept by the rows' ID: a layer has the same in every step of a
-// sequence, and two rows that lie elsewhere never have the same.
+// Graphs are kept by the rows' ID: a layer has the same in every step of a sequence, and two rows
+// that lie elsewhere never have the same.
 func TestRowsKeepTheirIDs(t *testing.T) {
 	for _, copies := range []bool{false, true} {
 		o := uniform(OffloadedStatic, 3, 600)

@@ -44,8 +44,9 @@ func TestDecodeFetchesEachPrefixAtMostOnceAndStoresOneRowALayer(t *testing.T) {
 				streamed := int64(tt.layers - tt.resident)
 				for n := int64(100); n < 110; n++ {
 					got := moved(l, growth{s, 1})
-					// Of the layers that visit first, those that are also the last in their slot stay there.
-					// The others are fetched when a step ends for the one that follows, with the new row.
+					// Of the layers that visit first, those that are also the last in their slot
+					// stay there. The others are fetched when a step ends for the one that follows,
+					// with the new row.
 					later := streamed - int64(tt.slots)
 					ahead := min(int64(tt.slots), later)
 					want := traffic{int(later + ahead), (later*n + ahead*(n+1)) * rowBytes, streamed * rowBytes}
@@ -121,8 +122,8 @@ func TestBatchFetchesEachTreeOnceALayer(t *testing.T) {
 	fork := func() *Seq { l.grow(growth{a, 40}, growth{b, 60}); return l.fork(a) }()
 	works := []growth{{a, 1}, {b, 1}, {fork, 1}}
 	l.grow(works...)
-	// cells: the tree of a and its fork holds 42, b's 61; both visit each layer, and the first two visits are
-	// fetched ahead: layer 0 of both, with the new rows
+	// cells: the tree of a and its fork holds 42, b's 61; both visit each layer, and the first two
+	// visits are fetched ahead: layer 0 of both, with the new rows
 	got := moved(l, works...)
 	want := traffic{6, (2*42 + 44 + 2*61 + 62) * rowBytes, 3 * 3 * rowBytes}
 	if diff := cmp.Diff(got, want); diff != "" {
@@ -189,8 +190,7 @@ func TestLinkPacesRowsUsedInPlace(t *testing.T) {
 	}
 }
 
-// Memory that is allocated once stays so past the blocks that graphs are built
-// for.
+// Memory that is allocated once stays so past the blocks that graphs are built for.
 func TestFixedPoliciesAllocateInTheFirstStepOnly(t *testing.T) {
 	for _, policy := range []Policy{Static, OffloadedStatic} {
 		for _, copies := range []bool{false, true} {

@@ -6,16 +6,16 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// tree is the cells that a sequence and its forks share. Its fields are guarded
-// by the pool, and by the mover while a step is open.
+// tree is the cells that a sequence and its forks share. Its fields are guarded by the pool, and by
+// the mover while a step is open.
 type tree struct {
 	cells    []int32 // by cell: how many sequences, and the open step, hold it
 	capacity int
 	sealed   int    // cells [0, sealed) are those of all sequences' first tokens: see seal.go
 	lowest   int    // no cell below is free
 	high     int    // cells from here on are free
-	seqs     []*Seq // those alive
-	broken   error  // why its rows are lost
+	seqs     []*Seq // open
+	broken   error  // why its rows are lost; nil: they are not
 
 	epoch    uint64      // steps begun on this tree
 	regions  []*region   // by layer; nil where the layer visits a slot
@@ -23,8 +23,8 @@ type tree struct {
 	reserved int         // cells that rows has room for
 }
 
-// reserve makes room for cells in every tier. After an error the tiers that had
-// room before have it still.
+// reserve makes room for cells in every tier. After an error the tiers that had room before have it
+// still.
 func (t *tree) reserve(cells int) error {
 	for _, rows := range t.rows {
 		if rows == nil {
@@ -76,7 +76,7 @@ func (t *tree) share(runs []tier.Run) {
 	}
 }
 
-// give counts one holder less; cells that nobody holds are used again.
+// give counts one holder less. Cells without a holder are free.
 func (t *tree) give(runs []tier.Run) {
 	for _, r := range runs {
 		for c := r.Start; c < r.End(); c++ {
@@ -106,7 +106,7 @@ func (t *tree) trim() {
 	}
 }
 
-// appendRun adds cells behind the others, joined to the last run if they touch.
+// appendRun appends a run, joined to the last one if they touch.
 func appendRun(runs []tier.Run, r tier.Run) []tier.Run {
 	if n := len(runs); n > 0 && runs[n-1].End() == r.Start {
 		runs[n-1].N += r.N

@@ -1,14 +1,14 @@
 package kv
 
-// Viewer is told which cells tokens see, token by token: runs of cells, and then
-// the end of the token's row.
+// Viewer is told which cells tokens see, token by token: runs of cells, and then the end of the
+// token's row.
 type Viewer interface {
 	See(first, n int)
 	EndRow(row int)
 }
 
-// Sees tells which cells the tokens of a part see, in order: the cells of the
-// token's own sequence up to itself.
+// Sees tells which cells the tokens of a part see, in order: the cells of the token's own sequence
+// up to itself.
 func (a *arrangement) Sees(p Part, v Viewer) {
 	for i := a.workAt(p.First); i < len(a.works) && a.works[i].first < p.First+p.N; i++ {
 		w := &a.works[i]
@@ -37,9 +37,9 @@ const (
 	hidden  uint16 = 0xFC00 // -Inf
 )
 
-// Mask writes the attention mask of a part: for each of its tokens in order a
-// row of Part.Cells half-precision values, 0 for the cells that [Step.Sees]
-// tells and -Inf for the others. len(dst) is Part.N × Part.Cells.
+// Mask writes the attention mask of a part: for each of its tokens in order a row of Part.Cells
+// half-precision values, 0 for the cells that [Step.Sees] tells and -Inf for the others. len(dst)
+// is Part.N × Part.Cells.
 func (a *arrangement) Mask(p Part, dst []uint16) {
 	fill(dst, hidden)
 	a.masker = masker{dst: dst, cells: p.Cells}

@@ -9,16 +9,14 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// copies are the transfers that a walk puts in order. Visits are numbered in
-// the order in which they are computed; visit i uses slot i mod slots.
+// copies are the transfers that a walk puts in order. Visits are numbered in the order in which
+// they are computed; visit i uses slot i mod slots.
 type copies interface {
 	// fetch copies visit i's rows into its slot, which is free since then.
 	fetch(ctx context.Context, i int, free time.Time) error
-	// store copies the rows that visit i's computation wrote to where they
-	// are kept.
+	// store copies the rows that visit i's computation wrote to where they are kept.
 	store(ctx context.Context, i int) error
-	// fetchAhead copies the rows that the following step will want first in a
-	// slot.
+	// fetchAhead copies the rows that the following step will want first in a slot.
 	fetchAhead(ctx context.Context, slot int, free time.Time) error
 }
 
@@ -64,8 +62,7 @@ const (
 	parties
 )
 
-// broken removes one of a walk's waits. The race tests use it to prove that
-// they would notice.
+// broken removes one of a walk's waits. The race tests use it to prove that they would notice.
 type broken int
 
 const (
@@ -86,8 +83,8 @@ func newWalk(visits, slots int) *walk {
 	return w
 }
 
-// fetchAll makes the fetches of the step and those ahead of the next. It returns
-// when the last is made, when one fails, or when ctx is cancelled.
+// fetchAll makes the fetches of the step and those ahead of the next. It returns when the last is
+// made, when one fails, or when ctx is cancelled.
 func (w *walk) fetchAll(ctx context.Context, c copies) {
 	for i := range w.visits + w.slots {
 		before, free := i-w.slots, w.began // the slot's visit before this one
@@ -107,8 +104,7 @@ func (w *walk) fetchAll(ctx context.Context, c copies) {
 	}
 }
 
-// storeAll stores the new rows of each visit once it has been computed. It
-// returns like fetchAll.
+// storeAll stores the new rows of each visit once it has been computed. It returns like fetchAll.
 func (w *walk) storeAll(ctx context.Context, c copies) {
 	for i := range w.visits {
 		if !w.wait(ctx, storing, &w.released, i+1) || !w.advance(ctx, &w.stored, c.store(ctx, i)) {
@@ -155,8 +151,7 @@ func (w *walk) announce() {
 	}
 }
 
-// sleep lets a party that holds the lock wait until something has changed, or ctx
-// is cancelled.
+// sleep lets a party that holds the lock wait until something has changed, or ctx is cancelled.
 func (w *walk) sleep(ctx context.Context, party party) {
 	w.mu.Unlock()
 	defer w.mu.Lock()
@@ -166,8 +161,7 @@ func (w *walk) sleep(ctx context.Context, party party) {
 	}
 }
 
-// wait blocks a mover until a counter has reached want. It is false if the walk
-// ended before.
+// wait blocks a mover until a counter has reached want. It is false if the walk ended before.
 func (w *walk) wait(ctx context.Context, party party, counter *int, want int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -190,9 +184,9 @@ func (w *walk) acquire(ctx context.Context, i int) error {
 	return w.await(ctx, &w.fetched, i+1)
 }
 
-// waitUntil blocks until rows that were fetched have come over the link, and
-// counts the time as stall. Nobody but the computation sleeps for a link, and only
-// if it is ahead: no thread is woken beside those that compute.
+// waitUntil blocks until rows that were fetched have come over the link, and counts the time as
+// stall. Nobody but the computation sleeps for a link, and only if it is ahead: no thread is woken
+// beside those that compute.
 func (w *walk) waitUntil(ctx context.Context, due time.Time) error {
 	start := time.Now()
 	if !start.Before(due) {

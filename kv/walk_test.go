@@ -60,8 +60,8 @@ func (p *paced) start(ctx context.Context, w *walk) *sync.WaitGroup {
 	return &running
 }
 
-// stream computes visits that take a stated time, and returns how long the step
-// took and how long it waited.
+// stream computes visits that take a stated time, and returns how long the step took and how long
+// it waited.
 func stream(t *testing.T, visits, slots int, c *paced, compute time.Duration) (total, stall time.Duration) {
 	t.Helper()
 	w := newWalk(visits, slots)
@@ -162,7 +162,7 @@ func TestWalkCancelledEndsBothSides(t *testing.T) {
 	})
 }
 
-func TestRowsThatAreOnTheirWayAreWaitedForUntilTheyAreThereOrItIsCancelled(t *testing.T) {
+func TestWaitUntilRowsHaveComeOverTheLink(t *testing.T) {
 	const ms = time.Millisecond
 	w := newWalk(1, 1)
 	start := time.Now()

@@ -2,9 +2,9 @@ package plan
 
 import "math"
 
-// Block is the number of cells by which caches are sized and attention is
-// padded: GPU kernels want the number of cells to be a multiple of it, and
-// graphs are built anew only when a sequence grows past the next one.
+// Block is the number of cells by which caches are sized and attention is padded: GPU kernels want
+// the number of cells to be a multiple of it, and graphs are built anew only when a sequence grows
+// past the next one.
 const Block = 256
 
 // WholeBlocks rounds a number of cells up to whole blocks.
@@ -15,8 +15,8 @@ func WholeBlocks(cells int) int {
 	return (cells + Block - 1) / Block * Block
 }
 
-// sum and product of bytes end at the largest int64, so that what is too much
-// never looks like little.
+// sum and product of bytes end at the largest int64, so that what is too much never looks like
+// little.
 
 func sum(a, b int64) int64 {
 	if a > 0 && b > math.MaxInt64-a {

@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// DefaultSlots is how many layers visit a device at a time: one computes while
-// the next is fetched.
+// DefaultSlots is how many layers visit a device at a time: one computes while the next is fetched.
 const DefaultSlots = 2
 
 // Cache is the K/V of a model: what its layers keep, and what they may take.
@@ -17,11 +16,10 @@ type Cache struct {
 	Slots   int     // layers that visit a device at a time; 0: DefaultSlots
 	Streams bool    // layers may leave their device and visit it
 
-	// Resident is how many layers of the model stay on their device, where
-	// layers stream. 0: as many as Memory allows, and none without a bound.
+	// Resident is how many layers of the model stay on their device, where layers stream. 0: as
+	// many as Memory allows, and none without a bound.
 	Resident int
-	// Memory is how many bytes K/V may take on each device. A missing number
-	// and 0 are no bound.
+	// Memory is how many bytes K/V may take on each device. A missing number and 0 are no bound.
 	Memory []int64
 }
 
@@ -31,8 +29,7 @@ type Layer struct {
 	Device   int   // number of the device that computes the layer, from 0
 }
 
-// Placement says which layers of a device stay there, and how much memory they
-// and the slots take.
+// Placement says which layers of a device stay there, and how much memory they and the slots take.
 type Placement struct {
 	Cells       int    // capacity of a sequence tree, in whole blocks
 	Layers      []int  // of the model: those on the device, in order
@@ -49,8 +46,7 @@ func (p Placement) Bytes(trees int) int64 {
 	return sum(product(int64(p.Slots), p.SlotBytes), product(int64(trees), p.TreeBytes))
 }
 
-// ShortError says that the memory of a device does not suffice for the K/V of
-// its layers.
+// ShortError says that the memory of a device does not suffice for the K/V of its layers.
 type ShortError struct {
 	Memory    int64     // that K/V may take there
 	Least     Placement // the one that takes the least memory
@@ -70,10 +66,9 @@ func (e *ShortError) Error() string {
 	return text
 }
 
-// Place returns the placement on each device. Resident layers are spread evenly
-// between the streamed ones, so that the link works while they compute, and as
-// many stay as the memory allows. Where not even the slots fit, the error is a
-// [*ShortError] that names the least that would do.
+// Place returns the placement on each device. Resident layers are spread evenly between the
+// streamed ones, so that the link works while they compute, and as many stay as the memory allows.
+// Where not even the slots fit, the error is a [*ShortError] that names the least that would do.
 func (c Cache) Place() ([]Placement, error) {
 	placements := make([]Placement, c.devices())
 	for n := range placements {
@@ -87,8 +82,7 @@ func (c Cache) Place() ([]Placement, error) {
 	return placements, nil
 }
 
-// Least returns, by device, the fewest bytes with which its K/V work. No bound of
-// Memory counts.
+// Least returns, by device, the fewest bytes with which its K/V work. No bound of Memory counts.
 func (c Cache) Least() []int64 {
 	bytes := make([]int64, c.devices())
 	c.Memory = slices.Repeat([]int64{1}, len(bytes)) // a bound, so that all numbers of resident layers are tried
@@ -98,8 +92,8 @@ func (c Cache) Least() []int64 {
 	return bytes
 }
 
-// Streamed returns, by layer, whether its rows leave the device that computes it.
-// No layer streams on a device whose memory does not suffice.
+// Streamed returns, by layer, whether its rows leave the device that computes it. No layer streams
+// on a device whose memory does not suffice.
 func (c Cache) Streamed() []bool {
 	streamed := make([]bool, len(c.Layers))
 	for n := range c.devices() {
@@ -114,8 +108,8 @@ func (c Cache) Streamed() []bool {
 	return streamed
 }
 
-// MostCells returns the largest capacity, in whole blocks and not above Cells in
-// whole blocks, for which the memory of each device suffices; 0 if none does.
+// MostCells returns the largest capacity, in whole blocks and not above Cells in whole blocks, for
+// which the memory of each device suffices; 0 if none does.
 func (c Cache) MostCells() int {
 	most := WholeBlocks(c.Cells)
 	for n := range c.devices() {
@@ -145,8 +139,8 @@ type share struct {
 	least, most int // how many of the layers may be resident
 }
 
-// on returns the share of a device: its layers, its memory, and those resident
-// layers that are among its own when they are spread over the model.
+// on returns the share of a device: its layers, its memory, and those resident layers that are
+// among its own when they are spread over the model.
 func (c Cache) on(device int) share {
 	s := share{cells: WholeBlocks(c.Cells), trees: c.Trees, slots: c.Slots}
 	if s.trees == 0 {
@@ -189,9 +183,8 @@ func (s share) place() (Placement, bool) {
 	return Placement{}, false
 }
 
-// smallest returns the placement that takes the least memory. Where layers
-// differ that may not be the one with the fewest resident: slots are as large
-// as the largest streamed layer.
+// smallest returns the placement that takes the least memory. Where layers differ that may not be
+// the one with the fewest resident: slots are as large as the largest streamed layer.
 func (s share) smallest() Placement {
 	smallest := s.with(s.least)
 	for r := s.least + 1; r <= s.most; r++ {

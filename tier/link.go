@@ -2,23 +2,22 @@ package tier
 
 import "time"
 
-// Link is a connection of a stated bandwidth: a stand-in for the DMA engine of
-// a device that this machine does not have. What comes over it is there when
-// bytes/rate have passed: who needs it sleeps until then, and no core is used. The
-// zero value has no limit.
+// Link is a connection of a stated bandwidth: a stand-in for the DMA engine of a device that this
+// machine does not have. Bytes have arrived when bytes/rate seconds have passed. The computation
+// that needs them sleeps until then and uses no core. The zero value has no limit.
 //
 // A Link is used by one goroutine at a time.
 type Link struct {
 	Rate float64 // bytes a second; 0: as fast as the copy itself
 
-	free time.Time // when the link finishes what it was given so far
-	done time.Time // and when the last of it was there: later, if its copy was late
+	free time.Time // when the link has sent all bytes that it was given so far
+	done time.Time // when the last of them had arrived: later than free if the copy was late
 }
 
-// Transfer copies, and returns when the link would have begun and finished with
-// that many bytes: it begins when they were requested, or when the transfer
-// before ends, whichever is later; and it does not end before the copy. An error is
-// that of the copy, which then has taken no time of the link.
+// Transfer calls transfer, which copies bytes, and returns when a link would have begun and
+// finished to send as many. It begins when they were requested or when the transfer before it ends,
+// whichever is later, and it does not end before the copy. An error is that of the copy, which then
+// takes no time of the link.
 func (l *Link) Transfer(requested time.Time, bytes int64, transfer func() error) (began, done time.Time, err error) {
 	start := time.Now()
 	err = transfer()

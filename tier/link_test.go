@@ -13,8 +13,7 @@ import (
 
 const ms = time.Millisecond
 
-// transfer is asked for at a time, when the one before has finished at the
-// latest.
+// transfer is asked for at a time, when the one before has finished at the latest.
 type transfer struct {
 	wait      time.Duration // before it is given to the link, after the one before
 	requested time.Duration // since the start

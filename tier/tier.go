@@ -1,10 +1,10 @@
-// Package tier says what a place to keep K/V rows is.
+// Package tier defines what a place to keep K/V rows is.
 //
 // A [Tier] keeps the rows of one sequence tree, layer by layer, as bytes: it
-// never sees a tensor or a device. What it copies from and to is a [Memory],
-// one layer's rows laid out head-major. Package tier/host keeps rows in memory;
+// never sees a tensor or a device. It copies from and to a [Memory], the rows of
+// one layer laid out head-major. Package tier/host keeps rows in memory;
 // package tier/tiertest is the suite that every driver passes. A [Link] makes
-// copies take the time a slower connection would.
+// copies take the time that they would take over a slower connection.
 package tier
 
 import (
@@ -63,9 +63,9 @@ func (r Run) End() int { return r.Start + r.N }
 // String returns the run as a half-open interval.
 func (r Run) String() string { return fmt.Sprintf("[%d,%d)", r.Start, r.End()) }
 
-// Memory is one layer's rows where they are computed with: a slot on a device.
-// For both calls buf holds n cells a head; the heads lie stride bytes apart in
-// it. The copy is finished when the call returns.
+// Memory is the rows of one layer where they are used to compute: a slot on a
+// device. In both calls buf holds n cells of each head, and the heads are stride
+// bytes apart in it. The copy has finished when the call returns.
 type Memory interface {
 	// Write copies buf to the cells [cell, cell+n) of every head.
 	Write(p Part, cell, n int, buf []byte, stride int64)
@@ -82,18 +82,18 @@ type Addressable interface {
 }
 
 // Tier keeps the rows of one sequence tree. Layers are numbered from 0 in the
-// order of the layouts that the tier was made with. One goroutine fetches while
-// another stores, never the same layer; Reserve and Close come while neither
+// order of the layouts that the tier was made with. One goroutine may fetch a layer
+// while another stores another layer. Reserve and Close are called while neither
 // does.
 type Tier interface {
-	// Reserve makes room for the cells [0, cells) in every layer. What was
-	// kept stays; on an error nothing has changed. The error wraps ErrFull, or
+	// Reserve makes room for the cells [0, cells) in every layer. The rows that
+	// are kept stay. After an error nothing has changed. The error wraps ErrFull, or
 	// the allocator's error, if there is no room.
 	Reserve(cells int) error
 	// Fetch copies the cells [0, n) of a layer into dst. All of them have
 	// been reserved; cells never stored hold zeros.
 	Fetch(ctx context.Context, layer, n int, dst Memory) error
-	// Store keeps the cells of runs, read from src.
+	// Store copies the cells of runs from src and keeps them.
 	Store(ctx context.Context, layer int, runs []Run, src Memory) error
 	// Bytes returns the bytes held.
 	Bytes() int64
@@ -107,9 +107,9 @@ type Buffer interface {
 	Close()
 }
 
-// Allocator returns zeroed host memory: pinned where a device has that.
+// Allocator returns zeroed host memory, pinned where the device has such memory.
 type Allocator func(bytes int64) (Buffer, error)
 
-// Maker makes the tier of a new sequence tree, for layers of these layouts.
-// Memory that it needs on the host it takes from the allocator.
+// Maker makes the tier of a new sequence tree, for layers of these layouts. The
+// tier takes the host memory that it needs from the allocator.
 type Maker func(layouts []Layout, memory Allocator) Tier

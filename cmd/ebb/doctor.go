@@ -23,7 +23,7 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/cputime"
 	"github.com/seed4d217819/ebb/internal/dl"
-	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/plan"
 )
 
 // doctorFlags are the flags of ebb doctor.
@@ -254,20 +254,11 @@ func readModel(path string, r doctor.Readings) *doctor.Model {
 	return m
 }
 
-// stepBytes returns about what a step of the largest kind takes besides weights and K/V. ebb measures it when it opens a model;
-// this is from the file alone: what is exact there is written out, and of what a layer computes the feed-forward is the most.
+// stepBytes returns about what a step of the largest kind takes besides weights and K/V, from the file alone.
 func stepBytes(s summary) int64 {
-	context := int64(max(s.Context, 1))
-	cells := (context + kv.Block - 1) / kv.Block * kv.Block
-	step := min(kv.DefaultStepTokens, context)
-	chunk := min(kv.DefaultChunkTokens, step, max(1, 32<<20/cells)) // masks of at most 64 MiB
-	hidden, vocab, feedForward := int64(s.Hidden), int64(s.Tokenizer.Tokens), int64(0)
+	m := plan.Model{Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens}
 	for _, n := range s.FeedForward {
-		feedForward = max(feedForward, n)
+		m.FeedForward = max(m.FeedForward, int(n))
 	}
-	ids := step * (32*(4+4+8) + 4)
-	masks := chunk * cells * 2
-	activations := 4 * (2*hidden*step + vocab*min(32, step))
-	scratch := 4 * chunk * (2*hidden + 3*feedForward)
-	return ids + masks + activations + scratch
+	return m.Footprint().Total()
 }

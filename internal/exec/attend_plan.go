@@ -12,8 +12,9 @@ import (
 	"github.com/seed4d217819/ebb/plan"
 )
 
-// attendSomewhere decides to which of the streamed layers the host attends.
-func (r *Runner) attendSomewhere(o Options, cache *kv.Options, backends []*ggml.Backend) error {
+// planHostAttention decides for which of the streamed layers the host computes
+// attention.
+func (r *Runner) planHostAttention(o Options, cache *kv.Options, backends []*ggml.Backend) error {
 	candidates := r.visitors(o, *cache)
 	if len(candidates) == 0 {
 		return nil
@@ -34,9 +35,9 @@ func (r *Runner) attendSomewhere(o Options, cache *kv.Options, backends []*ggml.
 		r.notes = append(r.notes, fmt.Sprintf("attention at the host for %d of %d streamed layers, from %d tokens on: measured %s to compute a step, and with a full context %s to fetch them, %s to attend there",
 			n, len(candidates), cache.HostDepth, seconds(sweep.Compute), seconds(sweep.Fetch), seconds(sweep.Attend)))
 	}
-	cache.AtHost = make([]bool, len(cache.Layers))
-	for i, l := range candidates { // evenly between those that visit
-		cache.AtHost[l] = (i+1)*n/len(candidates) > i*n/len(candidates)
+	cache.HostAttention = make([]bool, len(cache.Layers))
+	for i, chosen := range plan.Spread(n, len(candidates)) {
+		cache.HostAttention[candidates[i]] = chosen
 	}
 	return nil
 }
@@ -47,7 +48,7 @@ func seconds(s float64) time.Duration {
 
 // visitors returns the layers whose rows are copied to their device.
 func (r *Runner) visitors(o Options, cache kv.Options) (layers []int) {
-	for l, streamed := range kv.Streamed(cache) {
+	for l, streamed := range cache.Plan().Streamed() {
 		copied := o.Cache.ForcedCopies || r.devices.layers[l].backend.Device().Type() != ggml.CPU
 		if streamed && copied {
 			layers = append(layers, l)
@@ -109,9 +110,9 @@ func (r *Runner) measureHost(cache kv.Options, layer int) (float64, error) {
 	k := meta.New(cache.TypeK, int64(c.KeyDim), cells, int64(c.KVHeads))
 	v := meta.New(cache.TypeV, int64(c.ValueDim), cells, int64(c.KVHeads))
 	q := meta.New(ggml.F32, int64(c.KeyDim), int64(c.Heads), 1)
-	sight := newSight(meta, attend.On(b.Device(), r.attending.kind, r.attending.isa), r.config.Layers[layer:layer+1],
+	sees := newVisibility(meta, attend.On(b.Device(), r.attending.kind, r.attending.isa), r.config.Layers[layer:layer+1],
 		sizes{chunk: 1, cells: int(cells), k: cache.TypeK, v: cache.TypeV})
-	for _, t := range append(sight.tensors(), k, v, q) {
+	for _, t := range append(sees.tensors(), k, v, q) {
 		buffer, err := b.Alloc(b.BufferType(), b.BufferType().AllocSize(t), ggml.Scratches)
 		if err != nil {
 			return 0, err
@@ -123,9 +124,9 @@ func (r *Runner) measureHost(cache kv.Options, layer int) (float64, error) {
 	g, scratch := b.NewGraph(32), b.NewScratch()
 	defer scratch.Close()
 	defer g.Close()
-	sees := sight.of(g, c, partShape{n: 1, attended: int(cells)})
-	sight.seeAll(int(cells))
-	out := sight.attention.Graph(g, q, k, v, sees, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
+	all := sees.of(g, c, kv.Part{N: 1, Cells: int(cells)}, 0)
+	sees.seeAll(int(cells))
+	out := sees.attention.Graph(g, q, k, v, all, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
 	g.Output(out)
 	g.Expand(out)
 	if _, err := scratch.Alloc(g); err != nil {

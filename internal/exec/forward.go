@@ -199,21 +199,21 @@ func (r *Runner) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 	if err != nil {
 		return err
 	}
-	d.inputs.sight.set(step, chunk, d.inputs.places[chunk])
-	for _, part := range g.parts {
-		switch part.tree {
-		case noTree:
-		case atHost:
+	d.inputs.visibility.set(step, chunk)
+	for _, stage := range g.stages {
+		switch stage.kind {
+		case dense:
+		case attention:
+			if err := layer.Acquire(ctx, stage.tree); err != nil {
+				return err
+			}
+		case hostAttention:
 			if err := r.attendAtHost(step, d, layer, g, chunk); err != nil {
 				return err
 			}
 			continue
-		default:
-			if err := layer.Acquire(ctx, part.tree); err != nil {
-				return err
-			}
 		}
-		if err := d.compute(part.graph, "layer", layer.Index, step.Chunks()[chunk].N); err != nil {
+		if err := d.compute(stage.graph, "layer", layer.Index, step.Chunks()[chunk].N); err != nil {
 			return err
 		}
 	}

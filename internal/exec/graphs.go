@@ -23,7 +23,7 @@ type graphs struct {
 	scratch *ggml.Scratch
 
 	layers [][]*layerGraph // by layer, used last first
-	parts  []partShape     // of the shape that was asked for last
+	parts  []kv.Part       // of the shape that was asked for last
 	embeds []*graph
 	heads  []*graph
 }
@@ -36,43 +36,46 @@ type graph struct {
 
 // layerGraph is the graph of one layer for chunks of one shape.
 type layerGraph struct {
-	graph *ggml.Graph
-	shape layerShape
-	parts []graphPart     // what is computed, in order
-	sent  [3]*ggml.Tensor // q, k and v, where attention is computed at the host
+	graph  *ggml.Graph
+	shape  layerShape
+	stages []stage         // what is computed, in order
+	sent   [3]*ggml.Tensor // q, k and v, where attention is computed on the host
 }
 
-// graphPart is operations that need the rows of one tree, or of none.
-type graphPart struct {
-	graph *ggml.Graph
-	tree  int // its ordinal in the step; noTree; atHost: the graph is the host's
-	end   int // the part's operations end here
+// stage is some of a layer's operations, by what must be there before they are
+// computed.
+type stage struct {
+	kind  stageKind
+	tree  int         // whose rows attention needs: its ordinal in the step
+	graph *ggml.Graph // nil where the host computes
+	end   int         // the operation behind the last
 }
 
+// stageKind says what a stage computes.
+type stageKind int
+
+// The kinds of stages.
 const (
-	noTree = -1
-	atHost = -2
+	dense         stageKind = iota // projections and feed-forward, which need no rows
+	attention                      // of one tree
+	hostAttention                  // of all trees, by a graph of the host
 )
 
-// layerShape is all that a layer's graph depends on.
+// layerShape is all that a layer's graph depends on. Where spans say what tokens
+// see, parts have no Cells and Mask: the graph stays as it is when a sequence
+// grows past a block. A graph of one part would depend on that part's tokens and
+// rows alone, and so not on who else is in the step.
 type layerShape struct {
-	first, n, tokens int
-	host             bool // attention is computed at the host
-	parts            []partShape
+	first, n int       // tokens of the step
+	host     bool      // attention is computed on the host
+	parts    []kv.Part // with the layer's rows
 }
 
-// partShape is a part of a chunk: where its tokens and their inputs are.
-type partShape struct {
-	rows     uint64 // kv.Rows.ID
-	tree     int    // ordinal in the step
-	first, n int    // tokens of the chunk
-	attended int    // cells that a mask has; 0 where there are spans instead
-	cells    int    // in inputs.cells
-	mask     int    // in sight.mask
-}
+// input returns where the ids and positions of the tokens are among the inputs.
+func (s layerShape) input() int { return s.parts[0].Input }
 
 func (s layerShape) equal(o layerShape) bool {
-	return s.first == o.first && s.n == o.n && s.tokens == o.tokens && s.host == o.host && slices.Equal(s.parts, o.parts)
+	return s.first == o.first && s.n == o.n && s.host == o.host && slices.Equal(s.parts, o.parts)
 }
 
 func newGraphs(b *ggml.Backend, m model.Model, in *inputs) *graphs {
@@ -82,28 +85,25 @@ func newGraphs(b *ggml.Backend, m model.Model, in *inputs) *graphs {
 
 // layer returns the graph of a layer for a chunk.
 func (g *graphs) layer(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, error) {
-	return g.find(layer.Index, g.shape(step, layer, chunk), func(shape layerShape) *layerGraph { return g.build(layer, shape) })
+	return g.find(layer.Index, g.shape(step, layer, chunk), g.build)
 }
 
 // shape returns what the graph of a layer depends on. Its parts hold until the
 // next call.
 func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
-	c, at := step.Chunks()[chunk], g.inputs.places[chunk]
-	g.parts = g.parts[:0]
-	kernel := g.inputs.sight.kernel(g.config.Layers[layer.Index])
-	for i, p := range c.Parts {
-		part := partShape{rows: layer.Rows(p.Tree).ID, tree: p.Tree, first: p.First - c.First, n: p.N, cells: at.parts[i].cells}
-		if !kernel {
-			part.attended, part.mask = p.Cells, at.parts[i].mask
+	c := step.Chunks()[chunk]
+	g.parts = layer.Parts(c, g.parts[:0])
+	if g.inputs.visibility.kernel(g.config.Layers[layer.Index]) {
+		for i := range g.parts {
+			g.parts[i].Cells, g.parts[i].Mask = 0, 0
 		}
-		g.parts = append(g.parts, part)
 	}
-	return layerShape{first: c.First, n: c.N, tokens: at.tokens, host: layer.AtHost(), parts: g.parts}
+	return layerShape{first: c.First, n: c.N, host: layer.HostAttention(), parts: g.parts}
 }
 
 // find returns the graph of a shape, built unless it is among those kept for the
 // layer.
-func (g *graphs) find(layer int, shape layerShape, build func(layerShape) *layerGraph) (*layerGraph, error) {
+func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *layerGraph) (*layerGraph, error) {
 	kept := g.layers[layer]
 	for i, lg := range kept {
 		if lg.shape.equal(shape) {
@@ -113,7 +113,7 @@ func (g *graphs) find(layer int, shape layerShape, build func(layerShape) *layer
 		}
 	}
 	shape.parts = slices.Clone(shape.parts)
-	lg := build(shape)
+	lg := build(layer, shape)
 	if err := g.allocate(lg.graph); err != nil {
 		return nil, err
 	}
@@ -128,14 +128,14 @@ func (g *graphs) find(layer int, shape layerShape, build func(layerShape) *layer
 }
 
 // build makes a layer's graph. Attention stands in it tree by tree, so that the
-// graph can be computed in parts as the trees' rows arrive.
-func (g *graphs) build(layer *kv.Layer, shape layerShape) *layerGraph {
+// graph can be computed in stages as the trees' rows arrive.
+func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 	gr := g.backend.NewGraph(64 + 32*len(shape.parts))
 	lg := &layerGraph{graph: gr, shape: shape}
-	n, from, to := int64(shape.n), g.inputs.x[layer.Index%2], g.inputs.x[(layer.Index+1)%2]
+	n, from, to := int64(shape.n), g.inputs.x[layer%2], g.inputs.x[(layer+1)%2]
 	x := gr.View2D(from, g.inputs.hidden, n, from.Nb(1), int64(shape.first)*from.Nb(1))
-	pos := gr.View1D(g.inputs.pos, n, int64(shape.tokens)*4)
-	y := g.model.Layer(gr, layer.Index, x, pos, func(q, k, v *ggml.Tensor) *ggml.Tensor {
+	pos := gr.View1D(g.inputs.pos, n, int64(shape.input())*4)
+	y := g.model.Layer(gr, layer, x, pos, func(q, k, v *ggml.Tensor) *ggml.Tensor {
 		made := [...]*ggml.Tensor{q, k, v}
 		for i, t := range made {
 			if shape.host && !t.Contiguous() {
@@ -143,25 +143,25 @@ func (g *graphs) build(layer *kv.Layer, shape layerShape) *layerGraph {
 			}
 			gr.Expand(made[i])
 		}
-		lg.cut(noTree)
+		lg.cut(dense, 0)
 		if shape.host {
 			return g.fromHost(gr, layer, lg, made)
 		}
-		all := g.attendAll(gr, layer, shape, q, k, v, lg.cut)
+		all := g.attendAll(gr, layer, shape, q, k, v, func(p kv.Part) { lg.cut(attention, p.Tree) })
 		return gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n) // [headDim × heads, tokens]
 	})
 	g.output(gr, y, to, shape.first)
-	lg.cut(noTree)
+	lg.cut(dense, 0)
 	return lg
 }
 
-// attendAll attends part by part, and says where each ends.
-func (g *graphs) attendAll(gr *ggml.Graph, layer *kv.Layer, shape layerShape, q, k, v *ggml.Tensor, cut func(tree int)) (all *ggml.Tensor) {
+// attendAll attends part by part, and calls done behind each.
+func (g *graphs) attendAll(gr *ggml.Graph, layer int, shape layerShape, q, k, v *ggml.Tensor, done func(kv.Part)) (all *ggml.Tensor) {
 	for _, p := range shape.parts {
-		out := g.part(gr, layer, p, q, k, v)
+		out := g.attend(gr, layer, p, p.First-shape.first, q, k, v)
 		gr.Expand(out)
-		if cut != nil {
-			cut(p.tree)
+		if done != nil {
+			done(p)
 		}
 		if all == nil {
 			all = out
@@ -172,67 +172,66 @@ func (g *graphs) attendAll(gr *ggml.Graph, layer *kv.Layer, shape layerShape, q,
 	return all // [valueDim, heads, tokens]
 }
 
-// part writes the new rows of one tree and attends over all of them.
-func (g *graphs) part(gr *ggml.Graph, layer *kv.Layer, p partShape, q, k, v *ggml.Tensor) *ggml.Tensor {
-	rows, c := layer.Rows(p.tree), g.config.Layers[layer.Index]
-	n := int64(p.n)
+// attend writes the new rows of a part, whose tokens are those of the chunk from
+// first on, and attends over all rows of its tree.
+func (g *graphs) attend(gr *ggml.Graph, layer int, p kv.Part, first int, q, k, v *ggml.Tensor) *ggml.Tensor {
+	c, n := g.config.Layers[layer], int64(p.N)
 	of := func(t *ggml.Tensor) *ggml.Tensor { // [dim, heads, tokens of the part]
-		return gr.View3D(t, t.Ne(0), t.Ne(1), n, t.Nb(1), t.Nb(2), int64(p.first)*t.Nb(2))
+		return gr.View3D(t, t.Ne(0), t.Ne(1), n, t.Nb(1), t.Nb(2), int64(first)*t.Nb(2))
 	}
-	cells := gr.View1D(g.inputs.cells, n, int64(p.cells)*8)
-	keys := gr.SetRows(rows.K, gr.Permute(of(k), 0, 2, 1, 3), cells)   // [headDim, cells, kvHeads]
-	values := gr.SetRows(rows.V, gr.Permute(of(v), 0, 2, 1, 3), cells) // [valueDim, cells, kvHeads]
+	cells := gr.View1D(g.inputs.cells, n, int64(p.Input)*8)
+	keys := gr.SetRows(p.Rows.K, gr.Permute(of(k), 0, 2, 1, 3), cells)   // [headDim, cells, kvHeads]
+	values := gr.SetRows(p.Rows.V, gr.Permute(of(v), 0, 2, 1, 3), cells) // [valueDim, cells, kvHeads]
 	gr.Expand(keys)
 	gr.Expand(values)
-	sees := g.inputs.sight.of(gr, c, p)
-	return g.inputs.sight.attention.Graph(gr, of(q), keys, values, sees, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
+	sees := g.inputs.visibility.of(gr, c, p, first)
+	return g.inputs.visibility.attention.Graph(gr, of(q), keys, values, sees, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
 }
 
 // output makes y the result that a later graph reads: computed where that one
 // finds it, or copied there if it cannot be placed.
 func (g *graphs) output(gr *ggml.Graph, y, to *ggml.Tensor, first int) {
-	home, at := g.inputs.homes[to], int64(first)*to.Nb(1)
-	if y.Fresh() && at%home.Type().Alignment() == 0 {
-		home.Place(y, at)
+	buffer, at := g.inputs.buffers[to], int64(first)*to.Nb(1)
+	if y.Fresh() && at%buffer.Type().Alignment() == 0 {
+		buffer.Place(y, at)
 		gr.Expand(y)
 		return
 	}
 	gr.Expand(gr.Cpy(y, gr.View2D(to, y.Ne(0), y.Ne(1), to.Nb(1), int64(first)*to.Nb(1))))
 }
 
-// cut ends a part of the graph.
-func (lg *layerGraph) cut(tree int) {
-	lg.parts = append(lg.parts, graphPart{tree: tree, end: lg.graph.Nodes()})
+// cut ends a stage of the graph.
+func (lg *layerGraph) cut(kind stageKind, tree int) {
+	lg.stages = append(lg.stages, stage{kind: kind, tree: tree, end: lg.graph.Nodes()})
 }
 
-// split makes the parts that are computed: the graph itself where one tree
+// split makes the graphs of the stages: one of all operations where one tree
 // attends, and else one for each tree and for what stands between.
 func (lg *layerGraph) split() {
 	if len(lg.shape.parts) == 1 && !lg.shape.host {
-		lg.parts = []graphPart{{graph: lg.graph, tree: lg.shape.parts[0].tree}}
+		lg.stages = []stage{{kind: attention, tree: lg.shape.parts[0].Tree, graph: lg.graph}}
 		return
 	}
 	start := 0
-	lg.parts = slices.DeleteFunc(lg.parts, func(p graphPart) bool {
-		empty := p.end == start
-		start = p.end
-		return empty && p.tree != atHost
+	lg.stages = slices.DeleteFunc(lg.stages, func(s stage) bool {
+		empty := s.end == start
+		start = s.end
+		return empty && s.kind != hostAttention
 	})
 	start = 0
-	for i := range lg.parts {
-		p := &lg.parts[i]
-		if p.tree == atHost {
-			continue
+	for i := range lg.stages {
+		s := &lg.stages[i]
+		if s.kind != hostAttention {
+			s.graph = lg.graph.Part(start, s.end)
+			start = s.end
 		}
-		p.graph = lg.graph.Part(start, p.end)
-		start = p.end
 	}
 }
 
 // embedding returns the graph that looks a chunk's tokens up.
 func (g *graphs) embedding(step *kv.Step, chunk int) (*ggml.Graph, error) {
-	c, at := step.Chunks()[chunk], g.inputs.places[chunk]
-	return g.embedTokens(c.First, c.N, at.tokens)
+	c := step.Chunks()[chunk]
+	return g.embedTokens(c.First, c.N, c.Parts[0].Input)
 }
 
 // embedTokens returns the graph that looks n tokens up, the first of them at a

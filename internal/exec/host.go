@@ -64,7 +64,7 @@ func (in *inputs) newHandover(b *ggml.Backend, tokens int, wide bool) error {
 		in.host.q, in.host.k, in.host.v = row(q), row(k), row(v)
 		all = append(all, in.host.q, in.host.k, in.host.v)
 	}
-	return in.place(b, ggml.Activations, all...)
+	return in.allocate(b, ggml.Activations, all...)
 }
 
 // attendAtHost computes a layer's attention at the host, in the middle of its
@@ -81,7 +81,7 @@ func (r *Runner) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *lay
 	if err != nil {
 		return err
 	}
-	h.inputs.sight.set(step, chunk, h.inputs.places[chunk])
+	h.inputs.visibility.set(step, chunk)
 	if err := h.compute(g.graph, "attention", layer.Index, step.Chunks()[chunk].N); err != nil {
 		return err
 	}
@@ -100,11 +100,11 @@ func (r *Runner) hand(from, to *ggml.Tensor, bytes int64) {
 // attention returns the graph of a layer's attention alone, from what was handed
 // over to what goes back.
 func (g *graphs) attention(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, error) {
-	return g.find(layer.Index, g.shape(step, layer, chunk), func(shape layerShape) *layerGraph { return g.buildAttention(layer, shape) })
+	return g.find(layer.Index, g.shape(step, layer, chunk), g.buildAttention)
 }
 
-func (g *graphs) buildAttention(layer *kv.Layer, shape layerShape) *layerGraph {
-	gr, c := g.backend.NewGraph(64+32*len(shape.parts)), g.config.Layers[layer.Index]
+func (g *graphs) buildAttention(layer int, shape layerShape) *layerGraph {
+	gr, c := g.backend.NewGraph(64+32*len(shape.parts)), g.config.Layers[layer]
 	lg := &layerGraph{graph: gr, shape: shape}
 	in, n := g.inputs.host, int64(shape.n)
 	heads := func(t *ggml.Tensor, dim, heads int) *ggml.Tensor { // [dim, heads, tokens]
@@ -114,19 +114,19 @@ func (g *graphs) buildAttention(layer *kv.Layer, shape layerShape) *layerGraph {
 	q, k, v := heads(in.q, c.KeyDim, c.Heads), heads(in.k, c.KeyDim, c.KVHeads), heads(in.v, c.ValueDim, c.KVHeads)
 	all := g.attendAll(gr, layer, shape, q, k, v, nil)
 	gr.Expand(gr.Cpy(gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n), gr.View2D(in.out, int64(c.ValueDim*c.Heads), n, int64(c.ValueDim*c.Heads)*4, 0)))
-	lg.parts = []graphPart{{graph: gr, tree: noTree}}
+	lg.stages = []stage{{kind: dense, graph: gr}}
 	return lg
 }
 
-// fromHost ends a part of a layer's graph with q, k and v as they are sent, and
+// fromHost ends a stage of a layer's graph with q, k and v as they are sent, and
 // begins the next one with what the host makes of them.
-func (g *graphs) fromHost(gr *ggml.Graph, layer *kv.Layer, lg *layerGraph, sent [3]*ggml.Tensor) *ggml.Tensor {
+func (g *graphs) fromHost(gr *ggml.Graph, layer int, lg *layerGraph, sent [3]*ggml.Tensor) *ggml.Tensor {
 	for _, t := range sent {
 		gr.Output(t)
 	}
 	lg.sent = sent
-	lg.cut(atHost)
-	c, n := g.config.Layers[layer.Index], int64(lg.shape.n)
+	lg.cut(hostAttention, 0)
+	c, n := g.config.Layers[layer], int64(lg.shape.n)
 	row := int64(c.ValueDim * c.Heads)
 	return gr.View2D(g.inputs.host.out, row, n, row*4, 0) // [valueDim × heads, tokens]
 }

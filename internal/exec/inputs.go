@@ -8,15 +8,11 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/plan"
 )
 
-const (
-	// logitBatch is how many rows of logits one graph computes at most.
-	logitBatch = 32
-	// apart is the distance in elements between inputs of different parts of a
-	// step, so that views of them are aligned for every device.
-	apart = 32
-)
+// logitBatch is how many rows of logits one graph computes at most.
+const logitBatch = plan.LogitRows
 
 // inputs are what a step writes to the device, and the activations between
 // layers. They are allocated once for the largest step.
@@ -26,30 +22,17 @@ type inputs struct {
 	vocab  int64
 	layers []model.Layer
 	meta   *ggml.Context
-	homes  map[*ggml.Tensor]*ggml.Buffer
+	// buffers are where the tensors are, each in one of its own.
+	buffers map[*ggml.Tensor]*ggml.Buffer
 
-	ids, pos *ggml.Tensor    // [step × apart] i32
-	cells    *ggml.Tensor    // [step × apart] i64
+	ids, pos *ggml.Tensor    // [step × InputAlign] i32: those of a chunk from kv.Part.Input of its first part on
+	cells    *ggml.Tensor    // [step × InputAlign] i64: those of a part from kv.Part.Input on
 	rows     *ggml.Tensor    // [step] i32: the tokens whose logits are wanted
 	x        [2]*ggml.Tensor // [hidden, step] f32: in and out of layers, by turns
 	logits   *ggml.Tensor    // [vocab, logitBatch] f32
 	host     handover
-	sight    *sight
 
-	places []place     // of the step's chunks
-	parts  []partPlace // of all of them
-}
-
-// place says where a chunk's inputs are.
-type place struct {
-	tokens int // in ids and pos
-	parts  []partPlace
-}
-
-// partPlace says where the inputs of a part of a chunk are.
-type partPlace struct {
-	cells int // in inputs.cells
-	mask  int // in sight.mask
+	visibility *visibility
 }
 
 // sizes are what inputs have room for, in tokens, and cells.
@@ -65,21 +48,21 @@ func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, hos
 	step := s.step
 	in := &inputs{
 		step: step, hidden: int64(c.Hidden), vocab: int64(c.Vocab), layers: c.Layers,
-		meta: ggml.NewContext(13), homes: map[*ggml.Tensor]*ggml.Buffer{},
+		meta: ggml.NewContext(13), buffers: map[*ggml.Tensor]*ggml.Buffer{},
 	}
 	n := int64(step)
-	in.ids = in.meta.New(ggml.I32, n*apart)
-	in.pos = in.meta.New(ggml.I32, n*apart)
-	in.cells = in.meta.New(ggml.I64, n*apart)
+	in.ids = in.meta.New(ggml.I32, n*kv.InputAlign)
+	in.pos = in.meta.New(ggml.I32, n*kv.InputAlign)
+	in.cells = in.meta.New(ggml.I64, n*kv.InputAlign)
 	in.rows = in.meta.New(ggml.I32, n)
 	in.x[0] = in.meta.New(ggml.F32, in.hidden, n)
 	in.x[1] = in.meta.New(ggml.F32, in.hidden, n)
-	in.sight = newSight(in.meta, a, c.Layers, s)
+	in.visibility = newVisibility(in.meta, a, c.Layers, s)
 	in.logits = in.meta.New(ggml.F32, in.vocab, int64(min(logitBatch, step)))
 	err := errors.Join(
-		in.place(b, ggml.Inputs, in.ids, in.pos, in.cells, in.rows),
-		in.place(b, ggml.Masks, in.sight.tensors()...),
-		in.place(b, ggml.Activations, in.x[0], in.x[1], in.logits),
+		in.allocate(b, ggml.Inputs, in.ids, in.pos, in.cells, in.rows),
+		in.allocate(b, ggml.Masks, in.visibility.tensors()...),
+		in.allocate(b, ggml.Activations, in.x[0], in.x[1], in.logits),
 		in.newHandover(b, s.host, host),
 	)
 	if err != nil {
@@ -89,15 +72,15 @@ func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, hos
 	return in, nil
 }
 
-// place gives each tensor memory of its own.
-func (in *inputs) place(b *ggml.Backend, p ggml.Purpose, tensors ...*ggml.Tensor) error {
+// allocate gives each tensor a buffer of its own.
+func (in *inputs) allocate(b *ggml.Backend, p ggml.Purpose, tensors ...*ggml.Tensor) error {
 	for _, t := range tensors {
 		kind := b.BufferType()
 		buffer, err := b.Alloc(kind, kind.AllocSize(t), p)
 		if err != nil {
 			return err
 		}
-		in.homes[t] = buffer
+		in.buffers[t] = buffer
 		buffer.Place(t, 0)
 	}
 	return nil
@@ -105,30 +88,20 @@ func (in *inputs) place(b *ggml.Backend, p ggml.Purpose, tensors ...*ggml.Tensor
 
 // begin writes a step's tokens, positions and cells.
 func (in *inputs) begin(step *kv.Step) {
-	in.sight.chunk = -1
-	in.places, in.parts = in.places[:0], in.parts[:0]
+	in.visibility.chunk = -1
 	ids, pos, cells := step.Tokens(), step.Positions(), step.Cells()
-	tokenAt, cellAt := 0, 0
 	for _, c := range step.Chunks() {
-		tokens, parts := tokenAt, len(in.parts)
-		ggml.SetSlice(in.ids, ids[c.First:c.First+c.N], int64(tokenAt)*4)
-		ggml.SetSlice(in.pos, pos[c.First:c.First+c.N], int64(tokenAt)*4)
-		tokenAt += align(c.N)
-		mask := 0
-		for _, part := range c.Parts {
-			in.parts = append(in.parts, partPlace{cells: cellAt, mask: mask})
-			ggml.SetSlice(in.cells, cells[part.First:part.First+part.N], int64(cellAt)*8)
-			cellAt += align(part.N)
-			mask += part.N * part.Cells
+		at := int64(c.Parts[0].Input)
+		ggml.SetSlice(in.ids, ids[c.First:c.First+c.N], at*4)
+		ggml.SetSlice(in.pos, pos[c.First:c.First+c.N], at*4)
+		for _, p := range c.Parts {
+			ggml.SetSlice(in.cells, cells[p.First:p.First+p.N], int64(p.Input)*8)
 		}
-		in.places = append(in.places, place{tokens: tokens, parts: in.parts[parts:]})
 	}
 	if rows := step.LogitRows(); len(rows) > 0 {
 		ggml.SetSlice(in.rows, rows, 0)
 	}
 }
-
-func align(n int) int { return (n + apart - 1) / apart * apart }
 
 // getLogits fills rows with the first ones that were computed.
 func (in *inputs) getLogits(rows [][]float32) {
@@ -138,7 +111,7 @@ func (in *inputs) getLogits(rows [][]float32) {
 }
 
 func (in *inputs) close() {
-	for _, b := range in.homes {
+	for _, b := range in.buffers {
 		b.Close()
 	}
 	in.meta.Close()

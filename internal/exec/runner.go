@@ -2,7 +2,6 @@ package exec
 
 import (
 	"errors"
-	"fmt"
 	"sync/atomic"
 
 	"github.com/seed4d217819/ebb/attend"
@@ -11,6 +10,7 @@ import (
 	"github.com/seed4d217819/ebb/internal/threads"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/plan"
 	"github.com/seed4d217819/ebb/trace"
 )
 
@@ -25,7 +25,7 @@ type Options struct {
 	KVMemory     int64       // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
 
 	// Cache is what the cache is made of. Open sets what depends on model and
-	// devices: Layers, On, Memory, AtHost, and Cells where they are 0.
+	// devices: Layers, On, Memory, HostAttention, and Cells where they are 0.
 	Cache kv.Options
 
 	Trace trace.Func // receives what happens when; nil: nothing is timed
@@ -93,7 +93,7 @@ func (r *Runner) openCache(library *ggml.Library, o Options) error {
 		if err := r.devices.openHost(library, o); err != nil {
 			return err
 		}
-		if err := r.attendSomewhere(o, &cache, backends); err != nil {
+		if err := r.planHostAttention(o, &cache, backends); err != nil {
 			return err
 		}
 	}
@@ -108,9 +108,6 @@ func (r *Runner) makeCache(cache kv.Options, backends []*ggml.Backend) (err erro
 	return r.devices.prepare(r.model, r.pool, r.attending)
 }
 
-// maxMask bounds the bytes of a chunk's attention mask.
-const maxMask = 64 << 20
-
 // cacheOptions turns the user's options into the cache's, for layers on some
 // devices. A context that the user left open is cut to what fits the memory.
 func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv.Options, error) {
@@ -119,33 +116,11 @@ func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv
 	for _, l := range r.config.Layers {
 		c.Layers = append(c.Layers, kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim})
 	}
-	if o.DeviceMemory != 0 {
-		if err := r.shareOut(o, &c, backends); err != nil {
-			return kv.Options{}, err
-		}
+	if err := r.fitMemory(o, &c, backends); err != nil {
+		return kv.Options{}, err
 	}
-	if c.Cells == 0 {
-		c.Cells = r.config.Context
-		switch most := kv.MostCells(c); {
-		case most == 0:
-			c.Cells = min(c.Cells, kv.Block) // nothing fits: the error names the least that would
-		case most < c.Cells:
-			r.notes = append(r.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", c.Cells, most, o.KVMemory))
-			c.Cells = most
-		}
-	}
-	c.ChunkTokens = chunkTokens(o, c.Cells)
+	c.ChunkTokens = plan.ChunkTokens(o.Cache.ChunkTokens, c.Cells)
 	return c, nil
-}
-
-// chunkTokens returns how many tokens a graph computes at most, with a context
-// of some cells.
-func chunkTokens(o Options, cells int) int {
-	n := o.Cache.ChunkTokens
-	if n == 0 {
-		n = kv.DefaultChunkTokens
-	}
-	return max(1, min(n, maxMask/2/max(cells, 1)))
 }
 
 // memories returns what K/V may take on each device. The memory of a CPU beside

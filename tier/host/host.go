@@ -12,11 +12,12 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// segmentCells is what sizes of segments are multiples of: the block of the
-// cache.
+// segmentCells is the number of cells of which the size of a segment is a
+// multiple: the block of the cache.
 const segmentCells = 256
 
-// maxBuffer is the largest buffer asked for. Vulkan's host buffers end at 1 GiB.
+// maxBuffer is the size of the largest buffer that is asked for, in bytes: no host
+// buffer of Vulkan is larger than 1 GiB.
 const maxBuffer = 1 << 30
 
 // Tier is a [tier.Tier] in host memory.
@@ -56,9 +57,9 @@ func (t *Tier) cells() int {
 	return last.first + last.cells
 }
 
-// Reserve makes room for cells in whole segments, and when it grows for twice
-// what there was. What is asked for at once lies in one segment, as far as
-// buffers may be that large.
+// Reserve makes room for cells in whole segments. A tier that grows at least
+// doubles. The cells of one call lie in one segment, as far as buffers may be that
+// large.
 func (t *Tier) Reserve(cells int) error {
 	before := len(t.segments)
 	target := cells
@@ -74,7 +75,7 @@ func (t *Tier) Reserve(cells int) error {
 	return nil
 }
 
-// grow adds a segment on the way to that many cells.
+// grow adds one segment, which brings the tier closer to that many cells.
 func (t *Tier) grow(cells int) error {
 	have := t.cells()
 	want := (cells - have + segmentCells - 1) / segmentCells * segmentCells

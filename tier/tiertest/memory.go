@@ -6,8 +6,8 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// Memory is one layer's rows in ordinary memory, head-major like a slot's. It
-// panics where a copy does not fit, as a device would crash.
+// Memory is one layer's rows in ordinary memory, head-major like a slot's. It panics where a copy
+// does not fit, as a device would crash.
 type Memory struct {
 	Layout tier.Layout
 	Cells  int
@@ -39,8 +39,7 @@ func (m *Memory) Address(p tier.Part, head, cell, n int) []byte {
 	return m.parts[p][at : at+int64(n)*b]
 }
 
-// Row returns a copy of all pieces of a cell: its key head by head, then its
-// value.
+// Row returns a copy of all pieces of a cell: its key head by head, then its value.
 func (m *Memory) Row(cell int) []byte {
 	var row []byte
 	for _, p := range [...]tier.Part{tier.Keys, tier.Values} {

@@ -10,6 +10,7 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/devicemap"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/plan"
 )
 
 func TestWhatStepsTakeIsMeasuredBeforeTheyDo(t *testing.T) {
@@ -29,15 +30,18 @@ func TestWhatStepsTakeIsMeasuredBeforeTheyDo(t *testing.T) {
 				o.devices, o.Cache.Cells, o.DeviceMemory = devicemap.Map{"": device}, 300, 1<<30
 				e := o.mustOpen(t)
 				d := e.devices.all[0]
-				want, err := e.demand(e.options, e.cache(), d, o.Cache.Cells)
+				want, err := e.footprint(e.options, e.cache(), d, o.Cache.Cells)
 				if err != nil {
 					t.Fatal(err)
 				}
 				fill(t, e)
-				got := d.backend.Usage().Current
-				for _, p := range purposes {
-					if got[p] != want[p] || got[p] == 0 {
-						t.Errorf("%s: took %d bytes, and %d were measured", p, got[p], want[p])
+				got := footprintOf(d.backend)
+				if got != want {
+					t.Errorf("took %v, and %v were measured", got, want)
+				}
+				for _, bytes := range []int64{got.Weights, got.Inputs, got.Masks, got.Activations, got.Scratch} {
+					if bytes == 0 {
+						t.Errorf("took %+v; want bytes of all", got)
 					}
 				}
 			})
@@ -72,7 +76,7 @@ func fill(t *testing.T, e *Runner) {
 		batch = append(batch, kv.Work{Seq: s, Tokens: tokens, Logits: min(logitBatch, len(tokens))})
 		n := 1
 		if i == 0 {
-			n = min(chunkTokens(e.options, e.Context()), len(tokens)) - (sequences - 1)
+			n = min(plan.ChunkTokens(e.options.Cache.ChunkTokens, e.Context()), len(tokens)) - (sequences - 1)
 		}
 		chunk = append(chunk, kv.Work{Seq: s, Tokens: tokens[:n]})
 	}
@@ -109,11 +113,11 @@ func TestABudgetHoldsForAllThatADeviceTakes(t *testing.T) {
 			o := setting{devices: cpu, Options: o}
 			o.Cache.Cells, o.DeviceMemory = 512, 1
 			_, err := o.open(t)
-			short, ok := errors.AsType[*budgetError](err)
-			if !ok {
-				t.Fatalf("opened within a byte: %v", err)
+			short, ok := errors.AsType[*plan.BudgetError](err)
+			if !ok || !errors.Is(err, kv.ErrFull) {
+				t.Fatalf("opened within a byte: %v, which is not %v", err, kv.ErrFull)
 			}
-			least := short.demand.total() + short.kv
+			least := short.Footprint.Total() + short.KV
 			o.DeviceMemory = least - 1
 			if _, err := o.open(t); !strings.Contains(errorText(err), fmt.Sprintf("the least that works is %d bytes, or a context of at most 256", least)) {
 				t.Errorf("with %d bytes: %v, want an error that names the least that works, %d", o.DeviceMemory, err, least)
@@ -144,11 +148,11 @@ func errorText(err error) string {
 func TestAnOpenContextIsCutToTheBudget(t *testing.T) {
 	o := setting{devices: cpu, Options: Options{Cache: kv.Options{Policy: kv.Static}, DeviceMemory: 1}}
 	_, err := o.open(t)
-	short, ok := errors.AsType[*budgetError](err)
-	if !ok || short.cells != kv.Block || short.most != 0 {
+	short, ok := errors.AsType[*plan.BudgetError](err)
+	if !ok || short.Cells != kv.Block || short.MostCells != 0 {
 		t.Fatalf("opened within a byte: %v, want an error about the shortest context", err)
 	}
-	o.DeviceMemory = short.demand.total() + short.kv
+	o.DeviceMemory = short.Footprint.Total() + short.KV
 	e := o.mustOpen(t)
 	if e.Context() != kv.Block || len(e.Notes()) != 1 || !strings.Contains(e.Notes()[0], "context cut from 512 to 256 tokens to fit") {
 		t.Errorf("context %d, notes %q; want %d and a note that says so", e.Context(), e.Notes(), kv.Block)
@@ -170,12 +174,12 @@ func TestABudgetLeavesLayersWhereTheyAreWhileItCan(t *testing.T) {
 	}
 	o.DeviceMemory = 1
 	_, err := o.open(t)
-	short, ok := errors.AsType[*budgetError](err)
+	short, ok := errors.AsType[*plan.BudgetError](err)
 	if !ok {
 		t.Fatal(err)
 	}
-	layer := short.kv / 2 // of two slots
-	o.DeviceMemory = short.demand.total() + 4*layer
+	layer := short.KV / 2 // of two slots
+	o.DeviceMemory = short.Footprint.Total() + 4*layer
 	if s := o.mustOpen(t).pool.Stats(); s.ResidentLayers != 2 || s.StreamedLayers != 3 {
 		t.Errorf("%d resident and %d streamed layers with room for 4, want 2 and 3 with two slots", s.ResidentLayers, s.StreamedLayers)
 	}
@@ -184,11 +188,11 @@ func TestABudgetLeavesLayersWhereTheyAreWhileItCan(t *testing.T) {
 func TestEveryDeviceHasItsBudget(t *testing.T) {
 	o := setting{devices: devicemap.Map{"": "cpu", "model.layers.2-4": "vulkan0"}, Options: Options{Cache: kv.Options{Cells: 256}, DeviceMemory: 1}}
 	_, err := o.open(t)
-	short, ok := errors.AsType[*budgetError](err)
-	if !ok || short.device != "vulkan0" {
+	short, ok := errors.AsType[*plan.BudgetError](err)
+	if !ok || short.Device != "vulkan0" {
 		t.Fatalf("got %v, want an error about vulkan0: the CPU beside it is not bounded", err)
 	}
-	o.DeviceMemory = short.demand.total() + short.kv
+	o.DeviceMemory = short.Footprint.Total() + short.KV
 	e, err := o.open(t)
 	if err != nil {
 		t.Fatal(err)
@@ -212,6 +216,27 @@ func TestSizesThatNoBudgetHasAreErrors(t *testing.T) {
 		e, err := setting{devices: cpu, Options: o}.open(t)
 		if err == nil {
 			t.Errorf("%+v: opened (closed: %v), want an error", o, e.Close())
+		}
+	}
+}
+
+func TestChunksFillWhatInputsHaveRoomFor(t *testing.T) {
+	s := sizes{step: 100, chunk: 10, cells: 256}
+	for trees := 1; trees <= 10; trees++ {
+		for i, shape := range chunks(s, 1, trees, kv.Rows{}) {
+			n, want := 0, trees
+			if i == 0 {
+				want = 1
+			}
+			for i, p := range shape.parts {
+				if p.Tree != i || p.First != shape.first+n || p.N < 1 || p.Mask != n*s.cells || p.Cells != s.cells {
+					t.Errorf("%d trees: part %d is %+v after %d tokens", trees, i, p, n)
+				}
+				n += p.N
+			}
+			if len(shape.parts) != want || n != s.chunk || shape.n != s.chunk {
+				t.Errorf("%d trees: %d parts with %d of %d tokens, want %d parts with %d", trees, len(shape.parts), n, shape.n, want, s.chunk)
+			}
 		}
 	}
 }

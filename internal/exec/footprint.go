@@ -8,117 +8,101 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/plan"
 )
 
-// shareOut gives K/V what weights and steps leave of each device's memory. A
+// fitMemory gives K/V what weights and steps leave of each device's memory. A
 // context that the user left open is cut to what fits.
-func (r *Runner) shareOut(o Options, c *kv.Options, backends []*ggml.Backend) (err error) {
+func (r *Runner) fitMemory(o Options, c *kv.Options, backends []*ggml.Backend) (err error) {
 	defer recoverMisuse(&err) // shapes that no cache has
 	if o.DeviceMemory < 0 {
 		return fmt.Errorf("ebb: %d bytes of device memory: want a number above 0", o.DeviceMemory)
 	}
-	b := r.budget(o, *c, backends)
-	open := c.Cells == 0
-	if open {
-		if c.Cells, err = b.most(r.config.Context); err != nil {
-			return err
-		}
-		if c.Cells == 0 {
-			c.Cells = min(kv.Block, r.config.Context) // nothing fits: the error names the least that would
-		}
+	bytes := o.KVMemory
+	var budget plan.Budget
+	if o.DeviceMemory > 0 {
+		bytes, budget = o.DeviceMemory, r.budget(o, *c, backends)
 	}
-	left, err := b.left(c.Cells)
-	if short, ok := errors.AsType[*budgetError](err); ok && !open {
-		most, err := b.most(c.Cells)
-		if err != nil {
-			return err
-		}
-		short.most = most
-	}
+	fit, err := c.Plan().Fit(r.config.Context, budget)
 	if err != nil {
+		if _, short := errors.AsType[*plan.BudgetError](err); short {
+			return kv.NoMemory(fmt.Errorf("ebb: %w", err))
+		}
 		return err
 	}
-	for i, d := range b.devices {
-		if n := d.kv; n != noKV && (c.Memory[n] == 0 || left[i] < c.Memory[n]) {
-			c.Memory[n] = left[i]
-		}
+	if c.Cells == 0 && fit.Cells < r.config.Context {
+		r.notes = append(r.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", r.config.Context, fit.Cells, bytes))
 	}
-	if open {
-		if most := kv.MostCells(*c); most > 0 { // by KVMemory, where that is less
-			c.Cells = min(c.Cells, most)
-		}
-		if c.Cells < r.config.Context {
-			r.notes = append(r.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", r.config.Context, c.Cells, o.DeviceMemory))
-		}
-	}
+	c.Cells, c.Memory = fit.Cells, fit.Memory
 	return nil
 }
 
-// budget returns what is to be shared out: the memory of all devices but of a
-// CPU beside others, see memories.
-func (r *Runner) budget(o Options, c kv.Options, backends []*ggml.Backend) budget {
-	b := budget{bytes: o.DeviceMemory, least: func(cells int) []int64 {
-		of := c
-		of.Cells = cells
-		return kv.Least(of)
-	}}
+// budget returns what bounds weights, steps and K/V together: the memory of all
+// devices but of a CPU beside others, see memories.
+func (r *Runner) budget(o Options, c kv.Options, backends []*ggml.Backend) plan.Budget {
+	b := plan.Budget{Bytes: o.DeviceMemory}
 	for _, d := range r.devices.all {
 		if len(r.devices.all) > 1 && d.backend.Device().Type() == ggml.CPU {
 			continue
 		}
-		b.devices = append(b.devices, claim{
-			name: d.backend.Device().Name(), kv: slices.Index(backends, d.backend),
-			demand: func(cells int) (demand, error) { return r.demand(o, c, d, cells) },
+		b.Devices = append(b.Devices, plan.Device{
+			Name: d.backend.Device().Name(), KV: slices.Index(backends, d.backend), // -1 is plan.NoKV
+			Footprint: func(cells int) (plan.Footprint, error) { return r.footprint(o, c, d, cells) },
 		})
 	}
 	return b
 }
 
-// demand returns what a device takes besides K/V with a context of some cells.
-func (r *Runner) demand(o Options, c kv.Options, d *device, cells int) (demand, error) {
-	c.Cells, c.ChunkTokens = cells, chunkTokens(o, cells)
-	steps, err := measureSteps(r.devices, d, r.model, c, o, r.attending)
+// footprint returns what a device takes besides K/V with a context of some cells.
+func (r *Runner) footprint(o Options, c kv.Options, d *device, cells int) (plan.Footprint, error) {
+	c.Cells, c.ChunkTokens = cells, plan.ChunkTokens(o.Cache.ChunkTokens, cells)
+	f, err := measureSteps(r.devices, d, r.model, c, o, r.attending)
 	if err != nil {
-		return nil, fmt.Errorf("ebb: measuring what a step takes on %s: %w", d.backend.Device().Name(), err)
+		return plan.Footprint{}, fmt.Errorf("ebb: measuring what a step takes on %s: %w", d.backend.Device().Name(), err)
 	}
-	steps[ggml.Weights] = d.backend.Usage().Current[ggml.Weights]
-	return steps, nil
+	f.Weights = d.backend.Usage().Current[ggml.Weights]
+	return f, nil
+}
+
+// footprintOf returns the bytes of a backend that are not K/V.
+func footprintOf(b *ggml.Backend) plan.Footprint {
+	bytes := b.Usage().Current
+	return plan.Footprint{
+		Weights: bytes[ggml.Weights], Inputs: bytes[ggml.Inputs], Masks: bytes[ggml.Masks],
+		Activations: bytes[ggml.Activations], Scratch: bytes[ggml.Scratches],
+	}
 }
 
 // measureSteps returns what steps take on a device at most, by building the
 // largest graphs there without memory. What a backend takes for itself while it
 // computes is not among it.
-func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options, a attending) (_ demand, err error) {
+func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options, a attending) (_ plan.Footprint, err error) {
 	b := d.backend.Measure()
 	defer func() { err = errors.Join(err, b.Close()) }()
 	defer recoverMisuse(&err)
 	s := largest(c, o)
 	blank := &device{backend: b}
 	if err := blank.prepare(m, s, a, false); err != nil {
-		return nil, err
+		return plan.Footprint{}, err
 	}
 	defer blank.release()
 	if err := blank.measure(ds, d, c, s); err != nil {
-		return nil, err
+		return plan.Footprint{}, err
 	}
 	if s.host > 0 && d.backend.Device().Type() == ggml.CPU { // it attends for itself too, with inputs of its own
 		s.step, s.chunk = s.host, s.host
 		host := &device{backend: b}
 		if err := host.prepare(m, s, a, true); err != nil {
-			return nil, err
+			return plan.Footprint{}, err
 		}
 		defer host.release()
 		for l := range ds.layers {
 			if err := host.graphs.measure(l, c, s, 0, host.graphs.buildAttention); err != nil {
-				return nil, err
+				return plan.Footprint{}, err
 			}
 		}
 	}
-	taken := demand{}
-	for _, p := range purposes {
-		taken[p] = b.Usage().Current[p]
-	}
-	return taken, nil
+	return footprintOf(b), nil
 }
 
 // measure builds the largest graphs of what a device, for which blank stands,
@@ -149,7 +133,7 @@ func (blank *device) measure(ds *devices, d *device, c kv.Options, s sizes) erro
 
 // measure builds the graphs of a layer's largest chunks: of one tree, and of as
 // many as there may be.
-func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(*kv.Layer, layerShape) *layerGraph) error {
+func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int, layerShape) *layerGraph) error {
 	meta := ggml.NewContext(2)
 	defer meta.Close()
 	shape := c.Layers[l]
@@ -166,10 +150,8 @@ func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(*kv
 		defer buffer.Close()
 		buffer.Place(t, 0)
 	}
-	trees := min(max(1, c.Trees), s.chunk)
-	layer := kv.Blank(l, slices.Repeat([]kv.Rows{rows}, trees))
-	for _, shape := range chunks(s, first, trees) {
-		if _, err := g.find(l, shape, func(shape layerShape) *layerGraph { return build(layer, shape) }); err != nil {
+	for _, shape := range chunks(s, first, min(max(1, c.Trees), s.chunk), rows) {
+		if _, err := g.find(l, shape, build); err != nil {
 			return err
 		}
 	}
@@ -177,9 +159,9 @@ func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(*kv
 }
 
 // chunks returns the shapes of the largest chunks of one tree and of several
-// that share it.
-func chunks(s sizes, first, trees int) (shapes []layerShape) {
-	one := layerShape{first: first, n: s.chunk, parts: []partShape{{n: s.chunk, attended: s.cells}}}
+// that share it, with the same rows for all.
+func chunks(s sizes, first, trees int, rows kv.Rows) (shapes []layerShape) {
+	one := layerShape{first: first, n: s.chunk, parts: []kv.Part{{First: first, N: s.chunk, Cells: s.cells, Rows: rows}}}
 	shapes = append(shapes, one)
 	if trees == 1 {
 		return shapes
@@ -188,7 +170,9 @@ func chunks(s sizes, first, trees int) (shapes []layerShape) {
 		shape, at := layerShape{first: first, n: s.chunk}, 0
 		for tree := range trees {
 			n := min(longest, s.chunk-at-(trees-tree-1))
-			shape.parts = append(shape.parts, partShape{tree: tree, first: at, n: n, attended: s.cells, mask: at * s.cells, cells: at * apart})
+			shape.parts = append(shape.parts, kv.Part{
+				Tree: tree, First: first + at, N: n, Cells: s.cells, Input: at * kv.InputAlign, Mask: at * s.cells, Rows: rows,
+			})
 			at += n
 		}
 		shapes = append(shapes, shape)
@@ -198,13 +182,8 @@ func chunks(s sizes, first, trees int) (shapes []layerShape) {
 
 // largest returns what inputs must have room for.
 func largest(c kv.Options, o Options) sizes {
-	s := sizes{step: c.StepTokens, chunk: c.ChunkTokens, cells: (c.Cells + kv.Block - 1) / kv.Block * kv.Block}
-	if s.step == 0 {
-		s.step = kv.DefaultStepTokens
-	}
-	s.step = min(s.step, c.Cells*max(1, c.Trees))
-	s.chunk = min(s.chunk, s.step)
-	s.k, s.v = c.TypeK, c.TypeV
+	s := sizes{step: plan.StepTokens(c.StepTokens, c.Cells, c.Trees), cells: plan.WholeBlocks(c.Cells), k: c.TypeK, v: c.TypeV}
+	s.chunk = min(c.ChunkTokens, s.step)
 	if o.AttendAt != AttendAtDevice {
 		s.host = min(kv.DefaultHostTokens, s.step)
 	}
