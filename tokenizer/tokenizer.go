@@ -7,26 +7,26 @@ import (
 	"github.com/seed4d217819/ebb/ggml/llama"
 )
 
-// Tokenizer is the tokenizer of one model. It may be used from several
-// goroutines; Close waits for calls in progress.
+// Tokenizer is the tokenizer of one model. It may be used from several goroutines; Close waits for
+// calls in progress.
 type Tokenizer struct {
 	vocab      *llama.Vocab
 	spaceFirst bool // Encode puts a space in front of every text
 }
 
-// Options says how Encode reads a text. The zero value reads it as plain text
-// that goes on from whatever was before.
+// Options says how Encode reads a text. The zero value reads it as plain text that continues what
+// was before it.
 type Options struct {
-	// AddSpecial adds the tokens that the model wants around a text, such as BOS.
-	// Leave it off for a rendered chat template, which writes its own.
+	// AddSpecial adds the tokens that the model wants around a text, such as BOS. Leave it off for
+	// a rendered chat template, which writes its own.
 	AddSpecial bool
-	// ParseSpecial reads the spelling of a special token, such as <|im_end|>, as
-	// that token. Leave it off for text that is not trusted to end a turn.
+	// ParseSpecial reads the spelling of a special token, such as <|im_end|>, as that token. Leave
+	// it off for text that is not trusted to end a turn.
 	ParseSpecial bool
 }
 
-// Open opens the tokenizer of the GGUF file at path, or of the split model of
-// which it is a part, without its weights. The caller closes it.
+// Open opens the tokenizer of the GGUF file at path, or of the split model of which it is a part,
+// without its weights. The caller closes it.
 func Open(path string) (*Tokenizer, error) {
 	first, err := checkVocabulary(path)
 	if err != nil {
@@ -43,7 +43,7 @@ func Open(path string) (*Tokenizer, error) {
 	return t, nil
 }
 
-// Encode returns the ids of text. Bytes that are no UTF-8 count as U+FFFD.
+// Encode returns the ids of text. Bytes that are not UTF-8 count as U+FFFD.
 func (t *Tokenizer) Encode(text string, o Options) ([]int32, error) {
 	ids, err := t.vocab.Tokenize([]byte(text), o.AddSpecial, o.ParseSpecial)
 	if err != nil {
@@ -52,14 +52,12 @@ func (t *Tokenizer) Encode(text string, o Options) ([]int32, error) {
 	return ids, nil
 }
 
-// Decode returns the text of ids; skipSpecial leaves special tokens out, and
-// otherwise they are spelt as in the vocabulary. An id outside the vocabulary
-// becomes U+FFFD. Tokens may hold parts of characters, so the text need not be
-// valid UTF-8. After Close it is empty.
+// Decode returns the text of ids; skipSpecial leaves special tokens out, and otherwise they are
+// spelt as in the vocabulary. An id outside the vocabulary becomes U+FFFD. Tokens may hold parts of
+// characters, so the text need not be valid UTF-8. After Close the text is empty.
 //
-// A space that Encode puts in front of every text, as SentencePiece does, is
-// taken off again; for tokens that go on from others use a [Decoder]. Nothing
-// else is tidied up: "a , b" stays so.
+// A space that Encode puts in front of every text, as SentencePiece does, is removed again; for
+// tokens that continue a text use a [Decoder]. Nothing else is cleaned up: "a , b" stays as it is.
 func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	var text []byte
 	first := true
@@ -76,8 +74,8 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	return string(text)
 }
 
-// Spell returns the bytes of one token, as it goes on from others; a special token is spelt. An id outside the vocabulary
-// is U+FFFD.
+// Spell returns the bytes of one token that continues a text; a special token is spelt out. An id
+// outside the vocabulary gives U+FFFD.
 func (t *Tokenizer) Spell(id int32) string { return string(t.piece(id, false)) }
 
 // piece returns the bytes of one token, whatever its id.
@@ -92,11 +90,11 @@ func (t *Tokenizer) piece(id int32, skipSpecial bool) []byte {
 	return piece
 }
 
-// replacement stands for an id that is no token.
+// replacement stands for an id that is not a token.
 const replacement = "\uFFFD"
 
-// Piece returns the bytes of one token as they stand inside a text: a leading
-// space is kept. special spells a control token out; without it it is empty.
+// Piece returns the bytes of one token as they stand inside a text: a leading space is kept. A
+// control token is spelt out if special is set, and is empty otherwise.
 func (t *Tokenizer) Piece(id int32, special bool) ([]byte, error) {
 	piece, err := t.vocab.Piece(id, special)
 	if err != nil {
@@ -108,14 +106,14 @@ func (t *Tokenizer) Piece(id int32, special bool) ([]byte, error) {
 // Size is the number of tokens; ids are 0 to Size-1.
 func (t *Tokenizer) Size() int { return t.vocab.Size() }
 
-// BOS returns the token that begins a text, and false where there is none.
+// BOS returns the token that begins a text, or false if there is none.
 func (t *Tokenizer) BOS() (int32, bool) { return t.vocab.BOS() }
 
-// EOS returns the token that ends a text, and false where there is none.
+// EOS returns the token that ends a text, or false if there is none.
 func (t *Tokenizer) EOS() (int32, bool) { return t.vocab.EOS() }
 
-// EOG returns the tokens after which nothing follows, EOS among them, ascending.
-// The caller may change the slice.
+// EOG returns the tokens after which nothing follows, EOS among them, ascending. The caller may
+// change the slice.
 func (t *Tokenizer) EOG() []int32 { return t.vocab.EOG() }
 
 // IsEOG reports whether id is one of EOG.

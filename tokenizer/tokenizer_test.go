@@ -119,8 +119,8 @@ func TestTextSurvivesTheRoundTrip(t *testing.T) {
 	})
 }
 
-// SmolLM2 has no token for some control characters and for the planes from the
-// fourth on, and drops them.
+// SmolLM2 has no token for some control characters and for the planes from the fourth on, and drops
+// them.
 func TestTextSurvivesTheRoundTripOfSmolLM2(t *testing.T) {
 	tok := smollm2(t)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -213,8 +213,8 @@ func TestCloseWaitsForCallsAndEndsTheRest(t *testing.T) {
 	}
 }
 
-// FuzzEncode also decodes what the bytes are as ids: whatever it is given, the
-// C library must not end the process.
+// FuzzEncode also decodes what the bytes are as ids: whatever it is given, the C library must not
+// end the process.
 func FuzzEncode(f *testing.F) {
 	tok := open(f, tiny)
 	for _, seed := range []string{

@@ -9,14 +9,14 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// models are the kinds of vocabulary that the supported architectures have. In
-// others libllama finds more to end the process for.
+// models are the kinds of vocabulary that the supported architectures have. With other kinds there
+// are more faults for which libllama ends the process.
 var models = []string{"gpt2", "llama"}
 
-// checkVocabulary reports what libllama ends the process for in the GGUF file at
-// path: a kind of vocabulary that is none of models, and tokens spelt alike.
-// Whatever else may be wrong with the file is for libllama to say. It returns the
-// file to open, as libllama takes the first part of a split model only.
+// checkVocabulary reports the faults of the GGUF file at path for which libllama would end the
+// process: a kind of vocabulary that is not among models, and two tokens with the same spelling.
+// Other faults are left to libllama. It returns the file to open, because libllama accepts only the
+// first part of a split model.
 func checkVocabulary(path string) (first string, err error) {
 	f, err := gguf.Open(path)
 	if err != nil {

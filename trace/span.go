@@ -2,8 +2,7 @@ package trace
 
 import "time"
 
-// Track is a line of the picture: what happens on it happens one after the
-// other.
+// Track is a line of the picture. The spans on a track do not overlap.
 type Track int
 
 // The tracks of each device.
@@ -36,11 +35,11 @@ type Span struct {
 	End    time.Time
 }
 
-// Func receives a span when it has ended. It is called from several goroutines
-// at once, and what it does holds up the one who works. nil: nobody wants spans.
+// Func receives a span when it has ended. It is called from several goroutines at once, and the
+// work waits until it returns. A nil Func means that spans are not wanted.
 type Func func(Span)
 
-// Now returns the time, for the Start of a span; if nobody wants spans, no time.
+// Now returns the time for the Start of a span, or the zero time if spans are not wanted.
 func (f Func) Now() time.Time {
 	if f == nil {
 		return time.Time{}
@@ -48,7 +47,7 @@ func (f Func) Now() time.Time {
 	return time.Now()
 }
 
-// End ends a span now and gives it away, if anybody wants it.
+// End ends a span now and passes it to the Func, if there is one.
 func (f Func) End(s Span) {
 	if f != nil {
 		s.End = time.Now()

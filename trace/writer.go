@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Writer writes spans as they come, in the JSON Array Format of Chrome's Trace
-// Event Format: complete events ("ph": "X"), and metadata events ("M") that name
-// the tracks. What it has written can be opened even if the program ends before
-// Close: that format lets the end of the array be missing.
+// Writer writes spans as they come, in the JSON Array Format of Chrome's Trace Event Format:
+// complete events ("ph": "X"), and metadata events ("M") that name the tracks. The file can be
+// opened even if the program ends before Close: the format allows the end of the array to be
+// missing.
 //
-// A span takes a few microseconds, and memory for 64 KiB of them. A Writer may
-// be used from several goroutines.
+// Writing a span takes a few microseconds; the buffer has 64 KiB. A Writer may be used from several
+// goroutines at once.
 type Writer struct {
 	began time.Time
 
@@ -46,16 +46,15 @@ type event struct {
 	Args     map[string]any `json:"args,omitempty"`
 }
 
-// NewWriter begins an array. Times count from now, and viewers show the name
-// above the tracks. Errors of w are kept for Close.
+// NewWriter begins an array. Times count from now, and viewers show the name above the tracks.
+// Errors of w are returned by Close.
 func NewWriter(w io.Writer, name string) *Writer {
 	t := &Writer{began: time.Now(), w: bufio.NewWriterSize(w, 64<<10), tracks: map[track]int{}}
 	t.write(event{Phase: "M", Name: "process_name", Args: map[string]any{"name": name}})
 	return t
 }
 
-// Add writes a span. It is a [Func]. After an error, and after Close, it does
-// nothing.
+// Add writes a span. It is a [Func]. After an error, and after Close, it does nothing.
 func (t *Writer) Add(s Span) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -83,8 +82,8 @@ func (t *Writer) Add(s Span) {
 
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// number returns the number by which viewers know a track. A new one is named;
-// viewers put them in the order of their kinds.
+// number returns the number that stands for a track in the file. A new track is named; viewers
+// order tracks by their kinds.
 func (t *Writer) number(k track) int {
 	n, ok := t.tracks[k]
 	if ok {
@@ -122,15 +121,15 @@ func (t *Writer) write(e event) {
 	t.keep(err, err2)
 }
 
-// keep keeps the first errors of writing.
+// keep remembers the first errors of writing.
 func (t *Writer) keep(errs ...error) {
 	if err := errors.Join(errs...); err != nil && t.err == nil {
 		t.err = fmt.Errorf("trace: %w", err)
 	}
 }
 
-// Close ends the array and returns why writing ended early, if it did. What is
-// written to stays open. It may be called twice.
+// Close ends the array and returns the error that ended writing early, if there was one. It does
+// not close the underlying writer. It may be called twice.
 func (t *Writer) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// CPU opens the CPU for one test, to compute with a model, and skips the test where there are no libraries.
+// CPU opens the CPU for a test that computes with a model, and skips the test if the libraries are
+// missing.
 func CPU(tb testing.TB, threads int) *ggml.Backend {
 	tb.Helper()
 	library, err := ggml.Load()

@@ -8,8 +8,9 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// Edit returns the model whose GGUF file has the bytes of model with other metadata and further tensors. A pair of meta takes the
-// place of the one with its key, or is added; a nil value removes the key.
+// Edit returns the model whose GGUF file has the bytes of model with other metadata and further
+// tensors. A pair of meta takes the place of the one with its key, or is added; a nil value removes
+// the key.
 func Edit(tb testing.TB, model []byte, meta []gguf.KV, tensors ...gguf.TensorData) []byte {
 	tb.Helper()
 	f, err := gguf.Parse(model)

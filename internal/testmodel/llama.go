@@ -13,11 +13,13 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// Llama returns a model of the llama architecture as the bytes of a GGUF file. The same options give the same bytes on every
-// platform as far as the weights go before they are quantised; quantising is ggml's. Types other than F32 load the library.
+// Llama returns a model of the llama architecture as the bytes of a GGUF file. The same options
+// give the same weights on every platform before they are quantised; ggml quantises them. Types
+// other than F32 load the library.
 //
-// A tensor's weights depend on the seed, its name and its shape alone: models that differ in Type, Layers or Tied share them.
-// It panics if the options make no model or the library is missing: tests are written with options that do.
+// A tensor's weights depend on the seed, its name and its shape alone: models that differ in Type,
+// Layers or Tied share them. It panics if the options are not valid or the library is missing: a
+// test is written with options that are.
 func Llama(o Options) []byte {
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {
@@ -30,7 +32,8 @@ func Llama(o Options) []byte {
 	return b.Bytes()
 }
 
-// WriteFile writes Llama(o) into a folder that is removed when the test ends, and returns the file's path.
+// WriteFile writes Llama(o) into a folder that is removed when the test ends, and returns the
+// file's path.
 func WriteFile(tb testing.TB, o Options) (path string) {
 	tb.Helper()
 	path = filepath.Join(tb.TempDir(), "llama.gguf")
@@ -62,7 +65,8 @@ func (o Options) metadata() []gguf.KV {
 	return append(meta, tokenizer(o.Vocab)...)
 }
 
-// fileType returns llama.cpp's number for a file whose matrices are mostly of type t, which tools print and nothing else.
+// fileType returns llama.cpp's number for a file whose matrices are mostly of type t, which tools
+// only print.
 func fileType(t ggml.Type) uint32 {
 	switch t {
 	case ggml.F32:
@@ -96,8 +100,8 @@ func fileType(t ggml.Type) uint32 {
 	}
 }
 
-// Gains of the golden models: standard deviations of a matrix's weights, times the root of its row length, so that a row
-// times a normalised vector has about that deviation.
+// Gains of the golden models: standard deviations of a matrix's weights, times the root of its row
+// length, so that a row times a normalised vector has about that deviation.
 const (
 	gainQK   = 1.5 // scores spread enough that softmax is not flat
 	gainV    = 1.2
@@ -141,7 +145,8 @@ func (o Options) tensors() []gguf.TensorData {
 	return ts
 }
 
-// matrix makes a matrix of the options' type with rows of in weights, whose deviation is gain over the root of in.
+// matrix makes a matrix of the options' type with rows of in weights, whose deviation is gain over
+// the root of in.
 func (o Options) matrix(name string, in, out int, gain float64) gguf.TensorData {
 	w := normals(o.Seed, name, in*out, gain/math.Sqrt(float64(in)))
 	return gguf.TensorData{

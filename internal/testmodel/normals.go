@@ -5,10 +5,12 @@ import (
 	"math/rand/v2"
 )
 
-// normals returns n numbers with mean 0 and the given standard deviation, nearly normally distributed.
+// normals returns n numbers with mean 0 and the given standard deviation, nearly normally
+// distributed.
 //
-// They are sums of four 16-bit integers (Irwin and Hall) and not rand.NormFloat64: that one calls math.Exp and math.Log, whose
-// last bits differ between platforms, while these sums are exact and rounded once for float64 and once for float32.
+// They are sums of four 16-bit integers (Irwin and Hall) and not rand.NormFloat64: that one calls
+// math.Exp and math.Log, whose last bits differ between platforms, while these sums are exact and
+// rounded once for float64 and once for float32.
 func normals(seed uint64, name string, n int, deviation float64) []float32 {
 	const (
 		mean  = 4 * 65535 / 2      // of the sum

@@ -7,7 +7,8 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// Options says which model to make. Zero fields take the values of the golden model tiny-gqa, which stand behind them.
+// Options says which model to make. Zero fields take the values of the golden model tiny-gqa, which
+// stand behind them.
 type Options struct {
 	Layers  int       // 5
 	Hidden  int       // 64: the width of an embedding

@@ -10,9 +10,9 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// Split writes the model at path anew as n parts, as llama.cpp splits models, into a folder that is removed when the test
-// ends. part says into which of them, from 0, tensor i of the file goes; the tensors of a part keep their order. It returns
-// the parts' paths.
+// Split writes the model at path as n parts, as llama.cpp splits models, into a folder that is
+// removed when the test ends. part returns the part, from 0, to which tensor i of the file goes;
+// the tensors of a part keep their order. It returns the parts' paths.
 func Split(tb testing.TB, path string, n int, part func(i int) int) []string {
 	tb.Helper()
 	f, err := gguf.Open(path)

@@ -6,7 +6,7 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// Token ids that every model has. Ids below BOS are the byte of that value.
+// Token ids that every model has. An id below BOS stands for the byte of that value.
 const (
 	BOS = 256
 	EOS = 257
@@ -20,8 +20,8 @@ const (
 	unusedToken  int32 = 5
 )
 
-// tokenizer returns the metadata of a byte-level BPE tokenizer (GPT-2's) with 256 bytes, 3 special tokens, 5 merges, and
-// unused tokens up to n.
+// tokenizer returns the metadata of a byte-level BPE tokenizer (GPT-2's) with 256 bytes, 3 special
+// tokens, 5 merges, and unused tokens up to n.
 func tokenizer(n int) []gguf.KV {
 	merges := [][2]string{{"Ġ", "t"}, {"h", "e"}, {"i", "n"}, {"Ġ", "a"}, {"r", "e"}}
 	var tokens, lines []string
@@ -53,8 +53,8 @@ func tokenizer(n int) []gguf.KV {
 	}
 }
 
-// byteRunes returns the rune that stands for each byte in GPT-2's vocabulary: itself where it is printable in Latin-1, else
-// the next one from U+0100 on.
+// byteRunes returns the rune that stands for each byte in GPT-2's vocabulary: itself where it is
+// printable in Latin-1, else the next one from U+0100 on.
 func byteRunes() [256]rune {
 	var runes [256]rune
 	next := rune(0x100)

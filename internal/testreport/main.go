@@ -4,17 +4,19 @@
 //
 // Arguments after -- are those of another run of go test, as in -- -C bench ./... for the tests of a module in a folder.
 //
-// It prints a line for each package, each attribute that a test gives itself (testing.T.Attr), the output of each test
-// that failed, every reason for which tests were skipped with the tests that gave it, and last of all
+// It prints a line for each package, each attribute that a test gives itself (testing.T.Attr), the
+// output of each test that failed, every reason for which tests were skipped with the tests that
+// gave it, and last of all
 //
 //	N passed, N failed, N skipped
 //
-// A test with subtests is not counted beside them. A package that does not build, or that dies, counts as a failed
-// test if none of its tests did. The exit status is go test's.
+// A test with subtests is not counted beside them. A package that does not build, or that dies,
+// counts as a failed test if none of its tests did. The exit status is go test's.
 //
-// With EBB_REQUIRE=all in the environment a skip is a failure: it says that this machine can run everything. Two
-// kinds of skip are excused, by their reasons: those that name EBB_TEST_ALL (the full matrices, which make test-all
-// runs), and those that begin with "cpu:" (the processor lacks the instructions under test).
+// With EBB_REQUIRE=all in the environment a skip is a failure: it says that this machine can run
+// everything. Two kinds of skip are excused, by their reasons: those that name EBB_TEST_ALL (the
+// full matrices, which make test-all runs), and those that begin with "cpu:" (the processor lacks
+// the instructions under test).
 package main
 
 import (

@@ -23,7 +23,7 @@ type event struct {
 	Value   string
 }
 
-// test is what is known of a test, or of a package's output outside its tests.
+// test is what is known about a test, or about a package's output outside its tests.
 type test struct {
 	name   string
 	action string // pass, fail or skip; empty while it runs
@@ -31,7 +31,7 @@ type test struct {
 	parent bool // it has subtests
 }
 
-// report gathers the events of a run of go test and prints what is worth reading of them.
+// report gathers the events of a run of go test and prints those that are worth reading.
 type report struct {
 	w       io.Writer
 	require bool // a skip is a failure
@@ -52,8 +52,8 @@ func newReport(w io.Writer, require bool) *report {
 	}
 }
 
-// read takes the events of one run. Lines that are none (a program under test that prints past the test's own
-// output) are printed as they are.
+// read reads the events of one run. A line that is not an event (a program under test printed it
+// past the test's own output) is printed unchanged.
 func (r *report) read(events io.Reader) error {
 	lines := bufio.NewReader(events)
 	for {
@@ -99,7 +99,7 @@ func (r *report) add(e event) {
 	}
 }
 
-// test returns the test of an event, which may be the first one about it.
+// test returns the test that an event is about. The event may be the first about that test.
 func (r *report) test(e event) *test {
 	tests := r.running[e.Package]
 	if tests == nil {
@@ -133,7 +133,8 @@ func (r *report) endPackage(e event) {
 		}
 		switch {
 		case t.action == "":
-			// The package died, or ran out of time, while this test ran: its output is the only trace.
+			// The package died, or ran out of time, while this test ran: its output is the only
+			// trace.
 			fmt.Fprint(r.w, t.output.String())
 			if !t.parent {
 				failed++
@@ -183,10 +184,11 @@ func excused(reason string) bool {
 	return strings.Contains(reason, "EBB_TEST_ALL") || strings.HasPrefix(reason, "cpu:")
 }
 
-// sum prints the skips and the closing line. It reports whether nothing failed. goFailed says that go test failed,
-// which may be for a reason that no event told (a package pattern that matches nothing).
+// sum prints the skips and the closing line. It reports whether nothing failed. goFailed says that
+// go test failed, perhaps for a reason that no event reported (a package pattern that matches
+// nothing).
 func (r *report) sum(goFailed bool) bool {
-	// go test was ended before these packages were: what they printed is the only trace.
+	// go test was stopped before these packages ended: their output is the only trace.
 	for _, name := range slices.Sorted(maps.Keys(r.order)) {
 		r.endPackage(event{Action: "fail", Package: name})
 	}
