@@ -143,6 +143,10 @@ func FuzzNew(f *testing.F) {
 	for _, seed := range []string{
 		chatML, "{%- for m in messages -%} {{- m.content -}} {%- endfor -%}", "{% raw %}{{{% endraw %}", "{{ {'a': {}} }}",
 		"{% macro f(x='}}') %}{{ x }}{% endmacro %}", "{# #}{%+ if x +%}{% endif %}", `{{ "\"" ~ '\'' }}`, "{{ [(}]) }}", "{%", "{{-", "\r\n{%%}",
+		"{{ [1, 2.5, 'é', none, {'a': (1,)}]|map('string')|join(',')|upper|replace('A', 'b', 1) }}",
+		"{{ '%5.2f %-3s' % (1, 'a') ~ '{0:>5}{x!r}'.format(1, x='y') }}{{ messages[::-1][0]['role'][1:] }}",
+		"{% for a, b in [(1, 2)] recursive %}{{ loop.index }}{{ loop([]) }}{% else %}{% continue %}{% endfor %}",
+		"{{ 10 ** 20 // 7 % 3 }}{{ 7.5 // -2 }}{{ 1 < 2 <= 3 in [3] }}{{ 'a'|indent(2, true)|center(9)|truncate(3) }}",
 	} {
 		f.Add(seed)
 	}
@@ -153,6 +157,9 @@ func FuzzNew(f *testing.F) {
 		}
 		if err == nil {
 			_, err = tmpl.Render([]Message{{"user", "Hi"}}, true)
+		}
+		if err != nil && strings.Contains(err.Error(), "internal error") {
+			t.Errorf("error %q: the interpreter panicked", err)
 		}
 		if err != nil && !strings.HasPrefix(err.Error(), "chat: ") {
 			t.Errorf("error %q does not say that it is about a chat template", err)
