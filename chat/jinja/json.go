@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -20,6 +21,9 @@ func FromJSON(data []byte) (v Value, err error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("JSON is not UTF-8")
 	}
+	if hasHalfPair(data) {
+		return nil, errors.New("JSON has half of a surrogate pair, which is not a character")
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	if v, err = decode(d); err != nil {
@@ -29,6 +33,32 @@ func FromJSON(data []byte) (v Value, err error) {
 		return nil, errors.New("JSON has something behind its end")
 	}
 	return v, nil
+}
+
+// hasHalfPair reports whether an escape of the JSON text is a surrogate without the other one.
+// Python makes a string of it that cannot be printed.
+func hasHalfPair(data []byte) bool {
+	unit := func(i int) uint64 {
+		if i+6 > len(data) || data[i] != '\\' || data[i+1] != 'u' {
+			return 0
+		}
+		n, _ := strconv.ParseUint(string(data[i+2:i+6]), 16, 16)
+		return n
+	}
+	for i := 0; i < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		switch n := unit(i); {
+		case 0xd800 <= n && n < 0xdc00 && 0xdc00 <= unit(i+6) && unit(i+6) < 0xe000:
+			i += 11
+		case 0xd800 <= n && n < 0xe000:
+			return true
+		default:
+			i++
+		}
+	}
+	return false
 }
 
 func decode(d *json.Decoder) (Value, error) {

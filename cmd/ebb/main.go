@@ -121,7 +121,7 @@ command failed, or 2 if it was misused.`,
 	}
 	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newBenchCommand(), newDoctorCommand(), newVersionCommand())
+	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newTemplateCommand(), newBenchCommand(), newDoctorCommand(), newVersionCommand())
 	return cmd
 }
 
