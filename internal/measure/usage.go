@@ -1,10 +1,6 @@
 package measure
 
 import (
-	"bufio"
-	"bytes"
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/seed4d217819/ebb/internal/cputime"
@@ -22,36 +18,17 @@ func ReadUsage() Usage {
 	if used, ok := cputime.Process(); ok {
 		u.own = used.CPU
 	}
-	if stat, err := os.ReadFile("/proc/stat"); err == nil {
-		u.all = busyTime(stat)
+	if busy, ok := cputime.Busy(); ok {
+		u.all = busy
 	}
 	return u
-}
-
-// tick is the unit of /proc/stat: USER_HZ is 100 on every architecture of Linux.
-const tick = 10 * time.Millisecond
-
-// busyTime adds up the first line of /proc/stat: user, nice, system, and behind
-// idle and iowait those of interrupts and of other virtual machines.
-func busyTime(stat []byte) time.Duration {
-	line, _, _ := bytes.Cut(stat, []byte("\n"))
-	words := bufio.NewScanner(bytes.NewReader(line))
-	words.Split(bufio.ScanWords)
-	var all time.Duration
-	for i := -1; words.Scan() && i < 8; i++ {
-		const idle, iowait = 3, 4
-		if n, err := strconv.ParseInt(words.Text(), 10, 64); err == nil && i != idle && i != iowait {
-			all += time.Duration(n) * tick
-		}
-	}
-	return all
 }
 
 // OthersSince returns how many cores other processes used on average.
 func (u Usage) OthersSince(before Usage, wall time.Duration) float64 {
 	others := (u.all - before.all) - (u.own - before.own)
 	// A difference of up to one tick in each of the two reads means nothing.
-	if others <= 2*tick || wall <= 0 {
+	if others <= 2*cputime.Tick || wall <= 0 {
 		return 0
 	}
 	return others.Seconds() / wall.Seconds()
