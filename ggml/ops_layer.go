@@ -2,34 +2,25 @@ package ggml
 
 import "fmt"
 
-// RMSNorm returns x with each row divided by its root mean square; eps is added
-// to the mean square. x is F32.
+// RMSNorm returns x with each row divided by its root mean square; eps is added to the mean square.
+// x is F32.
 func (g *Graph) RMSNorm(x *Tensor, eps float32) *Tensor {
-	checkNorm("RMSNorm", x, eps)
-	return c.RMSNorm(g.next("RMSNorm"), x, eps)
-}
-
-// Norm returns x with each row's mean subtracted and then divided by its
-// standard deviation; eps is added to the variance. x is F32.
-func (g *Graph) Norm(x *Tensor, eps float32) *Tensor {
-	checkNorm("Norm", x, eps)
-	return c.Norm(g.next("Norm"), x, eps)
-}
-
-func checkNorm(op string, x *Tensor, eps float32) {
+	const op = "RMSNorm"
 	present(op, x)
 	check(x.typ == F32 && x.contiguousRows(), op, "f32 rows without gaps", x)
 	check(eps >= 0, op, fmt.Sprintf("eps not negative, and not %g,", eps), x)
+	return c.RMSNorm(g.next(op), x, eps)
 }
 
-// SiLU returns x * sigmoid(x). x is F32.
+// SiLU returns x * sigmoid(x). x is F32. No architecture uses it by itself yet: the gated delta rule
+// of Qwen3-Next will.
 func (g *Graph) SiLU(x *Tensor) *Tensor {
 	checkUnary("SiLU", x)
 	return c.SiLU(g.next("SiLU"), x)
 }
 
-// GELU returns the Gaussian error linear unit of x in its tanh approximation.
-// x is F32. The CPU computes it in half precision.
+// GELU returns the Gaussian error linear unit of x in its tanh approximation. x is F32. The CPU
+// computes it in half precision. No architecture uses it yet: Gemma's per-layer embeddings will.
 func (g *Graph) GELU(x *Tensor) *Tensor {
 	checkUnary("GELU", x)
 	return c.GELU(g.next("GELU"), x)
@@ -53,7 +44,8 @@ func (g *Graph) SwiGLU(gate, up *Tensor) *Tensor {
 	return c.SwiGLU(g.next("SwiGLU"), gate, up)
 }
 
-// GeGLU returns GELU(gate) * up. Both are F32.
+// GeGLU returns GELU(gate) * up. Both are F32. No architecture uses it yet: Gemma's feed-forward
+// network will.
 func (g *Graph) GeGLU(gate, up *Tensor) *Tensor {
 	checkGated("GeGLU", gate, up)
 	return c.GeGLU(g.next("GeGLU"), gate, up)

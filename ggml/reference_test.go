@@ -32,21 +32,16 @@ func refMap(a []float32, f func(float64) float64) []float32 {
 	return refEach(a, []float32{0}, func(a, _ float64) float64 { return f(a) })
 }
 
-// refNorm divides rows of n by their deviation from 0, or from their mean.
-func refNorm(x []float32, n int, eps float64, center bool) []float32 {
+// refRMSNorm divides rows of n by their root mean square.
+func refRMSNorm(x []float32, n int, eps float64) []float32 {
 	y := make([]float32, len(x))
 	for r := 0; r < len(x); r += n {
-		mean, squares := 0.0, 0.0
+		squares := 0.0
 		for _, v := range x[r : r+n] {
-			if center {
-				mean += float64(v) / float64(n)
-			}
-		}
-		for _, v := range x[r : r+n] {
-			squares += (float64(v) - mean) * (float64(v) - mean) / float64(n)
+			squares += float64(v) * float64(v) / float64(n)
 		}
 		for i, v := range x[r : r+n] {
-			y[r+i] = float32((float64(v) - mean) / math.Sqrt(squares+eps))
+			y[r+i] = float32(float64(v) / math.Sqrt(squares+eps))
 		}
 	}
 	return y
