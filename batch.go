@@ -80,7 +80,7 @@ func (b *Batch) Add(r Request) (*Generation, error) {
 	if r.Seq != nil {
 		prompt = append(r.Seq.Tokens(), prompt...)
 	}
-	config, err := e.search(len(prompt), r.Config)
+	config, err := e.search(prompt, r.Config)
 	if err != nil {
 		return nil, err
 	}

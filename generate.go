@@ -77,7 +77,7 @@ func (e *Engine) ContinueTokens(ctx context.Context, seq *kv.Seq, logits []float
 // tokens continues a prompt of which seq holds the first tokens. If it holds all of them, logits
 // are those of the next token.
 func (e *Engine) tokens(ctx context.Context, seq *kv.Seq, prompt []int32, logits []float32, c GenerationConfig) iter.Seq2[generate.Token, error] {
-	search, err := e.search(len(prompt), c)
+	search, err := e.search(prompt, c)
 	if err == nil && (c.NumBeams > 1 || c.NumReturnSequences > 1) {
 		err = fmt.Errorf("ebb: num_beams is %d and num_return_sequences %d: a stream of tokens is of one text; want 1, or Engine.Complete",
 			max(c.NumBeams, 1), max(c.NumReturnSequences, 1))
@@ -88,14 +88,42 @@ func (e *Engine) tokens(ctx context.Context, seq *kv.Seq, prompt []int32, logits
 	return generate.Tokens(ctx, e.runner.Forward, seq, prompt, logits, search)
 }
 
-// search returns how to generate after length tokens, or an error if this engine cannot follow the
-// config.
-func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error) {
-	if err := c.Validate(); err != nil {
-		return generate.Config{}, err
+// Prefill appends a prompt to seq and returns the logits after its last n tokens, or after all if it
+// has fewer: [n][vocabulary]. [Engine.ContinueTokens] continues from the last of them. Its errors are
+// those of GenerateTokens, and leave seq as it was.
+func (e *Engine) Prefill(ctx context.Context, seq *kv.Seq, prompt []int32, n int) ([][]float32, error) {
+	if err := e.checkPrompt(append(seq.Tokens(), prompt...)); err != nil {
+		return nil, err
 	}
-	if length > e.Context() {
-		return generate.Config{}, fmt.Errorf("%w: %d tokens, and the context holds %d", ErrPromptTooLong, length, e.Context())
+	rows, err := e.Forward(ctx, []kv.Work{{Seq: seq, Tokens: prompt, Logits: min(max(n, 1), len(prompt))}})
+	if err != nil {
+		return nil, err
+	}
+	return rows[0], nil
+}
+
+// checkPrompt reports, before anything is computed, a prompt that the engine cannot take.
+func (e *Engine) checkPrompt(prompt []int32) error {
+	if len(prompt) == 0 {
+		return errors.New("ebb: the prompt is empty: want at least one token")
+	}
+	vocab := e.Config().Vocab
+	for _, id := range prompt {
+		if id < 0 || int(id) >= vocab {
+			return fmt.Errorf("ebb: token id %d is outside the vocabulary: it has %d tokens, 0 to %d", id, vocab, vocab-1)
+		}
+	}
+	if len(prompt) > e.Context() {
+		return fmt.Errorf("%w: %d tokens, and the context holds %d", ErrPromptTooLong, len(prompt), e.Context())
+	}
+	return nil
+}
+
+// search returns how to generate after a prompt, or an error if this engine cannot follow the prompt
+// or the config.
+func (e *Engine) search(prompt []int32, c GenerationConfig) (generate.Config, error) {
+	if err := errors.Join(c.Validate(), e.checkPrompt(prompt)); err != nil {
+		return generate.Config{}, err
 	}
 	if texts := max(c.NumBeams, c.NumReturnSequences); texts > e.Context() {
 		name := "num_beams"
@@ -112,10 +140,10 @@ func (e *Engine) search(length int, c GenerationConfig) (generate.Config, error)
 		return generate.Config{}, fmt.Errorf("ebb: generation config: cache_config.max_cache_len is %d, and the engine was opened for %d tokens: see Options.Configure",
 			c.CacheConfig.MaxCacheLen, e.Context())
 	}
-	search, err := c.Search(length, e.Context(), e.tokenizer.EOG())
+	search, err := c.Search(len(prompt), e.Context(), e.tokenizer.EOG())
 	search.Piece = e.tokenizer.Spell
 	if c.Grammar != nil {
-		search.Custom = append(slices.Clip(search.Custom), c.Grammar.Processor(length, search.EOS))
+		search.Custom = append(slices.Clip(search.Custom), c.Grammar.Processor(len(prompt), search.EOS))
 	}
 	return search, err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"time"
@@ -25,8 +24,9 @@ type question struct {
 	seq    *kv.Seq
 	tokens []int32 // those that seq does not hold yet
 	config ebb.GenerationConfig
-	logits int  // of how many of the last tokens logits are wanted
-	goesOn bool // seq is to hold the prompt afterwards
+	logits int // of how many of the last tokens logits are wanted
+
+	keepPrompt bool // seq is to hold the prompt afterwards, even if several texts are searched for
 }
 
 // best returns the answer's best text, or an empty one.
@@ -38,11 +38,8 @@ func (a *answer) best() ebb.Completion {
 }
 
 // generateAnswer answers a question. Text goes to w as it comes; if there are several, or beams, the best one does at the
-// end. With an error, what was generated before it is returned too.
+// end. With an error, what was generated before it is returned too; the answer is nil if nothing was computed.
 func generateAnswer(ctx context.Context, engine *ebb.Engine, q question, w io.Writer) (*answer, error) {
-	if err := checkPrompt(engine, q); err != nil {
-		return nil, err
-	}
 	a := &answer{measured: begin(engine)}
 	a.prefilled = len(q.tokens)
 	var err error
@@ -55,72 +52,57 @@ func generateAnswer(ctx context.Context, engine *ebb.Engine, q question, w io.Wr
 		err = a.stream(ctx, engine, q, w)
 	}
 	a.count(a.sequences)
-	a.passes = engine.Stats().Cache.Steps - a.beforePasses
+	if a.passes = engine.Stats().Cache.Steps - a.beforePasses; err != nil && a.passes == 0 {
+		return nil, err
+	}
 	return a, err
 }
 
-// stream generates one text.
-func (a *answer) stream(ctx context.Context, engine *ebb.Engine, q question, w io.Writer) error {
-	var s ebb.Completion
-	err := func() error {
-		for piece, err := range engine.Decode(a.tokens(ctx, engine, q), q.config.StopStrings) {
-			s.Text += piece.Text
-			_, writeErr := io.WriteString(w, piece.Text)
-			if err != nil {
-				return err
-			}
-			s.IDs, s.Tokens = append(s.IDs, piece.ID), append(s.Tokens, piece.Token)
-			s.Score += piece.LogProb
-			s.Finish = piece.Finish
-			a.token()
-			if writeErr != nil {
-				return writeErr
-			}
-		}
-		return nil
-	}()
-	a.sequences = []ebb.Completion{s}
-	return err
-}
-
-// tokens generates the tokens of one text. Logits that are wanted come from the only pass that the prompt makes.
-func (a *answer) tokens(ctx context.Context, engine *ebb.Engine, q question) iter.Seq2[generate.Token, error] {
+// stream generates one text. Logits that are wanted come from the only pass that the prompt makes.
+func (a *answer) stream(ctx context.Context, engine *ebb.Engine, q question, w io.Writer) (err error) {
+	var tokens iter.Seq2[generate.Token, error]
 	if q.logits == 0 {
-		return engine.GenerateTokens(ctx, q.seq, q.tokens, q.config)
-	}
-	return func(yield func(generate.Token, error) bool) {
-		logits, err := a.forward(ctx, engine, q)
-		if err != nil {
-			yield(generate.Token{}, err)
-			return
+		tokens = engine.GenerateTokens(ctx, q.seq, q.tokens, q.config)
+	} else {
+		if a.logits, err = engine.Prefill(ctx, q.seq, q.tokens, q.logits); err != nil {
+			return err
 		}
-		engine.ContinueTokens(ctx, q.seq, logits, q.config)(yield)
+		tokens = engine.ContinueTokens(ctx, q.seq, a.logits[len(a.logits)-1], q.config)
 	}
+	var c ebb.Completion
+	defer func() { a.sequences = []ebb.Completion{c} }()
+	for piece, err := range engine.Decode(tokens, q.config.StopStrings) {
+		c.Text += piece.Text
+		_, writeErr := io.WriteString(w, piece.Text)
+		if err != nil {
+			return err
+		}
+		c.IDs, c.Tokens = append(c.IDs, piece.ID), append(c.Tokens, piece.Token)
+		c.Score += piece.LogProb
+		c.Finish = piece.Finish
+		a.token()
+		if writeErr != nil {
+			return writeErr
+		}
+	}
+	return nil
 }
 
-// forward takes the prompt through the model, keeps the logits that are wanted, and returns the last ones.
-func (a *answer) forward(ctx context.Context, engine *ebb.Engine, q question) ([]float32, error) {
-	rows, err := engine.Forward(ctx, []kv.Work{{Seq: q.seq, Tokens: q.tokens, Logits: min(max(q.logits, 1), len(q.tokens))}})
-	if err != nil {
-		return nil, err
-	}
-	if q.logits > 0 {
-		a.logits = rows[0]
-	}
-	return rows[0][len(rows[0])-1], nil
-}
-
-// search generates several texts, or one with beams.
+// search generates several texts, or one with beams. They are branches of the sequence if that is to hold the prompt
+// afterwards.
 func (a *answer) search(ctx context.Context, engine *ebb.Engine, q question) (err error) {
 	b := engine.NewBatch()
 	defer func() { err = errors.Join(err, b.Close()) }()
 	request := ebb.Request{Prompt: q.tokens, Config: q.config}
-	if q.logits > 0 || q.goesOn {
-		logits, err := a.forward(ctx, engine, q)
+	if q.logits > 0 || q.keepPrompt {
+		rows, err := engine.Prefill(ctx, q.seq, q.tokens, q.logits)
 		if err != nil {
 			return err
 		}
-		request = ebb.Request{Seq: q.seq, Logits: logits, Config: q.config}
+		if q.logits > 0 {
+			a.logits = rows
+		}
+		request = ebb.Request{Seq: q.seq, Logits: rows[len(rows)-1], Config: q.config}
 	}
 	g, err := b.Add(request)
 	if err != nil {
@@ -135,30 +117,6 @@ func (a *answer) search(ctx context.Context, engine *ebb.Engine, q question) (er
 	}
 	a.sequences = g.Completions()
 	return errors.Join(err, g.Err())
-}
-
-// checkPrompt reports, before anything is computed, a prompt that the engine cannot take.
-func checkPrompt(engine *ebb.Engine, q question) error {
-	if err := checkTokens(engine, q.tokens); err != nil {
-		return err
-	}
-	if n := q.seq.Len() + len(q.tokens); n > engine.Context() {
-		return fmt.Errorf("%w: %d tokens, and the context holds %d", ebb.ErrPromptTooLong, n, engine.Context())
-	}
-	return nil
-}
-
-func checkTokens(engine *ebb.Engine, tokens []int32) error {
-	vocab := engine.Config().Vocab
-	for _, id := range tokens {
-		if id < 0 || int(id) >= vocab {
-			return fmt.Errorf("token id %d is outside the vocabulary: it has %d tokens, 0 to %d", id, vocab, vocab-1)
-		}
-	}
-	if len(tokens) == 0 {
-		return errors.New("the prompt is empty")
-	}
-	return nil
 }
 
 // measured is what generating took.

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/grammar"
 )
 
 // batchAnswer is what was generated after one of the prompts.
@@ -18,11 +19,7 @@ type batchAnswer struct {
 }
 
 // answerBatch generates for all prompts together, and prints the answers in their order as they end.
-func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts []batchPrompt, text grammarText, stdout, notes io.Writer) (err error) {
-	g, err := text.compile(engine)
-	if err != nil {
-		return err
-	}
+func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts []batchPrompt, g *grammar.Grammar, stdout, notes io.Writer) (err error) {
 	b := engine.NewBatch()
 	defer func() { err = errors.Join(err, b.Close()) }()
 	m := begin(engine)
@@ -71,11 +68,9 @@ func (f *runFlags) addToBatch(engine *ebb.Engine, b *ebb.Batch, p batchPrompt) (
 	if tokens, a.err = f.prompt.tokens(engine, p.prompt); a.err != nil {
 		return a
 	}
-	if a.err = checkTokens(engine, tokens); a.err != nil {
-		return a
+	if a.generation, a.err = b.Add(ebb.Request{Prompt: tokens, Config: p.config}); a.err == nil {
+		a.tokens = len(tokens)
 	}
-	a.tokens = len(tokens)
-	a.generation, a.err = b.Add(ebb.Request{Prompt: tokens, Config: p.config})
 	return a
 }
 

@@ -85,7 +85,7 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	printNotes(cmd.ErrOrStderr(), append(warnings, engine.Notes()...))
+	printNotes(cmd.ErrOrStderr(), append(warnings, f.engine.notes(engine)...))
 	if cfg.Grammar, err = grammar.compile(engine); err != nil {
 		return err
 	}

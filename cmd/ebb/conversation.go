@@ -57,7 +57,7 @@ func (c *conversation) ask(ctx context.Context, text string, w io.Writer) (*answ
 	if err := c.seq.Truncate(kept); err != nil {
 		return nil, err
 	}
-	a, err := generateAnswer(ctx, c.engine, question{seq: c.seq, tokens: tokens[kept:], config: c.config, goesOn: true}, w)
+	a, err := generateAnswer(ctx, c.engine, question{seq: c.seq, tokens: tokens[kept:], config: c.config, keepPrompt: true}, w)
 	if a == nil || len(a.best().IDs) == 0 {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -126,4 +128,13 @@ func (f *engineFlags) configure(cmd *cobra.Command, cfg *ebb.GenerationConfig) e
 			f.options.ResidentLayers, p)
 	}
 	return nil
+}
+
+// notes returns what the user should hear of an engine that was opened by the flags.
+func (f *engineFlags) notes(engine *ebb.Engine) []string {
+	notes := slices.Clone(engine.Notes())
+	if most := engine.Config().Context; f.options.Context > most {
+		notes = append(notes, fmt.Sprintf("the context has %d tokens, and the model was made for %d: beyond those its text may get worse", f.options.Context, most))
+	}
+	return notes
 }

@@ -109,62 +109,14 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err := f.check(cmd, args); err != nil {
 		return err
 	}
-	cfg, warnings, err := f.generation.config()
-	if err != nil {
-		return err
-	}
-	if f.explain && cfg.TopLogProbs == 0 {
-		cfg.TopLogProbs = 5
-	}
-	// Several texts are shown with what ranks them.
-	cfg.OutputScores = f.output == "json" || f.explain || cfg.NumReturnSequences > 1
-	if err := f.engine.configure(cmd, &cfg); err != nil {
-		return err
-	}
-	grammar, err := f.generation.readGrammar()
-	if err != nil {
-		return err
-	}
-	if f.batch != "" {
-		prompts, err := readBatch(f.batch, cmd.InOrStdin(), cfg)
-		if err != nil {
-			return err
-		}
-		f.engine.options.Sequences = len(prompts)
-		return f.open(cmd, warnings, func(ctx context.Context, engine *ebb.Engine, stdout, notes io.Writer) error {
-			return f.answerBatch(ctx, engine, prompts, grammar, stdout, notes)
-		})
-	}
-	prompt, err := f.prompt.read(cmd.InOrStdin(), args, f.notes(cmd))
-	if err != nil {
-		return err
-	}
-	if cfg.DoSample && cfg.Seed == nil {
-		cfg.Seed = new(rand.Uint64N(1 << 32)) // short enough to be typed
-		warnings = append(warnings, fmt.Sprintf("--seed %d draws the same again", *cfg.Seed))
-	}
-	return f.open(cmd, warnings, func(ctx context.Context, engine *ebb.Engine, stdout, notes io.Writer) error {
-		tokens, err := f.prompt.tokens(engine, prompt)
-		if err != nil {
-			return err
-		}
-		if cfg.Grammar, err = grammar.compile(engine); err != nil {
-			return err
-		}
-		return f.answer(ctx, engine, question{tokens: tokens, config: cfg, logits: f.logits}, stdout, notes)
-	})
-}
-
-// notes returns where notes and the report go.
-func (f *runFlags) notes(cmd *cobra.Command) io.Writer {
+	notes := cmd.ErrOrStderr()
 	if f.quiet {
-		return io.Discard
+		notes = io.Discard
 	}
-	return cmd.ErrOrStderr()
-}
-
-// open opens the engine, and closes it when use has returned.
-func (f *runFlags) open(cmd *cobra.Command, warnings []string, use func(ctx context.Context, engine *ebb.Engine, stdout, notes io.Writer) error) (err error) {
+	job, err := f.read(cmd, args, notes)
+	if err != nil {
+		return err
+	}
 	timeline, err := openTrace(f.trace, cmd.CommandPath())
 	if err != nil {
 		return err
@@ -173,7 +125,6 @@ func (f *runFlags) open(cmd *cobra.Command, warnings []string, use func(ctx cont
 	f.engine.options.Trace = timeline.spans()
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
-	notes := f.notes(cmd)
 	path, err := modelFile(ctx, f.engine.model, notes)
 	if err != nil {
 		return err
@@ -183,14 +134,61 @@ func (f *runFlags) open(cmd *cobra.Command, warnings []string, use func(ctx cont
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	printNotes(notes, append(warnings, engine.Notes()...))
-	return use(ctx, engine, cmd.OutOrStdout(), notes)
+	printNotes(notes, append(job.notes, f.engine.notes(engine)...))
+	if job.config.Grammar, err = job.grammar.compile(engine); err != nil {
+		return err
+	}
+	if f.batch != "" {
+		return f.answerBatch(ctx, engine, job.batch, job.config.Grammar, cmd.OutOrStdout(), notes)
+	}
+	return f.answer(ctx, engine, job, cmd.OutOrStdout(), notes)
 }
 
-// answer generates and prints.
-func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, q question, stdout, notes io.Writer) (err error) {
-	q.seq = engine.NewSeq()
+// job is what ebb run has to do, read before a model is opened.
+type job struct {
+	config  ebb.GenerationConfig
+	grammar grammarText
+	prompt  prompt
+	batch   []batchPrompt // instead of prompt
+	notes   []string      // what the user should hear of
+}
+
+// read reads what flags, files and stdin say.
+func (f *runFlags) read(cmd *cobra.Command, args []string, notes io.Writer) (j job, err error) {
+	if j.config, j.notes, err = f.generation.config(); err != nil {
+		return j, err
+	}
+	if f.explain && j.config.TopLogProbs == 0 {
+		j.config.TopLogProbs = 5
+	}
+	// Several texts are shown with what ranks them.
+	j.config.OutputScores = f.output == "json" || f.explain || j.config.NumReturnSequences > 1
+	if err := f.engine.configure(cmd, &j.config); err != nil {
+		return j, err
+	}
+	if j.grammar, err = f.generation.readGrammar(); err != nil {
+		return j, err
+	}
+	if f.batch != "" {
+		j.batch, err = readBatch(f.batch, cmd.InOrStdin(), j.config)
+		f.engine.options.Sequences = len(j.batch)
+		return j, err
+	}
+	if j.config.DoSample && j.config.Seed == nil {
+		j.config.Seed = new(rand.Uint64N(1 << 32)) // short enough to be typed
+		j.notes = append(j.notes, fmt.Sprintf("--seed %d draws the same text again", *j.config.Seed))
+	}
+	j.prompt, err = f.prompt.read(cmd.InOrStdin(), args, notes)
+	return j, err
+}
+
+// answer generates an answer to the prompt and prints it.
+func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, j job, stdout, notes io.Writer) (err error) {
+	q := question{seq: engine.NewSeq(), config: j.config, logits: f.logits}
 	defer func() { err = errors.Join(err, q.seq.Close()) }()
+	if q.tokens, err = f.prompt.tokens(engine, j.prompt); err != nil {
+		return err
+	}
 	if f.verbose {
 		defer func() { err = errors.Join(err, printVerbose(notes, engine, f.engine.options)) }()
 	}
