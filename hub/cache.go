@@ -57,8 +57,8 @@ func (c cache) commit(revision string) (string, bool) {
 	return commit, err == nil && commitID.MatchString(commit)
 }
 
-// link gives a blob its name in the snapshot of a commit, and returns the path. Where links are not possible the blob moves
-// there, as huggingface_hub does it.
+// link gives a blob its name in the snapshot of a commit, and returns the path. Where symbolic
+// links are not possible, the blob is moved there, as huggingface_hub does.
 func (c cache) link(commit, file, sum string) (string, error) {
 	path, blob := c.snapshot(commit, file), c.blob(sum)
 	if same(path, blob) {
@@ -93,7 +93,7 @@ func same(a, b string) bool {
 	return err == nil && os.SameFile(first, second)
 }
 
-// remember notes which commit a branch or tag is at.
+// remember records which commit a branch or tag is at.
 func (c cache) remember(revision, commit string) error {
 	if revision == commit {
 		return nil

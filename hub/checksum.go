@@ -10,13 +10,13 @@ import (
 	"regexp"
 )
 
-// ErrChecksum says that a file's bytes are not those that the hub has. The error that wraps it says both checksums.
+// ErrChecksum says that a file differs from the hub's. The error that wraps it has both checksums.
 var ErrChecksum = errors.New("wrong checksum")
 
-// sumForm is a SHA-256, of a file in large-file storage, or a SHA-1, of one in git.
+// sumForm matches the SHA-256 of a file in large-file storage, or the SHA-1 of a file in git.
 var sumForm = regexp.MustCompile(`^([0-9a-f]{64}|[0-9a-f]{40})$`)
 
-// checksum sums a file of that size as the hub does for files whose sum has that form.
+// checksum computes the hub's checksum of a file.
 type checksum struct {
 	hash.Hash
 	name string

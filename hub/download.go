@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// download brings a file into the cache's blobs, unless it is there.
+// download downloads a file into the cache's blobs, unless it is there already.
 func (f *fetcher) download(ctx context.Context, c cache, s source, p Progress) (err error) {
 	if complete(c.blob(s.sum), s.size) {
 		return nil
@@ -42,13 +42,14 @@ func (f *fetcher) download(ctx context.Context, c cache, s source, p Progress) (
 	return os.Rename(path, c.blob(s.sum))
 }
 
-// complete reports whether a file of that size is there. Its checksum was checked before it got its name.
+// complete reports whether a file of that size is there. Its checksum was checked before it got its
+// name.
 func complete(path string, size int64) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular() && info.Size() == size
 }
 
-// fill makes file what the source is, beginning with what file holds already, and checks it.
+// fill downloads what is missing of a source at the end of file, and checks all of it.
 func (f *fetcher) fill(ctx context.Context, file *os.File, s source, p Progress) error {
 	sum := newChecksum(s.sum, s.size)
 	w := &writer{stop: ctx.Err, to: sum, tell: f.progress, p: p}
@@ -80,7 +81,7 @@ func (f *fetcher) fill(ctx context.Context, file *os.File, s source, p Progress)
 	return file.Sync() // what has its name must be there after a power cut too
 }
 
-// writer counts and tells what goes through it, until it is to stop.
+// writer reports the progress of what is written to it. It fails once stop returns an error.
 type writer struct {
 	stop func() error
 	to   io.Writer
@@ -98,7 +99,7 @@ func (w *writer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// append writes what of the source is missing.
+// append downloads the missing end of a source.
 func (f *fetcher) append(ctx context.Context, w *writer, s source) error {
 	missing := s.size - w.p.Done
 	if missing == 0 {
@@ -140,7 +141,8 @@ func (f *fetcher) append(ctx context.Context, w *writer, s source) error {
 	return nil
 }
 
-// whereIn returns how many bytes of an answer come before byte done of the file, or an error if the answer is not that file.
+// whereIn returns how many bytes of a response come before byte done of the file, or an error if
+// the response is not that file.
 func whereIn(resp *http.Response, done, size int64) (skip int64, err error) {
 	switch resp.StatusCode {
 	case http.StatusOK: // a server that knows no ranges begins anew
@@ -159,7 +161,8 @@ func whereIn(resp *http.Response, done, size int64) (skip int64, err error) {
 	}
 }
 
-// cut says how far the file is with an error of the connection, and leaves those of the disk as they are.
+// cut adds the position in the file to an error of the connection. It leaves errors of the disk as
+// they are.
 func cut(ctx context.Context, err error, p Progress) error {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
 		err = cause
@@ -170,7 +173,7 @@ func cut(ctx context.Context, err error, p Progress) error {
 	return cutError{fmt.Errorf("the connection ended at byte %d of %d: %w", p.Done, p.Total, err)}
 }
 
-// watched puts a watchdog off with every read that brings bytes.
+// watched resets a watchdog with every read that returns bytes.
 type watched struct {
 	from  io.Reader
 	dog   *time.Timer

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// DefaultEndpoint is the hub that is asked unless another is named.
+// DefaultEndpoint is the address of the hub unless Options name another.
 const DefaultEndpoint = "https://huggingface.co"
 
-// FromEnvironment returns the options that the environment asks for, by the variables of huggingface_hub.
+// FromEnvironment returns the options that the environment variables of huggingface_hub set.
 func FromEnvironment() (Options, error) {
 	home, err := folder("HF_HOME")
 	if err != nil {
@@ -48,7 +48,7 @@ func FromEnvironment() (Options, error) {
 	return o, nil
 }
 
-// token returns the user's token: from the environment, or from the file that logging in writes.
+// token returns the user's token, from the environment or from the file that logging in writes.
 func token(home string) (string, error) {
 	for _, name := range []string{"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"} {
 		if t := strings.TrimSpace(os.Getenv(name)); t != "" {
@@ -72,7 +72,7 @@ func token(home string) (string, error) {
 	return checkToken(strings.TrimSpace(string(data)), path)
 }
 
-// checkToken refuses a token that cannot stand in a request.
+// checkToken refuses a token that cannot be sent in a header.
 func checkToken(token, from string) (string, error) {
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", fmt.Errorf("hub: %s holds no token: want one line of letters, digits and underscores", from)

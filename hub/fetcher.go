@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// fetcher is the hub as one call of Fetch sees it.
+// fetcher sends the requests of one call of Fetch or Resolve.
 type fetcher struct {
 	Options
 	head *http.Client // stops where a file's checksum is said
@@ -55,10 +55,10 @@ func newFetcher(o Options) (*fetcher, error) {
 	return f, nil
 }
 
-// maxRedirects is far above the two that the hub makes.
+// maxRedirects is far above the two redirects of the hub.
 const maxRedirects = 10
 
-// checkRedirect keeps the token from other hosts than the hub, whose storage has its own.
+// checkRedirect keeps the token from other hosts than the hub; the storage's addresses are signed.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
 		return fmt.Errorf("more than %d redirects", maxRedirects)

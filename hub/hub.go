@@ -10,7 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// Options say which hub is asked, as whom, and where files are kept. FromEnvironment fills them in as the user set them.
+// Options say which hub to ask, with which token, and where to keep files. [FromEnvironment]
+// returns the user's.
 type Options struct {
 	Endpoint  string // the hub's address; "": DefaultEndpoint
 	Token     string // the user's; "": none
@@ -33,19 +34,21 @@ type Progress struct {
 	Resumed     int64  // bytes of Done that were there before
 }
 
-// Errors of files that are not to be had.
+// Errors of files that cannot be fetched.
 var (
-	// ErrName says that a name is not one of a file or a repository on the hub.
+	// ErrName says that a name is not that of a file or a repository on the hub.
 	ErrName = errors.New("no name on the hub")
-	// ErrNotFound says that the hub has no such repository, revision or file, or does not show it to this user.
+	// ErrNotFound says that the hub has no such repository, revision or file, or does not show it
+	// to this user.
 	ErrNotFound = errors.New("not found")
-	// ErrOffline says that a file is not in the cache and the hub must not be asked.
+	// ErrOffline says that a file is not in the cache, and that the options forbid asking the hub.
 	ErrOffline = errors.New("offline")
 )
 
-// Fetch returns the path of a file, which is downloaded unless it is in the cache. Of a split model all parts are fetched, and
-// the path is that of the one that was named. A download that is interrupted, also by the context, keeps what it has for the
-// next one. Several calls may run at once, in several processes too: one downloads a file while the others wait.
+// Fetch returns the path of a file, which is downloaded unless it is in the cache. All parts of a
+// split model are fetched, and the path is that of the part that was named. A download that is
+// interrupted, for instance by the context, is kept for the next call to continue. Several calls
+// may run at once, in several processes too: one downloads a file while the others wait.
 func Fetch(ctx context.Context, r Ref, o Options) (string, error) {
 	if fault := r.fault(); fault != "" {
 		return "", fmt.Errorf("hub: %s", fault)
@@ -81,7 +84,7 @@ func Fetch(ctx context.Context, r Ref, o Options) (string, error) {
 	}
 	paths = paths[:0]
 	for i, s := range sources {
-		path, err := f.bring(ctx, c, s, Progress{File: files[i], Part: i + 1, Parts: len(files), Total: s.size})
+		path, err := f.fetch(ctx, c, s, Progress{File: files[i], Part: i + 1, Parts: len(files), Total: s.size})
 		if err != nil {
 			return "", fmt.Errorf("hub: %s: %w", files[i], err)
 		}
@@ -93,8 +96,8 @@ func Fetch(ctx context.Context, r Ref, o Options) (string, error) {
 	return paths[which], nil
 }
 
-// bring downloads a file, unless it is in the cache, and returns its path there.
-func (f *fetcher) bring(ctx context.Context, c cache, s source, p Progress) (string, error) {
+// fetch downloads a file, unless it is in the cache, and returns its path there.
+func (f *fetcher) fetch(ctx context.Context, c cache, s source, p Progress) (string, error) {
 	if path := c.snapshot(s.commit, p.File); complete(path, s.size) {
 		return path, nil
 	}

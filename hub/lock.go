@@ -14,7 +14,8 @@ import (
 // lockPoll is how often a lock that another process holds is tried again.
 const lockPoll = 200 * time.Millisecond
 
-// lock takes the lock file at path, waiting for whoever has it; waiting is called once if so. The caller calls unlock.
+// lock takes the lock file at path, waiting for whoever has it; waiting is called once if so. The
+// caller calls unlock.
 func lock(ctx context.Context, path string, waiting func()) (unlock func() error, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, err
@@ -40,7 +41,7 @@ func lock(ctx context.Context, path string, waiting func()) (unlock func() error
 	}
 }
 
-// sleep waits, or ends with the context's error.
+// sleep waits for d, or until ctx is cancelled.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -14,7 +14,8 @@ func IsName(name string) bool {
 	return strings.HasPrefix(name, Scheme) || webAddresses.MatchString(name)
 }
 
-// fromAddress turns the address of a page of the hub into a name that begins with hf://. Other names stay as they are.
+// fromAddress turns the address of a page of the hub into a name that begins with hf://. Other
+// names stay as they are.
 func fromAddress(name string) (string, error) {
 	prefix := webAddresses.FindString(name)
 	if prefix == "" {
@@ -56,7 +57,8 @@ type wish struct {
 	quant string // as in Q4_K_M; "": any
 }
 
-// repoOnly is a name without a file: hf://OWNER/REPO, with @REVISION and :QUANT behind it in any order.
+// repoOnly is a name without a file: hf://OWNER/REPO, with @REVISION and :QUANT behind it in any
+// order.
 var repoOnly = regexp.MustCompile(`^hf://([^/:@]+)/([^/:@]+)((?:@[^:@]*|:[^/:@]*)*)/?$`)
 
 // parseWish reads a name without a file; ok reports whether it is one.

@@ -19,7 +19,7 @@ type Ref struct {
 	File     string // in the repository, with slashes
 }
 
-// defaultRevision is the branch that is meant when none is named.
+// defaultRevision is the branch that is used when none is named.
 const defaultRevision = "main"
 
 const wantRef = "want hf://OWNER/REPO/FILE.gguf, hf://OWNER/REPO or hf://OWNER/REPO:QUANT, and @REVISION behind it for another one than main"
@@ -27,14 +27,14 @@ const wantRef = "want hf://OWNER/REPO/FILE.gguf, hf://OWNER/REPO or hf://OWNER/R
 var (
 	// repoName is what an owner or a repository may be called: "--" separates the two in the cache.
 	repoName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
-	// revisionBehindFile takes the last .gguf@ of a name for the file's end.
+	// revisionBehindFile splits a name behind its last ".gguf@".
 	revisionBehindFile = regexp.MustCompile(`(?s)^(.*\.(?i:gguf))@(.*)$`)
 
 	commitID = regexp.MustCompile(`^[0-9a-f]{40}$`)
 )
 
-// Parse reads hf://OWNER/REPO/FILE.gguf, with folders in front of the file where it lies in some. A revision may stand behind
-// the file or the repository, after an @.
+// Parse reads hf://OWNER/REPO/FILE.gguf, with folders in front of the file where it lies in some. A
+// revision may follow the file or the repository, after an @.
 func Parse(name string) (Ref, error) {
 	rest, ok := strings.CutPrefix(name, Scheme)
 	if !ok {
@@ -67,8 +67,8 @@ func (e nameError) Is(target error) bool { return target == ErrName }
 
 func nameErrorf(format string, args ...any) error { return nameError{fmt.Errorf(format, args...)} }
 
-// cutRevision cuts a revision off behind a file's name. Revisions may hold slashes and files may hold an @, so the file's
-// ending decides.
+// cutRevision cuts a revision off behind a file's name. Revisions may hold slashes and files may
+// hold an @, so the file's ending decides.
 func cutRevision(name string) (file, revision string, ok bool) {
 	m := revisionBehindFile.FindStringSubmatch(name)
 	if m == nil {
@@ -77,7 +77,8 @@ func cutRevision(name string) (file, revision string, ok bool) {
 	return m[1], m[2], true
 }
 
-// fault says what is wrong with r, or nothing. What it lets pass makes paths in the cache folder that stay in it.
+// fault says what is wrong with r, or is empty. The paths of a valid r stay within the cache
+// folder.
 func (r Ref) fault() string {
 	switch {
 	case !validRepoName(r.Owner):
@@ -99,7 +100,8 @@ func validRepoName(name string) bool {
 	return repoName.MatchString(name) && !strings.Contains(name, "--") && !strings.Contains(name, "..") && len(name) <= 96
 }
 
-// validPath reports whether a path with slashes stays in the folder that it is joined to, on any platform.
+// validPath reports whether a path with slashes stays in the folder that it is joined to, on any
+// platform.
 func validPath(path string) bool {
 	forbidden := func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`\:*?"<>|`, r) }
 	if len(path) > 1024 || !utf8.ValidString(path) || strings.ContainsFunc(path, forbidden) || !filepath.IsLocal(filepath.FromSlash(path)) {

@@ -60,7 +60,8 @@ func TestParseSaysWhatIsWanted(t *testing.T) {
 
 func long(n int) string { return strings.Repeat("x", n) + ".gguf" }
 
-// FuzzParse keeps two promises for any name: what is accepted stays in its folder of the cache, and is read again as itself.
+// FuzzParse keeps two promises for any name: what is accepted stays in its folder of the cache, and
+// is read again as itself.
 func FuzzParse(f *testing.F) {
 	for _, name := range []string{"hf://owner/repo/m.gguf", "hf://owner/repo@v/a/m.gguf", "hf://o/r/m.gguf@refs/pr/1", "hf://o/r/../../m.gguf@..", "hf://a.b/c.d/e@f.gguf@g"} {
 		f.Add(name)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// refusal makes an error of an answer that is none.
+// refusal returns the error of a response that refuses a file.
 func refusal(resp *http.Response, r Ref, token bool) error {
 	status, code := resp.StatusCode, resp.Header.Get(errorCode)
 	login := "set HF_TOKEN to a token of yours"
@@ -28,7 +28,7 @@ func refusal(resp *http.Response, r Ref, token bool) error {
 	return otherStatus(resp)
 }
 
-// otherStatus makes an error of a status that says nothing of the file.
+// otherStatus returns the error of a status that says nothing about the file.
 func otherStatus(resp *http.Response) error {
 	err := fmt.Errorf("%s answers %s%s", resp.Request.URL.Host, resp.Status, said(resp))
 	if s := resp.StatusCode; s == http.StatusTooManyRequests || s == http.StatusRequestTimeout || s >= http.StatusInternalServerError {
@@ -37,7 +37,7 @@ func otherStatus(resp *http.Response) error {
 	return err
 }
 
-// said returns the hub's own words, if it has some.
+// said returns the hub's own message, if there is one.
 func said(resp *http.Response) string {
 	const most = 200
 	text := resp.Header.Get(errorText)
@@ -47,12 +47,12 @@ func said(resp *http.Response) string {
 	return fmt.Sprintf(" (%.*q)", most, text)
 }
 
-// unreachableError is that of a request without an answer.
+// unreachableError is the error of a request without a response.
 type unreachableError struct{ error }
 
 func (e unreachableError) Unwrap() error { return e.error }
 
-// busyError is a refusal that may be none later.
+// busyError is a refusal that may end if the request is repeated later.
 type busyError struct {
 	error
 	after time.Duration // how long the server asks to wait; 0: it does not say
@@ -60,7 +60,7 @@ type busyError struct {
 
 func (e busyError) Unwrap() error { return e.error }
 
-// cutError is that of a connection that ended before the file did.
+// cutError is the error of a connection that ended before the file did.
 type cutError struct{ error }
 
 func (e cutError) Unwrap() error { return e.error }

@@ -21,10 +21,12 @@ import (
 // defaultQuant is the quantisation that is taken when none is named, as by other programs.
 const defaultQuant = "Q4_K_M"
 
-// Resolve reads the name of a model on the hub and returns which file it is. A name that [Parse] takes, and the address of a
-// file's page, such as https://huggingface.co/OWNER/REPO/blob/main/FILE.gguf, say so themselves. For hf://OWNER/REPO and
-// hf://OWNER/REPO:QUANT the hub is asked which files there are: the one whose name has the quantisation is taken, without one
-// Q4_K_M or else the first, which Options.Note hears. The error of a name that fits no file, or several, lists those there are.
+// Resolve reads the name of a model on the hub and returns which file it is. A name that [Parse]
+// takes, and the address of a file's page, such as
+// https://huggingface.co/OWNER/REPO/blob/main/FILE.gguf, say so themselves. For hf://OWNER/REPO and
+// hf://OWNER/REPO:QUANT the hub is asked which files there are: the one whose name has the
+// quantisation is taken, without one Q4_K_M or else the first, which Options.Note hears. The error
+// of a name that fits no file, or several, lists those there are.
 func Resolve(ctx context.Context, name string, o Options) (Ref, error) {
 	name, err := fromAddress(name)
 	if err != nil {
@@ -73,7 +75,8 @@ func (w wish) choose(files []string) (string, error) {
 	return "", fmt.Errorf("hub: %w: %s at %s has no file of %s; it has %s", ErrNotFound, w.repo(), w.Revision, quant, list(files))
 }
 
-// hasQuant reports whether the name of a file, or of its folder, has a quantisation as a word: Q4_K is none in Q4_K_M.
+// hasQuant reports whether the name of a file, or of its folder, has a quantisation as a word: Q4_K
+// is none in Q4_K_M.
 func hasQuant(file, quant string) bool {
 	word := regexp.MustCompile(`(?i)(^|[-._/ ])` + regexp.QuoteMeta(quant) + `($|[-./ ])`)
 	return word.MatchString(file)
@@ -88,8 +91,8 @@ func list(files []string) string {
 	return strings.Join(files, ", ")
 }
 
-// listFiles returns the models of a repository in order, each by its first file: from the hub, or where it cannot be asked
-// from the cache.
+// listFiles returns the models of a repository in order, each by its first file: from the hub, or
+// where it cannot be asked from the cache.
 func listFiles(ctx context.Context, r Ref, o Options) ([]string, error) {
 	cached := newCache(o.Cache, r).list(r.Revision)
 	if o.Offline {
@@ -121,7 +124,8 @@ func listFiles(ctx context.Context, r Ref, o Options) ([]string, error) {
 	return models(cached), nil
 }
 
-// models returns those files that are models: GGUF files, of a split model the first, and no projectors for images.
+// models returns those files that are models: GGUF files, of a split model the first, and no
+// projectors for images.
 func models(files []string) (names []string) {
 	for _, file := range files {
 		parts := gguf.PartNames(file)

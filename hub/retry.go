@@ -25,7 +25,8 @@ const (
 	maxWait  = 5 * time.Minute // the window in which the hub counts requests
 )
 
-// retry calls fn until it succeeds, fails for good, or has failed so often without getting on in between.
+// retry calls fn until it succeeds, fails for good, or has failed so often without getting on in
+// between.
 func (f *fetcher) retry(ctx context.Context, tries int, fn func() (gotOn bool, err error)) error {
 	pause := f.pause
 	for try := 1; ; try++ {

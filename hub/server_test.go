@@ -20,7 +20,8 @@ const (
 	commitB = "89abcdef0123456789abcdef0123456789abcdef"
 )
 
-// fakeHub speaks the hub's part of HTTP: it says what files are, and redirects to a storage that has their bytes.
+// fakeHub speaks the hub's part of HTTP: it says what files are, and redirects to a storage that
+// has their bytes.
 type fakeHub struct {
 	hub, storage *httptest.Server
 

@@ -26,7 +26,7 @@ const (
 	errorText  = "X-Error-Message"
 )
 
-// lookUp asks the hub for files, all at one commit, so many times while it is busy.
+// lookUp asks the hub about files, all at one commit. It tries several times while the hub is busy.
 func (f *fetcher) lookUp(ctx context.Context, r Ref, files []string, tries int) ([]source, error) {
 	var sources []source
 	for _, file := range files {
@@ -79,7 +79,7 @@ func (f *fetcher) lookUpOne(ctx context.Context, r Ref) (source, error) {
 	return s, nil
 }
 
-// address returns where the hub has a file.
+// address returns the address of a file.
 func (f *fetcher) address(r Ref) string {
 	parts := strings.Split(r.File, "/")
 	for i, p := range parts {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// answer is what was generated after a prompt, and what that took.
+// answer is what was generated after a prompt, with its speed.
 type answer struct {
 	measured
 	sequences []ebb.Completion // the best one first
@@ -37,8 +37,9 @@ func (a *answer) best() ebb.Completion {
 	return a.sequences[0]
 }
 
-// generateAnswer answers a question. Text goes to w as it comes; if there are several, or beams, the best one does at the
-// end. With an error, what was generated before it is returned too; the answer is nil if nothing was computed.
+// generateAnswer answers a question. Text goes to w as it comes; if there are several, or beams,
+// the best one does at the end. With an error, what was generated before it is returned too; the
+// answer is nil if nothing was computed.
 func generateAnswer(ctx context.Context, engine *ebb.Engine, q question, w io.Writer) (*answer, error) {
 	a := &answer{measured: begin(engine)}
 	a.prefilled = len(q.tokens)
@@ -88,8 +89,8 @@ func (a *answer) stream(ctx context.Context, engine *ebb.Engine, q question, w i
 	return nil
 }
 
-// search generates several texts, or one with beams. They are branches of the sequence if that is to hold the prompt
-// afterwards.
+// search generates several texts, or one with beams. They are branches of the sequence if that is
+// to hold the prompt afterwards.
 func (a *answer) search(ctx context.Context, engine *ebb.Engine, q question) (err error) {
 	b := engine.NewBatch()
 	defer func() { err = errors.Join(err, b.Close()) }()
@@ -119,7 +120,7 @@ func (a *answer) search(ctx context.Context, engine *ebb.Engine, q question) (er
 	return errors.Join(err, g.Err())
 }
 
-// measured is what generating took.
+// measured counts the tokens and the time of generating.
 type measured struct {
 	prefilled int // tokens of prompts that were computed
 	texts     int
@@ -134,13 +135,13 @@ type measured struct {
 	beforePasses int
 }
 
-// begin starts the clock.
+// begin starts measuring.
 func begin(engine *ebb.Engine) measured {
 	s := engine.Stats().Cache
 	return measured{start: time.Now(), beforeStall: s.Stall, beforePasses: s.Steps}
 }
 
-// token notes the time of a new token.
+// token records the time of a new token.
 func (m *measured) token() {
 	if m.firstToken == 0 {
 		m.firstToken = time.Since(m.start)
@@ -148,7 +149,7 @@ func (m *measured) token() {
 	m.decode = time.Since(m.start) - m.firstToken
 }
 
-// count counts texts.
+// count adds the tokens of completions.
 func (m *measured) count(sequences []ebb.Completion) {
 	for _, s := range sequences {
 		m.texts++
@@ -157,8 +158,9 @@ func (m *measured) count(sequences []ebb.Completion) {
 	}
 }
 
-// prefillSpeed returns the tokens of the prompt computed in a second.
+// prefillSpeed returns how many tokens of the prompt were computed per second.
 func (m *measured) prefillSpeed() float64 { return speed(m.prefilled, m.firstToken) }
 
-// decodeSpeed returns the new tokens after the first of each text in a second.
+// decodeSpeed returns how many new tokens were generated per second, without the first of each
+// text.
 func (m *measured) decodeSpeed() float64 { return speed(m.tokens-m.texts, m.decode) }

@@ -18,7 +18,8 @@ type batchAnswer struct {
 	err        error
 }
 
-// answerBatch generates for all prompts together, and prints the answers in their order as they end.
+// answerBatch generates for all prompts together, and prints the answers in their order as they
+// end.
 func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts []batchPrompt, g *grammar.Grammar, stdout, notes io.Writer) (err error) {
 	b := engine.NewBatch()
 	defer func() { err = errors.Join(err, b.Close()) }()
@@ -59,7 +60,7 @@ func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts 
 	return err
 }
 
-// addToBatch begins the answer to a prompt. What is wrong with the prompt is the answer's error.
+// addToBatch begins the answer to a prompt. If the prompt is wrong, the answer has the error.
 func (f *runFlags) addToBatch(engine *ebb.Engine, b *ebb.Batch, p batchPrompt) (a batchAnswer) {
 	if a.err = p.err; a.err != nil {
 		return a
@@ -76,7 +77,7 @@ func (f *runFlags) addToBatch(engine *ebb.Engine, b *ebb.Batch, p batchPrompt) (
 
 func (a *batchAnswer) done() bool { return a.generation == nil || a.generation.Done() }
 
-// collect takes what was generated.
+// collect takes the completions over from the batch.
 func (a *batchAnswer) collect() {
 	if a.generation != nil {
 		a.sequences, a.err = a.generation.Completions(), explain(a.generation.Err())

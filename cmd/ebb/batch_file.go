@@ -31,9 +31,10 @@ type batchObject struct {
 	Config   map[string]json.RawMessage `json:"generation_config"`
 }
 
-// readBatch reads a file of prompts; - is stdin. Each line is a prompt, or a JSON object where the file is JSONL; empty lines
-// are left out. base is the generation config of each prompt that does not change it. What is wrong with a line is the error
-// of its prompt. If no line is right, readBatch returns all these errors.
+// readBatch reads a file of prompts; - is stdin. Each line is a prompt, or a JSON object where the
+// file is JSONL; empty lines are left out. base is the generation config of each prompt that does
+// not change it. A line that is wrong becomes a prompt with an error. If all lines are wrong,
+// readBatch returns all these errors.
 func readBatch(name string, stdin io.Reader, base ebb.GenerationConfig) (prompts []batchPrompt, err error) {
 	data, err := readText("the prompts", name, stdin)
 	if err != nil {
@@ -65,8 +66,8 @@ func readBatch(name string, stdin io.Reader, base ebb.GenerationConfig) (prompts
 	return nil, errors.Join(errs...)
 }
 
-// isJSONL reports whether a file of prompts holds JSON objects. The ending of its name says so; stdin has none, so there
-// the first line decides.
+// isJSONL reports whether a file of prompts holds JSON objects. The ending of its name says so;
+// stdin has none, so there the first line decides.
 func isJSONL(name string, data []byte) bool {
 	if name != "-" {
 		ending := strings.ToLower(filepath.Ext(name))
@@ -77,8 +78,8 @@ func isJSONL(name string, data []byte) bool {
 	return json.Unmarshal(bytes.TrimSpace(first), &object) == nil && object != nil
 }
 
-// parseBatchLine reads a line of JSON. A line has several objects where files were joined of which one does not end in a
-// newline.
+// parseBatchLine reads a line of JSON. It has several objects if files were joined and one of them
+// does not end in a newline.
 func parseBatchLine(n int, line string, base ebb.GenerationConfig) (prompts []batchPrompt) {
 	objects := json.NewDecoder(strings.NewReader(line))
 	objects.DisallowUnknownFields()
@@ -100,7 +101,7 @@ func parseBatchLine(n int, line string, base ebb.GenerationConfig) (prompts []ba
 
 const wantBatchObject = `want {"prompt": "…"}, {"prompt_ids": […]} or {"messages": […]}, and perhaps "id" and "generation_config"`
 
-// set takes over an object, and returns what is wrong with it.
+// set makes p the prompt of a JSON object. The error says what is wrong with the object.
 func (p *batchPrompt) set(o batchObject) error {
 	if len(o.ID) > 0 && string(o.ID) != "null" {
 		if !strings.ContainsRune(`"-0123456789`, rune(o.ID[0])) {
@@ -128,7 +129,8 @@ func (p *batchPrompt) set(o batchObject) error {
 	return p.config.Validate()
 }
 
-// title returns what an answer in text is headed with: its line, its id if it has one, and the beginning of the prompt.
+// title returns the heading of an answer: the line, the id if there is one, and the beginning of
+// the prompt.
 func (p *batchPrompt) title() string {
 	text := p.text
 	switch {

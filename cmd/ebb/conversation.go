@@ -12,8 +12,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// conversation is a chat with a model. Its sequence keeps the K/V of what was said, so only what is new in a turn is
-// computed.
+// conversation is a chat with a model. Its sequence keeps the K/V of all turns, so a turn computes
+// only its new tokens.
 type conversation struct {
 	engine   *ebb.Engine
 	template *chat.Template
@@ -40,8 +40,9 @@ func newConversation(engine *ebb.Engine, system string, config ebb.GenerationCon
 	return c, nil
 }
 
-// ask says something to the model. Its answer goes to w as it comes. What was answered before an error, a cancelled
-// context among them, is part of the conversation; if that is nothing, neither is the question.
+// ask puts a question to the model. The answer is written to w as it is generated. An answer that
+// ends with an error, such as a cancelled context, stays in the conversation as far as it came;
+// without any answer the question is dropped too.
 func (c *conversation) ask(ctx context.Context, text string, w io.Writer) (*answer, error) {
 	messages, tokens, err := c.prompt(chat.Message{Role: "user", Content: text})
 	if err != nil {
@@ -51,8 +52,9 @@ func (c *conversation) ask(ctx context.Context, text string, w io.Writer) (*answ
 		fmt.Fprintf(c.notes, "ebb: the context of %d tokens has no room for more, so the model forgets the oldest %s\n",
 			c.engine.Context(), strings.TrimPrefix(count(dropped, "turn"), "1 "))
 	}
-	// The template may write earlier turns anew (and the tokenizer may split them differently), so what was computed
-	// holds as far as the tokens are the same. One token at least is needed to compute the next one from.
+	// The template may write earlier turns anew (and the tokenizer may split them differently), so
+	// what was computed holds as far as the tokens are the same. One token at least is needed to
+	// compute the next one from.
 	kept := max(0, min(commonPrefix(c.seq.Tokens(), tokens), len(tokens)-1))
 	if err := c.seq.Truncate(kept); err != nil {
 		return nil, err
@@ -66,9 +68,10 @@ func (c *conversation) ask(ctx context.Context, text string, w io.Writer) (*answ
 	return a, err
 }
 
-// prompt returns what is said up to a question, and its tokens. If they leave an answer no room in the context, the oldest
-// turns are dropped, but not the system message: until there is room, and a quarter of the context is free, so that not every
-// turn after this one begins another prompt, which has to be computed anew.
+// prompt returns the messages up to a question, and their tokens. If the context has no room for an
+// answer, the oldest turns are dropped, but never the system message. Enough is dropped to leave a
+// quarter of the context free: dropping changes the beginning of the prompt, which must then be
+// computed again, and should not happen at every turn.
 func (c *conversation) prompt(question chat.Message) (messages []chat.Message, tokens []int32, err error) {
 	context := c.engine.Context()
 	room := min(max(c.config.MaxNewTokens, 1), context/2)

@@ -18,7 +18,7 @@ type downloadBar struct {
 	bar  *progressbar.ProgressBar
 }
 
-// update shows how far a file is.
+// update shows the progress of a file.
 func (d *downloadBar) update(p hub.Progress) {
 	if d.file != p.File {
 		d.clear()
@@ -51,7 +51,7 @@ func (d *downloadBar) begin(p hub.Progress) {
 	)
 }
 
-// clear takes the bar off the terminal, so that something else can be written there.
+// clear removes the bar from the terminal, so that something else can be written there.
 func (d *downloadBar) clear() {
 	if d.bar != nil {
 		_ = d.bar.Clear() // see update

@@ -13,7 +13,7 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// engineFlags say which model is run, and how.
+// engineFlags are the flags that say which model is run, and how.
 type engineFlags struct {
 	model     string
 	deviceMap string // a file
@@ -66,7 +66,7 @@ func parseKVType(name string) (string, error) {
 	return name, err
 }
 
-// check reports flags that make no sense, alone or together.
+// check reports flags with impossible values, and flags that contradict each other.
 func (f *engineFlags) check(cmd *cobra.Command) error {
 	if f.model == "" {
 		return misusef("say which model to run: -m FILE")
@@ -92,7 +92,7 @@ func (f *engineFlags) check(cmd *cobra.Command) error {
 	return f.checkDevices(cmd)
 }
 
-// checkDevices reports flags that contradict each other on where to compute.
+// checkDevices reports contradictions between the flags that choose devices.
 func (f *engineFlags) checkDevices(cmd *cobra.Command) error {
 	device, layers := cmd.Flags().Changed("device"), cmd.Flags().Changed("gpu-layers")
 	switch {
@@ -106,7 +106,8 @@ func (f *engineFlags) checkDevices(cmd *cobra.Command) error {
 	return nil
 }
 
-// configure takes from the generation config what the flags leave open: the flags win, and cfg says so afterwards.
+// configure applies what the generation config says about the cache, unless a flag says otherwise;
+// cfg then agrees with the flags.
 func (f *engineFlags) configure(cmd *cobra.Command, cfg *ebb.GenerationConfig) error {
 	if cmd.Flags().Changed("cache") {
 		cfg.CacheImplementation = ""
@@ -130,7 +131,7 @@ func (f *engineFlags) configure(cmd *cobra.Command, cfg *ebb.GenerationConfig) e
 	return nil
 }
 
-// notes returns what the user should hear of an engine that was opened by the flags.
+// notes returns what the user should know about an engine that was opened with these flags.
 func (f *engineFlags) notes(engine *ebb.Engine) []string {
 	notes := slices.Clone(engine.Notes())
 	if most := engine.Config().Context; f.options.Context > most {

@@ -39,8 +39,8 @@ func group(cmd *cobra.Command, heading string, register func(flags *pflag.FlagSe
 	cmd.Flags().AddFlagSet(flags)
 }
 
-// listByGroup makes --help list the flags of a command under headings, in this order; those without one come last. It adds
-// --help-debug, which lists the flags for developers.
+// listByGroup makes --help list the flags of a command under headings, in this order; those without
+// one come last. It adds --help-debug, which lists the flags for developers.
 func listByGroup(cmd *cobra.Command, helpDebug *bool, headings ...string) {
 	cmd.Flags().SortFlags = false
 	cmd.Flags().BoolP("help", "h", false, "Show this help.")

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// parsed is a flag whose text is turned into a T as soon as it is read, so that a bad value is a misuse.
+// parsed is a flag whose text is converted to a T when it is set, so that a bad value is a misuse.
 type parsed[T any] struct {
 	into  *T
 	text  string
@@ -29,7 +29,8 @@ func (p *parsed[T]) Set(text string) error {
 	return nil
 }
 
-// refuse registers a flag that no longer exists, so that using it is an error that says what to write instead.
+// refuse registers a flag that no longer exists. Using it is an error that says what to write
+// instead.
 func refuse(cmd *cobra.Command, flag, instead string) {
 	cmd.Flags().Var(&parsed[struct{}]{parse: func(string) (struct{}, error) { return struct{}{}, errors.New(instead) }}, flag, "")
 	if err := cmd.Flags().MarkHidden(flag); err != nil {
@@ -37,7 +38,7 @@ func refuse(cmd *cobra.Command, flag, instead string) {
 	}
 }
 
-// complete offers names to the shell as values of a flag.
+// complete makes the shell complete the values of a flag.
 func complete(cmd *cobra.Command, flag string, names ...string) {
 	// The error is that there is no such flag, or that it was registered before.
 	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)); err != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// generationFields are the fields of a generation config that have a flag, in the order of --help. A field's flag is its name
-// with dashes. docs/generation.md says what each does.
+// generationFields are the fields of a generation config that have a flag, in the order of --help.
+// A field's flag is its name with dashes. docs/generation.md says what each does.
 var generationFields = []generationField{
 	{groupLength, "max_new_tokens", number, "N", "Generate at most N tokens. (default what the generation config says, or 256)"},
 	{groupLength, "max_length", number, "N", "The same, counting the prompt's tokens too."},
@@ -55,7 +55,8 @@ var generationFields = []generationField{
 	{groupOutput, "top_logprobs", number, "N", "Print the N likeliest tokens of each step, with --output json."},
 }
 
-// fieldsWithoutFlag are the other fields. A file may have them; as a flag each is refused with what to write instead.
+// fieldsWithoutFlag are the other fields. A file may contain them; as flags they are refused, with
+// what to write instead.
 var fieldsWithoutFlag = []struct{ name, instead string }{
 	{"bos_token_id", "it has no effect: leave it out"},
 	{"cache_implementation", "write --cache POLICY"},
@@ -77,7 +78,7 @@ func (f generationField) flag() string { return flagOf(f.name) }
 // flagOf returns the flag of a field.
 func flagOf(field string) string { return strings.ReplaceAll(field, "_", "-") }
 
-// fieldKind says how the text of a flag becomes JSON.
+// fieldKind says how the text of a flag is converted to JSON.
 type fieldKind int
 
 const (
@@ -91,7 +92,8 @@ const (
 	raw   // JSON
 )
 
-// toJSON turns a flag's texts into JSON. What makes no sense comes through, for the config to say so.
+// toJSON converts a flag's texts to JSON. It does not check them: the config reports values of a
+// wrong type.
 func (k fieldKind) toJSON(given []string) json.RawMessage {
 	last := given[len(given)-1]
 	switch {
@@ -112,7 +114,7 @@ func (k fieldKind) toJSON(given []string) json.RawMessage {
 	}
 }
 
-// quote returns a value that JSON can hold in JSON.
+// quote returns a value as JSON.
 func quote(v any) json.RawMessage {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -121,7 +123,7 @@ func quote(v any) json.RawMessage {
 	return data
 }
 
-// numberJSON writes a number as JSON has it. What is none is a string there.
+// numberJSON writes a number as JSON. A text that is not a number becomes a JSON string.
 func numberJSON(text string) json.RawMessage {
 	text = strings.TrimSpace(text)
 	if json.Valid([]byte(text)) && text != "null" {

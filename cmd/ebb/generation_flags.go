@@ -10,11 +10,12 @@ import (
 	"github.com/seed4d217819/ebb"
 )
 
-// defaultNewTokens is how long an answer gets if nobody says. Hugging Face's default, 20 tokens with the prompt, is less
-// than most chat templates take.
+// defaultNewTokens is the longest answer where neither a flag nor the config sets one. Hugging
+// Face's default of 20 tokens with the prompt is less than most chat templates take.
 const defaultNewTokens = 256
 
-// generationFlags say what is generated: a file, and a flag for each of its fields.
+// generationFlags are the flags that say what is generated: a file, and a flag for each field of
+// it.
 type generationFlags struct {
 	file      string
 	ignoreEOS bool
@@ -75,7 +76,7 @@ func (f *generationFlags) register(cmd *cobra.Command) {
 	complete(cmd, "early-stopping", "true", "false", "never")
 }
 
-// config returns what file and flags say together, and warnings about it.
+// config returns the config of file and flags together, and warnings about it.
 func (f *generationFlags) config() (cfg ebb.GenerationConfig, warnings []string, err error) {
 	if f.grammar != "" && f.schema != "" {
 		return cfg, nil, misusef("--grammar and --json-schema: want one of them")
@@ -109,7 +110,8 @@ func (f *generationFlags) config() (cfg ebb.GenerationConfig, warnings []string,
 	return cfg, append(warnings, cfg.Warnings()...), nil
 }
 
-// set sets what flags say, and reports whether there were any, and all that are wrong.
+// set applies the flags to cfg. It reports whether there were any, and the errors of all that are
+// wrong.
 func (f *generationFlags) set(cfg *ebb.GenerationConfig) (given bool, err error) {
 	var errs []error
 	for _, field := range f.fields {

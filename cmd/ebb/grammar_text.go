@@ -15,7 +15,8 @@ type grammarText struct {
 	source string // the file, or the flag with the grammar itself
 }
 
-// readGrammar reads the grammar that answers follow: that of --grammar, or the one that --json-schema stands for.
+// readGrammar reads the grammar that answers follow: that of --grammar, or the one that
+// --json-schema stands for.
 func (f *generationFlags) readGrammar() (g grammarText, err error) {
 	var text []byte
 	switch {
@@ -35,7 +36,8 @@ func (f *generationFlags) readGrammar() (g grammarText, err error) {
 	return g, err
 }
 
-// inlineOrFile returns the text that is a flag's value, or is in the file that the value names, and where it comes from.
+// inlineOrFile returns a flag's value, or the text of the file that the value names, and where the
+// text is from.
 func inlineOrFile(flag, what, value string, inline bool) (text []byte, source string, err error) {
 	if inline {
 		return []byte(value), flag, nil
@@ -44,7 +46,7 @@ func inlineOrFile(flag, what, value string, inline bool) (text []byte, source st
 	return text, value, err
 }
 
-// compile makes of the text what an engine generates by, nil if there is none.
+// compile returns the grammar for an engine's tokens, or nil if there is none.
 func (g grammarText) compile(engine *ebb.Engine) (*grammar.Grammar, error) {
 	if g.source == "" {
 		return nil, nil

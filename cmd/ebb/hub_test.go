@@ -19,8 +19,8 @@ import (
 	"github.com/seed4d217819/ebb/hub"
 )
 
-// newHub starts a server that has the files of some folders, by their names, as owner/repo on the hub. Package hub's tests
-// have one that knows more.
+// newHub starts a server that has the files of some folders, by their names, as owner/repo on the
+// hub. Package hub's tests have one that knows more.
 func newHub(t *testing.T, folders ...string) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +108,8 @@ func TestCtrlCKeepsADownloadForTheNextCommand(t *testing.T) {
 	}
 }
 
-// waitForPartial waits until some bytes of a download are in the cache: those sent last may be on their way still.
+// waitForPartial waits until some bytes of a download are in the cache: those sent last may be on
+// their way still.
 func waitForPartial(t *testing.T, home string) {
 	t.Helper()
 	for {

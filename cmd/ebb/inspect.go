@@ -69,7 +69,7 @@ hf://OWNER/REPO/FILE is downloaded first. It needs no library, and reads no weig
 	return cmd
 }
 
-// printSummary prints a summary for a person.
+// printSummary prints a summary as text.
 func printSummary(w io.Writer, s summary) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-15s%s\n", name, fmt.Sprintf(format, args...))
@@ -112,7 +112,7 @@ func printSummary(w io.Writer, s summary) {
 	}
 }
 
-// shown returns a file's own words in a form that a terminal can be given.
+// shown returns text from a file in a form that is safe to print on a terminal.
 func shown(name string) string {
 	switch {
 	case name == "":
@@ -124,7 +124,7 @@ func shown(name string) string {
 	}
 }
 
-// formatCount writes a large number for a person.
+// formatCount writes a large number in words.
 func formatCount(n int64) string {
 	switch {
 	case n >= 1e9:

@@ -18,7 +18,8 @@ func TestCtrlCEndsARunWithWhatWasGenerated(t *testing.T) {
 	}
 	needLibraries(t)
 	timeline := filepath.Join(t.TempDir(), "trace.json")
-	// With this link a step takes a good part of a second, so there is time to interrupt before the text ends.
+	// With this link a step takes a good part of a second, so there is time to interrupt before the
+	// text ends.
 	cmd := exec.Command(os.Args[0], "run", "-m", "../../testdata/models/tiny-gqa.gguf", "--prompt-ids", "22", "--ignore-eos",
 		"--max-new-tokens", "500", "--cache", "offloaded", "--forced-copies", "--link", "50k", "--threads", "1",
 		"--trace", timeline)

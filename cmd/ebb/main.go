@@ -45,7 +45,8 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
-// packageName is what errors of Go packages begin with. It says nothing to a user of the command.
+// packageName matches the package name that an error begins with. It means nothing to a user of the
+// command.
 var packageName = regexp.MustCompile(`(?m)^(chat|devicemap|ebb|exec|generate|generation|gguf|grammar|hub|kv|model|sample|tokenizer): `)
 
 // plain returns an error's text without the names of the packages that it comes from.
@@ -60,7 +61,7 @@ func plain(err error) string {
 	}
 }
 
-// flagError says in the user's words what is wrong with a flag.
+// flagError says what is wrong with a flag, in one sentence.
 func flagError(err error) error {
 	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
 	if !ok {
@@ -80,7 +81,7 @@ func flagError(err error) error {
 	return misusef("--%s %s: %s", invalid.GetFlag().Name, invalid.GetValue(), want)
 }
 
-// misuseError is an error of the one who typed the command.
+// misuseError reports a mistake in the command line. Its exit status is exitMisuse.
 type misuseError struct{ error }
 
 func (e misuseError) Unwrap() error { return e.error }
@@ -125,7 +126,7 @@ command failed, or 2 if it was misused.`,
 	return cmd
 }
 
-// arguments makes a check of the number of arguments a check for misuse.
+// arguments makes a wrong number of arguments a misuse.
 func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/seed4d217819/ebb/hub"
 )
 
-// modelHelp is what the flag that names a model says.
+// modelHelp is the help of the flag that names a model.
 const modelHelp = "The model: a GGUF `FILE`, or one on the Hugging Face hub as hf://OWNER/REPO/FILE, hf://OWNER/REPO:QUANT or a pasted address."
 
-// modelFile returns the file that a model's name stands for: the name itself, or for one on the hub a file in the hub's cache,
-// where it is downloaded if need be. Progress and notes go to w.
+// modelFile returns the file that a model's name stands for: the name itself, or for one on the hub
+// a file in the hub's cache, where it is downloaded if need be. Progress and notes go to w.
 func modelFile(ctx context.Context, name string, w io.Writer) (string, error) {
 	if !hub.IsName(name) {
 		return name, nil

@@ -72,8 +72,8 @@ type outputCache struct {
 	StreamedLayers  int     `json:"streamed_layers"`
 }
 
-// logits are written as the shortest decimals that give the same float32. JSON has no other numbers than finite ones:
-// -Inf is null, the others are "inf" and "nan".
+// logits are written as the shortest decimals that give the same float32. JSON has only finite
+// numbers: -Inf is written as null, the others as "inf" and "nan".
 type logits []float32
 
 func (row logits) MarshalJSON() ([]byte, error) { //nolint:unparam // the signature is json.Marshaler's
@@ -138,7 +138,7 @@ func message(err error) string {
 // spelling returns the bytes of a token.
 type spelling func(id int32) string
 
-// describe returns sequences as they are printed.
+// describe converts completions to what is printed.
 func describe(sequences []ebb.Completion, spell spelling) []outputSequence {
 	out := []outputSequence{}
 	for _, s := range sequences {
@@ -164,7 +164,8 @@ func describe(sequences []ebb.Completion, spell spelling) []outputSequence {
 	return out
 }
 
-// finite returns the number that is closest among those that JSON has: a length penalty can make scores infinite.
+// finite returns the closest finite number, since JSON has no others: a length penalty can make
+// scores infinite.
 func finite(x float64) float64 { return min(max(x, -math.MaxFloat64), math.MaxFloat64) }
 
 func (m *measured) timings() outputTimings {

@@ -19,7 +19,7 @@ import (
 	"github.com/seed4d217819/ebb/tokenizer"
 )
 
-// promptFlags say what the prompt is.
+// promptFlags are the flags that give the prompt.
 type promptFlags struct {
 	file   string
 	ids    []int32
@@ -47,7 +47,7 @@ func parseIDs(text string) (ids []int32, err error) {
 	return ids, nil
 }
 
-// check reports flags and arguments that contradict each other, or that there is no prompt.
+// check reports contradictions between flags and arguments, and a missing prompt.
 func (f *promptFlags) check(cmd *cobra.Command, args []string) error {
 	ids := cmd.Flags().Changed("prompt-ids")
 	var given []string
@@ -72,7 +72,7 @@ func (f *promptFlags) check(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// checkBatch reports flags and arguments that contradict a file of prompts.
+// checkBatch reports flags and arguments that contradict --batch.
 func (f *promptFlags) checkBatch(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 || f.file != "" || cmd.Flags().Changed("prompt-ids") {
 		return misusef("the prompt is given beside --batch: want one of them")
@@ -90,8 +90,9 @@ type prompt struct {
 	messages []chat.Message
 }
 
-// read returns the prompt. One newline at the end of a file is dropped: it is the file's, not the prompt's. Text that is
-// piped in beside an argument comes first, as in `cat report.txt | ebb run "Sum this up."`.
+// read returns the prompt. One newline at the end of a file is dropped: it is the file's, not the
+// prompt's. Text that is piped in beside an argument comes first, as in `cat report.txt | ebb run
+// "Sum this up."`.
 func (f *promptFlags) read(stdin io.Reader, args []string, notes io.Writer) (prompt, error) {
 	argument := strings.Join(args, " ")
 	switch {
@@ -120,10 +121,10 @@ func (f *promptFlags) read(stdin io.Reader, args []string, notes io.Writer) (pro
 	return prompt{text: text + "\n\n" + argument}, nil
 }
 
-// stdinPatience is for how long stdin may bring nothing before the user hears what is being waited for.
+// stdinPatience is how long stdin may be silent before a note says that it is being read.
 const stdinPatience = 2 * time.Second
 
-// tokens returns a prompt as the model takes it.
+// tokens returns the tokens of a prompt.
 func (f *promptFlags) tokens(engine *ebb.Engine, p prompt) ([]int32, error) {
 	switch {
 	case p.ids != nil:
@@ -174,7 +175,7 @@ func isPiped(stream io.Reader) bool {
 	return err == nil && (info.Mode().IsRegular() || info.Mode()&os.ModeNamedPipe != 0)
 }
 
-// isTerminal reports whether a person sits at the other end of a reader or writer.
+// isTerminal reports whether a reader or writer is a terminal.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))

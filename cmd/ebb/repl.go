@@ -27,7 +27,7 @@ type repl struct {
 	person       bool // someone types, and is to be prompted
 }
 
-// command is what a line that is not to be said begins with. A path such as /usr/bin is not one.
+// command matches a line that is a command. A path such as /usr/bin is not one.
 var command = regexp.MustCompile(`^/([A-Za-z]+|\?)\s*$`)
 
 func (r *repl) run(ctx context.Context) error {
@@ -54,8 +54,8 @@ func (r *repl) run(ctx context.Context) error {
 	}
 }
 
-// obey does what a command says, and reports whether it ends the chat. Commands have the names that other programs give them,
-// too.
+// obey executes a command, and reports whether it ends the chat. The names that other programs use
+// work too.
 func (r *repl) obey(command string) (end bool, err error) {
 	switch strings.ToLower(command) {
 	case "/exit", "/quit", "/bye":
@@ -75,15 +75,16 @@ func (r *repl) obey(command string) (end bool, err error) {
 	return false, nil
 }
 
-// inputLine is a line of what is typed, or why there are no more.
+// inputLine is a line of the input, or the error that ended it.
 type inputLine struct {
 	text string
 	last bool // no newline ends it
 	err  error
 }
 
-// readLines returns the lines of in. They are read by a goroutine, so that a signal can be heard while nothing is typed. It
-// ends with in; a read from a terminal cannot be called off, so it may outlast the chat and end with the process.
+// readLines returns the lines of in. They are read by a goroutine, so that a signal can be heard
+// while nothing is typed. It ends with in; a read from a terminal cannot be called off, so it may
+// outlast the chat and end with the process.
 func readLines(in io.Reader) <-chan inputLine {
 	lines := make(chan inputLine)
 	go func() {
@@ -103,8 +104,9 @@ func readLines(in io.Reader) <-chan inputLine {
 	return lines
 }
 
-// read returns the next line, with the lines that it goes on with. At the end of the input the error is io.EOF. Ctrl-C drops
-// what was typed, and ends the chat if it comes twice or if no person types.
+// read returns the next line, joined with those that continue it. At the end of the input the error
+// is io.EOF. Ctrl-C drops what was typed, and ends the chat if it comes twice or if no person
+// types.
 func (r *repl) read() (string, error) {
 	signal.Notify(r.interrupts, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(r.interrupts)
@@ -133,12 +135,12 @@ func (r *repl) read() (string, error) {
 			case line.err != nil:
 				return "", fmt.Errorf("reading what you say: %w", line.err)
 			}
-			said, goesOn := strings.CutSuffix(line.text, `\`)
+			said, continues := strings.CutSuffix(line.text, `\`)
 			text.WriteString(said)
 			if line.last && text.Len() == 0 {
 				return "", io.EOF
 			}
-			if line.last || !goesOn {
+			if line.last || !continues {
 				return text.String(), nil
 			}
 			text.WriteByte('\n')
@@ -147,7 +149,8 @@ func (r *repl) read() (string, error) {
 	}
 }
 
-// turn answers. An error of an answer is printed, and the chat goes on; only one of printing the answer ends it.
+// turn answers one question. An error is printed, and the chat goes on, unless the output cannot be
+// written.
 func (r *repl) turn(ctx context.Context, text string) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
@@ -171,7 +174,7 @@ func (r *repl) turn(ctx context.Context, text string) error {
 	return nil
 }
 
-// explain says what ended an answer, and what can be done.
+// explain says what ended an answer and what the user can do.
 func (r *repl) explain(err error) string {
 	full := fmt.Sprintf("the context of %s is full", count(r.conversation.engine.Context(), "token"))
 	text := plain(err)
@@ -200,7 +203,7 @@ func (r *repl) printStats() {
 		"context", c.seq.Len(), c.engine.Context(), c.last.prefilled, c.reused)
 }
 
-// checkedWriter remembers why something could not be written.
+// checkedWriter remembers an error of writing.
 type checkedWriter struct {
 	w   io.Writer
 	err error

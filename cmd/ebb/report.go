@@ -10,7 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// printReport says how fast answers were, and what the cache took and moved.
+// printReport prints the speed of answers, and how much memory the cache took and how much it
+// moved.
 func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 	stats := engine.Stats()
 	s := stats.Cache
@@ -63,7 +64,7 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 	fmt.Fprint(w, end)
 }
 
-// describeThreads says why a CPU was slower than it can be.
+// describeThreads says how many threads a CPU went without, and for how long.
 func describeThreads(s ebb.ThreadStats) string {
 	return fmt.Sprintf("down to %d of %d for %.0f%% of the time: other programs use the cores",
 		s.Least, s.Most, 100*s.Fewer.Seconds()/s.Time.Seconds())

@@ -144,7 +144,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	return f.answer(ctx, engine, job, cmd.OutOrStdout(), notes)
 }
 
-// job is what ebb run has to do, read before a model is opened.
+// job is the work of ebb run. It is read before a model is opened.
 type job struct {
 	config  ebb.GenerationConfig
 	grammar grammarText
@@ -153,7 +153,7 @@ type job struct {
 	notes   []string      // what the user should hear of
 }
 
-// read reads what flags, files and stdin say.
+// read reads flags, files and stdin.
 func (f *runFlags) read(cmd *cobra.Command, args []string, notes io.Writer) (j job, err error) {
 	if j.config, j.notes, err = f.generation.config(); err != nil {
 		return j, err
@@ -215,7 +215,7 @@ func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, j job, stdout
 	return explain(err)
 }
 
-// explain says in the user's words what ended an answer.
+// explain says what ended an answer, in terms of the command.
 func explain(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -227,7 +227,7 @@ func explain(err error) error {
 	}
 }
 
-// printNotes prints what the user did not ask for and should hear of.
+// printNotes prints what the user should know without having asked.
 func printNotes(w io.Writer, notes []string) {
 	for _, note := range notes {
 		fmt.Fprintf(w, "ebb: note: %s\n", note)

@@ -9,7 +9,7 @@ import (
 
 const sizeForms = "want bytes, as in 65536, or with a unit, as in 100k, 512MiB or 2G (1024s) or 2GB (1000s)"
 
-// units are what a size may end in, in lower case.
+// units are the units of a size in bytes, in lower case.
 var units = map[string]float64{
 	"": 1, "b": 1,
 	"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40,
@@ -38,7 +38,7 @@ func parseRate(text string) (float64, error) {
 	return float64(n), nil
 }
 
-// formatSize writes bytes for a person.
+// formatSize writes a number of bytes with a unit.
 func formatSize(bytes int64) string {
 	if bytes < 1024 {
 		return fmt.Sprintf("%d B", bytes)

@@ -8,7 +8,7 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// summary is what ebb inspect tells of a model. What the file does not say is zero.
+// summary is what ebb inspect prints about a model. Fields that the file does not have are zero.
 type summary struct {
 	Name         string        `json:"name,omitempty"`
 	Architecture string        `json:"architecture"`
@@ -67,8 +67,8 @@ type specialToken struct {
 	Text string `json:"text"`
 }
 
-// summarize reads a model's metadata. A file that lacks some, or has it in another form, is summarized without it: it is
-// for the model's loader to insist.
+// summarize reads a model's metadata. A value that is missing or has an unexpected type is left
+// out: only the model's loader insists on it.
 func summarize(f *gguf.File) summary {
 	s := summary{Architecture: f.Architecture(), Version: f.Version(), Types: []typeSummary{}}
 	s.Name, _ = f.String("general.name")
@@ -122,7 +122,8 @@ func perLayer(f *gguf.File, key string) []int64 {
 	return list
 }
 
-// perToken returns the bytes of a token's K and V in all layers, 0 if the heads cannot be kept in the type.
+// perToken returns the bytes of a token's K and V in all layers, 0 if the heads cannot be kept in
+// the type.
 func (s summary) perToken(t gguf.Type) int64 {
 	if s.KeyDim%t.BlockSize() != 0 || s.ValueDim%t.BlockSize() != 0 {
 		return 0
@@ -173,7 +174,7 @@ func (s tokenizerSummary) special() (tokens []*specialToken) {
 	return tokens
 }
 
-// spanOf writes the number of all layers, or from the least to the largest.
+// spanOf writes a number that all layers have in common, or the smallest and the largest.
 func spanOf(perLayer []int64) string {
 	if len(perLayer) == 0 {
 		return "unknown"

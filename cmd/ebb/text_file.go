@@ -9,8 +9,8 @@ import (
 	"unicode/utf16"
 )
 
-// readText reads a text file, or stdin if the name is -. What editors and shells put around the text is taken off: a byte
-// order mark is dropped, and UTF-16, which some shells write, becomes UTF-8. The error says what was being read.
+// readText reads a text file, or stdin if the name is -. A byte order mark is dropped, and UTF-16,
+// which some shells write, is converted to UTF-8. The error says what was being read.
 func readText(what, name string, stdin io.Reader) (text []byte, err error) {
 	if name == "-" {
 		text, err = io.ReadAll(stdin)

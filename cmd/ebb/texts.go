@@ -10,8 +10,8 @@ import (
 	"github.com/seed4d217819/ebb"
 )
 
-// printTexts prints sequences: one as it is, several numbered with their scores. printed says that the first text is
-// there already.
+// printTexts prints completions: one as it is, several with numbers and scores. printed says that
+// the text of the first one was printed before.
 func printTexts(w io.Writer, sequences []ebb.Completion, spell spelling, printed, explain bool) error {
 	var out strings.Builder
 	for i, s := range sequences {
@@ -35,7 +35,7 @@ func printTexts(w io.Writer, sequences []ebb.Completion, spell spelling, printed
 	return err
 }
 
-// explainSteps prints the likeliest tokens of each step, and which one was chosen.
+// explainSteps prints the likeliest tokens of each step and the one that was chosen.
 func explainSteps(w io.Writer, s ebb.Completion, spell spelling) {
 	if len(s.Tokens) > 0 {
 		fmt.Fprintf(w, "\nstep  %-16s  candidates\n", "chosen")

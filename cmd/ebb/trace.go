@@ -14,7 +14,8 @@ type traceFile struct {
 	writer *trace.Writer
 }
 
-// openTrace begins a timeline in a file, and none if the file has no name. It comes before anything is computed.
+// openTrace begins a timeline in a file; without a name it returns nil. It is called before
+// anything is computed, so that a file that cannot be written costs no time.
 func openTrace(name, command string) (*traceFile, error) {
 	if name == "" {
 		return nil, nil
@@ -26,7 +27,7 @@ func openTrace(name, command string) (*traceFile, error) {
 	return &traceFile{f, trace.NewWriter(f, command)}, nil
 }
 
-// spans returns what the engine gives its spans to.
+// spans returns the function that receives the engine's spans.
 func (t *traceFile) spans() trace.Func {
 	if t == nil {
 		return nil
@@ -34,7 +35,7 @@ func (t *traceFile) spans() trace.Func {
 	return t.writer.Add
 }
 
-// Close ends the timeline. It returns why parts of it are missing, if they are.
+// Close ends the timeline. The error says why parts of it are missing.
 func (t *traceFile) Close() error {
 	if t == nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/seed4d217819/ebb/ggml/llama"
 )
 
-// memoryNames say what memory is for, in the order in which they are printed.
+// memoryNames describe what memory is used for, in the order in which it is printed.
 var memoryNames = []struct {
 	purpose ggml.Purpose
 	name    string
@@ -25,7 +25,7 @@ var memoryNames = []struct {
 	{ggml.HostRows, "K/V kept off the device"},
 }
 
-// printVerbose says what an engine computes with and what its memory is for.
+// printVerbose prints what an engine computes with and what its memory is used for.
 func printVerbose(w io.Writer, engine *ebb.Engine, o ebb.Options) error {
 	library, err := ggml.Load()
 	if err != nil {
@@ -49,7 +49,7 @@ func printVerbose(w io.Writer, engine *ebb.Engine, o ebb.Options) error {
 	return nil
 }
 
-// printMemory prints what a device's memory is for, now and at most.
+// printMemory prints what a device's memory is used for: now, and at the peak.
 func printMemory(w io.Writer, device string, u ggml.Usage) {
 	row := func(name, purpose, now, most string) {
 		fmt.Fprintf(w, "%-9s  %-25s%11s%11s\n", name, purpose, now, most)
