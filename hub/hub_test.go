@@ -310,7 +310,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		{"unauthorized", 401, "", "", ref("m.gguf"), []string{"private", "set HF_TOKEN"}},
 		{"unauthorized with a token", 401, "RepoNotFound", "hf_x", ref("m.gguf"), []string{"your token does not allow it"}},
 		{"gated", 403, "GatedRepo", "", ref("m.gguf"), []string{"owner/repo is gated: accept its conditions", "set HF_TOKEN"}},
-		{"forbidden", 403, "", "hf_x", ref("m.gguf"), []string{"owner/repo is not for you"}},
+		{"forbidden", 403, "", "hf_x", ref("m.gguf"), []string{"you have no access to owner/repo"}},
 		{"404 of something else", 404, "", "", ref("m.gguf"), []string{"has no file m.gguf"}},
 		{"server error", 500, "", "", ref("m.gguf"), []string{"answers 500 Internal Server Error"}},
 		{"too many requests", 429, "", "", ref("m.gguf"), []string{"answers 429 Too Many Requests"}},

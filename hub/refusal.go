@@ -23,7 +23,7 @@ func refusal(resp *http.Response, r Ref, token bool) error {
 	case code == "RepoNotFound" || status == http.StatusUnauthorized:
 		return fmt.Errorf("%w: there is no repository %s, or it is private: %s", ErrNotFound, r.repo(), login)
 	case status == http.StatusForbidden:
-		return fmt.Errorf("%s is not for you: %s%s", r.repo(), login, said(resp))
+		return fmt.Errorf("you have no access to %s: %s%s", r.repo(), login, said(resp))
 	}
 	return otherStatus(resp)
 }

@@ -51,7 +51,7 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 	case s.StreamedLayers == 0:
 		line("moved", "nothing")
 	case s.FetchedBytes+s.StoredBytes == 0:
-		line("moved", "nothing: the CPU uses layers where they are (--forced-copies copies them)")
+		line("moved", "nothing: the CPU uses layers where they are")
 	default:
 		line("moved", "%s to the device, %s back", formatSize(s.FetchedBytes), formatSize(s.StoredBytes))
 		stall := s.Stall - a.beforeStall
