@@ -54,7 +54,7 @@ func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts 
 	}
 	for i, a := range answers {
 		if a.err != nil {
-			err = errors.Join(err, fmt.Errorf("%s, line %d: %w", f.batch, prompts[i].line, a.err))
+			err = errors.Join(err, fmt.Errorf("%s, line %d: %s", f.batch, prompts[i].line, plain(a.err)))
 		}
 	}
 	return err

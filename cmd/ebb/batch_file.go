@@ -58,7 +58,7 @@ func readBatch(name string, stdin io.Reader, base ebb.GenerationConfig) (prompts
 		if p.err == nil {
 			return prompts, nil
 		}
-		errs = append(errs, fmt.Errorf("%s, line %d: %w", name, p.line, p.err))
+		errs = append(errs, fmt.Errorf("%s, line %d: %s", name, p.line, plain(p.err)))
 	}
 	if len(prompts) == 0 {
 		return nil, fmt.Errorf("%s has no prompts: want one a line", name)
