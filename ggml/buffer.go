@@ -110,6 +110,15 @@ func (b *Buffer) Bytes() []byte {
 	return unsafe.Slice((*byte)(pointer(b.base)), b.charge.size)
 }
 
+// Aligned returns the first offset whose address is a multiple of a power of two,
+// and 0 if the program cannot address the memory.
+func (b *Buffer) Aligned(to int64) int64 {
+	if !b.host {
+		return 0
+	}
+	return int64(-b.base & uintptr(to-1))
+}
+
 // Clear fills the buffer with zeros. (Other values go through Tensor.Memset:
 // ggml's clear writes them wrongly on some devices.)
 func (b *Buffer) Clear() {

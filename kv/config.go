@@ -51,6 +51,10 @@ type Options struct {
 	// where rows are copied: under a policy that streams, on a device other
 	// than the CPU or with ForcedCopies.
 	Tier tier.Maker
+	// SlotAlign is what the addresses of rows in slots are multiples of, where
+	// slots are memory of the host: a tier may then read straight into them. 0:
+	// any address will do.
+	SlotAlign int64
 	// ForcedCopies copies rows on a CPU device too, where they could be used in
 	// place.
 	ForcedCopies bool
@@ -123,6 +127,7 @@ func (o Options) validate(devices int) error {
 		sizes = append(sizes, int(n))
 	}
 	fault(slices.Min(sizes) < 0, "sizes must not be negative")
+	fault(o.SlotAlign < 0 || o.SlotAlign&(o.SlotAlign-1) != 0, "slots aligned to %d bytes: want a power of two", o.SlotAlign)
 	fault(o.Link < 0 || math.IsNaN(o.Link) || math.IsInf(o.Link, 0), "link of %v bytes a second: want a positive rate", o.Link)
 	for l, s := range o.Layers {
 		if err := s.validate(o.TypeK, o.TypeV); err != nil {
@@ -151,6 +156,7 @@ type config struct {
 	stepTokens  int
 
 	newTier      tier.Maker // nil: none is needed
+	slotAlign    int64
 	forcedCopies bool
 	link         float64 // bytes a second; 0: no bound
 	trace        trace.Func
@@ -178,7 +184,7 @@ func (o Options) resolve(devices int) (config, error) {
 		policy: o.Policy, shapes: o.Layers, layouts: make([]tier.Layout, len(o.Layers)), typeK: o.TypeK, typeV: o.TypeV,
 		capacity: o.Cells, cells: plan.WholeBlocks(o.Cells),
 		onHost: o.HostAttention, hostTokens: orDefault(o.HostTokens, DefaultHostTokens), hostDepth: o.HostDepth,
-		newTier: o.Tier, forcedCopies: o.ForcedCopies, link: o.Link, trace: o.Trace,
+		newTier: o.Tier, slotAlign: max(o.SlotAlign, 1), forcedCopies: o.ForcedCopies, link: o.Link, trace: o.Trace,
 	}
 	for l, s := range o.Layers {
 		c.layouts[l] = s.layout(o.TypeK, o.TypeV)

@@ -47,11 +47,11 @@ type failingTier struct {
 	*failing
 }
 
-func (t *failingTier) Fetch(ctx context.Context, layer, n int, dst tier.Memory) error {
+func (t *failingTier) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error {
 	if err := t.copy(); err != nil {
 		return err
 	}
-	return t.Tier.Fetch(ctx, layer, n, dst)
+	return t.Tier.Fetch(ctx, layer, cells, dst)
 }
 
 func (t *failingTier) Store(ctx context.Context, layer int, runs []tier.Run, src tier.Memory) error {

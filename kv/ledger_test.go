@@ -271,7 +271,7 @@ func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
 			r.Read(p, 0, t.high, buf, stride)
 			m.Write(p, 0, t.high, buf, stride)
 		}
-	} else if err := t.rows[0].Fetch(context.Background(), l.pool.placed[layer].tierLayer, t.high, m); err != nil {
+	} else if err := t.rows[0].Fetch(context.Background(), l.pool.placed[layer].tierLayer, tier.Run{N: t.high}, m); err != nil {
 		l.t.Fatal(err)
 	}
 	for _, r := range cellsOf(s) {
@@ -412,7 +412,7 @@ func (l *ledger) checkBytes(trees []*tree) {
 			}
 		}
 		if t.rows != nil {
-			tiered += t.rows[0].Bytes()
+			tiered += t.rows[0].Usage().Host
 		}
 	}
 	if got := p.Stats().HostBytes; p.devices[0].copies && got != tiered {

@@ -21,7 +21,7 @@ func (p *Pool) ensureMemory(t *tree, cells int) error {
 		return nil
 	}
 	p.stopCopies() // rows may be fetched ahead from the tier
-	return t.reserve(cells)
+	return t.reserve(min(plan.WholeBlocks(cells), p.config.cells))
 }
 
 // allocate makes the regions of a tree: on the device for resident layers, in
@@ -97,7 +97,7 @@ func (p *Pool) newRegion(l int) (*region, error) {
 	if err != nil {
 		return nil, allocation(fmt.Errorf("kv: layer %d of %d cells: %w", l, p.config.cells, err))
 	}
-	r := newRegion(p.nextID.Add(1), p.config.shapes[l], p.config.typeK, p.config.typeV, p.config.cells, b)
+	r := newRegion(p.nextID.Add(1), p.config.shapes[l], p.config.typeK, p.config.typeV, p.config.cells, b, 0)
 	r.buffer = b
 	if p.config.policy.fixed() {
 		r.zero(r.cells)
@@ -161,29 +161,40 @@ func (p *Pool) release(t *tree) error {
 // count brings the byte counts up to date. On a CPU a region that the policy
 // does not touch at once takes memory only for the blocks in use.
 func (p *Pool) count() {
-	device, hostBytes := int64(0), int64(0)
+	var sum usage
 	for _, d := range p.devices {
 		for _, s := range d.slots {
 			if s.buffer != nil {
-				device += s.buffer.Size()
+				sum.device += s.buffer.Size()
 			}
 		}
 	}
 	for t := range p.trees {
-		d, h := p.treeBytes(t)
-		device, hostBytes = device+d, hostBytes+h
+		sum.add(p.treeUsage(t))
 	}
 	if p.spare != nil {
-		d, h := p.treeBytes(p.spare)
-		device, hostBytes = device+d, hostBytes+h
+		sum.add(p.treeUsage(p.spare))
 	}
-	p.stats.DeviceBytes, p.stats.HostBytes = device, hostBytes
-	p.stats.DeviceBytesPeak = max(p.stats.DeviceBytesPeak, device)
-	p.stats.HostBytesPeak = max(p.stats.HostBytesPeak, hostBytes)
+	s := &p.stats
+	s.DeviceBytes, s.HostBytes, s.DiskBytes = sum.device, sum.Host, sum.Disk
+	s.DeviceBytesPeak = max(s.DeviceBytesPeak, sum.device)
+	s.HostBytesPeak = max(s.HostBytesPeak, sum.Host)
+	s.DiskBytesPeak = max(s.DiskBytesPeak, sum.Disk)
 }
 
-// treeBytes returns what one tree takes.
-func (p *Pool) treeBytes(t *tree) (device, hostBytes int64) {
+// usage is the bytes of K/V by where they are.
+type usage struct {
+	device int64
+	tier.Usage
+}
+
+func (u *usage) add(v usage) {
+	u.device += v.device
+	u.Usage = u.Plus(v.Usage)
+}
+
+// treeUsage returns what one tree takes.
+func (p *Pool) treeUsage(t *tree) (sum usage) {
 	for l, r := range t.regions {
 		if r == nil {
 			continue
@@ -193,15 +204,15 @@ func (p *Pool) treeBytes(t *tree) (device, hostBytes int64) {
 			bytes = r.layout.RowBytes() * int64(plan.WholeBlocks(r.touched))
 		}
 		if p.placed[l].resident {
-			device += bytes
+			sum.device += bytes
 		} else {
-			hostBytes += bytes
+			sum.Host += bytes
 		}
 	}
 	for _, rows := range t.rows {
 		if rows != nil {
-			hostBytes += rows.Bytes()
+			sum.Usage = sum.Plus(rows.Usage())
 		}
 	}
-	return device, hostBytes
+	return sum
 }

@@ -62,6 +62,8 @@ type Stats struct {
 	DeviceBytesPeak int64
 	HostBytes       int64 // K/V rows in host memory now
 	HostBytesPeak   int64
+	DiskBytes       int64 // room for K/V rows in files now
+	DiskBytesPeak   int64
 	Fetches         int
 	FetchedBytes    int64
 	StoredBytes     int64
@@ -128,6 +130,7 @@ func (p *Pool) Placement(device int) plan.Placement { return p.devices[device].p
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.count() // a tier's buffers come and go with its copies
 	s := p.stats
 	s.Fetches, s.FetchedBytes, s.StoredBytes = int(p.fetches.Load()), p.fetched.Load(), p.stored.Load()
 	s.MovedBytes = p.moved.Load()

@@ -21,19 +21,23 @@ type region struct {
 	touched int          // cells ever written
 
 	meta   *ggml.Context
+	memory []byte       // the rows, keys first; nil: the host cannot address them
 	buffer *ggml.Buffer // nil: the slot's
 }
 
-var _ tier.Memory = (*region)(nil)
+var _ tier.Addressable = (*region)(nil)
 
-// newRegion makes rows of a shape at an offset of 0 in a buffer of
-// layout.RowBytes() × cells bytes or more.
-func newRegion(id uint64, s Shape, tk, tv ggml.Type, cells int, buffer *ggml.Buffer) *region {
+// newRegion makes rows of a shape at an offset in a buffer that has
+// layout.RowBytes() × cells bytes from there on, or more.
+func newRegion(id uint64, s Shape, tk, tv ggml.Type, cells int, buffer *ggml.Buffer, offset int64) *region {
 	r := &region{id: id, layout: s.layout(tk, tv), cells: cells, meta: ggml.NewContext(2)}
 	r.k = r.meta.New(tk, int64(s.KeyDim), int64(cells), int64(s.Heads))
 	r.v = r.meta.New(tv, int64(s.ValueDim), int64(cells), int64(s.Heads))
-	buffer.Place(r.k, 0)
-	buffer.Place(r.v, r.k.Bytes())
+	buffer.Place(r.k, offset)
+	buffer.Place(r.v, offset+r.k.Bytes())
+	if memory := buffer.Bytes(); memory != nil {
+		r.memory = memory[offset:]
+	}
 	return r
 }
 
@@ -66,15 +70,25 @@ func (r *region) piece(p tier.Part, cell int) (buf []byte, stride int64) {
 		from = r.k.Bytes()
 	}
 	end := from + r.tensor(p).Bytes()
-	return r.buffer.Bytes()[from+int64(cell)*b : end], int64(r.cells) * b
+	return r.memory[from+int64(cell)*b : end], int64(r.cells) * b
 }
 
-// Fetch copies the first n cells to dst: with Store, a region in host memory
-// keeps the rows of a layer that visits a device.
-func (r *region) Fetch(ctx context.Context, _, n int, dst tier.Memory) error {
+// Address returns the bytes of cells of a head, or nil if the host cannot address
+// them.
+func (r *region) Address(p tier.Part, head, cell, n int) []byte {
+	if r.memory == nil {
+		return nil
+	}
+	rows, stride := r.piece(p, cell)
+	return rows[int64(head)*stride:][:int64(n)*r.layout.Piece(p)]
+}
+
+// Fetch copies cells to dst: with Store, a region in host memory keeps the rows of
+// a layer that visits a device.
+func (r *region) Fetch(ctx context.Context, _ int, cells tier.Run, dst tier.Memory) error {
 	for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
-		buf, stride := r.piece(p, 0)
-		dst.Write(p, 0, n, buf, stride)
+		buf, stride := r.piece(p, cells.Start)
+		dst.Write(p, cells.Start, cells.N, buf, stride)
 	}
 	return ctx.Err()
 }
@@ -152,17 +166,18 @@ func (p *Pool) newSlot(d *device) (*slot, error) {
 	if !d.copies {
 		return s, nil
 	}
-	b, err := p.alloc(d, d.backend.BufferType(), d.placement.SlotBytes, ggml.Slots)
+	b, err := p.alloc(d, d.backend.BufferType(), d.placement.SlotBytes+p.config.slotAlign-1, ggml.Slots)
 	if err != nil {
 		return nil, allocation(fmt.Errorf("kv: slot of %d cells: %w", p.config.cells, err))
 	}
 	b.Clear()
 	s.buffer, s.views = b, map[Shape]*region{}
+	offset := b.Aligned(p.config.slotAlign)
 	for i, l := range d.placement.Layers {
 		shape := p.config.shapes[l]
 		if !d.placement.Resident[i] && s.views[shape] == nil {
 			s.shape = shape // any will do: all of it is zero
-			s.views[shape] = newRegion(p.nextID.Add(1), shape, p.config.typeK, p.config.typeV, p.config.cells, b)
+			s.views[shape] = newRegion(p.nextID.Add(1), shape, p.config.typeK, p.config.typeV, p.config.cells, b, offset)
 		}
 	}
 	return s, nil

@@ -208,7 +208,7 @@ func (p *Pool) rearrangeOn(d *device, t *tree, moves []move, buffer []byte) erro
 		slot.holds = holding{}
 		slot.noteRows(shape, t.high)
 		visiting := slot.views[shape]
-		if err := t.rows[d.number].Fetch(context.Background(), p.placed[l].tierLayer, t.high, visiting); err != nil {
+		if err := t.rows[d.number].Fetch(context.Background(), p.placed[l].tierLayer, tier.Run{N: t.high}, visiting); err != nil {
 			return err
 		}
 		visiting.rearrange(segments, buffer)

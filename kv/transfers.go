@@ -68,7 +68,7 @@ func (t *transfers) slotOf(i int) *slot { return t.device.slots[i%t.slots] }
 // storage is where the rows of a layer are between steps: a tier, or a region in
 // host memory.
 type storage interface {
-	Fetch(ctx context.Context, layer, n int, dst tier.Memory) error
+	Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error
 	Store(ctx context.Context, layer int, runs []tier.Run, src tier.Memory) error
 }
 
@@ -176,7 +176,7 @@ func (t *transfers) fill(ctx context.Context, v transfer, want holding, what str
 			}
 			p.hooks.copying()
 			v.slot.noteRows(v.shape, want.n)
-			return v.from.Fetch(ctx, v.number, want.n, v.slot.views[v.shape])
+			return v.from.Fetch(ctx, v.number, tier.Run{N: want.n}, v.slot.views[v.shape])
 		})
 		t.span(trace.Fetch, what, v.layer, bytes, began, done) // one that was cut off took its time, too
 		if err != nil {

@@ -81,6 +81,15 @@ type Addressable interface {
 	Address(p Part, head, cell, n int) []byte
 }
 
+// Usage is how many bytes a tier holds, by where they are.
+type Usage struct {
+	Host int64 // in memory of the host
+	Disk int64 // in files
+}
+
+// Plus returns the sum of two usages.
+func (u Usage) Plus(v Usage) Usage { return Usage{u.Host + v.Host, u.Disk + v.Disk} }
+
 // Tier keeps the rows of one sequence tree. Layers are numbered from 0 in the
 // order of the layouts that the tier was made with. One goroutine may fetch a layer
 // while another stores another layer. Reserve and Close are called while neither
@@ -90,13 +99,14 @@ type Tier interface {
 	// are kept stay. After an error nothing has changed. The error wraps ErrFull, or
 	// the allocator's error, if there is no room.
 	Reserve(cells int) error
-	// Fetch copies the cells [0, n) of a layer into dst. All of them have
+	// Fetch copies cells of a layer into the same cells of dst. All of them have
 	// been reserved; cells never stored hold zeros.
-	Fetch(ctx context.Context, layer, n int, dst Memory) error
+	Fetch(ctx context.Context, layer int, cells Run, dst Memory) error
 	// Store copies the cells of runs from src and keeps them.
 	Store(ctx context.Context, layer int, runs []Run, src Memory) error
-	// Bytes returns the bytes held.
-	Bytes() int64
+	// Usage returns the bytes held, whether or not their cells are used. It may be
+	// called while rows are copied.
+	Usage() Usage
 	// Close gives the memory back. It may be called twice.
 	Close() error
 }

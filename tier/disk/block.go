@@ -77,11 +77,11 @@ func (l *layer) piece(block []byte, p tier.Part, cell int) (b []byte, stride int
 	return block[first+int64(cell)*l.Piece(p) : first+int64(l.Heads)*stride], stride
 }
 
-// write copies the first n cells of block b to a memory.
-func (l *layer) write(dst tier.Memory, block []byte, b, n int) {
+// write copies the cells [from, to) of block b to a memory.
+func (l *layer) write(dst tier.Memory, block []byte, b, from, to int) {
 	for _, p := range parts {
-		bytes, stride := l.piece(block, p, 0)
-		dst.Write(p, b*blockCells, n, bytes, stride)
+		bytes, stride := l.piece(block, p, from)
+		dst.Write(p, b*blockCells+from, to-from, bytes, stride)
 	}
 }
 

@@ -155,7 +155,7 @@ func TestBlocksInTheFileAreReadInPlace(t *testing.T) {
 		const cells = 8 * blockCells
 		k, src := filled(t, open(t, o), &memory{}, cells)
 		dst := slot(t, cells)
-		if err := k.Fetch(t.Context(), 0, cells, dst); err != nil {
+		if err := k.Fetch(t.Context(), 0, tier.Run{N: cells}, dst); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(dst.bytes, src.bytes) {
@@ -172,7 +172,7 @@ func TestAPartOfABlockLeavesTheRestAlone(t *testing.T) {
 		const cells, wanted = 8 * blockCells, 2*blockCells + 17
 		k, src := filled(t, open(t, o), &memory{}, cells)
 		dst := slot(t, cells)
-		if err := k.Fetch(t.Context(), 0, wanted, dst); err != nil {
+		if err := k.Fetch(t.Context(), 0, tier.Run{N: wanted}, dst); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(dst.Address(tier.Values, 1, 0, wanted), src.Address(tier.Values, 1, 0, wanted)) {
@@ -197,7 +197,7 @@ func TestClosedBlocksAreOpenedAgain(t *testing.T) {
 			}
 		}
 		dst := slot(t, cells)
-		if err := k.Fetch(t.Context(), 0, cells, dst); err != nil {
+		if err := k.Fetch(t.Context(), 0, tier.Run{N: cells}, dst); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(dst.bytes, src.bytes) {
@@ -280,7 +280,7 @@ func TestEveryFlippedRegionIsAnError(t *testing.T) {
 		for at := int64(0); at < inFile; at += 509 {
 			f.flip = at
 			for _, n := range []int{cells, cells - openBlocks*blockCells - 1} { // in place, and by a buffer
-				err := k.Fetch(t.Context(), 0, n, slot(t, cells))
+				err := k.Fetch(t.Context(), 0, tier.Run{N: n}, slot(t, cells))
 				if n < cells && at >= inFile-k.layers[0].size && err == nil {
 					continue // in the last block, perhaps behind what is wanted
 				}
@@ -291,7 +291,7 @@ func TestEveryFlippedRegionIsAnError(t *testing.T) {
 		}
 		f.flip = -1
 		dst := slot(t, cells)
-		if err := k.Fetch(t.Context(), 0, cells, dst); err != nil || !bytes.Equal(dst.bytes, src.bytes) {
+		if err := k.Fetch(t.Context(), 0, tier.Run{N: cells}, dst); err != nil || !bytes.Equal(dst.bytes, src.bytes) {
 			t.Errorf("after the fault: %v, or other rows", err)
 		}
 	})
@@ -302,7 +302,7 @@ func TestFailingReadsAreErrorsThatNameTheLayer(t *testing.T) {
 	s.wrap = func(inner file) file { f.file = inner; return f }
 	k, _ := filled(t, s, &memory{}, 8*blockCells)
 	f.read = errFault
-	err := k.Fetch(t.Context(), 0, 8*blockCells, slot(t, 8*blockCells))
+	err := k.Fetch(t.Context(), 0, tier.Run{N: 8 * blockCells}, slot(t, 8*blockCells))
 	if !errors.Is(err, errFault) || !strings.Contains(err.Error(), "layer 0") {
 		t.Errorf("fetch: %v", err)
 	}
@@ -335,7 +335,7 @@ func TestFailingWritesLoseNothing(t *testing.T) {
 		}
 		stored -= blockCells // the store that failed
 		dst := slot(t, cells)
-		if err := k.Fetch(t.Context(), 0, stored, dst); err != nil {
+		if err := k.Fetch(t.Context(), 0, tier.Run{N: stored}, dst); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(dst.Address(tier.Keys, 1, 0, stored), src.Address(tier.Keys, 1, 0, stored)) {
@@ -354,20 +354,20 @@ func TestReserveOnAFullDiskChangesNothing(t *testing.T) {
 	s, f := open(t, Options{Dir: t.TempDir()}), &faulty{flip: -1}
 	s.wrap = func(inner file) file { f.file = inner; return f }
 	k, src := filled(t, s, &memory{}, 8*blockCells)
-	before := k.Bytes()
+	before := k.Usage()
 	f.extend = syscall.ENOSPC
 	if err := k.Reserve(1000 * blockCells); !errors.Is(err, tier.ErrFull) || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("reserve: %v; want %v because of %v", err, tier.ErrFull, syscall.ENOSPC)
 	}
-	if got := k.Bytes(); got != before {
-		t.Errorf("%d bytes after a failed Reserve; want %d", got, before)
+	if got := k.Usage(); got != before {
+		t.Errorf("%+v after a failed Reserve; want %+v", got, before)
 	}
 	f.extend = nil
 	if err := k.Reserve(1000 * blockCells); err != nil {
 		t.Error(err)
 	}
 	dst := slot(t, 8*blockCells)
-	if err := k.Fetch(t.Context(), 0, 8*blockCells, dst); err != nil || !bytes.Equal(dst.bytes, src.bytes) {
+	if err := k.Fetch(t.Context(), 0, tier.Run{N: 8 * blockCells}, dst); err != nil || !bytes.Equal(dst.bytes, src.bytes) {
 		t.Errorf("fetch: %v, or other rows", err)
 	}
 }
@@ -405,7 +405,7 @@ func TestEveryFailedAllocationIsAnError(t *testing.T) {
 		}
 		k.writing.Wait()
 		if err == nil {
-			err = k.Fetch(t.Context(), 0, cells, tiertest.NewMemory(k.layers[0].Layout, cells))
+			err = k.Fetch(t.Context(), 0, tier.Run{N: cells}, tiertest.NewMemory(k.layers[0].Layout, cells))
 		}
 		if err := k.Close(); err != nil {
 			t.Error(err)
@@ -449,7 +449,7 @@ func TestFetchAndStoreOfDifferentLayersAtOnce(t *testing.T) {
 			}
 		})
 		dst := slot(t, cells)
-		if err := k.Fetch(t.Context(), 1-store, cells, dst); err != nil {
+		if err := k.Fetch(t.Context(), 1-store, tier.Run{N: cells}, dst); err != nil {
 			t.Error(err)
 		}
 		if !bytes.Equal(dst.bytes, src[1-store].bytes) {

@@ -41,7 +41,7 @@ func ExampleOpen() {
 		panic(err)
 	}
 	device.Fill(0)
-	if err := rows.Fetch(ctx, 0, 1000, device); err != nil {
+	if err := rows.Fetch(ctx, 0, tier.Run{N: 1000}, device); err != nil {
 		panic(err)
 	}
 	fmt.Printf("%.31s\n", device.Piece(tier.Keys, 1, 999))

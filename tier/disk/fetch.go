@@ -11,11 +11,11 @@ import (
 // readers is how many reads are under way at a time: one alone leaves a disk idle between reads.
 const readers = 4
 
-// span is blocks that one read fetches.
+// span is blocks that one read fetches: several whole ones, or a part of one.
 type span struct {
-	first int      // block
-	cells int      // wanted; whole blocks, unless there is only one
-	sums  []uint32 // of each block
+	first    int      // block
+	from, to int      // cells wanted, counted from the first block's first
+	sums     []uint32 // of each block
 }
 
 // arrival is a span that was read.
@@ -25,17 +25,17 @@ type arrival struct {
 	err    error
 }
 
-// Fetch copies the cells [0, n) of a layer into dst. Several goroutines read the blocks that are in
+// Fetch copies cells of a layer into dst. Several goroutines read the blocks that are in
 // the file, while this one copies those that are in memory. Only this one calls dst.Write.
-func (t *Tier) Fetch(ctx context.Context, layer, n int, dst tier.Memory) error {
-	if n > t.blocks*blockCells {
-		return fmt.Errorf("disk: layer %d: %d cells are more than the %d reserved", layer, n, t.blocks*blockCells)
+func (t *Tier) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error {
+	if cells.End() > t.blocks*blockCells {
+		return fmt.Errorf("disk: layer %d: cells %v are past the %d reserved", layer, cells, t.blocks*blockCells)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	l := t.layers[layer]
-	spans, pinned := t.plan(l, n)
+	spans, pinned := t.plan(l, cells)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	todo, arrivals := make(chan span, len(spans)), make(chan arrival)
@@ -50,7 +50,7 @@ func (t *Tier) Fetch(ctx context.Context, layer, n int, dst tier.Memory) error {
 			}
 		}()
 	}
-	t.copyPinned(l, pinned, n, dst)
+	t.copyPinned(l, pinned, cells, dst)
 	var failure error
 	for range spans {
 		a := <-arrivals
@@ -69,13 +69,14 @@ func (t *Tier) Fetch(ctx context.Context, layer, n int, dst tier.Memory) error {
 	return failure
 }
 
-// plan divides the first n cells of a layer into the spans that are read and the blocks that are
-// copied: those in memory, which it pins, and those that are nowhere.
-func (t *Tier) plan(l *layer, n int) (spans []span, pinned []int) {
+// plan divides cells of a layer into the spans that are read and the blocks that are copied: those in
+// memory, which it pins, and those that are nowhere.
+func (t *Tier) plan(l *layer, cells tier.Run) (spans []span, pinned []int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for b := 0; b*blockCells < n; b++ {
-		block, cells := &l.blocks[b], min(n-b*blockCells, blockCells)
+	for b := cells.Start / blockCells; b*blockCells < cells.End(); b++ {
+		block := &l.blocks[b]
+		from, to := overlap(cells, b)
 		if block.buffer != nil || !block.inFile {
 			if block.buffer != nil {
 				block.buffer.pins++
@@ -83,32 +84,38 @@ func (t *Tier) plan(l *layer, n int) (spans []span, pinned []int) {
 			pinned = append(pinned, b)
 			continue
 		}
-		if i := len(spans) - 1; i >= 0 && cells == blockCells && b%l.run != 0 && spans[i].first+len(spans[i].sums) == b {
-			spans[i].cells += cells
+		if i := len(spans) - 1; i >= 0 && to-from == blockCells && b%l.run != 0 && spans[i].endsAt(b) {
+			spans[i].to += blockCells
 			spans[i].sums = append(spans[i].sums, block.sum)
 			continue
 		}
-		spans = append(spans, span{first: b, cells: cells, sums: []uint32{block.sum}})
+		spans = append(spans, span{first: b, from: from, to: to, sums: []uint32{block.sum}})
 	}
 	return spans, pinned
 }
 
+// endsAt reports whether a block follows the whole blocks of a span.
+func (s span) endsAt(b int) bool { return s.whole() && s.first+len(s.sums) == b }
+
+// whole reports whether all cells of the blocks are wanted.
+func (s span) whole() bool { return s.from == 0 && s.to == len(s.sums)*blockCells }
+
 // copyPinned copies blocks to dst: those in memory, and zeros for those that are nowhere.
-func (t *Tier) copyPinned(l *layer, pinned []int, n int, dst tier.Memory) {
+func (t *Tier) copyPinned(l *layer, pinned []int, cells tier.Run, dst tier.Memory) {
 	var zeros []byte
 	for _, b := range pinned {
 		t.mu.Lock()
 		buffer := l.blocks[b].buffer
 		t.mu.Unlock()
-		cells := min(n-b*blockCells, blockCells)
+		from, to := overlap(cells, b)
 		if buffer == nil {
 			if zeros == nil {
 				zeros = make([]byte, l.size)
 			}
-			l.write(dst, zeros, b, cells)
+			l.write(dst, zeros, b, from, to)
 			continue
 		}
-		l.write(dst, buffer.bytes, b, cells)
+		l.write(dst, buffer.bytes, b, from, to)
 		t.mu.Lock()
 		buffer.pins--
 		t.unused(&l.blocks[b])
@@ -150,7 +157,7 @@ func (t *Tier) read(ctx context.Context, l *layer, s span, dst tier.Memory) arri
 // scatter returns where in dst the bytes of a span go, in the order of the file.
 func (t *Tier) scatter(l *layer, s span, dst tier.Memory) (pieces [][]byte, ok bool) {
 	memory, ok := dst.(tier.Addressable)
-	if !ok || s.cells%blockCells != 0 || l.content() != l.size {
+	if !ok || !s.whole() || l.content() != l.size {
 		return nil, false
 	}
 	pieces = make([][]byte, 0, len(s.sums)*len(parts)*l.Heads)
@@ -183,7 +190,8 @@ func (l *layer) unreadable(b int, err error) error {
 // writeSpan copies a span to dst.
 func (l *layer) writeSpan(dst tier.Memory, b []byte, s span) {
 	for i := range s.sums {
-		l.write(dst, b[int64(i)*l.size:], s.first+i, min(s.cells-i*blockCells, blockCells))
+		from, to := overlap(tier.Run{Start: s.from, N: s.to - s.from}, i)
+		l.write(dst, b[int64(i)*l.size:], s.first+i, from, to)
 	}
 }
 

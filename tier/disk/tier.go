@@ -273,11 +273,11 @@ func (t *Tier) unused(b *block) {
 	}
 }
 
-// Bytes returns the bytes of the file and of the buffers in host memory.
-func (t *Tier) Bytes() int64 {
+// Usage returns the bytes of the file and of the buffers in host memory.
+func (t *Tier) Usage() tier.Usage {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.end + t.memory
+	return tier.Usage{Host: t.memory, Disk: t.end}
 }
 
 // Close waits for the writes under way, and gives file and memory back.

@@ -35,9 +35,9 @@ func ExampleTier() {
 		log.Fatal(err)
 	}
 	slot.Fill('-')
-	if err := t.Fetch(ctx, 1, 2, slot); err != nil {
+	if err := t.Fetch(ctx, 1, tier.Run{N: 2}, slot); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%s %s, %d bytes\n", slot.Row(0), slot.Row(1), t.Bytes())
+	fmt.Printf("%s %s, %d bytes\n", slot.Row(0), slot.Row(1), t.Usage().Host)
 	// Output: keyrow0 keyrow1, 3584 bytes
 }

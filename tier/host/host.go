@@ -138,9 +138,9 @@ func (s *segment) overlap(r tier.Run) tier.Run {
 	return tier.Run{Start: from, N: max(0, to-from)}
 }
 
-// Fetch copies a layer's first n cells to dst: one 2-D copy a part and segment.
-func (t *Tier) Fetch(ctx context.Context, layer, n int, dst tier.Memory) error {
-	return t.each(ctx, layer, []tier.Run{{N: n}}, dst.Write)
+// Fetch copies cells of a layer to dst: one 2-D copy a part and segment.
+func (t *Tier) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error {
+	return t.each(ctx, layer, []tier.Run{cells}, dst.Write)
 }
 
 // Store copies the cells of runs from src.
@@ -173,8 +173,8 @@ func (t *Tier) each(ctx context.Context, layer int, runs []tier.Run, move func(p
 	return nil
 }
 
-// Bytes returns the memory held, whether or not its cells are used.
-func (t *Tier) Bytes() int64 { return t.bytes }
+// Usage returns the memory held, whether or not its cells are used.
+func (t *Tier) Usage() tier.Usage { return tier.Usage{Host: t.bytes} }
 
 // Close frees the memory.
 func (t *Tier) Close() error {

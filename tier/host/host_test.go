@@ -87,8 +87,8 @@ func TestReserveTakesSegmentsThatDoubleWhatThereIs(t *testing.T) {
 	if diff := cmp.Diff(h.sizes, want); diff != "" {
 		t.Errorf("buffers (-got +want):\n%s", diff)
 	}
-	if s.Bytes() != h.open {
-		t.Errorf("Bytes is %d; want %d", s.Bytes(), h.open)
+	if s.Usage().Host != h.open {
+		t.Errorf("%d bytes; want %d", s.Usage().Host, h.open)
 	}
 }
 
@@ -120,16 +120,16 @@ func TestFailedReserveChangesNothing(t *testing.T) {
 			if err := s.Store(t.Context(), 0, []tier.Run{{N: 256}}, src); err != nil {
 				t.Fatal(err)
 			}
-			bytes, open := s.Bytes(), h.open
+			bytes, open := s.Usage().Host, h.open
 
 			h.failAt = len(h.sizes) + call
 			if err := s.Reserve(600); !errors.Is(err, errHeap) {
 				t.Fatalf("reserve: %v; want %v", err, errHeap)
 			}
-			if s.Bytes() != bytes || h.open != open {
-				t.Errorf("%d bytes, %d in buffers; want %d, %d", s.Bytes(), h.open, bytes, open)
+			if s.Usage().Host != bytes || h.open != open {
+				t.Errorf("%d bytes, %d in buffers; want %d, %d", s.Usage().Host, h.open, bytes, open)
 			}
-			if err := s.Fetch(t.Context(), 0, 257, src); err == nil {
+			if err := s.Fetch(t.Context(), 0, tier.Run{N: 257}, src); err == nil {
 				t.Error("cell 256 can be fetched though reserving it failed")
 			}
 
@@ -138,7 +138,7 @@ func TestFailedReserveChangesNothing(t *testing.T) {
 				t.Fatalf("reserve after the failure: %v", err)
 			}
 			got := tiertest.NewMemory(layouts[0], 256)
-			if err := s.Fetch(t.Context(), 0, 256, got); err != nil {
+			if err := s.Fetch(t.Context(), 0, tier.Run{N: 256}, got); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(got.Row(255), src.Row(255)); diff != "" {
@@ -155,7 +155,7 @@ func TestFailedReserveGivesBackTheSegmentsBefore(t *testing.T) {
 	if err := s.Reserve(1024); !errors.Is(err, errHeap) {
 		t.Fatalf("reserve: %v; want %v", err, errHeap)
 	}
-	if err := s.Fetch(t.Context(), 0, 1, tiertest.NewMemory(tier.Layout{Heads: 1, KeyBytes: 1, ValueBytes: 1}, 1)); err == nil {
+	if err := s.Fetch(t.Context(), 0, tier.Run{N: 1}, tiertest.NewMemory(tier.Layout{Heads: 1, KeyBytes: 1, ValueBytes: 1}, 1)); err == nil {
 		t.Error("cell 0 can be fetched though reserving it failed")
 	}
 }
@@ -212,7 +212,7 @@ func TestCopiesCrossSegments(t *testing.T) {
 		}
 	}
 	got := tiertest.NewMemory(layout, 1024)
-	if err := s.Fetch(t.Context(), 0, 1024, got); err != nil {
+	if err := s.Fetch(t.Context(), 0, tier.Run{N: 1024}, got); err != nil {
 		t.Fatal(err)
 	}
 	for c := range 1024 {

@@ -109,31 +109,47 @@ func (t *Tier) grow(cells int) {
 	t.full = t.split < cells
 }
 
-// Fetch copies the cells [0, n) of a layer into dst.
-func (t *Tier) Fetch(ctx context.Context, layer, n int, dst tier.Memory) error {
-	if n > t.cells {
-		return fmt.Errorf("stack: layer %d: %d cells are more than the %d reserved", layer, n, t.cells)
+// Fetch copies cells of a layer into dst.
+func (t *Tier) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error {
+	upper, lower, err := t.divide(layer, cells)
+	if err != nil {
+		return err
 	}
-	if n > t.split {
-		if err := t.lower.Fetch(ctx, layer, n-t.split, shifted{dst, t.split}); err != nil {
+	if lower.N > 0 {
+		if err := t.lower.Fetch(ctx, layer, lower, shifted{dst, t.split}); err != nil {
 			return err
 		}
 	}
-	return t.upper.Fetch(ctx, layer, min(n, t.split), dst)
+	if upper.N > 0 {
+		return t.upper.Fetch(ctx, layer, upper, dst)
+	}
+	return ctx.Err()
+}
+
+// divide returns which of some cells lie in each place, numbered as there.
+func (t *Tier) divide(layer int, cells tier.Run) (upper, lower tier.Run, err error) {
+	if cells.End() > t.cells {
+		return upper, lower, fmt.Errorf("stack: layer %d: cells %v are past the %d reserved", layer, cells, t.cells)
+	}
+	upper = tier.Run{Start: cells.Start, N: max(0, min(cells.End(), t.split)-cells.Start)}
+	first := max(cells.Start, t.split)
+	lower = tier.Run{Start: first - t.split, N: max(0, cells.End()-first)}
+	return upper, lower, nil
 }
 
 // Store keeps the cells of runs, read from src.
 func (t *Tier) Store(ctx context.Context, layer int, runs []tier.Run, src tier.Memory) error {
 	var upper, lower []tier.Run
 	for _, r := range runs {
-		if r.End() > t.cells {
-			return fmt.Errorf("stack: layer %d: cells %v are past the %d reserved", layer, r, t.cells)
+		u, l, err := t.divide(layer, r)
+		if err != nil {
+			return err
 		}
-		if n := min(r.End(), t.split) - r.Start; n > 0 {
-			upper = append(upper, tier.Run{Start: r.Start, N: n})
+		if u.N > 0 {
+			upper = append(upper, u)
 		}
-		if n := r.End() - max(r.Start, t.split); n > 0 {
-			lower = append(lower, tier.Run{Start: max(r.Start, t.split) - t.split, N: n})
+		if l.N > 0 {
+			lower = append(lower, l)
 		}
 	}
 	if len(upper) > 0 {
@@ -147,8 +163,8 @@ func (t *Tier) Store(ctx context.Context, layer int, runs []tier.Run, src tier.M
 	return ctx.Err()
 }
 
-// Bytes returns the bytes held in both places.
-func (t *Tier) Bytes() int64 { return t.upper.Bytes() + t.lower.Bytes() }
+// Usage returns the bytes held in both places.
+func (t *Tier) Usage() tier.Usage { return t.upper.Usage().Plus(t.lower.Usage()) }
 
 // Close gives everything back.
 func (t *Tier) Close() error {

@@ -153,7 +153,7 @@ func TestAFullLowerPlaceIsAnErrorThatLosesNothing(t *testing.T) {
 		t.Errorf("reserve: %v; want %v", err, tier.ErrFull)
 	}
 	dst := tiertest.NewMemory(layout, 500)
-	if err := k.Fetch(t.Context(), 0, 500, dst); err != nil || !bytes.Equal(dst.Row(499), src.Row(499)) {
+	if err := k.Fetch(t.Context(), 0, tier.Run{N: 500}, dst); err != nil || !bytes.Equal(dst.Row(499), src.Row(499)) {
 		t.Errorf("fetch: %v, or other rows", err)
 	}
 	if err := k.Close(); err != nil {

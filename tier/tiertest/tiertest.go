@@ -100,7 +100,7 @@ func (s *suite) fetch(t *testing.T, layer, n int) *Memory {
 	t.Helper()
 	dst := NewMemory(s.layouts[layer], n+5)
 	dst.Fill(0xDD)
-	if err := s.Fetch(t.Context(), layer, n, dst); err != nil {
+	if err := s.Fetch(t.Context(), layer, tier.Run{N: n}, dst); err != nil {
 		t.Fatalf("fetch %d cells of layer %d: %v", n, layer, err)
 	}
 	return dst
@@ -219,11 +219,11 @@ func growthKeepsRows(t *testing.T, s *suite) {
 func reserveOfLessChangesNothing(t *testing.T, s *suite) {
 	s.reserve(t, 300)
 	s.store(t, 0, 1, tier.Run{N: 300})
-	before := s.Bytes()
+	before := s.Usage()
 	s.reserve(t, 10)
 	s.reserve(t, 300)
-	if got := s.Bytes(); got != before {
-		t.Errorf("%d bytes after reserving no more; want %d", got, before)
+	if got := s.Usage(); got != before {
+		t.Errorf("%+v after reserving no more; want %+v", got, before)
 	}
 	s.want(t, 0, versions(300, 1))
 }
@@ -232,7 +232,7 @@ func cellsPastTheReservedAreAnError(t *testing.T, s *suite) {
 	m := NewMemory(s.layouts[0], 1<<14)
 	for _, reserved := range []int{0, 5} {
 		s.reserve(t, reserved)
-		if err := s.Fetch(t.Context(), 0, 1<<14, m); err == nil {
+		if err := s.Fetch(t.Context(), 0, tier.Run{N: 1 << 14}, m); err == nil {
 			t.Errorf("fetch of %d cells with %d reserved: no error", 1<<14, reserved)
 		}
 		if err := s.Store(t.Context(), 0, []tier.Run{{Start: 1<<14 - 1, N: 1}}, m); err == nil {
@@ -247,7 +247,7 @@ func cancelledCopiesAreAnError(t *testing.T, s *suite) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	m := NewMemory(s.layouts[0], 10)
-	if err := s.Fetch(ctx, 0, 10, m); !errors.Is(err, context.Canceled) {
+	if err := s.Fetch(ctx, 0, tier.Run{N: 10}, m); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled fetch: %v; want %v", err, context.Canceled)
 	}
 	if err := s.Store(ctx, 0, []tier.Run{{N: 10}}, m); !errors.Is(err, context.Canceled) {
@@ -258,23 +258,23 @@ func cancelledCopiesAreAnError(t *testing.T, s *suite) {
 }
 
 func closeGivesEverythingBack(t *testing.T, s *suite) {
-	if got := s.Bytes(); got != 0 {
-		t.Errorf("an empty tier holds %d bytes; want 0", got)
+	if got := s.Usage(); got != (tier.Usage{}) {
+		t.Errorf("an empty tier holds %+v; want nothing", got)
 	}
 	s.reserve(t, 300)
 	var row int64
 	for _, l := range s.layouts {
 		row += l.RowBytes()
 	}
-	if got := s.Bytes(); got < 300*row {
-		t.Errorf("%d bytes for 300 cells; want %d or more", got, 300*row)
+	if got := s.Usage(); got.Host+got.Disk < 300*row {
+		t.Errorf("%+v for 300 cells; want %d or more", got, 300*row)
 	}
 	for range 2 {
 		if err := s.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		if got := s.Bytes(); got != 0 {
-			t.Errorf("%d bytes after Close; want 0", got)
+		if got := s.Usage(); got != (tier.Usage{}) {
+			t.Errorf("%+v after Close; want nothing", got)
 		}
 	}
 }

@@ -36,8 +36,8 @@ func (m *memories) Reserve(cells int) error {
 	return nil
 }
 
-func (m *memories) Fetch(ctx context.Context, layer, n int, dst tier.Memory) error {
-	return m.pieces(ctx, layer, []tier.Run{{N: n}}, func(p tier.Part, c int, kept [][]byte) {
+func (m *memories) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error {
+	return m.pieces(ctx, layer, []tier.Run{cells}, func(p tier.Part, c int, kept [][]byte) {
 		buf := slices.Concat(kept...)
 		dst.Write(p, c, 1, buf, m.layouts[layer].Piece(p))
 	})
@@ -75,11 +75,11 @@ func (m *memories) pieces(ctx context.Context, layer int, runs []tier.Run, do fu
 	return nil
 }
 
-func (m *memories) Bytes() (n int64) {
+func (m *memories) Usage() (u tier.Usage) {
 	for _, l := range m.layers {
-		n += l.Layout.RowBytes() * int64(l.Cells)
+		u.Host += l.Layout.RowBytes() * int64(l.Cells)
 	}
-	return n
+	return u
 }
 
 func (m *memories) Close() error {
