@@ -8,7 +8,6 @@ import (
 	"github.com/seed4d217819/ebb/internal/exec"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/tier"
-	"github.com/seed4d217819/ebb/tier/host"
 	"github.com/seed4d217819/ebb/trace"
 )
 
@@ -28,7 +27,10 @@ type Options struct {
 	Sequences      int        // how many sequences share KVMemory; 0: 1
 	ResidentLayers int        // layers that never leave their device while others do; 0: as many as KVMemory allows
 	Slots          int        // streamed layers that a device holds at a time; 0: 2
-	Tier           tier.Maker // makes the tier that holds the rows of a sequence's streamed layers; nil: [host.New], memory of the host
+	HostMemory     int64      // with Disk: bytes of host memory that rows of streamed layers may take; 0: none
+	Disk           string     // a folder for the rows that HostMemory has no room for; "": all are in host memory
+	DiskBytes      int64      // bytes that they may take there; 0: what the file system has
+	Tier           tier.Maker // makes the tier that holds the rows of a sequence's streamed layers, instead of the three above; nil: they decide
 	Attend         AttendAt   // where attention over streamed layers is computed in steps of few tokens
 	HostLayers     int        // with AttendAtHost: for how many of the streamed layers the host computes attention; 0: all
 	ForcedCopies   bool       // copy rows on the CPU too, where they could be used in place
@@ -55,6 +57,8 @@ func (o Options) validate() error {
 		{"Context", int64(o.Context), "tokens"},
 		{"DeviceMemory", o.DeviceMemory, "bytes"},
 		{"KVMemory", o.KVMemory, "bytes"},
+		{"HostMemory", o.HostMemory, "bytes"},
+		{"DiskBytes", o.DiskBytes, "bytes"},
 		{"Sequences", int64(o.Sequences), "sequences"},
 		{"ResidentLayers", int64(o.ResidentLayers), "layers"},
 		{"Slots", int64(o.Slots), "layers"},
@@ -72,6 +76,7 @@ func (o Options) validate() error {
 	if _, err := kv.ParseType(o.KVType); err != nil {
 		errs = append(errs, fmt.Errorf("KVType: %w", err))
 	}
+	errs = append(errs, o.validateTiers()...)
 	if len(errs) > 0 {
 		return fmt.Errorf("ebb: options: %w", errors.Join(errs...))
 	}
@@ -84,9 +89,6 @@ func (o Options) validate() error {
 func (o Options) withDefaults() Options {
 	if o.KVType == "" {
 		o.KVType = "f16"
-	}
-	if o.Tier == nil {
-		o.Tier = host.New
 	}
 	return o
 }
@@ -101,14 +103,15 @@ func (o Options) resolve() (exec.Options, error) {
 	if err != nil {
 		return exec.Options{}, err
 	}
-	return exec.Options{
+	running := exec.Options{
 		Threads: o.Threads, Limit: o.limit, Attention: o.Attention, AttendAt: o.Attend, HostLayers: o.HostLayers,
 		DeviceMemory: o.DeviceMemory, KVMemory: o.KVMemory, Trace: o.Trace,
 		Cache: kv.Options{
 			Policy: o.Cache, TypeK: typ, TypeV: typ,
 			Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
-			Tier: o.Tier, ForcedCopies: o.ForcedCopies, Link: o.Link,
+			ForcedCopies: o.ForcedCopies, Link: o.Link,
 			ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens, Trace: o.Trace,
 		},
-	}, nil
+	}
+	return running, o.openTiers(&running.Cache)
 }

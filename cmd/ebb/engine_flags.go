@@ -17,6 +17,7 @@ import (
 type engineFlags struct {
 	model     string
 	deviceMap string // a file
+	disk      diskPlace
 	options   ebb.Options
 }
 
@@ -39,6 +40,10 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 		flags.Var(&parsed[int64]{&o.KVMemory, "", "SIZE", parseSize}, "kv-memory", "How much memory K/V alone may take there, as in 512MiB. (default no limit)")
 		flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "Keep the K/V of `N` layers on the device although the cache is offloaded. (default as many as fit)")
 		flags.Var(&parsed[ebb.AttendAt]{&o.Attend, o.Attend.String(), "WHERE", ebb.ParseAttendAt}, "attend", "Where attention over offloaded K/V is computed: device (K/V are copied there), host (they stay), auto (the faster one, as measured).")
+	})
+	group(cmd, groupMemory, func(flags *pflag.FlagSet) {
+		flags.Var(&parsed[diskPlace]{&f.disk, "", "DIR[:SIZE]", parseDisk}, "disk", "Keep K/V that host memory has no room for in files in this folder, SIZE at most, as in /var/tmp:64GiB. It implies --cache offloaded. (default no files)")
+		flags.Var(&parsed[int64]{&o.HostMemory, "", "SIZE", parseSize}, "host-memory", "With --disk: how much host memory K/V may take off the device. (default half of what is free)")
 	})
 	group(cmd, groupDebug, func(flags *pflag.FlagSet) {
 		flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "How attention is computed: auto, kernel (ebb's own, on the CPU), flash, eager.")
@@ -89,6 +94,9 @@ func (f *engineFlags) check(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("host-layers") && f.options.Attend != ebb.AttendAtHost {
 		return misusef("--host-layers with --attend %v: want --attend host", f.options.Attend)
 	}
+	if cmd.Flags().Changed("host-memory") && f.disk.dir == "" {
+		return misusef("--host-memory without --disk: K/V that do not fit into it have no place; add --disk DIR")
+	}
 	return f.checkDevices(cmd)
 }
 
@@ -124,6 +132,7 @@ func (f *engineFlags) configure(cmd *cobra.Command, cfg *ebb.GenerationConfig) e
 	if f.options, err = f.options.Configure(*cfg); err != nil {
 		return err
 	}
+	f.configureDisk(cmd, *cfg)
 	if p := f.options.Cache; f.options.ResidentLayers > 0 && p != kv.Offloaded && p != kv.OffloadedStatic {
 		return misusef("--resident-layers %d with --cache %v: all layers stay then; want --cache offloaded or offloaded_static",
 			f.options.ResidentLayers, p)

@@ -65,6 +65,7 @@ type outputCache struct {
 	Policy          string  `json:"policy"`
 	DeviceBytesPeak int64   `json:"device_bytes_peak"`
 	HostBytes       int64   `json:"host_bytes"`
+	DiskBytes       int64   `json:"disk_bytes,omitempty"`
 	FetchedBytes    int64   `json:"fetched_bytes"`
 	StoredBytes     int64   `json:"stored_bytes"`
 	StallSeconds    float64 `json:"stall_seconds"`
@@ -174,7 +175,7 @@ func (m *measured) timings() outputTimings {
 
 func describeCache(s kv.Stats) outputCache {
 	return outputCache{
-		Policy: s.Policy.String(), DeviceBytesPeak: s.DeviceBytesPeak, HostBytes: s.HostBytes,
+		Policy: s.Policy.String(), DeviceBytesPeak: s.DeviceBytesPeak, HostBytes: s.HostBytes, DiskBytes: s.DiskBytes,
 		FetchedBytes: s.FetchedBytes, StoredBytes: s.StoredBytes, StallSeconds: s.Stall.Seconds(),
 		ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers,
 	}

@@ -46,7 +46,7 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 		}
 	}
 	line("cache", "%v: %s", s.Policy, describeLayers(s))
-	line("K/V", "%s on the device, %s off it", formatSize(s.DeviceBytesPeak), formatSize(s.HostBytesPeak))
+	line("K/V", "%s", describePlaces(s))
 	switch {
 	case s.StreamedLayers == 0:
 		line("moved", "nothing")
@@ -62,6 +62,15 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 		line("stalled", "%s waiting for copies, %.0f%% of the time", formatTime(stall), share)
 	}
 	fmt.Fprint(w, end)
+}
+
+// describePlaces says how much memory K/V have taken where.
+func describePlaces(s kv.Stats) string {
+	if s.DiskBytesPeak == 0 {
+		return fmt.Sprintf("%s on the device, %s off it", formatSize(s.DeviceBytesPeak), formatSize(s.HostBytesPeak))
+	}
+	return fmt.Sprintf("%s on the device, %s in host memory, %s on the disk",
+		formatSize(s.DeviceBytesPeak), formatSize(s.HostBytesPeak), formatSize(s.DiskBytesPeak))
 }
 
 // describeThreads says how many threads a CPU went without, and for how long.

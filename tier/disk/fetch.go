@@ -134,6 +134,7 @@ func (t *Tier) read(ctx context.Context, l *layer, s span, dst tier.Memory) arri
 			return arrival{span: s, err: l.unreadable(s.first, err)}
 		}
 		if read {
+			t.store.read.Add(int64(len(s.sums)) * l.size)
 			each := len(pieces) / len(s.sums)
 			for i, sum := range s.sums {
 				if err := l.verify(s.first+i, sum, pieces[i*each:(i+1)*each]...); err != nil {
@@ -175,6 +176,7 @@ func (t *Tier) readBlocks(l *layer, s span, b []byte) error {
 	if _, err := t.file.ReadAt(b, l.offset(s.first)); err != nil {
 		return l.unreadable(s.first, err)
 	}
+	t.store.read.Add(int64(len(b)))
 	for i, sum := range s.sums {
 		if err := l.verify(s.first+i, sum, b[int64(i)*l.size:][:l.content()]); err != nil {
 			return err

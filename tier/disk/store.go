@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed4d217819/ebb/tier"
 )
@@ -27,9 +28,17 @@ type Store struct {
 
 	wrap func(file) file // for tests alone: makes a tier's file fail
 
+	read, written atomic.Int64 // bytes, since the store was opened
+
 	mu   sync.Mutex
 	used int64 // bytes of all files
 }
+
+// Traffic is how many bytes have been read from files and written to them.
+type Traffic struct{ Read, Written int64 }
+
+// Traffic returns what all tiers have read and written so far.
+func (s *Store) Traffic() Traffic { return Traffic{s.read.Load(), s.written.Load()} }
 
 // pattern matches the files of all stores, those of other processes among them.
 const pattern = "ebb-*.rows"

@@ -258,6 +258,7 @@ func (t *Tier) write(ctx context.Context, l *layer, b int) error {
 			t.failure = fmt.Errorf("disk: layer %d: keeping the cells from %d on: %w", l.number, b*blockCells, err)
 			return
 		}
+		t.store.written.Add(l.size)
 		l.blocks[b].inFile, l.blocks[b].sum = true, sum
 		buffer.clean = true
 		t.unused(&l.blocks[b])
