@@ -140,7 +140,7 @@ type refusing struct {
 }
 
 func (r refusing) Reserve(cells int) error { return fmt.Errorf("reserve %d cells: %w", cells, r.err) }
-func (r refusing) Usage() tier.Usage { return tier.Usage{} }
+func (r refusing) Usage() tier.Usage       { return tier.Usage{} }
 func (r refusing) Close() error            { return nil }
 
 func fullTier([]tier.Layout, tier.Allocator) tier.Tier { return refusing{err: tier.ErrFull} }
