@@ -7,10 +7,6 @@ endif
 CACHE := $(shell scripts/cache.sh)
 
 export CGO_ENABLED := 0
-# Where Go may not fetch the toolchain that go.mod names, it is let to.
-ifeq ($(shell go env GOTOOLCHAIN),local)
-export GOTOOLCHAIN := auto
-endif
 MODEL   := $(CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
 VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
 LDFLAGS := -X main.version=$(VERSION)

@@ -1,6 +1,6 @@
 module github.com/seed4d217819/ebb
 
-go 1.27.0
+go 1.26.0
 
 require (
 	github.com/ebitengine/purego v0.11.3

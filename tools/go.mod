@@ -1,6 +1,6 @@
 module github.com/seed4d217819/ebb/tools
 
-go 1.27.0
+go 1.26.0
 
 tool (
 	github.com/golangci/golangci-lint/v2/cmd/golangci-lint
