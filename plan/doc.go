@@ -9,6 +9,8 @@
 //     fits.
 //   - A [Sweep] is the time of a decode step by where it is spent. [HostLayers] says for how many
 //     layers the host should compute attention.
+//   - A [Forecast] is a plan made from a model's header for a [Machine]: what lies where, and how fast
+//     decoding is at best. [Request.On] makes it.
 //
 // Everything that decides or prints what fits asks this package.
 package plan

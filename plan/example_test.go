@@ -34,3 +34,22 @@ func ExampleCache_Place() {
 	// 64 MiB: 22 of 30 layers stream through 2 slots
 	// 8388608 bytes of device memory are too few for 2 slots and 0 resident layers of 8192 cells: the least that works is 12582912 bytes, or a context of at most 5376
 }
+
+// Llama-3.1-8B in Q4_K_M with 131072 tokens in f16, on a card with 16 GB.
+func ExampleRequest_On() {
+	r := plan.Request{
+		Model:       plan.Model{Weights: 4_920_000_000, Hidden: 4096, Vocab: 128256, FeedForward: 14336},
+		Layers:      slices.Repeat([]plan.Layer{{RowBytes: 4096}}, 32),
+		StepWeights: 4_620_000_000, Context: 131072, DeviceMemory: 8 << 30, HostMemory: 32 << 30,
+	}
+	f, err := r.On(plan.Machine{DeviceMemory: 16e9, DeviceRate: 288e9, HostMemory: 32 << 30, LinkRate: 12e9, DiskRate: 3e9})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%d of 32 layers resident, %.1f GiB in host memory\n", 32-f.Placement.Streamed, float64(f.Host)/(1<<30))
+	fmt.Printf("%.1f tokens/s, limited by %s\n", f.Full.PerSecond, f.Full.LimitedBy)
+	// Output:
+	// 4 of 32 layers resident, 14.0 GiB in host memory
+	// 0.8 tokens/s, limited by link
+}

@@ -1,0 +1,254 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Request is what is to be planned: a model, how much of it is in use, and what it may take.
+type Request struct {
+	Model       Model
+	Layers      []Layer // K/V of the model's layers; one device computes them all
+	StepWeights int64   // bytes of the weights that a step of one token reads
+	Context     int     // tokens that a sequence may hold
+	Sequences   int     // sequences that are decoded together; 0: 1
+	Slots       int     // 0: DefaultSlots
+
+	DeviceMemory int64 // bytes that weights, steps and K/V may take on the device
+	HostMemory   int64 // bytes that K/V off the device may take in host memory
+	DiskMemory   int64 // bytes that K/V may take on disk; 0: no disk
+}
+
+// Forecast is a plan: what lies where, and how fast decoding is at best.
+type Forecast struct {
+	Context, Sequences int
+	Footprint          Footprint
+	Placement          Placement // of K/V on the device
+	HostCells          int       // the first tokens of each sequence, whose streamed K/V lie in host memory; the others' lie on disk
+	Host, Disk         int64     // bytes of K/V there, for all sequences
+	Full, Half         Decode    // steps at the end of the context and in its middle
+}
+
+// Device returns the bytes that weights, steps and K/V take on the device.
+func (f Forecast) Device() int64 { return sum(f.Footprint.Total(), f.Placement.DeviceBytes) }
+
+// Decode is the time of a step that adds one token to each sequence, by where it is spent.
+type Decode struct {
+	Depth     int   // tokens of each sequence before the step
+	Read      int64 // bytes that the device reads from its memory: weights, and K/V of all layers
+	Moved     int64 // bytes of K/V that the link brings to the device
+	FromDisk  int64 // bytes of K/V that are read from disk
+	Compute   float64
+	Link      float64
+	Disk      float64
+	Serial    bool    // nothing overlaps
+	Seconds   float64 // of the step
+	PerSecond float64 // tokens, of all sequences together
+	LimitedBy Limit
+}
+
+// Limit is what a step waits for.
+type Limit string
+
+// The limits of a step.
+const (
+	ByCompute Limit = "compute" // reading weights and K/V on the device
+	ByLink    Limit = "link"
+	ByDisk    Limit = "disk"
+)
+
+// TierError says that K/V of streamed layers have no place.
+type TierError struct {
+	Host, Disk int64 // bytes that they may take
+	Need       int64 // bytes that they take
+	MostCells  int   // the largest context that works; 0: none
+}
+
+func (e *TierError) Error() string {
+	text := fmt.Sprintf("%d bytes of host memory and %d of disk are too few for %d bytes of K/V off the device", e.Host, e.Disk, e.Need)
+	if e.MostCells > 0 {
+		text += fmt.Sprintf(": a context of at most %d works", e.MostCells)
+	}
+	return text
+}
+
+// On returns the plan for a machine: as many layers are resident as the device's memory allows, the
+// others stream from host memory, and from disk where host memory has no room. On a unified machine
+// layers only stream if there is a disk, as host memory has no more room than the device. If nothing
+// works, the error is a [*BudgetError] or a [*TierError] with the least that would.
+func (r Request) On(m Machine) (Forecast, error) {
+	if err := errors.Join(m.Validate(), r.validate()); err != nil {
+		return Forecast{}, err
+	}
+	f, err := r.place(m)
+	if short, ok := errors.AsType[*TierError](err); ok {
+		short.MostCells = r.mostCells(m)
+	}
+	if short, ok := errors.AsType[*BudgetError](err); ok {
+		short.MostCells = r.mostCells(m)
+	}
+	if err != nil {
+		return Forecast{}, err
+	}
+	f.Full, f.Half = r.decode(f, m, r.Context), r.decode(f, m, r.Context/2)
+	return f, nil
+}
+
+// validate reports every number that makes no sense.
+func (r Request) validate() error {
+	var errs []error
+	for _, n := range []struct {
+		what  string
+		value int64
+		least int64
+	}{
+		{"layers", int64(len(r.Layers)), 1},
+		{"tokens of context", int64(r.Context), 1},
+		{"sequences", int64(r.Sequences), 0},
+		{"slots", int64(r.Slots), 0},
+		{"bytes of weights", r.Model.Weights, 0},
+		{"bytes of weights that a step reads", r.StepWeights, 0},
+		{"bytes of device memory", r.DeviceMemory, 1},
+		{"bytes of host memory", r.HostMemory, 0},
+		{"bytes of disk", r.DiskMemory, 0},
+	} {
+		if n.value < n.least {
+			errs = append(errs, fmt.Errorf("plan: %d %s: want at least %d", n.value, n.what, n.least))
+		}
+	}
+	for i, l := range r.Layers {
+		if l.RowBytes < 1 || l.Device != 0 {
+			errs = append(errs, fmt.Errorf("plan: layer %d keeps %d bytes a token on device %d: want at least 1 on device 0", i, l.RowBytes, l.Device))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r Request) sequences() int { return max(1, r.Sequences) }
+
+// place decides where K/V lie.
+func (r Request) place(m Machine) (Forecast, error) {
+	f, err := r.onDevice(!m.Unified)
+	if err != nil && m.Unified && r.DiskMemory > 0 {
+		f, err = r.onDevice(true)
+	}
+	if err != nil {
+		return Forecast{}, err
+	}
+	row := r.streamedRow(f.Placement)
+	if row == 0 {
+		return f, nil
+	}
+	trees := int64(r.sequences())
+	cells := f.Placement.Cells
+	perBlock := product(product(row, Block), trees)
+	f.HostCells = int(min(r.HostMemory/perBlock*Block, int64(cells)))
+	f.Host = product(product(row, int64(f.HostCells)), trees)
+	f.Disk = product(product(row, int64(cells-f.HostCells)), trees)
+	if f.Disk > r.DiskMemory {
+		return Forecast{}, &TierError{Host: r.HostMemory, Disk: r.DiskMemory, Need: sum(f.Host, f.Disk)}
+	}
+	return f, nil
+}
+
+// onDevice decides what lies on the device.
+func (r Request) onDevice(streams bool) (Forecast, error) {
+	footprint := func(cells int) (Footprint, error) {
+		m := r.Model
+		m.Context = cells
+		return m.Footprint(), nil
+	}
+	cache := Cache{Layers: r.Layers, Cells: r.Context, Trees: r.sequences(), Slots: r.Slots, Streams: streams}
+	budget := Budget{Bytes: r.DeviceMemory, Devices: []Device{{Name: "the device", Footprint: footprint}}}
+	cache, err := cache.Fit(r.Context, budget)
+	if err != nil {
+		return Forecast{}, err
+	}
+	placements, err := cache.Place()
+	if err != nil {
+		return Forecast{}, err
+	}
+	f := Forecast{Context: r.Context, Sequences: r.sequences(), Placement: placements[0]}
+	f.Footprint, err = footprint(r.Context)
+	return f, err
+}
+
+// streamedRow returns the bytes of a cell in all streamed layers.
+func (r Request) streamedRow(p Placement) int64 {
+	row := int64(0)
+	for i, l := range p.Layers {
+		if !p.Resident[i] {
+			row = sum(row, r.Layers[l].RowBytes)
+		}
+	}
+	return row
+}
+
+// mostCells returns the largest context, in whole blocks and below that of the request, that works;
+// 0 if none does. A longer context is taken to need more.
+func (r Request) mostCells(m Machine) int {
+	fits, more := 0, WholeBlocks(r.Context)/Block
+	for more-fits > 1 {
+		half := fits + (more-fits)/2
+		r.Context = half * Block
+		if _, err := r.place(m); err == nil {
+			fits = half
+		} else {
+			more = half
+		}
+	}
+	return fits * Block
+}
+
+// decode returns the time of a step at some depth.
+//
+// The device reads the weights once and the K/V of each sequence once, at its memory's rate. One
+// goroutine makes the copies of a step to the device, so reading from disk and copying over the link
+// add up; they overlap with computing if there is a second slot. A unified machine reads from disk
+// straight into a slot, and its copies from host memory take bandwidth from computing.
+func (r Request) decode(f Forecast, m Machine, depth int) Decode {
+	n, p := int64(r.sequences()), f.Placement
+	all := int64(0)
+	for _, l := range r.Layers {
+		all = sum(all, l.RowBytes)
+	}
+	d := Decode{Depth: depth, Read: sum(r.StepWeights, product(product(all, int64(depth)), n))}
+	if visits := int64(p.Streamed) * n; visits > int64(p.Slots) { // else each slot keeps what it holds
+		row := product(r.streamedRow(p), n)
+		d.FromDisk = product(row, int64(max(0, depth-f.HostCells)))
+		d.Moved = product(row, int64(depth))
+		if m.Unified {
+			d.Moved -= d.FromDisk
+		}
+	}
+	d.Compute = float64(d.Read) / m.DeviceRate
+	d.Link = float64(d.Moved) / m.LinkRate
+	d.Disk = float64(d.FromDisk) / m.DiskRate
+	d.Serial = d.Moved+d.FromDisk > 0 && p.Slots < 2
+	d.conclude(int(n), m.Unified)
+	return d
+}
+
+// conclude sets how long the step takes, and why. On a unified machine copies take bandwidth from
+// computing.
+func (d *Decode) conclude(sequences int, unified bool) {
+	busy, transfers := d.Compute, d.Link+d.Disk
+	if unified {
+		busy += d.Link
+	}
+	d.Seconds = max(busy, transfers)
+	if d.Serial {
+		d.Seconds = d.Compute + transfers
+	}
+	switch {
+	case d.Compute >= d.Link && d.Compute >= d.Disk && (d.Serial || busy >= transfers):
+		d.LimitedBy = ByCompute
+	case d.Link >= d.Disk:
+		d.LimitedBy = ByLink
+	default:
+		d.LimitedBy = ByDisk
+	}
+	if d.Seconds > 0 {
+		d.PerSecond = float64(sequences) / d.Seconds
+	}
+}
