@@ -49,7 +49,7 @@ func (d *device) compute(g *ggml.Graph, name string, layer, tokens int) error {
 	return d.backend.SetThreads(d.threads.Leave())
 }
 
-// attending is how attention is computed, as far as each device supports it.
+// attending says how attention is computed, where a device supports it.
 type attending struct {
 	kind attend.Kind
 	isa  attend.ISA // of the kernel on the CPU
@@ -67,10 +67,10 @@ func newAttending(kind attend.Kind) (attending, error) {
 	return attending{kind, isa}, nil
 }
 
-// prepare allocates what steps of the sizes need on the device. host: it is the device that computes
+// prepare allocates what steps of the sizes need on the device. forHost says that the device computes
 // attention for the others.
-func (d *device) prepare(m model.Model, s sizes, a attending, host bool) (err error) {
-	if d.inputs, err = newInputs(d.backend, m.Config(), s, attend.On(d.backend.Device(), a.kind, a.isa), host); err != nil {
+func (d *device) prepare(m model.Model, s sizes, a attending, forHost bool) (err error) {
+	if d.inputs, err = newInputs(d.backend, m.Config(), s, attend.On(d.backend.Device(), a.kind, a.isa), forHost); err != nil {
 		return err
 	}
 	d.graphs = newGraphs(d.backend, m, d.inputs)
@@ -88,13 +88,15 @@ func (d *device) release() {
 	d.graphs, d.inputs = nil, nil
 }
 
-// devices are the devices that compute a model, each of them once.
+// devices are the devices that compute a model.
 type devices struct {
-	all    []*device
+	all    []*device // each of them once
 	input  *device
 	layers []*device // by layer
 	output *device
-	host   *device // computes attention where streamed rows are kept; nil: none
+
+	// hostDevice computes attention where streamed rows are kept; nil: none does.
+	hostDevice *device
 }
 
 // openDevice opens a device by name.
@@ -150,28 +152,28 @@ func openDevices(library *ggml.Library, m devicemap.Assignment, o Options) (_ *d
 func (ds *devices) openHost(library *ggml.Library, o Options) (err error) {
 	for _, d := range ds.all {
 		if d.backend.Device().Type() == ggml.CPU {
-			ds.host = &device{backend: d.backend, threads: d.threads, trace: o.Trace}
+			ds.hostDevice = &device{backend: d.backend, threads: d.threads, trace: o.Trace}
 			return nil
 		}
 	}
-	ds.host, err = openDevice(library, "cpu", o)
+	ds.hostDevice, err = openDevice(library, "cpu", o)
 	return err
 }
 
 // prepare allocates what steps need on each device.
 func (ds *devices) prepare(m model.Model, p *kv.Pool, a attending) error {
-	s := sizes{step: p.StepTokens(), chunk: p.ChunkTokens(), cells: p.Cells(), host: p.HostTokens()}
+	s := sizes{step: p.StepTokens(), chunk: p.ChunkTokens(), cells: p.Cells(), hostTokens: p.HostTokens()}
 	s.k, s.v = p.Types()
 	for _, d := range ds.all {
 		if err := d.prepare(m, s, a, false); err != nil {
 			return err
 		}
 	}
-	if s.host == 0 {
+	if s.hostTokens == 0 {
 		return nil
 	}
-	s.step, s.chunk = s.host, s.host
-	return ds.host.prepare(m, s, a, true)
+	s.step, s.chunk = s.hostTokens, s.hostTokens
+	return ds.hostDevice.prepare(m, s, a, true)
 }
 
 // begin writes the inputs of a step to each device.
@@ -179,7 +181,7 @@ func (ds *devices) begin(step *kv.Step) {
 	for _, d := range ds.all {
 		d.inputs.begin(step)
 	}
-	if h := ds.host; h != nil && h.inputs != nil && len(step.Tokens()) <= h.inputs.step {
+	if h := ds.hostDevice; h != nil && h.inputs != nil && len(step.Tokens()) <= h.inputs.step {
 		h.inputs.begin(step)
 	}
 }
@@ -193,8 +195,9 @@ func (ds *devices) backends() model.Devices {
 	return m
 }
 
-// places returns the devices that hold K/V, and for each layer the number of its device among them.
-func (ds *devices) places() (backends []*ggml.Backend, on []int) {
+// layerDevices returns the devices that compute layers, and so hold their K/V, and for each layer the
+// number of its device among them.
+func (ds *devices) layerDevices() (backends []*ggml.Backend, on []int) {
 	numbers := map[*device]int{}
 	for _, d := range ds.layers {
 		n, ok := numbers[d]
@@ -211,17 +214,17 @@ func (ds *devices) release() {
 	for _, d := range ds.all {
 		d.release()
 	}
-	if ds.host != nil {
-		ds.host.release()
+	if ds.hostDevice != nil {
+		ds.hostDevice.release()
 	}
 }
 
 // opened returns all open devices. A CPU that only computes attention is the last.
 func (ds *devices) opened() []*device {
-	if ds.host == nil || slices.ContainsFunc(ds.all, func(d *device) bool { return d.backend == ds.host.backend }) {
+	if ds.hostDevice == nil || slices.ContainsFunc(ds.all, func(d *device) bool { return d.backend == ds.hostDevice.backend }) {
 		return ds.all
 	}
-	return append(slices.Clone(ds.all), ds.host)
+	return append(slices.Clone(ds.all), ds.hostDevice)
 }
 
 func (ds *devices) close() error {

@@ -11,10 +11,11 @@
 //	}
 //
 // The files around the loop have one noun each. inputs.go writes token ids,
-// positions and cells to a device, and the file beside it which cells each token
+// positions and cells to a device, and visibility.go writes which cells each token
 // sees. graphs.go builds the graph of a layer and keeps it for steps of the same
-// shape. host.go computes attention where the rows are kept, and attend_plan.go
-// decides for how many layers. device.go opens devices.
+// shape. host_attention.go computes attention where the rows are kept, and
+// host_attention_plan.go decides for how many layers. device.go opens devices, and
+// footprint.go measures what steps take on them.
 //
 // What is decided elsewhere: where K/V are and when they move (package kv), what
 // fits (package plan), which device computes which layer (internal/devicemap),

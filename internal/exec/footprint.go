@@ -89,15 +89,15 @@ func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options
 	if err := blank.measure(ds, d, c, s); err != nil {
 		return plan.Footprint{}, err
 	}
-	if s.host > 0 && d.backend.Device().Type() == ggml.CPU { // it attends for itself too, with inputs of its own
-		s.step, s.chunk = s.host, s.host
-		host := &device{backend: b}
-		if err := host.prepare(m, s, a, true); err != nil {
+	if s.hostTokens > 0 && d.backend.Device().Type() == ggml.CPU { // it attends for itself too, with inputs of its own
+		s.step, s.chunk = s.hostTokens, s.hostTokens
+		hostDevice := &device{backend: b}
+		if err := hostDevice.prepare(m, s, a, true); err != nil {
 			return plan.Footprint{}, err
 		}
-		defer host.release()
+		defer hostDevice.release()
 		for l := range ds.layers {
-			if err := host.graphs.measure(l, c, s, 0, host.graphs.buildAttention); err != nil {
+			if err := hostDevice.graphs.measure(l, c, s, 0, hostDevice.graphs.buildAttention); err != nil {
 				return plan.Footprint{}, err
 			}
 		}
@@ -185,7 +185,7 @@ func largest(c kv.Options, o Options) sizes {
 	s := sizes{step: plan.StepTokens(c.StepTokens, c.Cells, c.Trees), cells: plan.WholeBlocks(c.Cells), k: c.TypeK, v: c.TypeV}
 	s.chunk = min(c.ChunkTokens, s.step)
 	if o.AttendAt != AttendAtDevice {
-		s.host = min(kv.DefaultHostTokens, s.step)
+		s.hostTokens = min(kv.DefaultHostTokens, s.step)
 	}
 	return s
 }

@@ -51,7 +51,7 @@ func TestWhatStepsTakeIsMeasuredBeforeTheyDo(t *testing.T) {
 
 // cache returns the options of a runner's cache, as openCache has them.
 func (r *Runner) cache() kv.Options {
-	backends, on := r.devices.places()
+	backends, on := r.devices.layerDevices()
 	c, err := r.cacheOptions(r.options, backends, on)
 	if err != nil {
 		panic(err)

@@ -38,18 +38,18 @@ func (r *Runner) Forward(ctx context.Context, batch []kv.Work, rows [][][]float3
 
 // logitRows returns rows with memory for the logits of a batch.
 func logitRows(rows [][][]float32, batch []kv.Work, vocab int) [][][]float32 {
-	rows = reach(rows, len(batch))
+	rows = resize(rows, len(batch))
 	for i, w := range batch {
-		rows[i] = reach(rows[i], w.Logits)
+		rows[i] = resize(rows[i], w.Logits)
 		for j := range rows[i] {
-			rows[i][j] = reach(rows[i][j], vocab)
+			rows[i][j] = resize(rows[i][j], vocab)
 		}
 	}
 	return rows
 }
 
-// reach returns s with n elements, those it has had before among them.
-func reach[E any](s []E, n int) []E {
+// resize returns s with n elements. Elements that s has had before keep their values.
+func resize[E any](s []E, n int) []E {
 	s = s[:cap(s)]
 	if n > len(s) {
 		s = append(s, make([]E, n-len(s))...)
@@ -176,15 +176,15 @@ func (r *Runner) embed(step *kv.Step) (*device, error) {
 	return d, nil
 }
 
-// carry brings a layer's input from one device to another, through host memory,
-// and returns the device that has it then.
+// carry copies a layer's input from one device to another, through host memory, and returns the
+// device that has it then.
 func (r *Runner) carry(step *kv.Step, layer int, from, to *device) *device {
 	if from == to {
 		return to
 	}
 	start, x := r.trace.Now(), from.inputs.x[layer%2]
 	n := int64(len(step.Tokens())) * x.Nb(1)
-	r.hand(x, to.inputs.x[layer%2], n)
+	r.copyThroughHost(x, to.inputs.x[layer%2], n)
 	r.trace.End(trace.Span{Device: to.backend.Device().Name(), Track: trace.Compute, Name: "carry", Layer: layer, Bytes: n, Start: start})
 	return to
 }

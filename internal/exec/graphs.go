@@ -66,16 +66,16 @@ const (
 // grows past a block. A graph of one part would depend on that part's tokens and
 // rows alone, and so not on who else is in the step.
 type layerShape struct {
-	first, n int       // tokens of the step
-	host     bool      // attention is computed on the host
-	parts    []kv.Part // with the layer's rows
+	first, n      int       // tokens of the step
+	hostAttention bool      // attention is computed on the host
+	parts         []kv.Part // with the layer's rows
 }
 
 // input returns where the ids and positions of the tokens are among the inputs.
 func (s layerShape) input() int { return s.parts[0].Input }
 
 func (s layerShape) equal(o layerShape) bool {
-	return s.first == o.first && s.n == o.n && s.host == o.host && slices.Equal(s.parts, o.parts)
+	return s.first == o.first && s.n == o.n && s.hostAttention == o.hostAttention && slices.Equal(s.parts, o.parts)
 }
 
 func newGraphs(b *ggml.Backend, m model.Model, in *inputs) *graphs {
@@ -98,7 +98,7 @@ func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 			g.parts[i].Cells, g.parts[i].Mask = 0, 0
 		}
 	}
-	return layerShape{first: c.First, n: c.N, host: layer.HostAttention(), parts: g.parts}
+	return layerShape{first: c.First, n: c.N, hostAttention: layer.HostAttention(), parts: g.parts}
 }
 
 // find returns the graph of a shape, built unless it is among those kept for the
@@ -138,13 +138,13 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 	y := g.model.Layer(gr, layer, x, pos, func(q, k, v *ggml.Tensor) *ggml.Tensor {
 		made := [...]*ggml.Tensor{q, k, v}
 		for i, t := range made {
-			if shape.host && !t.Contiguous() {
+			if shape.hostAttention && !t.Contiguous() {
 				made[i] = gr.Cont(t)
 			}
 			gr.Expand(made[i])
 		}
 		lg.cut(dense, 0)
-		if shape.host {
+		if shape.hostAttention {
 			return g.fromHost(gr, layer, lg, made)
 		}
 		all := g.attendAll(gr, layer, shape, q, k, v, func(p kv.Part) { lg.cut(attention, p.Tree) })
@@ -208,7 +208,7 @@ func (lg *layerGraph) cut(kind stageKind, tree int) {
 // split makes the graphs of the stages: one of all operations where one tree
 // attends, and else one for each tree and for what stands between.
 func (lg *layerGraph) split() {
-	if len(lg.shape.parts) == 1 && !lg.shape.host {
+	if len(lg.shape.parts) == 1 && !lg.shape.hostAttention {
 		lg.stages = []stage{{kind: attention, tree: lg.shape.parts[0].Tree, graph: lg.graph}}
 		return
 	}

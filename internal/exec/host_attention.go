@@ -46,9 +46,9 @@ type handover struct {
 	out     *ggml.Tensor // [valueDim × heads, tokens]
 }
 
-// newHandover places tensors for as many tokens; wide says that q, k and v are
+// newHandover places tensors for as many tokens; forHost says that q, k and v are
 // needed as well.
-func (in *inputs) newHandover(b *ggml.Backend, tokens int, wide bool) error {
+func (in *inputs) newHandover(b *ggml.Backend, tokens int, forHost bool) error {
 	if tokens == 0 {
 		return nil
 	}
@@ -58,11 +58,11 @@ func (in *inputs) newHandover(b *ggml.Backend, tokens int, wide bool) error {
 		v, out = max(v, l.ValueDim*l.KVHeads), max(out, l.ValueDim*l.Heads)
 	}
 	row := func(n int) *ggml.Tensor { return in.meta.New(ggml.F32, int64(n), int64(tokens)) }
-	in.host.out = row(out)
-	all := []*ggml.Tensor{in.host.out}
-	if wide {
-		in.host.q, in.host.k, in.host.v = row(q), row(k), row(v)
-		all = append(all, in.host.q, in.host.k, in.host.v)
+	in.handover.out = row(out)
+	all := []*ggml.Tensor{in.handover.out}
+	if forHost {
+		in.handover.q, in.handover.k, in.handover.v = row(q), row(k), row(v)
+		all = append(all, in.handover.q, in.handover.k, in.handover.v)
 	}
 	return in.allocate(b, ggml.Activations, all...)
 }
@@ -71,11 +71,11 @@ func (in *inputs) newHandover(b *ggml.Backend, tokens int, wide bool) error {
 // graph: queries, keys and values of the new tokens go there, and the result
 // comes back. All of it is a few kilobytes.
 func (r *Runner) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *layerGraph, chunk int) error {
-	h := r.devices.host
+	h := r.devices.hostDevice
 	for _, x := range [...]struct{ from, to *ggml.Tensor }{
-		{lg.sent[0], h.inputs.host.q}, {lg.sent[1], h.inputs.host.k}, {lg.sent[2], h.inputs.host.v},
+		{lg.sent[0], h.inputs.handover.q}, {lg.sent[1], h.inputs.handover.k}, {lg.sent[2], h.inputs.handover.v},
 	} {
-		r.hand(x.from, x.to, x.from.Bytes())
+		r.copyThroughHost(x.from, x.to, x.from.Bytes())
 	}
 	g, err := h.graphs.attention(step, layer, chunk)
 	if err != nil {
@@ -86,12 +86,12 @@ func (r *Runner) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *lay
 		return err
 	}
 	c := r.config.Layers[layer.Index]
-	r.hand(h.inputs.host.out, d.inputs.host.out, int64(c.ValueDim*c.Heads*step.Chunks()[chunk].N)*4)
+	r.copyThroughHost(h.inputs.handover.out, d.inputs.handover.out, int64(c.ValueDim*c.Heads*step.Chunks()[chunk].N)*4)
 	return nil
 }
 
-// hand copies the first bytes of a tensor to another one, through host memory.
-func (r *Runner) hand(from, to *ggml.Tensor, bytes int64) {
+// copyThroughHost copies the first bytes of a tensor to a tensor of another device.
+func (r *Runner) copyThroughHost(from, to *ggml.Tensor, bytes int64) {
 	r.carried = slices.Grow(r.carried[:0], int(bytes))[:bytes]
 	from.Get(r.carried, 0)
 	to.Set(r.carried, 0)
@@ -106,7 +106,7 @@ func (g *graphs) attention(step *kv.Step, layer *kv.Layer, chunk int) (*layerGra
 func (g *graphs) buildAttention(layer int, shape layerShape) *layerGraph {
 	gr, c := g.backend.NewGraph(64+32*len(shape.parts)), g.config.Layers[layer]
 	lg := &layerGraph{graph: gr, shape: shape}
-	in, n := g.inputs.host, int64(shape.n)
+	in, n := g.inputs.handover, int64(shape.n)
 	heads := func(t *ggml.Tensor, dim, heads int) *ggml.Tensor { // [dim, heads, tokens]
 		d, h := int64(dim), int64(heads)
 		return gr.View3D(t, d, h, n, d*4, d*h*4, 0)
@@ -128,5 +128,5 @@ func (g *graphs) fromHost(gr *ggml.Graph, layer int, lg *layerGraph, sent [3]*gg
 	lg.cut(hostAttention, 0)
 	c, n := g.config.Layers[layer], int64(lg.shape.n)
 	row := int64(c.ValueDim * c.Heads)
-	return gr.View2D(g.inputs.host.out, row, n, row*4, 0) // [valueDim × heads, tokens]
+	return gr.View2D(g.inputs.handover.out, row, n, row*4, 0) // [valueDim × heads, tokens]
 }

@@ -102,7 +102,7 @@ func (r *Runner) measureStep() (float64, error) {
 // measureHost returns the bytes of K/V a second that the host attends to.
 func (r *Runner) measureHost(cache kv.Options, layer int) (float64, error) {
 	const most = 16 << 20 // more than caches hold, and touched in milliseconds
-	c, b := r.config.Layers[layer], r.devices.host.backend
+	c, b := r.config.Layers[layer], r.devices.hostDevice.backend
 	row := cache.Layers[layer].Bytes(cache.TypeK, cache.TypeV)
 	cells := max(kv.Block, most/row/kv.Block*kv.Block)
 	meta := ggml.NewContext(5)

@@ -30,7 +30,7 @@ type inputs struct {
 	rows     *ggml.Tensor    // [step] i32: the tokens whose logits are wanted
 	x        [2]*ggml.Tensor // [hidden, step] f32: in and out of layers, by turns
 	logits   *ggml.Tensor    // [vocab, logitBatch] f32
-	host     handover
+	handover handover
 
 	visibility *visibility
 }
@@ -38,13 +38,13 @@ type inputs struct {
 // sizes are what inputs have room for, in tokens, and cells.
 type sizes struct {
 	step, chunk, cells int
-	host               int       // tokens whose attention may be computed at the host
+	hostTokens         int       // whose attention may be computed on the host
 	k, v               ggml.Type // of keys and values
 }
 
-// newInputs allocates inputs of some sizes. At the host itself they have room
-// for queries, keys and values as well.
-func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, host bool) (*inputs, error) {
+// newInputs allocates inputs of some sizes. forHost says that the device
+// attends for the others: its inputs have room for queries, keys and values as well.
+func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, forHost bool) (*inputs, error) {
 	step := s.step
 	in := &inputs{
 		step: step, hidden: int64(c.Hidden), vocab: int64(c.Vocab), layers: c.Layers,
@@ -63,7 +63,7 @@ func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, hos
 		in.allocate(b, ggml.Inputs, in.ids, in.pos, in.cells, in.rows),
 		in.allocate(b, ggml.Masks, in.visibility.tensors()...),
 		in.allocate(b, ggml.Activations, in.x[0], in.x[1], in.logits),
-		in.newHandover(b, s.host, host),
+		in.newHandover(b, s.hostTokens, forHost),
 	)
 	if err != nil {
 		in.close()

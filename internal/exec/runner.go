@@ -83,7 +83,7 @@ func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices
 
 // openCache makes the cache, and what its steps need on the devices.
 func (r *Runner) openCache(library *ggml.Library, o Options) error {
-	backends, on := r.devices.places()
+	backends, on := r.devices.layerDevices()
 	cache, err := r.cacheOptions(o, backends, on)
 	if err != nil {
 		return err
