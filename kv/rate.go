@@ -1,8 +1,7 @@
 package kv
 
 import (
-	"time"
-
+	"github.com/seed4d217819/ebb/internal/timing"
 	"github.com/seed4d217819/ebb/tier"
 )
 
@@ -31,7 +30,6 @@ func (p *Pool) FetchRate(bytes int64) float64 {
 
 // fetchRate copies part of a slot from host memory.
 func (p *Pool) fetchRate(d *device, bytes int64) (float64, error) {
-	const times = 4 // the first ones touch the memory for the first time
 	var r *region
 	for _, r = range d.slots[0].views {
 		break
@@ -44,13 +42,9 @@ func (p *Pool) fetchRate(d *device, bytes int64) (float64, error) {
 		return 0, err
 	}
 	defer buffer.Close()
-	best := time.Duration(0)
-	for range times {
-		start := time.Now()
+	took, err := timing.Shortest(4, 0, func() error {
 		r.Write(tier.Keys, 0, n, buffer.Bytes(), size)
-		if took := time.Since(start); best == 0 || took < best {
-			best = took
-		}
-	}
-	return float64(size) * float64(r.layout.Heads) / best.Seconds(), nil
+		return nil
+	})
+	return float64(size) * float64(r.layout.Heads) / took.Seconds(), err
 }

@@ -4,6 +4,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb/plan"
+	"github.com/seed4d217819/ebb/tier"
 )
 
 // A batch is put in the order of its trees; positions, cells and rows of logits follow, and results
@@ -93,5 +96,11 @@ func TestRowsKeepTheirIDs(t *testing.T) {
 			t.Errorf("copies %v: layers share IDs: %v", copies, ids[0])
 		}
 		l.close()
+	}
+}
+
+func TestCachesAndTiersHaveTheSameBlocks(t *testing.T) {
+	if plan.Block != tier.BlockCells {
+		t.Errorf("plan.Block is %d and tier.BlockCells %d", plan.Block, tier.BlockCells)
 	}
 }

@@ -16,6 +16,9 @@ import (
 // ErrFull is wrapped by errors of [Tier.Reserve] that say that there is no room.
 var ErrFull = errors.New("tier: full")
 
+// BlockCells is the number of cells in a block: the unit in which caches grow and tiers take room.
+const BlockCells = 256
+
 // Part names one half of a cell's row.
 type Part int
 

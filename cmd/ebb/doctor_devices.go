@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed4d217819/ebb/doctor"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/timing"
 )
 
 const (
@@ -77,18 +78,14 @@ func measureCopies(ctx context.Context, root fs.FS, d *ggml.Device, r *doctor.De
 	return nil
 }
 
-// fastest returns the bytes a second of the fastest of several copies. The first one may have to touch memory, and others may
-// have been disturbed.
+// fastest returns the bytes a second of the fastest of several copies; 0 if ctx was cancelled.
 func fastest(ctx context.Context, copyAll func()) float64 {
-	copyAll()
-	best := 0.0
-	for start := time.Now(); best == 0 || time.Since(start) < copyTime; {
-		if ctx.Err() != nil {
-			return 0
-		}
-		began := time.Now()
+	took, err := timing.Shortest(2, copyTime, func() error {
 		copyAll()
-		best = max(best, copyBytes/time.Since(began).Seconds())
+		return ctx.Err()
+	})
+	if err != nil {
+		return 0
 	}
-	return best
+	return copyBytes / took.Seconds()
 }

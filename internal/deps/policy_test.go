@@ -29,7 +29,7 @@ var policy = map[string][]string{
 	"ggml/llama": {"internal/libllama"},
 	"gguf":       {},
 	"hub":        {"gguf", "internal/filelock"},
-	"doctor":     {"plan"},
+	"doctor":     {"internal/bytesize", "plan"},
 
 	"tokenizer": {"ggml/llama", "gguf"},
 	"chat":      {"chat/jinja"},
@@ -46,13 +46,13 @@ var policy = map[string][]string{
 
 	"tier":          {},
 	"tier/host":     {"tier"},
-	"tier/disk":     {"tier"},
+	"tier/disk":     {"internal/bytesize", "tier"},
 	"tier/stack":    {"tier"},
 	"session":       {"tier", "internal/filelock"},
 	"tier/tiertest": {"tier"},
-	"kv":            {"ggml", "plan", "tier", "trace"},
+	"kv":            {"ggml", "internal/bytesize", "internal/timing", "plan", "tier", "trace"},
 
-	"plan":                         {},
+	"plan":                         {"internal/bytesize"},
 	"sample":                       {},
 	"grammar":                      {"grammar/internal/charset", "sample"},
 	"generate":                     {"sample"},
@@ -77,9 +77,11 @@ var policy = map[string][]string{
 	"bench/llamacpp":  {"internal/libllama"},
 	"bench/plot":      {"internal/measure"},
 
-	"internal/exec":       {"attend", "ggml", "internal/devicemap", "internal/threads", "kv", "model", "plan", "trace"},
+	"internal/exec":       {"attend", "ggml", "internal/bytesize", "internal/devicemap", "internal/threads", "internal/timing", "kv", "model", "plan", "trace"},
 	"internal/threads":    {"internal/cputime"},
 	"internal/devicemap":  {},
+	"internal/bytesize":   {},
+	"internal/timing":     {},
 	"internal/cputime":    {},
 	"internal/dl":         {},
 	"internal/deps":       {},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/timing"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/plan"
 )
@@ -85,18 +86,18 @@ func (r *Runner) measure(cache kv.Options, backends []*ggml.Backend, layers []in
 	return plan.Sweep{Compute: compute, Fetch: bytes / link, Attend: bytes / host}, nil
 }
 
-// measured is how often something is timed: the shortest counts, as what
-// disturbs a measurement makes it longer.
-const measured = 4
+// timedRuns is the number of runs of which the shortest counts.
+const timedRuns = 4
 
 // measureStep returns the seconds of a decode step on an empty cache.
 func (r *Runner) measureStep() (float64, error) {
 	seq := r.pool.NewSeq()
 	defer func() { _ = seq.Close() }() // it holds memory alone, which the pool's closing frees
-	return shortest(func() error {
+	took, err := timing.Shortest(timedRuns, 0, func() error {
 		_, err := r.Forward(context.Background(), []kv.Work{{Seq: seq, Tokens: []int32{0}, Logits: 1}}, nil)
 		return err
 	})
+	return took.Seconds(), err
 }
 
 // measureHost returns the bytes of K/V a second that the host attends to.
@@ -132,21 +133,6 @@ func (r *Runner) measureHost(cache kv.Options, layer int) (float64, error) {
 	if _, err := scratch.Alloc(g); err != nil {
 		return 0, err
 	}
-	s, err := shortest(func() error { return b.Compute(g) })
-	return float64(row*cells) / s, err
-}
-
-// shortest returns the seconds of the shortest of some runs.
-func shortest(run func() error) (float64, error) {
-	best := 0.0
-	for range measured {
-		start := time.Now()
-		if err := run(); err != nil {
-			return 0, err
-		}
-		if s := time.Since(start).Seconds(); best == 0 || s < best {
-			best = s
-		}
-	}
-	return best, nil
+	took, err := timing.Shortest(timedRuns, 0, func() error { return b.Compute(g) })
+	return float64(row*cells) / took.Seconds(), err
 }

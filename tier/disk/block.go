@@ -7,9 +7,6 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// blockCells is how many cells a block has: the block of the cache.
-const blockCells = 256
-
 // runBytes is what a run of blocks has at least. Disks reach their full rate with transfers of this
 // size.
 const runBytes = 1 << 20
@@ -20,7 +17,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // parts are the two halves of a row, in the order in which a block has them.
 var parts = [...]tier.Part{tier.Keys, tier.Values}
 
-// layer is the rows of one layer. Its blocks have numbers; block b has the cells from 256 × b on.
+// layer is the rows of one layer. Its blocks have numbers; block b begins at cell
+// b × tier.BlockCells.
 type layer struct {
 	tier.Layout
 	number int
@@ -31,7 +29,7 @@ type layer struct {
 	open   []int // the blocks that new rows go to, the one stored to least recently first
 }
 
-// block is 256 cells of a layer. One that is neither in memory nor in the file holds zeros.
+// block is tier.BlockCells cells of a layer. A block that is neither in memory nor in the file holds zeros.
 type block struct {
 	buffer *buffer // nil: it is not in memory
 	inFile bool
@@ -49,7 +47,7 @@ type buffer struct {
 }
 
 func newLayer(number int, l tier.Layout, align int64) *layer {
-	size := roundUp(l.RowBytes()*blockCells, align)
+	size := roundUp(l.RowBytes()*tier.BlockCells, align)
 	return &layer{Layout: l, number: number, size: size, run: int((runBytes + size - 1) / size)}
 }
 
@@ -59,20 +57,20 @@ func roundUp(n, multiple int64) int64 { return (n + multiple - 1) / multiple * m
 func (l *layer) offset(b int) int64 { return l.runs[b/l.run] + int64(b%l.run)*l.size }
 
 // content returns how many of a block's bytes are rows.
-func (l *layer) content() int64 { return l.RowBytes() * blockCells }
+func (l *layer) content() int64 { return l.RowBytes() * tier.BlockCells }
 
 // overlap returns the cells of a run that lie in a block, counted from the block's first cell.
 func overlap(r tier.Run, b int) (from, to int) {
-	first := b * blockCells
-	return max(r.Start-first, 0), min(r.End()-first, blockCells)
+	first := b * tier.BlockCells
+	return max(r.Start-first, 0), min(r.End()-first, tier.BlockCells)
 }
 
 // piece returns the bytes of a part of a block from a cell on, and the distance between heads.
 func (l *layer) piece(block []byte, p tier.Part, cell int) (b []byte, stride int64) {
-	stride = l.Piece(p) * blockCells
+	stride = l.Piece(p) * tier.BlockCells
 	first := int64(0)
 	if p == tier.Values {
-		first = int64(l.Heads) * l.KeyBytes * blockCells
+		first = int64(l.Heads) * l.KeyBytes * tier.BlockCells
 	}
 	return block[first+int64(cell)*l.Piece(p) : first+int64(l.Heads)*stride], stride
 }
@@ -81,7 +79,7 @@ func (l *layer) piece(block []byte, p tier.Part, cell int) (b []byte, stride int
 func (l *layer) write(dst tier.Memory, block []byte, b, from, to int) {
 	for _, p := range parts {
 		bytes, stride := l.piece(block, p, from)
-		dst.Write(p, b*blockCells+from, to-from, bytes, stride)
+		dst.Write(p, b*tier.BlockCells+from, to-from, bytes, stride)
 	}
 }
 
@@ -89,7 +87,7 @@ func (l *layer) write(dst tier.Memory, block []byte, b, from, to int) {
 func (l *layer) read(src tier.Memory, block []byte, b, from, to int) {
 	for _, p := range parts {
 		bytes, stride := l.piece(block, p, from)
-		src.Read(p, b*blockCells+from, to-from, bytes, stride)
+		src.Read(p, b*tier.BlockCells+from, to-from, bytes, stride)
 	}
 }
 
@@ -98,7 +96,7 @@ func (l *layer) read(src tier.Memory, block []byte, b, from, to int) {
 func (l *layer) scatter(pieces [][]byte, dst tier.Addressable, b int, align int64) (_ [][]byte, ok bool) {
 	for _, p := range parts {
 		for h := range l.Heads {
-			piece := dst.Address(p, h, b*blockCells, blockCells)
+			piece := dst.Address(p, h, b*tier.BlockCells, tier.BlockCells)
 			if !aligned(piece, align) {
 				return pieces, false
 			}

@@ -152,7 +152,7 @@ func filled(t *testing.T, s *Store, m *memory, cells int) (*Tier, *addressable) 
 
 func TestBlocksInTheFileAreReadInPlace(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
-		const cells = 8 * blockCells
+		const cells = 8 * tier.BlockCells
 		k, src := filled(t, open(t, o), &memory{}, cells)
 		dst := slot(t, cells)
 		if err := k.Fetch(t.Context(), 0, tier.Run{N: cells}, dst); err != nil {
@@ -169,7 +169,7 @@ func TestBlocksInTheFileAreReadInPlace(t *testing.T) {
 
 func TestAPartOfABlockLeavesTheRestAlone(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
-		const cells, wanted = 8 * blockCells, 2*blockCells + 17
+		const cells, wanted = 8 * tier.BlockCells, 2*tier.BlockCells + 17
 		k, src := filled(t, open(t, o), &memory{}, cells)
 		dst := slot(t, cells)
 		if err := k.Fetch(t.Context(), 0, tier.Run{N: wanted}, dst); err != nil {
@@ -187,7 +187,7 @@ func TestAPartOfABlockLeavesTheRestAlone(t *testing.T) {
 // Rows that are stored again, long after their block was written, are read, changed and written.
 func TestClosedBlocksAreOpenedAgain(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
-		const cells = 8 * blockCells
+		const cells = 8 * tier.BlockCells
 		k, src := filled(t, open(t, o), &memory{}, cells)
 		for round := range 20 {
 			cell := (round * 399) % cells
@@ -208,7 +208,7 @@ func TestClosedBlocksAreOpenedAgain(t *testing.T) {
 
 func TestMemoryIsBoundedByOpenBlocks(t *testing.T) {
 	m := &memory{}
-	k, _ := filled(t, open(t, Options{Dir: t.TempDir()}), m, 300*blockCells)
+	k, _ := filled(t, open(t, Options{Dir: t.TempDir()}), m, 300*tier.BlockCells)
 	if most := int64(openBlocks + writers + 1); m.open.Load() > most {
 		t.Errorf("%d buffers for 300 blocks; want %d at most", m.open.Load(), most)
 	}
@@ -272,14 +272,14 @@ var errFault = errors.New("input/output error")
 
 func TestEveryFlippedRegionIsAnError(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
-		const cells = 8 * blockCells
+		const cells = 8 * tier.BlockCells
 		s, f := open(t, o), &faulty{flip: -1}
 		s.wrap = func(inner file) file { f.file = inner; return f }
 		k, src := filled(t, s, &memory{}, cells)
-		inFile := int64(cells/blockCells-openBlocks) * k.layers[0].size
+		inFile := int64(cells/tier.BlockCells-openBlocks) * k.layers[0].size
 		for at := int64(0); at < inFile; at += 509 {
 			f.flip = at
-			for _, n := range []int{cells, cells - openBlocks*blockCells - 1} { // in place, and by a buffer
+			for _, n := range []int{cells, cells - openBlocks*tier.BlockCells - 1} { // in place, and by a buffer
 				err := k.Fetch(t.Context(), 0, tier.Run{N: n}, slot(t, cells))
 				if n < cells && at >= inFile-k.layers[0].size && err == nil {
 					continue // in the last block, perhaps behind what is wanted
@@ -300,13 +300,13 @@ func TestEveryFlippedRegionIsAnError(t *testing.T) {
 func TestFailingReadsAreErrorsThatNameTheLayer(t *testing.T) {
 	s, f := open(t, Options{Dir: t.TempDir()}), &faulty{flip: -1}
 	s.wrap = func(inner file) file { f.file = inner; return f }
-	k, _ := filled(t, s, &memory{}, 8*blockCells)
+	k, _ := filled(t, s, &memory{}, 8*tier.BlockCells)
 	f.read = errFault
-	err := k.Fetch(t.Context(), 0, tier.Run{N: 8 * blockCells}, slot(t, 8*blockCells))
+	err := k.Fetch(t.Context(), 0, tier.Run{N: 8 * tier.BlockCells}, slot(t, 8*tier.BlockCells))
 	if !errors.Is(err, errFault) || !strings.Contains(err.Error(), "layer 0") {
 		t.Errorf("fetch: %v", err)
 	}
-	err = k.Store(t.Context(), 0, []tier.Run{{Start: 1, N: 1}}, slot(t, 8*blockCells)) // opens a block that is in the file
+	err = k.Store(t.Context(), 0, []tier.Run{{Start: 1, N: 1}}, slot(t, 8*tier.BlockCells)) // opens a block that is in the file
 	if !errors.Is(err, errFault) {
 		t.Errorf("store: %v", err)
 	}
@@ -316,7 +316,7 @@ func TestFailingReadsAreErrorsThatNameTheLayer(t *testing.T) {
 // nothing more is stored.
 func TestFailingWritesLoseNothing(t *testing.T) {
 	for _, succeed := range []int{0, 1, 3, 7} {
-		const cells = 12 * blockCells
+		const cells = 12 * tier.BlockCells
 		s, f, m := open(t, Options{Dir: t.TempDir()}), &faulty{flip: -1, write: errFault, writes: succeed}, &memory{}
 		s.wrap = func(inner file) file { f.file = inner; return f }
 		k := newTier(s, []tier.Layout{layout}, m.alloc)
@@ -326,14 +326,14 @@ func TestFailingWritesLoseNothing(t *testing.T) {
 		src, stored := slot(t, cells), 0
 		_, _ = rand.NewChaCha8([32]byte{3}).Read(src.bytes)
 		var err error
-		for ; stored < cells && err == nil; stored += blockCells {
-			err = k.Store(t.Context(), 0, []tier.Run{{Start: stored, N: blockCells}}, src)
+		for ; stored < cells && err == nil; stored += tier.BlockCells {
+			err = k.Store(t.Context(), 0, []tier.Run{{Start: stored, N: tier.BlockCells}}, src)
 			k.writing.Wait()
 		}
 		if !errors.Is(err, errFault) {
 			t.Fatalf("after %d writes: %v; want %v", succeed, err, errFault)
 		}
-		stored -= blockCells // the store that failed
+		stored -= tier.BlockCells // the store that failed
 		dst := slot(t, cells)
 		if err := k.Fetch(t.Context(), 0, tier.Run{N: stored}, dst); err != nil {
 			t.Fatal(err)
@@ -353,21 +353,21 @@ func TestFailingWritesLoseNothing(t *testing.T) {
 func TestReserveOnAFullDiskChangesNothing(t *testing.T) {
 	s, f := open(t, Options{Dir: t.TempDir()}), &faulty{flip: -1}
 	s.wrap = func(inner file) file { f.file = inner; return f }
-	k, src := filled(t, s, &memory{}, 8*blockCells)
+	k, src := filled(t, s, &memory{}, 8*tier.BlockCells)
 	before := k.Usage()
 	f.extend = syscall.ENOSPC
-	if err := k.Reserve(1000 * blockCells); !errors.Is(err, tier.ErrFull) || !errors.Is(err, syscall.ENOSPC) {
+	if err := k.Reserve(1000 * tier.BlockCells); !errors.Is(err, tier.ErrFull) || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("reserve: %v; want %v because of %v", err, tier.ErrFull, syscall.ENOSPC)
 	}
 	if got := k.Usage(); got != before {
 		t.Errorf("%+v after a failed Reserve; want %+v", got, before)
 	}
 	f.extend = nil
-	if err := k.Reserve(1000 * blockCells); err != nil {
+	if err := k.Reserve(1000 * tier.BlockCells); err != nil {
 		t.Error(err)
 	}
-	dst := slot(t, 8*blockCells)
-	if err := k.Fetch(t.Context(), 0, tier.Run{N: 8 * blockCells}, dst); err != nil || !bytes.Equal(dst.bytes, src.bytes) {
+	dst := slot(t, 8*tier.BlockCells)
+	if err := k.Fetch(t.Context(), 0, tier.Run{N: 8 * tier.BlockCells}, dst); err != nil || !bytes.Equal(dst.bytes, src.bytes) {
 		t.Errorf("fetch: %v, or other rows", err)
 	}
 }
@@ -375,17 +375,17 @@ func TestReserveOnAFullDiskChangesNothing(t *testing.T) {
 func TestTheLimitIsSharedByAllTiers(t *testing.T) {
 	s, m := open(t, Options{Dir: t.TempDir(), Bytes: 3 << 20}), &memory{}
 	a, b := s.New([]tier.Layout{layout}, m.alloc), s.New([]tier.Layout{layout}, m.alloc)
-	if err := errors.Join(a.Reserve(blockCells), b.Reserve(blockCells)); err != nil {
+	if err := errors.Join(a.Reserve(tier.BlockCells), b.Reserve(tier.BlockCells)); err != nil {
 		t.Fatal(err)
 	}
-	err := a.Reserve(100 * blockCells)
+	err := a.Reserve(100 * tier.BlockCells)
 	if !errors.Is(err, tier.ErrFull) || !strings.Contains(err.Error(), s.options.Dir) {
 		t.Errorf("reserve past the limit: %v", err)
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := a.Reserve(50 * blockCells); err != nil {
+	if err := a.Reserve(50 * tier.BlockCells); err != nil {
 		t.Errorf("after another tier was closed: %v", err)
 	}
 	if err := a.Close(); err != nil {
@@ -395,13 +395,13 @@ func TestTheLimitIsSharedByAllTiers(t *testing.T) {
 
 func TestEveryFailedAllocationIsAnError(t *testing.T) {
 	for limit := int64(1); ; limit++ {
-		const cells = 6 * blockCells
+		const cells = 6 * tier.BlockCells
 		s, m := open(t, Options{Dir: t.TempDir()}), &memory{limit: limit}
 		k := newTier(s, []tier.Layout{{Heads: 1, KeyBytes: 3, ValueBytes: 2}}, m.alloc) // nothing is read in place
 		src := tiertest.NewMemory(k.layers[0].Layout, cells)
 		err := k.Reserve(cells)
-		for cell := 0; cell < cells && err == nil; cell += blockCells {
-			err = k.Store(t.Context(), 0, []tier.Run{{Start: cell, N: blockCells}}, src)
+		for cell := 0; cell < cells && err == nil; cell += tier.BlockCells {
+			err = k.Store(t.Context(), 0, []tier.Run{{Start: cell, N: tier.BlockCells}}, src)
 		}
 		k.writing.Wait()
 		if err == nil {
@@ -429,7 +429,7 @@ func TestEveryFailedAllocationIsAnError(t *testing.T) {
 func TestFetchAndStoreOfDifferentLayersAtOnce(t *testing.T) {
 	s, m := open(t, Options{Dir: t.TempDir()}), &memory{}
 	k := newTier(s, []tier.Layout{layout, layout}, m.alloc)
-	const cells = 16 * blockCells
+	const cells = 16 * tier.BlockCells
 	if err := k.Reserve(cells); err != nil {
 		t.Fatal(err)
 	}

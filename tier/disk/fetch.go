@@ -28,8 +28,8 @@ type arrival struct {
 // Fetch copies cells of a layer into dst. Several goroutines read the blocks that are in
 // the file, while this one copies those that are in memory. Only this one calls dst.Write.
 func (t *Tier) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error {
-	if cells.End() > t.blocks*blockCells {
-		return fmt.Errorf("disk: layer %d: cells %v are past the %d reserved", layer, cells, t.blocks*blockCells)
+	if cells.End() > t.blocks*tier.BlockCells {
+		return fmt.Errorf("disk: layer %d: cells %v are past the %d reserved", layer, cells, t.blocks*tier.BlockCells)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (t *Tier) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Me
 func (t *Tier) plan(l *layer, cells tier.Run) (spans []span, pinned []int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for b := cells.Start / blockCells; b*blockCells < cells.End(); b++ {
+	for b := cells.Start / tier.BlockCells; b*tier.BlockCells < cells.End(); b++ {
 		block := &l.blocks[b]
 		from, to := overlap(cells, b)
 		if block.buffer != nil || !block.inFile {
@@ -84,8 +84,8 @@ func (t *Tier) plan(l *layer, cells tier.Run) (spans []span, pinned []int) {
 			pinned = append(pinned, b)
 			continue
 		}
-		if i := len(spans) - 1; i >= 0 && to-from == blockCells && b%l.run != 0 && spans[i].endsAt(b) {
-			spans[i].to += blockCells
+		if i := len(spans) - 1; i >= 0 && to-from == tier.BlockCells && b%l.run != 0 && spans[i].endsAt(b) {
+			spans[i].to += tier.BlockCells
 			spans[i].sums = append(spans[i].sums, block.sum)
 			continue
 		}
@@ -98,7 +98,7 @@ func (t *Tier) plan(l *layer, cells tier.Run) (spans []span, pinned []int) {
 func (s span) endsAt(b int) bool { return s.whole() && s.first+len(s.sums) == b }
 
 // whole reports whether all cells of the blocks are wanted.
-func (s span) whole() bool { return s.from == 0 && s.to == len(s.sums)*blockCells }
+func (s span) whole() bool { return s.from == 0 && s.to == len(s.sums)*tier.BlockCells }
 
 // copyPinned copies blocks to dst: those in memory, and zeros for those that are nowhere.
 func (t *Tier) copyPinned(l *layer, pinned []int, cells tier.Run, dst tier.Memory) {
@@ -186,7 +186,7 @@ func (t *Tier) readBlocks(l *layer, s span, b []byte) error {
 }
 
 func (l *layer) unreadable(b int, err error) error {
-	return fmt.Errorf("disk: layer %d: reading the cells from %d on: %w", l.number, b*blockCells, err)
+	return fmt.Errorf("disk: layer %d: reading the cells from %d on: %w", l.number, b*tier.BlockCells, err)
 }
 
 // writeSpan copies a span to dst.
@@ -205,7 +205,7 @@ func (l *layer) verify(b int, want uint32, pieces ...[]byte) error {
 	}
 	if sum != want {
 		return fmt.Errorf("disk: layer %d: %w: the cells from %d on have the checksum %08x, and had %08x when they were written; check the disk",
-			l.number, ErrDamaged, b*blockCells, sum, want)
+			l.number, ErrDamaged, b*tier.BlockCells, sum, want)
 	}
 	return nil
 }

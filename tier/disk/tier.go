@@ -58,7 +58,7 @@ func newTier(s *Store, layouts []tier.Layout, alloc tier.Allocator) *Tier {
 
 // Reserve makes room in the file for whole runs of blocks of every layer.
 func (t *Tier) Reserve(cells int) error {
-	blocks := (cells + blockCells - 1) / blockCells
+	blocks := (cells + tier.BlockCells - 1) / tier.BlockCells
 	if blocks <= t.blocks {
 		return nil
 	}
@@ -115,15 +115,15 @@ func (t *Tier) Store(ctx context.Context, layer int, runs []tier.Run, src tier.M
 		if r.N == 0 {
 			continue
 		}
-		if r.End() > t.blocks*blockCells {
-			return fmt.Errorf("disk: layer %d: cells %v are past the %d reserved", layer, r, t.blocks*blockCells)
+		if r.End() > t.blocks*tier.BlockCells {
+			return fmt.Errorf("disk: layer %d: cells %v are past the %d reserved", layer, r, t.blocks*tier.BlockCells)
 		}
-		for b := r.Start / blockCells; b*blockCells < r.End(); b++ {
+		for b := r.Start / tier.BlockCells; b*tier.BlockCells < r.End(); b++ {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			from, to := overlap(r, b)
-			buffer, err := t.openBlock(ctx, l, b, to-from == blockCells)
+			buffer, err := t.openBlock(ctx, l, b, to-from == tier.BlockCells)
 			if err != nil {
 				return err
 			}
@@ -185,7 +185,7 @@ func (t *Tier) written(ctx context.Context, block *block) error {
 func (t *Tier) load(l *layer, b int, whole bool) error {
 	buffer, err := t.take(l.size)
 	if err != nil {
-		return fmt.Errorf("disk: layer %d: a buffer for the cells from %d on: %w", l.number, b*blockCells, err)
+		return fmt.Errorf("disk: layer %d: a buffer for the cells from %d on: %w", l.number, b*tier.BlockCells, err)
 	}
 	switch block := &l.blocks[b]; {
 	case whole:
@@ -255,7 +255,7 @@ func (t *Tier) write(ctx context.Context, l *layer, b int) error {
 		close(buffer.writing)
 		buffer.writing = nil
 		if err != nil { // the rows stay in memory, and nothing more is stored
-			t.failure = fmt.Errorf("disk: layer %d: keeping the cells from %d on: %w", l.number, b*blockCells, err)
+			t.failure = fmt.Errorf("disk: layer %d: keeping the cells from %d on: %w", l.number, b*tier.BlockCells, err)
 			return
 		}
 		t.store.written.Add(l.size)

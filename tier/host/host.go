@@ -12,10 +12,6 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// segmentCells is the number of cells of which the size of a segment is a
-// multiple: the block of the cache.
-const segmentCells = 256
-
 // maxBuffer is the size of the largest buffer that is asked for, in bytes: no host
 // buffer of Vulkan is larger than 1 GiB.
 const maxBuffer = 1 << 30
@@ -78,9 +74,9 @@ func (t *Tier) Reserve(cells int) error {
 // grow adds one segment, which brings the tier closer to that many cells.
 func (t *Tier) grow(cells int) error {
 	have := t.cells()
-	want := (cells - have + segmentCells - 1) / segmentCells * segmentCells
+	want := (cells - have + tier.BlockCells - 1) / tier.BlockCells * tier.BlockCells
 	for _, l := range t.layouts {
-		if most := int(maxBuffer/l.RowBytes()) / segmentCells * segmentCells; most > 0 {
+		if most := int(maxBuffer/l.RowBytes()) / tier.BlockCells * tier.BlockCells; most > 0 {
 			want = min(want, most)
 		}
 	}

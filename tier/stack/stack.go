@@ -15,9 +15,6 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// unit is what the upper place is divided by: the block of the cache, in cells.
-const unit = 256
-
 // Stack makes tiers that share the budget of the upper place.
 type Stack struct {
 	upper, lower tier.Maker
@@ -45,9 +42,9 @@ func (s *Stack) New(layouts []tier.Layout, memory tier.Allocator) tier.Tier {
 func (s *Stack) take(cells int, row int64) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cells = (cells + unit - 1) / unit * unit
+	cells = (cells + tier.BlockCells - 1) / tier.BlockCells * tier.BlockCells
 	if s.left >= 0 {
-		cells = int(min(int64(cells), s.left/row/unit*unit))
+		cells = int(min(int64(cells), s.left/row/tier.BlockCells*tier.BlockCells))
 		s.left -= int64(cells) * row
 	}
 	return cells
