@@ -3,7 +3,6 @@ package ebb_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -332,7 +331,7 @@ func TestTooLittleMemoryNamesTheLeastThatWorks(t *testing.T) {
 	requireDevice(t, "cpu")
 	const least = 2 * 256 * 256 // two slots of a block of cells of 256 bytes
 	_, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, KVMemory: least - 1})
-	if want := fmt.Sprint("the least that works is ", least, " bytes"); err == nil || !strings.Contains(err.Error(), want) {
+	if want := "the least that works is 128.0 KiB"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("open: %v; want an error that says %q", err, want)
 	}
 	e := cpuCopies.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, KVMemory: least})

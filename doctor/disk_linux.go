@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
 func (d *Disk) measure(ctx context.Context) error {
@@ -20,7 +22,7 @@ func (d *Disk) measure(ctx context.Context) error {
 	d.Free = int64(s.Bavail) * s.Bsize
 	pieces := min(diskBytes, d.Free/diskShare) / diskPiece
 	if pieces < diskDepth {
-		return fmt.Errorf("only %s are free", size(d.Free))
+		return fmt.Errorf("only %s are free", bytesize.Format(d.Free))
 	}
 	f, err := d.open()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/plan"
 )
 
@@ -138,7 +139,7 @@ func copies(r Readings) []Finding {
 		}
 		f := Finding{Warning, fmt.Sprintf("host memory for copies to %s is not pinned (asked for %s, got %s): copies are slower and wait for the CPU", d.Name, unless(d.HostBuffer, "nothing"), unless(d.GotBuffer, "nothing")), "check the driver's log"}
 		if r.Machine.Memlock > 0 {
-			f.Fix = fmt.Sprintf("raise the limit of locked memory, %s now: ulimit -l unlimited (docker run --ulimit memlock=-1)", size(r.Machine.Memlock))
+			f.Fix = fmt.Sprintf("raise the limit of locked memory, %s now: ulimit -l unlimited (docker run --ulimit memlock=-1)", bytesize.Format(r.Machine.Memlock))
 		}
 		all = append(all, f)
 	}
@@ -150,7 +151,7 @@ func memory(r Readings) []Finding {
 	m := r.Machine
 	if m.Limit > 0 {
 		all = append(all, Finding{
-			Note, fmt.Sprintf("the control group allows %s of the machine's %s, and uses %s: past it the process is killed", size(m.Limit), size(m.Total), size(m.Used)),
+			Note, fmt.Sprintf("the control group allows %s of the machine's %s, and uses %s: past it the process is killed", bytesize.Format(m.Limit), bytesize.Format(m.Total), bytesize.Format(m.Used)),
 			"choose --context so that K/V fit; raise memory.max (docker run --memory)",
 		})
 	}
@@ -208,12 +209,12 @@ func fitFinding(m Model, f Fit) []Finding {
 		return nil
 	case f.Room <= 0 && f.Device == cpu:
 		return []Finding{{
-			Fatal, fmt.Sprintf("the model does not fit: its weights and a step take %s, and %s are free", size(m.Weights+m.Step), size(f.Room+m.Weights+m.Step)),
+			Fatal, fmt.Sprintf("the model does not fit: its weights and a step take %s, and %s are free", bytesize.Format(m.Weights+m.Step), bytesize.Format(f.Room+m.Weights+m.Step)),
 			"choose a smaller model or one with fewer bits a weight, or free memory",
 		}}
 	case f.Room <= 0:
 		return []Finding{{
-			Warning, fmt.Sprintf("the weights do not fit %s: with a step they take %s, and %s are free", f.Device, size(m.Weights+m.Step), size(f.Room+m.Weights+m.Step)),
+			Warning, fmt.Sprintf("the weights do not fit %s: with a step they take %s, and %s are free", f.Device, bytesize.Format(m.Weights+m.Step), bytesize.Format(f.Room+m.Weights+m.Step)),
 			"compute some layers there and the others on the CPU (--gpu-layers), or choose a model with fewer bits a weight",
 		}}
 	case f.Device == cpu:
@@ -227,14 +228,6 @@ func fitFinding(m Model, f Fit) []Finding {
 			fmt.Sprintf("with --cache offloaded K/V live in host memory, and %d tokens fit%s", f.Offloaded, quantized),
 		}}
 	}
-}
-
-// size writes bytes for a person.
-func size(n int64) string {
-	if n < 1<<30 {
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }
 
 func number(n int, noun string) string {

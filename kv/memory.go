@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/plan"
 	"github.com/seed4d217819/ebb/tier"
 )
@@ -78,8 +79,8 @@ func (p *Pool) afford() error {
 	for n, d := range p.devices {
 		memory := p.config.devices[n].memory
 		if need := d.placement.Bytes(trees); memory > 0 && need > memory {
-			return noMemory("kv: the resident layers of %d sequences need %d bytes of device memory, and %d are allowed: close a sequence, or plan for more of them",
-				trees, need, memory)
+			return noMemory("kv: the resident layers of %d sequences need %s of device memory, and %s is allowed: close a sequence, or plan for more of them",
+				trees, bytesize.Ceil(need), bytesize.Floor(memory))
 		}
 	}
 	return nil

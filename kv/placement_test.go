@@ -90,7 +90,7 @@ func TestOptionsThatMakeNoCacheAreRefused(t *testing.T) {
 		{"V block", func(o *Options) { o.TypeV, o.Layers = ggml.Q4_0, []Shape{{1, 32, 16}} }, "value dim 16 is not a multiple of 32"},
 		{"heads", func(o *Options) { o.Layers = []Shape{{1, 1, 1}, {0, 1, 1}} }, "layer 1: 0 KV heads"},
 		{"no tier", func(o *Options) { o.Tier, o.ForcedCopies = nil, true }, "needs a tier"},
-		{"memory too small", func(o *Options) { o.Memory = []int64{100} }, "the least that works is 4096 bytes"},
+		{"memory too small", func(o *Options) { o.Memory = []int64{100} }, "the least that works is 4.0 KiB"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

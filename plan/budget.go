@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
 // Footprint is the bytes that a device takes besides K/V.
@@ -30,7 +32,7 @@ func (f Footprint) String() string {
 	var parts []string
 	for _, p := range f.parts() {
 		if p.bytes > 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", p.name, p.bytes))
+			parts = append(parts, p.name+" "+bytesize.Format(p.bytes))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -75,9 +77,12 @@ type BudgetError struct {
 	MostCells int   // the largest context that works; 0: none, or none was looked for
 }
 
+// Least returns the fewest bytes that work for the context.
+func (e *BudgetError) Least() int64 { return sum(e.Footprint.Total(), e.KV) }
+
 func (e *BudgetError) Error() string {
-	text := fmt.Sprintf("%d bytes of device memory are too few on %s for a context of %d tokens, with %s, K/V at least %d: the least that works is %d bytes",
-		e.Bytes, e.Device, e.Cells, e.Footprint, e.KV, e.Footprint.Total()+e.KV)
+	text := fmt.Sprintf("%s of device memory is too little on %s for a context of %d tokens, with %s, K/V at least %s: the least that works is %s",
+		bytesize.Floor(e.Bytes), e.Device, e.Cells, e.Footprint, bytesize.Ceil(e.KV), bytesize.Ceil(e.Least()))
 	if e.MostCells > 0 {
 		text += fmt.Sprintf(", or a context of at most %d", e.MostCells)
 	}

@@ -40,15 +40,15 @@ func TestABudgetIsSharedOut(t *testing.T) {
 			"too little",
 			Budget{Bytes: 4999, Devices: []Device{growing("gpu", 0, 1000, 1)}}, perCell(3),
 			1000, nil, 768,
-			"4999 bytes of device memory are too few on gpu for a context of 1000 tokens, with weights 1000, masks 1000, K/V at least 3000: the least that works is 5000 bytes",
+			"4.8 KiB of device memory is too little on gpu for a context of 1000 tokens, with weights 1000 B, masks 1000 B, K/V at least 3.0 KiB: the least that works is 4.9 KiB",
 		},
-		{"nothing fits", Budget{Bytes: 1500, Devices: []Device{growing("gpu", 0, 1000, 1)}}, perCell(3), 256, nil, 0, "the least that works is 2024 bytes"},
-		{"weights alone are too much", Budget{Bytes: 500, Devices: []Device{growing("gpu", 0, 1000, 0)}}, perCell(0), 256, nil, 0, "with weights 1000, K/V at least 0"},
+		{"nothing fits", Budget{Bytes: 1500, Devices: []Device{growing("gpu", 0, 1000, 1)}}, perCell(3), 256, nil, 0, "the least that works is 2.0 KiB"},
+		{"weights alone are too much", Budget{Bytes: 500, Devices: []Device{growing("gpu", 0, 1000, 0)}}, perCell(0), 256, nil, 0, "with weights 1000 B, K/V at least 0 B"},
 		{
 			"two devices, the second one short",
 			Budget{Bytes: 5000, Devices: []Device{growing("a", 1, 1000, 1), growing("b", 0, 2000, 1)}}, perCell(3, 1),
 			1000, nil, 512,
-			"on b for a context of 1000 tokens, with weights 2000, masks 1000, K/V at least 3000",
+			"on b for a context of 1000 tokens, with weights 2.0 KiB, masks 1000 B, K/V at least 3.0 KiB",
 		},
 		{"a device without K/V", Budget{Bytes: 5000, Devices: []Device{growing("a", NoKV, 4000, 1)}}, perCell(3), 1000, []int64{0}, 768, ""},
 		{"no device", Budget{Bytes: 1}, perCell(3), 1000, []int64{}, 2000, ""},
@@ -87,7 +87,7 @@ func TestWhatCannotBeMeasuredIsNotTakenForTooLittle(t *testing.T) {
 
 func TestABudgetErrorNamesAContextThatWorks(t *testing.T) {
 	err := &BudgetError{Device: "gpu", Bytes: 1, Cells: 512, Footprint: Footprint{Scratch: 7}, KV: 8, MostCells: 256}
-	want := "1 bytes of device memory are too few on gpu for a context of 512 tokens, with scratch 7, K/V at least 8: the least that works is 15 bytes, or a context of at most 256"
+	want := "1 B of device memory is too little on gpu for a context of 512 tokens, with scratch 7 B, K/V at least 8 B: the least that works is 15 B, or a context of at most 256"
 	if err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -114,7 +114,7 @@ func TestACacheIsFitIntoABudget(t *testing.T) {
 		{"more than it leaves", 1000, []int64{99_000}, within(100_000), 1000, []int64{98_000}, ""},
 		{"memory cuts what the budget does not", 0, []int64{9000}, within(100_000), 256, []int64{9000}, ""},
 		{"memory for none", 0, []int64{100}, Budget{}, 256, []int64{100}, ""},
-		{"too little", 1000, nil, within(20_000), 0, nil, "K/V at least 32768: the least that works is 34768 bytes, or a context of at most 512"},
+		{"too little", 1000, nil, within(20_000), 0, nil, "K/V at least 32.0 KiB: the least that works is 34.0 KiB, or a context of at most 512"},
 		{"too little for any", 0, nil, within(1001), 0, nil, "for a context of 256 tokens"},
 	} {
 		c := uniform(false, 4, test.cells)

@@ -32,7 +32,7 @@ func ExampleCache_Place() {
 	// Output:
 	// 200 MiB: 0 of 30 layers stream through 0 slots
 	// 64 MiB: 22 of 30 layers stream through 2 slots
-	// 8388608 bytes of device memory are too few for 2 slots and 0 resident layers of 8192 cells: the least that works is 12582912 bytes, or a context of at most 5376
+	// 8.0 MiB of device memory is too little for 2 slots and 0 resident layers of 8192 cells: the least that works is 12.0 MiB, or a context of at most 5376
 }
 
 // Llama-3.1-8B in Q4_K_M with 131072 tokens in f16, on a card with 16 GB.

@@ -3,6 +3,8 @@ package plan
 import (
 	"errors"
 	"fmt"
+
+	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
 // Request is what is to be planned: a model, how much of it is in use, and what it may take.
@@ -65,7 +67,8 @@ type TierError struct {
 }
 
 func (e *TierError) Error() string {
-	text := fmt.Sprintf("%d bytes of host memory and %d of disk are too few for %d bytes of K/V off the device", e.Host, e.Disk, e.Need)
+	text := fmt.Sprintf("%s of host memory and %s of disk are too little for %s of K/V off the device",
+		bytesize.Floor(e.Host), bytesize.Floor(e.Disk), bytesize.Ceil(e.Need))
 	if e.MostCells > 0 {
 		text += fmt.Sprintf(": a context of at most %d works", e.MostCells)
 	}

@@ -129,7 +129,7 @@ func TestAPlanThatDoesNotWorkNamesWhatWould(t *testing.T) {
 	}
 	cpu := round
 	cpu.Unified = true
-	if _, err := asked(1024).beside(2 * layer).On(cpu); !strings.Contains(err.Error(), "K/V at least 32768") {
+	if _, err := asked(1024).beside(2 * layer).On(cpu); !strings.Contains(err.Error(), "K/V at least 32.0 KiB") {
 		t.Errorf("a CPU without a disk: %v, want that all K/V need room", err)
 	}
 }

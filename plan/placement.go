@@ -3,6 +3,8 @@ package plan
 import (
 	"fmt"
 	"slices"
+
+	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
 // DefaultSlots is how many layers visit a device at a time: one computes while the next is fetched.
@@ -58,8 +60,8 @@ func (e *ShortError) Error() string {
 	if e.Least.Slots > 0 {
 		what = fmt.Sprintf("%d slots and %s", e.Least.Slots, what)
 	}
-	text := fmt.Sprintf("%d bytes of device memory are too few for %s of %d cells: the least that works is %d bytes",
-		e.Memory, what, e.Least.Cells, e.Least.DeviceBytes)
+	text := fmt.Sprintf("%s of device memory is too little for %s of %d cells: the least that works is %s",
+		bytesize.Floor(e.Memory), what, e.Least.Cells, bytesize.Ceil(e.Least.DeviceBytes))
 	if e.MostCells > 0 {
 		text += fmt.Sprintf(", or a context of at most %d", e.MostCells)
 	}

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -10,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
 const rowBytes = 8
@@ -69,13 +70,13 @@ func TestMemoryTooSmallNamesTheLeastThatWorks(t *testing.T) {
 		c := drawCache(t)
 		c.Memory = []int64{1}
 		_, err := c.Place()
-		if err == nil {
-			t.Fatal("one byte is enough")
+		short, ok := errors.AsType[*ShortError](err)
+		if !ok {
+			t.Fatalf("with one byte: error %v", err)
 		}
-		var least int64
-		at := strings.Index(err.Error(), "the least that works is ")
-		if _, scan := fmt.Sscanf(err.Error()[max(at, 0):], "the least that works is %d bytes", &least); scan != nil {
-			t.Fatalf("%v: names no least", err)
+		least := short.Least.DeviceBytes
+		if !strings.Contains(err.Error(), "the least that works is "+bytesize.Ceil(least)) {
+			t.Fatalf("%v: does not name the least, %d", err, least)
 		}
 		if got := c.Least(); len(got) != 1 || got[0] != least {
 			t.Fatalf("least %v, and the error says %d", got, least)

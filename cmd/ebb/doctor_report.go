@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/seed4d217819/ebb/doctor"
+	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
 // printDiagnosis prints readings and findings for a person.
@@ -24,7 +25,7 @@ func printDiagnosis(w io.Writer, d diagnosis) {
 		if !disk.Direct {
 			how = "through the page cache"
 		}
-		line("disk", "%s, %s free: reads %s, writes %s, %s", disk.Dir, formatSize(disk.Free), formatRate(disk.Read), formatRate(disk.Write), how)
+		line("disk", "%s, %s free: reads %s, writes %s, %s", disk.Dir, bytesize.Format(disk.Free), formatRate(disk.Read), formatRate(disk.Write), how)
 	}
 	if d.Model != nil && d.Model.Error == "" {
 		printFits(line, *d.Model)
@@ -51,7 +52,7 @@ func printMachine(line func(name, format string, args ...any), r doctor.Readings
 		line("", "%s", strings.Join(m.Features, " "))
 	}
 	if m.Total > 0 {
-		line("memory", "%s, %s of it available", formatSize(m.Total), formatSize(m.Available))
+		line("memory", "%s, %s of it available", bytesize.Format(m.Total), bytesize.Format(m.Available))
 	}
 	for _, g := range m.GPUs {
 		line("gpu", "%s at %s; kernel driver: %s", g.Vendor, g.Address, known(g.Driver))
@@ -61,19 +62,19 @@ func printMachine(line func(name, format string, args ...any), r doctor.Readings
 		quota = fmt.Sprintf("the time of %.3g cores", m.Quota)
 	}
 	if m.Limit > 0 {
-		limit = fmt.Sprintf("%s of memory, %s used", formatSize(m.Limit), formatSize(m.Used))
+		limit = fmt.Sprintf("%s of memory, %s used", bytesize.Format(m.Limit), bytesize.Format(m.Used))
 	}
 	switch {
 	case m.Memlock == doctor.Unlimited:
 		lock = "all"
 	case m.Memlock > 0:
-		lock = formatSize(m.Memlock)
+		lock = bytesize.Format(m.Memlock)
 	}
 	line("limits", "%s, %s; memory that may be locked: %s; huge pages: %s", quota, limit, lock, known(m.HugePages))
 }
 
 func describeDevice(d doctor.Device) string {
-	memory := fmt.Sprintf("%s of %s free by its driver", formatSize(d.Free), formatSize(d.Total))
+	memory := fmt.Sprintf("%s of %s free by its driver", bytesize.Format(d.Free), bytesize.Format(d.Total))
 	switch {
 	case d.Error != "":
 		return memory + "; it does not work"
@@ -92,7 +93,7 @@ func describeDevice(d doctor.Device) string {
 
 // printFits says how much of a context fits where.
 func printFits(line func(name, format string, args ...any), m doctor.Model) {
-	line("model", "%s, %s: weights %s, %s, context %d", shown(m.Name), shown(m.Architecture), formatSize(m.Weights), count(m.Layers, "layer"), m.Context)
+	line("model", "%s, %s: weights %s, %s, context %d", shown(m.Name), shown(m.Architecture), bytesize.Format(m.Weights), count(m.Layers, "layer"), m.Context)
 	for _, kv := range m.KV {
 		var places []string
 		for _, f := range m.Fits {
@@ -100,7 +101,7 @@ func printFits(line func(name, format string, args ...any), m doctor.Model) {
 				places = append(places, describeFit(f, m.Context))
 			}
 		}
-		line("", "K/V %-4s  %s", kv.Type, strings.Join(append([]string{formatSize(kv.PerToken) + " a token"}, places...), "; "))
+		line("", "K/V %-4s  %s", kv.Type, strings.Join(append([]string{bytesize.Format(kv.PerToken) + " a token"}, places...), "; "))
 	}
 }
 

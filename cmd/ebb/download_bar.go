@@ -9,6 +9,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/seed4d217819/ebb/hub"
+	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
 // downloadBar shows downloads: on a terminal as a bar, elsewhere as a line for each file.
@@ -36,7 +37,7 @@ func (d *downloadBar) begin(p hub.Progress) {
 		name = fmt.Sprintf("%s (%d of %d)", name, p.Part, p.Parts)
 	}
 	if !isTerminal(d.w) {
-		printNotes(d.w, []string{fmt.Sprintf("downloading %s, %s", name, formatSize(p.Total))})
+		printNotes(d.w, []string{fmt.Sprintf("downloading %s, %s", name, bytesize.Format(p.Total))})
 		return
 	}
 	d.bar = progressbar.NewOptions64(p.Total,

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
 func newInspectCommand() *cobra.Command {
@@ -78,13 +79,13 @@ func printSummary(w io.Writer, s summary) {
 		line("name", "%s", shown(s.Name))
 	}
 	line("architecture", "%s", shown(s.Architecture))
-	line("parameters", "%s in %s, %s", formatCount(s.Parameters), count(s.Tensors, "tensor"), formatSize(s.Bytes))
+	line("parameters", "%s in %s, %s", formatCount(s.Parameters), count(s.Tensors, "tensor"), bytesize.Format(s.Bytes))
 	for _, t := range s.Types {
-		line("", "%-6s %5s %11s", t.Type, fmt.Sprint(t.Tensors), formatSize(t.Bytes))
+		line("", "%-6s %5s %11s", t.Type, fmt.Sprint(t.Tensors), bytesize.Format(t.Bytes))
 	}
 	if len(s.Files) > 1 {
 		for i, f := range s.Files {
-			line(fmt.Sprintf("part %d of %d", i+1, len(s.Files)), "%s, %s in %s", shown(filepath.Base(f.Path)), count(f.Tensors, "tensor"), formatSize(f.Bytes))
+			line(fmt.Sprintf("part %d of %d", i+1, len(s.Files)), "%s, %s in %s", shown(filepath.Base(f.Path)), count(f.Tensors, "tensor"), bytesize.Format(f.Bytes))
 		}
 	}
 	line("layers", "%d, hidden %d, feed-forward %s", s.Layers, s.Hidden, spanOf(s.FeedForward))
@@ -99,7 +100,7 @@ func printSummary(w io.Writer, s summary) {
 			line(name, "%-6s not possible: head dims are no multiple of its block", kv.Type)
 			continue
 		}
-		line(name, "%-6s %10s a token, %10s for the whole context", kv.Type, formatSize(kv.PerToken), formatSize(kv.PerToken*int64(s.Context)))
+		line(name, "%-6s %10s a token, %10s for the whole context", kv.Type, bytesize.Format(kv.PerToken), bytesize.Format(kv.PerToken*int64(s.Context)))
 	}
 	line("tokenizer", "%s, %s", s.Tokenizer.describe(), count(s.Tokenizer.Tokens, "token"))
 	for _, t := range s.Tokenizer.special() {

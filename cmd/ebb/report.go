@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -53,7 +54,7 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 	case s.FetchedBytes+s.StoredBytes == 0:
 		line("moved", "nothing: the CPU uses layers where they are")
 	default:
-		line("moved", "%s to the device, %s back", formatSize(s.FetchedBytes), formatSize(s.StoredBytes))
+		line("moved", "%s to the device, %s back", bytesize.Format(s.FetchedBytes), bytesize.Format(s.StoredBytes))
 		stall := s.Stall - a.beforeStall
 		share := 0.0
 		if total := a.firstToken + a.decode; total > 0 {
@@ -67,10 +68,10 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 // describePlaces says how much memory K/V have taken where.
 func describePlaces(s kv.Stats) string {
 	if s.DiskBytesPeak == 0 {
-		return fmt.Sprintf("%s on the device, %s off it", formatSize(s.DeviceBytesPeak), formatSize(s.HostBytesPeak))
+		return fmt.Sprintf("%s on the device, %s off it", bytesize.Format(s.DeviceBytesPeak), bytesize.Format(s.HostBytesPeak))
 	}
 	return fmt.Sprintf("%s on the device, %s in host memory, %s on the disk",
-		formatSize(s.DeviceBytesPeak), formatSize(s.HostBytesPeak), formatSize(s.DiskBytesPeak))
+		bytesize.Format(s.DeviceBytesPeak), bytesize.Format(s.HostBytesPeak), bytesize.Format(s.DiskBytesPeak))
 }
 
 // describeThreads says how many threads a CPU went without, and for how long.

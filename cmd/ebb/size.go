@@ -37,15 +37,3 @@ func parseRate(text string) (float64, error) {
 	}
 	return float64(n), nil
 }
-
-// formatSize writes a number of bytes with a unit.
-func formatSize(bytes int64) string {
-	if bytes < 1024 {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	n, unit := float64(bytes)/1024, 0
-	for ; n >= 1023.95 && unit < 3; unit++ {
-		n /= 1024
-	}
-	return fmt.Sprintf("%.1f %ciB", n, "KMGT"[unit])
-}

@@ -34,13 +34,3 @@ func TestRatesMayEndInASecond(t *testing.T) {
 		}
 	}
 }
-
-func TestSizesAreWrittenForPeople(t *testing.T) {
-	for bytes, want := range map[int64]string{
-		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1<<20 - 1: "1.0 MiB", 1 << 20: "1.0 MiB", 3 << 29: "1.5 GiB", 5 << 50: "5120.0 TiB",
-	} {
-		if got := formatSize(bytes); got != want {
-			t.Errorf("%d: %q, want %q", bytes, got, want)
-		}
-	}
-}

@@ -8,6 +8,7 @@ import (
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/ggml/llama"
+	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
 // memoryNames describe what memory is used for, in the order in which it is printed.
@@ -60,10 +61,10 @@ func printMemory(w io.Writer, device string, u ggml.Usage) {
 		if u.Peak[m.purpose] == 0 {
 			continue
 		}
-		row("", m.name, formatSize(u.Current[m.purpose]), formatSize(u.Peak[m.purpose]))
+		row("", m.name, bytesize.Format(u.Current[m.purpose]), bytesize.Format(u.Peak[m.purpose]))
 		if m.purpose != ggml.HostRows {
 			now, most = now+u.Current[m.purpose], most+u.Peak[m.purpose]
 		}
 	}
-	row("", "on the device in all", formatSize(now), formatSize(most))
+	row("", "on the device in all", bytesize.Format(now), bytesize.Format(most))
 }

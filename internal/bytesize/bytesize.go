@@ -5,28 +5,30 @@ import "fmt"
 
 // Format returns n to the nearest tenth of its unit, as in "1.5 GiB". Below 1024 it has no decimal.
 func Format(n int64) string {
-	return format(n, func(unit int64) int64 { return unit / 2 })
+	return format(n, func(tenths, rest, unit int64) bool {
+		return 2*rest > unit || 2*rest == unit && tenths%2 == 1 // ties to even, as package fmt rounds
+	})
 }
 
 // Floor is Format that never writes more than n: for a bound that something exceeds.
-func Floor(n int64) string {
-	return format(n, func(int64) int64 { return 0 })
-}
+func Floor(n int64) string { return format(n, func(_, _, _ int64) bool { return false }) }
 
 // Ceil is Format that never writes less than n: for the least that suffices.
-func Ceil(n int64) string {
-	return format(n, func(unit int64) int64 { return unit - 1 })
-}
+func Ceil(n int64) string { return format(n, func(_, rest, _ int64) bool { return rest > 0 }) }
 
-// format writes n in the smallest unit that needs at most four digits before the point. extra
-// returns what is added to ten times the rest of a division by the unit, to round it.
-func format(n int64, extra func(unit int64) int64) string {
+// format writes n in the smallest unit that needs at most four digits before the point. up decides
+// whether a number of tenths of the unit is rounded up, whose rest is less than the unit.
+func format(n int64, up func(tenths, rest, unit int64) bool) string {
 	if n < 1<<10 {
 		return fmt.Sprintf("%d B", n)
 	}
 	const units = "KMGT"
 	for i, unit := 0, int64(1<<10); ; i, unit = i+1, unit<<10 {
-		tenths := n/unit*10 + (n%unit*10+extra(unit))/unit
+		rest := n % unit * 10
+		tenths := n/unit*10 + rest/unit
+		if up(tenths, rest%unit, unit) {
+			tenths++
+		}
 		if tenths < 10240 || i == len(units)-1 {
 			return fmt.Sprintf("%d.%d %ciB", tenths/10, tenths%10, units[i])
 		}

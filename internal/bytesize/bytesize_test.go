@@ -21,6 +21,9 @@ func TestSizesRoundAsTheirFunctionSays(t *testing.T) {
 		{5 << 30, "5.0 GiB", "5.0 GiB", "5.0 GiB"},
 		{5<<30 + 1, "5.0 GiB", "5.0 GiB", "5.1 GiB"},
 		{2_000_000_000, "1.8 GiB", "1.9 GiB", "1.9 GiB"},
+		{1280, "1.2 KiB", "1.2 KiB", "1.3 KiB"}, // 1.25
+		{3 << 29, "1.5 GiB", "1.5 GiB", "1.5 GiB"},
+		{5 << 50, "5120.0 TiB", "5120.0 TiB", "5120.0 TiB"},
 		{math.MaxInt64, "8388607.9 TiB", "8388608.0 TiB", "8388608.0 TiB"},
 	} {
 		if got := Floor(tt.n); got != tt.floor {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
@@ -31,7 +32,7 @@ func (r *Runner) fitMemory(o Options, c *kv.Options, backends []*ggml.Backend) (
 		return err
 	}
 	if c.Cells == 0 && fit.Cells < r.config.Context {
-		r.notes = append(r.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %d bytes of device memory", r.config.Context, fit.Cells, bytes))
+		r.notes = append(r.notes, fmt.Sprintf("context cut from %d to %d tokens to fit %s of device memory", r.config.Context, fit.Cells, bytesize.Format(bytes)))
 	}
 	c.Cells, c.Memory = fit.Cells, fit.Memory
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/internal/devicemap"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/plan"
@@ -117,9 +118,9 @@ func TestABudgetHoldsForAllThatADeviceTakes(t *testing.T) {
 			if !ok || !errors.Is(err, kv.ErrFull) {
 				t.Fatalf("opened within a byte: %v, which is not %v", err, kv.ErrFull)
 			}
-			least := short.Footprint.Total() + short.KV
+			least := short.Least()
 			o.DeviceMemory = least - 1
-			if _, err := o.open(t); !strings.Contains(errorText(err), fmt.Sprintf("the least that works is %d bytes, or a context of at most 256", least)) {
+			if _, err := o.open(t); !strings.Contains(errorText(err), fmt.Sprintf("the least that works is %s, or a context of at most 256", bytesize.Ceil(least))) {
 				t.Errorf("with %d bytes: %v, want an error that names the least that works, %d", o.DeviceMemory, err, least)
 			}
 			o.DeviceMemory = least

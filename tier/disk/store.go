@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/tier"
 )
 
@@ -126,7 +127,7 @@ func (s *Store) take(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if most := s.options.Bytes; most > 0 && s.used+n > most {
-		return fmt.Errorf("%w: %d bytes more are needed in %s, where %d of %d are used", tier.ErrFull, n, s.options.Dir, s.used, most)
+		return fmt.Errorf("%w: %s more is needed in %s, where %s of %s is used", tier.ErrFull, bytesize.Ceil(n), s.options.Dir, bytesize.Format(s.used), bytesize.Format(most))
 	}
 	s.used += n
 	return nil
