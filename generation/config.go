@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/grammar"
+	"github.com/seed4d217819/ebb/internal/textfile"
 	"github.com/seed4d217819/ebb/sample"
 )
 
@@ -94,7 +94,7 @@ type CacheConfig struct {
 // not know, as Hugging Face does. The warnings name them, and everything else in the file that has
 // no effect.
 func Load(path string) (c Config, warnings []string, err error) {
-	data, err := os.ReadFile(path)
+	data, err := textfile.Read(path)
 	if err != nil {
 		return c, nil, fmt.Errorf("generation: %w", err)
 	}

@@ -17,6 +17,7 @@ func FuzzGenerationConfig(f *testing.F) {
 	for _, seed := range []string{
 		string(all), `{}`, `null`, `[]`, `{"eos_token_id": null, "stop_strings": "x", "early_stopping": "never"}`,
 		`{"temperature": 0, "do_sample": true}`, `{"sequence_bias": [[[1], 2]], "cache_config": {"max_cache_len": 1, "x": 2}}`,
+		`{"max_time": Infinity, "sequence_bias": [[[1], -Infinity]], "x": NaN}`, `{"top_p": NaN, "temperature": 1e999}`,
 		`{"exponential_decay_length_penalty": [1, 2, 3], "seed": 18446744073709551615}`,
 	} {
 		f.Add([]byte(seed))

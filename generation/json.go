@@ -70,10 +70,11 @@ func (s *Strings) UnmarshalJSON(data []byte) error {
 }
 
 // Parse reads a config as Hugging Face writes it, without validating it, so that fields can be set
-// before. The error reports every field that has the wrong type, that is zero where zero means
+// before. It also reads Python's NaN and Infinity, which are not JSON. The error reports every field that has the wrong type, that is zero where zero means
 // nothing, or that asks for a kind of search that this version does not have. The warnings name
 // other fields that it does not know.
 func Parse(data []byte) (c Config, warnings []string, err error) {
+	data = fromPython(data)
 	if err := json.Unmarshal(data, &c); err != nil {
 		return c, nil, err
 	}
@@ -95,7 +96,7 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 	}
 	for _, m := range missing {
 		if text, ok := raw[m.name]; ok && !slices.Contains(m.neutral, string(text)) && !c.ignores(m.name) {
-			errs = append(errs, fmt.Errorf("%s is %s: this version has no %s", m.name, text, m.what))
+			errs = append(errs, fmt.Errorf("%s is %s: this version has no %s", m.name, toPython(text), m.what))
 		}
 	}
 	return errors.Join(errs...)
@@ -119,7 +120,8 @@ func (e *FieldError) Error() string { return fmt.Sprintf("%s is %s: %v", e.Field
 
 func (e *FieldError) Unwrap() error { return e.Want }
 
-// Set sets the field with a JSON name to a value in JSON. null leaves the field as it is, except
+// Set sets the field with a JSON name to a value in JSON, in which the numbers may be Python's
+// Infinity and -Infinity. null leaves the field as it is, except
 // top_k, where it means all tokens. The error is a [FieldError] if there is such a field, which is
 // then unchanged.
 func (c *Config) Set(name string, value json.RawMessage) error {
@@ -136,9 +138,17 @@ func (c *Config) Set(name string, value json.RawMessage) error {
 		if needed, ok := notZero[name]; ok && isZero(value) {
 			return &FieldError{name, string(value), fmt.Errorf("want %s, or leave it out", needed)}
 		}
+		value = fromPython(value)
+		if hasNaN(value) {
+			return &FieldError{name, string(toPython(value)), errors.New("NaN is not a number: leave the field out")}
+		}
+		if name == "max_time" && isInfinite(value) {
+			c.MaxTime = 0 // no limit
+			return nil
+		}
 		read := reflect.New(reflect.TypeOf(field).Elem()) // so that what is wrong changes nothing
 		if err := json.Unmarshal(value, read.Interface()); err != nil {
-			return &FieldError{name, string(value), wrongType(err)}
+			return &FieldError{name, string(toPython(value)), wrongType(err)}
 		}
 		reflect.ValueOf(field).Elem().Set(read.Elem())
 		return nil
@@ -213,6 +223,9 @@ func wrongType(err error) error {
 	case reflect.Struct:
 		return errors.New("want an object")
 	case reflect.Float64:
+		if strings.HasPrefix(mismatch.Value, "number ") { // one that a float64 cannot hold
+			return errors.New("want a finite number")
+		}
 		return errors.New("want a number")
 	case reflect.Slice:
 		return errors.New("want a list")
@@ -252,7 +265,7 @@ func noteFields(data []byte) (warnings []string) {
 	}
 	for _, m := range missing {
 		if text, ok := raw[m.name]; ok && !slices.Contains(m.neutral, string(text)) {
-			warn("%s (%s) has no effect: it is for %s", m.name, text, m.what)
+			warn("%s (%s) has no effect: it is for %s", m.name, toPython(text), m.what)
 		}
 		delete(raw, m.name)
 	}

@@ -3,7 +3,9 @@ package sample
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
+	"strconv"
 )
 
 // Bias is added to the score of the last of some tokens where the sequence ends with the tokens
@@ -13,12 +15,31 @@ type Bias struct {
 	Bias   float32 // -Inf forbids the last token
 }
 
-// MarshalJSON writes the pair.
-func (b Bias) MarshalJSON() ([]byte, error) { return json.Marshal([]any{b.Tokens, b.Bias}) }
+// negInfJSON is what a bias of -Inf is in JSON, which has no infinite numbers. Python reads a number
+// as infinite if it is too great.
+const negInfJSON = "-1e9999"
 
-// UnmarshalJSON reads the pair.
+// MarshalJSON writes the pair. A bias of -Inf is written as a number too low for a float64.
+func (b Bias) MarshalJSON() ([]byte, error) {
+	if math.IsInf(float64(b.Bias), -1) {
+		return json.Marshal([]any{b.Tokens, json.RawMessage(negInfJSON)})
+	}
+	return json.Marshal([]any{b.Tokens, b.Bias})
+}
+
+// UnmarshalJSON reads the pair. A bias too low for a float32 is -Inf.
 func (b *Bias) UnmarshalJSON(data []byte) error {
-	return unmarshalPair(data, &b.Tokens, &b.Bias, "want a list of token ids and a number, as in [[15, 7], -2.5]")
+	const want = "want a list of token ids and a finite number or -Infinity, as in [[15, 7], -2.5]"
+	var number json.RawMessage
+	if err := unmarshalPair(data, &b.Tokens, &number, want); err != nil {
+		return err
+	}
+	bias, err := strconv.ParseFloat(string(number), 32)
+	if err != nil && !math.IsInf(bias, -1) {
+		return errors.New(want)
+	}
+	b.Bias = float32(bias)
+	return nil
 }
 
 // unmarshalPair reads a JSON array of two values, neither of which is null.

@@ -25,6 +25,7 @@ type outputSequence struct {
 	Text        string        `json:"text"`
 	Score       float64       `json:"score"`            // sum of the new tokens' log probabilities; of beams, by their length penalty
 	BeamIndices []int32       `json:"beam_indices"`     // of which beam each token is the continuation; none without beams
+	Finish      string        `json:"finish"`           // why the text ended: a [generate.Finish]
 	Tokens      []outputToken `json:"tokens,omitempty"` // with --top-logprobs or --explain
 }
 
@@ -143,7 +144,7 @@ type spelling func(id int32) string
 func describe(sequences []ebb.Completion, spell spelling) []outputSequence {
 	out := []outputSequence{}
 	for _, s := range sequences {
-		o := outputSequence{IDs: s.IDs, Text: s.Text, Score: finite(s.Score), BeamIndices: s.BeamIndices}
+		o := outputSequence{IDs: s.IDs, Text: s.Text, Score: finite(s.Score), BeamIndices: s.BeamIndices, Finish: s.Finish.String()}
 		if s.IDs == nil {
 			o.IDs = []int32{}
 		}

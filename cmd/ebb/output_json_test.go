@@ -17,7 +17,7 @@ import (
 
 func TestJSONKeepsItsNames(t *testing.T) {
 	a := &answer{
-		sequences: []ebb.Completion{{IDs: []int32{3, 4, 5}, Text: "a<b", Score: -1.25}},
+		sequences: []ebb.Completion{{IDs: []int32{3, 4, 5}, Text: "a<b", Score: -1.25, Finish: generate.StopString}},
 		measured:  measured{texts: 1, tokens: 3, prefilled: 6, firstToken: 2 * time.Second, decode: 4 * time.Second},
 		logits:    [][]float32{{0.1, float32(math.Inf(-1)), 1e-10}, {float32(math.NaN()), float32(math.Inf(1)), -3}},
 	}
@@ -25,7 +25,7 @@ func TestJSONKeepsItsNames(t *testing.T) {
 		Policy: kv.OffloadedStatic, DeviceBytesPeak: 1, HostBytes: 2, FetchedBytes: 3, StoredBytes: 4, Stall: 5 * time.Millisecond,
 		ResidentLayers: 6, StreamedLayers: 7,
 	}
-	const want = `{"sequences":[{"ids":[3,4,5],"text":"a<b","score":-1.25,"beam_indices":[]}],` +
+	const want = `{"sequences":[{"ids":[3,4,5],"text":"a<b","score":-1.25,"beam_indices":[],"finish":"stop string"}],` +
 		`"logits":[[0.1,null,1e-10],["nan","inf",-3]],` +
 		`"timings":{"prefill_tokens_per_second":3,"decode_tokens_per_second":0.5,"time_to_first_token_seconds":2},` +
 		`"cache":{"policy":"offloaded_static","device_bytes_peak":1,"host_bytes":2,"fetched_bytes":3,"stored_bytes":4,` +
@@ -53,14 +53,14 @@ func TestJSONOfNothingIsValid(t *testing.T) {
 func TestJSONOfBeamsHasTheirIndicesAndCandidates(t *testing.T) {
 	a := &answer{sequences: []ebb.Completion{
 		{
-			IDs: []int32{3}, Text: "d", Score: -0.5, BeamIndices: []int32{0},
+			IDs: []int32{3}, Text: "d", Score: -0.5, BeamIndices: []int32{0}, Finish: generate.LengthLimit,
 			Tokens: []generate.Token{{ID: 3, LogProb: -0.5, Top: []sample.Candidate{{ID: 3, LogProb: -0.25}, {ID: 1, LogProb: -2}}}},
 		},
-		{IDs: []int32{4}, Text: "e", Score: -0.75, BeamIndices: []int32{1}, Tokens: []generate.Token{{ID: 4, LogProb: -0.75}}},
+		{IDs: []int32{4}, Text: "e", Score: -0.75, BeamIndices: []int32{1}, Tokens: []generate.Token{{ID: 4, LogProb: -0.75}}, Finish: generate.EndToken},
 	}}
-	const want = `{"sequences":[{"ids":[3],"text":"d","score":-0.5,"beam_indices":[0],"tokens":[{"id":3,"text":"d","logprob":-0.5,` +
+	const want = `{"sequences":[{"ids":[3],"text":"d","score":-0.5,"beam_indices":[0],"finish":"length","tokens":[{"id":3,"text":"d","logprob":-0.5,` +
 		`"top":[{"id":3,"text":"d","logprob":-0.25},{"id":1,"text":"b","logprob":-2}]}]},` +
-		`{"ids":[4],"text":"e","score":-0.75,"beam_indices":[1]}],`
+		`{"ids":[4],"text":"e","score":-0.75,"beam_indices":[1],"finish":"end token"}],`
 	var got bytes.Buffer
 	letter := func(id int32) string { return string('a' + id) }
 	if err := printJSON(&got, a, kv.Stats{}, letter, nil); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed4d217819/ebb/chat/jinja"
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/textfile"
 )
 
 // templateFlags say which template is rendered, and with what.
@@ -137,9 +138,10 @@ func readVariables(cmd *cobra.Command, name string) (map[string]jinja.Value, err
 // readInput reads a file, or stdin if the name is "-".
 func readInput(cmd *cobra.Command, name string) ([]byte, error) {
 	if name == "-" {
-		return io.ReadAll(cmd.InOrStdin())
+		data, err := io.ReadAll(cmd.InOrStdin())
+		return textfile.Decode(data), err
 	}
-	data, err := os.ReadFile(name)
+	data, err := textfile.Read(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s: there is no such file", name)
 	}

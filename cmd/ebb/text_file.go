@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
-	"os"
-	"unicode/utf16"
+
+	"github.com/seed4d217819/ebb/internal/textfile"
 )
 
 // readText reads a text file, or stdin if the name is -. A byte order mark is dropped, and UTF-16,
@@ -14,30 +12,12 @@ import (
 func readText(what, name string, stdin io.Reader) (text []byte, err error) {
 	if name == "-" {
 		text, err = io.ReadAll(stdin)
+		text = textfile.Decode(text)
 	} else {
-		text, err = os.ReadFile(name)
+		text, err = textfile.Read(name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", what, err)
 	}
-	return decodeText(text), nil
-}
-
-// decodeText returns text in UTF-8 and without a byte order mark.
-func decodeText(text []byte) []byte {
-	order := binary.ByteOrder(binary.LittleEndian)
-	switch {
-	case bytes.HasPrefix(text, []byte("\xEF\xBB\xBF")):
-		return text[3:]
-	case bytes.HasPrefix(text, []byte("\xFF\xFE")):
-	case bytes.HasPrefix(text, []byte("\xFE\xFF")):
-		order = binary.BigEndian
-	default:
-		return text
-	}
-	var units []uint16
-	for i := 2; i+1 < len(text); i += 2 {
-		units = append(units, order.Uint16(text[i:]))
-	}
-	return []byte(string(utf16.Decode(units)))
+	return text, nil
 }

@@ -60,7 +60,7 @@ var policy = map[string][]string{
 	"grammar/internal/charset":     {},
 	"grammar/internal/grammartest": {},
 	"grammar/internal/oracle":      {"internal/libllama"},
-	"generation":                   {"generate", "grammar", "sample"},
+	"generation":                   {"generate", "grammar", "internal/textfile", "sample"},
 
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "model/qwen2", "model/qwen3", "attend",
@@ -79,7 +79,7 @@ var policy = map[string][]string{
 
 	"internal/exec":       {"attend", "ggml", "internal/bytesize", "internal/devicemap", "internal/threads", "internal/timing", "kv", "model", "plan", "trace"},
 	"internal/threads":    {"internal/cputime"},
-	"internal/devicemap":  {},
+	"internal/devicemap":  {"internal/textfile"},
 	"internal/bytesize":   {},
 	"internal/timing":     {},
 	"internal/cputime":    {},
@@ -89,6 +89,7 @@ var policy = map[string][]string{
 	"internal/filelock":   {},
 	"internal/testmodel":  {"gguf", "ggml"},
 	"internal/testreport": {},
+	"internal/textfile":   {},
 
 	"internal/measure":             {".", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "internal/exec", "kv"},
 	"internal/measure/measuretest": {"ggml", "internal/measure", "kv"},

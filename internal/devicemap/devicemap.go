@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seed4d217819/ebb/internal/textfile"
 )
 
 // Map says which device computes which part of a model: Hugging Face's device_map. Keys are
@@ -28,9 +29,9 @@ import (
 // K/V are on the device of their layer.
 type Map map[string]string
 
-// Load reads a map from a JSON file: an object whose values are strings or numbers.
+// Load reads a map from a JSON file in UTF-8, or in UTF-16 with a byte order mark: an object whose values are strings or numbers.
 func Load(path string) (Map, error) {
-	data, err := os.ReadFile(path)
+	data, err := textfile.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("ebb: device map: %w", err)
 	}

@@ -94,6 +94,8 @@ func TestDeviceMapFilesAreReadOrRefused(t *testing.T) {
 		err  string
 	}{
 		{text: `{"": 0, "model.layers.0-3": "cpu"}`, want: Map{"": "0", "model.layers.0-3": "cpu"}},
+		{text: "\xEF\xBB\xBF{\"\": \"cpu\"}", want: Map{"": "cpu"}},
+		{text: "\xFE\xFF\x00{\x00\"\x00\"\x00:\x000\x00}", want: Map{"": "0"}},
 		{text: `{"": 1.5}`, want: Map{"": "1.5"}}, // no device has that name: resolving says so
 		{text: `{"": ["cpu"]}`, err: "want a device's name or a GPU's number"},
 		{text: `["cpu"]`, err: "want an object such as"},

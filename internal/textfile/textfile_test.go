@@ -1,4 +1,4 @@
-package main
+package textfile
 
 import "testing"
 
@@ -14,7 +14,7 @@ func TestTextIsReadWithoutByteOrderMark(t *testing.T) {
 		"\xFF\xFEa\x00\n":                "a", // half a character is cut off
 		"\xFF\xFE\x00\xD8":               "\uFFFD",
 	} {
-		if got := string(decodeText([]byte(text))); got != want {
+		if got := string(Decode([]byte(text))); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
