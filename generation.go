@@ -11,7 +11,8 @@ import (
 // docs/generation.md explains.
 type GenerationConfig = generation.Config
 
-// The types of some fields of a [GenerationConfig], and the error of [GenerationConfig.Set].
+// These are the types of some fields of a [GenerationConfig], and the error of
+// [GenerationConfig.Set].
 type (
 	TokenIDs    = generation.TokenIDs
 	Strings     = generation.Strings

@@ -71,7 +71,7 @@ func (o Options) validate() error {
 		}
 	}
 	if !(o.Link >= 0) { // NaN too
-		errs = append(errs, fmt.Errorf("Link is %g bytes a second: want at least 0", o.Link))
+		errs = append(errs, fmt.Errorf("the option Link is %g bytes a second: want at least 0", o.Link))
 	}
 	if _, err := kv.ParseType(o.KVType); err != nil {
 		errs = append(errs, fmt.Errorf("KVType: %w", err))

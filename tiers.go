@@ -26,10 +26,10 @@ func (o Options) validateTiers() (errs []error) {
 		errs = append(errs, errors.New("both Disk and Tier say where rows are kept: leave one of them out"))
 	}
 	if o.Cache != kv.Offloaded && o.Cache != kv.OffloadedStatic {
-		errs = append(errs, fmt.Errorf("Disk with the policy %v, under which all rows stay on the device: want offloaded or offloaded_static", o.Cache))
+		errs = append(errs, fmt.Errorf("the option Disk is set with the policy %v, under which all rows stay on the device: want offloaded or offloaded_static", o.Cache))
 	}
 	if o.Attend != AttendAtDevice {
-		errs = append(errs, fmt.Errorf("Disk with attention at %v: rows in files visit the device; want device", o.Attend))
+		errs = append(errs, fmt.Errorf("the option Disk is set with attention at %v: rows in files are fetched to the device; want device", o.Attend))
 	}
 	return errs
 }

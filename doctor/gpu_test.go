@@ -58,7 +58,8 @@ func TestFindingsNameWhatAGPULacks(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := healthy()
-			r.Libraries.Backends, r.Devices = test.backends, append(test.devices, Device{Name: "cpu", Type: "cpu"})
+			r.Libraries.Backends = test.backends
+			r.Devices = slices.Concat(test.devices, []Device{{Name: "cpu", Type: "cpu"}})
 			if test.gpu != (GPU{}) {
 				r.Machine.GPUs = []GPU{test.gpu}
 			}

@@ -368,13 +368,15 @@ func TestConfigsOfTransformersLoadAsTheyDoThere(t *testing.T) {
 		{"the default length", `{"max_length": 20, "max_new_tokens": null}`, Config{MaxLength: 20}, nil},
 		{
 			"contrastive search that sampling overrules", `{"penalty_alpha": 0.6, "do_sample": true}`,
-			Config{DoSample: true}, []string{"penalty_alpha (0.6) has no effect: it is for contrastive search"},
+			Config{DoSample: true},
+			[]string{"penalty_alpha (0.6) has no effect: it is for contrastive search"},
 		},
 		{"contrastive search of one token", `{"penalty_alpha": 0.6, "top_k": 1}`, Config{TopK: new(1)}, []string{"penalty_alpha (0.6)", "top_k (1)"}},
 		{"no cache", `{"use_cache": false, "bos_token_id": 1}`, Config{}, []string{"use_cache is false, which has no effect"}},
 		{
 			"Gemma 2", `{"_from_model_config": true, "bos_token_id": 2, "cache_implementation": "hybrid", "eos_token_id": [1, 107], "pad_token_id": 0, "transformers_version": "4.42.0.dev0"}`,
-			Config{CacheImplementation: "hybrid", EOSTokenID: TokenIDs{1, 107}, PadTokenID: new(int32(0))}, []string{"cache_implementation (hybrid) has no effect"},
+			Config{CacheImplementation: "hybrid", EOSTokenID: TokenIDs{1, 107}, PadTokenID: new(int32(0))},
+			[]string{"cache_implementation (hybrid) has no effect"},
 		},
 		{
 			"everything at its default",

@@ -95,10 +95,21 @@ func TestAnEmptyArrayHasTheKindOfItsElements(t *testing.T) {
 
 func TestConversionsAreExactOrRefused(t *testing.T) {
 	f, err := gguf.Parse(write(t, []gguf.KV{
-		{"whole", float32(500000)}, {"half", 0.5}, {"nan", math.NaN()}, {"inf", float32(math.Inf(1))},
-		{"2^63", float64(1 << 63)}, {"2^64", float64(1 << 63 * 2)}, {"-2^63", float64(-1 << 63)},
-		{"2^53+1", uint64(1<<53 + 1)}, {"-2^53-1", int64(-1<<53 - 1)}, {"2^63-1", int64(math.MaxInt64)},
-		{"zero", uint8(0)}, {"one", int64(1)}, {"minus", int8(-1)}, {"floats", []float64{1, 2.5}}, {"bits", []uint8{1, 0}},
+		{"whole", float32(500000)},
+		{"half", 0.5},
+		{"nan", math.NaN()},
+		{"inf", float32(math.Inf(1))},
+		{"2^63", float64(1 << 63)},
+		{"2^64", float64(1 << 63 * 2)},
+		{"-2^63", float64(-1 << 63)},
+		{"2^53+1", uint64(1<<53 + 1)},
+		{"-2^53-1", int64(-1<<53 - 1)},
+		{"2^63-1", int64(math.MaxInt64)},
+		{"zero", uint8(0)},
+		{"one", int64(1)},
+		{"minus", int8(-1)},
+		{"floats", []float64{1, 2.5}},
+		{"bits", []uint8{1, 0}},
 	}, nil))
 	if err != nil {
 		t.Fatal(err)

@@ -43,8 +43,10 @@ func TestAPastedAddressIsTheFileThatItShows(t *testing.T) {
 
 func TestTheQuantisationChoosesTheFile(t *testing.T) {
 	h := newFakeHub(t)
-	for _, file := range []string{"README.md", "mmproj-m-Q4_K_M.gguf", "m-IQ4_XS.gguf", "m-Q4_K_S.gguf", "m.Q4_K_M.gguf", "m-Q8_0.gguf",
-		"big/m-BF16-00001-of-00002.gguf", "big/m-BF16-00002-of-00002.gguf", "a-q5_1.gguf", "b-q5_1.gguf"} {
+	for _, file := range []string{
+		"README.md", "mmproj-m-Q4_K_M.gguf", "m-IQ4_XS.gguf", "m-Q4_K_S.gguf", "m.Q4_K_M.gguf", "m-Q8_0.gguf",
+		"big/m-BF16-00001-of-00002.gguf", "big/m-BF16-00002-of-00002.gguf", "a-q5_1.gguf", "b-q5_1.gguf",
+	} {
 		h.put(commitA, file, []byte(file))
 	}
 	h.put(commitB, "z-Q2_K.gguf", nil)

@@ -39,8 +39,6 @@ func TypeNames() []string {
 	return names
 }
 
-func typeNames() string { return strings.Join(TypeNames(), ", ") }
-
 // layout returns the bytes of the shape's rows.
 func (s Shape) layout(k, v ggml.Type) tier.Layout {
 	return tier.Layout{Heads: s.Heads, KeyBytes: k.RowSize(int64(s.KeyDim)), ValueBytes: v.RowSize(int64(s.ValueDim))}

@@ -38,7 +38,8 @@ func TestABudgetIsSharedOut(t *testing.T) {
 		{"just room", Budget{Bytes: 5000, Devices: []Device{growing("gpu", 0, 1000, 1)}}, perCell(3), 1000, []int64{3000}, 768, ""},
 		{
 			"too little",
-			Budget{Bytes: 4999, Devices: []Device{growing("gpu", 0, 1000, 1)}}, perCell(3),
+			Budget{Bytes: 4999, Devices: []Device{growing("gpu", 0, 1000, 1)}},
+			perCell(3),
 			1000, nil, 768,
 			"4.8 KiB of device memory is too little on gpu for a context of 1000 tokens, with weights 1000 B, masks 1000 B, K/V at least 3.0 KiB: the least that works is 4.9 KiB",
 		},
@@ -46,7 +47,8 @@ func TestABudgetIsSharedOut(t *testing.T) {
 		{"weights alone are too much", Budget{Bytes: 500, Devices: []Device{growing("gpu", 0, 1000, 0)}}, perCell(0), 256, nil, 0, "with weights 1000 B, K/V at least 0 B"},
 		{
 			"two devices, the second one short",
-			Budget{Bytes: 5000, Devices: []Device{growing("a", 1, 1000, 1), growing("b", 0, 2000, 1)}}, perCell(3, 1),
+			Budget{Bytes: 5000, Devices: []Device{growing("a", 1, 1000, 1), growing("b", 0, 2000, 1)}},
+			perCell(3, 1),
 			1000, nil, 512,
 			"on b for a context of 1000 tokens, with weights 2.0 KiB, masks 1000 B, K/V at least 3.0 KiB",
 		},

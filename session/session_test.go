@@ -112,7 +112,7 @@ func TestEveryFlippedByteIsAnError(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for at := int64(0); at < int64(len(whole)); at++ {
+	for at := range int64(len(whole)) {
 		if at >= padding && at < rows || at > rows && at%31 != 0 {
 			continue
 		}
@@ -283,12 +283,11 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("EBB_TEST_SAVE"); path != "" {
 		for seed := 0; ; seed++ {
 			if err := save(path, header(600), seed%2, operatingSystem()); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
+				panic(err)
 			}
 		}
 	}
-	os.Exit(m.Run())
+	m.Run()
 }
 
 func TestAProcessKilledAtAnyMomentLeavesAWholeSession(t *testing.T) {

@@ -160,7 +160,7 @@ func (r *renderer) python(object Value, name string) (Value, bool) {
 		case "catch_varargs":
 			return v.varargs, true
 		case "caller":
-			return v.macroBody.caller, true
+			return v.caller, true
 		}
 	case *cycler:
 		return v.attribute(name)
@@ -439,7 +439,7 @@ func (r *renderer) slice(object, startValue, stopValue, stepValue Value) Value {
 		}
 		return min(max(i, least), most)
 	}
-	start, stop := 0, 0
+	var start, stop int
 	if step > 0 {
 		start, stop = bound(startValue, 0, 0, n), bound(stopValue, n, 0, n)
 	} else {

@@ -533,7 +533,7 @@ func formatFilter(r *renderer, v Value, args []Value, keywords []argument) Value
 }
 
 func indentFilter(r *renderer, v Value, a []Value) Value {
-	indention := ""
+	var indention string
 	if s, ok := optional(a[0], int64(4)).(string); ok {
 		indention = s
 	} else {
@@ -683,7 +683,7 @@ func xmlattrFilter(r *renderer, v Value, a []Value) Value {
 		if b.b.Len() > 0 || truth(optional(a[0], true)) {
 			b.char(' ')
 		}
-		escaped := ""
+		var escaped string
 		if m, ok := value.(markup); ok {
 			escaped = string(m)
 		} else {

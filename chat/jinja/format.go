@@ -163,7 +163,7 @@ func (r *renderer) formatPercent(format string, values Value) Value {
 func (r *renderer) percent(s spec, verb byte, v Value) string {
 	switch verb {
 	case 's', 'r':
-		t := ""
+		var t string
 		if verb == 's' {
 			t = r.str(v)
 		} else {

@@ -218,7 +218,7 @@ func (p *parser) parseFor(f frame, s *stream, line int) node {
 	n.recursive = s.skipWord("recursive")
 	s.skip(":")
 	s.end()
-	word := ""
+	var word string
 	n.body, word = p.bodyUntil(frame{loop: true}, "else", "endfor")
 	if word == "else" {
 		n.hasOther = true

@@ -1,6 +1,9 @@
 package jinja
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // stream is the tokens of one tag.
 type stream struct {
@@ -195,11 +198,11 @@ func (s *stream) primary(namespace bool) expr {
 		}
 		return &nameExpr{t.text}
 	case t.kind == tokenString:
-		text := ""
+		var text strings.Builder
 		for s.peek().kind == tokenString {
-			text += s.next().text
+			text.WriteString(s.next().text)
 		}
-		return &constExpr{text}
+		return &constExpr{text.String()}
 	case t.kind == tokenNumber:
 		s.at++
 		return &constExpr{t.value}
@@ -360,11 +363,11 @@ func (s *stream) filters(x expr) expr {
 }
 
 func (s *stream) dotted() string {
-	name := s.name()
+	names := []string{s.name()}
 	for s.skip(".") {
-		name += "." + s.name()
+		names = append(names, s.name())
 	}
-	return name
+	return strings.Join(names, ".")
 }
 
 // filter parses one filter, after its "|".

@@ -2,6 +2,7 @@ package jinja
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"unicode"
 )
@@ -55,15 +56,8 @@ func (r *renderer) test(name string, v Value, args []Value, keywords []argument)
 		return ok
 	case "filter":
 		return r.isName(v, func(s string) bool {
-			if _, ok := filters[s]; !ok {
-				for _, other := range otherFilters {
-					if s == other {
-						return true
-					}
-				}
-				return false
-			}
-			return true
+			_, ok := filters[s]
+			return ok || slices.Contains(otherFilters, s)
 		})
 	case "test":
 		return r.isName(v, func(s string) bool {

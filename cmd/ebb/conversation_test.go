@@ -136,8 +136,11 @@ func TestAFullContextDropsTheOldestTurnsAndKeepsTheSystemMessage(t *testing.T) {
 		return turns
 	}
 	for i, want := range [][]string{
-		{"sys", "turn 0"}, {"sys", "turn 0", "turn 1"}, {"sys", "turn 0", "turn 1", "turn 2"},
-		{"sys", "turn 0", "turn 1", "turn 2", "turn 3"}, {"sys", "turn 0", "turn 1", "turn 2", "turn 3", "turn 4"},
+		{"sys", "turn 0"},
+		{"sys", "turn 0", "turn 1"},
+		{"sys", "turn 0", "turn 1", "turn 2"},
+		{"sys", "turn 0", "turn 1", "turn 2", "turn 3"},
+		{"sys", "turn 0", "turn 1", "turn 2", "turn 3", "turn 4"},
 		{"sys", "turn 3", "turn 4", "turn 5"},
 		{"sys", "turn 3", "turn 4", "turn 5", "turn 6"}, // a quarter of the context was made free, so there is room again
 	} {

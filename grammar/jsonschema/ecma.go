@@ -105,7 +105,7 @@ const maxProduct = 1000
 
 // quantified reads how often a part may come.
 func (p *ecmaParser) quantified(n node, text string) node {
-	lo, hi := 1, 1
+	var lo, hi int
 	switch {
 	case p.take("*"):
 		lo, hi = 0, -1
@@ -373,7 +373,7 @@ func (p *ecmaParser) classAtom() (set charset.Set, single bool) {
 	}
 	letter := p.text[p.at:min(p.at+1, len(p.text))]
 	set = p.escape(true)
-	return set, len(set) == 1 && set[0].Lo == set[0].Hi && !strings.Contains("pP", letter)
+	return set, len(set) == 1 && set[0].Lo == set[0].Hi && letter != "p" && letter != "P"
 }
 
 // Classes of ECMA-262.

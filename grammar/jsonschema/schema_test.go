@@ -149,7 +149,8 @@ var schemas = []struct {
 	{
 		"keywords that say nothing", `{"type": "object", "patternProperties": {}, "propertyNames": {"type": "string"}, "dependentRequired": {}, "if": {"required": ["a"]}, "unevaluatedProperties": true,
 			"not": false, "contains": {"const": 1}, "additionalProperties": {"type": "integer"}}`,
-		[]string{`{"a":1}`}, []string{`{"a":"x"}`, `[]`},
+		[]string{`{"a":1}`},
+		[]string{`{"a":"x"}`, `[]`},
 	},
 	{"bounds that say nothing", `{"type": "string", "pattern": "^a$", "minLength": 0}`, []string{`"a"`}, []string{`""`}},
 	{"numbers of a list within bounds", `{"enum": [1, 2, 3, 4.5, "x"], "type": "number", "minimum": 2, "exclusiveMaximum": 4.5}`, []string{`2`, `3`}, []string{`1`, `4.5`, `"x"`}},
@@ -157,7 +158,8 @@ var schemas = []struct {
 	{
 		"values of a list by all that stands beside it",
 		`{"enum": [1, 6, 9, "b", null, [1, 1], [1, 2], {"a": 1}, {"b": 1}], "not": {"const": "b"}, "anyOf": [{"type": ["number", "null"], "multipleOf": 3}, {"type": "array", "uniqueItems": true, "items": {"minimum": 1}}, {"type": "object", "required": ["a"]}], "allOf": [{"$ref": "#/$defs/n"}], "$defs": {"n": {"minimum": 5}}}`,
-		[]string{`6`, `9`, `null`, `[1,2]`, `{"a":1}`}, []string{`1`, `"b"`, `[1,1]`, `{"b":1}`},
+		[]string{`6`, `9`, `null`, `[1,2]`, `{"a":1}`},
+		[]string{`1`, `"b"`, `[1,1]`, `{"b":1}`},
 	},
 	{"spaces are ECMAScript's", `{"type": "string", "pattern": "^\\S$"}`, []string{`"a"`, `"é"`}, []string{"\"\u00a0\"", "\"\u2003\"", "\"\ufeff\"", `" "`}},
 	{"pretty", `{"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}}`, []string{"{\n\t\"a\": [\n\t\t1,\n\t\t2\n\t]\n}"}, []string{"{\n\n}", "{}\n"}},

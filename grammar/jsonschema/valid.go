@@ -57,7 +57,7 @@ func (v *validator) keyword(s *object, key string, x value, path string, depth i
 	if v.steps += sizeOf(says); v.steps > maxSteps {
 		return false, errTooMuch
 	}
-	if about := keywordTypes[key]; about != "" && about != typeOf(x) && !(about == "number" && typeOf(x) == "integer") {
+	if about := keywordTypes[key]; about != "" && about != typeOf(x) && (about != "number" || typeOf(x) != "integer") {
 		return true, nil
 	}
 	switch key {

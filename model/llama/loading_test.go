@@ -54,11 +54,17 @@ func TestWhatAFileHasAndNobodyReadsIsAnErrorThatNamesIt(t *testing.T) {
 
 func TestUnreadMetadataThatChangesNothingIsAccepted(t *testing.T) {
 	_, notes, err := openEdited(t, []gguf.KV{
-		{Key: "llama.attention.causal", Value: true}, {Key: "llama.attention.sliding_window", Value: uint32(0)},
-		{Key: "llama.logit_scale", Value: float32(1)}, {Key: "llama.expert_count", Value: uint32(0)},
-		{Key: "llama.expert_used_count", Value: uint32(0)}, {Key: "llama.use_parallel_residual", Value: false},
-		{Key: "llama.rope.scaling.finetuned", Value: true}, {Key: "llama.tensor_data_layout", Value: "Meta AI original pth"},
-		{Key: "llama.name", Value: "x"}, {Key: "general.type", Value: "model"}, {Key: "general.new", Value: "x"},
+		{Key: "llama.attention.causal", Value: true},
+		{Key: "llama.attention.sliding_window", Value: uint32(0)},
+		{Key: "llama.logit_scale", Value: float32(1)},
+		{Key: "llama.expert_count", Value: uint32(0)},
+		{Key: "llama.expert_used_count", Value: uint32(0)},
+		{Key: "llama.use_parallel_residual", Value: false},
+		{Key: "llama.rope.scaling.finetuned", Value: true},
+		{Key: "llama.tensor_data_layout", Value: "Meta AI original pth"},
+		{Key: "llama.name", Value: "x"},
+		{Key: "general.type", Value: "model"},
+		{Key: "general.new", Value: "x"},
 		{Key: "mistral.attention.causal", Value: false},
 	})
 	if err != nil || len(notes) != 0 {
@@ -88,8 +94,10 @@ func TestTensorsThatNobodyMissesAreNamedOnce(t *testing.T) {
 
 func TestMetadataOfAnotherTypeIsConvertedOrAnError(t *testing.T) {
 	if _, _, err := openEdited(t, []gguf.KV{
-		{Key: "llama.rope.freq_base", Value: uint32(500000)}, {Key: "llama.block_count", Value: float32(5)},
-		{Key: "llama.attention.layer_norm_rms_epsilon", Value: 1e-5}, {Key: "llama.rope.scaling.factor", Value: uint8(2)},
+		{Key: "llama.rope.freq_base", Value: uint32(500000)},
+		{Key: "llama.block_count", Value: float32(5)},
+		{Key: "llama.attention.layer_norm_rms_epsilon", Value: 1e-5},
+		{Key: "llama.rope.scaling.factor", Value: uint8(2)},
 	}); err != nil {
 		t.Errorf("numbers of another type: got the error %v, want none", err)
 	}
@@ -120,7 +128,8 @@ func TestMetadataOfAnotherTypeIsConvertedOrAnError(t *testing.T) {
 
 func TestCountsMayBeGivenByLayer(t *testing.T) {
 	config, _, err := openEdited(t, []gguf.KV{
-		{Key: "llama.attention.head_count", Value: []uint32{4, 4, 4, 4, 4}}, {Key: "llama.attention.head_count_kv", Value: []int32{2, 2, 2, 2, 2}},
+		{Key: "llama.attention.head_count", Value: []uint32{4, 4, 4, 4, 4}},
+		{Key: "llama.attention.head_count_kv", Value: []int32{2, 2, 2, 2, 2}},
 		{Key: "llama.feed_forward_length", Value: []uint64{128, 128, 128, 128, 128}},
 	})
 	if err != nil || len(config.Layers) != 5 || config.Layers[3].Heads != 4 || config.Layers[4].KVHeads != 2 {
