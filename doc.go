@@ -16,15 +16,19 @@
 //     greedily, by drawing, or with beams.
 //
 // The layer loop is Runner.step in internal/exec/forward.go. From the command
-// `ebb run` to the copy of one layer it is eight calls:
+// `ebb run` to the copy of one layer these eight functions call each other. Small
+// functions that lie between two of them stand in parentheses:
 //
-//  1. generateAnswer (cmd/ebb/answer.go) writes the text of a prompt.
-//  2. [Engine.GenerateTokens] checks the config and the length of the prompt.
+//  1. generateAnswer (cmd/ebb/answer.go) answers a prompt.
+//  2. [Engine.GenerateTokens] checks the config and the length of the prompt
+//     (called by answer.stream, through [Engine.Decode]).
 //  3. [generate.Tokens] chooses one token after the other.
-//  4. exec.Runner.Forward checks the tokens and cuts long prompts into steps.
+//  4. exec.Runner.Forward checks the tokens and cuts long prompts into steps
+//     (called by stream.compute).
 //  5. exec.Runner.step takes one step through all layers: the layer loop.
 //  6. [kv.Pool.Begin] reserves cells and starts the movers of each device.
-//  7. walk.fetchAll (kv/walk.go) decides when a slot is free for the next layer.
+//  7. walk.fetchAll (kv/walk.go) decides when a slot is free for the next layer
+//     (a mover runs it, started by Step.startCopies and transfers.start).
 //  8. transfers.fetch (kv/transfers.go) copies that layer's rows to the slot.
 //
 // Meanwhile the layer loop waits in [kv.Step.Layers] until its layer has arrived.

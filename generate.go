@@ -61,31 +61,28 @@ func (e *Engine) Generate(ctx context.Context, prompt string, c GenerationConfig
 // was computed, [kv.ErrFull] that the context is used up.
 func (e *Engine) GenerateTokens(ctx context.Context, seq *kv.Seq, prompt []int32, c GenerationConfig) iter.Seq2[generate.Token, error] {
 	return func(yield func(generate.Token, error) bool) {
-		e.tokens(ctx, seq, append(seq.Tokens(), prompt...), nil, c)(yield)
+		prompt := append(seq.Tokens(), prompt...)
+		search, err := e.searchForOne(prompt, c)
+		if err != nil {
+			yield(generate.Token{}, err)
+			return
+		}
+		generate.Tokens(ctx, e.runner.Forward, seq, prompt, nil, search)(yield)
 	}
 }
 
 // ContinueTokens is [Engine.GenerateTokens] for a sequence that holds the whole prompt already.
-// logits are those that
-// [Engine.Forward] has returned for its last token.
+// logits are those that [Engine.Forward] has returned for its last token.
 func (e *Engine) ContinueTokens(ctx context.Context, seq *kv.Seq, logits []float32, c GenerationConfig) iter.Seq2[generate.Token, error] {
 	return func(yield func(generate.Token, error) bool) {
-		e.tokens(ctx, seq, seq.Tokens(), logits, c)(yield)
+		prompt := seq.Tokens()
+		search, err := e.searchForOne(prompt, c)
+		if err != nil {
+			yield(generate.Token{}, err)
+			return
+		}
+		generate.Tokens(ctx, e.runner.Forward, seq, prompt, logits, search)(yield)
 	}
-}
-
-// tokens continues a prompt of which seq holds the first tokens. If it holds all of them, logits
-// are those of the next token.
-func (e *Engine) tokens(ctx context.Context, seq *kv.Seq, prompt []int32, logits []float32, c GenerationConfig) iter.Seq2[generate.Token, error] {
-	search, err := e.search(prompt, c)
-	if err == nil && (c.NumBeams > 1 || c.NumReturnSequences > 1) {
-		err = fmt.Errorf("ebb: num_beams is %d and num_return_sequences %d: a stream of tokens is of one text; want 1, or Engine.Complete",
-			max(c.NumBeams, 1), max(c.NumReturnSequences, 1))
-	}
-	if err != nil {
-		return func(yield func(generate.Token, error) bool) { yield(generate.Token{}, err) }
-	}
-	return generate.Tokens(ctx, e.runner.Forward, seq, prompt, logits, search)
 }
 
 // Prefill appends a prompt to seq and returns the logits after its last n tokens, or after all if it
@@ -117,6 +114,16 @@ func (e *Engine) checkPrompt(prompt []int32) error {
 		return fmt.Errorf("%w: %d tokens, and the context holds %d", ErrPromptTooLong, len(prompt), e.Context())
 	}
 	return nil
+}
+
+// searchForOne is search for a stream, which is of one text.
+func (e *Engine) searchForOne(prompt []int32, c GenerationConfig) (generate.Config, error) {
+	search, err := e.search(prompt, c)
+	if err == nil && (c.NumBeams > 1 || c.NumReturnSequences > 1) {
+		err = fmt.Errorf("ebb: num_beams is %d and num_return_sequences %d: a stream of tokens is of one text; want 1, or Engine.Complete",
+			max(c.NumBeams, 1), max(c.NumReturnSequences, 1))
+	}
+	return search, err
 }
 
 // search returns how to generate after a prompt, or an error if this engine cannot follow the prompt

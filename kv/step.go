@@ -55,21 +55,17 @@ type visit struct {
 
 // Begin reserves cells for a batch and starts fetching the rows of the first layers. It waits for
 // the step before to be closed. [ErrFull] and other errors come before anything has changed.
-func (p *Pool) Begin(ctx context.Context, batch []Work) (*Step, error) {
+func (p *Pool) Begin(ctx context.Context, batch []Work) (_ *Step, err error) {
 	select {
 	case p.turn <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	s, err := p.begin(ctx, batch)
-	if err != nil {
-		<-p.turn
-		return nil, err
-	}
-	return s, nil
-}
-
-func (p *Pool) begin(ctx context.Context, batch []Work) (*Step, error) {
+	defer func() {
+		if err != nil {
+			<-p.turn
+		}
+	}()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
