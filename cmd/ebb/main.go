@@ -47,7 +47,7 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // packageName matches the package name that an error begins with. It means nothing to a user of the
 // command.
-var packageName = regexp.MustCompile(`(?m)^(chat|devicemap|ebb|exec|generate|generation|gguf|grammar|hub|jsonschema|kv|model|sample|tokenizer): `)
+var packageName = regexp.MustCompile(`(?m)^(chat|devicemap|ebb|exec|generate|generation|gguf|grammar|hub|jsonschema|kv|model|plan|sample|tokenizer): `)
 
 // plain returns an error's text without the names of the packages that it comes from.
 func plain(err error) string {
@@ -122,7 +122,7 @@ command failed, or 2 if it was misused.`,
 	}
 	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newTemplateCommand(), newBenchCommand(), newDoctorCommand(), newVersionCommand())
+	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newTemplateCommand(), newBenchCommand(), newDoctorCommand(), newPlanCommand(), newVersionCommand())
 	return cmd
 }
 

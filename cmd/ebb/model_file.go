@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/hub"
 )
 
@@ -42,4 +43,13 @@ func modelFile(ctx context.Context, name string, w io.Writer) (string, error) {
 		return "", fmt.Errorf("interrupted: what was downloaded of %v is kept, and the same command goes on from there", ref)
 	}
 	return path, err
+}
+
+// openHeader opens the model of a name for what its header says.
+func openHeader(ctx context.Context, name string, w io.Writer) (*gguf.File, error) {
+	path, err := modelFile(ctx, name, w)
+	if err != nil {
+		return nil, err
+	}
+	return gguf.Open(path)
 }

@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 	}
 	if testing.Short() { // scripts that compute with no model
 		params.Dir = ""
-		for _, name := range []string{"bad_model", "help", "inspect", "misuse", "no_libraries"} {
+		for _, name := range []string{"bad_model", "help", "inspect", "misuse", "no_libraries", "plan"} {
 			params.Files = append(params.Files, filepath.Join("testdata", "script", name+".txt"))
 		}
 	}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/bytesize"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/plan"
+)
+
+// planFlags are the flags of ebb plan.
+type planFlags struct {
+	model        string
+	kvType       string
+	context      int
+	sequences    int
+	deviceMemory int64
+	hostMemory   int64
+	disk         diskPlace
+	machine      string
+	output       string
+}
+
+func newPlanCommand() *cobra.Command {
+	f := planFlags{kvType: "f16"}
+	cmd := &cobra.Command{
+		Use:   "plan -m MODEL",
+		Short: "Say what would lie where, and how fast decoding would be",
+		Long: `Plan reads a model's header, and prints what its weights, its steps and its K/V would take,
+which layers stay on the device, how much of the others lies in host memory and on disk,
+and how many tokens a second decoding yields at most. Nothing is loaded; of a model on the hub only
+the header is read.
+
+The figures of this machine are measured in less than two seconds; --machine plans for another one,
+by name or from a JSON file. docs/planning.md says what is counted and what is assumed.`,
+		Example: `  ebb plan -m model.gguf --context 131072 --device-memory 8GiB
+  ebb plan -m model.gguf --machine h100 --sequences 8
+  ebb plan -m hf://OWNER/REPO:Q4_K_M --disk /var/tmp:64GiB --output json`,
+		Args: arguments(cobra.NoArgs),
+		RunE: f.run,
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVarP(&f.model, "model", "m", "", modelHelp)
+	flags.IntVar(&f.context, "context", 0, "how many `TOKENS` a sequence may hold (default the model's)")
+	flags.IntVar(&f.sequences, "sequences", 1, "how many sequences, `N`, are decoded together")
+	flags.Var(&parsed[string]{&f.kvType, "f16", "TYPE", parseKVType}, "kv-type", "the type of K/V: "+strings.Join(kv.TypeNames(), ", "))
+	flags.Var(&parsed[int64]{&f.deviceMemory, "", "SIZE", parseSize}, "device-memory", "what weights, K/V and computing may take together on the device, as in 8GiB (default all that is free)")
+	flags.Var(&parsed[int64]{&f.hostMemory, "", "SIZE", parseSize}, "host-memory", "what K/V off the device may take in host memory (default all that is free, and with --disk half of it)")
+	flags.Var(&parsed[diskPlace]{&f.disk, "", "DIR[:SIZE]", parseDisk}, "disk", "a folder for K/V that host memory has no room for, as in /var/tmp:64GiB (default no disk)")
+	flags.StringVar(&f.machine, "machine", "", "plan for the machine that this JSON `FILE` describes, or for one of "+strings.Join(machineNames(), ", ")+" (default this machine)")
+	flags.StringVar(&f.output, "output", "text", "what to print: text or json")
+	complete(cmd, "output", "text", "json")
+	complete(cmd, "kv-type", kv.TypeNames()...)
+	if err := errors.Join(cmd.MarkFlagFilename("model", "gguf"), cmd.MarkFlagFilename("machine", "json")); err != nil {
+		panic(err) // there is no such flag
+	}
+	return cmd
+}
+
+// check reports flags with impossible values.
+func (f *planFlags) check(cmd *cobra.Command) error {
+	switch {
+	case f.model == "":
+		return misusef("say which model to plan for: -m FILE")
+	case cmd.Flags().Changed("context") && (f.context < 1 || f.context > maxTokens):
+		return misusef("--context %d: want 1 to %d", f.context, int64(maxTokens))
+	case f.sequences < 1 || f.sequences > maxSequences:
+		return misusef("--sequences %d: want 1 to %d", f.sequences, maxSequences)
+	case f.output != "text" && f.output != "json":
+		return misusef("--output %s: want text or json", f.output)
+	}
+	return nil
+}
+
+const maxSequences = 1 << 16
+
+// planned is a plan with what it was made from.
+type planned struct {
+	flags    *planFlags
+	model    summary
+	machine  plan.Machine
+	device   string // its name; "": not known
+	request  plan.Request
+	forecast plan.Forecast
+}
+
+func (f *planFlags) run(cmd *cobra.Command, _ []string) (err error) {
+	if err := f.check(cmd); err != nil {
+		return err
+	}
+	ctx, stop := interruptible(cmd.Context())
+	defer stop()
+	file, err := openHeader(ctx, f.model, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	p, err := f.plan(ctx, file)
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("interrupted")
+	case err != nil:
+		return err
+	}
+	if f.output == "json" {
+		return p.printJSON(cmd.OutOrStdout())
+	}
+	return p.print(cmd.OutOrStdout())
+}
+
+// plan makes a plan for a model.
+func (f *planFlags) plan(ctx context.Context, file *gguf.File) (p planned, err error) {
+	p.flags = f
+	if p.request, p.model, err = planRequest(file, f.kvType); err != nil {
+		return p, err
+	}
+	diskFree := anyDisk
+	if f.machine != "" {
+		p.machine, err = namedMachine(f.machine)
+	} else {
+		var here machineReader
+		here, err = thisMachine(ctx, f.disk.dir)
+		p.machine, p.device, diskFree = here.Machine, here.device, here.diskFree
+	}
+	if err != nil {
+		return p, err
+	}
+	r := &p.request
+	if r.Context, r.Sequences = f.context, f.sequences; r.Context == 0 {
+		r.Context = p.model.Context
+	}
+	f.budgets(r, p.machine, diskFree)
+	p.forecast, err = r.On(p.machine)
+	return p, f.explain(err, p)
+}
+
+// anyDisk is the budget of a folder that has no bound, on a machine whose disk is not known.
+const anyDisk = int64(1) << 60
+
+// budgets sets what K/V and the rest may take where. A unified machine's memory is shared out between
+// the device and the host.
+func (f *planFlags) budgets(r *plan.Request, m plan.Machine, diskFree int64) {
+	r.DeviceMemory, r.HostMemory = m.DeviceMemory, m.HostMemory
+	if f.deviceMemory > 0 {
+		r.DeviceMemory = f.deviceMemory
+	}
+	if f.disk.dir != "" {
+		if r.DiskMemory = diskFree; f.disk.bytes > 0 {
+			r.DiskMemory = min(diskFree, f.disk.bytes)
+		}
+		r.HostMemory = m.HostMemory / 2
+	}
+	if m.Unified {
+		r.HostMemory = max(0, min(r.HostMemory, m.HostMemory-r.DeviceMemory))
+	}
+	if f.hostMemory > 0 {
+		r.HostMemory = f.hostMemory
+	}
+}
+
+// explain says what does not fit, and the least that would.
+func (f *planFlags) explain(err error, p planned) error {
+	most := func(cells int) string {
+		if cells == 0 {
+			return ""
+		}
+		return fmt.Sprintf(", or --context %d", cells)
+	}
+	if short, ok := errors.AsType[*plan.BudgetError](err); ok {
+		least, disk := short.Footprint.Total()+short.KV, ""
+		if p.machine.Unified && f.disk.dir == "" {
+			disk = ", or a place for K/V: --disk DIR"
+		}
+		return fmt.Errorf("%s of device memory are too few for a context of %d tokens: weights take %s, a step %s, and K/V at least %s; the least that works is --device-memory %s%s%s",
+			bytesize.Format(short.Bytes), short.Cells, bytesize.Format(short.Footprint.Weights), bytesize.Format(short.Footprint.Total()-short.Footprint.Weights),
+			bytesize.Format(short.KV), sizeFlag(least), most(short.MostCells), disk)
+	}
+	if short, ok := errors.AsType[*plan.TierError](err); ok {
+		text := fmt.Sprintf("K/V off the device take %s for a context of %d tokens, and host memory has room for %s", bytesize.Format(short.Need), p.request.Context, bytesize.Format(short.Host))
+		least := "--host-memory " + sizeFlag(short.Need) + ", --disk DIR"
+		if f.disk.dir != "" {
+			text += ", the disk for " + bytesize.Format(short.Disk)
+			least = fmt.Sprintf("--disk %s:%s", f.disk.dir, sizeFlag(short.Need-short.Host+plan.Block*p.rowBytes()))
+		}
+		return fmt.Errorf("%s; the least that works is %s%s", text, least, most(short.MostCells))
+	}
+	return err
+}
+
+// rowBytes returns the bytes of a token in all layers and sequences.
+func (p planned) rowBytes() int64 {
+	row := int64(0)
+	for _, l := range p.request.Layers {
+		row += l.RowBytes
+	}
+	return row * int64(p.request.Sequences)
+}
+
+// sizeFlag writes a number of bytes as a flag takes it, rounded up to MiB.
+func sizeFlag(bytes int64) string {
+	const mib, gib = 1 << 20, 1 << 30
+	if bytes%gib == 0 {
+		return fmt.Sprintf("%dGiB", bytes/gib)
+	}
+	return fmt.Sprintf("%dMiB", bytes/mib+min(1, bytes%mib))
+}

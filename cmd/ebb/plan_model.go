@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/plan"
+)
+
+// Bounds of what a header may claim. They are far above all models, and keep sums within 64 bits.
+const (
+	maxLayers = 1 << 16
+	maxWidth  = 1 << 24 // of a layer, a head or the vocabulary
+	maxTokens = 1 << 30 // of a context
+)
+
+// kvTypes are the types of kv.TypeNames.
+var kvTypes = []gguf.Type{gguf.F32, gguf.F16, gguf.BF16, gguf.Q8_0, gguf.Q4_0}
+
+// planRequest returns what a model's header says that a plan needs: shapes, weights, and the K/V of
+// each layer in a type.
+func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
+	s := summarize(f)
+	var errs []error
+	for _, n := range []struct {
+		what        string
+		value, most int64
+	}{
+		{"block_count", int64(s.Layers), maxLayers},
+		{"embedding_length", int64(s.Hidden), maxWidth},
+		{"context_length", int64(s.Context), maxTokens},
+		{"attention.key_length", s.KeyDim, maxWidth},
+		{"attention.value_length", s.ValueDim, maxWidth},
+		{"tokens in the vocabulary", int64(s.Tokenizer.Tokens), maxWidth},
+	} {
+		if n.value < 1 || n.value > n.most {
+			errs = append(errs, fmt.Errorf("%s is %d: want 1 to %d", n.what, n.value, n.most))
+		}
+	}
+	for _, list := range []struct {
+		what   string
+		values []int64
+	}{{"attention.head_count_kv", s.KVHeads}, {"feed_forward_length", s.FeedForward}} {
+		if n := len(list.values); n != 1 && n != s.Layers {
+			errs = append(errs, fmt.Errorf("%s has %d numbers: want one, or one a layer", list.what, n))
+		} else if least, most := slices.Min(list.values), slices.Max(list.values); least < 1 || most > maxWidth {
+			errs = append(errs, fmt.Errorf("%s is %d to %d: want 1 to %d", list.what, least, most, int64(maxWidth)))
+		}
+	}
+	if len(errs) > 0 {
+		return plan.Request{}, s, fmt.Errorf("the model's header does not say what its K/V take: %w", errors.Join(errs...))
+	}
+	typ := kvTypes[slices.IndexFunc(kvTypes, func(t gguf.Type) bool { return t.String() == kvType })]
+	if s.KeyDim%typ.BlockSize() != 0 || s.ValueDim%typ.BlockSize() != 0 {
+		return plan.Request{}, s, misusef("--kv-type %s: heads of %d and %d values are no multiple of its block; want f16", kvType, s.KeyDim, s.ValueDim)
+	}
+	r := plan.Request{
+		Model: plan.Model{
+			Weights: s.Bytes, Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens, FeedForward: int(slices.Max(s.FeedForward)),
+		},
+		StepWeights: stepWeights(f, s),
+	}
+	row := typ.RowSize(s.KeyDim) + typ.RowSize(s.ValueDim)
+	for l := range s.Layers {
+		heads := s.KVHeads[0]
+		if len(s.KVHeads) > 1 {
+			heads = s.KVHeads[l]
+		}
+		r.Layers = append(r.Layers, plan.Layer{RowBytes: heads * row})
+	}
+	return r, s, nil
+}
+
+// stepWeights returns the bytes of the weights that a step of one token reads: all of them, but of an
+// embedding that is not the output matrix too it looks up one row.
+func stepWeights(f *gguf.File, s summary) int64 {
+	embedding, ok := f.Tensor("token_embd.weight")
+	if _, own := f.Tensor("output.weight"); !ok || !own {
+		return s.Bytes
+	}
+	return s.Bytes - embedding.Size
+}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/seed4d217819/ebb/internal/bytesize"
+	"github.com/seed4d217819/ebb/plan"
+)
+
+// bar draws how much of a whole some parts take, each by its letter; what is free are dots.
+func bar(whole int64, parts ...barPart) string {
+	const width = 50
+	drawn, taken := make([]byte, 0, width), int64(0)
+	for _, p := range parts {
+		taken += p.bytes
+		end := int(min(1, float64(taken)/float64(max(1, whole))) * width)
+		if p.bytes > 0 {
+			end = max(end, min(width, len(drawn)+1)) // what is there is seen
+		}
+		for len(drawn) < end {
+			drawn = append(drawn, p.letter)
+		}
+	}
+	return "[" + string(drawn) + strings.Repeat(".", width-len(drawn)) + "]"
+}
+
+type barPart struct {
+	letter byte
+	bytes  int64
+}
+
+// print prints a plan for a person.
+func (p planned) print(w io.Writer) error {
+	var b bytes.Buffer
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%s\n", strings.TrimRight(fmt.Sprintf("%-13s%s", name, fmt.Sprintf(format, args...)), " "))
+	}
+	f, r := p.forecast, p.request
+	name := p.model.Name
+	if name == "" {
+		name = p.flags.model
+	}
+	line("model", "%s: %s, %s, %s", shown(name), shown(p.model.Architecture), count(len(r.Layers), "layer"), bytesize.Format(r.Model.Weights))
+	line("machine", "%s", shown(p.machine.Name))
+	if p.flags.machine == "" { // a machine's file has its sources, and so has JSON
+		for _, s := range p.machine.Sources {
+			line("", "%s", s)
+		}
+	}
+	sequences := ""
+	if f.Sequences > 1 {
+		sequences = fmt.Sprintf(" in each of %d sequences", f.Sequences)
+	}
+	line("context", "%s%s, K/V in %s: %s", count(f.Context, "token"), sequences, p.flags.kvType, bytesize.Format(f.Placement.TreeBytes*int64(f.Sequences)+f.Host+f.Disk))
+	if f.Context > p.model.Context {
+		line("", "the model was made for %d: beyond those its text may get worse", p.model.Context)
+	}
+
+	fmt.Fprintln(&b)
+	resident := f.Placement.TreeBytes * int64(f.Sequences)
+	slots := int64(f.Placement.Slots) * f.Placement.SlotBytes
+	step := f.Footprint.Total() - f.Footprint.Weights
+	place := func(name string, of int64, parts ...barPart) {
+		line(name, "%10s  %s", bytesize.Format(of), bar(of, parts...))
+	}
+	place("device", r.DeviceMemory, barPart{'W', f.Footprint.Weights}, barPart{'S', step}, barPart{'V', slots}, barPart{'R', resident})
+	line("  W weights", "%10s", bytesize.Format(f.Footprint.Weights))
+	line("  S a step", "%10s  inputs, masks, activations and scratch", bytesize.Format(step))
+	if slots > 0 {
+		line("  V slots", "%10s  %s at a time", bytesize.Format(slots), count(f.Placement.Slots, "layer"))
+	}
+	line("  R resident", "%10s  %d of %d layers", bytesize.Format(resident), len(r.Layers)-f.Placement.Streamed, len(r.Layers))
+	line("  . free", "%10s", bytesize.Format(r.DeviceMemory-f.Device()))
+	if f.Host+f.Disk > 0 {
+		line("layers", "%12s%s  R stays on the device, s streams", "", p.layers())
+		place("host memory", r.HostMemory, barPart{'K', f.Host})
+		line("  K K/V", "%10s  %s of %d tokens", bytesize.Format(f.Host), count(f.Placement.Streamed, "layer"), min(f.HostCells, f.Context))
+		if r.DiskMemory >= anyDisk {
+			line("disk", "no bound")
+		} else if r.DiskMemory > 0 {
+			place("disk", r.DiskMemory, barPart{'K', f.Disk})
+		}
+		if r.DiskMemory > 0 {
+			line("  K K/V", "%10s  the same layers of the %d tokens after those", bytesize.Format(f.Disk), max(0, f.Context-f.HostCells))
+		}
+	}
+
+	fmt.Fprintln(&b)
+	p.printDecode(line)
+	if command := p.command(); command != "" {
+		fmt.Fprintln(&b)
+		line("run it with", "%s", command)
+	}
+	_, err := b.WriteTo(w)
+	return err
+}
+
+// layers draws the layers in order, by whether each stays on the device.
+func (p planned) layers() string {
+	const most = 128
+	var b strings.Builder
+	for _, resident := range p.forecast.Placement.Resident[:min(most, len(p.forecast.Placement.Resident))] {
+		if resident {
+			b.WriteByte('R')
+		} else {
+			b.WriteByte('s')
+		}
+	}
+	if len(p.forecast.Placement.Resident) > most {
+		b.WriteString("…")
+	}
+	return b.String()
+}
+
+// printDecode prints how long a step takes at two depths.
+func (p planned) printDecode(line func(name, format string, args ...any)) {
+	half, full := p.forecast.Half, p.forecast.Full
+	line("decoding", "%14s%14s", fmt.Sprintf("after %d", half.Depth), fmt.Sprintf("after %d", full.Depth))
+	row := func(name string, of func(plan.Decode) float64, note string) {
+		line(name, "%14s%14s  %s", formatSeconds(of(half)), formatSeconds(of(full)), note)
+	}
+	row("  compute", func(d plan.Decode) float64 { return d.Compute }, fmt.Sprintf("reads weights and K/V at %s", formatRate(p.machine.DeviceRate)))
+	if full.Moved > 0 {
+		row("  link", func(d plan.Decode) float64 { return d.Link }, fmt.Sprintf("%s at %s", bytesize.Format(full.Moved), formatRate(p.machine.LinkRate)))
+	}
+	if full.FromDisk > 0 {
+		row("  disk", func(d plan.Decode) float64 { return d.Disk }, fmt.Sprintf("%s at %s", bytesize.Format(full.FromDisk), formatRate(p.machine.DiskRate)))
+	}
+	overlap := ""
+	switch {
+	case full.Serial:
+		overlap = "one after the other: there is one slot"
+	case p.machine.Unified && full.LimitedBy != plan.ByDisk && full.Moved > 0:
+		overlap = "computing and copies share the memory, and add up"
+	case full.FromDisk > 0:
+		overlap = "link and disk one after the other, both beside computing"
+	case full.Moved > 0:
+		overlap = "the longer one: they overlap"
+	}
+	row("  a step", func(d plan.Decode) float64 { return d.Seconds }, overlap)
+	line("  tokens/s", "%14.1f%14.1f  at most", half.PerSecond, full.PerSecond)
+	line("  limited by", "%14s%14s", half.LimitedBy, full.LimitedBy)
+}
+
+// formatSeconds writes a time in milliseconds.
+func formatSeconds(s float64) string { return fmt.Sprintf("%.1f ms", s*1e3) }
+
+// command returns the command that runs what was planned, for one sequence.
+func (p planned) command() string {
+	f, r := p.forecast, p.request
+	if f.Sequences > 1 {
+		return ""
+	}
+	words := []string{"ebb run -m", quoted(p.flags.model)}
+	device := p.device
+	if device == "" && !p.machine.Unified {
+		device = "DEVICE"
+	}
+	if device != "" && device != "cpu" {
+		words = append(words, "--device "+device)
+	}
+	words = append(words, fmt.Sprintf("--context %d", f.Context))
+	if p.flags.kvType != "f16" {
+		words = append(words, "--kv-type "+p.flags.kvType)
+	}
+	if f.Placement.Streamed > 0 {
+		words = append(words, "--cache offloaded --device-memory "+sizeFlag(r.DeviceMemory))
+	} else if p.flags.deviceMemory > 0 {
+		words = append(words, "--device-memory "+sizeFlag(r.DeviceMemory))
+	}
+	if f.Disk > 0 || p.machine.Unified && f.Placement.Streamed > 0 { // without a disk a CPU copies nothing
+		place := p.flags.disk.dir
+		if p.flags.disk.bytes > 0 {
+			place += ":" + sizeFlag(p.flags.disk.bytes)
+		}
+		words = append(words, "--disk "+quoted(place))
+		if r.HostMemory > 0 {
+			words = append(words, "--host-memory "+sizeFlag(r.HostMemory))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// quoted returns a word as a shell takes it.
+func quoted(word string) string {
+	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-:@+=,") == "" && word != "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(shown(word), "'", `'\''`) + "'"
+}
+
+// planOutput is what --output json prints. Scripts read it: names stay.
+type planOutput struct {
+	Model     planModel    `json:"model"`
+	Machine   plan.Machine `json:"machine"`
+	KVType    string       `json:"kv_type"`
+	Context   int          `json:"context"`
+	Sequences int          `json:"sequences"`
+	Device    planDevice   `json:"device"`
+	Host      planPlace    `json:"host"`
+	Disk      planPlace    `json:"disk"`
+	Decode    []planDecode `json:"decode"` // in the middle of the context, and at its end
+	Command   string       `json:"command,omitempty"`
+}
+
+type planModel struct {
+	Name         string `json:"name,omitempty"`
+	Architecture string `json:"architecture"`
+	Layers       int    `json:"layers"`
+	Context      int    `json:"context"`
+}
+
+type planDevice struct {
+	Budget         int64  `json:"budget_bytes"`
+	Weights        int64  `json:"weights_bytes"`
+	Step           int64  `json:"step_bytes"`
+	Slots          int    `json:"slots"`
+	SlotsBytes     int64  `json:"slots_bytes"`
+	ResidentLayers int    `json:"resident_layers"`
+	ResidentBytes  int64  `json:"resident_bytes"`
+	Resident       []bool `json:"resident"` // by layer
+	Free           int64  `json:"free_bytes"`
+}
+
+type planPlace struct {
+	Budget int64 `json:"budget_bytes"`
+	Bytes  int64 `json:"bytes"`
+	Tokens int   `json:"tokens"` // of each sequence
+}
+
+type planDecode struct {
+	Depth     int        `json:"depth"`
+	Read      int64      `json:"read_bytes"`
+	Moved     int64      `json:"link_bytes"`
+	FromDisk  int64      `json:"disk_bytes"`
+	Compute   float64    `json:"compute_seconds"`
+	Link      float64    `json:"link_seconds"`
+	Disk      float64    `json:"disk_seconds"`
+	Serial    bool       `json:"serial"`
+	Seconds   float64    `json:"step_seconds"`
+	PerSecond float64    `json:"tokens_per_second"`
+	LimitedBy plan.Limit `json:"limited_by"`
+}
+
+// printJSON prints a plan for programs.
+func (p planned) printJSON(w io.Writer) error {
+	f, r := p.forecast, p.request
+	hostTokens := 0
+	if f.Placement.Streamed > 0 {
+		hostTokens = min(f.HostCells, f.Context)
+	}
+	out := planOutput{
+		Model:   planModel{p.model.Name, p.model.Architecture, len(r.Layers), p.model.Context},
+		Machine: p.machine, KVType: p.flags.kvType, Context: f.Context, Sequences: f.Sequences,
+		Device: planDevice{
+			Budget: r.DeviceMemory, Weights: f.Footprint.Weights, Step: f.Footprint.Total() - f.Footprint.Weights,
+			Slots: f.Placement.Slots, SlotsBytes: int64(f.Placement.Slots) * f.Placement.SlotBytes,
+			ResidentLayers: len(r.Layers) - f.Placement.Streamed, ResidentBytes: f.Placement.TreeBytes * int64(f.Sequences),
+			Resident: f.Placement.Resident, Free: r.DeviceMemory - f.Device(),
+		},
+		Host:    planPlace{r.HostMemory, f.Host, hostTokens},
+		Disk:    planPlace{r.DiskMemory, f.Disk, 0},
+		Command: p.command(),
+	}
+	if f.Disk > 0 {
+		out.Disk.Tokens = f.Context - hostTokens
+	}
+	for _, d := range []plan.Decode{f.Half, f.Full} {
+		out.Decode = append(out.Decode, planDecode{
+			d.Depth, d.Read, d.Moved, d.FromDisk, d.Compute, d.Link, d.Disk, d.Serial, d.Seconds, d.PerSecond, d.LimitedBy,
+		})
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(out)
+}

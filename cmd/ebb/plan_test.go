@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/testmodel"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+func TestNamedMachinesAreCompleteAndSayTheirSources(t *testing.T) {
+	names := machineNames()
+	if len(names) < 2 {
+		t.Errorf("machines %q, want at least two", names)
+	}
+	for _, name := range names {
+		if m, err := namedMachine(name); err != nil || m.Name == "" || len(m.Sources) < 5 {
+			t.Errorf("%s: %v, name %q, %d sources; want a name and a source for each figure", name, err, m.Name, len(m.Sources))
+		}
+	}
+}
+
+func TestBarShowsEveryPartThatTakesBytes(t *testing.T) {
+	for _, test := range []struct {
+		whole int64
+		parts []barPart
+		want  string
+	}{
+		{100, []barPart{{'A', 50}, {'B', 1}, {'C', 20}}, strings.Repeat("A", 25) + "B" + strings.Repeat("C", 9) + strings.Repeat(".", 15)},
+		{100, []barPart{{'A', 1000}, {'B', 1}}, strings.Repeat("A", 50)},
+		{0, nil, strings.Repeat(".", 50)},
+	} {
+		if got := bar(test.whole, test.parts...); got != "["+test.want+"]" {
+			t.Errorf("%v of %d: %s, want [%s]", test.parts, test.whole, got, test.want)
+		}
+	}
+}
+
+func TestPlanKnowsEveryTypeOfKV(t *testing.T) {
+	file, err := gguf.Open("../../testdata/models/tiny-gqa.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	for _, name := range kv.TypeNames() {
+		r, s, err := planRequest(file, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(s.KVBytes, func(kv kvBytes) bool { return kv.Type == name })
+		if got := int64(len(r.Layers)) * r.Layers[0].RowBytes; got != s.KVBytes[i].PerToken {
+			t.Errorf("%s: %d bytes a token, want %d", name, got, s.KVBytes[i].PerToken)
+		}
+	}
+}
+
+func TestImpossibleHeadersAreRefusedByPlan(t *testing.T) {
+	model, err := os.ReadFile("../../testdata/models/tiny-gqa.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range map[string]any{
+		"llama.block_count": uint32(1 << 31), "llama.embedding_length": uint32(0), "llama.context_length": uint64(1 << 62),
+		"llama.attention.head_count_kv": []int32{1, 2}, "llama.attention.key_length": int32(-1), "llama.feed_forward_length": nil,
+	} {
+		data := testmodel.Edit(t, bytes.Clone(model), []gguf.KV{{Key: key, Value: value}})
+		file, err := gguf.Parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = planRequest(file, "f16")
+		if name := strings.TrimPrefix(key, "llama."); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s = %v: %v, want an error that names it", key, value, err)
+		}
+	}
+}
