@@ -10,14 +10,15 @@ import (
 )
 
 func TestConfigureTakesTheCacheFromTheConfig(t *testing.T) {
+	whole := cmp.AllowUnexported(Options{})
 	o := Options{Cache: kv.Static, Context: 100, Threads: 3}
 	got, err := o.Configure(GenerationConfig{})
-	if diff := cmp.Diff(got, o); err != nil || diff != "" {
+	if diff := cmp.Diff(got, o, whole); err != nil || diff != "" {
 		t.Errorf("%v; options (-got +want):\n%s", err, diff)
 	}
 	c := GenerationConfig{CacheImplementation: "offloaded", CacheConfig: &CacheConfig{MaxCacheLen: 512}}
 	got, err = o.Configure(c)
-	if diff := cmp.Diff(got, Options{Cache: kv.Offloaded, Context: 512, Threads: 3}); err != nil || diff != "" {
+	if diff := cmp.Diff(got, Options{Cache: kv.Offloaded, Context: 512, Threads: 3}, whole); err != nil || diff != "" {
 		t.Errorf("%v; options (-got +want):\n%s", err, diff)
 	}
 	if _, err := o.Configure(GenerationConfig{CacheImplementation: "hybird"}); err == nil {
@@ -25,7 +26,7 @@ func TestConfigureTakesTheCacheFromTheConfig(t *testing.T) {
 	}
 	// Gemma's file names a cache that only Hugging Face has.
 	got, err = o.Configure(GenerationConfig{CacheImplementation: "hybrid"})
-	if diff := cmp.Diff(got, o); err != nil || diff != "" {
+	if diff := cmp.Diff(got, o, whole); err != nil || diff != "" {
 		t.Errorf("%v; options with the cache hybrid (-got +want):\n%s", err, diff)
 	}
 }
