@@ -18,7 +18,8 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// strategies are requests of all kinds of search. The prompts are such that no choice is closer than float error.
+// strategies are requests of all kinds of search. The prompts are such that no choice is closer
+// than float error.
 func strategies(t *testing.T) (requests []ebb.Request) {
 	t.Helper()
 	beam, diverse := golden[goldenBeam](t, "beam_tiny-gqa"), golden[goldenBeam](t, "diverse_tiny-gqa")
@@ -164,7 +165,8 @@ func (c *countdown) Err() error {
 	return nil
 }
 
-// Groups of one beam, and a penalty that is nothing beside a log-probability, make each group a greedy search.
+// Groups of one beam, and a penalty that is nothing beside a log-probability, make each group a
+// greedy search.
 func TestAsManyGroupsAsBeamsAreGreedySearches(t *testing.T) {
 	requireDevice(t, "cpu")
 	e := cpuCopies.open(t, modelPath("tiny-mha"), ebb.Options{Cache: kv.Offloaded, KVType: "f32"})
@@ -218,7 +220,8 @@ func TestSpeculationGivesTheGreedyIDsUnderEveryPolicy(t *testing.T) {
 	}
 }
 
-// Every token takes one random number, guessed or not; that the distribution is the same is tested in package generate.
+// Every token takes one random number, guessed or not; that the distribution is the same is tested
+// in package generate.
 func TestSpeculationGivesTheSampledIDsUnderEveryPolicy(t *testing.T) {
 	requireDevice(t, "cpu")
 	plain := ebb.GenerationConfig{MaxNewTokens: 40, EOSTokenID: endless, DoSample: true, Seed: new(uint64(4)), Temperature: new(0.5), TopK: new(3)}

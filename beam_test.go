@@ -15,8 +15,8 @@ import (
 	"github.com/seed4d217819/ebb/tokenizer"
 )
 
-// goldenBeam is what Hugging Face 4.49 found in a beam search, by the rules of ../shared/golden's README: rows are padded,
-// and the indices of a batch are counted through it.
+// goldenBeam is what Hugging Face 4.49 found in a beam search, by the rules of ../shared/golden's
+// README: rows are padded, and the indices of a batch are counted through it.
 type goldenBeam struct {
 	Prompt        []int32
 	InputIDs      [][]int32 `json:"input_ids"`
@@ -88,7 +88,8 @@ func search(t *testing.T, e *ebb.Engine, prompts [][]int32, c ebb.GenerationConf
 	return found, e.Stats().Cache.Steps - before
 }
 
-// compareBeams compares a search with Hugging Face's. Groups after the first have no reliable indices there: see rule 12.
+// compareBeams compares a search with Hugging Face's. Groups after the first have no reliable
+// indices there: see rule 12.
 func compareBeams(t *testing.T, name string, e *ebb.Engine, c goldenBeam) {
 	t.Helper()
 	config := c.config(t)
@@ -189,7 +190,8 @@ func TestBeamsHaveTheBitsOfStaticUnderEveryPolicy(t *testing.T) {
 	}
 }
 
-// This is the case that offloaded caches began with (Hugging Face's tests): prompt, parameters and claim.
+// This is the case that offloaded caches began with (Hugging Face's tests): prompt, parameters and
+// claim.
 func TestTheOriginsDiverseBeamsHaveTheBitsOfStaticAndTakeLessMemory(t *testing.T) {
 	path := smolLM2(t)
 	requireDevice(t, "cpu")
@@ -229,8 +231,8 @@ func TestTheOriginsDiverseBeamsHaveTheBitsOfStaticAndTakeLessMemory(t *testing.T
 	}
 }
 
-// A step brings each streamed layer's rows of before to the device once, whatever the number of beams, and stores the new
-// ones. Reordering beams moves nothing.
+// A step brings each streamed layer's rows of before to the device once, whatever the number of
+// beams, and stores the new ones. Reordering beams moves nothing.
 func TestAStepOfBeamsMovesThePrefixOnceAndTheNewRows(t *testing.T) {
 	requireDevice(t, "cpu")
 	const layers, slots = 5, 2
@@ -272,7 +274,8 @@ func TestAStepOfBeamsMovesThePrefixOnceAndTheNewRows(t *testing.T) {
 							t.Errorf("up to step %d: %d bytes fetched, want at most the rows before each step once: %d", step, got, want)
 						}
 					}
-					// Rows change cells when a block is sealed, and at no other time: here after 255 tokens alone.
+					// Rows change cells when a block is sealed, and at no other time: here after
+					// 255 tokens alone.
 					if moved := before.MovedBytes - start.MovedBytes; moved > 0 && n != 255 || moved > layers*2*kv.Block*rowBytes {
 						t.Errorf("%d bytes moved between cells by reordering beams", moved)
 					}

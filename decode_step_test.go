@@ -7,8 +7,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// BenchmarkDecodeStep is one token through the model: time, and what the step
-// leaves to the garbage collector.
+// BenchmarkDecodeStep is one token through the model: time, and what the step leaves to the garbage
+// collector.
 func BenchmarkDecodeStep(b *testing.B) {
 	for _, m := range []struct{ name, path string }{
 		{"tiny", modelPath("tiny-gqa")},
@@ -49,8 +49,7 @@ type decoder struct {
 	rows  [][][]float32
 }
 
-// depth is how many tokens there are at least: the graphs are those of the first
-// 256 cells.
+// depth is how many tokens there are at least: the graphs are those of the first 256 cells.
 const depth = 16
 
 // newDecoder returns a decoder that has done all that is done once.
@@ -85,9 +84,8 @@ func (d *decoder) close() {
 	}
 }
 
-// What a step leaves to the garbage collector depends neither on the layers nor
-// on the vocabulary: the step itself, and where rows are copied what its two
-// movers share with it.
+// What a step leaves to the garbage collector depends neither on the layers nor on the vocabulary:
+// the step itself, and where rows are copied what its two movers share with it.
 func TestDecodeStepLeavesNoGarbage(t *testing.T) {
 	for _, p := range cpuPlaces {
 		for _, policy := range policies {
@@ -97,7 +95,8 @@ func TestDecodeStepLeavesNoGarbage(t *testing.T) {
 			}
 			e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy})
 			d := newDecoder(t, e)
-			// 150 steps, so that Truncate, which allocates, falls among them or not: less than one a step.
+			// 150 steps, so that Truncate, which allocates, falls among them or not: less than one
+			// a step.
 			if got := testing.AllocsPerRun(150, d.step); got > most {
 				t.Errorf("%s, %v: %g allocations a step, want at most %g", p.name, policy, got, most)
 			}

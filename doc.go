@@ -1,7 +1,6 @@
-// Package ebb runs language models whose KV cache does not fit where the model
-// computes. The cache lives in host memory; one layer at a time visits the
-// device, fetched ahead while the layer before computes, and only new rows are
-// written back. The tokens are those of a cache that never moved.
+// Package ebb runs language models whose KV cache does not fit where the model computes. The cache
+// lives in host memory; one layer at a time visits the device, fetched ahead while the layer before
+// computes, and only new rows are written back. The tokens are those of a cache that never moved.
 //
 // There are five nouns:
 //
@@ -15,9 +14,9 @@
 //   - A [Batch] generates for several prompts at once, each with its own config:
 //     greedily, by drawing, or with beams.
 //
-// The layer loop is Runner.step in internal/exec/forward.go. From the command
-// `ebb run` to the copy of one layer these eight functions call each other. Small
-// functions that lie between two of them stand in parentheses:
+// The layer loop is Runner.step in internal/exec/forward.go. From the command `ebb run` to the copy
+// of one layer these eight functions call each other. Small functions that lie between two of them
+// stand in parentheses:
 //
 //  1. generateAnswer (cmd/ebb/answer.go) answers a prompt.
 //  2. [Engine.GenerateTokens] checks the config and the length of the prompt

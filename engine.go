@@ -34,8 +34,8 @@ func Architectures() (names []string) {
 	return names
 }
 
-// Engine is an opened model. It may be used from many goroutines: sequences are
-// independent, and one step computes at a time while others wait their turn.
+// Engine is an opened model. It may be used from many goroutines: sequences are independent, and
+// one step computes at a time while others wait their turn.
 type Engine struct {
 	file      *gguf.File
 	placed    devicemap.Assignment
@@ -63,9 +63,9 @@ type (
 	DeviceStats = exec.DeviceStats
 	// ThreadStats say with how many threads a CPU has computed.
 	ThreadStats = threads.Stats
-	// DeviceMap says which device computes which part of a model: Hugging
-	// Face's device_map. Keys are modules ("" for all, "model.layers.0-11",
-	// "lm_head"), values are devices; the key that names fewer layers wins.
+	// DeviceMap says which device computes which part of a model: Hugging Face's device_map. Keys
+	// are modules ("" for all, "model.layers.0-11", "lm_head"), values are devices; the key that
+	// names fewer layers wins.
 	DeviceMap = devicemap.Map
 	// AttendAt says where attention over streamed layers is computed.
 	AttendAt = exec.AttendAt
@@ -73,23 +73,23 @@ type (
 
 // The values of [AttendAt].
 const (
-	// AttendAtDevice has every streamed layer visit its device, so that every
-	// policy gives the same bits.
+	// AttendAtDevice has every streamed layer visit its device, so that every policy gives the same
+	// bits.
 	AttendAtDevice = exec.AttendAtDevice
-	// AttendAtHost computes the attention of all streamed layers, or of as many
-	// as Options.HostLayers says, on the host. The results are those of the
-	// CPU's kernels, so they are the same within float error.
+	// AttendAtHost computes the attention of all streamed layers, or of as many as
+	// Options.HostLayers says, on the host. The results are those of the CPU's kernels, so they are
+	// the same within float error.
 	AttendAtHost = exec.AttendAtHost
-	// AttendAuto chooses the number of layers with which a step is shortest, by
-	// what is measured when the engine opens.
+	// AttendAuto chooses the number of layers with which a step is shortest, by what is measured
+	// when the engine opens.
 	AttendAuto = exec.AttendAuto
 )
 
 // ParseAttendAt returns the value of a name: device, host or auto.
 func ParseAttendAt(name string) (AttendAt, error) { return exec.ParseAttendAt(name) }
 
-// LoadDeviceMap reads a map from a JSON file: an object whose values are names of
-// devices, or numbers of GPUs.
+// LoadDeviceMap reads a map from a JSON file: an object whose values are names of devices, or
+// numbers of GPUs.
 func LoadDeviceMap(path string) (DeviceMap, error) { return devicemap.Load(path) }
 
 // Open opens the model in a GGUF file. The caller closes the engine.
@@ -182,8 +182,7 @@ func (e *Engine) Devices() string { return e.placed.String() }
 // NewSeq returns an empty sequence. The caller closes it.
 func (e *Engine) NewSeq() *kv.Seq { return e.runner.Pool().NewSeq() }
 
-// Stats returns what has been used and moved so far. It may be called after
-// Close.
+// Stats returns what has been used and moved so far. It may be called after Close.
 func (e *Engine) Stats() Stats {
 	s := Stats{Cache: e.runner.Pool().Stats()}
 	for _, d := range e.runner.Stats() {
@@ -193,23 +192,23 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// Forward takes the tokens of a batch through the model and returns, for each
-// work, the logits of as many last tokens as it asked for: [work][row][vocab].
-// The sequences grow by their tokens. On an error, a cancelled context among
-// them, they are as they were; [kv.ErrFull] says that tokens do not fit.
+// Forward takes the tokens of a batch through the model and returns, for each work, the logits of
+// as many last tokens as it asked for: [work][row][vocab]. The sequences grow by their tokens. On
+// an error, a cancelled context among them, they are as they were; [kv.ErrFull] says that tokens do
+// not fit.
 func (e *Engine) Forward(ctx context.Context, batch []kv.Work) ([][][]float32, error) {
 	return e.runner.Forward(ctx, batch, nil)
 }
 
-// ForwardInto is Forward that writes over rows, the result of an earlier call,
-// as far as that reaches, and returns them. A loop that passes on what it was
-// returned leaves no logits to the garbage collector.
+// ForwardInto is Forward that writes over rows, the result of an earlier call, as far as that
+// reaches, and returns them. A loop that passes on what it was returned leaves no logits to the
+// garbage collector.
 func (e *Engine) ForwardInto(ctx context.Context, batch []kv.Work, rows [][][]float32) ([][][]float32, error) {
 	return e.runner.Forward(ctx, batch, rows)
 }
 
-// Close stops the step that is running, waits for it, and frees everything. It
-// closes the sequences too. It may be called twice.
+// Close stops the step that is running, waits for it, and frees everything. It closes the sequences
+// too. It may be called twice.
 func (e *Engine) Close() error {
 	var errs []error
 	e.closed.Do(func() {

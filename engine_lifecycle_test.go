@@ -58,8 +58,8 @@ func TestCloseReturnsEveryByteAndGoroutine(t *testing.T) {
 	}
 }
 
-// TestCancellingAStepLeavesTheSequenceAsItWas cancels at many moments, and
-// compares what follows with a sequence that never was cancelled.
+// TestCancellingAStepLeavesTheSequenceAsItWas cancels at many moments, and compares what follows
+// with a sequence that never was cancelled.
 func TestCancellingAStepLeavesTheSequenceAsItWas(t *testing.T) {
 	requireDevice(t, "cpu")
 	for _, policy := range policies {
@@ -254,8 +254,8 @@ func TestSecondStepOfAShapeAllocatesAndBuildsNothing(t *testing.T) {
 	}
 }
 
-// masked returns how many of a model's layers have a mask, and are so built for a
-// number of cells: those that ebb's kernel on the CPU does not attend to.
+// masked returns how many of a model's layers have a mask, and are so built for a number of cells:
+// those that ebb's kernel on the CPU does not attend to.
 func (p place) masked(t *testing.T, kind attend.Kind, layers int) int64 {
 	t.Helper()
 	isa, err := attend.ParseISA(os.Getenv("EBB_ISA"))

@@ -33,8 +33,8 @@ type place struct {
 	shared bool // the CPU computes the first half of the layers
 }
 
-// Where tests compute: on the CPU with rows used in place or copied, on the
-// software Vulkan device, and with half of the layers on each.
+// Where tests compute: on the CPU with rows used in place or copied, on the software Vulkan device,
+// and with half of the layers on each.
 var (
 	cpuInPlace = place{name: "cpu in place", device: "cpu"}
 	cpuCopies  = place{name: "cpu copies", device: "cpu", copies: true}
@@ -45,8 +45,8 @@ var (
 	allPlaces = []place{cpuInPlace, cpuCopies, onGPU, onBoth}
 )
 
-// secondDevice is the device that tests use beside the CPU: the software Vulkan
-// one, or what EBB_TEST_DEVICE names.
+// secondDevice is the device that tests use beside the CPU: the software Vulkan one, or what
+// EBB_TEST_DEVICE names.
 func secondDevice() string {
 	if name := os.Getenv("EBB_TEST_DEVICE"); name != "" {
 		return name
@@ -73,10 +73,9 @@ func half(t *testing.T, path string) int {
 	return (model.LayerCount(f) + 1) / 2
 }
 
-// open opens a model in the place, or skips the test where there is no such
-// device or long tests are left out. One thread computes unless the test says
-// otherwise: threads wait for each other by spinning, which on a busy machine
-// takes hundreds of times as long.
+// open opens a model in the place, or skips the test where there is no such device or long tests
+// are left out. One thread computes unless the test says otherwise: threads wait for each other by
+// spinning, which on a busy machine takes hundreds of times as long.
 func (p place) open(t *testing.T, path string, o ebb.Options) *ebb.Engine {
 	t.Helper()
 	skipShort(t)
@@ -114,8 +113,8 @@ func skipShort(t *testing.T) {
 	}
 }
 
-// requireDevice skips a test whose device this machine does not have, or that is
-// left out as it takes long.
+// requireDevice skips a test whose device this machine does not have, or that is left out as it
+// takes long.
 func requireDevice(t *testing.T, name string) {
 	t.Helper()
 	skipShort(t)

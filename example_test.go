@@ -10,8 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// The model has random weights and was made for tests, so what it says makes no
-// sense; but it always says the same.
+// The model has random weights and was made for tests, so what it says makes no sense; but it
+// always says the same.
 func ExampleOpen() {
 	engine, err := ebb.Open("testdata/models/tiny-gqa.gguf", ebb.Options{Cache: kv.Offloaded, KVMemory: 512 << 20})
 	if err != nil {
@@ -29,8 +29,8 @@ func ExampleOpen() {
 	// Output: 1M)1
 }
 
-// Two prompts of different lengths go through the model together; then one of
-// them goes on in two ways, which share the rows of what they have in common.
+// Two prompts of different lengths go through the model together; then one of them goes on in two
+// ways, which share the rows of what they have in common.
 func ExampleEngine_Forward() {
 	engine, err := ebb.Open("testdata/models/tiny-gqa.gguf", ebb.Options{Threads: 1})
 	if err != nil {
@@ -64,8 +64,8 @@ func ExampleEngine_Forward() {
 	// [73 262 109 49] [73 262 109 41 77]
 }
 
-// A beam search finds texts that the likeliest token at each step does not lead to. All beams go through the model
-// together, and share the rows of what they have in common.
+// A beam search finds texts that the likeliest token at each step does not lead to. All beams go
+// through the model together, and share the rows of what they have in common.
 func ExampleEngine_Complete() {
 	engine, err := ebb.Open("testdata/models/tiny-gqa.gguf", ebb.Options{Threads: 1, Cache: kv.Offloaded})
 	if err != nil {

@@ -85,9 +85,9 @@ func (e *Engine) ContinueTokens(ctx context.Context, seq *kv.Seq, logits []float
 	}
 }
 
-// Prefill appends a prompt to seq and returns the logits after its last n tokens, or after all if it
-// has fewer: [n][vocabulary]. [Engine.ContinueTokens] continues from the last of them. Its errors are
-// those of GenerateTokens, and leave seq as it was.
+// Prefill appends a prompt to seq and returns the logits after its last n tokens, or after all if
+// it has fewer: [n][vocabulary]. [Engine.ContinueTokens] continues from the last of them. Its
+// errors are those of GenerateTokens, and leave seq as it was.
 func (e *Engine) Prefill(ctx context.Context, seq *kv.Seq, prompt []int32, n int) ([][]float32, error) {
 	if err := e.checkPrompt(append(seq.Tokens(), prompt...)); err != nil {
 		return nil, err
@@ -126,8 +126,8 @@ func (e *Engine) searchForOne(prompt []int32, c GenerationConfig) (generate.Conf
 	return search, err
 }
 
-// search returns how to generate after a prompt, or an error if this engine cannot follow the prompt
-// or the config.
+// search returns how to generate after a prompt, or an error if this engine cannot follow the
+// prompt or the config.
 func (e *Engine) search(prompt []int32, c GenerationConfig) (generate.Config, error) {
 	if err := errors.Join(c.Validate(), e.checkPrompt(prompt)); err != nil {
 		return generate.Config{}, err

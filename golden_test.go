@@ -11,11 +11,10 @@ import (
 // goldenModels are models of all architectures.
 var goldenModels = []string{"tiny-gqa", "tiny-mha", "tiny-mqa", "tiny-one", "tiny-two", "tiny-yarn", "tiny-yarn-af", "tiny-qwen2", "tiny-qwen3"}
 
-// tolerance is how far logits may be from Hugging Face's with f32 weights and
-// K/V: on the CPU another order of summation (1e-3 where 4e-5 was measured). The
-// software Vulkan device multiplies matrices of more than 8 rows in half
-// precision: 5e-3 of the largest logits, which are near 10 (3.6e-2 was measured,
-// and 3e-6 for a prompt of one token).
+// tolerance is how far logits may be from Hugging Face's with f32 weights and K/V: on the CPU
+// another order of summation (1e-3 where 4e-5 was measured). The software Vulkan device multiplies
+// matrices of more than 8 rows in half precision: 5e-3 of the largest logits, which are near 10
+// (3.6e-2 was measured, and 3e-6 for a prompt of one token).
 func (p place) tolerance() float64 {
 	if p.device == "cpu" {
 		return 1e-3
@@ -41,8 +40,8 @@ type goldenBatch struct {
 	Margins       [][]float64
 }
 
-// onEach runs a test for each model, place and policy; where only short tests
-// run, for each policy with one model, on the CPU with copies.
+// onEach runs a test for each model, place and policy; where only short tests run, for each policy
+// with one model, on the CPU with copies.
 func onEach(t *testing.T, models []string, run func(t *testing.T, model string, p place, e *ebb.Engine)) {
 	for _, p := range allPlaces {
 		for _, model := range models {
@@ -86,9 +85,9 @@ func TestGreedyEqualsHuggingFace(t *testing.T) {
 	})
 }
 
-// firstUnsure returns how many steps have a margin that the place's tolerance
-// cannot turn: all of them on the CPU. Behind the first other one the contexts
-// may differ. Of the slow device's steps the first ones must do.
+// firstUnsure returns how many steps have a margin that the place's tolerance cannot turn: all of
+// them on the CPU. Behind the first other one the contexts may differ. Of the slow device's steps
+// the first ones must do.
 func firstUnsure(margins []float64, p place) int {
 	if p.device == "cpu" {
 		return len(margins)

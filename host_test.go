@@ -10,8 +10,7 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// copying are the places where streamed rows are copied, so that the host can
-// attend instead.
+// copying are the places where streamed rows are copied, so that the host can attend instead.
 func copying() []place {
 	return slices.DeleteFunc(slices.Clone(allPlaces), func(p place) bool { return p.device == "cpu" && !p.copies })
 }
@@ -37,8 +36,8 @@ func TestGreedyWithAttentionAtTheHostEqualsHuggingFace(t *testing.T) {
 	}
 }
 
-// The host's kernels add in another order than the device's, and the software
-// Vulkan device in half precision.
+// The host's kernels add in another order than the device's, and the software Vulkan device in half
+// precision.
 func TestAttentionAtTheHostEqualsAttentionAtTheDevice(t *testing.T) {
 	for _, p := range copying() {
 		t.Run(p.name, func(t *testing.T) {
@@ -63,8 +62,7 @@ func TestAttentionAtTheHostEqualsAttentionAtTheDevice(t *testing.T) {
 	}
 }
 
-// Rows that are attended to where they are kept do not move: the new ones are
-// written there.
+// Rows that are attended to where they are kept do not move: the new ones are written there.
 func TestAttentionAtTheHostMovesNoRows(t *testing.T) {
 	p := cpuCopies
 	e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, Attend: ebb.AttendAtHost})

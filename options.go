@@ -11,8 +11,7 @@ import (
 	"github.com/seed4d217819/ebb/trace"
 )
 
-// Options say how a model is run. The zero value runs it on the CPU with the
-// whole cache there.
+// Options say how a model is run. The zero value runs it on the CPU with the whole cache there.
 type Options struct {
 	Device    string    // a name of [ggml.Library.Devices]; "": cpu
 	GPULayers int       // how many of the last layers a GPU computes, while the CPU computes the others; 0: Device computes all
@@ -83,9 +82,8 @@ func (o Options) validate() error {
 	return nil
 }
 
-// withDefaults returns the options with the defaults that need no model. What
-// depends on the model or on sizes (Context, the tokens of chunks and steps) is
-// decided when the cache is made.
+// withDefaults returns the options with the defaults that need no model. What depends on the model
+// or on sizes (Context, the tokens of chunks and steps) is decided when the cache is made.
 func (o Options) withDefaults() Options {
 	if o.KVType == "" {
 		o.KVType = "f16"

@@ -10,9 +10,9 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// script takes two sequences through what changes a cache's shape: prefill past
-// a block, decoding together and alone, truncation and another prompt, a fork.
-// It returns every row of logits. Each kind of step is repeated so often.
+// script takes two sequences through what changes a cache's shape: prefill past a block, decoding
+// together and alone, truncation and another prompt, a fork. It returns every row of logits. Each
+// kind of step is repeated so often.
 func script(t *testing.T, e *ebb.Engine, repeat int) (rows [][]float32) {
 	t.Helper()
 	a, b := e.NewSeq(), e.NewSeq()
@@ -74,8 +74,8 @@ func (c cell) String() string {
 	return fmt.Sprintf("%d layers/%s/%d resident/%v", c.layers, c.kvType, c.resident, c.policy)
 }
 
-// repeats is how often script repeats a step. The software Vulkan device takes
-// some milliseconds for each operation.
+// repeats is how often script repeats a step. The software Vulkan device takes some milliseconds
+// for each operation.
 func (p place) repeats() int {
 	if p.device == "cpu" || testAll {
 		return 3
@@ -83,10 +83,9 @@ func (p place) repeats() int {
 	return 1
 }
 
-// cells are the combinations that are compared with static: each value of each
-// kind, or with EBB_TEST_ALL all of them. That every pair of values gives the
-// bits of static is proved in package kv, without a model; here it is shown that
-// the engine's graphs keep it.
+// cells are the combinations that are compared with static: each value of each kind, or with
+// EBB_TEST_ALL all of them. That every pair of values gives the bits of static is proved in package
+// kv, without a model; here it is shown that the engine's graphs keep it.
 func cells() (all []cell) {
 	if !testAll {
 		return []cell{

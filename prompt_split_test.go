@@ -9,9 +9,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// floatError is how far logits may be apart between splits of a prompt, batches
-// and thread counts, as a share of the largest: with f32 K/V on the CPU kernels
-// sum in another order.
+// floatError is how far logits may be apart between splits of a prompt, batches and thread counts,
+// as a share of the largest: with f32 K/V on the CPU kernels sum in another order.
 const floatError = 1e-4
 
 // near reports rows that differ by more than float error.

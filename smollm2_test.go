@@ -43,8 +43,8 @@ type goldenSmol struct {
 	LlamaMargins any `json:"llama_margins"`
 }
 
-// row is one prompt and its continuation by Hugging Face with the weights
-// dequantised, and by libllama with the file's own.
+// row is one prompt and its continuation by Hugging Face with the weights dequantised, and by
+// libllama with the file's own.
 type row struct {
 	prompt       []int32
 	hf, llama    []int32
@@ -86,8 +86,8 @@ func numbers[T int32 | float64](list any) (out []T) {
 	return out
 }
 
-// sure returns how many steps have a margin of 1 or more: what Q4_1's products
-// with 8-bit activations cannot turn.
+// sure returns how many steps have a margin of 1 or more: what Q4_1's products with 8-bit
+// activations cannot turn.
 func sure(margins []float64) int {
 	if i := slices.IndexFunc(margins, func(m float64) bool { return m < 1 }); i >= 0 {
 		return i

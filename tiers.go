@@ -10,8 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/tier/stack"
 )
 
-// slotAlign is a multiple of what direct reads need the addresses of memory to be multiples of, on all
-// usual disks.
+// slotAlign is a multiple of what direct reads need the addresses of memory to be multiples of, on
+// all usual disks.
 const slotAlign = 4096
 
 // validateTiers reports what contradicts itself about where rows are kept.
@@ -34,8 +34,8 @@ func (o Options) validateTiers() (errs []error) {
 	return errs
 }
 
-// openTiers sets where the cache keeps the rows of streamed layers: in host memory, or with Disk as far
-// as HostMemory goes, and then in files.
+// openTiers sets where the cache keeps the rows of streamed layers: in host memory, or with Disk as
+// far as HostMemory goes, and then in files.
 func (o Options) openTiers(c *kv.Options) error {
 	switch {
 	case o.Tier != nil:

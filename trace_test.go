@@ -34,8 +34,7 @@ func (r *recorder) named(name string) (spans []trace.Span) {
 	return spans
 }
 
-// traced generates a few tokens on copied rows over a link, and returns what
-// happened.
+// traced generates a few tokens on copied rows over a link, and returns what happened.
 func traced(t *testing.T, steps int) *recorder {
 	t.Helper()
 	r := &recorder{}
@@ -119,8 +118,8 @@ func TestSpansShowTheOrderOfAStep(t *testing.T) {
 			t.Errorf("step %d: its logits were computed outside of it", i)
 		}
 	}
-	// What a step fetches is what was there before it: 6 tokens of 256 bytes at
-	// first (two KV heads of 32 keys and values in f16), and one more each time.
+	// What a step fetches is what was there before it: 6 tokens of 256 bytes at first (two KV heads
+	// of 32 keys and values in f16), and one more each time.
 	ahead := append(r.named("fetch"), r.named("fetch ahead")...)
 	slices.SortFunc(ahead, func(a, b trace.Span) int { return a.Start.Compare(b.Start) })
 	if len(ahead) < layers || ahead[0].Bytes != 6*256 {

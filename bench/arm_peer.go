@@ -28,8 +28,8 @@ type peerArm struct {
 
 var _ measure.Arm = (*peerArm)(nil)
 
-// openPeers opens llama.cpp, if the options name it, with each of its attention settings that take the K/V type. It leaves
-// out what does not open, and a note says why.
+// openPeers opens llama.cpp, if the options name it, with each of its attention settings that take
+// the K/V type. It leaves out what does not open, and a note says why.
 func (o *Options) openPeers(s measure.Setting, room int) (peers []*peerArm, notes []string) {
 	if o.Peer == "" {
 		return nil, nil

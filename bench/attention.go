@@ -14,17 +14,18 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// The targets of the kernel with one row of queries: the share of the speed at which memory is read, if few query heads
-// share a KV head so that there is little to compute for each byte; and how many times as fast as ggml's flash attention
-// it should be with K/V that flash attention must convert.
+// The targets of the kernel with one row of queries: the share of the speed at which memory is
+// read, if few query heads share a KV head so that there is little to compute for each byte; and
+// how many times as fast as ggml's flash attention it should be with K/V that flash attention must
+// convert.
 const (
 	targetKernel = 0.8
 	fewHeads     = 4
 	targetQ8     = 5
 )
 
-// attention measures ebb's kernel against ggml's flash attention and a loop that reads as many bytes, with K/V in memory
-// and not in a cache of the CPU.
+// attention measures ebb's kernel against ggml's flash attention and a loop that reads as many
+// bytes, with K/V in memory and not in a cache of the CPU.
 func (o *Options) attention(ctx context.Context, with measure.Options, _ measure.Model) (res measure.Result, err error) {
 	if !with.OnCPU() {
 		res.Note("Without attention: its kernel is for the CPU, which computes only a part here.")
@@ -88,7 +89,8 @@ func (a attended) bytes() int64 {
 	return int64(a.kvHeads) * int64(a.cells) * (a.typ.RowSize(int64(a.keyDim)) + a.typ.RowSize(int64(a.valueDim)))
 }
 
-// layers returns how many layers have at least least bytes of K/V together, or 0 if these have more than twice as many.
+// layers returns how many layers have at least least bytes of K/V together, or 0 if these have more
+// than twice as many.
 func (a attended) layers(least int64) int {
 	n := max(1, (least+a.bytes()-1)/a.bytes())
 	if n*a.bytes() > 2*least {
@@ -97,7 +99,8 @@ func (a attended) layers(least int64) int {
 	return int(n)
 }
 
-// targets returns the shares of the speed of a read loop and of flash attention that the kernel should reach.
+// targets returns the shares of the speed of a read loop and of flash attention that the kernel
+// should reach.
 func (a attended) targets() (read, flash float64) {
 	if a.rows != 1 {
 		return 0, 0
@@ -143,8 +146,8 @@ func (o *Options) attentionAt(ctx context.Context, with measure.Options, s measu
 	return nil
 }
 
-// stack holds the K/V of layers in memory, and the arms that attend to all layers in a step: the kernel, flash attention,
-// and a loop that reads the K/V.
+// stack holds the K/V of layers in memory, and the arms that attend to all layers in a step: the
+// kernel, flash attention, and a loop that reads the K/V.
 type stack struct {
 	arms    []measure.Arm
 	memory  []byte         // of all K and V
@@ -153,7 +156,8 @@ type stack struct {
 	backend *ggml.Backend
 }
 
-// openStack allocates and fills the K/V of some layers. If there is nothing to measure, it returns why.
+// openStack allocates and fills the K/V of some layers. If there is nothing to measure, it returns
+// why.
 func openStack(of attended, layers, threads int, isa attend.ISA) (st *stack, why string, err error) {
 	library, err := ggml.Load()
 	if err != nil {
@@ -237,8 +241,9 @@ func (st *stack) place(tensors ...*ggml.Tensor) (*ggml.Buffer, error) {
 	return b, nil
 }
 
-// add adds an arm that attends to one layer after the other. As in a model, the result of one layer is the query of the
-// next, if it has the shape of a query: so no result is kept longer, and all lie in the same memory.
+// add adds an arm that attends to one layer after the other. As in a model, the result of one layer
+// is the query of the next, if it has the shape of a query: so no result is kept longer, and all
+// lie in the same memory.
 func (st *stack) add(label string, of attended, a attend.Attention, q, sees *ggml.Tensor, kvs []*ggml.Tensor) error {
 	g, scratch := st.backend.NewGraph(8*len(kvs)), st.backend.NewScratch()
 	st.frees = append(st.frees, scratch.Close, g.Close)
@@ -270,8 +275,8 @@ func seeEverything(of attended) []int32 {
 	return s.Words()
 }
 
-// fillFinite writes bytes that are finite numbers in every type of K/V, and none of which is zero. They repeat, but not
-// from one cell to the next.
+// fillFinite writes bytes that are finite numbers in every type of K/V, and none of which is zero.
+// They repeat, but not from one cell to the next.
 func fillFinite(memory []byte) {
 	const period = 251 // a prime, which divides no row
 	for i := range min(period, len(memory)) {

@@ -80,9 +80,9 @@ func TestKernelAndFlashAttentionComputeTheSame(t *testing.T) {
 				outs[i] = make([]float32, r.Elements())
 				ggml.GetSlice(r, outs[i], 0)
 			}
-			// The scores are small and their errors cancel out in the weights; 2^-12
-			// covers queries in blocks of bytes. With f16 flash attention sums the
-			// values in half precision: up to 2^-12 more for each cell.
+			// The scores are small and their errors cancel out in the weights; 2^-12 covers queries
+			// in blocks of bytes. With f16 flash attention sums the values in half precision: up to
+			// 2^-12 more for each cell.
 			tolerance := 1.0 / (1 << 12)
 			if typ == ggml.F16 {
 				tolerance = float64(of.cells) / (1 << 12)

@@ -16,11 +16,11 @@ const (
 	reorderSteps = 4
 	// slowLink is how many times as long as computing a transfer takes over the slow link.
 	slowLink = 4
-	// targetBeams is how many tokens 4 beams should give over a slow link in the time that one beam takes for one:
-	// 0.97 of its steps.
+	// targetBeams is how many tokens 4 beams should give over a slow link in the time that one beam
+	// takes for one: 0.97 of its steps.
 	targetBeams = 3.9
-	// targetBeamRows is the share of the speed of as many tokens of one text, which need the same work on weights and
-	// attend to as many K/V.
+	// targetBeamRows is the share of the speed of as many tokens of one text, which need the same
+	// work on weights and attend to as many K/V.
 	targetBeamRows = 1 / 1.1
 )
 
@@ -59,8 +59,8 @@ func beamsIn(ctx context.Context, o measure.Options, at measure.Point, res *meas
 	return nil
 }
 
-// measureBeams returns the rows of one beam, of 4 beams, and, if text, of as many tokens of one text; and the bytes of the
-// K/V of a token.
+// measureBeams returns the rows of one beam, of 4 beams, and, if text, of as many tokens of one
+// text; and the bytes of the K/V of a token.
 func measureBeams(ctx context.Context, o measure.Options, at measure.Point, label string, with ebb.Options, text bool) (rows []measure.Row, each int64, err error) {
 	o.Progress(fmt.Sprintf("beams at depth %d, %v, %s", at.Depth, at.Setting, label))
 	with.Context = at.Depth + beamTokens(o.Pace)
@@ -107,7 +107,8 @@ func tokenScore(row, by measure.Row, target float64) measure.Score {
 	return s
 }
 
-// beamArm takes a token of each beam in a step. Beams are forks of its sequence, which does not grow itself.
+// beamArm takes a token of each beam in a step. Beams are forks of its sequence, which does not
+// grow itself.
 type beamArm struct {
 	*measure.Ebb
 	beams  []*kv.Seq

@@ -15,15 +15,16 @@ import (
 )
 
 const (
-	// targetBeside is the share of its speed alone that an arm should reach beside a busy program. On two cores a fair
-	// share would be two thirds.
+	// targetBeside is the share of its speed alone that an arm should reach beside a busy program.
+	// On two cores a fair share would be two thirds.
 	targetBeside = 1.0 / 3
-	// targetAdapting is the share of the speed of a fixed number of threads that adapting threads should reach alone.
+	// targetAdapting is the share of the speed of a fixed number of threads that adapting threads
+	// should reach alone.
 	targetAdapting = 0.97
 )
 
-// contention compares steps alone with steps beside a program that takes a core, with as many threads as cores, fixed and
-// adapting.
+// contention compares steps alone with steps beside a program that takes a core, with as many
+// threads as cores, fixed and adapting.
 func (o *Options) contention(ctx context.Context, with measure.Options, _ measure.Model) (res measure.Result, err error) {
 	if !with.OnCPU() {
 		res.Note("Without contention: it is measured on the CPU only.")
@@ -95,8 +96,8 @@ func (b besideBusy) Cores() float64 { return 1 }
 
 func (b besideBusy) Name() string { return b.Arm.Name() + ", beside a busy program" }
 
-// besideScore is the speed beside a busy program divided by the speed alone. The program holds some steps up and not
-// others, so the score counts how long all steps take together.
+// besideScore is the speed beside a busy program divided by the speed alone. The program holds some
+// steps up and not others, so the score counts how long all steps take together.
 func besideScore(beside, alone measure.Row, target float64) measure.Score {
 	s := measure.SpeedScore(beside, alone, target)
 	sum := 0.0

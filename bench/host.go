@@ -9,11 +9,12 @@ import (
 	"github.com/seed4d217819/ebb/internal/measure"
 )
 
-// targetHost is how many times as fast as the link alone allows steps should be with the host's help, if the link takes
-// slowLink times as long as computing.
+// targetHost is how many times as fast as the link alone allows steps should be with the host's
+// help, if the link takes slowLink times as long as computing.
 const targetHost = 1.5
 
-// host compares steps that fetch all layers over a slow link with steps in which the host attends to some of them.
+// host compares steps that fetch all layers over a slow link with steps in which the host attends
+// to some of them.
 func host(ctx context.Context, o measure.Options, _ measure.Model) (res measure.Result, err error) {
 	for _, s := range o.Settings() {
 		if err := hostIn(ctx, o, s, &res); err != nil {

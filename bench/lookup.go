@@ -15,12 +15,13 @@ import (
 const (
 	// lookupTokens is how many tokens are guessed for a pass.
 	lookupTokens = 10
-	// targetLookup is how many times as fast guesses should make a text that repeats its prompt, over a slow link.
+	// targetLookup is how many times as fast guesses should make a text that repeats its prompt,
+	// over a slow link.
 	targetLookup = 2
 )
 
-// passage is the text that the model repeats. It hardly says anything twice, so that a wrong guess is not the fault of the
-// passage.
+// passage is the text that the model repeats. It hardly says anything twice, so that a wrong guess
+// is not the fault of the passage.
 const passage = `The harbour master of Lindow keeps three books. In the first she writes which ships came in, with their
 cargo and the hour. The second holds what each captain owes for water, rope and a berth by the north quay. A third, bound in
 green leather, lists storms: how long the wind blew, whose boat was lost, and what the tide brought back afterwards. Nobody
@@ -28,8 +29,8 @@ but her has read it, although every child in town claims to know the last page.
 
 `
 
-// lookup compares a text that repeats its prompt with and without prompt lookup. It is the best case for guesses, as far as
-// the model does repeat the prompt.
+// lookup compares a text that repeats its prompt with and without prompt lookup. It is the best
+// case for guesses, as far as the model does repeat the prompt.
 func lookup(ctx context.Context, o measure.Options, _ measure.Model) (res measure.Result, err error) {
 	prompt, n, err := quotingPrompt(o)
 	if err != nil {
@@ -61,8 +62,8 @@ func lookupIn(ctx context.Context, o measure.Options, s measure.Setting, prompt 
 	return nil
 }
 
-// measureLookup returns the rows without and with guesses, and the bytes of the K/V of a token. It adds the rows, figures
-// and notes to the result.
+// measureLookup returns the rows without and with guesses, and the bytes of the K/V of a token. It
+// adds the rows, figures and notes to the result.
 func measureLookup(ctx context.Context, o measure.Options, at measure.Point, label string, with ebb.Options, prompt []int32, res *measure.Result) (rows []measure.Row, each int64, err error) {
 	o.Progress(fmt.Sprintf("lookup, %v, %s", at.Setting, label))
 	with.Context = len(prompt) + at.Tokens
@@ -108,8 +109,9 @@ func firstDifference(a, b []int32) int {
 	return min(len(a), len(b))
 }
 
-// quotingPrompt returns a prompt that ends in the middle of a quotation, and how many tokens the rest of the quotation
-// has. For a model that cannot spell the passage, or whose context cannot hold it, it quotes arbitrary tokens.
+// quotingPrompt returns a prompt that ends in the middle of a quotation, and how many tokens the
+// rest of the quotation has. For a model that cannot spell the passage, or whose context cannot
+// hold it, it quotes arbitrary tokens.
 func quotingPrompt(o measure.Options) (prompt []int32, rest int, err error) {
 	t, err := tokenizer.Open(o.Model)
 	if err != nil {
@@ -130,7 +132,8 @@ func quotingPrompt(o measure.Options) (prompt []int32, rest int, err error) {
 	return prompt, rest, nil
 }
 
-// quoting returns a prompt that has the tokens twice and begins them a third time, and how many are missing then.
+// quoting returns a prompt that has the tokens twice and begins them a third time, and how many are
+// missing then.
 func quoting(first, ids []int32) (prompt []int32, rest int) {
 	begun := len(ids) / 4
 	return slices.Concat(first, ids, ids, ids[:begun]), len(ids) - begun

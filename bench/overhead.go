@@ -15,8 +15,8 @@ import (
 	"github.com/seed4d217819/ebb/trace"
 )
 
-// overhead measures what Go costs beside the library that computes: a call into it, the rest of a step, and the garbage of
-// a token.
+// overhead measures what Go costs beside the library that computes: a call into it, the rest of a
+// step, and the garbage of a token.
 func overhead(ctx context.Context, o measure.Options, _ measure.Model) (res measure.Result, err error) {
 	o.Progress("overhead")
 	call, err := callTime()
@@ -41,8 +41,8 @@ func overhead(ctx context.Context, o measure.Options, _ measure.Model) (res meas
 	return res, nil
 }
 
-// callTime returns the seconds of a call that does next to nothing, a copy of four bytes into memory of the CPU, but that
-// goes through the same layers as every call in a step.
+// callTime returns the seconds of a call that does next to nothing, a copy of four bytes into
+// memory of the CPU, but that goes through the same layers as every call in a step.
 func callTime() (_ float64, err error) {
 	library, err := ggml.Load()
 	if err != nil {
@@ -154,7 +154,8 @@ func stepOverhead(ctx context.Context, o measure.Options, s measure.Setting, lab
 	return figures, nil
 }
 
-// generateGarbage returns the garbage of a turn's tokens, which are chosen greedily, one after the other.
+// generateGarbage returns the garbage of a turn's tokens, which are chosen greedily, one after the
+// other.
 func generateGarbage(ctx context.Context, a *measure.Ebb, p measure.Pace) (garbage, error) {
 	if err := a.Rewind(ctx, 0); err != nil {
 		return garbage{}, err

@@ -217,7 +217,8 @@ func replaced(before, after []*kv.Seq) (n int) {
 func TestLookupComparesTextsWithAndWithoutGuesses(t *testing.T) {
 	r := run(t, small(t, "lookup"))
 	const resident, link = "ebb static", "ebb offloaded, 2 slots, link 4× compute"
-	// The passage has more tokens of the tiny model than fit: 64 others, twice and a quarter, are before 48 new ones.
+	// The passage has more tokens of the tiny model than fit: 64 others, twice and a quarter, are
+	// before 48 new ones.
 	want := []string{resident, resident + ", 10 guesses", link, link + ", 10 guesses"}
 	if diff := cmp.Diff(measuretest.Arms(r, "lookup", 2*64+16-1, 48), want); diff != "" {
 		t.Errorf("arms (-got +want):\n%s", diff)

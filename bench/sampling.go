@@ -15,14 +15,16 @@ import (
 )
 
 const (
-	// samplingVocab is how many tokens there are to choose from: as many as the largest of the usual models have.
+	// samplingVocab is how many tokens there are to choose from: as many as the largest of the
+	// usual models have.
 	samplingVocab = 152064
-	// targetSampling is the share of its speed that a step should keep: choosing may take a twentieth of a step.
+	// targetSampling is the share of its speed that a step should keep: choosing may take a
+	// twentieth of a step.
 	targetSampling = 1 / 1.05
 )
 
-// sampling measures how long it takes to choose a token, and compares it with the shortest step: at depth 0 with a
-// resident cache.
+// sampling measures how long it takes to choose a token, and compares it with the shortest step: at
+// depth 0 with a resident cache.
 func sampling(ctx context.Context, o measure.Options, _ measure.Model) (res measure.Result, err error) {
 	s := o.Settings()[0]
 	o.Progress(fmt.Sprintf("sampling: a step at depth 0, %v", s))
@@ -80,7 +82,8 @@ func shortStep(ctx context.Context, o measure.Options, s measure.Setting) (_ mea
 	return rows[0], nil
 }
 
-// likelyLogits returns scores like a model's, the same each time: a few hundred tokens have nearly all of the probability.
+// likelyLogits returns scores like a model's, the same each time: a few hundred tokens have nearly
+// all of the probability.
 func likelyLogits(vocab int) []float32 {
 	r := rand.New(rand.NewPCG(1, 2))
 	scores := make([]float32, vocab)
@@ -100,8 +103,9 @@ type chosen struct {
 	disturbed bool
 }
 
-// choose generates as many tokens as there are timed steps, from the same logits each time. No model computes: choosing
-// takes all the time, and the garbage is that of choosing and of the growing text.
+// choose generates as many tokens as there are timed steps, from the same logits each time. No
+// model computes: choosing takes all the time, and the garbage is that of choosing and of the
+// growing text.
 func choose(ctx context.Context, logits []float32, config generate.Config, p measure.Pace) (c chosen, err error) {
 	if err := measure.Settle(ctx); err != nil {
 		return c, err

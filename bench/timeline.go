@@ -14,7 +14,8 @@ import (
 	"github.com/seed4d217819/ebb/trace"
 )
 
-// timeline shows a step of one token with all layers streamed: with copies, and over a link as fast as computing.
+// timeline shows a step of one token with all layers streamed: with copies, and over a link as fast
+// as computing.
 func timeline(ctx context.Context, o measure.Options, _ measure.Model) (res measure.Result, err error) {
 	s := o.Settings()[0]
 	copies := ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Slots: o.Slots}

@@ -21,8 +21,8 @@ type Options struct {
 	attentionBytes int64 // least bytes of K/V in a step of attention; 0: more than caches hold
 }
 
-// Workloads returns all workloads, in the order in which they run: those of the ebb command, and those of this package.
-// They use the options as they are when they run.
+// Workloads returns all workloads, in the order in which they run: those of the ebb command, and
+// those of this package. They use the options as they are when they run.
 func (o *Options) Workloads() []measure.Workload {
 	return append(measure.Workloads(), []measure.Workload{
 		{

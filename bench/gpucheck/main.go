@@ -90,7 +90,8 @@ func find(l *ggml.Library, name string) (*ggml.Device, error) {
 	return nil, nil
 }
 
-// withSoftware runs the program again so that ggml lists Mesa's software driver, which it hides otherwise.
+// withSoftware runs the program again so that ggml lists Mesa's software driver, which it hides
+// otherwise.
 func withSoftware(ctx context.Context) error {
 	const variable = "GGML_VK_VISIBLE_DEVICES"
 	if os.Getenv(variable) != "" {
@@ -104,8 +105,8 @@ func withSoftware(ctx context.Context) error {
 	return cmd.Run()
 }
 
-// options says what is measured: on a GPU, decoding at depths where K/V outgrow the weights; on the software driver,
-// something small.
+// options says what is measured: on a GPU, decoding at depths where K/V outgrow the weights; on the
+// software driver, something small.
 func options(d *ggml.Device, model, version string) measure.Options {
 	o := measure.Options{
 		Model: model, Device: d.Name(), Library: version,

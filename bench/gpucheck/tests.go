@@ -27,8 +27,8 @@ func policies() []kv.Policy {
 	return []kv.Policy{kv.Dynamic, kv.Static, kv.Offloaded, kv.OffloadedStatic}
 }
 
-// runTests runs test binaries with the device in place of the software one. On a GPU it runs every combination, for which
-// the software driver would take minutes.
+// runTests runs test binaries with the device in place of the software one. On a GPU it runs every
+// combination, for which the software driver would take minutes.
 func runTests(ctx context.Context, d *ggml.Device, binaries []string) (runs []testRun, passed bool) {
 	env := append(os.Environ(), "EBB_TEST_DEVICE="+d.Name(), "GGML_NO_BACKTRACE=1")
 	if !d.Software() {

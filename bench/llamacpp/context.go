@@ -69,25 +69,26 @@ type batch struct {
 	logits  *int8
 }
 
-// threadpoolParamsSize is the size of struct ggml_threadpool_params. ggml_threadpool_params_init fills it, and this
-// package reads no field of it.
+// threadpoolParamsSize is the size of struct ggml_threadpool_params. ggml_threadpool_params_init
+// fills it, and this package reads no field of it.
 const threadpoolParamsSize = 528
 
-// ContextOptions says what a Context can hold. Ctx is the number of positions and must be given. Batch is the number of
-// tokens of one pass; 0 means 512. Threads is the number of threads that compute; 0 means one a core.
+// ContextOptions says what a Context can hold. Ctx is the number of positions and must be given.
+// Batch is the number of tokens of one pass; 0 means 512. Threads is the number of threads that
+// compute; 0 means one a core.
 type ContextOptions struct {
 	Ctx, Batch, Threads int
 
 	// FlashAttn computes attention in one operation instead of two matrix products.
 	FlashAttn bool
 
-	// TypeK and TypeV are ggml's type numbers of the KV cache: 0 is F32, 1 is F16, 8 is Q8_0. A quantized TypeV needs
-	// FlashAttn.
+	// TypeK and TypeV are ggml's type numbers of the KV cache: 0 is F32, 1 is F16, 8 is Q8_0. A
+	// quantized TypeV needs FlashAttn.
 	TypeK, TypeV int32
 }
 
-// Context is one sequence that llama.cpp decodes, with threads of its own that live as long as it does. It may be used
-// from one goroutine at a time.
+// Context is one sequence that llama.cpp decodes, with threads of its own that live as long as it
+// does. It may be used from one goroutine at a time.
 type Context struct {
 	model     *Model
 	handle    uintptr
@@ -102,7 +103,8 @@ type Context struct {
 	ready     bool // the last Decode left logits
 }
 
-// NewContext allocates a KV cache and starts the threads that compute. The caller closes the context before the model.
+// NewContext allocates a KV cache and starts the threads that compute. The caller closes the
+// context before the model.
 func (m *Model) NewContext(o ContextOptions) (*Context, error) {
 	if o.Batch == 0 {
 		o.Batch = min(512, o.Ctx)
@@ -153,8 +155,8 @@ func (m *Model) NewContext(o ContextOptions) (*Context, error) {
 	}, nil
 }
 
-// newThreadpool starts threads for the CPU backend. Without a pool every graph would start its own threads, and a step
-// would take ten times as long.
+// newThreadpool starts threads for the CPU backend. Without a pool every graph would start its own
+// threads, and a step would take ten times as long.
 func (l *library) newThreadpool(threads int) (pool uintptr, free func(uintptr), err error) {
 	reg := l.regByName("CPU")
 	if reg == 0 {
@@ -175,8 +177,8 @@ func (l *library) newThreadpool(threads int) (pool uintptr, free func(uintptr), 
 	return pool, free, nil
 }
 
-// Decode runs tokens at positions pos, pos+1, …; pos must be the number of positions decoded since the last Clear.
-// wantLogits leaves the logits of the last token in Logits.
+// Decode runs tokens at positions pos, pos+1, …; pos must be the number of positions decoded since
+// the last Clear. wantLogits leaves the logits of the last token in Logits.
 func (c *Context) Decode(tokens []int32, pos int, wantLogits bool) error {
 	if len(tokens) == 0 {
 		return errors.New("llamacpp: decode: no tokens")
@@ -228,8 +230,8 @@ func (c *Context) pass(tokens []int32, pos int, last bool) error {
 	return nil
 }
 
-// Logits returns one float a token of the vocabulary, in libllama's memory, which the next Decode overwrites. It returns
-// nil if the last Decode was not asked for logits.
+// Logits returns one float a token of the vocabulary, in libllama's memory, which the next Decode
+// overwrites. It returns nil if the last Decode was not asked for logits.
 func (c *Context) Logits() []float32 {
 	if !c.ready {
 		return nil

@@ -59,9 +59,9 @@ func TestLogitsOfTheTinyModelEqualTheReference(t *testing.T) {
 	}
 	m := openModel(t)
 	for _, flash := range []bool{false, true} {
-		// The reference is Hugging Face in float32. libllama was within 4e-5 of
-		// it on logits of up to 12, and other kernels may sum in another order;
-		// with flash attention it rounds K and V to float16, whatever their type.
+		// The reference is Hugging Face in float32. libllama was within 4e-5 of it on logits of up
+		// to 12, and other kernels may sum in another order; with flash attention it rounds K and V
+		// to float16, whatever their type.
 		tolerance := 1e-3
 		if flash {
 			tolerance = 1e-1

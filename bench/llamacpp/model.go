@@ -7,8 +7,8 @@ import (
 	"github.com/seed4d217819/ebb/internal/libllama"
 )
 
-// Model is a whole model with its weights in host memory, which llama.cpp runs on the CPU. It may be used from several
-// goroutines at once.
+// Model is a whole model with its weights in host memory, which llama.cpp runs on the CPU. It may
+// be used from several goroutines at once.
 type Model struct {
 	lib     *library
 	handle  uintptr
@@ -18,9 +18,9 @@ type Model struct {
 	closing bool
 }
 
-// OpenModel loads the GGUF file at path as llama.cpp does by itself: weights of types such as Q4_0 are copied into a
-// layout that its CPU kernels run faster on. No other device than the CPU is used. The caller closes the model after its
-// contexts.
+// OpenModel loads the GGUF file at path as llama.cpp does by itself: weights of types such as Q4_0
+// are copied into a layout that its CPU kernels run faster on. No other device than the CPU is
+// used. The caller closes the model after its contexts.
 func OpenModel(path string) (*Model, error) {
 	l, err := load()
 	if err != nil {
@@ -41,7 +41,8 @@ func OpenModel(path string) (*Model, error) {
 // VocabSize returns the number of ids, which is also the number of logits.
 func (m *Model) VocabSize() int { return m.vocab }
 
-// Close frees the weights. It fails while contexts of the model are open, and does nothing the second time.
+// Close frees the weights. It fails while contexts of the model are open, and does nothing the
+// second time.
 func (m *Model) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -17,9 +17,10 @@ const (
 // all stands for every position as a start, and for no limit as an end.
 const all = -1
 
-// Repeat fills the next n positions with copies of the K/V of the positions decoded before the first Repeat, from the
-// first on, again and again. It computes nothing: it serves to measure at a depth that would take long to compute. The
-// text that follows makes no sense, because each key was computed for another position.
+// Repeat fills the next n positions with copies of the K/V of the positions decoded before the
+// first Repeat, from the first on, again and again. It computes nothing: it serves to measure at a
+// depth that would take long to compute. The text that follows makes no sense, because each key was
+// computed for another position.
 func (c *Context) Repeat(n int) error {
 	switch {
 	case n < 0 || n > c.size-c.used:
@@ -50,7 +51,8 @@ func (c *Context) repeat(n int) error {
 	l, memory := c.model.lib, c.model.lib.memory(c.handle)
 	drop := func() { l.memoryRemove(memory, copied, all, all) }
 	defer drop()
-	// A state is that of a whole sequence. The sequence shares its cells at first; setting its state gives it its own.
+	// A state is that of a whole sequence. The sequence shares its cells at first; setting its
+	// state gives it its own.
 	l.memoryCopy(memory, original, copied, 0, int32(n))
 	state := make([]byte, l.stateSize(c.handle, copied))
 	at, size := unsafe.Pointer(unsafe.SliceData(state)), uintptr(len(state))
@@ -80,7 +82,8 @@ func (c *Context) Truncate(n int) error {
 		c.used = n
 		return nil
 	}
-	// libllama cannot tell the copies of a position apart: keep the original ones and repeat them again.
+	// libllama cannot tell the copies of a position apart: keep the original ones and repeat them
+	// again.
 	kept := min(n, c.original)
 	l.memoryRemove(memory, decoded, all, all)
 	l.memoryCopy(memory, original, decoded, 0, int32(kept))

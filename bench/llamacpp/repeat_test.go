@@ -10,8 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/internal/testmodel"
 )
 
-// values returns the V of all positions, whose rows are that long: the last
-// bytes of libllama's state of one layer.
+// values returns the V of all positions, whose rows are that long: the last bytes of libllama's
+// state of one layer.
 func values(t *testing.T, c *Context, row int) []byte {
 	t.Helper()
 	l := c.model.lib
@@ -22,8 +22,8 @@ func values(t *testing.T, c *Context, row int) []byte {
 	return state[len(state)-c.used*row:]
 }
 
-// TestRepeatedPositionsHoldWhatRepeatedTokensWould uses one layer: its V depend
-// on nothing but the tokens.
+// TestRepeatedPositionsHoldWhatRepeatedTokensWould uses one layer: its V depend on nothing but the
+// tokens.
 func TestRepeatedPositionsHoldWhatRepeatedTokensWould(t *testing.T) {
 	m, err := OpenModel(testmodel.WriteFile(t, testmodel.Options{Layers: 1, Seed: 3}))
 	if err != nil {
@@ -87,8 +87,8 @@ func TestARepeatedContextGoesOn(t *testing.T) {
 }
 
 func TestTruncateForgetsWhatFollows(t *testing.T) {
-	// To before, into, and behind what was repeated: the next token is then
-	// decoded as by a context that never went further.
+	// To before, into, and behind what was repeated: the next token is then decoded as by a context
+	// that never went further.
 	for _, length := range []int{2, 3, 9, 23, 24} {
 		m := openModel(t)
 		o := ContextOptions{Ctx: 64, Threads: 1}

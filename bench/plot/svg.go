@@ -15,8 +15,8 @@ import (
 	"github.com/seed4d217819/ebb/internal/measure"
 )
 
-// WriteFiles draws every curve and timeline of a report into a folder, each as an SVG file that has its name, and returns
-// the paths of the files.
+// WriteFiles draws every curve and timeline of a report into a folder, each as an SVG file that has
+// its name, and returns the paths of the files.
 func WriteFiles(folder string, r *measure.Report) (files []string, err error) {
 	write := func(name string, p *gonum.Plot, width, height vg.Length) error {
 		file := filepath.Join(folder, name+".svg")

@@ -19,8 +19,8 @@ const (
 	textHeight = 14
 )
 
-// WriteText draws a curve with characters: each series has a letter, and where two series meet, the earlier one is
-// visible. It draws nothing if the curve has fewer than two places along its X axis.
+// WriteText draws a curve with characters: each series has a letter, and where two series meet, the
+// earlier one is visible. It draws nothing if the curve has fewer than two places along its X axis.
 func WriteText(w io.Writer, c measure.Curve) error {
 	low, high := extent(c)
 	if !(low < high) {
@@ -62,8 +62,8 @@ func extent(c measure.Curve) (low, high float64) {
 	return low, high
 }
 
-// resample returns the values of a line at n evenly spaced places from low to high; NaN where the line does not have
-// points on both sides.
+// resample returns the values of a line at n evenly spaced places from low to high; NaN where the
+// line does not have points on both sides.
 func resample(points []measure.XY, low, high float64, n int) []float64 {
 	values := make([]float64, n)
 	for i := range values {

@@ -12,8 +12,8 @@ import (
 	"github.com/seed4d217819/ebb/internal/measure"
 )
 
-// timeline draws a step: a row for each track, and a bar for each span, with the number of its layer if the bar is wide
-// enough.
+// timeline draws a step: a row for each track, and a bar for each span, with the number of its
+// layer if the bar is wide enough.
 func timeline(t measure.Timeline) *gonum.Plot {
 	p := newPlot(t.Title, "ms", "")
 	// The plot shows one step, which needs no bar of its own.

@@ -29,7 +29,8 @@ import (
 // K/V are on the device of their layer.
 type Map map[string]string
 
-// Load reads a map from a JSON file in UTF-8, or in UTF-16 with a byte order mark: an object whose values are strings or numbers.
+// Load reads a map from a JSON file in UTF-8, or in UTF-16 with a byte order mark: an object whose
+// values are strings or numbers.
 func Load(path string) (Map, error) {
 	data, err := textfile.Read(path)
 	if err != nil {

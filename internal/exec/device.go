@@ -67,8 +67,8 @@ func newAttending(kind attend.Kind) (attending, error) {
 	return attending{kind, isa}, nil
 }
 
-// prepare allocates what steps of the sizes need on the device. forHost says that the device computes
-// attention for the others.
+// prepare allocates what steps of the sizes need on the device. forHost says that the device
+// computes attention for the others.
 func (d *device) prepare(m model.Model, s sizes, a attending, forHost bool) (err error) {
 	if d.inputs, err = newInputs(d.backend, m.Config(), s, attend.On(d.backend.Device(), a.kind, a.isa), forHost); err != nil {
 		return err
@@ -195,8 +195,8 @@ func (ds *devices) backends() model.Devices {
 	return m
 }
 
-// layerDevices returns the devices that compute layers, and so hold their K/V, and for each layer the
-// number of its device among them.
+// layerDevices returns the devices that compute layers, and so hold their K/V, and for each layer
+// the number of its device among them.
 func (ds *devices) layerDevices() (backends []*ggml.Backend, on []int) {
 	numbers := map[*device]int{}
 	for _, d := range ds.layers {

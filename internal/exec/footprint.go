@@ -12,8 +12,8 @@ import (
 	"github.com/seed4d217819/ebb/plan"
 )
 
-// fitMemory gives K/V what weights and steps leave of each device's memory. A
-// context that the user left open is cut to what fits.
+// fitMemory gives K/V what weights and steps leave of each device's memory. A context that the user
+// left open is cut to what fits.
 func (r *Runner) fitMemory(o Options, c *kv.Options, backends []*ggml.Backend) (err error) {
 	defer recoverMisuse(&err) // shapes that no cache has
 	if o.DeviceMemory < 0 {
@@ -38,8 +38,8 @@ func (r *Runner) fitMemory(o Options, c *kv.Options, backends []*ggml.Backend) (
 	return nil
 }
 
-// budget returns what bounds weights, steps and K/V together: the memory of all
-// devices but of a CPU beside others, see memories.
+// budget returns the bounds of weights, steps and K/V together, for the devices that memories
+// bounds.
 func (r *Runner) budget(o Options, c kv.Options, backends []*ggml.Backend) plan.Budget {
 	b := plan.Budget{Bytes: o.DeviceMemory}
 	for _, d := range r.devices.all {
@@ -74,9 +74,8 @@ func footprintOf(b *ggml.Backend) plan.Footprint {
 	}
 }
 
-// measureSteps returns what steps take on a device at most, by building the
-// largest graphs there without memory. What a backend takes for itself while it
-// computes is not among it.
+// measureSteps returns the most that steps take on a device. It builds the largest graphs there
+// without memory. Memory that a backend takes for itself while it computes is not counted.
 func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options, a attending) (_ plan.Footprint, err error) {
 	b := d.backend.Measure()
 	defer func() { err = errors.Join(err, b.Close()) }()
@@ -106,8 +105,7 @@ func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options
 	return footprintOf(b), nil
 }
 
-// measure builds the largest graphs of what a device, for which blank stands,
-// computes.
+// measure builds on blank the largest graphs that d computes.
 func (blank *device) measure(ds *devices, d *device, c kv.Options, s sizes) error {
 	g := blank.graphs
 	first := min(1, s.step-s.chunk) // where nothing need be aligned, and a result may have to be copied
@@ -132,8 +130,8 @@ func (blank *device) measure(ds *devices, d *device, c kv.Options, s sizes) erro
 	return nil
 }
 
-// measure builds the graphs of a layer's largest chunks: of one tree, and of as
-// many as there may be.
+// measure builds the graphs of a layer's largest chunks: of one tree, and of the most trees that
+// there may be.
 func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int, layerShape) *layerGraph) error {
 	meta := ggml.NewContext(2)
 	defer meta.Close()
@@ -159,8 +157,8 @@ func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int
 	return nil
 }
 
-// chunks returns the shapes of the largest chunks of one tree and of several
-// that share it, with the same rows for all.
+// chunks returns the shapes of the largest chunks of one tree and of several that share it, with
+// the same rows for all.
 func chunks(s sizes, first, trees int, rows kv.Rows) (shapes []layerShape) {
 	one := layerShape{first: first, n: s.chunk, parts: []kv.Part{{First: first, N: s.chunk, Cells: s.cells, Rows: rows}}}
 	shapes = append(shapes, one)
@@ -181,7 +179,7 @@ func chunks(s sizes, first, trees int, rows kv.Rows) (shapes []layerShape) {
 	return shapes
 }
 
-// largest returns what inputs must have room for.
+// largest returns the sizes for which inputs must have room.
 func largest(c kv.Options, o Options) sizes {
 	s := sizes{step: plan.StepTokens(c.StepTokens, c.Cells, c.Trees), cells: plan.WholeBlocks(c.Cells), k: c.TypeK, v: c.TypeV}
 	s.chunk = min(c.ChunkTokens, s.step)

@@ -60,8 +60,8 @@ func (r *Runner) cache() kv.Options {
 	return c
 }
 
-// fill computes as many tokens as the cache holds, of some sequences together;
-// then a chunk that has tokens of all of them, and all tokens of each alone.
+// fill computes as many tokens as the cache holds, of some sequences together; then a chunk that
+// has tokens of all of them, and all tokens of each alone.
 func fill(t *testing.T, e *Runner) {
 	t.Helper()
 	tokens := make([]int32, e.Context())

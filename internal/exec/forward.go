@@ -10,10 +10,9 @@ import (
 	"github.com/seed4d217819/ebb/trace"
 )
 
-// Forward takes the tokens of a batch through the model and returns, for each
-// work, the logits of as many last tokens as it asked for: [work][row][vocab].
-// It writes over rows, the result of an earlier call, as far as that reaches.
-// The sequences grow by their tokens. On an error they are as they were.
+// Forward takes the tokens of a batch through the model and returns, for each work, the logits of
+// as many last tokens as it asked for: [work][row][vocab]. It reuses the memory of rows, the result
+// of an earlier call. The sequences grow by their tokens. On an error they are as they were.
 func (r *Runner) Forward(ctx context.Context, batch []kv.Work, rows [][][]float32) ([][][]float32, error) {
 	if len(batch) == 0 {
 		return nil, errors.New("ebb: forward of an empty batch: want at least one sequence with tokens")
@@ -99,8 +98,8 @@ func (r *Runner) check(w kv.Work) error {
 	return nil
 }
 
-// nextPass returns what of the batch the next step takes, and whose works those
-// are: a step's tokens are bounded, so that its activations are.
+// nextPass returns the part of the batch that the next step takes, and for each of its works the
+// index in the batch. A step has a largest number of tokens, which bounds its activations.
 func (r *Runner) nextPass(batch []kv.Work, done []int) (pass []kv.Work, of []int) {
 	room := r.pool.StepTokens()
 	for i, w := range batch {
@@ -110,14 +109,14 @@ func (r *Runner) nextPass(batch []kv.Work, done []int) (pass []kv.Work, of []int
 			continue
 		}
 		room -= take
-		wanted := max(0, w.Logits-(left-take)) // the last w.Logits of all, as far as they are among these
+		wanted := max(0, w.Logits-(left-take)) // those of the last w.Logits tokens that this pass takes
 		pass = append(pass, kv.Work{Seq: w.Seq, Tokens: w.Tokens[done[i] : done[i]+take], Logits: min(wanted, take)})
 		of = append(of, i)
 	}
 	return pass, of
 }
 
-// rollBack undoes the steps of a batch that has failed in a later one.
+// rollBack undoes the steps of a batch that were taken before one failed.
 func rollBack(batch []kv.Work, before, done []int) error {
 	var errs []error
 	for i, w := range batch {
@@ -128,8 +127,8 @@ func rollBack(batch []kv.Work, before, done []int) error {
 	return errors.Join(errs...)
 }
 
-// step takes a batch through all layers once, and writes the logits that its
-// works want to their rows. This is the heart of ebb.
+// step takes a batch through all layers once, and writes the logits that its works want to their
+// rows. This is the heart of ebb.
 func (r *Runner) step(ctx context.Context, batch []kv.Work, rows [][][]float32) (err error) {
 	defer recoverMisuse(&err)
 	step, err := r.pool.Begin(ctx, batch)
@@ -160,7 +159,7 @@ func (r *Runner) step(ctx context.Context, batch []kv.Work, rows [][][]float32) 
 	return step.Commit()
 }
 
-// embed makes the first layer's input, and returns the device that has it.
+// embed computes the first layer's input, and returns the device that has it.
 func (r *Runner) embed(step *kv.Step) (*device, error) {
 	r.devices.begin(step)
 	d := r.devices.input
@@ -189,8 +188,8 @@ func (r *Runner) carry(step *kv.Step, layer int, from, to *device) *device {
 	return to
 }
 
-// run computes one layer for one chunk on the layer's device. If the chunk has
-// tokens of several trees, attention goes tree by tree, as their rows arrive.
+// run computes one layer for one chunk on the layer's device. If the chunk has tokens of several
+// trees, attention goes tree by tree, as their rows arrive.
 func (r *Runner) run(ctx context.Context, step *kv.Step, d *device, layer *kv.Layer, chunk int) error {
 	if r.closing.Load() {
 		return fmt.Errorf("%w: the engine", kv.ErrClosed)
@@ -220,7 +219,7 @@ func (r *Runner) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 	return nil
 }
 
-// logits writes a row of scores for each token of which they are wanted.
+// logits computes a row of scores for each token whose logits are wanted.
 func (d *device) logits(rows [][]float32) error {
 	for first := 0; first < len(rows); first += logitBatch {
 		some := rows[first:min(first+logitBatch, len(rows))]
@@ -236,7 +235,7 @@ func (d *device) logits(rows [][]float32) error {
 	return nil
 }
 
-// recoverMisuse turns a graph that was built wrongly into an error.
+// recoverMisuse turns the panic of a graph that was built wrongly into an error.
 func recoverMisuse(err *error) {
 	switch r := recover().(type) {
 	case nil:

@@ -9,12 +9,12 @@ import (
 	"github.com/seed4d217819/ebb/model"
 )
 
-// graphsKept is how many graphs are kept for a layer: those of the shapes used
-// last. Decoding needs one for each place its rows may be in.
+// graphsKept is how many graphs are kept for a layer: those that were used last. Decoding needs a
+// graph for each slot in which the layer's rows may be.
 const graphsKept = 8
 
-// graphs builds the graphs of a model's layers and keeps them for steps of the
-// same shape. All share one scratch, as one is computed at a time.
+// graphs builds the graphs of a model's layers and keeps them for steps of the same shape. All
+// share one scratch, as one is computed at a time.
 type graphs struct {
 	backend *ggml.Backend
 	model   model.Model
@@ -28,7 +28,7 @@ type graphs struct {
 	heads  []*graph
 }
 
-// graph is one that needs no K/V, and the shape it was built for.
+// graph is a graph that needs no K/V, with the shape that it was built for.
 type graph struct {
 	*ggml.Graph
 	shape [3]int
@@ -42,8 +42,8 @@ type layerGraph struct {
 	sent   [3]*ggml.Tensor // q, k and v, where attention is computed on the host
 }
 
-// stage is some of a layer's operations, by what must be there before they are
-// computed.
+// stage is a part of a layer's graph that is computed at once, when the rows that it needs are
+// there.
 type stage struct {
 	kind  stageKind
 	tree  int         // whose rows attention needs: its ordinal in the step
@@ -61,10 +61,9 @@ const (
 	hostAttention                  // of all trees, by a graph of the host
 )
 
-// layerShape is all that a layer's graph depends on. Where spans say what tokens
-// see, parts have no Cells and Mask: the graph stays as it is when a sequence
-// grows past a block. A graph of one part would depend on that part's tokens and
-// rows alone, and so not on who else is in the step.
+// layerShape is all that a layer's graph depends on. Where spans say what tokens see, parts have no
+// Cells and Mask: the graph stays as it is when a sequence grows past a block. A graph of one part
+// would depend on that part's tokens and rows alone, and so not on who else is in the step.
 type layerShape struct {
 	first, n      int       // tokens of the step
 	hostAttention bool      // attention is computed on the host
@@ -88,8 +87,7 @@ func (g *graphs) layer(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, 
 	return g.find(layer.Index, g.shape(step, layer, chunk), g.build)
 }
 
-// shape returns what the graph of a layer depends on. Its parts hold until the
-// next call.
+// shape returns what the graph of a layer depends on. Its parts are valid until the next call.
 func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 	c := step.Chunks()[chunk]
 	g.parts = layer.Parts(c, g.parts[:0])
@@ -101,8 +99,7 @@ func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 	return layerShape{first: c.First, n: c.N, hostAttention: layer.HostAttention(), parts: g.parts}
 }
 
-// find returns the graph of a shape, built unless it is among those kept for the
-// layer.
+// find returns the graph of a layer and a shape. It builds the graph unless it is kept.
 func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *layerGraph) (*layerGraph, error) {
 	kept := g.layers[layer]
 	for i, lg := range kept {
@@ -127,8 +124,8 @@ func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *
 	return lg, nil
 }
 
-// build makes a layer's graph. Attention stands in it tree by tree, so that the
-// graph can be computed in stages as the trees' rows arrive.
+// build makes a layer's graph. Attention stands in it tree by tree, so that the graph can be
+// computed in stages as the trees' rows arrive.
 func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 	gr := g.backend.NewGraph(64 + 32*len(shape.parts))
 	lg := &layerGraph{graph: gr, shape: shape}
@@ -155,7 +152,7 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 	return lg
 }
 
-// attendAll attends part by part, and calls done behind each.
+// attendAll adds attention part by part, and calls done after each part.
 func (g *graphs) attendAll(gr *ggml.Graph, layer int, shape layerShape, q, k, v *ggml.Tensor, done func(kv.Part)) (all *ggml.Tensor) {
 	for _, p := range shape.parts {
 		out := g.attend(gr, layer, p, p.First-shape.first, q, k, v)
@@ -172,8 +169,8 @@ func (g *graphs) attendAll(gr *ggml.Graph, layer int, shape layerShape, q, k, v 
 	return all // [valueDim, heads, tokens]
 }
 
-// attend writes the new rows of a part, whose tokens are those of the chunk from
-// first on, and attends over all rows of its tree.
+// attend writes the new rows of a part and attends over all rows of its tree. first is the part's
+// first token in the chunk.
 func (g *graphs) attend(gr *ggml.Graph, layer int, p kv.Part, first int, q, k, v *ggml.Tensor) *ggml.Tensor {
 	c, n := g.config.Layers[layer], int64(p.N)
 	of := func(t *ggml.Tensor) *ggml.Tensor { // [dim, heads, tokens of the part]
@@ -188,8 +185,8 @@ func (g *graphs) attend(gr *ggml.Graph, layer int, p kv.Part, first int, q, k, v
 	return g.inputs.visibility.attention.Graph(gr, of(q), keys, values, sees, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
 }
 
-// output makes y the result that a later graph reads: computed where that one
-// finds it, or copied there if it cannot be placed.
+// output makes y the result that a later graph reads. It is computed in the place where that graph
+// reads it, or copied there if it cannot lie there.
 func (g *graphs) output(gr *ggml.Graph, y, to *ggml.Tensor, first int) {
 	buffer, at := g.inputs.buffers[to], int64(first)*to.Nb(1)
 	if y.Fresh() && at%buffer.Type().Alignment() == 0 {
@@ -205,8 +202,8 @@ func (lg *layerGraph) cut(kind stageKind, tree int) {
 	lg.stages = append(lg.stages, stage{kind: kind, tree: tree, end: lg.graph.Nodes()})
 }
 
-// split makes the graphs of the stages: one of all operations where one tree
-// attends, and else one for each tree and for what stands between.
+// split makes the graphs of the stages. If one tree attends, a single stage has all operations;
+// otherwise each tree has a stage, and so have the operations between two trees.
 func (lg *layerGraph) split() {
 	if len(lg.shape.parts) == 1 && !lg.shape.hostAttention {
 		lg.stages = []stage{{kind: attention, tree: lg.shape.parts[0].Tree, graph: lg.graph}}
@@ -234,8 +231,7 @@ func (g *graphs) embedding(step *kv.Step, chunk int) (*ggml.Graph, error) {
 	return g.embedTokens(c.First, c.N, c.Parts[0].Input)
 }
 
-// embedTokens returns the graph that looks n tokens up, the first of them at a
-// place in inputs.ids.
+// embedTokens returns the graph that looks n tokens up, the first of them at a place in inputs.ids.
 func (g *graphs) embedTokens(first, n, at int) (*ggml.Graph, error) {
 	return g.keep(&g.embeds, [3]int{first, n, at}, func(gr *ggml.Graph) {
 		ids := gr.View1D(g.inputs.ids, int64(n), int64(at)*4)
@@ -252,7 +248,7 @@ func (g *graphs) logits(first, n int) (*ggml.Graph, error) {
 	})
 }
 
-// keep returns a graph of a shape, built unless it is among those kept.
+// keep returns the graph of a shape. It builds the graph unless it is kept.
 func (g *graphs) keep(kept *[]*graph, shape [3]int, build func(*ggml.Graph)) (*ggml.Graph, error) {
 	for _, k := range *kept {
 		if k.shape == shape {
@@ -272,8 +268,7 @@ func (g *graphs) keep(kept *[]*graph, shape [3]int, build func(*ggml.Graph)) (*g
 	return gr, nil
 }
 
-// allocate gives a graph memory. If that moved the scratch, all others are
-// dropped.
+// allocate gives a graph memory. If that moves the scratch, it drops all other graphs.
 func (g *graphs) allocate(gr *ggml.Graph) error {
 	moved, err := g.scratch.Alloc(gr)
 	if moved {

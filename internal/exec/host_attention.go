@@ -12,17 +12,15 @@ import (
 // AttendAt says where attention over streamed layers is computed.
 type AttendAt int
 
-// Where to attend.
+// The values of AttendAt.
 const (
-	// AttendAtDevice has every streamed layer visit its device: every policy
-	// gives the same bits.
+	// AttendAtDevice has every streamed layer visit its device: every policy gives the same bits.
 	AttendAtDevice AttendAt = iota
-	// AttendAtHost attends at the host to all streamed layers, or to as many
-	// as Options.HostLayers says. Results are those of the CPU's kernels, and
-	// so the same within float error.
+	// AttendAtHost attends at the host to all streamed layers, or to as many as Options.HostLayers
+	// says. Results are those of the CPU's kernels, and so the same within float error.
 	AttendAtHost
-	// AttendAuto attends at the host to as many streamed layers as makes a
-	// step shortest, by what is measured when the engine opens.
+	// AttendAuto attends at the host to as many streamed layers as makes a step shortest, by what
+	// is measured when the engine opens.
 	AttendAuto
 )
 
@@ -39,15 +37,15 @@ func ParseAttendAt(name string) (AttendAt, error) {
 // String returns the place's name.
 func (a AttendAt) String() string { return attendAtNames[a] }
 
-// handover is memory on a device for what goes to the host and comes back when
-// attention is computed there, for few tokens.
+// handover is memory on a device for the queries, keys and values that go to the host, and for the
+// attention that comes back, of few tokens.
 type handover struct {
 	q, k, v *ggml.Tensor // [dim × heads, tokens]; nil where they are not needed
 	out     *ggml.Tensor // [valueDim × heads, tokens]
 }
 
-// newHandover places tensors for as many tokens; forHost says that q, k and v are
-// needed as well.
+// newHandover allocates the handover for some tokens. forHost says that q, k and v are needed as
+// well.
 func (in *inputs) newHandover(b *ggml.Backend, tokens int, forHost bool) error {
 	if tokens == 0 {
 		return nil
@@ -67,9 +65,8 @@ func (in *inputs) newHandover(b *ggml.Backend, tokens int, forHost bool) error {
 	return in.allocate(b, ggml.Activations, all...)
 }
 
-// attendAtHost computes a layer's attention at the host, in the middle of its
-// graph: queries, keys and values of the new tokens go there, and the result
-// comes back. All of it is a few kilobytes.
+// attendAtHost computes a layer's attention at the host, in the middle of its graph. The queries,
+// keys and values of the new tokens go there, and the result comes back: a few kilobytes.
 func (r *Runner) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *layerGraph, chunk int) error {
 	h := r.devices.hostDevice
 	for _, x := range [...]struct{ from, to *ggml.Tensor }{
@@ -97,8 +94,8 @@ func (r *Runner) copyThroughHost(from, to *ggml.Tensor, bytes int64) {
 	to.Set(r.carried, 0)
 }
 
-// attention returns the graph of a layer's attention alone, from what was handed
-// over to what goes back.
+// attention returns the graph of a layer's attention alone. It reads q, k and v from the handover
+// and writes its result there.
 func (g *graphs) attention(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, error) {
 	return g.find(layer.Index, g.shape(step, layer, chunk), g.buildAttention)
 }
@@ -118,8 +115,8 @@ func (g *graphs) buildAttention(layer int, shape layerShape) *layerGraph {
 	return lg
 }
 
-// fromHost ends a stage of a layer's graph with q, k and v as they are sent, and
-// begins the next one with what the host makes of them.
+// fromHost ends a stage of a layer's graph with the q, k and v that are sent to the host, and
+// returns the attention that comes back, with which the next stage begins.
 func (g *graphs) fromHost(gr *ggml.Graph, layer int, lg *layerGraph, sent [3]*ggml.Tensor) *ggml.Tensor {
 	for _, t := range sent {
 		gr.Output(t)

@@ -13,8 +13,7 @@ import (
 	"github.com/seed4d217819/ebb/plan"
 )
 
-// planHostAttention decides for which of the streamed layers the host computes
-// attention.
+// planHostAttention decides for which of the streamed layers the host computes attention.
 func (r *Runner) planHostAttention(o Options, cache *kv.Options, backends []*ggml.Backend) error {
 	candidates := r.visitors(o, *cache)
 	if len(candidates) == 0 {
@@ -58,8 +57,8 @@ func (r *Runner) visitors(o Options, cache kv.Options) (layers []int) {
 	return layers
 }
 
-// measure times what a decode step is made of: what the devices compute, and
-// with a full context the link and the host's attention, for some layers.
+// measure times the parts of a decode step: the computing of the devices, and for some layers with
+// a full context the link and the attention of the host.
 func (r *Runner) measure(cache kv.Options, backends []*ggml.Backend, layers []int) (plan.Sweep, error) {
 	if err := r.makeCache(cache, backends); err != nil {
 		return plan.Sweep{}, err
@@ -100,7 +99,7 @@ func (r *Runner) measureStep() (float64, error) {
 	return took.Seconds(), err
 }
 
-// measureHost returns the bytes of K/V a second that the host attends to.
+// measureHost returns the rate at which the host attends to K/V, in bytes a second.
 func (r *Runner) measureHost(cache kv.Options, layer int) (float64, error) {
 	const most = 16 << 20 // more than caches hold, and touched in milliseconds
 	c, b := r.config.Layers[layer], r.devices.hostDevice.backend

@@ -14,15 +14,15 @@ import (
 // logitBatch is how many rows of logits one graph computes at most.
 const logitBatch = plan.LogitRows
 
-// inputs are what a step writes to the device, and the activations between
-// layers. They are allocated once for the largest step.
+// inputs are the tensors that a step writes to the device, and the activations between layers. They
+// are allocated once, for the largest step.
 type inputs struct {
 	step   int // tokens
 	hidden int64
 	vocab  int64
 	layers []model.Layer
 	meta   *ggml.Context
-	// buffers are where the tensors are, each in one of its own.
+	// buffers has the buffer of each tensor.
 	buffers map[*ggml.Tensor]*ggml.Buffer
 
 	ids, pos *ggml.Tensor    // [step × InputAlign] i32: those of a chunk from kv.Part.Input of its first part on
@@ -35,15 +35,15 @@ type inputs struct {
 	visibility *visibility
 }
 
-// sizes are what inputs have room for, in tokens, and cells.
+// sizes are the largest step, chunk and tree for which inputs have room, in tokens and cells.
 type sizes struct {
 	step, chunk, cells int
 	hostTokens         int       // whose attention may be computed on the host
 	k, v               ggml.Type // of keys and values
 }
 
-// newInputs allocates inputs of some sizes. forHost says that the device
-// attends for the others: its inputs have room for queries, keys and values as well.
+// newInputs allocates inputs of some sizes. forHost says that the device attends for the others:
+// its inputs have room for queries, keys and values as well.
 func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, forHost bool) (*inputs, error) {
 	step := s.step
 	in := &inputs{
@@ -103,7 +103,7 @@ func (in *inputs) begin(step *kv.Step) {
 	}
 }
 
-// getLogits fills rows with the first ones that were computed.
+// getLogits copies the first rows of logits that were computed to rows.
 func (in *inputs) getLogits(rows [][]float32) {
 	for i, row := range rows {
 		ggml.GetSlice(in.logits, row, int64(i)*in.vocab*4)

@@ -17,8 +17,7 @@ import (
 // cpu has the CPU compute all.
 var cpu = devicemap.Map{"": "cpu"}
 
-// setting is how a test runs the tiny model: its devices, its
-// K/V type ("": f16), and the rest.
+// setting is how a test runs the tiny model: its devices, its K/V type ("": f16), and the rest.
 type setting struct {
 	devices devicemap.Map
 	kvType  string

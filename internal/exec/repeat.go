@@ -9,8 +9,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// OfEngine returns the runner of an *ebb.Engine. Package ebb sets it when the program starts: Repeat
-// is no part of its API, and package measure needs it.
+// OfEngine returns the runner of an *ebb.Engine. Package ebb sets it when the program starts:
+// Repeat is no part of its API, and package measure needs it.
 var OfEngine func(engine any) *Runner
 
 // Repeat appends n tokens to a sequence without computing them: it repeats the tokens that the

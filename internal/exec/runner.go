@@ -21,18 +21,18 @@ type Options struct {
 	Attention    attend.Kind // how attention is computed
 	AttendAt     AttendAt    // where attention over streamed layers is computed in steps of few tokens
 	HostLayers   int         // with AttendAtHost: to how many of the streamed layers the host attends; 0: all
-	DeviceMemory int64       // bytes that weights, steps and K/V together may take on each device, but on a CPU beside others; 0: no limit
-	KVMemory     int64       // bytes that K/V may take on each device, but on a CPU beside others; 0: no limit
+	DeviceMemory int64       // bytes that weights, steps and K/V together may take on each device; 0: no limit. A CPU beside other devices has none
+	KVMemory     int64       // bytes that K/V may take on each device, with the same exception; 0: no limit
 
-	// Cache is what the cache is made of. Open sets what depends on model and
-	// devices: Layers, On, Memory, HostAttention, and Cells where they are 0.
+	// Cache are the options of the cache. Open sets those that depend on model and devices: Layers,
+	// On, Memory, HostAttention, and Cells where they are 0.
 	Cache kv.Options
 
-	Trace trace.Func // receives what happens when; nil: nothing is timed
+	Trace trace.Func // receives a span for each computation and copy; nil: nothing is timed
 }
 
-// Runner takes steps through a model on its devices. One step computes at a
-// time while others wait their turn.
+// Runner takes steps through a model on its devices. One step computes at a time while others wait
+// their turn.
 type Runner struct {
 	options   Options
 	devices   *devices
@@ -56,8 +56,7 @@ type DeviceStats struct {
 	Threads threads.Stats // of a CPU; zero where Options.Threads says how many
 }
 
-// Open opens a model's devices, the model on them, and its cache. The caller
-// closes the runner.
+// Open opens a model's devices, the model on them, and its cache. The caller closes the runner.
 func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices) (model.Model, error), o Options) (_ *Runner, err error) {
 	r := &Runner{options: o, trace: o.Trace}
 	defer func() {
@@ -81,7 +80,7 @@ func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices
 	return r, nil
 }
 
-// openCache makes the cache, and what its steps need on the devices.
+// openCache makes the cache, and allocates what its steps need on the devices.
 func (r *Runner) openCache(library *ggml.Library, o Options) error {
 	backends, on := r.devices.layerDevices()
 	cache, err := r.cacheOptions(o, backends, on)
@@ -100,7 +99,7 @@ func (r *Runner) openCache(library *ggml.Library, o Options) error {
 	return r.makeCache(cache, backends)
 }
 
-// makeCache makes the cache and what its steps need.
+// makeCache makes the pool, and allocates on each device what its steps need.
 func (r *Runner) makeCache(cache kv.Options, backends []*ggml.Backend) (err error) {
 	if r.pool, err = kv.NewPool(cache, backends...); err != nil {
 		return err
@@ -108,8 +107,8 @@ func (r *Runner) makeCache(cache kv.Options, backends []*ggml.Backend) (err erro
 	return r.devices.prepare(r.model, r.pool, r.attending)
 }
 
-// cacheOptions turns the user's options into the cache's, for layers on some
-// devices. A context that the user left open is cut to what fits the memory.
+// cacheOptions turns the user's options into the cache's, for layers on some devices. A context
+// that the user left open is cut to what fits the memory.
 func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv.Options, error) {
 	c := o.Cache
 	c.On, c.Memory = on, memories(o.KVMemory, backends)
@@ -123,8 +122,8 @@ func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv
 	return c, nil
 }
 
-// memories returns what K/V may take on each device. The memory of a CPU beside
-// other devices is where streamed rows live as well: it is not bounded.
+// memories returns how many bytes K/V may take on each device. The memory of a CPU beside other
+// devices is not bounded, because streamed rows are kept there as well.
 func memories(each int64, backends []*ggml.Backend) []int64 {
 	out := make([]int64, len(backends))
 	for i, b := range backends {
@@ -141,14 +140,13 @@ func (r *Runner) Context() int { return r.context }
 // Config returns the model's shape.
 func (r *Runner) Config() model.Config { return r.config }
 
-// Notes returns decisions that the user did not ask for and should hear of.
+// Notes returns decisions that the user did not ask for and should know of.
 func (r *Runner) Notes() []string { return r.notes }
 
 // Pool returns the cache. It is the runner's.
 func (r *Runner) Pool() *kv.Pool { return r.pool }
 
-// Stats returns what each device has used. A CPU that only attends for another
-// device is the last.
+// Stats returns what each device has used. A CPU that only attends for another device is the last.
 func (r *Runner) Stats() (all []DeviceStats) {
 	for _, d := range r.devices.opened() {
 		one := DeviceStats{Name: d.backend.Device().Name(), Device: d.backend.Usage(), Counts: d.backend.Stats()}
@@ -160,8 +158,8 @@ func (r *Runner) Stats() (all []DeviceStats) {
 	return all
 }
 
-// Close ends what runs, waits for it, and frees everything. The sequences are
-// closed with it. It is called once.
+// Close stops the step that is running, waits for it, and frees everything, the sequences among it.
+// It is called once.
 func (r *Runner) Close() error {
 	var errs []error
 	r.closing.Store(true)

@@ -11,8 +11,8 @@ import (
 )
 
 func TestFewerThreadsGoOnWithTheSameLogits(t *testing.T) {
-	// decode returns the logits of each step, and what tells its threads that in every other six steps no core is left
-	// to them.
+	// decode returns the logits of each step, and what tells its threads that in every other six
+	// steps no core is left to them.
 	decode := func(n int, watch bool) (logits [][]float32, numbers map[int]bool) {
 		e := setting{devices: cpu, kvType: "f32", Options: Options{Threads: n}}.mustOpen(t)
 		seq, d, shared := e.pool.NewSeq(), e.devices.all[0], false

@@ -7,15 +7,14 @@ import (
 	"github.com/seed4d217819/ebb/model"
 )
 
-// visibility is which cells the tokens of a chunk see, in device memory: spans of
-// cells for layers to which the kernel attends, and a mask for others. All layers
-// of a model have the same; where some had a window, there would be one for each
-// window.
+// visibility holds, in device memory, which cells the tokens of a chunk see: as spans for layers to
+// which the kernel attends, and as a mask for the others. All layers of a model share it; layers
+// with windows would need one for each window.
 type visibility struct {
 	attention attend.Attention
 	k, v      ggml.Type
 	cells     int // capacity of a sequence tree
-	chunk     int // whose visibility is on the device; -1: none
+	chunk     int // the chunk whose visibility is on the device; -1: none
 
 	mask    *ggml.Tensor // [chunk × cells] f16; nil: no layer needs it
 	spans   *ggml.Tensor // [chunk × spanStride] i32; nil: no layer needs it
@@ -25,8 +24,8 @@ type visibility struct {
 	words attend.Spans
 }
 
-// spanStride is the number of words from the spans of a token to those of the
-// next: what the spans of one take at most, and what keeps views aligned.
+// spanStride is the number of words from the spans of a token to those of the next: the most that
+// the spans of a token take, rounded up so that views are aligned.
 func (v *visibility) spanStride() int {
 	n := attend.SpansWords(v.kvHeads, 1, v.cells)
 	return (n + kv.InputAlign - 1) / kv.InputAlign * kv.InputAlign
@@ -49,7 +48,7 @@ func newVisibility(meta *ggml.Context, a attend.Attention, layers []model.Layer,
 	return out
 }
 
-// tensors returns what needs memory.
+// tensors returns the tensors that need memory.
 func (v *visibility) tensors() (all []*ggml.Tensor) {
 	for _, t := range [...]*ggml.Tensor{v.spans, v.mask} {
 		if t != nil {
@@ -64,8 +63,8 @@ func (v *visibility) kernel(l model.Layer) bool {
 	return v.attention.Kernel(v.k, v.v, l.KeyDim, l.ValueDim)
 }
 
-// of returns what a part of a chunk sees in a layer; first is its first token in
-// the chunk.
+// of returns the spans or the mask of a part of a chunk, for a layer; first is the part's first
+// token in the chunk.
 func (v *visibility) of(g *ggml.Graph, l model.Layer, p kv.Part, first int) *ggml.Tensor {
 	n := int64(p.N)
 	if v.kernel(l) {
@@ -75,7 +74,7 @@ func (v *visibility) of(g *ggml.Graph, l model.Layer, p kv.Part, first int) *ggm
 	return g.View2D(v.mask, int64(p.Cells), n, int64(p.Cells)*2, int64(p.Mask)*2) // [cells, tokens]
 }
 
-// set writes what a chunk's tokens see unless it is there.
+// set writes the visibility of a chunk to the device, unless it is there already.
 func (v *visibility) set(step *kv.Step, chunk int) {
 	if v.chunk == chunk {
 		return
@@ -100,8 +99,8 @@ func (v *visibility) set(step *kv.Step, chunk int) {
 	}
 }
 
-// seeAll makes the first token of a chunk see some cells. A mask that was cleared
-// shows all of them already.
+// seeAll makes the first token of a chunk see some cells. A mask that was cleared shows all of them
+// already.
 func (v *visibility) seeAll(cells int) {
 	if v.spans == nil {
 		return

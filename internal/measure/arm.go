@@ -22,7 +22,8 @@ type Accompanied interface {
 	Cores() float64
 }
 
-// Token returns the token at a position, the same for all arms. Which tokens are computed makes no difference to the time.
+// Token returns the token at a position, the same for all arms. Which tokens are computed makes no
+// difference to the time.
 func Token(position, vocab int) int32 { return int32(position * 7919 % vocab) }
 
 // Tokens replaces ids by the n tokens from a position on.

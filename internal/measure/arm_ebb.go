@@ -24,7 +24,8 @@ type Ebb struct {
 
 var _ Arm = (*Ebb)(nil)
 
-// OpenEbb opens the model with options of its own, and with those that all arms of a setting have in common.
+// OpenEbb opens the model with options of its own, and with those that all arms of a setting have
+// in common.
 func OpenEbb(label string, o Options, s Setting, with ebb.Options) (*Ebb, error) {
 	with.Device, with.GPULayers, with.Threads, with.KVType = o.Device, o.GPULayers, s.Threads, s.KVType
 	e, err := ebb.Open(o.Model, with)
@@ -49,7 +50,8 @@ func openPolicies(o Options, s Setting, room int) (arms []*Ebb, err error) {
 // Name returns the label.
 func (a *Ebb) Name() string { return a.Label }
 
-// Rewind truncates the sequence, or makes it longer: it computes the first tokens and repeats their K/V.
+// Rewind truncates the sequence, or makes it longer: it computes the first tokens and repeats their
+// K/V.
 func (a *Ebb) Rewind(ctx context.Context, depth int) error {
 	have := a.Seq.Len()
 	if depth <= have {

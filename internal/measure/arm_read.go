@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// readArm reads as many bytes as a step of one token must: all weights, and the K/V of the tokens before it. No program
-// that reads them from memory is faster.
+// readArm reads as many bytes as a step of one token must: all weights, and the K/V of the tokens
+// before it. No program that reads them from memory is faster.
 type readArm struct {
 	threads int
 	fixed   int64 // bytes at any depth
@@ -52,9 +52,10 @@ func nonZero(size int64) []byte {
 	return memory
 }
 
-// ReadAll reads memory with some threads. It returns an error if the memory has a zero byte, so that the reading cannot
-// be optimised away. The search for a zero byte is the fastest way to read in Go: assembly with the widest loads of the
-// CPU's generation (32 bytes with AVX2), unrolled, and with nothing to do for each byte.
+// ReadAll reads memory with some threads. It returns an error if the memory has a zero byte, so
+// that the reading cannot be optimised away. The search for a zero byte is the fastest way to read
+// in Go: assembly with the widest loads of the CPU's generation (32 bytes with AVX2), unrolled, and
+// with nothing to do for each byte.
 func ReadAll(memory []byte, threads int) error {
 	found := make([]bool, threads)
 	pieces := parts(memory, threads)

@@ -13,8 +13,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// Command is what the command lines of `ebb bench` and of `make bench` have in common: flags, help, and where the report
-// goes.
+// Command is what the command lines of `ebb bench` and of `make bench` have in common: flags, help,
+// and where the report goes.
 type Command struct {
 	Options   *Options
 	Workloads []Workload // those that there are
@@ -65,8 +65,9 @@ func (c *Command) Help() string {
 	return text.String()
 }
 
-// Run measures, and writes the report as a table to out and as JSON where the flag says. Progress goes to log. It returns
-// the report, of what was measured before an error too; the report is nil if nothing was measured.
+// Run measures, and writes the report as a table to out and as JSON where the flag says. Progress
+// goes to log. It returns the report, of what was measured before an error too; the report is nil
+// if nothing was measured.
 func (c *Command) Run(ctx context.Context, out, log io.Writer) (report *Report, err error) {
 	library, err := ggml.Load()
 	if err != nil {

@@ -30,7 +30,8 @@ func openContest(o Options, s Setting, room int) (c contest, notes []string, err
 	return c, notes, nil
 }
 
-// measure lets all arms, and more, take turns. The rows of ebb come first, then those of the peers, then the others.
+// measure lets all arms, and more, take turns. The rows of ebb come first, then those of the peers,
+// then the others.
 func (c contest) measure(ctx context.Context, at Point, p Pace, more ...Arm) ([]Row, error) {
 	var arms []Arm
 	for _, a := range c.ours {
@@ -78,8 +79,8 @@ func (c contest) against(ours []Row, peers []peerRow, t targets) (scores []Score
 	return scores
 }
 
-// againstPeers scores a row's speed against the fastest peer, and against the peer with flash attention if that is
-// another.
+// againstPeers scores a row's speed against the fastest peer, and against the peer with flash
+// attention if that is another.
 func againstPeers(row Row, peers []peerRow, t targets) (scores []Score) {
 	if len(peers) == 0 {
 		return nil

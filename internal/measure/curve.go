@@ -39,7 +39,8 @@ func (c *Curve) add(series string, bound bool, p XY) {
 	s.Points = slices.Insert(s.Points, at, p)
 }
 
-// addSpeeds puts the speed of each row into the series of its arm. The rows from bound on are bounds.
+// addSpeeds puts the speed of each row into the series of its arm. The rows from bound on are
+// bounds.
 func (c *Curve) addSpeeds(rows []Row, x float64, bound int) {
 	for i, r := range rows {
 		c.add(r.Arm, i >= bound, XY{x, r.Speed()})

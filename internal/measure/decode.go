@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// targetDecode is the share of the fastest peer's speed that a resident cache should reach up to a depth of shallow
-// tokens, where a step reads little but weights. Deeper, it should be at least as fast as the peer with flash attention,
-// which ebb's attention is like.
+// targetDecode is the share of the fastest peer's speed that a resident cache should reach up to a
+// depth of shallow tokens, where a step reads little but weights. Deeper, it should be at least as
+// fast as the peer with flash attention, which ebb's attention is like.
 const (
 	targetDecode = 0.98
 	shallow      = 512

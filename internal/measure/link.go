@@ -9,8 +9,9 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// The targets over a link: for steps of one token, the longer of compute and transfer time divided by the time of a step;
-// for a prompt, which computes many times as long as it transfers, the share of the resident speed.
+// The targets over a link: for steps of one token, the longer of compute and transfer time divided
+// by the time of a step; for a prompt, which computes many times as long as it transfers, the share
+// of the resident speed.
 const (
 	targetLink        = 0.95
 	targetLinkPrefill = 0.95
@@ -22,7 +23,8 @@ const linkPrompt = kv.DefaultChunkTokens
 // LinkNeeds returns the depth at which streaming is measured, with the tokens of a turn.
 func LinkNeeds(o Options) []Need { return []Need{{o.LinkDepth, o.Pace.Tokens()}} }
 
-// link compares streamed steps with their bounds: how long a resident step computes, and how long the link transfers.
+// link compares streamed steps with their bounds: how long a resident step computes, and how long
+// the link transfers.
 func link(ctx context.Context, o Options, _ Model) (res Result, err error) {
 	for _, s := range o.Settings() {
 		if err := linkIn(ctx, o, s, &res); err != nil {
@@ -77,9 +79,9 @@ func linkIn(ctx context.Context, o Options, s Setting, res *Result) (err error) 
 	return linkPrefill(ctx, o, st.Arms, Point{"link", s, o.LinkDepth, prompt}, res)
 }
 
-// FetchedBytes returns how many bytes a step of one token fetches if no layer is on the device: the rows of the tokens
-// before it. The 25th percentile is compared, so it counts them for a step a quarter through its turn; later steps
-// transfer more.
+// FetchedBytes returns how many bytes a step of one token fetches if no layer is on the device: the
+// rows of the tokens before it. The 25th percentile is compared, so it counts them for a step a
+// quarter through its turn; later steps transfer more.
 func FetchedBytes(each int64, depth int, p Pace) float64 {
 	return float64(each) * (float64(depth+p.WarmUpSteps) + float64(p.Steps-1)/4)
 }

@@ -26,8 +26,8 @@ func readModel(path string) (Model, error) {
 	return m, f.Close()
 }
 
-// modelOf adds up a model's tensors. A step reads all of them, except the embedding, of which it reads only the rows of
-// its tokens, unless the logits are computed from the embedding too.
+// modelOf adds up a model's tensors. A step reads all of them, except the embedding, of which it
+// reads only the rows of its tokens, unless the logits are computed from the embedding too.
 func modelOf(f *gguf.File) Model {
 	context, _ := f.Int(f.Architecture() + ".context_length")
 	m := Model{Context: int(context)}

@@ -11,8 +11,9 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// Options say what is measured. Model has no default; the zero value of each other field has the meaning that its comment
-// gives. Everything is measured with every combination of number of threads and K/V type.
+// Options say what is measured. Model has no default; the zero value of each other field has the
+// meaning that its comment gives. Everything is measured with every combination of number of
+// threads and K/V type.
 type Options struct {
 	Model     string   // a GGUF file
 	Workloads []string // names of those to run; nil: all
@@ -40,8 +41,8 @@ type Options struct {
 	Version  string // the version of this program, for the report
 	Progress func(line string)
 
-	// Peers opens the programs that decode and prefill compare ebb with, for sequences of room tokens. The notes say
-	// which ones could not be opened, and why. nil: there are none.
+	// Peers opens the programs that decode and prefill compare ebb with, for sequences of room
+	// tokens. The notes say which ones could not be opened, and why. nil: there are none.
 	Peers func(s Setting, room int) (peers []Peer, notes []string)
 }
 
@@ -98,7 +99,8 @@ func UpTo(most int, values ...int) []int {
 	return slices.DeleteFunc(values, func(n int) bool { return n > most })
 }
 
-// Validate reports every fault that can be seen without the model. The workloads are those that there are.
+// Validate reports every fault that can be seen without the model. The workloads are those that
+// there are.
 func (o Options) Validate(workloads []Workload) error {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("bench: "+format, args...)) }
@@ -160,8 +162,8 @@ func (o Options) Validate(workloads []Workload) error {
 // ErrWorkload reports a workload that does not exist.
 var ErrWorkload = errors.New("bench: unknown workload")
 
-// ErrContext reports a depth that the context does not hold. Options.Context may be larger than the model was trained
-// for: the text makes no sense there, but speed can be measured.
+// ErrContext reports a depth that the context does not hold. Options.Context may be larger than the
+// model was trained for: the text makes no sense there, but speed can be measured.
 var ErrContext = errors.New("bench: beyond the context")
 
 // fit reports every place where the workloads measure that the context does not hold.

@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// targetPrefill is the share of the fastest peer's speed that a resident cache should reach with prompts.
+// targetPrefill is the share of the fastest peer's speed that a resident cache should reach with
+// prompts.
 const targetPrefill = 0.95
 
 // prefillNeeds returns each depth with the longest prompt.

@@ -43,7 +43,8 @@ type Row struct {
 // Speed returns tokens a second at the 25th percentile of the steps.
 func (r Row) Speed() float64 { return float64(r.Tokens) / r.P25 }
 
-// Score is a ratio of rows, at the 25th percentile of their steps. If it has a target, it should be at least that.
+// Score is a ratio of rows, at the 25th percentile of their steps. If it has a target, it should be
+// at least that.
 type Score struct {
 	Workload string  `json:"workload"`
 	Name     string  `json:"name"`
@@ -93,7 +94,8 @@ type Timeline struct {
 	Spans []TimelineSpan `json:"spans"`
 }
 
-// TimelineSpan is a span in seconds since its step began. Fetches that an earlier step began start before 0.
+// TimelineSpan is a span in seconds since its step began. Fetches that an earlier step began start
+// before 0.
 type TimelineSpan struct {
 	Track string  `json:"track"`
 	Name  string  `json:"name"`

@@ -6,8 +6,9 @@ import (
 	"os"
 )
 
-// resultFile is where a report's JSON goes. It is opened before anything is measured, so that no result is lost to a name
-// that cannot be written. The file keeps its content until there is a result. The zero value writes nothing.
+// resultFile is where a report's JSON goes. It is opened before anything is measured, so that no
+// result is lost to a name that cannot be written. The file keeps its content until there is a
+// result. The zero value writes nothing.
 type resultFile struct {
 	file    *os.File
 	created bool // it did not exist before, and nothing was written yet

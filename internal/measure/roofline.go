@@ -10,15 +10,16 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// ReadSize is how many bytes are read and written to measure memory: many times the caches of a CPU. Copies are smaller.
+// ReadSize is how many bytes are read and written to measure memory: many times the caches of a
+// CPU. Copies are smaller.
 const (
 	ReadSize   = 256 << 20
 	copySize   = 128 << 20
 	deviceSize = 64 << 20
 )
 
-// roofline measures bounds that no program passes: how fast the threads that compute read and copy memory, how fast bytes
-// reach another device and come back, and how fast a disk is read.
+// roofline measures bounds that no program passes: how fast the threads that compute read and copy
+// memory, how fast bytes reach another device and come back, and how fast a disk is read.
 func roofline(ctx context.Context, o Options, _ Model) (res Result, err error) {
 	o.Progress("roofline")
 	if o.Disk != "" { // first, because it may fail

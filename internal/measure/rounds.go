@@ -18,7 +18,8 @@ type Pace struct {
 // Tokens returns how many tokens a turn of steps of one token adds.
 func (p Pace) Tokens() int { return p.Steps + p.WarmUpSteps }
 
-// Prompts returns the pace of steps that take a prompt each, which are long: one step in a turn, and half the rounds.
+// Prompts returns the pace of steps that take a prompt each, which are long: one step in a turn,
+// and half the rounds.
 func (p Pace) Prompts() Pace { return Pace{Rounds: (p.Rounds + 1) / 2, WarmUp: p.WarmUp, Steps: 1} }
 
 // Busy is how many cores other processes may use during a turn before they count as a disturbance.
@@ -38,9 +39,9 @@ type turn struct {
 	others float64   // cores that other processes used
 }
 
-// Measure lets the arms take turns at a point and returns a row for each. It repeats rounds that other processes
-// disturbed, at most as many as there should be in all. If too few undisturbed rounds are left, all rounds count and the
-// rows say so.
+// Measure lets the arms take turns at a point and returns a row for each. It repeats rounds that
+// other processes disturbed, at most as many as there should be in all. If too few undisturbed
+// rounds are left, all rounds count and the rows say so.
 func Measure(ctx context.Context, arms []Arm, at Point, p Pace) ([]Row, error) {
 	var clean, disturbed [][]turn
 	for r := 0; len(clean) < p.Rounds && r < p.WarmUp+2*p.Rounds; r++ {
@@ -73,8 +74,8 @@ func Measure(ctx context.Context, arms []Arm, at Point, p Pace) ([]Row, error) {
 	return rows, nil
 }
 
-// tally sums rounds up: one row for each arm. The disturbed rounds count only if fewer than half of the wanted rounds
-// were undisturbed.
+// tally sums rounds up: one row for each arm. The disturbed rounds count only if fewer than half of
+// the wanted rounds were undisturbed.
 func tally(clean, disturbed [][]turn, wanted int) []Row {
 	used := slices.Clone(clean)
 	if len(clean) < (wanted+1)/2 {
@@ -121,8 +122,8 @@ func take(ctx context.Context, a Arm, at Point, p Pace) (turn, error) {
 	return t, nil
 }
 
-// Settle waits until the process uses no CPU time, for two seconds at most: threads that have computed poll for more
-// work for a while before they sleep.
+// Settle waits until the process uses no CPU time, for two seconds at most: threads that have
+// computed poll for more work for a while before they sleep.
 func Settle(ctx context.Context) error {
 	const (
 		window = 20 * time.Millisecond

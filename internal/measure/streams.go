@@ -8,8 +8,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// Streams are a resident arm and arms that stream over links. The rates of the links follow from how long a resident step
-// computes.
+// Streams are a resident arm and arms that stream over links. The rates of the links follow from
+// how long a resident step computes.
 type Streams struct {
 	Arms []Arm // the resident one first; the caller closes them
 
@@ -56,7 +56,8 @@ func (st *Streams) Open(name string, with ebb.Options) (*Ebb, error) {
 	return a, err
 }
 
-// Transfer returns the seconds that a link takes for a step if it transfers ratio times as long as a step computes.
+// Transfer returns the seconds that a link takes for a step if it transfers ratio times as long as
+// a step computes.
 func (st *Streams) Transfer(ratio float64) float64 { return ratio * st.alone }
 
 // Rate returns the bytes a second of that link.

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Summary describes measured times, in seconds. A disturbance makes a measurement longer, so the low quantiles say most
-// about the program.
+// Summary describes measured times, in seconds. A disturbance makes a measurement longer, so the
+// low quantiles say most about the program.
 type Summary struct {
 	N      int     `json:"n"`
 	Min    float64 `json:"min_seconds"`

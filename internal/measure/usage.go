@@ -11,8 +11,9 @@ type Usage struct {
 	own, all time.Duration
 }
 
-// ReadUsage reads the clocks. Where the system does not say what this process used, own is the time of day, which keeps
-// [Settle] waiting; where the system does not say what all processes used, all is 0.
+// ReadUsage reads the clocks. Where the system does not say what this process used, own is the time
+// of day, which keeps [Settle] waiting; where the system does not say what all processes used, all
+// is 0.
 func ReadUsage() Usage {
 	u := Usage{own: time.Duration(time.Now().UnixNano())}
 	if used, ok := cputime.Process(); ok {

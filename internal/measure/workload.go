@@ -37,8 +37,9 @@ func Names(workloads []Workload) []string {
 	return names
 }
 
-// Run measures the workloads that the options name. It needs the machine for itself: other programs make the figures
-// worse. An error ends the run, and the report has what was measured before; the report is nil if nothing was.
+// Run measures the workloads that the options name. It needs the machine for itself: other programs
+// make the figures worse. An error ends the run, and the report has what was measured before; the
+// report is nil if nothing was.
 func Run(ctx context.Context, o Options, workloads []Workload) (*Report, error) {
 	if err := o.Validate(workloads); err != nil {
 		return nil, err

@@ -3,8 +3,8 @@ package threads
 import "time"
 
 // governor decides how many threads compute. ggml's threads wait for each other after every
-// operation, and they spin: when another program takes the core of one thread, all of them wait, and
-// a step takes 3 to 180 times as long. With one thread fewer none has to wait.
+// operation, and they spin: when another program takes the core of one thread, all of them wait,
+// and a step takes 3 to 180 times as long. With one thread fewer none has to wait.
 //
 // The governor lowers the number at once and raises it after a pause. The pause grows each time
 // that raising turns out to be wrong. The governor reads no clock: it is told what happened.

@@ -12,8 +12,7 @@ type machine struct {
 	hides bool // idle time
 }
 
-// see returns what a window looks like in which some of our threads compute
-// beside others.
+// see returns what a window looks like in which some of our threads compute beside others.
 func (m machine) see(threads int, others float64) window {
 	const wall = leastWindow
 	n := float64(threads)
@@ -26,8 +25,8 @@ func (m machine) see(threads int, others float64) window {
 	return w
 }
 
-// govern lets a governor see windows until a time has passed, and returns the
-// numbers of threads it chose, each once.
+// govern lets a governor see windows until a time has passed, and returns the numbers of threads it
+// chose, each once.
 func govern(g *governor, m machine, others float64, span time.Duration) (chosen []int) {
 	for end := leastWindow; end <= span; end += leastWindow {
 		chosen = append(chosen, g.next(m.see(g.threads, others)))
@@ -78,8 +77,8 @@ func TestGoingDownTakesOneWindowAndGoingUpThePause(t *testing.T) {
 	}
 }
 
-// Where idle time is not known, or says nothing because a control group takes
-// the cores away, going up is an attempt.
+// Where idle time is not known, or says nothing because a control group takes the cores away, going
+// up is an attempt.
 func TestWrongAttemptsBecomeRare(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -1,4 +1,5 @@
-// Command bench measures ebb against llama.cpp, against memory and against a link's bandwidth, with all workloads:
+// Command bench measures ebb against llama.cpp, against memory and against a link's bandwidth, with
+// all workloads:
 //
 //	bench -m model.gguf [flags]
 //
@@ -95,7 +96,8 @@ func measureAndDraw(ctx context.Context, c *measure.Command, plots string, stdou
 	return errors.Join(draw(stdout, plots, report), err)
 }
 
-// firstPart returns the first file of a model that may be split into several, which llama.cpp wants.
+// firstPart returns the first file of a model that may be split into several, which llama.cpp
+// wants.
 func firstPart(path string) (string, error) {
 	f, err := gguf.Open(path)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package measuretest has what the tests of several packages need that measure: options that take little time, and views
-// of a report.
+// Package measuretest has what the tests of several packages need that measure: options that take
+// little time, and views of a report.
 package measuretest
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// Small returns options that measure a tiny model in little time. It skips the test if there are no libraries. root is the
-// folder of the ebb module.
+// Small returns options that measure a tiny model in little time. It skips the test if there are no
+// libraries. root is the folder of the ebb module.
 func Small(tb testing.TB, root string, workloads ...string) measure.Options {
 	tb.Helper()
 	if _, err := ggml.Load(); err != nil {
@@ -44,7 +44,8 @@ func Targets(r *measure.Report) map[string]float64 {
 	return targets
 }
 
-// Figures returns the figures of a report by name and unit, and checks that all are numbers of one workload.
+// Figures returns the figures of a report by name and unit, and checks that all are numbers of one
+// workload.
 func Figures(tb testing.TB, r *measure.Report, workload string) map[string]measure.Figure {
 	tb.Helper()
 	all := map[string]measure.Figure{}
