@@ -11,13 +11,15 @@ import (
 // docs/generation.md explains.
 type GenerationConfig = generation.Config
 
-// These are the types of some fields of a [GenerationConfig], and the error of
-// [GenerationConfig.Set].
 type (
-	TokenIDs    = generation.TokenIDs
-	Strings     = generation.Strings
+	// TokenIDs is the type of fields that list token ids.
+	TokenIDs = generation.TokenIDs
+	// Strings is the type of fields that list texts.
+	Strings = generation.Strings
+	// CacheConfig is the type of the field cache_config.
 	CacheConfig = generation.CacheConfig
-	FieldError  = generation.FieldError
+	// FieldError is the error of [GenerationConfig.Set].
+	FieldError = generation.FieldError
 )
 
 // LoadGenerationConfig reads a generation_config.json and validates it. The warnings name

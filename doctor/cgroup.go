@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// groups are the control groups that this process is in, and the folders of their limits, from the outermost in: a limit of
-// any of them holds.
+// groups are the folders with the limits of the control groups that this process is in, from the
+// outermost group inwards: the limits of all of them hold.
 type groups struct {
 	root    fs.FS
 	unified []string // folders of version 2
@@ -40,7 +40,7 @@ func readGroups(root fs.FS) groups {
 	return g
 }
 
-// folders returns the folders of a group and of all that it is in.
+// folders returns the folders of a group and of all groups that contain it.
 func folders(controller, group string) []string {
 	dir := path.Join(cgroupRoot, controller)
 	all := []string{dir} // in a container this is the group itself
@@ -53,7 +53,7 @@ func folders(controller, group string) []string {
 	return all
 }
 
-// quota returns the least number of cores' worth of time that any group allows; 0: no limit.
+// quota returns the smallest number of cores whose time a group allows; 0 is no limit.
 func (g groups) quota() float64 {
 	least := 0.0
 	take := func(quota, period int64) {
@@ -72,8 +72,9 @@ func (g groups) quota() float64 {
 	return least
 }
 
-// memory returns the limit that leaves the least room, and what its group uses; 0, 0 if there is none below the machine's
-// total. Version 1 writes a number beyond all memory for none.
+// memory returns the limit that leaves the least room and the bytes that its group uses; both are 0
+// if no limit is below the machine's total. Version 1 states a number beyond all memory where there
+// is no limit.
 func (g groups) memory(total int64) (limit, used int64) {
 	take := func(l, u int64) {
 		if l > 0 && (total == 0 || l < total) && (limit == 0 || l-u < limit-used) {
@@ -81,7 +82,8 @@ func (g groups) memory(total int64) (limit, used int64) {
 		}
 	}
 	for _, dir := range g.unified {
-		// What is over memory.high is slowed down and taken back, so it is a limit too.
+		// The kernel slows down a group above memory.high and reclaims its memory, so that is a
+		// limit too.
 		for _, name := range []string{"memory.max", "memory.high"} {
 			take(g.number(dir, name), g.number(dir, "memory.current")-g.cached(dir, "inactive_file"))
 		}
@@ -92,7 +94,7 @@ func (g groups) memory(total int64) (limit, used int64) {
 	return limit, max(0, used)
 }
 
-// cached returns bytes that a group gives back when it needs memory.
+// cached returns the bytes of page cache that a group gives back when it needs memory.
 func (g groups) cached(dir, key string) int64 {
 	for line := range strings.Lines(string(read(g.root, path.Join(dir, "memory.stat")))) {
 		if k, v, ok := strings.Cut(strings.TrimSpace(line), " "); ok && k == key {
@@ -106,7 +108,7 @@ func (g groups) number(dir, name string) int64 {
 	return whole(strings.TrimSpace(string(read(g.root, path.Join(dir, name)))))
 }
 
-// whole reads a number that is not negative; anything else, "max" among it, is 0.
+// whole reads a number that is not negative; anything else, such as "max", is 0.
 func whole(text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {

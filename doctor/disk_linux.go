@@ -29,10 +29,10 @@ func (d *Disk) measure(ctx context.Context) error {
 		return err
 	}
 	if s.Type == unix.TMPFS_MAGIC || s.Type == unix.RAMFS_MAGIC {
-		d.Direct = false // newer ones take O_DIRECT, and are memory all the same
+		d.Direct = false // newer kernels accept O_DIRECT here, but the file is in memory all the same
 	}
-	defer func() { _ = f.Close() }() // it has no name, and goes with this
-	// Memory of its own, as O_DIRECT wants it to begin at a page.
+	defer func() { _ = f.Close() }() // it has no name, so closing removes it
+	// The buffer is mapped, because O_DIRECT needs one that begins at a page.
 	data, err := unix.Mmap(-1, 0, diskDepth*diskPiece, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return fmt.Errorf("memory for %d requests: %w", diskDepth, err)
@@ -53,7 +53,7 @@ func (d *Disk) measure(ctx context.Context) error {
 	}
 	d.Write = rate(written*diskPiece, time.Since(start))
 	if !d.Direct {
-		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // else what was written is read from memory; Direct says that it may be
+		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // or the reads come from memory; Direct says that they may
 	}
 	start = time.Now()
 	readPieces, err := each(ctx, written, func(worker int, piece int64) error {
@@ -64,11 +64,11 @@ func (d *Disk) measure(ctx context.Context) error {
 	return err
 }
 
-// open makes a file without a name, for O_DIRECT if the file system knows it.
+// open creates a file without a name, for O_DIRECT if the file system supports it.
 func (d *Disk) open() (*os.File, error) {
 	for _, flag := range []int{unix.O_DIRECT, 0} {
 		fd, err := unix.Open(d.Dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC|flag, 0o600)
-		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) { // a file system that knows no such files
+		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) { // the file system has no such files
 			fd, err = openAndUnlink(d.Dir, flag)
 		}
 		if err == nil {
@@ -82,7 +82,7 @@ func (d *Disk) open() (*os.File, error) {
 	return nil, &os.PathError{Op: "open a file in", Path: d.Dir, Err: unix.EINVAL}
 }
 
-// openAndUnlink makes a file and takes its name away at once.
+// openAndUnlink creates a file and removes its name at once.
 func openAndUnlink(dir string, flag int) (int, error) {
 	named, err := os.CreateTemp(dir, "ebb-doctor-*")
 	if err != nil {
@@ -93,8 +93,8 @@ func openAndUnlink(dir string, flag int) (int, error) {
 	return fd, errors.Join(err, os.Remove(named.Name()))
 }
 
-// each calls do for piece after piece, by several workers, until all are done, the time is up, or ctx ends. It returns how
-// many were done: the first ones.
+// each calls do for piece after piece, with several workers, until all are done, the time is up, or
+// ctx ends. It returns the number of pieces done, which are the first ones.
 func each(ctx context.Context, pieces int64, do func(worker int, piece int64) error) (int64, error) {
 	end := time.Now().Add(diskTime)
 	var next atomic.Int64

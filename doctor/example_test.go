@@ -12,6 +12,6 @@ func Example() {
 		fmt.Printf("%s: %s\n  %s\n", f.Severity, f.What, f.Fix)
 	}
 	// Output:
-	// warning: 8 threads compute, and the control group allows the time of 4: they wait for each other by spinning, and use it up
+	// warning: ebb computes with 8 threads, but the control group allows the time of 4: threads spin while they wait for each other, which uses that time up
 	//   pass --threads 4, or raise the limit (cpu.max; docker run --cpus)
 }

@@ -15,8 +15,8 @@ type Severity string
 
 // The severities.
 const (
-	Fatal   Severity = "fatal"   // ebb cannot run, or not this model
-	Warning Severity = "warning" // it runs, and slowly or not for long
+	Fatal   Severity = "fatal"   // ebb cannot run, or cannot run this model
+	Warning Severity = "warning" // ebb runs, but slowly, or not for long
 	Note    Severity = "note"    // worth knowing
 )
 
@@ -49,24 +49,24 @@ func libraries(r Readings) []Finding {
 	switch {
 	case l.Error != "" && !found:
 		return []Finding{{
-			Fatal, "no ggml libraries are in the folders where ebb looks",
+			Fatal, "ebb found no ggml libraries in the folders where it looks",
 			"fetch them with `make libs`, or set EBB_GGML to a folder that holds ggml " + l.Want,
 		}}
 	case l.Error != "":
 		return []Finding{{
 			Fatal, "the ggml libraries cannot be loaded: " + l.Error,
-			"fetch ones that fit with `make libs`, or set EBB_GGML to a folder that holds ggml " + l.Want,
+			"fetch libraries that fit with `make libs`, or set EBB_GGML to a folder that holds ggml " + l.Want,
 		}}
 	case l.LlamaErr != "":
 		return []Finding{{
 			Fatal, "libllama, which splits texts into tokens, cannot be loaded: " + l.LlamaErr,
-			"use libraries that come with it: `make libs` fetches such",
+			"`make libs` fetches libraries with libllama among them",
 		}}
 	}
 	return nil
 }
 
-// plain are the files with kernels that use little of a current CPU.
+// plain are parts of the names of files whose kernels use little of what a current CPU offers.
 var plain = []string{"-x64.", "-sse42.", "-sandybridge.", "-ivybridge.", "-piledriver."}
 
 func kernels(r Readings) []Finding {
@@ -76,8 +76,8 @@ func kernels(r Readings) []Finding {
 		return nil
 	}
 	return []Finding{{
-		Warning, fmt.Sprintf("ggml computes with %s, though this CPU has AVX2", l.Kernels),
-		"use libraries with kernels for it (libggml-cpu-haswell and later): `make libs` fetches them",
+		Warning, fmt.Sprintf("ggml computes with %s, although this CPU has AVX2", l.Kernels),
+		"use libraries with kernels for this CPU (libggml-cpu-haswell or later): `make libs` fetches them",
 	}}
 }
 
@@ -93,13 +93,13 @@ func gpus(r Readings) []Finding {
 	gpu := slices.ContainsFunc(r.Devices, func(d Device) bool { return !d.cpu() })
 	switch {
 	case software:
-		all = append(all, Finding{Note, "there is Mesa's software Vulkan driver among the devices, which computes on the CPU and is many times slower than it", "use it for tests only; --device cpu is fast"})
+		all = append(all, Finding{Note, "one of the devices is Mesa's software Vulkan driver, which computes on the CPU and is many times slower than the device cpu", "use it only for tests: --device cpu is faster"})
 	case !gpu && r.Machine.Software && slices.ContainsFunc(r.Libraries.Backends, func(b Backend) bool { return b.Loaded && strings.Contains(b.File, "vulkan") }):
-		all = append(all, Finding{Note, "Mesa's software Vulkan driver is installed, and ggml hides it", "for tests of a second device set GGML_VK_VISIBLE_DEVICES=0 in the environment"})
+		all = append(all, Finding{Note, "Mesa's software Vulkan driver is installed, but ggml does not list it", "to test with a second device, set GGML_VK_VISIBLE_DEVICES=0 in the environment"})
 	}
 	for _, d := range r.Devices {
 		if d.Error != "" {
-			all = append(all, Finding{Warning, d.Name + " is listed and does not work: " + d.Error, "check its driver; --device chooses another one"})
+			all = append(all, Finding{Warning, d.Name + " is listed but does not work: " + d.Error, "check its driver, or choose another device with --device"})
 		}
 	}
 	return all
@@ -110,22 +110,22 @@ func threads(r Readings) []Finding {
 	m := r.Machine
 	if m.Quota > 0 && float64(r.Threads) > m.Quota {
 		all = append(all, Finding{
-			Warning, fmt.Sprintf("%s compute, and the control group allows the time of %.3g: they wait for each other by spinning, and use it up", number(r.Threads, "thread"), m.Quota),
+			Warning, fmt.Sprintf("ebb computes with %s, but the control group allows the time of %.3g: threads spin while they wait for each other, which uses that time up", number(r.Threads, "thread"), m.Quota),
 			fmt.Sprintf("pass --threads %d, or raise the limit (cpu.max; docker run --cpus)", max(1, int(math.Floor(m.Quota)))),
 		})
 	}
 	if r.Threads > m.Cores && m.Cores > 0 {
 		all = append(all, Finding{
-			Warning, fmt.Sprintf("%s compute on %s: they wait for each other by spinning", number(r.Threads, "thread"), number(m.Cores, "core")),
+			Warning, fmt.Sprintf("ebb computes with %s on %s: threads spin while they wait for each other, which slows all of them down", number(r.Threads, "thread"), number(m.Cores, "core")),
 			fmt.Sprintf("pass --threads %d", m.Cores),
 		})
 	}
-	const disturbing = 0.15 // of a core: from there on measurements are repeated
+	const disturbing = 0.15 // of a core: above it measurements are repeated
 	if r.Others > disturbing {
 		free := max(1, m.Cores-int(math.Ceil(r.Others)))
 		all = append(all, Finding{
-			Warning, fmt.Sprintf("other processes use %.1f of %s now: a thread that waits for its turn makes all others wait", r.Others, number(m.Cores, "core")),
-			fmt.Sprintf("end them, or pass --threads %d", free),
+			Warning, fmt.Sprintf("other processes use %.1f of %s now: a thread that has to wait for a core makes all the others wait", r.Others, number(m.Cores, "core")),
+			fmt.Sprintf("end those processes, or pass --threads %d", free),
 		})
 	}
 	return all
@@ -137,9 +137,9 @@ func copies(r Readings) []Finding {
 		if d.cpu() || d.Type == "igpu" || d.Error != "" || d.Pinned() {
 			continue
 		}
-		f := Finding{Warning, fmt.Sprintf("host memory for copies to %s is not pinned (asked for %s, got %s): copies are slower and wait for the CPU", d.Name, unless(d.HostBuffer, "nothing"), unless(d.GotBuffer, "nothing")), "check the driver's log"}
+		f := Finding{Warning, fmt.Sprintf("host memory for copies to %s is not pinned (asked for %s, got %s): copies are slower and need the CPU", d.Name, unless(d.HostBuffer, "nothing"), unless(d.GotBuffer, "nothing")), "check the driver's log"}
 		if r.Machine.Memlock > 0 {
-			f.Fix = fmt.Sprintf("raise the limit of locked memory, %s now: ulimit -l unlimited (docker run --ulimit memlock=-1)", bytesize.Format(r.Machine.Memlock))
+			f.Fix = fmt.Sprintf("raise the limit on locked memory, which is %s: ulimit -l unlimited (docker run --ulimit memlock=-1)", bytesize.Format(r.Machine.Memlock))
 		}
 		all = append(all, f)
 	}
@@ -151,13 +151,13 @@ func memory(r Readings) []Finding {
 	m := r.Machine
 	if m.Limit > 0 {
 		all = append(all, Finding{
-			Note, fmt.Sprintf("the control group allows %s of the machine's %s, and uses %s: past it the process is killed", bytesize.Format(m.Limit), bytesize.Format(m.Total), bytesize.Format(m.Used)),
-			"choose --context so that K/V fit; raise memory.max (docker run --memory)",
+			Note, fmt.Sprintf("the control group may use %s of the machine's %s, and uses %s: beyond that limit the process is killed", bytesize.Format(m.Limit), bytesize.Format(m.Total), bytesize.Format(m.Used)),
+			"choose --context so that the K/V fit, or raise memory.max (docker run --memory)",
 		})
 	}
 	if m.HugePages == "never" {
 		all = append(all, Finding{
-			Note, "huge pages are switched off: memory for K/V is slower the first time that it is touched",
+			Note, "huge pages are switched off, which makes the first use of memory for K/V slower",
 			"as root: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
 		})
 	}
@@ -169,9 +169,9 @@ func disk(r Readings) []Finding {
 	case d == nil:
 		return nil
 	case d.Error != "":
-		return []Finding{{Warning, fmt.Sprintf("the disk of %s could not be measured: %s", d.Dir, d.Error), "name a folder that can be written, with --disk"}}
+		return []Finding{{Warning, fmt.Sprintf("the disk of %s could not be measured: %s", d.Dir, d.Error), "name a folder that ebb may write to with --disk"}}
 	case !d.Direct:
-		return []Finding{{Warning, fmt.Sprintf("files in %s are not read past the page cache (no O_DIRECT), so the rates may be those of memory", d.Dir), "name a folder on a disk with --disk; tmpfs and some network file systems are none"}}
+		return []Finding{{Warning, fmt.Sprintf("files in %s are read through the page cache (no O_DIRECT), so the rates may be those of memory", d.Dir), "name a folder on a local disk with --disk; tmpfs and some network file systems do not take O_DIRECT"}}
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func model(r Readings) []Finding {
 	}
 	var all []Finding
 	seen := map[string]bool{}
-	for _, f := range m.Fits { // the first of a device is that of the default K/V type
+	for _, f := range m.Fits { // the first one of each device is for the default K/V type
 		if !seen[f.Device] {
 			all = append(all, fitFinding(*m, f)...)
 		}
@@ -197,35 +197,35 @@ func model(r Readings) []Finding {
 	return all
 }
 
-// fitFinding says what of a model does not fit a device. f is that of the first K/V type.
+// fitFinding reports what of a model does not fit on a device. f is for the first K/V type.
 func fitFinding(m Model, f Fit) []Finding {
 	quantized := ""
 	better := func(other Fit) bool { return other.Device == f.Device && other.Tokens > f.Tokens }
-	if i := slices.IndexFunc(m.Fits, better); i >= 0 { // the first: types stand with those of more bits first
-		quantized = fmt.Sprintf("; --kv-type %s holds %d", m.Fits[i].Type, m.Fits[i].Tokens)
+	if i := slices.IndexFunc(m.Fits, better); i >= 0 { // the first one: the types are in descending order of bits
+		quantized = fmt.Sprintf("; --kv-type %s has room for %d", m.Fits[i].Type, m.Fits[i].Tokens)
 	}
 	switch {
 	case f.Tokens == m.Context:
 		return nil
 	case f.Room <= 0 && f.Device == cpu:
 		return []Finding{{
-			Fatal, fmt.Sprintf("the model does not fit: its weights and a step take %s, and %s are free", bytesize.Format(m.Weights+m.Step), bytesize.Format(f.Room+m.Weights+m.Step)),
-			"choose a smaller model or one with fewer bits a weight, or free memory",
+			Fatal, fmt.Sprintf("the model does not fit into memory: its weights and the memory for a step take %s, but %s are free", bytesize.Format(m.Weights+m.Step), bytesize.Format(f.Room+m.Weights+m.Step)),
+			"choose a smaller model or one with fewer bits per weight, or free some memory",
 		}}
 	case f.Room <= 0:
 		return []Finding{{
-			Warning, fmt.Sprintf("the weights do not fit %s: with a step they take %s, and %s are free", f.Device, bytesize.Format(m.Weights+m.Step), bytesize.Format(f.Room+m.Weights+m.Step)),
-			"compute some layers there and the others on the CPU (--gpu-layers), or choose a model with fewer bits a weight",
+			Warning, fmt.Sprintf("the weights do not fit on %s: with the memory for a step they take %s, but %s are free", f.Device, bytesize.Format(m.Weights+m.Step), bytesize.Format(f.Room+m.Weights+m.Step)),
+			"compute only some layers there and the others on the CPU (--gpu-layers), or choose a model with fewer bits per weight",
 		}}
 	case f.Device == cpu:
 		return []Finding{{
-			Warning, fmt.Sprintf("the whole context of %d tokens does not fit memory: %d tokens do, in %s", m.Context, f.Tokens, f.Type),
+			Warning, fmt.Sprintf("the whole context of %d tokens does not fit into memory: %d tokens fit with K/V of type %s", m.Context, f.Tokens, f.Type),
 			fmt.Sprintf("pass --context %d%s", max(f.Tokens, plan.Block), quantized),
 		}}
 	default:
 		return []Finding{{
-			Note, fmt.Sprintf("the whole context of %d tokens does not fit %s: %d tokens do, in %s", m.Context, f.Device, f.Tokens, f.Type),
-			fmt.Sprintf("with --cache offloaded K/V live in host memory, and %d tokens fit%s", f.Offloaded, quantized),
+			Note, fmt.Sprintf("the whole context of %d tokens does not fit on %s: %d tokens fit with K/V of type %s", m.Context, f.Device, f.Tokens, f.Type),
+			fmt.Sprintf("with --cache offloaded the K/V are kept in host memory, and %d tokens fit%s", f.Offloaded, quantized),
 		}}
 	}
 }

@@ -54,39 +54,39 @@ func TestFindingsSayWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"no libraries", func(r *Readings) {
 			r.Libraries = Libraries{Places: []Place{{"/x", Empty}, {"/y", Missing}}, Want: "0.25.1", Error: "ggml: libraries not found"}
 			r.Devices = nil
-		}, Fatal, "no ggml libraries are in the folders where ebb looks", "fetch them with `make libs`, or set EBB_GGML to a folder that holds ggml 0.25.1"},
+		}, Fatal, "ebb found no ggml libraries in the folders where it looks", "fetch them with `make libs`, or set EBB_GGML to a folder that holds ggml 0.25.1"},
 		{"other libraries", func(r *Readings) { r.Libraries.Error = "ggml: found version 0.9.0, want 0.25.x" }, Fatal, "cannot be loaded: ggml: found version 0.9.0", "make libs"},
 		{"no libllama", func(r *Readings) { r.Libraries.LlamaErr = "llama: libllama not found" }, Fatal, "libllama, which splits texts into tokens, cannot be loaded", "make libs"},
-		{"plain kernels", func(r *Readings) { r.Libraries.Kernels = "libggml-cpu-sse42.so" }, Warning, "computes with libggml-cpu-sse42.so, though this CPU has AVX2", "libggml-cpu-haswell"},
-		{"vulkan that does not load", func(r *Readings) { r.Libraries.Backends = []Backend{{File: "libggml-vulkan.so"}} }, Note, "libggml-vulkan.so is there and could not be loaded", "libvulkan1"},
+		{"plain kernels", func(r *Readings) { r.Libraries.Kernels = "libggml-cpu-sse42.so" }, Warning, "computes with libggml-cpu-sse42.so, although this CPU has AVX2", "libggml-cpu-haswell"},
+		{"vulkan that does not load", func(r *Readings) { r.Libraries.Backends = []Backend{{File: "libggml-vulkan.so"}} }, Note, "libggml-vulkan.so could not be loaded", "libvulkan1"},
 		{"cuda that does not load", func(r *Readings) { r.Libraries.Backends = []Backend{{File: "libggml-cuda.so"}} }, Note, "NVIDIA GPUs are not used", "NVIDIA's driver"},
 		{"hidden software driver", func(r *Readings) {
 			r.Machine.Software, r.Libraries.Backends, r.Devices = true, []Backend{{File: "libggml-vulkan.so", Loaded: true}}, r.Devices[1:]
-		}, Note, "Mesa's software Vulkan driver is installed, and ggml hides it", "GGML_VK_VISIBLE_DEVICES=0"},
-		{"software driver", func(r *Readings) { r.Devices[0].Software = true }, Note, "computes on the CPU and is many times slower", "--device cpu is fast"},
-		{"a device that fails", func(r *Readings) { r.Devices[0].Error = "out of memory" }, Warning, "cuda0 is listed and does not work: out of memory", "driver"},
-		{"threads above the quota", func(r *Readings) { r.Machine.Quota = 2.5 }, Warning, "8 threads compute, and the control group allows the time of 2.5", "--threads 2"},
+		}, Note, "Mesa's software Vulkan driver is installed, but ggml does not list it", "GGML_VK_VISIBLE_DEVICES=0"},
+		{"software driver", func(r *Readings) { r.Devices[0].Software = true }, Note, "computes on the CPU and is many times slower", "--device cpu is faster"},
+		{"a device that fails", func(r *Readings) { r.Devices[0].Error = "out of memory" }, Warning, "cuda0 is listed but does not work: out of memory", "driver"},
+		{"threads above the quota", func(r *Readings) { r.Machine.Quota = 2.5 }, Warning, "ebb computes with 8 threads, but the control group allows the time of 2.5", "--threads 2"},
 		{"a quota below a core", func(r *Readings) { r.Machine.Quota = 0.5 }, Warning, "allows the time of 0.5", "--threads 1"},
-		{"threads above the cores", func(r *Readings) { r.Threads = 16 }, Warning, "16 threads compute on 8 cores", "--threads 8"},
+		{"threads above the cores", func(r *Readings) { r.Threads = 16 }, Warning, "ebb computes with 16 threads on 8 cores", "--threads 8"},
 		{"busy cores", func(r *Readings) { r.Others = 1.7 }, Warning, "other processes use 1.7 of 8 cores now", "--threads 6"},
 		{"all cores busy", func(r *Readings) { r.Others = 8 }, Warning, "other processes use 8.0 of 8 cores now", "--threads 1"},
 		{"memory that is not pinned", func(r *Readings) { r.Devices[0].GotBuffer = "CPU" }, Warning, "copies to cuda0 is not pinned (asked for CUDA_Host, got CPU)", "check the driver's log"},
-		{"and may not be locked", func(r *Readings) { r.Devices[0].GotBuffer, r.Machine.Memlock = "CPU", 8<<20 }, Warning, "is not pinned", "the limit of locked memory, 8.0 MiB now: ulimit -l unlimited"},
+		{"and may not be locked", func(r *Readings) { r.Devices[0].GotBuffer, r.Machine.Memlock = "CPU", 8<<20 }, Warning, "is not pinned", "the limit on locked memory, which is 8.0 MiB: ulimit -l unlimited"},
 		{"no pinned memory at all", func(r *Readings) { r.Devices[0].HostBuffer, r.Devices[0].GotBuffer = "", "" }, Warning, "(asked for nothing, got nothing)", "driver"},
-		{"a control group's memory", func(r *Readings) { r.Machine.Limit, r.Machine.Used = 32<<30, 1<<30 }, Note, "allows 32.0 GiB of the machine's 64.0 GiB, and uses 1.0 GiB", "--context"},
+		{"a control group's memory", func(r *Readings) { r.Machine.Limit, r.Machine.Used = 32<<30, 1<<30 }, Note, "may use 32.0 GiB of the machine's 64.0 GiB, and uses 1.0 GiB", "--context"},
 		{"no huge pages", func(r *Readings) { r.Machine.HugePages = "never" }, Note, "huge pages are switched off", "echo madvise"},
 		{"a disk that cannot be written", func(r *Readings) { r.Disk = &Disk{Dir: "/x", Error: "permission denied"} }, Warning, "the disk of /x could not be measured: permission denied", "--disk"},
 		{"no disk", func(r *Readings) { r.Disk.Direct = false }, Warning, "no O_DIRECT", "tmpfs"},
 		{"no model", func(r *Readings) { r.Model = &Model{Error: "x.gguf: no such file"} }, Fatal, "the model cannot be opened: x.gguf", "GGUF"},
 		{"another architecture", func(r *Readings) { r.Model = &Model{Architecture: "mamba", Known: []string{"llama", "qwen2"}} }, Fatal, `does not run the architecture "mamba"`, "one of: llama, qwen2"},
-		{"a model larger than memory", func(r *Readings) { r.Devices = r.Devices[1:]; r.Model = llama8B(*r, 70<<30) }, Fatal, "does not fit: its weights and a step take 70.0 GiB, and 60.0 GiB are free", "a smaller model"},
-		{"a model larger than the device", func(r *Readings) { r.Model = llama8B(*r, 30<<30) }, Warning, "the weights do not fit cuda0: with a step they take 30.0 GiB, and 24.0 GiB are free", "--gpu-layers"},
+		{"a model larger than memory", func(r *Readings) { r.Devices = r.Devices[1:]; r.Model = llama8B(*r, 70<<30) }, Fatal, "does not fit into memory: its weights and the memory for a step take 70.0 GiB, but 60.0 GiB are free", "a smaller model"},
+		{"a model larger than the device", func(r *Readings) { r.Model = llama8B(*r, 30<<30) }, Warning, "the weights do not fit on cuda0: with the memory for a step they take 30.0 GiB, but 24.0 GiB are free", "--gpu-layers"},
 		{"a context larger than memory", func(r *Readings) {
 			r.Devices = r.Devices[1:]
 			r.Machine.Available = 17 << 29
 			r.Model = llama8B(*r, 8<<30)
-		}, Warning, "the whole context of 8192 tokens does not fit memory: 4096 tokens do, in f16", "--context 4096; --kv-type q8_0 holds 7680"},
-		{"a context larger than the device", func(r *Readings) { r.Devices[0].Free = 17 << 29; r.Model = llama8B(*r, 8<<30) }, Note, "does not fit cuda0: 4096 tokens do, in f16", "--cache offloaded K/V live in host memory, and 8192 tokens fit"},
+		}, Warning, "the whole context of 8192 tokens does not fit into memory: 4096 tokens fit with K/V of type f16", "--context 4096; --kv-type q8_0 has room for 7680"},
+		{"a context larger than the device", func(r *Readings) { r.Devices[0].Free = 17 << 29; r.Model = llama8B(*r, 8<<30) }, Note, "does not fit on cuda0: 4096 tokens fit with K/V of type f16", "--cache offloaded the K/V are kept in host memory, and 8192 tokens fit"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := healthy()
@@ -139,7 +139,8 @@ func TestFits(t *testing.T) {
 	r.Machine.Available = 20 << 30
 	got = Fits(*m, r.Machine, r.Devices)
 	want = []Fit{
-		// Offloaded: 1 GiB holds two layers of 131072 tokens, 8 KiB a token; and 20 GiB of host memory 163840 tokens.
+		// Offloaded: 1 GiB holds two layers of 131072 tokens, 8 KiB a token; and 20 GiB of host
+		// memory 163840 tokens.
 		{Device: "cuda0", Type: "f16", Room: 1 << 30, Tokens: 8192, Offloaded: 131072},
 		{Device: "cuda0", Type: "q8_0", Room: 1 << 30, Tokens: 15360, Offloaded: 246528},
 		{Device: "cuda0", Type: "q4_0", Room: 1 << 30, Tokens: 28928, Offloaded: 465920},

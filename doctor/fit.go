@@ -6,20 +6,21 @@ import (
 	"github.com/seed4d217819/ebb/plan"
 )
 
-// Fit is how much of a context a device holds, with K/V of a type.
+// Fit is how much of a context a device has room for with K/V of one type.
 type Fit struct {
 	Device    string `json:"device"`
 	Type      string `json:"type"`
-	Room      int64  `json:"room_bytes"` // for K/V, beside weights and what a step takes; negative if those do not fit
+	Room      int64  `json:"room_bytes"` // for K/V, beside the weights and the memory for a step; negative if those do not fit
 	Tokens    int    `json:"tokens"`     // with all K/V on the device
-	Offloaded int    `json:"offloaded"`  // with K/V in host memory, two layers at a time on the device; 0 on the CPU, whose memory that is
+	Offloaded int    `json:"offloaded"`  // with K/V in host memory and two layers at a time on the device; 0 on the CPU, whose memory that is
 }
 
 // cpu is the name of the device that every machine has.
 const cpu = "cpu"
 
-// Fits returns, for each device and K/V type, how much of the model's context there is room for. A device whose memory is not
-// known has none. Without libraries no device is known, and the CPU stands for itself.
+// Fits returns, for each device and K/V type, how much of the model's context there is room for. It
+// leaves out devices whose memory is not known. Without libraries no device is known, and Fits
+// assumes the CPU alone.
 func Fits(m Model, machine Machine, devices []Device) []Fit {
 	if len(devices) == 0 {
 		devices = []Device{{Name: cpu, Type: cpu}}
@@ -45,13 +46,14 @@ func Fits(m Model, machine Machine, devices []Device) []Fit {
 	return fits
 }
 
-// tokens returns how much of the context fits into some bytes, with all layers there, or with those there that visit.
+// tokens returns how much of the context fits into room bytes, with all layers there, or, if
+// streams, with the layers that are being computed.
 func (m Model) tokens(kv KV, room int64, streams bool) int {
 	if room <= 0 || kv.PerToken <= 0 || m.Layers <= 0 {
 		return 0
 	}
 	c := plan.Cache{Cells: m.Context, Streams: streams, Memory: []int64{room}}
-	for l := range int64(m.Layers) { // as large as each other, up to a byte
+	for l := range int64(m.Layers) { // equally large, up to a byte
 		layers := int64(m.Layers)
 		c.Layers = append(c.Layers, plan.Layer{RowBytes: (l+1)*kv.PerToken/layers - l*kv.PerToken/layers})
 	}

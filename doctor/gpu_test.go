@@ -42,19 +42,19 @@ func TestFindingsNameWhatAGPULacks(t *testing.T) {
 		{"used through Vulkan", amd, []Backend{vulkan}, []Device{{Name: "vulkan0", Description: "AMD Radeon RX 7900", Type: "gpu", HostBuffer: "x", GotBuffer: "x"}}, "", "", ""},
 		{"no driver", GPU{"NVIDIA", "0000:01:00.0", ""}, []Backend{vulkan}, nil, Warning, "a GPU of NVIDIA (0000:01:00.0, kernel driver: none)", "nvidia-driver"},
 		{"nouveau", GPU{"NVIDIA", "0000:01:00.0", "nouveau"}, []Backend{vulkan}, nil, Warning, "kernel driver: nouveau", "nvidia-driver"},
-		{"no CUDA library", nvidia, []Backend{vulkan}, nil, Warning, "nothing can compute with it", "make libs GPU=cuda"},
+		{"no CUDA library", nvidia, []Backend{vulkan}, nil, Warning, "ebb cannot compute with it", "make libs GPU=cuda"},
 		{"no runtime 13", nvidia, []Backend{lacking("libcudart.so.13", "libcublas.so.13")}, nil, Warning, "lacks libcudart.so.13, libcublas.so.13, so NVIDIA GPUs are not used", "nvidia-cuda-runtime (pip)"},
 		{"no runtime 12", nvidia, []Backend{lacking("libcublas.so.12")}, nil, Warning, "lacks libcublas.so.12", "libcublas12 (Debian 13, Ubuntu 24.04)"},
 		{"no library of the driver", nvidia, []Backend{lacking("libcuda.so.1")}, nil, Warning, "lacks libcuda.so.1", "ubuntu-drivers"},
 		{"a library nobody knows", nvidia, []Backend{lacking("libx.so")}, nil, Warning, "lacks libx.so", "libx.so: the package that has this file"},
 		{"not loaded for another reason", nvidia, []Backend{cuda}, nil, Warning, "could not be loaded", "NVIDIA's driver"},
 		{"CUDA without a GPU", GPU{}, []Backend{lacking("libcuda.so.1")}, nil, Note, "lacks libcuda.so.1", "NVIDIA's driver"},
-		{"not passed into the container", nvidia, []Backend{loaded}, nil, Warning, "nothing can compute with it", "--gpus all"},
+		{"not passed into the container", nvidia, []Backend{loaded}, nil, Warning, "ebb cannot compute with it", "--gpus all"},
 		{"no kernel driver", GPU{"AMD", "0000:02:00.0", ""}, []Backend{vulkan}, nil, Warning, "a GPU of AMD", "firmware-amd-graphics"},
 		{"no Vulkan driver", amd, []Backend{vulkan}, nil, Warning, "a GPU of AMD", "mesa-vulkan-drivers"},
 		{"a software driver is none", amd, []Backend{vulkan}, []Device{{Name: "vulkan0", Description: "AMD", Type: "gpu", Software: true, HostBuffer: "x", GotBuffer: "x"}}, Warning, "a GPU of AMD", "mesa-vulkan-drivers"},
 		{"no Vulkan library", amd, nil, nil, Warning, "a GPU of AMD", "make libs"},
-		{"no Vulkan loader", amd, []Backend{{File: "libggml-vulkan.so", Missing: []string{"libvulkan.so.1"}}}, nil, Warning, "lacks libvulkan.so.1", "libvulkan1"},
+		{"no Vulkan loader", amd, []Backend{{File: "libggml-vulkan.so", Missing: []string{"libvulkan.so.1"}}}, nil, Warning, "because it lacks libvulkan.so.1", "libvulkan1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := healthy()

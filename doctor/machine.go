@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Machine is what the system tells of a machine and of this process's limits on it.
+// Machine is what the system reports about a machine and this process's limits on it.
 type Machine struct {
 	CPU       string   `json:"cpu"`
 	Cores     int      `json:"cores"` // that this process may run on
 	Features  []string `json:"features,omitempty"`
-	Quota     float64  `json:"quota"` // cores' worth of time that the control group allows; 0: no limit
+	Quota     float64  `json:"quota"` // the cores whose time the control group allows; 0: no limit
 	Total     int64    `json:"memory_bytes"`
 	Available int64    `json:"available_bytes"`
 	Limit     int64    `json:"limit_bytes"`   // of the control group; 0: none
@@ -25,7 +25,7 @@ type Machine struct {
 	GPUs      []GPU    `json:"gpus,omitempty"`
 }
 
-// Unlimited is a limit that is none.
+// Unlimited stands for a limit that does not exist.
 const Unlimited = int64(-1)
 
 // Room returns how many bytes of memory this process may still take; 0 if that is unknown.
@@ -36,13 +36,14 @@ func (m Machine) Room() int64 {
 	return m.Available
 }
 
-// features are those flags of the CPU that ggml has kernels for.
+// features are the CPU's flags for which ggml has kernels.
 var features = []string{
 	"sse4_2", "avx", "f16c", "fma", "bmi2", "avx2", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512vbmi", "avx512_vnni", "avx512_bf16",
 	"amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "sve", "sve2", "sme",
 }
 
-// ReadMachine reads the files of a Linux system under root, which is "/" but in tests. Elsewhere most stays unknown.
+// ReadMachine reads the files of a Linux system under root, which is "/" except in tests. On other
+// systems most of the fields stay unknown.
 func ReadMachine(root fs.FS) Machine {
 	m := Machine{CPU: runtime.GOARCH, Cores: runtime.NumCPU()}
 	info := read(root, "proc/cpuinfo")
@@ -72,7 +73,7 @@ func ReadMachine(root fs.FS) Machine {
 	return m
 }
 
-// read returns a file's bytes, none if it cannot be read.
+// read returns a file's bytes, or none if it cannot be read.
 func read(root fs.FS, name string) []byte {
 	data, err := fs.ReadFile(root, name)
 	if err != nil {
@@ -81,7 +82,7 @@ func read(root fs.FS, name string) []byte {
 	return data
 }
 
-// value returns what stands behind the first "key :" of a file.
+// value returns what follows the first "key :" in a file.
 func value(data []byte, key string) string {
 	for line := range bytes.Lines(data) {
 		k, v, ok := strings.Cut(string(line), ":")
@@ -121,7 +122,7 @@ func memlock(limits []byte) int64 {
 	return 0
 }
 
-// bracketed returns what is chosen in a file as "always [madvise] never".
+// bracketed returns the chosen word of a file such as "always [madvise] never".
 func bracketed(data []byte) string {
 	_, rest, _ := strings.Cut(string(data), "[")
 	chosen, _, ok := strings.Cut(rest, "]")

@@ -136,7 +136,8 @@ func TestLoadedFilesAreNamedOnce(t *testing.T) {
 	}
 }
 
-// FuzzReadMachine keeps one promise for any bytes in the system's files: no panic, and no negative size.
+// FuzzReadMachine keeps one promise for any bytes in the system's files: no panic, and no negative
+// size.
 func FuzzReadMachine(f *testing.F) {
 	for _, text := range linux {
 		f.Add([]byte(text))

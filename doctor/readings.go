@@ -1,12 +1,13 @@
 package doctor
 
-// Readings are what was found on a machine. What could not be read is zero, or says so.
+// Readings are what was found on a machine. What could not be read is zero, or has an error in its
+// place.
 type Readings struct {
 	Version   string    `json:"version"` // of ebb
 	System    string    `json:"system"`  // as in linux/amd64
 	Libraries Libraries `json:"libraries"`
 	Machine   Machine   `json:"machine"`
-	Threads   int       `json:"threads"` // that the CPU would compute with
+	Threads   int       `json:"threads"` // with which the CPU would compute
 	Others    float64   `json:"others"`  // cores that other processes use now
 	Devices   []Device  `json:"devices"`
 	Disk      *Disk     `json:"disk,omitempty"`
@@ -15,7 +16,7 @@ type Readings struct {
 
 // Libraries are what ebb computes with.
 type Libraries struct {
-	Places   []Place   `json:"places"` // in the order in which they are looked in
+	Places   []Place   `json:"places"` // in the order of the search
 	Want     string    `json:"want"`   // the version that ebb is made for
 	Version  string    `json:"version,omitempty"`
 	Dir      string    `json:"dir,omitempty"`
@@ -43,7 +44,7 @@ const (
 	Missing = "no such folder"
 )
 
-// Backend is a file with kernels for a kind of device.
+// Backend is a library file with kernels for one kind of device.
 type Backend struct {
 	File    string   `json:"file"`
 	Loaded  bool     `json:"loaded"`
@@ -58,9 +59,9 @@ type Device struct {
 	Software    bool    `json:"software"`
 	Free        int64   `json:"free_bytes"`
 	Total       int64   `json:"total_bytes"`
-	HostBuffer  string  `json:"host_buffer,omitempty"` // the kind of host memory that it copies from and to fastest
-	GotBuffer   string  `json:"got_buffer,omitempty"`  // the kind that it really gives
-	PinnedBytes int64   `json:"pinned_bytes"`          // that the system counted for a buffer of it; not all drivers are counted
+	HostBuffer  string  `json:"host_buffer,omitempty"` // the kind of host memory with which its copies are fastest
+	GotBuffer   string  `json:"got_buffer,omitempty"`  // the kind that it really provides
+	PinnedBytes int64   `json:"pinned_bytes"`          // that the system counted for a buffer of that memory; it does not count those of every driver
 	To          float64 `json:"to_rate"`               // from that host memory to the device
 	From        float64 `json:"from_rate"`             // and back
 	Error       string  `json:"error,omitempty"`
@@ -89,15 +90,15 @@ type Model struct {
 	Architecture string   `json:"architecture"`
 	Known        []string `json:"known_architectures"`
 	Weights      int64    `json:"weights_bytes"`
-	Step         int64    `json:"step_bytes"` // activations, masks and the like that a step takes at most
+	Step         int64    `json:"step_bytes"` // the most that activations, masks and other buffers of a step take
 	Layers       int      `json:"layers"`
-	Context      int      `json:"context"` // tokens that it was made for
+	Context      int      `json:"context"` // in tokens, of the model's training
 	KV           []KV     `json:"kv"`      // f16, the default, first, then those of fewer bits
 	Fits         []Fit    `json:"fits"`    // see Fits
 	Error        string   `json:"error,omitempty"`
 }
 
-// KV is what a token takes in all layers.
+// KV is the memory that one token takes in all layers.
 type KV struct {
 	Type     string `json:"type"`
 	PerToken int64  `json:"per_token_bytes"`
