@@ -192,7 +192,7 @@ func TestBeamsHaveTheBitsOfStaticUnderEveryPolicy(t *testing.T) {
 
 // This is the case that offloaded caches began with (Hugging Face's tests): prompt, parameters and
 // claim.
-func TestTheOriginsDiverseBeamsHaveTheBitsOfStaticAndTakeLessMemory(t *testing.T) {
+func TestDiverseBeamsHaveTheBitsOfStaticInLessMemory(t *testing.T) {
 	path := smolLM2(t)
 	requireDevice(t, "cpu")
 	c := ebb.GenerationConfig{

@@ -26,7 +26,7 @@ type arrangement struct {
 	masker    masker
 }
 
-// work is a [Work] in its place in the step.
+// work is a [Work] with its place in the step.
 type work struct {
 	Work
 	order int // its place in the caller's batch
@@ -67,7 +67,7 @@ type stepTree struct {
 	after  int    // the tree's high mark with the new cells
 }
 
-// emptied returns the lists without what is in them.
+// emptied returns an empty arrangement that has the memory of the lists.
 func (a arrangement) emptied() arrangement {
 	for i, w := range a.works {
 		a.works[i] = work{runs: w.runs[:0]}

@@ -23,8 +23,7 @@ const (
 	DefaultHostTokens  = 16 // beams and drafts; the device computes more of them faster
 )
 
-// Options are what the user of a cache asks for. Layers and Cells have no
-// default.
+// Options are what the user of a cache asks for. Layers and Cells have no default.
 type Options struct {
 	Policy Policy
 	Layers []Shape // of the model, in order
@@ -32,44 +31,40 @@ type Options struct {
 	TypeV  ggml.Type
 	Cells  int // tokens that a sequence tree may hold; memory is taken in whole blocks
 
-	// On is, by layer, the number of the device that computes it among those
-	// given to NewPool. nil: the first computes all.
+	// On is, by layer, the number of the device that computes it among those given to NewPool. nil:
+	// the first computes all.
 	On []int
 
-	// Memory is how many bytes K/V may take on each device, by its number. 0 is
-	// no bound, and so is nil.
+	// Memory is how many bytes K/V may take on each device, by its number. 0 is no bound, and so is
+	// nil.
 	Memory []int64
-	// ResidentLayers is how many layers stay on their device under a policy
-	// that streams. 0: as many as Memory allows, and none without Memory.
+	// ResidentLayers is how many layers stay on their device under a policy that streams. 0: as
+	// many as Memory allows, and none without Memory.
 	ResidentLayers int
 	// Slots is how many layers visit a device at a time. 0: 2.
 	Slots int
-	// Trees is the number of sequence trees that Memory is shared out for. 0: 1.
+	// Trees is the number of sequence trees between which Memory is divided. 0: 1.
 	Trees int
 
-	// Tier makes the tier that holds a tree's streamed rows. It is needed
-	// where rows are copied: under a policy that streams, on a device other
-	// than the CPU or with ForcedCopies.
+	// Tier makes the tier that holds a tree's streamed rows. It is needed where rows are copied:
+	// under a policy that streams, on a device other than the CPU or with ForcedCopies.
 	Tier tier.Maker
-	// SlotAlign is what the addresses of rows in slots are multiples of, where
-	// slots are memory of the host: a tier may then read straight into them. 0:
-	// any address will do.
+	// SlotAlign is the alignment in bytes of rows in slots that are memory of the host, so that a
+	// tier can read straight into them. 0: none.
 	SlotAlign int64
-	// ForcedCopies copies rows on a CPU device too, where they could be used in
-	// place.
+	// ForcedCopies copies rows on a CPU device too, where they could be used in place.
 	ForcedCopies bool
-	// HostAttention is, by layer, whether attention may be computed on the host. A
-	// streamed layer that is so marked has its rows in plain host memory, and
-	// visits its device only in steps that HostTokens and HostDepth exclude.
-	// nil: no layer.
+	// HostAttention is, by layer, whether attention may be computed on the host. A streamed layer
+	// that is so marked has its rows in plain host memory, and visits its device only in steps that
+	// HostTokens and HostDepth exclude. nil: no layer.
 	HostAttention []bool
-	// HostTokens is how many tokens a step may have at most for its attention
-	// to be computed on the host. 0: 16.
+	// HostTokens is how many tokens a step may have at most for its attention to be computed on the
+	// host. 0: 16.
 	HostTokens int
-	// HostDepth is how many cells a tree of the step must hold for that.
+	// HostDepth is how many cells a tree of the step must hold for its attention to be computed on
+	// the host.
 	HostDepth int
-	// Link is the bandwidth that fetches are slowed down to, in bytes a
-	// second. 0: they are not.
+	// Link is the bandwidth that fetches are slowed down to, in bytes a second. 0: they are not.
 	Link float64
 
 	// ChunkTokens is how many tokens one graph computes at most. 0: 512.
@@ -77,13 +72,13 @@ type Options struct {
 	// StepTokens is how many tokens one step takes at most. 0: 4096.
 	StepTokens int
 
-	// Trace receives a span for each fetch and store, and for each time that
-	// the computation waits for one. nil: nothing is timed.
+	// Trace receives a span for each fetch and store, and for each time that the computation waits
+	// for one. nil: nothing is timed.
 	Trace trace.Func
 }
 
-// Plan returns the cache as package plan sees it. It takes options that
-// [NewPool] would refuse, too.
+// Plan returns the cache as package plan sees it. It takes options that [NewPool] would refuse,
+// too.
 func (o Options) Plan() plan.Cache {
 	c := plan.Cache{
 		Layers: make([]plan.Layer, len(o.Layers)), Cells: o.Cells, Trees: o.Trees, Slots: o.Slots,
@@ -102,7 +97,7 @@ func (o Options) deviceOf(layer int) int {
 	return o.On[layer]
 }
 
-// validate reports every fault of options that make no cache on that many devices.
+// validate reports every fault of the options for a cache on a number of devices.
 func (o Options) validate(devices int) error {
 	var errs []error
 	fault := func(wrong bool, format string, args ...any) {
@@ -132,14 +127,13 @@ func (o Options) validate(devices int) error {
 	for l, s := range o.Layers {
 		if err := s.validate(o.TypeK, o.TypeV); err != nil {
 			errs = append(errs, fmt.Errorf("kv: layer %d: %w", l, err))
-			break // the others are mostly alike
+			break // other layers mostly have the same fault
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// config is what [Options] come to on the devices of a pool. Every field says
-// what is so: defaults and bounds have been applied.
+// config is [Options] resolved for the devices of a pool: defaults and bounds have been applied.
 type config struct {
 	policy      Policy
 	shapes      []Shape       // by layer
@@ -162,13 +156,13 @@ type config struct {
 	trace        trace.Func
 }
 
-// deviceConfig is the part of a config that is one device's.
+// deviceConfig is the part of a config that belongs to one device.
 type deviceConfig struct {
 	placement plan.Placement
 	memory    int64 // that its K/V may take; 0: no bound
 }
 
-// resolve returns what the options come to on a number of devices.
+// resolve returns the config of the options on a number of devices.
 func (o Options) resolve(devices int) (config, error) {
 	if err := o.validate(devices); err != nil {
 		return config{}, err
@@ -208,8 +202,7 @@ func orDefault(n, def int) int {
 	return n
 }
 
-// kind returns the kind of a step of some tokens, whose largest tree holds some
-// cells.
+// kind returns the kind of a step of some tokens, whose largest tree holds some cells.
 func (c *config) kind(tokens, cells int) stepKind {
 	if tokens > c.hostTokens || cells < c.hostDepth {
 		return deviceStep

@@ -13,8 +13,8 @@ import (
 	"github.com/seed4d217819/ebb/tier/stack"
 )
 
-// novel is a long text of one sequence beside a short one: most of its blocks are full, some are stored
-// to again, by forks and after it was cut, and what forks share is put in order.
+// novel is a long text of one sequence beside a short one: most of its blocks are full, some are
+// stored to again, by forks and after it was cut, and what forks share is put in order.
 func novel(r *rig) {
 	a, b := r.pool.NewSeq(), r.pool.NewSeq()
 	r.grow(growth{a, 1100})

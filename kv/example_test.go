@@ -11,8 +11,8 @@ import (
 	"github.com/seed4d217819/ebb/tier/host"
 )
 
-// A cache of four layers, of which two at a time are on the device. A model
-// computes where the comment stands.
+// A cache of four layers, of which two at a time are on the device. A model computes where the
+// comment stands.
 func Example() {
 	library, err := ggml.Load()
 	if err != nil {

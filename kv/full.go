@@ -28,8 +28,8 @@ func noMemory(format string, args ...any) error {
 	return noMemoryError{fmt.Errorf(format, args...)}
 }
 
-// NoMemory returns an error with the text of err that wraps ErrNoMemory too: for what shares memory
-// with the cache and leaves it too little.
+// NoMemory returns an error with the text of err that wraps ErrNoMemory too. It is for other users
+// of a device's memory that leave the cache too little.
 func NoMemory(err error) error { return noMemoryError{err} }
 
 // allocation marks the error of an allocation, or of a tier that makes room, as ErrNoMemory if that

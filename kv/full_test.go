@@ -11,7 +11,7 @@ import (
 )
 
 // Every way in which K/V do not fit is ErrFull; ErrNoMemory tells memory from cells.
-func TestWhatDoesNotFitIsErrFull(t *testing.T) {
+func TestEveryLackOfRoomIsErrFull(t *testing.T) {
 	const layer = 256 * rowBytes
 	tests := []struct {
 		name   string

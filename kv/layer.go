@@ -31,8 +31,8 @@ func (s *Step) newLayer(l int) Layer {
 	return Layer{Index: l, step: s, copies: s.copies[p.device.number], first: p.visitor[s.kind] * len(s.trees)}
 }
 
-// Acquire waits until the rows of a tree are where the layer computes. Trees are acquired in order;
-// doing so says that the ones before have been computed.
+// Acquire waits until the rows of a tree are where the layer computes. Trees are acquired in order,
+// and a tree is acquired when the trees before it have been computed.
 func (l *Layer) Acquire(ctx context.Context, tree int) error {
 	if l.copies == nil {
 		return ctx.Err()

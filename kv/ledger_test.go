@@ -25,9 +25,9 @@ func uniform(policy Policy, layers, cells int) Options {
 	}
 }
 
-// ledger takes sequences through steps without a model: it writes rows straight
-// into a layer's memory, reads all that each token may see, and keeps account
-// of what that must be. Every token is another one, so rows are never mistaken.
+// ledger takes sequences through steps without a model: it writes rows straight into a layer's
+// memory, reads all that each token may see, and keeps account of what that must be. Every token is
+// another one, so rows are never mistaken.
 type ledger struct {
 	t      rapid.TB
 	pool   *Pool
@@ -132,8 +132,8 @@ func (l *ledger) grow(works ...growth) {
 
 var errAbandoned = errors.New("abandoned")
 
-// step takes new tokens through the first layers, breaks out of the loop there,
-// and commits if that is more than all of them.
+// step takes new tokens through the first layers, breaks out of the loop there, and commits if that
+// is more than all of them.
 func (l *ledger) step(ctx context.Context, layers int, works ...growth) (err error) {
 	l.t.Helper()
 	batch := l.batch(works)
@@ -254,8 +254,8 @@ func (l *ledger) values(tokens []int32, layer int) []float32 {
 	return v
 }
 
-// kept returns the keys of a sequence in a layer as they are kept between
-// steps, one element a token.
+// kept returns the keys of a sequence in a layer as they are kept between steps, one element a
+// token.
 func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
 	l.t.Helper()
 	l.pool.drain()
@@ -351,8 +351,7 @@ func (l *ledger) check() {
 	l.checkBytes(slices.Collect(maps.Keys(holders)))
 }
 
-// checkSharing checks that sequences share the cells of their common tokens and
-// no others.
+// checkSharing checks that sequences share the cells of their common tokens and no others.
 func (l *ledger) checkSharing() {
 	l.t.Helper()
 	type place struct {

@@ -10,8 +10,7 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// ensureMemory gives a tree its memory before its first step, and room for its
-// cells.
+// ensureMemory gives a tree its memory before its first step, and room for its cells.
 func (p *Pool) ensureMemory(t *tree, cells int) error {
 	if t.regions == nil {
 		if err := p.allocate(t); err != nil {
@@ -25,8 +24,8 @@ func (p *Pool) ensureMemory(t *tree, cells int) error {
 	return t.reserve(min(plan.WholeBlocks(cells), p.config.cells))
 }
 
-// allocate makes the regions of a tree: on the device for resident layers, in
-// host memory for streamed ones that are used in place, in a tier for others.
+// allocate makes the regions of a tree: on the device for resident layers, in host memory for
+// streamed ones that are used in place, in a tier for others.
 func (p *Pool) allocate(t *tree) error {
 	if p.spare != nil {
 		t.regions, t.rows, t.reserved = p.spare.regions, p.spare.rows, p.spare.reserved
@@ -67,8 +66,7 @@ func (p *Pool) allocate(t *tree) error {
 	return nil
 }
 
-// afford reports whether the devices' memory suffices for the resident layers of
-// one more tree.
+// afford reports whether the devices' memory suffices for the resident layers of one more tree.
 func (p *Pool) afford() error {
 	trees := 1
 	for t := range p.trees {
@@ -124,8 +122,7 @@ func (p *Pool) retire(t *tree) error {
 	return p.release(t)
 }
 
-// stopCopies ends the copies that are under way, fetches ahead among them, and
-// waits for them.
+// stopCopies ends the copies that are under way, fetches ahead among them, and waits for them.
 func (p *Pool) stopCopies() {
 	if p.stop != nil {
 		p.stop()
@@ -159,8 +156,8 @@ func (p *Pool) release(t *tree) error {
 	return errors.Join(errs...)
 }
 
-// count brings the byte counts up to date. On a CPU a region that the policy
-// does not touch at once takes memory only for the blocks in use.
+// count updates the byte counts. On a CPU a region that the policy does not touch at once takes
+// memory only for the blocks in use.
 func (p *Pool) count() {
 	var sum usage
 	for _, d := range p.devices {
@@ -183,7 +180,7 @@ func (p *Pool) count() {
 	s.DiskBytesPeak = max(s.DiskBytesPeak, sum.Disk)
 }
 
-// usage is the bytes of K/V by where they are.
+// usage is the bytes of K/V by the place where they are.
 type usage struct {
 	device int64
 	tier.Usage
@@ -194,7 +191,7 @@ func (u *usage) add(v usage) {
 	u.Usage = u.Plus(v.Usage)
 }
 
-// treeUsage returns what one tree takes.
+// treeUsage returns the bytes that one tree takes.
 func (p *Pool) treeUsage(t *tree) (sum usage) {
 	for l, r := range t.regions {
 		if r == nil {

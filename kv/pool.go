@@ -11,8 +11,8 @@ import (
 	"github.com/seed4d217819/ebb/plan"
 )
 
-// Pool holds the K/V of sequences, moves layers between devices and tiers, and
-// knows the bytes that takes. There is one for an engine.
+// Pool holds the K/V of sequences, moves layers between devices and tiers, and counts the bytes
+// that they take. An engine has one.
 //
 // A Pool may be used from several goroutines; one step is open at a time.
 type Pool struct {
@@ -67,7 +67,7 @@ type Stats struct {
 	Fetches         int
 	FetchedBytes    int64
 	StoredBytes     int64
-	MovedBytes      int64         // between cells, when what forks share again is put in order
+	MovedBytes      int64         // between cells, when rows that forks share again are put in order
 	Stall           time.Duration // computation waiting for copies
 	Steps           int           // committed
 }
@@ -105,8 +105,8 @@ func (p *Pool) StepTokens() int { return p.config.stepTokens }
 // ChunkTokens returns how many tokens of a step one graph computes at most.
 func (p *Pool) ChunkTokens() int { return p.config.chunkTokens }
 
-// HostTokens returns how many tokens a step may have whose attention is computed
-// at the host; 0 if no layer's is.
+// HostTokens returns how many tokens a step may have at most for its attention to be computed on
+// the host; 0 if no layer allows that.
 func (p *Pool) HostTokens() int {
 	if p.stats.HostLayers == 0 {
 		return 0
@@ -123,7 +123,7 @@ func (p *Pool) Policy() Policy { return p.config.policy }
 // Cells returns the capacity of a sequence tree in whole blocks.
 func (p *Pool) Cells() int { return p.config.cells }
 
-// Placement returns what was decided for a device, given by its number.
+// Placement returns the placement of the layers on the device with a number.
 func (p *Pool) Placement(device int) plan.Placement { return p.devices[device].placement }
 
 // Stats returns the counters.
@@ -146,8 +146,8 @@ func (p *Pool) newTree() *tree {
 	return t
 }
 
-// Close frees all memory. It fails the open step, whose owner still closes it,
-// and waits for that; sequences that are still open are closed.
+// Close frees all memory. It fails the open step, whose owner still closes it, and waits for that;
+// sequences that are still open are closed.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	again := p.closed
@@ -184,7 +184,7 @@ func (p *Pool) Close() error {
 	return errors.Join(errs...)
 }
 
-// closeDevices takes back what NewPool has made before it failed.
+// closeDevices frees the devices that NewPool has made before it failed.
 func (p *Pool) closeDevices() {
 	for _, d := range p.devices {
 		d.in.close()

@@ -5,8 +5,8 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// FetchRate measures at how many bytes a second rows are copied to the devices, by a few copies of
-// that many bytes, and returns the rate of the slowest device; 0 if no rows are copied. No step may
+// FetchRate measures the rate at which rows are copied to the devices by a few copies of some
+// bytes, and returns the bytes a second of the slowest device; 0 if no rows are copied. No step may
 // be open.
 func (p *Pool) FetchRate(bytes int64) float64 {
 	slowest := 0.0
@@ -16,7 +16,7 @@ func (p *Pool) FetchRate(bytes int64) float64 {
 		}
 		rate, err := p.fetchRate(d, bytes)
 		if err != nil {
-			continue // without memory to measure with, the next step returns the error
+			continue // there is no memory to measure with: the next step returns the error
 		}
 		if d.link.Rate > 0 {
 			rate = min(rate, d.link.Rate)

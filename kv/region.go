@@ -10,8 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// region is the rows of one layer of one tree where they are computed with, or
-// a view of a slot as such rows.
+// region is the memory of the rows of one layer and tree in the place where the layer computes, or
+// a view of a slot as such memory.
 type region struct {
 	id      uint64 // never used again: graphs are kept by it
 	layout  tier.Layout
@@ -27,8 +27,8 @@ type region struct {
 
 var _ tier.Addressable = (*region)(nil)
 
-// newRegion makes rows of a shape at an offset in a buffer that has
-// layout.RowBytes() × cells bytes from there on, or more.
+// newRegion makes a region of a shape at an offset in a buffer. The buffer has at least
+// layout.RowBytes() × cells bytes from there on.
 func newRegion(id uint64, s Shape, tk, tv ggml.Type, cells int, buffer *ggml.Buffer, offset int64) *region {
 	r := &region{id: id, layout: s.layout(tk, tv), cells: cells, meta: ggml.NewContext(2)}
 	r.k = r.meta.New(tk, int64(s.KeyDim), int64(cells), int64(s.Heads))
@@ -62,8 +62,8 @@ func (r *region) Read(p tier.Part, cell, n int, buf []byte, stride int64) {
 	r.tensor(p).Get2D(buf, int64(cell)*b, int64(n)*b, r.layout.Heads, int64(r.cells)*b, stride)
 }
 
-// piece returns the memory of one part, which the host can address, from a cell
-// on, and the distance between heads.
+// piece returns the memory of one part, which the host can address, from a cell on, and the
+// distance between heads.
 func (r *region) piece(p tier.Part, cell int) (buf []byte, stride int64) {
 	from, b := int64(0), r.layout.Piece(p)
 	if p == tier.Values {
@@ -73,8 +73,7 @@ func (r *region) piece(p tier.Part, cell int) (buf []byte, stride int64) {
 	return r.memory[from+int64(cell)*b : end], int64(r.cells) * b
 }
 
-// Address returns the bytes of cells of a head, or nil if the host cannot address
-// them.
+// Address returns the bytes of cells of a head, or nil if the host cannot address them.
 func (r *region) Address(p tier.Part, head, cell, n int) []byte {
 	if r.memory == nil {
 		return nil
@@ -83,8 +82,8 @@ func (r *region) Address(p tier.Part, head, cell, n int) []byte {
 	return rows[int64(head)*stride:][:int64(n)*r.layout.Piece(p)]
 }
 
-// Fetch copies cells to dst: with Store, a region in host memory keeps the rows of
-// a layer that visits a device.
+// Fetch copies cells to dst. By Fetch and Store, a region in host memory can keep the rows of a
+// layer that visits a device.
 func (r *region) Fetch(ctx context.Context, _ int, cells tier.Run, dst tier.Memory) error {
 	for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
 		buf, stride := r.piece(p, cells.Start)
@@ -118,9 +117,8 @@ func (r *region) fill(value byte, from, to int) {
 	}
 }
 
-// zero zeroes the cells below end that are not in use, so that attention over
-// whole blocks reads nothing but finite numbers. Those below clean are zero or in
-// use already.
+// zero zeroes the cells below end that are not in use, so that attention over whole blocks reads
+// only finite numbers. Cells below clean are zero or in use already.
 func (r *region) zero(end int) {
 	r.fill(0, r.clean, end)
 	r.clean = max(r.clean, end)
@@ -134,9 +132,9 @@ func (r *region) close() {
 	}
 }
 
-// slot is device memory that streamed layers visit in turn. It belongs to the
-// mover but for the computation between acquire and release. Where streamed
-// layers are used in place it has no memory, and stands for the link's.
+// slot is device memory that streamed layers visit in turn. It belongs to the computation between
+// acquire and release, and to the mover otherwise. Where streamed layers are used in place it has
+// no memory, and stands for the time of the link.
 type slot struct {
 	buffer *ggml.Buffer
 	views  map[Shape]*region // the slot as rows of each shape
@@ -154,8 +152,8 @@ type holding struct {
 	n     int    // cells [0, n)
 }
 
-// covers reports whether the wanted rows are among those held. There may be
-// more: sequences that were closed since have given cells back.
+// covers reports whether the wanted rows are among those held. There may be more: sequences that
+// were closed since have given cells back.
 func (h holding) covers(want holding) bool {
 	return h.tree == want.tree && h.layer == want.layer && h.epoch == want.epoch && h.n >= want.n
 }
@@ -183,7 +181,7 @@ func (p *Pool) newSlot(d *device) (*slot, error) {
 	return s, nil
 }
 
-// noteRows notes that rows of a shape are written to the slot's first n cells.
+// noteRows records that rows of a shape are written to the slot's first n cells.
 func (s *slot) noteRows(shape Shape, n int) {
 	if shape != s.shape { // its cells lie elsewhere: any may hold others' bytes
 		s.shape, s.dirty = shape, s.views[shape].cells
@@ -191,9 +189,8 @@ func (s *slot) noteRows(shape Shape, n int) {
 	s.dirty = max(s.dirty, n)
 }
 
-// zeroPadding zeroes the cells from a number on, to the end of the block of end,
-// if an earlier occupant may have left something there. Those below end are about
-// to be written.
+// zeroPadding zeroes the cells from a number on, to the end of the block of end, if an earlier
+// occupant may have left something there. The cells below end are about to be written.
 func (s *slot) zeroPadding(shape Shape, from, to int) {
 	s.noteRows(shape, 0)
 	r := s.views[shape]

@@ -7,20 +7,18 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// The first cells of a tree are sealed: in whole blocks, they hold the first
-// tokens of all its sequences, in order. They are nobody's in particular, so
-// forks and closing sequences do not count them, and what a token sees of them
-// is one run of cells.
+// The first cells of a tree are sealed: in whole blocks, they hold the first tokens of all its
+// sequences, in order. No sequence counts as their holder, so forks and closing sequences do not
+// touch them, and every token sees them as one run of cells.
 //
-// Sequences of a search part and join again, and what they then share lies where
-// it was written, between rows that others still need. When it comes to a block,
-// the rows are put in order once, for good: the only time that rows move between
-// cells.
+// Sequences of a search part and join again. The rows that they then share lie where they were
+// written, between rows that other sequences still need. When the shared rows fill a block, they
+// are put in order, once and for good. Rows move between cells at no other time.
 
 // forAll is the count of a sealed cell's holders.
 const forAll = -1
 
-// seal seals what all sequences of a tree share by now.
+// seal seals the whole blocks that all sequences of a tree share.
 func (p *Pool) seal(t *tree) error {
 	if t.broken != nil {
 		return t.broken
@@ -51,8 +49,7 @@ func (p *Pool) seal(t *tree) error {
 	return nil
 }
 
-// unseal gives sealed cells from a block on back to the sequences, all of which
-// hold them.
+// unseal gives sealed cells from a block on back to the sequences, all of which hold them.
 func (t *tree) unseal(from int) {
 	n := t.sealed - from
 	for c := from; c < t.sealed; c++ {
@@ -68,8 +65,7 @@ func (t *tree) unseal(from int) {
 	t.sealed = from
 }
 
-// shared returns how many tokens, from the first on, have the same cells in all
-// sequences.
+// shared returns how many tokens, from the first on, have the same cells in all sequences.
 func (t *tree) shared() int {
 	n := len(t.seqs[0].tokens)
 	for _, s := range t.seqs[1:] {
@@ -95,9 +91,9 @@ func commonCells(a, b []tier.Run) (n int) {
 // move takes a row to another cell.
 type move struct{ from, to int }
 
-// moves lists what brings the tokens up to end, which all sequences share, to the
-// cells up to end. All rows are read before any is written. What lies there and
-// is still needed goes to the cells that become free.
+// moves lists the moves that bring the tokens before end, which all sequences share, to the cells
+// before end. All rows are read before any is written. Rows that lie there and are still needed go
+// to the cells that become free.
 func (t *tree) moves(end int) (moves []move) {
 	wanted := make(map[int]bool, end-t.sealed)
 	var free []int
@@ -124,7 +120,7 @@ func (t *tree) moves(end int) (moves []move) {
 	return moves
 }
 
-// renumber notes where rows are after they have moved.
+// renumber records where rows are after they have moved.
 func (t *tree) renumber(moves []move) {
 	at, held := make(map[int]int, len(moves)), make([]int32, len(moves))
 	for i, m := range moves {
@@ -153,9 +149,9 @@ func (t *tree) renumber(moves []move) {
 	t.trim()
 }
 
-// moveBuffers allocates, for each device, host memory for that many rows of any
-// of its layers, before the first row moves: without it no row is lost. The
-// caller closes what it returns, also with an error.
+// moveBuffers allocates, for each device, host memory for a number of rows of any of its layers,
+// before the first row moves. If that fails, no row is lost. The caller closes what it returns,
+// also with an error.
 func (p *Pool) moveBuffers(rows int) (buffers []tier.Buffer, err error) {
 	for _, d := range p.devices {
 		var widest int64
@@ -177,8 +173,8 @@ func closeBuffers(buffers []tier.Buffer) {
 	}
 }
 
-// rearrange moves rows of all layers of a tree between cells, by way of a buffer
-// for each device. Copies for a step to come are ended first.
+// rearrange moves rows of all layers of a tree between cells, by way of a buffer for each device.
+// Fetches ahead for the next step are ended first.
 func (p *Pool) rearrange(t *tree, moves []move, buffers []tier.Buffer) error {
 	p.stopCopies()
 	for n, d := range p.devices {
@@ -189,8 +185,8 @@ func (p *Pool) rearrange(t *tree, moves []move, buffers []tier.Buffer) error {
 	return nil
 }
 
-// rearrangeOn does it for the layers of one device. Rows that are in a tier
-// visit a slot for it.
+// rearrangeOn moves the rows of the layers of one device. Rows that are in a tier visit a slot for
+// that.
 func (p *Pool) rearrangeOn(d *device, t *tree, moves []move, buffer []byte) error {
 	segments := joinMoves(moves)
 	for _, s := range d.slots {

@@ -11,7 +11,7 @@ import (
 	"github.com/seed4d217819/ebb/plan"
 )
 
-// Work is what one sequence takes through a step: one token to decode, a few as a draft, many to
+// Work is the new tokens of one sequence in a step: one token to decode, a few as a draft, many to
 // prefill.
 type Work struct {
 	Seq    *Seq
@@ -96,7 +96,7 @@ func (p *Pool) Begin(ctx context.Context, batch []Work) (_ *Step, err error) {
 	return s, nil
 }
 
-// check reports a batch that makes no step.
+// check reports a batch that no step can take.
 func (p *Pool) check(batch []Work) error {
 	if len(batch) == 0 {
 		return errors.New("kv: an empty batch: want at least one sequence with tokens")
@@ -121,7 +121,7 @@ func (p *Pool) check(batch []Work) error {
 	return nil
 }
 
-// makeRoom sees to memory for the new cells of each tree.
+// makeRoom takes memory for the new cells of each tree.
 func (s *Step) makeRoom() error {
 	p := s.pool
 	if err := s.room(); err != nil {
@@ -155,7 +155,7 @@ func (s *Step) begin() {
 	}
 }
 
-// startCopies starts the movers on the visits of each device.
+// startCopies starts the movers of each device on its visits.
 func (s *Step) startCopies() {
 	p := s.pool
 	moves := false
@@ -173,7 +173,8 @@ func (s *Step) startCopies() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	if before := p.ahead; before != nil {
-		// what the last step fetches ahead keeps the movers busy: it ends with this one
+		// the fetches ahead of the last step keep the movers busy, so they are cancelled with this
+		// step
 		s.cancel = func() { cancel(); before() }
 	}
 	p.stop, p.ahead = s.cancel, cancel

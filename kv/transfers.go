@@ -9,9 +9,8 @@ import (
 	"github.com/seed4d217819/ebb/trace"
 )
 
-// transfers are the copies of a step's visits on one device, and their order.
-// The movers call them; what they read of the step does not change while it is
-// open.
+// transfers are the copies of a step's visits on one device, and their order. The movers call them.
+// The parts of the step that they read do not change while it is open.
 type transfers struct {
 	step   *Step
 	device *device
@@ -23,8 +22,7 @@ type transfers struct {
 
 var _ copies = (*transfers)(nil)
 
-// newTransfers lists the visits of a device's streamed layers. It returns nil if
-// there is none.
+// newTransfers lists the visits of a device's streamed layers. It returns nil if there is none.
 func (s *Step) newTransfers(d *device) *transfers {
 	layers := d.placement.Layers
 	t := &transfers{step: s, device: d, trees: slices.Clone(s.trees), visits: make([]visit, 0, len(layers)*len(s.trees))}
@@ -65,14 +63,13 @@ func (t *transfers) start(ctx context.Context) {
 // slotOf returns the slot of a visit.
 func (t *transfers) slotOf(i int) *slot { return t.device.slots[i%t.slots] }
 
-// storage is where the rows of a layer are between steps: a tier, or a region in
-// host memory.
+// storage is where the rows of a layer are between steps: a tier, or a region in host memory.
 type storage interface {
 	Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error
 	Store(ctx context.Context, layer int, runs []tier.Run, src tier.Memory) error
 }
 
-// transfer is a visit with all that its copies need.
+// transfer is a visit with everything that its copies need.
 type transfer struct {
 	stepTree
 	layer  int     // of the model
@@ -107,9 +104,8 @@ func (v transfer) all() holding {
 	return holding{tree: v.tree, layer: v.layer, epoch: v.epoch, n: v.after}
 }
 
-// fetch copies the stable prefix to the slot: the rows that were there before the
-// step. A slot that still has them, from a fetch ahead when the last step ended,
-// is used as it is.
+// fetch copies the stable prefix to the slot: the rows that were there before the step. A slot that
+// still has them, from a fetch ahead when the last step ended, is used as it is.
 func (t *transfers) fetch(ctx context.Context, i int, free time.Time) error {
 	v := t.transfer(i)
 	if err := t.fill(ctx, v, v.prefix(), "fetch", free); err != nil {
@@ -128,7 +124,7 @@ func (t *transfers) fetch(ctx context.Context, i int, free time.Time) error {
 	return nil
 }
 
-// store copies the new rows of a visit to where they are kept.
+// store copies the new rows of a visit to their storage.
 func (t *transfers) store(ctx context.Context, i int) error {
 	v, p := t.transfer(i), t.step.pool
 	start, bytes := p.config.trace.Now(), int64(0)
@@ -154,8 +150,8 @@ func (t *transfers) store(ctx context.Context, i int) error {
 	return nil
 }
 
-// fetchAhead fetches what the following step will want first in a slot, should it
-// be of the same trees.
+// fetchAhead fetches the rows that the next step will want first in a slot, if it is of the same
+// trees.
 func (t *transfers) fetchAhead(ctx context.Context, slot int, free time.Time) error {
 	v := t.transfer(slot)
 	return t.fill(ctx, v, v.all(), "fetch ahead", free)
@@ -205,17 +201,17 @@ func (t *transfers) finish(ctx context.Context) error {
 	return t.walk.finish(ctx)
 }
 
-// atOnce is how long it may take to see that there is nothing to wait for.
+// atOnce is the longest time that still counts as not having waited.
 const atOnce = 2 * time.Microsecond
 
-// waited records a span for the time that the computation has waited since start.
+// waited records a span for the time since start, in which the computation has waited.
 func (t *transfers) waited(layer int, start time.Time) {
 	if t.step.pool.config.trace != nil && time.Since(start) > atOnce {
 		t.span(trace.Compute, "wait", layer, 0, start, time.Now())
 	}
 }
 
-// span records what took how long.
+// span records a span of the trace.
 func (t *transfers) span(track trace.Track, name string, layer int, bytes int64, start, end time.Time) {
 	if add := t.step.pool.config.trace; add != nil {
 		add(trace.Span{

@@ -23,8 +23,8 @@ type tree struct {
 	reserved int         // cells that rows has room for
 }
 
-// reserve makes room for cells in every tier. After an error the tiers that had room before have it
-// still.
+// reserve makes room for cells in every tier. After an error every tier still has the room that it
+// had before.
 func (t *tree) reserve(cells int) error {
 	for _, rows := range t.rows {
 		if rows == nil {

@@ -31,7 +31,7 @@ func (a *arrangement) Sees(p Part, v Viewer) {
 	}
 }
 
-// Values of the attention mask in half precision.
+// The values of the attention mask, in half precision.
 const (
 	visible uint16 = 0
 	hidden  uint16 = 0xFC00 // -Inf

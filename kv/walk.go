@@ -20,20 +20,18 @@ type copies interface {
 	fetchAhead(ctx context.Context, slot int, free time.Time) error
 }
 
-// walk is the order of one step's copies and computations. One goroutine calls
-// fetchAll and one storeAll; a third computes the visits in order, each between
-// acquire and release. With two slots:
+// walk is the order of one step's copies and computations. One goroutine calls fetchAll and one
+// storeAll; a third computes the visits in order, each between acquire and release. With two slots:
 //
 //	fetchAll:  fetch 0, fetch 1 │ fetch 2 │ fetch 3 │ …
 //	compute:            0       │    1    │    2    │ …
 //	storeAll:                   │ store 0 │ store 1 │ …
 //
-// What makes it right: a slot is fetched into only when the visit before in it
-// has been released and its new rows are stored; and a visit is computed only
-// when its fetch has finished. After the last visit of a slot fetchAll goes on
-// with the rows that the next step will want there, so that the end of a step
-// hides the beginning of the next one. The visits of one slot follow each other,
-// so no row is fetched before it is stored.
+// Two rules make it right. A slot is fetched into only when the visit before in it has been
+// released and its new rows are stored. A visit is computed only when its fetch has finished. After
+// the last visit of a slot fetchAll goes on with the rows that the next step will want there, so
+// that the end of a step hides the beginning of the next one. The visits of one slot follow each
+// other, so no row is fetched before it is stored.
 type walk struct {
 	visits  int
 	slots   int
@@ -125,7 +123,7 @@ func (w *walk) waitFree(ctx context.Context, before int) bool {
 	}
 }
 
-// advance counts a finished copy, or notes why it failed.
+// advance counts a finished copy, or records why it failed.
 func (w *walk) advance(ctx context.Context, count *int, err error) bool {
 	w.mu.Lock()
 	switch {
@@ -219,7 +217,7 @@ func (w *walk) waitUntil(ctx context.Context, due time.Time) error {
 // coarse is by how much one of Go's timers may be late, and more.
 const coarse = 2 * time.Millisecond
 
-// release says that the computation of the next visit in order has finished.
+// release records that the computation of the next visit in order has finished.
 func (w *walk) release() {
 	w.mu.Lock()
 	w.freed[w.released] = time.Now()

@@ -1,10 +1,9 @@
 // Package tier defines what a place to keep K/V rows is.
 //
-// A [Tier] keeps the rows of one sequence tree, layer by layer, as bytes: it
-// never sees a tensor or a device. It copies from and to a [Memory], the rows of
-// one layer laid out head-major. Package tier/host keeps rows in memory;
-// package tier/tiertest is the suite that every driver passes. A [Link] makes
-// copies take the time that they would take over a slower connection.
+// A [Tier] keeps the rows of one sequence tree, layer by layer, as bytes: it never sees a tensor or
+// a device. It copies from and to a [Memory], the rows of one layer laid out head-major. Package
+// tier/host keeps rows in memory; package tier/tiertest is the suite that every driver passes. A
+// [Link] makes copies take the time that they would take over a slower connection.
 package tier
 
 import (
@@ -38,8 +37,8 @@ func (p Part) String() string {
 
 // Layout gives the sizes of one layer's rows in bytes.
 //
-// A layer is laid out head-major: all keys, then all values; within each, one
-// KV head after the other; within a head, one piece a cell.
+// A layer is laid out head-major: all keys, then all values; within each, one KV head after the
+// other; within a head, one piece a cell.
 type Layout struct {
 	Heads      int   // KV heads
 	KeyBytes   int64 // one cell's key in one head
@@ -66,9 +65,9 @@ func (r Run) End() int { return r.Start + r.N }
 // String returns the run as a half-open interval.
 func (r Run) String() string { return fmt.Sprintf("[%d,%d)", r.Start, r.End()) }
 
-// Memory is the rows of one layer where they are used to compute: a slot on a
-// device. In both calls buf holds n cells of each head, and the heads are stride
-// bytes apart in it. The copy has finished when the call returns.
+// Memory is the rows of one layer where they are used to compute: a slot on a device. In both calls
+// buf holds n cells of each head, and the heads are stride bytes apart in it. The copy has finished
+// when the call returns.
 type Memory interface {
 	// Write copies buf to the cells [cell, cell+n) of every head.
 	Write(p Part, cell, n int, buf []byte, stride int64)
@@ -93,22 +92,21 @@ type Usage struct {
 // Plus returns the sum of two usages.
 func (u Usage) Plus(v Usage) Usage { return Usage{u.Host + v.Host, u.Disk + v.Disk} }
 
-// Tier keeps the rows of one sequence tree. Layers are numbered from 0 in the
-// order of the layouts that the tier was made with. One goroutine may fetch a layer
-// while another stores another layer. Reserve and Close are called while neither
-// does.
+// Tier keeps the rows of one sequence tree. Layers are numbered from 0 in the order of the layouts
+// that the tier was made with. One goroutine may fetch a layer while another stores another layer.
+// Reserve and Close are called while neither does.
 type Tier interface {
-	// Reserve makes room for the cells [0, cells) in every layer. The rows that
-	// are kept stay. After an error nothing has changed. The error wraps ErrFull, or
-	// the allocator's error, if there is no room.
+	// Reserve makes room for the cells [0, cells) in every layer. The rows that are kept stay.
+	// After an error nothing has changed. The error wraps ErrFull, or the allocator's error, if
+	// there is no room.
 	Reserve(cells int) error
-	// Fetch copies cells of a layer into the same cells of dst. All of them have
-	// been reserved; cells never stored hold zeros.
+	// Fetch copies cells of a layer into the same cells of dst. All of them have been reserved;
+	// cells never stored hold zeros.
 	Fetch(ctx context.Context, layer int, cells Run, dst Memory) error
 	// Store copies the cells of runs from src and keeps them.
 	Store(ctx context.Context, layer int, runs []Run, src Memory) error
-	// Usage returns the bytes held, whether or not their cells are used. It may be
-	// called while rows are copied.
+	// Usage returns the bytes held, whether or not their cells are used. It may be called while
+	// rows are copied.
 	Usage() Usage
 	// Close gives the memory back. It may be called twice.
 	Close() error
@@ -123,6 +121,6 @@ type Buffer interface {
 // Allocator returns zeroed host memory, pinned where the device has such memory.
 type Allocator func(bytes int64) (Buffer, error)
 
-// Maker makes the tier of a new sequence tree, for layers of these layouts. The
-// tier takes the host memory that it needs from the allocator.
+// Maker makes the tier of a new sequence tree, for layers of these layouts. The tier takes the host
+// memory that it needs from the allocator.
 type Maker func(layouts []Layout, memory Allocator) Tier

@@ -14,7 +14,7 @@ import (
 	"github.com/seed4d217819/ebb/plan"
 )
 
-func TestWhatStepsTakeIsMeasuredBeforeTheyDo(t *testing.T) {
+func TestFootprintsAreMeasuredBeforeSteps(t *testing.T) {
 	for _, device := range []string{"cpu", "vulkan0"} {
 		for _, o := range []setting{
 			{Options: Options{Attention: attend.Flash}},
@@ -203,7 +203,7 @@ func TestEveryDeviceHasItsBudget(t *testing.T) {
 	}
 }
 
-func TestSizesThatNoBudgetHasAreErrors(t *testing.T) {
+func TestImpossibleSizesAreErrors(t *testing.T) {
 	for _, o := range []Options{
 		{DeviceMemory: -1},
 		{DeviceMemory: 1 << 30, Cache: kv.Options{Policy: kv.Offloaded, ResidentLayers: 6}},
@@ -221,7 +221,7 @@ func TestSizesThatNoBudgetHasAreErrors(t *testing.T) {
 	}
 }
 
-func TestChunksFillWhatInputsHaveRoomFor(t *testing.T) {
+func TestLargestChunksFillTheInputs(t *testing.T) {
 	s := sizes{step: 100, chunk: 10, cells: 256}
 	for trees := 1; trees <= 10; trees++ {
 		for i, shape := range chunks(s, 1, trees, kv.Rows{}) {

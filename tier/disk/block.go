@@ -7,7 +7,7 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// runBytes is what a run of blocks has at least. Disks reach their full rate with transfers of this
+// runBytes is the least size of a run of blocks. Disks reach their full rate with transfers of this
 // size.
 const runBytes = 1 << 20
 
@@ -17,8 +17,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // parts are the two halves of a row, in the order in which a block has them.
 var parts = [...]tier.Part{tier.Keys, tier.Values}
 
-// layer is the rows of one layer. Its blocks have numbers; block b begins at cell
-// b × tier.BlockCells.
+// layer is the rows of one layer. Its blocks have numbers; block b begins at cell b ×
+// tier.BlockCells.
 type layer struct {
 	tier.Layout
 	number int
@@ -29,7 +29,8 @@ type layer struct {
 	open   []int // the blocks that new rows go to, the one stored to least recently first
 }
 
-// block is tier.BlockCells cells of a layer. A block that is neither in memory nor in the file holds zeros.
+// block is tier.BlockCells cells of a layer. A block that is neither in memory nor in the file
+// holds zeros.
 type block struct {
 	buffer *buffer // nil: it is not in memory
 	inFile bool

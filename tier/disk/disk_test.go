@@ -17,7 +17,8 @@ import (
 	"github.com/seed4d217819/ebb/tier/tiertest"
 )
 
-// ways are the ways to reach a file: past the page cache, where the file system can, and through it.
+// ways are the ways to reach a file: past the page cache, where the file system can, and through
+// it.
 func ways(t *testing.T, run func(t *testing.T, o Options)) {
 	for name, o := range map[string]Options{"direct": {}, "buffered": {Buffered: true}} {
 		t.Run(name, func(t *testing.T) {

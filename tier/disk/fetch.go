@@ -25,8 +25,8 @@ type arrival struct {
 	err    error
 }
 
-// Fetch copies cells of a layer into dst. Several goroutines read the blocks that are in
-// the file, while this one copies those that are in memory. Only this one calls dst.Write.
+// Fetch copies cells of a layer into dst. Several goroutines read the blocks that are in the file,
+// while this one copies those that are in memory. Only this one calls dst.Write.
 func (t *Tier) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error {
 	if cells.End() > t.blocks*tier.BlockCells {
 		return fmt.Errorf("disk: layer %d: cells %v are past the %d reserved", layer, cells, t.blocks*tier.BlockCells)
@@ -69,8 +69,8 @@ func (t *Tier) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Me
 	return failure
 }
 
-// plan divides cells of a layer into the spans that are read and the blocks that are copied: those in
-// memory, which it pins, and those that are nowhere.
+// plan divides cells of a layer into the spans that are read and the blocks that are copied: those
+// in memory, which it pins, and those that are nowhere.
 func (t *Tier) plan(l *layer, cells tier.Run) (spans []span, pinned []int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

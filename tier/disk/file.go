@@ -54,7 +54,7 @@ func (f *rowFile) Close() error {
 	return errors.Join(f.File.Close(), remove(f.Name()))
 }
 
-// short says of a file that ends early that it does.
+// short turns the end of a file that is too short into an error that says so.
 func short(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -19,8 +19,8 @@ const (
 	// openBlocks is how many blocks of a layer stay in memory: the one that grows, and the one
 	// before, to which a fork or a truncated sequence may still store.
 	openBlocks = 2
-	// writers is how many blocks are on their way to the file at most. A layer that has another
-	// one waits.
+	// writers is how many blocks are on their way to the file at most. A layer that has another one
+	// waits.
 	writers = 8
 )
 
@@ -134,7 +134,8 @@ func (t *Tier) Store(ctx context.Context, layer int, runs []tier.Run, src tier.M
 }
 
 // openBlock returns the buffer of a block that rows are about to be stored to; whole says that all
-// of them are. The block that this layer stored to least recently is written, if there are too many.
+// of them are. The block that this layer stored to least recently is written, if there are too
+// many.
 func (t *Tier) openBlock(ctx context.Context, l *layer, b int, whole bool) (*buffer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -181,7 +182,8 @@ func (t *Tier) written(ctx context.Context, block *block) error {
 	return nil
 }
 
-// load gives a block a buffer with its rows, or with anything if all of them are about to be stored.
+// load gives a block a buffer with its rows, or with anything if all of them are about to be
+// stored.
 func (t *Tier) load(l *layer, b int, whole bool) error {
 	buffer, err := t.take(l.size)
 	if err != nil {

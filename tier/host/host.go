@@ -1,8 +1,8 @@
-// Package host keeps K/V rows in memory of the host: pinned memory of a device,
-// or ordinary memory where there is none.
+// Package host keeps K/V rows in memory of the host: pinned memory of a device, or ordinary memory
+// where there is none.
 //
-// A layer's rows lie in segments, each head-major in itself, so that a growing
-// tree takes new memory and moves nothing.
+// A layer's rows lie in segments, each head-major in itself, so that a growing tree takes new
+// memory and moves nothing.
 package host
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// maxBuffer is the size of the largest buffer that is asked for, in bytes: no host
-// buffer of Vulkan is larger than 1 GiB.
+// maxBuffer is the size of the largest buffer that is asked for, in bytes: no host buffer of Vulkan
+// is larger than 1 GiB.
 const maxBuffer = 1 << 30
 
 // Tier is a [tier.Tier] in host memory.
@@ -53,9 +53,8 @@ func (t *Tier) cells() int {
 	return last.first + last.cells
 }
 
-// Reserve makes room for cells in whole segments. A tier that grows at least
-// doubles. The cells of one call lie in one segment, as far as buffers may be that
-// large.
+// Reserve makes room for cells in whole segments. A tier that grows becomes at least twice as
+// large. One call adds one segment, or several if a buffer cannot be that large.
 func (t *Tier) Reserve(cells int) error {
 	before := len(t.segments)
 	target := cells
@@ -71,7 +70,7 @@ func (t *Tier) Reserve(cells int) error {
 	return nil
 }
 
-// grow adds one segment, which brings the tier closer to that many cells.
+// grow adds one segment towards a number of cells.
 func (t *Tier) grow(cells int) error {
 	have := t.cells()
 	want := (cells - have + tier.BlockCells - 1) / tier.BlockCells * tier.BlockCells
@@ -116,8 +115,8 @@ func (s *segment) close() {
 	}
 }
 
-// part returns the pieces of one part from a cell of the segment on, and the
-// distance between heads.
+// part returns the pieces of one part from a cell of the segment on, and the distance between
+// heads.
 func (s *segment) part(l tier.Layout, layer int, p tier.Part, cell int) (buf []byte, stride int64) {
 	stride = int64(s.cells) * l.Piece(p)
 	off := int64(0)

@@ -12,7 +12,7 @@ import (
 	"github.com/seed4d217819/ebb/tier/tiertest"
 )
 
-func TestConformance(t *testing.T) {
+func TestHostKeepsTheContractOfATier(t *testing.T) {
 	tiertest.Run(t, func(layouts []tier.Layout) tier.Tier {
 		h := heap{}
 		t.Cleanup(func() {

@@ -23,8 +23,9 @@ type Stack struct {
 	left int64 // bytes that trees may still take of the upper place; below 0: no limit
 }
 
-// New returns a stack of two places. The upper one must grow by no more than it is asked for. All trees together take at most some bytes of the upper one; 0
-// is none of it, and a negative number is as many as it gives.
+// New returns a stack of two places. The upper one must grow by no more than it is asked for. bytes
+// bounds what all trees together take of the upper place; 0 is nothing, and a negative number is no
+// bound.
 func New(upper, lower tier.Maker, bytes int64) *Stack {
 	return &Stack{upper: upper, lower: lower, left: bytes}
 }
@@ -88,8 +89,8 @@ func (t *Tier) Reserve(cells int) error {
 	return nil
 }
 
-// grow makes the upper place larger: twice as large, if that is enough and can be had, so that a tree
-// which grows token by token takes memory a few times.
+// grow makes the upper place larger: twice as large, if that is enough and can be had, so that a
+// tree which grows token by token takes memory a few times.
 func (t *Tier) grow(cells int) {
 	for _, target := range [...]int{max(cells, 2*t.split), cells} {
 		more := t.stack.take(target-t.split, t.row)

@@ -1,5 +1,5 @@
-// Package tiertest is the suite that every [tier.Tier] passes, and a
-// [tier.Memory] of plain bytes to run it with.
+// Package tiertest is the suite that every [tier.Tier] passes, and a [tier.Memory] of plain bytes
+// to run it with.
 //
 // The test of a driver is one line:
 //

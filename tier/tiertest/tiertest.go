@@ -11,8 +11,8 @@ import (
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// layouts are layers that have nothing in common: several heads and one, keys
-// longer than values and shorter, sizes that are no power of two.
+// layouts are layers that have nothing in common: several heads and one, keys longer than values
+// and shorter, sizes that are no power of two.
 func layouts() []tier.Layout {
 	return []tier.Layout{
 		{Heads: 2, KeyBytes: 8, ValueBytes: 12},
@@ -21,8 +21,8 @@ func layouts() []tier.Layout {
 	}
 }
 
-// Run checks that a driver keeps the contract of [tier.Tier]. open returns an
-// empty tier for layers of these layouts; Run closes it.
+// Run checks that a driver keeps the contract of [tier.Tier]. open returns an empty tier for layers
+// of these layouts; Run closes it.
 func Run(t *testing.T, open func(layouts []tier.Layout) tier.Tier) {
 	tests := []struct {
 		name string
@@ -106,8 +106,7 @@ func (s *suite) fetch(t *testing.T, layer, n int) *Memory {
 	return dst
 }
 
-// want checks that a layer's first cells have these versions; 0 is never
-// stored.
+// want checks that a layer's first cells have these versions; 0 is never stored.
 func (s *suite) want(t *testing.T, layer int, versions []int) {
 	t.Helper()
 	got := s.fetch(t, layer, len(versions))
