@@ -15,6 +15,9 @@ var (
 	// ErrTruncated reports that a file is shorter than its header promises, most often because a
 	// download did not finish.
 	ErrTruncated = errors.New("the file is truncated; download it again")
+
+	// ErrPartial reports that ParseHeader was given too few of a file's bytes.
+	ErrPartial = errors.New("the header goes on after the bytes that were read")
 )
 
 // FormatError describes a fault of a file and its place.

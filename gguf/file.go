@@ -28,6 +28,7 @@ type part struct {
 	data   []byte // the whole file
 	unmap  func() error
 	device bool // data is a mapping that a device may map in place
+	header bool // the header was all that was read, and data is nil
 }
 
 // entry is one metadata pair.
@@ -153,8 +154,11 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 }
 
 // Data returns the bytes of t, a tensor of this file. They are the mapping's: read-only, valid
-// until Close, and read from the file when they are touched.
+// until Close, and read from the file when they are touched. Of a File of ParseHeader they are nil.
 func (f *File) Data(t Tensor) []byte {
+	if f.parts[t.Part].header {
+		return nil
+	}
 	return f.parts[t.Part].data[t.Offset : t.Offset+t.Size : t.Offset+t.Size]
 }
 

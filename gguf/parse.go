@@ -27,9 +27,26 @@ const (
 // Parse reads a GGUF file from memory, one part if the model is split. The File keeps data, which
 // must not change as long as it is used; it needs no Close.
 func Parse(data []byte) (*File, error) {
-	p := parser{data: data}
+	return parse(data, int64(len(data)))
+}
+
+// ParseHeader reads the header of a file of size bytes, one part if the model is split, from its
+// first bytes. If those end before the header does, the error wraps ErrPartial. The File has no
+// bytes of tensors: Data returns nil. It does not keep data, and needs no Close.
+func ParseHeader(data []byte, size int64) (*File, error) {
+	f, err := parse(data, max(size, int64(len(data))))
+	if err != nil {
+		return nil, err
+	}
+	f.parts[0].data, f.parts[0].header = nil, true
+	return f, nil
+}
+
+// parse reads a file of size bytes whose first bytes are data.
+func parse(data []byte, size int64) (*File, error) {
+	p := parser{data: data, size: size}
 	f := &File{alignment: defaultAlignment, metaIndex: map[string]int{}, tensorIndex: map[string]int{}}
-	f.parts = []part{{Part: Part{Size: int64(len(data))}, data: data}}
+	f.parts = []part{{Part: Part{Size: size}, data: data}}
 	if err := p.file(f); err != nil {
 		return nil, &FormatError{Field: p.at.String(), Offset: p.start, Err: err}
 	}
@@ -38,7 +55,8 @@ func Parse(data []byte) (*File, error) {
 
 // parser walks over a header.
 type parser struct {
-	data  []byte
+	data  []byte // all of the file, or its beginning
+	size  int64  // bytes of the file
 	pos   int64
 	at    where // where it is, for errors
 	start int64 // of that part
@@ -69,7 +87,7 @@ func (p *parser) enter(noun string, index int) {
 	p.at, p.start = where{noun: noun, index: index}, p.pos
 }
 
-func (p *parser) remaining() int64 { return int64(len(p.data)) - p.pos }
+func (p *parser) remaining() int64 { return p.size - p.pos }
 
 // take returns the next n bytes.
 func (p *parser) take(n uint64, what string) ([]byte, error) {
@@ -78,6 +96,9 @@ func (p *parser) take(n uint64, what string) ([]byte, error) {
 	}
 	if p.pos+int64(n) > maxHeader {
 		return nil, fmt.Errorf("%s ends past %d bytes of header, more than any model needs", what, maxHeader)
+	}
+	if end := p.pos + int64(n); end > int64(len(p.data)) {
+		return nil, fmt.Errorf("%s ends at byte %d: %w", what, end, ErrPartial)
 	}
 	b := p.data[p.pos : p.pos+int64(n)]
 	p.pos += int64(n)
@@ -126,6 +147,9 @@ func (p *parser) count(noun string, size int64) (uint64, error) {
 func (p *parser) file(f *File) error {
 	p.enter("magic", single)
 	if head := p.data[:min(len(p.data), 64)]; len(head) < len(magic) || string(head[:len(magic)]) != magic {
+		if len(head) < len(magic) && p.size > int64(len(head)) {
+			return ErrPartial
+		}
 		return notGGUF(head)
 	}
 	p.pos = int64(len(magic))
@@ -299,7 +323,7 @@ func (p *parser) tensors(f *File, n uint64) error {
 	}
 
 	base := (p.pos + f.alignment - 1) &^ (f.alignment - 1)
-	size := int64(len(p.data))
+	size := p.size
 	order := make([]int, len(f.tensors))
 	for i := range f.tensors {
 		t := &f.tensors[i]

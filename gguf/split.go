@@ -110,6 +110,38 @@ func open(path string) (*File, error) {
 	return parts[0], nil
 }
 
+// JoinHeaders returns the model whose parts, in order, ParseHeader has read from files of those
+// names: one, for most models. The parts are not used afterwards.
+func JoinHeaders(names []string, parts []*File) (*File, error) {
+	if len(parts) == 0 || len(names) != len(parts) {
+		return nil, fmt.Errorf("gguf: %d names for %d parts: want as many, and at least one", len(names), len(parts))
+	}
+	for i, f := range parts {
+		f.parts[0].Path = names[i]
+	}
+	at, split, err := parts[0].place()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("gguf: %s: %w", names[0], err)
+	case !split && len(parts) == 1:
+		return parts[0], nil
+	case !split:
+		at = place{count: len(parts)} // belongs says what is wrong
+	case len(parts) != at.count:
+		return nil, fmt.Errorf("gguf: %s: is part %d of %d, which are found by their names: want one that ends in %s",
+			names[0], at.no+1, at.count, nameOf("", at.no, at.count))
+	}
+	for i, f := range parts {
+		if err := f.belongs(place{i, at.count, at.tensors}, parts[0]); err != nil {
+			return nil, fmt.Errorf("gguf: %s: %w", names[i], err)
+		}
+	}
+	if err := join(parts, at); err != nil {
+		return nil, err
+	}
+	return parts[0], nil
+}
+
 // openParts opens all parts of the model of which f, the file at path, is one. They are returned
 // with an error too.
 func openParts(path string, f *File, at place) (parts []*File, err error) {

@@ -101,8 +101,12 @@ func (w *writer) Write(b []byte) (int, error) {
 
 // append downloads the missing end of a source.
 func (f *fetcher) append(ctx context.Context, w *writer, s source) error {
-	missing := s.size - w.p.Done
-	if missing == 0 {
+	return f.stream(ctx, w, s, w.p.Done, s.size)
+}
+
+// stream downloads the bytes of a source from one position to another.
+func (f *fetcher) stream(ctx context.Context, w io.Writer, s source, from, to int64) error {
+	if from >= to {
 		return nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -111,15 +115,18 @@ func (f *fetcher) append(ctx context.Context, w *writer, s source) error {
 	if err != nil {
 		return err
 	}
-	if w.p.Done > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", w.p.Done))
+	switch {
+	case to < s.size:
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", from, to-1))
+	case from > 0:
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
 	resp, err := f.get.Do(req)
 	if err != nil {
 		return cutError{err}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	skip, err := whereIn(resp, w.p.Done, s.size)
+	skip, err := whereIn(resp, from, to, s.size)
 	if err != nil {
 		return err
 	}
@@ -128,30 +135,30 @@ func (f *fetcher) append(ctx context.Context, w *writer, s source) error {
 	defer watch.Stop()
 	body := &watched{resp.Body, watch, f.stall}
 	if _, err := io.CopyN(io.Discard, body, skip); err != nil {
-		return cut(ctx, err, w.p)
+		return cut(ctx, err, from, s.size)
 	}
 	buffer := make([]byte, 1<<20)
-	n, err := io.CopyBuffer(w, io.LimitReader(body, missing), buffer)
-	if err == nil && n < missing {
+	n, err := io.CopyBuffer(w, io.LimitReader(body, to-from), buffer)
+	if err == nil && n < to-from {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		return cut(ctx, err, w.p)
+		return cut(ctx, err, from+n, s.size)
 	}
 	return nil
 }
 
-// whereIn returns how many bytes of a response come before byte done of the file, or an error if
-// the response is not that file.
-func whereIn(resp *http.Response, done, size int64) (skip int64, err error) {
+// whereIn returns how many bytes of a response come before byte from of the file, or an error if
+// the response is not that file's bytes up to byte to.
+func whereIn(resp *http.Response, from, to, size int64) (skip int64, err error) {
 	switch resp.StatusCode {
 	case http.StatusOK: // a server that knows no ranges begins anew
 		if resp.ContentLength >= 0 && resp.ContentLength != size {
 			return 0, fmt.Errorf("the server sends %d bytes, and the hub's file has %d", resp.ContentLength, size)
 		}
-		return done, nil
+		return from, nil
 	case http.StatusPartialContent:
-		want := fmt.Sprintf("bytes %d-%d/%d", done, size-1, size)
+		want := fmt.Sprintf("bytes %d-%d/%d", from, to-1, size)
 		if got := resp.Header.Get("Content-Range"); got != want {
 			return 0, fmt.Errorf("the server sends %q of the file, want %q", got, want)
 		}
@@ -163,14 +170,14 @@ func whereIn(resp *http.Response, done, size int64) (skip int64, err error) {
 
 // cut adds the position in the file to an error of the connection. It leaves errors of the disk as
 // they are.
-func cut(ctx context.Context, err error, p Progress) error {
+func cut(ctx context.Context, err error, done, size int64) error {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
 		err = cause
 	}
 	if _, disk := errors.AsType[*os.PathError](err); disk {
 		return err
 	}
-	return cutError{fmt.Errorf("the connection ended at byte %d of %d: %w", p.Done, p.Total, err)}
+	return cutError{fmt.Errorf("the connection ended at byte %d of %d: %w", done, size, err)}
 }
 
 // watched resets a watchdog with every read that returns bytes.

@@ -50,50 +50,72 @@ var (
 // interrupted, for instance by the context, is kept for the next call to continue. Several calls
 // may run at once, in several processes too: one downloads a file while the others wait.
 func Fetch(ctx context.Context, r Ref, o Options) (string, error) {
-	if fault := r.fault(); fault != "" {
-		return "", fmt.Errorf("hub: %s", fault)
-	}
-	files := gguf.PartNames(r.File)
-	if files == nil {
-		files = []string{r.File}
-	}
-	c := newCache(o.Cache, r)
-	which := slices.Index(files, r.File)
-	paths, cached := c.find(r.Revision, files)
-	switch {
-	case cached && (o.Offline || commitID.MatchString(r.Revision)): // a commit never changes
-		return paths[which], nil
-	case o.Offline:
-		return "", fmt.Errorf("hub: %w: %v is not in the cache at %s, and HF_HUB_OFFLINE forbids to ask for it", ErrOffline, r, o.Cache)
-	}
-	f, err := newFetcher(o)
+	l, err := locate(ctx, r, o)
 	if err != nil {
 		return "", err
+	}
+	if l.cached != nil {
+		return l.cached[l.which], nil
+	}
+	var paths []string
+	for i, s := range l.sources {
+		path, err := l.f.fetch(ctx, l.c, s, Progress{File: l.files[i], Part: i + 1, Parts: len(l.files), Total: s.size})
+		if err != nil {
+			return "", fmt.Errorf("hub: %s: %w", l.files[i], err)
+		}
+		paths = append(paths, path)
+	}
+	if err := l.c.remember(r.Revision, l.sources[0].commit); err != nil {
+		return "", fmt.Errorf("hub: %w", err)
+	}
+	return paths[l.which], nil
+}
+
+// located says where the files of a model are: in the cache, or on the hub.
+type located struct {
+	files   []string // all parts of the model, in order
+	which   int      // the one that was named
+	cached  []string // their paths, if those in the cache are to be taken
+	sources []source // else what the hub says of them
+	c       cache
+	f       *fetcher
+}
+
+// locate looks for the files of a model in the cache, and asks the hub unless what is there cannot
+// have changed.
+func locate(ctx context.Context, r Ref, o Options) (located, error) {
+	if fault := r.fault(); fault != "" {
+		return located{}, fmt.Errorf("hub: %s", fault)
+	}
+	l := located{files: gguf.PartNames(r.File), c: newCache(o.Cache, r)}
+	if l.files == nil {
+		l.files = []string{r.File}
+	}
+	l.which = slices.Index(l.files, r.File)
+	paths, cached := l.c.find(r.Revision, l.files)
+	switch {
+	case cached && (o.Offline || commitID.MatchString(r.Revision)): // a commit never changes
+		l.cached = paths
+		return l, nil
+	case o.Offline:
+		return l, fmt.Errorf("hub: %w: %v is not in the cache at %s, and HF_HUB_OFFLINE forbids to ask for it", ErrOffline, r, o.Cache)
+	}
+	var err error
+	if l.f, err = newFetcher(o); err != nil {
+		return l, err
 	}
 	tries := maxTries
 	if cached {
 		tries = 1
 	}
-	sources, err := f.lookUp(ctx, r, files, tries)
-	if err != nil {
+	if l.sources, err = l.f.lookUp(ctx, r, l.files, tries); err != nil {
 		if !cached || ctx.Err() != nil || errors.Is(err, ErrNotFound) {
-			return "", err
+			return l, err
 		}
-		f.note("%v; taking the file from the cache", err)
-		return paths[which], nil
+		l.f.note("%v; taking the file from the cache", err)
+		l.cached = paths
 	}
-	paths = paths[:0]
-	for i, s := range sources {
-		path, err := f.fetch(ctx, c, s, Progress{File: files[i], Part: i + 1, Parts: len(files), Total: s.size})
-		if err != nil {
-			return "", fmt.Errorf("hub: %s: %w", files[i], err)
-		}
-		paths = append(paths, path)
-	}
-	if err := c.remember(r.Revision, sources[0].commit); err != nil {
-		return "", fmt.Errorf("hub: %w", err)
-	}
-	return paths[which], nil
+	return l, nil
 }
 
 // fetch downloads a file, unless it is in the cache, and returns its path there.
