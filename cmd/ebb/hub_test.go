@@ -16,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/hub"
+	"github.com/seed4d217819/ebb/internal/testmodel"
 )
 
 // newHub starts a server that has the files of some folders, by their names, as owner/repo on the
@@ -60,6 +62,7 @@ func TestCtrlCKeepsADownloadForTheNextCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	data = testmodel.Edit(t, data, []gguf.KV{{Key: "tokenizer.chat_template", Value: "the template of tiny-gqa"}})
 	half := make(chan struct{})
 	var gets, sent atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -77,13 +80,13 @@ func TestCtrlCKeepsADownloadForTheNextCommand(t *testing.T) {
 	defer s.Close()
 
 	home := t.TempDir()
-	inspect := func() *exec.Cmd {
-		cmd := exec.Command(os.Args[0], "inspect", "hf://owner/repo/m.gguf")
+	template := func() *exec.Cmd {
+		cmd := exec.Command(os.Args[0], "template", "-m", "hf://owner/repo/m.gguf")
 		cmd.Args[0] = "ebb" // as which TestMain runs main
 		cmd.Env = append(os.Environ(), "HF_ENDPOINT="+s.URL, "HF_HOME="+home, "HF_HUB_CACHE=", "HUGGINGFACE_HUB_CACHE=", "HF_HUB_OFFLINE=", "TRANSFORMERS_OFFLINE=")
 		return cmd
 	}
-	first := inspect()
+	first := template()
 	var stderr bytes.Buffer
 	first.Stderr = &stderr
 	if err := first.Start(); err != nil {
@@ -99,7 +102,7 @@ func TestCtrlCKeepsADownloadForTheNextCommand(t *testing.T) {
 		t.Errorf("exit status %d, want %d and a word on what is kept:\n%s", got, exitFailed, stderr.String())
 	}
 
-	out, err := inspect().CombinedOutput()
+	out, err := template().CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "tiny-gqa") {
 		t.Errorf("the second command: %v\n%s", err, out)
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
@@ -25,7 +24,8 @@ func newInspectCommand() *cobra.Command {
 		Long: `Inspect reads a model's GGUF file and shows its shape, the types of its tensors, the
 bytes that a token's K/V take in all layers by K/V type, its tokenizer, and whether it
 has a chat template. Of a model that is split into files any one is enough to name, and
-hf://OWNER/REPO/FILE is downloaded first. It needs no library, and reads no weights.`,
+of hf://OWNER/REPO/FILE only the header is downloaded. It needs no library, and reads no
+weights.`,
 		Example: `  ebb inspect model.gguf
   ebb inspect --json model.gguf
   ebb inspect --template model.gguf`,
@@ -36,11 +36,7 @@ hf://OWNER/REPO/FILE is downloaded first. It needs no library, and reads no weig
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			path, err := modelFile(ctx, args[0], cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			file, err := gguf.Open(path)
+			file, err := openHeader(ctx, args[0], cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

@@ -19,21 +19,8 @@ func modelFile(ctx context.Context, name string, w io.Writer) (string, error) {
 	if !hub.IsName(name) {
 		return name, nil
 	}
-	o, err := hub.FromEnvironment()
-	if err != nil {
-		return "", err
-	}
 	bar := &downloadBar{w: w}
-	o.UserAgent = "ebb/" + buildVersion()
-	o.Progress = bar.update
-	o.Note = func(note string) {
-		bar.clear()
-		printNotes(w, []string{note})
-	}
-	ref, err := hub.Resolve(ctx, name, o)
-	if errors.Is(err, hub.ErrName) {
-		err = misuseError{err}
-	}
+	ref, o, err := onHub(ctx, name, bar)
 	if err != nil {
 		return "", err
 	}
@@ -45,11 +32,38 @@ func modelFile(ctx context.Context, name string, w io.Writer) (string, error) {
 	return path, err
 }
 
-// openHeader opens the model of a name for what its header says.
+// onHub returns which file on the hub a name stands for, and the options to ask for it.
+func onHub(ctx context.Context, name string, bar *downloadBar) (hub.Ref, hub.Options, error) {
+	o, err := hub.FromEnvironment()
+	if err != nil {
+		return hub.Ref{}, o, err
+	}
+	o.UserAgent = "ebb/" + buildVersion()
+	o.Progress = bar.update
+	o.Note = func(note string) {
+		bar.clear()
+		printNotes(bar.w, []string{note})
+	}
+	ref, err := hub.Resolve(ctx, name, o)
+	if errors.Is(err, hub.ErrName) {
+		err = misuseError{err}
+	}
+	return ref, o, err
+}
+
+// openHeader opens the model of a name for what its header says. Of a model on the hub that is not in
+// the cache only the header is read, and nothing is kept. Notes go to w.
 func openHeader(ctx context.Context, name string, w io.Writer) (*gguf.File, error) {
-	path, err := modelFile(ctx, name, w)
+	if !hub.IsName(name) {
+		return gguf.Open(name)
+	}
+	ref, o, err := onHub(ctx, name, &downloadBar{w: w})
 	if err != nil {
 		return nil, err
 	}
-	return gguf.Open(path)
+	file, err := hub.ReadHeader(ctx, ref, o)
+	if errors.Is(err, context.Canceled) {
+		return nil, errors.New("interrupted")
+	}
+	return file, err
 }
