@@ -13,7 +13,7 @@ import (
 )
 
 // ErrFull is wrapped by errors of [Tier.Reserve] that say that there is no room.
-var ErrFull = errors.New("tier: full")
+var ErrFull = errors.New("there is no room for more K/V")
 
 // BlockCells is the number of cells in a block: the unit in which caches grow and tiers take room.
 const BlockCells = 256

@@ -127,7 +127,7 @@ func (s *Store) take(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if most := s.options.Bytes; most > 0 && s.used+n > most {
-		return fmt.Errorf("%w: %s more is needed in %s, where %s of %s is used", tier.ErrFull, bytesize.Ceil(n), s.options.Dir, bytesize.Format(s.used), bytesize.Format(most))
+		return fmt.Errorf("%w: %s more is needed in %s, where %s of %s is used; allow more there, or a shorter context", tier.ErrFull, bytesize.Ceil(n), s.options.Dir, bytesize.Format(s.used), bytesize.Format(most))
 	}
 	s.used += n
 	return nil

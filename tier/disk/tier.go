@@ -67,7 +67,7 @@ func (t *Tier) Reserve(cells int) error {
 		end += int64(t.missing(l, blocks)) * int64(l.run) * l.size
 	}
 	if err := t.extend(end); err != nil {
-		return fmt.Errorf("disk: reserve %d cells: %w", cells, err)
+		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -82,7 +82,7 @@ func (t *Tier) Reserve(cells int) error {
 	}
 	if cells > t.split {
 		if err := t.lower.Reserve(cells - t.split); err != nil {
-			return fmt.Errorf("stack: behind %d cells in the faster place: %w", t.split, err)
+			return err
 		}
 	}
 	t.cells = max(cells, t.split)
