@@ -1,0 +1,65 @@
+package ebb_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// Rows in files, alone and behind host memory that is too small, give the logits of rows that never
+// moved, whatever a sequence goes through.
+func TestRowsOnADiskGiveTheBitsOfStatic(t *testing.T) {
+	long := func(e *ebb.Engine) (rows [][]float32) {
+		s := e.NewSeq()
+		defer closeSeq(t, s)
+		rows = append(rows, forward(t, e, s, prompt(7, 1100), 2)...)
+		if err := s.Truncate(300); err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, forward(t, e, s, prompt(8, 900), 1)...)
+		for i := range 3 {
+			rows = append(rows, forward(t, e, s, prompt(60+i, 1), 1)...)
+		}
+		return append(rows, script(t, e, 1)...)
+	}
+	o := ebb.Options{Cache: kv.Static, Context: 1536, Threads: 1}
+	want := long(cpuInPlace.open(t, modelPath("tiny-gqa"), o))
+	for name, hostMemory := range map[string]int64{"disk": 0, "host memory and disk": 600 << 10} {
+		t.Run(name, func(t *testing.T) {
+			o := o
+			o.Cache, o.Disk, o.HostMemory = kv.Offloaded, t.TempDir(), hostMemory
+			e := cpuInPlace.open(t, modelPath("tiny-gqa"), o)
+			if err := sameBits(long(e), want); err != nil {
+				t.Error(err)
+			}
+			if s := e.Stats().Cache; s.DiskBytesPeak == 0 || s.DiskBytes != 0 {
+				t.Errorf("%d bytes on the disk at most, %d when the sequences are closed", s.DiskBytesPeak, s.DiskBytes)
+			}
+		})
+	}
+}
+
+func TestOptionsOfTiersThatContradictEachOther(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		options ebb.Options
+		want    string
+	}{
+		{ebb.Options{HostMemory: 1}, "without Disk"},
+		{ebb.Options{DiskBytes: 1}, "without Disk"},
+		{ebb.Options{Disk: dir}, "want offloaded or offloaded_static"},
+		{ebb.Options{Disk: dir, Cache: kv.Offloaded, Attend: ebb.AttendAtHost}, "want device"},
+		{ebb.Options{Disk: dir, Cache: kv.Offloaded, HostMemory: -1}, "want at least 0"},
+		{ebb.Options{Disk: dir + "/none", Cache: kv.Offloaded}, "there is no folder"},
+	} {
+		e, err := ebb.Open(modelPath("tiny-gqa"), tt.options)
+		if err == nil {
+			_ = e.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: %v; want %q in it", tt.options, err, tt.want)
+		}
+	}
+}
