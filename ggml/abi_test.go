@@ -15,8 +15,8 @@ type field struct {
 	Offset, Size uintptr
 }
 
-// The numbers are those of C on every 64-bit platform, taken with offsetof and
-// sizeof from ggml 0.25.1.
+// The numbers are those of C on every 64-bit platform, taken with offsetof and sizeof from ggml
+// 0.25.1.
 func TestStructsLieInMemoryAsInC(t *testing.T) {
 	tests := []struct {
 		value  any

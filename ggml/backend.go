@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Backend is an opened device. Buffers, graphs and scratches may be made from
-// several goroutines, and tensors copied; one Compute may run at a time.
+// Backend is an opened device. Several goroutines may make buffers, graphs and scratches and copy
+// tensors at once; one Compute may run at a time.
 type Backend struct {
 	dev      *Device
 	ptr      uintptr
 	threads  atomic.Int64
 	pool     *threadpool // of a CPU
 	account  *account
-	measures bool      // nothing on it has memory, see Measure
+	measures bool      // nothing on it has memory: see Measure
 	yielded  time.Time // when Compute last let the scheduler run
 
 	retiredMu sync.Mutex
@@ -31,9 +31,9 @@ type Backend struct {
 // Device returns the device that was opened.
 func (b *Backend) Device() *Device { return b.dev }
 
-// Compute runs the graph and waits for it. It allocates no Go memory.
-// It panics if the backend is closed, or the graph is another backend's, was not allocated by a Scratch,
-// or was allocated before its Scratch moved.
+// Compute runs the graph and waits for it. It allocates no Go memory. It panics if the backend is
+// closed, or if the graph belongs to another backend, was not allocated by a Scratch, or was
+// allocated before its Scratch moved.
 func (b *Backend) Compute(g *Graph) error {
 	g.checkReady(b)
 	b.computes.Add(1)
@@ -44,14 +44,13 @@ func (b *Backend) Compute(g *Graph) error {
 	return nil
 }
 
-// yieldAfter is half of the 10 ms after which Go's scheduler wants a goroutine
-// to make room.
+// yieldAfter is half of the 10 ms after which Go's scheduler preempts a goroutine.
 const yieldAfter = 5 * time.Millisecond
 
-// yield makes room in time. A goroutine that spends nearly all of its time in C
-// cannot be told to, and after 10 ms the runtime's monitor takes its processor
-// away in each call and wakes every 20 µs for it: with Go 1.26 it interrupted
-// the computing threads 3000 times a second, and a step took 5 % longer.
+// yield calls the scheduler before it preempts. A goroutine that spends nearly all of its time in C
+// cannot be preempted: after 10 ms the runtime's monitor retakes its processor in each call, and
+// wakes every 20 µs to do so. With Go 1.26 the monitor interrupted the computing threads 3000 times
+// a second, and a step took 5 % longer.
 func (b *Backend) yield() {
 	if now := time.Now(); now.Sub(b.yielded) > yieldAfter {
 		b.yielded = now
@@ -79,10 +78,9 @@ func (b *Backend) Stats() Stats {
 // Usage returns the bytes in use and their peaks.
 func (b *Backend) Usage() Usage { return b.account.usage() }
 
-// retire frees device memory: at once, or on a software Vulkan device when the
-// backend closes. Mesa's driver goes on writing to memory that was freed between
-// computations and corrupts the heap (seen with 22.3.6: a scratch that grows
-// from one prompt to the next crashes nearly every run).
+// retire frees device memory: at once, or on a software Vulkan device when the backend closes.
+// Mesa's driver still writes to memory that was freed between computations, which corrupts the heap
+// (seen with 22.3.6: a scratch that grows from one prompt to the next crashes nearly every run).
 func (b *Backend) retire(free func()) {
 	if !b.dev.Software() {
 		free()
@@ -97,9 +95,9 @@ func (b *Backend) retire(free func()) {
 	b.retired = append(b.retired, free)
 }
 
-// Close frees the device and its threads. If buffers are still open it returns
-// an error that names their purposes; they remain valid until closed, but must
-// not be computed with. Further calls do nothing.
+// Close frees the device and its threads. If buffers are still open it returns an error that names
+// their purposes; they remain valid until closed, but must not be computed with. Further calls do
+// nothing.
 func (b *Backend) Close() error {
 	var err error
 	b.close.Do(func() {

@@ -7,12 +7,11 @@ import (
 	"unsafe"
 )
 
-// ErrNotMappable reports that a device cannot compute with memory that it did
-// not allocate.
+// ErrNotMappable reports that a device cannot compute with memory that it did not allocate.
 var ErrNotMappable = errors.New("ggml: the device cannot use mapped memory")
 
-// mapAlignment is what ggml's kernels need of the first byte of a mapping; ggml
-// aborts the process without it.
+// mapAlignment is the alignment that ggml's kernels need of a mapping's first byte; ggml aborts the
+// process without it.
 const mapAlignment = 32
 
 // usageWeights is GGML_BACKEND_BUFFER_USAGE_WEIGHTS.
@@ -29,8 +28,8 @@ type Buffer struct {
 	close   sync.Once
 }
 
-// Alloc allocates size bytes of memory of type t. Its contents are undefined.
-// The error is ErrNoMemory if there is no room.
+// Alloc allocates size bytes of memory of type t. Its contents are undefined. The error is
+// ErrNoMemory if there is no room.
 func (b *Backend) Alloc(t BufferType, size int64, p Purpose) (*Buffer, error) {
 	if size < 0 {
 		return nil, fmt.Errorf("ggml: alloc %d bytes for %s: the size must not be negative", size, p)
@@ -51,10 +50,9 @@ func (b *Backend) Alloc(t BufferType, size int64, p Purpose) (*Buffer, error) {
 	return b.newBuffer(ptr, ch), nil
 }
 
-// Map makes a buffer of memory that the caller owns, such as a mapped file, and
-// copies nothing. The first byte must lie at a multiple of 32. The memory must
-// stay valid until the buffer is closed. The error is ErrNotMappable if the
-// device has memory of its own only.
+// Map makes a buffer of memory that the caller owns, such as a mapped file, without copying it. The
+// address of the first byte must be a multiple of 32. The memory must stay valid until the buffer
+// is closed. The error is ErrNotMappable if the device computes only with memory of its own.
 func (b *Backend) Map(data []byte, p Purpose) (*Buffer, error) {
 	if !b.dev.mappable {
 		return nil, fmt.Errorf("%w: %s", ErrNotMappable, b.dev.name)
@@ -94,15 +92,15 @@ func (b *Backend) newBuffer(ptr uintptr, ch charge) *Buffer {
 	return buf
 }
 
-// Size returns the bytes asked for.
+// Size returns the number of bytes that were asked for.
 func (b *Buffer) Size() int64 { return b.charge.size }
 
-// Type returns what kind of memory the buffer really has: a device may give
-// plain host memory when pinned memory is asked for.
+// Type returns the kind of memory that the buffer really has: a device may provide plain host
+// memory when pinned memory is asked for.
 func (b *Buffer) Type() BufferType { return BufferType{c.BufferType(b.ptr)} }
 
-// Bytes returns the buffer's memory, or nil if the program cannot address it.
-// The slice is valid until Close.
+// Bytes returns the buffer's memory, or nil if the program cannot address it. The slice is valid
+// until Close.
 func (b *Buffer) Bytes() []byte {
 	if !b.host {
 		return nil
@@ -110,8 +108,8 @@ func (b *Buffer) Bytes() []byte {
 	return unsafe.Slice((*byte)(pointer(b.base)), b.charge.size)
 }
 
-// Aligned returns the first offset whose address is a multiple of a power of two,
-// and 0 if the program cannot address the memory.
+// Aligned returns the first offset whose address is a multiple of a power of two, and 0 if the
+// program cannot address the memory.
 func (b *Buffer) Aligned(to int64) int64 {
 	if !b.host {
 		return 0
@@ -119,16 +117,16 @@ func (b *Buffer) Aligned(to int64) int64 {
 	return int64(-b.base & uintptr(to-1))
 }
 
-// Clear fills the buffer with zeros. (Other values go through Tensor.Memset:
-// ggml's clear writes them wrongly on some devices.)
+// Clear fills the buffer with zeros. (Other values go through Tensor.Memset: ggml's clear writes
+// them wrongly on some devices.)
 func (b *Buffer) Clear() {
 	if b.charge.size > 0 && !b.backend.measures {
 		c.BufferClear(b.ptr, 0)
 	}
 }
 
-// Place gives t the memory at offset. It panics if t has memory already, or the
-// offset is not aligned for the buffer, or t does not fit.
+// Place gives t the memory at offset. It panics if t has memory already, or the offset is not
+// aligned for the buffer, or t does not fit.
 func (b *Buffer) Place(t *Tensor, offset int64) {
 	need := int64(c.BufferAllocSize(b.ptr, t))
 	alignment := int64(c.BufferAlignment(b.ptr))
@@ -151,8 +149,7 @@ func (b *Buffer) Place(t *Tensor, offset int64) {
 	}
 }
 
-// Close frees the memory. Tensors placed in it must not be used any more.
-// Further calls do nothing.
+// Close frees the memory. Tensors placed in it must not be used any more. Further calls do nothing.
 func (b *Buffer) Close() {
 	b.close.Do(func() {
 		b.backend.retire(func() { c.BufferFree(b.ptr) })

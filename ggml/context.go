@@ -2,15 +2,14 @@ package ggml
 
 import "fmt"
 
-// Context holds the shapes of tensors that are placed in buffers. It allocates
-// no memory for their elements. It is used by one goroutine at a time, and its
-// owner closes it.
+// Context holds the shapes of tensors that are placed in buffers. It allocates no memory for their
+// elements. It is used by one goroutine at a time, and its owner closes it.
 type Context struct {
 	ptr       uintptr
 	room, len int
 }
 
-// NewContext returns a context for that many tensors. The library must be loaded.
+// NewContext returns a context with room for that many tensors. The library must be loaded.
 func NewContext(tensors int) *Context {
 	return newContext(tensors, uintptr(max(tensors, 1))*c.TensorOverhead())
 }
@@ -18,7 +17,7 @@ func NewContext(tensors int) *Context {
 func newContext(tensors int, size uintptr) *Context {
 	ptr := c.Init(initParams{memSize: size, noAlloc: true})
 	if ptr == 0 {
-		// ggml's malloc of a few kilobytes failed: nothing can go on.
+		// ggml could not allocate a few kilobytes: the program cannot continue.
 		panic(fmt.Sprintf("ggml: no memory for the shapes of %d tensors", tensors))
 	}
 	return &Context{ptr: ptr, room: tensors}
@@ -36,7 +35,7 @@ func (x *Context) take(op string) uintptr {
 	return x.ptr
 }
 
-// New adds a tensor of up to four dimensions; those left out are 1.
+// New adds a tensor of up to four dimensions; dimensions left out are 1.
 func (x *Context) New(t Type, ne ...int64) *Tensor {
 	shape := [4]int64{1, 1, 1, 1}
 	if !t.known() || len(ne) == 0 || len(ne) > 4 {
@@ -44,7 +43,7 @@ func (x *Context) New(t Type, ne ...int64) *Tensor {
 	}
 	elements := int64(1)
 	for i, n := range ne {
-		// Within 2^48 elements no size in bytes can overflow.
+		// With at most 2^48 elements no size in bytes can overflow.
 		if n < 1 || n > 1<<48/elements {
 			misuse("New", fmt.Sprintf("%s %d: want dimensions from 1, and at most 2^48 elements", t, ne))
 		}
@@ -57,8 +56,7 @@ func (x *Context) New(t Type, ne ...int64) *Tensor {
 	return c.NewTensor4D(x.take("New"), t, shape[0], shape[1], shape[2], shape[3])
 }
 
-// Close frees the shapes; the tensors must not be used any more. Further calls
-// do nothing.
+// Close frees the shapes; the tensors must not be used any more. Further calls do nothing.
 func (x *Context) Close() {
 	if x.ptr != 0 {
 		c.Free(x.ptr)

@@ -5,9 +5,8 @@ import (
 	"unsafe"
 )
 
-// The copies below block until they are done. They may run on another goroutine
-// than Compute, but not on the same bytes at the same time. Offsets, sizes and
-// strides are bytes.
+// The copies below return when they are done. They may run at the same time as Compute on another
+// goroutine, but not on the same bytes. Offsets, sizes and strides are bytes.
 
 // Set copies src to offset of t's memory. It panics if that is out of bounds.
 func (t *Tensor) Set(src []byte, offset int64) {
@@ -18,8 +17,7 @@ func (t *Tensor) Set(src []byte, offset int64) {
 	}
 }
 
-// Get copies from offset of t's memory to fill dst. It panics if that is out of
-// bounds.
+// Get copies from offset of t's memory to fill dst. It panics if that is out of bounds.
 func (t *Tensor) Get(dst []byte, offset int64) {
 	t.checkRange("Get", offset, int64(len(dst)))
 	if len(dst) > 0 {
@@ -28,9 +26,8 @@ func (t *Tensor) Get(dst []byte, offset int64) {
 	}
 }
 
-// Set2D copies pieces of size bytes, the i-th from src[i*strideSrc:] to
-// offset+i*strideTensor of t's memory. It panics if a piece is out of bounds or
-// pieces overlap.
+// Set2D copies pieces of size bytes each, the i-th from src[i*strideSrc:] to offset+i*strideTensor
+// of t's memory. It panics if a piece is out of bounds or pieces overlap.
 func (t *Tensor) Set2D(src []byte, offset, size int64, copies int, strideTensor, strideSrc int64) {
 	t.check2D("Set2D", int64(len(src)), offset, size, int64(copies), strideTensor, strideSrc)
 	if size > 0 && copies > 0 {
@@ -39,7 +36,7 @@ func (t *Tensor) Set2D(src []byte, offset, size int64, copies int, strideTensor,
 	}
 }
 
-// Get2D is the reverse of Set2D.
+// Get2D copies in the opposite direction of Set2D.
 func (t *Tensor) Get2D(dst []byte, offset, size int64, copies int, strideTensor, strideDst int64) {
 	t.check2D("Get2D", int64(len(dst)), offset, size, int64(copies), strideTensor, strideDst)
 	if size > 0 && copies > 0 {
@@ -48,8 +45,7 @@ func (t *Tensor) Get2D(dst []byte, offset, size int64, copies int, strideTensor,
 	}
 }
 
-// Memset fills size bytes at offset with value. It panics if they are out of
-// bounds.
+// Memset fills size bytes at offset with value. It panics if they are out of bounds.
 func (t *Tensor) Memset(value byte, offset, size int64) {
 	t.checkRange("Memset", offset, size)
 	if size > 0 {
@@ -57,8 +53,7 @@ func (t *Tensor) Memset(value byte, offset, size int64) {
 	}
 }
 
-// number is an element that is not quantized; uint16 holds the bits of F16 and
-// BF16.
+// number is an element of a type that is not quantized; uint16 holds the bits of F16 and BF16.
 type number interface {
 	~int32 | ~int64 | ~float32 | ~uint16
 }

@@ -55,8 +55,8 @@ func TestMemsetFillsExactlyItsBytes(t *testing.T) {
 	})
 }
 
-// The pieces are the first rows of every head of a cache, and on the other side
-// a tighter layout of the same.
+// The pieces are the first rows of every head of a cache, and on the other side a tighter layout of
+// the same.
 func TestSet2DAndGet2DMoveExactlyTheirPieces(t *testing.T) {
 	const size, copies, strideTensor, strideSlice, offset = 24, 3, 64, 32, 16
 	onDevices(t, func(t *testing.T, b *Backend) {

@@ -65,35 +65,32 @@ func (d *Device) Description() string { return d.description }
 // Type returns the kind of device.
 func (d *Device) Type() DeviceType { return d.typ }
 
-// Memory returns the device's free and total bytes as its driver reports them.
-// Some drivers never lower the first.
+// Memory returns the device's free and total bytes as its driver reports them. Some drivers never
+// lower the first.
 func (d *Device) Memory() (free, total int64) {
 	var p devProps
 	c.DevGetProps(d.ptr, &p)
 	return int64(p.memoryFree), int64(p.memoryTotal)
 }
 
-// Software reports whether the device is Mesa's software driver, which computes
-// on the CPU.
+// Software reports whether the device is Mesa's software driver, which computes on the CPU.
 func (d *Device) Software() bool { return strings.Contains(d.description, "llvmpipe") }
 
-// Options says how a device is opened. The zero value is the default.
+// Options are options of Open. The zero value is the default.
 type Options struct {
-	// Threads is the number of threads that a CPU device computes with, at most
-	// two a processor core; 0 is one a core, and no more than GOMAXPROCS, which
-	// is less than the cores where a control group limits the process. Other
-	// devices ignore it.
+	// Threads is the number of threads with which a CPU device computes, at most two per processor
+	// core. 0 is one per core, but at most GOMAXPROCS, which a control group may limit further.
+	// Other devices ignore it.
 	Threads int
 
-	// Limit is how many bytes the backend may allocate in all; 0 is no limit.
-	// Mapped weights and HostRows do not count, as they are not the device's
-	// memory. Past it allocations fail with ErrNoMemory, as they do on a device
-	// that is full.
+	// Limit is the number of bytes that the backend may allocate in all; 0 is no limit. Mapped
+	// weights and HostRows do not count, as they are not in the device's memory. An allocation that
+	// would exceed the limit fails with ErrNoMemory, as on a device that is full.
 	Limit int64
 }
 
-// threadsPerCore bounds the threads: they wait for each other by spinning, and
-// with many more than cores a step takes minutes.
+// threadsPerCore bounds the threads: they wait for each other by spinning, and with many more than
+// cores a step takes minutes.
 const threadsPerCore = 2
 
 // Open opens the device. The caller closes the backend.
@@ -103,7 +100,7 @@ func (d *Device) Open(o Options) (*Backend, error) {
 	}
 	cores := runtime.NumCPU()
 	if most := MostThreads(); o.Threads > most {
-		return nil, fmt.Errorf("ggml: open %s: %d threads on %d cores: want at most %d, and no more than cores to be fast", d.name, o.Threads, cores, most)
+		return nil, fmt.Errorf("ggml: open %s: %d threads on %d cores: want at most %d, and for speed no more than there are cores", d.name, o.Threads, cores, most)
 	}
 	if o.Threads == 0 {
 		o.Threads = min(cores, runtime.GOMAXPROCS(0))
@@ -122,8 +119,7 @@ func (d *Device) Open(o Options) (*Backend, error) {
 	return b, nil
 }
 
-// proc returns the address of a function that the device's library offers under
-// name, or 0.
+// proc returns the address of a function that the device's library offers under name, or 0.
 func (d *Device) proc(name string) uintptr {
 	return c.RegGetProcAddress(c.DevBackendReg(d.ptr), name)
 }

@@ -1,5 +1,5 @@
-// Package ggml binds the parts of libggml that ebb computes with. The library
-// is loaded when the program runs, so the program itself needs no C compiler.
+// Package ggml binds the parts of libggml that ebb computes with. The library is loaded when the
+// program runs, so the program itself needs no C compiler.
 //
 // There are eight nouns:
 //
@@ -18,17 +18,15 @@
 //
 // # Misuse
 //
-// ggml aborts the process when an operation does not fit its operands, and
-// some operations that do not fit give wrong numbers. So every operation checks
-// types, shapes and strides first and panics with a [*ShapeError] that shows the
-// operands; the caller that builds graphs from data it does not trust recovers
-// it. Everything that depends on the machine (memory, files, devices) is an
-// error instead.
+// ggml aborts the process when an operation does not fit its operands, and some operations that do
+// not fit give wrong numbers. So every operation first checks types, shapes and strides, and panics
+// with a [*ShapeError] that shows the operands. A caller that builds graphs from data that it does
+// not trust recovers from the panic. Whatever depends on the machine (memory, files, devices) is
+// reported as an error instead.
 //
 // # Memory
 //
-// Tensors, graphs and buffers are C memory. Each has one owner that closes it:
-// the [Buffer], [Context], [Graph], [Scratch] or [Backend] that made it. Nothing
-// is freed by the garbage collector, and a [*Tensor] must not be used after its
-// context or graph was closed.
+// Tensors, graphs and buffers are C memory. Each belongs to the [Buffer], [Context], [Graph],
+// [Scratch] or [Backend] that made it, whose owner closes it. The garbage collector frees none of
+// it, and a [*Tensor] must not be used after its context or graph was closed.
 package ggml

@@ -1,7 +1,7 @@
 package ggml
 
-// Features returns what of the processor the device's kernels use, as in "AVX2";
-// none if its library does not say.
+// Features returns what of the processor the device's kernels use, as in "AVX2"; none if its
+// library does not say.
 func (d *Device) Features() []string {
 	f := d.proc("ggml_backend_get_features")
 	if f == 0 {

@@ -2,15 +2,14 @@ package ggml
 
 import "fmt"
 
-// Graph holds operations. Each operation is a method that returns its result;
-// nothing is computed until [Backend.Compute]. A graph is built once per shape,
-// allocated once by a [Scratch], and may be computed many times; its inputs are
-// tensors of a [Context] whose contents change. It is used by one goroutine at a
-// time, and its owner closes it.
+// Graph holds operations. Each operation is a method that returns its result; nothing is computed
+// until [Backend.Compute]. A graph is built once per shape, allocated once by a [Scratch], and may
+// be computed many times; its inputs are tensors of a [Context] whose contents change. It is used
+// by one goroutine at a time, and its owner closes it.
 //
-// The memory of a result may be used again once the operations that need it have
-// run. A result that is read after Compute must be the graph's last one, be
-// copied to a placed tensor with [Graph.Cpy], or be marked with [Graph.Output].
+// The memory of a result may be used again once the operations that need it have run. A result that
+// is read after Compute must be the graph's last one, be copied to a placed tensor with
+// [Graph.Cpy], or be marked with [Graph.Output].
 type Graph struct {
 	backend *Backend
 	ctx     *Context
@@ -43,8 +42,8 @@ func (b *Backend) newGraph(nodes int, size uintptr) *Graph {
 // Backend returns the backend that the graph is for.
 func (g *Graph) Backend() *Backend { return g.backend }
 
-// Expand adds t and everything it needs to what Compute runs, behind what was
-// added before.
+// Expand adds t and everything that it needs to the operations that Compute runs, after those that
+// were added before.
 func (g *Graph) Expand(t *Tensor) {
 	g.checkOpen("Expand")
 	if g.whole != nil {
@@ -62,18 +61,17 @@ func (g *Graph) Nodes() int {
 	return int(c.GraphNodes(g.ptr))
 }
 
-// Output keeps the memory of t from being used again by later operations.
+// Output prevents later operations from reusing the memory of t.
 func (g *Graph) Output(t *Tensor) {
 	const flagOutput = 2 // GGML_TENSOR_FLAG_OUTPUT
 	t.flags |= flagOutput
 }
 
-// Part returns a graph of the operations [from, to) of g. Computing the parts of
-// a graph in order gives what computing the graph gives. A part has its memory
-// from g and is closed by g.
+// Part returns a graph of the operations [from, to) of g. Computing the parts of a graph in order
+// gives what computing the graph gives. A part uses g's memory, and closing g closes it.
 //
-// A device may compute several operations at once where it sees their results
-// are not needed elsewhere; in parts it sees less and may be slower.
+// A device may fuse operations whose results it sees are not needed elsewhere; in a part it sees
+// fewer operations and may be slower.
 func (g *Graph) Part(from, to int) *Graph {
 	n := g.Nodes()
 	if from < 0 || from >= to || to > n {

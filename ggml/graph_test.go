@@ -226,8 +226,8 @@ func TestGraphsOfOneScratchShareItsBytes(t *testing.T) {
 	}
 }
 
-// Equal node counts must not make one graph use another's plan of memory: here
-// the second keeps alive what the first does not.
+// Equal node counts must not make one graph use another's plan of memory: here the second keeps
+// alive what the first does not.
 func TestGraphsOfEqualSizeButOtherWiringAreBothRight(t *testing.T) {
 	b := openCPU(t, 0)
 	r := newRig(t, b)

@@ -15,18 +15,17 @@ import (
 // Version is the version of ggml that the project is developed and tested with.
 const Version = "0.25.1"
 
-// accepted says which versions Load takes. Structs and the parameters of operations are read and
-// written in place, and ggml changes them between minor versions, so a version is accepted once its
-// headers were compared and the tests of this package passed with it. 0.23.0 is the newest that is
-// published ready-built for macOS and Windows.
+// accepted are the versions that Load accepts. This package reads and writes structs and the
+// parameters of operations in place, and ggml changes them between minor versions, so a version is
+// added once its headers were compared and the tests of this package passed with it. 0.23.0 is the
+// newest version that is published ready-built for macOS and Windows.
 const accepted = "0.25.x or 0.23.x"
 
-// ErrNoLibrary reports that libggml was not found. The error that wraps it
-// names every place tried and the command that fetches the library.
+// ErrNoLibrary reports that libggml was not found. The error that wraps it names every place tried
+// and the command that fetches the library.
 var ErrNoLibrary = errors.New("ggml: libraries not found")
 
-// Library is the loaded libggml. It is never unloaded, and it may be used from
-// several goroutines.
+// Library is the loaded libggml. It is never unloaded, and it may be used from several goroutines.
 type Library struct {
 	dir     string
 	version string
@@ -35,8 +34,8 @@ type Library struct {
 	devices []*Device
 }
 
-// Load finds and loads libggml and its backends. That happens once a process:
-// later calls return the first call's result. Concurrent calls are allowed.
+// Load finds and loads libggml and its backends, once in a process: later calls return the first
+// call's result. Concurrent calls are allowed.
 func Load() (*Library, error) { return load() }
 
 var load = sync.OnceValues(func() (*Library, error) { return open(SearchPath()) })
@@ -46,8 +45,8 @@ func open(dirs []string) (*Library, error) {
 	if err != nil {
 		return nil, err
 	}
-	// ggml's handler for uncaught C++ exceptions starts a debugger, which can take minutes. It reads
-	// this variable while it is loaded.
+	// ggml's handler for uncaught C++ exceptions starts a debugger, which can take minutes. It
+	// reads this variable while it is loaded.
 	if err := dl.Setenv("GGML_NO_BACKTRACE", "1"); err != nil {
 		return nil, fmt.Errorf("ggml: %w", err)
 	}
@@ -91,7 +90,7 @@ func baseVersion(base dl.Library) (string, error) {
 	return found, checkVersion(found)
 }
 
-// checkVersion refuses every version that is not accepted.
+// checkVersion refuses each version that is not accepted.
 func checkVersion(found string) error {
 	for _, series := range []string{"0.25.", "0.23."} {
 		if patch, ok := strings.CutPrefix(found, series); ok && patch != "" {
@@ -101,15 +100,15 @@ func checkVersion(found string) error {
 	return fmt.Errorf("ggml: found version %s, want %s (such as %s)", found, accepted, Version)
 }
 
-// reportAbort prints why ggml is about to abort the process; nothing can stop it. Its result means
-// nothing: a callback on Windows must have one.
+// reportAbort prints why ggml is about to abort the process, which nothing can stop. Its result
+// means nothing, but a callback on Windows must have one.
 func reportAbort(message uintptr) uintptr {
 	fmt.Fprintf(os.Stderr, "ggml: abort: %s\n", goString(message))
 	return 0
 }
 
-// Symbol returns the address of one of libggml's C functions, for packages that bind others than
-// this one does.
+// Symbol returns the address of one of libggml's C functions, for packages that bind functions
+// which this package does not.
 func (l *Library) Symbol(name string) (uintptr, error) {
 	for _, handle := range l.handles {
 		if address, err := handle.Symbol(name); err == nil {
@@ -154,8 +153,8 @@ func (l *Library) cpu() *Device {
 	return nil
 }
 
-// logTail keeps the last warnings and errors that ggml logged, for errors to
-// quote. Everything else that ggml logs is dropped.
+// logTail keeps the last warnings and errors that ggml logged, for errors to quote. Everything else
+// that ggml logs is dropped.
 type logTail struct {
 	mu    sync.Mutex
 	lines []string
@@ -167,8 +166,8 @@ const (
 	logKept  = 4
 )
 
-// add is ggml's log callback, which ggml calls from threads of its own too. Its result means
-// nothing: a callback on Windows must have one.
+// add is ggml's log callback, which ggml may also call from threads of its own. Its result means
+// nothing, but a callback on Windows must have one.
 func (t *logTail) add(level int32, text, _ uintptr) uintptr {
 	if level != logWarn && level != logError {
 		return 0
@@ -182,7 +181,7 @@ func (t *logTail) add(level int32, text, _ uintptr) uintptr {
 	return 0
 }
 
-// last returns the kept lines, the newest last, for the end of an error.
+// last returns the lines that it kept, the newest last, for the end of an error.
 func (t *logTail) last() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,13 +1,12 @@
 package ggml
 
-// nowhere is where memory that does not exist begins: no device has addresses
-// there.
+// nowhere is where memory that does not exist begins: no device has addresses there.
 const nowhere = 1 << 62
 
-// Measure returns a backend of the same device on which nothing has memory.
-// Buffers and scratches are booked, so that Usage says what they would take, and
-// graphs are built and allocated as ever, but not computed; tensors that are
-// placed there can be neither written nor read. The caller closes it.
+// Measure returns a backend of the same device on which nothing has memory. Buffers and scratches
+// are booked, so that Usage says what they would take, and graphs are built and allocated as ever,
+// but not computed; tensors that are placed there can be neither written nor read. The caller
+// closes it.
 func (b *Backend) Measure() *Backend {
 	return &Backend{dev: b.dev, measures: true, account: newAccount(b.dev.name, 0)}
 }

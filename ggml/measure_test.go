@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// takeAll makes a buffer, a weight and graphs of two sizes on b, and returns what
-// was booked before all of it was closed.
+// takeAll makes a buffer, a weight and graphs of two sizes on b, and returns what was booked before
+// all of it was closed.
 func takeAll(t *testing.T, b *Backend, between func(x *Tensor)) Usage {
 	t.Helper()
 	meta := NewContext(6)

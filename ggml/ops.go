@@ -12,7 +12,7 @@ func check(ok bool, op, want string, operands ...*Tensor) {
 	}
 }
 
-// present panics if an operand is missing.
+// present panics if an operand is nil.
 func present(op string, operands ...*Tensor) {
 	for _, t := range operands {
 		check(t != nil, op, "all operands", operands...)
@@ -28,10 +28,10 @@ func (g *Graph) next(op string) uintptr {
 	return g.ctx.take(op)
 }
 
-// GetRows returns the rows of a that ids, an I32 tensor, lists, as F32 (I32 if a
-// is I32). Dimensions 1 and 2 of ids run over dimensions 2 and 3 of a. Check ids
-// before they are set: one that is no row of a aborts the process on the CPU and
-// is undefined elsewhere. The same holds for SetRows.
+// GetRows returns the rows of a that ids, an I32 tensor, lists, as F32 (I32 if a is I32).
+// Dimensions 1 and 2 of ids run over dimensions 2 and 3 of a. The caller must check ids before it
+// sets them: an id outside the rows of a aborts the process on the CPU and is undefined on other
+// devices. The same holds for SetRows.
 func (g *Graph) GetRows(a, ids *Tensor) *Tensor {
 	present("GetRows", a, ids)
 	check(ids.typ == I32 && ids.ne[3] == 1, "GetRows", "ids i32 [n x y 1]", a, ids)
@@ -40,10 +40,10 @@ func (g *Graph) GetRows(a, ids *Tensor) *Tensor {
 	return c.GetRows(g.next("GetRows"), a, ids)
 }
 
-// SetRows writes the rows of src to those of dst that idx, an I64 or I32 tensor,
-// lists, converted to dst's type, and returns a view of dst. One list serves all
-// of dimensions 2 and 3, or as many as idx's dimensions 1 and 2 divide them into.
-// Rows may lie apart, but each must be contiguous.
+// SetRows writes the rows of src to those of dst that idx, an I64 or I32 tensor, lists, converted
+// to dst's type, and returns a view of dst. The list is repeated over dimensions 2 and 3, which
+// idx's dimensions 1 and 2 must divide. Rows may have gaps between them, but each row must be
+// contiguous.
 func (g *Graph) SetRows(dst, src, idx *Tensor) *Tensor {
 	present("SetRows", dst, src, idx)
 	const op = "SetRows"
@@ -58,12 +58,11 @@ func (g *Graph) SetRows(dst, src, idx *Tensor) *Tensor {
 	return c.SetRows(g.next(op), dst, src, idx)
 }
 
-// MulMat returns the products of the rows of w with the rows of x:
-// w [k, m], x [k, n] give [m, n] in F32. Dimensions 2 and 3 of w are repeated to
-// those of x, which is F32.
+// MulMat returns the products of the rows of w with the rows of x: w [k, m], x [k, n] give [m, n]
+// in F32. Dimensions 2 and 3 of w are repeated to those of x, which is F32.
 //
-// w may have gaps between its matrices on the CPU only: some devices ignore them
-// and give wrong numbers (use Cont).
+// Only on the CPU may w have gaps between its matrices: some devices ignore them and give wrong
+// numbers (use Cont there).
 func (g *Graph) MulMat(w, x *Tensor) *Tensor {
 	present("MulMat", w, x)
 	const op = "MulMat"
@@ -79,8 +78,8 @@ func (g *Graph) MulMat(w, x *Tensor) *Tensor {
 	return c.MulMat(g.next(op), w, x)
 }
 
-// MulMatPrecF32 makes t, a result of MulMat, keep its sums in float32 where the
-// device would use less, and returns it.
+// MulMatPrecF32 makes t, a result of MulMat, keep its sums in float32 where the device would use
+// less, and returns it.
 func (g *Graph) MulMatPrecF32(t *Tensor) *Tensor {
 	present("MulMatPrecF32", t)
 	check(c.OpDesc(t) == "MUL_MAT", "MulMatPrecF32", "a result of MulMat", t)
@@ -116,7 +115,7 @@ func (g *Graph) Scale(a *Tensor, f float32) *Tensor {
 	return c.Scale(g.next("Scale"), a, f)
 }
 
-// Concat returns a followed by b in dimension dim, where alone they may differ.
+// Concat returns a followed by b in dimension dim, the only one in which they may differ.
 func (g *Graph) Concat(a, b *Tensor, dim int) *Tensor {
 	present("Concat", a, b)
 	check(dim >= 0 && dim < 4, "Concat", fmt.Sprintf("a dimension from 0 to 3, not %d,", dim), a, b)
@@ -135,8 +134,7 @@ func (g *Graph) Cont(a *Tensor) *Tensor {
 	return c.Cont(g.next("Cont"), a)
 }
 
-// Cast returns a contiguous copy of a in type t. Quantized types convert from
-// and to F32 only.
+// Cast returns a contiguous copy of a in type t. Quantized types convert only from and to F32.
 func (g *Graph) Cast(a *Tensor, t Type) *Tensor {
 	present("Cast", a)
 	check(convertible(a.typ, t), "Cast", "types that convert, not to "+t.String()+",", a)
@@ -145,9 +143,8 @@ func (g *Graph) Cast(a *Tensor, t Type) *Tensor {
 	return c.Cast(g.next("Cast"), a, t)
 }
 
-// Cpy copies the elements of a to dst, in order, converted to its type, and
-// returns a view of dst. Types convert as in Cast; quantized tensors must be
-// contiguous.
+// Cpy copies the elements of a to dst, in order, converted to its type, and returns a view of dst.
+// Types convert as in Cast; quantized tensors must be contiguous.
 func (g *Graph) Cpy(a, dst *Tensor) *Tensor {
 	present("Cpy", a, dst)
 	check(convertible(a.typ, dst.typ), "Cpy", "types that convert", a, dst)

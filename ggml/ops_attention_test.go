@@ -61,11 +61,10 @@ func firstDifference(a, b []byte) int {
 	return -1
 }
 
-// K and V are views of the first cells of a region with more, as in a cache; a
-// second pass over a larger region must give the same bits.
+// K and V are views of the first cells of a region with more, as in a cache; a second pass over a
+// larger region must give the same bits.
 func TestFlashAttnOverAStridedViewEqualsReference(t *testing.T) {
-	// 7 rows of 3 KV heads: the software Vulkan driver's path for fewer corrupts
-	// memory.
+	// 7 rows of 3 KV heads: the software Vulkan driver's path for fewer corrupts memory.
 	shape := attention{dim: 64, heads: 9, kvHeads: 3, rows: 7, cells: 70, scale: 0.125}
 	capped := shape
 	capped.softcap = 2

@@ -5,23 +5,22 @@ import (
 	"unsafe"
 )
 
-// CustomParams is room for parameters of a custom operation in its tensor, from
-// byte 108 of it on. They are the operation's own.
+// CustomParams is the number of bytes, from byte 108 of its tensor on, in which a custom operation
+// may keep parameters of its own.
 type CustomParams [10]int32
 
-// customParams is where they begin in Tensor.params: ggml keeps the function, the
-// number of tasks and the user data before them.
+// customParams is the offset of those bytes in Tensor.params, after the function, the number of
+// tasks and the user data, which ggml keeps.
 const customParams = 6
 
-// Custom adds an operation that ggml does not have: [ne] of type t, computed by
-// the C function
+// Custom adds an operation that ggml does not have: [ne] of type t, computed by the C function
 //
 //	void fn(struct ggml_tensor *dst, int thread, int threads, void *unused)
 //
-// at address fn, which every thread of a CPU backend calls once a computation and
-// at the same time. ggml's threads are not Go's: fn is machine code that does not
-// know of Go, or a purego callback. It must stay valid as long as the graph, and
-// read no memory but that of its tensors, which it finds in dst.
+// at address fn, which all threads of a CPU backend call at the same time, once per computation.
+// ggml's threads are not Go's, so fn is machine code that does not depend on Go, or a purego
+// callback. It must stay valid as long as the graph, and may only access memory of its tensors,
+// which it finds in dst.
 //
 // It panics if the backend is not the CPU.
 func (g *Graph) Custom(t Type, ne [4]int64, fn uintptr, params CustomParams, operands ...*Tensor) *Tensor {

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A function of the program computes its share on each of ggml's threads, and
-// finds operands and parameters in the tensor that it is given.
+// A function of the program computes its share on each of ggml's threads, and finds operands and
+// parameters in the tensor that it is given.
 func TestCustomRunsAFunctionOfTheProgramOnEveryThread(t *testing.T) {
 	b := openCPU(t, 0)
 	r := newRig(t, b)

@@ -12,8 +12,8 @@ func (g *Graph) RMSNorm(x *Tensor, eps float32) *Tensor {
 	return c.RMSNorm(g.next(op), x, eps)
 }
 
-// SiLU returns x * sigmoid(x). x is F32. No architecture uses it by itself yet: the gated delta rule
-// of Qwen3-Next will.
+// SiLU returns x * sigmoid(x). x is F32. No architecture uses it by itself yet: the gated delta
+// rule of Qwen3-Next will.
 func (g *Graph) SiLU(x *Tensor) *Tensor {
 	checkUnary("SiLU", x)
 	return c.SiLU(g.next("SiLU"), x)
@@ -58,12 +58,12 @@ func checkGated(op string, gate, up *Tensor) {
 	check(gate.contiguousAbove(1) && up.contiguousAbove(1), op, "rows without gaps, evenly apart", gate, up)
 }
 
-// RoPE says how [Graph.RoPE] turns pairs of elements.
+// RoPE are the parameters with which [Graph.RoPE] rotates pairs of elements.
 type RoPE struct {
-	Dims        int     // elements of each head that are turned, from the first; even
+	Dims        int     // how many elements of each head are rotated, from the first on; even
 	Mode        int     // ModeNormal or ModeNeoX: which elements are pairs
 	OrigContext int     // context the model was trained with; used if Ext is not 0
-	Base        float32 // the first pair turns by 1 a position, pair i by Base^(-2i/Dims)
+	Base        float32 // pair i is rotated by Base^(-2i/Dims) per position, so the first one by 1
 	Scale       float32 // positions are multiplied by it; 1 for none
 	Ext         float32 // share of YaRN's extrapolation; 0 for none
 	Attn        float32 // results are multiplied by it; 1 for none
@@ -77,10 +77,9 @@ const (
 	ModeNeoX   = 2 // elements half of Dims apart are pairs: GPT-NeoX
 )
 
-// RoPE returns x [headDim, heads, tokens], F32 or F16, with position encoded by
-// rotation (Su et al. 2021, arXiv:2104.09864; YaRN: Peng et al. 2023,
-// arXiv:2309.00071). pos is I32 [tokens]. factors divides the angle of each
-// pair, F32 [Dims/2]; it may be nil.
+// RoPE returns x [headDim, heads, tokens], F32 or F16, with position encoded by rotation (Su et al.
+// 2021, arXiv:2104.09864; YaRN: Peng et al. 2023, arXiv:2309.00071). pos is I32 [tokens]. factors
+// divides the angle of each pair, F32 [Dims/2]; it may be nil.
 func (g *Graph) RoPE(x, pos, factors *Tensor, r RoPE) *Tensor {
 	present("RoPE", x, pos)
 	const op = "RoPE"
@@ -98,15 +97,14 @@ func (g *Graph) RoPE(x, pos, factors *Tensor, r RoPE) *Tensor {
 		r.Base, r.Scale, r.Ext, r.Attn, r.BetaFast, r.BetaSlow)
 }
 
-// FlashAttn returns attention of q [headDim, rows, heads] over k and v
-// [headDim, cells, kvHeads], whose head dimensions may differ, as
-// [headDim of v, heads, rows] in F32: softmax(scale * k q + mask) v. Each KV
-// head serves heads/kvHeads query heads. mask is F16 [cells, rows], contiguous,
-// -Inf where a row must not look; nil is none. softcap > 0 bounds the scores to
-// softcap * tanh(score/softcap) before the mask.
+// FlashAttn returns attention of q [headDim, rows, heads] over k and v [headDim, cells, kvHeads],
+// whose head dimensions may differ, as [headDim of v, heads, rows] in F32: softmax(scale * k q +
+// mask) v. Each KV head serves heads/kvHeads query heads. mask is F16 [cells, rows], contiguous,
+// and -Inf for cells that a row does not see; nil is no mask. softcap > 0 bounds the scores to
+// softcap * tanh(score/softcap) before the mask is added.
 //
-// Masked cells must hold finite numbers: some kernels multiply them by zero.
-// Sums are kept in float32 where the device can.
+// Masked cells must hold finite numbers: some kernels multiply them by zero. Sums are kept in
+// float32 where the device can.
 func (g *Graph) FlashAttn(q, k, v, mask *Tensor, scale, softcap float32) *Tensor {
 	present("FlashAttn", q, k, v)
 	const op = "FlashAttn"
@@ -136,9 +134,9 @@ func attended(t Type) bool {
 	}
 }
 
-// SoftMax returns the softmax of the rows of scale * x + mask. x is F32 and
-// contiguous; mask is F16 or F32, contiguous, with x's columns and at least its
-// rows, and repeats over dimensions 2 and 3; nil is none.
+// SoftMax returns the softmax of the rows of scale * x + mask. x is F32 and contiguous; mask is F16
+// or F32, contiguous, with x's columns and at least its rows, and repeats over dimensions 2 and 3;
+// nil is none.
 func (g *Graph) SoftMax(x, mask *Tensor, scale float32) *Tensor {
 	present("SoftMax", x)
 	const op = "SoftMax"

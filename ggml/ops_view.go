@@ -2,10 +2,10 @@ package ggml
 
 import "fmt"
 
-// The operations below compute nothing: they give another shape to the memory
-// of their operand. Strides and offsets are bytes.
+// The operations below compute nothing: their result is the memory of their operand in another
+// shape. Strides and offsets are in bytes.
 
-// View1D returns n0 elements of a from byte off.
+// View1D returns n0 elements of a from byte off on.
 func (g *Graph) View1D(a *Tensor, n0, off int64) *Tensor {
 	checkView("View1D", a, [4]int64{n0, 1, 1, 1}, [2]int64{}, off)
 	return c.View1D(g.next("View1D"), a, n0, uintptr(off))
@@ -17,8 +17,8 @@ func (g *Graph) View2D(a *Tensor, n0, n1, nb1, off int64) *Tensor {
 	return c.View2D(g.next("View2D"), a, n0, n1, uintptr(nb1), uintptr(off))
 }
 
-// View3D returns n2 matrices of n1 rows of n0 elements of a from byte off;
-// rows are nb1 apart and matrices nb2.
+// View3D returns n2 matrices of n1 rows of n0 elements of a from byte off; rows are nb1 apart and
+// matrices nb2.
 func (g *Graph) View3D(a *Tensor, n0, n1, n2, nb1, nb2, off int64) *Tensor {
 	checkView("View3D", a, [4]int64{n0, n1, n2, 1}, [2]int64{nb1, nb2}, off)
 	return c.View3D(g.next("View3D"), a, n0, n1, n2, uintptr(nb1), uintptr(nb2), uintptr(off))
@@ -30,7 +30,7 @@ func checkView(op string, a *Tensor, ne [4]int64, nb [2]int64, off int64) {
 	view := fmt.Sprintf("%d with strides %d at offset %d", ne, nb, off)
 	total := a.Bytes()
 	for i, n := range ne {
-		// Every dimension has at least one byte, which bounds the products below.
+		// An element of every dimension takes at least one byte, which bounds the products below.
 		ok := n >= 1 && n <= total*a.typ.BlockSize()
 		if i > 0 && i < 3 && n > 1 {
 			ok = ok && nb[i-1] >= 1 && nb[i-1] <= total && n <= total/nb[i-1]+1
@@ -43,7 +43,7 @@ func checkView(op string, a *Tensor, ne [4]int64, nb [2]int64, off int64) {
 	last := ne[0] / a.typ.BlockSize() * size
 	last += (ne[1]-1)*nb[0] + (ne[2]-1)*nb[1]
 	check(last <= total && off <= total-last, op, "a view inside the tensor, not "+view+",", a)
-	// ggml takes a view's elements to be packed when it checks its bounds.
+	// When ggml checks a view's bounds, it assumes that the elements are packed.
 	packed := size * (ne[0] / a.typ.BlockSize()) * ne[1] * ne[2]
 	check(packed <= total-off, op, "a view whose elements do not overlap, not "+view+",", a)
 	check(a.contiguousRows(), op, "rows without gaps", a)

@@ -5,8 +5,7 @@ import (
 	"unsafe"
 )
 
-// Quantize converts rows of rowLen numbers to type t, as ggml itself does. It
-// loads the library.
+// Quantize converts rows of rowLen numbers to type t, as ggml itself does. It loads the library.
 func Quantize(t Type, src []float32, rowLen int64) ([]byte, error) {
 	if _, err := Load(); err != nil {
 		return nil, err
@@ -31,9 +30,8 @@ func Quantize(t Type, src []float32, rowLen int64) ([]byte, error) {
 	return dst, nil
 }
 
-// Dequantize converts n numbers of type t to float32, as ggml itself does. The
-// library must be loaded. It panics if src is too short, or n is not a multiple
-// of the block size.
+// Dequantize converts n numbers of type t to float32, as ggml itself does. The library must be
+// loaded. It panics if src is too short, or n is not a multiple of the block size.
 func Dequantize(t Type, src []byte, n int) []float32 {
 	if !t.float() && !t.Quantized() {
 		misuse("Dequantize", fmt.Sprintf("cannot convert %s", t))

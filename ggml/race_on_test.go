@@ -2,6 +2,5 @@
 
 package ggml
 
-// underRace says that the race detector is on; sync.Pool then drops values at
-// random.
+// underRace says that the race detector is on; sync.Pool then drops values at random.
 const underRace = true

@@ -77,8 +77,7 @@ func refRoPE(x []float32, headDim, heads int, pos []int32, factors []float32, r 
 	return y
 }
 
-// refSoftMax is the softmax of rows of n of scale*x+mask; mask has a row for
-// each, or is nil.
+// refSoftMax is the softmax of rows of n of scale*x+mask; mask has a row for each, or is nil.
 func refSoftMax(x, mask []float32, n int, scale float64) []float32 {
 	y := make([]float32, len(x))
 	for r := 0; r < len(x); r += n {
@@ -108,8 +107,8 @@ type attention struct {
 	scale, softcap                             float64
 }
 
-// refAttention is attention of q [dim, heads, rows] over k and v
-// [dim, capacity, kvHeads], of which cells are used; mask is [cells, rows].
+// refAttention is attention of q [dim, heads, rows] over k and v [dim, capacity, kvHeads], of which
+// cells are used; mask is [cells, rows].
 func refAttention(q, k, v, mask []float32, a attention) []float32 {
 	y := make([]float32, a.dim*a.heads*a.rows)
 	for r := range a.rows {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// vulkan opens the first Vulkan device once for all tests: its driver needs
-// seconds for each shader that a process uses first.
+// vulkan opens the first Vulkan device once for all tests: its driver needs seconds for each shader
+// that a process uses first.
 var vulkan = sync.OnceValues(func() (*Backend, error) {
 	l, err := Load()
 	if err != nil {
@@ -101,9 +101,8 @@ var deviceMemory struct {
 	scratch *Scratch
 }
 
-// deviceRig is newRig for devices other than the CPU. Mesa's software driver
-// corrupts the heap when device buffers are freed between computations, so the
-// buffers stay until the process ends.
+// deviceRig is newRig for devices other than the CPU. Mesa's software driver corrupts the heap when
+// device buffers are freed between computations, so the buffers stay until the process ends.
 func deviceRig(t testing.TB, b *Backend) *rig {
 	t.Helper()
 	m := &deviceMemory
@@ -140,8 +139,7 @@ func (r *rig) tensor(t Type, ne ...int64) *Tensor {
 	return x
 }
 
-// values returns a placed tensor of any type that holds s, and the numbers as
-// the type keeps them.
+// values returns a placed tensor of any type that holds s, and the numbers as the type keeps them.
 func (r *rig) values(t Type, s []float32, ne ...int64) (*Tensor, []float32) {
 	r.t.Helper()
 	x := r.tensor(t, ne...)
@@ -194,8 +192,8 @@ func random(seed uint64, n int) []float32 {
 	return s
 }
 
-// distance returns the largest difference of got and want in units of want's
-// largest number, or of 1 if that is larger; NaN is infinitely far.
+// distance returns the largest difference of got and want in units of want's largest number, or of
+// 1 if that is larger; NaN is infinitely far.
 func distance(got, want []float32) float64 {
 	if len(got) != len(want) {
 		return math.Inf(1)
@@ -212,8 +210,8 @@ func distance(got, want []float32) float64 {
 	return worst / scale
 }
 
-// tolerance returns how far a result on b may be from the exact one. The CPU
-// sums in float32; Vulkan devices use float16 inside matrix products.
+// tolerance returns how far a result on b may be from the exact one. The CPU sums in float32;
+// Vulkan devices use float16 inside matrix products.
 func tolerance(b *Backend) float64 {
 	if b.Device().Type() == CPU {
 		return 2e-6

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// Scratch is memory for the intermediate results of graphs that are computed one
-// after another: all of them use the same bytes. It grows to what the largest
-// graph needs. It is used by one goroutine at a time, and its owner closes it.
+// Scratch is memory for the intermediate results of graphs that are computed one after another, all
+// of which use the same bytes. It grows to the size that the largest graph needs. It is used by one
+// goroutine at a time, and its owner closes it.
 type Scratch struct {
 	backend *Backend
 	ptr     uintptr // allocates graphs
@@ -28,15 +28,14 @@ func (b *Backend) NewScratch() *Scratch {
 	}
 }
 
-// Alloc gives the results of g memory. If moved is true the scratch grew, and
-// every graph allocated before must be dropped (Compute panics if it is not).
-// That holds when Alloc fails, too. A graph is allocated once. The error is
-// ErrNoMemory if there is no room, and an error that names the operation if the
-// device cannot run one of g's.
+// Alloc allocates the results of g. If moved is true the scratch grew, and every graph allocated
+// before must be dropped: Compute panics for it. This also holds when Alloc fails. A graph is
+// allocated once. The error is ErrNoMemory if there is no room; if the device cannot run one of g's
+// operations, the error names it.
 func (s *Scratch) Alloc(g *Graph) (moved bool, err error) {
 	s.check(g)
-	// Measured apart, because ggml frees the old memory before it asks for more:
-	// a graph that passes the limit must leave the scratch as it was.
+	// The need is measured first, because ggml frees the old memory before it asks for more, and a
+	// graph that exceeds the limit must leave the scratch as it was.
 	var need uintptr
 	c.GallocrMeasure(s.ruler, g.ptr, 0, 0, &need)
 	before := s.size
@@ -51,8 +50,8 @@ func (s *Scratch) Alloc(g *Graph) (moved bool, err error) {
 		s.ptr = c.GallocrNew(s.backend.BufferType().ptr)
 		s.backend.retire(func() { c.GallocrFree(old) })
 	}
-	// ggml_gallocr_alloc_graph alone reuses the last graph's plan if the two have
-	// equally many nodes, whatever they are; so a plan for g is made first.
+	// ggml_gallocr_alloc_graph alone reuses the last graph's plan if both have the same number of
+	// nodes, whatever those are, so a plan for g is made first.
 	ok := c.GallocrReserve(s.ptr, g.ptr) && c.GallocrAllocGraph(s.ptr, g.ptr)
 	s.size = int64(c.GallocrBufferSize(s.ptr, 0))
 	s.backend.account.remove(charge{purpose: Scratches, size: before + growth.size - s.size, limited: true})
@@ -85,7 +84,7 @@ func (s *Scratch) check(g *Graph) {
 	for i := range g.Nodes() {
 		node := c.GraphNode(g.ptr, int32(i))
 		for _, operand := range node.src {
-			// ggml would give an input without memory some of the scratch.
+			// ggml would allocate an input without memory in the scratch.
 			if operand != nil && operand.op == opNone && operand.viewSrc == nil && operand.data == 0 {
 				misuse("Alloc", fmt.Sprintf("an operand of %s has no memory: place it first", c.OpDesc(node)), operand)
 			}
@@ -93,8 +92,8 @@ func (s *Scratch) check(g *Graph) {
 	}
 }
 
-// supported returns an error if the device cannot run one of g's operations,
-// where ggml would abort the process.
+// supported returns an error if the device cannot run one of g's operations, where ggml would abort
+// the process.
 func (s *Scratch) supported(g *Graph) error {
 	for i := range g.Nodes() {
 		node := c.GraphNode(g.ptr, int32(i))
@@ -107,11 +106,10 @@ func (s *Scratch) supported(g *Graph) error {
 	return nil
 }
 
-// Size returns the bytes that the scratch has.
+// Size returns the number of bytes that the scratch takes.
 func (s *Scratch) Size() int64 { return s.size }
 
-// Close frees the memory. Graphs allocated in it can only be closed. Further
-// calls do nothing.
+// Close frees the memory. Graphs allocated in it can only be closed. Further calls do nothing.
 func (s *Scratch) Close() {
 	s.close.Do(func() {
 		used := s.ptr

@@ -56,8 +56,8 @@ func (s system) searchPath() []string {
 	return append(dirs, s.libraryDirs()...)
 }
 
-// fetched returns the version that `make libs` fetches: the newest accepted one that is published
-// for the system.
+// fetched returns the version that `make libs` fetches: the newest accepted version that is
+// published for the system.
 func (s system) fetched() string {
 	if s.os == "darwin" || s.os == "windows" {
 		return "0.23.0"
@@ -65,7 +65,8 @@ func (s system) fetched() string {
 	return Version
 }
 
-// libraryDirs returns the folders where a system keeps libraries. Windows has none but its own.
+// libraryDirs returns the folders in which a system keeps libraries. Windows has none for those of
+// users.
 func (s system) libraryDirs() []string {
 	switch s.os {
 	case "darwin":
@@ -79,9 +80,8 @@ func (s system) libraryDirs() []string {
 	}
 }
 
-// patterns returns the names that the files of the base library and of the registry have. The
-// registry is libggml.so, or libggml.<flavour>.<version>.so as packages that hold several flavours
-// name it.
+// patterns returns the file names of the base library and of the registry. The registry is
+// libggml.so, or libggml.<flavour>.<version>.so in packages that hold several flavours.
 func (s system) patterns() (base, registry []string) {
 	switch s.os {
 	case "darwin":
@@ -93,8 +93,8 @@ func (s system) patterns() (base, registry []string) {
 	}
 }
 
-// files are the two libraries that are loaded by name. ggml itself loads the backends, from the same
-// directory.
+// files are the two libraries that are loaded by name. ggml itself loads the backends, from the
+// same directory.
 type files struct{ dir, base, registry string }
 
 // find returns the first of dirs that holds ggml.

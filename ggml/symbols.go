@@ -7,13 +7,12 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// c is the table of C functions. Loading a library is process-wide, so the
-// table is too: Load sets it once, and nothing changes it afterwards.
+// c is the table of C functions. Loading a library is process-wide, so the table is too: Load sets
+// it once, and nothing changes it afterwards.
 var c symbols
 
-// symbols names each C function that the package calls. Functions on a hot path
-// are plain addresses for call, which is three times as fast and allocates
-// nothing; the others are bound by purego.
+// symbols lists the C functions that the package calls. Those on a hot path are plain addresses for
+// call, which is three times as fast and allocates nothing; purego binds the others.
 type symbols struct {
 	LogSet           func(f, user uintptr) `c:"ggml_log_set"`
 	SetAbortCallback func(f uintptr)       `c:"ggml_set_abort_callback"`
@@ -181,8 +180,8 @@ func goString(p uintptr) string {
 	return string(unsafe.Slice((*byte)(pointer(p)), n))
 }
 
-// pointer turns an address in C memory into a pointer. C memory neither moves
-// nor is collected, so the rule that vet guards does not apply to it.
+// pointer turns an address in C memory into a pointer. C memory neither moves nor is collected, so
+// the rule that vet enforces does not apply to it.
 func pointer(p uintptr) unsafe.Pointer {
 	return *(*unsafe.Pointer)(unsafe.Pointer(&p))
 }

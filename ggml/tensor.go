@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// Tensor is a shape and, once it is placed or its graph is allocated, memory.
-// It lies in C memory that its Context or Graph owns: it is used by pointer only
-// and must not be copied.
+// Tensor is a shape and, once it is placed or its graph is allocated, memory. It lies in C memory
+// that its Context or Graph owns, so it is only used by pointer and must not be copied.
 type Tensor struct {
 	typ      Type
 	_        int32
@@ -35,8 +34,8 @@ func (t *Tensor) Type() Type { return t.typ }
 // Ne returns the number of elements in dimension i, 0 to 3.
 func (t *Tensor) Ne(i int) int64 { return t.ne[i] }
 
-// Nb returns the bytes from an element of dimension i to the next, 0 to 3. For
-// dimension 0 it is the size of a block.
+// Nb returns the number of bytes from an element of dimension i, 0 to 3, to the next. For dimension
+// 0 it is the size of a block.
 func (t *Tensor) Nb(i int) int64 { return int64(t.nb[i]) }
 
 // Shape returns the number of elements in each dimension, innermost first.
@@ -45,22 +44,20 @@ func (t *Tensor) Shape() [4]int64 { return t.ne }
 // Elements returns the number of elements.
 func (t *Tensor) Elements() int64 { return t.ne[0] * t.ne[1] * t.ne[2] * t.ne[3] }
 
-// Fresh reports whether the tensor can be placed: it has no memory yet, and is
-// not a view of one that has, or will have, some.
+// Fresh reports whether the tensor can be placed: it has no memory yet, and is not a view of
+// another tensor.
 func (t *Tensor) Fresh() bool { return t.viewSrc == nil && t.data == 0 && t.buffer == 0 }
 
-// Bytes returns the bytes from the first element to the end of the last one,
-// gaps included.
+// Bytes returns the bytes from the first element to the end of the last one, gaps included.
 func (t *Tensor) Bytes() int64 {
 	return extent(t.typ, t.ne, t.nb)
 }
 
-// Contiguous reports whether the elements follow each other without gaps and in
-// order.
+// Contiguous reports whether the elements follow each other without gaps and in order.
 func (t *Tensor) Contiguous() bool { return t.contiguousAbove(0) }
 
-// contiguousAbove is Contiguous without regard to gaps between the elements of
-// dimensions 1 to n.
+// contiguousAbove is Contiguous except that it allows gaps between the elements of dimensions 1 to
+// n.
 func (t *Tensor) contiguousAbove(n int) bool {
 	next := uint64(t.typ.size())
 	if !t.contiguousRows() {
@@ -98,8 +95,7 @@ func (t *Tensor) SetName(name string) {
 	t.name[n] = 0
 }
 
-// extent returns the bytes from the first element of a tensor to the end of its
-// last.
+// extent returns the bytes from the first element of a tensor to the end of its last.
 func extent(t Type, ne [4]int64, nb [4]uint64) int64 {
 	n := t.size()
 	if !t.Quantized() {
@@ -113,7 +109,7 @@ func extent(t Type, ne [4]int64, nb [4]uint64) int64 {
 	return n
 }
 
-// ShapeError is what operations panic with when their operands do not fit.
+// ShapeError is the value with which operations panic when their operands do not fit.
 type ShapeError struct {
 	Op       string   // the function called
 	Reason   string   // what does not fit

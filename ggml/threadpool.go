@@ -7,11 +7,10 @@ import (
 	"unsafe"
 )
 
-// threadpool is the threads that a CPU backend computes with. They live as long
-// as their number stays the same: without them each Compute starts its own,
-// which makes a graph of one layer several times slower. Threads that are not
-// needed are ended, as they would go on spinning: the pool wakes all of its
-// threads for every graph.
+// threadpool holds the threads with which a CPU backend computes. They live as long as their number
+// stays the same: without them each Compute starts threads of its own, which makes a graph of one
+// layer several times slower. Threads that are not needed are ended, because the pool wakes all of
+// its threads for every graph, and they would spin.
 type threadpool struct {
 	backend uintptr
 	pool    uintptr // 0: none
@@ -34,7 +33,7 @@ func newThreadpool(b *Backend) (*threadpool, error) {
 	return t, nil
 }
 
-// start replaces the threads by n others.
+// start replaces the threads by n new ones.
 func (t *threadpool) start(n int) error {
 	t.stop()
 	params := new(threadpoolParams)
@@ -57,7 +56,7 @@ func (t *threadpool) stop() {
 	t.free()
 }
 
-// free ends the threads of a backend that is gone.
+// free ends the threads of a backend that was freed.
 func (t *threadpool) free() {
 	if t.pool != 0 {
 		call(t.freePool, t.pool, 0, 0, 0, 0, 0, 0)
@@ -65,7 +64,7 @@ func (t *threadpool) free() {
 	}
 }
 
-// startThreads gives a CPU backend its threads.
+// startThreads starts the threads of a CPU backend.
 func (b *Backend) startThreads(n int) (err error) {
 	if b.pool, err = newThreadpool(b); err != nil {
 		return err
@@ -74,10 +73,9 @@ func (b *Backend) startThreads(n int) (err error) {
 	return b.pool.start(n)
 }
 
-// SetThreads makes a CPU backend compute with n threads from the next Compute
-// on. It takes some tenths of a millisecond, and must not run during a Compute.
-// ggml divides some work by the number of threads: results may change in their
-// last bits. Other devices ignore it.
+// SetThreads makes a CPU backend compute with n threads from the next Compute on. It takes some
+// tenths of a millisecond, and must not run during a Compute. ggml divides some work by the number
+// of threads, so results may change in their last bits. Other devices ignore it.
 func (b *Backend) SetThreads(n int) error {
 	most := MostThreads()
 	switch {
@@ -95,9 +93,9 @@ func (b *Backend) SetThreads(n int) error {
 	return nil
 }
 
-// Threads returns the number of threads that a CPU backend computes with, and 0
-// of another one.
+// Threads returns the number of threads with which a CPU backend computes, and 0 for other
+// backends.
 func (b *Backend) Threads() int { return int(b.threads.Load()) }
 
-// MostThreads returns how many threads a CPU backend computes with at most.
+// MostThreads returns the largest number of threads with which a CPU backend can compute.
 func MostThreads() int { return threadsPerCore * runtime.NumCPU() }

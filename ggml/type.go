@@ -28,7 +28,7 @@ const (
 	BF16 Type = 30
 )
 
-// layouts says how each type lies in memory: size bytes hold block elements.
+// layouts are the layouts of the types in memory: size bytes hold block elements.
 var layouts = map[Type]struct {
 	name        string
 	block, size int64
@@ -50,8 +50,7 @@ var layouts = map[Type]struct {
 	I64:  {"i64", 1, 8},
 }
 
-// ParseType returns the type of that name, such as "f16" or "q8_0"; case does
-// not matter.
+// ParseType returns the type of that name, such as "f16" or "q8_0"; case does not matter.
 func ParseType(name string) (Type, error) {
 	var names []string
 	for t, l := range layouts {
@@ -74,8 +73,8 @@ func (t Type) String() string {
 
 func (t Type) known() bool { _, ok := layouts[t]; return ok }
 
-// BlockSize returns how many elements are stored together; rows are multiples
-// of it. It is 1 for types that are not quantized, and for unknown types.
+// BlockSize returns how many elements are stored together; the length of a row is a multiple of it.
+// It is 1 for types that are not quantized, and for unknown types.
 func (t Type) BlockSize() int64 {
 	if l, ok := layouts[t]; ok {
 		return l.block
@@ -86,8 +85,8 @@ func (t Type) BlockSize() int64 {
 // Quantized reports whether elements share scales in blocks.
 func (t Type) Quantized() bool { return t.BlockSize() > 1 }
 
-// RowSize returns the bytes of a row of n elements. It panics if n is not a
-// multiple of the block size or the type is unknown.
+// RowSize returns the bytes of a row of n elements. It panics if n is not a multiple of the block
+// size or the type is unknown.
 func (t Type) RowSize(n int64) int64 {
 	l, ok := layouts[t]
 	if !ok || n < 0 || n%l.block != 0 {

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// Purpose says what a buffer is for, in the accounts of its backend.
+// Purpose is what a buffer is for, in the accounts of its backend.
 type Purpose string
 
 // The purposes of buffers.
@@ -24,12 +24,11 @@ const (
 	HostRows    Purpose = "host rows"   // K/V rows kept off the device
 )
 
-// ErrNoMemory reports that an allocation failed, or would have passed
-// Options.Limit. The error that wraps it names device, purpose and bytes.
+// ErrNoMemory reports that an allocation failed, or would have exceeded Options.Limit. The error
+// that wraps it names the device, the purpose and the bytes.
 var ErrNoMemory = errors.New("ggml: out of memory")
 
-// Usage is the bytes of a backend's open buffers. Purposes without bytes are
-// left out.
+// Usage holds the bytes of a backend's open buffers. Purposes without bytes are left out.
 type Usage struct {
 	Current map[Purpose]int64
 	Peak    map[Purpose]int64
@@ -45,8 +44,8 @@ func (u Usage) Total() int64 {
 	return total
 }
 
-// Plus returns the bytes of two backends. The peaks add up as if they had come
-// at the same moment.
+// Plus returns the bytes of two backends together. It adds the peaks as if they had occurred at the
+// same moment.
 func (u Usage) Plus(o Usage) Usage {
 	sum := Usage{Current: map[Purpose]int64{}, Peak: map[Purpose]int64{}, PeakKV: u.PeakKV + o.PeakKV}
 	for _, one := range [...]Usage{u, o} {
@@ -60,7 +59,7 @@ func (u Usage) Plus(o Usage) Usage {
 	return sum
 }
 
-// account keeps the books of one backend.
+// account counts the bytes of one backend.
 type account struct {
 	device string
 	limit  int64
@@ -76,14 +75,14 @@ func newAccount(device string, limit int64) *account {
 	return &account{device: device, limit: limit, current: map[Purpose]int64{}, peak: map[Purpose]int64{}}
 }
 
-// charge is bytes in the books, until the memory is freed.
+// charge is an entry in the account, from an allocation until the memory is freed.
 type charge struct {
 	purpose Purpose
 	size    int64
 	limited bool // counts against the limit
 }
 
-// add books ch, or returns ErrNoMemory if it would pass the limit.
+// add adds ch to the account, or returns ErrNoMemory if that would exceed the limit.
 func (a *account) add(ch charge) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -95,7 +94,7 @@ func (a *account) add(ch charge) error {
 	return nil
 }
 
-// remove takes ch out of the books.
+// remove takes ch out of the account.
 func (a *account) remove(ch charge) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

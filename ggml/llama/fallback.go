@@ -5,10 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// fallback knows which text a SentencePiece vocabulary can spell. A character
-// that is no token is spelt in byte tokens, "<0x0A>" or the bare byte, and
-// libllama ends the process where it has neither. The nil fallback, of every
-// other kind of vocabulary, can spell everything.
+// fallback determines which text a SentencePiece vocabulary can spell. A character that is not a
+// token is spelled in byte tokens, "<0x0A>" or the bare byte, and libllama ends the process if the
+// vocabulary has neither. The nil fallback, which is for every other kind of vocabulary, can spell
+// everything.
 type fallback struct {
 	bytes [256]bool
 	chars map[rune]struct{} // characters that are tokens; spaces as ▁
@@ -34,7 +34,7 @@ func newFallback(texts func(yield func(string) bool)) *fallback {
 	return f
 }
 
-// missing returns the first character of text that cannot be spelt.
+// missing returns the first character of text that cannot be spelled.
 func (f *fallback) missing(text string) (char string, found bool) {
 	if f == nil {
 		return "", false

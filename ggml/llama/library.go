@@ -7,8 +7,8 @@ import (
 	"github.com/seed4d217819/ebb/internal/libllama"
 )
 
-// ErrNoLibrary reports that the folder of the ggml libraries holds no libllama. A libllama from elsewhere would bring
-// another ggml with it, so no other folder is searched.
+// ErrNoLibrary reports that the folder of the ggml libraries holds no libllama. A libllama from
+// elsewhere would bring another ggml with it, so no other folder is searched.
 var ErrNoLibrary = libllama.ErrNoLibrary
 
 // library is libllama with the functions of vocabularies.
@@ -28,7 +28,8 @@ type library struct {
 	piece       func(vocab uintptr, id int32, text unsafe.Pointer, length, strip int32, special bool) int32
 	detokenize  func(vocab uintptr, ids unsafe.Pointer, n int32, text unsafe.Pointer, length int32, removeSpecial, unparseSpecial bool) int32
 
-	// vocabIsEOG is called once for every id of a vocabulary, so the address is kept for the cheaper SyscallN.
+	// vocabIsEOG is called once for every id of a vocabulary, so the address is kept for the
+	// cheaper SyscallN.
 	vocabIsEOG uintptr
 }
 

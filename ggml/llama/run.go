@@ -8,18 +8,16 @@ import (
 
 // maxRun bounds a run of text without white space, in code points.
 //
-// libllama splits text for byte-pair vocabularies with std::regex wherever it
-// has no code of its own for the pattern (DeepSeek, Falcon, Tekken, GPT-4o, …).
-// That recurses once a character of a match and overflows a stack of 8 MiB, and
-// with it the process, at 22,000 characters. A match can be two runs long: one
-// of text and one of line ends.
+// libllama splits text for byte-pair vocabularies with std::regex wherever it has no code of its
+// own for the pattern (DeepSeek, Falcon, Tekken, GPT-4o, …). std::regex recurses once for each
+// character of a match, and at 22,000 characters it overflows a stack of 8 MiB, which ends the
+// process. A match can be two runs long: one of text and one of line ends.
 const maxRun = 4096
 
-// cutRuns splits text so that no part holds a run longer than maxRun, and
-// returns it whole in all but odd cases. A cut is made where these patterns all
-// end a match, between a letter and punctuation, if there is such a place, so
-// the tokens are those of the whole text; within an endless word they cannot be.
-// No cut goes through a special token's spelling.
+// cutRuns splits text so that no part holds a run longer than maxRun; ordinary text stays whole. It
+// cuts between a letter and punctuation where it can, because all of these patterns end a match
+// there and the tokens stay those of the whole text; within an endless word they may differ. No cut
+// goes through a special token's spelling.
 func cutRuns(text []byte, specials func() [][]byte) [][]byte {
 	if len(text) <= maxRun {
 		return [][]byte{text}
@@ -35,7 +33,7 @@ func cutRuns(text []byte, specials func() [][]byte) [][]byte {
 	)
 	for i := 0; i < len(text); {
 		r, n := utf8.DecodeRune(text[i:])
-		// Patterns disagree on white space outside ASCII: it ends no run.
+		// The patterns disagree on white space outside ASCII, so it ends no run.
 		space := unicode.IsSpace(r)
 		if r >= utf8.RuneSelf && space {
 			space = wasSpace
@@ -65,8 +63,8 @@ func cutRuns(text []byte, specials func() [][]byte) [][]byte {
 	return append(parts, text[start:])
 }
 
-// beforeSpecial moves cut back to the start of a special token that it would cut
-// in two, unless that leaves nothing after start.
+// beforeSpecial moves cut back to the start of a special token that it would cut in two, unless
+// nothing would be left after start.
 func beforeSpecial(text []byte, start, cut int, specials [][]byte) int {
 	for _, s := range specials {
 		from := max(start+1, cut-len(s)+1)

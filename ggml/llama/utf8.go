@@ -5,14 +5,12 @@ import (
 	"unicode/utf8"
 )
 
-// repair returns text with every byte that belongs to no code point replaced by
-// U+FFFD, and text itself where there is none. It is what libllama does, byte by
-// byte, for the sequences it notices; those that stand for a code point above
-// U+10FFFF it takes, and then ends the process.
+// repair returns text with every byte that belongs to no code point replaced by U+FFFD, and text
+// itself where there is none. libllama does the same, byte by byte, for the invalid sequences that
+// it notices; it accepts those for code points above U+10FFFF and then ends the process.
 //
-// A surrogate written as three bytes (ED A0 80 to ED BF BF) is left as it is:
-// libllama tokenizes it like any other code point and its ids give the same
-// bytes back.
+// A surrogate written as three bytes (ED A0 80 to ED BF BF) is left as it is: libllama tokenizes it
+// like any other code point and its ids give the same bytes back.
 func repair(text []byte) []byte {
 	if utf8.Valid(text) {
 		return text

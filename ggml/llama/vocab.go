@@ -16,7 +16,7 @@ import (
 // ErrClosed is returned by calls on a Vocab that was closed.
 var ErrClosed = errors.New("llama: vocabulary is closed")
 
-// Values of enum llama_vocab_type that need care.
+// These values of enum llama_vocab_type are treated specially.
 const (
 	vocabNone = 0
 	vocabSPM  = 1
@@ -24,8 +24,8 @@ const (
 	vocabWPM  = 3
 )
 
-// Vocab is the vocabulary of a GGUF file with its tokenizer. All methods may be
-// called from several goroutines at once; Close waits for calls in progress.
+// Vocab is the vocabulary of a GGUF file with its tokenizer. All methods may be called from several
+// goroutines at once; Close waits for calls in progress.
 type Vocab struct {
 	lib                *library
 	size               int
@@ -41,9 +41,9 @@ type Vocab struct {
 	vocab uintptr
 }
 
-// OpenVocab opens the vocabulary of the GGUF file at path. No weights are read
-// and no device is used: SmolLM2's 49,152 tokens take a third of a second and
-// 19 MB. The caller closes the vocabulary.
+// OpenVocab opens the vocabulary of the GGUF file at path. No weights are read and no device is
+// used: SmolLM2's 49,152 tokens take a third of a second and 19 MB. The caller closes the
+// vocabulary.
 func OpenVocab(path string) (*Vocab, error) {
 	l, err := load()
 	if err != nil {
@@ -93,8 +93,8 @@ func (v *Vocab) texts(yield func(string) bool) {
 	}
 }
 
-// findSpecials returns the spellings that libllama looks for before it splits a
-// text: those of control, unknown and user-defined tokens.
+// findSpecials returns the spellings that libllama looks for before it splits a text, which are
+// those of control, unknown and user-defined tokens.
 func (v *Vocab) findSpecials() [][]byte {
 	const attributes = 1<<0 | 1<<3 | 1<<4 // LLAMA_TOKEN_ATTR_UNKNOWN, _CONTROL, _USER_DEFINED
 	var all [][]byte
@@ -121,8 +121,8 @@ func (v *Vocab) EOT() (int32, bool) { return v.eot, v.eot >= 0 }
 // AddBOS reports whether Tokenize puts BOS first when addSpecial is asked for.
 func (v *Vocab) AddBOS() bool { return v.addBOS }
 
-// EOG returns the tokens after which a model has nothing to say (EOS, EOT and
-// the like), ascending. The caller may change the slice.
+// EOG returns the tokens after which a model has nothing to say (EOS, EOT and the like), ascending.
+// The caller may change the slice.
 func (v *Vocab) EOG() []int32 { return slices.Clone(v.eog) }
 
 // IsEOG reports whether id is one of EOG. Ids outside the vocabulary are not.
@@ -131,15 +131,14 @@ func (v *Vocab) IsEOG(id int32) bool {
 	return ok
 }
 
-// Tokenize splits text into tokens. addSpecial adds the tokens that the file
-// wants around a text (BOS, EOS); parseSpecial reads the spellings of control
-// tokens, such as <|im_end|>, as those tokens and not as text: leave it off for
-// text that somebody else wrote.
+// Tokenize splits text into tokens. addSpecial adds the tokens that the file wants around a text
+// (BOS, EOS); parseSpecial reads the spellings of control tokens, such as <|im_end|>, as those
+// tokens and not as text: leave it off for text that somebody else wrote.
 //
-// Any bytes may be given: those that are no UTF-8 count as U+FFFD each, except
-// surrogates in three bytes, which are kept. In text that runs on for more than
-// 4096 characters without white space or punctuation, the tokens around each
-// 4096th may differ from those of libllama alone, which may not survive it.
+// Any bytes may be given: each byte that is not UTF-8 counts as U+FFFD, except surrogates in three
+// bytes, which are kept. In text that runs on for more than 4096 characters without white space or
+// punctuation, the tokens around each 4096th may differ from those of libllama alone, which may not
+// survive it.
 func (v *Vocab) Tokenize(text []byte, addSpecial, parseSpecial bool) ([]int32, error) {
 	text = repair(text)
 	if err := v.check(text, addSpecial); err != nil {
@@ -174,7 +173,7 @@ func (v *Vocab) Tokenize(text []byte, addSpecial, parseSpecial bool) ([]int32, e
 	return ids, nil
 }
 
-// tokenize calls libllama with text that it can take.
+// tokenize calls libllama with text that libllama accepts.
 func (v *Vocab) tokenize(text []byte, addSpecial, parseSpecial bool) ([]int32, error) {
 	in := text
 	if len(in) == 0 {
@@ -197,7 +196,7 @@ func (v *Vocab) tokenize(text []byte, addSpecial, parseSpecial bool) ([]int32, e
 	}
 }
 
-// check refuses what libllama would end the process for.
+// check refuses text for which libllama would end the process.
 func (v *Vocab) check(text []byte, addSpecial bool) error {
 	if len(text) > math.MaxInt32 {
 		return fmt.Errorf("llama: tokenize: text has %d bytes; at most %d", len(text), math.MaxInt32)
@@ -214,17 +213,17 @@ func (v *Vocab) check(text []byte, addSpecial bool) error {
 		}
 	}
 	if char, found := v.fallback.missing(" " + string(text)); found {
-		return fmt.Errorf("llama: tokenize: %q is no token of this vocabulary, which has no byte tokens to spell it with", char)
+		return fmt.Errorf("llama: tokenize: %q is not a token of this vocabulary, which has no byte tokens to spell it", char)
 	}
 	return nil
 }
 
-// Detokenize returns the text of ids, as bytes: a token may hold a part of a
-// character. removeSpecial drops the BOS and EOS that Tokenize would add;
-// special spells control tokens out where it would otherwise leave them out.
+// Detokenize returns the text of ids, as bytes: a token may hold a part of a character.
+// removeSpecial drops the BOS and EOS that Tokenize would add; special spells control tokens out
+// where it would otherwise leave them out.
 //
-// libllama tidies the text of some vocabularies up ("so ?" becomes "so?"), so it
-// is not always the text that was tokenized; joined [Vocab.Piece]s are.
+// libllama tidies up the text of some vocabularies ("so ?" becomes "so?"), so the result may differ
+// from the text that was tokenized; joined [Vocab.Piece]s do not.
 func (v *Vocab) Detokenize(ids []int32, removeSpecial, special bool) ([]byte, error) {
 	for i, id := range ids {
 		if id < 0 || int(id) >= v.size {
@@ -257,8 +256,8 @@ func (v *Vocab) Detokenize(ids []int32, removeSpecial, special bool) ([]byte, er
 	}
 }
 
-// Piece returns the bytes of one token as they stand inside a text: a leading
-// space is kept. special spells a control token out; without it it is empty.
+// Piece returns the bytes of one token as they stand inside a text: a leading space is kept. With
+// special a control token is spelled out; without it the result is empty for one.
 func (v *Vocab) Piece(id int32, special bool) ([]byte, error) {
 	if id < 0 || int(id) >= v.size {
 		return nil, fmt.Errorf("llama: piece: id %d is outside the vocabulary of %d tokens", id, v.size)
@@ -282,8 +281,7 @@ func (v *Vocab) Piece(id int32, special bool) ([]byte, error) {
 	}
 }
 
-// Close frees the vocabulary, after the calls in progress. It does nothing the
-// second time.
+// Close waits for the calls in progress and frees the vocabulary. Further calls do nothing.
 func (v *Vocab) Close() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()

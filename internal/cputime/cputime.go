@@ -1,5 +1,5 @@
-// Package cputime reads how the processors' time is used: by this process, by all, and by nobody.
-// Where a system does not say, it reports that.
+// Package cputime reads how the processors' time is used: by this process, by all processes, and by
+// none. Each function reports whether the system tells.
 package cputime
 
 import "time"

@@ -24,7 +24,8 @@ func Idle() (idle time.Duration, ok bool) {
 }
 
 // Busy returns the time, since the machine started, in which its processors did something for any
-// process, for the system or for another virtual machine, added up. It is exact to [Tick] a processor.
+// process, for the system or for another virtual machine, added up. It is exact to [Tick] a
+// processor.
 func Busy() (busy time.Duration, ok bool) {
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -33,7 +34,8 @@ func Busy() (busy time.Duration, ok bool) {
 	return busyTime(stat)
 }
 
-// The columns of a line of /proc/stat. Time of guests is in user and nice already.
+// These are the columns of a line of /proc/stat. The time of guests is already included in user and
+// nice.
 const (
 	user = iota
 	nice
@@ -68,7 +70,8 @@ func idleTime(stat []byte, counts func(cpu int) bool) (idle time.Duration, ok bo
 	return idle, ok
 }
 
-// busyTime adds up the other columns of the first line of /proc/stat, which is about all processors.
+// busyTime adds up the other columns of the first line of /proc/stat, which is about all
+// processors.
 func busyTime(stat []byte) (busy time.Duration, ok bool) {
 	line, _, _ := bytes.Cut(stat, []byte("\n"))
 	rest, isCPU := bytes.CutPrefix(line, []byte("cpu "))

@@ -49,7 +49,8 @@ func TestBusyTimeLeavesIdlenessOut(t *testing.T) {
 		want       time.Duration
 		ok         bool
 	}{
-		// user nice system idle iowait irq softirq steal guest guest_nice; guests are counted as user already
+		// user nice system idle iowait irq softirq steal guest guest_nice; guests are counted as
+		// user already
 		{"all columns", "cpu  100 20 30 4000 500 6 7 8 90 10\ncpu0 1 1 1 1 1 1 1 1 1 1\n", 171 * Tick, true},
 		{"an old system", "cpu  100 20 30 4000 500\n", 150 * Tick, true},
 		{"short", "cpu  100 20 30\n", 150 * Tick, false},

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process returns what this process has used. Of threads that run just now the
-// last few milliseconds may be missing (a tick of the system's clock).
+// Process returns what this process has used. For threads that are running, the last few
+// milliseconds (a tick of the system's clock) may be missing.
 func Process() (u Usage, ok bool) {
 	var r unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {

@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Open loads a library and those that it depends on, which are looked for in its own folder and in
-// the system's. Windows knows no global libraries: one that is loaded later finds each that is
-// loaded already by its file's name.
+// Open loads a library and those that it depends on, for which Windows searches the library's own
+// folder and the system's. Windows has no global libraries: a library that is loaded later finds
+// each one that is already loaded by its file name.
 func Open(file string, _ bool) (Library, error) {
-	file, err := filepath.Abs(file) // the search in the library's own folder wants an absolute path
+	file, err := filepath.Abs(file) // Windows searches the library's own folder only for an absolute path
 	if err != nil {
 		return 0, err
 	}

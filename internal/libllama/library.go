@@ -16,12 +16,12 @@ import (
 	"github.com/seed4d217819/ebb/internal/dl"
 )
 
-// ErrNoLibrary reports that the folder of the ggml libraries holds no libllama. A libllama from elsewhere would bring
-// another ggml with it, so no other folder is searched.
+// ErrNoLibrary reports that the folder of the ggml libraries holds no libllama. A libllama from
+// elsewhere would bring another ggml with it, so no other folder is searched.
 var ErrNoLibrary = errors.New("llama: libllama not found")
 
-// accepted are the series of libllama whose structs the callers describe. C functions take parameters
-// by value, so another series is refused: its structs may have another size.
+// accepted are the series of libllama whose structs the callers describe. C functions take
+// parameters by value, so another series is refused: its structs may have another size.
 var accepted = [...]string{"0.5.", "0.4."}
 
 // Library is the loaded libllama. All methods may be called from several goroutines at once.
@@ -42,14 +42,15 @@ type Library struct {
 	vocabSize          func(vocab uintptr) int32
 }
 
-// Function is a C function to bind: its name, and a pointer to the Go function that shall call it.
+// Function is a C function to bind: its name, and a pointer to the Go function variable that calls
+// it.
 type Function struct {
 	Name string
 	Into any
 }
 
-// Load finds libllama and binds what all callers need of it. The result is the same for all calls: a library cannot be
-// loaded again from another place.
+// Load finds libllama and binds the functions that all callers need. All calls return the same
+// result: a library cannot be loaded again from another place.
 var Load = sync.OnceValues(func() (*Library, error) {
 	base, err := ggml.Load()
 	if err != nil {
@@ -92,7 +93,7 @@ func (l *Library) Version() string { return l.version() }
 func (l *Library) Symbol(name string) (uintptr, error) {
 	find := l.handle.Symbol
 	if strings.HasPrefix(name, "ggml_") {
-		find = l.ggml.Symbol // Windows does not look for it in the libraries that libllama was linked with
+		find = l.ggml.Symbol // Windows does not search the libraries that libllama was linked with
 	}
 	address, err := find(name)
 	if err != nil {
@@ -113,7 +114,7 @@ func (l *Library) Bind(functions ...Function) error {
 	return nil
 }
 
-// checkVersion refuses every version that is not accepted.
+// checkVersion refuses each version that is not accepted.
 func checkVersion(found string) error {
 	for _, series := range accepted {
 		if strings.HasPrefix(found, series) {

@@ -12,8 +12,8 @@ import (
 // logError is GGML_LOG_LEVEL_ERROR.
 const logError = 4
 
-// log keeps the first error that libllama reports, the only place where it says why a call failed. It may be used from
-// several goroutines at once.
+// log keeps the first error that libllama reports: its log is the only place where libllama says
+// why a call failed. It may be used from several goroutines at once.
 type log struct {
 	calling sync.Mutex // held during a call whose reports are wanted, so that the line is about that call
 
@@ -21,8 +21,8 @@ type log struct {
 	line string
 }
 
-// quiet sends what libllama logs to l.log instead of standard error. llama_log_set also replaces ggml's callback, so
-// quiet restores that one.
+// quiet sends what libllama logs to l.log instead of standard error. llama_log_set also replaces
+// ggml's callback, so quiet restores that one.
 func (l *Library) quiet() {
 	var callback, user uintptr
 	l.ggmlLogGet(&callback, &user)
@@ -30,8 +30,8 @@ func (l *Library) quiet() {
 	l.ggmlLogSet(callback, user)
 }
 
-// add is called by libllama, on any of its threads, with a C string. Its result means nothing: a
-// callback on Windows must have one.
+// add is called by libllama, on any of its threads, with a C string. Its result means nothing, but
+// a callback on Windows must have one.
 func (g *log) add(level int32, text *byte, _ uintptr) uintptr {
 	if level != logError {
 		return 0
@@ -44,9 +44,10 @@ func (g *log) add(level int32, text *byte, _ uintptr) uintptr {
 	return 0
 }
 
-// Reported runs f, a call into libllama that failed if its result says so, and returns the first error that libllama
-// reported meanwhile: the first names the cause, and later ones name the callers. It returns an error even if libllama
-// reported none, for a caller that knows of a failure.
+// Reported runs f, a call into libllama that failed if its result says so, and returns the first
+// error that libllama reported meanwhile: the first names the cause, and later ones name the
+// callers. It returns an error even if libllama reported none, for a caller that knows of a
+// failure.
 func (l *Library) Reported(f func()) error {
 	g := &l.log
 	g.calling.Lock()

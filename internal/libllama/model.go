@@ -33,8 +33,8 @@ type ModelParams struct {
 	_                   [2]bool
 }
 
-// OpenModel loads the GGUF file at path with libllama's default parameters as changed by adjust, and returns the C
-// model. The caller frees it.
+// OpenModel loads the GGUF file at path with libllama's default parameters as changed by adjust,
+// and returns the C model. The caller frees it.
 func (l *Library) OpenModel(path string, adjust func(*ModelParams)) (model uintptr, err error) {
 	if strings.ContainsRune(path, 0) {
 		return 0, fmt.Errorf("llama: open %q: the name contains a zero byte", path)
@@ -59,7 +59,8 @@ func (l *Library) OpenModel(path string, adjust func(*ModelParams)) (model uintp
 // FreeModel frees a C model.
 func (l *Library) FreeModel(model uintptr) { l.modelFree(model) }
 
-// Vocab returns the C vocabulary of a C model, which lives as long as the model, and its number of tokens.
+// Vocab returns the C vocabulary of a C model, which lives as long as the model, and its number of
+// tokens.
 func (l *Library) Vocab(model uintptr) (vocab uintptr, size int) {
 	vocab = l.modelVocab(model)
 	return vocab, int(l.vocabSize(vocab))
