@@ -76,6 +76,9 @@ func (s *Strings) UnmarshalJSON(data []byte) error {
 func Parse(data []byte) (c Config, warnings []string, err error) {
 	data = fromPython(data)
 	if err := json.Unmarshal(data, &c); err != nil {
+		if _, ok := errors.AsType[*json.SyntaxError](err); ok {
+			err = fmt.Errorf("it is not JSON: %w", err)
+		}
 		return c, nil, err
 	}
 	return c, noteFields(data), nil

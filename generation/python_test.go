@@ -26,8 +26,8 @@ func TestNumbersThatPythonWritesAreRead(t *testing.T) {
 		{text: `{"max_time": -Infinity}`, err: "max_time is -Infinity: want a finite number"},
 		{text: `{"sequence_bias": [[[5], Infinity]]}`, err: "sequence_bias is [[[5], Infinity]]: want a list of token ids and a finite number or -Infinity, as in [[15, 7], -2.5]"},
 		{text: `{"guidance_scale": Infinity}`, err: "guidance_scale is Infinity: this version has no classifier-free guidance"},
-		{text: `{"top_p": Infin}`, err: "invalid character 'I' looking for beginning of value"},
-		{text: `{"top_p": --Infinity}`, err: "invalid character '-' in numeric literal"},
+		{text: `{"top_p": Infin}`, err: "it is not JSON: invalid character 'I' looking for beginning of value"},
+		{text: `{"top_p": --Infinity}`, err: "it is not JSON: invalid character '-' in numeric literal"},
 	} {
 		got, _, err := Parse([]byte(tt.text))
 		if tt.err != "" {

@@ -140,7 +140,7 @@ func (l *Library) Device(name string) (*Device, error) {
 	if strings.HasPrefix(strings.ToLower(name), "vulkan") && !strings.Contains(strings.Join(names, " "), "vulkan") {
 		hint = "; for Mesa's software driver set GGML_VK_VISIBLE_DEVICES=0 in the environment"
 	}
-	return nil, fmt.Errorf("ggml: no device %q, the devices are %s%s", name, strings.Join(names, ", "), hint)
+	return nil, fmt.Errorf("ggml: no device %q: the devices are %s%s", name, strings.Join(names, ", "), hint)
 }
 
 // cpu returns the CPU device, which every library has.

@@ -54,7 +54,7 @@ func openFile(path string) (*File, error) {
 		return nil, fmt.Errorf("gguf: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("gguf: %s: is a %s, want a regular file", path, describe(info.Mode()))
+		return nil, fmt.Errorf("gguf: %s is a %s: want a GGUF file", path, describe(info.Mode()))
 	}
 	r, err := os.Open(path)
 	if err != nil {

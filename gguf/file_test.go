@@ -160,7 +160,7 @@ func TestOpenNamesWhatIsNoFile(t *testing.T) {
 		t.Errorf("missing file: %v, want fs.ErrNotExist", err)
 	}
 	_, err := gguf.Open(dir)
-	if got, want := errorText(err), "gguf: "+dir+": is a directory, want a regular file"; got != want {
+	if got, want := errorText(err), "gguf: "+dir+" is a directory: want a GGUF file"; got != want {
 		t.Errorf("directory: got  %s\nwant %s", got, want)
 	}
 }

@@ -82,7 +82,7 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	}
 	engine, err := ebb.Open(path, f.engine.options)
 	if err != nil {
-		return err
+		return memoryAdvice(err, f.engine.options.Cache)
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	printNotes(cmd.ErrOrStderr(), append(warnings, f.engine.notes(engine)...))

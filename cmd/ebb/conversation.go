@@ -33,7 +33,7 @@ type conversation struct {
 func newConversation(engine *ebb.Engine, system string, config ebb.GenerationConfig) (*conversation, error) {
 	template, err := engine.Template()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w, with ebb run --raw", err)
 	}
 	c := &conversation{engine: engine, template: template, config: config, system: systemMessage(system), notes: io.Discard, seq: engine.NewSeq()}
 	c.messages = slices.Clone(c.system)

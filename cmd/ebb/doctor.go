@@ -21,6 +21,7 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/ggml/llama"
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/hub"
 	"github.com/seed4d217819/ebb/internal/cputime"
 	"github.com/seed4d217819/ebb/internal/dl"
 	"github.com/seed4d217819/ebb/plan"
@@ -79,8 +80,8 @@ func (f *doctorFlags) run(cmd *cobra.Command, _ []string) error {
 	}
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
-	var path string
-	if f.model != "" {
+	path := f.model // what is wrong with a file is a finding
+	if hub.IsName(f.model) {
 		var err error
 		if path, err = modelFile(ctx, f.model, cmd.ErrOrStderr()); err != nil {
 			return err

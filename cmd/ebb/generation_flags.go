@@ -79,7 +79,7 @@ func (f *generationFlags) register(cmd *cobra.Command) {
 // config returns the config of file and flags together, and warnings about it.
 func (f *generationFlags) config() (cfg ebb.GenerationConfig, warnings []string, err error) {
 	if f.grammar != "" && f.schema != "" {
-		return cfg, nil, misusef("--grammar and --json-schema: want one of them")
+		return cfg, nil, misusef("--grammar and --json-schema cannot be used together")
 	}
 	if f.file != "" {
 		data, err := readText("the generation config", f.file, nil)

@@ -29,10 +29,15 @@ weights.`,
 		Example: `  ebb inspect model.gguf
   ebb inspect --json model.gguf
   ebb inspect --template model.gguf`,
-		Args: arguments(cobra.ExactArgs(1)),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return misusef("inspect takes one argument, a GGUF file, and %d were given", len(args))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if asJSON && template {
-				return misusef("--json and --template: want one of them (--json has the template too)")
+				return misusef("--json and --template cannot be used together (--json has the template too)")
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()

@@ -45,15 +45,16 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
-// packageName matches the package name that an error begins with. It means nothing to a user of the
-// command.
-var packageName = regexp.MustCompile(`(?m)^(chat|devicemap|ebb|exec|generate|generation|gguf|grammar|hub|jsonschema|kv|model|plan|sample|tokenizer): `)
+// packageName matches the name of a package in front of what the package says: at the beginning of
+// an error or of an error that it wraps. It means nothing to a user of the command.
+var packageName = regexp.MustCompile(
+	`(?m)(^|: )(chat|devicemap|ebb|exec|generate|generation|ggml|gguf|grammar|hub|jsonschema|kv|model|plan|sample|stack|tier|tokenizer): `)
 
 // plain returns an error's text without the names of the packages that it comes from.
 func plain(err error) string {
 	text := err.Error()
 	for {
-		short := packageName.ReplaceAllString(text, "")
+		short := packageName.ReplaceAllString(text, "$1")
 		if short == text {
 			return text
 		}
@@ -77,6 +78,9 @@ func flagError(err error) error {
 		default:
 			want = "want a whole number"
 		}
+	}
+	if invalid.GetValue() == "" {
+		return misusef("--%s is empty: %s", invalid.GetFlag().Name, want)
 	}
 	return misusef("--%s %s: %s", invalid.GetFlag().Name, invalid.GetValue(), want)
 }

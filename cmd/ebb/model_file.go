@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/hub"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/plan"
 )
 
 // modelHelp is the help of the flag that names a model.
@@ -17,7 +21,7 @@ const modelHelp = "The model: a GGUF `FILE`, or one on the Hugging Face hub as h
 // a file in the hub's cache, where it is downloaded if need be. Progress and notes go to w.
 func modelFile(ctx context.Context, name string, w io.Writer) (string, error) {
 	if !hub.IsName(name) {
-		return name, nil
+		return name, checkModelFile(name)
 	}
 	bar := &downloadBar{w: w}
 	ref, o, err := onHub(ctx, name, bar)
@@ -66,4 +70,28 @@ func openHeader(ctx context.Context, name string, w io.Writer) (*gguf.File, erro
 		return nil, errors.New("interrupted")
 	}
 	return file, err
+}
+
+// checkModelFile says what is wrong with the name of a file that is not there.
+func checkModelFile(name string) error {
+	_, err := os.Stat(name)
+	switch {
+	case strings.Contains(name, "://"):
+		return misusef("%s: this address is not on the Hugging Face hub: want a GGUF file, or hf://OWNER/REPO/FILE", name)
+	case errors.Is(err, os.ErrNotExist) && !strings.HasSuffix(name, ".gguf"):
+		return fmt.Errorf("%s: no such file; a model on the Hugging Face hub is named hf://OWNER/REPO/FILE or hf://OWNER/REPO:QUANT", name)
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%s: no such file", name)
+	}
+	return nil // what else is wrong with a file is found where it is opened
+}
+
+// memoryAdvice adds to an error of opening a model what a user whose device is too small may do.
+func memoryAdvice(err error, policy kv.Policy) error {
+	_, short := errors.AsType[*plan.ShortError](err)
+	_, over := errors.AsType[*plan.BudgetError](err)
+	if (short || over) && (policy == kv.Dynamic || policy == kv.Static) {
+		return fmt.Errorf("%w; with --cache offloaded K/V wait in host memory, and less is needed", err)
+	}
+	return err
 }

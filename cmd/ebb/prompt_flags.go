@@ -61,7 +61,7 @@ func (f *promptFlags) check(cmd *cobra.Command, args []string) error {
 	}
 	switch {
 	case len(given) > 1:
-		return misusef("the prompt is given twice, by %s: want one of them", strings.Join(given, " and "))
+		return misusef("the prompt is given twice, by %s: give one of them", strings.Join(given, " and "))
 	case len(given) == 0 && isTerminal(cmd.InOrStdin()):
 		return misusef("no prompt: give it as an argument, with -f FILE, or on stdin")
 	case len(args) > 1 && (args[0] == "true" || args[0] == "false"):
@@ -75,7 +75,7 @@ func (f *promptFlags) check(cmd *cobra.Command, args []string) error {
 // checkBatch reports flags and arguments that contradict --batch.
 func (f *promptFlags) checkBatch(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 || f.file != "" || cmd.Flags().Changed("prompt-ids") {
-		return misusef("the prompt is given beside --batch: want one of them")
+		return misusef("the prompt is given beside --batch, which has prompts of its own: give one of them")
 	}
 	if f.system != "" && f.raw {
 		return misusef("--system is for the chat template, which --raw leaves out")

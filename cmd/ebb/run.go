@@ -93,7 +93,7 @@ func (f *runFlags) check(cmd *cobra.Command, args []string) error {
 	case f.logits > 0 && f.output != "json":
 		return misusef("--logits needs --output json")
 	case f.quiet && f.verbose:
-		return misusef("--quiet and --verbose: want one of them")
+		return misusef("--quiet and --verbose cannot be used together")
 	case f.logits > 0 && f.batch != "":
 		return misusef("--logits is for one prompt, not for --batch")
 	case f.batch != "":
@@ -131,7 +131,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	engine, err := ebb.Open(path, f.engine.options)
 	if err != nil {
-		return err
+		return memoryAdvice(err, f.engine.options.Cache)
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	printNotes(notes, append(job.notes, f.engine.notes(engine)...))

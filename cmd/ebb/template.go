@@ -44,9 +44,9 @@ messages, tools, add_generation_prompt and bos_token, are the JSON object's to g
 			case f.model == "" && f.file == "":
 				return misusef("no template: name a model with -m, or a template's file with --file")
 			case f.model != "" && f.file != "":
-				return misusef("the template is given twice, by -m and --file: want one of them")
+				return misusef("the template is given twice, by -m and --file: give one of them")
 			case f.file == "-" && f.context == "-":
-				return misusef("--file - and --context - both read stdin: want one of them")
+				return misusef("--file - and --context - both read stdin: only one of them can")
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()

@@ -105,7 +105,7 @@ func (o Options) Validate(workloads []Workload) error {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("bench: "+format, args...)) }
 	if o.Model == "" {
-		fault("no model: want a GGUF file")
+		fault("no model is given: name a GGUF file with -m")
 	}
 	for _, w := range o.Workloads {
 		if names := Names(workloads); !slices.Contains(names, w) {
