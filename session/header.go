@@ -28,15 +28,15 @@ const (
 	BlockCells = 256
 
 	page      = 4096    // rows begin at a multiple of this
-	maxHeader = 1 << 20 // bytes of JSON: a header has a few hundred and some for each layer
+	maxHeader = 1 << 26 // bytes of JSON: a few hundred, some for each layer, and what a program attaches
 	maxTokens = 1 << 30
 )
 
 // castagnoli is the table of the polynomial that processors compute CRC-32C with.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Header says what the rows of a session belong to. Rows fit a model if all fields but Tokens are
-// equal.
+// Header says what the rows of a session belong to. Rows fit a model if all fields but Tokens and
+// Attached are equal.
 type Header struct {
 	Architecture string        `json:"architecture"`   // general.architecture of the model
 	Weights      string        `json:"weights"`        // SHA-256 of the model's files, in hexadecimal
@@ -45,6 +45,10 @@ type Header struct {
 	TypeV        string        `json:"type_v"`
 	Layers       []tier.Layout `json:"layers"`
 	Tokens       []int32       `json:"-"`
+
+	// Attached is what the program that saves a session wants back with it, as JSON: ebb chat its
+	// messages. nil: nothing.
+	Attached json.RawMessage `json:"attached,omitempty"`
 }
 
 // Fits reports why rows of h cannot be used where others are wanted, or nil.
@@ -96,6 +100,9 @@ func (h Header) encode() ([]byte, error) {
 	text, err := json.Marshal(h)
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
+	}
+	if len(text) > maxHeader {
+		return nil, fmt.Errorf("session: a header of %d bytes with what is attached: at most %d", len(text), maxHeader)
 	}
 	b := []byte(magic)
 	b = binary.LittleEndian.AppendUint32(b, version)

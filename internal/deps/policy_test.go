@@ -65,7 +65,7 @@ var policy = map[string][]string{
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "model/qwen2", "model/qwen3", "attend",
 		"tier", "tier/disk", "tier/host", "tier/stack", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
-		"internal/devicemap", "internal/exec", "internal/threads",
+		"session", "internal/devicemap", "internal/exec", "internal/threads",
 	},
 
 	"cmd/ebb": {"*"},
