@@ -19,7 +19,7 @@ type Request struct {
 	// Seq holds tokens that come before Prompt and are not computed again; nil: there are none. It
 	// is not changed.
 	Seq *kv.Seq
-	// Logits are those that [Engine.Forward] has returned for the last token of Seq. They are
+	// Logits are the logits that [Engine.Forward] has returned for the last token of Seq. They are
 	// needed if Prompt is empty.
 	Logits []float32
 }
@@ -49,9 +49,9 @@ func (e *Engine) Complete(ctx context.Context, prompt []int32, c GenerationConfi
 }
 
 // Batch generates from several prompts at once, each with its own config: one step through the
-// model serves all of them. The texts are those that each prompt would give alone, within float
-// error. A generation that has ended gives back what it took in the cache at once, and the batch
-// forgets it. One goroutine uses a batch; others may use the engine meanwhile.
+// model serves all of them. The texts are the same as if each prompt were generated from alone,
+// within float error. A generation that has ended gives back what it took in the cache at once, and
+// the batch forgets it. One goroutine uses a batch; others may use the engine meanwhile.
 type Batch struct {
 	engine *Engine
 	batch  *generate.Batch[*kv.Seq, kv.Work]
@@ -98,8 +98,8 @@ func (b *Batch) Add(r Request) (*Generation, error) {
 }
 
 // Run takes steps until everything is generated. It returns an error only if ctx is cancelled; it
-// may then be called again, and goes on as if nothing had happened. Other errors end a generation,
-// whose Err returns them.
+// may then be called again, and continues as if nothing had happened. Other errors end a
+// generation, whose Err returns them.
 func (b *Batch) Run(ctx context.Context) error { return b.batch.Run(ctx) }
 
 // Step takes one step, as Run does, and reports whether there was anything to do.
@@ -116,7 +116,7 @@ func (b *Batch) Close() error { return b.batch.Close() }
 // Done reports whether the generation has ended, by itself or with an error.
 func (g *Generation) Done() bool { return g.task.Done() }
 
-// Err returns what ended the generation, or nil if it goes on or ended by itself.
+// Err returns the error that ended the generation, or nil if it is under way or ended by itself.
 func (g *Generation) Err() error {
 	err := g.task.Err()
 	if texts := max(g.config.Beams, g.config.Texts); texts > 1 && errors.Is(err, kv.ErrFull) && !errors.Is(err, kv.ErrNoMemory) {

@@ -18,8 +18,8 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// strategies are requests of all kinds of search. The prompts are such that no choice is closer
-// than float error.
+// strategies are requests of all kinds of search. No choice after these prompts is closer than
+// float error.
 func strategies(t *testing.T) (requests []ebb.Request) {
 	t.Helper()
 	beam, diverse := golden[goldenBeam](t, "beam_tiny-gqa"), golden[goldenBeam](t, "diverse_tiny-gqa")

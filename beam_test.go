@@ -231,8 +231,8 @@ func TestDiverseBeamsHaveTheBitsOfStaticInLessMemory(t *testing.T) {
 	}
 }
 
-// A step brings each streamed layer's rows of before to the device once, whatever the number of
-// beams, and stores the new ones. Reordering beams moves nothing.
+// A step fetches the earlier rows of each streamed layer once, whatever the number of beams, and
+// stores the new rows. Reordering beams moves nothing.
 func TestAStepOfBeamsMovesThePrefixOnceAndTheNewRows(t *testing.T) {
 	requireDevice(t, "cpu")
 	const layers, slots = 5, 2

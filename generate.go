@@ -72,7 +72,7 @@ func (e *Engine) GenerateTokens(ctx context.Context, seq *kv.Seq, prompt []int32
 }
 
 // ContinueTokens is [Engine.GenerateTokens] for a sequence that holds the whole prompt already.
-// logits are those that [Engine.Forward] has returned for its last token.
+// logits are the logits that [Engine.Forward] has returned for its last token.
 func (e *Engine) ContinueTokens(ctx context.Context, seq *kv.Seq, logits []float32, c GenerationConfig) iter.Seq2[generate.Token, error] {
 	return func(yield func(generate.Token, error) bool) {
 		prompt := seq.Tokens()

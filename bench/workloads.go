@@ -12,7 +12,8 @@ import (
 // PeerLlama is the name of the only peer.
 const PeerLlama = "llama.cpp"
 
-// Options are those of all workloads, and those that only the workloads of this package have.
+// Options are the options of all workloads, with the ones that only the workloads of this package
+// have.
 type Options struct {
 	measure.Options
 	BeamDepth int    // tokens in the cache, of beams; 0: 4096, or half the context

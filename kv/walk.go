@@ -29,7 +29,7 @@ type copies interface {
 //
 // Two rules make it right. A slot is fetched into only when the visit before in it has been
 // released and its new rows are stored. A visit is computed only when its fetch has finished. After
-// the last visit of a slot fetchAll goes on with the rows that the next step will want there, so
+// the last visit of a slot fetchAll continues with the rows that the next step will want there, so
 // that the end of a step hides the beginning of the next one. The visits of one slot follow each
 // other, so no row is fetched before it is stored.
 type walk struct {

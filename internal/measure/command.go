@@ -17,7 +17,7 @@ import (
 // and where the report goes.
 type Command struct {
 	Options   *Options
-	Workloads []Workload // those that there are
+	Workloads []Workload // all that the flags can name
 	json      string     // a file
 }
 

@@ -46,7 +46,8 @@ type Options struct {
 	Peers func(s Setting, room int) (peers []Peer, notes []string)
 }
 
-// withDefaults replaces zero values by defaults. Depths and sizes are those that fit the context.
+// withDefaults replaces zero values by defaults. The default depths and sizes are the ones that fit
+// the context.
 func (o Options) withDefaults(m Model) Options {
 	if o.Threads == nil {
 		o.Threads = []int{runtime.NumCPU()}

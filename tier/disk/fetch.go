@@ -100,7 +100,7 @@ func (s span) endsAt(b int) bool { return s.whole() && s.first+len(s.sums) == b 
 // whole reports whether all cells of the blocks are wanted.
 func (s span) whole() bool { return s.from == 0 && s.to == len(s.sums)*tier.BlockCells }
 
-// copyPinned copies blocks to dst: those in memory, and zeros for those that are nowhere.
+// copyPinned copies the blocks in memory to dst, and writes zeros for the blocks that are nowhere.
 func (t *Tier) copyPinned(l *layer, pinned []int, cells tier.Run, dst tier.Memory) {
 	var zeros []byte
 	for _, b := range pinned {

@@ -3,7 +3,7 @@
 //
 // Every layer has the same share in each place, so that all fetches take about as long. When the
 // upper place cannot give more memory, because the budget is used up or an allocation fails, the
-// tree goes on in the lower one: nothing moves, and no step fails.
+// tree grows in the lower one: nothing moves, and no step fails.
 package stack
 
 import (
@@ -97,7 +97,7 @@ func (t *Tier) grow(cells int) {
 		if more == 0 {
 			break
 		}
-		if err := t.upper.Reserve(t.split + more); err != nil { // there is no memory: the lower place goes on
+		if err := t.upper.Reserve(t.split + more); err != nil { // there is no memory: the tree grows in the lower place
 			t.stack.give(more, t.row)
 			continue
 		}
