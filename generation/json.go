@@ -70,9 +70,9 @@ func (s *Strings) UnmarshalJSON(data []byte) error {
 }
 
 // Parse reads a config as Hugging Face writes it, without validating it, so that fields can be set
-// before. It also reads Python's NaN and Infinity, which are not JSON. The error reports every field that has the wrong type, that is zero where zero means
-// nothing, or that asks for a kind of search that this version does not have. The warnings name
-// other fields that it does not know.
+// before. It also reads Python's NaN and Infinity, which are not JSON. The error reports every
+// field that has the wrong type, that is zero where zero means nothing, or that asks for a kind of
+// search that this version does not have. The warnings name other fields that it does not know.
 func Parse(data []byte) (c Config, warnings []string, err error) {
 	data = fromPython(data)
 	if err := json.Unmarshal(data, &c); err != nil {

@@ -4,12 +4,12 @@ import "math"
 
 // mask is the set of tokens that may come next.
 type mask struct {
-	bits []uint64 // by id
+	bits []uint64 // a bit for each token id
 }
 
 var negInf = float32(math.Inf(-1))
 
-// mask returns the tokens that may come after s, the ends of text not among them.
+// mask returns the tokens that may come after state s. Tokens that end a text are not among them.
 func (m *matcher) mask(p *Pieces, s *state) *mask {
 	if s.mask != nil {
 		return s.mask
@@ -60,7 +60,7 @@ func (k *mask) set(id int32) {
 	k.bits[id/64] |= 1 << (id % 64)
 }
 
-// anyBut reports whether a token is allowed that is below size and none of but.
+// anyBut reports whether any token below size is allowed, apart from the tokens in but.
 func (k *mask) anyBut(but []int32, size int) bool {
 	for i, word := range k.bits {
 		for _, id := range but {
@@ -81,7 +81,7 @@ func (k *mask) anyBut(but []int32, size int) bool {
 	return false
 }
 
-// forbid sets the scores of all other tokens to -Inf.
+// forbid sets the scores of the tokens that are not in the mask to -Inf.
 func (k *mask) forbid(scores []float32) {
 	for i, word := range k.bits {
 		if word == math.MaxUint64 || 64*i >= len(scores) {

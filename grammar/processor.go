@@ -9,15 +9,15 @@ import (
 	"github.com/seed4d217819/ebb/sample"
 )
 
-// Processor is a [sample.Processor]. Its result depends on ids alone; it remembers the states after
-// texts it saw lately, so that a search may ask for its beams in any order. Use one from one
-// goroutine at a time.
+// Processor is a [sample.Processor] that keeps texts to a grammar. Its result depends on the ids
+// alone. It remembers the states after recent texts, so that a search may ask for its beams in any
+// order. One goroutine at a time may use it.
 type Processor struct {
 	grammar *Grammar
 	prompt  int
 	eos     []int32
-	kept    []float32 // scores of eos
-	lately  []reached // the latest last
+	kept    []float32 // scores of eos, while the others are forbidden
+	lately  []reached // the states after recent texts, the newest last
 }
 
 var _ sample.Ender = (*Processor)(nil)
@@ -28,16 +28,16 @@ type reached struct {
 	state *state
 }
 
-// rememberedTexts is enough for the texts of this step and of the one before, with 32 beams. One
-// that is forgotten is read again from its beginning.
+// rememberedTexts is how many states a processor remembers. It is enough for the texts of this step
+// and of the one before, with 32 beams. A text that was forgotten is read again from its beginning.
 const rememberedTexts = 64
 
-// Processor returns a processor that keeps what comes after the first promptLength tokens to the
-// grammar. eos are the tokens that end a text; nil: those of the vocabulary. They are allowed where
-// the text may end, and nowhere else; once nothing can follow, only they are.
+// Processor returns a processor that keeps the tokens after the first promptLength to the grammar.
+// The tokens eos end a text; nil stands for those of the vocabulary. They are allowed only where
+// the grammar lets the text end, and once it lets nothing follow, no other token is allowed.
 //
-// That no token is left, because none of the vocabulary has a text that the grammar could go on
-// with, is an error; so is a text that does not follow the grammar.
+// Process returns an error if the text does not follow the grammar, or if no token of the
+// vocabulary can continue it.
 func (g *Grammar) Processor(promptLength int, eos []int32) *Processor {
 	if eos == nil {
 		eos = g.pieces.eog
@@ -45,7 +45,7 @@ func (g *Grammar) Processor(promptLength int, eos []int32) *Processor {
 	return &Processor{grammar: g, prompt: promptLength, eos: slices.Clone(eos)}
 }
 
-// Process forbids every token after which the text could not be continued to one that follows the
+// Process forbids every token after which the text could no longer become one that follows the
 // grammar.
 func (p *Processor) Process(ids []int32, scores []float32) error {
 	if len(ids) < p.prompt {
@@ -93,7 +93,7 @@ func (p *Processor) Ended(ids []int32) bool {
 	return !g.matcher.tooMuch && !allowed.anyBut(nil, vocab)
 }
 
-// forbid sets the scores of all tokens to -Inf that are not allowed.
+// forbid sets the scores of the tokens that are not allowed to -Inf.
 func (p *Processor) forbid(scores []float32, allowed *mask, ends bool) {
 	p.kept = p.kept[:0]
 	for _, id := range p.eos {
@@ -111,7 +111,8 @@ func (p *Processor) forbid(scores []float32, allowed *mask, ends bool) {
 	}
 }
 
-// reach returns the state after output.
+// reach returns the state after the tokens of output. It starts from the longest beginning of
+// output that it remembers.
 func (p *Processor) reach(output []int32) (*state, error) {
 	g, m := p.grammar, p.grammar.matcher
 	s, from := m.start, 0

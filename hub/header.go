@@ -14,9 +14,9 @@ const (
 	maxHeader   = 256 << 20 // of a header that is read from the hub: ten times the largest vocabularies
 )
 
-// ReadHeader returns the header of a model, all parts of it if it is split. Unless the cache has the
-// files, only their first bytes are read, by ranges, until the header is whole; nothing is kept. The
-// File has no bytes of tensors if they are not in the cache. The caller closes it.
+// ReadHeader returns the header of a model, all parts of it if it is split. Unless the cache has
+// the files, only their first bytes are read, by ranges, until the header is whole; nothing is
+// kept. The File has no bytes of tensors if they are not in the cache. The caller closes it.
 func ReadHeader(ctx context.Context, r Ref, o Options) (*gguf.File, error) {
 	l, err := locate(ctx, r, o)
 	if err != nil {

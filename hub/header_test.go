@@ -14,8 +14,8 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// model returns a GGUF file with a tensor of so many bytes and so many bytes of metadata; a part of a
-// split model if of is above 1.
+// model returns a GGUF file with a tensor of so many bytes and so many bytes of metadata; a part of
+// a split model if of is above 1.
 func model(t *testing.T, metadata, tensor, part, of int) []byte {
 	t.Helper()
 	meta := []gguf.KV{

@@ -15,8 +15,8 @@ type Bias struct {
 	Bias   float32 // -Inf forbids the last token
 }
 
-// negInfJSON is what a bias of -Inf is in JSON, which has no infinite numbers. Python reads a number
-// as infinite if it is too great.
+// negInfJSON is what a bias of -Inf is in JSON, which has no infinite numbers. Python reads a
+// number as infinite if it is too great.
 const negInfJSON = "-1e9999"
 
 // MarshalJSON writes the pair. A bias of -Inf is written as a number too low for a float64.

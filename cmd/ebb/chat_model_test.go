@@ -7,7 +7,8 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// chatTemplate is that of the model that writeChatModel writes. It refuses a system message that says so.
+// chatTemplate is that of the model that writeChatModel writes. It refuses a system message that
+// says so.
 const chatTemplate = `{% for m in messages %}` +
 	`{% if m['content'] == 'refuse me' %}{{ raise_exception('not that') }}{% endif %}` +
 	`{{ '<s>' + m['role'] + ' ' + m['content'] + '</s>' }}{% endfor %}` +

@@ -18,7 +18,8 @@ type diskPlace struct {
 	bytes int64 // 0: no bound
 }
 
-// parseDisk reads DIR[:SIZE]. A folder whose name ends like that can be written with a slash behind.
+// parseDisk reads DIR[:SIZE]. A folder whose name ends like that can be written with a slash
+// behind.
 func parseDisk(text string) (diskPlace, error) {
 	dir, size, found := text, "", false
 	if i := strings.LastIndex(text, ":"); i >= 0 {
@@ -33,8 +34,8 @@ func parseDisk(text string) (diskPlace, error) {
 	return diskPlace{dir: text}, nil
 }
 
-// configureDisk sets where K/V off the device are kept. What no flag says is chosen here: the policy,
-// and half of the memory that is free.
+// configureDisk sets where K/V off the device are kept. What no flag says is chosen here: the
+// policy, and half of the memory that is free.
 func (f *engineFlags) configureDisk(cmd *cobra.Command, cfg ebb.GenerationConfig) {
 	if f.disk.dir == "" {
 		return

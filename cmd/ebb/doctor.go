@@ -137,7 +137,8 @@ func (f *doctorFlags) read(ctx context.Context, model string) doctor.Readings {
 	return r
 }
 
-// watchOthers returns a function that waits a little and then returns how many cores other processes have used since.
+// watchOthers returns a function that waits a little and then returns how many cores other
+// processes have used since.
 func watchOthers() func(context.Context) float64 {
 	const watched = 300 * time.Millisecond // enough of the system's ticks to tell a busy core from an idle one
 	start := time.Now()
@@ -255,7 +256,8 @@ func readModel(path string, r doctor.Readings) *doctor.Model {
 	return m
 }
 
-// stepBytes returns about what a step of the largest kind takes besides weights and K/V, from the file alone.
+// stepBytes returns about what a step of the largest kind takes besides weights and K/V, from the
+// file alone.
 func stepBytes(s summary) int64 {
 	m := plan.Model{Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens}
 	for _, n := range s.FeedForward {

@@ -35,7 +35,8 @@ func readDevices(ctx context.Context, root fs.FS) []doctor.Device {
 	return all
 }
 
-// measureCopies times copies between a device and the host memory that it copies from and to fastest.
+// measureCopies times copies between a device and the host memory that it copies from and to
+// fastest.
 func measureCopies(ctx context.Context, root fs.FS, d *ggml.Device, r *doctor.Device) (err error) {
 	backend, err := d.Open(ggml.Options{Threads: 1})
 	if err != nil {

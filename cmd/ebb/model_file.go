@@ -55,8 +55,8 @@ func onHub(ctx context.Context, name string, bar *downloadBar) (hub.Ref, hub.Opt
 	return ref, o, err
 }
 
-// openHeader opens the model of a name for what its header says. Of a model on the hub that is not in
-// the cache only the header is read, and nothing is kept. Notes go to w.
+// openHeader opens the model of a name for what its header says. Of a model on the hub that is not
+// in the cache only the header is read, and nothing is kept. Notes go to w.
 func openHeader(ctx context.Context, name string, w io.Writer) (*gguf.File, error) {
 	if !hub.IsName(name) {
 		return gguf.Open(name)

@@ -144,8 +144,8 @@ func (f *planFlags) plan(ctx context.Context, file *gguf.File) (p planned, err e
 // anyDisk is the budget of a folder that has no bound, on a machine whose disk is not known.
 const anyDisk = int64(1) << 60
 
-// budgets sets what K/V and the rest may take where. A unified machine's memory is shared out between
-// the device and the host.
+// budgets sets what K/V and the rest may take where. A unified machine's memory is shared out
+// between the device and the host.
 func (f *planFlags) budgets(r *plan.Request, m plan.Machine, diskFree int64) {
 	r.DeviceMemory, r.HostMemory = m.DeviceMemory, m.HostMemory
 	if f.deviceMemory > 0 {

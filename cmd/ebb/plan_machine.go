@@ -73,10 +73,10 @@ type machineReader struct {
 	diskFree int64  // bytes; 0: no disk was named
 }
 
-// thisMachine reads what memory is free here and measures, for less than two seconds, the rates that
-// a plan needs. The device is the first GPU that the libraries list; without libraries or GPUs it is
-// the CPU. What is not measured is assumed; Sources says what is. A disk is measured if its folder is
-// named.
+// thisMachine reads what memory is free here and measures, for less than two seconds, the rates
+// that a plan needs. The device is the first GPU that the libraries list; without libraries or GPUs
+// it is the CPU. What is not measured is assumed; Sources says what is. A disk is measured if its
+// folder is named.
 func thisMachine(ctx context.Context, disk string) (machineReader, error) {
 	root := os.DirFS("/")
 	machine := doctor.ReadMachine(root)

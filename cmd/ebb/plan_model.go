@@ -73,8 +73,8 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 	return r, s, nil
 }
 
-// stepWeights returns the bytes of the weights that a step of one token reads: all of them, but of an
-// embedding that is not the output matrix too it looks up one row.
+// stepWeights returns the bytes of the weights that a step of one token reads: all of them, but of
+// an embedding that is not the output matrix too it looks up one row.
 func stepWeights(f *gguf.File, s summary) int64 {
 	embedding, ok := f.Tensor("token_embd.weight")
 	if _, own := f.Tensor("output.weight"); !ok || !own {

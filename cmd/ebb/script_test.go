@@ -20,9 +20,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"ebb": main})
 }
 
-// TestScripts runs testdata/script/*.txt. They find the tiny models in $MODELS, a tiny model with a chat template at
-// $WORK/chat.gguf, tiny-gqa in three parts at $SPLIT/split-0000N-of-00003.gguf, both also on a hub as
-// hf://owner/repo/NAME, and, under the condition smollm2, the real one at $SMOLLM2.
+// TestScripts runs testdata/script/*.txt. The scripts find the tiny models in $MODELS, a tiny model with a
+// chat template at $WORK/chat.gguf, tiny-gqa in three parts at $SPLIT/split-0000N-of-00003.gguf,
+// both also on a hub as hf://owner/repo/NAME, and, under the condition smollm2, the real one at
+// $SMOLLM2.
 func TestScripts(t *testing.T) {
 	models, err := filepath.Abs("../../testdata/models")
 	if err != nil {
@@ -75,7 +76,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, params)
 }
 
-// fails is the script command `fails STATUS COMMAND [ARG…]`: the command must exit with that status.
+// fails is the script command `fails STATUS COMMAND [ARG…]`: the command must exit with that
+// status.
 func fails(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: fails STATUS COMMAND [ARG...]")

@@ -154,7 +154,7 @@ func product(n node) int {
 	return min(most, grammar.MaxRepeat)
 }
 
-// counts reads on behind the brace.
+// counts reads the numbers after an opening brace.
 func (p *ecmaParser) counts() (lo, hi int) {
 	end := strings.IndexByte(p.text[p.at:], '}')
 	if end < 0 {
@@ -264,7 +264,7 @@ func folded(s charset.Set) charset.Set {
 	return all
 }
 
-// group reads on behind a parenthesis.
+// group reads the rest of a group after its opening parenthesis.
 func (p *ecmaParser) group() node {
 	if p.depth++; p.depth > maxGroups {
 		p.fail("more than %d groups within each other", maxGroups)
@@ -301,7 +301,7 @@ func (p *ecmaParser) group() node {
 	return group{n}
 }
 
-// modifiers reads those of a group, as in (?i-s:…).
+// modifiers reads the modifiers of a group, as in (?i-s:…).
 func (p *ecmaParser) modifiers() {
 	end := strings.IndexAny(p.text[p.at:], ":)")
 	if end < 0 || p.text[p.at+end] == ')' {
@@ -325,7 +325,7 @@ func (p *ecmaParser) modifiers() {
 	}
 }
 
-// class reads on behind a bracket.
+// class reads the rest of a character class after its opening bracket.
 func (p *ecmaParser) class() node {
 	not := p.take("^")
 	var set charset.Set
@@ -384,7 +384,7 @@ var (
 		0x202F, 0x202F, 0x205F, 0x205F, 0x3000, 0x3000, 0xFEFF, 0xFEFF)
 )
 
-// escape reads on behind a backslash.
+// escape reads the rest of an escape after its backslash.
 func (p *ecmaParser) escape(inClass bool) charset.Set {
 	if p.at >= len(p.text) {
 		p.fail(`\ at the end`)
@@ -472,7 +472,8 @@ func (p *ecmaParser) hex(digits int) rune {
 	return rune(n)
 }
 
-// unicode reads on behind \u: four digits, two surrogates of them, or a code point in braces.
+// unicode reads the rest of an escape after \u: four digits, two surrogates of them, or a code
+// point in braces.
 func (p *ecmaParser) unicode() rune {
 	var r rune
 	if p.take("{") {
@@ -495,7 +496,7 @@ func (p *ecmaParser) unicode() rune {
 	return r
 }
 
-// property reads on behind \p: a general category or a script in braces.
+// property reads the rest of an escape after \p: a general category or a script in braces.
 func (p *ecmaParser) property(not bool) charset.Set {
 	end := strings.IndexByte(p.text[p.at:], '}')
 	if !p.next("{") || end < 0 {

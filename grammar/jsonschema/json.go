@@ -37,8 +37,8 @@ func (o *object) set(key string, v value) {
 // maxDepth is how deep the values of a schema may lie in each other.
 const maxDepth = 500
 
-// readJSON reads one JSON value. Of members with the same name none could be meant: that is an
-// error.
+// readJSON reads one JSON value. Two members of an object with the same name are an error, since
+// either could be meant.
 func readJSON(data []byte) (value, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()

@@ -16,13 +16,14 @@ import (
 // schema (draft 2020-12, and what draft 7 has of it). It reports everything in the schema that it
 // cannot do, with the place of each.
 //
-// Known are type, enum, const, $ref within the schema, $defs, anyOf, oneOf of alternatives that
-// exclude each other, allOf; properties, required, additionalProperties, minProperties,
-// maxProperties; items, prefixItems, minItems, maxItems; minLength, maxLength, pattern (a regular
-// expression of ECMA-262), and the formats date, time, date-time and uuid; minimum, maximum and the
-// exclusive ones. Beside enum or const, which list the values, not and multipleOf are known too.
-// Other formats and keywords that the standard does not have say nothing about what is valid. All
-// other keywords of the standard are errors where they say something.
+// The supported keywords are type, enum, const, $ref within the schema, $defs, anyOf, oneOf of
+// alternatives that exclude each other, allOf; properties, required, additionalProperties,
+// minProperties, maxProperties; items, prefixItems, minItems, maxItems; minLength, maxLength,
+// pattern (a regular expression of ECMA-262), and the formats date, time, date-time and uuid;
+// minimum, maximum and the exclusive ones. Beside enum or const, which list the values, not and
+// multipleOf are supported too. Other formats and keywords that the standard does not have say
+// nothing about what is valid. All other keywords of the standard are errors where they say
+// something.
 //
 // Every text is valid, but not every valid text can be written: members come in the order of the
 // schema, and others only where additionalProperties asks for them; a schema without type has the

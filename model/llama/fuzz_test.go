@@ -10,7 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/model/llama"
 )
 
-// Whatever a file says of its model, opening it ends in a model with sensible numbers or in an error.
+// Whatever a file says of its model, opening it ends in a model with sensible numbers or in an
+// error.
 func FuzzMetadata(f *testing.F) {
 	small := testmodel.Llama(testmodel.Options{Layers: 2})
 	keys := []string{

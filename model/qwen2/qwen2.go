@@ -1,6 +1,6 @@
 // Package qwen2 is the architecture of Qwen2 and Qwen2.5 and of models distilled into them (Yang et
-// al., 2024): Llama's layers with biases of query, key and value, and rotary embedding of pairs half
-// a head apart.
+// al., 2024): Llama's layers with biases of query, key and value, and rotary embedding of pairs
+// half a head apart.
 package qwen2
 
 import (

@@ -1,6 +1,6 @@
-// Package qwen3 is the architecture of the dense Qwen3 models (Yang et al., 2025): Llama's layers with
-// RMS norms of each query and key head before the rotary embedding, whose pairs are half a head
-// apart.
+// Package qwen3 is the architecture of the dense Qwen3 models (Yang et al., 2025): Llama's layers
+// with RMS norms of each query and key head before the rotary embedding, whose pairs are half a
+// head apart.
 package qwen3
 
 import (
