@@ -78,3 +78,28 @@ func TestImpossibleHeadersAreRefusedByPlan(t *testing.T) {
 		}
 	}
 }
+
+func TestPlanCountsTheCopiesOfWeightsOnACPU(t *testing.T) {
+	var b bytes.Buffer
+	tensor := func(name string, shape ...int64) gguf.TensorData { // 34 bytes for each 32 values
+		n := int64(1)
+		for _, d := range shape {
+			n *= d
+		}
+		return gguf.TensorData{Name: name, Type: gguf.Q8_0, Shape: shape, Data: make([]byte, gguf.Q8_0.RowSize(n))}
+	}
+	meta := []gguf.KV{{Key: "general.architecture", Value: "llama"}}
+	if err := gguf.Write(&b, meta, []gguf.TensorData{tensor("token_embd.weight", 32, 4), tensor("output.weight", 32, 2)}); err != nil {
+		t.Fatal(err)
+	}
+	file, err := gguf.Parse(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := cpuWeights(file), int64(b.Len()+2*34); got != want {
+		t.Errorf("%d bytes, want the file and the output matrix once more, %d", got, want)
+	}
+	if got, want := stepWeights(file, summarize(file)), int64(2*34); got != want {
+		t.Errorf("a step reads %d bytes, want those of the output matrix, %d", got, want)
+	}
+}
