@@ -1,13 +1,12 @@
 // Package attend computes attention over K/V.
 //
-// An [Attention] adds it to a graph: as ggml's operations, with a mask that says
-// which token sees which cell, or on the CPU as an operation of ebb's own, the
-// kernel, with [Spans] in the mask's place. The kernel reads each key and value
-// once however many heads and tokens share it, and is several times as fast;
-// docs/attention.md has its design.
+// An [Attention] adds it to a graph: as ggml's operations, with a mask that says which token sees
+// which cell, or on the CPU as an operation of ebb's own, the kernel, with [Spans] in place of the
+// mask. The kernel reads each key and value once, however many heads and tokens share it, and is
+// several times as fast; docs/attention.md describes its design.
 //
-// K and V are those of one sequence tree: head-major rows of which the first
-// cells are used. [Merge] joins results over different cells.
+// K and V belong to one sequence tree: they are head-major rows, of which the first cells are used.
+// [Merge] joins results over different cells.
 package attend
 
 import (
@@ -18,23 +17,22 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// Kind is a way to compute attention. All give the same result within float
-// error.
+// Kind is a way to compute attention. All kinds give the same result within float error.
 type Kind int
 
 // The kinds.
 const (
-	// Auto is Kernel on the CPU, if it has one for the processor. Elsewhere it is
-	// Flash, but Eager on software Vulkan devices: there flash attention corrupts
-	// the heap when device buffers come and go.
+	// Auto is Kernel on a CPU that has one. On other devices it is Flash, except on software Vulkan
+	// devices, where flash attention corrupts the heap when device buffers are made and freed:
+	// there Auto is Eager.
 	Auto Kind = iota
-	// Flash is one fused operation that holds no scores.
+	// Flash is one fused operation that stores no scores.
 	Flash
-	// Eager is matrix product, softmax, matrix product, as the paper writes
-	// it. It holds the scores of all tokens and cells.
+	// Eager is a matrix product, a softmax and a matrix product, as in the paper. It stores the
+	// scores of all tokens and cells.
 	Eager
-	// Kernel is ebb's own, on the CPU. Devices that do not have it, and layers
-	// whose heads it does not take, have what they have under Auto.
+	// Kernel is ebb's own, on the CPU. Devices without it, and layers whose heads it does not
+	// support, compute as under Auto.
 	Kernel
 )
 
@@ -59,8 +57,8 @@ type Attention struct {
 	eager  bool
 }
 
-// On returns how to compute attention on a device, with the kernel's instruction
-// set for where it is the CPU.
+// On returns how to compute attention on a device. isa is the kernel's instruction set if the
+// device is the CPU.
 func On(d *ggml.Device, kind Kind, isa ISA) Attention {
 	switch {
 	case kind == Eager, kind != Flash && d.Software():
@@ -72,12 +70,12 @@ func On(d *ggml.Device, kind Kind, isa ISA) Attention {
 	}
 }
 
-// Kernel reports whether the kernel attends to keys and values of these types
-// and dimensions: then Graph takes spans, and else a mask.
+// Kernel reports whether the kernel computes attention over keys and values of these types and
+// dimensions: if so Graph takes spans, and otherwise a mask.
 //
-// Where there is a kernel it is the fastest way for all types and any number of
-// tokens. Measured on 2 cores of an AMD EPYC (family 25 model 17, AVX-512, heads
-// of 64 and 128; docs/attention.md), flash attention is slower by a factor of
+// Where the kernel is available it is the fastest kind for all types and any number of tokens.
+// Measured on 2 cores of an AMD EPYC (family 25 model 17, AVX-512, heads of 64 and 128;
+// docs/attention.md), flash attention is slower by a factor of
 //
 //	tokens      f16          q8_0         q4_0
 //	1           3.4 to 4.7   5.5 to 6.6   10 to 15
@@ -88,8 +86,7 @@ func (a Attention) Kernel(k, v ggml.Type, keyDim, valueDim int) bool {
 	return a.kernel > NoKernel && k == v && kernelTakes(k, keyDim) && kernelTakes(v, valueDim)
 }
 
-// Scale and SoftCap of the scores: cap·tanh(scale·qk/cap), and scale·qk where
-// there is no cap.
+// Scale and SoftCap of the scores: cap·tanh(scale·qk/cap), and scale·qk where there is no cap.
 type Scale struct {
 	Factor  float32 // 0: 1/√headDim
 	SoftCap float32 // 0: none
@@ -103,8 +100,8 @@ type Scale struct {
 //	      Spans, i32, and else a mask [cells, tokens] f16, added to the scores
 //	result [valueDim, heads, tokens]
 //
-// Under Flash and Eager every token must see a cell, and all cells of a mask must
-// hold finite numbers.
+// With Flash and Eager every token must see a cell, and all cells that a mask covers must hold
+// finite numbers.
 func (a Attention) Graph(g *ggml.Graph, q, k, v, sees *ggml.Tensor, s Scale) *ggml.Tensor {
 	if s.Factor == 0 {
 		s.Factor = float32(1 / math.Sqrt(float64(q.Ne(0))))
@@ -141,8 +138,8 @@ func eager(g *ggml.Graph, q, k, v, mask *ggml.Tensor, s Scale) *ggml.Tensor {
 	return g.Cont(g.Permute(out, 0, 2, 1, 3)) // [valueDim, heads, tokens]
 }
 
-// dense returns the values without gaps between heads: matrix products on some
-// devices are silently wrong with gaps.
+// dense returns the values without gaps between heads, because matrix products on some devices are
+// silently wrong with gaps.
 func dense(g *ggml.Graph, t *ggml.Tensor) *ggml.Tensor {
 	if t.Type().Quantized() {
 		return g.Cast(t, ggml.F32)

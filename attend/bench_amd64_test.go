@@ -12,15 +12,14 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// benchBytes is how much K/V a benchmark goes through in turn: more than caches
-// hold.
+// benchBytes is how much K/V a benchmark goes through in turn: more than caches hold.
 const benchBytes = 128 << 20
 
-// BenchmarkDecode compares one token's attention over K/V in memory: the kernels,
-// ggml's flash attention, and a loop that only reads K and V on the same threads.
-// Each iteration computes a layer in every way, so that what disturbs the machine
-// falls on all alike, and each way another layer, so that none finds in a cache what
-// one before it has read. The shortest time of each layer counts.
+// BenchmarkDecode compares one token's attention over K/V in memory: the kernels, ggml's flash
+// attention, and a loop that only reads K and V on the same threads. Each iteration computes a
+// layer in every way, so that what disturbs the machine falls on all alike, and each way another
+// layer, so that none finds in a cache what one before it has read. The shortest time of each layer
+// counts.
 func BenchmarkDecode(b *testing.B) {
 	for _, m := range []struct {
 		name                string

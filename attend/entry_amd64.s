@@ -3,18 +3,18 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// The op's two texts are what ggml's threads call, by the System V ABI:
+// ggml's threads call the op's two entry points with the System V ABI:
 //
 //	void op(struct ggml_tensor *dst, int thread, int threads, void *unused)
 //
-// Threads take items by a counter in spans. Where work is divided by ranges, who
-// finishes a head's last range adds its parts up, in their order. The counters are
-// zero again when the last thread leaves.
+// Threads take items by a counter in spans. Where work is divided by ranges, the thread that
+// finishes a head's last range adds up the head's parts, in their order. The last thread to leave
+// sets the counters to zero again.
 //
-// What they call is generated: each text takes the frame's address in DI, leaves it
-// there, keeps all else in the frame, and uses every other register. No text calls
-// Go or allocates, and the stack is used for return addresses and
-// saved registers only: a signal may come at any instruction, on any thread.
+// The functions that they call are generated. Each takes the frame's address in DI and leaves it
+// there, keeps all other state in the frame, and uses every other register. None of them calls Go
+// or allocates, and only return addresses and saved registers are on the stack, because a signal
+// may arrive at any instruction on any thread.
 
 TEXT ·opAVX2(SB), NOSPLIT|NOFRAME, $0-0
 	XORL AX, AX
@@ -24,7 +24,7 @@ TEXT ·opAVX512(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $1, AX
 	JMP  op<>(SB)
 
-// op computes with the instruction set that AX says.
+// op computes with the instruction set in AX.
 TEXT op<>(SB), NOSPLIT|NOFRAME, $0-0
 	PUSHQ BX
 	PUSHQ BP
@@ -130,8 +130,8 @@ out:
 	POPQ BX
 	RET
 
-// range attends over the cells of range r, and leaves the result in part: tile by
-// tile, and within a tile up to four vectors at a time.
+// range computes attention over the cells of range r, tile by tile, and within a tile up to four
+// vectors at a time. It stores the result in part.
 TEXT range<>(SB), NOSPLIT|NOFRAME, $0-0
 	CALL ·opRange(SB)
 tile:

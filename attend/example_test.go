@@ -8,8 +8,8 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// Two tokens attend over two cells that hold 1 and 2: the first token sees the
-// first cell alone, and the second both, whose keys are the same.
+// Two tokens attend over two cells that hold 1 and 2: the first token sees the first cell alone,
+// and the second both, whose keys are the same.
 func ExampleAttention_Graph() {
 	library, err := ggml.Load()
 	if err != nil {

@@ -4,14 +4,14 @@
 
 package attend
 
-// frame is what the kernel keeps in memory, one on each thread.
+// frame is the state that the kernel keeps in memory, one frame for each thread.
 type frame struct {
 	tensor   uintptr // the op's result
 	threads  uintptr
 	isa      uintptr // 0: AVX2, 1: AVX512
-	texts    uintptr // its table of texts: see gen/tables.go
-	floats   uintptr // its texts for f32
-	typed    uintptr // its texts for the type of K and V
+	texts    uintptr // its table of functions: see gen/tables.go
+	floats   uintptr // its functions for f32
+	typed    uintptr // its functions for the type of K and V
 	base     uintptr // the op's scratch: the result's data, rounded up to 64
 	dst      uintptr // [dv, heads, rows] f32
 	lse      uintptr // [heads, rows] f32
@@ -68,8 +68,8 @@ type frame struct {
 	cEnd     uintptr // past the range's last cell
 	kp       uintptr // the tile's keys
 	vp       uintptr
-	table    uintptr // the texts for them
-	kt       uintptr // and where these find them
+	table    uintptr // the functions for them
+	kt       uintptr // the keys' address for these functions
 	vt       uintptr
 	tn       uintptr // cells of the tile
 	full     uintptr // mask of tn cells

@@ -104,8 +104,8 @@ func numbers(t *ggml.Tensor) []float32 {
 	return s
 }
 
-// On ggml's threads, however many, the op gives the bits that it gives called from
-// Go; and again when the graph is computed again.
+// On ggml's threads, however many, the op gives the bits that it gives called from Go; and again
+// when the graph is computed again.
 func TestOpInAGraphEqualsTheOpCalledFromGo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds: make test runs it")
@@ -208,8 +208,8 @@ func TestKernelEqualsFlashAttention(t *testing.T) {
 	}
 }
 
-// Signals of the profiler reach ggml's threads in the middle of the kernel: they
-// have no stack that Go knows.
+// Signals of the profiler reach ggml's threads in the middle of the kernel: they have no stack that
+// Go knows.
 func TestProfilingWhileTheKernelRuns(t *testing.T) {
 	eachISA(t, func(t *testing.T, isa ISA) {
 		r := newRig(t, 2)
@@ -222,7 +222,8 @@ func TestProfilingWhileTheKernelRuns(t *testing.T) {
 		g, y := r.graph(func(g *ggml.Graph) []*ggml.Tensor {
 			return []*ggml.Tensor{g.Scale(On(r.device, Kernel, isa).Graph(g, q, k, v, spans, p.scale), 1)}
 		})
-		// What Go's profiler calls code of threads that are not its own. On a busy machine few signals reach them.
+		// What Go's profiler calls code of threads that are not its own. On a busy machine few
+		// signals reach them.
 		const tries = 25
 		outside := isa == Go
 		for range tries {

@@ -9,19 +9,19 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// ISA is the instruction set that the kernel computes with. The results of two
-// differ within float error.
+// ISA is the instruction set with which the kernel computes. The results of two instruction sets
+// agree within float error.
 type ISA int
 
 // The instruction sets.
 const (
-	// BestISA is the best one that this processor has: NoKernel where it has
-	// neither AVX2 nor AVX512.
+	// BestISA is the best one that this processor has, which is NoKernel if it has neither AVX2 nor
+	// AVX512.
 	BestISA ISA = iota
 	// NoKernel leaves attention to ggml.
 	NoKernel
-	// Go is a kernel in plain Go, on any processor: to compare others with. It is
-	// slow.
+	// Go is a kernel in plain Go for any processor. It is slow, and serves as a reference for the
+	// others.
 	Go
 	// AVX2 needs AVX2, FMA, F16C, BMI1 and BMI2.
 	AVX2
@@ -34,9 +34,9 @@ var isaNames = [...]string{"best", "ggml", "go", "avx2", "avx512"}
 // String returns the name that [ParseISA] takes.
 func (i ISA) String() string { return isaNames[i] }
 
-// ParseISA returns the instruction set of that name: best, avx2, avx512, go, or
-// ggml for no kernel. The empty name stands for best. One that the processor lacks
-// is an error.
+// ParseISA returns the instruction set of that name: best, avx2, avx512, go, or ggml for no kernel.
+// The empty name stands for best. The error names what this processor has if it lacks the
+// instruction set.
 func ParseISA(name string) (ISA, error) {
 	if name == "" {
 		return BestISA, nil
@@ -53,11 +53,11 @@ func ParseISA(name string) (ISA, error) {
 	for _, i := range all {
 		has = append(has, i.String())
 	}
-	return 0, fmt.Errorf("attend: this processor has no %s, or this system no kernel for it: want best, ggml, or one of %s", name, strings.Join(has, ", "))
+	return 0, fmt.Errorf("attend: this processor has no %s, or there is no kernel for it on this system: want best, ggml, or one of %s", name, strings.Join(has, ", "))
 }
 
-// ISAs returns the instruction sets of this processor that there are kernels for,
-// the best one last.
+// ISAs returns the instruction sets of this processor for which there are kernels, the best one
+// last.
 func ISAs() []ISA { return append([]ISA{Go}, vectorISAs()...) }
 
 // resolved returns what the best one is.
@@ -80,8 +80,7 @@ func (i ISA) op() uintptr {
 	return vectorOp(i)
 }
 
-// goOp returns the address of reference for C. There is one, as callbacks are
-// never freed.
+// goOp returns the address of reference for C. It is made once, because callbacks are never freed.
 var goOp = sync.OnceValue(func() uintptr {
 	return purego.NewCallback(func(dst *tensor, thread, threads int32, _ uintptr) uintptr {
 		reference(dst, int(thread), int(threads))

@@ -37,8 +37,7 @@ func TestParseKind(t *testing.T) {
 	}
 }
 
-// The kernel is used where there is one and it takes the heads, unless another
-// kind is asked for.
+// The kernel is used where there is one and it takes the heads, unless another kind is asked for.
 func TestKernelIsUsedWhereItCanBe(t *testing.T) {
 	d := newRig(t, 1).device
 	for _, tt := range []struct {

@@ -8,33 +8,33 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// kernelTypes are those of keys and values that the kernel reads.
+// kernelTypes are the types of keys and values that the kernel reads.
 var kernelTypes = []ggml.Type{ggml.F32, ggml.F16, ggml.BF16, ggml.Q8_0, ggml.Q4_0}
 
-// kernelTakes reports whether the kernel reads heads of a dimension and type.
+// kernelTakes reports whether the kernel reads heads of this dimension and type.
 func kernelTakes(t ggml.Type, dim int) bool {
 	const step = 16 // values that it takes at a time
 	return slices.Contains(kernelTypes, t) && dim > 0 && dim%max(step, int(t.BlockSize())) == 0
 }
 
-// Partial adds attention by the kernel, as Graph does, and also returns the
-// logarithm of the sum of each token's and head's weights, by which [Merge] joins
-// it with results over other cells. A token that sees no cell has zeros, and -Inf.
+// Partial adds attention with the kernel, as Graph does, and also returns the logarithm of the sum
+// of weights of each token and head, with which [Merge] joins the result with those over other
+// cells. The result of a token that sees no cell is zeros, and its logarithm -Inf.
 //
 //	out [valueDim, heads, tokens]
 //	lse [heads, tokens]
 //
-// No cell that a token does not see has any influence on its result, whatever it
-// holds. A result depends on the token alone: not on the others, the number of
-// threads, the capacity of k and v, or where they lie.
+// A cell that a token does not see has no influence on its result, whatever the cell holds. A
+// token's result does not depend on the other tokens, the number of threads, or the capacity and
+// the addresses of k and v.
 //
-// It panics where Kernel reports false.
+// It panics if Kernel reports false.
 func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scale) (out, lse *ggml.Tensor) {
 	sh := kernelShape(q, k, v, spans)
 	if a.kernel <= NoKernel {
 		misuse("there is no kernel", q, k, v, spans)
 	}
-	// One frame for each thread that the backend may ever compute with.
+	// There is a frame for each thread with which the backend can ever compute.
 	threads := ggml.MostThreads()
 	l := sh.layout(threads)
 	p := sh.params(l, threads, s)

@@ -20,17 +20,17 @@ func TestKernelsOfThisProcessor(t *testing.T) {
 	}
 }
 
-// The bound on |error| / max |out|, and on that of the log-sum-exp: each result is
-// a sum of up to some hundred float32 products, whose rounding adds up to 1e-6; the
-// powers of two are exact to 1e-7.
+// The bound on |error| / max |out|, and on that of the log-sum-exp: each result is a sum of up to
+// some hundred float32 products, whose rounding adds up to 1e-6; the powers of two are exact to
+// 1e-7.
 const tolerance = 3e-6
 
-// softTolerance is tolerance with a soft cap: tanh as 1 - 2/(e^(2x)+1) loses the
-// last bits of small scores.
+// softTolerance is tolerance with a soft cap: tanh as 1 - 2/(e^(2x)+1) loses the last bits of small
+// scores.
 const softTolerance = 1e-5
 
-// Every type, head dimension, number of query heads a KV head and of rows, on
-// tails of all lengths, with every way to see cells.
+// Every type, head dimension, number of query heads a KV head and of rows, on tails of all lengths,
+// with every way to see cells.
 func TestKernelEqualsFloat64(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds: make test runs it")
@@ -79,8 +79,8 @@ func TestKernelEqualsFloat64(t *testing.T) {
 	}
 }
 
-// A token's bits are the same alone and among others, whether the work is divided
-// by ranges of cells or by rows, on any number of threads, and in a larger region.
+// A token's bits are the same alone and among others, whether the work is divided by ranges of
+// cells or by rows, on any number of threads, and in a larger region.
 func TestResultDependsOnTheTokenAlone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds: make test runs it")
@@ -140,8 +140,8 @@ func (p *problem) some(t *testing.T, first, n, cells int) *problem {
 	return &few
 }
 
-// Whatever lies in cells that a token does not see, NaN and infinities included,
-// its bits are the same: those of other sequences and those that are free.
+// Whatever lies in cells that a token does not see, NaN and infinities included, its bits are the
+// same: those of other sequences and those that are free.
 func TestUnseenCellsHaveNoInfluence(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds: make test runs it")
@@ -175,8 +175,8 @@ func TestUnseenCellsHaveNoInfluence(t *testing.T) {
 	})
 }
 
-// poison fills the cells that a row does not see with what is no number in any
-// type: NaN for most, and for some an infinity.
+// poison fills the cells that a row does not see with what is no number in any type: NaN for most,
+// and for some an infinity.
 func (p *problem) poison(row int) {
 	seen := map[int]bool{}
 	for _, c := range p.seen(row) {
@@ -225,8 +225,8 @@ func TestTokenThatSeesNothingHasZeros(t *testing.T) {
 	})
 }
 
-// A cell that is seen and holds no numbers shows: it does not silently count for
-// nothing. It harms no token that does not see it.
+// A cell that is seen and holds no numbers shows: it does not silently count for nothing. It harms
+// no token that does not see it.
 func TestVisibleNaNShows(t *testing.T) {
 	eachISA(t, func(t *testing.T, isa ISA) {
 		p := &problem{shape: shape{64, 64, 4, 1, 2, 100}, typ: ggml.F32, scale: Scale{Factor: 0.125}}
@@ -243,8 +243,8 @@ func TestVisibleNaNShows(t *testing.T) {
 	})
 }
 
-// More cells than the table of ranges has at one length: the scratch must hold
-// the results of as many ranges as the assembly makes.
+// More cells than the table of ranges has at one length: the scratch must hold the results of as
+// many ranges as the assembly makes.
 func TestLongSequenceEqualsGo(t *testing.T) {
 	eachISA(t, func(t *testing.T, isa ISA) {
 		p := &problem{shape: shape{32, 32, 1, 1, 2, 70000}, typ: ggml.Q8_0, scale: Scale{Factor: 0.2}}

@@ -31,8 +31,7 @@ func guarded(t *testing.T, b []byte) []byte {
 	return end
 }
 
-// The page behind the last cell that a token sees is not there: reading it would
-// end the process.
+// The page behind the last cell that a token sees is not there: reading it would end the process.
 func TestNothingBehindTheLastCellIsRead(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds: make test runs it")

@@ -1,6 +1,6 @@
 package attend
 
-// shape is the sizes that an op depends on.
+// shape holds the sizes that an op depends on.
 type shape struct {
 	keyDim, valueDim int
 	heads, kvHeads   int
@@ -8,18 +8,18 @@ type shape struct {
 	cells            int // of k and v
 }
 
-// passRows is how many rows share each loaded K and V at most. With up to as
-// many, work is divided by ranges of cells, and else by rows.
+// passRows is the largest number of rows that share each loaded K and V. Up to that many rows, work
+// is divided by ranges of cells, and above it by rows.
 const passRows = 16
 
-// rangesOf returns how many ranges cells are divided into.
+// rangesOf returns into how many ranges the cells are divided.
 //
-// A range is the unit of work where there are few rows. Ranges begin at the same
-// cells however many there are and whoever computes them, so that a row's result
-// depends on nothing but the row. They are short enough that threads end about
-// together, and so few that adding their results up costs nothing: 256 cells
-// up to 4096, and from there on an eighth of what lies before them, rounded down
-// to a power of two. The table of where they begin is in kernel_amd64.s.
+// A range is the unit of work where there are few rows. Ranges begin at the same cells however many
+// cells there are and whichever thread computes them, so that a row's result depends only on the
+// row. They are short enough that the threads finish at about the same time, and few enough that
+// adding up their results takes no measurable time: 256 cells each up to cell 4096, and from there
+// on an eighth of the cells before the range, rounded down to a power of two. kernel_amd64.s has a
+// table of their first cells.
 func rangesOf(cells int) int {
 	n := 0
 	for c := 0; c < cells || n == 0; n++ {
@@ -37,8 +37,8 @@ func rangeCells(c int) int {
 	return n
 }
 
-// tileCells returns how many cells are taken at a time: K and V as f32 fit the
-// first cache beside the queries. It divides a range.
+// tileCells returns how many cells are computed at a time: their K and V as f32 fit into the
+// first-level cache beside the queries. It divides the length of every range.
 func tileCells(dim int) int {
 	switch {
 	case dim <= 64:
@@ -48,9 +48,9 @@ func tileCells(dim int) int {
 	}
 }
 
-// layout says where things lie in an op's result, in bytes. The output and the
-// log-sum-exps come first, and then scratch, from a multiple of 64 on: the
-// ranges' results, and for each thread its frame and buffers.
+// layout holds the offsets of the parts of an op's result, in bytes. The output and the
+// log-sum-exps come first. The scratch follows at a multiple of 64: the ranges' results, and a
+// frame and buffers for each thread.
 type layout struct {
 	tile              int   // cells
 	lse               int64 // where log-sum-exps begin

@@ -3,8 +3,8 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// opRead reads K and V and computes nothing: a plain read loop on ggml's threads,
-// which speeds are compared with. It is an op like those in entry_amd64.s.
+// opRead reads K and V and computes nothing. Benchmarks compare speeds with it: it is a plain read
+// loop on ggml's threads. It is an op like those in entry_amd64.s.
 TEXT ·opRead(SB), NOSPLIT|NOFRAME, $0-0
 	MOVLQSX SI, SI
 	MOVLQSX DX, R9

@@ -8,12 +8,11 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// reference is the op in plain Go: what the kernel is compared with, and what
-// takes its place where there is none. It computes the rows and heads thread,
-// thread + threads, …
+// reference is the op in plain Go, with which tests compare the kernel, and which replaces it where
+// there is none. It computes the rows and heads thread, thread + threads, …
 func reference(dst *tensor, thread, threads int) {
 	q, k, v := dst.src[0], dst.src[1], dst.src[2]
-	s := newSight(dst.src[3])
+	s := newVisibility(dst.src[3])
 	heads, rows, valueDim := int(q.ne[1]), int(q.ne[2]), int(v.ne[0])
 	out := unsafe.Slice((*float32)(dst.data), rows*heads*(valueDim+1))
 	out, lse := out[:rows*heads*valueDim], out[rows*heads*valueDim:]
@@ -25,8 +24,8 @@ func reference(dst *tensor, thread, threads int) {
 	}
 }
 
-// attendRow computes one head of a row over the cells that it sees, and returns
-// the logarithm of the sum of its weights.
+// attendRow computes one head of a row over the cells that it sees, and returns the logarithm of
+// the sum of its weights.
 func attendRow(out, query []float32, k, v *tensor, head int, p params, sees func(yield func(cell int) bool)) float32 {
 	key, value, sum := make([]float32, k.ne[0]), make([]float32, v.ne[0]), make([]float64, v.ne[0])
 	most, weights := -math.MaxFloat32, 0.0
@@ -106,7 +105,7 @@ func (t *tensor) row(dst []float32, cell, head int) {
 	}
 }
 
-// float16 converts a number in half precision.
+// float16 converts a half-precision number.
 func float16(h uint16) float32 {
 	sign, exponent, fraction := uint32(h&0x8000)<<16, uint32(h>>10)&31, uint32(h&1023)
 	switch exponent {
@@ -119,13 +118,13 @@ func float16(h uint16) float32 {
 	}
 }
 
-// sight reads spans.
-type sight []int32
+// visibility reads spans.
+type visibility []int32
 
-func newSight(spans *tensor) sight { return unsafe.Slice((*int32)(spans.data), spans.ne[0]) }
+func newVisibility(spans *tensor) visibility { return unsafe.Slice((*int32)(spans.data), spans.ne[0]) }
 
-// row goes through the cells that a row sees, among the first ones.
-func (s sight) row(row, cells int) func(yield func(cell int) bool) {
+// row yields the cells that a row sees among the first ones.
+func (s visibility) row(row, cells int) func(yield func(cell int) bool) {
 	at := s[int(s[spansRows])+row*rowWords:]
 	first, end, from, bits := int(at[0]), int(at[1]), int(at[2]), at[3]
 	return func(yield func(cell int) bool) {

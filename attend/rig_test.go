@@ -16,8 +16,7 @@ import (
 // testAll says that tests go through full matrices.
 var testAll = os.Getenv("EBB_TEST_ALL") != ""
 
-// eachISA runs f for every instruction set, and skips those that this processor
-// lacks.
+// eachISA runs f for every instruction set, and skips those that this processor lacks.
 func eachISA(t *testing.T, f func(t *testing.T, isa ISA)) {
 	for _, isa := range []ISA{Go, AVX2, AVX512} {
 		t.Run(isa.String(), func(t *testing.T) {
@@ -245,8 +244,8 @@ func (p *problem) naive() (out, lse []float64) {
 	return out, lse
 }
 
-// distance returns the largest difference in units of the largest number wanted,
-// or of 1e-3 if that is larger. NaN is infinitely far.
+// distance returns the largest difference in units of the largest number wanted, or of 1e-3 if that
+// is larger. NaN is infinitely far.
 func distance(got []float32, want []float64) float64 {
 	worst, scale := 0.0, 1e-3
 	for i, w := range want {

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// Spans says which cells each row of a step sees, for the kernel. It takes the
-// place of a mask: a row that sees one run of cells has two numbers, and one that
-// sees several also has a bit for each cell from the end of the first run on.
+// Spans tells the kernel which cells each row of a step sees. It replaces a mask: a row that sees
+// one run of cells needs two numbers, and a row that sees several runs also needs a bit for each
+// cell from the end of the first run on.
 //
-// It is words of an I32 tensor that the host writes before a computation:
+// It consists of the words of an I32 tensor that the host writes before a computation:
 //
 //	0, 1    counters of the op, which leaves them at 0
 //	3       no row sees a cell from here on
@@ -18,8 +18,8 @@ import (
 //	rows:   first cell, end, first cell with bits, where they are or 0
 //	bits    of the rows, 32 cells a word
 //
-// The rows begin at the next multiple of 16 words, and bits at a cell that is a
-// multiple of 32. A Spans is used by one goroutine.
+// The rows begin at the next multiple of 16 words, and bits at a cell that is a multiple of 32. A
+// Spans is used by one goroutine.
 type Spans struct {
 	words   []int32
 	kvHeads int
@@ -34,22 +34,21 @@ const (
 	spansRows     = 4
 	spansCounters = 8
 	rowWords      = 4
-	// bitsPadding is words behind a row's bits, as the kernel reads 32 of them from
-	// any multiple of 16 on.
+	// bitsPadding is the number of words after a row's bits: the kernel reads 32 words from any
+	// multiple of 16 on.
 	bitsPadding = 1
 )
 
 // rowsAt returns where the rows begin.
 func rowsAt(kvHeads int) int { return (spansCounters + kvHeads + 15) / 16 * 16 }
 
-// SpansWords returns how many words the spans of that many rows take at most, for
-// any layer with up to kvHeads KV heads.
+// SpansWords returns the largest number of words that the spans of that many rows take, for any
+// layer with up to kvHeads KV heads.
 func SpansWords(kvHeads, rows, cells int) int {
 	return rowsAt(kvHeads) + rows*(rowWords+(cells+31)/32+bitsPadding)
 }
 
-// Reset makes the spans those of rows that see nothing, for layers with that many
-// KV heads.
+// Reset makes the spans those of rows that see nothing, for layers with that many KV heads.
 func (s *Spans) Reset(kvHeads, rows int) {
 	n := rowsAt(kvHeads) + rows*rowWords
 	s.words = slices.Grow(s.words[:0], n)[:n]
@@ -58,15 +57,15 @@ func (s *Spans) Reset(kvHeads, rows int) {
 	s.kvHeads, s.rows = kvHeads, rows
 }
 
-// See makes a row see the n cells from first on, besides those it sees already:
-// calls for one row follow each other.
+// See adds the n cells from first on to those that the current row sees. EndRow ends the row.
 func (s *Spans) See(first, n int) {
 	if n > 0 {
 		s.runs = append(s.runs, run{first, first + n})
 	}
 }
 
-// EndRow makes what was seen since the last call the cells of a row.
+// EndRow ends the current row and gives it a number: it sees the cells given to See since the last
+// call.
 func (s *Spans) EndRow(row int) {
 	runs := s.runs
 	s.runs = s.runs[:0]
@@ -116,6 +115,5 @@ func (s *Spans) addBits(runs []run, from, end int) {
 	}
 }
 
-// Words returns what the tensor is to hold. The slice is valid until the next
-// Reset.
+// Words returns the contents of the tensor. The slice is valid until the next Reset.
 func (s *Spans) Words() []int32 { return s.words }

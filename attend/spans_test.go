@@ -8,10 +8,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// sight of spans as the kernel in Go reads them.
+// visibility of spans as the kernel in Go reads them.
 func (s *Spans) cellsOf(row int) []int {
 	t := &tensor{ne: [4]int64{int64(len(s.words)), 1, 1, 1}, data: unsafe.Pointer(&s.words[0])}
-	return slices.Collect(newSight(t).row(row, 1<<30))
+	return slices.Collect(newVisibility(t).row(row, 1<<30))
 }
 
 func TestSpansHoldWhatRowsSee(t *testing.T) {
@@ -68,8 +68,7 @@ func TestSpansOfARowThatIsNotTherePanic(t *testing.T) {
 	s.EndRow(2)
 }
 
-// Any runs: what a row sees is their union, and the words fit what SpansWords
-// says.
+// Any runs: what a row sees is their union, and the words fit what SpansWords says.
 func FuzzSpans(f *testing.F) {
 	f.Add([]byte{0, 10, 20, 5, 15, 1}, byte(2))
 	f.Add([]byte{255, 255, 0, 1}, byte(1))

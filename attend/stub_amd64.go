@@ -2,7 +2,7 @@
 
 package attend
 
-// The ops are what ggml's threads call; Go has their addresses only.
+// ggml's threads call the ops; Go only uses their addresses.
 
 //go:noescape
 func opAVX2()
@@ -18,7 +18,7 @@ func opRead()
 //go:noescape
 func opAddresses() (avx2, avx512, read uintptr)
 
-// callOp calls an op as one of ggml's threads does: for tests.
+// callOp calls an op as one of ggml's threads does. Only tests use it.
 //
 //go:noescape
 func callOp(fn uintptr, dst *tensor, thread, threads int32)

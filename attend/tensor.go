@@ -22,8 +22,8 @@ type tensor struct {
 	_        [8]byte
 }
 
-// params are the op's, behind ggml's own. What else it needs to know it reads
-// from its tensors.
+// params are the op's parameters, which follow ggml's own. The op reads whatever else it needs from
+// its tensors.
 type params struct {
 	scale     float32 // of q, so that scores are powers of two
 	cap       float32 // of the scores' powers; 0: none

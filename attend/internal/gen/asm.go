@@ -17,7 +17,7 @@ const (
 	tensorData   = 248
 )
 
-// begun is how many labels there are, which number themselves.
+// begun is the number of labels so far, from which each new label takes its number.
 var begun int
 
 func label(name string) string {
@@ -38,8 +38,8 @@ func text(name, doc string) {
 	Pragma("noescape")
 }
 
-// ret ends a text. The frame's address is in use up to there, so that avo gives
-// its register to nothing else.
+// ret ends a function. The frame's address is in use up to it, so that avo assigns its register to
+// nothing else.
 func ret() {
 	TESTQ(reg.RDI, reg.RDI)
 	RET()
@@ -118,7 +118,7 @@ func (i isa) zero() reg.VecVirtual {
 	return v
 }
 
-// loaded returns a vector of what is at m.
+// loaded returns a vector loaded from m.
 func (i isa) loaded(m Mem) reg.VecVirtual {
 	v := i.vec()
 	VMOVUPS(m, v)
@@ -132,7 +132,7 @@ func (i isa) broadcast(m Mem) reg.VecVirtual {
 	return v
 }
 
-// repeated returns a vector of the n words at m, again and again.
+// repeated returns a vector filled with repetitions of the n words at m.
 func (i isa) repeated(m Mem, n int) reg.VecVirtual {
 	v := i.vec()
 	switch {

@@ -12,16 +12,16 @@ type kind struct {
 	number int // ggml's
 	// step values take bytes, and are read together; they are 16 or 32.
 	step, bytes int
-	// direct says that there are texts which read keys and values of this type
-	// where they lie. Otherwise they are first made f32.
+	// direct is set if there are functions that read keys and values of this type in place.
+	// Otherwise they are first expanded to f32.
 	direct bool
-	// open reads what step values at m share.
+	// open reads what the step values at m share.
 	open func(i isa, m Mem) shared
 	// read returns the values from d on of the step at m.
 	read func(i isa, s shared, m Mem, d int) reg.VecVirtual
 }
 
-// shared is what the values of a block have in common.
+// shared holds what the values of a block have in common.
 type shared struct{ scale, offset, table reg.VecVirtual }
 
 func nothing(isa, Mem) shared { return shared{} }
@@ -108,7 +108,7 @@ func (i isa) half(m Mem) reg.VecVirtual {
 	return v
 }
 
-// expand makes the tile's keys and values f32.
+// expand converts the tile's keys and values to f32.
 func (k kind) expand(i isa) {
 	name := "opExpand" + k.name + i.name
 	text(name, name+" makes the tile's keys and values f32. Behind its last cell they are what earlier tiles left.")

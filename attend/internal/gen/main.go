@@ -1,16 +1,14 @@
-// Command gen writes attend's assembly: kernel_amd64.s and its declarations
-// kernel_amd64.go, and frame_amd64.go with the frame that the kernel keeps its
-// state in. It is a module of its own, so that users of ebb do not inherit avo.
+// Command gen writes attend's assembly: kernel_amd64.s and its declarations kernel_amd64.go, and
+// frame_amd64.go with the frame that the kernel keeps its state in. It is a module of its own, so
+// that users of ebb do not inherit avo.
 //
-// Every function takes the address of a frame in DI, keeps all other state in
-// registers and in the frame, and clobbers every register but SP. None calls
-// another, none uses the stack, and all are NOSPLIT: entry_amd64.s calls them
-// from ggml's threads, to which Go's runtime is unknown.
+// Every function takes the address of a frame in DI, keeps all other state in registers and in the
+// frame, and clobbers every register but SP. None calls another, none uses the stack, and all are
+// NOSPLIT: entry_amd64.s calls them on ggml's threads, which Go's runtime does not know.
 //
-// A function reads from top to bottom as the instructions that it emits. Three
-// things avo does not see to: F32(1) in DATA is printed as an integer; VPXORD is
-// not known as a zeroing idiom; and virtual Y registers may become Y16 to Y31 in
-// instructions that cannot have them, so that AVX-512 code uses Z registers, and
+// A function reads from top to bottom as the instructions that it emits. avo has three limitations:
+// it prints F32(1) in DATA as an integer; it does not know VPXORD as a zeroing idiom; and it may
+// assign Y16 to Y31 in instructions that cannot encode them, so AVX-512 code uses Z registers, and
 // X registers only in instructions that have an EVEX form.
 package main
 
@@ -85,8 +83,8 @@ func newConstants() {
 	c.one, c.two = floats("one", 1), floats("two", 2)
 	c.expLow = floats("expLow", -126)    // below, 2^x is no normal number
 	c.tanhHigh = floats("tanhHigh", 100) // above, tanh is 1 in float32
-	// 2^x for |x| <= 1/2: the Taylor series with the last two coefficients
-	// adjusted for the smallest error.
+	// 2^x for |x| <= 1/2: the Taylor series with the last two coefficients adjusted for the
+	// smallest error.
 	for i, v := range []float64{1, 6.931472028550421e-1, 2.402264791363012e-1, 5.550332471162809e-2, 9.618437357674640e-3, 1.339887440266574e-3, 1.535336188319500e-4} {
 		c.exp[i] = floats("exp"+string(rune('0'+i)), float32(v))
 	}
@@ -113,9 +111,9 @@ func newConstants() {
 	}
 }
 
-// bounds are the first cells of the ranges, and past the last one the largest
-// number: 256 cells a range up to 4096, and from there on an eighth of what lies
-// before, rounded down to a power of two. ranges in layout.go says why.
+// bounds are the first cells of the ranges, followed by the largest number: 256 cells per range up
+// to 4096, and from there on an eighth of the cells before the range, rounded down to a power of
+// two. rangesOf in layout.go gives the reason.
 func bounds() (b []uint32) {
 	const most = 1 << 30
 	for c := uint32(0); c < most; {

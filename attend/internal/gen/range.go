@@ -6,8 +6,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// openRange makes part the result over no cells, and goes before the first tile of
-// range r.
+// openRange sets part to the result over no cells, and moves to before the first tile of range r.
 func openRange() {
 	text("opRange", "opRange makes part the result over no cells, and goes before the first tile of range r.")
 	clearPart()
@@ -51,8 +50,8 @@ func cellAt(s string, cell, head Op) reg.GPVirtual {
 	return p
 }
 
-// rangeOf returns the range of an item, where work is divided by ranges: all heads
-// of the last one come first, as it is the longest.
+// rangeOf returns the range of an item, where work is divided by ranges: all heads of the last one
+// come first, as it is the longest.
 func rangeOf(item Op) reg.GPVirtual {
 	r := quotient(item, f("kvHeads"))
 	NOTQ(r)
@@ -60,7 +59,7 @@ func rangeOf(item Op) reg.GPVirtual {
 	return r
 }
 
-// clearPart makes part the result over no cells.
+// clearPart sets part to the result over no cells.
 func clearPart() {
 	Comment("maxima, sums, outputs")
 	lowest, zero := YMM(), YMM()
@@ -92,8 +91,8 @@ func clearPart() {
 	JNZ(LabelRef(outputs))
 }
 
-// nextTile goes to the range's next tile of which a row sees a cell, says which
-// cells each row sees, and goes before its first group. tn is 0 if there is none.
+// nextTile moves to the range's next tile of which a row sees a cell, computes which cells each row
+// sees, and moves to before the tile's first group. tn is 0 if there is no such tile.
 func nextTile() {
 	text("opTile", "opTile goes to the range's next tile of which a row sees a cell; tn is 0 if there is none.")
 	next, done, empty := mark("next"), label("done"), label("empty")
@@ -160,8 +159,8 @@ func nextTile() {
 	ret()
 }
 
-// predict has the range's last tile prefetch the first one of another range: that
-// of the item which is the next to be taken, most likely by this thread.
+// predict makes the range's last tile prefetch the first tile of another range: that of the next
+// item, which this thread is most likely to take.
 func predict() {
 	Comment("behind the last tile: what is likely next")
 	not, bounds, c := label("notLast"), GP64(), load("c")
@@ -185,8 +184,7 @@ func predict() {
 	Label(not)
 }
 
-// rowMasks says which of the tile's cells each row sees. It goes to none if
-// no row sees any.
+// rowMasks computes which of the tile's cells each row sees. It jumps to none if no row sees any.
 func rowMasks(none string) {
 	Comment("which of the tile's cells each row sees")
 	ones, full := GP64(), GP64()
@@ -249,8 +247,8 @@ func rowMasks(none string) {
 	store(all, "hidden")
 }
 
-// groupMasks looks at the masks of a group: seen is 0 if its vectors see none of
-// the tile's cells, and partial is 1 if some do not see all.
+// groupMasks reads the masks of a group: seen is 0 if its vectors see none of the tile's cells, and
+// partial is 1 if some vectors do not see all of them.
 func groupMasks() {
 	text("opGroup", "opGroup looks at the masks of a group: seen is 0 if its vectors see no cell, partial 1 if some do not see all.")
 	rp, masks := load("rp"), load("rowMask")
@@ -283,7 +281,7 @@ func groupMasks() {
 	ret()
 }
 
-// nextGroup goes to the next group: left is not above 0 if there is none.
+// nextGroup moves to the next group: left is not above 0 if there is none.
 func nextGroup() {
 	text("opNextGroup", "opNextGroup goes to the next group; left is not above 0 if there is none.")
 	SUBQ(Imm(4), f("left"))

@@ -379,7 +379,7 @@ func fold() {
 	ret()
 }
 
-// output writes what acc holds to the op's result.
+// output writes the contents of acc to the op's result.
 func output() {
 	y := isa{"AVX2", 8}
 	c := &constants

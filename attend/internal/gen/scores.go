@@ -8,7 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// width is how many scores of a cell stand together: g, or 4 for 3.
+// width is how many scores of a cell are stored together: g, or 4 if g is 3.
 func width(g int) int {
 	if g == 3 {
 		return 4
@@ -16,8 +16,8 @@ func width(g int) int {
 	return g
 }
 
-// cells returns how many keys are multiplied at a time with g queries. It divides
-// a tile, and is as many as there are registers for.
+// cells returns how many keys are multiplied with g queries at a time: as many as there are
+// registers for, and a divisor of a tile.
 func (i isa) cells(g int) int {
 	switch {
 	case g == 3:
@@ -29,8 +29,8 @@ func (i isa) cells(g int) int {
 	}
 }
 
-// scores computes the products of the tile's keys with g queries, as
-// [cells][width(g)]: some cells at a time, each with every query.
+// scores computes the products of the tile's keys with g queries, as [cells][width(g)]: some cells
+// at a time, each with every query.
 //
 // Each product is summed in the same order whatever g is.
 func (k kind) scores(i isa, g int) {
@@ -156,9 +156,8 @@ func nth(base, row, row3, row5, row7 reg.Register, n int) Mem {
 
 // totals returns the vector of the sums of each vector's lanes.
 func (i isa) totals(v []reg.VecVirtual) reg.VecVirtual {
-	// both adds two vectors that are made of a and b: each halves what a total
-	// is spread over. The fourth vectors of three are the third ones again, and
-	// added once.
+	// both adds two vectors that are made of a and b: each halves what a total is spread over. The
+	// fourth vectors of three are the third ones again, and added once.
 	type pair struct{ a, b reg.VecVirtual }
 	added := map[pair]reg.VecVirtual{}
 	both := func(a, b reg.VecVirtual, choose func(a, b, x, y reg.VecVirtual)) reg.VecVirtual {

@@ -18,8 +18,8 @@ func (i isa) eachVec(body func(p reg.GPVirtual)) {
 	JNZ(LabelRef(loop))
 }
 
-// softmax replaces the tile's scores by powers of two, less the largest so far,
-// and brings the maxima and sums of a group of that width up to date.
+// softmax replaces the tile's scores by powers of two of their difference to the largest so far,
+// and updates the maxima and sums of a group of that width.
 func (i isa) softmax(w int) {
 	name := fmt.Sprintf("opSoftmax%d%s", w, i.name)
 	text(name, name+" replaces the tile's scores by powers of two, and brings maxima and sums up to date.")
@@ -78,9 +78,8 @@ func (i isa) softmax(w int) {
 	ret()
 }
 
-// sum multiplies the sums so far by corr and adds the powers: every fourth cell is
-// added to one of four sums, and these at the end. The order is the same for
-// every width.
+// sum multiplies the sums so far by corr and adds the powers: every fourth cell is added to one of
+// four sums, and these at the end. The order is the same for every width.
 func (i isa) sum(w int, corr reg.Register) {
 	Comment("sums")
 	acc := i.zero()
@@ -162,8 +161,8 @@ func first(n int, x reg.Register, m Mem) {
 	}
 }
 
-// softCap bounds the scores, if that is wanted: q is scaled so that e^(2x) is
-// 2^score, and tanh x = 1 - 2/(e^(2x)+1).
+// softCap bounds the scores if there is a cap: q is scaled so that e^(2x) is 2^score, and tanh x =
+// 1 - 2/(e^(2x)+1).
 func (i isa) softCap() {
 	none := label("noCap")
 	c := GP64()
@@ -185,7 +184,7 @@ func (i isa) softCap() {
 	Label(none)
 }
 
-// behind makes what is behind the last cell -Inf, up to whole 16 scores.
+// behind sets the scores after the last cell to -Inf, up to a multiple of 16 scores.
 func (i isa) behind(w int) {
 	Comment("behind the last cell")
 	n, p := load("tn"), load("scores")
@@ -198,8 +197,7 @@ func (i isa) behind(w int) {
 	}
 }
 
-// hide makes the scores of cells that a vector does not see -Inf, where there
-// are any.
+// hide sets the scores of cells that a vector does not see to -Inf, if there are any.
 func (i isa) hide(w int) {
 	none := label("allSeen")
 	CMPQ(f("partial"), Imm(0))

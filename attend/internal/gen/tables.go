@@ -15,13 +15,13 @@ type address struct {
 
 func (a address) Asm() string { return "$" + a.symbol + "(SB)" }
 
-// isaKinds is where the tables of the types begin in that of an instruction set.
+// isaKinds is the offset of the types' tables in the table of an instruction set.
 const isaKinds = 8
 
-// tables emits the addresses of an instruction set's texts, 8 bytes each: of
-// softmax for groups of 1 to 4, of values for those that do not see all cells, and
-// of a table for each type, in the order of kinds: expand, scores for groups of 1
-// to 4, and values likewise; 0 where there is none.
+// tables emits the addresses of an instruction set's functions, 8 bytes each: softmax for groups of
+// 1 to 4, values for groups that do not see all cells, and a table for each type in the order of
+// kinds, with expand, scores for groups of 1 to 4 and values for groups of 1 to 4. The address of a
+// function that does not exist is 0.
 func (i isa) tables() Mem {
 	for _, k := range kinds {
 		texts := []string{"·opExpand" + k.name + i.name}

@@ -9,12 +9,12 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// panel is values of a head that are taken together: width of them, in passes
-// over the cells that sum some each.
+// panel is values of a head that are taken together: width of them, in passes over the cells that
+// sum some each.
 type panel struct{ width, sums int }
 
-// panels are taken while they fit, the widest first. There are as many sums as
-// there are registers for, and at least as many as hide the time that one takes.
+// panels are taken while they fit, the widest first. There are as many sums as there are registers
+// for, and at least as many as hide the time that one takes.
 func (k kind) panels(i isa, g int) []panel {
 	switch {
 	case i.wide() && g == 1:
@@ -113,9 +113,8 @@ func (k kind) values(i isa, g int) {
 	ret()
 }
 
-// seenValues is values, of type f32, where some vectors do not see all cells: each
-// takes the cells that it sees, so that no other cell can do it any harm. w is the
-// width of their group.
+// seenValues is values for type f32 where some vectors do not see all cells: each vector uses only
+// the cells that it sees, so that no other cell can influence it. w is the width of their group.
 func (i isa) seenValues(w int) {
 	name := fmt.Sprintf("opSeenValues%d%s", w, i.name)
 	text(name, name+" adds the tile's values to the outputs of the vectors that see them.")
