@@ -6,6 +6,39 @@ import (
 	"strconv"
 )
 
+// addNumberFilters adds the filters of numbers.
+func addNumberFilters(add addFunc) {
+	add("abs", absFilter)
+	add("int", intFilter, "default?", "base?")
+	add("float", func(r *renderer, v Value, a []Value) Value {
+		if u, ok := v.(*undefined); ok {
+			use(u)
+		}
+		if s, ok := text(v); ok {
+			if f, ok := parseFloat(s); ok {
+				return f
+			}
+			return optional(a[0], 0.0)
+		}
+		if isNumber(v) {
+			return floatOf(v)
+		}
+		return optional(a[0], 0.0)
+	}, "default?")
+	add("round", roundFilter, "precision?", "method?")
+	add("sum", func(r *renderer, v Value, a []Value) Value {
+		get := r.getter(optional(a[0], nil), nil)
+		sum := optional(a[1], int64(0))
+		if _, ok := text(sum); ok {
+			fail("TypeError", "sum() can't sum strings")
+		}
+		for _, item := range r.items(v) {
+			sum = r.arithmetic("+", sum, get(item))
+		}
+		return sum
+	}, "attribute?", "start?")
+}
+
 func absFilter(_ *renderer, v Value, _ []Value) Value {
 	switch {
 	case isInt(v):

@@ -5,6 +5,130 @@ import (
 	"strings"
 )
 
+// addSequenceFilters adds the filters of sequences.
+func addSequenceFilters(add addFunc) {
+	for _, name := range []string{"length", "count"} {
+		add(name, func(_ *renderer, v Value, _ []Value) Value {
+			n, ok := length(v)
+			if !ok {
+				fail("TypeError", "object of type '%s' has no len()", typeName(v))
+			}
+			return int64(n)
+		})
+	}
+	add("first", func(_ *renderer, v Value, _ []Value) Value {
+		if item, ok := iter(v)(); ok {
+			return item
+		}
+		return &undefined{"No first item, sequence was empty.", "UndefinedError"}
+	})
+	add("last", func(r *renderer, v Value, _ []Value) Value {
+		next, ok := r.reversed(v)
+		if !ok {
+			fail("TypeError", "'%s' object is not reversible", typeName(v))
+		}
+		if item, ok := next(); ok {
+			return item
+		}
+		return &undefined{"No last item, sequence was empty.", "UndefinedError"}
+	})
+	add("list", func(r *renderer, v Value, _ []Value) Value { return &List{r.items(v)} })
+	add("join", func(r *renderer, v Value, a []Value) Value {
+		get := r.getter(optional(a[1], nil), nil)
+		separator := r.str(optional(a[0], ""))
+		b := &builder{m: &r.meter}
+		for i, item := range r.items(v) {
+			if i > 0 {
+				b.str(separator)
+			}
+			b.str(r.str(get(item)))
+		}
+		return b.String()
+	}, "d?", "attribute?")
+	add("reverse", func(r *renderer, v Value, _ []Value) Value {
+		if s, ok := v.(string); ok {
+			r.takeMany(len(s), 4)
+			runes := []rune(s)
+			slices.Reverse(runes)
+			return string(runes)
+		}
+		if _, ok := v.(markup); ok {
+			r.soft(v)
+		}
+		if next, ok := r.reversed(v); ok {
+			return &iterator{next, "list_reverseiterator"}
+		}
+		if _, ok := iterate(v); !ok {
+			fail("FilterArgumentError", "argument must be iterable")
+		}
+		items := r.items(v)
+		slices.Reverse(items)
+		return &List{items}
+	})
+	add("sort", func(r *renderer, v Value, a []Value) Value {
+		key := r.sortKey(optional(a[2], nil), truth(optional(a[1], false)))
+		return &List{r.sorted(r.items(v), key, truth(optional(a[0], false)))}
+	}, "reverse?", "case_sensitive?", "attribute?")
+	add("dictsort", dictsortFilter, "case_sensitive?", "by?", "reverse?")
+	add("groupby", groupbyFilter, "attribute", "default?", "case_sensitive?")
+	add("unique", func(r *renderer, v Value, a []Value) Value {
+		key := r.keyOf(optional(a[1], nil), truth(optional(a[0], false)))
+		seen := map[any]bool{}
+		return r.lazy(func() func() (Value, bool) {
+			next := iter(v)
+			return func() (Value, bool) {
+				for {
+					item, ok := next()
+					if !ok {
+						return nil, false
+					}
+					r.take(pairBytes)
+					if h := hashOf(key(item)); !seen[h] {
+						seen[h] = true
+						return item, true
+					}
+				}
+			}
+		})
+	}, "case_sensitive?", "attribute?")
+	for _, name := range []string{"min", "max"} {
+		add(name, func(r *renderer, v Value, a []Value) Value {
+			key := r.keyOf(optional(a[1], nil), truth(optional(a[0], false)))
+			next := iter(v)
+			best, ok := next()
+			if !ok {
+				return &undefined{"No aggregated item, sequence was empty.", "UndefinedError"}
+			}
+			bestKey := key(best)
+			for {
+				item, ok := next()
+				if !ok {
+					return best
+				}
+				k := key(item)
+				if name == "min" && r.less(k, bestKey) || name == "max" && r.less(bestKey, k) {
+					best, bestKey = item, k
+				}
+			}
+		}, "case_sensitive?", "attribute?")
+	}
+	add("batch", batchFilter, "linecount", "fill_with?")
+	add("slice", sliceFilter, "slices", "fill_with?")
+	add("items", func(r *renderer, v Value, _ []Value) Value {
+		return r.lazy(func() func() (Value, bool) {
+			switch v := v.(type) {
+			case *undefined:
+				return func() (Value, bool) { return nil, false }
+			case *Dict:
+				next, _ := iterate(&view{v, "items"})
+				return next
+			}
+			fail("TypeError", "Can only get item pairs from a mapping.")
+			return nil
+		})
+	})
+}
+
 // lazy is a generator, whose items are computed when they are wanted.
 func (r *renderer) lazy(start func() func() (Value, bool)) *iterator {
 	var next func() (Value, bool)

@@ -3,8 +3,67 @@ package jinja
 import (
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
+
+// addStringFilters adds the filters of strings.
+func addStringFilters(add addFunc) {
+	add("upper", func(r *renderer, v Value, _ []Value) Value { return upper(r.soft(v)) })
+	add("lower", func(r *renderer, v Value, _ []Value) Value { return lower(r.soft(v)) })
+	add("capitalize", func(r *renderer, v Value, _ []Value) Value { return capitalize(r.soft(v)) })
+	add("title", func(r *renderer, v Value, _ []Value) Value { return titleWords(r.soft(v)) })
+	add("trim", func(r *renderer, v Value, a []Value) Value {
+		return strip(r.soft(v), optional(a[0], nil), true, true)
+	}, "chars?")
+	add("center", func(r *renderer, v Value, a []Value) Value {
+		return r.justify("center", r.soft(v), integer("center", optional(a[0], int64(80))), " ")
+	}, "width?")
+	add("replace", func(r *renderer, v Value, a []Value) Value {
+		n := -1
+		if c := optional(a[2], nil); c != nil {
+			n = integer("replace", c)
+		}
+		s := r.str(v)
+		r.take(len(s))
+		return r.replace(s, r.str(a[0]), r.str(a[1]), n)
+	}, "old", "new", "count?")
+	add("indent", indentFilter, "width?", "first?", "blank?")
+	add("truncate", truncateFilter, "length?", "killwords?", "end?", "leeway?")
+	add("wordcount", func(r *renderer, v Value, _ []Value) Value {
+		return int64(len(strings.FieldsFunc(r.soft(v), func(c rune) bool {
+			return c != '_' && !unicode.IsLetter(c) && !unicode.IsNumber(c)
+		})))
+	})
+	add("string", func(r *renderer, v Value, _ []Value) Value {
+		if _, ok := v.(markup); ok {
+			return v
+		}
+		return r.str(v)
+	})
+	escapeFilter := func(r *renderer, v Value, _ []Value) Value {
+		if m, ok := v.(markup); ok {
+			return m
+		}
+		s := r.str(v)
+		r.takeMany(len(s), 5)
+		return markup(escape(s))
+	}
+	add("escape", escapeFilter)
+	add("e", escapeFilter)
+	add("forceescape", func(r *renderer, v Value, _ []Value) Value {
+		s := r.str(v)
+		r.takeMany(len(s), 5)
+		return markup(escape(s))
+	})
+	add("safe", func(r *renderer, v Value, _ []Value) Value { return markup(r.str(v)) })
+	add("urlencode", urlencodeFilter)
+	add("xmlattr", xmlattrFilter, "autospace?")
+	add("filesizeformat", filesizeFilter, "binary?")
+	add("tojson", func(r *renderer, v Value, a []Value) Value {
+		return r.toJSON(v, optional(a[0], false), optional(a[1], nil), optional(a[2], nil), optional(a[3], false))
+	}, "ensure_ascii?", "indent?", "separators?", "sort_keys?")
+}
 
 func formatFilter(r *renderer, v Value, args []Value, keywords []argument) Value {
 	if len(args) > 0 && len(keywords) > 0 {
