@@ -16,7 +16,7 @@ export PROMPT ?= Why is the sky blue? Answer in three sentences.
 MEMORY     ?= 2MiB
 NEW_TOKENS ?= 64
 
-# For make libs: what the libraries are to use. vulkan, cuda or cuda-ext (older cards) on Linux x86_64.
+# For make libs: what the libraries use. vulkan, cuda or cuda-ext (older cards) on Linux x86_64.
 GPU ?=
 
 # For make gpu: the device, the first GPU if it is not named; the model; and a pattern for which tests.
@@ -75,21 +75,21 @@ vulkan: ## install the software Vulkan driver for the tests, where that is possi
 bin/testreport: FORCE
 	@go build -o $@ ./internal/testreport
 
-test: libs model vulkan bin/testreport ## fetch what the tests need, run them all, sum up (PKG=./kv for one; EBB_REQUIRE=all: a skip fails)
+test: libs model vulkan bin/testreport ## fetch what the tests need, run them all and sum up (PKG=./kv for one; EBB_REQUIRE=all: a skip fails)
 	@$(TEST_ENV) bin/testreport $(if $(MAIN_PKG),$(TEST_FLAGS) $(MAIN_PKG)) $(if $(MAIN_PKG),$(if $(BENCH_PKG),--)) $(if $(BENCH_PKG),-C bench $(TEST_FLAGS) $(BENCH_PKG))
 
-test-short: bin/testreport ## run the tests that take no long time, in under a minute: pure packages, the walk, one golden case a policy
+test-short: bin/testreport ## run the quick tests, in under a minute: pure packages, the walk, one golden case a policy
 	@GGML_VK_VISIBLE_DEVICES= GGML_NO_BACKTRACE=1 bin/testreport -short -count=1 -p 2 -timeout 5m $(PKG)
 
 test-all: export EBB_TEST_ALL := 1
 test-all: TEST_FLAGS := -count=1 -p 1 -timeout 120m
-test-all: test ## run the full test matrices: many times as long as `make test`
+test-all: test ## run the full test matrices: takes many times as long as `make test`
 
 race: export CGO_ENABLED := 1
 race: libs model ## run the tests of RACE_PKG under the race detector (needs a C compiler)
 	@$(TEST_ENV) go test -race $(TEST_FLAGS) $(RACE_PKG)
 
-gpu: libs model vulkan ## check and measure on a GPU (DEVICE=name), or in small on the software driver; writes bin/gpu.json
+gpu: libs model vulkan ## check and measure on a GPU (DEVICE=name), or at small sizes on the software driver; writes bin/gpu.json
 	@mkdir -p bin/gpu
 	go -C bench build -o ../bin/gpu/gpucheck ./gpucheck
 	go test -c -o bin/gpu/ . ./kv ./ggml
@@ -123,17 +123,17 @@ cross: ## build for the other platforms, and check that the tests compile there
 		go -C bench vet ./...; \
 	done
 
-dist: ## write an archive for each of PLATFORMS into bin/dist, which runs where it is unpacked
+dist: ## write an archive for each of PLATFORMS into bin/dist, to unpack and run anywhere
 	@LDFLAGS='$(LDFLAGS)' scripts/dist.sh $(VERSION) $(PLATFORMS)
 
 dist-test: ## check the archive for this machine (Linux x86_64)
 	@LDFLAGS='$(LDFLAGS)' scripts/dist.sh $(VERSION) linux-x64
 	@scripts/dist_test.sh bin/dist/ebb-$(VERSION)-linux-x64.tar.gz
 
-generate: ## write attend's assembly anew
+generate: ## regenerate attend's assembly
 	go -C attend/internal/gen run . -out ../../kernel_amd64.s -stubs ../../kernel_amd64.go -pkg attend -frame ../../frame_amd64.go
 
-deps: ## write deps.txt anew: the modules in the binary
+deps: ## regenerate deps.txt, the list of modules in the binary
 	go test ./internal/deps -run TestDepsFile -update
 
 clean: ## remove what was built (the cache folder stays)

@@ -15,7 +15,7 @@ esac
 case $base in
 /*) echo "$base/ebb" ;;
 *)
-	echo "ebb: error: the cache folder is \"$base\", which is no absolute path: set XDG_CACHE_HOME (or HOME) to one" >&2
+	echo "ebb: error: the cache folder is \"$base\", which is not an absolute path: set XDG_CACHE_HOME (or HOME) to one" >&2
 	exit 1
 	;;
 esac

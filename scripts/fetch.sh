@@ -180,13 +180,13 @@ fetch_cuda() {
 	*-ext) cards='compute capability 5.0 and later (GeForce 900 series); it needs CUDA 12' ;;
 	*) cards='compute capability 7.5 and later (GeForce RTX 20 series); it needs CUDA 13' ;;
 	esac
-	say "libraries: done, $(megabytes "$(bytes "$dir/libggml-cuda.so")") in $dir/libggml-cuda.so, for $cards. \`ebb doctor\` says what of it is missing."
+	say "libraries: done, $(megabytes "$(bytes "$dir/libggml-cuda.so")") in $dir/libggml-cuda.so, for $cards. \`ebb doctor\` reports the CUDA libraries that this machine lacks."
 }
 
 # fetch_platform PLATFORM FOLDER puts a platform's libraries into FOLDER, which must not be there.
 fetch_platform() {
 	choose "$1"
-	[ ! -e "$2" ] || die "$2 exists"
+	[ ! -e "$2" ] || die "$2 already exists: name a folder that does not"
 	begin "$cache/platforms"
 	store=$cache/platforms/$package-$version
 	if ! whole "$store/.stamp" "$want" "$store"; then
