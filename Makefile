@@ -123,7 +123,7 @@ cross: ## build for the other platforms, and check that the tests compile there
 		go -C bench vet ./...; \
 	done
 
-dist: ## write an archive for each of PLATFORMS into bin/dist, to unpack and run anywhere
+dist: ## write an archive for each of PLATFORMS, which runs where it is unpacked, into bin/dist
 	@LDFLAGS='$(LDFLAGS)' scripts/dist.sh $(VERSION) $(PLATFORMS)
 
 dist-test: ## check the archive for this machine (Linux x86_64)
