@@ -16,6 +16,7 @@ type chatFlags struct {
 	generation generationFlags
 	system     string
 	keepFull   bool
+	session    string // a file
 	verbose    bool
 	helpDebug  bool
 }
@@ -54,6 +55,7 @@ system message; with --keep-full it forgets nothing, and the chat ends there.`,
 	group(cmd, groupOutput, func(flags *pflag.FlagSet) {
 		flags.BoolVarP(&f.verbose, "verbose", "v", false, "Show after each answer what /stats shows.")
 	})
+	registerSession(cmd, &f.session)
 	listByGroup(cmd, &f.helpDebug, groupMemory, groupDevices, groupPrompt, groupLength, groupSampling, groupBeams, groupScores, groupConstraints, groupLookup, groupOutput)
 	return cmd
 }
@@ -93,15 +95,19 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	if err != nil {
 		return err
 	}
-	c.keepFull, c.notes = f.keepFull, cmd.ErrOrStderr()
 	defer func() { err = errors.Join(err, c.Close()) }()
+	c.keepFull, c.notes = f.keepFull, cmd.ErrOrStderr()
+	if err := c.open(cmd.Context(), f.session); err != nil {
+		return err
+	}
 	r := repl{
 		conversation: c, verbose: f.verbose,
 		in: readLines(cmd.InOrStdin()), interrupts: make(chan os.Signal, 1),
 		out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(),
 		person: isTerminal(cmd.InOrStdin()),
 	}
-	return r.run(cmd.Context())
+	err = r.run(cmd.Context())
+	return errors.Join(err, c.save())
 }
 
 // fetch returns the model's file. Ctrl-C ends a download.

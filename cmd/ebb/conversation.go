@@ -24,6 +24,8 @@ type conversation struct {
 
 	seq      *kv.Seq
 	messages []chat.Message
+	saved    *savedSession // where they are kept; nil: nowhere
+	changed  bool          // since they were restored
 
 	reused int     // tokens of the last turn's prompt that were in the cache
 	last   *answer // the last turn's; nil before the first
@@ -59,6 +61,7 @@ func (c *conversation) ask(ctx context.Context, text string, w io.Writer) (*answ
 	if err := c.seq.Truncate(kept); err != nil {
 		return nil, err
 	}
+	c.changed = true
 	a, err := generateAnswer(ctx, c.engine, question{seq: c.seq, tokens: tokens[kept:], config: c.config, keepPrompt: true}, w)
 	if a == nil || len(a.best().IDs) == 0 {
 		return nil, err
@@ -93,15 +96,57 @@ func (c *conversation) prompt(question chat.Message) (messages []chat.Message, t
 	return messages, tokens, nil
 }
 
+// open goes on with the session in a file, if one is named, and keeps the conversation there.
+func (c *conversation) open(ctx context.Context, path string) error {
+	if path == "" {
+		return nil
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	saved, err := openSession(ctx, c.engine, path, sessionOfChat)
+	if err != nil {
+		return err
+	}
+	err = c.seq.Close()
+	c.saved, c.seq = saved, saved.seq
+	if saved.said == nil {
+		return err
+	}
+	said := saved.said.Messages
+	if len(said) > 0 && said[0].Role == "system" {
+		if len(c.system) == 0 {
+			c.system = said[:1]
+		}
+		said = said[1:]
+	}
+	c.messages = slices.Concat(c.system, said)
+	saved.note(c.notes, c.seq.Len())
+	return err
+}
+
+// save keeps the conversation in its session, if it has changed.
+func (c *conversation) save() error {
+	if c.saved == nil || !c.changed {
+		return nil
+	}
+	return c.saved.save(&transcript{Messages: c.messages})
+}
+
 // reset forgets what was said.
 func (c *conversation) reset() error {
+	c.changed = true
 	c.messages = slices.Clone(c.system)
 	c.reused, c.last = 0, nil
 	return c.seq.Truncate(0)
 }
 
-// Close frees the cache.
-func (c *conversation) Close() error { return c.seq.Close() }
+// Close frees the cache, and gives back the session.
+func (c *conversation) Close() error {
+	if c.saved != nil {
+		return c.saved.Close()
+	}
+	return c.seq.Close()
+}
 
 // commonPrefix returns how many tokens a and b begin with in common.
 func commonPrefix(a, b []int32) int {

@@ -48,7 +48,7 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // packageName matches the name of a package in front of what the package says: at the beginning of
 // an error or of an error that it wraps. It means nothing to a user of the command.
 var packageName = regexp.MustCompile(
-	`(?m)(^|: )(chat|devicemap|ebb|exec|generate|generation|ggml|gguf|grammar|hub|jsonschema|kv|model|plan|sample|stack|tier|tokenizer): `)
+	`(?m)(^|: )(chat|devicemap|ebb|exec|generate|generation|ggml|gguf|grammar|hub|jsonschema|kv|model|plan|sample|session|stack|tier|tokenizer): `)
 
 // plain returns an error's text without the names of the packages that it comes from.
 func plain(err error) string {
@@ -126,7 +126,7 @@ command failed, or 2 if it was misused.`,
 	}
 	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newTemplateCommand(), newBenchCommand(), newDoctorCommand(), newPlanCommand(), newVersionCommand())
+	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newTemplateCommand(), newBenchCommand(), newCacheCommand(), newDoctorCommand(), newPlanCommand(), newVersionCommand())
 	return cmd
 }
 

@@ -23,6 +23,7 @@ type runFlags struct {
 	output     string
 	logits     int
 	explain    bool
+	session    string // a file
 	quiet      bool
 	trace      string // a file
 	verbose    bool
@@ -76,6 +77,7 @@ printed. docs/generation.md explains the settings of what is generated.`,
 	group(cmd, groupPrompt, func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.batch, "batch", "", `Answer all prompts in `+"`FILE`"+` at once: one a line, or in a .jsonl file an object a line, {"prompt": "…"}, {"prompt_ids": […]} or {"messages": […]}, with an "id" and a "generation_config" where you want them.`)
 	})
+	registerSession(cmd, &f.session)
 	listByGroup(cmd, &f.helpDebug, groupMemory, groupDevices, groupPrompt, groupLength, groupSampling, groupBeams, groupScores, groupConstraints, groupLookup, groupOutput)
 	complete(cmd, "output", "text", "json")
 	return cmd
@@ -96,6 +98,8 @@ func (f *runFlags) check(cmd *cobra.Command, args []string) error {
 		return misusef("--quiet and --verbose cannot be used together")
 	case f.logits > 0 && f.batch != "":
 		return misusef("--logits is for one prompt, not for --batch")
+	case f.session != "" && f.batch != "":
+		return misusef("--session is for one prompt, not for --batch")
 	case f.batch != "":
 		return f.prompt.checkBatch(cmd, args)
 	}
@@ -184,9 +188,16 @@ func (f *runFlags) read(cmd *cobra.Command, args []string, notes io.Writer) (j j
 
 // answer generates an answer to the prompt and prints it.
 func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, j job, stdout, notes io.Writer) (err error) {
-	q := question{seq: engine.NewSeq(), config: j.config, logits: f.logits}
-	defer func() { err = errors.Join(err, q.seq.Close()) }()
+	q := question{config: j.config, logits: f.logits}
 	if q.tokens, err = f.prompt.tokens(engine, j.prompt); err != nil {
+		return err
+	}
+	saved, err := openSession(ctx, engine, f.session, sessionOfRun)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, saved.Close()) }()
+	if err := saved.goOn(&q, notes); err != nil {
 		return err
 	}
 	if f.verbose {
@@ -197,7 +208,7 @@ func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, j job, stdout
 		if a == nil {
 			return err
 		}
-		err = explain(err)
+		err = errors.Join(explain(err), saved.save(nil))
 		return errors.Join(err, printJSON(stdout, a, engine.Stats().Cache, engine.Tokenizer().Spell, err))
 	}
 	live := stdout
@@ -208,11 +219,12 @@ func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, j job, stdout
 	if a == nil {
 		return err
 	}
+	unsaved := saved.save(nil)
 	if err := printTexts(stdout, a.sequences, engine.Tokenizer().Spell, live == stdout, f.explain); err != nil {
-		return err
+		return errors.Join(err, unsaved)
 	}
 	printReport(notes, &a.measured, engine)
-	return explain(err)
+	return errors.Join(explain(err), unsaved)
 }
 
 // explain says what ended an answer, in terms of the command.
