@@ -15,7 +15,7 @@
 //     drawing, or with beams.
 //
 // The layer loop is Runner.step in internal/exec/forward.go. From the command `ebb run` to the copy
-// of one layer these eight functions call each other. Small functions that lie between two of them
+// of one layer these eight functions lead to each other. Small functions that lie between two of them
 // stand in parentheses:
 //
 //  1. generateAnswer (cmd/ebb/answer.go) answers a prompt.
