@@ -35,7 +35,7 @@ TEST_FLAGS ?= -count=1 -p 1 -timeout 20m
 # The first ggml device becomes the software Vulkan driver; and an abort in ggml does not start a debugger.
 TEST_ENV := GGML_VK_VISIBLE_DEVICES=0 GGML_NO_BACKTRACE=1
 # Packages with goroutines of their own.
-RACE_PKG  ?= $(addsuffix /...,$(addprefix ./,$(wildcard kv tier generate ggml hub trace)))
+RACE_PKG  ?= $(addsuffix /...,$(addprefix ./,$(wildcard kv tier session generate ggml hub trace)))
 FUZZ_TIME ?= 20s
 CROSS     := linux/arm64 darwin/arm64 windows/amd64
 PLATFORMS ?= linux-x64 linux-arm64 mac-arm64 win-x64
