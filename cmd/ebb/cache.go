@@ -28,7 +28,7 @@ model and no library.`,
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "ls [DIR|FILE…]", Short: "List sessions: their tokens, size, K/V types and model", Example: "  ebb cache ls talks/",
-			RunE: func(cmd *cobra.Command, args []string) error { return listSessions(cmd, args) },
+			RunE: listSessions,
 		},
 		&cobra.Command{
 			Use: "verify FILE…", Short: "Read sessions whole and compare their checksums", Example: "  ebb cache verify talk.ebb",
