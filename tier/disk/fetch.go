@@ -216,12 +216,12 @@ func (t *Tier) newBounce() (*buffer, error) {
 	for _, l := range t.layers {
 		longest = max(longest, int64(l.run)*l.size)
 	}
+	t.mu.Lock() // several reads may want one at a time, and an allocator serves one caller
+	defer t.mu.Unlock()
 	b, err := t.newBuffer(longest)
 	if err != nil {
 		return nil, fmt.Errorf("disk: a buffer for reads: %w", err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.memory += int64(len(b.memory.Bytes()))
 	return b, nil
 }
