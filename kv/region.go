@@ -65,12 +65,7 @@ func (r *region) Read(p tier.Part, cell, n int, buf []byte, stride int64) {
 // piece returns the memory of one part, which the host can address, from a cell on, and the
 // distance between heads.
 func (r *region) piece(p tier.Part, cell int) (buf []byte, stride int64) {
-	from, b := int64(0), r.layout.Piece(p)
-	if p == tier.Values {
-		from = r.k.Bytes()
-	}
-	end := from + r.tensor(p).Bytes()
-	return r.memory[from+int64(cell)*b : end], int64(r.cells) * b
+	return r.layout.Part(r.memory, r.cells, p, cell)
 }
 
 // Address returns the bytes of cells of a head, or nil if the host cannot address them.

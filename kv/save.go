@@ -166,14 +166,7 @@ type block struct {
 
 // part returns the rows of one part from a cell on, and the distance between heads.
 func (b block) part(p tier.Part, cell int) (rows []byte, stride int64) {
-	piece := b.layout.Piece(p)
-	stride = piece * Block
-	from := int64(0)
-	if p == tier.Values {
-		from = int64(b.layout.Heads) * b.layout.KeyBytes * Block
-	}
-	end := from + int64(b.layout.Heads)*stride
-	return b.rows[from+int64(b.at+cell-b.cell)*piece : end], stride
+	return b.layout.Part(b.rows, Block, p, b.at+cell-b.cell)
 }
 
 // Write copies cells of every head to the block.

@@ -25,7 +25,7 @@ const (
 	version = 1
 
 	// BlockCells is how many cells a block has, with a checksum of its own.
-	BlockCells = 256
+	BlockCells = tier.BlockCells
 
 	page      = 4096    // rows begin at a multiple of this
 	maxHeader = 1 << 26 // bytes of JSON: a few hundred, some for each layer, and what a program attaches

@@ -56,6 +56,16 @@ func (l Layout) Piece(p Part) int64 {
 // RowBytes returns the bytes of one cell: key and value, all heads.
 func (l Layout) RowBytes() int64 { return int64(l.Heads) * (l.KeyBytes + l.ValueBytes) }
 
+// Part returns the bytes of one part, from a cell on, of rows that are laid out for some cells, and
+// the distance between the heads in them.
+func (l Layout) Part(rows []byte, cells int, p Part, cell int) (part []byte, stride int64) {
+	first, stride := int64(0), int64(cells)*l.Piece(p)
+	if p == Values {
+		first = int64(l.Heads) * int64(cells) * l.KeyBytes
+	}
+	return rows[first+int64(cell)*l.Piece(p) : first+int64(l.Heads)*stride], stride
+}
+
 // Run is the cells [Start, Start+N) of a tree.
 type Run struct{ Start, N int }
 

@@ -68,12 +68,7 @@ func overlap(r tier.Run, b int) (from, to int) {
 
 // piece returns the bytes of a part of a block from a cell on, and the distance between heads.
 func (l *layer) piece(block []byte, p tier.Part, cell int) (b []byte, stride int64) {
-	stride = l.Piece(p) * tier.BlockCells
-	first := int64(0)
-	if p == tier.Values {
-		first = int64(l.Heads) * l.KeyBytes * tier.BlockCells
-	}
-	return block[first+int64(cell)*l.Piece(p) : first+int64(l.Heads)*stride], stride
+	return l.Part(block, tier.BlockCells, p, cell)
 }
 
 // write copies the cells [from, to) of block b to a memory.

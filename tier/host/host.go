@@ -118,13 +118,7 @@ func (s *segment) close() {
 // part returns the pieces of one part from a cell of the segment on, and the distance between
 // heads.
 func (s *segment) part(l tier.Layout, layer int, p tier.Part, cell int) (buf []byte, stride int64) {
-	stride = int64(s.cells) * l.Piece(p)
-	off := int64(0)
-	if p == tier.Values {
-		off = int64(l.Heads) * int64(s.cells) * l.KeyBytes
-	}
-	end := off + int64(l.Heads)*stride
-	return s.layers[layer].Bytes()[off+int64(cell)*l.Piece(p) : end], stride
+	return l.Part(s.layers[layer].Bytes(), s.cells, p, cell)
 }
 
 // overlap returns the run's cells that lie in the segment.
