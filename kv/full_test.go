@@ -139,8 +139,10 @@ type refusing struct {
 	err error
 }
 
-func (r refusing) Reserve(cells int) error { return fmt.Errorf("reserve %d cells: %w", cells, r.err) }
-func (r refusing) Usage() tier.Usage       { return tier.Usage{} }
-func (r refusing) Close() error            { return nil }
+func (r refusing) Reserve(_ context.Context, cells int) error {
+	return fmt.Errorf("reserve %d cells: %w", cells, r.err)
+}
+func (r refusing) Usage() tier.Usage { return tier.Usage{} }
+func (r refusing) Close() error      { return nil }
 
 func fullTier([]tier.Layout, tier.Allocator) tier.Tier { return refusing{err: tier.ErrFull} }

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -11,9 +12,9 @@ import (
 )
 
 // ensureMemory gives a tree its memory before its first step, and room for its cells.
-func (p *Pool) ensureMemory(t *tree, cells int) error {
+func (p *Pool) ensureMemory(ctx context.Context, t *tree, cells int) error {
 	if t.regions == nil {
-		if err := p.allocate(t); err != nil {
+		if err := p.allocate(ctx, t); err != nil {
 			return err
 		}
 	}
@@ -21,12 +22,12 @@ func (p *Pool) ensureMemory(t *tree, cells int) error {
 		return nil
 	}
 	p.stopCopies() // rows may be fetched ahead from the tier
-	return t.reserve(min(plan.WholeBlocks(cells), p.config.cells))
+	return t.reserve(ctx, min(plan.WholeBlocks(cells), p.config.cells))
 }
 
 // allocate makes the regions of a tree: on the device for resident layers, in host memory for
 // streamed ones that are used in place, in a tier for others.
-func (p *Pool) allocate(t *tree) error {
+func (p *Pool) allocate(ctx context.Context, t *tree) error {
 	if p.spare != nil {
 		t.regions, t.rows, t.reserved = p.spare.regions, p.spare.rows, p.spare.reserved
 		p.spare = nil
@@ -60,7 +61,7 @@ func (p *Pool) allocate(t *tree) error {
 	if t.rows == nil || !p.config.policy.fixed() {
 		return nil
 	}
-	if err := t.reserve(p.config.cells); err != nil {
+	if err := t.reserve(ctx, p.config.cells); err != nil {
 		return errors.Join(err, p.release(t))
 	}
 	return nil

@@ -22,7 +22,7 @@ func (p *Pool) Restore(ctx context.Context, tokens []int32, read func(layer, blo
 	}
 	defer func() { <-p.turn }()
 	s := p.NewSeq()
-	err := p.beginRestore(s, tokens)
+	err := p.beginRestore(ctx, s, tokens)
 	if err == nil {
 		err = p.restore(ctx, s, read)
 	}
@@ -44,7 +44,7 @@ func (p *Pool) Restore(ctx context.Context, tokens []int32, read func(layer, blo
 }
 
 // beginRestore gives a sequence its tokens, and their cells [0, len(tokens)) without rows.
-func (p *Pool) beginRestore(s *Seq, tokens []int32) error {
+func (p *Pool) beginRestore(ctx context.Context, s *Seq, tokens []int32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch n := len(tokens); {
@@ -57,7 +57,7 @@ func (p *Pool) beginRestore(s *Seq, tokens []int32) error {
 	}
 	s.busy = true
 	t := s.tree
-	if err := p.ensureMemory(t, len(tokens)); err != nil {
+	if err := p.ensureMemory(ctx, t, len(tokens)); err != nil {
 		return err
 	}
 	s.tokens, s.runs = slices.Clone(tokens), t.take(len(tokens), nil)

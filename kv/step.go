@@ -85,7 +85,7 @@ func (p *Pool) Begin(ctx context.Context, batch []Work) (_ *Step, err error) {
 			return nil, err
 		}
 	}
-	if err := s.makeRoom(); err != nil {
+	if err := s.makeRoom(ctx); err != nil {
 		p.count() // trees before the one that failed may have got memory
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (p *Pool) check(batch []Work) error {
 }
 
 // makeRoom takes memory for the new cells of each tree.
-func (s *Step) makeRoom() error {
+func (s *Step) makeRoom(ctx context.Context) error {
 	p := s.pool
 	if err := s.room(); err != nil {
 		return err
@@ -131,7 +131,7 @@ func (s *Step) makeRoom() error {
 		return fmt.Errorf("kv: %d tokens in one step: at most %d; split the prompt", total, p.config.stepTokens)
 	}
 	for _, t := range s.trees {
-		if err := p.ensureMemory(t.tree, min(t.high+t.need, t.capacity)); err != nil {
+		if err := p.ensureMemory(ctx, t.tree, min(t.high+t.need, t.capacity)); err != nil {
 			return err
 		}
 	}

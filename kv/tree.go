@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/seed4d217819/ebb/tier"
@@ -25,12 +26,12 @@ type tree struct {
 
 // reserve makes room for cells in every tier. After an error every tier still has the room that it
 // had before.
-func (t *tree) reserve(cells int) error {
+func (t *tree) reserve(ctx context.Context, cells int) error {
 	for _, rows := range t.rows {
 		if rows == nil {
 			continue
 		}
-		if err := rows.Reserve(cells); err != nil {
+		if err := rows.Reserve(ctx, cells); err != nil {
 			return allocation(err)
 		}
 	}

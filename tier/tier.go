@@ -104,12 +104,13 @@ func (u Usage) Plus(v Usage) Usage { return Usage{u.Host + v.Host, u.Disk + v.Di
 
 // Tier keeps the rows of one sequence tree. Layers are numbered from 0 in the order of the layouts
 // that the tier was made with. One goroutine may fetch a layer while another stores another layer.
-// Reserve and Close are called while neither does.
+// Reserve and Close are called while neither does. A call whose context is cancelled ends early,
+// with the context's error.
 type Tier interface {
 	// Reserve makes room for the cells [0, cells) in every layer. The rows that are kept stay.
 	// After an error nothing has changed. The error wraps ErrFull, or the allocator's error, if
 	// there is no room.
-	Reserve(cells int) error
+	Reserve(ctx context.Context, cells int) error
 	// Fetch copies cells of a layer into the same cells of dst. All of them have been reserved;
 	// cells never stored hold zeros.
 	Fetch(ctx context.Context, layer int, cells Run, dst Memory) error
@@ -118,7 +119,8 @@ type Tier interface {
 	// Usage returns the bytes held, whether or not their cells are used. It may be called while
 	// rows are copied.
 	Usage() Usage
-	// Close gives the memory back. It may be called twice.
+	// Close gives the memory back, and waits for copies of its own that are under way. Nothing can
+	// cut it short. It may be called twice.
 	Close() error
 }
 

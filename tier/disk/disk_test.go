@@ -141,7 +141,7 @@ func filled(t *testing.T, s *Store, m *memory, cells int) (*Tier, *addressable) 
 	})
 	src := slot(t, cells)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(src.bytes)
-	if err := k.Reserve(cells); err != nil {
+	if err := k.Reserve(t.Context(), cells); err != nil {
 		t.Fatal(err)
 	}
 	if err := k.Store(t.Context(), 0, []tier.Run{{N: cells}}, src); err != nil {
@@ -321,7 +321,7 @@ func TestFailingWritesLoseNothing(t *testing.T) {
 		s, f, m := open(t, Options{Dir: t.TempDir()}), &faulty{flip: -1, write: errFault, writes: succeed}, &memory{}
 		s.wrap = func(inner file) file { f.file = inner; return f }
 		k := newTier(s, []tier.Layout{layout}, m.alloc)
-		if err := k.Reserve(cells); err != nil {
+		if err := k.Reserve(t.Context(), cells); err != nil {
 			t.Fatal(err)
 		}
 		src, stored := slot(t, cells), 0
@@ -357,14 +357,14 @@ func TestReserveOnAFullDiskChangesNothing(t *testing.T) {
 	k, src := filled(t, s, &memory{}, 8*tier.BlockCells)
 	before := k.Usage()
 	f.extend = syscall.ENOSPC
-	if err := k.Reserve(1000 * tier.BlockCells); !errors.Is(err, tier.ErrFull) || !errors.Is(err, syscall.ENOSPC) {
+	if err := k.Reserve(t.Context(), 1000*tier.BlockCells); !errors.Is(err, tier.ErrFull) || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("reserve: %v; want %v because of %v", err, tier.ErrFull, syscall.ENOSPC)
 	}
 	if got := k.Usage(); got != before {
 		t.Errorf("%+v after a failed Reserve; want %+v", got, before)
 	}
 	f.extend = nil
-	if err := k.Reserve(1000 * tier.BlockCells); err != nil {
+	if err := k.Reserve(t.Context(), 1000*tier.BlockCells); err != nil {
 		t.Error(err)
 	}
 	dst := slot(t, 8*tier.BlockCells)
@@ -376,17 +376,17 @@ func TestReserveOnAFullDiskChangesNothing(t *testing.T) {
 func TestTheLimitIsSharedByAllTiers(t *testing.T) {
 	s, m := open(t, Options{Dir: t.TempDir(), Bytes: 3 << 20}), &memory{}
 	a, b := s.New([]tier.Layout{layout}, m.alloc), s.New([]tier.Layout{layout}, m.alloc)
-	if err := errors.Join(a.Reserve(tier.BlockCells), b.Reserve(tier.BlockCells)); err != nil {
+	if err := errors.Join(a.Reserve(t.Context(), tier.BlockCells), b.Reserve(t.Context(), tier.BlockCells)); err != nil {
 		t.Fatal(err)
 	}
-	err := a.Reserve(100 * tier.BlockCells)
+	err := a.Reserve(t.Context(), 100*tier.BlockCells)
 	if !errors.Is(err, tier.ErrFull) || !strings.Contains(err.Error(), s.options.Dir) {
 		t.Errorf("reserve past the limit: %v", err)
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := a.Reserve(50 * tier.BlockCells); err != nil {
+	if err := a.Reserve(t.Context(), 50*tier.BlockCells); err != nil {
 		t.Errorf("after another tier was closed: %v", err)
 	}
 	if err := a.Close(); err != nil {
@@ -400,7 +400,7 @@ func TestEveryFailedAllocationIsAnError(t *testing.T) {
 		s, m := open(t, Options{Dir: t.TempDir()}), &memory{limit: limit}
 		k := newTier(s, []tier.Layout{{Heads: 1, KeyBytes: 3, ValueBytes: 2}}, m.alloc) // nothing is read in place
 		src := tiertest.NewMemory(k.layers[0].Layout, cells)
-		err := k.Reserve(cells)
+		err := k.Reserve(t.Context(), cells)
 		for cell := 0; cell < cells && err == nil; cell += tier.BlockCells {
 			err = k.Store(t.Context(), 0, []tier.Run{{Start: cell, N: tier.BlockCells}}, src)
 		}
@@ -431,7 +431,7 @@ func TestFetchAndStoreOfDifferentLayersAtOnce(t *testing.T) {
 	s, m := open(t, Options{Dir: t.TempDir()}), &memory{}
 	k := newTier(s, []tier.Layout{layout, layout}, m.alloc)
 	const cells = 16 * tier.BlockCells
-	if err := k.Reserve(cells); err != nil {
+	if err := k.Reserve(t.Context(), cells); err != nil {
 		t.Fatal(err)
 	}
 	src := [2]*addressable{slot(t, cells), slot(t, cells)}

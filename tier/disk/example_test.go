@@ -34,7 +34,7 @@ func ExampleOpen() {
 	device := tiertest.NewMemory(layout, 1000)
 	copy(device.Piece(tier.Keys, 1, 999), "the last key of the second head")
 	ctx := context.Background()
-	if err := rows.Reserve(1000); err != nil {
+	if err := rows.Reserve(context.Background(), 1000); err != nil {
 		panic(err)
 	}
 	if err := rows.Store(ctx, 0, []tier.Run{{N: 1000}}, device); err != nil {

@@ -57,10 +57,13 @@ func newTier(s *Store, layouts []tier.Layout, alloc tier.Allocator) *Tier {
 }
 
 // Reserve makes room in the file for whole runs of blocks of every layer.
-func (t *Tier) Reserve(cells int) error {
+func (t *Tier) Reserve(ctx context.Context, cells int) error {
 	blocks := (cells + tier.BlockCells - 1) / tier.BlockCells
 	if blocks <= t.blocks {
 		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	end := t.end
 	for _, l := range t.layers {

@@ -23,14 +23,14 @@ func ExampleTier() {
 		return make(plain, bytes), nil
 	})
 	defer t.Close()
-	if err := t.Reserve(2); err != nil { // in whole blocks of 256 cells
+	ctx := context.Background()
+	if err := t.Reserve(ctx, 2); err != nil { // in whole blocks of 256 cells
 		log.Fatal(err)
 	}
 
 	slot := tiertest.NewMemory(layout, 512)
 	slot.SetRow(0, []byte("keyrow0"))
 	slot.SetRow(1, []byte("keyrow1"))
-	ctx := context.Background()
 	if err := t.Store(ctx, 1, []tier.Run{{Start: 0, N: 2}}, slot); err != nil {
 		log.Fatal(err)
 	}

@@ -55,14 +55,18 @@ func (t *Tier) cells() int {
 
 // Reserve makes room for cells in whole segments. A tier that grows becomes at least twice as
 // large. One call adds one segment, or several if a buffer cannot be that large.
-func (t *Tier) Reserve(cells int) error {
+func (t *Tier) Reserve(ctx context.Context, cells int) error {
 	before := len(t.segments)
 	target := cells
 	if !t.exact {
 		target = max(cells, 2*t.cells())
 	}
 	for t.cells() < cells {
-		if err := t.grow(target); err != nil {
+		err := ctx.Err() // memory is zeroed, and pinned, as it is taken: that takes a while
+		if err == nil {
+			err = t.grow(target)
+		}
+		if err != nil {
 			t.shrink(before)
 			return fmt.Errorf("host: reserve %d cells: %w", cells, err)
 		}

@@ -64,7 +64,7 @@ func TestAnExactTierTakesWhatIsAskedFor(t *testing.T) {
 	s := host.NewExact([]tier.Layout{{Heads: 1, KeyBytes: 1, ValueBytes: 1}}, h.alloc)
 	defer s.Close()
 	for _, cells := range []int{1, 256, 257, 1025} {
-		if err := s.Reserve(cells); err != nil {
+		if err := s.Reserve(t.Context(), cells); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,7 +78,7 @@ func TestReserveTakesSegmentsThatDoubleWhatThereIs(t *testing.T) {
 	s := host.New([]tier.Layout{{Heads: 1, KeyBytes: 1, ValueBytes: 1}}, h.alloc)
 	defer s.Close()
 	for _, cells := range []int{1, 256, 257, 513, 514, 1025, 5000} {
-		if err := s.Reserve(cells); err != nil {
+		if err := s.Reserve(t.Context(), cells); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestReserveOfEverythingTakesOneSegment(t *testing.T) {
 	h := &heap{}
 	s := host.New([]tier.Layout{{Heads: 2, KeyBytes: 4, ValueBytes: 8}, {Heads: 1, KeyBytes: 2, ValueBytes: 2}}, h.alloc)
 	defer s.Close()
-	if err := s.Reserve(3000); err != nil {
+	if err := s.Reserve(t.Context(), 3000); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(h.sizes, []int64{3072 * 24, 3072 * 4}); diff != "" {
@@ -112,7 +112,7 @@ func TestFailedReserveChangesNothing(t *testing.T) {
 			h := &heap{}
 			s := host.New(layouts, h.alloc)
 			defer s.Close()
-			if err := s.Reserve(256); err != nil {
+			if err := s.Reserve(t.Context(), 256); err != nil {
 				t.Fatal(err)
 			}
 			src := tiertest.NewMemory(layouts[0], 256)
@@ -123,7 +123,7 @@ func TestFailedReserveChangesNothing(t *testing.T) {
 			bytes, open := s.Usage().Host, h.open
 
 			h.failAt = len(h.sizes) + call
-			if err := s.Reserve(600); !errors.Is(err, errHeap) {
+			if err := s.Reserve(t.Context(), 600); !errors.Is(err, errHeap) {
 				t.Fatalf("reserve: %v; want %v", err, errHeap)
 			}
 			if s.Usage().Host != bytes || h.open != open {
@@ -134,7 +134,7 @@ func TestFailedReserveChangesNothing(t *testing.T) {
 			}
 
 			h.failAt = 0
-			if err := s.Reserve(600); err != nil {
+			if err := s.Reserve(t.Context(), 600); err != nil {
 				t.Fatalf("reserve after the failure: %v", err)
 			}
 			got := tiertest.NewMemory(layouts[0], 256)
@@ -152,7 +152,7 @@ func TestFailedReserveChangesNothing(t *testing.T) {
 func TestFailedReserveGivesBackTheSegmentsBefore(t *testing.T) {
 	h := &heap{empty: true, failAt: 2}
 	s := host.New([]tier.Layout{{Heads: 1, KeyBytes: 1 << 20, ValueBytes: 1 << 20}}, h.alloc)
-	if err := s.Reserve(1024); !errors.Is(err, errHeap) {
+	if err := s.Reserve(t.Context(), 1024); !errors.Is(err, errHeap) {
 		t.Fatalf("reserve: %v; want %v", err, errHeap)
 	}
 	if err := s.Fetch(t.Context(), 0, tier.Run{N: 1}, tiertest.NewMemory(tier.Layout{Heads: 1, KeyBytes: 1, ValueBytes: 1}, 1)); err == nil {
@@ -179,7 +179,7 @@ func TestSegmentsAreNeverLargerThanAGibibyte(t *testing.T) {
 			h := &heap{empty: true}
 			s := host.New(tt.layouts, h.alloc)
 			defer s.Close()
-			if err := s.Reserve(tt.cells); err != nil {
+			if err := s.Reserve(t.Context(), tt.cells); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(h.sizes, tt.want); diff != "" {
@@ -194,7 +194,7 @@ func TestCopiesCrossSegments(t *testing.T) {
 	s := host.New([]tier.Layout{layout}, (&heap{}).alloc)
 	defer s.Close()
 	for _, cells := range []int{256, 512, 1024} { // three segments
-		if err := s.Reserve(cells); err != nil {
+		if err := s.Reserve(t.Context(), cells); err != nil {
 			t.Fatal(err)
 		}
 	}

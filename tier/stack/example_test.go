@@ -1,6 +1,7 @@
 package stack_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -24,7 +25,7 @@ func ExampleNew() {
 	places, m := stack.New(host.NewExact, folder.New, 1<<20), &memory{left: 8 << 20}
 	rows := places.New([]tier.Layout{{Heads: 2, KeyBytes: 64, ValueBytes: 64}}, m.alloc) // 256 bytes a cell
 	defer func() { _ = rows.Close() }()
-	if err := rows.Reserve(10_000); err != nil {
+	if err := rows.Reserve(context.Background(), 10_000); err != nil {
 		panic(err)
 	}
 	fmt.Printf("%d MiB of host memory\n", (8<<20-m.left)>>20)

@@ -73,15 +73,18 @@ type Tier struct {
 var _ tier.Tier = (*Tier)(nil)
 
 // Reserve makes room in the upper place as long as that has some, and then in the lower one.
-func (t *Tier) Reserve(cells int) error {
+func (t *Tier) Reserve(ctx context.Context, cells int) error {
 	if cells <= t.cells {
 		return nil
 	}
 	if !t.full {
-		t.grow(cells)
+		t.grow(ctx, cells)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if cells > t.split {
-		if err := t.lower.Reserve(cells - t.split); err != nil {
+		if err := t.lower.Reserve(ctx, cells-t.split); err != nil {
 			return err
 		}
 	}
@@ -91,20 +94,20 @@ func (t *Tier) Reserve(cells int) error {
 
 // grow makes the upper place larger: twice as large, if that is enough and can be had, so that a
 // tree which grows token by token takes memory a few times.
-func (t *Tier) grow(cells int) {
+func (t *Tier) grow(ctx context.Context, cells int) {
 	for _, target := range [...]int{max(cells, 2*t.split), cells} {
 		more := t.stack.take(target-t.split, t.row)
 		if more == 0 {
 			break
 		}
-		if err := t.upper.Reserve(t.split + more); err != nil { // there is no memory: the tree grows in the lower place
+		if err := t.upper.Reserve(ctx, t.split+more); err != nil { // there is no memory: the tree grows in the lower place
 			t.stack.give(more, t.row)
 			continue
 		}
 		t.split += more
 		break
 	}
-	t.full = t.split < cells
+	t.full = t.split < cells && ctx.Err() == nil
 }
 
 // Fetch copies cells of a layer into dst.

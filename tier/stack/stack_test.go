@@ -89,7 +89,7 @@ func TestTreesShareTheBudgetAndGiveItBack(t *testing.T) {
 	s, m := stack.New(host.NewExact, lower(store(t)), budget), &memory{left: plenty}
 	a, b := s.New([]tier.Layout{layout}, m.alloc), s.New([]tier.Layout{layout}, m.alloc)
 	for _, k := range []tier.Tier{a, b} {
-		if err := k.Reserve(1000); err != nil {
+		if err := k.Reserve(t.Context(), 1000); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -103,7 +103,7 @@ func TestTreesShareTheBudgetAndGiveItBack(t *testing.T) {
 		t.Error("the first tree, which took the budget, has not given it back")
 	}
 	c := s.New([]tier.Layout{layout}, m.alloc)
-	if err := c.Reserve(1000); err != nil {
+	if err := c.Reserve(t.Context(), 1000); err != nil {
 		t.Fatal(err)
 	}
 	if m.left == plenty {
@@ -119,7 +119,7 @@ func TestGrowthKeepsToTheBudget(t *testing.T) {
 	s, m := stack.New(host.NewExact, lower(store(t)), budget), &memory{left: plenty}
 	k := s.New([]tier.Layout{layout}, m.alloc)
 	for cells := 1; cells < 3000; cells += 100 {
-		if err := k.Reserve(cells); err != nil {
+		if err := k.Reserve(t.Context(), cells); err != nil {
 			t.Fatal(err)
 		}
 		if got := plenty - m.left; got > budget {
@@ -143,13 +143,13 @@ func TestAFullLowerPlaceIsAnErrorThatLosesNothing(t *testing.T) {
 	k := stack.New(host.NewExact, s.New, 256*16).New([]tier.Layout{layout}, m.alloc)
 	src := tiertest.NewMemory(layout, 500)
 	src.Fill(7)
-	if err := k.Reserve(500); err != nil {
+	if err := k.Reserve(t.Context(), 500); err != nil {
 		t.Fatal(err)
 	}
 	if err := k.Store(t.Context(), 0, []tier.Run{{N: 500}}, src); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Reserve(1 << 20); !errors.Is(err, tier.ErrFull) {
+	if err := k.Reserve(t.Context(), 1<<20); !errors.Is(err, tier.ErrFull) {
 		t.Errorf("reserve: %v; want %v", err, tier.ErrFull)
 	}
 	dst := tiertest.NewMemory(layout, 500)

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(layouts []tier.Layout) tier.Tier) {
 		{"LayersAreIndependent", layersAreIndependent},
 		{"GrowthKeepsRows", growthKeepsRows},
 		{"ReserveOfLessChangesNothing", reserveOfLessChangesNothing},
+		{"CancelledReserveChangesNothing", cancelledReserveChangesNothing},
 		{"CellsPastTheReservedAreAnError", cellsPastTheReservedAreAnError},
 		{"CancelledCopiesAreAnError", cancelledCopiesAreAnError},
 		{"CloseGivesEverythingBack", closeGivesEverythingBack},
@@ -71,7 +72,7 @@ func (s *suite) row(layer, cell, version int) []byte {
 
 func (s *suite) reserve(t *testing.T, cells int) {
 	t.Helper()
-	if err := s.Reserve(cells); err != nil {
+	if err := s.Reserve(t.Context(), cells); err != nil {
 		t.Fatalf("reserve %d cells: %v", cells, err)
 	}
 }
@@ -225,6 +226,24 @@ func reserveOfLessChangesNothing(t *testing.T, s *suite) {
 		t.Errorf("%+v after reserving no more; want %+v", got, before)
 	}
 	s.want(t, 0, versions(300, 1))
+}
+
+func cancelledReserveChangesNothing(t *testing.T, s *suite) {
+	s.reserve(t, 300)
+	s.store(t, 0, 1, tier.Run{N: 300})
+	before := s.Usage()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Reserve(ctx, 9000); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled reserve: %v; want %v", err, context.Canceled)
+	}
+	if got := s.Usage(); got != before {
+		t.Errorf("%+v after a cancelled reserve; want %+v", got, before)
+	}
+	s.want(t, 0, versions(300, 1))
+	s.reserve(t, 9000)
+	s.store(t, 0, 2, tier.Run{Start: 8000, N: 1000})
+	s.want(t, 0, append(append(versions(300, 1), versions(7700, 0)...), versions(1000, 2)...))
 }
 
 func cellsPastTheReservedAreAnError(t *testing.T, s *suite) {

@@ -17,9 +17,12 @@ type memories struct {
 	cells   int
 }
 
-func (m *memories) Reserve(cells int) error {
+func (m *memories) Reserve(ctx context.Context, cells int) error {
 	if cells <= m.cells {
 		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	for l, layout := range m.layouts {
 		grown := tiertest.NewMemory(layout, cells)
