@@ -5,45 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
-	"os"
-	"path/filepath"
 )
 
 // Writer writes a session. It is used by one goroutine.
 type Writer struct {
-	path, temporary string
-	file            file
-	system          system
-	layout          layout
-	rows            []int64  // bytes of a block, by layer
-	sums            []uint32 // by layer and block
-	written         []bool
-	committed       bool
-}
-
-// file is what a session is written to.
-type file interface {
-	io.WriterAt
-	Sync() error
-	Close() error
-}
-
-// system is what a save asks of the operating system. Tests make each call fail.
-type system struct {
-	create  func(path string) (file, error)
-	rename  func(from, to string) error
-	syncDir func(dir string) error
-}
-
-func operatingSystem() system {
-	return system{
-		create: func(path string) (file, error) {
-			return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-		},
-		rename:  os.Rename,
-		syncDir: syncDir,
-	}
+	draft   *draft
+	layout  layout
+	rows    []int64  // bytes of a block, by layer
+	sums    []uint32 // by layer and block
+	written []bool
 }
 
 // Create begins to write a session, which gets its name from Commit. Its tokens and layers are those
@@ -55,22 +25,20 @@ func create(path string, h Header, s system) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{path: path, temporary: path + ".part", system: s, layout: h.layout(int64(len(head)))}
+	w := &Writer{layout: h.layout(int64(len(head)))}
 	for _, l := range h.Layers {
 		w.rows = append(w.rows, l.RowBytes()*BlockCells)
 	}
 	w.sums = make([]uint32, len(h.Layers)*w.layout.blocks)
 	w.written = make([]bool, len(w.sums))
-	if w.file, err = s.create(w.temporary); err != nil {
-		return nil, fmt.Errorf("session: %w", err)
+	if w.draft, err = newDraft(path, s); err != nil {
+		return nil, err
 	}
-	if _, err := w.file.WriteAt(head, 0); err != nil {
-		return nil, errors.Join(w.failed(err), w.Close())
+	if err := w.draft.writeAt(head, 0); err != nil {
+		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
-
-func (w *Writer) failed(err error) error { return fmt.Errorf("session: writing %s: %w", w.path, err) }
 
 // Blocks returns how many blocks each layer has.
 func (w *Writer) Blocks() int { return w.layout.blocks }
@@ -81,8 +49,8 @@ func (w *Writer) Write(layer, block int, rows []byte) error {
 	if want := w.rows[layer]; int64(len(rows)) != want {
 		return fmt.Errorf("session: %d bytes for a block of layer %d: want %d", len(rows), layer, want)
 	}
-	if _, err := w.file.WriteAt(rows, w.layout.rows[layer]+int64(block)*w.rows[layer]); err != nil {
-		return w.failed(err)
+	if err := w.draft.writeAt(rows, w.layout.rows[layer]+int64(block)*w.rows[layer]); err != nil {
+		return err
 	}
 	i := layer*w.layout.blocks + block
 	w.sums[i], w.written[i] = crc32.Checksum(rows, castagnoli), true
@@ -102,37 +70,11 @@ func (w *Writer) Commit() error {
 		table = binary.LittleEndian.AppendUint32(table, s)
 	}
 	table = binary.LittleEndian.AppendUint32(table, crc32.Checksum(table, castagnoli))
-	if _, err := w.file.WriteAt(table, w.layout.table); err != nil {
-		return w.failed(err)
+	if err := w.draft.writeAt(table, w.layout.table); err != nil {
+		return err
 	}
-	if err := w.file.Sync(); err != nil {
-		return w.failed(err)
-	}
-	err := w.file.Close()
-	w.file = nil
-	if err != nil {
-		return w.failed(err)
-	}
-	if err := w.system.rename(w.temporary, w.path); err != nil {
-		return w.failed(err)
-	}
-	w.committed = true
-	if err := w.system.syncDir(filepath.Dir(w.path)); err != nil {
-		return w.failed(err)
-	}
-	return nil
+	return w.draft.commit()
 }
 
 // Close removes what was written, unless it was committed.
-func (w *Writer) Close() error {
-	var errs []error
-	if w.file != nil {
-		errs = append(errs, w.file.Close())
-		w.file = nil
-	}
-	if !w.committed {
-		w.committed = true
-		errs = append(errs, os.Remove(w.temporary))
-	}
-	return errors.Join(errs...)
-}
+func (w *Writer) Close() error { return w.draft.close() }

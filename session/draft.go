@@ -1,0 +1,96 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// draft is a file that is written under a temporary name, and gets its own when it is whole.
+type draft struct {
+	path, temporary string
+	file            file // nil: closed
+	system          system
+	done            bool // it has its name, or was removed
+}
+
+// file is what a draft is written to.
+type file interface {
+	io.WriterAt
+	Sync() error
+	Close() error
+}
+
+// system is what a save asks of the operating system. Tests make each call fail.
+type system struct {
+	create  func(path string) (file, error)
+	rename  func(from, to string) error
+	syncDir func(dir string) error
+}
+
+func operatingSystem() system {
+	return system{
+		create: func(path string) (file, error) {
+			return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+		},
+		rename:  os.Rename,
+		syncDir: syncDir,
+	}
+}
+
+// newDraft creates the file. The caller closes the draft.
+func newDraft(path string, s system) (*draft, error) {
+	d := &draft{path: path, temporary: path + ".part", system: s}
+	var err error
+	if d.file, err = s.create(d.temporary); err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	return d, nil
+}
+
+// writeAt writes bytes at an offset.
+func (d *draft) writeAt(b []byte, at int64) error {
+	if _, err := d.file.WriteAt(b, at); err != nil {
+		return d.failed(err)
+	}
+	return nil
+}
+
+// commit waits until the file is on the disk, and gives it its name. A file that had the name is gone
+// then, and not before.
+func (d *draft) commit() error {
+	if err := d.file.Sync(); err != nil {
+		return d.failed(err)
+	}
+	err := d.file.Close()
+	d.file = nil
+	if err != nil {
+		return d.failed(err)
+	}
+	if err := d.system.rename(d.temporary, d.path); err != nil {
+		return d.failed(err)
+	}
+	d.done = true
+	if err := d.system.syncDir(filepath.Dir(d.path)); err != nil {
+		return d.failed(err)
+	}
+	return nil
+}
+
+func (d *draft) failed(err error) error { return fmt.Errorf("session: writing %s: %w", d.path, err) }
+
+// close removes what was written, unless it was committed.
+func (d *draft) close() error {
+	var errs []error
+	if d.file != nil {
+		errs = append(errs, d.file.Close())
+		d.file = nil
+	}
+	if !d.done {
+		d.done = true
+		errs = append(errs, os.Remove(d.temporary))
+	}
+	return errors.Join(errs...)
+}
