@@ -76,6 +76,8 @@ func TestEnumsAreNumberedAsInC(t *testing.T) {
 	got := map[string]int{
 		"f32": int(F32), "f16": int(F16), "q4_0": int(Q4_0), "q4_1": int(Q4_1), "q5_0": int(Q5_0), "q5_1": int(Q5_1),
 		"q8_0": int(Q8_0), "q2_k": int(Q2_K), "q3_k": int(Q3_K), "q4_k": int(Q4_K), "q5_k": int(Q5_K), "q6_k": int(Q6_K),
+		"iq2_xxs": int(IQ2_XXS), "iq2_xs": int(IQ2_XS), "iq3_xxs": int(IQ3_XXS), "iq1_s": int(IQ1_S), "iq4_nl": int(IQ4_NL),
+		"iq3_s": int(IQ3_S), "iq2_s": int(IQ2_S), "iq4_xs": int(IQ4_XS), "iq1_m": int(IQ1_M), "mxfp4": int(MXFP4),
 		"i32": int(I32), "i64": int(I64), "bf16": int(BF16),
 		"cpu": int(CPU), "gpu": int(GPU), "igpu": int(IGPU), "accel": int(Accel),
 		"normal": ModeNormal, "neox": ModeNeoX, "prec f32": precF32,
@@ -83,6 +85,8 @@ func TestEnumsAreNumberedAsInC(t *testing.T) {
 	want := map[string]int{
 		"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7,
 		"q8_0": 8, "q2_k": 10, "q3_k": 11, "q4_k": 12, "q5_k": 13, "q6_k": 14,
+		"iq2_xxs": 16, "iq2_xs": 17, "iq3_xxs": 18, "iq1_s": 19, "iq4_nl": 20,
+		"iq3_s": 21, "iq2_s": 22, "iq4_xs": 23, "iq1_m": 29, "mxfp4": 39,
 		"i32": 26, "i64": 27, "bf16": 30,
 		"cpu": 0, "gpu": 1, "igpu": 2, "accel": 3,
 		"normal": 0, "neox": 2, "prec f32": 10,

@@ -83,6 +83,8 @@ func TestMisuseOfAnOperationPanicsWithTheOperands(t *testing.T) {
 		{"Cont", []*Tensor{x(Q8_0, 64, 3)}, func(g *Graph, o []*Tensor) { g.Cont(o[0]) }},
 		{"Cast", []*Tensor{x(Q8_0, 64, 3)}, func(g *Graph, o []*Tensor) { g.Cast(o[0], F16) }},
 		{"Cast", []*Tensor{x(F32, 16, 3)}, func(g *Graph, o []*Tensor) { g.Cast(o[0], Q8_0) }},
+		{"Cast", []*Tensor{x(F32, 256, 3)}, func(g *Graph, o []*Tensor) { g.Cast(o[0], IQ2_XS) }},
+		{"SetRows", []*Tensor{x(IQ3_S, 256, 9), x(F32, 256, 3), x(I64, 3)}, func(g *Graph, o []*Tensor) { g.SetRows(o[0], o[1], o[2]) }},
 		{"Concat", []*Tensor{x(F32, 64, 3), x(F32, 64, 3, 2)}, func(g *Graph, o []*Tensor) { g.Concat(o[0], o[1], 1) }},
 		{"Concat", []*Tensor{x(F32, 64, 3), x(F16, 64, 3)}, func(g *Graph, o []*Tensor) { g.Concat(o[0], o[1], 1) }},
 		{"Concat", []*Tensor{x(F32, 64, 3), x(F32, 64, 3)}, func(g *Graph, o []*Tensor) { g.Concat(o[0], o[1], 4) }},

@@ -48,7 +48,7 @@ func (g *Graph) SetRows(dst, src, idx *Tensor) *Tensor {
 	present("SetRows", dst, src, idx)
 	const op = "SetRows"
 	check(src.typ == F32 || src.typ == F16, op, "source rows of f32 or f16", dst, src, idx)
-	check(dst.typ.float() || dst.typ.Quantized(), op, "destination rows of numbers with a fraction", dst, src, idx)
+	check(dst.typ.written(), op, "destination rows of a type that operations write", dst, src, idx)
 	check(idx.typ == I64 || idx.typ == I32, op, "indices i64 or i32", dst, src, idx)
 	check(src.ne[0] == dst.ne[0] && src.ne[2] == dst.ne[2] && src.ne[3] == dst.ne[3], op,
 		"source and destination equal but for dimension 1", dst, src, idx)
@@ -159,7 +159,7 @@ func convertible(a, b Type) bool {
 	case a.Quantized():
 		return b == F32
 	case b.Quantized():
-		return a == F32
+		return a == F32 && b.written()
 	case a == I32:
 		return b == I32 || b == F32
 	default:

@@ -160,13 +160,19 @@ func permuted(x []float32) []float32 {
 
 func head(s []float32) []float32 { return s[:min(len(s), 8)] }
 
+// weightTypes are the types of weights besides f32.
+var weightTypes = []Type{
+	F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K,
+	IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S, IQ4_NL, IQ4_XS, MXFP4,
+}
+
 // A CPU product with quantized weights rounds the activations to 8 bits.
 func TestMulMatOfQuantizedWeightsEqualsReference(t *testing.T) {
 	b := openCPU(t, 0)
-	for _, typ := range []Type{F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K} {
+	for _, typ := range weightTypes {
 		t.Run(typ.String(), func(t *testing.T) {
 			r := newRig(t, b)
-			w, kept := r.values(typ, random(1, 256*4), 256, 4)
+			w, kept := r.weights(typ, 256, 4)
 			x := random(2, 256*3)
 			got := r.compute(func(g *Graph) *Tensor { return g.MulMat(w, r.floats(x, 256, 3)) })
 			if d := distance(got, refMulMat(kept, x, 256)); d > 2e-2 {

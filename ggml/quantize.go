@@ -2,10 +2,12 @@ package ggml
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
-// Quantize converts rows of rowLen numbers to type t, as ggml itself does. It loads the library.
+// Quantize converts rows of rowLen numbers to type t, as ggml itself does, with all columns of the
+// same importance. It loads the library.
 func Quantize(t Type, src []float32, rowLen int64) ([]byte, error) {
 	if _, err := Load(); err != nil {
 		return nil, err
@@ -22,8 +24,13 @@ func Quantize(t Type, src []float32, rowLen int64) ([]byte, error) {
 	}
 	rows := int64(len(src)) / rowLen
 	dst := make([]byte, rows*t.RowSize(rowLen))
+	var importance *float32 // of the columns
+	if c.RequiresImportance(t) {
+		all := slices.Repeat([]float32{1}, int(rowLen))
+		importance = &all[0]
+	}
 	n := call(c.QuantizeChunk, uintptr(t), uintptr(unsafe.Pointer(&src[0])), uintptr(unsafe.Pointer(&dst[0])),
-		0, uintptr(rows), uintptr(rowLen), 0)
+		0, uintptr(rows), uintptr(rowLen), uintptr(unsafe.Pointer(importance)))
 	if int(n) != len(dst) {
 		return nil, fmt.Errorf("ggml: quantize to %s: wrote %d bytes, want %d", t, n, len(dst))
 	}

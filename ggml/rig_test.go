@@ -151,6 +151,38 @@ func (r *rig) values(t Type, s []float32, ne ...int64) (*Tensor, []float32) {
 	return x, Dequantize(t, raw, len(s))
 }
 
+// weights returns a placed matrix of random weights of a type, and the numbers that it keeps.
+func (r *rig) weights(t Type, ne ...int64) (*Tensor, []float32) {
+	r.t.Helper()
+	n := 1
+	for _, d := range ne {
+		n *= int(d)
+	}
+	if t.written() {
+		return r.values(t, random(1, n), ne...)
+	}
+	// Quantize makes tables for seconds first; but whatever the bits of a block, they mean numbers.
+	x := r.tensor(t, ne...)
+	raw := make([]byte, t.RowSize(int64(n)))
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range raw {
+		raw[i] = byte(rng.Uint32())
+	}
+	for block := raw; len(block) > 0; block = block[t.size():] {
+		scale := [4]byte{0xc, 0x0, 0x2, 0x2} // the digits of 0.0078 in float16, the lowest first
+		if t == IQ1_M {                      // they are the high digits of the last four numbers of 16 bits
+			for i, digit := range scale {
+				at := &block[t.size()-8+2*int64(i)+1]
+				*at = *at&0xf | digit<<4
+			}
+			continue
+		}
+		block[0], block[1] = scale[0]|scale[1]<<4, scale[2]|scale[3]<<4
+	}
+	x.Set(raw, 0)
+	return x, Dequantize(t, raw, n)
+}
+
 func (r *rig) floats(s []float32, ne ...int64) *Tensor {
 	r.t.Helper()
 	x, _ := r.values(F32, s, ne...)

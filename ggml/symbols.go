@@ -59,6 +59,7 @@ type symbols struct {
 	BlockSize          func(t Type) int64                                      `c:"ggml_blck_size"`
 	TypeSize           func(t Type) uintptr                                    `c:"ggml_type_size"`
 	TypeTraits         func(t Type) *typeTraits                                `c:"ggml_get_type_traits"`
+	RequiresImportance func(t Type) bool                                       `c:"ggml_quantize_requires_imatrix"`
 	QuantizeChunk      uintptr                                                 `c:"ggml_quantize_chunk"`
 	NewTensor4D        func(ctx uintptr, t Type, n0, n1, n2, n3 int64) *Tensor `c:"ggml_new_tensor_4d"`
 	NewGraph           func(ctx, size uintptr, grads bool) uintptr             `c:"ggml_new_graph_custom"`

@@ -23,6 +23,18 @@ const (
 	Q4_K Type = 12
 	Q5_K Type = 13
 	Q6_K Type = 14
+
+	IQ2_XXS Type = 16
+	IQ2_XS  Type = 17
+	IQ3_XXS Type = 18
+	IQ1_S   Type = 19
+	IQ4_NL  Type = 20
+	IQ3_S   Type = 21
+	IQ2_S   Type = 22
+	IQ4_XS  Type = 23
+	IQ1_M   Type = 29
+	MXFP4   Type = 39
+
 	I32  Type = 26
 	I64  Type = 27
 	BF16 Type = 30
@@ -46,8 +58,20 @@ var layouts = map[Type]struct {
 	Q4_K: {"q4_k", 256, 144},
 	Q5_K: {"q5_k", 256, 176},
 	Q6_K: {"q6_k", 256, 210},
-	I32:  {"i32", 1, 4},
-	I64:  {"i64", 1, 8},
+
+	IQ2_XXS: {"iq2_xxs", 256, 66},
+	IQ2_XS:  {"iq2_xs", 256, 74},
+	IQ3_XXS: {"iq3_xxs", 256, 98},
+	IQ1_S:   {"iq1_s", 256, 50},
+	IQ4_NL:  {"iq4_nl", 32, 18},
+	IQ3_S:   {"iq3_s", 256, 110},
+	IQ2_S:   {"iq2_s", 256, 82},
+	IQ4_XS:  {"iq4_xs", 256, 136},
+	IQ1_M:   {"iq1_m", 256, 56},
+	MXFP4:   {"mxfp4", 32, 17},
+
+	I32: {"i32", 1, 4},
+	I64: {"i64", 1, 8},
 }
 
 // ParseType returns the type of that name, such as "f16" or "q8_0"; case does not matter.
@@ -97,6 +121,17 @@ func (t Type) RowSize(n int64) int64 {
 
 // size returns the bytes of a block.
 func (t Type) size() int64 { return layouts[t].size }
+
+// written reports whether operations of a graph can write the type. For the types whose blocks are
+// entries of a codebook only [Quantize] can, which searches it.
+func (t Type) written() bool {
+	switch t {
+	case IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S:
+		return false
+	default:
+		return t.float() || t.Quantized()
+	}
+}
 
 // float reports whether elements are single numbers with a fraction.
 func (t Type) float() bool { return t == F32 || t == F16 || t == BF16 }

@@ -49,6 +49,7 @@ func TestQuantizeAndBackKeepsNumbersWithinTheTypesPrecision(t *testing.T) {
 	tests := map[Type]float64{
 		F32: 0, F16: 1e-3, BF16: 5e-3, Q8_0: 1e-2, Q5_0: 0.1, Q5_1: 0.1, Q4_0: 0.2, Q4_1: 0.2,
 		Q6_K: 0.05, Q5_K: 0.1, Q4_K: 0.2, Q3_K: 0.3, Q2_K: 0.5,
+		IQ4_XS: 0.2, IQ4_NL: 0.2, MXFP4: 0.3, IQ3_S: 0.4, IQ3_XXS: 0.5, IQ2_XXS: 0.7, // the others make tables for seconds
 	}
 	for typ, tol := range tests {
 		raw, err := Quantize(typ, src, 256)

@@ -179,6 +179,7 @@ func (l *Loader) vector(name string, n int) *ggml.Tensor {
 var weightTypes = []ggml.Type{
 	ggml.F32, ggml.F16, ggml.BF16, ggml.Q4_0, ggml.Q4_1, ggml.Q5_0, ggml.Q5_1, ggml.Q8_0,
 	ggml.Q2_K, ggml.Q3_K, ggml.Q4_K, ggml.Q5_K, ggml.Q6_K,
+	ggml.IQ1_S, ggml.IQ1_M, ggml.IQ2_XXS, ggml.IQ2_XS, ggml.IQ2_S, ggml.IQ3_XXS, ggml.IQ3_S, ggml.IQ4_NL, ggml.IQ4_XS, ggml.MXFP4,
 }
 
 // tensor returns a weight of a shape that the file must have.
