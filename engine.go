@@ -115,7 +115,8 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.placed, err = devicemap.Resolve(devicemap.Options{Device: o.Device, GPULayers: o.GPULayers, Map: o.DeviceMap}, knownDevices(library), model.LayerCount(e.file)); err != nil {
+	wanted := devicemap.Options{Device: o.Device, GPULayers: o.GPULayers, Map: o.DeviceMap}
+	if e.placed, err = devicemap.Resolve(wanted, knownDevices(library, wanted), model.LayerCount(e.file)); err != nil {
 		return nil, err
 	}
 	load := func(on model.Devices) (model.Model, error) {
@@ -136,8 +137,12 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	return e, nil
 }
 
-// knownDevices returns the devices that Options may name.
-func knownDevices(l *ggml.Library) (known []devicemap.Device) {
+// knownDevices returns the devices that Options may name. It asks for other devices than the CPU,
+// which loads the drivers of GPUs, only if the options do.
+func knownDevices(l *ggml.Library, o devicemap.Options) (known []devicemap.Device) {
+	if o.OnlyCPU() {
+		return []devicemap.Device{{Name: "cpu"}}
+	}
 	for _, d := range l.Devices() {
 		t := d.Type()
 		known = append(known, devicemap.Device{Name: d.Name(), GPU: t == ggml.GPU || t == ggml.IGPU})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -31,11 +32,15 @@ type Library struct {
 	version string
 	handles []dl.Library // base and registry
 	log     *logTail
-	devices []*Device
+
+	mu       sync.Mutex
+	devices  []*Device
+	unloaded []string // the libraries of backends that are loaded when a device of theirs may be asked for
 }
 
-// Load finds and loads libggml and its backends, once in a process: later calls return the first
-// call's result. Concurrent calls are allowed.
+// Load finds and loads libggml with the CPU's backend, once in a process: later calls return the
+// first call's result. The backends of GPUs, with their drivers, are loaded when Devices is called,
+// or Device with a name that is not the CPU's. Concurrent calls are allowed.
 func Load() (*Library, error) { return load() }
 
 var load = sync.OnceValues(func() (*Library, error) { return open(SearchPath()) })
@@ -68,11 +73,8 @@ func open(dirs []string) (*Library, error) {
 	}
 	c.LogSet(purego.NewCallback(l.log.add), 0)
 	c.SetAbortCallback(purego.NewCallback(reportAbort))
-	c.LoadAllFromPath(f.dir)
-	for i := range c.DevCount() {
-		l.devices = append(l.devices, newDevice(l, c.DevGet(i)))
-	}
-	if l.cpu() == nil {
+	l.loadCPU()
+	if l.cpuDevice() == nil {
 		return nil, fmt.Errorf("ggml: no CPU backend in %s: %s", f.dir, l.log.last())
 	}
 	return l, nil
@@ -124,16 +126,33 @@ func (l *Library) Dir() string { return l.dir }
 // Version returns the library's version.
 func (l *Library) Version() string { return l.version }
 
-// Devices returns the devices of this machine, in ggml's order.
-func (l *Library) Devices() []*Device { return append([]*Device(nil), l.devices...) }
+// Devices returns the devices of this machine in ggml's order, the CPU last. It loads the drivers of
+// GPUs.
+func (l *Library) Devices() []*Device {
+	l.loadOthers()
+	return l.listed()
+}
 
-// Device returns the device of that name; case does not matter.
+// listed returns the devices of the backends that are loaded.
+func (l *Library) listed() []*Device {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.devices)
+}
+
+// Device returns the device of that name; case does not matter. Unless it is the CPU, the drivers
+// of GPUs are loaded.
 func (l *Library) Device(name string) (*Device, error) {
+	named := func(d *Device) bool { return strings.EqualFold(d.name, name) }
+	all := l.listed()
+	if !slices.ContainsFunc(all, named) {
+		all = l.Devices()
+	}
+	if i := slices.IndexFunc(all, named); i >= 0 {
+		return all[i], nil
+	}
 	var names []string
-	for _, d := range l.devices {
-		if strings.EqualFold(d.name, name) {
-			return d, nil
-		}
+	for _, d := range all {
 		names = append(names, d.name)
 	}
 	hint := ""
@@ -145,6 +164,14 @@ func (l *Library) Device(name string) (*Device, error) {
 
 // cpu returns the CPU device, which every library has.
 func (l *Library) cpu() *Device {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cpuDevice()
+}
+
+// cpuDevice returns the CPU device, or nil. The caller holds the lock, or is the only one to know
+// the library.
+func (l *Library) cpuDevice() *Device {
 	for _, d := range l.devices {
 		if d.typ == CPU {
 			return d

@@ -14,9 +14,10 @@ var c symbols
 // symbols lists the C functions that the package calls. Those on a hot path are plain addresses for
 // call, which is three times as fast and allocates nothing; purego binds the others.
 type symbols struct {
-	LogSet           func(f, user uintptr) `c:"ggml_log_set"`
-	SetAbortCallback func(f uintptr)       `c:"ggml_set_abort_callback"`
-	LoadAllFromPath  func(dir string)      `c:"ggml_backend_load_all_from_path"`
+	LogSet           func(f, user uintptr)     `c:"ggml_log_set"`
+	SetAbortCallback func(f uintptr)           `c:"ggml_set_abort_callback"`
+	LoadAllFromPath  func(dir string)          `c:"ggml_backend_load_all_from_path"`
+	LoadBackend      func(path string) uintptr `c:"ggml_backend_load"`
 
 	DevCount             func() uintptr                                      `c:"ggml_backend_dev_count"`
 	DevGet               func(i uintptr) uintptr                             `c:"ggml_backend_dev_get"`

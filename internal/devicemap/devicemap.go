@@ -92,6 +92,17 @@ type Options struct {
 	Map       Map    // instead of the two above; nil: they decide
 }
 
+// OnlyCPU reports whether the options name no device but the CPU. Then no other device need be
+// known.
+func (o Options) OnlyCPU() bool {
+	for _, name := range o.Map {
+		if !strings.EqualFold(name, "cpu") {
+			return false
+		}
+	}
+	return o.GPULayers == 0 && (o.Device == "" || strings.EqualFold(o.Device, "cpu"))
+}
+
 // Resolve returns the devices that the options ask for, for a model with a number of layers.
 func Resolve(o Options, known []Device, layers int) (Assignment, error) {
 	name := o.Device

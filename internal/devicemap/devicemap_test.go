@@ -127,3 +127,21 @@ func TestMappedLayersAreNamedInRanges(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+func TestOptionsThatNameNoGPU(t *testing.T) {
+	for _, tt := range []struct {
+		o    Options
+		want bool
+	}{
+		{Options{}, true},
+		{Options{Device: "CPU"}, true},
+		{Options{Map: Map{"": "cpu", "lm_head": "Cpu"}}, true},
+		{Options{Device: "vulkan0"}, false},
+		{Options{GPULayers: 1}, false},
+		{Options{Map: Map{"": "cpu", "lm_head": "0"}}, false},
+	} {
+		if got := tt.o.OnlyCPU(); got != tt.want {
+			t.Errorf("%+v: %t, want %t", tt.o, got, tt.want)
+		}
+	}
+}

@@ -18,3 +18,6 @@ func (Library) Symbol(string) (uintptr, error) { return 0, errPlatform }
 
 // Setenv reports that libraries cannot be loaded on this system.
 func Setenv(string, string) error { return errPlatform }
+
+// Close does nothing: no library can be loaded on this system.
+func (Library) Close() {}

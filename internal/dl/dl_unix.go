@@ -42,3 +42,6 @@ func Setenv(name, value string) error {
 	}
 	return nil
 }
+
+// Close unloads a library unless something else has loaded it too.
+func (l Library) Close() { _ = purego.Dlclose(uintptr(l)) } // it fails for handles that are none

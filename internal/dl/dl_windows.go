@@ -38,3 +38,6 @@ func Setenv(name, value string) error {
 	}
 	return os.Setenv(name, value)
 }
+
+// Close unloads a library unless something else has loaded it too.
+func (l Library) Close() { _ = windows.FreeLibrary(windows.Handle(l)) } // it fails for handles that are none
