@@ -60,8 +60,9 @@ type Op int
 
 // The operations that SupportsWeight can be asked about.
 const (
-	OpMulMat  Op = iota // MulMat(weight, activations)
-	OpGetRows           // GetRows(weight, ids)
+	OpMulMat   Op = iota // MulMat(weight, activations)
+	OpGetRows            // GetRows(weight, ids)
+	OpMulMatID           // MulMatID(weight, activations, ids)
 )
 
 // SupportsWeight reports whether the device runs op with a weight of type t and shape ne that lies
@@ -74,7 +75,7 @@ func (b *Backend) SupportsWeight(op Op, t Type, ne [4]int64, bt BufferType) bool
 	// empty one.
 	buffer := c.BuftAllocBuffer(bt.ptr, 0)
 	defer c.BufferFree(buffer)
-	ctx := NewContext(3)
+	ctx := NewContext(4)
 	defer ctx.Close()
 	w := ctx.New(t, ne[:]...)
 	w.buffer = buffer
@@ -85,6 +86,12 @@ func (b *Backend) SupportsWeight(op Op, t Type, ne [4]int64, bt BufferType) bool
 		}
 		x := ctx.New(F32, ne[0], 8, ne[2], ne[3])
 		return c.DevSupportsOp(b.dev.ptr, c.MulMat(ctx.ptr, w, x))
+	case OpMulMatID:
+		if t == I32 || t == I64 || ne[3] != 1 {
+			return false
+		}
+		x, ids := ctx.New(F32, ne[0], 1, 8), ctx.New(I32, 1, 8)
+		return c.DevSupportsOp(b.dev.ptr, c.MulMatID(ctx.ptr, w, x, ids))
 	case OpGetRows:
 		ids := ctx.New(I32, 8, ne[2], ne[3])
 		return c.DevSupportsOp(b.dev.ptr, c.GetRows(ctx.ptr, w, ids))

@@ -85,6 +85,20 @@ func TestMisuseOfAnOperationPanicsWithTheOperands(t *testing.T) {
 		{"Cast", []*Tensor{x(F32, 16, 3)}, func(g *Graph, o []*Tensor) { g.Cast(o[0], Q8_0) }},
 		{"Cast", []*Tensor{x(F32, 256, 3)}, func(g *Graph, o []*Tensor) { g.Cast(o[0], IQ2_XS) }},
 		{"SetRows", []*Tensor{x(IQ3_S, 256, 9), x(F32, 256, 3), x(I64, 3)}, func(g *Graph, o []*Tensor) { g.SetRows(o[0], o[1], o[2]) }},
+		{"MulMatID", []*Tensor{x(F32, 64, 9, 4), x(F32, 32, 1, 3), x(I32, 2, 3)}, mulMatID},
+		{"MulMatID", []*Tensor{x(F32, 64, 9, 4), x(F32, 64, 1, 3), x(I32, 2, 4)}, mulMatID},
+		{"MulMatID", []*Tensor{x(F32, 64, 9, 4), x(F32, 64, 3, 3), x(I32, 2, 3)}, mulMatID},
+		{"MulMatID", []*Tensor{x(F32, 64, 9, 4), x(F16, 64, 1, 3), x(I32, 2, 3)}, mulMatID},
+		{"MulMatID", []*Tensor{x(F32, 64, 9, 4), x(F32, 64, 1, 3), x(I64, 2, 3)}, mulMatID},
+		{"MulMatID", []*Tensor{x(F32, 64, 9, 4, 2), x(F32, 64, 1, 3), x(I32, 2, 3)}, mulMatID},
+		{"TopK", []*Tensor{x(F32, 64, 3)}, func(g *Graph, o []*Tensor) { g.TopK(o[0], 65) }},
+		{"TopK", []*Tensor{x(F32, 64, 3)}, func(g *Graph, o []*Tensor) { g.TopK(o[0], 0) }},
+		{"TopK", []*Tensor{x(F16, 64, 3)}, func(g *Graph, o []*Tensor) { g.TopK(o[0], 1) }},
+		{"SumRows", []*Tensor{x(F16, 64, 3)}, func(g *Graph, o []*Tensor) { g.SumRows(o[0]) }},
+		{"Clamp", []*Tensor{x(F32, 64, 3)}, func(g *Graph, o []*Tensor) { g.Clamp(o[0], 1, 0) }},
+		{"Clamp", []*Tensor{x(I32, 64, 3)}, func(g *Graph, o []*Tensor) { g.Clamp(o[0], 0, 1) }},
+		{"Div", []*Tensor{x(F32, 64, 3), x(F32, 64, 2)}, func(g *Graph, o []*Tensor) { g.Div(o[0], o[1]) }},
+		{"Sigmoid", []*Tensor{x(F16, 64)}, func(g *Graph, o []*Tensor) { g.Sigmoid(o[0]) }},
 		{"Concat", []*Tensor{x(F32, 64, 3), x(F32, 64, 3, 2)}, func(g *Graph, o []*Tensor) { g.Concat(o[0], o[1], 1) }},
 		{"Concat", []*Tensor{x(F32, 64, 3), x(F16, 64, 3)}, func(g *Graph, o []*Tensor) { g.Concat(o[0], o[1], 1) }},
 		{"Concat", []*Tensor{x(F32, 64, 3), x(F32, 64, 3)}, func(g *Graph, o []*Tensor) { g.Concat(o[0], o[1], 4) }},
@@ -116,6 +130,8 @@ func TestMisuseOfAnOperationPanicsWithTheOperands(t *testing.T) {
 		}
 	}
 }
+
+func mulMatID(g *Graph, o []*Tensor) { g.MulMatID(o[0], o[1], o[2]) }
 
 func flash(g *Graph, o []*Tensor) { g.FlashAttn(o[0], o[1], o[2], o[3], 1, 0) }
 

@@ -104,6 +104,12 @@ type symbols struct {
 	Cont       func(ctx uintptr, a *Tensor) *Tensor                                                                                                  `c:"ggml_cont"`
 	Cast       func(ctx uintptr, a *Tensor, t Type) *Tensor                                                                                          `c:"ggml_cast"`
 	Concat     func(ctx uintptr, a, b *Tensor, dim int32) *Tensor                                                                                    `c:"ggml_concat"`
+	MulMatID   func(ctx uintptr, w, x, ids *Tensor) *Tensor                                                                                          `c:"ggml_mul_mat_id"`
+	Argsort    func(ctx uintptr, x *Tensor, order int32) *Tensor                                                                                     `c:"ggml_argsort"`
+	SumRows    func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_sum_rows"`
+	Clamp      func(ctx uintptr, x *Tensor, least, most float32) *Tensor                                                                             `c:"ggml_clamp"`
+	Div        func(ctx uintptr, a, b *Tensor) *Tensor                                                                                               `c:"ggml_div"`
+	Sigmoid    func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_sigmoid"`
 	Cpy        func(ctx uintptr, a, dst *Tensor) *Tensor                                                                                             `c:"ggml_cpy"`
 	Custom4D   func(ctx uintptr, t Type, n0, n1, n2, n3 int64, args **Tensor, nArgs int32, fn uintptr, tasks int32, user uintptr) *Tensor            `c:"ggml_custom_4d"`
 }
