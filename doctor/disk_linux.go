@@ -14,72 +14,80 @@ import (
 	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
-func (d *Disk) measure(ctx context.Context) error {
-	var s unix.Statfs_t
-	if err := unix.Statfs(d.Dir, &s); err != nil {
-		return &os.PathError{Op: "statfs", Path: d.Dir, Err: err}
+// DiskFile is a file without a name that is written and read as a whole, to time a disk: four
+// requests of 1 MiB at a time, past the page cache where that is possible. One goroutine uses it at
+// a time.
+type DiskFile struct {
+	file   *os.File
+	bytes  int64
+	data   []byte // of the requests under way
+	direct bool
+}
+
+// OpenDiskFile creates a file of some bytes in a folder, rounded up to a multiple of 4096. It has no
+// name, so nothing of it remains, however the program ends. The caller closes it.
+func OpenDiskFile(dir string, bytes int64) (*DiskFile, error) {
+	if free, err := freeBytes(dir); err != nil {
+		return nil, err
+	} else if bytes > free {
+		return nil, fmt.Errorf("only %s are free, and %s are needed", bytesize.Floor(free), bytesize.Ceil(bytes))
 	}
-	d.Free = int64(s.Bavail) * s.Bsize
-	pieces := min(diskBytes, d.Free/diskShare) / diskPiece
-	if pieces < diskDepth {
-		return fmt.Errorf("only %s are free", bytesize.Format(d.Free))
+	f := &DiskFile{bytes: (bytes + diskSector - 1) / diskSector * diskSector}
+	if err := f.open(dir); err != nil {
+		return nil, err
 	}
-	f, err := d.open()
-	if err != nil {
-		return err
-	}
-	if s.Type == unix.TMPFS_MAGIC || s.Type == unix.RAMFS_MAGIC {
-		d.Direct = false // newer kernels accept O_DIRECT here, but the file is in memory all the same
-	}
-	defer func() { _ = f.Close() }() // it has no name, so closing removes it
 	// The buffer is mapped, because O_DIRECT needs one that begins at a page.
 	data, err := unix.Mmap(-1, 0, diskDepth*diskPiece, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
-		return fmt.Errorf("memory for %d requests: %w", diskDepth, err)
+		return nil, errors.Join(fmt.Errorf("memory for %d requests: %w", diskDepth, err), f.file.Close())
 	}
-	defer func() { _ = unix.Munmap(data) }()
 	fill(data)
+	f.data = data
+	return f, nil
+}
 
-	start := time.Now()
-	written, err := each(ctx, pieces, func(worker int, piece int64) error {
-		_, err := f.WriteAt(data[worker*diskPiece:][:diskPiece], piece*diskPiece)
-		return err
-	})
-	if err == nil {
-		err = unix.Fdatasync(int(f.Fd()))
+// Direct reports whether transfers bypass the page cache. Where they do not, reads may come from
+// memory.
+func (f *DiskFile) Direct() bool { return f.direct }
+
+// Close removes the file.
+func (f *DiskFile) Close() error { return errors.Join(unix.Munmap(f.data), f.file.Close()) }
+
+// freeBytes returns how many bytes are free in a folder.
+func freeBytes(dir string) (int64, error) {
+	s, err := statfs(dir)
+	return int64(s.Bavail) * s.Bsize, err
+}
+
+func statfs(dir string) (s unix.Statfs_t, err error) {
+	if err := unix.Statfs(dir, &s); err != nil {
+		return s, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	if err != nil {
-		return err
-	}
-	d.Write = rate(written*diskPiece, time.Since(start))
-	if !d.Direct {
-		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // or the reads come from memory; Direct says that they may
-	}
-	start = time.Now()
-	readPieces, err := each(ctx, written, func(worker int, piece int64) error {
-		_, err := f.ReadAt(data[worker*diskPiece:][:diskPiece], piece*diskPiece)
-		return err
-	})
-	d.Read = rate(readPieces*diskPiece, time.Since(start))
-	return err
+	return s, nil
 }
 
 // open creates a file without a name, for O_DIRECT if the file system supports it.
-func (d *Disk) open() (*os.File, error) {
+func (f *DiskFile) open(dir string) error {
+	s, err := statfs(dir)
+	if err != nil {
+		return err
+	}
+	inMemory := s.Type == unix.TMPFS_MAGIC || s.Type == unix.RAMFS_MAGIC // newer kernels accept O_DIRECT even there
 	for _, flag := range []int{unix.O_DIRECT, 0} {
-		fd, err := unix.Open(d.Dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC|flag, 0o600)
+		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC|flag, 0o600)
 		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) { // the file system has no such files
-			fd, err = openAndUnlink(d.Dir, flag)
+			fd, err = openAndUnlink(dir, flag)
 		}
 		if err == nil {
-			d.Direct = flag != 0
-			return os.NewFile(uintptr(fd), d.Dir), nil
+			f.direct = flag != 0 && !inMemory
+			f.file = os.NewFile(uintptr(fd), dir)
+			return nil
 		}
 		if !errors.Is(err, unix.EINVAL) {
-			return nil, &os.PathError{Op: "open a file in", Path: d.Dir, Err: err}
+			return &os.PathError{Op: "open a file in", Path: dir, Err: err}
 		}
 	}
-	return nil, &os.PathError{Op: "open a file in", Path: d.Dir, Err: unix.EINVAL}
+	return &os.PathError{Op: "open a file in", Path: dir, Err: unix.EINVAL}
 }
 
 // openAndUnlink creates a file and removes its name at once.
@@ -93,24 +101,49 @@ func openAndUnlink(dir string, flag int) (int, error) {
 	return fd, errors.Join(err, os.Remove(named.Name()))
 }
 
-// each calls do for piece after piece, with several workers, until all are done, the time is up, or
-// ctx ends. It returns the number of pieces done, which are the first ones.
-func each(ctx context.Context, pieces int64, do func(worker int, piece int64) error) (int64, error) {
-	end := time.Now().Add(diskTime)
+// write writes the file from its beginning until an end (zero: all of it), and returns the bytes
+// written, which are on the disk.
+func (f *DiskFile) write(ctx context.Context, end time.Time) (int64, error) {
+	written, err := f.each(ctx, f.bytes, end, func(b []byte, offset int64) error {
+		_, err := f.file.WriteAt(b, offset)
+		return err
+	})
+	if err == nil {
+		err = unix.Fdatasync(int(f.file.Fd()))
+	}
+	return written, err
+}
+
+// read reads the first bytes of the file until an end (zero: all of them), and returns how many
+// were read.
+func (f *DiskFile) read(ctx context.Context, bytes int64, end time.Time) (int64, error) {
+	if !f.direct {
+		_ = unix.Fadvise(int(f.file.Fd()), 0, 0, unix.FADV_DONTNEED) // or the reads come from memory; Direct says that they may
+	}
+	return f.each(ctx, bytes, end, func(b []byte, offset int64) error {
+		_, err := f.file.ReadAt(b, offset)
+		return err
+	})
+}
+
+// each calls do for piece after piece of some bytes, with several workers, until all are done, the
+// time is up, or ctx ends. It returns how many bytes are done, which are the first ones.
+func (f *DiskFile) each(ctx context.Context, bytes int64, end time.Time, do func(b []byte, offset int64) error) (int64, error) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	errs := make([]error, diskDepth)
 	for worker := range diskDepth {
+		b := f.data[worker*diskPiece:][:diskPiece]
 		wg.Go(func() {
-			for ctx.Err() == nil && errs[worker] == nil && time.Now().Before(end) {
-				piece := next.Add(1) - 1
-				if piece >= pieces {
+			for ctx.Err() == nil && errs[worker] == nil && (end.IsZero() || time.Now().Before(end)) {
+				offset := (next.Add(1) - 1) * diskPiece
+				if offset >= bytes {
 					return
 				}
-				errs[worker] = do(worker, piece)
+				errs[worker] = do(b[:min(diskPiece, bytes-offset)], offset)
 			}
 		})
 	}
 	wg.Wait()
-	return min(next.Load(), pieces), errors.Join(ctx.Err(), errors.Join(errs...))
+	return min(next.Load()*diskPiece, bytes), errors.Join(ctx.Err(), errors.Join(errs...))
 }

@@ -24,7 +24,7 @@ type Command struct {
 // Register adds the flags of the options.
 func (c *Command) Register(flags *pflag.FlagSet) {
 	o, types := c.Options, strings.Join(kv.TypeNames(), ", ")
-	flags.StringSliceVar(&o.Workloads, "workloads", Names(c.Workloads), "what to measure")
+	flags.StringSliceVar(&o.Workloads, "workloads", nil, "what to measure (default all)")
 	flags.StringVar(&o.Device, "device", "", "the `DEVICE` to compute on: cpu, vulkan0, … (default cpu)")
 	flags.IntVar(&o.GPULayers, "gpu-layers", 0, "how many of the last layers the GPU computes; the CPU computes the others")
 	flags.IntSliceVar(&o.Threads, "threads", nil, "CPU threads to compute with (default one a core)")
@@ -41,7 +41,8 @@ func (c *Command) Register(flags *pflag.FlagSet) {
 	flags.IntVar(&o.Slots, "slots", kv.DefaultSlots, "layers that visit the device at a time, for streaming")
 	flags.Float64SliceVar(&o.Ratios, "ratios", []float64{0.5, 1, 2, 4}, "transfer time divided by compute time, for link")
 
-	flags.StringVar(&o.Disk, "disk", "", "a `FOLDER` on the disk to measure, for roofline (default none)")
+	flags.StringVar(&o.Disk, "disk", "", "a `FOLDER` on the disk to measure; without it, workloads that need a disk are left out")
+	flags.IntVar(&o.DiskDepth, "disk-depth", 0, "tokens in the cache, for workloads that need a disk (default 8000, or half the context)")
 
 	flags.IntVar(&o.Pace.Rounds, "rounds", 10, "rounds in which each arm has a turn; half as many with prompts")
 	flags.IntVar(&o.Pace.Steps, "steps", 16, "steps of one token timed in a turn")

@@ -10,6 +10,6 @@
 // begins when the process uses no CPU time. A round in which other processes used the CPU is
 // repeated.
 //
-// [Workloads] lists the four that the ebb command has. The module bench has the others; a new
+// [Workloads] lists those that the ebb command has. The module bench has the others; a new
 // workload is a file there with a function that runs it, and a line in its list.
 package measure

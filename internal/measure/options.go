@@ -34,7 +34,8 @@ type Options struct {
 	Slots     int       // slots when streaming is measured; 0: 2
 	Ratios    []float64 // of link: transfer time divided by compute time; nil: 0.5, 1, 2 and 4
 
-	Disk string // of roofline: a folder on the disk to measure; "": none
+	Disk      string // a folder on the disk to measure; "": none
+	DiskDepth int    // tokens in the cache when rows in files are measured; 0: 8000, or half the context
 
 	Pace     Pace   // 0: 10 rounds of 16 steps after 1 round and 3 steps
 	Library  string // the version of ggml, for the report
@@ -86,6 +87,12 @@ func (o Options) withDefaults(m Model) Options {
 	if o.LinkDepth == 0 {
 		o.LinkDepth = min(1024, o.Context/2)
 	}
+	if o.DiskDepth == 0 {
+		o.DiskDepth = 8000
+		if o.DiskDepth+o.Pace.Tokens() > o.Context {
+			o.DiskDepth = o.Context / 2
+		}
+	}
 	if o.Ratios == nil {
 		o.Ratios = []float64{0.5, 1, 2, 4}
 	}
@@ -108,9 +115,13 @@ func (o Options) Validate(workloads []Workload) error {
 	if o.Model == "" {
 		fault("no model is given: name a GGUF file with -m")
 	}
-	for _, w := range o.Workloads {
-		if names := Names(workloads); !slices.Contains(names, w) {
-			errs = append(errs, fmt.Errorf("%w %q: want some of %s", ErrWorkload, w, strings.Join(names, ", ")))
+	for _, name := range o.Workloads {
+		i := slices.IndexFunc(workloads, func(w Workload) bool { return w.Name == name })
+		switch {
+		case i < 0:
+			errs = append(errs, fmt.Errorf("%w %q: want some of %s", ErrWorkload, name, strings.Join(Names(workloads), ", ")))
+		case workloads[i].Disk && o.Disk == "":
+			fault("%s needs a disk: name a folder on it with --disk", name)
 		}
 	}
 	for _, t := range o.KVTypes {
@@ -147,6 +158,7 @@ func (o Options) Validate(workloads []Workload) error {
 		{"context", o.Context},
 		{"fill", o.Fill},
 		{"link depth", o.LinkDepth},
+		{"disk depth", o.DiskDepth},
 		{"slots", o.Slots},
 		{"rounds", o.Pace.Rounds},
 		{"warm-up rounds", o.Pace.WarmUp},

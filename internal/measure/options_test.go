@@ -13,16 +13,16 @@ import (
 
 func TestValidateReportsEveryFault(t *testing.T) {
 	err := Options{
-		Workloads: []string{"decode", "sleep"}, Threads: []int{2, 0}, KVTypes: []string{"f16", "f12"}, Context: -1,
-		Depths: []int{0, -2}, Prompts: []int{0}, PromptDepths: []int{-3}, Ratios: []float64{1, 0, math.NaN()},
+		Workloads: []string{"decode", "sleep", "disk"}, Threads: []int{2, 0}, KVTypes: []string{"f16", "f12"}, Context: -1,
+		Depths: []int{0, -2}, Prompts: []int{0}, PromptDepths: []int{-3}, DiskDepth: -4, Ratios: []float64{1, 0, math.NaN()},
 		Pace: Pace{Steps: -3},
 	}.Validate(Workloads())
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, part := range []string{
-		"no model", `"sleep": want some of roofline, decode, prefill, link`, "threads 0", `K/V type "f12"`, "context -1",
-		"depth -2", "prompt 0", "prompt depth -3", "ratio 0", "ratio NaN", "steps -3",
+		"no model", `"sleep": want some of roofline, decode, prefill, link, disk`, "disk needs a disk", "threads 0", `K/V type "f12"`, "context -1",
+		"depth -2", "prompt 0", "prompt depth -3", "disk depth -4", "ratio 0", "ratio NaN", "steps -3",
 	} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("no %q in: %v", part, err)
@@ -43,23 +43,23 @@ func TestDefaultsAreWhatTheContextHolds(t *testing.T) {
 		{
 			name: "a large one", context: 8192,
 			want: Options{
-				Context: 8192, Depths: []int{0, 512, 2048, 4096, 8000}, Prompts: []int{128, 512, 2048}, PromptDepths: []int{0, 4096}, LinkDepth: 1024,
+				Context: 8192, Depths: []int{0, 512, 2048, 4096, 8000}, Prompts: []int{128, 512, 2048}, PromptDepths: []int{0, 4096}, LinkDepth: 1024, DiskDepth: 8000,
 			},
 		},
 		{
 			name: "a small one", context: 512,
-			want: Options{Context: 512, Depths: []int{0}, Prompts: []int{128, 512}, PromptDepths: []int{0}, LinkDepth: 256},
+			want: Options{Context: 512, Depths: []int{0}, Prompts: []int{128, 512}, PromptDepths: []int{0}, LinkDepth: 256, DiskDepth: 256},
 		},
 		{
 			name: "what is given stays", context: 512,
 			given: Options{Context: 1024, Depths: []int{700}, Prompts: []int{9}},
-			want:  Options{Context: 1024, Depths: []int{700}, Prompts: []int{9}, PromptDepths: []int{0}, LinkDepth: 512},
+			want:  Options{Context: 1024, Depths: []int{700}, Prompts: []int{9}, PromptDepths: []int{0}, LinkDepth: 512, DiskDepth: 512},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := Model{Context: tt.context}
 			got := tt.given.withDefaults(m)
-			only := Options{Context: got.Context, Depths: got.Depths, Prompts: got.Prompts, PromptDepths: got.PromptDepths, LinkDepth: got.LinkDepth}
+			only := Options{Context: got.Context, Depths: got.Depths, Prompts: got.Prompts, PromptDepths: got.PromptDepths, LinkDepth: got.LinkDepth, DiskDepth: got.DiskDepth}
 			if diff := cmp.Diff(only, tt.want, cmp.AllowUnexported(Options{})); diff != "" {
 				t.Errorf("(-got +want):\n%s", diff)
 			}

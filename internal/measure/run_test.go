@@ -3,12 +3,14 @@ package measure_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed4d217819/ebb/doctor"
 	"github.com/seed4d217819/ebb/internal/measure"
 	"github.com/seed4d217819/ebb/internal/measure/measuretest"
 )
@@ -100,6 +102,68 @@ func TestLinkScoresEveryRatioWithStepsAndPrompts(t *testing.T) {
 		if len(s.Points) != 2 || !(s.Points[0].X < s.Points[1].X) {
 			t.Errorf("series %+v: want a point for each ratio, in order", s)
 		}
+	}
+}
+
+func TestRowsInFilesAreComparedWithComputingAndWithTheirCopies(t *testing.T) {
+	o := measuretest.Small(t, "../..", "disk", "mixed")
+	o.Context, o.DiskDepth = 1024, 800 // the tier keeps the last two blocks of a layer in memory
+	r := run(t, o)
+	file, err := doctor.OpenDiskFile(o.Disk, 1)
+	direct := err == nil && file.Direct()
+	if err == nil {
+		if err := file.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	const static, copies, reads = "ebb static", "the same copies without computing", "reading as many bytes"
+	for workload, label := range map[string]string{
+		"disk":  "ebb offloaded, rows on the disk",
+		"mixed": "ebb offloaded, 0.5 of the rows in memory, the others on the disk",
+	} {
+		want := []string{static, label, copies}
+		bound := fmt.Sprintf("max(%s, %s) / %s", static, copies, label)
+		scores := map[string]float64{bound: 0.9, label + " / " + static: 0.95}
+		if workload == "mixed" { // on a CPU, copies from memory take the cores that compute
+			scores[bound] = 0
+		}
+		if direct { // elsewhere nobody knows what is read from a disk
+			want = append(want, reads)
+			scores[fmt.Sprintf("max(%s, %s) / %s", static, reads, label)] = 0
+			scores[copies+" / "+reads] = 0
+		}
+		if diff := cmp.Diff(measuretest.Arms(r, workload, 800, 1), want); diff != "" {
+			t.Errorf("arms of %s (-got +want):\n%s", workload, diff)
+		}
+		if diff := cmp.Diff(measuretest.Arms(r, workload, 800, 224), want[:2]); diff != "" {
+			t.Errorf("arms of %s with a prompt (-got +want):\n%s", workload, diff)
+		}
+		got := map[string]float64{}
+		for _, s := range r.Scores {
+			if s.Workload == workload {
+				got[s.Name] = s.Target
+			}
+		}
+		if diff := cmp.Diff(got, scores); diff != "" {
+			t.Errorf("targets of %s by score (-got +want):\n%s", workload, diff)
+		}
+	}
+}
+
+func TestWithoutAFolderNoDiskIsMeasured(t *testing.T) {
+	o := measuretest.Small(t, "../..", "disk")
+	o.Disk = ""
+	if r, err := measure.Run(t.Context(), o, measure.Workloads()); r != nil || err == nil || !strings.Contains(err.Error(), "disk needs a disk: name a folder on it with --disk") {
+		t.Errorf("report %v, error %v: want none, and one that names the flag", r, err)
+	}
+	o.Workloads = nil
+	all := slices.DeleteFunc(measure.Workloads(), func(w measure.Workload) bool { return w.Name != "decode" && !w.Disk })
+	r, err := measure.Run(t.Context(), o, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) == 0 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "Without disk, mixed") {
+		t.Errorf("%d rows, notes %q: want those of decode, and what is left out", len(r.Rows), r.Notes)
 	}
 }
 

@@ -2,7 +2,9 @@ package measure
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 )
 
 // Workload is one kind of measurement.
@@ -11,6 +13,7 @@ type Workload struct {
 	About string // what it measures, for help
 	Run   func(ctx context.Context, o Options, m Model) (Result, error)
 	Needs func(o Options) []Need // what the context must hold; nil: nothing
+	Disk  bool                   // it measures a disk, and needs [Options.Disk]
 }
 
 // Need is a place that a workload measures at.
@@ -21,10 +24,12 @@ type Need struct {
 // Workloads returns the workloads of the ebb command, in the order in which they run.
 func Workloads() []Workload {
 	return []Workload{
-		{"roofline", "how fast memory is read and copied, how fast a device is reached, how fast a disk is read: bounds that no program passes", roofline, nil},
-		{"decode", "steps of one token at each depth, under each policy, against reading the memory that a step must read", decode, decodeNeeds},
-		{"prefill", "prompts of each size at each depth, under each policy", prefill, prefillNeeds},
-		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link, LinkNeeds},
+		{"roofline", "how fast memory is read and copied, how fast a device is reached, how fast a disk is read: bounds that no program passes", roofline, nil, false},
+		{"decode", "steps of one token at each depth, under each policy, against reading the memory that a step must read", decode, decodeNeeds, false},
+		{"prefill", "prompts of each size at each depth, under each policy", prefill, prefillNeeds, false},
+		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link, LinkNeeds, false},
+		{"disk", "steps with all rows in files, against computing, against their copies without computing, and against the disk", disk, diskNeeds, true},
+		{"mixed", "the same with half of the rows in host memory", mixed, diskNeeds, true},
 	}
 }
 
@@ -35,6 +40,21 @@ func Names(workloads []Workload) []string {
 		names = append(names, w.Name)
 	}
 	return names
+}
+
+// choose returns the workloads to run, and the names of those that are left out because they need a
+// disk.
+func (o Options) choose(all []Workload) (chosen []Workload, left []string) {
+	for _, w := range all {
+		switch {
+		case o.Workloads != nil && !slices.Contains(o.Workloads, w.Name):
+		case w.Disk && o.Disk == "":
+			left = append(left, w.Name)
+		default:
+			chosen = append(chosen, w)
+		}
+	}
+	return chosen, left
 }
 
 // Run measures the workloads that the options name. It needs the machine for itself: other programs
@@ -49,9 +69,7 @@ func Run(ctx context.Context, o Options, workloads []Workload) (*Report, error) 
 		return nil, err
 	}
 	o = o.withDefaults(m)
-	if o.Workloads != nil {
-		workloads = slices.DeleteFunc(slices.Clone(workloads), func(w Workload) bool { return !slices.Contains(o.Workloads, w.Name) })
-	}
+	workloads, left := o.choose(workloads)
 	if err := o.fit(m, workloads); err != nil {
 		return nil, err
 	}
@@ -59,6 +77,9 @@ func Run(ctx context.Context, o Options, workloads []Workload) (*Report, error) 
 		return nil, err
 	}
 	r := &Report{Machine: readMachine(o), Model: m, Pace: o.Pace, Fill: o.Fill}
+	if len(left) > 0 {
+		r.Note(fmt.Sprintf("Without %s: --disk names a folder on the disk to measure.", strings.Join(left, ", ")))
+	}
 	for _, w := range workloads {
 		res, err := w.Run(ctx, o, m)
 		r.add(res)

@@ -10,8 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// Small returns options that measure a tiny model in little time. It skips the test if there are no
-// libraries. root is the folder of the ebb module.
+// Small returns options that measure a tiny model in little time, and files in a folder of the test.
+// It skips the test if there are no libraries. root is the folder of the ebb module.
 func Small(tb testing.TB, root string, workloads ...string) measure.Options {
 	tb.Helper()
 	if _, err := ggml.Load(); err != nil {
@@ -21,6 +21,7 @@ func Small(tb testing.TB, root string, workloads ...string) measure.Options {
 		Model:     root + "/testdata/models/tiny-gqa.gguf",
 		Workloads: workloads, Threads: []int{1}, Policies: []kv.Policy{kv.Static, kv.Offloaded},
 		Depths: []int{0, 40}, Fill: 16, Prompts: []int{8}, PromptDepths: []int{20}, LinkDepth: 30, Ratios: []float64{1, 3},
+		Disk: tb.TempDir(), DiskDepth: 300,
 		Pace: measure.Pace{Rounds: 1, WarmUp: 1, Steps: 2, WarmUpSteps: 1},
 	}
 }
