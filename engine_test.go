@@ -23,7 +23,7 @@ import (
 var testAll = os.Getenv("EBB_TEST_ALL") != ""
 
 // policies are all cache policies.
-var policies = []kv.Policy{kv.Dynamic, kv.Static, kv.Offloaded, kv.OffloadedStatic}
+var policies = []kv.Policy{kv.Auto, kv.Dynamic, kv.Static, kv.Offloaded, kv.OffloadedStatic}
 
 // place is a device and how rows reach it.
 type place struct {

@@ -18,13 +18,13 @@ type Options struct {
 	DeviceMap DeviceMap // which device computes what, instead of the two above; nil: they decide
 	Threads   int       // of the CPU; 0: one a core, and fewer while other programs use the cores, which changes last bits
 
-	Cache          kv.Policy
+	Cache          kv.Policy  // where K/V live; the zero value is [kv.Auto]
 	KVType         string     // f32, f16, bf16, q8_0 or q4_0; "": f16
 	Context        int        // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory or KVMemory is too small
 	DeviceMemory   int64      // bytes that weights, steps and K/V together may take, per device, unlimited for a CPU used beside a GPU; 0: no limit
 	KVMemory       int64      // bytes that K/V may take, per device, unlimited for a CPU used beside a GPU; 0: no limit
 	Sequences      int        // how many sequences share KVMemory; 0: 1
-	ResidentLayers int        // layers that never leave their device while others do; 0: as many as KVMemory allows
+	ResidentLayers int        // layers that never leave their device while others do; 0: as many as memory allows
 	Slots          int        // streamed layers that a device holds at a time; 0: 2
 	HostMemory     int64      // with Disk: bytes of host memory that rows of streamed layers may take; 0: none
 	Disk           string     // a folder for the rows that HostMemory has no room for; "": all are in host memory
@@ -74,6 +74,9 @@ func (o Options) validate() error {
 	}
 	if _, err := kv.ParseType(o.KVType); err != nil {
 		errs = append(errs, fmt.Errorf("KVType: %w", err))
+	}
+	if o.Cache == kv.Auto && o.Attend != AttendAtDevice {
+		errs = append(errs, fmt.Errorf("attention at %v with the policy auto: its results are the same only within float error, and which layers leave the device shows only as the cache grows; want offloaded or offloaded_static", o.Attend))
 	}
 	errs = append(errs, o.validateTiers()...)
 	if len(errs) > 0 {

@@ -25,8 +25,8 @@ func (o Options) validateTiers() (errs []error) {
 	if o.Tier != nil {
 		errs = append(errs, errors.New("both Disk and Tier say where rows are kept: leave one of them out"))
 	}
-	if o.Cache != kv.Offloaded && o.Cache != kv.OffloadedStatic {
-		errs = append(errs, fmt.Errorf("the option Disk is set with the policy %v, under which all rows stay on the device: want offloaded or offloaded_static", o.Cache))
+	if o.Cache == kv.Dynamic || o.Cache == kv.Static {
+		errs = append(errs, fmt.Errorf("the option Disk is set with the policy %v, under which all rows stay on the device: want auto, offloaded or offloaded_static", o.Cache))
 	}
 	if o.Attend != AttendAtDevice {
 		errs = append(errs, fmt.Errorf("the option Disk is set with attention at %v: rows in files are fetched to the device; want device", o.Attend))

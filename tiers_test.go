@@ -49,7 +49,7 @@ func TestOptionsOfTiersThatContradictEachOther(t *testing.T) {
 	}{
 		{ebb.Options{HostMemory: 1}, "without Disk"},
 		{ebb.Options{DiskBytes: 1}, "without Disk"},
-		{ebb.Options{Disk: dir}, "want offloaded or offloaded_static"},
+		{ebb.Options{Disk: dir, Cache: kv.Dynamic}, "want auto, offloaded or offloaded_static"},
 		{ebb.Options{Disk: dir, Cache: kv.Offloaded, Attend: ebb.AttendAtHost}, "want device"},
 		{ebb.Options{Disk: dir, Cache: kv.Offloaded, HostMemory: -1}, "want at least 0"},
 		{ebb.Options{Disk: dir + "/none", Cache: kv.Offloaded}, "there is no folder"},

@@ -143,7 +143,7 @@ func TestEveryFaultOfAGenerationConfigIsReportedAtOnce(t *testing.T) {
 			"values", `{"max_length": -1, "min_new_tokens": -2, "cache_implementation": "hybird", "cache_config": {"max_cache_len": -3}}`,
 			[]string{
 				"max_length is -1: want at least 1", "min_new_tokens is -2: want at least 0",
-				`cache_implementation is "hybird": want one of dynamic, static, offloaded, offloaded_static`, "max_cache_len is -3",
+				`cache_implementation is "hybird": want one of auto, dynamic, static, offloaded, offloaded_static`, "max_cache_len is -3",
 			},
 		},
 		{
@@ -236,7 +236,7 @@ func TestWarningsNameWhatHasNoEffect(t *testing.T) {
 		{
 			"a cache that only Hugging Face has",
 			Config{CacheImplementation: "hybrid"},
-			[]string{"generation config: cache_implementation (hybrid) has no effect: ebb has the caches dynamic, static, offloaded, offloaded_static"},
+			[]string{"generation config: cache_implementation (hybrid) has no effect: ebb has the caches auto, dynamic, static, offloaded, offloaded_static"},
 		},
 		{
 			"sampling without do_sample",

@@ -9,7 +9,7 @@ import (
 
 // cacheNames are the values of cache_implementation that name a cache of ebb. A test of package ebb
 // compares them with the policies of its cache.
-var cacheNames = []string{"dynamic", "static", "offloaded", "offloaded_static"}
+var cacheNames = []string{"auto", "dynamic", "static", "offloaded", "offloaded_static"}
 
 // otherCaches are values of Hugging Face's that ebb has no cache for. Models' files have some of
 // them.

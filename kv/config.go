@@ -39,7 +39,7 @@ type Options struct {
 	// nil.
 	Memory []int64
 	// ResidentLayers is how many layers stay on their device under a policy that streams. 0: as
-	// many as Memory allows, and none without Memory.
+	// many as Memory allows, and none without Memory. Under Auto it is how many never leave.
 	ResidentLayers int
 	// Slots is how many layers visit a device at a time. 0: 2.
 	Slots int
@@ -77,17 +77,27 @@ type Options struct {
 	Trace trace.Func
 }
 
-// Plan returns the cache as package plan sees it. It takes options that [NewPool] would refuse,
-// too.
-func (o Options) Plan() plan.Cache {
+// Plan returns the cache on some devices as package plan sees it. It takes options that [NewPool]
+// would refuse, too.
+func (o Options) Plan(devices ...*ggml.Backend) plan.Cache {
 	c := plan.Cache{
 		Layers: make([]plan.Layer, len(o.Layers)), Cells: o.Cells, Trees: o.Trees, Slots: o.Slots,
-		Streams: o.Policy.streams(), Resident: o.ResidentLayers, Memory: o.Memory,
+		Streams: o.Policy.streams(), IfNeeded: o.Policy.adapts(), Resident: o.ResidentLayers, Memory: o.Memory,
+	}
+	if c.IfNeeded { // layers that would be used in place gain nothing by leaving
+		for _, b := range devices {
+			c.Stay = append(c.Stay, !o.copies(b))
+		}
 	}
 	for l, s := range o.Layers {
 		c.Layers[l] = plan.Layer{RowBytes: s.Bytes(o.TypeK, o.TypeV), Device: o.deviceOf(l)}
 	}
 	return c
+}
+
+// copies reports whether layers that stream are copied to a device, and not used in place.
+func (o Options) copies(b *ggml.Backend) bool {
+	return o.ForcedCopies || b.Device().Type() != ggml.CPU
 }
 
 func (o Options) deviceOf(layer int) int {
@@ -113,10 +123,11 @@ func (o Options) validate(devices int) error {
 		fault(d < 0 || d >= devices, "layer %d is on device %d: there are %d, from 0", l, d, devices)
 	}
 	fault(o.HostAttention != nil && len(o.HostAttention) != len(o.Layers), "attention on the host is given for %d layers: the model has %d", len(o.HostAttention), len(o.Layers))
+	fault(o.HostAttention != nil && o.Policy.adapts(), "attention on the host under the policy %v: its results are the same only within float error, and layers may leave their device at any step", o.Policy)
 	fault(o.Memory != nil && len(o.Memory) != devices, "memory is given for %d devices: there are %d", len(o.Memory), devices)
 	fault(o.Cells < 1 || o.Cells > math.MaxInt32/2, "context of %d tokens: want 1 to %d", o.Cells, math.MaxInt32/2)
 	fault(o.ResidentLayers < 0 || o.ResidentLayers > len(o.Layers), "%d resident layers: the model has %d", o.ResidentLayers, len(o.Layers))
-	fault(o.ResidentLayers > 0 && !o.Policy.streams(), "resident layers are chosen under the policies offloaded and offloaded_static; %v keeps all of them", o.Policy)
+	fault(o.ResidentLayers > 0 && !o.Policy.streams(), "resident layers are chosen under the policies auto, offloaded and offloaded_static; %v keeps all of them", o.Policy)
 	sizes := []int{o.Slots, o.Trees, o.HostTokens, o.HostDepth, o.ChunkTokens, o.StepTokens}
 	for _, n := range o.Memory {
 		sizes = append(sizes, int(n))
@@ -163,14 +174,14 @@ type deviceConfig struct {
 }
 
 // resolve returns the config of the options on a number of devices.
-func (o Options) resolve(devices int) (config, error) {
-	if err := o.validate(devices); err != nil {
+func (o Options) resolve(devices []*ggml.Backend) (config, error) {
+	if err := o.validate(len(devices)); err != nil {
 		return config{}, err
 	}
 	if o.Memory == nil {
-		o.Memory = make([]int64, devices)
+		o.Memory = make([]int64, len(devices))
 	}
-	placements, err := o.Plan().Place()
+	placements, err := o.Plan(devices...).Place()
 	if err != nil {
 		return config{}, noMemory("kv: %w", err)
 	}

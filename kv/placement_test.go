@@ -119,7 +119,7 @@ func TestNamesOfPoliciesAndTypesParse(t *testing.T) {
 			t.Errorf("type %q: %v, %v", name, typ, err)
 		}
 	}
-	if _, err := ParsePolicy("sliding"); err == nil || !strings.Contains(err.Error(), "dynamic, static, offloaded, offloaded_static") {
+	if _, err := ParsePolicy("sliding"); err == nil || !strings.Contains(err.Error(), "auto, dynamic, static, offloaded, offloaded_static") {
 		t.Errorf("unknown policy: %v; want the names listed", err)
 	}
 	if _, err := ParseType("q4_k"); err == nil || !strings.Contains(err.Error(), "f32, f16, bf16, q8_0, q4_0") {

@@ -5,14 +5,17 @@ import (
 	"strings"
 )
 
-// Policy says where the rows of a cache live. The names are those of Hugging Face transformers'
-// cache_implementation.
+// Policy says where the rows of a cache live. The names, but for auto, are those of Hugging Face
+// transformers' cache_implementation.
 type Policy int
 
 // The policies.
 const (
+	// Auto keeps every layer on its device as long as memory allows, like Dynamic. Where it does not,
+	// some layers leave the device, and visit it like those of Offloaded. It is the zero value.
+	Auto Policy = iota
 	// Dynamic keeps every layer on its device and touches memory as rows come.
-	Dynamic Policy = iota
+	Dynamic
 	// Static keeps every layer on its device, allocated and touched once, at fixed addresses.
 	Static
 	// Offloaded keeps rows in a tier; layers visit the device in turn. It grows as rows come.
@@ -21,7 +24,7 @@ const (
 	OffloadedStatic
 )
 
-var policyNames = [...]string{"dynamic", "static", "offloaded", "offloaded_static"}
+var policyNames = [...]string{"auto", "dynamic", "static", "offloaded", "offloaded_static"}
 
 // PolicyNames returns the names that [ParsePolicy] takes.
 func PolicyNames() []string { return append([]string(nil), policyNames[:]...) }
@@ -45,7 +48,10 @@ func (p Policy) String() string {
 }
 
 // streams reports whether layers may live in a tier.
-func (p Policy) streams() bool { return p == Offloaded || p == OffloadedStatic }
+func (p Policy) streams() bool { return p == Auto || p == Offloaded || p == OffloadedStatic }
+
+// adapts reports whether layers stay on their device for as long as memory allows.
+func (p Policy) adapts() bool { return p == Auto }
 
 // fixed reports whether all memory is allocated and touched at once.
 func (p Policy) fixed() bool { return p == Static || p == OffloadedStatic }

@@ -74,7 +74,7 @@ type Stats struct {
 
 // NewPool allocates the slots of a cache on its devices. The caller closes it.
 func NewPool(o Options, devices ...*ggml.Backend) (*Pool, error) {
-	c, err := o.resolve(len(devices))
+	c, err := o.resolve(devices)
 	if err != nil {
 		return nil, err
 	}

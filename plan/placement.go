@@ -18,8 +18,14 @@ type Cache struct {
 	Slots   int     // layers that visit a device at a time; 0: DefaultSlots
 	Streams bool    // layers may leave their device and visit it
 
-	// Resident is how many layers of the model stay on their device, where layers stream. 0: as
-	// many as Memory allows, and none without a bound.
+	// IfNeeded says that layers stream only where Memory does not suffice for all layers of a device,
+	// and that Resident is how many never do.
+	IfNeeded bool
+	// Stay is, by device, whether its layers stay although others stream. nil: none do.
+	Stay []bool
+
+	// Resident is how many layers of the model stay on their device, where layers stream. 0: as many
+	// as Memory allows, and without a bound none, or all with IfNeeded.
 	Resident int
 	// Memory is how many bytes K/V may take on each device. A missing number and 0 are no bound.
 	Memory []int64
@@ -165,8 +171,10 @@ func (c Cache) on(device int) share {
 		}
 	}
 	switch {
-	case !c.Streams:
+	case !c.Streams || device < len(c.Stay) && c.Stay[device]:
 		s.least, s.most = len(s.layers), len(s.layers)
+	case c.IfNeeded:
+		s.least, s.most = chosen, len(s.layers)
 	case c.Resident != 0 || s.memory == 0:
 		s.least, s.most = chosen, chosen
 	default:

@@ -84,7 +84,7 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	}
 	engine, err := ebb.Open(path, f.engine.options)
 	if err != nil {
-		return memoryAdvice(err, f.engine.options.Cache)
+		return f.engine.memoryAdvice(err)
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	printNotes(cmd.ErrOrStderr(), append(warnings, f.engine.notes(engine)...))

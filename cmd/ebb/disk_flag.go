@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/doctor"
 	"github.com/seed4d217819/ebb/kv"
 )
@@ -34,18 +33,22 @@ func parseDisk(text string) (diskPlace, error) {
 	return diskPlace{dir: text}, nil
 }
 
-// configureDisk sets where K/V off the device are kept. What no flag says is chosen here: the
-// policy, and half of the memory that is free.
-func (f *engineFlags) configureDisk(cmd *cobra.Command, cfg ebb.GenerationConfig) {
+// configureDisk sets where K/V off the device are kept. Without a flag they may take half of the
+// memory that is free, or none where the device is the CPU and its K/V stay until that memory ends.
+func (f *engineFlags) configureDisk(cmd *cobra.Command) {
 	if f.disk.dir == "" {
 		return
 	}
 	o := &f.options
 	o.Disk, o.DiskBytes = f.disk.dir, f.disk.bytes
-	if !cmd.Flags().Changed("cache") && cfg.CacheImplementation == "" {
-		o.Cache = kv.Offloaded
+	if cmd.Flags().Changed("host-memory") || o.Cache == kv.Auto && f.computesOnCPU() {
+		return
 	}
-	if !cmd.Flags().Changed("host-memory") {
-		o.HostMemory = doctor.ReadMachine(os.DirFS("/")).Room() / 2
-	}
+	o.HostMemory = doctor.ReadMachine(os.DirFS("/")).Room() / 2
+}
+
+// computesOnCPU reports whether the CPU computes all layers.
+func (f *engineFlags) computesOnCPU() bool {
+	o := &f.options
+	return o.GPULayers == 0 && o.DeviceMap == nil && (o.Device == "" || strings.EqualFold(o.Device, "cpu"))
 }

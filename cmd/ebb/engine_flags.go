@@ -32,18 +32,18 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 	})
 	group(cmd, groupMemory, func(flags *pflag.FlagSet) {
 		flags.Var(&parsed[kv.Policy]{&o.Cache, o.Cache.String(), "POLICY", kv.ParsePolicy}, "cache",
-			"Where the K/V cache is. dynamic and static keep it on the device; offloaded and offloaded_static keep it in host memory, and one layer at a time visits the device. The static ones allocate all of it at the start.")
+			"Where the K/V cache is. auto keeps it on the device as long as it fits, and then moves one layer after the other to host memory. dynamic and static keep it on the device; offloaded and offloaded_static keep it in host memory, and one layer at a time visits the device. The static ones allocate all of it at the start.")
 		flags.Var(&parsed[string]{&o.KVType, "f16", "TYPE", parseKVType}, "kv-type",
 			"The type of K/V: "+strings.Join(kv.TypeNames(), ", ")+". q8_0 takes half of f16, and q4_0 about a quarter.")
 		flags.IntVar(&o.Context, "context", 0, "How many `TOKENS` prompt and answer may have together. (default the model's, or fewer where the next two flags say so)")
 		flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "device-memory", "How much memory weights, K/V and computing may take together on each device, as in 8GiB. It does not bound a CPU beside a GPU. (default no limit)")
 		flags.Var(&parsed[int64]{&o.KVMemory, "", "SIZE", parseSize}, "kv-memory", "How much memory K/V alone may take there, as in 512MiB. (default no limit)")
-		flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "Keep the K/V of `N` layers on the device although the cache is offloaded. (default as many as fit)")
-		flags.Var(&parsed[ebb.AttendAt]{&o.Attend, o.Attend.String(), "WHERE", ebb.ParseAttendAt}, "attend", "Where attention over offloaded K/V is computed: device (K/V are copied there), host (they stay), auto (the faster one, as measured).")
+		flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "Keep the K/V of `N` layers on the device although the cache is offloaded; with --cache auto, at least those. (default as many as fit)")
+		flags.Var(&parsed[ebb.AttendAt]{&o.Attend, o.Attend.String(), "WHERE", ebb.ParseAttendAt}, "attend", "Where attention over offloaded K/V is computed: device (K/V are copied there), host (they stay), auto (the faster one, as measured). The last two imply --cache offloaded.")
 	})
 	group(cmd, groupMemory, func(flags *pflag.FlagSet) {
-		flags.Var(&parsed[diskPlace]{&f.disk, "", "DIR[:SIZE]", parseDisk}, "disk", "Keep K/V that host memory has no room for in files in this folder, SIZE at most, as in /var/tmp:64GiB. It implies --cache offloaded. (default no files)")
-		flags.Var(&parsed[int64]{&o.HostMemory, "", "SIZE", parseSize}, "host-memory", "With --disk: how much host memory K/V may take off the device. (default half of what is free)")
+		flags.Var(&parsed[diskPlace]{&f.disk, "", "DIR[:SIZE]", parseDisk}, "disk", "Keep K/V that host memory has no room for in files in this folder, SIZE at most, as in /var/tmp:64GiB. (default no files)")
+		flags.Var(&parsed[int64]{&o.HostMemory, "", "SIZE", parseSize}, "host-memory", "With --disk: how much host memory K/V may take off the device. (default half of what is free; none if the CPU computes and the cache is auto, because what the device has is host memory then)")
 	})
 	group(cmd, groupDebug, func(flags *pflag.FlagSet) {
 		flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "How attention is computed: auto, kernel (ebb's own, on the CPU), flash, eager.")
@@ -132,10 +132,16 @@ func (f *engineFlags) configure(cmd *cobra.Command, cfg *ebb.GenerationConfig) e
 	if f.options, err = f.options.Configure(*cfg); err != nil {
 		return err
 	}
-	f.configureDisk(cmd, *cfg)
-	if p := f.options.Cache; f.options.ResidentLayers > 0 && p != kv.Offloaded && p != kv.OffloadedStatic {
-		return misusef("--resident-layers %d with --cache %v: all layers stay then; want --cache offloaded or offloaded_static",
+	if f.options.Attend != ebb.AttendAtDevice && !cmd.Flags().Changed("cache") && cfg.Cache() == "" {
+		f.options.Cache = kv.Offloaded
+	}
+	f.configureDisk(cmd)
+	switch p := f.options.Cache; {
+	case f.options.ResidentLayers > 0 && (p == kv.Dynamic || p == kv.Static):
+		return misusef("--resident-layers %d with --cache %v: all layers stay then; want --cache auto, offloaded or offloaded_static",
 			f.options.ResidentLayers, p)
+	case f.options.Attend != ebb.AttendAtDevice && p == kv.Auto:
+		return misusef("--attend %v with --cache auto: which layers leave the device shows only as the cache grows; want --cache offloaded or offloaded_static", f.options.Attend)
 	}
 	return nil
 }

@@ -87,10 +87,11 @@ func checkModelFile(name string) error {
 }
 
 // memoryAdvice adds to an error of opening a model what a user whose device is too small may do.
-func memoryAdvice(err error, policy kv.Policy) error {
+func (f *engineFlags) memoryAdvice(err error) error {
+	stay := f.options.Cache == kv.Dynamic || f.options.Cache == kv.Static || f.options.Cache == kv.Auto && f.computesOnCPU()
 	_, short := errors.AsType[*plan.ShortError](err)
 	_, over := errors.AsType[*plan.BudgetError](err)
-	if (short || over) && (policy == kv.Dynamic || policy == kv.Static) {
+	if (short || over) && stay {
 		return fmt.Errorf("%w; with --cache offloaded K/V wait in host memory, and less is needed", err)
 	}
 	return err

@@ -135,7 +135,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	engine, err := ebb.Open(path, f.engine.options)
 	if err != nil {
-		return memoryAdvice(err, f.engine.options.Cache)
+		return f.engine.memoryAdvice(err)
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	printNotes(notes, append(job.notes, f.engine.notes(engine)...))

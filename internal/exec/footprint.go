@@ -24,7 +24,7 @@ func (r *Runner) fitMemory(o Options, c *kv.Options, backends []*ggml.Backend) (
 	if o.DeviceMemory > 0 {
 		bytes, budget = o.DeviceMemory, r.budget(o, *c, backends)
 	}
-	fit, err := c.Plan().Fit(r.config.Context, budget)
+	fit, err := c.Plan(backends...).Fit(r.config.Context, budget)
 	if err != nil {
 		if _, short := errors.AsType[*plan.BudgetError](err); short {
 			return kv.NoMemory(fmt.Errorf("ebb: %w", err))

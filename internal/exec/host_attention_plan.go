@@ -15,7 +15,7 @@ import (
 
 // planHostAttention decides for which of the streamed layers the host computes attention.
 func (r *Runner) planHostAttention(o Options, cache *kv.Options, backends []*ggml.Backend) error {
-	candidates := r.visitors(o, *cache)
+	candidates := r.visitors(o, *cache, backends)
 	if len(candidates) == 0 {
 		return nil
 	}
@@ -47,8 +47,8 @@ func seconds(s float64) time.Duration {
 }
 
 // visitors returns the layers whose rows are copied to their device.
-func (r *Runner) visitors(o Options, cache kv.Options) (layers []int) {
-	for l, streamed := range cache.Plan().Streamed() {
+func (r *Runner) visitors(o Options, cache kv.Options, backends []*ggml.Backend) (layers []int) {
+	for l, streamed := range cache.Plan(backends...).Streamed() {
 		copied := o.Cache.ForcedCopies || r.devices.layers[l].backend.Device().Type() != ggml.CPU
 		if streamed && copied {
 			layers = append(layers, l)
