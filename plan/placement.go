@@ -233,12 +233,13 @@ func (s share) mostCells() int {
 	return int(min(blocks, int64(s.cells/Block))) * Block
 }
 
-// Spread chooses n of some layers, as evenly as they go.
+// Spread chooses n of some layers, as evenly as they go and with the larger distances inside: the end
+// of a step, when logits are computed, gives the link time just as a resident layer does.
 func Spread(n, layers int) []bool {
 	n = min(max(n, 0), layers)
 	chosen := make([]bool, layers)
-	for l := range chosen {
-		chosen[l] = (l+1)*n/layers > l*n/layers
+	for i := range n {
+		chosen[(2*i+1)*layers/(2*n)] = true // in the middle of the i-th of n equal parts
 	}
 	return chosen
 }
