@@ -22,6 +22,7 @@ type Buffer struct {
 	backend *Backend
 	ptr     uintptr
 	base    uintptr
+	size    int64
 	host    bool // the program can address it
 	charge  charge
 	mapped  []byte // keeps Map's memory reachable
@@ -47,18 +48,22 @@ func (b *Backend) Alloc(t BufferType, size int64, p Purpose) (*Buffer, error) {
 		b.account.remove(ch)
 		return nil, fmt.Errorf("%w: %s: %d bytes of %s for %s; %s", ErrNoMemory, b.dev.name, size, t.Name(), p, b.dev.lib.log.last())
 	}
-	return b.newBuffer(ptr, ch), nil
+	return b.newBuffer(ptr, size, ch), nil
 }
 
 // Map makes a buffer of memory that the caller owns, such as a mapped file, without copying it. The
 // address of the first byte must be a multiple of 32. The memory must stay valid until the buffer
-// is closed. The error is ErrNotMappable if the device computes only with memory of its own.
-func (b *Backend) Map(data []byte, p Purpose) (*Buffer, error) {
+// is closed. Of its bytes used are booked: those that tensors are going to be placed in. The error
+// is ErrNotMappable if the device computes only with memory of its own.
+func (b *Backend) Map(data []byte, used int64, p Purpose) (*Buffer, error) {
 	if !b.dev.mappable {
 		return nil, fmt.Errorf("%w: %s", ErrNotMappable, b.dev.name)
 	}
 	if len(data) == 0 {
 		return nil, errors.New("ggml: map: no bytes")
+	}
+	if used < 0 || used > int64(len(data)) {
+		return nil, fmt.Errorf("ggml: map: %d bytes used of %d", used, len(data))
 	}
 	base := uintptr(unsafe.Pointer(unsafe.SliceData(data)))
 	if base%mapAlignment != 0 {
@@ -69,21 +74,21 @@ func (b *Backend) Map(data []byte, p Purpose) (*Buffer, error) {
 	if ptr == 0 {
 		return nil, fmt.Errorf("ggml: map %d bytes for %s on %s: %s", size, p, b.dev.name, b.dev.lib.log.last())
 	}
-	ch := charge{purpose: p, size: int64(size)}
+	ch := charge{purpose: p, size: used}
 	// Mapped memory does not count against the limit, so this cannot fail.
 	_ = b.account.add(ch)
-	buf := b.newBuffer(ptr, ch)
+	buf := b.newBuffer(ptr, int64(size), ch)
 	buf.mapped = data
 	return buf, nil
 }
 
-func (b *Backend) newBuffer(ptr uintptr, ch charge) *Buffer {
+func (b *Backend) newBuffer(ptr uintptr, size int64, ch charge) *Buffer {
 	b.buffers.Add(1)
-	buf := &Buffer{backend: b, ptr: ptr, charge: ch}
+	buf := &Buffer{backend: b, ptr: ptr, size: size, charge: ch}
 	switch {
 	case b.measures:
 		buf.base = nowhere
-	case ch.size > 0:
+	case size > 0:
 		buf.base, buf.host = c.BufferBase(ptr), c.BufferIsHost(ptr)
 	}
 	if ch.purpose == Weights {
@@ -93,7 +98,7 @@ func (b *Backend) newBuffer(ptr uintptr, ch charge) *Buffer {
 }
 
 // Size returns the number of bytes that were asked for.
-func (b *Buffer) Size() int64 { return b.charge.size }
+func (b *Buffer) Size() int64 { return b.size }
 
 // Type returns the kind of memory that the buffer really has: a device may provide plain host
 // memory when pinned memory is asked for.
@@ -105,7 +110,7 @@ func (b *Buffer) Bytes() []byte {
 	if !b.host {
 		return nil
 	}
-	return unsafe.Slice((*byte)(pointer(b.base)), b.charge.size)
+	return unsafe.Slice((*byte)(pointer(b.base)), b.size)
 }
 
 // Aligned returns the first offset whose address is a multiple of a power of two, and 0 if the
@@ -120,7 +125,7 @@ func (b *Buffer) Aligned(to int64) int64 {
 // Clear fills the buffer with zeros. (Other values go through Tensor.Memset: ggml's clear writes
 // them wrongly on some devices.)
 func (b *Buffer) Clear() {
-	if b.charge.size > 0 && !b.backend.measures {
+	if b.size > 0 && !b.backend.measures {
 		c.BufferClear(b.ptr, 0)
 	}
 }
@@ -135,8 +140,8 @@ func (b *Buffer) Place(t *Tensor, offset int64) {
 		misuse("Place", "a view has its source's memory", t)
 	case t.data != 0 || t.buffer != 0:
 		misuse("Place", "the tensor has memory already", t)
-	case offset < 0 || offset > b.charge.size-need:
-		misuse("Place", fmt.Sprintf("%d bytes at offset %d do not fit into %d", need, offset, b.charge.size), t)
+	case offset < 0 || offset > b.size-need:
+		misuse("Place", fmt.Sprintf("%d bytes at offset %d do not fit into %d", need, offset, b.size), t)
 	case offset%alignment != 0:
 		misuse("Place", fmt.Sprintf("offset %d is not a multiple of %d", offset, alignment), t)
 	}

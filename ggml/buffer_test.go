@@ -105,7 +105,7 @@ func TestMappedMemoryIsComputedWithInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	copy(data[256:], raw)
-	buf, err := b.Map(data, Weights)
+	buf, err := b.Map(data, 256, Weights)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,18 +119,21 @@ func TestMappedMemoryIsComputedWithInPlace(t *testing.T) {
 	if !bytes.Equal(got, raw) || &buf.Bytes()[0] != &data[0] {
 		t.Error("the tensor does not hold the mapped bytes")
 	}
-	if got := b.Usage().Current[Weights]; got != 512 {
-		t.Errorf("%d bytes of weights in use, want 512", got)
+	if got := b.Usage().Current[Weights]; got != 256 {
+		t.Errorf("%d bytes of weights in use, want the 256 that are used", got)
 	}
 }
 
 func TestMapRefusesUnalignedAndEmptyMemory(t *testing.T) {
 	b := openCPU(t, 0)
-	if _, err := b.Map(aligned(64, 8), Weights); err == nil || !strings.Contains(err.Error(), "multiple of 32") {
+	if _, err := b.Map(aligned(64, 8), 64, Weights); err == nil || !strings.Contains(err.Error(), "multiple of 32") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := b.Map(nil, Weights); err == nil {
+	if _, err := b.Map(nil, 0, Weights); err == nil {
 		t.Error("no error for no bytes")
+	}
+	if _, err := b.Map(aligned(64, 0), 65, Weights); err == nil {
+		t.Error("no error for more bytes than there are")
 	}
 	if got := b.Usage().Total(); got != 0 {
 		t.Errorf("%d bytes in use after refusals, want 0", got)
@@ -138,7 +141,7 @@ func TestMapRefusesUnalignedAndEmptyMemory(t *testing.T) {
 }
 
 func TestMapOnADeviceWithItsOwnMemoryIsNotPossible(t *testing.T) {
-	if _, err := openVulkan(t).Map(aligned(64, 0), Weights); !errors.Is(err, ErrNotMappable) {
+	if _, err := openVulkan(t).Map(aligned(64, 0), 64, Weights); !errors.Is(err, ErrNotMappable) {
 		t.Errorf("got %v, want ErrNotMappable", err)
 	}
 }

@@ -28,7 +28,6 @@ type part struct {
 	data   []byte // the whole file
 	unmap  func() error
 	device bool // data is a mapping that a device may map in place
-	header bool // the header was all that was read, and data is nil
 }
 
 // entry is one metadata pair.
@@ -154,12 +153,47 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 }
 
 // Data returns the bytes of t, a tensor of this file. They are the mapping's: read-only, valid
-// until Close, and read from the file when they are touched. Of a File of ParseHeader they are nil.
+// until Close, and read from the file when they are touched. Of a File of ParseHeader they are nil,
+// and where the platform has no mappings, after all of the part was released.
 func (f *File) Data(t Tensor) []byte {
-	if f.parts[t.Part].header {
+	if f.parts[t.Part].data == nil {
 		return nil
 	}
 	return f.parts[t.Part].data[t.Offset : t.Offset+t.Size : t.Offset+t.Size]
+}
+
+// Release gives the memory of the bytes [from, to) of a part back to the system. They stay valid: if
+// they are touched again, they are read from the file again. Only whole pages are given back. Where
+// the platform has no mappings, only a whole part can be released, and its Data is nil then. No
+// other method may be called at the same time.
+func (f *File) Release(part int, from, to int64) error {
+	p := &f.parts[part]
+	switch {
+	case p.data == nil || p.unmap == nil: // read already, or the caller's memory
+		return nil
+	case from < 0 || to > int64(len(p.data)):
+		return fmt.Errorf("gguf: %s: release bytes %d to %d of %d", p.Path, from, to, len(p.data))
+	case !p.device:
+		if from == 0 && to == int64(len(p.data)) {
+			p.data, p.unmap = nil, nil
+		}
+		return nil
+	}
+	page := int64(os.Getpagesize())
+	if first, end := (from+page-1)/page*page, wholePages(to, page, int64(len(p.data))); first < end {
+		if err := releasePages(p.data[first:end]); err != nil {
+			return fmt.Errorf("gguf: %s: %w", p.Path, err)
+		}
+	}
+	return nil
+}
+
+// wholePages returns the end of the pages that lie before to; the last page of a file ends with it.
+func wholePages(to, page, size int64) int64 {
+	if to == size {
+		return to
+	}
+	return to / page * page
 }
 
 // Mapping returns the mapping of a whole part, which starts at a page: a device that can use host

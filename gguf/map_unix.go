@@ -29,3 +29,12 @@ func unmapFile(data []byte) error {
 	}
 	return nil
 }
+
+// releasePages takes pages of a mapping out of memory. The system keeps them as long as it has room
+// for them, as it does for files that are read.
+func releasePages(pages []byte) error {
+	if err := unix.Madvise(pages, unix.MADV_DONTNEED); err != nil {
+		return fmt.Errorf("release %d bytes: %w", len(pages), err)
+	}
+	return nil
+}

@@ -38,7 +38,7 @@ func ParseHeader(data []byte, size int64) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.parts[0].data, f.parts[0].header = nil, true
+	f.parts[0].data = nil
 	return f, nil
 }
 

@@ -1,16 +1,20 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
 )
 
 // Weights owns the memory of a model's weights.
 type Weights struct {
 	meta    *ggml.Context
 	buffers []*ggml.Buffer
+	inPlace []gguf.Tensor // used where their file is mapped, by offset
 }
 
 // Load gives every weight its memory. An architecture calls it after it has asked for everything
@@ -31,7 +35,27 @@ func (l *Loader) Load() (*Weights, error) {
 			return nil, errors.Join(fmt.Errorf("model: %w", err), w.Close())
 		}
 	}
+	if err := w.releaseCopied(l.file); err != nil {
+		return nil, errors.Join(fmt.Errorf("model: %w", err), w.Close())
+	}
 	return w, nil
+}
+
+// releaseCopied gives the memory of the files back, but for the weights that are used where the
+// files are mapped.
+func (w *Weights) releaseCopied(f *gguf.File) error {
+	var errs []error
+	for part, p := range f.Parts() {
+		end := int64(0) // of what is kept
+		for _, t := range w.inPlace {
+			if t.Part == part {
+				errs = append(errs, f.Release(part, end, max(end, t.Offset)))
+				end = max(end, t.Offset+t.Size)
+			}
+		}
+		errs = append(errs, f.Release(part, end, p.Size))
+	}
+	return errors.Join(errs...)
 }
 
 // load gives the weights of one device their memory.
@@ -76,7 +100,16 @@ func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part
 	if mapping == nil || len(weights) == 0 {
 		return w.copy(l, backend, weights, own)
 	}
-	b, err := backend.Map(mapping, ggml.Weights)
+	align := own.Alignment()
+	aligned, odd := split(weights, func(wt weight) bool { return wt.source.Offset%align == 0 })
+	if len(aligned) == 0 {
+		return w.copy(l, backend, odd, own)
+	}
+	used := int64(0)
+	for _, wt := range aligned {
+		used += wt.source.Size
+	}
+	b, err := backend.Map(mapping, used, ggml.Weights)
 	if errors.Is(err, ggml.ErrNotMappable) {
 		return w.copy(l, backend, weights, own)
 	}
@@ -84,14 +117,17 @@ func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part
 		return err
 	}
 	w.buffers = append(w.buffers, b)
-	aligned, odd := split(weights, func(wt weight) bool { return wt.source.Offset%b.Type().Alignment() == 0 })
 	for _, wt := range aligned {
 		b.Place(wt.tensor, wt.source.Offset)
+		w.inPlace = append(w.inPlace, wt.source)
 	}
+	slices.SortFunc(w.inPlace, func(a, b gguf.Tensor) int { return cmp.Compare(a.Offset, b.Offset) })
 	return w.copy(l, backend, odd, own)
 }
 
 // copy places weights in new memory and copies them there, in buffers as large as the type allows.
+// The memory of the file is given back tensor by tensor, so that a weight takes its memory twice
+// for only as long as it is copied.
 func (w *Weights) copy(l *Loader, backend *ggml.Backend, weights []weight, kind ggml.BufferType) error {
 	for len(weights) > 0 {
 		offsets, size := pack(weights, kind)
@@ -102,7 +138,11 @@ func (w *Weights) copy(l *Loader, backend *ggml.Backend, weights []weight, kind 
 		w.buffers = append(w.buffers, b)
 		for i, off := range offsets {
 			b.Place(weights[i].tensor, off)
-			weights[i].tensor.Set(l.file.Data(weights[i].source), 0)
+			source := weights[i].source
+			weights[i].tensor.Set(l.file.Data(source), 0)
+			if err := l.file.Release(source.Part, source.Offset, source.Offset+source.Size); err != nil {
+				return err
+			}
 		}
 		weights = weights[len(offsets):]
 	}

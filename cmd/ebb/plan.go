@@ -136,9 +136,6 @@ func (f *planFlags) plan(ctx context.Context, file *gguf.File) (p planned, err e
 	if r.Context, r.Sequences = f.context, f.sequences; r.Context == 0 {
 		r.Context = p.model.Context
 	}
-	if p.machine.Unified {
-		r.Model.Weights = cpuWeights(file)
-	}
 	f.budgets(r, p.machine, diskFree)
 	p.forecast, err = r.On(p.machine)
 	return p, f.explain(err, p)

@@ -82,19 +82,3 @@ func stepWeights(f *gguf.File, s summary) int64 {
 	}
 	return s.Bytes - embedding.Size
 }
-
-// cpuWeights returns the bytes of weights on a CPU: the files, which are mapped, and a copy of each
-// quantised matrix in the order that the CPU's kernels read fastest. Which types have one depends on
-// the CPU; all are counted. The embedding has none, as its rows are looked up.
-func cpuWeights(f *gguf.File) int64 {
-	bytes := int64(0)
-	for _, p := range f.Parts() {
-		bytes += p.Size
-	}
-	for _, t := range f.Tensors() {
-		if t.Type.Quantized() && len(t.Shape) > 1 && t.Name != "token_embd.weight" {
-			bytes += t.Size
-		}
-	}
-	return bytes
-}
