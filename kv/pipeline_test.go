@@ -123,3 +123,19 @@ func TestPlansOfStepsAreWhatTheWalkDoes(t *testing.T) {
 		})
 	}
 }
+
+// Of three layers that stream through two slots, the second is alone in its slot: it stays there,
+// as plans count on.
+func TestALayerWithASlotToItselfIsNotFetchedAgain(t *testing.T) {
+	o := uniform(Offloaded, 3, 600)
+	o.ForcedCopies = true
+	l := newLedger(t, ownCPU(t, 0), o)
+	defer l.close()
+	s := l.seq()
+	l.grow(growth{s, 50})
+	for range 3 {
+		if got := moved(l, growth{s, 1}).Fetches; got != 2 {
+			t.Errorf("%d fetches of three layers with two slots; want 2", got)
+		}
+	}
+}

@@ -12,9 +12,10 @@ type Request struct {
 	Model       Model
 	Layers      []Layer // K/V of the model's layers; one device computes them all
 	StepWeights int64   // bytes of the weights that a step of one token reads
+	HeadWeights int64   // bytes of them that compute logits, after the layers
 	Context     int     // tokens that a sequence may hold
 	Sequences   int     // sequences that are decoded together; 0: 1
-	Slots       int     // 0: DefaultSlots
+	Slots       int     // 0: those with which a step is shortest
 
 	DeviceMemory int64 // bytes that weights, steps and K/V may take on the device
 	HostMemory   int64 // bytes that K/V off the device may take in host memory
@@ -29,6 +30,8 @@ type Forecast struct {
 	HostCells          int       // the first tokens of each sequence, whose streamed K/V lie in host memory; the others' lie on disk
 	Host, Disk         int64     // bytes of K/V there, for all sequences
 	Full, Half         Decode    // steps at the end of the context and in its middle
+
+	cache Cache // of which Placement is
 }
 
 // Device returns the bytes that weights, steps and K/V take on the device.
@@ -44,7 +47,19 @@ type Decode struct {
 	Link      float64
 	Disk      float64
 	Serial    bool    // nothing overlaps
-	Seconds   float64 // of the step
+	Seconds   float64 // of the step, at least
+	PerSecond float64 // tokens, of all sequences together, at most
+	LimitedBy Limit   // of the bound
+
+	Expected Expected
+}
+
+// Expected is how long a step is expected to take, by where the time is spent.
+type Expected struct {
+	Compute   float64 // seconds that a step computes
+	Link      float64 // seconds of copies to the device
+	Disk      float64 // seconds of reads from disk
+	Seconds   float64 // of the step: what of these does not overlap
 	PerSecond float64 // tokens, of all sequences together
 	LimitedBy Limit
 }
@@ -93,7 +108,7 @@ func (r Request) On(m Machine) (Forecast, error) {
 	if err != nil {
 		return Forecast{}, err
 	}
-	f.Full, f.Half = r.decode(f, m, r.Context), r.decode(f, m, r.Context/2)
+	f.Full, f.Half = r.Decode(f, m, r.Context), r.Decode(f, m, r.Context/2)
 	return f, nil
 }
 
@@ -129,8 +144,26 @@ func (r Request) validate() error {
 
 func (r Request) sequences() int { return max(1, r.Sequences) }
 
-// place decides where K/V lie.
+// place decides where K/V lie: with as many slots as make a step at the end of the context shortest,
+// if the request leaves their number open.
 func (r Request) place(m Machine) (Forecast, error) {
+	f, err := r.placeWith(m, r.Slots)
+	if err != nil || r.Slots > 0 || f.Placement.Streamed == 0 {
+		return f, err
+	}
+	best := f.cache.BestSlots(r.times(f, m, r.Context))
+	if best == DefaultSlots {
+		return f, nil
+	}
+	if other, err := r.placeWith(m, best); err == nil {
+		return other, nil
+	}
+	return f, nil // more layers stream, for which the tiers have no room
+}
+
+// placeWith decides where K/V lie with a number of slots.
+func (r Request) placeWith(m Machine, slots int) (Forecast, error) {
+	r.Slots = slots
 	f, err := r.onDevice(!m.Unified)
 	if err != nil && m.Unified && r.DiskMemory > 0 {
 		f, err = r.onDevice(true)
@@ -171,7 +204,7 @@ func (r Request) onDevice(streams bool) (Forecast, error) {
 	if err != nil {
 		return Forecast{}, err
 	}
-	f := Forecast{Context: r.Context, Sequences: r.sequences(), Placement: placements[0]}
+	f := Forecast{Context: r.Context, Sequences: r.sequences(), Placement: placements[0], cache: cache}
 	f.Footprint, err = footprint(r.Context)
 	return f, err
 }
@@ -203,55 +236,64 @@ func (r Request) mostCells(m Machine) int {
 	return fits * Block
 }
 
-// decode returns the time of a step at some depth.
+// Decode returns the time of a step at some depth of a plan that On made for the machine.
 //
-// The device reads the weights once and the K/V of each sequence once, at its memory's rate. One
-// goroutine makes the copies of a step to the device, so reading from disk and copying over the link
-// add up; they overlap with computing if there is a second slot. A unified machine reads from disk
-// straight into a slot, and its copies from host memory take bandwidth from computing.
-func (r Request) decode(f Forecast, m Machine, depth int) Decode {
+// The bound: the device reads the weights once and the K/V of each sequence once, at its memory's
+// rate. One goroutine makes the copies of a step to the device, so reading from disk and copying over
+// the link add up; they overlap with computing if there is a second slot. A unified machine reads from
+// disk straight into a slot, and its copies from host memory take bandwidth from computing.
+//
+// What is expected follows from the machine's rates of computing, and from the order in which layers
+// are fetched and computed: see [Pipeline].
+func (r Request) Decode(f Forecast, m Machine, depth int) Decode {
 	n, p := int64(r.sequences()), f.Placement
 	all := int64(0)
 	for _, l := range r.Layers {
 		all = sum(all, l.RowBytes)
 	}
 	d := Decode{Depth: depth, Read: sum(r.StepWeights, product(product(all, int64(depth)), n))}
-	if visits := int64(p.Streamed) * n; visits > int64(p.Slots) { // else each slot keeps what it holds
-		row := product(r.streamedRow(p), n)
-		d.FromDisk = product(row, int64(max(0, depth-f.HostCells)))
-		d.Moved = product(row, int64(depth))
-		if m.Unified {
-			d.Moved -= d.FromDisk
-		}
+	for _, l := range r.fetched(f) {
+		link, disk := r.moved(f, m, l, depth)
+		d.Moved, d.FromDisk = sum(d.Moved, link), sum(d.FromDisk, disk)
 	}
 	d.Compute = float64(d.Read) / m.DeviceRate
 	d.Link = float64(d.Moved) / m.LinkRate
 	d.Disk = float64(d.FromDisk) / m.DiskRate
 	d.Serial = d.Moved+d.FromDisk > 0 && p.Slots < 2
-	d.conclude(int(n), m.Unified)
+	hidden := 0.0
+	if fetched := len(r.fetched(f)); d.Serial && fetched > 0 { // the first fetch of a step needs no layer to be computed
+		hidden = min(float64(r.HeadWeights)/m.DeviceRate, (d.Link+d.Disk)/float64(fetched))
+	}
+	d.conclude(int(n), m.Unified, hidden)
+	d.Expected = r.expect(f, m, depth)
 	return d
 }
 
-// conclude sets how long the step takes, and why. On a unified machine copies take bandwidth from
-// computing.
-func (d *Decode) conclude(sequences int, unified bool) {
+// conclude sets how long the step takes at least, and why. On a unified machine copies take bandwidth
+// from computing. With one slot all adds up, but for what is hidden.
+func (d *Decode) conclude(sequences int, unified bool, hidden float64) {
 	busy, transfers := d.Compute, d.Link+d.Disk
 	if unified {
 		busy += d.Link
 	}
 	d.Seconds = max(busy, transfers)
 	if d.Serial {
-		d.Seconds = d.Compute + transfers
+		d.Seconds = d.Compute + transfers - hidden
 	}
-	switch {
-	case d.Compute >= d.Link && d.Compute >= d.Disk && (d.Serial || busy >= transfers):
-		d.LimitedBy = ByCompute
-	case d.Link >= d.Disk:
-		d.LimitedBy = ByLink
-	default:
-		d.LimitedBy = ByDisk
-	}
+	d.LimitedBy = longest(d.Compute, d.Link, d.Disk, d.Serial || busy >= transfers)
 	if d.Seconds > 0 {
 		d.PerSecond = float64(sequences) / d.Seconds
+	}
+}
+
+// longest returns what limits a step. Computing does only if it hides the copies.
+func longest(compute, link, disk float64, hides bool) Limit {
+	switch {
+	case compute >= link && compute >= disk && hides:
+		return ByCompute
+	case link >= disk:
+		return ByLink
+	default:
+		return ByDisk
 	}
 }

@@ -21,7 +21,60 @@ type Machine struct {
 	// of HostMemory, and copies between them take bandwidth from computing.
 	Unified bool `json:"unified,omitempty"`
 
+	Compute // what is not stated is assumed: see [Machine.Assumed]
+
+	// Paced says that a stated link brings the rows, which are used in place: see [Pipeline].
+	Paced bool `json:"-"`
+
 	Sources []string `json:"sources,omitempty"` // where the figures come from
+}
+
+// Compute is how fast a device computes decode steps, by what they read. Rates are in bytes a second,
+// whatever it is that limits them. They belong to a type of weights and of K/V, and to a number of
+// tokens in a step.
+type Compute struct {
+	WeightRate   float64 `json:"weight_rate,omitempty"`   // at which layers read their weights
+	KVRate       float64 `json:"kv_rate,omitempty"`       // at which attention reads K/V
+	HeadRate     float64 `json:"head_rate,omitempty"`     // at which the output matrix is read
+	LayerSeconds float64 `json:"layer_seconds,omitempty"` // that a layer takes besides: starting kernels, waking threads
+	StepSeconds  float64 `json:"step_seconds,omitempty"`  // that a step takes besides its layers: a token is chosen and looked up
+	FetchSeconds float64 `json:"fetch_seconds,omitempty"` // that a fetch takes besides its bytes, and that a store takes
+
+	// CopyCost and DiskCost are by how many seconds computing gets longer for each byte that is copied
+	// in host memory and read from disk meanwhile, where that takes the processor's time.
+	CopyCost float64 `json:"copy_cost,omitempty"`
+	DiskCost float64 `json:"disk_cost,omitempty"`
+}
+
+// What is assumed where a machine does not say it: shares of the rate at which the device reads its
+// memory, and seconds.
+const (
+	assumedShare  = 0.75  // of a peak rate: what kernels that only read reach
+	assumedLayer  = 25e-6 // about ten kernels that follow each other on a GPU
+	assumedStep   = 100e-6
+	assumedFetch  = 20e-6 // a copy that is started and waited for
+	assumedSteals = 0.5   // of the time of copies in memory is lost to computing, where both use one memory
+)
+
+// Assumed returns the machine's figures of computing, with what is assumed for those that it does not
+// state.
+func (m Machine) Assumed() Compute {
+	c := m.Compute
+	or := func(value *float64, assumed float64) {
+		if *value == 0 {
+			*value = assumed
+		}
+	}
+	or(&c.WeightRate, assumedShare*m.DeviceRate)
+	or(&c.KVRate, assumedShare*m.DeviceRate)
+	or(&c.HeadRate, c.WeightRate)
+	or(&c.LayerSeconds, assumedLayer)
+	or(&c.StepSeconds, assumedStep)
+	or(&c.FetchSeconds, assumedFetch)
+	if m.Unified {
+		or(&c.CopyCost, assumedSteals/m.LinkRate)
+	}
+	return c
 }
 
 // maxMachine bounds the bytes of a machine's JSON.
@@ -60,6 +113,23 @@ func (m Machine) Validate() error {
 	} {
 		if !(f.value > 0) || math.IsInf(f.value, 1) { // NaN too
 			errs = append(errs, fmt.Errorf("plan: machine: %s is %g: want %s above 0", f.field, f.value, f.unit))
+		}
+	}
+	for _, f := range []struct {
+		field string
+		value float64
+	}{
+		{"weight_rate", m.WeightRate},
+		{"kv_rate", m.KVRate},
+		{"head_rate", m.HeadRate},
+		{"layer_seconds", m.LayerSeconds},
+		{"step_seconds", m.StepSeconds},
+		{"fetch_seconds", m.FetchSeconds},
+		{"copy_cost", m.CopyCost},
+		{"disk_cost", m.DiskCost},
+	} {
+		if !(f.value >= 0) || math.IsInf(f.value, 1) {
+			errs = append(errs, fmt.Errorf("plan: machine: %s is %g: want a number of at least 0, or leave it out", f.field, f.value))
 		}
 	}
 	return errors.Join(errs...)

@@ -15,8 +15,9 @@ type LayerTimes struct {
 	Project float64 // all before attention, for all sequence trees together
 	Attend  float64 // attention of one tree
 	Forward float64 // all after attention, for all trees together
-	Fetch   float64 // rows of one tree come to a slot
+	Fetch   float64 // rows of one tree come to a slot, if the layer streams
 	Store   float64 // new rows of one tree leave it
+	Disturb float64 // by how much computing gets longer because of these copies
 }
 
 // Pipeline returns the steps of the device with a placement, for a number of sequence trees. What
@@ -34,7 +35,7 @@ func (t Times) Pipeline(p Placement, trees int) Pipeline {
 			continue
 		}
 		for tree := range trees {
-			s := Stage{Compute: layer.Attend, Visits: true, Fetch: layer.Fetch, Store: layer.Store}
+			s := Stage{Compute: layer.Attend + layer.Disturb, Visits: true, Fetch: layer.Fetch, Store: layer.Store}
 			if tree == 0 {
 				s.Compute += layer.Project
 			}
@@ -57,16 +58,16 @@ const (
 
 // BestSlots returns with how many slots a decode step is shortest: the memory that one slot more
 // takes is that of a layer that stays. Slots let the link work while no slot becomes free, as at the
-// end of a step, and resident layers leave it less to do. A number that the cache states is
-// returned as it is, and so is the default where the memory of a device has no bound. The cache is
-// taken at its full capacity.
+// end of a step, and resident layers leave it less to do. One slot is never chosen, because it would
+// hide nothing of a prompt. A number that the cache states is returned as it is, and so is the default
+// where the memory of a device has no bound. The cache is taken at its full capacity.
 func (c Cache) BestSlots(t Times) int {
 	bounded := slices.ContainsFunc(c.Memory, func(bytes int64) bool { return bytes > 0 })
 	if c.Slots > 0 || !c.Streams || !bounded || len(t.Layers) != len(c.Layers) {
 		return max(c.Slots, DefaultSlots)
 	}
 	best, shortest := DefaultSlots, 0.0
-	for slots := 1; slots <= mostSlots; slots++ {
+	for slots := DefaultSlots; slots <= mostSlots; slots++ {
 		c.Slots = slots
 		placements, err := c.Place()
 		if err != nil {

@@ -64,7 +64,7 @@ func TestBestSlotsAreTheFastestThatFit(t *testing.T) {
 		times := alike(layers, rapid.Float64Range(0, 4).Draw(t, "fetch"), rapid.Float64Range(0, 4).Draw(t, "after"))
 		times.Paced = rapid.Bool().Draw(t, "paced")
 		best := c.BestSlots(times)
-		if best < 1 || best > mostSlots {
+		if best < DefaultSlots || best > mostSlots {
 			t.Fatalf("%d slots", best)
 		}
 		chosen := c
@@ -77,7 +77,7 @@ func TestBestSlotsAreTheFastestThatFit(t *testing.T) {
 			return
 		}
 		seconds := chosen.pipeline(t, times).Seconds()
-		for slots := 1; slots <= mostSlots; slots++ {
+		for slots := DefaultSlots; slots <= mostSlots; slots++ {
 			other := c
 			other.Slots = slots
 			if _, err := placeOne(other); err != nil {
@@ -127,13 +127,13 @@ func TestAPipelineTakesTheLongerOfComputingAndCopies(t *testing.T) {
 
 // A layer of two trees visits twice, and computes no longer than if it stayed.
 func TestTheStagesOfALayerAddUp(t *testing.T) {
-	times := Times{Layers: []LayerTimes{{1, 2, 4, 8, 16}, {1, 2, 4, 8, 16}}, Before: 32, After: 64}
+	times := Times{Layers: []LayerTimes{{1, 2, 4, 8, 16, 0.5}, {1, 2, 4, 8, 16, 0.5}}, Before: 32, After: 64}
 	p := times.Pipeline(Placement{Layers: []int{0, 1}, Resident: []bool{false, true}, Slots: 1}, 2)
-	want := []Stage{{Compute: 3, Visits: true, Fetch: 8, Store: 16}, {Compute: 6, Visits: true, Fetch: 8, Store: 16}, {Compute: 9}}
+	want := []Stage{{Compute: 3.5, Visits: true, Fetch: 8, Store: 16}, {Compute: 6.5, Visits: true, Fetch: 8, Store: 16}, {Compute: 9}}
 	if !slices.Equal(p.Stages, want) || p.Before != 32 || p.After != 64 || p.Slots != 1 {
 		t.Errorf("%+v, want the stages %+v", p, want)
 	}
-	if got, want := p.Bound(), 32.0+64+18; math.Abs(got-want) > 1e-9 {
+	if got, want := p.Bound(), 32.0+64+19; math.Abs(got-want) > 1e-9 {
 		t.Errorf("bound %g, want %g", got, want)
 	}
 }

@@ -60,7 +60,7 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 		Model: plan.Model{
 			Weights: s.Bytes, Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens, FeedForward: int(slices.Max(s.FeedForward)),
 		},
-		StepWeights: stepWeights(f, s),
+		StepWeights: stepWeights(f, s), HeadWeights: headWeights(f),
 	}
 	row := typ.RowSize(s.KeyDim) + typ.RowSize(s.ValueDim)
 	for l := range s.Layers {
@@ -81,4 +81,14 @@ func stepWeights(f *gguf.File, s summary) int64 {
 		return s.Bytes
 	}
 	return s.Bytes - embedding.Size
+}
+
+// headWeights returns the bytes of the matrix that logits are computed with.
+func headWeights(f *gguf.File) int64 {
+	for _, name := range []string{"output.weight", "token_embd.weight"} {
+		if t, ok := f.Tensor(name); ok {
+			return t.Size
+		}
+	}
+	return 0
 }

@@ -116,19 +116,19 @@ func (p planned) layers() string {
 	return b.String()
 }
 
-// printDecode prints how long a step takes at two depths.
+// printDecode prints how long a step takes at two depths: as it is expected, and at least.
 func (p planned) printDecode(line func(name, format string, args ...any)) {
 	half, full := p.forecast.Half, p.forecast.Full
-	line("decoding", "%14s%14s", fmt.Sprintf("after %d", half.Depth), fmt.Sprintf("after %d", full.Depth))
-	row := func(name string, of func(plan.Decode) float64, note string) {
-		line(name, "%14s%14s  %s", formatSeconds(of(half)), formatSeconds(of(full)), note)
+	line("decoding", "%14s%14s%14s", fmt.Sprintf("after %d", half.Depth), fmt.Sprintf("after %d", full.Depth), "at best")
+	row := func(name string, of func(plan.Expected) float64, best float64, note string) {
+		line(name, "%14s%14s%14s  %s", formatSeconds(of(half.Expected)), formatSeconds(of(full.Expected)), formatSeconds(best), note)
 	}
-	row("  compute", func(d plan.Decode) float64 { return d.Compute }, fmt.Sprintf("reads weights and K/V at %s", formatRate(p.machine.DeviceRate)))
+	row("  compute", func(e plan.Expected) float64 { return e.Compute }, full.Compute, p.computing())
 	if full.Moved > 0 {
-		row("  link", func(d plan.Decode) float64 { return d.Link }, fmt.Sprintf("%s at %s", bytesize.Format(full.Moved), formatRate(p.machine.LinkRate)))
+		row("  link", func(e plan.Expected) float64 { return e.Link }, full.Link, fmt.Sprintf("%s at %s", bytesize.Format(full.Moved), formatRate(p.machine.LinkRate)))
 	}
 	if full.FromDisk > 0 {
-		row("  disk", func(d plan.Decode) float64 { return d.Disk }, fmt.Sprintf("%s at %s", bytesize.Format(full.FromDisk), formatRate(p.machine.DiskRate)))
+		row("  disk", func(e plan.Expected) float64 { return e.Disk }, full.Disk, fmt.Sprintf("%s at %s", bytesize.Format(full.FromDisk), formatRate(p.machine.DiskRate)))
 	}
 	overlap := ""
 	switch {
@@ -139,11 +139,17 @@ func (p planned) printDecode(line func(name, format string, args ...any)) {
 	case full.FromDisk > 0:
 		overlap = "link and disk one after the other, both beside computing"
 	case full.Moved > 0:
-		overlap = "the longer one: they overlap"
+		overlap = "the longer one, and what does not overlap"
 	}
-	row("  a step", func(d plan.Decode) float64 { return d.Seconds }, overlap)
-	line("  tokens/s", "%14.1f%14.1f  at most", half.PerSecond, full.PerSecond)
-	line("  limited by", "%14s%14s", half.LimitedBy, full.LimitedBy)
+	row("  a step", func(e plan.Expected) float64 { return e.Seconds }, full.Seconds, overlap)
+	line("  tokens/s", "%14.1f%14.1f%14.1f", half.Expected.PerSecond, full.Expected.PerSecond, full.PerSecond)
+	line("  limited by", "%14s%14s%14s", half.Expected.LimitedBy, full.Expected.LimitedBy, full.LimitedBy)
+}
+
+// computing says at which rates the device reads.
+func (p planned) computing() string {
+	c := p.machine.Assumed()
+	return fmt.Sprintf("weights at %s, K/V at %s; at best %s", formatRate(c.WeightRate), formatRate(c.KVRate), formatRate(p.machine.DeviceRate))
 }
 
 // formatSeconds writes a time in milliseconds.
@@ -244,6 +250,18 @@ type planDecode struct {
 	Seconds   float64    `json:"step_seconds"`
 	PerSecond float64    `json:"tokens_per_second"`
 	LimitedBy plan.Limit `json:"limited_by"`
+
+	Expected planExpected `json:"expected"`
+}
+
+// planExpected is what is expected of a step; the fields before are bounds.
+type planExpected struct {
+	Compute   float64    `json:"compute_seconds"`
+	Link      float64    `json:"link_seconds"`
+	Disk      float64    `json:"disk_seconds"`
+	Seconds   float64    `json:"step_seconds"`
+	PerSecond float64    `json:"tokens_per_second"`
+	LimitedBy plan.Limit `json:"limited_by"`
 }
 
 // printJSON prints a plan for programs.
@@ -272,6 +290,7 @@ func (p planned) printJSON(w io.Writer) error {
 	for _, d := range []plan.Decode{f.Half, f.Full} {
 		out.Decode = append(out.Decode, planDecode{
 			d.Depth, d.Read, d.Moved, d.FromDisk, d.Compute, d.Link, d.Disk, d.Serial, d.Seconds, d.PerSecond, d.LimitedBy,
+			planExpected(d.Expected),
 		})
 	}
 	encoder := json.NewEncoder(w)

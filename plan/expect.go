@@ -1,0 +1,80 @@
+package plan
+
+import "slices"
+
+// attentionShare is about which share of a layer's weights is read before its attention: the
+// projections of queries, keys and values.
+const attentionShare = 0.2
+
+// times returns how long the parts of a step take at some depth. The layers' weights are taken to be
+// alike, and so are all rows of a layer.
+func (r Request) times(f Forecast, m Machine, depth int) Times {
+	c, layers := m.Assumed(), float64(len(r.Layers))
+	t := Times{
+		Layers: make([]LayerTimes, len(r.Layers)), Before: c.StepSeconds, After: float64(r.HeadWeights) / c.HeadRate, Paced: m.Paced,
+	}
+	dense := float64(r.StepWeights-r.HeadWeights)/layers/c.WeightRate + c.LayerSeconds
+	for l := range t.Layers {
+		link, disk := r.moved(f, m, l, depth)
+		layer := LayerTimes{
+			Project: attentionShare * dense, Attend: float64(r.Layers[l].RowBytes) * float64(depth) / c.KVRate, Forward: (1 - attentionShare) * dense,
+			Fetch: float64(link)/m.LinkRate + float64(disk)/m.DiskRate, Disturb: float64(disk) * c.DiskCost,
+		}
+		if m.Unified {
+			layer.Disturb += float64(link) * c.CopyCost
+		}
+		if !m.Paced {
+			layer.Fetch += c.FetchSeconds
+			layer.Store = c.FetchSeconds
+		}
+		t.Layers[l] = layer
+	}
+	return t
+}
+
+// moved returns how many bytes of a layer of one sequence come over the link if it streams, and how
+// many from disk. On a machine that is not unified the link brings what was read from disk, too.
+func (r Request) moved(f Forecast, m Machine, layer, depth int) (link, disk int64) {
+	row := r.Layers[layer].RowBytes
+	disk, link = product(row, int64(max(0, depth-f.HostCells))), product(row, int64(depth))
+	if m.Unified {
+		link -= disk
+	}
+	return link, disk
+}
+
+// fetched returns the layers that are fetched in a step, in order, once for each sequence. A slot with
+// one visit in a step keeps what it holds.
+func (r Request) fetched(f Forecast) (layers []int) {
+	var visits []int
+	for i, l := range f.Placement.Layers {
+		if !f.Placement.Resident[i] {
+			visits = append(visits, slices.Repeat([]int{l}, r.sequences())...)
+		}
+	}
+	p := Pipeline{Slots: f.Placement.Slots}
+	for i, l := range visits {
+		if p.fetched(i, len(visits)) {
+			layers = append(layers, l)
+		}
+	}
+	return layers
+}
+
+// expect returns how long a step is expected to take.
+func (r Request) expect(f Forecast, m Machine, depth int) (e Expected) {
+	n := r.sequences()
+	p := r.times(f, m, depth).Pipeline(f.Placement, n)
+	e.Compute, e.Seconds = p.Before+p.After, p.Seconds()
+	for _, s := range p.Stages {
+		e.Compute += s.Compute
+	}
+	for _, l := range r.fetched(f) {
+		link, disk := r.moved(f, m, l, depth)
+		e.Link += float64(link) / m.LinkRate
+		e.Disk += float64(disk) / m.DiskRate
+	}
+	e.LimitedBy = longest(e.Compute, e.Link, e.Disk, e.Compute >= e.Link+e.Disk)
+	e.PerSecond = float64(n) / e.Seconds
+	return e
+}
