@@ -310,9 +310,9 @@ func TestDeviceBytesOfOffloadedAreSlotsAndResidentLayers(t *testing.T) {
 
 func TestRunningOutOfDeviceMemoryIsAnErrorThatNamesIt(t *testing.T) {
 	requireDevice(t, "cpu")
-	_, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Static}.WithLimit(1<<16))
+	_, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Static}.WithLimit(1<<12))
 	if !errors.Is(err, ggml.ErrNoMemory) {
-		t.Errorf("open with 64 KiB: %v; want %v", err, ggml.ErrNoMemory)
+		t.Errorf("open with 4 KiB: %v; want %v", err, ggml.ErrNoMemory)
 	}
 	e, err := ebb.Open(modelPath("tiny-gqa"), ebb.Options{Cache: kv.Offloaded, ForcedCopies: true}.WithLimit(24<<20))
 	if err != nil {

@@ -106,6 +106,29 @@ func (s *Scratch) supported(g *Graph) error {
 	return nil
 }
 
+// Reset frees the memory. Every graph that was allocated must be dropped, as after an Alloc that
+// moved; the next Alloc takes as much as its graph needs.
+func (s *Scratch) Reset() {
+	if s.ptr == 0 || s.size == 0 {
+		return
+	}
+	if s.backend.measures {
+		s.forget()
+		return
+	}
+	old := s.ptr
+	s.ptr = c.GallocrNew(s.backend.BufferType().ptr)
+	s.backend.retire(func() { c.GallocrFree(old) })
+	s.forget()
+}
+
+// forget takes the memory out of the account, and makes its graphs invalid.
+func (s *Scratch) forget() {
+	s.moves++
+	s.backend.account.remove(charge{purpose: Scratches, size: s.size, limited: true})
+	s.size = 0
+}
+
 // Size returns the number of bytes that the scratch takes.
 func (s *Scratch) Size() int64 { return s.size }
 
@@ -116,8 +139,6 @@ func (s *Scratch) Close() {
 		s.backend.retire(func() { c.GallocrFree(used) })
 		c.GallocrFree(s.ruler)
 		s.ptr, s.ruler = 0, 0
-		s.moves++
-		s.backend.account.remove(charge{purpose: Scratches, size: s.size, limited: true})
-		s.size = 0
+		s.forget()
 	})
 }

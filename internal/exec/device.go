@@ -20,6 +20,8 @@ type device struct {
 	backend *ggml.Backend
 	threads *threads.Watch // nil if their number is fixed
 	inputs  *inputs
+	inHost  bool // it computes in host memory
+	small   int  // steps in a row that needed little of the inputs' room
 	graphs  *graphs
 	trace   trace.Func
 }
@@ -67,13 +69,14 @@ func newAttending(kind attend.Kind) (attending, error) {
 	return attending{kind, isa}, nil
 }
 
-// prepare allocates what steps of the sizes need on the device. forHost says that the device
-// computes attention for the others.
+// prepare allocates what small steps need on the device, of which the largest have the sizes.
+// forHost says that the device computes attention for the others.
 func (d *device) prepare(m model.Model, s sizes, a attending, forHost bool) (err error) {
 	if d.inputs, err = newInputs(d.backend, m.Config(), s, attend.On(d.backend.Device(), a.kind, a.isa), forHost); err != nil {
 		return err
 	}
 	d.graphs = newGraphs(d.backend, m, d.inputs)
+	d.inHost = d.backend.BufferType().IsHost()
 	return nil
 }
 
@@ -160,7 +163,7 @@ func (ds *devices) openHost(library *ggml.Library, o Options) (err error) {
 	return err
 }
 
-// prepare allocates what steps need on each device.
+// prepare allocates what small steps need on each device.
 func (ds *devices) prepare(m model.Model, p *kv.Pool, a attending) error {
 	s := sizes{step: p.StepTokens(), chunk: p.ChunkTokens(), cells: p.Cells(), hostTokens: p.HostTokens()}
 	s.k, s.v = p.Types()
@@ -177,13 +180,25 @@ func (ds *devices) prepare(m model.Model, p *kv.Pool, a attending) error {
 }
 
 // begin writes the inputs of a step to each device.
-func (ds *devices) begin(step *kv.Step) {
+func (ds *devices) begin(step *kv.Step) error {
 	for _, d := range ds.all {
-		d.inputs.begin(step)
+		if err := d.begin(step); err != nil {
+			return err
+		}
 	}
 	if h := ds.hostDevice; h != nil && h.inputs != nil && len(step.Tokens()) <= h.inputs.step {
-		h.inputs.begin(step)
+		return h.begin(step)
 	}
+	return nil
+}
+
+// begin makes room for a step's inputs and writes them.
+func (d *device) begin(step *kv.Step) error {
+	if err := d.fit(step); err != nil {
+		return err
+	}
+	d.inputs.begin(step)
+	return nil
 }
 
 // backends returns the devices of the model's weights.

@@ -86,6 +86,9 @@ func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options
 		return plan.Footprint{}, err
 	}
 	defer blank.release()
+	if err := blank.resize(s.most()); err != nil {
+		return plan.Footprint{}, err
+	}
 	if err := blank.measure(ds, d, c, s); err != nil {
 		return plan.Footprint{}, err
 	}
@@ -96,6 +99,9 @@ func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options
 			return plan.Footprint{}, err
 		}
 		defer hostDevice.release()
+		if err := hostDevice.resize(s.most()); err != nil {
+			return plan.Footprint{}, err
+		}
 		for l := range ds.layers {
 			if err := hostDevice.graphs.measure(l, c, s, 0, hostDevice.graphs.buildAttention); err != nil {
 				return plan.Footprint{}, err

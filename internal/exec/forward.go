@@ -161,7 +161,9 @@ func (r *Runner) step(ctx context.Context, batch []kv.Work, rows [][][]float32) 
 
 // embed computes the first layer's input, and returns the device that has it.
 func (r *Runner) embed(step *kv.Step) (*device, error) {
-	r.devices.begin(step)
+	if err := r.devices.begin(step); err != nil {
+		return nil, err
+	}
 	d := r.devices.input
 	for i, c := range step.Chunks() {
 		g, err := d.graphs.embedding(step, i)

@@ -15,61 +15,84 @@ import (
 const logitBatch = plan.LogitRows
 
 // inputs are the tensors that a step writes to the device, and the activations between layers. They
-// are allocated once, for the largest step.
+// are as large as the steps that are made: see room.
 type inputs struct {
-	step   int // tokens
-	hidden int64
-	vocab  int64
-	layers []model.Layer
-	meta   *ggml.Context
+	sizes
+	backend *ggml.Backend
+	forHost bool
+	hidden  int64
+	vocab   int64
+	layers  []model.Layer
+	room    room // that the tensors have
+	meta    *ggml.Context
 	// buffers has the buffer of each tensor.
 	buffers map[*ggml.Tensor]*ggml.Buffer
 
-	ids, pos *ggml.Tensor    // [step × InputAlign] i32: those of a chunk from kv.Part.Input of its first part on
-	cells    *ggml.Tensor    // [step × InputAlign] i64: those of a part from kv.Part.Input on
-	rows     *ggml.Tensor    // [step] i32: the tokens whose logits are wanted
-	x        [2]*ggml.Tensor // [hidden, step] f32: in and out of layers, by turns
-	logits   *ggml.Tensor    // [vocab, logitBatch] f32
+	ids, pos *ggml.Tensor    // [tokens × InputAlign] i32: those of a chunk from kv.Part.Input of its first part on
+	cells    *ggml.Tensor    // [tokens × InputAlign] i64: those of a part from kv.Part.Input on
+	rows     *ggml.Tensor    // [tokens] i32: the tokens whose logits are wanted
+	x        [2]*ggml.Tensor // [hidden, tokens] f32: in and out of layers, by turns
+	logits   *ggml.Tensor    // [vocab, room.logits] f32
 	handover handover
 
+	attention  attend.Attention
 	visibility *visibility
 }
 
-// sizes are the largest step, chunk and tree for which inputs have room, in tokens and cells.
+// sizes are the largest step, chunk and tree for which inputs may have room, in tokens and cells.
 type sizes struct {
 	step, chunk, cells int
 	hostTokens         int       // whose attention may be computed on the host
 	k, v               ggml.Type // of keys and values
 }
 
-// newInputs allocates inputs of some sizes. forHost says that the device attends for the others:
-// its inputs have room for queries, keys and values as well.
+// newInputs allocates inputs for small steps, of which the largest have some sizes. forHost says
+// that the device attends for the others: its inputs have room for queries, keys and values as well.
 func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, forHost bool) (*inputs, error) {
-	step := s.step
 	in := &inputs{
-		step: step, hidden: int64(c.Hidden), vocab: int64(c.Vocab), layers: c.Layers,
-		meta: ggml.NewContext(13), buffers: map[*ggml.Tensor]*ggml.Buffer{},
+		sizes: s, backend: b, forHost: forHost, hidden: int64(c.Hidden), vocab: int64(c.Vocab), layers: c.Layers, attention: a,
 	}
-	n := int64(step)
+	if err := in.resize(s.least()); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+// resize makes the tensors anew, with some room. Graphs that use the old ones must be dropped. After
+// an error there are none.
+func (in *inputs) resize(r room) error {
+	in.close()
+	in.meta, in.buffers = ggml.NewContext(13), map[*ggml.Tensor]*ggml.Buffer{}
+	n := int64(r.tokens)
 	in.ids = in.meta.New(ggml.I32, n*kv.InputAlign)
 	in.pos = in.meta.New(ggml.I32, n*kv.InputAlign)
 	in.cells = in.meta.New(ggml.I64, n*kv.InputAlign)
 	in.rows = in.meta.New(ggml.I32, n)
 	in.x[0] = in.meta.New(ggml.F32, in.hidden, n)
 	in.x[1] = in.meta.New(ggml.F32, in.hidden, n)
-	in.visibility = newVisibility(in.meta, a, c.Layers, s)
-	in.logits = in.meta.New(ggml.F32, in.vocab, int64(min(logitBatch, step)))
+	in.visibility = newVisibility(in.meta, in.attention, in.layers, in.sizes, r)
+	in.logits = in.meta.New(ggml.F32, in.vocab, int64(r.logits))
+	b := in.backend
 	err := errors.Join(
 		in.allocate(b, ggml.Inputs, in.ids, in.pos, in.cells, in.rows),
 		in.allocate(b, ggml.Masks, in.visibility.tensors()...),
 		in.allocate(b, ggml.Activations, in.x[0], in.x[1], in.logits),
-		in.newHandover(b, s.hostTokens, forHost),
+		in.newHandover(b, in.hostTokens, in.forHost),
 	)
 	if err != nil {
 		in.close()
-		return nil, fmt.Errorf("ebb: memory for steps of %d tokens: %w", step, err)
+		return fmt.Errorf("ebb: memory for steps of %d tokens: %w", r.tokens, err)
 	}
-	return in, nil
+	in.room = r
+	return nil
+}
+
+// bytes returns how much memory the tensors take.
+func (in *inputs) bytes() (n int64) {
+	for _, b := range in.buffers {
+		n += b.Size()
+	}
+	return n
 }
 
 // allocate gives each tensor a buffer of its own.
@@ -110,9 +133,13 @@ func (in *inputs) getLogits(rows [][]float32) {
 	}
 }
 
+// close frees the tensors. Further calls do nothing.
 func (in *inputs) close() {
 	for _, b := range in.buffers {
 		b.Close()
 	}
-	in.meta.Close()
+	if in.meta != nil {
+		in.meta.Close()
+	}
+	in.meta, in.buffers, in.room = nil, nil, room{}
 }

@@ -16,8 +16,8 @@ type visibility struct {
 	cells     int // capacity of a sequence tree
 	chunk     int // the chunk whose visibility is on the device; -1: none
 
-	mask    *ggml.Tensor // [chunk × cells] f16; nil: no layer needs it
-	spans   *ggml.Tensor // [chunk × spanStride] i32; nil: no layer needs it
+	mask    *ggml.Tensor // [room.mask] f16: those of a chunk's parts; nil: no layer needs it
+	spans   *ggml.Tensor // [room.chunk × spanStride] i32; nil: no layer needs it
 	kvHeads int          // the most that a layer with spans has
 
 	bits  []uint16 // a mask on its way to the device
@@ -31,19 +31,19 @@ func (v *visibility) spanStride() int {
 	return (n + kv.InputAlign - 1) / kv.InputAlign * kv.InputAlign
 }
 
-// newVisibility makes the tensors that the layers need, for chunks of some tokens.
-func newVisibility(meta *ggml.Context, a attend.Attention, layers []model.Layer, s sizes) *visibility {
+// newVisibility makes the tensors that the layers need, with some room.
+func newVisibility(meta *ggml.Context, a attend.Attention, layers []model.Layer, s sizes, r room) *visibility {
 	out := &visibility{attention: a, k: s.k, v: s.v, cells: s.cells, chunk: -1}
 	for _, l := range layers {
 		switch {
 		case out.kernel(l):
 			out.kvHeads = max(out.kvHeads, l.KVHeads)
 		case out.mask == nil:
-			out.mask = meta.New(ggml.F16, int64(s.chunk)*int64(s.cells))
+			out.mask = meta.New(ggml.F16, int64(r.mask))
 		}
 	}
 	if out.kvHeads > 0 {
-		out.spans = meta.New(ggml.I32, int64(s.chunk)*int64(out.spanStride()))
+		out.spans = meta.New(ggml.I32, int64(r.chunk)*int64(out.spanStride()))
 	}
 	return out
 }

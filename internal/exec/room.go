@@ -1,0 +1,96 @@
+package exec
+
+import "github.com/seed4d217819/ebb/kv"
+
+// room is how much a step needs of a device's inputs, or how much they have.
+type room struct {
+	tokens int // of the step
+	chunk  int // tokens of its largest chunk
+	mask   int // elements of its largest mask
+	logits int // rows that one graph computes
+}
+
+// leastTokens is how many tokens there is always room for: those of decoding, which is to change
+// nothing, with a few beams or sequences.
+const leastTokens = 32
+
+// least returns the room that inputs always have: for decoding.
+func (s sizes) least() room {
+	return room{tokens: min(leastTokens, s.step), chunk: min(leastTokens, s.chunk), mask: s.cells, logits: 1}
+}
+
+// most returns the room that the largest steps need.
+func (s sizes) most() room {
+	return room{tokens: s.step, chunk: s.chunk, mask: s.chunk * s.cells, logits: min(logitBatch, s.step)}
+}
+
+// needOf returns the room that a step needs.
+func needOf(step *kv.Step) room {
+	r := room{tokens: len(step.Tokens()), logits: min(logitBatch, len(step.LogitRows()))}
+	for _, c := range step.Chunks() {
+		last := c.Parts[len(c.Parts)-1]
+		r.chunk, r.mask = max(r.chunk, c.N), max(r.mask, last.Mask+last.N*last.Cells)
+	}
+	return r
+}
+
+// covers reports whether r is enough for what is needed.
+func (r room) covers(need room) bool {
+	return need.tokens <= r.tokens && need.chunk <= r.chunk && need.mask <= r.mask && need.logits <= r.logits
+}
+
+// grown returns a room that is enough for what is needed. What has to grow is doubled at least, so
+// that steps that grow a little each time seldom change it, but never beyond the most.
+func (r room) grown(need, most room) room {
+	grow := func(have, need, most int) int {
+		if need <= have {
+			return have
+		}
+		return max(need, min(2*have, most))
+	}
+	return room{
+		tokens: grow(r.tokens, need.tokens, most.tokens), chunk: grow(r.chunk, need.chunk, most.chunk),
+		mask: grow(r.mask, need.mask, most.mask), logits: grow(r.logits, need.logits, most.logits),
+	}
+}
+
+// Memory is given back after a number of small steps in a row, as decoding makes them, and if it is
+// worth it.
+const (
+	smallSteps  = 2
+	worthOfBack = 1 << 20 // bytes
+)
+
+// fit gives the inputs room for a step. In host memory it also gives back what a long prompt needed
+// once the steps are small again; the memory of a GPU is nobody else's.
+func (d *device) fit(step *kv.Step) error {
+	in, need := d.inputs, needOf(step)
+	if in.visibility.mask == nil {
+		need.mask = 0
+	}
+	least := in.least()
+	switch {
+	case !in.room.covers(need):
+		d.small = 0
+		return d.resize(in.room.grown(need, in.most()))
+	case in.room == least || !least.covers(need) || !d.inHost:
+		d.small = 0
+		return nil
+	}
+	if d.small++; d.small != smallSteps || in.bytes()+d.graphs.scratch.Size() < worthOfBack {
+		return nil
+	}
+	d.graphs.scratch.Reset()
+	return d.resize(least)
+}
+
+// resize changes the room of the inputs. If there is no memory for it, they have the room of small
+// steps afterwards, or none if even that is refused: then the next step asks again.
+func (d *device) resize(r room) error {
+	d.graphs.drop()
+	if err := d.inputs.resize(r); err != nil {
+		_ = d.inputs.resize(d.inputs.least()) // the first error says what is wrong
+		return kv.NoMemory(err)
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package exec
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+func TestRoomGrowsToWhatIsNeededAndAtLeastDoubles(t *testing.T) {
+	most := room{tokens: 4096, chunk: 512, mask: 512 * 1024, logits: 32}
+	for _, tt := range []struct{ have, need, want room }{
+		{room{32, 32, 1024, 1}, room{1, 1, 256, 1}, room{32, 32, 1024, 1}},
+		{room{32, 32, 1024, 1}, room{33, 33, 512, 2}, room{64, 64, 1024, 2}},
+		{room{32, 32, 1024, 1}, room{3000, 512, 512 * 512, 1}, room{3000, 512, 512 * 512, 1}},
+		{room{3000, 400, 400 * 1024, 20}, room{3001, 401, 401 * 1024, 21}, most},
+		{room{}, room{1, 1, 0, 0}, room{1, 1, 0, 0}},
+	} {
+		got := tt.have.grown(tt.need, most)
+		if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(room{})); diff != "" {
+			t.Errorf("%+v for %+v (-want +got):\n%s", tt.have, tt.need, diff)
+		}
+		if !got.covers(tt.need) {
+			t.Errorf("%+v is not enough for %+v", got, tt.need)
+		}
+	}
+}
+
+// work is one step of a sequence with n more tokens.
+func work(t *testing.T, r *Runner, s *kv.Seq, n int) {
+	t.Helper()
+	if _, err := r.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: make([]int32, n), Logits: 1}}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStepsTakeTheMemoryThatTheyNeed(t *testing.T) {
+	for _, o := range []Options{{Attention: attend.Auto}, {Attention: attend.Eager}} {
+		t.Run(o.Attention.String(), func(t *testing.T) {
+			o.Cache = kv.Options{Policy: kv.Static, Cells: 4096, ChunkTokens: 512, StepTokens: 2048}
+			r := setting{devices: cpu, Options: o}.mustOpen(t)
+			d := r.devices.all[0]
+			most, err := r.footprint(r.options, r.cache(), d, 4096)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bytes := func() int64 {
+				f := footprintOf(d.backend)
+				return f.Total() - f.Weights
+			}
+			largest := most.Total() - most.Weights
+			s := r.pool.NewSeq()
+			defer func() { _ = s.Close() }()
+			for range 8 {
+				work(t, r, s, 1)
+			}
+			decoding := bytes()
+			if decoding > largest/8 {
+				t.Errorf("decoding takes %d bytes, want at most an eighth of the largest steps' %d", decoding, largest)
+			}
+			work(t, r, s, 3000)
+			prompt := bytes()
+			if prompt <= decoding || prompt > largest {
+				t.Errorf("a prompt takes %d bytes, want more than decoding's %d, and at most %d", prompt, decoding, largest)
+			}
+			work(t, r, s, 1)
+			if got := bytes(); got != prompt {
+				t.Errorf("%d bytes after one small step, want those of the prompt, %d: a prompt may follow", got, prompt)
+			}
+			for range 3 {
+				work(t, r, s, 1)
+			}
+			if got := bytes(); got > largest/8 {
+				t.Errorf("%d bytes are left after decoding a few tokens, want at most an eighth of %d", got, largest)
+			}
+			counts := d.backend.Stats()
+			for range 20 {
+				work(t, r, s, 1)
+			}
+			if got := d.backend.Stats(); got.Buffers != counts.Buffers || got.Graphs != counts.Graphs {
+				t.Errorf("20 steps like the one before made %d buffers and %d graphs, want none", got.Buffers-counts.Buffers, got.Graphs-counts.Graphs)
+			}
+			work(t, r, s, 600)
+			work(t, r, s, 1)
+		})
+	}
+}
+
+// A prompt for which there is no memory is an error, the sequence is as it was, and decoding goes on.
+func TestAStepWithoutMemoryForItsInputsChangesNothing(t *testing.T) {
+	o := Options{Cache: kv.Options{Policy: kv.Static, Cells: 2048}}
+	r := setting{devices: cpu, Options: o}.mustOpen(t)
+	s := r.pool.NewSeq()
+	work(t, r, s, 1)
+	taken := r.devices.all[0].backend.Usage()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.Limit = taken.Total() - taken.Current[ggml.Weights] + 256<<10
+	if weights := taken.Current[ggml.Weights]; weights > 0 {
+		o.Limit += weights // mapped weights do not count, so this leaves room for a little more
+	}
+	r = setting{devices: cpu, Options: o}.mustOpen(t)
+	s = r.pool.NewSeq()
+	defer func() { _ = s.Close() }()
+	work(t, r, s, 1)
+	want, err := r.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: []int32{7}, Logits: 1}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Truncate(1); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: make([]int32, 2000), Logits: 1}}, nil)
+	if !errors.Is(err, kv.ErrNoMemory) {
+		t.Fatalf("a prompt of 2000 tokens within %d bytes: %v, want %v", o.Limit, err, kv.ErrNoMemory)
+	}
+	if s.Len() != 1 {
+		t.Errorf("the sequence has %d tokens, want the one of before", s.Len())
+	}
+	got, err := r.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: []int32{7}, Logits: 1}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("logits differ after the error (-want +got):\n%s", diff)
+	}
+}
