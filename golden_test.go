@@ -9,7 +9,10 @@ import (
 )
 
 // goldenModels are models of all architectures.
-var goldenModels = []string{"tiny-gqa", "tiny-mha", "tiny-mqa", "tiny-one", "tiny-two", "tiny-yarn", "tiny-yarn-af", "tiny-qwen2", "tiny-qwen3"}
+var goldenModels = []string{
+	"tiny-gqa", "tiny-mha", "tiny-mqa", "tiny-one", "tiny-two", "tiny-yarn", "tiny-yarn-af", "tiny-qwen2", "tiny-qwen3",
+	"tiny-qwen2moe", "tiny-qwen3moe", "tiny-glm4moe",
+}
 
 // tolerance is how far logits may be from Hugging Face's with f32 weights and K/V: on the CPU
 // another order of summation (1e-3 where 4e-5 was measured). The software Vulkan device multiplies
@@ -85,6 +88,19 @@ func TestGreedyEqualsHuggingFace(t *testing.T) {
 	})
 }
 
+// Of a mixture of experts, whose operations no other test has on this device, two short prompts must
+// do: its shaders take long to compile.
+func TestExpertsOnAnotherDeviceEqualHuggingFace(t *testing.T) {
+	e := onGPU.open(t, modelPath("tiny-qwen3moe"), ebb.Options{Cache: kv.Offloaded, KVType: "f32"})
+	for _, c := range golden[goldenLogits](t, "logits_tiny-qwen3moe")[:2] {
+		s := e.NewSeq()
+		if d := worst(t, forward(t, e, s, c.Prompt, len(c.Logits)), c.Logits); d > onGPU.tolerance() {
+			t.Errorf("prompt of %d: logits differ by %g; want at most %g", len(c.Prompt), d, onGPU.tolerance())
+		}
+		closeSeq(t, s)
+	}
+}
+
 // firstUnsure returns how many steps have a margin that the place's tolerance cannot turn: all of
 // them on the CPU. Behind the first other one the contexts may differ. Of the slow device's steps
 // the first ones must do.
@@ -102,7 +118,7 @@ func firstUnsure(margins []float64, p place) int {
 }
 
 func TestBatchWithoutPaddingEqualsHuggingFace(t *testing.T) {
-	onEach(t, []string{"tiny-gqa", "tiny-mha"}, func(t *testing.T, model string, p place, e *ebb.Engine) {
+	onEach(t, []string{"tiny-gqa", "tiny-mha", "tiny-qwen3moe"}, func(t *testing.T, model string, p place, e *ebb.Engine) {
 		var margins [][]float64 // a case with an eos has those of its twin before it
 		for i, c := range golden[goldenBatch](t, "batch_"+model) {
 			if c.Margins != nil {

@@ -132,10 +132,16 @@ func (l *Loader) Head() *Loader {
 	return &h
 }
 
+// Has reports whether the file has a tensor of this loader's layer.
+func (l *Loader) Has(name string) bool {
+	_, ok := l.file.Tensor(l.prefix + name)
+	return ok
+}
+
 // Linear returns the matrix name.weight [in, out], and name.bias if there is one.
 func (l *Loader) Linear(name string, in, out int) Linear {
 	w := Linear{Weight: l.tensor(name+".weight", []ggml.Op{ggml.OpMulMat}, in, out)}
-	if _, ok := l.file.Tensor(l.prefix + name + ".bias"); ok {
+	if l.Has(name + ".bias") {
 		w.Bias = l.vector(name+".bias", out)
 	}
 	return w

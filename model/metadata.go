@@ -8,15 +8,20 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
+// predictBlocks is the metadata that says how many of a file's last blocks only draft tokens
+// (multi-token prediction: Gloeckle et al., 2024). They are no layers.
+const predictBlocks = "nextn_predict_layers"
+
 // LayerCount returns how many layers a file says that its model has, and 0 if it says nothing
 // sensible or is no model. Whether the number fits the tensors is checked when an architecture
 // opens the file.
 func LayerCount(f *gguf.File) int {
-	n, err := f.Uint(f.Architecture() + ".block_count")
-	if err != nil || n > uint64(len(f.Tensors())) {
+	blocks, err := f.Uint(f.Architecture() + ".block_count")
+	drafting, _ := f.Uint(f.Architecture() + "." + predictBlocks)
+	if err != nil || blocks > uint64(len(f.Tensors())) || drafting > blocks {
 		return 0
 	}
-	return int(n)
+	return int(blocks - drafting)
 }
 
 // maxCount bounds the counts and sizes of a model: far above any, and far below where products of
@@ -88,6 +93,9 @@ func (l *Loader) IntByLayerOr(name string, layers int, byDefault []int) []int {
 	}
 	counts := make([]int, layers)
 	all, ok := get(l, name, l.file.Ints)
+	if ok && len(all) == layers+l.drafting() {
+		all = all[:layers]
+	}
 	if ok && len(all) != layers {
 		l.fault("metadata %s has %d numbers: want one for each of the %d layers", l.key(name), len(all), layers)
 	}
@@ -97,15 +105,30 @@ func (l *Loader) IntByLayerOr(name string, layers int, byDefault []int) []int {
 	return counts
 }
 
-// Layers returns the number of layers. Each has tensors, so a number above that of all tensors is a
-// fault.
+// Layers returns the number of layers, without blocks that only draft tokens. Each has tensors, so a
+// number above that of all tensors is a fault.
 func (l *Loader) Layers() int {
 	n, tensors := l.Int("block_count"), len(l.file.Tensors())
 	if n > tensors {
 		l.fault("metadata %s is %d: the file has only %d tensors", l.key("block_count"), n, tensors)
 		return 0
 	}
-	return n
+	drafting := l.drafting()
+	if drafting > 0 && drafting >= n {
+		l.fault("metadata %s is %d: want less than the %d blocks", l.key(predictBlocks), drafting, n)
+		return 0
+	}
+	return n - drafting
+}
+
+// drafting returns how many of the last blocks only draft tokens.
+func (l *Loader) drafting() int {
+	n, _ := get(l, predictBlocks, l.file.Int)
+	if n < 0 || n > maxCount {
+		l.fault("metadata %s is %d: want a whole number that is not negative", l.key(predictBlocks), n)
+		return 0
+	}
+	return int(n)
 }
 
 // Float returns a number that must be there.

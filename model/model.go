@@ -53,6 +53,8 @@ type Layer struct {
 	ValueDim int
 	Scale    float32 // of the scores
 	SoftCap  float32 // 0: none
+
+	ExpertsUsed int // experts that each token goes through after attention; 0: the layer has none
 }
 
 // Architecture opens models of a family.

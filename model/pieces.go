@@ -29,20 +29,29 @@ func (n RMSNorm) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
 	return g.Mul(g.RMSNorm(x, n.Eps), n.Weight)
 }
 
+// FeedForward maps each token's vector by itself.
+type FeedForward interface {
+	// Forward maps x [hidden, tokens] to the same shape.
+	Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor
+}
+
 // SwiGLU is the gated feed-forward of Shazeer (2020): down(silu(gate(x))·up(x)).
 type SwiGLU struct {
 	GateUp Stack
 	Down   Linear
 }
 
+// SwiGLU returns the matrices ffn_gate, ffn_up and ffn_down, whose names have suffix behind them
+// where the feed-forward is one of several.
+func (l *Loader) SwiGLU(suffix string, hidden, ff int) SwiGLU {
+	return SwiGLU{
+		GateUp: l.Stack(hidden, Matrix{"ffn_gate" + suffix, ff}, Matrix{"ffn_up" + suffix, ff}),
+		Down:   l.Linear("ffn_down"+suffix, ff, hidden),
+	}
+}
+
 // Forward maps x [hidden, tokens] to the same shape.
 func (f SwiGLU) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
 	gateUp := f.GateUp.Forward(g, x)
 	return f.Down.Forward(g, g.SwiGLU(gateUp[0], gateUp[1]))
-}
-
-// ByHead returns x [dim × heads, tokens] as [dim, heads, tokens].
-func ByHead(g *ggml.Graph, x *ggml.Tensor, dim int) *ggml.Tensor {
-	d := int64(dim)
-	return g.View3D(x, d, x.Ne(0)/d, x.Ne(1), d*x.Nb(0), x.Nb(1), 0)
 }

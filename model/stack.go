@@ -59,8 +59,7 @@ func (l *Loader) Stack(in int, matrices ...Matrix) Stack {
 	var all []stacked
 	for i, m := range matrices {
 		source, ok := l.source(m.Name+".weight", in, m.Out)
-		_, bias := l.file.Tensor(l.prefix + m.Name + ".bias")
-		all = append(all, stacked{m, i, source, !ok || bias})
+		all = append(all, stacked{m, i, source, !ok || l.Has(m.Name+".bias")})
 	}
 	slices.SortFunc(all, func(a, b stacked) int {
 		return cmp.Or(cmp.Compare(a.source.Part, b.source.Part), cmp.Compare(a.source.Offset, b.source.Offset))
@@ -95,4 +94,16 @@ func (l *Loader) product(in int, all []stacked) Linear {
 		whole.Size += m.source.Size
 	}
 	return Linear{Weight: l.weight(whole, []ggml.Op{ggml.OpMulMat})}
+}
+
+// Merged returns one matrix of the file that has the rows of several, one behind the other: the
+// tensor name.weight [in, sum of outs], and name.bias if there is one.
+func (l *Loader) Merged(name string, in int, outs ...int) Stack {
+	s, rows := Stack{}, 0
+	for _, out := range outs {
+		s.results = append(s.results, result{0, rows, out})
+		rows += out
+	}
+	s.products = []Linear{l.Linear(name, in, rows)}
+	return s
 }

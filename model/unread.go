@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -19,7 +20,7 @@ func (l *Loader) checkUnread() {
 	}
 	var unread []string
 	for _, t := range l.file.Tensors() {
-		if !l.found.tensors[t.Name] && !harmless(t.Name) {
+		if !l.found.tensors[t.Name] && !harmless(t.Name) && !l.drafts(t.Name) {
 			unread = append(unread, fmt.Sprintf("%.100s", t.Name))
 		}
 	}
@@ -78,6 +79,15 @@ func harmless(name string) bool {
 	return false
 }
 
+// drafts reports whether a tensor belongs to a block that only drafts tokens.
+func (l *Loader) drafts(name string) bool {
+	rest, ok := strings.CutPrefix(name, "blk.")
+	number, _, _ := strings.Cut(rest, ".")
+	block, err := strconv.Atoi(number)
+	blocks, _ := l.file.Int(l.key("block_count"))
+	return ok && err == nil && int64(block) < blocks && int64(block) >= blocks-int64(l.drafting())
+}
+
 // neutral reports whether metadata that the architecture does not read leaves the model as it is,
 // by its name or by its value.
 func (l *Loader) neutral(name string) bool {
@@ -97,7 +107,10 @@ func (l *Loader) neutral(name string) bool {
 	case "embedding_scale", "residual_scale", "logit_scale", "attention.scale":
 		x, err := l.file.Float(key) // llama.cpp takes 0 for none
 		return err == nil && (x == 0 || x == 1 && name != "attention.scale")
-	case "expert_count", "expert_used_count", "expert_shared_count", "leading_dense_block_count", "nextn_predict_layers",
+	case "expert_group_count", "expert_group_used_count": // one group is none
+		n, err := l.file.Int(key)
+		return err == nil && (n == 0 || n == 1)
+	case "expert_count", "expert_used_count", "expert_shared_count", "leading_dense_block_count",
 		"attention.sliding_window", "attention.max_alibi_bias", "attention.clamp_kqv", "attention.temperature_scale",
 		"attn_logit_softcapping", "final_logit_softcapping", "pooling_type":
 		x, err := l.file.Float(key)

@@ -259,9 +259,6 @@ func readModel(path string, r doctor.Readings) *doctor.Model {
 // stepBytes returns about what a step of the largest kind takes besides weights and K/V, from the
 // file alone.
 func stepBytes(s summary) int64 {
-	m := plan.Model{Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens}
-	for _, n := range s.FeedForward {
-		m.FeedForward = max(m.FeedForward, int(n))
-	}
+	m := plan.Model{Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens, FeedForward: s.widestFeedForward()}
 	return m.Footprint().Total()
 }

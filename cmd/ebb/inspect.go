@@ -90,6 +90,9 @@ func printSummary(w io.Writer, s summary) {
 		}
 	}
 	line("layers", "%d, hidden %d, feed-forward %s", s.Layers, s.Hidden, spanOf(s.FeedForward))
+	if e := s.Experts; e != nil {
+		line("experts", "%d in a layer, %d used by each token, feed-forward %d", e.Count, e.Used, e.FeedForward)
+	}
 	line("attention", "%s heads, %s KV heads, key dim %d, value dim %d", spanOf(s.Heads), spanOf(s.KVHeads), s.KeyDim, s.ValueDim)
 	line("context", "%s", count(s.Context, "token"))
 	for i, kv := range s.KVBytes {

@@ -58,7 +58,7 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 	}
 	r := plan.Request{
 		Model: plan.Model{
-			Weights: s.Bytes, Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens, FeedForward: int(slices.Max(s.FeedForward)),
+			Weights: s.Bytes, Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens, FeedForward: s.widestFeedForward(),
 		},
 		StepWeights: stepWeights(f, s), HeadWeights: headWeights(f),
 	}
@@ -73,14 +73,19 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 	return r, s, nil
 }
 
-// stepWeights returns the bytes of the weights that a step of one token reads: all of them, but of
-// an embedding that is not the output matrix too it looks up one row.
+// stepWeights returns the bytes of the weights that a step of one token reads: all of them, but the
+// experts that the token does not go through, blocks that only draft tokens, and an embedding that is
+// not the output matrix too, of which it looks up one row.
 func stepWeights(f *gguf.File, s summary) int64 {
-	embedding, ok := f.Tensor("token_embd.weight")
-	if _, own := f.Tensor("output.weight"); !ok || !own {
-		return s.Bytes
+	_, own := f.Tensor("output.weight")
+	bytes := int64(0)
+	for _, t := range f.Tensors() {
+		if t.Name == "token_embd.weight" && own || s.predicts(t) {
+			continue
+		}
+		bytes += s.Experts.read(t)
 	}
-	return s.Bytes - embedding.Size
+	return bytes
 }
 
 // headWeights returns the bytes of the matrix that logits are computed with.

@@ -79,6 +79,28 @@ func TestImpossibleHeadersAreRefusedByPlan(t *testing.T) {
 	}
 }
 
+// Of the 8 experts in each of tiny-qwen3moe's layers a token goes through 2.
+func TestAStepReadsOnlyTheExpertsThatAreUsed(t *testing.T) {
+	file, err := gguf.Open("../../testdata/models/tiny-qwen3moe.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	request, s, err := planRequest(file, "f16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const layers, hidden, ff = 4, 64, 16
+	embedding, _ := file.Tensor("token_embd.weight")
+	want := s.Bytes - embedding.Size - layers*6*3*hidden*ff*4
+	if request.StepWeights != want {
+		t.Errorf("a step reads %d bytes of weights, want %d", request.StepWeights, want)
+	}
+	if e := (expertsSummary{Count: 8, Used: 2, FeedForward: ff}); s.Experts == nil || *s.Experts != e {
+		t.Errorf("got the experts %+v, want %+v", s.Experts, e)
+	}
+}
+
 func TestAStepReadsNoEmbeddingThatIsNotTheOutputMatrix(t *testing.T) {
 	var b bytes.Buffer
 	tensor := func(name string, shape ...int64) gguf.TensorData { // 34 bytes for each 32 values

@@ -19,14 +19,15 @@ type summary struct {
 	Types        []typeSummary `json:"types"` // the most bytes first
 	Files        []fileSummary `json:"files"` // the parts that the model is split into; one, for most
 
-	Layers      int     `json:"layers"`
-	Hidden      int     `json:"hidden"`
-	FeedForward []int64 `json:"feed_forward"` // one for all layers, or one a layer
-	Heads       []int64 `json:"heads"`        // like FeedForward
-	KVHeads     []int64 `json:"kv_heads"`     // like FeedForward
-	KeyDim      int64   `json:"key_dim"`
-	ValueDim    int64   `json:"value_dim"`
-	Context     int     `json:"context"`
+	Layers      int             `json:"layers"`
+	Hidden      int             `json:"hidden"`
+	FeedForward []int64         `json:"feed_forward"` // one for all layers, or one a layer
+	Experts     *expertsSummary `json:"experts,omitempty"`
+	Heads       []int64         `json:"heads"`    // like FeedForward
+	KVHeads     []int64         `json:"kv_heads"` // like FeedForward
+	KeyDim      int64           `json:"key_dim"`
+	ValueDim    int64           `json:"value_dim"`
+	Context     int             `json:"context"`
 
 	KVBytes   []kvBytes        `json:"kv_bytes"`
 	Tokenizer tokenizerSummary `json:"tokenizer"`
@@ -92,8 +93,10 @@ func summarize(f *gguf.File) summary {
 
 	own := func(key string) string { return s.Architecture + "." + key }
 	number := func(key string) int64 { n, _ := f.Int(own(key)); return n }
-	s.Layers, s.Hidden, s.Context = int(number("block_count")), int(number("embedding_length")), int(number("context_length"))
+	s.Hidden, s.Context = int(number("embedding_length")), int(number("context_length"))
+	s.Layers = int(number("block_count") - number("nextn_predict_layers")) // the last blocks only draft tokens
 	s.FeedForward = perLayer(f, own("feed_forward_length"))
+	s.Experts = summarizeExperts(f, s.Architecture)
 	s.Heads = perLayer(f, own("attention.head_count"))
 	if s.KVHeads = perLayer(f, own("attention.head_count_kv")); s.KVHeads == nil {
 		s.KVHeads = s.Heads

@@ -36,11 +36,15 @@ var policy = map[string][]string{
 
 	"chat/jinja": {},
 
-	"model":       {"ggml", "gguf"},
-	"model/llama": {"ggml", "gguf", "model"},
-	"model/qwen2": {"ggml", "model"},
-	"model/qwen3": {"ggml", "model"},
-	"attend":      {"ggml"},
+	"model":  {"ggml", "gguf"},
+	"attend": {"ggml"},
+
+	"model/llama":    {"ggml", "model"},
+	"model/qwen2":    {"ggml", "model"},
+	"model/qwen3":    {"ggml", "model"},
+	"model/qwen2moe": {"ggml", "model"},
+	"model/qwen3moe": {"ggml", "model"},
+	"model/glm4moe":  {"ggml", "model"},
 
 	"trace": {},
 
@@ -63,7 +67,8 @@ var policy = map[string][]string{
 	"generation":                   {"generate", "grammar", "internal/textfile", "sample"},
 
 	".": {
-		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "model/qwen2", "model/qwen3", "attend",
+		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "model/qwen2", "model/qwen3",
+		"model/qwen2moe", "model/qwen3moe", "model/glm4moe", "attend",
 		"tier", "tier/disk", "tier/host", "tier/stack", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
 		"session", "internal/devicemap", "internal/exec", "internal/threads",
 	},

@@ -127,7 +127,11 @@ func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *
 // build makes a layer's graph. Attention stands in it tree by tree, so that the graph can be
 // computed in stages as the trees' rows arrive.
 func (g *graphs) build(layer int, shape layerShape) *layerGraph {
-	gr := g.backend.NewGraph(64 + 32*len(shape.parts))
+	nodes := 64 + 32*len(shape.parts)
+	if used := g.config.Layers[layer].ExpertsUsed; used > 0 {
+		nodes += 32 + 2*used
+	}
+	gr := g.backend.NewGraph(nodes)
 	lg := &layerGraph{graph: gr, shape: shape}
 	n, from, to := int64(shape.n), g.inputs.x[layer%2], g.inputs.x[(layer+1)%2]
 	x := gr.View2D(from, g.inputs.hidden, n, from.Nb(1), int64(shape.first)*from.Nb(1))

@@ -1,11 +1,9 @@
-// Package llama is the architecture of Llama 2 and 3, Mistral and SmolLM2 (Touvron et al., 2023):
-// RMS norms before attention and feed-forward, grouped queries, rotary embedding of neighbouring
-// pairs, SwiGLU.
+// Package llama is the architecture of Llama 2 and 3, Mistral, Mixtral and SmolLM2 (Touvron et al.,
+// 2023; Jiang et al., 2024): RMS norms before attention and feed-forward, grouped queries, rotary
+// embedding of neighbouring pairs, SwiGLU or a mixture of such experts.
 package llama
 
 import (
-	"math"
-
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/model"
 )
@@ -17,103 +15,65 @@ func Architecture() model.Architecture {
 
 // Model is an opened model.
 type Model struct {
-	config    model.Config
-	weights   *model.Weights
-	embedding *ggml.Tensor // [hidden, vocab]
-	layers    []layer
-	norm      model.RMSNorm
-	output    model.Linear // [hidden, vocab]
+	model.Decoder
+	layers []layer
 }
 
 type layer struct {
 	attentionNorm   model.RMSNorm
-	queryKeyValue   model.Stack // [hidden, headDim × heads], [hidden, headDim × kvHeads] twice
+	queryKeyValue   model.QueryKeyValue
 	rotary          model.Rotary
 	attentionOut    model.Linear // [headDim × heads, hidden]
 	feedForwardNorm model.RMSNorm
-	feedForward     model.SwiGLU
+	feedForward     model.FeedForward
 }
 
 var _ model.Model = (*Model)(nil)
 
 func open(l *model.Loader) (model.Model, error) {
 	hidden, layers := l.Int("embedding_length"), l.Layers()
-	heads := l.IntByLayer("attention.head_count", layers)
-	kvHeads := l.IntByLayerOr("attention.head_count_kv", layers, heads)
+	attention := l.Attention(hidden, layers)
 	ff := l.IntByLayer("feed_forward_length", layers)
-	headDim := l.IntOr("attention.key_length", hidden/max(append(heads, 1)[0], 1))
-	valueDim := l.IntOr("attention.value_length", headDim)
-	for i := range layers {
-		l.Check(heads[i]%max(kvHeads[i], 1) == 0, "layer %d: %d attention heads are not a multiple of %d KV heads", i, heads[i], kvHeads[i])
-	}
+	mixtures := l.Mixtures(layers, model.Mixture{Gating: model.Softmax, Normalize: true}) // Mixtral's
 	eps := l.Float("attention.layer_norm_rms_epsilon")
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
-	m := &Model{config: l.Config(hidden)}
-	for i := range layers {
-		m.config.Layers = append(m.config.Layers, model.Layer{
-			Heads: heads[i], KVHeads: kvHeads[i], KeyDim: headDim, ValueDim: valueDim,
-			Scale: float32(1 / math.Sqrt(float64(headDim))),
-		})
+	for i := range attention {
+		attention[i].ExpertsUsed = mixtures[i].Used
 	}
-	vocab := m.config.Vocab
-	m.embedding = l.Embedding("token_embd", hidden, vocab)
-	for i := range layers {
+	m := &Model{Decoder: l.Decoder(hidden, attention, eps)}
+	for i, a := range attention {
 		b := l.Block(i)
-		m.layers = append(m.layers, layer{
-			attentionNorm: b.RMSNorm("attn_norm", hidden, eps),
-			queryKeyValue: b.Stack(hidden,
-				model.Matrix{Name: "attn_q", Out: headDim * heads[i]},
-				model.Matrix{Name: "attn_k", Out: headDim * kvHeads[i]},
-				model.Matrix{Name: "attn_v", Out: valueDim * kvHeads[i]}),
-			rotary:          b.Rotary(ggml.ModeNormal, headDim),
-			attentionOut:    b.Linear("attn_output", valueDim*heads[i], hidden),
+		w := layer{
+			attentionNorm:   b.RMSNorm("attn_norm", hidden, eps),
+			queryKeyValue:   b.QueryKeyValue(hidden, a),
+			rotary:          b.Rotary(ggml.ModeNormal, a.KeyDim),
+			attentionOut:    b.Linear("attn_output", a.ValueDim*a.Heads, hidden),
 			feedForwardNorm: b.RMSNorm("ffn_norm", hidden, eps),
-			feedForward: model.SwiGLU{
-				GateUp: b.Stack(hidden, model.Matrix{Name: "ffn_gate", Out: ff[i]}, model.Matrix{Name: "ffn_up", Out: ff[i]}),
-				Down:   b.Linear("ffn_down", ff[i], hidden),
-			},
-		})
+		}
+		if a.ExpertsUsed > 0 {
+			w.feedForward = b.Experts(mixtures[i], hidden, ff[i])
+		} else {
+			w.feedForward = b.SwiGLU("", hidden, ff[i])
+		}
+		m.layers = append(m.layers, w)
 	}
-	head := l.Head()
-	m.norm = head.RMSNorm("output_norm", hidden, eps)
-	m.output = head.Output("output", "token_embd", hidden, vocab)
-	var err error
-	if m.weights, err = l.Load(); err != nil {
+	if err := m.Load(l); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// Config returns the model's shape.
-func (m *Model) Config() model.Config { return m.config }
-
-// Embed looks the tokens' embeddings up.
-func (m *Model) Embed(g *ggml.Graph, ids *ggml.Tensor) *ggml.Tensor {
-	return g.GetRows(m.embedding, ids) // [hidden, tokens]
-}
-
 // Layer adds attention and feed-forward to x.
 func (m *Model) Layer(g *ggml.Graph, l int, x, pos *ggml.Tensor, attend model.Attend) *ggml.Tensor {
-	w, c := m.layers[l], m.config.Layers[l]
+	w := m.layers[l]
 
 	h := w.attentionNorm.Forward(g, x)
-	qkv := w.queryKeyValue.Forward(g, h)
-	q := model.ByHead(g, qkv[0], c.KeyDim)   // [headDim, heads, tokens]
-	k := model.ByHead(g, qkv[1], c.KeyDim)   // [headDim, kvHeads, tokens]
-	v := model.ByHead(g, qkv[2], c.ValueDim) // [valueDim, kvHeads, tokens]
+	q, k, v := w.queryKeyValue.Forward(g, h)
 	q, k = w.rotary.Forward(g, q, pos), w.rotary.Forward(g, k, pos)
 	x = g.Add(w.attentionOut.Forward(g, attend(q, k, v)), x)
 
 	h = w.feedForwardNorm.Forward(g, x)
 	return g.Add(w.feedForward.Forward(g, h), x)
 }
-
-// Logits scores the next token.
-func (m *Model) Logits(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	return m.output.Forward(g, m.norm.Forward(g, x)) // [vocab, tokens]
-}
-
-// Close frees the weights.
-func (m *Model) Close() error { return m.weights.Close() }

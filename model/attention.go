@@ -1,0 +1,55 @@
+package model
+
+import (
+	"math"
+
+	"github.com/seed4d217819/ebb/ggml"
+)
+
+// Attention returns the shape of each layer's attention, of queries in groups that share a key head
+// (Ainslie et al., 2023): heads and KV heads, which a file may give by layer, and their dimensions.
+// Scores are divided by the root of the keys' dimension.
+func (l *Loader) Attention(hidden, layers int) []Layer {
+	heads := l.IntByLayer("attention.head_count", layers)
+	kvHeads := l.IntByLayerOr("attention.head_count_kv", layers, heads)
+	keyDim := l.IntOr("attention.key_length", hidden/max(append(heads, 1)[0], 1))
+	valueDim := l.IntOr("attention.value_length", keyDim)
+	all := make([]Layer, layers)
+	for i := range all {
+		l.Check(heads[i]%max(kvHeads[i], 1) == 0, "layer %d: %d attention heads are not a multiple of %d KV heads", i, heads[i], kvHeads[i])
+		all[i] = Layer{
+			Heads: heads[i], KVHeads: kvHeads[i], KeyDim: keyDim, ValueDim: valueDim,
+			Scale: float32(1 / math.Sqrt(float64(keyDim))),
+		}
+	}
+	return all
+}
+
+// QueryKeyValue computes a layer's queries, keys and values.
+type QueryKeyValue struct {
+	parts Stack
+	shape Layer
+}
+
+// QueryKeyValue returns the matrices attn_q, attn_k and attn_v, or attn_qkv, which has the rows of
+// all three, with their biases.
+func (l *Loader) QueryKeyValue(hidden int, a Layer) QueryKeyValue {
+	q, k, v := a.KeyDim*a.Heads, a.KeyDim*a.KVHeads, a.ValueDim*a.KVHeads
+	if l.Has("attn_qkv.weight") {
+		return QueryKeyValue{l.Merged("attn_qkv", hidden, q, k, v), a}
+	}
+	return QueryKeyValue{l.Stack(hidden, Matrix{"attn_q", q}, Matrix{"attn_k", k}, Matrix{"attn_v", v}), a}
+}
+
+// Forward maps x [hidden, tokens] to q [headDim, heads, tokens], k [headDim, kvHeads, tokens] and v
+// [valueDim, kvHeads, tokens].
+func (p QueryKeyValue) Forward(g *ggml.Graph, x *ggml.Tensor) (q, k, v *ggml.Tensor) {
+	all := p.parts.Forward(g, x)
+	return byHead(g, all[0], p.shape.KeyDim), byHead(g, all[1], p.shape.KeyDim), byHead(g, all[2], p.shape.ValueDim)
+}
+
+// byHead returns x [dim × heads, tokens] as [dim, heads, tokens].
+func byHead(g *ggml.Graph, x *ggml.Tensor, dim int) *ggml.Tensor {
+	d := int64(dim)
+	return g.View3D(x, d, x.Ne(0)/d, x.Ne(1), d*x.Nb(0), x.Nb(1), 0)
+}
