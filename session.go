@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/session"
 )
@@ -58,15 +59,7 @@ func (e *Engine) OpenSession(path string) (_ *Session, err error) {
 
 // sessionHeader returns the header of sessions of the engine's model, without tokens.
 func (e *Engine) sessionHeader() (session.Header, error) {
-	var digests session.Digests
-	if dir, err := os.UserCacheDir(); err == nil {
-		digests.Dir = filepath.Join(dir, "ebb", "digests")
-	}
-	var paths []string
-	for _, part := range e.file.Parts() {
-		paths = append(paths, part.Path)
-	}
-	weights, err := digests.Files(paths...)
+	weights, err := weightsDigest(e.file)
 	if err != nil {
 		return session.Header{}, err
 	}
@@ -75,6 +68,19 @@ func (e *Engine) sessionHeader() (session.Header, error) {
 	return session.Header{
 		Architecture: e.file.Architecture(), Weights: weights, TypeK: k.String(), TypeV: v.String(), Layers: pool.Layouts(),
 	}, nil
+}
+
+// weightsDigest returns the digest of a model's files, which is remembered in the user's cache folder.
+func weightsDigest(f *gguf.File) (string, error) {
+	var digests session.Digests
+	if dir, err := os.UserCacheDir(); err == nil {
+		digests.Dir = filepath.Join(dir, "ebb", "digests")
+	}
+	var paths []string
+	for _, part := range f.Parts() {
+		paths = append(paths, part.Path)
+	}
+	return digests.Files(paths...)
 }
 
 // Tokens returns the tokens that are saved. They are the session's.

@@ -61,6 +61,11 @@ type Layer struct {
 type Architecture struct {
 	Names []string // values of general.architecture
 	Open  func(*Loader) (Model, error)
+
+	// InterleavedRoPE says that RoPE turns neighbouring values of queries and keys, because the files
+	// have the rows of these matrices in that order. Otherwise it turns values half a head apart, as
+	// in Hugging Face's models.
+	InterleavedRoPE bool
 }
 
 // Find returns the known architecture with a name.

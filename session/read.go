@@ -20,31 +20,41 @@ type File struct {
 
 // Open reads the header of a session and the checksums of its blocks. The caller closes the file.
 func Open(path string) (_ *File, err error) {
-	info, err := os.Stat(path) // first, as opening a pipe waits for a writer
-	if err != nil {
-		return nil, fmt.Errorf("session: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("session: %s is not a regular file", path)
-	}
 	f := &File{path: path}
-	if f.file, err = os.Open(path); err != nil {
-		return nil, fmt.Errorf("session: %w", err)
+	var size int64
+	if f.file, size, err = openRegular(path); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("%s: %w", path, err), f.file.Close())
 		}
 	}()
-	header, n, err := decode(f.file, info.Size())
+	header, n, err := decode(f.file, size)
 	if err != nil {
 		return nil, err
 	}
 	f.header, f.layout = header, header.layout(n)
-	if info.Size() != f.layout.end {
-		return nil, fmt.Errorf("session: %w: it has %d bytes and should have %d", ErrDamaged, info.Size(), f.layout.end)
+	if size != f.layout.end {
+		return nil, fmt.Errorf("session: %w: it has %d bytes and should have %d", ErrDamaged, size, f.layout.end)
 	}
 	return f, f.readTable()
+}
+
+// openRegular opens a file to read it, and returns its size. The caller closes the file.
+func openRegular(path string) (*os.File, int64, error) {
+	info, err := os.Stat(path) // first, as opening a pipe waits for a writer
+	if err != nil {
+		return nil, 0, fmt.Errorf("session: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("session: %s is not a regular file", path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("session: %w", err)
+	}
+	return file, info.Size(), nil
 }
 
 // readTable reads the checksums of the blocks.
@@ -96,18 +106,9 @@ func (f *File) Read(layer, first, blocks int, rows []byte) error {
 
 // Verify reads all blocks.
 func (f *File) Verify() error {
-	var buffer []byte
-	for l, layout := range f.header.Layers {
-		if n := layout.RowBytes() * BlockCells; int64(len(buffer)) < n {
-			buffer = make([]byte, n)
-		}
-		for b := range f.layout.blocks {
-			if err := f.Read(l, b, 1, buffer); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return eachBlock(f.header, f.layout.blocks, func(layer, block int, rows []byte) error {
+		return f.Read(layer, block, 1, rows)
+	})
 }
 
 // Close closes the file.

@@ -233,6 +233,26 @@ func (f faultyFile) Sync() error { return errors.Join(f.fail(), f.file.Sync()) }
 
 func (f faultyFile) Close() error { return errors.Join(f.file.Close(), f.fail()) }
 
+// faulty is a system of which some calls succeed and all later ones fail.
+func faulty(succeed int, fault error) system {
+	calls, real := succeed, operatingSystem()
+	return system{
+		create: func(path string) (file, error) {
+			f, err := real.create(path)
+			return faultyFile{f, &calls, fault}, err
+		},
+		rename: func(from, to string) error {
+			if err := (faultyFile{nil, &calls, fault}).fail(); err != nil {
+				return err
+			}
+			return real.rename(from, to)
+		},
+		syncDir: func(dir string) error {
+			return errors.Join((faultyFile{nil, &calls, fault}).fail(), real.syncDir(dir))
+		},
+	}
+}
+
 // Whatever fails while a session is saved, the one before is there, whole, and nothing else.
 func TestEveryFailedCallOfASaveLeavesTheOldSession(t *testing.T) {
 	for _, fault := range []error{syscall.ENOSPC, syscall.EIO} {
@@ -241,23 +261,7 @@ func TestEveryFailedCallOfASaveLeavesTheOldSession(t *testing.T) {
 			if err := save(path, h, 1, operatingSystem()); err != nil {
 				t.Fatal(err)
 			}
-			calls, real := succeed, operatingSystem()
-			faulty := system{
-				create: func(path string) (file, error) {
-					f, err := real.create(path)
-					return faultyFile{f, &calls, fault}, err
-				},
-				rename: func(from, to string) error {
-					if err := (faultyFile{nil, &calls, fault}).fail(); err != nil {
-						return err
-					}
-					return real.rename(from, to)
-				},
-				syncDir: func(dir string) error {
-					return errors.Join((faultyFile{nil, &calls, fault}).fail(), real.syncDir(dir))
-				},
-			}
-			err := save(path, h, 2, faulty)
+			err := save(path, h, 2, faulty(succeed, fault))
 			if err == nil {
 				if succeed < 10 {
 					t.Fatalf("a save of %d calls: want more", succeed)

@@ -16,12 +16,14 @@ import (
 func newCacheCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cache",
-		Short: "List, verify and remove saved sessions",
+		Short: "List, verify and remove saved sessions; exchange K/V with transformers",
 		Long: `Cache works on the files that --session of ebb run and ebb chat makes. It needs no
-model and no library.`,
+library, and no model but for some imports.`,
 		Example: `  ebb cache ls talks/
   ebb cache verify talk.ebb
-  ebb cache rm talk.ebb`,
+  ebb cache rm talk.ebb
+  ebb cache export talk.ebb talk.safetensors
+  ebb cache import talk.safetensors talk.ebb -m model.gguf`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -42,6 +44,8 @@ model and no library.`,
 			Args: arguments(cobra.MinimumNArgs(1)),
 			RunE: func(_ *cobra.Command, args []string) error { return eachSession(args, removeSession) },
 		},
+		newCacheExportCommand(),
+		newCacheImportCommand(),
 	)
 	return cmd
 }

@@ -10,7 +10,7 @@ import (
 
 // Architecture opens models whose general.architecture is llama.
 func Architecture() model.Architecture {
-	return model.Architecture{Names: []string{"llama"}, Open: open}
+	return model.Architecture{Names: []string{"llama"}, Open: open, InterleavedRoPE: true}
 }
 
 // Model is an opened model.
