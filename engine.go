@@ -12,6 +12,7 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/devicemap"
 	"github.com/seed4d217819/ebb/internal/exec"
+	"github.com/seed4d217819/ebb/internal/memory"
 	"github.com/seed4d217819/ebb/internal/threads"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
@@ -141,6 +142,8 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	if e.tokenizer, err = tokenizer.Open(path); err != nil {
 		return nil, err
 	}
+	e.file.DropArrays()
+	memory.Trim()
 	return e, nil
 }
 

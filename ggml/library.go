@@ -11,6 +11,7 @@ import (
 	"github.com/ebitengine/purego"
 
 	"github.com/seed4d217819/ebb/internal/dl"
+	"github.com/seed4d217819/ebb/internal/memory"
 )
 
 // Version is the version of ggml that the project is developed and tested with.
@@ -55,6 +56,7 @@ func open(dirs []string) (*Library, error) {
 	if err := dl.Setenv("GGML_NO_BACKTRACE", "1"); err != nil {
 		return nil, fmt.Errorf("ggml: %w", err)
 	}
+	memory.Settle()
 	base, err := dl.Open(f.base, true) // global: the backends find its functions by name
 	if err != nil {
 		return nil, fmt.Errorf("ggml: load %s: %w", f.base, err)

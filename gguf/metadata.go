@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
+	"strings"
 )
 
 // ErrNoKey reports that a file has no metadata under a key.
@@ -27,6 +29,20 @@ func (f *File) Metadata() iter.Seq2[string, Value] {
 				return
 			}
 		}
+	}
+}
+
+// DropArrays forgets the metadata's arrays, such as the vocabulary, which are nearly all of its
+// memory: afterwards the file does not have them. It is for a program that keeps the file open and
+// has read them. Strings and arrays that were returned stay valid. No other method may be called at
+// the same time.
+func (f *File) DropArrays() {
+	f.meta = slices.DeleteFunc(f.meta, func(e entry) bool { return e.value.kind == KindArray })
+	clear(f.metaIndex)
+	for i := range f.meta {
+		e := &f.meta[i]
+		e.value.raw = strings.Clone(e.value.raw)
+		f.metaIndex[e.key] = i
 	}
 }
 

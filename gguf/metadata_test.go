@@ -1,6 +1,7 @@
 package gguf_test
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"strings"
@@ -212,5 +213,40 @@ func TestValuesDescribeThemselves(t *testing.T) {
 	}
 	if v, ok := f.Value("absent"); ok || v.Any() != nil {
 		t.Errorf("absent key: %v, %t, want nothing", v, ok)
+	}
+}
+
+func TestArraysCanBeDropped(t *testing.T) {
+	var file bytes.Buffer
+	meta := []gguf.KV{
+		{Key: "general.architecture", Value: "llama"},
+		{Key: "tokenizer.ggml.tokens", Value: []string{"a", "b"}},
+		{Key: "llama.block_count", Value: uint32(7)},
+	}
+	if err := gguf.Write(&file, meta, nil); err != nil {
+		t.Fatal(err)
+	}
+	f, err := gguf.Parse(file.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := f.Strings("tokenizer.ggml.tokens")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		f.DropArrays()
+		if _, err := f.Strings("tokenizer.ggml.tokens"); !errors.Is(err, gguf.ErrNoKey) {
+			t.Errorf("the tokens: %v, want %v", err, gguf.ErrNoKey)
+		}
+		if n, err := f.Int("llama.block_count"); n != 7 || err != nil || f.Architecture() != "llama" {
+			t.Errorf("the block count is %d (%v) and the architecture %q; want 7 and llama", n, err, f.Architecture())
+		}
+		if diff := cmp.Diff([]string{"general.architecture", "llama.block_count"}, f.Keys()); diff != "" {
+			t.Errorf("keys (-want +got):\n%s", diff)
+		}
+	}
+	if diff := cmp.Diff([]string{"a", "b"}, tokens); diff != "" {
+		t.Errorf("tokens that were returned before (-want +got):\n%s", diff)
 	}
 }

@@ -93,6 +93,11 @@ func (w *Weights) load(l *Loader, backend *ggml.Backend, rest []weight) error {
 	return nil
 }
 
+// leastInPlace is the size of the smallest weight that is used where its file is mapped. The system
+// brings as many bytes into memory around each that is touched, so that norms would bring much of
+// the weights between them which were copied.
+const leastInPlace = 64 << 10
+
 // place leaves the weights of one part of the file where the part is mapped, or copies what the
 // device cannot compute with there.
 func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part int) error {
@@ -101,7 +106,7 @@ func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part
 		return w.copy(l, backend, weights, own)
 	}
 	align := own.Alignment()
-	aligned, odd := split(weights, func(wt weight) bool { return wt.source.Offset%align == 0 })
+	aligned, odd := split(weights, func(wt weight) bool { return wt.source.Offset%align == 0 && wt.source.Size >= leastInPlace })
 	if len(aligned) == 0 {
 		return w.copy(l, backend, odd, own)
 	}

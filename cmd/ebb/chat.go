@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/internal/memory"
 )
 
 // chatFlags are the flags of ebb chat.
@@ -87,6 +88,7 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 		return f.engine.memoryAdvice(err)
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
+	memory.GiveBack()
 	printNotes(cmd.ErrOrStderr(), append(warnings, f.engine.notes(engine)...))
 	if cfg.Grammar, err = grammar.compile(engine); err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/seed4d217819/ebb/internal/memory"
 )
 
 // The exit statuses.
@@ -23,6 +25,7 @@ const (
 )
 
 func main() {
+	memory.Settle() // before threads have heaps of their own
 	os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/internal/memory"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -138,6 +139,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return f.engine.memoryAdvice(err)
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
+	memory.GiveBack()
 	printNotes(notes, append(job.notes, f.engine.notes(engine)...))
 	if job.config.Grammar, err = job.grammar.compile(engine); err != nil {
 		return err

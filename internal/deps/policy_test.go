@@ -25,7 +25,7 @@ const (
 // policy says, for each package, which packages of this module and of the module bench its code may import. Paths are
 // relative to this module; "." is its root. "*" allows all.
 var policy = map[string][]string{
-	"ggml":       {"internal/dl"},
+	"ggml":       {"internal/dl", "internal/memory"},
 	"ggml/llama": {"internal/libllama"},
 	"gguf":       {},
 	"hub":        {"gguf", "internal/filelock"},
@@ -70,7 +70,7 @@ var policy = map[string][]string{
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "model/qwen2", "model/qwen3",
 		"model/qwen2moe", "model/qwen3moe", "model/glm4moe", "attend",
 		"tier", "tier/disk", "tier/host", "tier/stack", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
-		"session", "internal/devicemap", "internal/exec", "internal/threads",
+		"session", "internal/devicemap", "internal/exec", "internal/memory", "internal/threads",
 	},
 
 	"cmd/ebb": {"*"},
@@ -82,7 +82,7 @@ var policy = map[string][]string{
 	"bench/llamacpp":  {"internal/libllama"},
 	"bench/plot":      {"internal/measure"},
 
-	"internal/exec":       {"attend", "ggml", "internal/bytesize", "internal/devicemap", "internal/threads", "internal/timing", "kv", "model", "plan", "trace"},
+	"internal/exec":       {"attend", "ggml", "internal/bytesize", "internal/devicemap", "internal/memory", "internal/threads", "internal/timing", "kv", "model", "plan", "trace"},
 	"internal/threads":    {"internal/cputime"},
 	"internal/devicemap":  {"internal/textfile"},
 	"internal/bytesize":   {},
@@ -91,6 +91,7 @@ var policy = map[string][]string{
 	"internal/dl":         {},
 	"internal/deps":       {},
 	"internal/libllama":   {"ggml", "internal/dl"},
+	"internal/memory":     {},
 	"internal/filelock":   {},
 	"internal/testmodel":  {"gguf", "ggml"},
 	"internal/testreport": {},
@@ -103,7 +104,7 @@ var policy = map[string][]string{
 // restricted says which packages may import what the others must not.
 var restricted = map[string][]string{
 	"unsafe":                       {"ggml", "ggml/llama", "attend", "grammar/internal/oracle", "internal/libllama", "bench/llamacpp"},
-	"github.com/ebitengine/purego": {"ggml", "ggml/llama", "attend", "internal/dl", "internal/libllama", "bench/llamacpp"},
+	"github.com/ebitengine/purego": {"ggml", "ggml/llama", "attend", "internal/dl", "internal/libllama", "internal/memory", "bench/llamacpp"},
 	"C":                            {}, // ebb is built with CGO_ENABLED=0
 }
 

@@ -10,10 +10,10 @@
 //	}
 //
 // The files around the loop have one noun each. inputs.go writes token ids, positions and cells to
-// a device, as large as room.go says, and visibility.go writes which cells each token sees. graphs.go builds the graph of a
-// layer and keeps it for steps of the same shape. host_attention.go computes attention where the
-// rows are kept, and host_attention_plan.go decides for how many layers. device.go opens devices,
-// and footprint.go measures what steps take on them.
+// a device, room.go says how large the inputs are, and visibility.go writes which cells each token
+// sees. graphs.go builds the graph of a layer and keeps it for steps of the same shape.
+// host_attention.go computes attention where the rows are kept, and host_attention_plan.go decides
+// for how many layers. device.go opens devices, and footprint.go measures what steps take on them.
 //
 // What is decided elsewhere: where K/V are and when they move (package kv), what fits (package
 // plan), which device computes which layer (internal/devicemap), and how many threads compute

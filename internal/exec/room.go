@@ -1,6 +1,9 @@
 package exec
 
-import "github.com/seed4d217819/ebb/kv"
+import (
+	"github.com/seed4d217819/ebb/internal/memory"
+	"github.com/seed4d217819/ebb/kv"
+)
 
 // room is how much a step needs of a device's inputs, or how much they have.
 type room struct {
@@ -81,7 +84,9 @@ func (d *device) fit(step *kv.Step) error {
 		return nil
 	}
 	d.graphs.scratch.Reset()
-	return d.resize(least)
+	err := d.resize(least)
+	memory.Trim() // of the graphs of the prompt
+	return err
 }
 
 // resize changes the room of the inputs. If there is no memory for it, they have the room of small

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package memory
+
+func settle() {}
+
+func trim() {}
