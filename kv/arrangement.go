@@ -62,6 +62,7 @@ func (w *work) span(n int) (end int) {
 type stepTree struct {
 	*tree
 	need   int    // new cells
+	more   int    // those that are to follow in later steps
 	epoch  uint64 // the step's number among the tree's
 	before int    // cells [0, before) held rows when the step began
 	after  int    // the tree's high mark with the new cells
@@ -80,8 +81,9 @@ func (a arrangement) emptied() arrangement {
 	}
 }
 
-// group puts the batch in order by tree and numbers its tokens.
-func (a *arrangement) group(batch []Work) {
+// group puts the batch in order by tree and numbers its tokens. more is how many tokens of each work
+// follow in later steps; nil: none.
+func (a *arrangement) group(batch []Work, more []int) {
 	for i, w := range batch {
 		t := slices.IndexFunc(a.trees, func(t stepTree) bool { return t.tree == w.Seq.tree })
 		if t < 0 {
@@ -89,6 +91,9 @@ func (a *arrangement) group(batch []Work) {
 			a.trees = append(a.trees, stepTree{tree: w.Seq.tree})
 		}
 		a.trees[t].need += len(w.Tokens)
+		if more != nil {
+			a.trees[t].more += more[i]
+		}
 		a.works = append(a.works, work{Work: w, order: i, tree: t, past: len(w.Seq.tokens), runs: a.spareRuns()})
 	}
 	slices.SortStableFunc(a.works, func(a, b work) int { return a.tree - b.tree })

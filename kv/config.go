@@ -75,7 +75,18 @@ type Options struct {
 	// Trace receives a span for each fetch and store, and for each time that the computation waits
 	// for one. nil: nothing is timed.
 	Trace trace.Func
+
+	// Room says how many bytes more may be taken now on a device, by its number, or in host memory
+	// (HostMemory), and whether that is known. It is asked under Auto, when sequences need more memory
+	// than they have. nil: nothing is known but Memory, and what allocations refuse.
+	Room func(device int) (bytes int64, known bool)
+	// Notify receives a line when layers leave their device under Auto. It is called between steps;
+	// until it returns none begins, so it must not begin one. nil: nobody hears of it.
+	Notify func(string)
 }
+
+// HostMemory is the number by which [Options.Room] knows the memory of the host.
+const HostMemory = -1
 
 // Plan returns the cache on some devices as package plan sees it. It takes options that [NewPool]
 // would refuse, too.
@@ -160,17 +171,24 @@ type config struct {
 	chunkTokens int
 	stepTokens  int
 
+	trees      int // between which memory is shared out
+	firstCells int // that a tree has room for at first, under the policy auto
+
 	newTier      tier.Maker // nil: none is needed
 	slotAlign    int64
 	forcedCopies bool
 	link         float64 // bytes a second; 0: no bound
 	trace        trace.Func
+	room         func(device int) (bytes int64, known bool)
+	notify       func(string)
 }
 
 // deviceConfig is the part of a config that belongs to one device.
 type deviceConfig struct {
 	placement plan.Placement
 	memory    int64 // that its K/V may take; 0: no bound
+	least     int   // layers that stay whatever the memory
+	slots     int   // layers that visit it at a time, if as many stream
 }
 
 // resolve returns the config of the options on a number of devices.
@@ -185,17 +203,25 @@ func (o Options) resolve(devices []*ggml.Backend) (config, error) {
 	if err != nil {
 		return config{}, noMemory("kv: %w", err)
 	}
+	unbound := o.Plan(devices...)
+	if unbound.IfNeeded { // how many layers must leave shows as sequences grow
+		unbound.Memory = nil
+		if placements, err = unbound.Place(); err != nil {
+			return config{}, err
+		}
+	}
 	c := config{
 		policy: o.Policy, shapes: o.Layers, layouts: make([]tier.Layout, len(o.Layers)), typeK: o.TypeK, typeV: o.TypeV,
 		capacity: o.Cells, cells: plan.WholeBlocks(o.Cells),
 		onHost: o.HostAttention, hostTokens: orDefault(o.HostTokens, DefaultHostTokens), hostDepth: o.HostDepth,
 		newTier: o.Tier, slotAlign: max(o.SlotAlign, 1), forcedCopies: o.ForcedCopies, link: o.Link, trace: o.Trace,
+		trees: max(1, o.Trees), firstCells: firstCells, room: o.Room, notify: o.Notify,
 	}
 	for l, s := range o.Layers {
 		c.layouts[l] = s.layout(o.TypeK, o.TypeV)
 	}
-	for n, p := range placements {
-		c.devices = append(c.devices, deviceConfig{placement: p, memory: o.Memory[n]})
+	for n, least := range unbound.LeastResident() {
+		c.devices = append(c.devices, deviceConfig{placement: placements[n], memory: o.Memory[n], least: least, slots: orDefault(o.Slots, DefaultSlots)})
 	}
 	if c.onHost == nil {
 		c.onHost = make([]bool, len(o.Layers))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/plan"
 	"github.com/seed4d217819/ebb/tier"
 )
@@ -16,8 +17,15 @@ type device struct {
 	placement plan.Placement // of its layers
 	copies    bool           // streamed rows are copied; otherwise they are used in place
 	slots     []*slot
-	link      tier.Link
-	in, out   *mover // to the device, and off it
+	slotCells int // cells that a slot has room for
+
+	// Under the policy auto:
+	waves   [][]int // layers that have left together, by their numbers on the device
+	bound   int64   // bytes that its K/V may take, as far as refused allocations have shown
+	bounded bool    // they have
+
+	link    tier.Link
+	in, out *mover // to the device, and off it
 }
 
 // layerPlacement says where a layer's rows are used, and where they are kept.
@@ -44,23 +52,13 @@ func (p *Pool) newDevice(number int, b *ggml.Backend) (*device, error) {
 	placement := p.config.devices[number].placement
 	isCPU := b.Device().Type() == ggml.CPU
 	d := &device{
-		number: number, backend: b, placement: placement,
+		number: number, backend: b, placement: placement, slotCells: p.config.cells,
 		copies: !isCPU || p.config.forcedCopies, link: tier.Link{Rate: p.config.link},
 	}
-	if d.copies && placement.Streamed > 0 && p.config.newTier == nil {
+	if d.copies && p.config.newTier == nil && (placement.Streamed > 0 || p.config.devices[number].least < len(placement.Layers)) {
 		return nil, fmt.Errorf("kv: %v on %s needs a tier: set Options.Tier, for example to host.New", p.config.policy, b.Device().Name())
 	}
-	var visitors [stepKinds]int
-	for i, l := range placement.Layers {
-		at := layerPlacement{device: d, resident: placement.Resident[i], visitor: visitors, tierLayer: visitors[hostStep]}
-		at.onHost = d.copies && !at.resident && p.config.onHost[l]
-		for kind := range stepKinds {
-			if at.visits(kind) {
-				visitors[kind]++
-			}
-		}
-		p.placed[l] = at
-	}
+	p.locate(d)
 	for range placement.Slots {
 		s, err := p.newSlot(d)
 		if err != nil {
@@ -73,12 +71,51 @@ func (p *Pool) newDevice(number int, b *ggml.Backend) (*device, error) {
 	return d, nil
 }
 
+// locate notes where the layers of a device are.
+func (p *Pool) locate(d *device) {
+	var visitors [stepKinds]int
+	for i, l := range d.placement.Layers {
+		at := layerPlacement{device: d, resident: d.placement.Resident[i], visitor: visitors, tierLayer: visitors[hostStep]}
+		if p.config.policy.adapts() {
+			at.tierLayer = i // which does not change when layers leave: see joined
+		}
+		at.onHost = d.copies && !at.resident && p.config.onHost[l]
+		for kind := range stepKinds {
+			if at.visits(kind) {
+				visitors[kind]++
+			}
+		}
+		p.placed[l] = at
+	}
+	p.stats.ResidentLayers, p.stats.StreamedLayers = 0, 0
+	for _, l := range p.placed {
+		switch {
+		case l.device == nil: // it is being opened
+		case l.resident:
+			p.stats.ResidentLayers++
+		default:
+			p.stats.StreamedLayers++
+		}
+	}
+}
+
+// slotBytes returns the bytes of one slot.
+func (d *device) slotBytes() int64 {
+	return d.placement.SlotBytes / int64(d.placement.Cells) * int64(d.slotCells)
+}
+
 // moves reports whether streamed layers take time to reach the device: they are copied, or used in
 // place behind a link.
 func (d *device) moves() bool { return d.placement.Streamed > 0 && (d.copies || d.link.Rate > 0) }
 
-// hostBuffer allocates zeroed host memory, pinned where the device has that.
+// hostBuffer allocates zeroed host memory, pinned where the device has that. It takes none that is
+// known not to be free, because systems end a process for that.
 func (p *Pool) hostBuffer(d *device, bytes int64) (tier.Buffer, error) {
+	if p.config.room != nil {
+		if free, known := p.config.room(HostMemory); known && free < bytes {
+			return nil, noMemory("kv: rows in host memory: %s are needed, and %s are free", bytesize.Ceil(bytes), bytesize.Floor(free))
+		}
+	}
 	kind, ok := d.backend.HostBufferType()
 	if !ok {
 		kind = d.backend.PlainHostBufferType()

@@ -13,6 +13,11 @@ import (
 
 // ensureMemory gives a tree its memory before its first step, and room for its cells.
 func (p *Pool) ensureMemory(ctx context.Context, t *tree, cells int) error {
+	if p.config.policy.adapts() && !p.hasRoom(t, cells) {
+		if err := p.settle(ctx, []demand{{tree: t, cells: cells, past: t.room}}); err != nil {
+			return err
+		}
+	}
 	if t.regions == nil {
 		if err := p.allocate(ctx, t); err != nil {
 			return err
@@ -44,7 +49,7 @@ func (p *Pool) allocate(ctx context.Context, t *tree) error {
 				layouts = append(layouts, p.config.layouts[l])
 				continue
 			}
-			r, err := p.newRegion(l)
+			r, err := p.newRegion(l, p.config.cells)
 			if err != nil {
 				return errors.Join(err, p.release(t))
 			}
@@ -85,19 +90,19 @@ func (p *Pool) afford() error {
 	return nil
 }
 
-// newRegion allocates a layer's rows, zeroed if the policy allocates once.
-func (p *Pool) newRegion(l int) (*region, error) {
+// newRegion allocates room for some cells of a layer, zeroed if the policy allocates once.
+func (p *Pool) newRegion(l, cells int) (*region, error) {
 	d := p.placed[l].device
 	kind, purpose := d.backend.BufferType(), ggml.Regions
 	if !p.placed[l].resident {
 		kind, purpose = d.backend.PlainHostBufferType(), ggml.HostRows
 	}
-	size := p.config.layouts[l].RowBytes() * int64(p.config.cells)
+	size := p.config.layouts[l].RowBytes() * int64(cells)
 	b, err := p.alloc(d, kind, size, purpose)
 	if err != nil {
-		return nil, allocation(fmt.Errorf("kv: layer %d of %d cells: %w", l, p.config.cells, err))
+		return nil, allocation(fmt.Errorf("kv: layer %d of %d cells: %w", l, cells, err))
 	}
-	r := newRegion(p.nextID.Add(1), p.config.shapes[l], p.config.typeK, p.config.typeV, p.config.cells, b, 0)
+	r := newRegion(p.nextID.Add(1), p.config.shapes[l], p.config.typeK, p.config.typeV, cells, b, 0)
 	r.buffer = b
 	if p.config.policy.fixed() {
 		r.zero(r.cells)
@@ -120,7 +125,9 @@ func (p *Pool) retire(t *tree) error {
 		p.spare = t
 		return nil
 	}
-	return p.release(t)
+	err := p.release(t)
+	p.rest()
+	return err
 }
 
 // stopCopies ends the copies that are under way, fetches ahead among them, and waits for them.
@@ -152,7 +159,10 @@ func (p *Pool) release(t *tree) error {
 			errs = append(errs, rows.Close())
 		}
 	}
-	t.regions, t.rows, t.reserved = nil, nil, 0
+	t.regions, t.rows, t.reserved, t.room = nil, nil, 0, 0
+	for _, d := range p.devices {
+		d.bounded = false // there is memory again
+	}
 	p.count()
 	return errors.Join(errs...)
 }
@@ -192,20 +202,23 @@ func (u *usage) add(v usage) {
 	u.Usage = u.Plus(v.Usage)
 }
 
+// regionUsage returns the bytes that a layer's region takes.
+func (p *Pool) regionUsage(l int, r *region) int64 {
+	if p.placed[l].growsByBlock(p.config.policy) {
+		return r.layout.RowBytes() * int64(plan.WholeBlocks(r.touched))
+	}
+	return r.bytes()
+}
+
 // treeUsage returns the bytes that one tree takes.
 func (p *Pool) treeUsage(t *tree) (sum usage) {
 	for l, r := range t.regions {
-		if r == nil {
-			continue
-		}
-		bytes := r.bytes()
-		if p.placed[l].growsByBlock(p.config.policy) {
-			bytes = r.layout.RowBytes() * int64(plan.WholeBlocks(r.touched))
-		}
-		if p.placed[l].resident {
-			sum.device += bytes
-		} else {
-			sum.Host += bytes
+		switch {
+		case r == nil:
+		case p.placed[l].resident:
+			sum.device += p.regionUsage(l, r)
+		default:
+			sum.Host += p.regionUsage(l, r)
 		}
 	}
 	for _, rows := range t.rows {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/seed4d217819/ebb/plan"
 )
 
 // actions are what a program may do with a cache, in any order.
@@ -73,6 +75,9 @@ func (a *actions) drawBatch(t *rapid.T) (works []growth) {
 func (a *actions) take(t *rapid.T, works ...growth) {
 	full := a.full(works)
 	err := a.step(context.Background(), len(a.pool.config.shapes)+1, works...)
+	if a.pool.config.policy.adapts() && errors.Is(err, ErrNoMemory) {
+		return // more trees than the memory is for
+	}
 	if errors.Is(err, ErrFull) != full || err != nil && !full {
 		t.Fatalf("step: %v; full: %v", err, full)
 	}
@@ -155,10 +160,18 @@ func (a *actions) CloseInStep(t *rapid.T) {
 	}
 }
 
+// Squeeze has a device refuse some of the memory that its K/V take, between two steps.
+func (a *actions) Squeeze(t *rapid.T) {
+	if !a.pool.config.policy.adapts() {
+		t.Skip("no layer leaves")
+	}
+	squeeze(t, a.pool, rapid.IntRange(0, 100).Draw(t, "percent"))
+}
+
 func TestRandomOperationsKeepEveryRow(t *testing.T) {
 	backend := ownCPU(t, 0)
 	rapid.Check(t, func(t *rapid.T) {
-		o := uniform(rapid.SampledFrom([]Policy{Dynamic, Static, Offloaded, OffloadedStatic}).Draw(t, "policy"),
+		o := uniform(rapid.SampledFrom([]Policy{Auto, Dynamic, Static, Offloaded, OffloadedStatic}).Draw(t, "policy"),
 			rapid.IntRange(1, 5).Draw(t, "layers"), rapid.IntRange(100, 600).Draw(t, "cells"))
 		if rapid.Bool().Draw(t, "several shapes") {
 			for l := range o.Layers {
@@ -168,7 +181,17 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 		o.ForcedCopies = rapid.IntRange(0, 3).Draw(t, "copies") > 0
 		o.ChunkTokens = rapid.SampledFrom([]int{0, 5, 64}).Draw(t, "chunk")
 		o.Slots = rapid.IntRange(0, 3).Draw(t, "slots")
-		if o.Policy.streams() {
+		if o.Policy.adapts() {
+			o.ResidentLayers = rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "never leave")
+			all := int64(0)
+			for _, s := range o.Layers {
+				all += s.Bytes(o.TypeK, o.TypeV) * int64(plan.WholeBlocks(o.Cells))
+			}
+			o.Memory = []int64{max(rapid.Int64Range(0, 2*all).Draw(t, "memory"), o.Plan().Least()[0])}
+			if !o.ForcedCopies { // none can leave
+				o.Memory = nil
+			}
+		} else if o.Policy.streams() {
 			o.ResidentLayers = rapid.IntRange(0, len(o.Layers)).Draw(t, "resident")
 			o.HostAttention = rapid.SliceOfN(rapid.Bool(), len(o.Layers), len(o.Layers)).Draw(t, "at host")
 			o.HostTokens = rapid.IntRange(0, 60).Draw(t, "host tokens")

@@ -25,8 +25,12 @@ func (s setting) String() string {
 func (s setting) options(copies bool) Options {
 	o := rigOptions(s.policy, s.layers, s.typ)
 	o.ForcedCopies = copies
-	if s.policy.streams() {
+	if s.policy.streams() { // under auto, how many never leave
 		o.ResidentLayers = []int{0, (s.layers + 1) / 2, s.layers}[s.resident]
+	}
+	if s.policy.adapts() && copies { // as little memory as three trees need
+		o.Trees = 3
+		o.Memory = o.Plan().Least()
 	}
 	return o
 }
@@ -34,11 +38,11 @@ func (s setting) options(copies bool) Options {
 // settings returns all settings, or as many as have every pair of values together.
 func settings(all bool) (list []setting) {
 	layers := []int{1, 2, 3, 5}
-	others := []Policy{Dynamic, Offloaded, OffloadedStatic} // compared with static
+	others := []Policy{Dynamic, Offloaded, OffloadedStatic, Auto} // compared with static
 	for i, typ := range types {
 		for j, n := range layers {
-			if !all { // i+j and i+2j take all nine pairs of remainders
-				list = append(list, setting{others[(i+j)%3], typ, n, (i + 2*j) % 3})
+			if !all { // (i+j)%4 and (i+2j)%3 take all twelve pairs of values
+				list = append(list, setting{others[(i+j)%4], typ, n, (i + 2*j) % 3})
 				continue
 			}
 			for _, p := range others {
@@ -105,6 +109,12 @@ func TestEveryPolicyGivesTheBitsOfStatic(t *testing.T) {
 						t.Errorf("step %d differs from static", i)
 					}
 					streams := s.policy.streams() && o.ResidentLayers < s.layers
+					if s.policy.adapts() {
+						streams = stats.Demotions > 0
+						if !streams && d.copies && s.layers > DefaultSlots && s.resident == 0 {
+							t.Error("no layer has left: the test shows nothing")
+						}
+					}
 					if copied := stats.StoredBytes > 0; copied != (streams && d.copies) {
 						t.Errorf("%d bytes stored with %d layers streamed", stats.StoredBytes, stats.StreamedLayers)
 					}

@@ -30,7 +30,12 @@ type Pool struct {
 	trees   map[*tree]bool
 	retired []*tree // to be freed when the open step ends
 	spare   *tree   // a retired tree's memory, kept where it is allocated once
-	stats   Stats
+
+	// Under the policy auto, guarded by mu and changed by who has the turn:
+	slotCells int      // cells of the largest tree whose streamed layers have room where they visit; below 0: none has
+	notices   []string // what the user has not been told yet
+
+	stats Stats
 
 	arrangement arrangement  // of the next step, empty
 	copies      []*transfers // of the next step, empty
@@ -64,6 +69,7 @@ type Stats struct {
 	HostBytesPeak   int64
 	DiskBytes       int64 // room for K/V rows in files now
 	DiskBytesPeak   int64
+	Demotions       int // layers that have left their device while sequences had rows in them
 	Fetches         int
 	FetchedBytes    int64
 	StoredBytes     int64
@@ -87,9 +93,8 @@ func NewPool(o Options, devices ...*ggml.Backend) (*Pool, error) {
 			return nil, err
 		}
 		p.devices = append(p.devices, d)
-		p.stats.ResidentLayers += len(d.placement.Layers) - d.placement.Streamed
-		p.stats.StreamedLayers += d.placement.Streamed
 	}
+	p.measureSlots()
 	for _, l := range p.placed {
 		if l.onHost {
 			p.stats.HostLayers++
@@ -123,8 +128,12 @@ func (p *Pool) Policy() Policy { return p.config.policy }
 // Cells returns the capacity of a sequence tree in whole blocks.
 func (p *Pool) Cells() int { return p.config.cells }
 
-// Placement returns the placement of the layers on the device with a number.
-func (p *Pool) Placement(device int) plan.Placement { return p.devices[device].placement }
+// Placement returns the placement of the layers on the device with a number, as it is now.
+func (p *Pool) Placement(device int) plan.Placement {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.devices[device].placement
+}
 
 // Stats returns the counters.
 func (p *Pool) Stats() Stats {

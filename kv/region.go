@@ -159,9 +159,9 @@ func (p *Pool) newSlot(d *device) (*slot, error) {
 	if !d.copies {
 		return s, nil
 	}
-	b, err := p.alloc(d, d.backend.BufferType(), d.placement.SlotBytes+p.config.slotAlign-1, ggml.Slots)
+	b, err := p.alloc(d, d.backend.BufferType(), d.slotBytes()+p.config.slotAlign-1, ggml.Slots)
 	if err != nil {
-		return nil, allocation(fmt.Errorf("kv: slot of %d cells: %w", p.config.cells, err))
+		return nil, allocation(fmt.Errorf("kv: slot of %d cells: %w", d.slotCells, err))
 	}
 	b.Clear()
 	s.buffer, s.views = b, map[Shape]*region{}
@@ -170,7 +170,7 @@ func (p *Pool) newSlot(d *device) (*slot, error) {
 		shape := p.config.shapes[l]
 		if !d.placement.Resident[i] && s.views[shape] == nil {
 			s.shape = shape // any will do: all of it is zero
-			s.views[shape] = newRegion(p.nextID.Add(1), shape, p.config.typeK, p.config.typeV, p.config.cells, b, offset)
+			s.views[shape] = newRegion(p.nextID.Add(1), shape, p.config.typeK, p.config.typeV, d.slotCells, b, offset)
 		}
 	}
 	return s, nil

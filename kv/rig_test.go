@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -44,6 +45,8 @@ type rig struct {
 	last    int32
 	steps   [][]byte // what attention gave in each step, layer by layer
 	during  func(layer *Layer)
+	between func()      // called before each step
+	failed  func() bool // whether a step that has failed for want of memory is tried again
 }
 
 func newRig(t rapid.TB, b *ggml.Backend, o Options) *rig {
@@ -74,6 +77,10 @@ func (r *rig) close() {
 // that too.
 func (r *rig) grow(works ...growth) []byte {
 	r.t.Helper()
+	if r.between != nil {
+		r.between()
+	}
+	first := r.last
 	var batch []Work
 	for _, w := range works {
 		tokens := make([]int32, w.n)
@@ -85,6 +92,10 @@ func (r *rig) grow(works ...growth) []byte {
 	}
 	ctx := context.Background()
 	s, err := r.pool.Begin(ctx, batch)
+	if errors.Is(err, ErrNoMemory) && r.failed != nil && r.failed() {
+		r.last = first
+		return r.grow(works...)
+	}
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -55,7 +55,13 @@ type visit struct {
 
 // Begin reserves cells for a batch and starts fetching the rows of the first layers. It waits for
 // the step before to be closed. [ErrFull] and other errors come before anything has changed.
-func (p *Pool) Begin(ctx context.Context, batch []Work) (_ *Step, err error) {
+func (p *Pool) Begin(ctx context.Context, batch []Work) (*Step, error) {
+	return p.BeginPart(ctx, batch, nil)
+}
+
+// BeginPart is Begin for a part of a batch: more says how many tokens of each work are left for later
+// steps, so that memory is planned for all of them. nil is none.
+func (p *Pool) BeginPart(ctx context.Context, batch []Work, more []int) (_ *Step, err error) {
 	select {
 	case p.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -69,6 +75,7 @@ func (p *Pool) Begin(ctx context.Context, batch []Work) (_ *Step, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	defer p.tell()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -79,7 +86,13 @@ func (p *Pool) Begin(ctx context.Context, batch []Work) (_ *Step, err error) {
 	}
 	s := &Step{pool: p, arrangement: p.arrangement, copies: p.copies}
 	p.arrangement, p.copies = arrangement{}, nil
-	s.group(batch)
+	s.group(batch, more)
+	if p.config.policy.adapts() {
+		if err := s.settle(ctx); err != nil {
+			p.count()
+			return nil, err
+		}
+	}
 	for _, t := range s.trees {
 		if err := p.seal(t.tree); err != nil {
 			return nil, err
@@ -121,14 +134,44 @@ func (p *Pool) check(batch []Work) error {
 	return nil
 }
 
-// makeRoom takes memory for the new cells of each tree.
-func (s *Step) makeRoom(ctx context.Context) error {
-	p := s.pool
+// settle gives the trees of the step room together, where layers may leave for that.
+func (s *Step) settle(ctx context.Context) error {
+	if err := s.fits(); err != nil {
+		return err
+	}
+	for _, t := range s.trees {
+		if !s.pool.hasRoom(t.tree, min(t.high+t.need, t.capacity)) {
+			return s.pool.settle(ctx, s.demands())
+		}
+	}
+	return nil
+}
+
+// demands returns what the trees of the step need.
+func (s *Step) demands() (demands []demand) {
+	for _, t := range s.trees {
+		cells := min(t.high+t.need, t.capacity)
+		demands = append(demands, demand{tree: t.tree, cells: cells, soon: min(cells+t.more, t.capacity), past: t.room})
+	}
+	return demands
+}
+
+// fits reports a batch with more tokens than there are cells, or than a step takes.
+func (s *Step) fits() error {
 	if err := s.room(); err != nil {
 		return err
 	}
-	if total := s.total(); total > p.config.stepTokens {
-		return fmt.Errorf("kv: %d tokens in one step: at most %d; split the prompt", total, p.config.stepTokens)
+	if total, most := s.total(), s.pool.config.stepTokens; total > most {
+		return fmt.Errorf("kv: %d tokens in one step: at most %d; split the prompt", total, most)
+	}
+	return nil
+}
+
+// makeRoom takes memory for the new cells of each tree.
+func (s *Step) makeRoom(ctx context.Context) error {
+	p := s.pool
+	if err := s.fits(); err != nil {
+		return err
 	}
 	for _, t := range s.trees {
 		if err := p.ensureMemory(ctx, t.tree, min(t.high+t.need, t.capacity)); err != nil {

@@ -22,6 +22,7 @@ type tree struct {
 	regions  []*region   // by layer; nil where the layer visits a slot
 	rows     []tier.Tier // by device: of the layers that visit its slots; nil without any
 	reserved int         // cells that rows has room for
+	room     int         // cells that each region has room for, under the policy auto
 }
 
 // reserve makes room for cells in every tier. After an error every tier still has the room that it

@@ -39,10 +39,11 @@ type Layer struct {
 
 // Placement says which layers of a device stay there, and how much memory they and the slots take.
 type Placement struct {
-	Cells       int    // capacity of a sequence tree, in whole blocks
-	Layers      []int  // of the model: those on the device, in order
-	Resident    []bool // by the device's layers
-	Streamed    int    // layers that are not resident
+	Cells       int     // capacity of a sequence tree, in whole blocks
+	Layers      []int   // of the model: those on the device, in order
+	Rows        []int64 // bytes of a cell, by the device's layers
+	Resident    []bool  // by the device's layers
+	Streamed    int     // layers that are not resident
 	Slots       int
 	SlotBytes   int64 // of one slot: the largest streamed layer
 	TreeBytes   int64 // of the resident layers of one tree
@@ -114,6 +115,15 @@ func (c Cache) Streamed() []bool {
 		}
 	}
 	return streamed
+}
+
+// LeastResident returns, by device, how many layers stay there whatever the memory.
+func (c Cache) LeastResident() []int {
+	least := make([]int, c.devices())
+	for n := range least {
+		least[n] = c.on(n).least
+	}
+	return least
 }
 
 // MostCells returns the largest capacity, in whole blocks and not above Cells in whole blocks, for
@@ -208,7 +218,7 @@ func (s share) smallest() Placement {
 // with returns the placement with a number of resident layers.
 func (s share) with(resident int) Placement {
 	layers := len(s.layers)
-	p := Placement{Cells: s.cells, Layers: s.layers, Resident: Spread(resident, layers), Streamed: layers - resident}
+	p := Placement{Cells: s.cells, Layers: s.layers, Rows: s.rows, Resident: Spread(resident, layers), Streamed: layers - resident}
 	p.Slots = min(s.slots, p.Streamed)
 	for i, row := range s.rows {
 		bytes := product(row, int64(s.cells))

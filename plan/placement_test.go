@@ -160,7 +160,7 @@ func TestResidentLayersAreSharedOutToDevices(t *testing.T) {
 	}
 	const layer = 256 * rowBytes
 	want := Placement{
-		Cells: 256, Layers: []int{0, 1, 2, 3}, Resident: []bool{false, true, false, true}, Streamed: 2,
+		Cells: 256, Layers: []int{0, 1, 2, 3}, Rows: []int64{rowBytes, rowBytes, rowBytes, rowBytes}, Resident: []bool{false, true, false, true}, Streamed: 2,
 		Slots: 2, SlotBytes: layer, TreeBytes: 2 * layer, DeviceBytes: 4 * layer,
 	}
 	other := want

@@ -25,11 +25,13 @@ func (r *Runner) Forward(ctx context.Context, batch []kv.Work, rows [][][]float3
 		tokens += len(w.Tokens)
 	}
 	rows = logitRows(rows, batch, r.config.Vocab)
-	run := r.step
+	var err error
 	if tokens > r.pool.StepTokens() {
-		run = r.passes
+		err = r.passes(ctx, batch, rows)
+	} else {
+		err = r.step(ctx, batch, nil, rows)
 	}
-	if err := run(ctx, batch, rows); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return rows, nil
@@ -69,11 +71,13 @@ func (r *Runner) passes(ctx context.Context, batch []kv.Work, rows [][][]float32
 			return nil
 		}
 		var wanted [][][]float32
+		var more []int
 		for i, w := range of {
+			more = append(more, len(batch[w].Tokens)-done[w]-len(pass[i].Tokens))
 			first := max(0, batch[w].Logits-(len(batch[w].Tokens)-done[w])) // rows of the steps before
 			wanted = append(wanted, rows[w][first:first+pass[i].Logits])
 		}
-		if err := r.step(ctx, pass, wanted); err != nil {
+		if err := r.step(ctx, pass, more, wanted); err != nil {
 			return errors.Join(err, rollBack(batch, before, done))
 		}
 		for i, w := range of {
@@ -128,10 +132,10 @@ func rollBack(batch []kv.Work, before, done []int) error {
 }
 
 // step takes a batch through all layers once, and writes the logits that its works want to their
-// rows. This is the heart of ebb.
-func (r *Runner) step(ctx context.Context, batch []kv.Work, rows [][][]float32) (err error) {
+// rows. more tokens of each work are to follow; nil: none. This is the heart of ebb.
+func (r *Runner) step(ctx context.Context, batch []kv.Work, more []int, rows [][][]float32) (err error) {
 	defer recoverMisuse(&err)
-	step, err := r.pool.Begin(ctx, batch)
+	step, err := r.pool.BeginPart(ctx, batch, more)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,328 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/plan"
+	"github.com/seed4d217819/ebb/tier"
+	"github.com/seed4d217819/ebb/trace"
+)
+
+// reach gives trees the room of a goal: layers leave first, so that there is room to grow. An error
+// leaves every row where it was, or where it went. If a device refuses memory, it is a
+// [*refusalError].
+func (p *Pool) reach(ctx context.Context, g goal, demands []demand, left *departure) error {
+	for n, d := range p.devices {
+		if err := p.demote(ctx, d, g.placements[n], left); err != nil {
+			return err
+		}
+	}
+	for _, want := range demands {
+		if err := p.openTree(ctx, want); err != nil {
+			return err
+		}
+	}
+	largest := slices.Max(g.rooms())
+	for _, d := range p.devices {
+		if err := p.fitSlots(d, largest); err != nil {
+			return err
+		}
+	}
+	for _, want := range demands {
+		if err := p.resize(want.tree, g.cells[want.tree]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// demote takes from a device the layers that are not resident in a placement any more. Their rows of
+// all trees are stored in tiers before the first region is freed.
+func (p *Pool) demote(ctx context.Context, d *device, to plan.Placement, left *departure) error {
+	var leaving []int // numbers of layers on the device
+	for i, resident := range d.placement.Resident {
+		if resident && !to.Resident[i] {
+			leaving = append(leaving, i)
+		}
+	}
+	if leaving == nil {
+		return nil
+	}
+	rows, err := p.storeAll(ctx, d, leaving)
+	if err != nil {
+		for _, r := range rows {
+			err = errors.Join(err, r.Close())
+		}
+		return fmt.Errorf("kv: layers that leave %s: %w", d.backend.Device().Name(), err)
+	}
+	for t, r := range rows {
+		t.rows[d.number].(*joined).add(r, leaving)
+		for _, i := range leaving {
+			l := d.placement.Layers[i]
+			if r := t.regions[l]; r != nil { // a tree that is being opened may have none yet
+				r.close()
+			}
+			t.regions[l] = nil
+		}
+	}
+	d.closeSlots()
+	d.waves = append(d.waves, leaving)
+	d.placement = to
+	p.locate(d)
+	if len(rows) > 0 {
+		left.add(d, leaving, rows)
+	}
+	return nil
+}
+
+// storeAll stores the rows of layers of a device in tiers, one for each tree that has memory. It
+// returns those that it opened, also with an error.
+func (p *Pool) storeAll(ctx context.Context, d *device, layers []int) (map[*tree]tier.Tier, error) {
+	rows := map[*tree]tier.Tier{}
+	for t := range p.trees {
+		if t.regions == nil {
+			continue
+		}
+		to := p.newRows(d, layers)
+		rows[t] = to
+		if err := to.Reserve(ctx, max(min(t.reserved, p.config.cells), plan.WholeBlocks(t.high))); err != nil {
+			return rows, allocation(err)
+		}
+		if t.high == 0 {
+			continue
+		}
+		for i, number := range layers {
+			l, start := d.placement.Layers[number], p.config.trace.Now()
+			p.hooks.copying()
+			if err := to.Store(ctx, i, []tier.Run{{N: t.high}}, t.regions[l]); err != nil {
+				return rows, err
+			}
+			bytes := int64(t.high) * p.config.layouts[l].RowBytes()
+			p.stored.Add(bytes)
+			p.config.trace.End(trace.Span{Device: d.backend.Device().Name(), Track: trace.Store, Name: "demote", Layer: l, Bytes: bytes, Start: start})
+		}
+	}
+	return rows, nil
+}
+
+// newRows makes a tier for layers of a device.
+func (p *Pool) newRows(d *device, layers []int) tier.Tier {
+	var layouts []tier.Layout
+	for _, i := range layers {
+		layouts = append(layouts, p.config.layouts[d.placement.Layers[i]])
+	}
+	return p.config.newTier(layouts, func(bytes int64) (tier.Buffer, error) { return p.hostBuffer(d, bytes) })
+}
+
+// openTree prepares a tree that has no memory yet, and gives its tiers room.
+func (p *Pool) openTree(ctx context.Context, want demand) error {
+	t := want.tree
+	if t.regions == nil {
+		t.regions, t.rows, t.reserved = make([]*region, len(p.placed)), make([]tier.Tier, len(p.devices)), 0
+		for n, d := range p.devices {
+			rows := &joined{}
+			for _, wave := range d.waves {
+				rows.add(p.newRows(d, wave), wave)
+			}
+			t.rows[n] = rows
+		}
+	}
+	if cells := min(plan.WholeBlocks(want.cells), p.config.cells); cells > t.reserved {
+		return t.reserve(ctx, cells)
+	}
+	return nil
+}
+
+// fitSlots makes the slots of a device anew, if they have no room for some cells.
+func (p *Pool) fitSlots(d *device, cells int) error {
+	if len(d.slots) == d.placement.Slots && (d.placement.Slots == 0 || d.slotCells >= cells) {
+		return nil
+	}
+	d.closeSlots()
+	d.slotCells = cells
+	for range d.placement.Slots {
+		s, err := p.newSlot(d)
+		if err != nil {
+			d.closeSlots()
+			p.measureSlots()
+			return refusal(d, d.slotBytes(), err)
+		}
+		d.slots = append(d.slots, s)
+	}
+	p.measureSlots()
+	return nil
+}
+
+// measureSlots notes how large a tree may be for its streamed layers to visit all devices.
+func (p *Pool) measureSlots() {
+	p.slotCells = math.MaxInt
+	for _, d := range p.devices {
+		switch {
+		case d.placement.Slots == 0:
+		case len(d.slots) < d.placement.Slots:
+			p.slotCells = -1
+		default:
+			p.slotCells = min(p.slotCells, d.slotCells)
+		}
+	}
+}
+
+// resize gives the regions of a tree room for some cells, one after the other.
+func (p *Pool) resize(t *tree, cells int) error {
+	for l, at := range p.placed {
+		old := t.regions[l]
+		if !at.resident || old != nil && old.cells == cells {
+			continue
+		}
+		r, err := p.newRegion(l, cells)
+		if err != nil {
+			return refusal(at.device, p.config.layouts[l].RowBytes()*int64(cells), err)
+		}
+		if old != nil {
+			if err := p.copyRows(at.device, old, r, t.high); err != nil {
+				r.close()
+				return err
+			}
+			r.clean, r.touched = t.high, t.high
+			old.close()
+		}
+		t.regions[l] = r
+	}
+	t.room = cells
+	return nil
+}
+
+// largest returns how many cells the largest region of a tree has.
+func (t *tree) largest() int {
+	cells := t.room
+	for _, r := range t.regions {
+		if r != nil {
+			cells = max(cells, r.cells)
+		}
+	}
+	return cells
+}
+
+// copyRows copies the first cells of a region to a larger one.
+func (p *Pool) copyRows(d *device, from, to *region, cells int) error {
+	if from.memory != nil {
+		return from.Fetch(context.Background(), 0, tier.Run{N: cells}, to)
+	}
+	some := min(cells, firstCells)
+	if some == 0 {
+		return nil
+	}
+	buffer, err := p.hostBuffer(d, from.layout.RowBytes()*int64(some))
+	if err != nil {
+		return err
+	}
+	defer buffer.Close()
+	for first := 0; first < cells; first += some {
+		n := min(some, cells-first)
+		for _, part := range [...]tier.Part{tier.Keys, tier.Values} {
+			stride := int64(n) * from.layout.Piece(part)
+			from.Read(part, first, n, buffer.Bytes(), stride)
+			to.Write(part, first, n, buffer.Bytes(), stride)
+		}
+	}
+	return nil
+}
+
+// refusal marks the error of an allocation on a device, if it is that there is no memory.
+func refusal(d *device, bytes int64, err error) error {
+	if errors.Is(err, ggml.ErrNoMemory) {
+		return &refusalError{d, bytes, err}
+	}
+	return err
+}
+
+// rest makes all layers resident again, if no tree has memory. Slots are given back.
+func (p *Pool) rest() {
+	if !p.config.policy.adapts() || p.withMemory() > 0 {
+		return
+	}
+	for n, d := range p.devices {
+		d.closeSlots()
+		d.placement, d.slotCells, d.waves = p.config.devices[n].placement, 0, nil
+		d.bound, d.bounded = 0, false
+		p.locate(d)
+	}
+	p.measureSlots()
+}
+
+// departure is the layers that have left devices while trees were given room.
+type departure struct {
+	trees   int // that had memory before
+	refused bool
+	layers  []int
+	usage   tier.Usage // of the tiers to which they went
+}
+
+func (l *departure) add(d *device, layers []int, rows map[*tree]tier.Tier) {
+	for _, i := range layers {
+		l.layers = append(l.layers, d.placement.Layers[i])
+	}
+	for _, r := range rows {
+		l.usage = l.usage.Plus(r.Usage())
+	}
+}
+
+// report counts the layers that have left, and says so in one line.
+func (p *Pool) report(left *departure, demands []demand) {
+	if len(left.layers) == 0 {
+		return
+	}
+	p.stats.Demotions += len(left.layers)
+	slices.Sort(left.layers)
+	names := make([]string, len(left.layers))
+	for i, l := range left.layers {
+		names[i] = fmt.Sprint(l)
+	}
+	text := "layer " + names[0]
+	if n := len(names); n > 1 {
+		text = "layers " + strings.Join(names[:n-1], ", ") + " and " + names[n-1]
+	}
+	to := "host memory"
+	switch {
+	case left.usage.Disk > 0 && left.usage.Host > 0:
+		to = "host memory and the disk"
+	case left.usage.Disk > 0:
+		to = "the disk"
+	}
+	p.notices = append(p.notices, fmt.Sprintf("K/V of %s went from the device to %s: %d of %d layers stay (%s)",
+		text, to, p.stats.ResidentLayers, len(p.placed), left.reason(demands)))
+}
+
+// reason says why layers have left.
+func (l *departure) reason(demands []demand) string {
+	if l.refused {
+		return "the device had no memory for more"
+	}
+	cells := 0
+	for _, d := range demands {
+		cells = max(cells, d.past)
+	}
+	if cells == 0 {
+		return "another sequence needs room"
+	}
+	return fmt.Sprintf("the cache grew past %d tokens", cells)
+}
+
+// tell passes on what has been reported. The turn is held, and the pool not locked.
+func (p *Pool) tell() {
+	if len(p.notices) == 0 {
+		return
+	}
+	for _, n := range p.notices {
+		if p.config.notify != nil {
+			p.config.notify(n)
+		}
+	}
+	p.notices = nil
+}

@@ -1,0 +1,284 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/plan"
+	"github.com/seed4d217819/ebb/tier"
+	"github.com/seed4d217819/ebb/tier/disk"
+	"github.com/seed4d217819/ebb/tier/host"
+)
+
+// squeeze lets the K/V of the first device take a share of what they take now, until the next step
+// has begun. Layers leave where they can.
+func squeeze(t rapid.TB, p *Pool, percent int) {
+	t.Helper()
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.devices[0]
+	var demands []demand
+	for tree := range p.trees {
+		if tree.regions != nil {
+			demands = append(demands, demand{tree: tree, cells: min(plan.WholeBlocks(max(tree.high, 1)), p.config.cells)})
+		}
+	}
+	if demands == nil {
+		return
+	}
+	d.bound, d.bounded = p.taken(d)*int64(percent)/100, true
+	if err := p.settle(context.Background(), demands); err != nil && !errors.Is(err, ErrNoMemory) {
+		t.Fatal(err)
+	}
+	d.bounded = false
+	p.count()
+}
+
+// growing is a conversation whose trees grow past their first room several times.
+func growing(r *rig) {
+	a := r.pool.NewSeq()
+	r.grow(growth{a, 200})
+	r.grow(growth{a, 120})
+	fork := forkOf(r.t, a)
+	b := r.pool.NewSeq()
+	for range 3 {
+		r.grow(growth{a, 1}, growth{fork, 2}, growth{b, 30})
+	}
+	if err := fork.Truncate(100); err != nil {
+		r.t.Fatal(err)
+	}
+	r.grow(growth{fork, 300}, growth{a, 1})
+	r.grow(growth{b, 250})
+	if err := a.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.grow(growth{fork, 1}, growth{b, 1})
+	r.grow(growth{fork, 500})
+	r.grow(growth{b, 1}, growth{fork, 1})
+}
+
+// briefly is the same with fewer tokens.
+func briefly(r *rig) {
+	a := r.pool.NewSeq()
+	r.grow(growth{a, 200})
+	r.grow(growth{a, 70})
+	b := r.pool.NewSeq()
+	r.grow(growth{a, 1}, growth{b, 30})
+	r.grow(growth{b, 1}, growth{a, 270})
+	r.grow(growth{a, 1})
+}
+
+// autoOptions returns options under which trees grow block by block.
+func autoOptions(layers int, typ ggml.Type) Options {
+	o := rigOptions(Auto, layers, typ)
+	o.Cells, o.ForcedCopies, o.Trees = 1500, true, 2
+	return o
+}
+
+// small lets trees have little room at first.
+func small(r *rig) { r.pool.config.firstCells = Block }
+
+// Layers that leave at random steps, wherever they go, change no bit.
+func TestDemotionChangesNoBit(t *testing.T) {
+	for _, d := range []struct {
+		name   string
+		open   func(rapid.TB) *ggml.Backend
+		script func(*rig)
+		types  []ggml.Type
+		runs   int
+		only   string // the place that is tried, where a step takes long
+	}{
+		{"cpu", onCPU, growing, []ggml.Type{ggml.F16, ggml.Q8_0}, 4, ""},
+		{"vulkan", onVulkan, excerpt, []ggml.Type{ggml.F16}, 1, "host memory and the disk"},
+	} {
+		t.Run(d.name, func(t *testing.T) {
+			if testing.Short() && d.name == "vulkan" {
+				t.Skip("it takes seconds: make test runs it")
+			}
+			b := d.open(t)
+			for _, typ := range d.types {
+				static := autoOptions(5, typ)
+				static.Policy, static.Trees = Static, 0
+				want, _ := played(t, b, static, d.script)
+				finite(t, want)
+				files, makers := diskTiers(t, disk.Options{}, 200<<10)
+				for place, maker := range map[string]tier.Maker{"host memory": host.New, "the disk": files.New, "host memory and the disk": makers["some host memory"]} {
+					if d.only != "" && place != d.only {
+						continue
+					}
+					t.Run(typ.String()+"/"+place, func(t *testing.T) {
+						demotions := 0
+						for seed := range d.runs {
+							o := autoOptions(5, typ)
+							o.Tier, o.SlotAlign = maker, 4096
+							random := rand.New(rand.NewPCG(uint64(seed), 7))
+							got, stats := played(t, b, o, d.script, small, func(r *rig) {
+								r.pool.hooks.freed = poison
+								r.between = func() {
+									if random.IntN(3) == 0 {
+										squeeze(t, r.pool, random.IntN(100))
+									}
+								}
+							})
+							if i := differ(got, want); i >= 0 {
+								t.Errorf("seed %d: step %d differs from static", seed, i)
+							}
+							demotions += stats.Demotions
+						}
+						if demotions == 0 {
+							t.Error("no layer has left: the test shows nothing")
+						}
+					})
+				}
+			}
+		})
+	}
+}
+
+// Whichever allocation fails, the step is what it would have been, or it fails, and the next try
+// goes on from where all was.
+func TestEveryAllocationMayFail(t *testing.T) {
+	b := ownCPU(t, 0)
+	static := autoOptions(5, ggml.F16)
+	static.Policy, static.Trees = Static, 0
+	want, _ := played(t, b, static, briefly)
+	for name, memory := range map[string]int64{"no bound": 0, "layers leave": 2 * 1536 * 256} {
+		t.Run(name, func(t *testing.T) {
+			retries, demotions := 0, 0
+			for fails := 1; ; fails++ {
+				o := autoOptions(5, ggml.F16)
+				if memory > 0 {
+					o.Memory = []int64{memory}
+				}
+				n := 0
+				got, stats := played(t, b, o, briefly, small, func(r *rig) {
+					r.failed = func() bool { retries++; return n == fails }
+					r.pool.hooks.alloc = func() error {
+						if n++; n == fails {
+							return fmt.Errorf("%w: injected", ggml.ErrNoMemory)
+						}
+						return nil
+					}
+				})
+				if i := differ(got, want); i >= 0 {
+					t.Fatalf("allocation %d fails: step %d differs from static", fails, i)
+				}
+				demotions += stats.Demotions
+				if left := b.Usage().Total(); left != 0 {
+					t.Fatalf("allocation %d fails: %d bytes in use at the end", fails, left)
+				}
+				if n < fails {
+					break
+				}
+			}
+			if demotions == 0 || memory > 0 && retries == 0 {
+				t.Errorf("%d layers have left, %d steps were tried again: the test shows nothing", demotions, retries)
+			}
+		})
+	}
+}
+
+// A device with a tenth of the memory that all K/V take gives the same bits.
+func TestATenthOfTheMemoryGivesTheSameBits(t *testing.T) {
+	b := onCPU(t)
+	o := autoOptions(24, ggml.F16)
+	o.Trees = 1
+	all := o.Plan().Layers[0].RowBytes * 24 * int64(plan.WholeBlocks(o.Cells))
+	static := o
+	static.Policy = Static
+	want, _ := played(t, b, static, novelOfOne)
+	o.Memory = []int64{all / 10}
+	var lines []string
+	o.Notify = func(line string) { lines = append(lines, line) }
+	got, stats := played(t, b, o, novelOfOne, small)
+	if i := differ(got, want); i >= 0 {
+		t.Errorf("step %d differs from static", i)
+	}
+	if stats.DeviceBytesPeak > all/10 || stats.Demotions == 0 || stats.ResidentLayers+stats.StreamedLayers != 24 {
+		t.Errorf("%+v: want at most %d bytes on the device", stats, all/10)
+	}
+	if len(lines) == 0 || !strings.Contains(lines[0], "K/V of layer") || !strings.Contains(lines[0], "went from the device to host memory") || !strings.Contains(lines[0], "the cache grew past 256 tokens") {
+		t.Errorf("lines %q", lines)
+	}
+}
+
+// novelOfOne is a text that grows token by token and in pieces.
+func novelOfOne(r *rig) {
+	s := r.pool.NewSeq()
+	for _, n := range []int{200, 1, 120, 1, 400, 1, 300, 1, 256, 1} {
+		r.grow(growth{s, n})
+	}
+}
+
+// Where all fits, auto does what dynamic does.
+func TestAutoIsDynamicWhereAllFits(t *testing.T) {
+	b := ownCPU(t, 0)
+	o := autoOptions(3, ggml.F16)
+	of := func(p Policy) (Stats, ggml.Stats) {
+		o := o
+		o.Policy, o.Memory = p, []int64{1 << 30}
+		before := b.Stats()
+		_, stats := played(t, b, o, growing)
+		after := b.Stats()
+		after.Buffers -= before.Buffers
+		return stats, after
+	}
+	auto, autoCounts := of(Auto)
+	dynamic, dynamicCounts := of(Dynamic)
+	auto.Policy, auto.Stall, dynamic.Stall = Dynamic, 0, 0
+	if auto != dynamic || auto.Fetches != 0 {
+		t.Errorf("auto %+v; dynamic %+v", auto, dynamic)
+	}
+	if autoCounts.Buffers != dynamicCounts.Buffers {
+		t.Errorf("%d buffers under auto, %d under dynamic", autoCounts.Buffers, dynamicCounts.Buffers)
+	}
+}
+
+// What is out of all memory is an error that says what would be enough, and nothing is lost.
+func TestOutOfEverythingSaysWhatWouldBeEnough(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(o *Options, b *ggml.Backend)
+		want   string
+	}{
+		{"in place", func(o *Options, b *ggml.Backend) {
+			o.ForcedCopies = false
+			o.Room = func(int) (int64, bool) { return 4*512*rowBytes - b.Usage().Current[ggml.Regions], true }
+		}, "as no layer can leave it, the least that works is 24.0 KiB"},
+		{"host memory", func(o *Options, _ *ggml.Backend) {
+			o.Memory = []int64{4 * 512 * rowBytes}
+			o.Room = func(n int) (int64, bool) { return 0, n == HostMemory }
+		}, "layers that leave"},
+		{"a tier", func(o *Options, _ *ggml.Backend) {
+			o.Memory, o.Tier = []int64{4 * 512 * rowBytes}, fullTier
+		}, "no room"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := uniform(Auto, 4, 700)
+			o.ForcedCopies = true
+			b := ownCPU(t, 0)
+			tt.change(&o, b)
+			l := newLedger(t, b, o)
+			defer l.close()
+			l.pool.config.firstCells = Block
+			s := l.seq()
+			l.grow(growth{s, 500})
+			err := l.step(t.Context(), 5, growth{s, 20})
+			if !errors.Is(err, ErrNoMemory) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v; want it to say %q", err, tt.want)
+			}
+			l.check()
+			l.grow(growth{s, 10})
+			l.check()
+		})
+	}
+}
