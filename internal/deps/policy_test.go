@@ -44,19 +44,15 @@ var policy = map[string][]string{
 	"model/qwen3":    {"ggml", "model"},
 	"model/qwen2moe": {"ggml", "model"},
 	"model/qwen3moe": {"ggml", "model"},
-	"model/glm4":     {"ggml", "model"},
 	"model/glm4moe":  {"ggml", "model"},
-	"model/granite":  {"ggml", "model"},
-	"model/mistral3": {"ggml", "model"},
-	"model/smollm3":  {"ggml", "model"},
 
 	"trace": {},
 
 	"tier":          {},
 	"tier/host":     {"tier"},
-	"tier/disk":     {"internal/bytesize", "tier"},
+	"tier/disk":     {"internal/bytesize", "internal/directio", "tier"},
 	"tier/stack":    {"tier"},
-	"session":       {"tier", "internal/filelock"},
+	"session":       {"internal/directio", "internal/filelock", "tier"},
 	"tier/tiertest": {"tier"},
 	"kv":            {"ggml", "internal/bytesize", "internal/timing", "plan", "tier", "trace"},
 
@@ -72,8 +68,7 @@ var policy = map[string][]string{
 
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "model/qwen2", "model/qwen3",
-		"model/qwen2moe", "model/qwen3moe", "model/glm4", "model/glm4moe", "model/granite", "model/mistral3",
-		"model/smollm3", "attend",
+		"model/qwen2moe", "model/qwen3moe", "model/glm4moe", "attend",
 		"tier", "tier/disk", "tier/host", "tier/stack", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
 		"session", "internal/devicemap", "internal/exec", "internal/memory", "internal/threads",
 	},
@@ -93,6 +88,7 @@ var policy = map[string][]string{
 	"internal/bytesize":   {},
 	"internal/timing":     {},
 	"internal/cputime":    {},
+	"internal/directio":   {},
 	"internal/dl":         {},
 	"internal/deps":       {},
 	"internal/libllama":   {"ggml", "internal/dl"},

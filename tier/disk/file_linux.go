@@ -10,16 +10,6 @@ import (
 // maxVector is how many pieces one call reads at most (IOV_MAX).
 const maxVector = 1024
 
-// bypass makes reads and writes of a file bypass the page cache.
-func bypass(f *os.File) bool {
-	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
-	if err != nil {
-		return false
-	}
-	_, err = unix.FcntlInt(f.Fd(), unix.F_SETFL, flags|unix.O_DIRECT)
-	return err == nil
-}
-
 // ReadVector reads pieces that lie behind each other in the file.
 func (f *rowFile) ReadVector(pieces [][]byte, offset int64) (ok bool, err error) {
 	for len(pieces) > 0 {

@@ -4,9 +4,6 @@ package disk
 
 import "os"
 
-// bypass is for Linux: elsewhere rows pass through the page cache.
-func bypass(*os.File) bool { return false }
-
 // ReadVector is for Linux.
 func (f *rowFile) ReadVector([][]byte, int64) (ok bool, err error) { return false, nil }
 

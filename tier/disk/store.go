@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seed4d217819/ebb/internal/bytesize"
+	"github.com/seed4d217819/ebb/internal/directio"
 	"github.com/seed4d217819/ebb/tier"
 )
 
@@ -80,7 +81,7 @@ var sectors = [...]int64{512, 4096}
 
 // probe finds out whether a file can bypass the page cache, and in which units.
 func probe(f *os.File) (direct bool, align int64) {
-	if !bypass(f) {
+	if !directio.Bypass(f) {
 		return false, sectors[0]
 	}
 	buffer, free, err := alignedBytes(sectors[len(sectors)-1])
@@ -147,7 +148,7 @@ func (s *Store) open() (file, error) {
 		return nil, fmt.Errorf("disk: %w", err)
 	}
 	if s.direct {
-		bypass(f)
+		directio.Bypass(f)
 	}
 	if s.wrap != nil {
 		return s.wrap(&rowFile{File: f, direct: s.direct}), nil
