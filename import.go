@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/kv"
@@ -46,15 +47,46 @@ func (e *Engine) Import(ctx context.Context, path string, o ImportOptions) (batc
 		batch = nil
 	}()
 	for row := range in.Batch() {
-		read := func(layer, block int, rows []byte) error { return in.Read(row, layer, block, rows) }
-		seq, err := e.runner.Pool().Restore(ctx, in.Tokens(row), read)
+		seq, err := e.runner.Pool().Restore(ctx, in.Tokens(row), &importSource{in: in, row: row, layouts: want.Layers})
 		if err != nil {
 			return batch, err
 		}
 		batch = append(batch, seq)
+		if err := seq.Wait(ctx); err != nil { // the file is closed then
+			return batch, err
+		}
 	}
 	return batch, nil
 }
+
+// importSource is one sequence of an import. The pool reads from several goroutines, and an import is
+// read by one.
+type importSource struct {
+	in      *session.Import
+	row     int
+	layouts []tier.Layout
+
+	mu sync.Mutex
+}
+
+// Read reads blocks one after the other.
+func (s *importSource) Read(ctx context.Context, layer, first, blocks int, buffer []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	size := s.layouts[layer].RowBytes() * kv.Block
+	for b := range int64(blocks) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := s.in.Read(s.row, layer, first+int(b), buffer[b*size:][:size]); err != nil {
+			return nil, err
+		}
+	}
+	return buffer[:int64(blocks)*size], nil
+}
+
+// Close has nothing to do: the import is closed by its owner.
+func (s *importSource) Close() error { return nil }
 
 func (e *Engine) importOptions(o ImportOptions) session.ImportOptions {
 	a, _ := model.Find(e.file.Architecture(), architectures()) // the engine has opened it

@@ -216,7 +216,7 @@ func TestABatchIsExportedAndImported(t *testing.T) {
 	if _, err := ebb.ImportSession(path, to, ebb.ImportSessionOptions{Row: &one}); err != nil {
 		t.Fatal(err)
 	}
-	seq, err := openSession(t, e, to).Restore(t.Context())
+	seq, err := openSession(t, e, to).Restore(t.Context(), fork.Len())
 	if err != nil {
 		t.Fatal(err)
 	}

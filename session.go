@@ -9,31 +9,68 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/session"
 )
 
 // Session is a file that keeps the tokens and the K/V of one sequence, so that another process goes on
-// as if it had never ended. [Engine.OpenSession] opens one. It is used by one goroutine. The format is
-// that of package session.
+// as if it had never ended. It is used by one goroutine. The format is that of package session.
 type Session struct {
-	engine *Engine
-	path   string
-	header session.Header // what the engine's model wants
-	lock   *session.Lock
-	file   *session.File // nil: nothing is saved yet
+	engine  *Engine // nil: not yet bound
+	path    string
+	header  session.Header // what the model wants
+	lock    *session.Lock
+	file    *session.File // nil: nothing is saved yet
+	reading []<-chan struct{}
 }
 
 var _ [kv.Block - session.BlockCells]struct{} = [0]struct{}{} // kv's blocks are those of the file
 
-// OpenSession opens the session at a path, which need not exist yet, and keeps other processes from it
-// until it is closed: if one has it, the error wraps [session.ErrLocked]. [session.ErrModel] says that
-// the rows there are another model's, or of other types; [session.ErrFormat] and [session.ErrDamaged]
-// say that the file cannot be used. The first session of a model reads all of its file, whose digest is
-// then remembered in the user's cache folder. The caller closes the session.
-func (e *Engine) OpenSession(path string) (_ *Session, err error) {
-	s := &Session{engine: e, path: path}
+// OpenSession opens the session at a path, which need not exist yet, for the model in a file that is
+// to be opened with these options. It reads no weights but, the first time that the model has a
+// session, for their digest, which is then remembered in the user's cache folder; so whoever opens
+// the session before the engine hears at once what is wrong with it.
+//
+// The session keeps other processes out until it is closed: if one has it, the error wraps
+// [session.ErrLocked]. [session.ErrModel] says that the rows there are another model's, or of other
+// types; [session.ErrFormat] and [session.ErrDamaged] say that the file cannot be used. Rows that are
+// damaged are found when they are read, and leave the tokens: see [Session.Restore].
+// [Session.Bind] ties the session to the engine. The caller closes the session.
+func OpenSession(path, model string, o Options) (*Session, error) {
+	typ, err := kv.ParseType(o.withDefaults().KVType)
+	if err != nil {
+		return nil, fmt.Errorf("ebb: options: KVType: %w", err)
+	}
+	file, err := gguf.Open(model)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openSession(path, file, [2]ggml.Type{typ, typ})
+	if closed := file.Close(); err == nil && closed != nil {
+		return nil, errors.Join(closed, s.Close())
+	}
+	return s, err
+}
+
+// OpenSession is the function of that name for the engine's model, and binds the session to the
+// engine.
+func (e *Engine) OpenSession(path string) (*Session, error) {
+	k, v := e.runner.Pool().Types()
+	s, err := openSession(path, e.file, [2]ggml.Type{k, v})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Bind(e); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// openSession opens the session of a model whose K/V have these types.
+func openSession(path string, model *gguf.File, types [2]ggml.Type) (_ *Session, err error) {
+	s := &Session{path: path}
 	if s.lock, err = session.Acquire(path); err != nil {
 		return nil, err
 	}
@@ -45,29 +82,54 @@ func (e *Engine) OpenSession(path string) (_ *Session, err error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
-	if s.header, err = e.sessionHeader(); err != nil {
+	if s.header, err = modelHeader(model, types); err != nil {
 		return nil, err
 	}
-	if s.file == nil {
-		return s, nil
-	}
-	if err := s.file.Header().Fits(s.header); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return s, nil
+	return s, s.fits()
 }
 
 // sessionHeader returns the header of sessions of the engine's model, without tokens.
 func (e *Engine) sessionHeader() (session.Header, error) {
-	weights, err := weightsDigest(e.file)
-	if err != nil {
-		return session.Header{}, err
+	k, v := e.runner.Pool().Types()
+	h, err := modelHeader(e.file, [2]ggml.Type{k, v})
+	h.Layers = e.runner.Pool().Layouts()
+	return h, err
+}
+
+// modelHeader returns the header of a model's sessions, without tokens and layers.
+func modelHeader(model *gguf.File, types [2]ggml.Type) (session.Header, error) {
+	weights, err := weightsDigest(model)
+	return session.Header{
+		Architecture: model.Architecture(), Weights: weights, TypeK: types[0].String(), TypeV: types[1].String(),
+	}, err
+}
+
+// fits reports why what is saved cannot be used with the model.
+func (s *Session) fits() error {
+	if s.file == nil {
+		return nil
 	}
+	want := s.header
+	if want.Layers == nil { // as long as no engine is bound
+		want.Layers = s.file.Header().Layers
+	}
+	if err := s.file.Header().Fits(want); err != nil {
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	return nil
+}
+
+// Bind ties a session to the engine whose sequences it keeps. The engine has the model and the types
+// of K/V that the session was opened for.
+func (s *Session) Bind(e *Engine) error {
 	pool := e.runner.Pool()
 	k, v := pool.Types()
-	return session.Header{
-		Architecture: e.file.Architecture(), Weights: weights, TypeK: k.String(), TypeV: v.String(), Layers: pool.Layouts(),
-	}, nil
+	if got := e.file.Architecture(); got != s.header.Architecture || k.String() != s.header.TypeK || v.String() != s.header.TypeV {
+		return fmt.Errorf("ebb: %s was opened for a model of the architecture %s with K/V of the types %s and %s, and the engine has %s, %v and %v",
+			s.path, s.header.Architecture, s.header.TypeK, s.header.TypeV, got, k, v)
+	}
+	s.engine, s.header.Layers = e, pool.Layouts()
+	return s.fits()
 }
 
 // weightsDigest returns the digest of a model's files, which is remembered in the user's cache folder.
@@ -82,6 +144,9 @@ func weightsDigest(f *gguf.File) (string, error) {
 	}
 	return digests.Files(paths...)
 }
+
+// Path returns the file's name.
+func (s *Session) Path() string { return s.path }
 
 // Tokens returns the tokens that are saved. They are the session's.
 func (s *Session) Tokens() []int32 {
@@ -99,22 +164,63 @@ func (s *Session) Attached() json.RawMessage {
 	return s.file.Header().Attached
 }
 
-// Restore returns a new sequence that holds what is saved: nothing, if the session is new. Every byte
-// that is read is compared with its checksum. After an error nothing is left in the cache; [kv.ErrFull]
-// says that the tokens have no room. The caller closes the sequence.
-func (s *Session) Restore(ctx context.Context) (*kv.Seq, error) {
-	if s.file == nil {
+// Restore returns a new sequence that holds the first n of the saved tokens, without having read their
+// rows: each layer is read when the first steps want it, and no more than n tokens need. Every byte is
+// compared with its checksum. If some are not those that were saved, the step that needs them fails
+// with [session.ErrDamaged] before it computes with them, and so do all later ones: close the sequence
+// and compute the tokens anew. [kv.Seq.Wait] waits until all rows are there.
+//
+// After an error of its own nothing is left in the cache; [kv.ErrFull] says that the tokens have no
+// room. The caller closes the sequence.
+func (s *Session) Restore(ctx context.Context, n int) (*kv.Seq, error) {
+	switch saved := len(s.Tokens()); {
+	case s.engine == nil:
+		return nil, errors.New("ebb: a session that no engine is bound to: call Bind first")
+	case n < 0 || n > saved:
+		return nil, fmt.Errorf("ebb: %d tokens of %s: it has %d", n, s.path, saved)
+	case n == 0:
 		return s.engine.NewSeq(), nil
 	}
-	return s.engine.runner.Pool().Restore(ctx, s.Tokens(), func(layer, block int, rows []byte) error {
-		return s.file.Read(layer, block, 1, rows)
-	})
+	rows, err := s.file.Rows()
+	if err != nil {
+		return nil, err
+	}
+	closed := make(chan struct{})
+	s.reading = append(s.reading, closed)
+	return s.engine.runner.Pool().Restore(ctx, s.Tokens()[:n], source{rows, closed})
+}
+
+// source is rows that are being read.
+type source struct {
+	*session.Rows
+	closed chan<- struct{}
+}
+
+func (s source) Close() error {
+	defer close(s.closed)
+	return s.Rows.Close()
+}
+
+// read waits until nothing is read of the file any more: some systems rename over no open file.
+func (s *Session) read(ctx context.Context) error {
+	for len(s.reading) > 0 {
+		select {
+		case <-s.reading[0]:
+			s.reading = s.reading[1:]
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // Save writes a sequence of the engine, and JSON that the program wants back with it (nil: none), in
-// place of what the session has held. After an error, and if the process is killed meanwhile, the
-// session holds what it has held before.
+// place of what the session has held. It waits until nothing is read of that any more. After an error,
+// and if the process is killed meanwhile, the session holds what it has held before.
 func (s *Session) Save(ctx context.Context, seq *kv.Seq, attached json.RawMessage) (err error) {
+	if s.engine == nil {
+		return errors.New("ebb: a session that no engine is bound to: call Bind first")
+	}
 	var w *session.Writer
 	defer func() {
 		if w != nil {
@@ -131,7 +237,10 @@ func (s *Session) Save(ctx context.Context, seq *kv.Seq, attached json.RawMessag
 	if err := s.engine.runner.Pool().Save(ctx, seq, begin, write); err != nil {
 		return err
 	}
-	if s.file != nil { // some systems rename over no open file
+	if err := s.read(ctx); err != nil {
+		return err
+	}
+	if s.file != nil {
 		err := s.file.Close()
 		if s.file = nil; err != nil {
 			return fmt.Errorf("session: %w", err)
@@ -153,7 +262,8 @@ func (s *Session) open() error {
 	return nil
 }
 
-// Close ends the use of the session, and lets other processes have it. It saves nothing.
+// Close ends the use of the session, and lets other processes have it. It saves nothing. What is
+// restored of it is still read.
 func (s *Session) Close() error {
 	var errs []error
 	if s.file != nil {

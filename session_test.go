@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/seed4d217819/ebb"
@@ -109,7 +111,7 @@ func TestRestoredSessionEqualsOneThatWasNeverClosed(t *testing.T) {
 				if got := string(s.Attached()); got != `{"said":"hello"}` {
 					t.Errorf("attached: %s", got)
 				}
-				seq, err := s.Restore(t.Context())
+				seq, err := s.Restore(t.Context(), len(s.Tokens()))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -125,7 +127,7 @@ func TestRestoredSessionEqualsOneThatWasNeverClosed(t *testing.T) {
 			}
 			o.Cache, o.Disk, o.HostMemory = kv.Offloaded, t.TempDir(), 200<<10
 			e := p.open(t, model, o)
-			seq, err := openSession(t, e, saved(t, e)).Restore(t.Context())
+			seq, err := openSession(t, e, saved(t, e)).Restore(t.Context(), 291)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -141,7 +143,7 @@ func TestAnotherProcessRestoresASession(t *testing.T) {
 	requireDevice(t, "cpu")
 	if path := os.Getenv("EBB_TEST_SESSION"); path != "" {
 		e := cpuCopies.open(t, os.Getenv("EBB_TEST_SESSION_MODEL"), ebb.Options{Context: 512, Cache: kv.Offloaded})
-		seq, err := openSession(t, e, path).Restore(t.Context())
+		seq, err := openSession(t, e, path).Restore(t.Context(), 291)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +210,7 @@ func TestSessionsThatDoNotFitAreRefused(t *testing.T) {
 	}
 	refuses("other weights", cpuInPlace.open(t, testmodel.WriteFile(t, testmodel.Options{Layers: 3, Seed: 4}), ebb.Options{Context: 512}), session.ErrModel)
 	refuses("another K/V type", cpuInPlace.open(t, model, ebb.Options{Context: 512, KVType: "q8_0"}), session.ErrModel)
-	if _, err := openSession(t, cpuInPlace.open(t, model, ebb.Options{Context: 256}), path).Restore(t.Context()); !errors.Is(err, kv.ErrFull) {
+	if _, err := openSession(t, cpuInPlace.open(t, model, ebb.Options{Context: 256}), path).Restore(t.Context(), 291); !errors.Is(err, kv.ErrFull) {
 		t.Errorf("291 tokens into a context of 256: %v; want %v", err, kv.ErrFull)
 	}
 
@@ -220,23 +222,143 @@ func TestSessionsThatDoNotFitAreRefused(t *testing.T) {
 	path = filepath.Join(t.TempDir(), "damaged.ebb")
 	damage(func(b []byte) []byte { b[0]++; return b })
 	refuses("another kind of file", e, session.ErrFormat)
-	damage(func(b []byte) []byte { return b[:len(b)-1] })
-	refuses("a short file", e, session.ErrDamaged)
 	damage(func(b []byte) []byte { b[40]++; return b })
 	refuses("a damaged header", e, session.ErrDamaged)
-	before := e.Stats().Cache
-	for _, at := range []int{len(whole) - 1, len(whole) / 2, len(whole)/2 + 5000} {
-		damage(func(b []byte) []byte { b[at] ^= 4; return b })
-		s := openSession(t, e, path)
-		if _, err := s.Restore(t.Context()); !errors.Is(err, session.ErrDamaged) {
-			t.Errorf("byte %d of %d: %v; want %v", at, len(whole), err, session.ErrDamaged)
+}
+
+// Rows that are damaged are an error before anything is computed with them, and the tokens are there to
+// be computed anew.
+func TestDamagedRowsOfASessionAreComputedAnew(t *testing.T) {
+	ownCache(t)
+	model := testmodel.WriteFile(t, testmodel.Options{Layers: 3, Seed: 3})
+	for _, o := range []ebb.Options{{Context: 512}, {Context: 512, Cache: kv.Offloaded, ForcedCopies: true}} {
+		e := cpuInPlace.open(t, model, o)
+		path := saved(t, e)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
+		want := ending(t, e, beginning(t, e))
+		before := e.Stats()
+		for at, damage := range map[string]func(b []byte) []byte{
+			"the last byte is missing":      func(b []byte) []byte { return b[:len(b)-1] },
+			"only the beginning is there":   func(b []byte) []byte { return b[:8000] },
+			"the last block is damaged":     func(b []byte) []byte { b[len(b)-1] ^= 4; return b },
+			"a block in between is damaged": func(b []byte) []byte { b[len(b)/2] ^= 4; return b },
+			"the first block is damaged":    func(b []byte) []byte { b[5000] ^= 4; return b },
+		} {
+			if err := os.WriteFile(path, damage(slices.Clone(whole)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := openSession(t, e, path)
+			seq, err := s.Restore(t.Context(), 291)
+			if err == nil {
+				_, err = e.Forward(t.Context(), []kv.Work{{Seq: seq, Tokens: prompt(3, 1), Logits: 1}})
+				if again := seq.Wait(t.Context()); !errors.Is(again, session.ErrDamaged) {
+					t.Errorf("%s: then %v; want %v", at, again, session.ErrDamaged)
+				}
+				closeSeq(t, seq)
+			}
+			if !errors.Is(err, session.ErrDamaged) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: %v; want %v and the file's name", at, err, session.ErrDamaged)
+			}
+			after := e.Stats()
+			if after.Cache.DeviceBytes != before.Cache.DeviceBytes || after.Cache.HostBytes != before.Cache.HostBytes || after.Device.Total() != before.Device.Total() {
+				t.Errorf("%s: %+v is left; want %+v", at, after, before)
+			}
+			anew := e.NewSeq() // as beginning has computed them
+			advance(t, e, anew, s.Tokens()[:290])
+			advance(t, e, anew, s.Tokens()[290:])
+			if err := sameBits(ending(t, e, anew), want); err != nil {
+				t.Errorf("%s: %v", at, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 	}
-	if after := e.Stats().Cache; after.DeviceBytes != before.DeviceBytes || after.HostBytes != before.HostBytes {
-		t.Errorf("%+v is left; want %+v", after, before)
+}
+
+// A session is opened before its engine, and then bound to it.
+func TestASessionIsOpenedBeforeItsEngine(t *testing.T) {
+	ownCache(t)
+	model := testmodel.WriteFile(t, testmodel.Options{Layers: 3, Seed: 3})
+	e := cpuInPlace.open(t, model, ebb.Options{Context: 512})
+	path := saved(t, e)
+	for _, tt := range []struct {
+		model string
+		o     ebb.Options
+		want  error
+	}{
+		{testmodel.WriteFile(t, testmodel.Options{Layers: 3, Seed: 4}), ebb.Options{}, session.ErrModel},
+		{model, ebb.Options{KVType: "f32"}, session.ErrModel},
+		{filepath.Join(t.TempDir(), "none"), ebb.Options{}, fs.ErrNotExist},
+	} {
+		for range 2 {
+			if _, err := ebb.OpenSession(path, tt.model, tt.o); !errors.Is(err, tt.want) {
+				t.Errorf("%v; want %v", err, tt.want)
+			}
+		}
+	}
+	if _, err := ebb.OpenSession(path, model, ebb.Options{KVType: "f15"}); err == nil {
+		t.Error("opened for an unknown type")
+	}
+	s, err := ebb.OpenSession(path, model, ebb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ebb.OpenSession(path, model, ebb.Options{}); !errors.Is(err, session.ErrLocked) {
+		t.Errorf("%v; want %v", err, session.ErrLocked)
+	}
+	if _, err := s.Restore(t.Context(), 1); err == nil {
+		t.Error("restored into no engine")
+	}
+	if err := s.Save(t.Context(), e.NewSeq(), nil); err == nil {
+		t.Error("saved from no engine")
+	}
+	if err := s.Bind(cpuInPlace.open(t, model, ebb.Options{Context: 512, KVType: "f32"})); err == nil {
+		t.Error("bound to an engine with another type")
+	}
+	if err := s.Bind(e); err != nil {
+		t.Fatal(err)
+	}
+	seq, err := s.Restore(t.Context(), 291)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil { // the rows are still read
+		t.Fatal(err)
+	}
+	if err := sameBits(ending(t, e, seq), ending(t, e, beginning(t, e))); err != nil {
+		t.Error(err)
+	}
+}
+
+// Only the blocks of the tokens that are wanted are read.
+func TestAPrefixOfASessionIsRestored(t *testing.T) {
+	ownCache(t)
+	e := cpuInPlace.open(t, testmodel.WriteFile(t, testmodel.Options{Layers: 3, Seed: 3}), ebb.Options{Context: 512})
+	s := openSession(t, e, saved(t, e))
+	info, err := os.Stat(s.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := e.NewSeq()
+	advance(t, e, want, prompt(1, 100))
+	seq, err := s.Restore(t.Context(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sameBits([][]float32{advance(t, e, seq, prompt(2, 1))}, [][]float32{advance(t, e, want, prompt(2, 1))}); err != nil {
+		t.Error(err)
+	}
+	if got := e.Stats().Cache.RestoredBytes; got == 0 || got > info.Size()/2 {
+		t.Errorf("%d bytes were read for one of two blocks; want at most half of %d", got, info.Size())
+	}
+	for _, n := range []int{-1, 292} {
+		if _, err := s.Restore(t.Context(), n); err == nil {
+			t.Errorf("%d of 291 tokens were restored", n)
+		}
 	}
 }
 
@@ -256,7 +378,7 @@ func TestSaveThatFailsKeepsTheSession(t *testing.T) {
 	if err := s.Save(t.Context(), seq, json.RawMessage("{")); err == nil {
 		t.Error("what is no JSON was attached")
 	}
-	back, err := s.Restore(t.Context())
+	back, err := s.Restore(t.Context(), len(s.Tokens()))
 	if err != nil || back.Len() != 291 {
 		t.Fatalf("%v; want 291 tokens", err)
 	}

@@ -34,15 +34,9 @@ func (s *Step) newLayer(l int) Layer {
 // Acquire waits until the rows of a tree are where the layer computes. Trees are acquired in order,
 // and a tree is acquired when the trees before it have been computed.
 func (l *Layer) Acquire(ctx context.Context, tree int) error {
-	if l.copies == nil {
-		return ctx.Err()
-	}
 	for l.acquired <= tree {
-		if l.released < l.acquired {
-			l.released++
-			l.copies.walk.release()
-		}
-		if err := l.copies.acquire(ctx, l.first+l.acquired); err != nil {
+		l.releaseLast()
+		if err := l.await(ctx, l.acquired); err != nil {
 			return err
 		}
 		l.acquired++
@@ -50,15 +44,32 @@ func (l *Layer) Acquire(ctx context.Context, tree int) error {
 	return ctx.Err()
 }
 
+// await waits until the rows of one tree are where the layer computes. Rows that visit the layer are
+// fetched once they are restored; others are awaited here.
+func (l *Layer) await(ctx context.Context, tree int) error {
+	if l.copies == nil {
+		return l.step.awaitRestored(ctx, tree, l.Index)
+	}
+	return l.copies.acquire(ctx, l.first+tree)
+}
+
+// releaseLast says that the layer has been computed for the tree that was acquired last.
+func (l *Layer) releaseLast() {
+	if l.released == l.acquired {
+		return
+	}
+	l.released++
+	if l.copies != nil {
+		l.copies.walk.release()
+	}
+}
+
 // release says that the layer has been computed for all trees.
 func (l *Layer) release(ctx context.Context) error {
 	if err := l.Acquire(ctx, len(l.step.trees)-1); err != nil {
 		return err
 	}
-	if l.released < l.acquired {
-		l.released++
-		l.copies.walk.release()
-	}
+	l.releaseLast()
 	return nil
 }
 

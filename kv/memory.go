@@ -112,11 +112,15 @@ func (p *Pool) newRegion(l, cells int) (*region, error) {
 
 // retire takes back a tree that no sequence holds.
 func (p *Pool) retire(t *tree) error {
+	if r := t.restoring.Load(); r != nil {
+		r.fail(fmt.Errorf("kv: restore: %w: the sequence", ErrClosed))
+	}
 	if p.open {
 		p.retired = append(p.retired, t)
 		return nil
 	}
 	delete(p.trees, t)
+	t.endRestore()
 	if t.regions == nil {
 		return nil
 	}
@@ -132,9 +136,7 @@ func (p *Pool) retire(t *tree) error {
 
 // stopCopies ends the copies that are under way, fetches ahead among them, and waits for them.
 func (p *Pool) stopCopies() {
-	if p.stop != nil {
-		p.stop()
-	}
+	p.cancels.all()
 	p.drain()
 }
 
@@ -148,6 +150,7 @@ func (p *Pool) drain() {
 
 // release frees a tree's memory.
 func (p *Pool) release(t *tree) error {
+	t.endRestore()
 	for _, r := range t.regions {
 		if r != nil {
 			r.close()

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"runtime"
 	"sync"
 )
@@ -43,4 +44,24 @@ func (m *mover) drain() { m.done.Wait() }
 func (m *mover) close() {
 	close(m.jobs)
 	m.end.Wait()
+}
+
+// cancels end the copies of steps. Those of a closed step may go on, as they are fetches ahead for
+// the next one, so the copies of two steps can be under way.
+type cancels struct{ last, before context.CancelFunc }
+
+// next returns the context of another step's copies.
+func (c *cancels) next() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.last, c.before = cancel, c.last
+	return ctx
+}
+
+// all ends all copies that are under way.
+func (c *cancels) all() {
+	for _, cancel := range [...]context.CancelFunc{c.last, c.before} {
+		if cancel != nil {
+			cancel()
+		}
+	}
 }

@@ -1,8 +1,8 @@
 package kv
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,9 +24,8 @@ type Pool struct {
 
 	mu      sync.Mutex
 	closed  bool
-	open    bool               // a step is open
-	stop    context.CancelFunc // ends all copies that are under way; nil before the first step
-	ahead   context.CancelFunc // ends those of the last step
+	open    bool    // a step is open
+	cancels cancels // of the copies that are under way
 	trees   map[*tree]bool
 	retired []*tree // to be freed when the open step ends
 	spare   *tree   // a retired tree's memory, kept where it is allocated once
@@ -46,6 +45,8 @@ type Pool struct {
 	fetched atomic.Int64 // bytes
 	stored  atomic.Int64 // bytes
 	moved   atomic.Int64 // bytes, between cells
+
+	restored atomic.Int64 // bytes, counted by the goroutines that read them
 }
 
 // hooks let tests delay copies, poison freed slots and break the walk.
@@ -74,6 +75,7 @@ type Stats struct {
 	FetchedBytes    int64
 	StoredBytes     int64
 	MovedBytes      int64         // between cells, when rows that forks share again are put in order
+	RestoredBytes   int64         // read of what was saved: whole blocks
 	Stall           time.Duration // computation waiting for copies
 	Steps           int           // committed
 }
@@ -142,7 +144,7 @@ func (p *Pool) Stats() Stats {
 	p.count() // a tier's buffers come and go with its copies
 	s := p.stats
 	s.Fetches, s.FetchedBytes, s.StoredBytes = int(p.fetches.Load()), p.fetched.Load(), p.stored.Load()
-	s.MovedBytes = p.moved.Load()
+	s.MovedBytes, s.RestoredBytes = p.moved.Load(), p.restored.Load()
 	return s
 }
 
@@ -161,8 +163,11 @@ func (p *Pool) Close() error {
 	p.mu.Lock()
 	again := p.closed
 	p.closed = true
-	if p.stop != nil {
-		p.stop()
+	p.cancels.all()
+	for t := range p.trees {
+		if r := t.restoring.Load(); r != nil {
+			r.fail(fmt.Errorf("kv: restore: %w: the pool", ErrClosed)) // steps wait for it
+		}
 	}
 	p.mu.Unlock()
 	p.turn <- struct{}{}

@@ -6,103 +6,126 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/plan"
-	"github.com/seed4d217819/ebb/tier"
 )
 
-// Restore returns a new sequence with these tokens, whose rows read delivers: it fills rows with a
-// block of a layer, as [Pool.Save] gave it. Blocks are read layer by layer. After an error nothing is
-// left of the sequence; [ErrFull] says that the tokens have no room. Restore waits for the open step
-// to be closed, and no other begins before it returns. The caller closes the sequence.
-func (p *Pool) Restore(ctx context.Context, tokens []int32, read func(layer, block int, rows []byte) error) (*Seq, error) {
+// Source is where the rows of a saved sequence are, such as a file. Read is called from several
+// goroutines at once.
+type Source interface {
+	// Read reads blocks [first, first+blocks) of a layer into buffer, and returns the part of buffer
+	// that has them, one behind the other, each as [Pool.Save] gave it. The address of buffer is a
+	// multiple of SourceAlign, and it is SourceSlack bytes longer than the rows, so that whole
+	// sectors can be read straight into it.
+	Read(ctx context.Context, layer, first, blocks int, buffer []byte) (rows []byte, err error)
+	// Close is called once, when nothing is read any more.
+	Close() error
+}
+
+// What a [Source] may expect of the buffers that it reads into.
+const (
+	SourceAlign = 4096
+	SourceSlack = 2 * SourceAlign
+)
+
+// Restore returns a new sequence with these tokens, whose rows are read from a source while the
+// sequence is used already: a step waits for each layer before it computes it. The tokens may be
+// fewer than were saved, and no more is read than they need; what is cut off or closed meanwhile is
+// not read either. [Seq.Wait] waits for all rows.
+//
+// If a row cannot be read, the step that needs it fails with the source's error before it computes
+// with it, and so do all later steps of the sequence and its forks, which can only be closed.
+//
+// Restore waits for the open step to be closed, and ctx ends no more than that wait. Its own errors
+// leave nothing in the cache; [ErrFull] says that the tokens have no room. The caller closes the
+// sequence. The pool closes the source, also after an error.
+func (p *Pool) Restore(ctx context.Context, tokens []int32, from Source) (*Seq, error) {
+	if len(tokens) == 0 {
+		if err := from.Close(); err != nil {
+			return nil, fmt.Errorf("kv: restore: %w", err)
+		}
+		return p.NewSeq(), nil
+	}
+	s, err := p.beginRestore(ctx, tokens, from)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("kv: restore: %w", err), from.Close())
+	}
+	return s, nil
+}
+
+// beginRestore makes the sequence, and starts to read its rows.
+func (p *Pool) beginRestore(ctx context.Context, tokens []int32, from Source) (*Seq, error) {
 	select {
 	case p.turn <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	defer func() { <-p.turn }()
-	s := p.NewSeq()
-	err := p.beginRestore(ctx, s, tokens)
-	if err == nil {
-		err = p.restore(ctx, s, read)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s.busy = false
-	if err == nil && p.closed {
-		err = fmt.Errorf("%w: the pool", ErrClosed)
-	}
-	if err != nil {
-		s.closed = true
-		err = errors.Join(fmt.Errorf("kv: restore: %w", err), s.drop())
-	}
-	p.count()
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	s := p.NewSeq()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.count()
+	r, err := p.roomToRestore(ctx, s.tree, len(tokens), from)
+	if err != nil {
+		s.closed = true
+		return nil, errors.Join(err, s.drop())
+	}
+	s.hold(tokens)
+	s.tree.restoring.Store(r)
+	r.start(p.pinned())
 	return s, nil
 }
 
-// beginRestore gives a sequence its tokens, and their cells [0, len(tokens)) without rows.
-func (p *Pool) beginRestore(ctx context.Context, s *Seq, tokens []int32) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch n := len(tokens); {
+// roomToRestore gives a new tree memory for n tokens.
+func (p *Pool) roomToRestore(ctx context.Context, t *tree, n int, from Source) (*restoring, error) {
+	switch {
 	case p.closed:
-		return fmt.Errorf("%w: the pool", ErrClosed)
+		return nil, fmt.Errorf("%w: the pool", ErrClosed)
 	case n > p.config.capacity:
-		return fmt.Errorf("%w: %d tokens, room for %d", ErrFull, n, p.config.capacity)
-	case n == 0:
-		return nil
+		return nil, fmt.Errorf("%w: %d tokens, room for %d", ErrFull, n, p.config.capacity)
 	}
-	s.busy = true
+	if err := p.ensureMemory(ctx, t, n); err != nil {
+		return nil, err
+	}
+	return p.newRestoring(t, n, from)
+}
+
+// hold gives a new sequence its tokens, in the first cells of its tree. Their rows are about to be
+// written, so only the padding behind them is zeroed.
+func (s *Seq) hold(tokens []int32) {
 	t := s.tree
-	if err := p.ensureMemory(ctx, t, len(tokens)); err != nil {
-		return err
-	}
 	s.tokens, s.runs = slices.Clone(tokens), t.take(len(tokens), nil)
 	for _, r := range t.regions {
 		if r != nil {
+			r.clean = max(r.clean, t.high)
 			r.zero(min(plan.WholeBlocks(t.high), r.cells))
 		}
 	}
-	p.drain() // it fetches ahead from other trees, and a link is one
-	return nil
 }
 
-func (p *Pool) restore(ctx context.Context, s *Seq, read func(layer, block int, rows []byte) error) error {
-	if len(s.tokens) == 0 {
-		return nil
-	}
-	buffer, err := p.blockBuffer()
+// pinned reports whether goroutines that copy rows need threads of their own: see [mover].
+func (p *Pool) pinned() bool {
+	return slices.ContainsFunc(p.devices, func(d *device) bool { return d.backend.Device().Type() != ggml.CPU })
+}
+
+// Wait waits until all rows of a restored sequence are in the cache, and returns why they are not.
+func (s *Seq) Wait(ctx context.Context) error {
+	t, err := s.restoredTree()
 	if err != nil {
 		return err
 	}
-	defer buffer.Close()
-	for l, layout := range p.config.layouts {
-		rows := block{layout: layout, rows: buffer.Bytes()[:layout.RowBytes()*Block]}
-		for i, runs := range blocksOf(s.runs) {
-			if err := p.uninterrupted(ctx); err != nil {
-				return err
-			}
-			if err := read(l, i, rows.rows); err != nil {
-				return err
-			}
-			if err := p.writeBlock(ctx, s.tree, l, runs, rows); err != nil {
-				return fmt.Errorf("layer %d: %w", l, err)
-			}
-		}
-	}
-	return nil
+	return t.wait(ctx)
 }
 
-// writeBlock copies a block to where a layer's rows are, one run of cells.
-func (p *Pool) writeBlock(ctx context.Context, t *tree, layer int, runs []tier.Run, rows block) error {
-	rows.cell = runs[0].Start
-	if region := t.regions[layer]; region != nil {
-		rows.to(region, runs[0])
-		return nil
+// restoredTree returns the sequence's tree, or why its rows are lost.
+func (s *Seq) restoredTree() (*tree, error) {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	if s.tree == nil {
+		return nil, fmt.Errorf("%w: the sequence", ErrClosed)
 	}
-	at := p.placed[layer]
-	return t.rows[at.device.number].Store(ctx, at.tierLayer, runs, rows)
+	return s.tree, s.tree.lost()
 }

@@ -17,11 +17,14 @@ func (p *Pool) Layouts() []tier.Layout { return p.config.layouts }
 
 // Save reads all rows of a sequence. It calls begin once with the sequence's tokens, and then write for
 // each block of each layer, layer by layer. The rows are valid until write returns. An error of either
-// ends the call. Save waits for the open step to be closed, and no other begins before it returns; what
-// the sequence holds stays as it is.
+// ends the call. Save waits until the sequence is restored and the open step is closed, and no other
+// step begins before it returns; what the sequence holds stays as it is.
 func (p *Pool) Save(ctx context.Context, s *Seq, begin func(tokens []int32) error, write func(layer, block int, rows []byte) error) error {
 	if s == nil || s.pool != p {
 		return fmt.Errorf("kv: save: the sequence is not of this pool")
+	}
+	if err := s.Wait(ctx); err != nil {
+		return fmt.Errorf("kv: save: %w", err)
 	}
 	select {
 	case p.turn <- struct{}{}:
@@ -63,8 +66,8 @@ func (p *Pool) beginSave(s *Seq) (saved, error) {
 	if err := s.idle(); err != nil {
 		return saved{}, err
 	}
-	if s.tree.broken != nil {
-		return saved{}, s.tree.broken
+	if err := s.tree.lost(); err != nil {
+		return saved{}, err
 	}
 	var runs []tier.Run
 	if n := s.tree.sealed; n > 0 {

@@ -37,21 +37,6 @@ func save(t rapid.TB, p *Pool, s *Seq) shelf {
 	return kept
 }
 
-// read delivers a block, as Restore asks for it.
-func (k shelf) read(layer, block int, rows []byte) error {
-	copy(rows, k.rows[[2]int{layer, block}])
-	return nil
-}
-
-func restored(t rapid.TB, p *Pool, k shelf) *Seq {
-	t.Helper()
-	s, err := p.Restore(context.Background(), k.tokens, k.read)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 func (k shelf) equal(t *testing.T, other shelf) {
 	t.Helper()
 	if !slices.Equal(k.tokens, other.tokens) || len(k.rows) != len(other.rows) {
@@ -218,89 +203,6 @@ func TestSaveIsInTheOrderOfTokens(t *testing.T) {
 	}
 }
 
-func TestRestoreThatFailsLeavesNothing(t *testing.T) {
-	o := uniform(Offloaded, 3, 600)
-	o.ForcedCopies = true
-	down := &failing{make: o.Tier}
-	o.Tier = down.open
-	l := newLedger(t, ownCPU(t, 0), o)
-	defer l.close()
-	s := l.seq()
-	l.grow(growth{s, 520})
-	kept := save(t, l.pool, s)
-	l.closeSeq(s)
-	empty := l.pool.Stats()
-	nothingLeft := func(what string) {
-		t.Helper()
-		got := l.pool.Stats()
-		if len(l.pool.trees) != 0 || got.HostBytes != empty.HostBytes || got.DeviceBytes != empty.DeviceBytes {
-			t.Errorf("%s: %d trees and %+v are left; want %+v", what, len(l.pool.trees), got, empty)
-		}
-	}
-	broken := errors.New("broken")
-	for fails := range 9 {
-		reads := 0
-		_, err := l.pool.Restore(t.Context(), kept.tokens, func(layer, block int, rows []byte) error {
-			if reads++; reads > fails {
-				return broken
-			}
-			return kept.read(layer, block, rows)
-		})
-		if !errors.Is(err, broken) {
-			t.Errorf("read %d fails: %v; want %v", fails, err, broken)
-		}
-		nothingLeft("after a read failed")
-		down.set(fails + 1)
-		if _, err := l.pool.Restore(t.Context(), kept.tokens, kept.read); !errors.Is(err, errDown) {
-			t.Errorf("store %d fails: %v; want %v", fails, err, errDown)
-		}
-		down.set(0)
-		nothingLeft("after a store failed")
-	}
-	for allocations := 1; ; allocations++ {
-		left := allocations
-		l.pool.hooks.alloc = func() error {
-			if left--; left == 0 {
-				return ggml.ErrNoMemory
-			}
-			return nil
-		}
-		r, err := l.pool.Restore(t.Context(), kept.tokens, kept.read)
-		l.pool.hooks.alloc = nil
-		if err == nil {
-			if err := r.Close(); err != nil {
-				t.Error(err)
-			}
-			if allocations < 3 {
-				t.Errorf("%d allocations; want more", allocations)
-			}
-			break
-		}
-		if !errors.Is(err, ErrNoMemory) {
-			t.Errorf("allocation %d fails: %v; want %v", allocations, err, ErrNoMemory)
-		}
-		nothingLeft("after an allocation failed")
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	_, err := l.pool.Restore(ctx, kept.tokens, func(layer, block int, rows []byte) error {
-		cancel()
-		return kept.read(layer, block, rows)
-	})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-	nothingLeft("after it was cancelled")
-	if _, err := l.pool.Restore(t.Context(), make([]int32, 601), kept.read); !errors.Is(err, ErrFull) {
-		t.Errorf("601 tokens into room for 600: %v; want %v", err, ErrFull)
-	}
-	nothingLeft("after it was full")
-	r := restored(t, l.pool, kept)
-	save(t, l.pool, r).equal(t, kept)
-	if err := r.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestSaveThatFailsLeavesTheSequence(t *testing.T) {
 	o := uniform(Offloaded, 3, 600)
 	o.ForcedCopies = true
@@ -313,22 +215,29 @@ func TestSaveThatFailsLeavesTheSequence(t *testing.T) {
 	l.pool.drain()
 	begin := func([]int32) error { return nil }
 	broken := errors.New("broken")
-	for fails := range 9 {
-		writes := 0
+	writes := onceEach(func(call int) bool {
 		err := l.pool.Save(t.Context(), s, begin, func(int, int, []byte) error {
-			if writes++; writes > fails {
+			if call--; call == 0 {
 				return broken
 			}
 			return nil
 		})
-		if !errors.Is(err, broken) {
-			t.Errorf("write %d fails: %v; want %v", fails, err, broken)
+		if err != nil && !errors.Is(err, broken) {
+			t.Errorf("a write fails: %v; want %v", err, broken)
 		}
-		down.set(fails + 1)
-		if err := l.pool.Save(t.Context(), s, begin, func(int, int, []byte) error { return nil }); !errors.Is(err, errDown) {
-			t.Errorf("fetch %d fails: %v; want %v", fails, err, errDown)
-		}
+		return err != nil
+	})
+	fetches := onceEach(func(call int) bool {
+		down.set(call)
+		err := l.pool.Save(t.Context(), s, begin, func(int, int, []byte) error { return nil })
 		down.set(0)
+		if err != nil && !errors.Is(err, errDown) {
+			t.Errorf("fetch %d fails: %v; want %v", call, err, errDown)
+		}
+		return err != nil
+	})
+	if writes != 9 || fetches != 9 {
+		t.Errorf("%d writes and %d fetches; want 9 of each: three blocks of three layers", writes, fetches)
 	}
 	if err := l.pool.Save(t.Context(), s, func([]int32) error { return broken }, nil); !errors.Is(err, broken) {
 		t.Errorf("begin fails: %v; want %v", err, broken)

@@ -20,8 +20,8 @@ const forAll = -1
 
 // seal seals the whole blocks that all sequences of a tree share.
 func (p *Pool) seal(t *tree) error {
-	if t.broken != nil {
-		return t.broken
+	if err := t.lost(); err != nil {
+		return err
 	}
 	end := t.shared() / Block * Block
 	if end <= t.sealed || t.regions == nil {

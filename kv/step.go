@@ -27,9 +27,10 @@ type Step struct {
 	kind  stepKind
 	layer Layer
 
-	copies  []*transfers // by device; nil where nothing moves
-	cancel  context.CancelFunc
+	copies  []*transfers   // by device; nil where nothing moves
+	copied  bool           // the movers have been started
 	copying sync.WaitGroup // the movers in the step's walks
+	stall   time.Duration  // waiting for restored rows that need no copy
 
 	begun     bool // the layers
 	computed  int  // layers
@@ -93,6 +94,11 @@ func (p *Pool) BeginPart(ctx context.Context, batch []Work, more []int) (_ *Step
 			return nil, err
 		}
 	}
+	for _, t := range s.trees {
+		t.settle()
+	}
+	s.holdPlacing()
+	defer s.letPlace()
 	for _, t := range s.trees {
 		if err := p.seal(t.tree); err != nil {
 			return nil, err
@@ -201,26 +207,18 @@ func (s *Step) begin() {
 // startCopies starts the movers of each device on its visits.
 func (s *Step) startCopies() {
 	p := s.pool
-	moves := false
 	for _, d := range p.devices {
 		var t *transfers
 		if d.moves() {
 			t = s.newTransfers(d)
 		}
 		s.copies = append(s.copies, t)
-		moves = moves || t != nil
+		s.copied = s.copied || t != nil
 	}
-	if !moves {
+	if !s.copied {
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	if before := p.ahead; before != nil {
-		// the fetches ahead of the last step keep the movers busy, so they are cancelled with this
-		// step
-		s.cancel = func() { cancel(); before() }
-	}
-	p.stop, p.ahead = s.cancel, cancel
+	ctx := p.cancels.next()
 	for _, t := range s.copies {
 		if t != nil {
 			t.start(ctx)
@@ -241,7 +239,11 @@ func (s *Step) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 		s.begun = true
 		for l := range s.pool.config.shapes {
 			s.layer = s.newLayer(l)
-			if err := s.layer.Acquire(ctx, 0); err != nil {
+			first := 0
+			if s.layer.HostAttention() {
+				first = len(s.trees) - 1 // the host attends to all trees at once
+			}
+			if err := s.layer.Acquire(ctx, first); err != nil {
 				yield(nil, err)
 				return
 			}
@@ -296,11 +298,13 @@ func (s *Step) Close() error {
 	s.closed = true
 	p := s.pool
 	defer func() { <-p.turn }()
-	if s.cancel != nil && !s.committed {
-		s.cancel()
+	if s.copied && !s.committed {
+		p.mu.Lock()
+		p.cancels.all() // the fetches ahead of the step before keep the movers busy too
+		p.mu.Unlock()
 		s.copying.Wait()
 	}
-	var stall time.Duration
+	stall := s.stall
 	for _, t := range s.copies {
 		if t != nil {
 			stall += t.walk.stalled()

@@ -164,6 +164,12 @@ func (t *transfers) fill(ctx context.Context, v transfer, want holding, what str
 	}
 	v.slot.holds = holding{}
 	if want.n > 0 {
+		if r := v.restoring.Load(); r != nil {
+			if err := r.arrived(ctx, v.layer); err != nil {
+				return err
+			}
+			free = time.Now() // a link cannot have begun before
+		}
 		p := t.step.pool
 		bytes := p.config.layouts[v.layer].RowBytes() * int64(want.n)
 		began, done, err := t.device.link.Transfer(free, bytes, func() error {
@@ -213,9 +219,13 @@ func (t *transfers) waited(layer int, start time.Time) {
 
 // span records a span of the trace.
 func (t *transfers) span(track trace.Track, name string, layer int, bytes int64, start, end time.Time) {
-	if add := t.step.pool.config.trace; add != nil {
+	t.step.pool.span(t.device, track, name, layer, bytes, start, end)
+}
+
+func (p *Pool) span(d *device, track trace.Track, name string, layer int, bytes int64, start, end time.Time) {
+	if add := p.config.trace; add != nil {
 		add(trace.Span{
-			Device: t.device.backend.Device().Name(), Track: track, Name: name, Layer: layer, Bytes: bytes, Start: start, End: end,
+			Device: d.backend.Device().Name(), Track: track, Name: name, Layer: layer, Bytes: bytes, Start: start, End: end,
 		})
 	}
 }

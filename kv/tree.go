@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/seed4d217819/ebb/tier"
 )
@@ -16,7 +17,9 @@ type tree struct {
 	lowest   int    // no cell below is free
 	high     int    // cells from here on are free
 	seqs     []*Seq // open
-	broken   error  // why its rows are lost; nil: they are not
+	broken   error  // why its rows were lost when they were put in order; nil: they were not
+
+	restoring atomic.Pointer[restoring] // brings its rows; nil: all are there. The movers look at it too
 
 	epoch    uint64      // steps begun on this tree
 	regions  []*region   // by layer; nil where the layer visits a slot
@@ -105,6 +108,9 @@ func (t *tree) trim() {
 		if r != nil {
 			r.clean = min(r.clean, t.high)
 		}
+	}
+	if r := t.restoring.Load(); r != nil {
+		r.wanted.Store(min(r.wanted.Load(), int64(t.high)))
 	}
 }
 

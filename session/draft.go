@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -42,12 +43,23 @@ func operatingSystem() system {
 
 // newDraft creates the file. The caller closes the draft.
 func newDraft(path string, s system) (*draft, error) {
-	d := &draft{path: path, temporary: path + ".part", system: s}
+	d := &draft{path: path, temporary: temporary(path), system: s}
 	var err error
 	if d.file, err = s.create(d.temporary); err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
 	return d, nil
+}
+
+// temporary returns the name under which a file is written.
+func temporary(path string) string { return path + ".part" }
+
+// sweep removes the draft of a file that a killed process has left.
+func sweep(path string) error {
+	if err := os.Remove(temporary(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("session: removing what is left of a save: %w", err)
+	}
+	return nil
 }
 
 // writeAt writes bytes at an offset.

@@ -119,6 +119,9 @@ func (h Header) encode() ([]byte, error) {
 func decode(r io.ReaderAt, size int64) (Header, int64, error) {
 	in := &reader{from: io.NewSectionReader(r, 0, size)}
 	start := in.bytes(int64(len(magic)))
+	if err := in.failure(); err != nil {
+		return Header{}, 0, err
+	}
 	if in.err != nil || string(start) != magic {
 		return Header{}, 0, fmt.Errorf("session: %w: it does not begin like one", ErrFormat)
 	}
@@ -136,7 +139,11 @@ func decode(r io.ReaderAt, size int64) (Header, int64, error) {
 	}
 	ids := in.bytes(4 * int64(tokens))
 	sum := in.sum
-	if want := in.uint32(); in.err != nil {
+	want := in.uint32()
+	if err := in.failure(); err != nil {
+		return Header{}, 0, err
+	}
+	if in.err != nil {
 		return Header{}, 0, fmt.Errorf("session: %w: it ends within its header", ErrDamaged)
 	} else if sum != want {
 		return Header{}, 0, fmt.Errorf("session: %w: its header has the checksum %08x and should have %08x", ErrDamaged, sum, want)
@@ -150,15 +157,25 @@ func decode(r io.ReaderAt, size int64) (Header, int64, error) {
 	for ; len(ids) > 0; ids = ids[4:] {
 		h.Tokens = append(h.Tokens, int32(binary.LittleEndian.Uint32(ids)))
 	}
-	return h, in.read, h.check(size)
+	return h, in.read, h.check()
+}
+
+// hold reports layers whose rows cannot be in a file of some bytes.
+func (h Header) hold(size int64) error {
+	for i, l := range h.Layers {
+		if len(h.Tokens) > 0 && l.RowBytes() > size {
+			return fmt.Errorf("session: %w: it has %d bytes, and a token takes %d in layer %d alone", ErrDamaged, size, l.RowBytes(), i)
+		}
+	}
+	return nil
 }
 
 // check reports sizes that no session has: the checksum does not tell who wrote the file.
-func (h Header) check(size int64) error {
+func (h Header) check() error {
 	for i, l := range h.Layers {
 		const most = 1 << 24 // bytes and heads: far above what models have, and no product overflows
 		if l.Heads < 1 || l.Heads > most || l.KeyBytes < 0 || l.KeyBytes > most || l.ValueBytes < 0 || l.ValueBytes > most ||
-			l.RowBytes() < 1 || len(h.Tokens) > 0 && l.RowBytes() > size {
+			l.RowBytes() < 1 {
 			return fmt.Errorf("session: %w: layer %d has %d heads with keys of %d and values of %d bytes", ErrDamaged, i, l.Heads, l.KeyBytes, l.ValueBytes)
 		}
 	}
@@ -174,6 +191,14 @@ type reader struct {
 	read int64
 	sum  uint32
 	err  error
+}
+
+// failure returns why the file could not be read, unless it is because it has ended.
+func (r *reader) failure() error {
+	if r.err == nil || errors.Is(r.err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return fmt.Errorf("session: %w: reading it: %w", ErrDamaged, r.err)
 }
 
 func (r *reader) bytes(n int64) []byte {

@@ -17,8 +17,9 @@ type Lock struct {
 	file *os.File
 }
 
-// Acquire takes the lock of the session at a path, whether or not the session exists. It does not
-// wait: if another process has it, the error wraps ErrLocked. The caller closes the lock.
+// Acquire takes the lock of the session at a path, whether or not the session exists, and removes
+// what a save has left there whose process was killed. It does not wait: if another process has the
+// lock, the error wraps ErrLocked. The caller closes the lock.
 func Acquire(path string) (*Lock, error) {
 	l := &Lock{path: path + ".lock"}
 	for {
@@ -34,6 +35,9 @@ func Acquire(path string) (*Lock, error) {
 			return nil, errors.Join(fmt.Errorf("session: %w: %s; end that process, or name another file", ErrLocked, path), f.Close())
 		}
 		if l.file = f; l.current() {
+			if err := sweep(path); err != nil {
+				return nil, errors.Join(err, l.Close())
+			}
 			return l, nil
 		}
 		if err := f.Close(); err != nil { // its owner removed it while this process opened it

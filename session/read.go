@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+
+	"github.com/seed4d217819/ebb/internal/directio"
 )
 
 // File is an opened session. Its methods may be called from many goroutines, except Close.
@@ -15,15 +17,36 @@ type File struct {
 	header Header
 	layout layout
 	sums   []uint32
-	file   *os.File
+	damage error // why no row can be read; nil: they can, unless they are damaged themselves
+	file   readCloser
+	files  files
 }
 
-// Open reads the header of a session and the checksums of its blocks. The caller closes the file.
-func Open(path string) (_ *File, err error) {
-	f := &File{path: path}
-	var size int64
-	if f.file, size, err = openRegular(path); err != nil {
+// files opens files for reading: through the page cache, and past it. Tests make reads fail.
+type files struct {
+	open, openDirect func(path string) (readCloser, error)
+}
+
+func realFiles() files {
+	return files{
+		open:       func(path string) (readCloser, error) { return os.Open(path) },
+		openDirect: func(path string) (readCloser, error) { return directio.Open(path) },
+	}
+}
+
+// Open reads the header of a session and the checksums of its blocks. If its header and tokens are
+// whole and the rest is not, the file opens, and whoever reads its rows gets ErrDamaged. The caller
+// closes the file.
+func Open(path string) (*File, error) { return openFile(path, realFiles()) }
+
+func openFile(path string, from files) (_ *File, err error) {
+	size, err := regular(path)
+	if err != nil {
 		return nil, err
+	}
+	f := &File{path: path, files: from}
+	if f.file, err = from.open(path); err != nil {
+		return nil, fmt.Errorf("session: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -34,27 +57,41 @@ func Open(path string) (_ *File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f.header, f.layout = header, header.layout(n)
-	if size != f.layout.end {
-		return nil, fmt.Errorf("session: %w: it has %d bytes and should have %d", ErrDamaged, size, f.layout.end)
+	f.header = header
+	if f.damage = header.hold(size); f.damage != nil {
+		return f, nil
 	}
-	return f, f.readTable()
+	if f.layout = header.layout(n); size != f.layout.end {
+		f.damage = fmt.Errorf("session: %w: it has %d bytes and should have %d", ErrDamaged, size, f.layout.end)
+		return f, nil
+	}
+	f.damage = f.readTable()
+	return f, nil
+}
+
+// regular returns the size of a file that can be opened: opening a pipe waits for a writer.
+func regular(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, fmt.Errorf("session: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return 0, fmt.Errorf("session: %s is not a regular file", path)
+	}
+	return info.Size(), nil
 }
 
 // openRegular opens a file to read it, and returns its size. The caller closes the file.
 func openRegular(path string) (*os.File, int64, error) {
-	info, err := os.Stat(path) // first, as opening a pipe waits for a writer
+	size, err := regular(path)
 	if err != nil {
-		return nil, 0, fmt.Errorf("session: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("session: %s is not a regular file", path)
+		return nil, 0, err
 	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, 0, fmt.Errorf("session: %w", err)
 	}
-	return file, info.Size(), nil
+	return file, size, nil
 }
 
 // readTable reads the checksums of the blocks.
@@ -74,27 +111,49 @@ func (f *File) readTable() error {
 }
 
 func (f *File) failed(err error) error {
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("session: %w: it has become shorter", ErrDamaged)
 	}
-	return fmt.Errorf("session: reading it: %w", err)
+	return fmt.Errorf("session: %w: reading it: %w", ErrDamaged, err)
 }
 
 // Header returns what the rows belong to. It is the file's.
 func (f *File) Header() Header { return f.header }
 
-// Bytes returns the size of the file.
+// Damage returns why none of the rows can be read, or nil. Header and tokens are whole.
+func (f *File) Damage() error {
+	if f.damage == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", f.path, f.damage)
+}
+
+// Bytes returns the size of the file; 0 if it is damaged.
 func (f *File) Bytes() int64 { return f.layout.end }
 
 // Read reads blocks of a layer into rows, which has room for them, and verifies them. The format is
 // that of [Writer.Write].
 func (f *File) Read(layer, first, blocks int, rows []byte) error {
+	if err := f.Damage(); err != nil {
+		return err
+	}
 	size := f.header.Layers[layer].RowBytes() * BlockCells
 	rows = rows[:int64(blocks)*size]
-	if _, err := f.file.ReadAt(rows, f.layout.rows[layer]+int64(first)*size); err != nil {
+	if _, err := f.file.ReadAt(rows, f.offset(layer, first)); err != nil {
 		return fmt.Errorf("%s: %w", f.path, f.failed(err))
 	}
-	for i := range blocks {
+	return f.verify(layer, first, rows)
+}
+
+// offset returns where a block of a layer begins.
+func (f *File) offset(layer, block int) int64 {
+	return f.layout.rows[layer] + int64(block)*f.header.Layers[layer].RowBytes()*BlockCells
+}
+
+// verify compares blocks of a layer with their checksums.
+func (f *File) verify(layer, first int, rows []byte) error {
+	size := f.header.Layers[layer].RowBytes() * BlockCells
+	for i := range len(rows) / int(size) {
 		got := crc32.Checksum(rows[int64(i)*size:][:size], castagnoli)
 		if want := f.sums[layer*f.layout.blocks+first+i]; got != want {
 			return fmt.Errorf("%s: session: %w: the cells from %d on of layer %d have the checksum %08x and should have %08x",
@@ -106,6 +165,9 @@ func (f *File) Read(layer, first, blocks int, rows []byte) error {
 
 // Verify reads all blocks.
 func (f *File) Verify() error {
+	if err := f.Damage(); err != nil {
+		return err
+	}
 	return eachBlock(f.header, f.layout.blocks, func(layer, block int, rows []byte) error {
 		return f.Read(layer, block, 1, rows)
 	})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -136,12 +137,26 @@ func TestEveryShortFileIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const tokensEnd = 24 + 300 + 4*300 // and more than the header's JSON
 	for n := info.Size() - 1; n >= 0; n -= 1 + n/50 {
 		if err := os.Truncate(path, n); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) {
+		if err := check(path, header(300), 1); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) {
 			t.Fatalf("%d bytes: %v; want %v", n, err, ErrDamaged)
+		}
+		f, err := Open(path)
+		if err != nil {
+			if n > tokensEnd {
+				t.Fatalf("%d bytes, all tokens among them: %v; want them", n, err)
+			}
+			continue
+		}
+		if _, rows := f.Rows(); !errors.Is(f.Damage(), ErrDamaged) || !errors.Is(rows, ErrDamaged) || !slices.Equal(f.Header().Tokens, header(300).Tokens) {
+			t.Fatalf("%d bytes: %d tokens, damage %v, rows %v", n, len(f.Header().Tokens), f.Damage(), rows)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

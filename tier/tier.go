@@ -103,7 +103,7 @@ type Usage struct {
 func (u Usage) Plus(v Usage) Usage { return Usage{u.Host + v.Host, u.Disk + v.Disk} }
 
 // Tier keeps the rows of one sequence tree. Layers are numbered from 0 in the order of the layouts
-// that the tier was made with. One goroutine may fetch a layer while another stores another layer.
+// that the tier was made with. Several goroutines may fetch and store at a time, each another layer.
 // Reserve and Close are called while neither does. A call whose context is cancelled ends early,
 // with the context's error.
 type Tier interface {

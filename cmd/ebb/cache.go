@@ -94,6 +94,9 @@ func listSession(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := f.Damage(); err != nil {
+		return errors.Join(err, f.Close())
+	}
 	h := f.Header()
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s, %s, K/V %s/%s, %s %.12s\n",
 		path, count(len(h.Tokens), "token"), bytesize.Format(f.Bytes()), h.TypeK, h.TypeV, h.Architecture, h.Weights)

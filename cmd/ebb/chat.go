@@ -83,6 +83,11 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	if err != nil {
 		return err
 	}
+	saved, err := openSession(f.session, path, f.engine.options, sessionOfChat)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, saved.Close()) }()
 	engine, err := ebb.Open(path, f.engine.options)
 	if err != nil {
 		return f.engine.memoryAdvice(err)
@@ -99,7 +104,7 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	c.keepFull, c.notes = f.keepFull, cmd.ErrOrStderr()
-	if err := c.open(cmd.Context(), f.session); err != nil {
+	if err := c.open(cmd.Context(), saved); err != nil {
 		return err
 	}
 	r := repl{

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/chat"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/session"
 )
 
 // conversation is a chat with a model. Its sequence keeps the K/V of all turns, so a turn computes
@@ -62,13 +64,33 @@ func (c *conversation) ask(ctx context.Context, text string, w io.Writer) (*answ
 		return nil, err
 	}
 	c.changed = true
-	a, err := generateAnswer(ctx, c.engine, question{seq: c.seq, tokens: tokens[kept:], config: c.config, keepPrompt: true}, w)
+	a, err := c.answer(ctx, tokens[kept:], w)
+	if errors.Is(err, session.ErrDamaged) { // which is before any text comes
+		noteDamage(err, c.notes)
+		if err := c.forget(); err != nil {
+			return nil, err
+		}
+		kept = 0
+		a, err = c.answer(ctx, tokens, w)
+	}
 	if a == nil || len(a.best().IDs) == 0 {
 		return nil, err
 	}
 	c.reused, c.last = kept, a
 	c.messages = slices.Concat(messages, []chat.Message{{Role: "assistant", Content: a.best().Text}})
 	return a, err
+}
+
+// answer goes on with some tokens.
+func (c *conversation) answer(ctx context.Context, tokens []int32, w io.Writer) (*answer, error) {
+	return generateAnswer(ctx, c.engine, question{seq: c.seq, tokens: tokens, config: c.config, keepPrompt: true}, w)
+}
+
+// forget begins with an empty sequence.
+func (c *conversation) forget() error {
+	err := c.seq.Close()
+	c.seq = c.engine.NewSeq()
+	return err
 }
 
 // prompt returns the messages up to a question, and their tokens. If the context has no room for an
@@ -96,19 +118,16 @@ func (c *conversation) prompt(question chat.Message) (messages []chat.Message, t
 	return messages, tokens, nil
 }
 
-// open goes on with the session in a file, if one is named, and keeps the conversation there.
-func (c *conversation) open(ctx context.Context, path string) error {
-	if path == "" {
-		return nil
-	}
+// open goes on with a session, and keeps the conversation there.
+func (c *conversation) open(ctx context.Context, saved *savedSession) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	saved, err := openSession(ctx, c.engine, path, sessionOfChat)
+	seq, err := saved.restore(ctx, c.engine, len(saved.tokens()), c.notes)
 	if err != nil {
 		return err
 	}
 	err = c.seq.Close()
-	c.saved, c.seq = saved, saved.seq
+	c.saved, c.seq = saved, seq
 	if saved.said == nil {
 		return err
 	}
@@ -120,7 +139,6 @@ func (c *conversation) open(ctx context.Context, path string) error {
 		said = said[1:]
 	}
 	c.messages = slices.Concat(c.system, said)
-	saved.note(c.notes, c.seq.Len())
 	return err
 }
 
@@ -129,7 +147,7 @@ func (c *conversation) save() error {
 	if c.saved == nil || !c.changed {
 		return nil
 	}
-	return c.saved.save(&transcript{Messages: c.messages})
+	return c.saved.save(c.seq, &transcript{Messages: c.messages})
 }
 
 // reset forgets what was said.
@@ -137,16 +155,11 @@ func (c *conversation) reset() error {
 	c.changed = true
 	c.messages = slices.Clone(c.system)
 	c.reused, c.last = 0, nil
-	return c.seq.Truncate(0)
+	return c.forget()
 }
 
-// Close frees the cache, and gives back the session.
-func (c *conversation) Close() error {
-	if c.saved != nil {
-		return c.saved.Close()
-	}
-	return c.seq.Close()
-}
+// Close frees the cache.
+func (c *conversation) Close() error { return c.seq.Close() }
 
 // commonPrefix returns how many tokens a and b begin with in common.
 func commonPrefix(a, b []int32) int {

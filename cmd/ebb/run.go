@@ -134,6 +134,11 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	saved, err := openSession(f.session, path, f.engine.options, sessionOfRun)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, saved.Close()) }()
 	engine, err := ebb.Open(path, f.engine.options)
 	if err != nil {
 		return f.engine.memoryAdvice(err)
@@ -147,7 +152,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if f.batch != "" {
 		return f.answerBatch(ctx, engine, job.batch, job.config.Grammar, cmd.OutOrStdout(), notes)
 	}
-	return f.answer(ctx, engine, job, cmd.OutOrStdout(), notes)
+	return f.answer(ctx, engine, saved, job, cmd.OutOrStdout(), notes)
 }
 
 // job is the work of ebb run. It is read before a model is opened.
@@ -189,39 +194,33 @@ func (f *runFlags) read(cmd *cobra.Command, args []string, notes io.Writer) (j j
 }
 
 // answer generates an answer to the prompt and prints it.
-func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, j job, stdout, notes io.Writer) (err error) {
+func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, saved *savedSession, j job, stdout, notes io.Writer) (err error) {
 	q := question{config: j.config, logits: f.logits}
 	if q.tokens, err = f.prompt.tokens(engine, j.prompt); err != nil {
 		return err
 	}
-	saved, err := openSession(ctx, engine, f.session, sessionOfRun)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, saved.Close()) }()
-	if err := saved.goOn(&q, notes); err != nil {
-		return err
-	}
+	var seq *kv.Seq
+	defer func() {
+		if seq != nil {
+			err = errors.Join(err, seq.Close())
+		}
+	}()
 	if f.verbose {
 		defer func() { err = errors.Join(err, printVerbose(notes, engine, f.engine.options)) }()
 	}
-	if f.output == "json" {
-		a, err := generateAnswer(ctx, engine, q, io.Discard)
-		if a == nil {
-			return err
-		}
-		err = errors.Join(explain(err), saved.save(nil))
-		return errors.Join(err, printJSON(stdout, a, engine.Stats().Cache, engine.Tokenizer().Spell, err))
-	}
 	live := stdout
-	if q.config.NumReturnSequences > 1 {
+	if f.output == "json" || q.config.NumReturnSequences > 1 {
 		live = io.Discard
 	}
-	a, err := generateAnswer(ctx, engine, q, live)
-	if a == nil {
+	var a *answer
+	if a, seq, err = saved.goOn(ctx, engine, q, live, notes); a == nil {
 		return err
 	}
-	unsaved := saved.save(nil)
+	unsaved := saved.save(seq, nil)
+	if f.output == "json" {
+		err = errors.Join(explain(err), unsaved)
+		return errors.Join(err, printJSON(stdout, a, engine.Stats().Cache, engine.Tokenizer().Spell, err))
+	}
 	if err := printTexts(stdout, a.sequences, engine.Tokenizer().Spell, live == stdout, f.explain); err != nil {
 		return errors.Join(err, unsaved)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,12 +26,12 @@ func registerSession(cmd *cobra.Command, path *string) {
 	}
 }
 
-// savedSession is a sequence and the file that it is kept in.
+// savedSession is the file that a sequence is kept in. It is opened before the model is loaded, so
+// that whoever cannot have it is told at once.
 type savedSession struct {
 	path    string
 	session *ebb.Session // nil: no file was named
-	seq     *kv.Seq
-	said    *transcript // of a chat that is saved; nil: none
+	said    *transcript  // of a chat that is saved; nil: none
 }
 
 // transcript is what a chat attaches to its session.
@@ -44,15 +45,14 @@ const (
 	sessionOfChat = "chat"
 )
 
-// openSession restores a session, or begins one; without a path the sequence is not kept. The caller
-// closes it.
-func openSession(ctx context.Context, engine *ebb.Engine, path, command string) (_ *savedSession, err error) {
+// openSession opens a session for the model in a file that an engine is to open with some options.
+// The caller closes it.
+func openSession(path, model string, o ebb.Options, command string) (_ *savedSession, err error) {
 	s := &savedSession{path: path}
 	if path == "" {
-		s.seq = engine.NewSeq()
 		return s, nil
 	}
-	if s.session, err = engine.OpenSession(path); err != nil {
+	if s.session, err = ebb.OpenSession(path, model, o); err != nil {
 		return nil, sessionError(err, path)
 	}
 	defer func() {
@@ -71,10 +71,43 @@ func openSession(ctx context.Context, engine *ebb.Engine, path, command string) 
 	case s.said == nil && command == sessionOfChat && len(s.session.Tokens()) > 0:
 		return nil, fmt.Errorf("%s is a session of ebb run, without messages: name another file", path)
 	}
-	if s.seq, err = s.session.Restore(ctx); err != nil {
-		return nil, sessionError(err, path)
-	}
 	return s, nil
+}
+
+// tokens returns the saved tokens.
+func (s *savedSession) tokens() []int32 {
+	if s.session == nil {
+		return nil
+	}
+	return s.session.Tokens()
+}
+
+// restore returns a sequence with the first n of the saved tokens. Their rows are read while the
+// sequence is used already. If it is known that they are damaged, the sequence is empty.
+func (s *savedSession) restore(ctx context.Context, engine *ebb.Engine, n int, notes io.Writer) (*kv.Seq, error) {
+	if s.session == nil {
+		return engine.NewSeq(), nil
+	}
+	if err := s.session.Bind(engine); err != nil {
+		return nil, sessionError(err, s.path)
+	}
+	seq, err := s.session.Restore(ctx, n)
+	switch {
+	case errors.Is(err, session.ErrDamaged):
+		noteDamage(err, notes)
+		return engine.NewSeq(), nil
+	case err != nil:
+		return nil, sessionError(err, s.path)
+	}
+	if saved := len(s.tokens()); saved > 0 {
+		printNotes(notes, []string{fmt.Sprintf("%s: %d of %s kept", s.path, n, count(saved, "token"))})
+	}
+	return seq, nil
+}
+
+// noteDamage says that tokens are computed anew because their rows are damaged.
+func noteDamage(err error, notes io.Writer) {
+	printNotes(notes, []string{plain(err) + "; its tokens are computed anew"})
 }
 
 // sessionError adds what the user can do.
@@ -91,33 +124,30 @@ func sessionError(err error, path string) error {
 	}
 }
 
-// goOn gives a question the sequence, cut to the tokens that it shares with the question's, and leaves
-// the question those that are to be computed.
-func (s *savedSession) goOn(q *question, notes io.Writer) error {
-	q.seq = s.seq
-	if s.session == nil {
-		return nil
+// goOn answers a question in a sequence that has what the question shares with the saved tokens. If
+// rows turn out to be damaged, which is before any text comes, all of the question is computed.
+func (s *savedSession) goOn(ctx context.Context, engine *ebb.Engine, q question, w, notes io.Writer) (_ *answer, _ *kv.Seq, err error) {
+	all := q.tokens
+	kept := max(0, min(commonPrefix(s.tokens(), all), len(all)-max(q.logits, 1)))
+	if q.seq, err = s.restore(ctx, engine, kept, notes); err != nil {
+		return nil, nil, err
 	}
-	before := s.seq.Tokens()
-	kept := max(0, min(commonPrefix(before, q.tokens), len(q.tokens)-max(q.logits, 1)))
-	if err := s.seq.Truncate(kept); err != nil {
-		return err
+	q.tokens, q.keepPrompt = all[q.seq.Len():], s.session != nil
+	a, err := generateAnswer(ctx, engine, q, w)
+	if errors.Is(err, session.ErrDamaged) {
+		noteDamage(err, notes)
+		if err := q.seq.Close(); err != nil {
+			return nil, nil, err
+		}
+		q.seq, q.tokens = engine.NewSeq(), all
+		a, err = generateAnswer(ctx, engine, q, w)
 	}
-	q.tokens, q.keepPrompt = q.tokens[kept:], true
-	if len(before) > 0 {
-		s.note(notes, kept)
-	}
-	return nil
+	return a, q.seq, err
 }
 
-// note says how many tokens of a session need no computing.
-func (s *savedSession) note(notes io.Writer, kept int) {
-	printNotes(notes, []string{fmt.Sprintf("%s: %d of %s kept", s.path, kept, count(len(s.session.Tokens()), "token"))})
-}
-
-// save keeps the sequence in the file, also after Ctrl-C; a second one ends the process, and the file
+// save keeps a sequence in the file, also after Ctrl-C; a second one ends the process, and the file
 // is as it was.
-func (s *savedSession) save(said *transcript) error {
+func (s *savedSession) save(seq *kv.Seq, said *transcript) error {
 	if s.session == nil {
 		return nil
 	}
@@ -128,17 +158,21 @@ func (s *savedSession) save(said *transcript) error {
 			return err
 		}
 	}
-	if err := s.session.Save(context.Background(), s.seq, attached); err != nil {
-		return fmt.Errorf("the session was not saved: %w", err)
+	err := s.session.Save(context.Background(), seq, attached)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		return fmt.Errorf("the session was not saved, and %s is as it was before: %w; make room there, or name a file on another disk", s.path, err)
+	default:
+		return fmt.Errorf("the session was not saved, and %s is as it was before: %w", s.path, err)
 	}
-	return nil
 }
 
-// Close frees the sequence and gives the session's lock back.
+// Close gives the session's lock back.
 func (s *savedSession) Close() error {
-	err := s.seq.Close()
-	if s.session != nil {
-		err = errors.Join(err, s.session.Close())
+	if s.session == nil {
+		return nil
 	}
-	return err
+	return s.session.Close()
 }

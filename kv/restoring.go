@@ -1,0 +1,329 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/tier"
+	"github.com/seed4d217819/ebb/trace"
+)
+
+// restoring brings the rows of a restored tree to where they belong, layer after layer in the order
+// of computation, while steps already compute. A step waits for a layer in [restoring.arrived], and
+// so does a mover before it fetches one. That is all that steps need to know: a step writes its new
+// rows of a layer after the layer has come, and whoever commits has gone through all layers.
+//
+// Several goroutines read a piece of the source each, and place it. They never take the pool's lock,
+// as whoever holds it may wait for them. Until the first step has committed, all cells that are held
+// are a prefix of those that are restored, so a truncation only lowers how many are wanted.
+type restoring struct {
+	source  Source
+	layouts []tier.Layout
+	places  []place // by layer
+	blocks  int     // of each layer
+	buffer  *ggml.Buffer
+	hooks   *hooks
+	bytes   *atomic.Int64 // read so far, of all restores
+
+	wanted  atomic.Int64 // cells [0, wanted) are to be placed
+	placing sync.Mutex   // held while rows are placed, and while a step that begins makes room
+
+	there  []chan struct{} // by layer: closed when its rows are there
+	failed chan struct{}   // closed when err is set
+	ended  chan struct{}   // closed when nothing is read any more and the buffer is given back
+	cancel context.CancelFunc
+
+	mu   sync.Mutex
+	next piece // to be read
+	left []int // by layer: blocks that are not there yet
+	err  error // why layers that are not there will not come
+}
+
+// place is where a layer's rows belong: a region, or a tier.
+type place struct {
+	region *region
+	rows   tier.Tier
+	number int // of the layer in rows
+}
+
+// piece is blocks of a layer that one read brings.
+type piece struct{ layer, first, blocks int }
+
+const (
+	// readers is how many pieces are read at a time: one alone leaves a disk idle between reads.
+	readers = 4
+	// pieceBytes is the least size of a piece, but for the last of a layer. Disks reach their full
+	// rate with reads of this size.
+	pieceBytes = 1 << 20
+)
+
+// newRestoring prepares to restore the cells [0, n) of a tree that has its memory.
+func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
+	r := &restoring{
+		source: from, layouts: p.config.layouts, blocks: (n + Block - 1) / Block, hooks: &p.hooks, bytes: &p.restored,
+		failed: make(chan struct{}), ended: make(chan struct{}),
+	}
+	for l, at := range p.placed {
+		to := place{region: t.regions[l], number: at.tierLayer}
+		if to.region == nil {
+			to.rows = t.rows[at.device.number]
+		}
+		r.places = append(r.places, to)
+		r.there = append(r.there, make(chan struct{}))
+		r.left = append(r.left, r.blocks)
+	}
+	r.wanted.Store(int64(n))
+	d := p.devices[0] // plain memory: it is given back while devices compute
+	var err error
+	r.buffer, err = p.alloc(d, d.backend.PlainHostBufferType(), readers*r.share()+SourceAlign, ggml.HostRows)
+	if err != nil {
+		return nil, allocation(fmt.Errorf("a buffer to read with: %w", err))
+	}
+	return r, nil
+}
+
+// share returns how much of the buffer each reader has: a multiple of SourceAlign.
+func (r *restoring) share() int64 {
+	most := int64(0)
+	for l, layout := range r.layouts {
+		most = max(most, int64(r.perRead(l))*layout.RowBytes()*Block)
+	}
+	return (most+SourceAlign-1)/SourceAlign*SourceAlign + SourceSlack
+}
+
+// perRead returns how many blocks of a layer one read brings.
+func (r *restoring) perRead(layer int) int {
+	size := r.layouts[layer].RowBytes() * Block
+	return min(r.blocks, int((pieceBytes+size-1)/size))
+}
+
+// start starts the readers. Pinned, each has a thread of its own, as movers have.
+func (r *restoring) start(pinned bool) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	memory, share := r.buffer.Bytes()[r.buffer.Aligned(SourceAlign):], r.share()
+	var reading sync.WaitGroup
+	for i := range int64(readers) {
+		reading.Go(func() {
+			if pinned {
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+			}
+			r.read(ctx, memory[i*share:][:share])
+		})
+	}
+	go func() {
+		reading.Wait()
+		cancel()
+		r.buffer.Close()
+		_ = r.source.Close() // all that was wanted of it is there or has failed
+		close(r.ended)
+	}()
+}
+
+// read brings one piece after the other, until none is left or one fails.
+func (r *restoring) read(ctx context.Context, buffer []byte) {
+	for {
+		p, ok := r.take()
+		if !ok {
+			return
+		}
+		if err := r.bring(ctx, p, buffer); err != nil {
+			r.fail(fmt.Errorf("kv: restore layer %d: %w", p.layer, err))
+			return
+		}
+		r.came(p)
+	}
+}
+
+// take returns the piece that is to be read next.
+func (r *restoring) take() (p piece, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil || r.next.layer == len(r.places) {
+		return piece{}, false
+	}
+	p = r.next
+	p.blocks = min(r.perRead(p.layer), r.blocks-p.first)
+	r.next.first += p.blocks
+	if r.next.first == r.blocks {
+		r.next = piece{layer: p.layer + 1}
+	}
+	return p, true
+}
+
+// bring reads a piece, as far as it is wanted, and places it.
+func (r *restoring) bring(ctx context.Context, p piece, buffer []byte) error {
+	cells := int(r.wanted.Load()) - p.first*Block
+	if cells <= 0 {
+		return nil
+	}
+	p.blocks = min(p.blocks, (cells+Block-1)/Block)
+	rows, err := r.source.Read(ctx, p.layer, p.first, p.blocks, buffer)
+	if err != nil {
+		return err
+	}
+	r.bytes.Add(int64(len(rows)))
+	r.hooks.copying()
+	r.placing.Lock()
+	defer r.placing.Unlock()
+	layout := r.layouts[p.layer]
+	for b := range p.blocks {
+		size, first := layout.RowBytes()*Block, (p.first+b)*Block
+		cells := tier.Run{Start: first, N: min(Block, int(r.wanted.Load())-first)}
+		if cells.N <= 0 {
+			break // they were cut off meanwhile
+		}
+		if err := r.places[p.layer].put(ctx, cells, block{layout: layout, rows: rows[int64(b)*size:][:size], cell: first}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put copies cells of a block to where they belong.
+func (p place) put(ctx context.Context, cells tier.Run, b block) error {
+	if p.region != nil {
+		b.to(p.region, cells)
+		return ctx.Err()
+	}
+	return p.rows.Store(ctx, p.number, []tier.Run{cells}, b)
+}
+
+// came counts a piece that is there.
+func (r *restoring) came(p piece) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left[p.layer] -= p.blocks
+	if r.left[p.layer] == 0 {
+		close(r.there[p.layer])
+	}
+}
+
+// fail ends the restore with an error. The first one counts.
+func (r *restoring) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return
+	}
+	r.err = err
+	close(r.failed)
+	r.cancel()
+}
+
+// failure returns why rows have not come and will not, or nil.
+func (r *restoring) failure() error {
+	select {
+	case <-r.failed:
+		return r.err
+	default:
+		return nil
+	}
+}
+
+// arrived waits until the rows of a layer are there.
+func (r *restoring) arrived(ctx context.Context, layer int) error {
+	select {
+	case <-r.there[layer]:
+		return nil
+	default:
+	}
+	select {
+	case <-r.there[layer]:
+		return nil
+	case <-r.failed:
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// wait waits until the rows of all layers are there.
+func (r *restoring) wait(ctx context.Context) error {
+	for l := range r.there {
+		if err := r.arrived(ctx, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait waits until the rows that the tree is restored with are there in all layers. Nobody moves a
+// layer of the tree to another place before.
+func (t *tree) wait(ctx context.Context) error {
+	if r := t.restoring.Load(); r != nil {
+		return r.wait(ctx)
+	}
+	return nil
+}
+
+// settle forgets a restore that has ended well.
+func (t *tree) settle() {
+	r := t.restoring.Load()
+	if r == nil || r.failure() != nil {
+		return
+	}
+	select {
+	case <-r.ended:
+		t.restoring.Store(nil)
+	default:
+	}
+}
+
+// lost returns why rows of the tree are lost, or nil.
+func (t *tree) lost() error {
+	if r := t.restoring.Load(); r != nil {
+		return r.failure()
+	}
+	return t.broken
+}
+
+// endRestore ends the restore of a tree that is given up, and waits for that.
+func (t *tree) endRestore() {
+	if r := t.restoring.Load(); r != nil {
+		r.fail(fmt.Errorf("kv: restore: %w: the sequence", ErrClosed))
+		<-r.ended
+		t.restoring.Store(nil)
+	}
+}
+
+// holdPlacing keeps restored rows from being placed in the step's trees until letPlace, while the
+// trees get room and clean padding.
+func (a *arrangement) holdPlacing() {
+	for _, t := range a.trees {
+		if r := t.restoring.Load(); r != nil {
+			r.placing.Lock()
+		}
+	}
+}
+
+func (a *arrangement) letPlace() {
+	for _, t := range a.trees {
+		if r := t.restoring.Load(); r != nil {
+			r.placing.Unlock()
+		}
+	}
+}
+
+// awaitRestored waits until the restored rows of a tree of the step are there in a layer. The time
+// counts as stall.
+func (s *Step) awaitRestored(ctx context.Context, tree, layer int) error {
+	r := s.trees[tree].restoring.Load()
+	if r == nil {
+		return nil
+	}
+	start := time.Now()
+	err := r.arrived(ctx, layer)
+	waited := time.Since(start)
+	s.stall += waited
+	if waited > atOnce {
+		s.pool.span(s.pool.placed[layer].device, trace.Compute, "wait", layer, 0, start, start.Add(waited))
+	}
+	return err
+}
