@@ -207,6 +207,10 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
+// HostMemory returns where the engine's buffers are in the memory of the process: those of the CPU,
+// and those of other devices that the program can address.
+func (e *Engine) HostMemory() []ggml.HostMemory { return e.runner.HostMemory() }
+
 // Forward takes the tokens of a batch through the model and returns, for each work, the logits of
 // as many last tokens as it asked for: [work][row][vocab]. The sequences grow by their tokens. On
 // an error, a cancelled context among them, they are as they were; [kv.ErrFull] says that tokens do

@@ -24,6 +24,7 @@ type Buffer struct {
 	base    uintptr
 	size    int64
 	host    bool // the program can address it
+	heap    bool // it is of C's allocator
 	charge  charge
 	mapped  []byte // keeps Map's memory reachable
 	close   sync.Once
@@ -94,6 +95,8 @@ func (b *Backend) newBuffer(ptr uintptr, size int64, ch charge) *Buffer {
 	if ch.purpose == Weights {
 		c.BufferSetUsage(ptr, usageWeights)
 	}
+	buf.heap = b.dev.typ == CPU || c.BufferType(ptr) == b.PlainHostBufferType().ptr
+	b.account.opened(buf)
 	return buf
 }
 
@@ -157,6 +160,7 @@ func (b *Buffer) Place(t *Tensor, offset int64) {
 // Close frees the memory. Tensors placed in it must not be used any more. Further calls do nothing.
 func (b *Buffer) Close() {
 	b.close.Do(func() {
+		b.backend.account.closed(b)
 		b.backend.retire(func() { c.BufferFree(b.ptr) })
 		b.mapped = nil
 		b.backend.account.remove(b.charge)

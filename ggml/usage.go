@@ -69,10 +69,11 @@ type account struct {
 	peak    map[Purpose]int64
 	peakKV  int64
 	limited int64 // bytes in use that count against limit
+	buffers map[*Buffer]struct{}
 }
 
 func newAccount(device string, limit int64) *account {
-	return &account{device: device, limit: limit, current: map[Purpose]int64{}, peak: map[Purpose]int64{}}
+	return &account{device: device, limit: limit, current: map[Purpose]int64{}, peak: map[Purpose]int64{}, buffers: map[*Buffer]struct{}{}}
 }
 
 // charge is an entry in the account, from an allocation until the memory is freed.
@@ -129,4 +130,39 @@ func (a *account) open() string {
 		parts = append(parts, fmt.Sprintf("%s %d bytes", p, current[p]))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// HostMemory is memory of a buffer, where the program can address it.
+type HostMemory struct {
+	Purpose Purpose
+	Base    uintptr
+	Size    int64
+	Mapped  bool // it is the memory of Map, and not the backend's own
+	Heap    bool // it is of C's allocator
+}
+
+// HostMemory returns the memory of the open buffers that the program can address, in no order. A
+// Scratch is not among them: all that it has is in use.
+func (b *Backend) HostMemory() (all []HostMemory) {
+	b.account.mu.Lock()
+	defer b.account.mu.Unlock()
+	for buf := range b.account.buffers {
+		if buf.base != 0 && buf.base < nowhere && (buf.host || b.dev.typ == CPU) {
+			all = append(all, HostMemory{buf.charge.purpose, buf.base, buf.size, buf.mapped != nil, buf.mapped == nil && buf.heap})
+		}
+	}
+	return all
+}
+
+// opened adds an open buffer to the list, and closed removes it.
+func (a *account) opened(b *Buffer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.buffers[b] = struct{}{}
+}
+
+func (a *account) closed(b *Buffer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.buffers, b)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 
@@ -44,9 +45,21 @@ func printVerbose(w io.Writer, engine *ebb.Engine, o ebb.Options) error {
 	line("libraries", "ggml %s and libllama %s in %s", library.Version(), vocabulary, library.Dir())
 	line("devices", "%s", engine.Devices())
 	line("context", "%s, K/V in %s, %v", count(engine.Context(), "token"), cmp.Or(o.KVType, "f16"), s.Cache.Policy)
+	scratch := int64(0)
 	for _, d := range s.Devices {
 		printMemory(w, d.Name, d.Device)
+		if d.Name == "cpu" {
+			scratch += d.Device.Current[ggml.Scratches]
+		}
 	}
+	p, err := readProcessMemory(engine.HostMemory(), scratch)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p.print(w)
 	return nil
 }
 

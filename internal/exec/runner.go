@@ -158,6 +158,14 @@ func (r *Runner) Stats() (all []DeviceStats) {
 	return all
 }
 
+// HostMemory returns the memory of the open buffers that the program can address.
+func (r *Runner) HostMemory() (all []ggml.HostMemory) {
+	for _, d := range r.devices.opened() {
+		all = append(all, d.backend.HostMemory()...)
+	}
+	return all
+}
+
 // Close stops the step that is running, waits for it, and frees everything, the sequences among it.
 // It is called once.
 func (r *Runner) Close() error {

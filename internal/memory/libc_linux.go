@@ -10,6 +10,7 @@ import (
 type libc struct {
 	mallopt func(parameter, value int32) int32
 	trim    func(pad uintptr) int32
+	info    uintptr // of mallinfo2
 }
 
 var findLibc = sync.OnceValue(func() (c libc) {
@@ -18,6 +19,9 @@ var findLibc = sync.OnceValue(func() (c libc) {
 	}
 	if address, err := purego.Dlsym(purego.RTLD_DEFAULT, "malloc_trim"); err == nil {
 		purego.RegisterFunc(&c.trim, address)
+	}
+	if address, err := purego.Dlsym(purego.RTLD_DEFAULT, "mallinfo2"); err == nil {
+		c.info = address
 	}
 	return c
 })
@@ -41,4 +45,21 @@ func trim() {
 	if c := findLibc(); c.trim != nil {
 		c.trim(0)
 	}
+}
+
+// mallinfo is struct mallinfo2: bytes, but for the counts.
+type mallinfo struct {
+	arena, freeBlocks, fastBlocks, mapped, mappedBytes, _, _, used, free, top uintptr
+}
+
+// cHeap returns the bytes that are in use of C's heap, blocks that are mapped among them.
+func cHeap() int64 {
+	c := findLibc()
+	if c.info == 0 {
+		return 0
+	}
+	var info func() mallinfo
+	purego.RegisterFunc(&info, c.info)
+	i := info()
+	return int64(i.used + i.mappedBytes)
 }

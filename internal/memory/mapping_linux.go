@@ -81,6 +81,15 @@ func Resident(from uintptr, size int64) (bytes int64, err error) {
 	return bytes, nil
 }
 
+// StackSize returns how many bytes of addresses the C library gives to the stack of a thread.
+func StackSize() uintptr {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_STACK, &limit) != nil || limit.Cur > 1<<30 { // none
+		return 0
+	}
+	return uintptr(limit.Cur)
+}
+
 // releaseCode takes the pages of the program and of its libraries out of the process that are as
 // they are in their files. Those that are used again come back from the system's file cache, some
 // at a time; those that only the start has used do not. Most of the code of a program is among

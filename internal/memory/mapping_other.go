@@ -17,5 +17,8 @@ func Mappings() ([]Mapping, error) { return nil, errUnsupported }
 // Resident reports that the system does not say what is in memory.
 func Resident(uintptr, int64) (int64, error) { return 0, errUnsupported }
 
+// StackSize returns 0: it is not known.
+func StackSize() uintptr { return 0 }
+
 // releaseCode does nothing on this system.
 func releaseCode() {}
