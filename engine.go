@@ -16,21 +16,25 @@ import (
 	"github.com/seed4d217819/ebb/internal/threads"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/model/glm4"
 	"github.com/seed4d217819/ebb/model/glm4moe"
+	"github.com/seed4d217819/ebb/model/granite"
 	"github.com/seed4d217819/ebb/model/llama"
+	"github.com/seed4d217819/ebb/model/mistral3"
 	"github.com/seed4d217819/ebb/model/qwen2"
 	"github.com/seed4d217819/ebb/model/qwen2moe"
 	"github.com/seed4d217819/ebb/model/qwen3"
 	"github.com/seed4d217819/ebb/model/qwen3moe"
+	"github.com/seed4d217819/ebb/model/smollm3"
 	"github.com/seed4d217819/ebb/tokenizer"
 )
 
 // architectures lists what [Open] can run. A new one is a line here.
 func architectures() []model.Architecture {
 	return []model.Architecture{
-		llama.Architecture(),
+		llama.Architecture(), mistral3.Architecture(), smollm3.Architecture(), granite.Architecture(),
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
-		glm4moe.Architecture(),
+		glm4.Architecture(), glm4moe.Architecture(),
 	}
 }
 

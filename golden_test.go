@@ -11,7 +11,8 @@ import (
 // goldenModels are models of all architectures.
 var goldenModels = []string{
 	"tiny-gqa", "tiny-mha", "tiny-mqa", "tiny-one", "tiny-two", "tiny-yarn", "tiny-yarn-af", "tiny-qwen2", "tiny-qwen3",
-	"tiny-qwen2moe", "tiny-qwen3moe", "tiny-glm4moe",
+	"tiny-qwen2moe", "tiny-qwen3moe", "tiny-glm4moe", "tiny-mistral3",
+	"tiny-mixtral", "tiny-granite", "tiny-granite-nope", "tiny-smollm3", "tiny-glm4",
 }
 
 // tolerance is how far logits may be from Hugging Face's with f32 weights and K/V: on the CPU
@@ -56,7 +57,7 @@ func onEach(t *testing.T, models []string, run func(t *testing.T, model string, 
 			}
 			for _, policy := range policies {
 				t.Run(p.name+"/"+model+"/"+policy.String(), func(t *testing.T) {
-					run(t, model, p, p.openShort(t, modelPath(model), ebb.Options{Cache: policy, KVType: "f32"}))
+					run(t, model, p, p.openShort(t, goldenPath(t, model), ebb.Options{Cache: policy, KVType: "f32"}))
 				})
 			}
 		}

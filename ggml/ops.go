@@ -115,6 +115,13 @@ func (g *Graph) Scale(a *Tensor, f float32) *Tensor {
 	return c.Scale(g.next("Scale"), a, f)
 }
 
+// ScaleBias returns a times f plus b; a is F32 and contiguous.
+func (g *Graph) ScaleBias(a *Tensor, f, b float32) *Tensor {
+	present("ScaleBias", a)
+	check(a.typ == F32 && a.Contiguous(), "ScaleBias", "contiguous f32", a)
+	return c.ScaleBias(g.next("ScaleBias"), a, f, b)
+}
+
 // Concat returns a followed by b in dimension dim, the only one in which they may differ.
 func (g *Graph) Concat(a, b *Tensor, dim int) *Tensor {
 	present("Concat", a, b)

@@ -32,6 +32,18 @@ func (g *Graph) Tanh(x *Tensor) *Tensor {
 	return c.Tanh(g.next("Tanh"), x)
 }
 
+// Log returns the natural logarithm of x. x is F32.
+func (g *Graph) Log(x *Tensor) *Tensor {
+	checkUnary("Log", x)
+	return c.Log(g.next("Log"), x)
+}
+
+// Floor returns the largest whole numbers that are not above x. x is F32.
+func (g *Graph) Floor(x *Tensor) *Tensor {
+	checkUnary("Floor", x)
+	return c.Floor(g.next("Floor"), x)
+}
+
 func checkUnary(op string, x *Tensor) {
 	present(op, x)
 	// Some devices need more than rows without gaps.

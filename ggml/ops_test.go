@@ -57,6 +57,16 @@ func TestOperationsEqualReference(t *testing.T) {
 			refMap(a, func(a float64) float64 { return -2.5 * a }), 0,
 		},
 		{
+			"ScaleBias", func(r *rig, g *Graph) *Tensor { return g.ScaleBias(r.floats(a, 64, 3), -2.5, 0.5) },
+			refMap(a, func(a float64) float64 { return -2.5*a + 0.5 }), 0,
+		},
+		{"Floor", func(r *rig, g *Graph) *Tensor { return g.Floor(r.floats(a, 64, 3)) }, refMap(a, math.Floor), 0},
+		{
+			"Log", func(r *rig, g *Graph) *Tensor { return g.Log(g.ScaleBias(r.floats(factors, 8), 1, 1)) },
+			refMap(factors, math.Log1p), 0,
+		},
+		{"Cast of positions", func(r *rig, g *Graph) *Tensor { return g.Cast(r.int32s(pos...), F32) }, []float32{0, 5, 300}, 0},
+		{
 			"RMSNorm", func(r *rig, g *Graph) *Tensor { return g.RMSNorm(r.floats(a, 64, 3), 1e-5) },
 			refRMSNorm(a, 64, 1e-5), 0,
 		},

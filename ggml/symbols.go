@@ -85,6 +85,9 @@ type symbols struct {
 	Mul        func(ctx uintptr, a, b *Tensor) *Tensor                                                                                               `c:"ggml_mul"`
 	Scale      func(ctx uintptr, a *Tensor, f float32) *Tensor                                                                                       `c:"ggml_scale"`
 	RMSNorm    func(ctx uintptr, x *Tensor, eps float32) *Tensor                                                                                     `c:"ggml_rms_norm"`
+	ScaleBias  func(ctx uintptr, a *Tensor, f, b float32) *Tensor                                                                                    `c:"ggml_scale_bias"`
+	Log        func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_log"`
+	Floor      func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_floor"`
 	SiLU       func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_silu"`
 	GELU       func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_gelu"`
 	Tanh       func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_tanh"`

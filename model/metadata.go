@@ -154,6 +154,17 @@ func (l *Loader) FloatOr(name string, byDefault float32) float32 {
 	return float32(x)
 }
 
+// FactorOr returns a positive number, or the default if the file has none or 0, which is how
+// converters write none.
+func (l *Loader) FactorOr(name string, byDefault float32) float32 {
+	x := l.FloatOr(name, byDefault)
+	if x == 0 {
+		return byDefault
+	}
+	l.positive(name, x)
+	return x
+}
+
 // StringOr returns a text, or the default if the file has none.
 func (l *Loader) StringOr(name, byDefault string) string {
 	if s, there := get(l, name, l.file.String); there {

@@ -1,7 +1,6 @@
 package llama_test
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math"
 	"os"
@@ -21,27 +20,18 @@ import (
 // dequantized returns the model whose weights are the numbers that the types of another one keep.
 func dequantized(t *testing.T, data []byte) []byte {
 	t.Helper()
-	f, err := gguf.Parse(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var meta []gguf.KV
-	for key, value := range f.Metadata() {
-		meta = append(meta, gguf.KV{Key: key, Value: value.Any()})
-	}
-	var tensors []gguf.TensorData
-	for _, tensor := range f.Tensors() {
+	return testmodel.Convert(t, data, "llama", nil, func(tensor gguf.TensorData) []gguf.TensorData {
+		n := int64(1)
+		for _, d := range tensor.Shape {
+			n *= d
+		}
 		var raw []byte
-		for _, x := range ggml.Dequantize(ggml.Type(tensor.Type), f.Data(tensor), int(tensor.Elements())) {
+		for _, x := range ggml.Dequantize(ggml.Type(tensor.Type), tensor.Data, int(n)) {
 			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
 		}
-		tensors = append(tensors, gguf.TensorData{Name: tensor.Name, Type: gguf.F32, Shape: tensor.Shape, Data: raw})
-	}
-	var b bytes.Buffer
-	if err := gguf.Write(&b, meta, tensors); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+		tensor.Type, tensor.Data = gguf.F32, raw
+		return []gguf.TensorData{tensor}
+	})
 }
 
 // logitsOf computes the logits behind a prompt of three tokens.
@@ -95,27 +85,13 @@ func TestAModelOfEachKindOfWeightTypeComputesWithTheNumbersOfItsType(t *testing.
 func openWithType(t *testing.T, name string, typ gguf.Type) error {
 	t.Helper()
 	backend := testmodel.CPU(t, 1)
-	f, err := gguf.Parse(testmodel.Llama(testmodel.Options{Layers: 1, Hidden: 256}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var meta []gguf.KV
-	for key, value := range f.Metadata() {
-		meta = append(meta, gguf.KV{Key: key, Value: value.Any()})
-	}
-	var tensors []gguf.TensorData
-	for _, tensor := range f.Tensors() {
-		data := gguf.TensorData{Name: tensor.Name, Type: tensor.Type, Shape: tensor.Shape, Data: f.Data(tensor)}
+	data := testmodel.Convert(t, testmodel.Llama(testmodel.Options{Layers: 1, Hidden: 256}), "llama", nil, func(tensor gguf.TensorData) []gguf.TensorData {
 		if tensor.Name == name {
-			data.Type, data.Data = typ, make([]byte, typ.RowSize(tensor.Elements()))
+			tensor.Type, tensor.Data = typ, make([]byte, typ.RowSize(tensor.Shape[0]*tensor.Shape[1]))
 		}
-		tensors = append(tensors, data)
-	}
-	var b bytes.Buffer
-	if err := gguf.Write(&b, meta, tensors); err != nil {
-		t.Fatal(err)
-	}
-	file, err := gguf.Parse(b.Bytes())
+		return []gguf.TensorData{tensor}
+	})
+	file, err := gguf.Parse(data)
 	if err != nil {
 		t.Fatal(err)
 	}

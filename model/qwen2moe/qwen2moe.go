@@ -47,6 +47,7 @@ func open(l *model.Loader) (model.Model, error) {
 	m := &Model{Decoder: l.Decoder(hidden, attention, eps)}
 	for i, a := range attention {
 		b := l.Block(i)
+		b.Check(b.Has("ffn_gate_inp_shexp.weight"), "tensor blk.%d.ffn_gate_inp_shexp.weight is missing", i)
 		m.layers = append(m.layers, layer{
 			attentionNorm:   b.RMSNorm("attn_norm", hidden, eps),
 			queryKeyValue:   b.QueryKeyValue(hidden, a),

@@ -1,0 +1,72 @@
+// Package mistral3 is the architecture of Ministral 3 and Devstral Small 2 (Mistral AI, 2025): Llama's
+// layers with YaRN, and queries that are scaled up where they are far from the beginning.
+package mistral3
+
+import (
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/model"
+)
+
+// Architecture opens models whose general.architecture is mistral3.
+func Architecture() model.Architecture {
+	return model.Architecture{Names: []string{"mistral3"}, Open: open}
+}
+
+// Model is an opened model.
+type Model struct {
+	model.Decoder
+	layers []layer
+}
+
+type layer struct {
+	attentionNorm   model.RMSNorm
+	queryKeyValue   model.QueryKeyValue
+	rotary          model.Rotary
+	temperature     model.Temperature
+	attentionOut    model.Linear // [headDim × heads, hidden]
+	feedForwardNorm model.RMSNorm
+	feedForward     model.SwiGLU
+}
+
+var _ model.Model = (*Model)(nil)
+
+func open(l *model.Loader) (model.Model, error) {
+	hidden, layers := l.Int("embedding_length"), l.Layers()
+	attention := l.Attention(hidden, layers)
+	ff := l.IntByLayer("feed_forward_length", layers)
+	eps := l.Float("attention.layer_norm_rms_epsilon")
+	if err := l.Err(); err != nil {
+		return nil, err
+	}
+	m := &Model{Decoder: l.Decoder(hidden, attention, eps)}
+	for i, a := range attention {
+		b := l.Block(i)
+		m.layers = append(m.layers, layer{
+			attentionNorm:   b.RMSNorm("attn_norm", hidden, eps),
+			queryKeyValue:   b.QueryKeyValue(hidden, a),
+			rotary:          b.Rotary(ggml.ModeNormal, a.KeyDim),
+			temperature:     b.Temperature(),
+			attentionOut:    b.Linear("attn_output", a.ValueDim*a.Heads, hidden),
+			feedForwardNorm: b.RMSNorm("ffn_norm", hidden, eps),
+			feedForward:     b.SwiGLU("", hidden, ff[i]),
+		})
+	}
+	if err := m.Load(l); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Layer adds attention and feed-forward to x.
+func (m *Model) Layer(g *ggml.Graph, l int, x, pos *ggml.Tensor, attend model.Attend) *ggml.Tensor {
+	w := m.layers[l]
+
+	h := w.attentionNorm.Forward(g, x)
+	q, k, v := w.queryKeyValue.Forward(g, h)
+	q, k = w.rotary.Forward(g, q, pos), w.rotary.Forward(g, k, pos)
+	q = w.temperature.Forward(g, q, pos)
+	x = g.Add(w.attentionOut.Forward(g, attend(q, k, v)), x)
+
+	h = w.feedForwardNorm.Forward(g, x)
+	return g.Add(w.feedForward.Forward(g, h), x)
+}
