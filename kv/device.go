@@ -24,8 +24,9 @@ type device struct {
 	bound   int64   // bytes that its K/V may take, as far as refused allocations have shown
 	bounded bool    // they have
 
-	link    tier.Link
-	in, out *mover // to the device, and off it
+	link tier.Link
+	in   []*mover // to the device, one for each lane
+	out  *mover   // off it
 }
 
 // layerPlacement says where a layer's rows are used, and where they are kept.
@@ -67,7 +68,10 @@ func (p *Pool) newDevice(number int, b *ggml.Backend) (*device, error) {
 		}
 		d.slots = append(d.slots, s)
 	}
-	d.in, d.out = newMover(!isCPU), newMover(!isCPU)
+	for range d.lanes(isCPU) {
+		d.in = append(d.in, newMover(!isCPU))
+	}
+	d.out = newMover(!isCPU)
 	return d, nil
 }
 
@@ -102,6 +106,16 @@ func (p *Pool) locate(d *device) {
 // slotBytes returns the bytes of one slot.
 func (d *device) slotBytes() int64 {
 	return d.placement.SlotBytes / int64(d.placement.Cells) * int64(d.slotCells)
+}
+
+// lanes returns how many visits are fetched at a time: two where slots are memory of the host, so
+// that a disk has reads under way while the last of a visit are verified. A link sends one after the
+// other, and so does the stream by which a GPU is reached.
+func (d *device) lanes(isCPU bool) int {
+	if isCPU && d.copies && d.link.Rate == 0 {
+		return maxLanes
+	}
+	return 1
 }
 
 // moves reports whether streamed layers take time to reach the device: they are copied, or used in

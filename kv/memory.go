@@ -143,7 +143,9 @@ func (p *Pool) stopCopies() {
 // drain waits for the copies that were started.
 func (p *Pool) drain() {
 	for _, d := range p.devices {
-		d.in.drain()
+		for _, m := range d.in {
+			m.drain()
+		}
 		d.out.drain()
 	}
 }

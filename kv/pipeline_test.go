@@ -69,8 +69,8 @@ func walkSteps(t *testing.T, p plan.Pipeline, steps int) (ends []time.Duration) 
 	defer out.close()
 	began := time.Now()
 	for range steps {
-		w := newWalk(len(f.visits), len(f.holds))
-		in.start(func() { w.fetchAll(t.Context(), f) })
+		w := newWalk(len(f.visits), len(f.holds), 1)
+		in.start(func() { w.fetchAll(t.Context(), f, 0) })
 		out.start(func() { w.storeAll(t.Context(), f) })
 		sleep(p.Before)
 		visit := 0

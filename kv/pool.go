@@ -178,7 +178,9 @@ func (p *Pool) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, d := range p.devices {
-		d.in.close()
+		for _, m := range d.in {
+			m.close()
+		}
 		d.out.close()
 	}
 	var errs []error
@@ -201,7 +203,9 @@ func (p *Pool) Close() error {
 // closeDevices frees the devices that NewPool has made before it failed.
 func (p *Pool) closeDevices() {
 	for _, d := range p.devices {
-		d.in.close()
+		for _, m := range d.in {
+			m.close()
+		}
 		d.out.close()
 		d.closeSlots()
 	}

@@ -38,18 +38,20 @@ func (s *Step) newTransfers(d *device) *transfers {
 		return nil
 	}
 	t.slots = min(len(d.slots), len(t.visits))
-	t.walk = newWalk(len(t.visits), t.slots)
+	t.walk = newWalk(len(t.visits), t.slots, min(len(d.in), t.slots))
 	t.walk.broken, t.walk.inPlace = s.pool.hooks.broken, !d.copies
 	return t
 }
 
 // start sets the device's movers to work.
 func (t *transfers) start(ctx context.Context) {
-	t.step.copying.Add(1)
-	t.device.in.start(func() {
-		defer t.step.copying.Done()
-		t.walk.fetchAll(ctx, t)
-	})
+	for lane := range t.walk.lanes {
+		t.step.copying.Add(1)
+		t.device.in[lane].start(func() {
+			defer t.step.copying.Done()
+			t.walk.fetchAll(ctx, t, lane)
+		})
+	}
 	if !t.device.copies {
 		return // rows used in place are stored already
 	}

@@ -20,8 +20,9 @@ type copies interface {
 	fetchAhead(ctx context.Context, slot int, free time.Time) error
 }
 
-// walk is the order of one step's copies and computations. One goroutine calls fetchAll and one
-// storeAll; a third computes the visits in order, each between acquire and release. With two slots:
+// walk is the order of one step's copies and computations. One goroutine for each lane calls
+// fetchAll, and one storeAll; another computes the visits in order, each between acquire and
+// release. With two slots and one lane:
 //
 //	fetchAll:  fetch 0, fetch 1 │ fetch 2 │ fetch 3 │ …
 //	compute:            0       │    1    │    2    │ …
@@ -32,30 +33,43 @@ type copies interface {
 // the last visit of a slot fetchAll continues with the rows that the next step will want there, so
 // that the end of a step hides the beginning of the next one. The visits of one slot follow each
 // other, so no row is fetched before it is stored.
+//
+// Each lane fetches into slots of its own. With two lanes, the first reads of a visit are under way
+// while the last ones of the visit before are awaited and verified.
 type walk struct {
 	visits  int
 	slots   int
+	lanes   int
 	inPlace bool   // nothing is stored: a released slot is free
 	broken  broken // for tests alone
 
 	changed [parties]chan struct{} // holds one when something has changed since the party looked last
 
 	mu       sync.Mutex
-	fetched  int         // visits that may be acquired
-	released int         // visits whose computation has finished
-	stored   int         // visits whose new rows are stored
-	freed    []time.Time // when each visit was released
+	fetched  int // visits that may be acquired
+	released int // visits whose computation has finished
+	stored   int // visits whose new rows are stored
+	progress []progress
 	began    time.Time
 	stall    time.Duration // time that acquire has waited
 	err      error         // why copies have ended early
 }
 
+// progress is what a walk notes of a visit.
+type progress struct {
+	fetched bool
+	freed   time.Time // when it was released
+}
+
+// maxLanes is how many visits are fetched at a time at most.
+const maxLanes = 2
+
 // party is one of the goroutines of a walk, which wait for each other.
 type party int
 
 const (
-	fetching party = iota
-	storing
+	fetching party = iota // the first lane; the others follow
+	storing  party = maxLanes - 1 + iota
 	computing
 	parties
 )
@@ -73,30 +87,36 @@ const (
 // errStopped is what acquire returns once the walk was cancelled.
 var errStopped = fmt.Errorf("%w: the step", ErrClosed)
 
-func newWalk(visits, slots int) *walk {
-	w := &walk{visits: visits, slots: slots, freed: make([]time.Time, visits), began: time.Now()}
+func newWalk(visits, slots, lanes int) *walk {
+	w := &walk{visits: visits, slots: slots, lanes: lanes, progress: make([]progress, visits), began: time.Now()}
 	for i := range w.changed {
-		w.changed[i] = make(chan struct{}, 1)
+		if p := party(i); p < party(lanes) || p >= storing {
+			w.changed[p] = make(chan struct{}, 1)
+		}
 	}
 	return w
 }
 
-// fetchAll makes the fetches of the step and those ahead of the next. It returns when the last is
-// made, when one fails, or when ctx is cancelled.
-func (w *walk) fetchAll(ctx context.Context, c copies) {
+// fetchAll makes a lane's fetches of the step and those ahead of the next. It returns when the last
+// is made, when one fails, or when ctx is cancelled.
+func (w *walk) fetchAll(ctx context.Context, c copies, lane int) {
 	for i := range w.visits + w.slots {
-		before, free := i-w.slots, w.began // the slot's visit before this one
-		if before >= 0 {
-			if !w.waitFree(ctx, before) {
-				return
-			}
-			free = w.freed[before]
-		}
-		if i >= w.visits {
-			_ = c.fetchAhead(ctx, before%w.slots, free) // if it fails, the next step's own fetch says so
+		slot := i % w.slots
+		if slot%w.lanes != lane {
 			continue
 		}
-		if !w.advance(ctx, &w.fetched, c.fetch(ctx, i, free)) {
+		before, free := i-w.slots, w.began // the slot's visit before this one
+		if before >= 0 {
+			if !w.waitFree(ctx, lane, before) {
+				return
+			}
+			free = w.progress[before].freed
+		}
+		if i >= w.visits {
+			_ = c.fetchAhead(ctx, slot, free) // if it fails, the next step's own fetch says so
+			continue
+		}
+		if !w.arrived(ctx, i, c.fetch(ctx, i, free)) {
 			return
 		}
 	}
@@ -105,30 +125,49 @@ func (w *walk) fetchAll(ctx context.Context, c copies) {
 // storeAll stores the new rows of each visit once it has been computed. It returns like fetchAll.
 func (w *walk) storeAll(ctx context.Context, c copies) {
 	for i := range w.visits {
-		if !w.wait(ctx, storing, &w.released, i+1) || !w.advance(ctx, &w.stored, c.store(ctx, i)) {
+		if !w.wait(ctx, storing, &w.released, i+1) || !w.kept(ctx, c.store(ctx, i)) {
 			return
 		}
 	}
 }
 
 // waitFree waits until a slot may be fetched into after a visit of it.
-func (w *walk) waitFree(ctx context.Context, before int) bool {
+func (w *walk) waitFree(ctx context.Context, lane, before int) bool {
+	party := fetching + party(lane)
 	switch w.broken {
 	case fetchIntoUsed:
 		return true
 	case fetchBeforeStore:
-		return w.wait(ctx, fetching, &w.released, before+1)
+		return w.wait(ctx, party, &w.released, before+1)
 	default:
-		return w.wait(ctx, fetching, &w.stored, before+1)
+		return w.wait(ctx, party, &w.stored, before+1)
 	}
 }
 
-// advance counts a finished copy, or records why it failed.
-func (w *walk) advance(ctx context.Context, count *int, err error) bool {
+// arrived records that visit i has been fetched, or why not. It may be acquired when the visits
+// before it have been fetched, too.
+func (w *walk) arrived(ctx context.Context, i int, err error) bool {
 	w.mu.Lock()
+	w.progress[i].fetched = err == nil
+	for w.fetched < w.visits && w.progress[w.fetched].fetched {
+		w.fetched++
+	}
+	return w.copied(ctx, err)
+}
+
+// kept records that the new rows of one more visit are stored, or why not.
+func (w *walk) kept(ctx context.Context, err error) bool {
+	w.mu.Lock()
+	if err == nil {
+		w.stored++
+	}
+	return w.copied(ctx, err)
+}
+
+// copied ends the use of the lock after a copy, and records why it failed. The first failure counts.
+func (w *walk) copied(ctx context.Context, err error) bool {
 	switch {
-	case err == nil:
-		*count++
+	case err == nil || w.err != nil:
 	case ctx.Err() != nil:
 		w.err = errStopped
 	default:
@@ -220,7 +259,7 @@ const coarse = 2 * time.Millisecond
 // release records that the computation of the next visit in order has finished.
 func (w *walk) release() {
 	w.mu.Lock()
-	w.freed[w.released] = time.Now()
+	w.progress[w.released].freed = time.Now()
 	w.released++
 	if w.inPlace {
 		w.stored = w.released

@@ -15,8 +15,11 @@ import (
 // paced are copies that take a stated time, and note what they do when.
 type paced struct {
 	fetchTime, storeTime time.Duration
+	verifyTime           time.Duration // of each fetch, after the disk has been read
 	began                time.Time
 	failFetch            int // the visit whose fetch fails; -1: none
+
+	disk chan struct{} // holds one while it reads for a fetch; nil: fetches do not wait for each other
 
 	mu  sync.Mutex
 	log []string
@@ -32,9 +35,21 @@ func (p *paced) fetch(_ context.Context, i int, _ time.Time) error {
 	if i == p.failFetch {
 		return errLink
 	}
-	time.Sleep(p.fetchTime)
+	p.read()
 	p.note("fetched", i)
 	return nil
+}
+
+// read takes the time of a fetch.
+func (p *paced) read() {
+	if p.disk != nil { // a mutex would stop fake time
+		p.disk <- struct{}{}
+	}
+	time.Sleep(p.fetchTime)
+	if p.disk != nil {
+		<-p.disk
+	}
+	time.Sleep(p.verifyTime)
 }
 
 func (p *paced) store(_ context.Context, i int) error {
@@ -44,7 +59,7 @@ func (p *paced) store(_ context.Context, i int) error {
 }
 
 func (p *paced) fetchAhead(_ context.Context, slot int, _ time.Time) error {
-	time.Sleep(p.fetchTime)
+	p.read()
 	p.note("next", slot)
 	return nil
 }
@@ -55,16 +70,18 @@ var errLink = errors.New("the link is down")
 func (p *paced) start(ctx context.Context, w *walk) *sync.WaitGroup {
 	p.began = time.Now()
 	var running sync.WaitGroup
-	running.Go(func() { w.fetchAll(ctx, p) })
+	for lane := range w.lanes {
+		running.Go(func() { w.fetchAll(ctx, p, lane) })
+	}
 	running.Go(func() { w.storeAll(ctx, p) })
 	return &running
 }
 
 // stream computes visits that take a stated time, and returns how long the step took and how long
 // it waited.
-func stream(t *testing.T, visits, slots int, c *paced, compute time.Duration) (total, stall time.Duration) {
+func stream(t *testing.T, visits, slots, lanes int, c *paced, compute time.Duration) (total, stall time.Duration) {
 	t.Helper()
-	w := newWalk(visits, slots)
+	w := newWalk(visits, slots, lanes)
 	running := c.start(t.Context(), w)
 	for i := range visits {
 		if err := w.acquire(t.Context(), i); err != nil {
@@ -101,7 +118,7 @@ func TestWalkTakesTheLongerOfComputeAndLink(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				total, stall := stream(t, tt.visits, tt.slots, &paced{fetchTime: tt.fetch, failFetch: -1}, tt.compute)
+				total, stall := stream(t, tt.visits, tt.slots, 1, &paced{fetchTime: tt.fetch, failFetch: -1}, tt.compute)
 				if total != tt.total || stall != tt.stall {
 					t.Errorf("total %v, stall %v; want %v, %v", total, stall, tt.total, tt.stall)
 				}
@@ -113,7 +130,7 @@ func TestWalkTakesTheLongerOfComputeAndLink(t *testing.T) {
 func TestWalkOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &paced{fetchTime: 10 * time.Millisecond, storeTime: time.Millisecond, failFetch: -1}
-		stream(t, 3, 2, c, 20*time.Millisecond)
+		stream(t, 3, 2, 1, c, 20*time.Millisecond)
 		want := []string{
 			"10ms fetched 0", "20ms fetched 1", // both slots were free
 			"31ms stored 0", "41ms fetched 2", // 0 was computed until 30 ms
@@ -126,9 +143,41 @@ func TestWalkOrder(t *testing.T) {
 	})
 }
 
+// With two lanes a disk reads for the next visit while what was read for the last one is verified.
+func TestTwoLanesKeepADiskBusy(t *testing.T) {
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		name         string
+		slots, lanes int
+		compute      time.Duration
+		total        time.Duration
+	}{
+		{"one lane", 2, 1, 1 * ms, (30*(4+1) + 1) * ms},
+		{"two lanes", 2, 2, 1 * ms, (30*4 + 1 + 1) * ms},
+		{"three slots: every third visit follows one of its own lane", 3, 2, 1 * ms, (30*4 + 10*1 + 1) * ms},
+		{"four slots", 4, 2, 1 * ms, (30*4 + 1 + 1) * ms},
+		{"compute longer", 2, 2, 6 * ms, (4 + 1 + 30*6) * ms},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := &paced{fetchTime: 4 * ms, verifyTime: 1 * ms, failFetch: -1, disk: make(chan struct{}, 1)}
+				if total, _ := stream(t, 30, tt.slots, tt.lanes, c, tt.compute); total != tt.total {
+					t.Errorf("%v; want %v", total, tt.total)
+				}
+			})
+		})
+	}
+}
+
 func TestWalkFetchFailureReachesTheVisit(t *testing.T) {
+	for lanes := 1; lanes <= maxLanes; lanes++ {
+		t.Run(fmt.Sprint(lanes), func(t *testing.T) { fetchFailureReachesTheVisit(t, lanes) })
+	}
+}
+
+func fetchFailureReachesTheVisit(t *testing.T, lanes int) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWalk(4, 2)
+		w := newWalk(4, 2, lanes)
 		running := (&paced{failFetch: 2}).start(t.Context(), w)
 		for i := range 2 {
 			if err := w.acquire(t.Context(), i); err != nil {
@@ -149,7 +198,7 @@ func TestWalkFetchFailureReachesTheVisit(t *testing.T) {
 func TestWalkCancelledEndsBothSides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		w := newWalk(4, 2)
+		w := newWalk(4, 2, 1)
 		running := (&paced{failFetch: -1, fetchTime: time.Second}).start(ctx, w)
 		time.AfterFunc(time.Millisecond, cancel)
 		if err := w.acquire(ctx, 0); !errors.Is(err, context.Canceled) {
@@ -164,7 +213,7 @@ func TestWalkCancelledEndsBothSides(t *testing.T) {
 
 func TestWaitUntilRowsHaveComeOverTheLink(t *testing.T) {
 	const ms = time.Millisecond
-	w := newWalk(1, 1)
+	w := newWalk(1, 1, 1)
 	start := time.Now()
 	if err := w.waitUntil(t.Context(), start.Add(3*ms)); err != nil || time.Since(start) < 3*ms || w.stalled() < 3*ms {
 		t.Errorf("%v after %v, %v of it stall; want no error after 3ms", err, time.Since(start), w.stalled())
@@ -175,7 +224,7 @@ func TestWaitUntilRowsHaveComeOverTheLink(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		w, start := newWalk(1, 1), time.Now()
+		w, start := newWalk(1, 1, 1), time.Now()
 		time.AfterFunc(3*ms, cancel)
 		if err := w.waitUntil(ctx, start.Add(10*ms)); !errors.Is(err, context.Canceled) || time.Since(start) != 3*ms || w.stalled() != 3*ms {
 			t.Errorf("%v after %v, %v of it stall; want %v after 3ms", err, time.Since(start), w.stalled(), context.Canceled)
@@ -184,7 +233,7 @@ func TestWaitUntilRowsHaveComeOverTheLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the copies end early
 		ctx, cancel := context.WithCancel(t.Context())
 		c := &paced{failFetch: -1}
-		w, start := newWalk(2, 1), time.Now()
+		w, start := newWalk(2, 1, 1), time.Now()
 		running := c.start(ctx, w)
 		time.AfterFunc(3*ms, cancel)
 		if err := w.waitUntil(t.Context(), start.Add(10*ms)); !errors.Is(err, ErrClosed) || time.Since(start) != 3*ms {

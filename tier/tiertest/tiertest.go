@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/seed4d217819/ebb/tier"
@@ -34,6 +35,7 @@ func Run(t *testing.T, open func(layouts []tier.Layout) tier.Tier) {
 		{"StoreTouchesItsRunsOnly", storeTouchesItsRunsOnly},
 		{"FetchTouchesItsCellsOnly", fetchTouchesItsCellsOnly},
 		{"LayersAreIndependent", layersAreIndependent},
+		{"LayersMoveAtTheSameTime", layersMoveAtTheSameTime},
 		{"GrowthKeepsRows", growthKeepsRows},
 		{"ReserveOfLessChangesNothing", reserveOfLessChangesNothing},
 		{"CancelledReserveChangesNothing", cancelledReserveChangesNothing},
@@ -195,6 +197,33 @@ func layersAreIndependent(t *testing.T, s *suite) {
 	}
 	for l := range s.layouts {
 		s.want(t, l, versions(10, l+1))
+	}
+}
+
+// layersMoveAtTheSameTime stores to one layer while all others are fetched, each by a goroutine.
+func layersMoveAtTheSameTime(t *testing.T, s *suite) {
+	const cells = 5 * tier.BlockCells
+	s.reserve(t, cells)
+	for l := range s.layouts {
+		s.store(t, l, 1, tier.Run{N: cells})
+	}
+	for stored := range s.layouts {
+		var moving sync.WaitGroup
+		for l := range s.layouts {
+			moving.Go(func() {
+				if l == stored {
+					s.store(t, l, 2, tier.Run{N: cells})
+					return
+				}
+				version := 1
+				if l < stored {
+					version = 2
+				}
+				s.want(t, l, versions(cells, version))
+			})
+		}
+		moving.Wait()
+		s.want(t, stored, versions(cells, 2))
 	}
 }
 
