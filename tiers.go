@@ -41,7 +41,7 @@ func (o Options) openTiers(c *kv.Options) error {
 	case o.Tier != nil:
 		c.Tier = o.Tier
 	case o.Disk == "":
-		c.Tier = host.New
+		c.Tier = stack.New(host.NewExact, nil, -1).New
 	default:
 		files, err := disk.Open(disk.Options{Dir: o.Disk, Bytes: o.DiskBytes})
 		if err != nil {

@@ -45,6 +45,16 @@ func (j *joined) Reserve(ctx context.Context, cells int) error {
 	return nil
 }
 
+// Seal tells all tiers which cells are sealed. After an error those before the one that failed know it.
+func (j *joined) Seal(ctx context.Context, cells int) error {
+	for _, t := range j.tiers {
+		if err := t.Seal(ctx, cells); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Fetch copies cells of a layer to dst.
 func (j *joined) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error {
 	s := j.at[layer]

@@ -14,6 +14,7 @@ import (
 	"github.com/seed4d217819/ebb/plan"
 	"github.com/seed4d217819/ebb/tier"
 	"github.com/seed4d217819/ebb/tier/host"
+	"github.com/seed4d217819/ebb/tier/stack"
 	"github.com/seed4d217819/ebb/tier/tiertest"
 )
 
@@ -21,7 +22,7 @@ import (
 func uniform(policy Policy, layers, cells int) Options {
 	return Options{
 		Policy: policy, Layers: slices.Repeat([]Shape{{Heads: 1, KeyDim: 1, ValueDim: 1}}, layers),
-		TypeK: ggml.F32, TypeV: ggml.F32, Cells: cells, Tier: host.New,
+		TypeK: ggml.F32, TypeV: ggml.F32, Cells: cells, Tier: stack.New(host.NewExact, nil, -1).New,
 	}
 }
 

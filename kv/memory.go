@@ -164,7 +164,7 @@ func (p *Pool) release(t *tree) error {
 			errs = append(errs, rows.Close())
 		}
 	}
-	t.regions, t.rows, t.reserved, t.room = nil, nil, 0, 0
+	t.regions, t.rows, t.reserved, t.room, t.final = nil, nil, 0, 0, 0
 	for _, d := range p.devices {
 		d.bounded = false // there is memory again
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/tier/host"
+	"github.com/seed4d217819/ebb/tier/stack"
 )
 
 // Shape of the rigs' layers: as small as quantised rows go, with grouped heads.
@@ -27,7 +28,7 @@ const (
 func rigOptions(policy Policy, layers int, typ ggml.Type) Options {
 	return Options{
 		Policy: policy, Layers: slices.Repeat([]Shape{{Heads: rigKVHeads, KeyDim: rigDim, ValueDim: rigDim}}, layers),
-		TypeK: typ, TypeV: typ, Cells: 700, ChunkTokens: 128, Tier: host.New,
+		TypeK: typ, TypeV: typ, Cells: 700, ChunkTokens: 128, Tier: stack.New(host.NewExact, nil, -1).New,
 	}
 }
 

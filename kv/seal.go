@@ -14,15 +14,50 @@ import (
 // Sequences of a search part and join again. The rows that they then share lie where they were
 // written, between rows that other sequences still need. When the shared rows fill a block, they
 // are put in order, once and for good. Rows move between cells at no other time.
+//
+// The tiers of a tree learn what is sealed, and may share it with other trees that have the same rows.
 
 // forAll is the count of a sealed cell's holders.
 const forAll = -1
 
-// seal seals the whole blocks that all sequences of a tree share.
-func (p *Pool) seal(t *tree) error {
+// seal seals the whole blocks that all sequences of a tree share, and lets the tiers know. After an
+// error of a tier nothing has changed.
+func (p *Pool) seal(ctx context.Context, t *tree) error {
 	if err := t.lost(); err != nil {
 		return err
 	}
+	if t.sealed < t.final { // rows will be stored there again, perhaps at once
+		if err := p.sealRows(ctx, t); err != nil {
+			return err
+		}
+	}
+	if err := p.sealShared(t); err != nil {
+		return err
+	}
+	return p.sealRows(ctx, t)
+}
+
+// sealRows tells the tiers of a tree which cells are sealed, once all of them have come that the tree is
+// restored with. Where all memory is taken at once and kept, none is shared.
+func (p *Pool) sealRows(ctx context.Context, t *tree) error {
+	if t.rows == nil || t.final == t.sealed || p.config.policy.fixed() || t.restoring.Load() != nil {
+		return nil
+	}
+	p.stopCopies() // rows may be fetched ahead from the tiers
+	for _, rows := range t.rows {
+		if rows == nil {
+			continue
+		}
+		if err := rows.Seal(ctx, t.sealed); err != nil {
+			return allocation(fmt.Errorf("kv: room for cells that were shared: %w", err))
+		}
+	}
+	t.final = t.sealed
+	return nil
+}
+
+// sealShared seals the whole blocks that all sequences of a tree share.
+func (p *Pool) sealShared(t *tree) error {
 	end := t.shared() / Block * Block
 	if end <= t.sealed || t.regions == nil {
 		return nil

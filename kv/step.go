@@ -100,7 +100,7 @@ func (p *Pool) BeginPart(ctx context.Context, batch []Work, more []int) (_ *Step
 	s.holdPlacing()
 	defer s.letPlace()
 	for _, t := range s.trees {
-		if err := p.seal(t.tree); err != nil {
+		if err := p.seal(ctx, t.tree); err != nil {
 			return nil, err
 		}
 	}

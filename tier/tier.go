@@ -2,8 +2,9 @@
 //
 // A [Tier] keeps the rows of one sequence tree, layer by layer, as bytes: it never sees a tensor or
 // a device. It copies from and to a [Memory], the rows of one layer laid out head-major. Package
-// tier/host keeps rows in memory; package tier/tiertest is the suite that every driver passes. A
-// [Link] makes copies take the time that they would take over a slower connection.
+// tier/host keeps rows in memory, and package tier/disk in files. Both are a [Place], of which package
+// tier/stack makes tiers whose trees share what they have in common. Package tier/tiertest is the
+// suite that every driver passes. A [Link] makes copies take the time that they would take over a slower connection.
 package tier
 
 import (
@@ -104,7 +105,7 @@ func (u Usage) Plus(v Usage) Usage { return Usage{u.Host + v.Host, u.Disk + v.Di
 
 // Tier keeps the rows of one sequence tree. Layers are numbered from 0 in the order of the layouts
 // that the tier was made with. Several goroutines may fetch and store at a time, each another layer.
-// Reserve and Close are called while neither does. A call whose context is cancelled ends early,
+// Reserve, Seal and Close are called while none does. A call whose context is cancelled ends early,
 // with the context's error.
 type Tier interface {
 	// Reserve makes room for the cells [0, cells) in every layer. The rows that are kept stay.
@@ -116,7 +117,13 @@ type Tier interface {
 	Fetch(ctx context.Context, layer int, cells Run, dst Memory) error
 	// Store copies the cells of runs from src and keeps them.
 	Store(ctx context.Context, layer int, runs []Run, src Memory) error
-	// Usage returns the bytes held, whether or not their cells are used. It may be called while
+	// Seal says that the cells [0, cells) of every layer are stored and final, in whole blocks, and
+	// that the blocks behind them are not: rows may be stored there again. A tier may then share what
+	// is sealed with other trees, or do nothing. An error means that blocks that are not final any
+	// more have no room of their own. Nothing has changed then, and nothing may be stored to them.
+	Seal(ctx context.Context, cells int) error
+	// Usage returns the bytes held, whether or not their cells are used. What several trees share
+	// counts for one of them, so that the sum over all trees is what is held. It may be called while
 	// rows are copied.
 	Usage() Usage
 	// Close gives the memory back, and waits for copies of its own that are under way. Nothing can
@@ -134,5 +141,6 @@ type Buffer interface {
 type Allocator func(bytes int64) (Buffer, error)
 
 // Maker makes the tier of a new sequence tree, for layers of these layouts. The tier takes the host
-// memory that it needs from the allocator.
+// memory that it needs from the allocator. Trees of one maker may share memory, so a maker serves one
+// cache: the memory that an allocator gave may be closed as late as the last tree of the maker.
 type Maker func(layouts []Layout, memory Allocator) Tier

@@ -55,7 +55,7 @@ var policy = map[string][]string{
 	"tier":          {},
 	"tier/host":     {"tier"},
 	"tier/disk":     {"internal/bytesize", "internal/directio", "tier"},
-	"tier/stack":    {"tier"},
+	"tier/stack":    {"internal/bytesize", "tier"},
 	"session":       {"internal/directio", "internal/filelock", "tier"},
 	"tier/tiertest": {"tier"},
 	"kv":            {"ggml", "internal/bytesize", "internal/timing", "plan", "tier", "trace"},

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"fmt"
 	"hash/crc32"
 	"reflect"
 
@@ -23,8 +24,8 @@ type layer struct {
 	tier.Layout
 	number int
 	size   int64   // bytes of a block, a whole number of sectors
-	run    int     // blocks that lie behind each other in the file
-	runs   []int64 // where each run begins in the file
+	run    int     // blocks that lie behind each other in the file, and are read at once
+	room   []int64 // where the file has room for blocks, in the order of use
 	blocks []block
 	open   []int // the blocks that new rows go to, the one stored to least recently first
 }
@@ -33,8 +34,8 @@ type layer struct {
 // holds zeros.
 type block struct {
 	buffer *buffer // nil: it is not in memory
-	inFile bool
-	sum    uint32 // CRC-32C of the bytes in the file
+	at     *spot   // its place in a file; nil: the tree does not hold it
+	spare  *spot   // where it will be once it is stored to, if its place is that of other trees, too
 }
 
 // buffer is the bytes of a block in host memory: all keys, then all values; within each, one head
@@ -44,7 +45,7 @@ type buffer struct {
 	bytes   []byte        // aligned for direct transfers
 	writing chan struct{} // closed when the write under way ends; nil: none is
 	pins    int           // copies that read the bytes
-	clean   bool          // the file has them: the last copy gives the buffer back
+	clean   bool          // the file has them, too
 }
 
 func newLayer(number int, l tier.Layout, align int64) *layer {
@@ -54,8 +55,15 @@ func newLayer(number int, l tier.Layout, align int64) *layer {
 
 func roundUp(n, multiple int64) int64 { return (n + multiple - 1) / multiple * multiple }
 
-// offset returns where a block begins in the file.
-func (l *layer) offset(b int) int64 { return l.runs[b/l.run] + int64(b%l.run)*l.size }
+// check reports cells that the tree does not hold.
+func (l *layer) check(cells tier.Run) error {
+	for b := cells.Start / tier.BlockCells; b*tier.BlockCells < cells.End(); b++ {
+		if b >= len(l.blocks) || l.blocks[b].at == nil {
+			return fmt.Errorf("disk: layer %d: cells %v are past those reserved, up to %d", l.number, cells, b*tier.BlockCells)
+		}
+	}
+	return nil
+}
 
 // content returns how many of a block's bytes are rows.
 func (l *layer) content() int64 { return l.RowBytes() * tier.BlockCells }

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/seed4d217819/ebb/tier"
+	"github.com/seed4d217819/ebb/tier/host"
+	"github.com/seed4d217819/ebb/tier/stack"
 	"github.com/seed4d217819/ebb/tier/tiertest"
 )
 
@@ -80,6 +82,21 @@ func TestDiskKeepsTheContractOfATier(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
 		s, m := open(t, o), &memory{}
 		tiertest.Run(t, func(layouts []tier.Layout) tier.Tier { return s.New(layouts, m.alloc) })
+		if n := m.open.Load(); n != 0 {
+			t.Errorf("%d buffers are open at the end; want 0", n)
+		}
+	})
+}
+
+func TestTreesHoldOnceWhatTheyHaveInCommon(t *testing.T) {
+	ways(t, func(t *testing.T, o Options) {
+		s, m := open(t, o), &memory{}
+		files := stack.New(host.NewExact, s.New, 0)
+		tree := func(layouts []tier.Layout) tier.Tier { return files.New(layouts, m.alloc) }
+		tiertest.Run(t, tree)
+		tiertest.RunSharing(t, tree,
+			func(u tier.Usage) int64 { return u.Disk },
+			func(l tier.Layout) int64 { return newLayer(0, l, s.align).size })
 		if n := m.open.Load(); n != 0 {
 			t.Errorf("%d buffers are open at the end; want 0", n)
 		}

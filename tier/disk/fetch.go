@@ -13,9 +13,16 @@ const readers = 4
 
 // span is blocks that one read fetches: several whole ones, or a part of one.
 type span struct {
+	shelf    *shelf
+	offset   int64    // in the file
 	first    int      // block
 	from, to int      // cells wanted, counted from the first block's first
 	sums     []uint32 // of each block
+}
+
+// newSpan returns the cells [from, to) of a block in a file.
+func newSpan(at *spot, block, from, to int) span {
+	return span{shelf: at.shelf, offset: at.offset, first: block, from: from, to: to, sums: []uint32{at.sum}}
 }
 
 // arrival is a span that was read.
@@ -25,19 +32,24 @@ type arrival struct {
 	err    error
 }
 
-// Fetch copies cells of a layer into dst. Several goroutines read the blocks that are in the file,
-// while this one copies those that are in memory. Only this one calls dst.Write.
+// Fetch copies cells of a layer into dst.
 func (t *Tier) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error {
-	if cells.End() > t.blocks*tier.BlockCells {
-		return fmt.Errorf("disk: layer %d: cells %v are past the %d reserved", layer, cells, t.blocks*tier.BlockCells)
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+	return t.StartFetch(ctx, layer, cells, dst)()
+}
+
+// StartFetch starts to read the blocks of some cells that are in files, in several goroutines. The
+// function that it returns copies the others meanwhile. Only that calls dst.Write.
+func (t *Tier) StartFetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) (finish func() error) {
 	l := t.layers[layer]
+	err := l.check(cells)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return func() error { return err }
+	}
 	spans, pinned := t.plan(l, cells)
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	todo, arrivals := make(chan span, len(spans)), make(chan arrival)
 	for _, s := range spans {
 		todo <- s
@@ -50,9 +62,16 @@ func (t *Tier) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Me
 			}
 		}()
 	}
-	t.copyPinned(l, pinned, cells, dst)
-	var failure error
-	for range spans {
+	return func() error {
+		defer cancel()
+		t.copyPinned(l, pinned, cells, dst)
+		return t.collect(l, arrivals, len(spans), dst, cancel)
+	}
+}
+
+// collect copies spans that arrive in buffers to dst. After an error it only waits for the others.
+func (t *Tier) collect(l *layer, arrivals <-chan arrival, n int, dst tier.Memory, cancel context.CancelFunc) (failure error) {
+	for range n {
 		a := <-arrivals
 		if a.err != nil && failure == nil {
 			failure = a.err
@@ -77,25 +96,28 @@ func (t *Tier) plan(l *layer, cells tier.Run) (spans []span, pinned []int) {
 	for b := cells.Start / tier.BlockCells; b*tier.BlockCells < cells.End(); b++ {
 		block := &l.blocks[b]
 		from, to := overlap(cells, b)
-		if block.buffer != nil || !block.inFile {
+		if block.buffer != nil || !block.at.inFile {
 			if block.buffer != nil {
 				block.buffer.pins++
 			}
 			pinned = append(pinned, b)
 			continue
 		}
-		if i := len(spans) - 1; i >= 0 && to-from == tier.BlockCells && b%l.run != 0 && spans[i].endsAt(b) {
+		if i := len(spans) - 1; i >= 0 && to-from == tier.BlockCells && len(spans[i].sums) < l.run && spans[i].endsAt(b, block.at) {
 			spans[i].to += tier.BlockCells
-			spans[i].sums = append(spans[i].sums, block.sum)
+			spans[i].sums = append(spans[i].sums, block.at.sum)
 			continue
 		}
-		spans = append(spans, span{first: b, from: from, to: to, sums: []uint32{block.sum}})
+		spans = append(spans, newSpan(block.at, b, from, to))
 	}
 	return spans, pinned
 }
 
-// endsAt reports whether a block follows the whole blocks of a span.
-func (s span) endsAt(b int) bool { return s.whole() && s.first+len(s.sums) == b }
+// endsAt reports whether a block follows the whole blocks of a span, also in the file.
+func (s span) endsAt(b int, at *spot) bool {
+	n := len(s.sums)
+	return s.whole() && s.first+n == b && s.shelf == at.shelf && s.offset+int64(n)*at.size == at.offset
+}
 
 // whole reports whether all cells of the blocks are wanted.
 func (s span) whole() bool { return s.from == 0 && s.to == len(s.sums)*tier.BlockCells }
@@ -118,7 +140,7 @@ func (t *Tier) copyPinned(l *layer, pinned []int, cells tier.Run, dst tier.Memor
 		l.write(dst, buffer.bytes, b, from, to)
 		t.mu.Lock()
 		buffer.pins--
-		t.unused(&l.blocks[b])
+		t.unused(l, b)
 		t.mu.Unlock()
 	}
 }
@@ -129,7 +151,7 @@ func (t *Tier) read(ctx context.Context, l *layer, s span, dst tier.Memory) arri
 		return arrival{span: s, err: err}
 	}
 	if pieces, ok := t.scatter(l, s, dst); ok {
-		read, err := t.file.ReadVector(pieces, l.offset(s.first))
+		read, err := s.shelf.ReadVector(pieces, s.offset)
 		if err != nil {
 			return arrival{span: s, err: l.unreadable(s.first, err)}
 		}
@@ -144,13 +166,9 @@ func (t *Tier) read(ctx context.Context, l *layer, s span, dst tier.Memory) arri
 			return arrival{span: s}
 		}
 	}
-	buffer := <-t.bounce
-	if buffer == nil {
-		var err error
-		if buffer, err = t.newBounce(); err != nil {
-			t.bounce <- nil
-			return arrival{span: s, err: err}
-		}
+	buffer, err := t.takeBounce()
+	if err != nil {
+		return arrival{span: s, err: err}
 	}
 	return arrival{span: s, buffer: buffer, err: t.readBlocks(l, s, buffer.bytes)}
 }
@@ -173,7 +191,7 @@ func (t *Tier) scatter(l *layer, s span, dst tier.Memory) (pieces [][]byte, ok b
 // readBlocks reads a span into memory that is laid out as the file.
 func (t *Tier) readBlocks(l *layer, s span, b []byte) error {
 	b = b[:int64(len(s.sums))*l.size]
-	if _, err := t.file.ReadAt(b, l.offset(s.first)); err != nil {
+	if _, err := s.shelf.ReadAt(b, s.offset); err != nil {
 		return l.unreadable(s.first, err)
 	}
 	t.store.read.Add(int64(len(b)))
@@ -208,6 +226,18 @@ func (l *layer) verify(b int, want uint32, pieces ...[]byte) error {
 			l.number, ErrDamaged, b*tier.BlockCells, sum, want)
 	}
 	return nil
+}
+
+// takeBounce returns a buffer for a read. The caller gives it back to the channel.
+func (t *Tier) takeBounce() (*buffer, error) {
+	if b := <-t.bounce; b != nil {
+		return b, nil
+	}
+	b, err := t.newBounce()
+	if err != nil {
+		t.bounce <- nil
+	}
+	return b, err
 }
 
 // newBounce returns a buffer that holds the longest span.

@@ -17,6 +17,8 @@ type file interface {
 	Extend(from, to int64) error
 	// Shrink gives back the room from an offset on.
 	Shrink(to int64) error
+	// Punch gives back the room of n bytes from an offset on. They read as zeros.
+	Punch(offset, n int64) error
 	Close() error
 }
 

@@ -76,6 +76,20 @@ func (f *rowFile) Extend(from, to int64) error {
 	}
 }
 
+// Punch gives back the room of bytes in the middle of the file.
+func (f *rowFile) Punch(offset, n int64) error {
+	for {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, offset, n)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return &os.PathError{Op: "fallocate", Path: f.Name(), Err: err}
+		}
+		return nil
+	}
+}
+
 // forget drops bytes of a file from the page cache. That it may fail harms nothing.
 func forget(f *os.File, offset, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), offset, n, unix.FADV_DONTNEED)

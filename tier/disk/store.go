@@ -26,6 +26,7 @@ type Options struct {
 type Store struct {
 	options Options
 	direct  bool  // the page cache is bypassed
+	punches bool  // room in the middle of a file can be given back
 	align   int64 // what offsets, lengths and addresses of direct transfers are multiples of
 
 	wrap func(file) file // for tests alone: makes a tier's file fail
@@ -73,6 +74,7 @@ func Open(o Options) (*Store, error) {
 	if !o.Buffered {
 		s.direct, s.align = probe(f)
 	}
+	s.punches = (&rowFile{File: f}).Punch(0, sectors[len(sectors)-1]) == nil
 	return s, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"sync"
-	"syscall"
+	"sync/atomic"
 
 	"github.com/seed4d217819/ebb/tier"
 )
@@ -24,14 +24,13 @@ const (
 	writers = 8
 )
 
-// Tier is a [tier.Tier] in a file.
+// Tier is a [tier.Tier] and a [tier.Place] in a file.
 type Tier struct {
 	store  *Store
 	alloc  tier.Allocator
 	layers []*layer
-	blocks int  // of each layer, that there is room for
-	file   file // nil until the first Reserve
-	end    int64
+	shelf  *shelf       // nil until there is something to hold
+	disk   atomic.Int64 // bytes of files that count for this tree
 	bounce chan *buffer // one for each reader, for what cannot be read in place; nil: not yet allocated
 
 	mu      sync.Mutex // guards the blocks and what follows
@@ -43,7 +42,10 @@ type Tier struct {
 	turns   chan struct{} // one for each write under way
 }
 
-var _ tier.Tier = (*Tier)(nil)
+var (
+	_ tier.Tier  = (*Tier)(nil)
+	_ tier.Place = (*Tier)(nil)
+)
 
 func newTier(s *Store, layouts []tier.Layout, alloc tier.Allocator) *Tier {
 	t := &Tier{store: s, alloc: alloc, free: map[int64][]*buffer{}, turns: make(chan struct{}, writers), bounce: make(chan *buffer, readers)}
@@ -58,57 +60,46 @@ func newTier(s *Store, layouts []tier.Layout, alloc tier.Allocator) *Tier {
 
 // Reserve makes room in the file for whole runs of blocks of every layer.
 func (t *Tier) Reserve(ctx context.Context, cells int) error {
-	blocks := (cells + tier.BlockCells - 1) / tier.BlockCells
-	if blocks <= t.blocks {
+	return t.Hold(ctx, tier.Run{N: cells})
+}
+
+// Hold makes room in the file for the cells of a run that have none.
+func (t *Tier) Hold(ctx context.Context, cells tier.Run) error {
+	first, end := blocksOf(cells)
+	missing, some := make([]int, len(t.layers)), false
+	for i, l := range t.layers {
+		for b := first; b < end; b++ {
+			if b >= len(l.blocks) || l.blocks[b].at == nil {
+				missing[i]++
+				some = true
+			}
+		}
+	}
+	if !some {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	end := t.end
-	for _, l := range t.layers {
-		end += int64(t.missing(l, blocks)) * int64(l.run) * l.size
-	}
-	if err := t.extend(end); err != nil {
+	if err := t.room(missing); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, l := range t.layers {
-		for range t.missing(l, blocks) {
-			l.runs = append(l.runs, t.end)
-			t.end += int64(l.run) * l.size
+		l.blocks = append(l.blocks, make([]block, max(0, end-len(l.blocks)))...)
+		for b := first; b < end; b++ {
+			if l.blocks[b].at == nil {
+				l.blocks[b].at = t.spot(l)
+			}
 		}
-		l.blocks = append(l.blocks, make([]block, blocks-len(l.blocks))...)
 	}
-	t.blocks = blocks
 	return nil
 }
 
-// missing returns how many more runs a layer needs for its blocks.
-func (t *Tier) missing(l *layer, blocks int) int { return (blocks+l.run-1)/l.run - len(l.runs) }
-
-// extend makes the file longer. On an error it is as it was.
-func (t *Tier) extend(end int64) (err error) {
-	if t.file == nil {
-		if t.file, err = t.store.open(); err != nil {
-			return err
-		}
-	}
-	if end == t.end {
-		return nil
-	}
-	if err := t.store.take(end - t.end); err != nil {
-		return err
-	}
-	if err := t.file.Extend(t.end, end); err != nil {
-		t.store.give(end - t.end)
-		if errors.Is(err, syscall.ENOSPC) {
-			err = fmt.Errorf("%w: %w", tier.ErrFull, err)
-		}
-		return errors.Join(err, t.file.Shrink(t.end))
-	}
-	return nil
+// blocksOf returns the blocks in which cells lie.
+func blocksOf(cells tier.Run) (first, end int) {
+	return cells.Start / tier.BlockCells, (cells.End() + tier.BlockCells - 1) / tier.BlockCells
 }
 
 // Store keeps the cells of runs, read from src. The blocks that they lie in become open.
@@ -118,8 +109,8 @@ func (t *Tier) Store(ctx context.Context, layer int, runs []tier.Run, src tier.M
 		if r.N == 0 {
 			continue
 		}
-		if r.End() > t.blocks*tier.BlockCells {
-			return fmt.Errorf("disk: layer %d: cells %v are past the %d reserved", layer, r, t.blocks*tier.BlockCells)
+		if err := l.check(r); err != nil {
+			return err
 		}
 		for b := r.Start / tier.BlockCells; b*tier.BlockCells < r.End(); b++ {
 			if err := ctx.Err(); err != nil {
@@ -149,21 +140,38 @@ func (t *Tier) openBlock(ctx context.Context, l *layer, b int, whole bool) (*buf
 	if err := t.written(ctx, block); err != nil {
 		return nil, err
 	}
+	if err := t.prepare(l, block); err != nil {
+		return nil, err
+	}
 	if block.buffer == nil {
 		if err := t.load(l, b, whole); err != nil {
 			return nil, err
 		}
 	}
+	block.buffer.clean = false
+	t.leave(block)
 	if i := slices.Index(l.open, b); i >= 0 {
 		l.open = slices.Delete(l.open, i, i+1)
 	}
 	l.open = append(l.open, b)
 	if len(l.open) > openBlocks {
-		if err := t.write(ctx, l, l.open[0]); err != nil {
+		if err := t.evict(ctx, l, l.open[0]); err != nil {
 			return nil, err
 		}
 	}
 	return block.buffer, t.failure
+}
+
+// evict closes an open block: its buffer is given back when the file has the rows.
+func (t *Tier) evict(ctx context.Context, l *layer, b int) error {
+	if err := t.write(ctx, l, b); err != nil {
+		return err
+	}
+	l.open = slices.DeleteFunc(l.open, func(open int) bool { return open == b })
+	if l.blocks[b].buffer != nil {
+		t.unused(l, b)
+	}
+	return nil
 }
 
 // written waits for the write of a block that is under way.
@@ -194,10 +202,10 @@ func (t *Tier) load(l *layer, b int, whole bool) error {
 	}
 	switch block := &l.blocks[b]; {
 	case whole:
-	case !block.inFile:
+	case !block.at.inFile:
 		clear(buffer.bytes)
 	default:
-		if err := t.readBlocks(l, span{first: b, sums: []uint32{block.sum}}, buffer.bytes); err != nil {
+		if err := t.readBlocks(l, newSpan(block.at, b, 0, tier.BlockCells), buffer.bytes); err != nil {
 			t.giveBack(buffer)
 			return err
 		}
@@ -235,7 +243,7 @@ func (t *Tier) giveBack(b *buffer) {
 	t.free[size] = append(t.free[size], &buffer{memory: b.memory, bytes: b.bytes})
 }
 
-// write begins to write a block that is open, in the background.
+// write begins to write a block in the background, unless the file has it already.
 func (t *Tier) write(ctx context.Context, l *layer, b int) error {
 	t.mu.Unlock()
 	var err error
@@ -248,13 +256,16 @@ func (t *Tier) write(ctx context.Context, l *layer, b int) error {
 	if err != nil {
 		return err
 	}
-	l.open = slices.DeleteFunc(l.open, func(open int) bool { return open == b })
-	buffer, offset := l.blocks[b].buffer, l.offset(b)
+	buffer, at := l.blocks[b].buffer, l.blocks[b].at
+	if buffer == nil || buffer.clean || buffer.writing != nil {
+		<-t.turns
+		return nil
+	}
 	buffer.writing = make(chan struct{})
 	t.writing.Go(func() {
 		defer func() { <-t.turns }()
 		sum := crc32.Checksum(buffer.bytes[:l.content()], castagnoli)
-		_, err := t.file.WriteAt(buffer.bytes, offset)
+		_, err := at.shelf.WriteAt(buffer.bytes, at.offset)
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		close(buffer.writing)
@@ -264,40 +275,49 @@ func (t *Tier) write(ctx context.Context, l *layer, b int) error {
 			return
 		}
 		t.store.written.Add(l.size)
-		l.blocks[b].inFile, l.blocks[b].sum = true, sum
+		at.inFile, at.sum = true, sum
 		buffer.clean = true
-		t.unused(&l.blocks[b])
+		t.unused(l, b)
 	})
 	return nil
 }
 
-// unused gives the buffer of a block back that is in the file and that no copy reads.
-func (t *Tier) unused(b *block) {
-	if b.buffer.clean && b.buffer.pins == 0 {
-		t.giveBack(b.buffer)
-		b.buffer = nil
+// unused gives the buffer of a block back that is in the file, that is not open, and that no copy
+// reads.
+func (t *Tier) unused(l *layer, b int) {
+	block := &l.blocks[b]
+	if block.buffer.clean && block.buffer.pins == 0 && !slices.Contains(l.open, b) {
+		t.giveBack(block.buffer)
+		block.buffer = nil
 	}
 }
 
-// Usage returns the bytes of the file and of the buffers in host memory.
+// Seal does nothing: package tier/stack finds what trees have in common.
+func (t *Tier) Seal(ctx context.Context, _ int) error { return ctx.Err() }
+
+// Usage returns the bytes of files and of the buffers in host memory. A block to which several trees
+// refer counts for the one that has referred to it for longest.
 func (t *Tier) Usage() tier.Usage {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return tier.Usage{Host: t.memory, Disk: t.end}
+	return tier.Usage{Host: t.memory, Disk: t.disk.Load()}
 }
 
-// Close waits for the writes under way, and gives file and memory back.
+// Close waits for the writes under way, and gives memory back, and the file as far as no other tree
+// refers to blocks in it.
 func (t *Tier) Close() error {
 	t.writing.Wait()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	var spots []*spot
 	for _, l := range t.layers {
 		for _, b := range l.blocks {
 			if b.buffer != nil {
 				b.buffer.memory.Close()
 			}
+			spots = append(spots, b.spots()...)
 		}
-		l.blocks, l.runs, l.open = nil, nil, nil
+		l.blocks, l.open = nil, nil
 	}
 	for _, free := range t.free {
 		for _, b := range free {
@@ -311,12 +331,8 @@ func (t *Tier) Close() error {
 		}
 		t.bounce <- nil
 	}
-	t.store.give(t.end)
-	t.blocks, t.end, t.memory = 0, 0, 0
-	if t.file == nil {
-		return nil
-	}
-	err := t.file.Close()
-	t.file = nil
+	t.memory = 0
+	err := t.releaseAll(spots)
+	t.shelf = nil
 	return err
 }

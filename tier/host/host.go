@@ -1,37 +1,35 @@
 // Package host keeps K/V rows in memory of the host: pinned memory of a device, or ordinary memory
 // where there is none.
 //
-// A layer's rows lie in segments, each head-major in itself, so that a growing tree takes new
-// memory and moves nothing.
+// Rows lie in extents: runs of cells of all layers, each layer head-major in itself. A growing tree
+// takes new extents and moves nothing. Trees whose first cells hold the same rows can refer to the
+// same extents: package tier/stack finds such trees.
 package host
 
 import (
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// maxBuffer is the size of the largest buffer that is asked for, in bytes: no host buffer of Vulkan
-// is larger than 1 GiB.
-const maxBuffer = 1 << 30
-
-// Tier is a [tier.Tier] in host memory.
+// Tier is a [tier.Tier] and a [tier.Place] in host memory.
 type Tier struct {
-	layouts  []tier.Layout
-	alloc    tier.Allocator
-	segments []segment
-	bytes    int64
-	exact    bool // it grows by what is asked for, and not by doubling
+	layouts []tier.Layout
+	alloc   tier.Allocator
+	exact   bool // it grows by what is asked for, and not by doubling
+	bytes   atomic.Int64
+
+	mu    sync.RWMutex // held for reading while rows are copied, and for writing while views change
+	views []view       // in the order of their cells
 }
 
-// segment holds the cells [first, first+cells) of all layers.
-type segment struct {
-	first, cells int
-	layers       []tier.Buffer
-}
-
-var _ tier.Tier = (*Tier)(nil)
+var (
+	_ tier.Tier  = (*Tier)(nil)
+	_ tier.Place = (*Tier)(nil)
+)
 
 // New returns an empty tier for layers of these layouts.
 func New(layouts []tier.Layout, alloc tier.Allocator) tier.Tier {
@@ -44,133 +42,105 @@ func NewExact(layouts []tier.Layout, alloc tier.Allocator) tier.Tier {
 	return &Tier{layouts: layouts, alloc: alloc, exact: true}
 }
 
-// cells returns how many cells there is room for.
-func (t *Tier) cells() int {
-	if len(t.segments) == 0 {
-		return 0
+// cells returns how many cells, from the first on, there is room for.
+func (t *Tier) cells() (end int) {
+	for _, v := range t.views {
+		if v.Start == end {
+			end = v.End()
+		}
 	}
-	last := t.segments[len(t.segments)-1]
-	return last.first + last.cells
+	return end
 }
 
-// Reserve makes room for cells in whole segments. A tier that grows becomes at least twice as
-// large. One call adds one segment, or several if a buffer cannot be that large.
+// Reserve makes room for cells in whole extents. A tier that grows becomes at least twice as large.
+// One call adds one extent, or several if a buffer cannot be that large.
 func (t *Tier) Reserve(ctx context.Context, cells int) error {
-	before := len(t.segments)
+	have := t.cells()
 	target := cells
 	if !t.exact {
-		target = max(cells, 2*t.cells())
+		target = max(cells, 2*have)
 	}
-	for t.cells() < cells {
-		err := ctx.Err() // memory is zeroed, and pinned, as it is taken: that takes a while
-		if err == nil {
-			err = t.grow(target)
-		}
+	var added []view
+	for end := have; end < cells; {
+		v, err := t.grow(ctx, tier.Run{Start: end, N: target - end})
 		if err != nil {
-			t.shrink(before)
+			closeViews(added)
 			return fmt.Errorf("host: reserve %d cells: %w", cells, err)
 		}
+		added = append(added, v)
+		end = v.End()
 	}
+	t.insert(added)
 	return nil
 }
 
-// grow adds one segment towards a number of cells.
-func (t *Tier) grow(cells int) error {
-	have := t.cells()
-	want := (cells - have + tier.BlockCells - 1) / tier.BlockCells * tier.BlockCells
-	for _, l := range t.layouts {
-		if most := int(maxBuffer/l.RowBytes()) / tier.BlockCells * tier.BlockCells; most > 0 {
-			want = min(want, most)
-		}
-	}
-	s := segment{first: have, cells: want}
-	for _, l := range t.layouts {
-		b, err := t.alloc(l.RowBytes() * int64(want))
+// Hold makes room for the cells of a run that have none.
+func (t *Tier) Hold(ctx context.Context, cells tier.Run) error {
+	var added []view
+	for _, gap := range t.gaps(cells) {
+		more, err := t.growAll(ctx, gap)
+		added = append(added, more...)
 		if err != nil {
-			s.close()
-			return err
+			closeViews(added)
+			return fmt.Errorf("host: room for the cells %v: %w", cells, err)
 		}
-		s.layers = append(s.layers, b)
 	}
-	t.segments = append(t.segments, s)
-	t.bytes += s.bytes()
+	t.insert(added)
 	return nil
 }
 
-// shrink closes the segments from n on.
-func (t *Tier) shrink(n int) {
-	for _, s := range t.segments[n:] {
-		t.bytes -= s.bytes()
-		s.close()
-	}
-	t.segments = t.segments[:n]
-}
-
-func (s *segment) bytes() (n int64) {
-	for _, b := range s.layers {
-		n += int64(len(b.Bytes()))
-	}
-	return n
-}
-
-func (s *segment) close() {
-	for _, b := range s.layers {
-		b.Close()
-	}
-}
-
-// part returns the pieces of one part from a cell of the segment on, and the distance between
-// heads.
-func (s *segment) part(l tier.Layout, layer int, p tier.Part, cell int) (buf []byte, stride int64) {
-	return l.Part(s.layers[layer].Bytes(), s.cells, p, cell)
-}
-
-// overlap returns the run's cells that lie in the segment.
-func (s *segment) overlap(r tier.Run) tier.Run {
-	from, to := max(r.Start, s.first), min(r.End(), s.first+s.cells)
-	return tier.Run{Start: from, N: max(0, to-from)}
-}
-
-// Fetch copies cells of a layer to dst: one 2-D copy a part and segment.
+// Fetch copies cells of a layer to dst: one 2-D copy for each part and extent.
 func (t *Tier) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) error {
-	return t.each(ctx, layer, []tier.Run{cells}, dst.Write)
+	return t.each(ctx, layer, cells, dst.Write)
+}
+
+// StartFetch returns a Fetch: only its caller copies.
+func (t *Tier) StartFetch(ctx context.Context, layer int, cells tier.Run, dst tier.Memory) func() error {
+	return func() error { return t.Fetch(ctx, layer, cells, dst) }
 }
 
 // Store copies the cells of runs from src.
 func (t *Tier) Store(ctx context.Context, layer int, runs []tier.Run, src tier.Memory) error {
-	return t.each(ctx, layer, runs, src.Read)
-}
-
-// each calls move for every piece of the runs that lies in one segment.
-func (t *Tier) each(ctx context.Context, layer int, runs []tier.Run, move func(p tier.Part, cell, n int, buf []byte, stride int64)) error {
-	l := t.layouts[layer]
 	for _, r := range runs {
-		if r.End() > t.cells() {
-			return fmt.Errorf("host: layer %d: cells %v are past the %d reserved", layer, r, t.cells())
-		}
-		for i := range t.segments {
-			s := &t.segments[i]
-			in := s.overlap(r)
-			if in.N == 0 {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
-				buf, stride := s.part(l, layer, p, in.Start-s.first)
-				move(p, in.Start, in.N, buf, stride)
-			}
+		if err := t.each(ctx, layer, r, src.Read); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// Usage returns the memory held, whether or not its cells are used.
-func (t *Tier) Usage() tier.Usage { return tier.Usage{Host: t.bytes} }
+// each calls move for every piece of a run that lies in one extent.
+func (t *Tier) each(ctx context.Context, layer int, r tier.Run, move func(p tier.Part, cell, n int, buf []byte, stride int64)) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if r.N > 0 && !t.holds(r) {
+		return fmt.Errorf("host: layer %d: cells %v are past the %d reserved", layer, r, t.cells())
+	}
+	for _, v := range t.views {
+		in := v.overlap(r)
+		if in.N == 0 {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, p := range parts {
+			buf, stride := v.part(t.layouts[layer], layer, p, in.Start)
+			move(p, in.Start, in.N, buf, stride)
+		}
+	}
+	return nil
+}
 
-// Close frees the memory.
+// Seal does nothing: package tier/stack finds what trees have in common.
+func (t *Tier) Seal(ctx context.Context, _ int) error { return ctx.Err() }
+
+// Usage returns the memory held, whether or not its cells are used. An extent to which several trees
+// refer counts for the one that has referred to it for longest.
+func (t *Tier) Usage() tier.Usage { return tier.Usage{Host: t.bytes.Load()} }
+
+// Close frees the memory to which no other tree refers.
 func (t *Tier) Close() error {
-	t.shrink(0)
+	t.replace(nil)
 	return nil
 }

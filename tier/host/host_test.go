@@ -3,18 +3,20 @@ package host_test
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed4d217819/ebb/tier"
 	"github.com/seed4d217819/ebb/tier/host"
+	"github.com/seed4d217819/ebb/tier/stack"
 	"github.com/seed4d217819/ebb/tier/tiertest"
 )
 
 func TestHostKeepsTheContractOfATier(t *testing.T) {
 	tiertest.Run(t, func(layouts []tier.Layout) tier.Tier {
-		h := heap{}
+		h := &heap{}
 		t.Cleanup(func() {
 			if h.open != 0 {
 				t.Errorf("%d bytes of buffers are open after Close", h.open)
@@ -24,8 +26,29 @@ func TestHostKeepsTheContractOfATier(t *testing.T) {
 	})
 }
 
+func TestHostInAStackKeepsTheContractOfATier(t *testing.T) {
+	h := &heap{}
+	s := stack.New(host.NewExact, nil, -1)
+	tiertest.Run(t, func(layouts []tier.Layout) tier.Tier { return s.New(layouts, h.alloc) })
+	if h.open != 0 {
+		t.Errorf("%d bytes of buffers are open after Close", h.open)
+	}
+}
+
+func TestTreesHoldOnceWhatTheyHaveInCommon(t *testing.T) {
+	h := &heap{}
+	s := stack.New(host.NewExact, nil, -1)
+	tiertest.RunSharing(t, func(layouts []tier.Layout) tier.Tier { return s.New(layouts, h.alloc) },
+		func(u tier.Usage) int64 { return u.Host },
+		func(l tier.Layout) int64 { return l.RowBytes() * tier.BlockCells })
+	if h.open != 0 {
+		t.Errorf("%d bytes of buffers are open after Close", h.open)
+	}
+}
+
 // heap allocates buffers, counts them, and fails when told to.
 type heap struct {
+	mu     sync.Mutex
 	sizes  []int64 // asked for, in order
 	open   int64
 	failAt int  // the call that fails, counted from 1
@@ -35,6 +58,8 @@ type heap struct {
 var errHeap = errors.New("no memory")
 
 func (h *heap) alloc(bytes int64) (tier.Buffer, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.sizes = append(h.sizes, bytes)
 	if len(h.sizes) == h.failAt {
 		return nil, errHeap
@@ -55,6 +80,8 @@ type piece struct {
 func (b *piece) Bytes() []byte { return b.bytes }
 
 func (b *piece) Close() {
+	b.heap.mu.Lock()
+	defer b.heap.mu.Unlock()
 	b.heap.open -= int64(len(b.bytes))
 	b.bytes = nil
 }

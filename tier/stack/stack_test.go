@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/seed4d217819/ebb/tier"
@@ -14,7 +15,10 @@ import (
 )
 
 // memory is host memory of which there is a limited number of bytes.
-type memory struct{ left int64 }
+type memory struct {
+	mu   sync.Mutex
+	left int64
+}
 
 type buffer struct {
 	memory *memory
@@ -24,6 +28,8 @@ type buffer struct {
 var errMemory = errors.New("no memory")
 
 func (m *memory) alloc(n int64) (tier.Buffer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if n > m.left {
 		return nil, errMemory
 	}
@@ -33,7 +39,11 @@ func (m *memory) alloc(n int64) (tier.Buffer, error) {
 
 func (b *buffer) Bytes() []byte { return b.bytes }
 
-func (b *buffer) Close() { b.memory.left += int64(len(b.bytes)) }
+func (b *buffer) Close() {
+	b.memory.mu.Lock()
+	defer b.memory.mu.Unlock()
+	b.memory.left += int64(len(b.bytes))
+}
 
 const plenty = 1 << 30
 

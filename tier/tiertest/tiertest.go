@@ -3,7 +3,6 @@ package tiertest
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -23,12 +22,9 @@ func layouts() []tier.Layout {
 }
 
 // Run checks that a driver keeps the contract of [tier.Tier]. open returns an empty tier for layers
-// of these layouts; Run closes it.
+// of these layouts; Run closes it. The tiers that it returns should be trees of one maker.
 func Run(t *testing.T, open func(layouts []tier.Layout) tier.Tier) {
-	tests := []struct {
-		name string
-		run  func(t *testing.T, s *suite)
-	}{
+	tests := []test{
 		{"StoredRowsAreFetched", storedRowsAreFetched},
 		{"CellsNeverStoredAreZero", cellsNeverStoredAreZero},
 		{"CellsStoredAgainAreNew", cellsStoredAgainAreNew},
@@ -44,9 +40,9 @@ func Run(t *testing.T, open func(layouts []tier.Layout) tier.Tier) {
 		{"CloseGivesEverythingBack", closeGivesEverythingBack},
 		{"RandomOperations", randomOperations},
 	}
-	for _, tt := range tests {
+	for _, tt := range append(tests, trees()...) {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &suite{Tier: open(layouts()), layouts: layouts()}
+			s := newSuite(open)
 			tt.run(t, s)
 			if err := s.Close(); err != nil {
 				t.Errorf("close: %v", err)
@@ -55,20 +51,34 @@ func Run(t *testing.T, open func(layouts []tier.Layout) tier.Tier) {
 	}
 }
 
+// test is one of the suite.
+type test struct {
+	name string
+	run  func(t *testing.T, s *suite)
+}
+
 // suite is a tier with the layouts that it was made for.
 type suite struct {
 	tier.Tier
 	layouts []tier.Layout
+	open    func(layouts []tier.Layout) tier.Tier
 }
+
+func newSuite(open func([]tier.Layout) tier.Tier) *suite {
+	return &suite{Tier: open(layouts()), layouts: layouts(), open: open}
+}
+
+// another returns another tree of the same maker.
+func (s *suite) another() *suite { return newSuite(s.open) }
 
 // row returns bytes that no other layer, cell and version has.
 func (s *suite) row(layer, cell, version int) []byte {
-	seed := [32]byte{31: 1}
-	binary.LittleEndian.PutUint64(seed[0:], uint64(layer))
-	binary.LittleEndian.PutUint64(seed[8:], uint64(cell))
-	binary.LittleEndian.PutUint64(seed[16:], uint64(version))
 	row := make([]byte, s.layouts[layer].RowBytes())
-	_, _ = rand.NewChaCha8(seed).Read(row) // never fails
+	x := uint64(layer)<<48 + uint64(cell)<<24 + uint64(version) + 1
+	for i := range row { // the top bits of a linear congruential generator (Knuth's MMIX)
+		x = x*6364136223846793005 + 1442695040888963407
+		row[i] = byte(x >> 56)
+	}
 	return row
 }
 
@@ -82,6 +92,12 @@ func (s *suite) reserve(t *testing.T, cells int) {
 // store keeps a version of the runs' rows.
 func (s *suite) store(t *testing.T, layer, version int, runs ...tier.Run) {
 	t.Helper()
+	if err := s.tryStore(t.Context(), layer, version, runs...); err != nil {
+		t.Fatalf("store %v of layer %d: %v", runs, layer, err)
+	}
+}
+
+func (s *suite) tryStore(ctx context.Context, layer, version int, runs ...tier.Run) error {
 	end := 0
 	for _, r := range runs {
 		end = max(end, r.End())
@@ -93,9 +109,7 @@ func (s *suite) store(t *testing.T, layer, version int, runs ...tier.Run) {
 			src.SetRow(c, s.row(layer, c, version))
 		}
 	}
-	if err := s.Store(t.Context(), layer, runs, src); err != nil {
-		t.Fatalf("store %v of layer %d: %v", runs, layer, err)
-	}
+	return s.Store(ctx, layer, runs, src)
 }
 
 // fetch returns the first n rows of a layer.

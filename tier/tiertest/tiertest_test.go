@@ -78,6 +78,8 @@ func (m *memories) pieces(ctx context.Context, layer int, runs []tier.Run, do fu
 	return nil
 }
 
+func (m *memories) Seal(ctx context.Context, _ int) error { return ctx.Err() }
+
 func (m *memories) Usage() (u tier.Usage) {
 	for _, l := range m.layers {
 		u.Host += l.Layout.RowBytes() * int64(l.Cells)
