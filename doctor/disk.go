@@ -18,6 +18,9 @@ const (
 	diskShare  = 10                      // at most a tenth of the free bytes
 )
 
+// FreeDisk returns how many bytes are free in a folder.
+func FreeDisk(dir string) (int64, error) { return freeBytes(dir) }
+
 // MeasureDisk writes and reads a file in a folder, for at most 3 seconds and 256 MiB, and bypasses
 // the page cache where that is possible. The file has no name, so nothing of it remains, however
 // the program ends.

@@ -15,7 +15,12 @@ type Request struct {
 	HeadWeights int64   // bytes of them that compute logits, after the layers
 	Context     int     // tokens that a sequence may hold
 	Sequences   int     // sequences that are decoded together; 0: 1
+	Beams       int     // that search for each sequence's text, and share its K/V; 0: 1
 	Slots       int     // 0: those with which a step is shortest
+
+	// Footprint returns what the device takes besides K/V with a context of some cells. nil: what
+	// [Model.Footprint] estimates.
+	Footprint func(cells int) (Footprint, error)
 
 	DeviceMemory int64 // bytes that weights, steps and K/V may take on the device
 	HostMemory   int64 // bytes that K/V off the device may take in host memory
@@ -30,6 +35,7 @@ type Forecast struct {
 	HostCells          int       // the first tokens of each sequence, whose streamed K/V lie in host memory; the others' lie on disk
 	Host, Disk         int64     // bytes of K/V there, for all sequences
 	Full, Half         Decode    // steps at the end of the context and in its middle
+	Growth             Growth
 
 	cache Cache // of which Placement is
 }
@@ -98,6 +104,7 @@ func (r Request) On(m Machine) (Forecast, error) {
 	if err := errors.Join(m.Validate(), r.validate()); err != nil {
 		return Forecast{}, err
 	}
+	r.Footprint = r.remembered()
 	f, err := r.place(m)
 	if short, ok := errors.AsType[*TierError](err); ok {
 		short.MostCells = r.mostCells(m)
@@ -109,6 +116,7 @@ func (r Request) On(m Machine) (Forecast, error) {
 		return Forecast{}, err
 	}
 	f.Full, f.Half = r.Decode(f, m, r.Context), r.Decode(f, m, r.Context/2)
+	f.Growth = r.growth(m)
 	return f, nil
 }
 
@@ -123,6 +131,7 @@ func (r Request) validate() error {
 		{"layers", int64(len(r.Layers)), 1},
 		{"tokens of context", int64(r.Context), 1},
 		{"sequences", int64(r.Sequences), 0},
+		{"beams", int64(r.Beams), 0},
 		{"slots", int64(r.Slots), 0},
 		{"bytes of weights", r.Model.Weights, 0},
 		{"bytes of weights that a step reads", r.StepWeights, 0},
@@ -187,15 +196,32 @@ func (r Request) placeWith(m Machine, slots int) (Forecast, error) {
 	return f, nil
 }
 
+// remembered returns the request's footprint, or else the model's estimate, of which each is asked for
+// once: contexts are searched for that fit.
+func (r Request) remembered() func(cells int) (Footprint, error) {
+	known := map[int]Footprint{}
+	return func(cells int) (f Footprint, err error) {
+		if f, ok := known[cells]; ok {
+			return f, nil
+		}
+		if r.Footprint != nil {
+			f, err = r.Footprint(cells)
+		} else {
+			m := r.Model
+			m.Context = cells
+			f = m.Footprint()
+		}
+		if err == nil {
+			known[cells] = f
+		}
+		return f, err
+	}
+}
+
 // onDevice decides what lies on the device.
 func (r Request) onDevice(streams bool) (Forecast, error) {
-	footprint := func(cells int) (Footprint, error) {
-		m := r.Model
-		m.Context = cells
-		return m.Footprint(), nil
-	}
 	cache := Cache{Layers: r.Layers, Cells: r.Context, Trees: r.sequences(), Slots: r.Slots, Streams: streams}
-	budget := Budget{Bytes: r.DeviceMemory, Devices: []Device{{Name: "the device", Footprint: footprint}}}
+	budget := Budget{Bytes: r.DeviceMemory, Devices: []Device{{Name: "the device", Footprint: r.Footprint}}}
 	cache, err := cache.Fit(r.Context, budget)
 	if err != nil {
 		return Forecast{}, err
@@ -205,7 +231,7 @@ func (r Request) onDevice(streams bool) (Forecast, error) {
 		return Forecast{}, err
 	}
 	f := Forecast{Context: r.Context, Sequences: r.sequences(), Placement: placements[0], cache: cache}
-	f.Footprint, err = footprint(r.Context)
+	f.Footprint, err = r.Footprint(r.Context)
 	return f, err
 }
 
@@ -220,14 +246,37 @@ func (r Request) streamedRow(p Placement) int64 {
 	return row
 }
 
-// mostCells returns the largest context, in whole blocks and below that of the request, that works;
-// 0 if none does. A longer context is taken to need more.
+// Growth is the longest contexts, in tokens, for which a plan can be made with the same budgets.
+type Growth struct {
+	Resident int // all layers stay on the device; 0: there is no such context
+	NoDisk   int // nothing lies on the disk
+	Most     int // any plan at all
+}
+
+// longestContext is the longest context that is looked at.
+const longestContext = 1 << 26
+
+// growth returns the longest contexts.
+func (r Request) growth(m Machine) (g Growth) {
+	g.Most = r.largest(m, longestContext, func(Forecast) bool { return true })
+	g.NoDisk = r.largest(m, g.Most, func(f Forecast) bool { return f.Disk == 0 })
+	g.Resident = r.largest(m, g.NoDisk, func(f Forecast) bool { return f.Placement.Streamed == 0 })
+	return g
+}
+
+// mostCells returns the largest context below that of the request that works; 0 if none does.
 func (r Request) mostCells(m Machine) int {
-	fits, more := 0, WholeBlocks(r.Context)/Block
+	return r.largest(m, (WholeBlocks(r.Context)/Block-1)*Block, func(Forecast) bool { return true })
+}
+
+// largest returns the largest context, in whole blocks and at most some cells, whose plan is as wanted;
+// 0 if none is. A longer context is taken to need more.
+func (r Request) largest(m Machine, cells int, wanted func(Forecast) bool) int {
+	fits, more := 0, cells/Block+1
 	for more-fits > 1 {
 		half := fits + (more-fits)/2
 		r.Context = half * Block
-		if _, err := r.place(m); err == nil {
+		if f, err := r.placeWith(m, r.Slots); err == nil && wanted(f) {
 			fits = half
 		} else {
 			more = half
@@ -241,7 +290,7 @@ func (r Request) mostCells(m Machine) int {
 // The bound: the device reads the weights once and the K/V of each sequence once, at its memory's
 // rate. One goroutine makes the copies of a step to the device, so reading from disk and copying over
 // the link add up; they overlap with computing if there is a second slot. A unified machine reads from
-// disk straight into a slot, and its copies from host memory take bandwidth from computing.
+// disk straight into a slot.
 //
 // What is expected follows from the machine's rates of computing, and from the order in which layers
 // are fetched and computed: see [Pipeline].
@@ -264,23 +313,20 @@ func (r Request) Decode(f Forecast, m Machine, depth int) Decode {
 	if fetched := len(r.fetched(f)); d.Serial && fetched > 0 { // the first fetch of a step needs no layer to be computed
 		hidden = min(float64(r.HeadWeights)/m.DeviceRate, (d.Link+d.Disk)/float64(fetched))
 	}
-	d.conclude(int(n), m.Unified, hidden)
+	d.conclude(int(n), hidden)
 	d.Expected = r.expect(f, m, depth)
 	return d
 }
 
-// conclude sets how long the step takes at least, and why. On a unified machine copies take bandwidth
-// from computing. With one slot all adds up, but for what is hidden.
-func (d *Decode) conclude(sequences int, unified bool, hidden float64) {
-	busy, transfers := d.Compute, d.Link+d.Disk
-	if unified {
-		busy += d.Link
-	}
-	d.Seconds = max(busy, transfers)
+// conclude sets how long the step takes at least, and why. With one slot all adds up, but for what is
+// hidden.
+func (d *Decode) conclude(sequences int, hidden float64) {
+	transfers := d.Link + d.Disk
+	d.Seconds = max(d.Compute, transfers)
 	if d.Serial {
 		d.Seconds = d.Compute + transfers - hidden
 	}
-	d.LimitedBy = longest(d.Compute, d.Link, d.Disk, d.Serial || busy >= transfers)
+	d.LimitedBy = longest(d.Compute, d.Link, d.Disk, d.Serial || d.Compute >= transfers)
 	if d.Seconds > 0 {
 		d.PerSecond = float64(sequences) / d.Seconds
 	}

@@ -43,7 +43,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 	})
 	group(cmd, groupMemory, func(flags *pflag.FlagSet) {
 		flags.Var(&parsed[diskPlace]{&f.disk, "", "DIR[:SIZE]", parseDisk}, "disk", "Keep K/V that host memory has no room for in files in this folder, SIZE at most, as in /var/tmp:64GiB. (default no files)")
-		flags.Var(&parsed[int64]{&o.HostMemory, "", "SIZE", parseSize}, "host-memory", "With --disk: how much host memory K/V may take off the device. (default half of what is free; none if the CPU computes and the cache is auto, because what the device has is host memory then)")
+		flags.Var(&parsed[int64]{&o.HostMemory, "", "SIZE", parseBudget}, "host-memory", "With --disk: how much host memory K/V may take off the device, or 0. (default half of what is free; none if the CPU computes and the cache is auto, because what the device has is host memory then)")
 	})
 	group(cmd, groupDebug, func(flags *pflag.FlagSet) {
 		flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "How attention is computed: auto, kernel (ebb's own, on the CPU), flash, eager.")

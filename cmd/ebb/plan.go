@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/bytesize"
+	"github.com/seed4d217819/ebb/internal/rehearsal"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/plan"
 )
@@ -20,8 +23,11 @@ type planFlags struct {
 	kvType       string
 	context      int
 	sequences    int
+	beams        int
 	deviceMemory int64
 	hostMemory   int64
+	hostStated   bool // hostMemory was
+	threads      int
 	disk         diskPlace
 	machine      string
 	output       string
@@ -50,10 +56,12 @@ by name or from a JSON file. docs/planning.md says what is counted and what is a
 	flags.StringVarP(&f.model, "model", "m", "", modelHelp)
 	flags.IntVar(&f.context, "context", 0, "how many `TOKENS` a sequence may hold (default the model's)")
 	flags.IntVar(&f.sequences, "sequences", 1, "how many sequences, `N`, are decoded together")
+	flags.IntVar(&f.beams, "num-beams", 1, "how many beams, `N`, search for each sequence's text")
 	flags.Var(&parsed[string]{&f.kvType, "f16", "TYPE", parseKVType}, "kv-type", "the type of K/V: "+strings.Join(kv.TypeNames(), ", "))
 	flags.Var(&parsed[int64]{&f.deviceMemory, "", "SIZE", parseSize}, "device-memory", "what weights, K/V and computing may take together on the device, as in 8GiB (default all that is free)")
-	flags.Var(&parsed[int64]{&f.hostMemory, "", "SIZE", parseSize}, "host-memory", "what K/V off the device may take in host memory (default all that is free, and with --disk half of it)")
+	flags.Var(&parsed[int64]{&f.hostMemory, "", "SIZE", parseBudget}, "host-memory", "what K/V off the device may take in host memory, or 0 (default all that is free, and with --disk half of it; none if the CPU computes)")
 	flags.Var(&parsed[diskPlace]{&f.disk, "", "DIR[:SIZE]", parseDisk}, "disk", "a folder for K/V that host memory has no room for, as in /var/tmp:64GiB (default no disk)")
+	flags.IntVar(&f.threads, "threads", 0, "compute with `N` CPU threads on this machine (default one a core)")
 	flags.StringVar(&f.machine, "machine", "", "plan for the machine that this JSON `FILE` describes, or for one of "+strings.Join(machineNames(), ", ")+" (default this machine)")
 	flags.StringVar(&f.output, "output", "text", "what to print: text or json")
 	complete(cmd, "output", "text", "json")
@@ -73,6 +81,10 @@ func (f *planFlags) check(cmd *cobra.Command) error {
 		return misusef("--context %d: want 1 to %d", f.context, int64(maxTokens))
 	case f.sequences < 1 || f.sequences > maxSequences:
 		return misusef("--sequences %d: want 1 to %d", f.sequences, maxSequences)
+	case f.beams < 1 || f.beams > maxSequences:
+		return misusef("--num-beams %d: want 1 to %d", f.beams, maxSequences)
+	case cmd.Flags().Changed("threads") && f.threads < 1:
+		return misusef("--threads %d: want at least 1", f.threads)
 	case f.output != "text" && f.output != "json":
 		return misusef("--output %s: want text or json", f.output)
 	}
@@ -95,6 +107,7 @@ func (f *planFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	if err := f.check(cmd); err != nil {
 		return err
 	}
+	f.hostStated = cmd.Flags().Changed("host-memory")
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
 	file, err := openHeader(ctx, f.model, cmd.ErrOrStderr())
@@ -121,36 +134,69 @@ func (f *planFlags) plan(ctx context.Context, file *gguf.File) (p planned, err e
 	if p.request, p.model, err = planRequest(file, f.kvType); err != nil {
 		return p, err
 	}
-	diskFree := anyDisk
-	if f.machine != "" {
-		p.machine, err = namedMachine(f.machine)
-	} else {
-		var here machineReader
-		here, err = thisMachine(ctx, f.disk.dir)
-		p.machine, p.device, diskFree = here.Machine, here.device, here.diskFree
-	}
-	if err != nil {
-		return p, err
-	}
 	r := &p.request
-	if r.Context, r.Sequences = f.context, f.sequences; r.Context == 0 {
+	r.Context, r.Sequences, r.Beams = f.context, f.sequences, f.beams
+	if r.Context == 0 {
 		r.Context = p.model.Context
 	}
-	f.budgets(r, p.machine, diskFree)
-	p.forecast, err = r.On(p.machine)
-	return p, f.explain(err, p)
+	if f.machine != "" {
+		if p.machine, err = namedMachine(f.machine); err != nil {
+			return p, err
+		}
+		f.budgets(r, p.machine, anyDisk)
+		p.forecast, err = r.On(p.machine)
+		return p, f.explain(err, p)
+	}
+	err = f.planHere(ctx, file, &p)
+	return p, err
+}
+
+// planHere makes a plan for this machine. What layers cost is measured, and if some stream what their
+// copies cost.
+func (f *planFlags) planHere(ctx context.Context, file *gguf.File, p *planned) (err error) {
+	here, err := thisMachine(ctx, os.DirFS("/"), f.disk.dir)
+	p.machine, p.device = here.Machine, here.device
+	if err != nil {
+		return err
+	}
+	r := &p.request
+	again := func() (err error) {
+		p.machine = here.Machine
+		f.budgets(r, p.machine, here.diskFree)
+		p.forecast, err = r.On(p.machine)
+		return f.explain(err, *p)
+	}
+	h, err := rehearsal.Open(ctx, file, *r, rehearsal.Options{
+		Device: here.device, Threads: f.threads, KVType: f.kvType, Depth: r.Context, Sequences: f.sequences, Beams: f.beams, Memory: here.HostMemory / 2,
+	})
+	if err != nil {
+		here.source("computing and copies: assumed, because the model could not be tried here: %v", err)
+		return cmp.Or(ctx.Err(), again())
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	r.Footprint = h.Footprint
+	if err := again(); err != nil { // before anything takes time
+		return err
+	}
+	if err := here.rehearse(ctx, h); err != nil {
+		return err
+	}
+	if p.forecast.Placement.Streamed > 0 {
+		if err := here.rehearseCopies(ctx, h, r.HostMemory > 0, f.disk.dir); err != nil {
+			return err
+		}
+	}
+	return again()
 }
 
 // anyDisk is the budget of a folder that has no bound, on a machine whose disk is not known.
 const anyDisk = int64(1) << 60
 
-// budgets sets what K/V and the rest may take where. A unified machine's memory is shared out
-// between the device and the host.
+// budgets sets what K/V and the rest may take where, as ebb run does. On a unified machine the device
+// has all memory but what --host-memory says: rows in host memory would only be copied there once
+// more.
 func (f *planFlags) budgets(r *plan.Request, m plan.Machine, diskFree int64) {
 	r.DeviceMemory, r.HostMemory = m.DeviceMemory, m.HostMemory
-	if f.deviceMemory > 0 {
-		r.DeviceMemory = f.deviceMemory
-	}
 	if f.disk.dir != "" {
 		if r.DiskMemory = diskFree; f.disk.bytes > 0 {
 			r.DiskMemory = min(diskFree, f.disk.bytes)
@@ -158,9 +204,14 @@ func (f *planFlags) budgets(r *plan.Request, m plan.Machine, diskFree int64) {
 		r.HostMemory = m.HostMemory / 2
 	}
 	if m.Unified {
-		r.HostMemory = max(0, min(r.HostMemory, m.HostMemory-r.DeviceMemory))
+		r.DeviceMemory, r.HostMemory = m.DeviceMemory-f.hostMemory, 0
 	}
-	if f.hostMemory > 0 {
+	const mib = 1 << 20 // in which the command that does what is planned states sizes
+	r.DeviceMemory, r.HostMemory = max(1, r.DeviceMemory/mib*mib), r.HostMemory/mib*mib
+	if f.deviceMemory > 0 {
+		r.DeviceMemory = f.deviceMemory
+	}
+	if f.hostStated {
 		r.HostMemory = f.hostMemory
 	}
 }
@@ -206,6 +257,9 @@ func (p planned) rowBytes() int64 {
 // sizeFlag writes a number of bytes as a flag takes it, rounded up to MiB.
 func sizeFlag(bytes int64) string {
 	const mib, gib = 1 << 20, 1 << 30
+	if bytes == 0 {
+		return "0"
+	}
 	if bytes%gib == 0 {
 		return fmt.Sprintf("%dGiB", bytes/gib)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/internal/measure"
+	"github.com/seed4d217819/ebb/internal/rehearsal"
 	"github.com/seed4d217819/ebb/plan"
 )
 
@@ -62,8 +63,7 @@ const (
 
 const (
 	readBytes = 128 << 20 // of memory whose reading is timed: more than most caches hold
-	readTime  = 200 * time.Millisecond
-	diskTime  = 1200 * time.Millisecond // of writing and reading a file, at most
+	readTime  = 100 * time.Millisecond
 )
 
 // machineReader gathers what a plan knows of this machine.
@@ -73,14 +73,12 @@ type machineReader struct {
 	diskFree int64  // bytes; 0: no disk was named
 }
 
-// thisMachine reads what memory is free here and measures, for less than two seconds, the rates
-// that a plan needs. The device is the first GPU that the libraries list; without libraries or GPUs
-// it is the CPU. What is not measured is assumed; Sources says what is. A disk is measured if its
-// folder is named.
-func thisMachine(ctx context.Context, disk string) (machineReader, error) {
-	root := os.DirFS("/")
+// thisMachine reads what memory and room on a disk is free here, and measures how fast memory is read
+// and reached. The device is the first GPU that the libraries list; without libraries or GPUs it is
+// the CPU. What is not measured is assumed; Sources says what is.
+func thisMachine(ctx context.Context, root fs.FS, disk string) (machineReader, error) {
 	machine := doctor.ReadMachine(root)
-	m := machineReader{Machine: plan.Machine{Name: "this machine, " + machine.CPU, HostMemory: machine.Room()}}
+	m := machineReader{Machine: plan.Machine{Name: "this machine, " + machine.CPU, HostMemory: machine.Room(), DiskRate: assumedDisk}}
 	if m.HostMemory == 0 {
 		return m, errors.New("how much memory is free is not known on this system: describe the machine with --machine FILE")
 	}
@@ -95,18 +93,58 @@ func thisMachine(ctx context.Context, disk string) (machineReader, error) {
 		m.rate("link", &m.LinkRate, assumedLink)
 	}
 	if disk == "" {
-		m.DiskRate = assumedDisk
 		return m, ctx.Err()
 	}
-	limited, cancel := context.WithTimeout(ctx, diskTime)
-	defer cancel()
-	d := doctor.MeasureDisk(limited, disk)
-	if d.Error != "" && d.Free == 0 {
-		return m, fmt.Errorf("--disk %s: %s", disk, d.Error)
+	var err error
+	if m.diskFree, err = doctor.FreeDisk(disk); err != nil {
+		return m, fmt.Errorf("--disk %s: %w", disk, err)
 	}
-	m.DiskRate, m.diskFree = d.Read, d.Free
-	m.rate("disk", &m.DiskRate, assumedDisk)
 	return m, ctx.Err()
+}
+
+// rehearse measures how fast the device computes steps of the model.
+func (m *machineReader) rehearse(ctx context.Context, h *rehearsal.Rehearsal) error {
+	c, err := h.Compute(ctx)
+	if err != nil {
+		m.source("computing: assumed, because it could not be tried: %v", err)
+		return ctx.Err()
+	}
+	m.Compute = c
+	m.DeviceRate = max(m.DeviceRate, c.WeightRate, c.KVRate, c.HeadRate) // a bound of all
+	m.source("computing: layers with random weights read theirs at %s and K/V at %s, measured", formatRate(c.WeightRate), formatRate(c.KVRate))
+	return nil
+}
+
+// rehearseCopies measures the copies of layers that stream, from host memory if rows may lie there and
+// from a disk if one is named.
+func (m *machineReader) rehearseCopies(ctx context.Context, h *rehearsal.Rehearsal, fromHost bool, disk string) error {
+	if m.WeightRate == 0 {
+		return nil // nothing could be rehearsed
+	}
+	var places []string
+	if fromHost {
+		places = append(places, "")
+	}
+	if disk != "" {
+		places = append(places, disk)
+	}
+	for _, place := range places {
+		name, rate := "copies from host memory", &m.LinkRate
+		if place != "" {
+			name, rate = "disk", &m.DiskRate
+		}
+		measured, err := h.Copies(ctx, m.Machine, place)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			m.source("%s: %s, assumed, because they could not be tried: %v", name, formatRate(*rate), err)
+		default:
+			m.Machine = measured
+			m.source("%s: rows reach a slot at %s while layers are computed, measured", name, formatRate(*rate))
+		}
+	}
+	return nil
 }
 
 // firstGPU returns the first GPU that computes, with the rate of copies to it.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/rehearsal"
 	"github.com/seed4d217819/ebb/plan"
 )
 
@@ -60,7 +61,7 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 		Model: plan.Model{
 			Weights: s.Bytes, Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens, FeedForward: s.widestFeedForward(),
 		},
-		StepWeights: stepWeights(f, s), HeadWeights: headWeights(f),
+		StepWeights: stepWeights(f, s), HeadWeights: rehearsal.HeadBytes(f),
 	}
 	row := typ.RowSize(s.KeyDim) + typ.RowSize(s.ValueDim)
 	for l := range s.Layers {
@@ -86,14 +87,4 @@ func stepWeights(f *gguf.File, s summary) int64 {
 		bytes += s.Experts.read(t)
 	}
 	return bytes
-}
-
-// headWeights returns the bytes of the matrix that logits are computed with.
-func headWeights(f *gguf.File) int64 {
-	for _, name := range []string{"output.weight", "token_embd.weight"} {
-		if t, ok := f.Tensor(name); ok {
-			return t.Size
-		}
-	}
-	return 0
 }

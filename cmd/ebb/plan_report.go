@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/seed4d217819/ebb/internal/bytesize"
+	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/plan"
 )
 
@@ -55,6 +56,9 @@ func (p planned) print(w io.Writer) error {
 	if f.Sequences > 1 {
 		sequences = fmt.Sprintf(" in each of %d sequences", f.Sequences)
 	}
+	if p.flags.beams > 1 {
+		sequences += fmt.Sprintf(", for %d beams together", p.flags.beams)
+	}
 	line("context", "%s%s, K/V in %s: %s", count(f.Context, "token"), sequences, p.flags.kvType, bytesize.Format(f.Placement.TreeBytes*int64(f.Sequences)+f.Host+f.Disk))
 	if f.Context > p.model.Context {
 		line("", "the model was made for %d: beyond those its text may get worse", p.model.Context)
@@ -77,16 +81,22 @@ func (p planned) print(w io.Writer) error {
 	line("  . free", "%10s", bytesize.Format(r.DeviceMemory-f.Device()))
 	if f.Host+f.Disk > 0 {
 		line("layers", "%12s%s  R stays on the device, s streams", "", p.layers())
-		place("host memory", r.HostMemory, barPart{'K', f.Host})
-		line("  K K/V", "%10s  %s of %d tokens", bytesize.Format(f.Host), count(f.Placement.Streamed, "layer"), min(f.HostCells, f.Context))
+		if r.HostMemory > 0 {
+			place("host memory", r.HostMemory, barPart{'K', f.Host})
+			line("  K K/V", "%10s  %s of %d tokens", bytesize.Format(f.Host), count(f.Placement.Streamed, "layer"), min(f.HostCells, f.Context))
+		}
 		if r.DiskMemory >= anyDisk {
 			line("disk", "no bound")
 		} else if r.DiskMemory > 0 {
 			place("disk", r.DiskMemory, barPart{'K', f.Disk})
 		}
 		if r.DiskMemory > 0 {
-			line("  K K/V", "%10s  the same layers of the %d tokens after those", bytesize.Format(f.Disk), max(0, f.Context-f.HostCells))
+			line("  K K/V", "%10s  %s", bytesize.Format(f.Disk), p.onDisk())
 		}
+	}
+
+	if text := p.growth(); text != "" {
+		line("contexts", "%s", text)
 	}
 
 	fmt.Fprintln(&b)
@@ -97,6 +107,34 @@ func (p planned) print(w io.Writer) error {
 	}
 	_, err := b.WriteTo(w)
 	return err
+}
+
+// growth says up to which contexts all layers stay, and from where the others stream beyond that.
+func (p planned) growth() string {
+	g := p.forecast.Growth
+	text := "no context keeps all layers on the device"
+	if g.Resident > 0 {
+		text = fmt.Sprintf("all layers stay up to %d tokens", g.Resident)
+	}
+	switch {
+	case g.Most <= g.Resident:
+		return text + ", and no more fit"
+	case g.NoDisk > g.Resident && g.Most > g.NoDisk:
+		return fmt.Sprintf("%s; up to %d some stream from host memory, and up to %d from the disk too", text, g.NoDisk, g.Most)
+	case g.NoDisk > g.Resident:
+		return fmt.Sprintf("%s; up to %d some stream from host memory", text, g.NoDisk)
+	default:
+		return fmt.Sprintf("%s; up to %d some stream from the disk", text, g.Most)
+	}
+}
+
+// onDisk says which K/V are in files.
+func (p planned) onDisk() string {
+	f := p.forecast
+	if p.request.HostMemory == 0 {
+		return fmt.Sprintf("%s of %d tokens", count(f.Placement.Streamed, "layer"), f.Context)
+	}
+	return fmt.Sprintf("the same layers of the %d tokens after those", max(0, f.Context-f.HostCells))
 }
 
 // layers draws the layers in order, by whether each stays on the device.
@@ -134,11 +172,9 @@ func (p planned) printDecode(line func(name, format string, args ...any)) {
 	switch {
 	case full.Serial:
 		overlap = "one after the other: there is one slot"
-	case p.machine.Unified && full.LimitedBy != plan.ByDisk && full.Moved > 0:
-		overlap = "computing and copies share the memory, and add up"
-	case full.FromDisk > 0:
+	case full.FromDisk > 0 && full.Moved > 0:
 		overlap = "link and disk one after the other, both beside computing"
-	case full.Moved > 0:
+	case full.Moved+full.FromDisk > 0:
 		overlap = "the longer one, and what does not overlap"
 	}
 	row("  a step", func(e plan.Expected) float64 { return e.Seconds }, full.Seconds, overlap)
@@ -155,7 +191,9 @@ func (p planned) computing() string {
 // formatSeconds writes a time in milliseconds.
 func formatSeconds(s float64) string { return fmt.Sprintf("%.1f ms", s*1e3) }
 
-// command returns the command that runs what was planned, for one sequence.
+// command returns the command that runs what was planned, for one sequence. The default policy does
+// where all layers stay; where some stream it would let them leave as the cache grows, and keep room to
+// move the others.
 func (p planned) command() string {
 	f, r := p.forecast, p.request
 	if f.Sequences > 1 {
@@ -173,20 +211,27 @@ func (p planned) command() string {
 	if p.flags.kvType != "f16" {
 		words = append(words, "--kv-type "+p.flags.kvType)
 	}
+	if p.flags.beams > 1 {
+		words = append(words, fmt.Sprintf("--num-beams %d", p.flags.beams))
+	}
+	if p.flags.threads > 0 {
+		words = append(words, fmt.Sprintf("--threads %d", p.flags.threads))
+	}
 	if f.Placement.Streamed > 0 {
-		words = append(words, "--cache offloaded --device-memory "+sizeFlag(r.DeviceMemory))
-	} else if p.flags.deviceMemory > 0 {
+		words = append(words, "--cache offloaded")
+	}
+	if f.Placement.Streamed > 0 || p.flags.deviceMemory > 0 {
 		words = append(words, "--device-memory "+sizeFlag(r.DeviceMemory))
+	}
+	if f.Placement.Streamed > 0 && f.Placement.Slots != kv.DefaultSlots {
+		words = append(words, fmt.Sprintf("--slots %d", f.Placement.Slots))
 	}
 	if f.Disk > 0 || p.machine.Unified && f.Placement.Streamed > 0 { // without a disk a CPU copies nothing
 		place := p.flags.disk.dir
 		if p.flags.disk.bytes > 0 {
 			place += ":" + sizeFlag(p.flags.disk.bytes)
 		}
-		words = append(words, "--disk "+quoted(place))
-		if r.HostMemory > 0 {
-			words = append(words, "--host-memory "+sizeFlag(r.HostMemory))
-		}
+		words = append(words, "--disk "+quoted(place), "--host-memory "+sizeFlag(r.HostMemory))
 	}
 	return strings.Join(words, " ")
 }
@@ -206,9 +251,11 @@ type planOutput struct {
 	KVType    string       `json:"kv_type"`
 	Context   int          `json:"context"`
 	Sequences int          `json:"sequences"`
+	Beams     int          `json:"beams"`
 	Device    planDevice   `json:"device"`
 	Host      planPlace    `json:"host"`
 	Disk      planPlace    `json:"disk"`
+	Growth    planGrowth   `json:"contexts"`
 	Decode    []planDecode `json:"decode"` // in the middle of the context, and at its end
 	Command   string       `json:"command,omitempty"`
 }
@@ -236,6 +283,13 @@ type planPlace struct {
 	Budget int64 `json:"budget_bytes"`
 	Bytes  int64 `json:"bytes"`
 	Tokens int   `json:"tokens"` // of each sequence
+}
+
+// planGrowth is the longest contexts, in tokens, with which the request could be planned.
+type planGrowth struct {
+	Resident int `json:"resident"` // all layers stay on the device
+	NoDisk   int `json:"no_disk"`  // nothing lies on the disk
+	Most     int `json:"most"`
 }
 
 type planDecode struct {
@@ -273,7 +327,7 @@ func (p planned) printJSON(w io.Writer) error {
 	}
 	out := planOutput{
 		Model:   planModel{p.model.Name, p.model.Architecture, len(r.Layers), p.model.Context},
-		Machine: p.machine, KVType: p.flags.kvType, Context: f.Context, Sequences: f.Sequences,
+		Machine: p.machine, KVType: p.flags.kvType, Context: f.Context, Sequences: f.Sequences, Beams: p.flags.beams,
 		Device: planDevice{
 			Budget: r.DeviceMemory, Weights: f.Footprint.Weights, Step: f.Footprint.Total() - f.Footprint.Weights,
 			Slots: f.Placement.Slots, SlotsBytes: int64(f.Placement.Slots) * f.Placement.SlotBytes,
@@ -282,6 +336,7 @@ func (p planned) printJSON(w io.Writer) error {
 		},
 		Host:    planPlace{r.HostMemory, f.Host, hostTokens},
 		Disk:    planPlace{r.DiskMemory, f.Disk, 0},
+		Growth:  planGrowth(f.Growth),
 		Command: p.command(),
 	}
 	if f.Disk > 0 {

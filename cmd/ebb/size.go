@@ -29,6 +29,14 @@ func parseSize(text string) (int64, error) {
 	return 0, fmt.Errorf("%s", sizeForms)
 }
 
+// parseBudget reads a number of bytes, or 0.
+func parseBudget(text string) (int64, error) {
+	if n, err := strconv.ParseFloat(text, 64); err == nil && n == 0 {
+		return 0, nil
+	}
+	return parseSize(text)
+}
+
 // parseRate reads a number of bytes a second above 0.
 func parseRate(text string) (float64, error) {
 	n, err := parseSize(strings.TrimSuffix(text, "/s"))

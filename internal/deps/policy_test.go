@@ -99,11 +99,12 @@ var policy = map[string][]string{
 	"internal/libllama":   {"ggml", "internal/dl"},
 	"internal/memory":     {},
 	"internal/filelock":   {},
+	"internal/rehearsal":  {".", "ggml", "gguf", "internal/exec", "kv", "plan", "trace"},
 	"internal/testmodel":  {"gguf", "ggml"},
 	"internal/testreport": {},
 	"internal/textfile":   {},
 
-	"internal/measure":             {".", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "internal/exec", "kv"},
+	"internal/measure":             {".", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "internal/exec", "internal/rehearsal", "kv", "plan"},
 	"internal/measure/measuretest": {"ggml", "internal/measure", "kv"},
 }
 

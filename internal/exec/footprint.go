@@ -194,3 +194,14 @@ func largest(c kv.Options, o Options) sizes {
 	}
 	return s
 }
+
+// Footprint returns what the device of the first layer takes besides K/V, with a context of some
+// cells.
+func (r *Runner) Footprint(cells int) (plan.Footprint, error) {
+	backends, on := r.devices.layerDevices()
+	c, err := r.cacheOptions(r.options, backends, on)
+	if err != nil {
+		return plan.Footprint{}, err
+	}
+	return r.footprint(r.options, c, r.devices.layers[0], cells)
+}

@@ -1,0 +1,56 @@
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/plan"
+)
+
+// copiesBytes is how many bytes of K/V a step fetches while copies are rehearsed: few enough that
+// they are written and read several times within a second, where the disk allows it.
+const copiesBytes = 64 << 20
+
+// Copies times the copies of layers that stream, as the cache makes them while layers are computed:
+// from host memory, or with a disk, a folder, from files alone. It returns m with the rates and costs
+// that were measured. The computing of m must have been measured before. It takes about half a second
+// and writes about 100 MB to the disk.
+func (h *Rehearsal) Copies(ctx context.Context, m plan.Machine, disk string) (_ plan.Machine, err error) {
+	s, slots := h.sample.streaming(), plan.DefaultSlots
+	if s.layers < fewLayers {
+		slots = 1 // or a layer would have a slot to itself
+	}
+	st, err := open(ctx, h.path, h.options, s.depth, ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Disk: disk, Slots: slots})
+	if err != nil {
+		return m, fmt.Errorf("rehearsal: %w", err)
+	}
+	defer func() { err = errors.Join(err, st.close()) }()
+	took, err := st.steps(ctx, 1)
+	if err == nil && took.fetched == 0 {
+		err = fmt.Errorf("rehearsal: %d layers are too few to stream", s.layers)
+	}
+	if err != nil {
+		return m, err
+	}
+	seconds := took.fetch.Seconds() / float64(took.fetched) // a byte
+	computed := float64(s.weights)/m.WeightRate + float64(s.row)*float64(s.depth)/m.KVRate
+	cost := max(0, took.layers.Seconds()-computed) / (float64(took.fetched) / sampleSteps)
+	switch {
+	case disk == "":
+		m.LinkRate, m.CopyCost = 1/seconds, cost
+	case m.Unified:
+		m.DiskRate, m.DiskCost = 1/seconds, cost
+	default: // what was read from the disk came over the link, too
+		m.DiskRate, m.DiskCost = 1/max(seconds-1/m.LinkRate, seconds/10), cost
+	}
+	return m, nil
+}
+
+// streaming returns the sample with fewer tokens, where its layers have more K/V than copiesBytes.
+func (s sample) streaming() sample {
+	s.depth = int(min(int64(s.depth), max(kv.Block, copiesBytes/s.row)))
+	return s
+}

@@ -1,0 +1,186 @@
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/exec"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/plan"
+)
+
+// Options say which steps are rehearsed.
+type Options struct {
+	Device    string // that computes; "": cpu
+	Threads   int    // of the CPU; 0: one a core
+	KVType    string // "": f16
+	Depth     int    // tokens of each sequence before the step
+	Sequences int    // that are decoded together; 0: 1
+	Beams     int    // of each sequence; 0: 1
+	Memory    int64  // bytes that the rehearsal may take; 0: 1 GiB
+}
+
+func (o Options) withDefaults() Options {
+	o.Sequences, o.Beams = max(1, o.Sequences), max(1, o.Beams)
+	if o.Memory == 0 {
+		o.Memory = 1 << 30
+	}
+	return o
+}
+
+// What is rehearsed: enough bytes that they come from memory and not from the caches of a CPU, as in
+// a real step, and few enough that it takes about a second.
+const (
+	sampleBytes = 384 << 20 // weights and K/V of the layers
+	seedTokens  = 32        // that are computed; the K/V of the others are copies of theirs
+	sampleSteps = 5         // timed at each depth
+	fewLayers   = 4         // that are rehearsed at least, if they fit: more stream than there are slots
+	mostBatch   = 64        // tokens of a step
+)
+
+// ErrTooLarge says that the layers do not fit the memory that a rehearsal may take.
+var ErrTooLarge = errors.New("a layer is too large to be rehearsed")
+
+// Rehearsal is the first layers of a model, on the device that the model is for. One goroutine uses it.
+type Rehearsal struct {
+	header  *gguf.File
+	request plan.Request
+	options Options
+	sample  sample
+	path    string // of the sketch
+	stage   *stage // with all rows on the device
+}
+
+// Open prepares a rehearsal of a model's decode steps. The header must stay open as long. An error
+// says that the model cannot be rehearsed here; the caller then assumes what is not measured. The
+// caller closes the rehearsal.
+func Open(ctx context.Context, header *gguf.File, r plan.Request, o Options) (_ *Rehearsal, err error) {
+	h := &Rehearsal{header: header, request: r, options: o.withDefaults()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("rehearsal: %w", err), h.Close())
+		}
+	}()
+	if h.sample, err = h.options.sample(header, r); err != nil {
+		return nil, err
+	}
+	if h.path, err = write(header, h.sample.layers); err != nil {
+		return nil, err
+	}
+	h.stage, err = open(ctx, h.path, h.options, h.sample.depth, ebb.Options{Cache: kv.Dynamic, Sequences: h.options.Sequences})
+	return h, err
+}
+
+// Close frees what the rehearsal took. It may be called twice.
+func (h *Rehearsal) Close() (err error) {
+	if h.stage != nil {
+		err = h.stage.close()
+	}
+	if h.path != "" {
+		err = errors.Join(err, os.Remove(h.path))
+	}
+	h.stage, h.path = nil, ""
+	return err
+}
+
+// Footprint returns what the whole model takes on the device besides K/V, with a context of some
+// cells: as the engine measures it when it opens the model.
+func (h *Rehearsal) Footprint(cells int) (plan.Footprint, error) {
+	f, err := exec.OfEngine(h.stage.engine).Footprint(cells)
+	if err != nil {
+		return plan.Footprint{}, err
+	}
+	copied := f.Weights // beyond what the sketch's file has: matrices in two orders
+	for _, t := range h.header.Tensors() {
+		if l, ok := layerOf(t.Name); !ok || l < h.sample.layers {
+			copied -= t.Size
+		}
+	}
+	f.Weights = h.request.Model.Weights + max(0, copied)
+	return f, nil
+}
+
+// sample is the part of a model that is rehearsed.
+type sample struct {
+	layers  int
+	depth   int   // tokens that attention reads, beyond the seed
+	weights int64 // bytes of the layers that a step reads
+	row     int64 // bytes of a token's K/V in the layers
+}
+
+// sample chooses as many layers as make up sampleBytes with the K/V that they read. A few layers with
+// more K/V than that are rehearsed at a smaller depth.
+func (o Options) sample(header *gguf.File, r plan.Request) (s sample, err error) {
+	largest, others := layerBytes(header)
+	row := int64(0)
+	for _, l := range r.Layers {
+		row = max(row, l.RowBytes)
+	}
+	budget := min(sampleBytes, o.Memory/2-others) // a CPU's kernels want a copy of weights in another order
+	if budget < largest+row*kv.Block {
+		return s, ErrTooLarge
+	}
+	s.depth = max(kv.Block, o.Depth)
+	few := min(fewLayers, budget/(largest+row*kv.Block)) // of which the K/V may be cut
+	s.layers = int(min(int64(len(r.Layers)), max(few, budget/(largest+row*int64(s.depth)))))
+	s.depth = int(min(int64(s.depth), (budget/int64(s.layers)-largest)/row))
+	s.weights = (r.StepWeights - r.HeadWeights) / int64(len(r.Layers)) * int64(s.layers)
+	for _, l := range r.Layers[:s.layers] {
+		s.row += l.RowBytes
+	}
+	return s, nil
+}
+
+// write writes the sketch of a model to a file of its own.
+func write(header *gguf.File, layers int) (path string, err error) {
+	f, err := os.CreateTemp("", "ebb-rehearsal-*.gguf")
+	if err != nil {
+		return "", err
+	}
+	err = errors.Join(sketch(f, header, layers), f.Close())
+	if err != nil {
+		err = errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), err
+}
+
+// Compute times decode steps, and returns how fast they are computed where all rows are on the device.
+// It takes about half a second.
+func (h *Rehearsal) Compute(ctx context.Context) (c plan.Compute, err error) {
+	st, o := h.stage, h.options
+	if st.seq.Len() < seedTokens+h.sample.depth {
+		return c, errors.New("rehearsal: it was computed before")
+	}
+	deep, err := st.steps(ctx, min(o.Beams, mostBatch))
+	if err != nil {
+		return c, err
+	}
+	if err := st.seq.Truncate(seedTokens); err != nil {
+		return c, err
+	}
+	flat, err := st.steps(ctx, min(o.Beams, mostBatch))
+	if err != nil {
+		return c, err
+	}
+	// Beyond one sequence all others add to what does not depend on the depth. In a deep step K/V push
+	// weights out of the processor's caches, so these parts are taken from there.
+	more := spent{}
+	if batch := min(o.Beams*o.Sequences, mostBatch); o.Sequences > 1 {
+		all, err := st.steps(ctx, batch)
+		if err != nil {
+			return c, err
+		}
+		more = all.minus(flat)
+	}
+	attend := max(deep.layers-flat.layers, time.Microsecond)
+	c.KVRate = float64(h.sample.row) * float64(h.sample.depth) / attend.Seconds()
+	c.WeightRate = float64(h.sample.weights) / (flat.layers + more.layers).Seconds()
+	c.HeadRate = float64(h.request.HeadWeights) / (deep.logits + more.logits).Seconds()
+	c.StepSeconds = (deep.rest + more.rest).Seconds()
+	return c, nil
+}

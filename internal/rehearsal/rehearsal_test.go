@@ -1,0 +1,199 @@
+package rehearsal
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/exec"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/plan"
+)
+
+// model opens one of the golden models, and returns what a plan knows of it. Its layers are alike.
+func model(t *testing.T, name string) (path string, f *gguf.File, r plan.Request) {
+	t.Helper()
+	path = filepath.Join("../../testdata/models", name+".gguf")
+	f, err := gguf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	e, err := ebb.Open(path, ebb.Options{Context: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Close() }()
+	for _, l := range e.Config().Layers {
+		s := kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim}
+		r.Layers = append(r.Layers, plan.Layer{RowBytes: s.Bytes(ggml.F16, ggml.F16)})
+	}
+	for _, tensor := range f.Tensors() {
+		r.Model.Weights += tensor.Size
+	}
+	r.StepWeights, r.HeadWeights = r.Model.Weights, HeadBytes(f)
+	return path, f, r
+}
+
+// models returns the golden models that ebb can run.
+func models(t *testing.T) (names []string) {
+	t.Helper()
+	paths, err := filepath.Glob("../../testdata/models/tiny-*.gguf")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no models", err)
+	}
+	for _, p := range paths {
+		f, err := gguf.Open(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(ebb.Architectures(), f.Architecture()) {
+			names = append(names, strings.TrimSuffix(filepath.Base(p), ".gguf"))
+		}
+		_ = f.Close()
+	}
+	return names
+}
+
+func TestASketchHasTheShapesOfItsModel(t *testing.T) {
+	for _, name := range models(t) {
+		_, f, r := model(t, name)
+		for _, layers := range []int{1, len(r.Layers)} {
+			path, err := write(f, layers)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			sketch, err := gguf.Open(path)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if n, err := sketch.Int(f.Architecture() + ".block_count"); err != nil || int(n) != layers {
+				t.Errorf("%s: %d layers, %v; want %d", name, n, err, layers)
+			}
+			for _, want := range f.Tensors() {
+				got, ok := sketch.Tensor(want.Name)
+				if l, of := layerOf(want.Name); of && l >= layers {
+					if ok {
+						t.Errorf("%s of %d layers has %s", name, layers, want.Name)
+					}
+				} else if got.Type != want.Type || !slices.Equal(got.Shape, want.Shape) {
+					t.Errorf("%s: %s is %v %v, want %v %v", name, want.Name, got.Type, got.Shape, want.Type, want.Shape)
+				}
+			}
+			if err := errors.Join(sketch.Close(), os.Remove(path)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// What a rehearsal says that a model takes is what the engine measures when it opens the model, to
+// the byte.
+func TestFootprintsAreThoseOfTheEngine(t *testing.T) {
+	for _, name := range models(t) {
+		path, f, r := model(t, name)
+		h, err := Open(t.Context(), f, r, Options{Depth: 300})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := ebb.Open(path, ebb.Options{Context: 64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, cells := range []int{256, 1000, 1 << 18} {
+			got, err := h.Footprint(cells)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := exec.OfEngine(e).Footprint(cells)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(got, want); diff != "" {
+				t.Errorf("%s, %d cells (-got +want):\n%s", name, cells, diff)
+			}
+		}
+		if err := errors.Join(e.Close(), h.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestARehearsalMeasuresEveryRateAndLeavesNothing(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	folder := t.TempDir()
+	_, f, r := model(t, "tiny-gqa")
+	h, err := Open(t.Context(), f, r, Options{Depth: 2000, Sequences: 2, Beams: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := h.Compute(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := plan.Machine{Compute: c, Unified: true}
+	for _, disk := range []string{"", folder} {
+		if m, err = h.Copies(t.Context(), m, disk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, rate := range map[string]float64{
+		"weights": m.WeightRate, "K/V": m.KVRate, "the output matrix": m.HeadRate, "a step": m.StepSeconds, "copies": m.LinkRate, "the disk": m.DiskRate,
+	} {
+		if !(rate > 0) || math.IsInf(rate, 1) {
+			t.Errorf("%s: %g, want a number above 0", what, rate)
+		}
+	}
+	if _, err := h.Compute(t.Context()); err == nil {
+		t.Error("computing a second time: no error")
+	}
+	if err := errors.Join(h.Close(), h.Close()); err != nil {
+		t.Error(err)
+	}
+	for _, dir := range []string{os.Getenv("TMPDIR"), folder} {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%v, %v are left in %s", left, err, dir)
+		}
+	}
+}
+
+func TestAModelThatCannotBeRehearsedIsAnError(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	_, f, r := model(t, "tiny-gqa")
+	if _, err := Open(t.Context(), f, r, Options{Memory: 1 << 10}); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("with a KiB of memory: %v, want %v", err, ErrTooLarge)
+	}
+	if _, err := Open(t.Context(), f, r, Options{Device: "nowhere0"}); err == nil {
+		t.Error("on a device that is not there: no error")
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v are left", left, err)
+	}
+}
+
+// A sample is as large as may be, and never larger.
+func TestSamplesKeepTheirBudget(t *testing.T) {
+	_, f, r := model(t, "tiny-gqa")
+	largest, others := layerBytes(f)
+	for _, depth := range []int{1, 256, 100_000, 1 << 24} {
+		for _, memory := range []int64{8 << 20, 64 << 20, 8 << 30} {
+			s, err := Options{Depth: depth, Memory: memory}.withDefaults().sample(f, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			taken := int64(s.layers)*largest + s.row*int64(s.depth)
+			if most := min(sampleBytes, memory/2-others); taken > most || s.layers < 1 || s.depth < 1 {
+				t.Errorf("depth %d, %d bytes: %+v takes %d, want at most %d", depth, memory, s, taken, most)
+			}
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package rehearsal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
+)
+
+// sketch writes a model with the shapes and the first layers of the one that has the header, and
+// weights that are a few random rows again and again.
+func sketch(w io.Writer, header *gguf.File, layers int) error {
+	all, err := header.Int(header.Architecture() + ".block_count")
+	if err != nil {
+		return err
+	}
+	rows := patterns{}
+	var tensors []gguf.TensorData
+	for _, t := range header.Tensors() {
+		if l, ok := layerOf(t.Name); ok && l >= layers {
+			continue
+		}
+		data, err := rows.fill(t)
+		if err != nil {
+			return fmt.Errorf("tensor %s: %w", t.Name, err)
+		}
+		tensors = append(tensors, gguf.TensorData{Name: t.Name, Type: t.Type, Shape: t.Shape, Data: data})
+	}
+	return gguf.Write(w, metadata(header, int(all), layers), tensors)
+}
+
+// metadata returns the header's metadata for a number of its layers: lists by layer are cut.
+func metadata(header *gguf.File, all, layers int) (meta []gguf.KV) {
+	own := header.Architecture() + "."
+	for key, value := range header.Metadata() {
+		switch v := value.Any(); {
+		case strings.HasPrefix(key, "split."): // the sketch is one file
+		case key == own+"block_count":
+			meta = append(meta, gguf.KV{Key: key, Value: uint32(layers)})
+		case strings.HasPrefix(key, own) && value.Kind() == gguf.KindArray && value.Len() == all:
+			meta = append(meta, gguf.KV{Key: key, Value: reflect.ValueOf(v).Slice(0, layers).Interface()})
+		default:
+			meta = append(meta, gguf.KV{Key: key, Value: v})
+		}
+	}
+	return meta
+}
+
+// HeadBytes returns the bytes of the matrix that logits are computed with.
+func HeadBytes(header *gguf.File) int64 {
+	for _, name := range []string{"output.weight", "token_embd.weight"} {
+		if t, ok := header.Tensor(name); ok {
+			return t.Size
+		}
+	}
+	return 0
+}
+
+// layerBytes returns the bytes of the largest layer, and of all tensors that belong to none.
+func layerBytes(header *gguf.File) (largest, others int64) {
+	layers := map[int]int64{}
+	for _, t := range header.Tensors() {
+		l, ok := layerOf(t.Name)
+		if !ok {
+			others += t.Size
+			continue
+		}
+		layers[l] += t.Size
+		largest = max(largest, layers[l])
+	}
+	return largest, others
+}
+
+// layerOf returns the layer that a tensor belongs to, if it belongs to one.
+func layerOf(name string) (layer int, ok bool) {
+	rest, ok := strings.CutPrefix(name, "blk.")
+	if !ok {
+		return 0, false
+	}
+	number, _, _ := strings.Cut(rest, ".")
+	layer, err := strconv.Atoi(number)
+	return layer, err == nil
+}
+
+// patterns are the bytes of tensors, by type and length of a row: the longest that were made.
+type patterns map[pattern][]byte
+
+type pattern struct {
+	typ gguf.Type
+	row int64 // values
+}
+
+// patternRows is how many rows are random; they are repeated, as quantising takes time.
+const patternRows = 4
+
+// fill returns the bytes of a tensor. They are shared with other tensors. Vectors, which norms and
+// the factors of RoPE are, are all ones.
+func (p patterns) fill(t gguf.Tensor) ([]byte, error) {
+	at := pattern{t.Type, t.Shape[0]}
+	if len(t.Shape) == 1 && t.Type == gguf.F32 {
+		return ones(int(t.Shape[0])), nil
+	}
+	have := p[at]
+	if len(have) == 0 {
+		weights := make([]float32, patternRows*at.row)
+		random := rand.New(rand.NewPCG(1, uint64(at.row)))
+		for i := range weights {
+			weights[i] = float32(random.NormFloat64() / math.Sqrt(float64(at.row)))
+		}
+		var err error
+		if have, err = ggml.Quantize(ggml.Type(t.Type), weights, at.row); err != nil {
+			return nil, err
+		}
+	}
+	for int64(len(have)) < t.Size {
+		have = append(have, have[:min(int64(len(have)), t.Size-int64(len(have)))]...)
+	}
+	p[at] = have
+	return have[:t.Size], nil
+}
+
+func ones(n int) []byte {
+	data := make([]byte, 0, 4*n)
+	for range n {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(1))
+	}
+	return data
+}
