@@ -21,6 +21,7 @@ import (
 	"github.com/seed4d217819/ebb/model/granite"
 	"github.com/seed4d217819/ebb/model/llama"
 	"github.com/seed4d217819/ebb/model/mistral3"
+	"github.com/seed4d217819/ebb/model/phi3"
 	"github.com/seed4d217819/ebb/model/qwen2"
 	"github.com/seed4d217819/ebb/model/qwen2moe"
 	"github.com/seed4d217819/ebb/model/qwen3"
@@ -32,7 +33,7 @@ import (
 // architectures lists what [Open] can run. A new one is a line here.
 func architectures() []model.Architecture {
 	return []model.Architecture{
-		llama.Architecture(), mistral3.Architecture(), smollm3.Architecture(), granite.Architecture(),
+		llama.Architecture(), mistral3.Architecture(), smollm3.Architecture(), granite.Architecture(), phi3.Architecture(),
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
 		glm4.Architecture(), glm4moe.Architecture(),
 	}

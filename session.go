@@ -92,7 +92,7 @@ func openSession(path string, model *gguf.File, types [2]ggml.Type) (_ *Session,
 func (e *Engine) sessionHeader() (session.Header, error) {
 	k, v := e.runner.Pool().Types()
 	h, err := modelHeader(e.file, [2]ggml.Type{k, v})
-	h.Layers = e.runner.Pool().Layouts()
+	h.Layers, h.RoPE = e.runner.Pool().Layouts(), e.Config().RoPE
 	return h, err
 }
 
@@ -111,7 +111,7 @@ func (s *Session) fits() error {
 	}
 	want := s.header
 	if want.Layers == nil { // as long as no engine is bound
-		want.Layers = s.file.Header().Layers
+		want.Layers, want.RoPE = s.file.Header().Layers, s.file.Header().RoPE
 	}
 	if err := s.file.Header().Fits(want); err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
@@ -128,7 +128,7 @@ func (s *Session) Bind(e *Engine) error {
 		return fmt.Errorf("ebb: %s was opened for a model of the architecture %s with K/V of the types %s and %s, and the engine has %s, %v and %v",
 			s.path, s.header.Architecture, s.header.TypeK, s.header.TypeV, got, k, v)
 	}
-	s.engine, s.header.Layers = e, pool.Layouts()
+	s.engine, s.header.Layers, s.header.RoPE = e, pool.Layouts(), e.Config().RoPE
 	return s.fits()
 }
 

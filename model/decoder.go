@@ -30,6 +30,12 @@ func (d *Decoder) Load(l *Loader) (err error) {
 	return err
 }
 
+// WithRoPE returns the decoder with Config.RoPE.
+func (d Decoder) WithRoPE(name string) Decoder {
+	d.config.RoPE = name
+	return d
+}
+
 // Config returns the model's shape.
 func (d *Decoder) Config() Config { return d.config }
 

@@ -57,8 +57,8 @@ type weight struct {
 }
 
 // shared bounds the tensors that a device may need a copy of, because they serve layers of several:
-// the embedding where it scores too, RoPE's factors.
-const shared = 2
+// the embedding where it scores too, and RoPE's factors, of which there may be two lists.
+const shared = 3
 
 // defaultContext is the context that a model was made for where its file does not say.
 const defaultContext = 2048

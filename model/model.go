@@ -35,6 +35,14 @@ type Model interface {
 	Close() error
 }
 
+// ByContext is a model that computes otherwise in long contexts.
+type ByContext interface {
+	Model
+	// InContext returns the model for contexts of some tokens. Both have the same weights, so one of
+	// them is closed.
+	InContext(tokens int) Model
+}
+
 // Config describes a model to the packages that run it.
 type Config struct {
 	Architecture string
@@ -43,6 +51,7 @@ type Config struct {
 	Hidden       int
 	Context      int // tokens that the model was made for
 	Layers       []Layer
+	RoPE         string // how positions are encoded, where that depends on the context; "" where it does not
 }
 
 // Layer is one layer's attention.

@@ -7,11 +7,21 @@ import (
 )
 
 // Rotary is rotary position embedding (Su et al., 2021), for contexts longer than the one of
-// training with positions that are divided by a factor (Chen et al., 2023) or with frequencies that
-// YaRN interpolates (Peng et al., 2023).
+// training with positions that are divided by a factor (Chen et al., 2023), with frequencies that
+// YaRN interpolates (Peng et al., 2023), or with factors that were searched for (LongRoPE: Ding et
+// al., 2024).
 type Rotary struct {
 	ggml.RoPE
-	Factors *ggml.Tensor // [dims/2] that frequencies are divided by, or nil
+	Factors     *ggml.Tensor // [dims/2] that frequencies are divided by, or nil
+	LongFactors *ggml.Tensor // that take their place in contexts of more than OrigContext tokens, or nil
+}
+
+// InContext returns the embedding for contexts of some tokens.
+func (r Rotary) InContext(tokens int) Rotary {
+	if r.LongFactors != nil && tokens > r.OrigContext {
+		r.Factors = r.LongFactors
+	}
+	return r
 }
 
 // Forward rotates x [headDim, heads, tokens] by the positions of its tokens.
@@ -26,6 +36,42 @@ func (r Rotary) Forward(g *ggml.Graph, x, pos *ggml.Tensor) *ggml.Tensor {
 // The metadata is that of the GGUF specification and of llama.cpp. A factor without a type means
 // linear scaling; rope.scale_linear is the older name of the factor.
 func (l *Loader) Rotary(mode, headDim int) Rotary {
+	r := l.rotary(mode, headDim)
+	l.scale(&r.RoPE)
+	if _, ok := l.file.Tensor("rope_freqs.weight"); ok {
+		r.Factors = l.factors("rope_freqs.weight", r.Dims/2)
+	}
+	return r
+}
+
+// LongRotary is Rotary for architectures whose models may have LongRoPE's factors:
+// rope_factors_short.weight, and rope_factors_long.weight for longer contexts. The model must be a
+// [ByContext].
+func (l *Loader) LongRotary(mode, headDim int) Rotary {
+	const short, long = "rope_factors_short.weight", "rope_factors_long.weight"
+	_, isShort := l.file.Tensor(short)
+	_, isLong := l.file.Tensor(long)
+	if kind := l.StringOr("rope.scaling.type", ""); kind != "longrope" && !isShort && !isLong {
+		return l.Rotary(mode, headDim)
+	} else if kind == "yarn" {
+		l.fault("metadata %s is %q, and the file has %s: want one of both", l.key("rope.scaling.type"), kind, long)
+	}
+	factor := l.FactorOr("rope.scaling.factor", 1)
+	l.Check(factor == 1, "metadata %s is %v, which is not supported beside factors of each frequency", l.key("rope.scaling.factor"), factor)
+	r := l.rotary(mode, headDim)
+	r.Factors, r.LongFactors = l.factors(short, r.Dims/2), l.factors(long, r.Dims/2)
+	return r
+}
+
+// factors returns a tensor that all layers share, on the device of this loader's layer.
+func (l *Loader) factors(name string, n int) *ggml.Tensor {
+	all := *l
+	all.prefix = ""
+	return all.vector(name, n)
+}
+
+// rotary returns the embedding without scaling.
+func (l *Loader) rotary(mode, headDim int) Rotary {
 	context := l.IntOr("context_length", defaultContext)
 	r := Rotary{RoPE: ggml.RoPE{
 		Dims: l.IntOr("rope.dimension_count", headDim), Mode: mode,
@@ -39,12 +85,6 @@ func (l *Loader) Rotary(mode, headDim int) Rotary {
 	}
 	l.positive("rope.freq_base", r.Base)
 	l.positive("rope.scaling.attn_factor", r.Attn)
-	l.scale(&r.RoPE)
-	if _, ok := l.file.Tensor("rope_freqs.weight"); ok {
-		all := *l
-		all.prefix = ""
-		r.Factors = all.vector("rope_freqs.weight", r.Dims/2)
-	}
 	return r
 }
 
@@ -80,7 +120,7 @@ func (l *Loader) scale(r *ggml.RoPE) {
 		r.Scale, r.Ext = 1/factor, 1
 		r.Attn *= yarnAttention(float64(factor), float64(logMultiplier))
 	default:
-		l.fault("metadata %s is %q, which is not supported: want none, linear or yarn", l.key("rope.scaling.type"), scaling)
+		l.fault("metadata %s is %q, which is not supported here: want none, linear or yarn", l.key("rope.scaling.type"), scaling)
 	}
 }
 

@@ -110,8 +110,11 @@ func (l *Loader) neutral(name string) bool {
 	case "expert_group_count", "expert_group_used_count": // one group is none
 		n, err := l.file.Int(key)
 		return err == nil && (n == 0 || n == 1)
+	case "attention.sliding_window": // one that no token leaves is none
+		n, err := l.file.Int(key)
+		return err == nil && (n == 0 || n >= int64(l.IntOr("context_length", defaultContext)))
 	case "expert_count", "expert_used_count", "expert_shared_count", "leading_dense_block_count",
-		"attention.sliding_window", "attention.max_alibi_bias", "attention.clamp_kqv", "attention.temperature_scale",
+		"attention.max_alibi_bias", "attention.clamp_kqv", "attention.temperature_scale",
 		"attn_logit_softcapping", "final_logit_softcapping", "pooling_type":
 		x, err := l.file.Float(key)
 		return err == nil && x == 0

@@ -48,6 +48,7 @@ var policy = map[string][]string{
 	"model/glm4moe":  {"ggml", "model"},
 	"model/granite":  {"ggml", "model"},
 	"model/mistral3": {"ggml", "model"},
+	"model/phi3":     {"ggml", "model"},
 	"model/smollm3":  {"ggml", "model"},
 
 	"trace": {},
@@ -73,7 +74,7 @@ var policy = map[string][]string{
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "model/qwen2", "model/qwen3",
 		"model/qwen2moe", "model/qwen3moe", "model/glm4", "model/glm4moe", "model/granite", "model/mistral3",
-		"model/smollm3", "attend",
+		"model/phi3", "model/smollm3", "attend",
 		"tier", "tier/disk", "tier/host", "tier/stack", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
 		"session", "internal/devicemap", "internal/exec", "internal/memory", "internal/threads",
 	},

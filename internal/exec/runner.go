@@ -88,6 +88,10 @@ func (r *Runner) openCache(library *ggml.Library, o Options) error {
 		return err
 	}
 	r.context = cache.Cells
+	if m, ok := r.model.(model.ByContext); ok {
+		r.model = m.InContext(r.context)
+		r.config = r.model.Config()
+	}
 	if o.AttendAt != AttendAtDevice {
 		if err := r.devices.openHost(library, o); err != nil {
 			return err

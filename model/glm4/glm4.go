@@ -8,7 +8,8 @@ import (
 	"github.com/seed4d217819/ebb/model"
 )
 
-// Architecture opens models whose general.architecture is glm4.
+// Architecture opens models whose general.architecture is glm4. RoPE turns neighbouring values, as it
+// does in Hugging Face's models of this architecture.
 func Architecture() model.Architecture {
 	return model.Architecture{Names: []string{"glm4"}, Open: open}
 }

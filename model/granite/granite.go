@@ -10,7 +10,7 @@ import (
 
 // Architecture opens models whose general.architecture is granite.
 func Architecture() model.Architecture {
-	return model.Architecture{Names: []string{"granite"}, Open: open}
+	return model.Architecture{Names: []string{"granite"}, Open: open, InterleavedRoPE: true}
 }
 
 // Model is an opened model.

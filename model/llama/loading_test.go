@@ -58,7 +58,7 @@ func TestWhatAFileHasAndNobodyReadsIsAnErrorThatNamesIt(t *testing.T) {
 func TestUnreadMetadataThatChangesNothingIsAccepted(t *testing.T) {
 	_, notes, err := openEdited(t, []gguf.KV{
 		{Key: "llama.attention.causal", Value: true},
-		{Key: "llama.attention.sliding_window", Value: uint32(0)},
+		{Key: "llama.attention.sliding_window", Value: uint32(512)}, // the whole context
 		{Key: "llama.logit_scale", Value: float32(1)},
 		{Key: "llama.expert_count", Value: uint32(0)},
 		{Key: "llama.expert_used_count", Value: uint32(0)},

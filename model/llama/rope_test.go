@@ -93,7 +93,7 @@ func TestRoPEScalingThatMakesNoSenseIsAnError(t *testing.T) {
 		value any
 		want  string
 	}{
-		{"type", "longrope", `llama.rope.scaling.type is "longrope", which is not supported: want none, linear or yarn`},
+		{"type", "longrope", `llama.rope.scaling.type is "longrope", which is not supported here: want none, linear or yarn`},
 		{"factor", float32(-1), "llama.rope.scaling.factor is -1: want a positive number"},
 		{"factor", float32(math.NaN()), "llama.rope.scaling.factor is float32 NaN: want a finite number"},
 		{"factor", float32(0.5), "llama.rope.scaling.factor is 0.5: want at least 1 for YaRN"},

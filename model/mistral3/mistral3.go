@@ -9,7 +9,7 @@ import (
 
 // Architecture opens models whose general.architecture is mistral3.
 func Architecture() model.Architecture {
-	return model.Architecture{Names: []string{"mistral3"}, Open: open}
+	return model.Architecture{Names: []string{"mistral3"}, Open: open, InterleavedRoPE: true}
 }
 
 // Model is an opened model.

@@ -9,7 +9,7 @@ import (
 
 // Architecture opens models whose general.architecture is smollm3.
 func Architecture() model.Architecture {
-	return model.Architecture{Names: []string{"smollm3"}, Open: open}
+	return model.Architecture{Names: []string{"smollm3"}, Open: open, InterleavedRoPE: true}
 }
 
 // Model is an opened model.
