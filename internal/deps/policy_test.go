@@ -85,8 +85,11 @@ var policy = map[string][]string{
 	"bench":           {".", "attend", "bench/llamacpp", "generate", "ggml", "internal/measure", "kv", "sample", "tokenizer", "trace"},
 	"bench/cmd/bench": {"bench", "bench/plot", "gguf", "internal/measure"},
 	"bench/gpucheck":  {"bench", "ggml", "internal/measure", "kv"},
-	"bench/llamacpp":  {"internal/libllama"},
-	"bench/plot":      {"internal/measure"},
+
+	"bench/cmd/limited": {".", "bench/llamacpp", "doctor", "ggml/llama", "gguf", "internal/bytesize", "internal/measure", "kv", "model"},
+
+	"bench/llamacpp": {"internal/libllama"},
+	"bench/plot":     {"internal/measure"},
 
 	"internal/exec":       {"attend", "ggml", "internal/bytesize", "internal/devicemap", "internal/memory", "internal/threads", "internal/timing", "kv", "model", "plan", "trace"},
 	"internal/threads":    {"internal/cputime"},

@@ -19,16 +19,21 @@ var OfEngine func(engine any) *Runner
 // compute. The sequence must hold a token and have no forks. After an error it is as it was, or
 // longer by some of the n.
 func (r *Runner) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
-	period := seq.Tokens()
-	if n > 0 && len(period) == 0 {
+	tokens := seq.Tokens()
+	if n > 0 && len(tokens) == 0 {
 		return errors.New("ebb: repeat: the sequence is empty")
 	}
-	period = period[:min(len(period), r.pool.StepTokens())]
+	period := min(len(tokens), r.pool.StepTokens())
+	most := period // in a step: each moves all streamed rows, so what is repeated already is repeated too
+	if period == len(tokens) {
+		most = r.pool.StepTokens() / period * period
+	}
 	for n > 0 {
-		take := min(n, len(period))
-		if err := r.repeat(ctx, kv.Work{Seq: seq, Tokens: period[:take]}); err != nil {
+		take := min(n, len(tokens)/period*period, most)
+		if err := r.repeat(ctx, kv.Work{Seq: seq, Tokens: tokens[:take]}); err != nil {
 			return fmt.Errorf("ebb: repeat: %w", err)
 		}
+		tokens = append(tokens, tokens[:take]...)
 		n -= take
 	}
 	return nil
