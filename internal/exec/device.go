@@ -163,12 +163,20 @@ func (ds *devices) openHost(library *ggml.Library, o Options) (err error) {
 	return err
 }
 
-// prepare allocates what small steps need on each device.
+// prepare allocates what small steps need on each device. Under a static policy a GPU has from the
+// start what its largest steps need, so that memory is certain.
 func (ds *devices) prepare(m model.Model, p *kv.Pool, a attending) error {
 	s := sizes{step: p.StepTokens(), chunk: p.ChunkTokens(), cells: p.Cells(), hostTokens: p.HostTokens()}
 	s.k, s.v = p.Types()
+	policy := p.Policy()
 	for _, d := range ds.all {
 		if err := d.prepare(m, s, a, false); err != nil {
+			return err
+		}
+		if d.inHost || policy != kv.Static && policy != kv.OffloadedStatic {
+			continue // host memory is taken when it is touched
+		}
+		if err := d.resize(s.most()); err != nil {
 			return err
 		}
 	}
