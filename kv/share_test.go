@@ -2,6 +2,7 @@ package kv
 
 import (
 	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/seed4d217819/ebb/ggml"
@@ -188,5 +189,72 @@ func TestRowsAreNotSharedWhereMemoryIsTakenAtOnce(t *testing.T) {
 	alike(r, 2, 5)
 	if got, want := r.pool.Stats().HostBytes, int64(2*2304*shareRow); got != want {
 		t.Errorf("%d bytes; want %d", got, want)
+	}
+}
+
+// Layers that leave the device in the middle bring their rows to tiers that share them.
+func TestSharedRowsOfLayersThatLeftGiveTheBitsOfStatic(t *testing.T) {
+	o := rigOptions(Static, shareLayers, ggml.F32)
+	o.Cells = 2200
+	want, _ := played(t, onCPU(t), o, related)
+	for _, tt := range []struct {
+		name       string
+		hostMemory int64
+	}{{"host memory", -1}, {"some host memory", 512 * shareRow}} {
+		t.Run(tt.name, func(t *testing.T) {
+			demotions := 0
+			for seed := range uint64(3) {
+				o, files := stacked(t, tt.hostMemory)
+				o.Policy, o.Trees = Auto, 4
+				random := rand.New(rand.NewPCG(seed, 11))
+				got, stats := played(t, onCPU(t), o, related, small, func(r *rig) {
+					r.between = func() {
+						if random.IntN(3) == 0 {
+							squeeze(t, r.pool, 30+random.IntN(60))
+						}
+					}
+				})
+				if i := differ(got, want); i >= 0 {
+					t.Errorf("seed %d: step %d differs from static", seed, i)
+				}
+				if n := files.Bytes(); n != 0 {
+					t.Errorf("%d bytes in files after the pool was closed", n)
+				}
+				demotions += stats.Demotions
+			}
+			if demotions == 0 {
+				t.Error("no layer has left: the test shows nothing")
+			}
+		})
+	}
+}
+
+// Two sequences that are restored from the same rows hold them once.
+func TestRestoredSequencesShareTheirRows(t *testing.T) {
+	o, _ := stacked(t, -1)
+	r := newRig(t, onCPU(t), o)
+	defer r.close()
+	s := r.pool.NewSeq()
+	r.grow(growth{s, common})
+	kept := save(t, r.pool, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a, b := restored(t, r.pool, kept), restored(t, r.pool, kept)
+	for _, s := range []*Seq{a, b} {
+		r.grow(growth{s, 1}) // all rows have come
+		if rest := s.tree.restoring.Load(); rest != nil {
+			<-rest.ended
+		}
+		r.grow(growth{s, 1})
+	}
+	if got, want := r.pool.Stats().HostBytes, int64(2*1024-768)*shareRow; got != want {
+		t.Errorf("%d bytes of two restored sequences; want %d", got, want)
+	}
+	for _, s := range []*Seq{a, b} {
+		if err := s.Truncate(common); err != nil {
+			t.Fatal(err)
+		}
+		save(t, r.pool, s).equal(t, kept)
 	}
 }
