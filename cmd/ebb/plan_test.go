@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
@@ -120,5 +124,72 @@ func TestAStepReadsNoEmbeddingThatIsNotTheOutputMatrix(t *testing.T) {
 	}
 	if got, want := stepWeights(file, summarize(file)), int64(2*34); got != want {
 		t.Errorf("a step reads %d bytes, want those of the output matrix, %d", got, want)
+	}
+}
+
+// The names in JSON are those that scripts know, and docs/planning.md has them all.
+func TestTheJSONOfAPlanKeepsItsNames(t *testing.T) {
+	file, err := gguf.Open("../../testdata/models/tiny-gqa.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	f := planFlags{
+		model: "m.gguf", kvType: "f16", context: 1 << 18, sequences: 1, beams: 1, machine: "rtx4080",
+		deviceMemory: 300 << 20, hostMemory: 100 << 20, hostStated: true, disk: diskPlace{"/d", 1 << 30},
+	}
+	p, err := f.plan(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := p.printJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var got any
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	collectNames(got, "", names)
+	want := strings.Fields(`
+		beams command context contexts contexts.most contexts.no_disk contexts.resident
+		decode decode.compute_seconds decode.depth decode.disk_bytes decode.disk_seconds
+		decode.expected decode.expected.compute_seconds decode.expected.disk_seconds decode.expected.limited_by
+		decode.expected.link_seconds decode.expected.step_seconds decode.expected.tokens_per_second
+		decode.limited_by decode.link_bytes decode.link_seconds decode.read_bytes decode.serial decode.step_seconds decode.tokens_per_second
+		device device.budget_bytes device.free_bytes device.resident device.resident_bytes device.resident_layers
+		device.slots device.slots_bytes device.step_bytes device.weights_bytes
+		disk disk.budget_bytes disk.bytes disk.tokens host host.budget_bytes host.bytes host.tokens kv_type
+		machine machine.device_memory_bytes machine.device_memory_rate machine.disk_rate machine.host_memory_bytes machine.link_rate machine.name machine.sources
+		model model.architecture model.context model.layers model.name sequences`)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(names)), want); diff != "" {
+		t.Errorf("names (-got +want):\n%s", diff)
+	}
+	docs, err := os.ReadFile("../../docs/planning.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range names {
+		last := name[strings.LastIndex(name, ".")+1:]
+		if !bytes.Contains(docs, []byte("`"+last+"`")) {
+			t.Errorf("docs/planning.md does not have `%s`", last)
+		}
+	}
+}
+
+// collectNames collects the paths of all fields.
+func collectNames(value any, path string, names map[string]bool) {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, of := range v {
+			name := strings.TrimPrefix(path+"."+key, ".")
+			names[name] = true
+			collectNames(of, name, names)
+		}
+	case []any:
+		for _, of := range v {
+			collectNames(of, path, names)
+		}
 	}
 }
