@@ -3,8 +3,10 @@ package ebb
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/doctor"
 	"github.com/seed4d217819/ebb/internal/exec"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/tier"
@@ -39,7 +41,8 @@ type Options struct {
 	StepTokens  int         // tokens that one step takes at most; 0: 4096
 	Attention   attend.Kind // how attention is computed
 
-	Trace trace.Func // receives what happens when; nil: nothing is timed
+	Trace  trace.Func   // receives what happens when; nil: nothing is timed
+	Notify func(string) // receives a line when K/V of layers leave the device under [kv.Auto], between steps; it must not use the engine. nil: nobody hears of it
 
 	limit int64 // bytes that may be allocated on each device in all; 0: what it has. Tests of running out set it.
 }
@@ -107,11 +110,12 @@ func (o Options) resolve() (exec.Options, error) {
 	running := exec.Options{
 		Threads: o.Threads, Limit: o.limit, Attention: o.Attention, AttendAt: o.Attend, HostLayers: o.HostLayers,
 		DeviceMemory: o.DeviceMemory, KVMemory: o.KVMemory, Trace: o.Trace,
+		HostRoom: func() (int64, bool) { return doctor.ReadRoom(os.DirFS("/")) },
 		Cache: kv.Options{
 			Policy: o.Cache, TypeK: typ, TypeV: typ,
 			Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
 			ForcedCopies: o.ForcedCopies, Link: o.Link,
-			ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens, Trace: o.Trace,
+			ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens, Trace: o.Trace, Notify: o.Notify,
 		},
 	}
 	return running, o.openTiers(&running.Cache)

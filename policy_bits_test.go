@@ -96,13 +96,14 @@ func cells() (all []cell) {
 			{3, "q4_0", 1, kv.OffloadedStatic},
 			{3, "f16", 3, kv.Offloaded},
 			{5, "f16", 2, kv.Offloaded},
+			{5, "f16", 0, kv.Auto},
 			{5, "f32", 0, kv.OffloadedStatic},
 		}
 	}
 	for _, layers := range []int{1, 2, 3, 5} {
 		for _, typ := range []string{"f32", "f16", "bf16", "q8_0", "q4_0"} {
 			for _, resident := range residents(layers) {
-				for _, policy := range []kv.Policy{kv.Dynamic, kv.Offloaded, kv.OffloadedStatic} {
+				for _, policy := range []kv.Policy{kv.Auto, kv.Dynamic, kv.Offloaded, kv.OffloadedStatic} {
 					if policy == kv.Dynamic && resident > 0 {
 						continue
 					}
@@ -128,6 +129,7 @@ func TestEveryPolicyGivesTheBitsOfStatic(t *testing.T) {
 			requireDevice(t, p.device)
 			models := map[int]string{}
 			static := map[string][][]float32{}
+			bytes := map[string]int64{} // of both sequences' K/V
 			for _, c := range cells() {
 				if models[c.layers] == "" {
 					models[c.layers] = testmodel.WriteFile(t, testmodel.Options{Layers: c.layers, Seed: uint64(c.layers)})
@@ -136,15 +138,24 @@ func TestEveryPolicyGivesTheBitsOfStatic(t *testing.T) {
 				key := fmt.Sprint(c.layers, c.kvType)
 				if static[key] == nil {
 					o.Cache = kv.Static
-					static[key] = script(t, p.open(t, models[c.layers], o), p.repeats())
+					e := p.open(t, models[c.layers], o)
+					static[key] = script(t, e, p.repeats())
+					bytes[key] = e.Stats().Cache.DeviceBytesPeak
 				}
 				t.Run(c.String(), func(t *testing.T) {
 					o.Cache, o.ResidentLayers = c.policy, c.resident
+					leave := c.policy == kv.Auto && c.resident == 0 && (p.copies || p.device != "cpu")
+					if leave {
+						o.Sequences, o.KVMemory = 2, bytes[key]*3/(2*int64(c.layers)) // for three layers of one
+					}
 					e := p.open(t, models[c.layers], o)
 					if err := sameBits(script(t, e, p.repeats()), static[key]); err != nil {
 						t.Error(err)
 					}
 					s := e.Stats().Cache
+					if leave && c.layers > 3 && s.Demotions == 0 && s.StreamedLayers == 0 {
+						t.Error("no layer has left: the test shows nothing")
+					}
 					if moves := p.copies || p.device != "cpu"; moves && s.StreamedLayers > 2*p.devices() && (s.FetchedBytes == 0 || s.StoredBytes == 0) {
 						t.Errorf("%d layers streamed, but %d bytes were fetched and %d stored", s.StreamedLayers, s.FetchedBytes, s.StoredBytes)
 					}

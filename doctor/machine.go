@@ -73,6 +73,15 @@ func ReadMachine(root fs.FS) Machine {
 	return m
 }
 
+// ReadRoom returns how many bytes of memory this process may still take, from the files that
+// [ReadMachine] reads for that, and whether they say so.
+func ReadRoom(root fs.FS) (bytes int64, known bool) {
+	memory := read(root, "proc/meminfo")
+	m := Machine{Total: kilobytes(value(memory, "MemTotal")), Available: kilobytes(value(memory, "MemAvailable"))}
+	m.Limit, m.Used = readGroups(root).memory(m.Total)
+	return m.Room(), m.Available > 0
+}
+
 // read returns a file's bytes, or none if it cannot be read.
 func read(root fs.FS, name string) []byte {
 	data, err := fs.ReadFile(root, name)

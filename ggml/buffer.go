@@ -75,7 +75,7 @@ func (b *Backend) Map(data []byte, used int64, p Purpose) (*Buffer, error) {
 	if ptr == 0 {
 		return nil, fmt.Errorf("ggml: map %d bytes for %s on %s: %s", size, p, b.dev.name, b.dev.lib.log.last())
 	}
-	ch := charge{purpose: p, size: used}
+	ch := charge{purpose: p, size: used, mapped: true}
 	// Mapped memory does not count against the limit, so this cannot fail.
 	_ = b.account.add(ch)
 	buf := b.newBuffer(ptr, int64(size), ch)

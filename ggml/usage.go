@@ -33,6 +33,7 @@ type Usage struct {
 	Current map[Purpose]int64
 	Peak    map[Purpose]int64
 	PeakKV  int64 // peak of Slots and Regions taken together
+	Mapped  int64 // bytes now of Current that are mapped files
 }
 
 // Total returns the bytes in use for all purposes.
@@ -47,7 +48,7 @@ func (u Usage) Total() int64 {
 // Plus returns the bytes of two backends together. It adds the peaks as if they had occurred at the
 // same moment.
 func (u Usage) Plus(o Usage) Usage {
-	sum := Usage{Current: map[Purpose]int64{}, Peak: map[Purpose]int64{}, PeakKV: u.PeakKV + o.PeakKV}
+	sum := Usage{Current: map[Purpose]int64{}, Peak: map[Purpose]int64{}, PeakKV: u.PeakKV + o.PeakKV, Mapped: u.Mapped + o.Mapped}
 	for _, one := range [...]Usage{u, o} {
 		for p, n := range one.Current {
 			sum.Current[p] += n
@@ -70,6 +71,7 @@ type account struct {
 	peakKV  int64
 	limited int64 // bytes in use that count against limit
 	buffers map[*Buffer]struct{}
+	mapped  int64
 }
 
 func newAccount(device string, limit int64) *account {
@@ -81,6 +83,7 @@ type charge struct {
 	purpose Purpose
 	size    int64
 	limited bool // counts against the limit
+	mapped  bool
 }
 
 // add adds ch to the account, or returns ErrNoMemory if that would exceed the limit.
@@ -107,6 +110,9 @@ func (a *account) book(ch charge) {
 	if ch.limited {
 		a.limited += ch.size
 	}
+	if ch.mapped {
+		a.mapped += ch.size
+	}
 	a.current[ch.purpose] += ch.size
 	a.peak[ch.purpose] = max(a.peak[ch.purpose], a.current[ch.purpose])
 	a.peakKV = max(a.peakKV, a.current[Slots]+a.current[Regions])
@@ -115,7 +121,7 @@ func (a *account) book(ch charge) {
 func (a *account) usage() Usage {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	u := Usage{Current: maps.Clone(a.current), Peak: maps.Clone(a.peak), PeakKV: a.peakKV}
+	u := Usage{Current: maps.Clone(a.current), Peak: maps.Clone(a.peak), PeakKV: a.peakKV, Mapped: a.mapped}
 	none := func(_ Purpose, n int64) bool { return n == 0 }
 	maps.DeleteFunc(u.Current, none)
 	maps.DeleteFunc(u.Peak, none)

@@ -77,9 +77,10 @@ type Options struct {
 	Trace trace.Func
 
 	// Room says how many bytes more may be taken now on a device, by its number, or in host memory
-	// (HostMemory), and whether that is known. It is asked under Auto, when sequences need more memory
-	// than they have. nil: nothing is known but Memory, and what allocations refuse.
-	Room func(device int) (bytes int64, known bool)
+	// (HostMemory), and whether that is known. If there are at least enough, it need not say how many
+	// more. It is asked under Auto, when sequences need more memory than they have. nil: nothing is
+	// known but Memory, and what allocations refuse.
+	Room func(device int, enough int64) (bytes int64, known bool)
 	// Notify receives a line when layers leave their device under Auto. It is called between steps;
 	// until it returns none begins, so it must not begin one. nil: nobody hears of it.
 	Notify func(string)
@@ -179,7 +180,7 @@ type config struct {
 	forcedCopies bool
 	link         float64 // bytes a second; 0: no bound
 	trace        trace.Func
-	room         func(device int) (bytes int64, known bool)
+	room         func(device int, enough int64) (bytes int64, known bool)
 	notify       func(string)
 }
 

@@ -259,8 +259,7 @@ func (p *Pool) rest() {
 
 // departure is the layers that have left devices while trees were given room.
 type departure struct {
-	trees   int // that had memory before
-	refused bool
+	refused bool // a device has refused memory
 	layers  []int
 	usage   tier.Usage // of the tiers to which they went
 }
@@ -327,3 +326,52 @@ func (p *Pool) tell() {
 	}
 	p.notices = nil
 }
+
+// Yield makes K/V give memory back on each device, under the policy auto, for others who need it
+// there: layers leave. It reports whether any has. It waits for the open step to be closed.
+func (p *Pool) Yield(ctx context.Context) (yielded bool, err error) {
+	if !p.config.policy.adapts() {
+		return false, nil
+	}
+	select {
+	case p.turn <- struct{}{}:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	defer func() { <-p.turn }()
+	defer p.tell()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false, fmt.Errorf("%w: the pool", ErrClosed)
+	}
+	before := p.stats.ResidentLayers
+	var demands []demand
+	for t := range p.trees {
+		if t.regions != nil {
+			cells := min(plan.WholeBlocks(max(t.high, 1)), p.config.cells)
+			demands = append(demands, demand{tree: t, cells: cells, past: t.room})
+		}
+	}
+	if demands == nil {
+		return false, nil
+	}
+	for _, d := range p.devices {
+		d.bound, d.bounded = p.taken(d)*yieldShare/100, true
+	}
+	p.stopCopies()
+	left := departure{refused: true}
+	err = p.settleReporting(ctx, demands, &left)
+	p.report(&left, demands)
+	p.count()
+	yielded = p.stats.ResidentLayers < before
+	if !yielded {
+		for _, d := range p.devices {
+			d.bounded = false
+		}
+	}
+	return yielded, err
+}
+
+// yieldShare is the percentage of its memory that a device's K/V keep when they yield.
+const yieldShare = 85

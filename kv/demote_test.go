@@ -252,11 +252,11 @@ func TestOutOfEverythingSaysWhatWouldBeEnough(t *testing.T) {
 	}{
 		{"in place", func(o *Options, b *ggml.Backend) {
 			o.ForcedCopies = false
-			o.Room = func(int) (int64, bool) { return 4*512*rowBytes - b.Usage().Current[ggml.Regions], true }
+			o.Room = func(int, int64) (int64, bool) { return 4*512*rowBytes - b.Usage().Current[ggml.Regions], true }
 		}, "as no layer can leave it, the least that works is 24.0 KiB"},
 		{"host memory", func(o *Options, _ *ggml.Backend) {
 			o.Memory = []int64{4 * 512 * rowBytes}
-			o.Room = func(n int) (int64, bool) { return 0, n == HostMemory }
+			o.Room = func(n int, _ int64) (int64, bool) { return 0, n == HostMemory }
 		}, "layers that leave"},
 		{"a tier", func(o *Options, _ *ggml.Backend) {
 			o.Memory, o.Tier = []int64{4 * 512 * rowBytes}, fullTier

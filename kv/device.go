@@ -126,7 +126,7 @@ func (d *device) moves() bool { return d.placement.Streamed > 0 && (d.copies || 
 // known not to be free, because systems end a process for that.
 func (p *Pool) hostBuffer(d *device, bytes int64) (tier.Buffer, error) {
 	if p.config.room != nil {
-		if free, known := p.config.room(HostMemory); known && free < bytes {
+		if free, known := p.config.room(HostMemory, bytes); known && free < bytes {
 			return nil, noMemory("kv: rows in host memory: %s are needed, and %s are free", bytesize.Ceil(bytes), bytesize.Floor(free))
 		}
 	}

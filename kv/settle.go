@@ -47,8 +47,13 @@ func (p *Pool) hasRoom(t *tree, cells int) bool {
 // An error leaves all rows in place; layers may have left before it.
 func (p *Pool) settle(ctx context.Context, demands []demand) error {
 	p.stopCopies() // slots and regions are about to be replaced
-	left := departure{trees: p.withMemory()}
+	var left departure
 	defer p.report(&left, demands)
+	return p.settleReporting(ctx, demands, &left)
+}
+
+// settleReporting is settle, and notes which layers leave.
+func (p *Pool) settleReporting(ctx context.Context, demands []demand, left *departure) error {
 	for {
 		aim, err := p.aim(demands, p.bounds(true))
 		last := err != nil && p.refused()
@@ -56,7 +61,7 @@ func (p *Pool) settle(ctx context.Context, demands []demand) error {
 			aim, err = p.leastAim(demands, p.bounds(false))
 		}
 		if err == nil {
-			err = p.reach(ctx, aim, demands, &left)
+			err = p.reach(ctx, aim, demands, left)
 		}
 		if err == nil {
 			return nil
@@ -122,6 +127,7 @@ func (p *Pool) withMemory() (n int) {
 // to be believed.
 func (p *Pool) bounds(refused bool) []int64 {
 	bounds := make([]int64, len(p.devices))
+	contexts := slices.Repeat([]int{p.config.cells}, max(p.config.trees, len(p.trees)))
 	for n, d := range p.devices {
 		bounds[n] = math.MaxInt64
 		if memory := p.config.devices[n].memory; memory > 0 {
@@ -133,7 +139,7 @@ func (p *Pool) bounds(refused bool) []int64 {
 		if p.config.room == nil {
 			continue
 		}
-		if free, known := p.config.room(n); known {
+		if free, known := p.config.room(n, d.placement.Take(contexts)); known {
 			bounds[n] = min(bounds[n], max(0, p.held(d)+free))
 		}
 	}

@@ -76,7 +76,7 @@ var policy = map[string][]string{
 		"model/qwen2moe", "model/qwen3moe", "model/glm4", "model/glm4moe", "model/granite", "model/mistral3",
 		"model/phi3", "model/smollm3", "attend",
 		"tier", "tier/disk", "tier/host", "tier/stack", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
-		"session", "internal/devicemap", "internal/exec", "internal/memory", "internal/threads",
+		"session", "doctor", "internal/devicemap", "internal/exec", "internal/memory", "internal/threads",
 	},
 
 	"cmd/ebb": {"*"},

@@ -29,7 +29,7 @@ func (r *Runner) Forward(ctx context.Context, batch []kv.Work, rows [][][]float3
 	if tokens > r.pool.StepTokens() {
 		err = r.passes(ctx, batch, rows)
 	} else {
-		err = r.step(ctx, batch, nil, rows)
+		err = r.pass(ctx, batch, nil, rows)
 	}
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (r *Runner) passes(ctx context.Context, batch []kv.Work, rows [][][]float32
 			first := max(0, batch[w].Logits-(len(batch[w].Tokens)-done[w])) // rows of the steps before
 			wanted = append(wanted, rows[w][first:first+pass[i].Logits])
 		}
-		if err := r.step(ctx, pass, more, wanted); err != nil {
+		if err := r.pass(ctx, pass, more, wanted); err != nil {
 			return errors.Join(err, rollBack(batch, before, done))
 		}
 		for i, w := range of {
@@ -131,36 +131,51 @@ func rollBack(batch []kv.Work, before, done []int) error {
 	return errors.Join(errs...)
 }
 
+// pass takes a step. If a device has no memory for what the step computes, under the policy auto K/V
+// leave it, and the step is taken again.
+func (r *Runner) pass(ctx context.Context, batch []kv.Work, more []int, rows [][][]float32) error {
+	for {
+		began, err := r.step(ctx, batch, more, rows)
+		if err == nil || !began || !errors.Is(err, ggml.ErrNoMemory) {
+			return err
+		}
+		if yielded, failed := r.pool.Yield(ctx); !yielded {
+			return errors.Join(err, failed)
+		}
+	}
+}
+
 // step takes a batch through all layers once, and writes the logits that its works want to their
-// rows. more tokens of each work are to follow; nil: none. This is the heart of ebb.
-func (r *Runner) step(ctx context.Context, batch []kv.Work, more []int, rows [][][]float32) (err error) {
+// rows. more tokens of each work are to follow; nil: none. began says that an error is not one of
+// Begin's. This is the heart of ebb.
+func (r *Runner) step(ctx context.Context, batch []kv.Work, more []int, rows [][][]float32) (began bool, err error) {
 	defer recoverMisuse(&err)
 	step, err := r.pool.BeginPart(ctx, batch, more)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, step.Close()) }()
 	defer r.trace.End(trace.Span{Track: trace.Step, Name: "step", Layer: -1, Tokens: len(step.Tokens()), Start: r.trace.Now()})
 	at, err := r.embed(step) // the device where the activations are
 	if err != nil {
-		return err
+		return true, err
 	}
 	for layer, err := range step.Layers(ctx) { // this layer's K/V are on its device; the next fetch is under way
 		if err != nil {
-			return err
+			return true, err
 		}
 		at = r.carry(step, layer.Index, at, r.devices.layers[layer.Index])
 		for i := range step.Chunks() { // prefill: many; decode: one
 			if err := r.run(ctx, step, at, layer, i); err != nil {
-				return err
+				return true, err
 			}
 		}
 	}
 	at = r.carry(step, len(r.devices.layers), at, r.devices.output)
 	if err := at.logits(step.Gather(rows)); err != nil {
-		return err
+		return true, err
 	}
-	return step.Commit()
+	return true, step.Commit()
 }
 
 // embed computes the first layer's input, and returns the device that has it.

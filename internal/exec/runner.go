@@ -24,8 +24,12 @@ type Options struct {
 	DeviceMemory int64       // bytes that weights, steps and K/V together may take on each device; 0: no limit. A CPU beside other devices has none
 	KVMemory     int64       // bytes that K/V may take on each device, with the same exception; 0: no limit
 
+	// HostRoom says how many bytes of host memory are free, and whether that is known. It is asked
+	// under the policy auto, from several goroutines. nil: it is not known.
+	HostRoom func() (bytes int64, known bool)
+
 	// Cache are the options of the cache. Open sets those that depend on model and devices: Layers,
-	// On, Memory, HostAttention, and Cells where they are 0.
+	// On, Memory, Room, HostAttention, and Cells where they are 0.
 	Cache kv.Options
 
 	Trace trace.Func // receives a span for each computation and copy; nil: nothing is timed
@@ -121,6 +125,9 @@ func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv
 	}
 	if err := r.fitMemory(o, &c, backends); err != nil {
 		return kv.Options{}, err
+	}
+	if c.Policy == kv.Auto {
+		c.Room = r.newFreeMemory(o, c, backends).room
 	}
 	c.ChunkTokens = plan.ChunkTokens(o.Cache.ChunkTokens, c.Cells)
 	return c, nil
