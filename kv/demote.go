@@ -106,7 +106,13 @@ func (p *Pool) storeAll(ctx context.Context, d *device, layers []int) (map[*tree
 			}
 			bytes := int64(t.high) * p.config.layouts[l].RowBytes()
 			p.stored.Add(bytes)
-			p.config.trace.End(trace.Span{Device: d.backend.Device().Name(), Track: trace.Store, Name: "demote", Layer: l, Bytes: bytes, Start: start})
+			p.span(d, trace.Store, "demote", l, bytes, start, p.config.trace.Now())
+		}
+		if t.final == 0 {
+			continue
+		}
+		if err := to.Seal(ctx, t.final); err != nil {
+			return rows, allocation(err)
 		}
 	}
 	return rows, nil

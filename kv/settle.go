@@ -54,6 +54,9 @@ func (p *Pool) settle(ctx context.Context, demands []demand) error {
 
 // settleReporting is settle, and notes which layers leave.
 func (p *Pool) settleReporting(ctx context.Context, demands []demand, left *departure) error {
+	if err := p.awaitRestores(ctx); err != nil {
+		return p.unsettled(demands, err)
+	}
 	for {
 		aim, err := p.aim(demands, p.bounds(true))
 		last := err != nil && p.refused()
@@ -76,6 +79,21 @@ func (p *Pool) settleReporting(ctx context.Context, demands []demand, left *depa
 		d.bound = max(0, min(p.taken(d)+refusal.bytes/2, most))
 		d.bounded = true
 	}
+}
+
+// awaitRestores waits until no rows are placed any more in the trees that have memory.
+func (p *Pool) awaitRestores(ctx context.Context) error {
+	for t := range p.trees {
+		r := t.restoring.Load()
+		if r == nil {
+			continue
+		}
+		if r.wait(ctx) != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		<-r.ended // also of a tree whose rows are lost, which only its steps need to know
+	}
+	return nil
 }
 
 // refused reports whether a device has refused memory.
