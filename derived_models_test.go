@@ -25,6 +25,18 @@ var derivedModels = map[string]func(t *testing.T) []byte{
 			return []gguf.TensorData{x}
 		})
 	},
+	// Each token goes through all of eight times as many experts: the most operations that a layer has.
+	"tiny-64-experts": func(t *testing.T) []byte {
+		meta := []gguf.KV{{Key: "qwen2moe.expert_count", Value: uint32(64)}, {Key: "qwen2moe.expert_used_count", Value: uint32(64)}}
+		return derive(t, "tiny-qwen2moe", "qwen2moe", meta, func(x gguf.TensorData) []gguf.TensorData {
+			if strings.Contains(x.Name, "_exps.") || strings.Contains(x.Name, "ffn_gate_inp.") {
+				x.Shape = slices.Clone(x.Shape)
+				x.Shape[len(x.Shape)-1] = 64
+				x.Data = slices.Repeat(x.Data, 8)
+			}
+			return []gguf.TensorData{x}
+		})
+	},
 	"tiny-granite": func(t *testing.T) []byte {
 		meta := []gguf.KV{
 			{Key: "granite.embedding_scale", Value: float32(1.5)},

@@ -23,7 +23,7 @@ func TestGreedyWithAttentionAtTheHostEqualsHuggingFace(t *testing.T) {
 			}
 			for _, policy := range []kv.Policy{kv.Offloaded, kv.OffloadedStatic} {
 				t.Run(p.name+"/"+model+"/"+policy.String(), func(t *testing.T) {
-					e := p.open(t, modelPath(model), ebb.Options{Cache: policy, KVType: "f32", Attend: ebb.AttendAtHost})
+					e := p.open(t, goldenPath(t, model), ebb.Options{Cache: policy, KVType: "f32", Attend: ebb.AttendAtHost})
 					for _, c := range golden[goldenGreedy](t, "greedy_"+model) {
 						n := firstUnsure(c.Margins, p)
 						if got, _ := greedy(t, e, c.Prompt, n); !slices.Equal(got, c.IDs[:n]) {

@@ -165,6 +165,24 @@ func TestEveryPolicyGivesTheBitsOfStatic(t *testing.T) {
 	}
 }
 
+func TestExpertsGiveTheBitsOfStatic(t *testing.T) {
+	for _, model := range []string{"tiny-qwen3moe", "tiny-64-experts"} {
+		for _, p := range cpuPlaces {
+			t.Run(model+"/"+p.name, func(t *testing.T) {
+				path := goldenPath(t, model)
+				o := ebb.Options{Cache: kv.Static, Context: 512, ChunkTokens: 64}
+				want := script(t, p.open(t, path, o), p.repeats())
+				for _, policy := range []kv.Policy{kv.Offloaded, kv.OffloadedStatic, kv.Dynamic} {
+					o.Cache = policy
+					if err := sameBits(script(t, p.open(t, path, o), p.repeats()), want); err != nil {
+						t.Errorf("%v: %v", policy, err)
+					}
+				}
+			})
+		}
+	}
+}
+
 func TestQuantisedWeightsGiveTheBitsOfStatic(t *testing.T) {
 	requireDevice(t, "cpu")
 	for _, typ := range []ggml.Type{ggml.Q8_0, ggml.Q4_0, ggml.Q4_K} {
