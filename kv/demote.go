@@ -76,6 +76,7 @@ func (p *Pool) demote(ctx context.Context, d *device, to plan.Placement, left *d
 	d.waves = append(d.waves, leaving)
 	d.placement = to
 	p.locate(d)
+	p.countLayers()
 	if len(rows) > 0 {
 		left.add(d, leaving, rows)
 	}
@@ -131,6 +132,7 @@ func (p *Pool) newRows(d *device, layers []int) tier.Tier {
 func (p *Pool) openTree(ctx context.Context, want demand) error {
 	t := want.tree
 	if t.regions == nil {
+		p.countLayers()
 		t.regions, t.rows, t.reserved = make([]*region, len(p.placed)), make([]tier.Tier, len(p.devices)), 0
 		for n, d := range p.devices {
 			rows := &joined{}

@@ -91,13 +91,15 @@ func (p *Pool) locate(d *device) {
 		}
 		p.placed[l] = at
 	}
+}
+
+// countLayers counts the layers by where they are.
+func (p *Pool) countLayers() {
 	p.stats.ResidentLayers, p.stats.StreamedLayers = 0, 0
 	for _, l := range p.placed {
-		switch {
-		case l.device == nil: // it is being opened
-		case l.resident:
+		if l.resident {
 			p.stats.ResidentLayers++
-		default:
+		} else {
 			p.stats.StreamedLayers++
 		}
 	}

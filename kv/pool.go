@@ -61,7 +61,7 @@ type hooks struct {
 type Stats struct {
 	Policy          Policy
 	Cells           int // capacity of a sequence tree
-	ResidentLayers  int
+	ResidentLayers  int // now; without any sequence, when there was one last
 	StreamedLayers  int
 	HostLayers      int   // of the streamed ones: those attended to where they are kept
 	DeviceBytes     int64 // K/V rows and slots on devices now
@@ -97,6 +97,7 @@ func NewPool(o Options, devices ...*ggml.Backend) (*Pool, error) {
 		p.devices = append(p.devices, d)
 	}
 	p.measureSlots()
+	p.countLayers()
 	for _, l := range p.placed {
 		if l.onHost {
 			p.stats.HostLayers++

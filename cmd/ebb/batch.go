@@ -36,7 +36,7 @@ func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts 
 		m.token()
 		for ; next < len(answers) && (answers[next].done() || !running || err != nil); next++ {
 			a := &answers[next]
-			a.collect()
+			a.collect(f.engine.explain)
 			m.count(a.sequences)
 			if f.output != "text" {
 				continue
@@ -46,7 +46,7 @@ func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts 
 			}
 		}
 	}
-	err = explain(err)
+	err = f.engine.explain(err)
 	if f.output == "json" {
 		err = errors.Join(err, printBatchJSON(stdout, &m, prompts, answers, engine.Stats().Cache, engine.Tokenizer().Spell, err))
 	} else {
@@ -77,8 +77,8 @@ func (f *runFlags) addToBatch(engine *ebb.Engine, b *ebb.Batch, p batchPrompt) (
 
 func (a *batchAnswer) done() bool { return a.generation == nil || a.generation.Done() }
 
-// collect takes the completions over from the batch.
-func (a *batchAnswer) collect() {
+// collect takes the completions over from the batch, with what ended them, as the command explains it.
+func (a *batchAnswer) collect(explain func(error) error) {
 	if a.generation != nil {
 		a.sequences, a.err = a.generation.Completions(), explain(a.generation.Err())
 	}

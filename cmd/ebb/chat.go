@@ -88,6 +88,8 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, saved.Close()) }()
+	departs := &departures{w: cmd.ErrOrStderr()}
+	f.engine.options.Notify = departs.print
 	engine, err := ebb.Open(path, f.engine.options)
 	if err != nil {
 		return f.engine.memoryAdvice(err)
@@ -110,8 +112,8 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	r := repl{
 		conversation: c, verbose: f.verbose,
 		in: readLines(cmd.InOrStdin()), interrupts: make(chan os.Signal, 1),
-		out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(),
-		person: isTerminal(cmd.InOrStdin()),
+		out: departs.follow(cmd.OutOrStdout()), notes: cmd.ErrOrStderr(),
+		person: isTerminal(cmd.InOrStdin()), advise: f.engine.explain,
 	}
 	err = r.run(cmd.Context())
 	return errors.Join(err, c.save())

@@ -72,6 +72,7 @@ type outputCache struct {
 	StallSeconds    float64 `json:"stall_seconds"`
 	ResidentLayers  int     `json:"resident_layers"`
 	StreamedLayers  int     `json:"streamed_layers"`
+	Demotions       int     `json:"demotions,omitempty"` // layers that have left the device meanwhile
 }
 
 // logits are written as the shortest decimals that give the same float32. JSON has only finite
@@ -178,6 +179,6 @@ func describeCache(s kv.Stats) outputCache {
 	return outputCache{
 		Policy: s.Policy.String(), DeviceBytesPeak: s.DeviceBytesPeak, HostBytes: s.HostBytes, DiskBytes: s.DiskBytes,
 		FetchedBytes: s.FetchedBytes, StoredBytes: s.StoredBytes, StallSeconds: s.Stall.Seconds(),
-		ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers,
+		ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers, Demotions: s.Demotions,
 	}
 }

@@ -24,7 +24,8 @@ type repl struct {
 	interrupts   chan os.Signal // Ctrl-C while a line is waited for
 	out          io.Writer
 	notes        io.Writer
-	person       bool // someone types, and is to be prompted
+	person       bool              // someone types, and is to be prompted
+	advise       func(error) error // adds to an error what may help
 }
 
 // command matches a line that is a command. A path such as /usr/bin is not one.
@@ -183,6 +184,8 @@ func (r *repl) explain(err error) string {
 		return "interrupted"
 	case errors.Is(err, ebb.ErrPromptTooLong):
 		return text + "; what was said before is kept; /reset starts over"
+	case errors.Is(err, kv.ErrNoMemory):
+		return plain(r.advise(err)) + "; what was said is kept; /reset starts over"
 	case errors.Is(err, kv.ErrFull) && r.conversation.keepFull:
 		return full + "; what was said is kept; /reset starts over"
 	case errors.Is(err, kv.ErrFull):

@@ -82,7 +82,10 @@ func describeThreads(s ebb.ThreadStats) string {
 
 // describeLayers says which layers stay on the device.
 func describeLayers(s kv.Stats) string {
-	layers := s.ResidentLayers + s.StreamedLayers
+	layers, left := s.ResidentLayers+s.StreamedLayers, ""
+	if s.Demotions > 0 {
+		left = fmt.Sprintf("; %s left it meanwhile", count(s.Demotions, "layer"))
+	}
 	where := "visit it"
 	switch s.HostLayers {
 	case 0:
@@ -93,11 +96,11 @@ func describeLayers(s kv.Stats) string {
 	}
 	switch {
 	case s.StreamedLayers == 0:
-		return fmt.Sprintf("all %d layers stay on the device", layers)
+		return fmt.Sprintf("all %d layers stay on the device%s", layers, left)
 	case s.ResidentLayers == 0:
-		return fmt.Sprintf("all %d layers live off the device and %s", layers, where)
+		return fmt.Sprintf("all %d layers live off the device and %s%s", layers, where, left)
 	default:
-		return fmt.Sprintf("%d of %d layers stay on the device, %d live off it and %s", s.ResidentLayers, layers, s.StreamedLayers, where)
+		return fmt.Sprintf("%d of %d layers stay on the device, %d live off it and %s%s", s.ResidentLayers, layers, s.StreamedLayers, where, left)
 	}
 }
 

@@ -128,6 +128,8 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, timeline.Close()) }() // the engine's movers have ended by then
 	f.engine.options.Trace = timeline.spans()
+	departs := &departures{w: notes}
+	f.engine.options.Notify = departs.print
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
 	path, err := modelFile(ctx, f.engine.model, notes)
@@ -150,9 +152,9 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	if f.batch != "" {
-		return f.answerBatch(ctx, engine, job.batch, job.config.Grammar, cmd.OutOrStdout(), notes)
+		return f.answerBatch(ctx, engine, job.batch, job.config.Grammar, departs.follow(cmd.OutOrStdout()), notes)
 	}
-	return f.answer(ctx, engine, saved, job, cmd.OutOrStdout(), notes)
+	return f.answer(ctx, engine, saved, job, departs.follow(cmd.OutOrStdout()), notes)
 }
 
 // job is the work of ebb run. It is read before a model is opened.
@@ -218,14 +220,14 @@ func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, saved *savedS
 	}
 	unsaved := saved.save(seq, nil)
 	if f.output == "json" {
-		err = errors.Join(explain(err), unsaved)
+		err = errors.Join(f.engine.explain(err), unsaved)
 		return errors.Join(err, printJSON(stdout, a, engine.Stats().Cache, engine.Tokenizer().Spell, err))
 	}
 	if err := printTexts(stdout, a.sequences, engine.Tokenizer().Spell, live == stdout, f.explain); err != nil {
 		return errors.Join(err, unsaved)
 	}
 	printReport(notes, &a.measured, engine)
-	return errors.Join(explain(err), unsaved)
+	return errors.Join(f.engine.explain(err), unsaved)
 }
 
 // explain says what ended an answer, in terms of the command.
