@@ -35,7 +35,7 @@ func (p *Pool) reach(ctx context.Context, g goal, demands []demand, left *depart
 		}
 	}
 	for _, want := range demands {
-		if err := p.resize(want.tree, g.cells[want.tree]); err != nil {
+		if err := p.resize(ctx, want.tree, g.cells[want.tree]); err != nil {
 			return err
 		}
 	}
@@ -91,9 +91,13 @@ func (p *Pool) storeAll(ctx context.Context, d *device, layers []int) (map[*tree
 		if t.regions == nil {
 			continue
 		}
+		if err := t.untilRestored(ctx); err != nil {
+			return rows, err
+		}
 		to := p.newRows(d, layers)
 		rows[t] = to
-		if err := to.Reserve(ctx, max(min(t.reserved, p.config.cells), plan.WholeBlocks(t.high))); err != nil {
+		err := p.change(func() error { return to.Reserve(ctx, max(min(t.reserved, p.config.cells), plan.WholeBlocks(t.high))) })
+		if err != nil {
 			return rows, allocation(err)
 		}
 		if t.high == 0 {
@@ -143,7 +147,7 @@ func (p *Pool) openTree(ctx context.Context, want demand) error {
 		}
 	}
 	if cells := min(plan.WholeBlocks(want.cells), p.config.cells); cells > t.reserved {
-		return t.reserve(ctx, cells)
+		return p.change(func() error { return t.reserve(ctx, cells) })
 	}
 	return nil
 }
@@ -183,11 +187,16 @@ func (p *Pool) measureSlots() {
 }
 
 // resize gives the regions of a tree room for some cells, one after the other.
-func (p *Pool) resize(t *tree, cells int) error {
+func (p *Pool) resize(ctx context.Context, t *tree, cells int) error {
 	for l, at := range p.placed {
 		old := t.regions[l]
 		if !at.resident || old != nil && old.cells == cells {
 			continue
+		}
+		if old != nil {
+			if err := t.untilRestored(ctx); err != nil {
+				return err
+			}
 		}
 		r, err := p.newRegion(l, cells)
 		if err != nil {

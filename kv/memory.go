@@ -27,7 +27,7 @@ func (p *Pool) ensureMemory(ctx context.Context, t *tree, cells int) error {
 		return nil
 	}
 	p.stopCopies() // rows may be fetched ahead from the tier
-	return t.reserve(ctx, min(plan.WholeBlocks(cells), p.config.cells))
+	return p.change(func() error { return t.reserve(ctx, min(plan.WholeBlocks(cells), p.config.cells)) })
 }
 
 // allocate makes the regions of a tree: on the device for resident layers, in host memory for
@@ -66,7 +66,7 @@ func (p *Pool) allocate(ctx context.Context, t *tree) error {
 	if t.rows == nil || !p.config.policy.fixed() {
 		return nil
 	}
-	if err := t.reserve(ctx, p.config.cells); err != nil {
+	if err := p.change(func() error { return t.reserve(ctx, p.config.cells) }); err != nil {
 		return errors.Join(err, p.release(t))
 	}
 	return nil
@@ -158,18 +158,13 @@ func (p *Pool) release(t *tree) error {
 			r.close()
 		}
 	}
-	var errs []error
-	for _, rows := range t.rows {
-		if rows != nil {
-			errs = append(errs, rows.Close())
-		}
-	}
+	err := p.change(t.closeRows)
 	t.regions, t.rows, t.reserved, t.room, t.final = nil, nil, 0, 0, 0
 	for _, d := range p.devices {
 		d.bounded = false // there is memory again
 	}
 	p.count()
-	return errors.Join(errs...)
+	return err
 }
 
 // count updates the byte counts. On a CPU a region that the policy does not touch at once takes

@@ -105,6 +105,25 @@ func (a *actions) full(works []growth) bool {
 	return false
 }
 
+// Restore saves a sequence, and restores some of it from a slow disk while other actions go on.
+func (a *actions) Restore(t *rapid.T) {
+	s := a.pick(t)
+	if len(a.order) == 5 {
+		t.Skip("sequences enough")
+	}
+	kept := save(t, a.pool, s)
+	kept.tokens = kept.tokens[:rapid.IntRange(0, len(kept.tokens)).Draw(t, "tokens")]
+	r, err := a.pool.Restore(context.Background(), kept.tokens, fromSlowDisk(kept, uint64(len(kept.tokens)), 300*time.Microsecond))
+	if errors.Is(err, ErrNoMemory) && a.pool.config.policy.adapts() {
+		return // for another tree
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.order = append(a.order, r)
+	a.tokens[r] = slices.Clone(kept.tokens)
+}
+
 // Abandon leaves a step after some layers, without Commit.
 func (a *actions) Abandon(t *rapid.T) {
 	works := a.drawBatch(t)

@@ -47,6 +47,7 @@ type Pool struct {
 	moved   atomic.Int64 // bytes, between cells
 
 	restored atomic.Int64 // bytes, counted by the goroutines that read them
+	changing sync.RWMutex // held by them while they place rows, and by who changes tiers or padding: see change
 }
 
 // hooks let tests delay copies, poison freed slots and break the walk.

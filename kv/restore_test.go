@@ -450,6 +450,9 @@ func TestStepsDuringASlowRestoreChangeNoBit(t *testing.T) {
 		"some layers resident": func(o *Options) { o.ResidentLayers = 1 },
 		"offloaded_static":     func(o *Options) { o.Policy = OffloadedStatic },
 		"over a link":          func(o *Options) { o.Link = 1 << 30 },
+		"auto, all of it fits": func(o *Options) { o.Policy = Auto },
+		"auto, layers leave":   func(o *Options) { o.Policy = Auto },
+		"auto, trees grow":     func(o *Options) { o.Policy, o.Memory = Auto, []int64{3 * 512 * 2 * 2 * rigDim * rigKVHeads} },
 		"rows attended to on the host": func(o *Options) {
 			o.Tier, o.HostAttention, o.HostDepth = host.New, []bool{true, false, true}, 1<<20
 		},
@@ -468,6 +471,12 @@ func TestStepsDuringASlowRestoreChangeNoBit(t *testing.T) {
 				after.pool.hooks.freed = poison
 				s := restoredFrom(t, after.pool, fromSlowDisk(kept, seed, 4*time.Millisecond))
 				beside := restoredFrom(t, after.pool, fromSlowDisk(kept, seed+10, 8*time.Millisecond))
+				if place == "auto, layers leave" {
+					squeeze(t, after.pool, 70)
+					if after.pool.Stats().Demotions == 0 {
+						t.Error("no layer has left")
+					}
+				}
 				after.last = last
 				lives(after, s)
 				if i := differ(after.steps, want.steps[first:]); i >= 0 {
@@ -478,6 +487,9 @@ func TestStepsDuringASlowRestoreChangeNoBit(t *testing.T) {
 				lives(after, beside)
 				if i := differ(after.steps[before:], want.steps[first:]); i >= 0 {
 					t.Errorf("seed %d: step %d of a second sequence differs", seed, i)
+				}
+				if n := after.pool.Stats().Demotions; place == "auto, trees grow" && n == 0 {
+					t.Error("no layer has left")
 				}
 				after.close()
 			}

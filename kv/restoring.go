@@ -30,8 +30,9 @@ type restoring struct {
 	hooks   *hooks
 	bytes   *atomic.Int64 // read so far, of all restores
 
-	wanted  atomic.Int64 // cells [0, wanted) are to be placed
-	placing sync.Mutex   // held while rows are placed, and while a step that begins makes room
+	wanted   atomic.Int64  // cells [0, wanted) are to be placed
+	placing  sync.Mutex    // held while rows are placed
+	changing *sync.RWMutex // the pool's, held for reading then
 
 	there  []chan struct{} // by layer: closed when its rows are there
 	failed chan struct{}   // closed when err is set
@@ -65,7 +66,7 @@ const (
 // newRestoring prepares to restore the cells [0, n) of a tree that has its memory.
 func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
 	r := &restoring{
-		source: from, layouts: p.config.layouts, blocks: (n + Block - 1) / Block, hooks: &p.hooks, bytes: &p.restored,
+		source: from, layouts: p.config.layouts, blocks: (n + Block - 1) / Block, hooks: &p.hooks, bytes: &p.restored, changing: &p.changing,
 		failed: make(chan struct{}), ended: make(chan struct{}),
 	}
 	for l, at := range p.placed {
@@ -170,6 +171,8 @@ func (r *restoring) bring(ctx context.Context, p piece, buffer []byte) error {
 	}
 	r.bytes.Add(int64(len(rows)))
 	r.hooks.copying()
+	r.changing.RLock()
+	defer r.changing.RUnlock()
 	r.placing.Lock()
 	defer r.placing.Unlock()
 	layout := r.layouts[p.layer]
@@ -254,8 +257,7 @@ func (r *restoring) wait(ctx context.Context) error {
 	return nil
 }
 
-// wait waits until the rows that the tree is restored with are there in all layers. Nobody moves a
-// layer of the tree to another place before.
+// wait waits until the rows that the tree is restored with are there in all layers.
 func (t *tree) wait(ctx context.Context) error {
 	if r := t.restoring.Load(); r != nil {
 		return r.wait(ctx)
@@ -263,8 +265,23 @@ func (t *tree) wait(ctx context.Context) error {
 	return nil
 }
 
-// settle forgets a restore that has ended well.
-func (t *tree) settle() {
+// untilRestored waits until nothing is placed in the tree any more, whether or not all rows have come.
+// Nobody moves the rows of a layer before.
+func (t *tree) untilRestored(ctx context.Context) error {
+	r := t.restoring.Load()
+	if r == nil {
+		return nil
+	}
+	select {
+	case <-r.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// forgetRestore forgets a restore that has ended well.
+func (t *tree) forgetRestore() {
 	r := t.restoring.Load()
 	if r == nil || r.failure() != nil {
 		return
@@ -293,22 +310,11 @@ func (t *tree) endRestore() {
 	}
 }
 
-// holdPlacing keeps restored rows from being placed in the step's trees until letPlace, while the
-// trees get room and clean padding.
-func (a *arrangement) holdPlacing() {
-	for _, t := range a.trees {
-		if r := t.restoring.Load(); r != nil {
-			r.placing.Lock()
-		}
-	}
-}
-
-func (a *arrangement) letPlace() {
-	for _, t := range a.trees {
-		if r := t.restoring.Load(); r != nil {
-			r.placing.Unlock()
-		}
-	}
+// change changes tiers, or cells that no sequence holds, while no restored row is placed anywhere.
+func (p *Pool) change(f func() error) error {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	return f()
 }
 
 // awaitRestored waits until the restored rows of a tree of the step are there in a layer. The time

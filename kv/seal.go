@@ -44,15 +44,23 @@ func (p *Pool) sealRows(ctx context.Context, t *tree) error {
 		return nil
 	}
 	p.stopCopies() // rows may be fetched ahead from the tiers
+	if err := p.change(func() error { return t.sealRows(ctx) }); err != nil {
+		return allocation(fmt.Errorf("kv: room for cells that were shared: %w", err))
+	}
+	t.final = t.sealed
+	return nil
+}
+
+// sealRows tells every tier what is sealed.
+func (t *tree) sealRows(ctx context.Context) error {
 	for _, rows := range t.rows {
 		if rows == nil {
 			continue
 		}
 		if err := rows.Seal(ctx, t.sealed); err != nil {
-			return allocation(fmt.Errorf("kv: room for cells that were shared: %w", err))
+			return err
 		}
 	}
-	t.final = t.sealed
 	return nil
 }
 

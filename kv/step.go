@@ -88,17 +88,15 @@ func (p *Pool) BeginPart(ctx context.Context, batch []Work, more []int) (_ *Step
 	s := &Step{pool: p, arrangement: p.arrangement, copies: p.copies}
 	p.arrangement, p.copies = arrangement{}, nil
 	s.group(batch, more)
+	for _, t := range s.trees {
+		t.forgetRestore()
+	}
 	if p.config.policy.adapts() {
 		if err := s.settle(ctx); err != nil {
 			p.count()
 			return nil, err
 		}
 	}
-	for _, t := range s.trees {
-		t.settle()
-	}
-	s.holdPlacing()
-	defer s.letPlace()
 	for _, t := range s.trees {
 		if err := p.seal(ctx, t.tree); err != nil {
 			return nil, err
@@ -195,6 +193,8 @@ func (s *Step) begin() {
 	for i := range s.works {
 		s.works[i].Seq.busy = true
 	}
+	s.pool.changing.Lock()
+	defer s.pool.changing.Unlock()
 	for _, t := range s.trees {
 		for _, r := range t.regions {
 			if r != nil {

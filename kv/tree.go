@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -42,6 +43,17 @@ func (t *tree) reserve(ctx context.Context, cells int) error {
 	}
 	t.reserved = cells
 	return nil
+}
+
+// closeRows closes every tier.
+func (t *tree) closeRows() error {
+	var errs []error
+	for _, rows := range t.rows {
+		if rows != nil {
+			errs = append(errs, rows.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // free returns how many more cells the tree can give.

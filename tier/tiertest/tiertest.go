@@ -214,7 +214,8 @@ func layersAreIndependent(t *testing.T, s *suite) {
 	}
 }
 
-// layersMoveAtTheSameTime stores to one layer while all others are fetched, each by a goroutine.
+// layersMoveAtTheSameTime stores to one layer while all others are fetched, each by a goroutine, and
+// then stores to all.
 func layersMoveAtTheSameTime(t *testing.T, s *suite) {
 	const cells = 5 * tier.BlockCells
 	s.reserve(t, cells)
@@ -238,6 +239,18 @@ func layersMoveAtTheSameTime(t *testing.T, s *suite) {
 		}
 		moving.Wait()
 		s.want(t, stored, versions(cells, 2))
+	}
+	var storing sync.WaitGroup
+	for l := range s.layouts {
+		storing.Go(func() {
+			for first := 0; first < cells; first += tier.BlockCells {
+				s.store(t, l, 3, tier.Run{Start: first, N: tier.BlockCells})
+			}
+		})
+	}
+	storing.Wait()
+	for l := range s.layouts {
+		s.want(t, l, versions(cells, 3))
 	}
 }
 
