@@ -106,6 +106,7 @@ func TestABudgetHoldsForAllThatADeviceTakes(t *testing.T) {
 	for _, o := range []Options{
 		{Cache: kv.Options{Policy: kv.Static}},
 		{Cache: kv.Options{Policy: kv.Dynamic, Trees: 2}},
+		{Cache: kv.Options{Policy: kv.Auto, ForcedCopies: true, Trees: 2}},
 		{Cache: kv.Options{Policy: kv.Offloaded, ForcedCopies: true}},
 		{Cache: kv.Options{Policy: kv.OffloadedStatic, ForcedCopies: true, Trees: 2}, Attention: attend.Eager},
 		{Cache: kv.Options{Policy: kv.Offloaded, ForcedCopies: true}, AttendAt: AttendAtHost},

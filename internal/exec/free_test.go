@@ -1,0 +1,66 @@
+package exec
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// What steps will need, what is left free, and weights that are still in their file are not K/V's.
+func TestWhatIsFreeForKV(t *testing.T) {
+	free, known := int64(1<<40), true
+	o := setting{devices: cpu, Options: Options{HostRoom: func() (int64, bool) { return free, known }}}
+	e := o.mustOpen(t)
+	read := func(device int, enough int64) (int64, bool) {
+		t.Helper()
+		f := e.newFreeMemory(e.options, kv.Options{Layers: shapes(e), TypeK: e.options.Cache.TypeK, TypeV: e.options.Cache.TypeV, Cells: e.Context()}, backendsOf(e))
+		return f.room(device, enough)
+	}
+	if n, ok := read(0, 1<<30); !ok || n != free-mostLeft-e.devices.all[0].backend.Usage().Mapped {
+		t.Errorf("%d bytes (known: %v) where there is plenty", n, ok)
+	}
+	free = 64 << 20
+	if n, ok := read(kv.HostMemory, 0); !ok || n != free-leastLeft {
+		t.Errorf("%d bytes of host memory (known: %v); want %d", n, ok, free-leastLeft)
+	}
+	if n, ok := read(0, 0); !ok || n <= 0 || n >= free-leastLeft-e.devices.all[0].backend.Usage().Mapped {
+		t.Errorf("%d bytes (known: %v); want fewer than without steps", n, ok)
+	}
+	free = 1 << 20
+	if n, ok := read(0, 0); !ok || n != 0 {
+		t.Errorf("%d bytes (known: %v) where nothing is left; want 0", n, ok)
+	}
+	known = false
+	if _, ok := read(0, 0); ok {
+		t.Error("what the system does not say is known")
+	}
+}
+
+// Where layers are used in place and memory ends, a step is an error that says so.
+func TestKVInPlaceTakeNoMoreThanIsFree(t *testing.T) {
+	o := setting{devices: cpu, Options: Options{HostRoom: func() (int64, bool) { return leastLeft + 1, true }}}
+	e := o.mustOpen(t)
+	s := e.pool.NewSeq()
+	defer s.Close()
+	_, err := e.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: make([]int32, 5), Logits: 1}}, nil)
+	if !errors.Is(err, kv.ErrNoMemory) || !strings.Contains(err.Error(), "as no layer can leave it, the least that works is") {
+		t.Errorf("%v; want an error that says what would be enough", err)
+	}
+}
+
+// shapes returns the shapes of a runner's layers.
+func shapes(e *Runner) (all []kv.Shape) {
+	for _, l := range e.config.Layers {
+		all = append(all, kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim})
+	}
+	return all
+}
+
+// backendsOf returns the devices of a runner's cache.
+func backendsOf(e *Runner) []*ggml.Backend {
+	backends, _ := e.devices.layerDevices()
+	return backends
+}
