@@ -121,7 +121,7 @@ func (r boundedRun) alone(t *testing.T, wrapper ...string) (done boundedRun, err
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := append(wrapper, os.Args[0], "-test.run=^TestBoundedRun$", "-test.v")
+	args := append(slices.Clone(wrapper), os.Args[0], "-test.run=^TestBoundedRun$", "-test.v")
 	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), boundedVariable+"="+string(text))
 	out, err := cmd.CombinedOutput()

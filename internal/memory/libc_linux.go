@@ -49,7 +49,11 @@ func trim() {
 
 // mallinfo is struct mallinfo2: bytes, but for the counts.
 type mallinfo struct {
-	arena, freeBlocks, fastBlocks, mapped, mappedBytes, _, _, used, free, top uintptr
+	_, _, _, _  uintptr // of the heaps: bytes, and numbers of free and of mapped blocks
+	mappedBytes uintptr
+	_, _        uintptr
+	used        uintptr // bytes of the heaps that are lent
+	_, _        uintptr
 }
 
 // cHeap returns the bytes that are in use of C's heap, blocks that are mapped among them.
