@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -78,8 +80,13 @@ func TestDriversOfGPUsAreLoadedOnlyWhereAskedFor(t *testing.T) {
 			}
 		}
 	}
+	chat, messages := filepath.Join(t.TempDir(), "chat.gguf"), filepath.Join(t.TempDir(), "chat.json")
+	if err := errors.Join(writeChatModel(chat), os.WriteFile(messages, []byte(`{"messages": [{"role": "user", "content": "Hi"}]}`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range [][]string{
 		{"inspect", model},
+		{"template", "-m", chat, "--context", messages},
 		{"plan", "-m", model, "--machine", "h100"},
 		{"cache", "ls", t.TempDir()},
 		{"version"},
