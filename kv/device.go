@@ -2,6 +2,8 @@ package kv
 
 import (
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/bytesize"
@@ -27,6 +29,9 @@ type device struct {
 	link tier.Link
 	in   []*mover // to the device, one for each lane
 	out  *mover   // off it
+
+	spans        sync.Mutex // guards what follows
+	fetchedUntil time.Time  // the end of the last fetch that was traced
 }
 
 // layerPlacement says where a layer's rows are used, and where they are kept.

@@ -182,7 +182,7 @@ func (t *transfers) fill(ctx context.Context, v transfer, want holding, what str
 			v.slot.noteRows(v.shape, want.n)
 			return v.from.Fetch(ctx, v.number, tier.Run{N: want.n}, v.slot.views[v.shape])
 		})
-		t.span(trace.Fetch, what, v.layer, bytes, began, done) // one that was cut off took its time, too
+		t.fetchSpan(what, v.layer, bytes, began, done) // one that was cut off took its time, too
 		if err != nil {
 			return err
 		}
@@ -217,6 +217,25 @@ func (t *transfers) waited(layer int, start time.Time) {
 	if t.step.pool.config.trace != nil && time.Since(start) > atOnce {
 		t.span(trace.Compute, "wait", layer, 0, start, time.Now())
 	}
+}
+
+// fetchSpan records a fetch. Where the lanes' fetches overlap, the earlier one has the time: the spans
+// of a track do not overlap.
+func (t *transfers) fetchSpan(what string, layer int, bytes int64, start, end time.Time) {
+	if t.step.pool.config.trace == nil {
+		return
+	}
+	d := t.device
+	d.spans.Lock()
+	defer d.spans.Unlock()
+	if start.Before(d.fetchedUntil) {
+		start = d.fetchedUntil
+	}
+	if end.Before(start) {
+		end = start
+	}
+	d.fetchedUntil = end
+	t.span(trace.Fetch, what, layer, bytes, start, end)
 }
 
 // span records a span of the trace.
