@@ -21,7 +21,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, part := range []string{
-		"no model", `"sleep": want some of roofline, decode, prefill, link, disk`, "disk needs a disk", "threads 0", `K/V type "f12"`, "context -1",
+		"no model", `"sleep": want some of roofline, decode, prefill, link, slots, disk`, "disk needs a disk", "threads 0", `K/V type "f12"`, "context -1",
 		"depth -2", "prompt 0", "prompt depth -3", "disk depth -4", "ratio 0", "ratio NaN", "steps -3",
 	} {
 		if !strings.Contains(err.Error(), part) {

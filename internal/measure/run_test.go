@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -150,6 +152,72 @@ func TestRowsInFilesAreComparedWithComputingAndWithTheirCopies(t *testing.T) {
 	}
 }
 
+func TestSessionsAreComparedWithTheDiskAndWithComputingAnew(t *testing.T) {
+	o := measuretest.Small(t, "../..", "session")
+	r := run(t, o)
+	const saving, restoring, first, anew = "saving", "restoring", "restoring, and the first token", "computing the tokens anew"
+	got := measuretest.Arms(r, "session", 0, 300)
+	for _, want := range []string{restoring, first, saving, anew} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no arm %q among %q", want, got)
+		}
+	}
+	want := map[string]float64{first + " / " + anew: 0}
+	if runtime.GOOS == "linux" { // elsewhere disks are not measured
+		want[restoring+" / reading as many bytes"] = 0.8
+		want[saving+" / writing as many bytes"] = 0
+	}
+	if diff := cmp.Diff(measuretest.Targets(r), want); diff != "" {
+		t.Errorf("targets by score (-got +want):\n%s", diff)
+	}
+	if left, err := os.ReadDir(o.Disk); err != nil || len(left) != 0 {
+		t.Errorf("the folder has %v, %v: want nothing", left, err)
+	}
+}
+
+func TestAutoIsComparedWithStaticAtEveryDepth(t *testing.T) {
+	o := measuretest.Small(t, "../..", "auto")
+	r := run(t, o)
+	for _, depth := range o.Depths {
+		if diff := cmp.Diff(measuretest.Arms(r, "auto", depth, 1), []string{"ebb static", "ebb auto"}); diff != "" {
+			t.Errorf("arms at depth %d (-got +want):\n%s", depth, diff)
+		}
+	}
+	if diff := cmp.Diff(measuretest.Targets(r), map[string]float64{"ebb auto / ebb static": 0.99}); diff != "" || len(r.Scores) != 2 {
+		t.Errorf("%d scores, targets (-got +want):\n%s", len(r.Scores), diff)
+	}
+}
+
+func TestSlotsAreComparedWithResidentLayersOfTheSameMemory(t *testing.T) {
+	o := measuretest.Small(t, "../..", "slots")
+	r := run(t, o)
+	want := []string{
+		"ebb static", "ebb offloaded, 2 slots", "ebb offloaded, 4 slots", "ebb offloaded, 3 slots and 1 resident", "ebb offloaded, 2 slots and 2 resident",
+	}
+	if diff := cmp.Diff(measuretest.Arms(r, "slots", 30, 1), want); diff != "" {
+		t.Errorf("arms (-got +want):\n%s", diff)
+	}
+	if len(r.Scores) != 4 {
+		t.Errorf("%d scores: want one for each arm that streams", len(r.Scores))
+	}
+}
+
+func TestPlansAreComparedWithWhatComesOut(t *testing.T) {
+	o := measuretest.Small(t, "../..", "plan")
+	r := run(t, o)
+	arms := measuretest.Arms(r, "plan", 300, 1)
+	if diff := cmp.Diff(arms, []string{"ebb static", "ebb offloaded, over a link", "ebb offloaded, rows on the disk"}); diff != "" {
+		t.Errorf("arms (-got +want):\n%s", diff)
+	}
+	figures := measuretest.Figures(t, r, "plan")
+	for i, arm := range arms {
+		expected, measured := figures[arm+", expected, tokens/s"].Value, figures[arm+", measured, tokens/s"].Value
+		if want := min(expected/measured, measured/expected); !(expected > 0) || r.Scores[i].Value != want || r.Scores[i].Target != 0.85 {
+			t.Errorf("%s: expected %g, measured %g, score %+v: want %g with a target of 0.85", arm, expected, measured, r.Scores[i], want)
+		}
+	}
+}
+
 func TestWithoutAFolderNoDiskIsMeasured(t *testing.T) {
 	o := measuretest.Small(t, "../..", "disk")
 	o.Disk = ""
@@ -162,7 +230,7 @@ func TestWithoutAFolderNoDiskIsMeasured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Rows) == 0 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "Without disk, mixed") {
+	if len(r.Rows) == 0 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "Without disk, mixed, session:") {
 		t.Errorf("%d rows, notes %q: want those of decode, and what is left out", len(r.Rows), r.Notes)
 	}
 }

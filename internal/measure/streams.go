@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -46,9 +47,10 @@ func (st *Streams) OpenResident(ctx context.Context) error {
 	return nil
 }
 
-// Open opens an arm none of whose layers is resident.
+// Open opens an arm none of whose layers is resident, unless the options say so, with as many slots as
+// those of the streams have, or as they say.
 func (st *Streams) Open(name string, with ebb.Options) (*Ebb, error) {
-	with.Cache, with.Context, with.Slots = kv.Offloaded, st.room, st.o.Slots
+	with.Cache, with.Context, with.Slots = kv.Offloaded, st.room, cmp.Or(with.Slots, st.o.Slots)
 	a, err := OpenEbb(name, st.o, st.at.Setting, with)
 	if err == nil {
 		st.Arms = append(st.Arms, a)

@@ -28,8 +28,12 @@ func Workloads() []Workload {
 		{"decode", "steps of one token at each depth, under each policy, against reading the memory that a step must read", decode, decodeNeeds, false},
 		{"prefill", "prompts of each size at each depth, under each policy", prefill, prefillNeeds, false},
 		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link, LinkNeeds, false},
+		{"slots", "the same over a link as fast as computing, with the same memory as slots and as resident layers", slots, LinkNeeds, false},
 		{"disk", "steps with all rows in files, against computing, against their copies without computing, and against the disk", disk, diskNeeds, true},
 		{"mixed", "the same with half of the rows in host memory", mixed, diskNeeds, true},
+		{"session", "saving and restoring a sequence, against the disk, and against computing its tokens anew", sessions, sessionNeeds, true},
+		{"auto", "steps of one token at each depth under the policy auto, where everything fits, against static", auto, decodeNeeds, false},
+		{"plan", "the speed that a plan expects, from a rehearsal, against that of steps: resident, over a link as fast as computing, and from a disk", planned, diskNeeds, false},
 	}
 }
 
