@@ -1,6 +1,7 @@
 package ebb_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,6 +37,41 @@ func TestRowsOnADiskGiveTheBitsOfStatic(t *testing.T) {
 			}
 			if s := e.Stats().Cache; s.DiskBytesPeak == 0 || s.DiskBytes != 0 {
 				t.Errorf("%d bytes on the disk at most, %d when the sequences are closed", s.DiskBytesPeak, s.DiskBytes)
+			}
+		})
+	}
+}
+
+// Two conversations of an engine whose prompts begin alike hold the K/V of two blocks once.
+func TestConversationsHoldOnceWhatTheyHaveInCommon(t *testing.T) {
+	const (
+		common = 560
+		shared = 512
+		row    = 1280 // bytes of a token in all layers of the model, in f16
+	)
+	for name, hostMemory := range map[string]int64{"disk": 0, "host memory": 1 << 30} {
+		t.Run(name, func(t *testing.T) {
+			o := ebb.Options{Cache: kv.Offloaded, Context: 1024, Threads: 1, Disk: t.TempDir(), HostMemory: hostMemory}
+			e := cpuInPlace.open(t, modelPath("tiny-gqa"), o)
+			a, b := e.NewSeq(), e.NewSeq()
+			defer closeSeq(t, a)
+			defer closeSeq(t, b)
+			for i, s := range []*kv.Seq{a, b} {
+				forward(t, e, s, slices.Concat(prompt(7, common), prompt(8+i, 40+60*i)), 1)
+			}
+			held := func() int64 {
+				s := e.Stats().Cache
+				if hostMemory == 0 {
+					return s.DiskBytes
+				}
+				return s.HostBytes
+			}
+			before := held()
+			for _, s := range []*kv.Seq{a, b} { // a step tells the tiers what is sealed
+				forward(t, e, s, prompt(1, 1), 1)
+			}
+			if got, want := held(), before-shared*row; got != want {
+				t.Errorf("%d bytes; want %d of %d: %d tokens are held once", got, want, before, shared)
 			}
 		})
 	}

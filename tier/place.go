@@ -3,10 +3,42 @@ package tier
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"hash"
+	"runtime"
+	"sync"
+	"sync/atomic"
 )
 
-// Digest is the SHA-256 of the bytes of a block in all layers.
+// Digest names the bytes of a block in all layers: it is the SHA-256 of those of each layer, one after
+// the other.
 type Digest [sha256.Size]byte
+
+// DigestOf returns the digest of a block. write gives the bytes of a layer's part of the block to a
+// hash: all keys, then all values; within these, one KV head after the other. It is called for several
+// layers at a time, because a digest is wanted while nothing is computed.
+func DigestOf(layers int, write func(layer int, to hash.Hash) error) (sum Digest, err error) {
+	sums, errs := make([]Digest, layers), make([]error, layers)
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(layers, runtime.GOMAXPROCS(0)) {
+		group.Go(func() {
+			h := sha256.New()
+			for l := int(next.Add(1)) - 1; l < layers; l = int(next.Add(1)) - 1 {
+				h.Reset()
+				errs[l] = write(l, h)
+				h.Sum(sums[l][:0])
+			}
+		})
+	}
+	group.Wait()
+	all := sha256.New()
+	for _, s := range sums {
+		_, _ = all.Write(s[:]) // never fails
+	}
+	all.Sum(sum[:0])
+	return sum, errors.Join(errs...)
+}
 
 // Place keeps blocks of one sequence tree, wherever in the tree they are. Package tier/stack makes a
 // [Tier] of one place, or of two on top of each other, and finds blocks that several trees have in

@@ -2,9 +2,9 @@ package disk
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 
 	"github.com/seed4d217819/ebb/tier"
@@ -68,20 +68,16 @@ func (t *Tier) Drop(cells tier.Run) {
 
 // Digest returns the digest of a block. Layers that are in a file only are read.
 func (t *Tier) Digest(ctx context.Context, b int) (sum tier.Digest, err error) {
-	h := sha256.New()
-	for _, l := range t.layers {
+	return tier.DigestOf(len(t.layers), func(layer int, to hash.Hash) error {
+		l := t.layers[layer]
 		if err := ctx.Err(); err != nil {
-			return sum, err
+			return err
 		}
 		if err := l.check(tier.Run{Start: b * tier.BlockCells, N: tier.BlockCells}); err != nil {
-			return sum, err
+			return err
 		}
-		if err := t.look(l, b, func(rows []byte) { _, _ = h.Write(rows) }); err != nil { // a hash never fails
-			return sum, err
-		}
-	}
-	h.Sum(sum[:0])
-	return sum, nil
+		return t.look(l, b, func(rows []byte) { _, _ = to.Write(rows) }) // it never fails
+	})
 }
 
 // look shows the rows of a block.

@@ -2,9 +2,9 @@ package host
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 
 	"github.com/seed4d217819/ebb/tier"
 )
@@ -19,20 +19,16 @@ func (t *Tier) Digest(ctx context.Context, block int) (sum tier.Digest, err erro
 	if len(in) != 1 || in[0].N != cells.N {
 		return sum, fmt.Errorf("host: the digest of the cells %v: they are not held", cells)
 	}
-	h := sha256.New()
-	for i, l := range t.layouts {
-		if err := ctx.Err(); err != nil {
-			return sum, err
-		}
+	return tier.DigestOf(len(t.layouts), func(layer int, to hash.Hash) error {
+		l := t.layouts[layer]
 		for _, p := range parts {
-			rows, stride := in[0].part(l, i, p, cells.Start)
+			rows, stride := in[0].part(l, layer, p, cells.Start)
 			for head := range int64(l.Heads) {
-				_, _ = h.Write(rows[head*stride:][:int64(cells.N)*l.Piece(p)]) // never fails
+				_, _ = to.Write(rows[head*stride:][:int64(cells.N)*l.Piece(p)]) // never fails
 			}
 		}
-	}
-	h.Sum(sum[:0])
-	return sum, nil
+		return ctx.Err()
+	})
 }
 
 // Borrow makes cells refer to extents of another tree.
