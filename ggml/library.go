@@ -41,7 +41,8 @@ type Library struct {
 
 // Load finds and loads libggml with the CPU's backend, once in a process: later calls return the
 // first call's result. The backends of GPUs, with their drivers, are loaded when Devices is called,
-// or Device with a name that is not the CPU's. Concurrent calls are allowed.
+// or Device with a name that is not the CPU's. On Linux it makes glibc's allocator give back large
+// blocks when they are freed, for the whole process. Concurrent calls are allowed.
 func Load() (*Library, error) { return load() }
 
 var load = sync.OnceValues(func() (*Library, error) { return open(SearchPath()) })

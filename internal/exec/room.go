@@ -64,8 +64,8 @@ const (
 	worthOfBack = 1 << 20 // bytes
 )
 
-// fit gives the inputs room for a step. In host memory it also gives back what a long prompt needed
-// once the steps are small again; the memory of a GPU is nobody else's.
+// fit gives the inputs room for a step. Once the steps are small again, what a long prompt needed in
+// host memory is given back; the memory of a GPU is nobody else's.
 func (d *device) fit(step *kv.Step) error {
 	in, need := d.inputs, needOf(step)
 	if in.visibility.mask == nil {
@@ -76,11 +76,15 @@ func (d *device) fit(step *kv.Step) error {
 	case !in.room.covers(need):
 		d.small = 0
 		return d.resize(in.room.grown(need, in.most()))
-	case in.room == least || !least.covers(need) || !d.inHost:
+	case in.room == least || !least.covers(need):
 		d.small = 0
 		return nil
 	}
-	if d.small++; d.small != smallSteps || in.bytes()+d.graphs.scratch.Size() < worthOfBack {
+	if d.small++; d.small != smallSteps {
+		return nil
+	}
+	in.visibility.forget()
+	if !d.inHost || in.bytes()+d.graphs.scratch.Size() < worthOfBack {
 		return nil
 	}
 	d.graphs.scratch.Reset()

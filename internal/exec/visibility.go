@@ -99,6 +99,9 @@ func (v *visibility) set(step *kv.Step, chunk int) {
 	}
 }
 
+// forget drops the memory in which large chunks were prepared.
+func (v *visibility) forget() { v.bits, v.words = nil, attend.Spans{} }
+
 // seeAll makes the first token of a chunk see some cells. A mask that was cleared shows all of them
 // already.
 func (v *visibility) seeAll(cells int) {
