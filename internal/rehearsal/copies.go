@@ -37,7 +37,7 @@ func (h *Rehearsal) Copies(ctx context.Context, m plan.Machine, disk string) (_ 
 	}
 	seconds := took.fetch.Seconds() / float64(took.fetched) // a byte
 	computed := float64(s.weights)/m.WeightRate + float64(s.row)*float64(s.depth)/m.KVRate
-	cost := max(0, took.layers.Seconds()-computed) / (float64(took.fetched) / sampleSteps)
+	cost := max(0, took.layers.Seconds()-computed) / float64(took.fetched)
 	switch {
 	case disk == "":
 		m.LinkRate, m.CopyCost = 1/seconds, cost

@@ -38,10 +38,16 @@ func (o Options) withDefaults() Options {
 const (
 	sampleBytes = 384 << 20 // weights and K/V of the layers
 	seedTokens  = 32        // that are computed; the K/V of the others are copies of theirs
-	sampleSteps = 5         // timed at each depth
-	fewLayers   = 4         // that are rehearsed at least, if they fit: more stream than there are slots
-	mostBatch   = 64        // tokens of a step
+	sampleSteps = 5         // timed at each depth, and more until sampleTime has passed
+	sampleTime  = 150 * time.Millisecond
+	mostSteps   = 40
+	fewLayers   = 4  // that are rehearsed at least, if they fit: more stream than there are slots
+	mostBatch   = 64 // tokens of a step
 )
+
+// leastAttend is which share of a deep step its attention takes at least: what says less has been
+// disturbed.
+const leastAttend = 50
 
 // ErrTooLarge says that the layers do not fit the memory that a rehearsal may take.
 var ErrTooLarge = errors.New("a layer is too large to be rehearsed")
@@ -177,7 +183,7 @@ func (h *Rehearsal) Compute(ctx context.Context) (c plan.Compute, err error) {
 		}
 		more = all.minus(flat)
 	}
-	attend := max(deep.layers-flat.layers, time.Microsecond)
+	attend := max(deep.layers-flat.layers, deep.layers/time.Duration(leastAttend))
 	c.KVRate = float64(h.sample.row) * float64(h.sample.depth) / attend.Seconds()
 	c.WeightRate = float64(h.sample.weights) / (flat.layers + more.layers).Seconds()
 	c.HeadRate = float64(h.request.HeadWeights) / (deep.logits + more.logits).Seconds()

@@ -39,7 +39,8 @@ func (s spent) minus(t spent) spent {
 func open(ctx context.Context, path string, o Options, depth int, with ebb.Options) (_ *stage, err error) {
 	st := &stage{}
 	with.Device, with.Threads, with.KVType, with.Trace = o.Device, o.Threads, o.KVType, st.add
-	with.Context = seedTokens + depth + kv.Block + 2*sampleSteps*mostBatch
+	grown := (mostSteps + 1) * min(o.Beams*o.Sequences, mostBatch) // by the steps that are timed
+	with.Context = seedTokens + max(depth+grown, 3*grown) + kv.Block
 	if st.engine, err = ebb.Open(path, with); err != nil {
 		return nil, err
 	}
@@ -93,8 +94,7 @@ func (st *stage) take() spent {
 }
 
 // steps takes steps of some tokens, all beams of the sequence, and returns where the time of one goes:
-// the 25th percentile, which what else happens on the machine hardly changes. Of fetches it returns
-// those of all steps.
+// the 25th percentile, which what else happens on the machine hardly changes.
 func (st *stage) steps(ctx context.Context, tokens int) (typical spent, err error) {
 	batch := []kv.Work{{Seq: st.seq, Tokens: []int32{0}, Logits: 1}}
 	defer func() {
@@ -110,8 +110,7 @@ func (st *stage) steps(ctx context.Context, tokens int) (typical spent, err erro
 		batch = append(batch, kv.Work{Seq: beam, Tokens: []int32{0}, Logits: 1})
 	}
 	var all []spent
-	var fetches spent
-	for i := range sampleSteps + 1 {
+	for i, begun := 0, time.Now(); i <= sampleSteps || time.Since(begun) < sampleTime && i < mostSteps; i++ {
 		st.take()
 		start := time.Now()
 		if st.logits, err = st.engine.ForwardInto(ctx, batch, st.logits); err != nil {
@@ -121,20 +120,36 @@ func (st *stage) steps(ctx context.Context, tokens int) (typical spent, err erro
 		took.rest = time.Since(start) - took.layers - took.logits
 		if i > 0 { // the first builds graphs
 			all = append(all, took)
-			fetches.fetch += took.fetch
-			fetches.fetched += took.fetched
 		}
 	}
+	return quarters(all), nil
+}
+
+// quarters returns the 25th percentile of each part of some steps.
+func quarters(all []spent) spent {
 	quarter := func(part func(spent) time.Duration) time.Duration {
 		var times []time.Duration
 		for _, s := range all {
 			times = append(times, part(s))
 		}
 		slices.Sort(times)
-		return max(times[(len(times)-1)/4], time.Microsecond)
+		return max(times[(len(times)-1)/4], 1)
 	}
-	fetches.layers = quarter(func(s spent) time.Duration { return s.layers })
-	fetches.logits = quarter(func(s spent) time.Duration { return s.logits })
-	fetches.rest = quarter(func(s spent) time.Duration { return s.rest })
-	return fetches, nil
+	typical := spent{
+		layers: quarter(func(s spent) time.Duration { return s.layers }),
+		logits: quarter(func(s spent) time.Duration { return s.logits }),
+		rest:   quarter(func(s spent) time.Duration { return s.rest }),
+	}
+	var rates []float64 // seconds a byte
+	for _, s := range all {
+		typical.fetched += s.fetched / int64(len(all)) // some fetches are ahead of their step
+		if s.fetched > 0 {
+			rates = append(rates, s.fetch.Seconds()/float64(s.fetched))
+		}
+	}
+	if rates != nil {
+		slices.Sort(rates)
+		typical.fetch = max(1, time.Duration(rates[(len(rates)-1)/4]*float64(typical.fetched)*float64(time.Second)))
+	}
+	return typical
 }
