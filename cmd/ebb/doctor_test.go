@@ -106,7 +106,7 @@ func TestTheEstimateOfAStepIsNearWhatOneTakes(t *testing.T) {
 		}
 	}()
 	seq := engine.NewSeq()
-	if _, err := engine.Forward(t.Context(), []kv.Work{{Seq: seq, Tokens: make([]int32, engine.Context()), Logits: 1}}); err != nil {
+	if _, err := engine.Forward(t.Context(), []kv.Work{{Seq: seq, Tokens: make([]int32, engine.Context()), Logits: engine.Context()}}); err != nil {
 		t.Fatal(err)
 	}
 	taken := int64(0)
