@@ -34,9 +34,14 @@ func (p *Pool) reach(ctx context.Context, g goal, demands []demand, left *depart
 			return err
 		}
 	}
-	for _, want := range demands {
-		if err := p.resize(ctx, want.tree, g.cells[want.tree]); err != nil {
-			return err
+	for _, grow := range []bool{false, true} { // trees that give room first
+		for t, cells := range g.cells {
+			if more := cells > t.room; more != grow || !more && cells == t.largest() {
+				continue
+			}
+			if err := p.resize(ctx, t, cells); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -116,7 +121,7 @@ func (p *Pool) storeAll(ctx context.Context, d *device, layers []int) (map[*tree
 		if t.final == 0 {
 			continue
 		}
-		if err := to.Seal(ctx, t.final); err != nil {
+		if err := p.change(func() error { return to.Seal(ctx, t.final) }); err != nil {
 			return rows, allocation(err)
 		}
 	}

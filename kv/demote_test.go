@@ -243,6 +243,62 @@ func TestAutoIsDynamicWhereAllFits(t *testing.T) {
 	}
 }
 
+// A tree that came first, and took room for its whole context, gives what it does not use before a
+// layer leaves for another tree. When both are gone, a new one has all layers resident.
+func TestTreesShareRoomBeforeLayersLeave(t *testing.T) {
+	o := uniform(Auto, 4, 2048)
+	o.ForcedCopies, o.Memory = true, []int64{4 * (2048 + 768) * rowBytes}
+	l := newLedger(t, ownCPU(t, 0), o)
+	defer l.close()
+	l.pool.config.firstCells = Block
+	first, second := l.seq(), l.seq()
+	l.grow(growth{first, 100})
+	if got := first.tree.room; got != 2048 {
+		t.Errorf("room for %d cells; want the whole context", got)
+	}
+	l.grow(growth{second, 100})
+	l.grow(growth{second, 500})
+	if s := l.pool.Stats(); s.Demotions != 0 || first.tree.room >= 2048 {
+		t.Errorf("%d layers have left, and the first tree has room for %d cells", s.Demotions, first.tree.room)
+	}
+	l.check()
+	l.grow(growth{first, 900})
+	l.grow(growth{second, 1000})
+	l.grow(growth{first, 300}, growth{second, 1})
+	if s := l.pool.Stats(); s.Demotions == 0 || s.DeviceBytesPeak > o.Memory[0] {
+		t.Errorf("%d layers have left, and %d bytes of %d were taken", s.Demotions, s.DeviceBytesPeak, o.Memory[0])
+	}
+	l.check()
+	l.closeSeq(first)
+	l.closeSeq(second)
+	if s := l.pool.Stats(); s.DeviceBytes != 0 || s.HostBytes != 0 {
+		t.Errorf("%+v without sequences", s)
+	}
+	third := l.seq()
+	l.grow(growth{third, 100})
+	if s := l.pool.Stats(); s.StreamedLayers != 0 || third.tree.room != 2048 {
+		t.Errorf("%d layers stream, and there is room for %d cells", s.StreamedLayers, third.tree.room)
+	}
+	l.check()
+}
+
+// Sequences whose regions are used in place share what is free, however long their context is.
+func TestTreesInPlaceTakeNoRoomFromEachOther(t *testing.T) {
+	b := ownCPU(t, 0)
+	o := uniform(Auto, 2, 8192)
+	var l *ledger
+	o.Room = func(device int, _ int64) (int64, bool) { // called under the pool's lock
+		return 2*3*8192*rowBytes - l.pool.held(l.pool.devices[0]), device != HostMemory
+	}
+	l = newLedger(t, b, o)
+	defer l.close()
+	l.pool.config.firstCells = Block
+	for range 12 {
+		l.grow(growth{l.seq(), 600})
+	}
+	l.check()
+}
+
 // What is out of all memory is an error that says what would be enough, and nothing is lost.
 func TestOutOfEverythingSaysWhatWouldBeEnough(t *testing.T) {
 	for _, tt := range []struct {

@@ -14,7 +14,7 @@ import (
 // ensureMemory gives a tree its memory before its first step, and room for its cells.
 func (p *Pool) ensureMemory(ctx context.Context, t *tree, cells int) error {
 	if p.config.policy.adapts() && !p.hasRoom(t, cells) {
-		if err := p.settle(ctx, []demand{{tree: t, cells: cells, soon: cells + Block, past: t.room}}); err != nil {
+		if err := p.settle(ctx, []demand{{tree: t, cells: cells, past: t.room}}); err != nil {
 			return err
 		}
 	}

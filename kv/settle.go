@@ -54,9 +54,6 @@ func (p *Pool) settle(ctx context.Context, demands []demand) error {
 
 // settleReporting is settle, and notes which layers leave.
 func (p *Pool) settleReporting(ctx context.Context, demands []demand, left *departure) error {
-	if err := p.awaitRestores(ctx); err != nil {
-		return p.unsettled(demands, err)
-	}
 	for {
 		aim, err := p.aim(demands, p.bounds(true))
 		last := err != nil && p.refused()
@@ -79,21 +76,6 @@ func (p *Pool) settleReporting(ctx context.Context, demands []demand, left *depa
 		d.bound = max(0, min(p.taken(d)+refusal.bytes/2, most))
 		d.bounded = true
 	}
-}
-
-// awaitRestores waits until no rows are placed any more in the trees that have memory.
-func (p *Pool) awaitRestores(ctx context.Context) error {
-	for t := range p.trees {
-		r := t.restoring.Load()
-		if r == nil {
-			continue
-		}
-		if r.wait(ctx) != nil && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		<-r.ended // also of a tree whose rows are lost, which only its steps need to know
-	}
-	return nil
 }
 
 // refused reports whether a device has refused memory.
@@ -200,8 +182,8 @@ func (p *Pool) held(d *device) (bytes int64) {
 }
 
 // aim decides how much room trees get. In this order, the first that fits: the whole context; twice
-// what they have; less than that, as long as no layer leaves; a little more than they have, for
-// which layers leave; what they need now.
+// what they have, or less, as long as no layer leaves; the same with what other trees do not use; a
+// little more than they have, for which layers leave; what they need now.
 func (p *Pool) aim(demands []demand, bounds []int64) (goal, error) {
 	whole := func(cells int) int { return min(plan.WholeBlocks(cells), p.config.cells) }
 	soon := func(d demand) int { return whole(max(d.soon, d.cells)) }
@@ -214,22 +196,24 @@ func (p *Pool) aim(demands []demand, bounds []int64) (goal, error) {
 	}
 	little := func(d demand) int { return max(soon(d), whole(d.tree.room+d.tree.room/leastGrowth)) }
 
-	context := p.grown(demands, func(demand) int { return p.config.cells })
+	context := p.grown(demands, bounds, keepRoom, func(demand) int { return p.config.cells })
 	announced := slices.Repeat([]int{p.config.cells}, max(0, p.config.trees-len(context.cells)))
 	if p.fits(&context, bounds, announced, false) {
 		return context, nil
 	}
-	for share := growthShares; share >= 0; share-- {
-		more := p.grown(demands, func(d demand) int {
-			least := little(d)
-			return least + max(0, doubled(d)-least)*share/growthShares/Block*Block
-		})
-		if p.fits(&more, bounds, nil, false) {
-			return more, nil
+	for _, others := range []spared{keepRoom, giveSpare} {
+		for share := growthShares; share >= 0; share-- {
+			more := p.grown(demands, bounds, others, func(d demand) int {
+				least := little(d)
+				return least + max(0, doubled(d)-least)*share/growthShares/Block*Block
+			})
+			if p.fits(&more, bounds, nil, false) {
+				return more, nil
+			}
 		}
 	}
 	for _, size := range []func(demand) int{little, soon} {
-		least := p.grown(demands, size)
+		least := p.grown(demands, bounds, giveSpare, size)
 		if p.fits(&least, bounds, nil, true) {
 			return least, nil
 		}
@@ -237,9 +221,9 @@ func (p *Pool) aim(demands []demand, bounds []int64) (goal, error) {
 	return p.leastAim(demands, bounds)
 }
 
-// leastAim is the aim that trees get no more room than they need now.
+// leastAim is the aim that trees have no more room than they need now.
 func (p *Pool) leastAim(demands []demand, bounds []int64) (goal, error) {
-	least := p.grown(demands, func(d demand) int { return min(plan.WholeBlocks(d.cells), p.config.cells) })
+	least := p.grown(demands, bounds, giveAll, func(d demand) int { return min(plan.WholeBlocks(d.cells), p.config.cells) })
 	if !p.fits(&least, bounds, nil, true) {
 		return goal{}, p.short(least, bounds)
 	}
@@ -249,20 +233,61 @@ func (p *Pool) leastAim(demands []demand, bounds []int64) (goal, error) {
 // growthShares is in how many parts the way from a little more room to twice as much is divided.
 const growthShares = 16
 
-// grown returns the goal that trees which lack room have some cells. The others keep what they have.
-func (p *Pool) grown(demands []demand, size func(demand) int) goal {
+// spared says how much of their room the trees give that lack none.
+type spared int
+
+const (
+	keepRoom  spared = iota // nothing
+	giveSpare               // what is more than twice what they use
+	giveAll                 // all that they do not use
+)
+
+// grown returns the goal that trees which lack room have some cells.
+func (p *Pool) grown(demands []demand, bounds []int64, others spared, size func(demand) int) goal {
 	g := goal{cells: map[*tree]int{}}
+	keep := func(t *tree, used int) {
+		used, room := min(plan.WholeBlocks(used), p.config.cells), t.largest()
+		switch others {
+		case giveSpare:
+			room = min(room, max(2*used, p.config.firstCells))
+		case giveAll:
+			room = min(room, max(used, Block))
+		}
+		if room < t.largest() && !p.canShrink(t, room, bounds) {
+			room = t.largest()
+		}
+		g.cells[t] = room
+	}
 	for t := range p.trees {
 		if t.regions != nil {
-			g.cells[t] = t.largest()
+			keep(t, t.high)
 		}
 	}
 	for _, d := range demands {
 		if d.tree.regions == nil || d.cells > d.tree.room {
 			g.cells[d.tree] = size(d)
+		} else {
+			keep(d.tree, d.cells)
 		}
 	}
 	return g
+}
+
+// canShrink reports whether the bounds allow that a tree's rows move to smaller regions: there is an
+// old and a new one then.
+func (p *Pool) canShrink(t *tree, cells int, bounds []int64) bool {
+	for n, d := range p.devices {
+		widest := int64(0)
+		for _, l := range d.placement.Layers {
+			if t.regions[l] != nil {
+				widest = max(widest, p.config.layouts[l].RowBytes())
+			}
+		}
+		if widest*int64(cells) > bounds[n]-p.held(d) {
+			return false
+		}
+	}
+	return true
 }
 
 // fits reports whether the bounds suffice for a goal, beside announced trees, and sets which layers
