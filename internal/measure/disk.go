@@ -94,21 +94,27 @@ func (o Options) inFilesOf(ctx context.Context, workload string, s Setting, inMe
 		res.Scores = append(res.Scores, boundScore(rows[1], rows[0], rows[3], 0), SpeedScore(rows[2], rows[3], 0))
 		res.Figures = append(res.Figures, raw.figures(workload, rows[3])...)
 	}
-	return diskPrefill(ctx, o, arms[:2], Point{workload, s, o.DiskDepth, prompt}, res)
+	return diskPrefill(ctx, o, resident, streamed, Point{workload, s, o.DiskDepth, prompt}, res)
 }
 
-// diskPrefill compares prompts with rows in files with prompts of a resident cache, the first arm.
-func diskPrefill(ctx context.Context, o Options, arms []Arm, at Point, res *Result) error {
+// diskPrefill compares prompts with rows in files with prompts of a resident cache.
+func diskPrefill(ctx context.Context, o Options, resident, streamed *Ebb, at Point, res *Result) error {
 	if at.Tokens < 1 {
 		return nil
 	}
 	o.Progress(fmt.Sprintf("%s: a prompt of %d tokens at depth %d, %v", at.Workload, at.Tokens, at.Depth, at.Setting))
-	rows, err := Measure(ctx, arms, at, o.Pace.Prompts())
+	before := streamed.Engine.Stats().Cache
+	rows, err := Measure(ctx, []Arm{resident, streamed}, at, o.Pace.Prompts())
 	if err != nil {
 		return err
 	}
+	after := streamed.Engine.Stats().Cache
 	res.Rows = append(res.Rows, rows...)
 	res.Scores = append(res.Scores, SpeedScore(rows[1], rows[0], targetDiskPrefill))
+	res.Figures = append(res.Figures, Figure{
+		Workload: at.Workload, Name: fmt.Sprintf("a prompt of %d tokens waited for copies", at.Tokens),
+		Value: (after.Stall-before.Stall).Seconds() * 1e3 / float64(after.Steps-before.Steps), Unit: "ms", Disturbed: rows[1].Disturbed > 0,
+	})
 	return nil
 }
 
