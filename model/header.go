@@ -1,20 +1,62 @@
 package model
 
-import "github.com/seed4d217819/ebb/gguf"
+import (
+	"slices"
+	"strings"
+
+	"github.com/seed4d217819/ebb/gguf"
+)
+
+// newHeader returns a loader that reads metadata alone.
+func newHeader(f *gguf.File) *Loader {
+	return &Loader{file: f, found: &found{keys: map[string]bool{}, tensors: map[string]bool{}}}
+}
 
 // ReadConfig reads from a file's header the part of a model's configuration that says what its K/V are:
 // the vocabulary, and the KVHeads, KeyDim and ValueDim of each layer. It needs neither weights nor a
 // device.
 func ReadConfig(f *gguf.File) (Config, error) {
-	l := &Loader{file: f, found: &found{keys: map[string]bool{}, tensors: map[string]bool{}}}
+	l := newHeader(f)
 	hidden, layers := l.Int("embedding_length"), l.Layers()
-	heads := l.IntByLayer("attention.head_count", layers)
-	kvHeads := l.IntByLayerOr("attention.head_count_kv", layers, heads)
-	keyDim := l.IntOr("attention.key_length", hidden/max(append(heads, 1)[0], 1))
-	valueDim := l.IntOr("attention.value_length", keyDim)
+	attention := l.Attention(hidden, layers)
 	c := l.Config(hidden)
-	for i := range layers {
-		c.Layers = append(c.Layers, Layer{Heads: heads[i], KVHeads: kvHeads[i], KeyDim: keyDim, ValueDim: valueDim})
+	for _, a := range attention {
+		c.Layers = append(c.Layers, Layer{Heads: a.Heads, KVHeads: a.KVHeads, KeyDim: a.KeyDim, ValueDim: a.ValueDim})
 	}
 	return c, l.Err()
+}
+
+// StepBytes returns the bytes of the weights that a step of one token reads, from a file's header: all
+// of them, but the experts that the token does not go through, blocks that only draft tokens, and an
+// embedding that is not the output matrix too, of which the step looks up one row.
+func StepBytes(f *gguf.File) (bytes int64) {
+	l := newHeader(f)
+	_, output := f.Tensor("output.weight")
+	count, used := experts(f)
+	for _, t := range f.Tensors() {
+		switch {
+		case t.Name == "token_embd.weight" && output, l.drafts(t.Name):
+		case strings.Contains(t.Name, "_exps."):
+			bytes += t.Size / count * used
+		default:
+			bytes += t.Size
+		}
+	}
+	return bytes
+}
+
+// experts returns how many experts a layer has, and how many of them a token goes through in the layer
+// with the most: 1 of 1 where the header says nothing sensible.
+func experts(f *gguf.File) (count, used int64) {
+	count, _ = f.Int(f.Architecture() + ".expert_count")
+	used, err := f.Int(f.Architecture() + ".expert_used_count")
+	if err != nil {
+		if all, _ := f.Ints(f.Architecture() + ".expert_used_count"); len(all) > 0 {
+			used = slices.Max(all)
+		}
+	}
+	if used < 1 || used > count || count > maxExperts {
+		return 1, 1
+	}
+	return count, used
 }

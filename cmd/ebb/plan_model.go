@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/rehearsal"
+	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
 )
 
@@ -61,7 +62,7 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 		Model: plan.Model{
 			Weights: s.Bytes, Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens, FeedForward: s.widestFeedForward(),
 		},
-		StepWeights: stepWeights(f, s), HeadWeights: rehearsal.HeadBytes(f),
+		StepWeights: model.StepBytes(f), HeadWeights: rehearsal.HeadBytes(f),
 	}
 	row := typ.RowSize(s.KeyDim) + typ.RowSize(s.ValueDim)
 	for l := range s.Layers {
@@ -72,19 +73,4 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 		r.Layers = append(r.Layers, plan.Layer{RowBytes: heads * row})
 	}
 	return r, s, nil
-}
-
-// stepWeights returns the bytes of the weights that a step of one token reads: all of them, but the
-// experts that the token does not go through, blocks that only draft tokens, and an embedding that is
-// not the output matrix too, of which it looks up one row.
-func stepWeights(f *gguf.File, s summary) int64 {
-	_, own := f.Tensor("output.weight")
-	bytes := int64(0)
-	for _, t := range f.Tensors() {
-		if t.Name == "token_embd.weight" && own || s.predicts(t) {
-			continue
-		}
-		bytes += s.Experts.read(t)
-	}
-	return bytes
 }

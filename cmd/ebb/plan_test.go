@@ -14,6 +14,7 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
 )
 
 func TestNamedMachinesAreCompleteAndSayTheirSources(t *testing.T) {
@@ -122,7 +123,7 @@ func TestAStepReadsNoEmbeddingThatIsNotTheOutputMatrix(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := stepWeights(file, summarize(file)), int64(2*34); got != want {
+	if got, want := model.StepBytes(file), int64(2*34); got != want {
 		t.Errorf("a step reads %d bytes, want those of the output matrix, %d", got, want)
 	}
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/seed4d217819/ebb/gguf"
 )
@@ -35,15 +33,6 @@ func summarizeExperts(f *gguf.File, architecture string) *expertsSummary {
 	return &e
 }
 
-// read returns how many bytes of a tensor a step of one token reads: of experts those that the token
-// goes through.
-func (e *expertsSummary) read(t gguf.Tensor) int64 {
-	if e == nil || !strings.Contains(t.Name, "_exps.") {
-		return t.Size
-	}
-	return t.Size / e.Count * e.Used
-}
-
 // widestFeedForward returns the width of a network that takes as much memory as a layer's widest
 // network or, if that is more, as all experts of a token together, whose results are apart until
 // they are added up.
@@ -56,16 +45,4 @@ func (s summary) widestFeedForward() int {
 		widest = max(widest, e.Used*(3*e.FeedForward+2*int64(s.Hidden))/3)
 	}
 	return int(widest)
-}
-
-// predicts reports whether a tensor belongs to a block that only drafts tokens (multi-token
-// prediction), which ebb leaves out. These blocks follow the layers.
-func (s summary) predicts(t gguf.Tensor) bool {
-	name, ok := strings.CutPrefix(t.Name, "blk.")
-	if !ok {
-		return false
-	}
-	number, _, _ := strings.Cut(name, ".")
-	layer, err := strconv.Atoi(number)
-	return err == nil && layer >= s.Layers
 }

@@ -108,7 +108,7 @@ var policy = map[string][]string{
 	"internal/testreport": {},
 	"internal/textfile":   {},
 
-	"internal/measure":             {".", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "internal/exec", "internal/rehearsal", "kv", "plan"},
+	"internal/measure":             {".", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "internal/exec", "internal/rehearsal", "kv", "model", "plan"},
 	"internal/measure/measuretest": {"ggml", "internal/measure", "kv"},
 }
 

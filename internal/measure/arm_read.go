@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// readArm reads as many bytes as a step of one token must: all weights, and the K/V of the tokens
+// readArm reads as many bytes as a step of one token must: weights, and the K/V of the tokens
 // before it. No program that reads them from memory is faster.
 type readArm struct {
 	threads int

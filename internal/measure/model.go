@@ -5,13 +5,14 @@ import (
 	"path/filepath"
 
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/model"
 )
 
 // Model is the model that is run.
 type Model struct {
 	File      string `json:"file"`
 	Context   int    `json:"context"`      // tokens that it was trained for
-	StepBytes int64  `json:"step_bytes"`   // bytes of weights that a step reads, for any number of tokens
+	StepBytes int64  `json:"step_bytes"`   // bytes of weights that a step of one token reads
 	Weights   int64  `json:"weight_bytes"` // bytes of all tensors
 }
 
@@ -26,18 +27,13 @@ func readModel(path string) (Model, error) {
 	return m, f.Close()
 }
 
-// modelOf adds up a model's tensors. A step reads all of them, except the embedding, of which it
-// reads only the rows of its tokens, unless the logits are computed from the embedding too.
+// modelOf adds up a model's tensors.
 func modelOf(f *gguf.File) Model {
 	context, _ := f.Int(f.Architecture() + ".context_length")
 	m := Model{Context: int(context)}
 	for _, t := range f.Tensors() {
 		m.Weights += t.Size
 	}
-	m.StepBytes = m.Weights
-	if _, ok := f.Tensor("output.weight"); ok {
-		embedding, _ := f.Tensor("token_embd.weight")
-		m.StepBytes -= embedding.Size
-	}
+	m.StepBytes = model.StepBytes(f)
 	return m
 }

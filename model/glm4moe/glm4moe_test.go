@@ -18,6 +18,11 @@ func TestBlocksThatOnlyDraftTokensAreLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	plain, err := gguf.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := model.StepBytes(plain)
 	draft := []gguf.TensorData{testmodel.Vector("blk.4.attn_norm.weight", 64), testmodel.Vector("blk.4.nextn.enorm.weight", 64)}
 	open := func(meta ...gguf.KV) (model.Config, []string, error) {
 		file, err := gguf.Parse(testmodel.Edit(t, data, meta, draft...))
@@ -26,6 +31,9 @@ func TestBlocksThatOnlyDraftTokensAreLeftOut(t *testing.T) {
 		}
 		if n := model.LayerCount(file); n != 4 && len(meta) == 3 {
 			t.Errorf("%d layers, want 4", n)
+		}
+		if got := model.StepBytes(file); got != want && len(meta) == 3 {
+			t.Errorf("a step reads %d bytes, want the %d of the file without the block", got, want)
 		}
 		l := model.NewLoader(file, model.Devices{Input: backend, Output: backend})
 		m, err := glm4moe.Architecture().Open(l)
