@@ -68,7 +68,6 @@ func (p *Pool) demote(ctx context.Context, d *device, to plan.Placement, left *d
 	}
 	for t, r := range rows {
 		t.rows[d.number].(*joined).add(r, leaving)
-		t.final = -1
 		for _, i := range leaving {
 			l := d.placement.Layers[i]
 			if r := t.regions[l]; r != nil { // a tree that is being opened may have none yet

@@ -27,7 +27,7 @@ type tree struct {
 	rows     []tier.Tier // by device: of the layers that visit its slots; nil without any
 	reserved int         // cells that rows has room for
 	room     int         // cells that each region has room for, under the policy auto
-	final    int         // cells that rows knows to be sealed; below 0: some tiers know of none
+	final    int         // cells that rows knows to be sealed
 }
 
 // reserve makes room for cells in every tier. After an error every tier still has the room that it
