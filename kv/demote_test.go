@@ -338,3 +338,93 @@ func TestOutOfEverythingSaysWhatWouldBeEnough(t *testing.T) {
 		})
 	}
 }
+
+// A step that is cancelled while layers leave, or whose tier fails then, leaves all rows where they
+// were, and the next step makes the layers leave.
+func TestADepartureThatIsCutShortChangesNothing(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cut  func(l *ledger, down *failing) (ctx context.Context, want error)
+	}{
+		{"cancelled", func(l *ledger, _ *failing) (context.Context, error) {
+			ctx, cancel := context.WithCancel(context.Background())
+			l.pool.hooks.beforeCopy = cancel
+			return ctx, context.Canceled
+		}},
+		{"the first layer fails", func(l *ledger, down *failing) (context.Context, error) {
+			down.set(1)
+			return context.Background(), errDown
+		}},
+		{"the last layer fails", func(l *ledger, down *failing) (context.Context, error) {
+			down.set(3)
+			return context.Background(), errDown
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := uniform(Auto, 5, 1500)
+			down := &failing{make: o.Tier}
+			o.ForcedCopies, o.Tier, o.Memory = true, down.open, []int64{2 * 1536 * rowBytes}
+			l := newLedger(t, ownCPU(t, 0), o)
+			defer l.close()
+			l.pool.config.firstCells = Block
+			s := l.seq()
+			l.grow(growth{s, 500})
+			before := l.pool.Stats()
+			ctx, want := tt.cut(l, down)
+			if err := l.step(ctx, 6, growth{s, 300}); !errors.Is(err, want) {
+				t.Fatalf("%v; want %v", err, want)
+			}
+			l.pool.hooks.beforeCopy = nil
+			down.set(0)
+			after := l.pool.Stats()
+			if after.ResidentLayers != 5 || after.Demotions != 0 || after.DeviceBytes != before.DeviceBytes || after.HostBytes != before.HostBytes {
+				t.Errorf("%+v after the error; want %+v", after, before)
+			}
+			l.check()
+			l.grow(growth{s, 300})
+			if n := l.pool.Stats().Demotions; n == 0 {
+				t.Error("no layer has left: the test shows nothing")
+			}
+			l.check()
+		})
+	}
+}
+
+// Of a prompt that takes several steps, all is planned with the first: rows of no layer move.
+func TestAPromptInPartsIsPlannedAsAWhole(t *testing.T) {
+	for _, told := range []bool{false, true} {
+		o := uniform(Auto, 5, 1500)
+		o.ForcedCopies, o.Memory = true, []int64{2 * 1536 * rowBytes}
+		p, err := NewPool(o, ownCPU(t, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.config.firstCells = Block
+		s := p.NewSeq()
+		for left := 1200; left > 0; {
+			left -= 300
+			more := []int{left}
+			if !told {
+				more = nil
+			}
+			step, err := p.BeginPart(t.Context(), []Work{{Seq: s, Tokens: make([]int32, 300)}}, more)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, err := range step.Layers(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(step.Commit(), step.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if stats := p.Stats(); (stats.Demotions > 0) == told || stats.StreamedLayers == 0 {
+			t.Errorf("told of all tokens: %v; %d layers have left, %d stream", told, stats.Demotions, stats.StreamedLayers)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

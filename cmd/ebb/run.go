@@ -39,10 +39,12 @@ func newRunCommand() *cobra.Command {
 		Long: `Run answers a prompt, which is put into the model's chat template. The text goes to
 stdout as it is generated, and a report of speed and memory to stderr after it.
 
-If the GPU has no room for a long context, keep the K/V cache in host memory:
+If the GPU has no room for a long context, layers of the K/V cache leave it one after the
+other, for host memory, and ebb says so:
 
-  ebb run -m model.gguf --device vulkan0 --cache offloaded --context 65536 -f long.txt
+  ebb run -m model.gguf --device vulkan0 --context 65536 -f long.txt
   … --device-memory 8GiB   bounds all that the GPU's memory is used for
+  … --disk /var/tmp:64GiB  goes on in files when host memory ends
   … --kv-type q8_0         halves the cache
   … --gpu-layers 20        leaves the other layers to the CPU
   ebb doctor -m model.gguf says what fits
