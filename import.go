@@ -175,7 +175,7 @@ func (o ImportSessionOptions) header(path string, in session.Header) (want sessi
 	case k != v:
 		return want, 0, fmt.Errorf("%s has %w: %s and %s", path, ErrChooseType, k, v)
 	case o.Model != "":
-		if in, vocab, err = readSessionHeader(o.Model); err != nil {
+		if in, vocab, err = readSessionHeader(o.Model, in.RoPE); err != nil {
 			return want, 0, err
 		}
 	case in.Architecture == "" || in.Weights == "":
@@ -186,8 +186,8 @@ func (o ImportSessionOptions) header(path string, in session.Header) (want sessi
 }
 
 // readSessionHeader returns the header of sessions of a model with K/V in f32, and the size of its
-// vocabulary.
-func readSessionHeader(path string) (h session.Header, vocab int, err error) {
+// vocabulary. rope is what the file says of its positions.
+func readSessionHeader(path, rope string) (h session.Header, vocab int, err error) {
 	f, err := gguf.Open(path)
 	if err != nil {
 		return h, 0, err
@@ -197,10 +197,19 @@ func readSessionHeader(path string) (h session.Header, vocab int, err error) {
 	if err != nil {
 		return h, 0, fmt.Errorf("%s: %w", path, err)
 	}
-	h = session.Header{Architecture: f.Architecture(), TypeK: "f32", TypeV: "f32"}
+	if rope == "" && hasTwoRotations(f) {
+		return h, 0, fmt.Errorf("%s encodes positions in two ways, and the metadata of the K/V do not say which theirs is: rope must be \"longrope, short factors\" or \"longrope, long factors\"", path)
+	}
+	h = session.Header{Architecture: f.Architecture(), RoPE: rope, TypeK: "f32", TypeV: "f32"}
 	for _, l := range c.Layers {
 		h.Layers = append(h.Layers, tier.Layout{Heads: l.KVHeads, KeyBytes: 4 * int64(l.KeyDim), ValueBytes: 4 * int64(l.ValueDim)})
 	}
 	h.Weights, err = weightsDigest(f)
 	return h, c.Vocab, err
+}
+
+// hasTwoRotations reports whether a model has other factors of RoPE's frequencies for long contexts.
+func hasTwoRotations(f *gguf.File) bool {
+	_, long := f.Tensor("rope_factors_long.weight")
+	return long
 }
