@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/seed4d217819/ebb/internal/directio"
 )
 
 // draft is a file that is written under a temporary name, and gets its own when it is whole.
@@ -34,11 +36,39 @@ type system struct {
 func operatingSystem() system {
 	return system{
 		create: func(path string) (file, error) {
-			return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+			f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+			if err != nil {
+				return nil, err
+			}
+			return &growingFile{File: f}, nil
 		},
 		rename:  os.Rename,
 		syncDir: syncDir,
 	}
+}
+
+// growingFile is a file that the disk begins to write while more of it comes, so that a sync has little
+// left to wait for.
+type growingFile struct {
+	*os.File
+	begun, end int64 // bytes before begun are being written; those before end have come
+}
+
+// writeBytes is how many bytes a disk is given to write at a time.
+const writeBytes = 8 << 20
+
+// WriteAt writes b. What comes in the order of the file is begun to be written in large pieces.
+func (f *growingFile) WriteAt(b []byte, at int64) (int, error) {
+	n, err := f.File.WriteAt(b, at)
+	if err != nil || at != f.end {
+		f.begun, f.end = max(f.begun, at), max(f.end, at+int64(n))
+		return n, err
+	}
+	if f.end += int64(n); f.end-f.begun >= writeBytes {
+		directio.StartWriting(f.File, f.begun, f.end-f.begun)
+		f.begun = f.end
+	}
+	return n, nil
 }
 
 // newDraft creates the file. The caller closes the draft.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -188,5 +189,34 @@ func TestLeftOversAreSwept(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(path + "*"); len(left) != 0 {
 		t.Errorf("%v is left", left)
+	}
+}
+
+// The disk is given to write what comes in order, and no byte is lost.
+func TestADraftIsWrittenWhileItGrows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	f, err := operatingSystem().create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make([]byte, 3*writeBytes)
+	_, _ = rand.NewChaCha8([32]byte{3}).Read(want)
+	const head = 4096 // it is written last
+	for at := head; at < len(want); at += 1 << 20 {
+		if _, err := f.WriteAt(want[at:min(at+1<<20, len(want))], int64(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if begun := f.(*growingFile).begun; begun < 2*writeBytes {
+		t.Errorf("%d bytes are being written; want at least %d", begun, 2*writeBytes)
+	}
+	if _, err := f.WriteAt(want[:head], 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("other bytes, or %v", err)
 	}
 }
