@@ -21,8 +21,8 @@ func (f *File) Rows() (*Rows, error) {
 		return nil, err
 	}
 	direct, err := f.files.openDirect(f.path)
-	if err != nil {
-		return nil, fmt.Errorf("session: %w", err)
+	if err != nil { // it was there: the disk is gone, or somebody has removed it
+		return nil, fmt.Errorf("%s: session: %w: %w", f.path, ErrDamaged, err)
 	}
 	return &Rows{of: f, direct: direct}, nil
 }

@@ -160,6 +160,19 @@ func TestDamagedRowsLeaveTheTokens(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	f, err = Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Rows(); !errors.Is(err, ErrDamaged) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is gone: %v; want %v", err, ErrDamaged)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
 	other := filepath.Join(t.TempDir(), "other") // two files swapped: both are whole
 	if err := save(other, header(600), 2, operatingSystem()); err != nil {
 		t.Fatal(err)
