@@ -38,7 +38,7 @@ type Compute struct {
 	HeadRate     float64 `json:"head_rate,omitempty"`     // at which the output matrix is read
 	LayerSeconds float64 `json:"layer_seconds,omitempty"` // that a layer takes besides: starting kernels, waking threads
 	StepSeconds  float64 `json:"step_seconds,omitempty"`  // that a step takes besides its layers: a token is chosen and looked up
-	FetchSeconds float64 `json:"fetch_seconds,omitempty"` // that a fetch takes besides its bytes, and that a store takes
+	FetchSeconds float64 `json:"fetch_seconds,omitempty"` // that a fetch takes besides its bytes, and that a store of new rows takes
 
 	// CopyCost and DiskCost are by how many seconds computing gets longer for each byte that is copied
 	// in host memory and read from disk meanwhile, where that takes the processor's time.

@@ -19,11 +19,12 @@ const copiesBytes = 64 << 20
 // that were measured. The computing of m must have been measured before. It takes about half a second
 // and writes about 100 MB to the disk.
 func (h *Rehearsal) Copies(ctx context.Context, m plan.Machine, disk string) (_ plan.Machine, err error) {
-	s, slots := h.sample.streaming(), plan.DefaultSlots
+	s, streamed := h.sample.streaming()
+	with := ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Disk: disk, Slots: plan.DefaultSlots, ResidentLayers: s.layers - streamed}
 	if s.layers < fewLayers {
-		slots = 1 // or a layer would have a slot to itself
+		with.Slots = 1 // or a layer would have a slot to itself
 	}
-	st, err := open(ctx, h.path, h.options, s.depth, ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Disk: disk, Slots: slots})
+	st, err := open(ctx, h.path, h.options, s.depth, with)
 	if err != nil {
 		return m, fmt.Errorf("rehearsal: %w", err)
 	}
@@ -34,6 +35,9 @@ func (h *Rehearsal) Copies(ctx context.Context, m plan.Machine, disk string) (_ 
 	}
 	if err != nil {
 		return m, err
+	}
+	if took.stores > 0 {
+		m.FetchSeconds = took.store.Seconds() / float64(took.stores)
 	}
 	seconds := took.fetch.Seconds() / float64(took.fetched) // a byte
 	computed := float64(s.weights)/m.WeightRate + float64(s.row)*float64(s.depth)/m.KVRate
@@ -49,8 +53,11 @@ func (h *Rehearsal) Copies(ctx context.Context, m plan.Machine, disk string) (_ 
 	return m, nil
 }
 
-// streaming returns the sample with fewer tokens, where its layers have more K/V than copiesBytes.
-func (s sample) streaming() sample {
-	s.depth = int(min(int64(s.depth), max(kv.Block, copiesBytes/s.row)))
-	return s
+// streaming returns the sample with how many of its layers stream: as many as have copiesBytes, or a
+// few. Only if these have many times more does it return fewer tokens, because files are read in
+// pieces as large as layers have.
+func (s sample) streaming() (_ sample, streamed int) {
+	few, row := min(fewLayers, s.layers), s.row/int64(s.layers)
+	s.depth = int(min(int64(s.depth), max(kv.Block, 4*copiesBytes/(row*int64(few)))))
+	return s, min(s.layers, max(few, int(copiesBytes/(row*int64(s.depth)))))
 }

@@ -188,5 +188,14 @@ func (h *Rehearsal) Compute(ctx context.Context) (c plan.Compute, err error) {
 	c.WeightRate = float64(h.sample.weights) / (flat.layers + more.layers).Seconds()
 	c.HeadRate = float64(h.request.HeadWeights) / (deep.logits + more.logits).Seconds()
 	c.StepSeconds = (deep.rest + more.rest).Seconds()
+	c.KVRate /= beyond(o.Beams)
+	for _, rate := range []*float64{&c.WeightRate, &c.HeadRate} {
+		*rate /= beyond(o.Beams * o.Sequences)
+	}
+	c.StepSeconds *= beyond(o.Beams * o.Sequences)
 	return c, nil
 }
+
+// beyond returns how many times as long a step with some tokens takes as the largest that is rehearsed:
+// with so many tokens it takes a time for each.
+func beyond(tokens int) float64 { return max(1, float64(tokens)/mostBatch) }

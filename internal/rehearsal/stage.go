@@ -28,6 +28,8 @@ type spent struct {
 	layers, logits, rest time.Duration
 	fetch                time.Duration // beside all that
 	fetched              int64         // bytes
+	store                time.Duration // of all stores, beside all that
+	stores               int
 }
 
 // minus returns what s took longer than t.
@@ -77,6 +79,9 @@ func (st *stage) add(s trace.Span) {
 	case s.Track == trace.Fetch:
 		st.spent.fetch += took
 		st.spent.fetched += s.Bytes
+	case s.Track == trace.Store:
+		st.spent.store += took
+		st.spent.stores++
 	case s.Track == trace.Compute && s.Name == "layer":
 		st.spent.layers += took
 	case s.Track == trace.Compute && s.Name == "logits":
@@ -139,6 +144,9 @@ func quarters(all []spent) spent {
 		layers: quarter(func(s spent) time.Duration { return s.layers }),
 		logits: quarter(func(s spent) time.Duration { return s.logits }),
 		rest:   quarter(func(s spent) time.Duration { return s.rest }),
+	}
+	if typical.stores = all[0].stores; typical.stores > 0 {
+		typical.store = quarter(func(s spent) time.Duration { return s.store })
 	}
 	var rates []float64 // seconds a byte
 	for _, s := range all {
