@@ -113,7 +113,7 @@ func diskPrefill(ctx context.Context, o Options, resident, streamed *Ebb, at Poi
 	res.Scores = append(res.Scores, SpeedScore(rows[1], rows[0], targetDiskPrefill))
 	res.Figures = append(res.Figures, Figure{
 		Workload: at.Workload, Name: fmt.Sprintf("a prompt of %d tokens waited for copies", at.Tokens),
-		Value: (after.Stall-before.Stall).Seconds() * 1e3 / float64(after.Steps-before.Steps), Unit: "ms", Disturbed: rows[1].Disturbed > 0,
+		Value: (after.Stall - before.Stall).Seconds() * 1e3 / float64(after.Steps-before.Steps), Unit: "ms", Disturbed: rows[1].Disturbed > 0,
 	})
 	return nil
 }
