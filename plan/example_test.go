@@ -53,3 +53,16 @@ func ExampleRequest_On() {
 	// 4 of 32 layers resident, 14.0 GiB in host memory
 	// 0.8 tokens/s, limited by link
 }
+
+// Four layers that each compute for 2 ms and are fetched in 2 ms, with one slot and with two. Logits
+// take 1 ms, in which the link fills the slots and then waits.
+func ExamplePipeline() {
+	layers := slices.Repeat([]plan.Stage{{Compute: 0.002, Visits: true, Fetch: 0.002}}, 4)
+	for slots := 1; slots <= 2; slots++ {
+		p := plan.Pipeline{Stages: layers, Slots: slots, After: 0.001}
+		fmt.Printf("%d: %.0f ms, at best %.0f\n", slots, p.Seconds()*1e3, p.Bound()*1e3)
+	}
+	// Output:
+	// 1: 16 ms, at best 9
+	// 2: 10 ms, at best 9
+}
