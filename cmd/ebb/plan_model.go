@@ -45,7 +45,7 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 		what   string
 		values []int64
 	}{{"attention.head_count_kv", s.KVHeads}, {"feed_forward_length", s.FeedForward}} {
-		if n := len(list.values); n != 1 && n != s.Layers {
+		if n := len(list.values); n == 0 || n != 1 && n != s.Layers {
 			errs = append(errs, fmt.Errorf("%s has %d numbers: want one, or one a layer", list.what, n))
 		} else if least, most := slices.Min(list.values), slices.Max(list.values); least < 1 || most > maxWidth {
 			errs = append(errs, fmt.Errorf("%s is %d to %d: want 1 to %d", list.what, least, most, int64(maxWidth)))

@@ -82,6 +82,17 @@ func TestImpossibleHeadersAreRefusedByPlan(t *testing.T) {
 			t.Errorf("%s = %v: %v, want an error that names it", key, value, err)
 		}
 	}
+	// All blocks only draft tokens: no layer is left.
+	data := testmodel.Edit(t, model, []gguf.KV{
+		{Key: "llama.nextn_predict_layers", Value: uint32(5)}, {Key: "llama.feed_forward_length", Value: slices.Repeat([]uint32{128}, 5)},
+	})
+	file, err := gguf.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := planRequest(file, "f16"); err == nil || !strings.Contains(err.Error(), "block_count is 0") {
+		t.Errorf("no layers: %v, want an error that says so", err)
+	}
 }
 
 // Of the 8 experts in each of tiny-qwen3moe's layers a token goes through 2.

@@ -101,6 +101,11 @@ func summarize(f *gguf.File) summary {
 	if s.KVHeads = perLayer(f, own("attention.head_count_kv")); s.KVHeads == nil {
 		s.KVHeads = s.Heads
 	}
+	for _, list := range []*[]int64{&s.FeedForward, &s.Heads, &s.KVHeads} {
+		if len(*list) == int(number("block_count")) { // with numbers for blocks that only draft tokens
+			*list = (*list)[:max(s.Layers, 0)]
+		}
+	}
 	s.KeyDim, s.ValueDim = number("attention.key_length"), number("attention.value_length")
 	if len(s.Heads) > 0 && s.Heads[0] > 0 {
 		split := int64(s.Hidden) / s.Heads[0]
