@@ -18,7 +18,7 @@ func (r Request) times(f Forecast, m Machine, depth int) Times {
 		link, disk := r.moved(f, m, l, depth)
 		layer := LayerTimes{
 			Project: attentionShare * dense, Attend: float64(r.Layers[l].RowBytes) * float64(depth) / c.KVRate, Forward: (1 - attentionShare) * dense,
-			Fetch: float64(link)/m.LinkRate + float64(disk)/m.DiskRate, Disturb: float64(disk) * c.DiskCost,
+			Fetch: max(float64(link)/m.LinkRate, float64(disk)/m.DiskRate), Disturb: float64(disk) * c.DiskCost,
 		}
 		if m.Unified {
 			layer.Disturb += float64(link) * c.CopyCost
@@ -74,7 +74,7 @@ func (r Request) expect(f Forecast, m Machine, depth int) (e Expected) {
 		e.Link += float64(link) / m.LinkRate
 		e.Disk += float64(disk) / m.DiskRate
 	}
-	e.LimitedBy = longest(e.Compute, e.Link, e.Disk, e.Compute >= e.Link+e.Disk)
+	e.LimitedBy = longest(e.Compute, e.Link, e.Disk)
 	e.PerSecond = float64(n) / e.Seconds
 	return e
 }

@@ -311,7 +311,7 @@ func (r Request) Decode(f Forecast, m Machine, depth int) Decode {
 	d.Serial = d.Moved+d.FromDisk > 0 && p.Slots < 2
 	hidden := 0.0
 	if fetched := len(r.fetched(f)); d.Serial && fetched > 0 { // the first fetch of a step needs no layer to be computed
-		hidden = min(float64(r.HeadWeights)/m.DeviceRate, (d.Link+d.Disk)/float64(fetched))
+		hidden = min(float64(r.HeadWeights)/m.DeviceRate, max(d.Link, d.Disk)/float64(fetched))
 	}
 	d.conclude(int(n), hidden)
 	d.Expected = r.expect(f, m, depth)
@@ -321,21 +321,21 @@ func (r Request) Decode(f Forecast, m Machine, depth int) Decode {
 // conclude sets how long the step takes at least, and why. With one slot all adds up, but for what is
 // hidden.
 func (d *Decode) conclude(sequences int, hidden float64) {
-	transfers := d.Link + d.Disk
+	transfers := max(d.Link, d.Disk) // a layer's rows in host memory are copied while those in files are read
 	d.Seconds = max(d.Compute, transfers)
 	if d.Serial {
 		d.Seconds = d.Compute + transfers - hidden
 	}
-	d.LimitedBy = longest(d.Compute, d.Link, d.Disk, d.Serial || d.Compute >= transfers)
+	d.LimitedBy = longest(d.Compute, d.Link, d.Disk)
 	if d.Seconds > 0 {
 		d.PerSecond = float64(sequences) / d.Seconds
 	}
 }
 
-// longest returns what limits a step. Computing does only if it hides the copies.
-func longest(compute, link, disk float64, hides bool) Limit {
+// longest returns what limits a step.
+func longest(compute, link, disk float64) Limit {
 	switch {
-	case compute >= link && compute >= disk && hides:
+	case compute >= link && compute >= disk:
 		return ByCompute
 	case link >= disk:
 		return ByLink

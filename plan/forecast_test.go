@@ -65,10 +65,10 @@ func TestForecastsOfAStep(t *testing.T) {
 		{"two sequences read the weights once", two.beside(2 * layer), few, 0, 8 * layer, 0, 66.536, 655.36, 0, 655.36, ByLink},
 		{
 			"the first half is in host memory", disk(asked(1024).beside(2*layer), 512), few,
-			0, 2 * layer, 2 * layer, 33.768, 327.68, 1638.4, 1966.08, ByDisk,
+			0, 2 * layer, 2 * layer, 33.768, 327.68, 1638.4, 1638.4, ByDisk,
 		},
-		{"all is on disk", disk(asked(1024).beside(2*layer), 0), few, 0, 0, 4 * layer, 33.768, 327.68, 3276.8, 3604.48, ByDisk},
-		{"a CPU streams to disk alone", disk(asked(1024).beside(2*layer), 512), unified, 0, 2 * layer, 2 * layer, 33.768, 163.84, 1638.4, 1802.24, ByDisk},
+		{"all is on disk", disk(asked(1024).beside(2*layer), 0), few, 0, 0, 4 * layer, 33.768, 327.68, 3276.8, 3276.8, ByDisk},
+		{"a CPU streams to disk alone", disk(asked(1024).beside(2*layer), 512), unified, 0, 2 * layer, 2 * layer, 33.768, 163.84, 1638.4, 1638.4, ByDisk},
 		{"a CPU with room needs no disk", disk(asked(1024), 512), unified, 4, 0, 0, 33.768, 0, 0, 33.768, ByCompute},
 	} {
 		f, err := test.r.On(test.m)

@@ -173,7 +173,7 @@ func (p planned) printDecode(line func(name, format string, args ...any)) {
 	case full.Serial:
 		overlap = "one after the other: there is one slot"
 	case full.FromDisk > 0 && full.Moved > 0:
-		overlap = "link and disk one after the other, both beside computing"
+		overlap = "the longest one, and what does not overlap"
 	case full.Moved+full.FromDisk > 0:
 		overlap = "the longer one, and what does not overlap"
 	}
