@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compares ebb with llama.cpp where the K/V do not fit into memory, as bench/cmd/limited says:
 #
-#     bench/limited.sh [-m model.gguf] [--memory 300,520] [--context 32768] [--rounds 3] [--json FILE]
+#     bench/limited.sh [-m model.gguf] [--memory 300,700] [--context 32768] [--rounds 3] [--json FILE]
 #
 # Whatever ends it, the cgroup and the swap file are removed and the kernel's setting is put back.
 set -euo pipefail
