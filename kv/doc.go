@@ -30,6 +30,6 @@
 //   - memory.go takes and returns the memory of trees; full.go says what it means that something
 //     does not fit.
 //   - tree.go and seal.go keep account of cells.
-//   - save.go reads all rows of a sequence in the order of its tokens, and restore.go makes a sequence
-//     of what was read.
+//   - save.go reads all rows of a sequence in the order of its tokens. restore.go makes a sequence of
+//     what was read, and restoring.go brings its rows while steps already compute.
 package kv

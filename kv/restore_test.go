@@ -187,7 +187,7 @@ func TestTruncateEndsTheReadingOfWhatIsCutOff(t *testing.T) {
 	}
 	k.grow(growth{s, 2}, growth{f, 3})
 	k.check()
-	if got, most := k.pool.Stats().RestoredBytes, int64(readers*3+3)*8*Block; got > most {
+	if got, most := k.pool.Stats().RestoredBytes, int64(mostReaders*3+3)*8*Block; got > most {
 		t.Errorf("%d bytes were read; want at most %d: those that were being read, and one block of each layer", got, most)
 	}
 	k.closeSeq(s)

@@ -56,11 +56,14 @@ type place struct {
 type piece struct{ layer, first, blocks int }
 
 const (
-	// readers is how many pieces are read at a time: one alone leaves a disk idle between reads.
-	readers = 4
+	// mostReaders is how many pieces are read at a time: one alone leaves a disk idle between reads.
+	// Where a block is large, two keep it busy.
+	mostReaders = 4
 	// pieceBytes is the least size of a piece, but for the last of a layer. Disks reach their full
 	// rate with reads of this size.
 	pieceBytes = 1 << 20
+	// bufferBytes is how much memory more than two readers may take.
+	bufferBytes = 8 << 20
 )
 
 // newRestoring prepares to restore the cells [0, n) of a tree that has its memory.
@@ -81,12 +84,15 @@ func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
 	r.wanted.Store(int64(n))
 	d := p.devices[0] // plain memory: it is given back while devices compute
 	var err error
-	r.buffer, err = p.alloc(d, d.backend.PlainHostBufferType(), readers*r.share()+SourceAlign, ggml.HostRows)
+	r.buffer, err = p.alloc(d, d.backend.PlainHostBufferType(), int64(r.readers())*r.share()+SourceAlign, ggml.HostRows)
 	if err != nil {
 		return nil, allocation(fmt.Errorf("a buffer to read with: %w", err))
 	}
 	return r, nil
 }
+
+// readers returns how many pieces are read at a time.
+func (r *restoring) readers() int { return max(2, min(mostReaders, int(bufferBytes/r.share()))) }
 
 // share returns how much of the buffer each reader has: a multiple of SourceAlign.
 func (r *restoring) share() int64 {
@@ -109,7 +115,7 @@ func (r *restoring) start(pinned bool) {
 	r.cancel = cancel
 	memory, share := r.buffer.Bytes()[r.buffer.Aligned(SourceAlign):], r.share()
 	var reading sync.WaitGroup
-	for i := range int64(readers) {
+	for i := range int64(r.readers()) {
 		reading.Go(func() {
 			if pinned {
 				runtime.LockOSThread()
@@ -295,10 +301,13 @@ func (t *tree) forgetRestore() {
 
 // lost returns why rows of the tree are lost, or nil.
 func (t *tree) lost() error {
+	if t.broken != nil {
+		return t.broken
+	}
 	if r := t.restoring.Load(); r != nil {
 		return r.failure()
 	}
-	return t.broken
+	return nil
 }
 
 // endRestore ends the restore of a tree that is given up, and waits for that.
