@@ -221,3 +221,14 @@ func TestAssumptionsAgreeWithAKnownGPU(t *testing.T) {
 		t.Errorf("%.1f tokens a second, known are 61.0", got)
 	}
 }
+
+func TestAStatedRateHasAllThatALayerTakes(t *testing.T) {
+	m := round
+	if c := m.Assumed(); c.LayerSeconds != assumedLayer || c.WeightRate != assumedShare*m.DeviceRate {
+		t.Errorf("nothing is stated: %+v", c)
+	}
+	m.WeightRate = 500
+	if c := m.Assumed(); c.LayerSeconds != 0 || c.HeadRate != 500 {
+		t.Errorf("the rate of weights is stated: %+v, want it for the head too, and no more for a layer", c)
+	}
+}

@@ -66,10 +66,12 @@ func (m Machine) Assumed() Compute {
 			*value = assumed
 		}
 	}
+	if c.WeightRate == 0 { // a stated rate has all that a layer takes
+		or(&c.LayerSeconds, assumedLayer)
+	}
 	or(&c.WeightRate, assumedShare*m.DeviceRate)
 	or(&c.KVRate, assumedShare*m.DeviceRate)
 	or(&c.HeadRate, c.WeightRate)
-	or(&c.LayerSeconds, assumedLayer)
 	or(&c.StepSeconds, assumedStep)
 	or(&c.FetchSeconds, assumedFetch)
 	if m.Unified {
