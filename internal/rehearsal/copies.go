@@ -42,13 +42,10 @@ func (h *Rehearsal) Copies(ctx context.Context, m plan.Machine, disk string) (_ 
 	seconds := took.fetch.Seconds() / float64(took.fetched) // a byte
 	computed := float64(s.weights)/m.WeightRate + float64(s.row)*float64(s.depth)/m.KVRate
 	cost := max(0, took.layers.Seconds()-computed) / float64(took.fetched)
-	switch {
-	case disk == "":
+	if disk == "" {
 		m.LinkRate, m.CopyCost = 1/seconds, cost
-	case m.Unified:
+	} else { // what is read from the disk comes over the link meanwhile
 		m.DiskRate, m.DiskCost = 1/seconds, cost
-	default: // what was read from the disk came over the link, too
-		m.DiskRate, m.DiskCost = 1/max(seconds-1/m.LinkRate, seconds/10), cost
 	}
 	return m, nil
 }
