@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -108,7 +109,7 @@ func TestRestoredSequenceEqualsOneThatNeverLeft(t *testing.T) {
 				kept := save(t, want.pool, s)
 				lives(want, s)
 				finite(t, want.steps)
-				for _, policy := range []Policy{Static, Dynamic, Offloaded, OffloadedStatic} {
+				for _, policy := range []Policy{Static, Auto, Dynamic, Offloaded, OffloadedStatic} {
 					t.Run(typ.String()+"/"+policy.String(), func(t *testing.T) {
 						o := rigOptions(policy, 3, typ)
 						o.ForcedCopies = d.copies
@@ -121,8 +122,12 @@ func TestRestoredSequenceEqualsOneThatNeverLeft(t *testing.T) {
 
 						after := newRig(t, b, o)
 						defer after.close()
-						s := restored(t, after.pool, kept)
-						save(t, after.pool, s).equal(t, kept)
+						again := restored(t, after.pool, kept)
+						save(t, after.pool, again).equal(t, kept)
+						if err := again.Close(); err != nil {
+							t.Error(err)
+						}
+						s := restoredFrom(t, after.pool, fromSlowDisk(kept, 1, 3*time.Millisecond)) // while it is used
 						after.last = last
 						lives(after, s)
 						if i := differ(after.steps, want.steps[first:]); i >= 0 {

@@ -377,6 +377,13 @@ func FuzzOpen(f *testing.F) {
 			return
 		}
 		_ = s.Verify() // damaged rows are an error
+		if rows, err := s.Rows(); (err == nil) != (s.Damage() == nil) {
+			t.Errorf("rows: %v; damage: %v", err, s.Damage())
+		} else if err == nil {
+			if err := rows.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
