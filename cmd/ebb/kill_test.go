@@ -64,14 +64,16 @@ func (k *killed) kill(n int, saving bool) {
 		_ = cmd.Wait() // it was killed
 		close(ended)
 	}()
-	wait := rand.N(k.took)
-	if saving {
+	if saving { // which takes a millisecond: timers are too late for that
 		for !k.drafted() && !closed(ended) {
-			time.Sleep(50 * time.Microsecond)
+			runtime.Gosched()
 		}
-		wait = rand.N(2 * time.Millisecond)
+		for until := time.Now().Add(rand.N(800 * time.Microsecond)); time.Now().Before(until); {
+			runtime.Gosched()
+		}
+	} else {
+		time.Sleep(rand.N(k.took))
 	}
-	time.Sleep(wait)
 	_ = cmd.Process.Kill() // it may have ended
 	<-ended
 	if k.drafted() {
