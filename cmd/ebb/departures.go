@@ -46,10 +46,18 @@ func (f *followed) Write(text []byte) (int, error) {
 
 // explain says what ended an answer, and what may help where memory did.
 func (f *engineFlags) explain(err error) error {
+	if errors.Is(err, kv.ErrNoMemory) {
+		return f.explainMemory(err)
+	}
+	return explain(err)
+}
+
+// explainMemory adds to an error, if it is that there is no memory, what may help.
+func (f *engineFlags) explainMemory(err error) error {
 	o := &f.options
 	switch stays := o.Cache == kv.Dynamic || o.Cache == kv.Static; {
 	case !errors.Is(err, kv.ErrNoMemory):
-		return explain(err)
+		return err
 	case stays:
 		return fmt.Errorf("%w; with --cache auto layers leave the device when its memory ends", err)
 	case o.Disk == "":

@@ -218,7 +218,7 @@ func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, saved *savedS
 	}
 	var a *answer
 	if a, seq, err = saved.goOn(ctx, engine, q, live, notes); a == nil {
-		return err
+		return f.engine.explainMemory(err)
 	}
 	unsaved := saved.save(seq, nil)
 	if f.output == "json" {
