@@ -114,7 +114,8 @@ func (p *planPoint) expect(ctx context.Context, header *gguf.File, st *Streams, 
 	link := st.Rate(1)
 	overLink := machine
 	overLink.Paced, overLink.LinkRate = p.o.OnCPU(), link
-	if !p.o.OnCPU() { // a link that is faster than stated may be slower than that
+	overLink.Unified = false // nothing is copied in the memory in which the CPU computes
+	if !p.o.OnCPU() {        // a link that is faster than stated may be slower than that
 		if overLink, err = h.Copies(ctx, machine, ""); err != nil {
 			return fmt.Errorf("bench: %w", err)
 		}
