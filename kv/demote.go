@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/plan"
@@ -276,76 +275,6 @@ func (p *Pool) rest() {
 		p.locate(d)
 	}
 	p.measureSlots()
-}
-
-// departure is the layers that have left devices while trees were given room.
-type departure struct {
-	refused bool // a device has refused memory
-	layers  []int
-	usage   tier.Usage // of the tiers to which they went
-}
-
-func (l *departure) add(d *device, layers []int, rows map[*tree]tier.Tier) {
-	for _, i := range layers {
-		l.layers = append(l.layers, d.placement.Layers[i])
-	}
-	for _, r := range rows {
-		l.usage = l.usage.Plus(r.Usage())
-	}
-}
-
-// report counts the layers that have left, and says so in one line.
-func (p *Pool) report(left *departure, demands []demand) {
-	if len(left.layers) == 0 {
-		return
-	}
-	p.stats.Demotions += len(left.layers)
-	slices.Sort(left.layers)
-	names := make([]string, len(left.layers))
-	for i, l := range left.layers {
-		names[i] = fmt.Sprint(l)
-	}
-	text := "layer " + names[0]
-	if n := len(names); n > 1 {
-		text = "layers " + strings.Join(names[:n-1], ", ") + " and " + names[n-1]
-	}
-	to := "host memory"
-	switch {
-	case left.usage.Disk > 0 && left.usage.Host > 0:
-		to = "host memory and the disk"
-	case left.usage.Disk > 0:
-		to = "the disk"
-	}
-	p.notices = append(p.notices, fmt.Sprintf("K/V of %s went from the device to %s: %d of %d layers stay (%s)",
-		text, to, p.stats.ResidentLayers, len(p.placed), left.reason(demands)))
-}
-
-// reason says why layers have left.
-func (l *departure) reason(demands []demand) string {
-	if l.refused {
-		return "the device had no memory for more"
-	}
-	cells := 0
-	for _, d := range demands {
-		cells = max(cells, d.past)
-	}
-	if cells == 0 {
-		return "another sequence needs room"
-	}
-	return fmt.Sprintf("the cache grew past %d tokens", cells)
-}
-
-// tell passes on what has been reported. The turn is held, and the pool not locked.
-func (p *Pool) tell() {
-	if len(p.notices) == 0 {
-		return
-	}
-	for _, n := range p.notices {
-		if p.config.notify != nil {
-			p.config.notify(n)
-		}
-	}
-	p.notices = nil
 }
 
 // Yield makes K/V give memory back on each device, under the policy auto, for others who need it

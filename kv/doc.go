@@ -25,8 +25,8 @@
 //     where, and which cells it sees. They know no memory.
 //   - step.go joins these: Begin, Layers, Commit, Close.
 //   - config.go is what a user may ask for ([Options]) and what it comes to.
-//   - settle.go and demote.go decide under the policy auto how much room trees get and which layers
-//     leave their device for that, and make it so.
+//   - settle.go gives trees room under the policy auto. aim.go decides how much, and which layers leave
+//     their device for that; demote.go makes it so, and departure.go says it.
 //   - memory.go takes and returns the memory of trees; full.go says what it means that something
 //     does not fit.
 //   - tree.go and seal.go keep account of cells.
