@@ -428,3 +428,24 @@ func TestAPromptInPartsIsPlannedAsAWhole(t *testing.T) {
 		}
 	}
 }
+
+// A line names few layers, and counts many.
+func TestALineNamesFewLayers(t *testing.T) {
+	o := uniform(Auto, 12, 256)
+	p, err := NewPool(o, ownCPU(t, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for n, want := range map[int]string{1: "K/V of layer 0 went", 3: "K/V of layers 0, 1 and 2 went", 9: "K/V of 9 layers went"} {
+		left := departure{}
+		for l := range n {
+			left.layers = append(left.layers, l)
+		}
+		p.notices = nil
+		p.report(&left, nil)
+		if got := p.notices[0]; !strings.HasPrefix(got, want) {
+			t.Errorf("%q; want it to begin with %q", got, want)
+		}
+	}
+}

@@ -24,6 +24,9 @@ func (l *departure) add(d *device, layers []int, rows map[*tree]tier.Tier) {
 	}
 }
 
+// mostNamed is how many layers a line names.
+const mostNamed = 8
+
 // report counts the layers that have left, and says so in one line.
 func (p *Pool) report(left *departure, demands []demand) {
 	if len(left.layers) == 0 {
@@ -38,6 +41,9 @@ func (p *Pool) report(left *departure, demands []demand) {
 	text := "layer " + names[0]
 	if n := len(names); n > 1 {
 		text = "layers " + strings.Join(names[:n-1], ", ") + " and " + names[n-1]
+	}
+	if n := len(names); n > mostNamed {
+		text = fmt.Sprintf("%d layers", n)
 	}
 	to := "host memory"
 	switch {
