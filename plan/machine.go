@@ -95,7 +95,9 @@ func ReadMachine(r io.Reader) (Machine, error) {
 	var m Machine
 	decoder := json.NewDecoder(io.LimitReader(r, maxMachine))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&m); err != nil {
+	if err := decoder.Decode(&m); errors.Is(err, io.EOF) {
+		return Machine{}, errors.New("plan: machine: nothing is there: want a JSON object")
+	} else if err != nil {
 		return Machine{}, fmt.Errorf("plan: machine: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {

@@ -3,7 +3,9 @@ package session
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/seed4d217819/ebb/internal/filelock"
 )
@@ -24,6 +26,9 @@ func Acquire(path string) (*Lock, error) {
 	l := &Lock{path: path + ".lock"}
 	for {
 		f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o600)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("session: there is no folder %s: create it, or name a file in another one", filepath.Dir(path))
+		}
 		if err != nil {
 			return nil, fmt.Errorf("session: %w", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/seed4d217819/ebb/kv"
 )
@@ -64,6 +65,8 @@ func (f *engineFlags) explainMemory(err error) error {
 		return fmt.Errorf("%w; with --disk DIR K/V that have no room in memory go to files", err)
 	case o.DiskBytes > 0:
 		return fmt.Errorf("%w; --disk %s:SIZE allows more", err, o.Disk)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w; make room there, or name a folder on another disk", err)
 	default:
 		return err
 	}

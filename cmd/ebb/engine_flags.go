@@ -140,6 +140,10 @@ func (f *engineFlags) configure(cmd *cobra.Command, cfg *ebb.GenerationConfig) e
 	case f.options.ResidentLayers > 0 && (p == kv.Dynamic || p == kv.Static):
 		return misusef("--resident-layers %d with --cache %v: all layers stay then; want --cache auto, offloaded or offloaded_static",
 			f.options.ResidentLayers, p)
+	case f.disk.dir != "" && (p == kv.Dynamic || p == kv.Static):
+		return misusef("--disk with --cache %v: all K/V stay on the device then; want --cache auto, offloaded or offloaded_static", p)
+	case f.disk.dir != "" && f.options.Attend != ebb.AttendAtDevice:
+		return misusef("--disk with --attend %v: K/V in files are copied to the device; want --attend device", f.options.Attend)
 	case f.options.Attend != ebb.AttendAtDevice && p == kv.Auto:
 		return misusef("--attend %v with --cache auto: which layers leave the device shows only as the cache grows; want --cache offloaded or offloaded_static", f.options.Attend)
 	}

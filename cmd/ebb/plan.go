@@ -39,12 +39,12 @@ func newPlanCommand() *cobra.Command {
 		Use:   "plan -m MODEL",
 		Short: "Say what would lie where, and how fast decoding would be",
 		Long: `Plan reads a model's header, and prints what its weights, its steps and its K/V would take,
-which layers stay on the device, how much of the others lies in host memory and on disk,
-and how many tokens a second decoding yields at most. Nothing is loaded; of a model on the hub only
-the header is read.
+which layers stay on the device, how much of the others lies in host memory and on disk, and
+how many tokens a second decoding yields, expected and at most. No model is loaded; of one on
+the hub only the header is read.
 
-The figures of this machine are measured in less than two seconds; --machine plans for another one,
-by name or from a JSON file. docs/planning.md says what is counted and what is assumed.`,
+The figures of this machine are measured in about two seconds; --machine plans for another
+one, by name or from a JSON file. docs/planning.md says what is counted and what is assumed.`,
 		Example: `  ebb plan -m model.gguf --context 131072 --device-memory 8GiB
   ebb plan -m model.gguf --machine h100 --sequences 8
   ebb plan -m hf://OWNER/REPO:Q4_K_M --disk /var/tmp:64GiB --output json`,
@@ -229,7 +229,7 @@ func (f *planFlags) explain(err error, p planned) error {
 		if p.machine.Unified && f.disk.dir == "" {
 			disk = ", or a place for K/V: --disk DIR"
 		}
-		return fmt.Errorf("%s of device memory are too few for a context of %d tokens: weights take %s, a step %s, and K/V at least %s; the least that works is --device-memory %s%s%s",
+		return fmt.Errorf("%s of device memory is too little for a context of %d tokens: weights take %s, a step %s, and K/V at least %s; the least that works is --device-memory %s%s%s",
 			bytesize.Format(short.Bytes), short.Cells, bytesize.Format(short.Footprint.Weights), bytesize.Format(short.Footprint.Total()-short.Footprint.Weights),
 			bytesize.Format(short.KV), sizeFlag(least), most(short.MostCells), disk)
 	}

@@ -96,10 +96,24 @@ func thisMachine(ctx context.Context, root fs.FS, disk string) (machineReader, e
 		return m, ctx.Err()
 	}
 	var err error
-	if m.diskFree, err = doctor.FreeDisk(disk); err != nil {
+	if m.diskFree, err = freeIn(disk); err != nil {
 		return m, fmt.Errorf("--disk %s: %w", disk, err)
 	}
 	return m, ctx.Err()
+}
+
+// freeIn returns how many bytes are free in a folder, which has to be one.
+func freeIn(dir string) (int64, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, errors.New("there is no such folder")
+	case err != nil:
+		return 0, err
+	case !info.IsDir():
+		return 0, errors.New("it is not a folder")
+	}
+	return doctor.FreeDisk(dir)
 }
 
 // rehearse measures how fast the device computes steps of the model.

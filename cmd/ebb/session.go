@@ -115,8 +115,10 @@ func sessionError(err error, path string) error {
 	switch {
 	case errors.Is(err, session.ErrDamaged):
 		return fmt.Errorf("%w; ebb cache rm %s removes it, and the next run computes its tokens anew", err, path)
-	case errors.Is(err, session.ErrFormat), errors.Is(err, session.ErrModel):
+	case errors.Is(err, session.ErrFormat):
 		return fmt.Errorf("%w; it is left as it is: name another file", err)
+	case errors.Is(err, session.ErrModel):
+		return fmt.Errorf("%w; it is left as it is: name another file, or the model and the --kv-type that ebb cache ls %s shows", err, path)
 	case errors.Is(err, kv.ErrFull) && !errors.Is(err, kv.ErrNoMemory):
 		return fmt.Errorf("%s: %w; --context makes it larger", path, err)
 	default:

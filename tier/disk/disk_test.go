@@ -373,9 +373,14 @@ func TestReserveOnAFullDiskChangesNothing(t *testing.T) {
 	s.wrap = func(inner file) file { f.file = inner; return f }
 	k, src := filled(t, s, &memory{}, 8*tier.BlockCells)
 	before := k.Usage()
-	f.extend = syscall.ENOSPC
-	if err := k.Reserve(t.Context(), 1000*tier.BlockCells); !errors.Is(err, tier.ErrFull) || !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("reserve: %v; want %v because of %v", err, tier.ErrFull, syscall.ENOSPC)
+	for _, full := range []error{syscall.EDQUOT, syscall.ENOSPC} {
+		f.extend = full
+		err := k.Reserve(t.Context(), 1000*tier.BlockCells)
+		if !errors.Is(err, tier.ErrFull) || !errors.Is(err, full) {
+			t.Errorf("reserve: %v; want %v because of %v", err, tier.ErrFull, full)
+		} else if !strings.Contains(err.Error(), "iB more is needed in "+s.options.Dir+", and its disk is full") {
+			t.Errorf("reserve: %v; want it to say how much is needed where", err)
+		}
 	}
 	if got := k.Usage(); got != before {
 		t.Errorf("%+v after a failed Reserve; want %+v", got, before)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/tier"
 )
 
@@ -52,8 +53,8 @@ func (t *Tier) room(blocks []int) (err error) {
 	from := t.shelf.end
 	if err := t.shelf.Extend(from, from+bytes); err != nil {
 		t.store.give(bytes)
-		if errors.Is(err, syscall.ENOSPC) {
-			err = fmt.Errorf("%w: %w", tier.ErrFull, err)
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			err = fmt.Errorf("%w: %s more is needed in %s, and its disk is full: %w", tier.ErrFull, bytesize.Ceil(bytes), t.store.options.Dir, err)
 		}
 		return errors.Join(err, t.shelf.Shrink(from))
 	}
