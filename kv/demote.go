@@ -61,7 +61,7 @@ func (p *Pool) demote(ctx context.Context, d *device, to plan.Placement, left *d
 	rows, err := p.storeAll(ctx, d, leaving)
 	if err != nil {
 		for _, r := range rows {
-			err = errors.Join(err, r.Close())
+			err = errors.Join(err, p.change(r.Close))
 		}
 		return fmt.Errorf("kv: layers that leave %s: %w", d.backend.Device().Name(), err)
 	}
@@ -277,8 +277,9 @@ func (p *Pool) rest() {
 	p.measureSlots()
 }
 
-// Yield makes K/V give memory back on each device, under the policy auto, for others who need it
-// there: layers leave. It reports whether any has. It waits for the open step to be closed.
+// Yield makes K/V give memory back, under the policy auto, on each device that has layers which may
+// leave it, for others who need it there. It reports whether a layer has left. It waits for the open
+// step to be closed.
 func (p *Pool) Yield(ctx context.Context) (yielded bool, err error) {
 	if !p.config.policy.adapts() {
 		return false, nil
@@ -303,10 +304,16 @@ func (p *Pool) Yield(ctx context.Context) (yielded bool, err error) {
 			demands = append(demands, demand{tree: t, cells: cells, past: t.room})
 		}
 	}
-	if demands == nil {
+	var asked []*device // those with layers that may leave
+	for n, d := range p.devices {
+		if len(d.placement.Layers)-d.placement.Streamed > p.config.devices[n].least {
+			asked = append(asked, d)
+		}
+	}
+	if demands == nil || asked == nil {
 		return false, nil
 	}
-	for _, d := range p.devices {
+	for _, d := range asked {
 		d.bound, d.bounded = p.taken(d)*yieldShare/100, true
 	}
 	p.stopCopies()
@@ -316,7 +323,7 @@ func (p *Pool) Yield(ctx context.Context) (yielded bool, err error) {
 	p.count()
 	yielded = p.stats.ResidentLayers < before
 	if !yielded {
-		for _, d := range p.devices {
+		for _, d := range asked {
 			d.bounded = false
 		}
 	}

@@ -449,3 +449,57 @@ func TestALineNamesFewLayers(t *testing.T) {
 		}
 	}
 }
+
+// Where one device has no layer left that could leave, another one still yields.
+func TestADeviceYieldsBesideOneThatCannot(t *testing.T) {
+	o := uniform(Auto, 6, 1024)
+	o.ForcedCopies, o.On = true, []int{0, 0, 0, 1, 1, 1}
+	p, err := NewPool(o, ownCPU(t, 0), ownCPU(t, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	p.config.firstCells, p.config.devices[1].memory = Block, 2*Block*rowBytes
+	s := p.NewSeq()
+	if err := tokens(p, s, 100); err != nil {
+		t.Fatal(err)
+	}
+	if n := p.Placement(1).Streamed; n != 3 {
+		t.Fatalf("%d layers of the second device stream; want all", n)
+	}
+	before := p.Placement(0).Streamed
+	if yielded, err := p.Yield(t.Context()); !yielded || err != nil {
+		t.Fatalf("yielded %v, %v", yielded, err)
+	}
+	if n := p.Placement(0).Streamed; n <= before {
+		t.Errorf("%d layers of the first device stream, and %d did before", n, before)
+	}
+	if err := tokens(p, s, 1); err != nil {
+		t.Error(err)
+	}
+}
+
+// What has left for a restored sequence is said when Restore returns.
+func TestRestoreSaysWhatLeaves(t *testing.T) {
+	o := uniform(Auto, 4, 1024)
+	o.ForcedCopies = true
+	var lines []string
+	o.Notify = func(line string) { lines = append(lines, line) }
+	p, err := NewPool(o, onCPU(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	s := p.NewSeq()
+	if err := tokens(p, s, 300); err != nil {
+		t.Fatal(err)
+	}
+	kept := save(t, p, s)
+	p.config.devices[0].memory = 4 * (1024 + 256) * rowBytes
+	if err := restored(t, p, kept).Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if p.Stats().Demotions == 0 || len(lines) != 1 {
+		t.Errorf("%d layers have left, and %q was said", p.Stats().Demotions, lines)
+	}
+}

@@ -64,6 +64,7 @@ func (p *Pool) beginRestore(ctx context.Context, tokens []int32, from Source) (*
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	defer p.tell()
 	s := p.NewSeq()
 	p.mu.Lock()
 	defer p.mu.Unlock()
