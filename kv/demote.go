@@ -167,7 +167,7 @@ func (p *Pool) fitSlots(d *device, cells int) error {
 		if err != nil {
 			d.closeSlots()
 			p.measureSlots()
-			return refusal(d, d.slotBytes(), err)
+			return asRefusal(d, d.slotBytes(), err)
 		}
 		d.slots = append(d.slots, s)
 	}
@@ -203,7 +203,7 @@ func (p *Pool) resize(ctx context.Context, t *tree, cells int) error {
 		}
 		r, err := p.newRegion(l, cells)
 		if err != nil {
-			return refusal(at.device, p.config.layouts[l].RowBytes()*int64(cells), err)
+			return asRefusal(at.device, p.config.layouts[l].RowBytes()*int64(cells), err)
 		}
 		if old != nil {
 			if err := p.copyRows(at.device, old, r, t.high); err != nil {
@@ -255,8 +255,8 @@ func (p *Pool) copyRows(d *device, from, to *region, cells int) error {
 	return nil
 }
 
-// refusal marks the error of an allocation on a device, if it is that there is no memory.
-func refusal(d *device, bytes int64, err error) error {
+// asRefusal marks the error of an allocation on a device, if it is that there is no memory.
+func asRefusal(d *device, bytes int64, err error) error {
 	if errors.Is(err, ggml.ErrNoMemory) {
 		return &refusalError{d, bytes, err}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // restoring brings the rows of a restored tree to where they belong, layer after layer in the order
-// of computation, while steps already compute. A step waits for a layer in [restoring.arrived], and
+// of computation, while steps already compute. A step waits for a layer in [restoring.await], and
 // so does a mover before it fetches one. That is all that steps need to know: a step writes its new
 // rows of a layer after the layer has come, and whoever commits has gone through all layers.
 //
@@ -84,7 +84,7 @@ func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
 	r.wanted.Store(int64(n))
 	d := p.devices[0] // plain memory: it is given back while devices compute
 	var err error
-	r.buffer, err = p.alloc(d, d.backend.PlainHostBufferType(), int64(r.readers())*r.share()+SourceAlign, ggml.HostRows)
+	r.buffer, err = p.alloc(d, d.backend.PlainHostBufferType(), int64(r.readers())*r.bytesEach()+SourceAlign, ggml.HostRows)
 	if err != nil {
 		return nil, allocation(fmt.Errorf("a buffer to read with: %w", err))
 	}
@@ -92,10 +92,10 @@ func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
 }
 
 // readers returns how many pieces are read at a time.
-func (r *restoring) readers() int { return max(2, min(mostReaders, int(bufferBytes/r.share()))) }
+func (r *restoring) readers() int { return max(2, min(mostReaders, int(bufferBytes/r.bytesEach()))) }
 
-// share returns how much of the buffer each reader has: a multiple of SourceAlign.
-func (r *restoring) share() int64 {
+// bytesEach returns how much of the buffer each reader has: a multiple of SourceAlign.
+func (r *restoring) bytesEach() int64 {
 	most := int64(0)
 	for l, layout := range r.layouts {
 		most = max(most, int64(r.perRead(l))*layout.RowBytes()*Block)
@@ -113,7 +113,7 @@ func (r *restoring) perRead(layer int) int {
 func (r *restoring) start(pinned bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
-	memory, share := r.buffer.Bytes()[r.buffer.Aligned(SourceAlign):], r.share()
+	memory, each := r.buffer.Bytes()[r.buffer.Aligned(SourceAlign):], r.bytesEach()
 	var reading sync.WaitGroup
 	for i := range int64(r.readers()) {
 		reading.Go(func() {
@@ -121,7 +121,7 @@ func (r *restoring) start(pinned bool) {
 				runtime.LockOSThread()
 				defer runtime.UnlockOSThread()
 			}
-			r.read(ctx, memory[i*share:][:share])
+			r.read(ctx, memory[i*each:][:each])
 		})
 	}
 	go func() {
@@ -236,8 +236,8 @@ func (r *restoring) failure() error {
 	}
 }
 
-// arrived waits until the rows of a layer are there.
-func (r *restoring) arrived(ctx context.Context, layer int) error {
+// await waits until the rows of a layer are there.
+func (r *restoring) await(ctx context.Context, layer int) error {
 	select {
 	case <-r.there[layer]:
 		return nil
@@ -256,7 +256,7 @@ func (r *restoring) arrived(ctx context.Context, layer int) error {
 // wait waits until the rows of all layers are there.
 func (r *restoring) wait(ctx context.Context) error {
 	for l := range r.there {
-		if err := r.arrived(ctx, l); err != nil {
+		if err := r.await(ctx, l); err != nil {
 			return err
 		}
 	}
@@ -334,7 +334,7 @@ func (s *Step) awaitRestored(ctx context.Context, tree, layer int) error {
 		return nil
 	}
 	start := time.Now()
-	err := r.arrived(ctx, layer)
+	err := r.await(ctx, layer)
 	waited := time.Since(start)
 	s.stall += waited
 	if waited > atOnce {

@@ -167,7 +167,7 @@ func (t *transfers) fill(ctx context.Context, v transfer, want holding, what str
 	v.slot.holds = holding{}
 	if want.n > 0 {
 		if r := v.restoring.Load(); r != nil {
-			if err := r.arrived(ctx, v.layer); err != nil {
+			if err := r.await(ctx, v.layer); err != nil {
 				return err
 			}
 			free = time.Now() // a link cannot have begun before
