@@ -189,8 +189,10 @@ func (p *Pool) measureSlots() {
 	}
 }
 
-// resize gives the regions of a tree room for some cells, one after the other.
+// resize gives the regions of a tree room for some cells, one after the other. After an error some
+// regions have it, and the tree has as much room as the smallest may have.
 func (p *Pool) resize(ctx context.Context, t *tree, cells int) error {
+	t.room = min(t.room, cells)
 	for l, at := range p.placed {
 		old := t.regions[l]
 		if !at.resident || old != nil && old.cells == cells {

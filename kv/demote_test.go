@@ -503,3 +503,49 @@ func TestRestoreSaysWhatLeaves(t *testing.T) {
 		t.Errorf("%d layers have left, and %q was said", p.Stats().Demotions, lines)
 	}
 }
+
+// A tree whose regions have become smaller in part has no more room than the smallest, also when the
+// other ones are refused their memory.
+func TestATreeThatGivesRoomInPartHasNoMore(t *testing.T) {
+	for fails := 1; fails <= 4; fails++ {
+		o := uniform(Auto, 4, 2048)
+		o.ForcedCopies, o.Memory = true, []int64{4 * (2048 + 768) * rowBytes}
+		p, err := NewPool(o, ownCPU(t, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.config.firstCells = Block
+		first, second := p.NewSeq(), p.NewSeq()
+		if err := tokens(p, first, 100); err != nil {
+			t.Fatal(err)
+		}
+		if err := tokens(p, second, 100); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		p.hooks.alloc = func() error {
+			if n++; n >= fails {
+				return fmt.Errorf("%w: injected", ggml.ErrNoMemory)
+			}
+			return nil
+		}
+		err = tokens(p, second, 1000)
+		p.hooks.alloc = nil
+		if !errors.Is(err, ErrNoMemory) {
+			t.Fatalf("allocations from the number %d on fail: %v; want %v", fails, err, ErrNoMemory)
+		}
+		for tree := range p.trees {
+			for l, r := range tree.regions {
+				if r != nil && r.cells < tree.room {
+					t.Errorf("allocations from the number %d on fail: layer %d has %d cells, and its tree room for %d", fails, l, r.cells, tree.room)
+				}
+			}
+		}
+		if err := tokens(p, first, 1200); err != nil {
+			t.Error(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
