@@ -88,11 +88,17 @@ func checkModelFile(name string) error {
 
 // memoryAdvice adds to an error of opening a model what a user whose device is too small may do.
 func (f *engineFlags) memoryAdvice(err error) error {
-	stay := f.options.Cache == kv.Dynamic || f.options.Cache == kv.Static || f.options.Cache == kv.Auto && f.computesOnCPU()
+	o := &f.options
 	_, short := errors.AsType[*plan.ShortError](err)
 	_, over := errors.AsType[*plan.BudgetError](err)
-	if (short || over) && stay {
+	switch {
+	case !short && !over:
+		return err
+	case o.Cache == kv.Dynamic || o.Cache == kv.Static:
 		return fmt.Errorf("%w; with --cache offloaded K/V wait in host memory, and less is needed", err)
+	case o.Cache == kv.Auto && f.computesOnCPU() && o.Disk == "": // with a disk, layers stream already
+		return fmt.Errorf("%w; with --disk DIR K/V wait in files, and less is needed", err)
+	default:
+		return err
 	}
-	return err
 }
