@@ -79,6 +79,7 @@ func (p *Pool) demote(ctx context.Context, d *device, to plan.Placement, left *d
 	d.waves = append(d.waves, leaving)
 	d.placement = to
 	p.locate(d)
+	p.measureSlots() // none has room until fitSlots makes new ones
 	p.countLayers()
 	if len(rows) > 0 {
 		left.add(d, leaving, rows)

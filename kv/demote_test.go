@@ -549,3 +549,39 @@ func TestATreeThatGivesRoomInPartHasNoMore(t *testing.T) {
 		}
 	}
 }
+
+// When layers have left for a tree that then gets no memory, the others go on: their steps make the
+// slots that are missing.
+func TestOtherTreesGoOnAfterADepartureInVain(t *testing.T) {
+	for fails := 1; ; fails++ {
+		o := uniform(Auto, 4, 2048)
+		o.ForcedCopies, o.Memory = true, []int64{4 * (2048 + 256) * rowBytes}
+		p, err := NewPool(o, ownCPU(t, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.config.firstCells = Block
+		first, second := p.NewSeq(), p.NewSeq()
+		if err := tokens(p, first, 1500); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		p.hooks.alloc = func() error {
+			if n++; n >= fails {
+				return fmt.Errorf("%w: injected", ggml.ErrNoMemory)
+			}
+			return nil
+		}
+		failed := tokens(p, second, 1000)
+		p.hooks.alloc = nil
+		if err := tokens(p, first, 1); err != nil {
+			t.Errorf("allocations from the number %d on fail: %v", fails, err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		if failed == nil {
+			break
+		}
+	}
+}
