@@ -142,7 +142,7 @@ func (o Options) sample(header *gguf.File, r plan.Request) (s sample, err error)
 	return s, nil
 }
 
-// write writes the sketch of a model to a file of its own.
+// write writes the sketch of a model to a file of its own. After an error there is none.
 func write(header *gguf.File, layers int) (path string, err error) {
 	f, err := os.CreateTemp("", "ebb-rehearsal-*.gguf")
 	if err != nil {
@@ -150,9 +150,9 @@ func write(header *gguf.File, layers int) (path string, err error) {
 	}
 	err = errors.Join(sketch(f, header, layers), f.Close())
 	if err != nil {
-		err = errors.Join(err, os.Remove(f.Name()))
+		return "", errors.Join(err, os.Remove(f.Name()))
 	}
-	return f.Name(), err
+	return f.Name(), nil
 }
 
 // Compute times decode steps, and returns how fast they are computed where all rows are on the device.

@@ -175,6 +175,22 @@ func TestAModelThatCannotBeRehearsedIsAnError(t *testing.T) {
 	if _, err := Open(t.Context(), f, r, Options{Device: "nowhere0"}); err == nil {
 		t.Error("on a device that is not there: no error")
 	}
+	shapeless := filepath.Join(t.TempDir(), "shapeless.gguf")
+	out, err := os.Create(shapeless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(gguf.Write(out, []gguf.KV{{Key: "general.architecture", Value: "llama"}}, nil), out.Close()); err != nil {
+		t.Fatal(err)
+	}
+	header, err := gguf.Open(shapeless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = header.Close() }()
+	if path, err := write(header, 1); err == nil || path != "" {
+		t.Errorf("a header without layers is written to %q, %v; want no file, and an error", path, err)
+	}
 	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
 		t.Errorf("%v, %v are left", left, err)
 	}
