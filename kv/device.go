@@ -24,7 +24,7 @@ type device struct {
 	// Under the policy auto:
 	waves   [][]int // layers that have left together, by their numbers on the device
 	bound   int64   // bytes that its K/V may take, as far as refused allocations have shown
-	bounded bool    // they have
+	bounded bool    // one was refused, so bound counts
 
 	link tier.Link
 	in   []*mover // to the device, one for each lane

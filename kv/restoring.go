@@ -62,7 +62,7 @@ const (
 	// pieceBytes is the least size of a piece, but for the last of a layer. Disks reach their full
 	// rate with reads of this size.
 	pieceBytes = 1 << 20
-	// bufferBytes is how much memory more than two readers may take.
+	// bufferBytes is how much memory the readers may take if there are more than two.
 	bufferBytes = 8 << 20
 )
 

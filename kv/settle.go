@@ -100,8 +100,8 @@ func (p *Pool) withMemory() (n int) {
 	return n
 }
 
-// bounds returns, by device, how many bytes its K/V may take now. What was refused counts if it is
-// to be believed.
+// bounds returns, by device, how many bytes its K/V may take now. refused says whether the bounds
+// count that follow from refused allocations.
 func (p *Pool) bounds(refused bool) []int64 {
 	bounds := make([]int64, len(p.devices))
 	contexts := slices.Repeat([]int{p.config.cells}, max(p.config.trees, len(p.trees)))
@@ -140,8 +140,8 @@ func (p *Pool) taken(d *device) (bytes int64) {
 	return bytes
 }
 
-// held returns the bytes of them that are not free any more: a CPU's regions take memory block by
-// block.
+// held returns the bytes of the regions and slots of a device that are in use: a CPU's regions take
+// memory block by block.
 func (p *Pool) held(d *device) (bytes int64) {
 	for _, s := range d.slots {
 		if s.buffer != nil {

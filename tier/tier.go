@@ -4,7 +4,8 @@
 // a device. It copies from and to a [Memory], the rows of one layer laid out head-major. Package
 // tier/host keeps rows in memory, and package tier/disk in files. Both are a [Place], of which package
 // tier/stack makes tiers whose trees share what they have in common. Package tier/tiertest is the
-// suite that every driver passes. A [Link] makes copies take the time that they would take over a slower connection.
+// suite that every tier passes. A [Link] makes copies take the time that they would take over a
+// slower connection.
 package tier
 
 import (

@@ -13,7 +13,8 @@
 // a device, room.go says how large the inputs are, and visibility.go writes which cells each token
 // sees. graphs.go builds the graph of a layer and keeps it for steps of the same shape.
 // host_attention.go computes attention where the rows are kept, and host_attention_plan.go decides
-// for how many layers. device.go opens devices, and footprint.go measures what steps take on them.
+// for how many layers. device.go opens devices, footprint.go measures what steps take on them, and
+// free.go says what they leave for K/V.
 //
 // What is decided elsewhere: where K/V are and when they move (package kv), what fits (package
 // plan), which device computes which layer (internal/devicemap), and how many threads compute

@@ -57,11 +57,11 @@ func (r room) grown(need, most room) room {
 	}
 }
 
-// Memory is given back after a number of small steps in a row, as decoding makes them, and if it is
-// worth it.
+// Memory is given back after a number of small steps in a row, as decoding makes them, if it is
+// enough to be worth building graphs again.
 const (
-	smallSteps  = 2
-	worthOfBack = 1 << 20 // bytes
+	smallSteps    = 2
+	leastReturned = 1 << 20 // bytes
 )
 
 // fit gives the inputs room for a step. Once the steps are small again, what a long prompt needed in
@@ -84,7 +84,7 @@ func (d *device) fit(step *kv.Step) error {
 		return nil
 	}
 	in.visibility.forget()
-	if !d.inHost || in.bytes()+d.graphs.scratch.Size() < worthOfBack {
+	if !d.inHost || in.bytes()+d.graphs.scratch.Size() < leastReturned {
 		return nil
 	}
 	d.graphs.scratch.Reset()
