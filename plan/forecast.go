@@ -27,7 +27,7 @@ type Request struct {
 	DiskMemory   int64 // bytes that K/V may take on disk; 0: no disk
 }
 
-// Forecast is a plan: what lies where, and how fast decoding is at best.
+// Forecast is a plan: what lies where, and how fast decoding is, as expected and at best.
 type Forecast struct {
 	Context, Sequences int
 	Footprint          Footprint
@@ -288,9 +288,9 @@ func (r Request) largest(m Machine, cells int, wanted func(Forecast) bool) int {
 // Decode returns the time of a step at some depth of a plan that On made for the machine.
 //
 // The bound: the device reads the weights once and the K/V of each sequence once, at its memory's
-// rate. One goroutine makes the copies of a step to the device, so reading from disk and copying over
-// the link add up; they overlap with computing if there is a second slot. A unified machine reads from
-// disk straight into a slot.
+// rate. A layer's rows in host memory come over the link while those in files are read, so the longer
+// of the two counts; both overlap with computing if there is a second slot. A unified machine reads
+// from disk straight into a slot.
 //
 // What is expected follows from the machine's rates of computing, and from the order in which layers
 // are fetched and computed: see [Pipeline].

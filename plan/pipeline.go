@@ -3,8 +3,8 @@ package plan
 // Pipeline is a decode step as the order of its computations and copies. It is the order that a
 // cache keeps (kv/walk.go): a layer that streams is computed when its rows have come to a slot; the
 // slot takes the rows of a later layer when the new rows are stored; one copy is made at a time to
-// the device, and one off it. The rows that the next step wants first are fetched when the last
-// layers of this one have left their slots.
+// the device, and one off it. (A CPU makes two at a time to its slots, which share the rate.) The rows
+// that the next step wants first are fetched when the last layers of this one have left their slots.
 type Pipeline struct {
 	Stages []Stage // in the order in which they are computed
 	Slots  int     // visits that the device has room for at a time

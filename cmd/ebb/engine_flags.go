@@ -91,6 +91,9 @@ func (f *engineFlags) check(cmd *cobra.Command) error {
 			return misusef("--%s %d: want at least %d", n.flag, n.value, n.least)
 		}
 	}
+	if f.options.Context > maxTokens {
+		return misusef("--context %d: want 1 to %d", f.options.Context, int64(maxTokens))
+	}
 	if cmd.Flags().Changed("host-layers") && f.options.Attend != ebb.AttendAtHost {
 		return misusef("--host-layers with --attend %v: want --attend host", f.options.Attend)
 	}

@@ -14,8 +14,8 @@ import (
 // Bounds of what a header may claim. They are far above all models, and keep sums within 64 bits.
 const (
 	maxLayers = 1 << 16
-	maxWidth  = 1 << 24 // of a layer, a head or the vocabulary
-	maxTokens = 1 << 30 // of a context
+	maxWidth  = 1 << 24   // of a layer, a head or the vocabulary
+	maxTokens = 1<<30 - 1 // of a context, as for an engine
 )
 
 // kvTypes are the types of kv.TypeNames.
