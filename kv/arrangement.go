@@ -139,7 +139,7 @@ func (a *arrangement) deepest() (cells int) {
 func (a *arrangement) room() error {
 	for _, t := range a.trees {
 		if free := t.free(); t.need > free {
-			return fmt.Errorf("%w: %d new tokens, room for %d of %d", ErrFull, t.need, free, t.capacity)
+			return fmt.Errorf("%w: the step needs %d more, and %d of %d tokens are free", ErrFull, t.need, free, t.capacity)
 		}
 	}
 	return nil

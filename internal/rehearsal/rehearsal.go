@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/seed4d217819/ebb"
@@ -142,9 +143,27 @@ func (o Options) sample(header *gguf.File, r plan.Request) (s sample, err error)
 	return s, nil
 }
 
+// sketchName is the pattern of the names of sketches.
+const sketchName = "ebb-rehearsal-*.gguf"
+
+// abandoned is after how long nobody uses a sketch any more: a rehearsal takes seconds.
+const abandoned = time.Hour
+
+// sweep removes sketches that killed processes have left in a folder. What cannot be removed stays: it
+// may be another user's.
+func sweep(dir string, now time.Time) {
+	paths, _ := filepath.Glob(filepath.Join(dir, sketchName)) // the pattern is well formed
+	for _, path := range paths {
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && now.Sub(info.ModTime()) > abandoned {
+			_ = os.Remove(path)
+		}
+	}
+}
+
 // write writes the sketch of a model to a file of its own. After an error there is none.
 func write(header *gguf.File, layers int) (path string, err error) {
-	f, err := os.CreateTemp("", "ebb-rehearsal-*.gguf")
+	sweep(os.TempDir(), time.Now())
+	f, err := os.CreateTemp("", sketchName)
 	if err != nil {
 		return "", err
 	}
