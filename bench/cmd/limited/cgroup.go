@@ -133,7 +133,9 @@ func (g *group) memory() memory {
 func (g *group) remove() error {
 	for range 100 {
 		for _, pid := range g.pids() {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+			if p, err := os.FindProcess(pid); err == nil {
+				_ = p.Kill() // it may have ended
+			}
 		}
 		err := os.Remove(g.dir)
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
