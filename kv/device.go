@@ -115,6 +115,16 @@ func (d *device) slotBytes() int64 {
 	return d.placement.SlotBytes / int64(d.placement.Cells) * int64(d.slotCells)
 }
 
+// slotsTaken returns the bytes of the slots that the device has now.
+func (d *device) slotsTaken() (bytes int64) {
+	for _, s := range d.slots {
+		if s.buffer != nil {
+			bytes += s.buffer.Size()
+		}
+	}
+	return bytes
+}
+
 // lanes returns how many visits are fetched at a time: two where slots are memory of the host, so
 // that a disk has reads under way while the last of a visit are verified. A link sends one after the
 // other, and so does the stream by which a GPU is reached.

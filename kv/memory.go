@@ -172,11 +172,7 @@ func (p *Pool) release(t *tree) error {
 func (p *Pool) count() {
 	var sum usage
 	for _, d := range p.devices {
-		for _, s := range d.slots {
-			if s.buffer != nil {
-				sum.device += s.buffer.Size()
-			}
-		}
+		sum.device += d.slotsTaken()
 	}
 	for t := range p.trees {
 		sum.add(p.treeUsage(t))

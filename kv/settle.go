@@ -124,34 +124,22 @@ func (p *Pool) bounds(refused bool) []int64 {
 }
 
 // taken returns the bytes of the regions and slots of a device.
-func (p *Pool) taken(d *device) (bytes int64) {
-	for _, s := range d.slots {
-		if s.buffer != nil {
-			bytes += s.buffer.Size()
-		}
-	}
-	for t := range p.trees {
-		for _, l := range d.placement.Layers {
-			if t.regions != nil && t.regions[l] != nil {
-				bytes += t.regions[l].bytes()
-			}
-		}
-	}
-	return bytes
+func (p *Pool) taken(d *device) int64 {
+	return p.bytesOn(d, func(_ int, r *region) int64 { return r.bytes() })
 }
 
 // held returns the bytes of the regions and slots of a device that are in use: a CPU's regions take
 // memory block by block.
-func (p *Pool) held(d *device) (bytes int64) {
-	for _, s := range d.slots {
-		if s.buffer != nil {
-			bytes += s.buffer.Size()
-		}
-	}
+func (p *Pool) held(d *device) int64 { return p.bytesOn(d, p.regionUsage) }
+
+// bytesOn returns the bytes of the slots of a device, and those that are counted for each region
+// there.
+func (p *Pool) bytesOn(d *device, counted func(layer int, r *region) int64) int64 {
+	bytes := d.slotsTaken()
 	for t := range p.trees {
 		for _, l := range d.placement.Layers {
 			if t.regions != nil && t.regions[l] != nil {
-				bytes += p.regionUsage(l, t.regions[l])
+				bytes += counted(l, t.regions[l])
 			}
 		}
 	}
