@@ -16,9 +16,15 @@ import (
 // Attend computes attention of each token over the tokens before it and itself.
 //
 //	q      [headDim, heads, tokens]
-//	k, v   [headDim, kvHeads, tokens], after RoPE
+//	k, v   [headDim, kvHeads, tokens], after RoPE; nil in a layer that shares another's
 //	result [headDim × heads, tokens]
 type Attend func(q, k, v *ggml.Tensor) *ggml.Tensor
+
+// Tokens are the tokens of a graph.
+type Tokens struct {
+	IDs       *ggml.Tensor // [tokens] i32
+	Positions *ggml.Tensor // [tokens] i32: each token's position in its sequence
+}
 
 // Model is an opened model: weights on a device, and how to compute with them. Its methods add to a
 // graph and compute nothing; they panic on misuse. They may be called from one goroutine at a time.
@@ -26,9 +32,8 @@ type Model interface {
 	Config() Config
 	// Embed returns the input of the first layer. ids [tokens] i32; result [hidden, tokens].
 	Embed(g *ggml.Graph, ids *ggml.Tensor) *ggml.Tensor
-	// Layer returns the output of layer l. x [hidden, tokens]; pos [tokens] i32, each token's
-	// position; result like x.
-	Layer(g *ggml.Graph, l int, x, pos *ggml.Tensor, attend Attend) *ggml.Tensor
+	// Layer returns the output of layer l. x [hidden, tokens]; result like x.
+	Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens Tokens, attend Attend) *ggml.Tensor
 	// Logits returns the scores of the next token. x [hidden, tokens]; result [vocab, tokens].
 	Logits(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor
 	// Close frees the weights.
@@ -62,6 +67,14 @@ type Layer struct {
 	ValueDim int
 	Scale    float32 // of the scores
 	SoftCap  float32 // 0: none
+
+	// Window is how many tokens a token sees, itself and those before it; 0: all. It is the sliding
+	// window of Beltagy et al. (2020).
+	Window int
+	// SharesKV says that the layer has no keys and values of its own: it attends to those of an
+	// earlier layer, KVOf (Brandon et al., 2024).
+	SharesKV bool
+	KVOf     int
 
 	ExpertsUsed int // experts that each token goes through after attention; 0: the layer has none
 }

@@ -135,8 +135,11 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 	lg := &layerGraph{graph: gr, shape: shape}
 	n, from, to := int64(shape.n), g.inputs.x[layer%2], g.inputs.x[(layer+1)%2]
 	x := gr.View2D(from, g.inputs.hidden, n, from.Nb(1), int64(shape.first)*from.Nb(1))
-	pos := gr.View1D(g.inputs.pos, n, int64(shape.input())*4)
-	y := g.model.Layer(gr, layer, x, pos, func(q, k, v *ggml.Tensor) *ggml.Tensor {
+	tokens := model.Tokens{
+		IDs:       gr.View1D(g.inputs.ids, n, int64(shape.input())*4),
+		Positions: gr.View1D(g.inputs.pos, n, int64(shape.input())*4),
+	}
+	y := g.model.Layer(gr, layer, x, tokens, func(q, k, v *ggml.Tensor) *ggml.Tensor {
 		made := [...]*ggml.Tensor{q, k, v}
 		for i, t := range made {
 			if shape.hostAttention && !t.Contiguous() {

@@ -65,12 +65,12 @@ func open(l *model.Loader) (model.Model, error) {
 }
 
 // Layer adds attention and feed-forward to x.
-func (m *Model) Layer(g *ggml.Graph, l int, x, pos *ggml.Tensor, attend model.Attend) *ggml.Tensor {
+func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend) *ggml.Tensor {
 	w := m.layers[l]
 
 	h := w.attentionNorm.Forward(g, x)
 	q, k, v := w.queryKeyValue.Forward(g, h)
-	q, k = w.rotary.Forward(g, q, pos), w.rotary.Forward(g, k, pos)
+	q, k = w.rotary.Forward(g, q, tokens.Positions), w.rotary.Forward(g, k, tokens.Positions)
 	h = w.attentionOut.Forward(g, attend(q, k, v))
 	x = g.Add(w.attentionOutNorm.Forward(g, h), x)
 

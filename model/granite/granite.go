@@ -80,13 +80,13 @@ func (m *Model) Embed(g *ggml.Graph, ids *ggml.Tensor) *ggml.Tensor {
 }
 
 // Layer adds attention and feed-forward to x.
-func (m *Model) Layer(g *ggml.Graph, l int, x, pos *ggml.Tensor, attend model.Attend) *ggml.Tensor {
+func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend) *ggml.Tensor {
 	w := m.layers[l]
 
 	h := w.attentionNorm.Forward(g, x)
 	q, k, v := w.queryKeyValue.Forward(g, h)
 	if w.rotary.Dims > 0 {
-		q, k = w.rotary.Forward(g, q, pos), w.rotary.Forward(g, k, pos)
+		q, k = w.rotary.Forward(g, q, tokens.Positions), w.rotary.Forward(g, k, tokens.Positions)
 	}
 	h = w.attentionOut.Forward(g, attend(q, k, v))
 	x = g.Add(scaled(g, h, m.residualScale), x)
