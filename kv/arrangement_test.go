@@ -151,7 +151,8 @@ func checkArrangement(t *rapid.T, a *arrangement, batch []Work, g *grove) {
 				t.Fatalf("inputs of part %+v, after those that end at %d and masks that end at %d", p, input, mask)
 			}
 			next, input, mask = next+p.N, p.Input+p.N, mask+p.N*p.Cells
-			checkVisibility(t, a, p, g)
+			checkVisibility(t, a, p, 0, g)
+			checkVisibility(t, a, p, rapid.IntRange(1, 40).Draw(t, "window"), g)
 		}
 		if next != c.First+c.N {
 			t.Fatalf("parts end at token %d; want %d", next, c.First+c.N)
@@ -163,19 +164,23 @@ func checkArrangement(t *rapid.T, a *arrangement, batch []Work, g *grove) {
 	}
 }
 
-// checkVisibility compares what a part's tokens see with the cells of their sequences.
-func checkVisibility(t *rapid.T, a *arrangement, p Part, g *grove) {
+// checkVisibility compares what a part's tokens see under a window with the last cells of their
+// sequences.
+func checkVisibility(t *rapid.T, a *arrangement, p Part, window int, g *grove) {
 	t.Helper()
 	var got seen
-	a.Sees(p, &got)
+	a.Sees(p, window, &got)
 	mask := make([]uint16, p.N*p.Cells)
-	a.Mask(p, mask)
+	a.Mask(p, window, mask)
 	for i := range p.N {
 		w := a.works[a.workAt(p.First+i)]
 		if a.trees[p.Tree].tree != w.Seq.tree {
 			t.Fatalf("token %d is another tree's than its part", p.First+i)
 		}
 		want := slices.Concat(g.sees[w.Seq], a.cells[w.first:p.First+i+1])
+		if window > 0 {
+			want = want[max(0, len(want)-window):]
+		}
 		slices.Sort(want)
 		if slices.Sort(got.rows[i]); !slices.Equal(got.rows[i], want) {
 			t.Fatalf("token %d sees the cells %v; want %v", p.First+i, got.rows[i], want)
@@ -225,7 +230,7 @@ func TestArrangementOfADecodeStepAllocatesNothing(t *testing.T) {
 		arranged = arranged.emptied()
 		arranged.arrange(batch, 512)
 		arranged.Gather(rows)
-		arranged.Mask(arranged.Chunks()[0].Parts[1], mask)
+		arranged.Mask(arranged.Chunks()[0].Parts[1], 0, mask)
 		arranged.giveBack()
 	}
 	step()

@@ -213,7 +213,7 @@ func (l *ledger) look(s *Step, p Part, rows Rows, layer int) {
 		}
 	}
 	mask := make([]uint16, p.N*p.Cells)
-	s.Mask(p, mask)
+	s.Mask(p, 0, mask)
 	for i := range p.N {
 		token := s.Tokens()[p.First+i]
 		var got []float32

@@ -71,7 +71,7 @@ func growNaN(t *testing.T, p *Pool, seq *Seq, n int) {
 func TestNaNRowsFetchedAheadReachNoOtherShape(t *testing.T) {
 	o := uniform(Offloaded, 4, 256)
 	o.ForcedCopies = true
-	o.Layers[1] = Shape{1, 4, 4} // the first of slot 1; the others there are small
+	o.Layers[1] = Shape{Heads: 1, KeyDim: 4, ValueDim: 4} // the first of slot 1; the others there are small
 	l := newLedger(t, ownCPU(t, 0), o)
 	defer l.close()
 	ill, a, b := l.pool.NewSeq(), l.seq(), l.seq()

@@ -86,9 +86,11 @@ func TestOptionsThatMakeNoCacheAreRefused(t *testing.T) {
 		{"link Inf", func(o *Options) { o.Link = math.Inf(1) }, "want a positive rate"},
 		{"K type", func(o *Options) { o.TypeK = ggml.Q4_K }, "key type q4_k: want one of f32, f16, bf16, q8_0, q4_0"},
 		{"V type", func(o *Options) { o.TypeV = ggml.I32 }, "value type i32"},
-		{"K block", func(o *Options) { o.TypeK, o.Layers = ggml.Q8_0, []Shape{{1, 33, 32}} }, "layer 0: key dim 33 is not a multiple of 32"},
-		{"V block", func(o *Options) { o.TypeV, o.Layers = ggml.Q4_0, []Shape{{1, 32, 16}} }, "value dim 16 is not a multiple of 32"},
-		{"heads", func(o *Options) { o.Layers = []Shape{{1, 1, 1}, {0, 1, 1}} }, "layer 1: 0 KV heads"},
+		{"K block", func(o *Options) { o.TypeK, o.Layers = ggml.Q8_0, []Shape{{Heads: 1, KeyDim: 33, ValueDim: 32}} }, "layer 0: key dim 33 is not a multiple of 32"},
+		{"V block", func(o *Options) { o.TypeV, o.Layers = ggml.Q4_0, []Shape{{Heads: 1, KeyDim: 32, ValueDim: 16}} }, "value dim 16 is not a multiple of 32"},
+		{"heads", func(o *Options) {
+			o.Layers = []Shape{{Heads: 1, KeyDim: 1, ValueDim: 1}, {Heads: 0, KeyDim: 1, ValueDim: 1}}
+		}, "layer 1: 0 KV heads"},
 		{"no tier", func(o *Options) { o.Tier, o.ForcedCopies = nil, true }, "needs a tier"},
 		{"memory too small", func(o *Options) { o.Memory = []int64{100} }, "the least that works is 4.0 KiB"},
 	}

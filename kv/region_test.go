@@ -14,7 +14,7 @@ import (
 // rows are zero each time.
 func TestTidySlotsHaveNothingOldInThePadding(t *testing.T) {
 	o := uniform(Offloaded, 3, 512)
-	o.Layers = []Shape{{1, 1, 1}, {2, 1, 3}, {1, 4, 1}}
+	o.Layers = []Shape{{Heads: 1, KeyDim: 1, ValueDim: 1}, {Heads: 2, KeyDim: 1, ValueDim: 3}, {Heads: 1, KeyDim: 4, ValueDim: 1}}
 	o.ForcedCopies, o.Slots = true, 1
 	p, err := NewPool(o, ownCPU(t, 0))
 	if err != nil {

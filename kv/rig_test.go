@@ -160,7 +160,7 @@ func (r *rig) attend(s *Step, layer *Layer, p Part) []byte {
 	}
 	ggml.SetSlice(at, s.Cells()[p.First:][:p.N], 0)
 	bits := make([]uint16, p.N*p.Cells)
-	s.Mask(p, bits)
+	s.Mask(p, 0, bits)
 	ggml.SetSlice(mask, bits, 0)
 	if err := r.b.Compute(g); err != nil {
 		r.t.Fatal(err)

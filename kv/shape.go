@@ -15,6 +15,7 @@ type Shape struct {
 	Heads    int
 	KeyDim   int
 	ValueDim int
+	Window   int // tokens that a token sees, itself and those before it; 0: all
 }
 
 // types are the tensor types that keys and values may have.
@@ -47,6 +48,9 @@ func (s Shape) layout(k, v ggml.Type) tier.Layout {
 // validate reports a shape that cannot be kept in these types.
 func (s Shape) validate(k, v ggml.Type) error {
 	var errs []error
+	if s.Window < 0 {
+		errs = append(errs, fmt.Errorf("a window of %d tokens: want at least 1, or 0 for all tokens", s.Window))
+	}
 	if s.Heads < 1 || s.KeyDim < 1 || s.ValueDim < 1 {
 		errs = append(errs, fmt.Errorf("%d KV heads, key dim %d, value dim %d: all must be at least 1", s.Heads, s.KeyDim, s.ValueDim))
 	}

@@ -43,7 +43,7 @@ func TestStepNumbersTheTokensOfABatch(t *testing.T) {
 
 	part := s.Chunks()[0].Parts[0]
 	mask := make([]uint16, part.N*part.Cells)
-	s.Mask(part, mask)
+	s.Mask(part, 0, mask)
 	var seen [][]int
 	for i := range part.N {
 		var cells []int

@@ -1,5 +1,7 @@
 package kv
 
+import "github.com/seed4d217819/ebb/tier"
+
 // Viewer is told which cells tokens see, token by token: runs of cells, and then the end of the
 // token's row.
 type Viewer interface {
@@ -7,27 +9,42 @@ type Viewer interface {
 	EndRow(row int)
 }
 
-// Sees tells which cells the tokens of a part see, in order: the cells of the token's own sequence
-// up to itself.
-func (a *arrangement) Sees(p Part, v Viewer) {
+// Sees tells which cells the tokens of a part see in layers with a window, in order: the cells of the
+// last tokens of the token's own sequence, as many as the window says, up to itself. Without a
+// window, 0, it is all of them.
+func (a *arrangement) Sees(p Part, window int, v Viewer) {
 	for i := a.workAt(p.First); i < len(a.works) && a.works[i].first < p.First+p.N; i++ {
 		w := &a.works[i]
 		from, to := max(p.First, w.first), min(p.First+p.N, w.end())
 		for t := from; t < to; t++ {
-			v.See(0, w.sealed)
-			for _, r := range w.old {
-				v.See(r.Start, r.N)
-			}
-			left := t - w.first + 1
-			for _, r := range w.runs {
-				r.N = min(r.N, left)
-				v.See(r.Start, r.N)
-				if left -= r.N; left == 0 {
-					break
-				}
-			}
+			w.sees(t-w.first+1, window, v)
 			v.EndRow(t - p.First)
 		}
+	}
+}
+
+// sees tells which cells the last of the first n new tokens sees.
+func (w *work) sees(n, window int, v Viewer) {
+	hidden, left := 0, w.past+n // tokens before the window, and up to this one
+	if window > 0 {
+		hidden = max(0, left-window)
+	}
+	see := func(r tier.Run) {
+		r.N = min(r.N, left)
+		left -= r.N
+		behind := min(hidden, r.N)
+		hidden -= behind
+		v.See(r.Start+behind, r.N-behind)
+	}
+	see(tier.Run{N: w.sealed})
+	for _, r := range w.old {
+		see(r)
+	}
+	for _, r := range w.runs {
+		if left == 0 {
+			return
+		}
+		see(r)
 	}
 }
 
@@ -38,12 +55,12 @@ const (
 )
 
 // Mask writes the attention mask of a part: for each of its tokens in order a row of Part.Cells
-// half-precision values, 0 for the cells that [Step.Sees] tells and -Inf for the others. len(dst)
+// half-precision values, 0 for the cells that [Step.Sees] tells for the window and -Inf for the others. len(dst)
 // is Part.N × Part.Cells.
-func (a *arrangement) Mask(p Part, dst []uint16) {
+func (a *arrangement) Mask(p Part, window int, dst []uint16) {
 	fill(dst, hidden)
 	a.masker = masker{dst: dst, cells: p.Cells}
-	a.Sees(p, &a.masker)
+	a.Sees(p, window, &a.masker)
 }
 
 // masker writes a mask row by row: rows come in order.

@@ -219,7 +219,7 @@ func (r *Runner) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 	if err != nil {
 		return err
 	}
-	d.inputs.visibility.set(step, chunk)
+	d.inputs.visibilities.of(r.config.Layers[layer.Index]).set(step, chunk)
 	for _, stage := range g.stages {
 		switch stage.kind {
 		case dense:

@@ -91,7 +91,7 @@ func (g *graphs) layer(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, 
 func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 	c := step.Chunks()[chunk]
 	g.parts = layer.Parts(c, g.parts[:0])
-	if g.inputs.visibility.kernel(g.config.Layers[layer.Index]) {
+	if g.inputs.visibilities.kernel(g.config.Layers[layer.Index]) {
 		for i := range g.parts {
 			g.parts[i].Cells, g.parts[i].Mask = 0, 0
 		}
@@ -188,8 +188,8 @@ func (g *graphs) attend(gr *ggml.Graph, layer int, p kv.Part, first int, q, k, v
 	values := gr.SetRows(p.Rows.V, gr.Permute(of(v), 0, 2, 1, 3), cells) // [valueDim, cells, kvHeads]
 	gr.Expand(keys)
 	gr.Expand(values)
-	sees := g.inputs.visibility.of(gr, c, p, first)
-	return g.inputs.visibility.attention.Graph(gr, of(q), keys, values, sees, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
+	sees := g.inputs.visibilities.inputs(gr, c, p, first)
+	return g.inputs.attention.Graph(gr, of(q), keys, values, sees, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
 }
 
 // output makes y the result that a later graph reads. It is computed in the place where that graph

@@ -78,7 +78,7 @@ func (r *Runner) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *lay
 	if err != nil {
 		return err
 	}
-	h.inputs.visibility.set(step, chunk)
+	h.inputs.visibilities.of(r.config.Layers[layer.Index]).set(step, chunk)
 	if err := h.compute(g.graph, "attention", layer.Index, step.Chunks()[chunk].N); err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func (r *Runner) measureHost(cache kv.Options, layer int) (float64, error) {
 	k := meta.New(cache.TypeK, int64(c.KeyDim), cells, int64(c.KVHeads))
 	v := meta.New(cache.TypeV, int64(c.ValueDim), cells, int64(c.KVHeads))
 	q := meta.New(ggml.F32, int64(c.KeyDim), int64(c.Heads), 1)
-	sees := newVisibility(meta, attend.On(b.Device(), r.attending.kind, r.attending.isa), r.config.Layers[layer:layer+1],
+	sees := newVisibilities(meta, attend.On(b.Device(), r.attending.kind, r.attending.isa), r.config.Layers[layer:layer+1],
 		sizes{cells: int(cells), k: cache.TypeK, v: cache.TypeV}, room{chunk: 1, mask: int(cells)})
 	for _, t := range append(sees.tensors(), k, v, q) {
 		buffer, err := b.Alloc(b.BufferType(), b.BufferType().AllocSize(t), ggml.Scratches)
@@ -124,8 +124,8 @@ func (r *Runner) measureHost(cache kv.Options, layer int) (float64, error) {
 	g, scratch := b.NewGraph(32), b.NewScratch()
 	defer scratch.Close()
 	defer g.Close()
-	all := sees.of(g, c, kv.Part{N: 1, Cells: int(cells)}, 0)
-	sees.seeAll(int(cells))
+	all := sees.inputs(g, c, kv.Part{N: 1, Cells: int(cells)}, 0)
+	sees.of(c).seeAll(int(cells))
 	out := sees.attention.Graph(g, q, k, v, all, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
 	g.Output(out)
 	g.Expand(out)

@@ -35,8 +35,8 @@ type inputs struct {
 	logits   *ggml.Tensor    // [vocab, room.logits] f32
 	handover handover
 
-	attention  attend.Attention
-	visibility *visibility
+	attention    attend.Attention
+	visibilities visibilities
 }
 
 // sizes are the largest step, chunk and tree for which inputs may have room, in tokens and cells.
@@ -70,12 +70,12 @@ func (in *inputs) resize(r room) error {
 	in.rows = in.meta.New(ggml.I32, n)
 	in.x[0] = in.meta.New(ggml.F32, in.hidden, n)
 	in.x[1] = in.meta.New(ggml.F32, in.hidden, n)
-	in.visibility = newVisibility(in.meta, in.attention, in.layers, in.sizes, r)
+	in.visibilities = newVisibilities(in.meta, in.attention, in.layers, in.sizes, r)
 	in.logits = in.meta.New(ggml.F32, in.vocab, int64(r.logits))
 	b := in.backend
 	err := errors.Join(
 		in.allocate(b, ggml.Inputs, in.ids, in.pos, in.cells, in.rows),
-		in.allocate(b, ggml.Masks, in.visibility.tensors()...),
+		in.allocate(b, ggml.Masks, in.visibilities.tensors()...),
 		in.allocate(b, ggml.Activations, in.x[0], in.x[1], in.logits),
 		in.newHandover(b, in.hostTokens, in.forHost),
 	)
@@ -111,7 +111,7 @@ func (in *inputs) allocate(b *ggml.Backend, p ggml.Purpose, tensors ...*ggml.Ten
 
 // begin writes a step's tokens, positions and cells.
 func (in *inputs) begin(step *kv.Step) {
-	in.visibility.chunk = -1
+	in.visibilities.forget()
 	ids, pos, cells := step.Tokens(), step.Positions(), step.Cells()
 	for _, c := range step.Chunks() {
 		at := int64(c.Parts[0].Input)

@@ -68,7 +68,7 @@ const (
 // host memory is given back; the memory of a GPU is nobody else's.
 func (d *device) fit(step *kv.Step) error {
 	in, need := d.inputs, needOf(step)
-	if in.visibility.mask == nil {
+	if !in.visibilities.masked() {
 		need.mask = 0
 	}
 	least := in.least()
@@ -83,7 +83,7 @@ func (d *device) fit(step *kv.Step) error {
 	if d.small++; d.small != smallSteps {
 		return nil
 	}
-	in.visibility.forget()
+	in.visibilities.shrink()
 	if !d.inHost || in.bytes()+d.graphs.scratch.Size() < leastReturned {
 		return nil
 	}

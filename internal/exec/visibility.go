@@ -1,20 +1,20 @@
 package exec
 
 import (
+	"slices"
+
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 )
 
-// visibility holds, in device memory, which cells the tokens of a chunk see: as spans for layers to
-// which the kernel attends, and as a mask for the others. All layers of a model share it; layers
-// with windows would need one for each window.
+// visibility holds, in device memory, which cells the tokens of a chunk see in the layers with a
+// window: as spans for layers to which the kernel attends, and as a mask for the others.
 type visibility struct {
-	attention attend.Attention
-	k, v      ggml.Type
-	cells     int // capacity of a sequence tree
-	chunk     int // the chunk whose visibility is on the device; -1: none
+	window int // tokens that a token sees; 0: all
+	cells  int // capacity of a sequence tree
+	chunk  int // the chunk whose visibility is on the device; -1: none
 
 	mask    *ggml.Tensor // [room.mask] f16: those of a chunk's parts; nil: no layer needs it
 	spans   *ggml.Tensor // [room.chunk × spanStride] i32; nil: no layer needs it
@@ -24,6 +24,13 @@ type visibility struct {
 	words attend.Spans
 }
 
+// visibilities are those of a device: one for each window that layers have.
+type visibilities struct {
+	attention attend.Attention
+	k, v      ggml.Type
+	each      []*visibility
+}
+
 // spanStride is the number of words from the spans of a token to those of the next: the most that
 // the spans of a token take, rounded up so that views are aligned.
 func (v *visibility) spanStride() int {
@@ -31,43 +38,82 @@ func (v *visibility) spanStride() int {
 	return (n + kv.InputAlign - 1) / kv.InputAlign * kv.InputAlign
 }
 
-// newVisibility makes the tensors that the layers need, with some room.
-func newVisibility(meta *ggml.Context, a attend.Attention, layers []model.Layer, s sizes, r room) *visibility {
-	out := &visibility{attention: a, k: s.k, v: s.v, cells: s.cells, chunk: -1}
+// newVisibilities makes a visibility for each window that layers have, with the tensors that these
+// layers need and some room.
+func newVisibilities(meta *ggml.Context, a attend.Attention, layers []model.Layer, s sizes, r room) visibilities {
+	out := visibilities{attention: a, k: s.k, v: s.v}
 	for _, l := range layers {
+		v := out.of(l)
+		if v == nil {
+			v = &visibility{window: l.Window, cells: s.cells, chunk: -1}
+			out.each = append(out.each, v)
+		}
 		switch {
 		case out.kernel(l):
-			out.kvHeads = max(out.kvHeads, l.KVHeads)
-		case out.mask == nil:
-			out.mask = meta.New(ggml.F16, int64(r.mask))
+			v.kvHeads = max(v.kvHeads, l.KVHeads)
+		case v.mask == nil:
+			v.mask = meta.New(ggml.F16, int64(r.mask))
 		}
 	}
-	if out.kvHeads > 0 {
-		out.spans = meta.New(ggml.I32, int64(r.chunk)*int64(out.spanStride()))
+	for _, v := range out.each {
+		if v.kvHeads > 0 {
+			v.spans = meta.New(ggml.I32, int64(r.chunk)*int64(v.spanStride()))
+		}
 	}
 	return out
 }
 
+// of returns the visibility of a layer.
+func (vs *visibilities) of(l model.Layer) *visibility {
+	for _, v := range vs.each {
+		if v.window == l.Window {
+			return v
+		}
+	}
+	return nil
+}
+
+// kernel reports whether the kernel attends to a layer.
+func (vs *visibilities) kernel(l model.Layer) bool {
+	return vs.attention.Kernel(vs.k, vs.v, l.KeyDim, l.ValueDim)
+}
+
+// masked reports whether a layer needs a mask.
+func (vs *visibilities) masked() bool {
+	return slices.ContainsFunc(vs.each, func(v *visibility) bool { return v.mask != nil })
+}
+
 // tensors returns the tensors that need memory.
-func (v *visibility) tensors() (all []*ggml.Tensor) {
-	for _, t := range [...]*ggml.Tensor{v.spans, v.mask} {
-		if t != nil {
-			all = append(all, t)
+func (vs *visibilities) tensors() (all []*ggml.Tensor) {
+	for _, v := range vs.each {
+		for _, t := range [...]*ggml.Tensor{v.spans, v.mask} {
+			if t != nil {
+				all = append(all, t)
+			}
 		}
 	}
 	return all
 }
 
-// kernel reports whether the kernel attends to a layer.
-func (v *visibility) kernel(l model.Layer) bool {
-	return v.attention.Kernel(v.k, v.v, l.KeyDim, l.ValueDim)
+// forget says that the device has no chunk's visibility.
+func (vs *visibilities) forget() {
+	for _, v := range vs.each {
+		v.chunk = -1
+	}
 }
 
-// of returns the spans or the mask of a part of a chunk, for a layer; first is the part's first
+// shrink drops the memory in which large chunks were prepared.
+func (vs *visibilities) shrink() {
+	for _, v := range vs.each {
+		v.bits, v.words = nil, attend.Spans{}
+	}
+}
+
+// inputs returns the spans or the mask of a part of a chunk in a layer; first is the part's first
 // token in the chunk.
-func (v *visibility) of(g *ggml.Graph, l model.Layer, p kv.Part, first int) *ggml.Tensor {
-	n := int64(p.N)
-	if v.kernel(l) {
+func (vs *visibilities) inputs(g *ggml.Graph, l model.Layer, p kv.Part, first int) *ggml.Tensor {
+	v, n := vs.of(l), int64(p.N)
+	if vs.kernel(l) {
 		each := int64(v.spanStride())
 		return g.View1D(v.spans, n*each, int64(first)*each*4)
 	}
@@ -84,7 +130,7 @@ func (v *visibility) set(step *kv.Step, chunk int) {
 	for _, p := range c.Parts {
 		if v.spans != nil {
 			v.words.Reset(v.kvHeads, p.N)
-			step.Sees(p, &v.words)
+			step.Sees(p, v.window, &v.words)
 			ggml.SetSlice(v.spans, v.words.Words(), int64(p.First-c.First)*int64(v.spanStride())*4)
 		}
 		if v.mask == nil {
@@ -94,13 +140,10 @@ func (v *visibility) set(step *kv.Step, chunk int) {
 		if cap(v.bits) < n {
 			v.bits = make([]uint16, n)
 		}
-		step.Mask(p, v.bits[:n])
+		step.Mask(p, v.window, v.bits[:n])
 		ggml.SetSlice(v.mask, v.bits[:n], int64(p.Mask)*2)
 	}
 }
-
-// forget drops the memory in which large chunks were prepared.
-func (v *visibility) forget() { v.bits, v.words = nil, attend.Spans{} }
 
 // seeAll makes the first token of a chunk see some cells. A mask that was cleared shows all of them
 // already.

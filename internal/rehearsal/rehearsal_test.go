@@ -34,7 +34,7 @@ func model(t *testing.T, name string) (path string, f *gguf.File, r plan.Request
 	}
 	defer func() { _ = e.Close() }()
 	for _, l := range e.Config().Layers {
-		s := kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim}
+		s := kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim, Window: l.Window}
 		r.Layers = append(r.Layers, plan.Layer{RowBytes: s.Bytes(ggml.F16, ggml.F16)})
 	}
 	for _, tensor := range f.Tensors() {
