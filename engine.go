@@ -47,6 +47,10 @@ func Architectures() (names []string) {
 	return names
 }
 
+// ReadConfig reads from a file's header what the K/V of its model are, and the vocabulary. It needs
+// neither weights nor a device. An architecture that [Open] does not accept is an error.
+func ReadConfig(f *gguf.File) (model.Config, error) { return model.ReadConfig(f, architectures()) }
+
 // Engine is an opened model. It may be used from many goroutines: sequences are independent, and
 // one step computes at a time while others wait their turn.
 type Engine struct {

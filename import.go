@@ -193,7 +193,7 @@ func readSessionHeader(path, rope string) (h session.Header, vocab int, err erro
 		return h, 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	c, err := model.ReadConfig(f)
+	c, err := ReadConfig(f)
 	if err != nil {
 		return h, 0, fmt.Errorf("%s: %w", path, err)
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/kv"
-	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/session"
 )
 
@@ -115,7 +114,7 @@ func TestAModelsHeaderSaysWhatItsKVAre(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := model.ReadConfig(f)
+		got, err := ebb.ReadConfig(f)
 		if err := errors.Join(err, f.Close()); err != nil {
 			t.Fatal(err)
 		}

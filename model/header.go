@@ -13,16 +13,22 @@ func newHeader(f *gguf.File) *Loader {
 }
 
 // ReadConfig reads from a file's header the part of a model's configuration that says what its K/V are:
-// the vocabulary, and the KVHeads, KeyDim and ValueDim of each layer. It needs neither weights nor a
-// device.
-func ReadConfig(f *gguf.File) (Config, error) {
+// the vocabulary, and the attention of each layer. It needs neither weights nor a device, but the
+// architectures of which the model may be.
+func ReadConfig(f *gguf.File, known []Architecture) (Config, error) {
+	architecture, err := Find(f.Architecture(), known)
+	if err != nil {
+		return Config{}, err
+	}
 	l := newHeader(f)
 	hidden, layers := l.Int("embedding_length"), l.Layers()
-	attention := l.Attention(hidden, layers)
-	c := l.Config(hidden)
-	for _, a := range attention {
-		c.Layers = append(c.Layers, Layer{Heads: a.Heads, KVHeads: a.KVHeads, KeyDim: a.KeyDim, ValueDim: a.ValueDim})
+	attention := architecture.Attention
+	if attention == nil {
+		attention = (*Loader).Attention
 	}
+	all := attention(l, hidden, layers)
+	c := l.Config(hidden)
+	c.Layers = all
 	return c, l.Err()
 }
 

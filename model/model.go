@@ -84,6 +84,10 @@ type Architecture struct {
 	Names []string // values of general.architecture
 	Open  func(*Loader) (Model, error)
 
+	// Attention returns the attention of each layer, from a file's metadata alone. nil: that is what
+	// [Loader.Attention] returns.
+	Attention func(l *Loader, hidden, layers int) []Layer
+
 	// InterleavedRoPE says that RoPE turns neighbouring values of queries and keys, because the files
 	// have the rows of these matrices in that order. Otherwise it turns values half a head apart, as
 	// in Hugging Face's models.

@@ -86,7 +86,7 @@ var policy = map[string][]string{
 	"bench/cmd/bench": {"bench", "bench/plot", "gguf", "internal/measure"},
 	"bench/gpucheck":  {"bench", "ggml", "internal/measure", "kv"},
 
-	"bench/cmd/limited": {".", "bench/llamacpp", "doctor", "ggml/llama", "gguf", "internal/bytesize", "internal/measure", "kv", "model"},
+	"bench/cmd/limited": {".", "bench/llamacpp", "doctor", "ggml/llama", "gguf", "internal/bytesize", "internal/measure", "kv"},
 
 	"bench/llamacpp": {"internal/libllama"},
 	"bench/plot":     {"internal/measure"},

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"os"
 
+	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/kv"
-	"github.com/seed4d217819/ebb/model"
 )
 
 // sizes are the bytes of a model and of its K/V with a full context.
@@ -26,7 +26,7 @@ func readSizes(path string, context int) (s sizes, err error) {
 	if err != nil {
 		return s, err
 	}
-	c, err := model.ReadConfig(f)
+	c, err := ebb.ReadConfig(f)
 	if err != nil {
 		return s, err
 	}
