@@ -95,6 +95,10 @@ func (o Options) Plan(devices ...*ggml.Backend) plan.Cache {
 	c := plan.Cache{
 		Layers: make([]plan.Layer, len(o.Layers)), Cells: o.Cells, Trees: o.Trees, Slots: o.Slots,
 		Streams: o.Policy.streams(), IfNeeded: o.Policy.adapts(), Resident: o.ResidentLayers, Memory: o.Memory,
+		ChunkTokens: o.ChunkTokens,
+	}
+	if o.StepTokens > 0 {
+		c.ChunkTokens = min(orDefault(o.ChunkTokens, DefaultChunkTokens), o.StepTokens)
 	}
 	if c.IfNeeded { // layers that would be used in place gain nothing by leaving
 		for _, b := range devices {
@@ -228,7 +232,7 @@ func (o Options) resolve(devices []*ggml.Backend) (config, error) {
 		c.onHost = make([]bool, len(o.Layers))
 	}
 	c.stepTokens = plan.StepTokens(o.StepTokens, o.Cells, o.Trees)
-	c.chunkTokens = min(orDefault(o.ChunkTokens, DefaultChunkTokens), c.stepTokens)
+	c.chunkTokens = min(plan.ChunkTokens(o.ChunkTokens, o.Cells), c.stepTokens)
 	return c, nil
 }
 

@@ -15,6 +15,14 @@ func WholeBlocks(cells int) int {
 	return (cells + Block - 1) / Block * Block
 }
 
+// saturated returns the sum of two numbers of cells, at most the largest int.
+func saturated(a, b int) int {
+	if b > math.MaxInt-a {
+		return math.MaxInt
+	}
+	return a + b
+}
+
 // sum and product of bytes end at the largest int64, so that what is too much never looks like
 // little.
 

@@ -8,11 +8,7 @@ func (p Placement) Take(trees []int) int64 {
 	bytes, largest := int64(0), 0
 	for _, cells := range trees {
 		largest = max(largest, cells)
-		for i, row := range p.Rows {
-			if p.Resident[i] {
-				bytes = sum(bytes, product(row, int64(cells)))
-			}
-		}
+		bytes = sum(bytes, p.treeBytes(cells))
 	}
 	return sum(bytes, product(product(int64(p.Slots), p.streamedRow()), int64(largest)))
 }
@@ -27,25 +23,26 @@ func (p Placement) streamedRow() (bytes int64) {
 	return bytes
 }
 
-// Demote returns the placement with fewer resident layers, of which so many stay. Those that stay
-// are among those that did, and are spread between the streamed ones as evenly as that allows. slots
-// is how many layers visit the device at a time, if as many stream.
+// Demote returns the placement with fewer resident layers, of which so many stay: all that are fixed
+// at least. Those that stay are among those that did, and are spread between the streamed ones as
+// evenly as that allows. slots is how many layers visit the device at a time, if as many stream.
 func (p Placement) Demote(stay, slots int) Placement {
 	p.Resident = slices.Clone(p.Resident)
-	for resident := len(p.Layers) - p.Streamed; resident > stay; resident-- {
-		p.Resident[mostCrowded(p.Resident)] = false
+	for resident := len(p.Layers) - p.Streamed; resident > max(stay, p.fixed()); resident-- {
+		p.Resident[mostCrowded(p.Resident, p.Fixed)] = false
 		p.Streamed++
 	}
-	p.Slots = min(slots, p.Streamed)
-	row := p.streamedRow()
-	p.SlotBytes, p.TreeBytes = product(row, int64(p.Cells)), 0
-	for i, row := range p.Rows {
-		if p.Resident[i] {
-			p.TreeBytes = sum(p.TreeBytes, product(row, int64(p.Cells)))
+	return p.sized(slots, 1)
+}
+
+// fixed returns how many layers stay whatever the memory.
+func (p Placement) fixed() (n int) {
+	for _, is := range p.Fixed {
+		if is {
+			n++
 		}
 	}
-	p.DeviceBytes = p.Bytes(1)
-	return p
+	return n
 }
 
 // DemoteFor returns the placement with as many resident layers as suffice for the memory, and no
@@ -53,6 +50,7 @@ func (p Placement) Demote(stay, slots int) Placement {
 // does not suffice, ok is false, and the placement is the one that takes the least.
 func (p Placement) DemoteFor(trees []int, memory int64, least, slots int) (_ Placement, ok bool) {
 	smallest, bytes := p, p.Take(trees)
+	least = max(least, p.fixed())
 	for stay := len(p.Layers) - p.Streamed; bytes > memory; {
 		if stay--; stay < least {
 			return smallest, false
@@ -65,13 +63,13 @@ func (p Placement) DemoteFor(trees []int, memory int64, least, slots int) (_ Pla
 	return smallest, true
 }
 
-// mostCrowded returns the chosen layer without which layers are spread the most evenly: no streamed
-// layers follow each other where that can be avoided, and they are far from each other. Layers are
-// used in a circle, as one step follows the other.
-func mostCrowded(chosen []bool) (layer int) {
+// mostCrowded returns the chosen layer, of those that are not fixed, without which layers are spread
+// the most evenly: no streamed layers follow each other where that can be avoided, and they are far
+// from each other. Layers are used in a circle, as one step follows the other.
+func mostCrowded(chosen, fixed []bool) (layer int) {
 	best := [2]int{-1, 0}
 	for l, is := range chosen {
-		if !is {
+		if !is || fixed[l] {
 			continue
 		}
 		chosen[l] = false

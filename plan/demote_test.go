@@ -65,12 +65,16 @@ func TestNoMoreLayersLeaveThanMust(t *testing.T) {
 			memory := rapid.Int64Range(0, 2*p.Take(trees)).Draw(t, "memory")
 			q, ok := p.DemoteFor(trees, memory, least, slots)
 			before, after := len(p.Layers)-p.Streamed, len(q.Layers)-q.Streamed
+			least := max(least, p.fixed())
 			if ok != (q.Take(trees) <= memory) || after < min(least, before) || after > before {
 				t.Fatalf("%d of %d layers stay, at least %d, and take %d of %d bytes: ok %v", after, before, least, q.Take(trees), memory, ok)
 			}
 			for i, stays := range q.Resident {
 				if stays && !p.Resident[i] {
 					t.Fatalf("layer %d came back: %s after %s", i, marks(q.Resident), marks(p.Resident))
+				}
+				if !stays && q.Fixed[i] {
+					t.Fatalf("layer %d left, which stays whatever the memory: %s", i, marks(q.Resident))
 				}
 			}
 			if one := p.Demote(after+1, slots); ok && after < before && one.Take(trees) <= memory {

@@ -18,23 +18,21 @@ type Cache struct {
 	Slots   int     // layers that visit a device at a time; 0: DefaultSlots
 	Streams bool    // layers may leave their device and visit it
 
+	// ChunkTokens is how many tokens one graph computes at most, for which rings have room besides
+	// the window; 0: the default. Long contexts make it fewer: see [ChunkTokens].
+	ChunkTokens int
+
 	// IfNeeded says that layers stream only where Memory does not suffice for all layers of a device,
 	// and that Resident is how many never do.
 	IfNeeded bool
 	// Stay is, by device, whether its layers stay although others stream. nil: none do.
 	Stay []bool
 
-	// Resident is how many layers of the model stay on their device, where layers stream. 0: as many
-	// as Memory allows, and without a bound none, or all with IfNeeded.
+	// Resident is how many layers of the model stay on their device, where layers stream, of those
+	// that need not stay. 0: as many as Memory allows, and without a bound none, or all with IfNeeded.
 	Resident int
 	// Memory is how many bytes K/V may take on each device. A missing number and 0 are no bound.
 	Memory []int64
-}
-
-// Layer is the K/V of one layer.
-type Layer struct {
-	RowBytes int64 // of one cell: key and value in all heads
-	Device   int   // number of the device that computes the layer, from 0
 }
 
 // Placement says which layers of a device stay there, and how much memory they and the slots take.
@@ -42,6 +40,8 @@ type Placement struct {
 	Cells       int     // capacity of a sequence tree, in whole blocks
 	Layers      []int   // of the model: those on the device, in order
 	Rows        []int64 // bytes of a cell, by the device's layers
+	Rings       []int   // by the device's layers: cells of a tree that stay there; 0: all, or none if the layer streams
+	Fixed       []bool  // by the device's layers: whether it stays whatever the memory: it has a ring, or K/V are shared
 	Resident    []bool  // by the device's layers
 	Streamed    int     // layers that are not resident
 	Slots       int
@@ -63,7 +63,11 @@ type ShortError struct {
 }
 
 func (e *ShortError) Error() string {
-	what := fmt.Sprintf("%d resident layers", len(e.Least.Layers)-e.Least.Streamed)
+	windowed := e.Least.Windowed()
+	what := fmt.Sprintf("%d resident layers", len(e.Least.Layers)-e.Least.Streamed-windowed)
+	if windowed > 0 {
+		what += fmt.Sprintf(" and the windows of %d more", windowed)
+	}
 	if e.Least.Slots > 0 {
 		what = fmt.Sprintf("%d slots and %s", e.Least.Slots, what)
 	}
@@ -89,6 +93,26 @@ func (c Cache) Place() ([]Placement, error) {
 		placements[n] = p
 	}
 	return placements, nil
+}
+
+// Windowed returns how many layers keep a window of the context on the device, and not all of it.
+func (p Placement) Windowed() int {
+	n := 0
+	for _, ring := range p.Rings {
+		if ring > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// RingBytes returns the bytes of those layers of one tree. They do not grow with the context.
+func (p Placement) RingBytes() int64 {
+	bytes := int64(0)
+	for i, ring := range p.Rings {
+		bytes = sum(bytes, product(p.Rows[i], int64(ring)))
+	}
+	return bytes
 }
 
 // Least returns, by device, the fewest bytes with which its K/V work. No bound of Memory counts.
@@ -121,7 +145,8 @@ func (c Cache) Streamed() []bool {
 func (c Cache) LeastResident() []int {
 	least := make([]int, c.devices())
 	for n := range least {
-		least[n] = c.on(n).least
+		s := c.on(n)
+		least[n] = len(s.layers) - len(s.free) + s.least
 	}
 	return least
 }
@@ -131,7 +156,7 @@ func (c Cache) LeastResident() []int {
 func (c Cache) MostCells() int {
 	most := WholeBlocks(c.Cells)
 	for n := range c.devices() {
-		most = min(most, c.on(n).mostCells())
+		most = c.mostCells(n, most)
 	}
 	return most
 }
@@ -145,102 +170,27 @@ func (c Cache) devices() int {
 	return n
 }
 
-// share is the part of a cache that is on one device.
-type share struct {
-	layers []int   // of the model
-	rows   []int64 // by the device's layers: bytes of a row
-	cells  int     // whole blocks
-	trees  int
-	slots  int
-	memory int64 // 0: no bound
-
-	least, most int // how many of the layers may be resident
-}
-
-// on returns the share of a device: its layers, its memory, and those resident layers that are
-// among its own when they are spread over the model.
-func (c Cache) on(device int) share {
-	s := share{cells: WholeBlocks(c.Cells), trees: c.Trees, slots: c.Slots}
-	if s.trees == 0 {
-		s.trees = 1
-	}
-	if s.slots == 0 {
-		s.slots = DefaultSlots
-	}
-	if device < len(c.Memory) {
-		s.memory = c.Memory[device]
-	}
-	resident, chosen := Spread(c.Resident, len(c.Layers)), 0
-	for l, layer := range c.Layers {
-		if layer.Device != device {
-			continue
-		}
-		s.layers, s.rows = append(s.layers, l), append(s.rows, layer.RowBytes)
-		if resident[l] {
-			chosen++
-		}
-	}
-	switch {
-	case !c.Streams || device < len(c.Stay) && c.Stay[device]:
-		s.least, s.most = len(s.layers), len(s.layers)
-	case c.IfNeeded:
-		s.least, s.most = chosen, len(s.layers)
-	case c.Resident != 0 || s.memory == 0:
-		s.least, s.most = chosen, chosen
-	default:
-		s.most = len(s.layers)
-	}
-	return s
-}
-
-// place returns the placement with the most resident layers that fits.
-func (s share) place() (Placement, bool) {
-	for r := s.most; r >= s.least; r-- {
-		if p := s.with(r); s.memory == 0 || p.DeviceBytes <= s.memory {
-			return p, true
-		}
-	}
-	return Placement{}, false
-}
-
-// smallest returns the placement that takes the least memory. Where layers differ that may not be
-// the one with the fewest resident: slots are as large as the largest streamed layer.
-func (s share) smallest() Placement {
-	smallest := s.with(s.least)
-	for r := s.least + 1; r <= s.most; r++ {
-		if p := s.with(r); p.DeviceBytes < smallest.DeviceBytes {
-			smallest = p
-		}
-	}
-	return smallest
-}
-
-// with returns the placement with a number of resident layers.
-func (s share) with(resident int) Placement {
-	layers := len(s.layers)
-	p := Placement{Cells: s.cells, Layers: s.layers, Rows: s.rows, Resident: Spread(resident, layers), Streamed: layers - resident}
-	p.Slots = min(s.slots, p.Streamed)
-	for i, row := range s.rows {
-		bytes := product(row, int64(s.cells))
-		if p.Resident[i] {
-			p.TreeBytes = sum(p.TreeBytes, bytes)
-		} else {
-			p.SlotBytes = max(p.SlotBytes, bytes)
-		}
-	}
-	p.DeviceBytes = p.Bytes(s.trees)
+// sized returns the placement with its slots and its bytes: slots is how many layers visit the device
+// at a time, if as many stream.
+func (p Placement) sized(slots, trees int) Placement {
+	p.Slots = min(slots, p.Streamed)
+	p.SlotBytes, p.TreeBytes = product(p.streamedRow(), int64(p.Cells)), p.treeBytes(p.Cells)
+	p.DeviceBytes = p.Bytes(trees)
 	return p
 }
 
-// mostCells is MostCells for one device.
-func (s share) mostCells() int {
-	if s.memory == 0 || len(s.layers) == 0 {
-		return s.cells
+// treeBytes returns the bytes of the resident layers of a tree that has room for some cells.
+func (p Placement) treeBytes(cells int) int64 {
+	bytes := int64(0)
+	for i, row := range p.Rows {
+		switch {
+		case p.Rings[i] > 0:
+			bytes = sum(bytes, product(row, int64(p.Rings[i])))
+		case p.Resident[i]:
+			bytes = sum(bytes, product(row, int64(cells)))
+		}
 	}
-	one := s
-	one.cells = Block // all memory is proportional to cells
-	blocks := s.memory / max(one.smallest().DeviceBytes, 1)
-	return int(min(blocks, int64(s.cells/Block))) * Block
+	return bytes
 }
 
 // Spread chooses n of some layers, as evenly as they go and with the larger distances inside: the end

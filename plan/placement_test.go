@@ -53,9 +53,20 @@ func TestStreamingTakesLessWhereMoreLayersStreamThanSlots(t *testing.T) {
 // drawCache draws a cache on one device, without a bound of memory.
 func drawCache(t *rapid.T) Cache {
 	c := uniform(rapid.Bool().Draw(t, "streams"), rapid.IntRange(1, 12).Draw(t, "layers"), rapid.IntRange(1, 2000).Draw(t, "cells"))
+	kinds := rapid.Bool().Draw(t, "kinds")
 	for l := range c.Layers {
 		c.Layers[l].RowBytes = rowBytes * rapid.Int64Range(1, 4).Draw(t, "heads")
+		if !kinds {
+			continue
+		}
+		c.Layers[l].Window = rapid.SampledFrom([]int{0, 0, 1, 16, 700}).Draw(t, "window")
+		if l > 0 && rapid.IntRange(0, 4).Draw(t, "shares") == 0 {
+			if of := rapid.IntRange(0, l-1).Draw(t, "of"); !c.Layers[of].Shares {
+				c.Layers[l] = Layer{Window: c.Layers[of].Window, Shares: true, Of: of}
+			}
+		}
 	}
+	c.ChunkTokens = rapid.SampledFrom([]int{0, 1, 64}).Draw(t, "chunk")
 	c.Trees = rapid.IntRange(1, 3).Draw(t, "trees")
 	c.Slots = rapid.IntRange(1, 4).Draw(t, "slots")
 	if c.Streams && rapid.Bool().Draw(t, "chosen") {
@@ -160,7 +171,8 @@ func TestResidentLayersAreSharedOutToDevices(t *testing.T) {
 	}
 	const layer = 256 * rowBytes
 	want := Placement{
-		Cells: 256, Layers: []int{0, 1, 2, 3}, Rows: []int64{rowBytes, rowBytes, rowBytes, rowBytes}, Resident: []bool{false, true, false, true}, Streamed: 2,
+		Cells: 256, Layers: []int{0, 1, 2, 3}, Rows: []int64{rowBytes, rowBytes, rowBytes, rowBytes}, Rings: make([]int, 4), Fixed: make([]bool, 4),
+		Resident: []bool{false, true, false, true}, Streamed: 2,
 		Slots: 2, SlotBytes: layer, TreeBytes: 2 * layer, DeviceBytes: 4 * layer,
 	}
 	other := want
