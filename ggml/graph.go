@@ -15,6 +15,7 @@ type Graph struct {
 	ctx     *Context
 	ptr     uintptr
 	parts   []*Graph
+	detour  *Detour // nil: none
 
 	whole   *Graph // the graph that this one is a part of
 	scratch *Scratch
@@ -61,10 +62,13 @@ func (g *Graph) Nodes() int {
 	return int(c.GraphNodes(g.ptr))
 }
 
-// Output prevents later operations from reusing the memory of t.
+// Output prevents later operations from reusing the memory of t, or of what t is a view of.
 func (g *Graph) Output(t *Tensor) {
 	const flagOutput = 2 // GGML_TENSOR_FLAG_OUTPUT
 	t.flags |= flagOutput
+	if t.viewSrc != nil {
+		t.viewSrc.flags |= flagOutput
+	}
 }
 
 // Part returns a graph of the operations [from, to) of g. Computing the parts of a graph in order

@@ -17,6 +17,10 @@ type Experts struct {
 	Gate   *ggml.Tensor // [hidden, ff, experts]
 	Up     *ggml.Tensor // [hidden, ff, experts]
 	Down   *ggml.Tensor // [ff, hidden, experts]
+
+	// Elsewhere computes the experts, whose matrices are there, while the layer's device routes; nil:
+	// the layer's device computes them too.
+	Elsewhere *ggml.Backend
 }
 
 // Gating is how the weights of experts follow from the router's scores, with the numbers of GGUF
@@ -105,9 +109,10 @@ func (l *Loader) LeadingDense(layers int) int {
 // tensor, ffn_gate_up_exps.
 func (l *Loader) Experts(m Mixture, hidden, ff int) Experts {
 	e := Experts{
-		Mixture: m,
-		Router:  l.Linear("ffn_gate_inp", hidden, m.Count),
-		Down:    l.experts("ffn_down_exps", ff, hidden, m.Count),
+		Mixture:   m,
+		Router:    l.Linear("ffn_gate_inp", hidden, m.Count),
+		Down:      l.experts("ffn_down_exps", ff, hidden, m.Count),
+		Elsewhere: l.elsewhere,
 	}
 	if name := "exp_probs_b.bias"; l.Has(name) {
 		e.Bias = l.vector(name, m.Count)
@@ -122,13 +127,34 @@ func (l *Loader) Experts(m Mixture, hidden, ff int) Experts {
 
 // experts returns the matrices name.weight [in, out, experts].
 func (l *Loader) experts(name string, in, out, experts int) *ggml.Tensor {
-	return l.tensor(name+".weight", []ggml.Op{ggml.OpMulMatID}, in, out, experts)
+	return l.ofExperts().tensor(name+".weight", []ggml.Op{ggml.OpMulMatID}, in, out, experts)
+}
+
+// ofExperts returns a loader for the weights of a layer's experts, on the device that computes them.
+func (l *Loader) ofExperts() *Loader {
+	e := *l
+	if l.elsewhere != nil {
+		e.backend = l.elsewhere
+	}
+	return &e
 }
 
 // Forward maps x [hidden, tokens] to the same shape.
 func (e Experts) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	tokens := x.Ne(1)
 	chosen, weights := e.route(g, x) // [used, tokens], [1, used, tokens]
+	if e.Elsewhere == nil {
+		return e.mix(g, x, chosen, weights)
+	}
+	mix := func(g *ggml.Graph, received []*ggml.Tensor) *ggml.Tensor {
+		return e.mix(g, received[0], received[1], received[2])
+	}
+	return g.DetourTo(e.Elsewhere, x, mix, x, chosen, weights)
+}
+
+// mix adds up what the chosen experts make of x [hidden, tokens], by their weights. Chosen are [used,
+// tokens], weights [1, used, tokens]; the result is like x.
+func (e Experts) mix(g *ggml.Graph, x, chosen, weights *ggml.Tensor) *ggml.Tensor {
+	tokens := x.Ne(1)
 	gate, up := e.gateUp(g, g.Reshape3D(x, x.Ne(0), 1, tokens), chosen)
 	y := g.MulMatID(e.Down, g.SwiGLU(gate, up), chosen) // [hidden, used, tokens]
 	y = g.Mul(y, weights)

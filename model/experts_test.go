@@ -168,7 +168,14 @@ func (w expertWeights) mixture(m Mixture, bias bool, x []float32) []float64 {
 func forward(t *testing.T, f *gguf.File, load func(*Loader) FeedForward) []float32 {
 	t.Helper()
 	b := testmodel.CPU(t, 2)
-	l := NewLoader(f, Devices{Input: b, Output: b}).Block(0)
+	return forwardOn(t, f, Devices{Input: b, Output: b}, load)
+}
+
+// forwardOn computes it on the first device and, where that makes a detour, on another.
+func forwardOn(t *testing.T, f *gguf.File, devices Devices, load func(*Loader) FeedForward) []float32 {
+	t.Helper()
+	b := devices.Input
+	l := NewLoader(f, devices).Block(0)
 	network := load(l)
 	w, err := l.Load()
 	if err != nil {
@@ -179,15 +186,18 @@ func forward(t *testing.T, f *gguf.File, load func(*Loader) FeedForward) []float
 			t.Error(err)
 		}
 	}()
-	meta := ggml.NewContext(1)
+	meta := ggml.NewContext(4)
 	defer meta.Close()
-	x := meta.New(ggml.F32, expertHidden, expertTokens)
-	memory, err := b.Alloc(b.BufferType(), b.BufferType().AllocSize(x), ggml.Activations)
-	if err != nil {
-		t.Fatal(err)
+	place := func(b *ggml.Backend, x *ggml.Tensor) {
+		memory, err := b.Alloc(b.BufferType(), b.BufferType().AllocSize(x), ggml.Activations)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(memory.Close)
+		memory.Place(x, 0)
 	}
-	defer memory.Close()
-	memory.Place(x, 0)
+	x := meta.New(ggml.F32, expertHidden, expertTokens)
+	place(b, x)
 	ggml.SetSlice(x, sines(99, expertHidden*expertTokens), 0)
 	g, scratch := b.NewGraph(64), b.NewScratch()
 	defer scratch.Close()
@@ -195,15 +205,83 @@ func forward(t *testing.T, f *gguf.File, load func(*Loader) FeedForward) []float
 	y := network.Forward(g, x)
 	g.Expand(y)
 	g.Output(y)
+	d, start := g.Detour(), 0
+	if d != nil {
+		place(b, d.Result)
+	}
 	if _, err := scratch.Alloc(g); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Compute(g); err != nil {
-		t.Fatal(err)
+	if d != nil {
+		if err := b.Compute(g.Part(0, d.After)); err != nil {
+			t.Fatal(err)
+		}
+		start = d.After
+		detour(t, d, meta, place)
+	}
+	if start < g.Nodes() {
+		if err := b.Compute(g.Part(start, g.Nodes())); err != nil {
+			t.Fatal(err)
+		}
 	}
 	values := make([]float32, expertHidden*expertTokens)
 	ggml.GetSlice(y, values, 0)
 	return values
+}
+
+// detour computes a graph's detour.
+func detour(t *testing.T, d *ggml.Detour, meta *ggml.Context, place func(*ggml.Backend, *ggml.Tensor)) {
+	t.Helper()
+	var received []*ggml.Tensor
+	for _, from := range d.Sent {
+		to := meta.New(from.Type(), from.Ne(0), from.Ne(1), from.Ne(2))
+		place(d.Backend, to)
+		row, rows := to.Nb(1), to.Ne(1)*to.Ne(2)
+		data := make([]byte, row*rows)
+		from.Get2D(data, 0, row, int(rows), from.Nb(1), row)
+		to.Set(data, 0)
+		received = append(received, to)
+	}
+	g, scratch := d.Backend.NewGraph(64), d.Backend.NewScratch()
+	defer scratch.Close()
+	defer g.Close()
+	y := d.Build(g, received)
+	g.Expand(y)
+	if _, err := scratch.Alloc(g); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Backend.Compute(g); err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, y.Bytes())
+	y.Get(data, 0)
+	d.Result.Set(data, 0)
+}
+
+func TestExpertsElsewhereGiveTheSameBitsAndTakeTheirWeightsThere(t *testing.T) {
+	w := makeExpertWeights()
+	tensors := []string{
+		"ffn_gate_inp.weight", "ffn_gate_up_exps.weight", "ffn_down_exps.weight", "exp_probs_b.bias",
+		"ffn_gate_shexp.weight", "ffn_up_shexp.weight", "ffn_down_shexp.weight",
+	}
+	m := Mixture{Count: expertCount, Used: 2, Gating: Sigmoid, Normalize: true, Scale: 1.5}
+	load := func(l *Loader) FeedForward {
+		return l.SharedExpert(l.Experts(m, expertHidden, expertFF), expertHidden, expertFF)
+	}
+	want := forward(t, w.file(t, nil, tensors...), load)
+	layer, other := testmodel.CPU(t, 2), testmodel.CPU(t, 2)
+	devices := Devices{Input: layer, Output: layer, Layers: []*ggml.Backend{layer}, Experts: []*ggml.Backend{other}}
+	if got := forwardOn(t, w.file(t, nil, tensors...), devices, load); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got[:4], want[:4])
+	}
+	const experts = 3 * expertHidden * expertFF * expertCount * 4
+	if got := other.Usage().Peak[ggml.Weights]; got != experts {
+		t.Errorf("%d bytes of weights beside the layer's device, want %d: those of the experts", got, experts)
+	}
+	const rest = (expertHidden*expertCount + expertCount + 3*expertHidden*expertFF) * 4
+	if got := layer.Usage().Peak[ggml.Weights]; got < rest || got >= rest+experts {
+		t.Errorf("%d bytes of weights on the layer's device, want %d: all but the experts'", got, rest)
+	}
 }
 
 func TestExpertsEqualTheirDefinition(t *testing.T) {

@@ -15,11 +15,12 @@ import (
 // Loader finds an architecture's metadata and weights in a file. Its methods do not return errors:
 // the first faults are kept, and Load reports them together.
 type Loader struct {
-	file    *gguf.File
-	devices Devices
-	backend *ggml.Backend // of the weights that are asked for
-	prefix  string        // of tensor names
-	found   *found
+	file      *gguf.File
+	devices   Devices
+	backend   *ggml.Backend // of the weights that are asked for
+	elsewhere *ggml.Backend // of the weights of experts; nil: the same
+	prefix    string        // of tensor names
+	found     *found
 }
 
 // Devices are the devices on which a model computes.
@@ -27,12 +28,16 @@ type Devices struct {
 	Input  *ggml.Backend   // looks the tokens up
 	Layers []*ggml.Backend // by layer; a layer beyond the end is computed by Input
 	Output *ggml.Backend   // scores the next token
+
+	// Experts compute the experts of layers that another device computes, by layer; nil, and a layer
+	// beyond the end: the layer's device does.
+	Experts []*ggml.Backend
 }
 
 // all returns each device once.
 func (d Devices) all() (backends []*ggml.Backend) {
-	for _, b := range append([]*ggml.Backend{d.Input, d.Output}, d.Layers...) {
-		if !slices.Contains(backends, b) {
+	for _, b := range slices.Concat([]*ggml.Backend{d.Input, d.Output}, d.Layers, d.Experts) {
+		if b != nil && !slices.Contains(backends, b) {
 			backends = append(backends, b)
 		}
 	}
@@ -121,6 +126,9 @@ func (l *Loader) Block(i int) *Loader {
 	b.prefix = "blk." + strconv.Itoa(i) + "."
 	if i < len(l.devices.Layers) {
 		b.backend = l.devices.Layers[i]
+	}
+	if i < len(l.devices.Experts) {
+		b.elsewhere = l.devices.Experts[i]
 	}
 	return &b
 }
