@@ -23,7 +23,7 @@ type Graph struct {
 }
 
 // maxOperands bounds the tensors that an operation reads.
-const maxOperands = 4
+const maxOperands = 5
 
 // NewGraph returns an empty graph for that many operations, views included.
 func (b *Backend) NewGraph(nodes int) *Graph {

@@ -48,6 +48,10 @@ func TestMisuseOfAnOperationPanicsWithTheOperands(t *testing.T) {
 		{"Tanh", []*Tensor{x(F16, 64)}, func(g *Graph, o []*Tensor) { g.Tanh(o[0]) }},
 		{"SwiGLU", []*Tensor{x(F32, 64), x(F32, 32)}, func(g *Graph, o []*Tensor) { g.SwiGLU(o[0], o[1]) }},
 		{"GeGLU", []*Tensor{x(F32, 64), x(F16, 64)}, func(g *Graph, o []*Tensor) { g.GeGLU(o[0], o[1]) }},
+		{"SwiGLUOAI", []*Tensor{x(F32, 64), x(F32, 32)}, func(g *Graph, o []*Tensor) { g.SwiGLUOAI(o[0], o[1], 1, 7) }},
+		{"SwiGLUOAI", []*Tensor{x(F32, 64), x(F32, 64)}, func(g *Graph, o []*Tensor) { g.SwiGLUOAI(o[0], o[1], 1, -7) }},
+		{"AddSinks", []*Tensor{x(F32, 64), x(F32, 64)}, func(g *Graph, o []*Tensor) { g.AddSinks(o[0], o[1]) }},
+		{"AddSinks", []*Tensor{x(F32, 64), nil}, func(g *Graph, o []*Tensor) { g.AddSinks(o[0], o[1]) }},
 		{"RoPE", []*Tensor{x(F32, 64, 2, 3), x(I32, 4), nil}, func(g *Graph, o []*Tensor) { g.RoPE(o[0], o[1], o[2], rope) }},
 		{"RoPE", []*Tensor{x(F32, 64, 2, 3), x(I64, 3), nil}, func(g *Graph, o []*Tensor) { g.RoPE(o[0], o[1], o[2], rope) }},
 		{"RoPE", []*Tensor{x(F32, 32, 2, 3), x(I32, 3), nil}, func(g *Graph, o []*Tensor) { g.RoPE(o[0], o[1], o[2], rope) }},
@@ -94,6 +98,12 @@ func TestMisuseOfAnOperationPanicsWithTheOperands(t *testing.T) {
 		{"MulMatID", []*Tensor{x(F32, 64, 9, 4), x(F16, 64, 1, 3), x(I32, 2, 3)}, mulMatID},
 		{"MulMatID", []*Tensor{x(F32, 64, 9, 4), x(F32, 64, 1, 3), x(I64, 2, 3)}, mulMatID},
 		{"MulMatID", []*Tensor{x(F32, 64, 9, 4, 2), x(F32, 64, 1, 3), x(I32, 2, 3)}, mulMatID},
+		{"AddID", []*Tensor{x(F32, 64, 2, 3), x(F32, 32, 4), x(I32, 2, 3)}, addID},
+		{"AddID", []*Tensor{x(F32, 64, 2, 3), x(F32, 64, 4), x(I32, 3, 3)}, addID},
+		{"AddID", []*Tensor{x(F32, 64, 2, 3), x(F32, 64, 4), x(I32, 2, 2)}, addID},
+		{"AddID", []*Tensor{x(F32, 64, 2, 3), x(F16, 64, 4), x(I32, 2, 3)}, addID},
+		{"AddID", []*Tensor{x(F32, 64, 2, 3), x(F32, 64, 4), x(I64, 2, 3)}, addID},
+		{"AddID", []*Tensor{x(F32, 64, 2, 3), x(F32, 64, 4, 2), x(I32, 2, 3)}, addID},
 		{"TopK", []*Tensor{x(F32, 64, 3)}, func(g *Graph, o []*Tensor) { g.TopK(o[0], 65) }},
 		{"TopK", []*Tensor{x(F32, 64, 3)}, func(g *Graph, o []*Tensor) { g.TopK(o[0], 0) }},
 		{"TopK", []*Tensor{x(F16, 64, 3)}, func(g *Graph, o []*Tensor) { g.TopK(o[0], 1) }},
@@ -110,7 +120,7 @@ func TestMisuseOfAnOperationPanicsWithTheOperands(t *testing.T) {
 		{"Custom", []*Tensor{x(F32, 64), nil}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 1, 1, 1}, 1, CustomParams{}, o...) }},
 		{"Custom", []*Tensor{x(F32, 64)}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 1, 1, 1}, 0, CustomParams{}, o...) }},
 		{"Custom", []*Tensor{x(F32, 64)}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 0, 1, 1}, 1, CustomParams{}, o...) }},
-		{"Custom", []*Tensor{x(F32, 1), x(F32, 2), x(F32, 3), x(F32, 4), x(F32, 5)}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 1, 1, 1}, 1, CustomParams{}, o...) }},
+		{"Custom", []*Tensor{x(F32, 1), x(F32, 2), x(F32, 3), x(F32, 4), x(F32, 5), x(F32, 6)}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 1, 1, 1}, 1, CustomParams{}, o...) }},
 	}
 	g := b.NewGraph(len(tests))
 	defer g.Close()
@@ -135,6 +145,30 @@ func TestMisuseOfAnOperationPanicsWithTheOperands(t *testing.T) {
 }
 
 func mulMatID(g *Graph, o []*Tensor) { g.MulMatID(o[0], o[1], o[2]) }
+
+func addID(g *Graph, o []*Tensor) { g.AddID(o[0], o[1], o[2]) }
+
+// Sinks are one number for each head, and are added once.
+func TestSinksThatDoNotFitPanic(t *testing.T) {
+	b := openCPU(t, 0)
+	ctx := NewContext(8)
+	defer ctx.Close()
+	g := b.NewGraph(8)
+	defer g.Close()
+	scores, three, four := ctx.New(F32, 64, 2, 3), ctx.New(F32, 3), ctx.New(F32, 4)
+	q, k := ctx.New(F32, 64, 2, 4), ctx.New(F16, 64, 9, 2)
+	soft, fused := g.SoftMax(scores, nil, 1), g.FlashAttn(q, k, k, nil, 1, 0)
+	for name, call := range map[string]func(){
+		"4 of a softmax of 3 heads": func() { g.AddSinks(soft, four) },
+		"3 of attention of 4 heads": func() { g.AddSinks(fused, three) },
+		"f16":                       func() { g.AddSinks(soft, ctx.New(F16, 3)) },
+		"twice":                     func() { g.AddSinks(g.AddSinks(fused, four), four) },
+	} {
+		if e := panicOf(t, call); e.Op != "AddSinks" || len(e.Operands) != 2 {
+			t.Errorf("%s: got %v, want a panic of AddSinks with its operands", name, e)
+		}
+	}
+}
 
 func flash(g *Graph, o []*Tensor) { g.FlashAttn(o[0], o[1], o[2], o[3], 1, 0) }
 

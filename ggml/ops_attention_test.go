@@ -68,16 +68,18 @@ func TestFlashAttnOverAStridedViewEqualsReference(t *testing.T) {
 	shape := attention{dim: 64, heads: 9, kvHeads: 3, rows: 7, cells: 70, scale: 0.125}
 	capped := shape
 	capped.softcap = 2
+	sunk := shape
+	sunk.sinks = random(7, 9)
 
 	// Against float64 over the K/V as stored. The CPU sums F16 values in float16.
 	cpu := map[Type]float64{F32: 2e-6, F16: 5e-3, Q8_0: 1e-2}
 	onDevices(t, func(t *testing.T, b *Backend) {
 		for _, typ := range []Type{F32, F16, Q8_0} {
-			for _, a := range []attention{shape, capped} {
+			for _, a := range []attention{shape, capped, sunk} {
 				if a.softcap > 0 && typ != F32 {
 					continue
 				}
-				t.Run(fmt.Sprintf("%s softcap %g", typ, a.softcap), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s softcap %g sinks %d", typ, a.softcap, len(a.sinks)), func(t *testing.T) {
 					tol := 1e-2
 					if b.Device().Type() == CPU {
 						tol = cpu[typ]
@@ -124,7 +126,11 @@ func attend(t *testing.T, b *Backend, typ Type, a attention, capacity int) (got,
 		view := func(t *Tensor) *Tensor {
 			return g.View3D(t, int64(a.dim), int64(a.cells), int64(a.kvHeads), row, row*int64(capacity), 0)
 		}
-		return g.FlashAttn(g.Permute(x, 0, 2, 1, 3), view(k), view(v), m, float32(a.scale), float32(a.softcap))
+		y := g.FlashAttn(g.Permute(x, 0, 2, 1, 3), view(k), view(v), m, float32(a.scale), float32(a.softcap))
+		if a.sinks != nil {
+			g.AddSinks(y, r.floats(a.sinks, int64(a.heads)))
+		}
+		return y
 	})
 	return got, refAttention(q, keys, values, mask, a)
 }

@@ -25,6 +25,22 @@ func (g *Graph) MulMatID(w, x, ids *Tensor) *Tensor {
 	return c.MulMatID(g.next(op), w, x, ids)
 }
 
+// AddID returns x with the rows of b added that ids lists for each token: x [n, used, tokens], b [n,
+// rows] and ids I32 [used, tokens] give the shape of x. x and b are F32.
+//
+// An id outside the rows aborts the process on the CPU and is undefined on other devices; ids of
+// [Graph.TopK] are inside.
+func (g *Graph) AddID(x, b, ids *Tensor) *Tensor {
+	const op = "AddID"
+	present(op, x, b, ids)
+	check(x.typ == F32 && b.typ == F32 && ids.typ == I32, op, "f32 operands and i32 ids", x, b, ids)
+	check(x.ne[3] == 1 && b.ne[2] == 1 && b.ne[3] == 1 && ids.ne[2] == 1 && ids.ne[3] == 1, op, "three dimensions at most, and two of rows and ids", x, b, ids)
+	check(x.ne[0] == b.ne[0], op, "equal row lengths", x, b, ids)
+	check(x.ne[1] == ids.ne[0] && x.ne[2] == ids.ne[1], op, "one id for each row", x, b, ids)
+	check(x.contiguousRows() && b.contiguousRows() && ids.contiguousRows(), op, "rows without gaps", x, b, ids)
+	return c.AddID(g.next(op), x, b, ids)
+}
+
 // TopK returns the places of the k largest numbers of each row of x [n, rows], the largest first, as
 // I32 [k, rows]. x is F32. The rows of the result have gaps between them.
 func (g *Graph) TopK(x *Tensor, k int) *Tensor {

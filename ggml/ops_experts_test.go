@@ -21,6 +21,17 @@ func refMulMatID(w, x []float32, ids []int32, in, out int) []float32 {
 	return y
 }
 
+// refAddID is x, rows of n numbers, with the rows of b added that ids lists.
+func refAddID(x, b []float32, ids []int32, n int) []float32 {
+	y := slices.Clone(x)
+	for i, id := range ids {
+		for j := range n {
+			y[i*n+j] += b[int(id)*n+j]
+		}
+	}
+	return y
+}
+
 func TestOperationsOfExpertsEqualReference(t *testing.T) {
 	a, b := random(1, 64*3), random(2, 64*3)
 	w := random(3, 32*16*5) // [in, out, matrices]
@@ -47,6 +58,14 @@ func TestOperationsOfExpertsEqualReference(t *testing.T) {
 		{"MulMatID of a row a matrix", func(r *rig, g *Graph) *Tensor {
 			return g.MulMatID(r.floats(w, 32, 16, 5), r.floats(own, 32, 2, 3), idsOf(r))
 		}, refMulMatID(w, own, ids, 32, 16), 0},
+		{"AddID", func(r *rig, g *Graph) *Tensor {
+			return g.AddID(r.floats(own, 32, 2, 3), r.floats(w[:32*5], 32, 5), idsOf(r))
+		}, refAddID(own, w, ids, 32), 0},
+		{"AddID by ids with gaps between rows", func(r *rig, g *Graph) *Tensor {
+			wide := r.tensor(I32, 3, 3)
+			SetSlice(wide, []int32{4, 0, 9, 1, 1, 9, 3, 2, 9}, 0)
+			return g.AddID(r.floats(own, 32, 2, 3), r.floats(w[:32*5], 32, 5), g.View2D(wide, 2, 3, 12, 0))
+		}, refAddID(own, w, ids, 32), 0},
 		{"GetRows of each token's numbers", func(r *rig, g *Graph) *Tensor {
 			return g.GetRows(g.Reshape3D(r.floats(a[:15], 5, 3), 1, 5, 3), idsOf(r))
 		}, []float32{a[4], a[0], a[6], a[6], a[13], a[12]}, 0},

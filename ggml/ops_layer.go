@@ -56,6 +56,16 @@ func (g *Graph) SwiGLU(gate, up *Tensor) *Tensor {
 	return c.SwiGLU(g.next("SwiGLU"), gate, up)
 }
 
+// SwiGLUOAI returns the gated unit of gpt-oss: g·sigmoid(alpha·g)·(u + 1), where g is gate but at
+// most limit, and u is up within -limit and limit. Both are F32. (OpenAI, 2025: gpt-oss-120b and
+// gpt-oss-20b model card.)
+func (g *Graph) SwiGLUOAI(gate, up *Tensor, alpha, limit float32) *Tensor {
+	const op = "SwiGLUOAI"
+	checkGated(op, gate, up)
+	check(limit >= 0, op, fmt.Sprintf("a limit that is not negative, and not %g,", limit), gate, up)
+	return c.SwiGLUOAI(g.next(op), gate, up, alpha, limit)
+}
+
 // GeGLU returns GELU(gate) * up. Both are F32. No architecture uses it yet: Gemma's feed-forward
 // network will.
 func (g *Graph) GeGLU(gate, up *Tensor) *Tensor {
@@ -134,6 +144,40 @@ func (g *Graph) FlashAttn(q, k, v, mask *Tensor, scale, softcap float32) *Tensor
 	t := c.FlashAttn(g.next(op), q, k, v, mask, scale, 0, softcap)
 	c.FlashPrec(t, precF32)
 	return t
+}
+
+// AddSinks gives each head of t, a result of FlashAttn or of SoftMax over scores [cells, rows,
+// heads], one more score without a value, sinks [heads] in F32: it takes its share of the softmax,
+// and nothing is added for it (Xiao et al. 2024, arXiv:2309.17453, where the score is 0; gpt-oss
+// learns it). It is not scaled. AddSinks returns t, which must not have sinks yet.
+func (g *Graph) AddSinks(t, sinks *Tensor) *Tensor {
+	const op = "AddSinks"
+	present(op, t, sinks)
+	made, slot := c.OpDesc(t), 0
+	switch made {
+	case "FLASH_ATTN_EXT":
+		slot = 4
+	case "SOFT_MAX":
+		slot = 2
+	default:
+		misuse(op, "want a result of FlashAttn or SoftMax, not of "+made, t, sinks)
+	}
+	check(t.src[slot] == nil, op, "a result without sinks", t, sinks)
+	check(sinks.typ == F32 && sinks.ne == [4]int64{t.src[0].ne[2], 1, 1, 1} && sinks.Contiguous(), op,
+		fmt.Sprintf("%d f32 sinks, one for each head", t.src[0].ne[2]), t, sinks)
+	if slot == 4 {
+		c.FlashSinks(t, sinks)
+	} else {
+		c.SoftSinks(t, sinks)
+	}
+	return t
+}
+
+// Supports reports whether the device computes an operation, the one of which t is the result.
+// [Scratch.Alloc] refuses graphs with others.
+func (g *Graph) Supports(t *Tensor) bool {
+	present("Supports", t)
+	return c.DevSupportsOp(g.backend.dev.ptr, t)
 }
 
 // attended reports whether FlashAttn takes keys and values of type t.

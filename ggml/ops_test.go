@@ -2,6 +2,7 @@ package ggml
 
 import (
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -19,6 +20,9 @@ func TestOperationsEqualReference(t *testing.T) {
 		if i%64 > 20+i/64 {
 			mask[i] = float32(math.Inf(-1))
 		}
+	}
+	sunk := func(head int) []float32 { // the softmax of a row with a sink: one more score, which is not scaled
+		return refSoftMax(append(slices.Clone(a[64*head:][:64]), 2*row[head]), nil, 65, 0.5)[:64]
 	}
 	// The CPU looks GELU up in a table of float16.
 	const tableError = 2e-3
@@ -78,6 +82,13 @@ func TestOperationsEqualReference(t *testing.T) {
 			refEach(a, b, func(a, b float64) float64 { return refSiLU(a) * b }), 0,
 		},
 		{
+			"SwiGLUOAI", func(r *rig, g *Graph) *Tensor { return g.SwiGLUOAI(r.floats(a, 64, 3), r.floats(b, 64, 3), 1.702, 0.5) },
+			refEach(a, b, func(a, b float64) float64 {
+				a, b = min(a, 0.5), min(max(b, -0.5), 0.5)
+				return a / (1 + math.Exp(-1.702*a)) * (b + 1)
+			}), 0,
+		},
+		{
 			"GeGLU", func(r *rig, g *Graph) *Tensor { return g.GeGLU(r.floats(a, 64, 3), r.floats(b, 64, 3)) },
 			refEach(a, b, func(a, b float64) float64 { return refGELU(a) * b }), tableError,
 		},
@@ -94,6 +105,9 @@ func TestOperationsEqualReference(t *testing.T) {
 			"SoftMax", func(r *rig, g *Graph) *Tensor { return g.SoftMax(r.floats(a, 64, 3), nil, 0.5) },
 			refSoftMax(a, nil, 64, 0.5), 0,
 		},
+		{"SoftMax with sinks", func(r *rig, g *Graph) *Tensor {
+			return g.AddSinks(g.SoftMax(r.floats(a, 64, 1, 3), nil, 0.5), r.floats(row[:3], 3))
+		}, slices.Concat(sunk(0), sunk(1), sunk(2)), 0},
 		{"SoftMax with mask", func(r *rig, g *Graph) *Tensor {
 			m, _ := r.values(F16, mask, 64, 3)
 			return g.SoftMax(r.floats(a, 64, 3), m, 0.5)

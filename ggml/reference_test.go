@@ -1,6 +1,9 @@
 package ggml
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // The functions below say in plain Go what the operations compute.
 
@@ -105,6 +108,7 @@ func refSoftMax(x, mask []float32, n int, scale float64) []float32 {
 type attention struct {
 	dim, heads, kvHeads, rows, cells, capacity int
 	scale, softcap                             float64
+	sinks                                      []float32 // of each head, or none
 }
 
 // refAttention is attention of q [dim, heads, rows] over k and v [dim, capacity, kvHeads], of which
@@ -123,7 +127,11 @@ func refAttention(q, k, v, mask []float32, a attention) []float32 {
 				}
 				scores[i] = float32(s)
 			}
-			p := refSoftMax(scores, mask[r*a.cells:][:a.cells], a.cells, 1)
+			seen := slices.Clone(mask[r*a.cells:][:a.cells])
+			if a.sinks != nil { // a score without a value
+				scores, seen = append(scores, a.sinks[h]), append(seen, 0)
+			}
+			p := refSoftMax(scores, seen, len(scores), 1)[:a.cells]
 			for d := range a.dim {
 				sum := 0.0
 				for i := range p {

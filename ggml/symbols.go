@@ -93,10 +93,13 @@ type symbols struct {
 	Tanh       func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_tanh"`
 	SwiGLU     func(ctx uintptr, gate, up *Tensor) *Tensor                                                                                           `c:"ggml_swiglu_split"`
 	GeGLU      func(ctx uintptr, gate, up *Tensor) *Tensor                                                                                           `c:"ggml_geglu_split"`
+	SwiGLUOAI  func(ctx uintptr, gate, up *Tensor, alpha, limit float32) *Tensor                                                                     `c:"ggml_swiglu_oai"`
 	RoPE       func(ctx uintptr, x, pos, factors *Tensor, dims, mode, origContext int32, base, scale, ext, attn, betaFast, betaSlow float32) *Tensor `c:"ggml_rope_ext"`
 	FlashAttn  func(ctx uintptr, q, k, v, mask *Tensor, scale, maxBias, softcap float32) *Tensor                                                     `c:"ggml_flash_attn_ext"`
 	FlashPrec  func(t *Tensor, prec int32)                                                                                                           `c:"ggml_flash_attn_ext_set_prec"`
+	FlashSinks func(t, sinks *Tensor)                                                                                                                `c:"ggml_flash_attn_ext_add_sinks"`
 	SoftMax    func(ctx uintptr, x, mask *Tensor, scale, maxBias float32) *Tensor                                                                    `c:"ggml_soft_max_ext"`
+	SoftSinks  func(t, sinks *Tensor)                                                                                                                `c:"ggml_soft_max_add_sinks"`
 	View1D     func(ctx uintptr, a *Tensor, n0 int64, off uintptr) *Tensor                                                                           `c:"ggml_view_1d"`
 	View2D     func(ctx uintptr, a *Tensor, n0, n1 int64, nb1, off uintptr) *Tensor                                                                  `c:"ggml_view_2d"`
 	View3D     func(ctx uintptr, a *Tensor, n0, n1, n2 int64, nb1, nb2, off uintptr) *Tensor                                                         `c:"ggml_view_3d"`
@@ -108,6 +111,7 @@ type symbols struct {
 	Cast       func(ctx uintptr, a *Tensor, t Type) *Tensor                                                                                          `c:"ggml_cast"`
 	Concat     func(ctx uintptr, a, b *Tensor, dim int32) *Tensor                                                                                    `c:"ggml_concat"`
 	MulMatID   func(ctx uintptr, w, x, ids *Tensor) *Tensor                                                                                          `c:"ggml_mul_mat_id"`
+	AddID      func(ctx uintptr, x, b, ids *Tensor) *Tensor                                                                                          `c:"ggml_add_id"`
 	Argsort    func(ctx uintptr, x *Tensor, order int32) *Tensor                                                                                     `c:"ggml_argsort"`
 	SumRows    func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_sum_rows"`
 	Clamp      func(ctx uintptr, x *Tensor, least, most float32) *Tensor                                                                             `c:"ggml_clamp"`
