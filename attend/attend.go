@@ -86,10 +86,16 @@ func (a Attention) Kernel(k, v ggml.Type, keyDim, valueDim int) bool {
 	return a.kernel > NoKernel && k == v && kernelTakes(k, keyDim) && kernelTakes(v, valueDim)
 }
 
-// Scale and SoftCap of the scores: cap·tanh(scale·qk/cap), and scale·qk where there is no cap.
-type Scale struct {
+// Scores says what the softmax is over: cap·tanh(factor·qk/cap) for each cell that a token sees, and
+// factor·qk where there is no cap.
+type Scores struct {
 	Factor  float32 // 0: 1/√headDim
 	SoftCap float32 // 0: none
+
+	// Sinks [heads], f32, is one more score for each head, whose value is 0 (Xiao et al. 2024,
+	// arXiv:2309.17453; gpt-oss learns it): it takes its share of the weights, and adds nothing to the
+	// result. It is neither scaled nor capped. -Inf is none, and so is nil.
+	Sinks *ggml.Tensor
 }
 
 // Graph adds attention of q over the first cells of k and v.
@@ -101,8 +107,9 @@ type Scale struct {
 //	result [valueDim, heads, tokens]
 //
 // With Flash and Eager every token must see a cell, and all cells that a mask covers must hold
-// finite numbers.
-func (a Attention) Graph(g *ggml.Graph, q, k, v, sees *ggml.Tensor, s Scale) *ggml.Tensor {
+// finite numbers. Flash is Eager where the device's flash attention lacks the shape or the types, as
+// CUDA's does for heads of 512 values that share no KV head.
+func (a Attention) Graph(g *ggml.Graph, q, k, v, sees *ggml.Tensor, s Scores) *ggml.Tensor {
 	if s.Factor == 0 {
 		s.Factor = float32(1 / math.Sqrt(float64(q.Ne(0))))
 	}
@@ -114,7 +121,13 @@ func (a Attention) Graph(g *ggml.Graph, q, k, v, sees *ggml.Tensor, s Scale) *gg
 	query := g.Permute(q, 0, 2, 1, 3) // [headDim, tokens, heads]
 	k, v = first(g, k, cells), first(g, v, cells)
 	if !a.eager {
-		return g.FlashAttn(query, k, v, sees, s.Factor, s.SoftCap) // [valueDim, heads, tokens]
+		out := g.FlashAttn(query, k, v, sees, s.Factor, s.SoftCap) // [valueDim, heads, tokens]
+		if s.Sinks != nil {
+			g.AddSinks(out, s.Sinks)
+		}
+		if g.Supports(out) {
+			return out
+		}
 	}
 	return eager(g, query, k, v, sees, s)
 }
@@ -124,7 +137,7 @@ func first(g *ggml.Graph, t *ggml.Tensor, cells int64) *ggml.Tensor {
 	return g.View3D(t, t.Ne(0), cells, t.Ne(2), t.Nb(1), t.Nb(2), 0) // [dim, cells, kvHeads]
 }
 
-func eager(g *ggml.Graph, q, k, v, mask *ggml.Tensor, s Scale) *ggml.Tensor {
+func eager(g *ggml.Graph, q, k, v, mask *ggml.Tensor, s Scores) *ggml.Tensor {
 	scores := g.MulMat(dense(g, k), q) // [cells, tokens, heads]
 	g.MulMatPrecF32(scores)
 	factor := s.Factor
@@ -132,7 +145,10 @@ func eager(g *ggml.Graph, q, k, v, mask *ggml.Tensor, s Scale) *ggml.Tensor {
 		scores = g.Scale(g.Tanh(g.Scale(scores, factor/s.SoftCap)), s.SoftCap)
 		factor = 1
 	}
-	p := g.SoftMax(scores, mask, factor)                 // [cells, tokens, heads]
+	p := g.SoftMax(scores, mask, factor) // [cells, tokens, heads]
+	if s.Sinks != nil {
+		g.AddSinks(p, s.Sinks)
+	}
 	out := g.MulMat(g.Cont(g.Transpose(plain(g, v))), p) // [valueDim, tokens, heads]
 	g.MulMatPrecF32(out)
 	return g.Cont(g.Permute(out, 0, 2, 1, 3)) // [valueDim, heads, tokens]

@@ -61,7 +61,7 @@ func compare(b *testing.B, s shape, typ ggml.Type, bytes int) {
 	r := newRig(b, runtime.NumCPU())
 	layer := int(typ.RowSize(int64(s.keyDim)) * int64(2*s.kvHeads*s.cells))
 	layers := max(1, bytes/layer)
-	p := &problem{shape: s, typ: typ, scale: Scale{Factor: 0.125}}
+	p := &problem{shape: s, typ: typ, scale: Scores{Factor: 0.125}}
 	p.q = normal(seeded(1), s.keyDim*s.heads*s.rows, 1)
 	p.k, p.v = make([]byte, layer/2), make([]byte, layer/2) // zeros take the same time
 	p.look(seeCausal, seeded(1))

@@ -54,7 +54,7 @@ func ExampleAttention_Graph() {
 	ggml.SetSlice(spans, sees.Words(), 0)
 
 	graph := backend.NewGraph(16)
-	y := attention.Graph(graph, q, k, v, spans, attend.Scale{}) // [valueDim, heads, tokens]
+	y := attention.Graph(graph, q, k, v, spans, attend.Scores{}) // [valueDim, heads, tokens]
 	graph.Expand(y)
 	scratch := backend.NewScratch()
 	if _, err := scratch.Alloc(graph); err != nil {

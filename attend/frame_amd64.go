@@ -19,6 +19,7 @@ type frame struct {
 	k        uintptr
 	v        uintptr
 	spans    uintptr
+	sinks    uintptr // [heads] f32; 0: none
 	qHead    uintptr // bytes from one head's query to the next
 	qRow     uintptr // bytes from one row's queries to the next
 	kHead    uintptr // bytes from one head's keys to the next

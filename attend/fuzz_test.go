@@ -12,7 +12,7 @@ func FuzzKernel(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint16, dim, group, kvHeads, rows byte, cells uint16, how byte) {
 		typ := kernelTypes[int(seed)%len(kernelTypes)]
 		step := max(16, int(typ.BlockSize()))
-		p := &problem{typ: typ, scale: Scale{Factor: 0.1, SoftCap: float32(seed % 3 * 10)}, shape: shape{
+		p := &problem{typ: typ, scale: Scores{Factor: 0.1, SoftCap: float32(seed % 3 * 10)}, shape: shape{
 			keyDim: (int(dim)%16 + 1) * step, valueDim: (int(dim)/16%4 + 1) * step,
 			kvHeads: int(kvHeads)%4 + 1, rows: int(rows)%40 + 1, cells: int(cells)%700 + 1,
 		}}
@@ -20,6 +20,9 @@ func FuzzKernel(f *testing.F) {
 		rng := seeded(int(seed), int(cells))
 		p.fill(t, rng)
 		p.look(int(how)%waysToSee, rng)
+		if how%2 == 1 {
+			p.sinks = normal(rng, p.heads, 10)
+		}
 		p.prepare()
 		out, lse := p.run(t, Go, 1)
 		want := func(s []float32) (w []float64) {

@@ -32,6 +32,12 @@ func newRig(t testing.TB, threads int) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return rigOn(t, d, threads)
+}
+
+// rigOn opens a device.
+func rigOn(t testing.TB, d *ggml.Device, threads int) *rig {
+	t.Helper()
 	b, err := d.Open(ggml.Options{Threads: threads})
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +122,7 @@ func TestOpInAGraphEqualsTheOpCalledFromGo(t *testing.T) {
 			for n, typ := range kernelTypes {
 				for _, rows := range []int{1, 5, 20} {
 					rng := seeded(n, rows)
-					p := &problem{shape: shape{64, 64, 9, 3, rows, 600}, typ: typ, scale: Scale{Factor: 0.125}}
+					p := &problem{shape: shape{64, 64, 9, 3, rows, 600}, typ: typ, scale: Scores{Factor: 0.125}}
 					p.fill(t, rng)
 					p.look((n+rows)%waysToSee, rng)
 					p.prepare()
@@ -145,7 +151,7 @@ func TestOpInAGraphEqualsTheOpCalledFromGo(t *testing.T) {
 func TestSpansChangeWithoutANewGraph(t *testing.T) {
 	eachISA(t, func(t *testing.T, isa ISA) {
 		r := newRig(t, 2)
-		p := &problem{shape: shape{32, 32, 4, 2, 2, 600}, typ: ggml.F16, scale: Scale{Factor: 0.2}}
+		p := &problem{shape: shape{32, 32, 4, 2, 2, 600}, typ: ggml.F16, scale: Scores{Factor: 0.2}}
 		p.fill(t, seeded(5))
 		p.look(seeAll, seeded(5))
 		p.prepare()
@@ -213,7 +219,7 @@ func TestKernelEqualsFlashAttention(t *testing.T) {
 func TestProfilingWhileTheKernelRuns(t *testing.T) {
 	eachISA(t, func(t *testing.T, isa ISA) {
 		r := newRig(t, 2)
-		p := &problem{shape: shape{64, 64, 6, 2, 4, 2000}, typ: ggml.Q8_0, scale: Scale{Factor: 0.125}}
+		p := &problem{shape: shape{64, 64, 6, 2, 4, 2000}, typ: ggml.Q8_0, scale: Scores{Factor: 0.125}}
 		p.fill(t, seeded(8))
 		p.look(seeCausal, seeded(8))
 		p.prepare()
@@ -292,7 +298,19 @@ func TestOperandsThatDoNotFitPanic(t *testing.T) {
 			}()
 			g := r.backend.NewGraph(8)
 			defer g.Close()
-			On(r.device, Kernel, Go).Partial(g, o[0], o[1], o[2], o[3], Scale{Factor: 1})
+			On(r.device, Kernel, Go).Partial(g, o[0], o[1], o[2], o[3], Scores{Factor: 1})
+		})
+	}
+	for name, sinks := range map[string]*ggml.Tensor{"sinks of fewer heads": x(ggml.F32, 3), "sinks of each token": x(ggml.F32, 4, 2), "f16 sinks": x(ggml.F16, 4)} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if e, ok := recover().(*ggml.ShapeError); !ok || len(e.Operands) != 5 {
+					t.Errorf("got %v, want a panic with the operands", e)
+				}
+			}()
+			g := r.backend.NewGraph(8)
+			defer g.Close()
+			On(r.device, Kernel, Go).Partial(g, q, k, k, spans, Scores{Factor: 1, Sinks: sinks})
 		})
 	}
 }

@@ -24,12 +24,15 @@ func kernelTakes(t ggml.Type, dim int) bool {
 //	out [valueDim, heads, tokens]
 //	lse [heads, tokens]
 //
+// Sinks are among the weights: of several results that are merged, exactly one has them. A token that
+// sees no cell has zeros with sinks too, and the sink as its logarithm.
+//
 // A cell that a token does not see has no influence on its result, whatever the cell holds. A
 // token's result does not depend on the other tokens, the number of threads, or the capacity and
 // the addresses of k and v.
 //
 // It panics if Kernel reports false.
-func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scale) (out, lse *ggml.Tensor) {
+func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scores) (out, lse *ggml.Tensor) {
 	sh := kernelShape(q, k, v, spans)
 	if a.kernel <= NoKernel {
 		misuse("there is no kernel", q, k, v, spans)
@@ -38,7 +41,14 @@ func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scale) 
 	threads := ggml.MostThreads()
 	l := sh.layout(threads)
 	p := sh.params(l, threads, s)
-	dst := g.Custom(ggml.F32, [4]int64{l.size / 4, 1, 1, 1}, a.kernel.op(), *(*ggml.CustomParams)(unsafe.Pointer(&p)), q, k, v, spans)
+	operands := []*ggml.Tensor{q, k, v, spans}
+	if s.Sinks != nil {
+		operands = append(operands, s.Sinks)
+		if s.Sinks.Type() != ggml.F32 || s.Sinks.Shape() != [4]int64{int64(sh.heads), 1, 1, 1} || !s.Sinks.Contiguous() {
+			misuse("want one f32 sink for each query head", operands...)
+		}
+	}
+	dst := g.Custom(ggml.F32, [4]int64{l.size / 4, 1, 1, 1}, a.kernel.op(), *(*ggml.CustomParams)(unsafe.Pointer(&p)), operands...)
 	heads, rows, head := int64(sh.heads), int64(sh.rows), int64(sh.valueDim)*4
 	out = g.View3D(dst, int64(sh.valueDim), heads, rows, head, head*heads, 0)
 	lse = g.View2D(dst, heads, rows, heads*4, l.lse)
@@ -81,7 +91,7 @@ func misuse(reason string, operands ...*ggml.Tensor) {
 }
 
 // params returns an op's parameters.
-func (s shape) params(l layout, threads int, scale Scale) params {
+func (s shape) params(l layout, threads int, scale Scores) params {
 	p := params{
 		scale: scale.Factor * math.Log2E,
 		tile:  int32(l.tile), pass: passRows,

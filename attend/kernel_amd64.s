@@ -40,6 +40,42 @@ DATA lowest<>+56(SB)/4, $0xff7fffff
 DATA lowest<>+60(SB)/4, $0xff7fffff
 GLOBL lowest<>(SB), RODATA|NOPTR, $64
 
+DATA highest<>+0(SB)/4, $0x7f7fffff
+DATA highest<>+4(SB)/4, $0x7f7fffff
+DATA highest<>+8(SB)/4, $0x7f7fffff
+DATA highest<>+12(SB)/4, $0x7f7fffff
+DATA highest<>+16(SB)/4, $0x7f7fffff
+DATA highest<>+20(SB)/4, $0x7f7fffff
+DATA highest<>+24(SB)/4, $0x7f7fffff
+DATA highest<>+28(SB)/4, $0x7f7fffff
+DATA highest<>+32(SB)/4, $0x7f7fffff
+DATA highest<>+36(SB)/4, $0x7f7fffff
+DATA highest<>+40(SB)/4, $0x7f7fffff
+DATA highest<>+44(SB)/4, $0x7f7fffff
+DATA highest<>+48(SB)/4, $0x7f7fffff
+DATA highest<>+52(SB)/4, $0x7f7fffff
+DATA highest<>+56(SB)/4, $0x7f7fffff
+DATA highest<>+60(SB)/4, $0x7f7fffff
+GLOBL highest<>(SB), RODATA|NOPTR, $64
+
+DATA log2e<>+0(SB)/4, $0x3fb8aa3b
+DATA log2e<>+4(SB)/4, $0x3fb8aa3b
+DATA log2e<>+8(SB)/4, $0x3fb8aa3b
+DATA log2e<>+12(SB)/4, $0x3fb8aa3b
+DATA log2e<>+16(SB)/4, $0x3fb8aa3b
+DATA log2e<>+20(SB)/4, $0x3fb8aa3b
+DATA log2e<>+24(SB)/4, $0x3fb8aa3b
+DATA log2e<>+28(SB)/4, $0x3fb8aa3b
+DATA log2e<>+32(SB)/4, $0x3fb8aa3b
+DATA log2e<>+36(SB)/4, $0x3fb8aa3b
+DATA log2e<>+40(SB)/4, $0x3fb8aa3b
+DATA log2e<>+44(SB)/4, $0x3fb8aa3b
+DATA log2e<>+48(SB)/4, $0x3fb8aa3b
+DATA log2e<>+52(SB)/4, $0x3fb8aa3b
+DATA log2e<>+56(SB)/4, $0x3fb8aa3b
+DATA log2e<>+60(SB)/4, $0x3fb8aa3b
+GLOBL log2e<>(SB), RODATA|NOPTR, $64
+
 DATA one<>+0(SB)/4, $0x3f800000
 DATA one<>+4(SB)/4, $0x3f800000
 DATA one<>+8(SB)/4, $0x3f800000
@@ -911,24 +947,24 @@ TEXT ·opSetup(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(AX), DX
 	MOVQ    DX, 72(DI)
 	MOVQ    16(AX), DX
-	MOVQ    DX, 168(DI)
+	MOVQ    DX, 176(DI)
 	MOVQ    24(AX), DX
-	MOVQ    DX, 200(DI)
+	MOVQ    DX, 208(DI)
 	MOVQ    32(AX), DX
-	MOVQ    DX, 224(DI)
+	MOVQ    DX, 232(DI)
 	MOVQ    56(AX), DX
-	MOVQ    DX, 104(DI)
+	MOVQ    DX, 112(DI)
 	MOVQ    64(AX), AX
-	MOVQ    AX, 112(DI)
+	MOVQ    AX, 120(DI)
 	MOVQ    160(CX), BX
 	MOVQ    248(BX), AX
 	MOVQ    AX, 80(DI)
 	MOVQ    56(BX), AX
-	MOVQ    AX, 136(DI)
+	MOVQ    AX, 144(DI)
 	MOVQ    64(BX), AX
-	MOVQ    AX, 120(DI)
+	MOVQ    AX, 128(DI)
 	MOVQ    32(BX), AX
-	MOVQ    AX, 208(DI)
+	MOVQ    AX, 216(DI)
 	MOVL    (BX), AX
 	LEAQ    textsAVX2<>+0(SB), DX
 	LEAQ    textsAVX512<>+0(SB), SI
@@ -962,30 +998,29 @@ other4:
 	MOVQ 96(DX), SI
 
 other5:
-	MOVQ SI, 40(DI)
-	MOVQ 168(CX), AX
-	MOVQ 248(AX), DX
-	MOVQ DX, 88(DI)
-	MOVQ 16(AX), DX
-	MOVQ DX, 176(DI)
-	MOVQ 56(AX), DX
-	MOVQ DX, 144(DI)
-	MOVQ 64(AX), AX
-	MOVQ AX, 128(DI)
+	MOVQ  SI, 40(DI)
+	MOVQ  168(CX), AX
+	MOVQ  248(AX), DX
+	MOVQ  DX, 88(DI)
+	MOVQ  16(AX), DX
+	MOVQ  DX, 184(DI)
+	MOVQ  56(AX), DX
+	MOVQ  DX, 152(DI)
+	MOVQ  64(AX), AX
+	MOVQ  AX, 136(DI)
+	MOVQ  184(CX), AX
+	TESTQ AX, AX
+	JZ    given6
+	MOVQ  248(AX), AX
+
+given6:
+	MOVQ AX, 104(DI)
 
 	// what follows from the sizes
 	XORL  DX, DX
-	MOVQ  200(DI), AX
-	DIVQ  208(DI)
-	MOVQ  AX, 216(DI)
-	MOVQ  168(DI), AX
-	SHLQ  $0x02, AX
-	MOVQ  AX, 184(DI)
-	MOVQ  136(DI), AX
-	SHLQ  $0x04, AX
-	XORL  DX, DX
-	DIVQ  168(DI)
-	MOVQ  AX, 152(DI)
+	MOVQ  208(DI), AX
+	DIVQ  216(DI)
+	MOVQ  AX, 224(DI)
 	MOVQ  176(DI), AX
 	SHLQ  $0x02, AX
 	MOVQ  AX, 192(DI)
@@ -994,29 +1029,37 @@ other5:
 	XORL  DX, DX
 	DIVQ  176(DI)
 	MOVQ  AX, 160(DI)
-	MOVQ  176(DI), AX
-	IMULQ 200(DI), AX
-	IMULQ 224(DI), AX
+	MOVQ  184(DI), AX
+	SHLQ  $0x02, AX
+	MOVQ  AX, 200(DI)
+	MOVQ  152(DI), AX
+	SHLQ  $0x04, AX
+	XORL  DX, DX
+	DIVQ  184(DI)
+	MOVQ  AX, 168(DI)
+	MOVQ  184(DI), AX
+	IMULQ 208(DI), AX
+	IMULQ 232(DI), AX
 	SHLQ  $0x02, AX
 	ADDQ  56(DI), AX
 	MOVQ  AX, 64(DI)
 
 	// parameters
 	MOVL    108(CX), AX
-	MOVQ    AX, 248(DI)
-	MOVL    112(CX), AX
 	MOVQ    AX, 256(DI)
-	MOVLQSX 116(CX), AX
+	MOVL    112(CX), AX
 	MOVQ    AX, 264(DI)
-	MOVLQSX 120(CX), AX
+	MOVLQSX 116(CX), AX
 	MOVQ    AX, 272(DI)
+	MOVLQSX 120(CX), AX
+	MOVQ    AX, 280(DI)
 	MOVLQSX 132(CX), AX
 	SHLQ    $0x06, AX
 	ADDQ    48(DI), AX
-	MOVQ    AX, 280(DI)
+	MOVQ    AX, 288(DI)
 	MOVLQSX 136(CX), AX
 	SHLQ    $0x06, AX
-	MOVQ    AX, 288(DI)
+	MOVQ    AX, 296(DI)
 
 	// spans
 	MOVQ    176(CX), CX
@@ -1024,30 +1067,30 @@ other5:
 	MOVQ    CX, 96(DI)
 	MOVLQSX 16(CX), AX
 	LEAQ    (CX)(AX*4), AX
-	MOVQ    AX, 240(DI)
+	MOVQ    AX, 248(DI)
 	MOVLQSX 12(CX), CX
 	XORL    AX, AX
 	CMPQ    CX, AX
 	CMOVQLT AX, CX
 	CMPQ    CX, 24(BX)
 	CMOVQGT 24(BX), CX
-	MOVQ    CX, 232(DI)
+	MOVQ    CX, 240(DI)
 
 	// the division of work: by ranges of cells, or by passes of rows
 	LEAQ bounds<>+0(SB), BX
 	XORL DX, DX
 
-more6:
+more7:
 	INCQ    DX
 	MOVLQSX (BX)(DX*4), AX
 	CMPQ    AX, CX
-	JLT     more6
-	MOVQ    DX, 304(DI)
+	JLT     more7
+	MOVQ    DX, 312(DI)
 	XORL    SI, SI
-	MOVQ    224(DI), AX
-	MOVQ    272(DI), CX
+	MOVQ    232(DI), AX
+	MOVQ    280(DI), CX
 	CMPQ    AX, CX
-	JLE     onePass7
+	JLE     onePass8
 	MOVQ    CX, BX
 	LEAQ    -1(AX)(CX*1), AX
 	XORL    DX, DX
@@ -1056,194 +1099,194 @@ more6:
 	MOVQ    SI, DX
 	MOVQ    BX, AX
 
-onePass7:
-	MOVQ  SI, 312(DI)
-	IMULQ 208(DI), DX
-	MOVQ  DX, 320(DI)
-	IMULQ 216(DI), AX
+onePass8:
+	MOVQ  SI, 320(DI)
+	IMULQ 216(DI), DX
+	MOVQ  DX, 328(DI)
+	IMULQ 224(DI), AX
 	ADDQ  $0x03, AX
 	ANDQ  $-4, AX
-	MOVQ  AX, 296(DI)
+	MOVQ  AX, 304(DI)
 
 	// scratch, in the order of layout.go
 	LEAQ   1024(DI), CX
-	MOVQ   CX, 328(DI)
-	ADDQ   $0x00000240, CX
 	MOVQ   CX, 336(DI)
-	MOVQ   272(DI), DX
-	IMUL3Q $0x04, DX, DX
-	ADDQ   $0x3f, DX
-	ANDQ   $-64, DX
-	ADDQ   DX, CX
+	ADDQ   $0x00000240, CX
 	MOVQ   CX, 344(DI)
-	MOVQ   AX, DX
+	MOVQ   280(DI), DX
 	IMUL3Q $0x04, DX, DX
 	ADDQ   $0x3f, DX
 	ANDQ   $-64, DX
 	ADDQ   DX, CX
 	MOVQ   CX, 352(DI)
-	MOVQ   264(DI), DX
-	IMULQ  184(DI), DX
+	MOVQ   AX, DX
+	IMUL3Q $0x04, DX, DX
+	ADDQ   $0x3f, DX
+	ANDQ   $-64, DX
 	ADDQ   DX, CX
 	MOVQ   CX, 360(DI)
-	MOVQ   264(DI), DX
+	MOVQ   272(DI), DX
 	IMULQ  192(DI), DX
 	ADDQ   DX, CX
 	MOVQ   CX, 368(DI)
-	IMULQ  184(DI), AX
-	ADDQ   AX, CX
+	MOVQ   272(DI), DX
+	IMULQ  200(DI), DX
+	ADDQ   DX, CX
 	MOVQ   CX, 376(DI)
-	ADDQ   288(DI), CX
+	IMULQ  192(DI), AX
+	ADDQ   AX, CX
 	MOVQ   CX, 384(DI)
+	ADDQ   296(DI), CX
+	MOVQ   CX, 392(DI)
 	TESTQ  DI, DI
 	RET
 
 // func opBegin()
 // Requires: AVX, CMOV
 TEXT ·opBegin(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 392(DI), CX
-	CMPQ 312(DI), $0x00
-	JEQ  byRange8
+	MOVQ 400(DI), CX
+	CMPQ 320(DI), $0x00
+	JEQ  byRange9
 
 	// one head's passes after the other, and the last rows first, as they see most cells
 	XORL    DX, DX
 	MOVQ    CX, AX
-	DIVQ    312(DI)
-	MOVQ    AX, 400(DI)
+	DIVQ    320(DI)
+	MOVQ    AX, 408(DI)
 	XORL    DX, DX
 	MOVQ    CX, AX
-	DIVQ    312(DI)
+	DIVQ    320(DI)
 	MOVQ    DX, AX
 	NOTQ    AX
-	ADDQ    312(DI), AX
-	IMULQ   272(DI), AX
-	MOVQ    AX, 408(DI)
-	MOVQ    224(DI), CX
+	ADDQ    320(DI), AX
+	IMULQ   280(DI), AX
+	MOVQ    AX, 416(DI)
+	MOVQ    232(DI), CX
 	SUBQ    AX, CX
-	CMPQ    CX, 272(DI)
-	CMOVQGT 272(DI), CX
-	MOVQ    CX, 416(DI)
+	CMPQ    CX, 280(DI)
+	CMOVQGT 280(DI), CX
+	MOVQ    CX, 424(DI)
 	XORL    AX, AX
-	MOVQ    AX, 432(DI)
-	MOVQ    376(DI), AX
 	MOVQ    AX, 440(DI)
-	JMP     decided9
+	MOVQ    384(DI), AX
+	MOVQ    AX, 448(DI)
+	JMP     decided10
 
-byRange8:
+byRange9:
 	// all heads of the last range first, as it is the longest
 	XORL  DX, DX
 	MOVQ  CX, AX
-	DIVQ  208(DI)
+	DIVQ  216(DI)
 	MOVQ  DX, AX
-	MOVQ  AX, 400(DI)
+	MOVQ  AX, 408(DI)
 	XORL  DX, DX
 	MOVQ  CX, AX
-	DIVQ  208(DI)
+	DIVQ  216(DI)
 	NOTQ  AX
-	ADDQ  304(DI), AX
-	MOVQ  AX, 432(DI)
-	IMULQ 208(DI), AX
-	ADDQ  400(DI), AX
-	IMULQ 288(DI), AX
-	ADDQ  280(DI), AX
+	ADDQ  312(DI), AX
 	MOVQ  AX, 440(DI)
-	MOVQ  224(DI), AX
-	MOVQ  AX, 416(DI)
+	IMULQ 216(DI), AX
+	ADDQ  408(DI), AX
+	IMULQ 296(DI), AX
+	ADDQ  288(DI), AX
+	MOVQ  AX, 448(DI)
+	MOVQ  232(DI), AX
+	MOVQ  AX, 424(DI)
 	XORL  AX, AX
-	MOVQ  AX, 408(DI)
+	MOVQ  AX, 416(DI)
 
-decided9:
+decided10:
 	// the cells that the rows see, and which row a vector is of
 	MOVQ $0x7fffffff, AX
 	XORL CX, CX
-	MOVQ 408(DI), DX
+	MOVQ 416(DI), DX
 	SHLQ $0x04, DX
-	ADDQ 240(DI), DX
-	MOVQ 416(DI), BX
-	MOVQ 344(DI), SI
+	ADDQ 248(DI), DX
+	MOVQ 424(DI), BX
+	MOVQ 352(DI), SI
 	XORL R8, R8
 
-rows10:
+rows11:
 	MOVLQSX (DX), R9
 	MOVLQSX 4(DX), R10
 	CMPQ    R9, AX
 	CMOVQLT R9, AX
 	CMPQ    R10, CX
 	CMOVQGT R10, CX
-	MOVQ    216(DI), R9
+	MOVQ    224(DI), R9
 
-vectors11:
+vectors12:
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
 	DECQ R9
-	JNZ  vectors11
+	JNZ  vectors12
 	ADDQ $0x10, DX
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  rows10
+	JNZ  rows11
 
 	// up to three more, so that groups are of four
 	SUBQ $0x04, R8
-	MOVQ 296(DI), DX
+	MOVQ 304(DI), DX
 	SHLQ $0x02, DX
-	ADDQ 344(DI), DX
-	CMPQ SI, DX
-	JGE  fits12
-	MOVL R8, (SI)
-	ADDQ $0x04, SI
-
-fits12:
-	MOVQ 296(DI), DX
-	SHLQ $0x02, DX
-	ADDQ 344(DI), DX
+	ADDQ 352(DI), DX
 	CMPQ SI, DX
 	JGE  fits13
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
 
 fits13:
-	MOVQ 296(DI), DX
+	MOVQ 304(DI), DX
 	SHLQ $0x02, DX
-	ADDQ 344(DI), DX
+	ADDQ 352(DI), DX
 	CMPQ SI, DX
 	JGE  fits14
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
 
 fits14:
+	MOVQ 304(DI), DX
+	SHLQ $0x02, DX
+	ADDQ 352(DI), DX
+	CMPQ SI, DX
+	JGE  fits15
+	MOVL R8, (SI)
+	ADDQ $0x04, SI
+
+fits15:
 	XORL    DX, DX
 	CMPQ    AX, DX
 	CMOVQLT DX, AX
-	MOVQ    264(DI), DX
+	MOVQ    272(DI), DX
 	NEGQ    DX
 	ANDQ    DX, AX
-	MOVQ    AX, 448(DI)
-	CMPQ    CX, 232(DI)
-	CMOVQGT 232(DI), CX
-	MOVQ    CX, 456(DI)
+	MOVQ    AX, 456(DI)
+	CMPQ    CX, 240(DI)
+	CMOVQGT 240(DI), CX
+	MOVQ    CX, 464(DI)
 
 	// queries
-	MOVQ         408(DI), AX
-	MOVQ         368(DI), CX
-	MOVQ         400(DI), DX
-	IMULQ        112(DI), AX
+	MOVQ         416(DI), AX
+	MOVQ         376(DI), CX
+	MOVQ         408(DI), DX
+	IMULQ        120(DI), AX
 	ADDQ         72(DI), AX
-	IMULQ        216(DI), DX
-	IMULQ        104(DI), DX
+	IMULQ        224(DI), DX
+	IMULQ        112(DI), DX
 	ADDQ         DX, AX
-	VBROADCASTSS 248(DI), Y0
-	MOVQ         416(DI), BX
+	VBROADCASTSS 256(DI), Y0
+	MOVQ         424(DI), BX
 	XORL         DX, DX
 
-qRows15:
+qRows16:
 	MOVQ AX, SI
-	MOVQ 216(DI), R8
+	MOVQ 224(DI), R8
 
-qHeads16:
-	MOVQ 184(DI), R9
+qHeads17:
+	MOVQ 192(DI), R9
 	MOVQ SI, R10
 
-values17:
+values18:
 	VMULPS  (R10), Y0, Y1
 	VMOVUPS Y1, (CX)
 	VMULPS  32(R10), Y0, Y1
@@ -1251,15 +1294,15 @@ values17:
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, R9
-	JNZ     values17
-	ADDQ    104(DI), SI
+	JNZ     values18
+	ADDQ    112(DI), SI
 	INCQ    DX
 	DECQ    R8
-	JNZ     qHeads16
-	ADDQ    112(DI), AX
+	JNZ     qHeads17
+	ADDQ    120(DI), AX
 	DECQ    BX
-	JNZ     qRows15
-	MOVQ    DX, 424(DI)
+	JNZ     qRows16
+	MOVQ    DX, 432(DI)
 	TESTQ   DI, DI
 	RET
 
@@ -1269,74 +1312,56 @@ TEXT ·opRange(SB), NOSPLIT|NOFRAME, $0
 	// maxima, sums, outputs
 	VMOVUPS lowest<>+0(SB), Y0
 	VXORPS  Y1, Y1, Y1
-	MOVQ    440(DI), AX
-	MOVQ    296(DI), CX
+	MOVQ    448(DI), AX
+	MOVQ    304(DI), CX
 
-maxima18:
+maxima19:
 	VMOVUPS X0, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     maxima18
-	MOVQ    296(DI), CX
+	JNZ     maxima19
+	MOVQ    304(DI), CX
 
-sums19:
+sums20:
 	VMOVUPS X1, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     sums19
-	SUBQ    440(DI), AX
+	JNZ     sums20
+	SUBQ    448(DI), AX
 	ADDQ    $0x3f, AX
 	ANDQ    $-64, AX
-	ADDQ    440(DI), AX
-	MOVQ    424(DI), CX
-	IMULQ   192(DI), CX
+	ADDQ    448(DI), AX
+	MOVQ    432(DI), CX
+	IMULQ   200(DI), CX
 
-outputs20:
+outputs21:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     outputs20
-	MOVQ    432(DI), CX
+	JNZ     outputs21
+	MOVQ    440(DI), CX
 	LEAQ    bounds<>+0(SB), AX
 	MOVLQSX (AX)(CX*4), DX
 	MOVLQSX 4(AX)(CX*4), AX
-	CMPQ    DX, 448(DI)
-	CMOVQLT 448(DI), DX
-	CMPQ    AX, 456(DI)
-	CMOVQGT 456(DI), AX
-	MOVQ    AX, 472(DI)
-	MOVQ    264(DI), AX
+	CMPQ    DX, 456(DI)
+	CMOVQLT 456(DI), DX
+	CMPQ    AX, 464(DI)
+	CMOVQGT 464(DI), AX
+	MOVQ    AX, 480(DI)
+	MOVQ    272(DI), AX
 	SUBQ    AX, DX
-	MOVQ    DX, 464(DI)
-	MOVQ    464(DI), AX
-	MOVQ    400(DI), CX
-	IMULQ   136(DI), AX
-	IMULQ   120(DI), CX
+	MOVQ    DX, 472(DI)
+	MOVQ    472(DI), AX
+	MOVQ    408(DI), CX
+	IMULQ   144(DI), AX
+	IMULQ   128(DI), CX
 	ADDQ    CX, AX
 	ADDQ    80(DI), AX
-	MOVQ    AX, 480(DI)
+	MOVQ    AX, 488(DI)
 
 	// nothing has prefetched the first tile
-	MOVQ  264(DI), CX
-	IMULQ 136(DI), CX
-	ADDQ  CX, AX
-
-lines21:
-	PREFETCHT1 (AX)
-	ADDQ       $0x40, AX
-	SUBQ       $0x40, CX
-	JG         lines21
-	MOVQ       464(DI), AX
-	MOVQ       400(DI), CX
-	IMULQ      144(DI), AX
-	IMULQ      128(DI), CX
-	ADDQ       CX, AX
-	ADDQ       88(DI), AX
-	MOVQ       AX, 488(DI)
-
-	// nothing has prefetched the first tile
-	MOVQ  264(DI), CX
+	MOVQ  272(DI), CX
 	IMULQ 144(DI), CX
 	ADDQ  CX, AX
 
@@ -1345,98 +1370,116 @@ lines22:
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
 	JG         lines22
+	MOVQ       472(DI), AX
+	MOVQ       408(DI), CX
+	IMULQ      152(DI), AX
+	IMULQ      136(DI), CX
+	ADDQ       CX, AX
+	ADDQ       88(DI), AX
+	MOVQ       AX, 496(DI)
+
+	// nothing has prefetched the first tile
+	MOVQ  272(DI), CX
+	IMULQ 152(DI), CX
+	ADDQ  CX, AX
+
+lines23:
+	PREFETCHT1 (AX)
+	ADDQ       $0x40, AX
+	SUBQ       $0x40, CX
+	JG         lines23
 	TESTQ      DI, DI
 	RET
 
 // func opTile()
 // Requires: BMI2, CMOV
 TEXT ·opTile(SB), NOSPLIT|NOFRAME, $0
-next23:
-	MOVQ    264(DI), AX
-	IMULQ   136(DI), AX
-	ADDQ    AX, 480(DI)
-	ADDQ    480(DI), AX
-	MOVQ    AX, 544(DI)
-	MOVQ    264(DI), AX
+next24:
+	MOVQ    272(DI), AX
 	IMULQ   144(DI), AX
 	ADDQ    AX, 488(DI)
 	ADDQ    488(DI), AX
 	MOVQ    AX, 552(DI)
-	MOVQ    264(DI), AX
-	MOVQ    472(DI), CX
-	ADDQ    AX, 464(DI)
-	SUBQ    464(DI), CX
-	JLE     empty25
+	MOVQ    272(DI), AX
+	IMULQ   152(DI), AX
+	ADDQ    AX, 496(DI)
+	ADDQ    496(DI), AX
+	MOVQ    AX, 560(DI)
+	MOVQ    272(DI), AX
+	MOVQ    480(DI), CX
+	ADDQ    AX, 472(DI)
+	SUBQ    472(DI), CX
+	JLE     empty26
 	CMPQ    CX, AX
 	CMOVQGT AX, CX
-	MOVQ    CX, 520(DI)
+	MOVQ    CX, 528(DI)
 
 	// behind the last tile: what is likely next
-	MOVQ    464(DI), AX
-	ADDQ    264(DI), AX
-	CMPQ    AX, 472(DI)
-	JLT     notLast26
-	CMPQ    312(DI), $0x00
-	JNE     notLast26
+	MOVQ    472(DI), AX
+	ADDQ    272(DI), AX
+	CMPQ    AX, 480(DI)
+	JLT     notLast27
+	CMPQ    320(DI), $0x00
+	JNE     notLast27
 	MOVQ    96(DI), CX
 	MOVLQSX (CX), CX
-	CMPQ    CX, 320(DI)
-	JGE     notLast26
+	CMPQ    CX, 328(DI)
+	JGE     notLast27
 	XORL    DX, DX
 	MOVQ    CX, AX
-	DIVQ    208(DI)
+	DIVQ    216(DI)
 	MOVQ    DX, BX
 	XORL    DX, DX
 	MOVQ    CX, AX
-	DIVQ    208(DI)
+	DIVQ    216(DI)
 	MOVQ    AX, CX
 	NOTQ    CX
-	ADDQ    304(DI), CX
+	ADDQ    312(DI), CX
 	LEAQ    bounds<>+0(SB), AX
 	MOVLQSX (AX)(CX*4), AX
-	CMPQ    AX, 448(DI)
-	CMOVQLT 448(DI), AX
+	CMPQ    AX, 456(DI)
+	CMOVQLT 456(DI), AX
 	MOVQ    AX, CX
 	MOVQ    BX, DX
-	IMULQ   136(DI), CX
-	IMULQ   120(DI), DX
+	IMULQ   144(DI), CX
+	IMULQ   128(DI), DX
 	ADDQ    DX, CX
 	ADDQ    80(DI), CX
-	MOVQ    CX, 544(DI)
+	MOVQ    CX, 552(DI)
 	MOVQ    BX, CX
-	IMULQ   144(DI), AX
-	IMULQ   128(DI), CX
+	IMULQ   152(DI), AX
+	IMULQ   136(DI), CX
 	ADDQ    CX, AX
 	ADDQ    88(DI), AX
-	MOVQ    AX, 552(DI)
+	MOVQ    AX, 560(DI)
 
-notLast26:
+notLast27:
 	// which of the tile's cells each row sees
 	MOVQ  $-1, AX
 	MOVQ  $0x00000040, CX
-	SUBQ  520(DI), CX
+	SUBQ  528(DI), CX
 	SHRXQ CX, AX, CX
-	MOVQ  CX, 528(DI)
-	MOVQ  408(DI), DX
-	MOVQ  336(DI), BX
-	MOVQ  416(DI), SI
+	MOVQ  CX, 536(DI)
+	MOVQ  416(DI), DX
+	MOVQ  344(DI), BX
+	MOVQ  424(DI), SI
 	SHLQ  $0x04, DX
-	ADDQ  240(DI), DX
+	ADDQ  248(DI), DX
 	XORL  R8, R8
 	MOVQ  CX, R9
 
-rows27:
+rows28:
 	MOVLQSX (DX), R11
 	MOVLQSX 4(DX), R12
-	SUBQ    464(DI), R12
-	JLE     blind28
-	CMPQ    R12, 520(DI)
-	CMOVQGT 520(DI), R12
+	SUBQ    472(DI), R12
+	JLE     blind29
+	CMPQ    R12, 528(DI)
+	CMOVQGT 528(DI), R12
 	XORL    R13, R13
-	SUBQ    464(DI), R11
+	SUBQ    472(DI), R11
 	CMOVQLT R13, R11
 	CMPQ    R11, R12
-	JGE     blind28
+	JGE     blind29
 	MOVQ    $0x00000040, R10
 	SUBQ    R12, R10
 	SHRXQ   R10, AX, R10
@@ -1446,157 +1489,157 @@ rows27:
 	// the row's own bits, from a multiple of 32 cells on
 	MOVLQSX 12(DX), R11
 	TESTQ   R11, R11
-	JZ      seen29
+	JZ      seen30
 	MOVLQSX 8(DX), R12
 	NEGQ    R12
-	ADDQ    464(DI), R12
-	JLT     seen29
+	ADDQ    472(DI), R12
+	JLT     seen30
 	SHRQ    $0x03, R12
 	LEAQ    (R12)(R11*4), R11
 	ADDQ    96(DI), R11
 	ANDL    (R11), R10
-	JMP     seen29
+	JMP     seen30
 
-blind28:
+blind29:
 	XORL R10, R10
 
-seen29:
+seen30:
 	MOVL  R10, (BX)
 	ORQ   R10, R8
 	ANDQ  R10, R9
 	ADDQ  $0x10, DX
 	ADDQ  $0x04, BX
 	DECQ  SI
-	JNZ   rows27
+	JNZ   rows28
 	TESTQ R8, R8
-	JZ    next23
+	JZ    next24
 	XORQ  CX, R9
-	MOVQ  R9, 536(DI)
+	MOVQ  R9, 544(DI)
 
 	// whether keys and values are read where they lie: not a part of a tile, as the texts read whole ones
 	MOVQ 32(DI), CX
-	MOVQ 352(DI), DX
-	MOVQ 360(DI), BX
-	MOVQ 520(DI), AX
-	CMPQ AX, 264(DI)
-	JNE  expanded30
+	MOVQ 360(DI), DX
+	MOVQ 368(DI), BX
+	MOVQ 528(DI), AX
+	CMPQ AX, 272(DI)
+	JNE  expanded31
 	MOVQ 40(DI), AX
 	CMPQ AX, CX
-	JEQ  direct31
+	JEQ  direct32
 
 	// nor for several groups, which would each do the conversion, nor where cells are hidden
-	CMPQ 424(DI), $0x04
-	JGT  expanded30
-	CMPQ 536(DI), $0x00
-	JNE  expanded30
+	CMPQ 432(DI), $0x04
+	JGT  expanded31
+	CMPQ 544(DI), $0x00
+	JNE  expanded31
 	CMPQ 8(AX), $0x00
-	JEQ  expanded30
+	JEQ  expanded31
 
-direct31:
+direct32:
 	MOVQ AX, CX
-	MOVQ 480(DI), DX
-	MOVQ 488(DI), BX
+	MOVQ 488(DI), DX
+	MOVQ 496(DI), BX
 
-expanded30:
-	MOVQ CX, 496(DI)
-	MOVQ DX, 504(DI)
-	MOVQ BX, 512(DI)
+expanded31:
+	MOVQ CX, 504(DI)
+	MOVQ DX, 512(DI)
+	MOVQ BX, 520(DI)
 
 	// before the first group
-	MOVQ 440(DI), AX
-	MOVQ 296(DI), CX
-	MOVQ AX, 576(DI)
-	LEAQ (AX)(CX*4), AX
+	MOVQ 448(DI), AX
+	MOVQ 304(DI), CX
 	MOVQ AX, 584(DI)
-	LEAQ 63(AX)(CX*4), AX
-	SUBQ 440(DI), AX
-	ANDQ $-64, AX
-	ADDQ 440(DI), AX
+	LEAQ (AX)(CX*4), AX
 	MOVQ AX, 592(DI)
-	MOVQ 368(DI), AX
-	MOVQ AX, 568(DI)
-	MOVQ 344(DI), AX
+	LEAQ 63(AX)(CX*4), AX
+	SUBQ 448(DI), AX
+	ANDQ $-64, AX
+	ADDQ 448(DI), AX
 	MOVQ AX, 600(DI)
-	MOVQ 424(DI), AX
-	MOVQ AX, 560(DI)
-	JMP  done24
+	MOVQ 376(DI), AX
+	MOVQ AX, 576(DI)
+	MOVQ 352(DI), AX
+	MOVQ AX, 608(DI)
+	MOVQ 432(DI), AX
+	MOVQ AX, 568(DI)
+	JMP  done25
 
-empty25:
+empty26:
 	XORL CX, CX
-	MOVQ CX, 520(DI)
+	MOVQ CX, 528(DI)
 
-done24:
+done25:
 	TESTQ DI, DI
 	RET
 
 // func opGroup()
 // Requires: CMOV
 TEXT ·opGroup(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    600(DI), AX
-	MOVQ    336(DI), CX
+	MOVQ    608(DI), AX
+	MOVQ    344(DI), CX
 	MOVL    (AX), BX
 	MOVL    (CX)(BX*1), BX
-	MOVL    BX, 640(DI)
+	MOVL    BX, 648(DI)
 	MOVQ    BX, DX
 	MOVL    4(AX), SI
 	MOVL    (CX)(SI*1), SI
-	MOVL    SI, 644(DI)
+	MOVL    SI, 652(DI)
 	ANDQ    SI, DX
 	ORQ     SI, BX
 	MOVL    8(AX), SI
 	MOVL    (CX)(SI*1), SI
-	MOVL    SI, 648(DI)
+	MOVL    SI, 656(DI)
 	ANDQ    SI, DX
 	ORQ     SI, BX
 	MOVL    12(AX), AX
 	MOVL    (CX)(AX*1), AX
-	MOVL    AX, 652(DI)
+	MOVL    AX, 660(DI)
 	ANDQ    AX, DX
 	ORQ     AX, BX
-	MOVQ    BX, 624(DI)
+	MOVQ    BX, 632(DI)
 	XORL    AX, AX
-	CMPQ    DX, 528(DI)
+	CMPQ    DX, 536(DI)
 	SETNE   AL
-	MOVQ    AX, 632(DI)
-	MOVQ    560(DI), AX
+	MOVQ    AX, 640(DI)
+	MOVQ    568(DI), AX
 	MOVQ    $0x00000004, CX
 	CMPQ    AX, CX
 	CMOVQGT CX, AX
-	MOVQ    AX, 616(DI)
+	MOVQ    AX, 624(DI)
 	TESTQ   DI, DI
 	RET
 
 // func opNextGroup()
 TEXT ·opNextGroup(SB), NOSPLIT|NOFRAME, $0
-	SUBQ  $0x04, 560(DI)
-	MOVQ  184(DI), AX
-	SHLQ  $0x02, AX
-	ADDQ  AX, 568(DI)
+	SUBQ  $0x04, 568(DI)
 	MOVQ  192(DI), AX
 	SHLQ  $0x02, AX
-	ADDQ  AX, 592(DI)
-	ADDQ  $0x10, 576(DI)
+	ADDQ  AX, 576(DI)
+	MOVQ  200(DI), AX
+	SHLQ  $0x02, AX
+	ADDQ  AX, 600(DI)
 	ADDQ  $0x10, 584(DI)
-	ADDQ  $0x10, 600(DI)
+	ADDQ  $0x10, 592(DI)
+	ADDQ  $0x10, 608(DI)
 	TESTQ DI, DI
 	RET
 
 // func opFold()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  440(DI), AX
-	MOVQ  384(DI), CX
-	CMPQ  432(DI), $0x00
-	JNE   add32
-	MOVQ  296(DI), DX
+	MOVQ  448(DI), AX
+	MOVQ  392(DI), CX
+	CMPQ  440(DI), $0x00
+	JNE   add33
+	MOVQ  304(DI), DX
 	SHLQ  $0x03, DX
 	ADDQ  $0x3f, DX
 	ANDQ  $-64, DX
-	MOVQ  424(DI), BX
-	IMULQ 192(DI), BX
+	MOVQ  432(DI), BX
+	IMULQ 200(DI), BX
 	ADDQ  BX, DX
 
-whole34:
+whole35:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -1604,20 +1647,20 @@ whole34:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole34
-	JMP     done33
+	JG      whole35
+	JMP     done34
 
-add32:
-	MOVQ 296(DI), BX
+add33:
+	MOVQ 304(DI), BX
 	MOVQ BX, DX
 	SHLQ $0x03, DX
 	ADDQ $0x3f, DX
 	ANDQ $-64, DX
 	LEAQ (AX)(DX*1), SI
 	LEAQ (CX)(DX*1), R8
-	MOVQ 424(DI), DX
+	MOVQ 432(DI), DX
 
-vectors35:
+vectors36:
 	VBROADCASTSS (CX), Y0
 	VBROADCASTSS (AX), Y1
 	VMAXPS       Y1, Y0, Y2
@@ -1661,9 +1704,9 @@ vectors35:
 	VBROADCASTSS (CX)(BX*4), Y3
 	VFMADD213PS  Y2, Y0, Y3
 	VMOVSS       X3, (CX)(BX*4)
-	MOVQ         192(DI), R9
+	MOVQ         200(DI), R9
 
-values36:
+values37:
 	VMULPS      (SI), Y1, Y2
 	VMOVUPS     (R8), Y3
 	VFMADD213PS Y2, Y0, Y3
@@ -1675,21 +1718,21 @@ values36:
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, R8
 	SUBQ        $0x40, R9
-	JNZ         values36
+	JNZ         values37
 	ADDQ        $0x04, AX
 	ADDQ        $0x04, CX
 	DECQ        DX
-	JNZ         vectors35
+	JNZ         vectors36
 
-done33:
+done34:
 	TESTQ DI, DI
 	RET
 
 // func opOutput()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 384(DI), AX
-	MOVQ 296(DI), CX
+	MOVQ 392(DI), AX
+	MOVQ 304(DI), CX
 	MOVQ CX, DX
 	SHLQ $0x03, DX
 	ADDQ $0x3f, DX
@@ -1697,103 +1740,154 @@ TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
 	ADDQ AX, DX
 
 	// the first row's first head
-	MOVQ  408(DI), BX
+	MOVQ  416(DI), BX
 	MOVQ  56(DI), SI
 	MOVQ  64(DI), R8
-	IMULQ 200(DI), BX
-	MOVQ  400(DI), R9
-	IMULQ 216(DI), R9
+	IMULQ 208(DI), BX
+	MOVQ  408(DI), R9
+	IMULQ 224(DI), R9
 	ADDQ  R9, BX
 	LEAQ  (R8)(BX*4), R8
-	IMULQ 192(DI), BX
+	IMULQ 200(DI), BX
 	ADDQ  BX, SI
-	MOVQ  416(DI), BX
+	MOVQ  424(DI), BX
 
-rows37:
-	MOVQ 216(DI), R9
+rows38:
+	MOVQ  224(DI), R9
+	MOVQ  408(DI), R10
+	IMULQ R9, R10
+	SHLQ  $0x02, R10
+	ADDQ  104(DI), R10
 
-vectors38:
+vectors39:
 	VBROADCASTSS (AX)(CX*4), Y0
+	VBROADCASTSS (AX), Y1
+	VMOVUPS      one<>+0(SB), Y2
+	CMPQ         104(DI), $0x00
+	JEQ          noSink40
 
-	// 1/l, and 0 where no cell was seen
-	VXORPS  Y2, Y2, Y2
-	VCMPPS  $0x04, Y2, Y0, Y1
-	VMOVUPS one<>+0(SB), Y2
-	VDIVPS  Y0, Y2, Y2
-	VANDPS  Y1, Y2, Y2
+	// the sink
+	VBROADCASTSS (R10), Y3
+	VMULPS       log2e<>+0(SB), Y3, Y3
+	VMOVUPS      highest<>+0(SB), Y2
+	VMINPS       Y3, Y2, Y3
+	VMOVUPS      Y1, Y2
+	VMAXPS       Y3, Y1, Y1
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      expLow<>+0(SB), Y4
+	VCMPPS       $0x15, Y4, Y2, Y6
+	VMAXPS       Y2, Y4, Y2
+	VROUNDPS     $0x00, Y2, Y4
+	VSUBPS       Y4, Y2, Y2
+	VMOVUPS      exp6<>+0(SB), Y5
+	VFMADD213PS  exp5<>+0(SB), Y2, Y5
+	VFMADD213PS  exp4<>+0(SB), Y2, Y5
+	VFMADD213PS  exp3<>+0(SB), Y2, Y5
+	VFMADD213PS  exp2<>+0(SB), Y2, Y5
+	VFMADD213PS  exp1<>+0(SB), Y2, Y5
+	VFMADD213PS  exp0<>+0(SB), Y2, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VANDPS       Y6, Y5, Y2
+	VSUBPS       Y1, Y3, Y3
+	VMOVUPS      expLow<>+0(SB), Y4
+	VCMPPS       $0x15, Y4, Y3, Y6
+	VMAXPS       Y3, Y4, Y3
+	VROUNDPS     $0x00, Y3, Y4
+	VSUBPS       Y4, Y3, Y3
+	VMOVUPS      exp6<>+0(SB), Y5
+	VFMADD213PS  exp5<>+0(SB), Y3, Y5
+	VFMADD213PS  exp4<>+0(SB), Y3, Y5
+	VFMADD213PS  exp3<>+0(SB), Y3, Y5
+	VFMADD213PS  exp2<>+0(SB), Y3, Y5
+	VFMADD213PS  exp1<>+0(SB), Y3, Y5
+	VFMADD213PS  exp0<>+0(SB), Y3, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VANDPS       Y6, Y5, Y3
+	VFMADD213PS  Y3, Y2, Y0
+
+noSink40:
+	// 1/l, times what the sink leaves of it, and 0 where there is no weight
+	VXORPS Y3, Y3, Y3
+	VCMPPS $0x04, Y3, Y0, Y3
+	VDIVPS Y0, Y2, Y2
+	VANDPS Y3, Y2, Y2
 
 	// the logarithm: exponent, and that of 1 <= m < 2 by its series in (m-1)/(m+1)
-	VPSRLD       $0x17, Y0, Y3
-	VPSUBD       exponent<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VPAND        mantissa<>+0(SB), Y0, Y0
-	VPOR         one<>+0(SB), Y0, Y0
-	VADDPS       one<>+0(SB), Y0, Y4
-	VSUBPS       one<>+0(SB), Y0, Y0
-	VDIVPS       Y4, Y0, Y0
-	VMULPS       Y0, Y0, Y4
-	VMOVUPS      log6<>+0(SB), Y5
-	VFMADD213PS  log5<>+0(SB), Y4, Y5
-	VFMADD213PS  log4<>+0(SB), Y4, Y5
-	VFMADD213PS  log3<>+0(SB), Y4, Y5
-	VFMADD213PS  log2<>+0(SB), Y4, Y5
-	VFMADD213PS  log1<>+0(SB), Y4, Y5
-	VFMADD213PS  log0<>+0(SB), Y4, Y5
-	VMULPS       Y0, Y5, Y5
-	VBROADCASTSS (AX), Y0
-	VADDPS       Y0, Y3, Y3
-	VFMADD231PS  ln2<>+0(SB), Y3, Y5
-	VMOVUPS      negInf<>+0(SB), Y3
-	VBLENDVPS    Y1, Y5, Y3, Y3
-	VMOVSS       X3, (R8)
-	MOVQ         192(DI), R10
+	VPSRLD      $0x17, Y0, Y4
+	VPSUBD      exponent<>+0(SB), Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VPAND       mantissa<>+0(SB), Y0, Y0
+	VPOR        one<>+0(SB), Y0, Y0
+	VADDPS      one<>+0(SB), Y0, Y5
+	VSUBPS      one<>+0(SB), Y0, Y0
+	VDIVPS      Y5, Y0, Y0
+	VMULPS      Y0, Y0, Y5
+	VMOVUPS     log6<>+0(SB), Y6
+	VFMADD213PS log5<>+0(SB), Y5, Y6
+	VFMADD213PS log4<>+0(SB), Y5, Y6
+	VFMADD213PS log3<>+0(SB), Y5, Y6
+	VFMADD213PS log2<>+0(SB), Y5, Y6
+	VFMADD213PS log1<>+0(SB), Y5, Y6
+	VFMADD213PS log0<>+0(SB), Y5, Y6
+	VMULPS      Y0, Y6, Y6
+	VADDPS      Y1, Y4, Y4
+	VFMADD231PS ln2<>+0(SB), Y4, Y6
+	VMOVUPS     negInf<>+0(SB), Y4
+	VBLENDVPS   Y3, Y6, Y4, Y4
+	VMOVSS      X4, (R8)
+	MOVQ        200(DI), R11
 
-values39:
+values41:
 	VMULPS  (DX), Y2, Y0
 	VMOVUPS Y0, (SI)
 	VMULPS  32(DX), Y2, Y0
 	VMOVUPS Y0, 32(SI)
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, SI
-	SUBQ    $0x40, R10
-	JNZ     values39
+	SUBQ    $0x40, R11
+	JNZ     values41
 	ADDQ    $0x04, R8
 	ADDQ    $0x04, AX
+	ADDQ    $0x04, R10
 	DECQ    R9
-	JNZ     vectors38
+	JNZ     vectors39
 
 	// the next row
-	MOVQ  200(DI), R9
-	SUBQ  216(DI), R9
+	MOVQ  208(DI), R9
+	SUBQ  224(DI), R9
 	LEAQ  (R8)(R9*4), R8
-	IMULQ 192(DI), R9
+	IMULQ 200(DI), R9
 	ADDQ  R9, SI
 	DECQ  BX
-	JNZ   rows37
+	JNZ   rows38
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax1AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  520(DI), AX
+	MOVQ  528(DI), AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 608(DI)
-	MOVL  256(DI), AX
+	MOVQ  AX, 616(DI)
+	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap40
+	JZ    noCap42
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Y0
 	VMOVUPS      one<>+0(SB), Y1
 	VMOVUPS      two<>+0(SB), Y2
-	VBROADCASTSS 256(DI), Y3
-	MOVQ         328(DI), AX
-	MOVQ         608(DI), CX
+	VBROADCASTSS 264(DI), Y3
+	MOVQ         336(DI), AX
+	MOVQ         616(DI), CX
 
-vecs41:
+vecs43:
 	VMOVUPS     (AX), Y4
 	VMINPS      Y4, Y0, Y4
 	VMOVUPS     expLow<>+0(SB), Y5
@@ -1819,49 +1913,49 @@ vecs41:
 	VMOVUPS     Y4, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs41
+	JNZ         vecs43
 
-noCap40:
-	CMPQ 632(DI), $0x00
-	JEQ  allSeen42
+noCap42:
+	CMPQ 640(DI), $0x00
+	JEQ  allSeen44
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSS 640(DI), Y0
+	VBROADCASTSS 648(DI), Y0
 	VMOVUPS      shift1<>+0(SB), Y1
 	VMOVUPS      stepi<>+0(SB), Y2
 	VMOVUPS      negInf<>+0(SB), Y3
-	MOVQ         328(DI), AX
-	MOVQ         608(DI), CX
+	MOVQ         336(DI), AX
+	MOVQ         616(DI), CX
 
-vecs43:
+vecs45:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs43
+	JNZ       vecs45
 
-allSeen42:
+allSeen44:
 	// behind the last cell
-	MOVQ    520(DI), AX
-	MOVQ    328(DI), CX
+	MOVQ    528(DI), AX
+	MOVQ    336(DI), CX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ         576(DI), AX
+	MOVQ         584(DI), AX
 	VBROADCASTSS (AX), Y0
 	VMOVAPS      Y0, Y1
-	MOVQ         328(DI), CX
-	MOVQ         608(DI), DX
+	MOVQ         336(DI), CX
+	MOVQ         616(DI), DX
 
-vecs44:
+vecs46:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs44
+	JNZ         vecs46
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -1886,13 +1980,13 @@ vecs44:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 656(DI)
+	VMOVUPS     Y0, 664(DI)
 
 	// powers
-	MOVQ 328(DI), AX
-	MOVQ 608(DI), CX
+	MOVQ 336(DI), AX
+	MOVQ 616(DI), CX
 
-vecs45:
+vecs47:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -1914,26 +2008,26 @@ vecs45:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs45
+	JNZ         vecs47
 
 	// sums
 	VXORPS Y1, Y1, Y1
-	MOVQ   328(DI), AX
-	MOVQ   608(DI), CX
+	MOVQ   336(DI), AX
+	MOVQ   616(DI), CX
 
-sums46:
+sums48:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x02, CX
-	JNZ         sums46
+	JNZ         sums48
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
 	VADDPS      X2, X1, X1
-	MOVQ        584(DI), AX
+	MOVQ        592(DI), AX
 	VMOVSS      (AX), X2
 	VFMADD213PS X1, X0, X2
 	VMOVSS      X2, (AX)
@@ -1944,23 +2038,23 @@ sums46:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues1AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 592(DI), CX
+	MOVQ 600(DI), CX
 
-vector47:
-	MOVL  640(DI)(AX*4), DX
+vector49:
+	MOVL  648(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind48
-	MOVQ  328(DI), BX
+	JZ    blind50
+	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  512(DI), SI
+	MOVQ  520(DI), SI
 	MOVQ  CX, R8
-	MOVQ  176(DI), R9
-	MOVQ  192(DI), R10
+	MOVQ  184(DI), R9
+	MOVQ  200(DI), R10
 
-panel49:
+panel51:
 	CMPQ         R9, $0x40
-	JLT          narrower50
-	VBROADCASTSS 656(DI)(AX*4), Y0
+	JLT          narrower52
+	VBROADCASTSS 664(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -1971,7 +2065,7 @@ panel49:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen51:
+seen53:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -1986,7 +2080,7 @@ seen51:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen51
+	JNZ          seen53
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -1998,18 +2092,18 @@ seen51:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel49
+	JMP          panel51
 
-narrower50:
-panel52:
+narrower52:
+panel54:
 	CMPQ         R9, $0x10
-	JLT          narrower53
-	VBROADCASTSS 656(DI)(AX*4), Y0
+	JLT          narrower55
+	VBROADCASTSS 664(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen54:
+seen56:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2018,45 +2112,45 @@ seen54:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen54
+	JNZ          seen56
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel52
+	JMP          panel54
 
-narrower53:
-blind48:
-	ADDQ  192(DI), CX
+narrower55:
+blind50:
+	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 616(DI)
-	JLT   vector47
+	CMPQ  AX, 624(DI)
+	JLT   vector49
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax2AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax2AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  520(DI), AX
+	MOVQ  528(DI), AX
 	SHLQ  $0x01, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 608(DI)
-	MOVL  256(DI), AX
+	MOVQ  AX, 616(DI)
+	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap55
+	JZ    noCap57
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Y0
 	VMOVUPS      one<>+0(SB), Y1
 	VMOVUPS      two<>+0(SB), Y2
-	VBROADCASTSS 256(DI), Y3
-	MOVQ         328(DI), AX
-	MOVQ         608(DI), CX
+	VBROADCASTSS 264(DI), Y3
+	MOVQ         336(DI), AX
+	MOVQ         616(DI), CX
 
-vecs56:
+vecs58:
 	VMOVUPS     (AX), Y4
 	VMINPS      Y4, Y0, Y4
 	VMOVUPS     expLow<>+0(SB), Y5
@@ -2082,50 +2176,50 @@ vecs56:
 	VMOVUPS     Y4, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs56
+	JNZ         vecs58
 
-noCap55:
-	CMPQ 632(DI), $0x00
-	JEQ  allSeen57
+noCap57:
+	CMPQ 640(DI), $0x00
+	JEQ  allSeen59
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSD 640(DI), Y0
+	VBROADCASTSD 648(DI), Y0
 	VMOVUPS      shift2<>+0(SB), Y1
 	VMOVUPS      stepe<>+0(SB), Y2
 	VMOVUPS      negInf<>+0(SB), Y3
-	MOVQ         328(DI), AX
-	MOVQ         608(DI), CX
+	MOVQ         336(DI), AX
+	MOVQ         616(DI), CX
 
-vecs58:
+vecs60:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs58
+	JNZ       vecs60
 
-allSeen57:
+allSeen59:
 	// behind the last cell
-	MOVQ    520(DI), AX
-	MOVQ    328(DI), CX
+	MOVQ    528(DI), AX
+	MOVQ    336(DI), CX
 	SHLQ    $0x01, AX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ         576(DI), AX
+	MOVQ         584(DI), AX
 	VBROADCASTSD (AX), Y0
 	VMOVAPS      Y0, Y1
-	MOVQ         328(DI), CX
-	MOVQ         608(DI), DX
+	MOVQ         336(DI), CX
+	MOVQ         616(DI), DX
 
-vecs59:
+vecs61:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs59
+	JNZ         vecs61
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -2148,13 +2242,13 @@ vecs59:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 656(DI)
+	VMOVUPS     Y0, 664(DI)
 
 	// powers
-	MOVQ 328(DI), AX
-	MOVQ 608(DI), CX
+	MOVQ 336(DI), AX
+	MOVQ 616(DI), CX
 
-vecs60:
+vecs62:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2176,24 +2270,24 @@ vecs60:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs60
+	JNZ         vecs62
 
 	// sums
 	VXORPS Y1, Y1, Y1
-	MOVQ   328(DI), AX
-	MOVQ   608(DI), CX
+	MOVQ   336(DI), AX
+	MOVQ   616(DI), CX
 
-sums61:
+sums63:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y1, Y1
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums61
+	JNZ          sums63
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VSHUFPS      $0x4e, X1, X1, X2
 	VADDPS       X2, X1, X1
-	MOVQ         584(DI), AX
+	MOVQ         592(DI), AX
 	VMOVQ        (AX), X2
 	VFMADD213PS  X1, X0, X2
 	VMOVQ        X2, (AX)
@@ -2204,23 +2298,23 @@ sums61:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues2AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 592(DI), CX
+	MOVQ 600(DI), CX
 
-vector62:
-	MOVL  640(DI)(AX*4), DX
+vector64:
+	MOVL  648(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind63
-	MOVQ  328(DI), BX
+	JZ    blind65
+	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  512(DI), SI
+	MOVQ  520(DI), SI
 	MOVQ  CX, R8
-	MOVQ  176(DI), R9
-	MOVQ  192(DI), R10
+	MOVQ  184(DI), R9
+	MOVQ  200(DI), R10
 
-panel64:
+panel66:
 	CMPQ         R9, $0x40
-	JLT          narrower65
-	VBROADCASTSS 656(DI)(AX*4), Y0
+	JLT          narrower67
+	VBROADCASTSS 664(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -2231,7 +2325,7 @@ panel64:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen66:
+seen68:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2246,7 +2340,7 @@ seen66:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen66
+	JNZ          seen68
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -2258,18 +2352,18 @@ seen66:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel64
+	JMP          panel66
 
-narrower65:
-panel67:
+narrower67:
+panel69:
 	CMPQ         R9, $0x10
-	JLT          narrower68
-	VBROADCASTSS 656(DI)(AX*4), Y0
+	JLT          narrower70
+	VBROADCASTSS 664(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen69:
+seen71:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2278,45 +2372,45 @@ seen69:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen69
+	JNZ          seen71
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel67
+	JMP          panel69
 
-narrower68:
-blind63:
-	ADDQ  192(DI), CX
+narrower70:
+blind65:
+	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 616(DI)
-	JLT   vector62
+	CMPQ  AX, 624(DI)
+	JLT   vector64
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax4AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax4AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  520(DI), AX
+	MOVQ  528(DI), AX
 	SHLQ  $0x02, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 608(DI)
-	MOVL  256(DI), AX
+	MOVQ  AX, 616(DI)
+	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap70
+	JZ    noCap72
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Y0
 	VMOVUPS      one<>+0(SB), Y1
 	VMOVUPS      two<>+0(SB), Y2
-	VBROADCASTSS 256(DI), Y3
-	MOVQ         328(DI), AX
-	MOVQ         608(DI), CX
+	VBROADCASTSS 264(DI), Y3
+	MOVQ         336(DI), AX
+	MOVQ         616(DI), CX
 
-vecs71:
+vecs73:
 	VMOVUPS     (AX), Y4
 	VMINPS      Y4, Y0, Y4
 	VMOVUPS     expLow<>+0(SB), Y5
@@ -2342,50 +2436,50 @@ vecs71:
 	VMOVUPS     Y4, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs71
+	JNZ         vecs73
 
-noCap70:
-	CMPQ 632(DI), $0x00
-	JEQ  allSeen72
+noCap72:
+	CMPQ 640(DI), $0x00
+	JEQ  allSeen74
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTF128 640(DI), Y0
+	VBROADCASTF128 648(DI), Y0
 	VMOVUPS        shift4<>+0(SB), Y1
 	VMOVUPS        stepc<>+0(SB), Y2
 	VMOVUPS        negInf<>+0(SB), Y3
-	MOVQ           328(DI), AX
-	MOVQ           608(DI), CX
+	MOVQ           336(DI), AX
+	MOVQ           616(DI), CX
 
-vecs73:
+vecs75:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs73
+	JNZ       vecs75
 
-allSeen72:
+allSeen74:
 	// behind the last cell
-	MOVQ    520(DI), AX
-	MOVQ    328(DI), CX
+	MOVQ    528(DI), AX
+	MOVQ    336(DI), CX
 	SHLQ    $0x02, AX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ           576(DI), AX
+	MOVQ           584(DI), AX
 	VBROADCASTF128 (AX), Y0
 	VMOVAPS        Y0, Y1
-	MOVQ           328(DI), CX
-	MOVQ           608(DI), DX
+	MOVQ           336(DI), CX
+	MOVQ           616(DI), DX
 
-vecs74:
+vecs76:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs74
+	JNZ         vecs76
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VMOVUPS     X1, (AX)
@@ -2406,13 +2500,13 @@ vecs74:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 656(DI)
+	VMOVUPS     Y0, 664(DI)
 
 	// powers
-	MOVQ 328(DI), AX
-	MOVQ 608(DI), CX
+	MOVQ 336(DI), AX
+	MOVQ 616(DI), CX
 
-vecs75:
+vecs77:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2434,24 +2528,24 @@ vecs75:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs75
+	JNZ         vecs77
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
-	MOVQ   328(DI), AX
-	MOVQ   608(DI), CX
+	MOVQ   336(DI), AX
+	MOVQ   616(DI), CX
 
-sums76:
+sums78:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y2, Y2
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums76
+	JNZ          sums78
 	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
-	MOVQ         584(DI), AX
+	MOVQ         592(DI), AX
 	VMOVUPS      (AX), X2
 	VFMADD213PS  X1, X0, X2
 	VMOVUPS      X2, (AX)
@@ -2462,23 +2556,23 @@ sums76:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues4AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 592(DI), CX
+	MOVQ 600(DI), CX
 
-vector77:
-	MOVL  640(DI)(AX*4), DX
+vector79:
+	MOVL  648(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind78
-	MOVQ  328(DI), BX
+	JZ    blind80
+	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  512(DI), SI
+	MOVQ  520(DI), SI
 	MOVQ  CX, R8
-	MOVQ  176(DI), R9
-	MOVQ  192(DI), R10
+	MOVQ  184(DI), R9
+	MOVQ  200(DI), R10
 
-panel79:
+panel81:
 	CMPQ         R9, $0x40
-	JLT          narrower80
-	VBROADCASTSS 656(DI)(AX*4), Y0
+	JLT          narrower82
+	VBROADCASTSS 664(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -2489,7 +2583,7 @@ panel79:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen81:
+seen83:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2505,7 +2599,7 @@ seen81:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen81
+	JNZ          seen83
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -2517,18 +2611,18 @@ seen81:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel79
+	JMP          panel81
 
-narrower80:
-panel82:
+narrower82:
+panel84:
 	CMPQ         R9, $0x10
-	JLT          narrower83
-	VBROADCASTSS 656(DI)(AX*4), Y0
+	JLT          narrower85
+	VBROADCASTSS 664(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen84:
+seen86:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2538,65 +2632,35 @@ seen84:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen84
+	JNZ          seen86
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel82
+	JMP          panel84
 
-narrower83:
-blind78:
-	ADDQ  192(DI), CX
+narrower85:
+blind80:
+	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 616(DI)
-	JLT   vector77
+	CMPQ  AX, 624(DI)
+	JLT   vector79
 	TESTQ DI, DI
 	RET
 
 // func opExpandF32AVX2()
 // Requires: AVX
 TEXT ·opExpandF32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  480(DI), AX
-	MOVQ  352(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 504(DI)
-	IMULQ 168(DI), DX
-
-loop85:
-	SUBQ    $0x20, DX
-	JLT     rest86
-	VMOVUPS (AX), Y0
-	VMOVUPS Y0, (CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS Y0, 32(CX)
-	VMOVUPS 64(AX), Y0
-	VMOVUPS Y0, 64(CX)
-	VMOVUPS 96(AX), Y0
-	VMOVUPS Y0, 96(CX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, CX
-	JMP     loop85
-
-rest86:
-	CMPQ    DX, $-16
-	JNE     done87
-	VMOVUPS (AX), Y0
-	VMOVUPS Y0, (CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS Y0, 32(CX)
-
-done87:
 	MOVQ  488(DI), AX
 	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
+	MOVQ  528(DI), DX
 	MOVQ  CX, 512(DI)
 	IMULQ 176(DI), DX
 
-loop88:
+loop87:
 	SUBQ    $0x20, DX
-	JLT     rest89
+	JLT     rest88
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
@@ -2607,38 +2671,68 @@ loop88:
 	VMOVUPS Y0, 96(CX)
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000080, CX
-	JMP     loop88
+	JMP     loop87
 
-rest89:
+rest88:
 	CMPQ    DX, $-16
-	JNE     done90
+	JNE     done89
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done90:
+done89:
+	MOVQ  496(DI), AX
+	MOVQ  368(DI), CX
+	MOVQ  528(DI), DX
+	MOVQ  CX, 520(DI)
+	IMULQ 184(DI), DX
+
+loop90:
+	SUBQ    $0x20, DX
+	JLT     rest91
+	VMOVUPS (AX), Y0
+	VMOVUPS Y0, (CX)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS Y0, 32(CX)
+	VMOVUPS 64(AX), Y0
+	VMOVUPS Y0, 64(CX)
+	VMOVUPS 96(AX), Y0
+	VMOVUPS Y0, 96(CX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	JMP     loop90
+
+rest91:
+	CMPQ    DX, $-16
+	JNE     done92
+	VMOVUPS (AX), Y0
+	VMOVUPS Y0, (CX)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS Y0, 32(CX)
+
+done92:
 	TESTQ DI, DI
 	RET
 
 // func opScores1F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores1F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   184(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells91:
+cells93:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2648,7 +2742,7 @@ cells91:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims92:
+dims94:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -2679,7 +2773,7 @@ dims92:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims92
+	JNZ         dims94
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -2703,26 +2797,26 @@ dims92:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells91
+	JG          cells93
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues1F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 192(DI), R8
-	MOVQ 144(DI), R9
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 200(DI), R8
+	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel93:
+panel95:
 	CMPQ         DX, $0x40
-	JLT          narrower94
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower96
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -2732,11 +2826,11 @@ panel93:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells95:
+cells97:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -2754,7 +2848,7 @@ cells95:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells95
+	JNZ          cells97
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -2765,27 +2859,27 @@ cells95:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel93
+	JMP          panel95
 
-narrower94:
-panel96:
+narrower96:
+panel98:
 	CMPQ         DX, $0x20
-	JLT          narrower97
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower99
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells98:
+cells100:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y4
@@ -2797,32 +2891,32 @@ cells98:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells98
+	JNZ          cells100
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel96
+	JMP          panel98
 
-narrower97:
-panel99:
+narrower99:
+panel101:
 	CMPQ         DX, $0x10
-	JLT          narrower100
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower102
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells101:
+cells103:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VFMADD231PS  (SI), Y2, Y1
@@ -2831,37 +2925,37 @@ cells101:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells101
+	JNZ          cells103
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel99
+	JMP          panel101
 
-narrower100:
+narrower102:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores2F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   184(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   152(DI), R9
+	MOVQ   160(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells102:
+cells104:
 	MOVQ   AX, R10
-	MOVQ   568(DI), R11
-	MOVQ   168(DI), R12
+	MOVQ   576(DI), R11
+	MOVQ   176(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2871,7 +2965,7 @@ cells102:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims103:
+dims105:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -2908,7 +3002,7 @@ dims103:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims103
+	JNZ         dims105
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -2932,41 +3026,41 @@ dims103:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells102
+	JG          cells104
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues2F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 192(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 200(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel104:
+panel106:
 	CMPQ         DX, $0x20
-	JLT          narrower105
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower107
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y4
+	VBROADCASTSS 668(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells106:
+cells108:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y8
@@ -2987,7 +3081,7 @@ cells106:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells106
+	JNZ          cells108
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -2998,28 +3092,28 @@ cells106:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel104
+	JMP          panel106
 
-narrower105:
-panel107:
+narrower107:
+panel109:
 	CMPQ         DX, $0x10
-	JLT          narrower108
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower110
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells109:
+cells111:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -3033,39 +3127,39 @@ cells109:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells109
+	JNZ          cells111
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel107
+	JMP          panel109
 
-narrower108:
+narrower110:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores3F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   184(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   152(DI), R9
+	MOVQ   160(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells110:
+cells112:
 	MOVQ   AX, R10
-	MOVQ   568(DI), R11
-	MOVQ   168(DI), R12
+	MOVQ   576(DI), R11
+	MOVQ   176(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3079,7 +3173,7 @@ cells110:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims111:
+dims113:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3126,7 +3220,7 @@ dims111:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims111
+	JNZ         dims113
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -3164,46 +3258,46 @@ dims111:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells110
+	JG          cells112
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues3F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 192(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 200(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel112:
+panel114:
 	CMPQ         DX, $0x20
-	JLT          narrower113
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower115
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y4
+	VBROADCASTSS 668(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 664(DI), Y8
+	VBROADCASTSS 672(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
 	VMULPS       96(CX)(SI*2), Y8, Y8
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells114:
+cells116:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y12
@@ -3229,7 +3323,7 @@ cells114:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells114
+	JNZ          cells116
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3244,31 +3338,31 @@ cells114:
 	VMOVUPS      Y8, 96(CX)(SI*2)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel112
+	JMP          panel114
 
-narrower113:
-panel115:
+narrower115:
+panel117:
 	CMPQ         DX, $0x10
-	JLT          narrower116
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower118
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells117:
+cells119:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -3285,7 +3379,7 @@ cells117:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells117
+	JNZ          cells119
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -3294,32 +3388,32 @@ cells117:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel115
+	JMP          panel117
 
-narrower116:
+narrower118:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores4F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   184(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   152(DI), R9
+	MOVQ   160(DI), R9
 	IMUL3Q $0x02, R9, R9
 
-cells118:
+cells120:
 	MOVQ   AX, R10
-	MOVQ   568(DI), R11
-	MOVQ   168(DI), R12
+	MOVQ   576(DI), R11
+	MOVQ   176(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3329,7 +3423,7 @@ cells118:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims119:
+dims121:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R11), Y8
@@ -3364,7 +3458,7 @@ dims119:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims119
+	JNZ         dims121
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3388,43 +3482,43 @@ dims119:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells118
+	JG          cells120
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues4F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 192(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 200(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel120:
+panel122:
 	CMPQ         DX, $0x10
-	JLT          narrower121
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower123
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 668(DI), Y6
+	VBROADCASTSS 676(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells122:
+cells124:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -3444,7 +3538,7 @@ cells122:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells122
+	JNZ          cells124
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -3455,58 +3549,28 @@ cells122:
 	VMOVUPS      Y6, 32(CX)(R8*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel120
+	JMP          panel122
 
-narrower121:
+narrower123:
 	TESTQ DI, DI
 	RET
 
 // func opExpandF16AVX2()
 // Requires: AVX, F16C
 TEXT ·opExpandF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  480(DI), AX
-	MOVQ  352(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 504(DI)
-	IMULQ 168(DI), DX
-
-loop123:
-	SUBQ      $0x20, DX
-	JLT       rest124
-	VCVTPH2PS (AX), Y0
-	VMOVUPS   Y0, (CX)
-	VCVTPH2PS 16(AX), Y0
-	VMOVUPS   Y0, 32(CX)
-	VCVTPH2PS 32(AX), Y0
-	VMOVUPS   Y0, 64(CX)
-	VCVTPH2PS 48(AX), Y0
-	VMOVUPS   Y0, 96(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop123
-
-rest124:
-	CMPQ      DX, $-16
-	JNE       done125
-	VCVTPH2PS (AX), Y0
-	VMOVUPS   Y0, (CX)
-	VCVTPH2PS 16(AX), Y0
-	VMOVUPS   Y0, 32(CX)
-
-done125:
 	MOVQ  488(DI), AX
 	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
+	MOVQ  528(DI), DX
 	MOVQ  CX, 512(DI)
 	IMULQ 176(DI), DX
 
-loop126:
+loop125:
 	SUBQ      $0x20, DX
-	JLT       rest127
+	JLT       rest126
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
@@ -3517,38 +3581,68 @@ loop126:
 	VMOVUPS   Y0, 96(CX)
 	ADDQ      $0x40, AX
 	ADDQ      $0x00000080, CX
-	JMP       loop126
+	JMP       loop125
 
-rest127:
+rest126:
 	CMPQ      DX, $-16
-	JNE       done128
+	JNE       done127
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done128:
+done127:
+	MOVQ  496(DI), AX
+	MOVQ  368(DI), CX
+	MOVQ  528(DI), DX
+	MOVQ  CX, 520(DI)
+	IMULQ 184(DI), DX
+
+loop128:
+	SUBQ      $0x20, DX
+	JLT       rest129
+	VCVTPH2PS (AX), Y0
+	VMOVUPS   Y0, (CX)
+	VCVTPH2PS 16(AX), Y0
+	VMOVUPS   Y0, 32(CX)
+	VCVTPH2PS 32(AX), Y0
+	VMOVUPS   Y0, 64(CX)
+	VCVTPH2PS 48(AX), Y0
+	VMOVUPS   Y0, 96(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop128
+
+rest129:
+	CMPQ      DX, $-16
+	JNE       done130
+	VCVTPH2PS (AX), Y0
+	VMOVUPS   Y0, (CX)
+	VCVTPH2PS 16(AX), Y0
+	VMOVUPS   Y0, 32(CX)
+
+done130:
 	TESTQ DI, DI
 	RET
 
 // func opScores1F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores1F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells129:
+cells131:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3558,7 +3652,7 @@ cells129:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims130:
+dims132:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3601,7 +3695,7 @@ dims130:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims130
+	JNZ         dims132
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3625,26 +3719,26 @@ dims130:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells129
+	JG          cells131
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues1F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R8
-	MOVQ 144(DI), R9
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R8
+	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel131:
+panel133:
 	CMPQ         DX, $0x40
-	JLT          narrower132
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower134
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -3654,11 +3748,11 @@ panel131:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells133:
+cells135:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -3682,7 +3776,7 @@ cells133:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells133
+	JNZ          cells135
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3693,27 +3787,27 @@ cells133:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel131
+	JMP          panel133
 
-narrower132:
-panel134:
+narrower134:
+panel136:
 	CMPQ         DX, $0x20
-	JLT          narrower135
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower137
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells136:
+cells138:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VCVTPH2PS    (SI), Y5
@@ -3728,32 +3822,32 @@ cells136:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells136
+	JNZ          cells138
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel134
+	JMP          panel136
 
-narrower135:
-panel137:
+narrower137:
+panel139:
 	CMPQ         DX, $0x10
-	JLT          narrower138
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower140
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells139:
+cells141:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VCVTPH2PS    (SI), Y3
@@ -3764,39 +3858,39 @@ cells139:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells139
+	JNZ          cells141
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel137
+	JMP          panel139
 
-narrower138:
+narrower140:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores2F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells140:
+cells142:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3806,7 +3900,7 @@ cells140:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims141:
+dims143:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y8
@@ -3841,7 +3935,7 @@ dims141:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims141
+	JNZ         dims143
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3865,41 +3959,41 @@ dims141:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells140
+	JG          cells142
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues2F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel142:
+panel144:
 	CMPQ         DX, $0x20
-	JLT          narrower143
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower145
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y4
+	VBROADCASTSS 668(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells144:
+cells146:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -3919,7 +4013,7 @@ cells144:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells144
+	JNZ          cells146
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3930,28 +4024,28 @@ cells144:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel142
+	JMP          panel144
 
-narrower143:
-panel145:
+narrower145:
+panel147:
 	CMPQ         DX, $0x10
-	JLT          narrower146
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower148
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells147:
+cells149:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -3965,41 +4059,41 @@ cells147:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells147
+	JNZ          cells149
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel145
+	JMP          panel147
 
-narrower146:
+narrower148:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores3F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells148:
+cells150:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4013,7 +4107,7 @@ cells148:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims149:
+dims151:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y12
@@ -4058,7 +4152,7 @@ dims149:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims149
+	JNZ         dims151
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -4096,46 +4190,46 @@ dims149:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells148
+	JG          cells150
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues3F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel150:
+panel152:
 	CMPQ         DX, $0x20
-	JLT          narrower151
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower153
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y4
+	VBROADCASTSS 668(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 664(DI), Y8
+	VBROADCASTSS 672(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
 	VMULPS       96(CX)(SI*2), Y8, Y8
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells152:
+cells154:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS 4(R11), Y13
@@ -4160,7 +4254,7 @@ cells152:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells152
+	JNZ          cells154
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4175,31 +4269,31 @@ cells152:
 	VMOVUPS      Y8, 96(CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel150
+	JMP          panel152
 
-narrower151:
-panel153:
+narrower153:
+panel155:
 	CMPQ         DX, $0x10
-	JLT          narrower154
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower156
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells155:
+cells157:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -4216,7 +4310,7 @@ cells155:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells155
+	JNZ          cells157
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4225,34 +4319,34 @@ cells155:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel153
+	JMP          panel155
 
-narrower154:
+narrower156:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores4F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R8
+	MOVQ   192(DI), R8
 	LEAQ   (R8)(R8*2), R9
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x02, R10, R10
 
-cells156:
+cells158:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4262,7 +4356,7 @@ cells156:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims157:
+dims159:
 	PREFETCHT1  (BX)
 	VMOVUPS     (R12), Y8
 	VMOVUPS     (R12)(R8*1), Y9
@@ -4296,7 +4390,7 @@ dims157:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims157
+	JNZ         dims159
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4320,43 +4414,43 @@ dims157:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells156
+	JG          cells158
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues4F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel158:
+panel160:
 	CMPQ         DX, $0x10
-	JLT          narrower159
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower161
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 668(DI), Y6
+	VBROADCASTSS 676(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells160:
+cells162:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -4376,7 +4470,7 @@ cells160:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells160
+	JNZ          cells162
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4387,64 +4481,28 @@ cells160:
 	VMOVUPS      Y6, 32(CX)(R8*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel158
+	JMP          panel160
 
-narrower159:
+narrower161:
 	TESTQ DI, DI
 	RET
 
 // func opExpandBF16AVX2()
 // Requires: AVX, AVX2
 TEXT ·opExpandBF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  480(DI), AX
-	MOVQ  352(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 504(DI)
-	IMULQ 168(DI), DX
-
-loop161:
-	SUBQ      $0x20, DX
-	JLT       rest162
-	VPMOVZXWD (AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VPMOVZXWD 16(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(CX)
-	VPMOVZXWD 32(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 64(CX)
-	VPMOVZXWD 48(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 96(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop161
-
-rest162:
-	CMPQ      DX, $-16
-	JNE       done163
-	VPMOVZXWD (AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VPMOVZXWD 16(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(CX)
-
-done163:
 	MOVQ  488(DI), AX
 	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
+	MOVQ  528(DI), DX
 	MOVQ  CX, 512(DI)
 	IMULQ 176(DI), DX
 
-loop164:
+loop163:
 	SUBQ      $0x20, DX
-	JLT       rest165
+	JLT       rest164
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -4459,11 +4517,11 @@ loop164:
 	VMOVUPS   Y0, 96(CX)
 	ADDQ      $0x40, AX
 	ADDQ      $0x00000080, CX
-	JMP       loop164
+	JMP       loop163
 
-rest165:
+rest164:
 	CMPQ      DX, $-16
-	JNE       done166
+	JNE       done165
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -4471,54 +4529,58 @@ rest165:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done166:
+done165:
+	MOVQ  496(DI), AX
+	MOVQ  368(DI), CX
+	MOVQ  528(DI), DX
+	MOVQ  CX, 520(DI)
+	IMULQ 184(DI), DX
+
+loop166:
+	SUBQ      $0x20, DX
+	JLT       rest167
+	VPMOVZXWD (AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (CX)
+	VPMOVZXWD 16(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(CX)
+	VPMOVZXWD 32(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 64(CX)
+	VPMOVZXWD 48(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 96(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop166
+
+rest167:
+	CMPQ      DX, $-16
+	JNE       done168
+	VPMOVZXWD (AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (CX)
+	VPMOVZXWD 16(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(CX)
+
+done168:
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ8_0AVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·opExpandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  480(DI), AX
-	MOVQ  352(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 504(DI)
-	IMULQ 168(DI), DX
-
-loop167:
-	SUBQ         $0x20, DX
-	JLT          rest168
-	VPBROADCASTW (AX), X0
-	VCVTPH2PS    X0, Y0
-	VPMOVSXBD    2(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (CX)
-	VPMOVSXBD    10(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(CX)
-	VPMOVSXBD    18(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 64(CX)
-	VPMOVSXBD    26(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 96(CX)
-	ADDQ         $0x22, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop167
-
-rest168:
 	MOVQ  488(DI), AX
 	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
+	MOVQ  528(DI), DX
 	MOVQ  CX, 512(DI)
 	IMULQ 176(DI), DX
 
-loop170:
+loop169:
 	SUBQ         $0x20, DX
-	JLT          rest171
+	JLT          rest170
 	VPBROADCASTW (AX), X0
 	VCVTPH2PS    X0, Y0
 	VPMOVSXBD    2(AX), Y1
@@ -4539,30 +4601,62 @@ loop170:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop170
+	JMP          loop169
 
-rest171:
+rest170:
+	MOVQ  496(DI), AX
+	MOVQ  368(DI), CX
+	MOVQ  528(DI), DX
+	MOVQ  CX, 520(DI)
+	IMULQ 184(DI), DX
+
+loop172:
+	SUBQ         $0x20, DX
+	JLT          rest173
+	VPBROADCASTW (AX), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBD    2(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (CX)
+	VPMOVSXBD    10(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(CX)
+	VPMOVSXBD    18(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(CX)
+	VPMOVSXBD    26(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(CX)
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop172
+
+rest173:
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells173:
+cells175:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4572,7 +4666,7 @@ cells173:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims174:
+dims176:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -4726,7 +4820,7 @@ dims174:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims174
+	JNZ          dims176
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -4750,26 +4844,26 @@ dims174:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells173
+	JG           cells175
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R8
-	MOVQ 144(DI), R9
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R8
+	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel175:
+panel177:
 	CMPQ         DX, $0x40
-	JLT          narrower176
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower178
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -4779,11 +4873,11 @@ panel175:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells177:
+cells179:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -4827,7 +4921,7 @@ cells177:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells177
+	JNZ          cells179
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4838,27 +4932,27 @@ cells177:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel175
+	JMP          panel177
 
-narrower176:
-panel178:
+narrower178:
+panel180:
 	CMPQ         DX, $0x20
-	JLT          narrower179
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower181
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells180:
+cells182:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -4883,41 +4977,41 @@ cells180:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells180
+	JNZ          cells182
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel178
+	JMP          panel180
 
-narrower179:
+narrower181:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells181:
+cells183:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4927,7 +5021,7 @@ cells181:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims182:
+dims184:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -5023,7 +5117,7 @@ dims182:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims182
+	JNZ          dims184
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -5047,41 +5141,41 @@ dims182:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells181
+	JG           cells183
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel183:
+panel185:
 	CMPQ         DX, $0x20
-	JLT          narrower184
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower186
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y4
+	VBROADCASTSS 668(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells185:
+cells187:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -5111,7 +5205,7 @@ cells185:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells185
+	JNZ          cells187
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5122,34 +5216,34 @@ cells185:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel183
+	JMP          panel185
 
-narrower184:
+narrower186:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells186:
+cells188:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5163,7 +5257,7 @@ cells186:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims187:
+dims189:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -5275,7 +5369,7 @@ dims187:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims187
+	JNZ          dims189
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -5313,40 +5407,40 @@ dims187:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells186
+	JG           cells188
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel188:
+panel190:
 	CMPQ         DX, $0x20
-	JLT          narrower189
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower191
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells190:
+cells192:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -5369,28 +5463,28 @@ cells190:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells190
+	JNZ          cells192
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 656(DI), Y0
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells191:
+cells193:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -5411,7 +5505,7 @@ cells191:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells191
+	JNZ          cells193
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -5420,34 +5514,34 @@ cells191:
 	VMOVUPS      Y4, 96(CX)(SI*2)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel188
+	JMP          panel190
 
-narrower189:
+narrower191:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R8
+	MOVQ   192(DI), R8
 	LEAQ   (R8)(R8*2), R9
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells192:
+cells194:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5457,7 +5551,7 @@ cells192:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims193:
+dims195:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -5524,7 +5618,7 @@ dims193:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims193
+	JNZ          dims195
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -5548,43 +5642,43 @@ dims193:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells192
+	JG           cells194
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel194:
+panel196:
 	CMPQ         DX, $0x20
-	JLT          narrower195
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower197
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 668(DI), Y6
+	VBROADCASTSS 676(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells196:
+cells198:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -5610,7 +5704,7 @@ cells196:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells196
+	JNZ          cells198
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5619,24 +5713,24 @@ cells196:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 656(DI), Y0
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 668(DI), Y6
+	VBROADCASTSS 676(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells197:
+cells199:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -5660,7 +5754,7 @@ cells197:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells197
+	JNZ          cells199
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -5671,65 +5765,28 @@ cells197:
 	VMOVUPS      Y6, 96(CX)(R8*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel194
+	JMP          panel196
 
-narrower195:
+narrower197:
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3
 TEXT ·opExpandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  480(DI), AX
-	MOVQ  352(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 504(DI)
-	IMULQ 168(DI), DX
-
-loop198:
-	SUBQ         $0x20, DX
-	JLT          rest199
-	VPBROADCASTW (AX), X0
-	VCVTPH2PS    X0, Y0
-	VMULPS       minus8<>+0(SB), Y0, Y1
-	VPMOVZXBD    2(AX), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (CX)
-	VPMOVZXBD    10(AX), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 32(CX)
-	VPMOVZXBD    2(AX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 64(CX)
-	VPMOVZXBD    10(AX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 96(CX)
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop198
-
-rest199:
 	MOVQ  488(DI), AX
 	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
+	MOVQ  528(DI), DX
 	MOVQ  CX, 512(DI)
 	IMULQ 176(DI), DX
 
-loop201:
+loop200:
 	SUBQ         $0x20, DX
-	JLT          rest202
+	JLT          rest201
 	VPBROADCASTW (AX), X0
 	VCVTPH2PS    X0, Y0
 	VMULPS       minus8<>+0(SB), Y0, Y1
@@ -5755,30 +5812,67 @@ loop201:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop201
+	JMP          loop200
 
-rest202:
+rest201:
+	MOVQ  496(DI), AX
+	MOVQ  368(DI), CX
+	MOVQ  528(DI), DX
+	MOVQ  CX, 520(DI)
+	IMULQ 184(DI), DX
+
+loop203:
+	SUBQ         $0x20, DX
+	JLT          rest204
+	VPBROADCASTW (AX), X0
+	VCVTPH2PS    X0, Y0
+	VMULPS       minus8<>+0(SB), Y0, Y1
+	VPMOVZXBD    2(AX), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, (CX)
+	VPMOVZXBD    10(AX), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 32(CX)
+	VPMOVZXBD    2(AX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 64(CX)
+	VPMOVZXBD    10(AX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 96(CX)
+	ADDQ         $0x12, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop203
+
+rest204:
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells204:
+cells206:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5788,7 +5882,7 @@ cells204:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims205:
+dims207:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -5980,7 +6074,7 @@ dims205:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims205
+	JNZ          dims207
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6004,26 +6098,26 @@ dims205:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells204
+	JG           cells206
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R8
-	MOVQ 144(DI), R9
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R8
+	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel206:
+panel208:
 	CMPQ         DX, $0x40
-	JLT          narrower207
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower209
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -6033,11 +6127,11 @@ panel206:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells208:
+cells210:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y8
 	VPBROADCASTW (SI), X9
@@ -6090,7 +6184,7 @@ cells208:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells208
+	JNZ          cells210
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6101,27 +6195,27 @@ cells208:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel206
+	JMP          panel208
 
-narrower207:
-panel209:
+narrower209:
+panel211:
 	CMPQ         DX, $0x20
-	JLT          narrower210
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower212
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells211:
+cells213:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -6151,41 +6245,41 @@ cells211:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells211
+	JNZ          cells213
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel209
+	JMP          panel211
 
-narrower210:
+narrower212:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells212:
+cells214:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6195,7 +6289,7 @@ cells212:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims213:
+dims215:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -6310,7 +6404,7 @@ dims213:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims213
+	JNZ          dims215
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6334,41 +6428,41 @@ dims213:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells212
+	JG           cells214
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel214:
+panel216:
 	CMPQ         DX, $0x20
-	JLT          narrower215
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower217
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y4
+	VBROADCASTSS 668(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells216:
+cells218:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -6403,7 +6497,7 @@ cells216:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells216
+	JNZ          cells218
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6414,34 +6508,34 @@ cells216:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel214
+	JMP          panel216
 
-narrower215:
+narrower217:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells217:
+cells219:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6455,7 +6549,7 @@ cells217:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims218:
+dims220:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X12
@@ -6586,7 +6680,7 @@ dims218:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims218
+	JNZ          dims220
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -6624,40 +6718,40 @@ dims218:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells217
+	JG           cells219
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel219:
+panel221:
 	CMPQ         DX, $0x20
-	JLT          narrower220
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower222
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells221:
+cells223:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -6683,28 +6777,28 @@ cells221:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells221
+	JNZ          cells223
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 656(DI), Y0
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells222:
+cells224:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -6728,7 +6822,7 @@ cells222:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells222
+	JNZ          cells224
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -6737,34 +6831,34 @@ cells222:
 	VMOVUPS      Y4, 96(CX)(SI*2)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel219
+	JMP          panel221
 
-narrower220:
+narrower222:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R8
+	MOVQ   192(DI), R8
 	LEAQ   (R8)(R8*2), R9
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells223:
+cells225:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6774,7 +6868,7 @@ cells223:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims224:
+dims226:
 	PREFETCHT1   (BX)
 	VPBROADCASTW (R11), X8
 	VCVTPH2PS    X8, Y8
@@ -6850,7 +6944,7 @@ dims224:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims224
+	JNZ          dims226
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6874,43 +6968,43 @@ dims224:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells223
+	JG           cells225
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel225:
+panel227:
 	CMPQ         DX, $0x20
-	JLT          narrower226
-	VBROADCASTSS 656(DI), Y0
+	JLT          narrower228
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 668(DI), Y6
+	VBROADCASTSS 676(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells227:
+cells229:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -6939,7 +7033,7 @@ cells227:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells227
+	JNZ          cells229
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -6948,24 +7042,24 @@ cells227:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 656(DI), Y0
+	VBROADCASTSS 664(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 660(DI), Y2
+	VBROADCASTSS 668(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 664(DI), Y4
+	VBROADCASTSS 672(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 668(DI), Y6
+	VBROADCASTSS 676(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells228:
+cells230:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -6992,7 +7086,7 @@ cells228:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells228
+	JNZ          cells230
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -7003,36 +7097,36 @@ cells228:
 	VMOVUPS      Y6, 96(CX)(R8*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel225
+	JMP          panel227
 
-narrower226:
+narrower228:
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax1AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, FMA3
 TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  520(DI), AX
+	MOVQ  528(DI), AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 608(DI)
-	MOVL  256(DI), AX
+	MOVQ  AX, 616(DI)
+	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap229
+	JZ    noCap231
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Z0
 	VMOVUPS      one<>+0(SB), Z1
 	VMOVUPS      two<>+0(SB), Z2
-	VBROADCASTSS 256(DI), Z3
-	MOVQ         328(DI), AX
-	MOVQ         608(DI), CX
+	VBROADCASTSS 264(DI), Z3
+	MOVQ         336(DI), AX
+	MOVQ         616(DI), CX
 
-vecs230:
+vecs232:
 	VMOVUPS     (AX), Z4
 	VMINPS      Z4, Z0, Z4
 	VMOVUPS     expLow<>+0(SB), Z5
@@ -7055,21 +7149,21 @@ vecs230:
 	VMOVUPS     Z4, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs230
+	JNZ         vecs232
 
-noCap229:
-	CMPQ 632(DI), $0x00
-	JEQ  allSeen231
+noCap231:
+	CMPQ 640(DI), $0x00
+	JEQ  allSeen233
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSS 640(DI), Z0
+	VBROADCASTSS 648(DI), Z0
 	VMOVUPS      shift1<>+0(SB), Z1
 	VMOVUPS      stepq<>+0(SB), Z2
 	VMOVUPS      negInf<>+0(SB), Z3
-	MOVQ         328(DI), AX
-	MOVQ         608(DI), CX
+	MOVQ         336(DI), AX
+	MOVQ         616(DI), CX
 
-vecs232:
+vecs234:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -7077,27 +7171,27 @@ vecs232:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs232
+	JNZ       vecs234
 
-allSeen231:
+allSeen233:
 	// behind the last cell
-	MOVQ    520(DI), AX
-	MOVQ    328(DI), CX
+	MOVQ    528(DI), AX
+	MOVQ    336(DI), CX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ         576(DI), AX
+	MOVQ         584(DI), AX
 	VBROADCASTSS (AX), Z0
 	VMOVAPS      Z0, Z1
-	MOVQ         328(DI), CX
-	MOVQ         608(DI), DX
+	MOVQ         336(DI), CX
+	MOVQ         616(DI), DX
 
-vecs233:
+vecs235:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs233
+	JNZ         vecs235
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -7121,13 +7215,13 @@ vecs233:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 656(DI)
+	VMOVUPS     Z0, 664(DI)
 
 	// powers
-	MOVQ 328(DI), AX
-	MOVQ 608(DI), CX
+	MOVQ 336(DI), AX
+	MOVQ 616(DI), CX
 
-vecs234:
+vecs236:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -7146,26 +7240,26 @@ vecs234:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs234
+	JNZ         vecs236
 
 	// sums
 	VXORPS Z1, Z1, Z1
-	MOVQ   328(DI), AX
-	MOVQ   608(DI), CX
+	MOVQ   336(DI), AX
+	MOVQ   616(DI), CX
 
-sums235:
+sums237:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x01, CX
-	JNZ         sums235
+	JNZ         sums237
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
 	VADDPS      X2, X1, X1
-	MOVQ        584(DI), AX
+	MOVQ        592(DI), AX
 	VMOVSS      (AX), X2
 	VFMADD213PS X1, X0, X2
 	VMOVSS      X2, (AX)
@@ -7176,30 +7270,30 @@ sums235:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues1AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 592(DI), CX
+	MOVQ 600(DI), CX
 
-vector236:
-	MOVL  640(DI)(AX*4), DX
+vector238:
+	MOVL  648(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind237
-	MOVQ  328(DI), BX
+	JZ    blind239
+	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  512(DI), SI
+	MOVQ  520(DI), SI
 	MOVQ  CX, R8
-	MOVQ  176(DI), R9
-	MOVQ  192(DI), R10
+	MOVQ  184(DI), R9
+	MOVQ  200(DI), R10
 
-panel238:
+panel240:
 	CMPQ         R9, $0x40
-	JLT          narrower239
-	VBROADCASTSS 656(DI)(AX*4), Z0
+	JLT          narrower241
+	VBROADCASTSS 664(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen240:
+seen242:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7210,7 +7304,7 @@ seen240:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen240
+	JNZ          seen242
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -7218,17 +7312,17 @@ seen240:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel238
+	JMP          panel240
 
-narrower239:
-panel241:
+narrower241:
+panel243:
 	CMPQ         R9, $0x10
-	JLT          narrower242
-	VBROADCASTSS 656(DI)(AX*4), Z0
+	JLT          narrower244
+	VBROADCASTSS 664(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen243:
+seen245:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7236,43 +7330,43 @@ seen243:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen243
+	JNZ          seen245
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel241
+	JMP          panel243
 
-narrower242:
-blind237:
-	ADDQ  192(DI), CX
+narrower244:
+blind239:
+	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 616(DI)
-	JLT   vector236
+	CMPQ  AX, 624(DI)
+	JLT   vector238
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax2AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, FMA3
 TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  520(DI), AX
+	MOVQ  528(DI), AX
 	SHLQ  $0x01, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 608(DI)
-	MOVL  256(DI), AX
+	MOVQ  AX, 616(DI)
+	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap244
+	JZ    noCap246
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Z0
 	VMOVUPS      one<>+0(SB), Z1
 	VMOVUPS      two<>+0(SB), Z2
-	VBROADCASTSS 256(DI), Z3
-	MOVQ         328(DI), AX
-	MOVQ         608(DI), CX
+	VBROADCASTSS 264(DI), Z3
+	MOVQ         336(DI), AX
+	MOVQ         616(DI), CX
 
-vecs245:
+vecs247:
 	VMOVUPS     (AX), Z4
 	VMINPS      Z4, Z0, Z4
 	VMOVUPS     expLow<>+0(SB), Z5
@@ -7295,21 +7389,21 @@ vecs245:
 	VMOVUPS     Z4, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs245
+	JNZ         vecs247
 
-noCap244:
-	CMPQ 632(DI), $0x00
-	JEQ  allSeen246
+noCap246:
+	CMPQ 640(DI), $0x00
+	JEQ  allSeen248
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSD 640(DI), Z0
+	VBROADCASTSD 648(DI), Z0
 	VMOVUPS      shift2<>+0(SB), Z1
 	VMOVUPS      stepi<>+0(SB), Z2
 	VMOVUPS      negInf<>+0(SB), Z3
-	MOVQ         328(DI), AX
-	MOVQ         608(DI), CX
+	MOVQ         336(DI), AX
+	MOVQ         616(DI), CX
 
-vecs247:
+vecs249:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -7317,28 +7411,28 @@ vecs247:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs247
+	JNZ       vecs249
 
-allSeen246:
+allSeen248:
 	// behind the last cell
-	MOVQ    520(DI), AX
-	MOVQ    328(DI), CX
+	MOVQ    528(DI), AX
+	MOVQ    336(DI), CX
 	SHLQ    $0x01, AX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ         576(DI), AX
+	MOVQ         584(DI), AX
 	VBROADCASTSD (AX), Z0
 	VMOVAPS      Z0, Z1
-	MOVQ         328(DI), CX
-	MOVQ         608(DI), DX
+	MOVQ         336(DI), CX
+	MOVQ         616(DI), DX
 
-vecs248:
+vecs250:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs248
+	JNZ         vecs250
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -7360,13 +7454,13 @@ vecs248:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 656(DI)
+	VMOVUPS     Z0, 664(DI)
 
 	// powers
-	MOVQ 328(DI), AX
-	MOVQ 608(DI), CX
+	MOVQ 336(DI), AX
+	MOVQ 616(DI), CX
 
-vecs249:
+vecs251:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -7385,24 +7479,24 @@ vecs249:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs249
+	JNZ         vecs251
 
 	// sums
 	VXORPS Z1, Z1, Z1
-	MOVQ   328(DI), AX
-	MOVQ   608(DI), CX
+	MOVQ   336(DI), AX
+	MOVQ   616(DI), CX
 
-sums250:
+sums252:
 	VADDPS        (AX), Y1, Y1
 	VADDPS        32(AX), Y1, Y1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums250
+	JNZ           sums252
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
 	VSHUFPS       $0x4e, X1, X1, X2
 	VADDPS        X2, X1, X1
-	MOVQ          584(DI), AX
+	MOVQ          592(DI), AX
 	VMOVQ         (AX), X2
 	VFMADD213PS   X1, X0, X2
 	VMOVQ         X2, (AX)
@@ -7413,30 +7507,30 @@ sums250:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues2AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 592(DI), CX
+	MOVQ 600(DI), CX
 
-vector251:
-	MOVL  640(DI)(AX*4), DX
+vector253:
+	MOVL  648(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind252
-	MOVQ  328(DI), BX
+	JZ    blind254
+	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  512(DI), SI
+	MOVQ  520(DI), SI
 	MOVQ  CX, R8
-	MOVQ  176(DI), R9
-	MOVQ  192(DI), R10
+	MOVQ  184(DI), R9
+	MOVQ  200(DI), R10
 
-panel253:
+panel255:
 	CMPQ         R9, $0x40
-	JLT          narrower254
-	VBROADCASTSS 656(DI)(AX*4), Z0
+	JLT          narrower256
+	VBROADCASTSS 664(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen255:
+seen257:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7447,7 +7541,7 @@ seen255:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen255
+	JNZ          seen257
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -7455,17 +7549,17 @@ seen255:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel253
+	JMP          panel255
 
-narrower254:
-panel256:
+narrower256:
+panel258:
 	CMPQ         R9, $0x10
-	JLT          narrower257
-	VBROADCASTSS 656(DI)(AX*4), Z0
+	JLT          narrower259
+	VBROADCASTSS 664(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen258:
+seen260:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7473,43 +7567,43 @@ seen258:
 	VBROADCASTSS (BX)(R12*8), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen258
+	JNZ          seen260
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel256
+	JMP          panel258
 
-narrower257:
-blind252:
-	ADDQ  192(DI), CX
+narrower259:
+blind254:
+	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 616(DI)
-	JLT   vector251
+	CMPQ  AX, 624(DI)
+	JLT   vector253
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax4AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, FMA3
 TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  520(DI), AX
+	MOVQ  528(DI), AX
 	SHLQ  $0x02, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 608(DI)
-	MOVL  256(DI), AX
+	MOVQ  AX, 616(DI)
+	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap259
+	JZ    noCap261
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Z0
 	VMOVUPS      one<>+0(SB), Z1
 	VMOVUPS      two<>+0(SB), Z2
-	VBROADCASTSS 256(DI), Z3
-	MOVQ         328(DI), AX
-	MOVQ         608(DI), CX
+	VBROADCASTSS 264(DI), Z3
+	MOVQ         336(DI), AX
+	MOVQ         616(DI), CX
 
-vecs260:
+vecs262:
 	VMOVUPS     (AX), Z4
 	VMINPS      Z4, Z0, Z4
 	VMOVUPS     expLow<>+0(SB), Z5
@@ -7532,21 +7626,21 @@ vecs260:
 	VMOVUPS     Z4, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs260
+	JNZ         vecs262
 
-noCap259:
-	CMPQ 632(DI), $0x00
-	JEQ  allSeen261
+noCap261:
+	CMPQ 640(DI), $0x00
+	JEQ  allSeen263
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTF32X4 640(DI), Z0
+	VBROADCASTF32X4 648(DI), Z0
 	VMOVUPS         shift4<>+0(SB), Z1
 	VMOVUPS         stepe<>+0(SB), Z2
 	VMOVUPS         negInf<>+0(SB), Z3
-	MOVQ            328(DI), AX
-	MOVQ            608(DI), CX
+	MOVQ            336(DI), AX
+	MOVQ            616(DI), CX
 
-vecs262:
+vecs264:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -7554,28 +7648,28 @@ vecs262:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs262
+	JNZ       vecs264
 
-allSeen261:
+allSeen263:
 	// behind the last cell
-	MOVQ    520(DI), AX
-	MOVQ    328(DI), CX
+	MOVQ    528(DI), AX
+	MOVQ    336(DI), CX
 	SHLQ    $0x02, AX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ            576(DI), AX
+	MOVQ            584(DI), AX
 	VBROADCASTF32X4 (AX), Z0
 	VMOVAPS         Z0, Z1
-	MOVQ            328(DI), CX
-	MOVQ            608(DI), DX
+	MOVQ            336(DI), CX
+	MOVQ            616(DI), DX
 
-vecs263:
+vecs265:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs263
+	JNZ         vecs265
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -7595,13 +7689,13 @@ vecs263:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 656(DI)
+	VMOVUPS     Z0, 664(DI)
 
 	// powers
-	MOVQ 328(DI), AX
-	MOVQ 608(DI), CX
+	MOVQ 336(DI), AX
+	MOVQ 616(DI), CX
 
-vecs264:
+vecs266:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -7620,23 +7714,23 @@ vecs264:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs264
+	JNZ         vecs266
 
 	// sums
 	VXORPS Z1, Z1, Z1
-	MOVQ   328(DI), AX
-	MOVQ   608(DI), CX
+	MOVQ   336(DI), AX
+	MOVQ   616(DI), CX
 
-sums265:
+sums267:
 	VADDPS        (AX), Z1, Z1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums265
+	JNZ           sums267
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPS        Y2, Y1, Y1
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
-	MOVQ          584(DI), AX
+	MOVQ          592(DI), AX
 	VMOVUPS       (AX), X2
 	VFMADD213PS   X1, X0, X2
 	VMOVUPS       X2, (AX)
@@ -7647,30 +7741,30 @@ sums265:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues4AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 592(DI), CX
+	MOVQ 600(DI), CX
 
-vector266:
-	MOVL  640(DI)(AX*4), DX
+vector268:
+	MOVL  648(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind267
-	MOVQ  328(DI), BX
+	JZ    blind269
+	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  512(DI), SI
+	MOVQ  520(DI), SI
 	MOVQ  CX, R8
-	MOVQ  176(DI), R9
-	MOVQ  192(DI), R10
+	MOVQ  184(DI), R9
+	MOVQ  200(DI), R10
 
-panel268:
+panel270:
 	CMPQ         R9, $0x40
-	JLT          narrower269
-	VBROADCASTSS 656(DI)(AX*4), Z0
+	JLT          narrower271
+	VBROADCASTSS 664(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen270:
+seen272:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7682,7 +7776,7 @@ seen270:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen270
+	JNZ          seen272
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -7690,17 +7784,17 @@ seen270:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel268
+	JMP          panel270
 
-narrower269:
-panel271:
+narrower271:
+panel273:
 	CMPQ         R9, $0x10
-	JLT          narrower272
-	VBROADCASTSS 656(DI)(AX*4), Z0
+	JLT          narrower274
+	VBROADCASTSS 664(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen273:
+seen275:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7709,94 +7803,94 @@ seen273:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen273
+	JNZ          seen275
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel271
+	JMP          panel273
 
-narrower272:
-blind267:
-	ADDQ  192(DI), CX
+narrower274:
+blind269:
+	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 616(DI)
-	JLT   vector266
+	CMPQ  AX, 624(DI)
+	JLT   vector268
 	TESTQ DI, DI
 	RET
 
 // func opExpandF32AVX512()
 // Requires: AVX512F
 TEXT ·opExpandF32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  480(DI), AX
-	MOVQ  352(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 504(DI)
-	IMULQ 168(DI), DX
-
-loop274:
-	SUBQ    $0x20, DX
-	JLT     rest275
-	VMOVUPS (AX), Z0
-	VMOVUPS Z0, (CX)
-	VMOVUPS 64(AX), Z0
-	VMOVUPS Z0, 64(CX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, CX
-	JMP     loop274
-
-rest275:
-	CMPQ    DX, $-16
-	JNE     done276
-	VMOVUPS (AX), Z0
-	VMOVUPS Z0, (CX)
-
-done276:
 	MOVQ  488(DI), AX
 	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
+	MOVQ  528(DI), DX
 	MOVQ  CX, 512(DI)
 	IMULQ 176(DI), DX
 
-loop277:
+loop276:
 	SUBQ    $0x20, DX
-	JLT     rest278
+	JLT     rest277
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 	VMOVUPS 64(AX), Z0
 	VMOVUPS Z0, 64(CX)
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000080, CX
-	JMP     loop277
+	JMP     loop276
 
-rest278:
+rest277:
 	CMPQ    DX, $-16
-	JNE     done279
+	JNE     done278
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done279:
+done278:
+	MOVQ  496(DI), AX
+	MOVQ  368(DI), CX
+	MOVQ  528(DI), DX
+	MOVQ  CX, 520(DI)
+	IMULQ 184(DI), DX
+
+loop279:
+	SUBQ    $0x20, DX
+	JLT     rest280
+	VMOVUPS (AX), Z0
+	VMOVUPS Z0, (CX)
+	VMOVUPS 64(AX), Z0
+	VMOVUPS Z0, 64(CX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	JMP     loop279
+
+rest280:
+	CMPQ    DX, $-16
+	JNE     done281
+	VMOVUPS (AX), Z0
+	VMOVUPS Z0, (CX)
+
+done281:
 	TESTQ DI, DI
 	RET
 
 // func opScores1F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   184(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells280:
+cells282:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -7815,7 +7909,7 @@ cells280:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims281:
+dims283:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -7854,7 +7948,7 @@ dims281:
 	ADDQ        $0x40, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims281
+	JNZ         dims283
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -7905,26 +7999,26 @@ dims281:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells280
+	JG          cells282
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues1F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 192(DI), R8
-	MOVQ 144(DI), R9
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 200(DI), R8
+	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel282:
+panel284:
 	CMPQ         DX, $0x00000080
-	JLT          narrower283
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower285
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -7934,11 +8028,11 @@ panel282:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells284:
+cells286:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -7960,7 +8054,7 @@ cells284:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells284
+	JNZ          cells286
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -7971,27 +8065,27 @@ cells284:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x00000200, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel282
+	JMP          panel284
 
-narrower283:
-panel285:
+narrower285:
+panel287:
 	CMPQ         DX, $0x40
-	JLT          narrower286
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower288
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells287:
+cells289:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -8005,32 +8099,32 @@ cells287:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells287
+	JNZ          cells289
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel285
+	JMP          panel287
 
-narrower286:
-panel288:
+narrower288:
+panel290:
 	CMPQ         DX, $0x20
-	JLT          narrower289
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower291
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells290:
+cells292:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z2
@@ -8040,29 +8134,29 @@ cells290:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells290
+	JNZ          cells292
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel288
+	JMP          panel290
 
-narrower289:
-panel291:
+narrower291:
+panel293:
 	CMPQ         DX, $0x10
-	JLT          narrower292
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower294
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells293:
+cells295:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VFMADD231PS  (SI), Z1, Z0
@@ -8070,38 +8164,38 @@ cells293:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells293
+	JNZ          cells295
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel291
+	JMP          panel293
 
-narrower292:
+narrower294:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   184(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells294:
+cells296:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -8119,7 +8213,7 @@ cells294:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims295:
+dims297:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -8158,7 +8252,7 @@ dims295:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims295
+	JNZ         dims297
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -8208,41 +8302,41 @@ dims295:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells294
+	JG          cells296
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues2F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 192(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 200(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel296:
+panel298:
 	CMPQ         DX, $0x40
-	JLT          narrower297
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower299
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells298:
+cells300:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -8265,7 +8359,7 @@ cells298:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells298
+	JNZ          cells300
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8276,28 +8370,28 @@ cells298:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel296
+	JMP          panel298
 
-narrower297:
-panel299:
+narrower299:
+panel301:
 	CMPQ         DX, $0x20
-	JLT          narrower300
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower302
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells301:
+cells303:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z4
@@ -8312,33 +8406,33 @@ cells301:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells301
+	JNZ          cells303
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel299
+	JMP          panel301
 
-narrower300:
-panel302:
+narrower302:
+panel304:
 	CMPQ         DX, $0x10
-	JLT          narrower303
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower305
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z1
+	VBROADCASTSS 668(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells304:
+cells306:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -8349,37 +8443,37 @@ cells304:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells304
+	JNZ          cells306
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel302
+	JMP          panel304
 
-narrower303:
+narrower305:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   184(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   152(DI), R9
+	MOVQ   160(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells305:
+cells307:
 	MOVQ   AX, R10
-	MOVQ   568(DI), R11
-	MOVQ   168(DI), R12
+	MOVQ   576(DI), R11
+	MOVQ   176(DI), R12
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -8393,7 +8487,7 @@ cells305:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims306:
+dims308:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -8421,7 +8515,7 @@ dims306:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims306
+	JNZ         dims308
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -8462,46 +8556,46 @@ dims306:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells305
+	JG          cells307
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues3F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 192(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 200(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel307:
+panel309:
 	CMPQ         DX, $0x40
-	JLT          narrower308
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower310
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 664(DI), Z8
+	VBROADCASTSS 672(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells309:
+cells311:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -8529,7 +8623,7 @@ cells309:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells309
+	JNZ          cells311
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8544,31 +8638,31 @@ cells309:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel307
+	JMP          panel309
 
-narrower308:
-panel310:
+narrower310:
+panel312:
 	CMPQ         DX, $0x20
-	JLT          narrower311
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower313
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 664(DI), Z4
+	VBROADCASTSS 672(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells312:
+cells314:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z6
@@ -8586,7 +8680,7 @@ cells312:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells312
+	JNZ          cells314
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -8595,28 +8689,28 @@ cells312:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel310
+	JMP          panel312
 
-narrower311:
-panel313:
+narrower313:
+panel315:
 	CMPQ         DX, $0x10
-	JLT          narrower314
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower316
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z1
+	VBROADCASTSS 668(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 664(DI), Z2
+	VBROADCASTSS 672(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells315:
+cells317:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -8629,38 +8723,38 @@ cells315:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells315
+	JNZ          cells317
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel313
+	JMP          panel315
 
-narrower314:
+narrower316:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   184(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   152(DI), R9
+	MOVQ   160(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells316:
+cells318:
 	MOVQ   AX, R10
-	MOVQ   568(DI), R11
-	MOVQ   168(DI), R12
+	MOVQ   576(DI), R11
+	MOVQ   176(DI), R12
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -8678,7 +8772,7 @@ cells316:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims317:
+dims319:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -8711,7 +8805,7 @@ dims317:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims317
+	JNZ         dims319
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -8761,51 +8855,51 @@ dims317:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells316
+	JG          cells318
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues4F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 192(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 200(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel318:
+panel320:
 	CMPQ         DX, $0x40
-	JLT          narrower319
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower321
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 664(DI), Z8
+	VBROADCASTSS 672(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 668(DI), Z12
+	VBROADCASTSS 676(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells320:
+cells322:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	PREFETCHT1   128(R14)
@@ -8838,7 +8932,7 @@ cells320:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells320
+	JNZ          cells322
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8857,34 +8951,34 @@ cells320:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel318
+	JMP          panel320
 
-narrower319:
-panel321:
+narrower321:
+panel323:
 	CMPQ         DX, $0x20
-	JLT          narrower322
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower324
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 664(DI), Z4
+	VBROADCASTSS 672(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 668(DI), Z6
+	VBROADCASTSS 676(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells323:
+cells325:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z8
@@ -8905,7 +8999,7 @@ cells323:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells323
+	JNZ          cells325
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -8916,30 +9010,30 @@ cells323:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel321
+	JMP          panel323
 
-narrower322:
-panel324:
+narrower324:
+panel326:
 	CMPQ         DX, $0x10
-	JLT          narrower325
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower327
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z1
+	VBROADCASTSS 668(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 664(DI), Z2
+	VBROADCASTSS 672(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 668(DI), Z3
+	VBROADCASTSS 676(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells326:
+cells328:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -8954,95 +9048,95 @@ cells326:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells326
+	JNZ          cells328
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	VMOVUPS      Z3, (CX)(R8*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel324
+	JMP          panel326
 
-narrower325:
+narrower327:
 	TESTQ DI, DI
 	RET
 
 // func opExpandF16AVX512()
 // Requires: AVX512F
 TEXT ·opExpandF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  480(DI), AX
-	MOVQ  352(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 504(DI)
-	IMULQ 168(DI), DX
-
-loop327:
-	SUBQ      $0x20, DX
-	JLT       rest328
-	VCVTPH2PS (AX), Z0
-	VMOVUPS   Z0, (CX)
-	VCVTPH2PS 32(AX), Z0
-	VMOVUPS   Z0, 64(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop327
-
-rest328:
-	CMPQ      DX, $-16
-	JNE       done329
-	VCVTPH2PS (AX), Z0
-	VMOVUPS   Z0, (CX)
-
-done329:
 	MOVQ  488(DI), AX
 	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
+	MOVQ  528(DI), DX
 	MOVQ  CX, 512(DI)
 	IMULQ 176(DI), DX
 
-loop330:
+loop329:
 	SUBQ      $0x20, DX
-	JLT       rest331
+	JLT       rest330
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 	VCVTPH2PS 32(AX), Z0
 	VMOVUPS   Z0, 64(CX)
 	ADDQ      $0x40, AX
 	ADDQ      $0x00000080, CX
-	JMP       loop330
+	JMP       loop329
 
-rest331:
+rest330:
 	CMPQ      DX, $-16
-	JNE       done332
+	JNE       done331
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done332:
+done331:
+	MOVQ  496(DI), AX
+	MOVQ  368(DI), CX
+	MOVQ  528(DI), DX
+	MOVQ  CX, 520(DI)
+	IMULQ 184(DI), DX
+
+loop332:
+	SUBQ      $0x20, DX
+	JLT       rest333
+	VCVTPH2PS (AX), Z0
+	VMOVUPS   Z0, (CX)
+	VCVTPH2PS 32(AX), Z0
+	VMOVUPS   Z0, 64(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop332
+
+rest333:
+	CMPQ      DX, $-16
+	JNE       done334
+	VCVTPH2PS (AX), Z0
+	VMOVUPS   Z0, (CX)
+
+done334:
 	TESTQ DI, DI
 	RET
 
 // func opScores1F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells333:
+cells335:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -9061,7 +9155,7 @@ cells333:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims334:
+dims336:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -9108,7 +9202,7 @@ dims334:
 	ADDQ        $0x20, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims334
+	JNZ         dims336
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -9159,26 +9253,26 @@ dims334:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells333
+	JG          cells335
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues1F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R8
-	MOVQ 144(DI), R9
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R8
+	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel335:
+panel337:
 	CMPQ         DX, $0x00000080
-	JLT          narrower336
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower338
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -9188,11 +9282,11 @@ panel335:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells337:
+cells339:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -9218,7 +9312,7 @@ cells337:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells337
+	JNZ          cells339
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9229,27 +9323,27 @@ cells337:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel335
+	JMP          panel337
 
-narrower336:
-panel338:
+narrower338:
+panel340:
 	CMPQ         DX, $0x40
-	JLT          narrower339
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower341
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells340:
+cells342:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -9265,32 +9359,32 @@ cells340:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells340
+	JNZ          cells342
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel338
+	JMP          panel340
 
-narrower339:
-panel341:
+narrower341:
+panel343:
 	CMPQ         DX, $0x20
-	JLT          narrower342
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower344
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells343:
+cells345:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VCVTPH2PS    (SI), Z3
@@ -9301,29 +9395,29 @@ cells343:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells343
+	JNZ          cells345
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel341
+	JMP          panel343
 
-narrower342:
-panel344:
+narrower344:
+panel346:
 	CMPQ         DX, $0x10
-	JLT          narrower345
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower347
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells346:
+cells348:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VCVTPH2PS    (SI), Z2
@@ -9332,40 +9426,40 @@ cells346:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells346
+	JNZ          cells348
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel344
+	JMP          panel346
 
-narrower345:
+narrower347:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   184(DI), R11
+	MOVQ   192(DI), R11
 	LEAQ   (R11)(R11*2), R12
-	MOVQ   152(DI), R12
+	MOVQ   160(DI), R12
 	IMUL3Q $0x08, R12, R12
 
-cells347:
+cells349:
 	MOVQ   AX, R13
-	MOVQ   568(DI), R14
-	MOVQ   168(DI), R15
+	MOVQ   576(DI), R14
+	MOVQ   176(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -9383,7 +9477,7 @@ cells347:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims348:
+dims350:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -9418,7 +9512,7 @@ dims348:
 	ADDQ        $0x20, R13
 	ADDQ        $0x40, R14
 	SUBQ        $0x10, R15
-	JNZ         dims348
+	JNZ         dims350
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -9468,41 +9562,41 @@ dims348:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells347
+	JG          cells349
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues2F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel349:
+panel351:
 	CMPQ         DX, $0x40
-	JLT          narrower350
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower352
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells351:
+cells353:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -9523,7 +9617,7 @@ cells351:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells351
+	JNZ          cells353
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9534,28 +9628,28 @@ cells351:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel349
+	JMP          panel351
 
-narrower350:
-panel352:
+narrower352:
+panel354:
 	CMPQ         DX, $0x20
-	JLT          narrower353
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower355
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells354:
+cells356:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -9569,33 +9663,33 @@ cells354:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells354
+	JNZ          cells356
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel352
+	JMP          panel354
 
-narrower353:
-panel355:
+narrower355:
+panel357:
 	CMPQ         DX, $0x10
-	JLT          narrower356
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower358
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z1
+	VBROADCASTSS 668(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells357:
+cells359:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -9606,39 +9700,39 @@ cells357:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells357
+	JNZ          cells359
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel355
+	JMP          panel357
 
-narrower356:
+narrower358:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells358:
+cells360:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -9652,7 +9746,7 @@ cells358:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims359:
+dims361:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Z12
@@ -9678,7 +9772,7 @@ dims359:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims359
+	JNZ         dims361
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -9719,46 +9813,46 @@ dims359:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells358
+	JG          cells360
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues3F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel360:
+panel362:
 	CMPQ         DX, $0x40
-	JLT          narrower361
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower363
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 664(DI), Z8
+	VBROADCASTSS 672(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells362:
+cells364:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -9784,7 +9878,7 @@ cells362:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells362
+	JNZ          cells364
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9799,31 +9893,31 @@ cells362:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel360
+	JMP          panel362
 
-narrower361:
-panel363:
+narrower363:
+panel365:
 	CMPQ         DX, $0x20
-	JLT          narrower364
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower366
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 664(DI), Z4
+	VBROADCASTSS 672(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells365:
+cells367:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -9840,7 +9934,7 @@ cells365:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells365
+	JNZ          cells367
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -9849,28 +9943,28 @@ cells365:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel363
+	JMP          panel365
 
-narrower364:
-panel366:
+narrower366:
+panel368:
 	CMPQ         DX, $0x10
-	JLT          narrower367
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower369
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z1
+	VBROADCASTSS 668(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 664(DI), Z2
+	VBROADCASTSS 672(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells368:
+cells370:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -9883,40 +9977,40 @@ cells368:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells368
+	JNZ          cells370
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel366
+	JMP          panel368
 
-narrower367:
+narrower369:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x04, R11, R11
 
-cells369:
+cells371:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -9934,7 +10028,7 @@ cells369:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims370:
+dims372:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R13), Z16
@@ -9965,7 +10059,7 @@ dims370:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims370
+	JNZ         dims372
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -10015,51 +10109,51 @@ dims370:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells369
+	JG          cells371
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues4F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel371:
+panel373:
 	CMPQ         DX, $0x40
-	JLT          narrower372
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower374
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 664(DI), Z8
+	VBROADCASTSS 672(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 668(DI), Z12
+	VBROADCASTSS 676(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells373:
+cells375:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -10090,7 +10184,7 @@ cells373:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells373
+	JNZ          cells375
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -10109,34 +10203,34 @@ cells373:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel371
+	JMP          panel373
 
-narrower372:
-panel374:
+narrower374:
+panel376:
 	CMPQ         DX, $0x20
-	JLT          narrower375
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower377
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 664(DI), Z4
+	VBROADCASTSS 672(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 668(DI), Z6
+	VBROADCASTSS 676(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells376:
+cells378:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -10156,7 +10250,7 @@ cells376:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells376
+	JNZ          cells378
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -10167,30 +10261,30 @@ cells376:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel374
+	JMP          panel376
 
-narrower375:
-panel377:
+narrower377:
+panel379:
 	CMPQ         DX, $0x10
-	JLT          narrower378
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower380
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z1
+	VBROADCASTSS 668(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 664(DI), Z2
+	VBROADCASTSS 672(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 668(DI), Z3
+	VBROADCASTSS 676(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells379:
+cells381:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -10205,62 +10299,35 @@ cells379:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells379
+	JNZ          cells381
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	VMOVUPS      Z3, (CX)(R8*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel377
+	JMP          panel379
 
-narrower378:
+narrower380:
 	TESTQ DI, DI
 	RET
 
 // func opExpandBF16AVX512()
 // Requires: AVX512F
 TEXT ·opExpandBF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  480(DI), AX
-	MOVQ  352(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 504(DI)
-	IMULQ 168(DI), DX
-
-loop380:
-	SUBQ      $0x20, DX
-	JLT       rest381
-	VPMOVZXWD (AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (CX)
-	VPMOVZXWD 32(AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, 64(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop380
-
-rest381:
-	CMPQ      DX, $-16
-	JNE       done382
-	VPMOVZXWD (AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (CX)
-
-done382:
 	MOVQ  488(DI), AX
 	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
+	MOVQ  528(DI), DX
 	MOVQ  CX, 512(DI)
 	IMULQ 176(DI), DX
 
-loop383:
+loop382:
 	SUBQ      $0x20, DX
-	JLT       rest384
+	JLT       rest383
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
@@ -10269,55 +10336,58 @@ loop383:
 	VMOVUPS   Z0, 64(CX)
 	ADDQ      $0x40, AX
 	ADDQ      $0x00000080, CX
-	JMP       loop383
+	JMP       loop382
 
-rest384:
+rest383:
 	CMPQ      DX, $-16
-	JNE       done385
+	JNE       done384
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done385:
+done384:
+	MOVQ  496(DI), AX
+	MOVQ  368(DI), CX
+	MOVQ  528(DI), DX
+	MOVQ  CX, 520(DI)
+	IMULQ 184(DI), DX
+
+loop385:
+	SUBQ      $0x20, DX
+	JLT       rest386
+	VPMOVZXWD (AX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (CX)
+	VPMOVZXWD 32(AX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, 64(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop385
+
+rest386:
+	CMPQ      DX, $-16
+	JNE       done387
+	VPMOVZXWD (AX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (CX)
+
+done387:
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ8_0AVX512()
 // Requires: AVX2, AVX512F
 TEXT ·opExpandQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  480(DI), AX
-	MOVQ  352(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 504(DI)
-	IMULQ 168(DI), DX
-
-loop386:
-	SUBQ         $0x20, DX
-	JLT          rest387
-	VPBROADCASTW (AX), Y0
-	VCVTPH2PS    Y0, Z0
-	VPMOVSXBD    2(AX), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, (CX)
-	VPMOVSXBD    18(AX), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, 64(CX)
-	ADDQ         $0x22, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop386
-
-rest387:
 	MOVQ  488(DI), AX
 	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
+	MOVQ  528(DI), DX
 	MOVQ  CX, 512(DI)
 	IMULQ 176(DI), DX
 
-loop389:
+loop388:
 	SUBQ         $0x20, DX
-	JLT          rest390
+	JLT          rest389
 	VPBROADCASTW (AX), Y0
 	VCVTPH2PS    Y0, Z0
 	VPMOVSXBD    2(AX), Z1
@@ -10330,30 +10400,54 @@ loop389:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop389
+	JMP          loop388
 
-rest390:
+rest389:
+	MOVQ  496(DI), AX
+	MOVQ  368(DI), CX
+	MOVQ  528(DI), DX
+	MOVQ  CX, 520(DI)
+	IMULQ 184(DI), DX
+
+loop391:
+	SUBQ         $0x20, DX
+	JLT          rest392
+	VPBROADCASTW (AX), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(AX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (CX)
+	VPMOVSXBD    18(AX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop391
+
+rest392:
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells392:
+cells394:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -10372,7 +10466,7 @@ cells392:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims393:
+dims395:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -10549,7 +10643,7 @@ dims393:
 	ADDQ         $0x22, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims393
+	JNZ          dims395
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -10600,26 +10694,26 @@ dims393:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells392
+	JG           cells394
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R8
-	MOVQ 144(DI), R9
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R8
+	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel394:
+panel396:
 	CMPQ         DX, $0x00000080
-	JLT          narrower395
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower397
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -10629,11 +10723,11 @@ panel394:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells396:
+cells398:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -10682,7 +10776,7 @@ cells396:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells396
+	JNZ          cells398
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -10693,27 +10787,27 @@ cells396:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x00000088, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel394
+	JMP          panel396
 
-narrower395:
-panel397:
+narrower397:
+panel399:
 	CMPQ         DX, $0x40
-	JLT          narrower398
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower400
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells399:
+cells401:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -10741,32 +10835,32 @@ cells399:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells399
+	JNZ          cells401
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel397
+	JMP          panel399
 
-narrower398:
-panel400:
+narrower400:
+panel402:
 	CMPQ         DX, $0x20
-	JLT          narrower401
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower403
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells402:
+cells404:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -10783,41 +10877,41 @@ cells402:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells402
+	JNZ          cells404
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel400
+	JMP          panel402
 
-narrower401:
+narrower403:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   184(DI), R11
+	MOVQ   192(DI), R11
 	LEAQ   (R11)(R11*2), R12
-	MOVQ   152(DI), R12
+	MOVQ   160(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells403:
+cells405:
 	MOVQ   AX, R13
-	MOVQ   568(DI), R14
-	MOVQ   168(DI), R15
+	MOVQ   576(DI), R14
+	MOVQ   176(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -10835,7 +10929,7 @@ cells403:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims404:
+dims406:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -10945,7 +11039,7 @@ dims404:
 	ADDQ         $0x22, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims404
+	JNZ          dims406
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -10995,41 +11089,41 @@ dims404:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells403
+	JG           cells405
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel405:
+panel407:
 	CMPQ         DX, $0x40
-	JLT          narrower406
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower408
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells407:
+cells409:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -11062,7 +11156,7 @@ cells407:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells407
+	JNZ          cells409
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11073,28 +11167,28 @@ cells407:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel405
+	JMP          panel407
 
-narrower406:
-panel408:
+narrower408:
+panel410:
 	CMPQ         DX, $0x20
-	JLT          narrower409
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower411
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells410:
+cells412:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -11114,41 +11208,41 @@ cells410:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells410
+	JNZ          cells412
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel408
+	JMP          panel410
 
-narrower409:
+narrower411:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells411:
+cells413:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -11162,7 +11256,7 @@ cells411:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims412:
+dims414:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -11232,7 +11326,7 @@ dims412:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims412
+	JNZ          dims414
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -11273,46 +11367,46 @@ dims412:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells411
+	JG           cells413
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel413:
+panel415:
 	CMPQ         DX, $0x40
-	JLT          narrower414
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower416
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 664(DI), Z8
+	VBROADCASTSS 672(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells415:
+cells417:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -11350,7 +11444,7 @@ cells415:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells415
+	JNZ          cells417
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11365,31 +11459,31 @@ cells415:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel413
+	JMP          panel415
 
-narrower414:
-panel416:
+narrower416:
+panel418:
 	CMPQ         DX, $0x20
-	JLT          narrower417
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower419
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 664(DI), Z4
+	VBROADCASTSS 672(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells418:
+cells420:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -11412,7 +11506,7 @@ cells418:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells418
+	JNZ          cells420
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -11421,34 +11515,34 @@ cells418:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel416
+	JMP          panel418
 
-narrower417:
+narrower419:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells419:
+cells421:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -11466,7 +11560,7 @@ cells419:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims420:
+dims422:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -11546,7 +11640,7 @@ dims420:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims420
+	JNZ          dims422
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -11596,51 +11690,51 @@ dims420:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells419
+	JG           cells421
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel421:
+panel423:
 	CMPQ         DX, $0x40
-	JLT          narrower422
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower424
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 664(DI), Z8
+	VBROADCASTSS 672(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 668(DI), Z12
+	VBROADCASTSS 676(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells423:
+cells425:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -11683,7 +11777,7 @@ cells423:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells423
+	JNZ          cells425
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11702,34 +11796,34 @@ cells423:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel421
+	JMP          panel423
 
-narrower422:
-panel424:
+narrower424:
+panel426:
 	CMPQ         DX, $0x20
-	JLT          narrower425
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower427
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 664(DI), Z4
+	VBROADCASTSS 672(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 668(DI), Z6
+	VBROADCASTSS 676(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells426:
+cells428:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -11755,7 +11849,7 @@ cells426:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells426
+	JNZ          cells428
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -11766,52 +11860,28 @@ cells426:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel424
+	JMP          panel426
 
-narrower425:
+narrower427:
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ4_0AVX512()
 // Requires: AVX2, AVX512F
 TEXT ·opExpandQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  480(DI), AX
-	MOVQ  352(DI), CX
-	MOVQ  520(DI), DX
-	MOVQ  CX, 504(DI)
-	IMULQ 168(DI), DX
-
-loop427:
-	SUBQ         $0x20, DX
-	JLT          rest428
-	VPBROADCASTW (AX), Y0
-	VCVTPH2PS    Y0, Z0
-	VMULPS       nibbles<>+0(SB), Z0, Z0
-	VPMOVZXBD    2(AX), Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, (CX)
-	VPMOVZXBD    2(AX), Z1
-	VPSRLD       $0x04, Z1, Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, 64(CX)
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop427
-
-rest428:
 	MOVQ  488(DI), AX
 	MOVQ  360(DI), CX
-	MOVQ  520(DI), DX
+	MOVQ  528(DI), DX
 	MOVQ  CX, 512(DI)
 	IMULQ 176(DI), DX
 
-loop430:
+loop429:
 	SUBQ         $0x20, DX
-	JLT          rest431
+	JLT          rest430
 	VPBROADCASTW (AX), Y0
 	VCVTPH2PS    Y0, Z0
 	VMULPS       nibbles<>+0(SB), Z0, Z0
@@ -11824,30 +11894,54 @@ loop430:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop430
+	JMP          loop429
 
-rest431:
+rest430:
+	MOVQ  496(DI), AX
+	MOVQ  368(DI), CX
+	MOVQ  528(DI), DX
+	MOVQ  CX, 520(DI)
+	IMULQ 184(DI), DX
+
+loop432:
+	SUBQ         $0x20, DX
+	JLT          rest433
+	VPBROADCASTW (AX), Y0
+	VCVTPH2PS    Y0, Z0
+	VMULPS       nibbles<>+0(SB), Z0, Z0
+	VPMOVZXBD    2(AX), Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, (CX)
+	VPMOVZXBD    2(AX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         $0x12, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop432
+
+rest433:
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells433:
+cells435:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -11866,7 +11960,7 @@ cells433:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims434:
+dims436:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -12039,7 +12133,7 @@ dims434:
 	ADDQ         $0x12, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims434
+	JNZ          dims436
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -12090,26 +12184,26 @@ dims434:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells433
+	JG           cells435
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R8
-	MOVQ 144(DI), R9
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R8
+	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel435:
+panel437:
 	CMPQ         DX, $0x00000080
-	JLT          narrower436
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower438
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -12119,11 +12213,11 @@ panel435:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells437:
+cells439:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z8
@@ -12171,7 +12265,7 @@ cells437:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells437
+	JNZ          cells439
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12182,27 +12276,27 @@ cells437:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x48, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel435
+	JMP          panel437
 
-narrower436:
-panel438:
+narrower438:
+panel440:
 	CMPQ         DX, $0x40
-	JLT          narrower439
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower441
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells440:
+cells442:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z4
 	VPBROADCASTW (SI), Y5
@@ -12229,32 +12323,32 @@ cells440:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells440
+	JNZ          cells442
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel438
+	JMP          panel440
 
-narrower439:
-panel441:
+narrower441:
+panel443:
 	CMPQ         DX, $0x20
-	JLT          narrower442
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower444
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         328(DI), R10
-	MOVQ         520(DI), R11
+	MOVQ         336(DI), R10
+	MOVQ         528(DI), R11
 	MOVQ         BX, R12
 
-cells443:
+cells445:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -12271,41 +12365,41 @@ cells443:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells443
+	JNZ          cells445
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), SI
+	MOVQ         168(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel441
+	JMP          panel443
 
-narrower442:
+narrower444:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   184(DI), R11
+	MOVQ   192(DI), R11
 	LEAQ   (R11)(R11*2), R12
-	MOVQ   152(DI), R12
+	MOVQ   160(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells444:
+cells446:
 	MOVQ   AX, R13
-	MOVQ   568(DI), R14
-	MOVQ   168(DI), R15
+	MOVQ   576(DI), R14
+	MOVQ   176(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -12323,7 +12417,7 @@ cells444:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims445:
+dims447:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -12431,7 +12525,7 @@ dims445:
 	ADDQ         $0x12, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims445
+	JNZ          dims447
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -12481,41 +12575,41 @@ dims445:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells444
+	JG           cells446
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel446:
+panel448:
 	CMPQ         DX, $0x40
-	JLT          narrower447
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower449
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells448:
+cells450:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z8
 	VBROADCASTSS 4(R11), Z9
@@ -12547,7 +12641,7 @@ cells448:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells448
+	JNZ          cells450
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12558,28 +12652,28 @@ cells448:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel446
+	JMP          panel448
 
-narrower447:
-panel449:
+narrower449:
+panel451:
 	CMPQ         DX, $0x20
-	JLT          narrower450
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower452
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells451:
+cells453:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -12599,41 +12693,41 @@ cells451:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells451
+	JNZ          cells453
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel449
+	JMP          panel451
 
-narrower450:
+narrower452:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R10
+	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells452:
+cells454:
 	MOVQ   AX, R11
-	MOVQ   568(DI), R12
-	MOVQ   168(DI), R13
+	MOVQ   576(DI), R12
+	MOVQ   176(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -12647,7 +12741,7 @@ cells452:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims453:
+dims455:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R12), Z12
@@ -12716,7 +12810,7 @@ dims453:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims453
+	JNZ          dims455
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -12757,46 +12851,46 @@ dims453:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells452
+	JG           cells454
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel454:
+panel456:
 	CMPQ         DX, $0x40
-	JLT          narrower455
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower457
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 664(DI), Z8
+	VBROADCASTSS 672(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells456:
+cells458:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z13
@@ -12833,7 +12927,7 @@ cells456:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells456
+	JNZ          cells458
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12848,31 +12942,31 @@ cells456:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel454
+	JMP          panel456
 
-narrower455:
-panel457:
+narrower457:
+panel459:
 	CMPQ         DX, $0x20
-	JLT          narrower458
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower460
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 664(DI), Z4
+	VBROADCASTSS 672(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         328(DI), R11
-	MOVQ         520(DI), R12
+	MOVQ         336(DI), R11
+	MOVQ         528(DI), R12
 	MOVQ         BX, R13
 
-cells459:
+cells461:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -12895,7 +12989,7 @@ cells459:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells459
+	JNZ          cells461
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12904,34 +12998,34 @@ cells459:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R8
+	MOVQ         168(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel457
+	JMP          panel459
 
-narrower458:
+narrower460:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   504(DI), AX
-	MOVQ   328(DI), CX
-	MOVQ   520(DI), DX
-	MOVQ   544(DI), BX
-	MOVQ   136(DI), SI
+	MOVQ   512(DI), AX
+	MOVQ   336(DI), CX
+	MOVQ   528(DI), DX
+	MOVQ   552(DI), BX
+	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   184(DI), R9
+	MOVQ   192(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   152(DI), R11
+	MOVQ   160(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells460:
+cells462:
 	MOVQ   AX, R12
-	MOVQ   568(DI), R13
-	MOVQ   168(DI), R14
+	MOVQ   576(DI), R13
+	MOVQ   176(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -12949,7 +13043,7 @@ cells460:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims461:
+dims463:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R13), Z16
@@ -13028,7 +13122,7 @@ dims461:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims461
+	JNZ          dims463
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -13078,51 +13172,51 @@ dims461:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells460
+	JG           cells462
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 512(DI), AX
-	MOVQ 592(DI), CX
-	MOVQ 176(DI), DX
-	MOVQ 552(DI), BX
-	MOVQ 192(DI), SI
-	MOVQ 144(DI), R9
-	MOVQ 144(DI), R10
+	MOVQ 520(DI), AX
+	MOVQ 600(DI), CX
+	MOVQ 184(DI), DX
+	MOVQ 560(DI), BX
+	MOVQ 200(DI), SI
+	MOVQ 152(DI), R9
+	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel462:
+panel464:
 	CMPQ         DX, $0x40
-	JLT          narrower463
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower465
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z4
+	VBROADCASTSS 668(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 664(DI), Z8
+	VBROADCASTSS 672(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 668(DI), Z12
+	VBROADCASTSS 676(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells464:
+cells466:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z16
 	VBROADCASTSS 4(R12), Z17
@@ -13164,7 +13258,7 @@ cells464:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells464
+	JNZ          cells466
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13183,34 +13277,34 @@ cells464:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel462
+	JMP          panel464
 
-narrower463:
-panel465:
+narrower465:
+panel467:
 	CMPQ         DX, $0x20
-	JLT          narrower466
-	VBROADCASTSS 656(DI), Z0
+	JLT          narrower468
+	VBROADCASTSS 664(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 660(DI), Z2
+	VBROADCASTSS 668(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 664(DI), Z4
+	VBROADCASTSS 672(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 668(DI), Z6
+	VBROADCASTSS 676(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         328(DI), R12
-	MOVQ         520(DI), R13
+	MOVQ         336(DI), R12
+	MOVQ         528(DI), R13
 	MOVQ         BX, R14
 
-cells467:
+cells469:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -13236,7 +13330,7 @@ cells467:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells467
+	JNZ          cells469
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13247,12 +13341,12 @@ cells467:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         160(DI), R11
+	MOVQ         168(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel465
+	JMP          panel467
 
-narrower466:
+narrower468:
 	TESTQ DI, DI
 	RET

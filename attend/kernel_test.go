@@ -39,7 +39,7 @@ func TestKernelEqualsFloat64(t *testing.T) {
 	if testAll {
 		groups, rowses = []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 71}, []int{1, 2, 3, 4, 5, 7, 15, 16, 17, 33, 64}
 	}
-	dims := []struct{ key, value int }{{32, 32}, {64, 64}, {80, 80}, {96, 96}, {128, 128}, {256, 256}, {192, 128}}
+	dims := []struct{ key, value int }{{32, 32}, {64, 64}, {80, 80}, {96, 96}, {128, 128}, {256, 256}, {512, 512}, {192, 128}, {576, 512}}
 	for _, typ := range kernelTypes {
 		t.Run(typ.String(), func(t *testing.T) {
 			worst := map[ISA]float64{}
@@ -53,7 +53,7 @@ func TestKernelEqualsFloat64(t *testing.T) {
 						cells := min(1+rng.IntN(600), 1+1500000/(dim.key*group*rows))
 						p := &problem{
 							shape: shape{dim.key, dim.value, 2 * group, 2, rows, cells}, typ: typ,
-							scale: Scale{Factor: float32(1 / math.Sqrt(float64(dim.key)))},
+							scale: Scores{Factor: float32(1 / math.Sqrt(float64(dim.key)))},
 						}
 						bound := tolerance
 						if rng.IntN(4) == 0 {
@@ -61,6 +61,9 @@ func TestKernelEqualsFloat64(t *testing.T) {
 						}
 						p.fill(t, rng)
 						p.look((n+group+rows)%waysToSee, rng)
+						if rng.IntN(3) == 0 {
+							p.sinks = normal(rng, p.heads, 4)
+						}
 						wantOut, wantLSE := p.naive()
 						p.prepare()
 						for _, isa := range ISAs() {
@@ -90,9 +93,12 @@ func TestResultDependsOnTheTokenAlone(t *testing.T) {
 			for how := range waysToSee {
 				rng := seeded(int(typ), how)
 				const rows, cells = passRows + 5, 1100
-				p := &problem{shape: shape{64, 64, 6, 2, rows, cells}, typ: typ, scale: Scale{Factor: 0.125}}
+				p := &problem{shape: shape{64, 64, 6, 2, rows, cells}, typ: typ, scale: Scores{Factor: 0.125}}
 				p.fill(t, rng)
 				p.look(how, rng)
+				if how%2 == 0 {
+					p.sinks = normal(rng, p.heads, 4)
+				}
 				p.prepare()
 				out, lse := p.run(t, isa, 1)
 				for _, threads := range []int{2, 4} {
@@ -151,7 +157,7 @@ func TestUnseenCellsHaveNoInfluence(t *testing.T) {
 			for how := range waysToSee {
 				rng := seeded(int(typ), how, 3)
 				for _, rows := range []int{1, 4, passRows + 4} {
-					p := &problem{shape: shape{64, 64, 3, 1, rows, 333}, typ: typ, scale: Scale{Factor: 0.125, SoftCap: float32(how % 2 * 20)}}
+					p := &problem{shape: shape{64, 64, 3, 1, rows, 333}, typ: typ, scale: Scores{Factor: 0.125, SoftCap: float32(how % 2 * 20)}}
 					p.fill(t, rng)
 					p.look(how, rng)
 					p.prepare()
@@ -205,7 +211,7 @@ func TestTokenThatSeesNothingHasZeros(t *testing.T) {
 	eachISA(t, func(t *testing.T, isa ISA) {
 		for _, rows := range []int{1, 5, passRows + 1} {
 			for _, cells := range []int{1, 700} {
-				p := &problem{shape: shape{32, 32, 2, 2, rows, cells}, typ: ggml.F16, scale: Scale{Factor: 1}}
+				p := &problem{shape: shape{32, 32, 2, 2, rows, cells}, typ: ggml.F16, scale: Scores{Factor: 1}}
 				p.fill(t, seeded(rows))
 				p.sees = make([][]run, rows)
 				p.prepare()
@@ -229,7 +235,7 @@ func TestTokenThatSeesNothingHasZeros(t *testing.T) {
 // no token that does not see it.
 func TestVisibleNaNShows(t *testing.T) {
 	eachISA(t, func(t *testing.T, isa ISA) {
-		p := &problem{shape: shape{64, 64, 4, 1, 2, 100}, typ: ggml.F32, scale: Scale{Factor: 0.125}}
+		p := &problem{shape: shape{64, 64, 4, 1, 2, 100}, typ: ggml.F32, scale: Scores{Factor: 0.125}}
 		p.fill(t, seeded(1))
 		p.sees = [][]run{{{0, 100}}, {{0, 50}}}
 		copy(p.k[70*256:], []byte{0, 0, 0xC0, 0x7F})
@@ -247,7 +253,7 @@ func TestVisibleNaNShows(t *testing.T) {
 // many ranges as the assembly makes.
 func TestLongSequenceEqualsGo(t *testing.T) {
 	eachISA(t, func(t *testing.T, isa ISA) {
-		p := &problem{shape: shape{32, 32, 1, 1, 2, 70000}, typ: ggml.Q8_0, scale: Scale{Factor: 0.2}}
+		p := &problem{shape: shape{32, 32, 1, 1, 2, 70000}, typ: ggml.Q8_0, scale: Scores{Factor: 0.2}}
 		p.fill(t, seeded(70000))
 		p.look(seeCausal, seeded(1))
 		p.prepare()

@@ -46,7 +46,7 @@ func TestNothingBehindTheLastCellIsRead(t *testing.T) {
 					for _, rows := range []int{1, 3} {
 						for _, cells := range []int{1, 2, 15, 16, 17, 31, 33, 64, 255, 257} {
 							rng := seeded(int(typ), dim, heads, rows, cells)
-							p := &problem{shape: shape{dim, dim, heads, 1, rows, cells}, typ: typ, scale: Scale{Factor: 0.1}}
+							p := &problem{shape: shape{dim, dim, heads, 1, rows, cells}, typ: typ, scale: Scores{Factor: 0.1}}
 							p.fill(t, rng)
 							p.look(seeCausal, rng)
 							p.prepare()
@@ -70,7 +70,7 @@ func TestNoContentMakesTheKernelFault(t *testing.T) {
 	eachISA(t, func(t *testing.T, isa ISA) {
 		for _, typ := range kernelTypes {
 			rng := seeded(int(typ), 99)
-			p := &problem{shape: shape{64, 64, 3, 1, 4, 100}, typ: typ, scale: Scale{Factor: 0.1, SoftCap: 30}}
+			p := &problem{shape: shape{64, 64, 3, 1, 4, 100}, typ: typ, scale: Scores{Factor: 0.1, SoftCap: 30}}
 			p.fill(t, rng)
 			for range 50 {
 				for i := range p.k {

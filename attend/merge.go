@@ -8,7 +8,8 @@ import (
 // Merge joins two results of attention: out and lse, over some cells, become the result over those
 // and the cells of other, as if there had been one computation. Each result is an average of
 // values, and e^lse is the sum of its weights. The kernel joins ranges of cells by the same
-// formula. Nothing calls Merge yet: it is for attention to one sequence on several devices, each of
+// formula. Sinks are among the weights of one of the results, whichever: given to both, they would
+// count twice. Nothing calls Merge yet: it is for attention to one sequence on several devices, each of
 // which computes over the cells that it keeps with [Attention.Partial].
 //
 //	out, other      [heads × tokens][valueDim]

@@ -9,14 +9,19 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// Results over disjoint cells, joined in any order, are the result over all.
+// Results over disjoint cells, joined in any order, are the result over all. With sinks one of them
+// has these, whichever.
 func TestMergedPartsEqualTheWhole(t *testing.T) {
 	eachISA(t, func(t *testing.T, isa ISA) {
 		for how := range waysToSee {
 			rng := seeded(how, 4)
-			p := &problem{shape: shape{64, 64, 4, 2, 3, 500}, typ: ggml.F16, scale: Scale{Factor: 0.125}}
+			p := &problem{shape: shape{64, 64, 4, 2, 3, 500}, typ: ggml.F16, scale: Scores{Factor: 0.125}}
 			p.fill(t, rng)
 			p.look(how, rng)
+			sinks, with := normal(rng, p.heads, 4), rng.IntN(4) // 3: no sinks
+			if with < 3 {
+				p.sinks = sinks
+			}
 			wantOut, wantLSE := p.naive()
 			whole := p.sees
 			var out, lse []float32
@@ -24,6 +29,9 @@ func TestMergedPartsEqualTheWhole(t *testing.T) {
 			slices.Sort(cuts)
 			for _, i := range rng.Perm(3) { // the parts in any order
 				p.sees = cut(whole, cuts[i], cuts[i+1])
+				if p.sinks = nil; i == with {
+					p.sinks = sinks
+				}
 				p.prepare()
 				partOut, partLSE := p.run(t, isa, 1)
 				if out == nil {

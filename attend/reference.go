@@ -20,25 +20,20 @@ func reference(dst *tensor, thread, threads int) {
 	for i := thread; i < rows*heads; i += threads {
 		row, head := i/heads, i%heads
 		query := unsafe.Slice((*float32)(q.at(0, head, row)), q.ne[0])
-		lse[i] = attendRow(out[i*valueDim:][:valueDim], query, k, v, head/group, dst.params, s.row(row, int(k.ne[1])))
+		sink := float32(math.Inf(-1))
+		if sinks := dst.src[4]; sinks != nil {
+			sink = *(*float32)(sinks.at(head, 0, 0))
+		}
+		lse[i] = attendRow(out[i*valueDim:][:valueDim], query, k, v, head/group, dst.params, sink, s.row(row, int(k.ne[1])))
 	}
 }
 
-// attendRow computes one head of a row over the cells that it sees, and returns the logarithm of
-// the sum of its weights.
-func attendRow(out, query []float32, k, v *tensor, head int, p params, sees func(yield func(cell int) bool)) float32 {
+// attendRow computes one head of a row over the cells that it sees and the sink, and returns the
+// logarithm of the sum of its weights.
+func attendRow(out, query []float32, k, v *tensor, head int, p params, sink float32, sees func(yield func(cell int) bool)) float32 {
 	key, value, sum := make([]float32, k.ne[0]), make([]float32, v.ne[0]), make([]float64, v.ne[0])
 	most, weights := -math.MaxFloat32, 0.0
-	for cell := range sees {
-		k.row(key, cell, head)
-		score := 0.0
-		for i, x := range key {
-			score += float64(x) * float64(query[i])
-		}
-		score *= float64(p.scale)
-		if p.cap != 0 {
-			score = float64(p.cap) * math.Tanh(score*math.Ln2/2)
-		}
+	weigh := func(score float64) float64 {
 		if score > most {
 			shrink := math.Exp2(most - score)
 			weights *= shrink
@@ -49,11 +44,25 @@ func attendRow(out, query []float32, k, v *tensor, head int, p params, sees func
 		}
 		w := math.Exp2(score - most)
 		weights += w
+		return w
+	}
+	for cell := range sees {
+		k.row(key, cell, head)
+		score := 0.0
+		for i, x := range key {
+			score += float64(x) * float64(query[i])
+		}
+		score *= float64(p.scale)
+		if p.cap != 0 {
+			score = float64(p.cap) * math.Tanh(score*math.Ln2/2)
+		}
 		v.row(value, cell, head)
+		w := weigh(score)
 		for i, x := range value {
 			sum[i] += w * float64(x)
 		}
 	}
+	weigh(min(float64(sink)*math.Log2E, math.MaxFloat32))
 	if weights == 0 {
 		clear(out)
 		return float32(math.Inf(-1))

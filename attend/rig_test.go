@@ -32,18 +32,19 @@ func eachISA(t *testing.T, f func(t *testing.T, isa ISA)) {
 type problem struct {
 	shape
 	typ   ggml.Type
-	scale Scale
+	scale Scores
 	sees  [][]run // by row
 
+	sinks   []float32 // [heads]; nil: none
 	q       []float32 // [keyDim, heads, rows]
 	k, v    []byte    // [dim, cells, kvHeads]
 	spans   Spans
 	dst     []byte
-	tensors [5]tensor // dst, q, k, v, spans
+	tensors [6]tensor // dst, q, k, v, spans, sinks
 }
 
 func (p *problem) String() string {
-	return fmt.Sprintf("%v, heads of %d and %d, %d of %d, %d rows, %d cells", p.typ, p.keyDim, p.valueDim, p.heads, p.kvHeads, p.rows, p.cells)
+	return fmt.Sprintf("%v, heads of %d and %d, %d of %d, %d rows, %d cells, %d sinks", p.typ, p.keyDim, p.valueDim, p.heads, p.kvHeads, p.rows, p.cells, len(p.sinks))
 }
 
 func seeded(parts ...int) *rand.Rand {
@@ -168,7 +169,7 @@ func (p *problem) prepare() {
 		return t
 	}
 	words := p.spans.Words()
-	p.tensors = [5]tensor{
+	p.tensors = [6]tensor{
 		at(ggml.F32, unsafe.Pointer(&p.dst[0]), l.size/4),
 		at(ggml.F32, unsafe.Pointer(&p.q[0]), int64(p.keyDim), int64(p.heads), int64(p.rows)),
 		at(p.typ, unsafe.Pointer(&p.k[0]), int64(p.keyDim), int64(p.cells), int64(p.kvHeads)),
@@ -177,6 +178,10 @@ func (p *problem) prepare() {
 	}
 	for i := range 4 {
 		p.tensors[0].src[i] = &p.tensors[i+1]
+	}
+	if p.sinks != nil {
+		p.tensors[5] = at(ggml.F32, unsafe.Pointer(&p.sinks[0]), int64(p.heads))
+		p.tensors[0].src[4] = &p.tensors[5]
 	}
 	p.tensors[0].params = p.params(l, threads, p.scale)
 }
@@ -226,6 +231,10 @@ func (p *problem) naive() (out, lse []float64) {
 				most = max(most, scores[i])
 			}
 			head, sum := make([]float64, p.valueDim), 0.0
+			if p.sinks != nil {
+				most = max(most, float64(p.sinks[h]))
+				sum = math.Exp(float64(p.sinks[h]) - most)
+			}
 			for i, c := range cells {
 				w := math.Exp(scores[i] - most)
 				sum += w

@@ -252,7 +252,7 @@ func (st *stack) add(label string, of attended, a attend.Attention, q, sees *ggm
 		if of.keyDim == of.valueDim {
 			query = out
 		}
-		out = a.Graph(g, query, kvs[i], kvs[i+1], sees, attend.Scale{}) // [valueDim, heads, rows]
+		out = a.Graph(g, query, kvs[i], kvs[i+1], sees, attend.Scores{}) // [valueDim, heads, rows]
 		g.Expand(out)
 	}
 	g.Output(out)

@@ -189,7 +189,7 @@ func (g *graphs) attend(gr *ggml.Graph, layer int, p kv.Part, first int, q, k, v
 	gr.Expand(keys)
 	gr.Expand(values)
 	sees := g.inputs.visibilities.inputs(gr, c, p, first)
-	return g.inputs.attention.Graph(gr, of(q), keys, values, sees, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
+	return g.inputs.attention.Graph(gr, of(q), keys, values, sees, attend.Scores{Factor: c.Scale, SoftCap: c.SoftCap})
 }
 
 // output makes y the result that a later graph reads. It is computed in the place where that graph

@@ -126,7 +126,7 @@ func (r *Runner) measureHost(cache kv.Options, layer int) (float64, error) {
 	defer g.Close()
 	all := sees.inputs(g, c, kv.Part{N: 1, Cells: int(cells)}, 0)
 	sees.of(c).seeAll(int(cells))
-	out := sees.attention.Graph(g, q, k, v, all, attend.Scale{Factor: c.Scale, SoftCap: c.SoftCap})
+	out := sees.attention.Graph(g, q, k, v, all, attend.Scores{Factor: c.Scale, SoftCap: c.SoftCap})
 	g.Output(out)
 	g.Expand(out)
 	if _, err := scratch.Alloc(g); err != nil {

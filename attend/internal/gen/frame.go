@@ -33,6 +33,7 @@ var fields = []field{
 	{"k", 1, ""},
 	{"v", 1, ""},
 	{"spans", 1, ""},
+	{"sinks", 1, "[heads] f32; 0: none"},
 	{"qHead", 1, "bytes from one head's query to the next"},
 	{"qRow", 1, "bytes from one row's queries to the next"},
 	{"kHead", 1, "bytes from one head's keys to the next"},

@@ -64,6 +64,7 @@ var isas = []isa{{"AVX2", 8}, {"AVX512", 16}}
 // constants in memory, 16 lanes each.
 var constants struct {
 	negInf, lowest, one, two, expLow, tanhHigh Mem
+	highest, log2e                             Mem
 	exp                                        [7]Mem
 	log                                        [7]Mem
 	ln2, mantissa                              Mem
@@ -80,6 +81,8 @@ func newConstants() {
 	c := &constants
 	c.negInf = floats("negInf", float32(math.Inf(-1)))
 	c.lowest = floats("lowest", -math.MaxFloat32)
+	c.highest = floats("highest", math.MaxFloat32)
+	c.log2e = floats("log2e", math.Log2E)
 	c.one, c.two = floats("one", 1), floats("two", 2)
 	c.expLow = floats("expLow", -126)    // below, 2^x is no normal number
 	c.tanhHigh = floats("tanhHigh", 100) // above, tanh is 1 in float32

@@ -63,6 +63,13 @@ func setup() {
 	copyTo("vCell", v, nb(1))
 	copyTo("vHead", v, nb(2))
 
+	sinks, given := source(4), label("given")
+	TESTQ(sinks, sinks)
+	JZ(LabelRef(given))
+	MOVQ(at(sinks, tensorData), sinks)
+	Label(given)
+	store(sinks, "sinks")
+
 	Comment("what follows from the sizes")
 	store(quotient(f("heads"), f("kvHeads")), "group")
 	for _, s := range []string{"k", "v"} {
@@ -401,14 +408,17 @@ func output() {
 	ADDQ(first, dst)
 	left := load("nrows")
 	rows := mark("rows")
-	heads := load("group")
+	heads, sink := load("group"), load("head")
+	IMULQ(heads, sink)
+	SHLQ(Imm(2), sink)
+	ADDQ(f("sinks"), sink)
 	vectors := mark("vectors")
-	l := y.broadcast(indexed(acc, room, 4, 0))
-	Comment("1/l, and 0 where no cell was seen")
-	seen, inv := YMM(), YMM()
-	VXORPS(inv, inv, inv)
-	VCMPPS(Imm(0x04), inv, l, seen) // not equal, or unordered
-	VMOVUPS(c.one, inv)
+	l, most, inv := y.broadcast(indexed(acc, room, 4, 0)), y.broadcast(at(acc, 0)), y.loaded(c.one)
+	y.addSink(sink, l, most, inv)
+	Comment("1/l, times what the sink leaves of it, and 0 where there is no weight")
+	seen := YMM()
+	VXORPS(seen, seen, seen)
+	VCMPPS(Imm(0x04), seen, l, seen) // not equal, or unordered
 	VDIVPS(l, inv, inv)
 	VANDPS(seen, inv, inv)
 	Comment("the logarithm: exponent, and that of 1 <= m < 2 by its series in (m-1)/(m+1)")
@@ -427,7 +437,7 @@ func output() {
 		VFMADD213PS(c.log[i], s2, p)
 	}
 	VMULPS(s, p, p)
-	VADDPS(y.broadcast(at(acc, 0)), e, e)
+	VADDPS(most, e, e)
 	VFMADD231PS(c.ln2, e, p)
 	VMOVUPS(c.negInf, e)
 	VBLENDVPS(seen, p, e, e)
@@ -445,6 +455,7 @@ func output() {
 	JNZ(LabelRef(values))
 	ADDQ(Imm(4), lse)
 	ADDQ(Imm(4), acc)
+	ADDQ(Imm(4), sink)
 	DECQ(heads)
 	JNZ(LabelRef(vectors))
 	Comment("the next row")
@@ -456,4 +467,25 @@ func output() {
 	DECQ(left)
 	JNZ(LabelRef(rows))
 	ret()
+}
+
+// addSink adds a head's sink, if there are any, to the sum of its weights, as a score with the value
+// 0: the sum and the largest score become those with it, and the outputs are to be multiplied by
+// kept.
+func (i isa) addSink(at0 reg.GPVirtual, sum, most, kept reg.VecVirtual) {
+	none := label("noSink")
+	CMPQ(f("sinks"), Imm(0))
+	JEQ(LabelRef(none))
+	Comment("the sink")
+	s := i.broadcast(at(at0, 0))
+	VMULPS(constants.log2e, s, s)
+	VMINPS(s, i.loaded(constants.highest), s) // NaN stays NaN
+	VMOVUPS(most, kept)
+	VMAXPS(s, most, most)
+	VSUBPS(most, kept, kept)
+	i.exp2(kept)
+	VSUBPS(most, s, s)
+	i.exp2(s)
+	VFMADD213PS(s, kept, sum)
+	Label(none)
 }
