@@ -6,18 +6,53 @@ import "slices"
 // projections of queries, keys and values.
 const attentionShare = 0.2
 
+// ringStores is after how many steps a ring stores rows: a block at a time.
+const ringStores = Block
+
+// read returns how many bytes of K/V attention reads in a layer of one sequence: those that a token
+// sees, also where they are another layer's.
+func (r Request) read(layer, depth int) int64 {
+	l := r.Layers[layer]
+	if l.Window > 0 {
+		depth = min(depth, l.Window)
+	}
+	if l.Shares {
+		l = r.Layers[l.Of]
+	}
+	return product(l.RowBytes, int64(depth))
+}
+
+// readStreamed returns how many bytes the layers that stream read in a step.
+func (r Request) readStreamed(p Placement, depth int) (bytes int64) {
+	for i, l := range p.Layers {
+		if !p.Resident[i] {
+			bytes = sum(bytes, sum((r.StepWeights-r.HeadWeights)/int64(len(r.Layers)), product(r.read(l, depth), int64(r.sequences()))))
+		}
+	}
+	return bytes
+}
+
 // times returns how long the parts of a step take at some depth. The layers' weights are taken to be
-// alike, and so are all rows of a layer.
+// alike, and so are all rows of a layer. Rows that leave rings are counted for each step, although they
+// are stored a block at a time.
 func (r Request) times(f Forecast, m Machine, depth int) Times {
 	c, layers := m.Assumed(), float64(len(r.Layers))
 	t := Times{
 		Layers: make([]LayerTimes, len(r.Layers)), Before: c.StepSeconds, After: float64(r.HeadWeights) / c.HeadRate, Paced: m.Paced,
 	}
+	if _, past := f.Placement.rowsOff(); past > 0 {
+		stored := float64(product(past, int64(r.sequences())))
+		if m.Unified {
+			t.Before += stored * c.CopyCost
+		} else {
+			t.Before += stored/m.LinkRate + float64(f.Placement.Windowed()*r.sequences())*c.FetchSeconds/ringStores
+		}
+	}
 	dense := float64(r.StepWeights-r.HeadWeights)/layers/c.WeightRate + c.LayerSeconds
 	for l := range t.Layers {
 		link, disk := r.moved(f, m, l, depth)
 		layer := LayerTimes{
-			Project: attentionShare * dense, Attend: float64(r.Layers[l].RowBytes) * float64(depth) / c.KVRate, Forward: (1 - attentionShare) * dense,
+			Project: attentionShare * dense, Attend: float64(r.read(l, depth)) / c.KVRate, Forward: (1 - attentionShare) * dense,
 			Fetch: max(float64(link)/m.LinkRate, float64(disk)/m.DiskRate), Disturb: float64(disk) * c.DiskCost,
 		}
 		if m.Unified {

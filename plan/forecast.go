@@ -32,8 +32,9 @@ type Forecast struct {
 	Context, Sequences int
 	Footprint          Footprint
 	Placement          Placement // of K/V on the device
-	HostCells          int       // the first tokens of each sequence, whose streamed K/V lie in host memory; the others' lie on disk
+	HostCells          int       // the first tokens of each sequence, whose K/V off the device lie in host memory; the others' lie on disk
 	Host, Disk         int64     // bytes of K/V there, for all sequences
+	Past               int64     // of these, bytes of layers with windows: rows behind the windows, which steps read only after a truncation
 	Full, Half         Decode    // steps at the end of the context and in its middle
 	Growth             Growth
 
@@ -80,16 +81,20 @@ const (
 	ByDisk    Limit = "disk"
 )
 
-// TierError says that K/V of streamed layers have no place.
+// TierError says that K/V off the device have no place.
 type TierError struct {
 	Host, Disk int64 // bytes that they may take
 	Need       int64 // bytes that they take
+	Past       int64 // of these, bytes of rows behind windows
 	MostCells  int   // the largest context that works; 0: none
 }
 
 func (e *TierError) Error() string {
 	text := fmt.Sprintf("%s of host memory and %s of disk are too little for %s of K/V off the device",
 		bytesize.Floor(e.Host), bytesize.Floor(e.Disk), bytesize.Ceil(e.Need))
+	if e.Past > 0 {
+		text += fmt.Sprintf(", %s of which are behind the windows of layers", bytesize.Format(e.Past))
+	}
 	if e.MostCells > 0 {
 		text += fmt.Sprintf(": a context of at most %d works", e.MostCells)
 	}
@@ -144,8 +149,15 @@ func (r Request) validate() error {
 		}
 	}
 	for i, l := range r.Layers {
-		if l.RowBytes < 1 || l.Device != 0 {
+		if l.Shares {
+			if l.Of < 0 || l.Of >= i || r.Layers[l.Of].Shares || l.RowBytes != 0 {
+				errs = append(errs, fmt.Errorf("plan: layer %d keeps %d bytes a token and shares the K/V of layer %d: want 0 bytes, and an earlier layer that keeps its own", i, l.RowBytes, l.Of))
+			}
+		} else if l.RowBytes < 1 || l.Device != 0 {
 			errs = append(errs, fmt.Errorf("plan: layer %d keeps %d bytes a token on device %d: want at least 1 on device 0", i, l.RowBytes, l.Device))
+		}
+		if l.Window < 0 {
+			errs = append(errs, fmt.Errorf("plan: layer %d has a window of %d tokens: want at least 1, or 0 for all", i, l.Window))
 		}
 	}
 	return errors.Join(errs...)
@@ -180,20 +192,29 @@ func (r Request) placeWith(m Machine, slots int) (Forecast, error) {
 	if err != nil {
 		return Forecast{}, err
 	}
-	row := r.streamedRow(f.Placement)
-	if row == 0 {
-		return f, nil
+	return f, r.placeOff(&f, m)
+}
+
+// placeOff decides where K/V lie that are not on the device alone: rows of layers that stream, and rows
+// behind windows. The first tokens of each sequence lie in host memory, the later ones on disk.
+func (r Request) placeOff(f *Forecast, m Machine) error {
+	streamed, past := f.Placement.rowsOff()
+	if streamed+past == 0 {
+		return nil
 	}
-	trees := int64(r.sequences())
-	cells := f.Placement.Cells
-	perBlock := product(product(row, Block), trees)
-	f.HostCells = int(min(r.HostMemory/perBlock*Block, int64(cells)))
-	f.Host = product(product(row, int64(f.HostCells)), trees)
-	f.Disk = product(product(row, int64(cells-f.HostCells)), trees)
+	host, trees, cells := r.HostMemory, int64(r.sequences()), f.Placement.Cells
+	if m.Unified && streamed == 0 { // the device's memory is the host's
+		host = max(host, m.HostMemory-f.Device())
+	}
+	of := func(row int64, cells int) int64 { return product(product(row, int64(cells)), trees) }
+	f.HostCells = int(min(host/of(sum(streamed, past), Block)*Block, int64(cells)))
+	f.Host = of(sum(streamed, past), f.HostCells)
+	f.Disk = of(sum(streamed, past), cells-f.HostCells)
+	f.Past = of(past, cells)
 	if f.Disk > r.DiskMemory {
-		return Forecast{}, &TierError{Host: r.HostMemory, Disk: r.DiskMemory, Need: sum(f.Host, f.Disk)}
+		return &TierError{Host: host, Disk: r.DiskMemory, Need: sum(f.Host, f.Disk), Past: f.Past}
 	}
-	return f, nil
+	return nil
 }
 
 // remembered returns the request's footprint, or else the model's estimate, of which each is asked for
@@ -233,17 +254,6 @@ func (r Request) onDevice(streams bool) (Forecast, error) {
 	f := Forecast{Context: r.Context, Sequences: r.sequences(), Placement: placements[0], cache: cache}
 	f.Footprint, err = r.Footprint(r.Context)
 	return f, err
-}
-
-// streamedRow returns the bytes of a cell in all streamed layers.
-func (r Request) streamedRow(p Placement) int64 {
-	row := int64(0)
-	for i, l := range p.Layers {
-		if !p.Resident[i] {
-			row = sum(row, r.Layers[l].RowBytes)
-		}
-	}
-	return row
 }
 
 // Growth is the longest contexts, in tokens, for which a plan can be made with the same budgets.
@@ -287,8 +297,8 @@ func (r Request) largest(m Machine, cells int, wanted func(Forecast) bool) int {
 
 // Decode returns the time of a step at some depth of a plan that On made for the machine.
 //
-// The bound: the device reads the weights once and the K/V of each sequence once, at its memory's
-// rate. A layer's rows in host memory come over the link while those in files are read, so the longer
+// The bound: the device reads the weights once and the K/V of each sequence once, of layers with
+// windows those inside, at its memory's rate. A layer's rows in host memory come over the link while those in files are read, so the longer
 // of the two counts; both overlap with computing if there is a second slot. A unified machine reads
 // from disk straight into a slot.
 //
@@ -296,11 +306,11 @@ func (r Request) largest(m Machine, cells int, wanted func(Forecast) bool) int {
 // are fetched and computed: see [Pipeline].
 func (r Request) Decode(f Forecast, m Machine, depth int) Decode {
 	n, p := int64(r.sequences()), f.Placement
-	all := int64(0)
-	for _, l := range r.Layers {
-		all = sum(all, l.RowBytes)
+	read := int64(0)
+	for l := range r.Layers {
+		read = sum(read, r.read(l, depth))
 	}
-	d := Decode{Depth: depth, Read: sum(r.StepWeights, product(product(all, int64(depth)), n))}
+	d := Decode{Depth: depth, Read: sum(r.StepWeights, product(read, n))}
 	for _, l := range r.fetched(f) {
 		link, disk := r.moved(f, m, l, depth)
 		d.Moved, d.FromDisk = sum(d.Moved, link), sum(d.FromDisk, disk)
@@ -310,8 +320,8 @@ func (r Request) Decode(f Forecast, m Machine, depth int) Decode {
 	d.Disk = float64(d.FromDisk) / m.DiskRate
 	d.Serial = d.Moved+d.FromDisk > 0 && p.Slots < 2
 	hidden := 0.0
-	if fetched := len(r.fetched(f)); d.Serial && fetched > 0 { // the first fetch of a step needs no layer to be computed
-		hidden = min(float64(r.HeadWeights)/m.DeviceRate, max(d.Link, d.Disk)/float64(fetched))
+	if d.Serial { // while layers that stay are computed, and logits, the slot takes the next rows
+		hidden = min(float64(d.Read-r.readStreamed(p, depth))/m.DeviceRate, max(d.Link, d.Disk))
 	}
 	d.conclude(int(n), hidden)
 	d.Expected = r.expect(f, m, depth)

@@ -149,6 +149,11 @@ func TestAPlanKeepsItsBudgets(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := asked(rapid.IntRange(1, 10_000).Draw(t, "cells"))
 		r.Layers = slices.Repeat([]Layer{{RowBytes: rapid.Int64Range(1, 4096).Draw(t, "row")}}, rapid.IntRange(1, 40).Draw(t, "layers"))
+		if rapid.Bool().Draw(t, "windows") {
+			for l := range r.Layers {
+				r.Layers[l].Window = rapid.SampledFrom([]int{0, 16, 1000}).Draw(t, "window")
+			}
+		}
 		r.Sequences, r.Slots = rapid.IntRange(0, 4).Draw(t, "sequences"), rapid.IntRange(0, 4).Draw(t, "slots")
 		r.HeadWeights = rapid.Int64Range(0, r.StepWeights).Draw(t, "head")
 		r.DeviceMemory = rapid.Int64Range(1, 1<<31).Draw(t, "device")
@@ -159,12 +164,17 @@ func TestAPlanKeepsItsBudgets(t *testing.T) {
 		if err != nil {
 			return
 		}
-		row := r.streamedRow(f.Placement)
-		if f.Device() > r.DeviceMemory || f.Host > r.HostMemory || f.Disk > r.DiskMemory {
-			t.Fatalf("%d, %d and %d bytes, of %d, %d and %d", f.Device(), f.Host, f.Disk, r.DeviceMemory, r.HostMemory, r.DiskMemory)
+		streamed, past := f.Placement.rowsOff()
+		host := r.HostMemory
+		if m.Unified && streamed == 0 {
+			host = max(host, m.HostMemory-f.Device())
 		}
-		if want := row * int64(WholeBlocks(r.Context)) * int64(r.sequences()); f.Host+f.Disk != want {
-			t.Fatalf("%d bytes off the device, want %d", f.Host+f.Disk, want)
+		if f.Device() > r.DeviceMemory || f.Host > host || f.Disk > r.DiskMemory {
+			t.Fatalf("%d, %d and %d bytes, of %d, %d and %d", f.Device(), f.Host, f.Disk, r.DeviceMemory, host, r.DiskMemory)
+		}
+		cells := int64(WholeBlocks(r.Context)) * int64(r.sequences())
+		if want := (streamed + past) * cells; f.Host+f.Disk != want || f.Past != past*cells {
+			t.Fatalf("%d bytes off the device, %d of them behind windows; want %d and %d", f.Host+f.Disk, f.Past, want, past*cells)
 		}
 		if d := f.Full; d.Expected.Seconds < d.Seconds*(1-1e-9) || f.Half.Expected.Seconds > d.Expected.Seconds || d.Expected.PerSecond <= 0 {
 			t.Fatalf("a step takes at least %g s, and %+v are expected (%+v at half)", d.Seconds, d.Expected, f.Half.Expected)

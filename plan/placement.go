@@ -115,6 +115,20 @@ func (p Placement) RingBytes() int64 {
 	return bytes
 }
 
+// rowsOff returns the bytes of a cell that lie off the device, too, in all layers: in those that stream,
+// and in those that have rings, behind their windows.
+func (p Placement) rowsOff() (streamed, past int64) {
+	for i, row := range p.Rows {
+		switch {
+		case p.Rings[i] > 0:
+			past = sum(past, row)
+		case !p.Resident[i]:
+			streamed = sum(streamed, row)
+		}
+	}
+	return streamed, past
+}
+
 // Least returns, by device, the fewest bytes with which its K/V work. No bound of Memory counts.
 func (c Cache) Least() []int64 {
 	bytes := make([]int64, c.devices())
