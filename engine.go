@@ -16,6 +16,7 @@ import (
 	"github.com/seed4d217819/ebb/internal/threads"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/model/gemma3"
 	"github.com/seed4d217819/ebb/model/glm4"
 	"github.com/seed4d217819/ebb/model/glm4moe"
 	"github.com/seed4d217819/ebb/model/granite"
@@ -35,7 +36,7 @@ func architectures() []model.Architecture {
 	return []model.Architecture{
 		llama.Architecture(), mistral3.Architecture(), smollm3.Architecture(), granite.Architecture(), phi3.Architecture(),
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
-		glm4.Architecture(), glm4moe.Architecture(),
+		gemma3.Architecture(), glm4.Architecture(), glm4moe.Architecture(),
 	}
 }
 

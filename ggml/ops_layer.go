@@ -66,8 +66,7 @@ func (g *Graph) SwiGLUOAI(gate, up *Tensor, alpha, limit float32) *Tensor {
 	return c.SwiGLUOAI(g.next(op), gate, up, alpha, limit)
 }
 
-// GeGLU returns GELU(gate) * up. Both are F32. No architecture uses it yet: Gemma's feed-forward
-// network will.
+// GeGLU returns GELU(gate) * up. Both are F32.
 func (g *Graph) GeGLU(gate, up *Tensor) *Tensor {
 	checkGated("GeGLU", gate, up)
 	return c.GeGLU(g.next("GeGLU"), gate, up)

@@ -10,6 +10,7 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/model/gemma3"
 	"github.com/seed4d217819/ebb/model/glm4moe"
 	"github.com/seed4d217819/ebb/model/llama"
 	"github.com/seed4d217819/ebb/model/mistral3"
@@ -25,8 +26,9 @@ var (
 	known = []model.Architecture{
 		llama.Architecture(), mistral3.Architecture(), phi3.Architecture(), glm4moe.Architecture(),
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
+		gemma3.Architecture(),
 	}
-	goldens = []string{"tiny-one", "tiny-mistral3", "tiny-longrope", "tiny-glm4moe", "tiny-qwen2", "tiny-qwen3", "tiny-qwen2moe", "tiny-qwen3moe"}
+	goldens = []string{"tiny-one", "tiny-mistral3", "tiny-longrope", "tiny-glm4moe", "tiny-qwen2", "tiny-qwen3", "tiny-qwen2moe", "tiny-qwen3moe", "tiny-gemma3"}
 )
 
 func readGolden(tb testing.TB, name string) []byte {

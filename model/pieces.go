@@ -55,3 +55,27 @@ func (f SwiGLU) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
 	gateUp := f.GateUp.Forward(g, x)
 	return f.Down.Forward(g, g.SwiGLU(gateUp[0], gateUp[1]))
 }
+
+// GeGLU is the gated feed-forward of Shazeer (2020): down(gelu(gate(x))·up(x)).
+type GeGLU struct {
+	GateUp Stack
+	Down   Linear
+}
+
+// GeGLU returns the matrices ffn_gate, ffn_up and ffn_down.
+func (l *Loader) GeGLU(hidden, ff int) GeGLU { return GeGLU(l.SwiGLU("", hidden, ff)) }
+
+// Forward maps x [hidden, tokens] to the same shape.
+func (f GeGLU) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
+	gateUp := f.GateUp.Forward(g, x)
+	return f.Down.Forward(g, g.GeGLU(gateUp[0], gateUp[1]))
+}
+
+// SoftCap bounds numbers to ±most and leaves small ones nearly as they are (Bello et al., 2016; Gemma
+// Team, 2024): most·tanh(x/most). 0: no bound.
+func SoftCap(g *ggml.Graph, x *ggml.Tensor, most float32) *ggml.Tensor {
+	if most == 0 {
+		return x
+	}
+	return g.Scale(g.Tanh(g.Scale(x, 1/most)), most)
+}

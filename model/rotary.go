@@ -44,6 +44,18 @@ func (l *Loader) Rotary(mode, headDim int) Rotary {
 	return r
 }
 
+// WindowedRotary is Rotary for layers with a window, in models whose other layers encode positions of
+// long contexts (Gemma 3: Gemma Team, 2025): with rope.freq_base_swa (10000 by default), in
+// rope.dimension_count_swa dimensions (all by default), and without scaling or factors.
+func (l *Loader) WindowedRotary(mode, headDim int) Rotary {
+	r := Rotary{RoPE: ggml.RoPE{
+		Dims: l.rotated("rope.dimension_count_swa", headDim), Mode: mode,
+		Base: l.FloatOr("rope.freq_base_swa", 10000), Scale: 1, Attn: 1,
+	}}
+	l.positive("rope.freq_base_swa", r.Base)
+	return r
+}
+
 // LongRotary is Rotary for architectures whose models may have LongRoPE's factors:
 // rope_factors_short.weight, and rope_factors_long.weight for longer contexts. The model must be a
 // [ByContext].
@@ -74,18 +86,25 @@ func (l *Loader) factors(name string, n int) *ggml.Tensor {
 func (l *Loader) rotary(mode, headDim int) Rotary {
 	context := l.IntOr("context_length", defaultContext)
 	r := Rotary{RoPE: ggml.RoPE{
-		Dims: l.IntOr("rope.dimension_count", headDim), Mode: mode,
+		Dims: l.rotated("rope.dimension_count", headDim), Mode: mode,
 		OrigContext: l.IntOr("rope.scaling.original_context_length", context),
 		Base:        l.FloatOr("rope.freq_base", 10000), Scale: 1,
 		Attn:     l.FloatOr("rope.scaling.attn_factor", 1),
 		BetaFast: l.FloatOr("rope.scaling.yarn_beta_fast", 32), BetaSlow: l.FloatOr("rope.scaling.yarn_beta_slow", 1),
 	}}
-	if r.Dims%2 != 0 || r.Dims > headDim {
-		l.fault("metadata %s is %d: want an even number up to the head dimension, %d", l.key("rope.dimension_count"), r.Dims, headDim)
-	}
 	l.positive("rope.freq_base", r.Base)
 	l.positive("rope.scaling.attn_factor", r.Attn)
 	return r
+}
+
+// rotated returns in how many dimensions of a head positions are encoded: all where the file does not
+// say.
+func (l *Loader) rotated(name string, headDim int) int {
+	dims := l.IntOr(name, headDim)
+	if dims%2 != 0 || dims > headDim {
+		l.fault("metadata %s is %d: want an even number up to the head dimension, %d", l.key(name), dims, headDim)
+	}
+	return dims
 }
 
 func (l *Loader) positive(name string, x float32) {
