@@ -13,14 +13,34 @@ type Experts struct {
 	Mixture
 	Router Linear       // [hidden, experts]
 	Bias   *ggml.Tensor // [experts] added to the weights for choosing only (Wang et al., 2024), or nil
-	GateUp *ggml.Tensor // [hidden, 2 × ff, experts], the gate's rows first; nil where Gate and Up are apart
-	Gate   *ggml.Tensor // [hidden, ff, experts]
-	Up     *ggml.Tensor // [hidden, ff, experts]
-	Down   *ggml.Tensor // [ff, hidden, experts]
+	GateUp ExpertLinear // [hidden, 2 × ff, experts], the gate's rows first; none where Gate and Up are apart
+	Gate   ExpertLinear // [hidden, ff, experts]
+	Up     ExpertLinear // [hidden, ff, experts]
+	Down   ExpertLinear // [ff, hidden, experts]
+
+	// Unit is what stands between gate, up and down (Shazeer, 2020): [ff, used, tokens] of each gives
+	// the same shape.
+	Unit func(g *ggml.Graph, gate, up *ggml.Tensor) *ggml.Tensor
 
 	// Elsewhere computes the experts, whose matrices are there, while the layer's device routes; nil:
 	// the layer's device computes them too.
 	Elsewhere *ggml.Backend
+}
+
+// ExpertLinear is a matrix product for each expert, with a bias added where there is one.
+type ExpertLinear struct {
+	Weight *ggml.Tensor // [in, out, experts]
+	Bias   *ggml.Tensor // [out, experts] or nil
+}
+
+// Forward returns the products of x [in, 1 or used, tokens] with each token's experts, ids [used,
+// tokens]: [out, used, tokens].
+func (l ExpertLinear) Forward(g *ggml.Graph, x, ids *ggml.Tensor) *ggml.Tensor {
+	y := g.MulMatID(l.Weight, x, ids)
+	if l.Bias != nil {
+		y = g.AddID(y, l.Bias, ids)
+	}
+	return y
 }
 
 // Gating is how the weights of experts follow from the router's scores, with the numbers of GGUF
@@ -29,8 +49,9 @@ type Gating int
 
 // The ways of gating.
 const (
-	Softmax Gating = 1 // over all experts
-	Sigmoid Gating = 2 // of each expert
+	Softmax         Gating = 1 // over all experts
+	Sigmoid         Gating = 2 // of each expert
+	SoftmaxOfChosen Gating = 3 // over those that the token goes through
 )
 
 // Mixture says how many experts there are, and how they are chosen and weighted.
@@ -67,8 +88,8 @@ func (l *Loader) Mixtures(layers int, byDefault Mixture) []Mixture {
 		m.Scale = 1
 	}
 	l.Check(m.Count <= maxExperts, "metadata %s is %d: want at most %d", l.key("expert_count"), m.Count, maxExperts)
-	l.Check(m.Gating == Softmax || m.Gating == Sigmoid,
-		"metadata %s is %d, which is not supported: want 1 (softmax) or 2 (sigmoid)", l.key("expert_gating_func"), m.Gating)
+	l.Check(m.Gating >= Softmax && m.Gating <= SoftmaxOfChosen,
+		"metadata %s is %d, which is not supported: want 1 (softmax), 2 (sigmoid) or 3 (softmax of the chosen)", l.key("expert_gating_func"), m.Gating)
 	most := min(m.Count, maxExpertsUsed)
 	for i, used := range l.IntByLayer("expert_used_count", layers) {
 		l.Check(used <= most, "metadata %s is %d: want at most %d, of %d experts", l.key("expert_used_count"), used, most, m.Count)
@@ -106,12 +127,13 @@ func (l *Loader) LeadingDense(layers int) int {
 
 // Experts returns a layer's mixture: the router ffn_gate_inp, exp_probs_b.bias if the file has it,
 // and the experts ffn_gate_exps, ffn_up_exps and ffn_down_exps, of which the first two may be one
-// tensor, ffn_gate_up_exps.
+// tensor, ffn_gate_up_exps; with their biases. The unit is SwiGLU.
 func (l *Loader) Experts(m Mixture, hidden, ff int) Experts {
 	e := Experts{
 		Mixture:   m,
 		Router:    l.Linear("ffn_gate_inp", hidden, m.Count),
 		Down:      l.experts("ffn_down_exps", ff, hidden, m.Count),
+		Unit:      (*ggml.Graph).SwiGLU,
 		Elsewhere: l.elsewhere,
 	}
 	if name := "exp_probs_b.bias"; l.Has(name) {
@@ -125,9 +147,15 @@ func (l *Loader) Experts(m Mixture, hidden, ff int) Experts {
 	return e
 }
 
-// experts returns the matrices name.weight [in, out, experts].
-func (l *Loader) experts(name string, in, out, experts int) *ggml.Tensor {
-	return l.ofExperts().tensor(name+".weight", []ggml.Op{ggml.OpMulMatID}, in, out, experts)
+// experts returns the matrices name.weight [in, out, experts], and name.bias [out, experts] if there
+// are any.
+func (l *Loader) experts(name string, in, out, experts int) ExpertLinear {
+	e := l.ofExperts()
+	w := ExpertLinear{Weight: e.tensor(name+".weight", []ggml.Op{ggml.OpMulMatID}, in, out, experts)}
+	if e.Has(name + ".bias") {
+		w.Bias = e.floats(name+".bias", out, experts)
+	}
+	return w
 }
 
 // ofExperts returns a loader for the weights of a layer's experts, on the device that computes them.
@@ -156,7 +184,7 @@ func (e Experts) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
 func (e Experts) mix(g *ggml.Graph, x, chosen, weights *ggml.Tensor) *ggml.Tensor {
 	tokens := x.Ne(1)
 	gate, up := e.gateUp(g, g.Reshape3D(x, x.Ne(0), 1, tokens), chosen)
-	y := g.MulMatID(e.Down, g.SwiGLU(gate, up), chosen) // [hidden, used, tokens]
+	y := e.Down.Forward(g, e.Unit(g, gate, up), chosen) // [hidden, used, tokens]
 	y = g.Mul(y, weights)
 	of := func(i int) *ggml.Tensor { return g.View2D(y, y.Ne(0), tokens, y.Nb(2), int64(i)*y.Nb(1)) }
 	if e.Used == 1 {
@@ -186,6 +214,10 @@ func (e Experts) route(g *ggml.Graph, x *ggml.Tensor) (chosen, weights *ggml.Ten
 	}
 	chosen = g.TopK(ranks, e.Used)
 	weights = g.GetRows(g.Reshape3D(probabilities, 1, int64(e.Count), tokens), chosen)
+	if e.Gating == SoftmaxOfChosen {
+		weights = g.SoftMax(g.Reshape2D(weights, int64(e.Used), tokens), nil, 1)
+		weights = g.Reshape3D(weights, 1, int64(e.Used), tokens)
+	}
 	if e.Normalize {
 		const least = 1.0 / (1 << 14) // keeps the quotient finite; llama.cpp's
 		weights = g.Reshape2D(weights, int64(e.Used), tokens)
@@ -202,10 +234,10 @@ func (e Experts) route(g *ggml.Graph, x *ggml.Tensor) (chosen, weights *ggml.Ten
 // gateUp returns what the chosen experts' gate and up matrices make of x [hidden, 1, tokens]: [ff,
 // used, tokens] each.
 func (e Experts) gateUp(g *ggml.Graph, x, chosen *ggml.Tensor) (gate, up *ggml.Tensor) {
-	if e.GateUp == nil {
-		return g.MulMatID(e.Gate, x, chosen), g.MulMatID(e.Up, x, chosen)
+	if e.GateUp.Weight == nil {
+		return e.Gate.Forward(g, x, chosen), e.Up.Forward(g, x, chosen)
 	}
-	y := g.MulMatID(e.GateUp, x, chosen) // [2 × ff, used, tokens]
+	y := e.GateUp.Forward(g, x, chosen) // [2 × ff, used, tokens]
 	ff := y.Ne(0) / 2
 	half := func(i int64) *ggml.Tensor { return g.View3D(y, ff, y.Ne(1), y.Ne(2), y.Nb(1), y.Nb(2), i*ff*y.Nb(0)) }
 	return half(0), half(1)

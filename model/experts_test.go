@@ -40,6 +40,9 @@ func makeExpertWeights() expertWeights {
 		{"ffn_up_shexp.weight", expertHidden * expertFF},
 		{"ffn_down_shexp.weight", expertHidden * expertFF},
 		{"ffn_gate_inp_shexp.weight", expertHidden},
+		{"ffn_gate_exps.bias", expertFF * expertCount},
+		{"ffn_up_exps.bias", expertFF * expertCount},
+		{"ffn_down_exps.bias", expertHidden * expertCount},
 	} {
 		w[t.name] = sines(seed, t.n)
 	}
@@ -63,6 +66,7 @@ func (w expertWeights) file(t *testing.T, meta []gguf.KV, names ...string) *gguf
 		"ffn_gate_up_exps.weight": {expertHidden, 2 * expertFF, expertCount}, "ffn_down_exps.weight": {expertFF, expertHidden, expertCount},
 		"ffn_gate_shexp.weight": {expertHidden, expertFF}, "ffn_up_shexp.weight": {expertHidden, expertFF},
 		"ffn_down_shexp.weight": {expertFF, expertHidden}, "ffn_gate_inp_shexp.weight": {expertHidden},
+		"ffn_gate_exps.bias": {expertFF, expertCount}, "ffn_up_exps.bias": {expertFF, expertCount}, "ffn_down_exps.bias": {expertHidden, expertCount},
 	}
 	var tensors []gguf.TensorData
 	for _, name := range names {
@@ -110,17 +114,27 @@ func times(w, x []float32, e int) []float64 {
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 // swiGLU is one expert, or with e = -1 the shared one.
-func (w expertWeights) swiGLU(suffix string, x []float32, e int) []float64 {
-	gate, up := times(w["ffn_gate"+suffix], x, e), times(w["ffn_up"+suffix], x, e)
+func (w expertWeights) swiGLU(suffix string, x []float32, e int, biased bool) []float64 {
+	product := func(name string, x []float32) []float64 {
+		y := times(w[name+suffix+".weight"], x, e)
+		for i := range y {
+			if biased {
+				y[i] += float64(w[name+suffix+".bias"][e*len(y)+i])
+			}
+		}
+		return y
+	}
+	gate, up := product("ffn_gate", x), product("ffn_up", x)
 	h := make([]float32, len(gate))
 	for i := range h {
 		h[i] = float32(gate[i] * sigmoid(gate[i]) * up[i])
 	}
-	return times(w["ffn_down"+suffix], h, e)
+	return product("ffn_down", h)
 }
 
-// mixture says in plain Go what a mixture computes for one token.
-func (w expertWeights) mixture(m Mixture, bias bool, x []float32) []float64 {
+// mixture says in plain Go what a mixture computes for one token, with a bias for choosing, and with
+// biased experts.
+func (w expertWeights) mixture(m Mixture, bias, biased bool, x []float32) []float64 {
 	weights := times(w["ffn_gate_inp.weight"], x, -1)
 	sum := 0.0
 	for i := range weights {
@@ -149,7 +163,7 @@ func (w expertWeights) mixture(m Mixture, bias bool, x []float32) []float64 {
 		return 1
 	})
 	total := 1.0
-	if m.Normalize {
+	if m.Normalize || m.Gating == SoftmaxOfChosen {
 		total = 0
 		for _, e := range order[:m.Used] {
 			total += weights[e]
@@ -157,7 +171,7 @@ func (w expertWeights) mixture(m Mixture, bias bool, x []float32) []float64 {
 	}
 	y := make([]float64, len(x))
 	for _, e := range order[:m.Used] {
-		for i, v := range w.swiGLU("_exps.weight", x, e) {
+		for i, v := range w.swiGLU("_exps", x, e, biased) {
 			y[i] += v * weights[e] / total * float64(m.Scale)
 		}
 	}
@@ -261,7 +275,7 @@ func detour(t *testing.T, d *ggml.Detour, meta *ggml.Context, place func(*ggml.B
 func TestExpertsElsewhereGiveTheSameBitsAndTakeTheirWeightsThere(t *testing.T) {
 	w := makeExpertWeights()
 	tensors := []string{
-		"ffn_gate_inp.weight", "ffn_gate_up_exps.weight", "ffn_down_exps.weight", "exp_probs_b.bias",
+		"ffn_gate_inp.weight", "ffn_gate_up_exps.weight", "ffn_down_exps.weight", "ffn_down_exps.bias", "exp_probs_b.bias",
 		"ffn_gate_shexp.weight", "ffn_up_shexp.weight", "ffn_down_shexp.weight",
 	}
 	m := Mixture{Count: expertCount, Used: 2, Gating: Sigmoid, Normalize: true, Scale: 1.5}
@@ -274,7 +288,7 @@ func TestExpertsElsewhereGiveTheSameBitsAndTakeTheirWeightsThere(t *testing.T) {
 	if got := forwardOn(t, w.file(t, nil, tensors...), devices, load); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got[:4], want[:4])
 	}
-	const experts = 3 * expertHidden * expertFF * expertCount * 4
+	const experts = (3*expertHidden*expertFF + expertHidden) * expertCount * 4
 	if got := other.Usage().Peak[ggml.Weights]; got != experts {
 		t.Errorf("%d bytes of weights beside the layer's device, want %d: those of the experts", got, experts)
 	}
@@ -288,6 +302,7 @@ func TestExpertsEqualTheirDefinition(t *testing.T) {
 	w := makeExpertWeights()
 	split := []string{"ffn_gate_inp.weight", "ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight"}
 	merged := []string{"ffn_gate_inp.weight", "ffn_gate_up_exps.weight", "ffn_down_exps.weight"}
+	biased := append(slices.Clone(split), "ffn_gate_exps.bias", "ffn_up_exps.bias", "ffn_down_exps.bias")
 	for _, test := range []struct {
 		mixture Mixture
 		tensors []string
@@ -295,6 +310,9 @@ func TestExpertsEqualTheirDefinition(t *testing.T) {
 		{Mixture{Used: 2, Gating: Softmax, Normalize: true, Scale: 1}, split},
 		{Mixture{Used: 2, Gating: Softmax, Normalize: true, Scale: 1}, merged},
 		{Mixture{Used: 3, Gating: Softmax, Scale: 1}, split},
+		{Mixture{Used: 3, Gating: Softmax, Scale: 1}, biased},
+		{Mixture{Used: 2, Gating: SoftmaxOfChosen, Scale: 1}, biased},
+		{Mixture{Used: 1, Gating: SoftmaxOfChosen, Scale: 1}, split},
 		{Mixture{Used: 1, Gating: Softmax, Scale: 1}, split},
 		{Mixture{Used: 5, Gating: Softmax, Scale: 2.5}, split},
 		{Mixture{Used: 2, Gating: Sigmoid, Normalize: true, Scale: 1.5}, split},
@@ -305,10 +323,10 @@ func TestExpertsEqualTheirDefinition(t *testing.T) {
 			got := forward(t, w.file(t, nil, test.tensors...), func(l *Loader) FeedForward {
 				return l.Experts(test.mixture, expertHidden, expertFF)
 			})
-			bias := slices.Contains(test.tensors, "exp_probs_b.bias")
+			bias, biased := slices.Contains(test.tensors, "exp_probs_b.bias"), slices.Contains(test.tensors, "ffn_up_exps.bias")
 			for token := range expertTokens {
 				x := sines(99, expertHidden*expertTokens)[token*expertHidden:][:expertHidden]
-				for i, want := range w.mixture(test.mixture, bias, x) {
+				for i, want := range w.mixture(test.mixture, bias, biased, x) {
 					if d := math.Abs(float64(got[token*expertHidden+i]) - want); d > 1e-4*max(1, math.Abs(want)) {
 						t.Fatalf("token %d: got %g, want %g", token, got[token*expertHidden+i], want)
 					}
@@ -338,8 +356,8 @@ func TestASharedExpertIsAddedWithItsGate(t *testing.T) {
 			if gated {
 				gate = sigmoid(times(w["ffn_gate_inp_shexp.weight"], x, -1)[0])
 			}
-			shared := w.swiGLU("_shexp.weight", x, -1)
-			for i, want := range w.mixture(m, false, x) {
+			shared := w.swiGLU("_shexp", x, -1, false)
+			for i, want := range w.mixture(m, false, false, x) {
 				want += gate * shared[i]
 				if d := math.Abs(float64(got[token*expertHidden+i]) - want); d > 1e-4*max(1, math.Abs(want)) {
 					t.Fatalf("gate %v, token %d: got %g, want %g", gated, token, got[token*expertHidden+i], want)
@@ -366,7 +384,7 @@ func TestMixturesThatMakeNoSenseAreErrors(t *testing.T) {
 		{[]gguf.KV{key("expert_count", uint32(5)), key("expert_used_count", []uint32{2, 2})}, "test.expert_used_count has 2 numbers: want one for each of the 3 layers"},
 		{
 			[]gguf.KV{key("expert_count", uint32(5)), key("expert_used_count", uint32(2)), key("expert_gating_func", uint32(4))},
-			"test.expert_gating_func is 4, which is not supported: want 1 (softmax) or 2 (sigmoid)",
+			"test.expert_gating_func is 4, which is not supported: want 1 (softmax), 2 (sigmoid) or 3 (softmax of the chosen)",
 		},
 		{
 			[]gguf.KV{key("expert_count", uint32(5)), key("expert_used_count", uint32(2)), key("expert_weights_scale", math.NaN())},

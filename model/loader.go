@@ -181,12 +181,15 @@ func (l *Loader) RMSNorm(name string, dim int, eps float32) RMSNorm {
 }
 
 // vector returns a tensor of one dimension, which must be f32.
-func (l *Loader) vector(name string, n int) *ggml.Tensor {
+func (l *Loader) vector(name string, n int) *ggml.Tensor { return l.floats(name, n) }
+
+// floats returns a tensor that must be f32.
+func (l *Loader) floats(name string, shape ...int) *ggml.Tensor {
 	if t, ok := l.file.Tensor(l.prefix + name); ok && t.Type != gguf.F32 {
 		l.fault("tensor %s is %v: want f32", l.prefix+name, t.Type)
 		return nil
 	}
-	return l.tensor(name, nil, n)
+	return l.tensor(name, nil, shape...)
 }
 
 // weightTypes are the types that matrices may have.
