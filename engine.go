@@ -152,6 +152,9 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	if e.tokenizer, err = tokenizer.Open(path); err != nil {
 		return nil, err
 	}
+	if tokens, rows := e.tokenizer.Size(), e.Config().Vocab; tokens != rows {
+		return nil, fmt.Errorf("ebb: %s: the tokenizer has %d tokens and token_embd.weight has %d rows: want one for each token", path, tokens, rows)
+	}
 	e.file.DropArrays()
 	memory.Trim()
 	return e, nil

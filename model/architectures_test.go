@@ -1,8 +1,7 @@
 package model_test
 
 import (
-	"os"
-	"path/filepath"
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +10,9 @@ import (
 	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/model/gemma3"
+	"github.com/seed4d217819/ebb/model/glm4"
 	"github.com/seed4d217819/ebb/model/glm4moe"
+	"github.com/seed4d217819/ebb/model/granite"
 	"github.com/seed4d217819/ebb/model/llama"
 	"github.com/seed4d217819/ebb/model/mistral3"
 	"github.com/seed4d217819/ebb/model/phi3"
@@ -19,26 +20,21 @@ import (
 	"github.com/seed4d217819/ebb/model/qwen2moe"
 	"github.com/seed4d217819/ebb/model/qwen3"
 	"github.com/seed4d217819/ebb/model/qwen3moe"
+	"github.com/seed4d217819/ebb/model/smollm3"
 )
 
-// known are the architectures that have a small model in testdata, which goldens names.
+// known are all architectures, and goldens a small model of each. One more of llama has experts.
 var (
 	known = []model.Architecture{
 		llama.Architecture(), mistral3.Architecture(), phi3.Architecture(), glm4moe.Architecture(),
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
-		gemma3.Architecture(),
+		smollm3.Architecture(), granite.Architecture(), glm4.Architecture(), gemma3.Architecture(),
 	}
-	goldens = []string{"tiny-one", "tiny-mistral3", "tiny-longrope", "tiny-glm4moe", "tiny-qwen2", "tiny-qwen3", "tiny-qwen2moe", "tiny-qwen3moe", "tiny-gemma3"}
+	goldens = []string{
+		"tiny-one", "tiny-mistral3", "tiny-longrope", "tiny-glm4moe", "tiny-qwen2", "tiny-qwen3", "tiny-qwen2moe", "tiny-qwen3moe",
+		"tiny-smollm3", "tiny-granite", "tiny-glm4", "tiny-mixtral", "tiny-gemma3",
+	}
 )
-
-func readGolden(tb testing.TB, name string) []byte {
-	tb.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "testdata", "models", name+".gguf"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return data
-}
 
 // open opens a model, and returns its configuration.
 func open(tb testing.TB, data []byte) (model.Config, error) {
@@ -71,7 +67,7 @@ func optional(name string) bool {
 
 func TestAModelOfAnyArchitectureThatLacksATensorIsAnErrorThatNamesIt(t *testing.T) {
 	for _, name := range goldens {
-		data := readGolden(t, name)
+		data := testmodel.Golden(t, name)
 		file, err := gguf.Parse(data)
 		if err != nil {
 			t.Fatal(err)
@@ -94,23 +90,70 @@ func TestAModelOfAnyArchitectureThatLacksATensorIsAnErrorThatNamesIt(t *testing.
 	}
 }
 
+// hostile are the ways in which a tensor may be another than its architecture wants.
+var hostile = map[string]func(x gguf.TensorData) gguf.TensorData{
+	"a row of numbers more": func(x gguf.TensorData) gguf.TensorData {
+		last := len(x.Shape) - 1
+		x.Data = append(slices.Clone(x.Data), make([]byte, int64(len(x.Data))/x.Shape[last])...)
+		x.Shape = slices.Clone(x.Shape)
+		x.Shape[last]++
+		return x
+	},
+	"as many numbers in other dimensions": func(x gguf.TensorData) gguf.TensorData {
+		if n := int64(len(x.Data) / 4); len(x.Shape) == 1 {
+			x.Shape = []int64{n / 2, 2}
+		} else {
+			x.Shape = []int64{n}
+		}
+		return x
+	},
+	"whole numbers": func(x gguf.TensorData) gguf.TensorData {
+		x.Type = gguf.I32
+		return x
+	},
+}
+
+func TestAModelOfAnyArchitectureWithAnotherTensorIsAnErrorThatNamesIt(t *testing.T) {
+	for _, name := range goldens {
+		data := testmodel.Golden(t, name)
+		file, err := gguf.Parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tensor := range file.Tensors() {
+			if strings.HasPrefix(tensor.Name, "blk.") && !strings.HasPrefix(tensor.Name, "blk.0.") && !strings.Contains(tensor.Name, "exp") {
+				continue // the other layers are as the first one
+			}
+			for what, change := range hostile {
+				if tensor.Name == "token_embd.weight" && what == "a row of numbers more" {
+					continue // it says how large the vocabulary is
+				}
+				with := testmodel.Convert(t, data, file.Architecture(), nil, func(x gguf.TensorData) []gguf.TensorData {
+					if x.Name == tensor.Name {
+						x = change(x)
+					}
+					return []gguf.TensorData{x}
+				})
+				if _, err := open(t, with); err == nil || !strings.Contains(err.Error(), tensor.Name) {
+					t.Errorf("%s with %s in %s: got the error %v, want one that names the tensor", name, what, tensor.Name, err)
+				}
+			}
+		}
+	}
+}
+
 // Whatever a file says of its model, opening it ends in a model with sensible numbers or in an
 // error.
 func FuzzMetadataOfAnyArchitecture(f *testing.F) {
 	data := map[string][]byte{}
 	keys := map[string][]string{}
 	for i, name := range goldens {
-		data[name] = readGolden(f, name)
+		data[name] = testmodel.Golden(f, name)
 		file, err := gguf.Parse(data[name])
 		if err != nil {
 			f.Fatal(err)
 		}
-		for key := range file.Metadata() {
-			if strings.HasPrefix(key, file.Architecture()+".") {
-				keys[name] = append(keys[name], key)
-			}
-		}
-		keys[name] = append(keys[name], file.Architecture()+".nextn_predict_layers", file.Architecture()+".expert_gating_func")
+		keys[name], _ = testmodel.Keys(file)
 		for k := range keys[name] {
 			f.Add(uint8(i), uint8(k), uint8(k), int64(3), 0.5)
 		}
@@ -120,8 +163,49 @@ func FuzzMetadataOfAnyArchitecture(f *testing.F) {
 		values := []any{n, uint64(n), int8(n), x, float32(x), "", n%2 == 0, []int64{n, n + 1, n, n}, []float64{x, x}, []string{}, uint32(n), nil}
 		meta := []gguf.KV{{Key: keys[name][int(key)%len(keys[name])], Value: values[int(kind)%len(values)]}}
 		c, err := open(t, testmodel.Edit(t, data[name], meta))
-		if err == nil && (c.Context < 1 || len(c.Layers) == 0 || slices.ContainsFunc(c.Layers, func(l model.Layer) bool { return l.Heads < 1 || l.KVHeads < 1 || l.ExpertsUsed < 0 })) {
+		if err == nil && !sensible(c) {
 			t.Errorf("%s with %v: opened with %+v", name, meta, c)
+		}
+	})
+}
+
+// sensible reports whether a configuration can be computed with.
+func sensible(c model.Config) bool {
+	return c.Context > 0 && len(c.Layers) > 0 && !slices.ContainsFunc(c.Layers, func(l model.Layer) bool {
+		return l.Heads < 1 || l.KVHeads < 1 && !l.SharesKV || l.ExpertsUsed < 0 || l.Window < 0
+	})
+}
+
+// Whatever the bytes of a file's header are, reading it ends in a model with sensible numbers or in an
+// error.
+func FuzzHeaderOfAnyArchitecture(f *testing.F) {
+	var all [][]byte
+	var ends []int
+	for i, name := range goldens {
+		data := testmodel.Golden(f, name)
+		file, err := gguf.Parse(data)
+		if err != nil {
+			f.Fatal(err)
+		}
+		end := len(data) // of the header
+		for _, tensor := range file.Tensors() {
+			end = min(end, int(tensor.Offset))
+		}
+		all, ends = append(all, data), append(ends, end)
+		for _, text := range []string{".block_count", "token_embd.weight", "blk.0.attn_q"} { // the kinds, counts and offsets behind them
+			at := bytes.Index(data, []byte(text)) + len(text)
+			f.Add(uint8(i), uint32(at+4), []byte{0xff})
+			f.Add(uint8(i), uint32(at+8), []byte{0, 0, 0, 0, 0, 0, 0, 0x10})
+			f.Add(uint8(i), uint32(at+12), []byte{1, 0, 0, 0, 0, 0, 0, 0x10})
+		}
+	}
+	f.Fuzz(func(t *testing.T, golden uint8, at uint32, with []byte) {
+		i := int(golden) % len(goldens)
+		data := slices.Clone(all[i])
+		copy(data[int(at)%ends[i]:ends[i]], with)
+		c, err := open(t, data)
+		if err == nil && !sensible(c) {
+			t.Errorf("%s with %v at %d: opened with %+v", goldens[i], with, int(at)%ends[i], c)
 		}
 	})
 }

@@ -82,10 +82,7 @@ func (l *Loader) Mixtures(layers int, byDefault Mixture) []Mixture {
 		Count:     l.count("expert_count", count),
 		Gating:    Gating(l.IntOr("expert_gating_func", int(byDefault.Gating))),
 		Normalize: l.BoolOr("expert_weights_norm", byDefault.Normalize),
-		Scale:     l.FloatOr("expert_weights_scale", 1),
-	}
-	if m.Scale == 0 { // none, as in llama.cpp
-		m.Scale = 1
+		Scale:     l.FactorOr("expert_weights_scale", 1),
 	}
 	l.Check(m.Count <= maxExperts, "metadata %s is %d: want at most %d", l.key("expert_count"), m.Count, maxExperts)
 	l.Check(m.Gating >= Softmax && m.Gating <= SoftmaxOfChosen,

@@ -103,5 +103,8 @@ func Find(name string, known []Architecture) (Architecture, error) {
 		}
 		names = append(names, a.Names...)
 	}
+	if name == "" {
+		return Architecture{}, fmt.Errorf("model: the file has no architecture in its metadata general.architecture: want one of %s", strings.Join(names, ", "))
+	}
 	return Architecture{}, fmt.Errorf("model: architecture %q is not supported: want one of %s", name, strings.Join(names, ", "))
 }
