@@ -46,7 +46,7 @@ func (o *Options) openPeers(s measure.Setting, room int) (peers []*peerArm, note
 			continue // quantized V needs flash attention
 		}
 		a, err := openPeer(o.Options, flash, llamacpp.ContextOptions{
-			Ctx: room, Threads: s.Threads, FlashAttn: flash, TypeK: int32(typ), TypeV: int32(typ),
+			Ctx: room, Threads: s.Threads, FlashAttn: flash, TypeK: int32(typ), TypeV: int32(typ), Computed: o.Fill >= room,
 		})
 		if err != nil {
 			notes = append(notes, fmt.Sprintf("Without llama.cpp: %v.", err))
@@ -76,6 +76,12 @@ func openPeer(o measure.Options, flash bool, with llamacpp.ContextOptions) (*pee
 func (a *peerArm) Name() string { return a.label }
 
 func (a *peerArm) Rewind(_ context.Context, depth int) error {
+	if !a.context.Keeps(depth) {
+		if err := a.context.Truncate(0); err != nil {
+			return err
+		}
+		a.used = 0
+	}
 	if depth <= a.used {
 		a.used = depth
 		return a.context.Truncate(depth)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed4d217819/ebb/bench/families"
 	"github.com/seed4d217819/ebb/internal/measure"
 )
 
@@ -19,6 +20,9 @@ type Options struct {
 	BeamDepth int    // tokens in the cache, of beams; 0: 4096, or half the context
 	Peer      string // [PeerLlama], to compare with it; "": nothing
 
+	Families []string // names of those to measure; nil: all
+
+	smallFamilies  bool  // families have widths that take little time
 	attentionBytes int64 // least bytes of K/V in a step of attention; 0: more than caches hold
 }
 
@@ -58,6 +62,10 @@ func (o *Options) Workloads() []measure.Workload {
 			Name: "attention", Run: o.attention,
 			About: "the CPU's attention over K/V in memory, against ggml's flash attention and a loop that reads as many bytes",
 		},
+		{
+			Name: "families", Run: o.families, Own: true,
+			About: "only where it is named: steps of one token of models with random weights, which have a few layers of the shapes that people run",
+		},
 	}...)
 }
 
@@ -69,6 +77,9 @@ func (o *Options) Validate() error {
 	}
 	if o.BeamDepth < 0 {
 		errs = append(errs, fmt.Errorf("bench: beam depth %d: want at least 1, or 0 for the default", o.BeamDepth))
+	}
+	if _, err := families.Find(o.Families...); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(append([]error{o.Options.Validate(o.Workloads())}, errs...)...)
 }

@@ -79,6 +79,10 @@ const threadpoolParamsSize = 528
 type ContextOptions struct {
 	Ctx, Batch, Threads int
 
+	// Computed says that Repeat is not called. Layers with a window then keep what llama.cpp keeps for
+	// one sequence: the rows inside the window, with those of a pass.
+	Computed bool
+
 	// FlashAttn computes attention in one operation instead of two matrix products.
 	FlashAttn bool
 
@@ -95,6 +99,7 @@ type Context struct {
 	pool      uintptr
 	freePool  func(pool uintptr)
 	size      int // positions that it can hold
+	computed  bool
 	used      int // positions decoded
 	original  int // of them, decoded before the first Repeat; 0: there was none
 	repeated  int // of them, filled by Repeat
@@ -128,6 +133,9 @@ func (m *Model) NewContext(o ContextOptions) (*Context, error) {
 	p := l.contextDefaultParams()
 	p.nCtx = uint32(o.Ctx)
 	p.nSeqMax, p.kvUnified = sequences, true // Repeat needs those beside the first
+	if o.Computed {
+		p.nSeqMax, p.swaFull = 1, false
+	}
 	p.nBatch, p.nUbatch = uint32(o.Batch), uint32(o.Batch)
 	p.nThreads, p.nThreadsBatch = int32(o.Threads), int32(o.Threads)
 	p.flashAttn = 0
@@ -150,6 +158,7 @@ func (m *Model) NewContext(o ContextOptions) (*Context, error) {
 		pool:      pool,
 		freePool:  free,
 		size:      o.Ctx,
+		computed:  o.Computed,
 		positions: make([]int32, o.Batch),
 		wanted:    make([]int8, o.Batch),
 	}, nil

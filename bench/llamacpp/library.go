@@ -15,6 +15,7 @@ type library struct {
 	contextInit          func(model uintptr, params contextParams) uintptr
 	contextFree          func(context uintptr)
 	decode               func(context uintptr, b batch) int32
+	window               func(model uintptr) int32
 	logitsAt             func(context uintptr, i int32) unsafe.Pointer
 	memory               func(context uintptr) uintptr
 	memoryClear          func(memory uintptr, data bool)
@@ -42,6 +43,7 @@ var load = sync.OnceValues(func() (*library, error) {
 		{Name: "llama_init_from_model", Into: &l.contextInit},
 		{Name: "llama_free", Into: &l.contextFree},
 		{Name: "llama_decode", Into: &l.decode},
+		{Name: "llama_model_n_swa", Into: &l.window},
 		{Name: "llama_get_logits_ith", Into: &l.logitsAt},
 		{Name: "llama_get_memory", Into: &l.memory},
 		{Name: "llama_memory_clear", Into: &l.memoryClear},

@@ -13,6 +13,7 @@ type Model struct {
 	lib     *library
 	handle  uintptr
 	vocab   int
+	window  int // tokens that layers with a window see; 0: there are none
 	mu      sync.Mutex
 	users   int // open contexts
 	closing bool
@@ -35,7 +36,7 @@ func OpenModel(path string) (*Model, error) {
 		return nil, err
 	}
 	_, size := l.Vocab(handle)
-	return &Model{lib: l, handle: handle, vocab: size}, nil
+	return &Model{lib: l, handle: handle, vocab: size, window: int(l.window(handle))}, nil
 }
 
 // VocabSize returns the number of ids, which is also the number of logits.

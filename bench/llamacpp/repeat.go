@@ -29,6 +29,10 @@ func (c *Context) Repeat(n int) error {
 		return errors.New("llamacpp: repeat: nothing was decoded that could be repeated")
 	case n == 0:
 		return nil
+	case c.computed:
+		return errors.New("llamacpp: repeat: the context was made for computed positions alone")
+	case c.model.window > 0: // copies have the positions of what they copy, so a window would see all of them
+		return fmt.Errorf("llamacpp: repeat: the model has layers with a window of %d tokens, so all positions must be computed", c.model.window)
 	}
 	c.ready = false
 	if c.original == 0 {
@@ -65,6 +69,12 @@ func (c *Context) repeat(n int) error {
 	}
 	l.memoryCopy(memory, copied, decoded, all, all)
 	return nil
+}
+
+// Keeps reports whether what n positions need is still there: layers with a window lose rows when
+// others follow. A few that are lost change no time.
+func (c *Context) Keeps(n int) bool {
+	return n >= c.used || n == 0 || c.model.window == 0 || !c.computed || c.used-n < c.model.window
 }
 
 // Truncate forgets the positions from n on. It does nothing if there are at most n.

@@ -83,12 +83,13 @@ var policy = map[string][]string{
 	"cmd/ebb": {"*"},
 
 	// These are in the module bench, which the others cannot import.
-	"bench":           {".", "attend", "bench/llamacpp", "generate", "ggml", "internal/measure", "kv", "sample", "tokenizer", "trace"},
-	"bench/cmd/bench": {"bench", "bench/plot", "gguf", "internal/measure"},
+	"bench":           {".", "attend", "bench/families", "bench/llamacpp", "generate", "ggml", "internal/measure", "kv", "sample", "tokenizer", "trace"},
+	"bench/cmd/bench": {"bench", "bench/families", "bench/plot", "gguf", "internal/measure"},
 	"bench/gpucheck":  {"bench", "ggml", "internal/measure", "kv"},
 
 	"bench/cmd/limited": {".", "bench/llamacpp", "doctor", "ggml/llama", "gguf", "internal/bytesize", "internal/measure", "kv"},
 
+	"bench/families": {"ggml", "gguf", "internal/testmodel"},
 	"bench/llamacpp": {"internal/libllama"},
 	"bench/plot":     {"internal/measure"},
 

@@ -55,10 +55,10 @@ func (c contest) split(rows []Row) (ours []Row, peers []peerRow, more []Row) {
 // resident reports whether one of ebb's arms keeps all layers on their device.
 func (c contest) resident(i int) bool { return c.ours[i].Engine.Stats().Cache.StreamedLayers == 0 }
 
-// targets are the shares of a peer's speed that a resident cache should reach; 0: none.
-type targets struct {
-	fastest float64 // of the fastest peer
-	flash   float64 // of the peer with flash attention
+// Targets are the shares of a peer's speed that a resident cache should reach; 0: none.
+type Targets struct {
+	Fastest float64 // of the fastest peer
+	Flash   float64 // of the peer with flash attention
 }
 
 // peerRow is a row of a peer.
@@ -68,11 +68,11 @@ type peerRow struct {
 }
 
 // against scores each of ebb's rows against the peers.
-func (c contest) against(ours []Row, peers []peerRow, t targets) (scores []Score) {
+func (c contest) against(ours []Row, peers []peerRow, t Targets) (scores []Score) {
 	for i, row := range ours {
 		of := t
 		if !c.resident(i) {
-			of = targets{}
+			of = Targets{}
 		}
 		scores = append(scores, againstPeers(row, peers, of)...)
 	}
@@ -81,19 +81,19 @@ func (c contest) against(ours []Row, peers []peerRow, t targets) (scores []Score
 
 // againstPeers scores a row's speed against the fastest peer, and against the peer with flash
 // attention if that is another.
-func againstPeers(row Row, peers []peerRow, t targets) (scores []Score) {
+func againstPeers(row Row, peers []peerRow, t Targets) (scores []Score) {
 	if len(peers) == 0 {
 		return nil
 	}
 	fastest := slices.MinFunc(peers, func(a, b peerRow) int { return cmp.Compare(a.P25, b.P25) })
-	target := t.fastest
+	target := t.Fastest
 	if target == 0 && fastest.flash {
-		target = t.flash
+		target = t.Flash
 	}
 	scores = append(scores, SpeedScore(row, fastest.Row, target))
 	for _, peer := range peers {
 		if peer.flash && peer.Arm != fastest.Arm {
-			scores = append(scores, SpeedScore(row, peer.Row, t.flash))
+			scores = append(scores, SpeedScore(row, peer.Row, t.Flash))
 		}
 	}
 	return scores

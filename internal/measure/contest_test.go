@@ -15,10 +15,10 @@ func TestSpeedIsComparedWithTheFasterPeerAndWithFlashAttention(t *testing.T) {
 	peer := func(arm string, p25 float64) peerRow {
 		return peerRow{Row{Arm: arm, Summary: Summary{P25: p25}}, arm == flash}
 	}
-	both, deep := targets{fastest: 0.9, flash: 1}, targets{flash: 1}
+	both, deep := Targets{Fastest: 0.9, Flash: 1}, Targets{Flash: 1}
 	for _, tt := range []struct {
 		name  string
-		of    targets
+		of    Targets
 		peers []peerRow
 		want  []Score
 	}{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // targetDecode is the share of the fastest peer's speed that a resident cache should reach up to a
@@ -25,16 +26,28 @@ func decodeNeeds(o Options) (needs []Need) {
 }
 
 // decode measures steps of one token at each depth.
-func decode(ctx context.Context, o Options, m Model) (res Result, err error) {
+func decode(ctx context.Context, o Options, m Model) (Result, error) {
+	return Decode(ctx, o, m, "decode", func(depth int) Targets {
+		t := Targets{Flash: targetFlash}
+		if depth <= shallow {
+			t.Fastest = targetDecode
+		}
+		return t
+	})
+}
+
+// Decode measures steps of one token of a model at each depth, in rows and scores of a workload with
+// that name.
+func Decode(ctx context.Context, o Options, m Model, workload string, at func(depth int) Targets) (res Result, err error) {
 	for _, s := range o.Settings() {
-		if err := decodeIn(ctx, o, m, s, &res); err != nil {
+		if err := decodeIn(ctx, o, m, s, workload, at, &res); err != nil {
 			return res, err
 		}
 	}
 	return res, nil
 }
 
-func decodeIn(ctx context.Context, o Options, m Model, s Setting, res *Result) (err error) {
+func decodeIn(ctx context.Context, o Options, m Model, s Setting, workload string, at func(depth int) Targets, res *Result) (err error) {
 	if len(o.Depths) == 0 {
 		return nil
 	}
@@ -54,24 +67,20 @@ func decodeIn(ctx context.Context, o Options, m Model, s Setting, res *Result) (
 		more = append(more, newReadArm(s.Threads, m.StepBytes, each, room))
 	}
 	curve := Curve{
-		Name:  fmt.Sprintf("decode-%s-%d", s.KVType, s.Threads),
-		Title: fmt.Sprintf("Decode, %v", s),
+		Name:  fmt.Sprintf("%s-%s-%d", workload, s.KVType, s.Threads),
+		Title: fmt.Sprintf("%s%s, %v", strings.ToUpper(workload[:1]), workload[1:], s),
 		X:     "tokens in the cache", Y: "tokens/s",
 	}
 	for _, depth := range o.Depths {
-		o.Progress(fmt.Sprintf("decode at depth %d, %v", depth, s))
-		rows, err := c.measure(ctx, Point{"decode", s, depth, 1}, o.Pace, more...)
+		o.Progress(fmt.Sprintf("%s at depth %d, %v", workload, depth, s))
+		rows, err := c.measure(ctx, Point{workload, s, depth, 1}, o.Pace, more...)
 		if err != nil {
 			return err
 		}
 		res.Rows = append(res.Rows, rows...)
 		curve.addSpeeds(rows, float64(depth), len(rows)-len(more))
 		ours, peers, roof := c.split(rows)
-		t := targets{flash: targetFlash}
-		if depth <= shallow {
-			t.fastest = targetDecode
-		}
-		res.Scores = append(res.Scores, c.against(ours, peers, t)...)
+		res.Scores = append(res.Scores, c.against(ours, peers, at(depth))...)
 		for _, r := range roof {
 			for _, row := range ours {
 				res.Scores = append(res.Scores, SpeedScore(row, r, 0))

@@ -16,8 +16,8 @@ type Model struct {
 	Weights   int64  `json:"weight_bytes"` // bytes of all tensors
 }
 
-// readModel reads what a report says of a model.
-func readModel(path string) (Model, error) {
+// ReadModel reads what a report says of a model.
+func ReadModel(path string) (Model, error) {
 	f, err := gguf.Open(path)
 	if err != nil {
 		return Model{}, fmt.Errorf("bench: %w", err)

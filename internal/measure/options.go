@@ -11,9 +11,9 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// Options say what is measured. Model has no default; the zero value of each other field has the
-// meaning that its comment gives. Everything is measured with every combination of number of
-// threads and K/V type.
+// Options say what is measured. Model has no default, but workloads with models of their own need
+// none; the zero value of each other field has the meaning that its comment gives. Everything is
+// measured with every combination of number of threads and K/V type.
 type Options struct {
 	Model     string   // a GGUF file
 	Workloads []string // names of those to run; nil: all
@@ -112,7 +112,7 @@ func UpTo(most int, values ...int) []int {
 func (o Options) Validate(workloads []Workload) error {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("bench: "+format, args...)) }
-	if o.Model == "" {
+	if chosen, _ := o.choose(workloads); o.Model == "" && (len(chosen) == 0 || o.needsModel(chosen)) {
 		fault("no model is given: name a GGUF file with -m")
 	}
 	for _, name := range o.Workloads {

@@ -33,6 +33,30 @@ func TestValidateReportsEveryFault(t *testing.T) {
 	}
 }
 
+func TestAWorkloadWithModelsOfItsOwnRunsWhereItIsNamedAndNeedsNoModel(t *testing.T) {
+	all := []Workload{{Name: "usual"}, {Name: "own", Own: true}}
+	for _, tt := range []struct {
+		model   string
+		named   []string
+		chosen  []string
+		refused bool
+	}{
+		{model: "m", chosen: []string{"usual"}},
+		{refused: true, chosen: []string{"usual"}},
+		{named: []string{"own"}, chosen: []string{"own"}},
+		{named: []string{"own", "usual"}, chosen: []string{"usual", "own"}, refused: true},
+	} {
+		o := Options{Model: tt.model, Workloads: tt.named}
+		chosen, _ := o.choose(all)
+		if diff := cmp.Diff(Names(chosen), tt.chosen); diff != "" {
+			t.Errorf("%+v: workloads that run (-got +want):\n%s", tt, diff)
+		}
+		if err := o.Validate(all); (err != nil) != tt.refused {
+			t.Errorf("%+v: error %v", tt, err)
+		}
+	}
+}
+
 func TestDefaultsAreWhatTheContextHolds(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

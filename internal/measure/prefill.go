@@ -54,7 +54,7 @@ func prefillIn(ctx context.Context, o Options, s Setting, res *Result) (err erro
 			res.Rows = append(res.Rows, rows...)
 			curve.addSpeeds(rows, float64(n), len(rows))
 			ours, peers, _ := c.split(rows)
-			res.Scores = append(res.Scores, c.against(ours, peers, targets{fastest: targetPrefill})...)
+			res.Scores = append(res.Scores, c.against(ours, peers, Targets{Fastest: targetPrefill})...)
 		}
 		res.Curves = append(res.Curves, curve)
 	}

@@ -68,8 +68,8 @@ type Figure struct {
 	Disturbed bool    `json:"disturbed,omitempty"` // other processes used the CPU
 }
 
-// add appends what another workload measured.
-func (r *Result) add(more Result) {
+// Add appends what another workload measured.
+func (r *Result) Add(more Result) {
 	r.Rows = append(r.Rows, more.Rows...)
 	r.Scores = append(r.Scores, more.Scores...)
 	r.Figures = append(r.Figures, more.Figures...)

@@ -12,8 +12,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 	m := r.Machine
 	fmt.Fprintf(w, "%s, %d cores, %s, %s of memory, %s, %s, ggml %s, libllama %s, ebb %s, load %s\n",
 		m.CPU, m.Cores, strings.Join(m.Features, " "), gigabytes(m.Memory), m.System, m.Go, m.Library, m.Llama, m.program(), m.Load)
-	fmt.Fprintf(w, "%s on %s: a step reads %s of weights; %d rounds, %d steps a turn\n",
-		r.Model.File, m.Device, gigabytes(r.Model.StepBytes), r.Pace.Rounds, r.Pace.Steps)
+	if r.Model.File != "" {
+		fmt.Fprintf(w, "%s on %s: a step reads %s of weights; ", r.Model.File, m.Device, gigabytes(r.Model.StepBytes))
+	}
+	fmt.Fprintf(w, "%d rounds, %d steps a turn\n", r.Pace.Rounds, r.Pace.Steps)
 	for _, part := range []func(io.Writer) error{r.writeRows, r.writeScores, r.writeFigures} {
 		if err := part(w); err != nil {
 			return err

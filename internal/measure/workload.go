@@ -14,6 +14,7 @@ type Workload struct {
 	Run   func(ctx context.Context, o Options, m Model) (Result, error)
 	Needs func(o Options) []Need // what the context must hold; nil: nothing
 	Disk  bool                   // it measures a disk, and needs [Options.Disk]
+	Own   bool                   // it measures models of its own, and runs only where it is named
 }
 
 // Need is a place that a workload measures at.
@@ -24,16 +25,16 @@ type Need struct {
 // Workloads returns the workloads of the ebb command, in the order in which they run.
 func Workloads() []Workload {
 	return []Workload{
-		{"roofline", "how fast memory is read and copied, how fast a device is reached, how fast a disk is read: bounds that no program passes", roofline, nil, false},
-		{"decode", "steps of one token at each depth, under each policy, against reading the memory that a step must read", decode, decodeNeeds, false},
-		{"prefill", "prompts of each size at each depth, under each policy", prefill, prefillNeeds, false},
-		{"link", "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two", link, LinkNeeds, false},
-		{"slots", "the same over a link as fast as computing, with the same memory as slots and as resident layers", slots, LinkNeeds, false},
-		{"disk", "steps with all rows in files, against computing, against their copies without computing, and against the disk", disk, diskNeeds, true},
-		{"mixed", "the same with half of the rows in host memory", mixed, diskNeeds, true},
-		{"session", "saving and restoring a sequence, against the disk, and against computing its tokens anew", sessions, sessionNeeds, true},
-		{"auto", "steps of one token at each depth under the policy auto, where everything fits, against static", auto, decodeNeeds, false},
-		{"plan", "the speed that a plan expects, from a rehearsal, against that of steps: resident, over a link as fast as computing, and from a disk", planned, diskNeeds, false},
+		{Name: "roofline", Run: roofline, About: "how fast memory is read and copied, how fast a device is reached, how fast a disk is read: bounds that no program passes"},
+		{Name: "decode", Run: decode, Needs: decodeNeeds, About: "steps of one token at each depth, under each policy, against reading the memory that a step must read"},
+		{Name: "prefill", Run: prefill, Needs: prefillNeeds, About: "prompts of each size at each depth, under each policy"},
+		{Name: "link", Run: link, Needs: LinkNeeds, About: "steps with no layer on the device, over a link slower and faster than computing, against the longer of the two"},
+		{Name: "slots", Run: slots, Needs: LinkNeeds, About: "the same over a link as fast as computing, with the same memory as slots and as resident layers"},
+		{Name: "disk", Run: disk, Needs: diskNeeds, Disk: true, About: "steps with all rows in files, against computing, against their copies without computing, and against the disk"},
+		{Name: "mixed", Run: mixed, Needs: diskNeeds, Disk: true, About: "the same with half of the rows in host memory"},
+		{Name: "session", Run: sessions, Needs: sessionNeeds, Disk: true, About: "saving and restoring a sequence, against the disk, and against computing its tokens anew"},
+		{Name: "auto", Run: auto, Needs: decodeNeeds, About: "steps of one token at each depth under the policy auto, where everything fits, against static"},
+		{Name: "plan", Run: planned, Needs: diskNeeds, About: "the speed that a plan expects, from a rehearsal, against that of steps: resident, over a link as fast as computing, and from a disk"},
 	}
 }
 
@@ -51,7 +52,7 @@ func Names(workloads []Workload) []string {
 func (o Options) choose(all []Workload) (chosen []Workload, left []string) {
 	for _, w := range all {
 		switch {
-		case o.Workloads != nil && !slices.Contains(o.Workloads, w.Name):
+		case o.Workloads != nil && !slices.Contains(o.Workloads, w.Name), o.Workloads == nil && w.Own:
 		case w.Disk && o.Disk == "":
 			left = append(left, w.Name)
 		default:
@@ -61,6 +62,11 @@ func (o Options) choose(all []Workload) (chosen []Workload, left []string) {
 	return chosen, left
 }
 
+// needsModel reports whether one of the workloads that run measures the model of the options.
+func (o Options) needsModel(chosen []Workload) bool {
+	return slices.ContainsFunc(chosen, func(w Workload) bool { return !w.Own })
+}
+
 // Run measures the workloads that the options name. It needs the machine for itself: other programs
 // make the figures worse. An error ends the run, and the report has what was measured before; the
 // report is nil if nothing was.
@@ -68,12 +74,15 @@ func Run(ctx context.Context, o Options, workloads []Workload) (*Report, error) 
 	if err := o.Validate(workloads); err != nil {
 		return nil, err
 	}
-	m, err := readModel(o.Model)
-	if err != nil {
-		return nil, err
+	workloads, left := o.choose(workloads)
+	var m Model
+	if o.needsModel(workloads) {
+		var err error
+		if m, err = ReadModel(o.Model); err != nil {
+			return nil, err
+		}
 	}
 	o = o.withDefaults(m)
-	workloads, left := o.choose(workloads)
 	if err := o.fit(m, workloads); err != nil {
 		return nil, err
 	}
@@ -86,7 +95,7 @@ func Run(ctx context.Context, o Options, workloads []Workload) (*Report, error) 
 	}
 	for _, w := range workloads {
 		res, err := w.Run(ctx, o, m)
-		r.add(res)
+		r.Add(res)
 		if err != nil && len(r.Rows)+len(r.Figures) == 0 {
 			return nil, err
 		}

@@ -62,7 +62,7 @@ func (o Options) metadata() []gguf.KV {
 		{Key: "llama.rope.dimension_count", Value: u32(o.HeadDim)},
 		{Key: "general.file_type", Value: fileType(o.Type)},
 	}
-	return append(meta, tokenizer(o.Vocab)...)
+	return append(meta, Tokenizer(o.Vocab)...)
 }
 
 // fileType returns llama.cpp's number for a file whose matrices are mostly of type t, which tools

@@ -20,9 +20,9 @@ const (
 	unusedToken  int32 = 5
 )
 
-// tokenizer returns the metadata of a byte-level BPE tokenizer (GPT-2's) with 256 bytes, 3 special
+// Tokenizer returns the metadata of a byte-level BPE tokenizer (GPT-2's) with 256 bytes, 3 special
 // tokens, 5 merges, and unused tokens up to n.
-func tokenizer(n int) []gguf.KV {
+func Tokenizer(n int) []gguf.KV {
 	merges := [][2]string{{"Ġ", "t"}, {"h", "e"}, {"i", "n"}, {"Ġ", "a"}, {"r", "e"}}
 	var tokens, lines []string
 	var types []int32

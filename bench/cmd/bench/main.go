@@ -13,11 +13,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/pflag"
 
 	"github.com/seed4d217819/ebb/bench"
+	"github.com/seed4d217819/ebb/bench/families"
 	"github.com/seed4d217819/ebb/bench/plot"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/measure"
@@ -55,6 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c.Register(flags)
 	flags.IntVar(&o.BeamDepth, "beam-depth", 0, "tokens in the cache, for beams (default 4096, or half the context)")
 	flags.StringVar(&o.Peer, "peer", "", "what to compare with: "+bench.PeerLlama+", from the same libraries (default nothing)")
+	flags.StringSliceVar(&o.Families, "families", nil, "which `FAMILIES` to measure, for families: some of "+strings.Join(families.Names(), ", ")+" (default all)")
 	plots := flags.String("plots", "", "draw curves and timelines as SVG files into `FOLDER`")
 
 	switch err := flags.Parse(args); {
@@ -97,8 +100,11 @@ func measureAndDraw(ctx context.Context, c *measure.Command, plots string, stdou
 }
 
 // firstPart returns the first file of a model that may be split into several, which llama.cpp
-// wants.
+// wants; "" for "".
 func firstPart(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
 	f, err := gguf.Open(path)
 	if err != nil {
 		return "", err

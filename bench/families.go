@@ -1,0 +1,83 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/seed4d217819/ebb/bench/families"
+	"github.com/seed4d217819/ebb/internal/measure"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// The shares of the fastest peer's speed that a family should reach: where a step reads little but
+// weights, with which both compute alike, and from deepFamily tokens on, where attention counts.
+const (
+	targetFamily     = 0.95
+	targetFamilyDeep = 1
+	deepFamily       = 2000
+)
+
+// familyDepths are the tokens in the cache if the options name none.
+func familyDepths() []int { return []int{0, 2048} }
+
+// families measures steps of one token of a model of each family.
+func (o *Options) families(ctx context.Context, with measure.Options, _ measure.Model) (res measure.Result, err error) {
+	some, err := families.Find(o.Families...)
+	if err != nil {
+		return res, err
+	}
+	with.Policies = []kv.Policy{kv.Static}
+	with.Depths = o.Depths
+	if with.Depths == nil {
+		with.Depths = familyDepths()
+	}
+	for _, f := range some {
+		if o.smallFamilies {
+			f = f.Small()
+		}
+		if err := o.family(ctx, with, f, &res); err != nil {
+			return res, err
+		}
+	}
+	return res, nil
+}
+
+// family writes a model of a family, measures it, and removes it.
+func (o *Options) family(ctx context.Context, with measure.Options, f families.Family, res *measure.Result) (err error) {
+	with.Progress(fmt.Sprintf("%s: writing %s", f.Name, f.About()))
+	folder, err := os.MkdirTemp(with.Disk, "ebb-bench-*")
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	if with.Model, err = f.Write(folder); err != nil {
+		return err
+	}
+	m, err := measure.ReadModel(with.Model)
+	if err != nil {
+		return err
+	}
+	how := ""
+	if f.Window > 0 { // their K/V cannot be repeated
+		with.Fill = slices.Max(append(with.Depths, 0)) + with.Pace.Tokens()
+		how = ", all tokens computed"
+	}
+	res.Note(fmt.Sprintf("%s: %s; random weights, %.3g GB, of which a step reads %.3g GB; %d tokens in the vocabulary%s.",
+		f.Name, f.About(), float64(m.Weights)/1e9, float64(m.StepBytes)/1e9, families.Vocab, how))
+	of := *o
+	of.Options = with
+	of.Prepare()
+	measured, err := measure.Decode(ctx, of.Options, m, f.Name, familyTargets)
+	res.Add(measured)
+	return err
+}
+
+func familyTargets(depth int) measure.Targets {
+	if depth < deepFamily {
+		return measure.Targets{Fastest: targetFamily}
+	}
+	return measure.Targets{Fastest: targetFamilyDeep}
+}

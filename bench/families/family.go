@@ -1,0 +1,127 @@
+package families
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/testmodel"
+)
+
+// Family is a kind of models, with the shape of one member.
+type Family struct {
+	Name   string // as in qwen3-8b
+	Member string // as in Qwen3 8B
+	Of     int    // layers of the member
+
+	Architecture string
+	Layers       int
+	Hidden       int
+	Heads        int
+	KVHeads      int
+	HeadDim      int
+	FF           int // width of a feed-forward network that all tokens go through; 0: there is none
+	Experts      int // of a layer; 0: none
+	Used         int // of them, by a token
+	ExpertFF     int // width of an expert
+	Dense        int // first layers without experts
+	Window       int // tokens that layers with a window see; 0: there are none
+
+	add func(*file, Family)
+}
+
+// Vocab is the number of tokens of all models here.
+const Vocab = 4096
+
+// contextLength is what all models here claim to know.
+const contextLength = 1 << 17
+
+// All returns all families.
+func All() []Family {
+	return []Family{
+		{Name: "qwen2-7b", Member: "Qwen2.5 7B", Of: 28, Architecture: "qwen2", Layers: 2, Hidden: 3584, Heads: 28, KVHeads: 4, HeadDim: 128, FF: 18944, add: qwen2},
+		{Name: "qwen3-8b", Member: "Qwen3 8B", Of: 36, Architecture: "qwen3", Layers: 2, Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FF: 12288, add: qwen3},
+		{Name: "qwen3moe-30b-a3b", Member: "Qwen3-30B-A3B", Of: 48, Architecture: "qwen3moe", Layers: 2, Hidden: 2048, Heads: 32, KVHeads: 4, HeadDim: 128, Experts: 128, Used: 8, ExpertFF: 768, add: qwen3moe},
+		{Name: "glm4moe-air", Member: "GLM-4.5-Air with a quarter of its experts", Of: 46, Architecture: "glm4moe", Layers: 2, Hidden: 4096, Heads: 96, KVHeads: 8, HeadDim: 128, FF: 10944, Experts: 32, Used: 8, ExpertFF: 1408, Dense: 1, add: glm4moe},
+		{Name: "mistral3-8b", Member: "Ministral 3 8B", Of: 34, Architecture: "mistral3", Layers: 2, Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FF: 14336, add: mistral3},
+		{Name: "phi4-14b", Member: "Phi-4 14B", Of: 40, Architecture: "phi3", Layers: 2, Hidden: 5120, Heads: 40, KVHeads: 10, HeadDim: 128, FF: 17920, add: phi3},
+		{Name: "smollm3-3b", Member: "SmolLM3 3B", Of: 36, Architecture: "smollm3", Layers: 4, Hidden: 2048, Heads: 16, KVHeads: 4, HeadDim: 128, FF: 11008, add: smollm3},
+		{Name: "granite-8b", Member: "Granite 3.3 8B", Of: 40, Architecture: "granite", Layers: 2, Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FF: 12800, add: granite},
+	}
+}
+
+// Find returns the families with these names; no names: all.
+func Find(names ...string) ([]Family, error) {
+	all := All()
+	if len(names) == 0 {
+		return all, nil
+	}
+	var found []Family
+	for _, name := range names {
+		before := len(found)
+		for _, f := range all {
+			if f.Name == name {
+				found = append(found, f)
+			}
+		}
+		if len(found) == before {
+			return nil, fmt.Errorf("bench: unknown family %q: want some of %s", name, strings.Join(Names(), ", "))
+		}
+	}
+	return found, nil
+}
+
+// Names returns the names of all families.
+func Names() (names []string) {
+	for _, f := range All() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// Small returns the family with widths that take little time: for tests.
+func (f Family) Small() Family {
+	groups, whole := f.Heads/f.KVHeads, f.Heads*f.HeadDim == f.Hidden // some files have no head dimension but this
+	f.Hidden, f.KVHeads, f.Heads = 512, 2, 2*groups
+	if whole {
+		f.Hidden = f.Heads * f.HeadDim
+	}
+	if f.FF > 0 {
+		f.FF = 768
+	}
+	if f.Experts > 0 {
+		f.Experts, f.Used, f.ExpertFF = 16, 4, 256
+	}
+	return f
+}
+
+// About says what the model is, as in "Qwen3 8B, 2 of 36 layers".
+func (f Family) About() string { return fmt.Sprintf("%s, %d of %d layers", f.Member, f.Layers, f.Of) }
+
+// metadata returns what files of all architectures say.
+func (f Family) metadata() []gguf.KV {
+	meta := []gguf.KV{
+		{Key: "general.architecture", Value: f.Architecture},
+		{Key: "general.name", Value: f.Name},
+	}
+	key := func(name string, value any) {
+		meta = append(meta, gguf.KV{Key: f.Architecture + "." + name, Value: value})
+	}
+	key("context_length", uint32(contextLength))
+	key("vocab_size", uint32(Vocab))
+	key("embedding_length", uint32(f.Hidden))
+	key("block_count", uint32(f.Layers))
+	key("feed_forward_length", uint32(f.FF))
+	key("attention.head_count", uint32(f.Heads))
+	key("attention.head_count_kv", uint32(f.KVHeads))
+	key("attention.key_length", uint32(f.HeadDim))
+	key("attention.value_length", uint32(f.HeadDim))
+	key("attention.layer_norm_rms_epsilon", float32(1e-6))
+	key("rope.freq_base", float32(1e6))
+	if f.Experts > 0 {
+		key("expert_count", uint32(f.Experts))
+		key("expert_used_count", uint32(f.Used))
+		key("expert_feed_forward_length", uint32(f.ExpertFF))
+	}
+	return append(meta, testmodel.Tokenizer(Vocab)...)
+}
