@@ -32,9 +32,10 @@ type Forecast struct {
 	Context, Sequences int
 	Footprint          Footprint
 	Placement          Placement // of K/V on the device
+	HostMemory         int64     // bytes that K/V off the device may take in host memory
 	HostCells          int       // the first tokens of each sequence, whose K/V off the device lie in host memory; the others' lie on disk
 	Host, Disk         int64     // bytes of K/V there, for all sequences
-	Past               int64     // of these, bytes of layers with windows: rows behind the windows, which steps read only after a truncation
+	HostPast, DiskPast int64     // of these, bytes behind the windows of layers, which steps read only after a truncation
 	Full, Half         Decode    // steps at the end of the context and in its middle
 	Growth             Growth
 
@@ -199,20 +200,21 @@ func (r Request) placeWith(m Machine, slots int) (Forecast, error) {
 // behind windows. The first tokens of each sequence lie in host memory, the later ones on disk.
 func (r Request) placeOff(f *Forecast, m Machine) error {
 	streamed, past := f.Placement.rowsOff()
+	f.HostMemory = r.HostMemory
+	if m.Unified && streamed == 0 && past > 0 { // the device's memory is the host's
+		f.HostMemory = max(r.HostMemory, m.HostMemory-f.Device())
+	}
 	if streamed+past == 0 {
 		return nil
 	}
-	host, trees, cells := r.HostMemory, int64(r.sequences()), f.Placement.Cells
-	if m.Unified && streamed == 0 { // the device's memory is the host's
-		host = max(host, m.HostMemory-f.Device())
-	}
+	host, trees, cells := f.HostMemory, int64(r.sequences()), f.Placement.Cells
 	of := func(row int64, cells int) int64 { return product(product(row, int64(cells)), trees) }
 	f.HostCells = int(min(host/of(sum(streamed, past), Block)*Block, int64(cells)))
 	f.Host = of(sum(streamed, past), f.HostCells)
 	f.Disk = of(sum(streamed, past), cells-f.HostCells)
-	f.Past = of(past, cells)
+	f.HostPast, f.DiskPast = of(past, f.HostCells), of(past, cells-f.HostCells)
 	if f.Disk > r.DiskMemory {
-		return &TierError{Host: host, Disk: r.DiskMemory, Need: sum(f.Host, f.Disk), Past: f.Past}
+		return &TierError{Host: host, Disk: r.DiskMemory, Need: sum(f.Host, f.Disk), Past: sum(f.HostPast, f.DiskPast)}
 	}
 	return nil
 }
@@ -238,6 +240,9 @@ func (r Request) remembered() func(cells int) (Footprint, error) {
 		return f, err
 	}
 }
+
+// Kinds returns the layers by what they keep of the context.
+func (r Request) Kinds() Kinds { return Cache{Layers: r.Layers, Cells: r.Context}.Kinds() }
 
 // onDevice decides what lies on the device.
 func (r Request) onDevice(streams bool) (Forecast, error) {

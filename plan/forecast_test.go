@@ -173,8 +173,8 @@ func TestAPlanKeepsItsBudgets(t *testing.T) {
 			t.Fatalf("%d, %d and %d bytes, of %d, %d and %d", f.Device(), f.Host, f.Disk, r.DeviceMemory, host, r.DiskMemory)
 		}
 		cells := int64(WholeBlocks(r.Context)) * int64(r.sequences())
-		if want := (streamed + past) * cells; f.Host+f.Disk != want || f.Past != past*cells {
-			t.Fatalf("%d bytes off the device, %d of them behind windows; want %d and %d", f.Host+f.Disk, f.Past, want, past*cells)
+		if want := (streamed + past) * cells; f.Host+f.Disk != want || f.HostPast+f.DiskPast != past*cells {
+			t.Fatalf("%d bytes off the device, %d of them behind windows; want %d and %d", f.Host+f.Disk, f.HostPast+f.DiskPast, want, past*cells)
 		}
 		if d := f.Full; d.Expected.Seconds < d.Seconds*(1-1e-9) || f.Half.Expected.Seconds > d.Expected.Seconds || d.Expected.PerSecond <= 0 {
 			t.Fatalf("a step takes at least %g s, and %+v are expected (%+v at half)", d.Seconds, d.Expected, f.Half.Expected)

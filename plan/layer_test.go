@@ -159,3 +159,31 @@ func TestSharedLayersStayAndTakeNothing(t *testing.T) {
 		t.Errorf("placement (-got +want):\n%s", diff)
 	}
 }
+
+func TestKindsSayWhatGrowsWithTheContext(t *testing.T) {
+	c := gemma(32768)
+	c.Layers = append(c.Layers, Layer{Shares: true, Of: 17})
+	c.Layers[1].Window = 200
+	const ring = 768 * 1024 // 711 cells
+	want := Kinds{
+		Full: 3, Windowed: 15, Shared: 1, LeastWindow: 200, MostWindow: 512,
+		TokenBytes: 3 * 1024, RingBytes: 14*gemmaRing + ring, PastBytes: 15 * 1024,
+	}
+	if diff := cmp.Diff(c.Kinds(), want); diff != "" {
+		t.Errorf("kinds (-got +want):\n%s", diff)
+	}
+	c.Streams = false
+	p, err := placeOne(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Kinds().Device(32768); got != p.DeviceBytes {
+		t.Errorf("%d bytes on the device, and the placement takes %d", got, p.DeviceBytes)
+	}
+	if got := c.Kinds().Past(1000); got != 15*1024*1024 {
+		t.Errorf("1000 tokens have %d bytes behind windows", got)
+	}
+	if got := gemma(1000).Kinds(); got.Full != 18 || got.RingBytes != 0 {
+		t.Errorf("a context as long as the rings: %+v; want full layers alone", got)
+	}
+}

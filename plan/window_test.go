@@ -54,8 +54,8 @@ func TestRowsBehindWindowsHaveAPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Placement.Streamed != 0 || f.Host != 15*layer || f.Past != 15*layer || f.Disk != 0 || f.HostCells != cells {
-		t.Errorf("%d layers stream, %d bytes in host memory, %d of them behind windows, %d on disk; want 0, %d, %[5]d, 0", f.Placement.Streamed, f.Host, f.Past, f.Disk, 15*layer)
+	if f.Placement.Streamed != 0 || f.Host != 15*layer || f.HostPast != 15*layer || f.Disk != 0 || f.HostCells != cells {
+		t.Errorf("%d layers stream, %d bytes in host memory, %d of them behind windows, %d on disk; want 0, %d, %[5]d, 0", f.Placement.Streamed, f.Host, f.HostPast, f.Disk, 15*layer)
 	}
 
 	r.HostMemory = 15*layer - 1

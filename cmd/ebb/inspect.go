@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -93,19 +94,16 @@ func printSummary(w io.Writer, s summary) {
 	if e := s.Experts; e != nil {
 		line("experts", "%d in a layer, %d used by each token, feed-forward %d", e.Count, e.Used, e.FeedForward)
 	}
-	line("attention", "%s heads, %s KV heads, key dim %d, value dim %d", spanOf(s.Heads), spanOf(s.KVHeads), s.KeyDim, s.ValueDim)
-	line("context", "%s", count(s.Context, "token"))
-	for i, kv := range s.KVBytes {
-		name := ""
-		if i == 0 {
-			name = "K/V"
+	if len(s.Kinds) < 2 {
+		line("attention", "%s heads, %s KV heads, key dim %d, value dim %d", spanOf(s.Heads), spanOf(s.KVHeads), s.KeyDim, s.ValueDim)
+	} else {
+		line("attention", "%s heads", spanOf(s.Heads))
+		for _, k := range s.Kinds {
+			line("", "%v", k)
 		}
-		if kv.PerToken == 0 {
-			line(name, "%-6s not possible: head dims are no multiple of its block", kv.Type)
-			continue
-		}
-		line(name, "%-6s %10s a token, %10s for the whole context", kv.Type, bytesize.Format(kv.PerToken), bytesize.Format(kv.PerToken*int64(s.Context)))
 	}
+	line("context", "%s", count(s.Context, "token"))
+	printKVBytes(line, s)
 	line("tokenizer", "%s, %s", s.Tokenizer.describe(), count(s.Tokenizer.Tokens, "token"))
 	for _, t := range s.Tokenizer.special() {
 		line("", "%s %q (%d)", t.name, t.Text, t.ID)
@@ -114,6 +112,30 @@ func printSummary(w io.Writer, s summary) {
 		line("chat template", "none: run with --raw")
 	} else {
 		line("chat template", "%d bytes (--template prints it)", len(*s.Template))
+	}
+}
+
+// printKVBytes prints what K/V take in each type.
+func printKVBytes(line func(name, format string, args ...any), s summary) {
+	if s.layers == nil {
+		line("K/V", "unknown: the header does not say what layers keep")
+		return
+	}
+	name := "K/V"
+	for _, kv := range s.KVBytes {
+		windows := ""
+		if kv.Fixed > 0 {
+			windows = fmt.Sprintf(" and %10s that do not grow", bytesize.Format(kv.Fixed))
+		}
+		if kv.whole == 0 {
+			line(name, "%-6s not possible: head dims are no multiple of its block", kv.Type)
+		} else {
+			line(name, "%-6s %10s a token%s, %10s for the whole context", kv.Type, bytesize.Format(kv.PerToken), windows, bytesize.Format(kv.whole))
+		}
+		name = ""
+	}
+	if i := slices.IndexFunc(s.KVBytes, func(kv kvBytes) bool { return kv.Type == "f16" && kv.Past > 0 }); i >= 0 {
+		line("", "and off the device, behind the windows: %s a token in f16, %s for the whole context", bytesize.Format(s.KVBytes[i].Past), bytesize.Format(s.KVBytes[i].past))
 	}
 }
 

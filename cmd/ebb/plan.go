@@ -235,6 +235,10 @@ func (f *planFlags) explain(err error, p planned) error {
 	}
 	if short, ok := errors.AsType[*plan.TierError](err); ok {
 		text := fmt.Sprintf("K/V off the device take %s for a context of %d tokens, and host memory has room for %s", bytesize.Format(short.Need), p.request.Context, bytesize.Format(short.Host))
+		if short.Past > 0 {
+			text = fmt.Sprintf("K/V off the device take %s for a context of %d tokens, %s of that behind the windows of layers, and host memory has room for %s",
+				bytesize.Format(short.Need), p.request.Context, bytesize.Format(short.Past), bytesize.Format(short.Host))
+		}
 		least := "--host-memory " + sizeFlag(short.Need) + ", --disk DIR"
 		if f.disk.dir != "" {
 			text += ", the disk for " + bytesize.Format(short.Disk)

@@ -51,26 +51,22 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 			errs = append(errs, fmt.Errorf("%s is %d to %d: want 1 to %d", list.what, least, most, int64(maxWidth)))
 		}
 	}
+	if s.fault != nil {
+		errs = append(errs, s.fault)
+	}
 	if len(errs) > 0 {
 		return plan.Request{}, s, fmt.Errorf("the model's header does not say what its K/V take: %w", errors.Join(errs...))
 	}
 	typ := kvTypes[slices.IndexFunc(kvTypes, func(t gguf.Type) bool { return t.String() == kvType })]
-	if s.KeyDim%typ.BlockSize() != 0 || s.ValueDim%typ.BlockSize() != 0 {
+	layers, ok := planLayers(s.layers, typ)
+	if !ok {
 		return plan.Request{}, s, misusef("--kv-type %s: heads of %d and %d values are no multiple of its block; want f16", kvType, s.KeyDim, s.ValueDim)
 	}
 	r := plan.Request{
 		Model: plan.Model{
 			Weights: s.Bytes, Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens, FeedForward: s.widestFeedForward(),
 		},
-		StepWeights: model.StepBytes(f), HeadWeights: rehearsal.HeadBytes(f),
-	}
-	row := typ.RowSize(s.KeyDim) + typ.RowSize(s.ValueDim)
-	for l := range s.Layers {
-		heads := s.KVHeads[0]
-		if len(s.KVHeads) > 1 {
-			heads = s.KVHeads[l]
-		}
-		r.Layers = append(r.Layers, plan.Layer{RowBytes: heads * row})
+		Layers: layers, StepWeights: model.StepBytes(f), HeadWeights: rehearsal.HeadBytes(f),
 	}
 	return r, s, nil
 }

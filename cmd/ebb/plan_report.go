@@ -45,6 +45,7 @@ func (p planned) print(w io.Writer) error {
 	if name == "" {
 		name = p.flags.model
 	}
+	kinds := r.Kinds()
 	line("model", "%s: %s, %s, %s", shown(name), shown(p.model.Architecture), count(len(r.Layers), "layer"), bytesize.Format(r.Model.Weights))
 	line("machine", "%s", shown(p.machine.Name))
 	if p.flags.machine == "" { // a machine's file has its sources, and so has JSON
@@ -59,39 +60,58 @@ func (p planned) print(w io.Writer) error {
 	if p.flags.beams > 1 {
 		sequences += fmt.Sprintf(", for %d beams together", p.flags.beams)
 	}
-	line("context", "%s%s, K/V in %s: %s", count(f.Context, "token"), sequences, p.flags.kvType, bytesize.Format(f.Placement.TreeBytes*int64(f.Sequences)+f.Host+f.Disk))
+	past := f.HostPast + f.DiskPast
+	line("context", "%s%s, K/V in %s: %s", count(f.Context, "token"), sequences, p.flags.kvType, bytesize.Format(f.Placement.TreeBytes*int64(f.Sequences)+f.Host+f.Disk-past))
+	if kinds.Windowed+kinds.Shared > 0 {
+		line("", "%s", describeKinds(kinds))
+	}
+	if past > 0 {
+		line("", "%s more behind the windows, off the device: steps do not read them", bytesize.Format(past))
+	}
 	if f.Context > p.model.Context {
 		line("", "the model was made for %d: beyond those its text may get worse", p.model.Context)
 	}
 
 	fmt.Fprintln(&b)
-	resident := f.Placement.TreeBytes * int64(f.Sequences)
+	rings := f.Placement.RingBytes() * int64(f.Sequences)
+	resident := f.Placement.TreeBytes*int64(f.Sequences) - rings
 	slots := int64(f.Placement.Slots) * f.Placement.SlotBytes
 	step := f.Footprint.Total() - f.Footprint.Weights
 	place := func(name string, of int64, parts ...barPart) {
 		line(name, "%10s  %s", bytesize.Format(of), bar(of, parts...))
 	}
-	place("device", r.DeviceMemory, barPart{'W', f.Footprint.Weights}, barPart{'S', step}, barPart{'V', slots}, barPart{'R', resident})
+	place("device", r.DeviceMemory, barPart{'W', f.Footprint.Weights}, barPart{'S', step}, barPart{'V', slots}, barPart{'w', rings}, barPart{'R', resident})
 	line("  W weights", "%10s", bytesize.Format(f.Footprint.Weights))
 	line("  S a step", "%10s  inputs, masks, activations and scratch", bytesize.Format(step))
 	if slots > 0 {
 		line("  V slots", "%10s  %s at a time", bytesize.Format(slots), count(f.Placement.Slots, "layer"))
 	}
-	line("  R resident", "%10s  %d of %d layers", bytesize.Format(resident), len(r.Layers)-f.Placement.Streamed, len(r.Layers))
+	if rings > 0 {
+		line("  w windows", "%10s  %s, whatever the context", bytesize.Format(rings), count(kinds.Windowed, "layer"))
+	}
+	line("  R resident", "%10s  %d of %d layers", bytesize.Format(resident), kinds.Full-f.Placement.Streamed, kinds.Full)
 	line("  . free", "%10s", bytesize.Format(r.DeviceMemory-f.Device()))
 	if f.Host+f.Disk > 0 {
-		line("layers", "%12s%s  R stays on the device, s streams", "", p.layers())
-		if r.HostMemory > 0 {
-			place("host memory", r.HostMemory, barPart{'K', f.Host})
-			line("  K K/V", "%10s  %s of %d tokens", bytesize.Format(f.Host), count(f.Placement.Streamed, "layer"), min(f.HostCells, f.Context))
+		line("layers", "%12s%s  %s", "", p.layers(), p.legend(kinds))
+		if f.HostMemory > 0 {
+			place("host memory", f.HostMemory, barPart{'K', f.Host - f.HostPast}, barPart{'w', f.HostPast})
+			if f.Placement.Streamed > 0 {
+				line("  K K/V", "%10s  %s of %d tokens", bytesize.Format(f.Host-f.HostPast), count(f.Placement.Streamed, "layer"), min(f.HostCells, f.Context))
+			}
+			if kinds.Windowed > 0 {
+				line("  w windows", "%10s  what is behind them: %s of %d tokens", bytesize.Format(f.HostPast), count(kinds.Windowed, "layer"), min(f.HostCells, f.Context))
+			}
 		}
 		if r.DiskMemory >= anyDisk {
 			line("disk", "no bound")
 		} else if r.DiskMemory > 0 {
-			place("disk", r.DiskMemory, barPart{'K', f.Disk})
+			place("disk", r.DiskMemory, barPart{'K', f.Disk - f.DiskPast}, barPart{'w', f.DiskPast})
 		}
-		if r.DiskMemory > 0 {
-			line("  K K/V", "%10s  %s", bytesize.Format(f.Disk), p.onDisk())
+		if r.DiskMemory > 0 && f.Placement.Streamed > 0 {
+			line("  K K/V", "%10s  %s", bytesize.Format(f.Disk-f.DiskPast), p.onDisk())
+		}
+		if r.DiskMemory > 0 && kinds.Windowed > 0 {
+			line("  w windows", "%10s  what is behind them after those tokens", bytesize.Format(f.DiskPast))
 		}
 	}
 
@@ -137,21 +157,39 @@ func (p planned) onDisk() string {
 	return fmt.Sprintf("the same layers of the %d tokens after those", max(0, f.Context-f.HostCells))
 }
 
-// layers draws the layers in order, by whether each stays on the device.
+// layers draws the layers in order, each by the letter of its kind.
 func (p planned) layers() string {
 	const most = 128
 	var b strings.Builder
-	for _, resident := range p.forecast.Placement.Resident[:min(most, len(p.forecast.Placement.Resident))] {
-		if resident {
+	at := p.forecast.Placement
+	for l, layer := range p.request.Layers[:min(most, len(p.request.Layers))] {
+		switch {
+		case layer.Shares:
+			b.WriteByte('-')
+		case at.Rings[l] > 0:
+			b.WriteByte('w')
+		case at.Resident[l]:
 			b.WriteByte('R')
-		} else {
+		default:
 			b.WriteByte('s')
 		}
 	}
-	if len(p.forecast.Placement.Resident) > most {
+	if len(p.request.Layers) > most {
 		b.WriteString("…")
 	}
 	return b.String()
+}
+
+// legend says what the letters of layers mean.
+func (p planned) legend(k plan.Kinds) string {
+	text := "R stays on the device, s streams"
+	if k.Windowed > 0 {
+		text += ", w keeps a window there"
+	}
+	if k.Shared > 0 {
+		text += ", - shares K/V"
+	}
+	return text
 }
 
 // printDecode prints how long a step takes at two depths: as it is expected, and at least.
@@ -265,6 +303,11 @@ type planModel struct {
 	Architecture string `json:"architecture"`
 	Layers       int    `json:"layers"`
 	Context      int    `json:"context"`
+
+	FullLayers     int   `json:"full_layers"`
+	WindowedLayers int   `json:"windowed_layers"`
+	SharedLayers   int   `json:"shared_layers"`
+	TokenBytes     int64 `json:"token_bytes"` // of a token's K/V in the full layers
 }
 
 type planDevice struct {
@@ -275,7 +318,8 @@ type planDevice struct {
 	SlotsBytes     int64  `json:"slots_bytes"`
 	ResidentLayers int    `json:"resident_layers"`
 	ResidentBytes  int64  `json:"resident_bytes"`
-	Resident       []bool `json:"resident"` // by layer
+	WindowedBytes  int64  `json:"windowed_bytes"` // of the resident bytes: they do not grow with the context
+	Resident       []bool `json:"resident"`       // by layer
 	Free           int64  `json:"free_bytes"`
 }
 
@@ -283,6 +327,7 @@ type planPlace struct {
 	Budget int64 `json:"budget_bytes"`
 	Bytes  int64 `json:"bytes"`
 	Tokens int   `json:"tokens"` // of each sequence
+	Past   int64 `json:"past_windows_bytes"`
 }
 
 // planGrowth is the longest contexts, in tokens, with which the request could be planned.
@@ -322,20 +367,22 @@ type planExpected struct {
 func (p planned) printJSON(w io.Writer) error {
 	f, r := p.forecast, p.request
 	hostTokens := 0
-	if f.Placement.Streamed > 0 {
+	if f.Host+f.Disk > 0 {
 		hostTokens = min(f.HostCells, f.Context)
 	}
+	kinds := r.Kinds()
 	out := planOutput{
-		Model:   planModel{p.model.Name, p.model.Architecture, len(r.Layers), p.model.Context},
+		Model:   planModel{p.model.Name, p.model.Architecture, len(r.Layers), p.model.Context, kinds.Full, kinds.Windowed, kinds.Shared, kinds.TokenBytes},
 		Machine: p.machine, KVType: p.flags.kvType, Context: f.Context, Sequences: f.Sequences, Beams: p.flags.beams,
 		Device: planDevice{
 			Budget: r.DeviceMemory, Weights: f.Footprint.Weights, Step: f.Footprint.Total() - f.Footprint.Weights,
 			Slots: f.Placement.Slots, SlotsBytes: int64(f.Placement.Slots) * f.Placement.SlotBytes,
 			ResidentLayers: len(r.Layers) - f.Placement.Streamed, ResidentBytes: f.Placement.TreeBytes * int64(f.Sequences),
-			Resident: f.Placement.Resident, Free: r.DeviceMemory - f.Device(),
+			WindowedBytes: f.Placement.RingBytes() * int64(f.Sequences),
+			Resident:      f.Placement.Resident, Free: r.DeviceMemory - f.Device(),
 		},
-		Host:    planPlace{r.HostMemory, f.Host, hostTokens},
-		Disk:    planPlace{r.DiskMemory, f.Disk, 0},
+		Host:    planPlace{f.HostMemory, f.Host, hostTokens, f.HostPast},
+		Disk:    planPlace{r.DiskMemory, f.Disk, 0, f.DiskPast},
 		Growth:  planGrowth(f.Growth),
 		Command: p.command(),
 	}

@@ -171,10 +171,11 @@ func TestTheJSONOfAPlanKeepsItsNames(t *testing.T) {
 		decode.expected.link_seconds decode.expected.step_seconds decode.expected.tokens_per_second
 		decode.limited_by decode.link_bytes decode.link_seconds decode.read_bytes decode.serial decode.step_seconds decode.tokens_per_second
 		device device.budget_bytes device.free_bytes device.resident device.resident_bytes device.resident_layers
-		device.slots device.slots_bytes device.step_bytes device.weights_bytes
-		disk disk.budget_bytes disk.bytes disk.tokens host host.budget_bytes host.bytes host.tokens kv_type
+		device.slots device.slots_bytes device.step_bytes device.weights_bytes device.windowed_bytes
+		disk disk.budget_bytes disk.bytes disk.past_windows_bytes disk.tokens
+		host host.budget_bytes host.bytes host.past_windows_bytes host.tokens kv_type
 		machine machine.device_memory_bytes machine.device_memory_rate machine.disk_rate machine.host_memory_bytes machine.link_rate machine.name machine.sources
-		model model.architecture model.context model.layers model.name sequences`)
+		model model.architecture model.context model.full_layers model.layers model.name model.shared_layers model.token_bytes model.windowed_layers sequences`)
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(names)), want); diff != "" {
 		t.Errorf("names (-got +want):\n%s", diff)
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/plan"
 )
 
 // summary is what ebb inspect prints about a model. Fields that the file does not have are zero.
@@ -28,10 +30,14 @@ type summary struct {
 	KeyDim      int64           `json:"key_dim"`
 	ValueDim    int64           `json:"value_dim"`
 	Context     int             `json:"context"`
+	Kinds       []layerKind     `json:"kinds,omitempty"` // of layers, by their K/V
 
 	KVBytes   []kvBytes        `json:"kv_bytes"`
 	Tokenizer tokenizerSummary `json:"tokenizer"`
 	Template  *string          `json:"chat_template"`
+
+	layers []model.Layer // nil if the header does not say what they keep
+	fault  error         // why it does not
 }
 
 // typeSummary is the tensors of one type.
@@ -48,10 +54,15 @@ type fileSummary struct {
 	Bytes   int64  `json:"bytes"` // of the file
 }
 
-// kvBytes is what a token takes in all layers; 0 if heads cannot be kept in the type.
+// kvBytes is what K/V of a type take in all layers: what grows with the context, what does not, and what
+// lies in host memory because no later token sees it. All are 0 if heads cannot be kept in the type.
 type kvBytes struct {
 	Type     string `json:"type"`
-	PerToken int64  `json:"per_token"`
+	PerToken int64  `json:"per_token"`                        // on the device
+	Fixed    int64  `json:"fixed,omitempty"`                  // on the device, for the windows of layers
+	Past     int64  `json:"past_windows_per_token,omitempty"` // off the device
+
+	whole, past int64 // of the model's whole context, on the device and off it
 }
 
 type tokenizerSummary struct {
@@ -111,8 +122,10 @@ func summarize(f *gguf.File) summary {
 		split := int64(s.Hidden) / s.Heads[0]
 		s.KeyDim, s.ValueDim = cmp.Or(s.KeyDim, split), cmp.Or(s.ValueDim, split)
 	}
-	for _, t := range []gguf.Type{gguf.F32, gguf.F16, gguf.BF16, gguf.Q8_0, gguf.Q4_0} {
-		s.KVBytes = append(s.KVBytes, kvBytes{t.String(), s.perToken(t)})
+	s.layers, s.fault = readLayers(f, s)
+	s.Kinds = kindsOf(s.layers)
+	for _, t := range kvTypes {
+		s.KVBytes = append(s.KVBytes, s.bytesIn(t))
 	}
 	s.Tokenizer = summarizeTokenizer(f)
 	if template, err := f.String("tokenizer.chat_template"); err == nil {
@@ -130,21 +143,14 @@ func perLayer(f *gguf.File, key string) []int64 {
 	return list
 }
 
-// perToken returns the bytes of a token's K and V in all layers, 0 if the heads cannot be kept in
-// the type.
-func (s summary) perToken(t gguf.Type) int64 {
-	if s.KeyDim%t.BlockSize() != 0 || s.ValueDim%t.BlockSize() != 0 {
-		return 0
+// bytesIn returns what K/V take in a type.
+func (s summary) bytesIn(t gguf.Type) kvBytes {
+	layers, ok := planLayers(s.layers, t)
+	if !ok {
+		return kvBytes{Type: t.String()}
 	}
-	row := t.RowSize(s.KeyDim) + t.RowSize(s.ValueDim)
-	if len(s.KVHeads) == 1 {
-		return int64(s.Layers) * s.KVHeads[0] * row
-	}
-	total := int64(0)
-	for _, heads := range s.KVHeads {
-		total += heads * row
-	}
-	return total
+	k := plan.Cache{Layers: layers, Cells: s.Context}.Kinds()
+	return kvBytes{t.String(), k.TokenBytes, k.RingBytes, k.PastBytes, k.Device(s.Context), k.Past(s.Context)}
 }
 
 func summarizeTokenizer(f *gguf.File) tokenizerSummary {

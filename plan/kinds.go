@@ -1,0 +1,47 @@
+package plan
+
+// Kinds are the layers of a cache by what they keep, and the bytes of one sequence that grow with the
+// context and that do not.
+type Kinds struct {
+	Full     int // layers that keep all rows
+	Windowed int // layers that keep a ring of rows on their device: see RingCells
+	Shared   int // layers that share another's K/V
+
+	LeastWindow, MostWindow int // tokens that windowed layers see; 0 without any
+
+	TokenBytes int64 // of a token in the full layers
+	RingBytes  int64 // of the rings, whatever the context
+	PastBytes  int64 // of a token off the device, where windowed layers keep what is behind the windows
+}
+
+// Kinds returns the layers of all devices by kind.
+func (c Cache) Kinds() (k Kinds) {
+	rings, _ := c.kinds()
+	for l, layer := range c.Layers {
+		switch {
+		case layer.Shares:
+			k.Shared++
+		case rings[l] > 0:
+			k.Windowed++
+			k.RingBytes = sum(k.RingBytes, product(layer.RowBytes, int64(rings[l])))
+			k.PastBytes = sum(k.PastBytes, layer.RowBytes)
+			k.MostWindow = max(k.MostWindow, layer.Window)
+			if k.LeastWindow == 0 || layer.Window < k.LeastWindow {
+				k.LeastWindow = layer.Window
+			}
+		default:
+			k.Full++
+			k.TokenBytes = sum(k.TokenBytes, layer.RowBytes)
+		}
+	}
+	return k
+}
+
+// Device returns the bytes that the K/V of one sequence of some tokens take on devices where no layer
+// streams, in whole blocks.
+func (k Kinds) Device(tokens int) int64 {
+	return sum(product(k.TokenBytes, int64(WholeBlocks(tokens))), k.RingBytes)
+}
+
+// Past returns the bytes that lie behind the windows of a sequence of some tokens, in whole blocks.
+func (k Kinds) Past(tokens int) int64 { return product(k.PastBytes, int64(WholeBlocks(tokens))) }
