@@ -137,13 +137,16 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	if e.placed, err = devicemap.Resolve(wanted, knownDevices(library, wanted), model.LayerCount(e.file)); err != nil {
 		return nil, err
 	}
+	if e.placed, err = e.placeExperts(o); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	load := func(on model.Devices) (model.Model, error) {
 		loader := model.NewLoader(e.file, on)
 		m, err := arch.Open(loader)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		e.notes = loader.Notes()
+		e.notes = append(e.notes, loader.Notes()...)
 		return m, nil
 	}
 	if e.runner, err = exec.Open(library, e.placed, load, run); err != nil {
@@ -158,6 +161,20 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	e.file.DropArrays()
 	memory.Trim()
 	return e, nil
+}
+
+// placeExperts has the CPU compute the experts that the options say.
+func (e *Engine) placeExperts(o Options) (devicemap.Assignment, error) {
+	whole, _ := model.ExpertBytes(e.file)
+	has := make([]bool, len(whole))
+	for l, bytes := range whole {
+		has[l] = bytes > 0
+	}
+	placed, err := e.placed.WithCPUExperts(o.CPUExperts, has, o.ForcedCopies)
+	if err == nil && o.CPUExperts > 0 && placed.Experts == nil {
+		e.notes = append(e.notes, fmt.Sprintf("experts on the CPU (CPUExperts, --cpu-experts) change nothing: %s already", placed))
+	}
+	return placed, err
 }
 
 // knownDevices returns the devices that Options may name. It asks for other devices than the CPU,

@@ -18,7 +18,12 @@ type Options struct {
 	Device    string    // a name of [ggml.Library.Devices]; "": cpu
 	GPULayers int       // how many of the last layers a GPU computes, while the CPU computes the others; 0: Device computes all
 	DeviceMap DeviceMap // which device computes what, instead of the two above; nil: they decide
-	Threads   int       // of the CPU; 0: one a core, and fewer while other programs use the cores, which changes last bits
+	// CPUExperts is of how many of the last layers the CPU computes the experts, whose weights then stay
+	// in host memory, while everything else of the layer is on its device; more than there are: of all;
+	// 0: of none. The results are those of the CPU's kernels, so they are the same within float error.
+	CPUExperts int
+
+	Threads int // of the CPU; 0: one a core, and fewer while other programs use the cores, which changes last bits
 
 	Cache          kv.Policy  // where K/V live; the zero value is [kv.Auto]
 	KVType         string     // f32, f16, bf16, q8_0 or q4_0; "": f16
@@ -56,6 +61,7 @@ func (o Options) validate() error {
 		unit  string
 	}{
 		{"Threads", int64(o.Threads), "threads"},
+		{"CPUExperts", int64(o.CPUExperts), "layers"},
 		{"Context", int64(o.Context), "tokens"},
 		{"DeviceMemory", o.DeviceMemory, "bytes"},
 		{"KVMemory", o.KVMemory, "bytes"},

@@ -213,9 +213,13 @@ func fitFinding(m Model, f Fit) []Finding {
 			"choose a smaller model or one with fewer bits per weight, or free some memory",
 		}}
 	case f.Room <= 0:
+		fix := "compute only some layers there and the others on the CPU (--gpu-layers), or choose a model with fewer bits per weight"
+		if m.Experts > 0 {
+			fix = fmt.Sprintf("leave the experts to the CPU and in host memory (--cpu-experts), so that %s of weights are there, or ", bytesize.Format(m.Weights-m.Experts)) + fix
+		}
 		return []Finding{{
 			Warning, fmt.Sprintf("the weights do not fit on %s: with the memory for a step they take %s, but %s are free", f.Device, bytesize.Format(m.Weights+m.Step), bytesize.Format(f.Room+m.Weights+m.Step)),
-			"compute only some layers there and the others on the CPU (--gpu-layers), or choose a model with fewer bits per weight",
+			fix,
 		}}
 	case f.Device == cpu:
 		return []Finding{{

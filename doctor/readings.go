@@ -90,7 +90,8 @@ type Model struct {
 	Architecture string   `json:"architecture"`
 	Known        []string `json:"known_architectures"`
 	Weights      int64    `json:"weights_bytes"`
-	Step         int64    `json:"step_bytes"` // the most that activations, masks and other buffers of a step take
+	Experts      int64    `json:"experts_bytes,omitempty"` // of these, bytes that --cpu-experts leaves in host memory
+	Step         int64    `json:"step_bytes"`              // the most that activations, masks and other buffers of a step take
 	Layers       int      `json:"layers"`
 	Context      int      `json:"context"` // in tokens, of the model's training
 	KV           []KV     `json:"kv"`      // f16, the default, first, then those of fewer bits

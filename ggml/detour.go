@@ -22,7 +22,7 @@ func (g *Graph) DetourTo(b *Backend, result *Tensor, build func(g *Graph, receiv
 	check(result.typ == F32, op, "a result in f32", result)
 	check(g.detour == nil, op, "no other detour in the graph", result)
 	for _, t := range sent {
-		check(t.contiguousRows() && t.ne[3] == 1, op, "rows without gaps, in three dimensions at most", t)
+		check(t.Contiguous() && t.ne[3] == 1 || t.contiguousRows() && t.ne[2] == 1 && t.ne[3] == 1, op, "no gaps in three dimensions, or rows without gaps in two", t)
 		g.Output(t)
 		g.Expand(t)
 	}

@@ -13,7 +13,7 @@ func TestADetourComesAfterWhatItSendsAndBeforeWhatNeedsIt(t *testing.T) {
 		result, _ := r.values(F32, random(9, 64*3), 64, 3) // as if it were the detour's
 		g := b.NewGraph(16)
 		defer g.Close()
-		top := g.TopK(g.Scale(x, -1), 2) // a view, whose memory later operations could take
+		top := g.TopK(g.Scale(x, -1), 2)              // a view, whose memory later operations could take
 		h := g.GetRows(g.Reshape3D(x, 1, 64, 3), top) // the last that reads it
 		y := g.DetourTo(other, x, nil, h, top)
 		g.Expand(g.Add(g.Scale(g.Scale(g.Scale(x, 2), 2), 2), y))

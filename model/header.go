@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -49,6 +50,22 @@ func StepBytes(f *gguf.File) (bytes int64) {
 		}
 	}
 	return bytes
+}
+
+// ExpertBytes returns from a file's header, by layer, how many bytes the weights of the experts take that
+// a router chooses from, and how many of them a step of one token reads: 0 of a layer without
+// experts.
+func ExpertBytes(f *gguf.File) (whole, read []int64) {
+	whole, read = make([]int64, LayerCount(f)), make([]int64, LayerCount(f))
+	count, used := experts(f)
+	for _, t := range f.Tensors() {
+		l := -1
+		if _, err := fmt.Sscanf(t.Name, "blk.%d.", &l); err == nil && l >= 0 && l < len(whole) && strings.Contains(t.Name, "_exps.") {
+			whole[l] += t.Size
+			read[l] += t.Size / count * used
+		}
+	}
+	return whole, read
 }
 
 // experts returns how many experts a layer has, and how many of them a token goes through in the layer

@@ -24,6 +24,7 @@ import (
 	"github.com/seed4d217819/ebb/hub"
 	"github.com/seed4d217819/ebb/internal/cputime"
 	"github.com/seed4d217819/ebb/internal/dl"
+	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
 )
 
@@ -241,6 +242,10 @@ func readModel(path string, r doctor.Readings) *doctor.Model {
 		return m
 	}
 	s := summarize(file)
+	experts, _ := model.ExpertBytes(file)
+	for _, bytes := range experts {
+		m.Experts += bytes
+	}
 	if err := file.Close(); err != nil {
 		m.Error = err.Error()
 	}

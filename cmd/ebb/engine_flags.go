@@ -27,6 +27,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 		flags.StringVarP(&f.model, "model", "m", "", modelHelp)
 		flags.StringVar(&o.Device, "device", "", "Compute on this `DEVICE`: cpu, vulkan0, … (default cpu)")
 		flags.IntVar(&o.GPULayers, "gpu-layers", 0, "Compute the last `N` layers on the GPU (the first one, or the --device named) and the others on the CPU.")
+		registerCPUExperts(flags, &o.CPUExperts, "Compute the experts of the last `N` layers, or of all, on the CPU: their weights stay in host memory, and everything else of the layers is on the device. (default none)")
 		flags.StringVar(&f.deviceMap, "device-map", "", "Read from a JSON `FILE` which device computes what, as in {\"\": \"cpu\", \"model.layers.8-15\": \"vulkan0\"}.")
 		flags.IntVar(&o.Threads, "threads", 0, "Compute with `N` CPU threads. (default one a core, and fewer while other programs use the cores)")
 	})

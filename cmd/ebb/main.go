@@ -41,7 +41,7 @@ func main() {
 // execute runs the command line and returns the exit status.
 func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	cmd := newRootCommand()
-	cmd.SetArgs(args)
+	cmd.SetArgs(joinOptional(args, "--"+cpuExpertsFlag))
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)

@@ -47,6 +47,7 @@ other, for host memory, and ebb says so:
   … --disk /var/tmp:64GiB  goes on in files when host memory ends
   … --kv-type q8_0         halves the cache
   … --gpu-layers 20        leaves the other layers to the CPU
+  … --cpu-experts          leaves the experts to the CPU, of models that have some
   ebb doctor -m model.gguf says what fits
 
 The default is greedy decoding. An answer ends after 256 tokens unless --max-new-tokens

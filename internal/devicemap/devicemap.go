@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -59,24 +60,48 @@ type Assignment struct {
 	Input  string   // computes the embedding
 	Layers []string // by layer
 	Output string   // computes the scores of the next token
+
+	// Experts says of which layers the CPU computes the experts although another device computes the
+	// layer; nil: of none.
+	Experts []bool
 }
 
 // String says which layers are on which device, in ranges.
 func (m Assignment) String() string {
 	var parts []string
-	for first := 0; first < len(m.Layers); {
-		end := first + 1
-		for end < len(m.Layers) && m.Layers[end] == m.Layers[first] {
-			end++
+	for first, end := range ranges(m.Layers) {
+		parts = append(parts, layers(first, end)+" on "+m.Layers[first])
+	}
+	for first, end := range ranges(m.Experts) {
+		if m.Experts[first] {
+			parts = append(parts, "experts of "+layers(first, end)+" on the CPU")
 		}
-		what := fmt.Sprintf("layers %d to %d", first, end-1)
-		if end-first == 1 {
-			what = fmt.Sprintf("layer %d", first)
-		}
-		parts = append(parts, what+" on "+m.Layers[first])
-		first = end
 	}
 	return strings.Join(parts, ", ")
+}
+
+// ranges returns the ranges [first, end) of equal elements.
+func ranges[E comparable](all []E) iter.Seq2[int, int] {
+	return func(yield func(first, end int) bool) {
+		for first := 0; first < len(all); {
+			end := first + 1
+			for end < len(all) && all[end] == all[first] {
+				end++
+			}
+			if !yield(first, end) {
+				return
+			}
+			first = end
+		}
+	}
+}
+
+// layers names the layers [first, end).
+func layers(first, end int) string {
+	if end-first == 1 {
+		return fmt.Sprintf("layer %d", first)
+	}
+	return fmt.Sprintf("layers %d to %d", first, end-1)
 }
 
 // Device is a device that a map may name.

@@ -3,6 +3,7 @@ package devicemap
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,21 +19,21 @@ func TestLayersAreMappedToDevices(t *testing.T) {
 		options Options
 		want    Assignment
 	}{
-		{"nothing is said", Options{}, Assignment{"cpu", []string{"cpu", "cpu", "cpu"}, "cpu"}},
-		{"one device", Options{Device: "vulkan1"}, Assignment{"vulkan1", []string{"vulkan1", "vulkan1", "vulkan1"}, "vulkan1"}},
-		{"the last layers", Options{GPULayers: 2}, Assignment{"cpu", []string{"cpu", "vulkan0", "vulkan0"}, "vulkan0"}},
-		{"the last layers on a GPU by name", Options{GPULayers: 1, Device: "vulkan1"}, Assignment{"cpu", []string{"cpu", "cpu", "vulkan1"}, "vulkan1"}},
-		{"more layers than there are", Options{GPULayers: 99}, Assignment{"vulkan0", []string{"vulkan0", "vulkan0", "vulkan0"}, "vulkan0"}},
-		{"all by one key", Options{Map: Map{"": "CPU"}}, Assignment{"cpu", []string{"cpu", "cpu", "cpu"}, "cpu"}},
+		{"nothing is said", Options{}, Assignment{Input: "cpu", Layers: []string{"cpu", "cpu", "cpu"}, Output: "cpu"}},
+		{"one device", Options{Device: "vulkan1"}, Assignment{Input: "vulkan1", Layers: []string{"vulkan1", "vulkan1", "vulkan1"}, Output: "vulkan1"}},
+		{"the last layers", Options{GPULayers: 2}, Assignment{Input: "cpu", Layers: []string{"cpu", "vulkan0", "vulkan0"}, Output: "vulkan0"}},
+		{"the last layers on a GPU by name", Options{GPULayers: 1, Device: "vulkan1"}, Assignment{Input: "cpu", Layers: []string{"cpu", "cpu", "vulkan1"}, Output: "vulkan1"}},
+		{"more layers than there are", Options{GPULayers: 99}, Assignment{Input: "vulkan0", Layers: []string{"vulkan0", "vulkan0", "vulkan0"}, Output: "vulkan0"}},
+		{"all by one key", Options{Map: Map{"": "CPU"}}, Assignment{Input: "cpu", Layers: []string{"cpu", "cpu", "cpu"}, Output: "cpu"}},
 		{
 			"a key that names less wins",
 			Options{Map: Map{"": "cpu", "model.layers": "0", "model.layers.1-2": "1", "model.layers.2": "cpu"}},
-			Assignment{"cpu", []string{"vulkan0", "vulkan1", "cpu"}, "cpu"},
+			Assignment{Input: "cpu", Layers: []string{"vulkan0", "vulkan1", "cpu"}, Output: "cpu"},
 		},
 		{
 			"as Hugging Face writes it",
 			Options{Map: Map{"model.embed_tokens": "0", "model.layers.0": "0", "model.layers.1": "1", "model.layers.2": "1", "model.norm": "1", "lm_head": "1"}},
-			Assignment{"vulkan0", []string{"vulkan0", "vulkan1", "vulkan1"}, "vulkan1"},
+			Assignment{Input: "vulkan0", Layers: []string{"vulkan0", "vulkan1", "vulkan1"}, Output: "vulkan1"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -142,6 +143,36 @@ func TestOptionsThatNameNoGPU(t *testing.T) {
 	} {
 		if got := tt.o.OnlyCPU(); got != tt.want {
 			t.Errorf("%+v: %t, want %t", tt.o, got, tt.want)
+		}
+	}
+}
+
+func TestTheExpertsOfTheLastLayersAreOnTheCPU(t *testing.T) {
+	m := Assignment{Input: "cpu", Layers: []string{"cpu", "vulkan0", "vulkan0", "vulkan0"}, Output: "vulkan0"}
+	has := []bool{false, true, true, true}
+	for _, tt := range []struct {
+		n      int
+		has    []bool
+		played bool
+		want   []bool
+		text   string
+	}{
+		{0, has, false, nil, "layer 0 on cpu, layers 1 to 3 on vulkan0"},
+		{0, nil, false, nil, "layer 0 on cpu, layers 1 to 3 on vulkan0"},
+		{2, has, false, []bool{false, false, true, true}, "layer 0 on cpu, layers 1 to 3 on vulkan0, experts of layers 2 to 3 on the CPU"},
+		{99, has, false, []bool{false, true, true, true}, "layer 0 on cpu, layers 1 to 3 on vulkan0, experts of layers 1 to 3 on the CPU"},
+		{99, []bool{true, false, true, false}, false, []bool{false, false, true, false}, "layer 0 on cpu, layers 1 to 3 on vulkan0, experts of layer 2 on the CPU"},
+		{99, []bool{true}, false, nil, "layer 0 on cpu, layers 1 to 3 on vulkan0"}, // the CPU has them anyway
+		{99, []bool{true}, true, []bool{true, false, false, false}, "layer 0 on cpu, layers 1 to 3 on vulkan0, experts of layer 0 on the CPU"},
+	} {
+		got, err := m.WithCPUExperts(tt.n, tt.has, tt.played)
+		if err != nil || !slices.Equal(got.Experts, tt.want) || got.String() != tt.text {
+			t.Errorf("the last %d of %v: %v, %v, want %v, %s", tt.n, tt.has, got, err, tt.want, tt.text)
+		}
+	}
+	for n, want := range map[int]string{-1: "want at least 0", 1: "the model has none"} {
+		if _, err := m.WithCPUExperts(n, make([]bool, 4), false); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the last %d of no experts: %v, want %q", n, err, want)
 		}
 	}
 }

@@ -100,6 +100,9 @@ type devices struct {
 
 	// hostDevice computes attention where streamed rows are kept; nil: none does.
 	hostDevice *device
+
+	// experts computes the experts of some layers on the CPU; nil: the layers' devices compute all.
+	experts *experts
 }
 
 // openDevice opens a device by name.
@@ -147,20 +150,25 @@ func openDevices(library *ggml.Library, m devicemap.Assignment, o Options) (_ *d
 	if ds.output, err = open(m.Output); err != nil {
 		return nil, err
 	}
+	if slices.Contains(m.Experts, true) {
+		d, err := ds.openCPU(library, o)
+		if err != nil {
+			return nil, err
+		}
+		ds.experts = newExperts(d, m.Experts)
+	}
 	return ds, nil
 }
 
-// openHost opens the CPU for attention beside the other devices. It has its own inputs and graphs,
-// even if the CPU computes layers too, because its graphs run in the middle of those.
-func (ds *devices) openHost(library *ggml.Library, o Options) (err error) {
-	for _, d := range ds.all {
+// openCPU opens the CPU beside the other devices. It has its own inputs and graphs, even if the CPU
+// computes layers too, because its graphs run in the middle of those.
+func (ds *devices) openCPU(library *ggml.Library, o Options) (*device, error) {
+	for _, d := range ds.opened() {
 		if d.backend.Device().Type() == ggml.CPU {
-			ds.hostDevice = &device{backend: d.backend, threads: d.threads, trace: o.Trace}
-			return nil
+			return &device{backend: d.backend, threads: d.threads, trace: o.Trace}, nil
 		}
 	}
-	ds.hostDevice, err = openDevice(library, "cpu", o)
-	return err
+	return openDevice(library, "cpu", o)
 }
 
 // prepare allocates what small steps need on each device. Under a static policy a GPU has from the
@@ -169,7 +177,11 @@ func (ds *devices) prepare(m model.Model, p *kv.Pool, a attending) error {
 	s := sizes{step: p.StepTokens(), chunk: p.ChunkTokens(), cells: p.Cells(), hostTokens: p.HostTokens()}
 	s.k, s.v = p.Types()
 	policy := p.Policy()
+	if ds.experts != nil {
+		ds.experts.prepare(expertsUsed(m.Config()))
+	}
 	for _, d := range ds.all {
+		s.detours = ds.detours(d)
 		if err := d.prepare(m, s, a, false); err != nil {
 			return err
 		}
@@ -183,8 +195,26 @@ func (ds *devices) prepare(m model.Model, p *kv.Pool, a attending) error {
 	if s.hostTokens == 0 {
 		return nil
 	}
-	s.step, s.chunk = s.hostTokens, s.hostTokens
+	s.step, s.chunk, s.detours = s.hostTokens, s.hostTokens, false
 	return ds.hostDevice.prepare(m, s, a, true)
+}
+
+// detours reports whether the CPU computes experts of layers that d computes.
+func (ds *devices) detours(d *device) bool {
+	for l, on := range ds.layers {
+		if on == d && ds.experts.of(l) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// expertsUsed returns the most experts that a token goes through in a layer.
+func expertsUsed(c model.Config) (used int) {
+	for _, l := range c.Layers {
+		used = max(used, l.ExpertsUsed)
+	}
+	return used
 }
 
 // begin writes the inputs of a step to each device.
@@ -193,6 +223,9 @@ func (ds *devices) begin(step *kv.Step) error {
 		if err := d.begin(step); err != nil {
 			return err
 		}
+	}
+	if ds.experts != nil {
+		ds.experts.begin(step)
 	}
 	if h := ds.hostDevice; h != nil && h.inputs != nil && len(step.Tokens()) <= h.inputs.step {
 		return h.begin(step)
@@ -212,8 +245,9 @@ func (d *device) begin(step *kv.Step) error {
 // backends returns the devices of the model's weights.
 func (ds *devices) backends() model.Devices {
 	m := model.Devices{Input: ds.input.backend, Output: ds.output.backend}
-	for _, d := range ds.layers {
+	for l, d := range ds.layers {
 		m.Layers = append(m.Layers, d.backend)
+		m.Experts = append(m.Experts, ds.experts.of(l))
 	}
 	return m
 }
@@ -240,14 +274,27 @@ func (ds *devices) release() {
 	if ds.hostDevice != nil {
 		ds.hostDevice.release()
 	}
+	if ds.experts != nil {
+		ds.experts.release()
+	}
 }
 
-// opened returns all open devices. A CPU that only computes attention is the last.
+// opened returns all open devices, each backend once. A CPU that computes only attention and experts
+// is the last.
 func (ds *devices) opened() []*device {
-	if ds.hostDevice == nil || slices.ContainsFunc(ds.all, func(d *device) bool { return d.backend == ds.hostDevice.backend }) {
-		return ds.all
+	all := ds.all
+	add := func(d *device) {
+		if !slices.ContainsFunc(all, func(o *device) bool { return o.backend == d.backend }) {
+			all = append(slices.Clone(all), d)
+		}
 	}
-	return append(slices.Clone(ds.all), ds.hostDevice)
+	if ds.experts != nil {
+		add(ds.experts.device)
+	}
+	if ds.hostDevice != nil {
+		add(ds.hostDevice)
+	}
+	return all
 }
 
 func (ds *devices) close() error {

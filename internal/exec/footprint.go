@@ -81,6 +81,7 @@ func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options
 	defer func() { err = errors.Join(err, b.Close()) }()
 	defer recoverMisuse(&err)
 	s := largest(c, o)
+	s.detours = ds.detours(d)
 	blank := &device{backend: b}
 	if err := blank.prepare(m, s, a, false); err != nil {
 		return plan.Footprint{}, err
@@ -89,11 +90,17 @@ func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options
 	if err := blank.resize(s.most()); err != nil {
 		return plan.Footprint{}, err
 	}
-	if err := blank.measure(ds, d, c, s); err != nil {
+	var besides *experts // that the device computes beside the layers
+	if e := ds.experts; e != nil && e.device.backend == d.backend {
+		besides = newExperts(blank, e.on)
+		besides.prepare(expertsUsed(m.Config()))
+		defer besides.release()
+	}
+	if err := blank.measure(ds, d, besides, c, s); err != nil {
 		return plan.Footprint{}, err
 	}
 	if s.hostTokens > 0 && d.backend.Device().Type() == ggml.CPU { // it attends for itself too, with inputs of its own
-		s.step, s.chunk = s.hostTokens, s.hostTokens
+		s.step, s.chunk, s.detours = s.hostTokens, s.hostTokens, false
 		hostDevice := &device{backend: b}
 		if err := hostDevice.prepare(m, s, a, true); err != nil {
 			return plan.Footprint{}, err
@@ -111,8 +118,8 @@ func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options
 	return footprintOf(b), nil
 }
 
-// measure builds on blank the largest graphs that d computes.
-func (blank *device) measure(ds *devices, d *device, c kv.Options, s sizes) error {
+// measure builds on blank the largest graphs that d computes, those of experts besides among them.
+func (blank *device) measure(ds *devices, d *device, besides *experts, c kv.Options, s sizes) error {
 	g := blank.graphs
 	first := min(1, s.step-s.chunk) // where nothing need be aligned, and a result may have to be copied
 	if d == ds.input {
@@ -126,6 +133,11 @@ func (blank *device) measure(ds *devices, d *device, c kv.Options, s sizes) erro
 		}
 		if err := g.measure(l, c, s, first, g.build); err != nil {
 			return err
+		}
+		if detour := g.layers[l][0].detour; detour != nil && besides != nil {
+			if _, err := besides.find(l, detour); err != nil {
+				return err
+			}
 		}
 	}
 	if d == ds.output {

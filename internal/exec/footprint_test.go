@@ -23,6 +23,7 @@ func TestFootprintsAreMeasuredBeforeSteps(t *testing.T) {
 			{Options: Options{Attention: attend.Eager, Cache: kv.Options{ChunkTokens: 64, StepTokens: 200}}},
 			{Options: Options{Attention: attend.Flash, Cache: kv.Options{Trees: 3, ChunkTokens: 64}}},
 			{Options: Options{Attention: attend.Eager, Cache: kv.Options{Trees: 3, ChunkTokens: 64, Policy: kv.Offloaded, ForcedCopies: true}}},
+			{Options: Options{Attention: attend.Eager, Cache: kv.Options{ChunkTokens: 64, ForcedCopies: true}}, experts: 2},
 		} {
 			if device != "cpu" && o.Cache.StepTokens == 0 {
 				continue // one shows that the device's own sizes are measured; it takes half a minute for each

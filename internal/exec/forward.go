@@ -232,6 +232,11 @@ func (r *Runner) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 				return err
 			}
 			continue
+		case cpuExperts:
+			if err := r.computeExperts(layer.Index, g.detour); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := d.compute(stage.graph, "layer", layer.Index, step.Chunks()[chunk].N); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 type freeMemory struct {
 	devices  []*device // by their numbers in the cache
 	hostRoom func() (bytes int64, known bool)
+	mapped   func() int64        // bytes of host memory that weights take where their file is mapped
 	pending  func(*device) int64 // bytes that steps will need beside what they have
 	usual    bool                // steps are no longer than the default
 
@@ -47,7 +48,7 @@ func left(bytes int64) int64 { return min(max(bytes/shareLeft, leastLeft), mostL
 
 // newFreeMemory returns the free memory of the devices of a cache.
 func (r *Runner) newFreeMemory(o Options, c kv.Options, backends []*ggml.Backend) *freeMemory {
-	f := &freeMemory{hostRoom: o.HostRoom, usual: c.StepTokens <= kv.DefaultStepTokens && c.ChunkTokens <= kv.DefaultChunkTokens}
+	f := &freeMemory{hostRoom: o.HostRoom, mapped: r.mapped, usual: c.StepTokens <= kv.DefaultStepTokens && c.ChunkTokens <= kv.DefaultChunkTokens}
 	for _, b := range backends {
 		for _, d := range r.devices.all {
 			if d.backend == b {
@@ -72,6 +73,14 @@ func (r *Runner) newFreeMemory(o Options, c kv.Options, backends []*ggml.Backend
 	return f
 }
 
+// mapped returns how many bytes of weights the devices use where their file is mapped.
+func (r *Runner) mapped() (bytes int64) {
+	for _, d := range r.devices.opened() {
+		bytes += d.backend.Usage().Mapped
+	}
+	return bytes
+}
+
 // room is what [kv.Options.Room] asks for.
 func (f *freeMemory) room(device int, enough int64) (bytes int64, known bool) {
 	if device == kv.HostMemory {
@@ -87,8 +96,7 @@ func (f *freeMemory) room(device int, enough int64) (bytes int64, known bool) {
 // onDevice returns how many bytes K/V and steps may take on a device.
 func (f *freeMemory) onDevice(b *ggml.Backend) (bytes int64, known bool) {
 	if b.Device().Type() == ggml.CPU {
-		bytes, known = f.inHost()
-		return max(0, bytes-b.Usage().Mapped), known
+		return f.inHost()
 	}
 	bytes, total := b.Device().Memory()
 	if total <= 0 {
@@ -111,7 +119,7 @@ func (f *freeMemory) inHost() (bytes int64, known bool) {
 	defer f.mu.Unlock()
 	if now := time.Now(); now.Sub(f.host.at) > freshness {
 		bytes, known := f.hostRoom()
-		f.host = hostReading{now, bytes - left(bytes), known}
+		f.host = hostReading{now, bytes - left(bytes) - f.mapped(), known} // the system counts a file's pages as free
 	}
 	return max(0, f.host.bytes), f.host.known
 }

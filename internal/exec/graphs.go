@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/seed4d217819/ebb/attend"
@@ -40,6 +41,7 @@ type layerGraph struct {
 	shape  layerShape
 	stages []stage         // what is computed, in order
 	sent   [3]*ggml.Tensor // q, k and v, where attention is computed on the host
+	detour *ggml.Detour    // to the CPU, which computes the experts; nil: the device does
 }
 
 // stage is a part of a layer's graph that is computed at once, when the rows that it needs are
@@ -47,7 +49,7 @@ type layerGraph struct {
 type stage struct {
 	kind  stageKind
 	tree  int         // whose rows attention needs: its ordinal in the step
-	graph *ggml.Graph // nil where the host computes
+	graph *ggml.Graph // nil where the host attends or the CPU computes experts
 	end   int         // the operation behind the last
 }
 
@@ -59,7 +61,11 @@ const (
 	dense         stageKind = iota // projections and feed-forward, which need no rows
 	attention                      // of one tree
 	hostAttention                  // of all trees, by a graph of the host
+	cpuExperts                     // by a graph of the CPU
 )
+
+// onDevice reports whether the layer's device computes the stage.
+func (k stageKind) onDevice() bool { return k == dense || k == attention }
 
 // layerShape is all that a layer's graph depends on. Where spans say what tokens see, parts have no
 // Cells and Mask: the graph stays as it is when a sequence grows past a block. A graph of one part
@@ -154,6 +160,12 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 		all := g.attendAll(gr, layer, shape, q, k, v, func(p kv.Part) { lg.cut(attention, p.Tree) })
 		return gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n) // [headDim × heads, tokens]
 	})
+	if lg.detour = gr.Detour(); lg.detour != nil {
+		g.inputs.buffers[g.inputs.experts].Place(lg.detour.Result, 0)
+		end := lg.detour.After
+		lg.stages = append(lg.stages, stage{kind: dense, end: end}, stage{kind: cpuExperts, end: end})
+		slices.SortStableFunc(lg.stages, func(a, b stage) int { return cmp.Compare(a.end, b.end) })
+	}
 	g.output(gr, y, to, shape.first)
 	lg.cut(dense, 0)
 	return lg
@@ -209,27 +221,47 @@ func (lg *layerGraph) cut(kind stageKind, tree int) {
 	lg.stages = append(lg.stages, stage{kind: kind, tree: tree, end: lg.graph.Nodes()})
 }
 
-// split makes the graphs of the stages. If one tree attends, a single stage has all operations;
-// otherwise each tree has a stage, and so have the operations between two trees.
+// split makes the graphs of the stages. If one tree attends, a single stage has all operations that
+// the device computes one directly after the other; otherwise each tree has a stage, and so have the
+// operations between two trees.
 func (lg *layerGraph) split() {
-	if len(lg.shape.parts) == 1 && !lg.shape.hostAttention {
-		lg.stages = []stage{{kind: attention, tree: lg.shape.parts[0].Tree, graph: lg.graph}}
-		return
-	}
 	start := 0
 	lg.stages = slices.DeleteFunc(lg.stages, func(s stage) bool {
 		empty := s.end == start
 		start = s.end
-		return empty && s.kind != hostAttention
+		return empty && s.kind.onDevice()
 	})
+	if len(lg.shape.parts) == 1 {
+		lg.join()
+	}
+	if len(lg.stages) == 1 {
+		lg.stages[0].graph = lg.graph
+		return
+	}
 	start = 0
 	for i := range lg.stages {
 		s := &lg.stages[i]
-		if s.kind != hostAttention {
+		if s.kind.onDevice() {
 			s.graph = lg.graph.Part(start, s.end)
 			start = s.end
 		}
 	}
+}
+
+// join makes one stage of those that the device computes one directly after the other.
+func (lg *layerGraph) join() {
+	joined := lg.stages[:1]
+	for _, s := range lg.stages[1:] {
+		last := &joined[len(joined)-1]
+		if !s.kind.onDevice() || !last.kind.onDevice() {
+			joined = append(joined, s)
+			continue
+		}
+		if last.end = s.end; s.kind == attention {
+			last.kind, last.tree = s.kind, s.tree
+		}
+	}
+	lg.stages = joined
 }
 
 // embedding returns the graph that looks a chunk's tokens up.

@@ -111,7 +111,7 @@ func (g *graphs) buildAttention(layer int, shape layerShape) *layerGraph {
 	q, k, v := heads(in.q, c.KeyDim, c.Heads), heads(in.k, c.KeyDim, c.KVHeads), heads(in.v, c.ValueDim, c.KVHeads)
 	all := g.attendAll(gr, layer, shape, q, k, v, nil)
 	gr.Expand(gr.Cpy(gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n), gr.View2D(in.out, int64(c.ValueDim*c.Heads), n, int64(c.ValueDim*c.Heads)*4, 0)))
-	lg.stages = []stage{{kind: dense, graph: gr}}
+	lg.cut(dense, 0)
 	return lg
 }
 

@@ -34,6 +34,7 @@ type inputs struct {
 	x        [2]*ggml.Tensor // [hidden, tokens] f32: in and out of layers, by turns
 	logits   *ggml.Tensor    // [vocab, room.logits] f32
 	handover handover
+	experts  *ggml.Tensor // [hidden, chunk] f32: what the CPU's experts make of a chunk; nil: it has none
 
 	attention    attend.Attention
 	visibilities visibilities
@@ -43,6 +44,7 @@ type inputs struct {
 type sizes struct {
 	step, chunk, cells int
 	hostTokens         int       // whose attention may be computed on the host
+	detours            bool      // the CPU computes experts of the device's layers
 	k, v               ggml.Type // of keys and values
 }
 
@@ -62,7 +64,7 @@ func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, for
 // an error there are none.
 func (in *inputs) resize(r room) error {
 	in.close()
-	in.meta, in.buffers = ggml.NewContext(13), map[*ggml.Tensor]*ggml.Buffer{}
+	in.meta, in.buffers = ggml.NewContext(14), map[*ggml.Tensor]*ggml.Buffer{}
 	n := int64(r.tokens)
 	in.ids = in.meta.New(ggml.I32, n*kv.InputAlign)
 	in.pos = in.meta.New(ggml.I32, n*kv.InputAlign)
@@ -78,6 +80,7 @@ func (in *inputs) resize(r room) error {
 		in.allocate(b, ggml.Masks, in.visibilities.tensors()...),
 		in.allocate(b, ggml.Activations, in.x[0], in.x[1], in.logits),
 		in.newHandover(b, in.hostTokens, in.forHost),
+		in.newExperts(b, int64(r.chunk)),
 	)
 	if err != nil {
 		in.close()
@@ -85,6 +88,15 @@ func (in *inputs) resize(r room) error {
 	}
 	in.room = r
 	return nil
+}
+
+// newExperts allocates what comes back from the CPU's experts, of some tokens.
+func (in *inputs) newExperts(b *ggml.Backend, tokens int64) error {
+	if in.experts = nil; !in.detours {
+		return nil
+	}
+	in.experts = in.meta.New(ggml.F32, in.hidden, tokens)
+	return in.allocate(b, ggml.Activations, in.experts)
 }
 
 // bytes returns how much memory the tensors take.

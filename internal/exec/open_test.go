@@ -11,6 +11,7 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/model/llama"
+	"github.com/seed4d217819/ebb/model/qwen3moe"
 	"github.com/seed4d217819/ebb/tier/host"
 )
 
@@ -21,6 +22,7 @@ var cpu = devicemap.Map{"": "cpu"}
 type setting struct {
 	devices devicemap.Map
 	kvType  string
+	experts int // of how many layers the CPU computes the experts; the model has experts then
 	Options
 }
 
@@ -50,7 +52,11 @@ func (s setting) open(t *testing.T) (*Runner, error) {
 		s.Threads = 1
 	}
 	s.Cache.TypeK, s.Cache.TypeV, s.Cache.Tier = typ, typ, host.New
-	f, err := gguf.Open(filepath.Join("..", "..", "testdata", "models", "tiny-gqa.gguf"))
+	name, arch := "tiny-gqa", llama.Architecture()
+	if s.experts > 0 {
+		name, arch = "tiny-qwen3moe", qwen3moe.Architecture()
+	}
+	f, err := gguf.Open(filepath.Join("..", "..", "testdata", "models", name+".gguf"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,8 +70,16 @@ func (s setting) open(t *testing.T) (*Runner, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	whole, _ := model.ExpertBytes(f)
+	has := make([]bool, len(whole))
+	for l, bytes := range whole {
+		has[l] = bytes > 0
+	}
+	if m, err = m.WithCPUExperts(s.experts, has, s.Cache.ForcedCopies); err != nil {
+		t.Fatal(err)
+	}
 	load := func(on model.Devices) (model.Model, error) {
-		return llama.Architecture().Open(model.NewLoader(f, on))
+		return arch.Open(model.NewLoader(f, on))
 	}
 	return Open(library, m, load, s.Options)
 }

@@ -97,7 +97,7 @@ func (r *Runner) openCache(library *ggml.Library, o Options) error {
 		r.config = r.model.Config()
 	}
 	if o.AttendAt != AttendAtDevice {
-		if err := r.devices.openHost(library, o); err != nil {
+		if r.devices.hostDevice, err = r.devices.openCPU(library, o); err != nil {
 			return err
 		}
 		if err := r.planHostAttention(o, &cache, backends); err != nil {
@@ -157,7 +157,8 @@ func (r *Runner) Notes() []string { return r.notes }
 // Pool returns the cache. It is the runner's.
 func (r *Runner) Pool() *kv.Pool { return r.pool }
 
-// Stats returns what each device has used. A CPU that only attends for another device is the last.
+// Stats returns what each device has used. A CPU that only attends or computes experts for another
+// device is the last.
 func (r *Runner) Stats() (all []DeviceStats) {
 	for _, d := range r.devices.opened() {
 		one := DeviceStats{Name: d.backend.Device().Name(), Device: d.backend.Usage(), Counts: d.backend.Stats()}
