@@ -19,6 +19,7 @@ import (
 	"github.com/seed4d217819/ebb/model/gemma3"
 	"github.com/seed4d217819/ebb/model/glm4"
 	"github.com/seed4d217819/ebb/model/glm4moe"
+	"github.com/seed4d217819/ebb/model/gptoss"
 	"github.com/seed4d217819/ebb/model/granite"
 	"github.com/seed4d217819/ebb/model/llama"
 	"github.com/seed4d217819/ebb/model/mistral3"
@@ -36,7 +37,7 @@ func architectures() []model.Architecture {
 	return []model.Architecture{
 		llama.Architecture(), mistral3.Architecture(), smollm3.Architecture(), granite.Architecture(), phi3.Architecture(),
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
-		gemma3.Architecture(), glm4.Architecture(), glm4moe.Architecture(),
+		gemma3.Architecture(), gptoss.Architecture(), glm4.Architecture(), glm4moe.Architecture(),
 	}
 }
 

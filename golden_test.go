@@ -14,7 +14,7 @@ var goldenModels = []string{
 	"tiny-gqa", "tiny-mha", "tiny-mqa", "tiny-one", "tiny-two", "tiny-yarn", "tiny-yarn-af", "tiny-qwen2", "tiny-qwen3",
 	"tiny-qwen2moe", "tiny-qwen3moe", "tiny-glm4moe", "tiny-mistral3",
 	"tiny-mixtral", "tiny-granite", "tiny-granite-nope", "tiny-smollm3", "tiny-glm4",
-	"tiny-gemma3",
+	"tiny-gemma3", "tiny-gptoss",
 }
 
 // tolerance is how far logits may be from Hugging Face's with f32 weights and K/V: on the CPU
@@ -117,7 +117,7 @@ func TestGreedyEqualsHuggingFace(t *testing.T) {
 // take long to compile. One has a mixture of experts, one layers with windows. Of matrices
 // with up to 8 rows the device rounds less.
 func TestOtherLayersOnAnotherDeviceEqualHuggingFace(t *testing.T) {
-	for model, prompts := range map[string]int{"tiny-qwen3moe": 2, "tiny-gemma3": 3} {
+	for model, prompts := range map[string]int{"tiny-qwen3moe": 2, "tiny-gemma3": 3, "tiny-gptoss": 3} {
 		t.Run(model, func(t *testing.T) {
 			e := onGPU.open(t, modelPath(model), ebb.Options{Cache: kv.Offloaded, KVType: "f32", ChunkTokens: 8})
 			for _, c := range golden[goldenLogits](t, "logits_"+model)[:prompts] {
@@ -148,7 +148,7 @@ func firstUnsure(margins []float64, p place) int {
 }
 
 func TestBatchWithoutPaddingEqualsHuggingFace(t *testing.T) {
-	onEach(t, []string{"tiny-gqa", "tiny-mha", "tiny-qwen3moe"}, func(t *testing.T, model string, p place, e *ebb.Engine) {
+	onEach(t, []string{"tiny-gqa", "tiny-mha", "tiny-qwen3moe", "tiny-gptoss"}, func(t *testing.T, model string, p place, e *ebb.Engine) {
 		var margins [][]float64 // a case with an eos has those of its twin before it
 		for i, c := range golden[goldenBatch](t, "batch_"+model) {
 			if c.Margins != nil {

@@ -166,7 +166,7 @@ func TestEveryPolicyGivesTheBitsOfStatic(t *testing.T) {
 }
 
 func TestExpertsGiveTheBitsOfStatic(t *testing.T) {
-	for _, model := range []string{"tiny-qwen3moe", "tiny-64-experts"} {
+	for _, model := range []string{"tiny-qwen3moe", "tiny-64-experts", "tiny-gptoss"} {
 		for _, p := range cpuPlaces {
 			t.Run(model+"/"+p.name, func(t *testing.T) {
 				path := goldenPath(t, model)

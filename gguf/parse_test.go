@@ -90,7 +90,7 @@ func TestParseNamesTheFieldThatIsWrong(t *testing.T) {
 		{"shape overflows to 1", one(4, gguf.F32, 0, 3, 0xaaaaaaaaaaaaaaab), `tensor "w"`, "more than 2^55 elements"},
 		{"bytes overflow", one(4, gguf.F64, 0, 1<<61), `tensor "w"`, "more than 2^55 elements"},
 		{"unknown type", one(4, 43, 0, 1), `tensor "w"`, "unknown tensor type 43"},
-		{"removed type", one(4, 4, 0, 1), `tensor "w"`, "unknown tensor type 4"},
+		{"removed type", one(4, 4, 0, 1), `tensor "w"`, "unknown tensor type 4, which Ollama writes"},
 		{"type past all others", one(4, math.MaxUint32, 0, 1), `tensor "w"`, "unknown tensor type 4294967295"},
 		{"part of a block", one(64, gguf.Q4_0, 0, 33), `tensor "w"`, "rows of 33 elements, want a multiple of 32 for type q4_0"},
 		{"blocks across rows", one(64, gguf.Q4_0, 0, 16, 2), `tensor "w"`, "rows of 16 elements, want a multiple of 32"},

@@ -30,8 +30,15 @@ func (t Tensor) Elements() int64 {
 // String describes t, as in `output_norm.weight f32 [64]`.
 func (t Tensor) String() string { return fmt.Sprintf("%s %s %d", t.Name, t.Type, t.Shape) }
 
+// ollamaMXFP4 is the type with which files of Ollama have MXFP4 weights. It is that of Q4_2, which ggml
+// has removed; MXFP4 in ggml's order is another one.
+const ollamaMXFP4 Type = 4
+
 // sizeOf returns the bytes of a tensor, or what is wrong with its type or shape.
 func sizeOf(t Type, shape []int64) (int64, error) {
+	if t == ollamaMXFP4 {
+		return 0, fmt.Errorf("unknown tensor type %d, which Ollama writes for weights of gpt-oss in an order of its own, want a file from llama.cpp's converter", uint32(t))
+	}
 	if !t.Known() {
 		return 0, fmt.Errorf("unknown tensor type %d, want one of the %d types up to %d (%s)", uint32(t), knownTypes(), len(layouts)-1, Type(len(layouts)-1))
 	}

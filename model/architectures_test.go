@@ -12,6 +12,7 @@ import (
 	"github.com/seed4d217819/ebb/model/gemma3"
 	"github.com/seed4d217819/ebb/model/glm4"
 	"github.com/seed4d217819/ebb/model/glm4moe"
+	"github.com/seed4d217819/ebb/model/gptoss"
 	"github.com/seed4d217819/ebb/model/granite"
 	"github.com/seed4d217819/ebb/model/llama"
 	"github.com/seed4d217819/ebb/model/mistral3"
@@ -28,11 +29,11 @@ var (
 	known = []model.Architecture{
 		llama.Architecture(), mistral3.Architecture(), phi3.Architecture(), glm4moe.Architecture(),
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
-		smollm3.Architecture(), granite.Architecture(), glm4.Architecture(), gemma3.Architecture(),
+		smollm3.Architecture(), granite.Architecture(), glm4.Architecture(), gemma3.Architecture(), gptoss.Architecture(),
 	}
 	goldens = []string{
 		"tiny-one", "tiny-mistral3", "tiny-longrope", "tiny-glm4moe", "tiny-qwen2", "tiny-qwen3", "tiny-qwen2moe", "tiny-qwen3moe",
-		"tiny-smollm3", "tiny-granite", "tiny-glm4", "tiny-mixtral", "tiny-gemma3",
+		"tiny-smollm3", "tiny-granite", "tiny-glm4", "tiny-mixtral", "tiny-gemma3", "tiny-gptoss",
 	}
 )
 
@@ -101,7 +102,7 @@ var hostile = map[string]func(x gguf.TensorData) gguf.TensorData{
 	},
 	"as many numbers in other dimensions": func(x gguf.TensorData) gguf.TensorData {
 		if n := int64(len(x.Data) / 4); len(x.Shape) == 1 {
-			x.Shape = []int64{n / 2, 2}
+			x.Shape = []int64{1, n}
 		} else {
 			x.Shape = []int64{n}
 		}

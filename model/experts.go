@@ -134,7 +134,7 @@ func (l *Loader) Experts(m Mixture, hidden, ff int) Experts {
 		Elsewhere: l.elsewhere,
 	}
 	if name := "exp_probs_b.bias"; l.Has(name) {
-		e.Bias = l.vector(name, m.Count)
+		e.Bias = l.Vector(name, m.Count)
 	}
 	if name := "ffn_gate_up_exps"; l.Has(name + ".weight") {
 		e.GateUp = l.experts(name, hidden, 2*ff, m.Count)

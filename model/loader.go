@@ -150,7 +150,7 @@ func (l *Loader) Has(name string) bool {
 func (l *Loader) Linear(name string, in, out int) Linear {
 	w := Linear{Weight: l.tensor(name+".weight", []ggml.Op{ggml.OpMulMat}, in, out)}
 	if l.Has(name + ".bias") {
-		w.Bias = l.vector(name+".bias", out)
+		w.Bias = l.Vector(name+".bias", out)
 	}
 	return w
 }
@@ -177,11 +177,11 @@ func (l *Loader) RMSNorm(name string, dim int, eps float32) RMSNorm {
 	if !(eps >= 0) || math.IsInf(float64(eps), 0) {
 		l.fault("the epsilon of %s is %v: want a number that is not negative", l.prefix+name, eps)
 	}
-	return RMSNorm{Weight: l.vector(name+".weight", dim), Eps: eps}
+	return RMSNorm{Weight: l.Vector(name+".weight", dim), Eps: eps}
 }
 
-// vector returns a tensor of one dimension, which must be f32.
-func (l *Loader) vector(name string, n int) *ggml.Tensor { return l.floats(name, n) }
+// Vector returns a tensor of one dimension, which must be f32.
+func (l *Loader) Vector(name string, n int) *ggml.Tensor { return l.floats(name, n) }
 
 // floats returns a tensor that must be f32.
 func (l *Loader) floats(name string, shape ...int) *ggml.Tensor {

@@ -48,6 +48,14 @@ type ByContext interface {
 	InContext(tokens int) Model
 }
 
+// WithSinks is a model whose layers have attention sinks (Xiao et al., 2024): a score for each head
+// that takes a share of its weights and has no value.
+type WithSinks interface {
+	Model
+	// Sinks returns those of layer l on the layer's device, [heads] f32; nil: it has none.
+	Sinks(l int) *ggml.Tensor
+}
+
 // Config describes a model to the packages that run it.
 type Config struct {
 	Architecture string

@@ -79,7 +79,7 @@ func (l *Loader) LongRotary(mode, headDim int) Rotary {
 func (l *Loader) factors(name string, n int) *ggml.Tensor {
 	all := *l
 	all.prefix = ""
-	return all.vector(name, n)
+	return all.Vector(name, n)
 }
 
 // rotary returns the embedding without scaling.

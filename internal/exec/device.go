@@ -22,6 +22,7 @@ type device struct {
 	inputs  *inputs
 	inHost  bool // it computes in host memory
 	small   int  // steps in a row that needed little of the inputs' room
+	sinks   sinks
 	graphs  *graphs
 	trace   trace.Func
 }
@@ -75,7 +76,12 @@ func (d *device) prepare(m model.Model, s sizes, a attending, forHost bool) (err
 	if d.inputs, err = newInputs(d.backend, m.Config(), s, attend.On(d.backend.Device(), a.kind, a.isa), forHost); err != nil {
 		return err
 	}
-	d.graphs = newGraphs(d.backend, m, d.inputs)
+	if d.sinks = sinksOf(m); forHost {
+		if d.sinks, err = d.sinks.on(d.backend); err != nil {
+			return err
+		}
+	}
+	d.graphs = newGraphs(d.backend, m, d.inputs, d.sinks)
 	d.inHost = d.backend.BufferType().IsHost()
 	return nil
 }
@@ -88,7 +94,8 @@ func (d *device) release() {
 	if d.inputs != nil {
 		d.inputs.close()
 	}
-	d.graphs, d.inputs = nil, nil
+	d.sinks.close()
+	d.graphs, d.inputs, d.sinks = nil, nil, sinks{}
 }
 
 // devices are the devices that compute a model.
@@ -196,7 +203,11 @@ func (ds *devices) prepare(m model.Model, p *kv.Pool, a attending) error {
 		return nil
 	}
 	s.step, s.chunk, s.detours = s.hostTokens, s.hostTokens, false
-	return ds.hostDevice.prepare(m, s, a, true)
+	if err := ds.hostDevice.prepare(m, s, a, true); err != nil {
+		return err
+	}
+	ds.hostDevice.sinks.fill()
+	return nil
 }
 
 // detours reports whether the CPU computes experts of layers that d computes.

@@ -21,6 +21,7 @@ type graphs struct {
 	model   model.Model
 	config  model.Config
 	inputs  *inputs
+	sinks   sinks
 	scratch *ggml.Scratch
 
 	layers [][]*layerGraph // by layer, used last first
@@ -83,9 +84,9 @@ func (s layerShape) equal(o layerShape) bool {
 	return s.first == o.first && s.n == o.n && s.hostAttention == o.hostAttention && slices.Equal(s.parts, o.parts)
 }
 
-func newGraphs(b *ggml.Backend, m model.Model, in *inputs) *graphs {
+func newGraphs(b *ggml.Backend, m model.Model, in *inputs, s sinks) *graphs {
 	c := m.Config()
-	return &graphs{backend: b, model: m, config: c, inputs: in, scratch: b.NewScratch(), layers: make([][]*layerGraph, len(c.Layers))}
+	return &graphs{backend: b, model: m, config: c, inputs: in, sinks: s, scratch: b.NewScratch(), layers: make([][]*layerGraph, len(c.Layers))}
 }
 
 // layer returns the graph of a layer for a chunk.
@@ -201,7 +202,7 @@ func (g *graphs) attend(gr *ggml.Graph, layer int, p kv.Part, first int, q, k, v
 	gr.Expand(keys)
 	gr.Expand(values)
 	sees := g.inputs.visibilities.inputs(gr, c, p, first)
-	return g.inputs.attention.Graph(gr, of(q), keys, values, sees, attend.Scores{Factor: c.Scale, SoftCap: c.SoftCap})
+	return g.inputs.attention.Graph(gr, of(q), keys, values, sees, attend.Scores{Factor: c.Scale, SoftCap: c.SoftCap, Sinks: g.sinks.layers[layer]})
 }
 
 // output makes y the result that a later graph reads. It is computed in the place where that graph
