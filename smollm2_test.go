@@ -1,17 +1,13 @@
 package ebb_test
 
 import (
-	"bufio"
-	"encoding/binary"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/seed4d217819/ebb"
-	"github.com/seed4d217819/ebb/ggml"
-	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -121,7 +117,7 @@ func TestSmolLM2EqualsTheReferencesWhereTheyAreSure(t *testing.T) {
 func TestDequantisedSmolLM2EqualsHuggingFaceExactly(t *testing.T) {
 	path := smolLM2(t)
 	requireDevice(t, "cpu")
-	e := cpuCopies.open(t, dequantise(t, path), ebb.Options{Cache: kv.Offloaded, KVType: "f32", Context: 512, Threads: 2})
+	e := cpuCopies.open(t, testmodel.Dequantized(t, path), ebb.Options{Cache: kv.Offloaded, KVType: "f32", Context: 512, Threads: 2})
 	for i, r := range smolRows(t) {
 		got, _ := greedy(t, e, r.prompt, len(r.hf))
 		if !slices.Equal(got, r.hf) {
@@ -146,50 +142,4 @@ func TestSmolLM2GivesTheBitsOfStaticUnderEveryPolicy(t *testing.T) {
 			}
 		}
 	}
-}
-
-// dequantise writes a copy of a model with f32 weights.
-func dequantise(t *testing.T, path string) string {
-	t.Helper()
-	f, err := gguf.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	var meta []gguf.KV
-	for key, value := range f.Metadata() {
-		meta = append(meta, gguf.KV{Key: key, Value: value.Any()})
-	}
-	var tensors []gguf.TensorData
-	for _, ts := range f.Tensors() {
-		data := f.Data(ts)
-		if ts.Type != gguf.F32 {
-			values := ggml.Dequantize(ggml.Type(ts.Type), data, int(ts.Elements()))
-			data = make([]byte, 0, 4*len(values))
-			for _, v := range values {
-				data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
-			}
-		}
-		tensors = append(tensors, gguf.TensorData{Name: ts.Name, Type: gguf.F32, Shape: ts.Shape, Data: data})
-	}
-	out := filepath.Join(t.TempDir(), "f32.gguf")
-	file, err := os.Create(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := bufio.NewWriter(file)
-	if err := gguf.Write(w, meta, tensors); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out
 }

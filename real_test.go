@@ -1,0 +1,101 @@
+package ebb_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/internal/testmodel"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/tokenizer"
+)
+
+// storyTokens returns the first tokens of a text in a model's vocabulary.
+func storyTokens(t *testing.T, e *ebb.Engine, n int) []int32 {
+	t.Helper()
+	ids, err := e.Tokenizer().Encode(testmodel.Story(n/8), tokenizer.Options{AddSpecial: true})
+	if err != nil || len(ids) < n {
+		t.Fatalf("%d tokens and the error %v, want %d", len(ids), err, n)
+	}
+	return ids[:n]
+}
+
+func TestRealModelsGiveTheBitsOfStaticUnderEveryPolicy(t *testing.T) {
+	for _, file := range []string{testmodel.Gemma3, testmodel.QwenCoder} {
+		t.Run(file, func(t *testing.T) {
+			path := testmodel.Real(t, file)
+			const tokens, steps = 4000, 4
+			var want [][]float32
+			for _, policy := range []kv.Policy{kv.Static, kv.Offloaded, kv.OffloadedStatic, kv.Dynamic, kv.Auto} {
+				o := ebb.Options{Cache: policy, Context: tokens + steps}
+				if policy == kv.Auto {
+					o.KVMemory = 24 << 20 // for some layers: the others leave while the text is read
+				}
+				e := cpuCopies.open(t, path, o)
+				ids, rows := greedy(t, e, storyTokens(t, e, tokens), steps)
+				if want == nil {
+					want = rows
+				}
+				if err := sameBits(rows, want); err != nil {
+					t.Errorf("%v: %v (ids %v)", policy, err, ids)
+				}
+				if s := e.Stats().Cache; policy != kv.Static && policy != kv.Dynamic && s.FetchedBytes == 0 {
+					t.Errorf("%v: nothing was fetched, so the test shows nothing", policy)
+				}
+				if err := e.Close(); err != nil { // its memory, before the next one
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// Other types of weights than the small models have, and several in one file, on a device that rounds
+// to half precision.
+func TestRealModelsOnAnotherDevice(t *testing.T) {
+	for _, file := range []string{testmodel.Gemma3, testmodel.QwenCoder} {
+		t.Run(file, func(t *testing.T) {
+			path := testmodel.Real(t, file)
+			o := ebb.Options{Cache: kv.Offloaded, Context: 256}
+			e := onGPU.open(t, path, o)
+			ids := storyTokens(t, e, 24)
+			got, rows := greedy(t, e, ids, 2)
+			want, wantRows := greedy(t, cpuCopies.open(t, path, o), ids, 2)
+			if !slices.Equal(got[:1], want[:1]) {
+				t.Errorf("the next token is %d, want %d as on the CPU", got[0], want[0])
+			}
+			d := worst(t, rows[:1], wantRows[:1])
+			t.Logf("logits differ by %g", d)
+		})
+	}
+}
+
+// The ids are those of the models' own tokenizers in Hugging Face's form.
+func TestTextsOfRealModelsHaveTheIDsOfTheirTokenizers(t *testing.T) {
+	for file, texts := range map[string]map[string][]int32{
+		testmodel.QwenCoder: {
+			"Hello, world!":      {9707, 11, 1879, 0},
+			"<|im_start|>user\n": {151644, 872, 198},
+		},
+		testmodel.Gemma3: {
+			"Hello, world!": {2, 9259, 236764, 1902, 236888},
+		},
+	} {
+		t.Run(file, func(t *testing.T) {
+			tok, err := tokenizer.Open(testmodel.Real(t, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tok.Close()
+			for text, want := range texts {
+				got, err := tok.Encode(text, tokenizer.Options{AddSpecial: true, ParseSpecial: true})
+				if err != nil || !slices.Equal(got, want) {
+					t.Errorf("%q: got %v and the error %v, want %v", text, got, err, want)
+				}
+				if text := tok.Decode(got, true); text == "" {
+					t.Errorf("%v has no text", got)
+				}
+			}
+		})
+	}
+}
