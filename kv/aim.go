@@ -146,7 +146,7 @@ func (p *Pool) fits(g *goal, bounds []int64, announced []int, leave bool) bool {
 		ok := at.Take(rooms) <= bounds[n]-p.between(d, g)
 		if !ok && leave {
 			if at, ok = at.DemoteFor(rooms, bounds[n]-p.between(d, g), c.least, c.slots); !ok {
-				ok = at.Streamed == len(at.Layers) && at.Take(rooms) <= bounds[n] // no region moves
+				ok = !moves(at) && at.Take(rooms) <= bounds[n]
 			}
 		}
 		if !ok {
@@ -155,6 +155,16 @@ func (p *Pool) fits(g *goal, bounds []int64, announced []int, leave bool) bool {
 		g.placements = append(g.placements, at)
 	}
 	return true
+}
+
+// moves reports whether layers of a device have regions that move when a tree grows.
+func moves(p plan.Placement) bool {
+	for i, resident := range p.Resident {
+		if resident && p.Rings[i] == 0 && p.Rows[i] > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // between returns the bytes that a device needs while rows move from one region to a larger one: the
@@ -179,7 +189,7 @@ func (p *Pool) short(g goal, bounds []int64) error {
 	for n, d := range p.devices {
 		c := p.config.devices[n]
 		least, ok := d.placement.DemoteFor(rooms, bounds[n], c.least, c.slots)
-		if ok && len(least.Layers) > least.Streamed {
+		if ok && moves(least) {
 			if _, ok = d.placement.DemoteFor(rooms, bounds[n]-p.between(d, &g), c.least, c.slots); !ok {
 				least, _ = d.placement.DemoteFor(rooms, 0, c.least, c.slots)
 			}

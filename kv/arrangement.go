@@ -24,6 +24,7 @@ type arrangement struct {
 	parts     []Part // of all chunks
 	rows      [][]float32
 	masker    masker
+	ringed    ringed
 }
 
 // work is a [Work] with its place in the step.
@@ -77,7 +78,7 @@ func (a arrangement) emptied() arrangement {
 	clear(a.rows)
 	return arrangement{
 		works: a.works[:0], trees: a.trees[:0], tokens: a.tokens[:0], positions: a.positions[:0], cells: a.cells[:0],
-		logits: a.logits[:0], chunks: a.chunks[:0], parts: a.parts[:0], rows: a.rows[:0],
+		logits: a.logits[:0], chunks: a.chunks[:0], parts: a.parts[:0], rows: a.rows[:0], ringed: a.ringed,
 	}
 }
 

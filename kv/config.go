@@ -106,7 +106,7 @@ func (o Options) Plan(devices ...*ggml.Backend) plan.Cache {
 		}
 	}
 	for l, s := range o.Layers {
-		c.Layers[l] = plan.Layer{RowBytes: s.Bytes(o.TypeK, o.TypeV), Device: o.deviceOf(l)}
+		c.Layers[l] = plan.Layer{RowBytes: s.Bytes(o.TypeK, o.TypeV), Device: o.deviceOf(l), Window: s.Window}
 	}
 	return c
 }
@@ -170,9 +170,10 @@ type config struct {
 	capacity    int // tokens that a sequence tree may hold
 	cells       int // the same in whole blocks
 	devices     []deviceConfig
-	onHost      []bool // by layer: its attention may be computed on the host
-	hostTokens  int    // of a step whose attention may
-	hostDepth   int    // cells that a tree of that step holds at least
+	windows     []window // for which trees have rings
+	onHost      []bool   // by layer: its attention may be computed on the host
+	hostTokens  int      // of a step whose attention may
+	hostDepth   int      // cells that a tree of that step holds at least
 	chunkTokens int
 	stepTokens  int
 
@@ -227,6 +228,10 @@ func (o Options) resolve(devices []*ggml.Backend) (config, error) {
 	}
 	for n, least := range unbound.LeastResident() {
 		c.devices = append(c.devices, deviceConfig{placement: placements[n], memory: o.Memory[n], least: least, slots: orDefault(o.Slots, DefaultSlots)})
+	}
+	c.windows = o.windows(placements)
+	if len(c.windows) > 0 && o.Tier == nil {
+		return config{}, errNoPast
 	}
 	if c.onHost == nil {
 		c.onHost = make([]bool, len(o.Layers))

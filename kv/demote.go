@@ -150,6 +150,9 @@ func (p *Pool) openTree(ctx context.Context, want demand) error {
 			t.rows[n] = rows
 		}
 	}
+	if err := p.openRings(t); err != nil {
+		return err
+	}
 	if cells := min(plan.WholeBlocks(want.cells), p.config.cells); cells > t.reserved {
 		return p.change(func() error { return t.reserve(ctx, cells) })
 	}
@@ -196,7 +199,7 @@ func (p *Pool) resize(ctx context.Context, t *tree, cells int) error {
 	t.room = min(t.room, cells)
 	for l, at := range p.placed {
 		old := t.regions[l]
-		if !at.resident || old != nil && old.cells == cells {
+		if !at.resident || at.ring != nowhere || old != nil && old.cells == cells {
 			continue
 		}
 		if old != nil {

@@ -40,6 +40,8 @@ type layerPlacement struct {
 	resident  bool           // the rows never leave the device
 	onHost    bool           // they are in a region in host memory, where attention may be computed
 	tierLayer int            // the layer's number in the device's tier, if its rows are there
+	ring      int            // the number of its window, if it has a ring; otherwise nowhere
+	pastLayer int            // the layer's number in the tier of the rows that leave rings
 	visitor   [stepKinds]int // the layer's number among those that visit the device
 }
 
@@ -83,8 +85,13 @@ func (p *Pool) newDevice(number int, b *ggml.Backend) (*device, error) {
 // locate notes where the layers of a device are.
 func (p *Pool) locate(d *device) {
 	var visitors [stepKinds]int
+	past := 0
 	for i, l := range d.placement.Layers {
-		at := layerPlacement{device: d, resident: d.placement.Resident[i], visitor: visitors, tierLayer: visitors[hostStep]}
+		at := layerPlacement{device: d, resident: d.placement.Resident[i], visitor: visitors, tierLayer: visitors[hostStep], ring: nowhere}
+		if d.placement.Rings[i] > 0 {
+			at.ring, at.pastLayer = windowOf(p.config.windows, p.config.shapes[l].Window), past
+			past++
+		}
 		if p.config.policy.adapts() {
 			at.tierLayer = i // which does not change when layers leave: see joined
 		}
@@ -100,8 +107,11 @@ func (p *Pool) locate(d *device) {
 
 // countLayers counts the layers by where they are.
 func (p *Pool) countLayers() {
-	p.stats.ResidentLayers, p.stats.StreamedLayers = 0, 0
+	p.stats.ResidentLayers, p.stats.StreamedLayers, p.stats.WindowedLayers = 0, 0, 0
 	for _, l := range p.placed {
+		if l.ring != nowhere {
+			p.stats.WindowedLayers++
+		}
 		if l.resident {
 			p.stats.ResidentLayers++
 		} else {

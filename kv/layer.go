@@ -81,8 +81,12 @@ func (l *Layer) HostAttention() bool {
 
 // Parts returns a chunk's parts with the layer's rows, whether or not they have arrived yet,
 // appended to parts.
-func (l *Layer) Parts(c Chunk, parts []Part) []Part {
-	for _, p := range c.Parts {
+func (l *Layer) Parts(chunk int, parts []Part) []Part {
+	these := l.step.chunks[chunk].Parts
+	if number := l.step.pool.placed[l.Index].ring; number != nowhere {
+		these = l.step.partsIn(chunk, number)
+	}
+	for _, p := range these {
 		p.Rows = l.Rows(p.Tree)
 		parts = append(parts, p)
 	}
@@ -92,6 +96,9 @@ func (l *Layer) Parts(c Chunk, parts []Part) []Part {
 // Rows returns the rows of a tree, whether or not they have arrived yet.
 func (l *Layer) Rows(tree int) Rows {
 	r := l.step.trees[tree].regions[l.Index]
+	if l.step.pool.placed[l.Index].ring != nowhere {
+		r = l.step.trees[tree].ringRows[l.Index]
+	}
 	if l.copies != nil && l.copies.device.copies {
 		r = l.copies.slotOf(l.first + tree).views[l.step.pool.config.shapes[l.Index]]
 	}

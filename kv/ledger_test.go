@@ -171,20 +171,27 @@ func (l *ledger) compute(ctx context.Context, s *Step, layer *Layer) error {
 	if l.during != nil {
 		l.during(s, layer)
 	}
-	for _, c := range s.Chunks() {
-		for _, p := range c.Parts {
+	places := s.Places(l.window(layer.Index))
+	for i := range s.Chunks() {
+		if err := layer.Prepare(ctx, i); err != nil {
+			return err
+		}
+		for _, p := range layer.Parts(i, nil) {
 			if err := layer.Acquire(ctx, p.Tree); err != nil {
 				return err
 			}
 			rows := layer.Rows(p.Tree)
 			for t := p.First; t < p.First+p.N; t++ {
-				l.write(rows, layer.Index, int(s.Cells()[t]), s.Tokens()[t])
+				l.write(rows, layer.Index, int(places[t]), s.Tokens()[t])
 			}
 			l.look(s, p, rows, layer.Index)
 		}
 	}
 	return nil
 }
+
+// window returns the window of a layer.
+func (l *ledger) window(layer int) int { return l.pool.config.shapes[layer].Window }
 
 // write sets a cell's row: the value in every element of K, its negative in V.
 func (l *ledger) write(r Rows, layer, cell int, token int32) {
@@ -213,7 +220,7 @@ func (l *ledger) look(s *Step, p Part, rows Rows, layer int) {
 		}
 	}
 	mask := make([]uint16, p.N*p.Cells)
-	s.Mask(p, 0, mask)
+	s.Mask(p, l.window(layer), mask)
 	for i := range p.N {
 		token := s.Tokens()[p.First+i]
 		var got []float32
@@ -226,7 +233,11 @@ func (l *ledger) look(s *Step, p Part, rows Rows, layer int) {
 			}
 		}
 		slices.Sort(got)
-		if want := l.values(l.sees[token], layer); !slices.Equal(got, want) {
+		seen := l.sees[token]
+		if w := l.window(layer); w > 0 {
+			seen = seen[max(0, len(seen)-w):]
+		}
+		if want := l.values(seen, layer); !slices.Equal(got, want) {
 			l.t.Fatalf("layer %d: token %d sees %v; want %v", layer, token, got, want)
 		}
 	}
@@ -265,7 +276,9 @@ func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
 		return nil
 	}
 	m := tiertest.NewMemory(l.pool.config.layouts[layer], max(t.high, 1))
-	if r := t.regions[layer]; r != nil {
+	if l.pool.placed[layer].ring != nowhere {
+		l.readRing(t, layer, m)
+	} else if r := t.regions[layer]; r != nil {
 		for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
 			stride := int64(t.high) * r.layout.Piece(p)
 			buf := make([]byte, int64(r.layout.Heads)*stride)
@@ -284,6 +297,41 @@ func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
 		}
 	}
 	return keys
+}
+
+// readRing copies the rows of a windowed layer from its ring, or from its tier. Where both must have a
+// row they agree.
+func (l *ledger) readRing(t *tree, layer int, m *tiertest.Memory) {
+	l.t.Helper()
+	at := l.pool.placed[layer]
+	if err := t.past[0].Fetch(context.Background(), at.pastLayer, tier.Run{N: t.high}, m); err != nil {
+		l.t.Fatal(err)
+	}
+	r, rows := t.rings[at.ring], t.ringRows[layer]
+	for c := range t.high {
+		p := r.place(c)
+		if p == nowhere {
+			continue
+		}
+		if int(r.cells[p]) != c {
+			l.t.Fatalf("cell %d is at place %d, which has cell %d", c, p, r.cells[p])
+		}
+		kept := slices.Clone(m.Row(c))
+		for _, part := range [...]tier.Part{tier.Keys, tier.Values} {
+			stride := rows.layout.Piece(part)
+			buf := make([]byte, int64(rows.layout.Heads)*stride)
+			rows.Read(part, p, 1, buf, stride)
+			m.Write(part, c, 1, buf, stride)
+		}
+		if !r.dirty[p] && t.cells[c] != 0 && !slices.Equal(kept, m.Row(c)) {
+			l.t.Fatalf("layer %d, cell %d: the tier has another row than the ring", layer, c)
+		}
+	}
+	for p, c := range r.cells {
+		if c != nowhere && (r.place(int(c)) != p || int(c) >= t.high || t.cells[c] == 0) {
+			l.t.Fatalf("place %d has cell %d, which is free or elsewhere", p, c)
+		}
+	}
 }
 
 // uniformRow checks that all elements of a row are those of its first.
@@ -392,6 +440,21 @@ func (l *ledger) checkSharing() {
 	}
 }
 
+// grownRings returns the bytes by which the rings of trees are larger than others.
+func grownRings(p *Pool, trees []*tree) (bytes int64) {
+	if p.spare != nil {
+		trees = append(slices.Clone(trees), p.spare)
+	}
+	for _, t := range trees {
+		for layer, r := range t.ringRows {
+			if r != nil {
+				bytes += r.layout.RowBytes() * int64(r.cells-p.config.windows[p.placed[layer].ring].size)
+			}
+		}
+	}
+	return bytes
+}
+
 // checkBytes compares the counts of bytes with what the placement says.
 func (l *ledger) checkBytes(trees []*tree) {
 	l.t.Helper()
@@ -407,7 +470,7 @@ func (l *ledger) checkBytes(trees []*tree) {
 	}
 	slots := int64(p.devices[0].placement.Slots) * p.devices[0].placement.SlotBytes
 	each := p.devices[0].placement.DeviceBytes - slots // Trees is 1
-	got, want := p.Stats().DeviceBytes, settled*each
+	got, want := p.Stats().DeviceBytes, settled*each+grownRings(p, trees)
 	if p.devices[0].copies {
 		want += slots
 	}
@@ -431,8 +494,8 @@ func (l *ledger) checkBytes(trees []*tree) {
 				tiered += r.layout.RowBytes() * int64(cells)
 			}
 		}
-		if t.rows != nil {
-			tiered += t.rows[0].Usage().Host
+		for rows := range t.tiers {
+			tiered += rows.Usage().Host
 		}
 	}
 	if got := p.Stats().HostBytes; p.devices[0].copies && got != tiered {

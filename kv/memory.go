@@ -23,7 +23,7 @@ func (p *Pool) ensureMemory(ctx context.Context, t *tree, cells int) error {
 			return err
 		}
 	}
-	if t.rows == nil || cells <= t.reserved {
+	if !t.hasTiers() || cells <= t.reserved {
 		return nil
 	}
 	p.stopCopies() // rows may be fetched ahead from the tier
@@ -35,17 +35,26 @@ func (p *Pool) ensureMemory(ctx context.Context, t *tree, cells int) error {
 func (p *Pool) allocate(ctx context.Context, t *tree) error {
 	if p.spare != nil {
 		t.regions, t.rows, t.reserved = p.spare.regions, p.spare.rows, p.spare.reserved
+		t.rings, t.ringRows, t.past = p.spare.rings, p.spare.ringRows, p.spare.past
 		p.spare = nil
+		p.reuseRings(t)
 		return nil
 	}
 	if err := p.afford(); err != nil {
 		return err
 	}
 	t.regions = make([]*region, len(p.placed))
+	if err := p.openRings(t); err != nil {
+		return errors.Join(err, p.release(t))
+	}
 	for _, d := range p.devices {
 		var layouts []tier.Layout
 		for _, l := range d.placement.Layers {
-			if at := p.placed[l]; !at.resident && !at.onHost && d.copies {
+			at := p.placed[l]
+			if at.ring != nowhere {
+				continue
+			}
+			if !at.resident && !at.onHost && d.copies {
 				layouts = append(layouts, p.config.layouts[l])
 				continue
 			}
@@ -63,7 +72,7 @@ func (p *Pool) allocate(ctx context.Context, t *tree) error {
 		}
 		t.rows[d.number] = p.config.newTier(layouts, func(bytes int64) (tier.Buffer, error) { return p.hostBuffer(d, bytes) })
 	}
-	if t.rows == nil || !p.config.policy.fixed() {
+	if !t.hasTiers() || !p.config.policy.fixed() {
 		return nil
 	}
 	if err := p.change(func() error { return t.reserve(ctx, p.config.cells) }); err != nil {
@@ -158,8 +167,9 @@ func (p *Pool) release(t *tree) error {
 			r.close()
 		}
 	}
+	t.closeRings()
 	err := p.change(t.closeRows)
-	t.regions, t.rows, t.reserved, t.room, t.final = nil, nil, 0, 0, 0
+	t.regions, t.rows, t.past, t.reserved, t.room, t.final = nil, nil, nil, 0, 0, 0
 	for _, d := range p.devices {
 		d.bounded = false // there is memory again
 	}
@@ -217,10 +227,13 @@ func (p *Pool) treeUsage(t *tree) (sum usage) {
 			sum.Host += p.regionUsage(l, r)
 		}
 	}
-	for _, rows := range t.rows {
-		if rows != nil {
-			sum.Usage = sum.Plus(rows.Usage())
+	for _, r := range t.ringRows {
+		if r != nil {
+			sum.device += r.bytes()
 		}
+	}
+	for rows := range t.tiers {
+		sum.Usage = sum.Plus(rows.Usage())
 	}
 	return sum
 }

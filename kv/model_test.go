@@ -56,7 +56,7 @@ func (a *actions) Close(t *rapid.T) {
 }
 
 func (a *actions) Append(t *rapid.T) {
-	a.take(t, growth{a.pick(t), rapid.IntRange(1, 150).Draw(t, "n")})
+	a.take(t, growth{a.pick(t), rapid.IntRange(1, 250).Draw(t, "n")})
 }
 
 func (a *actions) Batch(t *rapid.T) {
@@ -195,6 +195,12 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 		if rapid.Bool().Draw(t, "several shapes") {
 			for l := range o.Layers {
 				o.Layers[l] = Shape{Heads: 1 + l%2, KeyDim: 1 + l%3, ValueDim: 2}
+			}
+		}
+		if rapid.Bool().Draw(t, "windows") {
+			o.Cells += 500
+			for l := range o.Layers {
+				o.Layers[l].Window = rapid.SampledFrom([]int{0, 1, 7, 100, 190}).Draw(t, "window")
 			}
 		}
 		o.ForcedCopies = rapid.IntRange(0, 3).Draw(t, "copies") > 0

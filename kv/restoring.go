@@ -74,7 +74,10 @@ func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
 	}
 	for l, at := range p.placed {
 		to := place{region: t.regions[l], number: at.tierLayer}
-		if to.region == nil {
+		switch {
+		case at.ring != nowhere:
+			to.rows, to.number = t.past[at.device.number], at.pastLayer
+		case to.region == nil:
 			to.rows = t.rows[at.device.number]
 		}
 		r.places = append(r.places, to)
@@ -188,7 +191,7 @@ func (r *restoring) bring(ctx context.Context, p piece, buffer []byte) error {
 		if cells.N <= 0 {
 			break // they were cut off meanwhile
 		}
-		if err := r.places[p.layer].put(ctx, cells, block{layout: layout, rows: rows[int64(b)*size:][:size], cell: first}); err != nil {
+		if err := r.places[p.layer].put(ctx, cells, block{layout: layout, rows: rows[int64(b)*size:][:size], cells: Block, cell: first}); err != nil {
 			return err
 		}
 	}
@@ -297,6 +300,14 @@ func (t *tree) forgetRestore() {
 		t.restoring.Store(nil)
 	default:
 	}
+}
+
+// awaitRestored waits until the restored rows of a layer are there.
+func (t *tree) awaitRestored(ctx context.Context, layer int) error {
+	if r := t.restoring.Load(); r != nil {
+		return r.await(ctx, layer)
+	}
+	return nil
 }
 
 // lost returns why rows of the tree are lost, or nil.

@@ -109,8 +109,11 @@ func (r *rig) grow(works ...growth) []byte {
 		if r.during != nil {
 			r.during(layer)
 		}
-		for _, c := range s.Chunks() {
-			for _, p := range c.Parts {
+		for i := range s.Chunks() {
+			if err := layer.Prepare(ctx, i); err != nil {
+				r.t.Fatal(err)
+			}
+			for _, p := range layer.Parts(i, nil) {
 				if err := layer.Acquire(ctx, p.Tree); err != nil {
 					r.t.Fatal(err)
 				}
@@ -158,9 +161,10 @@ func (r *rig) attend(s *Step, layer *Layer, p Part) []byte {
 		}
 		ggml.SetSlice(t, values, 0)
 	}
-	ggml.SetSlice(at, s.Cells()[p.First:][:p.N], 0)
+	window := r.pool.config.shapes[layer.Index].Window
+	ggml.SetSlice(at, s.Places(window)[p.First:][:p.N], 0)
 	bits := make([]uint16, p.N*p.Cells)
-	s.Mask(p, 0, bits)
+	s.Mask(p, window, bits)
 	ggml.SetSlice(mask, bits, 0)
 	if err := r.b.Compute(g); err != nil {
 		r.t.Fatal(err)

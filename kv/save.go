@@ -95,7 +95,7 @@ func (p *Pool) save(ctx context.Context, s saved, begin func([]int32) error, wri
 	}
 	defer buffer.Close()
 	for l, layout := range p.config.layouts {
-		rows := block{layout: layout, rows: buffer.Bytes()[:layout.RowBytes()*Block]}
+		rows := block{layout: layout, rows: buffer.Bytes()[:layout.RowBytes()*Block], cells: Block}
 		for i, runs := range blocks {
 			if i == len(blocks)-1 {
 				clear(rows.rows)
@@ -118,13 +118,18 @@ func (p *Pool) readBlock(ctx context.Context, t *tree, layer int, runs []tier.Ru
 			return err
 		}
 		rows.cell = r.Start
-		if region := t.regions[layer]; region != nil {
+		at, region := p.placed[layer], t.regions[layer]
+		var err error
+		switch {
+		case at.ring != nowhere:
+			err = p.readWindowed(ctx, t, layer, r, rows)
+		case region != nil:
 			rows.from(region, r)
-		} else {
-			at := p.placed[layer]
-			if err := t.rows[at.device.number].Fetch(ctx, at.tierLayer, r, rows); err != nil {
-				return err
-			}
+		default:
+			err = t.rows[at.device.number].Fetch(ctx, at.tierLayer, r, rows)
+		}
+		if err != nil {
+			return err
 		}
 		rows.at += r.N
 	}
@@ -160,16 +165,18 @@ func blocksOf(runs []tier.Run) (blocks [][]tier.Run) {
 	return blocks
 }
 
-// block is a block's rows as a memory for cells: the cell given by number has those of token at.
+// block is rows, mostly those of a block, as a memory for cells: the cell given by number has those of
+// token at.
 type block struct {
 	layout   tier.Layout
 	rows     []byte
+	cells    int // for which rows has room
 	cell, at int
 }
 
 // part returns the rows of one part from a cell on, and the distance between heads.
 func (b block) part(p tier.Part, cell int) (rows []byte, stride int64) {
-	return b.layout.Part(b.rows, Block, p, b.at+cell-b.cell)
+	return b.layout.Part(b.rows, b.cells, p, b.at+cell-b.cell)
 }
 
 // Write copies cells of every head to the block.
@@ -190,8 +197,8 @@ func (b block) Read(p tier.Part, cell, n int, buf []byte, stride int64) {
 	}
 }
 
-// from copies cells from a region to the block.
-func (b block) from(r *region, cells tier.Run) {
+// from copies cells from a memory to the block.
+func (b block) from(r tier.Memory, cells tier.Run) {
 	for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
 		rows, stride := b.part(p, cells.Start)
 		r.Read(p, cells.Start, cells.N, rows, stride)

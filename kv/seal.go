@@ -34,13 +34,16 @@ func (p *Pool) seal(ctx context.Context, t *tree) error {
 	if err := p.sealShared(t); err != nil {
 		return err
 	}
+	if err := p.storeSealed(ctx, t); err != nil {
+		return err
+	}
 	return p.sealRows(ctx, t)
 }
 
 // sealRows tells the tiers of a tree which cells are sealed, once all of them have come that the tree is
 // restored with. Where all memory is taken at once and kept, none is shared.
 func (p *Pool) sealRows(ctx context.Context, t *tree) error {
-	if t.rows == nil || t.final == t.sealed || p.config.policy.fixed() || t.restoring.Load() != nil {
+	if !t.hasTiers() || t.final == t.sealed || p.config.policy.fixed() || t.restoring.Load() != nil {
 		return nil
 	}
 	p.stopCopies() // rows may be fetched ahead from the tiers
@@ -53,10 +56,7 @@ func (p *Pool) sealRows(ctx context.Context, t *tree) error {
 
 // sealRows tells every tier what is sealed.
 func (t *tree) sealRows(ctx context.Context) error {
-	for _, rows := range t.rows {
-		if rows == nil {
-			continue
-		}
+	for rows := range t.tiers {
 		if err := rows.Seal(ctx, t.sealed); err != nil {
 			return err
 		}
@@ -188,6 +188,9 @@ func (t *tree) renumber(moves []move) {
 		}
 		s.runs = runs
 	}
+	for _, r := range t.rings {
+		r.renumber(moves)
+	}
 	t.lowest = t.sealed
 	t.trim()
 }
@@ -237,7 +240,13 @@ func (p *Pool) rearrangeOn(d *device, t *tree, moves []move, buffer []byte) erro
 			s.holds = holding{}
 		}
 	}
+	if err := p.rearrangePast(d, t, segments, buffer); err != nil {
+		return err
+	}
 	for _, l := range d.placement.Layers {
+		if p.placed[l].ring != nowhere {
+			continue
+		}
 		p.moved.Add(int64(len(moves)) * p.config.layouts[l].RowBytes())
 		if r := t.regions[l]; r != nil {
 			r.rearrange(segments, buffer)

@@ -141,6 +141,9 @@ func (p *Pool) bytesOn(d *device, counted func(layer int, r *region) int64) int6
 			if t.regions != nil && t.regions[l] != nil {
 				bytes += counted(l, t.regions[l])
 			}
+			if t.ringRows != nil && t.ringRows[l] != nil {
+				bytes += t.ringRows[l].bytes()
+			}
 		}
 	}
 	return bytes

@@ -106,7 +106,10 @@ func (p *Pool) BeginPart(ctx context.Context, batch []Work, more []int) (_ *Step
 		p.count() // trees before the one that failed may have got memory
 		return nil, err
 	}
-	s.begin()
+	if err := s.begin(ctx); err != nil {
+		p.count()
+		return nil, err
+	}
 	p.count()
 	p.open = true
 	s.startCopies()
@@ -185,11 +188,15 @@ func (s *Step) makeRoom(ctx context.Context) error {
 	return nil
 }
 
-// begin takes the cells; nothing can fail from here on.
-func (s *Step) begin() {
+// begin takes the cells. After an error everything is as before; nothing can fail afterwards.
+func (s *Step) begin(ctx context.Context) error {
 	s.kind = s.pool.config.kind(s.total(), s.deepest())
 	s.reserve()
 	s.cut(s.pool.config.chunkTokens)
+	if err := s.planRings(ctx); err != nil {
+		s.giveBack()
+		return err
+	}
 	for i := range s.works {
 		s.works[i].Seq.busy = true
 	}
@@ -202,6 +209,7 @@ func (s *Step) begin() {
 			}
 		}
 	}
+	return nil
 }
 
 // startCopies starts the movers of each device on its visits.
@@ -317,6 +325,7 @@ func (s *Step) Close() error {
 	var errs []error
 	if !s.committed {
 		s.giveBack()
+		s.failRings()
 	}
 	for _, w := range s.works {
 		w.Seq.busy = false

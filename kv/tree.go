@@ -25,6 +25,9 @@ type tree struct {
 	epoch    uint64      // steps begun on this tree
 	regions  []*region   // by layer; nil where the layer visits a slot
 	rows     []tier.Tier // by device: of the layers that visit its slots; nil without any
+	rings    []*ring     // by window: where rows are in the layers that have rings
+	ringRows []*region   // by layer: the rows of a ring; nil in layers without
+	past     []tier.Tier // by device: of the layers that have rings; nil without any
 	reserved int         // cells that rows has room for
 	room     int         // cells that each region has room for, under the policy auto
 	final    int         // cells that rows knows to be sealed
@@ -33,10 +36,7 @@ type tree struct {
 // reserve makes room for cells in every tier. After an error every tier still has the room that it
 // had before.
 func (t *tree) reserve(ctx context.Context, cells int) error {
-	for _, rows := range t.rows {
-		if rows == nil {
-			continue
-		}
+	for rows := range t.tiers {
 		if err := rows.Reserve(ctx, cells); err != nil {
 			return allocation(err)
 		}
@@ -45,13 +45,25 @@ func (t *tree) reserve(ctx context.Context, cells int) error {
 	return nil
 }
 
+// tiers goes through all tiers of the tree.
+func (t *tree) tiers(yield func(tier.Tier) bool) {
+	for _, tiers := range [...][]tier.Tier{t.rows, t.past} {
+		for _, rows := range tiers {
+			if rows != nil && !yield(rows) {
+				return
+			}
+		}
+	}
+}
+
+// hasTiers reports whether rows of the tree are kept in tiers.
+func (t *tree) hasTiers() bool { return t.rows != nil || t.past != nil }
+
 // closeRows closes every tier.
 func (t *tree) closeRows() error {
 	var errs []error
-	for _, rows := range t.rows {
-		if rows != nil {
-			errs = append(errs, rows.Close())
-		}
+	for rows := range t.tiers {
+		errs = append(errs, rows.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -104,6 +116,7 @@ func (t *tree) give(runs []tier.Run) {
 			}
 			if t.cells[c] == 0 {
 				t.lowest = min(t.lowest, c)
+				t.forgetRings(c)
 			}
 		}
 	}

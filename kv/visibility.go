@@ -11,8 +11,12 @@ type Viewer interface {
 
 // Sees tells which cells the tokens of a part see in layers with a window, in order: the cells of the
 // last tokens of the token's own sequence, as many as the window says, up to itself. Without a
-// window, 0, it is all of them.
+// window, 0, it is all of them. In layers with rings it tells their places.
 func (a *arrangement) Sees(p Part, window int, v Viewer) {
+	if number := windowOf(a.ringed.windows, window); number != nowhere {
+		a.trees[p.Tree].rings[number].sees(p, v)
+		return
+	}
 	for i := a.workAt(p.First); i < len(a.works) && a.works[i].first < p.First+p.N; i++ {
 		w := &a.works[i]
 		from, to := max(p.First, w.first), min(p.First+p.N, w.end())
@@ -54,9 +58,9 @@ const (
 	hidden  uint16 = 0xFC00 // -Inf
 )
 
-// Mask writes the attention mask of a part: for each of its tokens in order a row of Part.Cells
-// half-precision values, 0 for the cells that [Step.Sees] tells for the window and -Inf for the others. len(dst)
-// is Part.N × Part.Cells.
+// Mask writes the attention mask of a part, one of [Step.Parts] for the window: for each of its tokens
+// in order a row of Part.Cells half-precision values, 0 for the cells that [Step.Sees] tells and -Inf
+// for the others. len(dst) is Part.N × Part.Cells.
 func (a *arrangement) Mask(p Part, window int, dst []uint16) {
 	fill(dst, hidden)
 	a.masker = masker{dst: dst, cells: p.Cells}

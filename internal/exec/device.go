@@ -195,7 +195,7 @@ func (ds *devices) prepare(m model.Model, p *kv.Pool, a attending) error {
 		if d.inHost || policy != kv.Static && policy != kv.OffloadedStatic {
 			continue // host memory is taken when it is touched
 		}
-		if err := d.resize(s.most()); err != nil {
+		if err := d.resize(d.inputs.most()); err != nil {
 			return err
 		}
 	}

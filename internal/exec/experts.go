@@ -53,7 +53,7 @@ func (e *experts) prepare(used int) {
 
 // begin gives memory back that a long prompt needed, once the steps are small again.
 func (e *experts) begin(step *kv.Step) {
-	if needOf(step).chunk > leastTokens {
+	if needOf(step, nil).chunk > leastTokens {
 		e.small = 0
 		return
 	}

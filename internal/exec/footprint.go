@@ -87,7 +87,7 @@ func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options
 		return plan.Footprint{}, err
 	}
 	defer blank.release()
-	if err := blank.resize(s.most()); err != nil {
+	if err := blank.resize(blank.inputs.most()); err != nil {
 		return plan.Footprint{}, err
 	}
 	var besides *experts // that the device computes beside the layers
@@ -106,7 +106,7 @@ func measureSteps(ds *devices, d *device, m model.Model, c kv.Options, o Options
 			return plan.Footprint{}, err
 		}
 		defer hostDevice.release()
-		if err := hostDevice.resize(s.most()); err != nil {
+		if err := hostDevice.resize(hostDevice.inputs.most()); err != nil {
 			return plan.Footprint{}, err
 		}
 		for l := range ds.layers {
@@ -154,6 +154,9 @@ func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int
 	meta := ggml.NewContext(2)
 	defer meta.Close()
 	shape := c.Layers[l]
+	if w := g.config.Layers[l].Window; w > 0 {
+		s.cells = plan.RingCells(w, s.chunk, s.cells)
+	}
 	rows := kv.Rows{
 		K: meta.New(c.TypeK, int64(shape.KeyDim), int64(s.cells), int64(shape.Heads)),
 		V: meta.New(c.TypeV, int64(shape.ValueDim), int64(s.cells), int64(shape.Heads)),

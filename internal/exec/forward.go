@@ -219,6 +219,9 @@ func (r *Runner) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 	if err != nil {
 		return err
 	}
+	if err := layer.Prepare(ctx, chunk); err != nil {
+		return err
+	}
 	d.inputs.visibilities.of(r.config.Layers[layer.Index]).set(step, chunk)
 	for _, stage := range g.stages {
 		switch stage.kind {

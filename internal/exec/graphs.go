@@ -97,7 +97,7 @@ func (g *graphs) layer(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, 
 // shape returns what the graph of a layer depends on. Its parts are valid until the next call.
 func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 	c := step.Chunks()[chunk]
-	g.parts = layer.Parts(c, g.parts[:0])
+	g.parts = layer.Parts(chunk, g.parts[:0])
 	if g.inputs.visibilities.kernel(g.config.Layers[layer.Index]) {
 		for i := range g.parts {
 			g.parts[i].Cells, g.parts[i].Mask = 0, 0
@@ -196,7 +196,7 @@ func (g *graphs) attend(gr *ggml.Graph, layer int, p kv.Part, first int, q, k, v
 	of := func(t *ggml.Tensor) *ggml.Tensor { // [dim, heads, tokens of the part]
 		return gr.View3D(t, t.Ne(0), t.Ne(1), n, t.Nb(1), t.Nb(2), int64(first)*t.Nb(2))
 	}
-	cells := gr.View1D(g.inputs.cells, n, int64(p.Input)*8)
+	cells := gr.View1D(g.inputs.visibilities.of(c).cells, n, int64(p.Input)*8)
 	keys := gr.SetRows(p.Rows.K, gr.Permute(of(k), 0, 2, 1, 3), cells)   // [headDim, cells, kvHeads]
 	values := gr.SetRows(p.Rows.V, gr.Permute(of(v), 0, 2, 1, 3), cells) // [valueDim, cells, kvHeads]
 	gr.Expand(keys)

@@ -29,7 +29,6 @@ type inputs struct {
 	buffers map[*ggml.Tensor]*ggml.Buffer
 
 	ids, pos *ggml.Tensor    // [tokens × InputAlign] i32: those of a chunk from kv.Part.Input of its first part on
-	cells    *ggml.Tensor    // [tokens × InputAlign] i64: those of a part from kv.Part.Input on
 	rows     *ggml.Tensor    // [tokens] i32: the tokens whose logits are wanted
 	x        [2]*ggml.Tensor // [hidden, tokens] f32: in and out of layers, by turns
 	logits   *ggml.Tensor    // [vocab, room.logits] f32
@@ -45,12 +44,16 @@ type sizes struct {
 	step, chunk, cells int
 	hostTokens         int       // whose attention may be computed on the host
 	detours            bool      // the CPU computes experts of the device's layers
+	window             int       // the largest that layers have; 0: none has one
 	k, v               ggml.Type // of keys and values
 }
 
 // newInputs allocates inputs for small steps, of which the largest have some sizes. forHost says
 // that the device attends for the others: its inputs have room for queries, keys and values as well.
 func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, forHost bool) (*inputs, error) {
+	for _, l := range c.Layers {
+		s.window = max(s.window, l.Window)
+	}
 	in := &inputs{
 		sizes: s, backend: b, forHost: forHost, hidden: int64(c.Hidden), vocab: int64(c.Vocab), layers: c.Layers, attention: a,
 	}
@@ -64,11 +67,10 @@ func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, for
 // an error there are none.
 func (in *inputs) resize(r room) error {
 	in.close()
-	in.meta, in.buffers = ggml.NewContext(14), map[*ggml.Tensor]*ggml.Buffer{}
+	in.meta, in.buffers = ggml.NewContext(11+3*windows(in.layers)), map[*ggml.Tensor]*ggml.Buffer{}
 	n := int64(r.tokens)
 	in.ids = in.meta.New(ggml.I32, n*kv.InputAlign)
 	in.pos = in.meta.New(ggml.I32, n*kv.InputAlign)
-	in.cells = in.meta.New(ggml.I64, n*kv.InputAlign)
 	in.rows = in.meta.New(ggml.I32, n)
 	in.x[0] = in.meta.New(ggml.F32, in.hidden, n)
 	in.x[1] = in.meta.New(ggml.F32, in.hidden, n)
@@ -76,7 +78,7 @@ func (in *inputs) resize(r room) error {
 	in.logits = in.meta.New(ggml.F32, in.vocab, int64(r.logits))
 	b := in.backend
 	err := errors.Join(
-		in.allocate(b, ggml.Inputs, in.ids, in.pos, in.cells, in.rows),
+		in.allocate(b, ggml.Inputs, append(in.visibilities.places(), in.ids, in.pos, in.rows)...),
 		in.allocate(b, ggml.Masks, in.visibilities.tensors()...),
 		in.allocate(b, ggml.Activations, in.x[0], in.x[1], in.logits),
 		in.newHandover(b, in.hostTokens, in.forHost),
@@ -97,6 +99,15 @@ func (in *inputs) newExperts(b *ggml.Backend, tokens int64) error {
 	}
 	in.experts = in.meta.New(ggml.F32, in.hidden, tokens)
 	return in.allocate(b, ggml.Activations, in.experts)
+}
+
+// windows returns how many different windows layers have, none among them.
+func windows(layers []model.Layer) int {
+	all := map[int]bool{}
+	for _, l := range layers {
+		all[l.Window] = true
+	}
+	return len(all)
 }
 
 // bytes returns how much memory the tensors take.
@@ -124,13 +135,16 @@ func (in *inputs) allocate(b *ggml.Backend, p ggml.Purpose, tensors ...*ggml.Ten
 // begin writes a step's tokens, positions and cells.
 func (in *inputs) begin(step *kv.Step) {
 	in.visibilities.forget()
-	ids, pos, cells := step.Tokens(), step.Positions(), step.Cells()
+	ids, pos := step.Tokens(), step.Positions()
 	for _, c := range step.Chunks() {
 		at := int64(c.Parts[0].Input)
 		ggml.SetSlice(in.ids, ids[c.First:c.First+c.N], at*4)
 		ggml.SetSlice(in.pos, pos[c.First:c.First+c.N], at*4)
-		for _, p := range c.Parts {
-			ggml.SetSlice(in.cells, cells[p.First:p.First+p.N], int64(p.Input)*8)
+		for _, v := range in.visibilities.each {
+			cells := step.Places(v.window)
+			for _, p := range c.Parts {
+				ggml.SetSlice(v.cells, cells[p.First:p.First+p.N], int64(p.Input)*8)
+			}
 		}
 	}
 	if rows := step.LogitRows(); len(rows) > 0 {

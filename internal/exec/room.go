@@ -3,14 +3,17 @@ package exec
 import (
 	"github.com/seed4d217819/ebb/internal/memory"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/plan"
 )
 
 // room is how much a step needs of a device's inputs, or how much they have.
 type room struct {
 	tokens int // of the step
 	chunk  int // tokens of its largest chunk
-	mask   int // elements of its largest mask
+	mask   int // elements of its largest mask, in layers without a window
 	logits int // rows that one graph computes
+
+	windowMask int // elements of its largest mask in layers with a window
 }
 
 // leastTokens is how many tokens there is always room for: those of decoding, which is to change
@@ -19,27 +22,43 @@ const leastTokens = 32
 
 // least returns the room that inputs always have: for decoding.
 func (s sizes) least() room {
-	return room{tokens: min(leastTokens, s.step), chunk: min(leastTokens, s.chunk), mask: s.cells, logits: 1}
+	return room{tokens: min(leastTokens, s.step), chunk: min(leastTokens, s.chunk), mask: s.cells, logits: 1, windowMask: s.ring()}
 }
 
 // most returns the room that the largest steps need.
 func (s sizes) most() room {
-	return room{tokens: s.step, chunk: s.chunk, mask: s.chunk * s.cells, logits: min(logitBatch, s.step)}
+	return room{tokens: s.step, chunk: s.chunk, mask: s.chunk * s.cells, logits: min(logitBatch, s.step), windowMask: s.chunk * s.ring()}
 }
 
+// ring returns how many cells tokens see at most in layers with a window, where sequences have few in
+// common.
+func (s sizes) ring() int { return plan.RingCells(max(1, s.window), s.chunk, s.cells) }
+
 // needOf returns the room that a step needs.
-func needOf(step *kv.Step) room {
+func needOf(step *kv.Step, visibilities []*visibility) room {
 	r := room{tokens: len(step.Tokens()), logits: min(logitBatch, len(step.LogitRows()))}
-	for _, c := range step.Chunks() {
-		last := c.Parts[len(c.Parts)-1]
-		r.chunk, r.mask = max(r.chunk, c.N), max(r.mask, last.Mask+last.N*last.Cells)
+	for i, c := range step.Chunks() {
+		r.chunk = max(r.chunk, c.N)
+		for _, v := range visibilities {
+			if v.mask == nil {
+				continue
+			}
+			parts := step.Parts(i, v.window)
+			last := parts[len(parts)-1]
+			mask := last.Mask + last.N*last.Cells
+			if v.window > 0 {
+				r.windowMask = max(r.windowMask, mask)
+			} else {
+				r.mask = max(r.mask, mask)
+			}
+		}
 	}
 	return r
 }
 
 // covers reports whether r is enough for what is needed.
 func (r room) covers(need room) bool {
-	return need.tokens <= r.tokens && need.chunk <= r.chunk && need.mask <= r.mask && need.logits <= r.logits
+	return need.tokens <= r.tokens && need.chunk <= r.chunk && need.mask <= r.mask && need.logits <= r.logits && need.windowMask <= r.windowMask
 }
 
 // grown returns a room that is enough for what is needed. What has to grow is doubled at least, so
@@ -54,6 +73,7 @@ func (r room) grown(need, most room) room {
 	return room{
 		tokens: grow(r.tokens, need.tokens, most.tokens), chunk: grow(r.chunk, need.chunk, most.chunk),
 		mask: grow(r.mask, need.mask, most.mask), logits: grow(r.logits, need.logits, most.logits),
+		windowMask: grow(r.windowMask, need.windowMask, most.windowMask),
 	}
 }
 
@@ -67,10 +87,8 @@ const (
 // fit gives the inputs room for a step. Once the steps are small again, what a long prompt needed in
 // host memory is given back; the memory of a GPU is nobody else's.
 func (d *device) fit(step *kv.Step) error {
-	in, need := d.inputs, needOf(step)
-	if !in.visibilities.masked() {
-		need.mask = 0
-	}
+	in := d.inputs
+	need := needOf(step, in.visibilities.each)
 	least := in.least()
 	switch {
 	case !in.room.covers(need):

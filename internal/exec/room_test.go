@@ -14,11 +14,11 @@ import (
 func TestRoomGrowsToWhatIsNeededAndAtLeastDoubles(t *testing.T) {
 	most := room{tokens: 4096, chunk: 512, mask: 512 * 1024, logits: 32}
 	for _, tt := range []struct{ have, need, want room }{
-		{room{32, 32, 1024, 1}, room{1, 1, 256, 1}, room{32, 32, 1024, 1}},
-		{room{32, 32, 1024, 1}, room{33, 33, 512, 2}, room{64, 64, 1024, 2}},
-		{room{32, 32, 1024, 1}, room{3000, 512, 512 * 512, 1}, room{3000, 512, 512 * 512, 1}},
-		{room{3000, 400, 400 * 1024, 20}, room{3001, 401, 401 * 1024, 21}, most},
-		{room{}, room{1, 1, 0, 0}, room{1, 1, 0, 0}},
+		{room{32, 32, 1024, 1, 0}, room{1, 1, 256, 1, 0}, room{32, 32, 1024, 1, 0}},
+		{room{32, 32, 1024, 1, 0}, room{33, 33, 512, 2, 0}, room{64, 64, 1024, 2, 0}},
+		{room{32, 32, 1024, 1, 0}, room{3000, 512, 512 * 512, 1, 0}, room{3000, 512, 512 * 512, 1, 0}},
+		{room{3000, 400, 400 * 1024, 20, 0}, room{3001, 401, 401 * 1024, 21, 0}, most},
+		{room{}, room{1, 1, 0, 0, 0}, room{1, 1, 0, 0, 0}},
 	} {
 		got := tt.have.grown(tt.need, most)
 		if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(room{})); diff != "" {

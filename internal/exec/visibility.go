@@ -1,22 +1,22 @@
 package exec
 
 import (
-	"slices"
-
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 )
 
-// visibility holds, in device memory, which cells the tokens of a chunk see in the layers with a
-// window: as spans for layers to which the kernel attends, and as a mask for the others.
+// visibility holds, in device memory, where the rows of tokens are in the layers with a window, and
+// which rows the tokens of a chunk see there: as spans for layers to which the kernel attends, and as a
+// mask for the others.
 type visibility struct {
-	window int // tokens that a token sees; 0: all
-	cells  int // capacity of a sequence tree
-	chunk  int // the chunk whose visibility is on the device; -1: none
+	window   int // tokens that a token sees; 0: all
+	capacity int // cells of a sequence tree
+	chunk    int // the chunk whose visibility is on the device; -1: none
 
-	mask    *ggml.Tensor // [room.mask] f16: those of a chunk's parts; nil: no layer needs it
+	cells   *ggml.Tensor // [tokens × InputAlign] i64: those of a part from kv.Part.Input on, or places of rings
+	mask    *ggml.Tensor // [room.mask or room.windowMask] f16: those of a chunk's parts; nil: no layer needs it
 	spans   *ggml.Tensor // [room.chunk × spanStride] i32; nil: no layer needs it
 	kvHeads int          // the most that a layer with spans has
 
@@ -34,7 +34,7 @@ type visibilities struct {
 // spanStride is the number of words from the spans of a token to those of the next: the most that
 // the spans of a token take, rounded up so that views are aligned.
 func (v *visibility) spanStride() int {
-	n := attend.SpansWords(v.kvHeads, 1, v.cells)
+	n := attend.SpansWords(v.kvHeads, 1, v.capacity)
 	return (n + kv.InputAlign - 1) / kv.InputAlign * kv.InputAlign
 }
 
@@ -45,12 +45,15 @@ func newVisibilities(meta *ggml.Context, a attend.Attention, layers []model.Laye
 	for _, l := range layers {
 		v := out.of(l)
 		if v == nil {
-			v = &visibility{window: l.Window, cells: s.cells, chunk: -1}
+			v = &visibility{window: l.Window, capacity: s.cells, chunk: -1}
+			v.cells = meta.New(ggml.I64, int64(r.tokens)*kv.InputAlign)
 			out.each = append(out.each, v)
 		}
 		switch {
 		case out.kernel(l):
 			v.kvHeads = max(v.kvHeads, l.KVHeads)
+		case v.mask == nil && l.Window > 0:
+			v.mask = meta.New(ggml.F16, int64(r.windowMask))
 		case v.mask == nil:
 			v.mask = meta.New(ggml.F16, int64(r.mask))
 		}
@@ -78,12 +81,15 @@ func (vs *visibilities) kernel(l model.Layer) bool {
 	return vs.attention.Kernel(vs.k, vs.v, l.KeyDim, l.ValueDim)
 }
 
-// masked reports whether a layer needs a mask.
-func (vs *visibilities) masked() bool {
-	return slices.ContainsFunc(vs.each, func(v *visibility) bool { return v.mask != nil })
+// places returns the tensors that say where rows are.
+func (vs *visibilities) places() (all []*ggml.Tensor) {
+	for _, v := range vs.each {
+		all = append(all, v.cells)
+	}
+	return all
 }
 
-// tensors returns the tensors that need memory.
+// tensors returns those that say what tokens see, which need memory.
 func (vs *visibilities) tensors() (all []*ggml.Tensor) {
 	for _, v := range vs.each {
 		for _, t := range [...]*ggml.Tensor{v.spans, v.mask} {
@@ -127,7 +133,7 @@ func (v *visibility) set(step *kv.Step, chunk int) {
 	}
 	v.chunk = chunk
 	c := step.Chunks()[chunk]
-	for _, p := range c.Parts {
+	for _, p := range step.Parts(chunk, v.window) {
 		if v.spans != nil {
 			v.words.Reset(v.kvHeads, p.N)
 			step.Sees(p, v.window, &v.words)

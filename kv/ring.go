@@ -1,0 +1,396 @@
+package kv
+
+import (
+	"slices"
+
+	"github.com/seed4d217819/ebb/plan"
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// ring says which cells of a tree have their rows on the device in the layers of one window, and at
+// which places there. It is the same for all these layers, and it is arithmetic alone.
+//
+// A cell prefers the place of its number modulo the size of the ring. A sequence whose cells follow
+// each other always finds that place free or held by a row that left its window, so where its rows are
+// does not depend on how they came there. Where a row that the chunk needs is in the way, a cell
+// takes the lowest place that is not needed. All of it depends on the batches alone.
+//
+// The row of a new token is written to the ring and nowhere else: its place is dirty until the row is
+// stored in the tier, which happens when another cell wants the place, or before.
+type ring struct {
+	window int
+	size   int     // places
+	cells  []int32 // by place: the cell whose rows are there, or nowhere
+	places []int32 // by cell: the place of its rows, or nowhere; later cells are nowhere
+	dirty  []bool  // by place: the tier does not have the row
+
+	before  snapshot // of the places when the open step began
+	touched []bool   // by place: the open step has given it to a cell
+	needed  []uint32 // by place: the last chunk that needs its row, in the order of planning
+	chunk   uint32
+	pending []placing // cells that did not get the place that they prefer
+
+	stores bool         // rows from before the step lose their places while they are dirty
+	copies []ringCopies // of the open step's chunks, in order; those without copies are left out
+	views  []view       // of the open step, in the order of its tokens
+	runs   []tier.Run   // of all views
+}
+
+// nowhere is the place of a cell that has none, and the cell of a free place.
+const nowhere = -1
+
+// snapshot is which cells had which places, and of which rows the tier had no copy.
+type snapshot struct {
+	cells []int32
+	dirty []bool
+}
+
+// placing is a cell that needs a place.
+type placing struct {
+	cell int
+	made bool // the chunk writes its row
+}
+
+// stretch is n cells that follow each other, at places that do so too.
+type stretch struct{ cell, place, n int }
+
+// ringCopies are what is copied before a chunk is computed in a layer: first the rows of earlier
+// chunks that lose their places are stored, and then the rows that the chunk needs and that have none
+// are fetched.
+type ringCopies struct {
+	chunk          int
+	store, fetched []stretch
+}
+
+// view is the places of the rows that the tokens of a work see in a chunk.
+type view struct {
+	first, n   int // tokens of the step
+	old        int // rows before theirs
+	begin, end int // places of all these rows among the runs of the ring, in the order of positions
+}
+
+// need is the rows that the tokens of a work need in a chunk: those in the windows of its tokens, its
+// new ones last.
+type need struct {
+	first, n int        // tokens of the step
+	old      int        // rows before theirs
+	cells    []tier.Run // in the order of positions
+}
+
+func newRing(window, size int) *ring {
+	r := &ring{window: window}
+	r.extend(size)
+	return r
+}
+
+// extend gives the ring more places, which are free.
+func (r *ring) extend(size int) {
+	more := size - len(r.cells)
+	if more > 0 {
+		r.cells = append(r.cells, slices.Repeat([]int32{nowhere}, more)...)
+		r.dirty = append(r.dirty, make([]bool, more)...)
+		r.touched = append(r.touched, make([]bool, more)...)
+		r.needed = append(r.needed, make([]uint32, more)...)
+	}
+	r.size = size
+}
+
+// place returns the place of a cell's rows, or nowhere.
+func (r *ring) place(cell int) int {
+	if cell >= len(r.places) {
+		return nowhere
+	}
+	return int(r.places[cell])
+}
+
+// setPlace notes the place of a cell's rows.
+func (r *ring) setPlace(cell, place int) {
+	for cell >= len(r.places) {
+		r.places = append(r.places, nowhere)
+	}
+	r.places[cell] = int32(place)
+}
+
+// forget frees the place of a cell that is free itself.
+func (r *ring) forget(cell int) {
+	if p := r.place(cell); p != nowhere {
+		r.free(p)
+	}
+}
+
+// free takes a place from its cell.
+func (r *ring) free(place int) {
+	if c := r.cells[place]; c != nowhere {
+		r.places[c] = nowhere
+	}
+	r.cells[place], r.dirty[place] = nowhere, false
+}
+
+// renumber gives the places of cells to the cells to which their rows have moved.
+func (r *ring) renumber(moves []move) {
+	at := make([]int, len(moves))
+	for i, m := range moves {
+		if at[i] = r.place(m.from); at[i] != nowhere {
+			r.places[m.from] = nowhere
+		}
+	}
+	for i, m := range moves {
+		if at[i] != nowhere {
+			r.cells[at[i]] = int32(m.to)
+			r.setPlace(m.to, at[i])
+		}
+	}
+}
+
+// begin prepares the planning of a step.
+func (r *ring) begin() {
+	r.before.cells = append(r.before.cells[:0], r.cells...)
+	r.before.dirty = append(r.before.dirty[:0], r.dirty...)
+	clear(r.touched)
+	r.stores = false
+	r.copies, r.views, r.runs = r.copies[:0], r.views[:0], r.runs[:0]
+}
+
+// assign gives the rows that a chunk needs their places. Chunks are planned in order. If there are
+// too few places, short is how many more the chunk needs, and the planning is to be undone.
+func (r *ring) assign(chunk int, needs []need) (short int) {
+	r.chunk++
+	for _, n := range needs {
+		for _, run := range n.cells {
+			for c := run.Start; c < run.End(); c++ {
+				if p := r.place(c); p != nowhere {
+					r.needed[p] = r.chunk
+				}
+			}
+		}
+	}
+	r.pending = r.pending[:0]
+	for _, n := range needs {
+		old := n.old
+		for _, run := range n.cells {
+			for c := run.Start; c < run.End(); c++ {
+				if old--; r.place(c) != nowhere {
+					continue
+				}
+				p := placing{cell: c, made: old < 0}
+				if at := c % r.size; r.needed[at] != r.chunk {
+					r.put(chunk, p, at)
+				} else {
+					r.pending = append(r.pending, p)
+				}
+			}
+		}
+	}
+	at := 0
+	var without []int
+	for _, p := range r.pending {
+		if r.place(p.cell) != nowhere {
+			continue // another work needs it, too
+		}
+		for at < r.size && r.needed[at] == r.chunk {
+			at++
+		}
+		if at == r.size {
+			without = append(without, p.cell)
+			continue
+		}
+		r.put(chunk, p, at)
+	}
+	if without != nil {
+		slices.Sort(without)
+		return len(slices.Compact(without))
+	}
+	for _, n := range needs {
+		r.look(n)
+	}
+	return 0
+}
+
+// put gives a place to a cell, and notes what that makes necessary to copy.
+func (r *ring) put(chunk int, p placing, place int) {
+	if c := int(r.cells[place]); c != nowhere {
+		switch {
+		case !r.dirty[place]:
+		case r.before.cells[place] == int32(c):
+			r.stores = true
+		default:
+			copies := r.copiesOf(chunk)
+			copies.store = appendStretch(copies.store, c, place)
+		}
+		r.places[c] = nowhere
+	}
+	r.cells[place], r.dirty[place] = int32(p.cell), p.made
+	r.setPlace(p.cell, place)
+	r.touched[place], r.needed[place] = true, r.chunk
+	if !p.made {
+		copies := r.copiesOf(chunk)
+		copies.fetched = appendStretch(copies.fetched, p.cell, place)
+	}
+}
+
+// copiesOf returns the copies of the chunk that is planned.
+func (r *ring) copiesOf(chunk int) *ringCopies {
+	n := len(r.copies)
+	if n > 0 && r.copies[n-1].chunk == chunk {
+		return &r.copies[n-1]
+	}
+	if n < cap(r.copies) {
+		r.copies = r.copies[:n+1]
+		c := &r.copies[n]
+		c.chunk, c.store, c.fetched = chunk, c.store[:0], c.fetched[:0]
+	} else {
+		r.copies = append(r.copies, ringCopies{chunk: chunk})
+	}
+	return &r.copies[n]
+}
+
+// copiesBefore returns what is copied before a chunk is computed; nil: nothing.
+func (r *ring) copiesBefore(chunk int) *ringCopies {
+	for i := range r.copies {
+		if r.copies[i].chunk == chunk {
+			return &r.copies[i]
+		}
+	}
+	return nil
+}
+
+// look notes where the rows are that a work needs.
+func (r *ring) look(n need) {
+	v := view{first: n.first, n: n.n, old: n.old, begin: len(r.runs)}
+	for _, run := range n.cells {
+		for c := run.Start; c < run.End(); c++ {
+			place := int(r.places[c])
+			if last := len(r.runs) - 1; last >= v.begin && r.runs[last].End() == place {
+				r.runs[last].N++
+			} else {
+				r.runs = append(r.runs, tier.Run{Start: place, N: 1})
+			}
+		}
+	}
+	v.end = len(r.runs)
+	r.views = append(r.views, v)
+}
+
+// viewOf returns the number of the view of a token of the open step.
+func (r *ring) viewOf(token int) int {
+	i, _ := slices.BinarySearchFunc(r.views, token, func(v view, token int) int { return v.first + v.n - token - 1 })
+	return i
+}
+
+// sees tells which places the tokens of a part see.
+func (r *ring) sees(p Part, to Viewer) {
+	i := r.viewOf(p.First)
+	for t := p.First; t < p.First+p.N; t++ {
+		v := &r.views[i]
+		if t == v.first+v.n {
+			i++
+			v = &r.views[i]
+		}
+		end := v.old + t - v.first + 1
+		v.between(r.runs, max(0, end-r.window), end, to.See)
+		to.EndRow(t - p.First)
+	}
+}
+
+// between calls each with the runs of places of the rows [from, to) of a view.
+func (v *view) between(runs []tier.Run, from, to int, each func(first, n int)) {
+	for _, run := range runs[v.begin:v.end] {
+		if to <= 0 {
+			return
+		}
+		if skipped := min(from, run.N); skipped < run.N {
+			each(run.Start+skipped, min(run.N, to)-skipped)
+		}
+		from, to = max(0, from-run.N), to-run.N
+	}
+}
+
+// unstored returns the dirty places of cells below an end as they were before the open step, or as
+// they are if none is open, with their cells in order.
+func unstored(s snapshot, end int) (rows []stretch) {
+	for place, dirty := range s.dirty {
+		if c := int(s.cells[place]); dirty && c < end {
+			rows = append(rows, stretch{c, place, 1})
+		}
+	}
+	slices.SortFunc(rows, func(a, b stretch) int { return a.cell - b.cell })
+	joined := rows[:0]
+	for _, s := range rows {
+		joined = appendStretch(joined, s.cell, s.place)
+	}
+	return joined
+}
+
+// now returns the places as they are.
+func (r *ring) now() snapshot { return snapshot{r.cells, r.dirty} }
+
+// stored notes that the tier has the rows of cells below an end that were dirty before the open step.
+func (r *ring) stored(s snapshot, end int) {
+	for place, dirty := range s.dirty {
+		if dirty && int(s.cells[place]) < end && r.cells[place] == s.cells[place] {
+			r.dirty[place] = false
+		}
+	}
+}
+
+// undo makes the places what they were before the step was planned. No row has been copied yet.
+func (r *ring) undo() {
+	for place, c := range r.cells {
+		if c != nowhere && r.touched[place] {
+			r.places[c] = nowhere
+		}
+	}
+	for place, c := range r.before.cells {
+		if c != nowhere {
+			r.places[c] = int32(place)
+		}
+		r.cells[place], r.dirty[place] = c, r.before.dirty[place]
+	}
+	clear(r.touched)
+}
+
+// fail frees the places that a step which was not committed had given to cells: in some layers, other
+// rows may be there.
+func (r *ring) fail() {
+	for place, is := range r.touched {
+		if is {
+			r.free(place)
+		}
+	}
+}
+
+// reset makes the ring of a tree without rows one of another size.
+func (r *ring) reset(size int) {
+	for place := range r.cells {
+		r.free(place)
+	}
+	r.places = r.places[:0]
+	r.extend(size)
+}
+
+// span returns the end of the places that the tokens [first, first+n) of the step see, in whole
+// blocks.
+func (r *ring) span(first, n int) (cells int) {
+	for i := range r.views {
+		v := &r.views[i]
+		if v.first+v.n <= first || v.first >= first+n {
+			continue
+		}
+		for _, run := range r.runs[v.begin:v.end] {
+			cells = max(cells, run.End())
+		}
+	}
+	return plan.WholeBlocks(cells)
+}
+
+// appendStretch appends a cell with its place, joined to the last stretch if it follows.
+func appendStretch(all []stretch, cell, place int) []stretch {
+	if n := len(all); n > 0 {
+		last := &all[n-1]
+		if last.cell+last.n == cell && last.place+last.n == place {
+			last.n++
+			return all
+		}
+	}
+	return append(all, stretch{cell, place, 1})
+}

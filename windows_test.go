@@ -1,0 +1,76 @@
+package ebb_test
+
+import (
+	"testing"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// windowed opens a model with windows whose rings are a block: its context is two, and chunks are short.
+func windowed(t *testing.T, policy kv.Policy, chunk int) *ebb.Engine {
+	t.Helper()
+	return cpuCopies.openShort(t, goldenPath(t, "tiny-gemma3"), ebb.Options{Cache: policy, KVType: "f32", ChunkTokens: chunk})
+}
+
+func TestWindowsInRingsEqualHuggingFace(t *testing.T) {
+	for _, policy := range policies {
+		t.Run(policy.String(), func(t *testing.T) {
+			e := windowed(t, policy, 32)
+			for _, c := range golden[goldenLogits](t, "logits_tiny-gemma3") {
+				s := e.NewSeq()
+				got := forward(t, e, s, c.Prompt, len(c.Logits))
+				if d := worst(t, got, c.in(cpuCopies)); d > cpuCopies.toleranceOf("tiny-gemma3") {
+					t.Errorf("prompt of %d: logits differ by %g", len(c.Prompt), d)
+				}
+				closeSeq(t, s)
+			}
+			if n := e.Stats().Cache.WindowedLayers; n == 0 {
+				t.Error("no layer has a ring: the test shows nothing")
+			}
+		})
+	}
+}
+
+// Rings change no more than where rows are: a long prompt, truncation far behind the window and forks
+// give what they give where all rows are kept in place, within the error of its GELU, and the same bits
+// under every policy.
+func TestRingsGiveTheLogitsOfAllRowsInPlace(t *testing.T) {
+	skipShort(t)
+	long := func(e *ebb.Engine) (rows [][]float32) {
+		s := e.NewSeq()
+		defer closeSeq(t, s)
+		rows = forward(t, e, s, prompt(1, 470), 3)
+		for i := range 3 {
+			rows = append(rows, forward(t, e, s, prompt(2+i, 1), 1)...)
+		}
+		for _, to := range []int{465, 440, 60} {
+			if err := s.Truncate(to); err != nil {
+				t.Fatal(err)
+			}
+			rows = append(rows, forward(t, e, s, prompt(to, 1), 1)...)
+			rows = append(rows, forward(t, e, s, prompt(to, 5), 5)...)
+		}
+		f, err := s.Fork()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeSeq(t, f)
+		rows = append(rows, forward(t, e, f, prompt(3, 100), 2)...)
+		rows = append(rows, forward(t, e, s, prompt(4, 100), 2)...)
+		return append(rows, forward(t, e, f, prompt(5, 1), 1)...)
+	}
+	whole := windowed(t, kv.Static, 0)
+	if n := whole.Stats().Cache.WindowedLayers; n != 0 {
+		t.Fatalf("%d layers have rings with long chunks; want none", n)
+	}
+	want, static := long(whole), long(windowed(t, kv.Static, 32))
+	if d := worst(t, static, want); d > cpuCopies.toleranceOf("tiny-gemma3") {
+		t.Errorf("logits differ by %g", d)
+	}
+	for _, policy := range policies {
+		if d := worst(t, long(windowed(t, policy, 32)), static); d != 0 {
+			t.Errorf("%v: logits differ by %g from those of static; want the same bits", policy, d)
+		}
+	}
+}
