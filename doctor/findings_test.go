@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb/plan"
 )
 
 // healthy is a machine with nothing to fix.
@@ -37,7 +39,7 @@ func TestAHealthyMachineHasNothingToFix(t *testing.T) {
 func llama8B(r Readings, weights int64) *Model {
 	m := &Model{
 		Architecture: "llama", Known: []string{"llama"}, Weights: weights, Layers: 32, Context: 8192,
-		KV: []KV{{"f16", 128 << 10}, {"q8_0", 68 << 10}, {"q4_0", 36 << 10}},
+		KV: []KV{{Type: "f16", PerToken: 128 << 10}, {Type: "q8_0", PerToken: 68 << 10}, {Type: "q4_0", PerToken: 36 << 10}},
 	}
 	m.Fits = Fits(*m, r.Machine, r.Devices)
 	return m
@@ -160,5 +162,31 @@ func TestFits(t *testing.T) {
 	}
 	if got := Fits(*m, Machine{Available: 9 << 30}, nil); len(got) != 3 || got[0].Device != "cpu" || got[0].Tokens != 0 {
 		t.Errorf("fits without libraries: %+v, want none of the context on the CPU, for 3 types", got)
+	}
+}
+
+// A model of 3 layers that keep the context and 15 with a window of 512, each with 1 KiB a token, for
+// 131072 tokens: what is behind the windows lies in host memory.
+func TestFitsOfLayersWithWindows(t *testing.T) {
+	layers := slices.Repeat([]plan.Layer{{RowBytes: 1 << 10, Window: 512}}, 18)
+	for l := 5; l < 18; l += 6 {
+		layers[l].Window = 0
+	}
+	kv := KV{Type: "f16", PerToken: 3 << 10, Windows: 15 << 20, Past: 15 << 10, Layers: layers}
+	m := Model{Layers: 18, Context: 131072, KV: []KV{kv}}
+	const ring = 15 * 768 << 10 // with graphs of 256 tokens, for so long a context
+	for _, test := range []struct {
+		gpu, host         int64
+		tokens, offloaded int
+		cpu               int
+	}{
+		{ring + 3<<30, 3 << 30, 131072, 131072, 131072},
+		{ring + 3<<20, 3 << 30, 768, 1024, 131072}, // shorter than rings, all layers keep all of it
+		{ring + 3<<30, 15 << 20, 1024, 768, 256},
+	} {
+		got := Fits(m, Machine{Available: test.host}, []Device{{Name: "cuda0", Type: "gpu", Free: test.gpu}, {Name: "cpu", Type: "cpu"}})
+		if got[0].Tokens != test.tokens || got[0].Offloaded != test.offloaded || got[1].Tokens != test.cpu {
+			t.Errorf("%d bytes on a GPU and %d in host memory: %+v; want %d, %d offloaded, and %d on the CPU", test.gpu, test.host, got, test.tokens, test.offloaded, test.cpu)
+		}
 	}
 }

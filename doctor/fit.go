@@ -36,9 +36,11 @@ func Fits(m Model, machine Machine, devices []Device) []Fit {
 		}
 		for _, kv := range m.KV {
 			f := Fit{Device: d.Name, Type: kv.Type, Room: free - m.Weights - m.Step}
-			f.Tokens = m.tokens(kv, f.Room, false)
-			if !d.cpu() {
-				f.Offloaded = min(m.tokens(kv, f.Room, true), m.tokens(kv, machine.Room(), false))
+			if d.cpu() { // where rows behind windows lie beside the others
+				f.Tokens = m.tokens(kv, f.Room, false, kv.Past)
+			} else {
+				f.Tokens = min(m.tokens(kv, f.Room, false, 0), m.within(kv.Past, machine.Room()))
+				f.Offloaded = min(m.tokens(kv, f.Room, true, 0), m.within(kv.PerToken+kv.Past, machine.Room()))
 			}
 			fits = append(fits, f)
 		}
@@ -46,16 +48,29 @@ func Fits(m Model, machine Machine, devices []Device) []Fit {
 	return fits
 }
 
+// within returns how much of the context fits into room bytes, in whole blocks, if a token takes some.
+func (m Model) within(each, room int64) int {
+	if each <= 0 {
+		return m.Context
+	}
+	return int(min(max(0, room)/(each*plan.Block)*plan.Block, int64(m.Context)))
+}
+
 // tokens returns how much of the context fits into room bytes, with all layers there, or, if
-// streams, with the layers that are being computed.
-func (m Model) tokens(kv KV, room int64, streams bool) int {
+// streams, with the layers that are being computed. beside is what a token takes there besides.
+func (m Model) tokens(kv KV, room int64, streams bool, beside int64) int {
 	if room <= 0 || kv.PerToken <= 0 || m.Layers <= 0 {
 		return 0
 	}
-	c := plan.Cache{Cells: m.Context, Streams: streams, Memory: []int64{room}}
-	for l := range int64(m.Layers) { // equally large, up to a byte
-		layers := int64(m.Layers)
-		c.Layers = append(c.Layers, plan.Layer{RowBytes: (l+1)*kv.PerToken/layers - l*kv.PerToken/layers})
+	c := plan.Cache{Layers: slices.Clone(kv.Layers), Cells: m.Context, Streams: streams, Memory: []int64{room}}
+	if c.Layers == nil {
+		for l := range int64(m.Layers) { // equally large, up to a byte
+			layers := int64(m.Layers)
+			c.Layers = append(c.Layers, plan.Layer{RowBytes: (l+1)*kv.PerToken/layers - l*kv.PerToken/layers})
+		}
+	}
+	if beside > 0 {
+		c.Layers = append(c.Layers, plan.Layer{RowBytes: beside})
 	}
 	return min(c.MostCells(), m.Context)
 }

@@ -1,5 +1,7 @@
 package doctor
 
+import "github.com/seed4d217819/ebb/plan"
+
 // Readings are what was found on a machine. What could not be read is zero, or has an error in its
 // place.
 type Readings struct {
@@ -99,8 +101,12 @@ type Model struct {
 	Error        string   `json:"error,omitempty"`
 }
 
-// KV is the memory that one token takes in all layers.
+// KV is the memory that K/V of a type take.
 type KV struct {
 	Type     string `json:"type"`
-	PerToken int64  `json:"per_token_bytes"`
+	PerToken int64  `json:"per_token_bytes"`                    // of one token in the layers that keep the whole context
+	Windows  int64  `json:"windows_bytes,omitempty"`            // of the layers with a window, whatever the context
+	Past     int64  `json:"past_windows_token_bytes,omitempty"` // of one token behind the windows, in host memory
+
+	Layers []plan.Layer `json:"-"` // nil: all are alike, and keep the whole context
 }

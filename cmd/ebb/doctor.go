@@ -253,9 +253,12 @@ func readModel(path string, r doctor.Readings) *doctor.Model {
 	m.Step = stepBytes(s)
 	for _, name := range []string{"f16", "q8_0", "q4_0", "f32", "bf16"} { // the default first, then the smaller ones
 		i := slices.IndexFunc(s.KVBytes, func(kv kvBytes) bool { return kv.Type == name })
-		if i >= 0 && s.KVBytes[i].PerToken > 0 {
-			m.KV = append(m.KV, doctor.KV{Type: name, PerToken: s.KVBytes[i].PerToken})
+		if i < 0 || s.KVBytes[i].PerToken == 0 {
+			continue
 		}
+		layers, _ := planLayers(s.layers, kvTypes[i])
+		kv := s.KVBytes[i]
+		m.KV = append(m.KV, doctor.KV{Type: name, PerToken: kv.PerToken, Windows: kv.Fixed, Past: kv.Past, Layers: layers})
 	}
 	m.Fits = doctor.Fits(*m, r.Machine, r.Devices)
 	return m

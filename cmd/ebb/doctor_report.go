@@ -101,7 +101,11 @@ func printFits(line func(name, format string, args ...any), m doctor.Model) {
 				places = append(places, describeFit(f, m.Context))
 			}
 		}
-		line("", "K/V %-4s  %s", kv.Type, strings.Join(append([]string{bytesize.Format(kv.PerToken) + " a token"}, places...), "; "))
+		takes := bytesize.Format(kv.PerToken) + " a token"
+		if kv.Windows > 0 {
+			takes += fmt.Sprintf(", %s that do not grow, and %s a token behind the windows", bytesize.Format(kv.Windows), bytesize.Format(kv.Past))
+		}
+		line("", "K/V %-4s  %s", kv.Type, strings.Join(append([]string{takes}, places...), "; "))
 	}
 }
 
