@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/seed4d217819/ebb/gguf"
 )
@@ -19,7 +20,7 @@ func writeChatModel(path string) error {
 	return writeTinyModel(path, gguf.KV{Key: "tokenizer.chat_template", Value: chatTemplate})
 }
 
-// writeTinyModel writes a tiny model with additional metadata.
+// writeTinyModel writes a tiny model with additional metadata, or other values of what it has.
 func writeTinyModel(path string, meta ...gguf.KV) (err error) {
 	tiny, err := gguf.Open("../../testdata/models/tiny-gqa.gguf")
 	if err != nil {
@@ -27,7 +28,9 @@ func writeTinyModel(path string, meta ...gguf.KV) (err error) {
 	}
 	defer func() { err = errors.Join(err, tiny.Close()) }()
 	for key, value := range tiny.Metadata() {
-		meta = append(meta, gguf.KV{Key: key, Value: value.Any()})
+		if !slices.ContainsFunc(meta, func(kv gguf.KV) bool { return kv.Key == key }) {
+			meta = append(meta, gguf.KV{Key: key, Value: value.Any()})
+		}
 	}
 	var tensors []gguf.TensorData
 	for _, t := range tiny.Tensors() {

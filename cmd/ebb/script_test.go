@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 )
 
@@ -21,9 +22,9 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script/*.txt. The scripts find the tiny models in $MODELS, a tiny model with a
-// chat template at $WORK/chat.gguf, tiny-gqa in three parts at $SPLIT/split-0000N-of-00003.gguf,
-// both also on a hub as hf://owner/repo/NAME, and, under the condition smollm2, the real one at
-// $SMOLLM2.
+// chat template at $WORK/chat.gguf, one of an architecture that nobody knows at $WORK/unknown.gguf,
+// tiny-gqa in three parts at $SPLIT/split-0000N-of-00003.gguf, both also on a hub as
+// hf://owner/repo/NAME, and, under the condition smollm2, the real one at $SMOLLM2.
 func TestScripts(t *testing.T) {
 	models, err := filepath.Abs("../../testdata/models")
 	if err != nil {
@@ -50,7 +51,10 @@ func TestScripts(t *testing.T) {
 			if cache, err := os.UserCacheDir(); err == nil {
 				env.Setenv("XDG_CACHE_HOME", cache) // scripts have no home
 			}
-			return writeChatModel(filepath.Join(env.WorkDir, "chat.gguf"))
+			return errors.Join(
+				writeChatModel(filepath.Join(env.WorkDir, "chat.gguf")),
+				writeTinyModel(filepath.Join(env.WorkDir, "unknown.gguf"), gguf.KV{Key: "general.architecture", Value: "abacus"}),
+			)
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
