@@ -45,11 +45,11 @@ func (l *Loader) QueryKeyValue(hidden int, a Layer) QueryKeyValue {
 // [valueDim, kvHeads, tokens].
 func (p QueryKeyValue) Forward(g *ggml.Graph, x *ggml.Tensor) (q, k, v *ggml.Tensor) {
 	all := p.parts.Forward(g, x)
-	return byHead(g, all[0], p.shape.KeyDim), byHead(g, all[1], p.shape.KeyDim), byHead(g, all[2], p.shape.ValueDim)
+	return ByHead(g, all[0], p.shape.KeyDim), ByHead(g, all[1], p.shape.KeyDim), ByHead(g, all[2], p.shape.ValueDim)
 }
 
-// byHead returns x [dim × heads, tokens] as [dim, heads, tokens].
-func byHead(g *ggml.Graph, x *ggml.Tensor, dim int) *ggml.Tensor {
+// ByHead returns x [dim × heads, tokens] as [dim, heads, tokens].
+func ByHead(g *ggml.Graph, x *ggml.Tensor, dim int) *ggml.Tensor {
 	d := int64(dim)
 	return g.View3D(x, d, x.Ne(0)/d, x.Ne(1), d*x.Nb(0), x.Nb(1), 0)
 }

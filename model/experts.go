@@ -18,6 +18,9 @@ type Experts struct {
 	Up     ExpertLinear // [hidden, ff, experts]
 	Down   ExpertLinear // [ff, hidden, experts]
 
+	// Scales are what each expert's result is multiplied by [experts]; nil: 1.
+	Scales *ggml.Tensor
+
 	// Unit is what stands between gate, up and down (Shazeer, 2020): [ff, used, tokens] of each gives
 	// the same shape.
 	Unit func(g *ggml.Graph, gate, up *ggml.Tensor) *ggml.Tensor
@@ -112,15 +115,7 @@ func (l *Loader) ExpertWidths(layers int) []int {
 }
 
 // LeadingDense returns how many of the first layers have one feed-forward network and no experts.
-func (l *Loader) LeadingDense(layers int) int {
-	const name = "leading_dense_block_count"
-	n, _ := get(l, name, l.file.Int)
-	if n < 0 || n > int64(layers) {
-		l.fault("metadata %s is %d: want 0 to %d, the number of layers", l.key(name), n, layers)
-		return 0
-	}
-	return int(n)
-}
+func (l *Loader) LeadingDense(layers int) int { return l.UpTo("leading_dense_block_count", layers) }
 
 // Experts returns a layer's mixture: the router ffn_gate_inp, exp_probs_b.bias if the file has it,
 // and the experts ffn_gate_exps, ffn_up_exps and ffn_down_exps, of which the first two may be one
@@ -166,7 +161,12 @@ func (l *Loader) ofExperts() *Loader {
 
 // Forward maps x [hidden, tokens] to the same shape.
 func (e Experts) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	chosen, weights := e.route(g, x) // [used, tokens], [1, used, tokens]
+	return e.ForwardRouted(g, x, x)
+}
+
+// ForwardRouted is Forward where the router reads something else, routed [hidden, tokens].
+func (e Experts) ForwardRouted(g *ggml.Graph, x, routed *ggml.Tensor) *ggml.Tensor {
+	chosen, weights := e.route(g, routed) // [used, tokens], [1, used, tokens]
 	if e.Elsewhere == nil {
 		return e.mix(g, x, chosen, weights)
 	}
@@ -225,6 +225,10 @@ func (e Experts) route(g *ggml.Graph, x *ggml.Tensor) (chosen, weights *ggml.Ten
 		weights = g.Scale(weights, e.Scale)
 	}
 	g.Expand(weights) // devices compute routing as one operation where it stands together
+	if e.Scales != nil {
+		none := g.Scale(weights, 0) // [1, used, tokens]
+		weights = g.Mul(weights, g.AddID(none, g.Reshape2D(e.Scales, 1, int64(e.Count)), chosen))
+	}
 	return chosen, weights
 }
 

@@ -51,6 +51,7 @@ type found struct {
 	weights []weight
 	keys    map[string]bool // that were asked for
 	tensors map[string]bool // that were found
+	spare   map[string]bool // tensors that the model need not have, and does without
 }
 
 // weight is a tensor of the file and the one on a device.
@@ -62,8 +63,9 @@ type weight struct {
 }
 
 // shared bounds the tensors that a device may need a copy of, because they serve layers of several:
-// the embedding where it scores too, and RoPE's factors, of which there may be two lists.
-const shared = 3
+// the embedding, RoPE's factors, of which there may be two lists, and the table and the norm of
+// embeddings for each layer.
+const shared = 5
 
 // defaultContext is the context that a model was made for where its file does not say.
 const defaultContext = 2048
@@ -71,9 +73,9 @@ const defaultContext = 2048
 // NewLoader returns a loader for a model's weights on its devices. The file must stay open as long
 // as the model.
 func NewLoader(f *gguf.File, d Devices) *Loader {
-	tensors := len(f.Tensors()) + 1 + shared*len(d.all())
+	tensors := 2*len(f.Tensors()) + 1 + shared*len(d.all()) // a layer has its part of one that all share, too
 	l := &Loader{file: f, devices: d, backend: d.Input, found: &found{
-		meta: ggml.NewContext(tensors), keys: map[string]bool{}, tensors: map[string]bool{},
+		meta: ggml.NewContext(tensors), keys: map[string]bool{}, tensors: map[string]bool{}, spare: map[string]bool{},
 	}}
 	if kind, err := f.String("general.type"); err == nil && kind != "model" {
 		l.fault("metadata general.type is %q: want a file with a whole model", kind)
@@ -145,6 +147,9 @@ func (l *Loader) Has(name string) bool {
 	_, ok := l.file.Tensor(l.prefix + name)
 	return ok
 }
+
+// Spare says that the model is the same without a tensor of this loader's layer that the file may have.
+func (l *Loader) Spare(name string) { l.found.spare[l.prefix+name] = true }
 
 // Linear returns the matrix name.weight [in, out], and name.bias if there is one.
 func (l *Loader) Linear(name string, in, out int) Linear {

@@ -64,6 +64,16 @@ func (l *Loader) IntOr(name string, byDefault int) int {
 	return l.count(name, n)
 }
 
+// UpTo returns a number from 0 to most, or 0 if the file has none.
+func (l *Loader) UpTo(name string, most int) int {
+	n, _ := get(l, name, l.file.Int)
+	if n < 0 || n > int64(most) {
+		l.fault("metadata %s is %d: want a whole number from 0 to %d", l.key(name), n, most)
+		return 0
+	}
+	return int(n)
+}
+
 // count returns a number that the file has under a name, if it can be a count.
 func (l *Loader) count(name string, n int64) int {
 	if n < 1 || n > maxCount {

@@ -20,7 +20,7 @@ func (l *Loader) checkUnread() {
 	}
 	var unread []string
 	for _, t := range l.file.Tensors() {
-		if !l.found.tensors[t.Name] && !harmless(t.Name) && !l.drafts(t.Name) {
+		if !l.found.tensors[t.Name] && !l.found.spare[t.Name] && !harmless(t.Name) && !l.drafts(t.Name) {
 			unread = append(unread, fmt.Sprintf("%.100s", t.Name))
 		}
 	}

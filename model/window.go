@@ -5,8 +5,8 @@ import "github.com/seed4d217819/ebb/gguf"
 // Windows gives layers the window that the file has for them: attention.sliding_window tokens
 // (Beltagy et al., 2020), in the layers that attention.sliding_window_pattern says. The pattern is
 // an array with a truth value for each layer, true where there is a window, or a number n: every
-// n-th layer sees all tokens. every is that number where the file has neither. Without
-// attention.sliding_window no layer has a window.
+// n-th layer sees all tokens. every is that number where the file has neither; 0: the file must have
+// one. Without attention.sliding_window no layer has a window.
 func (l *Loader) Windows(all []Layer, every int) {
 	window := l.IntOr("attention.sliding_window", 0)
 	windowed := l.windowed(len(all), every)
@@ -28,6 +28,9 @@ func (l *Loader) windowed(layers, every int) []bool {
 		}
 		copy(windowed, pattern)
 		return windowed
+	}
+	if every == 0 {
+		l.need(name)
 	}
 	if every = l.IntOr(name, every); every > 0 {
 		for i := range windowed {

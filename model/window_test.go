@@ -22,7 +22,7 @@ func TestWindowsFollowThePattern(t *testing.T) {
 		{"no window", nil, nil, 2, []int{0, 0, 0, 0, 0}, ""},
 		{"the architecture's pattern", 512, nil, 2, []int{512, 0, 512, 0, 512}, ""},
 		{"a pattern longer than the layers", 512, nil, 6, []int{512, 512, 512, 512, 512}, ""},
-		{"no pattern", 512, nil, 0, []int{0, 0, 0, 0, 0}, ""},
+		{"no pattern where there must be one", 512, nil, 0, nil, "attention.sliding_window_pattern is missing"},
 		{"a number", 8, 3, 2, []int{8, 8, 0, 8, 8}, ""},
 		{"an array", 8, []bool{true, false, false, true, true}, 2, []int{8, 0, 0, 8, 8}, ""},
 		{"a window of no tokens", 0, nil, 2, nil, "attention.sliding_window is 0: want a whole number from 1"},
