@@ -17,6 +17,7 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/model/gemma3"
+	"github.com/seed4d217819/ebb/model/gemma4"
 	"github.com/seed4d217819/ebb/model/glm4"
 	"github.com/seed4d217819/ebb/model/glm4moe"
 	"github.com/seed4d217819/ebb/model/gptoss"
@@ -37,7 +38,7 @@ func architectures() []model.Architecture {
 	return []model.Architecture{
 		llama.Architecture(), mistral3.Architecture(), smollm3.Architecture(), granite.Architecture(), phi3.Architecture(),
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
-		gemma3.Architecture(), gptoss.Architecture(), glm4.Architecture(), glm4moe.Architecture(),
+		gemma3.Architecture(), gemma4.Architecture(), gptoss.Architecture(), glm4.Architecture(), glm4moe.Architecture(),
 	}
 }
 
@@ -146,6 +147,9 @@ func Open(path string, o Options) (_ *Engine, err error) {
 		m, err := arch.Open(loader)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if shared := slices.IndexFunc(m.Config().Layers, func(l model.Layer) bool { return l.SharesKV }); shared >= 0 {
+			return nil, errors.Join(fmt.Errorf("%s: layer %d attends to another layer's keys and values, which is not supported", path, shared), m.Close())
 		}
 		e.notes = append(e.notes, loader.Notes()...)
 		return m, nil

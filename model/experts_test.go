@@ -43,6 +43,7 @@ func makeExpertWeights() expertWeights {
 		{"ffn_gate_exps.bias", expertFF * expertCount},
 		{"ffn_up_exps.bias", expertFF * expertCount},
 		{"ffn_down_exps.bias", expertHidden * expertCount},
+		{"ffn_down_exps.scale", expertCount},
 	} {
 		w[t.name] = sines(seed, t.n)
 	}
@@ -67,6 +68,7 @@ func (w expertWeights) file(t *testing.T, meta []gguf.KV, names ...string) *gguf
 		"ffn_gate_shexp.weight": {expertHidden, expertFF}, "ffn_up_shexp.weight": {expertHidden, expertFF},
 		"ffn_down_shexp.weight": {expertFF, expertHidden}, "ffn_gate_inp_shexp.weight": {expertHidden},
 		"ffn_gate_exps.bias": {expertFF, expertCount}, "ffn_up_exps.bias": {expertFF, expertCount}, "ffn_down_exps.bias": {expertHidden, expertCount},
+		"ffn_down_exps.scale": {expertCount},
 	}
 	var tensors []gguf.TensorData
 	for _, name := range names {
@@ -333,6 +335,40 @@ func TestExpertsEqualTheirDefinition(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// routed is a mixture whose router reads a third of its input, and whose experts have scales.
+type routed struct{ Experts }
+
+func (r routed) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
+	return r.ForwardRouted(g, x, g.Scale(x, 1.0/3))
+}
+
+func TestARouterMayReadAnotherInputAndExpertsMayHaveScales(t *testing.T) {
+	w := makeExpertWeights()
+	m := Mixture{Count: expertCount, Used: 3, Gating: Softmax, Normalize: true, Scale: 1}
+	tensors := []string{"ffn_gate_inp.weight", "ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight", "ffn_down_exps.scale"}
+	got := forward(t, w.file(t, nil, tensors...), func(l *Loader) FeedForward {
+		e := l.Experts(m, expertHidden, expertFF)
+		e.Scales = l.Vector("ffn_down_exps.scale", expertCount)
+		return routed{e}
+	})
+	for i := range w["ffn_gate_inp.weight"] { // the router's product is linear
+		w["ffn_gate_inp.weight"][i] /= 3
+	}
+	for e, scale := range w["ffn_down_exps.scale"] { // and so is the last one of an expert
+		for i := range expertFF * expertHidden {
+			w["ffn_down_exps.weight"][e*expertFF*expertHidden+i] *= scale
+		}
+	}
+	for token := range expertTokens {
+		x := sines(99, expertHidden*expertTokens)[token*expertHidden:][:expertHidden]
+		for i, want := range w.mixture(m, false, false, x) {
+			if d := math.Abs(float64(got[token*expertHidden+i]) - want); d > 1e-4*max(1, math.Abs(want)) {
+				t.Fatalf("token %d: got %g, want %g", token, got[token*expertHidden+i], want)
+			}
+		}
 	}
 }
 

@@ -35,14 +35,15 @@ func ReadConfig(f *gguf.File, known []Architecture) (Config, error) {
 
 // StepBytes returns the bytes of the weights that a step of one token reads, from a file's header: all
 // of them, but the experts that the token does not go through, blocks that only draft tokens, and an
-// embedding that is not the output matrix too, of which the step looks up one row.
+// embedding that is not the output matrix too, of which the step looks up one row, as it does of the
+// layers' embeddings.
 func StepBytes(f *gguf.File) (bytes int64) {
 	l := newHeader(f)
 	_, output := f.Tensor("output.weight")
 	count, used := experts(f)
 	for _, t := range f.Tensors() {
 		switch {
-		case t.Name == "token_embd.weight" && output, l.drafts(t.Name):
+		case t.Name == "token_embd.weight" && output, t.Name == "per_layer_token_embd.weight", l.drafts(t.Name):
 		case strings.Contains(t.Name, "_exps."):
 			bytes += t.Size / count * used
 		default:
