@@ -19,7 +19,7 @@ func Example() {
 	text, err := t.Render([]chat.Message{
 		{Role: "system", Content: "Be brief."},
 		{Role: "user", Content: "Who are you?"},
-	}, true)
+	}, chat.RenderOptions{AddGenerationPrompt: true})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -29,4 +29,28 @@ func Example() {
 	// <|system|>Be brief.
 	// <|user|>Who are you?
 	// <|assistant|>
+}
+
+func ExampleParser() {
+	tools, err := chat.ParseTools([]byte(`[{"type": "function", "function": {"name": "get_weather"}}]`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	p := chat.Hermes.NewParser(chat.ParserOptions{Tools: tools})
+	answer := chat.Message{Role: "assistant"}
+	for _, piece := range []string{"<thi", "nk>The weather!</think>I look.<tool_", `call>{"name": "get_weather", "arg`, `uments": {"city": "Paris"}}</tool_call>`} {
+		for _, e := range p.Next(piece) {
+			answer.Append(e)
+		}
+	}
+	for _, e := range p.Flush() {
+		answer.Append(e)
+	}
+	fmt.Println(answer.Reasoning)
+	fmt.Println(answer.Content)
+	fmt.Println(answer.ToolCalls[0].Name, answer.ToolCalls[0].Arguments)
+	// Output:
+	// The weather!
+	// I look.
+	// get_weather {"city": "Paris"}
 }

@@ -54,7 +54,7 @@ func TestHostileTemplatesEndWithErrLimit(t *testing.T) {
 			start := time.Now()
 			tmpl, err := compile(source, Vars{}, small)
 			if err == nil {
-				_, err = tmpl.Render([]Message{{"user", "How are you?"}}, true)
+				_, err = tmpl.Render([]Message{{Role: "user", Content: "How are you?"}}, RenderOptions{AddGenerationPrompt: true})
 			}
 			if !errors.Is(err, ErrLimit) {
 				t.Errorf("error %v, want ErrLimit", err)
@@ -99,7 +99,7 @@ func TestDeepNestingDoesNotOverflowTheStack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tmpl, err := New(tc.source, Vars{})
 			if err == nil {
-				_, err = tmpl.Render([]Message{{"user", "Hi"}}, true)
+				_, err = tmpl.Render([]Message{{Role: "user", Content: "Hi"}}, RenderOptions{AddGenerationPrompt: true})
 			}
 			if (err != nil) != tc.fails {
 				t.Errorf("error %.200v; want one: %t", err, tc.fails)
@@ -119,7 +119,7 @@ func TestValuesThatContainThemselvesAreErrors(t *testing.T) {
 	} {
 		tmpl, err := New(source, Vars{})
 		if err == nil {
-			_, err = tmpl.Render([]Message{{"user", "Hi"}}, true)
+			_, err = tmpl.Render([]Message{{Role: "user", Content: "Hi"}}, RenderOptions{AddGenerationPrompt: true})
 		}
 		if err == nil || !strings.HasPrefix(err.Error(), "chat: render template: line 1: ") {
 			t.Errorf("%s: error %v, want one that names the line", source, err)
@@ -133,7 +133,7 @@ func TestNegativeRepetitionIsEmpty(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := tmpl.Render([]Message{{"user", "Hi"}}, true); err != nil || got != "<>" {
+	if got, err := tmpl.Render([]Message{{Role: "user", Content: "Hi"}}, RenderOptions{AddGenerationPrompt: true}); err != nil || got != "<>" {
 		t.Errorf("%q, %v; want <>", got, err)
 	}
 }
@@ -156,7 +156,7 @@ func FuzzNew(f *testing.F) {
 			t.Errorf("template %v with error %v", tmpl, err)
 		}
 		if err == nil {
-			_, err = tmpl.Render([]Message{{"user", "Hi"}}, true)
+			_, err = tmpl.Render([]Message{{Role: "user", Content: "Hi"}}, RenderOptions{AddGenerationPrompt: true})
 		}
 		if err != nil && strings.Contains(err.Error(), "internal error") {
 			t.Errorf("error %q: the interpreter panicked", err)

@@ -3,6 +3,8 @@ package chat
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/seed4d217819/ebb/chat/jinja"
 )
@@ -16,12 +18,6 @@ var ErrRefused = errors.New("chat: the model's template refuses these messages")
 // rendering is given.
 var ErrLimit = errors.New("chat: template exceeds a limit")
 
-// Message is one turn of a conversation.
-type Message struct {
-	Role    string `json:"role"` // "system", "user", "assistant", "tool", or what the template knows
-	Content string `json:"content"`
-}
-
 // Vars are the spellings of the model's tokens that templates refer to as bos_token and eos_token.
 // An empty one is not defined.
 type Vars struct {
@@ -30,6 +26,7 @@ type Vars struct {
 
 // Template is a compiled chat template. It may be used from several goroutines.
 type Template struct {
+	source string
 	parsed *jinja.Template
 	vars   Vars
 	limits jinja.Limits
@@ -48,36 +45,49 @@ func compile(source string, vars Vars, limits jinja.Limits) (*Template, error) {
 	if err != nil {
 		return nil, wrapped("template", err)
 	}
-	return &Template{parsed: parsed, vars: vars, limits: limits}, nil
+	return &Template{source: source, parsed: parsed, vars: vars, limits: limits}, nil
 }
 
-// Render returns the text of the messages. It ends with the beginning of the assistant's next turn
-// if addGenerationPrompt is set. It contains the spellings of special tokens, BOS included where
-// the template writes it: tokenize it with special tokens parsed and none added.
+// Format returns the format of the answers that the template was written for; see [FormatOf].
+func (t *Template) Format(architecture string) Format { return FormatOf(t.source, architecture) }
+
+// TakesTools reports whether the template writes tools into the prompt. One that does not knows
+// nothing of calls and their results either.
+func (t *Template) TakesTools() bool { return strings.Contains(t.source, "tools") }
+
+// RenderOptions says what a prompt holds beside the messages. The zero value adds nothing.
+type RenderOptions struct {
+	// AddGenerationPrompt ends the prompt with the beginning of the assistant's next turn.
+	AddGenerationPrompt bool
+	// Tools are those that the model may call.
+	Tools []Tool
+	// Variables is a JSON object with more variables of the template, such as enable_thinking of
+	// Qwen3 or reasoning_effort of gpt-oss. Nil has none.
+	Variables []byte
+}
+
+// Render returns the text of the messages. It contains the spellings of special tokens, BOS
+// included where the template writes it: tokenize it with special tokens parsed and none added.
 //
 // The contents are not escaped, as in the reference implementation: a message that spells a special
 // token becomes one.
-func (t *Template) Render(messages []Message, addGenerationPrompt bool) (string, error) {
+func (t *Template) Render(messages []Message, o RenderOptions) (string, error) {
 	if len(messages) == 0 {
 		return "", errors.New("chat: no messages")
 	}
+	thinking := readsThinking.MatchString(t.source)
 	list := make([]jinja.Value, len(messages))
 	for i, m := range messages {
 		if m.Role == "" {
 			return "", fmt.Errorf("chat: message %d has no role; want system, user, assistant or tool", i)
 		}
-		d := jinja.NewDict()
-		d.Set("role", m.Role)
-		d.Set("content", m.Content)
-		list[i] = d
+		list[i] = m.value(thinking)
 	}
-	variables := map[string]jinja.Value{
-		"messages":              jinja.NewList(list...),
-		"add_generation_prompt": addGenerationPrompt,
-		// They are defined and none, as transformers passes them.
-		"tools":     nil,
-		"documents": nil,
+	variables, err := o.variables()
+	if err != nil {
+		return "", err
 	}
+	variables["messages"] = jinja.NewList(list...)
 	if t.vars.BOS != "" {
 		variables["bos_token"] = t.vars.BOS
 	}
@@ -89,6 +99,40 @@ func (t *Template) Render(messages []Message, addGenerationPrompt bool) (string,
 		return "", wrapped("render template", err)
 	}
 	return rendered, nil
+}
+
+// readsThinking matches a template that reads the reasoning of a message as its thinking.
+var readsThinking = regexp.MustCompile(`message(\.thinking\b|\['thinking'\]|\["thinking"\])`)
+
+// variables returns those that do not come from messages.
+func (o *RenderOptions) variables() (map[string]jinja.Value, error) {
+	variables := map[string]jinja.Value{}
+	if o.Variables != nil {
+		v, err := jinja.FromJSON(o.Variables)
+		if err != nil {
+			return nil, fmt.Errorf("chat: variables of the template: %w", err)
+		}
+		object, ok := v.(*jinja.Dict)
+		if !ok {
+			return nil, errors.New(`chat: the variables of the template are no JSON object: want one, as in {"enable_thinking": false}`)
+		}
+		variables = object.Map()
+	}
+	variables["add_generation_prompt"] = o.AddGenerationPrompt
+	// They are defined and none without tools, as transformers passes them.
+	variables["tools"], variables["documents"] = nil, nil
+	if len(o.Tools) > 0 {
+		tools := make([]jinja.Value, len(o.Tools))
+		for i, t := range o.Tools {
+			v, err := jinja.FromJSON(t.definition)
+			if err != nil {
+				return nil, fmt.Errorf("chat: tool %d: %w", i, err)
+			}
+			tools[i] = v
+		}
+		variables["tools"] = jinja.NewList(tools...)
+	}
+	return variables, nil
 }
 
 // wrapped is an error of package jinja as an error of this one.

@@ -43,7 +43,7 @@ func TestSmolLM2ChatsRenderAsInTransformers(t *testing.T) {
 		t.Fatal("no cases")
 	}
 	for _, tc := range golden.Cases {
-		got, err := tmpl.Render(tc.Messages, tc.AddGenerationPrompt)
+		got, err := tmpl.Render(tc.Messages, RenderOptions{AddGenerationPrompt: tc.AddGenerationPrompt})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestTemplatesRenderAsInJinja(t *testing.T) {
 		var got string
 		tmpl, err := New(tc.Template, Vars{BOS: golden.BOS, EOS: golden.EOS})
 		if err == nil {
-			got, err = tmpl.Render(golden.Messages, true)
+			got, err = tmpl.Render(golden.Messages, RenderOptions{AddGenerationPrompt: true})
 		}
 		if (err != nil) != tc.Error {
 			t.Errorf("%q: error %v; Jinja fails: %t", tc.Template, err, tc.Error)
@@ -89,11 +89,11 @@ func TestATemplateThatRaisesRefusesTheMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = tmpl.Render([]Message{{"system", "Be kind."}, {"user", "Hi"}}, true)
+	_, err = tmpl.Render([]Message{{Role: "system", Content: "Be kind."}, {Role: "user", Content: "Hi"}}, RenderOptions{AddGenerationPrompt: true})
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "System role not supported") {
 		t.Errorf("error %v, want ErrRefused with the template's message", err)
 	}
-	if got, err := tmpl.Render([]Message{{"user", "Hi"}}, true); err != nil || got != "Hi" {
+	if got, err := tmpl.Render([]Message{{Role: "user", Content: "Hi"}}, RenderOptions{AddGenerationPrompt: true}); err != nil || got != "Hi" {
 		t.Errorf("without a system message: %q, %v; want Hi", got, err)
 	}
 }
@@ -104,8 +104,8 @@ func TestRolesAndContentsReachTheTemplateAsTheyAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := tmpl.Render([]Message{
-		{"system", ""}, {"user", "{{ 1 }} {% if %}"}, {"assistant", "\"a\\\"\x00\xff"}, {"tool", "<b>&amp;"}, {"critic", "own role"},
-	}, false)
+		{Role: "system", Content: ""}, {Role: "user", Content: "{{ 1 }} {% if %}"}, {Role: "assistant", Content: "\"a\\\"\x00\xff"}, {Role: "tool", Content: "<b>&amp;"}, {Role: "critic", Content: "own role"},
+	}, RenderOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,10 +121,10 @@ func TestMisuseIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tmpl.Render(nil, true); err == nil || !strings.Contains(err.Error(), "no messages") {
+	if _, err := tmpl.Render(nil, RenderOptions{AddGenerationPrompt: true}); err == nil || !strings.Contains(err.Error(), "no messages") {
 		t.Errorf("no messages: error %v", err)
 	}
-	if _, err := tmpl.Render([]Message{{"user", "a"}, {"", "b"}}, true); err == nil || !strings.Contains(err.Error(), "message 1 has no role") {
+	if _, err := tmpl.Render([]Message{{Role: "user", Content: "a"}, {Role: "", Content: "b"}}, RenderOptions{AddGenerationPrompt: true}); err == nil || !strings.Contains(err.Error(), "message 1 has no role") {
 		t.Errorf("no role: error %v", err)
 	}
 	if _, err := New("", Vars{}); err == nil || !strings.Contains(err.Error(), "empty") {
@@ -171,10 +171,10 @@ func TestOneTemplateServesManyGoroutines(t *testing.T) {
 			want := strings.Repeat("[user "+who+"]", 20)
 			messages := make([]Message, 20)
 			for i := range messages {
-				messages[i] = Message{"user", who}
+				messages[i] = Message{Role: "user", Content: who}
 			}
 			for range 20 {
-				if got, err := tmpl.Render(messages, false); err != nil || got != want {
+				if got, err := tmpl.Render(messages, RenderOptions{}); err != nil || got != want {
 					t.Errorf("%q, %v; want %q", got, err, want)
 					return
 				}

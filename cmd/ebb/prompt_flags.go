@@ -158,7 +158,7 @@ func systemMessage(text string) []chat.Message {
 
 // renderTokens returns the tokens of a conversation up to where the assistant's next turn begins.
 func renderTokens(engine *ebb.Engine, template *chat.Template, messages []chat.Message) ([]int32, error) {
-	text, err := template.Render(messages, true)
+	text, err := template.Render(messages, chat.RenderOptions{AddGenerationPrompt: true})
 	if err != nil {
 		return nil, err
 	}
