@@ -12,13 +12,15 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
 )
 
-// smallOf is a small model of each architecture.
-var smallOf = map[string]string{
-	"llama": "tiny-one", "mistral3": "tiny-mistral3", "smollm3": "tiny-smollm3", "granite": "tiny-granite", "phi3": "tiny-longrope",
-	"qwen2": "tiny-qwen2", "qwen3": "tiny-qwen3", "qwen2moe": "tiny-qwen2moe", "qwen3moe": "tiny-qwen3moe",
-	"glm4": "tiny-glm4", "glm4moe": "tiny-glm4moe", "gemma3": "tiny-gemma3",
+// smallOf are small models of each architecture, one for each kind of layers.
+var smallOf = map[string][]string{
+	"llama": {"tiny-one", "tiny-mixtral"}, "mistral3": {"tiny-mistral3"}, "smollm3": {"tiny-smollm3"}, "granite": {"tiny-granite"},
+	"phi3": {"tiny-longrope"}, "qwen2": {"tiny-qwen2"}, "qwen3": {"tiny-qwen3"}, "qwen2moe": {"tiny-qwen2moe"}, "qwen3moe": {"tiny-qwen3moe"},
+	"glm4": {"tiny-glm4"}, "glm4moe": {"tiny-glm4moe"}, "gemma3": {"tiny-gemma3"}, "gemma4": {"tiny-gemma4", "tiny-gemma4-moe"},
+	"gpt-oss": {"tiny-gptoss"}, "gptoss": {"tiny-gptoss-ollama"},
 }
 
 // Whatever one value of a file's metadata is, the model opens and computes, or there is an error, and
@@ -29,35 +31,31 @@ func TestAFileWithAnyValueInItsMetadataIsAnErrorOrWorks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model.gguf")
 	opened, refused, turn := 0, 0, 0
 	for _, architecture := range ebb.Architectures() {
-		name := smallOf[architecture]
-		if name == "" {
+		if len(smallOf[architecture]) == 0 {
 			t.Errorf("no small model of %s", architecture)
-			continue
 		}
-		data := testmodel.Golden(t, name)
-		file, err := gguf.Parse(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		layers, err := file.Int(architecture + ".block_count")
-		if err != nil {
-			t.Fatal(err)
-		}
-		values := testmodel.HostileValues(int(layers))
-		keys, own := testmodel.Keys(file)
-		for k, key := range keys {
-			for v, value := range values {
-				if turn++; !testAll && (k >= own || turn%17 != 0) {
-					continue
-				}
-				err := openOnce(t, path, testmodel.Edit(t, data, []gguf.KV{{Key: key, Value: value}}))
-				if errors.Is(err, errOpened) {
-					t.Errorf("%s with the value %d, %.60v, of %s: %v", name, v, value, key, err)
-				}
-				if err == nil {
-					opened++
-				} else {
-					refused++
+		for _, name := range smallOf[architecture] {
+			data := testmodel.Golden(t, name)
+			file, err := gguf.Parse(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			values := testmodel.HostileValues(model.LayerCount(file))
+			keys, own := testmodel.Keys(file)
+			for k, key := range keys {
+				for v, value := range values {
+					if turn++; !testAll && (k >= own || turn%17 != 0) {
+						continue
+					}
+					err := openOnce(t, path, testmodel.Edit(t, data, []gguf.KV{{Key: key, Value: value}}))
+					switch {
+					case errors.Is(err, errOpened):
+						t.Errorf("%s with the value %d, %.60v, of %s: %v", name, v, value, key, err)
+					case err == nil:
+						opened++
+					default:
+						refused++
+					}
 				}
 			}
 		}
