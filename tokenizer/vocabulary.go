@@ -11,7 +11,7 @@ import (
 
 // models are the kinds of vocabulary that the supported architectures have. With other kinds there
 // are more faults for which libllama ends the process.
-var models = []string{"gpt2", "llama"}
+var models = []string{"gpt2", "llama", "gemma4"}
 
 // checkVocabulary reports the faults of the GGUF file at path for which libllama would end the
 // process: a kind of vocabulary that is not among models, and two tokens with the same spelling.

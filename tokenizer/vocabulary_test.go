@@ -26,7 +26,7 @@ func TestAVocabularyOfAnotherKindIsAnError(t *testing.T) {
 	if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tokenizer.Open(path); err == nil || !strings.Contains(err.Error(), "want one of gpt2, llama") {
+	if _, err := tokenizer.Open(path); err == nil || !strings.Contains(err.Error(), "want one of gpt2, llama, gemma4") {
 		t.Errorf("open: %v; want an error that lists the kinds", err)
 	}
 }
