@@ -17,6 +17,21 @@ func (l *Loader) Windows(all []Layer, every int) {
 	}
 }
 
+// SameWindow gives all layers a window of attention.sliding_window tokens. 0 is none, and so is one
+// that no token leaves within the context that the model was made for.
+func (l *Loader) SameWindow(all []Layer) {
+	const name = "attention.sliding_window"
+	n, there := get(l, name, l.file.Int)
+	if !there || n == 0 {
+		return
+	}
+	if window := l.count(name, n); window < l.IntOr("context_length", defaultContext) {
+		for i := range all {
+			all[i].Window = window
+		}
+	}
+}
+
 // windowed returns for each layer whether it has a window.
 func (l *Loader) windowed(layers, every int) []bool {
 	const name = "attention.sliding_window_pattern"

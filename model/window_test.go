@@ -9,6 +9,44 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
+func TestAWindowOfAllLayers(t *testing.T) {
+	for _, test := range []struct {
+		window any
+		want   int
+		fault  string
+	}{
+		{nil, 0, ""},
+		{uint32(0), 0, ""},
+		{uint32(8), 8, ""},
+		{uint32(2047), 2047, ""},
+		{uint32(2048), 0, ""}, // as many tokens as the context has
+		{uint32(262144), 0, ""},
+		{int32(-1), 0, "attention.sliding_window is -1: want a whole number from 1"},
+		{"8", 0, "attention.sliding_window"},
+	} {
+		meta := []gguf.KV{{Key: "general.architecture", Value: "x"}, {Key: "x.context_length", Value: uint32(2048)}}
+		if test.window != nil {
+			meta = append(meta, gguf.KV{Key: "x.attention.sliding_window", Value: test.window})
+		}
+		var file bytes.Buffer
+		if err := gguf.Write(&file, meta, nil); err != nil {
+			t.Fatal(err)
+		}
+		f, err := gguf.Parse(file.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, all := newHeader(f), make([]Layer, 2)
+		l.SameWindow(all)
+		if err := l.Err(); (err != nil) != (test.fault != "") || err != nil && !strings.Contains(err.Error(), test.fault) {
+			t.Errorf("window %v: got the error %v, want one with %q", test.window, err, test.fault)
+		}
+		if all[0].Window != test.want || all[1].Window != test.want {
+			t.Errorf("window %v: got %d and %d, want %d", test.window, all[0].Window, all[1].Window, test.want)
+		}
+	}
+}
+
 func TestWindowsFollowThePattern(t *testing.T) {
 	const layers = 5
 	for _, test := range []struct {

@@ -69,6 +69,16 @@ func derived() map[string]func(tb testing.TB) []byte {
 				return []gguf.TensorData{x}
 			})
 		},
+		// As Phi-3 mini, whose layers have a window, but with one layer.
+		"tiny-phi3": func(tb testing.TB) []byte {
+			meta := []gguf.KV{{Key: "phi3.block_count", Value: uint32(1)}, {Key: "phi3.attention.sliding_window", Value: uint32(8)}}
+			return derive(tb, "tiny-longrope", "phi3", meta, func(x gguf.TensorData) []gguf.TensorData {
+				if strings.HasPrefix(x.Name, "blk.") && !strings.HasPrefix(x.Name, "blk.0.") {
+					return nil
+				}
+				return []gguf.TensorData{x}
+			})
+		},
 		"tiny-granite": func(tb testing.TB) []byte {
 			meta := []gguf.KV{
 				{Key: "granite.embedding_scale", Value: float32(1.5)},

@@ -11,7 +11,7 @@ import (
 
 // Architecture opens models whose general.architecture is phi3.
 func Architecture() model.Architecture {
-	return model.Architecture{Names: []string{"phi3"}, Open: open}
+	return model.Architecture{Names: []string{"phi3"}, Open: open, Attention: attention}
 }
 
 // Model is an opened model.
@@ -31,9 +31,17 @@ type layer struct {
 
 var _ model.ByContext = (*Model)(nil)
 
+// attention returns the attention of each layer. Those of Phi-3 mini with a context of 4096 tokens have
+// a window, as in Hugging Face; llama.cpp leaves it out.
+func attention(l *model.Loader, hidden, layers int) []model.Layer {
+	all := l.Attention(hidden, layers)
+	l.SameWindow(all)
+	return all
+}
+
 func open(l *model.Loader) (model.Model, error) {
 	hidden, layers := l.Int("embedding_length"), l.Layers()
-	attention := l.Attention(hidden, layers)
+	attention := attention(l, hidden, layers)
 	ff := l.IntByLayer("feed_forward_length", layers)
 	eps := l.Float("attention.layer_norm_rms_epsilon")
 	if err := l.Err(); err != nil {
