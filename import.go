@@ -202,6 +202,9 @@ func readSessionHeader(path, rope string) (h session.Header, vocab int, err erro
 	}
 	h = session.Header{Architecture: f.Architecture(), RoPE: rope, TypeK: "f32", TypeV: "f32"}
 	for _, l := range c.Layers {
+		if l.SharesKV {
+			continue
+		}
 		h.Layers = append(h.Layers, tier.Layout{Heads: l.KVHeads, KeyBytes: 4 * int64(l.KeyDim), ValueBytes: 4 * int64(l.ValueDim)})
 	}
 	h.Weights, err = weightsDigest(f)

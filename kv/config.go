@@ -95,7 +95,7 @@ func (o Options) Plan(devices ...*ggml.Backend) plan.Cache {
 	c := plan.Cache{
 		Layers: make([]plan.Layer, len(o.Layers)), Cells: o.Cells, Trees: o.Trees, Slots: o.Slots,
 		Streams: o.Policy.streams(), IfNeeded: o.Policy.adapts(), Resident: o.ResidentLayers, Memory: o.Memory,
-		ChunkTokens: o.ChunkTokens,
+		ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens,
 	}
 	if o.StepTokens > 0 {
 		c.ChunkTokens = min(orDefault(o.ChunkTokens, DefaultChunkTokens), o.StepTokens)
@@ -106,7 +106,10 @@ func (o Options) Plan(devices ...*ggml.Backend) plan.Cache {
 		}
 	}
 	for l, s := range o.Layers {
-		c.Layers[l] = plan.Layer{RowBytes: s.Bytes(o.TypeK, o.TypeV), Device: o.deviceOf(l), Window: s.Window}
+		c.Layers[l] = plan.Layer{Device: o.deviceOf(l), Window: s.Window, Shares: s.Shares, Of: s.Of}
+		if !s.Shares {
+			c.Layers[l].RowBytes = s.Bytes(o.TypeK, o.TypeV)
+		}
 	}
 	return c
 }
@@ -156,8 +159,30 @@ func (o Options) validate(devices int) error {
 			errs = append(errs, fmt.Errorf("kv: layer %d: %w", l, err))
 			break // other layers mostly have the same fault
 		}
+		if err := o.validateShared(l, s); err != nil {
+			errs = append(errs, err)
+			break
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// validateShared reports a layer that cannot attend to the rows of the layer whose it shares.
+func (o Options) validateShared(l int, s Shape) error {
+	if !s.Shares {
+		return nil
+	}
+	if s.Of < 0 || s.Of >= l || o.Layers[s.Of].Shares {
+		return fmt.Errorf("kv: layer %d shares the K/V of layer %d: want an earlier layer that has its own", l, s.Of)
+	}
+	of := o.Layers[s.Of]
+	if s.Shares, s.Of = false, of.Of; s != of {
+		return fmt.Errorf("kv: layer %d shares K/V of another shape or window: %+v, and it is of %+v", l, of, s)
+	}
+	if o.On != nil && len(o.On) == len(o.Layers) && o.On[l] != o.On[o.Layers[l].Of] {
+		return fmt.Errorf("kv: layer %d shares the K/V of layer %d, which another device computes: let one device compute both", l, o.Layers[l].Of)
+	}
+	return nil
 }
 
 // config is [Options] resolved for the devices of a pool: defaults and bounds have been applied.
@@ -165,6 +190,7 @@ type config struct {
 	policy      Policy
 	shapes      []Shape       // by layer
 	layouts     []tier.Layout // by layer: of its rows
+	keeps       []int         // the layers that keep rows
 	typeK       ggml.Type
 	typeV       ggml.Type
 	capacity    int // tokens that a sequence tree may hold
@@ -225,6 +251,9 @@ func (o Options) resolve(devices []*ggml.Backend) (config, error) {
 	}
 	for l, s := range o.Layers {
 		c.layouts[l] = s.layout(o.TypeK, o.TypeV)
+		if !s.Shares {
+			c.keeps = append(c.keeps, l)
+		}
 	}
 	for n, least := range unbound.LeastResident() {
 		c.devices = append(c.devices, deviceConfig{placement: placements[n], memory: o.Memory[n], least: least, slots: orDefault(o.Slots, DefaultSlots)})

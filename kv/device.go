@@ -42,6 +42,7 @@ type layerPlacement struct {
 	tierLayer int            // the layer's number in the device's tier, if its rows are there
 	ring      int            // the number of its window, if it has a ring; otherwise nowhere
 	pastLayer int            // the layer's number in the tier of the rows that leave rings
+	rows      int            // the layer whose rows it uses: itself, if it shares no other's
 	visitor   [stepKinds]int // the layer's number among those that visit the device
 }
 
@@ -87,7 +88,10 @@ func (p *Pool) locate(d *device) {
 	var visitors [stepKinds]int
 	past := 0
 	for i, l := range d.placement.Layers {
-		at := layerPlacement{device: d, resident: d.placement.Resident[i], visitor: visitors, tierLayer: visitors[hostStep], ring: nowhere}
+		at := layerPlacement{device: d, resident: d.placement.Resident[i], visitor: visitors, tierLayer: visitors[hostStep], ring: nowhere, rows: l}
+		if s := p.config.shapes[l]; s.Shares {
+			at.rows = s.Of
+		}
 		if d.placement.Rings[i] > 0 {
 			at.ring, at.pastLayer = windowOf(p.config.windows, p.config.shapes[l].Window), past
 			past++
@@ -108,6 +112,7 @@ func (p *Pool) locate(d *device) {
 // countLayers counts the layers by where they are.
 func (p *Pool) countLayers() {
 	p.stats.ResidentLayers, p.stats.StreamedLayers, p.stats.WindowedLayers = 0, 0, 0
+	p.stats.SharedLayers = len(p.placed) - len(p.config.keeps)
 	for _, l := range p.placed {
 		if l.ring != nowhere {
 			p.stats.WindowedLayers++

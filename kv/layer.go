@@ -79,11 +79,14 @@ func (l *Layer) HostAttention() bool {
 	return l.step.pool.placed[l.Index].onHost && l.step.kind == hostStep
 }
 
+// rows returns the layer whose rows the layer uses.
+func (l *Layer) rows() int { return l.step.pool.placed[l.Index].rows }
+
 // Parts returns a chunk's parts with the layer's rows, whether or not they have arrived yet,
 // appended to parts.
 func (l *Layer) Parts(chunk int, parts []Part) []Part {
 	these := l.step.chunks[chunk].Parts
-	if number := l.step.pool.placed[l.Index].ring; number != nowhere {
+	if number := l.step.pool.placed[l.rows()].ring; number != nowhere {
 		these = l.step.partsIn(chunk, number)
 	}
 	for _, p := range these {
@@ -93,11 +96,13 @@ func (l *Layer) Parts(chunk int, parts []Part) []Part {
 	return parts
 }
 
-// Rows returns the rows of a tree, whether or not they have arrived yet.
+// Rows returns the rows of a tree, whether or not they have arrived yet. Those of a layer that shares
+// another's have been written already.
 func (l *Layer) Rows(tree int) Rows {
-	r := l.step.trees[tree].regions[l.Index]
-	if l.step.pool.placed[l.Index].ring != nowhere {
-		r = l.step.trees[tree].ringRows[l.Index]
+	of := l.rows()
+	r := l.step.trees[tree].regions[of]
+	if l.step.pool.placed[of].ring != nowhere {
+		r = l.step.trees[tree].ringRows[of]
 	}
 	if l.copies != nil && l.copies.device.copies {
 		r = l.copies.slotOf(l.first + tree).views[l.step.pool.config.shapes[l.Index]]

@@ -181,7 +181,7 @@ func (l *ledger) compute(ctx context.Context, s *Step, layer *Layer) error {
 				return err
 			}
 			rows := layer.Rows(p.Tree)
-			for t := p.First; t < p.First+p.N; t++ {
+			for t := p.First; t < p.First+p.N && !l.pool.config.shapes[layer.Index].Shares; t++ {
 				l.write(rows, layer.Index, int(places[t]), s.Tokens()[t])
 			}
 			l.look(s, p, rows, layer.Index)
@@ -260,6 +260,7 @@ func cells(t *ggml.Tensor, all []float32, n int) (some []float32) {
 
 func (l *ledger) values(tokens []int32, layer int) []float32 {
 	var v []float32
+	layer = l.pool.placed[layer].rows
 	for _, t := range tokens {
 		v = append(v, l.value(t, layer))
 	}
@@ -364,7 +365,7 @@ func (l *ledger) check() {
 		if !slices.Equal(s.Tokens(), tokens) {
 			l.t.Fatalf("tokens %v; want %v", s.Tokens(), tokens)
 		}
-		for layer := range l.pool.config.shapes {
+		for _, layer := range l.pool.config.keeps {
 			if arriving(s) {
 				break
 			}

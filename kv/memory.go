@@ -51,7 +51,7 @@ func (p *Pool) allocate(ctx context.Context, t *tree) error {
 		var layouts []tier.Layout
 		for _, l := range d.placement.Layers {
 			at := p.placed[l]
-			if at.ring != nowhere {
+			if at.ring != nowhere || p.config.shapes[l].Shares {
 				continue
 			}
 			if !at.resident && !at.onHost && d.copies {

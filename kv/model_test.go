@@ -203,6 +203,14 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 				o.Layers[l].Window = rapid.SampledFrom([]int{0, 1, 7, 100, 190}).Draw(t, "window")
 			}
 		}
+		if rapid.Bool().Draw(t, "shared") {
+			for l := 1; l < len(o.Layers); l++ {
+				if of := rapid.IntRange(-l, l-1).Draw(t, "of"); of >= 0 && !o.Layers[of].Shares {
+					o.Layers[l] = o.Layers[of]
+					o.Layers[l].Shares, o.Layers[l].Of = true, of
+				}
+			}
+		}
 		o.ForcedCopies = rapid.IntRange(0, 3).Draw(t, "copies") > 0
 		o.ChunkTokens = rapid.SampledFrom([]int{0, 5, 64}).Draw(t, "chunk")
 		o.Slots = rapid.IntRange(0, 3).Draw(t, "slots")
@@ -222,7 +230,7 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 			o.HostTokens = rapid.IntRange(0, 60).Draw(t, "host tokens")
 			o.HostDepth = rapid.IntRange(0, 100).Draw(t, "host depth")
 		}
-		o.StepTokens = 4096
+		o.StepTokens = rapid.SampledFrom([]int{4096, 300}).Draw(t, "step")
 		o.Trees = 1
 		a := &actions{ledger: newLedger(t, backend, o)}
 		defer a.close()

@@ -64,6 +64,7 @@ type Stats struct {
 	Cells           int // capacity of a sequence tree
 	ResidentLayers  int // now; without any sequence, when there was one last
 	StreamedLayers  int
+	SharedLayers    int   // of the resident ones: those that keep no rows, as they share another's
 	WindowedLayers  int   // of the resident ones: those that keep a window of their rows there
 	HostLayers      int   // of the streamed ones: those attended to where they are kept
 	DeviceBytes     int64 // K/V rows and slots on devices now

@@ -23,8 +23,9 @@ import (
 // are a prefix of those that are restored, so a truncation only lowers how many are wanted.
 type restoring struct {
 	source  Source
+	of      []int // by layer of the model: the layer of the source that has its rows
 	layouts []tier.Layout
-	places  []place // by layer
+	places  []place // by layer of the source, as all that follows
 	blocks  int     // of each layer
 	buffer  *ggml.Buffer
 	hooks   *hooks
@@ -69,10 +70,12 @@ const (
 // newRestoring prepares to restore the cells [0, n) of a tree that has its memory.
 func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
 	r := &restoring{
-		source: from, layouts: p.config.layouts, blocks: (n + Block - 1) / Block, hooks: &p.hooks, bytes: &p.restored, changing: &p.changing,
+		source: from, layouts: p.Layouts(), of: make([]int, len(p.placed)), blocks: (n + Block - 1) / Block, hooks: &p.hooks, bytes: &p.restored, changing: &p.changing,
 		failed: make(chan struct{}), ended: make(chan struct{}),
 	}
-	for l, at := range p.placed {
+	for kept, l := range p.config.keeps {
+		at := p.placed[l]
+		r.of[l] = kept
 		to := place{region: t.regions[l], number: at.tierLayer}
 		switch {
 		case at.ring != nowhere:
@@ -83,6 +86,9 @@ func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
 		r.places = append(r.places, to)
 		r.there = append(r.there, make(chan struct{}))
 		r.left = append(r.left, r.blocks)
+	}
+	for l, at := range p.placed {
+		r.of[l] = r.of[at.rows]
 	}
 	r.wanted.Store(int64(n))
 	d := p.devices[0] // plain memory: it is given back while devices compute
@@ -239,8 +245,13 @@ func (r *restoring) failure() error {
 	}
 }
 
-// await waits until the rows of a layer are there.
+// await waits until the rows of a layer of the model are there.
 func (r *restoring) await(ctx context.Context, layer int) error {
+	return r.awaitKept(ctx, r.of[layer])
+}
+
+// awaitKept waits until the rows of a layer of the source are there.
+func (r *restoring) awaitKept(ctx context.Context, layer int) error {
 	select {
 	case <-r.there[layer]:
 		return nil
@@ -259,7 +270,7 @@ func (r *restoring) await(ctx context.Context, layer int) error {
 // wait waits until the rows of all layers are there.
 func (r *restoring) wait(ctx context.Context) error {
 	for l := range r.there {
-		if err := r.await(ctx, l); err != nil {
+		if err := r.awaitKept(ctx, l); err != nil {
 			return err
 		}
 	}

@@ -145,8 +145,10 @@ func (r *rig) attend(s *Step, layer *Layer, p Part) []byte {
 
 	g := r.b.NewGraph(64)
 	defer g.Close()
-	g.Expand(g.SetRows(rows.K, g.Permute(k, 0, 2, 1, 3), at))
-	g.Expand(g.SetRows(rows.V, g.Permute(v, 0, 2, 1, 3), at))
+	if !r.pool.config.shapes[layer.Index].Shares {
+		g.Expand(g.SetRows(rows.K, g.Permute(k, 0, 2, 1, 3), at))
+		g.Expand(g.SetRows(rows.V, g.Permute(v, 0, 2, 1, 3), at))
+	}
 	out := r.how.Graph(g, q, rows.K, rows.V, mask, attend.Scores{Factor: 1 / float32(math.Sqrt(rigDim))})
 	g.Output(out)
 	g.Expand(out)

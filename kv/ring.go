@@ -200,9 +200,6 @@ func (r *ring) assign(chunk int, needs []need) (short int) {
 		slices.Sort(without)
 		return len(slices.Compact(without))
 	}
-	for _, n := range needs {
-		r.look(n)
-	}
 	return 0
 }
 
@@ -254,7 +251,7 @@ func (r *ring) copiesBefore(chunk int) *ringCopies {
 	return nil
 }
 
-// look notes where the rows are that a work needs.
+// look notes where the rows are that a work needs. They have places.
 func (r *ring) look(n need) {
 	v := view{first: n.first, n: n.n, old: n.old, begin: len(r.runs)}
 	for _, run := range n.cells {

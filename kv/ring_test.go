@@ -13,9 +13,11 @@ import (
 func planned(t rapid.TB, r *ring, chunk, first, n int) {
 	t.Helper()
 	old := min(first, r.window-1)
-	if short := r.assign(chunk, []need{{first: 0, n: n, old: old, cells: []tier.Run{{Start: first - old, N: old + n}}}}); short > 0 {
+	work := need{first: 0, n: n, old: old, cells: []tier.Run{{Start: first - old, N: old + n}}}
+	if short := r.assign(chunk, []need{work}); short > 0 {
 		t.Fatalf("%d places are missing for the cells [%d,%d)", short, first-old, first+n)
 	}
+	r.look(work)
 }
 
 func TestOneSequenceHasItsCellsModuloTheRing(t *testing.T) {

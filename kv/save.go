@@ -12,11 +12,18 @@ import (
 // tokens, all keys before all values, one KV head after the other. Behind the last token a block holds
 // zeros.
 
-// Layouts returns the bytes of each layer's rows. They are the pool's.
-func (p *Pool) Layouts() []tier.Layout { return p.config.layouts }
+// Layouts returns the bytes of the rows of each layer that keeps some: those that share another's are
+// left out, and the layers behind them are numbered without them.
+func (p *Pool) Layouts() []tier.Layout {
+	layouts := make([]tier.Layout, len(p.config.keeps))
+	for i, l := range p.config.keeps {
+		layouts[i] = p.config.layouts[l]
+	}
+	return layouts
+}
 
 // Save reads all rows of a sequence. It calls begin once with the sequence's tokens, and then write for
-// each block of each layer, layer by layer. The rows are valid until write returns. An error of either
+// each block of each layer of [Pool.Layouts], layer by layer. The rows are valid until write returns. An error of either
 // ends the call. Save waits until the sequence is restored and the open step is closed, and no other
 // step begins before it returns; what the sequence holds stays as it is.
 func (p *Pool) Save(ctx context.Context, s *Seq, begin func(tokens []int32) error, write func(layer, block int, rows []byte) error) error {
@@ -94,7 +101,8 @@ func (p *Pool) save(ctx context.Context, s saved, begin func([]int32) error, wri
 		return err
 	}
 	defer buffer.Close()
-	for l, layout := range p.config.layouts {
+	for kept, l := range p.config.keeps {
+		layout := p.config.layouts[l]
 		rows := block{layout: layout, rows: buffer.Bytes()[:layout.RowBytes()*Block], cells: Block}
 		for i, runs := range blocks {
 			if i == len(blocks)-1 {
@@ -103,7 +111,7 @@ func (p *Pool) save(ctx context.Context, s saved, begin func([]int32) error, wri
 			if err := p.readBlock(ctx, s.tree, l, runs, rows); err != nil {
 				return fmt.Errorf("kv: save layer %d: %w", l, err)
 			}
-			if err := write(l, i, rows.rows); err != nil {
+			if err := write(kept, i, rows.rows); err != nil {
 				return err
 			}
 		}

@@ -16,6 +16,11 @@ type Shape struct {
 	KeyDim   int
 	ValueDim int
 	Window   int // tokens that a token sees, itself and those before it; 0: all
+
+	// Shares says that the layer keeps no rows: it attends to those of an earlier layer, Of, of the
+	// same shape.
+	Shares bool
+	Of     int
 }
 
 // types are the tensor types that keys and values may have.

@@ -22,6 +22,7 @@ type window struct {
 	tokens int   // that a token sees
 	size   int   // places of a ring at first
 	layers []int // of the model
+	shared bool  // layers without rows use those of one of them
 }
 
 // windows returns the windows of the layers that have rings in some placements.
@@ -37,6 +38,11 @@ func (o Options) windows(placements []plan.Placement) (all []window) {
 				all = append(all, window{tokens: o.Layers[l].Window, size: p.Rings[i]})
 			}
 			all[n].layers = append(all[n].layers, l)
+		}
+	}
+	for _, s := range o.Layers {
+		if n := windowOf(all, s.Window); s.Shares && n != nowhere {
+			all[n].shared = true
 		}
 	}
 	return all
@@ -245,27 +251,57 @@ func (s *Step) planRing(ctx context.Context, tree, number int, r *ring) error {
 // assignChunks gives the rows that the step's chunks need their places, chunk by chunk. short is how
 // many places are missing.
 func (s *Step) assignChunks(tree, number int, r *ring) (short int) {
-	places := s.ringed.places[number]
+	if s.ringed.windows[number].shared {
+		return s.assignStep(tree, number, r)
+	}
 	for i := range s.chunks {
 		s.ringed.needs, s.ringed.cells = s.needs(s.chunks[i], tree, r.window, s.ringed.needs[:0], s.ringed.cells[:0])
 		if len(s.ringed.needs) == 0 {
 			continue
 		}
-		views := len(r.views)
 		if short := r.assign(i, s.ringed.needs); short > 0 {
 			return short
 		}
-		for _, v := range r.views[views:] {
-			at := v.first
-			v.between(r.runs, v.old, v.old+v.n, func(first, n int) {
-				for place := first; place < first+n; place++ {
-					places[at] = int64(place)
-					at++
-				}
-			})
+		s.lookAt(r, number)
+	}
+	return 0
+}
+
+// assignStep is assignChunks for rings whose rows other layers share: those come to the first chunk
+// when the layer that has the rows has computed the last. So all rows of the step have their places
+// before its first chunk.
+func (s *Step) assignStep(tree, number int, r *ring) (short int) {
+	needs := func(c Chunk) bool {
+		s.ringed.needs, s.ringed.cells = s.needs(c, tree, r.window, s.ringed.needs[:0], s.ringed.cells[:0])
+		return len(s.ringed.needs) > 0
+	}
+	needs(Chunk{N: len(s.tokens)})
+	if short := r.assign(0, s.ringed.needs); short > 0 {
+		return short
+	}
+	for _, c := range s.chunks {
+		if needs(c) {
+			s.lookAt(r, number)
 		}
 	}
 	return 0
+}
+
+// lookAt notes the views of the works that need rows, and the places of their tokens.
+func (s *Step) lookAt(r *ring, number int) {
+	views, places := len(r.views), s.ringed.places[number]
+	for _, n := range s.ringed.needs {
+		r.look(n)
+	}
+	for _, v := range r.views[views:] {
+		at := v.first
+		v.between(r.runs, v.old, v.old+v.n, func(first, n int) {
+			for place := first; place < first+n; place++ {
+				places[at] = int64(place)
+				at++
+			}
+		})
+	}
 }
 
 // storeRing stores dirty rows of cells below an end, in all layers of a ring.

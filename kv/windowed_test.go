@@ -73,6 +73,63 @@ func stroll(r *rig) {
 	r.grow(growth{f, 1}, growth{a, 1})
 }
 
+// sharedOptions returns windowedOptions with two layers more, which attend to the rows of a full and of
+// a windowed layer.
+func sharedOptions(policy Policy, typ ggml.Type) Options {
+	o := windowedOptions(policy, typ)
+	for _, of := range []int{4, 3} {
+		s := o.Layers[of]
+		s.Shares, s.Of = true, of
+		o.Layers = append(o.Layers, s)
+	}
+	o.StepTokens = 400
+	return o
+}
+
+// Layers that share K/V see what the layers see whose rows they are, in every chunk of a prompt, and no
+// bit depends on the policy.
+func TestSharedRowsGiveTheSameUnderEveryPolicy(t *testing.T) {
+	b := ownCPU(t, 0)
+	want, _ := played(t, b, sharedOptions(Static, ggml.F32), wander)
+	finite(t, want)
+	for _, policy := range []Policy{Dynamic, Offloaded, OffloadedStatic, Auto} {
+		o := sharedOptions(policy, ggml.F32)
+		o.ForcedCopies = true
+		if policy == Auto {
+			o.Trees = 2
+			o.Memory = []int64{o.Plan().Least()[0] * 5 / 4}
+		}
+		got, stats := played(t, b, o, wander)
+		if i := differ(got, want); i >= 0 {
+			t.Errorf("%v: step %d differs from static", policy, i)
+		}
+		if stats.SharedLayers != 2 || stats.WindowedLayers != 3 {
+			t.Errorf("%v: %+v; want two layers that share rows, and three with rings", policy, stats)
+		}
+	}
+}
+
+func TestLayersThatShareRowsOfNoLayerAreRefused(t *testing.T) {
+	for _, change := range []func(*Options){
+		func(o *Options) { o.Layers[1].Of = 1 },
+		func(o *Options) { o.Layers[1].Of = -1 },
+		func(o *Options) { o.Layers[2] = o.Layers[1]; o.Layers[2].Of = 1 },
+		func(o *Options) { o.Layers[1].Window = 7 },
+		func(o *Options) { o.Layers[1].KeyDim = 7 },
+		func(o *Options) { o.On = []int{0, 1, 0} },
+	} {
+		o := uniform(Static, 3, 100)
+		o.Layers[1].Shares = true
+		if err := o.validate(2); err != nil {
+			t.Fatal(err)
+		}
+		change(&o)
+		if err := o.validate(2); err == nil {
+			t.Errorf("%+v on %v: no error", o.Layers, o.On)
+		}
+	}
+}
+
 func mustTruncate(t rapid.TB, s *Seq, n int) {
 	t.Helper()
 	if err := s.Truncate(n); err != nil {
@@ -452,6 +509,7 @@ func TestDecodeStepOfWindowedLayersAllocatesNothing(t *testing.T) {
 	next := func() {
 		r.begin()
 		r.assign(0, needs)
+		r.look(needs[0])
 		cells[0].Start++
 	}
 	for range 2000 {

@@ -18,7 +18,7 @@ type Layer struct {
 // RingCells returns how many cells of a sequence tree a layer with a window keeps on its device, where
 // graphs compute at most some tokens and a tree holds at most some cells: those that the first token
 // of a graph sees, and those that the graph adds. A layer whose ring is as long as the tree is placed
-// like one without a window.
+// like one without a window. Where other layers share K/V of that window, the tokens are those of a step.
 func RingCells(window, chunkTokens, cells int) int {
 	if window < 1 {
 		return WholeBlocks(cells)
@@ -33,6 +33,19 @@ func (l Layer) ring(chunkTokens, cells int) int {
 		return ring
 	}
 	return 0
+}
+
+// sharedWindows returns the windows of layers whose K/V other layers share. Their rings have room for a
+// whole step besides the window: the layers that share go through its first tokens when the ring has
+// its last ones.
+func sharedWindows(layers []Layer) map[int]bool {
+	shared := map[int]bool{}
+	for l, is := range used(layers) {
+		if w := layers[l].Window; is && w > 0 {
+			shared[w] = true
+		}
+	}
+	return shared
 }
 
 // used returns, by layer, whether other layers share its K/V.

@@ -143,17 +143,17 @@ func TestOnlyFullLayersLeave(t *testing.T) {
 func TestSharedLayersStayAndTakeNothing(t *testing.T) {
 	c := uniform(true, 6, 1024)
 	c.Layers[4] = Layer{Shares: true, Of: 2}
-	c.Layers[5] = Layer{Shares: true, Of: 3}
-	c.Layers[3].Window, c.ChunkTokens = 16, 64
+	c.Layers[5] = Layer{Shares: true, Of: 3, Window: 16}
+	c.Layers[3].Window, c.ChunkTokens, c.StepTokens = 16, 64, 500 // a step has room in the ring
 	p, err := placeOne(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Placement{
 		Cells: 1024, Layers: []int{0, 1, 2, 3, 4, 5}, Rows: []int64{rowBytes, rowBytes, rowBytes, rowBytes, 0, 0},
-		Rings: []int{0, 0, 0, 256, 0, 0}, Fixed: []bool{false, false, true, true, true, true},
+		Rings: []int{0, 0, 0, 768, 0, 0}, Fixed: []bool{false, false, true, true, true, true},
 		Resident: []bool{false, false, true, true, true, true}, Streamed: 2, Slots: 2,
-		SlotBytes: 1024 * rowBytes, TreeBytes: 1024*rowBytes + 256*rowBytes, DeviceBytes: (3*1024 + 256) * rowBytes,
+		SlotBytes: 1024 * rowBytes, TreeBytes: 1024*rowBytes + 768*rowBytes, DeviceBytes: (3*1024 + 768) * rowBytes,
 	}
 	if diff := cmp.Diff(p, want); diff != "" {
 		t.Errorf("placement (-got +want):\n%s", diff)

@@ -22,6 +22,10 @@ type Cache struct {
 	// the window; 0: the default. Long contexts make it fewer: see [ChunkTokens].
 	ChunkTokens int
 
+	// StepTokens is how many tokens one step takes at most, for which rings have room whose K/V other
+	// layers share; 0: the default.
+	StepTokens int
+
 	// IfNeeded says that layers stream only where Memory does not suffice for all layers of a device,
 	// and that Resident is how many never do.
 	IfNeeded bool

@@ -1,6 +1,9 @@
 package plan
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // share is the part of a cache that is on one device.
 type share struct {
@@ -70,9 +73,14 @@ func (c Cache) on(device int) share {
 // memory.
 func (c Cache) kinds() (rings []int, fixed []bool) {
 	rings, fixed = make([]int, len(c.Layers)), used(c.Layers)
-	chunk := ChunkTokens(c.ChunkTokens, c.Cells)
+	chunk, step := ChunkTokens(c.ChunkTokens, c.Cells), StepTokens(c.StepTokens, c.Cells, c.Trees)
+	shared := sharedWindows(c.Layers)
 	for l, layer := range c.Layers {
-		rings[l] = layer.ring(chunk, c.Cells)
+		tokens := chunk
+		if shared[layer.Window] {
+			tokens = step
+		}
+		rings[l] = layer.ring(tokens, c.Cells)
 		fixed[l] = fixed[l] || layer.Shares || rings[l] > 0
 	}
 	return rings, fixed
@@ -141,8 +149,13 @@ func (c Cache) mostCells(device, cells int) int {
 // ringLengths returns the lengths of the rings that are shorter than a context of some cells, the
 // longest one first.
 func (c Cache) ringLengths(cells int) (lengths []int) {
+	shared := sharedWindows(c.Layers)
 	for _, l := range c.Layers {
-		if ring := l.ring(ChunkTokens(c.ChunkTokens, 0), cells); ring > 0 {
+		tokens := ChunkTokens(c.ChunkTokens, 0)
+		if shared[l.Window] {
+			tokens = StepTokens(c.StepTokens, math.MaxInt, 1)
+		}
+		if ring := l.ring(tokens, cells); ring > 0 {
 			lengths = append(lengths, ring)
 		}
 	}

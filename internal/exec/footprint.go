@@ -155,7 +155,8 @@ func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int
 	defer meta.Close()
 	shape := c.Layers[l]
 	if w := g.config.Layers[l].Window; w > 0 {
-		s.cells = plan.RingCells(w, s.chunk, s.cells)
+		s.windows = windowsOf(g.config.Layers)
+		s.cells = s.ringOf(w)
 	}
 	rows := kv.Rows{
 		K: meta.New(c.TypeK, int64(shape.KeyDim), int64(s.cells), int64(shape.Heads)),

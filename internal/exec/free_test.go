@@ -54,7 +54,7 @@ func TestKVInPlaceTakeNoMoreThanIsFree(t *testing.T) {
 // shapes returns the shapes of a runner's layers.
 func shapes(e *Runner) (all []kv.Shape) {
 	for _, l := range e.config.Layers {
-		all = append(all, kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim, Window: l.Window})
+		all = append(all, kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim, Window: l.Window, Shares: l.SharesKV, Of: l.KVOf})
 	}
 	return all
 }

@@ -149,6 +149,9 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 	y := g.model.Layer(gr, layer, x, tokens, func(q, k, v *ggml.Tensor) *ggml.Tensor {
 		made := [...]*ggml.Tensor{q, k, v}
 		for i, t := range made {
+			if t == nil {
+				continue
+			}
 			if shape.hostAttention && !t.Contiguous() {
 				made[i] = gr.Cont(t)
 			}
@@ -189,18 +192,21 @@ func (g *graphs) attendAll(gr *ggml.Graph, layer int, shape layerShape, q, k, v 
 	return all // [valueDim, heads, tokens]
 }
 
-// attend writes the new rows of a part and attends over all rows of its tree. first is the part's
-// first token in the chunk.
+// attend writes the new rows of a part, unless the layer shares another's, and attends over all rows of
+// its tree. first is the part's first token in the chunk.
 func (g *graphs) attend(gr *ggml.Graph, layer int, p kv.Part, first int, q, k, v *ggml.Tensor) *ggml.Tensor {
 	c, n := g.config.Layers[layer], int64(p.N)
 	of := func(t *ggml.Tensor) *ggml.Tensor { // [dim, heads, tokens of the part]
 		return gr.View3D(t, t.Ne(0), t.Ne(1), n, t.Nb(1), t.Nb(2), int64(first)*t.Nb(2))
 	}
-	cells := gr.View1D(g.inputs.visibilities.of(c).cells, n, int64(p.Input)*8)
-	keys := gr.SetRows(p.Rows.K, gr.Permute(of(k), 0, 2, 1, 3), cells)   // [headDim, cells, kvHeads]
-	values := gr.SetRows(p.Rows.V, gr.Permute(of(v), 0, 2, 1, 3), cells) // [valueDim, cells, kvHeads]
-	gr.Expand(keys)
-	gr.Expand(values)
+	keys, values := p.Rows.K, p.Rows.V // of another layer, which has written them, if k and v are nil
+	if k != nil {
+		cells := gr.View1D(g.inputs.visibilities.of(c).cells, n, int64(p.Input)*8)
+		keys = gr.SetRows(keys, gr.Permute(of(k), 0, 2, 1, 3), cells)     // [headDim, cells, kvHeads]
+		values = gr.SetRows(values, gr.Permute(of(v), 0, 2, 1, 3), cells) // [valueDim, cells, kvHeads]
+		gr.Expand(keys)
+		gr.Expand(values)
+	}
 	sees := g.inputs.visibilities.inputs(gr, c, p, first)
 	return g.inputs.attention.Graph(gr, of(q), keys, values, sees, attend.Scores{Factor: c.Scale, SoftCap: c.SoftCap, Sinks: g.sinks.layers[layer]})
 }

@@ -42,18 +42,16 @@ type inputs struct {
 // sizes are the largest step, chunk and tree for which inputs may have room, in tokens and cells.
 type sizes struct {
 	step, chunk, cells int
-	hostTokens         int       // whose attention may be computed on the host
-	detours            bool      // the CPU computes experts of the device's layers
-	window             int       // the largest that layers have; 0: none has one
-	k, v               ggml.Type // of keys and values
+	hostTokens         int          // whose attention may be computed on the host
+	detours            bool         // the CPU computes experts of the device's layers
+	windows            map[int]bool // those that layers have, and whether layers share the K/V of others there
+	k, v               ggml.Type    // of keys and values
 }
 
 // newInputs allocates inputs for small steps, of which the largest have some sizes. forHost says
 // that the device attends for the others: its inputs have room for queries, keys and values as well.
 func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, forHost bool) (*inputs, error) {
-	for _, l := range c.Layers {
-		s.window = max(s.window, l.Window)
-	}
+	s.windows = windowsOf(c.Layers)
 	in := &inputs{
 		sizes: s, backend: b, forHost: forHost, hidden: int64(c.Hidden), vocab: int64(c.Vocab), layers: c.Layers, attention: a,
 	}
@@ -67,7 +65,7 @@ func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, for
 // an error there are none.
 func (in *inputs) resize(r room) error {
 	in.close()
-	in.meta, in.buffers = ggml.NewContext(11+3*windows(in.layers)), map[*ggml.Tensor]*ggml.Buffer{}
+	in.meta, in.buffers = ggml.NewContext(14+3*len(in.windows)), map[*ggml.Tensor]*ggml.Buffer{}
 	n := int64(r.tokens)
 	in.ids = in.meta.New(ggml.I32, n*kv.InputAlign)
 	in.pos = in.meta.New(ggml.I32, n*kv.InputAlign)
@@ -99,15 +97,6 @@ func (in *inputs) newExperts(b *ggml.Backend, tokens int64) error {
 	}
 	in.experts = in.meta.New(ggml.F32, in.hidden, tokens)
 	return in.allocate(b, ggml.Activations, in.experts)
-}
-
-// windows returns how many different windows layers have, none among them.
-func windows(layers []model.Layer) int {
-	all := map[int]bool{}
-	for _, l := range layers {
-		all[l.Window] = true
-	}
-	return len(all)
 }
 
 // bytes returns how much memory the tensors take.

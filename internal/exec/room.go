@@ -3,6 +3,7 @@ package exec
 import (
 	"github.com/seed4d217819/ebb/internal/memory"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
 )
 
@@ -32,7 +33,33 @@ func (s sizes) most() room {
 
 // ring returns how many cells tokens see at most in layers with a window, where sequences have few in
 // common.
-func (s sizes) ring() int { return plan.RingCells(max(1, s.window), s.chunk, s.cells) }
+func (s sizes) ring() (cells int) {
+	for window := range s.windows {
+		cells = max(cells, s.ringOf(window))
+	}
+	return cells
+}
+
+// ringOf returns how many that are for one window. Where other layers share its rows, rings have room
+// for a step.
+func (s sizes) ringOf(window int) int {
+	tokens := s.chunk
+	if s.windows[window] {
+		tokens = s.step
+	}
+	return plan.RingCells(window, tokens, s.cells)
+}
+
+// windowsOf returns the windows that layers have, and whether layers share the K/V of others there.
+func windowsOf(layers []model.Layer) map[int]bool {
+	all := map[int]bool{}
+	for _, l := range layers {
+		if l.Window > 0 {
+			all[l.Window] = all[l.Window] || l.SharesKV
+		}
+	}
+	return all
+}
 
 // needOf returns the room that a step needs.
 func needOf(step *kv.Step, visibilities []*visibility) room {
