@@ -24,11 +24,13 @@ func TestFootprintsAreMeasuredBeforeSteps(t *testing.T) {
 			{Options: Options{Attention: attend.Flash, Cache: kv.Options{Trees: 3, ChunkTokens: 64}}},
 			{Options: Options{Attention: attend.Eager, Cache: kv.Options{Trees: 3, ChunkTokens: 64, Policy: kv.Offloaded, ForcedCopies: true}}},
 			{Options: Options{Attention: attend.Eager, Cache: kv.Options{ChunkTokens: 64, ForcedCopies: true}}, experts: 2},
+			{Options: Options{Attention: attend.Flash, Cache: kv.Options{ChunkTokens: 64}}, windows: true},
+			{Options: Options{Attention: attend.Eager, Cache: kv.Options{ChunkTokens: 64}}, windows: true},
 		} {
 			if device != "cpu" && o.Cache.StepTokens == 0 {
 				continue // one shows that the device's own sizes are measured; it takes half a minute for each
 			}
-			t.Run(fmt.Sprintf("%s/%v/%s/%d of %d tokens/%d", device, o.Attention, o.kvType, o.Cache.ChunkTokens, o.Cache.StepTokens, o.Cache.Trees), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%v/%s/%d of %d tokens/%d/windows %v", device, o.Attention, o.kvType, o.Cache.ChunkTokens, o.Cache.StepTokens, o.Cache.Trees, o.windows), func(t *testing.T) {
 				o.devices, o.Cache.Cells, o.DeviceMemory = devicemap.Map{"": device}, 300, 1<<30
 				e := o.mustOpen(t)
 				d := e.devices.all[0]
@@ -104,16 +106,19 @@ func fill(t *testing.T, e *Runner) {
 }
 
 func TestABudgetHoldsForAllThatADeviceTakes(t *testing.T) {
-	for _, o := range []Options{
-		{Cache: kv.Options{Policy: kv.Static}},
-		{Cache: kv.Options{Policy: kv.Dynamic, Trees: 2}},
-		{Cache: kv.Options{Policy: kv.Auto, ForcedCopies: true, Trees: 2}},
-		{Cache: kv.Options{Policy: kv.Offloaded, ForcedCopies: true}},
-		{Cache: kv.Options{Policy: kv.OffloadedStatic, ForcedCopies: true, Trees: 2}, Attention: attend.Eager},
-		{Cache: kv.Options{Policy: kv.Offloaded, ForcedCopies: true}, AttendAt: AttendAtHost},
+	for _, o := range []setting{
+		{Options: Options{Cache: kv.Options{Policy: kv.Static}}},
+		{Options: Options{Cache: kv.Options{Policy: kv.Dynamic, Trees: 2}}},
+		{Options: Options{Cache: kv.Options{Policy: kv.Auto, ForcedCopies: true, Trees: 2}}},
+		{Options: Options{Cache: kv.Options{Policy: kv.Offloaded, ForcedCopies: true}}},
+		{Options: Options{Cache: kv.Options{Policy: kv.OffloadedStatic, ForcedCopies: true, Trees: 2}, Attention: attend.Eager}},
+		{Options: Options{Cache: kv.Options{Policy: kv.Offloaded, ForcedCopies: true}, AttendAt: AttendAtHost}},
+		{Options: Options{Cache: kv.Options{Policy: kv.Static, ChunkTokens: 64, Trees: 2}}, windows: true},
+		{Options: Options{Cache: kv.Options{Policy: kv.Auto, ForcedCopies: true, ChunkTokens: 64}}, windows: true},
+		{Options: Options{Cache: kv.Options{Policy: kv.Offloaded, ForcedCopies: true, ChunkTokens: 64}}, windows: true},
 	} {
-		t.Run(fmt.Sprintf("%v/%v/%v/%d", o.Cache.Policy, o.Attention, o.AttendAt, o.Cache.Trees), func(t *testing.T) {
-			o := setting{devices: cpu, Options: o}
+		t.Run(fmt.Sprintf("%v/%v/%v/%d/windows %v", o.Cache.Policy, o.Attention, o.AttendAt, o.Cache.Trees, o.windows), func(t *testing.T) {
+			o.devices = cpu
 			o.Cache.Cells, o.DeviceMemory = 512, 1
 			_, err := o.open(t)
 			short, ok := errors.AsType[*plan.BudgetError](err)

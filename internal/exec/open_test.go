@@ -10,6 +10,7 @@ import (
 	"github.com/seed4d217819/ebb/internal/devicemap"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/model/gemma3"
 	"github.com/seed4d217819/ebb/model/llama"
 	"github.com/seed4d217819/ebb/model/qwen3moe"
 	"github.com/seed4d217819/ebb/tier/host"
@@ -22,7 +23,8 @@ var cpu = devicemap.Map{"": "cpu"}
 type setting struct {
 	devices devicemap.Map
 	kvType  string
-	experts int // of how many layers the CPU computes the experts; the model has experts then
+	experts int  // of how many layers the CPU computes the experts; the model has experts then
+	windows bool // most of the model's layers have a window of 16
 	Options
 }
 
@@ -55,6 +57,9 @@ func (s setting) open(t *testing.T) (*Runner, error) {
 	name, arch := "tiny-gqa", llama.Architecture()
 	if s.experts > 0 {
 		name, arch = "tiny-qwen3moe", qwen3moe.Architecture()
+	}
+	if s.windows {
+		name, arch = "tiny-gemma3", gemma3.Architecture()
 	}
 	f, err := gguf.Open(filepath.Join("..", "..", "testdata", "models", name+".gguf"))
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 var OfEngine func(engine any) *Runner
 
 // Repeat appends n tokens to a sequence without computing them: it repeats the tokens that the
-// sequence holds, from the first on, and copies their K/V. The text that follows makes no sense, as
-// the keys are those of other positions. Benchmarks use it to reach a depth that would take long to
+// sequence holds, from the first on, and copies their K/V; where a ring has lost those, other rows of
+// the ring. The text that follows makes no sense, as the keys are those of other positions. Benchmarks use it to reach a depth that would take long to
 // compute. The sequence must hold a token and have no forks. After an error it is as it was, or
 // longer by some of the n.
 func (r *Runner) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
@@ -56,26 +56,51 @@ func (r *Runner) repeat(ctx context.Context, w kv.Work) (err error) {
 		if err != nil {
 			return err
 		}
-		rows := layer.Rows(0)
-		for _, t := range []*ggml.Tensor{rows.K, rows.V} {
-			if err := copyCells(r.devices.layers[layer.Index].backend, t, step.Cells()[0], int64(len(w.Tokens))); err != nil {
-				return err
-			}
+		if err := r.repeatRows(ctx, step, layer); err != nil {
+			return err
 		}
 	}
 	return step.Commit()
 }
 
-// copyCells copies the first n cells of K or V, [headDim, cells, kvHeads], to the n cells from cell
-// to on.
-func copyCells(b *ggml.Backend, t *ggml.Tensor, to, n int64) error {
+// repeatRows copies the rows of a layer, chunk by chunk, to the places of the step's tokens.
+func (r *Runner) repeatRows(ctx context.Context, step *kv.Step, layer *kv.Layer) error {
+	b, rows := r.devices.layers[layer.Index].backend, layer.Rows(0)
+	places := step.Places(r.config.Layers[layer.Index].Window)
+	for i, c := range step.Chunks() {
+		if err := layer.Prepare(ctx, i); err != nil {
+			return err
+		}
+		for first, end := c.First, c.First+c.N; first < end; {
+			n := 1
+			for first+n < end && places[first+n] == places[first]+int64(n) {
+				n++
+			}
+			from := int64(first)
+			if have := rows.K.Ne(1); from+int64(n) > have { // of a ring
+				from = min(from%have, have-int64(n))
+			}
+			for _, t := range []*ggml.Tensor{rows.K, rows.V} {
+				if err := copyCells(b, t, from, places[first], int64(n)); err != nil {
+					return err
+				}
+			}
+			first += n
+		}
+	}
+	return nil
+}
+
+// copyCells copies n cells of K or V, [headDim, cells, kvHeads], from one cell on to those from another
+// on.
+func copyCells(b *ggml.Backend, t *ggml.Tensor, from, to, n int64) error {
 	heads, size := int(t.Ne(2)), n*t.Nb(1)
 	between, err := b.Alloc(b.PlainHostBufferType(), size*int64(heads), ggml.HostRows)
 	if err != nil {
 		return err
 	}
 	defer between.Close()
-	t.Get2D(between.Bytes(), 0, size, heads, t.Nb(2), size)
+	t.Get2D(between.Bytes(), from*t.Nb(1), size, heads, t.Nb(2), size)
 	t.Set2D(between.Bytes(), to*t.Nb(1), size, heads, t.Nb(2), size)
 	return nil
 }

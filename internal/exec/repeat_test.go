@@ -86,6 +86,47 @@ func wantRepeatedRows(t *testing.T, e *Runner, s *kv.Seq, all, period, repeated 
 	}
 }
 
+// Rings of 256 places get rows for 300 tokens: none that a next token sees is zero.
+func TestRepeatFillsRings(t *testing.T) {
+	e := setting{devices: cpu, windows: true, Options: Options{Cache: kv.Options{Cells: 512, ChunkTokens: 64, Policy: kv.Dynamic}}}.mustOpen(t)
+	s := e.pool.NewSeq()
+	if _, err := e.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: []int32{5, 9, 12, 40, 77}}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Repeat(t.Context(), s, 295); err != nil {
+		t.Fatal(err)
+	}
+	if n := e.pool.Stats().WindowedLayers; n != 5 || s.Len() != 300 {
+		t.Fatalf("%d layers have rings, and there are %d tokens; want 5 and 300", n, s.Len())
+	}
+	step, err := e.pool.Begin(t.Context(), []kv.Work{{Seq: s, Tokens: []int32{1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := step.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for layer, err := range step.Layers(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		window := e.config.Layers[layer.Index].Window
+		if window == 0 {
+			continue
+		}
+		rows, last := layer.Rows(0).K, step.Places(window)[0]
+		for i := range int64(window - 1) {
+			row := make([]byte, rows.Nb(1))
+			rows.Get(row, (last+rows.Ne(1)-1-i)%rows.Ne(1)*rows.Nb(1))
+			if slices.Max(row) == 0 {
+				t.Errorf("layer %d: the key %d tokens back is zero", layer.Index, i+1)
+			}
+		}
+	}
+}
+
 func TestRepeatRefusesWhatItCannotCopy(t *testing.T) {
 	e := setting{devices: cpu, Options: Options{Cache: kv.Options{Cells: 8}}}.mustOpen(t)
 	s := e.pool.NewSeq()
