@@ -20,8 +20,8 @@ const copiesBytes = 64 << 20
 // and writes about 100 MB to the disk.
 func (h *Rehearsal) Copies(ctx context.Context, m plan.Machine, disk string) (_ plan.Machine, err error) {
 	s, streamed := h.sample.streaming()
-	with := ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Disk: disk, Slots: plan.DefaultSlots, ResidentLayers: s.layers - streamed}
-	if s.layers < fewLayers {
+	with := ebb.Options{Cache: kv.Offloaded, ForcedCopies: true, Disk: disk, Slots: plan.DefaultSlots, ResidentLayers: s.full - streamed}
+	if s.full < fewLayers {
 		with.Slots = 1 // or a layer would have a slot to itself
 	}
 	st, err := open(ctx, h.path, h.options, s.depth, with)
@@ -31,7 +31,7 @@ func (h *Rehearsal) Copies(ctx context.Context, m plan.Machine, disk string) (_ 
 	defer func() { err = errors.Join(err, st.close()) }()
 	took, err := st.steps(ctx, 1)
 	if err == nil && took.fetched == 0 {
-		err = fmt.Errorf("rehearsal: %d layers are too few to stream", s.layers)
+		err = fmt.Errorf("rehearsal: %d layers that see the whole context are too few to stream", s.full)
 	}
 	if err != nil {
 		return m, err
@@ -40,7 +40,7 @@ func (h *Rehearsal) Copies(ctx context.Context, m plan.Machine, disk string) (_ 
 		m.FetchSeconds = took.store.Seconds() / float64(took.stores)
 	}
 	seconds := took.fetch.Seconds() / float64(took.fetched) // a byte
-	computed := float64(s.weights)/m.WeightRate + float64(s.row)*float64(s.depth)/m.KVRate
+	computed := float64(s.weights)/m.WeightRate + float64(s.reads(seedTokens+s.depth))/m.KVRate
 	cost := max(0, took.layers.Seconds()-computed) / float64(took.fetched)
 	if disk == "" {
 		m.LinkRate, m.CopyCost = 1/seconds, cost
@@ -48,13 +48,4 @@ func (h *Rehearsal) Copies(ctx context.Context, m plan.Machine, disk string) (_ 
 		m.DiskRate, m.DiskCost = 1/seconds, cost
 	}
 	return m, nil
-}
-
-// streaming returns the sample with how many of its layers stream: as many as have copiesBytes, or a
-// few. Only if these have many times more does it return fewer tokens, because files are read in
-// pieces as large as layers have.
-func (s sample) streaming() (_ sample, streamed int) {
-	few, row := min(fewLayers, s.layers), s.row/int64(s.layers)
-	s.depth = int(min(int64(s.depth), max(kv.Block, 4*copiesBytes/(row*int64(few)))))
-	return s, min(s.layers, max(few, int(copiesBytes/(row*int64(s.depth)))))
 }

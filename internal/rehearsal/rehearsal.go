@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/seed4d217819/ebb"
@@ -76,7 +77,7 @@ func Open(ctx context.Context, header *gguf.File, r plan.Request, o Options) (_ 
 	if h.sample, err = h.options.sample(header, r); err != nil {
 		return nil, err
 	}
-	if h.path, err = write(header, h.sample.layers); err != nil {
+	if h.path, err = write(header, r.Layers, h.sample.layers); err != nil {
 		return nil, err
 	}
 	h.stage, err = open(ctx, h.path, h.options, h.sample.depth, ebb.Options{Cache: kv.Dynamic, Sequences: h.options.Sequences})
@@ -104,43 +105,12 @@ func (h *Rehearsal) Footprint(cells int) (plan.Footprint, error) {
 	}
 	copied := f.Weights // beyond what the sketch's file has: matrices in two orders
 	for _, t := range h.header.Tensors() {
-		if l, ok := layerOf(t.Name); !ok || l < h.sample.layers {
+		if l, ok := layerOf(t.Name); !ok || slices.Contains(h.sample.layers, l) {
 			copied -= t.Size
 		}
 	}
 	f.Weights = h.request.Model.Weights + max(0, copied)
 	return f, nil
-}
-
-// sample is the part of a model that is rehearsed.
-type sample struct {
-	layers  int
-	depth   int   // tokens that attention reads, beyond the seed
-	weights int64 // bytes of the layers that a step reads
-	row     int64 // bytes of a token's K/V in the layers
-}
-
-// sample chooses as many layers as make up sampleBytes with the K/V that they read. A few layers with
-// more K/V than that are rehearsed at a smaller depth.
-func (o Options) sample(header *gguf.File, r plan.Request) (s sample, err error) {
-	largest, others := layerBytes(header)
-	row := int64(0)
-	for _, l := range r.Layers {
-		row = max(row, l.RowBytes)
-	}
-	budget := min(sampleBytes, o.Memory/2-others) // a CPU's kernels want a copy of weights in another order
-	if budget < largest+row*kv.Block {
-		return s, ErrTooLarge
-	}
-	s.depth = max(kv.Block, o.Depth)
-	few := min(fewLayers, budget/(largest+row*kv.Block)) // of which the K/V may be cut
-	s.layers = int(min(int64(len(r.Layers)), max(few, budget/(largest+row*int64(s.depth)))))
-	s.depth = int(min(int64(s.depth), (budget/int64(s.layers)-largest)/row))
-	s.weights = (r.StepWeights - r.HeadWeights) / int64(len(r.Layers)) * int64(s.layers)
-	for _, l := range r.Layers[:s.layers] {
-		s.row += l.RowBytes
-	}
-	return s, nil
 }
 
 // sketchName is the pattern of the names of sketches.
@@ -160,14 +130,14 @@ func sweep(dir string, now time.Time) {
 	}
 }
 
-// write writes the sketch of a model to a file of its own. After an error there is none.
-func write(header *gguf.File, layers int) (path string, err error) {
+// write writes the sketch of some of a model's layers to a file of its own. After an error there is none.
+func write(header *gguf.File, of []plan.Layer, layers []int) (path string, err error) {
 	sweep(os.TempDir(), time.Now())
 	f, err := os.CreateTemp("", sketchName)
 	if err != nil {
 		return "", err
 	}
-	err = errors.Join(sketch(f, header, layers), f.Close())
+	err = errors.Join(sketch(f, header, of, layers), f.Close())
 	if err != nil {
 		return "", errors.Join(err, os.Remove(f.Name()))
 	}
@@ -203,7 +173,7 @@ func (h *Rehearsal) Compute(ctx context.Context) (c plan.Compute, err error) {
 		more = all.minus(flat)
 	}
 	attend := max(deep.layers-flat.layers, deep.layers/time.Duration(leastAttend))
-	c.KVRate = float64(h.sample.row) * float64(h.sample.depth) / attend.Seconds()
+	c.KVRate = float64(h.sample.reads(seedTokens+h.sample.depth)-h.sample.reads(seedTokens)) / attend.Seconds()
 	c.WeightRate = float64(h.sample.weights) / (flat.layers + more.layers).Seconds()
 	c.HeadRate = float64(h.request.HeadWeights) / (deep.logits + more.logits).Seconds()
 	c.StepSeconds = (deep.rest + more.rest).Seconds()

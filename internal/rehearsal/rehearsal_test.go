@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func model(t *testing.T, name string) (path string, f *gguf.File, r plan.Request
 	defer func() { _ = e.Close() }()
 	for _, l := range e.Config().Layers {
 		s := kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim, Window: l.Window}
-		r.Layers = append(r.Layers, plan.Layer{RowBytes: s.Bytes(ggml.F16, ggml.F16)})
+		r.Layers = append(r.Layers, plan.Layer{RowBytes: s.Bytes(ggml.F16, ggml.F16), Window: l.Window})
 	}
 	for _, tensor := range f.Tensors() {
 		r.Model.Weights += tensor.Size
@@ -67,8 +68,9 @@ func models(t *testing.T) (names []string) {
 func TestASketchHasTheShapesOfItsModel(t *testing.T) {
 	for _, name := range models(t) {
 		_, f, r := model(t, name)
-		for _, layers := range []int{1, len(r.Layers)} {
-			path, err := write(f, layers)
+		for _, layers := range []int{1, min(2, len(r.Layers)), len(r.Layers)} {
+			chosen := choose(r.Layers, layers)
+			path, err := write(f, r.Layers, chosen)
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -79,19 +81,65 @@ func TestASketchHasTheShapesOfItsModel(t *testing.T) {
 			if n, err := sketch.Int(f.Architecture() + ".block_count"); err != nil || int(n) != layers {
 				t.Errorf("%s: %d layers, %v; want %d", name, n, err, layers)
 			}
+			tensors := 0
 			for _, want := range f.Tensors() {
-				got, ok := sketch.Tensor(want.Name)
-				if l, of := layerOf(want.Name); of && l >= layers {
-					if ok {
-						t.Errorf("%s of %d layers has %s", name, layers, want.Name)
+				at := want.Name
+				if l, of := layerOf(want.Name); of {
+					if !slices.Contains(chosen, l) {
+						continue
 					}
-				} else if got.Type != want.Type || !slices.Equal(got.Shape, want.Shape) {
+					at = strings.Replace(at, fmt.Sprintf("blk.%d.", l), fmt.Sprintf("blk.%d.", slices.Index(chosen, l)), 1)
+				}
+				tensors++
+				got, _ := sketch.Tensor(at)
+				if got.Type != want.Type || !slices.Equal(got.Shape, want.Shape) {
 					t.Errorf("%s: %s is %v %v, want %v %v", name, want.Name, got.Type, got.Shape, want.Type, want.Shape)
+				}
+			}
+			if got := len(sketch.Tensors()); got != tensors {
+				t.Errorf("%s: a sketch of %d layers has %d tensors; want %d", name, layers, got, tensors)
+			}
+			c, err := ebb.ReadConfig(sketch)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			for i, l := range c.Layers {
+				if want := r.Layers[chosen[i]].Window; l.Window != want {
+					t.Errorf("%s: layer %d of the sketch has a window of %d; want %d", name, i, l.Window, want)
 				}
 			}
 			if err := errors.Join(sketch.Close(), os.Remove(path)); err != nil {
 				t.Error(err)
 			}
+		}
+	}
+}
+
+// Of layers with windows and others a sample has both, and enough of those that stream.
+func TestSamplesHaveLayersOfEachKind(t *testing.T) {
+	const w = 512
+	gemma := slices.Repeat([]int{w, w, w, w, w, 0}, 10)
+	for _, test := range []struct {
+		windows []int
+		n       int
+		want    []int
+	}{
+		{[]int{0, 0, 0, 0, 0}, 3, []int{0, 1, 2}},
+		{gemma, 1, []int{5}},
+		{gemma, 2, []int{0, 5}},
+		{gemma, 5, []int{0, 5, 11, 17, 23}},
+		{gemma, 8, []int{0, 1, 2, 3, 5, 11, 17, 23}},
+		{gemma[:18], 18, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17}},
+		{[]int{w, 0, w, 0}, 3, []int{0, 1, 3}},
+		{[]int{w, w, w}, 2, []int{0, 1}},
+	} {
+		var layers []plan.Layer
+		for _, window := range test.windows {
+			layers = append(layers, plan.Layer{RowBytes: 1, Window: window})
+		}
+		layers = append(layers, plan.Layer{Shares: true})
+		if diff := cmp.Diff(choose(layers, test.n), test.want); diff != "" {
+			t.Errorf("%d of %v (-got +want):\n%s", test.n, test.windows, diff)
 		}
 	}
 }
@@ -129,9 +177,15 @@ func TestFootprintsAreThoseOfTheEngine(t *testing.T) {
 }
 
 func TestARehearsalMeasuresEveryRateAndLeavesNothing(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
-	folder := t.TempDir()
-	_, f, r := model(t, "tiny-gqa")
+	for _, name := range []string{"tiny-gqa", "tiny-gemma3"} {
+		t.Run(name, func(t *testing.T) { wantRates(t, name) })
+	}
+}
+
+func wantRates(t *testing.T, name string) {
+	folder, temporary := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	_, f, r := model(t, name)
 	h, err := Open(t.Context(), f, r, Options{Depth: 2000, Sequences: 2, Beams: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -188,7 +242,7 @@ func TestAModelThatCannotBeRehearsedIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = header.Close() }()
-	if path, err := write(header, 1); err == nil || path != "" {
+	if path, err := write(header, nil, []int{0}); err == nil || path != "" {
 		t.Errorf("a header without layers is written to %q, %v; want no file, and an error", path, err)
 	}
 	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
@@ -206,8 +260,8 @@ func TestSamplesKeepTheirBudget(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			taken := int64(s.layers)*largest + s.row*int64(s.depth)
-			if most := min(sampleBytes, memory/2-others); taken > most || s.layers < 1 || s.depth < 1 {
+			taken := int64(len(s.layers))*largest + s.reads(s.depth)
+			if most := min(sampleBytes, memory/2-others); taken > most || len(s.layers) < 1 || s.depth < 1 {
 				t.Errorf("depth %d, %d bytes: %+v takes %d, want at most %d", depth, memory, s, taken, most)
 			}
 		}

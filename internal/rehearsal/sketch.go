@@ -7,16 +7,18 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/plan"
 )
 
-// sketch writes a model with the shapes and the first layers of the one that has the header, and
-// weights that are a few random rows again and again.
-func sketch(w io.Writer, header *gguf.File, layers int) error {
+// sketch writes a model with the shapes and some layers of the one that has the header, and weights that
+// are a few random rows again and again. of are all layers' K/V.
+func sketch(w io.Writer, header *gguf.File, of []plan.Layer, layers []int) error {
 	all, err := header.Int(header.Architecture() + ".block_count")
 	if err != nil {
 		return err
@@ -24,28 +26,51 @@ func sketch(w io.Writer, header *gguf.File, layers int) error {
 	rows := patterns{}
 	var tensors []gguf.TensorData
 	for _, t := range header.Tensors() {
-		if l, ok := layerOf(t.Name); ok && l >= layers {
-			continue
+		name := t.Name
+		if l, ok := layerOf(name); ok {
+			at := slices.Index(layers, l)
+			if at < 0 {
+				continue
+			}
+			name = fmt.Sprintf("blk.%d%s", at, strings.TrimPrefix(name, fmt.Sprintf("blk.%d", l)))
 		}
 		data, err := rows.fill(t)
 		if err != nil {
 			return fmt.Errorf("tensor %s: %w", t.Name, err)
 		}
-		tensors = append(tensors, gguf.TensorData{Name: t.Name, Type: t.Type, Shape: t.Shape, Data: data})
+		tensors = append(tensors, gguf.TensorData{Name: name, Type: t.Type, Shape: t.Shape, Data: data})
 	}
-	return gguf.Write(w, metadata(header, int(all), layers), tensors)
+	return gguf.Write(w, metadata(header, int(all), of, layers), tensors)
 }
 
-// metadata returns the header's metadata for a number of its layers: lists by layer are cut.
-func metadata(header *gguf.File, all, layers int) (meta []gguf.KV) {
+// metadata returns the header's metadata for some of its layers: lists by layer have the values of
+// those, blocks that draft tokens and layers that share K/V are gone, and where there are windows a list
+// says which layers have one.
+func metadata(header *gguf.File, all int, of []plan.Layer, layers []int) (meta []gguf.KV) {
 	own := header.Architecture() + "."
+	const pattern = "attention.sliding_window_pattern"
+	var windowed []bool
+	if slices.ContainsFunc(of, func(l plan.Layer) bool { return l.Window > 0 }) {
+		for _, l := range layers {
+			windowed = append(windowed, of[l].Window > 0)
+		}
+		meta = append(meta, gguf.KV{Key: own + pattern, Value: windowed})
+	}
 	for key, value := range header.Metadata() {
 		switch v := value.Any(); {
 		case strings.HasPrefix(key, "split."): // the sketch is one file
+		case key == own+pattern && windowed != nil:
 		case key == own+"block_count":
-			meta = append(meta, gguf.KV{Key: key, Value: uint32(layers)})
+			meta = append(meta, gguf.KV{Key: key, Value: uint32(len(layers))})
+		case key == own+"nextn_predict_layers", key == own+"attention.shared_kv_layers":
+			meta = append(meta, gguf.KV{Key: key, Value: uint32(0)})
 		case strings.HasPrefix(key, own) && value.Kind() == gguf.KindArray && value.Len() == all:
-			meta = append(meta, gguf.KV{Key: key, Value: reflect.ValueOf(v).Slice(0, layers).Interface()})
+			from := reflect.ValueOf(v)
+			list := reflect.MakeSlice(from.Type(), 0, len(layers))
+			for _, l := range layers {
+				list = reflect.Append(list, from.Index(l))
+			}
+			meta = append(meta, gguf.KV{Key: key, Value: list.Interface()})
 		default:
 			meta = append(meta, gguf.KV{Key: key, Value: v})
 		}

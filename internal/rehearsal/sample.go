@@ -1,0 +1,101 @@
+package rehearsal
+
+import (
+	"slices"
+
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/plan"
+)
+
+// sample is the part of a model that is rehearsed.
+type sample struct {
+	layers  []int        // of the model
+	kv      []plan.Layer // theirs
+	full    int          // how many of them keep the whole context
+	depth   int          // tokens that attention reads, beyond the seed
+	weights int64        // bytes of the layers that a step reads
+}
+
+// sample chooses as many layers as make up sampleBytes with the K/V that they read. A few layers with
+// more K/V than that are rehearsed at a smaller depth.
+func (o Options) sample(header *gguf.File, r plan.Request) (s sample, err error) {
+	largest, others := layerBytes(header)
+	row, own := int64(0), 0
+	for _, l := range r.Layers {
+		row = max(row, l.RowBytes)
+		if !l.Shares {
+			own++
+		}
+	}
+	budget := min(sampleBytes, o.Memory/2-others) // a CPU's kernels want a copy of weights in another order
+	if budget < largest+row*kv.Block {
+		return s, ErrTooLarge
+	}
+	s.depth = max(kv.Block, o.Depth)
+	few := min(fewLayers, budget/(largest+row*kv.Block)) // of which the K/V may be cut
+	n := int(min(int64(own), max(few, budget/(largest+row*int64(s.depth)))))
+	s.depth = int(min(int64(s.depth), (budget/int64(n)-largest)/row))
+	s.weights = (r.StepWeights - r.HeadWeights) / int64(len(r.Layers)) * int64(n)
+	s.layers = choose(r.Layers, n)
+	for _, l := range s.layers {
+		s.kv = append(s.kv, r.Layers[l])
+		if r.Layers[l].Window == 0 {
+			s.full++
+		}
+	}
+	return s, nil
+}
+
+// choose returns n of the layers that keep K/V, in order: of those that see the whole context and those
+// with windows as many as there are of each in the model, but four that see all of it, if there are, and
+// if that leaves one with a window. Copies are rehearsed with those.
+func choose(layers []plan.Layer, n int) (chosen []int) {
+	var full, windowed []int
+	for l, layer := range layers {
+		switch {
+		case layer.Shares:
+		case layer.Window > 0:
+			windowed = append(windowed, l)
+		default:
+			full = append(full, l)
+		}
+	}
+	most := n
+	if len(windowed) > 0 {
+		most = max(1, n-1)
+	}
+	share := (n*len(full) + len(full) + len(windowed) - 1) / (len(full) + len(windowed))
+	some := min(len(full), most, max(share, fewLayers))
+	some = max(some, n-len(windowed))
+	chosen = append(full[:some:some], windowed[:n-some]...)
+	slices.Sort(chosen)
+	return chosen
+}
+
+// reads returns how many bytes of K/V a step reads at some depth.
+func (s sample) reads(depth int) (bytes int64) {
+	for _, l := range s.kv {
+		seen := depth
+		if l.Window > 0 {
+			seen = min(depth, l.Window)
+		}
+		bytes += l.RowBytes * int64(seen)
+	}
+	return bytes
+}
+
+// streaming returns the sample with how many of its layers stream: as many as have copiesBytes, or a
+// few. Only if these have many times more does it return fewer tokens, because files are read in
+// pieces as large as layers have.
+func (s sample) streaming() (_ sample, streamed int) {
+	row := int64(1)
+	for _, l := range s.kv {
+		if l.Window == 0 {
+			row = max(row, l.RowBytes)
+		}
+	}
+	few := min(fewLayers, s.full)
+	s.depth = int(min(int64(s.depth), max(kv.Block, 4*copiesBytes/(row*int64(max(1, few))))))
+	return s, min(s.full, max(few, int(copiesBytes/(row*int64(s.depth)))))
+}
