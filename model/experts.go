@@ -181,7 +181,8 @@ func (e Experts) ForwardRouted(g *ggml.Graph, x, routed *ggml.Tensor) *ggml.Tens
 func (e Experts) mix(g *ggml.Graph, x, chosen, weights *ggml.Tensor) *ggml.Tensor {
 	tokens := x.Ne(1)
 	gate, up := e.gateUp(g, g.Reshape3D(x, x.Ne(0), 1, tokens), chosen)
-	y := e.Down.Forward(g, e.Unit(g, gate, up), chosen) // [hidden, used, tokens]
+	y := g.Reshape3D(e.Unit(g, gate, up), gate.Ne(0), int64(e.Used), tokens)
+	y = e.Down.Forward(g, y, chosen) // [hidden, used, tokens]
 	y = g.Mul(y, weights)
 	of := func(i int) *ggml.Tensor { return g.View2D(y, y.Ne(0), tokens, y.Nb(2), int64(i)*y.Nb(1)) }
 	if e.Used == 1 {
@@ -233,14 +234,14 @@ func (e Experts) route(g *ggml.Graph, x *ggml.Tensor) (chosen, weights *ggml.Ten
 }
 
 // gateUp returns what the chosen experts' gate and up matrices make of x [hidden, 1, tokens]: [ff,
-// used, tokens] each.
+// used, tokens] each, or [ff, used × tokens] where they are one matrix.
 func (e Experts) gateUp(g *ggml.Graph, x, chosen *ggml.Tensor) (gate, up *ggml.Tensor) {
 	if e.GateUp.Weight == nil {
 		return e.Gate.Forward(g, x, chosen), e.Up.Forward(g, x, chosen)
 	}
 	y := e.GateUp.Forward(g, x, chosen) // [2 × ff, used, tokens]
 	ff := y.Ne(0) / 2
-	half := func(i int64) *ggml.Tensor { return g.View3D(y, ff, y.Ne(1), y.Ne(2), y.Nb(1), y.Nb(2), i*ff*y.Nb(0)) }
+	half := func(i int64) *ggml.Tensor { return g.View2D(y, ff, y.Ne(1)*y.Ne(2), y.Nb(1), i*ff*y.Nb(0)) }
 	return half(0), half(1)
 }
 

@@ -316,6 +316,7 @@ func TestExpertsEqualTheirDefinition(t *testing.T) {
 		{Mixture{Used: 2, Gating: SoftmaxOfChosen, Scale: 1}, biased},
 		{Mixture{Used: 1, Gating: SoftmaxOfChosen, Scale: 1}, split},
 		{Mixture{Used: 1, Gating: Softmax, Scale: 1}, split},
+		{Mixture{Used: 1, Gating: Softmax, Scale: 1}, merged},
 		{Mixture{Used: 5, Gating: Softmax, Scale: 2.5}, split},
 		{Mixture{Used: 2, Gating: Sigmoid, Normalize: true, Scale: 1.5}, split},
 		{Mixture{Used: 2, Gating: Sigmoid, Normalize: true, Scale: 1.5}, append(slices.Clone(split), "exp_probs_b.bias")},
