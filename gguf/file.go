@@ -188,6 +188,16 @@ func (f *File) Release(part int, from, to int64) error {
 	return nil
 }
 
+// Prefetch has the system begin to read the bytes [from, to) of a part, so that they are in memory when
+// they are touched. It is advice: there is no error. It may be called at the same time as Release.
+func (f *File) Prefetch(part int, from, to int64) {
+	p := &f.parts[part]
+	if !p.device || from < 0 || from >= to || to > int64(len(p.data)) {
+		return
+	}
+	prefetchPages(p.data[from/int64(os.Getpagesize())*int64(os.Getpagesize()) : to])
+}
+
 // wholePages returns the end of the pages that lie before to; the last page of a file ends with it.
 func wholePages(to, page, size int64) int64 {
 	if to == size {

@@ -38,3 +38,7 @@ func releasePages(pages []byte) error {
 	}
 	return nil
 }
+
+// prefetchPages has the system read pages of a mapping. A refusal harms nothing: they are read when
+// they are touched.
+func prefetchPages(pages []byte) { _ = unix.Madvise(pages, unix.MADV_WILLNEED) }

@@ -29,6 +29,10 @@ type Devices struct {
 	Layers []*ggml.Backend // by layer; a layer beyond the end is computed by Input
 	Output *ggml.Backend   // scores the next token
 
+	// Room is how many bytes of host memory are free, as far as that is known. So much of the weights that
+	// are used where their file is mapped is read at once, ahead of the first step.
+	Room int64
+
 	// Experts compute the experts of layers that another device computes, by layer; nil, and a layer
 	// beyond the end: the layer's device does.
 	Experts []*ggml.Backend

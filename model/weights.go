@@ -15,6 +15,7 @@ type Weights struct {
 	meta    *ggml.Context
 	buffers []*ggml.Buffer
 	inPlace []gguf.Tensor // used where their file is mapped, by offset
+	reader  *reader       // reads these; nil: nobody does
 }
 
 // Load gives every weight its memory. An architecture calls it after it has asked for everything
@@ -38,7 +39,23 @@ func (l *Loader) Load() (*Weights, error) {
 	if err := w.releaseCopied(l.file); err != nil {
 		return nil, errors.Join(fmt.Errorf("model: %w", err), w.Close())
 	}
+	w.readInPlace(l)
 	return w, nil
+}
+
+// readInPlace begins to read the weights that are used where their file is mapped, as many as memory
+// has room for: the first step takes them in about this order.
+func (w *Weights) readInPlace(l *Loader) {
+	left, wanted := l.devices.Room, []gguf.Tensor(nil)
+	for _, t := range w.inPlace {
+		if left -= t.Size; left < 0 {
+			break
+		}
+		wanted = append(wanted, t)
+	}
+	if len(wanted) > 0 {
+		w.reader = startReading(l.file, wanted, 0)
+	}
 }
 
 // releaseCopied gives the memory of the files back, but for the weights that are used where the
@@ -130,10 +147,23 @@ func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part
 	return w.copy(l, backend, odd, own)
 }
 
-// copy places weights in new memory and copies them there, in buffers as large as the type allows.
-// The memory of the file is given back tensor by tensor, so that a weight takes its memory twice
-// for only as long as it is copied.
+// copy places weights in new memory and copies them there, in the order of the file and in buffers as
+// large as the type allows. The memory of the file is given back piece by piece, or tensor by tensor
+// where the type has another order, so that no more than that takes its memory twice.
 func (w *Weights) copy(l *Loader, backend *ggml.Backend, weights []weight, kind ggml.BufferType) error {
+	if len(weights) == 0 {
+		return nil
+	}
+	weights = slices.Clone(weights)
+	slices.SortFunc(weights, func(a, b weight) int {
+		return cmp.Or(cmp.Compare(a.source.Part, b.source.Part), cmp.Compare(a.source.Offset, b.source.Offset))
+	})
+	sources := make([]gguf.Tensor, len(weights))
+	for i, wt := range weights {
+		sources[i] = wt.source
+	}
+	reads := startReading(l.file, sources, piecesAhead)
+	defer reads.close()
 	for len(weights) > 0 {
 		offsets, size := pack(weights, kind)
 		b, err := backend.Alloc(kind, size, ggml.Weights)
@@ -143,11 +173,18 @@ func (w *Weights) copy(l *Loader, backend *ggml.Backend, weights []weight, kind 
 		w.buffers = append(w.buffers, b)
 		for i, off := range offsets {
 			b.Place(weights[i].tensor, off)
-			source := weights[i].source
-			weights[i].tensor.Set(l.file.Data(source), 0)
-			if err := l.file.Release(source.Part, source.Offset, source.Offset+source.Size); err != nil {
-				return err
+			source, size := weights[i].source, int64(piece)
+			if kind != backend.BufferType() {
+				size = source.Size // which is put into another order as a whole
 			}
+			for from := int64(0); from < source.Size; from += size {
+				end := min(from+size, source.Size)
+				weights[i].tensor.Set(l.file.Data(source)[from:end], from)
+				if err := l.file.Release(source.Part, source.Offset+from, source.Offset+end); err != nil {
+					return err
+				}
+			}
+			reads.used(source)
 		}
 		weights = weights[len(offsets):]
 	}
@@ -181,6 +218,9 @@ func split(weights []weight, take func(weight) bool) (taken, left []weight) {
 
 // Close frees the weights.
 func (w *Weights) Close() error {
+	if w.reader != nil {
+		w.reader.close()
+	}
 	for _, b := range w.buffers {
 		b.Close()
 	}

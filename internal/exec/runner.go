@@ -74,7 +74,11 @@ func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices
 	if r.devices, err = openDevices(library, m, o); err != nil {
 		return nil, err
 	}
-	if r.model, err = load(r.devices.backends()); err != nil {
+	on := r.devices.backends()
+	if o.HostRoom != nil {
+		on.Room, _ = o.HostRoom()
+	}
+	if r.model, err = load(on); err != nil {
 		return nil, err
 	}
 	r.config = r.model.Config()
