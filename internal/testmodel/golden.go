@@ -92,9 +92,7 @@ func derived() map[string]func(tb testing.TB) []byte {
 			meta := []gguf.KV{{Key: "granite.rope.scaling.finetuned", Value: false}, {Key: "granite.logit_scale", Value: float32(1)}}
 			return derive(tb, "tiny-gqa", "granite", meta, same)
 		},
-		// Ollama's own files have the architecture's name without the hyphen.
-		"tiny-gptoss-ollama": func(tb testing.TB) []byte { return derive(tb, "tiny-gptoss", "gptoss", nil, same) },
-		"tiny-smollm3":       func(tb testing.TB) []byte { return derive(tb, "tiny-gqa", "smollm3", nil, same) },
+		"tiny-smollm3": func(tb testing.TB) []byte { return derive(tb, "tiny-gqa", "smollm3", nil, same) },
 		// Gate and up become one matrix, and each norm has a twin behind its block.
 		"tiny-glm4": func(tb testing.TB) []byte {
 			var gate gguf.TensorData
