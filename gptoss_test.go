@@ -1,11 +1,16 @@
 package ebb_test
 
 import (
-	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -34,69 +39,34 @@ func TestMXFP4ExpertsEqualLibllama(t *testing.T) {
 	}
 }
 
-type goldenBranches struct {
-	Prefix   []int32
-	Branches []struct {
-		Keep      int
-		Suffix    []int32
-		Positions []int
-		Logits    [][]float32
-		IDs       []int32
-	}
-}
-
-// Sequences go on from anywhere in a text: from its end, from inside the window and from before it.
-// Each branch is a fork that is cut, and one after the other a sequence that is cut again and again.
-func TestBranchesOfATextEqualHuggingFace(t *testing.T) {
-	for _, model := range []string{"tiny-gptoss"} {
-		for _, p := range []place{cpuInPlace, cpuCopies} {
-			for _, o := range []ebb.Options{{Cache: kv.Static}, {Cache: kv.Offloaded}, {Cache: kv.Offloaded, Attend: ebb.AttendAtHost}} {
-				if o.Attend != ebb.AttendAtDevice && !p.copies {
-					continue
-				}
-				t.Run(fmt.Sprintf("%s/%s/%v/%v", model, p.name, o.Cache, o.Attend), func(t *testing.T) {
-					o.KVType = "f32"
-					e := p.open(t, modelPath(model), o)
-					for i, c := range golden[goldenBranches](t, "branch_"+model) {
-						whole, again := e.NewSeq(), e.NewSeq()
-						forward(t, e, whole, c.Prefix, 1)
-						for j, b := range c.Branches {
-							fork, err := whole.Fork()
-							if err != nil {
-								t.Fatal(err)
-							}
-							if again.Len() == 0 {
-								forward(t, e, again, c.Prefix, 1)
-							}
-							for name, s := range map[string]*kv.Seq{"fork": fork, "sequence": again} {
-								keep := min(b.Keep, s.Len())
-								if s == again && j > 0 { // what the branch before has behind what both keep goes
-									keep = min(keep, c.Branches[j-1].Keep)
-								}
-								if err := s.Truncate(keep); err != nil {
-									t.Fatal(err)
-								}
-								rest := append(slices.Clone(c.Prefix[keep:b.Keep]), b.Suffix...)
-								got := forward(t, e, s, rest, len(b.Positions))
-								if d := worst(t, got, b.Logits); d > p.tolerance() {
-									t.Errorf("text %d, branch %d, %s: logits differ by %g; want at most %g", i, j, name, d, p.tolerance())
-								}
-								for n, want := range b.IDs {
-									id := best(got[len(got)-1])
-									if id != want {
-										t.Errorf("text %d, branch %d, %s: id %d is %d, want %d", i, j, name, n, id, want)
-										break
-									}
-									got = forward(t, e, s, []int32{id}, 1)
-								}
-							}
-							closeSeq(t, fork)
-						}
-						closeSeq(t, whole)
-						closeSeq(t, again)
-					}
-				})
+// The values that MXFP4 stands for, as f32, give exact products.
+func TestMXFP4ValuesEqualHuggingFace(t *testing.T) {
+	data := testmodel.Convert(t, testmodel.Golden(t, "tiny-gptoss-mxfp4"), "gpt-oss", nil, func(x gguf.TensorData) []gguf.TensorData {
+		if x.Type == gguf.MXFP4 {
+			n := 1
+			for _, d := range x.Shape {
+				n *= int(d)
 			}
+			values := ggml.Dequantize(ggml.MXFP4, x.Data, n)
+			x.Type, x.Data = gguf.F32, unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), 4*n)
+		}
+		return []gguf.TensorData{x}
+	})
+	path := filepath.Join(t.TempDir(), "f32.gguf")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := cpuInPlace.open(t, path, ebb.Options{KVType: "f32"})
+	for _, c := range golden[goldenLogits](t, "logits_tiny-gptoss-mxfp4") {
+		s := e.NewSeq()
+		if d := worst(t, forward(t, e, s, c.Prompt, len(c.Logits)), c.Logits); d > cpuInPlace.tolerance() {
+			t.Errorf("prompt of %d: logits differ by %g; want at most %g", len(c.Prompt), d, cpuInPlace.tolerance())
+		}
+		closeSeq(t, s)
+	}
+	for _, c := range golden[goldenGreedy](t, "greedy_tiny-gptoss-mxfp4") {
+		if got, _ := greedy(t, e, c.Prompt, len(c.IDs)); !slices.Equal(got, c.IDs) {
+			t.Errorf("prompt of %d:\n got %v\nwant %v", len(c.Prompt), got, c.IDs)
 		}
 	}
 }
