@@ -1,10 +1,15 @@
 package ebb_test
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/chat"
+	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/tokenizer"
@@ -47,6 +52,43 @@ func TestRealModelsGiveTheBitsOfStaticUnderEveryPolicy(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Deep in a text, a step fetches the rows of the layers that see all of it, and nothing of those with a
+// window, whose rings are as large as at its beginning.
+func TestGemma3FetchesItsFullLayersAlone(t *testing.T) {
+	path := testmodel.Real(t, testmodel.Gemma3)
+	const (
+		tokens, steps = 8000, 4
+		full, windows = 3, 15
+		row           = 256 * 2 * 2 // key and value of one head, in f16
+		ring, slots   = 1024, 2     // cells: a window of 512 and graphs of 512 tokens; layers
+		context       = 8192
+	)
+	e := cpuCopies.open(t, path, ebb.Options{Cache: kv.Offloaded, Context: context})
+	s := e.NewSeq()
+	defer closeSeq(t, s)
+	ids := storyTokens(t, e, tokens+steps)
+	forward(t, e, s, ids[:tokens], 1)
+	before := e.Stats().Cache
+	for i := range steps {
+		forward(t, e, s, ids[tokens+i:][:1], 1)
+	}
+	after := e.Stats().Cache
+	if after.StreamedLayers != full || after.WindowedLayers != windows {
+		t.Errorf("%d layers stream and %d have windows, want %d and %d", after.StreamedLayers, after.WindowedLayers, full, windows)
+	}
+	if want := int64(windows*ring+slots*context) * row; after.DeviceBytesPeak != want {
+		t.Errorf("%d bytes on the device, want %d", after.DeviceBytesPeak, want)
+	}
+	const visit = full * context * row // and what is fetched ahead for the step that follows
+	if got := after.FetchedBytes - before.FetchedBytes; got == 0 || got > (steps+1)*visit {
+		t.Errorf("%d steps fetched %d bytes, want at most those of %d layers each, %d", steps, got, full, visit)
+	}
+	const most = (steps*full + windows*ring) * row // the new rows, and what is in the rings once
+	if got := after.StoredBytes - before.StoredBytes; got > most {
+		t.Errorf("%d steps stored %d bytes, want at most %d", steps, got, most)
 	}
 }
 
@@ -103,5 +145,82 @@ func TestTextsOfRealModelsHaveTheIDsOfTheirTokenizers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The texts are those of jinja2 3.1.6 with transformers' settings.
+func TestTheTemplateOfQwenCoderRendersTools(t *testing.T) {
+	file, err := gguf.Open(testmodel.Real(t, testmodel.QwenCoder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	source, err := file.String("tokenizer.chat_template")
+	if err != nil {
+		t.Fatal(err)
+	}
+	template, err := chat.New(source, chat.Vars{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tool chat.Tool
+	const definition = `{"type": "function", "function": {"name": "get_weather", "description": "The weather now", ` +
+		`"parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}`
+	if err := json.Unmarshal([]byte(definition), &tool); err != nil {
+		t.Fatal(err)
+	}
+	question := chat.Message{Role: "user", Content: "How warm is it in Paris?"}
+	call := chat.Message{Role: "assistant", ToolCalls: []chat.ToolCall{{Name: "get_weather", Arguments: `{"city": "Paris"}`}}}
+	result := chat.Message{Role: "tool", Name: "get_weather", Content: "21 °C"}
+	for _, tt := range []struct {
+		messages []chat.Message
+		tools    []chat.Tool
+		want     string
+	}{
+		{[]chat.Message{question}, nil, `<|im_start|>system
+You are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>
+<|im_start|>user
+How warm is it in Paris?<|im_end|>
+<|im_start|>assistant
+`},
+		{[]chat.Message{question, call, result}, []chat.Tool{tool}, `<|im_start|>system
+You are Qwen, created by Alibaba Cloud. You are a helpful assistant.
+
+# Tools
+
+You may call one or more functions to assist with the user query.
+
+You are provided with function signatures within <tools></tools> XML tags:
+<tools>
+{"type": "function", "function": {"name": "get_weather", "description": "The weather now", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+</tools>
+
+For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:
+<tool_call>
+{"name": <function-name>, "arguments": <args-json-object>}
+</tool_call><|im_end|>
+<|im_start|>user
+How warm is it in Paris?<|im_end|>
+<|im_start|>assistant
+<tool_call>
+{"name": "get_weather", "arguments": {"city": "Paris"}}
+</tool_call><|im_end|>
+<|im_start|>user
+<tool_response>
+21 °C
+</tool_response><|im_end|>
+<|im_start|>assistant
+`},
+	} {
+		got, err := template.Render(tt.messages, chat.RenderOptions{AddGenerationPrompt: true, Tools: tt.tools})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(got, tt.want); diff != "" {
+			t.Errorf("%d messages (-got +want):\n%s", len(tt.messages), diff)
+		}
+	}
+	if got := template.Format("qwen2"); got != chat.Hermes {
+		t.Errorf("answers are taken apart as %s, want %s", got, chat.Hermes)
 	}
 }

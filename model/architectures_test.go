@@ -39,13 +39,15 @@ var (
 	}
 )
 
-// open opens a model, and returns its configuration.
+// open opens a model, and returns its configuration. What its header says of the K/V must be the same.
 func open(tb testing.TB, data []byte) (model.Config, error) {
 	tb.Helper()
 	file, err := gguf.Parse(data)
 	if err != nil {
 		return model.Config{}, err
 	}
+	model.StepBytes(file)
+	header, headerErr := model.ReadConfig(file, known)
 	architecture, err := model.Find(file.Architecture(), known)
 	if err != nil {
 		return model.Config{}, err
@@ -58,7 +60,15 @@ func open(tb testing.TB, data []byte) (model.Config, error) {
 		}
 		return model.Config{}, err
 	}
+	if got, want := header.Layers, m.Config().Layers; headerErr != nil || !slices.EqualFunc(got, want, sameCache) || header.Vocab != m.Config().Vocab {
+		tb.Errorf("the header has %d layers, %+v, and the error %v; the model has %d layers, %+v", len(got), got, headerErr, len(want), want)
+	}
 	return m.Config(), m.Close()
+}
+
+// sameCache reports whether layers keep the same in a cache.
+func sameCache(a, b model.Layer) bool {
+	return a.KVHeads == b.KVHeads && a.KeyDim == b.KeyDim && a.ValueDim == b.ValueDim && a.Window == b.Window && a.SharesKV == b.SharesKV && a.KVOf == b.KVOf
 }
 
 // optional reports whether models of the same architecture exist without the tensor. Biases of
