@@ -43,6 +43,7 @@ func All() []Family {
 		{Name: "qwen3-8b", Member: "Qwen3 8B", Of: 36, Architecture: "qwen3", Layers: 2, Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FF: 12288, add: qwen3},
 		{Name: "qwen3moe-30b-a3b", Member: "Qwen3-30B-A3B", Of: 48, Architecture: "qwen3moe", Layers: 2, Hidden: 2048, Heads: 32, KVHeads: 4, HeadDim: 128, Experts: 128, Used: 8, ExpertFF: 768, add: qwen3moe},
 		{Name: "glm4moe-air", Member: "GLM-4.5-Air with a quarter of its experts", Of: 46, Architecture: "glm4moe", Layers: 2, Hidden: 4096, Heads: 96, KVHeads: 8, HeadDim: 128, FF: 10944, Experts: 32, Used: 8, ExpertFF: 1408, Dense: 1, add: glm4moe},
+		{Name: "gpt-oss-20b", Member: "gpt-oss-20b", Of: 24, Architecture: "gpt-oss", Layers: 2, Hidden: 2880, Heads: 64, KVHeads: 8, HeadDim: 64, Experts: 32, Used: 4, ExpertFF: 2880, Window: 128, add: gptoss},
 		{Name: "mistral3-8b", Member: "Ministral 3 8B", Of: 34, Architecture: "mistral3", Layers: 2, Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FF: 14336, add: mistral3},
 		{Name: "phi4-14b", Member: "Phi-4 14B", Of: 40, Architecture: "phi3", Layers: 2, Hidden: 5120, Heads: 40, KVHeads: 10, HeadDim: 128, FF: 17920, add: phi3},
 		{Name: "smollm3-3b", Member: "SmolLM3 3B", Of: 36, Architecture: "smollm3", Layers: 4, Hidden: 2048, Heads: 16, KVHeads: 4, HeadDim: 128, FF: 11008, add: smollm3},
