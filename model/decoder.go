@@ -49,5 +49,9 @@ func (d *Decoder) Logits(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
 	return d.Output.Forward(g, d.Norm.Forward(g, x)) // [vocab, tokens]
 }
 
+// ReleaseRows gives the memory of rows back that were looked up where the file is mapped, as those of
+// the tokens' embeddings.
+func (d *Decoder) ReleaseRows() error { return d.weights.ReleaseRows() }
+
 // Close frees the weights.
 func (d *Decoder) Close() error { return d.weights.Close() }

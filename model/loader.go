@@ -64,6 +64,13 @@ type weight struct {
 	tensor  *ggml.Tensor
 	backend *ggml.Backend
 	ops     []ggml.Op // the operations that read it
+	second  bool      // another tensor of the same device has its rows looked up
+	rows    bool      // that tensor: only a few of its rows are read
+}
+
+// table reports whether rows of the weight are looked up, and nothing else is done with it.
+func (w weight) table() bool {
+	return len(w.ops) > 0 && !slices.ContainsFunc(w.ops, func(op ggml.Op) bool { return op != ggml.OpGetRows })
 }
 
 // shared bounds the tensors that a device may need a copy of, because they serve layers of several:
@@ -170,10 +177,47 @@ func (l *Loader) Output(name, tied string, in, out int) Linear {
 		return l.Linear(name, in, out)
 	}
 	if _, ok := l.file.Tensor(tied + ".weight"); ok {
-		return Linear{Weight: l.tensor(tied+".weight", []ggml.Op{ggml.OpMulMat}, in, out)}
+		return Linear{Weight: l.tied(tied+".weight", in, out)}
 	}
 	l.fault("neither tensor %s.weight nor %s.weight is there", name, tied)
 	return Linear{}
+}
+
+// tied returns the embedding as a matrix. It is a second tensor where the device has a faster layout
+// for products, in which it looks no rows up: all of the first one but the rows of a text's tokens
+// then stays in the file, so this takes no more memory.
+func (l *Loader) tied(name string, in, out int) *ggml.Tensor {
+	source, ok := l.source(name, in, out)
+	if !ok {
+		return nil
+	}
+	ops := []ggml.Op{ggml.OpMulMat}
+	if !fasterProducts(l.backend, source) {
+		return l.weight(source, ops)
+	}
+	for i, w := range l.found.weights {
+		if w.source.Name == source.Name && w.backend == l.backend {
+			l.found.weights[i].rows = true
+		}
+	}
+	w := l.newWeight(source, ops)
+	w.second = true
+	l.found.weights = append(l.found.weights, w)
+	return w.tensor
+}
+
+// fasterProducts reports whether a device has a layout in which it multiplies by a matrix, but looks
+// no rows of it up.
+func fasterProducts(b *ggml.Backend, source gguf.Tensor) bool {
+	shape := [4]int64{1, 1, 1, 1}
+	copy(shape[:], source.Shape)
+	typ := ggml.Type(source.Type)
+	for _, extra := range b.ExtraBufferTypes() {
+		if b.SupportsWeight(ggml.OpMulMat, typ, shape, extra) {
+			return !b.SupportsWeight(ggml.OpGetRows, typ, shape, extra)
+		}
+	}
+	return false
 }
 
 // Embedding returns the table name.weight [hidden, vocab].
@@ -252,13 +296,18 @@ func (l *Loader) source(name string, shape ...int) (source gguf.Tensor, ok bool)
 // weight returns the tensor on the device for one of the file.
 func (l *Loader) weight(source gguf.Tensor, ops []ggml.Op) *ggml.Tensor {
 	for i, w := range l.found.weights {
-		if w.source.Name == source.Name && w.backend == l.backend {
+		if w.source.Name == source.Name && w.backend == l.backend && !w.second {
 			l.found.weights[i].ops = append(slices.Clone(w.ops), ops...)
 			return w.tensor
 		}
 	}
+	w := l.newWeight(source, ops)
+	l.found.weights = append(l.found.weights, w)
+	return w.tensor
+}
+
+func (l *Loader) newWeight(source gguf.Tensor, ops []ggml.Op) weight {
 	t := l.found.meta.New(ggml.Type(source.Type), source.Shape...)
 	t.SetName(source.Name)
-	l.found.weights = append(l.found.weights, weight{source: source, tensor: t, backend: l.backend, ops: ops})
-	return t
+	return weight{source: source, tensor: t, backend: l.backend, ops: ops}
 }

@@ -40,6 +40,14 @@ type Model interface {
 	Close() error
 }
 
+// Tables is a model that looks rows up in tables, such as the tokens' embeddings, where its file is
+// mapped: they take memory until they are released.
+type Tables interface {
+	Model
+	// ReleaseRows gives the memory of all rows back. They are read again when they are wanted again.
+	ReleaseRows() error
+}
+
 // ByContext is a model that computes otherwise in long contexts.
 type ByContext interface {
 	Model

@@ -15,7 +15,9 @@ type Weights struct {
 	meta    *ggml.Context
 	buffers []*ggml.Buffer
 	inPlace []gguf.Tensor // used where their file is mapped, by offset
-	reader  *reader       // reads these; nil: nobody does
+	tables  []gguf.Tensor // of these, the ones of which rows are looked up and nothing else
+	reader  *reader       // reads the others; nil: nobody does
+	file    *gguf.File
 }
 
 // Load gives every weight its memory. An architecture calls it after it has asked for everything
@@ -23,7 +25,7 @@ type Weights struct {
 // the fastest buffer type that its device can use it in, and else where the file is mapped, if the
 // device can compute there, or in the device's own memory.
 func (l *Loader) Load() (*Weights, error) {
-	w := &Weights{meta: l.found.meta}
+	w := &Weights{meta: l.found.meta, file: l.file}
 	if len(l.found.errs) == 0 { // otherwise an architecture may not have asked for everything
 		l.checkUnread()
 	}
@@ -44,10 +46,14 @@ func (l *Loader) Load() (*Weights, error) {
 }
 
 // readInPlace begins to read the weights that are used where their file is mapped, as many as memory
-// has room for: the first step takes them in about this order.
+// has room for: the first step takes them in about this order. Rows of tables are read as they are
+// looked up.
 func (w *Weights) readInPlace(l *Loader) {
 	left, wanted := l.devices.Room, []gguf.Tensor(nil)
 	for _, t := range w.inPlace {
+		if slices.ContainsFunc(w.tables, func(table gguf.Tensor) bool { return table.Name == t.Name }) {
+			continue
+		}
 		if left -= t.Size; left < 0 {
 			break
 		}
@@ -96,7 +102,14 @@ func (w *Weights) load(l *Loader, backend *ggml.Backend, rest []weight) error {
 			}
 			return len(wt.ops) > 0
 		})
-		if err := w.copy(l, backend, fast, extra); err != nil {
+		seconds, others := split(fast, func(wt weight) bool { return wt.second })
+		if err := w.copy(l, backend, others, extra); err != nil {
+			return err
+		}
+		switch err := w.copy(l, backend, seconds, extra); {
+		case errors.Is(err, ggml.ErrNoMemory): // it is slower where the first lies, but there
+			rest = append(rest, seconds...)
+		case err != nil:
 			return err
 		}
 	}
@@ -129,7 +142,9 @@ func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part
 	}
 	used := int64(0)
 	for _, wt := range aligned {
-		used += wt.source.Size
+		if !wt.rows {
+			used += wt.source.Size
+		}
 	}
 	b, err := backend.Map(mapping, used, ggml.Weights)
 	if errors.Is(err, ggml.ErrNotMappable) {
@@ -142,6 +157,9 @@ func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part
 	for _, wt := range aligned {
 		b.Place(wt.tensor, wt.source.Offset)
 		w.inPlace = append(w.inPlace, wt.source)
+		if wt.table() {
+			w.tables = append(w.tables, wt.source)
+		}
 	}
 	slices.SortFunc(w.inPlace, func(a, b gguf.Tensor) int { return cmp.Compare(a.Offset, b.Offset) })
 	return w.copy(l, backend, odd, own)
@@ -214,6 +232,17 @@ func split(weights []weight, take func(weight) bool) (taken, left []weight) {
 		}
 	}
 	return taken, left
+}
+
+// ReleaseRows gives the memory of rows back that were looked up where a file is mapped. They are read
+// again when they are wanted again.
+func (w *Weights) ReleaseRows() error {
+	for _, t := range w.tables {
+		if err := w.file.Release(t.Part, t.Offset, t.Offset+t.Size); err != nil {
+			return fmt.Errorf("model: %w", err)
+		}
+	}
+	return nil
 }
 
 // Close frees the weights.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/trace"
 )
 
@@ -175,7 +176,24 @@ func (r *Runner) step(ctx context.Context, batch []kv.Work, more []int, rows [][
 	if err := at.logits(step.Gather(rows)); err != nil {
 		return true, err
 	}
+	if err := r.releaseRows(len(step.Tokens())); err != nil {
+		return true, err
+	}
 	return true, step.Commit()
+}
+
+// manyRows is the number of tokens from which on a step's rows of the model's tables are released. A
+// row brings its neighbours in the file into memory, so that a long prompt brings most of a table.
+const manyRows = 64
+
+// releaseRows gives the memory of the rows back that a step of some tokens has looked up in the
+// model's tables.
+func (r *Runner) releaseRows(tokens int) error {
+	m, ok := r.model.(model.Tables)
+	if !ok || tokens < manyRows {
+		return nil
+	}
+	return m.ReleaseRows()
 }
 
 // embed computes the first layer's input, and returns the device that has it.
