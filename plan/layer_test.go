@@ -109,7 +109,7 @@ func TestMemoryIsSharedOutBetweenRingsAndFullLayers(t *testing.T) {
 		switch {
 		case tt.want == "" && (!ok || short.Least.DeviceBytes != 15*gemmaRing+2*layer || short.MostCells != 8192-Block):
 			t.Errorf("%d bytes: %v; want the least that works and a context of %d", tt.memory, err, 8192-Block)
-		case tt.want == "" && !strings.Contains(err.Error(), "2 slots and 0 resident layers and the windows of 15 more"):
+		case tt.want == "" && !strings.Contains(err.Error(), "too little for the windows of 15 layers, and for 2 slots and 0 resident layers of 8192 cells"):
 			t.Errorf("%d bytes: %v", tt.memory, err)
 		case tt.want != "" && (err != nil || marks(p.Resident) != tt.want || p.DeviceBytes > tt.memory):
 			t.Errorf("%d bytes: %s in %d bytes, %v; want %s", tt.memory, marks(p.Resident), p.DeviceBytes, err, tt.want)

@@ -68,15 +68,15 @@ type ShortError struct {
 
 func (e *ShortError) Error() string {
 	windowed := e.Least.Windowed()
-	what := fmt.Sprintf("%d resident layers", len(e.Least.Layers)-e.Least.Streamed-windowed)
-	if windowed > 0 {
-		what += fmt.Sprintf(" and the windows of %d more", windowed)
-	}
+	what := fmt.Sprintf("%d resident layers of %d cells", len(e.Least.Layers)-e.Least.Streamed-windowed, e.Least.Cells)
 	if e.Least.Slots > 0 {
 		what = fmt.Sprintf("%d slots and %s", e.Least.Slots, what)
 	}
-	text := fmt.Sprintf("%s of device memory is too little for %s of %d cells: the least that works is %s",
-		bytesize.Floor(e.Memory), what, e.Least.Cells, bytesize.Ceil(e.Least.DeviceBytes))
+	if windowed > 0 {
+		what = fmt.Sprintf("the windows of %d layers, and for %s", windowed, what)
+	}
+	text := fmt.Sprintf("%s of device memory is too little for %s: the least that works is %s",
+		bytesize.Floor(e.Memory), what, bytesize.Ceil(e.Least.DeviceBytes))
 	if e.MostCells > 0 {
 		text += fmt.Sprintf(", or a context of at most %d", e.MostCells)
 	}
