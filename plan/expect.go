@@ -48,12 +48,16 @@ func (r Request) times(f Forecast, m Machine, depth int) Times {
 			t.Before += stored/m.LinkRate + float64(f.Placement.Windowed()*r.sequences())*c.FetchSeconds/ringStores
 		}
 	}
-	dense := float64(r.StepWeights-r.HeadWeights)/layers/c.WeightRate + c.LayerSeconds
+	experts := r.CPUExperts
+	dense := float64(r.StepWeights-experts.Read-r.HeadWeights)/layers/c.WeightRate + c.LayerSeconds
 	for l := range t.Layers {
 		link, disk := r.moved(f, m, l, depth)
 		layer := LayerTimes{
 			Project: attentionShare * dense, Attend: float64(r.read(l, depth)) / c.KVRate, Forward: (1 - attentionShare) * dense,
 			Fetch: max(float64(link)/m.LinkRate, float64(disk)/m.DiskRate), Disturb: float64(disk) * c.DiskCost,
+		}
+		if l >= len(t.Layers)-experts.Layers { // there and back
+			layer.Forward += r.expertSeconds(m)/float64(experts.Layers) + 2*c.FetchSeconds
 		}
 		if m.Unified {
 			layer.Disturb += float64(link) * c.CopyCost
@@ -100,6 +104,7 @@ func (r Request) fetched(f Forecast) (layers []int) {
 func (r Request) expect(f Forecast, m Machine, depth int) (e Expected) {
 	n := r.sequences()
 	p := r.times(f, m, depth).Pipeline(f.Placement, n)
+	e.Experts = r.expertSeconds(m)
 	e.Compute, e.Seconds = p.Before+p.After, p.Seconds()
 	for _, s := range p.Stages {
 		e.Compute += s.Compute

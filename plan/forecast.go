@@ -13,6 +13,7 @@ type Request struct {
 	Layers      []Layer // K/V of the model's layers; one device computes them all
 	StepWeights int64   // bytes of the weights that a step of one token reads
 	HeadWeights int64   // bytes of them that compute logits, after the layers
+	CPUExperts  Experts // of the weights, those that are not on the device
 	Context     int     // tokens that a sequence may hold
 	Sequences   int     // sequences that are decoded together; 0: 1
 	Beams       int     // that search for each sequence's text, and share its K/V; 0: 1
@@ -52,6 +53,7 @@ type Decode struct {
 	Moved     int64 // bytes of K/V that the link brings to the device
 	FromDisk  int64 // bytes of K/V that are read from disk
 	Compute   float64
+	Experts   float64 // of Compute, the CPU's experts, for which the device waits
 	Link      float64
 	Disk      float64
 	Serial    bool    // nothing overlaps
@@ -65,6 +67,7 @@ type Decode struct {
 // Expected is how long a step is expected to take, by where the time is spent.
 type Expected struct {
 	Compute   float64 // seconds that a step computes
+	Experts   float64 // of these, the CPU's experts
 	Link      float64 // seconds of copies to the device
 	Disk      float64 // seconds of reads from disk
 	Seconds   float64 // of the step: what of these does not overlap
@@ -161,7 +164,7 @@ func (r Request) validate() error {
 			errs = append(errs, fmt.Errorf("plan: layer %d has a window of %d tokens: want at least 1, or 0 for all", i, l.Window))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.CPUExperts.validate(r))...)
 }
 
 func (r Request) sequences() int { return max(1, r.Sequences) }
@@ -234,6 +237,7 @@ func (r Request) remembered() func(cells int) (Footprint, error) {
 			m.Context = cells
 			f = m.Footprint()
 		}
+		f.Weights = max(0, f.Weights-r.CPUExperts.Weights)
 		if err == nil {
 			known[cells] = f
 		}
@@ -303,7 +307,7 @@ func (r Request) largest(m Machine, cells int, wanted func(Forecast) bool) int {
 // Decode returns the time of a step at some depth of a plan that On made for the machine.
 //
 // The bound: the device reads the weights once and the K/V of each sequence once, of layers with
-// windows those inside, at its memory's rate. A layer's rows in host memory come over the link while those in files are read, so the longer
+// windows those inside, at its memory's rate, and waits while the CPU reads the experts that it computes. A layer's rows in host memory come over the link while those in files are read, so the longer
 // of the two counts; both overlap with computing if there is a second slot. A unified machine reads
 // from disk straight into a slot.
 //
@@ -315,12 +319,12 @@ func (r Request) Decode(f Forecast, m Machine, depth int) Decode {
 	for l := range r.Layers {
 		read = sum(read, r.read(l, depth))
 	}
-	d := Decode{Depth: depth, Read: sum(r.StepWeights, product(read, n))}
+	d := Decode{Depth: depth, Read: sum(r.StepWeights-r.CPUExperts.Read, product(read, n)), Experts: r.expertSeconds(m)}
 	for _, l := range r.fetched(f) {
 		link, disk := r.moved(f, m, l, depth)
 		d.Moved, d.FromDisk = sum(d.Moved, link), sum(d.FromDisk, disk)
 	}
-	d.Compute = float64(d.Read) / m.DeviceRate
+	d.Compute = float64(d.Read)/m.DeviceRate + d.Experts
 	d.Link = float64(d.Moved) / m.LinkRate
 	d.Disk = float64(d.FromDisk) / m.DiskRate
 	d.Serial = d.Moved+d.FromDisk > 0 && p.Slots < 2

@@ -14,8 +14,9 @@ type Machine struct {
 	DeviceMemory int64   `json:"device_memory_bytes"`
 	DeviceRate   float64 `json:"device_memory_rate"` // at which the device reads its memory
 	HostMemory   int64   `json:"host_memory_bytes"`
-	LinkRate     float64 `json:"link_rate"` // from host memory to the device
-	DiskRate     float64 `json:"disk_rate"` // at which the disk is read
+	HostRate     float64 `json:"host_memory_rate,omitempty"` // at which the CPU beside a device reads it; 0: assumed
+	LinkRate     float64 `json:"link_rate"`                  // from host memory to the device
+	DiskRate     float64 `json:"disk_rate"`                  // at which the disk is read
 
 	// Unified says that the device computes in host memory, as a CPU does: DeviceMemory is a part
 	// of HostMemory, and copies between them take bandwidth from computing.
@@ -134,6 +135,7 @@ func (m Machine) Validate() error {
 		value       float64
 		least, most float64
 	}{
+		{"host_memory_rate", m.HostRate, 1, mostMachine},
 		{"weight_rate", m.WeightRate, 1, mostMachine},
 		{"kv_rate", m.KVRate, 1, mostMachine},
 		{"head_rate", m.HeadRate, 1, mostMachine},

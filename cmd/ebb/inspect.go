@@ -93,6 +93,8 @@ func printSummary(w io.Writer, s summary) {
 	line("layers", "%d, hidden %d, feed-forward %s", s.Layers, s.Hidden, spanOf(s.FeedForward))
 	if e := s.Experts; e != nil {
 		line("experts", "%d in a layer, %d used by each token, feed-forward %d", e.Count, e.Used, e.FeedForward)
+		line("", "%s, of which a token reads %s; --cpu-experts leaves %s of weights on the device",
+			bytesize.Format(e.Bytes), bytesize.Format(e.ReadBytes), bytesize.Format(s.Bytes-e.Bytes))
 	}
 	if len(s.Kinds) < 2 {
 		line("attention", "%s heads, %s KV heads, key dim %d, value dim %d", spanOf(s.Heads), spanOf(s.KVHeads), s.KeyDim, s.ValueDim)

@@ -22,6 +22,7 @@ type planFlags struct {
 	model        string
 	kvType       string
 	context      int
+	cpuExperts   int
 	sequences    int
 	beams        int
 	deviceMemory int64
@@ -61,6 +62,7 @@ one, by name or from a JSON file. docs/planning.md says what is counted and what
 	flags.Var(&parsed[int64]{&f.deviceMemory, "", "SIZE", parseSize}, "device-memory", "what weights, K/V and computing may take together on the device, as in 8GiB (default all that is free)")
 	flags.Var(&parsed[int64]{&f.hostMemory, "", "SIZE", parseBudget}, "host-memory", "what K/V off the device may take in host memory, or 0 (default all that is free, and with --disk half of it; none if the CPU computes)")
 	flags.Var(&parsed[diskPlace]{&f.disk, "", "DIR[:SIZE]", parseDisk}, "disk", "a folder for K/V that host memory has no room for, as in /var/tmp:64GiB (default no disk)")
+	registerCPUExperts(flags, &f.cpuExperts, "plan for the CPU to compute the experts of the last `N` layers, or of all, in host memory (default none)")
 	flags.IntVar(&f.threads, "threads", 0, "compute with `N` CPU threads on this machine (default one a core)")
 	flags.StringVar(&f.machine, "machine", "", "plan for the machine that this JSON `FILE` describes, or for one of "+strings.Join(machineNames(), ", ")+" (default this machine)")
 	flags.StringVar(&f.output, "output", "text", "what to print: text or json")
@@ -143,6 +145,9 @@ func (f *planFlags) plan(ctx context.Context, file *gguf.File) (p planned, err e
 		if p.machine, err = namedMachine(f.machine); err != nil {
 			return p, err
 		}
+		if err = f.leaveExperts(file, &p, &p.machine); err != nil {
+			return p, err
+		}
 		f.budgets(r, p.machine, anyDisk)
 		p.forecast, err = r.On(p.machine)
 		return p, f.explain(err, p)
@@ -160,6 +165,12 @@ func (f *planFlags) planHere(ctx context.Context, file *gguf.File, p *planned) (
 		return err
 	}
 	r := &p.request
+	if f.cpuExperts > 0 && !here.Unified {
+		here.HostRate = readRate()
+	}
+	if err := f.leaveExperts(file, p, &here.Machine); err != nil {
+		return err
+	}
 	again := func() (err error) {
 		p.machine = here.Machine
 		f.budgets(r, p.machine, here.diskFree)
@@ -206,6 +217,7 @@ func (f *planFlags) budgets(r *plan.Request, m plan.Machine, diskFree int64) {
 	if m.Unified {
 		r.DeviceMemory, r.HostMemory = m.DeviceMemory-f.hostMemory, 0
 	}
+	r.HostMemory = max(0, r.HostMemory-r.CPUExperts.Weights)
 	const mib = 1 << 20 // in which the command that does what is planned states sizes
 	r.DeviceMemory, r.HostMemory = max(1, r.DeviceMemory/mib*mib), r.HostMemory/mib*mib
 	if f.deviceMemory > 0 {

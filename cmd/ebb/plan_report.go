@@ -91,6 +91,9 @@ func (p planned) print(w io.Writer) error {
 	}
 	line("  R resident", "%10s  %d of %d layers", bytesize.Format(resident), kinds.Full-f.Placement.Streamed, kinds.Full)
 	line("  . free", "%10s", bytesize.Format(r.DeviceMemory-f.Device()))
+	if e := r.CPUExperts; e.Layers > 0 {
+		line("experts", "%10s  in host memory, of %s; a token reads %s", bytesize.Format(e.Weights), count(e.Layers, "layer"), bytesize.Format(e.Read))
+	}
 	if f.Host+f.Disk > 0 {
 		line("layers", "%12s%s  %s", "", p.layers(), p.legend(kinds))
 		if f.HostMemory > 0 {
@@ -200,6 +203,9 @@ func (p planned) printDecode(line func(name, format string, args ...any)) {
 		line(name, "%14s%14s%14s  %s", formatSeconds(of(half.Expected)), formatSeconds(of(full.Expected)), formatSeconds(best), note)
 	}
 	row("  compute", func(e plan.Expected) float64 { return e.Compute }, full.Compute, p.computing())
+	if full.Experts > 0 {
+		row("  experts", func(e plan.Expected) float64 { return e.Experts }, full.Experts, "of that, on the CPU")
+	}
 	if full.Moved > 0 {
 		row("  link", func(e plan.Expected) float64 { return e.Link }, full.Link, fmt.Sprintf("%s at %s", bytesize.Format(full.Moved), formatRate(p.machine.LinkRate)))
 	}
@@ -244,6 +250,9 @@ func (p planned) command() string {
 	}
 	if device != "" && device != "cpu" {
 		words = append(words, "--device "+device)
+	}
+	if r.CPUExperts.Layers > 0 {
+		words = append(words, p.expertsFlag())
 	}
 	words = append(words, fmt.Sprintf("--context %d", f.Context))
 	if p.flags.kvType != "f16" {
@@ -293,6 +302,7 @@ type planOutput struct {
 	Device    planDevice   `json:"device"`
 	Host      planPlace    `json:"host"`
 	Disk      planPlace    `json:"disk"`
+	Experts   *planExperts `json:"cpu_experts,omitempty"`
 	Growth    planGrowth   `json:"contexts"`
 	Decode    []planDecode `json:"decode"` // in the middle of the context, and at its end
 	Command   string       `json:"command,omitempty"`
@@ -330,6 +340,13 @@ type planPlace struct {
 	Past   int64 `json:"past_windows_bytes"`
 }
 
+// planExperts are the experts that the CPU computes.
+type planExperts struct {
+	Layers  int   `json:"layers"`
+	Weights int64 `json:"weights_bytes"` // in host memory
+	Read    int64 `json:"read_bytes"`    // by a step of one token
+}
+
 // planGrowth is the longest contexts, in tokens, with which the request could be planned.
 type planGrowth struct {
 	Resident int `json:"resident"` // all layers stay on the device
@@ -343,6 +360,7 @@ type planDecode struct {
 	Moved     int64      `json:"link_bytes"`
 	FromDisk  int64      `json:"disk_bytes"`
 	Compute   float64    `json:"compute_seconds"`
+	Experts   float64    `json:"experts_seconds,omitempty"`
 	Link      float64    `json:"link_seconds"`
 	Disk      float64    `json:"disk_seconds"`
 	Serial    bool       `json:"serial"`
@@ -356,6 +374,7 @@ type planDecode struct {
 // planExpected is what is expected of a step; the fields before are bounds.
 type planExpected struct {
 	Compute   float64    `json:"compute_seconds"`
+	Experts   float64    `json:"experts_seconds,omitempty"`
 	Link      float64    `json:"link_seconds"`
 	Disk      float64    `json:"disk_seconds"`
 	Seconds   float64    `json:"step_seconds"`
@@ -386,12 +405,15 @@ func (p planned) printJSON(w io.Writer) error {
 		Growth:  planGrowth(f.Growth),
 		Command: p.command(),
 	}
+	if r.CPUExperts.Layers > 0 {
+		out.Experts = (*planExperts)(&r.CPUExperts)
+	}
 	if f.Disk > 0 {
 		out.Disk.Tokens = f.Context - hostTokens
 	}
 	for _, d := range []plan.Decode{f.Half, f.Full} {
 		out.Decode = append(out.Decode, planDecode{
-			d.Depth, d.Read, d.Moved, d.FromDisk, d.Compute, d.Link, d.Disk, d.Serial, d.Seconds, d.PerSecond, d.LimitedBy,
+			d.Depth, d.Read, d.Moved, d.FromDisk, d.Compute, d.Experts, d.Link, d.Disk, d.Serial, d.Seconds, d.PerSecond, d.LimitedBy,
 			planExpected(d.Expected),
 		})
 	}

@@ -174,7 +174,7 @@ func TestTheJSONOfAPlanKeepsItsNames(t *testing.T) {
 		device.slots device.slots_bytes device.step_bytes device.weights_bytes device.windowed_bytes
 		disk disk.budget_bytes disk.bytes disk.past_windows_bytes disk.tokens
 		host host.budget_bytes host.bytes host.past_windows_bytes host.tokens kv_type
-		machine machine.device_memory_bytes machine.device_memory_rate machine.disk_rate machine.host_memory_bytes machine.link_rate machine.name machine.sources
+		machine machine.device_memory_bytes machine.device_memory_rate machine.disk_rate machine.host_memory_bytes machine.host_memory_rate machine.link_rate machine.name machine.sources
 		model model.architecture model.context model.full_layers model.layers model.name model.shared_layers model.token_bytes model.windowed_layers sequences`)
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(names)), want); diff != "" {
 		t.Errorf("names (-got +want):\n%s", diff)

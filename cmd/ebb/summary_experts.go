@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/model"
 )
 
 // expertsSummary is what a file says of its mixtures of experts.
@@ -11,6 +12,8 @@ type expertsSummary struct {
 	Count       int64 `json:"count"`        // in a layer
 	Used        int64 `json:"used"`         // by each token, in the layer with the most
 	FeedForward int64 `json:"feed_forward"` // width of the widest
+	Bytes       int64 `json:"bytes"`        // of all their weights: what --cpu-experts leaves in host memory
+	ReadBytes   int64 `json:"read_bytes"`   // of these, what a step of one token reads
 }
 
 // maxExperts bounds the experts that a header may claim, so that products stay within 64 bits. It is
@@ -29,6 +32,10 @@ func summarizeExperts(f *gguf.File, architecture string) *expertsSummary {
 	e := expertsSummary{Count: largest("expert_count"), Used: largest("expert_used_count"), FeedForward: largest("expert_feed_forward_length")}
 	if e.Used < 1 || e.Used > e.Count || e.Count > maxExperts || e.FeedForward < 0 || e.FeedForward > maxWidth {
 		return nil
+	}
+	whole, read := model.ExpertBytes(f)
+	for l := range whole {
+		e.Bytes, e.ReadBytes = e.Bytes+whole[l], e.ReadBytes+read[l]
 	}
 	return &e
 }
