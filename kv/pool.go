@@ -67,6 +67,8 @@ type Stats struct {
 	SharedLayers    int   // of the resident ones: those that keep no rows, as they share another's
 	WindowedLayers  int   // of the resident ones: those that keep a window of their rows there
 	HostLayers      int   // of the streamed ones: those attended to where they are kept
+	TokenBytes      int64 // of one token in the layers that keep all rows
+	WindowBytes     int64 // of one tree in the windowed layers on their devices, whatever it holds
 	DeviceBytes     int64 // K/V rows and slots on devices now
 	DeviceBytesPeak int64
 	HostBytes       int64 // K/V rows in host memory now
@@ -90,7 +92,8 @@ func NewPool(o Options, devices ...*ggml.Backend) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{config: c, placed: make([]layerPlacement, len(c.shapes)), turn: make(chan struct{}, 1), trees: map[*tree]bool{}}
-	p.stats = Stats{Policy: c.policy, Cells: c.capacity}
+	kinds := o.Plan(devices...).Kinds()
+	p.stats = Stats{Policy: c.policy, Cells: c.capacity, TokenBytes: kinds.TokenBytes, WindowBytes: kinds.RingBytes}
 	for n, b := range devices {
 		d, err := p.newDevice(n, b)
 		if err != nil {

@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seed4d217819/ebb/internal/bytesize"
 )
@@ -18,6 +19,7 @@ type Request struct {
 	Sequences   int     // sequences that are decoded together; 0: 1
 	Beams       int     // that search for each sequence's text, and share its K/V; 0: 1
 	Slots       int     // 0: those with which a step is shortest
+	WindowRows  int     // rows that are kept behind each window, at least; 0: all, below 0: none
 
 	// Footprint returns what the device takes besides K/V with a context of some cells. nil: what
 	// [Model.Footprint] estimates.
@@ -36,6 +38,7 @@ type Forecast struct {
 	HostMemory         int64     // bytes that K/V off the device may take in host memory
 	HostCells          int       // the first tokens of each sequence, whose K/V off the device lie in host memory; the others' lie on disk
 	Host, Disk         int64     // bytes of K/V there, for all sequences
+	PastCells          int       // tokens of each sequence whose rows are kept in layers with windows: those inside, and behind
 	HostPast, DiskPast int64     // of these, bytes behind the windows of layers, which steps read only after a truncation
 	Full, Half         Decode    // steps at the end of the context and in its middle
 	Growth             Growth
@@ -89,8 +92,9 @@ const (
 type TierError struct {
 	Host, Disk int64 // bytes that they may take
 	Need       int64 // bytes that they take
-	Past       int64 // of these, bytes of rows behind windows
+	Past       int64 // of these, bytes of layers with windows
 	MostCells  int   // the largest context that works; 0: none
+	WindowRows int   // the most rows behind windows that work; below 0: none, or there are no windows
 }
 
 func (e *TierError) Error() string {
@@ -211,13 +215,25 @@ func (r Request) placeOff(f *Forecast, m Machine) error {
 		return nil
 	}
 	host, trees, cells := f.HostMemory, int64(r.sequences()), f.Placement.Cells
+	f.PastCells = f.Placement.pastCells(r.WindowRows)
 	of := func(row int64, cells int) int64 { return product(product(row, int64(cells)), trees) }
-	f.HostCells = int(min(host/of(sum(streamed, past), Block)*Block, int64(cells)))
-	f.Host = of(sum(streamed, past), f.HostCells)
-	f.Disk = of(sum(streamed, past), cells-f.HostCells)
-	f.HostPast, f.DiskPast = of(past, f.HostCells), of(past, cells-f.HostCells)
+	within := func(row, bytes int64) int { return int(min(bytes/max(1, of(row, Block))*Block, int64(cells))) }
+	f.HostCells = within(sum(streamed, past), host)
+	if f.HostCells > f.PastCells {
+		f.HostCells = cells
+		if streamed > 0 {
+			f.HostCells = within(streamed, host-of(past, f.PastCells))
+		}
+	}
+	f.HostPast = of(past, min(f.HostCells, f.PastCells))
+	f.DiskPast = of(past, f.PastCells) - f.HostPast
+	f.Host, f.Disk = sum(of(streamed, f.HostCells), f.HostPast), sum(of(streamed, cells-f.HostCells), f.DiskPast)
 	if f.Disk > r.DiskMemory {
-		return &TierError{Host: host, Disk: r.DiskMemory, Need: sum(f.Host, f.Disk), Past: sum(f.HostPast, f.DiskPast)}
+		short := &TierError{Host: host, Disk: r.DiskMemory, Need: sum(f.Host, f.Disk), Past: sum(f.HostPast, f.DiskPast), WindowRows: -1}
+		if room := sum(host, r.DiskMemory) - of(streamed, cells); past > 0 && room > 0 {
+			short.WindowRows = within(past, room) - slices.Max(f.Placement.Rings)
+		}
+		return short
 	}
 	return nil
 }

@@ -133,6 +133,15 @@ func (p Placement) rowsOff() (streamed, past int64) {
 	return streamed, past
 }
 
+// pastCells returns of how many cells of a tree the rows are kept off the device in layers with rings, if
+// so many behind the windows are wanted; 0: all, below 0: none.
+func (p Placement) pastCells(windowRows int) int {
+	if windowRows == 0 {
+		return p.Cells
+	}
+	return min(WholeBlocks(saturated(slices.Max(p.Rings), max(0, windowRows))), p.Cells)
+}
+
 // Least returns, by device, the fewest bytes with which its K/V work. No bound of Memory counts.
 func (c Cache) Least() []int64 {
 	bytes := make([]int64, c.devices())

@@ -84,6 +84,42 @@ func TestRowsBehindWindowsHaveAPlace(t *testing.T) {
 	}
 }
 
+// The rows behind windows that are kept can be bounded, and an error says how many there is room for.
+func TestFewerRowsBehindWindowsNeedLessRoom(t *testing.T) {
+	const cells, layer, ring = 16384, gemmaRow * 16384, 1024
+	r := askedGemma(cells, 15*gemmaRing+2*layer)
+	for _, test := range []struct{ rows, kept int }{
+		{0, cells}, {-1, ring}, {1, ring + Block}, {1000, 2048}, {cells, cells},
+	} {
+		r.WindowRows = test.rows
+		if f, err := r.On(round); err != nil || f.PastCells != test.kept || f.HostPast != int64(15*gemmaRow*test.kept) || f.Host != 3*layer+f.HostPast {
+			t.Errorf("%d rows: %d tokens kept in %d of %d bytes, %v; want %d tokens", test.rows, f.PastCells, f.HostPast, f.Host, err, test.kept)
+		}
+	}
+
+	r.WindowRows, r.HostMemory = 0, 3*layer+15*gemmaRow*2048
+	_, err := r.On(round)
+	short, ok := errors.AsType[*TierError](err)
+	if !ok || short.WindowRows != 2048-ring {
+		t.Fatalf("got %v, %+v; want room for %d rows", err, short, 2048-ring)
+	}
+	r.WindowRows = short.WindowRows
+	if f, err := r.On(round); err != nil || f.Host != r.HostMemory || f.HostCells != cells {
+		t.Errorf("%d rows: %d bytes of %d in host memory, %v", r.WindowRows, f.Host, r.HostMemory, err)
+	}
+
+	// Streamed rows have what windows leave: of these, all that are kept are in host memory.
+	r.HostMemory, r.DiskMemory = layer+15*gemmaRow*2048, 1<<30
+	if f, err := r.On(round); err != nil || f.HostPast != 15*gemmaRow*2048 || f.DiskPast != 0 || f.HostCells != (cells/3)/Block*Block || f.Disk != 3*gemmaRow*int64(cells-f.HostCells) {
+		t.Errorf("%d tokens in host memory, %d bytes behind windows there and %d on disk, %d on disk in all, %v", f.HostCells, f.HostPast, f.DiskPast, f.Disk, err)
+	}
+
+	r.HostMemory, r.DiskMemory = 3*layer-1, 0
+	if _, err = r.On(round); !errors.As(err, &short) || short.WindowRows >= 0 {
+		t.Errorf("no room for streamed rows: %v, %+v; want no number of rows", err, short)
+	}
+}
+
 // Layers that share K/V read those of another, and nothing of them is fetched or kept.
 func TestSharedLayersReadWhatTheyShare(t *testing.T) {
 	r := asked(1024)

@@ -72,9 +72,9 @@ func TestPlanSaysWhatIsBehindWindows(t *testing.T) {
 		"             160.0 MiB more behind the windows, off the device: steps do not read them\n",
 		"  w windows     1.9 MiB  5 layers, whatever the context\n",
 		"  R resident   64.0 MiB  2 of 2 layers\n",
-		"layers                   wwRwwRw  R stays on the device, s streams, w keeps a window there\n",
+		"layers                   wwRwwRw  R stays on the device, w keeps a window there\n",
 		"  w windows    60.0 MiB  what is behind them: 5 layers of 24576 tokens\n",
-		"  w windows   100.0 MiB  what is behind them after those tokens\n",
+		"  w windows   100.0 MiB  the rest of what is behind them\n",
 	} {
 		if !strings.Contains(text.String(), line) {
 			t.Errorf("plan lacks %q in\n%s", line, text.String())
@@ -83,8 +83,17 @@ func TestPlanSaysWhatIsBehindWindows(t *testing.T) {
 
 	f.disk = diskPlace{}
 	_, err = f.plan(t.Context(), windowed(t, 65536))
-	want := "K/V off the device take 160.0 MiB for a context of 65536 tokens, 160.0 MiB of that behind the windows of layers, and host memory has room for 60.0 MiB; the least that works is --host-memory 160MiB, --disk DIR, or --context 24576"
+	want := "K/V off the device take 160.0 MiB for a context of 65536 tokens, 160.0 MiB of that behind the windows of layers, and host memory has room for 60.0 MiB; the least that works is --host-memory 160MiB, --disk DIR, --window-rows 23808, or --context 24576"
 	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestPlanSaysWhatWindowsNeed(t *testing.T) {
+	f := planFlags{model: "m.gguf", kvType: "f16", sequences: 2, beams: 1, machine: "rtx4080", deviceMemory: 60 << 20}
+	_, err := f.plan(t.Context(), windowed(t, 65536))
+	want := "K/V at least 33.9 MiB, 1.9 MiB of that for windows, which stay there; the least that works is --device-memory "
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

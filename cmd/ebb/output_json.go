@@ -72,6 +72,8 @@ type outputCache struct {
 	StallSeconds    float64 `json:"stall_seconds"`
 	ResidentLayers  int     `json:"resident_layers"`
 	StreamedLayers  int     `json:"streamed_layers"`
+	WindowedLayers  int     `json:"windowed_layers,omitempty"`
+	SharedLayers    int     `json:"shared_layers,omitempty"`
 	Demotions       int     `json:"demotions,omitempty"` // layers that have left the device meanwhile
 }
 
@@ -179,6 +181,6 @@ func describeCache(s kv.Stats) outputCache {
 	return outputCache{
 		Policy: s.Policy.String(), DeviceBytesPeak: s.DeviceBytesPeak, HostBytes: s.HostBytes, DiskBytes: s.DiskBytes,
 		FetchedBytes: s.FetchedBytes, StoredBytes: s.StoredBytes, StallSeconds: s.Stall.Seconds(),
-		ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers, Demotions: s.Demotions,
+		ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers, WindowedLayers: s.WindowedLayers, SharedLayers: s.SharedLayers, Demotions: s.Demotions,
 	}
 }

@@ -237,13 +237,16 @@ func (f *planFlags) explain(err error, p planned) error {
 		return fmt.Sprintf(", or --context %d", cells)
 	}
 	if short, ok := errors.AsType[*plan.BudgetError](err); ok {
-		least, disk := short.Footprint.Total()+short.KV, ""
+		least, disk, windows := short.Footprint.Total()+short.KV, "", ""
 		if p.machine.Unified && f.disk.dir == "" {
 			disk = ", or a place for K/V: --disk DIR"
 		}
-		return fmt.Errorf("%s of device memory is too little for a context of %d tokens: weights take %s, a step %s, and K/V at least %s; the least that works is --device-memory %s%s%s",
+		if k := p.request.Kinds(); k.Windowed > 0 {
+			windows = fmt.Sprintf(", %s of that for windows, which stay there", bytesize.Format(k.RingBytes*int64(max(1, p.request.Sequences))))
+		}
+		return fmt.Errorf("%s of device memory is too little for a context of %d tokens: weights take %s, a step %s, and K/V at least %s%s; the least that works is --device-memory %s%s%s",
 			bytesize.Format(short.Bytes), short.Cells, bytesize.Format(short.Footprint.Weights), bytesize.Format(short.Footprint.Total()-short.Footprint.Weights),
-			bytesize.Format(short.KV), sizeFlag(least), most(short.MostCells), disk)
+			bytesize.Format(short.KV), windows, sizeFlag(least), most(short.MostCells), disk)
 	}
 	if short, ok := errors.AsType[*plan.TierError](err); ok {
 		text := fmt.Sprintf("K/V off the device take %s for a context of %d tokens, and host memory has room for %s", bytesize.Format(short.Need), p.request.Context, bytesize.Format(short.Host))
@@ -255,6 +258,9 @@ func (f *planFlags) explain(err error, p planned) error {
 		if f.disk.dir != "" {
 			text += ", the disk for " + bytesize.Format(short.Disk)
 			least = fmt.Sprintf("--disk %s:%s", f.disk.dir, sizeFlag(short.Need-short.Host+plan.Block*p.rowBytes()))
+		}
+		if short.WindowRows >= 0 {
+			least += fmt.Sprintf(", --window-rows %d", short.WindowRows)
 		}
 		return fmt.Errorf("%s; the least that works is %s%s", text, least, most(short.MostCells))
 	}

@@ -102,7 +102,7 @@ func (p planned) print(w io.Writer) error {
 				line("  K K/V", "%10s  %s of %d tokens", bytesize.Format(f.Host-f.HostPast), count(f.Placement.Streamed, "layer"), min(f.HostCells, f.Context))
 			}
 			if kinds.Windowed > 0 {
-				line("  w windows", "%10s  what is behind them: %s of %d tokens", bytesize.Format(f.HostPast), count(kinds.Windowed, "layer"), min(f.HostCells, f.Context))
+				line("  w windows", "%10s  what is behind them: %s", bytesize.Format(f.HostPast), p.past(kinds))
 			}
 		}
 		if r.DiskMemory >= anyDisk {
@@ -114,7 +114,7 @@ func (p planned) print(w io.Writer) error {
 			line("  K K/V", "%10s  %s", bytesize.Format(f.Disk-f.DiskPast), p.onDisk())
 		}
 		if r.DiskMemory > 0 && kinds.Windowed > 0 {
-			line("  w windows", "%10s  what is behind them after those tokens", bytesize.Format(f.DiskPast))
+			line("  w windows", "%10s  the rest of what is behind them", bytesize.Format(f.DiskPast))
 		}
 	}
 
@@ -183,16 +183,32 @@ func (p planned) layers() string {
 	return b.String()
 }
 
+// past says of which tokens host memory keeps what is behind windows.
+func (p planned) past(k plan.Kinds) string {
+	f, last := p.forecast, ""
+	if f.PastCells < f.Placement.Cells {
+		last = "the last "
+	}
+	return fmt.Sprintf("%s of %s%d tokens", count(k.Windowed, "layer"), last, min(f.HostCells, f.PastCells, f.Context))
+}
+
 // legend says what the letters of layers mean.
 func (p planned) legend(k plan.Kinds) string {
-	text := "R stays on the device, s streams"
+	var parts []string
+	streamed := p.forecast.Placement.Streamed
+	if k.Full > streamed || k.Windowed+k.Shared == 0 {
+		parts = append(parts, "R stays on the device")
+	}
+	if streamed > 0 {
+		parts = append(parts, "s streams")
+	}
 	if k.Windowed > 0 {
-		text += ", w keeps a window there"
+		parts = append(parts, "w keeps a window there")
 	}
 	if k.Shared > 0 {
-		text += ", - shares K/V"
+		parts = append(parts, "- shares K/V")
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // printDecode prints how long a step takes at two depths: as it is expected, and at least.

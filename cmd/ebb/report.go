@@ -48,11 +48,16 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 	}
 	line("cache", "%v: %s", s.Policy, describeLayers(s))
 	line("K/V", "%s", describePlaces(s))
+	if s.WindowedLayers > 0 {
+		line("", "%s a token, and %s that do not grow with the context", bytesize.Format(s.TokenBytes), bytesize.Format(s.WindowBytes))
+	}
 	switch {
-	case s.StreamedLayers == 0:
+	case s.StreamedLayers == 0 && s.FetchedBytes+s.StoredBytes == 0:
 		line("moved", "nothing")
 	case s.FetchedBytes+s.StoredBytes == 0:
 		line("moved", "nothing: the CPU uses layers where they are")
+	case s.StreamedLayers == 0:
+		line("moved", "%s behind windows, %s back", bytesize.Format(s.StoredBytes), bytesize.Format(s.FetchedBytes))
 	default:
 		line("moved", "%s to the device, %s back", bytesize.Format(s.FetchedBytes), bytesize.Format(s.StoredBytes))
 		stall := s.Stall - a.beforeStall
@@ -83,8 +88,14 @@ func describeThreads(s ebb.ThreadStats) string {
 // describeLayers says which layers stay on the device.
 func describeLayers(s kv.Stats) string {
 	layers, left := s.ResidentLayers+s.StreamedLayers, ""
+	if s.WindowedLayers > 0 {
+		left += fmt.Sprintf("; %d keep only a window there", s.WindowedLayers)
+	}
+	if s.SharedLayers > 0 {
+		left += fmt.Sprintf("; %d share the K/V of others", s.SharedLayers)
+	}
 	if s.Demotions > 0 {
-		left = fmt.Sprintf("; %s left it meanwhile", count(s.Demotions, "layer"))
+		left += fmt.Sprintf("; %s left it meanwhile", count(s.Demotions, "layer"))
 	}
 	where := "visit it"
 	switch s.HostLayers {
