@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,8 +36,11 @@ func model(t *testing.T, name string) (path string, f *gguf.File, r plan.Request
 	}
 	defer func() { _ = e.Close() }()
 	for _, l := range e.Config().Layers {
-		s := kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim, Window: l.Window}
-		r.Layers = append(r.Layers, plan.Layer{RowBytes: s.Bytes(ggml.F16, ggml.F16), Window: l.Window})
+		layer := plan.Layer{Window: l.Window, Shares: l.SharesKV, Of: l.KVOf}
+		if !l.SharesKV {
+			layer.RowBytes = kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim}.Bytes(ggml.F16, ggml.F16)
+		}
+		r.Layers = append(r.Layers, layer)
 	}
 	for _, tensor := range f.Tensors() {
 		r.Model.Weights += tensor.Size
@@ -92,6 +96,7 @@ func TestASketchHasTheShapesOfItsModel(t *testing.T) {
 				}
 				tensors++
 				got, _ := sketch.Tensor(at)
+				want = cut(want, len(r.Layers), len(chosen))
 				if got.Type != want.Type || !slices.Equal(got.Shape, want.Shape) {
 					t.Errorf("%s: %s is %v %v, want %v %v", name, want.Name, got.Type, got.Shape, want.Type, want.Shape)
 				}
@@ -220,6 +225,28 @@ func wantRates(t *testing.T, name string) {
 	}
 }
 
+// A burst of 10 GB/s is over after the second measurement; the fourth is like the third.
+func TestADiskIsMeasuredUntilItsRateIsSteady(t *testing.T) {
+	rates := []int64{10e9, 4e9, 2e9, 1.95e9, 5e9}
+	measured := 0
+	next := func() (spent, error) {
+		measured++
+		return spent{fetch: time.Second, fetched: rates[measured-1]}, nil
+	}
+	first, _ := next()
+	got, err := steady(first, time.Now().Add(time.Hour), next)
+	if err != nil || got.fetched != 1.95e9 || measured != 4 {
+		t.Errorf("%d bytes a second after %d measurements, %v; want 1950000000 after 4", got.fetched, measured, err)
+	}
+	if got, err := steady(first, time.Now(), next); err != nil || got.fetched != first.fetched || measured != 4 {
+		t.Errorf("without time: %d bytes a second after %d measurements, %v; want those of the first", got.fetched, measured, err)
+	}
+	failed := errors.New("no disk")
+	if _, err := steady(first, time.Now().Add(time.Hour), func() (spent, error) { return spent{}, failed }); !errors.Is(err, failed) {
+		t.Errorf("got %v, want %v", err, failed)
+	}
+}
+
 func TestAModelThatCannotBeRehearsedIsAnError(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	_, f, r := model(t, "tiny-gqa")
@@ -253,7 +280,7 @@ func TestAModelThatCannotBeRehearsedIsAnError(t *testing.T) {
 // A sample is as large as may be, and never larger.
 func TestSamplesKeepTheirBudget(t *testing.T) {
 	_, f, r := model(t, "tiny-gqa")
-	largest, others := layerBytes(f)
+	largest, others := layerBytes(f, len(r.Layers))
 	for _, depth := range []int{1, 256, 100_000, 1 << 24} {
 		for _, memory := range []int64{8 << 20, 64 << 20, 8 << 30} {
 			s, err := Options{Depth: depth, Memory: memory}.withDefaults().sample(f, r)

@@ -20,13 +20,10 @@ type sample struct {
 // sample chooses as many layers as make up sampleBytes with the K/V that they read. A few layers with
 // more K/V than that are rehearsed at a smaller depth.
 func (o Options) sample(header *gguf.File, r plan.Request) (s sample, err error) {
-	largest, others := layerBytes(header)
-	row, own := int64(0), 0
+	largest, others := layerBytes(header, len(r.Layers))
+	row := int64(0)
 	for _, l := range r.Layers {
 		row = max(row, l.RowBytes)
-		if !l.Shares {
-			own++
-		}
 	}
 	budget := min(sampleBytes, o.Memory/2-others) // a CPU's kernels want a copy of weights in another order
 	if budget < largest+row*kv.Block {
@@ -34,23 +31,30 @@ func (o Options) sample(header *gguf.File, r plan.Request) (s sample, err error)
 	}
 	s.depth = max(kv.Block, o.Depth)
 	few := min(fewLayers, budget/(largest+row*kv.Block)) // of which the K/V may be cut
-	n := int(min(int64(own), max(few, budget/(largest+row*int64(s.depth)))))
+	s.layers = choose(r.Layers, int(min(int64(len(r.Layers)), max(few, budget/(largest+row*int64(s.depth))))))
+	n := len(s.layers)
 	s.depth = int(min(int64(s.depth), (budget/int64(n)-largest)/row))
 	s.weights = (r.StepWeights - r.HeadWeights) / int64(len(r.Layers)) * int64(n)
-	s.layers = choose(r.Layers, n)
 	for _, l := range s.layers {
 		s.kv = append(s.kv, r.Layers[l])
-		if r.Layers[l].Window == 0 {
+		if r.Layers[l].Window == 0 && !r.Layers[l].Shares {
 			s.full++
 		}
 	}
 	return s, nil
 }
 
-// choose returns n of the layers that keep K/V, in order: of those that see the whole context and those
-// with windows as many as there are of each in the model, but four that see all of it, if there are, and
-// if that leaves one with a window. Copies are rehearsed with those.
+// choose returns n layers in order, or those that keep K/V if these are fewer and not all are wanted. Of
+// those that see the whole context and those with windows it takes as many as there are of each in the
+// model, but four that see all of it, if there are, and if that leaves one with a window. Copies are
+// rehearsed with those.
 func choose(layers []plan.Layer, n int) (chosen []int) {
+	if n == len(layers) {
+		for l := range layers {
+			chosen = append(chosen, l)
+		}
+		return chosen
+	}
 	var full, windowed []int
 	for l, layer := range layers {
 		switch {
@@ -61,6 +65,7 @@ func choose(layers []plan.Layer, n int) (chosen []int) {
 			full = append(full, l)
 		}
 	}
+	n = min(n, len(full)+len(windowed))
 	most := n
 	if len(windowed) > 0 {
 		most = max(1, n-1)
@@ -80,6 +85,9 @@ func (s sample) reads(depth int) (bytes int64) {
 		if l.Window > 0 {
 			seen = min(depth, l.Window)
 		}
+		if l.Shares { // then all layers are there
+			l = s.kv[l.Of]
+		}
 		bytes += l.RowBytes * int64(seen)
 	}
 	return bytes
@@ -91,7 +99,7 @@ func (s sample) reads(depth int) (bytes int64) {
 func (s sample) streaming() (_ sample, streamed int) {
 	row := int64(1)
 	for _, l := range s.kv {
-		if l.Window == 0 {
+		if l.Window == 0 { // of those that share, 0
 			row = max(row, l.RowBytes)
 		}
 	}

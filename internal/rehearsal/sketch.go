@@ -34,6 +34,7 @@ func sketch(w io.Writer, header *gguf.File, of []plan.Layer, layers []int) error
 			}
 			name = fmt.Sprintf("blk.%d%s", at, strings.TrimPrefix(name, fmt.Sprintf("blk.%d", l)))
 		}
+		t = cut(t, int(all), len(layers))
 		data, err := rows.fill(t)
 		if err != nil {
 			return fmt.Errorf("tensor %s: %w", t.Name, err)
@@ -43,13 +44,37 @@ func sketch(w io.Writer, header *gguf.File, of []plan.Layer, layers []int) error
 	return gguf.Write(w, metadata(header, int(all), of, layers), tensors)
 }
 
+// byLayer are tensors that have a part for each layer, by their dimension that is as long as all parts:
+// embeddings of a layer's own (Gemma 3n, Gemma 4 E).
+var byLayer = map[string]int{"per_layer_token_embd.weight": 0, "per_layer_model_proj.weight": 1}
+
+// cut returns a tensor with parts for some of all layers, if it is one with a part for each.
+func cut(t gguf.Tensor, all, layers int) gguf.Tensor {
+	dim, is := byLayer[t.Name]
+	if !is || dim >= len(t.Shape) || all < 1 {
+		return t
+	}
+	t.Shape = slices.Clone(t.Shape)
+	t.Shape[dim] = t.Shape[dim] / int64(all) * int64(layers)
+	t.Size = t.Type.RowSize(t.Shape[0])
+	for _, n := range t.Shape[1:] {
+		t.Size *= n
+	}
+	return t
+}
+
 // metadata returns the header's metadata for some of its layers: lists by layer have the values of
-// those, blocks that draft tokens and layers that share K/V are gone, and where there are windows a list
-// says which layers have one.
+// those, blocks that draft tokens are gone, and where there are windows a list says which layers have one.
 func metadata(header *gguf.File, all int, of []plan.Layer, layers []int) (meta []gguf.KV) {
 	own := header.Architecture() + "."
 	const pattern = "attention.sliding_window_pattern"
 	var windowed []bool
+	shared := uint32(0)
+	for _, l := range layers {
+		if l < len(of) && of[l].Shares {
+			shared++
+		}
+	}
 	if slices.ContainsFunc(of, func(l plan.Layer) bool { return l.Window > 0 }) {
 		for _, l := range layers {
 			windowed = append(windowed, of[l].Window > 0)
@@ -62,8 +87,10 @@ func metadata(header *gguf.File, all int, of []plan.Layer, layers []int) (meta [
 		case key == own+pattern && windowed != nil:
 		case key == own+"block_count":
 			meta = append(meta, gguf.KV{Key: key, Value: uint32(len(layers))})
-		case key == own+"nextn_predict_layers", key == own+"attention.shared_kv_layers":
+		case key == own+"nextn_predict_layers":
 			meta = append(meta, gguf.KV{Key: key, Value: uint32(0)})
+		case key == own+"attention.shared_kv_layers":
+			meta = append(meta, gguf.KV{Key: key, Value: shared})
 		case strings.HasPrefix(key, own) && value.Kind() == gguf.KindArray && value.Len() == all:
 			from := reflect.ValueOf(v)
 			list := reflect.MakeSlice(from.Type(), 0, len(layers))
@@ -89,18 +116,21 @@ func HeadBytes(header *gguf.File) int64 {
 }
 
 // layerBytes returns the bytes of the largest layer, and of all tensors that belong to none.
-func layerBytes(header *gguf.File) (largest, others int64) {
-	layers := map[int]int64{}
+func layerBytes(header *gguf.File, all int) (largest, others int64) {
+	layers, parts := map[int]int64{}, int64(0)
 	for _, t := range header.Tensors() {
 		l, ok := layerOf(t.Name)
-		if !ok {
+		switch _, is := byLayer[t.Name]; {
+		case ok:
+			layers[l] += t.Size
+			largest = max(largest, layers[l])
+		case is:
+			parts += t.Size / int64(max(1, all))
+		default:
 			others += t.Size
-			continue
 		}
-		layers[l] += t.Size
-		largest = max(largest, layers[l])
 	}
-	return largest, others
+	return largest + parts, others
 }
 
 // layerOf returns the layer that a tensor belongs to, if it belongs to one.

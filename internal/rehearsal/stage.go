@@ -18,6 +18,7 @@ type stage struct {
 	engine *ebb.Engine
 	seq    *kv.Seq
 	logits [][][]float32
+	begun  int // tokens of the sequence before the steps that were taken last
 
 	mu    sync.Mutex
 	spent spent // of the step that is computed
@@ -101,6 +102,7 @@ func (st *stage) take() spent {
 // steps takes steps of some tokens, all beams of the sequence, and returns where the time of one goes:
 // the 25th percentile, which what else happens on the machine hardly changes.
 func (st *stage) steps(ctx context.Context, tokens int) (typical spent, err error) {
+	st.begun = st.seq.Len()
 	batch := []kv.Work{{Seq: st.seq, Tokens: []int32{0}, Logits: 1}}
 	defer func() {
 		for _, w := range batch[1:] {
@@ -128,6 +130,14 @@ func (st *stage) steps(ctx context.Context, tokens int) (typical spent, err erro
 		}
 	}
 	return quarters(all), nil
+}
+
+// again takes steps from where the sequence was before those that were taken last.
+func (st *stage) again(ctx context.Context, tokens int) (spent, error) {
+	if err := st.seq.Truncate(st.begun); err != nil {
+		return spent{}, err
+	}
+	return st.steps(ctx, tokens)
 }
 
 // quarters returns the 25th percentile of each part of some steps.
