@@ -51,7 +51,8 @@ func characters(text string) string {
 // Piece is a token of a text, and the text that is certain with it.
 type Piece struct {
 	generate.Token
-	Text string // whole characters, without special tokens and what comes from a stop string on; may be empty
+	Text    string // whole characters, without special tokens and what comes from a stop string on; may be empty
+	Control string // the spelling of a token that Text leaves out, such as <|im_end|>; it comes behind Text
 }
 
 // Decode turns the tokens of one text into text as they come. The last of tokens has a Finish or
@@ -65,7 +66,12 @@ func (e *Engine) Decode(tokens iter.Seq2[generate.Token, error], stops []string)
 				yield(Piece{Text: d.Flush()}, err)
 				return
 			}
-			piece := Piece{token, d.Next(token.ID)}
+			piece := Piece{Token: token, Text: d.Next(token.ID)}
+			if piece.Text == "" {
+				if piece.Control = e.tokenizer.Control(token.ID); piece.Control != "" {
+					piece.Text = characters(d.cutter.Flush()) // no stop string goes on behind the token
+				}
+			}
 			if token.Finish != generate.Unfinished {
 				piece.Text += d.Flush()
 			}

@@ -116,6 +116,10 @@ func TestAnswersAreParsed(t *testing.T) {
 		{Hermes, "", `<tool_call>{"name": "x", "arguments": {"city": "Par`, Message{Content: `<tool_call>{"name": "x", "arguments": {"city": "Par`}},
 		{Hermes, "", `<tool_call> is a tag. <tool_call>{"name": "get_weather"}</tool_call>`, Message{Content: `<tool_call> is a tag.`, ToolCalls: call("{}")}},
 		{Hermes, "", `<tool_call>{"name": "x", "note": "lost?"}</tool_call>`, Message{Content: `<tool_call>{"name": "x", "note": "lost?"}</tool_call>`}},
+		{Hermes, "", `{"name": "get_weather", "arguments": {"city": "Paris"}}`, Message{ToolCalls: call(paris)}},
+		{Hermes, "", "```json\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"}}\n```", Message{ToolCalls: call(paris)}},
+		{Hermes, "", `<tools>{"name": "get_weather", "arguments": {"city": "Paris"}}</tools>`, Message{ToolCalls: call(paris)}},
+		{Hermes, "", `{"name": "no_tool", "arguments": {"city": "Paris"}}`, Message{Content: `{"name": "no_tool", "arguments": {"city": "Paris"}}`}},
 		{Hermes, "", `<tool_call>foo</tool_call>`, Message{Content: `<tool_call>foo</tool_call>`}},
 
 		{
@@ -302,7 +306,7 @@ func FuzzParser(f *testing.F) {
 		if strings.Contains(answer, control) {
 			t.Skip()
 		}
-		format, o := formats[int(which)%len(formats)], ParserOptions{}
+		format, o := formats[int(which)%len(formats)], ParserOptions{Tools: []Tool{{Name: "f"}}}
 		if thinking {
 			o.Prompt = "<think>"
 		}

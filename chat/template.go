@@ -51,9 +51,14 @@ func compile(source string, vars Vars, limits jinja.Limits) (*Template, error) {
 // Format returns the format of the answers that the template was written for; see [FormatOf].
 func (t *Template) Format(architecture string) Format { return FormatOf(t.source, architecture) }
 
-// TakesTools reports whether the template writes tools into the prompt. One that does not knows
-// nothing of calls and their results either.
-func (t *Template) TakesTools() bool { return strings.Contains(t.source, "tools") }
+// TakesTools reports whether the template shows tools to the model. One that does not knows nothing
+// of calls and their results either.
+func (t *Template) TakesTools() bool {
+	const name = "a_function_of_this_name"
+	tool := Tool{Name: name, definition: []byte(`{"type": "function", "function": {"name": "` + name + `", "description": "", "parameters": {"type": "object", "properties": {}}}}`)}
+	text, err := t.Render([]Message{{Role: "user", Content: "Hi"}}, RenderOptions{AddGenerationPrompt: true, Tools: []Tool{tool}})
+	return err == nil && strings.Contains(text, name)
+}
 
 // RenderOptions says what a prompt holds beside the messages. The zero value adds nothing.
 type RenderOptions struct {

@@ -2,7 +2,9 @@ package chat
 
 import "slices"
 
-// toolCallSyntax is that of formats with calls between <tool_call> and </tool_call>.
+// toolCallSyntax is that of formats with calls between <tool_call> and </tool_call>. Small models
+// that have been given tools, such as Qwen2.5-Coder, often leave the tags out or write others: where
+// the answer begins with a call of one of the tools, it is one.
 type toolCallSyntax struct{ format Format }
 
 func (toolCallSyntax) start(prompt string) turn { return startThinking(prompt) }
@@ -13,11 +15,14 @@ func (s toolCallSyntax) tags(p *Parser) []string {
 		return tags
 	}
 	tags = append(tags, "<tool_call>")
+	if p.fresh && len(p.tools) > 0 {
+		tags = append(tags, "{", "```json", "<tools>")
+	}
 	if s.format == QwenXML {
 		tags = append(tags, functionTag) // some models leave the tag around it out
 	}
 	if p.called {
-		tags = append(tags, "</tool_call>")
+		tags = append(tags, "</tool_call>", "</tools>")
 	}
 	return tags
 }
@@ -28,10 +33,29 @@ func (s toolCallSyntax) open(tag string) turn {
 		return turn{body: &toolCallBody{format: s.format}}
 	case functionTag:
 		return turn{body: &xmlBody{}}
-	case "</tool_call>":
+	case "{":
+		return turn{body: &calledTool{newJSONBody(tag)}}
+	case "```json":
+		return turn{body: &calledTool{&jsonBlock{}}}
+	case "<tools>":
+		return turn{body: &calledTool{&jsonBody{}}}
+	case "</tool_call>", "</tools>":
 		return turn{called: true}
 	}
 	return openThink(tag)
+}
+
+// calledTool reads calls that are only taken for such if they are of tools that there are.
+type calledTool struct{ body }
+
+func (b *calledTool) result(tools []Tool) ([]ToolCall, turn, error) {
+	calls, next, err := b.body.result(tools)
+	for _, c := range calls {
+		if !slices.ContainsFunc(tools, func(t Tool) bool { return t.Name == c.Name }) {
+			return nil, turn{}, errNoCall
+		}
+	}
+	return calls, next, err
 }
 
 // toolCallBody is what stands behind <tool_call>. The first byte shows in which form it is; models

@@ -78,6 +78,15 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 // outside the vocabulary gives U+FFFD.
 func (t *Tokenizer) Spell(id int32) string { return string(t.piece(id, false)) }
 
+// Control returns the spelling of a control token, such as <|im_end|>, which is no text. It is empty
+// if id is another token or none.
+func (t *Tokenizer) Control(id int32) string {
+	if len(t.piece(id, true)) > 0 {
+		return ""
+	}
+	return string(t.piece(id, false))
+}
+
 // piece returns the bytes of one token, whatever its id.
 func (t *Tokenizer) piece(id int32, skipSpecial bool) []byte {
 	if id < 0 || int(id) >= t.vocab.Size() {

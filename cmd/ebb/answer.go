@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/chat"
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/kv"
 )
@@ -16,6 +17,8 @@ import (
 type answer struct {
 	measured
 	sequences []ebb.Completion // the best one first
+	messages  []chat.Message   // what they are, if they are messages
+	shown     *answerWriter    // where the best one was written to
 	logits    [][]float32      // of the prompt's last tokens, if they were wanted
 }
 
@@ -25,6 +28,9 @@ type question struct {
 	tokens []int32 // those that seq does not hold yet
 	config ebb.GenerationConfig
 	logits int // of how many of the last tokens logits are wanted
+
+	format answerFormat
+	dim    bool // reasoning is written dimmed, as a terminal can
 
 	keepPrompt bool // seq is to hold the prompt afterwards, even if several texts are searched for
 }
@@ -37,20 +43,28 @@ func (a *answer) best() ebb.Completion {
 	return a.sequences[0]
 }
 
+// message returns the message that a text is. A text after a raw prompt is all content.
+func (a *answer) message(i int) chat.Message {
+	if i < len(a.messages) {
+		return a.messages[i]
+	}
+	return chat.Message{Role: "assistant", Content: a.sequences[i].Text}
+}
+
 // generateAnswer answers a question. Text goes to w as it comes; if there are several, or beams,
 // the best one does at the end. With an error, what was generated before it is returned too; the
 // answer is nil if nothing was computed.
 func generateAnswer(ctx context.Context, engine *ebb.Engine, q question, w io.Writer) (*answer, error) {
-	a := &answer{measured: begin(engine)}
+	a := &answer{measured: begin(engine), shown: &answerWriter{w: w, dim: q.dim}}
 	a.prefilled = len(q.tokens)
 	var err error
 	if q.config.NumBeams > 1 || q.config.NumReturnSequences > 1 {
 		err = a.search(ctx, engine, q)
-		if _, writeErr := io.WriteString(w, a.best().Text); err == nil {
+		if writeErr := a.showBest(engine, q); err == nil {
 			err = writeErr
 		}
 	} else {
-		err = a.stream(ctx, engine, q, w)
+		err = a.stream(ctx, engine, q)
 	}
 	a.count(a.sequences)
 	if a.passes = engine.Stats().Cache.Steps - a.beforePasses; err != nil && a.passes == 0 {
@@ -60,7 +74,7 @@ func generateAnswer(ctx context.Context, engine *ebb.Engine, q question, w io.Wr
 }
 
 // stream generates one text. Logits that are wanted come from the only pass that the prompt makes.
-func (a *answer) stream(ctx context.Context, engine *ebb.Engine, q question, w io.Writer) (err error) {
+func (a *answer) stream(ctx context.Context, engine *ebb.Engine, q question) (err error) {
 	var tokens iter.Seq2[generate.Token, error]
 	if q.logits == 0 {
 		tokens = engine.GenerateTokens(ctx, q.seq, q.tokens, q.config)
@@ -71,10 +85,14 @@ func (a *answer) stream(ctx context.Context, engine *ebb.Engine, q question, w i
 		tokens = engine.ContinueTokens(ctx, q.seq, a.logits[len(a.logits)-1], q.config)
 	}
 	var c ebb.Completion
-	defer func() { a.sequences = []ebb.Completion{c} }()
+	r := q.format.reader()
+	defer func() {
+		err = errors.Join(err, a.shown.write(r.end()))
+		a.sequences, a.messages = []ebb.Completion{c}, r.messages()
+	}()
 	for piece, err := range engine.Decode(tokens, q.config.StopStrings) {
 		c.Text += piece.Text
-		_, writeErr := io.WriteString(w, piece.Text)
+		writeErr := a.shown.write(r.next(piece))
 		if err != nil {
 			return err
 		}
@@ -87,6 +105,15 @@ func (a *answer) stream(ctx context.Context, engine *ebb.Engine, q question, w i
 		}
 	}
 	return nil
+}
+
+// showBest writes the best of the texts that were searched for.
+func (a *answer) showBest(engine *ebb.Engine, q question) error {
+	a.messages = q.format.read(engine, a.sequences, q.config.StopStrings)
+	if len(a.messages) == 0 {
+		return a.shown.write([]chat.Event{{Kind: chat.Text, Text: a.best().Text}})
+	}
+	return a.shown.message(a.messages[0])
 }
 
 // search generates several texts, or one with beams. They are branches of the sequence if that is

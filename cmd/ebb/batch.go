@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/chat"
 	"github.com/seed4d217819/ebb/grammar"
 )
 
@@ -15,6 +16,9 @@ type batchAnswer struct {
 	tokens     int // of the prompt
 	generation *ebb.Generation
 	sequences  []ebb.Completion
+	messages   []chat.Message // what they are, if they are messages
+	format     answerFormat
+	stops      []string
 	err        error
 }
 
@@ -36,7 +40,7 @@ func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts 
 		m.token()
 		for ; next < len(answers) && (answers[next].done() || !running || err != nil); next++ {
 			a := &answers[next]
-			a.collect(f.engine.explain)
+			a.collect(engine, f.engine.explain)
 			m.count(a.sequences)
 			if f.output != "text" {
 				continue
@@ -65,12 +69,13 @@ func (f *runFlags) addToBatch(engine *ebb.Engine, b *ebb.Batch, p batchPrompt) (
 	if a.err = p.err; a.err != nil {
 		return a
 	}
-	var tokens []int32
-	if tokens, a.err = f.prompt.tokens(engine, p.prompt); a.err != nil {
+	var r rendered
+	if r, a.err = f.prompt.tokens(engine, p.prompt); a.err != nil {
 		return a
 	}
-	if a.generation, a.err = b.Add(ebb.Request{Prompt: tokens, Config: p.config}); a.err == nil {
-		a.tokens = len(tokens)
+	a.format, a.stops = r.format, p.config.StopStrings
+	if a.generation, a.err = b.Add(ebb.Request{Prompt: r.tokens, Config: p.config}); a.err == nil {
+		a.tokens = len(r.tokens)
 	}
 	return a
 }
@@ -78,9 +83,10 @@ func (f *runFlags) addToBatch(engine *ebb.Engine, b *ebb.Batch, p batchPrompt) (
 func (a *batchAnswer) done() bool { return a.generation == nil || a.generation.Done() }
 
 // collect takes the completions over from the batch, with what ended them, as the command explains it.
-func (a *batchAnswer) collect(explain func(error) error) {
+func (a *batchAnswer) collect(engine *ebb.Engine, explain func(error) error) {
 	if a.generation != nil {
 		a.sequences, a.err = a.generation.Completions(), explain(a.generation.Err())
+		a.messages = a.format.read(engine, a.sequences, a.stops)
 	}
 }
 
@@ -88,5 +94,5 @@ func (f *runFlags) printBatchAnswer(w io.Writer, p batchPrompt, a batchAnswer, s
 	if _, err := fmt.Fprintf(w, "--- %s\n", p.title()); err != nil {
 		return err
 	}
-	return printTexts(w, a.sequences, spell, false, f.explain)
+	return printTexts(w, &answer{sequences: a.sequences, messages: a.messages}, spell, false, f.explain)
 }

@@ -28,6 +28,7 @@ type batchObject struct {
 	Prompt   *string                    `json:"prompt"`
 	IDs      []int32                    `json:"prompt_ids"`
 	Messages []chat.Message             `json:"messages"`
+	Tools    []chat.Tool                `json:"tools"`
 	Config   map[string]json.RawMessage `json:"generation_config"`
 }
 
@@ -115,9 +116,12 @@ func (p *batchPrompt) set(o batchObject) error {
 	case o.Prompt == nil && o.IDs != nil && o.Messages == nil:
 		p.prompt = prompt{ids: o.IDs}
 	case o.Prompt == nil && o.IDs == nil && len(o.Messages) > 0:
-		p.prompt = prompt{messages: o.Messages}
+		p.prompt = prompt{messages: o.Messages, tools: o.Tools}
 	default:
 		return errors.New("want a prompt, or prompt_ids, or messages, and only one of them")
+	}
+	if o.Tools != nil && o.Messages == nil {
+		return errors.New("tools are for messages: want both, or a prompt without tools")
 	}
 	var errs []error
 	for name, value := range o.Config {

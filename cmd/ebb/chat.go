@@ -15,6 +15,7 @@ import (
 type chatFlags struct {
 	engine     engineFlags
 	generation generationFlags
+	render     renderFlags
 	system     string
 	keepFull   bool
 	session    string // a file
@@ -22,10 +23,11 @@ type chatFlags struct {
 	helpDebug  bool
 }
 
-const chatCommands = `/reset  Forget what was said and start over.
-/stats  Show how fast the last answer was, and what the cache took and moved.
-/help   Show this.
-/exit   End the chat, as Ctrl-D does.
+const chatCommands = `/tool RESULT  Give the result of the tool that the model calls (see --tools).
+/reset        Forget what was said and start over.
+/stats        Show how fast the last answer was, and what the cache took and moved.
+/help         Show this.
+/exit         End the chat, as Ctrl-D does.
 Ctrl-C stops an answer. A line that ends in \ goes on with the next one. A line that
 begins with a space is no command.
 `
@@ -53,6 +55,7 @@ system message; with --keep-full it forgets nothing, and the chat ends there.`,
 		flags.StringVar(&f.system, "system", "", "The system message.")
 		flags.BoolVar(&f.keepFull, "keep-full", false, "Keep all turns when the context is full, instead of dropping the oldest.")
 	})
+	f.render.register(cmd)
 	group(cmd, groupOutput, func(flags *pflag.FlagSet) {
 		flags.BoolVarP(&f.verbose, "verbose", "v", false, "Show after each answer what /stats shows.")
 	})
@@ -76,6 +79,10 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	grammar, err := f.generation.readGrammar()
+	if err != nil {
+		return err
+	}
+	options, err := f.render.read()
 	if err != nil {
 		return err
 	}
@@ -105,6 +112,10 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
+	c.options, c.dim = options, dims(cmd.OutOrStdout())
+	if err := checkTools(c.template, c.options); err != nil {
+		return err
+	}
 	c.keepFull, c.notes = f.keepFull, cmd.ErrOrStderr()
 	if err := c.open(cmd.Context(), saved); err != nil {
 		return err

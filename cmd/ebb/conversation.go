@@ -21,13 +21,16 @@ type conversation struct {
 	template *chat.Template
 	config   ebb.GenerationConfig
 	system   []chat.Message // nothing, or the system message
-	keepFull bool           // no turns are dropped when the context is full
-	notes    io.Writer      // hears which turns are
+	options  chat.RenderOptions
+	keepFull bool      // no turns are dropped when the context is full
+	dim      bool      // reasoning is written dimmed
+	notes    io.Writer // hears which turns are dropped
 
 	seq      *kv.Seq
 	messages []chat.Message
-	saved    *savedSession // where they are kept; nil: nowhere
-	changed  bool          // since they were restored
+	results  []chat.Message // of some of the calls that wait for one
+	saved    *savedSession  // where they are kept; nil: nowhere
+	changed  bool           // since they were restored
 
 	reused int     // tokens of the last turn's prompt that were in the cache
 	last   *answer // the last turn's; nil before the first
@@ -48,42 +51,58 @@ func newConversation(engine *ebb.Engine, system string, config ebb.GenerationCon
 // ends with an error, such as a cancelled context, stays in the conversation as far as it came;
 // without any answer the question is dropped too.
 func (c *conversation) ask(ctx context.Context, text string, w io.Writer) (*answer, error) {
-	messages, tokens, err := c.prompt(chat.Message{Role: "user", Content: text})
+	return c.goOn(ctx, append(slices.Clone(c.results), chat.Message{Role: "user", Content: text}), w)
+}
+
+// goOn says something to the model, which answers.
+func (c *conversation) goOn(ctx context.Context, said []chat.Message, w io.Writer) (*answer, error) {
+	messages, prompt, err := c.prompt(said)
 	if err != nil {
 		return nil, err
 	}
-	if dropped := (1 + len(c.messages) - len(messages)) / 2; dropped > 0 {
+	if dropped := turns(c.messages) + turns(said) - turns(messages); dropped > 0 {
 		fmt.Fprintf(c.notes, "ebb: the context of %d tokens has no room for more, so the model forgets the oldest %s\n",
 			c.engine.Context(), strings.TrimPrefix(count(dropped, "turn"), "1 "))
 	}
 	// The template may write earlier turns anew (and the tokenizer may split them differently), so
 	// what was computed holds as far as the tokens are the same. One token at least is needed to
 	// compute the next one from.
+	tokens := prompt.tokens
 	kept := max(0, min(commonPrefix(c.seq.Tokens(), tokens), len(tokens)-1))
 	if err := c.seq.Truncate(kept); err != nil {
 		return nil, err
 	}
 	c.changed = true
-	a, err := c.answer(ctx, tokens[kept:], w)
+	a, err := c.answer(ctx, tokens[kept:], prompt.format, w)
 	if errors.Is(err, session.ErrDamaged) { // which is before any text comes
 		noteDamage(err, c.notes)
 		if err := c.forget(); err != nil {
 			return nil, err
 		}
 		kept = 0
-		a, err = c.answer(ctx, tokens, w)
+		a, err = c.answer(ctx, tokens, prompt.format, w)
 	}
 	if a == nil || len(a.best().IDs) == 0 {
 		return nil, err
 	}
 	c.reused, c.last = kept, a
-	c.messages = slices.Concat(messages, []chat.Message{{Role: "assistant", Content: a.best().Text}})
+	c.messages, c.results = slices.Concat(messages, []chat.Message{a.message(0)}), nil
 	return a, err
 }
 
 // answer goes on with some tokens.
-func (c *conversation) answer(ctx context.Context, tokens []int32, w io.Writer) (*answer, error) {
-	return generateAnswer(ctx, c.engine, question{seq: c.seq, tokens: tokens, config: c.config, keepPrompt: true}, w)
+func (c *conversation) answer(ctx context.Context, tokens []int32, format answerFormat, w io.Writer) (*answer, error) {
+	return generateAnswer(ctx, c.engine, question{seq: c.seq, tokens: tokens, config: c.config, format: format, dim: c.dim, keepPrompt: true}, w)
+}
+
+// turns returns how many turns of the user there are.
+func turns(messages []chat.Message) (n int) {
+	for _, m := range messages {
+		if m.Role == "user" {
+			n++
+		}
+	}
+	return n
 }
 
 // forget begins with an empty sequence.
@@ -93,29 +112,40 @@ func (c *conversation) forget() error {
 	return err
 }
 
-// prompt returns the messages up to a question, and their tokens. If the context has no room for an
-// answer, the oldest turns are dropped, but never the system message. Enough is dropped to leave a
-// quarter of the context free: dropping changes the beginning of the prompt, which must then be
-// computed again, and should not happen at every turn.
-func (c *conversation) prompt(question chat.Message) (messages []chat.Message, tokens []int32, err error) {
+// prompt returns the messages up to what is said now, and as the model reads them. If the context
+// has no room for an answer, the oldest turns are dropped, but never the system message. Enough is
+// dropped to leave a quarter of the context free: dropping changes the beginning of the prompt,
+// which must then be computed again, and should not happen at every turn.
+func (c *conversation) prompt(said []chat.Message) (messages []chat.Message, r rendered, err error) {
 	context := c.engine.Context()
 	room := min(max(c.config.MaxNewTokens, 1), context/2)
-	messages = append(slices.Clone(c.messages), question)
+	messages = slices.Concat(c.messages, said)
 	for first := len(c.system); ; {
-		if tokens, err = renderTokens(c.engine, c.template, messages); err != nil {
-			return nil, nil, err
+		if r, err = renderPrompt(c.engine, c.template, expressed(c.template, messages), c.options); err != nil {
+			return nil, r, err
 		}
-		if len(tokens)+room <= context || c.keepFull || len(messages) == first+1 {
+		next := nextTurn(messages, first)
+		if len(r.tokens)+room <= context || c.keepFull || next == len(messages) {
 			break
 		}
 		room = max(room, context/4)
-		messages = slices.Delete(messages, first, first+2) // what was said, and the answer
+		messages = slices.Delete(messages, first, next) // what was said, and the answer
 	}
-	if len(tokens) > context {
-		return nil, nil, fmt.Errorf("%w: the conversation would have %d tokens, and the context holds %d",
-			ebb.ErrPromptTooLong, len(tokens), context)
+	if len(r.tokens) > context {
+		return nil, r, fmt.Errorf("%w: the conversation would have %d tokens, and the context holds %d",
+			ebb.ErrPromptTooLong, len(r.tokens), context)
 	}
-	return messages, tokens, nil
+	return messages, r, nil
+}
+
+// nextTurn returns where the turn after the one at first begins, or how many messages there are.
+func nextTurn(messages []chat.Message, first int) int {
+	for i := first + 1; i < len(messages); i++ {
+		if messages[i].Role == "user" {
+			return i
+		}
+	}
+	return len(messages)
 }
 
 // open goes on with a session, and keeps the conversation there.
@@ -154,7 +184,7 @@ func (c *conversation) save() error {
 func (c *conversation) reset() error {
 	c.changed = true
 	c.messages = slices.Clone(c.system)
-	c.reused, c.last = 0, nil
+	c.results, c.reused, c.last = nil, 0, nil
 	return c.forget()
 }
 

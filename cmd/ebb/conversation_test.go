@@ -53,10 +53,11 @@ func TestATurnComputesOnlyWhatIsNew(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				prompt, err := renderTokens(c.engine, c.template, c.messages[:len(c.messages)-1])
+				rendered, err := renderPrompt(c.engine, c.template, c.messages[:len(c.messages)-1], c.options)
 				if err != nil {
 					t.Fatal(err)
 				}
+				prompt := rendered.tokens
 				if want := commonPrefix(held, prompt); c.reused != want || a.prefilled != len(prompt)-want {
 					t.Errorf("%q: reused %d and computed %d of %d tokens, want %d reused", say, c.reused, a.prefilled, len(prompt), want)
 				}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/chat"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -21,12 +22,20 @@ type output struct {
 }
 
 type outputSequence struct {
-	IDs         []int32       `json:"ids"` // new tokens only
-	Text        string        `json:"text"`
+	IDs  []int32 `json:"ids"` // new tokens only
+	Text string  `json:"text"`
+	outputMessage
 	Score       float64       `json:"score"`            // sum of the new tokens' log probabilities; of beams, by their length penalty
 	BeamIndices []int32       `json:"beam_indices"`     // of which beam each token is the continuation; none without beams
 	Finish      string        `json:"finish"`           // why the text ended: a [generate.Finish]
 	Tokens      []outputToken `json:"tokens,omitempty"` // with --top-logprobs or --explain
+}
+
+// outputMessage is a text as the message that it is, unless the prompt was raw.
+type outputMessage struct {
+	Content   *string         `json:"content,omitempty"`
+	Reasoning string          `json:"reasoning,omitempty"`
+	ToolCalls []chat.ToolCall `json:"tool_calls,omitempty"`
 }
 
 type outputToken struct {
@@ -103,9 +112,9 @@ func (row logits) MarshalJSON() ([]byte, error) { //nolint:unparam // the signat
 
 // printJSON prints an answer, and the error that ended it, if one did.
 func printJSON(w io.Writer, a *answer, s kv.Stats, spell spelling, err error) error {
-	out := output{Sequences: describe(a.sequences, spell), Timings: a.timings(), Cache: describeCache(s), Error: message(err)}
+	out := output{Sequences: describe(a.sequences, a.messages, spell), Timings: a.timings(), Cache: describeCache(s), Error: message(err)}
 	if len(out.Sequences) == 0 {
-		out.Sequences = describe([]ebb.Completion{{}}, spell)
+		out.Sequences = describe([]ebb.Completion{{}}, nil, spell)
 	}
 	for _, row := range a.logits {
 		out.Logits = append(out.Logits, row)
@@ -117,7 +126,7 @@ func printJSON(w io.Writer, a *answer, s kv.Stats, spell spelling, err error) er
 func printBatchJSON(w io.Writer, m *measured, prompts []batchPrompt, answers []batchAnswer, s kv.Stats, spell spelling, err error) error {
 	out := outputBatch{Answers: []outputAnswer{}, Timings: m.timings(), Cache: describeCache(s), Error: message(err)}
 	for i, a := range answers {
-		out.Answers = append(out.Answers, outputAnswer{prompts[i].id, describe(a.sequences, spell), message(a.err)})
+		out.Answers = append(out.Answers, outputAnswer{prompts[i].id, describe(a.sequences, a.messages, spell), message(a.err)})
 	}
 	return writeJSON(w, out)
 }
@@ -143,11 +152,16 @@ func message(err error) string {
 // spelling returns the bytes of a token.
 type spelling func(id int32) string
 
-// describe converts completions to what is printed.
-func describe(sequences []ebb.Completion, spell spelling) []outputSequence {
+// describe converts completions to what is printed, with the messages that they are, if they are
+// messages.
+func describe(sequences []ebb.Completion, messages []chat.Message, spell spelling) []outputSequence {
 	out := []outputSequence{}
-	for _, s := range sequences {
+	for i, s := range sequences {
 		o := outputSequence{IDs: s.IDs, Text: s.Text, Score: finite(s.Score), BeamIndices: s.BeamIndices, Finish: s.Finish.String()}
+		if i < len(messages) {
+			m := &messages[i]
+			o.outputMessage = outputMessage{&m.Content, m.Reasoning, m.ToolCalls}
+		}
 		if s.IDs == nil {
 			o.IDs = []int32{}
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/chat"
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/sample"
@@ -64,6 +65,26 @@ func TestJSONOfBeamsHasTheirIndicesAndCandidates(t *testing.T) {
 	var got bytes.Buffer
 	letter := func(id int32) string { return string('a' + id) }
 	if err := printJSON(&got, a, kv.Stats{}, letter, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(got.String(), want) {
+		t.Errorf("got  %swant %s", got.String(), want)
+	}
+}
+
+func TestJSONHasReasoningContentAndToolCallsApart(t *testing.T) {
+	a := &answer{
+		sequences: []ebb.Completion{{IDs: []int32{3}, Text: "<think>Hm.</think>", Finish: generate.EndToken}, {IDs: []int32{4}, Text: "b", Finish: generate.LengthLimit}},
+		messages: []chat.Message{
+			{Role: "assistant", Reasoning: "Hm.", ToolCalls: []chat.ToolCall{{ID: "call00000", Name: "get_weather", Arguments: `{"city": "<Rome>"}`}}},
+			{Role: "assistant", Content: "b"},
+		},
+	}
+	const want = `{"sequences":[{"ids":[3],"text":"<think>Hm.</think>","content":"","reasoning":"Hm.",` +
+		`"tool_calls":[{"id":"call00000","type":"function","function":{"name":"get_weather","arguments":"{\"city\": \"<Rome>\"}"}}],` +
+		`"score":0,"beam_indices":[],"finish":"end token"},{"ids":[4],"text":"b","content":"b","score":0,"beam_indices":[],"finish":"length"}],`
+	var got bytes.Buffer
+	if err := printJSON(&got, a, kv.Stats{}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(got.String(), want) {

@@ -25,6 +25,9 @@ type promptFlags struct {
 	ids    []int32
 	raw    bool
 	system string
+	render renderFlags
+
+	options chat.RenderOptions // what render has read
 }
 
 func (f *promptFlags) register(cmd *cobra.Command) {
@@ -34,6 +37,7 @@ func (f *promptFlags) register(cmd *cobra.Command) {
 		flags.BoolVar(&f.raw, "raw", false, "Continue the prompt as it is, without the model's chat template.")
 		flags.Var(&parsed[[]int32]{&f.ids, "", "IDS", parseIDs}, "prompt-ids", "The prompt as token ids, as in 5,9,12. They are taken as they are.")
 	})
+	f.render.register(cmd)
 }
 
 func parseIDs(text string) (ids []int32, err error) {
@@ -68,6 +72,8 @@ func (f *promptFlags) check(cmd *cobra.Command, args []string) error {
 		return misusef("the prompt begins with %s: if that is the value of a flag, join them, as in --do-sample=%[1]s; if not, quote the prompt", args[0])
 	case f.system != "" && (f.raw || ids):
 		return misusef("--system is for the chat template, which --raw and --prompt-ids leave out")
+	case f.render.given() && (f.raw || ids):
+		return misusef("--tools and --chat-template-kwargs are for the chat template, which --raw and --prompt-ids leave out")
 	}
 	return nil
 }
@@ -80,6 +86,9 @@ func (f *promptFlags) checkBatch(cmd *cobra.Command, args []string) error {
 	if f.system != "" && f.raw {
 		return misusef("--system is for the chat template, which --raw leaves out")
 	}
+	if f.render.given() && f.raw {
+		return misusef("--tools and --chat-template-kwargs are for the chat template, which --raw leaves out")
+	}
 	return nil
 }
 
@@ -88,6 +97,7 @@ type prompt struct {
 	text     string
 	ids      []int32
 	messages []chat.Message
+	tools    []chat.Tool // of a conversation; nil: those of --tools
 }
 
 // read returns the prompt. One newline at the end of a file is dropped: it is the file's, not the
@@ -124,19 +134,27 @@ func (f *promptFlags) read(stdin io.Reader, args []string, notes io.Writer) (pro
 // stdinPatience is how long stdin may be silent before a note says that it is being read.
 const stdinPatience = 2 * time.Second
 
-// tokens returns the tokens of a prompt.
-func (f *promptFlags) tokens(engine *ebb.Engine, p prompt) ([]int32, error) {
+// tokens returns a prompt as the model reads it.
+func (f *promptFlags) tokens(engine *ebb.Engine, p prompt) (r rendered, err error) {
 	switch {
 	case p.ids != nil:
-		return p.ids, nil
+		return rendered{tokens: p.ids}, nil
 	case f.raw && p.messages != nil:
-		return nil, errors.New("messages are for the chat template, which --raw leaves out")
+		return r, errors.New("messages are for the chat template, which --raw leaves out")
 	case f.raw:
-		return engine.Tokenizer().Encode(p.text, tokenizer.Options{AddSpecial: true, ParseSpecial: true})
+		r.tokens, err = engine.Tokenizer().Encode(p.text, tokenizer.Options{AddSpecial: true, ParseSpecial: true})
+		return r, err
 	}
 	template, err := engine.Template()
 	if err != nil {
-		return nil, fmt.Errorf("%w (--raw)", err)
+		return r, fmt.Errorf("%w (--raw)", err)
+	}
+	options := f.options
+	if p.tools != nil {
+		options.Tools = p.tools
+	}
+	if err := checkTools(template, options); err != nil {
+		return r, err
 	}
 	messages := p.messages
 	if messages == nil {
@@ -145,7 +163,7 @@ func (f *promptFlags) tokens(engine *ebb.Engine, p prompt) ([]int32, error) {
 	if messages[0].Role != "system" {
 		messages = append(systemMessage(f.system), messages...)
 	}
-	return renderTokens(engine, template, messages)
+	return renderPrompt(engine, template, messages, options)
 }
 
 // systemMessage returns the messages that a conversation begins with.
@@ -154,15 +172,6 @@ func systemMessage(text string) []chat.Message {
 		return nil
 	}
 	return []chat.Message{{Role: "system", Content: text}}
-}
-
-// renderTokens returns the tokens of a conversation up to where the assistant's next turn begins.
-func renderTokens(engine *ebb.Engine, template *chat.Template, messages []chat.Message) ([]int32, error) {
-	text, err := template.Render(messages, chat.RenderOptions{AddGenerationPrompt: true})
-	if err != nil {
-		return nil, err
-	}
-	return engine.Tokenizer().Encode(text, tokenizer.Options{ParseSpecial: true})
 }
 
 // isPiped reports whether a reader is a pipe or a file, in which text may be meant for the command.

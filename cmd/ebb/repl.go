@@ -31,6 +31,9 @@ type repl struct {
 // command matches a line that is a command. A path such as /usr/bin is not one.
 var command = regexp.MustCompile(`^/([A-Za-z]+|\?)\s*$`)
 
+// toolResult matches a line that gives the result of a tool.
+var toolResult = regexp.MustCompile(`(?s)^/tool(?:\s+(.*))?$`)
+
 func (r *repl) run(ctx context.Context) error {
 	if r.person {
 		fmt.Fprint(r.notes, chatCommands)
@@ -43,6 +46,10 @@ func (r *repl) run(ctx context.Context) error {
 		case err != nil:
 			return err
 		case strings.TrimSpace(text) == "":
+		case toolResult.MatchString(text):
+			if err := r.result(ctx, toolResult.FindStringSubmatch(text)[1]); err != nil {
+				return err
+			}
 		case command.MatchString(text):
 			if end, err := r.obey(strings.TrimSpace(text)); end || err != nil {
 				return err
@@ -153,12 +160,22 @@ func (r *repl) read() (string, error) {
 // turn answers one question. An error is printed, and the chat goes on, unless the output cannot be
 // written.
 func (r *repl) turn(ctx context.Context, text string) error {
+	return r.answer(ctx, func(ctx context.Context, w io.Writer) (*answer, error) { return r.conversation.ask(ctx, text, w) })
+}
+
+// result gives the result of a tool, and has the model go on if that was the last one.
+func (r *repl) result(ctx context.Context, text string) error {
+	return r.answer(ctx, func(ctx context.Context, w io.Writer) (*answer, error) { return r.conversation.give(ctx, text, w) })
+}
+
+// answer prints an answer as it is generated, and what is to be said of it.
+func (r *repl) answer(ctx context.Context, generate func(context.Context, io.Writer) (*answer, error)) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	out := &checkedWriter{w: r.out}
-	a, err := r.conversation.ask(ctx, text, out)
-	if a != nil && !strings.HasSuffix(a.best().Text, "\n") {
-		fmt.Fprintln(out)
+	a, err := generate(ctx, out)
+	if a != nil {
+		_ = a.shown.end() // out has the error
 	}
 	if out.err != nil {
 		return out.err
@@ -171,6 +188,8 @@ func (r *repl) turn(ctx context.Context, text string) error {
 	}
 	if err != nil {
 		fmt.Fprintf(r.notes, "ebb: %s\n", r.explain(err))
+	} else if waiting := r.conversation.waiting(); len(waiting) > 0 {
+		fmt.Fprintf(r.notes, "ebb: the model waits for the result of %s: /tool RESULT gives it\n", waiting[0].Name)
 	}
 	return nil
 }

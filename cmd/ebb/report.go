@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/seed4d217819/ebb"
@@ -17,7 +16,7 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 	stats := engine.Stats()
 	s := stats.Cache
 	begin, end := "", ""
-	if isTerminal(w) && os.Getenv("NO_COLOR") == "" {
+	if dims(w) {
 		begin, end = "\x1b[2m", "\x1b[0m" // dim: the answer is what matters
 	}
 	fmt.Fprint(w, "\n"+begin)

@@ -157,6 +157,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if f.batch != "" {
 		return f.answerBatch(ctx, engine, job.batch, job.config.Grammar, departs.follow(cmd.OutOrStdout()), notes)
 	}
+	job.dim = dims(cmd.OutOrStdout())
 	return f.answer(ctx, engine, saved, job, departs.follow(cmd.OutOrStdout()), notes)
 }
 
@@ -167,6 +168,7 @@ type job struct {
 	prompt  prompt
 	batch   []batchPrompt // instead of prompt
 	notes   []string      // what the user should hear of
+	dim     bool          // reasoning can be dimmed where the answer goes
 }
 
 // read reads flags, files and stdin.
@@ -185,6 +187,9 @@ func (f *runFlags) read(cmd *cobra.Command, args []string, notes io.Writer) (j j
 	if j.grammar, err = f.generation.readGrammar(); err != nil {
 		return j, err
 	}
+	if f.prompt.options, err = f.prompt.render.read(); err != nil {
+		return j, err
+	}
 	if f.batch != "" {
 		j.batch, err = readBatch(f.batch, cmd.InOrStdin(), j.config)
 		f.engine.options.Sequences = len(j.batch)
@@ -200,10 +205,12 @@ func (f *runFlags) read(cmd *cobra.Command, args []string, notes io.Writer) (j j
 
 // answer generates an answer to the prompt and prints it.
 func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, saved *savedSession, j job, stdout, notes io.Writer) (err error) {
-	q := question{config: j.config, logits: f.logits}
-	if q.tokens, err = f.prompt.tokens(engine, j.prompt); err != nil {
+	q := question{config: j.config, logits: f.logits, dim: j.dim}
+	r, err := f.prompt.tokens(engine, j.prompt)
+	if err != nil {
 		return err
 	}
+	q.tokens, q.format = r.tokens, r.format
 	var seq *kv.Seq
 	defer func() {
 		if seq != nil {
@@ -226,7 +233,7 @@ func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, saved *savedS
 		err = errors.Join(f.engine.explain(err), unsaved)
 		return errors.Join(err, printJSON(stdout, a, engine.Stats().Cache, engine.Tokenizer().Spell, err))
 	}
-	if err := printTexts(stdout, a.sequences, engine.Tokenizer().Spell, live == stdout, f.explain); err != nil {
+	if err := printTexts(stdout, a, engine.Tokenizer().Spell, live == stdout, f.explain); err != nil {
 		return errors.Join(err, unsaved)
 	}
 	printReport(notes, &a.measured, engine)

@@ -10,22 +10,25 @@ import (
 	"github.com/seed4d217819/ebb"
 )
 
-// printTexts prints completions: one as it is, several with numbers and scores. printed says that
-// the text of the first one was printed before.
-func printTexts(w io.Writer, sequences []ebb.Completion, spell spelling, printed, explain bool) error {
+// printTexts prints the texts of an answer: one as it is, several with numbers and scores. printed
+// says that the first one was printed before, but for the end of its last line.
+func printTexts(w io.Writer, a *answer, spell spelling, printed, explain bool) error {
 	var out strings.Builder
-	for i, s := range sequences {
-		if len(sequences) > 1 {
+	for i, s := range a.sequences {
+		if len(a.sequences) > 1 {
 			if i > 0 {
 				out.WriteByte('\n')
 			}
 			fmt.Fprintf(&out, "[%d] score %.4f\n", i+1, s.Score)
 		}
-		if !printed {
-			out.WriteString(s.Text)
+		text := &answerWriter{w: &out}
+		if printed {
+			text = a.shown
+		} else if err := text.message(a.message(i)); err != nil {
+			return err
 		}
-		if !strings.HasSuffix(s.Text, "\n") {
-			out.WriteByte('\n')
+		if err := text.end(); err != nil {
+			return err
 		}
 		if explain {
 			explainSteps(&out, s, spell)

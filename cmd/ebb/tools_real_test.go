@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/chat"
+	"github.com/seed4d217819/ebb/internal/testmodel"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+func TestARealModelCallsATool(t *testing.T) {
+	path := testmodel.Real(t, testmodel.QwenCoder)
+	needLibraries(t)
+	engine, err := ebb.Open(path, ebb.Options{Cache: kv.Offloaded, Context: 1024, ForcedCopies: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newConversation(engine, "", ebb.GenerationConfig{MaxNewTokens: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(c.Close(), engine.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if c.options.Tools, err = chat.ParseTools([]byte(weatherTool)); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkTools(c.template, c.options); err != nil {
+		t.Error(err)
+	}
+	if f := c.template.Format(engine.Config().Architecture); f != chat.Hermes {
+		t.Errorf("format %s, want %s", f, chat.Hermes)
+	}
+	var shown strings.Builder
+	if _, err := c.ask(t.Context(), "What is the weather in Paris?", &shown); err != nil {
+		t.Fatal(err)
+	}
+	want := []chat.ToolCall{{ID: "call00000", Name: "get_weather", Arguments: `{"city": "Paris"}`}}
+	if diff := cmp.Diff(want, c.waiting()); diff != "" {
+		t.Fatalf("the model calls (-want +got):\n%s", diff)
+	}
+	if want := "tool call: get_weather {\"city\": \"Paris\"}\n"; shown.String() != want {
+		t.Errorf("shown is %q, want %q", shown.String(), want)
+	}
+	const result = `{"temperature": 21, "sky": "clear"}`
+	a, err := c.give(t.Context(), result, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What so small a model makes of a result differs, but it is a message, and it has seen it.
+	said := a.message(0)
+	t.Logf("after the result the model says %+v", said)
+	if said.Content == "" && len(said.ToolCalls) == 0 || strings.Contains(said.Content, "<tool_call>") {
+		t.Errorf("after the result the model says %+v", said)
+	}
+	_, prompt, err := c.prompt([]chat.Message{{Role: "user", Content: "Thank you."}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"<tools>\n" + `{"type": "function", "function": {"name": "get_weather"`,
+		"<tool_call>\n" + `{"name": "get_weather", "arguments": {"city": "Paris"}}` + "\n</tool_call>",
+		"<tool_response>\n" + result + "\n</tool_response>",
+	} {
+		if text := prompt.format.options.Prompt; !strings.Contains(text, want) {
+			t.Errorf("the next prompt has no %q:\n%s", want, text)
+		}
+	}
+	if c.reused == 0 {
+		t.Error("nothing of the first turn was reused")
+	}
+}
