@@ -70,7 +70,7 @@ func loadTied(t *testing.T, path string, b *ggml.Backend) tiedModel {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := m.Weights.Close(); err != nil {
+		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
 	})

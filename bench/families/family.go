@@ -20,12 +20,15 @@ type Family struct {
 	Heads        int
 	KVHeads      int
 	HeadDim      int
-	FF           int // width of a feed-forward network that all tokens go through; 0: there is none
-	Experts      int // of a layer; 0: none
-	Used         int // of them, by a token
-	ExpertFF     int // width of an expert
-	Dense        int // first layers without experts
-	Window       int // tokens that layers with a window see; 0: there are none
+	FF           int  // width of a feed-forward network that all tokens go through; 0: there is none
+	Experts      int  // of a layer; 0: none
+	Used         int  // of them, by a token
+	ExpertFF     int  // width of an expert
+	Dense        int  // first layers without experts
+	Window       int  // tokens that layers with a window see; 0: there are none
+	FullHeadDim  int  // of layers without a window, where it is another than HeadDim
+	FullKVHeads  int  // of these layers
+	Tied         bool // the output matrix is the embedding
 
 	add func(*file, Family)
 }
@@ -43,6 +46,10 @@ func All() []Family {
 		{Name: "qwen3-8b", Member: "Qwen3 8B", Of: 36, Architecture: "qwen3", Layers: 2, Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FF: 12288, add: qwen3},
 		{Name: "qwen3moe-30b-a3b", Member: "Qwen3-30B-A3B", Of: 48, Architecture: "qwen3moe", Layers: 2, Hidden: 2048, Heads: 32, KVHeads: 4, HeadDim: 128, Experts: 128, Used: 8, ExpertFF: 768, add: qwen3moe},
 		{Name: "glm4moe-air", Member: "GLM-4.5-Air with a quarter of its experts", Of: 46, Architecture: "glm4moe", Layers: 2, Hidden: 4096, Heads: 96, KVHeads: 8, HeadDim: 128, FF: 10944, Experts: 32, Used: 8, ExpertFF: 1408, Dense: 1, add: glm4moe},
+		{Name: "gemma3-4b", Member: "Gemma 3 4B", Of: 34, Architecture: "gemma3", Layers: 2, Hidden: 2560, Heads: 8, KVHeads: 4, HeadDim: 256, FF: 10240, Window: 1024, Tied: true, add: gemma3},
+		{Name: "gemma3-27b", Member: "Gemma 3 27B", Of: 62, Architecture: "gemma3", Layers: 2, Hidden: 5376, Heads: 32, KVHeads: 16, HeadDim: 128, FF: 21504, Window: 1024, Tied: true, add: gemma3},
+		{Name: "gemma4-31b", Member: "Gemma 4 31B", Of: 60, Architecture: "gemma4", Layers: 2, Hidden: 5376, Heads: 32, KVHeads: 16, HeadDim: 256, FF: 21504, Window: 1024, FullHeadDim: 512, FullKVHeads: 4, Tied: true, add: gemma4},
+		{Name: "gemma4-26b-a4b", Member: "Gemma 4 26B-A4B with a quarter of its experts", Of: 30, Architecture: "gemma4", Layers: 2, Hidden: 2816, Heads: 16, KVHeads: 8, HeadDim: 256, FF: 2112, Experts: 32, Used: 8, ExpertFF: 704, Window: 1024, FullHeadDim: 512, FullKVHeads: 2, Tied: true, add: gemma4},
 		{Name: "gpt-oss-20b", Member: "gpt-oss-20b", Of: 24, Architecture: "gpt-oss", Layers: 2, Hidden: 2880, Heads: 64, KVHeads: 8, HeadDim: 64, Experts: 32, Used: 4, ExpertFF: 2880, Window: 128, add: gptoss},
 		{Name: "mistral3-8b", Member: "Ministral 3 8B", Of: 34, Architecture: "mistral3", Layers: 2, Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FF: 14336, add: mistral3},
 		{Name: "phi4-14b", Member: "Phi-4 14B", Of: 40, Architecture: "phi3", Layers: 2, Hidden: 5120, Heads: 40, KVHeads: 10, HeadDim: 128, FF: 17920, add: phi3},
@@ -86,6 +93,9 @@ func (f Family) Small() Family {
 	f.Hidden, f.KVHeads, f.Heads = 512, 2, 2*groups
 	if whole {
 		f.Hidden = f.Heads * f.HeadDim
+	}
+	if f.FullHeadDim > 0 {
+		f.FullKVHeads = 1
 	}
 	if f.FF > 0 {
 		f.FF = 768

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
@@ -23,10 +24,16 @@ type file struct {
 // the same bytes on machines on which ggml quantizes to the same.
 func (f Family) Write(folder string) (path string, err error) {
 	m := &file{meta: f.metadata(), weights: map[ggml.Type][]byte{}}
-	m.matrix("token_embd.weight", ggml.Q4_K, f.Hidden, Vocab)
+	embedding := ggml.Q4_K
+	if f.Tied {
+		embedding = ggml.Q6_K
+	}
+	m.matrix("token_embd.weight", embedding, f.Hidden, Vocab)
 	f.add(m, f)
 	m.norm("output_norm.weight", f.Hidden)
-	m.matrix("output.weight", ggml.Q6_K, f.Hidden, Vocab)
+	if !f.Tied {
+		m.matrix("output.weight", ggml.Q6_K, f.Hidden, Vocab)
+	}
 	if m.err != nil {
 		return "", m.err
 	}
@@ -45,10 +52,15 @@ func (f Family) Write(folder string) (path string, err error) {
 	return path, nil
 }
 
-// key adds a metadata pair of the architecture.
+// key gives a metadata key of the architecture its value.
 func (m *file) key(name string, value any) {
 	architecture, _ := m.meta[0].Value.(string)
-	m.meta = append(m.meta, gguf.KV{Key: architecture + "." + name, Value: value})
+	pair := gguf.KV{Key: architecture + "." + name, Value: value}
+	if i := slices.IndexFunc(m.meta, func(kv gguf.KV) bool { return kv.Key == pair.Key }); i >= 0 {
+		m.meta[i] = pair
+		return
+	}
+	m.meta = append(m.meta, pair)
 }
 
 // matrix adds a tensor of a quantized type, or of a similar one with smaller blocks where its rows are
