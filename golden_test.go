@@ -33,7 +33,7 @@ func (p place) tolerance() float64 {
 // steps, over which a difference of 1e-6 jumps (2.6e-3 was measured, and 5e-3 for Gemma 4).
 func (p place) toleranceOf(model string) float64 {
 	if p.device == "cpu" && strings.HasPrefix(model, "tiny-gemma") {
-		return 1e-2
+		return 2e-2
 	}
 	if p.device != "cpu" && strings.HasSuffix(model, "moe") {
 		return 8e-2

@@ -7,28 +7,33 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
+// windowedModels are models with windows.
+var windowedModels = []string{"tiny-gemma3", "tiny-gemma4", "tiny-gemma4-moe"}
+
 // windowed opens a model with windows whose rings are a block: its context is two, and chunks are short.
-func windowed(t *testing.T, policy kv.Policy, chunk int) *ebb.Engine {
+func windowed(t *testing.T, model string, policy kv.Policy, chunk int) *ebb.Engine {
 	t.Helper()
-	return cpuCopies.openShort(t, goldenPath(t, "tiny-gemma3"), ebb.Options{Cache: policy, KVType: "f32", ChunkTokens: chunk})
+	return cpuCopies.openShort(t, goldenPath(t, model), ebb.Options{Cache: policy, KVType: "f32", ChunkTokens: chunk})
 }
 
 func TestWindowsInRingsEqualHuggingFace(t *testing.T) {
-	for _, policy := range policies {
-		t.Run(policy.String(), func(t *testing.T) {
-			e := windowed(t, policy, 32)
-			for _, c := range golden[goldenLogits](t, "logits_tiny-gemma3") {
-				s := e.NewSeq()
-				got := forward(t, e, s, c.Prompt, len(c.Logits))
-				if d := worst(t, got, c.in(cpuCopies)); d > cpuCopies.toleranceOf("tiny-gemma3") {
-					t.Errorf("prompt of %d: logits differ by %g", len(c.Prompt), d)
+	for _, model := range windowedModels {
+		for _, policy := range policies {
+			t.Run(model+"/"+policy.String(), func(t *testing.T) {
+				e := windowed(t, model, policy, 32)
+				for _, c := range golden[goldenLogits](t, "logits_"+model) {
+					s := e.NewSeq()
+					got := forward(t, e, s, c.Prompt, len(c.Logits))
+					if d := worst(t, got, c.in(cpuCopies)); d > cpuCopies.toleranceOf(model) {
+						t.Errorf("prompt of %d: logits differ by %g", len(c.Prompt), d)
+					}
+					closeSeq(t, s)
 				}
-				closeSeq(t, s)
-			}
-			if n := e.Stats().Cache.WindowedLayers; n == 0 {
-				t.Error("no layer has a ring: the test shows nothing")
-			}
-		})
+				if n := e.Stats().Cache.WindowedLayers; n == 0 {
+					t.Error("no layer has a ring: the test shows nothing")
+				}
+			})
+		}
 	}
 }
 
@@ -60,17 +65,21 @@ func TestRingsGiveTheLogitsOfAllRowsInPlace(t *testing.T) {
 		rows = append(rows, forward(t, e, s, prompt(4, 100), 2)...)
 		return append(rows, forward(t, e, f, prompt(5, 1), 1)...)
 	}
-	whole := windowed(t, kv.Static, 0)
-	if n := whole.Stats().Cache.WindowedLayers; n != 0 {
-		t.Fatalf("%d layers have rings with long chunks; want none", n)
-	}
-	want, static := long(whole), long(windowed(t, kv.Static, 32))
-	if d := worst(t, static, want); d > cpuCopies.toleranceOf("tiny-gemma3") {
-		t.Errorf("logits differ by %g", d)
-	}
-	for _, policy := range policies {
-		if d := worst(t, long(windowed(t, policy, 32)), static); d != 0 {
-			t.Errorf("%v: logits differ by %g from those of static; want the same bits", policy, d)
-		}
+	for _, model := range windowedModels {
+		t.Run(model, func(t *testing.T) {
+			whole := windowed(t, model, kv.Static, 0)
+			if n := whole.Stats().Cache.WindowedLayers; n != 0 {
+				t.Fatalf("%d layers have rings with long chunks; want none", n)
+			}
+			want, static := long(whole), long(windowed(t, model, kv.Static, 32))
+			if d := worst(t, static, want); d > cpuCopies.toleranceOf(model) {
+				t.Errorf("logits differ by %g", d)
+			}
+			for _, policy := range policies {
+				if d := worst(t, long(windowed(t, model, policy, 32)), static); d != 0 {
+					t.Errorf("%v: logits differ by %g from those of static; want the same bits", policy, d)
+				}
+			}
+		})
 	}
 }

@@ -44,7 +44,7 @@ func StepBytes(f *gguf.File) (bytes int64) {
 	for _, t := range f.Tensors() {
 		switch {
 		case t.Name == "token_embd.weight" && output, t.Name == "per_layer_token_embd.weight", l.drafts(t.Name):
-		case strings.Contains(t.Name, "_exps."):
+		case ofExperts(t.Name):
 			bytes += t.Size / count * used
 		default:
 			bytes += t.Size
@@ -61,12 +61,17 @@ func ExpertBytes(f *gguf.File) (whole, read []int64) {
 	count, used := experts(f)
 	for _, t := range f.Tensors() {
 		l := -1
-		if _, err := fmt.Sscanf(t.Name, "blk.%d.", &l); err == nil && l >= 0 && l < len(whole) && strings.Contains(t.Name, "_exps.") {
+		if _, err := fmt.Sscanf(t.Name, "blk.%d.", &l); err == nil && l >= 0 && l < len(whole) && ofExperts(t.Name) {
 			whole[l] += t.Size
 			read[l] += t.Size / count * used
 		}
 	}
 	return whole, read
+}
+
+// ofExperts reports whether a tensor has the weights of experts. Their scales belong to the router.
+func ofExperts(name string) bool {
+	return strings.Contains(name, "_exps.") && !strings.HasSuffix(name, ".scale")
 }
 
 // experts returns how many experts a layer has, and how many of them a token goes through in the layer

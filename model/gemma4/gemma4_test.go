@@ -104,6 +104,20 @@ func TestFilesThatMakeNoSenseAreErrorsThatSayWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestTheScalesOfExpertsStayWithTheRouter(t *testing.T) {
+	f, err := gguf.Parse(readModel(t, "tiny-gemma4-moe"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const one, experts, used = 3 * 64 * 16 * 4, 8, 2
+	whole, read := model.ExpertBytes(f)
+	for l := range whole {
+		if whole[l] != experts*one || read[l] != used*one {
+			t.Errorf("layer %d: experts of %d bytes, of which a token reads %d; want %d and %d", l, whole[l], read[l], experts*one, used*one)
+		}
+	}
+}
+
 // Layers that share keys and values were trained with matrices of their own, which a file may have.
 func TestMatricesThatLayersDoWithoutAreNotUsed(t *testing.T) {
 	backend := testmodel.CPU(t, 1)
