@@ -148,9 +148,6 @@ func Open(path string, o Options) (_ *Engine, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		if shared := slices.IndexFunc(m.Config().Layers, func(l model.Layer) bool { return l.SharesKV }); shared >= 0 {
-			return nil, errors.Join(fmt.Errorf("%s: layer %d attends to another layer's keys and values, which is not supported", path, shared), m.Close())
-		}
 		e.notes = append(e.notes, loader.Notes()...)
 		return m, nil
 	}
