@@ -51,8 +51,12 @@ func HostileValues(layers int) []any {
 	return []any{
 		uint32(0), int32(-1), uint32(1), uint32(3), uint32(1 << 31), uint64(1 << 40), uint64(1 << 60), uint64(math.MaxUint64),
 		float32(math.NaN()), math.Inf(1), float32(-2.5), 1e-300, "", "yarn", "\xff", true, false,
-		[]uint32{}, slices.Repeat([]uint32{1}, layers-1), slices.Repeat([]uint32{2}, layers+1), make([]uint32, layers),
+		[]uint32{},
+		slices.Repeat([]uint32{1}, layers-1), slices.Repeat([]uint32{2}, layers+1), make([]uint32, layers),
 		slices.Repeat([]int64{math.MaxInt64}, layers), slices.Repeat([]bool{true}, layers), make([]bool, layers),
-		slices.Repeat([]bool{true}, layers+3), []float32{float32(math.NaN())}, []string{"a", ""}, nil,
+		slices.Repeat([]bool{true}, layers+3),
+		[]float32{float32(math.NaN())},
+		[]string{"a", ""},
+		nil,
 	}
 }
