@@ -24,7 +24,7 @@ func BenchmarkDecode(b *testing.B) {
 	for _, m := range []struct {
 		name                string
 		heads, kvHeads, dim int
-	}{{"SmolLM2", 9, 3, 64}, {"Llama-3", 32, 8, 128}} {
+	}{{"SmolLM2", 9, 3, 64}, {"Llama-3", 32, 8, 128}, {"gpt-oss", 64, 8, 64}, {"Gemma-3-4B", 8, 4, 256}, {"Gemma-4-31B", 32, 4, 512}} {
 		for _, typ := range []ggml.Type{ggml.F16, ggml.Q8_0, ggml.Q4_0} {
 			for _, cells := range []int{512, 2048, 8192} {
 				b.Run(fmt.Sprintf("%s/%v/%d", m.name, typ, cells), func(b *testing.B) {

@@ -38,7 +38,8 @@ func rangeCells(c int) int {
 }
 
 // tileCells returns how many cells are computed at a time: their K and V as f32 fit into the
-// first-level cache beside the queries. It divides the length of every range.
+// first-level cache beside the queries, or with heads of more than 128 values into the second. It
+// divides the length of every range.
 func tileCells(dim int) int {
 	switch {
 	case dim <= 64:
