@@ -127,9 +127,9 @@ func refAttention(q, k, v, mask []float32, a attention) []float32 {
 				}
 				scores[i] = float32(s)
 			}
-			seen := slices.Clone(mask[r*a.cells:][:a.cells])
+			seen := mask[r*a.cells:][:a.cells]
 			if a.sinks != nil { // a score without a value
-				scores, seen = append(scores, a.sinks[h]), append(seen, 0)
+				scores, seen = slices.Concat(scores, a.sinks[h:h+1]), slices.Concat(seen, []float32{0})
 			}
 			p := refSoftMax(scores, seen, len(scores), 1)[:a.cells]
 			for d := range a.dim {
