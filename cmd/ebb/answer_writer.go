@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -68,10 +70,22 @@ func (o *answerWriter) event(e chat.Event) {
 	case chat.CallEnd:
 		o.endReasoning()
 		o.newLine()
-		o.put(fmt.Sprintf("tool call: %s %s\n", e.Call.Name, e.Call.Arguments))
+		o.put(fmt.Sprintf("tool call: %s %s\n", e.Call.Name, onOneLine(e.Call.Arguments)))
 		o.called = true
 	case chat.Markup, chat.CallBegin, chat.CallArguments, chat.CallDrop:
 	}
+}
+
+// onOneLine returns JSON without the lines that a model has broken it into.
+func onOneLine(text string) string {
+	if !strings.Contains(text, "\n") {
+		return text
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, []byte(text)); err != nil {
+		return text
+	}
+	return line.String()
 }
 
 // endReasoning ends the reasoning, if that is what was written last.

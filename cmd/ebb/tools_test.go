@@ -143,6 +143,15 @@ func TestATemplateWithoutToolsIsGivenResultsAsText(t *testing.T) {
 	}
 }
 
+func TestACallIsShownOnOneLine(t *testing.T) {
+	m := chat.Message{ToolCalls: []chat.ToolCall{{Name: "f", Arguments: "{\n  \"city\": \"Paris\"\n}"}, {Name: "g", Arguments: "{\n"}}}
+	var out strings.Builder
+	o := answerWriter{w: &out}
+	if err := errors.Join(o.message(m), o.end()); err != nil || out.String() != "tool call: f {\"city\":\"Paris\"}\ntool call: g {\n\n" {
+		t.Errorf("%q, error %v", out.String(), err)
+	}
+}
+
 func TestReasoningIsDimmedOnATerminalAlone(t *testing.T) {
 	m := chat.Message{Reasoning: "Hm.", Content: "Hello.", ToolCalls: []chat.ToolCall{{Name: "f", Arguments: "{}"}}}
 	for dim, want := range map[bool]string{
