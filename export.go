@@ -41,7 +41,10 @@ func (e *Engine) Export(ctx context.Context, path string, o ExportOptions, batch
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
 	for row, seq := range batch {
-		begin := func(now []int32) error {
+		begin := func(now []int32, from int) error {
+			if from > 0 {
+				return fmt.Errorf("ebb: export: layers with windows do not keep the rows of the first %d tokens of sequence %d: open the engine with WindowRows 0 (--window-rows all)", from, row)
+			}
 			if !slices.Equal(now, tokens[row]) {
 				return fmt.Errorf("ebb: export: sequence %d has changed meanwhile", row)
 			}

@@ -37,6 +37,7 @@ type Options struct {
 	Disk           string     // a folder for the rows that HostMemory has no room for; "": all are in host memory
 	DiskBytes      int64      // bytes that they may take there; 0: what the file system has
 	Tier           tier.Maker // makes the tier that holds the rows of a sequence's streamed layers, instead of the three above; nil: they decide
+	WindowRows     int        // rows behind the windows of layers that are kept, in whole blocks and at least, so that sequences can be truncated and forked there; 0: all; [NoWindowRows]: none
 	Attend         AttendAt   // where attention over streamed layers is computed in steps of few tokens
 	HostLayers     int        // with AttendAtHost: for how many of the streamed layers the host computes attention; 0: all
 	ForcedCopies   bool       // copy rows on the CPU too, where they could be used in place
@@ -47,10 +48,13 @@ type Options struct {
 	Attention   attend.Kind // how attention is computed
 
 	Trace  trace.Func   // receives what happens when; nil: nothing is timed
-	Notify func(string) // receives a line when K/V of layers leave the device under [kv.Auto], between steps; it must not use the engine. nil: nobody hears of it
+	Notify func(string) // receives a line when K/V of layers leave the device under [kv.Auto], or tokens are computed again whose K/V were not kept, between steps; it must not use the engine. nil: nobody hears of it
 
 	limit int64 // bytes that may be allocated on each device in all; 0: what it has. Tests of running out set it.
 }
+
+// NoWindowRows says in [Options.WindowRows] that no rows behind windows are kept.
+const NoWindowRows = kv.NoWindowRows
 
 // validate reports every number that no engine can be opened with.
 func (o Options) validate() error {
@@ -77,6 +81,9 @@ func (o Options) validate() error {
 		if n.value < 0 {
 			errs = append(errs, fmt.Errorf("%s is %d %s: want at least 0", n.name, n.value, n.unit))
 		}
+	}
+	if o.WindowRows < NoWindowRows {
+		errs = append(errs, fmt.Errorf("WindowRows is %d rows: want at least 0, or NoWindowRows", o.WindowRows))
 	}
 	if !(o.Link >= 0) { // NaN too
 		errs = append(errs, fmt.Errorf("the option Link is %g bytes a second: want at least 0", o.Link))
@@ -120,7 +127,7 @@ func (o Options) resolve() (exec.Options, error) {
 		Cache: kv.Options{
 			Policy: o.Cache, TypeK: typ, TypeV: typ,
 			Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
-			ForcedCopies: o.ForcedCopies, Link: o.Link,
+			ForcedCopies: o.ForcedCopies, Link: o.Link, WindowRows: o.WindowRows,
 			ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens, Trace: o.Trace, Notify: o.Notify,
 		},
 	}

@@ -187,14 +187,18 @@ func (s *Session) Restore(ctx context.Context, n int) (*kv.Seq, error) {
 	}
 	closed := make(chan struct{})
 	s.reading = append(s.reading, closed)
-	return s.engine.runner.Pool().Restore(ctx, s.Tokens()[:n], source{rows, closed})
+	return s.engine.runner.Pool().Restore(ctx, s.Tokens()[:n], source{rows, s.file.Header().WindowFrom, closed})
 }
 
 // source is rows that are being read.
 type source struct {
 	*session.Rows
-	closed chan<- struct{}
+	windowFrom int
+	closed     chan<- struct{}
 }
+
+// WindowFrom returns the first token whose rows layers with windows have.
+func (s source) WindowFrom() int { return s.windowFrom }
 
 func (s source) Close() error {
 	defer close(s.closed)
@@ -227,9 +231,9 @@ func (s *Session) Save(ctx context.Context, seq *kv.Seq, attached json.RawMessag
 			err = errors.Join(err, w.Close())
 		}
 	}()
-	begin := func(tokens []int32) (err error) {
+	begin := func(tokens []int32, from int) (err error) {
 		h := s.header
-		h.Tokens, h.Attached = tokens, attached
+		h.Tokens, h.WindowFrom, h.Attached = tokens, from, attached
 		w, err = session.Create(s.path, h)
 		return err
 	}

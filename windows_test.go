@@ -1,6 +1,9 @@
 package ebb_test
 
 import (
+	"errors"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/seed4d217819/ebb"
@@ -85,5 +88,82 @@ func TestRingsGiveTheLogitsOfAllRowsInPlace(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a sequence needs that was not kept is computed again, and a line says so.
+func TestRowsThatWereNotKeptAreComputedAgain(t *testing.T) {
+	skipShort(t)
+	var lines []string
+	o := ebb.Options{
+		Cache: kv.Static, KVType: "f32", Context: 1024, ChunkTokens: 32, StepTokens: 150, WindowRows: ebb.NoWindowRows,
+		Notify: func(line string) { lines = append(lines, line) },
+	}
+	e := cpuCopies.openShort(t, goldenPath(t, "tiny-gemma3"), o)
+	s := e.NewSeq()
+	defer closeSeq(t, s)
+	tokens := prompt(1, 900)
+	forward(t, e, s, tokens, 1)
+	before := e.Stats().Cache.HostBytes
+	if err := s.Truncate(885); err != nil { // into the window
+		t.Fatal(err)
+	}
+	forward(t, e, s, tokens[885:], 1)
+	if len(lines) > 0 {
+		t.Errorf("lines %q after a truncation into the window; want none", lines)
+	}
+	if err := s.Truncate(100); err != nil {
+		t.Fatal(err)
+	}
+	got := forward(t, e, s, tokens[100:103], 3)
+	if want := []string{"100 tokens are computed again: their K/V behind the windows of layers were not kept"}; !slices.Equal(lines, want) {
+		t.Errorf("lines %q; want %q", lines, want)
+	}
+	if after := e.Stats().Cache.HostBytes; after != before {
+		t.Errorf("%d bytes in host memory; want %d as before", after, before)
+	}
+	fresh := e.NewSeq()
+	defer closeSeq(t, fresh)
+	if d := worst(t, got, forward(t, e, fresh, tokens[:103], 3)); d > cpuCopies.toleranceOf("tiny-gemma3") {
+		t.Errorf("logits differ by %g from those of a fresh sequence", d)
+	}
+}
+
+// A session of a cache that keeps no rows behind windows has the windows, from which the sequence goes on
+// with the same bits; what is further back is computed again.
+func TestSessionsOfWindowedModelsGoOn(t *testing.T) {
+	skipShort(t)
+	for _, rows := range []int{0, ebb.NoWindowRows} {
+		e := cpuCopies.openShort(t, goldenPath(t, "tiny-gemma3"), ebb.Options{Cache: kv.Offloaded, KVType: "f32", ChunkTokens: 32, WindowRows: rows})
+		s := e.NewSeq()
+		defer closeSeq(t, s)
+		tokens := prompt(1, 470)
+		forward(t, e, s, tokens, 1)
+		saved, err := ebb.OpenSession(filepath.Join(t.TempDir(), "talk.ebb"), goldenPath(t, "tiny-gemma3"), ebb.Options{KVType: "f32"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = saved.Close() }()
+		if err := errors.Join(saved.Bind(e), saved.Save(t.Context(), s, nil)); err != nil {
+			t.Fatal(err)
+		}
+		again, err := saved.Restore(t.Context(), len(tokens))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeSeq(t, again)
+		for _, next := range [][]int32{prompt(2, 1), prompt(3, 10)} {
+			if d := worst(t, forward(t, e, again, next, 1), forward(t, e, s, next, 1)); d != 0 {
+				t.Errorf("%d rows kept: logits differ by %g; want the same bits", rows, d)
+			}
+		}
+		for _, q := range []*kv.Seq{s, again} {
+			if err := q.Truncate(60); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := worst(t, forward(t, e, again, prompt(4, 1), 1), forward(t, e, s, prompt(4, 1), 1)); d != 0 {
+			t.Errorf("%d rows kept, truncated far back: logits differ by %g; want the same bits", rows, d)
+		}
 	}
 }

@@ -23,13 +23,13 @@ func arithmetic(t *testing.T, policy Policy, cells int, value ...float32) *ledge
 
 func wantKept(t *testing.T, l *ledger, s *Seq, want ...float32) {
 	t.Helper()
-	if diff := cmp.Diff(l.kept(s, 0), want); diff != "" {
+	if diff := cmp.Diff(l.kept(s, 0, want), want); diff != "" {
 		t.Errorf("layer 0 (-got +want):\n%s", diff)
 	}
 	for i := range want {
 		want[i] *= 10
 	}
-	if diff := cmp.Diff(l.kept(s, 1), want); diff != "" {
+	if diff := cmp.Diff(l.kept(s, 1, want), want); diff != "" {
 		t.Errorf("layer 1 (-got +want):\n%s", diff)
 	}
 }

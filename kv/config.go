@@ -46,9 +46,13 @@ type Options struct {
 	// Trees is the number of sequence trees between which Memory is divided. 0: 1.
 	Trees int
 
-	// Tier makes the tier that holds a tree's streamed rows. It is needed where rows are copied:
-	// under a policy that streams, on a device other than the CPU or with ForcedCopies.
+	// Tier makes the tier that holds a tree's streamed rows, and those that leave the windows of
+	// layers. It is needed where layers have windows shorter than the context, and where rows are
+	// copied: under a policy that streams, on a device other than the CPU or with ForcedCopies.
 	Tier tier.Maker
+	// WindowRows is how many rows behind the window are kept of a layer that has one, in whole blocks
+	// and at least; 0: all, and NoWindowRows: none. What a sequence needs of the others is a [GoneError].
+	WindowRows int
 	// SlotAlign is the alignment in bytes of rows in slots that are memory of the host, so that a
 	// tier can read straight into them. 0: none.
 	SlotAlign int64
@@ -81,10 +85,14 @@ type Options struct {
 	// more. It is asked under Auto, when sequences need more memory than they have. nil: nothing is
 	// known but Memory, and what allocations refuse.
 	Room func(device int, enough int64) (bytes int64, known bool)
-	// Notify receives a line when layers leave their device under Auto. It is called between steps;
+	// Notify receives a line when layers leave their device under Auto, and when the tokens of a
+	// GoneError are computed again. It is called between steps;
 	// until it returns none begins, so it must not begin one. nil: nobody hears of it.
 	Notify func(string)
 }
+
+// NoWindowRows says in [Options.WindowRows] that no rows behind windows are kept.
+const NoWindowRows = -1
 
 // HostMemory is the number by which [Options.Room] knows the memory of the host.
 const HostMemory = -1
@@ -153,6 +161,7 @@ func (o Options) validate(devices int) error {
 	}
 	fault(slices.Min(sizes) < 0, "sizes must not be negative")
 	fault(o.SlotAlign < 0 || o.SlotAlign&(o.SlotAlign-1) != 0, "slots aligned to %d bytes: want a power of two", o.SlotAlign)
+	fault(o.WindowRows < NoWindowRows, "%d rows behind windows: want at least 0", o.WindowRows)
 	fault(o.Link < 0 || math.IsNaN(o.Link) || math.IsInf(o.Link, 0), "link of %v bytes a second: want a positive rate", o.Link)
 	for l, s := range o.Layers {
 		if err := s.validate(o.TypeK, o.TypeV); err != nil {
@@ -197,6 +206,7 @@ type config struct {
 	cells       int // the same in whole blocks
 	devices     []deviceConfig
 	windows     []window // for which trees have rings
+	pastCells   int      // that the tiers of layers with rings have room for; 0: all
 	onHost      []bool   // by layer: its attention may be computed on the host
 	hostTokens  int      // of a step whose attention may
 	hostDepth   int      // cells that a tree of that step holds at least
@@ -259,6 +269,7 @@ func (o Options) resolve(devices []*ggml.Backend) (config, error) {
 		c.devices = append(c.devices, deviceConfig{placement: placements[n], memory: o.Memory[n], least: least, slots: orDefault(o.Slots, DefaultSlots)})
 	}
 	c.windows = o.windows(placements)
+	c.pastCells = o.pastCells(c.windows)
 	if len(c.windows) > 0 && o.Tier == nil {
 		return config{}, errNoPast
 	}

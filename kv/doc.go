@@ -23,8 +23,10 @@
 //     step to come. mover.go has the goroutines that run them.
 //   - arrangement.go, chunk.go and visibility.go are the arithmetic of a step: which token is
 //     where, and which cells it sees. They know no memory.
-//   - ring.go decides, as arithmetic too, at which places of their rings the rows of windowed layers
-//     are; ringed.go has what of that a step needs, and windowed.go makes the copies that follow.
+//   - windowed.go takes and returns the memory of layers with windows, whose rows lie in rings. ring.go
+//     decides at which places of a ring they are, past.go knows what its tier has, and ringed.go what
+//     tokens see there: arithmetic too. ring_plan.go does that for a step, ring_copies.go makes the
+//     copies that follow, and gone.go says what is not kept any more.
 //   - step.go joins these: Begin, Layers, Commit, Close.
 //   - config.go is what a user may ask for ([Options]) and what it comes to.
 //   - settle.go gives trees room under the policy auto. aim.go decides how much, and which layers leave

@@ -137,7 +137,12 @@ var errAbandoned = errors.New("abandoned")
 // is more than all of them.
 func (l *ledger) step(ctx context.Context, layers int, works ...growth) (err error) {
 	l.t.Helper()
-	batch := l.batch(works)
+	return l.stepOf(ctx, layers, l.batch(works))
+}
+
+// stepOf is step with tokens that have been made.
+func (l *ledger) stepOf(ctx context.Context, layers int, batch []Work) (err error) {
+	l.t.Helper()
 	s, err := l.pool.Begin(ctx, batch)
 	if err != nil {
 		return err
@@ -164,6 +169,23 @@ func (l *ledger) step(ctx context.Context, layers int, works ...growth) (err err
 		l.tokens[w.Seq] = append(slices.Clone(l.tokens[w.Seq]), w.Tokens...)
 	}
 	return nil
+}
+
+// again computes the tokens again whose rows are gone.
+func (l *ledger) again(gone *GoneError) {
+	l.t.Helper()
+	tokens := l.tokens[gone.Seq]
+	if gone.Len != len(tokens) || gone.From < 0 || gone.From >= gone.Len {
+		l.t.Fatalf("%+v of %d tokens", gone, len(tokens))
+	}
+	l.truncate(gone.Seq, gone.From)
+	for rest := tokens[gone.From:]; len(rest) > 0; {
+		n := min(len(rest), l.pool.StepTokens())
+		if err := l.stepOf(context.Background(), len(l.pool.config.shapes)+1, []Work{{Seq: gone.Seq, Tokens: rest[:n]}}); err != nil {
+			l.t.Fatalf("%d tokens again, from %d: %v", n, gone.From, err)
+		}
+		rest = rest[n:]
+	}
 }
 
 // compute writes the new rows and reads all that are visible, as a graph does.
@@ -268,8 +290,8 @@ func (l *ledger) values(tokens []int32, layer int) []float32 {
 }
 
 // kept returns the keys of a sequence in a layer as they are kept between steps, one element a
-// token.
-func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
+// token; of rows that are gone, what is wanted.
+func (l *ledger) kept(s *Seq, layer int, want []float32) (keys []float32) {
 	l.t.Helper()
 	l.pool.drain()
 	t := s.tree
@@ -291,6 +313,10 @@ func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
 	}
 	for _, r := range cellsOf(s) {
 		for c := r.Start; c < r.End(); c++ {
+			if at := l.pool.placed[layer].ring; at != nowhere && t.rings[at].lacks([]int{c}) {
+				keys = append(keys, want[len(keys)])
+				continue
+			}
 			row := m.Row(c)
 			key := math.Float32frombits(binary.LittleEndian.Uint32(row))
 			l.uniformRow(row, key, layer, m.Layout)
@@ -305,10 +331,17 @@ func (l *ledger) kept(s *Seq, layer int) (keys []float32) {
 func (l *ledger) readRing(t *tree, layer int, m *tiertest.Memory) {
 	l.t.Helper()
 	at := l.pool.placed[layer]
-	if err := t.past[0].Fetch(context.Background(), at.pastLayer, tier.Run{N: t.high}, m); err != nil {
-		l.t.Fatal(err)
-	}
 	r, rows := t.rings[at.ring], t.ringRows[layer]
+	for c := range t.high {
+		if !r.past.has(c) {
+			continue
+		}
+		one := tiertest.NewMemory(m.Layout, 1)
+		if err := t.past[0].Fetch(context.Background(), at.pastLayer, tier.Run{Start: r.past.at(c), N: 1}, shiftedTo{one, r.past.at(c)}); err != nil {
+			l.t.Fatal(err)
+		}
+		copyRow(m, c, one)
+	}
 	for c := range t.high {
 		p := r.place(c)
 		if p == nowhere {
@@ -324,7 +357,7 @@ func (l *ledger) readRing(t *tree, layer int, m *tiertest.Memory) {
 			rows.Read(part, p, 1, buf, stride)
 			m.Write(part, c, 1, buf, stride)
 		}
-		if !r.dirty[p] && t.cells[c] != 0 && !slices.Equal(kept, m.Row(c)) {
+		if !r.dirty[p] && r.past.has(c) && t.cells[c] != 0 && !slices.Equal(kept, m.Row(c)) {
 			l.t.Fatalf("layer %d, cell %d: the tier has another row than the ring", layer, c)
 		}
 	}
@@ -332,6 +365,30 @@ func (l *ledger) readRing(t *tree, layer int, m *tiertest.Memory) {
 		if c != nowhere && (r.place(int(c)) != p || int(c) >= t.high || t.cells[c] == 0) {
 			l.t.Fatalf("place %d has cell %d, which is free or elsewhere", p, c)
 		}
+	}
+}
+
+// shiftedTo is the memory of one row, as that of a cell.
+type shiftedTo struct {
+	*tiertest.Memory
+	cell int
+}
+
+func (s shiftedTo) Write(p tier.Part, cell, n int, buf []byte, stride int64) {
+	s.Memory.Write(p, cell-s.cell, n, buf, stride)
+}
+
+func (s shiftedTo) Address(p tier.Part, head, cell, n int) []byte {
+	return s.Memory.Address(p, head, cell-s.cell, n)
+}
+
+// copyRow copies the only row of a memory to a cell of another.
+func copyRow(to *tiertest.Memory, cell int, from *tiertest.Memory) {
+	for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
+		stride := from.Layout.Piece(p)
+		buf := make([]byte, int64(from.Layout.Heads)*stride)
+		from.Read(p, 0, 1, buf, stride)
+		to.Write(p, cell, 1, buf, stride)
 	}
 }
 
@@ -369,7 +426,8 @@ func (l *ledger) check() {
 			if arriving(s) {
 				break
 			}
-			if got, want := l.kept(s, layer), l.values(tokens, layer); !slices.Equal(got, want) {
+			want := l.values(tokens, layer)
+			if got := l.kept(s, layer, want); !slices.Equal(got, want) {
 				l.t.Fatalf("layer %d keeps %v; want %v", layer, got, want)
 			}
 		}

@@ -35,7 +35,7 @@ func (p *Pool) ensureMemory(ctx context.Context, t *tree, cells int) error {
 func (p *Pool) allocate(ctx context.Context, t *tree) error {
 	if p.spare != nil {
 		t.regions, t.rows, t.reserved = p.spare.regions, p.spare.rows, p.spare.reserved
-		t.rings, t.ringRows, t.past = p.spare.rings, p.spare.ringRows, p.spare.past
+		t.rings, t.ringRows, t.past, t.pastSize = p.spare.rings, p.spare.ringRows, p.spare.past, p.spare.pastSize
 		p.spare = nil
 		p.reuseRings(t)
 		return nil

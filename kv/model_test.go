@@ -75,6 +75,18 @@ func (a *actions) drawBatch(t *rapid.T) (works []growth) {
 func (a *actions) take(t *rapid.T, works ...growth) {
 	full := a.full(works)
 	err := a.step(context.Background(), len(a.pool.config.shapes)+1, works...)
+	for range works {
+		gone, ok := errors.AsType[*GoneError](err)
+		if !ok {
+			break
+		}
+		a.check()
+		a.again(gone)
+		err = a.step(context.Background(), len(a.pool.config.shapes)+1, works...)
+	}
+	if isGone(err) || a.pool.config.pastCells > 0 && errors.Is(err, ErrNoMemory) {
+		return // the sequences need more than is kept at a time
+	}
 	if a.pool.config.policy.adapts() && errors.Is(err, ErrNoMemory) {
 		return // more trees than the memory is for
 	}
@@ -128,7 +140,7 @@ func (a *actions) Restore(t *rapid.T) {
 func (a *actions) Abandon(t *rapid.T) {
 	works := a.drawBatch(t)
 	layers := rapid.IntRange(0, len(a.pool.config.shapes)).Draw(t, "layers")
-	if err := a.step(context.Background(), layers, works...); !errors.Is(err, errAbandoned) && !errors.Is(err, ErrFull) {
+	if err := a.step(context.Background(), layers, works...); !errors.Is(err, errAbandoned) && !errors.Is(err, ErrFull) && !isGone(err) {
 		t.Fatalf("step: %v", err)
 	}
 }
@@ -145,7 +157,7 @@ func (a *actions) Cancel(t *rapid.T) {
 	err := a.step(ctx, len(a.pool.config.shapes)+1, a.drawBatch(t)...)
 	a.during = nil
 	cancel()
-	if !errors.Is(err, context.Canceled) && !errors.Is(err, ErrFull) {
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, ErrFull) && !isGone(err) {
 		t.Fatalf("step: %v", err)
 	}
 }
@@ -167,7 +179,7 @@ func (a *actions) CloseInStep(t *rapid.T) {
 	}
 	err := a.step(context.Background(), len(a.pool.config.shapes)+1, works...)
 	a.during = nil
-	if errors.Is(err, ErrFull) {
+	if errors.Is(err, ErrFull) || isGone(err) {
 		return
 	}
 	if err != nil {
@@ -177,6 +189,12 @@ func (a *actions) CloseInStep(t *rapid.T) {
 		a.drop(s)
 		delete(a.tokens, s)
 	}
+}
+
+// isGone reports whether an error is a GoneError.
+func isGone(err error) bool {
+	_, ok := errors.AsType[*GoneError](err)
+	return ok
 }
 
 // Squeeze has a device refuse some of the memory that its K/V take, between two steps.
@@ -199,6 +217,7 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 		}
 		if rapid.Bool().Draw(t, "windows") {
 			o.Cells += 500
+			o.WindowRows = rapid.SampledFrom([]int{0, 0, NoWindowRows, 10, 300}).Draw(t, "window rows")
 			for l := range o.Layers {
 				o.Layers[l].Window = rapid.SampledFrom([]int{0, 1, 7, 100, 190}).Draw(t, "window")
 			}
@@ -213,6 +232,7 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 		}
 		o.ForcedCopies = rapid.IntRange(0, 3).Draw(t, "copies") > 0
 		o.ChunkTokens = rapid.SampledFrom([]int{0, 5, 64}).Draw(t, "chunk")
+		o.StepTokens = rapid.SampledFrom([]int{4096, 300}).Draw(t, "step")
 		o.Slots = rapid.IntRange(0, 3).Draw(t, "slots")
 		if o.Policy.adapts() {
 			o.ResidentLayers = rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "never leave")
@@ -230,7 +250,6 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 			o.HostTokens = rapid.IntRange(0, 60).Draw(t, "host tokens")
 			o.HostDepth = rapid.IntRange(0, 100).Draw(t, "host depth")
 		}
-		o.StepTokens = rapid.SampledFrom([]int{4096, 300}).Draw(t, "step")
 		o.Trees = 1
 		a := &actions{ledger: newLedger(t, backend, o)}
 		defer a.close()

@@ -20,6 +20,9 @@ type Source interface {
 	Read(ctx context.Context, layer, first, blocks int, buffer []byte) (rows []byte, err error)
 	// Close is called once, when nothing is read any more.
 	Close() error
+
+	// A Source may also have a method WindowFrom() int, which returns the first token whose rows it has
+	// of layers with windows, as Save said. Without it, it has all.
 }
 
 // What a [Source] may expect of the buffers that it reads into.

@@ -38,6 +38,8 @@ func (s source) Read(ctx context.Context, layer, first, blocks int, buffer []byt
 	return at[:n], nil
 }
 
+func (s source) WindowFrom() int { return s.from }
+
 func (s source) Close() error {
 	if s.closed != nil {
 		s.closed.Add(1)

@@ -51,6 +51,8 @@ type place struct {
 	region *region
 	rows   tier.Tier
 	number int // of the layer in rows
+	from   int // no rows before are there, or kept
+	past   *past
 }
 
 // piece is blocks of a layer that one read brings.
@@ -79,7 +81,11 @@ func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
 		to := place{region: t.regions[l], number: at.tierLayer}
 		switch {
 		case at.ring != nowhere:
-			to.rows, to.number = t.past[at.device.number], at.pastLayer
+			past := &t.rings[at.ring].past
+			to.rows, to.number, to.past = t.past[at.device.number], at.pastLayer, past
+			if to.from = windowFrom(from, n); past.size > 0 {
+				to.from = max(to.from, n-past.size)
+			}
 		case to.region == nil:
 			to.rows = t.rows[at.device.number]
 		}
@@ -90,6 +96,9 @@ func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
 	for l, at := range p.placed {
 		r.of[l] = r.of[at.rows]
 	}
+	for _, ring := range t.rings {
+		ring.past.restored(windowFrom(from, n), n)
+	}
 	r.wanted.Store(int64(n))
 	d := p.devices[0] // plain memory: it is given back while devices compute
 	var err error
@@ -98,6 +107,14 @@ func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
 		return nil, allocation(fmt.Errorf("a buffer to read with: %w", err))
 	}
 	return r, nil
+}
+
+// windowFrom returns from which of the first n tokens on windowed layers have rows in a source.
+func windowFrom(from Source, n int) int {
+	if w, ok := from.(interface{ WindowFrom() int }); ok {
+		return min(max(0, w.WindowFrom()), n)
+	}
+	return 0
 }
 
 // readers returns how many pieces are read at a time.
@@ -176,7 +193,7 @@ func (r *restoring) take() (p piece, ok bool) {
 // bring reads a piece, as far as it is wanted, and places it.
 func (r *restoring) bring(ctx context.Context, p piece, buffer []byte) error {
 	cells := int(r.wanted.Load()) - p.first*Block
-	if cells <= 0 {
+	if cells <= 0 || (p.first+p.blocks)*Block <= r.places[p.layer].from {
 		return nil
 	}
 	p.blocks = min(p.blocks, (cells+Block-1)/Block)
@@ -206,11 +223,21 @@ func (r *restoring) bring(ctx context.Context, p piece, buffer []byte) error {
 
 // put copies cells of a block to where they belong.
 func (p place) put(ctx context.Context, cells tier.Run, b block) error {
-	if p.region != nil {
+	switch {
+	case p.region != nil:
 		b.to(p.region, cells)
 		return ctx.Err()
+	case p.past == nil:
+		return p.rows.Store(ctx, p.number, []tier.Run{cells}, b)
 	}
-	return p.rows.Store(ctx, p.number, []tier.Run{cells}, b)
+	if skipped := p.from - cells.Start; skipped > 0 {
+		cells = tier.Run{Start: p.from, N: max(0, cells.N-skipped)}
+	}
+	return p.past.pieces([]stretch{{cell: cells.Start, n: cells.N}}, func(cell, past, n int) error {
+		to := b
+		to.cell += cell - (cells.Start + past)
+		return p.rows.Store(ctx, p.number, []tier.Run{{Start: cell, N: n}}, to)
+	})
 }
 
 // came counts a piece that is there.

@@ -23,6 +23,7 @@ type ring struct {
 	cells  []int32 // by place: the cell whose rows are there, or nowhere
 	places []int32 // by cell: the place of its rows, or nowhere; later cells are nowhere
 	dirty  []bool  // by place: the tier does not have the row
+	past   past    // what the tier has
 
 	before  snapshot // of the places when the open step began
 	touched []bool   // by place: the open step has given it to a cell
@@ -31,6 +32,7 @@ type ring struct {
 	pending []placing // cells that did not get the place that they prefer
 
 	stores bool         // rows from before the step lose their places while they are dirty
+	gone   bool         // a chunk needs a row that is neither here nor in the tier
 	copies []ringCopies // of the open step's chunks, in order; those without copies are left out
 	views  []view       // of the open step, in the order of its tokens
 	runs   []tier.Run   // of all views
@@ -77,8 +79,9 @@ type need struct {
 	cells    []tier.Run // in the order of positions
 }
 
-func newRing(window, size int) *ring {
-	r := &ring{window: window}
+// newRing returns a ring without rows, whose tier has room for some cells; 0: for all.
+func newRing(window, size, past int) *ring {
+	r := &ring{window: window, past: newPast(past)}
 	r.extend(size)
 	return r
 }
@@ -111,11 +114,12 @@ func (r *ring) setPlace(cell, place int) {
 	r.places[cell] = int32(place)
 }
 
-// forget frees the place of a cell that is free itself.
+// forget frees the place of a cell that is free itself, and forgets that the tier has its row.
 func (r *ring) forget(cell int) {
 	if p := r.place(cell); p != nowhere {
 		r.free(p)
 	}
+	r.past.forget(cell)
 }
 
 // free takes a place from its cell.
@@ -140,6 +144,7 @@ func (r *ring) renumber(moves []move) {
 			r.setPlace(m.to, at[i])
 		}
 	}
+	r.past.renumber(moves)
 }
 
 // begin prepares the planning of a step.
@@ -147,7 +152,8 @@ func (r *ring) begin() {
 	r.before.cells = append(r.before.cells[:0], r.cells...)
 	r.before.dirty = append(r.before.dirty[:0], r.dirty...)
 	clear(r.touched)
-	r.stores = false
+	r.stores, r.gone = false, false
+	r.past.begin()
 	r.copies, r.views, r.runs = r.copies[:0], r.views[:0], r.runs[:0]
 }
 
@@ -200,6 +206,13 @@ func (r *ring) assign(chunk int, needs []need) (short int) {
 		slices.Sort(without)
 		return len(slices.Compact(without))
 	}
+	if copies := r.copiesBefore(chunk); copies != nil {
+		for _, s := range copies.fetched { // after all rows that the chunk stores
+			for c := s.cell; c < s.cell+s.n; c++ {
+				r.gone = r.gone || !r.past.has(c)
+			}
+		}
+	}
 	return 0
 }
 
@@ -213,6 +226,7 @@ func (r *ring) put(chunk int, p placing, place int) {
 		default:
 			copies := r.copiesOf(chunk)
 			copies.store = appendStretch(copies.store, c, place)
+			r.past.keep(c)
 		}
 		r.places[c] = nowhere
 	}
@@ -302,11 +316,10 @@ func (v *view) between(runs []tier.Run, from, to int, each func(first, n int)) {
 	}
 }
 
-// unstored returns the dirty places of cells below an end as they were before the open step, or as
-// they are if none is open, with their cells in order.
-func unstored(s snapshot, end int) (rows []stretch) {
-	for place, dirty := range s.dirty {
-		if c := int(s.cells[place]); dirty && c < end {
+// unstored returns the dirty places of cells below an end, with their cells in order.
+func (r *ring) unstored(end int) (rows []stretch) {
+	for place, dirty := range r.dirty {
+		if c := int(r.cells[place]); dirty && c < end {
 			rows = append(rows, stretch{c, place, 1})
 		}
 	}
@@ -318,14 +331,12 @@ func unstored(s snapshot, end int) (rows []stretch) {
 	return joined
 }
 
-// now returns the places as they are.
-func (r *ring) now() snapshot { return snapshot{r.cells, r.dirty} }
-
-// stored notes that the tier has the rows of cells below an end that were dirty before the open step.
-func (r *ring) stored(s snapshot, end int) {
-	for place, dirty := range s.dirty {
-		if dirty && int(s.cells[place]) < end && r.cells[place] == s.cells[place] {
-			r.dirty[place] = false
+// stored notes that the tier has the rows of some cells.
+func (r *ring) stored(rows []stretch) {
+	for _, s := range rows {
+		for i := range s.n {
+			r.past.keep(s.cell + i)
+			r.dirty[s.place+i] = false
 		}
 	}
 }
@@ -344,6 +355,7 @@ func (r *ring) undo() {
 		r.cells[place], r.dirty[place] = c, r.before.dirty[place]
 	}
 	clear(r.touched)
+	r.past.undo()
 }
 
 // fail frees the places that a step which was not committed had given to cells: in some layers, other
@@ -362,6 +374,7 @@ func (r *ring) reset(size int) {
 		r.free(place)
 	}
 	r.places = r.places[:0]
+	r.past.forgetAll()
 	r.extend(size)
 }
 

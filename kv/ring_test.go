@@ -23,7 +23,7 @@ func planned(t rapid.TB, r *ring, chunk, first, n int) {
 func TestOneSequenceHasItsCellsModuloTheRing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		window, chunk := rapid.IntRange(1, 40).Draw(t, "window"), rapid.IntRange(1, 30).Draw(t, "chunk")
-		r := newRing(window, window-1+chunk+rapid.IntRange(0, 9).Draw(t, "more"))
+		r := newRing(window, window-1+chunk+rapid.IntRange(0, 9).Draw(t, "more"), 0)
 		for cell := 0; cell < 300; {
 			n := rapid.IntRange(1, chunk).Draw(t, "n")
 			r.begin()
@@ -60,11 +60,14 @@ func TestOneSequenceHasItsCellsModuloTheRing(t *testing.T) {
 // Rows that lose their places are stored before that if the tier does not have them: at once those from
 // before the step, and before the chunk that takes their places those of its own.
 func TestDirtyRowsAreStoredBeforeTheyLoseTheirPlaces(t *testing.T) {
-	r := newRing(4, 8)
+	r := newRing(4, 8, 0)
 	r.begin()
 	planned(t, r, 0, 0, 5)
 	if r.stores || len(r.copies) > 0 {
 		t.Fatalf("stores %v, copies %+v of an empty ring", r.stores, r.copies)
+	}
+	if got, want := r.unstored(4), []stretch{{0, 0, 4}}; !slices.Equal(got, want) {
+		t.Errorf("unstored %v; want %v", got, want)
 	}
 	r.begin()
 	planned(t, r, 0, 5, 5) // takes the places of the cells 0 and 1
@@ -72,13 +75,9 @@ func TestDirtyRowsAreStoredBeforeTheyLoseTheirPlaces(t *testing.T) {
 	if !r.stores {
 		t.Error("the cells 0 and 1 lose their places; want them stored")
 	}
-	if got, want := unstored(r.before, 100), []stretch{{0, 0, 5}}; !slices.Equal(got, want) {
-		t.Errorf("unstored %v; want %v", got, want)
-	}
 	if got, want := r.copiesBefore(1).store, []stretch{{5, 5, 2}}; !slices.Equal(got, want) { // 2 to 4 are from before
 		t.Errorf("before chunk 1 %v are stored; want %v", got, want)
 	}
-	r.stored(r.before, 100)
 	r.fail()
 	for c := range 15 {
 		if p := r.place(c); p != nowhere {
@@ -89,7 +88,7 @@ func TestDirtyRowsAreStoredBeforeTheyLoseTheirPlaces(t *testing.T) {
 
 func TestUndonePlanLeavesTheRingAsItWas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := newRing(rapid.IntRange(1, 10).Draw(t, "window"), 20)
+		r := newRing(rapid.IntRange(1, 10).Draw(t, "window"), 20, 0)
 		for range rapid.IntRange(0, 5).Draw(t, "steps") {
 			r.begin()
 			drawnChunk(t, r, 0)
@@ -154,7 +153,7 @@ func drawnChunk(t *rapid.T, r *ring, chunk int) (short int) {
 }
 
 func TestTooFewPlacesAreCounted(t *testing.T) {
-	r := newRing(4, 6)
+	r := newRing(4, 6, 0)
 	r.begin()
 	works := []need{
 		{first: 0, n: 1, old: 3, cells: []tier.Run{{Start: 0, N: 3}, {Start: 3, N: 1}}},
@@ -173,7 +172,7 @@ func TestTooFewPlacesAreCounted(t *testing.T) {
 }
 
 func TestTokensSeeTheirWindowsInARing(t *testing.T) {
-	r := newRing(3, 8)
+	r := newRing(3, 8, 0)
 	r.begin()
 	planned(t, r, 0, 6, 4) // the cells 4 to 9
 	var got seen

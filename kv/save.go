@@ -23,10 +23,11 @@ func (p *Pool) Layouts() []tier.Layout {
 }
 
 // Save reads all rows of a sequence. It calls begin once with the sequence's tokens, and then write for
-// each block of each layer of [Pool.Layouts], layer by layer. The rows are valid until write returns. An error of either
+// each block of each layer of [Pool.Layouts], layer by layer. In layers with windows that do not keep
+// all rows ([Options.WindowRows]), those of the tokens before from are zeros. The rows are valid until write returns. An error of either
 // ends the call. Save waits until the sequence is restored and the open step is closed, and no other
 // step begins before it returns; what the sequence holds stays as it is.
-func (p *Pool) Save(ctx context.Context, s *Seq, begin func(tokens []int32) error, write func(layer, block int, rows []byte) error) error {
+func (p *Pool) Save(ctx context.Context, s *Seq, begin func(tokens []int32, from int) error, write func(layer, block int, rows []byte) error) error {
 	if s == nil || s.pool != p {
 		return fmt.Errorf("kv: save: the sequence is not of this pool")
 	}
@@ -43,7 +44,7 @@ func (p *Pool) Save(ctx context.Context, s *Seq, begin func(tokens []int32) erro
 	if err != nil {
 		return fmt.Errorf("kv: save: %w", err)
 	}
-	err = p.save(ctx, saved, begin, write)
+	err = p.save(ctx, saved, func(tokens []int32) error { return begin(tokens, saved.from) }, write)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.busy = false
@@ -61,6 +62,7 @@ type saved struct {
 	tree   *tree
 	tokens []int32
 	runs   []tier.Run // all its cells, in order
+	from   int        // the first token whose rows windowed layers have
 }
 
 // beginSave keeps others from changing the sequence, and returns what it holds.
@@ -85,7 +87,7 @@ func (p *Pool) beginSave(s *Seq) (saved, error) {
 	}
 	p.drain() // what is fetched ahead stays useful
 	s.busy = true
-	return saved{s.tree, slices.Clone(s.tokens), runs}, nil
+	return saved{s.tree, slices.Clone(s.tokens), runs, s.tree.keptFrom(listCells(runs))}, nil
 }
 
 func (p *Pool) save(ctx context.Context, s saved, begin func([]int32) error, write func(layer, block int, rows []byte) error) error {
@@ -105,7 +107,7 @@ func (p *Pool) save(ctx context.Context, s saved, begin func([]int32) error, wri
 		layout := p.config.layouts[l]
 		rows := block{layout: layout, rows: buffer.Bytes()[:layout.RowBytes()*Block], cells: Block}
 		for i, runs := range blocks {
-			if i == len(blocks)-1 {
+			if i == len(blocks)-1 || s.from > 0 {
 				clear(rows.rows)
 			}
 			if err := p.readBlock(ctx, s.tree, l, runs, rows); err != nil {

@@ -19,14 +19,15 @@ import (
 // shelf keeps what was saved of a sequence.
 type shelf struct {
 	tokens []int32
+	from   int               // the first token whose rows windowed layers have
 	rows   map[[2]int][]byte // by layer and block
 }
 
 func save(t rapid.TB, p *Pool, s *Seq) shelf {
 	t.Helper()
 	kept := shelf{rows: map[[2]int][]byte{}}
-	err := p.Save(context.Background(), s, func(tokens []int32) error {
-		kept.tokens = slices.Clone(tokens)
+	err := p.Save(context.Background(), s, func(tokens []int32, from int) error {
+		kept.tokens, kept.from = slices.Clone(tokens), from
 		return nil
 	}, func(layer, block int, rows []byte) error {
 		kept.rows[[2]int{layer, block}] = bytes.Clone(rows)
@@ -218,7 +219,7 @@ func TestSaveThatFailsLeavesTheSequence(t *testing.T) {
 	s := l.seq()
 	l.grow(growth{s, 520})
 	l.pool.drain()
-	begin := func([]int32) error { return nil }
+	begin := func([]int32, int) error { return nil }
 	broken := errors.New("broken")
 	writes := onceEach(func(call int) bool {
 		err := l.pool.Save(t.Context(), s, begin, func(int, int, []byte) error {
@@ -244,7 +245,7 @@ func TestSaveThatFailsLeavesTheSequence(t *testing.T) {
 	if writes != 9 || fetches != 9 {
 		t.Errorf("%d writes and %d fetches; want 9 of each: three blocks of three layers", writes, fetches)
 	}
-	if err := l.pool.Save(t.Context(), s, func([]int32) error { return broken }, nil); !errors.Is(err, broken) {
+	if err := l.pool.Save(t.Context(), s, func([]int32, int) error { return broken }, nil); !errors.Is(err, broken) {
 		t.Errorf("begin fails: %v; want %v", err, broken)
 	}
 	other := streaming(t)
@@ -262,7 +263,7 @@ func TestSequenceCannotChangeWhileItIsSaved(t *testing.T) {
 	s := l.seq()
 	l.grow(growth{s, 290})
 	blocks := 0
-	err := l.pool.Save(t.Context(), s, func([]int32) error {
+	err := l.pool.Save(t.Context(), s, func([]int32, int) error {
 		if err := s.Truncate(1); err == nil {
 			t.Error("truncated while it was saved")
 		}
@@ -283,7 +284,7 @@ func TestSequenceCannotChangeWhileItIsSaved(t *testing.T) {
 	if len(l.pool.trees) != 0 {
 		t.Error("the closed sequence has a tree")
 	}
-	if err := l.pool.Save(t.Context(), s, func([]int32) error { return nil }, nil); !errors.Is(err, ErrClosed) {
+	if err := l.pool.Save(t.Context(), s, func([]int32, int) error { return nil }, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed sequence: %v; want %v", err, ErrClosed)
 	}
 }

@@ -56,7 +56,11 @@ func (p *Pool) sealRows(ctx context.Context, t *tree) error {
 
 // sealRows tells every tier what is sealed.
 func (t *tree) sealRows(ctx context.Context) error {
-	for rows := range t.tiers {
+	sealed := t.tiers
+	if t.pastSize > 0 { // others will be stored in their place
+		sealed = func(yield func(tier.Tier) bool) { eachTier(t.rows, yield) }
+	}
+	for rows := range sealed {
 		if err := rows.Seal(ctx, t.sealed); err != nil {
 			return err
 		}
@@ -240,7 +244,7 @@ func (p *Pool) rearrangeOn(d *device, t *tree, moves []move, buffer []byte) erro
 			s.holds = holding{}
 		}
 	}
-	if err := p.rearrangePast(d, t, segments, buffer); err != nil {
+	if err := p.rearrangePast(d, t, moves, buffer); err != nil {
 		return err
 	}
 	for _, l := range d.placement.Layers {

@@ -28,6 +28,7 @@ type tree struct {
 	rings    []*ring     // by window: where rows are in the layers that have rings
 	ringRows []*region   // by layer: the rows of a ring; nil in layers without
 	past     []tier.Tier // by device: of the layers that have rings; nil without any
+	pastSize int         // cells that past has room for at most; 0: all
 	reserved int         // cells that rows has room for
 	room     int         // cells that each region has room for, under the policy auto
 	final    int         // cells that rows knows to be sealed
@@ -36,9 +37,18 @@ type tree struct {
 // reserve makes room for cells in every tier. After an error every tier still has the room that it
 // had before.
 func (t *tree) reserve(ctx context.Context, cells int) error {
-	for rows := range t.tiers {
-		if err := rows.Reserve(ctx, cells); err != nil {
-			return allocation(err)
+	for i, tiers := range [...][]tier.Tier{t.rows, t.past} {
+		some := cells
+		if i == 1 && t.pastSize > 0 {
+			some = min(cells, t.pastSize)
+		}
+		for _, rows := range tiers {
+			if rows == nil {
+				continue
+			}
+			if err := rows.Reserve(ctx, some); err != nil {
+				return allocation(err)
+			}
 		}
 	}
 	t.reserved = cells
@@ -47,13 +57,19 @@ func (t *tree) reserve(ctx context.Context, cells int) error {
 
 // tiers goes through all tiers of the tree.
 func (t *tree) tiers(yield func(tier.Tier) bool) {
-	for _, tiers := range [...][]tier.Tier{t.rows, t.past} {
-		for _, rows := range tiers {
-			if rows != nil && !yield(rows) {
-				return
-			}
+	if eachTier(t.rows, yield) {
+		eachTier(t.past, yield)
+	}
+}
+
+// eachTier calls yield for tiers until it returns false, and reports whether it never did.
+func eachTier(tiers []tier.Tier, yield func(tier.Tier) bool) bool {
+	for _, rows := range tiers {
+		if rows != nil && !yield(rows) {
+			return false
 		}
 	}
+	return true
 }
 
 // hasTiers reports whether rows of the tree are kept in tiers.

@@ -503,7 +503,7 @@ func TestWindowedLayersNeedATier(t *testing.T) {
 }
 
 func TestDecodeStepOfWindowedLayersAllocatesNothing(t *testing.T) {
-	r := newRing(100, 256)
+	r := newRing(100, 256, 0)
 	cells := []tier.Run{{Start: 0, N: 100}}
 	needs := []need{{first: 0, n: 1, old: 99, cells: cells}}
 	next := func() {
@@ -519,4 +519,130 @@ func TestDecodeStepOfWindowedLayersAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, next); n > 0 {
 		t.Errorf("%v allocations a step; want 0", n)
 	}
+}
+
+// boundedLedger is windowedLedger whose tiers keep some rows behind the windows.
+func boundedLedger(t *testing.T, windowRows int) *ledger {
+	t.Helper()
+	o := uniform(Static, 3, 4000)
+	o.Layers[1].Window, o.Layers[2].Window = 100, 30
+	o.ChunkTokens, o.WindowRows = 64, windowRows
+	l := newLedger(t, ownCPU(t, 0), o)
+	t.Cleanup(l.close)
+	return l
+}
+
+// With WindowRows host memory does not grow with the sequence, what is kept comes back as ever, and of
+// what is not an error says from where on to compute again.
+func TestWindowRowsBoundWhatIsKept(t *testing.T) {
+	for _, tt := range []struct{ windowRows, cells int }{{NoWindowRows, 256}, {1, 512}, {256, 512}, {1000, 1280}} {
+		l := boundedLedger(t, tt.windowRows)
+		s := l.seq()
+		for s.Len() < 3000 {
+			l.grow(growth{s, 300})
+		}
+		if got, want := l.pool.Stats().HostBytes, int64(2*tt.cells*rowBytes); got != want {
+			t.Errorf("%d rows behind the window: %d bytes in host memory; want %d", tt.windowRows, got, want)
+		}
+		l.check()
+		back := max(0, tt.windowRows)
+		l.truncate(s, 3000-back) // its window is kept
+		l.grow(growth{s, 1})
+		l.check()
+		l.truncate(s, 3000-back-100-600)
+		err := l.step(t.Context(), 4, growth{s, 5})
+		gone, ok := errors.AsType[*GoneError](err)
+		if !ok || gone.Seq != s || gone.From != 0 {
+			t.Fatalf("%d rows behind the window, truncated far behind: %v; want all computed again", tt.windowRows, err)
+		}
+		l.check() // nothing has changed
+		l.again(gone)
+		l.grow(growth{s, 5})
+		l.check()
+	}
+}
+
+// A sequence of which a session has the last rows goes on from there, and says what is not there.
+func TestSessionsOfBoundedWindowsHoldTheirLastRows(t *testing.T) {
+	from := boundedLedger(t, 300)
+	s := from.seq()
+	from.grow(growth{s, 2000})
+	kept := save(t, from.pool, s)
+	if kept.from < 2000-256-768 || kept.from > 2000-400 {
+		t.Errorf("rows are saved from token %d on; want some hundreds of 2000", kept.from)
+	}
+	for _, windowRows := range []int{0, NoWindowRows, 300} {
+		l := boundedLedger(t, windowRows)
+		r := restored(t, l.pool, kept)
+		l.tokens[r] = kept.tokens
+		for i, token := range kept.tokens {
+			l.sees[token] = kept.tokens[:i+1]
+		}
+		l.last = from.last
+		l.grow(growth{r, 1})
+		if err := r.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		l.check()
+		l.grow(growth{r, 70})
+		l.truncate(r, 1000)
+		gone, ok := errors.AsType[*GoneError](l.step(t.Context(), 4, growth{r, 1}))
+		if !ok || gone.From != 0 {
+			t.Fatalf("%d rows kept of a session that has the last ones: %+v; want all computed again", windowRows, gone)
+		}
+		l.again(gone)
+		l.grow(growth{r, 1})
+		l.check()
+		if windowRows == 0 && save(t, l.pool, r).from != 0 {
+			t.Error("rows that were computed again are not saved")
+		}
+	}
+}
+
+func TestFailedCopiesOfBoundedWindowsLeaveTheCacheUsable(t *testing.T) {
+	o := uniform(Static, 3, 4000)
+	o.Layers[1].Window, o.Layers[2].Window = 100, 30
+	o.ChunkTokens, o.WindowRows = 64, 40
+	down := &failing{make: o.Tier}
+	o.Tier = down.open
+	l := newLedger(t, ownCPU(t, 0), o)
+	defer l.close()
+	s := l.seq()
+	l.grow(growth{s, 700})
+	for copies := range 12 {
+		down.set(copies + 1)
+		err := l.step(t.Context(), 4, growth{s, 300})
+		down.set(0)
+		l.check()
+		if err != nil && !errors.Is(err, errDown) {
+			t.Fatal(err)
+		}
+	}
+	err := l.step(t.Context(), 4, growth{s, 1}) // rows that were overwritten are gone, and no others are seen
+	if gone, ok := errors.AsType[*GoneError](err); ok {
+		l.again(gone)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	l.grow(growth{s, 1})
+	l.check()
+}
+
+// The rows of a tree whose tokens come in a later chunk are there before that chunk, where layers share
+// them.
+func TestSharedRowsOfALaterTreeAreFetched(t *testing.T) {
+	o := uniform(Static, 2, 1000)
+	o.Layers[0].Window, o.ChunkTokens, o.StepTokens = 30, 20, 100
+	o.Layers[1] = o.Layers[0]
+	o.Layers[1].Shares = true
+	l := newLedger(t, ownCPU(t, 0), o)
+	defer l.close()
+	a, b := l.seq(), l.seq()
+	l.grow(growth{b, 90})
+	for range 4 {
+		l.grow(growth{b, 90})
+	}
+	l.truncate(b, 100)
+	l.grow(growth{a, 25}, growth{b, 3})
+	l.check()
 }

@@ -43,6 +43,9 @@ func createExport(path string, h Header, tokens [][]int32, o ExportOptions, s sy
 	if len(tokens) == 0 || len(tokens[0]) == 0 {
 		return nil, errors.New("session: there are no tokens whose K/V could be exported")
 	}
+	if err := h.exportable(); err != nil {
+		return nil, err
+	}
 	e := &Export{layers: h.Layers, batch: len(tokens), tokens: len(tokens[0])}
 	for i, row := range tokens {
 		if len(row) != e.tokens {

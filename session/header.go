@@ -35,8 +35,8 @@ const (
 // castagnoli is the table of the polynomial that processors compute CRC-32C with.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Header says what the rows of a session belong to. Rows fit a model if all fields but Tokens and
-// Attached are equal.
+// Header says what the rows of a session belong to. Rows fit a model if all fields but Tokens,
+// WindowFrom and Attached are equal.
 type Header struct {
 	Architecture string        `json:"architecture"`   // general.architecture of the model
 	Weights      string        `json:"weights"`        // SHA-256 of the model's files, in hexadecimal
@@ -45,6 +45,7 @@ type Header struct {
 	TypeV        string        `json:"type_v"`
 	Layers       []tier.Layout `json:"layers"`
 	Tokens       []int32       `json:"-"`
+	WindowFrom   int           `json:"window_from,omitempty"` // the first token whose rows layers with windows have; those before are zeros
 
 	// Attached is what the program that saves a session wants back with it, as JSON: ebb chat its
 	// messages. nil: nothing.
@@ -66,6 +67,14 @@ func (h Header) Fits(want Header) error {
 	}
 	if !slices.Equal(h.Layers, want.Layers) {
 		return fmt.Errorf("session: %w: its layers have other shapes", ErrModel)
+	}
+	return nil
+}
+
+// exportable reports why rows cannot be exported.
+func (h Header) exportable() error {
+	if h.WindowFrom > 0 {
+		return fmt.Errorf("session: layers with windows have no rows of the first %d tokens, which were not kept: export what was computed with all of them (--window-rows all)", h.WindowFrom)
 	}
 	return nil
 }
@@ -178,6 +187,9 @@ func (h Header) check() error {
 			l.RowBytes() < 1 {
 			return fmt.Errorf("session: %w: layer %d has %d heads with keys of %d and values of %d bytes", ErrDamaged, i, l.Heads, l.KeyBytes, l.ValueBytes)
 		}
+	}
+	if h.WindowFrom < 0 || h.WindowFrom > len(h.Tokens) {
+		return fmt.Errorf("session: %w: layers with windows have rows from token %d of %d on", ErrDamaged, h.WindowFrom, len(h.Tokens))
 	}
 	if len(h.Layers) == 0 {
 		return fmt.Errorf("session: %w: it has no layers", ErrDamaged)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 		flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "device-memory", "How much memory weights, K/V and computing may take together on each device, as in 8GiB. It does not bound a CPU beside a GPU. (default no limit)")
 		flags.Var(&parsed[int64]{&o.KVMemory, "", "SIZE", parseSize}, "kv-memory", "How much memory K/V alone may take there, as in 512MiB. (default no limit)")
 		flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "Keep the K/V of `N` layers on the device although the cache is offloaded; with --cache auto, at least those. (default as many as fit)")
+		flags.Var(&parsed[int]{&o.WindowRows, "all", "all|N", parseWindowRows}, "window-rows", "How many rows of K/V behind the windows of layers that have them are kept off the device, in whole blocks of 256 and at least: all, or `N`. What a conversation that goes back needs of the others is computed again.")
 		flags.Var(&parsed[ebb.AttendAt]{&o.Attend, o.Attend.String(), "WHERE", ebb.ParseAttendAt}, "attend", "Where attention over offloaded K/V is computed: device (K/V are copied there), host (they stay), auto (the faster one, as measured). The last two imply --cache offloaded.")
 	})
 	group(cmd, groupMemory, func(flags *pflag.FlagSet) {
@@ -57,6 +59,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 
 	complete(cmd, "attend", "device", "host", "auto")
 	complete(cmd, "cache", kv.PolicyNames()...)
+	complete(cmd, "window-rows", "all")
 	complete(cmd, "kv-type", kv.TypeNames()...)
 	complete(cmd, "attention", "auto", "flash", "eager", "kernel")
 	complete(cmd, "device", "cpu", "vulkan0")
@@ -65,6 +68,21 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 			panic(err) // there is no such flag
 		}
 	}
+}
+
+// parseWindowRows parses the value of --window-rows.
+func parseWindowRows(text string) (int, error) {
+	if text == "all" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	switch {
+	case err != nil || n < 0:
+		return 0, fmt.Errorf("%q: want all, or a number of rows of at least 0", text)
+	case n == 0:
+		return ebb.NoWindowRows, nil
+	}
+	return n, nil
 }
 
 func parseKVType(name string) (string, error) {

@@ -13,7 +13,8 @@ import (
 
 // Forward takes the tokens of a batch through the model and returns, for each work, the logits of
 // as many last tokens as it asked for: [work][row][vocab]. It reuses the memory of rows, the result
-// of an earlier call. The sequences grow by their tokens. On an error they are as they were.
+// of an earlier call. The sequences grow by their tokens. On an error they are as they were; but where
+// rows behind windows were not kept, a sequence ends before the tokens that were to be computed again.
 func (r *Runner) Forward(ctx context.Context, batch []kv.Work, rows [][][]float32) ([][][]float32, error) {
 	if len(batch) == 0 {
 		return nil, errors.New("ebb: forward of an empty batch: want at least one sequence with tokens")
@@ -133,10 +134,18 @@ func rollBack(batch []kv.Work, before, done []int) error {
 }
 
 // pass takes a step. If a device has no memory for what the step computes, under the policy auto K/V
-// leave it, and the step is taken again.
+// leave it, and the step is taken again. So it is when tokens were computed again whose rows behind
+// windows were not kept.
 func (r *Runner) pass(ctx context.Context, batch []kv.Work, more []int, rows [][][]float32) error {
-	for {
+	for again := 0; ; {
 		began, err := r.step(ctx, batch, more, rows)
+		if gone, ok := errors.AsType[*kv.GoneError](err); ok && again < len(batch) {
+			again++
+			if err := r.computeAgain(ctx, gone); err != nil {
+				return err
+			}
+			continue
+		}
 		if err == nil || !began || !errors.Is(err, ggml.ErrNoMemory) {
 			return err
 		}
@@ -144,6 +153,22 @@ func (r *Runner) pass(ctx context.Context, batch []kv.Work, more []int, rows [][
 			return errors.Join(err, failed)
 		}
 	}
+}
+
+// computeAgain computes the tokens of a sequence whose rows behind windows are gone, and says so. After
+// an error the sequence has only the tokens before them.
+func (r *Runner) computeAgain(ctx context.Context, gone *kv.GoneError) error {
+	tokens := gone.Seq.Tokens()[gone.From:]
+	if notify := r.options.Cache.Notify; notify != nil {
+		notify(fmt.Sprintf("%d tokens are computed again: their K/V behind the windows of layers were not kept", len(tokens)))
+	}
+	if err := gone.Seq.Truncate(gone.From); err != nil {
+		return err
+	}
+	if err := r.passes(ctx, []kv.Work{{Seq: gone.Seq, Tokens: tokens}}, make([][][]float32, 1)); err != nil {
+		return fmt.Errorf("ebb: computing %d tokens again, of which the sequence has none now: %w", len(tokens), err)
+	}
+	return nil
 }
 
 // step takes a batch through all layers once, and writes the logits that its works want to their
