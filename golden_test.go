@@ -117,10 +117,11 @@ func TestGreedyEqualsHuggingFace(t *testing.T) {
 }
 
 // Of models whose operations no other test has on this device, a few short prompts must do: its shaders
-// take long to compile. One has a mixture of experts, one layers with windows. Of matrices
-// with up to 8 rows the device rounds less.
+// take long to compile. One has a mixture of experts, one layers with windows, and two have both with
+// sinks and biases, one of them with experts in MXFP4. Of matrices with up to 8 rows the device rounds
+// less.
 func TestOtherLayersOnAnotherDeviceEqualHuggingFace(t *testing.T) {
-	for model, prompts := range map[string]int{"tiny-qwen3moe": 2, "tiny-gemma3": 3, "tiny-gptoss": 3} {
+	for model, prompts := range map[string]int{"tiny-qwen3moe": 2, "tiny-gemma3": 3, "tiny-gptoss": 3, "tiny-gptoss-mxfp4": 2} {
 		t.Run(model, func(t *testing.T) {
 			e := onGPU.open(t, modelPath(model), ebb.Options{Cache: kv.Offloaded, KVType: "f32", ChunkTokens: 8})
 			for _, c := range golden[goldenLogits](t, "logits_"+model)[:prompts] {
