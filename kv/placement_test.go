@@ -13,6 +13,9 @@ func TestDeviceBytesFollowTheFormula(t *testing.T) {
 	big, small := Shape{Heads: 2, KeyDim: 64, ValueDim: 32}, Shape{Heads: 1, KeyDim: 32, ValueDim: 32}
 	const cells, row, smallRow = 512, 2 * 96 * 2, 64 * 2 // of f16, for 400 tokens
 	mixed := []Shape{big, small, small, big}
+	window := big // whose ring is 256 cells of the 512
+	window.Window = 16
+	shared := Shape{Heads: 2, KeyDim: 64, ValueDim: 32, Shares: true, Of: 1}
 	tests := []struct {
 		name     string
 		policy   Policy
@@ -31,10 +34,14 @@ func TestDeviceBytesFollowTheFormula(t *testing.T) {
 		{"slots are as large as the largest layer", Offloaded, mixed, 0, 0, 2 * row},
 		{"resident layers are as large as they are", Static, mixed, 0, 0, 2*row + 2*smallRow},
 		{"of those that stream", Offloaded, mixed, 2, 0, 2*row + row + smallRow}, // layers 1 and 3 stay
+		{"windows are rings", Static, []Shape{window, big, window}, 0, 0, row/2 + row + row/2},
+		{"slots are those of full layers", Offloaded, []Shape{window, big, big, big, window}, 0, 0, row/2 + 2*row + row/2},
+		{"full layers are chosen to stay", OffloadedStatic, []Shape{window, big, big, big, big}, 1, 0, row/2 + row + 2*row},
+		{"shared K/V are there once", Offloaded, []Shape{big, big, shared, big}, 0, 0, row + 2*row},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			o := Options{Policy: tt.policy, Layers: tt.layers, TypeK: ggml.F16, TypeV: ggml.F16, Cells: 400, ResidentLayers: tt.resident, Slots: tt.slots, ForcedCopies: true, Tier: uniform(tt.policy, 1, 1).Tier}
+			o := Options{Policy: tt.policy, Layers: tt.layers, TypeK: ggml.F16, TypeV: ggml.F16, Cells: 400, ResidentLayers: tt.resident, Slots: tt.slots, ChunkTokens: 64, ForcedCopies: true, Tier: uniform(tt.policy, 1, 1).Tier}
 			b := ownCPU(t, 0)
 			p, err := NewPool(o, b)
 			if err != nil {

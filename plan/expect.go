@@ -22,11 +22,12 @@ func (r Request) read(layer, depth int) int64 {
 	return product(l.RowBytes, int64(depth))
 }
 
-// readStreamed returns how many bytes the layers that stream read in a step.
+// readStreamed returns how many bytes the device reads in a step in the layers that stream.
 func (r Request) readStreamed(p Placement, depth int) (bytes int64) {
+	weights := max(0, r.StepWeights-r.CPUExperts.Read-r.HeadWeights) / int64(len(r.Layers))
 	for i, l := range p.Layers {
 		if !p.Resident[i] {
-			bytes = sum(bytes, sum((r.StepWeights-r.HeadWeights)/int64(len(r.Layers)), product(r.read(l, depth), int64(r.sequences()))))
+			bytes = sum(bytes, sum(weights, product(r.read(l, depth), int64(r.sequences()))))
 		}
 	}
 	return bytes

@@ -346,7 +346,7 @@ func (r Request) Decode(f Forecast, m Machine, depth int) Decode {
 	d.Serial = d.Moved+d.FromDisk > 0 && p.Slots < 2
 	hidden := 0.0
 	if d.Serial { // while layers that stay are computed, and logits, the slot takes the next rows
-		hidden = min(float64(d.Read-r.readStreamed(p, depth))/m.DeviceRate, max(d.Link, d.Disk))
+		hidden = min(d.Compute-float64(r.readStreamed(p, depth))/m.DeviceRate, max(d.Link, d.Disk))
 	}
 	d.conclude(int(n), hidden)
 	d.Expected = r.expect(f, m, depth)
@@ -359,7 +359,7 @@ func (d *Decode) conclude(sequences int, hidden float64) {
 	transfers := max(d.Link, d.Disk) // a layer's rows in host memory are copied while those in files are read
 	d.Seconds = max(d.Compute, transfers)
 	if d.Serial {
-		d.Seconds = d.Compute + transfers - hidden
+		d.Seconds = max(d.Seconds, d.Compute+(transfers-hidden))
 	}
 	d.LimitedBy = longest(d.Compute, d.Link, d.Disk)
 	if d.Seconds > 0 {
