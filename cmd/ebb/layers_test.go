@@ -89,6 +89,15 @@ func TestPlanSaysWhatIsBehindWindows(t *testing.T) {
 	}
 }
 
+// More host memory than a machine has is no advice.
+func TestPlanAdvisesOnlyWhatTheMachineHas(t *testing.T) {
+	f := planFlags{model: "m.gguf", kvType: "f16", sequences: 1, beams: 1, machine: "rtx4080", context: 24_000_000}
+	_, err := f.plan(t.Context(), windowed(t, 65536))
+	if err == nil || !strings.Contains(err.Error(), "host memory has room for 28.0 GiB; the least that works is --disk DIR, --window-rows 2") {
+		t.Errorf("got  %v", err)
+	}
+}
+
 func TestPlanSaysWhatWindowsNeed(t *testing.T) {
 	f := planFlags{model: "m.gguf", kvType: "f16", sequences: 2, beams: 1, machine: "rtx4080", deviceMemory: 60 << 20}
 	_, err := f.plan(t.Context(), windowed(t, 65536))

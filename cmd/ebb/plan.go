@@ -254,15 +254,20 @@ func (f *planFlags) explain(err error, p planned) error {
 			text = fmt.Sprintf("K/V off the device take %s for a context of %d tokens, %s of that behind the windows of layers, and host memory has room for %s",
 				bytesize.Format(short.Need), p.request.Context, bytesize.Format(short.Past), bytesize.Format(short.Host))
 		}
-		least := "--host-memory " + sizeFlag(short.Need) + ", --disk DIR"
-		if f.disk.dir != "" {
+		var ways []string
+		switch {
+		case f.disk.dir != "":
 			text += ", the disk for " + bytesize.Format(short.Disk)
-			least = fmt.Sprintf("--disk %s:%s", f.disk.dir, sizeFlag(short.Need-short.Host+plan.Block*p.rowBytes()))
+			ways = append(ways, fmt.Sprintf("--disk %s:%s", f.disk.dir, sizeFlag(short.Need-short.Host+plan.Block*p.rowBytes())))
+		case p.machine.Unified || short.Need > p.machine.HostMemory-p.request.CPUExperts.Weights:
+			ways = append(ways, "--disk DIR")
+		default:
+			ways = append(ways, "--host-memory "+sizeFlag(short.Need), "--disk DIR")
 		}
 		if short.WindowRows >= 0 {
-			least += fmt.Sprintf(", --window-rows %d", short.WindowRows)
+			ways = append(ways, fmt.Sprintf("--window-rows %d", short.WindowRows))
 		}
-		return fmt.Errorf("%s; the least that works is %s%s", text, least, most(short.MostCells))
+		return fmt.Errorf("%s; the least that works is %s%s", text, strings.Join(ways, ", "), most(short.MostCells))
 	}
 	return err
 }
