@@ -89,13 +89,29 @@ func (a *Ebb) Close() error { return errors.Join(a.Seq.Close(), a.Engine.Close()
 
 // RowBytes returns the bytes of the K/V of one token in all layers.
 func (a *Ebb) RowBytes(s Setting) (int64, error) {
-	typ, err := kv.ParseType(s.KVType)
+	rows, err := a.ReadBytes(s)
 	if err != nil {
 		return 0, err
 	}
-	n := int64(0)
-	for _, l := range a.Engine.Config().Layers {
-		n += int64(l.KVHeads) * (typ.RowSize(int64(l.KeyDim)) + typ.RowSize(int64(l.ValueDim)))
+	return rows(1), nil
+}
+
+// ReadBytes returns how many bytes of K/V a step of one token reads at a depth: in a layer with a
+// window those inside the window.
+func (a *Ebb) ReadBytes(s Setting) (at func(depth int) int64, err error) {
+	typ, err := kv.ParseType(s.KVType)
+	if err != nil {
+		return nil, err
 	}
-	return n, nil
+	layers := a.Engine.Config().Layers
+	return func(depth int) (n int64) {
+		for _, l := range layers {
+			seen := depth
+			if l.Window > 0 {
+				seen = min(seen, l.Window)
+			}
+			n += int64(seen) * int64(l.KVHeads) * (typ.RowSize(int64(l.KeyDim)) + typ.RowSize(int64(l.ValueDim)))
+		}
+		return n
+	}, nil
 }

@@ -12,17 +12,17 @@ import (
 // before it. No program that reads them from memory is faster.
 type readArm struct {
 	threads int
-	fixed   int64 // bytes at any depth
-	each    int64 // additional bytes for each token
+	fixed   int64                 // bytes at any depth
+	rows    func(depth int) int64 // additional bytes at a depth
 	depth   int
 	memory  []byte
 }
 
 var _ Arm = (*readArm)(nil)
 
-// newReadArm allocates the bytes of room tokens.
-func newReadArm(threads int, fixed, each int64, room int) *readArm {
-	return &readArm{threads: threads, fixed: fixed, each: each, memory: nonZero(fixed + int64(room)*each)}
+// newReadArm allocates the bytes at the deepest depth, room. rows is larger the deeper it is.
+func newReadArm(threads int, fixed int64, rows func(depth int) int64, room int) *readArm {
+	return &readArm{threads: threads, fixed: fixed, rows: rows, memory: nonZero(fixed + rows(room))}
 }
 
 func (a *readArm) Name() string { return "reading the bytes of a step" }
@@ -33,7 +33,7 @@ func (a *readArm) Rewind(_ context.Context, depth int) error {
 }
 
 func (a *readArm) Step(_ context.Context, n int) error {
-	size := a.fixed + int64(a.depth)*a.each
+	size := a.fixed + a.rows(a.depth)
 	a.depth += n
 	return ReadAll(a.memory[:size], a.threads)
 }

@@ -27,7 +27,7 @@ func TestReadingReachesEveryByte(t *testing.T) {
 }
 
 func TestStepReadsTheWeightsAndTheRowsBeforeIt(t *testing.T) {
-	a := newReadArm(1, 1000, 10, 4)
+	a := newReadArm(1, 1000, func(depth int) int64 { return 10 * int64(depth) }, 4)
 	if err := a.Rewind(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}

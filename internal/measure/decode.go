@@ -60,11 +60,11 @@ func decodeIn(ctx context.Context, o Options, m Model, s Setting, workload strin
 	res.Note(notes...)
 	var more []Arm
 	if o.OnCPU() && len(c.ours) > 0 { // another device reads other memory
-		each, err := c.ours[0].RowBytes(s)
+		rows, err := c.ours[0].ReadBytes(s)
 		if err != nil {
 			return err
 		}
-		more = append(more, newReadArm(s.Threads, m.StepBytes, each, room))
+		more = append(more, newReadArm(s.Threads, m.StepBytes, rows, room))
 	}
 	curve := Curve{
 		Name:  fmt.Sprintf("%s-%s-%d", workload, s.KVType, s.Threads),
