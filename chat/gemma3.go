@@ -30,12 +30,14 @@ func (gemma3Syntax) open(tag string) turn {
 	switch tag {
 	case "```tool_code":
 		return turn{body: &pythonBody{}}
-	case "```tool_call", "```json":
+	case "```tool_call":
 		return turn{body: &jsonBlock{}}
+	case "```json":
+		return turn{body: &bareCall{&jsonBlock{}}}
 	case "[":
-		return turn{body: &callList{}}
+		return turn{body: &bareCall{&callList{}}}
 	case "{":
-		return turn{body: newJSONBody(tag)}
+		return turn{body: &bareCall{newJSONBody(tag)}}
 	}
 	return openThink(tag)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -93,8 +94,8 @@ func callsOf(text []byte) (calls []ToolCall, err error) {
 	return []ToolCall{c}, err
 }
 
-// callOf returns the call that a JSON object is. An object with other keys is none, because what
-// they say would be lost.
+// callOf returns the call that a JSON object is. It has "" for arguments that are not there. An object
+// with other keys is none, because what they say would be lost.
 func callOf(text []byte) (c ToolCall, err error) {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(text, &object); err != nil {
@@ -130,8 +131,27 @@ func callOf(text []byte) (c ToolCall, err error) {
 	} else if object["parameters"] != nil {
 		return c, errNoCall
 	}
-	c.Arguments, err = argumentsOf(arguments)
+	if arguments != nil {
+		c.Arguments, err = argumentsOf(arguments)
+	}
 	return c, err
+}
+
+// bareCall reads calls that no tag begins, so that they may be an answer in JSON as well. They are
+// of tools that there are, or, if none are known, have arguments.
+type bareCall struct{ body }
+
+func (b *bareCall) name() string { return "" } // it is not certain before the end
+
+func (b *bareCall) result(tools []Tool) ([]ToolCall, turn, error) {
+	calls, next, err := b.body.result(tools)
+	for _, c := range calls {
+		known := slices.ContainsFunc(tools, func(t Tool) bool { return t.Name == c.Name })
+		if len(tools) > 0 && !known || len(tools) == 0 && c.Arguments == "" {
+			return nil, turn{}, errNoCall
+		}
+	}
+	return calls, next, err
 }
 
 // argumentsOf returns the text of a JSON object, or of the object that a string holds.

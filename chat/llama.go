@@ -23,7 +23,7 @@ func (llamaSyntax) tags(p *Parser) []string {
 func (llamaSyntax) open(tag string) turn {
 	switch tag {
 	case "{":
-		return turn{body: newJSONBody(tag)}
+		return turn{body: &bareCall{newJSONBody(tag)}}
 	case "<|python_tag|>":
 		return turn{body: &jsonBody{}}
 	case ";":

@@ -304,6 +304,9 @@ func (p *Parser) finish() {
 		if c.ID == "" {
 			c.ID = p.id()
 		}
+		if c.Arguments == "" {
+			c.Arguments = "{}"
+		}
 		if !p.begun {
 			p.emit(Event{Kind: CallBegin, Call: ToolCall{ID: c.ID, Name: c.Name}})
 		}

@@ -210,6 +210,19 @@ func TestAnswersAreParsed(t *testing.T) {
 	}
 }
 
+// An answer in JSON that happens to have a name is no call.
+func TestAnswersInJSONAreNoCalls(t *testing.T) {
+	for _, f := range []Format{Hermes, Llama, Gemma3} {
+		for _, answer := range []string{`{"name": "Ann"}`, "```json\n{\"name\": \"Ann\"}\n```", `[{"name": "Ann"}]`} {
+			for _, o := range []ParserOptions{{}, {Tools: testTools(t)}} {
+				if m := check(t, parse(f, o, answer), answer); m.Content != answer {
+					t.Errorf("%s, %d tools: %q is %+v", f, len(o.Tools), answer, m)
+				}
+			}
+		}
+	}
+}
+
 func TestControlTokensAreNoText(t *testing.T) {
 	for _, tc := range []struct {
 		format Format

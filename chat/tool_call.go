@@ -34,28 +34,15 @@ func (s toolCallSyntax) open(tag string) turn {
 	case functionTag:
 		return turn{body: &xmlBody{}}
 	case "{":
-		return turn{body: &calledTool{newJSONBody(tag)}}
+		return turn{body: &bareCall{newJSONBody(tag)}}
 	case "```json":
-		return turn{body: &calledTool{&jsonBlock{}}}
+		return turn{body: &bareCall{&jsonBlock{}}}
 	case "<tools>":
-		return turn{body: &calledTool{&jsonBody{}}}
+		return turn{body: &bareCall{&jsonBody{}}}
 	case "</tool_call>", "</tools>":
 		return turn{called: true}
 	}
 	return openThink(tag)
-}
-
-// calledTool reads calls that are only taken for such if they are of tools that there are.
-type calledTool struct{ body }
-
-func (b *calledTool) result(tools []Tool) ([]ToolCall, turn, error) {
-	calls, next, err := b.body.result(tools)
-	for _, c := range calls {
-		if !slices.ContainsFunc(tools, func(t Tool) bool { return t.Name == c.Name }) {
-			return nil, turn{}, errNoCall
-		}
-	}
-	return calls, next, err
 }
 
 // toolCallBody is what stands behind <tool_call>. The first byte shows in which form it is; models

@@ -28,10 +28,12 @@ func (r *renderer) eval(x expr, s *scope) Value {
 	case *itemExpr:
 		object := r.eval(x.object, s)
 		if bounds, ok := x.key.(*sliceExpr); ok {
-			if x.constant {
+			if x.constant && !r.constant {
 				// Python computes it when it compiles, where what is an error elsewhere is
-				// undefined.
+				// undefined. What is inside of it is constant too.
+				r.constant = true
 				defer func() {
+					r.constant = false
 					switch e := recover().(type) {
 					case nil:
 					case *Error:

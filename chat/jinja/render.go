@@ -26,11 +26,12 @@ func (r *renderer) render(t *Template, variables map[string]Value, limits Limits
 // renderer renders a template once.
 type renderer struct {
 	meter
-	root *scope // the variables
-	top  *scope // what the template sets outside of loops, macros and the like
-	out  *builder
-	line int
-	now  func() time.Time
+	root     *scope // the variables
+	top      *scope // what the template sets outside of loops, macros and the like
+	out      *builder
+	line     int
+	now      func() time.Time
+	constant bool // a slice is evaluated that Python computes when it compiles
 }
 
 // scope holds variables. Names are looked up in it and then in its parents.
