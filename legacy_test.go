@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
@@ -108,7 +110,7 @@ func TestExportedKVEqualHuggingFace(t *testing.T) {
 
 // An import without an engine reads from the model's header what the engine would say.
 func TestAModelsHeaderSaysWhatItsKVAre(t *testing.T) {
-	paths := []string{modelPath("tiny-gqa"), modelPath("tiny-qwen2moe"), modelPath("tiny-glm4moe"), modelPath("tiny-longrope"), modelPath("tiny-gemma3"), modelPath("tiny-gemma4")}
+	paths := []string{modelPath("tiny-gqa"), modelPath("tiny-qwen2moe"), modelPath("tiny-glm4moe"), modelPath("tiny-longrope"), modelPath("tiny-gemma3"), modelPath("tiny-gemma4"), modelPath("tiny-gemma4-e")}
 	for _, path := range paths {
 		f, err := gguf.Open(path)
 		if err != nil {
@@ -166,9 +168,10 @@ func TestImportsKeepHowPositionsAreEncoded(t *testing.T) {
 // What is imported goes on as what was exported would have, and is exported to the same file again.
 func TestImportedSequencesGoOnBitForBit(t *testing.T) {
 	ownCache(t)
-	model := testmodel.WriteFile(t, testmodel.Options{Layers: 3, Seed: 3})
-	for _, typ := range []string{"f32", "f16"} {
-		o := ebb.Options{Context: 512, ChunkTokens: 64, KVType: typ}
+	alike := testmodel.WriteFile(t, testmodel.Options{Layers: 3, Seed: 3})
+	for _, test := range []struct{ model, typ string }{{alike, "f32"}, {alike, "f16"}, {modelPath("tiny-gemma4-e"), "f16"}} {
+		model, typ := test.model, test.typ
+		o := ebb.Options{Context: 512, ChunkTokens: 64, StepTokens: 256, KVType: typ}
 		e := cpuInPlace.open(t, model, o)
 		seq := beginning(t, e)
 		path, again := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "again")
@@ -188,6 +191,32 @@ func TestImportedSequencesGoOnBitForBit(t *testing.T) {
 		if err := sameBits(ending(t, other, batch[0]), ending(t, e, seq)); err != nil {
 			t.Errorf("%s: %v", typ, err)
 		}
+	}
+}
+
+// As in transformers' cache, layers that attend to another's K/V have none, and each other one has its
+// own width.
+func TestExportedKVAreThoseOfTheLayersThatHaveSome(t *testing.T) {
+	ownCache(t)
+	e := cpuInPlace.open(t, modelPath("tiny-gemma4-e"), ebb.Options{KVType: "f32"})
+	seq := e.NewSeq()
+	defer closeSeq(t, seq)
+	const n = 20
+	advance(t, e, seq, prompt(1, n))
+	path := filepath.Join(t.TempDir(), "kv.safetensors")
+	if err := e.Export(t.Context(), path, ebb.ExportOptions{}, seq); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for name, values := range tensorsF32(t, path) {
+		got[name] = len(values)
+	}
+	want := map[string]int{
+		"past_key_values.0.key": n * 32, "past_key_values.0.value": n * 32, "past_key_values.1.key": n * 32, "past_key_values.1.value": n * 32,
+		"past_key_values.2.key": n * 64, "past_key_values.2.value": n * 64,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("values of each tensor (-want +got):\n%s", diff)
 	}
 }
 

@@ -94,10 +94,19 @@ func saved(t *testing.T, e *ebb.Engine) (path string) {
 
 func TestRestoredSessionEqualsOneThatWasNeverClosed(t *testing.T) {
 	ownCache(t)
-	model := testmodel.WriteFile(t, testmodel.Options{Layers: 3, Seed: 3})
+	for name, model := range map[string]string{
+		"alike":         testmodel.WriteFile(t, testmodel.Options{Layers: 3, Seed: 3}),
+		"tiny-gemma4-e": modelPath("tiny-gemma4-e"), // windows, heads of two widths, and shared K/V
+	} {
+		restoredEqual(t, name, model)
+	}
+}
+
+func restoredEqual(t *testing.T, name, model string) {
+	t.Helper()
 	for _, p := range cpuPlaces { // package kv has a GPU
-		t.Run(p.name, func(t *testing.T) {
-			o := ebb.Options{Context: 512, ChunkTokens: 64}
+		t.Run(name+"/"+p.name, func(t *testing.T) {
+			o := ebb.Options{Context: 512, ChunkTokens: 64, StepTokens: 256}
 			var want [][]float32
 			var path string
 			for _, policy := range policies {
