@@ -137,7 +137,7 @@ func printKVBytes(line func(name, format string, args ...any), s summary) {
 		name = ""
 	}
 	if i := slices.IndexFunc(s.KVBytes, func(kv kvBytes) bool { return kv.Type == "f16" && kv.Past > 0 }); i >= 0 {
-		line("", "and off the device, behind the windows: %s a token in f16, %s for the whole context", bytesize.Format(s.KVBytes[i].Past), bytesize.Format(s.KVBytes[i].past))
+		line("", "and off the device, behind the windows: %s a token in f16, %s for the whole context; --window-rows keeps less", bytesize.Format(s.KVBytes[i].Past), bytesize.Format(s.KVBytes[i].past))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/model"
@@ -48,7 +49,7 @@ func TestInspectSaysWhatGrowsWithTheContext(t *testing.T) {
 		"               5 layers with a window of 16 tokens: 2 KV heads, key dim 32, value dim 32\n",
 		"               2 layers with the whole context: 2 KV heads, key dim 32, value dim 32\n",
 		"               f16         512 B a token and  960.0 KiB that do not grow,   16.9 MiB for the whole context\n",
-		"               and off the device, behind the windows: 1.2 KiB a token in f16, 40.0 MiB for the whole context\n",
+		"               and off the device, behind the windows: 1.2 KiB a token in f16, 40.0 MiB for the whole context; --window-rows keeps less\n",
 	} {
 		if !strings.Contains(text.String(), line) {
 			t.Errorf("inspect lacks %q in\n%s", line, text.String())
@@ -86,6 +87,31 @@ func TestPlanSaysWhatIsBehindWindows(t *testing.T) {
 	want := "K/V off the device take 160.0 MiB for a context of 65536 tokens, 160.0 MiB of that behind the windows of layers, and host memory has room for 60.0 MiB; the least that works is --host-memory 160MiB, --disk DIR, --window-rows 23808, or --context 24576"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestPlanKeepsSomeRowsBehindWindows(t *testing.T) {
+	f := planFlags{model: "m.gguf", kvType: "f16", sequences: 1, beams: 1, machine: "rtx4080", windowRows: 1000, context: 65536}
+	p, err := f.plan(t.Context(), windowed(t, 65536))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := p.print(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"             2.2 MiB more behind the windows, off the device: steps do not read them\n",
+		"  w windows     2.2 MiB  what is behind them: 5 layers of the last 1792 tokens\n",
+		"run it with  ebb run -m m.gguf --device DEVICE --context 65536 --window-rows 1000\n",
+	} {
+		if !strings.Contains(text.String(), line) {
+			t.Errorf("plan lacks %q in\n%s", line, text.String())
+		}
+	}
+	f.windowRows = ebb.NoWindowRows
+	if p, err = f.plan(t.Context(), windowed(t, 65536)); err != nil || !strings.HasSuffix(p.command(), " --window-rows 0") {
+		t.Errorf("no rows: %s, %v", p.command(), err)
 	}
 }
 

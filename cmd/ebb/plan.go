@@ -25,6 +25,7 @@ type planFlags struct {
 	cpuExperts   int
 	sequences    int
 	beams        int
+	windowRows   int // as in ebb.Options
 	deviceMemory int64
 	hostMemory   int64
 	hostStated   bool // hostMemory was
@@ -63,11 +64,13 @@ one, by name or from a JSON file. docs/planning.md says what is counted and what
 	flags.Var(&parsed[int64]{&f.hostMemory, "", "SIZE", parseBudget}, "host-memory", "what K/V off the device may take in host memory, or 0 (default all that is free, and with --disk half of it; none if the CPU computes)")
 	flags.Var(&parsed[diskPlace]{&f.disk, "", "DIR[:SIZE]", parseDisk}, "disk", "a folder for K/V that host memory has no room for, as in /var/tmp:64GiB (default no disk)")
 	registerCPUExperts(flags, &f.cpuExperts, "plan for the CPU to compute the experts of the last `N` layers, or of all, in host memory (default none)")
+	flags.Var(&parsed[int]{&f.windowRows, "all", "all|N", parseWindowRows}, "window-rows", "how many rows of K/V behind the windows of layers that have them are kept off the device: all, or `N`")
 	flags.IntVar(&f.threads, "threads", 0, "compute with `N` CPU threads on this machine (default one a core)")
 	flags.StringVar(&f.machine, "machine", "", "plan for the machine that this JSON `FILE` describes, or for one of "+strings.Join(machineNames(), ", ")+" (default this machine)")
 	flags.StringVar(&f.output, "output", "text", "what to print: text or json")
 	complete(cmd, "output", "text", "json")
 	complete(cmd, "kv-type", kv.TypeNames()...)
+	complete(cmd, "window-rows", "all")
 	if err := errors.Join(cmd.MarkFlagFilename("model", "gguf"), cmd.MarkFlagFilename("machine", "json")); err != nil {
 		panic(err) // there is no such flag
 	}
@@ -137,7 +140,7 @@ func (f *planFlags) plan(ctx context.Context, file *gguf.File) (p planned, err e
 		return p, err
 	}
 	r := &p.request
-	r.Context, r.Sequences, r.Beams = f.context, f.sequences, f.beams
+	r.Context, r.Sequences, r.Beams, r.WindowRows = f.context, f.sequences, f.beams, f.windowRows
 	if r.Context == 0 {
 		r.Context = p.model.Context
 	}

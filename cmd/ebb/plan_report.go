@@ -283,6 +283,9 @@ func (p planned) command() string {
 	if f.Placement.Streamed > 0 {
 		words = append(words, "--cache offloaded")
 	}
+	if r.WindowRows != 0 {
+		words = append(words, fmt.Sprintf("--window-rows %d", max(0, r.WindowRows)))
+	}
 	if f.Placement.Streamed > 0 || p.flags.deviceMemory > 0 {
 		words = append(words, "--device-memory "+sizeFlag(r.DeviceMemory))
 	}

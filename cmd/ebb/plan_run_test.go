@@ -36,6 +36,7 @@ func TestTheCommandOfAPlanDoesWhatWasPlanned(t *testing.T) {
 		{"rows on disk", "../../testdata/models/tiny-gqa.gguf", planFlags{context: 20_000}, 17 * mib},
 		{"rows in host memory and on disk", smol, planFlags{context: 8192, hostMemory: 7 * mib}, 26 * mib},
 		{"windows", "../../testdata/models/tiny-gemma3.gguf", planFlags{context: 20_000}, 0},
+		{"some rows behind windows", "../../testdata/models/tiny-gemma3.gguf", planFlags{context: 20_000, windowRows: 1000}, 0},
 		{"shared K/V", "../../testdata/models/tiny-gemma4-e.gguf", planFlags{context: 20_000}, 0},
 		{"rows in q8_0", smol, planFlags{context: 8192, kvType: "q8_0"}, 14 * mib},
 	} {

@@ -89,7 +89,11 @@ func (p *planPoint) ask(header *gguf.File, m Model, a *Ebb) (plan.Request, error
 		Context: p.room, Slots: p.o.Slots,
 	}
 	for _, l := range a.Engine.Config().Layers {
-		r.Layers = append(r.Layers, plan.Layer{RowBytes: int64(l.KVHeads) * (typ.RowSize(int64(l.KeyDim)) + typ.RowSize(int64(l.ValueDim)))})
+		layer := plan.Layer{Window: l.Window, Shares: l.SharesKV, Of: l.KVOf}
+		if !l.SharesKV {
+			layer.RowBytes = int64(l.KVHeads) * (typ.RowSize(int64(l.KeyDim)) + typ.RowSize(int64(l.ValueDim)))
+		}
+		r.Layers = append(r.Layers, layer)
 	}
 	return r, nil
 }
