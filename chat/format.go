@@ -52,6 +52,8 @@ func FormatOf(template, architecture string) Format {
 		return Gemma4
 	case "gemma3":
 		return Gemma3
+	case "smollm3":
+		return Hermes
 	case "glm4moe":
 		return GLM
 	default:

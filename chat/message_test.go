@@ -145,6 +145,7 @@ func TestTheFormatIsFoundInTheTemplate(t *testing.T) {
 		{"", "gpt-oss", Harmony},
 		{"", "gemma3", Gemma3},
 		{"", "gemma4", Gemma4},
+		{"{{ xml_tools }}", "smollm3", Hermes},
 		{"", "", Plain},
 	} {
 		if got := FormatOf(tc.template, tc.architecture); got != tc.want {
