@@ -91,6 +91,17 @@ func TestRingsGiveTheLogitsOfAllRowsInPlace(t *testing.T) {
 	}
 }
 
+// Rings add nothing to what a decode step leaves to the garbage collector.
+func TestDecodeStepOfRingsLeavesNoGarbage(t *testing.T) {
+	skipShort(t)
+	e := windowed(t, "tiny-gemma3", kv.Static, 32)
+	d := newDecoder(t, e)
+	defer d.close()
+	if got := testing.AllocsPerRun(150, d.step); got > 1 || e.Stats().Cache.WindowedLayers == 0 {
+		t.Errorf("%g allocations a step with %d rings; want at most 1", got, e.Stats().Cache.WindowedLayers)
+	}
+}
+
 // What a sequence needs that was not kept is computed again, and a line says so.
 func TestRowsThatWereNotKeptAreComputedAgain(t *testing.T) {
 	skipShort(t)

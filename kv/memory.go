@@ -72,8 +72,8 @@ func (p *Pool) allocate(ctx context.Context, t *tree) error {
 		}
 		t.rows[d.number] = p.config.newTier(layouts, func(bytes int64) (tier.Buffer, error) { return p.hostBuffer(d, bytes) })
 	}
-	if !t.hasTiers() || !p.config.policy.fixed() {
-		return nil
+	if t.rows == nil || !p.config.policy.fixed() {
+		return nil // rows behind windows take memory as they come, also under static
 	}
 	if err := p.change(func() error { return t.reserve(ctx, p.config.cells) }); err != nil {
 		return errors.Join(err, p.release(t))

@@ -1,5 +1,7 @@
 package kv
 
+import "slices"
+
 // past says which rows of a window's layers their tiers have, and at which of a tier's cells. Mostly a
 // tier has room for all cells of a tree, each at its own. With [Options.WindowRows] it has room for fewer:
 // a cell is at its number modulo the size, and takes the place of the one that was there.
@@ -62,8 +64,8 @@ func (p *past) begin() { p.changes = p.changes[:0] }
 
 // undo takes back what was changed since.
 func (p *past) undo() {
-	for i := len(p.changes) - 1; i >= 0; i-- {
-		p.cells[p.changes[i].at] = p.changes[i].before
+	for _, c := range slices.Backward(p.changes) {
+		p.cells[c.at] = c.before
 	}
 	p.begin()
 }

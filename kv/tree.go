@@ -40,7 +40,7 @@ func (t *tree) reserve(ctx context.Context, cells int) error {
 	for i, tiers := range [...][]tier.Tier{t.rows, t.past} {
 		some := cells
 		if i == 1 && t.pastSize > 0 {
-			some = min(cells, t.pastSize)
+			some = t.pastSize // at once: tiers take more than they are asked for as they grow
 		}
 		for _, rows := range tiers {
 			if rows == nil {

@@ -646,3 +646,46 @@ func TestSharedRowsOfALaterTreeAreFetched(t *testing.T) {
 	l.grow(growth{a, 25}, growth{b, 3})
 	l.check()
 }
+
+// Whatever allocation fails, a step that takes memory for rings or for what is behind them changes
+// nothing, and can be taken later.
+func TestEveryAllocationOfWindowedLayersMayFail(t *testing.T) {
+	for _, policy := range []Policy{Auto, Static, Offloaded, OffloadedStatic} {
+		o := uniform(policy, 4, 1500)
+		o.Layers[1].Window, o.Layers[3].Window = 100, 30
+		o.ChunkTokens, o.ForcedCopies = 64, true
+		l := newLedger(t, ownCPU(t, 0), o)
+		refusals := 0
+		s := l.seq()
+		for _, n := range []int{10, 600} {
+			for refused := 0; ; refused++ {
+				left := refused
+				l.pool.hooks.alloc = func() error {
+					if left--; left == -1 {
+						return ggml.ErrNoMemory
+					}
+					return nil
+				}
+				err := l.step(t.Context(), 5, growth{s, n})
+				l.pool.hooks.alloc = nil
+				l.check()
+				if err != nil && !errors.Is(err, ErrNoMemory) {
+					t.Fatalf("%v: %v", policy, err)
+				}
+				if left >= 0 { // as many as there are
+					break
+				}
+				refusals++
+				if err == nil { // a layer has left instead
+					l.truncate(s, s.Len()-n)
+				}
+			}
+		}
+		if refusals < 4 {
+			t.Errorf("%v: %d allocations; want more", policy, refusals)
+		}
+		l.grow(growth{s, 1})
+		l.check()
+		l.close()
+	}
+}
