@@ -96,7 +96,7 @@ func printSummary(w io.Writer, s summary) {
 		line("", "%s, of which a token reads %s; --cpu-experts leaves %s of weights on the device",
 			bytesize.Format(e.Bytes), bytesize.Format(e.ReadBytes), bytesize.Format(s.Bytes-e.Bytes))
 	}
-	if len(s.Kinds) < 2 {
+	if len(s.Kinds) == 0 || len(s.Kinds) == 1 && s.Kinds[0].Kind == "full" {
 		line("attention", "%s heads, %s KV heads, key dim %d, value dim %d", spanOf(s.Heads), spanOf(s.KVHeads), s.KeyDim, s.ValueDim)
 	} else {
 		line("attention", "%s heads", spanOf(s.Heads))

@@ -57,6 +57,19 @@ func TestInspectSaysWhatGrowsWithTheContext(t *testing.T) {
 	}
 }
 
+// A model may have windows in all layers, as Phi-3 mini.
+func TestInspectSaysThatAllLayersHaveAWindow(t *testing.T) {
+	file, err := gguf.Parse(testmodel.Golden(t, "tiny-phi3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	printSummary(&text, summarize(file))
+	if want := "               1 layer with a window of 8 tokens: 1 KV head, key dim 32, value dim 32\n"; !strings.Contains(text.String(), want) {
+		t.Errorf("inspect lacks %q in\n%s", want, text.String())
+	}
+}
+
 func TestPlanSaysWhatIsBehindWindows(t *testing.T) {
 	f := planFlags{model: "m.gguf", kvType: "f16", sequences: 2, beams: 1, machine: "rtx4080", deviceMemory: 140 << 20, hostMemory: 60 << 20, hostStated: true, disk: diskPlace{"/d", 1 << 30}}
 	p, err := f.plan(t.Context(), windowed(t, 65536))

@@ -125,7 +125,11 @@ func (m *machineReader) rehearse(ctx context.Context, h *rehearsal.Rehearsal) er
 	}
 	m.Compute = c
 	m.DeviceRate = max(m.DeviceRate, c.WeightRate, c.KVRate, c.HeadRate) // a bound of all
-	m.source("computing: layers with random weights read theirs at %s and K/V at %s, measured", formatRate(c.WeightRate), formatRate(c.KVRate))
+	kv := ""
+	if c.KVRate > 0 { // 0: no layer reads more K/V in a longer context
+		kv = " and K/V at " + formatRate(c.KVRate)
+	}
+	m.source("computing: layers with random weights read theirs at %s%s, measured", formatRate(c.WeightRate), kv)
 	return nil
 }
 

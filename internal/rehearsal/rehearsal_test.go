@@ -17,6 +17,7 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/exec"
+	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/plan"
 )
@@ -116,6 +117,19 @@ func TestASketchHasTheShapesOfItsModel(t *testing.T) {
 			if err := errors.Join(sketch.Close(), os.Remove(path)); err != nil {
 				t.Error(err)
 			}
+		}
+	}
+}
+
+// All layers of Phi-3 mini have a window, and its architecture reads no list of those that do.
+func TestASketchHasNoListOfWindowsThatItsArchitectureDoesNotRead(t *testing.T) {
+	f, err := gguf.Parse(testmodel.Golden(t, "tiny-phi3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kv := range metadata(f, 1, []plan.Layer{{RowBytes: 128, Window: 8}}, []int{0}) {
+		if strings.Contains(kv.Key, "sliding_window_pattern") {
+			t.Errorf("%s is %v", kv.Key, kv.Value)
 		}
 	}
 }

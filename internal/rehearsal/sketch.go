@@ -64,7 +64,7 @@ func cut(t gguf.Tensor, all, layers int) gguf.Tensor {
 }
 
 // metadata returns the header's metadata for some of its layers: lists by layer have the values of
-// those, blocks that draft tokens are gone, and where there are windows a list says which layers have one.
+// those, blocks that draft tokens are gone, and where some layers have a window a list says which.
 func metadata(header *gguf.File, all int, of []plan.Layer, layers []int) (meta []gguf.KV) {
 	own := header.Architecture() + "."
 	const pattern = "attention.sliding_window_pattern"
@@ -75,7 +75,11 @@ func metadata(header *gguf.File, all int, of []plan.Layer, layers []int) (meta [
 			shared++
 		}
 	}
-	if slices.ContainsFunc(of, func(l plan.Layer) bool { return l.Window > 0 }) {
+	some := func(window bool) bool {
+		return slices.ContainsFunc(of, func(l plan.Layer) bool { return l.Window > 0 == window })
+	}
+	_, listed := header.Value(own + pattern)
+	if some(true) && (some(false) || listed) { // not all architectures whose layers all have one read a list
 		for _, l := range layers {
 			windowed = append(windowed, of[l].Window > 0)
 		}
