@@ -14,7 +14,7 @@ import (
 )
 
 // mixtures are models with experts, one of each architecture.
-var mixtures = []string{"tiny-qwen3moe", "tiny-qwen2moe", "tiny-glm4moe", "tiny-mixtral"}
+var mixtures = []string{"tiny-qwen3moe", "tiny-qwen2moe", "tiny-glm4moe", "tiny-mixtral", "tiny-gemma4-moe", "tiny-gptoss"}
 
 // expertBytes returns the bytes of the experts of the last n layers of a model's file.
 func expertBytes(t *testing.T, path string, n int) (bytes int64) {
