@@ -20,7 +20,7 @@ func (g *Graph) SiLU(x *Tensor) *Tensor {
 }
 
 // GELU returns the Gaussian error linear unit of x in its tanh approximation. x is F32. The CPU
-// computes it in half precision. No architecture uses it yet: Gemma's per-layer embeddings will.
+// computes it in half precision.
 func (g *Graph) GELU(x *Tensor) *Tensor {
 	checkUnary("GELU", x)
 	return c.GELU(g.next("GELU"), x)

@@ -70,7 +70,7 @@ func TestGemma4SplitsTextAsItsMergesSayAndSpellsTheRestInBytes(t *testing.T) {
 		{"<|turn>a<turn|>", tokenizer.Options{ParseSpecial: true}, "<|turn> a <turn|>"},
 	} {
 		var want []int32
-		for _, text := range strings.Fields(test.want) {
+		for text := range strings.FieldsSeq(test.want) {
 			want = append(want, id[text])
 		}
 		got, err := tok.Encode(test.text, test.o)

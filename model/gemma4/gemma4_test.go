@@ -139,6 +139,30 @@ func TestMatricesThatLayersDoWithoutAreNotUsed(t *testing.T) {
 	}
 }
 
+// Layers on several devices have the tables that all share on each of them.
+func TestLayersOnSeveralDevicesHaveTheTablesOfTheirEmbeddings(t *testing.T) {
+	first, second := testmodel.CPU(t, 1), testmodel.CPU(t, 1)
+	f, err := gguf.Parse(readModel(t, "tiny-gemma4-e"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := gemma4.Architecture().Open(model.NewLoader(f, model.Devices{
+		Input: first, Layers: []*ggml.Backend{first, first, first, second, second, second}, Output: second,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const tables = 264 * (64 + 96) * 4
+	for i, b := range []*ggml.Backend{first, second} {
+		if n := b.Usage().Current[ggml.Weights]; n < tables {
+			t.Errorf("device %d has %d bytes of weights, less than the tables, %d", i, n, tables)
+		}
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func readModel(t *testing.T, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("..", "..", "testdata", "models", name+".gguf"))
