@@ -73,7 +73,7 @@ func choose(layers []plan.Layer, n int) (chosen []int) {
 	share := (n*len(full) + len(full) + len(windowed) - 1) / (len(full) + len(windowed))
 	some := min(len(full), most, max(share, fewLayers))
 	some = max(some, n-len(windowed))
-	chosen = append(full[:some:some], windowed[:n-some]...)
+	chosen = slices.Concat(full[:some], windowed[:n-some])
 	slices.Sort(chosen)
 	return chosen
 }
