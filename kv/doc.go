@@ -24,9 +24,9 @@
 //   - arrangement.go, chunk.go and visibility.go are the arithmetic of a step: which token is
 //     where, and which cells it sees. They know no memory.
 //   - windowed.go takes and returns the memory of layers with windows, whose rows lie in rings. ring.go
-//     decides at which places of a ring they are, past.go knows what its tier has, and ringed.go what
-//     tokens see there: arithmetic too. ring_plan.go does that for a step, ring_copies.go makes the
-//     copies that follow, and gone.go says what is not kept any more.
+//     decides at which places of a ring they are, past.go knows what its tier has, ring_view.go what
+//     tokens see there, and ringed.go holds that for a step: arithmetic too. ring_plan.go plans a step
+//     with it, ring_copies.go makes the copies that follow, and gone.go says what is not kept any more.
 //   - step.go joins these: Begin, Layers, Commit, Close.
 //   - config.go is what a user may ask for ([Options]) and what it comes to.
 //   - settle.go gives trees room under the policy auto. aim.go decides how much, and which layers leave
