@@ -58,12 +58,15 @@ func attention(l *model.Loader, hidden, layers int) []model.Layer {
 	return all
 }
 
+// widest bounds the embeddings of layers, far above those of all models.
+const widest = 1 << 16
+
 func open(l *model.Loader) (model.Model, error) {
 	hidden, layers := l.Int("embedding_length"), l.Layers()
 	attention := attention(l, hidden, layers)
 	ff := l.IntByLayer("feed_forward_length", layers)
 	mixtures := l.Mixtures(layers, model.Mixture{Gating: model.Softmax, Normalize: true})
-	perLayer := l.UpTo("embedding_length_per_layer_input", hidden)
+	perLayer := l.UpTo("embedding_length_per_layer_input", widest)
 	softCap := l.FactorOr("final_logit_softcapping", 0)
 	eps := l.Float("attention.layer_norm_rms_epsilon")
 	l.Check(l.Has("rope_freqs.weight"), "tensor rope_freqs.weight is missing")

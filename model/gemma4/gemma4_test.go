@@ -1,10 +1,12 @@
 package gemma4_test
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,7 +89,7 @@ func TestFilesThatMakeNoSenseAreErrorsThatSayWhatIsWrong(t *testing.T) {
 		{"tiny-gemma4-e", key("attention.head_count_kv", []uint32{1, 1, 1, 2, 2, 2}), "layer 3 attends to the keys and values of layer 1, and has 2 KV heads"},
 		{"tiny-gemma4-e", key("embedding_length_per_layer_input", uint32(32)), "tensor per_layer_token_embd.weight has the shape [96 264]: want [192 264]"},
 		{"tiny-gemma4-e", key("embedding_length_per_layer_input", uint32(0)), "not supported"},
-		{"tiny-gemma4-e", key("embedding_length_per_layer_input", uint32(65)), "gemma4.embedding_length_per_layer_input is 65: want a whole number from 0 to 64"},
+		{"tiny-gemma4-e", key("embedding_length_per_layer_input", uint32(1<<16+1)), "gemma4.embedding_length_per_layer_input is 65537: want a whole number from 0 to 65536"},
 		{"tiny-gemma4-moe", key("expert_used_count", uint32(9)), "gemma4.expert_used_count is 9: want at most 8, of 8 experts"},
 		{"tiny-gemma4-moe", key("expert_count", nil), "not supported"},
 		{"tiny-gemma4-moe", key("expert_feed_forward_length", nil), "metadata gemma4.expert_feed_forward_length is missing"},
@@ -161,6 +163,92 @@ func TestLayersOnSeveralDevicesHaveTheTablesOfTheirEmbeddings(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A layer reads its own part of the rows of the table, whatever their type, if its embedding is whole
+// blocks.
+func TestEmbeddingsOfLayersMayBeQuantised(t *testing.T) {
+	backend := testmodel.CPU(t, 1)
+	prompt := []int32{1, 50, 100, 263}
+	for _, test := range []struct {
+		typ ggml.Type
+		dim int
+	}{{ggml.Q8_0, 32}, {ggml.Q6_K, 256}} {
+		var exact []byte // the numbers of the table as f32
+		quantised := widen(t, test.dim, func(x gguf.TensorData) gguf.TensorData {
+			values := floats(x.Data)
+			data, err := ggml.Quantize(test.typ, values, x.Shape[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			exact = bytesOf(ggml.Dequantize(test.typ, data, len(values)))
+			x.Type, x.Data = gguf.Type(test.typ), data
+			return x
+		})
+		plain := widen(t, test.dim, func(x gguf.TensorData) gguf.TensorData {
+			x.Data = exact
+			return x
+		})
+		got, want := logits(t, backend, open(t, backend, quantised), prompt), logits(t, backend, open(t, backend, plain), prompt)
+		for i := range want {
+			if !slices.Equal(got[i], want[i]) {
+				t.Errorf("%v: row %d differs from that of the same numbers as f32", test.typ, i)
+			}
+		}
+	}
+	f, err := gguf.Parse(widen(t, 16, func(x gguf.TensorData) gguf.TensorData {
+		x.Type = gguf.Type(ggml.Q8_0)
+		x.Data = make([]byte, 264*3*34)
+		return x
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := gemma4.Architecture().Open(model.NewLoader(f, model.Devices{Input: backend, Output: backend}))
+	if want := "per_layer_token_embd.weight is q8_0, which has blocks of 32 values, and a layer has 16"; m != nil || err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("embeddings of half a block: got the model %v and the error %v, want one with %q", m, err, want)
+	}
+}
+
+// widen returns tiny-gemma4-e with embeddings of dim values for each layer, and another table of them.
+func widen(t *testing.T, dim int, table func(gguf.TensorData) gguf.TensorData) []byte {
+	t.Helper()
+	const was = 16
+	meta := []gguf.KV{{Key: "gemma4.embedding_length_per_layer_input", Value: uint32(dim)}}
+	return testmodel.Convert(t, readModel(t, "tiny-gemma4-e"), "gemma4", meta, func(x gguf.TensorData) []gguf.TensorData {
+		at := map[string]int{"per_layer_token_embd.weight": 0, "per_layer_model_proj.weight": 1, "per_layer_proj_norm.weight": 0}
+		axis, wider := at[x.Name]
+		switch {
+		case strings.HasSuffix(x.Name, ".inp_gate.weight"):
+			axis, wider = 1, true
+		case strings.HasSuffix(x.Name, ".proj.weight"):
+			axis, wider = 0, true
+		}
+		if wider {
+			x.Shape = slices.Clone(x.Shape)
+			x.Shape[axis] *= int64(dim / was)
+			x.Data = slices.Repeat(x.Data, dim/was)
+		}
+		if x.Name == "per_layer_token_embd.weight" {
+			x = table(x)
+		}
+		return []gguf.TensorData{x}
+	})
+}
+
+func floats(data []byte) []float32 {
+	all := make([]float32, len(data)/4)
+	for i := range all {
+		all[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	}
+	return all
+}
+
+func bytesOf(values []float32) (data []byte) {
+	for _, x := range values {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(x))
+	}
+	return data
 }
 
 func readModel(t *testing.T, name string) []byte {
