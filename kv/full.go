@@ -17,6 +17,16 @@ var ErrFull = errors.New("kv: the cache is full")
 // [Options.Memory] allows, an allocation that failed, or a tier without room. It wraps ErrFull.
 var ErrNoMemory = fmt.Errorf("%w: no memory", ErrFull)
 
+// ErrWindowRows is wrapped by errors that say that tiers have no room, where all rows behind the windows
+// of layers are kept: with [Options.WindowRows] tiers need less.
+var ErrWindowRows = errors.New("kv: all rows behind windows are kept")
+
+// windowRowsError is an error that is ErrWindowRows too, and keeps its own text.
+type windowRowsError struct{ err error }
+
+func (e windowRowsError) Error() string   { return e.err.Error() }
+func (e windowRowsError) Unwrap() []error { return []error{ErrWindowRows, e.err} }
+
 // noMemoryError is an error that is ErrNoMemory too, and keeps its own text.
 type noMemoryError struct{ err error }
 

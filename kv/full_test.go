@@ -97,7 +97,12 @@ func tokens(p *Pool, s *Seq, n int) error {
 		return err
 	}
 	defer step.Close()
-	for _, err := range step.Layers(ctx) {
+	for layer, err := range step.Layers(ctx) {
+		for c := range step.Chunks() {
+			if err == nil {
+				err = layer.Prepare(ctx, c)
+			}
+		}
 		if err != nil {
 			return err
 		}

@@ -46,8 +46,12 @@ func (t *tree) reserve(ctx context.Context, cells int) error {
 			if rows == nil {
 				continue
 			}
-			if err := rows.Reserve(ctx, some); err != nil {
-				return allocation(err)
+			err := allocation(rows.Reserve(ctx, some))
+			if err != nil && t.past != nil && t.pastSize == 0 {
+				err = windowRowsError{err}
+			}
+			if err != nil {
+				return err
 			}
 		}
 	}

@@ -689,3 +689,29 @@ func TestEveryAllocationOfWindowedLayersMayFail(t *testing.T) {
 		l.close()
 	}
 }
+
+// Where tiers are full although fewer rows behind windows would do, the error says so.
+func TestFullTiersNameTheRowsBehindWindows(t *testing.T) {
+	for _, test := range []struct {
+		window, windowRows int
+		full, named        bool
+	}{{10, 0, true, true}, {10, 100, false, false}, {0, 0, true, false}} {
+		o := uniform(Offloaded, 3, 2000)
+		o.Layers[1].Window, o.WindowRows, o.ChunkTokens, o.ForcedCopies = test.window, test.windowRows, 64, true
+		o.Tier = stack.New(host.NewExact, nil, (2*2048+512)*rowBytes).New
+		p, err := NewPool(o, ownCPU(t, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := p.NewSeq()
+		for s.Len() < 1900 && err == nil {
+			err = tokens(p, s, 100)
+		}
+		if errors.Is(err, ErrNoMemory) != test.full || errors.Is(err, ErrWindowRows) != test.named {
+			t.Errorf("a window of %d, %d rows behind it: %v after %d tokens; want full tiers: %v, and windows named: %v", test.window, test.windowRows, err, s.Len(), test.full, test.named)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -56,6 +56,12 @@ func (f *engineFlags) explain(err error) error {
 // explainMemory adds to an error, if it is that there is no memory, what may help.
 func (f *engineFlags) explainMemory(err error) error {
 	o := &f.options
+	if errors.Is(err, kv.ErrWindowRows) {
+		err = fmt.Errorf("%w; --window-rows N keeps fewer rows behind the windows of layers", err)
+		if o.Cache == kv.Dynamic || o.Cache == kv.Static {
+			return err // it is host memory that has ended
+		}
+	}
 	switch stays := o.Cache == kv.Dynamic || o.Cache == kv.Static; {
 	case !errors.Is(err, kv.ErrNoMemory):
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
+	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
 )
@@ -173,3 +174,28 @@ func TestKindsOfLayersAreDescribed(t *testing.T) {
 		}
 	}
 }
+
+// Where rows behind windows have no room, there may be fewer of them.
+func TestFewerRowsBehindWindowsAreAdvised(t *testing.T) {
+	for _, test := range []struct {
+		policy kv.Policy
+		cause  error
+		want   string
+	}{
+		{kv.Static, kv.ErrWindowRows, "no room; --window-rows N keeps fewer rows behind the windows of layers"},
+		{kv.Auto, kv.ErrWindowRows, "no room; --window-rows N keeps fewer rows behind the windows of layers; with --disk DIR K/V that have no room in memory go to files"},
+		{kv.Auto, nil, "no room; with --disk DIR K/V that have no room in memory go to files"},
+	} {
+		f := engineFlags{options: ebb.Options{Cache: test.policy}}
+		err := kv.NoMemory(noRoom{test.cause})
+		if got := f.explainMemory(err); got.Error() != test.want {
+			t.Errorf("%v, %v: got %q, want %q", test.policy, test.cause, got, test.want)
+		}
+	}
+}
+
+// noRoom is an error with a cause that its text does not have.
+type noRoom struct{ cause error }
+
+func (noRoom) Error() string   { return "no room" }
+func (e noRoom) Unwrap() error { return e.cause }
