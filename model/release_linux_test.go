@@ -15,7 +15,7 @@ import (
 )
 
 // residentBytes returns how much of the mappings of a file the process has in memory.
-func residentBytes(t *testing.T, path string) (bytes int64) {
+func residentBytes(t testing.TB, path string) (bytes int64) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {

@@ -3,6 +3,7 @@ package model
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,56 +20,55 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// loadVariable is how many GiB the file has whose loading is measured. Without it nothing is: the
-// figures are for people, and mean something only on a machine that does nothing else.
+// loadVariable says how many GiB the file has whose loading is measured.
 const loadVariable = "EBB_LOAD_GIB"
 
-// TestLoadingTakesTheTimeOfReading reports how long a large file takes to be read, to be ready where it
-// is mapped, and to be copied to each device.
-func TestLoadingTakesTheTimeOfReading(t *testing.T) {
-	gib, err := strconv.Atoi(os.Getenv(loadVariable))
+// BenchmarkLoading reports how long a large file of 4 GiB takes to be read, to be ready where it is
+// mapped, and to be copied to each device. It is run once: -bench Loading -benchtime 1x.
+func BenchmarkLoading(b *testing.B) {
+	gib, err := strconv.Atoi(cmp.Or(os.Getenv(loadVariable), "4"))
 	if err != nil || gib < 1 {
-		t.Skipf("set %s=4, on a quiet machine, to measure how 4 GiB are loaded", loadVariable)
+		b.Fatalf("%s=%s: want a number of GiB", loadVariable, os.Getenv(loadVariable))
 	}
 	const rows = 16 << 10 // 64 MiB of F32 [1024, rows]
 	matrices := 16 * gib
-	path := filepath.Join(t.TempDir(), "large.gguf")
-	writeLarge(t, path, matrices, rows)
-	forget(t, path)
+	path := filepath.Join(b.TempDir(), "large.gguf")
+	writeLarge(b, path, matrices, rows)
+	forget(b, path)
 	start := time.Now()
 	f, err := os.Open(path)
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
 	size, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{f}, make([]byte, 4<<20))
 	if err := errors.Join(err, f.Close()); err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
 	report := func(what string, took time.Duration, read int64) {
-		t.Logf("%-26s %6.2f s, %5.2f GB/s, %d MiB read from the disk of %d", what, took.Seconds(), float64(size)/took.Seconds()/1e9, read>>20, size>>20)
+		b.Logf("%-26s %6.2f s, %5.2f GB/s, %d MiB read from the disk of %d", what, took.Seconds(), float64(size)/took.Seconds()/1e9, read>>20, size>>20)
 		if read > size+size/50 {
-			t.Errorf("%s: %d bytes were read of a file of %d: each once", what, read, size)
+			b.Errorf("%s: %d bytes were read of a file of %d: each once", what, read, size)
 		}
 	}
 	report("read alone", time.Since(start), size)
 	library, err := ggml.Load()
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
 	for _, d := range library.Devices() {
-		b, err := d.Open(ggml.Options{})
+		backend, err := d.Open(ggml.Options{})
 		if err != nil {
-			t.Fatal(err)
+			b.Fatal(err)
 		}
-		load(t, b, path, matrices, rows, report)
-		if err := b.Close(); err != nil {
-			t.Error(err)
+		load(b, backend, path, matrices, rows, report)
+		if err := backend.Close(); err != nil {
+			b.Error(err)
 		}
 	}
 }
 
 // load loads all matrices of a file for a device, and waits until they are there.
-func load(t *testing.T, b *ggml.Backend, path string, matrices, rows int, report func(string, time.Duration, int64)) {
+func load(t testing.TB, b *ggml.Backend, path string, matrices, rows int, report func(string, time.Duration, int64)) {
 	t.Helper()
 	forget(t, path)
 	start, before := time.Now(), readFromDisk(t)
@@ -102,7 +102,7 @@ func load(t *testing.T, b *ggml.Backend, path string, matrices, rows int, report
 }
 
 // writeLarge writes matrices that are all alike.
-func writeLarge(t *testing.T, path string, matrices, rows int) {
+func writeLarge(t testing.TB, path string, matrices, rows int) {
 	t.Helper()
 	data := bytes.Repeat([]byte{1, 2, 3, 4, 5, 6, 7, 8}, 1024*rows/2)
 	var tensors []gguf.TensorData
@@ -121,7 +121,7 @@ func writeLarge(t *testing.T, path string, matrices, rows int) {
 }
 
 // forget drops a file from the system's memory.
-func forget(t *testing.T, path string) {
+func forget(t testing.TB, path string) {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
