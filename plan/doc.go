@@ -4,6 +4,7 @@
 //
 //   - A [Cache] is the K/V of a model as shapes. [Cache.Place] says for each device which layers
 //     stay there, how many slots the others visit, and what that takes: a [Placement].
+//   - [Kinds] are a cache's layers by what they keep: all rows, a ring of them, or none.
 //   - A [Footprint] is what a device takes besides K/V, and a [Budget] what it may take in all.
 //     [Cache.Fit] gives K/V what the budget leaves, and cuts a context that was left open to what
 //     fits.

@@ -3,9 +3,6 @@ package plan
 import (
 	"errors"
 	"fmt"
-	"slices"
-
-	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
 // Request is what is to be planned: a model, how much of it is in use, and what it may take.
@@ -48,66 +45,6 @@ type Forecast struct {
 
 // Device returns the bytes that weights, steps and K/V take on the device.
 func (f Forecast) Device() int64 { return sum(f.Footprint.Total(), f.Placement.DeviceBytes) }
-
-// Decode is the time of a step that adds one token to each sequence, by where it is spent.
-type Decode struct {
-	Depth     int   // tokens of each sequence before the step
-	Read      int64 // bytes that the device reads from its memory: weights, and K/V of all layers
-	Moved     int64 // bytes of K/V that the link brings to the device
-	FromDisk  int64 // bytes of K/V that are read from disk
-	Compute   float64
-	Experts   float64 // of Compute, the CPU's experts, for which the device waits
-	Link      float64
-	Disk      float64
-	Serial    bool    // nothing overlaps
-	Seconds   float64 // of the step, at least
-	PerSecond float64 // tokens, of all sequences together, at most
-	LimitedBy Limit   // of the bound
-
-	Expected Expected
-}
-
-// Expected is how long a step is expected to take, by where the time is spent.
-type Expected struct {
-	Compute   float64 // seconds that a step computes
-	Experts   float64 // of these, the CPU's experts
-	Link      float64 // seconds of copies to the device
-	Disk      float64 // seconds of reads from disk
-	Seconds   float64 // of the step: what of these does not overlap
-	PerSecond float64 // tokens, of all sequences together
-	LimitedBy Limit
-}
-
-// Limit is what a step waits for.
-type Limit string
-
-// The limits of a step.
-const (
-	ByCompute Limit = "compute" // reading weights and K/V on the device
-	ByLink    Limit = "link"
-	ByDisk    Limit = "disk"
-)
-
-// TierError says that K/V off the device have no place.
-type TierError struct {
-	Host, Disk int64 // bytes that they may take
-	Need       int64 // bytes that they take
-	Past       int64 // of these, bytes of layers with windows
-	MostCells  int   // the largest context that works; 0: none
-	WindowRows int   // the most rows behind windows that work; below 0: none, or there are no windows
-}
-
-func (e *TierError) Error() string {
-	text := fmt.Sprintf("%s of host memory and %s of disk are too little for %s of K/V off the device",
-		bytesize.Floor(e.Host), bytesize.Floor(e.Disk), bytesize.Ceil(e.Need))
-	if e.Past > 0 {
-		text += fmt.Sprintf(", %s of which are behind the windows of layers", bytesize.Format(e.Past))
-	}
-	if e.MostCells > 0 {
-		text += fmt.Sprintf(": a context of at most %d works", e.MostCells)
-	}
-	return text
-}
 
 // On returns the plan for a machine: as many layers are resident as the device's memory allows, the
 // others stream from host memory, and from disk where host memory has no room. On a unified machine
@@ -203,41 +140,6 @@ func (r Request) placeWith(m Machine, slots int) (Forecast, error) {
 	return f, r.placeOff(&f, m)
 }
 
-// placeOff decides where K/V lie that are not on the device alone: rows of layers that stream, and rows
-// behind windows. The first tokens of each sequence lie in host memory, the later ones on disk.
-func (r Request) placeOff(f *Forecast, m Machine) error {
-	streamed, past := f.Placement.rowsOff()
-	f.HostMemory = r.HostMemory
-	if m.Unified && streamed == 0 && past > 0 { // the device's memory is the host's
-		f.HostMemory = max(r.HostMemory, m.HostMemory-f.Device())
-	}
-	if streamed+past == 0 {
-		return nil
-	}
-	host, trees, cells := f.HostMemory, int64(r.sequences()), f.Placement.Cells
-	f.PastCells = f.Placement.pastCells(r.WindowRows)
-	of := func(row int64, cells int) int64 { return product(product(row, int64(cells)), trees) }
-	within := func(row, bytes int64) int { return int(min(bytes/max(1, of(row, Block))*Block, int64(cells))) }
-	f.HostCells = within(sum(streamed, past), host)
-	if f.HostCells > f.PastCells {
-		f.HostCells = cells
-		if streamed > 0 {
-			f.HostCells = within(streamed, host-of(past, f.PastCells))
-		}
-	}
-	f.HostPast = of(past, min(f.HostCells, f.PastCells))
-	f.DiskPast = of(past, f.PastCells) - f.HostPast
-	f.Host, f.Disk = sum(of(streamed, f.HostCells), f.HostPast), sum(of(streamed, cells-f.HostCells), f.DiskPast)
-	if f.Disk > r.DiskMemory {
-		short := &TierError{Host: host, Disk: r.DiskMemory, Need: sum(f.Host, f.Disk), Past: sum(f.HostPast, f.DiskPast), WindowRows: -1}
-		if room := sum(host, r.DiskMemory) - of(streamed, cells); past > 0 && room > 0 {
-			short.WindowRows = within(past, room) - slices.Max(f.Placement.Rings)
-		}
-		return short
-	}
-	return nil
-}
-
 // remembered returns the request's footprint, or else the model's estimate, of which each is asked for
 // once: contexts are searched for that fit.
 func (r Request) remembered() func(cells int) (Footprint, error) {
@@ -318,63 +220,4 @@ func (r Request) largest(m Machine, cells int, wanted func(Forecast) bool) int {
 		}
 	}
 	return fits * Block
-}
-
-// Decode returns the time of a step at some depth of a plan that On made for the machine.
-//
-// The bound: the device reads the weights once and the K/V of each sequence once, of layers with
-// windows those inside, at its memory's rate, and waits while the CPU reads the experts that it computes. A layer's rows in host memory come over the link while those in files are read, so the longer
-// of the two counts; both overlap with computing if there is a second slot. A unified machine reads
-// from disk straight into a slot.
-//
-// What is expected follows from the machine's rates of computing, and from the order in which layers
-// are fetched and computed: see [Pipeline].
-func (r Request) Decode(f Forecast, m Machine, depth int) Decode {
-	n, p := int64(r.sequences()), f.Placement
-	read := int64(0)
-	for l := range r.Layers {
-		read = sum(read, r.read(l, depth))
-	}
-	d := Decode{Depth: depth, Read: sum(r.StepWeights-r.CPUExperts.Read, product(read, n)), Experts: r.expertSeconds(m)}
-	for _, l := range r.fetched(f) {
-		link, disk := r.moved(f, m, l, depth)
-		d.Moved, d.FromDisk = sum(d.Moved, link), sum(d.FromDisk, disk)
-	}
-	d.Compute = float64(d.Read)/m.DeviceRate + d.Experts
-	d.Link = float64(d.Moved) / m.LinkRate
-	d.Disk = float64(d.FromDisk) / m.DiskRate
-	d.Serial = d.Moved+d.FromDisk > 0 && p.Slots < 2
-	hidden := 0.0
-	if d.Serial { // while layers that stay are computed, and logits, the slot takes the next rows
-		hidden = min(d.Compute-float64(r.readStreamed(p, depth))/m.DeviceRate, max(d.Link, d.Disk))
-	}
-	d.conclude(int(n), hidden)
-	d.Expected = r.expect(f, m, depth)
-	return d
-}
-
-// conclude sets how long the step takes at least, and why. With one slot all adds up, but for what is
-// hidden.
-func (d *Decode) conclude(sequences int, hidden float64) {
-	transfers := max(d.Link, d.Disk) // a layer's rows in host memory are copied while those in files are read
-	d.Seconds = max(d.Compute, transfers)
-	if d.Serial {
-		d.Seconds = max(d.Seconds, d.Compute+(transfers-hidden))
-	}
-	d.LimitedBy = longest(d.Compute, d.Link, d.Disk)
-	if d.Seconds > 0 {
-		d.PerSecond = float64(sequences) / d.Seconds
-	}
-}
-
-// longest returns what limits a step.
-func longest(compute, link, disk float64) Limit {
-	switch {
-	case compute >= link && compute >= disk:
-		return ByCompute
-	case link >= disk:
-		return ByLink
-	default:
-		return ByDisk
-	}
 }
