@@ -37,6 +37,9 @@ func readSizes(path string, context int) (s sizes, err error) {
 			return s, err
 		}
 		for _, l := range c.Layers {
+			if l.SharesKV {
+				continue
+			}
 			s.KV[name] += int64(context) * kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim}.Bytes(typ, typ)
 		}
 	}
