@@ -95,7 +95,11 @@ func (a *peerArm) Rewind(_ context.Context, depth int) error {
 	}
 	more := depth - a.used
 	a.used = depth
-	return a.context.Repeat(more)
+	err := a.context.Repeat(more)
+	if errors.Is(err, llamacpp.ErrWindow) {
+		err = fmt.Errorf("%w: --fill must be at least the deepest depth and the tokens of a turn", err)
+	}
+	return err
 }
 
 func (a *peerArm) Step(_ context.Context, n int) error {

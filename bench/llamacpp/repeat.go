@@ -17,6 +17,9 @@ const (
 // all stands for every position as a start, and for no limit as an end.
 const all = -1
 
+// ErrWindow reports positions of a model that cannot be repeated.
+var ErrWindow = errors.New("all positions must be computed, as the model has layers with a window")
+
 // Repeat fills the next n positions with copies of the K/V of the positions decoded before the
 // first Repeat, from the first on, again and again. It computes nothing: it serves to measure at a
 // depth that would take long to compute. The text that follows makes no sense, because each key was
@@ -32,7 +35,7 @@ func (c *Context) Repeat(n int) error {
 	case c.computed:
 		return errors.New("llamacpp: repeat: the context was made for computed positions alone")
 	case c.model.window > 0: // copies have the positions of what they copy, so a window would see all of them
-		return fmt.Errorf("llamacpp: repeat: the model has layers with a window of %d tokens, so all positions must be computed", c.model.window)
+		return fmt.Errorf("llamacpp: repeat: %w of %d tokens", ErrWindow, c.model.window)
 	}
 	c.ready = false
 	if c.original == 0 {

@@ -2,6 +2,7 @@ package llamacpp
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -133,6 +134,47 @@ func TestTruncateForgetsWhatFollows(t *testing.T) {
 		if diff := largest(far.Logits(), near.Logits()); !(diff <= tolerance) {
 			t.Errorf("truncated to %d: logits differ by %g from those of a context that never went further, want at most %g", length, diff, tolerance)
 		}
+	}
+}
+
+func TestPositionsOfAModelWithWindowsAreComputed(t *testing.T) {
+	m, err := OpenModel("../../testdata/models/tiny-gemma3.gguf")
+	if err != nil {
+		t.Skipf("cpu: %v", err)
+	}
+	t.Cleanup(func() { _ = m.Close() }) // a context left open has failed the test already
+	if m.window < 2 {
+		t.Fatalf("a window of %d tokens: want one", m.window)
+	}
+	c := newContext(t, m, ContextOptions{Ctx: 400, Threads: 1})
+	if err := c.Decode([]int32{1, 2, 3}, 0, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Repeat(7); !errors.Is(err, ErrWindow) {
+		t.Errorf("error %v, want %v", err, ErrWindow)
+	}
+	// Where all positions are computed, those outside the window go, and what they need does.
+	c = newContext(t, m, ContextOptions{Ctx: 400, Threads: 1, Computed: true})
+	ids := make([]int32, 300)
+	if err := c.Decode(ids, 0, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Decode(ids[:2], len(ids), true); err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int]bool{0: true, 10: false, len(ids) + 1: true, len(ids) + 2: true} {
+		if c.Keeps(n) != want {
+			t.Errorf("Keeps(%d) is %v after %d positions with a window of %d", n, !want, len(ids)+2, m.window)
+		}
+	}
+	if err := c.Truncate(len(ids)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Decode(ids[:1], len(ids), true); err != nil {
+		t.Errorf("a token behind a window that was kept: %v", err)
+	}
+	if err := c.Repeat(1); err == nil {
+		t.Error("a context of computed positions repeats some")
 	}
 }
 

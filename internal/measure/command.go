@@ -32,7 +32,7 @@ func (c *Command) Register(flags *pflag.FlagSet) {
 		"where K/V live, for decode and prefill: some of "+strings.Join(kv.PolicyNames(), ", ")+" (default dynamic,static,offloaded)")
 	flags.StringSliceVar(&o.KVTypes, "kv-types", []string{"f16"}, "types of K/V: some of "+types)
 	flags.IntVar(&o.Context, "context", 0, "most tokens of a sequence; it may be more than the model was trained for (default the model's)")
-	flags.IntVar(&o.Fill, "fill", 512, "tokens computed to reach a depth, before their K/V are repeated")
+	flags.IntVar(&o.Fill, "fill", 512, "tokens computed to reach a depth, before their K/V are repeated (llama.cpp cannot repeat those of models with windows)")
 
 	flags.IntSliceVar(&o.Depths, "depths", nil, "tokens in the cache, for decode (default 0,512,2048,4096,8000 as far as the context goes)")
 	flags.IntSliceVar(&o.Prompts, "prompts", nil, "tokens of a prompt, for prefill (default 128,512,2048 as far as the context goes)")
