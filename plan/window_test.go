@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// askedGemma is a request for the layers of gemma: 3 see all tokens, 15 a window of 512. The device has
-// some bytes for K/V.
-func askedGemma(cells int, kv int64) Request {
+// askedGemma is a request for 16384 tokens and the layers of gemma: 3 see all of them, 15 a window of 512.
+// The device has some bytes for K/V.
+func askedGemma(kv int64) Request {
 	return Request{
-		Model: Model{Weights: 1000}, Layers: gemma(0).Layers, StepWeights: 1000, Context: cells,
+		Model: Model{Weights: 1000}, Layers: gemma(0).Layers, StepWeights: 1000, Context: 16384,
 		HostMemory: 1 << 30,
 	}.beside(kv)
 }
@@ -21,7 +21,7 @@ const gemmaRow = 1024 // bytes of a row in one layer
 // slot to itself.
 func TestWindowsReadAndFetchNoMoreOverDepth(t *testing.T) {
 	const cells = 16384
-	f, err := askedGemma(cells, 15*gemmaRing+2*gemmaRow*cells).On(round)
+	f, err := askedGemma(15*gemmaRing+2*gemmaRow*cells).On(round)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestWindowsReadAndFetchNoMoreOverDepth(t *testing.T) {
 			t.Errorf("after %d tokens %d bytes come over the link, %d from disk; want %d", depth, d.Moved, d.FromDisk, want)
 		}
 	}
-	r := askedGemma(cells, 15*gemmaRing+2*gemmaRow*cells)
+	r := askedGemma(15*gemmaRing+2*gemmaRow*cells)
 	half, full := r.times(f, round, cells/2), r.times(f, round, cells)
 	for l := range r.Layers {
 		if longer := full.Layers[l].Attend > half.Layers[l].Attend; longer != (r.Layers[l].Window == 0) {
@@ -49,7 +49,7 @@ func TestWindowsReadAndFetchNoMoreOverDepth(t *testing.T) {
 // What is behind windows lies in host memory also where no layer streams.
 func TestRowsBehindWindowsHaveAPlace(t *testing.T) {
 	const cells, layer = 16384, gemmaRow * 16384
-	r := askedGemma(cells, 15*gemmaRing+3*layer)
+	r := askedGemma(15*gemmaRing+3*layer)
 	f, err := r.On(round)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestRowsBehindWindowsHaveAPlace(t *testing.T) {
 
 	cpu := round // has all of host memory
 	cpu.Unified, cpu.DeviceMemory, cpu.HostMemory = true, 1<<29, 1<<29
-	r = askedGemma(cells, 0)
+	r = askedGemma(0)
 	r.DeviceMemory, r.HostMemory = 1<<29, 0
 	if f, err = r.On(cpu); err != nil || f.Host != 15*layer {
 		t.Errorf("a CPU: %d bytes behind windows, %v; want %d", f.Host, err, 15*layer)
@@ -87,7 +87,7 @@ func TestRowsBehindWindowsHaveAPlace(t *testing.T) {
 // The rows behind windows that are kept can be bounded, and an error says how many there is room for.
 func TestFewerRowsBehindWindowsNeedLessRoom(t *testing.T) {
 	const cells, layer, ring = 16384, gemmaRow * 16384, 1024
-	r := askedGemma(cells, 15*gemmaRing+2*layer)
+	r := askedGemma(15*gemmaRing+2*layer)
 	for _, test := range []struct{ rows, kept int }{
 		{0, cells}, {-1, ring}, {1, ring + Block}, {1000, 2048}, {cells, cells},
 	} {

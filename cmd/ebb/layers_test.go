@@ -187,15 +187,15 @@ func TestFewerRowsBehindWindowsAreAdvised(t *testing.T) {
 		{kv.Auto, nil, "no room; with --disk DIR K/V that have no room in memory go to files"},
 	} {
 		f := engineFlags{options: ebb.Options{Cache: test.policy}}
-		err := kv.NoMemory(noRoom{test.cause})
+		err := kv.NoMemory(noRoomError{test.cause})
 		if got := f.explainMemory(err); got.Error() != test.want {
 			t.Errorf("%v, %v: got %q, want %q", test.policy, test.cause, got, test.want)
 		}
 	}
 }
 
-// noRoom is an error with a cause that its text does not have.
-type noRoom struct{ cause error }
+// noRoomError is an error with a cause that its text does not have.
+type noRoomError struct{ cause error }
 
-func (noRoom) Error() string   { return "no room" }
-func (e noRoom) Unwrap() error { return e.cause }
+func (noRoomError) Error() string   { return "no room" }
+func (e noRoomError) Unwrap() error { return e.cause }
