@@ -21,7 +21,7 @@ const gemmaRow = 1024 // bytes of a row in one layer
 // slot to itself.
 func TestWindowsReadAndFetchNoMoreOverDepth(t *testing.T) {
 	const cells = 16384
-	f, err := askedGemma(15*gemmaRing+2*gemmaRow*cells).On(round)
+	f, err := askedGemma(15*gemmaRing + 2*gemmaRow*cells).On(round)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestWindowsReadAndFetchNoMoreOverDepth(t *testing.T) {
 			t.Errorf("after %d tokens %d bytes come over the link, %d from disk; want %d", depth, d.Moved, d.FromDisk, want)
 		}
 	}
-	r := askedGemma(15*gemmaRing+2*gemmaRow*cells)
+	r := askedGemma(15*gemmaRing + 2*gemmaRow*cells)
 	half, full := r.times(f, round, cells/2), r.times(f, round, cells)
 	for l := range r.Layers {
 		if longer := full.Layers[l].Attend > half.Layers[l].Attend; longer != (r.Layers[l].Window == 0) {
@@ -49,7 +49,7 @@ func TestWindowsReadAndFetchNoMoreOverDepth(t *testing.T) {
 // What is behind windows lies in host memory also where no layer streams.
 func TestRowsBehindWindowsHaveAPlace(t *testing.T) {
 	const cells, layer = 16384, gemmaRow * 16384
-	r := askedGemma(15*gemmaRing+3*layer)
+	r := askedGemma(15*gemmaRing + 3*layer)
 	f, err := r.On(round)
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestRowsBehindWindowsHaveAPlace(t *testing.T) {
 // The rows behind windows that are kept can be bounded, and an error says how many there is room for.
 func TestFewerRowsBehindWindowsNeedLessRoom(t *testing.T) {
 	const cells, layer, ring = 16384, gemmaRow * 16384, 1024
-	r := askedGemma(15*gemmaRing+2*layer)
+	r := askedGemma(15*gemmaRing + 2*layer)
 	for _, test := range []struct{ rows, kept int }{
 		{0, cells}, {-1, ring}, {1, ring + Block}, {1000, 2048}, {cells, cells},
 	} {
