@@ -184,15 +184,15 @@ func (l *Loader) Output(name, tied string, in, out int) Linear {
 }
 
 // tied returns the embedding as a matrix. It is a second tensor where the device has a faster layout
-// for products, in which it looks no rows up: all of the first one but the rows of a text's tokens
-// then stays in the file, so this takes no more memory.
+// for products, in which it looks no rows up, and where the file is mapped: all of the first one but
+// the rows of a text's tokens then stays in the file, so this takes no more memory.
 func (l *Loader) tied(name string, in, out int) *ggml.Tensor {
 	source, ok := l.source(name, in, out)
 	if !ok {
 		return nil
 	}
 	ops := []ggml.Op{ggml.OpMulMat}
-	if !fasterProducts(l.backend, source) {
+	if l.file.Mapping(source.Part) == nil || !fasterProducts(l.backend, source) {
 		return l.weight(source, ops)
 	}
 	for i, w := range l.found.weights {
