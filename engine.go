@@ -174,7 +174,7 @@ func (e *Engine) placeExperts(o Options) (devicemap.Assignment, error) {
 	}
 	placed, err := e.placed.WithCPUExperts(o.CPUExperts, has, o.ForcedCopies)
 	if err == nil && o.CPUExperts > 0 && placed.Experts == nil {
-		e.notes = append(e.notes, fmt.Sprintf("experts on the CPU (CPUExperts, --cpu-experts) change nothing: %s already", placed))
+		e.notes = append(e.notes, fmt.Sprintf("experts on the CPU (CPUExperts, --cpu-experts) change nothing: the CPU computes those layers already (%s)", placed))
 	}
 	return placed, err
 }

@@ -109,6 +109,9 @@ func (t *Tool) UnmarshalJSON(data []byte) error {
 	}
 	const want = `want {"type": "function", "function": {"name": …, "description": …, "parameters": a JSON schema}}`
 	if err := json.Unmarshal(data, &in); err != nil {
+		if wrongType := new(json.UnmarshalTypeError); errors.As(err, &wrongType) {
+			return fmt.Errorf("chat: a tool cannot be read: it has a JSON %s where that cannot be; "+want, wrongType.Value)
+		}
 		return fmt.Errorf("chat: a tool cannot be read: %w; "+want, err)
 	}
 	if in.Function == nil || in.Function.Name == "" {

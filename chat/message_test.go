@@ -96,7 +96,7 @@ func TestToolsThatAreNoneAreErrors(t *testing.T) {
 		`{"type": "function"}`:    "not a list",
 		`[{"name": "f"}]`:         "a tool has no function with a name",
 		`[{"function": {}}]`:      "a tool has no function with a name",
-		`[{"function": "f"}]`:     "a tool cannot be read",
+		`[{"function": "f"}]`:     "a tool cannot be read: it has a JSON string where that cannot be; want",
 		`[1]`:                     "a tool cannot be read",
 		`[`:                       "unexpected end",
 		`[{"function":{"name":1}`: "unexpected end",

@@ -92,12 +92,25 @@ func parseBatchLine(n int, line string, base ebb.GenerationConfig) (prompts []ba
 			return prompts
 		}
 		if err != nil {
-			p.err = fmt.Errorf("%s: %s", strings.TrimPrefix(err.Error(), "json: "), wantBatchObject)
+			p.err = fmt.Errorf("%s: %s", strings.TrimPrefix(wrongType(err).Error(), "json: "), wantBatchObject)
 			return append(prompts, p)
 		}
 		p.err = p.set(o)
 		prompts = append(prompts, p)
 	}
+}
+
+// wrongType says in JSON's terms which field has a value of the wrong type, if that is the error.
+func wrongType(err error) error {
+	mismatch := new(json.UnmarshalTypeError)
+	if !errors.As(err, &mismatch) {
+		return err
+	}
+	value, _, _ := strings.Cut(mismatch.Value, " ")
+	if mismatch.Field == "" {
+		return fmt.Errorf("a JSON %s cannot be here", value)
+	}
+	return fmt.Errorf("%s cannot be a JSON %s", mismatch.Field, value)
 }
 
 const wantBatchObject = `want {"prompt": "…"}, {"prompt_ids": […]} or {"messages": […]}, and perhaps "id" and "generation_config"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -34,14 +35,14 @@ library, and no model but for some imports.`,
 		},
 		&cobra.Command{
 			Use: "verify FILE…", Short: "Read sessions whole and compare their checksums", Example: "  ebb cache verify talk.ebb",
-			Args: arguments(cobra.MinimumNArgs(1)),
+			Args: takes(1, math.MaxInt, "one session or several"),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				return eachSession(args, func(path string) error { return verifySession(cmd, path) })
 			},
 		},
 		&cobra.Command{
 			Use: "rm FILE…", Short: "Remove sessions that no process uses, and what a killed one left of them", Example: "  ebb cache rm talk.ebb",
-			Args: arguments(cobra.MinimumNArgs(1)),
+			Args: takes(1, math.MaxInt, "one session or several"),
 			RunE: func(_ *cobra.Command, args []string) error { return eachSession(args, removeSession) },
 		},
 		newCacheExportCommand(),

@@ -28,7 +28,7 @@ layer, with keys in transformers' order of values, and input_ids. It needs no mo
 docs/tiers.md has the lines of Python that read the file, and those that write one.`,
 		Example: `  ebb cache export talk.ebb talk.safetensors
   ebb cache export talk.ebb talk.safetensors --type f32`,
-		Args: arguments(cobra.ExactArgs(2)),
+		Args: takes(2, 2, "two arguments, a session and the file to write"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return exportSession(cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], args[1], o)
 		},

@@ -31,7 +31,7 @@ of transformers must be of the same weights: a model in f32 or f16 and the GGUF 
 that it was converted to. docs/tiers.md has the lines of Python that write such a file.`,
 		Example: `  ebb cache import talk.safetensors talk.ebb -m model.gguf
   ebb run -m model.gguf --session talk.ebb "…"`,
-		Args: arguments(cobra.ExactArgs(2)),
+		Args: takes(2, 2, "two arguments, a file of safetensors and the session to write"),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0], args[1]) },
 	}
 	cmd.Flags().StringVarP(&f.model, "model", "m", "", modelHelp+" (default the one that the file was exported with)")

@@ -186,6 +186,7 @@ func readLibraries(root fs.FS) doctor.Libraries {
 	if cpu, err := library.Device("cpu"); err == nil {
 		l.Features = cpu.Features()
 	}
+	library.Devices() // loads what GPUs need, where it can be loaded
 	loaded := map[string]bool{}
 	for _, file := range doctor.LoadedFiles(root) {
 		loaded[filepath.Base(file)] = true

@@ -30,12 +30,7 @@ weights.`,
 		Example: `  ebb inspect model.gguf
   ebb inspect --json model.gguf
   ebb inspect --template model.gguf`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return misusef("inspect takes one argument, a GGUF file, and %d were given", len(args))
-			}
-			return nil
-		},
+		Args: takes(1, 1, "one argument, a GGUF file"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if asJSON && template {
 				return misusef("--json and --template cannot be used together (--json has the template too)")

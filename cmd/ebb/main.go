@@ -142,6 +142,16 @@ command failed, or 2 if it was misused.`,
 	return cmd
 }
 
+// takes makes any number of arguments a misuse but those from least to most, and says what they are.
+func takes(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if n := len(args); n < least || n > most {
+			return misusef("%s takes %s, and %d were given", cmd.Name(), what, n)
+		}
+		return nil
+	}
+}
+
 // arguments makes a wrong number of arguments a misuse.
 func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

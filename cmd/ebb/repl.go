@@ -78,7 +78,7 @@ func (r *repl) obey(command string) (end bool, err error) {
 		}
 		fmt.Fprintln(r.notes, "ebb: starting over")
 	default:
-		fmt.Fprintf(r.notes, "ebb: there is no command %s; /help lists those there are, and a space in front makes it something to say\n", command)
+		fmt.Fprintf(r.notes, "ebb: there is no command %s; /help lists the commands, and a line that begins with a space is sent to the model\n", command)
 	}
 	return false, nil
 }
