@@ -303,13 +303,7 @@ func (p *Pool) Yield(ctx context.Context) (yielded bool, err error) {
 		return false, fmt.Errorf("%w: the pool", ErrClosed)
 	}
 	before := p.stats.ResidentLayers
-	var demands []demand
-	for t := range p.trees {
-		if t.regions != nil {
-			cells := min(plan.WholeBlocks(max(t.high, 1)), p.config.cells)
-			demands = append(demands, demand{tree: t, cells: cells, past: t.room})
-		}
-	}
+	demands := p.presentDemands()
 	var asked []*device // those with layers that may leave
 	for n, d := range p.devices {
 		if len(d.placement.Layers)-d.placement.Streamed > p.config.devices[n].least {
@@ -334,6 +328,17 @@ func (p *Pool) Yield(ctx context.Context) (yielded bool, err error) {
 		}
 	}
 	return yielded, err
+}
+
+// presentDemands returns that all trees which have memory have room for the rows that they have.
+func (p *Pool) presentDemands() (demands []demand) {
+	for t := range p.trees {
+		if t.regions != nil {
+			cells := min(plan.WholeBlocks(max(t.high, 1)), p.config.cells)
+			demands = append(demands, demand{tree: t, cells: cells, past: t.room})
+		}
+	}
+	return demands
 }
 
 // yieldShare is the percentage of its memory that a device's K/V keep when they yield.

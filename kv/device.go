@@ -25,6 +25,7 @@ type device struct {
 	waves   [][]int // layers that have left together, by their numbers on the device
 	bound   int64   // bytes that its K/V may take, as far as refused allocations have shown
 	bounded bool    // one was refused, so bound counts
+	growing int64   // bytes by which rings are about to grow
 
 	link tier.Link
 	in   []*mover // to the device, one for each lane

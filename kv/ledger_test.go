@@ -535,6 +535,9 @@ func (l *ledger) checkBytes(trees []*tree) {
 	}
 	if p.config.policy.adapts() {
 		want = p.taken(p.devices[0])
+		if allowed := p.config.devices[0].memory; allowed > 0 && got > allowed {
+			l.t.Fatalf("%d bytes on the device; %d are allowed", got, allowed)
+		}
 	}
 	if p.config.policy.fixed() && got != want || got > want {
 		l.t.Fatalf("%d bytes on the device with %d trees; want %d (at most, if it grows)", got, settled, want)

@@ -91,7 +91,7 @@ func (p *Pool) afford() error {
 	}
 	for n, d := range p.devices {
 		memory := p.config.devices[n].memory
-		if need := d.placement.Bytes(trees); memory > 0 && need > memory {
+		if need := d.placement.Bytes(trees) + p.ringsBeyond(d); memory > 0 && need > memory {
 			return noMemory("kv: the resident layers of %d sequences need %s of device memory, and %s is allowed: close a sequence, or plan for more of them",
 				trees, bytesize.Ceil(need), bytesize.Floor(memory))
 		}

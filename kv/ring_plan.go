@@ -50,7 +50,7 @@ func (s *Step) planRing(ctx context.Context, tree, number int, r *ring) error {
 		var err error
 		switch {
 		case short > 0:
-			err = s.pool.growRing(t, number, r.size+short)
+			err = s.pool.growRing(ctx, t, number, r.size+short)
 		case stores: // all of them at once, so that it is seldom
 			err = s.pool.storeRing(ctx, t, number, math.MaxInt)
 		default:

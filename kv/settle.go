@@ -100,7 +100,8 @@ func (p *Pool) withMemory() (n int) {
 	return n
 }
 
-// bounds returns, by device, how many bytes its K/V may take now. refused says whether the bounds
+// bounds returns, by device, how many bytes its K/V may take now, besides what rings take beyond the
+// placement. refused says whether the bounds
 // count that follow from refused allocations.
 func (p *Pool) bounds(refused bool) []int64 {
 	bounds := make([]int64, len(p.devices))
@@ -113,12 +114,12 @@ func (p *Pool) bounds(refused bool) []int64 {
 		if d.bounded && refused {
 			bounds[n] = min(bounds[n], d.bound)
 		}
-		if p.config.room == nil {
-			continue
+		if p.config.room != nil {
+			if free, known := p.config.room(n, d.placement.Take(contexts)); known {
+				bounds[n] = min(bounds[n], p.held(d)+free)
+			}
 		}
-		if free, known := p.config.room(n, d.placement.Take(contexts)); known {
-			bounds[n] = min(bounds[n], max(0, p.held(d)+free))
-		}
+		bounds[n] = max(0, bounds[n]-p.ringsBeyond(d))
 	}
 	return bounds
 }
@@ -136,9 +137,9 @@ func (p *Pool) held(d *device) int64 { return p.bytesOn(d, p.regionUsage) }
 // there.
 func (p *Pool) bytesOn(d *device, counted func(layer int, r *region) int64) int64 {
 	bytes := d.slotsTaken()
-	for t := range p.trees {
+	for t := range p.withRows {
 		for _, l := range d.placement.Layers {
-			if t.regions != nil && t.regions[l] != nil {
+			if t.regions[l] != nil {
 				bytes += counted(l, t.regions[l])
 			}
 			if t.ringRows != nil && t.ringRows[l] != nil {

@@ -193,13 +193,20 @@ func (s *Step) begin(ctx context.Context) error {
 	s.kind = s.pool.config.kind(s.total(), s.deepest())
 	s.reserve()
 	s.cut(s.pool.config.chunkTokens)
+	s.zeroPadding()
 	if err := s.planRings(ctx); err != nil {
 		s.giveBack()
 		return err
 	}
+	s.zeroPadding() // of regions that were made while rings grew
 	for i := range s.works {
 		s.works[i].Seq.busy = true
 	}
+	return nil
+}
+
+// zeroPadding zeroes the blocks of new cells in all regions.
+func (s *Step) zeroPadding() {
 	s.pool.changing.Lock()
 	defer s.pool.changing.Unlock()
 	for _, t := range s.trees {
@@ -209,7 +216,6 @@ func (s *Step) begin(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
 }
 
 // startCopies starts the movers of each device on its visits.

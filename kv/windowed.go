@@ -2,9 +2,7 @@ package kv
 
 import (
 	"errors"
-	"fmt"
 
-	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/plan"
 	"github.com/seed4d217819/ebb/tier"
 )
@@ -129,59 +127,6 @@ func (p *Pool) reuseRings(t *tree) {
 	for n, r := range t.rings {
 		r.reset(p.config.windows[n].size)
 	}
-}
-
-// growRing gives a ring of a tree more places. After an error nothing has changed.
-func (p *Pool) growRing(t *tree, number, size int) error {
-	r, w := t.rings[number], p.config.windows[number]
-	size = min(plan.WholeBlocks(size), p.config.cells)
-	if size > len(r.cells) {
-		if err := p.growRingRows(t, w, size); err != nil {
-			return allocation(err)
-		}
-	}
-	r.extend(size)
-	return nil
-}
-
-// growRingRows moves the rows of rings to larger regions.
-func (p *Pool) growRingRows(t *tree, w window, size int) error {
-	if err := p.affordRing(t, w, size); err != nil {
-		return err
-	}
-	rows := make([]*region, len(p.placed))
-	err := p.newRingRows(w, size, rows)
-	for _, l := range w.layers {
-		if err != nil {
-			break
-		}
-		err = p.copyRows(p.placed[l].device, t.ringRows[l], rows[l], t.ringRows[l].cells)
-	}
-	if err != nil {
-		closeRegions(rows)
-		return fmt.Errorf("kv: %d rows that the sequences of a batch see in a window of %d tokens: %w", size, w.tokens, err)
-	}
-	for _, l := range w.layers {
-		t.ringRows[l].close()
-		t.ringRows[l] = rows[l]
-	}
-	return nil
-}
-
-// affordRing reports whether the devices' memory suffices for larger rings.
-func (p *Pool) affordRing(t *tree, w window, size int) error {
-	more := make([]int64, len(p.devices))
-	for _, l := range w.layers {
-		more[p.placed[l].device.number] += p.config.layouts[l].RowBytes() * int64(size-t.ringRows[l].cells)
-	}
-	for n, d := range p.devices {
-		memory := p.config.devices[n].memory
-		if free := memory - p.taken(d); memory > 0 && more[n] > max(0, free) {
-			return noMemory("kv: sequences of a batch that see %d different tokens in a window of %d need %s of device memory more, and %s are left: take fewer sequences at a time, or allow K/V more",
-				size, w.tokens, bytesize.Ceil(more[n]), bytesize.Floor(max(0, free)))
-		}
-	}
-	return nil
 }
 
 // closeRings frees the rings of a tree.
