@@ -225,6 +225,33 @@ func TestGuessesThatDoNotFitAreLeftOut(t *testing.T) {
 	}
 }
 
+// A step may fail and leave the sequence shorter, where rows are computed again. Nothing follows then.
+func TestNothingIsGeneratedAfterAStepThatShortenedTheSequence(t *testing.T) {
+	m := &model{vocab: 8, change: func(ids []int32, row []float32) {
+		clear(row)
+		row[(ids[len(ids)-1]+1)%8] = 9
+	}}
+	seq := m.seq()
+	shorten := func(ctx context.Context, batch []work, rows [][][]float32) ([][][]float32, error) {
+		if len(batch[0].Tokens) > 1 && seq.Len() > 0 { // guesses
+			return nil, errors.Join(errFull, seq.Truncate(1))
+		}
+		return m.forward(ctx, batch, rows)
+	}
+	prompt, n := []int32{0, 1, 2, 3, 4, 5, 6, 7, 0}, 0
+	for token, err := range generate.Tokens(t.Context(), shorten, seq, prompt, nil, generate.Config{MaxNewTokens: 9, LookupTokens: 6}) {
+		if err == nil {
+			n++
+			continue
+		}
+		if !errors.Is(err, errFull) || n != 1 {
+			t.Errorf("after %d tokens %+v: %v; want %v after one", n, token, err, errFull)
+		}
+		return
+	}
+	t.Errorf("%d tokens and no error; want %v", n, errFull)
+}
+
 func TestNoStepBeginsAfterMaxTime(t *testing.T) {
 	for name, c := range map[string]generate.Config{"greedy": {}, "beams": {Beams: 3, Texts: 3}} {
 		t.Run(name, func(t *testing.T) {

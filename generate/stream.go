@@ -90,13 +90,13 @@ func (s *stream[S, W]) compute(ctx context.Context) ([][]float32, error) {
 		s.logits = nil
 		return [][]float32{given}, nil
 	}
-	next, logits := s.text.next, 1
-	if s.seq.Len() >= s.prompt {
+	next, logits, held := s.text.next, 1, s.seq.Len()
+	if held >= s.prompt {
 		logits = len(next)
 	}
 	s.works[0] = newWork[S, W](s.seq, next, logits)
 	rows, err := s.forward(ctx, s.works[:], s.rows)
-	if err != nil && ctx.Err() == nil && logits > 1 { // perhaps only the guesses do not fit
+	if err != nil && ctx.Err() == nil && logits > 1 && s.seq.Len() == held { // perhaps only the guesses do not fit
 		s.works[0] = newWork[S, W](s.seq, next[:1], 1)
 		rows, err = s.forward(ctx, s.works[:], s.rows)
 	}

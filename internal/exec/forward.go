@@ -122,12 +122,13 @@ func (r *Runner) nextPass(batch []kv.Work, done []int) (pass []kv.Work, of []int
 	return pass, of
 }
 
-// rollBack undoes the steps of a batch that were taken before one failed.
+// rollBack undoes the steps of a batch that were taken before one failed. A sequence whose tokens were
+// to be computed again may have fewer than before.
 func rollBack(batch []kv.Work, before, done []int) error {
 	var errs []error
 	for i, w := range batch {
 		if done[i] > 0 {
-			errs = append(errs, w.Seq.Truncate(before[i]))
+			errs = append(errs, w.Seq.Truncate(min(before[i], w.Seq.Len())))
 		}
 	}
 	return errors.Join(errs...)
