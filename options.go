@@ -37,7 +37,7 @@ type Options struct {
 	Disk           string     // a folder for the rows that HostMemory has no room for; "": all are in host memory
 	DiskBytes      int64      // bytes that they may take there; 0: what the file system has
 	Tier           tier.Maker // makes the tier that holds the rows of a sequence's streamed layers, instead of the three above; nil: they decide
-	WindowRows     int        // rows behind the windows of layers that are kept, in whole blocks and at least, so that sequences can be truncated and forked there; 0: all; [NoWindowRows]: none
+	WindowRows     int        // rows behind the windows of layers that are kept, in whole blocks and at least, so that sequences can be truncated and forked there; 0: all, under auto without a disk as many as half of the free host memory has room for; [NoWindowRows]: none
 	Attend         AttendAt   // where attention over streamed layers is computed in steps of few tokens
 	HostLayers     int        // with AttendAtHost: for how many of the streamed layers the host computes attention; 0: all
 	ForcedCopies   bool       // copy rows on the CPU too, where they could be used in place
@@ -123,7 +123,8 @@ func (o Options) resolve() (exec.Options, error) {
 	running := exec.Options{
 		Threads: o.Threads, Limit: o.limit, Attention: o.Attention, AttendAt: o.Attend, HostLayers: o.HostLayers,
 		DeviceMemory: o.DeviceMemory, KVMemory: o.KVMemory, Trace: o.Trace,
-		HostRoom: func() (int64, bool) { return doctor.ReadRoom(os.DirFS("/")) },
+		HostRoom:  func() (int64, bool) { return doctor.ReadRoom(os.DirFS("/")) },
+		HostAlone: o.Disk == "" && o.Tier == nil,
 		Cache: kv.Options{
 			Policy: o.Cache, TypeK: typ, TypeV: typ,
 			Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,

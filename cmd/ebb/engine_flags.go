@@ -41,7 +41,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 		flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "device-memory", "How much memory weights, K/V and computing may take together on each device, as in 8GiB. It does not bound a CPU beside a GPU. (default no limit)")
 		flags.Var(&parsed[int64]{&o.KVMemory, "", "SIZE", parseSize}, "kv-memory", "How much memory K/V alone may take there, as in 512MiB. (default no limit)")
 		flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "Keep the K/V of `N` layers on the device although the cache is offloaded; with --cache auto, at least those. (default as many as fit)")
-		flags.Var(&parsed[int]{&o.WindowRows, "all", "all|N", parseWindowRows}, "window-rows", "How many rows of K/V behind the windows of layers that have them are kept off the device, in whole blocks of 256 and at least: all, or `N`. What a conversation that goes back needs of the others is computed again.")
+		flags.Var(&parsed[int]{&o.WindowRows, "all", "all|N", parseWindowRows}, "window-rows", "How many rows of K/V behind the windows of layers that have them are kept off the device, in whole blocks of 256 and at least: all, or `N`. What a conversation that goes back needs of the others is computed again. With --cache auto and without --disk, all of them take at most half of the host memory that is free.")
 		flags.Var(&parsed[ebb.AttendAt]{&o.Attend, o.Attend.String(), "WHERE", ebb.ParseAttendAt}, "attend", "Where attention over offloaded K/V is computed: device (K/V are copied there), host (they stay), auto (the faster one, as measured). The last two imply --cache offloaded.")
 	})
 	group(cmd, groupMemory, func(flags *pflag.FlagSet) {

@@ -27,6 +27,8 @@ type Options struct {
 	// HostRoom says how many bytes of host memory are free, and whether that is known. It is asked
 	// under the policy auto, from several goroutines. nil: it is not known.
 	HostRoom func() (bytes int64, known bool)
+	// HostAlone says that rows have no place off their devices but host memory.
+	HostAlone bool
 
 	// Cache are the options of the cache. Open sets those that depend on model and devices: Layers,
 	// On, Memory, Room, HostAttention, and Cells where they are 0.
@@ -136,6 +138,7 @@ func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv
 		c.Room = r.newFreeMemory(o, c, backends).room
 	}
 	c.ChunkTokens = plan.ChunkTokens(o.Cache.ChunkTokens, c.Cells)
+	r.boundPast(o, &c, backends)
 	return c, nil
 }
 
