@@ -189,7 +189,13 @@ func (o Options) validateShared(l int, s Shape) error {
 		return fmt.Errorf("kv: layer %d shares K/V of another shape or window: %+v, and it is of %+v", l, of, s)
 	}
 	if o.On != nil && len(o.On) == len(o.Layers) && o.On[l] != o.On[o.Layers[l].Of] {
-		return fmt.Errorf("kv: layer %d shares the K/V of layer %d, which another device computes: let one device compute both", l, o.Layers[l].Of)
+		first := len(o.Layers)
+		for _, s := range o.Layers {
+			if s.Shares {
+				first = min(first, s.Of)
+			}
+		}
+		return fmt.Errorf("kv: layer %d shares the K/V of layer %d, which another device computes: let one device compute the last %d layers", l, o.Layers[l].Of, len(o.Layers)-first)
 	}
 	return nil
 }

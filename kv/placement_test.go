@@ -200,3 +200,18 @@ func TestAllocationThatFailsLeavesNothingBehind(t *testing.T) {
 		t.Error("a second slot past the limit: no error")
 	}
 }
+
+// Layers that share K/V with a layer of another device are an error that says how many go together.
+func TestSharedLayersAreOnOneDevice(t *testing.T) {
+	own := Shape{Heads: 1, KeyDim: 32, ValueDim: 32}
+	shared := func(of int) Shape { s := own; s.Shares, s.Of = true, of; return s }
+	o := Options{Layers: []Shape{own, own, own, shared(2), shared(1)}, On: []int{0, 0, 0, 0, 1}}
+	err := o.validateShared(4, o.Layers[4])
+	if err == nil || !strings.Contains(err.Error(), "let one device compute the last 4 layers") {
+		t.Errorf("got the error %v", err)
+	}
+	o.On = []int{0, 1, 1, 1, 1}
+	if err := o.validateShared(4, o.Layers[4]); err != nil {
+		t.Error(err)
+	}
+}
