@@ -86,8 +86,8 @@ type Options struct {
 	// known but Memory, and what allocations refuse.
 	Room func(device int, enough int64) (bytes int64, known bool)
 	// Notify receives a line when layers leave their device under Auto, and when the tokens of a
-	// GoneError are computed again. It is called between steps;
-	// until it returns none begins, so it must not begin one. nil: nobody hears of it.
+	// GoneError are computed again. It is called between steps; until it returns none begins, so it must
+	// not begin one. nil: nobody hears of it.
 	Notify func(string)
 }
 

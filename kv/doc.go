@@ -27,6 +27,7 @@
 //     decides at which places of a ring they are, past.go knows what its tier has, ring_view.go what
 //     tokens see there, and ringed.go holds that for a step: arithmetic too. ring_plan.go plans a step
 //     with it, ring_copies.go makes the copies that follow, and gone.go says what is not kept any more.
+//     ring_growth.go makes rings larger for batches whose sequences see more than they have room for.
 //   - step.go joins these: Begin, Layers, Commit, Close.
 //   - config.go is what a user may ask for ([Options]) and what it comes to.
 //   - settle.go gives trees room under the policy auto. aim.go decides how much, and which layers leave

@@ -24,10 +24,10 @@ type ring struct {
 	dirty  []bool  // by place: the tier does not have the row
 	past   past    // what the tier has
 
-	before  snapshot // of the places when the open step began
-	touched []bool   // by place: the open step has given it to a cell
-	needed  []uint32 // by place: the last chunk that needs its row, in the order of planning
-	chunk   uint32
+	before  snapshot  // of the places when the open step began
+	touched []bool    // by place: the open step has given it to a cell
+	needed  []uint32  // by place: the last chunk that needs its row, in the order of planning
+	chunk   uint32    // how many chunks have been planned since the ring was made
 	pending []placing // cells that did not get the place that they prefer
 
 	stores bool         // rows from before the step lose their places while they are dirty

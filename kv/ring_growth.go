@@ -23,10 +23,12 @@ func (p *Pool) growRing(ctx context.Context, t *tree, number, size int) error {
 			if refusal, ok := errors.AsType[*refusalError](err); ok {
 				refusal.device.bound, refusal.device.bounded = p.taken(refusal.device), true
 			}
-			if settled := p.settleForRing(ctx, t, w, size); settled != nil {
-				return errors.Join(allocation(err), settled)
+			switch settled := p.settleForRing(ctx, t, w, size); {
+			case settled == nil:
+				err = p.growRingRows(t, w, size)
+			case !errors.Is(settled, ErrNoMemory): // otherwise the first error says what the user can do
+				err = errors.Join(err, settled)
 			}
-			err = p.growRingRows(t, w, size)
 		}
 		if err != nil {
 			return allocation(err)

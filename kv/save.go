@@ -23,10 +23,13 @@ func (p *Pool) Layouts() []tier.Layout {
 }
 
 // Save reads all rows of a sequence. It calls begin once with the sequence's tokens, and then write for
-// each block of each layer of [Pool.Layouts], layer by layer. In layers with windows that do not keep
-// all rows ([Options.WindowRows]), those of the tokens before from are zeros. The rows are valid until write returns. An error of either
-// ends the call. Save waits until the sequence is restored and the open step is closed, and no other
-// step begins before it returns; what the sequence holds stays as it is.
+// each block of each layer of [Pool.Layouts], layer by layer. The rows are valid until write returns. An
+// error of either ends the call. Save waits until the sequence is restored and the open step is closed,
+// and no other step begins before it returns; what the sequence holds stays as it is.
+//
+// Where layers with windows do not keep all rows ([Options.WindowRows]), from is the first token from
+// which on all layers have them. Whoever restores the sequence is not to use those of earlier tokens in
+// such layers.
 func (p *Pool) Save(ctx context.Context, s *Seq, begin func(tokens []int32, from int) error, write func(layer, block int, rows []byte) error) error {
 	if s == nil || s.pool != p {
 		return fmt.Errorf("kv: save: the sequence is not of this pool")

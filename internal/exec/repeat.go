@@ -15,9 +15,9 @@ var OfEngine func(engine any) *Runner
 
 // Repeat appends n tokens to a sequence without computing them: it repeats the tokens that the
 // sequence holds, from the first on, and copies their K/V; where a ring has lost those, other rows of
-// the ring. The text that follows makes no sense, as the keys are those of other positions. Benchmarks use it to reach a depth that would take long to
-// compute. The sequence must hold a token and have no forks. After an error it is as it was, or
-// longer by some of the n.
+// the ring. The text that follows makes no sense, as the keys are those of other positions. Benchmarks
+// use it to reach a depth that would take long to compute. The sequence must hold a token and have no
+// forks. After an error it is as it was, or longer by some of the n.
 func (r *Runner) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
 	tokens := seq.Tokens()
 	if n > 0 && len(tokens) == 0 {
