@@ -15,9 +15,9 @@ import (
 
 // Errors of files that cannot be used. Whoever gets one computes the tokens anew.
 var (
-	ErrFormat  = errors.New("not a session of this program")        // another kind of file, or another version
-	ErrDamaged = errors.New("the session is damaged")               // bytes are missing, or not those that were written
-	ErrModel   = errors.New("the session belongs to another model") // or its rows have other types or shapes
+	ErrFormat  = errors.New("not a session of this program")                    // another kind of file, or another version
+	ErrDamaged = errors.New("the session is damaged")                           // bytes are missing, or not those that were written
+	ErrModel   = errors.New("the session belongs to another model or K/V type") // or its rows have other shapes
 )
 
 const (
@@ -62,7 +62,7 @@ func (h Header) Fits(want Header) error {
 		{"type of values", h.TypeV, want.TypeV},
 	} {
 		if f.got != f.want {
-			return fmt.Errorf("session: %w: its %s is %s, and the model's %s", ErrModel, f.what, f.got, f.want)
+			return fmt.Errorf("session: %w: its %s is %s, where %s is wanted", ErrModel, f.what, f.got, f.want)
 		}
 	}
 	if !slices.Equal(h.Layers, want.Layers) {
