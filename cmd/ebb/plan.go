@@ -64,7 +64,7 @@ one, by name or from a JSON file. docs/planning.md says what is counted and what
 	flags.Var(&parsed[int64]{&f.hostMemory, "", "SIZE", parseBudget}, "host-memory", "what K/V off the device may take in host memory, or 0 (default all that is free, and with --disk half of it; none if the CPU computes)")
 	flags.Var(&parsed[diskPlace]{&f.disk, "", "DIR[:SIZE]", parseDisk}, "disk", "a folder for K/V that host memory has no room for, as in /var/tmp:64GiB (default no disk)")
 	registerCPUExperts(flags, &f.cpuExperts, "plan for the CPU to compute the experts of the last `N` layers, or of all, in host memory (default none)")
-	flags.Var(&parsed[int]{&f.windowRows, "all", "all|N", parseWindowRows}, "window-rows", "how many rows of K/V behind the windows of layers that have them are kept off the device: all, or `N`")
+	flags.Var(&parsed[int]{&f.windowRows, "all", "all|N", parseWindowRows}, "window-rows", "how many rows behind sliding windows stay in host memory or on the disk: all, or at least `N`")
 	flags.IntVar(&f.threads, "threads", 0, "compute with `N` CPU threads on this machine (default one a core)")
 	flags.StringVar(&f.machine, "machine", "", "plan for the machine that this JSON `FILE` describes, or for one of "+strings.Join(machineNames(), ", ")+" (default this machine)")
 	flags.StringVar(&f.output, "output", "text", "what to print: text or json")
