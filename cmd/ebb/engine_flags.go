@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -78,7 +79,7 @@ func parseWindowRows(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	switch {
 	case err != nil || n < 0:
-		return 0, fmt.Errorf("%q: want all, or a number of rows of at least 0", text)
+		return 0, errors.New("want all, or a number of rows from 0")
 	case n == 0:
 		return ebb.NoWindowRows, nil
 	}
