@@ -159,9 +159,10 @@ func (p *Pool) openTree(ctx context.Context, want demand) error {
 	return nil
 }
 
-// fitSlots makes the slots of a device anew, if they have no room for some cells.
+// fitSlots makes the slots of a device anew, if they have not the room of some cells: larger ones would
+// take more memory than was counted.
 func (p *Pool) fitSlots(d *device, cells int) error {
-	if len(d.slots) == d.placement.Slots && (d.placement.Slots == 0 || d.slotCells >= cells) {
+	if len(d.slots) == d.placement.Slots && (d.placement.Slots == 0 || d.slotCells == cells) {
 		return nil
 	}
 	d.closeSlots()

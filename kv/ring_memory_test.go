@@ -56,3 +56,20 @@ func TestRingsThatHaveGrownLeaveOthersLess(t *testing.T) {
 		l.close()
 	}
 }
+
+// Slots are no larger than what was counted when room was found for more sequences, whose largest is
+// smaller now.
+func TestSlotsThatWereLargerLeaveOthersTheirRoom(t *testing.T) {
+	o := uniform(Auto, 5, 257)
+	o.Layers[3].Shares, o.ForcedCopies, o.Slots = true, true, 3
+	o.Memory = []int64{18432}
+	l := newLedger(t, ownCPU(t, 0), o)
+	defer l.close()
+	first := l.seq()
+	l.grow(growth{first, 1})
+	l.grow(growth{l.seq(), 1})
+	if err := l.step(t.Context(), 6, growth{l.seq(), 1}, growth{l.seq(), 1}, growth{first, 1}); err != nil && !errors.Is(err, ErrNoMemory) {
+		t.Fatal(err)
+	}
+	l.check()
+}
