@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -174,6 +175,15 @@ func (l *ledger) stepOf(ctx context.Context, layers int, batch []Work) (err erro
 // again computes the tokens again whose rows are gone.
 func (l *ledger) again(gone *GoneError) {
 	l.t.Helper()
+	if err := l.tryAgain(gone); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// tryAgain is again, which may fail: forks may hold the cells that the tokens had, so that there is no
+// room for others.
+func (l *ledger) tryAgain(gone *GoneError) error {
+	l.t.Helper()
 	tokens := l.tokens[gone.Seq]
 	if gone.Len != len(tokens) || gone.From < 0 || gone.From >= gone.Len {
 		l.t.Fatalf("%+v of %d tokens", gone, len(tokens))
@@ -182,10 +192,11 @@ func (l *ledger) again(gone *GoneError) {
 	for rest := tokens[gone.From:]; len(rest) > 0; {
 		n := min(len(rest), l.pool.StepTokens())
 		if err := l.stepOf(context.Background(), len(l.pool.config.shapes)+1, []Work{{Seq: gone.Seq, Tokens: rest[:n]}}); err != nil {
-			l.t.Fatalf("%d tokens again, from %d: %v", n, gone.From, err)
+			return fmt.Errorf("%d tokens again, from %d: %w", n, gone.From, err)
 		}
 		rest = rest[n:]
 	}
+	return nil
 }
 
 // compute writes the new rows and reads all that are visible, as a graph does.

@@ -81,7 +81,12 @@ func (a *actions) take(t *rapid.T, works ...growth) {
 			break
 		}
 		a.check()
-		a.again(gone)
+		if err := a.tryAgain(gone); errors.Is(err, ErrFull) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		full = a.full(works) // forks have fewer cells in common now
 		err = a.step(context.Background(), len(a.pool.config.shapes)+1, works...)
 	}
 	if isGone(err) || a.pool.config.pastCells > 0 && errors.Is(err, ErrNoMemory) {
