@@ -191,7 +191,14 @@ func (l *ledger) tryAgain(gone *GoneError) error {
 	l.truncate(gone.Seq, gone.From)
 	for rest := tokens[gone.From:]; len(rest) > 0; {
 		n := min(len(rest), l.pool.StepTokens())
-		if err := l.stepOf(context.Background(), len(l.pool.config.shapes)+1, []Work{{Seq: gone.Seq, Tokens: rest[:n]}}); err != nil {
+		batch := []Work{{Seq: gone.Seq, Tokens: rest[:n]}}
+		err := l.stepOf(context.Background(), len(l.pool.config.shapes)+1, batch)
+		if earlier, ok := errors.AsType[*GoneError](err); ok { // storing other rows took their place
+			if err = l.tryAgain(earlier); err == nil {
+				err = l.stepOf(context.Background(), len(l.pool.config.shapes)+1, batch)
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("%d tokens again, from %d: %w", n, gone.From, err)
 		}
 		rest = rest[n:]
