@@ -15,8 +15,8 @@ import (
 	"github.com/seed4d217819/ebb/tokenizer"
 )
 
-// goldenBeam is what Hugging Face 4.49 found in a beam search, by the rules of ../shared/golden's
-// README: rows are padded, and the indices of a batch are counted through it.
+// goldenBeam is what Hugging Face 4.49 found in a beam search: rows are padded, and the indices of a
+// batch are counted through it.
 type goldenBeam struct {
 	Prompt        []int32
 	InputIDs      [][]int32 `json:"input_ids"`

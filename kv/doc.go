@@ -25,7 +25,7 @@
 //     where, and which cells it sees. They know no memory.
 //   - windowed.go takes and returns the memory of layers with windows, whose rows lie in rings. ring.go
 //     decides at which places of a ring they are, past.go knows what its tier has, ring_view.go what
-//     tokens see there, and ringed.go holds that for a step: arithmetic too. ring_plan.go plans a step
+//     tokens see there, and ring_step.go holds that for a step: arithmetic too. ring_plan.go plans a step
 //     with it, ring_copies.go makes the copies that follow, and gone.go says what is not kept any more.
 //     ring_growth.go makes rings larger for batches whose sequences see more than they have room for.
 //   - step.go joins these: Begin, Layers, Commit, Close.
