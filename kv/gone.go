@@ -38,13 +38,17 @@ func (s *Step) gone(tree int) error {
 // complete returns the most tokens of a work's sequence after which all rows are there that the next
 // token sees.
 func (t *tree) complete(w *work) int {
-	cells := listCells(w.appendCells(nil, 0, w.past))
-	for n := w.past; n > 0; n-- {
-		if !slices.ContainsFunc(t.rings, func(r *ring) bool { return r.lacks(cells[max(0, n-r.window+1):n]) }) {
-			return n
+	cells, n := listCells(w.appendCells(nil, 0, w.past)), w.past
+	for missing := true; missing; {
+		missing = false
+		for _, r := range t.rings {
+			first := max(0, n-r.window+1)
+			if i := slices.IndexFunc(cells[first:n], r.lacks); i >= 0 { // all numbers between see that row, too
+				n, missing = first+i, true
+			}
 		}
 	}
-	return 0
+	return n
 }
 
 // listCells returns the cells of runs.
@@ -57,16 +61,14 @@ func listCells(runs []tier.Run) (cells []int) {
 	return cells
 }
 
-// lacks reports whether the row of one of the cells is neither in the ring nor in the tier.
-func (r *ring) lacks(cells []int) bool {
-	return slices.ContainsFunc(cells, func(c int) bool { return r.place(c) == nowhere && !r.past.has(c) })
-}
+// lacks reports whether the row of a cell is neither in the ring nor in the tier.
+func (r *ring) lacks(cell int) bool { return r.place(cell) == nowhere && !r.past.has(cell) }
 
 // keptFrom returns from which token on a sequence with these cells has its rows in all layers.
 func (t *tree) keptFrom(cells []int) (from int) {
 	for _, r := range t.rings {
 		for i := len(cells) - 1; i >= from; i-- {
-			if r.lacks(cells[i : i+1]) {
+			if r.lacks(cells[i]) {
 				from = i + 1
 			}
 		}

@@ -331,7 +331,7 @@ func (l *ledger) kept(s *Seq, layer int, want []float32) (keys []float32) {
 	}
 	for _, r := range cellsOf(s) {
 		for c := r.Start; c < r.End(); c++ {
-			if at := l.pool.placed[layer].ring; at != nowhere && t.rings[at].lacks([]int{c}) {
+			if at := l.pool.placed[layer].ring; at != nowhere && t.rings[at].lacks(c) {
 				keys = append(keys, want[len(keys)])
 				continue
 			}

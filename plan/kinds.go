@@ -11,6 +11,7 @@ type Kinds struct {
 
 	TokenBytes int64 // of a token in the full layers
 	RingBytes  int64 // of the rings, whatever the context
+	RingCells  int   // of the largest ring
 	PastBytes  int64 // of a token off the device, where windowed layers keep what is behind the windows
 }
 
@@ -24,6 +25,7 @@ func (c Cache) Kinds() (k Kinds) {
 		case rings[l] > 0:
 			k.Windowed++
 			k.RingBytes = sum(k.RingBytes, product(layer.RowBytes, int64(rings[l])))
+			k.RingCells = max(k.RingCells, rings[l])
 			k.PastBytes = sum(k.PastBytes, layer.RowBytes)
 			k.MostWindow = max(k.MostWindow, layer.Window)
 			if k.LeastWindow == 0 || layer.Window < k.LeastWindow {
@@ -41,6 +43,15 @@ func (c Cache) Kinds() (k Kinds) {
 // streams, in whole blocks.
 func (k Kinds) Device(tokens int) int64 {
 	return sum(product(k.TokenBytes, int64(WholeBlocks(tokens))), k.RingBytes)
+}
+
+// WindowRows returns the most rows behind windows that some bytes off the device have room for, in whole
+// blocks and beside those of a ring, which are always kept; below 0: not even these fit.
+func (k Kinds) WindowRows(bytes int64) int { return windowRows(k.PastBytes, k.RingCells, bytes) }
+
+// windowRows is Kinds.WindowRows for cells that take past bytes.
+func windowRows(past int64, ring int, bytes int64) int {
+	return int(bytes/max(1, product(past, Block)))*Block - ring
 }
 
 // Past returns the bytes that lie behind the windows of a sequence of some tokens, in whole blocks.

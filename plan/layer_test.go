@@ -167,7 +167,7 @@ func TestKindsSayWhatGrowsWithTheContext(t *testing.T) {
 	const ring = 768 * 1024 // 711 cells
 	want := Kinds{
 		Full: 3, Windowed: 15, Shared: 1, LeastWindow: 200, MostWindow: 512,
-		TokenBytes: 3 * 1024, RingBytes: 14*gemmaRing + ring, PastBytes: 15 * 1024,
+		TokenBytes: 3 * 1024, RingBytes: 14*gemmaRing + ring, RingCells: 1024, PastBytes: 15 * 1024,
 	}
 	if diff := cmp.Diff(c.Kinds(), want); diff != "" {
 		t.Errorf("kinds (-got +want):\n%s", diff)

@@ -56,7 +56,7 @@ func (r Request) placeOff(f *Forecast, m Machine) error {
 	if f.Disk > r.DiskMemory {
 		short := &TierError{Host: host, Disk: r.DiskMemory, Need: sum(f.Host, f.Disk), Past: sum(f.HostPast, f.DiskPast), WindowRows: -1}
 		if room := sum(host, r.DiskMemory) - of(streamed, cells); past > 0 && room > 0 {
-			short.WindowRows = within(past, room) - slices.Max(f.Placement.Rings)
+			short.WindowRows = windowRows(product(past, trees), slices.Max(f.Placement.Rings), room)
 		}
 		return short
 	}

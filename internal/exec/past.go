@@ -6,7 +6,6 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/kv"
-	"github.com/seed4d217819/ebb/plan"
 )
 
 // boundPast bounds the rows that are kept behind windows to half of the host memory that is free, under
@@ -25,9 +24,8 @@ func (r *Runner) boundPast(o Options, c *kv.Options, backends []*ggml.Backend) {
 	if !known || kinds.Past(c.Cells) <= each {
 		return
 	}
-	c.WindowRows = kv.NoWindowRows
-	if rows := int(each/kinds.PastBytes) / plan.Block * plan.Block; rows > 0 {
-		c.WindowRows = rows
+	if c.WindowRows = kinds.WindowRows(each); c.WindowRows <= 0 {
+		c.WindowRows = kv.NoWindowRows
 	}
 	r.notes = append(r.notes, fmt.Sprintf("behind the windows of %d layers, rows of the last %d tokens are kept: those of %d would take %s of host memory, and %s are free",
 		kinds.Windowed, max(0, c.WindowRows), c.Cells, bytesize.Format(kinds.Past(c.Cells)), bytesize.Floor(free)))

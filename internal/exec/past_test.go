@@ -19,15 +19,17 @@ func TestRowsBehindWindowsAreBoundedByHostMemory(t *testing.T) {
 		bounded bool
 	}{
 		{"plenty", 64 << 20, true, 0, false},
-		{"little", 700 << 10, true, 0, true},
+		{"little", 3 << 20, true, 0, true},
+		{"less than a ring", 300 << 10, true, 0, true},
 		{"nothing", 0, true, 0, true},
-		{"little, with a disk", 700 << 10, false, 0, false},
-		{"little, and the user has decided", 700 << 10, true, 300, false},
+		{"little, with a disk", 3 << 20, false, 0, false},
+		{"little, and the user has decided", 3 << 20, true, 300, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			o := setting{devices: cpu, windows: true, Options: Options{HostAlone: tt.alone}}
 			o.Cache.Policy, o.Cache.ChunkTokens, o.Cache.StepTokens, o.Cache.WindowRows = kv.Auto, 64, 64, tt.asked
+			o.Cache.Cells = 4096
 			mapped := int64(2 << 20) // more than the weights
 			o.HostRoom = func() (int64, bool) { return leastLeft + mapped + tt.free, true }
 			e := o.mustOpen(t)
@@ -45,12 +47,16 @@ func TestRowsBehindWindowsAreBoundedByHostMemory(t *testing.T) {
 				}
 				return
 			}
-			want := int(tt.free/2/c.Plan(backends...).Kinds().PastBytes) / plan.Block * plan.Block
-			if want == 0 {
+			kinds := c.Plan(backends...).Kinds()
+			want := int(tt.free/2/kinds.PastBytes)/plan.Block*plan.Block - kinds.RingCells
+			if want <= 0 {
 				want = kv.NoWindowRows
 			}
 			if c.WindowRows != want || !noted {
 				t.Errorf("%d rows are kept, notes %q; want %d and a note", c.WindowRows, e.notes, want)
+			}
+			if kept := kinds.Past(kinds.RingCells + c.WindowRows); c.WindowRows > 0 && kept > tt.free/2 {
+				t.Errorf("%d bytes are kept, want at most %d", kept, tt.free/2)
 			}
 		})
 	}
