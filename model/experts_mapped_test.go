@@ -16,23 +16,7 @@ import (
 func TestExpertsOnTheCPUAreUsedWhereTheirFileIsMapped(t *testing.T) {
 	const hidden, ff, count, matrix = 128, 128, 4, 128 * 128 * 4 * 4
 	host := testmodel.CPU(t, 1)
-	library, err := ggml.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	device, err := library.Device("vulkan0")
-	if err != nil {
-		t.Skipf("no device vulkan0: run make vulkan")
-	}
-	gpu, err := device.Open(ggml.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := gpu.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	gpu := testmodel.Vulkan(t)
 	tensor := func(name string, shape ...int64) gguf.TensorData {
 		size := int64(4)
 		for _, n := range shape {

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 )
@@ -117,24 +116,7 @@ func TestMappedWeightsAreReadOnceAheadOfTheirUse(t *testing.T) {
 // A device that copies is given pieces of each matrix, in the order of the file.
 func TestCopiedWeightsAreReadOnceAndKeepNoMemoryOfTheirFile(t *testing.T) {
 	const matrices, rows = 2, 9 << 9 // two pieces and a half each
-	testmodel.CPU(t, 1)              // skips without libraries
-	library, err := ggml.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	device, err := library.Device("vulkan0")
-	if err != nil {
-		t.Skipf("no device vulkan0: run make vulkan")
-	}
-	b, err := device.Open(ggml.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	b := testmodel.Vulkan(t)
 	path, data := writeUncached(t, matrices, rows)
 	before := readFromDisk(t)
 	f, err := gguf.Open(path)
