@@ -15,6 +15,7 @@ var goldenModels = []string{
 	"tiny-qwen2moe", "tiny-qwen3moe", "tiny-glm4moe", "tiny-mistral3",
 	"tiny-mixtral", "tiny-granite", "tiny-granite-nope", "tiny-smollm3", "tiny-glm4",
 	"tiny-gemma3", "tiny-gemma4", "tiny-gemma4-e", "tiny-gemma4-moe", "tiny-gptoss",
+	"tiny-qwen35", "tiny-qwen35-mtp",
 }
 
 // tolerance is how far logits may be from Hugging Face's with f32 weights and K/V: on the CPU
@@ -152,7 +153,7 @@ func firstUnsure(margins []float64, p place) int {
 }
 
 func TestBatchWithoutPaddingEqualsHuggingFace(t *testing.T) {
-	onEach(t, []string{"tiny-gqa", "tiny-mha", "tiny-qwen3moe", "tiny-gptoss"}, func(t *testing.T, model string, p place, e *ebb.Engine) {
+	onEach(t, []string{"tiny-gqa", "tiny-mha", "tiny-qwen3moe", "tiny-gptoss", "tiny-qwen35"}, func(t *testing.T, model string, p place, e *ebb.Engine) {
 		var margins [][]float64 // a case with an eos has those of its twin before it
 		for i, c := range golden[goldenBatch](t, "batch_"+model) {
 			if c.Margins != nil {

@@ -147,11 +147,11 @@ func (b *Batch[S, W]) step(ctx context.Context, tasks []*Task[S], guesses bool) 
 	b.works = b.works[:0]
 	for _, t := range tasks {
 		for i, br := range t.search.Branches() {
-			tokens, logits := br.Tokens, br.Logits
+			tokens, logits, drafts := br.Tokens, br.Logits, br.Draft
 			if !guesses {
-				tokens, logits = tokens[:len(tokens)-br.Draft], logits-br.Draft
+				tokens, logits, drafts = tokens[:len(tokens)-drafts], logits-drafts, 0
 			}
-			b.works = append(b.works, newWork[S, W](t.seqs[i], tokens, logits))
+			b.works = append(b.works, newWork[S, W](t.seqs[i], tokens, logits, drafts))
 		}
 	}
 	rows, err := b.forward(ctx, b.works, b.rows)

@@ -23,6 +23,7 @@ type counting struct {
 	Seq    *counter
 	Tokens []int32
 	Logits int
+	Drafts int
 }
 
 func count(_ context.Context, batch []counting, _ [][][]float32) (out [][][]float32, _ error) {

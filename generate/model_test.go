@@ -46,6 +46,7 @@ type work struct {
 	Seq    *sequence
 	Tokens []int32
 	Logits int
+	Drafts int
 }
 
 func (m *model) seq(ids ...int32) *sequence {

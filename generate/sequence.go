@@ -13,13 +13,15 @@ type Sequence[S any] interface {
 }
 
 // Work is what a step appends to one sequence: at least one token. Logits is for how many of the
-// last of them the logits of the token that follows are wanted. The type is the engine's own (ebb's
+// last of them the logits of the token that follows are wanted, and Drafts how many of the last are
+// guesses. The type is the engine's own (ebb's
 // is kv.Work), so that its batches need not be copied.
 type Work[S any] interface {
 	~struct {
 		Seq    S
 		Tokens []int32
 		Logits int
+		Drafts int
 	}
 }
 
@@ -30,10 +32,11 @@ type Work[S any] interface {
 type Forward[W any] func(ctx context.Context, batch []W, rows [][][]float32) ([][][]float32, error)
 
 // newWork returns a work of the engine's type.
-func newWork[S any, W Work[S]](seq S, tokens []int32, logits int) W {
+func newWork[S any, W Work[S]](seq S, tokens []int32, logits, drafts int) W {
 	return W(struct {
 		Seq    S
 		Tokens []int32
 		Logits int
-	}{seq, tokens, logits})
+		Drafts int
+	}{seq, tokens, logits, drafts})
 }

@@ -120,7 +120,7 @@ func TestMisuseOfAnOperationPanicsWithTheOperands(t *testing.T) {
 		{"Custom", []*Tensor{x(F32, 64), nil}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 1, 1, 1}, 1, CustomParams{}, o...) }},
 		{"Custom", []*Tensor{x(F32, 64)}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 1, 1, 1}, 0, CustomParams{}, o...) }},
 		{"Custom", []*Tensor{x(F32, 64)}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 0, 1, 1}, 1, CustomParams{}, o...) }},
-		{"Custom", []*Tensor{x(F32, 1), x(F32, 2), x(F32, 3), x(F32, 4), x(F32, 5), x(F32, 6)}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 1, 1, 1}, 1, CustomParams{}, o...) }},
+		{"Custom", []*Tensor{x(F32, 1), x(F32, 2), x(F32, 3), x(F32, 4), x(F32, 5), x(F32, 6), x(F32, 7)}, func(g *Graph, o []*Tensor) { g.Custom(F32, [4]int64{1, 1, 1, 1}, 1, CustomParams{}, o...) }},
 	}
 	g := b.NewGraph(len(tests))
 	defer g.Close()

@@ -12,8 +12,7 @@ func (g *Graph) RMSNorm(x *Tensor, eps float32) *Tensor {
 	return c.RMSNorm(g.next(op), x, eps)
 }
 
-// SiLU returns x * sigmoid(x). x is F32. No architecture uses it by itself yet: the gated delta
-// rule of Qwen3-Next will.
+// SiLU returns x * sigmoid(x). x is F32.
 func (g *Graph) SiLU(x *Tensor) *Tensor {
 	checkUnary("SiLU", x)
 	return c.SiLU(g.next("SiLU"), x)

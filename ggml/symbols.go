@@ -118,6 +118,11 @@ type symbols struct {
 	Div        func(ctx uintptr, a, b *Tensor) *Tensor                                                                                               `c:"ggml_div"`
 	Sigmoid    func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_sigmoid"`
 	Cpy        func(ctx uintptr, a, dst *Tensor) *Tensor                                                                                             `c:"ggml_cpy"`
+	Softplus   func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_softplus"`
+	SSMConv    func(ctx uintptr, x, w *Tensor) *Tensor                                                                                               `c:"ggml_ssm_conv"`
+	DeltaNet   func(ctx uintptr, q, k, v, g, beta, state *Tensor, keep int64) *Tensor                                                                `c:"ggml_gated_delta_net"`
+	View4D     func(ctx uintptr, a *Tensor, n0, n1, n2, n3 int64, nb1, nb2, nb3, off uintptr) *Tensor                                                `c:"ggml_view_4d"`
+	Reshape4D  func(ctx uintptr, a *Tensor, n0, n1, n2, n3 int64) *Tensor                                                                            `c:"ggml_reshape_4d"`
 	Custom4D   func(ctx uintptr, t Type, n0, n1, n2, n3 int64, args **Tensor, nArgs int32, fn uintptr, tasks int32, user uintptr) *Tensor            `c:"ggml_custom_4d"`
 }
 

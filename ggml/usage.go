@@ -20,6 +20,7 @@ const (
 	Masks       Purpose = "masks"       // attention masks
 	Slots       Purpose = "slots"       // K/V of the streamed layers being visited
 	Regions     Purpose = "regions"     // K/V of resident layers
+	States      Purpose = "states"      // of recurrent layers
 	Scratches   Purpose = "scratch"     // intermediate results, see Scratch
 	HostRows    Purpose = "host rows"   // K/V rows kept off the device
 )

@@ -25,6 +25,7 @@ type arrangement struct {
 	rows      [][]float32
 	masker    masker
 	ringed    ringed
+	recurrent recurrences
 }
 
 // work is a [Work] with its place in the step.
@@ -38,6 +39,9 @@ type work struct {
 	sealed int        // how many of the cells that it had before are sealed
 	old    []tier.Run // and the others
 	runs   []tier.Run // its new cells
+
+	state  int   // the place of the state before its tokens
+	states []int // the places of those after the last token, after the one before it, and so on
 }
 
 // end returns the first token of the step after the work.
@@ -72,13 +76,13 @@ type stepTree struct {
 // emptied returns an empty arrangement that has the memory of the lists.
 func (a arrangement) emptied() arrangement {
 	for i, w := range a.works {
-		a.works[i] = work{runs: w.runs[:0]}
+		a.works[i] = work{runs: w.runs[:0], states: w.states[:0]}
 	}
 	clear(a.trees)
 	clear(a.rows)
 	return arrangement{
 		works: a.works[:0], trees: a.trees[:0], tokens: a.tokens[:0], positions: a.positions[:0], cells: a.cells[:0],
-		logits: a.logits[:0], chunks: a.chunks[:0], parts: a.parts[:0], rows: a.rows[:0], ringed: a.ringed,
+		logits: a.logits[:0], chunks: a.chunks[:0], parts: a.parts[:0], rows: a.rows[:0], ringed: a.ringed, recurrent: recurrences{a.recurrent.all[:0], a.recurrent.first[:0]},
 	}
 }
 
@@ -95,7 +99,8 @@ func (a *arrangement) group(batch []Work, more []int) {
 		if more != nil {
 			a.trees[t].more += more[i]
 		}
-		a.works = append(a.works, work{Work: w, order: i, tree: t, past: len(w.Seq.tokens), runs: a.spareRuns()})
+		runs, states := a.spare()
+		a.works = append(a.works, work{Work: w, order: i, tree: t, past: len(w.Seq.tokens), runs: runs, states: states})
 	}
 	slices.SortStableFunc(a.works, func(a, b work) int { return a.tree - b.tree })
 	first := 0
@@ -105,13 +110,14 @@ func (a *arrangement) group(batch []Work, more []int) {
 	}
 }
 
-// spareRuns returns the memory for the runs of the work that is appended next.
-func (a *arrangement) spareRuns() []tier.Run {
+// spare returns the memory for the lists of the work that is appended next.
+func (a *arrangement) spare() (runs []tier.Run, states []int) {
 	n := len(a.works)
 	if n == cap(a.works) {
-		return nil
+		return nil, nil
 	}
-	return a.works[:n+1][n].runs[:0]
+	w := &a.works[:n+1][n]
+	return w.runs[:0], w.states[:0]
 }
 
 // workAt returns the number of the work that has a token of the step.

@@ -118,6 +118,7 @@ func (o Options) Plan(devices ...*ggml.Backend) plan.Cache {
 		if !s.Shares {
 			c.Layers[l].RowBytes = s.Bytes(o.TypeK, o.TypeV)
 		}
+		c.Layers[l].StateBytes, c.Layers[l].NoRows = s.StateBytes(), !s.attends()
 	}
 	return c
 }
@@ -267,7 +268,7 @@ func (o Options) resolve(devices []*ggml.Backend) (config, error) {
 	}
 	for l, s := range o.Layers {
 		c.layouts[l] = s.layout(o.TypeK, o.TypeV)
-		if !s.Shares {
+		if s.keepsRows() {
 			c.keeps = append(c.keeps, l)
 		}
 	}

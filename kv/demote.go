@@ -200,7 +200,7 @@ func (p *Pool) resize(ctx context.Context, t *tree, cells int) error {
 	t.room = min(t.room, cells)
 	for l, at := range p.placed {
 		old := t.regions[l]
-		if !at.resident || at.ring != nowhere || p.config.shapes[l].Shares || old != nil && old.cells == cells {
+		if !at.resident || at.ring != nowhere || !p.config.shapes[l].keepsRows() || old != nil && old.cells == cells {
 			continue
 		}
 		if old != nil {

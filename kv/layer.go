@@ -73,6 +73,15 @@ func (l *Layer) release(ctx context.Context) error {
 	return nil
 }
 
+// States returns the states of all sequences in a recurrent layer.
+func (l *Layer) States() States {
+	s := l.step.pool.states
+	if s == nil || s.tensors[l.Index] == nil {
+		return States{}
+	}
+	return States{ID: s.id, T: s.tensors[l.Index]}
+}
+
 // HostAttention reports whether the layer's attention is computed on the host in this step: its
 // rows are there, and its device has memory of its own.
 func (l *Layer) HostAttention() bool {
@@ -100,6 +109,9 @@ func (l *Layer) Parts(chunk int, parts []Part) []Part {
 // another's have been written already.
 func (l *Layer) Rows(tree int) Rows {
 	of := l.rows()
+	if !l.step.pool.config.shapes[l.Index].attends() {
+		return Rows{}
+	}
 	r := l.step.trees[tree].regions[of]
 	if l.step.pool.placed[of].ring != nowhere {
 		r = l.step.trees[tree].ringRows[of]

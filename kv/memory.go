@@ -51,7 +51,7 @@ func (p *Pool) allocate(ctx context.Context, t *tree) error {
 		var layouts []tier.Layout
 		for _, l := range d.placement.Layers {
 			at := p.placed[l]
-			if at.ring != nowhere || p.config.shapes[l].Shares {
+			if at.ring != nowhere || !p.config.shapes[l].keepsRows() {
 				continue
 			}
 			if !at.resident && !at.onHost && d.copies {
@@ -139,6 +139,10 @@ func (p *Pool) retire(t *tree) error {
 		return nil
 	}
 	err := p.release(t)
+	if p.states != nil && len(p.trees) == 0 && !p.config.policy.fixed() {
+		p.states.close()
+		p.count()
+	}
 	p.rest()
 	return err
 }
@@ -191,6 +195,10 @@ func (p *Pool) count() {
 		sum.add(p.treeUsage(p.spare))
 	}
 	s := &p.stats
+	if p.states != nil {
+		s.StatesBytes = p.states.bytes()
+		sum.device += s.StatesBytes
+	}
 	s.DeviceBytes, s.HostBytes, s.DiskBytes = sum.device, sum.Host, sum.Disk
 	s.DeviceBytesPeak = max(s.DeviceBytesPeak, sum.device)
 	s.HostBytesPeak = max(s.HostBytesPeak, sum.Host)

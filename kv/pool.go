@@ -28,6 +28,7 @@ type Pool struct {
 	cancels cancels // of the copies that are under way
 	trees   map[*tree]bool
 	retired []*tree // to be freed when the open step ends
+	states  *states // of recurrent layers; nil: there are none
 	spare   *tree   // a retired tree's memory, kept where it is allocated once
 
 	// Under the policy auto, guarded by mu and changed by who has the turn:
@@ -64,12 +65,15 @@ type Stats struct {
 	Cells           int // capacity of a sequence tree
 	ResidentLayers  int // now; without any sequence, when there was one last
 	StreamedLayers  int
+	RecurrentLayers int   // of the resident ones: those that carry a state and keep no rows
 	SharedLayers    int   // of the resident ones: those that keep no rows, as they share another's
 	WindowedLayers  int   // of the resident ones: those that keep a window of their rows there
 	HostLayers      int   // of the streamed ones: those attended to where they are kept
 	TokenBytes      int64 // of one token in the layers that keep all rows
 	WindowBytes     int64 // of one tree in the windowed layers on their devices, whatever it holds
-	DeviceBytes     int64 // K/V rows and slots on devices now
+	StateBytes      int64 // of one sequence in the recurrent layers
+	StatesBytes     int64 // states on devices now, also those that no sequence has
+	DeviceBytes     int64 // states, K/V rows and slots on devices now
 	DeviceBytesPeak int64
 	HostBytes       int64 // K/V rows in host memory now
 	HostBytesPeak   int64
@@ -91,9 +95,9 @@ func NewPool(o Options, devices ...*ggml.Backend) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{config: c, placed: make([]layerPlacement, len(c.shapes)), turn: make(chan struct{}, 1), trees: map[*tree]bool{}}
+	p := &Pool{config: c, states: newStates(c.shapes), placed: make([]layerPlacement, len(c.shapes)), turn: make(chan struct{}, 1), trees: map[*tree]bool{}}
 	kinds := o.Plan(devices...).Kinds()
-	p.stats = Stats{Policy: c.policy, Cells: c.capacity, TokenBytes: kinds.TokenBytes, WindowBytes: kinds.RingBytes}
+	p.stats = Stats{Policy: c.policy, Cells: c.capacity, TokenBytes: kinds.TokenBytes, RecurrentLayers: kinds.Recurrent, StateBytes: kinds.StateBytes, WindowBytes: kinds.RingBytes}
 	for n, b := range devices {
 		d, err := p.newDevice(n, b)
 		if err != nil {
@@ -202,6 +206,9 @@ func (p *Pool) Close() error {
 	}
 	for _, d := range p.devices {
 		d.closeSlots()
+	}
+	if p.states != nil {
+		p.states.close()
 	}
 	p.count()
 	return errors.Join(errs...)

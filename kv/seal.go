@@ -248,7 +248,7 @@ func (p *Pool) rearrangeOn(d *device, t *tree, moves []move, buffer []byte) erro
 		return err
 	}
 	for _, l := range d.placement.Layers {
-		if p.placed[l].ring != nowhere || p.config.shapes[l].Shares {
+		if p.placed[l].ring != nowhere || !p.config.shapes[l].keepsRows() {
 			continue
 		}
 		p.moved.Add(int64(len(moves)) * p.config.layouts[l].RowBytes())

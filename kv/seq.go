@@ -24,28 +24,41 @@ type Seq struct {
 	runs   []tier.Run // the cells, in order, of the tokens behind the sealed cells of the tree
 	busy   bool       // part of the open step
 	closed bool
+
+	state   int     // the place of its state; nowhere without tokens, and where no layer is recurrent
+	drafts  []kept  // states further back, from the step before
+	pending []int32 // tokens whose state is lost: the next step begins with them
 }
 
 // NewSeq returns an empty sequence in a tree of its own. It takes no memory before its first step.
 // The caller closes it.
 func (p *Pool) NewSeq() *Seq {
-	s := &Seq{pool: p, tree: p.newTree()}
+	s := &Seq{pool: p, tree: p.newTree(), state: nowhere}
 	s.tree.seqs = []*Seq{s}
 	return s
 }
 
-// Len returns how many tokens have rows.
+// Len returns how many tokens the sequence has, those of [Seq.Pending] among them.
 func (s *Seq) Len() int {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
-	return len(s.tokens)
+	return len(s.tokens) + len(s.pending)
 }
 
-// Tokens returns a copy of the tokens that have rows.
+// Tokens returns a copy of the sequence's tokens.
 func (s *Seq) Tokens() []int32 {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
-	return slices.Clone(s.tokens)
+	return slices.Concat(s.tokens, s.pending)
+}
+
+// Pending returns the last tokens of the sequence that are to be computed again, because the states of
+// recurrent layers before them were kept, and those after them were not. The next step of the sequence
+// begins with them: see [Work].
+func (s *Seq) Pending() []int32 {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return slices.Clone(s.pending)
 }
 
 // Fork returns a sequence that continues from the same tokens. It copies no K or V. The caller
@@ -57,21 +70,30 @@ func (s *Seq) Fork() (*Seq, error) {
 		return nil, fmt.Errorf("kv: fork: %w", err)
 	}
 	s.tree.share(s.runs)
-	f := &Seq{pool: s.pool, tree: s.tree, tokens: slices.Clone(s.tokens), runs: slices.Clone(s.runs)}
+	f := &Seq{pool: s.pool, tree: s.tree, tokens: slices.Clone(s.tokens), runs: slices.Clone(s.runs), pending: slices.Clone(s.pending)}
+	s.shareStates(f)
 	s.tree.seqs = append(s.tree.seqs, f)
 	return f, nil
 }
 
-// Truncate forgets the tokens from n on.
+// Truncate forgets the tokens from n on. Where layers are recurrent and the state after n tokens is not
+// kept, the tokens behind the nearest state before it are computed again: they become [Seq.Pending].
 func (s *Seq) Truncate(n int) error {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
 	if err := s.idle(); err != nil {
 		return fmt.Errorf("kv: truncate: %w", err)
 	}
-	if n < 0 || n > len(s.tokens) {
-		return fmt.Errorf("kv: truncate to %d: the sequence has %d tokens", n, len(s.tokens))
+	if all := len(s.tokens) + len(s.pending); n < 0 || n > all {
+		return fmt.Errorf("kv: truncate to %d: the sequence has %d tokens", n, all)
 	}
+	if n >= len(s.tokens) {
+		s.pending = s.pending[:n-len(s.tokens)]
+		return nil
+	}
+	wanted := n
+	n = s.rewind(wanted)
+	s.pending = append(s.pending[:0], s.tokens[n:wanted]...)
 	if n < s.tree.sealed {
 		s.tree.unseal(n / Block * Block)
 	}
@@ -104,7 +126,8 @@ func (s *Seq) drop() error {
 		t.unseal(0)
 	}
 	t.give(s.runs)
-	s.runs, s.tokens = nil, nil
+	s.dropStates()
+	s.runs, s.tokens, s.pending = nil, nil, nil
 	if len(t.seqs) > 0 {
 		return nil
 	}

@@ -137,6 +137,9 @@ func (p *Pool) held(d *device) int64 { return p.bytesOn(d, p.regionUsage) }
 // there.
 func (p *Pool) bytesOn(d *device, counted func(layer int, r *region) int64) int64 {
 	bytes := d.slotsTaken()
+	if p.states != nil && p.states.buffers != nil && p.states.buffers[d.number] != nil {
+		bytes += p.states.buffers[d.number].Size()
+	}
 	for t := range p.withRows {
 		for _, l := range d.placement.Layers {
 			if t.regions[l] != nil {

@@ -21,6 +21,10 @@ type Shape struct {
 	// same shape.
 	Shares bool
 	Of     int
+
+	// State is how many f32 values a recurrent layer carries of each sequence. It keeps no rows then,
+	// and has no heads. A layer with neither keeps nothing.
+	State int
 }
 
 // types are the tensor types that keys and values may have.
@@ -45,8 +49,17 @@ func TypeNames() []string {
 	return names
 }
 
+// keepsRows reports whether the layer has keys and values of its own.
+func (s Shape) keepsRows() bool { return !s.Shares && s.attends() }
+
+// attends reports whether the layer attends to keys and values, its own or another's.
+func (s Shape) attends() bool { return s.Heads != 0 || s.KeyDim != 0 || s.ValueDim != 0 }
+
 // layout returns the bytes of the shape's rows.
 func (s Shape) layout(k, v ggml.Type) tier.Layout {
+	if !s.attends() {
+		return tier.Layout{}
+	}
 	return tier.Layout{Heads: s.Heads, KeyBytes: k.RowSize(int64(s.KeyDim)), ValueBytes: v.RowSize(int64(s.ValueDim))}
 }
 
@@ -55,6 +68,12 @@ func (s Shape) validate(k, v ggml.Type) error {
 	var errs []error
 	if s.Window < 0 {
 		errs = append(errs, fmt.Errorf("a window of %d tokens: want at least 1, or 0 for all tokens", s.Window))
+	}
+	if s.State < 0 || s.State > 0 && s.Heads != 0 {
+		errs = append(errs, fmt.Errorf("a state of %d values and %d KV heads: want one or the other", s.State, s.Heads))
+	}
+	if !s.attends() {
+		return errors.Join(errs...)
 	}
 	if s.Heads < 1 || s.KeyDim < 1 || s.ValueDim < 1 {
 		errs = append(errs, fmt.Errorf("%d KV heads, key dim %d, value dim %d: all must be at least 1", s.Heads, s.KeyDim, s.ValueDim))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,11 +13,12 @@ import (
 )
 
 // Work is the new tokens of one sequence in a step: one token to decode, a few as a draft, many to
-// prefill.
+// prefill. They begin with those of [Seq.Pending].
 type Work struct {
 	Seq    *Seq
 	Tokens []int32
 	Logits int // how many of the last tokens to compute logits of
+	Drafts int // how many of the last tokens are guesses, which the sequence may be truncated to before
 }
 
 // Step is one trip of new tokens through all layers. Every step is closed, with or without Commit;
@@ -129,6 +131,10 @@ func (p *Pool) check(batch []Work) error {
 			return fmt.Errorf("kv: work %d: %w: the sequence", i, ErrClosed)
 		case len(w.Tokens) == 0:
 			return fmt.Errorf("kv: work %d: no tokens", i)
+		case w.Drafts < 0 || w.Drafts >= len(w.Tokens):
+			return fmt.Errorf("kv: work %d: %d guesses among %d tokens: want at least one token before them", i, w.Drafts, len(w.Tokens))
+		case !slices.Equal(w.Seq.pending, w.Tokens[:min(len(w.Seq.pending), len(w.Tokens))]):
+			return fmt.Errorf("kv: work %d: the sequence has %d tokens to be computed again: begin with them", i, len(w.Seq.pending))
 		case w.Logits < 0 || w.Logits > len(w.Tokens):
 			return fmt.Errorf("kv: work %d: logits of %d tokens wanted of %d", i, w.Logits, len(w.Tokens))
 		}
@@ -185,7 +191,7 @@ func (s *Step) makeRoom(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.makeRoomForStates(ctx)
 }
 
 // begin takes the cells. After an error everything is as before; nothing can fail afterwards.
@@ -199,6 +205,10 @@ func (s *Step) begin(ctx context.Context) error {
 		return err
 	}
 	s.zeroPadding() // of regions that were made while rings grew
+	s.takeStates()
+	if s.pool.states != nil {
+		s.layRecurrences()
+	}
 	for i := range s.works {
 		s.works[i].Seq.busy = true
 	}
@@ -293,11 +303,13 @@ func (s *Step) Commit() error {
 	p := s.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, w := range s.works {
+	for i, w := range s.works {
 		w.Seq.tokens = append(w.Seq.tokens, w.Tokens...)
 		for _, r := range w.runs {
 			w.Seq.runs = appendRun(w.Seq.runs, r)
 		}
+		w.Seq.pending = w.Seq.pending[:0]
+		s.keepStates(&s.works[i])
 	}
 	p.stats.Steps++
 	s.committed = true
@@ -331,6 +343,7 @@ func (s *Step) Close() error {
 	var errs []error
 	if !s.committed {
 		s.giveBack()
+		s.giveStates()
 		s.failRings()
 	}
 	for _, w := range s.works {

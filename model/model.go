@@ -1,8 +1,8 @@
 // Package model defines what an architecture is, finds one by name, and holds the pieces that
 // architectures share.
 //
-// An architecture builds graphs, one layer at a time, and leaves attention to its caller: it never
-// sees a cache.
+// An architecture builds graphs, one layer at a time, and leaves to its caller what goes from token to
+// token: attention, and the states of recurrent layers. It never sees a cache.
 package model
 
 import (
@@ -33,7 +33,8 @@ type Model interface {
 	// Embed returns the input of the first layer. ids [tokens] i32; result [hidden, tokens].
 	Embed(g *ggml.Graph, ids *ggml.Tensor) *ggml.Tensor
 	// Layer returns the output of layer l. x [hidden, tokens]; result like x.
-	Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens Tokens, attend Attend) *ggml.Tensor
+	// It calls attend or recur once, as its Config says what the layer keeps, or neither.
+	Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens Tokens, attend Attend, recur Recur) *ggml.Tensor
 	// Logits returns the scores of the next token. x [hidden, tokens]; result [vocab, tokens].
 	Logits(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor
 	// Close frees the weights.
@@ -75,7 +76,8 @@ type Config struct {
 	RoPE         string // how positions are encoded, where that depends on the context; "" where it does not
 }
 
-// Layer is one layer's attention.
+// Layer is what one layer has of the tokens before: attention to their keys and values, or a state. A
+// layer with neither has no KV heads and no state.
 type Layer struct {
 	Heads    int
 	KVHeads  int
@@ -91,6 +93,9 @@ type Layer struct {
 	// earlier layer, KVOf (Brandon et al., 2024).
 	SharesKV bool
 	KVOf     int
+
+	// State is what a recurrent layer carries of each sequence. It has no keys and values then.
+	State State
 
 	ExpertsUsed int // experts that each token goes through after attention; 0: the layer has none
 }

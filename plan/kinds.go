@@ -7,6 +7,10 @@ type Kinds struct {
 	Windowed int // layers that keep a ring of rows on their device: see RingCells
 	Shared   int // layers that share another's K/V
 
+	Recurrent  int   // layers that carry a state and keep no rows
+	Plain      int   // layers that look at no other token
+	StateBytes int64 // of one sequence in the recurrent layers
+
 	LeastWindow, MostWindow int // tokens that windowed layers see; 0 without any
 
 	TokenBytes int64 // of a token in the full layers
@@ -19,7 +23,12 @@ type Kinds struct {
 func (c Cache) Kinds() (k Kinds) {
 	rings, _ := c.kinds()
 	for l, layer := range c.Layers {
+		k.StateBytes = sum(k.StateBytes, layer.StateBytes)
 		switch {
+		case layer.StateBytes > 0:
+			k.Recurrent++
+		case layer.NoRows:
+			k.Plain++
 		case layer.Shares:
 			k.Shared++
 		case rings[l] > 0:

@@ -13,7 +13,16 @@ type Layer struct {
 	// stay on their device, because a step that streams them would need them twice.
 	Shares bool
 	Of     int
+
+	// StateBytes is what the state of one sequence takes in a recurrent layer. Each sequence has two: a
+	// step reads one and writes the other.
+	StateBytes int64
+	// NoRows says that the layer keeps no K/V: it is recurrent, or looks at no other token.
+	NoRows bool
 }
+
+// statesOfSequence is how many states a sequence has in a recurrent layer while a step computes it.
+const statesOfSequence = 2
 
 // RingCells returns how many cells of a sequence tree a layer with a window keeps on its device, where
 // graphs compute at most some tokens and a tree holds at most some cells: those that the first token

@@ -50,7 +50,8 @@ type Placement struct {
 	Streamed    int     // layers that are not resident
 	Slots       int
 	SlotBytes   int64 // of one slot: the largest streamed layer
-	TreeBytes   int64 // of the resident layers of one tree
+	TreeBytes   int64 // of the resident layers of one tree, and of one sequence's states
+	StateBytes  int64 // of the state of one sequence in the recurrent layers
 	DeviceBytes int64 // of the slots, and the resident layers of Trees trees
 }
 
@@ -208,7 +209,7 @@ func (p Placement) sized(slots, trees int) Placement {
 
 // treeBytes returns the bytes of the resident layers of a tree that has room for some cells.
 func (p Placement) treeBytes(cells int) int64 {
-	bytes := int64(0)
+	bytes := product(p.StateBytes, statesOfSequence)
 	for i, row := range p.Rows {
 		switch {
 		case p.Rings[i] > 0:

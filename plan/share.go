@@ -15,6 +15,7 @@ type share struct {
 	cells  int     // whole blocks
 	trees  int
 	slots  int
+	states int64 // bytes of one sequence's state
 	memory int64 // 0: no bound
 
 	least, most int // how many of the free layers may be resident
@@ -53,6 +54,7 @@ func (c Cache) on(device int) share {
 		if !fixed[l] {
 			s.free = append(s.free, len(s.layers))
 		}
+		s.states = sum(s.states, layer.StateBytes)
 		s.layers, s.rows = append(s.layers, l), append(s.rows, layer.RowBytes)
 		s.rings, s.fixed = append(s.rings, rings[l]), append(s.fixed, fixed[l])
 	}
@@ -81,7 +83,7 @@ func (c Cache) kinds() (rings []int, fixed []bool) {
 			tokens = step
 		}
 		rings[l] = layer.ring(tokens, c.Cells)
-		fixed[l] = fixed[l] || layer.Shares || rings[l] > 0
+		fixed[l] = fixed[l] || layer.Shares || layer.NoRows || rings[l] > 0
 	}
 	return rings, fixed
 }
@@ -112,7 +114,7 @@ func (s share) smallest() Placement {
 func (s share) with(resident int) Placement {
 	p := Placement{
 		Cells: s.cells, Layers: s.layers, Rows: s.rows, Rings: s.rings, Fixed: s.fixed,
-		Resident: slices.Clone(s.fixed), Streamed: len(s.free) - resident,
+		StateBytes: s.states, Resident: slices.Clone(s.fixed), Streamed: len(s.free) - resident,
 	}
 	for i, stays := range Spread(resident, len(s.free)) {
 		p.Resident[s.free[i]] = stays

@@ -151,6 +151,9 @@ func (blank *device) measure(ds *devices, d *device, besides *experts, c kv.Opti
 // measure builds the graphs of a layer's largest chunks: of one tree, and of the most trees that
 // there may be.
 func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int, layerShape) *layerGraph) error {
+	if g.config.Layers[l].KVHeads == 0 && !g.config.Layers[l].SharesKV {
+		return g.measureRecurrent(l, s, first, build)
+	}
 	meta := ggml.NewContext(2)
 	defer meta.Close()
 	shape := c.Layers[l]
@@ -177,6 +180,27 @@ func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int
 		}
 	}
 	return nil
+}
+
+// measureRecurrent builds the graphs of the largest chunks of a layer without rows: of one sequence, and
+// of as many as there may be.
+func (g *graphs) measureRecurrent(l int, s sizes, first int, build func(int, layerShape) *layerGraph) error {
+	shape := layerShape{first: first, n: s.chunk, parts: []kv.Part{{First: first, N: s.chunk}}}
+	if values := g.config.Layers[l].State.Values(); values > 0 {
+		meta := ggml.NewContext(1)
+		defer meta.Close()
+		kind := g.backend.BufferType()
+		shape.states.T = meta.New(ggml.F32, int64(values), 1)
+		buffer, err := g.backend.Alloc(kind, kind.AllocSize(shape.states.T), ggml.States)
+		if err != nil {
+			return err
+		}
+		defer buffer.Close()
+		buffer.Place(shape.states.T, 0)
+		shape.companies = []company{{first: first, n: s.chunk, seqs: 1, keep: 1}}
+	}
+	_, err := g.find(l, shape, build)
+	return err
 }
 
 // chunks returns the shapes of the largest chunks of one tree and of several that share it, with

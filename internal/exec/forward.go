@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
@@ -26,6 +27,8 @@ func (r *Runner) Forward(ctx context.Context, batch []kv.Work, rows [][][]float3
 		}
 		tokens += len(w.Tokens)
 	}
+	batch, again := withPending(batch)
+	tokens += again
 	rows = logitRows(rows, batch, r.config.Vocab)
 	var err error
 	if tokens > r.pool.StepTokens() {
@@ -37,6 +40,23 @@ func (r *Runner) Forward(ctx context.Context, batch []kv.Work, rows [][][]float3
 		return nil, err
 	}
 	return rows, nil
+}
+
+// withPending returns the batch with the tokens before those of its works that are to be computed again,
+// and how many there are.
+func withPending(batch []kv.Work) (_ []kv.Work, again int) {
+	for i, w := range batch {
+		pending := w.Seq.Pending()
+		if len(pending) == 0 {
+			continue
+		}
+		if again == 0 {
+			batch = slices.Clone(batch)
+		}
+		batch[i].Tokens = append(pending, w.Tokens...)
+		again += len(pending)
+	}
+	return batch, again
 }
 
 // logitRows returns rows with memory for the logits of a batch.
@@ -116,7 +136,8 @@ func (r *Runner) nextPass(batch []kv.Work, done []int) (pass []kv.Work, of []int
 		}
 		room -= take
 		wanted := max(0, w.Logits-(left-take)) // those of the last w.Logits tokens that this pass takes
-		pass = append(pass, kv.Work{Seq: w.Seq, Tokens: w.Tokens[done[i] : done[i]+take], Logits: min(wanted, take)})
+		drafts := max(0, w.Drafts-(left-take))
+		pass = append(pass, kv.Work{Seq: w.Seq, Tokens: w.Tokens[done[i] : done[i]+take], Logits: min(wanted, take), Drafts: min(drafts, max(0, take-1))})
 		of = append(of, i)
 	}
 	return pass, of
@@ -166,7 +187,8 @@ func (r *Runner) computeAgain(ctx context.Context, gone *kv.GoneError) error {
 	if err := gone.Seq.Truncate(gone.From); err != nil {
 		return err
 	}
-	if err := r.passes(ctx, []kv.Work{{Seq: gone.Seq, Tokens: tokens}}, make([][][]float32, 1)); err != nil {
+	batch, _ := withPending([]kv.Work{{Seq: gone.Seq, Tokens: tokens}})
+	if err := r.passes(ctx, batch, make([][][]float32, 1)); err != nil {
 		return fmt.Errorf("ebb: computing %d tokens again, of which the sequence has none now: %w", len(tokens), err)
 	}
 	return nil
@@ -266,7 +288,9 @@ func (r *Runner) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 	if err := layer.Prepare(ctx, chunk); err != nil {
 		return err
 	}
-	d.inputs.visibilities.of(r.config.Layers[layer.Index]).set(step, chunk)
+	if v := d.inputs.visibilities.of(r.config.Layers[layer.Index]); v != nil {
+		v.set(step, chunk)
+	}
 	for _, stage := range g.stages {
 		switch stage.kind {
 		case dense:

@@ -25,7 +25,8 @@ type graphs struct {
 	scratch *ggml.Scratch
 
 	layers [][]*layerGraph // by layer, used last first
-	parts  []kv.Part       // of the shape that was asked for last
+	parts  []kv.Part       // of the shape that was asked for last, and its companies
+	of     []company
 	embeds []*graph
 	heads  []*graph
 }
@@ -75,13 +76,17 @@ type layerShape struct {
 	first, n      int       // tokens of the step
 	hostAttention bool      // attention is computed on the host
 	parts         []kv.Part // with the layer's rows
+
+	companies []company // of a recurrent layer
+	states    kv.States // its states
 }
 
 // input returns where the ids and positions of the tokens are among the inputs.
 func (s layerShape) input() int { return s.parts[0].Input }
 
 func (s layerShape) equal(o layerShape) bool {
-	return s.first == o.first && s.n == o.n && s.hostAttention == o.hostAttention && slices.Equal(s.parts, o.parts)
+	return s.first == o.first && s.n == o.n && s.hostAttention == o.hostAttention && slices.Equal(s.parts, o.parts) &&
+		s.states.ID == o.states.ID && slices.Equal(s.companies, o.companies)
 }
 
 func newGraphs(b *ggml.Backend, m model.Model, in *inputs, s sinks) *graphs {
@@ -98,12 +103,17 @@ func (g *graphs) layer(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, 
 func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 	c := step.Chunks()[chunk]
 	g.parts = layer.Parts(chunk, g.parts[:0])
-	if g.inputs.visibilities.kernel(g.config.Layers[layer.Index]) {
+	if l := g.config.Layers[layer.Index]; l.KVHeads == 0 || g.inputs.visibilities.kernel(l) {
 		for i := range g.parts {
 			g.parts[i].Cells, g.parts[i].Mask = 0, 0
 		}
 	}
-	return layerShape{first: c.First, n: c.N, hostAttention: layer.HostAttention(), parts: g.parts}
+	s := layerShape{first: c.First, n: c.N, hostAttention: layer.HostAttention(), parts: g.parts}
+	if s.states = layer.States(); s.states.T != nil {
+		g.of = companies(step.Recurrences(chunk), s.input(), g.of[:0])
+		s.companies = g.of
+	}
+	return s
 }
 
 // find returns the graph of a layer and a shape. It builds the graph unless it is kept.
@@ -116,7 +126,7 @@ func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *
 			return lg, nil
 		}
 	}
-	shape.parts = slices.Clone(shape.parts)
+	shape.parts, shape.companies = slices.Clone(shape.parts), slices.Clone(shape.companies)
 	lg := build(layer, shape)
 	if err := g.allocate(lg.graph); err != nil {
 		return nil, err
@@ -135,6 +145,9 @@ func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *
 // computed in stages as the trees' rows arrive.
 func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 	nodes := 64 + 32*len(shape.parts)
+	for _, c := range shape.companies {
+		nodes += 48 + 16*c.keep
+	}
 	if used := g.config.Layers[layer].ExpertsUsed; used > 0 {
 		nodes += 32 + 2*used
 	}
@@ -163,6 +176,8 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 		}
 		all := g.attendAll(gr, layer, shape, q, k, v, func(p kv.Part) { lg.cut(attention, p.Tree) })
 		return gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n) // [headDim × heads, tokens]
+	}, func(inputs []*ggml.Tensor, mix model.Mix) *ggml.Tensor {
+		return g.recur(gr, layer, shape, inputs, mix)
 	})
 	if lg.detour = gr.Detour(); lg.detour != nil {
 		g.inputs.buffers[g.inputs.experts].Place(lg.detour.Result, 0)

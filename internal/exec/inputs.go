@@ -33,6 +33,7 @@ type inputs struct {
 	x        [2]*ggml.Tensor // [hidden, tokens] f32: in and out of layers, by turns
 	logits   *ggml.Tensor    // [vocab, room.logits] f32
 	handover handover
+	places   places
 	experts  *ggml.Tensor // [hidden, chunk] f32: what the CPU's experts make of a chunk; nil: it has none
 
 	attention    attend.Attention
@@ -65,7 +66,7 @@ func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, for
 // an error there are none.
 func (in *inputs) resize(r room) error {
 	in.close()
-	in.meta, in.buffers = ggml.NewContext(14+3*len(in.windows)), map[*ggml.Tensor]*ggml.Buffer{}
+	in.meta, in.buffers = ggml.NewContext(16+3*len(in.windows)), map[*ggml.Tensor]*ggml.Buffer{}
 	n := int64(r.tokens)
 	in.ids = in.meta.New(ggml.I32, n*kv.InputAlign)
 	in.pos = in.meta.New(ggml.I32, n*kv.InputAlign)
@@ -74,8 +75,10 @@ func (in *inputs) resize(r room) error {
 	in.x[1] = in.meta.New(ggml.F32, in.hidden, n)
 	in.visibilities = newVisibilities(in.meta, in.attention, in.layers, in.sizes, r)
 	in.logits = in.meta.New(ggml.F32, in.vocab, int64(r.logits))
+	in.places = newPlaces(in.meta, in.layers, r.tokens)
 	b := in.backend
 	err := errors.Join(
+		in.allocate(b, ggml.Inputs, in.places.tensors()...),
 		in.allocate(b, ggml.Inputs, append(in.visibilities.places(), in.ids, in.pos, in.rows)...),
 		in.allocate(b, ggml.Masks, in.visibilities.tensors()...),
 		in.allocate(b, ggml.Activations, in.x[0], in.x[1], in.logits),
@@ -136,6 +139,7 @@ func (in *inputs) begin(step *kv.Step) {
 			}
 		}
 	}
+	in.places.begin(step)
 	if rows := step.LogitRows(); len(rows) > 0 {
 		ggml.SetSlice(in.rows, rows, 0)
 	}

@@ -128,7 +128,7 @@ func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv
 	c.On, c.Memory = on, memories(o.KVMemory, backends)
 	for _, l := range r.config.Layers {
 		c.Layers = append(c.Layers, kv.Shape{
-			Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim, Window: l.Window, Shares: l.SharesKV, Of: l.KVOf,
+			Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim, Window: l.Window, Shares: l.SharesKV, Of: l.KVOf, State: l.State.Values(),
 		})
 	}
 	if err := r.fitMemory(o, &c, backends); err != nil {

@@ -43,6 +43,9 @@ func (v *visibility) spanStride() int {
 func newVisibilities(meta *ggml.Context, a attend.Attention, layers []model.Layer, s sizes, r room) visibilities {
 	out := visibilities{attention: a, k: s.k, v: s.v}
 	for _, l := range layers {
+		if l.KVHeads == 0 && !l.SharesKV {
+			continue // it attends to nothing
+		}
 		v := out.of(l)
 		if v == nil {
 			v = &visibility{window: l.Window, capacity: s.cells, chunk: -1}

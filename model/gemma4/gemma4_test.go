@@ -319,7 +319,7 @@ func logits(t *testing.T, backend *ggml.Backend, m model.Model, prompt []int32) 
 			scores := g.SoftMax(g.MulMat(keys[of], g.Permute(q, 0, 2, 1, 3)), mask, c.Scale)
 			sums := g.MulMat(values[of], scores) // [headDim, tokens, heads]
 			return g.Reshape2D(g.Cont(g.Permute(sums, 0, 2, 1, 3)), int64(c.ValueDim*c.Heads), n)
-		})
+		}, nil)
 	}
 	g.Expand(g.Cpy(m.Logits(g, x), out))
 	scratch := backend.NewScratch()

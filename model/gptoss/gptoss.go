@@ -85,7 +85,7 @@ func unit(g *ggml.Graph, gate, up *ggml.Tensor) *ggml.Tensor {
 func (m *Model) Sinks(l int) *ggml.Tensor { return m.layers[l].sinks }
 
 // Layer adds attention and the experts' results to x.
-func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend) *ggml.Tensor {
+func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend, _ model.Recur) *ggml.Tensor {
 	w := m.layers[l]
 
 	h := w.attentionNorm.Forward(g, x)

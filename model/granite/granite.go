@@ -80,7 +80,7 @@ func (m *Model) Embed(g *ggml.Graph, ids *ggml.Tensor) *ggml.Tensor {
 }
 
 // Layer adds attention and feed-forward to x.
-func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend) *ggml.Tensor {
+func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend, _ model.Recur) *ggml.Tensor {
 	w := m.layers[l]
 
 	h := w.attentionNorm.Forward(g, x)

@@ -58,7 +58,7 @@ func open(l *model.Loader) (model.Model, error) {
 }
 
 // Layer adds attention and feed-forward to x.
-func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend) *ggml.Tensor {
+func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend, _ model.Recur) *ggml.Tensor {
 	w := m.layers[l]
 
 	h := w.attentionNorm.Forward(g, x)
