@@ -12,6 +12,7 @@ import (
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/model/gemma3"
 	"github.com/seed4d217819/ebb/model/llama"
+	"github.com/seed4d217819/ebb/model/qwen35"
 	"github.com/seed4d217819/ebb/model/qwen3moe"
 	"github.com/seed4d217819/ebb/tier/host"
 )
@@ -25,6 +26,7 @@ type setting struct {
 	kvType  string
 	experts int  // of how many layers the CPU computes the experts; the model has experts then
 	windows bool // most of the model's layers have a window of 16
+	hybrid  bool // three of four layers of the model are recurrent
 	Options
 }
 
@@ -60,6 +62,9 @@ func (s setting) open(t *testing.T) (*Runner, error) {
 	}
 	if s.windows {
 		name, arch = "tiny-gemma3", gemma3.Architecture()
+	}
+	if s.hybrid {
+		name, arch = "tiny-qwen35", qwen35.Architecture()
 	}
 	f, err := gguf.Open(filepath.Join("..", "..", "testdata", "models", name+".gguf"))
 	if err != nil {

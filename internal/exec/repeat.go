@@ -15,7 +15,7 @@ var OfEngine func(engine any) *Runner
 
 // Repeat appends n tokens to a sequence without computing them: it repeats the tokens that the
 // sequence holds, from the first on, and copies their K/V; where a ring has lost those, other rows of
-// the ring. The text that follows makes no sense, as the keys are those of other positions. Benchmarks
+// the ring. The states of recurrent layers stay as they are. The text that follows makes no sense, as the keys are those of other positions. Benchmarks
 // use it to reach a depth that would take long to compute. The sequence must hold a token and have no
 // forks. After an error it is as it was, or longer by some of the n.
 func (r *Runner) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
@@ -63,13 +63,24 @@ func (r *Runner) repeat(ctx context.Context, w kv.Work) (err error) {
 	return step.Commit()
 }
 
-// repeatRows copies the rows of a layer, chunk by chunk, to the places of the step's tokens.
+// repeatRows copies the rows of a layer, chunk by chunk, to the places of the step's tokens, and its
+// states to where the step writes them.
 func (r *Runner) repeatRows(ctx context.Context, step *kv.Step, layer *kv.Layer) error {
 	b, rows := r.devices.layers[layer.Index].backend, layer.Rows(0)
 	places := step.Places(r.config.Layers[layer.Index].Window)
 	for i, c := range step.Chunks() {
 		if err := layer.Prepare(ctx, i); err != nil {
 			return err
+		}
+		if states := layer.States().T; states != nil {
+			for _, s := range step.Recurrences(i) {
+				if err := copyCells(b, states, int64(s.From), int64(s.To[0]), 1); err != nil {
+					return err
+				}
+			}
+		}
+		if rows.K == nil {
+			continue // the layer keeps no rows
 		}
 		for first, end := c.First, c.First+c.N; first < end; {
 			n := 1
@@ -92,7 +103,7 @@ func (r *Runner) repeatRows(ctx context.Context, step *kv.Step, layer *kv.Layer)
 }
 
 // copyCells copies n cells of K or V, [headDim, cells, kvHeads], from one cell on to those from another
-// on.
+// on; of states, [values, places], places.
 func copyCells(b *ggml.Backend, t *ggml.Tensor, from, to, n int64) error {
 	heads, size := int(t.Ne(2)), n*t.Nb(1)
 	between, err := b.Alloc(b.PlainHostBufferType(), size*int64(heads), ggml.HostRows)

@@ -65,6 +65,9 @@ func wantRepeatedRows(t *testing.T, e *Runner, s *kv.Seq, all, period, repeated 
 			t.Fatal(err)
 		}
 		rows := layer.Rows(0)
+		if rows.K == nil {
+			continue // a recurrent layer
+		}
 		for _, tensor := range []*ggml.Tensor{rows.K, rows.V} {
 			for head := range tensor.Ne(2) {
 				cell := func(c int) []byte {
@@ -125,6 +128,52 @@ func TestRepeatFillsRings(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Steps of repeated tokens read the state in one place and write it to another, as all steps do.
+func TestRepeatKeepsStates(t *testing.T) {
+	e := setting{devices: cpu, hybrid: true, Options: Options{Cache: kv.Options{ChunkTokens: 4, Policy: kv.Static}}}.mustOpen(t)
+	s := e.pool.NewSeq()
+	if _, err := e.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: []int32{5, 9, 12, 40, 77}}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	before := statesBefore(t, e, s)
+	if err := e.Repeat(t.Context(), s, 18); err != nil {
+		t.Fatal(err)
+	}
+	wantRepeatedRows(t, e, s, 23, 5, 5)
+	after := statesBefore(t, e, s)
+	if len(after) != e.pool.Stats().RecurrentLayers || len(after) == 0 {
+		t.Fatalf("%d layers have states: want all recurrent ones", len(after))
+	}
+	for i := range after {
+		if slices.Max(after[i]) == 0 || !bytes.Equal(after[i], before[i]) {
+			t.Errorf("recurrent layer %d: the state is zero, or another than before", i)
+		}
+	}
+}
+
+// statesBefore returns what recurrent layers carry of a sequence before its next step.
+func statesBefore(t *testing.T, e *Runner, s *kv.Seq) (states [][]byte) {
+	t.Helper()
+	step, err := e.pool.Begin(t.Context(), []kv.Work{{Seq: s, Tokens: []int32{1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for layer, err := range step.Layers(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := layer.States().T; all != nil {
+			state := make([]byte, all.Nb(1))
+			all.Get(state, int64(step.Recurrences(0)[0].From)*all.Nb(1))
+			states = append(states, state)
+		}
+	}
+	if err := step.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return states
 }
 
 func TestRepeatRefusesWhatItCannotCopy(t *testing.T) {
