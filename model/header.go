@@ -53,6 +53,17 @@ func StepBytes(f *gguf.File) (bytes int64) {
 	return bytes
 }
 
+// DraftBytes returns, from a file's header, the bytes of the blocks that only draft tokens.
+func DraftBytes(f *gguf.File) (bytes int64) {
+	l := newHeader(f)
+	for _, t := range f.Tensors() {
+		if l.drafts(t.Name) {
+			bytes += t.Size
+		}
+	}
+	return bytes
+}
+
 // ExpertBytes returns from a file's header, by layer, how many bytes the weights of the experts take that
 // a router chooses from, and how many of them a step of one token reads: 0 of a layer without
 // experts.

@@ -64,7 +64,7 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 	}
 	r := plan.Request{
 		Model: plan.Model{
-			Weights: s.Bytes, Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens, FeedForward: s.widestFeedForward(),
+			Weights: s.Bytes - model.DraftBytes(f), Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens, FeedForward: s.widestFeedForward(),
 		},
 		Layers: layers, StepWeights: model.StepBytes(f), HeadWeights: rehearsal.HeadBytes(f),
 	}

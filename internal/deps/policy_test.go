@@ -107,7 +107,7 @@ var policy = map[string][]string{
 	"internal/libllama":   {"ggml", "internal/dl"},
 	"internal/memory":     {},
 	"internal/filelock":   {},
-	"internal/rehearsal":  {".", "ggml", "gguf", "internal/exec", "kv", "plan", "trace"},
+	"internal/rehearsal":  {".", "ggml", "gguf", "internal/exec", "kv", "model", "plan", "trace"},
 	"internal/testmodel":  {"gguf", "ggml"},
 	"internal/testreport": {},
 	"internal/textfile":   {},

@@ -9,6 +9,7 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/rehearsal"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
 )
 
@@ -85,12 +86,13 @@ func (p *planPoint) ask(header *gguf.File, m Model, a *Ebb) (plan.Request, error
 		return plan.Request{}, err
 	}
 	r := plan.Request{
-		Model: plan.Model{Weights: m.Weights}, StepWeights: m.StepBytes, HeadWeights: rehearsal.HeadBytes(header),
+		Model: plan.Model{Weights: m.Weights - model.DraftBytes(header)}, StepWeights: m.StepBytes, HeadWeights: rehearsal.HeadBytes(header),
 		Context: p.room, Slots: p.o.Slots,
 	}
 	for _, l := range a.Engine.Config().Layers {
-		layer := plan.Layer{Window: l.Window, Shares: l.SharesKV, Of: l.KVOf}
-		if !l.SharesKV {
+		layer := plan.Layer{Window: l.Window, Shares: l.SharesKV, Of: l.KVOf, NoRows: !l.SharesKV && l.KVHeads == 0}
+		layer.StateBytes = kv.Shape{State: l.State.Values()}.StateBytes()
+		if !l.SharesKV && !layer.NoRows {
 			layer.RowBytes = int64(l.KVHeads) * (typ.RowSize(int64(l.KeyDim)) + typ.RowSize(int64(l.ValueDim)))
 		}
 		r.Layers = append(r.Layers, layer)

@@ -32,7 +32,7 @@ func (h *Rehearsal) Copies(ctx context.Context, m plan.Machine, disk string) (_ 
 	defer func() { err = errors.Join(err, st.close()) }()
 	took, err := st.steps(ctx, 1)
 	if disk != "" && err == nil {
-		took, err = steady(took, time.Now().Add(longestBurst), func() (spent, error) { return st.again(ctx, 1) })
+		took, err = steady(took, time.Now().Add(longestBurst), func() (spent, error) { return st.steps(ctx, 1) })
 	}
 	if err == nil && took.fetched == 0 {
 		err = fmt.Errorf("rehearsal: %d layers that see the whole context are too few to stream", s.full)

@@ -155,7 +155,7 @@ func (h *Rehearsal) Compute(ctx context.Context) (c plan.Compute, err error) {
 	if err != nil {
 		return c, err
 	}
-	if err := st.seq.Truncate(seedTokens); err != nil {
+	if err := st.fill(ctx, 0); err != nil {
 		return c, err
 	}
 	flat, err := st.steps(ctx, min(o.Beams, mostBatch))

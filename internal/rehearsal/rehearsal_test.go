@@ -19,11 +19,12 @@ import (
 	"github.com/seed4d217819/ebb/internal/exec"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
 )
 
-// model opens one of the golden models, and returns what a plan knows of it. Its layers are alike.
-func model(t *testing.T, name string) (path string, f *gguf.File, r plan.Request) {
+// golden opens one of the golden models, and returns what a plan knows of it. Its layers are alike.
+func golden(t *testing.T, name string) (path string, f *gguf.File, r plan.Request) {
 	t.Helper()
 	path = filepath.Join("../../testdata/models", name+".gguf")
 	f, err := gguf.Open(path)
@@ -37,8 +38,9 @@ func model(t *testing.T, name string) (path string, f *gguf.File, r plan.Request
 	}
 	defer func() { _ = e.Close() }()
 	for _, l := range e.Config().Layers {
-		layer := plan.Layer{Window: l.Window, Shares: l.SharesKV, Of: l.KVOf}
-		if !l.SharesKV {
+		layer := plan.Layer{Window: l.Window, Shares: l.SharesKV, Of: l.KVOf, NoRows: l.KVHeads == 0}
+		layer.StateBytes = kv.Shape{State: l.State.Values()}.StateBytes()
+		if !l.SharesKV && !layer.NoRows {
 			layer.RowBytes = kv.Shape{Heads: l.KVHeads, KeyDim: l.KeyDim, ValueDim: l.ValueDim}.Bytes(ggml.F16, ggml.F16)
 		}
 		r.Layers = append(r.Layers, layer)
@@ -46,6 +48,7 @@ func model(t *testing.T, name string) (path string, f *gguf.File, r plan.Request
 	for _, tensor := range f.Tensors() {
 		r.Model.Weights += tensor.Size
 	}
+	r.Model.Weights -= model.DraftBytes(f)
 	r.StepWeights, r.HeadWeights = r.Model.Weights, HeadBytes(f)
 	return path, f, r
 }
@@ -72,7 +75,7 @@ func models(t *testing.T) (names []string) {
 
 func TestASketchHasTheShapesOfItsModel(t *testing.T) {
 	for _, name := range models(t) {
-		_, f, r := model(t, name)
+		_, f, r := golden(t, name)
 		for _, layers := range []int{1, min(2, len(r.Layers)), len(r.Layers)} {
 			chosen := choose(r.Layers, layers)
 			path, err := write(f, r.Layers, chosen)
@@ -110,8 +113,9 @@ func TestASketchHasTheShapesOfItsModel(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			for i, l := range c.Layers {
-				if want := r.Layers[chosen[i]].Window; l.Window != want {
-					t.Errorf("%s: layer %d of the sketch has a window of %d; want %d", name, i, l.Window, want)
+				want := r.Layers[chosen[i]]
+				if state := (kv.Shape{State: l.State.Values()}).StateBytes(); l.Window != want.Window || state != want.StateBytes {
+					t.Errorf("%s: layer %d of the sketch has a window of %d and a state of %d bytes; want %d and %d", name, i, l.Window, state, want.Window, want.StateBytes)
 				}
 			}
 			if err := errors.Join(sketch.Close(), os.Remove(path)); err != nil {
@@ -163,11 +167,33 @@ func TestSamplesHaveLayersOfEachKind(t *testing.T) {
 	}
 }
 
+// Of a hybrid, one layer of each kind is rehearsed wherever two fit the memory.
+func TestSamplesOfHybridsHaveLayersOfBothKinds(t *testing.T) {
+	_, f, r := golden(t, "tiny-qwen35")
+	layers, others := layerBytes(f, len(r.Layers))
+	row := slices.MaxFunc(r.Layers, func(a, b plan.Layer) int { return int(a.RowBytes - b.RowBytes) }).RowBytes
+	state := r.Layers[0].StateBytes * statesOfSequence
+	two := 2 * (others + 2*(slices.Max(layers)+state+row*kv.Block))
+	for _, test := range []struct {
+		memory          int64
+		full, recurrent int
+	}{{two, 1, 1}, {two - 2, 1, 0}} {
+		s, err := Options{Depth: 1000, Memory: test.memory}.withDefaults().sample(f, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.full != test.full || len(s.layers)-s.full != test.recurrent || s.weights < 1 {
+			t.Errorf("with %d bytes of memory: layers %v, of which %d keep all rows, and %d bytes of weights; want %d and %d recurrent ones",
+				test.memory, s.layers, s.full, s.weights, test.full, test.recurrent)
+		}
+	}
+}
+
 // What a rehearsal says that a model takes is what the engine measures when it opens the model, to
 // the byte.
 func TestFootprintsAreThoseOfTheEngine(t *testing.T) {
 	for _, name := range models(t) {
-		path, f, r := model(t, name)
+		path, f, r := golden(t, name)
 		h, err := Open(t.Context(), f, r, Options{Depth: 300})
 		if err != nil {
 			t.Fatal(err)
@@ -196,7 +222,7 @@ func TestFootprintsAreThoseOfTheEngine(t *testing.T) {
 }
 
 func TestARehearsalMeasuresEveryRateAndLeavesNothing(t *testing.T) {
-	for _, name := range []string{"tiny-gqa", "tiny-gemma3"} {
+	for _, name := range []string{"tiny-gqa", "tiny-gemma3", "tiny-qwen35"} {
 		t.Run(name, func(t *testing.T) { wantRates(t, name) })
 	}
 }
@@ -204,7 +230,7 @@ func TestARehearsalMeasuresEveryRateAndLeavesNothing(t *testing.T) {
 func wantRates(t *testing.T, name string) {
 	folder, temporary := t.TempDir(), t.TempDir()
 	t.Setenv("TMPDIR", temporary)
-	_, f, r := model(t, name)
+	_, f, r := golden(t, name)
 	h, err := Open(t.Context(), f, r, Options{Depth: 2000, Sequences: 2, Beams: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -263,7 +289,7 @@ func TestADiskIsMeasuredUntilItsRateIsSteady(t *testing.T) {
 
 func TestAModelThatCannotBeRehearsedIsAnError(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	_, f, r := model(t, "tiny-gqa")
+	_, f, r := golden(t, "tiny-gqa")
 	if _, err := Open(t.Context(), f, r, Options{Memory: 1 << 10}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("with a KiB of memory: %v, want %v", err, ErrTooLarge)
 	}
@@ -293,8 +319,9 @@ func TestAModelThatCannotBeRehearsedIsAnError(t *testing.T) {
 
 // A sample is as large as may be, and never larger.
 func TestSamplesKeepTheirBudget(t *testing.T) {
-	_, f, r := model(t, "tiny-gqa")
-	largest, others := layerBytes(f, len(r.Layers))
+	_, f, r := golden(t, "tiny-gqa")
+	layers, others := layerBytes(f, len(r.Layers))
+	largest := slices.Max(layers)
 	for _, depth := range []int{1, 256, 100_000, 1 << 24} {
 		for _, memory := range []int64{8 << 20, 64 << 20, 8 << 30} {
 			s, err := Options{Depth: depth, Memory: memory}.withDefaults().sample(f, r)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
 )
 
@@ -20,34 +21,58 @@ type sample struct {
 // sample chooses as many layers as make up sampleBytes with the K/V that they read. A few layers with
 // more K/V than that are rehearsed at a smaller depth.
 func (o Options) sample(header *gguf.File, r plan.Request) (s sample, err error) {
-	largest, others := layerBytes(header, len(r.Layers))
-	row := int64(0)
+	layers, others := layerBytes(header, len(r.Layers))
+	largest := slices.Max(append(layers, 0))
+	row, state := int64(0), int64(0)
 	for _, l := range r.Layers {
-		row = max(row, l.RowBytes)
+		row, state = max(row, l.RowBytes), max(state, l.StateBytes)
 	}
+	largest += state * statesOfSequence * int64(min(o.Beams*o.Sequences, mostBatch))
 	budget := min(sampleBytes, o.Memory/2-others) // a CPU's kernels want a copy of weights in another order
 	if budget < largest+row*kv.Block {
 		return s, ErrTooLarge
 	}
 	s.depth = max(kv.Block, o.Depth)
+	if least := kinds * (largest + row*kv.Block); mixed(r.Layers) && least <= o.Memory/2-others {
+		budget = max(budget, least)
+	}
 	few := min(fewLayers, budget/(largest+row*kv.Block)) // of which the K/V may be cut
 	s.layers = choose(r.Layers, int(min(int64(len(r.Layers)), max(few, budget/(largest+row*int64(s.depth))))))
 	n := len(s.layers)
 	s.depth = int(min(int64(s.depth), (budget/int64(n)-largest)/row))
-	s.weights = (r.StepWeights - r.HeadWeights) / int64(len(r.Layers)) * int64(n)
+	whole, read := model.ExpertBytes(header)
 	for _, l := range s.layers {
 		s.kv = append(s.kv, r.Layers[l])
-		if r.Layers[l].Window == 0 && !r.Layers[l].Shares {
+		s.weights += layers[l] - whole[l] + read[l]
+		if full(r.Layers[l]) {
 			s.full++
 		}
 	}
 	return s, nil
 }
 
-// choose returns n layers in order, or those that keep K/V if these are fewer and not all are wanted. Of
-// those that see the whole context and those with windows it takes as many as there are of each in the
-// model, but four that see all of it, if there are, and if that leaves one with a window. Copies are
-// rehearsed with those.
+// statesOfSequence is how many states a step has of a sequence: the one that it reads and the one that it
+// writes.
+const statesOfSequence = 2
+
+// kinds is how many layers make up a sample with one of each kind.
+const kinds = 2
+
+// full reports whether a layer keeps the whole context.
+func full(l plan.Layer) bool { return l.Window == 0 && !l.Shares && !l.NoRows }
+
+// recurrent reports whether a layer carries a state.
+func recurrent(l plan.Layer) bool { return l.StateBytes > 0 }
+
+// mixed reports whether some layers are recurrent and others keep the whole context.
+func mixed(layers []plan.Layer) bool {
+	return slices.ContainsFunc(layers, full) && slices.ContainsFunc(layers, recurrent)
+}
+
+// choose returns n layers in order, or those that do not share K/V if these are fewer and not all are
+// wanted. Of those that see the whole context and those that do not, with windows or states, it takes as
+// many as there are of each in the model, but four that see all of it, if there are, and if that leaves
+// one of the others. Copies are rehearsed with those.
 func choose(layers []plan.Layer, n int) (chosen []int) {
 	if n == len(layers) {
 		for l := range layers {
@@ -55,25 +80,25 @@ func choose(layers []plan.Layer, n int) (chosen []int) {
 		}
 		return chosen
 	}
-	var full, windowed []int
+	var deep, others []int // those that see the whole context, and those that do not
 	for l, layer := range layers {
 		switch {
 		case layer.Shares:
-		case layer.Window > 0:
-			windowed = append(windowed, l)
+		case full(layer):
+			deep = append(deep, l)
 		default:
-			full = append(full, l)
+			others = append(others, l)
 		}
 	}
-	n = min(n, len(full)+len(windowed))
+	n = min(n, len(deep)+len(others))
 	most := n
-	if len(windowed) > 0 {
+	if len(others) > 0 {
 		most = max(1, n-1)
 	}
-	share := (n*len(full) + len(full) + len(windowed) - 1) / (len(full) + len(windowed))
-	some := min(len(full), most, max(share, fewLayers))
-	some = max(some, n-len(windowed))
-	chosen = slices.Concat(full[:some], windowed[:n-some])
+	share := (n*len(deep) + len(deep) + len(others) - 1) / (len(deep) + len(others))
+	some := min(len(deep), most, max(share, fewLayers))
+	some = max(some, n-len(others))
+	chosen = slices.Concat(deep[:some], others[:n-some])
 	slices.Sort(chosen)
 	return chosen
 }
@@ -99,7 +124,7 @@ func (s sample) reads(depth int) (bytes int64) {
 func (s sample) streaming() (_ sample, streamed int) {
 	row := int64(1)
 	for _, l := range s.kv {
-		if l.Window == 0 { // of those that share, 0
+		if full(l) {
 			row = max(row, l.RowBytes)
 		}
 	}

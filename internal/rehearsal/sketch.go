@@ -64,7 +64,8 @@ func cut(t gguf.Tensor, all, layers int) gguf.Tensor {
 }
 
 // metadata returns the header's metadata for some of its layers: lists by layer have the values of
-// those, blocks that draft tokens are gone, and where some layers have a window a list says which.
+// those, blocks that draft tokens are gone, and where some layers have a window a list says which. So does
+// a list of recurrent layers, unless the numbers of KV heads say which these are.
 func metadata(header *gguf.File, all int, of []plan.Layer, layers []int) (meta []gguf.KV) {
 	own := header.Architecture() + "."
 	const pattern = "attention.sliding_window_pattern"
@@ -85,10 +86,21 @@ func metadata(header *gguf.File, all int, of []plan.Layer, layers []int) (meta [
 		}
 		meta = append(meta, gguf.KV{Key: own + pattern, Value: windowed})
 	}
+	const recurrences, interval = "attention.recurrent_layers", "full_attention_interval"
+	heads, _ := header.Value(own + "attention.head_count_kv")
+	marked := heads.Kind() != gguf.KindArray && slices.ContainsFunc(of, recurrent)
+	if marked {
+		var marks []bool
+		for _, l := range layers {
+			marks = append(marks, recurrent(of[l]))
+		}
+		meta = append(meta, gguf.KV{Key: own + recurrences, Value: marks})
+	}
 	for key, value := range header.Metadata() {
 		switch v := value.Any(); {
 		case strings.HasPrefix(key, "split."): // the sketch is one file
 		case key == own+pattern && windowed != nil:
+		case marked && (key == own+recurrences || key == own+interval):
 		case key == own+"block_count":
 			meta = append(meta, gguf.KV{Key: key, Value: uint32(len(layers))})
 		case key == own+"nextn_predict_layers":
@@ -119,22 +131,27 @@ func HeadBytes(header *gguf.File) int64 {
 	return 0
 }
 
-// layerBytes returns the bytes of the largest layer, and of all tensors that belong to none.
-func layerBytes(header *gguf.File, all int) (largest, others int64) {
-	layers, parts := map[int]int64{}, int64(0)
+// layerBytes returns the bytes of each of all layers, and of all tensors that belong to none of them and
+// are loaded.
+func layerBytes(header *gguf.File, all int) (layers []int64, others int64) {
+	layers = make([]int64, all)
+	parts := int64(0) // of a layer, in tensors that have one of each
 	for _, t := range header.Tensors() {
 		l, ok := layerOf(t.Name)
 		switch _, is := byLayer[t.Name]; {
-		case ok:
+		case ok && l < all:
 			layers[l] += t.Size
-			largest = max(largest, layers[l])
+		case ok: // of a block that drafts tokens
 		case is:
 			parts += t.Size / int64(max(1, all))
 		default:
 			others += t.Size
 		}
 	}
-	return largest + parts, others
+	for l := range layers {
+		layers[l] += parts
+	}
+	return layers, others
 }
 
 // layerOf returns the layer that a tensor belongs to, if it belongs to one.

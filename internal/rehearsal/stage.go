@@ -18,7 +18,6 @@ type stage struct {
 	engine *ebb.Engine
 	seq    *kv.Seq
 	logits [][][]float32
-	begun  int // tokens of the sequence before the steps that were taken last
 
 	mu    sync.Mutex
 	spent spent // of the step that is computed
@@ -52,25 +51,35 @@ func open(ctx context.Context, path string, o Options, depth int, with ebb.Optio
 			err = errors.Join(err, st.close())
 		}
 	}()
+	return st, st.fill(ctx, depth)
+}
+
+// fill begins a sequence anew, which has some tokens behind the seed.
+func (st *stage) fill(ctx context.Context, depth int) error {
+	if err := st.empty(); err != nil {
+		return err
+	}
 	st.seq = st.engine.NewSeq()
 	if _, err := st.engine.Forward(ctx, []kv.Work{{Seq: st.seq, Tokens: make([]int32, seedTokens)}}); err != nil {
-		return nil, err
+		return err
 	}
 	for have := seedTokens; have < seedTokens+depth; have = st.seq.Len() {
 		if err := exec.OfEngine(st.engine).Repeat(ctx, st.seq, min(have, seedTokens+depth-have)); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return st, nil
+	return nil
 }
 
-func (st *stage) close() error {
-	var err error
-	if st.seq != nil {
-		err = st.seq.Close()
+// empty closes the sequence, if there is one.
+func (st *stage) empty() error {
+	if st.seq == nil {
+		return nil
 	}
-	return errors.Join(err, st.engine.Close())
+	return st.seq.Close()
 }
+
+func (st *stage) close() error { return errors.Join(st.empty(), st.engine.Close()) }
 
 // add books a span of the step.
 func (st *stage) add(s trace.Span) {
@@ -100,16 +109,16 @@ func (st *stage) take() spent {
 }
 
 // steps takes steps of some tokens, all beams of the sequence, and returns where the time of one goes:
-// the 25th percentile, which what else happens on the machine hardly changes.
+// the 25th percentile, which what else happens on the machine hardly changes. The sequence itself stays as
+// it is, because a recurrent layer cannot go back to a state that it had.
 func (st *stage) steps(ctx context.Context, tokens int) (typical spent, err error) {
-	st.begun = st.seq.Len()
-	batch := []kv.Work{{Seq: st.seq, Tokens: []int32{0}, Logits: 1}}
+	var batch []kv.Work
 	defer func() {
-		for _, w := range batch[1:] {
+		for _, w := range batch {
 			err = errors.Join(err, w.Seq.Close())
 		}
 	}()
-	for range tokens - 1 {
+	for range tokens {
 		beam, err := st.seq.Fork()
 		if err != nil {
 			return typical, err
@@ -130,14 +139,6 @@ func (st *stage) steps(ctx context.Context, tokens int) (typical spent, err erro
 		}
 	}
 	return quarters(all), nil
-}
-
-// again takes steps from where the sequence was before those that were taken last.
-func (st *stage) again(ctx context.Context, tokens int) (spent, error) {
-	if err := st.seq.Truncate(st.begun); err != nil {
-		return spent{}, err
-	}
-	return st.steps(ctx, tokens)
 }
 
 // quarters returns the 25th percentile of each part of some steps.
