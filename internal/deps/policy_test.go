@@ -44,6 +44,7 @@ var policy = map[string][]string{
 	"model/qwen3":    {"ggml", "model"},
 	"model/qwen2moe": {"ggml", "model"},
 	"model/qwen3moe": {"ggml", "model"},
+	"model/qwen35":   {"ggml", "model"},
 	"model/gemma3":   {"ggml", "model"},
 	"model/gemma4":   {"ggml", "model"},
 	"model/gptoss":   {"ggml", "model"},
@@ -76,7 +77,7 @@ var policy = map[string][]string{
 
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "model/qwen2", "model/qwen3",
-		"model/qwen2moe", "model/qwen3moe", "model/gemma3", "model/gemma4", "model/gptoss", "model/glm4", "model/glm4moe", "model/granite", "model/mistral3",
+		"model/qwen2moe", "model/qwen3moe", "model/qwen35", "model/gemma3", "model/gemma4", "model/gptoss", "model/glm4", "model/glm4moe", "model/granite", "model/mistral3",
 		"model/phi3", "model/smollm3", "attend",
 		"tier", "tier/disk", "tier/host", "tier/stack", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
 		"session", "doctor", "internal/devicemap", "internal/exec", "internal/memory", "internal/threads",
