@@ -129,7 +129,7 @@ func (p *Pool) canShrink(t *tree, cells int, bounds []int64) bool {
 				widest = max(widest, p.config.layouts[l].RowBytes())
 			}
 		}
-		if widest*int64(cells) > bounds[n]-(p.held(d)-p.ringsBeyond(d)) {
+		if widest*int64(cells) > bounds[n]-(p.held(d)-p.beyond(d, p.withMemory())) {
 			return false
 		}
 	}
@@ -201,8 +201,8 @@ func (p *Pool) short(g goal, bounds []int64) error {
 		if least.Streamed > 0 {
 			stay = fmt.Sprintf("with %d of %d layers off it", least.Streamed, len(least.Layers))
 		}
-		return noMemory("kv: %s of memory for K/V is too little on %s for %d tokens: %s, the least that works is %s",
-			bytesize.Floor(bounds[n]), d.backend.Device().Name(), slices.Max(rooms), stay, bytesize.Ceil(least.Take(rooms)))
+		return noMemory("kv: %s of memory for %s is too little on %s for %d tokens: %s, the least that works is %s",
+			bytesize.Floor(bounds[n]), p.contents(), d.backend.Device().Name(), slices.Max(rooms), stay, bytesize.Ceil(least.Take(rooms)))
 	}
 	return noMemory("kv: no memory for %d tokens", slices.Max(rooms))
 }

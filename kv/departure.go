@@ -11,6 +11,7 @@ import (
 // departure is the layers that have left devices while trees were given room.
 type departure struct {
 	refused bool // a device has refused memory
+	states  bool // states need room
 	layers  []int
 	usage   tier.Usage // of the tiers to which they went
 }
@@ -60,6 +61,9 @@ func (p *Pool) report(left *departure, demands []demand) {
 func (l *departure) reason(demands []demand) string {
 	if l.refused {
 		return "the device had no memory for more"
+	}
+	if l.states {
+		return "the states of more sequences need room"
 	}
 	cells := 0
 	for _, d := range demands {

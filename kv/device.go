@@ -26,6 +26,7 @@ type device struct {
 	bound   int64   // bytes that its K/V may take, as far as refused allocations have shown
 	bounded bool    // one was refused, so bound counts
 	growing int64   // bytes by which rings are about to grow
+	states  int64   // bytes by which states are about to grow, beyond the placement
 
 	link tier.Link
 	in   []*mover // to the device, one for each lane
@@ -112,9 +113,11 @@ func (p *Pool) locate(d *device) {
 
 // countLayers counts the layers by where they are.
 func (p *Pool) countLayers() {
-	p.stats.ResidentLayers, p.stats.StreamedLayers, p.stats.WindowedLayers = 0, 0, 0
-	p.stats.SharedLayers = len(p.placed) - len(p.config.keeps)
-	for _, l := range p.placed {
+	p.stats.ResidentLayers, p.stats.StreamedLayers, p.stats.WindowedLayers, p.stats.SharedLayers = 0, 0, 0, 0
+	for i, l := range p.placed {
+		if p.config.shapes[i].Shares {
+			p.stats.SharedLayers++
+		}
 		if l.ring != nowhere {
 			p.stats.WindowedLayers++
 		}

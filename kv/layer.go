@@ -75,11 +75,10 @@ func (l *Layer) release(ctx context.Context) error {
 
 // States returns the states of all sequences in a recurrent layer.
 func (l *Layer) States() States {
-	s := l.step.pool.states
-	if s == nil || s.tensors[l.Index] == nil {
-		return States{}
+	if s := l.step.pool.states; s != nil {
+		return s.memory[l.Index].States
 	}
-	return States{ID: s.id, T: s.tensors[l.Index]}
+	return States{}
 }
 
 // HostAttention reports whether the layer's attention is computed on the host in this step: its

@@ -43,6 +43,9 @@ func (p *Pool) allocate(ctx context.Context, t *tree) error {
 	if err := p.afford(); err != nil {
 		return err
 	}
+	if err := p.fixStates(); err != nil {
+		return err
+	}
 	t.regions = make([]*region, len(p.placed))
 	if err := p.openRings(t); err != nil {
 		return errors.Join(err, p.release(t))
@@ -91,9 +94,9 @@ func (p *Pool) afford() error {
 	}
 	for n, d := range p.devices {
 		memory := p.config.devices[n].memory
-		if need := d.placement.Bytes(trees) + p.ringsBeyond(d); memory > 0 && need > memory {
-			return noMemory("kv: the resident layers of %d sequences need %s of device memory, and %s is allowed: close a sequence, or plan for more of them",
-				trees, bytesize.Ceil(need), bytesize.Floor(memory))
+		if need := d.placement.Bytes(trees) + p.beyond(d, trees); memory > 0 && need > memory {
+			return noMemory("kv: the resident layers of %d sequences need %s of device memory for %s, and %s is allowed: close a sequence, or plan for more of them",
+				trees, bytesize.Ceil(need), p.contents(), bytesize.Floor(memory))
 		}
 	}
 	return nil
@@ -139,8 +142,8 @@ func (p *Pool) retire(t *tree) error {
 		return nil
 	}
 	err := p.release(t)
-	if p.states != nil && len(p.trees) == 0 && !p.config.policy.fixed() {
-		p.states.close()
+	if len(p.trees) == 0 && !p.config.policy.fixed() {
+		p.closeStates()
 		p.count()
 	}
 	p.rest()
@@ -177,6 +180,9 @@ func (p *Pool) release(t *tree) error {
 	for _, d := range p.devices {
 		d.bounded = false // there is memory again
 	}
+	if p.states != nil {
+		p.states.denied = 0
+	}
 	p.count()
 	return err
 }
@@ -195,10 +201,11 @@ func (p *Pool) count() {
 		sum.add(p.treeUsage(p.spare))
 	}
 	s := &p.stats
-	if p.states != nil {
-		s.StatesBytes = p.states.bytes()
-		sum.device += s.StatesBytes
+	s.StatesBytes = 0
+	for _, d := range p.devices {
+		s.StatesBytes += p.statesOn(d)
 	}
+	sum.device += s.StatesBytes
 	s.DeviceBytes, s.HostBytes, s.DiskBytes = sum.device, sum.Host, sum.Disk
 	s.DeviceBytesPeak = max(s.DeviceBytesPeak, sum.device)
 	s.HostBytesPeak = max(s.HostBytesPeak, sum.Host)

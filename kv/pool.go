@@ -207,9 +207,7 @@ func (p *Pool) Close() error {
 	for _, d := range p.devices {
 		d.closeSlots()
 	}
-	if p.states != nil {
-		p.states.close()
-	}
+	p.closeStates()
 	p.count()
 	return errors.Join(errs...)
 }

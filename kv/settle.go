@@ -100,9 +100,8 @@ func (p *Pool) withMemory() (n int) {
 	return n
 }
 
-// bounds returns, by device, how many bytes its K/V may take now, besides what rings take beyond the
-// placement. refused says whether the bounds
-// count that follow from refused allocations.
+// bounds returns, by device, how many bytes its K/V may take now, besides what rings and states take
+// beyond the placement. refused says whether the bounds count that follow from refused allocations.
 func (p *Pool) bounds(refused bool) []int64 {
 	bounds := make([]int64, len(p.devices))
 	contexts := slices.Repeat([]int{p.config.cells}, max(p.config.trees, len(p.trees)))
@@ -119,27 +118,30 @@ func (p *Pool) bounds(refused bool) []int64 {
 				bounds[n] = min(bounds[n], p.held(d)+free)
 			}
 		}
-		bounds[n] = max(0, bounds[n]-p.ringsBeyond(d))
+		bounds[n] = max(0, bounds[n]-p.beyond(d, p.withMemory()))
 	}
 	return bounds
 }
 
-// taken returns the bytes of the regions and slots of a device.
+// beyond returns the bytes that rings and states on a device take beyond those of a placement with some
+// trees.
+func (p *Pool) beyond(d *device, trees int) int64 {
+	return p.ringsBeyond(d) + p.statesBeyond(d, trees)
+}
+
+// taken returns the bytes of the regions, states and slots of a device.
 func (p *Pool) taken(d *device) int64 {
 	return p.bytesOn(d, func(_ int, r *region) int64 { return r.bytes() })
 }
 
-// held returns the bytes of the regions and slots of a device that are in use: a CPU's regions take
+// held returns the bytes of the regions, states and slots of a device that are in use: a CPU's regions take
 // memory block by block.
 func (p *Pool) held(d *device) int64 { return p.bytesOn(d, p.regionUsage) }
 
-// bytesOn returns the bytes of the slots of a device, and those that are counted for each region
-// there.
+// bytesOn returns the bytes of the slots and states of a device, and those that are counted for each
+// region there.
 func (p *Pool) bytesOn(d *device, counted func(layer int, r *region) int64) int64 {
-	bytes := d.slotsTaken()
-	if p.states != nil && p.states.buffers != nil && p.states.buffers[d.number] != nil {
-		bytes += p.states.buffers[d.number].Size()
-	}
+	bytes := d.slotsTaken() + p.statesOn(d)
 	for t := range p.withRows {
 		for _, l := range d.placement.Layers {
 			if t.regions[l] != nil {

@@ -1,12 +1,10 @@
 package kv
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
 	"github.com/seed4d217819/ebb/ggml"
-	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
 // Recurrent layers keep no rows. They carry a state of each sequence, which is as large after one token
@@ -15,16 +13,16 @@ import (
 // has changed nothing. A fork shares the state until one of both steps.
 //
 // The states of all sequences lie in one tensor a layer, so that one operation computes several of
-// them. Its rows are places: place p of each layer is of the same sequence.
+// them. Its rows are places: place p of each layer is of the same sequence. state_memory.go gives the
+// places their memory.
 
 // states are the states of a pool's sequences.
 type states struct {
-	layers  []int          // those that have states
-	tensors []*ggml.Tensor // by layer of the model: [values, places] f32; nil without states, or without places
-	buffers []*ggml.Buffer // by device
-	meta    *ggml.Context  // nil without places
-	id      uint64         // of the tensors: no other tensors ever have it
-	holders []int32        // by place: how many sequences, and the open step, hold it
+	layers  []int         // those that have states
+	memory  []stateMemory // by layer of the model
+	holders []int32       // by place: how many sequences, and the open step, hold it
+	idle    int           // steps in a row that have needed less than half of the places
+	denied  int           // so many places were refused; 0: none were
 }
 
 // States are a layer's states where the layer computes.
@@ -47,7 +45,7 @@ func (s Shape) StateBytes() int64 { return s.placeValues() * 4 }
 
 // newStates returns the states of layers of these shapes, without any place; nil: no layer has states.
 func newStates(shapes []Shape) *states {
-	s := &states{tensors: make([]*ggml.Tensor, len(shapes))}
+	s := &states{memory: make([]stateMemory, len(shapes))}
 	for l := range shapes {
 		if shapes[l].State > 0 {
 			s.layers = append(s.layers, l)
@@ -97,137 +95,9 @@ func (s *states) free() (n int) {
 // zero makes the states in a place those of no tokens.
 func (s *states) zero(place int) {
 	for _, l := range s.layers {
-		t := s.tensors[l]
+		t := s.memory[l].T
 		t.Memset(0, int64(place)*t.Nb(1), t.Nb(1))
 	}
-}
-
-// bytes returns how much memory the places take.
-func (s *states) bytes() (n int64) {
-	for _, b := range s.buffers {
-		if b != nil {
-			n += b.Size()
-		}
-	}
-	return n
-}
-
-// close frees the memory, which nobody holds.
-func (s *states) close() {
-	for _, b := range s.buffers {
-		if b != nil {
-			b.Close()
-		}
-	}
-	if s.meta != nil {
-		s.meta.Close()
-	}
-	s.buffers, s.meta, s.holders = nil, nil, nil
-	clear(s.tensors)
-}
-
-// roomForStates makes sure that some places are free: there are more, and what the others hold moves.
-// After an error everything is as before.
-func (p *Pool) roomForStates(need int) error {
-	s := p.states
-	if s == nil || s.free() >= need {
-		return nil
-	}
-	places := len(s.holders) + need - s.free()
-	if err := p.affordStates(places); err != nil {
-		return err
-	}
-	grown := newStates(p.config.shapes)
-	if err := p.allocateStates(grown, places); err != nil {
-		grown.close()
-		return allocation(fmt.Errorf("kv: the states of %d sequences in %d recurrent layers: %w", places, len(s.layers), err))
-	}
-	copy(grown.holders, s.holders)
-	if len(s.holders) > 0 {
-		if err := p.copyStates(s, grown); err != nil {
-			grown.close()
-			return allocation(fmt.Errorf("kv: moving the states of %d sequences: %w", len(s.holders), err))
-		}
-	}
-	s.close()
-	p.states = grown
-	return nil
-}
-
-// affordStates reports whether the devices' memory suffices for so many places.
-func (p *Pool) affordStates(places int) error {
-	for n, d := range p.devices {
-		memory := p.config.devices[n].memory
-		more := p.stateBytes(d) * int64(places-len(p.states.holders))
-		if free := memory - p.taken(d); memory > 0 && more > max(0, free) {
-			return noMemory("kv: the states of %d sequences need %s of device memory more, and %s are left: take fewer sequences at a time, or allow K/V more",
-				places, bytesize.Ceil(more), bytesize.Floor(max(0, free)))
-		}
-	}
-	return nil
-}
-
-// stateBytes returns what one place takes in all layers of a device.
-func (p *Pool) stateBytes(d *device) (n int64) {
-	for _, l := range p.states.layers {
-		if p.placed[l].device == d {
-			n += p.config.shapes[l].StateBytes()
-		}
-	}
-	return n
-}
-
-// allocateStates gives states their memory. After an error some of it is there.
-func (p *Pool) allocateStates(s *states, places int) error {
-	s.id, s.meta, s.holders = p.nextID.Add(1), ggml.NewContext(len(s.layers)), make([]int32, places)
-	s.buffers = make([]*ggml.Buffer, len(p.devices))
-	offsets := make([]int64, len(p.devices))
-	for n, d := range p.devices {
-		size := p.stateBytes(d) * int64(places)
-		if size == 0 {
-			continue
-		}
-		b, err := p.alloc(d, d.backend.BufferType(), size, ggml.States)
-		if err != nil {
-			return asRefusal(d, size, err)
-		}
-		s.buffers[n] = b
-	}
-	for _, l := range s.layers {
-		n := p.placed[l].device.number
-		s.tensors[l] = s.meta.New(ggml.F32, p.config.shapes[l].placeValues(), int64(places))
-		s.buffers[n].Place(s.tensors[l], offsets[n])
-		offsets[n] += s.tensors[l].Bytes()
-	}
-	return nil
-}
-
-// copyStates copies the states in all places of one memory to the same places of another.
-func (p *Pool) copyStates(from, to *states) error {
-	for _, l := range from.layers {
-		a, b := from.tensors[l], to.tensors[l]
-		buffer, err := p.hostBuffer(p.placed[l].device, a.Bytes())
-		if err != nil {
-			return err
-		}
-		a.Get(buffer.Bytes(), 0)
-		b.Set(buffer.Bytes(), 0)
-		buffer.Close()
-	}
-	return nil
-}
-
-// makeRoomForStates takes memory for the states that the step writes.
-func (s *Step) makeRoomForStates(context.Context) error {
-	if s.pool.states == nil {
-		return nil
-	}
-	need := 0
-	for i := range s.works {
-		s.works[i].Seq.dropDrafts() // it goes on, so nobody goes back to them
-		need += 1 + s.works[i].Drafts
-	}
-	return s.pool.roomForStates(need)
 }
 
 // takeStates gives each work the places that its states are written to: after its last token, after the

@@ -21,8 +21,9 @@ type Layer struct {
 	NoRows bool
 }
 
-// statesOfSequence is how many states a sequence has in a recurrent layer while a step computes it.
-const statesOfSequence = 2
+// SequenceStates is how many states a sequence has in a recurrent layer while a step computes it: one
+// that is read, and one that is written.
+const SequenceStates = 2
 
 // RingCells returns how many cells of a sequence tree a layer with a window keeps on its device, where
 // graphs compute at most some tokens and a tree holds at most some cells: those that the first token

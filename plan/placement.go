@@ -209,7 +209,7 @@ func (p Placement) sized(slots, trees int) Placement {
 
 // treeBytes returns the bytes of the resident layers of a tree that has room for some cells.
 func (p Placement) treeBytes(cells int) int64 {
-	bytes := product(p.StateBytes, statesOfSequence)
+	bytes := product(p.StateBytes, SequenceStates)
 	for i, row := range p.Rows {
 		switch {
 		case p.Rings[i] > 0:

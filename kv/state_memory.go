@@ -1,0 +1,306 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/bytesize"
+	"github.com/seed4d217819/ebb/plan"
+)
+
+// The memory of states: a buffer a layer, on the device that computes the layer, with as many places in
+// each. There are as many places as the sequences of a step need, so that later steps of the same
+// sequences take no memory; package plan counts them for one sequence a tree. More are taken when a step
+// has more sequences, layer by layer like the rows of a tree that grows.
+
+// stateMemory is the places of one layer.
+type stateMemory struct {
+	States
+	meta   *ggml.Context // nil: there are none
+	buffer *ggml.Buffer
+}
+
+// places returns how many there are.
+func (m stateMemory) places() int {
+	if m.meta == nil {
+		return 0
+	}
+	return int(m.T.Ne(1))
+}
+
+func (m stateMemory) close() {
+	if m.meta != nil {
+		m.meta.Close()
+		m.buffer.Close()
+	}
+}
+
+// newStateMemory allocates places of a layer.
+func (p *Pool) newStateMemory(l, places int) (stateMemory, error) {
+	d, s := p.placed[l].device, p.config.shapes[l]
+	size := s.StateBytes() * int64(places)
+	b, err := p.alloc(d, d.backend.BufferType(), size, ggml.States)
+	if err != nil {
+		return stateMemory{}, asRefusal(d, size, err)
+	}
+	m := stateMemory{States: States{ID: p.nextID.Add(1)}, meta: ggml.NewContext(1), buffer: b}
+	m.T = m.meta.New(ggml.F32, s.placeValues(), int64(places))
+	b.Place(m.T, 0)
+	if p.config.policy.fixed() {
+		b.Clear()
+	}
+	return m, nil
+}
+
+// resizeStates gives the layers so many places, one layer after the other. After an error some layers
+// have them and the others have what they had: no state is lost.
+func (p *Pool) resizeStates(places int) error {
+	s := p.states
+	defer func() { // as many as all layers have, and held ones are never among those that go
+		least := places
+		for _, l := range s.layers {
+			least = min(least, s.memory[l].places())
+		}
+		s.holders = append(s.holders, make([]int32, max(0, least-len(s.holders)))...)[:max(least, s.lastHeld()+1)]
+	}()
+	for _, l := range s.layers {
+		old := s.memory[l]
+		if old.places() == places {
+			continue
+		}
+		m, err := p.newStateMemory(l, places)
+		if err == nil {
+			if err = p.copyStates(p.placed[l].device, old, m); err != nil {
+				m.close()
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("kv: layer %d of %d states: %w", l, places, err)
+		}
+		old.close()
+		s.memory[l] = m
+	}
+	return nil
+}
+
+// copyStates copies the states that both memories have room for.
+func (p *Pool) copyStates(d *device, from, to stateMemory) error {
+	bytes := int64(min(from.places(), to.places()))
+	if bytes == 0 {
+		return nil
+	}
+	bytes *= from.T.Nb(1)
+	if memory := from.buffer.Bytes(); memory != nil {
+		to.T.Set(memory[:bytes], 0)
+		return nil
+	}
+	buffer, err := p.hostBuffer(d, bytes)
+	if err != nil {
+		return err
+	}
+	defer buffer.Close()
+	from.T.Get(buffer.Bytes()[:bytes], 0)
+	to.T.Set(buffer.Bytes()[:bytes], 0)
+	return nil
+}
+
+// lastHeld returns the last place that has a holder; nowhere without any.
+func (s *states) lastHeld() int {
+	for place := len(s.holders) - 1; place >= 0; place-- {
+		if s.holders[place] > 0 {
+			return place
+		}
+	}
+	return nowhere
+}
+
+// closeStates frees the memory, which nobody holds.
+func (p *Pool) closeStates() {
+	s := p.states
+	if s == nil {
+		return
+	}
+	for _, l := range s.layers {
+		s.memory[l].close()
+		s.memory[l] = stateMemory{}
+	}
+	s.holders, s.idle, s.denied = nil, 0, 0
+}
+
+// statesOn returns the bytes of the states on a device.
+func (p *Pool) statesOn(d *device) (bytes int64) {
+	if p.states == nil {
+		return 0
+	}
+	for _, l := range p.states.layers {
+		if m := p.states.memory[l]; m.buffer != nil && p.placed[l].device == d {
+			bytes += m.buffer.Size()
+		}
+	}
+	return bytes
+}
+
+// statesBeyond returns the bytes of the states on a device that a placement with some trees does not
+// count: of more sequences, and of those that are about to have room.
+func (p *Pool) statesBeyond(d *device, trees int) int64 {
+	if p.states == nil {
+		return 0
+	}
+	return d.placement.StateBytes*int64(max(0, len(p.states.holders)-plan.SequenceStates*trees)) + d.states
+}
+
+// contents names what the bounds of a device's memory count.
+func (p *Pool) contents() string {
+	if p.states == nil {
+		return "K/V"
+	}
+	return "K/V and states"
+}
+
+// fixStates takes the memory of states under a policy that takes all memory at once.
+func (p *Pool) fixStates() error {
+	if p.states == nil || !p.config.policy.fixed() {
+		return nil
+	}
+	places := plan.SequenceStates * max(p.config.trees, p.withMemory()+1)
+	if places <= len(p.states.holders) {
+		return nil
+	}
+	return p.moreStates(places)
+}
+
+// moreStates makes more places, if the devices' memory suffices.
+func (p *Pool) moreStates(places int) error {
+	if err := p.affordStates(places); err != nil {
+		return err
+	}
+	return allocation(p.resizeStates(places))
+}
+
+// stateGrowth returns how many bytes more so many places take on a device.
+func (p *Pool) stateGrowth(d *device, places int) (bytes int64) {
+	for _, l := range p.states.layers {
+		if p.placed[l].device == d {
+			bytes += p.config.shapes[l].StateBytes() * int64(max(0, places-p.states.memory[l].places()))
+		}
+	}
+	return bytes
+}
+
+// affordStates reports whether the devices' memory suffices for so many places.
+func (p *Pool) affordStates(places int) error {
+	for n, d := range p.devices {
+		memory, taken := p.config.devices[n].memory, p.taken(d)
+		if more := p.stateGrowth(d, places); memory > 0 && more > max(0, memory-taken) {
+			return noMemory("kv: %d states in %d recurrent layers need %s of device memory more, and %s are left of %s for K/V and states: take fewer sequences at a time, or allow %s",
+				places, len(p.states.layers), bytesize.Ceil(more), bytesize.Floor(max(0, memory-taken)), bytesize.Floor(memory), bytesize.Ceil(taken+more))
+		}
+	}
+	return nil
+}
+
+// idleSteps is after how many steps in a row that need less than half of the places the others are given
+// back: after a search with beams, and not between two of its steps.
+const idleSteps = 16
+
+// places returns how many places the step and the one after it need, and how many the step needs alone.
+func (s *Step) places() (both, alone int) {
+	all := s.pool.states
+	alone = len(all.holders) - all.free()
+	for i := range s.works {
+		w := &s.works[i]
+		alone += 1 + w.Drafts
+		both += plan.SequenceStates + w.Drafts
+		all.give(w.Seq.state)
+	}
+	both += len(all.holders) - all.free() // those that others hold
+	for i := range s.works {
+		all.hold(s.works[i].Seq.state)
+	}
+	return max(both, alone), alone
+}
+
+// makeRoomForStates takes memory for the states that the step writes, and for those that the next one
+// does. Under the policy auto, layers that keep all rows leave for them if there is no other room.
+func (s *Step) makeRoomForStates(ctx context.Context) error {
+	p := s.pool
+	if p.states == nil {
+		return nil
+	}
+	for i := range s.works {
+		s.works[i].Seq.dropDrafts() // it goes on, so nobody goes back to them
+	}
+	both, alone := s.places()
+	have := len(p.states.holders)
+	p.shrinkStates(both)
+	if both <= have || alone <= have && p.states.denied > 0 && both >= p.states.denied {
+		return nil
+	}
+	err := p.moreStates(both)
+	if err != nil && p.config.policy.adapts() && errors.Is(err, ErrNoMemory) {
+		err = s.settleForStates(ctx, both, err)
+	}
+	if err == nil || !errors.Is(err, ErrNoMemory) {
+		return err
+	}
+	p.states.denied = both
+	if have = len(p.states.holders); alone > have && p.moreStates(alone) != nil || s.unsettled() {
+		return err
+	}
+	return nil
+}
+
+// unsettled reports whether a tree of the step has lost its memory, because no room was found.
+func (s *Step) unsettled() bool {
+	return slices.ContainsFunc(s.trees, func(t stepTree) bool { return t.regions == nil })
+}
+
+// settleForStates makes room on the devices for more places, and takes it: layers that keep all rows
+// leave. why is the error that there was no room.
+func (s *Step) settleForStates(ctx context.Context, places int, why error) error {
+	p := s.pool
+	left := departure{states: true}
+	if refusal, ok := errors.AsType[*refusalError](why); ok {
+		refusal.device.bound, refusal.device.bounded = p.taken(refusal.device), true
+		left.refused = true
+	}
+	for _, d := range p.devices {
+		planned := plan.SequenceStates * p.withMemory() // of which the placement counts the bytes
+		d.states = d.placement.StateBytes * int64(places-max(len(p.states.holders), min(planned, places)))
+	}
+	p.stopCopies() // slots and regions are about to be replaced
+	demands := s.demands()
+	err := p.settleReporting(ctx, demands, &left)
+	p.report(&left, demands)
+	for _, d := range p.devices {
+		d.states = 0
+	}
+	switch {
+	case err == nil:
+		return p.moreStates(places)
+	case errors.Is(err, ErrNoMemory):
+		return why // which says what the user can do
+	default:
+		return errors.Join(why, err)
+	}
+}
+
+// shrinkStates gives places back of which most have not been needed for a while. What cannot be moved
+// stays.
+func (p *Pool) shrinkStates(need int) {
+	s := p.states
+	if p.config.policy.fixed() || len(s.holders) <= 2*need {
+		s.idle = 0
+		return
+	}
+	if s.idle++; s.idle < idleSteps {
+		return
+	}
+	s.idle = 0
+	if places := max(need, s.lastHeld()+1); places < len(s.holders) {
+		_ = p.resizeStates(places)
+	}
+}
