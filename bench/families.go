@@ -20,8 +20,21 @@ const (
 	deepFamily       = 2000
 )
 
+// Those that a hybrid should reach, in which a fourth of the layers attends.
+const (
+	targetHybrid     = 0.98
+	targetHybridDeep = 1.2
+	deepHybrid       = 8000
+	hybridPrompt     = 512 // tokens of the prompts that are measured too
+)
+
 // familyDepths are the tokens in the cache if the options name none.
-func familyDepths() []int { return []int{0, 2048} }
+func familyDepths(f families.Family) []int {
+	if f.Hybrid() {
+		return []int{0, deepHybrid}
+	}
+	return []int{0, 2048}
+}
 
 // families measures steps of one token of a model of each family.
 func (o *Options) families(ctx context.Context, with measure.Options, _ measure.Model) (res measure.Result, err error) {
@@ -30,11 +43,11 @@ func (o *Options) families(ctx context.Context, with measure.Options, _ measure.
 		return res, err
 	}
 	with.Policies = []kv.Policy{kv.Static}
-	with.Depths = o.Depths
-	if with.Depths == nil {
-		with.Depths = familyDepths()
-	}
 	for _, f := range some {
+		with.Depths = o.Depths
+		if with.Depths == nil {
+			with.Depths = familyDepths(f)
+		}
 		if o.smallFamilies {
 			f = f.Small()
 		}
@@ -70,14 +83,25 @@ func (o *Options) family(ctx context.Context, with measure.Options, f families.F
 	of := *o
 	of.Options = with
 	of.Prepare()
-	measured, err := measure.Decode(ctx, of.Options, m, f.Name, familyTargets)
+	measured, err := measure.Decode(ctx, of.Options, m, f.Name, func(depth int) measure.Targets { return familyTargets(f, depth) })
+	res.Add(measured)
+	if err != nil || !f.Hybrid() {
+		return err
+	}
+	of.Prompts, of.PromptDepths = []int{min(hybridPrompt, m.Context)}, []int{0}
+	measured, err = measure.Prefill(ctx, of.Options, f.Name+"-prompt")
 	res.Add(measured)
 	return err
 }
 
-func familyTargets(depth int) measure.Targets {
-	if depth < deepFamily {
-		return measure.Targets{Fastest: targetFamily}
+func familyTargets(f families.Family, depth int) measure.Targets {
+	switch {
+	case f.Hybrid() && depth >= deepHybrid:
+		return measure.Targets{Fastest: targetHybridDeep}
+	case f.Hybrid():
+		return measure.Targets{Fastest: targetHybrid}
+	case depth >= deepFamily:
+		return measure.Targets{Fastest: targetFamilyDeep}
 	}
-	return measure.Targets{Fastest: targetFamilyDeep}
+	return measure.Targets{Fastest: targetFamily}
 }

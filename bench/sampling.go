@@ -150,6 +150,7 @@ type noWork struct {
 	Seq    *noSequence
 	Tokens []int32
 	Logits int
+	Drafts int
 }
 
 func (s *noSequence) Len() int                   { return s.tokens }

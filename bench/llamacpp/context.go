@@ -103,6 +103,7 @@ type Context struct {
 	used      int // positions decoded
 	original  int // of them, decoded before the first Repeat; 0: there was none
 	repeated  int // of them, filled by Repeat
+	kept      int // of a hybrid: the positions after which its state was kept
 	positions []int32
 	wanted    []int8
 	ready     bool // the last Decode left logits
@@ -250,7 +251,7 @@ func (c *Context) Logits() []float32 {
 
 // Clear forgets all positions; the cache keeps its memory.
 func (c *Context) Clear() {
-	c.ready, c.used, c.original, c.repeated = false, 0, 0, 0
+	c.ready, c.used, c.original, c.repeated, c.kept = false, 0, 0, 0, 0
 	l := c.model.lib
 	l.memoryClear(l.memory(c.handle), false)
 }

@@ -16,6 +16,7 @@ type library struct {
 	contextFree          func(context uintptr)
 	decode               func(context uintptr, b batch) int32
 	window               func(model uintptr) int32
+	hybrid               func(model uintptr) bool
 	logitsAt             func(context uintptr, i int32) unsafe.Pointer
 	memory               func(context uintptr) uintptr
 	memoryClear          func(memory uintptr, data bool)
@@ -44,6 +45,7 @@ var load = sync.OnceValues(func() (*library, error) {
 		{Name: "llama_free", Into: &l.contextFree},
 		{Name: "llama_decode", Into: &l.decode},
 		{Name: "llama_model_n_swa", Into: &l.window},
+		{Name: "llama_model_is_hybrid", Into: &l.hybrid},
 		{Name: "llama_get_logits_ith", Into: &l.logitsAt},
 		{Name: "llama_get_memory", Into: &l.memory},
 		{Name: "llama_memory_clear", Into: &l.memoryClear},

@@ -13,7 +13,8 @@ type Model struct {
 	lib     *library
 	handle  uintptr
 	vocab   int
-	window  int // tokens that layers with a window see; 0: there are none
+	window  int  // tokens that layers with a window see; 0: there are none
+	hybrid  bool // some layers carry a state
 	mu      sync.Mutex
 	users   int // open contexts
 	closing bool
@@ -36,7 +37,7 @@ func OpenModel(path string) (*Model, error) {
 		return nil, err
 	}
 	_, size := l.Vocab(handle)
-	return &Model{lib: l, handle: handle, vocab: size, window: int(l.window(handle))}, nil
+	return &Model{lib: l, handle: handle, vocab: size, window: int(l.window(handle)), hybrid: l.hybrid(handle)}, nil
 }
 
 // VocabSize returns the number of ids, which is also the number of logits.

@@ -11,7 +11,8 @@ const (
 	decoded   = 0 // the one that attention sees
 	original  = 1 // the positions decoded before the first Repeat
 	copied    = 2 // the positions that are being copied
-	sequences = 3
+	marked    = 3 // of a hybrid: those to which Truncate can go back
+	sequences = 4
 )
 
 // all stands for every position as a start, and for no limit as an end.
@@ -23,8 +24,21 @@ var ErrWindow = errors.New("all positions must be computed, as the model has lay
 // Repeat fills the next n positions with copies of the K/V of the positions decoded before the
 // first Repeat, from the first on, again and again. It computes nothing: it serves to measure at a
 // depth that would take long to compute. The text that follows makes no sense, because each key was
-// computed for another position.
+// computed for another position. The state of a hybrid stays as it is. It is kept at the end, also with n
+// 0, so that Truncate can go back to there.
 func (c *Context) Repeat(n int) error {
+	if err := c.repeatAll(n); err != nil || !c.model.hybrid || c.computed {
+		return err
+	}
+	l := c.model.lib
+	memory := l.memory(c.handle)
+	l.memoryRemove(memory, marked, all, all)
+	l.memoryCopy(memory, decoded, marked, all, all)
+	c.kept = c.used
+	return nil
+}
+
+func (c *Context) repeatAll(n int) error {
 	switch {
 	case n < 0 || n > c.size-c.used:
 		return fmt.Errorf("llamacpp: repeat: %d positions do not fit behind %d in a context of %d", n, c.used, c.size)
@@ -75,8 +89,12 @@ func (c *Context) repeat(n int) error {
 }
 
 // Keeps reports whether what n positions need is still there: layers with a window lose rows when
-// others follow. A few that are lost change no time.
+// others follow, and recurrent ones have the state of the last position, and the one that Repeat kept. A
+// few rows that are lost change no time.
 func (c *Context) Keeps(n int) bool {
+	if c.model.hybrid {
+		return n >= c.used || n == 0 || n == c.kept
+	}
 	return n >= c.used || n == 0 || c.model.window == 0 || !c.computed || c.used-n < c.model.window
 }
 
@@ -87,6 +105,9 @@ func (c *Context) Truncate(n int) error {
 	}
 	if n >= c.used {
 		return nil
+	}
+	if c.model.hybrid {
+		return c.truncateHybrid(n)
 	}
 	c.ready = false
 	l, memory := c.model.lib, c.model.lib.memory(c.handle)
@@ -103,4 +124,22 @@ func (c *Context) Truncate(n int) error {
 	l.memoryRemove(memory, original, all, all)
 	c.used, c.original, c.repeated = kept, 0, 0
 	return c.Repeat(n - kept)
+}
+
+// truncateHybrid goes back to a state that is kept.
+func (c *Context) truncateHybrid(n int) error {
+	if n == 0 {
+		c.Clear()
+		return nil
+	}
+	if n != c.kept {
+		return fmt.Errorf("llamacpp: truncate a hybrid to %d of %d positions: its state is kept after %d", n, c.used, c.kept)
+	}
+	c.ready = false
+	l := c.model.lib
+	memory := l.memory(c.handle)
+	l.memoryRemove(memory, decoded, all, all)
+	l.memoryCopy(memory, marked, decoded, all, all)
+	c.used = n
+	return nil
 }

@@ -197,3 +197,47 @@ func TestRepeatAndTruncateRefuseWhatCannotBe(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The state of a hybrid is kept where Repeat ends, and nowhere else.
+func TestAHybridGoesBackToWhereRepeatEnded(t *testing.T) {
+	m, err := OpenModel("../../testdata/models/tiny-qwen35.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	c := newContext(t, m, ContextOptions{Ctx: 400, Threads: 1, FlashAttn: true})
+	for _, more := range []int{0, 295} {
+		if err := c.Decode([]int32{5, 9, 12, 40, 77}, 0, false); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Repeat(more); err != nil {
+			t.Fatal(err)
+		}
+		at := 5 + more
+		var runs [][]float32
+		for range 3 {
+			if err := c.Decode([]int32{7, 8}, at, true); err != nil {
+				t.Fatal(err)
+			}
+			if norm := largest(c.Logits(), make([]float32, 264)); !(norm > 0 && norm < 1e3) {
+				t.Errorf("behind %d positions: a logit of %g, want finite ones", at, norm)
+			}
+			runs = append(runs, slices.Clone(c.Logits()))
+			if c.Keeps(at+1) || !c.Keeps(at) || !c.Keeps(0) {
+				t.Errorf("of %d positions %d are said to be kept, or %d are not", at+2, at+1, at)
+			}
+			if err := c.Truncate(at + 1); err == nil || !strings.Contains(err.Error(), "its state is kept after") {
+				t.Errorf("truncated to where no state is kept: %v", err)
+			}
+			if err := c.Truncate(at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.Equal(runs[0], runs[1]) || !slices.Equal(runs[0], runs[2]) {
+			t.Errorf("behind %d positions: other logits after going back", at)
+		}
+		if err := c.Truncate(0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

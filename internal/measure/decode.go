@@ -47,6 +47,9 @@ func Decode(ctx context.Context, o Options, m Model, workload string, at func(de
 	return res, nil
 }
 
+// title returns the name of a workload as a title begins.
+func title(workload string) string { return strings.ToUpper(workload[:1]) + workload[1:] }
+
 func decodeIn(ctx context.Context, o Options, m Model, s Setting, workload string, at func(depth int) Targets, res *Result) (err error) {
 	if len(o.Depths) == 0 {
 		return nil
@@ -68,7 +71,7 @@ func decodeIn(ctx context.Context, o Options, m Model, s Setting, workload strin
 	}
 	curve := Curve{
 		Name:  fmt.Sprintf("%s-%s-%d", workload, s.KVType, s.Threads),
-		Title: fmt.Sprintf("%s%s, %v", strings.ToUpper(workload[:1]), workload[1:], s),
+		Title: fmt.Sprintf("%s, %v", title(workload), s),
 		X:     "tokens in the cache", Y: "tokens/s",
 	}
 	for _, depth := range o.Depths {

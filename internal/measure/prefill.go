@@ -20,16 +20,22 @@ func prefillNeeds(o Options) (needs []Need) {
 }
 
 // prefill measures steps of one prompt each, of each size at each depth.
-func prefill(ctx context.Context, o Options, _ Model) (res Result, err error) {
+func prefill(ctx context.Context, o Options, _ Model) (Result, error) {
+	return Prefill(ctx, o, "prefill")
+}
+
+// Prefill measures steps of one prompt each, of each size at each depth, in rows and scores of a workload
+// with that name.
+func Prefill(ctx context.Context, o Options, workload string) (res Result, err error) {
 	for _, s := range o.Settings() {
-		if err := prefillIn(ctx, o, s, &res); err != nil {
+		if err := prefillIn(ctx, o, s, workload, &res); err != nil {
 			return res, err
 		}
 	}
 	return res, nil
 }
 
-func prefillIn(ctx context.Context, o Options, s Setting, res *Result) (err error) {
+func prefillIn(ctx context.Context, o Options, s Setting, workload string, res *Result) (err error) {
 	if len(o.Prompts) == 0 || len(o.PromptDepths) == 0 {
 		return nil
 	}
@@ -41,13 +47,13 @@ func prefillIn(ctx context.Context, o Options, s Setting, res *Result) (err erro
 	res.Note(notes...)
 	for _, depth := range o.PromptDepths {
 		curve := Curve{
-			Name:  fmt.Sprintf("prefill-%d-%s-%d", depth, s.KVType, s.Threads),
-			Title: fmt.Sprintf("Prefill behind %d tokens, %v", depth, s),
+			Name:  fmt.Sprintf("%s-%d-%s-%d", workload, depth, s.KVType, s.Threads),
+			Title: fmt.Sprintf("%s behind %d tokens, %v", title(workload), depth, s),
 			X:     "tokens of the prompt", Y: "tokens/s",
 		}
 		for _, n := range o.Prompts {
-			o.Progress(fmt.Sprintf("prefill of %d tokens at depth %d, %v", n, depth, s))
-			rows, err := c.measure(ctx, Point{"prefill", s, depth, n}, o.Pace.Prompts())
+			o.Progress(fmt.Sprintf("%s of %d tokens at depth %d, %v", workload, n, depth, s))
+			rows, err := c.measure(ctx, Point{workload, s, depth, n}, o.Pace.Prompts())
 			if err != nil {
 				return err
 			}
