@@ -38,6 +38,8 @@ type ledger struct {
 	sees   map[int32][]int32 // by token: those it attends to, itself last
 	value  func(token int32, layer int) float32
 	during func(s *Step, layer *Layer) // called in the loop's body
+	drafts func(tokens int) int        // how many of a work's tokens are guesses; nil: none
+	most   int                         // places for states that steps may have needed
 }
 
 func newLedger(t rapid.TB, b *ggml.Backend, o Options) *ledger {
@@ -89,10 +91,14 @@ func (l *ledger) fork(s *Seq) *Seq {
 
 func (l *ledger) truncate(s *Seq, n int) {
 	l.t.Helper()
+	want := computedAfterTruncate(s, n)
 	if err := s.Truncate(n); err != nil {
 		l.t.Fatal(err)
 	}
 	l.tokens[s] = slices.Clone(l.tokens[s][:n])
+	if got := len(s.tokens); got != want {
+		l.t.Fatalf("truncated to %d tokens, %d of them with their state; want %d", n, got, want)
+	}
 }
 
 func (l *ledger) closeSeq(s *Seq) {
@@ -109,7 +115,7 @@ type growth struct {
 	n   int
 }
 
-// batch makes new tokens.
+// batch makes new tokens, behind those that are to be computed again.
 func (l *ledger) batch(works []growth) (batch []Work) {
 	for _, w := range works {
 		past := l.tokens[w.seq]
@@ -119,7 +125,11 @@ func (l *ledger) batch(works []growth) (batch []Work) {
 			tokens[i] = l.last
 			l.sees[l.last] = append(slices.Clone(past), tokens[:i+1]...)
 		}
-		batch = append(batch, Work{Seq: w.seq, Tokens: tokens})
+		work := Work{Seq: w.seq, Tokens: append(w.seq.Pending(), tokens...)}
+		if l.drafts != nil {
+			work.Drafts = min(l.drafts(len(work.Tokens)), len(work.Tokens)-1)
+		}
+		batch = append(batch, work)
 	}
 	return batch
 }
@@ -149,6 +159,7 @@ func (l *ledger) stepOf(ctx context.Context, layers int, batch []Work) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	l.countPlaces(len(batch))
 	for layer, err := range s.Layers(ctx) {
 		if err != nil {
 			return err
@@ -163,13 +174,17 @@ func (l *ledger) stepOf(ctx context.Context, layers int, batch []Work) (err erro
 	if layers <= len(l.pool.config.shapes) {
 		return errAbandoned
 	}
-	if err := s.Commit(); err != nil {
-		return err
-	}
 	for _, w := range batch {
-		l.tokens[w.Seq] = append(slices.Clone(l.tokens[w.Seq]), w.Tokens...)
+		past := len(w.Seq.tokens)
+		if all := l.tokens[w.Seq]; past+len(w.Tokens) > len(all) { // not only tokens that it has had before
+			defer func() {
+				if err == nil {
+					l.tokens[w.Seq] = append(slices.Clone(all[:past]), w.Tokens...)
+				}
+			}()
+		}
 	}
-	return nil
+	return s.Commit()
 }
 
 // again computes the tokens again whose rows are gone.
@@ -185,13 +200,20 @@ func (l *ledger) again(gone *GoneError) {
 func (l *ledger) tryAgain(gone *GoneError) error {
 	l.t.Helper()
 	tokens := l.tokens[gone.Seq]
-	if gone.Len != len(tokens) || gone.From < 0 || gone.From >= gone.Len {
+	if gone.Len != len(gone.Seq.tokens) || gone.From < 0 || gone.From >= gone.Len {
 		l.t.Fatalf("%+v of %d tokens", gone, len(tokens))
 	}
 	l.truncate(gone.Seq, gone.From)
-	for rest := tokens[gone.From:]; len(rest) > 0; {
+	return l.computeAgain(gone.Seq, tokens[gone.From:])
+}
+
+// computeAgain computes tokens that a sequence has had before, behind those that it has still to compute
+// again.
+func (l *ledger) computeAgain(s *Seq, tokens []int32) error {
+	l.t.Helper()
+	for rest := append(s.Pending(), tokens...); len(rest) > 0; {
 		n := min(len(rest), l.pool.StepTokens())
-		batch := []Work{{Seq: gone.Seq, Tokens: rest[:n]}}
+		batch := []Work{{Seq: s, Tokens: rest[:n]}}
 		err := l.stepOf(context.Background(), len(l.pool.config.shapes)+1, batch)
 		if earlier, ok := errors.AsType[*GoneError](err); ok { // storing other rows took their place
 			if err = l.tryAgain(earlier); err == nil {
@@ -199,7 +221,7 @@ func (l *ledger) tryAgain(gone *GoneError) error {
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("%d tokens again, from %d: %w", n, gone.From, err)
+			return fmt.Errorf("%d tokens again: %w", n, err)
 		}
 		rest = rest[n:]
 	}
@@ -210,6 +232,9 @@ func (l *ledger) tryAgain(gone *GoneError) error {
 func (l *ledger) compute(ctx context.Context, s *Step, layer *Layer) error {
 	if l.during != nil {
 		l.during(s, layer)
+	}
+	if l.pool.config.shapes[layer.Index].State > 0 {
+		return l.recur(ctx, s, layer)
 	}
 	places := s.Places(l.window(layer.Index))
 	for i := range s.Chunks() {
@@ -437,9 +462,10 @@ func (l *ledger) check() {
 	holders := map[*tree][]int32{} // by cell
 	seqs := map[*tree]int{}
 	for s, tokens := range l.tokens {
-		if !slices.Equal(s.Tokens(), tokens) {
-			l.t.Fatalf("tokens %v; want %v", s.Tokens(), tokens)
+		if !slices.Equal(s.Tokens(), tokens) || s.Len() != len(tokens) {
+			l.t.Fatalf("%d tokens %v; want %v", s.Len(), s.Tokens(), tokens)
 		}
+		tokens = tokens[:len(s.tokens)] // those behind them have no rows
 		for _, layer := range l.pool.config.keeps {
 			if arriving(s) {
 				break
@@ -477,6 +503,7 @@ func (l *ledger) check() {
 		}
 	}
 	l.checkSharing()
+	l.checkStates()
 	l.checkBytes(slices.Collect(maps.Keys(holders)))
 }
 
@@ -547,7 +574,7 @@ func (l *ledger) checkBytes(trees []*tree) {
 	}
 	slots := int64(p.devices[0].placement.Slots) * p.devices[0].placement.SlotBytes
 	each := p.devices[0].placement.DeviceBytes - slots // Trees is 1
-	got, want := p.Stats().DeviceBytes, settled*each+grownRings(p, trees)
+	got, want := p.Stats().DeviceBytes, settled*each+grownRings(p, trees)+p.Stats().StatesBytes
 	if p.devices[0].copies {
 		want += slots
 	}

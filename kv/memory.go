@@ -32,7 +32,7 @@ func (p *Pool) ensureMemory(ctx context.Context, t *tree, cells int) error {
 
 // allocate makes the regions of a tree: on the device for resident layers, in host memory for
 // streamed ones that are used in place, in a tier for others.
-func (p *Pool) allocate(ctx context.Context, t *tree) error {
+func (p *Pool) allocate(ctx context.Context, t *tree) (err error) {
 	if p.spare != nil {
 		t.regions, t.rows, t.reserved = p.spare.regions, p.spare.rows, p.spare.reserved
 		t.rings, t.ringRows, t.past, t.pastSize = p.spare.rings, p.spare.ringRows, p.spare.past, p.spare.pastSize
@@ -46,9 +46,15 @@ func (p *Pool) allocate(ctx context.Context, t *tree) error {
 	if err := p.fixStates(); err != nil {
 		return err
 	}
+	allocated := false
+	defer func() {
+		if !allocated { // also after a panic
+			err = errors.Join(err, p.release(t))
+		}
+	}()
 	t.regions = make([]*region, len(p.placed))
 	if err := p.openRings(t); err != nil {
-		return errors.Join(err, p.release(t))
+		return err
 	}
 	for _, d := range p.devices {
 		var layouts []tier.Layout
@@ -63,7 +69,7 @@ func (p *Pool) allocate(ctx context.Context, t *tree) error {
 			}
 			r, err := p.newRegion(l, p.config.cells)
 			if err != nil {
-				return errors.Join(err, p.release(t))
+				return err
 			}
 			t.regions[l] = r
 		}
@@ -75,12 +81,12 @@ func (p *Pool) allocate(ctx context.Context, t *tree) error {
 		}
 		t.rows[d.number] = p.config.newTier(layouts, func(bytes int64) (tier.Buffer, error) { return p.hostBuffer(d, bytes) })
 	}
-	if t.rows == nil || !p.config.policy.fixed() {
-		return nil // rows behind windows take memory as they come, also under static
+	if t.rows != nil && p.config.policy.fixed() { // rows behind windows take memory as they come, also under static
+		if err := p.change(func() error { return t.reserve(ctx, p.config.cells) }); err != nil {
+			return err
+		}
 	}
-	if err := p.change(func() error { return t.reserve(ctx, p.config.cells) }); err != nil {
-		return errors.Join(err, p.release(t))
-	}
+	allocated = true
 	return nil
 }
 

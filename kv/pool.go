@@ -208,6 +208,7 @@ func (p *Pool) Close() error {
 		d.closeSlots()
 	}
 	p.closeStates()
+	p.states = nil // sequences that are closed later have nothing to give back
 	p.count()
 	return errors.Join(errs...)
 }

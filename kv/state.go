@@ -109,8 +109,10 @@ func (s *Step) takeStates() {
 		return
 	}
 	for i := range s.works {
+		s.works[i].Seq.dropDrafts() // it goes on, so nobody goes back to them
+	}
+	for i := range s.works {
 		w := &s.works[i]
-		w.states = w.states[:0]
 		for range 1 + w.Drafts {
 			w.states = append(w.states, all.take())
 		}

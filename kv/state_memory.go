@@ -212,8 +212,8 @@ func (s *Step) places() (both, alone int) {
 	alone = len(all.holders) - all.free()
 	for i := range s.works {
 		w := &s.works[i]
-		alone += 1 + w.Drafts
-		both += plan.SequenceStates + w.Drafts
+		alone += 1 + w.Drafts - len(w.Seq.drafts) // which takeStates drops
+		both += plan.SequenceStates + w.Drafts - len(w.Seq.drafts)
 		all.give(w.Seq.state)
 	}
 	both += len(all.holders) - all.free() // those that others hold
@@ -229,9 +229,6 @@ func (s *Step) makeRoomForStates(ctx context.Context) error {
 	p := s.pool
 	if p.states == nil {
 		return nil
-	}
-	for i := range s.works {
-		s.works[i].Seq.dropDrafts() // it goes on, so nobody goes back to them
 	}
 	both, alone := s.places()
 	have := len(p.states.holders)

@@ -21,6 +21,10 @@ type Work struct {
 	Drafts int // how many of the last tokens are guesses, which the sequence may be truncated to before
 }
 
+// again returns how many of the tokens are computed again: all of [Seq.Pending], or as many as the step
+// takes of them.
+func (w *Work) again() int { return min(len(w.Seq.pending), len(w.Tokens)) }
+
 // Step is one trip of new tokens through all layers. Every step is closed, with or without Commit;
 // one goroutine uses it.
 type Step struct {
@@ -64,14 +68,15 @@ func (p *Pool) Begin(ctx context.Context, batch []Work) (*Step, error) {
 
 // BeginPart is Begin for a part of a batch: more says how many tokens of each work are left for later
 // steps, so that memory is planned for all of them. nil is none.
-func (p *Pool) BeginPart(ctx context.Context, batch []Work, more []int) (_ *Step, err error) {
+func (p *Pool) BeginPart(ctx context.Context, batch []Work, more []int) (*Step, error) {
 	select {
 	case p.turn <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	began := false
 	defer func() {
-		if err != nil {
+		if !began { // also after a panic, so that the pool can be closed
 			<-p.turn
 		}
 	}()
@@ -113,7 +118,7 @@ func (p *Pool) BeginPart(ctx context.Context, batch []Work, more []int) (_ *Step
 		return nil, err
 	}
 	p.count()
-	p.open = true
+	p.open, began = true, true
 	s.startCopies()
 	return s, nil
 }
@@ -133,7 +138,7 @@ func (p *Pool) check(batch []Work) error {
 			return fmt.Errorf("kv: work %d: no tokens", i)
 		case w.Drafts < 0 || w.Drafts >= len(w.Tokens):
 			return fmt.Errorf("kv: work %d: %d guesses among %d tokens: want at least one token before them", i, w.Drafts, len(w.Tokens))
-		case !slices.Equal(w.Seq.pending, w.Tokens[:min(len(w.Seq.pending), len(w.Tokens))]):
+		case !slices.Equal(w.Seq.pending[:w.again()], w.Tokens[:w.again()]):
 			return fmt.Errorf("kv: work %d: the sequence has %d tokens to be computed again: begin with them", i, len(w.Seq.pending))
 		case w.Logits < 0 || w.Logits > len(w.Tokens):
 			return fmt.Errorf("kv: work %d: logits of %d tokens wanted of %d", i, w.Logits, len(w.Tokens))
@@ -198,10 +203,16 @@ func (s *Step) makeRoom(ctx context.Context) error {
 func (s *Step) begin(ctx context.Context) error {
 	s.kind = s.pool.config.kind(s.total(), s.deepest())
 	s.reserve()
+	taken := false
+	defer func() {
+		if !taken { // also after a panic
+			s.giveBack()
+			s.giveStates()
+		}
+	}()
 	s.cut(s.pool.config.chunkTokens)
 	s.zeroPadding()
 	if err := s.planRings(ctx); err != nil {
-		s.giveBack()
 		return err
 	}
 	s.zeroPadding() // of regions that were made while rings grew
@@ -212,6 +223,7 @@ func (s *Step) begin(ctx context.Context) error {
 	for i := range s.works {
 		s.works[i].Seq.busy = true
 	}
+	taken = true
 	return nil
 }
 
@@ -308,7 +320,7 @@ func (s *Step) Commit() error {
 		for _, r := range w.runs {
 			w.Seq.runs = appendRun(w.Seq.runs, r)
 		}
-		w.Seq.pending = w.Seq.pending[:0]
+		w.Seq.pending = w.Seq.pending[w.again():]
 		s.keepStates(&s.works[i])
 	}
 	p.stats.Steps++

@@ -110,7 +110,7 @@ func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 	}
 	s := layerShape{first: c.First, n: c.N, hostAttention: layer.HostAttention(), parts: g.parts}
 	if s.states = layer.States(); s.states.T != nil {
-		g.of = companies(step.Recurrences(chunk), s.input(), g.of[:0])
+		g.of = companies(step.Recurrences(chunk), c.First, g.of[:0])
 		s.companies = g.of
 	}
 	return s

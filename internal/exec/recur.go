@@ -23,10 +23,11 @@ type company struct {
 // listed is the place of a state that is among the inputs.
 const listed = -1
 
-// companies divides the recurrences of a chunk, whose lists of places begin at an element of the inputs,
-// into companies, appended to all.
-func companies(rs []kv.Recurrence, input int, all []company) []company {
-	begin := len(all)
+// companies divides the recurrences of a chunk, whose first token has a number in the step, into
+// companies, appended to all. They list at most one place a token, so that no two chunks have the same
+// elements of the inputs.
+func companies(rs []kv.Recurrence, token int, all []company) []company {
+	begin, input := len(all), token*kv.InputAlign
 	for i, r := range rs {
 		if n := len(all); n > begin && all[n-1].n == r.N && all[n-1].keep == len(r.To) {
 			all[n-1].seqs++
@@ -86,7 +87,7 @@ func (p *places) begin(step *kv.Step) {
 	}
 	for i, c := range step.Chunks() {
 		rs := step.Recurrences(i)
-		p.companies = companies(rs, c.Parts[0].Input, p.companies[:0])
+		p.companies = companies(rs, c.First, p.companies[:0])
 		for _, c := range p.companies {
 			if these := rs[:c.seqs]; c.from == listed {
 				p.write(c, these)
