@@ -29,7 +29,9 @@ import (
 	"github.com/seed4d217819/ebb/model/qwen2moe"
 	"github.com/seed4d217819/ebb/model/qwen3"
 	"github.com/seed4d217819/ebb/model/qwen35"
+	"github.com/seed4d217819/ebb/model/qwen35moe"
 	"github.com/seed4d217819/ebb/model/qwen3moe"
+	"github.com/seed4d217819/ebb/model/qwen3next"
 	"github.com/seed4d217819/ebb/model/smollm3"
 	"github.com/seed4d217819/ebb/tokenizer"
 )
@@ -38,7 +40,8 @@ import (
 func architectures() []model.Architecture {
 	return []model.Architecture{
 		llama.Architecture(), mistral3.Architecture(), smollm3.Architecture(), granite.Architecture(), phi3.Architecture(),
-		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(), qwen35.Architecture(),
+		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
+		qwen3next.Architecture(), qwen35.Architecture(), qwen35moe.Architecture(),
 		gemma3.Architecture(), gemma4.Architecture(), gptoss.Architecture(), glm4.Architecture(), glm4moe.Architecture(),
 	}
 }

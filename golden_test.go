@@ -15,7 +15,7 @@ var goldenModels = []string{
 	"tiny-qwen2moe", "tiny-qwen3moe", "tiny-glm4moe", "tiny-mistral3",
 	"tiny-mixtral", "tiny-granite", "tiny-granite-nope", "tiny-smollm3", "tiny-glm4",
 	"tiny-gemma3", "tiny-gemma4", "tiny-gemma4-e", "tiny-gemma4-moe", "tiny-gptoss",
-	"tiny-qwen35", "tiny-qwen35-mtp",
+	"tiny-qwen35", "tiny-qwen35-mtp", "tiny-qwen35moe", "tiny-qwen3next", "tiny-qwen3next-old",
 }
 
 // tolerance is how far logits may be from Hugging Face's with f32 weights and K/V: on the CPU
@@ -31,10 +31,14 @@ func (p place) tolerance() float64 {
 
 // toleranceOf is the tolerance for a model. Experts are three products more in half precision, behind
 // those of a router, whose weights are rounded with them (5.1e-2 was measured). The CPU's GELU has
-// steps, over which a difference of 1e-6 jumps (2.6e-3 was measured, and 5e-3 for Gemma 4).
+// steps, over which a difference of 1e-6 jumps (2.6e-3 was measured, and 5e-3 for Gemma 4). The norm
+// behind a delta net magnifies rounding where its output is small.
 func (p place) toleranceOf(model string) float64 {
 	if p.device == "cpu" && strings.HasPrefix(model, "tiny-gemma") {
 		return 2e-2
+	}
+	if p.device == "cpu" && (strings.HasPrefix(model, "tiny-qwen35") || strings.HasPrefix(model, "tiny-qwen3next")) {
+		return 2e-3
 	}
 	if p.device != "cpu" && strings.HasSuffix(model, "moe") {
 		return 8e-2
@@ -153,7 +157,7 @@ func firstUnsure(margins []float64, p place) int {
 }
 
 func TestBatchWithoutPaddingEqualsHuggingFace(t *testing.T) {
-	onEach(t, []string{"tiny-gqa", "tiny-mha", "tiny-qwen3moe", "tiny-gptoss", "tiny-qwen35"}, func(t *testing.T, model string, p place, e *ebb.Engine) {
+	onEach(t, []string{"tiny-gqa", "tiny-mha", "tiny-qwen3moe", "tiny-gptoss", "tiny-qwen35", "tiny-qwen35moe"}, func(t *testing.T, model string, p place, e *ebb.Engine) {
 		var margins [][]float64 // a case with an eos has those of its twin before it
 		for i, c := range golden[goldenBatch](t, "batch_"+model) {
 			if c.Margins != nil {

@@ -20,7 +20,7 @@ var smallOf = map[string][]string{
 	"llama": {"tiny-one", "tiny-mixtral"}, "mistral3": {"tiny-mistral3"}, "smollm3": {"tiny-smollm3"}, "granite": {"tiny-granite"},
 	"phi3": {"tiny-longrope"}, "qwen2": {"tiny-qwen2"}, "qwen3": {"tiny-qwen3"}, "qwen2moe": {"tiny-qwen2moe"}, "qwen3moe": {"tiny-qwen3moe"},
 	"glm4": {"tiny-glm4"}, "glm4moe": {"tiny-glm4moe"}, "gemma3": {"tiny-gemma3"}, "gemma4": {"tiny-gemma4", "tiny-gemma4-moe", "tiny-gemma4-e"},
-	"gpt-oss": {"tiny-gptoss"},
+	"gpt-oss": {"tiny-gptoss"}, "qwen35": {"tiny-qwen35-mtp"}, "qwen35moe": {"tiny-qwen35moe"}, "qwen3next": {"tiny-qwen3next", "tiny-qwen3next-old"},
 }
 
 // Whatever one value of a file's metadata is, the model opens and computes, or there is an error, and

@@ -77,14 +77,12 @@ func TestModelsDocSaysWhatTheCacheTakes(t *testing.T) {
 			t.Errorf("%s, %s: the document says %q, and it is %q", row["model"], column, got, size(want))
 		}
 	}
+	const attending, recurrent = "attending layers × KV heads × dim", "recurrent layers × (memory + inputs)"
 	const full, windowed, longest = "full layers × KV heads × dim", "layers with a window × KV heads × dim", 1 << 20
 	alike, mixed := table(t, text, "layers × KV heads × dim"), table(t, text, full)
-	for _, rows := range [][]map[string]string{alike, mixed} {
+	for _, rows := range [][]map[string]string{alike, mixed, table(t, text, attending)} {
 		for _, row := range rows {
-			shape := row[full]
-			if shape == "" {
-				shape = row["layers × KV heads × dim"]
-			}
+			shape := row[full] + row[attending] + row["layers × KV heads × dim"] // a table has one of them
 			token := rowBytes(t, shape)
 			compare(row, "a token", token)
 			compare(row, "32 Ki tokens", token<<15)
@@ -100,6 +98,13 @@ func TestModelsDocSaysWhatTheCacheTakes(t *testing.T) {
 				}
 				compare(row, "their rings", rowBytes(t, shape)*int64(plan.RingCells(window, chunk, longest)))
 				compare(row, "behind them, a token", rowBytes(t, shape))
+			}
+			if states := row[recurrent]; states != "" {
+				var layers, memory, inputs int
+				if n, err := fmt.Sscanf(states, "%d × (%d + %d)", &layers, &memory, &inputs); n != 3 {
+					t.Fatalf("%q: %v", states, err)
+				}
+				compare(row, "their states", int64(layers)*kv.Shape{State: memory + inputs}.StateBytes())
 			}
 		}
 	}

@@ -134,6 +134,20 @@ func (g *Graph) Concat(a, b *Tensor, dim int) *Tensor {
 	return c.Concat(g.next("Concat"), a, b, int32(dim))
 }
 
+// Repeat returns a contiguous tensor of a larger shape, filled with a, F32, again and again in each
+// dimension: each size is a multiple of a's.
+func (g *Graph) Repeat(a *Tensor, ne [4]int64) *Tensor {
+	const op = "Repeat"
+	present(op, a)
+	check(a.typ == F32 && a.contiguousRows(), op, "f32 rows without gaps", a)
+	total := int64(1)
+	for i, n := range ne {
+		check(n >= 1 && n%a.ne[i] == 0 && n <= 1<<48/total, op, fmt.Sprintf("sizes that divide those of %d", ne), a)
+		total *= n
+	}
+	return c.Repeat(g.next(op), a, ne[0], ne[1], ne[2], ne[3])
+}
+
 // Cont returns a contiguous copy of a, which is not quantized.
 func (g *Graph) Cont(a *Tensor) *Tensor {
 	present("Cont", a)

@@ -118,6 +118,7 @@ type symbols struct {
 	Div        func(ctx uintptr, a, b *Tensor) *Tensor                                                                                               `c:"ggml_div"`
 	Sigmoid    func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_sigmoid"`
 	Cpy        func(ctx uintptr, a, dst *Tensor) *Tensor                                                                                             `c:"ggml_cpy"`
+	Repeat     func(ctx uintptr, a *Tensor, n0, n1, n2, n3 int64) *Tensor                                                                            `c:"ggml_repeat_4d"`
 	Softplus   func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_softplus"`
 	SSMConv    func(ctx uintptr, x, w *Tensor) *Tensor                                                                                               `c:"ggml_ssm_conv"`
 	DeltaNet   func(ctx uintptr, q, k, v, g, beta, state *Tensor, keep int64) *Tensor                                                                `c:"ggml_gated_delta_net"`

@@ -2,6 +2,7 @@ package model_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +22,10 @@ import (
 	"github.com/seed4d217819/ebb/model/qwen2"
 	"github.com/seed4d217819/ebb/model/qwen2moe"
 	"github.com/seed4d217819/ebb/model/qwen3"
+	"github.com/seed4d217819/ebb/model/qwen35"
+	"github.com/seed4d217819/ebb/model/qwen35moe"
 	"github.com/seed4d217819/ebb/model/qwen3moe"
+	"github.com/seed4d217819/ebb/model/qwen3next"
 	"github.com/seed4d217819/ebb/model/smollm3"
 )
 
@@ -31,11 +35,12 @@ var (
 		llama.Architecture(), mistral3.Architecture(), phi3.Architecture(), glm4moe.Architecture(),
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
 		smollm3.Architecture(), granite.Architecture(), glm4.Architecture(), gemma3.Architecture(), gemma4.Architecture(), gptoss.Architecture(),
+		qwen35.Architecture(), qwen35moe.Architecture(), qwen3next.Architecture(),
 	}
 	goldens = []string{
 		"tiny-one", "tiny-mistral3", "tiny-longrope", "tiny-glm4moe", "tiny-qwen2", "tiny-qwen3", "tiny-qwen2moe", "tiny-qwen3moe",
 		"tiny-smollm3", "tiny-granite", "tiny-glm4", "tiny-mixtral", "tiny-gemma3", "tiny-gemma4", "tiny-gemma4-e", "tiny-gemma4-moe",
-		"tiny-gptoss",
+		"tiny-gptoss", "tiny-qwen35", "tiny-qwen35-mtp", "tiny-qwen35moe", "tiny-qwen3next", "tiny-qwen3next-old",
 	}
 )
 
@@ -68,7 +73,8 @@ func open(tb testing.TB, data []byte) (model.Config, error) {
 
 // sameCache reports whether layers keep the same in a cache.
 func sameCache(a, b model.Layer) bool {
-	return a.KVHeads == b.KVHeads && a.KeyDim == b.KeyDim && a.ValueDim == b.ValueDim && a.Window == b.Window && a.SharesKV == b.SharesKV && a.KVOf == b.KVOf
+	return a.KVHeads == b.KVHeads && a.KeyDim == b.KeyDim && a.ValueDim == b.ValueDim && a.Window == b.Window && a.SharesKV == b.SharesKV && a.KVOf == b.KVOf &&
+		a.State == b.State
 }
 
 // optional reports whether models of the same architecture exist without the tensor. Biases of
@@ -76,6 +82,22 @@ func sameCache(a, b model.Layer) bool {
 // without it, which no reader of the file can know.
 func optional(name string) bool {
 	return name == "output.weight" || strings.HasSuffix(name, ".layer_output_scale.weight") || strings.HasSuffix(name, ".bias") && !strings.Contains(name, "exp_probs_b")
+}
+
+// asBefore reports whether an earlier layer has the same tensor, or the model does without the layer's.
+// Experts may begin in any layer.
+func asBefore(file *gguf.File, name string) bool {
+	var layer int
+	if _, err := fmt.Sscanf(name, "blk.%d.", &layer); err != nil || layer < model.LayerCount(file) && strings.Contains(name, "exp") {
+		return false
+	}
+	_, own, _ := strings.Cut(strings.TrimPrefix(name, "blk."), ".")
+	for l := range layer {
+		if _, there := file.Tensor(fmt.Sprintf("blk.%d.%s", l, own)); there {
+			return true
+		}
+	}
+	return layer >= model.LayerCount(file)
 }
 
 func TestAModelOfAnyArchitectureThatLacksATensorIsAnErrorThatNamesIt(t *testing.T) {
@@ -86,8 +108,8 @@ func TestAModelOfAnyArchitectureThatLacksATensorIsAnErrorThatNamesIt(t *testing.
 			t.Fatal(err)
 		}
 		for _, tensor := range file.Tensors() {
-			if optional(tensor.Name) || strings.HasPrefix(tensor.Name, "blk.") && !strings.HasPrefix(tensor.Name, "blk.0.") && !strings.Contains(tensor.Name, "exp") {
-				continue // the other layers are as the first one
+			if optional(tensor.Name) || asBefore(file, tensor.Name) {
+				continue
 			}
 			without := testmodel.Convert(t, data, file.Architecture(), nil, func(x gguf.TensorData) []gguf.TensorData {
 				if x.Name == tensor.Name {
@@ -95,9 +117,10 @@ func TestAModelOfAnyArchitectureThatLacksATensorIsAnErrorThatNamesIt(t *testing.
 				}
 				return []gguf.TensorData{x}
 			})
-			missing := strings.Replace(tensor.Name, "attn_qkv", "attn_q", 1)           // one or three matrices
-			missing = strings.Replace(missing, "ffn_gate_up_exps", "ffn_gate_exps", 1) // one or two
-			if _, err := open(t, without); err == nil || !strings.Contains(err.Error(), "tensor "+missing+" is missing") {
+			missing := func(name string) string { return "tensor " + name + " is missing" }
+			several := strings.NewReplacer("attn_qkv", "attn_q", "ffn_gate_up_exps", "ffn_gate_exps", "ssm_in", "attn_qkv")
+			instead := several.Replace(tensor.Name) // of one matrix
+			if _, err := open(t, without); err == nil || !strings.Contains(err.Error(), missing(tensor.Name)) && !strings.Contains(err.Error(), missing(instead)) {
 				t.Errorf("%s without %s: got the error %v, want one that says that it is missing", name, tensor.Name, err)
 			}
 		}
@@ -135,8 +158,8 @@ func TestAModelOfAnyArchitectureWithAnotherTensorIsAnErrorThatNamesIt(t *testing
 			t.Fatal(err)
 		}
 		for _, tensor := range file.Tensors() {
-			if strings.HasPrefix(tensor.Name, "blk.") && !strings.HasPrefix(tensor.Name, "blk.0.") && !strings.Contains(tensor.Name, "exp") {
-				continue // the other layers are as the first one
+			if asBefore(file, tensor.Name) {
+				continue
 			}
 			for what, change := range hostile {
 				if tensor.Name == "token_embd.weight" && what == "a row of numbers more" {
@@ -189,7 +212,8 @@ func FuzzMetadataOfAnyArchitecture(f *testing.F) {
 // sensible reports whether a configuration can be computed with.
 func sensible(c model.Config) bool {
 	return c.Context > 0 && len(c.Layers) > 0 && !slices.ContainsFunc(c.Layers, func(l model.Layer) bool {
-		return l.Heads < 1 || l.KVHeads < 1 && !l.SharesKV || l.ExpertsUsed < 0 || l.Window < 0
+		carries := l.Heads == 0 && l.KVHeads == 0 && l.State.Memory >= 0 && l.State.Inputs >= 0 // a state, or nothing
+		return !carries && (l.Heads < 1 || l.KVHeads < 1 && !l.SharesKV || l.State != model.State{}) || l.ExpertsUsed < 0 || l.Window < 0
 	})
 }
 

@@ -2,6 +2,7 @@ package model
 
 import (
 	"math"
+	"slices"
 
 	"github.com/seed4d217819/ebb/ggml"
 )
@@ -11,12 +12,31 @@ import (
 // Scores are divided by the root of the keys' dimension.
 func (l *Loader) Attention(hidden, layers int) []Layer {
 	heads := l.IntByLayer("attention.head_count", layers)
-	kvHeads := l.IntByLayerOr("attention.head_count_kv", layers, heads)
-	keyDim := l.IntOr("attention.key_length", hidden/max(append(heads, 1)[0], 1))
+	return l.groupedAttention(hidden, heads, l.IntByLayerOr("attention.head_count_kv", layers, heads))
+}
+
+// SomeAttention is Attention for models in which some layers have none, which is what a file says with 0
+// heads or 0 KV heads: such a layer is zero.
+func (l *Loader) SomeAttention(hidden, layers int) []Layer {
+	l.need("attention.head_count")
+	heads := l.someByLayer("attention.head_count", layers, nil)
+	return l.groupedAttention(hidden, heads, l.someByLayer("attention.head_count_kv", layers, heads))
+}
+
+// groupedAttention returns attention with some heads and KV heads in each layer.
+func (l *Loader) groupedAttention(hidden int, heads, kvHeads []int) []Layer {
+	first := 1 // heads of the first layer that has some
+	if i := slices.IndexFunc(heads, func(n int) bool { return n > 0 }); i >= 0 {
+		first = heads[i]
+	}
+	keyDim := l.IntOr("attention.key_length", hidden/first)
 	valueDim := l.IntOr("attention.value_length", keyDim)
-	all := make([]Layer, layers)
+	all := make([]Layer, len(heads))
 	for i := range all {
-		l.Check(heads[i]%max(kvHeads[i], 1) == 0, "layer %d: %d attention heads are not a multiple of %d KV heads", i, heads[i], kvHeads[i])
+		if heads[i] == 0 || kvHeads[i] == 0 {
+			continue
+		}
+		l.Check(heads[i]%kvHeads[i] == 0, "layer %d: %d attention heads are not a multiple of %d KV heads", i, heads[i], kvHeads[i])
 		all[i] = Layer{
 			Heads: heads[i], KVHeads: kvHeads[i], KeyDim: keyDim, ValueDim: valueDim,
 			Scale: float32(1 / math.Sqrt(float64(keyDim))),

@@ -10,10 +10,12 @@ import (
 // HybridAttention is Attention for models of which most layers are gated delta nets: those that
 // attention.recurrent_layers marks, or all but each full_attention_interval-th (4 by default).
 func (l *Loader) HybridAttention(hidden, layers int) []Layer {
-	all, state := l.Attention(hidden, layers), l.DeltaShape().State()
+	all, state := l.SomeAttention(hidden, layers), l.DeltaShape().State()
 	for i, recurrent := range l.recurrentLayers(layers) {
 		if recurrent {
 			all[i] = Layer{State: state}
+		} else {
+			l.Check(all[i].KVHeads > 0, "layer %d is not recurrent and has 0 attention heads or KV heads: want at least 1", i)
 		}
 	}
 	return all

@@ -92,9 +92,25 @@ func (l *Loader) IntByLayer(name string, layers int) []int {
 
 // IntByLayerOr is IntByLayer with a default for each layer, for files that have no such metadata.
 func (l *Loader) IntByLayerOr(name string, layers int, byDefault []int) []int {
+	return l.byLayer(name, layers, byDefault, l.count)
+}
+
+// someByLayer is IntByLayerOr for a count that is 0 in some layers.
+func (l *Loader) someByLayer(name string, layers int, byDefault []int) []int {
+	return l.byLayer(name, layers, byDefault, func(name string, n int64) int {
+		if n == 0 {
+			return 0
+		}
+		return l.count(name, n)
+	})
+}
+
+// byLayer returns what number makes of the one that the file has for all layers, or of those that it has
+// for each.
+func (l *Loader) byLayer(name string, layers int, byDefault []int, number func(name string, n int64) int) []int {
 	if v, _ := l.file.Value(l.key(name)); v.Kind() != gguf.KindArray {
 		if n, there := get(l, name, l.file.Int); there {
-			return slices.Repeat([]int{l.count(name, n)}, layers)
+			return slices.Repeat([]int{number(name, n)}, layers)
 		}
 		if byDefault == nil {
 			return make([]int, layers)
@@ -110,7 +126,7 @@ func (l *Loader) IntByLayerOr(name string, layers int, byDefault []int) []int {
 		l.fault("metadata %s has %d numbers: want one for each of the %d layers", l.key(name), len(all), layers)
 	}
 	for i := range min(len(all), layers) {
-		counts[i] = l.count(name, all[i])
+		counts[i] = number(name, all[i])
 	}
 	return counts
 }

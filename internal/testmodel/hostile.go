@@ -9,15 +9,16 @@ import (
 
 // keys are the metadata of an architecture that files of some architecture have, without its name.
 var keys = []string{
-	"attention.causal", "attention.head_count_kv", "attention.key_length", "attention.key_length_swa", "attention.scale",
+	"attention.causal", "attention.head_count_kv", "attention.key_length", "attention.key_length_swa", "attention.recurrent_layers", "attention.scale",
 	"attention.shared_kv_layers", "attention.sliding_window", "attention.sliding_window_pattern", "attention.temperature_scale",
 	"attention.value_length", "attention.value_length_swa", "attn_logit_softcapping", "embedding_length_per_layer_input",
 	"embedding_scale", "expert_count", "expert_feed_forward_length", "expert_gating_func", "expert_group_count",
-	"expert_shared_count", "expert_used_count", "expert_weights_norm", "expert_weights_scale", "final_logit_softcapping",
+	"expert_shared_count", "expert_used_count", "expert_weights_norm", "expert_weights_scale", "final_logit_softcapping", "full_attention_interval",
 	"leading_dense_block_count", "nextn_predict_layers", "rope.dimension_count", "rope.dimension_count_swa", "rope.freq_base",
 	"rope.freq_base_swa", "rope.scale_linear", "rope.scaling.attn_factor", "rope.scaling.factor",
 	"rope.scaling.original_context_length", "rope.scaling.type", "rope.scaling.yarn_beta_fast",
-	"rope.scaling.yarn_log_multiplier",
+	"rope.scaling.yarn_log_multiplier", "ssm.conv_kernel", "ssm.group_count", "ssm.inner_size", "ssm.state_size",
+	"ssm.time_step_rank",
 }
 
 // Keys returns the metadata keys that a hostile file may change: those of the file, first those of its
