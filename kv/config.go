@@ -17,10 +17,11 @@ const Block = plan.Block
 
 // Defaults of [Options].
 const (
-	DefaultSlots       = plan.DefaultSlots
-	DefaultChunkTokens = plan.DefaultChunkTokens
-	DefaultStepTokens  = plan.DefaultStepTokens
-	DefaultHostTokens  = 16 // beams and drafts; the device computes more of them faster
+	DefaultSlots         = plan.DefaultSlots
+	DefaultChunkTokens   = plan.DefaultChunkTokens
+	DefaultStepTokens    = plan.DefaultStepTokens
+	DefaultSnapshotEvery = DefaultStepTokens // so that a long prompt is computed in the same steps
+	DefaultHostTokens    = 16                // beams and drafts; the device computes more of them faster
 )
 
 // Options are what the user of a cache asks for. Layers and Cells have no default.
@@ -53,6 +54,13 @@ type Options struct {
 	// WindowRows is how many rows behind the window are kept of a layer that has one, in whole blocks
 	// and at least; 0: all, and NoWindowRows: none. What a sequence needs of the others is a [GoneError].
 	WindowRows int
+	// SnapshotEvery is after how many tokens of a sequence a snapshot of the states of its recurrent
+	// layers is taken, to which it can be truncated. 0: 4096; NoSnapshots: only those are that
+	// [Seq.SnapshotAt] asks for. Snapshots are in tiers that Tier makes; without it none are kept.
+	SnapshotEvery int
+	// SnapshotBytes is how many bytes the snapshots of all sequences may take together. 0: there is no
+	// bound; NoSnapshots: none are kept.
+	SnapshotBytes int64
 	// SlotAlign is the alignment in bytes of rows in slots that are memory of the host, so that a
 	// tier can read straight into them. 0: none.
 	SlotAlign int64
@@ -90,6 +98,9 @@ type Options struct {
 	// not begin one. nil: nobody hears of it.
 	Notify func(string)
 }
+
+// NoSnapshots says in [Options.SnapshotEvery] and [Options.SnapshotBytes] that no snapshots are taken.
+const NoSnapshots = -1
 
 // NoWindowRows says in [Options.WindowRows] that no rows behind windows are kept.
 const NoWindowRows = -1
@@ -163,6 +174,8 @@ func (o Options) validate(devices int) error {
 	fault(slices.Min(sizes) < 0, "sizes must not be negative")
 	fault(o.SlotAlign < 0 || o.SlotAlign&(o.SlotAlign-1) != 0, "slots aligned to %d bytes: want a power of two", o.SlotAlign)
 	fault(o.WindowRows < NoWindowRows, "%d rows behind windows: want at least 0", o.WindowRows)
+	fault(o.SnapshotEvery < NoSnapshots, "snapshots every %d tokens: want at least 1", o.SnapshotEvery)
+	fault(o.SnapshotBytes < NoSnapshots, "%d bytes of snapshots: want at least 0", o.SnapshotBytes)
 	fault(o.Link < 0 || math.IsNaN(o.Link) || math.IsInf(o.Link, 0), "link of %v bytes a second: want a positive rate", o.Link)
 	for l, s := range o.Layers {
 		if err := s.validate(o.TypeK, o.TypeV); err != nil {
@@ -220,6 +233,9 @@ type config struct {
 	chunkTokens int
 	stepTokens  int
 
+	snapshotEvery int   // tokens; 0: never
+	snapshotBytes int64 // 0: no bound; below 0: none are kept
+
 	trees      int // between which memory is shared out
 	firstCells int // that a tree has room for at first, under the policy auto
 
@@ -264,6 +280,7 @@ func (o Options) resolve(devices []*ggml.Backend) (config, error) {
 		capacity: o.Cells, cells: plan.WholeBlocks(o.Cells),
 		onHost: o.HostAttention, hostTokens: orDefault(o.HostTokens, DefaultHostTokens), hostDepth: o.HostDepth,
 		newTier: o.Tier, slotAlign: max(o.SlotAlign, 1), forcedCopies: o.ForcedCopies, link: o.Link, trace: o.Trace,
+		snapshotEvery: max(0, orDefault(o.SnapshotEvery, DefaultSnapshotEvery)), snapshotBytes: o.SnapshotBytes,
 		trees: max(1, o.Trees), firstCells: firstCells, room: o.Room, notify: o.Notify,
 	}
 	for l, s := range o.Layers {

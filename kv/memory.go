@@ -212,6 +212,12 @@ func (p *Pool) count() {
 		s.StatesBytes += p.statesOn(d)
 	}
 	sum.device += s.StatesBytes
+	s.Snapshots, s.SnapshotBytes = 0, 0
+	if k := p.snapshots; k != nil {
+		u := k.usage()
+		s.Snapshots, s.SnapshotBytes = len(k.kept), u.Host+u.Disk
+		sum.Usage = sum.Plus(u)
+	}
 	s.DeviceBytes, s.HostBytes, s.DiskBytes = sum.device, sum.Host, sum.Disk
 	s.DeviceBytesPeak = max(s.DeviceBytesPeak, sum.device)
 	s.HostBytesPeak = max(s.HostBytesPeak, sum.Host)

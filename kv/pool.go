@@ -31,6 +31,8 @@ type Pool struct {
 	states  *states // of recurrent layers; nil: there are none
 	spare   *tree   // a retired tree's memory, kept where it is allocated once
 
+	snapshots *snapshots // of the states; nil: none are kept
+
 	// Under the policy auto, guarded by mu and changed by who has the turn:
 	slotCells int      // cells of the largest tree whose streamed layers have room where they visit; below 0: none has
 	notices   []string // what the user has not been told yet
@@ -61,32 +63,35 @@ type hooks struct {
 
 // Stats are a pool's counters since it was made.
 type Stats struct {
-	Policy          Policy
-	Cells           int // capacity of a sequence tree
-	ResidentLayers  int // now; without any sequence, when there was one last
-	StreamedLayers  int
-	RecurrentLayers int   // of the resident ones: those that carry a state and keep no rows
-	SharedLayers    int   // of the resident ones: those that keep no rows, as they share another's
-	WindowedLayers  int   // of the resident ones: those that keep a window of their rows there
-	HostLayers      int   // of the streamed ones: those attended to where they are kept
-	TokenBytes      int64 // of one token in the layers that keep all rows
-	WindowBytes     int64 // of one tree in the windowed layers on their devices, whatever it holds
-	StateBytes      int64 // of one sequence in the recurrent layers
-	StatesBytes     int64 // states on devices now, also those that no sequence has
-	DeviceBytes     int64 // states, K/V rows and slots on devices now
-	DeviceBytesPeak int64
-	HostBytes       int64 // K/V rows in host memory now
-	HostBytesPeak   int64
-	DiskBytes       int64 // room for K/V rows in files now
-	DiskBytesPeak   int64
-	Demotions       int // layers that have left their device while sequences had rows in them
-	Fetches         int
-	FetchedBytes    int64
-	StoredBytes     int64
-	MovedBytes      int64         // between cells, when rows that forks share again are put in order
-	RestoredBytes   int64         // read of what was saved: whole blocks
-	Stall           time.Duration // computation waiting for copies
-	Steps           int           // committed
+	Policy           Policy
+	Cells            int // capacity of a sequence tree
+	ResidentLayers   int // now; without any sequence, when there was one last
+	StreamedLayers   int
+	RecurrentLayers  int   // of the resident ones: those that carry a state and keep no rows
+	SharedLayers     int   // of the resident ones: those that keep no rows, as they share another's
+	WindowedLayers   int   // of the resident ones: those that keep a window of their rows there
+	HostLayers       int   // of the streamed ones: those attended to where they are kept
+	TokenBytes       int64 // of one token in the layers that keep all rows
+	WindowBytes      int64 // of one tree in the windowed layers on their devices, whatever it holds
+	StateBytes       int64 // of one sequence in the recurrent layers
+	StatesBytes      int64 // states on devices now, also those that no sequence has
+	Snapshots        int   // kept copies of states now
+	SnapshotBytes    int64 // of HostBytes and DiskBytes: what they take there
+	DeviceBytes      int64 // states, K/V rows and slots on devices now
+	DeviceBytesPeak  int64
+	HostBytes        int64 // K/V rows in host memory now
+	HostBytesPeak    int64
+	DiskBytes        int64 // room for K/V rows in files now
+	DiskBytesPeak    int64
+	Demotions        int // layers that have left their device while sequences had rows in them
+	Fetches          int
+	FetchedBytes     int64
+	StoredBytes      int64
+	MovedBytes       int64         // between cells, when rows that forks share again are put in order
+	RestoredBytes    int64         // read of what was saved: whole blocks
+	RecomputedTokens int           // whose state was not kept: see Seq.Pending
+	Stall            time.Duration // computation waiting for copies
+	Steps            int           // committed
 }
 
 // NewPool allocates the slots of a cache on its devices. The caller closes it.
@@ -106,6 +111,7 @@ func NewPool(o Options, devices ...*ggml.Backend) (*Pool, error) {
 		}
 		p.devices = append(p.devices, d)
 	}
+	p.snapshots = p.newSnapshots()
 	p.measureSlots()
 	p.countLayers()
 	for _, l := range p.placed {
@@ -207,6 +213,7 @@ func (p *Pool) Close() error {
 	for _, d := range p.devices {
 		d.closeSlots()
 	}
+	p.closeSnapshots()
 	p.closeStates()
 	p.states = nil // sequences that are closed later have nothing to give back
 	p.count()

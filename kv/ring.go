@@ -24,11 +24,11 @@ type ring struct {
 	dirty  []bool  // by place: the tier does not have the row
 	past   past    // what the tier has
 
-	before  snapshot  // of the places when the open step began
-	touched []bool    // by place: the open step has given it to a cell
-	needed  []uint32  // by place: the last chunk that needs its row, in the order of planning
-	chunk   uint32    // how many chunks have been planned since the ring was made
-	pending []placing // cells that did not get the place that they prefer
+	before  ringBefore // of the places when the open step began
+	touched []bool     // by place: the open step has given it to a cell
+	needed  []uint32   // by place: the last chunk that needs its row, in the order of planning
+	chunk   uint32     // how many chunks have been planned since the ring was made
+	pending []placing  // cells that did not get the place that they prefer
 
 	stores bool         // rows from before the step lose their places while they are dirty
 	gone   bool         // a chunk needs a row that is neither here nor in the tier
@@ -40,8 +40,8 @@ type ring struct {
 // nowhere is the place of a cell that has none, and the cell of a free place.
 const nowhere = -1
 
-// snapshot is which cells had which places, and of which rows the tier had no copy.
-type snapshot struct {
+// ringBefore is which cells had which places, and of which rows the tier had no copy.
+type ringBefore struct {
 	cells []int32
 	dirty []bool
 }

@@ -28,12 +28,18 @@ type Seq struct {
 	state   int     // the place of its state; nowhere without tokens, and where no layer is recurrent
 	drafts  []kept  // states further back, from the step before
 	pending []int32 // tokens whose state is lost: the next step begins with them
+
+	// Without a state the sequence begins with the last snapshot, which is of all its tokens.
+	snapshots []*snapshot // by their tokens
+	wanted    []int       // numbers of tokens, in order, after which one is to be taken
 }
 
 // NewSeq returns an empty sequence in a tree of its own. It takes no memory before its first step.
 // The caller closes it.
 func (p *Pool) NewSeq() *Seq {
 	s := &Seq{pool: p, tree: p.newTree(), state: nowhere}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	s.tree.seqs = []*Seq{s}
 	return s
 }
@@ -72,12 +78,14 @@ func (s *Seq) Fork() (*Seq, error) {
 	s.tree.share(s.runs)
 	f := &Seq{pool: s.pool, tree: s.tree, tokens: slices.Clone(s.tokens), runs: slices.Clone(s.runs), pending: slices.Clone(s.pending)}
 	s.shareStates(f)
+	s.shareSnapshots(f)
 	s.tree.seqs = append(s.tree.seqs, f)
 	return f, nil
 }
 
 // Truncate forgets the tokens from n on. Where layers are recurrent and the state after n tokens is not
-// kept, the tokens behind the nearest state before it are computed again: they become [Seq.Pending].
+// kept, the sequence goes back to the nearest snapshot before it, or to its beginning, and the tokens
+// from there on are computed again: they become [Seq.Pending].
 func (s *Seq) Truncate(n int) error {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
@@ -87,6 +95,7 @@ func (s *Seq) Truncate(n int) error {
 	if all := len(s.tokens) + len(s.pending); n < 0 || n > all {
 		return fmt.Errorf("kv: truncate to %d: the sequence has %d tokens", n, all)
 	}
+	s.dropSnapshots(n)
 	if n >= len(s.tokens) {
 		s.pending = s.pending[:n-len(s.tokens)]
 		return nil
@@ -94,13 +103,18 @@ func (s *Seq) Truncate(n int) error {
 	wanted := n
 	n = s.rewind(wanted)
 	s.pending = append(s.pending[:0], s.tokens[n:wanted]...)
+	s.cut(n)
+	return nil
+}
+
+// cut gives back the cells of the tokens from n on.
+func (s *Seq) cut(n int) {
 	if n < s.tree.sealed {
 		s.tree.unseal(n / Block * Block)
 	}
 	kept, rest := cutRuns(s.runs, n-s.tree.sealed)
 	s.tree.give(rest)
 	s.runs, s.tokens = slices.Clone(kept), s.tokens[:n]
-	return nil
 }
 
 // Close gives the sequence's cells back. It may be called twice.
@@ -127,6 +141,7 @@ func (s *Seq) drop() error {
 	}
 	t.give(s.runs)
 	s.dropStates()
+	s.dropSnapshots(0)
 	s.runs, s.tokens, s.pending = nil, nil, nil
 	if len(t.seqs) > 0 {
 		return nil

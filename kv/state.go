@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -101,12 +102,12 @@ func (s *states) zero(place int) {
 }
 
 // takeStates gives each work the places that its states are written to: after its last token, after the
-// one before it, and so on, as many as the sequence may be truncated to. A sequence without tokens
-// begins with zeros.
-func (s *Step) takeStates() {
+// one before it, and so on, as many as the sequence may be truncated to. A sequence that has no state
+// there begins with zeros, or a snapshot, which is read.
+func (s *Step) takeStates(ctx context.Context) error {
 	all := s.pool.states
 	if all == nil {
-		return
+		return nil
 	}
 	for i := range s.works {
 		s.works[i].Seq.dropDrafts() // it goes on, so nobody goes back to them
@@ -119,9 +120,12 @@ func (s *Step) takeStates() {
 		w.state = w.Seq.state
 		if w.state == nowhere {
 			w.state = w.states[0]
-			all.zero(w.state)
+			if err := w.Seq.readState(ctx, w.state); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // giveStates drops what the step has written.
@@ -178,7 +182,8 @@ func (s *Seq) shareStates(fork *Seq) {
 	}
 }
 
-// rewind makes the state that of n tokens, or of fewer if that is not kept, and returns of how many.
+// rewind makes the state that of n tokens, or of the nearest snapshot with fewer if that is not kept, and
+// returns of how many.
 func (s *Seq) rewind(n int) int {
 	if s.pool.states == nil || n == len(s.tokens) {
 		return n
@@ -198,5 +203,5 @@ func (s *Seq) rewind(n int) int {
 		}
 	}
 	s.dropStates()
-	return 0
+	return s.toSnapshot()
 }

@@ -59,7 +59,8 @@ func (p *Pool) newStateMemory(l, places int) (stateMemory, error) {
 // have them and the others have what they had: no state is lost.
 func (p *Pool) resizeStates(places int) error {
 	s := p.states
-	defer func() { // as many as all layers have, and held ones are never among those that go
+	p.awaitSnapshots() // which are read from the places that are there
+	defer func() {     // as many as all layers have, and held ones are never among those that go
 		least := places
 		for _, l := range s.layers {
 			least = min(least, s.memory[l].places())
@@ -123,6 +124,7 @@ func (p *Pool) closeStates() {
 	if s == nil {
 		return
 	}
+	p.awaitSnapshots() // those that nobody holds may still be read
 	for _, l := range s.layers {
 		s.memory[l].close()
 		s.memory[l] = stateMemory{}
@@ -216,7 +218,9 @@ func (s *Step) places() (both, alone int) {
 		both += plan.SequenceStates + w.Drafts - len(w.Seq.drafts)
 		all.give(w.Seq.state)
 	}
+	s.pool.snapshots.eachPlace(all.give)  // which will have been copied
 	both += len(all.holders) - all.free() // those that others hold
+	s.pool.snapshots.eachPlace(all.hold)
 	for i := range s.works {
 		all.hold(s.works[i].Seq.state)
 	}
@@ -230,8 +234,13 @@ func (s *Step) makeRoomForStates(ctx context.Context) error {
 	if p.states == nil {
 		return nil
 	}
+	p.collectSnapshots()
 	both, alone := s.places()
 	have := len(p.states.holders)
+	if alone > have {
+		p.awaitSnapshots()
+		both, alone = s.places()
+	}
 	p.shrinkStates(both)
 	if both <= have || alone <= have && p.states.denied > 0 && both >= p.states.denied {
 		return nil

@@ -13,7 +13,7 @@ import (
 )
 
 // Work is the new tokens of one sequence in a step: one token to decode, a few as a draft, many to
-// prefill. They begin with those of [Seq.Pending].
+// prefill. They begin with those of [Seq.Pending], or are the first of them.
 type Work struct {
 	Seq    *Seq
 	Tokens []int32
@@ -114,6 +114,9 @@ func (p *Pool) BeginPart(ctx context.Context, batch []Work, more []int) (*Step, 
 		return nil, err
 	}
 	if err := s.begin(ctx); err != nil {
+		if unread, ok := errors.AsType[*unreadError](err); ok {
+			err = p.loseSnapshot(unread)
+		}
 		p.count()
 		return nil, err
 	}
@@ -203,11 +206,15 @@ func (s *Step) makeRoom(ctx context.Context) error {
 func (s *Step) begin(ctx context.Context) error {
 	s.kind = s.pool.config.kind(s.total(), s.deepest())
 	s.reserve()
-	taken := false
+	planned, taken := false, false
 	defer func() {
-		if !taken { // also after a panic
-			s.giveBack()
-			s.giveStates()
+		if taken {
+			return
+		}
+		s.giveBack() // also after a panic
+		s.giveStates()
+		if planned {
+			s.failRings()
 		}
 	}()
 	s.cut(s.pool.config.chunkTokens)
@@ -215,8 +222,11 @@ func (s *Step) begin(ctx context.Context) error {
 	if err := s.planRings(ctx); err != nil {
 		return err
 	}
+	planned = true
 	s.zeroPadding() // of regions that were made while rings grew
-	s.takeStates()
+	if err := s.takeStates(ctx); err != nil {
+		return err
+	}
 	if s.pool.states != nil {
 		s.layRecurrences()
 	}
@@ -316,12 +326,15 @@ func (s *Step) Commit() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, w := range s.works {
+		before := len(w.Seq.tokens)
 		w.Seq.tokens = append(w.Seq.tokens, w.Tokens...)
 		for _, r := range w.runs {
 			w.Seq.runs = appendRun(w.Seq.runs, r)
 		}
+		p.stats.RecomputedTokens += w.again()
 		w.Seq.pending = w.Seq.pending[w.again():]
 		s.keepStates(&s.works[i])
+		s.takeSnapshots(&s.works[i], before)
 	}
 	p.stats.Steps++
 	s.committed = true

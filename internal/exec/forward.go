@@ -20,43 +20,52 @@ func (r *Runner) Forward(ctx context.Context, batch []kv.Work, rows [][][]float3
 	if len(batch) == 0 {
 		return nil, errors.New("ebb: forward of an empty batch: want at least one sequence with tokens")
 	}
-	tokens := 0
 	for i, w := range batch {
 		if err := r.check(w); err != nil {
 			return nil, fmt.Errorf("ebb: work %d: %w", i, err)
 		}
-		tokens += len(w.Tokens)
 	}
-	batch, again := withPending(batch)
-	tokens += again
 	rows = logitRows(rows, batch, r.config.Vocab)
-	var err error
-	if tokens > r.pool.StepTokens() {
-		err = r.passes(ctx, batch, rows)
-	} else {
-		err = r.pass(ctx, batch, nil, rows)
+	askForSnapshots(batch)
+	for {
+		err := r.forward(ctx, withPending(batch), rows)
+		if _, more := errors.AsType[*kv.PendingError](err); more {
+			continue // each time, there is one snapshot less that cannot be read
+		}
+		if err != nil {
+			return nil, err
+		}
+		return rows, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return rows, nil
 }
 
-// withPending returns the batch with the tokens before those of its works that are to be computed again,
-// and how many there are.
-func withPending(batch []kv.Work) (_ []kv.Work, again int) {
+// forward is Forward for works that begin with their pending tokens.
+func (r *Runner) forward(ctx context.Context, batch []kv.Work, rows [][][]float32) error {
+	tokens, whole := 0, true
+	for _, w := range batch {
+		tokens += len(w.Tokens)
+		whole = whole && cut(w, len(w.Tokens)) == len(w.Tokens)
+	}
+	if whole && tokens <= r.pool.StepTokens() {
+		return r.pass(ctx, batch, nil, rows)
+	}
+	return r.passes(ctx, batch, rows)
+}
+
+// withPending returns the batch with the tokens before those of its works that are to be computed again.
+func withPending(batch []kv.Work) []kv.Work {
+	copied := false
 	for i, w := range batch {
 		pending := w.Seq.Pending()
 		if len(pending) == 0 {
 			continue
 		}
-		if again == 0 {
-			batch = slices.Clone(batch)
+		if !copied {
+			batch, copied = slices.Clone(batch), true
 		}
 		batch[i].Tokens = append(pending, w.Tokens...)
-		again += len(pending)
 	}
-	return batch, again
+	return batch
 }
 
 // logitRows returns rows with memory for the logits of a batch.
@@ -130,7 +139,7 @@ func (r *Runner) nextPass(batch []kv.Work, done []int) (pass []kv.Work, of []int
 	room := r.pool.StepTokens()
 	for i, w := range batch {
 		left := len(w.Tokens) - done[i]
-		take := min(left, room)
+		take := min(cut(w, left), room)
 		if take == 0 && len(w.Tokens) > 0 {
 			continue
 		}
@@ -187,7 +196,7 @@ func (r *Runner) computeAgain(ctx context.Context, gone *kv.GoneError) error {
 	if err := gone.Seq.Truncate(gone.From); err != nil {
 		return err
 	}
-	batch, _ := withPending([]kv.Work{{Seq: gone.Seq, Tokens: tokens}})
+	batch := withPending([]kv.Work{{Seq: gone.Seq, Tokens: tokens}})
 	if err := r.passes(ctx, batch, make([][][]float32, 1)); err != nil {
 		return fmt.Errorf("ebb: computing %d tokens again, of which the sequence has none now: %w", len(tokens), err)
 	}

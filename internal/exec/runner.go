@@ -139,6 +139,7 @@ func (r *Runner) cacheOptions(o Options, backends []*ggml.Backend, on []int) (kv
 	}
 	c.ChunkTokens = plan.ChunkTokens(o.Cache.ChunkTokens, c.Cells)
 	r.boundPast(o, &c, backends)
+	boundSnapshots(o, &c, backends)
 	return c, nil
 }
 

@@ -1,0 +1,51 @@
+package exec
+
+import (
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// leastPrompt is from how many tokens on a snapshot is taken at the end of a prompt. Fewer are computed
+// again as fast as one is read.
+const leastPrompt = 32
+
+// askForSnapshots asks for a snapshot at the end of each prompt of a batch.
+func askForSnapshots(batch []kv.Work) {
+	for _, w := range batch {
+		if n := len(w.Tokens) - w.Drafts; n >= leastPrompt {
+			_ = w.Seq.SnapshotAt(w.Seq.Len() + n) // of a closed sequence: the step says so
+		}
+	}
+}
+
+// cut returns how many of a work's tokens the next pass takes at most: it ends where a snapshot is to be
+// taken, but not among guesses, after each of which the state is kept anyway.
+func cut(w kv.Work, tokens int) int {
+	if next := w.Seq.NextSnapshot(); next > 0 && next < tokens-w.Drafts {
+		return next
+	}
+	return tokens
+}
+
+const (
+	// leastSnapshots is for how many snapshots of each sequence there is room at least, where the user has
+	// not said how much they may take.
+	leastSnapshots = 4
+	// snapshotShare is the share of the free host memory that they may take then: an eighth.
+	snapshotShare = 8
+)
+
+// boundSnapshots bounds the memory of snapshots, if the user has not.
+func boundSnapshots(o Options, c *kv.Options, backends []*ggml.Backend) {
+	state := c.Plan(backends...).Kinds().StateBytes
+	if c.SnapshotBytes != 0 || state == 0 {
+		return
+	}
+	c.SnapshotBytes = leastSnapshots * int64(max(1, c.Trees)) * state
+	if o.HostRoom == nil {
+		return
+	}
+	if free, known := o.HostRoom(); known {
+		c.SnapshotBytes = max(c.SnapshotBytes, free/snapshotShare)
+	}
+}
