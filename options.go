@@ -28,8 +28,8 @@ type Options struct {
 	Cache          kv.Policy  // where K/V live; the zero value is [kv.Auto]
 	KVType         string     // f32, f16, bf16, q8_0 or q4_0; "": f16
 	Context        int        // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory or KVMemory is too small
-	DeviceMemory   int64      // bytes that weights, steps and K/V together may take, per device, unlimited for a CPU used beside a GPU; 0: no limit
-	KVMemory       int64      // bytes that K/V may take, per device, unlimited for a CPU used beside a GPU; 0: no limit
+	DeviceMemory   int64      // bytes that weights, steps, K/V and states together may take, per device, unlimited for a CPU used beside a GPU; 0: no limit
+	KVMemory       int64      // bytes that K/V and the states of recurrent layers may take, per device, unlimited for a CPU used beside a GPU; 0: no limit
 	Sequences      int        // how many sequences share KVMemory; 0: 1
 	ResidentLayers int        // layers that never leave their device while others do; 0: as many as memory allows
 	Slots          int        // streamed layers that a device holds at a time; 0: 2

@@ -36,8 +36,8 @@ type Options struct {
 	// the first computes all.
 	On []int
 
-	// Memory is how many bytes K/V may take on each device, by its number. 0 is no bound, and so is
-	// nil.
+	// Memory is how many bytes K/V and states may take together on each device, by its number. 0 is no
+	// bound, and so is nil.
 	Memory []int64
 	// ResidentLayers is how many layers stay on their device under a policy that streams. 0: as
 	// many as Memory allows, and none without Memory. Under Auto it is how many never leave.

@@ -219,7 +219,9 @@ func (p *Pool) count() {
 		sum.Usage = sum.Plus(u)
 	}
 	s.DeviceBytes, s.HostBytes, s.DiskBytes = sum.device, sum.Host, sum.Disk
-	s.DeviceBytesPeak = max(s.DeviceBytesPeak, sum.device)
+	if sum.device > s.DeviceBytesPeak {
+		s.DeviceBytesPeak, s.StatesBytesPeak = sum.device, s.StatesBytes
+	}
 	s.HostBytesPeak = max(s.HostBytesPeak, sum.Host)
 	s.DiskBytesPeak = max(s.DiskBytesPeak, sum.Disk)
 }

@@ -75,6 +75,7 @@ type Stats struct {
 	WindowBytes      int64 // of one tree in the windowed layers on their devices, whatever it holds
 	StateBytes       int64 // of one sequence in the recurrent layers
 	StatesBytes      int64 // states on devices now, also those that no sequence has
+	StatesBytesPeak  int64 // of DeviceBytesPeak, when that was
 	Snapshots        int   // kept copies of states now
 	SnapshotBytes    int64 // of HostBytes and DiskBytes: what they take there
 	DeviceBytes      int64 // states, K/V rows and slots on devices now

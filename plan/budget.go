@@ -73,7 +73,8 @@ type BudgetError struct {
 	Bytes     int64 // of the budget
 	Cells     int   // of the context
 	Footprint Footprint
-	KV        int64 // the fewest bytes of K/V that work
+	KV        int64 // the fewest bytes of K/V, and of states, that work
+	States    int64 // of KV, bytes of the states of recurrent layers; 0: there are none
 	MostCells int   // the largest context that works; 0: none, or none was looked for
 }
 
@@ -81,8 +82,12 @@ type BudgetError struct {
 func (e *BudgetError) Least() int64 { return sum(e.Footprint.Total(), e.KV) }
 
 func (e *BudgetError) Error() string {
-	text := fmt.Sprintf("%s of device memory is too little on %s for a context of %d tokens, with %s, K/V at least %s: the least that works is %s",
-		bytesize.Floor(e.Bytes), e.Device, e.Cells, e.Footprint, bytesize.Ceil(e.KV), bytesize.Ceil(e.Least()))
+	kv := fmt.Sprintf("K/V at least %s", bytesize.Ceil(e.KV))
+	if e.States > 0 {
+		kv = fmt.Sprintf("K/V and states at least %s (states %s)", bytesize.Ceil(e.KV), bytesize.Format(e.States))
+	}
+	text := fmt.Sprintf("%s of device memory is too little on %s for a context of %d tokens, with %s, %s: the least that works is %s",
+		bytesize.Floor(e.Bytes), e.Device, e.Cells, e.Footprint, kv, bytesize.Ceil(e.Least()))
 	if e.MostCells > 0 {
 		text += fmt.Sprintf(", or a context of at most %d", e.MostCells)
 	}
@@ -117,7 +122,7 @@ func (c Cache) Fit(context int, b Budget) (Cache, error) {
 		}
 	}
 	if err != nil {
-		return Cache{}, err
+		return Cache{}, c.withStates(err, b)
 	}
 	c.Memory = append(slices.Clone(c.Memory), make([]int64, c.devices()-len(c.Memory))...)
 	for i, d := range b.Devices {
@@ -129,6 +134,22 @@ func (c Cache) Fit(context int, b Budget) (Cache, error) {
 		c.Cells = atLeastABlock(min(c.Cells, c.MostCells()), context)
 	}
 	return c, nil
+}
+
+// withStates returns the error with the bytes of the states on its device, if it says that the budget
+// does not suffice there.
+func (c Cache) withStates(err error, b Budget) error {
+	short, ok := errors.AsType[*BudgetError](err)
+	if !ok {
+		return err
+	}
+	for _, d := range b.Devices {
+		if d.Name == short.Device && d.KV != NoKV {
+			s := c.on(d.KV)
+			short.States = product(s.with(s.least).StatesBytes(), int64(s.trees))
+		}
+	}
+	return err
 }
 
 // atLeastABlock returns a number of cells, or if that is 0 those of a block or of a context that is

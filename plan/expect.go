@@ -10,7 +10,8 @@ const attentionShare = 0.2
 const ringStores = Block
 
 // read returns how many bytes of K/V attention reads in a layer of one sequence: those that a token
-// sees, also where they are another layer's.
+// sees, also where they are another layer's. Of a recurrent layer it returns the bytes of the states that
+// are read and written, of each beam.
 func (r Request) read(layer, depth int) int64 {
 	l := r.Layers[layer]
 	if l.Window > 0 {
@@ -18,6 +19,9 @@ func (r Request) read(layer, depth int) int64 {
 	}
 	if l.Shares {
 		l = r.Layers[l.Of]
+	}
+	if l.StateBytes > 0 {
+		return product(l.StateBytes, int64(SequenceStates*max(1, r.Beams)))
 	}
 	return product(l.RowBytes, int64(depth))
 }

@@ -98,7 +98,11 @@ func (r Request) validate() error {
 			if l.Of < 0 || l.Of >= i || r.Layers[l.Of].Shares || l.RowBytes != 0 {
 				errs = append(errs, fmt.Errorf("plan: layer %d keeps %d bytes a token and shares the K/V of layer %d: want 0 bytes, and an earlier layer that keeps its own", i, l.RowBytes, l.Of))
 			}
-		} else if l.RowBytes < 1 || l.Device != 0 {
+		} else if l.NoRows {
+			if l.RowBytes != 0 || l.StateBytes < 0 || l.Device != 0 {
+				errs = append(errs, fmt.Errorf("plan: layer %d keeps no rows, and %d bytes a token and a state of %d on device %d: want 0 bytes a token and at least 0 of state on device 0", i, l.RowBytes, l.StateBytes, l.Device))
+			}
+		} else if l.RowBytes < 1 || l.StateBytes != 0 || l.Device != 0 {
 			errs = append(errs, fmt.Errorf("plan: layer %d keeps %d bytes a token on device %d: want at least 1 on device 0", i, l.RowBytes, l.Device))
 		}
 		if l.Window < 0 {
@@ -168,7 +172,7 @@ func (r Request) Kinds() Kinds { return Cache{Layers: r.Layers, Cells: r.Context
 
 // onDevice decides what lies on the device.
 func (r Request) onDevice(streams bool) (Forecast, error) {
-	cache := Cache{Layers: r.Layers, Cells: r.Context, Trees: r.sequences(), Slots: r.Slots, Streams: streams}
+	cache := Cache{Layers: r.Layers, Cells: r.Context, Trees: r.sequences(), Beams: r.Beams, Slots: r.Slots, Streams: streams}
 	budget := Budget{Bytes: r.DeviceMemory, Devices: []Device{{Name: "the device", Footprint: r.Footprint}}}
 	cache, err := cache.Fit(r.Context, budget)
 	if err != nil {

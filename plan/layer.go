@@ -14,8 +14,7 @@ type Layer struct {
 	Shares bool
 	Of     int
 
-	// StateBytes is what the state of one sequence takes in a recurrent layer. Each sequence has two: a
-	// step reads one and writes the other.
+	// StateBytes is what the state of one sequence takes in a recurrent layer: see [SequenceStates].
 	StateBytes int64
 	// NoRows says that the layer keeps no K/V: it is recurrent, or looks at no other token.
 	NoRows bool

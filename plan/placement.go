@@ -15,6 +15,7 @@ type Cache struct {
 	Layers  []Layer // of the model, in order
 	Cells   int     // tokens that a sequence tree may hold; memory is taken in whole blocks
 	Trees   int     // sequence trees that memory is shared out for; 0: 1
+	Beams   int     // sequences of a tree that are decoded together, each with states of its own; 0: 1
 	Slots   int     // layers that visit a device at a time; 0: DefaultSlots
 	Streams bool    // layers may leave their device and visit it
 
@@ -50,8 +51,9 @@ type Placement struct {
 	Streamed    int     // layers that are not resident
 	Slots       int
 	SlotBytes   int64 // of one slot: the largest streamed layer
-	TreeBytes   int64 // of the resident layers of one tree, and of one sequence's states
+	TreeBytes   int64 // of the resident layers of one tree, and of its states
 	StateBytes  int64 // of the state of one sequence in the recurrent layers
+	States      int   // that a tree has in each of them: SequenceStates of each sequence
 	DeviceBytes int64 // of the slots, and the resident layers of Trees trees
 }
 
@@ -69,12 +71,15 @@ type ShortError struct {
 
 func (e *ShortError) Error() string {
 	windowed := e.Least.Windowed()
-	what := fmt.Sprintf("%d resident layers of %d cells", len(e.Least.Layers)-e.Least.Streamed-windowed, e.Least.Cells)
+	what := fmt.Sprintf("%d resident layers of %d cells", e.Least.resident()-windowed, e.Least.Cells)
 	if e.Least.Slots > 0 {
 		what = fmt.Sprintf("%d slots and %s", e.Least.Slots, what)
 	}
 	if windowed > 0 {
 		what = fmt.Sprintf("the windows of %d layers, and for %s", windowed, what)
+	}
+	if states := e.Least.StatesBytes(); states > 0 {
+		what = fmt.Sprintf("states, which take %s a sequence, and for %s", bytesize.Format(states), what)
 	}
 	text := fmt.Sprintf("%s of device memory is too little for %s: the least that works is %s",
 		bytesize.Floor(e.Memory), what, bytesize.Ceil(e.Least.DeviceBytes))
@@ -110,6 +115,19 @@ func (p Placement) Windowed() int {
 	}
 	return n
 }
+
+// resident returns how many layers keep rows on the device.
+func (p Placement) resident() (n int) {
+	for i, is := range p.Resident {
+		if is && p.Rows[i] > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// StatesBytes returns what the states of one tree take. They do not grow with the context.
+func (p Placement) StatesBytes() int64 { return product(p.StateBytes, int64(p.States)) }
 
 // RingBytes returns the bytes of those layers of one tree. They do not grow with the context.
 func (p Placement) RingBytes() int64 {
@@ -209,7 +227,7 @@ func (p Placement) sized(slots, trees int) Placement {
 
 // treeBytes returns the bytes of the resident layers of a tree that has room for some cells.
 func (p Placement) treeBytes(cells int) int64 {
-	bytes := product(p.StateBytes, SequenceStates)
+	bytes := p.StatesBytes()
 	for i, row := range p.Rows {
 		switch {
 		case p.Rings[i] > 0:

@@ -16,6 +16,7 @@ type share struct {
 	trees  int
 	slots  int
 	states int64 // bytes of one sequence's state
+	beams  int   // sequences of a tree
 	memory int64 // 0: no bound
 
 	least, most int // how many of the free layers may be resident
@@ -24,7 +25,7 @@ type share struct {
 // on returns the share of a device: its layers, its memory, and those resident layers that are
 // among its own when they are spread over the model.
 func (c Cache) on(device int) share {
-	s := share{cells: WholeBlocks(c.Cells), trees: c.Trees, slots: c.Slots}
+	s := share{cells: WholeBlocks(c.Cells), trees: c.Trees, slots: c.Slots, beams: max(1, c.Beams)}
 	if s.trees == 0 {
 		s.trees = 1
 	}
@@ -118,6 +119,9 @@ func (s share) with(resident int) Placement {
 	}
 	for i, stays := range Spread(resident, len(s.free)) {
 		p.Resident[s.free[i]] = stays
+	}
+	if s.states > 0 {
+		p.States = SequenceStates * s.beams
 	}
 	return p.sized(s.slots, s.trees)
 }

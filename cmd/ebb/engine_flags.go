@@ -39,8 +39,8 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 		flags.Var(&parsed[string]{&o.KVType, "f16", "TYPE", parseKVType}, "kv-type",
 			"The type of K/V: "+strings.Join(kv.TypeNames(), ", ")+". q8_0 takes half of f16, and q4_0 about a quarter.")
 		flags.IntVar(&o.Context, "context", 0, "How many `TOKENS` prompt and answer may have together. (default the model's, or fewer where the next two flags say so)")
-		flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "device-memory", "How much memory weights, K/V and computing may take together on each device, as in 8GiB. It does not bound a CPU beside a GPU. (default no limit)")
-		flags.Var(&parsed[int64]{&o.KVMemory, "", "SIZE", parseSize}, "kv-memory", "How much memory K/V alone may take there, as in 512MiB. (default no limit)")
+		flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "device-memory", "How much memory weights, K/V, states and computing may take together on each device, as in 8GiB. It does not bound a CPU beside a GPU. (default no limit)")
+		flags.Var(&parsed[int64]{&o.KVMemory, "", "SIZE", parseSize}, "kv-memory", "How much memory K/V, and the states of recurrent layers, may take there, as in 512MiB. (default no limit)")
 		flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "Keep the K/V of `N` layers on the device although the cache is offloaded; with --cache auto, at least those. (default as many as fit)")
 		flags.Var(&parsed[int]{&o.WindowRows, "all", "all|N", parseWindowRows}, "window-rows", "Of layers with a sliding window the device keeps the window. This is how many rows behind it stay in host memory or on the disk: all, or at least `N`, in whole blocks of 256. Rows that were not kept are computed again when a conversation goes back to them. With --cache auto and without --disk, rows behind windows take at most half of the host memory that is free.")
 		flags.Var(&parsed[ebb.AttendAt]{&o.Attend, o.Attend.String(), "WHERE", ebb.ParseAttendAt}, "attend", "Where attention over offloaded K/V is computed: device (K/V are copied there), host (they stay), auto (the faster one, as measured). The last two imply --cache offloaded.")

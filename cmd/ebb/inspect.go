@@ -23,7 +23,8 @@ func newInspectCommand() *cobra.Command {
 		Use:   "inspect FILE",
 		Short: "Show what a model is and what its K/V take",
 		Long: `Inspect reads a model's GGUF file and shows its shape, the types of its tensors, the
-bytes that a token's K/V take in all layers by K/V type, its tokenizer, and whether it
+bytes that a token's K/V take in all layers by K/V type, and of a sequence's state in
+recurrent layers, its tokenizer, and whether it
 has a chat template. Of a model that is split into files any one is enough to name, and
 of hf://OWNER/REPO/FILE only the header is downloaded. It needs no library, and reads no
 weights.`,
@@ -130,6 +131,9 @@ func printKVBytes(line func(name, format string, args ...any), s summary) {
 			line(name, "%-6s %10s a token%s, %10s for the whole context", kv.Type, bytesize.Format(kv.PerToken), windows, bytesize.Format(kv.whole))
 		}
 		name = ""
+	}
+	if s.State > 0 {
+		line("state", "%s a sequence, however long it is; a step reads one and writes another", bytesize.Format(s.State))
 	}
 	if i := slices.IndexFunc(s.KVBytes, func(kv kvBytes) bool { return kv.Type == "f16" && kv.Past > 0 }); i >= 0 {
 		line("", "and off the device, behind the windows: %s a token in f16, %s for the whole context; --window-rows keeps less", bytesize.Format(s.KVBytes[i].Past), bytesize.Format(s.KVBytes[i].past))

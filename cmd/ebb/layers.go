@@ -8,18 +8,20 @@ import (
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/bytesize"
+	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
 )
 
 // layerKind is layers of a model that keep the same K/V.
 type layerKind struct {
-	Kind     string `json:"kind"` // full, windowed or shared
+	Kind     string `json:"kind"` // full, windowed, shared, recurrent or plain
 	Layers   int    `json:"layers"`
 	Window   int    `json:"window,omitempty"` // tokens that a token sees
 	KVHeads  int    `json:"kv_heads,omitempty"`
 	KeyDim   int    `json:"key_dim,omitempty"`
 	ValueDim int    `json:"value_dim,omitempty"`
+	State    int64  `json:"state_bytes,omitempty"` // of one sequence in one layer
 }
 
 // readLayers returns what a header says of each layer's K/V. Of an architecture that ebb does not know
@@ -46,6 +48,10 @@ func kindsOf(layers []model.Layer) (kinds []layerKind) {
 		switch {
 		case l.SharesKV:
 			k = layerKind{Kind: "shared"}
+		case l.State != model.State{}:
+			k = layerKind{Kind: "recurrent", State: stateBytes(l)}
+		case l.KVHeads == 0:
+			k = layerKind{Kind: "plain"}
 		case l.Window > 0:
 			k.Kind = "windowed"
 		}
@@ -68,6 +74,10 @@ func (k layerKind) String() string {
 			return "1 layer that uses the K/V of an earlier one"
 		}
 		return count(k.Layers, "layer") + " that use the K/V of earlier ones"
+	case "recurrent":
+		return fmt.Sprintf("%s that %s a state of %s, of each sequence", count(k.Layers, "recurrent layer"), carry(k.Layers), bytesize.Format(k.State))
+	case "plain":
+		return count(k.Layers, "layer") + " without attention or a state"
 	case "windowed":
 		return fmt.Sprintf("%s with a window of %s: %s", count(k.Layers, "layer"), count(k.Window, "token"), shape)
 	default:
@@ -75,11 +85,25 @@ func (k layerKind) String() string {
 	}
 }
 
+func carry(layers int) string {
+	if layers == 1 {
+		return "carries"
+	}
+	return "carry"
+}
+
+// stateBytes returns what the state of one sequence takes in a layer.
+func stateBytes(l model.Layer) int64 { return kv.Shape{State: l.State.Values()}.StateBytes() }
+
 // planLayers returns the K/V of layers in a type; ok is false if heads are no multiple of its block.
 func planLayers(layers []model.Layer, t gguf.Type) (all []plan.Layer, ok bool) {
 	for _, l := range layers {
 		if l.SharesKV {
 			all = append(all, plan.Layer{Window: l.Window, Shares: true, Of: l.KVOf})
+			continue
+		}
+		if l.KVHeads == 0 {
+			all = append(all, plan.Layer{NoRows: true, StateBytes: stateBytes(l)})
 			continue
 		}
 		k, v := int64(l.KeyDim), int64(l.ValueDim)
@@ -93,8 +117,8 @@ func planLayers(layers []model.Layer, t gguf.Type) (all []plan.Layer, ok bool) {
 
 // describeKinds says how many layers keep how much of the context, and what a sequence takes.
 func describeKinds(k plan.Kinds) string {
-	all := count(k.Full+k.Windowed+k.Shared, "layer")
-	if k.Windowed+k.Shared == 0 {
+	all := count(k.Full+k.Windowed+k.Shared+k.Recurrent+k.Plain, "layer")
+	if alike(k) {
 		return all
 	}
 	parts := []string{fmt.Sprintf("%d full", k.Full)}
@@ -107,9 +131,21 @@ func describeKinds(k plan.Kinds) string {
 	if k.Shared > 0 {
 		parts = append(parts, fmt.Sprintf("%d that share K/V", k.Shared))
 	}
+	if k.Recurrent > 0 {
+		parts = append(parts, fmt.Sprintf("%d recurrent", k.Recurrent))
+	}
+	if k.Plain > 0 {
+		parts = append(parts, fmt.Sprintf("%d without attention or a state", k.Plain))
+	}
 	text := fmt.Sprintf("%s: %s; %s a token", all, strings.Join(parts, ", "), bytesize.Format(k.TokenBytes))
 	if k.Windowed > 0 {
 		text += fmt.Sprintf(", and %s that do not grow with the context", bytesize.Format(k.RingBytes))
 	}
+	if k.Recurrent > 0 {
+		text += fmt.Sprintf(", and a state of %s", bytesize.Format(k.StateBytes))
+	}
 	return text
 }
+
+// alike reports whether all layers keep the whole context.
+func alike(k plan.Kinds) bool { return k.Windowed+k.Shared+k.Recurrent+k.Plain == 0 }

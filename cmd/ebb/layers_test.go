@@ -34,7 +34,7 @@ func windowed(t *testing.T, context int) *gguf.File {
 // A layer takes 256 bytes a token: 2 heads of 32 values in keys and in values.
 func TestInspectSaysWhatGrowsWithTheContext(t *testing.T) {
 	s := summarize(windowed(t, 32768))
-	want := []layerKind{{"windowed", 5, 16, 2, 32, 32}, {"full", 2, 0, 2, 32, 32}}
+	want := []layerKind{{"windowed", 5, 16, 2, 32, 32, 0}, {"full", 2, 0, 2, 32, 32, 0}}
 	if diff := cmp.Diff(s.Kinds, want); diff != "" {
 		t.Errorf("kinds (-got +want):\n%s", diff)
 	}

@@ -83,7 +83,10 @@ type outputCache struct {
 	StreamedLayers  int     `json:"streamed_layers"`
 	WindowedLayers  int     `json:"windowed_layers,omitempty"`
 	SharedLayers    int     `json:"shared_layers,omitempty"`
-	Demotions       int     `json:"demotions,omitempty"` // layers that have left the device meanwhile
+	RecurrentLayers int     `json:"recurrent_layers,omitempty"`
+	StateBytes      int64   `json:"state_bytes,omitempty"`       // of one sequence in the recurrent layers
+	StatesBytesPeak int64   `json:"states_bytes_peak,omitempty"` // of device_bytes_peak, those of states
+	Demotions       int     `json:"demotions,omitempty"`         // layers that have left the device meanwhile
 }
 
 // logits are written as the shortest decimals that give the same float32. JSON has only finite
@@ -195,6 +198,6 @@ func describeCache(s kv.Stats) outputCache {
 	return outputCache{
 		Policy: s.Policy.String(), DeviceBytesPeak: s.DeviceBytesPeak, HostBytes: s.HostBytes, DiskBytes: s.DiskBytes,
 		FetchedBytes: s.FetchedBytes, StoredBytes: s.StoredBytes, StallSeconds: s.Stall.Seconds(),
-		ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers, WindowedLayers: s.WindowedLayers, SharedLayers: s.SharedLayers, Demotions: s.Demotions,
+		ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers, WindowedLayers: s.WindowedLayers, SharedLayers: s.SharedLayers, RecurrentLayers: s.RecurrentLayers, StateBytes: s.StateBytes, StatesBytesPeak: s.StatesBytesPeak, Demotions: s.Demotions,
 	}
 }

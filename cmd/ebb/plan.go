@@ -240,16 +240,22 @@ func (f *planFlags) explain(err error, p planned) error {
 		return fmt.Sprintf(", or --context %d", cells)
 	}
 	if short, ok := errors.AsType[*plan.BudgetError](err); ok {
-		least, disk, windows := short.Footprint.Total()+short.KV, "", ""
+		least, disk, kept, windows := short.Footprint.Total()+short.KV, "", "K/V", ""
 		if p.machine.Unified && f.disk.dir == "" {
 			disk = ", or a place for K/V: --disk DIR"
 		}
-		if k := p.request.Kinds(); k.Windowed > 0 {
-			windows = fmt.Sprintf(", %s of that for windows, which stay there", bytesize.Format(k.RingBytes*int64(max(1, p.request.Sequences))))
+		if short.Footprint.Weights > short.Bytes && !p.machine.Unified {
+			disk = ", or fewer layers there: ebb run --gpu-layers N"
 		}
-		return fmt.Errorf("%s of device memory is too little for a context of %d tokens: weights take %s, a step %s, and K/V at least %s%s; the least that works is --device-memory %s%s%s",
+		if short.States > 0 {
+			kept, windows = "K/V and states", fmt.Sprintf(", %s of that for states", bytesize.Format(short.States))
+		}
+		if k := p.request.Kinds(); k.Windowed > 0 {
+			windows += fmt.Sprintf(", %s of that for windows, which stay there", bytesize.Format(k.RingBytes*int64(max(1, p.request.Sequences))))
+		}
+		return fmt.Errorf("%s of device memory is too little for a context of %d tokens: weights take %s, a step %s, and %s at least %s%s; the least that works is --device-memory %s%s%s",
 			bytesize.Format(short.Bytes), short.Cells, bytesize.Format(short.Footprint.Weights), bytesize.Format(short.Footprint.Total()-short.Footprint.Weights),
-			bytesize.Format(short.KV), windows, sizeFlag(least), most(short.MostCells), disk)
+			kept, bytesize.Format(short.KV), windows, sizeFlag(least), most(short.MostCells), disk)
 	}
 	if short, ok := errors.AsType[*plan.TierError](err); ok {
 		text := fmt.Sprintf("K/V off the device take %s for a context of %d tokens, and host memory has room for %s", bytesize.Format(short.Need), p.request.Context, bytesize.Format(short.Host))

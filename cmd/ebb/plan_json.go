@@ -34,6 +34,9 @@ type planModel struct {
 	WindowedLayers int   `json:"windowed_layers"`
 	SharedLayers   int   `json:"shared_layers"`
 	TokenBytes     int64 `json:"token_bytes"` // of a token's K/V in the full layers
+
+	RecurrentLayers int   `json:"recurrent_layers,omitempty"`
+	StateBytes      int64 `json:"state_bytes,omitempty"` // of one sequence in the recurrent layers
 }
 
 type planDevice struct {
@@ -44,8 +47,9 @@ type planDevice struct {
 	SlotsBytes     int64  `json:"slots_bytes"`
 	ResidentLayers int    `json:"resident_layers"`
 	ResidentBytes  int64  `json:"resident_bytes"`
-	WindowedBytes  int64  `json:"windowed_bytes"` // of the resident bytes: they do not grow with the context
-	Resident       []bool `json:"resident"`       // by layer
+	WindowedBytes  int64  `json:"windowed_bytes"`         // of the resident bytes: they do not grow with the context
+	StatesBytes    int64  `json:"states_bytes,omitempty"` // of the resident bytes: states of all sequences, which do not grow either
+	Resident       []bool `json:"resident"`               // by layer
 	Free           int64  `json:"free_bytes"`
 }
 
@@ -107,13 +111,14 @@ func (p planned) printJSON(w io.Writer) error {
 	}
 	kinds := r.Kinds()
 	out := planOutput{
-		Model:   planModel{p.model.Name, p.model.Architecture, len(r.Layers), p.model.Context, kinds.Full, kinds.Windowed, kinds.Shared, kinds.TokenBytes},
+		Model:   planModel{p.model.Name, p.model.Architecture, len(r.Layers), p.model.Context, kinds.Full, kinds.Windowed, kinds.Shared, kinds.TokenBytes, kinds.Recurrent, kinds.StateBytes},
 		Machine: p.machine, KVType: p.flags.kvType, Context: f.Context, Sequences: f.Sequences, Beams: p.flags.beams,
 		Device: planDevice{
 			Budget: r.DeviceMemory, Weights: f.Footprint.Weights, Step: f.Footprint.Total() - f.Footprint.Weights,
 			Slots: f.Placement.Slots, SlotsBytes: int64(f.Placement.Slots) * f.Placement.SlotBytes,
 			ResidentLayers: len(r.Layers) - f.Placement.Streamed, ResidentBytes: f.Placement.TreeBytes * int64(f.Sequences),
 			WindowedBytes: f.Placement.RingBytes() * int64(f.Sequences),
+			StatesBytes:   f.Placement.StatesBytes() * int64(f.Sequences),
 			Resident:      f.Placement.Resident, Free: r.DeviceMemory - f.Device(),
 		},
 		Host:    planPlace{f.HostMemory, f.Host, hostTokens, f.HostPast},

@@ -35,11 +35,15 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 		{"context_length", int64(s.Context), maxTokens},
 		{"attention.key_length", s.KeyDim, maxWidth},
 		{"attention.value_length", s.ValueDim, maxWidth},
-		{"tokens in the vocabulary", int64(s.Tokenizer.Tokens), maxWidth},
+		{"tokens in the vocabulary", int64(s.vocabulary), maxWidth},
 	} {
 		if n.value < 1 || n.value > n.most {
 			errs = append(errs, fmt.Errorf("%s is %d: want 1 to %d", n.what, n.value, n.most))
 		}
+	}
+	fewest := int64(1)
+	if s.layers != nil {
+		fewest = 0 // of layers without attention, or without a feed-forward
 	}
 	for _, list := range []struct {
 		what   string
@@ -47,7 +51,7 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 	}{{"attention.head_count_kv", s.KVHeads}, {"feed_forward_length", s.FeedForward}} {
 		if n := len(list.values); n == 0 || n != 1 && n != s.Layers {
 			errs = append(errs, fmt.Errorf("%s has %d numbers: want one, or one a layer", list.what, n))
-		} else if least, most := slices.Min(list.values), slices.Max(list.values); least < 1 || most > maxWidth {
+		} else if least, most := slices.Min(list.values), slices.Max(list.values); least < fewest || most < 1 || most > maxWidth {
 			errs = append(errs, fmt.Errorf("%s is %d to %d: want 1 to %d", list.what, least, most, int64(maxWidth)))
 		}
 	}
@@ -64,7 +68,7 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 	}
 	r := plan.Request{
 		Model: plan.Model{
-			Weights: s.Bytes - model.DraftBytes(f), Context: s.Context, Hidden: s.Hidden, Vocab: s.Tokenizer.Tokens, FeedForward: s.widestFeedForward(),
+			Weights: s.Bytes - model.DraftBytes(f), Context: s.Context, Hidden: s.Hidden, Vocab: s.vocabulary, FeedForward: s.widestFeedForward(),
 		},
 		Layers: layers, StepWeights: model.StepBytes(f), HeadWeights: rehearsal.HeadBytes(f),
 	}

@@ -60,8 +60,9 @@ func (p planned) print(w io.Writer) error {
 		sequences += fmt.Sprintf(", for %d beams together", p.flags.beams)
 	}
 	past := f.HostPast + f.DiskPast
-	line("context", "%s%s, K/V in %s: %s", count(f.Context, "token"), sequences, p.flags.kvType, bytesize.Format(f.Placement.TreeBytes*int64(f.Sequences)+f.Host+f.Disk-past))
-	if kinds.Windowed+kinds.Shared > 0 {
+	states := f.Placement.StatesBytes() * int64(f.Sequences)
+	line("context", "%s%s, K/V in %s: %s", count(f.Context, "token"), sequences, p.flags.kvType, bytesize.Format(f.Placement.TreeBytes*int64(f.Sequences)-states+f.Host+f.Disk-past))
+	if !alike(kinds) {
 		line("", "%s", describeKinds(kinds))
 	}
 	if past > 0 {
@@ -73,17 +74,20 @@ func (p planned) print(w io.Writer) error {
 
 	fmt.Fprintln(&b)
 	rings := f.Placement.RingBytes() * int64(f.Sequences)
-	resident := f.Placement.TreeBytes*int64(f.Sequences) - rings
+	resident := f.Placement.TreeBytes*int64(f.Sequences) - rings - states
 	slots := int64(f.Placement.Slots) * f.Placement.SlotBytes
 	step := f.Footprint.Total() - f.Footprint.Weights
 	place := func(name string, of int64, parts ...barPart) {
 		line(name, "%10s  %s", bytesize.Format(of), bar(of, parts...))
 	}
-	place("device", r.DeviceMemory, barPart{'W', f.Footprint.Weights}, barPart{'S', step}, barPart{'V', slots}, barPart{'w', rings}, barPart{'R', resident})
+	place("device", r.DeviceMemory, barPart{'W', f.Footprint.Weights}, barPart{'S', step}, barPart{'V', slots}, barPart{'r', states}, barPart{'w', rings}, barPart{'R', resident})
 	line("  W weights", "%10s", bytesize.Format(f.Footprint.Weights))
 	line("  S a step", "%10s  inputs, masks, activations and scratch", bytesize.Format(step))
 	if slots > 0 {
 		line("  V slots", "%10s  %s at a time", bytesize.Format(slots), count(f.Placement.Slots, "layer"))
+	}
+	if states > 0 {
+		line("  r states", "%10s  %s, whatever the context: a step reads one and writes another", bytesize.Format(states), count(kinds.Recurrent, "layer"))
 	}
 	if rings > 0 {
 		line("  w windows", "%10s  %s, whatever the context", bytesize.Format(rings), count(kinds.Windowed, "layer"))
@@ -168,6 +172,10 @@ func (p planned) layers() string {
 		switch {
 		case layer.Shares:
 			b.WriteByte('-')
+		case layer.StateBytes > 0:
+			b.WriteByte('r')
+		case layer.NoRows:
+			b.WriteByte('.')
 		case at.Rings[l] > 0:
 			b.WriteByte('w')
 		case at.Resident[l]:
@@ -195,7 +203,7 @@ func (p planned) past(k plan.Kinds) string {
 func (p planned) legend(k plan.Kinds) string {
 	var parts []string
 	streamed := p.forecast.Placement.Streamed
-	if k.Full > streamed || k.Windowed+k.Shared == 0 {
+	if k.Full > streamed || alike(k) {
 		parts = append(parts, "R stays on the device")
 	}
 	if streamed > 0 {
@@ -206,6 +214,12 @@ func (p planned) legend(k plan.Kinds) string {
 	}
 	if k.Shared > 0 {
 		parts = append(parts, "- shares K/V")
+	}
+	if k.Recurrent > 0 {
+		parts = append(parts, "r has its state there")
+	}
+	if k.Plain > 0 {
+		parts = append(parts, ". keeps nothing")
 	}
 	return strings.Join(parts, ", ")
 }

@@ -47,6 +47,9 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 	}
 	line("cache", "%v: %s", s.Policy, describeLayers(s))
 	line("K/V", "%s", describePlaces(s))
+	if s.RecurrentLayers > 0 {
+		line("states", "%s a sequence in %s, %s on the device", bytesize.Format(s.StateBytes), count(s.RecurrentLayers, "recurrent layer"), bytesize.Format(s.StatesBytesPeak))
+	}
 	if s.WindowedLayers > 0 {
 		line("", "%s a token, and %s that do not grow with the context", bytesize.Format(s.TokenBytes), bytesize.Format(s.WindowBytes))
 	}
@@ -71,11 +74,12 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 
 // describePlaces says how much memory K/V have taken where.
 func describePlaces(s kv.Stats) string {
+	device := s.DeviceBytesPeak - s.StatesBytesPeak // states have a line of their own
 	if s.DiskBytesPeak == 0 {
-		return fmt.Sprintf("%s on the device, %s off it", bytesize.Format(s.DeviceBytesPeak), bytesize.Format(s.HostBytesPeak))
+		return fmt.Sprintf("%s on the device, %s off it", bytesize.Format(device), bytesize.Format(s.HostBytesPeak))
 	}
 	return fmt.Sprintf("%s on the device, %s in host memory, %s on the disk",
-		bytesize.Format(s.DeviceBytesPeak), bytesize.Format(s.HostBytesPeak), bytesize.Format(s.DiskBytesPeak))
+		bytesize.Format(device), bytesize.Format(s.HostBytesPeak), bytesize.Format(s.DiskBytesPeak))
 }
 
 // describeThreads says how many threads a CPU went without, and for how long.
@@ -89,6 +93,9 @@ func describeLayers(s kv.Stats) string {
 	layers, left := s.ResidentLayers+s.StreamedLayers, ""
 	if s.WindowedLayers > 0 {
 		left += fmt.Sprintf("; %d keep only a window there", s.WindowedLayers)
+	}
+	if s.RecurrentLayers > 0 {
+		left += fmt.Sprintf("; %d carry a state and keep no K/V", s.RecurrentLayers)
 	}
 	if s.SharedLayers > 0 {
 		left += fmt.Sprintf("; %d share the K/V of others", s.SharedLayers)

@@ -33,11 +33,13 @@ type summary struct {
 	Kinds       []layerKind     `json:"kinds,omitempty"` // of layers, by their K/V
 
 	KVBytes   []kvBytes        `json:"kv_bytes"`
+	State     int64            `json:"state_bytes,omitempty"` // of one sequence in the recurrent layers
 	Tokenizer tokenizerSummary `json:"tokenizer"`
 	Template  *string          `json:"chat_template"`
 
-	layers []model.Layer // nil if the header does not say what they keep
-	fault  error         // why it does not
+	layers     []model.Layer // nil if the header does not say what they keep
+	vocabulary int           // tokens: those of the tokenizer, or else rows of the embedding
+	fault      error         // why it does not
 }
 
 // typeSummary is the tensors of one type.
@@ -124,10 +126,17 @@ func summarize(f *gguf.File) summary {
 	}
 	s.layers, s.fault = readLayers(f, s)
 	s.Kinds = kindsOf(s.layers)
+	for _, l := range s.layers {
+		s.State += stateBytes(l)
+	}
 	for _, t := range kvTypes {
 		s.KVBytes = append(s.KVBytes, s.bytesIn(t))
 	}
 	s.Tokenizer = summarizeTokenizer(f)
+	s.vocabulary = s.Tokenizer.Tokens
+	if t, ok := f.Tensor("token_embd.weight"); ok && s.vocabulary == 0 && len(t.Shape) == 2 && t.Shape[1] <= maxWidth {
+		s.vocabulary = int(t.Shape[1])
+	}
 	if template, err := f.String("tokenizer.chat_template"); err == nil {
 		s.Template = &template
 	}
