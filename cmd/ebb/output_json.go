@@ -86,6 +86,9 @@ type outputCache struct {
 	RecurrentLayers int     `json:"recurrent_layers,omitempty"`
 	StateBytes      int64   `json:"state_bytes,omitempty"`       // of one sequence in the recurrent layers
 	StatesBytesPeak int64   `json:"states_bytes_peak,omitempty"` // of device_bytes_peak, those of states
+	Snapshots       int     `json:"snapshots,omitempty"`         // kept copies of states
+	SnapshotBytes   int64   `json:"snapshot_bytes,omitempty"`    // of host_bytes and disk_bytes
+	Recomputed      int     `json:"recomputed_tokens,omitempty"` // whose states were not kept
 	Demotions       int     `json:"demotions,omitempty"`         // layers that have left the device meanwhile
 }
 
@@ -198,6 +201,7 @@ func describeCache(s kv.Stats) outputCache {
 	return outputCache{
 		Policy: s.Policy.String(), DeviceBytesPeak: s.DeviceBytesPeak, HostBytes: s.HostBytes, DiskBytes: s.DiskBytes,
 		FetchedBytes: s.FetchedBytes, StoredBytes: s.StoredBytes, StallSeconds: s.Stall.Seconds(),
-		ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers, WindowedLayers: s.WindowedLayers, SharedLayers: s.SharedLayers, RecurrentLayers: s.RecurrentLayers, StateBytes: s.StateBytes, StatesBytesPeak: s.StatesBytesPeak, Demotions: s.Demotions,
+		ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers, WindowedLayers: s.WindowedLayers, SharedLayers: s.SharedLayers, RecurrentLayers: s.RecurrentLayers, StateBytes: s.StateBytes, StatesBytesPeak: s.StatesBytesPeak,
+		Snapshots: s.Snapshots, SnapshotBytes: s.SnapshotBytes, Recomputed: s.RecomputedTokens, Demotions: s.Demotions,
 	}
 }

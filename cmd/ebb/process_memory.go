@@ -28,6 +28,7 @@ const (
 	mappedWeights = "weights, in their file"
 	copiedWeights = "weights, copied"
 	keysAndValues = "K/V"
+	statesOfSeqs  = "states of sequences"
 )
 
 // readProcessMemory says what the memory of the process is for. The buffers are those of its engine,
@@ -64,6 +65,7 @@ func readProcessMemory(buffers []ggml.HostMemory, scratch int64) (p processMemor
 		{mappedWeights, held[mappedWeights]},
 		{copiedWeights, held[copiedWeights]},
 		{keysAndValues, held[keysAndValues]},
+		{statesOfSeqs, held[statesOfSeqs]},
 		{"inputs and activations", held["inputs and activations"]},
 		{"scratch", scratch},
 		{"vocabulary and graphs", max(0, memory.CHeap()-onHeap)},
@@ -88,6 +90,8 @@ func lineOf(b ggml.HostMemory) string {
 		return copiedWeights
 	case ggml.Regions, ggml.Slots, ggml.HostRows:
 		return keysAndValues
+	case ggml.States:
+		return statesOfSeqs
 	default:
 		return "inputs and activations"
 	}

@@ -78,7 +78,7 @@ func TestAProcessTakesLittleBesidesWeightsAndKV(t *testing.T) {
 		t.Errorf("the lines add up to %.0f bytes, want %.0f:\n%s", sum, all, text)
 	}
 	const most = 40 << 20
-	if own := all - lines[mappedWeights] - lines[copiedWeights] - lines[keysAndValues]; own > most {
+	if own := all - lines[mappedWeights] - lines[copiedWeights] - lines[keysAndValues] - lines[statesOfSeqs]; own > most {
 		t.Errorf("%.1f MiB besides weights and K/V, want at most %d:\n%s", own/(1<<20), most>>20, text)
 	}
 	const (

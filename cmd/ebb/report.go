@@ -50,6 +50,12 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 	if s.RecurrentLayers > 0 {
 		line("states", "%s a sequence in %s, %s on the device", bytesize.Format(s.StateBytes), count(s.RecurrentLayers, "recurrent layer"), bytesize.Format(s.StatesBytesPeak))
 	}
+	if s.Snapshots > 0 {
+		line("", "%s kept, %s off the device", count(s.Snapshots, "snapshot"), bytesize.Format(s.SnapshotBytes))
+	}
+	if s.RecomputedTokens > 0 {
+		line("", "%s computed again, whose states were not kept", count(s.RecomputedTokens, "token"))
+	}
 	if s.WindowedLayers > 0 {
 		line("", "%s a token, and %s that do not grow with the context", bytesize.Format(s.TokenBytes), bytesize.Format(s.WindowBytes))
 	}

@@ -20,7 +20,7 @@ var memoryNames = []struct {
 	{ggml.Weights, "weights"},
 	{ggml.Regions, "K/V of layers that stay"},
 	{ggml.Slots, "K/V of layers that visit"},
-	{ggml.States, "states of sequences"},
+	{ggml.States, statesOfSeqs},
 	{ggml.Masks, "attention masks"},
 	{ggml.Activations, "activations"},
 	{ggml.Inputs, "ids and positions"},
