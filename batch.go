@@ -81,6 +81,9 @@ func (b *Batch) Add(r Request) (*Generation, error) {
 		prompt = append(r.Seq.Tokens(), prompt...)
 	}
 	config, err := e.search(prompt, r.Config)
+	if err == nil && r.Config.MTP > 0 {
+		err = fmt.Errorf("ebb: generation config: mtp is %d: the model's block drafts tokens of one text at a time, in a stream; want none in a batch", r.Config.MTP)
+	}
 	if err != nil {
 		return nil, err
 	}

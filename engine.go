@@ -66,6 +66,7 @@ type Engine struct {
 	runner    *exec.Runner
 	tokenizer *tokenizer.Tokenizer
 	notes     []string // on the file
+	drafts    int      // tokens that may be drafted at a time
 
 	closed sync.Once
 }
@@ -80,11 +81,14 @@ type Stats struct {
 	Device  ggml.Usage    // bytes by purpose, of all devices together
 	Counts  ggml.Stats    // buffers allocated, graphs built and computed, on all devices
 	Devices []DeviceStats // a CPU that only attends for another device is the last
+	Draft   DraftStats    // of the block that drafts tokens; zero without Options.MTP
 }
 
 type (
 	// DeviceStats are what one device has used.
 	DeviceStats = exec.DeviceStats
+	// DraftStats say how many tokens the model's own block has drafted, and how many of them were right.
+	DraftStats = exec.DraftStats
 	// ThreadStats say with how many threads a CPU has computed.
 	ThreadStats = threads.Stats
 	// DeviceMap says which device computes which part of a model: Hugging Face's device_map. Keys
@@ -118,7 +122,7 @@ func LoadDeviceMap(path string) (DeviceMap, error) { return devicemap.Load(path)
 
 // Open opens the model in a GGUF file. The caller closes the engine.
 func Open(path string, o Options) (_ *Engine, err error) {
-	e := &Engine{}
+	e := &Engine{drafts: o.MTP}
 	run, err := o.resolve()
 	if err != nil {
 		return nil, err
@@ -148,7 +152,13 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	}
 	load := func(on model.Devices) (model.Model, error) {
 		loader := model.NewLoader(e.file, on)
+		if o.MTP > 0 {
+			loader.WithDrafting()
+		}
 		m, err := arch.Open(loader)
+		if err == nil && o.MTP > 0 {
+			err = checkDrafts(m)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
@@ -167,6 +177,15 @@ func Open(path string, o Options) (_ *Engine, err error) {
 	e.file.DropArrays()
 	memory.Trim()
 	return e, nil
+}
+
+// checkDrafts reports a model whose block that drafts tokens was not loaded, and closes it.
+func checkDrafts(m model.Model) error {
+	if d, ok := m.(model.Drafter); ok && d.Block() != nil {
+		return nil
+	}
+	err := fmt.Errorf("ebb: models of architecture %s do not draft tokens: leave out MTP (--mtp)", m.Config().Architecture)
+	return errors.Join(err, m.Close())
 }
 
 // placeExperts has the CPU compute the experts that the options say.
@@ -235,7 +254,7 @@ func (e *Engine) NewSeq() *kv.Seq { return e.runner.Pool().NewSeq() }
 
 // Stats returns what has been used and moved so far. It may be called after Close.
 func (e *Engine) Stats() Stats {
-	s := Stats{Cache: e.runner.Pool().Stats()}
+	s := Stats{Cache: e.runner.Pool().Stats(), Draft: e.runner.DraftStats()}
 	for _, d := range e.runner.Stats() {
 		s.Device, s.Counts = s.Device.Plus(d.Device), s.Counts.Plus(d.Counts)
 		s.Devices = append(s.Devices, d)

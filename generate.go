@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/grammar"
+	"github.com/seed4d217819/ebb/internal/exec"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/tokenizer"
 )
@@ -62,7 +63,7 @@ func (e *Engine) Generate(ctx context.Context, prompt string, c GenerationConfig
 func (e *Engine) GenerateTokens(ctx context.Context, seq *kv.Seq, prompt []int32, c GenerationConfig) iter.Seq2[generate.Token, error] {
 	return func(yield func(generate.Token, error) bool) {
 		prompt := append(seq.Tokens(), prompt...)
-		search, err := e.searchForOne(prompt, c)
+		search, err := e.searchForOne(seq, prompt, c)
 		if err != nil {
 			yield(generate.Token{}, err)
 			return
@@ -76,7 +77,7 @@ func (e *Engine) GenerateTokens(ctx context.Context, seq *kv.Seq, prompt []int32
 func (e *Engine) ContinueTokens(ctx context.Context, seq *kv.Seq, logits []float32, c GenerationConfig) iter.Seq2[generate.Token, error] {
 	return func(yield func(generate.Token, error) bool) {
 		prompt := seq.Tokens()
-		search, err := e.searchForOne(prompt, c)
+		search, err := e.searchForOne(seq, prompt, c)
 		if err != nil {
 			yield(generate.Token{}, err)
 			return
@@ -116,12 +117,19 @@ func (e *Engine) checkPrompt(prompt []int32) error {
 	return nil
 }
 
-// searchForOne is search for a stream, which is of one text.
-func (e *Engine) searchForOne(prompt []int32, c GenerationConfig) (generate.Config, error) {
+// searchForOne is search for a stream, which is of one text. Its sequence drafts tokens if the config
+// says so.
+func (e *Engine) searchForOne(seq *kv.Seq, prompt []int32, c GenerationConfig) (generate.Config, error) {
 	search, err := e.search(prompt, c)
 	if err == nil && (c.NumBeams > 1 || c.NumReturnSequences > 1) {
 		err = fmt.Errorf("ebb: num_beams is %d and num_return_sequences %d: a stream of tokens is of one text; want 1, or Engine.Complete",
 			max(c.NumBeams, 1), max(c.NumReturnSequences, 1))
+	}
+	if err == nil && c.MTP > 0 {
+		var draft *exec.Draft
+		if draft, err = e.runner.Draft(seq); err == nil {
+			search.Guesser = draft
+		}
 	}
 	return search, err
 }
@@ -146,6 +154,9 @@ func (e *Engine) search(prompt []int32, c GenerationConfig) (generate.Config, er
 	if c.CacheConfig != nil && c.CacheConfig.MaxCacheLen > e.Context() {
 		return generate.Config{}, fmt.Errorf("ebb: generation config: cache_config.max_cache_len is %d, and the engine was opened for %d tokens: see Options.Configure",
 			c.CacheConfig.MaxCacheLen, e.Context())
+	}
+	if c.MTP > e.drafts {
+		return generate.Config{}, fmt.Errorf("ebb: generation config: mtp is %d, and the engine was opened to draft at most %d tokens at a time: see Options.Configure", c.MTP, e.drafts)
 	}
 	search, err := c.Search(len(prompt), e.Context(), e.tokenizer.EOG())
 	search.Piece = e.tokenizer.Spell

@@ -35,7 +35,7 @@ func ParseGenerationConfig(data []byte) (c GenerationConfig, warnings []string, 
 }
 
 // Configure returns the options with the cache that a generation config asks for, if it asks for
-// one.
+// one, and with the block that drafts tokens if it asks for that.
 func (o Options) Configure(c GenerationConfig) (Options, error) {
 	if name := c.Cache(); name != "" {
 		policy, err := kv.ParsePolicy(name)
@@ -47,5 +47,6 @@ func (o Options) Configure(c GenerationConfig) (Options, error) {
 	if c.CacheConfig != nil && c.CacheConfig.MaxCacheLen > 0 {
 		o.Context = c.CacheConfig.MaxCacheLen
 	}
+	o.MTP = max(o.MTP, c.MTP)
 	return o, nil
 }

@@ -23,6 +23,11 @@ type Options struct {
 	// 0: of none. The results are those of the CPU's kernels, so they are the same within float error.
 	CPUExperts int
 
+	// MTP is how many tokens a GenerationConfig may have drafted at a time by the model's own block for
+	// multi-token prediction; 0: none, and the block is not loaded. Its K/V, one layer more, count
+	// towards DeviceMemory and KVMemory. A file without such a block is an error.
+	MTP int
+
 	Threads int // of the CPU; 0: one a core, and fewer while other programs use the cores, which changes last bits
 
 	Cache          kv.Policy  // where K/V live; the zero value is [kv.Auto]
@@ -65,6 +70,7 @@ func (o Options) validate() error {
 		unit  string
 	}{
 		{"Threads", int64(o.Threads), "threads"},
+		{"MTP", int64(o.MTP), "tokens"},
 		{"CPUExperts", int64(o.CPUExperts), "layers"},
 		{"Context", int64(o.Context), "tokens"},
 		{"DeviceMemory", o.DeviceMemory, "bytes"},

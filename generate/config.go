@@ -34,10 +34,12 @@ type Config struct {
 	EarlyStopping EarlyStopping
 	Pad           int32 // what groups that have ended choose: it counts for the diversity of later groups
 
-	// Speculation by prompt lookup. A step then gives as many tokens as were guessed right, and one
-	// more. The texts are the same as without it.
-	LookupTokens int // how many tokens to guess at a time, from the prompt and the text; 0: none
-	LookupNgram  int // how many of the last tokens to look for at most; 0: 2
+	// Speculation. A step then gives as many tokens as were guessed right, and one more. The texts are
+	// the same as without it. Prompt lookup guesses, or another guesser.
+	LookupTokens int     // how many tokens to guess at a time, from the prompt and the text; 0: none
+	LookupNgram  int     // how many of the last tokens to look for at most; 0: 2
+	Guesser      Guesser // who guesses instead, in a stream; nil: prompt lookup
+	GuessTokens  int     // how many tokens the guesser is asked for at a time
 
 	// What is reported.
 	LogProbs bool // Token.LogProb, which a beam search has anyway; it costs half a millisecond a token for a vocabulary of 50,000
@@ -116,11 +118,13 @@ func (c Config) Validate() error {
 		{"num_return_sequences", c.Texts, 1, maxTexts},
 		{"prompt_lookup_num_tokens", c.LookupTokens, 0, math.MaxInt},
 		{"max_matching_ngram_size", c.LookupNgram, 1, math.MaxInt},
+		{"mtp", c.GuessTokens, 0, math.MaxInt},
 		{"top_logprobs", c.Top, 0, math.MaxInt},
 	} {
 		wrong(n.value < n.least, "%s is %d: want at least %d", n.name, n.value, max(n.least, 1))
 		wrong(n.value > n.most, "%s is %d: want at most %d", n.name, n.value, n.most)
 	}
+	wrong(c.LookupTokens > 0 && c.GuessTokens > 0, "prompt_lookup_num_tokens is %d, and mtp %d: only one of them guesses; leave the other out", c.LookupTokens, c.GuessTokens)
 	wrong(c.MaxTime < 0, "max_time is %v: want a time above 0", c.MaxTime)
 	for _, stop := range c.Stop {
 		wrong(stop == "", "stop_strings has an empty string, which stands everywhere: want strings with at least one character")
@@ -142,6 +146,7 @@ func (c Config) validateSearch() (errs []error) {
 			"num_beams is %d, and num_beam_groups %d: want a number of beams that can be divided by that of groups", c.Beams, c.Groups)
 		wrong(c.Groups > 1 && c.Sample, "num_beam_groups is %d, and do_sample true: beams in groups are not drawn; want do_sample false", c.Groups)
 		wrong(c.LookupTokens > 0, "prompt_lookup_num_tokens with num_beams %d: beams are not guessed; want num_beams 1", c.Beams)
+		wrong(c.GuessTokens > 0, "mtp with num_beams %d: beams are not guessed; want num_beams 1", c.Beams)
 	default:
 		wrong(c.Groups > 1, "num_beam_groups is %d, and num_beams 1: want as many beams as groups at least", c.Groups)
 		wrong(c.Texts > 1 && !c.Sample,
@@ -156,6 +161,9 @@ func New(prompt []int32, held int, c Config) (Search, error) {
 	c, chain, err := c.prepare(prompt, held)
 	if err != nil {
 		return nil, err
+	}
+	if c.Guesser != nil {
+		return nil, errors.New("generate: a search guesses by prompt lookup alone: a Guesser is for a stream of one text")
 	}
 	if c.Beams > 1 {
 		return newBeams(prompt, held, c, chain), nil

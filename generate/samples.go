@@ -1,6 +1,10 @@
 package generate
 
-import "github.com/seed4d217819/ebb/sample"
+import (
+	"context"
+
+	"github.com/seed4d217819/ebb/sample"
+)
 
 // golden makes the seeds of samples differ in many bits: it is 2^64 divided by the golden ratio.
 const golden = 0x9E3779B97F4A7C15
@@ -48,6 +52,7 @@ func (s *samples) branch() {
 		if t.finish != Unfinished {
 			continue
 		}
+		_ = t.guess(context.Background()) // by prompt lookup, which never fails and waits for nothing
 		from := s.place[i]
 		s.place[i] = len(next)
 		next = append(next, Branch{From: from, Len: len(t.ids) - 1, Tokens: t.next, Logits: len(t.next), Draft: len(t.next) - 1})

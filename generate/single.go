@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -36,6 +37,10 @@ func newSingle(prompt []int32, seed uint64, c *Config, s *scorer) single {
 // take appends the tokens that follow from rows of logits. The first row follows the last token;
 // each other row follows a guess, and counts if the guess was right.
 func (t *single) take(rows [][]float32) error {
+	guessed, right := len(rows)-1, 0
+	if by, _ := t.config.guesser(); guessed > 0 {
+		defer func() { by.Checked(guessed, right) }()
+	}
 	for i, row := range rows {
 		token, err := t.choose(row)
 		if err != nil {
@@ -43,15 +48,19 @@ func (t *single) take(rows [][]float32) error {
 		}
 		t.tokens, t.ids = append(t.tokens, token), append(t.ids, token.ID)
 		t.score += token.LogProb
+		guess := i+1 < len(rows) && t.next[i+1] == token.ID
+		if guess {
+			right++
+		}
 		if f := t.ends(token.ID); f != Unfinished {
 			t.stop(f)
 			return nil
 		}
-		if i+1 < len(rows) && t.next[i+1] != token.ID {
+		if !guess {
 			break
 		}
 	}
-	t.next = append(append(t.next[:0], t.ids[len(t.ids)-1]), t.guess()...)
+	t.next = append(t.next[:0], t.ids[len(t.ids)-1])
 	return nil
 }
 
@@ -92,13 +101,21 @@ func (t *single) ends(last int32) Finish {
 	return Unfinished
 }
 
-// guess returns what may follow the last token.
-func (t *single) guess() []int32 {
-	n := t.config.LookupTokens
+// guess appends what may follow the last token to the tokens to compute next.
+func (t *single) guess(ctx context.Context) error {
+	by, n := t.config.guesser()
 	if most := t.config.MaxNewTokens; most > 0 {
 		n = min(n, most-len(t.tokens)-1)
 	}
-	return lookup(t.ids, n, t.config.LookupNgram, t.config.EOS)
+	if n <= 0 {
+		return nil
+	}
+	guesses, err := by.Guess(ctx, t.ids, n, t.config.EOS)
+	if err != nil {
+		return fmt.Errorf("generate: guessing what follows token %d: %w", len(t.tokens), err)
+	}
+	t.next = append(t.next[:1], guesses...)
+	return nil
 }
 
 // stop ends the text, if it has not ended.

@@ -90,10 +90,14 @@ func (s *stream[S, W]) compute(ctx context.Context) ([][]float32, error) {
 		s.logits = nil
 		return [][]float32{given}, nil
 	}
-	next, logits, held := s.text.next, 1, s.seq.Len()
+	logits, held := 1, s.seq.Len()
 	if held >= s.prompt {
-		logits = len(next)
+		if err := s.text.guess(ctx); err != nil {
+			return nil, err
+		}
+		logits = len(s.text.next)
 	}
+	next := s.text.next
 	s.works[0] = newWork[S, W](s.seq, next, logits, logits-1)
 	rows, err := s.forward(ctx, s.works[:], s.rows)
 	if err != nil && ctx.Err() == nil && logits > 1 && s.seq.Len() == held { // perhaps only the guesses do not fit

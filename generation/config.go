@@ -75,6 +75,11 @@ type Config struct {
 	PromptLookupNumTokens int `json:"prompt_lookup_num_tokens,omitempty"` // how many to guess at a time; 0: none
 	MaxMatchingNGramSize  int `json:"max_matching_ngram_size,omitempty"`  // how many of the last tokens to look for at most; 0: 2
 
+	// MTP is how many tokens the model's own block for multi-token prediction drafts at a time, to be
+	// checked in one step; 0: none. ebb.Options.Configure has an engine load the block. Not Hugging
+	// Face's.
+	MTP int `json:"mtp,omitempty"`
+
 	// CacheImplementation and CacheConfig describe a cache. An engine has the cache that it was
 	// opened with: ebb.Options.Configure puts them into its options, and an engine refuses a config
 	// that asks for another cache.
@@ -178,6 +183,7 @@ func (c Config) search() generate.Config {
 
 		LookupTokens: c.PromptLookupNumTokens,
 		LookupNgram:  c.MaxMatchingNGramSize,
+		GuessTokens:  c.MTP,
 
 		LogProbs: c.OutputScores,
 		Top:      c.TopLogProbs,

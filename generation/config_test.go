@@ -56,7 +56,7 @@ func everything() Config {
 		ForcedBOSTokenID: new(int32(0)), ForcedEOSTokenID: TokenIDs{1, 2},
 		ExponentialDecayLengthPenalty: &sample.LengthDecay{Start: 5, Factor: 1.5},
 		RemoveInvalidValues:           true, RenormalizeLogits: true,
-		PromptLookupNumTokens: 10, MaxMatchingNGramSize: 3,
+		PromptLookupNumTokens: 10, MaxMatchingNGramSize: 3, MTP: 3,
 		CacheImplementation: "static", CacheConfig: &CacheConfig{MaxCacheLen: 12},
 		OutputScores: true, TopLogProbs: 5,
 	}

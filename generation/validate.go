@@ -50,6 +50,8 @@ func (c Config) Validate() error {
 	c.validateGroups(wrong)
 	wrong(c.PromptLookupNumTokens > 0 && c.NumBeams <= 1 && c.NumReturnSequences > 1 && c.DoSample,
 		"prompt_lookup_num_tokens with num_return_sequences %d: want num_return_sequences 1", c.NumReturnSequences)
+	wrong(c.MTP > 0 && c.NumBeams <= 1 && c.NumReturnSequences > 1 && c.DoSample,
+		"mtp with num_return_sequences %d: want num_return_sequences 1", c.NumReturnSequences)
 	wrong(c.Cache() != "" && !slices.Contains(cacheNames, c.Cache()), "cache_implementation is %q: want one of %s",
 		c.CacheImplementation, strings.Join(cacheNames, ", "))
 	wrong(c.CacheConfig != nil && c.CacheConfig.MaxCacheLen < 0, "cache_config.max_cache_len is %d: want at least 1", c.cacheLength())

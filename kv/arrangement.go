@@ -189,6 +189,11 @@ func (a *arrangement) giveBack() {
 	}
 }
 
+// FirstOf returns the number of the first token of a sequence of the batch.
+func (a *arrangement) FirstOf(s *Seq) int {
+	return a.works[slices.IndexFunc(a.works, func(w work) bool { return w.Seq == s })].first
+}
+
 // Tokens returns the step's tokens. Like the slices that the other methods return they are the
 // step's own until Close, in step order: the works of a tree stand together.
 func (a *arrangement) Tokens() []int32 { return a.tokens }

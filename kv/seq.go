@@ -3,6 +3,7 @@ package kv
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/seed4d217819/ebb/tier"
@@ -32,6 +33,8 @@ type Seq struct {
 	// Without a state the sequence begins with the last snapshot, which is of all its tokens.
 	snapshots []*snapshot // by their tokens
 	wanted    []int       // numbers of tokens, in order, after which one is to be taken
+
+	beside io.Closer // closed with the sequence; nil: nothing
 }
 
 // NewSeq returns an empty sequence in a tree of its own. It takes no memory before its first step.
@@ -65,6 +68,26 @@ func (s *Seq) Pending() []int32 {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
 	return slices.Clone(s.pending)
+}
+
+// PutBeside puts something beside the sequence, which closes it when it is closed itself, and which
+// [Seq.Beside] returns. Forks have nothing beside them. It replaces what was there, which is not closed.
+// What is put beside a closed sequence is an error, and stays open.
+func (s *Seq) PutBeside(c io.Closer) error {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("%w: the sequence", ErrClosed)
+	}
+	s.beside = c
+	return nil
+}
+
+// Beside returns what was put beside the sequence, nil if nothing was.
+func (s *Seq) Beside() io.Closer {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return s.beside
 }
 
 // Fork returns a sequence that continues from the same tokens. It copies no K or V. The caller
@@ -143,10 +166,15 @@ func (s *Seq) drop() error {
 	s.dropStates()
 	s.dropSnapshots(0)
 	s.runs, s.tokens, s.pending = nil, nil, nil
-	if len(t.seqs) > 0 {
-		return nil
+	var err error
+	if s.beside != nil {
+		err = s.beside.Close()
+		s.beside = nil
 	}
-	return s.pool.retire(t)
+	if len(t.seqs) > 0 {
+		return err
+	}
+	return errors.Join(err, s.pool.retire(t))
 }
 
 // idle reports why the sequence cannot be changed now.

@@ -7,6 +7,7 @@ import "github.com/seed4d217819/ebb/ggml"
 type Decoder struct {
 	config    Config
 	weights   *Weights
+	block     *DraftBlock  // nil: it is not loaded
 	Embedding *ggml.Tensor // [hidden, vocab]
 	Norm      RMSNorm      // [hidden]
 	Output    Linear       // [hidden, vocab]

@@ -56,6 +56,8 @@ type found struct {
 	keys    map[string]bool // that were asked for
 	tensors map[string]bool // that were found
 	spare   map[string]bool // tensors that the model need not have, and does without
+
+	drafting bool // the block that drafts tokens is loaded, too
 }
 
 // weight is a tensor of the file and the one on a device.

@@ -24,6 +24,7 @@ type Attend func(q, k, v *ggml.Tensor) *ggml.Tensor
 type Tokens struct {
 	IDs       *ggml.Tensor // [tokens] i32
 	Positions *ggml.Tensor // [tokens] i32: each token's position in its sequence
+	Hidden    *ggml.Tensor // [hidden, tokens] f32: of the token before each, where Config.ReadsHidden; otherwise nil
 }
 
 // Model is an opened model: weights on a device, and how to compute with them. Its methods add to a
@@ -74,6 +75,7 @@ type Config struct {
 	Context      int // tokens that the model was made for
 	Layers       []Layer
 	RoPE         string // how positions are encoded, where that depends on the context; "" where it does not
+	ReadsHidden  bool   // it is a block that drafts tokens: see [Drafter]
 }
 
 // Layer is what one layer has of the tokens before: attention to their keys and values, or a state. A

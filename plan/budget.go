@@ -16,6 +16,15 @@ type Footprint struct {
 	Masks       int64 // or spans: what tokens see
 	Activations int64 // results that go from graph to graph
 	Scratch     int64 // intermediate results of the largest graph
+	Draft       int64 // K/V of the block that drafts tokens
+}
+
+// Plus returns the bytes of both.
+func (f Footprint) Plus(o Footprint) Footprint {
+	return Footprint{
+		Weights: f.Weights + o.Weights, Inputs: f.Inputs + o.Inputs, Masks: f.Masks + o.Masks,
+		Activations: f.Activations + o.Activations, Scratch: f.Scratch + o.Scratch, Draft: f.Draft + o.Draft,
+	}
 }
 
 // Total returns the bytes of all parts.
@@ -43,9 +52,10 @@ type footprintPart struct {
 	bytes int64
 }
 
-func (f Footprint) parts() [5]footprintPart {
+func (f Footprint) parts() [6]footprintPart {
 	return [...]footprintPart{
 		{"weights", f.Weights}, {"inputs", f.Inputs}, {"masks", f.Masks}, {"activations", f.Activations}, {"scratch", f.Scratch},
+		{"K/V of the block that drafts", f.Draft},
 	}
 }
 

@@ -67,6 +67,7 @@ func generateAnswer(ctx context.Context, engine *ebb.Engine, q question, w io.Wr
 		err = a.stream(ctx, engine, q)
 	}
 	a.count(a.sequences)
+	a.draft = draftedSince(engine, a.draft)
 	if a.passes = engine.Stats().Cache.Steps - a.beforePasses; err != nil && a.passes == 0 {
 		return nil, err
 	}
@@ -155,6 +156,8 @@ type measured struct {
 	passes    int  // through the model
 	cut       bool // texts are as long as they may be, and might go on
 
+	draft ebb.DraftStats // by the model's block that drafts tokens; before the end, those before the beginning
+
 	start        time.Time
 	firstToken   time.Duration // from the beginning to the first new token
 	decode       time.Duration // from the first new token to the last
@@ -164,8 +167,16 @@ type measured struct {
 
 // begin starts measuring.
 func begin(engine *ebb.Engine) measured {
-	s := engine.Stats().Cache
-	return measured{start: time.Now(), beforeStall: s.Stall, beforePasses: s.Steps}
+	s := engine.Stats()
+	return measured{start: time.Now(), draft: s.Draft, beforeStall: s.Cache.Stall, beforePasses: s.Cache.Steps}
+}
+
+// draftedSince returns how many tokens were drafted since some were.
+func draftedSince(engine *ebb.Engine, before ebb.DraftStats) ebb.DraftStats {
+	s := engine.Stats().Draft
+	s.Drafted -= before.Drafted
+	s.Accepted -= before.Accepted
+	return s
 }
 
 // token records the time of a new token.

@@ -20,7 +20,7 @@ const (
 	groupBeams       = "Beam search"
 	groupScores      = "Repetitions, and tokens that are wanted or not"
 	groupConstraints = "Grammars"
-	groupLookup      = "Prompt lookup"
+	groupLookup      = "Speculation"
 	groupOutput      = "Output"
 	groupDebug       = "For developers" // hidden; --help-debug lists them
 )

@@ -50,6 +50,7 @@ var generationFields = []generationField{
 
 	{groupLookup, "prompt_lookup_num_tokens", number, "N", "Guess N tokens at a time from prompt and text, and check them in one step. The text stays the same."},
 	{groupLookup, "max_matching_ngram_size", number, "N", "Guess what followed the last N tokens, or fewer of them. (default 2)"},
+	{groupLookup, "mtp", number, "N", "Draft N tokens at a time by the model's own block for that (MTP), of files that have one, and check them in one step. The text stays the same."},
 
 	{groupOutput, "output_scores", yesNo, "", "Compute log-probabilities, as --output json does."},
 	{groupOutput, "top_logprobs", number, "N", "Print the N likeliest tokens of each step, with --output json."},

@@ -17,6 +17,7 @@ type output struct {
 	Sequences []outputSequence `json:"sequences"`
 	Logits    []logits         `json:"logits,omitempty"` // after the prompt's last tokens, the last one last
 	Timings   outputTimings    `json:"timings"`
+	Draft     *outputDraft     `json:"draft,omitempty"` // with --mtp
 	Cache     outputCache      `json:"cache"`
 	Error     string           `json:"error,omitempty"` // what ended the text early
 }
@@ -71,6 +72,13 @@ type outputTimings struct {
 	FirstToken float64 `json:"time_to_first_token_seconds"`
 }
 
+// outputDraft is what the model's own block has drafted.
+type outputDraft struct {
+	Drafted     int   `json:"drafted_tokens"`  // those that were checked
+	Accepted    int   `json:"accepted_tokens"` // of these, those that were right
+	DeviceBytes int64 `json:"device_bytes_peak"`
+}
+
 type outputCache struct {
 	Policy          string  `json:"policy"`
 	DeviceBytesPeak int64   `json:"device_bytes_peak"`
@@ -121,6 +129,9 @@ func printJSON(w io.Writer, a *answer, s kv.Stats, spell spelling, err error) er
 	out := output{Sequences: describe(a.sequences, a.messages, spell), Timings: a.timings(), Cache: describeCache(s), Error: message(err)}
 	if len(out.Sequences) == 0 {
 		out.Sequences = describe([]ebb.Completion{{}}, nil, spell)
+	}
+	if d := a.draft; d.Cache.Cells > 0 {
+		out.Draft = &outputDraft{d.Drafted, d.Accepted, d.Cache.DeviceBytesPeak}
 	}
 	for _, row := range a.logits {
 		out.Logits = append(out.Logits, row)

@@ -191,6 +191,9 @@ func (f *runFlags) read(cmd *cobra.Command, args []string, notes io.Writer) (j j
 		return j, err
 	}
 	if f.batch != "" {
+		if j.config.MTP > 0 {
+			return j, misusef("--mtp %d is for one prompt, not for --batch", j.config.MTP)
+		}
 		j.batch, err = readBatch(f.batch, cmd.InOrStdin(), j.config)
 		f.engine.options.Sequences = len(j.batch)
 		return j, err

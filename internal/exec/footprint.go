@@ -24,7 +24,15 @@ func (r *Runner) fitMemory(o Options, c *kv.Options, backends []*ggml.Backend) (
 	if o.DeviceMemory > 0 {
 		bytes, budget = o.DeviceMemory, r.budget(o, *c, backends)
 	}
-	fit, err := c.Plan(backends...).Fit(r.config.Context, budget)
+	cache, context := c.Plan(backends...), r.config.Context
+	if r.drafter != nil && o.KVMemory > 0 { // what its K/V leave of that
+		left, err := cache.Fit(context, r.draftBudget(o.KVMemory, *c, backends))
+		if err != nil {
+			return kv.NoMemory(fmt.Errorf("ebb: %w", err))
+		}
+		cache.Memory, context = left.Memory, left.Cells
+	}
+	fit, err := cache.Fit(context, budget)
 	if err != nil {
 		if _, short := errors.AsType[*plan.BudgetError](err); short {
 			return kv.NoMemory(fmt.Errorf("ebb: %w", err))
@@ -36,6 +44,19 @@ func (r *Runner) fitMemory(o Options, c *kv.Options, backends []*ggml.Backend) (
 	}
 	c.Cells, c.Memory = fit.Cells, fit.Memory
 	return nil
+}
+
+// draftBudget returns the bounds of all K/V, those of the block that drafts tokens among them.
+func (r *Runner) draftBudget(bytes int64, c kv.Options, backends []*ggml.Backend) plan.Budget {
+	b := plan.Budget{Bytes: bytes}
+	for n, backend := range backends {
+		if c.Memory[n] > 0 {
+			b.Devices = append(b.Devices, plan.Device{Name: backend.Device().Name(), KV: n, Footprint: func(cells int) (plan.Footprint, error) {
+				return plan.Footprint{Draft: r.drafter.bytes(c, backend, cells)}, nil
+			}})
+		}
+	}
+	return b
 }
 
 // budget returns the bounds of weights, steps and K/V together, for the devices that memories
@@ -62,7 +83,11 @@ func (r *Runner) footprint(o Options, c kv.Options, d *device, cells int) (plan.
 		return plan.Footprint{}, fmt.Errorf("ebb: measuring what a step takes on %s: %w", d.backend.Device().Name(), err)
 	}
 	f.Weights = d.backend.Usage().Current[ggml.Weights]
-	return f, nil
+	if r.drafter == nil {
+		return f, nil
+	}
+	drafting, err := r.drafter.footprint(o, c, d)
+	return f.Plus(drafting), err
 }
 
 // footprintOf returns the bytes of a backend that are not K/V.

@@ -233,6 +233,11 @@ func (r *Runner) step(ctx context.Context, batch []kv.Work, more []int, rows [][
 	if err := at.logits(step.Gather(rows)); err != nil {
 		return true, err
 	}
+	if r.after != nil {
+		if err := r.after(ctx, step, at, batch); err != nil {
+			return true, err
+		}
+	}
 	if err := r.releaseRows(len(step.Tokens())); err != nil {
 		return true, err
 	}
@@ -257,6 +262,9 @@ func (r *Runner) releaseRows(tokens int) error {
 func (r *Runner) embed(step *kv.Step) (*device, error) {
 	if err := r.devices.begin(step); err != nil {
 		return nil, err
+	}
+	if r.given != nil {
+		r.given(r.devices.layers[0].inputs.given)
 	}
 	d := r.devices.input
 	for i, c := range step.Chunks() {

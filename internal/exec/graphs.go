@@ -29,6 +29,7 @@ type graphs struct {
 	of     []company
 	embeds []*graph
 	heads  []*graph
+	states []*graph // hidden ones
 }
 
 // graph is a graph that needs no K/V, with the shape that it was built for.
@@ -158,6 +159,9 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 	tokens := model.Tokens{
 		IDs:       gr.View1D(g.inputs.ids, n, int64(shape.input())*4),
 		Positions: gr.View1D(g.inputs.pos, n, int64(shape.input())*4),
+	}
+	if given := g.inputs.given; given != nil {
+		tokens.Hidden = gr.View2D(given, given.Ne(0), n, given.Nb(1), int64(shape.first)*given.Nb(1))
 	}
 	y := g.model.Layer(gr, layer, x, tokens, func(q, k, v *ggml.Tensor) *ggml.Tensor {
 		made := [...]*ggml.Tensor{q, k, v}
@@ -348,7 +352,7 @@ func (g *graphs) drop() {
 		}
 		g.layers[l] = g.layers[l][:0]
 	}
-	for _, kept := range []*[]*graph{&g.embeds, &g.heads} {
+	for _, kept := range []*[]*graph{&g.embeds, &g.heads, &g.states} {
 		for _, k := range *kept {
 			k.Close()
 		}

@@ -23,8 +23,11 @@ type inputs struct {
 	hidden  int64
 	vocab   int64
 	layers  []model.Layer
-	room    room // that the tensors have
-	meta    *ggml.Context
+
+	readsHidden bool // it is a block that drafts tokens
+
+	room room // that the tensors have
+	meta *ggml.Context
 	// buffers has the buffer of each tensor.
 	buffers map[*ggml.Tensor]*ggml.Buffer
 
@@ -34,6 +37,7 @@ type inputs struct {
 	logits   *ggml.Tensor    // [vocab, room.logits] f32
 	handover handover
 	places   places
+	given    *ggml.Tensor // [hidden, tokens] f32: hidden states that a block reads which drafts tokens; nil: it is none
 	experts  *ggml.Tensor // [hidden, chunk] f32: what the CPU's experts make of a chunk; nil: it has none
 
 	attention    attend.Attention
@@ -54,7 +58,7 @@ type sizes struct {
 func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, forHost bool) (*inputs, error) {
 	s.windows = windowsOf(c.Layers)
 	in := &inputs{
-		sizes: s, backend: b, forHost: forHost, hidden: int64(c.Hidden), vocab: int64(c.Vocab), layers: c.Layers, attention: a,
+		sizes: s, backend: b, forHost: forHost, hidden: int64(c.Hidden), vocab: int64(c.Vocab), layers: c.Layers, readsHidden: c.ReadsHidden, attention: a,
 	}
 	if err := in.resize(s.least()); err != nil {
 		return nil, err
@@ -84,6 +88,7 @@ func (in *inputs) resize(r room) error {
 		in.allocate(b, ggml.Activations, in.x[0], in.x[1], in.logits),
 		in.newHandover(b, in.hostTokens, in.forHost),
 		in.newExperts(b, int64(r.chunk)),
+		in.newGiven(b, n),
 	)
 	if err != nil {
 		in.close()
@@ -100,6 +105,15 @@ func (in *inputs) newExperts(b *ggml.Backend, tokens int64) error {
 	}
 	in.experts = in.meta.New(ggml.F32, in.hidden, tokens)
 	return in.allocate(b, ggml.Activations, in.experts)
+}
+
+// newGiven allocates the hidden states of some tokens.
+func (in *inputs) newGiven(b *ggml.Backend, tokens int64) error {
+	if in.given = nil; !in.readsHidden {
+		return nil
+	}
+	in.given = in.meta.New(ggml.F32, in.hidden, tokens)
+	return in.allocate(b, ggml.Activations, in.given)
 }
 
 // bytes returns how much memory the tensors take.

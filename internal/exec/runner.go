@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 
@@ -50,6 +51,12 @@ type Runner struct {
 	context   int
 	notes     []string
 	trace     trace.Func
+	drafter   *drafter // nil: no block drafts tokens
+
+	// Of a block that drafts tokens: given writes the hidden states that a step reads. after is called
+	// when the last layer has computed. Both nil: nothing.
+	given func(to *ggml.Tensor)
+	after func(ctx context.Context, step *kv.Step, at *device, batch []kv.Work) error
 
 	closing atomic.Bool
 }
@@ -84,6 +91,9 @@ func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices
 		return nil, err
 	}
 	r.config = r.model.Config()
+	if r.drafter = r.newDrafter(); r.drafter != nil {
+		r.after = r.drafter.follow
+	}
 	if err = r.openCache(library, o); err != nil {
 		return nil, err
 	}
@@ -110,7 +120,10 @@ func (r *Runner) openCache(library *ggml.Library, o Options) error {
 			return err
 		}
 	}
-	return r.makeCache(cache, backends)
+	if err := r.makeCache(cache, backends); err != nil || r.drafter == nil {
+		return err
+	}
+	return r.drafter.openCache(cache)
 }
 
 // makeCache makes the pool, and allocates on each device what its steps need.
@@ -180,6 +193,14 @@ func (r *Runner) Stats() (all []DeviceStats) {
 	return all
 }
 
+// DraftStats returns how the block that drafts tokens has done; zero without one.
+func (r *Runner) DraftStats() DraftStats {
+	if r.drafter == nil {
+		return DraftStats{}
+	}
+	return r.drafter.stats()
+}
+
 // HostMemory returns the memory of the open buffers that the program can address.
 func (r *Runner) HostMemory() (all []ggml.HostMemory) {
 	for _, d := range r.devices.opened() {
@@ -193,8 +214,14 @@ func (r *Runner) HostMemory() (all []ggml.HostMemory) {
 func (r *Runner) Close() error {
 	var errs []error
 	r.closing.Store(true)
+	if r.drafter != nil {
+		r.drafter.block.closing.Store(true)
+	}
 	if r.pool != nil {
 		errs = append(errs, r.pool.Close())
+	}
+	if r.drafter != nil {
+		errs = append(errs, r.drafter.close())
 	}
 	if r.devices != nil {
 		r.devices.release()

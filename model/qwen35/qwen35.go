@@ -33,26 +33,21 @@ func open(l *model.Loader) (model.Model, error) {
 	hidden, layers := l.Int("embedding_length"), l.Layers()
 	attention := l.HybridAttention(hidden, layers)
 	shape := l.DeltaShape()
-	ff := l.IntByLayer("feed_forward_length", layers)
+	ff := l.IntByLayer("feed_forward_length", layers+l.Drafting())
 	eps := l.Float("attention.layer_norm_rms_epsilon")
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
 	m := &Model{Decoder: l.Decoder(hidden, attention, eps)}
 	for i, a := range attention {
-		b := l.Block(i)
-		w := layer{
-			mixerNorm:       b.RMSNorm("attn_norm", hidden, eps),
-			recurrent:       a.State != model.State{},
-			feedForwardNorm: b.RMSNorm("post_attention_norm", hidden, eps),
-			feedForward:     b.SwiGLU("", hidden, ff[i]),
-		}
-		if w.recurrent {
-			w.deltaNet = b.DeltaNet(shape, hidden, eps)
-		} else {
-			w.attention = b.GatedAttention(hidden, a, eps)
-		}
-		m.layers = append(m.layers, w)
+		m.layers = append(m.layers, newLayer(l.Block(i), hidden, a, shape, ff[i], eps))
+	}
+	if l.Drafting() > 0 {
+		b, a := l.Head().Block(layers), l.Attention(hidden, layers+1)[layers]
+		w := newLayer(b, hidden, a, shape, ff[layers], eps)
+		m.DraftBlock(l, b, a, eps, func(g *ggml.Graph, x *ggml.Tensor, tokens model.Tokens, attend model.Attend) *ggml.Tensor {
+			return w.forward(g, x, tokens, attend, nil)
+		})
 	}
 	if err := m.Load(l); err != nil {
 		return nil, err
@@ -60,10 +55,27 @@ func open(l *model.Loader) (model.Model, error) {
 	return m, nil
 }
 
+func newLayer(b *model.Loader, hidden int, a model.Layer, shape model.DeltaShape, ff int, eps float32) layer {
+	w := layer{
+		mixerNorm:       b.RMSNorm("attn_norm", hidden, eps),
+		recurrent:       a.State != model.State{},
+		feedForwardNorm: b.RMSNorm("post_attention_norm", hidden, eps),
+		feedForward:     b.SwiGLU("", hidden, ff),
+	}
+	if w.recurrent {
+		w.deltaNet = b.DeltaNet(shape, hidden, eps)
+	} else {
+		w.attention = b.GatedAttention(hidden, a, eps)
+	}
+	return w
+}
+
 // Layer adds what the delta net or attention gives, and then the feed-forward's result, to x.
 func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend, recur model.Recur) *ggml.Tensor {
-	w := m.layers[l]
+	return m.layers[l].forward(g, x, tokens, attend, recur)
+}
 
+func (w layer) forward(g *ggml.Graph, x *ggml.Tensor, tokens model.Tokens, attend model.Attend, recur model.Recur) *ggml.Tensor {
 	h := w.mixerNorm.Forward(g, x)
 	if w.recurrent {
 		x = g.Add(w.deltaNet.Forward(g, h, recur), x)

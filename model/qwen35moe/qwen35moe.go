@@ -34,10 +34,11 @@ func open(l *model.Loader) (model.Model, error) {
 	hidden, layers := l.Int("embedding_length"), l.Layers()
 	attention := l.HybridAttention(hidden, layers)
 	shape := l.DeltaShape()
-	ff := l.ExpertWidths(layers)
-	shared := l.IntByLayerOr("expert_shared_feed_forward_length", layers, ff)
+	blocks := layers + l.Drafting()
+	ff := l.ExpertWidths(blocks)
+	shared := l.IntByLayerOr("expert_shared_feed_forward_length", blocks, ff)
 	l.Int("expert_count") // there are no layers without
-	mixtures := l.Mixtures(layers, model.Mixture{Gating: model.Softmax, Normalize: true})
+	mixtures := l.Mixtures(blocks, model.Mixture{Gating: model.Softmax, Normalize: true})
 	eps := l.Float("attention.layer_norm_rms_epsilon")
 	if err := l.Err(); err != nil {
 		return nil, err
@@ -46,8 +47,7 @@ func open(l *model.Loader) (model.Model, error) {
 		attention[i].ExpertsUsed = mixtures[i].Used
 	}
 	m := &Model{Decoder: l.Decoder(hidden, attention, eps)}
-	for i, a := range attention {
-		b := l.Block(i)
+	newLayer := func(b *model.Loader, i int, a model.Layer) layer {
 		b.Check(b.Has("ffn_gate_inp_shexp.weight"), "tensor blk.%d.ffn_gate_inp_shexp.weight is missing", i)
 		w := layer{
 			mixerNorm:       b.RMSNorm("attn_norm", hidden, eps),
@@ -60,7 +60,18 @@ func open(l *model.Loader) (model.Model, error) {
 		} else {
 			w.attention = b.GatedAttention(hidden, a, eps)
 		}
-		m.layers = append(m.layers, w)
+		return w
+	}
+	for i, a := range attention {
+		m.layers = append(m.layers, newLayer(l.Block(i), i, a))
+	}
+	if l.Drafting() > 0 {
+		b, a := l.Head().Block(layers), l.Attention(hidden, blocks)[layers]
+		a.ExpertsUsed = mixtures[layers].Used
+		w := newLayer(b, layers, a)
+		m.DraftBlock(l, b, a, eps, func(g *ggml.Graph, x *ggml.Tensor, tokens model.Tokens, attend model.Attend) *ggml.Tensor {
+			return w.forward(g, x, tokens, attend, nil)
+		})
 	}
 	if err := m.Load(l); err != nil {
 		return nil, err
@@ -70,8 +81,10 @@ func open(l *model.Loader) (model.Model, error) {
 
 // Layer adds what the delta net or attention gives, and then the experts' results, to x.
 func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend, recur model.Recur) *ggml.Tensor {
-	w := m.layers[l]
+	return m.layers[l].forward(g, x, tokens, attend, recur)
+}
 
+func (w layer) forward(g *ggml.Graph, x *ggml.Tensor, tokens model.Tokens, attend model.Attend, recur model.Recur) *ggml.Tensor {
 	h := w.mixerNorm.Forward(g, x)
 	if w.recurrent {
 		x = g.Add(w.deltaNet.Forward(g, h, recur), x)
