@@ -41,22 +41,36 @@ func (e *Engine) Export(ctx context.Context, path string, o ExportOptions, batch
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
 	for row, seq := range batch {
-		begin := func(now []int32, from int) error {
-			if from > 0 {
-				return fmt.Errorf("ebb: export: layers with windows do not keep the rows of the first %d tokens of sequence %d: open the engine with WindowRows 0 (--window-rows all)", from, row)
-			}
-			if !slices.Equal(now, tokens[row]) {
-				return fmt.Errorf("ebb: export: sequence %d has changed meanwhile", row)
-			}
-			return nil
-		}
-		write := func(layer, block int, rows []byte) error { return x.Write(row, layer, block, rows) }
-		if err := e.runner.Pool().Save(ctx, seq, begin, write); err != nil {
+		if err := e.runner.Pool().Save(ctx, seq, exportSink{x, row, tokens[row]}); err != nil {
 			return err
 		}
 	}
 	return x.Commit()
 }
+
+// exportSink writes one sequence of a batch to an export.
+type exportSink struct {
+	to     *session.Export
+	row    int
+	tokens []int32
+}
+
+func (s exportSink) Begin(all kv.Saved) error {
+	if all.WindowFrom > 0 {
+		return fmt.Errorf("ebb: export: layers with windows do not keep the rows of the first %d tokens of sequence %d: open the engine with WindowRows 0 (--window-rows all)", all.WindowFrom, s.row)
+	}
+	if !slices.Equal(all.Tokens, s.tokens) {
+		return fmt.Errorf("ebb: export: sequence %d has changed meanwhile", s.row)
+	}
+	return nil
+}
+
+func (s exportSink) Rows(layer, block int, rows []byte) error {
+	return s.to.Write(s.row, layer, block, rows)
+}
+
+// State has nothing to do: of models that have states nothing is exported.
+func (s exportSink) State(int, int, []byte) error { return nil }
 
 // ExportSession is [Engine.Export] of a session's file. It needs no engine and not the model. It returns
 // the types in which keys and values were written.

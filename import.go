@@ -202,7 +202,10 @@ func readSessionHeader(path, rope string) (h session.Header, vocab int, err erro
 	}
 	h = session.Header{Architecture: f.Architecture(), RoPE: rope, TypeK: "f32", TypeV: "f32"}
 	for _, l := range c.Layers {
-		if l.SharesKV {
+		if n := int64(l.State.Values()); n > 0 {
+			h.States = append(h.States, 4*n)
+		}
+		if l.SharesKV || l.KVHeads == 0 {
 			continue
 		}
 		h.Layers = append(h.Layers, tier.Layout{Heads: l.KVHeads, KeyBytes: 4 * int64(l.KeyDim), ValueBytes: 4 * int64(l.ValueDim)})

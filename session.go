@@ -92,7 +92,7 @@ func openSession(path string, model *gguf.File, types [2]ggml.Type) (_ *Session,
 func (e *Engine) sessionHeader() (session.Header, error) {
 	k, v := e.runner.Pool().Types()
 	h, err := modelHeader(e.file, [2]ggml.Type{k, v})
-	h.Layers, h.RoPE = e.runner.Pool().Layouts(), e.Config().RoPE
+	h.Layers, h.States, h.RoPE = e.runner.Pool().Layouts(), e.runner.Pool().StateSizes(), e.Config().RoPE
 	return h, err
 }
 
@@ -111,7 +111,7 @@ func (s *Session) fits() error {
 	}
 	want := s.header
 	if want.Layers == nil { // as long as no engine is bound
-		want.Layers, want.RoPE = s.file.Header().Layers, s.file.Header().RoPE
+		want.Layers, want.States, want.RoPE = s.file.Header().Layers, s.file.Header().States, s.file.Header().RoPE
 	}
 	if err := s.file.Header().Fits(want); err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
@@ -128,7 +128,7 @@ func (s *Session) Bind(e *Engine) error {
 		return fmt.Errorf("ebb: %s was opened for a model of the architecture %s with K/V of the types %s and %s, and the engine has %s, %v and %v",
 			s.path, s.header.Architecture, s.header.TypeK, s.header.TypeV, got, k, v)
 	}
-	s.engine, s.header.Layers, s.header.RoPE = e, pool.Layouts(), e.Config().RoPE
+	s.engine, s.header.Layers, s.header.States, s.header.RoPE = e, pool.Layouts(), pool.StateSizes(), e.Config().RoPE
 	return s.fits()
 }
 
@@ -165,7 +165,9 @@ func (s *Session) Attached() json.RawMessage {
 }
 
 // Restore returns a new sequence that holds the first n of the saved tokens, without having read their
-// rows: each layer is read when the first steps want it, and no more than n tokens need. Every byte is
+// rows and states: each layer is read when the first steps want it, and no more than n tokens need. Where
+// layers are recurrent, tokens behind the last saved state are computed again: see [kv.Seq.Pending].
+// Every byte is
 // compared with its checksum. If some are not those that were saved, the step that needs them fails
 // with [session.ErrDamaged] before it computes with them, and so do all later ones: close the sequence
 // and compute the tokens anew. [kv.Seq.Wait] waits until all rows are there.
@@ -190,7 +192,9 @@ func (s *Session) Restore(ctx context.Context, n int) (*kv.Seq, error) {
 	return s.engine.runner.Pool().Restore(ctx, s.Tokens()[:n], source{rows, s.file.Header().WindowFrom, closed})
 }
 
-// source is rows that are being read.
+var _ kv.StateSource = source{}
+
+// source is rows and states that are being read.
 type source struct {
 	*session.Rows
 	windowFrom int
@@ -231,14 +235,13 @@ func (s *Session) Save(ctx context.Context, seq *kv.Seq, attached json.RawMessag
 			err = errors.Join(err, w.Close())
 		}
 	}()
-	begin := func(tokens []int32, from int) (err error) {
+	to := &sessionSink{create: func(all kv.Saved) (_ *session.Writer, err error) {
 		h := s.header
-		h.Tokens, h.WindowFrom, h.Attached = tokens, from, attached
+		h.Tokens, h.WindowFrom, h.Snapshots, h.Attached = all.Tokens, all.WindowFrom, all.Snapshots, attached
 		w, err = session.Create(s.path, h)
-		return err
-	}
-	write := func(layer, block int, rows []byte) error { return w.Write(layer, block, rows) }
-	if err := s.engine.runner.Pool().Save(ctx, seq, begin, write); err != nil {
+		return w, err
+	}}
+	if err := s.engine.runner.Pool().Save(ctx, seq, to); err != nil {
 		return err
 	}
 	if err := s.read(ctx); err != nil {
@@ -251,6 +254,23 @@ func (s *Session) Save(ctx context.Context, seq *kv.Seq, attached json.RawMessag
 		}
 	}
 	return errors.Join(w.Commit(), s.open())
+}
+
+// sessionSink writes what is saved of a sequence to a session.
+type sessionSink struct {
+	*session.Writer
+	create func(kv.Saved) (*session.Writer, error)
+}
+
+func (s *sessionSink) Begin(all kv.Saved) (err error) {
+	s.Writer, err = s.create(all)
+	return err
+}
+
+func (s *sessionSink) Rows(layer, block int, rows []byte) error { return s.Write(layer, block, rows) }
+
+func (s *sessionSink) State(snapshot, layer int, state []byte) error {
+	return s.WriteState(snapshot, layer, state)
 }
 
 // open opens the file, if there is one.

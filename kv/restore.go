@@ -22,7 +22,16 @@ type Source interface {
 	Close() error
 
 	// A Source may also have a method WindowFrom() int, which returns the first token whose rows it has
-	// of layers with windows, as Save said. Without it, it has all.
+	// of layers with windows, as Save said. Without it, it has all. A [StateSource] has states, too.
+}
+
+// StateSource is a [Source] that has states of recurrent layers.
+type StateSource interface {
+	Source
+	// Snapshots returns after how many tokens it has states, ascending.
+	Snapshots() []int
+	// State reads the state of a recurrent layer of [Pool.StateSizes] in a snapshot, as Read reads rows.
+	State(ctx context.Context, snapshot, layer int, buffer []byte) (state []byte, err error)
 }
 
 // What a [Source] may expect of the buffers that it reads into.
@@ -31,10 +40,14 @@ const (
 	SourceSlack = 2 * SourceAlign
 )
 
-// Restore returns a new sequence with these tokens, whose rows are read from a source while the
-// sequence is used already: a step waits for each layer before it computes it. The tokens may be
+// Restore returns a new sequence with these tokens, whose rows and states are read from a source while
+// the sequence is used already: a step waits for each layer before it computes it. The tokens may be
 // fewer than were saved, and no more is read than they need; what is cut off or closed meanwhile is
-// not read either. [Seq.Wait] waits for all rows.
+// not read either. [Seq.Wait] waits for all of it.
+//
+// Where layers are recurrent, the sequence begins with the last snapshot of the source at or before its
+// end. The tokens behind it, or all without one, are [Seq.Pending]. So is what had no rows when it was
+// saved.
 //
 // If a row cannot be read, the step that needs it fails with the source's error before it computes
 // with it, and so do all later steps of the sequence and its forks, which can only be closed.
@@ -49,52 +62,77 @@ func (p *Pool) Restore(ctx context.Context, tokens []int32, from Source) (*Seq, 
 		}
 		return p.NewSeq(), nil
 	}
-	s, err := p.beginRestore(ctx, tokens, from)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("kv: restore: %w", err), from.Close())
+	s, reading, err := p.beginRestore(ctx, tokens, from)
+	if reading {
+		return s, nil
 	}
-	return s, nil
+	if err = errors.Join(err, from.Close()); err == nil {
+		return s, nil
+	}
+	if s != nil {
+		err = errors.Join(err, s.Close())
+	}
+	return nil, fmt.Errorf("kv: restore: %w", err)
 }
 
-// beginRestore makes the sequence, and starts to read its rows.
-func (p *Pool) beginRestore(ctx context.Context, tokens []int32, from Source) (*Seq, error) {
+// beginRestore makes the sequence, and starts to read its rows and states, if there are any that it can
+// begin with.
+func (p *Pool) beginRestore(ctx context.Context, tokens []int32, from Source) (_ *Seq, reading bool, err error) {
 	select {
 	case p.turn <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, false, ctx.Err()
 	}
 	defer func() { <-p.turn }()
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer p.tell()
 	s := p.NewSeq()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.count()
-	r, err := p.roomToRestore(ctx, s.tree, len(tokens), from)
+	r, err := p.roomToRestore(ctx, s, tokens, from)
 	if err != nil {
 		s.closed = true
-		return nil, errors.Join(err, s.drop())
+		return nil, false, errors.Join(err, s.drop())
 	}
-	s.hold(tokens)
+	if r == nil {
+		p.notices = append(p.notices, fmt.Sprintf("%d tokens are computed again: no states of recurrent layers were saved that they begin with", len(tokens)))
+		s.pending = slices.Clone(tokens)
+		return s, false, nil
+	}
+	n := int(r.wanted.Load())
+	s.hold(tokens[:n])
+	s.pending = slices.Clone(tokens[n:])
 	s.tree.restoring.Store(r)
 	r.start(p.pinned())
-	return s, nil
+	return s, true, nil
 }
 
-// roomToRestore gives a new tree memory for n tokens.
-func (p *Pool) roomToRestore(ctx context.Context, t *tree, n int, from Source) (*restoring, error) {
+// roomToRestore gives a new sequence memory for those of its tokens that can be restored; nil: none can.
+func (p *Pool) roomToRestore(ctx context.Context, s *Seq, tokens []int32, from Source) (*restoring, error) {
+	n, snapshot := len(tokens), 0
 	switch {
 	case p.closed:
 		return nil, fmt.Errorf("%w: the pool", ErrClosed)
 	case n > p.config.capacity:
 		return nil, fmt.Errorf("%w: %d tokens, room for %d", ErrFull, n, p.config.capacity)
 	}
-	if err := p.ensureMemory(ctx, t, n); err != nil {
+	if p.states != nil {
+		if n, snapshot = snapshotIn(from, n); n == 0 {
+			return nil, nil
+		}
+	}
+	if err := p.ensureMemory(ctx, s.tree, n); err != nil {
 		return nil, err
 	}
-	return p.newRestoring(t, n, from)
+	if p.states != nil {
+		if err := p.takeRestored(ctx, s, n); err != nil {
+			return nil, err
+		}
+	}
+	return p.newRestoring(s, n, snapshot, from)
 }
 
 // hold gives a new sequence its tokens, in the first cells of its tree. Their rows are about to be

@@ -217,7 +217,7 @@ func TestASequenceIsUsedWhileItIsRestored(t *testing.T) {
 	if err := f.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("waiting: %v", err)
 	}
-	if err := k.pool.Save(ctx, f, nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+	if err := k.pool.Save(ctx, f, sink{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("saving: %v", err)
 	}
 	for range cap(h.allow) {
@@ -309,7 +309,7 @@ func TestAStepFailsWhereItsRowsHaveNotCome(t *testing.T) {
 				}
 			}
 			l.during = nil
-			if err := l.pool.Save(t.Context(), f, nil, nil); !errors.Is(err, broken) {
+			if err := l.pool.Save(t.Context(), f, sink{}); !errors.Is(err, broken) {
 				t.Errorf("save: %v; want %v", err, broken)
 			}
 			l.closeSeq(s)

@@ -13,8 +13,8 @@ import (
 	"github.com/seed4d217819/ebb/trace"
 )
 
-// restoring brings the rows of a restored tree to where they belong, layer after layer in the order
-// of computation, while steps already compute. A step waits for a layer in [restoring.await], and
+// restoring brings the rows and the state of a restored sequence to where they belong, layer after layer
+// in the order of computation, while steps already compute. A step waits for a layer in [restoring.await], and
 // so does a mover before it fetches one. That is all that steps need to know: a step writes its new
 // rows of a layer after the layer has come, and whoever commits has gone through all layers.
 //
@@ -22,32 +22,41 @@ import (
 // as whoever holds it may wait for them. Until the first step has committed, all cells that are held
 // are a prefix of those that are restored, so a truncation only lowers how many are wanted.
 type restoring struct {
-	source  Source
-	of      []int // by layer of the model: the layer of the source that has its rows
-	layouts []tier.Layout
-	places  []place // by layer of the source, as all that follows
-	blocks  int     // of each layer
-	buffer  *ggml.Buffer
-	hooks   *hooks
-	bytes   *atomic.Int64 // read so far, of all restores
+	source Source
+	of     []int  // by layer of the model: the item that it waits for; nowhere: none
+	items  []item // those of the layers, in their order
+	state  *restoredState
+	buffer *ggml.Buffer
+	hooks  *hooks
+	bytes  *atomic.Int64 // read so far, of all restores
 
 	wanted   atomic.Int64  // cells [0, wanted) are to be placed
 	placing  sync.Mutex    // held while rows are placed
 	changing *sync.RWMutex // the pool's, held for reading then
 
-	there  []chan struct{} // by layer: closed when its rows are there
+	there  []chan struct{} // by item: closed when it is there
 	failed chan struct{}   // closed when err is set
 	ended  chan struct{}   // closed when nothing is read any more and the buffer is given back
 	cancel context.CancelFunc
 
 	mu   sync.Mutex
 	next piece // to be read
-	left []int // by layer: blocks that are not there yet
-	err  error // why layers that are not there will not come
+	left []int // by item: blocks that are not there yet
+	err  error // why items that are not there will not come
+}
+
+// item is the rows or the state of one layer.
+type item struct {
+	layer  int // of the model
+	number int // of the layer among those of the source that have rows, or states
+	blocks int
+	size   int64 // of a block in bytes
+	rows   place // nowhere where the item is a state
 }
 
 // place is where a layer's rows belong: a region, or a tier.
 type place struct {
+	layout tier.Layout
 	region *region
 	rows   tier.Tier
 	number int // of the layer in rows
@@ -55,8 +64,11 @@ type place struct {
 	past   *past
 }
 
-// piece is blocks of a layer that one read brings.
-type piece struct{ layer, first, blocks int }
+// isState reports whether the item is a state, which is one block.
+func (i item) isState() bool { return i.rows.layout == tier.Layout{} }
+
+// piece is blocks of an item that one read brings.
+type piece struct{ item, first, blocks int }
 
 const (
 	// mostReaders is how many pieces are read at a time: one alone leaves a disk idle between reads.
@@ -69,32 +81,29 @@ const (
 	bufferBytes = 8 << 20
 )
 
-// newRestoring prepares to restore the cells [0, n) of a tree that has its memory.
-func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
+// newRestoring prepares to restore the first n tokens of a new sequence, which has its memory, and the
+// state after them, which a snapshot of the source has.
+func (p *Pool) newRestoring(s *Seq, n, snapshot int, from Source) (*restoring, error) {
+	t := s.tree
 	r := &restoring{
-		source: from, layouts: p.Layouts(), of: make([]int, len(p.placed)), blocks: (n + Block - 1) / Block, hooks: &p.hooks, bytes: &p.restored, changing: &p.changing,
+		source: from, of: make([]int, len(p.placed)), hooks: &p.hooks, bytes: &p.restored, changing: &p.changing,
 		failed: make(chan struct{}), ended: make(chan struct{}),
 	}
-	for kept, l := range p.config.keeps {
-		at := p.placed[l]
-		r.of[l] = kept
-		to := place{region: t.regions[l], number: at.tierLayer}
-		switch {
-		case at.ring != nowhere:
-			past := &t.rings[at.ring].past
-			to.rows, to.number, to.past = t.past[at.device.number], at.pastLayer, past
-			if to.from = windowFrom(from, n); past.size > 0 {
-				to.from = max(to.from, n-past.size)
-			}
-		case to.region == nil:
-			to.rows = t.rows[at.device.number]
-		}
-		r.places = append(r.places, to)
-		r.there = append(r.there, make(chan struct{}))
-		r.left = append(r.left, r.blocks)
-	}
+	kept, recurrent := 0, 0
 	for l, at := range p.placed {
-		r.of[l] = r.of[at.rows]
+		shape := p.config.shapes[l]
+		switch {
+		case shape.keepsRows():
+			r.add(item{layer: l, number: kept, blocks: (n + Block - 1) / Block, size: p.config.layouts[l].RowBytes() * Block, rows: p.placeOf(t, l, n, from)})
+			kept++
+		case shape.State > 0:
+			r.add(item{layer: l, number: recurrent, blocks: 1, size: 4 * int64(shape.State)})
+			recurrent++
+		case shape.Shares:
+			r.of[l] = r.of[at.rows]
+		default:
+			r.of[l] = nowhere
+		}
 	}
 	for _, ring := range t.rings {
 		ring.past.restored(windowFrom(from, n), n)
@@ -106,7 +115,35 @@ func (p *Pool) newRestoring(t *tree, n int, from Source) (*restoring, error) {
 	if err != nil {
 		return nil, allocation(fmt.Errorf("a buffer to read with: %w", err))
 	}
+	if recurrent > 0 {
+		r.state = p.restoredState(s, n, snapshot)
+	}
 	return r, nil
+}
+
+// add adds an item, for which its layer waits.
+func (r *restoring) add(i item) {
+	r.of[i.layer] = len(r.items)
+	r.items = append(r.items, i)
+	r.there = append(r.there, make(chan struct{}))
+	r.left = append(r.left, i.blocks)
+}
+
+// placeOf returns where the rows of n tokens of a layer belong.
+func (p *Pool) placeOf(t *tree, layer, n int, from Source) place {
+	at := p.placed[layer]
+	to := place{layout: p.config.layouts[layer], region: t.regions[layer], number: at.tierLayer}
+	switch {
+	case at.ring != nowhere:
+		past := &t.rings[at.ring].past
+		to.rows, to.number, to.past = t.past[at.device.number], at.pastLayer, past
+		if to.from = windowFrom(from, n); past.size > 0 {
+			to.from = max(to.from, n-past.size)
+		}
+	case to.region == nil:
+		to.rows = t.rows[at.device.number]
+	}
+	return to
 }
 
 // windowFrom returns from which of the first n tokens on windowed layers have rows in a source.
@@ -123,17 +160,14 @@ func (r *restoring) readers() int { return max(2, min(mostReaders, int(bufferByt
 // bytesEach returns how much of the buffer each reader has: a multiple of SourceAlign.
 func (r *restoring) bytesEach() int64 {
 	most := int64(0)
-	for l, layout := range r.layouts {
-		most = max(most, int64(r.perRead(l))*layout.RowBytes()*Block)
+	for _, i := range r.items {
+		most = max(most, int64(i.perRead())*i.size)
 	}
 	return (most+SourceAlign-1)/SourceAlign*SourceAlign + SourceSlack
 }
 
-// perRead returns how many blocks of a layer one read brings.
-func (r *restoring) perRead(layer int) int {
-	size := r.layouts[layer].RowBytes() * Block
-	return min(r.blocks, int((pieceBytes+size-1)/size))
-}
+// perRead returns how many blocks of the item one read brings.
+func (i item) perRead() int { return min(i.blocks, int((pieceBytes+i.size-1)/i.size)) }
 
 // start starts the readers. Pinned, each has a thread of its own, as movers have.
 func (r *restoring) start(pinned bool) {
@@ -167,7 +201,7 @@ func (r *restoring) read(ctx context.Context, buffer []byte) {
 			return
 		}
 		if err := r.bring(ctx, p, buffer); err != nil {
-			r.fail(fmt.Errorf("kv: restore layer %d: %w", p.layer, err))
+			r.fail(fmt.Errorf("kv: restore layer %d: %w", r.items[p.item].layer, err))
 			return
 		}
 		r.came(p)
@@ -178,47 +212,58 @@ func (r *restoring) read(ctx context.Context, buffer []byte) {
 func (r *restoring) take() (p piece, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil || r.next.layer == len(r.places) {
+	if r.err != nil || r.next.item == len(r.items) {
 		return piece{}, false
 	}
 	p = r.next
-	p.blocks = min(r.perRead(p.layer), r.blocks-p.first)
+	i := r.items[p.item]
+	p.blocks = min(i.perRead(), i.blocks-p.first)
 	r.next.first += p.blocks
-	if r.next.first == r.blocks {
-		r.next = piece{layer: p.layer + 1}
+	if r.next.first == i.blocks {
+		r.next = piece{item: p.item + 1}
 	}
 	return p, true
 }
 
 // bring reads a piece, as far as it is wanted, and places it.
 func (r *restoring) bring(ctx context.Context, p piece, buffer []byte) error {
+	i := r.items[p.item]
+	if i.isState() {
+		return r.bringState(ctx, i, buffer)
+	}
 	cells := int(r.wanted.Load()) - p.first*Block
-	if cells <= 0 || (p.first+p.blocks)*Block <= r.places[p.layer].from {
+	if cells <= 0 || (p.first+p.blocks)*Block <= i.rows.from {
 		return nil
 	}
 	p.blocks = min(p.blocks, (cells+Block-1)/Block)
-	rows, err := r.source.Read(ctx, p.layer, p.first, p.blocks, buffer)
+	rows, err := r.source.Read(ctx, i.number, p.first, p.blocks, buffer)
 	if err != nil {
 		return err
 	}
-	r.bytes.Add(int64(len(rows)))
+	return r.place(len(rows), func() error {
+		for b := range p.blocks {
+			first := (p.first + b) * Block
+			cells := tier.Run{Start: first, N: min(Block, int(r.wanted.Load())-first)}
+			if cells.N <= 0 {
+				break // they were cut off meanwhile
+			}
+			if err := i.rows.put(ctx, cells, block{layout: i.rows.layout, rows: rows[int64(b)*i.size:][:i.size], cells: Block, cell: first}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// place copies bytes that were read to where they belong.
+func (r *restoring) place(bytes int, put func() error) error {
+	r.bytes.Add(int64(bytes))
 	r.hooks.copying()
 	r.changing.RLock()
 	defer r.changing.RUnlock()
 	r.placing.Lock()
 	defer r.placing.Unlock()
-	layout := r.layouts[p.layer]
-	for b := range p.blocks {
-		size, first := layout.RowBytes()*Block, (p.first+b)*Block
-		cells := tier.Run{Start: first, N: min(Block, int(r.wanted.Load())-first)}
-		if cells.N <= 0 {
-			break // they were cut off meanwhile
-		}
-		if err := r.places[p.layer].put(ctx, cells, block{layout: layout, rows: rows[int64(b)*size:][:size], cells: Block, cell: first}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return put()
 }
 
 // put copies cells of a block to where they belong.
@@ -244,9 +289,9 @@ func (p place) put(ctx context.Context, cells tier.Run, b block) error {
 func (r *restoring) came(p piece) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.left[p.layer] -= p.blocks
-	if r.left[p.layer] == 0 {
-		close(r.there[p.layer])
+	r.left[p.item] -= p.blocks
+	if r.left[p.item] == 0 {
+		close(r.there[p.item])
 	}
 }
 
@@ -272,20 +317,23 @@ func (r *restoring) failure() error {
 	}
 }
 
-// await waits until the rows of a layer of the model are there.
+// await waits until the rows and the state of a layer of the model are there.
 func (r *restoring) await(ctx context.Context, layer int) error {
-	return r.awaitKept(ctx, r.of[layer])
+	if r.of[layer] == nowhere {
+		return nil
+	}
+	return r.awaitItem(ctx, r.of[layer])
 }
 
-// awaitKept waits until the rows of a layer of the source are there.
-func (r *restoring) awaitKept(ctx context.Context, layer int) error {
+// awaitItem waits until an item is there.
+func (r *restoring) awaitItem(ctx context.Context, item int) error {
 	select {
-	case <-r.there[layer]:
+	case <-r.there[item]:
 		return nil
 	default:
 	}
 	select {
-	case <-r.there[layer]:
+	case <-r.there[item]:
 		return nil
 	case <-r.failed:
 		return r.err
@@ -294,10 +342,10 @@ func (r *restoring) awaitKept(ctx context.Context, layer int) error {
 	}
 }
 
-// wait waits until the rows of all layers are there.
+// wait waits until all items are there.
 func (r *restoring) wait(ctx context.Context) error {
-	for l := range r.there {
-		if err := r.awaitKept(ctx, l); err != nil {
+	for i := range r.there {
+		if err := r.awaitItem(ctx, i); err != nil {
 			return err
 		}
 	}
@@ -335,9 +383,15 @@ func (t *tree) forgetRestore() {
 	}
 	select {
 	case <-r.ended:
-		t.restoring.Store(nil)
+		t.forget(r)
 	default:
 	}
+}
+
+// forget forgets a restore that has ended.
+func (t *tree) forget(r *restoring) {
+	r.state.give()
+	t.restoring.Store(nil)
 }
 
 // awaitRestored waits until the restored rows of a layer are there.
@@ -364,7 +418,7 @@ func (t *tree) endRestore() {
 	if r := t.restoring.Load(); r != nil {
 		r.fail(fmt.Errorf("kv: restore: %w: the sequence", ErrClosed))
 		<-r.ended
-		t.restoring.Store(nil)
+		t.forget(r)
 	}
 }
 

@@ -22,15 +22,45 @@ func (p *Pool) Layouts() []tier.Layout {
 	return layouts
 }
 
-// Save reads all rows of a sequence. It calls begin once with the sequence's tokens, and then write for
-// each block of each layer of [Pool.Layouts], layer by layer. The rows are valid until write returns. An
-// error of either ends the call. Save waits until the sequence is restored and the open step is closed,
-// and no other step begins before it returns; what the sequence holds stays as it is.
-//
-// Where layers with windows do not keep all rows ([Options.WindowRows]), from is the first token from
-// which on all layers have them. Whoever restores the sequence is not to use those of earlier tokens in
-// such layers.
-func (p *Pool) Save(ctx context.Context, s *Seq, begin func(tokens []int32, from int) error, write func(layer, block int, rows []byte) error) error {
+// StateSizes returns how many bytes a state has in each recurrent layer, in the order of the layers.
+func (p *Pool) StateSizes() (sizes []int64) {
+	for _, s := range p.config.shapes {
+		if s.State > 0 {
+			sizes = append(sizes, 4*int64(s.State))
+		}
+	}
+	return sizes
+}
+
+// Saved is what is saved of a sequence.
+type Saved struct {
+	Tokens   []int32 // all, with those of [Seq.Pending]
+	Computed int     // tokens that have rows: those before the pending ones
+	// WindowFrom is the first token from which on layers with windows have rows, where not all are kept
+	// ([Options.WindowRows]). Whoever restores the sequence is not to use those of earlier tokens.
+	WindowFrom int
+	// Snapshots are the numbers of tokens, ascending, after which states of recurrent layers are saved:
+	// those of the sequence's snapshots, and last Computed. nil: no layer is recurrent, or there are no
+	// tokens.
+	Snapshots []int
+}
+
+// Sink is where [Pool.Save] writes a sequence, such as a file. What Rows and State get is valid until
+// they return, and an error ends the call.
+type Sink interface {
+	// Begin is called first.
+	Begin(Saved) error
+	// Rows is called for each block of each layer of [Pool.Layouts], layer by layer.
+	Rows(layer, block int, rows []byte) error
+	// State is called for each snapshot and recurrent layer of [Pool.StateSizes], snapshot by snapshot,
+	// with f32 values.
+	State(snapshot, layer int, state []byte) error
+}
+
+// Save reads all rows and states of a sequence, and writes them to a sink. It waits until the sequence
+// is restored and the open step is closed, and no other step begins before it returns; what the sequence
+// holds stays as it is.
+func (p *Pool) Save(ctx context.Context, s *Seq, to Sink) error {
 	if s == nil || s.pool != p {
 		return fmt.Errorf("kv: save: the sequence is not of this pool")
 	}
@@ -47,10 +77,11 @@ func (p *Pool) Save(ctx context.Context, s *Seq, begin func(tokens []int32, from
 	if err != nil {
 		return fmt.Errorf("kv: save: %w", err)
 	}
-	err = p.save(ctx, saved, func(tokens []int32) error { return begin(tokens, saved.from) }, write)
+	err = p.save(ctx, saved, to)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.busy = false
+	saved.endStates()
 	if !s.closed {
 		return err
 	}
@@ -60,12 +91,12 @@ func (p *Pool) Save(ctx context.Context, s *Seq, begin func(tokens []int32, from
 	return err
 }
 
-// saved is a sequence as it is when its rows are read.
+// saved is a sequence as it is when its rows and states are read.
 type saved struct {
+	Saved
 	tree   *tree
-	tokens []int32
-	runs   []tier.Run // all its cells, in order
-	from   int        // the first token whose rows windowed layers have
+	runs   []tier.Run   // all its cells, in order
+	states []savedState // those of Snapshots
 }
 
 // beginSave keeps others from changing the sequence, and returns what it holds.
@@ -90,11 +121,13 @@ func (p *Pool) beginSave(s *Seq) (saved, error) {
 	}
 	p.drain() // what is fetched ahead stays useful
 	s.busy = true
-	return saved{s.tree, slices.Clone(s.tokens), runs, s.tree.keptFrom(listCells(runs))}, nil
+	all := Saved{Tokens: slices.Concat(s.tokens, s.pending), Computed: len(s.tokens), WindowFrom: s.tree.keptFrom(listCells(runs))}
+	states := p.beginSaveStates(s, &all)
+	return saved{all, s.tree, runs, states}, nil
 }
 
-func (p *Pool) save(ctx context.Context, s saved, begin func([]int32) error, write func(layer, block int, rows []byte) error) error {
-	if err := begin(s.tokens); err != nil {
+func (p *Pool) save(ctx context.Context, s saved, to Sink) error {
+	if err := to.Begin(s.Saved); err != nil {
 		return err
 	}
 	blocks := blocksOf(s.runs)
@@ -110,18 +143,18 @@ func (p *Pool) save(ctx context.Context, s saved, begin func([]int32) error, wri
 		layout := p.config.layouts[l]
 		rows := block{layout: layout, rows: buffer.Bytes()[:layout.RowBytes()*Block], cells: Block}
 		for i, runs := range blocks {
-			if i == len(blocks)-1 || s.from > 0 {
+			if i == len(blocks)-1 || s.WindowFrom > 0 {
 				clear(rows.rows)
 			}
 			if err := p.readBlock(ctx, s.tree, l, runs, rows); err != nil {
 				return fmt.Errorf("kv: save layer %d: %w", l, err)
 			}
-			if err := write(kept, i, rows.rows); err != nil {
+			if err := to.Rows(kept, i, rows.rows); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return p.saveStates(ctx, s, to, buffer.Bytes())
 }
 
 // readBlock copies the cells of runs from where a layer's rows are.
@@ -159,13 +192,13 @@ func (p *Pool) uninterrupted(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// blockBuffer allocates host memory for a block of any layer. The caller closes it.
+// blockBuffer allocates host memory for a block or a state of any layer. The caller closes it.
 func (p *Pool) blockBuffer() (tier.Buffer, error) {
-	var widest int64
-	for _, l := range p.config.layouts {
-		widest = max(widest, l.RowBytes())
+	var most int64
+	for l, layout := range p.config.layouts {
+		most = max(most, layout.RowBytes()*Block, p.config.shapes[l].StateBytes())
 	}
-	return p.hostBuffer(p.devices[0], widest*Block)
+	return p.hostBuffer(p.devices[0], most)
 }
 
 // blocksOf divides cells, in the order of their tokens, into those of each block.

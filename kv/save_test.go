@@ -18,21 +18,54 @@ import (
 
 // shelf keeps what was saved of a sequence.
 type shelf struct {
+	Saved
 	tokens []int32
 	from   int               // the first token whose rows windowed layers have
 	rows   map[[2]int][]byte // by layer and block
+	states map[[2]int][]byte // by snapshot and layer
+}
+
+// sink is a [Sink] made of functions. Those that are nil do nothing.
+type sink struct {
+	begin func(Saved) error
+	rows  func(layer, block int, rows []byte) error
+	state func(snapshot, layer int, state []byte) error
+}
+
+func (s sink) Begin(all Saved) error {
+	if s.begin == nil {
+		return nil
+	}
+	return s.begin(all)
+}
+
+func (s sink) Rows(layer, block int, rows []byte) error {
+	if s.rows == nil {
+		return nil
+	}
+	return s.rows(layer, block, rows)
+}
+
+func (s sink) State(snapshot, layer int, state []byte) error {
+	if s.state == nil {
+		return nil
+	}
+	return s.state(snapshot, layer, state)
 }
 
 func save(t rapid.TB, p *Pool, s *Seq) shelf {
 	t.Helper()
-	kept := shelf{rows: map[[2]int][]byte{}}
-	err := p.Save(context.Background(), s, func(tokens []int32, from int) error {
-		kept.tokens, kept.from = slices.Clone(tokens), from
+	kept := shelf{rows: map[[2]int][]byte{}, states: map[[2]int][]byte{}}
+	err := p.Save(context.Background(), s, sink{func(all Saved) error {
+		kept.Saved, kept.tokens, kept.from = all, slices.Clone(all.Tokens), all.WindowFrom
 		return nil
 	}, func(layer, block int, rows []byte) error {
 		kept.rows[[2]int{layer, block}] = bytes.Clone(rows)
 		return nil
-	})
+	}, func(snapshot, layer int, state []byte) error {
+		kept.states[[2]int{snapshot, layer}] = bytes.Clone(state)
+		return nil
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,15 +252,14 @@ func TestSaveThatFailsLeavesTheSequence(t *testing.T) {
 	s := l.seq()
 	l.grow(growth{s, 520})
 	l.pool.drain()
-	begin := func([]int32, int) error { return nil }
 	broken := errors.New("broken")
 	writes := onceEach(func(call int) bool {
-		err := l.pool.Save(t.Context(), s, begin, func(int, int, []byte) error {
+		err := l.pool.Save(t.Context(), s, sink{rows: func(int, int, []byte) error {
 			if call--; call == 0 {
 				return broken
 			}
 			return nil
-		})
+		}})
 		if err != nil && !errors.Is(err, broken) {
 			t.Errorf("a write fails: %v; want %v", err, broken)
 		}
@@ -235,7 +267,7 @@ func TestSaveThatFailsLeavesTheSequence(t *testing.T) {
 	})
 	fetches := onceEach(func(call int) bool {
 		down.set(call)
-		err := l.pool.Save(t.Context(), s, begin, func(int, int, []byte) error { return nil })
+		err := l.pool.Save(t.Context(), s, sink{})
 		down.set(0)
 		if err != nil && !errors.Is(err, errDown) {
 			t.Errorf("fetch %d fails: %v; want %v", call, err, errDown)
@@ -245,11 +277,11 @@ func TestSaveThatFailsLeavesTheSequence(t *testing.T) {
 	if writes != 9 || fetches != 9 {
 		t.Errorf("%d writes and %d fetches; want 9 of each: three blocks of three layers", writes, fetches)
 	}
-	if err := l.pool.Save(t.Context(), s, func([]int32, int) error { return broken }, nil); !errors.Is(err, broken) {
+	if err := l.pool.Save(t.Context(), s, sink{begin: func(Saved) error { return broken }}); !errors.Is(err, broken) {
 		t.Errorf("begin fails: %v; want %v", err, broken)
 	}
 	other := streaming(t)
-	if err := other.pool.Save(t.Context(), s, begin, nil); err == nil {
+	if err := other.pool.Save(t.Context(), s, sink{}); err == nil {
 		t.Error("a sequence of another pool was saved")
 	}
 	l.grow(growth{s, 1})
@@ -263,7 +295,7 @@ func TestSequenceCannotChangeWhileItIsSaved(t *testing.T) {
 	s := l.seq()
 	l.grow(growth{s, 290})
 	blocks := 0
-	err := l.pool.Save(t.Context(), s, func([]int32, int) error {
+	err := l.pool.Save(t.Context(), s, sink{begin: func(Saved) error {
 		if err := s.Truncate(1); err == nil {
 			t.Error("truncated while it was saved")
 		}
@@ -271,12 +303,12 @@ func TestSequenceCannotChangeWhileItIsSaved(t *testing.T) {
 			t.Error("forked while it was saved")
 		}
 		return s.Close()
-	}, func(layer, _ int, rows []byte) error {
+	}, rows: func(layer, _ int, rows []byte) error {
 		if blocks++; bytes.Equal(rows, make([]byte, len(rows))) {
 			t.Errorf("layer %d has no rows", layer)
 		}
 		return nil
-	})
+	}})
 	if err != nil || blocks != 10 {
 		t.Errorf("%d blocks, %v; want 10", blocks, err)
 	}
@@ -284,7 +316,7 @@ func TestSequenceCannotChangeWhileItIsSaved(t *testing.T) {
 	if len(l.pool.trees) != 0 {
 		t.Error("the closed sequence has a tree")
 	}
-	if err := l.pool.Save(t.Context(), s, func([]int32, int) error { return nil }, nil); !errors.Is(err, ErrClosed) {
+	if err := l.pool.Save(t.Context(), s, sink{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed sequence: %v; want %v", err, ErrClosed)
 	}
 }

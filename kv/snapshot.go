@@ -22,6 +22,7 @@ type snapshot struct {
 	tokens  int
 	asked   bool // by SnapshotAt
 	holders int  // sequences
+	readers int  // saves that read it
 	place   int  // of the state; nowhere once it was copied
 
 	tiers  []tier.Tier // by device: one block each of its recurrent layers; nil where it has none

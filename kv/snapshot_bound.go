@@ -44,7 +44,7 @@ func (p *Pool) leastUseful() (least *snapshot) {
 		}
 	}
 	for _, one := range p.snapshots.kept {
-		if !one.use.held && (least == nil || one.lessUseful(least)) {
+		if !one.use.held && one.readers == 0 && (least == nil || one.lessUseful(least)) {
 			least = one
 		}
 	}

@@ -37,6 +37,12 @@ func (p *Pool) snapshotTiers() []tier.Tier {
 	return tiers
 }
 
+// find returns where a recurrent layer is in the tiers of snapshots: the device, and its number there.
+func (k *snapshots) find(p *Pool, layer int) (device, number int) {
+	device = p.placed[layer].device.number
+	return device, slices.Index(k.on[device], layer)
+}
+
 // copy has a snapshot copied to its tiers, behind those that are being copied.
 func (k *snapshots) copy(p *Pool, one *snapshot) {
 	k.mu.Lock()

@@ -101,6 +101,18 @@ func (s *states) zero(place int) {
 	}
 }
 
+// read copies the state of a layer out of a place.
+func (s *states) read(layer, place int, state []byte) {
+	t := s.memory[layer].T
+	t.Get(state, int64(place)*t.Nb(1))
+}
+
+// write copies the state of a layer to a place.
+func (s *states) write(layer, place int, state []byte) {
+	t := s.memory[layer].T
+	t.Set(state, int64(place)*t.Nb(1))
+}
+
 // takeStates gives each work the places that its states are written to: after its last token, after the
 // one before it, and so on, as many as the sequence may be truncated to. A sequence that has no state
 // there begins with zeros, or a snapshot, which is read.

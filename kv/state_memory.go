@@ -74,15 +74,19 @@ func (p *Pool) resizeStates(places int) error {
 		}
 		m, err := p.newStateMemory(l, places)
 		if err == nil {
-			if err = p.copyStates(p.placed[l].device, old, m); err != nil {
-				m.close()
-			}
+			err = p.change(func() error { // restored states are placed meanwhile
+				if err := p.copyStates(p.placed[l].device, old, m); err != nil {
+					m.close()
+					return err
+				}
+				old.close()
+				s.memory[l] = m
+				return nil
+			})
 		}
 		if err != nil {
 			return fmt.Errorf("kv: layer %d of %d states: %w", l, places, err)
 		}
-		old.close()
-		s.memory[l] = m
 	}
 	return nil
 }
@@ -247,7 +251,7 @@ func (s *Step) makeRoomForStates(ctx context.Context) error {
 	}
 	err := p.moreStates(both)
 	if err != nil && p.config.policy.adapts() && errors.Is(err, ErrNoMemory) {
-		err = s.settleForStates(ctx, both, err)
+		err = p.settleForStates(ctx, both, s.demands(), err)
 	}
 	if err == nil || !errors.Is(err, ErrNoMemory) {
 		return err
@@ -264,10 +268,9 @@ func (s *Step) unsettled() bool {
 	return slices.ContainsFunc(s.trees, func(t stepTree) bool { return t.regions == nil })
 }
 
-// settleForStates makes room on the devices for more places, and takes it: layers that keep all rows
-// leave. why is the error that there was no room.
-func (s *Step) settleForStates(ctx context.Context, places int, why error) error {
-	p := s.pool
+// settleForStates makes room on the devices for more places, beside what trees need, and takes it: layers
+// that keep all rows leave. why is the error that there was no room.
+func (p *Pool) settleForStates(ctx context.Context, places int, demands []demand, why error) error {
 	left := departure{states: true}
 	if refusal, ok := errors.AsType[*refusalError](why); ok {
 		refusal.device.bound, refusal.device.bounded = p.taken(refusal.device), true
@@ -278,7 +281,6 @@ func (s *Step) settleForStates(ctx context.Context, places int, why error) error
 		d.states = d.placement.StateBytes * int64(places-max(len(p.states.holders), min(planned, places)))
 	}
 	p.stopCopies() // slots and regions are about to be replaced
-	demands := s.demands()
 	err := p.settleReporting(ctx, demands, &left)
 	p.report(&left, demands)
 	for _, d := range p.devices {

@@ -286,8 +286,8 @@ func (s *Step) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 		for l := range s.pool.config.shapes {
 			s.layer = s.newLayer(l)
 			first := 0
-			if s.layer.HostAttention() {
-				first = len(s.trees) - 1 // the host attends to all trees at once
+			if s.layer.HostAttention() || s.pool.config.shapes[l].State > 0 {
+				first = len(s.trees) - 1 // all trees are computed at once
 			}
 			if err := s.layer.Acquire(ctx, first); err != nil {
 				yield(nil, err)

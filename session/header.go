@@ -22,7 +22,7 @@ var (
 
 const (
 	magic   = "\x89EBBKV\r\n" // like PNG's: a transfer as text damages it
-	version = 1
+	version = 2               // the newest one, which has states; without them version 1 is written
 
 	// BlockCells is how many cells a block has, with a checksum of its own.
 	BlockCells = tier.BlockCells
@@ -35,8 +35,8 @@ const (
 // castagnoli is the table of the polynomial that processors compute CRC-32C with.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Header says what the rows of a session belong to. Rows fit a model if all fields but Tokens,
-// WindowFrom and Attached are equal.
+// Header says what the rows and states of a session belong to. They fit a model if all fields but
+// Tokens, WindowFrom, Snapshots and Attached are equal.
 type Header struct {
 	Architecture string        `json:"architecture"`   // general.architecture of the model
 	Weights      string        `json:"weights"`        // SHA-256 of the model's files, in hexadecimal
@@ -46,6 +46,12 @@ type Header struct {
 	Layers       []tier.Layout `json:"layers"`
 	Tokens       []int32       `json:"-"`
 	WindowFrom   int           `json:"window_from,omitempty"` // the first token whose rows layers with windows have; those before are zeros
+
+	// States are how many bytes a state has in each recurrent layer. Snapshots are the numbers of tokens,
+	// ascending, after which there are states. A session with States has rows only of the tokens before
+	// the last snapshot: see [Header.Computed].
+	States    []int64 `json:"states,omitempty"`
+	Snapshots []int   `json:"snapshots,omitempty"`
 
 	// Attached is what the program that saves a session wants back with it, as JSON: ebb chat its
 	// messages. nil: nothing.
@@ -68,11 +74,29 @@ func (h Header) Fits(want Header) error {
 	if !slices.Equal(h.Layers, want.Layers) {
 		return fmt.Errorf("session: %w: its layers have other shapes", ErrModel)
 	}
+	if !slices.Equal(h.States, want.States) {
+		return fmt.Errorf("session: %w: its recurrent layers have other states", ErrModel)
+	}
 	return nil
+}
+
+// Computed returns how many tokens have rows. The rest, which only sessions with states have, is to be
+// computed again.
+func (h Header) Computed() int {
+	switch {
+	case len(h.States) == 0:
+		return len(h.Tokens)
+	case len(h.Snapshots) == 0:
+		return 0
+	}
+	return h.Snapshots[len(h.Snapshots)-1]
 }
 
 // exportable reports why rows cannot be exported.
 func (h Header) exportable() error {
+	if len(h.States) > 0 {
+		return fmt.Errorf("session: %d layers of the model are recurrent, and the layout of safetensors has keys and values only, no states: nobody could go on from what would be exported", len(h.States))
+	}
 	if h.WindowFrom > 0 {
 		return fmt.Errorf("session: layers with windows have no rows of the first %d tokens, which were not kept: export what was computed with all of them (--window-rows all)", h.WindowFrom)
 	}
@@ -82,14 +106,15 @@ func (h Header) exportable() error {
 // layout is where the parts of a file lie.
 type layout struct {
 	blocks int     // of each layer
-	table  int64   // where the blocks' checksums begin
+	table  int64   // where the checksums of blocks and states begin
 	rows   []int64 // where each layer's blocks begin
+	states []int64 // where each state begins: those of the first snapshot, layer by layer, then of the next
 	end    int64
 }
 
 func (h Header) layout(head int64) layout {
-	l := layout{blocks: (len(h.Tokens) + BlockCells - 1) / BlockCells, table: head}
-	at := l.table + 4*int64(len(h.Layers))*int64(l.blocks) + 4
+	l := layout{blocks: (h.Computed() + BlockCells - 1) / BlockCells, table: head}
+	at := l.table + 4*int64(len(h.Layers)*l.blocks+len(h.Snapshots)*len(h.States)) + 4
 	if l.blocks == 0 {
 		l.rows, l.end = make([]int64, len(h.Layers)), at
 		return l
@@ -98,6 +123,12 @@ func (h Header) layout(head int64) layout {
 	for _, layer := range h.Layers {
 		l.rows = append(l.rows, at)
 		at += int64(l.blocks) * layer.RowBytes() * BlockCells
+	}
+	for range h.Snapshots {
+		for _, size := range h.States {
+			l.states = append(l.states, at)
+			at += size
+		}
 	}
 	l.end = at
 	return l
@@ -114,7 +145,7 @@ func (h Header) encode() ([]byte, error) {
 		return nil, fmt.Errorf("session: a header of %d bytes with what is attached: at most %d", len(text), maxHeader)
 	}
 	b := []byte(magic)
-	b = binary.LittleEndian.AppendUint32(b, version)
+	b = binary.LittleEndian.AppendUint32(b, h.version())
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(text)))
 	b = append(b, text...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(h.Tokens)))
@@ -122,6 +153,14 @@ func (h Header) encode() ([]byte, error) {
 		b = binary.LittleEndian.AppendUint32(b, uint32(id))
 	}
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
+}
+
+// version returns the oldest version of the format that has all of the header.
+func (h Header) version() uint32 {
+	if len(h.States) > 0 {
+		return 2
+	}
+	return 1
 }
 
 // decode reads the bytes before the table, of a file of some bytes, and returns how many they are.
@@ -134,8 +173,10 @@ func decode(r io.ReaderAt, size int64) (Header, int64, error) {
 	if in.err != nil || string(start) != magic {
 		return Header{}, 0, fmt.Errorf("session: %w: it does not begin like one", ErrFormat)
 	}
-	if v := in.uint32(); in.err == nil && v != version {
-		return Header{}, 0, fmt.Errorf("session: %w: its format has version %d, and this program reads %d", ErrFormat, v, version)
+	if v := in.uint32(); in.err == nil && v > version {
+		return Header{}, 0, fmt.Errorf("session: %w: a newer version has made it: its format has version %d, and this program reads versions up to %d", ErrFormat, v, version)
+	} else if in.err == nil && v < 1 {
+		return Header{}, 0, fmt.Errorf("session: %w: its format has version %d", ErrFormat, v)
 	}
 	n := in.uint32()
 	if n > maxHeader {
@@ -176,6 +217,14 @@ func (h Header) hold(size int64) error {
 			return fmt.Errorf("session: %w: it has %d bytes, and a token takes %d in layer %d alone", ErrDamaged, size, l.RowBytes(), i)
 		}
 	}
+	left := size
+	for range h.Snapshots {
+		for i, n := range h.States {
+			if left -= n; left < 0 {
+				return fmt.Errorf("session: %w: it has %d bytes, and %d snapshots of states of %d in recurrent layer %d", ErrDamaged, size, len(h.Snapshots), n, i)
+			}
+		}
+	}
 	return nil
 }
 
@@ -193,6 +242,19 @@ func (h Header) check() error {
 	}
 	if len(h.Layers) == 0 {
 		return fmt.Errorf("session: %w: it has no layers", ErrDamaged)
+	}
+	for i, n := range h.States {
+		const most = 1 << 40
+		if n < 1 || n > most {
+			return fmt.Errorf("session: %w: the state of recurrent layer %d has %d bytes", ErrDamaged, i, n)
+		}
+	}
+	before := 0
+	for _, n := range h.Snapshots {
+		if n <= before || n > len(h.Tokens) || len(h.States) == 0 {
+			return fmt.Errorf("session: %w: a snapshot after %d of %d tokens, behind one after %d, in %d recurrent layers", ErrDamaged, n, len(h.Tokens), before, len(h.States))
+		}
+		before = n
 	}
 	return nil
 }

@@ -206,6 +206,9 @@ func (i *Import) For(want Header, o ImportOptions) error {
 			return fmt.Errorf("%s: session: %w: its %s is %s, and the model's %s", i.path, ErrModel, f.what, f.got, f.want)
 		}
 	}
+	if len(want.States) > 0 {
+		return fmt.Errorf("%s: session: %d layers of the model are recurrent, and the file has keys and values only, no states: the tokens are to be computed", i.path, len(want.States))
+	}
 	if len(i.parts) != len(want.Layers) {
 		return fmt.Errorf("%s: session: %w: it has %d layers, and the model %d", i.path, ErrModel, len(i.parts), len(want.Layers))
 	}

@@ -94,9 +94,9 @@ func openRegular(path string) (*os.File, int64, error) {
 	return file, size, nil
 }
 
-// readTable reads the checksums of the blocks.
+// readTable reads the checksums of the blocks and states.
 func (f *File) readTable() error {
-	table := make([]byte, 4*len(f.header.Layers)*f.layout.blocks+4)
+	table := make([]byte, 4*(len(f.header.Layers)*f.layout.blocks+len(f.layout.states))+4)
 	if _, err := f.file.ReadAt(table, f.layout.table); err != nil {
 		return f.failed(err)
 	}
@@ -163,14 +163,17 @@ func (f *File) verify(layer, first int, rows []byte) error {
 	return nil
 }
 
-// Verify reads all blocks.
+// Verify reads all blocks and states.
 func (f *File) Verify() error {
 	if err := f.Damage(); err != nil {
 		return err
 	}
-	return eachBlock(f.header, f.layout.blocks, func(layer, block int, rows []byte) error {
+	if err := eachBlock(f.header, f.layout.blocks, func(layer, block int, rows []byte) error {
 		return f.Read(layer, block, 1, rows)
-	})
+	}); err != nil {
+		return err
+	}
+	return f.verifyStates()
 }
 
 // Close closes the file.

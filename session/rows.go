@@ -7,7 +7,7 @@ import (
 	"github.com/seed4d217819/ebb/internal/directio"
 )
 
-// Rows reads the rows of a session at the rate of the disk: past the page cache, where the file
+// Rows reads the rows and states of a session at the rate of the disk: past the page cache, where the file
 // system can do that. It may be used from many goroutines, except Close, and after the file that it
 // is of was closed.
 type Rows struct {

@@ -41,12 +41,23 @@ func readRows(ctx context.Context, f *File) error {
 			}
 		}
 	}
+	for i := range r.Snapshots() {
+		for l, size := range h.States {
+			got, err := r.State(ctx, i, l, directio.Aligned(make([]byte, size+3*directio.Sector), int(size)+2*directio.Sector))
+			if err != nil {
+				return err
+			}
+			if !bytes.Equal(got, state(h, i, l, 1)) {
+				return errors.New("another state")
+			}
+		}
+	}
 	return nil
 }
 
 func TestRowsAreReadPastThePageCacheAndThroughIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	if err := save(path, header(1000), 1, operatingSystem()); err != nil {
+	if err := save(path, hybrid(1000), 1, operatingSystem()); err != nil {
 		t.Fatal(err)
 	}
 	buffered := realFiles()
@@ -86,7 +97,7 @@ func (f faultyInput) ReadAt(b []byte, at int64) (int, error) {
 // Whatever read fails, the error says so; only the tokens cannot be had if it is theirs.
 func TestEveryFailedReadIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	h := header(600)
+	h := hybrid(600)
 	if err := save(path, h, 1, operatingSystem()); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +132,7 @@ func TestEveryFailedReadIsAnError(t *testing.T) {
 // Damage behind the tokens leaves the tokens, so that they can be computed anew.
 func TestDamagedRowsLeaveTheTokens(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	h := header(600)
+	h := hybrid(600)
 	if err := save(path, h, 1, operatingSystem()); err != nil {
 		t.Fatal(err)
 	}

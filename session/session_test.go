@@ -32,6 +32,25 @@ func header(tokens int) Header {
 	return h
 }
 
+// hybrid is header of a model with recurrent layers. Some of the tokens are pending.
+func hybrid(tokens int) Header {
+	h := header(tokens)
+	h.States = []int64{12, 5000}
+	for _, n := range []int{tokens / 3, tokens - 2} {
+		if n > 0 {
+			h.Snapshots = append(h.Snapshots, n)
+		}
+	}
+	return h
+}
+
+// state returns bytes that no other state has.
+func state(h Header, snapshot, layer, seed int) []byte {
+	s := make([]byte, h.States[layer])
+	_, _ = rand.NewChaCha8([32]byte{byte(layer), byte(snapshot), byte(seed), 1}).Read(s)
+	return s
+}
+
 // block returns bytes that no other block has.
 func block(h Header, layer, b, seed int) []byte {
 	rows := make([]byte, h.Layers[layer].RowBytes()*BlockCells)
@@ -49,6 +68,13 @@ func save(path string, h Header, seed int, s system) (err error) {
 	for l := range h.Layers {
 		for b := range w.Blocks() {
 			if err := w.Write(l, b, block(h, l, b, seed)); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range h.Snapshots {
+		for l := range h.States {
+			if err := w.WriteState(i, l, state(h, i, l, seed)); err != nil {
 				return err
 			}
 		}
@@ -78,14 +104,27 @@ func check(path string, h Header, seed int) error {
 			}
 		}
 	}
+	for i := range h.Snapshots {
+		for l := range h.States {
+			got := make([]byte, h.States[l])
+			if err := f.ReadState(i, l, got); err != nil {
+				return err
+			}
+			if !bytes.Equal(got, state(h, i, l, seed)) {
+				return fmt.Errorf("recurrent layer %d, snapshot %d: another state", l, i)
+			}
+		}
+	}
 	return f.Verify()
 }
 
 func TestWhatWasWrittenIsRead(t *testing.T) {
-	for _, tokens := range []int{0, 1, 255, 256, 257, 1000} {
+	for i := range 2 * 6 {
+		tokens := []int{0, 1, 255, 256, 257, 1000}[i/2]
+		h := []func(int) Header{header, hybrid}[i%2](tokens)
 		path := filepath.Join(t.TempDir(), "s")
 		for seed := range 2 { // the second one replaces the first
-			if err := errors.Join(save(path, header(tokens), seed, operatingSystem()), check(path, header(tokens), seed)); err != nil {
+			if err := errors.Join(save(path, h, seed, operatingSystem()), check(path, h, seed)); err != nil {
 				t.Errorf("%d tokens: %v", tokens, err)
 			}
 		}
@@ -96,68 +135,145 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 }
 
 func TestEveryFlippedByteIsAnError(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	h := header(300)
-	if err := save(path, h, 1, operatingSystem()); err != nil {
-		t.Fatal(err)
-	}
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	padding, rows := f.layout.table+4*int64(len(f.sums))+4, f.layout.rows[0]
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for at := range int64(len(whole)) {
-		if at >= padding && at < rows || at > rows && at%31 != 0 {
-			continue
-		}
-		bad := bytes.Clone(whole)
-		bad[at] ^= 1 << (at % 8)
-		if err := os.WriteFile(path, bad, 0o600); err != nil {
+	for _, h := range []Header{header(300), hybrid(300)} {
+		path := filepath.Join(t.TempDir(), "s")
+		if err := save(path, h, 1, operatingSystem()); err != nil {
 			t.Fatal(err)
 		}
-		if err := check(path, h, 1); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) {
-			t.Fatalf("byte %d flipped: %v; want %v", at, err, ErrDamaged)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		padding, rows := f.layout.table+4*int64(len(f.sums))+4, f.layout.rows[0]
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for at := range int64(len(whole)) {
+			if at >= padding && at < rows || at > rows && at%31 != 0 {
+				continue
+			}
+			bad := bytes.Clone(whole)
+			bad[at] ^= 1 << (at % 8)
+			if err := os.WriteFile(path, bad, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := check(path, h, 1); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) {
+				t.Fatalf("byte %d flipped: %v; want %v", at, err, ErrDamaged)
+			}
 		}
 	}
 }
 
 func TestEveryShortFileIsAnError(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	if err := save(path, header(300), 1, operatingSystem()); err != nil {
-		t.Fatal(err)
+	for _, h := range []Header{header(300), hybrid(300)} {
+		path := filepath.Join(t.TempDir(), "s")
+		if err := save(path, h, 1, operatingSystem()); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const tokensEnd = 24 + 400 + 4*300 // and more than the header's JSON
+		for n := info.Size() - 1; n >= 0; n -= 1 + n/50 {
+			if err := os.Truncate(path, n); err != nil {
+				t.Fatal(err)
+			}
+			if err := check(path, h, 1); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) {
+				t.Fatalf("%d bytes: %v; want %v", n, err, ErrDamaged)
+			}
+			f, err := Open(path)
+			if err != nil {
+				if n > tokensEnd {
+					t.Fatalf("%d bytes, all tokens among them: %v; want them", n, err)
+				}
+				continue
+			}
+			if _, rows := f.Rows(); !errors.Is(f.Damage(), ErrDamaged) || !errors.Is(rows, ErrDamaged) || !slices.Equal(f.Header().Tokens, h.Tokens) {
+				t.Fatalf("%d bytes: %d tokens, damage %v, rows %v", n, len(f.Header().Tokens), f.Damage(), rows)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	info, err := os.Stat(path)
+}
+
+// Sessions without states are those of the first version, which older programs read; those with states
+// are of the second. Later versions are refused by name.
+func TestSessionsHaveTheOldestVersionThatHoldsThem(t *testing.T) {
+	for want, h := range map[byte]Header{1: header(300), 2: hybrid(300)} {
+		path := filepath.Join(t.TempDir(), "s")
+		if err := save(path, h, 1, operatingSystem()); err != nil {
+			t.Fatal(err)
+		}
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := whole[len(magic)]; got != want {
+			t.Errorf("%d recurrent layers: version %d; want %d", len(h.States), got, want)
+		}
+		whole[len(magic)] = 3
+		if err := os.WriteFile(path, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "a newer version has made it") {
+			t.Errorf("version 3: %v", err)
+		}
+	}
+}
+
+// Nobody writes, or reads, what no session has.
+func TestSnapshotsThatCannotBeAreRefused(t *testing.T) {
+	for name, change := range map[string]func(*Header){
+		"no order":         func(h *Header) { h.Snapshots = []int{5, 3} },
+		"twice":            func(h *Header) { h.Snapshots = []int{5, 5} },
+		"no tokens":        func(h *Header) { h.Snapshots = []int{0} },
+		"too many tokens":  func(h *Header) { h.Snapshots = []int{10} },
+		"no states":        func(h *Header) { h.States = nil },
+		"an empty state":   func(h *Header) { h.States[0] = 0 },
+		"a negative state": func(h *Header) { h.States[1] = -4 },
+		"a huge state":     func(h *Header) { h.States[1] = 1 << 62 },
+	} {
+		h := hybrid(9)
+		change(&h)
+		path := filepath.Join(t.TempDir(), "s")
+		if w, err := Create(path, h); err == nil {
+			t.Errorf("%s: written", name)
+			_ = w.Close()
+		}
+		head, err := h.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, head, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v; want %v", name, err, ErrDamaged)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "s")
+	w, err := Create(path, hybrid(9))
 	if err != nil {
 		t.Fatal(err)
 	}
-	const tokensEnd = 24 + 300 + 4*300 // and more than the header's JSON
-	for n := info.Size() - 1; n >= 0; n -= 1 + n/50 {
-		if err := os.Truncate(path, n); err != nil {
+	defer func() { _ = w.Close() }()
+	for l := range 2 {
+		if err := w.Write(l, 0, block(hybrid(9), l, 0, 1)); err != nil {
 			t.Fatal(err)
 		}
-		if err := check(path, header(300), 1); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) {
-			t.Fatalf("%d bytes: %v; want %v", n, err, ErrDamaged)
-		}
-		f, err := Open(path)
-		if err != nil {
-			if n > tokensEnd {
-				t.Fatalf("%d bytes, all tokens among them: %v; want them", n, err)
-			}
-			continue
-		}
-		if _, rows := f.Rows(); !errors.Is(f.Damage(), ErrDamaged) || !errors.Is(rows, ErrDamaged) || !slices.Equal(f.Header().Tokens, header(300).Tokens) {
-			t.Fatalf("%d bytes: %d tokens, damage %v, rows %v", n, len(f.Header().Tokens), f.Damage(), rows)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
+	}
+	if err := w.WriteState(0, 0, make([]byte, 11)); err == nil {
+		t.Error("a state of 11 bytes was taken; want 12")
+	}
+	if err := w.Commit(); err == nil || !strings.Contains(err.Error(), "the state of recurrent layer 0 in snapshot 0 was not written") {
+		t.Errorf("no state was written: %v", err)
 	}
 }
 
@@ -181,7 +297,7 @@ func TestAFileThatGetsShorterWhileOpenIsAnError(t *testing.T) {
 
 func TestOtherFilesAreNoSessions(t *testing.T) {
 	dir := t.TempDir()
-	later := []byte(magic + "\x02\x00\x00\x00\x00\x00\x00\x00")
+	later := []byte(magic + "\x03\x00\x00\x00\x00\x00\x00\x00")
 	for name, content := range map[string][]byte{"empty": nil, "text": []byte("Why is the sky blue?\n"), "later": later} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -210,6 +326,7 @@ func TestSessionsOfOtherModelsAreRefusedByName(t *testing.T) {
 		{func(h *Header) { h.TypeK = "f32" }, "type of keys"},
 		{func(h *Header) { h.TypeV = "f32" }, "type of values"},
 		{func(h *Header) { h.Layers[1].Heads = 7 }, "shapes"},
+		{func(h *Header) { h.States = []int64{8} }, "states"},
 	} {
 		h := header(3)
 		tt.change(&h)
@@ -217,8 +334,10 @@ func TestSessionsOfOtherModelsAreRefusedByName(t *testing.T) {
 			t.Errorf("%v; want %v with %q", err, ErrModel, tt.want)
 		}
 	}
-	if err := header(3).Fits(header(9)); err != nil {
-		t.Errorf("other tokens: %v", err)
+	for _, h := range []func(int) Header{header, hybrid} {
+		if err := h(3).Fits(h(9)); err != nil {
+			t.Errorf("other tokens: %v", err)
+		}
 	}
 }
 
@@ -272,7 +391,7 @@ func faulty(succeed int, fault error) system {
 func TestEveryFailedCallOfASaveLeavesTheOldSession(t *testing.T) {
 	for _, fault := range []error{syscall.ENOSPC, syscall.EIO} {
 		for succeed := 0; ; succeed++ {
-			path, h := filepath.Join(t.TempDir(), "s"), header(600)
+			path, h := filepath.Join(t.TempDir(), "s"), hybrid(600)
 			if err := save(path, h, 1, operatingSystem()); err != nil {
 				t.Fatal(err)
 			}
@@ -301,7 +420,7 @@ func TestEveryFailedCallOfASaveLeavesTheOldSession(t *testing.T) {
 func TestMain(m *testing.M) {
 	if path := os.Getenv("EBB_TEST_SAVE"); path != "" {
 		for seed := 0; ; seed++ {
-			if err := save(path, header(600), seed%2, operatingSystem()); err != nil {
+			if err := save(path, hybrid(600), seed%2, operatingSystem()); err != nil {
 				panic(err)
 			}
 		}
@@ -314,7 +433,7 @@ func TestAProcessKilledAtAnyMomentLeavesAWholeSession(t *testing.T) {
 	if os.Getenv("EBB_TEST_ALL") != "" {
 		kills = 500
 	}
-	path, h := filepath.Join(t.TempDir(), "s"), header(600)
+	path, h := filepath.Join(t.TempDir(), "s"), hybrid(600)
 	if err := save(path, h, 0, operatingSystem()); err != nil {
 		t.Fatal(err)
 	}
@@ -367,6 +486,13 @@ func FuzzOpen(f *testing.F) {
 	f.Add(whole)
 	f.Add(whole[:200])
 	f.Add([]byte(magic))
+	if err := save(path, hybrid(300), 1, operatingSystem()); err != nil {
+		f.Fatal(err)
+	}
+	if whole, err = os.ReadFile(path); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		path := filepath.Join(t.TempDir(), "s")
 		if err := os.WriteFile(path, b, 0o600); err != nil {

@@ -12,12 +12,14 @@ type Writer struct {
 	draft   *draft
 	layout  layout
 	rows    []int64  // bytes of a block, by layer
-	sums    []uint32 // by layer and block
+	states  []int64  // bytes of a state, by recurrent layer
+	sums    []uint32 // by layer and block, then by snapshot and recurrent layer
 	written []bool
 }
 
 // Create begins to write a session, which gets its name from Commit. Its tokens and layers are those
-// of the header; each block of each layer is written once, in any order. The caller closes the writer.
+// of the header; each block of each layer, and each state of each snapshot, is written once, in any
+// order. The caller closes the writer.
 func Create(path string, h Header) (*Writer, error) { return create(path, h, operatingSystem()) }
 
 func create(path string, h Header, s system) (*Writer, error) {
@@ -25,11 +27,14 @@ func create(path string, h Header, s system) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{layout: h.layout(int64(len(head)))}
+	if err := h.check(); err != nil {
+		return nil, err
+	}
+	w := &Writer{layout: h.layout(int64(len(head))), states: h.States}
 	for _, l := range h.Layers {
 		w.rows = append(w.rows, l.RowBytes()*BlockCells)
 	}
-	w.sums = make([]uint32, len(h.Layers)*w.layout.blocks)
+	w.sums = make([]uint32, len(h.Layers)*w.layout.blocks+len(w.layout.states))
 	w.written = make([]bool, len(w.sums))
 	if w.draft, err = newDraft(path, s); err != nil {
 		return nil, err
@@ -57,10 +62,27 @@ func (w *Writer) Write(layer, block int, rows []byte) error {
 	return nil
 }
 
+// WriteState keeps the state of a recurrent layer in a snapshot.
+func (w *Writer) WriteState(snapshot, layer int, state []byte) error {
+	if want := w.states[layer]; int64(len(state)) != want {
+		return fmt.Errorf("session: %d bytes for the state of recurrent layer %d: want %d", len(state), layer, want)
+	}
+	n := snapshot*len(w.states) + layer
+	if err := w.draft.writeAt(state, w.layout.states[n]); err != nil {
+		return err
+	}
+	i := len(w.rows)*w.layout.blocks + n
+	w.sums[i], w.written[i] = crc32.Checksum(state, castagnoli), true
+	return nil
+}
+
 // Commit ends the file, waits until it is on the disk, and gives it its name. A file that had the
 // name is gone then, and not before.
 func (w *Writer) Commit() error {
 	for i, ok := range w.written {
+		if n := i - len(w.rows)*w.layout.blocks; !ok && n >= 0 {
+			return fmt.Errorf("session: the state of recurrent layer %d in snapshot %d was not written", n%len(w.states), n/len(w.states))
+		}
 		if !ok {
 			return fmt.Errorf("session: block %d of layer %d was not written", i%w.layout.blocks, i/w.layout.blocks)
 		}
