@@ -23,7 +23,7 @@ type Graph struct {
 }
 
 // maxOperands bounds the tensors that an operation reads.
-const maxOperands = 6
+const maxOperands = 7
 
 // NewGraph returns an empty graph for that many operations, views included.
 func (b *Backend) NewGraph(nodes int) *Graph {

@@ -29,8 +29,9 @@ func (g *Graph) Custom(t Type, ne [4]int64, fn uintptr, params CustomParams, ope
 	if g.backend.dev.typ != CPU {
 		misuse(op, g.backend.dev.name+" runs no functions of the program", operands...)
 	}
-	check(fn != 0 && t.known() && len(operands) >= 1 && len(operands) <= maxOperands, op,
-		fmt.Sprintf("a function, a known type and 1 to %d operands", maxOperands), operands...)
+	const most = 6 // operands
+	check(fn != 0 && t.known() && len(operands) >= 1 && len(operands) <= most, op,
+		fmt.Sprintf("a function, a known type and 1 to %d operands", most), operands...)
 	for _, n := range ne {
 		check(n >= 1 && n <= 1<<40, op, fmt.Sprintf("dimensions from 1, not %d,", ne), operands...)
 	}

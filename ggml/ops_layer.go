@@ -25,6 +25,13 @@ func (g *Graph) GELU(x *Tensor) *Tensor {
 	return c.GELU(g.next("GELU"), x)
 }
 
+// SquaredReLU returns the square of x where it is positive, and 0 elsewhere (So et al. 2021,
+// arXiv:2109.08668). x is F32.
+func (g *Graph) SquaredReLU(x *Tensor) *Tensor {
+	checkUnary("SquaredReLU", x)
+	return c.Sqr(g.next("SquaredReLU"), c.ReLU(g.next("SquaredReLU"), x))
+}
+
 // Tanh returns the hyperbolic tangent of x. x is F32.
 func (g *Graph) Tanh(x *Tensor) *Tensor {
 	checkUnary("Tanh", x)

@@ -71,3 +71,60 @@ func (d DeltaNet) State(g *Graph, back int) *Tensor {
 	n := size * size * heads
 	return g.View2D(d.packed, n, seqs, n*4, (size*heads*tokens*seqs+int64(back)*n*seqs)*4)
 }
+
+// SSMScan takes tokens through the recurrence of Mamba-2 (Dao and Gu 2024, arXiv:2405.21060), and returns
+// its output and the states after the last tokens, packed in one tensor: see [Scan]. Of each token a
+// head's state fades by exp(softplus(dt) × a), softplus(dt) × x bᵀ is added to it, and the output is its
+// product with c.
+//
+//	x      [D, heads, tokens, sequences], heads without gaps
+//	dt     [heads, tokens, sequences], contiguous
+//	a      [1, heads], contiguous
+//	b, c   [N, groups, tokens, sequences], groups without gaps; the heads of a group stand together
+//	state  [N, D, heads, sequences] before the first token, contiguous
+//
+// All are F32. keep is how many states are returned of each sequence: after its last token, after the
+// one before it, and so on.
+func (g *Graph) SSMScan(state, x, dt, a, b, cc *Tensor, keep int) Scan {
+	const op = "SSMScan"
+	operands := []*Tensor{state, x, dt, a, b, cc}
+	present(op, operands...)
+	for _, t := range operands {
+		check(t.typ == F32 && t.contiguousRows(), op, "f32 rows without gaps", operands...)
+	}
+	size, heads, tokens, seqs := state.ne[0], x.ne[1], x.ne[2], x.ne[3]
+	packed := func(t *Tensor) bool { return t.ne[1] == 1 || t.Nb(1) == t.ne[0]*t.Nb(0) }
+	check(state.ne == [4]int64{size, x.ne[0], heads, seqs} && state.Contiguous(), op, "a contiguous state for each head and sequence", operands...)
+	check(packed(x) && packed(b) && packed(cc), op, "heads and groups without gaps", operands...)
+	check(dt.ne == [4]int64{heads, tokens, seqs, 1} && dt.Contiguous(), op, "a contiguous time step for each head and token", operands...)
+	check(a.ne == [4]int64{1, heads, 1, 1} && a.Contiguous(), op, "a contiguous rate for each head", operands...)
+	check(b.ne == cc.ne && b.ne[0] == size && heads%b.ne[1] == 0 && b.ne[2] == tokens && b.ne[3] == seqs, op,
+		"b and c alike, of the size of states, in groups that divide the heads", operands...)
+	check(keep >= 1 && int64(keep) <= tokens, op, fmt.Sprintf("1 to %d states to be kept, not %d,", tokens, keep), operands...)
+	return Scan{c.SSMScan(g.next(op), state, x, dt, a, b, cc, g.numbers(seqs), int64(keep)), x.ne, size}
+}
+
+// numbers returns the numbers from 0 to n-1 as I32 [n].
+func (g *Graph) numbers(n int64) *Tensor {
+	const ascending = 0 // GGML_SORT_ORDER_ASC
+	return c.Argsort(g.next("SSMScan"), c.Arange(g.next("SSMScan"), 0, float32(n), 1), ascending)
+}
+
+// Scan is a result of [Graph.SSMScan].
+type Scan struct {
+	packed *Tensor
+	ne     [4]int64 // of x
+	size   int64    // of a state's vector
+}
+
+// Output returns [D, heads, tokens, sequences].
+func (s Scan) Output(g *Graph) *Tensor {
+	token := s.ne[0] * s.ne[1] * 4
+	return g.View4D(s.packed, s.ne, [3]int64{s.ne[0] * 4, token, token * s.ne[2]}, 0)
+}
+
+// State returns the states [N × D × heads, sequences] after the last token, or some tokens further back.
+func (s Scan) State(g *Graph, back int) *Tensor {
+	n := s.size * s.ne[0] * s.ne[1]
+	return g.View2D(s.packed, n, s.ne[3], n*4, (s.ne[0]*s.ne[1]*s.ne[2]*s.ne[3]+int64(back)*n*s.ne[3])*4)
+}

@@ -119,6 +119,10 @@ type symbols struct {
 	Sigmoid    func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_sigmoid"`
 	Cpy        func(ctx uintptr, a, dst *Tensor) *Tensor                                                                                             `c:"ggml_cpy"`
 	Repeat     func(ctx uintptr, a *Tensor, n0, n1, n2, n3 int64) *Tensor                                                                            `c:"ggml_repeat_4d"`
+	Arange     func(ctx uintptr, start, stop, step float32) *Tensor                                                                                  `c:"ggml_arange"`
+	SSMScan    func(ctx uintptr, s, x, dt, a, b, cc, ids *Tensor, keep int64) *Tensor                                                                `c:"ggml_ssm_scan"`
+	ReLU       func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_relu"`
+	Sqr        func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_sqr"`
 	Softplus   func(ctx uintptr, x *Tensor) *Tensor                                                                                                  `c:"ggml_softplus"`
 	SSMConv    func(ctx uintptr, x, w *Tensor) *Tensor                                                                                               `c:"ggml_ssm_conv"`
 	DeltaNet   func(ctx uintptr, q, k, v, g, beta, state *Tensor, keep int64) *Tensor                                                                `c:"ggml_gated_delta_net"`
