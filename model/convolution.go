@@ -7,11 +7,24 @@ import "github.com/seed4d217819/ebb/ggml"
 // first.
 type Convolution struct {
 	Weight *ggml.Tensor // [kernel, channels] f32
+	Bias   *ggml.Tensor // [channels] or nil
 }
 
-// Convolution returns the weights name.weight [kernel, channels].
+// Convolution returns the weights name.weight [kernel, channels], and name.bias [channels] if there is
+// one.
 func (l *Loader) Convolution(name string, kernel, channels int) Convolution {
-	return Convolution{l.floats(name+".weight", kernel, channels)}
+	c := Convolution{Weight: l.floats(name+".weight", kernel, channels)}
+	if l.Has(name + ".bias") {
+		c.Bias = l.Vector(name+".bias", channels)
+	}
+	return c
+}
+
+// Kernel returns how many tokens a convolution spans, which must be in the metadata.
+func (l *Loader) Kernel(name string) int {
+	n := l.Int(name)
+	l.Check(n >= 2 && n <= maxKernel, "metadata %s is %d: want 2 to %d", l.key(name), n, maxKernel)
+	return n
 }
 
 // Forward convolves x [channels, tokens, sequences] after the inputs of the tokens before it [kernel-1 ×
@@ -24,5 +37,9 @@ func (c Convolution) Forward(g *ggml.Graph, before, x *ggml.Tensor, keep int) (y
 	for back := range int64(keep) {
 		inputs = append(inputs, g.View3D(all, n, channels, seqs, all.Nb(1), all.Nb(2), (tokens-back)*all.Nb(0)))
 	}
-	return g.SSMConv(all, c.Weight), inputs
+	y = g.SSMConv(all, c.Weight)
+	if c.Bias != nil {
+		y = g.Add(y, c.Bias)
+	}
+	return y, inputs
 }

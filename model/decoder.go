@@ -16,11 +16,16 @@ type Decoder struct {
 // Decoder returns a model without layers, whose output matrix is the embedding where the file has
 // none.
 func (l *Loader) Decoder(hidden int, layers []Layer, eps float32) Decoder {
+	return l.DecoderWithNorm("output_norm", hidden, layers, eps)
+}
+
+// DecoderWithNorm is Decoder where the norm behind the layers has another name.
+func (l *Loader) DecoderWithNorm(norm string, hidden int, layers []Layer, eps float32) Decoder {
 	d := Decoder{config: l.Config(hidden)}
 	d.config.Layers = layers
 	head := l.Head()
 	d.Embedding = l.Embedding("token_embd", hidden, d.config.Vocab)
-	d.Norm = head.RMSNorm("output_norm", hidden, eps)
+	d.Norm = head.RMSNorm(norm, hidden, eps)
 	d.Output = head.Output("output", "token_embd", hidden, d.config.Vocab)
 	return d
 }

@@ -30,12 +30,11 @@ func (s DeltaShape) State() State {
 // space models.
 func (l *Loader) DeltaShape() DeltaShape {
 	s := DeltaShape{
-		Size: l.Int("ssm.state_size"), KeyHeads: l.Int("ssm.group_count"), Heads: l.Int("ssm.time_step_rank"), Kernel: l.Int("ssm.conv_kernel"),
+		Size: l.Int("ssm.state_size"), KeyHeads: l.Int("ssm.group_count"), Heads: l.Int("ssm.time_step_rank"), Kernel: l.Kernel("ssm.conv_kernel"),
 	}
 	inner := l.Int("ssm.inner_size")
 	l.Check(s.Heads%max(s.KeyHeads, 1) == 0, "%d heads of values are not a multiple of %d heads of keys", s.Heads, s.KeyHeads)
 	l.Check(inner == s.Size*s.Heads, "metadata %s is %d: want %d, the %d values of each of %d heads", l.key("ssm.inner_size"), inner, s.Size*s.Heads, s.Size, s.Heads)
-	l.Check(s.Kernel >= 2 && s.Kernel <= maxKernel, "metadata %s is %d: want 2 to %d", l.key("ssm.conv_kernel"), s.Kernel, maxKernel)
 	l.Check(s.Size <= maxStateSize, "metadata %s is %d: want at most %d", l.key("ssm.state_size"), s.Size, maxStateSize)
 	return s
 }

@@ -92,6 +92,8 @@ func derived() map[string]func(tb testing.TB) []byte {
 			meta := []gguf.KV{{Key: "granite.rope.scaling.finetuned", Value: false}, {Key: "granite.logit_scale", Value: float32(1)}}
 			return derive(tb, "tiny-gqa", "granite", meta, same)
 		},
+		"tiny-lfm2":             lfm2,
+		"tiny-lfm2moe":          lfm2moe,
 		"tiny-qwen3next":        qwen3next,
 		"tiny-qwen3next-old":    qwen3nextOld,
 		"tiny-qwen35-drafts":    drafts,

@@ -17,7 +17,7 @@ var keys = []string{
 	"leading_dense_block_count", "nextn_predict_layers", "rope.dimension_count", "rope.dimension_count_swa", "rope.freq_base",
 	"rope.freq_base_swa", "rope.scale_linear", "rope.scaling.attn_factor", "rope.scaling.factor",
 	"rope.scaling.original_context_length", "rope.scaling.type", "rope.scaling.yarn_beta_fast",
-	"rope.scaling.yarn_log_multiplier", "ssm.conv_kernel", "ssm.group_count", "ssm.inner_size", "ssm.state_size",
+	"rope.scaling.yarn_log_multiplier", "shortconv.l_cache", "ssm.conv_kernel", "ssm.group_count", "ssm.inner_size", "ssm.state_size",
 	"ssm.time_step_rank",
 }
 
