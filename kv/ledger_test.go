@@ -84,7 +84,12 @@ func forkOf(t rapid.TB, s *Seq) *Seq {
 }
 
 func (l *ledger) fork(s *Seq) *Seq {
+	l.t.Helper()
+	before := l.pool.Stats()
 	f := forkOf(l.t, s)
+	if after := l.pool.Stats(); after.DeviceBytes != before.DeviceBytes || after.StatesBytes != before.StatesBytes {
+		l.t.Fatalf("a fork takes memory: %+v; want %+v", after, before)
+	}
 	l.tokens[f] = slices.Clone(l.tokens[s])
 	return f
 }
@@ -154,12 +159,12 @@ func (l *ledger) step(ctx context.Context, layers int, works ...growth) (err err
 // stepOf is step with tokens that have been made.
 func (l *ledger) stepOf(ctx context.Context, layers int, batch []Work) (err error) {
 	l.t.Helper()
+	l.countPlaces(batch)
 	s, err := l.pool.Begin(ctx, batch)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	l.countPlaces(len(batch))
 	for layer, err := range s.Layers(ctx) {
 		if err != nil {
 			return err
@@ -574,6 +579,7 @@ func (l *ledger) checkBytes(trees []*tree) {
 	}
 	slots := int64(p.devices[0].placement.Slots) * p.devices[0].placement.SlotBytes
 	each := p.devices[0].placement.DeviceBytes - slots // Trees is 1
+	each -= plan.SequenceStates * p.devices[0].placement.StateBytes
 	got, want := p.Stats().DeviceBytes, settled*each+grownRings(p, trees)+p.Stats().StatesBytes
 	if p.devices[0].copies {
 		want += slots
@@ -605,7 +611,7 @@ func (l *ledger) checkBytes(trees []*tree) {
 			tiered += rows.Usage().Host
 		}
 	}
-	if got := p.Stats().HostBytes; p.devices[0].copies && got != tiered {
-		l.t.Fatalf("%d bytes in host memory; want %d", got, tiered)
+	if s := p.Stats(); p.devices[0].copies && s.HostBytes != tiered+s.SnapshotBytes {
+		l.t.Fatalf("%d bytes in host memory; want %d and %d of snapshots", s.HostBytes, tiered, s.SnapshotBytes)
 	}
 }

@@ -139,7 +139,8 @@ func (p *Pool) retire(t *tree) error {
 	}
 	delete(p.trees, t)
 	t.endRestore()
-	if t.regions == nil {
+	if t.regions == nil { // also where a step has found no room for it
+		p.restStates()
 		return nil
 	}
 	p.stopCopies() // rows may be fetched ahead for the next step
@@ -148,10 +149,7 @@ func (p *Pool) retire(t *tree) error {
 		return nil
 	}
 	err := p.release(t)
-	if len(p.trees) == 0 && !p.config.policy.fixed() {
-		p.closeStates()
-		p.count()
-	}
+	p.restStates()
 	p.rest()
 	return err
 }

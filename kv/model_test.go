@@ -46,7 +46,21 @@ func (a *actions) Fork(t *rapid.T) {
 
 func (a *actions) Truncate(t *rapid.T) {
 	s := a.pick(t)
-	a.truncate(s, rapid.IntRange(0, s.Len()).Draw(t, "to"))
+	to := rapid.IntRange(0, s.Len()).Draw(t, "to")
+	if rapid.Bool().Draw(t, "near the end") { // among drafts
+		to = max(0, s.Len()-rapid.IntRange(0, 5).Draw(t, "back"))
+	}
+	a.truncate(s, to)
+}
+
+// Snapshot asks for a snapshot, now or of a step to come.
+func (a *actions) Snapshot(t *rapid.T) {
+	s := a.pick(t)
+	n := rapid.IntRange(0, s.Len()+20).Draw(t, "at")
+	there := a.pool.snapshots == nil || n == 0 || n > len(s.tokens) || s.placeOf(n) != nowhere || s.snapshotOf(n) != nil
+	if err := s.SnapshotAt(n); (err == nil) != there {
+		t.Fatalf("snapshot after %d of %d tokens: %v; the state is there: %v", n, s.Len(), err, there)
+	}
 }
 
 func (a *actions) Close(t *rapid.T) {
@@ -56,7 +70,9 @@ func (a *actions) Close(t *rapid.T) {
 }
 
 func (a *actions) Append(t *rapid.T) {
-	a.take(t, growth{a.pick(t), rapid.IntRange(1, 250).Draw(t, "n")})
+	works := []growth{{a.pick(t), rapid.IntRange(1, 250).Draw(t, "n")}}
+	a.prepare(t, works)
+	a.take(t, works...)
 }
 
 func (a *actions) Batch(t *rapid.T) {
@@ -68,7 +84,31 @@ func (a *actions) drawBatch(t *rapid.T) (works []growth) {
 	for _, s := range rapid.Permutation(a.order).Draw(t, "seqs")[:rapid.IntRange(1, len(a.order)).Draw(t, "of")] {
 		works = append(works, growth{s, rapid.IntRange(1, 7).Draw(t, "n")})
 	}
+	a.prepare(t, works)
 	return works
+}
+
+// prepare draws how many of the new tokens are guesses. Where a step cannot take all tokens that are to
+// be computed again with the new ones, they are computed before.
+func (a *actions) prepare(t *rapid.T, works []growth) {
+	drafts := rapid.SampledFrom([]int{0, 0, 1, 3, 8}).Draw(t, "drafts")
+	a.drafts = func(int) int { return drafts }
+	total := 0
+	for _, w := range works {
+		total += w.n + len(w.seq.Pending())
+	}
+	for _, w := range works {
+		if total <= a.pool.StepTokens() {
+			return
+		}
+		err := a.computeAgain(w.seq, nil)
+		if errors.Is(err, ErrFull) || isGone(err) {
+			t.Skip("no room to compute tokens again")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // take makes a step that may only fail for want of room, and then changes nothing.
@@ -104,7 +144,7 @@ func (a *actions) take(t *rapid.T, works ...growth) {
 func (a *actions) full(works []growth) bool {
 	need := map[*tree]int{}
 	for _, w := range works {
-		need[w.seq.tree] += w.n
+		need[w.seq.tree] += w.n + len(w.seq.Pending())
 	}
 	for tree, n := range need {
 		held := map[int]bool{}
@@ -227,9 +267,18 @@ func TestRandomOperationsKeepEveryRow(t *testing.T) {
 				o.Layers[l].Window = rapid.SampledFrom([]int{0, 1, 7, 100, 190}).Draw(t, "window")
 			}
 		}
+		if rapid.Bool().Draw(t, "recurrent") {
+			for l := range o.Layers {
+				if n := rapid.SampledFrom([]int{0, 1, 64, 100}).Draw(t, "state"); n > 0 {
+					o.Layers[l] = Shape{State: n}
+				}
+			}
+			o.SnapshotEvery = rapid.SampledFrom([]int{0, NoSnapshots, 1, 30}).Draw(t, "snapshots every")
+			o.SnapshotBytes = rapid.SampledFrom([]int64{0, NoSnapshots, 2000, 10000}).Draw(t, "bytes of snapshots")
+		}
 		if rapid.Bool().Draw(t, "shared") {
 			for l := 1; l < len(o.Layers); l++ {
-				if of := rapid.IntRange(-l, l-1).Draw(t, "of"); of >= 0 && !o.Layers[of].Shares {
+				if of := rapid.IntRange(-l, l-1).Draw(t, "of"); of >= 0 && o.Layers[of].keepsRows() {
 					o.Layers[l] = o.Layers[of]
 					o.Layers[l].Shares, o.Layers[l].Of = true, of
 				}

@@ -136,6 +136,14 @@ func (p *Pool) closeStates() {
 	s.holders, s.idle, s.denied = nil, 0, 0
 }
 
+// restStates frees the memory if there is no sequence, unless the policy takes it once.
+func (p *Pool) restStates() {
+	if len(p.trees) == 0 && !p.config.policy.fixed() {
+		p.closeStates()
+		p.count()
+	}
+}
+
 // statesOn returns the bytes of the states on a device.
 func (p *Pool) statesOn(d *device) (bytes int64) {
 	if p.states == nil {
@@ -215,20 +223,32 @@ const idleSteps = 16
 // places returns how many places the step and the one after it need, and how many the step needs alone.
 func (s *Step) places() (both, alone int) {
 	all := s.pool.states
-	alone = len(all.holders) - all.free()
+	held := func() int { return len(all.holders) - all.free() }
+	s.eachDraft(all.give) // takeStates drops them, but a snapshot may still be read from their place
+	alone = held()
 	for i := range s.works {
 		w := &s.works[i]
-		alone += 1 + w.Drafts - len(w.Seq.drafts) // which takeStates drops
-		both += plan.SequenceStates + w.Drafts - len(w.Seq.drafts)
+		alone += 1 + w.Drafts
+		both += plan.SequenceStates + w.Drafts
 		all.give(w.Seq.state)
 	}
-	s.pool.snapshots.eachPlace(all.give)  // which will have been copied
-	both += len(all.holders) - all.free() // those that others hold
+	s.pool.snapshots.eachPlace(all.give) // which will have been copied
+	both += held()                       // those that others hold
 	s.pool.snapshots.eachPlace(all.hold)
 	for i := range s.works {
 		all.hold(s.works[i].Seq.state)
 	}
+	s.eachDraft(all.hold)
 	return max(both, alone), alone
+}
+
+// eachDraft calls do for the places of the states that were kept for drafted tokens.
+func (s *Step) eachDraft(do func(place int)) {
+	for i := range s.works {
+		for _, k := range s.works[i].Seq.drafts {
+			do(k.place)
+		}
+	}
 }
 
 // makeRoomForStates takes memory for the states that the step writes, and for those that the next one

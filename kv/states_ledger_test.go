@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/plan"
 )
 
 // In a recurrent layer of a ledger, all values of a state are the same number: a digest of the tokens so
@@ -33,6 +34,11 @@ func computedAfterTruncate(s *Seq, n int) (computed int) {
 	for _, k := range s.drafts {
 		if k.tokens <= n {
 			computed = max(computed, k.tokens)
+		}
+	}
+	for _, one := range s.snapshots {
+		if one.tokens <= n {
+			computed = max(computed, one.tokens)
 		}
 	}
 	return computed
@@ -88,12 +94,18 @@ func (l *ledger) setState(t *ggml.Tensor, place, layer int, state float32) {
 	ggml.SetSlice(t, slices.Repeat([]float32{state}, l.pool.config.shapes[layer].State), int64(place)*t.Nb(1))
 }
 
-// countPlaces notes how many states are held while a step of some works is open, and one more of each
-// for the next step.
-func (l *ledger) countPlaces(works int) {
-	if s := l.pool.states; s != nil {
-		l.most = max(l.most, len(s.holders)-s.free()+works)
+// countPlaces notes how many places a step of a batch may take: of the states that are held, of those that
+// it writes, and of one more of each sequence for the step after it.
+func (l *ledger) countPlaces(batch []Work) {
+	s := l.pool.states
+	if s == nil {
+		return
 	}
+	places := len(s.holders) - s.free()
+	for _, w := range batch {
+		places += plan.SequenceStates + w.Drafts
+	}
+	l.most = max(l.most, places)
 }
 
 // checkStates compares the states that are held, and who holds them, with the account. What nobody holds
@@ -105,9 +117,28 @@ func (l *ledger) checkStates() {
 		return
 	}
 	holders := make([]int32, len(all.holders))
+	l.pool.snapshots.eachPlace(func(place int) {
+		if place != nowhere {
+			holders[place]++
+		}
+	})
+	for t := range l.pool.trees {
+		if r := t.restoring.Load(); r != nil && r.state != nil {
+			holders[r.state.place]++ // as long as something may be written there
+		}
+	}
+	snapshots := map[*snapshot]int{}
 	for s := range l.tokens {
-		if (s.state == nowhere) != (len(s.tokens) == 0) {
-			l.t.Fatalf("a sequence with %d tokens has its state in place %d", len(s.tokens), s.state)
+		begin := 0 // where it goes on without a state
+		for _, one := range s.snapshots {
+			if one.tokens <= begin || one.tokens > len(s.tokens) {
+				l.t.Fatalf("snapshots after %d and %d of %d tokens", begin, one.tokens, len(s.tokens))
+			}
+			begin = one.tokens
+			snapshots[one]++
+		}
+		if s.state == nowhere && begin != len(s.tokens) {
+			l.t.Fatalf("a sequence with %d tokens has no state, and its last snapshot is after %d", len(s.tokens), begin)
 		}
 		for _, k := range append(slices.Clone(s.drafts), kept{len(s.tokens), s.state}) {
 			if k.place == nowhere {
@@ -115,12 +146,16 @@ func (l *ledger) checkStates() {
 			}
 			holders[k.place]++
 			for _, layer := range all.layers {
+				if arriving(s) {
+					break
+				}
 				if got, want := l.state(all.memory[layer].T, k.place, layer), stateOf(s.tokens[:k.tokens], layer); got != want {
 					l.t.Fatalf("layer %d: the state after %d of %d tokens is %v; want %v", layer, k.tokens, len(s.tokens), got, want)
 				}
 			}
 		}
 	}
+	l.checkSnapshots(snapshots)
 	if !slices.Equal(all.holders, holders) {
 		l.t.Fatalf("states are held %v times; want %v", all.holders, holders)
 	}
@@ -132,6 +167,23 @@ func (l *ledger) checkStates() {
 		}
 	}
 	l.checkStateBytes()
+}
+
+// checkSnapshots compares the snapshots that are kept with those that sequences hold.
+func (l *ledger) checkSnapshots(holders map[*snapshot]int) {
+	l.t.Helper()
+	k := l.pool.snapshots
+	if k == nil {
+		return
+	}
+	if len(k.kept) != len(holders) || len(k.kept) > k.most {
+		l.t.Fatalf("%d snapshots are kept, and sequences hold %d; want at most %d", len(k.kept), len(holders), k.most)
+	}
+	for _, one := range k.kept {
+		if one.holders != holders[one] {
+			l.t.Fatalf("the snapshot after %d tokens is held %d times; want %d", one.tokens, one.holders, holders[one])
+		}
+	}
 }
 
 // checkStateBytes compares the memory of the states with the formula, and with how many were held at a
@@ -147,6 +199,6 @@ func (l *ledger) checkStateBytes() {
 		l.t.Fatalf("states take %d bytes each and %d together; want %d, in %d places", got.StateBytes, got.StatesBytes, each, len(all.holders))
 	}
 	if !l.pool.config.policy.fixed() && len(all.holders) > l.most {
-		l.t.Fatalf("there are %d places for states, of which %d were held at most", len(all.holders), l.most)
+		l.t.Fatalf("there are %d places for states, of which %d were needed at most", len(all.holders), l.most)
 	}
 }
