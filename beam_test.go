@@ -149,30 +149,22 @@ func TestBeamSearchEqualsHuggingFace(t *testing.T) {
 	}
 }
 
-// beamPolicies are the policies whose beams are compared with those of static, on each place.
-func (p place) beamPolicies() []kv.Policy {
-	if p.device != "cpu" && !testAll {
-		return []kv.Policy{kv.Offloaded, kv.OffloadedStatic} // minutes of the software device
-	}
-	return []kv.Policy{kv.Dynamic, kv.Offloaded, kv.OffloadedStatic}
-}
-
 func TestBeamsHaveTheBitsOfStaticUnderEveryPolicy(t *testing.T) {
 	for _, p := range allPlaces {
 		t.Run(p.name, func(t *testing.T) {
 			requireDevice(t, p.device)
-			steps, lengths := 12, []int{1, 250, 300}
-			if p.device != "cpu" && !testAll {
-				steps, lengths = 4, []int{254} // across the border of a block
+			steps, beams, lengths := 12, 4, []int{1, 250, 300}
+			if p.short() {
+				steps, beams, lengths = 4, 2, []int{254} // across the border of a block
 			}
 			run := func(policy kv.Policy) (all [][]ebb.Completion) {
 				e := p.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32", Context: 512})
 				for i, n := range lengths {
 					c := ebb.GenerationConfig{
-						MaxNewTokens: steps, NumBeams: 4, NumReturnSequences: 4, EOSTokenID: ebb.TokenIDs{7, 30},
+						MaxNewTokens: steps, NumBeams: beams, NumReturnSequences: beams, EOSTokenID: ebb.TokenIDs{7, 30},
 						EarlyStopping: generate.StopWhenEnough,
 					}
-					if i%2 == 0 {
+					if i%2 == 0 && beams > 2 {
 						c.NumBeamGroups, c.DiversityPenalty = 2, 1
 					}
 					found, _ := search(t, e, [][]int32{prompt(i, n)}, c)
@@ -181,7 +173,7 @@ func TestBeamsHaveTheBitsOfStaticUnderEveryPolicy(t *testing.T) {
 				return all
 			}
 			want := run(kv.Static)
-			for _, policy := range p.beamPolicies() {
+			for _, policy := range p.policies() {
 				if diff := cmp.Diff(run(policy), want); diff != "" { // scores are equal to the last bit
 					t.Errorf("%v (-got +want):\n%s", policy, diff)
 				}

@@ -62,6 +62,39 @@ func (p place) devices() int {
 	return 1
 }
 
+// short reports whether the place must do with little, as its device is a GPU: most likely it is the
+// software Vulkan device, on which a token takes as long as a hundred on the CPU. That policies change
+// nothing is proved there by package kv.
+func (p place) short() bool { return p.device != "cpu" && !testAll }
+
+// policies returns the policies under which the place computes what policies do not change.
+func (p place) policies() []kv.Policy {
+	switch {
+	case !p.short():
+		return policies
+	case p.shared:
+		return []kv.Policy{kv.OffloadedStatic}
+	default:
+		return []kv.Policy{kv.Offloaded}
+	}
+}
+
+// rows returns the last rows that the place computes of some. The software Vulkan device has a shader for
+// each number of rows up to 8, which takes 5 to 30 seconds to compile: there are steps of one and of two.
+func (p place) rows(all [][]float32) [][]float32 {
+	if p.short() {
+		return all[max(0, len(all)-2):]
+	}
+	return all
+}
+
+// prompt reports whether the place computes a prompt of so many tokens: see rows.
+func (p place) prompt(tokens int) bool { return !p.short() || tokens < 3 || tokens > 8 }
+
+// softwareChunk is the most tokens of a chunk on the software Vulkan device: more than 32 rows take other
+// shaders, and 30 divide the prompts of the tests into parts of 10 rows and more.
+const softwareChunk = 30
+
 // half returns the layers of a model that the second device of two computes.
 func half(t *testing.T, path string) int {
 	t.Helper()
@@ -89,7 +122,9 @@ func (p place) openShort(t *testing.T, path string, o ebb.Options) *ebb.Engine {
 	if o.Threads == 0 {
 		o.Threads = 1
 	}
-	haveDevice(t, p.device)
+	if d := haveDevice(t, p.device); d.Software() && p.short() && (o.ChunkTokens == 0 || o.ChunkTokens > softwareChunk) {
+		o.ChunkTokens = softwareChunk
+	}
 	if p.shared {
 		o.GPULayers = half(t, path)
 	}
@@ -121,8 +156,8 @@ func requireDevice(t *testing.T, name string) {
 	haveDevice(t, name)
 }
 
-// haveDevice skips a test whose device this machine does not have.
-func haveDevice(t *testing.T, name string) {
+// haveDevice returns a device, or skips a test whose device this machine does not have.
+func haveDevice(t *testing.T, name string) *ggml.Device {
 	t.Helper()
 	library, err := ggml.Load()
 	if errors.Is(err, ggml.ErrNoLibrary) {
@@ -131,9 +166,11 @@ func haveDevice(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := library.Device(name); err != nil {
+	d, err := library.Device(name)
+	if err != nil {
 		t.Skipf("no device %s: run make vulkan", name)
 	}
+	return d
 }
 
 // golden reads the cases of a golden file.

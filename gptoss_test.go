@@ -41,6 +41,7 @@ func TestMXFP4ExpertsEqualLibllama(t *testing.T) {
 
 // The values that MXFP4 stands for, as f32, give exact products.
 func TestMXFP4ValuesEqualHuggingFace(t *testing.T) {
+	requireDevice(t, "cpu")
 	data := testmodel.Convert(t, testmodel.Golden(t, "tiny-gptoss-mxfp4"), "gpt-oss", nil, func(x gguf.TensorData) []gguf.TensorData {
 		if x.Type == gguf.MXFP4 {
 			n := 1

@@ -67,7 +67,7 @@ func TestExportedKVEqualHuggingFace(t *testing.T) {
 				"disk":      {cpuCopies, ebb.Options{Cache: kv.Offloaded, Disk: t.TempDir()}, 1e-4},
 				"vulkan":    {onGPU, ebb.Options{Cache: kv.OffloadedStatic}, onGPU.tolerance()},
 			} {
-				if tt.at == onGPU && model != "tiny-gqa" && !testAll {
+				if tt.at.short() && model != "tiny-gqa" {
 					continue // shaders of other shapes take minutes to compile
 				}
 				t.Run(model+"/"+name, func(t *testing.T) {

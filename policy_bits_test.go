@@ -12,7 +12,8 @@ import (
 
 // script takes two sequences through what changes a cache's shape: prefill past a block, decoding
 // together and alone, truncation and another prompt, a fork. It returns every row of logits. Each
-// kind of step is repeated so often.
+// kind of step is repeated so often; where it is done once, steps have one row or two, so that the
+// software Vulkan device needs few shaders.
 func script(t *testing.T, e *ebb.Engine, repeat int) (rows [][]float32) {
 	t.Helper()
 	a, b := e.NewSeq(), e.NewSeq()
@@ -27,9 +28,13 @@ func script(t *testing.T, e *ebb.Engine, repeat int) (rows [][]float32) {
 			rows = append(rows, r...)
 		}
 	}
-	step(kv.Work{Seq: a, Tokens: prompt(1, 250), Logits: 2})
+	some, few := 4, 2 // tokens
+	if repeat == 1 {
+		some, few = 2, 1
+	}
+	step(kv.Work{Seq: a, Tokens: prompt(1, 254), Logits: 2})
 	for i := range repeat + 1 { // across the border of a block
-		step(kv.Work{Seq: a, Tokens: prompt(10+i, 4), Logits: 2})
+		step(kv.Work{Seq: a, Tokens: prompt(10+i, some), Logits: 2})
 	}
 	step(kv.Work{Seq: b, Tokens: prompt(2, 20), Logits: 1}, kv.Work{Seq: a, Tokens: prompt(3, 1), Logits: 1})
 	for i := range repeat {
@@ -45,7 +50,7 @@ func script(t *testing.T, e *ebb.Engine, repeat int) (rows [][]float32) {
 	}
 	defer closeSeq(t, fork)
 	for i := range repeat {
-		step(kv.Work{Seq: a, Tokens: prompt(40+i, 1), Logits: 1}, kv.Work{Seq: fork, Tokens: prompt(50+i, 2), Logits: 1})
+		step(kv.Work{Seq: a, Tokens: prompt(40+i, 1), Logits: 1}, kv.Work{Seq: fork, Tokens: prompt(50+i, few), Logits: 1})
 	}
 	step(kv.Work{Seq: fork, Tokens: prompt(5, 1), Logits: 1})
 	return rows
@@ -77,17 +82,22 @@ func (c cell) String() string {
 // repeats is how often script repeats a step. The software Vulkan device takes some milliseconds
 // for each operation.
 func (p place) repeats() int {
-	if p.device == "cpu" || testAll {
-		return 3
+	if p.short() {
+		return 1
 	}
-	return 1
+	return 3
 }
 
-// cells are the combinations that are compared with static: each value of each kind, or with
-// EBB_TEST_ALL all of them. That every pair of values gives the bits of static is proved in package
-// kv, without a model; here it is shown that the engine's graphs keep it.
-func cells() (all []cell) {
-	if !testAll {
+// cells are the combinations that are compared with static: each value of each kind, on a GPU a few of
+// them, or with EBB_TEST_ALL all. That every pair of values gives the bits of static is proved in package
+// kv, without a model and on each of the devices; here it is shown that the engine's graphs keep it.
+func (p place) cells() (all []cell) {
+	switch {
+	case p.short() && p.shared:
+		return []cell{{5, "f16", 0, kv.Offloaded}, {5, "f16", 0, kv.Auto}}
+	case p.short():
+		return []cell{{5, "f16", 2, kv.Offloaded}, {5, "f16", 0, kv.Auto}, {3, "q4_0", 1, kv.OffloadedStatic}}
+	case !testAll:
 		return []cell{
 			{1, "f32", 0, kv.Offloaded},
 			{2, "f16", 1, kv.OffloadedStatic},
@@ -130,7 +140,7 @@ func TestEveryPolicyGivesTheBitsOfStatic(t *testing.T) {
 			models := map[int]string{}
 			static := map[string][][]float32{}
 			bytes := map[string]int64{} // of both sequences' K/V
-			for _, c := range cells() {
+			for _, c := range p.cells() {
 				if models[c.layers] == "" {
 					models[c.layers] = testmodel.WriteFile(t, testmodel.Options{Layers: c.layers, Seed: uint64(c.layers)})
 				}
@@ -188,13 +198,16 @@ func TestQuantisedWeightsGiveTheBitsOfStatic(t *testing.T) {
 	for _, typ := range []ggml.Type{ggml.Q8_0, ggml.Q4_0, ggml.Q4_K} {
 		path := testmodel.WriteFile(t, testmodel.Options{Layers: 3, Hidden: 256, Heads: 4, KVHeads: 2, HeadDim: 64, FF: 256, Type: typ, Seed: 7})
 		for _, p := range allPlaces {
+			if p.short() && (p.shared || typ != ggml.Q4_K) {
+				continue // the shaders of a type take half a minute to compile
+			}
 			t.Run(typ.String()+"/"+p.name, func(t *testing.T) {
 				requireDevice(t, p.device)
 				o := ebb.Options{Cache: kv.Static, Context: 512, ChunkTokens: 64}
 				want := script(t, p.open(t, path, o), p.repeats())
 				for _, policy := range []kv.Policy{kv.Offloaded, kv.OffloadedStatic, kv.Dynamic} {
-					if p.device != "cpu" && policy != kv.Offloaded && !testAll {
-						continue // minutes of the software device
+					if p.short() && policy != kv.Offloaded {
+						continue
 					}
 					o.Cache = policy
 					if err := sameBits(script(t, p.open(t, path, o), p.repeats()), want); err != nil {
