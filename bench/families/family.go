@@ -53,6 +53,7 @@ func All() []Family {
 		{Name: "gemma4-26b-a4b", Member: "Gemma 4 26B-A4B with a quarter of its experts", Of: 30, Architecture: "gemma4", Layers: 2, Hidden: 2816, Heads: 16, KVHeads: 8, HeadDim: 256, FF: 2112, Experts: 32, Used: 8, ExpertFF: 704, Window: 1024, FullHeadDim: 512, FullKVHeads: 2, Tied: true, add: gemma4},
 		{Name: "gpt-oss-20b", Member: "gpt-oss-20b", Of: 24, Architecture: "gpt-oss", Layers: 2, Hidden: 2880, Heads: 64, KVHeads: 8, HeadDim: 64, Experts: 32, Used: 4, ExpertFF: 2880, Window: 128, add: gptoss},
 		{Name: "qwen35-9b", Member: "Qwen3.5 9B", Of: 32, Architecture: "qwen35", Layers: 8, Hidden: 4096, Heads: 16, KVHeads: 4, HeadDim: 256, FF: 12288, Recurrence: Recurrence{Size: 128, KeyHeads: 16, Heads: 32}, add: qwen35},
+		{Name: "qwen35moe-35b-a3b", Member: "Qwen3.5 35B-A3B with a quarter of its experts", Of: 40, Architecture: "qwen35moe", Layers: 8, Hidden: 2048, Heads: 16, KVHeads: 2, HeadDim: 256, Experts: 64, Used: 8, ExpertFF: 512, Recurrence: Recurrence{Size: 128, KeyHeads: 16, Heads: 32}, add: qwen35moe},
 		{Name: "mistral3-8b", Member: "Ministral 3 8B", Of: 34, Architecture: "mistral3", Layers: 2, Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FF: 14336, add: mistral3},
 		{Name: "phi4-14b", Member: "Phi-4 14B", Of: 40, Architecture: "phi3", Layers: 2, Hidden: 5120, Heads: 40, KVHeads: 10, HeadDim: 128, FF: 17920, add: phi3},
 		{Name: "smollm3-3b", Member: "SmolLM3 3B", Of: 36, Architecture: "smollm3", Layers: 4, Hidden: 2048, Heads: 16, KVHeads: 4, HeadDim: 128, FF: 11008, add: smollm3},

@@ -22,6 +22,16 @@ func qwen35(m *file, f Family) {
 	m.hybrid(f, func(l layer) { l.feedForward("", f.FF) })
 }
 
+// qwen35moe has a shared expert, which a gate weights.
+func qwen35moe(m *file, f Family) {
+	m.key("expert_shared_feed_forward_length", uint32(f.ExpertFF))
+	m.hybrid(f, func(l layer) {
+		l.experts()
+		l.normals(l.name("ffn_gate_inp_shexp.weight"), root(f.Hidden), f.Hidden)
+		l.feedForward("_shexp", f.ExpertFF)
+	})
+}
+
 // hybrid adds layers that are recurrent or have attention, each with a feed-forward network.
 func (m *file) hybrid(f Family, feedForward func(layer)) {
 	r := f.Recurrence

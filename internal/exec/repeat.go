@@ -17,12 +17,19 @@ var OfEngine func(engine any) *Runner
 // sequence holds, from the first on, and copies their K/V; where a ring has lost those, other rows of
 // the ring. The states of recurrent layers stay as they are. The text that follows makes no sense, as the keys are those of other positions. Benchmarks
 // use it to reach a depth that would take long to compute. The sequence must hold a token and have no
-// forks. After an error it is as it was, or longer by some of the n.
+// forks. Tokens of it that are to be computed again are computed, and the first of the n with them. After
+// an error it is as it was, or longer by some of the n.
 func (r *Runner) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
-	tokens := seq.Tokens()
-	if n > 0 && len(tokens) == 0 {
+	if n > 0 && seq.Len() == 0 {
 		return errors.New("ebb: repeat: the sequence is empty")
 	}
+	if n > 0 && len(seq.Pending()) > 0 {
+		if _, err := r.Forward(ctx, []kv.Work{{Seq: seq, Tokens: seq.Tokens()[:1]}}, nil); err != nil {
+			return fmt.Errorf("ebb: repeat: %w", err)
+		}
+		n--
+	}
+	tokens := seq.Tokens()
 	period := min(len(tokens), r.pool.StepTokens())
 	most := period // in a step: each moves all streamed rows, so what is repeated already is repeated too
 	if period == len(tokens) {

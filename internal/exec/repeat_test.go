@@ -153,6 +153,29 @@ func TestRepeatKeepsStates(t *testing.T) {
 	}
 }
 
+// Repeat computes the tokens whose states are lost before it repeats any.
+func TestRepeatComputesWhatIsPending(t *testing.T) {
+	o := Options{Cache: kv.Options{Policy: kv.Static, SnapshotBytes: kv.NoSnapshots}}
+	e := setting{devices: cpu, hybrid: true, Options: o}.mustOpen(t)
+	s := e.pool.NewSeq()
+	if _, err := e.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: []int32{5, 9, 12, 40, 77}}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Truncate(3); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.Pending()); n != 3 {
+		t.Fatalf("%d tokens are pending: want 3", n)
+	}
+	if err := e.Repeat(t.Context(), s, 7); err != nil {
+		t.Fatal(err)
+	}
+	want := []int32{5, 9, 12, 5, 5, 9, 12, 5, 5, 9}
+	if got := s.Tokens(); !slices.Equal(got, want) || len(s.Pending()) > 0 {
+		t.Errorf("tokens %d, of which %d are pending: want %d, and none", got, len(s.Pending()), want)
+	}
+}
+
 // statesBefore returns what recurrent layers carry of a sequence before its next step.
 func statesBefore(t *testing.T, e *Runner, s *kv.Seq) (states [][]byte) {
 	t.Helper()

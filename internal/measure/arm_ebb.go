@@ -51,8 +51,16 @@ func openPolicies(o Options, s Setting, room int) (arms []*Ebb, err error) {
 func (a *Ebb) Name() string { return a.Label }
 
 // Rewind truncates the sequence, or makes it longer: it computes the first tokens and repeats their
-// K/V.
+// K/V. Where layers carry a state, that of this depth is kept, so that rewinding to it again computes
+// nothing.
 func (a *Ebb) Rewind(ctx context.Context, depth int) error {
+	if err := a.rewind(ctx, depth); err != nil {
+		return err
+	}
+	return a.Seq.SnapshotAt(depth)
+}
+
+func (a *Ebb) rewind(ctx context.Context, depth int) error {
 	have := a.Seq.Len()
 	if depth <= have {
 		return a.Seq.Truncate(depth)

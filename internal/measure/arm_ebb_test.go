@@ -44,3 +44,31 @@ func TestAStepReadsNoMoreOfALayerThanItsWindow(t *testing.T) {
 		t.Errorf("a token behind the windows adds %d bytes, want %d", got, full)
 	}
 }
+
+// A turn begins where the one before began, and where layers carry a state that costs no computing.
+func TestRewindingAHybridComputesNothing(t *testing.T) {
+	if _, err := ggml.Load(); err != nil {
+		t.Skipf("cpu: no ggml libraries: run make libs: %v", err)
+	}
+	o := Options{Model: "../../testdata/models/tiny-qwen35.gguf", Fill: 16}
+	a, err := OpenEbb("qwen35", o, Setting{Threads: 1, KVType: "f16"}, ebb.Options{Cache: kv.Static, Context: 128})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 3 {
+		if err := a.Rewind(t.Context(), 100); err != nil {
+			t.Fatal(err)
+		}
+		if have, again := a.Seq.Len(), len(a.Seq.Pending()); have != 100 || again != 0 {
+			t.Errorf("%d tokens, of which %d are to be computed again: want 100 and 0", have, again)
+		}
+		if err := a.Step(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

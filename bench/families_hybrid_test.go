@@ -1,0 +1,40 @@
+package bench
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed4d217819/ebb/internal/measure"
+	"github.com/seed4d217819/ebb/internal/measure/measuretest"
+)
+
+// Hybrids have targets of their own, and prompts are measured too. Both programs go back to a depth.
+func TestHybridsAreComparedAtADepthAndWithPrompts(t *testing.T) {
+	o := small(t, "families")
+	o.Model, o.Peer, o.smallFamilies = "", PeerLlama, true
+	o.Families = []string{"qwen35-9b"}
+	o.Depths = []int{0, deepHybrid}
+	r := run(t, o)
+	for _, at := range []struct {
+		workload      string
+		depth, tokens int
+		more          []string
+		target        float64
+	}{
+		{"qwen35-9b", 0, 1, []string{"reading the bytes of a step"}, targetHybrid},
+		{"qwen35-9b", deepHybrid, 1, []string{"reading the bytes of a step"}, targetHybridDeep},
+		{"qwen35-9b-prompt", 0, hybridPrompt, nil, 0.95},
+	} {
+		want := append([]string{"ebb static", peerFlash, peerEager}, at.more...)
+		if diff := cmp.Diff(measuretest.Arms(r, at.workload, at.depth, at.tokens), want); diff != "" {
+			t.Errorf("arms of %s at depth %d (-got +want):\n%s", at.workload, at.depth, diff)
+		}
+		if !slices.ContainsFunc(r.Scores, func(s measure.Score) bool {
+			return s.Workload == at.workload && s.Depth == at.depth && s.Target == at.target
+		}) {
+			t.Errorf("%s at depth %d has no score with a target of %g", at.workload, at.depth, at.target)
+		}
+	}
+}
