@@ -17,12 +17,12 @@ const chatTemplate = `{% for m in messages %}` +
 
 // writeChatModel writes a tiny model that has a chat template.
 func writeChatModel(path string) error {
-	return writeTinyModel(path, gguf.KV{Key: "tokenizer.chat_template", Value: chatTemplate})
+	return writeTinyModel(path, "tiny-gqa", gguf.KV{Key: "tokenizer.chat_template", Value: chatTemplate})
 }
 
 // writeTinyModel writes a tiny model with additional metadata, or other values of what it has.
-func writeTinyModel(path string, meta ...gguf.KV) (err error) {
-	tiny, err := gguf.Open("../../testdata/models/tiny-gqa.gguf")
+func writeTinyModel(path, model string, meta ...gguf.KV) (err error) {
+	tiny, err := gguf.Open("../../testdata/models/" + model + ".gguf")
 	if err != nil {
 		return err
 	}

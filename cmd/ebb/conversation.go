@@ -11,6 +11,7 @@ import (
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/chat"
 	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/session"
 )
 
@@ -73,6 +74,9 @@ func (c *conversation) goOn(ctx context.Context, said []chat.Message, w io.Write
 		return nil, err
 	}
 	c.changed = true
+	if err := c.keepStates(messages, tokens, kept); err != nil {
+		return nil, err
+	}
 	a, err := c.answer(ctx, tokens[kept:], prompt.format, w)
 	if errors.Is(err, session.ErrDamaged) { // which is before any text comes
 		noteDamage(err, c.notes)
@@ -85,9 +89,30 @@ func (c *conversation) goOn(ctx context.Context, said []chat.Message, w io.Write
 	if a == nil || len(a.best().IDs) == 0 {
 		return nil, err
 	}
+	if kept := c.seq.SnapshotAt(c.seq.Len()); err == nil {
+		err = kept
+	}
 	c.reused, c.last = kept, a
 	c.messages, c.results = slices.Concat(messages, []chat.Message{a.message(0)}), nil
 	return a, err
+}
+
+// keepStates asks for a snapshot where the assistant's turn begins in a prompt, of which some tokens are
+// in the cache. The next prompt may differ from there on: templates leave reasoning out of earlier turns,
+// and write the beginning of a turn otherwise.
+func (c *conversation) keepStates(messages []chat.Message, prompt []int32, kept int) error {
+	recurrent := func(l model.Layer) bool { return l.State != model.State{} }
+	if !slices.ContainsFunc(c.engine.Config().Layers, recurrent) {
+		return nil
+	}
+	before, err := renderMessages(c.engine, c.template, expressed(c.template, messages), c.options)
+	if err != nil {
+		return nil // the template wants the assistant to go on
+	}
+	if n := commonPrefix(before, prompt); n >= max(1, kept) {
+		return c.seq.SnapshotAt(n)
+	}
+	return nil
 }
 
 // answer goes on with some tokens.

@@ -68,6 +68,15 @@ type rendered struct {
 	format answerFormat // of the answers to it
 }
 
+// renderMessages returns a conversation as the model reads it, without the beginning of another turn.
+func renderMessages(engine *ebb.Engine, template *chat.Template, messages []chat.Message, o chat.RenderOptions) ([]int32, error) {
+	text, err := template.Render(messages, o)
+	if err != nil {
+		return nil, err
+	}
+	return engine.Tokenizer().Encode(text, tokenizer.Options{ParseSpecial: true})
+}
+
 // renderPrompt returns a conversation up to where the assistant's next turn begins.
 func renderPrompt(engine *ebb.Engine, template *chat.Template, messages []chat.Message, o chat.RenderOptions) (r rendered, err error) {
 	o.AddGenerationPrompt = true

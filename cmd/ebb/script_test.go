@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 			return errors.Join(
 				writeChatModel(filepath.Join(env.WorkDir, "chat.gguf")),
 				writeToolModel(filepath.Join(env.WorkDir, "tools.gguf")),
-				writeTinyModel(filepath.Join(env.WorkDir, "unknown.gguf"), gguf.KV{Key: "general.architecture", Value: "abacus"}),
+				writeTinyModel(filepath.Join(env.WorkDir, "unknown.gguf"), "tiny-gqa", gguf.KV{Key: "general.architecture", Value: "abacus"}),
 			)
 		},
 		Condition: func(name string) (bool, error) {

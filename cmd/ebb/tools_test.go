@@ -28,7 +28,7 @@ const toolTemplate = `{% if tools %}<s>tools {{ tools | tojson }}</s>{% endif %}
 
 // writeToolModel writes a tiny model whose chat template takes tools.
 func writeToolModel(path string) error {
-	return writeTinyModel(path, gguf.KV{Key: "tokenizer.chat_template", Value: toolTemplate})
+	return writeTinyModel(path, "tiny-gqa", gguf.KV{Key: "tokenizer.chat_template", Value: toolTemplate})
 }
 
 // answerWith makes the model answer with a text.
