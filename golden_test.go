@@ -16,7 +16,7 @@ var goldenModels = []string{
 	"tiny-mixtral", "tiny-granite", "tiny-granite-nope", "tiny-smollm3", "tiny-glm4",
 	"tiny-gemma3", "tiny-gemma4", "tiny-gemma4-e", "tiny-gemma4-moe", "tiny-gptoss",
 	"tiny-qwen35", "tiny-qwen35-mtp", "tiny-qwen35moe", "tiny-qwen3next", "tiny-qwen3next-old",
-	"tiny-lfm2", "tiny-lfm2moe",
+	"tiny-lfm2", "tiny-lfm2moe", "tiny-granitehybrid", "tiny-granitehybrid-moe",
 }
 
 // tolerance is how far logits may be from Hugging Face's with f32 weights and K/V: on the CPU

@@ -16,6 +16,7 @@ import (
 	"github.com/seed4d217819/ebb/model/glm4moe"
 	"github.com/seed4d217819/ebb/model/gptoss"
 	"github.com/seed4d217819/ebb/model/granite"
+	"github.com/seed4d217819/ebb/model/granitehybrid"
 	"github.com/seed4d217819/ebb/model/lfm2"
 	"github.com/seed4d217819/ebb/model/llama"
 	"github.com/seed4d217819/ebb/model/mistral3"
@@ -36,13 +37,13 @@ var (
 		llama.Architecture(), mistral3.Architecture(), phi3.Architecture(), glm4moe.Architecture(),
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
 		smollm3.Architecture(), granite.Architecture(), glm4.Architecture(), gemma3.Architecture(), gemma4.Architecture(), gptoss.Architecture(),
-		qwen35.Architecture(), qwen35moe.Architecture(), qwen3next.Architecture(), lfm2.Architecture(),
+		qwen35.Architecture(), qwen35moe.Architecture(), qwen3next.Architecture(), lfm2.Architecture(), granitehybrid.Architecture(),
 	}
 	goldens = []string{
 		"tiny-one", "tiny-mistral3", "tiny-longrope", "tiny-glm4moe", "tiny-qwen2", "tiny-qwen3", "tiny-qwen2moe", "tiny-qwen3moe",
 		"tiny-smollm3", "tiny-granite", "tiny-glm4", "tiny-mixtral", "tiny-gemma3", "tiny-gemma4", "tiny-gemma4-e", "tiny-gemma4-moe",
 		"tiny-gptoss", "tiny-qwen35", "tiny-qwen35-mtp", "tiny-qwen35moe", "tiny-qwen3next", "tiny-qwen3next-old",
-		"tiny-lfm2", "tiny-lfm2moe",
+		"tiny-lfm2", "tiny-lfm2moe", "tiny-granitehybrid", "tiny-granitehybrid-moe",
 	}
 )
 
@@ -83,7 +84,7 @@ func sameCache(a, b model.Layer) bool {
 // projections are what some have and others do not; but a model that had a bias is another one
 // without it, which no reader of the file can know.
 func optional(name string) bool {
-	return name == "output.weight" || strings.HasSuffix(name, ".layer_output_scale.weight") || strings.HasSuffix(name, ".bias") && !strings.Contains(name, "exp_probs_b")
+	return name == "output.weight" || strings.HasSuffix(name, ".layer_output_scale.weight") || strings.HasSuffix(name, ".bias") && !strings.Contains(name, "exp_probs_b") && !strings.Contains(name, "ssm_dt")
 }
 
 // asBefore reports whether an earlier layer has the same tensor, or the model does without the layer's.

@@ -79,3 +79,11 @@ func SoftCap(g *ggml.Graph, x *ggml.Tensor, most float32) *ggml.Tensor {
 	}
 	return g.Scale(g.Tanh(g.Scale(x, 1/most)), most)
 }
+
+// Scaled returns x times a factor.
+func Scaled(g *ggml.Graph, x *ggml.Tensor, factor float32) *ggml.Tensor {
+	if factor == 1 {
+		return x
+	}
+	return g.Scale(x, factor)
+}

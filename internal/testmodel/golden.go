@@ -92,13 +92,15 @@ func derived() map[string]func(tb testing.TB) []byte {
 			meta := []gguf.KV{{Key: "granite.rope.scaling.finetuned", Value: false}, {Key: "granite.logit_scale", Value: float32(1)}}
 			return derive(tb, "tiny-gqa", "granite", meta, same)
 		},
-		"tiny-lfm2":             lfm2,
-		"tiny-lfm2moe":          lfm2moe,
-		"tiny-qwen3next":        qwen3next,
-		"tiny-qwen3next-old":    qwen3nextOld,
-		"tiny-qwen35-drafts":    drafts,
-		"tiny-qwen35moe-drafts": draftsOfExperts,
-		"tiny-smollm3":          func(tb testing.TB) []byte { return derive(tb, "tiny-gqa", "smollm3", nil, same) },
+		"tiny-granitehybrid":     granitehybrid,
+		"tiny-granitehybrid-moe": granitehybridMoE,
+		"tiny-lfm2":              lfm2,
+		"tiny-lfm2moe":           lfm2moe,
+		"tiny-qwen3next":         qwen3next,
+		"tiny-qwen3next-old":     qwen3nextOld,
+		"tiny-qwen35-drafts":     drafts,
+		"tiny-qwen35moe-drafts":  draftsOfExperts,
+		"tiny-smollm3":           func(tb testing.TB) []byte { return derive(tb, "tiny-gqa", "smollm3", nil, same) },
 		// Gate and up become one matrix, and each norm has a twin behind its block.
 		"tiny-glm4": func(tb testing.TB) []byte {
 			var gate gguf.TensorData

@@ -76,7 +76,7 @@ func open(l *model.Loader) (model.Model, error) {
 
 // Embed looks the tokens' embeddings up.
 func (m *Model) Embed(g *ggml.Graph, ids *ggml.Tensor) *ggml.Tensor {
-	return scaled(g, m.Decoder.Embed(g, ids), m.embeddingScale) // [hidden, tokens]
+	return model.Scaled(g, m.Decoder.Embed(g, ids), m.embeddingScale) // [hidden, tokens]
 }
 
 // Layer adds attention and feed-forward to x.
@@ -89,22 +89,14 @@ func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens,
 		q, k = w.rotary.Forward(g, q, tokens.Positions), w.rotary.Forward(g, k, tokens.Positions)
 	}
 	h = w.attentionOut.Forward(g, attend(q, k, v))
-	x = g.Add(scaled(g, h, m.residualScale), x)
+	x = g.Add(model.Scaled(g, h, m.residualScale), x)
 
 	h = w.feedForwardNorm.Forward(g, x)
 	h = w.feedForward.Forward(g, h)
-	return g.Add(scaled(g, h, m.residualScale), x)
+	return g.Add(model.Scaled(g, h, m.residualScale), x)
 }
 
 // Logits scores the next token.
 func (m *Model) Logits(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	return scaled(g, m.Decoder.Logits(g, x), 1/m.logitScale) // [vocab, tokens]
-}
-
-// scaled returns x times a factor.
-func scaled(g *ggml.Graph, x *ggml.Tensor, factor float32) *ggml.Tensor {
-	if factor == 1 {
-		return x
-	}
-	return g.Scale(x, factor)
+	return model.Scaled(g, m.Decoder.Logits(g, x), 1/m.logitScale) // [vocab, tokens]
 }
