@@ -21,7 +21,7 @@ type goldenBranches struct {
 // Sequences go on from anywhere in a text: from its end, from inside the window and from before it.
 // Each branch is a fork that is cut, and one after the other a sequence that is cut again and again.
 func TestBranchesOfATextEqualHuggingFace(t *testing.T) {
-	for _, model := range []string{"tiny-gptoss", "tiny-gemma4"} {
+	for _, model := range []string{"tiny-gptoss", "tiny-gemma4", "tiny-qwen35", "tiny-qwen35moe"} {
 		for _, p := range []place{cpuInPlace, cpuCopies} {
 			for _, o := range []ebb.Options{{Cache: kv.Static}, {Cache: kv.Offloaded}, {Cache: kv.Offloaded, Attend: ebb.AttendAtHost}} {
 				if o.Attend != ebb.AttendAtDevice && !p.copies {
