@@ -237,7 +237,10 @@ func (s *Session) Save(ctx context.Context, seq *kv.Seq, attached json.RawMessag
 	}()
 	to := &sessionSink{create: func(all kv.Saved) (_ *session.Writer, err error) {
 		h := s.header
-		h.Tokens, h.WindowFrom, h.Snapshots, h.Attached = all.Tokens, all.WindowFrom, all.Snapshots, attached
+		h.Tokens, h.WindowFrom, h.Attached = all.Tokens, all.WindowFrom, attached
+		if h.States != nil {
+			h.Computed, h.Snapshots = all.Computed, all.Snapshots
+		}
 		w, err = session.Create(s.path, h)
 		return w, err
 	}}
@@ -269,8 +272,8 @@ func (s *sessionSink) Begin(all kv.Saved) (err error) {
 
 func (s *sessionSink) Rows(layer, block int, rows []byte) error { return s.Write(layer, block, rows) }
 
-func (s *sessionSink) State(snapshot, layer int, state []byte) error {
-	return s.WriteState(snapshot, layer, state)
+func (s *sessionSink) State(number, layer int, state []byte) error {
+	return s.WriteState(number, layer, state)
 }
 
 // open opens the file, if there is one.

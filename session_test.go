@@ -18,10 +18,14 @@ import (
 	"github.com/seed4d217819/ebb/session"
 )
 
-// beginning takes a sequence past a block; ending goes on with it, cuts it, forks it and goes on.
+// beginning takes a sequence past a block, with a snapshot if the model has states; ending goes on with it,
+// cuts it, forks it and goes on.
 func beginning(t *testing.T, e *ebb.Engine) *kv.Seq {
 	t.Helper()
 	s := e.NewSeq()
+	if err := s.SnapshotAt(150); err != nil {
+		t.Fatal(err)
+	}
 	advance(t, e, s, prompt(1, 290))
 	advance(t, e, s, prompt(2, 1))
 	return s
@@ -97,6 +101,7 @@ func TestRestoredSessionEqualsOneThatWasNeverClosed(t *testing.T) {
 	for name, model := range map[string]string{
 		"alike":         testmodel.WriteFile(t, testmodel.Options{Layers: 3, Seed: 3}),
 		"tiny-gemma4-e": modelPath("tiny-gemma4-e"), // windows, heads of two widths, and shared K/V
+		"tiny-qwen35":   modelPath("tiny-qwen35"),   // states
 	} {
 		restoredEqual(t, name, model)
 	}

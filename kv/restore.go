@@ -28,10 +28,10 @@ type Source interface {
 // StateSource is a [Source] that has states of recurrent layers.
 type StateSource interface {
 	Source
-	// Snapshots returns after how many tokens it has states, ascending.
-	Snapshots() []int
-	// State reads the state of a recurrent layer of [Pool.StateSizes] in a snapshot, as Read reads rows.
-	State(ctx context.Context, snapshot, layer int, buffer []byte) (state []byte, err error)
+	// States returns after how many tokens it has states: Computed and Snapshots of what was saved.
+	States() (computed int, snapshots []int)
+	// State reads a state of a recurrent layer, by the number that it was saved with, as Read reads rows.
+	State(ctx context.Context, number, layer int, buffer []byte) (state []byte, err error)
 }
 
 // What a [Source] may expect of the buffers that it reads into.
@@ -45,9 +45,9 @@ const (
 // fewer than were saved, and no more is read than they need; what is cut off or closed meanwhile is
 // not read either. [Seq.Wait] waits for all of it.
 //
-// Where layers are recurrent, the sequence begins with the last snapshot of the source at or before its
-// end. The tokens behind it, or all without one, are [Seq.Pending]. So is what had no rows when it was
-// saved.
+// Where layers are recurrent, the sequence begins with the last state of the source at or before its
+// end. The tokens behind it, or all without one, are [Seq.Pending]. The snapshots up to there come behind
+// all layers, and are the sequence's: one that cannot be read is missed by those alone who go back to it.
 //
 // If a row cannot be read, the step that needs it fails with the source's error before it computes
 // with it, and so do all later steps of the sequence and its forks, which can only be closed.
@@ -106,13 +106,14 @@ func (p *Pool) beginRestore(ctx context.Context, tokens []int32, from Source) (_
 	s.hold(tokens[:n])
 	s.pending = slices.Clone(tokens[n:])
 	s.tree.restoring.Store(r)
+	p.restoreSnapshots(s, r)
 	r.start(p.pinned())
 	return s, true, nil
 }
 
 // roomToRestore gives a new sequence memory for those of its tokens that can be restored; nil: none can.
 func (p *Pool) roomToRestore(ctx context.Context, s *Seq, tokens []int32, from Source) (*restoring, error) {
-	n, snapshot := len(tokens), 0
+	n, number := len(tokens), 0
 	switch {
 	case p.closed:
 		return nil, fmt.Errorf("%w: the pool", ErrClosed)
@@ -120,7 +121,7 @@ func (p *Pool) roomToRestore(ctx context.Context, s *Seq, tokens []int32, from S
 		return nil, fmt.Errorf("%w: %d tokens, room for %d", ErrFull, n, p.config.capacity)
 	}
 	if p.states != nil {
-		if n, snapshot = snapshotIn(from, n); n == 0 {
+		if n, number = stateIn(from, n); n == 0 {
 			return nil, nil
 		}
 	}
@@ -132,7 +133,7 @@ func (p *Pool) roomToRestore(ctx context.Context, s *Seq, tokens []int32, from S
 			return nil, err
 		}
 	}
-	return p.newRestoring(s, n, snapshot, from)
+	return p.newRestoring(s, n, number, from)
 }
 
 // hold gives a new sequence its tokens, in the first cells of its tree. Their rows are about to be

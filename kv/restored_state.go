@@ -12,25 +12,29 @@ import (
 // others, in the order of computation. The restore holds the place, too, so that nobody has it as long as
 // something may be written there: the sequence may have gone on, or back.
 type restoredState struct {
-	pool     *Pool
-	place    int
-	tokens   int // after how many tokens it is
-	snapshot int // of the source
+	pool   *Pool
+	place  int
+	tokens int // after how many tokens it is
+	number int // in the source
 }
 
-// snapshotIn returns the last snapshot of a source at or before n tokens: of how many tokens it is, and
-// its number. 0: there is none.
-func snapshotIn(from Source, n int) (tokens, number int) {
+// stateIn returns the last state of a source at or before n tokens: after how many tokens it is, and its
+// number. 0: there is none.
+func stateIn(from Source, n int) (tokens, number int) {
 	s, ok := from.(StateSource)
 	if !ok {
 		return 0, 0
 	}
-	for i, at := range slices.Backward(s.Snapshots()) {
-		if at <= n {
-			return max(0, at), i
+	computed, snapshots := s.States()
+	if computed <= n {
+		snapshots = append(slices.Clone(snapshots), computed) // a snapshot of them comes first
+	}
+	for i, at := range snapshots {
+		if at > tokens && at <= n {
+			tokens, number = at, i
 		}
 	}
-	return 0, 0
+	return tokens, number
 }
 
 // takeRestored gives a new sequence of n tokens a place for the state that is restored, if need be by
@@ -51,10 +55,10 @@ func (p *Pool) takeRestored(ctx context.Context, s *Seq, n int) error {
 	return nil
 }
 
-// restoredState returns the state of a new sequence that a snapshot is read to.
-func (p *Pool) restoredState(s *Seq, tokens, snapshot int) *restoredState {
+// restoredState returns the state that a new sequence begins with.
+func (p *Pool) restoredState(s *Seq, tokens, number int) *restoredState {
 	p.states.hold(s.state)
-	return &restoredState{pool: p, place: s.state, tokens: tokens, snapshot: snapshot}
+	return &restoredState{pool: p, place: s.state, tokens: tokens, number: number}
 }
 
 // give gives the place back, when nothing is written there any more.
@@ -69,7 +73,7 @@ func (r *restoring) bringState(ctx context.Context, i item, buffer []byte) error
 	if int(r.wanted.Load()) < r.state.tokens {
 		return nil // the sequence and its forks have gone back
 	}
-	state, err := r.source.(StateSource).State(ctx, r.state.snapshot, i.number, buffer)
+	state, err := r.source.(StateSource).State(ctx, r.state.number, i.number, buffer)
 	if err != nil {
 		return err
 	}
@@ -77,4 +81,17 @@ func (r *restoring) bringState(ctx context.Context, i item, buffer []byte) error
 		r.state.pool.states.write(i.layer, r.state.place, state)
 		return ctx.Err()
 	})
+}
+
+// awaitState waits until the state is there that the sequence begins with.
+func (r *restoring) awaitState(ctx context.Context) error {
+	for i, one := range r.items {
+		if !one.isState() || one.coming != nil {
+			continue
+		}
+		if err := r.awaitItem(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed4d217819/ebb/tier/disk"
 )
 
 // stateful takes sequences through a model of which some layers are recurrent. A state is numbers that all
@@ -133,15 +135,19 @@ func (h *stateful) check(s *Seq) {
 	if !slices.Equal(kept.Tokens, s.Tokens()) {
 		h.t.Fatalf("tokens %v were saved of %v", kept.Tokens, s.Tokens())
 	}
-	for i, n := range kept.Snapshots {
+	at := slices.Clone(kept.Snapshots)
+	if n := len(at); kept.Computed > 0 && (n == 0 || at[n-1] < kept.Computed) {
+		at = append(at, kept.Computed)
+	}
+	if len(kept.states) != len(at)*len(h.pool.states.layers) {
+		h.t.Fatalf("%d states were saved, of those after %v", len(kept.states), at)
+	}
+	for i, n := range at {
 		for number, l := range h.pool.states.layers {
 			if got, want := kept.states[[2]int{i, number}], h.stateOf(l, kept.Tokens[:n]); !bytes.Equal(got, want) {
 				h.t.Fatalf("layer %d after %d tokens: the state is not theirs", l, n)
 			}
 		}
-	}
-	if n := kept.Computed; n > 0 && (len(kept.Snapshots) == 0 || kept.Snapshots[len(kept.Snapshots)-1] != n) {
-		h.t.Fatalf("snapshots %v were saved of %d tokens", kept.Snapshots, n)
 	}
 }
 
@@ -151,15 +157,15 @@ type stateSource struct {
 	beforeState func(ctx context.Context, layer int) error // before each state; nil: nothing
 }
 
-func (s stateSource) Snapshots() []int { return s.Saved.Snapshots }
+func (s stateSource) States() (computed int, snapshots []int) { return s.Computed, s.Snapshots }
 
-func (s stateSource) State(ctx context.Context, snapshot, layer int, buffer []byte) ([]byte, error) {
+func (s stateSource) State(ctx context.Context, number, layer int, buffer []byte) ([]byte, error) {
 	if s.beforeState != nil {
 		if err := s.beforeState(ctx, layer); err != nil {
 			return nil, err
 		}
 	}
-	return buffer[4:][:copy(buffer[4:], s.states[[2]int{snapshot, layer}])], nil
+	return buffer[4:][:copy(buffer[4:], s.states[[2]int{number, layer}])], nil
 }
 
 func from(k shelf) stateSource { return stateSource{source: source{shelf: k}} }
@@ -179,8 +185,8 @@ func (h *stateful) shelved(snapshots ...int) shelf {
 	defer s.Close()
 	h.grow(growth{s, 300})
 	k := save(h.t, h.pool, s)
-	k.Snapshots = append(snapshots, 300)
-	for i, n := range k.Snapshots {
+	k.Snapshots = snapshots
+	for i, n := range append(slices.Clone(snapshots), 300) {
 		for number, l := range h.pool.states.layers {
 			k.states[[2]int{i, number}] = h.stateOf(l, k.tokens[:n])
 		}
@@ -241,8 +247,10 @@ func TestRestoreBeginsWithTheNearestSnapshot(t *testing.T) {
 		for _, layout := range h.pool.Layouts() {
 			want += int64(tt.blocks) * layout.RowBytes() * Block
 		}
-		if tt.computed > 0 {
-			want += state
+		for _, at := range []int{100, 256, 300} { // those before go behind the one that the sequence begins with
+			if at <= tt.computed {
+				want += state
+			}
 		}
 		if got := h.pool.Stats().RestoredBytes - before; got != want {
 			t.Errorf("%d tokens: %d bytes were read; want %d", tt.tokens, got, want)
@@ -269,6 +277,131 @@ func TestRestoreBeginsWithTheNearestSnapshot(t *testing.T) {
 	if _, err := h.pool.Restore(t.Context(), make([]int32, 701), from(shelf{})); !errors.Is(err, ErrFull) {
 		t.Errorf("701 tokens: %v; want %v", err, ErrFull)
 	}
+}
+
+// A restored sequence goes back to the snapshots that it had, also while they are read, and is saved with
+// them again.
+func TestRestoredSequencesGoBackToTheirSnapshots(t *testing.T) {
+	for name, change := range map[string]func(o *Options){
+		"in host memory": func(*Options) {},
+		"in files": func(o *Options) {
+			_, makers := diskTiers(t, disk.Options{}, 0)
+			o.Tier = makers["disk"]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := uniform(Dynamic, 1, 700)
+			change(&o)
+			h := newStateful(t, o)
+			kept := h.shelved(100, 256, 290)
+			for _, to := range []struct{ n, computed int }{{300, 300}, {299, 290}, {290, 290}, {270, 256}, {255, 100}, {99, 0}, {0, 0}} {
+				for _, slow := range []bool{false, true} {
+					f := from(kept)
+					if f.beforeState = func(context.Context, int) error { return nil }; slow {
+						f.beforeState = func(context.Context, int) error { time.Sleep(2 * time.Millisecond); return nil }
+					}
+					s := h.restore(300, f, kept)
+					fork := forkOf(t, s)
+					if !slow {
+						again := save(t, h.pool, s)
+						if !slices.Equal(again.Snapshots, kept.Snapshots) || again.Computed != 300 {
+							t.Errorf("snapshots %v and %d were saved again; want %v and 300", again.Snapshots, again.Computed, kept.Snapshots)
+						}
+						h.check(s)
+					}
+					if err := s.Truncate(to.n); err != nil {
+						t.Fatal(err)
+					}
+					if got := len(s.Pending()); got != to.n-to.computed {
+						t.Errorf("truncated to %d: %d tokens are pending; want %d", to.n, got, to.n-to.computed)
+					}
+					h.grow(growth{s, 2}, growth{fork, 1})
+					for _, s := range []*Seq{s, fork} {
+						if err := s.Close(); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			}
+			if n := h.pool.Stats().Snapshots; n != 0 {
+				t.Errorf("%d snapshots are left", n)
+			}
+		})
+	}
+}
+
+// A sequence that is closed while its snapshots are read reads no more of them, and what it asks for now
+// is the state that comes.
+func TestSnapshotsOfARestoredSequenceAreItsOwn(t *testing.T) {
+	h := newStateful(t, uniform(Dynamic, 1, 700))
+	kept := h.shelved(100, 256)
+	stopped := from(kept)
+	stopped.beforeState = func(ctx context.Context, layer int) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	s := h.restore(300, stopped, kept)
+	if err := s.SnapshotAt(300); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	slow := from(kept)
+	slow.beforeState = func(context.Context, int) error { time.Sleep(5 * time.Millisecond); return nil }
+	s = h.restore(300, slow, kept)
+	if err := s.SnapshotAt(300); err != nil {
+		t.Fatal(err)
+	}
+	h.grow(growth{s, 5})
+	if err := s.Truncate(300); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.Pending()); n != 0 {
+		t.Errorf("%d tokens are pending; want none", n)
+	}
+	h.grow(growth{s, 5})
+}
+
+// A snapshot that cannot be read harms only who goes back to it: it begins with the one before.
+func TestASnapshotThatCannotBeRestoredIsMissedAlone(t *testing.T) {
+	h := newStateful(t, uniform(Dynamic, 1, 700))
+	kept := h.shelved(100, 256)
+	broken := errors.New("broken")
+	f := damagedSnapshot{from(kept), 1, broken}
+	s := h.restore(300, f, kept)
+	h.grow(growth{s, 1})
+	if err := s.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if again := save(t, h.pool, s); !slices.Equal(again.Snapshots, []int{100}) || again.Computed != 301 {
+		t.Errorf("snapshots %v and %d were saved; want 100 and 301", again.Snapshots, again.Computed)
+	}
+	if err := s.Truncate(270); err != nil {
+		t.Fatal(err)
+	}
+	err := h.step(t.Context(), Work{Seq: s, Tokens: ids(270, 1)})
+	if pending, ok := errors.AsType[*PendingError](err); !ok || pending.Seq != s || !errors.Is(err, broken) {
+		t.Fatalf("%v; want a PendingError", err)
+	}
+	if n := len(s.Pending()); n != 170 {
+		t.Errorf("%d tokens are pending; want 170", n)
+	}
+	h.grow(growth{s, 1})
+}
+
+// damagedSnapshot cannot deliver one of the states.
+type damagedSnapshot struct {
+	stateSource
+	number int
+	err    error
+}
+
+func (d damagedSnapshot) State(ctx context.Context, number, layer int, buffer []byte) ([]byte, error) {
+	if number == d.number && layer == 1 {
+		return nil, d.err
+	}
+	return d.stateSource.State(ctx, number, layer, buffer)
 }
 
 // Pending tokens are saved as such.

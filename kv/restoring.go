@@ -24,7 +24,7 @@ import (
 type restoring struct {
 	source Source
 	of     []int  // by layer of the model: the item that it waits for; nowhere: none
-	items  []item // those of the layers, in their order
+	items  []item // those of the layers, in their order, and then those of snapshots
 	state  *restoredState
 	buffer *ggml.Buffer
 	hooks  *hooks
@@ -50,8 +50,9 @@ type item struct {
 	layer  int // of the model
 	number int // of the layer among those of the source that have rows, or states
 	blocks int
-	size   int64 // of a block in bytes
-	rows   place // nowhere where the item is a state
+	size   int64   // of a block in bytes
+	rows   place   // nowhere where the item is a state
+	coming *coming // the snapshot whose state it is; nil: the sequence begins with it
 }
 
 // place is where a layer's rows belong: a region, or a tier.
@@ -82,8 +83,8 @@ const (
 )
 
 // newRestoring prepares to restore the first n tokens of a new sequence, which has its memory, and the
-// state after them, which a snapshot of the source has.
-func (p *Pool) newRestoring(s *Seq, n, snapshot int, from Source) (*restoring, error) {
+// state after them, which has a number in the source.
+func (p *Pool) newRestoring(s *Seq, n, number int, from Source) (*restoring, error) {
 	t := s.tree
 	r := &restoring{
 		source: from, of: make([]int, len(p.placed)), hooks: &p.hooks, bytes: &p.restored, changing: &p.changing,
@@ -92,6 +93,7 @@ func (p *Pool) newRestoring(s *Seq, n, snapshot int, from Source) (*restoring, e
 	kept, recurrent := 0, 0
 	for l, at := range p.placed {
 		shape := p.config.shapes[l]
+		r.of[l] = len(r.items)
 		switch {
 		case shape.keepsRows():
 			r.add(item{layer: l, number: kept, blocks: (n + Block - 1) / Block, size: p.config.layouts[l].RowBytes() * Block, rows: p.placeOf(t, l, n, from)})
@@ -116,14 +118,13 @@ func (p *Pool) newRestoring(s *Seq, n, snapshot int, from Source) (*restoring, e
 		return nil, allocation(fmt.Errorf("a buffer to read with: %w", err))
 	}
 	if recurrent > 0 {
-		r.state = p.restoredState(s, n, snapshot)
+		r.state = p.restoredState(s, n, number)
 	}
 	return r, nil
 }
 
-// add adds an item, for which its layer waits.
+// add adds an item.
 func (r *restoring) add(i item) {
-	r.of[i.layer] = len(r.items)
 	r.items = append(r.items, i)
 	r.there = append(r.there, make(chan struct{}))
 	r.left = append(r.left, i.blocks)
@@ -228,7 +229,11 @@ func (r *restoring) take() (p piece, ok bool) {
 // bring reads a piece, as far as it is wanted, and places it.
 func (r *restoring) bring(ctx context.Context, p piece, buffer []byte) error {
 	i := r.items[p.item]
-	if i.isState() {
+	switch {
+	case i.coming != nil:
+		r.bringSnapshot(ctx, i, buffer)
+		return nil
+	case i.isState():
 		return r.bringState(ctx, i, buffer)
 	}
 	cells := int(r.wanted.Load()) - p.first*Block

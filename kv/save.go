@@ -39,9 +39,8 @@ type Saved struct {
 	// WindowFrom is the first token from which on layers with windows have rows, where not all are kept
 	// ([Options.WindowRows]). Whoever restores the sequence is not to use those of earlier tokens.
 	WindowFrom int
-	// Snapshots are the numbers of tokens, ascending, after which states of recurrent layers are saved:
-	// those of the sequence's snapshots, and last Computed. nil: no layer is recurrent, or there are no
-	// tokens.
+	// Snapshots are the numbers of tokens, ascending, after which the sequence has snapshots of the states
+	// of recurrent layers.
 	Snapshots []int
 }
 
@@ -52,9 +51,10 @@ type Sink interface {
 	Begin(Saved) error
 	// Rows is called for each block of each layer of [Pool.Layouts], layer by layer.
 	Rows(layer, block int, rows []byte) error
-	// State is called for each snapshot and recurrent layer of [Pool.StateSizes], snapshot by snapshot,
-	// with f32 values.
-	State(snapshot, layer int, state []byte) error
+	// State is called for each recurrent layer of [Pool.StateSizes], with f32 values: first for the states
+	// of all layers in the first snapshot, numbered 0, then in the next one, and last for those after
+	// all Computed tokens, if no snapshot is of them and there are some.
+	State(number, layer int, state []byte) error
 }
 
 // Save reads all rows and states of a sequence, and writes them to a sink. It waits until the sequence
@@ -96,7 +96,7 @@ type saved struct {
 	Saved
 	tree   *tree
 	runs   []tier.Run   // all its cells, in order
-	states []savedState // those of Snapshots
+	states []savedState // those of Snapshots, and the last one
 }
 
 // beginSave keeps others from changing the sequence, and returns what it holds.

@@ -10,23 +10,26 @@ import (
 // savedState is a state of a sequence that is saved: in a place, or in the tiers of a snapshot, which
 // nobody gives up meanwhile.
 type savedState struct {
+	tokens   int // after how many it is
 	place    int // nowhere: the snapshot was copied
 	snapshot *snapshot
 }
 
-// beginSaveStates lists the states of a sequence, and after how many tokens they are.
+// beginSaveStates lists the states of a sequence, and its snapshots.
 func (p *Pool) beginSaveStates(s *Seq, all *Saved) (states []savedState) {
 	if p.states == nil || all.Computed == 0 {
 		return nil
 	}
 	for _, one := range s.snapshots {
+		if one.coming.missed() {
+			continue
+		}
 		one.readers++
-		states = append(states, savedState{one.place, one})
+		states = append(states, savedState{one.tokens, one.place, one})
 		all.Snapshots = append(all.Snapshots, one.tokens)
 	}
 	if n := len(states); n == 0 || all.Snapshots[n-1] < all.Computed {
-		states = append(states, savedState{place: s.state})
-		all.Snapshots = append(all.Snapshots, all.Computed)
+		states = append(states, savedState{tokens: all.Computed, place: s.state})
 	}
 	return states
 }
@@ -49,7 +52,7 @@ func (p *Pool) saveStates(ctx context.Context, s saved, to Sink, buffer []byte) 
 				return err
 			}
 			if err := p.readSaved(ctx, from, l, buffer); err != nil {
-				return fmt.Errorf("kv: save the state of layer %d after %d tokens: %w", l, s.Snapshots[i], err)
+				return fmt.Errorf("kv: save the state of layer %d after %d tokens: %w", l, from.tokens, err)
 			}
 			if err := to.State(i, number, buffer[:4*p.config.shapes[l].State]); err != nil {
 				return err

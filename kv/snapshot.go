@@ -23,7 +23,10 @@ type snapshot struct {
 	asked   bool // by SnapshotAt
 	holders int  // sequences
 	readers int  // saves that read it
-	place   int  // of the state; nowhere once it was copied
+
+	coming *coming    // it is restored; nil: it was taken
+	after  *restoring // the restore of the state in its place, which is copied when it is there; nil: it is
+	place  int        // of the state; nowhere once it was copied
 
 	tiers  []tier.Tier // by device: one block each of its recurrent layers; nil where it has none
 	ctx    context.Context
@@ -179,6 +182,9 @@ func (p *Pool) takeSnapshot(s *Seq, n, place int, asked bool) {
 	k := p.snapshots
 	one := &snapshot{tokens: n, asked: asked, holders: 1, place: place, tiers: p.snapshotTiers()}
 	one.ctx, one.cancel = context.WithCancel(context.Background())
+	if r := s.tree.restoring.Load(); r != nil && r.state != nil && r.state.place == place {
+		one.after = r
+	}
 	p.states.hold(place)
 	at, _ := slices.BinarySearchFunc(s.snapshots, n, func(one *snapshot, n int) int { return one.tokens - n })
 	s.snapshots = slices.Insert(s.snapshots, at, one)
@@ -233,6 +239,7 @@ func (p *Pool) dropSnapshot(one *snapshot) {
 // freeSnapshot gives back what a snapshot takes.
 func (p *Pool) freeSnapshot(one *snapshot) {
 	one.cancel()
+	one.coming.end()
 	p.states.give(one.place)
 	one.place = nowhere
 	for _, t := range one.tiers {

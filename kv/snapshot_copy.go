@@ -79,6 +79,11 @@ func (k *snapshots) copyAll(p *Pool) {
 
 // copySnapshot copies a snapshot from its place to its tiers.
 func (p *Pool) copySnapshot(one *snapshot) error {
+	if one.after != nil {
+		if err := one.after.awaitState(one.ctx); err != nil {
+			return err
+		}
+	}
 	for n, layers := range p.snapshots.on {
 		if layers == nil {
 			continue
@@ -172,7 +177,7 @@ func (p *Pool) notKept(one *snapshot, err error) {
 		k.copy(p, one)
 		return
 	}
-	if !k.told {
+	if lost := one.after != nil && one.after.failure() != nil; !k.told && !lost { // then so is the sequence
 		p.notices = append(p.notices, fmt.Sprintf("the state after %d tokens is not kept: %v", one.tokens, err))
 	}
 	k.told = true
@@ -255,6 +260,9 @@ func (m placeMemory) Read(p tier.Part, cell, n int, buf []byte, _ int64) {
 
 // readSnapshot reads the state of a snapshot, which was copied, into a place.
 func (p *Pool) readSnapshot(ctx context.Context, one *snapshot, place int) error {
+	if err := one.coming.await(ctx); err != nil {
+		return err
+	}
 	for n, layers := range p.snapshots.on {
 		for i, l := range layers {
 			p.hooks.copying()

@@ -36,7 +36,7 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Header says what the rows and states of a session belong to. They fit a model if all fields but
-// Tokens, WindowFrom, Snapshots and Attached are equal.
+// Tokens, WindowFrom, Computed, Snapshots and Attached are equal.
 type Header struct {
 	Architecture string        `json:"architecture"`   // general.architecture of the model
 	Weights      string        `json:"weights"`        // SHA-256 of the model's files, in hexadecimal
@@ -47,10 +47,11 @@ type Header struct {
 	Tokens       []int32       `json:"-"`
 	WindowFrom   int           `json:"window_from,omitempty"` // the first token whose rows layers with windows have; those before are zeros
 
-	// States are how many bytes a state has in each recurrent layer. Snapshots are the numbers of tokens,
-	// ascending, after which there are states. A session with States has rows only of the tokens before
-	// the last snapshot: see [Header.Computed].
+	// States are how many bytes a state has in each recurrent layer. A session that has them has rows of
+	// the first tokens only, as many as Computed says, and the states after these and after each of the
+	// ascending numbers of tokens in Snapshots.
 	States    []int64 `json:"states,omitempty"`
+	Computed  int     `json:"computed,omitempty"`
 	Snapshots []int   `json:"snapshots,omitempty"`
 
 	// Attached is what the program that saves a session wants back with it, as JSON: ebb chat its
@@ -80,16 +81,20 @@ func (h Header) Fits(want Header) error {
 	return nil
 }
 
-// Computed returns how many tokens have rows. The rest, which only sessions with states have, is to be
-// computed again.
-func (h Header) Computed() int {
-	switch {
-	case len(h.States) == 0:
+// rows returns how many tokens have rows. The others are to be computed again.
+func (h Header) rows() int {
+	if len(h.States) == 0 {
 		return len(h.Tokens)
-	case len(h.Snapshots) == 0:
-		return 0
 	}
-	return h.Snapshots[len(h.Snapshots)-1]
+	return h.Computed
+}
+
+// statesAt returns after how many tokens there are states, ascending.
+func (h Header) statesAt() []int {
+	if n := len(h.Snapshots); h.Computed == 0 || n > 0 && h.Snapshots[n-1] == h.Computed {
+		return h.Snapshots
+	}
+	return append(slices.Clone(h.Snapshots), h.Computed)
 }
 
 // exportable reports why rows cannot be exported.
@@ -113,8 +118,8 @@ type layout struct {
 }
 
 func (h Header) layout(head int64) layout {
-	l := layout{blocks: (h.Computed() + BlockCells - 1) / BlockCells, table: head}
-	at := l.table + 4*int64(len(h.Layers)*l.blocks+len(h.Snapshots)*len(h.States)) + 4
+	l := layout{blocks: (h.rows() + BlockCells - 1) / BlockCells, table: head}
+	at := l.table + 4*int64(len(h.Layers)*l.blocks+len(h.statesAt())*len(h.States)) + 4
 	if l.blocks == 0 {
 		l.rows, l.end = make([]int64, len(h.Layers)), at
 		return l
@@ -124,7 +129,7 @@ func (h Header) layout(head int64) layout {
 		l.rows = append(l.rows, at)
 		at += int64(l.blocks) * layer.RowBytes() * BlockCells
 	}
-	for range h.Snapshots {
+	for range h.statesAt() {
 		for _, size := range h.States {
 			l.states = append(l.states, at)
 			at += size
@@ -218,10 +223,10 @@ func (h Header) hold(size int64) error {
 		}
 	}
 	left := size
-	for range h.Snapshots {
+	for at := range h.statesAt() {
 		for i, n := range h.States {
 			if left -= n; left < 0 {
-				return fmt.Errorf("session: %w: it has %d bytes, and %d snapshots of states of %d in recurrent layer %d", ErrDamaged, size, len(h.Snapshots), n, i)
+				return fmt.Errorf("session: %w: it has %d bytes, and state %d of recurrent layer %d takes %d", ErrDamaged, size, at, i, n)
 			}
 		}
 	}
@@ -249,10 +254,13 @@ func (h Header) check() error {
 			return fmt.Errorf("session: %w: the state of recurrent layer %d has %d bytes", ErrDamaged, i, n)
 		}
 	}
+	if h.Computed < 0 || h.Computed > len(h.Tokens) || h.Computed > 0 && len(h.States) == 0 {
+		return fmt.Errorf("session: %w: states after %d of %d tokens, in %d recurrent layers", ErrDamaged, h.Computed, len(h.Tokens), len(h.States))
+	}
 	before := 0
 	for _, n := range h.Snapshots {
-		if n <= before || n > len(h.Tokens) || len(h.States) == 0 {
-			return fmt.Errorf("session: %w: a snapshot after %d of %d tokens, behind one after %d, in %d recurrent layers", ErrDamaged, n, len(h.Tokens), before, len(h.States))
+		if n <= before || n > h.Computed {
+			return fmt.Errorf("session: %w: a snapshot after %d of %d tokens, behind one after %d", ErrDamaged, n, h.Computed, before)
 		}
 		before = n
 	}

@@ -41,7 +41,10 @@ func readRows(ctx context.Context, f *File) error {
 			}
 		}
 	}
-	for i := range r.Snapshots() {
+	if computed, snapshots := r.States(); computed != h.Computed || !slices.Equal(snapshots, h.Snapshots) {
+		return errors.New("other snapshots")
+	}
+	for i := range h.statesAt() {
 		for l, size := range h.States {
 			got, err := r.State(ctx, i, l, directio.Aligned(make([]byte, size+3*directio.Sector), int(size)+2*directio.Sector))
 			if err != nil {

@@ -36,9 +36,10 @@ func header(tokens int) Header {
 func hybrid(tokens int) Header {
 	h := header(tokens)
 	h.States = []int64{12, 5000}
-	for _, n := range []int{tokens / 3, tokens - 2} {
+	h.Computed = max(0, tokens-2)
+	for _, n := range []int{tokens / 3, h.Computed - tokens%2} {
 		if n > 0 {
-			h.Snapshots = append(h.Snapshots, n)
+			h.Snapshots = append(h.Snapshots, n) // of an even number of tokens the last one is of all that are computed
 		}
 	}
 	return h
@@ -72,7 +73,7 @@ func save(path string, h Header, seed int, s system) (err error) {
 			}
 		}
 	}
-	for i := range h.Snapshots {
+	for i := range h.statesAt() {
 		for l := range h.States {
 			if err := w.WriteState(i, l, state(h, i, l, seed)); err != nil {
 				return err
@@ -104,7 +105,7 @@ func check(path string, h Header, seed int) error {
 			}
 		}
 	}
-	for i := range h.Snapshots {
+	for i := range h.statesAt() {
 		for l := range h.States {
 			got := make([]byte, h.States[l])
 			if err := f.ReadState(i, l, got); err != nil {
@@ -236,6 +237,9 @@ func TestSnapshotsThatCannotBeAreRefused(t *testing.T) {
 		"no tokens":        func(h *Header) { h.Snapshots = []int{0} },
 		"too many tokens":  func(h *Header) { h.Snapshots = []int{10} },
 		"no states":        func(h *Header) { h.States = nil },
+		"more computed":    func(h *Header) { h.Computed = 10 },
+		"fewer computed":   func(h *Header) { h.Computed = 5 },
+		"negative":         func(h *Header) { h.Computed, h.Snapshots = -1, nil },
 		"an empty state":   func(h *Header) { h.States[0] = 0 },
 		"a negative state": func(h *Header) { h.States[1] = -4 },
 		"a huge state":     func(h *Header) { h.States[1] = 1 << 62 },
@@ -272,7 +276,7 @@ func TestSnapshotsThatCannotBeAreRefused(t *testing.T) {
 	if err := w.WriteState(0, 0, make([]byte, 11)); err == nil {
 		t.Error("a state of 11 bytes was taken; want 12")
 	}
-	if err := w.Commit(); err == nil || !strings.Contains(err.Error(), "the state of recurrent layer 0 in snapshot 0 was not written") {
+	if err := w.Commit(); err == nil || !strings.Contains(err.Error(), "state 0 of recurrent layer 0 was not written") {
 		t.Errorf("no state was written: %v", err)
 	}
 }

@@ -18,8 +18,7 @@ type Writer struct {
 }
 
 // Create begins to write a session, which gets its name from Commit. Its tokens and layers are those
-// of the header; each block of each layer, and each state of each snapshot, is written once, in any
-// order. The caller closes the writer.
+// of the header; each block of each layer, and each state, is written once, in any order. The caller closes the writer.
 func Create(path string, h Header) (*Writer, error) { return create(path, h, operatingSystem()) }
 
 func create(path string, h Header, s system) (*Writer, error) {
@@ -62,12 +61,13 @@ func (w *Writer) Write(layer, block int, rows []byte) error {
 	return nil
 }
 
-// WriteState keeps the state of a recurrent layer in a snapshot.
-func (w *Writer) WriteState(snapshot, layer int, state []byte) error {
+// WriteState keeps the state of a recurrent layer after as many tokens as the header's snapshot of that
+// number says, or after Computed ones: their number is the next one, if there is no snapshot of them.
+func (w *Writer) WriteState(number, layer int, state []byte) error {
 	if want := w.states[layer]; int64(len(state)) != want {
 		return fmt.Errorf("session: %d bytes for the state of recurrent layer %d: want %d", len(state), layer, want)
 	}
-	n := snapshot*len(w.states) + layer
+	n := number*len(w.states) + layer
 	if err := w.draft.writeAt(state, w.layout.states[n]); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (w *Writer) WriteState(snapshot, layer int, state []byte) error {
 func (w *Writer) Commit() error {
 	for i, ok := range w.written {
 		if n := i - len(w.rows)*w.layout.blocks; !ok && n >= 0 {
-			return fmt.Errorf("session: the state of recurrent layer %d in snapshot %d was not written", n%len(w.states), n/len(w.states))
+			return fmt.Errorf("session: state %[2]d of recurrent layer %[1]d was not written", n%len(w.states), n/len(w.states))
 		}
 		if !ok {
 			return fmt.Errorf("session: block %d of layer %d was not written", i%w.layout.blocks, i/w.layout.blocks)
