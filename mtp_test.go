@@ -86,3 +86,48 @@ func TestWhatCannotDraftSaysSo(t *testing.T) {
 		t.Error("an engine without a block drafted")
 	}
 }
+
+// Drawn texts take the same random numbers with drafts, a sequence goes on drafting in its next turn, and
+// one that was restored begins anew.
+func TestDraftedTextsThatAreDrawnOrGoOn(t *testing.T) {
+	path := goldenPath(t, "tiny-qwen35-drafts")
+	e := cpuCopies.open(t, path, ebb.Options{KVType: "f32", MTP: 3})
+	first, second := prompt(1, 20), prompt(2, 9)
+	for _, drawn := range []bool{false, true} {
+		plain := drafting(0, 24)
+		if drawn {
+			plain.DoSample, plain.Seed, plain.Temperature = true, new(uint64(4)), new(0.3)
+		}
+		turns := func(mtp int) (ids []int32) {
+			c, seq := plain, newSeq(t, e)
+			c.MTP = mtp
+			for _, p := range [][]int32{first, second} {
+				got, err := generateIDs(t.Context(), e, seq, p, c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, got...)
+			}
+			return ids
+		}
+		before := e.Stats()
+		if got, want := turns(3), turns(0); !slices.Equal(got, want) {
+			t.Errorf("drawn %v: ids %v, want %v", drawn, got, want)
+		}
+		if e.Stats().Draft.Accepted == before.Draft.Accepted {
+			t.Errorf("drawn %v: no draft was right", drawn)
+		}
+	}
+}
+
+// The block's K/V count towards what K/V may take: a context that was left open gets shorter.
+func TestTheBlocksKVCount(t *testing.T) {
+	path := modelPath("tiny-qwen35-mtp")
+	fits := func(mtp int) int {
+		t.Helper()
+		return cpuCopies.open(t, path, ebb.Options{KVType: "f32", Cache: kv.Static, KVMemory: 400 << 10, MTP: mtp}).Context()
+	}
+	if without, with := fits(0), fits(1); with >= without {
+		t.Errorf("a context of %d tokens fits with the block, and %d without", with, without)
+	}
+}

@@ -17,9 +17,12 @@ func (p *Pool) Turn(ctx context.Context) (done func(), err error) {
 	done = sync.OnceFunc(func() { <-p.turn })
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if err = ctx.Err(); err == nil && p.closed {
+		err = fmt.Errorf("%w: the pool", ErrClosed)
+	}
+	if err != nil {
 		done()
-		return nil, fmt.Errorf("%w: the pool", ErrClosed)
+		return nil, err
 	}
 	return done, nil
 }

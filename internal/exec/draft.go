@@ -70,7 +70,7 @@ func (d *Draft) Guess(ctx context.Context, ids []int32, n int, ends []int32) (gu
 		}
 	}
 	next := d.next()
-	row, err := d.extend(ctx, ids[next:], true, func(to *ggml.Tensor) { d.give(to, next-1, p) })
+	row, err := d.extend(ctx, ids[next:], true, d.kept(next-1))
 	if err == nil {
 		d.sure, d.last = d.rows.Len(), ids[p]
 	}
@@ -82,7 +82,7 @@ func (d *Draft) Guess(ctx context.Context, ids []int32, n int, ends []int32) (gu
 		if guesses = append(guesses, id); len(guesses) == n {
 			return guesses, nil
 		}
-		row, err = d.extend(ctx, guesses[len(guesses)-1:], true, func(to *ggml.Tensor) { ggml.SetSlice(to, d.drafter.last, 0) })
+		row, err = d.extend(ctx, guesses[len(guesses)-1:], true, func(to *ggml.Tensor, _, _ int) { ggml.SetSlice(to, d.drafter.last, 0) })
 	}
 	if lacksRoom(err) && ctx.Err() == nil {
 		return guesses, nil
@@ -130,19 +130,17 @@ func (d *Draft) followTokens(ctx context.Context, seq *kv.Seq, tokens []int32, p
 		if next < p {
 			ids = append(slices.Clone(seq.Tokens()[next:p]), tokens[0])
 		}
-		if _, err := d.extend(ctx, ids, false, func(to *ggml.Tensor) { d.give(to, next-1, p) }); err != nil {
+		if _, err := d.extend(ctx, ids, false, d.kept(next-1)); err != nil {
 			return err
 		}
-		d.sure, d.last = d.rows.Len(), tokens[0]
 	}
-	for i := 1; i < len(tokens); {
-		n := min(len(tokens)-i, d.drafter.block.pool.StepTokens())
-		if _, err := d.extend(ctx, tokens[i:i+n], false, func(to *ggml.Tensor) { d.drafter.copyStates(x, first+i-1, to, n) }); err != nil {
+	if len(tokens) > 1 {
+		give := func(to *ggml.Tensor, from, n int) { d.drafter.copyStates(x, first+from, to, n) }
+		if _, err := d.extend(ctx, tokens[1:], false, give); err != nil {
 			return err
 		}
-		i += n
-		d.sure, d.last = d.rows.Len(), tokens[i-1]
 	}
+	d.sure, d.last = d.rows.Len(), tokens[len(tokens)-1]
 	return nil
 }
 
@@ -184,25 +182,37 @@ func (d *Draft) restart(p int) error {
 	return d.keep(0)
 }
 
-// extend appends the rows of tokens, whose hidden states give writes, and returns the scores of the
-// token after the last, if they are wanted.
-func (d *Draft) extend(ctx context.Context, tokens []int32, scores bool, give func(to *ggml.Tensor)) ([]float32, error) {
-	w := kv.Work{Seq: d.rows, Tokens: tokens}
-	if scores {
-		w.Logits = 1
+// extend appends the rows of tokens, and returns the scores of the token after the last, if they are
+// wanted. give writes the hidden states of n of the tokens, from one on.
+func (d *Draft) extend(ctx context.Context, tokens []int32, scores bool, give func(to *ggml.Tensor, from, n int)) ([]float32, error) {
+	f := d.drafter
+	for from := 0; from < len(tokens); {
+		n := min(len(tokens)-from, f.block.pool.StepTokens())
+		w := kv.Work{Seq: d.rows, Tokens: tokens[from : from+n]}
+		if scores && from+n == len(tokens) {
+			w.Logits = 1
+		}
+		batch := []kv.Work{w}
+		f.rows = logitRows(f.rows, batch, f.block.config.Vocab)
+		f.giveStates = func(to *ggml.Tensor) { give(to, from, n) }
+		if err := f.block.pass(ctx, batch, nil, f.rows); err != nil {
+			return nil, err
+		}
+		from += n
 	}
-	f, batch := d.drafter, []kv.Work{w}
-	f.giveStates, f.rows = give, logitRows(f.rows, batch, f.block.config.Vocab)
-	if err := f.block.pass(ctx, batch, nil, f.rows); err != nil || !scores {
-		return nil, err
+	if !scores {
+		return nil, nil
 	}
 	return f.rows[0][0], nil
 }
 
-// give writes the kept hidden states of the tokens [from, end).
-func (d *Draft) give(to *ggml.Tensor, from, end int) {
-	hidden := d.drafter.block.config.Hidden
-	ggml.SetSlice(to, d.states[(from-d.first)*hidden:(end-d.first)*hidden], 0)
+// kept gives hidden states that are kept, those of the tokens from a position on.
+func (d *Draft) kept(position int) func(to *ggml.Tensor, from, n int) {
+	return func(to *ggml.Tensor, from, n int) {
+		hidden := d.drafter.block.config.Hidden
+		first := (position + from - d.first) * hidden
+		ggml.SetSlice(to, d.states[first:first+n*hidden], 0)
+	}
 }
 
 // copyStates copies n hidden states, from one on, to the first places of a tensor.

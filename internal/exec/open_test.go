@@ -27,6 +27,7 @@ type setting struct {
 	experts int  // of how many layers the CPU computes the experts; the model has experts then
 	windows bool // most of the model's layers have a window of 16
 	hybrid  bool // three of four layers of the model are recurrent
+	drafts  bool // so they are, and a block drafts tokens
 	Options
 }
 
@@ -66,6 +67,9 @@ func (s setting) open(t *testing.T) (*Runner, error) {
 	if s.hybrid {
 		name, arch = "tiny-qwen35", qwen35.Architecture()
 	}
+	if s.drafts {
+		name, arch = "tiny-qwen35-mtp", qwen35.Architecture()
+	}
 	f, err := gguf.Open(filepath.Join("..", "..", "testdata", "models", name+".gguf"))
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +93,11 @@ func (s setting) open(t *testing.T) (*Runner, error) {
 		t.Fatal(err)
 	}
 	load := func(on model.Devices) (model.Model, error) {
-		return arch.Open(model.NewLoader(f, on))
+		l := model.NewLoader(f, on)
+		if s.drafts {
+			l.WithDrafting()
+		}
+		return arch.Open(l)
 	}
 	return Open(library, m, load, s.Options)
 }
