@@ -119,10 +119,11 @@ func (o Options) Plan(devices ...*ggml.Backend) plan.Cache {
 	if o.StepTokens > 0 {
 		c.ChunkTokens = min(orDefault(o.ChunkTokens, DefaultChunkTokens), o.StepTokens)
 	}
-	if c.IfNeeded { // layers that would be used in place gain nothing by leaving
-		for _, b := range devices {
-			c.Stay = append(c.Stay, !o.copies(b))
-		}
+	for _, b := range devices { // what would be used in place gains nothing by leaving
+		c.StatesStay = append(c.StatesStay, !o.copies(b))
+	}
+	if c.IfNeeded {
+		c.Stay = c.StatesStay
 	}
 	for l, s := range o.Layers {
 		c.Layers[l] = plan.Layer{Device: o.deviceOf(l), Window: s.Window, Shares: s.Shares, Of: s.Of}

@@ -55,7 +55,13 @@ func (p *Pool) demote(ctx context.Context, d *device, to plan.Placement, left *d
 			leaving = append(leaving, i)
 		}
 	}
+	if to.StatesOff > 0 && d.placement.StatesOff == 0 {
+		if err := p.statesLeave(d, left); err != nil {
+			return fmt.Errorf("kv: states that leave %s: %w", d.backend.Device().Name(), err)
+		}
+	}
 	if leaving == nil {
+		d.placement = to
 		return nil
 	}
 	rows, err := p.storeAll(ctx, d, leaving)
@@ -274,6 +280,9 @@ func asRefusal(d *device, bytes int64, err error) error {
 func (p *Pool) rest() {
 	if !p.config.policy.adapts() || p.withMemory() > 0 {
 		return
+	}
+	if p.states != nil && p.states.free() == len(p.states.holders) {
+		p.closeStates() // they may lie elsewhere next time
 	}
 	for n, d := range p.devices {
 		d.closeSlots()

@@ -13,6 +13,7 @@ type departure struct {
 	refused bool // a device has refused memory
 	states  bool // states need room
 	layers  []int
+	visit   int        // recurrent layers whose states have left
 	usage   tier.Usage // of the tiers to which they went
 }
 
@@ -30,6 +31,9 @@ const mostNamed = 8
 
 // report counts the layers that have left, and says so in one line.
 func (p *Pool) report(left *departure, demands []demand) {
+	if left.visit > 0 {
+		p.notices = append(p.notices, fmt.Sprintf("the states of %d recurrent layers went from the device to host memory, from where they visit it (%s)", left.visit, left.reason(demands)))
+	}
 	if len(left.layers) == 0 {
 		return
 	}

@@ -19,7 +19,8 @@ type device struct {
 	placement plan.Placement // of its layers
 	copies    bool           // streamed rows are copied; otherwise they are used in place
 	slots     []*slot
-	slotCells int // cells that a slot has room for
+	slotCells int         // cells that a slot has room for
+	stage     stateMemory // places that the states of layers visit which lie off the device
 
 	// Under the policy auto:
 	waves   [][]int // layers that have left together, by their numbers on the device

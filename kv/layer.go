@@ -75,10 +75,15 @@ func (l *Layer) release(ctx context.Context) error {
 
 // States returns the states of all sequences in a recurrent layer.
 func (l *Layer) States() States {
-	if s := l.step.pool.states; s != nil {
+	p := l.step.pool
+	switch s := p.states; {
+	case s == nil:
+		return States{}
+	case s.memory[l.Index].off:
+		return p.placed[l.Index].device.stage.States
+	default:
 		return s.memory[l.Index].States
 	}
-	return States{}
 }
 
 // HostAttention reports whether the layer's attention is computed on the host in this step: its

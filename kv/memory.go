@@ -210,6 +210,7 @@ func (p *Pool) count() {
 		s.StatesBytes += p.statesOn(d)
 	}
 	sum.device += s.StatesBytes
+	sum.Host += p.statesOff()
 	s.Snapshots, s.SnapshotBytes = 0, 0
 	if k := p.snapshots; k != nil {
 		u := k.usage()

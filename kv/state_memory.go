@@ -15,10 +15,14 @@ import (
 // each. There are as many places as the sequences of a step need, so that later steps of the same
 // sequences take no memory; package plan counts them for one sequence a tree. More are taken when a step
 // has more sequences, layer by layer like the rows of a tree that grows.
+//
+// Where not even the states fit beside what must stay, they lie in host memory, and state_visit.go brings
+// those of a step to its device.
 
 // stateMemory is the places of one layer.
 type stateMemory struct {
 	States
+	off    bool          // they lie in host memory
 	meta   *ggml.Context // nil: there are none
 	buffer *ggml.Buffer
 }
@@ -38,21 +42,29 @@ func (m stateMemory) close() {
 	}
 }
 
-// newStateMemory allocates places of a layer.
-func (p *Pool) newStateMemory(l, places int) (stateMemory, error) {
+// newStateMemory allocates places of a layer, on its device or in host memory.
+func (p *Pool) newStateMemory(l, places int, off bool) (stateMemory, error) {
 	d, s := p.placed[l].device, p.config.shapes[l]
+	if off {
+		return p.hostStates(d, s, places)
+	}
 	size := s.StateBytes() * int64(places)
 	b, err := p.alloc(d, d.backend.BufferType(), size, ggml.States)
 	if err != nil {
 		return stateMemory{}, asRefusal(d, size, err)
 	}
+	return p.placeStates(b, s.placeValues(), places), nil
+}
+
+// placeStates makes a buffer the memory of places of some values.
+func (p *Pool) placeStates(b *ggml.Buffer, values int64, places int) stateMemory {
 	m := stateMemory{States: States{ID: p.nextID.Add(1)}, meta: ggml.NewContext(1), buffer: b}
-	m.T = m.meta.New(ggml.F32, s.placeValues(), int64(places))
+	m.T = m.meta.New(ggml.F32, values, int64(places))
 	b.Place(m.T, 0)
 	if p.config.policy.fixed() {
 		b.Clear()
 	}
-	return m, nil
+	return m
 }
 
 // resizeStates gives the layers so many places, one layer after the other. After an error some layers
@@ -72,7 +84,7 @@ func (p *Pool) resizeStates(places int) error {
 		if old.places() == places {
 			continue
 		}
-		m, err := p.newStateMemory(l, places)
+		m, err := p.newStateMemory(l, places, p.placed[l].device.placement.StatesOff > 0)
 		if err == nil {
 			err = p.change(func() error { // restored states are placed meanwhile
 				if err := p.copyStates(p.placed[l].device, old, m); err != nil {
@@ -133,6 +145,9 @@ func (p *Pool) closeStates() {
 		s.memory[l].close()
 		s.memory[l] = stateMemory{}
 	}
+	for _, d := range p.devices {
+		d.closeStage()
+	}
 	s.holders, s.idle, s.denied = nil, 0, 0
 }
 
@@ -150,11 +165,11 @@ func (p *Pool) statesOn(d *device) (bytes int64) {
 		return 0
 	}
 	for _, l := range p.states.layers {
-		if m := p.states.memory[l]; m.buffer != nil && p.placed[l].device == d {
+		if m := p.states.memory[l]; m.buffer != nil && !m.off && p.placed[l].device == d {
 			bytes += m.buffer.Size()
 		}
 	}
-	return bytes
+	return bytes + d.stage.bytes()
 }
 
 // statesBeyond returns the bytes of the states on a device that a placement with some trees does not
@@ -196,6 +211,9 @@ func (p *Pool) moreStates(places int) error {
 
 // stateGrowth returns how many bytes more so many places take on a device.
 func (p *Pool) stateGrowth(d *device, places int) (bytes int64) {
+	if d.placement.StatesOff > 0 { // a stage gives its memory back before it is made anew
+		return max(0, d.placement.StateBytes*int64(places)-d.stage.bytes())
+	}
 	for _, l := range p.states.layers {
 		if p.placed[l].device == d {
 			bytes += p.config.shapes[l].StateBytes() * int64(max(0, places-p.states.memory[l].places()))
@@ -267,20 +285,23 @@ func (s *Step) makeRoomForStates(ctx context.Context) error {
 	}
 	p.shrinkStates(both)
 	if both <= have || alone <= have && p.states.denied > 0 && both >= p.states.denied {
-		return nil
+		return p.fitStages()
 	}
 	err := p.moreStates(both)
 	if err != nil && p.config.policy.adapts() && errors.Is(err, ErrNoMemory) {
 		err = p.settleForStates(ctx, both, s.demands(), err)
 	}
-	if err == nil || !errors.Is(err, ErrNoMemory) {
+	if err == nil {
+		return p.fitStages()
+	}
+	if !errors.Is(err, ErrNoMemory) {
 		return err
 	}
 	p.states.denied = both
 	if have = len(p.states.holders); alone > have && p.moreStates(alone) != nil || s.unsettled() {
 		return err
 	}
-	return nil
+	return p.fitStages()
 }
 
 // unsettled reports whether a tree of the step has lost its memory, because no room was found.
@@ -302,10 +323,17 @@ func (p *Pool) settleForStates(ctx context.Context, places int, demands []demand
 	}
 	p.stopCopies() // slots and regions are about to be replaced
 	err := p.settleReporting(ctx, demands, &left)
-	p.report(&left, demands)
 	for _, d := range p.devices {
 		d.states = 0
 	}
+	if errors.Is(err, ErrNoMemory) { // then the states themselves leave
+		for n, d := range p.devices {
+			if to, ok := d.placement.StatesLeave(p.config.devices[n].slots); ok && p.demote(ctx, d, to, &left) == nil {
+				err = nil
+			}
+		}
+	}
+	p.report(&left, demands)
 	switch {
 	case err == nil:
 		return p.moreStates(places)

@@ -19,6 +19,7 @@ type folder struct {
 	pool   *Pool
 	last   int32
 	tokens map[*Seq][]int32
+	during func(layer int) // called in the loop's body
 }
 
 // foldedValues is how many values the states of a folder's layers have: fewer than a place.
@@ -66,8 +67,10 @@ func fold(state []float32, layer int, token int32) {
 }
 
 // step takes new tokens of each sequence through all layers.
-func (f *folder) step(works ...Work) (err error) {
-	ctx := context.Background()
+func (f *folder) step(works ...Work) error { return f.stepIn(context.Background(), works...) }
+
+// stepIn is step, which a context may end.
+func (f *folder) stepIn(ctx context.Context, works ...Work) (err error) {
 	for i, w := range works {
 		w.Tokens = slices.Clone(w.Tokens)
 		for j := range w.Tokens {
@@ -84,6 +87,9 @@ func (f *folder) step(works ...Work) (err error) {
 	for layer, err := range s.Layers(ctx) {
 		if err != nil {
 			return err
+		}
+		if f.during != nil {
+			f.during(layer.Index)
 		}
 		for i := range s.Chunks() {
 			for _, p := range layer.Parts(i, nil) {

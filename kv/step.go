@@ -293,6 +293,10 @@ func (s *Step) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 				yield(nil, err)
 				return
 			}
+			if err := s.fetchStates(ctx, l); err != nil {
+				yield(nil, err)
+				return
+			}
 			if !yield(&s.layer, nil) {
 				return
 			}
@@ -300,6 +304,7 @@ func (s *Step) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 				yield(nil, err)
 				return
 			}
+			s.storeStates(l)
 			s.computed++
 		}
 	}

@@ -156,7 +156,7 @@ func (c Cache) withStates(err error, b Budget) error {
 	for _, d := range b.Devices {
 		if d.Name == short.Device && d.KV != NoKV {
 			s := c.on(d.KV)
-			short.States = product(s.with(s.least).StatesBytes(), int64(s.trees))
+			short.States = product(s.smallest().StatesBytes(), int64(s.trees))
 		}
 	}
 	return err

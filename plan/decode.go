@@ -59,6 +59,9 @@ func (r Request) Decode(f Forecast, m Machine, depth int) Decode {
 		link, disk := r.moved(f, m, l, depth)
 		d.Moved, d.FromDisk = sum(d.Moved, link), sum(d.FromDisk, disk)
 	}
+	for l := range r.Layers {
+		d.Moved = sum(d.Moved, r.movedStates(f, l))
+	}
 	d.Compute = float64(d.Read)/m.DeviceRate + d.Experts
 	d.Link = float64(d.Moved) / m.LinkRate
 	d.Disk = float64(d.FromDisk) / m.DiskRate

@@ -47,13 +47,15 @@ func (p Placement) fixed() (n int) {
 
 // DemoteFor returns the placement with as many resident layers as suffice for the memory, and no
 // more than it has, for trees that have room for some cells each. No fewer than least stay. If that
-// does not suffice, ok is false, and the placement is the one that takes the least.
+// does not suffice, states leave; and if that does not either, ok is false, and the placement is the one
+// that takes the least.
 func (p Placement) DemoteFor(trees []int, memory int64, least, slots int) (_ Placement, ok bool) {
 	smallest, bytes := p, p.Take(trees)
 	least = max(least, p.fixed())
 	for stay := len(p.Layers) - p.Streamed; bytes > memory; {
 		if stay--; stay < least {
-			return smallest, false
+			left, ok := smallest.StatesLeave(slots)
+			return left, ok && left.Take(trees) <= memory
 		}
 		p = p.Demote(stay, slots)
 		if take := p.Take(trees); take < bytes {

@@ -53,6 +53,10 @@ func (r Request) times(f Forecast, m Machine, depth int) Times {
 			t.Before += stored/m.LinkRate + float64(f.Placement.Windowed()*r.sequences())*c.FetchSeconds/ringStores
 		}
 	}
+	states := int64(0) // that share the link with rows
+	for l := range r.Layers {
+		states = sum(states, r.movedStates(f, l))
+	}
 	experts := r.CPUExperts
 	dense := float64(r.StepWeights-experts.Read-r.HeadWeights)/layers/c.WeightRate + c.LayerSeconds
 	for l := range t.Layers {
@@ -64,8 +68,14 @@ func (r Request) times(f Forecast, m Machine, depth int) Times {
 		if l >= len(t.Layers)-experts.Layers { // there and back
 			layer.Forward += r.expertSeconds(m)/float64(experts.Layers) + 2*c.FetchSeconds
 		}
+		if states := r.movedStates(f, l); states > 0 { // there and back, while nothing is computed
+			layer.Forward += 2*float64(states)/m.LinkRate + 2*c.FetchSeconds*float64(r.decoded())
+		}
 		if m.Unified {
 			layer.Disturb += float64(link) * c.CopyCost
+		}
+		if visits := f.Placement.Streamed * r.sequences(); visits > 0 {
+			layer.Fetch += float64(states) / m.LinkRate / float64(visits)
 		}
 		if !m.Paced {
 			layer.Fetch += c.FetchSeconds
@@ -86,6 +96,18 @@ func (r Request) moved(f Forecast, m Machine, layer, depth int) (link, disk int6
 	}
 	return link, disk
 }
+
+// movedStates returns how many bytes of a recurrent layer come over the link in a step, and go back, of
+// all sequences, if states visit the device.
+func (r Request) movedStates(f Forecast, layer int) int64 {
+	if f.Placement.StatesOff == 0 {
+		return 0
+	}
+	return product(r.Layers[layer].StateBytes, int64(r.decoded()))
+}
+
+// decoded returns how many sequences a step adds a token to.
+func (r Request) decoded() int { return r.sequences() * max(1, r.Beams) }
 
 // fetched returns the layers that are fetched in a step, in order, once for each sequence. A slot with
 // one visit in a step keeps what it holds.
@@ -118,6 +140,9 @@ func (r Request) expect(f Forecast, m Machine, depth int) (e Expected) {
 		link, disk := r.moved(f, m, l, depth)
 		e.Link += float64(link) / m.LinkRate
 		e.Disk += float64(disk) / m.DiskRate
+	}
+	for l := range r.Layers {
+		e.Link += float64(r.movedStates(f, l)) / m.LinkRate
 	}
 	e.LimitedBy = longest(e.Compute, e.Link, e.Disk)
 	e.PerSecond = float64(n) / e.Seconds

@@ -35,6 +35,7 @@ type Forecast struct {
 	HostMemory         int64     // bytes that K/V off the device may take in host memory
 	HostCells          int       // the first tokens of each sequence, whose K/V off the device lie in host memory; the others' lie on disk
 	Host, Disk         int64     // bytes of K/V there, for all sequences
+	HostStates         int64     // bytes of states in host memory, beside Host
 	PastCells          int       // tokens of each sequence whose rows are kept in layers with windows: those inside, and behind
 	HostPast, DiskPast int64     // of these, bytes behind the windows of layers, which steps read only after a truncation
 	Full, Half         Decode    // steps at the end of the context and in its middle
@@ -134,9 +135,9 @@ func (r Request) place(m Machine) (Forecast, error) {
 // placeWith decides where K/V lie with a number of slots.
 func (r Request) placeWith(m Machine, slots int) (Forecast, error) {
 	r.Slots = slots
-	f, err := r.onDevice(!m.Unified)
+	f, err := r.onDevice(!m.Unified, m.Unified)
 	if err != nil && m.Unified && r.DiskMemory > 0 {
-		f, err = r.onDevice(true)
+		f, err = r.onDevice(true, m.Unified)
 	}
 	if err != nil {
 		return Forecast{}, err
@@ -170,9 +171,9 @@ func (r Request) remembered() func(cells int) (Footprint, error) {
 // Kinds returns the layers by what they keep of the context.
 func (r Request) Kinds() Kinds { return Cache{Layers: r.Layers, Cells: r.Context}.Kinds() }
 
-// onDevice decides what lies on the device.
-func (r Request) onDevice(streams bool) (Forecast, error) {
-	cache := Cache{Layers: r.Layers, Cells: r.Context, Trees: r.sequences(), Beams: r.Beams, Slots: r.Slots, Streams: streams}
+// onDevice decides what lies on the device, which is the host if both are one.
+func (r Request) onDevice(streams, unified bool) (Forecast, error) {
+	cache := Cache{StatesStay: []bool{unified}, Layers: r.Layers, Cells: r.Context, Trees: r.sequences(), Beams: r.Beams, Slots: r.Slots, Streams: streams}
 	budget := Budget{Bytes: r.DeviceMemory, Devices: []Device{{Name: "the device", Footprint: r.Footprint}}}
 	cache, err := cache.Fit(r.Context, budget)
 	if err != nil {

@@ -36,10 +36,14 @@ func (r Request) placeOff(f *Forecast, m Machine) error {
 	if m.Unified && streamed == 0 && past > 0 { // the device's memory is the host's
 		f.HostMemory = max(r.HostMemory, m.HostMemory-f.Device())
 	}
+	f.HostStates = product(product(f.Placement.StatesOff, int64(f.Placement.States)), int64(r.sequences()))
+	if f.HostStates > f.HostMemory {
+		return &TierError{Host: f.HostMemory, Need: f.HostStates, WindowRows: -1}
+	}
 	if streamed+past == 0 {
 		return nil
 	}
-	host, trees, cells := f.HostMemory, int64(r.sequences()), f.Placement.Cells
+	host, trees, cells := f.HostMemory-f.HostStates, int64(r.sequences()), f.Placement.Cells
 	f.PastCells = f.Placement.pastCells(r.WindowRows)
 	of := func(row int64, cells int) int64 { return product(product(row, int64(cells)), trees) }
 	within := func(row, bytes int64) int { return int(min(bytes/max(1, of(row, Block))*Block, int64(cells))) }

@@ -33,6 +33,10 @@ type Cache struct {
 	// Stay is, by device, whether its layers stay although others stream. nil: none do.
 	Stay []bool
 
+	// StatesStay is, by device, whether the states of recurrent layers stay although layers stream. nil:
+	// they may leave, where not even they fit beside what must stay.
+	StatesStay []bool
+
 	// Resident is how many layers of the model stay on their device, where layers stream, of those
 	// that need not stay. 0: as many as Memory allows, and without a bound none, or all with IfNeeded.
 	Resident int
@@ -52,8 +56,10 @@ type Placement struct {
 	Slots       int
 	SlotBytes   int64 // of one slot: the largest streamed layer
 	TreeBytes   int64 // of the resident layers of one tree, and of its states
-	StateBytes  int64 // of the state of one sequence in the recurrent layers
-	States      int   // that a tree has in each of them: SequenceStates of each sequence
+	StateBytes  int64 // of the state of one sequence on the device: in all recurrent layers, or if StatesOff in the largest
+	StatesOff   int64 // of the state of one sequence off the device, which visits it layer by layer; 0: states stay
+	LeastState  int64 // StateBytes if states visit the device; 0: they must stay
+	States      int   // that a tree has in each recurrent layer: SequenceStates of each sequence
 	DeviceBytes int64 // of the slots, and the resident layers of Trees trees
 }
 
@@ -126,7 +132,17 @@ func (p Placement) resident() (n int) {
 	return n
 }
 
-// StatesBytes returns what the states of one tree take. They do not grow with the context.
+// StatesLeave returns the placement in which the states of recurrent layers lie off the device, and visit
+// it layer by layer; ok is false if they do, or must stay. slots is as for Demote.
+func (p Placement) StatesLeave(slots int) (_ Placement, ok bool) {
+	if p.LeastState == 0 || p.StatesOff > 0 {
+		return p, false
+	}
+	p.StateBytes, p.StatesOff = p.LeastState, p.StateBytes
+	return p.sized(slots, 1), true
+}
+
+// StatesBytes returns what the states of one tree take on the device. They do not grow with the context.
 func (p Placement) StatesBytes() int64 { return product(p.StateBytes, int64(p.States)) }
 
 // RingBytes returns the bytes of those layers of one tree. They do not grow with the context.

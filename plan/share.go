@@ -7,17 +7,18 @@ import (
 
 // share is the part of a cache that is on one device.
 type share struct {
-	layers []int   // of the model
-	rows   []int64 // by the device's layers: bytes of a row
-	rings  []int   // by the device's layers: see Placement
-	fixed  []bool  // by the device's layers
-	free   []int   // the device's layers that are not fixed
-	cells  int     // whole blocks
-	trees  int
-	slots  int
-	states int64 // bytes of one sequence's state
-	beams  int   // sequences of a tree
-	memory int64 // 0: no bound
+	layers       []int   // of the model
+	rows         []int64 // by the device's layers: bytes of a row
+	rings        []int   // by the device's layers: see Placement
+	fixed        []bool  // by the device's layers
+	free         []int   // the device's layers that are not fixed
+	cells        int     // whole blocks
+	trees        int
+	slots        int
+	states       int64 // bytes of one sequence's state
+	largestState int64 // of these, bytes of the largest layer if states may leave; 0: they stay
+	beams        int   // sequences of a tree
+	memory       int64 // 0: no bound
 
 	least, most int // how many of the free layers may be resident
 }
@@ -55,9 +56,12 @@ func (c Cache) on(device int) share {
 		if !fixed[l] {
 			s.free = append(s.free, len(s.layers))
 		}
-		s.states = sum(s.states, layer.StateBytes)
+		s.states, s.largestState = sum(s.states, layer.StateBytes), max(s.largestState, layer.StateBytes)
 		s.layers, s.rows = append(s.layers, l), append(s.rows, layer.RowBytes)
 		s.rings, s.fixed = append(s.rings, rings[l]), append(s.fixed, fixed[l])
+	}
+	if !c.Streams || device < len(c.StatesStay) && c.StatesStay[device] || s.largestState == s.states {
+		s.largestState = 0
 	}
 	switch {
 	case !c.Streams || device < len(c.Stay) && c.Stay[device]:
@@ -89,23 +93,37 @@ func (c Cache) kinds() (rings []int, fixed []bool) {
 	return rings, fixed
 }
 
-// place returns the placement with the most resident layers that fits.
+// place returns the placement with the most resident layers that fits. States leave where none does.
 func (s share) place() (Placement, bool) {
-	for r := s.most; r >= s.least; r-- {
-		if p := s.with(r); s.memory == 0 || p.DeviceBytes <= s.memory {
-			return p, true
+	for _, stay := range []bool{true, false} {
+		for r := s.most; r >= s.least; r-- {
+			p, ok := s.placement(r, stay)
+			if ok && (s.memory == 0 || p.DeviceBytes <= s.memory) {
+				return p, true
+			}
 		}
 	}
 	return Placement{}, false
+}
+
+// placement is with, in which states stay or leave; ok is false if they cannot.
+func (s share) placement(resident int, stay bool) (p Placement, ok bool) {
+	if p = s.with(resident); stay {
+		return p, true
+	}
+	p, ok = p.StatesLeave(s.slots)
+	return p.sized(s.slots, s.trees), ok
 }
 
 // smallest returns the placement that takes the least memory. Where layers differ that may not be
 // the one with the fewest resident: slots are as large as the largest streamed layer.
 func (s share) smallest() Placement {
 	smallest := s.with(s.least)
-	for r := s.least + 1; r <= s.most; r++ {
-		if p := s.with(r); p.DeviceBytes < smallest.DeviceBytes {
-			smallest = p
+	for _, stay := range []bool{true, false} {
+		for r := s.least; r <= s.most; r++ {
+			if p, ok := s.placement(r, stay); ok && p.DeviceBytes < smallest.DeviceBytes {
+				smallest = p
+			}
 		}
 	}
 	return smallest
@@ -121,7 +139,7 @@ func (s share) with(resident int) Placement {
 		p.Resident[s.free[i]] = stays
 	}
 	if s.states > 0 {
-		p.States = SequenceStates * s.beams
+		p.States, p.LeastState = SequenceStates*s.beams, s.largestState
 	}
 	return p.sized(s.slots, s.trees)
 }

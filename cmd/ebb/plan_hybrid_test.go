@@ -106,7 +106,7 @@ func TestPlanningDocShowsAHybridOnACardOf16GB(t *testing.T) {
 		context int
 		kvType  string
 		short   bool
-	}{{131072, "f16", false}, {131072, "q8_0", false}, {262144, "f16", true}, {262144, "q8_0", false}} {
+	}{{131072, "f16", false}, {131072, "q8_0", false}, {200960, "f16", false}, {262144, "f16", true}, {262144, "q8_0", false}} {
 		p, err := hybridPlan(t, test.context, test.kvType, "rtx4080", 1)
 		if test.short {
 			if err == nil {
@@ -125,9 +125,16 @@ func TestPlanningDocShowsAHybridOnACardOf16GB(t *testing.T) {
 			t.Fatal(err)
 		}
 		at := p.forecast.Placement
-		shows("a row", fmt.Sprintf("| %d | %s | %d of 16 | %.1f | %.1f |\n", test.context, test.kvType, 16-at.Streamed, p.forecast.Full.Expected.PerSecond, quick.forecast.Full.Expected.PerSecond))
-		if at.StatesBytes() != 2*48*((128*128*48+3*10240)*4) {
-			t.Errorf("states take %d bytes", at.StatesBytes())
+		stay := fmt.Sprintf("%d of 16", 16-at.Streamed)
+		if at.StatesOff > 0 {
+			stay += ", and states visit"
+		}
+		shows("a row", fmt.Sprintf("| %d | %s | %s | %.1f | %.1f |\n", test.context, test.kvType, stay, p.forecast.Full.Expected.PerSecond, quick.forecast.Full.Expected.PerSecond))
+		if all := at.StatesBytes() + p.forecast.HostStates; at.StatesOff == 0 && all != 2*48*((128*128*48+3*10240)*4) {
+			t.Errorf("states take %d bytes", all)
+		}
+		if e := p.forecast.Full; e.Expected.Seconds < e.Seconds {
+			t.Errorf("%d tokens in %s: a step is expected to take %g s, and takes %g at least", test.context, test.kvType, e.Expected.Seconds, e.Seconds)
 		}
 		if i > 0 {
 			continue
@@ -180,7 +187,7 @@ func TestPlanCountsTheStatesOfBeams(t *testing.T) {
 func TestPlanSaysWhatWeightsNeedThatDoNotFit(t *testing.T) {
 	small := linked(t, "small", func(m *plan.Machine) { m.DeviceMemory = 12 << 30 })
 	_, err := hybridPlan(t, 131072, "f16", small, 1)
-	want := "12.0 GiB of device memory is too little for a context of 131072 tokens: weights take 13.7 GiB, a step 317.3 MiB, and K/V and states at least 1.3 GiB, 299.2 MiB of that for states; the least that works is --device-memory 15639MiB, or fewer layers there: ebb run --gpu-layers N"
+	want := "12.0 GiB of device memory is too little for a context of 131072 tokens: weights take 13.7 GiB, a step 317.3 MiB, and K/V and states at least 1.0 GiB, 6.2 MiB of that for states; the least that works is --device-memory 15346MiB, or fewer layers there: ebb run --gpu-layers N"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

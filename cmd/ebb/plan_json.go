@@ -58,6 +58,7 @@ type planPlace struct {
 	Bytes  int64 `json:"bytes"`
 	Tokens int   `json:"tokens"` // of each sequence
 	Past   int64 `json:"past_windows_bytes"`
+	States int64 `json:"states_bytes,omitempty"` // beside those of K/V: states that visit the device
 }
 
 // planExperts are the experts that the CPU computes.
@@ -121,8 +122,8 @@ func (p planned) printJSON(w io.Writer) error {
 			StatesBytes:   f.Placement.StatesBytes() * int64(f.Sequences),
 			Resident:      f.Placement.Resident, Free: r.DeviceMemory - f.Device(),
 		},
-		Host:    planPlace{f.HostMemory, f.Host, hostTokens, f.HostPast},
-		Disk:    planPlace{r.DiskMemory, f.Disk, 0, f.DiskPast},
+		Host:    planPlace{f.HostMemory, f.Host, hostTokens, f.HostPast, f.HostStates},
+		Disk:    planPlace{r.DiskMemory, f.Disk, 0, f.DiskPast, 0},
 		Growth:  planGrowth(f.Growth),
 		Command: p.command(),
 	}

@@ -86,7 +86,9 @@ func (p planned) print(w io.Writer) error {
 	if slots > 0 {
 		line("  V slots", "%10s  %s at a time", bytesize.Format(slots), count(f.Placement.Slots, "layer"))
 	}
-	if states > 0 {
+	if f.HostStates > 0 {
+		line("  r states", "%10s  one layer at a time: a step reads one and writes another", bytesize.Format(states))
+	} else if states > 0 {
 		line("  r states", "%10s  %s, whatever the context: a step reads one and writes another", bytesize.Format(states), count(kinds.Recurrent, "layer"))
 	}
 	if rings > 0 {
@@ -96,6 +98,9 @@ func (p planned) print(w io.Writer) error {
 	line("  . free", "%10s", bytesize.Format(r.DeviceMemory-f.Device()))
 	if e := r.CPUExperts; e.Layers > 0 {
 		line("experts", "%10s  in host memory, of %s; a token reads %s", bytesize.Format(e.Weights), count(e.Layers, "layer"), bytesize.Format(e.Read))
+	}
+	if f.HostStates > 0 {
+		line("states", "%10s  in host memory, of %s, which visit the device", bytesize.Format(f.HostStates), count(kinds.Recurrent, "layer"))
 	}
 	if f.Host+f.Disk > 0 {
 		line("layers", "%12s%s  %s", "", p.layers(), p.legend(kinds))
@@ -215,7 +220,11 @@ func (p planned) legend(k plan.Kinds) string {
 	if k.Shared > 0 {
 		parts = append(parts, "- shares K/V")
 	}
-	if k.Recurrent > 0 {
+	switch {
+	case k.Recurrent == 0:
+	case p.forecast.HostStates > 0:
+		parts = append(parts, "r has a state, which streams")
+	default:
 		parts = append(parts, "r has its state there")
 	}
 	if k.Plain > 0 {
