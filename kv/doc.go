@@ -32,6 +32,9 @@
 //   - config.go is what a user may ask for ([Options]) and what it comes to.
 //   - settle.go gives trees room under the policy auto. aim.go decides how much, and which layers leave
 //     their device for that; demote.go makes it so, and departure.go says it.
+//   - state.go says which places have the states of a sequence, and state_memory.go gives the places their
+//     memory. state_visit.go brings states to a device that has no room for all, and recurrence.go says
+//     from where to where the tokens of a chunk go.
 //   - memory.go takes and returns the memory of trees; full.go says what it means that something
 //     does not fit.
 //   - tree.go and seal.go keep account of cells.

@@ -611,7 +611,7 @@ func (l *ledger) checkBytes(trees []*tree) {
 			tiered += rows.Usage().Host
 		}
 	}
-	if s := p.Stats(); p.devices[0].copies && s.HostBytes != tiered+s.SnapshotBytes {
-		l.t.Fatalf("%d bytes in host memory; want %d and %d of snapshots", s.HostBytes, tiered, s.SnapshotBytes)
+	if s := p.Stats(); p.devices[0].copies && s.HostBytes != tiered+s.SnapshotBytes+p.statesOff() {
+		l.t.Fatalf("%d bytes in host memory; want %d, %d of snapshots and %d of states", s.HostBytes, tiered, s.SnapshotBytes, p.statesOff())
 	}
 }

@@ -326,7 +326,8 @@ func (p *Pool) settleForStates(ctx context.Context, places int, demands []demand
 	for _, d := range p.devices {
 		d.states = 0
 	}
-	if errors.Is(err, ErrNoMemory) { // then the states themselves leave
+	opened := !slices.ContainsFunc(demands, func(d demand) bool { return d.tree.regions == nil })
+	if errors.Is(err, ErrNoMemory) && opened { // then the states themselves leave
 		for n, d := range p.devices {
 			if to, ok := d.placement.StatesLeave(p.config.devices[n].slots); ok && p.demote(ctx, d, to, &left) == nil {
 				err = nil

@@ -190,13 +190,20 @@ func (l *ledger) checkSnapshots(holders map[*snapshot]int) {
 // time.
 func (l *ledger) checkStateBytes() {
 	l.t.Helper()
-	all, each := l.pool.states, int64(0)
+	all, each, largest := l.pool.states, int64(0), int64(0)
 	for _, layer := range all.layers {
-		each += int64(l.pool.config.shapes[layer].State+63) / 64 * 64 * 4
+		one := int64(l.pool.config.shapes[layer].State+63) / 64 * 64 * 4
+		each, largest = each+one, max(largest, one)
 	}
-	got := l.pool.Stats()
-	if got.StateBytes != each || got.StatesBytes != int64(len(all.holders))*each {
-		l.t.Fatalf("states take %d bytes each and %d together; want %d, in %d places", got.StateBytes, got.StatesBytes, each, len(all.holders))
+	got, off, stages := l.pool.Stats(), l.pool.statesOff(), int64(0)
+	for _, d := range l.pool.devices {
+		stages += d.stage.bytes()
+	}
+	if got.StateBytes != each || got.StatesBytes-stages+off != int64(len(all.holders))*each {
+		l.t.Fatalf("states take %d bytes each and %d together, and %d off their devices; want %d, in %d places", got.StateBytes, got.StatesBytes-stages, off, each, len(all.holders))
+	}
+	if stages > int64(len(all.holders))*largest*int64(len(l.pool.devices)) || stages > 0 && off == 0 {
+		l.t.Fatalf("states visit devices in %d bytes; want those of a layer, and none if no state is off a device", stages)
 	}
 	if !l.pool.config.policy.fixed() && len(all.holders) > l.most {
 		l.t.Fatalf("there are %d places for states, of which %d were needed at most", len(all.holders), l.most)
