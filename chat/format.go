@@ -10,7 +10,7 @@ type Format string
 const (
 	Plain   Format = "plain"    // no tool calls
 	Hermes  Format = "hermes"   // <tool_call>{"name": …, "arguments": {…}}</tool_call>: Qwen2.5, Qwen3, SmolLM3
-	QwenXML Format = "qwen-xml" // <tool_call><function=…><parameter=…>…</parameter></function></tool_call>: Qwen3-Coder
+	QwenXML Format = "qwen-xml" // <tool_call><function=…><parameter=…>…</parameter></function></tool_call>: Qwen3-Coder, Qwen3.5 to 3.8
 	GLM     Format = "glm"      // <tool_call>…<arg_key>…</arg_key><arg_value>…</arg_value></tool_call>
 	Harmony Format = "harmony"  // channels of gpt-oss: <|channel|>analysis<|message|>…
 	Llama   Format = "llama"    // {"name": …, "parameters": {…}} as the whole answer
@@ -52,8 +52,10 @@ func FormatOf(template, architecture string) Format {
 		return Gemma4
 	case "gemma3":
 		return Gemma3
-	case "smollm3":
+	case "smollm3", "qwen3next":
 		return Hermes
+	case "qwen35", "qwen35moe":
+		return QwenXML
 	case "glm4moe":
 		return GLM
 	default:
