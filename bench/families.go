@@ -48,18 +48,20 @@ func (o *Options) families(ctx context.Context, with measure.Options, _ measure.
 		if with.Depths == nil {
 			with.Depths = familyDepths(f)
 		}
-		if o.smallFamilies {
-			f = f.Small()
-		}
-		if err := o.family(ctx, with, f, &res); err != nil {
+		if err := o.withFamily(with, f, func(with measure.Options, m measure.Model) error {
+			return o.family(ctx, with, m, f, &res)
+		}); err != nil {
 			return res, err
 		}
 	}
 	return res, nil
 }
 
-// family writes a model of a family, measures it, and removes it.
-func (o *Options) family(ctx context.Context, with measure.Options, f families.Family, res *measure.Result) (err error) {
+// withFamily writes a model of a family, has it measured, and removes it.
+func (o *Options) withFamily(with measure.Options, f families.Family, run func(measure.Options, measure.Model) error) (err error) {
+	if o.smallFamilies {
+		f = f.Small()
+	}
 	with.Progress(fmt.Sprintf("%s: writing %s", f.Name, f.About()))
 	folder, err := os.MkdirTemp(with.Disk, "ebb-bench-*")
 	if err != nil {
@@ -73,6 +75,11 @@ func (o *Options) family(ctx context.Context, with measure.Options, f families.F
 	if err != nil {
 		return err
 	}
+	return run(with, m)
+}
+
+// family measures steps of a family, and prompts of a hybrid.
+func (o *Options) family(ctx context.Context, with measure.Options, m measure.Model, f families.Family, res *measure.Result) (err error) {
 	how := ""
 	if f.Window > 0 { // their K/V cannot be repeated
 		with.Fill = slices.Max(append(with.Depths, 0)) + with.Pace.Tokens()

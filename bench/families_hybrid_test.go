@@ -38,3 +38,28 @@ func TestHybridsAreComparedAtADepthAndWithPrompts(t *testing.T) {
 		}
 	}
 }
+
+// A turn computes its own tokens alone, and the peer the prompt as well.
+func TestTheNextTurnOfAConversationComputesItsOwnTokens(t *testing.T) {
+	o := small(t, "conversation")
+	o.Model, o.Peer, o.smallFamilies = "", PeerLlama, true
+	o.Families = []string{"qwen35-9b", "qwen3-8b"}
+	o.Depths = []int{100}
+	r := run(t, o)
+	if diff := cmp.Diff(measuretest.Arms(r, "conversation", 100, turnTokens), []string{"ebb static", peerFlash, peerEager}); diff != "" {
+		t.Errorf("arms of a turn (-got +want):\n%s", diff)
+	}
+	if diff := cmp.Diff(measuretest.Arms(r, "conversation", 100, 1), []string{"ebb static", "ebb static, a snapshot before each step"}); diff != "" {
+		t.Errorf("arms of snapshots (-got +want):\n%s", diff)
+	}
+	var computed []float64
+	for _, f := range r.Figures {
+		computed = append(computed, f.Value)
+	}
+	if diff := cmp.Diff(computed, []float64{turnTokens, 100 + turnTokens, 100 + turnTokens}); diff != "" {
+		t.Errorf("tokens computed (-got +want):\n%s", diff)
+	}
+	if len(r.Notes) != 2 {
+		t.Errorf("notes %q: want one of the hybrid, and one that the other has no states", r.Notes)
+	}
+}

@@ -66,6 +66,10 @@ func (o *Options) Workloads() []measure.Workload {
 			Name: "families", Run: o.families, Own: true,
 			About: "only where it is named: steps of one token of models with random weights, which have a few layers of the shapes that people run",
 		},
+		{
+			Name: "conversation", Run: o.conversation, Own: true,
+			About: "only where it is named: the next turn of a conversation with a hybrid, against llama.cpp, and steps while a snapshot is copied",
+		},
 	}...)
 }
 
