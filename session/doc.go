@@ -1,4 +1,4 @@
-// Package session keeps the K/V rows of a sequence in one file, so that a conversation goes on in
+// Package session keeps the rows and states of a sequence in one file, so that a conversation goes on in
 // another process as if it had never ended.
 //
 // [Create] begins a file under a temporary name, and [Writer.Commit] gives it its name when all of it

@@ -19,16 +19,17 @@ import (
 
 // killed runs ebb with --session on prompts that go on with each other, and kills it.
 type killed struct {
-	t    *testing.T
-	path string
-	took time.Duration // that a run takes
-	left int           // saves that were under way when the process was killed
+	t     *testing.T
+	model string
+	path  string
+	took  time.Duration // that a run takes
+	left  int           // saves that were under way when the process was killed
 }
 
 // command returns a run that answers the nth prompt, with the session if it has a name.
 func (k *killed) command(n int, path string) *exec.Cmd {
 	prompt := "in the beginning" + strings.Repeat(" was more", n)
-	cmd := exec.Command(os.Args[0], "run", "-m", "../../testdata/models/tiny-gqa.gguf", "--device", "cpu", "--raw",
+	cmd := exec.Command(os.Args[0], "run", "-m", "../../testdata/models/"+k.model+".gguf", "--device", "cpu", "--raw",
 		"--ignore-eos", "--max-new-tokens", "4", "--quiet", prompt)
 	cmd.Args[0] = "ebb" // as which TestMain runs main
 	if path != "" {
@@ -120,13 +121,24 @@ func TestAKilledRunLeavesTheSessionWhole(t *testing.T) {
 		t.Skip("it takes seconds, and needs kill -9")
 	}
 	needLibraries(t)
-	kills := 24
-	if os.Getenv("EBB_TEST_ALL") != "" {
-		kills = 400
+	for _, tt := range []struct {
+		model string
+		kills int
+	}{{"tiny-gqa", 24}, {"tiny-qwen35", 12}} { // rows, and states too
+		t.Run(tt.model, func(t *testing.T) {
+			if os.Getenv("EBB_TEST_ALL") != "" {
+				tt.kills = 400
+			}
+			killedRuns(t, tt.model, tt.kills)
+		})
 	}
+}
+
+func killedRuns(t *testing.T, model string, kills int) {
+	t.Helper()
 	const prompts = 6
 	dir := t.TempDir()
-	k := &killed{t: t, path: filepath.Join(dir, "talk.ebb")}
+	k := &killed{t: t, model: model, path: filepath.Join(dir, "talk.ebb")}
 	var texts [][]byte
 	var saved [][]int32 // by prompt: the tokens of a session that was never killed
 	for n := range prompts {

@@ -22,9 +22,10 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script/*.txt. The scripts find the tiny models in $MODELS, a tiny model with a
-// chat template at $WORK/chat.gguf, one of an architecture that nobody knows at $WORK/unknown.gguf,
-// tiny-gqa in three parts at $SPLIT/split-0000N-of-00003.gguf, both also on a hub as
-// hf://owner/repo/NAME, and, under the condition smollm2, the real one at $SMOLLM2.
+// chat template at $WORK/chat.gguf, one that has recurrent layers, too, at $WORK/states.gguf, one of an
+// architecture that nobody knows at $WORK/unknown.gguf, tiny-gqa in three parts at
+// $SPLIT/split-0000N-of-00003.gguf, both also on a hub as hf://owner/repo/NAME, and, under the condition
+// smollm2, the real one at $SMOLLM2.
 func TestScripts(t *testing.T) {
 	models, err := filepath.Abs("../../testdata/models")
 	if err != nil {
@@ -54,6 +55,7 @@ func TestScripts(t *testing.T) {
 			return errors.Join(
 				writeChatModel(filepath.Join(env.WorkDir, "chat.gguf")),
 				writeToolModel(filepath.Join(env.WorkDir, "tools.gguf")),
+				writeTinyModel(filepath.Join(env.WorkDir, "states.gguf"), "tiny-qwen35", gguf.KV{Key: "tokenizer.chat_template", Value: chatTemplate}),
 				writeTinyModel(filepath.Join(env.WorkDir, "unknown.gguf"), "tiny-gqa", gguf.KV{Key: "general.architecture", Value: "abacus"}),
 			)
 		},

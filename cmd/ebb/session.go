@@ -100,7 +100,7 @@ func (s *savedSession) restore(ctx context.Context, engine *ebb.Engine, n int, n
 		return nil, sessionError(err, s.path)
 	}
 	if saved := len(s.tokens()); saved > 0 {
-		printNotes(notes, []string{fmt.Sprintf("%s: %d of %s kept", s.path, n, count(saved, "token"))})
+		printNotes(notes, []string{fmt.Sprintf("%s: %d of %s kept", s.path, n-len(seq.Pending()), count(saved, "token"))})
 	}
 	return seq, nil
 }
