@@ -43,6 +43,8 @@ type Options struct {
 	DiskBytes      int64      // bytes that they may take there; 0: what the file system has
 	Tier           tier.Maker // makes the tier that holds the rows of a sequence's streamed layers, instead of the three above; nil: they decide
 	WindowRows     int        // rows behind the windows of layers that are kept, in whole blocks and at least, so that sequences can be truncated and forked there; 0: all, under auto without a disk as many as half of the free host memory has room for; [NoWindowRows]: none
+	SnapshotEvery  int        // tokens of a sequence after which a snapshot of the states of recurrent layers is kept, besides those at the ends of prompts and those that [kv.Seq.SnapshotAt] asks for; 0: 4096; [NoSnapshots]: no others
+	SnapshotBytes  int64      // bytes that all snapshots may take together; 0: an eighth of the host memory that is free, and at least four snapshots of each sequence; [NoSnapshots]: none are kept
 	Attend         AttendAt   // where attention over streamed layers is computed in steps of few tokens
 	HostLayers     int        // with AttendAtHost: for how many of the streamed layers the host computes attention; 0: all
 	ForcedCopies   bool       // copy rows on the CPU too, where they could be used in place
@@ -57,6 +59,9 @@ type Options struct {
 
 	limit int64 // bytes that may be allocated on each device in all; 0: what it has. Tests of running out set it.
 }
+
+// NoSnapshots says in [Options.SnapshotEvery] and [Options.SnapshotBytes] that no snapshots are kept.
+const NoSnapshots = kv.NoSnapshots
 
 // NoWindowRows says in [Options.WindowRows] that no rows behind windows are kept.
 const NoWindowRows = kv.NoWindowRows
@@ -90,6 +95,9 @@ func (o Options) validate() error {
 	}
 	if o.WindowRows < NoWindowRows {
 		errs = append(errs, fmt.Errorf("WindowRows is %d rows: want at least 0, or NoWindowRows", o.WindowRows))
+	}
+	if o.SnapshotEvery < NoSnapshots || o.SnapshotBytes < NoSnapshots {
+		errs = append(errs, fmt.Errorf("SnapshotEvery is %d tokens and SnapshotBytes %d bytes: want at least 0, or NoSnapshots", o.SnapshotEvery, o.SnapshotBytes))
 	}
 	if !(o.Link >= 0) { // NaN too
 		errs = append(errs, fmt.Errorf("the option Link is %g bytes a second: want at least 0", o.Link))
@@ -135,6 +143,7 @@ func (o Options) resolve() (exec.Options, error) {
 			Policy: o.Cache, TypeK: typ, TypeV: typ,
 			Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
 			ForcedCopies: o.ForcedCopies, Link: o.Link, WindowRows: o.WindowRows,
+			SnapshotEvery: o.SnapshotEvery, SnapshotBytes: o.SnapshotBytes,
 			ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens, Trace: o.Trace, Notify: o.Notify,
 		},
 	}

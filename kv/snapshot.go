@@ -53,8 +53,9 @@ type snapshots struct {
 	told    bool        // that one was not kept
 
 	mu      sync.Mutex
-	waiting []*snapshot // to be copied, in order
-	running bool        // the mover has a job
+	waiting []*snapshot   // to be copied, in order
+	running bool          // the mover has a job
+	ended   chan struct{} // closed when the last job has ended; guarded by pool.mu
 }
 
 // newSnapshots returns the snapshots of a pool that has its devices; nil: its layers have no states, or

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/tier"
@@ -49,6 +48,9 @@ func (k *snapshots) copy(p *Pool, one *snapshot) {
 	k.waiting = append(k.waiting, one)
 	start := !k.running
 	k.running = true
+	if start {
+		k.ended = make(chan struct{})
+	}
 	k.mu.Unlock()
 	if k.mover == nil {
 		k.mover = newMover(slices.ContainsFunc(p.devices, func(d *device) bool { return d.backend.Device().Type() != ggml.CPU }))
@@ -64,6 +66,7 @@ func (k *snapshots) copyAll(p *Pool) {
 		k.mu.Lock()
 		if len(k.waiting) == 0 {
 			k.running = false
+			close(k.ended)
 			k.mu.Unlock()
 			return
 		}
@@ -97,6 +100,17 @@ func (p *Pool) copySnapshot(one *snapshot) error {
 				return err
 			}
 		}
+		if err := settleTier(one.ctx, one.tiers[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleTier has a tier give back what it holds for copies alone, as the next one may be far off.
+func settleTier(ctx context.Context, t tier.Tier) error {
+	if s, ok := t.(tier.Settler); ok {
+		return s.Settle(ctx)
 	}
 	return nil
 }
@@ -128,8 +142,8 @@ func (k *snapshots) eachPlace(do func(place int)) {
 	}
 }
 
-// ended reports whether the copy of a snapshot has ended, and how.
-func (k *snapshots) ended(one *snapshot) (ended bool, err error) {
+// result reports whether the copy of a snapshot has ended, and how.
+func (k *snapshots) result(one *snapshot) (ended bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return one.copied, one.err
@@ -142,7 +156,7 @@ func (p *Pool) collectSnapshots() {
 		return
 	}
 	k.leaving = slices.DeleteFunc(k.leaving, func(one *snapshot) bool {
-		ended, _ := k.ended(one)
+		ended, _ := k.result(one)
 		if ended {
 			k.copies--
 			p.freeSnapshot(one)
@@ -153,7 +167,7 @@ func (p *Pool) collectSnapshots() {
 		if one.place == nowhere || one.holders == 0 { // copied, or given up while others were collected
 			continue
 		}
-		switch ended, err := k.ended(one); {
+		switch ended, err := k.result(one); {
 		case !ended:
 		case err != nil:
 			p.notKept(one, err)
@@ -184,17 +198,22 @@ func (p *Pool) notKept(one *snapshot, err error) {
 	p.giveUp(one)
 }
 
-// awaitSnapshots waits until no state is being copied to tiers: their places may be moved then.
-func (p *Pool) awaitSnapshots() {
-	k, start := p.snapshots, time.Now()
-	if k == nil || k.copies == 0 {
-		return
+// awaitSnapshots waits until no state is being copied to tiers: their places may be moved then. The
+// context's end ends the waiting.
+func (p *Pool) awaitSnapshots(ctx context.Context) error {
+	for k := p.snapshots; k != nil && k.copies > 0; p.collectSnapshots() {
+		select {
+		case <-k.ended:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	for k.copies > 0 {
-		k.mover.drain()
-		p.collectSnapshots()
-	}
-	p.stats.Stall += time.Since(start)
+	return nil
+}
+
+// finishSnapshots is awaitSnapshots where nothing ends the waiting.
+func (p *Pool) finishSnapshots() {
+	_ = p.awaitSnapshots(context.Background()) // it fails for the context's end alone
 }
 
 // closeSnapshots ends all copies, and frees all snapshots.
@@ -269,6 +288,12 @@ func (p *Pool) readSnapshot(ctx context.Context, one *snapshot, place int) error
 			if err := one.tiers[n].Fetch(ctx, i, tier.Run{N: tier.BlockCells}, p.states.at(l, place)); err != nil {
 				return err
 			}
+		}
+		if layers == nil {
+			continue
+		}
+		if err := settleTier(ctx, one.tiers[n]); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -116,7 +116,7 @@ func (h *hasher) try(s *Seq, n, drafts int) error {
 		}
 		w := Work{Seq: s, Tokens: all[:take]}
 		if take == len(all) {
-			w.Drafts = drafts
+			w.Drafts = min(drafts, take-1)
 		}
 		pending := len(s.Pending())
 		err := h.step(w)
@@ -257,7 +257,7 @@ func stateTensor(p *Pool, layer int) *ggml.Tensor { return p.states.memory[layer
 // settled waits until all copies have ended.
 func (h *hasher) settled() Stats {
 	h.pool.mu.Lock()
-	h.pool.awaitSnapshots()
+	h.pool.finishSnapshots()
 	h.pool.mu.Unlock()
 	return h.pool.Stats()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/bytesize"
@@ -71,8 +72,9 @@ func (p *Pool) placeStates(b *ggml.Buffer, values int64, places int) stateMemory
 // have them and the others have what they had: no state is lost.
 func (p *Pool) resizeStates(places int) error {
 	s := p.states
-	p.awaitSnapshots() // which are read from the places that are there
-	defer func() {     // as many as all layers have, and held ones are never among those that go
+	p.finishSnapshots() // they are read from the places that are there
+
+	defer func() { // as many as all layers have, and held ones are never among those that go
 		least := places
 		for _, l := range s.layers {
 			least = min(least, s.memory[l].places())
@@ -140,7 +142,7 @@ func (p *Pool) closeStates() {
 	if s == nil {
 		return
 	}
-	p.awaitSnapshots() // those that nobody holds may still be read
+	p.finishSnapshots() // those that nobody holds may still be read
 	for _, l := range s.layers {
 		s.memory[l].close()
 		s.memory[l] = stateMemory{}
@@ -279,8 +281,12 @@ func (s *Step) makeRoomForStates(ctx context.Context) error {
 	p.collectSnapshots()
 	both, alone := s.places()
 	have := len(p.states.holders)
-	if alone > have {
-		p.awaitSnapshots()
+	if both > have {
+		start := time.Now()
+		if err := p.awaitSnapshots(ctx); err != nil {
+			return err
+		}
+		p.stats.Stall += time.Since(start)
 		both, alone = s.places()
 	}
 	p.shrinkStates(both)

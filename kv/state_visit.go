@@ -62,7 +62,7 @@ func (p *Pool) statesOff() (bytes int64) {
 // statesLeave moves the states of a device's layers to host memory. After an error all are where they
 // were.
 func (p *Pool) statesLeave(d *device, left *departure) error {
-	p.awaitSnapshots() // which are read from the places that are there
+	p.finishSnapshots() // they are read from the places that are there
 	s, moved := p.states, map[int]stateMemory{}
 	for _, l := range s.layers {
 		old := s.memory[l]

@@ -82,3 +82,11 @@ type Place interface {
 	// Close gives everything back, apart from what other trees refer to. It may be called twice.
 	Close() error
 }
+
+// Settler is a [Tier] or a [Place] that may have rows in memory for a while only.
+type Settler interface {
+	// Settle brings rows to where they stay, and gives memory back that is there to make copies faster:
+	// of a tree that is done with for now. It is called while no rows of this tree are copied. An error
+	// means that some are not there.
+	Settle(ctx context.Context) error
+}

@@ -43,6 +43,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 		flags.Var(&parsed[int64]{&o.KVMemory, "", "SIZE", parseSize}, "kv-memory", "How much memory K/V, and the states of recurrent layers, may take there, as in 512MiB. (default no limit)")
 		flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "Keep the K/V of `N` layers on the device although the cache is offloaded; with --cache auto, at least those. (default as many as fit)")
 		flags.Var(&parsed[int]{&o.WindowRows, "all", "all|N", parseWindowRows}, "window-rows", "Of layers with a sliding window the device keeps the window. This is how many rows behind it stay in host memory or on the disk: all, or at least `N`, in whole blocks of 256. Rows that were not kept are computed again when a conversation goes back to them. With --cache auto and without --disk, rows behind windows take at most half of the host memory that is free.")
+		registerSnapshots(flags, o)
 		flags.Var(&parsed[ebb.AttendAt]{&o.Attend, o.Attend.String(), "WHERE", ebb.ParseAttendAt}, "attend", "Where attention over offloaded K/V is computed: device (K/V are copied there), host (they stay), auto (the faster one, as measured). The last two imply --cache offloaded.")
 	})
 	group(cmd, groupMemory, func(flags *pflag.FlagSet) {

@@ -319,18 +319,7 @@ func (t *Tier) Close() error {
 		}
 		l.blocks, l.open = nil, nil
 	}
-	for _, free := range t.free {
-		for _, b := range free {
-			b.memory.Close()
-		}
-	}
-	clear(t.free)
-	for range readers {
-		if b := <-t.bounce; b != nil {
-			b.memory.Close()
-		}
-		t.bounce <- nil
-	}
+	t.giveBuffersBack()
 	t.memory = 0
 	err := t.releaseAll(spots)
 	t.shelf = nil

@@ -122,7 +122,10 @@ type Tier struct {
 	digests []tier.Digest // of the first blocks, as far as they have been compared
 }
 
-var _ tier.Tier = (*Tier)(nil)
+var (
+	_ tier.Tier    = (*Tier)(nil)
+	_ tier.Settler = (*Tier)(nil)
+)
 
 // Reserve makes room in the upper place as long as that has some, and then in the lower one. A tree
 // with cells in the lower place does not grow in the upper one any more.
@@ -184,6 +187,17 @@ func (t *Tier) Usage() tier.Usage {
 		u = u.Plus(t.lower.Usage())
 	}
 	return u
+}
+
+// Settle settles both places, if they have something to settle.
+func (t *Tier) Settle(ctx context.Context) error {
+	var errs []error
+	for _, p := range [...]tier.Place{t.upper, t.lower} {
+		if s, ok := p.(tier.Settler); ok {
+			errs = append(errs, s.Settle(ctx))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Close gives everything back that no other tree shares.
