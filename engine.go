@@ -26,6 +26,7 @@ import (
 	"github.com/seed4d217819/ebb/model/lfm2"
 	"github.com/seed4d217819/ebb/model/llama"
 	"github.com/seed4d217819/ebb/model/mistral3"
+	"github.com/seed4d217819/ebb/model/nemotronh"
 	"github.com/seed4d217819/ebb/model/phi3"
 	"github.com/seed4d217819/ebb/model/qwen2"
 	"github.com/seed4d217819/ebb/model/qwen2moe"
@@ -45,7 +46,7 @@ func architectures() []model.Architecture {
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
 		qwen3next.Architecture(), qwen35.Architecture(), qwen35moe.Architecture(),
 		gemma3.Architecture(), gemma4.Architecture(), gptoss.Architecture(), glm4.Architecture(), glm4moe.Architecture(),
-		lfm2.Architecture(), granitehybrid.Architecture(),
+		lfm2.Architecture(), granitehybrid.Architecture(), nemotronh.Architecture(),
 	}
 }
 

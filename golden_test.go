@@ -17,6 +17,7 @@ var goldenModels = []string{
 	"tiny-gemma3", "tiny-gemma4", "tiny-gemma4-e", "tiny-gemma4-moe", "tiny-gptoss",
 	"tiny-qwen35", "tiny-qwen35-mtp", "tiny-qwen35moe", "tiny-qwen3next", "tiny-qwen3next-old",
 	"tiny-lfm2", "tiny-lfm2moe", "tiny-granitehybrid", "tiny-granitehybrid-moe",
+	"tiny-nemotron", "tiny-nemotron-moe", "tiny-nemotron-latent",
 }
 
 // tolerance is how far logits may be from Hugging Face's with f32 weights and K/V: on the CPU

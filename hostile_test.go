@@ -22,6 +22,7 @@ var smallOf = map[string][]string{
 	"glm4": {"tiny-glm4"}, "glm4moe": {"tiny-glm4moe"}, "gemma3": {"tiny-gemma3"}, "gemma4": {"tiny-gemma4", "tiny-gemma4-moe", "tiny-gemma4-e"},
 	"gpt-oss": {"tiny-gptoss"}, "qwen35": {"tiny-qwen35-mtp"}, "qwen35moe": {"tiny-qwen35moe"}, "qwen3next": {"tiny-qwen3next", "tiny-qwen3next-old"},
 	"lfm2": {"tiny-lfm2"}, "lfm2moe": {"tiny-lfm2moe"}, "granitehybrid": {"tiny-granitehybrid", "tiny-granitehybrid-moe"},
+	"nemotron_h": {"tiny-nemotron"}, "nemotron_h_moe": {"tiny-nemotron-moe", "tiny-nemotron-latent"},
 }
 
 // Whatever one value of a file's metadata is, the model opens and computes, or there is an error, and

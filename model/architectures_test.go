@@ -20,6 +20,7 @@ import (
 	"github.com/seed4d217819/ebb/model/lfm2"
 	"github.com/seed4d217819/ebb/model/llama"
 	"github.com/seed4d217819/ebb/model/mistral3"
+	"github.com/seed4d217819/ebb/model/nemotronh"
 	"github.com/seed4d217819/ebb/model/phi3"
 	"github.com/seed4d217819/ebb/model/qwen2"
 	"github.com/seed4d217819/ebb/model/qwen2moe"
@@ -37,13 +38,14 @@ var (
 		llama.Architecture(), mistral3.Architecture(), phi3.Architecture(), glm4moe.Architecture(),
 		qwen2.Architecture(), qwen3.Architecture(), qwen2moe.Architecture(), qwen3moe.Architecture(),
 		smollm3.Architecture(), granite.Architecture(), glm4.Architecture(), gemma3.Architecture(), gemma4.Architecture(), gptoss.Architecture(),
-		qwen35.Architecture(), qwen35moe.Architecture(), qwen3next.Architecture(), lfm2.Architecture(), granitehybrid.Architecture(),
+		qwen35.Architecture(), qwen35moe.Architecture(), qwen3next.Architecture(), lfm2.Architecture(), granitehybrid.Architecture(), nemotronh.Architecture(),
 	}
 	goldens = []string{
 		"tiny-one", "tiny-mistral3", "tiny-longrope", "tiny-glm4moe", "tiny-qwen2", "tiny-qwen3", "tiny-qwen2moe", "tiny-qwen3moe",
 		"tiny-smollm3", "tiny-granite", "tiny-glm4", "tiny-mixtral", "tiny-gemma3", "tiny-gemma4", "tiny-gemma4-e", "tiny-gemma4-moe",
 		"tiny-gptoss", "tiny-qwen35", "tiny-qwen35-mtp", "tiny-qwen35moe", "tiny-qwen3next", "tiny-qwen3next-old",
 		"tiny-lfm2", "tiny-lfm2moe", "tiny-granitehybrid", "tiny-granitehybrid-moe",
+		"tiny-nemotron", "tiny-nemotron-moe", "tiny-nemotron-latent",
 	}
 )
 

@@ -19,8 +19,8 @@ func (l *Loader) Attention(hidden, layers int) []Layer {
 // heads or 0 KV heads: such a layer is zero.
 func (l *Loader) SomeAttention(hidden, layers int) []Layer {
 	l.need("attention.head_count")
-	heads := l.someByLayer("attention.head_count", layers, nil)
-	return l.groupedAttention(hidden, heads, l.someByLayer("attention.head_count_kv", layers, heads))
+	heads := l.SomeByLayer("attention.head_count", layers, nil)
+	return l.groupedAttention(hidden, heads, l.SomeByLayer("attention.head_count_kv", layers, heads))
 }
 
 // groupedAttention returns attention with some heads and KV heads in each layer.

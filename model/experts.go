@@ -14,7 +14,7 @@ type Experts struct {
 	Router Linear       // [hidden, experts]
 	Bias   *ggml.Tensor // [experts] added to the weights for choosing only (Wang et al., 2024), or nil
 	GateUp ExpertLinear // [hidden, 2 × ff, experts], the gate's rows first; none where Gate and Up are apart
-	Gate   ExpertLinear // [hidden, ff, experts]
+	Gate   ExpertLinear // [hidden, ff, experts]; none where experts have no gate
 	Up     ExpertLinear // [hidden, ff, experts]
 	Down   ExpertLinear // [ff, hidden, experts]
 
@@ -121,21 +121,36 @@ func (l *Loader) LeadingDense(layers int) int { return l.UpTo("leading_dense_blo
 // and the experts ffn_gate_exps, ffn_up_exps and ffn_down_exps, of which the first two may be one
 // tensor, ffn_gate_up_exps; with their biases. The unit is SwiGLU.
 func (l *Loader) Experts(m Mixture, hidden, ff int) Experts {
-	e := Experts{
-		Mixture:   m,
-		Router:    l.Linear("ffn_gate_inp", hidden, m.Count),
-		Down:      l.experts("ffn_down_exps", ff, hidden, m.Count),
-		Unit:      (*ggml.Graph).SwiGLU,
-		Elsewhere: l.elsewhere,
-	}
-	if name := "exp_probs_b.bias"; l.Has(name) {
-		e.Bias = l.Vector(name, m.Count)
-	}
+	e := l.routed(m, hidden, hidden, ff)
+	e.Unit = (*ggml.Graph).SwiGLU
 	if name := "ffn_gate_up_exps"; l.Has(name + ".weight") {
 		e.GateUp = l.experts(name, hidden, 2*ff, m.Count)
 		return e
 	}
 	e.Gate, e.Up = l.experts("ffn_gate_exps", hidden, ff, m.Count), l.experts("ffn_up_exps", hidden, ff, m.Count)
+	return e
+}
+
+// UngatedExperts is Experts for experts without a gate, of vectors of another width than those that the
+// router reads. The unit is what stands between ffn_up_exps and ffn_down_exps.
+func (l *Loader) UngatedExperts(m Mixture, hidden, width, ff int, unit func(g *ggml.Graph, up *ggml.Tensor) *ggml.Tensor) Experts {
+	e := l.routed(m, hidden, width, ff)
+	e.Unit = func(g *ggml.Graph, _, up *ggml.Tensor) *ggml.Tensor { return unit(g, up) }
+	e.Up = l.experts("ffn_up_exps", width, ff, m.Count)
+	return e
+}
+
+// routed returns what mixtures have of all kinds of experts.
+func (l *Loader) routed(m Mixture, hidden, width, ff int) Experts {
+	e := Experts{
+		Mixture:   m,
+		Router:    l.Linear("ffn_gate_inp", hidden, m.Count),
+		Down:      l.experts("ffn_down_exps", ff, width, m.Count),
+		Elsewhere: l.elsewhere,
+	}
+	if name := "exp_probs_b.bias"; l.Has(name) {
+		e.Bias = l.Vector(name, m.Count)
+	}
 	return e
 }
 
@@ -181,7 +196,7 @@ func (e Experts) ForwardRouted(g *ggml.Graph, x, routed *ggml.Tensor) *ggml.Tens
 func (e Experts) mix(g *ggml.Graph, x, chosen, weights *ggml.Tensor) *ggml.Tensor {
 	tokens := x.Ne(1)
 	gate, up := e.gateUp(g, g.Reshape3D(x, x.Ne(0), 1, tokens), chosen)
-	y := g.Reshape3D(e.Unit(g, gate, up), gate.Ne(0), int64(e.Used), tokens)
+	y := g.Reshape3D(e.Unit(g, gate, up), up.Ne(0), int64(e.Used), tokens)
 	y = e.Down.Forward(g, y, chosen) // [hidden, used, tokens]
 	y = g.Mul(y, weights)
 	of := func(i int) *ggml.Tensor { return g.View2D(y, y.Ne(0), tokens, y.Nb(2), int64(i)*y.Nb(1)) }
@@ -234,8 +249,11 @@ func (e Experts) route(g *ggml.Graph, x *ggml.Tensor) (chosen, weights *ggml.Ten
 }
 
 // gateUp returns what the chosen experts' gate and up matrices make of x [hidden, 1, tokens]: [ff,
-// used, tokens] each, or [ff, used × tokens] where they are one matrix.
+// used, tokens] each, or [ff, used × tokens] where they are one matrix. gate is nil where there is none.
 func (e Experts) gateUp(g *ggml.Graph, x, chosen *ggml.Tensor) (gate, up *ggml.Tensor) {
+	if e.GateUp.Weight == nil && e.Gate.Weight == nil {
+		return nil, e.Up.Forward(g, x, chosen)
+	}
 	if e.GateUp.Weight == nil {
 		return e.Gate.Forward(g, x, chosen), e.Up.Forward(g, x, chosen)
 	}

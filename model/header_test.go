@@ -24,6 +24,7 @@ func TestStepBytesOfHybridsAreThoseThatAStepReads(t *testing.T) {
 		{"tiny-qwen35moe", 8, "none", 2, 5},
 		{"tiny-qwen3next", 8, "none", 2, 5},
 		{"tiny-lfm2moe", 4, "none", 2, 8},
+		{"tiny-nemotron-latent", 4, "none", 2, 8},
 	} {
 		file, err := gguf.Parse(testmodel.Golden(t, test.name))
 		if err != nil {

@@ -95,8 +95,8 @@ func (l *Loader) IntByLayerOr(name string, layers int, byDefault []int) []int {
 	return l.byLayer(name, layers, byDefault, l.count)
 }
 
-// someByLayer is IntByLayerOr for a count that is 0 in some layers.
-func (l *Loader) someByLayer(name string, layers int, byDefault []int) []int {
+// SomeByLayer is IntByLayerOr for a count that is 0 in some layers.
+func (l *Loader) SomeByLayer(name string, layers int, byDefault []int) []int {
 	return l.byLayer(name, layers, byDefault, func(name string, n int64) int {
 		if n == 0 {
 			return 0

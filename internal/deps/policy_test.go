@@ -45,6 +45,7 @@ var policy = map[string][]string{
 	"model/qwen2moe":      {"ggml", "model"},
 	"model/qwen3moe":      {"ggml", "model"},
 	"model/granitehybrid": {"ggml", "model"},
+	"model/nemotronh":     {"ggml", "model"},
 	"model/lfm2":          {"ggml", "model"},
 	"model/qwen35":        {"ggml", "model"},
 	"model/qwen35moe":     {"ggml", "model"},
@@ -81,7 +82,7 @@ var policy = map[string][]string{
 
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "model/qwen2", "model/qwen3",
-		"model/qwen2moe", "model/qwen3moe", "model/qwen3next", "model/qwen35", "model/qwen35moe", "model/gemma3", "model/gemma4", "model/gptoss", "model/glm4", "model/glm4moe", "model/lfm2", "model/granite", "model/granitehybrid", "model/mistral3",
+		"model/qwen2moe", "model/qwen3moe", "model/qwen3next", "model/qwen35", "model/qwen35moe", "model/gemma3", "model/gemma4", "model/gptoss", "model/glm4", "model/glm4moe", "model/lfm2", "model/granite", "model/granitehybrid", "model/nemotronh", "model/mistral3",
 		"model/phi3", "model/smollm3", "attend",
 		"tier", "tier/disk", "tier/host", "tier/stack", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
 		"session", "doctor", "internal/devicemap", "internal/exec", "internal/memory", "internal/threads",

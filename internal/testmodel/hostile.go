@@ -14,7 +14,7 @@ var keys = []string{
 	"attention.value_length", "attention.value_length_swa", "attn_logit_softcapping", "embedding_length_per_layer_input",
 	"embedding_scale", "expert_count", "expert_feed_forward_length", "expert_gating_func", "expert_group_count",
 	"expert_shared_count", "expert_used_count", "expert_weights_norm", "expert_weights_scale", "final_logit_softcapping", "full_attention_interval",
-	"leading_dense_block_count", "nextn_predict_layers", "rope.dimension_count", "rope.dimension_count_swa", "rope.freq_base",
+	"leading_dense_block_count", "moe_latent_size", "nextn_predict_layers", "rope.dimension_count", "rope.dimension_count_swa", "rope.freq_base",
 	"rope.freq_base_swa", "rope.scale_linear", "rope.scaling.attn_factor", "rope.scaling.factor",
 	"rope.scaling.original_context_length", "rope.scaling.type", "rope.scaling.yarn_beta_fast",
 	"rope.scaling.yarn_log_multiplier", "shortconv.l_cache", "ssm.conv_kernel", "ssm.group_count", "ssm.inner_size", "ssm.state_size",
