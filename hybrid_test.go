@@ -193,6 +193,41 @@ func TestAStepThatIsCancelledInAnyLayerLeavesTheState(t *testing.T) {
 	}
 }
 
+// If a later pass of a prompt is cancelled, the sequence has the state from before the first: no token is
+// computed again, and no bit differs.
+func TestCancellingALaterPassLeavesTheStateFromBeforeTheFirst(t *testing.T) {
+	requireDevice(t, "cpu")
+	var cancel atomic.Pointer[context.CancelFunc]
+	var steps atomic.Int64
+	o := ebb.Options{Context: 256, StepTokens: 32, Trace: func(s trace.Span) {
+		if f := cancel.Load(); f != nil && s.Name == "layer" && s.Layer == 3 && steps.Add(1) == 3 {
+			(*f)()
+		}
+	}}
+	e := cpuInPlace.open(t, modelPath("tiny-qwen35"), o)
+	s, control := e.NewSeq(), e.NewSeq()
+	defer closeSeq(t, s)
+	defer closeSeq(t, control)
+	for _, s := range []*kv.Seq{s, control} {
+		forward(t, e, s, prompt(1, 20), 1)
+		forward(t, e, s, prompt(2, 1), 1)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	cancel.Store(&end)
+	_, err := e.Forward(ctx, []kv.Work{{Seq: s, Tokens: prompt(3, 120), Logits: 1}})
+	cancel.Store(nil)
+	end()
+	if !errors.Is(err, context.Canceled) || s.Len() != 21 {
+		t.Fatalf("%v, and %d tokens; want %v, and 21", err, s.Len(), context.Canceled)
+	}
+	if err := sameBits(forward(t, e, s, prompt(4, 2), 1), forward(t, e, control, prompt(4, 2), 1)); err != nil {
+		t.Error(err)
+	}
+	if n := e.Stats().Cache.RecomputedTokens; n > 0 {
+		t.Errorf("%d tokens were computed again; want none", n)
+	}
+}
+
 // Tokens that are computed again in passes, of which one is cancelled, are still the sequence's.
 func TestCancellingWhileTokensAreComputedAgainLosesNone(t *testing.T) {
 	requireDevice(t, "cpu")

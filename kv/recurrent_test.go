@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -149,5 +150,141 @@ func TestAForkThatNeverStepsCostsNoState(t *testing.T) {
 	l.check()
 	if got := l.pool.Stats().StatesBytes; got != before || allocations > 0 {
 		t.Errorf("without forks: states take %d bytes after %d allocations; want %d", got, allocations, before)
+	}
+}
+
+// everyKind returns options of layers of all kinds: windowed with a ring, recurrent, full, sharing.
+func everyKind(policy Policy) Options {
+	o := uniform(policy, 6, 1000)
+	o.Layers[0].Window = 100
+	o.Layers[1], o.Layers[4] = Shape{State: 70}, Shape{State: 64}
+	o.Layers[5].Shares, o.Layers[5].Of = true, 2
+	o.ChunkTokens, o.ForcedCopies, o.SnapshotEvery = 64, true, 200
+	return o
+}
+
+// Every copy may fail, those of snapshots among them, and no state is another one than it was.
+func TestFailedCopiesLeaveTheStates(t *testing.T) {
+	for _, policy := range []Policy{Offloaded, Static} {
+		o := everyKind(policy)
+		down := &failing{make: o.Tier}
+		o.Tier = down.open
+		l := newLedger(t, ownCPU(t, 0), o)
+		l.drafts = func(int) int { return 2 }
+		s := l.seq()
+		l.grow(growth{s, 200})
+		l.grow(growth{s, 250})
+		f := l.fork(s)
+		l.grow(growth{f, 40})
+		failures, unread := 0, 0
+		for _, to := range []int{450, 449, 430, 150} { // the state, a draft's, a snapshot's, and that of no tokens
+			for copies := 0; ; copies++ {
+				if to < s.Len() {
+					l.truncate(s, to)
+				}
+				l.pool.mu.Lock()
+				l.pool.finishSnapshots()
+				l.pool.mu.Unlock()
+				down.set(copies + 1)
+				err := l.step(t.Context(), 7, growth{s, 1}, growth{f, 2})
+				if _, pending := errors.AsType[*PendingError](err); pending {
+					unread++
+					err = l.step(t.Context(), 7, growth{s, 1}, growth{f, 2}) // the tier is still down
+				}
+				l.pool.mu.Lock()
+				l.pool.finishSnapshots()
+				l.pool.mu.Unlock()
+				down.set(0)
+				l.check()
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, errDown) {
+					t.Fatal(err)
+				}
+				failures++
+			}
+		}
+		if failures < 4 || unread == 0 {
+			t.Errorf("%v: %d copies were made to fail, and %d reads of a snapshot: the test shows little", policy, failures, unread)
+		}
+		l.grow(growth{s, 1}, growth{f, 1})
+		l.check()
+		l.close()
+	}
+}
+
+// A step that is abandoned or cancelled in any layer leaves the states, the snapshots and the pending
+// tokens as they were.
+func TestStepsThatEndEarlyLeaveTheStates(t *testing.T) {
+	for _, policy := range []Policy{Static, Offloaded, Auto} {
+		l := newLedger(t, ownCPU(t, 0), everyKind(policy))
+		s := l.seq()
+		l.grow(growth{s, 200})
+		l.grow(growth{s, 50})
+		f := l.fork(s)
+		l.truncate(f, 240)
+		for layer := range 6 {
+			works := []growth{{s, 3}, {f, 70}}
+			if err := l.step(t.Context(), layer, works...); !errors.Is(err, errAbandoned) {
+				t.Fatal(err)
+			}
+			l.check()
+			ctx, cancel := context.WithCancel(t.Context())
+			l.during = func(_ *Step, at *Layer) {
+				if at.Index == layer {
+					cancel()
+				}
+			}
+			if err := l.step(ctx, 7, works...); !errors.Is(err, context.Canceled) {
+				t.Fatalf("%v, cancelled in layer %d: %v", policy, layer, err)
+			}
+			cancel()
+			l.during = nil
+			l.check()
+			if got, want := len(f.Pending()), 40; got != want {
+				t.Fatalf("%v, cancelled in layer %d: %d tokens to be computed again; want %d", policy, layer, got, want)
+			}
+		}
+		l.grow(growth{s, 3}, growth{f, 70})
+		l.check()
+		l.close()
+	}
+}
+
+// Every allocation of a step may fail, and nothing has changed then.
+func TestRefusedAllocationsLeaveTheStates(t *testing.T) {
+	for _, policy := range []Policy{Dynamic, Offloaded, Auto} {
+		o := everyKind(policy)
+		l := newLedger(t, ownCPU(t, 0), o)
+		s := l.seq()
+		l.grow(growth{s, 250})
+		forks := []*Seq{s, l.fork(s), l.fork(s), l.seq()}
+		l.truncate(forks[1], 240)
+		l.drafts = func(n int) int { return 3 }
+		works := []growth{{forks[0], 4}, {forks[1], 30}, {forks[2], 6}, {forks[3], 40}}
+		refused := 0
+		for ; ; refused++ {
+			left := refused
+			l.pool.hooks.alloc = func() error {
+				if left--; left < 0 {
+					return ggml.ErrNoMemory
+				}
+				return nil
+			}
+			err := l.step(t.Context(), 7, works...)
+			l.pool.hooks.alloc = nil
+			l.check()
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, ErrNoMemory) {
+				t.Fatal(err)
+			}
+		}
+		if refused == 0 {
+			t.Errorf("%v: no memory was needed: the test shows nothing", policy)
+		}
+		l.close()
 	}
 }

@@ -89,11 +89,13 @@ func resize[E any](s []E, n int) []E {
 	return s[:n]
 }
 
-// passes takes a batch through the model in several steps.
+// passes takes a batch through the model in several steps. The states from before the first are kept
+// meanwhile, so that a step that fails later costs none of them.
 func (r *Runner) passes(ctx context.Context, batch []kv.Work, rows [][][]float32) error {
 	before := make([]int, len(batch))
 	for i, w := range batch {
 		before[i] = w.Seq.Len()
+		_ = w.Seq.SnapshotAt(before[i]) // of a closed sequence: the step says so
 	}
 	done := make([]int, len(batch)) // tokens of each work that have gone through
 	for {
@@ -189,7 +191,7 @@ func (r *Runner) pass(ctx context.Context, batch []kv.Work, more []int, rows [][
 // computeAgain computes the tokens of a sequence whose rows behind windows are gone, and says so. After
 // an error the sequence has only the tokens before them.
 func (r *Runner) computeAgain(ctx context.Context, gone *kv.GoneError) error {
-	tokens := gone.Seq.Tokens()[gone.From:]
+	tokens := gone.Seq.Tokens()[gone.From:gone.Len] // those of Pending are in the batch
 	if notify := r.options.Cache.Notify; notify != nil {
 		notify(fmt.Sprintf("%d tokens are computed again: their K/V behind the windows of layers were not kept", len(tokens)))
 	}
