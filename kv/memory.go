@@ -210,7 +210,8 @@ func (p *Pool) count() {
 		s.StatesBytes += p.statesOn(d)
 	}
 	sum.device += s.StatesBytes
-	sum.Host += p.statesOff()
+	s.StatesOffBytes = p.statesOff()
+	sum.Host += s.StatesOffBytes
 	s.Snapshots, s.SnapshotBytes = 0, 0
 	if k := p.snapshots; k != nil {
 		u := k.usage()

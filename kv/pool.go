@@ -76,6 +76,7 @@ type Stats struct {
 	StateBytes       int64 // of one sequence in the recurrent layers
 	StatesBytes      int64 // states on devices now, also those that no sequence has
 	StatesBytesPeak  int64 // of DeviceBytesPeak, when that was
+	StatesOffBytes   int64 // of HostBytes: states that visit their device, which has no room for all
 	Snapshots        int   // kept copies of states now
 	SnapshotBytes    int64 // of HostBytes and DiskBytes: what they take there
 	DeviceBytes      int64 // states, K/V rows and slots on devices now

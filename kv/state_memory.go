@@ -128,8 +128,8 @@ func (p *Pool) copyStates(d *device, from, to stateMemory) error {
 
 // lastHeld returns the last place that has a holder; nowhere without any.
 func (s *states) lastHeld() int {
-	for place := len(s.holders) - 1; place >= 0; place-- {
-		if s.holders[place] > 0 {
+	for place, holders := range slices.Backward(s.holders) {
+		if holders > 0 {
 			return place
 		}
 	}

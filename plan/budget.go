@@ -54,7 +54,11 @@ type footprintPart struct {
 
 func (f Footprint) parts() [6]footprintPart {
 	return [...]footprintPart{
-		{"weights", f.Weights}, {"inputs", f.Inputs}, {"masks", f.Masks}, {"activations", f.Activations}, {"scratch", f.Scratch},
+		{"weights", f.Weights},
+		{"inputs", f.Inputs},
+		{"masks", f.Masks},
+		{"activations", f.Activations},
+		{"scratch", f.Scratch},
 		{"K/V of the block that drafts", f.Draft},
 	}
 }

@@ -95,15 +95,16 @@ func (r Request) validate() error {
 		}
 	}
 	for i, l := range r.Layers {
-		if l.Shares {
+		switch {
+		case l.Shares:
 			if l.Of < 0 || l.Of >= i || r.Layers[l.Of].Shares || l.RowBytes != 0 {
 				errs = append(errs, fmt.Errorf("plan: layer %d keeps %d bytes a token and shares the K/V of layer %d: want 0 bytes, and an earlier layer that keeps its own", i, l.RowBytes, l.Of))
 			}
-		} else if l.NoRows {
+		case l.NoRows:
 			if l.RowBytes != 0 || l.StateBytes < 0 || l.Device != 0 {
 				errs = append(errs, fmt.Errorf("plan: layer %d keeps no rows, and %d bytes a token and a state of %d on device %d: want 0 bytes a token and at least 0 of state on device 0", i, l.RowBytes, l.StateBytes, l.Device))
 			}
-		} else if l.RowBytes < 1 || l.StateBytes != 0 || l.Device != 0 {
+		case l.RowBytes < 1 || l.StateBytes != 0 || l.Device != 0:
 			errs = append(errs, fmt.Errorf("plan: layer %d keeps %d bytes a token on device %d: want at least 1 on device 0", i, l.RowBytes, l.Device))
 		}
 		if l.Window < 0 {

@@ -13,10 +13,14 @@ type TierError struct {
 	Need       int64 // bytes that they take
 	Past       int64 // of these, bytes of layers with windows
 	MostCells  int   // the largest context that works; 0: none
+	States     bool  // it is states, and not K/V, that have no place
 	WindowRows int   // the most rows behind windows that work; below 0: none, or there are no windows
 }
 
 func (e *TierError) Error() string {
+	if e.States {
+		return fmt.Sprintf("%s of host memory are too little for %s of states off the device, which lie there alone", bytesize.Floor(e.Host), bytesize.Ceil(e.Need))
+	}
 	text := fmt.Sprintf("%s of host memory and %s of disk are too little for %s of K/V off the device",
 		bytesize.Floor(e.Host), bytesize.Floor(e.Disk), bytesize.Ceil(e.Need))
 	if e.Past > 0 {
@@ -38,7 +42,7 @@ func (r Request) placeOff(f *Forecast, m Machine) error {
 	}
 	f.HostStates = product(product(f.Placement.StatesOff, int64(f.Placement.States)), int64(r.sequences()))
 	if f.HostStates > f.HostMemory {
-		return &TierError{Host: f.HostMemory, Need: f.HostStates, WindowRows: -1}
+		return &TierError{Host: f.HostMemory, Need: f.HostStates, States: true, WindowRows: -1}
 	}
 	if streamed+past == 0 {
 		return nil

@@ -6,9 +6,10 @@ import (
 	"testing"
 )
 
-// hybrid returns a cache of whose layers every fourth keeps rows of 1 KiB, and the others a state of 1 MiB.
-func hybrid(layers, cells int) Cache {
-	c := Cache{Layers: make([]Layer, layers), Cells: cells, Streams: true}
+// hybrid returns a cache of 8 layers, of which every fourth keeps rows of 1 KiB and the others a state of
+// 1 MiB, for 1024 cells.
+func hybrid() Cache {
+	c := Cache{Layers: make([]Layer, 8), Cells: 1024, Streams: true}
 	for l := range c.Layers {
 		c.Layers[l] = Layer{NoRows: true, StateBytes: 1 << 20}
 		if l%4 == 3 {
@@ -21,7 +22,7 @@ func hybrid(layers, cells int) Cache {
 // Recurrent layers stay, and each sequence has two states in them, whatever the context.
 func TestStatesAreCountedForEachSequence(t *testing.T) {
 	for _, test := range []struct{ trees, beams, states int }{{0, 0, 2}, {1, 1, 2}, {3, 1, 2}, {1, 4, 8}, {2, 3, 6}} {
-		c := hybrid(8, 1024)
+		c := hybrid()
 		c.Trees, c.Beams = test.trees, test.beams
 		p, err := placeOne(c)
 		if err != nil {
@@ -35,14 +36,14 @@ func TestStatesAreCountedForEachSequence(t *testing.T) {
 			t.Errorf("%+v: %d bytes on the device; want %d", test, p.DeviceBytes, want)
 		}
 	}
-	if k := hybrid(8, 1024).Kinds(); k.Recurrent != 6 || k.Full != 2 || k.StateBytes != 6<<20 || k.TokenBytes != 2<<10 {
+	if k := hybrid().Kinds(); k.Recurrent != 6 || k.Full != 2 || k.StateBytes != 6<<20 || k.TokenBytes != 2<<10 {
 		t.Errorf("kinds %+v", k)
 	}
 }
 
 // Errors say what of the least that works is states.
 func TestErrorsNameStates(t *testing.T) {
-	c := hybrid(8, 1024)
+	c := hybrid()
 	c.Memory = []int64{3 << 20}
 	_, err := c.Place()
 	want := "3.0 MiB of device memory is too little for states, which take 2.0 MiB a sequence, and for 2 slots and 0 resident layers of 1024 cells: the least that works is 4.0 MiB, or a context of at most 512"
@@ -60,7 +61,7 @@ func TestErrorsNameStates(t *testing.T) {
 
 // Where no layer can leave any more and the states do not fit, they visit the device one layer at a time.
 func TestStatesLeaveWhereNotEvenTheyFit(t *testing.T) {
-	c := hybrid(8, 1024)
+	c := hybrid()
 	for _, test := range []struct {
 		memory, device, off int64
 	}{{15 << 20, 14 << 20, 0}, {14 << 20, 14 << 20, 0}, {14<<20 - 1, 4 << 20, 6 << 20}, {4 << 20, 4 << 20, 6 << 20}} {
@@ -92,7 +93,7 @@ func TestStatesLeaveWhereNotEvenTheyFit(t *testing.T) {
 
 // States that visit the device come over the link in each step, and take host memory.
 func TestAForecastCountsStatesThatVisit(t *testing.T) {
-	r := Request{Layers: hybrid(8, 1024).Layers, Model: Model{Hidden: 64, Vocab: 64, FeedForward: 64}, Context: 1024, Sequences: 2, HostMemory: 1 << 30}
+	r := Request{Layers: hybrid().Layers, Model: Model{Hidden: 64, Vocab: 64, FeedForward: 64}, Context: 1024, Sequences: 2, HostMemory: 1 << 30}
 	m := Machine{DeviceMemory: 1 << 30, DeviceRate: 1e11, HostMemory: 1 << 30, LinkRate: 1e10, DiskRate: 1e9}
 	r.Footprint = func(int) (Footprint, error) { return Footprint{}, nil }
 	r.DeviceMemory = 20 << 20
@@ -103,8 +104,8 @@ func TestAForecastCountsStatesThatVisit(t *testing.T) {
 	if f.HostStates != 2*2*6<<20 || f.Full.Moved != 2*6<<20 {
 		t.Errorf("%d bytes of states in host memory, %d bytes come over the link; want %d and %d", f.HostStates, f.Full.Moved, 2*2*6<<20, 2*6<<20)
 	}
-	if min := float64(2*2*6<<20) / m.LinkRate; f.Full.Expected.Compute < min {
-		t.Errorf("%g s of computing; want at least the %g s in which states come and go", f.Full.Expected.Compute, min)
+	if least := float64(2*2*6<<20) / m.LinkRate; f.Full.Expected.Compute < least {
+		t.Errorf("%g s of computing; want at least the %g s in which states come and go", f.Full.Expected.Compute, least)
 	}
 	r.HostMemory = 23 << 20
 	_, err = r.On(m)
@@ -115,7 +116,7 @@ func TestAForecastCountsStatesThatVisit(t *testing.T) {
 
 // A step reads each state once and writes the other, of each beam.
 func TestAStepReadsAndWritesStates(t *testing.T) {
-	r := Request{Layers: hybrid(8, 1024).Layers, Model: Model{Hidden: 64, Vocab: 64, FeedForward: 64}, Context: 1024, DeviceMemory: 1 << 30, HostMemory: 1 << 30}
+	r := Request{Layers: hybrid().Layers, Model: Model{Hidden: 64, Vocab: 64, FeedForward: 64}, Context: 1024, DeviceMemory: 1 << 30, HostMemory: 1 << 30}
 	m := Machine{DeviceMemory: 1 << 30, DeviceRate: 1e11, HostMemory: 1 << 30, LinkRate: 1e10, DiskRate: 1e9}
 	for beams := range 3 {
 		r.Beams = beams

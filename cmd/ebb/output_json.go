@@ -94,6 +94,7 @@ type outputCache struct {
 	RecurrentLayers int     `json:"recurrent_layers,omitempty"`
 	StateBytes      int64   `json:"state_bytes,omitempty"`       // of one sequence in the recurrent layers
 	StatesBytesPeak int64   `json:"states_bytes_peak,omitempty"` // of device_bytes_peak, those of states
+	StatesOffBytes  int64   `json:"states_off_bytes,omitempty"`  // of host_bytes: states that visit the device
 	Snapshots       int     `json:"snapshots,omitempty"`         // kept copies of states
 	SnapshotBytes   int64   `json:"snapshot_bytes,omitempty"`    // of host_bytes and disk_bytes
 	Recomputed      int     `json:"recomputed_tokens,omitempty"` // whose states were not kept
@@ -213,6 +214,6 @@ func describeCache(s kv.Stats) outputCache {
 		Policy: s.Policy.String(), DeviceBytesPeak: s.DeviceBytesPeak, HostBytes: s.HostBytes, DiskBytes: s.DiskBytes,
 		FetchedBytes: s.FetchedBytes, StoredBytes: s.StoredBytes, StallSeconds: s.Stall.Seconds(),
 		ResidentLayers: s.ResidentLayers, StreamedLayers: s.StreamedLayers, WindowedLayers: s.WindowedLayers, SharedLayers: s.SharedLayers, RecurrentLayers: s.RecurrentLayers, StateBytes: s.StateBytes, StatesBytesPeak: s.StatesBytesPeak,
-		Snapshots: s.Snapshots, SnapshotBytes: s.SnapshotBytes, Recomputed: s.RecomputedTokens, Demotions: s.Demotions,
+		StatesOffBytes: s.StatesOffBytes, Snapshots: s.Snapshots, SnapshotBytes: s.SnapshotBytes, Recomputed: s.RecomputedTokens, Demotions: s.Demotions,
 	}
 }

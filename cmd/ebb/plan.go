@@ -257,7 +257,9 @@ func (f *planFlags) explain(err error, p planned) error {
 			bytesize.Format(short.Bytes), short.Cells, bytesize.Format(short.Footprint.Weights), bytesize.Format(short.Footprint.Total()-short.Footprint.Weights),
 			kept, bytesize.Format(short.KV), windows, sizeFlag(least), most(short.MostCells), disk)
 	}
-	if short, ok := errors.AsType[*plan.TierError](err); ok {
+	if short, ok := errors.AsType[*plan.TierError](err); ok && short.States {
+		return fmt.Errorf("states off the device take %s, and host memory has room for %s; the least that works is --host-memory %s, or more device memory", bytesize.Format(short.Need), bytesize.Format(short.Host), sizeFlag(short.Need))
+	} else if ok {
 		text := fmt.Sprintf("K/V off the device take %s for a context of %d tokens, and host memory has room for %s", bytesize.Format(short.Need), p.request.Context, bytesize.Format(short.Host))
 		if short.Past > 0 {
 			text = fmt.Sprintf("K/V off the device take %s for a context of %d tokens, %s of that behind the windows of layers, and host memory has room for %s",

@@ -57,6 +57,9 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 	if s.RecurrentLayers > 0 {
 		line("states", "%s a sequence in %s, %s on the device", bytesize.Format(s.StateBytes), count(s.RecurrentLayers, "recurrent layer"), bytesize.Format(s.StatesBytesPeak))
 	}
+	if s.StatesOffBytes > 0 {
+		line("", "%s in host memory, from where they visit it layer by layer", bytesize.Format(s.StatesOffBytes))
+	}
 	if s.Snapshots > 0 {
 		line("", "%s kept, %s off the device", count(s.Snapshots, "snapshot"), bytesize.Format(s.SnapshotBytes))
 	}
@@ -71,7 +74,7 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 		line("moved", "nothing")
 	case s.FetchedBytes+s.StoredBytes == 0:
 		line("moved", "nothing: the CPU uses layers where they are")
-	case s.StreamedLayers == 0:
+	case s.StreamedLayers == 0 && s.StatesOffBytes == 0:
 		line("moved", "%s behind windows, %s back", bytesize.Format(s.StoredBytes), bytesize.Format(s.FetchedBytes))
 	default:
 		line("moved", "%s to the device, %s back", bytesize.Format(s.FetchedBytes), bytesize.Format(s.StoredBytes))
@@ -89,7 +92,8 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 func describePlaces(s kv.Stats) string {
 	device := s.DeviceBytesPeak - s.StatesBytesPeak // states have a line of their own
 	if s.DiskBytesPeak == 0 {
-		return fmt.Sprintf("%s on the device, %s off it", bytesize.Format(device), bytesize.Format(s.HostBytesPeak))
+		off := max(0, s.HostBytesPeak-s.StatesOffBytes-s.SnapshotBytes)
+		return fmt.Sprintf("%s on the device, %s off it", bytesize.Format(device), bytesize.Format(off))
 	}
 	return fmt.Sprintf("%s on the device, %s in host memory, %s on the disk",
 		bytesize.Format(device), bytesize.Format(s.HostBytesPeak), bytesize.Format(s.DiskBytesPeak))
