@@ -62,6 +62,10 @@ func Architectures() (names []string) {
 // neither weights nor a device. An architecture that [Open] does not accept is an error.
 func ReadConfig(f *gguf.File) (model.Config, error) { return model.ReadConfig(f, architectures()) }
 
+// ReadBlock reads from a file's header what the K/V of the block are that drafts tokens with
+// [Options.MTP]. A file without one is an error.
+func ReadBlock(f *gguf.File) (model.Layer, error) { return model.ReadBlock(f, architectures()) }
+
 // Engine is an opened model. It may be used from many goroutines: sequences are independent, and
 // one step computes at a time while others wait their turn.
 type Engine struct {

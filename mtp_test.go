@@ -130,4 +130,15 @@ func TestTheBlocksKVCount(t *testing.T) {
 	if without, with := fits(0), fits(1); with >= without {
 		t.Errorf("a context of %d tokens fits with the block, and %d without", with, without)
 	}
+	const bound = 400 << 10
+	for _, policy := range []kv.Policy{kv.Static, kv.Auto, kv.OffloadedStatic} {
+		e := cpuCopies.open(t, path, ebb.Options{KVType: "f32", Cache: policy, KVMemory: bound, MTP: 3})
+		if _, err := generateIDs(t.Context(), e, newSeq(t, e), prompt(1, 20), drafting(3, 24)); err != nil {
+			t.Fatal(err)
+		}
+		s := e.Stats()
+		if taken := s.Cache.DeviceBytesPeak + s.Draft.Cache.DeviceBytesPeak; taken > bound || s.Draft.Drafted == 0 {
+			t.Errorf("%v: %d bytes of K/V and states, want at most %d; %d tokens were drafted", policy, taken, bound, s.Draft.Drafted)
+		}
+	}
 }

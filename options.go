@@ -25,7 +25,8 @@ type Options struct {
 
 	// MTP is how many tokens a GenerationConfig may have drafted at a time by the model's own block for
 	// multi-token prediction; 0: none, and the block is not loaded. Its K/V, one layer more, count
-	// towards DeviceMemory and KVMemory. A file without such a block is an error.
+	// towards DeviceMemory and KVMemory, and so does a state of each recurrent layer for each of these
+	// tokens. A file without such a block is an error.
 	MTP int
 
 	Threads int // of the CPU; 0: one a core, and fewer while other programs use the cores, which changes last bits
@@ -141,7 +142,7 @@ func (o Options) resolve() (exec.Options, error) {
 		HostAlone: o.Disk == "" && o.Tier == nil,
 		Cache: kv.Options{
 			Policy: o.Cache, TypeK: typ, TypeV: typ,
-			Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots,
+			Cells: o.Context, Trees: o.Sequences, ResidentLayers: o.ResidentLayers, Slots: o.Slots, Drafts: o.MTP,
 			ForcedCopies: o.ForcedCopies, Link: o.Link, WindowRows: o.WindowRows,
 			SnapshotEvery: o.SnapshotEvery, SnapshotBytes: o.SnapshotBytes,
 			ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens, Trace: o.Trace, Notify: o.Notify,

@@ -47,6 +47,10 @@ type Options struct {
 	// Trees is the number of sequence trees between which Memory is divided. 0: 1.
 	Trees int
 
+	// Drafts is how many tokens are drafted at a time for a sequence: there is room planned for the states
+	// of recurrent layers after each of them.
+	Drafts int
+
 	// Tier makes the tier that holds a tree's streamed rows, and those that leave the windows of
 	// layers. It is needed where layers have windows shorter than the context, and where rows are
 	// copied: under a policy that streams, on a device other than the CPU or with ForcedCopies.
@@ -114,7 +118,7 @@ func (o Options) Plan(devices ...*ggml.Backend) plan.Cache {
 	c := plan.Cache{
 		Layers: make([]plan.Layer, len(o.Layers)), Cells: o.Cells, Trees: o.Trees, Slots: o.Slots,
 		Streams: o.Policy.streams(), IfNeeded: o.Policy.adapts(), Resident: o.ResidentLayers, Memory: o.Memory,
-		ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens,
+		ChunkTokens: o.ChunkTokens, StepTokens: o.StepTokens, Drafts: o.Drafts,
 	}
 	if o.StepTokens > 0 {
 		c.ChunkTokens = min(orDefault(o.ChunkTokens, DefaultChunkTokens), o.StepTokens)
@@ -168,7 +172,7 @@ func (o Options) validate(devices int) error {
 	fault(o.Cells < 1 || o.Cells > math.MaxInt32/2, "context of %d tokens: want 1 to %d", o.Cells, math.MaxInt32/2)
 	fault(o.ResidentLayers < 0 || o.ResidentLayers > len(o.Layers), "%d resident layers: the model has %d", o.ResidentLayers, len(o.Layers))
 	fault(o.ResidentLayers > 0 && !o.Policy.streams(), "resident layers are chosen under the policies auto, offloaded and offloaded_static; %v keeps all of them", o.Policy)
-	sizes := []int{o.Slots, o.Trees, o.HostTokens, o.HostDepth, o.ChunkTokens, o.StepTokens}
+	sizes := []int{o.Slots, o.Trees, o.HostTokens, o.HostDepth, o.Drafts, o.ChunkTokens, o.StepTokens}
 	for _, n := range o.Memory {
 		sizes = append(sizes, int(n))
 	}

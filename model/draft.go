@@ -1,6 +1,9 @@
 package model
 
-import "github.com/seed4d217819/ebb/ggml"
+import (
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
+)
 
 // Drafter is a model whose file has a block that drafts tokens (multi-token prediction: Gloeckle et al.,
 // 2024; one block behind the layers as in DeepSeek-V3, 2024). The block is a model of one layer, which
@@ -15,6 +18,23 @@ type Drafter interface {
 	// hidden states take the place of the model's for tokens that it has drafted. It has no weights of
 	// its own to close. nil: it was not loaded.
 	Block() Drafter
+}
+
+// ReadBlock reads from a file's header the attention of the block that drafts tokens. A file without one,
+// or of an architecture that cannot load it, is an error.
+func ReadBlock(f *gguf.File, known []Architecture) (Layer, error) {
+	architecture, err := Find(f.Architecture(), known)
+	if err != nil {
+		return Layer{}, err
+	}
+	l := newHeader(f)
+	l.WithDrafting()
+	l.Check(architecture.Drafts, "models of architecture %s do not draft tokens: leave out MTP (--mtp)", f.Architecture())
+	hidden, layers := l.Int("embedding_length"), l.Layers()
+	if l.Drafting() == 0 || l.Err() != nil {
+		return Layer{}, l.Err()
+	}
+	return l.Attention(hidden, layers+1)[layers], l.Err()
 }
 
 // WithDrafting has the loader load the block that drafts tokens, too.

@@ -111,6 +111,9 @@ type Architecture struct {
 	// [Loader.Attention] returns.
 	Attention func(l *Loader, hidden, layers int) []Layer
 
+	// Drafts says that the block behind a file's layers can draft tokens: see [Drafter].
+	Drafts bool
+
 	// InterleavedRoPE says that RoPE turns neighbouring values of queries and keys, because the files
 	// have the rows of these matrices in that order. Otherwise it turns values half a head apart, as
 	// in Hugging Face's models.

@@ -15,6 +15,8 @@ type Request struct {
 	Context     int     // tokens that a sequence may hold
 	Sequences   int     // sequences that are decoded together; 0: 1
 	Beams       int     // that search for each sequence's text, and share its K/V; 0: 1
+	Drafts      int     // tokens that the model's own block drafts at a time; 0: none
+	DraftBytes  int64   // K/V of a token in that block
 	Slots       int     // 0: those with which a step is shortest
 	WindowRows  int     // rows that are kept behind each window, at least; 0: all, below 0: none
 
@@ -83,6 +85,8 @@ func (r Request) validate() error {
 		{"tokens of context", int64(r.Context), 1},
 		{"sequences", int64(r.Sequences), 0},
 		{"beams", int64(r.Beams), 0},
+		{"tokens drafted at a time", int64(r.Drafts), 0},
+		{"bytes of a token in the block that drafts", r.DraftBytes, 0},
 		{"slots", int64(r.Slots), 0},
 		{"bytes of weights", r.Model.Weights, 0},
 		{"bytes of weights that a step reads", r.StepWeights, 0},
@@ -162,6 +166,9 @@ func (r Request) remembered() func(cells int) (Footprint, error) {
 			f = m.Footprint()
 		}
 		f.Weights = max(0, f.Weights-r.CPUExperts.Weights)
+		if r.Drafts > 0 {
+			f.Draft = product(r.DraftBytes, product(int64(WholeBlocks(cells)), int64(r.sequences())))
+		}
 		if err == nil {
 			known[cells] = f
 		}
@@ -174,7 +181,7 @@ func (r Request) Kinds() Kinds { return Cache{Layers: r.Layers, Cells: r.Context
 
 // onDevice decides what lies on the device, which is the host if both are one.
 func (r Request) onDevice(streams, unified bool) (Forecast, error) {
-	cache := Cache{StatesStay: []bool{unified}, Layers: r.Layers, Cells: r.Context, Trees: r.sequences(), Beams: r.Beams, Slots: r.Slots, Streams: streams}
+	cache := Cache{StatesStay: []bool{unified}, Layers: r.Layers, Cells: r.Context, Trees: r.sequences(), Beams: r.Beams, Drafts: r.Drafts, Slots: r.Slots, Streams: streams}
 	budget := Budget{Bytes: r.DeviceMemory, Devices: []Device{{Name: "the device", Footprint: r.Footprint}}}
 	cache, err := cache.Fit(r.Context, budget)
 	if err != nil {

@@ -16,6 +16,7 @@ type Cache struct {
 	Cells   int     // tokens that a sequence tree may hold; memory is taken in whole blocks
 	Trees   int     // sequence trees that memory is shared out for; 0: 1
 	Beams   int     // sequences of a tree that are decoded together, each with states of its own; 0: 1
+	Drafts  int     // tokens that are drafted at a time for a sequence: states are kept after each of them
 	Slots   int     // layers that visit a device at a time; 0: DefaultSlots
 	Streams bool    // layers may leave their device and visit it
 
@@ -59,7 +60,7 @@ type Placement struct {
 	StateBytes  int64 // of the state of one sequence on the device: in all recurrent layers, or if StatesOff in the largest
 	StatesOff   int64 // of the state of one sequence off the device, which visits it layer by layer; 0: states stay
 	LeastState  int64 // StateBytes if states visit the device; 0: they must stay
-	States      int   // that a tree has in each recurrent layer: SequenceStates of each sequence
+	States      int   // that a tree has in each recurrent layer: SequenceStates of each sequence, and those after drafts
 	DeviceBytes int64 // of the slots, and the resident layers of Trees trees
 }
 

@@ -18,6 +18,7 @@ type share struct {
 	states       int64 // bytes of one sequence's state
 	largestState int64 // of these, bytes of the largest layer if states may leave; 0: they stay
 	beams        int   // sequences of a tree
+	drafts       int   // tokens that are drafted at a time
 	memory       int64 // 0: no bound
 
 	least, most int // how many of the free layers may be resident
@@ -26,7 +27,7 @@ type share struct {
 // on returns the share of a device: its layers, its memory, and those resident layers that are
 // among its own when they are spread over the model.
 func (c Cache) on(device int) share {
-	s := share{cells: WholeBlocks(c.Cells), trees: c.Trees, slots: c.Slots, beams: max(1, c.Beams)}
+	s := share{cells: WholeBlocks(c.Cells), trees: c.Trees, slots: c.Slots, beams: max(1, c.Beams), drafts: c.Drafts}
 	if s.trees == 0 {
 		s.trees = 1
 	}
@@ -139,7 +140,7 @@ func (s share) with(resident int) Placement {
 		p.Resident[s.free[i]] = stays
 	}
 	if s.states > 0 {
-		p.States, p.LeastState = SequenceStates*s.beams, s.largestState
+		p.States, p.LeastState = SequenceStates*s.beams+s.drafts, s.largestState
 	}
 	return p.sized(s.slots, s.trees)
 }

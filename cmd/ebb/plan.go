@@ -25,6 +25,7 @@ type planFlags struct {
 	cpuExperts   int
 	sequences    int
 	beams        int
+	mtp          int
 	windowRows   int // as in ebb.Options
 	deviceMemory int64
 	hostMemory   int64
@@ -59,6 +60,7 @@ one, by name or from a JSON file. docs/planning.md says what is counted and what
 	flags.IntVar(&f.context, "context", 0, "how many `TOKENS` a sequence may hold (default the model's)")
 	flags.IntVar(&f.sequences, "sequences", 1, "how many sequences, `N`, are decoded together")
 	flags.IntVar(&f.beams, "num-beams", 1, "how many beams, `N`, search for each sequence's text")
+	flags.IntVar(&f.mtp, "mtp", 0, "for `N` tokens at a time that the model's own block drafts (default none)")
 	flags.Var(&parsed[string]{&f.kvType, "f16", "TYPE", parseKVType}, "kv-type", "the type of K/V: "+strings.Join(kv.TypeNames(), ", "))
 	flags.Var(&parsed[int64]{&f.deviceMemory, "", "SIZE", parseSize}, "device-memory", "what weights, K/V and computing may take together on the device, as in 8GiB (default all that is free)")
 	flags.Var(&parsed[int64]{&f.hostMemory, "", "SIZE", parseBudget}, "host-memory", "what K/V off the device may take in host memory, or 0 (default all that is free, and with --disk half of it; none if the CPU computes)")
@@ -88,6 +90,8 @@ func (f *planFlags) check(cmd *cobra.Command) error {
 		return misusef("--sequences %d: want 1 to %d", f.sequences, maxSequences)
 	case f.beams < 1 || f.beams > maxSequences:
 		return misusef("--num-beams %d: want 1 to %d", f.beams, maxSequences)
+	case f.mtp < 0 || f.mtp > maxSequences:
+		return misusef("--mtp %d: want 0 to %d", f.mtp, maxSequences)
 	case cmd.Flags().Changed("threads") && f.threads < 1:
 		return misusef("--threads %d: want at least 1", f.threads)
 	case f.output != "text" && f.output != "json":
@@ -140,6 +144,9 @@ func (f *planFlags) plan(ctx context.Context, file *gguf.File) (p planned, err e
 		return p, err
 	}
 	r := &p.request
+	if err := f.draft(file, r); err != nil {
+		return p, err
+	}
 	r.Context, r.Sequences, r.Beams, r.WindowRows = f.context, f.sequences, f.beams, f.windowRows
 	if r.Context == 0 {
 		r.Context = p.model.Context

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/rehearsal"
 	"github.com/seed4d217819/ebb/model"
@@ -73,4 +74,22 @@ func planRequest(f *gguf.File, kvType string) (plan.Request, summary, error) {
 		Layers: layers, StepWeights: model.StepBytes(f), HeadWeights: rehearsal.HeadBytes(f),
 	}
 	return r, s, nil
+}
+
+// draft has a plan count the block that drafts tokens.
+func (f *planFlags) draft(file *gguf.File, r *plan.Request) error {
+	if f.mtp == 0 {
+		return nil
+	}
+	l, err := ebb.ReadBlock(file)
+	if err != nil {
+		return err
+	}
+	block, ok := planLayers([]model.Layer{l}, kvTypes[slices.IndexFunc(kvTypes, func(t gguf.Type) bool { return t.String() == f.kvType })])
+	if !ok {
+		return misusef("--kv-type %s: heads of the block that drafts have %d and %d values, no multiple of its block; want f16", f.kvType, l.KeyDim, l.ValueDim)
+	}
+	r.Drafts, r.DraftBytes = f.mtp, block[0].RowBytes
+	r.Model.Weights += model.DraftBytes(file)
+	return nil
 }

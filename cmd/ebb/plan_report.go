@@ -76,13 +76,16 @@ func (p planned) print(w io.Writer) error {
 	rings := f.Placement.RingBytes() * int64(f.Sequences)
 	resident := f.Placement.TreeBytes*int64(f.Sequences) - rings - states
 	slots := int64(f.Placement.Slots) * f.Placement.SlotBytes
-	step := f.Footprint.Total() - f.Footprint.Weights
+	step := f.Footprint.Total() - f.Footprint.Weights - f.Footprint.Draft
 	place := func(name string, of int64, parts ...barPart) {
 		line(name, "%10s  %s", bytesize.Format(of), bar(of, parts...))
 	}
-	place("device", r.DeviceMemory, barPart{'W', f.Footprint.Weights}, barPart{'S', step}, barPart{'V', slots}, barPart{'r', states}, barPart{'w', rings}, barPart{'R', resident})
+	place("device", r.DeviceMemory, barPart{'W', f.Footprint.Weights}, barPart{'S', step}, barPart{'D', f.Footprint.Draft}, barPart{'V', slots}, barPart{'r', states}, barPart{'w', rings}, barPart{'R', resident})
 	line("  W weights", "%10s", bytesize.Format(f.Footprint.Weights))
 	line("  S a step", "%10s  inputs, masks, activations and scratch", bytesize.Format(step))
+	if r.Drafts > 0 {
+		line("  D drafts", "%10s  K/V of the block that drafts", bytesize.Format(f.Footprint.Draft))
+	}
 	if slots > 0 {
 		line("  V slots", "%10s  %s at a time", bytesize.Format(slots), count(f.Placement.Slots, "layer"))
 	}
@@ -298,6 +301,9 @@ func (p planned) command() string {
 	}
 	if p.flags.beams > 1 {
 		words = append(words, fmt.Sprintf("--num-beams %d", p.flags.beams))
+	}
+	if p.flags.mtp > 0 {
+		words = append(words, fmt.Sprintf("--mtp %d", p.flags.mtp))
 	}
 	if p.flags.threads > 0 {
 		words = append(words, fmt.Sprintf("--threads %d", p.flags.threads))

@@ -9,7 +9,7 @@ import (
 
 // Architecture opens models whose general.architecture is qwen35.
 func Architecture() model.Architecture {
-	return model.Architecture{Names: []string{"qwen35"}, Open: open, Attention: (*model.Loader).HybridAttention}
+	return model.Architecture{Names: []string{"qwen35"}, Open: open, Attention: (*model.Loader).HybridAttention, Drafts: true}
 }
 
 // Model is an opened model.

@@ -10,7 +10,7 @@ import (
 
 // Architecture opens models whose general.architecture is qwen35moe.
 func Architecture() model.Architecture {
-	return model.Architecture{Names: []string{"qwen35moe"}, Open: open, Attention: (*model.Loader).HybridAttention}
+	return model.Architecture{Names: []string{"qwen35moe"}, Open: open, Attention: (*model.Loader).HybridAttention, Drafts: true}
 }
 
 // Model is an opened model.
