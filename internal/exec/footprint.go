@@ -222,7 +222,7 @@ func (g *graphs) measureRecurrent(l int, s sizes, first int, build func(int, lay
 		}
 		defer buffer.Close()
 		buffer.Place(shape.states.T, 0)
-		shape.companies = []company{{first: first, n: s.chunk, seqs: 1, keep: 1}}
+		shape.groups = []group{{first: first, n: s.chunk, seqs: 1, keep: 1}}
 	}
 	_, err := g.find(l, shape, build)
 	return err

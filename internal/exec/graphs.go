@@ -25,8 +25,8 @@ type graphs struct {
 	scratch *ggml.Scratch
 
 	layers [][]*layerGraph // by layer, used last first
-	parts  []kv.Part       // of the shape that was asked for last, and its companies
-	of     []company
+	parts  []kv.Part       // of the shape that was asked for last, and its groups
+	groups []group
 	embeds []*graph
 	heads  []*graph
 	states []*graph // hidden ones
@@ -78,8 +78,8 @@ type layerShape struct {
 	hostAttention bool      // attention is computed on the host
 	parts         []kv.Part // with the layer's rows
 
-	companies []company // of a recurrent layer
-	states    kv.States // its states
+	groups []group   // of a recurrent layer
+	states kv.States // its states
 }
 
 // input returns where the ids and positions of the tokens are among the inputs.
@@ -87,7 +87,7 @@ func (s layerShape) input() int { return s.parts[0].Input }
 
 func (s layerShape) equal(o layerShape) bool {
 	return s.first == o.first && s.n == o.n && s.hostAttention == o.hostAttention && slices.Equal(s.parts, o.parts) &&
-		s.states.ID == o.states.ID && slices.Equal(s.companies, o.companies)
+		s.states.ID == o.states.ID && slices.Equal(s.groups, o.groups)
 }
 
 func newGraphs(b *ggml.Backend, m model.Model, in *inputs, s sinks) *graphs {
@@ -111,8 +111,8 @@ func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 	}
 	s := layerShape{first: c.First, n: c.N, hostAttention: layer.HostAttention(), parts: g.parts}
 	if s.states = layer.States(); s.states.T != nil {
-		g.of = companies(step.Recurrences(chunk), c.First, g.of[:0])
-		s.companies = g.of
+		g.groups = groupsOf(step.Recurrences(chunk), c.First, g.groups[:0])
+		s.groups = g.groups
 	}
 	return s
 }
@@ -127,7 +127,7 @@ func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *
 			return lg, nil
 		}
 	}
-	shape.parts, shape.companies = slices.Clone(shape.parts), slices.Clone(shape.companies)
+	shape.parts, shape.groups = slices.Clone(shape.parts), slices.Clone(shape.groups)
 	lg := build(layer, shape)
 	if err := g.allocate(lg.graph); err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *
 // computed in stages as the trees' rows arrive.
 func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 	nodes := 64 + 32*len(shape.parts)
-	for _, c := range shape.companies {
+	for _, c := range shape.groups {
 		nodes += 48 + 16*c.keep
 	}
 	if used := g.config.Layers[layer].ExpertsUsed; used > 0 {

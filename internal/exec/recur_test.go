@@ -12,7 +12,7 @@ import (
 // one does, or behind the end of the inputs.
 func TestListsOfPlacesDoNotOverlap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		owner, tokens := map[int]company{}, 0
+		owner, tokens := map[int]group{}, 0
 		for range rapid.IntRange(1, 4).Draw(t, "chunks") {
 			first, rs := tokens, []kv.Recurrence(nil)
 			for range rapid.IntRange(1, 6).Draw(t, "sequences") {
@@ -21,10 +21,10 @@ func TestListsOfPlacesDoNotOverlap(t *testing.T) {
 				tokens += n
 			}
 			at := 0
-			for _, c := range companies(rs, first, nil) {
+			for _, c := range groupsOf(rs, first, nil) {
 				for _, r := range rs[at : at+c.seqs] {
 					if r.N != c.n || len(r.To) != c.keep {
-						t.Fatalf("%+v is in a company of %d tokens each that keep %d states", r, c.n, c.keep)
+						t.Fatalf("%+v is in a group of %d tokens each that keep %d states", r, c.n, c.keep)
 					}
 				}
 				at += c.seqs
@@ -39,7 +39,7 @@ func TestListsOfPlacesDoNotOverlap(t *testing.T) {
 				}
 			}
 			if at != len(rs) {
-				t.Fatalf("companies have %d of %d sequences", at, len(rs))
+				t.Fatalf("groups have %d of %d sequences", at, len(rs))
 			}
 		}
 		for i, c := range owner {
