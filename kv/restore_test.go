@@ -20,8 +20,9 @@ import (
 // source delivers what a shelf keeps, as a file does.
 type source struct {
 	shelf
-	before func(ctx context.Context, layer, first int) error // before each read; nil: nothing
-	closed *atomic.Int32
+	before      func(ctx context.Context, layer, first int) error // before each read of rows; nil: nothing
+	beforeState func(ctx context.Context, layer int) error        // before each read of a state
+	closed      *atomic.Int32
 }
 
 func (s source) Read(ctx context.Context, layer, first, blocks int, buffer []byte) ([]byte, error) {
@@ -39,6 +40,17 @@ func (s source) Read(ctx context.Context, layer, first, blocks int, buffer []byt
 }
 
 func (s source) WindowFrom() int { return s.from }
+
+func (s source) States() (computed int, snapshots []int) { return s.Computed, s.Snapshots }
+
+func (s source) State(ctx context.Context, number, layer int, buffer []byte) ([]byte, error) {
+	if s.beforeState != nil {
+		if err := s.beforeState(ctx, layer); err != nil {
+			return nil, err
+		}
+	}
+	return buffer[4:][:copy(buffer[4:], s.states[[2]int{number, layer}])], nil
+}
 
 func (s source) Close() error {
 	if s.closed != nil {
@@ -424,10 +436,10 @@ func TestRestoreThatFailsLeavesNothing(t *testing.T) {
 // fromSlowDisk returns a source of which every read takes a random time, as on a slow disk.
 func fromSlowDisk(k shelf, seed uint64, most time.Duration) source {
 	delay := delays(seed, most)
-	return source{shelf: k, before: func(context.Context, int, int) error {
-		delay()
-		return nil
-	}}
+	return source{
+		shelf: k, before: func(context.Context, int, int) error { delay(); return nil },
+		beforeState: func(context.Context, int) error { delay(); return nil },
+	}
 }
 
 // The bits are those of a sequence that never left, also where the first steps compute while rows

@@ -151,24 +151,7 @@ func (h *stateful) check(s *Seq) {
 	}
 }
 
-// stateSource delivers what a shelf keeps, states among it.
-type stateSource struct {
-	source
-	beforeState func(ctx context.Context, layer int) error // before each state; nil: nothing
-}
-
-func (s stateSource) States() (computed int, snapshots []int) { return s.Computed, s.Snapshots }
-
-func (s stateSource) State(ctx context.Context, number, layer int, buffer []byte) ([]byte, error) {
-	if s.beforeState != nil {
-		if err := s.beforeState(ctx, layer); err != nil {
-			return nil, err
-		}
-	}
-	return buffer[4:][:copy(buffer[4:], s.states[[2]int{number, layer}])], nil
-}
-
-func from(k shelf) stateSource { return stateSource{source: source{shelf: k}} }
+func from(k shelf) source { return source{shelf: k} }
 
 func (h *stateful) restore(n int, from Source, k shelf) *Seq {
 	h.t.Helper()
@@ -269,7 +252,7 @@ func TestRestoreBeginsWithTheNearestSnapshot(t *testing.T) {
 			t.Errorf("%d tokens: the source was closed %d times; want once", tt.tokens, n)
 		}
 	}
-	s := h.restore(300, source{shelf: kept}, kept) // one that has rows alone
+	s := h.restore(300, struct{ Source }{from(kept)}, kept) // one that has rows alone
 	if len(s.Pending()) != 300 {
 		t.Errorf("%d tokens are pending of 300 without any state", len(s.Pending()))
 	}
@@ -392,7 +375,7 @@ func TestASnapshotThatCannotBeRestoredIsMissedAlone(t *testing.T) {
 
 // damagedSnapshot cannot deliver one of the states.
 type damagedSnapshot struct {
-	stateSource
+	source
 	number int
 	err    error
 }
@@ -401,7 +384,7 @@ func (d damagedSnapshot) State(ctx context.Context, number, layer int, buffer []
 	if number == d.number && layer == 1 {
 		return nil, d.err
 	}
-	return d.stateSource.State(ctx, number, layer, buffer)
+	return d.source.State(ctx, number, layer, buffer)
 }
 
 // Pending tokens are saved as such.
@@ -519,4 +502,4 @@ func TestASaveThatFailsInAStateLeavesTheSequence(t *testing.T) {
 	h.grow(growth{s, 1})
 }
 
-var _ StateSource = stateSource{}
+var _ StateSource = source{}
