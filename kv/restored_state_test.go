@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/tier/disk"
 )
 
@@ -24,12 +25,14 @@ type stateful struct {
 	during  func(layer *Layer) // called before a layer is computed
 }
 
-func newStateful(t *testing.T, o Options) *stateful {
+func newStateful(t *testing.T, o Options) *stateful { return newStatefulOn(t, ownCPU(t, 0), o) }
+
+func newStatefulOn(t *testing.T, b *ggml.Backend, o Options) *stateful {
 	h := &stateful{t: t}
 	rows := o.Layers[0]
 	o.Layers = []Shape{{State: 70}, rows, {State: 3}, {State: 130}, rows}
 	o.Notify = func(s string) { h.notices = append(h.notices, s) }
-	p, err := NewPool(o, ownCPU(t, 0))
+	p, err := NewPool(o, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,6 +205,21 @@ func TestRestoredStatesAreThoseThatWereSaved(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A device with memory of its own gets and gives the same states.
+func TestStatesAreRestoredToADeviceOfItsOwn(t *testing.T) {
+	h := newStatefulOn(t, onVulkan(t), uniform(Offloaded, 1, 700))
+	kept := h.shelved(100, 256)
+	slow := from(kept)
+	slow.beforeState = func(context.Context, int) error { time.Sleep(time.Millisecond); return nil }
+	s := h.restore(300, slow, kept)
+	f := forkOf(t, s)
+	h.grow(growth{h.pool.NewSeq(), 3}, growth{s, 2})
+	if err := f.Truncate(270); err != nil {
+		t.Fatal(err)
+	}
+	h.grow(growth{f, 1}, growth{s, 1})
 }
 
 // A sequence begins with the last snapshot at or before its end; the tokens behind it are pending, and no

@@ -493,3 +493,36 @@ func FuzzOpenImport(f *testing.F) {
 		}
 	})
 }
+
+// The layout has no place for states, without which nobody could go on.
+func TestModelsWithStatesAreNeitherExportedNorImported(t *testing.T) {
+	dir := t.TempDir()
+	path, out := filepath.Join(dir, "s"), filepath.Join(dir, "out")
+	if err := save(path, hybrid(9), 1, operatingSystem()); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if _, _, err := f.Export(out, ExportOptions{}); err == nil || !strings.Contains(err.Error(), "the model has recurrent layers") {
+		t.Errorf("exported: %v", err)
+	}
+	if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file is left: %v", err)
+	}
+	whole, err := base64.StdEncoding.DecodeString(byPython)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := newImport("x", inMemory{bytes.NewReader(whole)}, int64(len(whole)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := i.Header()
+	want.States = []int64{12}
+	if err := i.For(want, ImportOptions{}); err == nil || !strings.Contains(err.Error(), "the model has recurrent layers") {
+		t.Errorf("imported: %v", err)
+	}
+}

@@ -207,7 +207,7 @@ func (i *Import) For(want Header, o ImportOptions) error {
 		}
 	}
 	if len(want.States) > 0 {
-		return fmt.Errorf("%s: session: %d layers of the model are recurrent, and the file has keys and values only, no states: the tokens are to be computed", i.path, len(want.States))
+		return fmt.Errorf("%s: session: the model has recurrent layers, and the file has keys and values alone, no states: let the tokens be computed", i.path)
 	}
 	if len(i.parts) != len(want.Layers) {
 		return fmt.Errorf("%s: session: %w: it has %d layers, and the model %d", i.path, ErrModel, len(i.parts), len(want.Layers))

@@ -24,7 +24,8 @@ func newCacheExportCommand() *cobra.Command {
 		Short: "Write a session's K/V for Hugging Face transformers",
 		Long: `Export writes the K/V of a session as safetensors in Hugging Face's legacy layout:
 past_key_values.N.key and .value of the shape (1, KV heads, tokens, head dim) for each
-layer, with keys in transformers' order of values, and input_ids. It needs no model.
+layer, with keys in transformers' order of values, and input_ids. It needs no model. The
+layout has no place for states: sessions of models with recurrent layers are refused.
 docs/tiers.md has the lines of Python that read the file, and those that write one.`,
 		Example: `  ebb cache export talk.ebb talk.safetensors
   ebb cache export talk.ebb talk.safetensors --type f32`,
