@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/plan"
 )
 
@@ -190,5 +191,34 @@ func TestPlanSaysWhatWeightsNeedThatDoNotFit(t *testing.T) {
 	want := "12.0 GiB of device memory is too little for a context of 131072 tokens: weights take 13.7 GiB, a step 317.3 MiB, and K/V and states at least 1.0 GiB, 6.2 MiB of that for states; the least that works is --device-memory 15346MiB, or fewer layers there: ebb run --gpu-layers N"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// Of each hybrid family a header is enough to say which layers keep what.
+func TestPlanAndInspectKnowEveryHybrid(t *testing.T) {
+	for name, want := range map[string]string{
+		"tiny-qwen3next":     "8 layers: 2 full, 6 recurrent",
+		"tiny-lfm2":          "4 layers: 1 full, 3 recurrent",
+		"tiny-lfm2moe":       "4 layers: 1 full, 3 recurrent",
+		"tiny-granitehybrid": "5 layers: 1 full, 4 recurrent",
+		"tiny-nemotron":      "5 layers: 1 full, 2 recurrent, 2 without attention or a state",
+		"tiny-nemotron-moe":  "4 layers: 1 full, 1 recurrent, 2 without attention or a state",
+	} {
+		file, err := gguf.Parse(testmodel.Golden(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := summarize(file); s.State == 0 || s.fault != nil {
+			t.Errorf("%s: a state of %d bytes, %v", name, s.State, s.fault)
+		}
+		f := planFlags{model: "m.gguf", kvType: "f16", sequences: 1, beams: 1, machine: "rtx4080", context: 4096}
+		p, err := f.plan(t.Context(), file)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := describeKinds(p.request.Kinds()); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s; want %s", name, got, want)
+		}
 	}
 }
