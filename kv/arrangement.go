@@ -146,10 +146,24 @@ func (a *arrangement) deepest() (cells int) {
 func (a *arrangement) room() error {
 	for _, t := range a.trees {
 		if free := t.free(); t.need > free {
-			return fmt.Errorf("%w: the step needs %d more, and %d of %d tokens are free", ErrFull, t.need, free, t.capacity)
+			text := ""
+			if again := a.again(t.tree); again > 0 {
+				text = fmt.Sprintf("; %d of those that it needs are computed again, beside the ones that forks still hold: close forks, or allow a longer context", again)
+			}
+			return fmt.Errorf("%w: the step needs %d more, and %d of %d tokens are free%s", ErrFull, t.need, free, t.capacity, text)
 		}
 	}
 	return nil
+}
+
+// again returns how many tokens of a tree the step computes again.
+func (a *arrangement) again(t *tree) (tokens int) {
+	for i := range a.works {
+		if w := &a.works[i]; w.Seq.tree == t {
+			tokens += w.again()
+		}
+	}
+	return tokens
 }
 
 // reserve takes cells for the new tokens, which must have room, and numbers positions and rows of

@@ -93,7 +93,10 @@ func (c *coming) store(layer int, state []byte) error {
 	if err := to.Reserve(c.one.ctx, Block); err != nil {
 		return err
 	}
-	return to.Store(c.one.ctx, number, []tier.Run{{N: Block}}, looseState{state, c.pool.config.shapes[layer].StateBytes() / Block})
+	if err := to.Store(c.one.ctx, number, []tier.Run{{N: Block}}, looseState{state, c.pool.config.shapes[layer].StateBytes() / Block}); err != nil {
+		return err
+	}
+	return settleTier(c.one.ctx, to)
 }
 
 // await waits until the snapshot has come, or returns why it has not.

@@ -28,8 +28,8 @@ type snapshot struct {
 	after  *restoring // the restore of the state in its place, which is copied when it is there; nil: it is
 	place  int        // of the state; nowhere once it was copied
 
-	tiers  []tier.Tier // by device: one block each of its recurrent layers; nil where it has none
-	ctx    context.Context
+	tiers  []tier.Tier        // by device: one block each of its recurrent layers; nil where it has none
+	ctx    context.Context    //nolint:containedctx // of the copy, which begins when others have ended
 	cancel context.CancelFunc // ends the copy
 
 	// guarded by snapshots.mu

@@ -137,7 +137,7 @@ func (f flaky) Store(ctx context.Context, layer int, runs []tier.Run, src tier.M
 
 // failures returns a maker of tiers of which the next fetches and stores fail, as many as the counters
 // say.
-func failures(make tier.Maker) (_ tier.Maker, fetches, stores *atomic.Int64) {
+func failures(maker tier.Maker) (_ tier.Maker, fetches, stores *atomic.Int64) {
 	fetches, stores = &atomic.Int64{}, &atomic.Int64{}
 	failing := func(n *atomic.Int64) func() error {
 		return func() error {
@@ -148,7 +148,7 @@ func failures(make tier.Maker) (_ tier.Maker, fetches, stores *atomic.Int64) {
 		}
 	}
 	return func(layouts []tier.Layout, memory tier.Allocator) tier.Tier {
-		return flaky{make(layouts, memory), failing(fetches), failing(stores)}
+		return flaky{maker(layouts, memory), failing(fetches), failing(stores)}
 	}, fetches, stores
 }
 
@@ -449,6 +449,29 @@ func TestSnapshotAtOnceAndWithGuesses(t *testing.T) {
 		t.Errorf("%d tokens are computed again; want 2", got)
 	}
 	h.grow(s, 1)
+	h.check()
+}
+
+// A fork that computes tokens again has cells of its own for them.
+func TestFullSaysThatTokensAreComputedAgain(t *testing.T) {
+	o := hashedLayers(NoSnapshots)
+	o.Cells = 300
+	h := newHasher(t, o)
+	defer h.close()
+	s := h.seq()
+	h.grow(s, 250)
+	f := h.fork(s)
+	h.truncate(f, 200)
+	err := h.try(f, 1, 0)
+	if want := "200 of those that it needs are computed again"; !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v; want %q", err, want)
+	}
+	h.check()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	delete(h.want, s)
+	h.grow(f, 1)
 	h.check()
 }
 

@@ -63,7 +63,7 @@ func withPending(batch []kv.Work) []kv.Work {
 		if !copied {
 			batch, copied = slices.Clone(batch), true
 		}
-		batch[i].Tokens = append(pending, w.Tokens...)
+		batch[i].Tokens = slices.Concat(pending, w.Tokens)
 	}
 	return batch
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/seed4d217819/ebb/model/llama"
 	"github.com/seed4d217819/ebb/model/qwen35"
 	"github.com/seed4d217819/ebb/model/qwen3moe"
+	"github.com/seed4d217819/ebb/tier"
 	"github.com/seed4d217819/ebb/tier/host"
 )
 
@@ -24,10 +25,11 @@ var cpu = devicemap.Map{"": "cpu"}
 type setting struct {
 	devices devicemap.Map
 	kvType  string
-	experts int  // of how many layers the CPU computes the experts; the model has experts then
-	windows bool // most of the model's layers have a window of 16
-	hybrid  bool // three of four layers of the model are recurrent
-	drafts  bool // so they are, and a block drafts tokens
+	experts int        // of how many layers the CPU computes the experts; the model has experts then
+	windows bool       // most of the model's layers have a window of 16
+	hybrid  bool       // three of four layers of the model are recurrent
+	drafts  bool       // so they are, and a block drafts tokens
+	tier    tier.Maker // nil: host.New
 	Options
 }
 
@@ -57,6 +59,9 @@ func (s setting) open(t *testing.T) (*Runner, error) {
 		s.Threads = 1
 	}
 	s.Cache.TypeK, s.Cache.TypeV, s.Cache.Tier = typ, typ, host.New
+	if s.tier != nil {
+		s.Cache.Tier = s.tier
+	}
 	name, arch := "tiny-gqa", llama.Architecture()
 	if s.experts > 0 {
 		name, arch = "tiny-qwen3moe", qwen3moe.Architecture()

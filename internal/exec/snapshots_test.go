@@ -1,0 +1,97 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/tier"
+	"github.com/seed4d217819/ebb/tier/host"
+)
+
+// text is tokens of the tiny models.
+func text(first, n int) (tokens []int32) {
+	for i := first; i < first+n; i++ {
+		tokens = append(tokens, int32(3+i*i%90))
+	}
+	return tokens
+}
+
+// forward takes tokens through the model, and returns the logits of the last one.
+func forward(t *testing.T, r *Runner, s *kv.Seq, tokens []int32) []float32 {
+	t.Helper()
+	rows, err := r.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: tokens, Logits: 1}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Clone(rows[0][0])
+}
+
+// A prompt is divided where snapshots are taken, so that a sequence which goes back computes its tokens
+// again in the same steps as the first time: to the same bits.
+func TestTruncatedHybridsComputeAgainFromTheNearestSnapshot(t *testing.T) {
+	r := setting{devices: cpu, hybrid: true, Options: Options{Cache: kv.Options{SnapshotEvery: 64, SnapshotBytes: 1 << 30, Cells: 400}}}.mustOpen(t)
+	s := r.Pool().NewSeq()
+	defer s.Close()
+	forward(t, r, s, text(0, 150)) // in three steps: there are snapshots after 64, 128 and 150 tokens
+	if got := r.Pool().Stats(); got.Steps != 3 || got.Snapshots != 3 {
+		t.Fatalf("%d steps, %d snapshots; want 3 each", got.Steps, got.Snapshots)
+	}
+	fresh := r.Pool().NewSeq()
+	defer fresh.Close()
+	want := forward(t, r, fresh, append(text(0, 100), text(500, 40)...))
+	for _, tt := range []struct{ to, again int }{{150, 0}, {149, 21}, {100, 36}} {
+		if err := s.Truncate(tt.to); err != nil {
+			t.Fatal(err)
+		}
+		before, tokens := r.Pool().Stats().RecomputedTokens, text(500, 40)
+		got := forward(t, r, s, tokens)
+		if again := r.Pool().Stats().RecomputedTokens - before; again != tt.again {
+			t.Errorf("truncated to %d: %d tokens were computed again; want %d", tt.to, again, tt.again)
+		}
+		if tt.to == 100 && !slices.Equal(got, want) {
+			t.Error("a truncated sequence has other logits than one that was never longer")
+		}
+		if !slices.Equal(s.Tokens(), append(text(0, tt.to), tokens...)) {
+			t.Errorf("truncated to %d: the sequence has other tokens", tt.to)
+		}
+	}
+}
+
+// unread are tiers that cannot be read from.
+type unread struct{ tier.Tier }
+
+func (unread) Fetch(context.Context, int, tier.Run, tier.Memory) error { return errUnread }
+
+var errUnread = errors.New("the disk is gone")
+
+// A step whose sequence cannot read its snapshot is taken again with more tokens.
+func TestAStepGoesOnWithoutASnapshotThatCannotBeRead(t *testing.T) {
+	told := ""
+	set := setting{devices: cpu, hybrid: true, Options: Options{Cache: kv.Options{SnapshotEvery: 64, Cells: 300, Notify: func(line string) { told += line }}}}
+	set.tier = func(layouts []tier.Layout, memory tier.Allocator) tier.Tier { return unread{host.New(layouts, memory)} }
+	r := set.mustOpen(t)
+	s, other := r.Pool().NewSeq(), r.Pool().NewSeq()
+	defer s.Close()
+	defer other.Close()
+	forward(t, r, s, text(0, 100))
+	forward(t, r, s, text(100, 1))
+	forward(t, r, s, text(101, 1))
+	forward(t, r, s, text(102, 1)) // which waits until the snapshots are copied
+	if err := s.Truncate(90); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := r.Forward(t.Context(), []kv.Work{{Seq: other, Tokens: text(0, 5), Logits: 1}, {Seq: s, Tokens: text(200, 3), Logits: 2}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows[0]) != 1 || len(rows[1]) != 2 || !slices.Equal(s.Tokens(), append(text(0, 90), text(200, 3)...)) {
+		t.Errorf("%d and %d rows of logits, tokens %v", len(rows[0]), len(rows[1]), s.Tokens())
+	}
+	if again := r.Pool().Stats().RecomputedTokens; again != 90 || !strings.Contains(told, "64 tokens are computed again: the state after 64 tokens could not be read: the disk is gone") {
+		t.Errorf("%d tokens were computed again; told %q", again, told)
+	}
+}
