@@ -80,6 +80,28 @@ func TestSavedStatesEqualHuggingFace(t *testing.T) {
 	}
 }
 
+// Sessions know no family: states of any size, layers that keep nothing, and layers that keep rows.
+func TestSessionsOfAllHybridsEqualThoseThatWereNeverClosed(t *testing.T) {
+	ownCache(t)
+	for _, model := range []string{"tiny-qwen3next", "tiny-lfm2", "tiny-granitehybrid", "tiny-nemotron"} {
+		t.Run(model, func(t *testing.T) {
+			e := cpuCopies.open(t, goldenPath(t, model), ebb.Options{Context: 512, ChunkTokens: 64, StepTokens: 256, Cache: kv.Offloaded})
+			path := saved(t, e)
+			want := ending(t, e, beginning(t, e))
+			seq, err := openSession(t, e, path).Restore(t.Context(), 291)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := sameBits(ending(t, e, seq), want); err != nil {
+				t.Error(err)
+			}
+			if s := e.Stats().Cache; s.RecurrentLayers == 0 || s.RecomputedTokens != 2*50 {
+				t.Errorf("%d recurrent layers, %d tokens computed again; want some, and 50 from a snapshot each time", s.RecurrentLayers, s.RecomputedTokens)
+			}
+		})
+	}
+}
+
 // A state that is damaged is an error before anything is computed with it, and the tokens are there to be
 // computed anew. That of a snapshot is missed by nobody who does not go back to it.
 func TestDamagedStatesOfASessionAreComputedAnew(t *testing.T) {

@@ -245,7 +245,7 @@ func (h Header) check() error {
 	if h.WindowFrom < 0 || h.WindowFrom > len(h.Tokens) {
 		return fmt.Errorf("session: %w: layers with windows have rows from token %d of %d on", ErrDamaged, h.WindowFrom, len(h.Tokens))
 	}
-	if len(h.Layers) == 0 {
+	if len(h.Layers)+len(h.States) == 0 {
 		return fmt.Errorf("session: %w: it has no layers", ErrDamaged)
 	}
 	for i, n := range h.States {

@@ -45,6 +45,13 @@ func hybrid(tokens int) Header {
 	return h
 }
 
+// recurrent is header of a model that has recurrent layers alone.
+func recurrent(tokens int) Header {
+	h := hybrid(tokens)
+	h.Layers = nil
+	return h
+}
+
 // state returns bytes that no other state has.
 func state(h Header, snapshot, layer, seed int) []byte {
 	s := make([]byte, h.States[layer])
@@ -120,9 +127,9 @@ func check(path string, h Header, seed int) error {
 }
 
 func TestWhatWasWrittenIsRead(t *testing.T) {
-	for i := range 2 * 6 {
-		tokens := []int{0, 1, 255, 256, 257, 1000}[i/2]
-		h := []func(int) Header{header, hybrid}[i%2](tokens)
+	for i := range 3 * 6 {
+		tokens := []int{0, 1, 255, 256, 257, 1000}[i/3]
+		h := []func(int) Header{header, hybrid, recurrent}[i%3](tokens)
 		path := filepath.Join(t.TempDir(), "s")
 		for seed := range 2 { // the second one replaces the first
 			if err := errors.Join(save(path, h, seed, operatingSystem()), check(path, h, seed)); err != nil {
