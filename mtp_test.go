@@ -2,6 +2,7 @@ package ebb_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -140,5 +141,37 @@ func TestTheBlocksKVCount(t *testing.T) {
 		if taken := s.Cache.DeviceBytesPeak + s.Draft.Cache.DeviceBytesPeak; taken > bound || s.Draft.Drafted == 0 {
 			t.Errorf("%v: %d bytes of K/V and states, want at most %d; %d tokens were drafted", policy, taken, bound, s.Draft.Drafted)
 		}
+	}
+}
+
+// A sequence that was restored drafts, although the block has no rows of what it holds.
+func TestRestoredSequencesDraft(t *testing.T) {
+	ownCache(t)
+	path := goldenPath(t, "tiny-qwen35-drafts")
+	e := cpuCopies.open(t, path, ebb.Options{KVType: "f32", MTP: 3})
+	c := drafting(3, 24)
+	seq := newSeq(t, e)
+	if _, err := generateIDs(t.Context(), e, seq, prompt(1, 20), c); err != nil {
+		t.Fatal(err)
+	}
+	s := openSession(t, e, filepath.Join(t.TempDir(), "talk.ebb"))
+	if err := s.Save(t.Context(), seq, nil); err != nil {
+		t.Fatal(err)
+	}
+	restored, err := s.Restore(t.Context(), seq.Len())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeSeq(t, restored)
+	before := e.Stats().Draft
+	got, err := generateIDs(t.Context(), e, restored, prompt(2, 9), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Stats().Draft.Accepted == before.Accepted {
+		t.Error("no draft was right")
+	}
+	if want, err := generateIDs(t.Context(), e, seq, prompt(2, 9), drafting(0, 24)); err != nil || !slices.Equal(got, want) {
+		t.Errorf("ids %v; want %v, %v", got, want, err)
 	}
 }

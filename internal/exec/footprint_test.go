@@ -77,6 +77,11 @@ func fill(t *testing.T, e *Runner) {
 				t.Error(err)
 			}
 		}()
+		if e.drafter != nil {
+			if _, err := e.Draft(s); err != nil {
+				t.Fatal(err)
+			}
+		}
 		batch = append(batch, kv.Work{Seq: s, Tokens: tokens, Logits: min(logitBatch, len(tokens))})
 		n := 1
 		if i == 0 {
@@ -86,6 +91,13 @@ func fill(t *testing.T, e *Runner) {
 	}
 	if _, err := e.Forward(t.Context(), batch, nil); err != nil {
 		t.Fatal(err)
+	}
+	for _, w := range batch {
+		if d, ok := w.Seq.Beside().(*Draft); ok {
+			if got, err := d.Guess(t.Context(), make([]int32, len(tokens)+1), 1, nil); err != nil || len(got) != 1 {
+				t.Fatalf("guesses %v, %v", got, err)
+			}
+		}
 	}
 	for _, w := range chunk {
 		if err := w.Seq.Truncate(len(tokens) - len(w.Tokens)); err != nil {
@@ -116,6 +128,8 @@ func TestABudgetHoldsForAllThatADeviceTakes(t *testing.T) {
 		{Options: Options{Cache: kv.Options{Policy: kv.Static, ChunkTokens: 64, Trees: 2}}, windows: true},
 		{Options: Options{Cache: kv.Options{Policy: kv.Auto, ForcedCopies: true, ChunkTokens: 64}}, windows: true},
 		{Options: Options{Cache: kv.Options{Policy: kv.Offloaded, ForcedCopies: true, ChunkTokens: 64}}, windows: true},
+		{Options: Options{Cache: kv.Options{Policy: kv.Static, Drafts: 3}}, drafts: true},
+		{Options: Options{Cache: kv.Options{Policy: kv.Auto, ForcedCopies: true, ChunkTokens: 64, Drafts: 3}}, drafts: true},
 	} {
 		t.Run(fmt.Sprintf("%v/%v/%v/%d/windows %v", o.Cache.Policy, o.Attention, o.AttendAt, o.Cache.Trees, o.windows), func(t *testing.T) {
 			o.devices = cpu
