@@ -266,6 +266,7 @@ func TestRefusedAllocationsLeaveTheStates(t *testing.T) {
 		refused := 0
 		for ; ; refused++ {
 			left := refused
+			copied(l.pool) // or the copy of a snapshot would take memory meanwhile
 			l.pool.hooks.alloc = func() error {
 				if left--; left < 0 {
 					return ggml.ErrNoMemory
@@ -273,6 +274,7 @@ func TestRefusedAllocationsLeaveTheStates(t *testing.T) {
 				return nil
 			}
 			err := l.step(t.Context(), 7, works...)
+			copied(l.pool)
 			l.pool.hooks.alloc = nil
 			l.check()
 			if err == nil {
@@ -287,4 +289,11 @@ func TestRefusedAllocationsLeaveTheStates(t *testing.T) {
 		}
 		l.close()
 	}
+}
+
+// copied waits until no snapshot of a pool is being copied.
+func copied(p *Pool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.finishSnapshots()
 }
