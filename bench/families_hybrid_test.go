@@ -63,3 +63,18 @@ func TestTheNextTurnOfAConversationComputesItsOwnTokens(t *testing.T) {
 		t.Errorf("notes %q: want one of the hybrid, and one that the other has no states", r.Notes)
 	}
 }
+
+func TestSequencesAreDecodedTogetherAndOneByOne(t *testing.T) {
+	o := small(t, "sequences")
+	o.Model, o.smallFamilies, o.Depths = "", true, []int{40}
+	r := run(t, o)
+	for _, n := range sequenceCounts() {
+		want := []string{"ebb static, one step", "ebb static, a step for each sequence"}
+		if diff := cmp.Diff(measuretest.Arms(r, "sequences", 40, n), want); diff != "" {
+			t.Errorf("arms of %d sequences (-got +want):\n%s", n, diff)
+		}
+	}
+	if len(r.Scores) != len(sequenceCounts()) {
+		t.Errorf("%d scores: want one for each number of sequences", len(r.Scores))
+	}
+}

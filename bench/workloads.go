@@ -70,6 +70,10 @@ func (o *Options) Workloads() []measure.Workload {
 			Name: "conversation", Run: o.conversation, Own: true,
 			About: "only where it is named: the next turn of a conversation with a hybrid, against llama.cpp, and steps while a snapshot is copied",
 		},
+		{
+			Name: "sequences", Run: o.sequences, Own: true,
+			About: "only where it is named: a token of each of 1 to 8 sequences of a hybrid, in one step and in a step for each",
+		},
 	}...)
 }
 
