@@ -56,8 +56,7 @@ func (e *Engine) Generate(ctx context.Context, prompt string, c GenerationConfig
 // GenerateTokens appends a prompt to seq and yields the tokens that follow, including an end token.
 // The Finish of the last token says why the text ended. The sequence stays the caller's: however
 // the stream ends, it then holds the prompt and all new tokens but the last one. If it held tokens
-// before, only those of the prompt are computed. Where layers are recurrent, a snapshot is kept at the end
-// of the prompt, so that the sequence can be truncated to it and go on otherwise.
+// before, only those of the prompt are computed.
 //
 // An error ends the stream, and the tokens before it stand: [ErrPromptTooLong] says that nothing
 // was computed, [kv.ErrFull] that the context is used up.
@@ -66,10 +65,6 @@ func (e *Engine) GenerateTokens(ctx context.Context, seq *kv.Seq, prompt []int32
 		prompt := append(seq.Tokens(), prompt...)
 		search, err := e.searchForOne(seq, prompt, c)
 		if err != nil {
-			yield(generate.Token{}, err)
-			return
-		}
-		if err := seq.SnapshotAt(len(prompt)); err != nil {
 			yield(generate.Token{}, err)
 			return
 		}
