@@ -53,7 +53,7 @@ func refDeltaNet(q, k, v, decay, beta, state []float32, s recurrence) []float32 
 			}
 		}
 	}
-	return append(out, kept...)
+	return slices.Concat(out, kept)
 }
 
 // refScan is the recurrence of Mamba-2: the output, and the states as Scan packs them.
@@ -86,7 +86,7 @@ func refScan(state, x, dt, a, b, c []float32, s recurrence) []float32 {
 			}
 		}
 	}
-	return append(out, kept...)
+	return slices.Concat(out, kept)
 }
 
 // apart returns a view of numbers [n, m, tokens, seqs] whose tokens have gaps between them.
