@@ -56,7 +56,7 @@ type Options struct {
 	Attention   attend.Kind // how attention is computed
 
 	Trace  trace.Func   // receives what happens when; nil: nothing is timed
-	Notify func(string) // receives a line when K/V of layers leave the device under [kv.Auto], or tokens are computed again whose K/V were not kept, between steps; it must not use the engine. nil: nobody hears of it
+	Notify func(string) // receives a line when K/V of layers leave the device under [kv.Auto], tokens are computed again whose K/V or states were not kept, or a snapshot cannot be kept, between steps; it must not use the engine. nil: nobody hears of it
 
 	limit int64 // bytes that may be allocated on each device in all; 0: what it has. Tests of running out set it.
 }

@@ -97,9 +97,9 @@ type Options struct {
 	// more. It is asked under Auto, when sequences need more memory than they have. nil: nothing is
 	// known but Memory, and what allocations refuse.
 	Room func(device int, enough int64) (bytes int64, known bool)
-	// Notify receives a line when layers leave their device under Auto, and when the tokens of a
-	// GoneError are computed again. It is called between steps; until it returns none begins, so it must
-	// not begin one. nil: nobody hears of it.
+	// Notify receives a line when layers leave their device under Auto, when the tokens of a GoneError are
+	// computed again, and when a snapshot is not kept or cannot be read. It is called between steps; until
+	// it returns none begins, so it must not begin one. nil: nobody hears of it.
 	Notify func(string)
 }
 
