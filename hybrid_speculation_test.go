@@ -8,8 +8,8 @@ import (
 	"github.com/seed4d217819/ebb"
 )
 
-// Prompt lookup on recurrent layers, whose states are kept for each guess: 1 to 8 guesses of which some
-// are right, and the text without any.
+// Prompt lookup on recurrent layers, whose states are kept for each guess: 1 to 8 guesses of which
+// some are right, and the text without any.
 func TestLookupOnHybridsGivesTheGreedyIDs(t *testing.T) {
 	for model, right := range map[string]bool{"tiny-qwen35": false, "tiny-qwen35-drafts": true} {
 		e := cpuCopies.open(t, goldenPath(t, model), ebb.Options{KVType: "f32"})

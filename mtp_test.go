@@ -11,8 +11,8 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// Drafts of the model's own block: of random weights, which are never right, and of weights that make
-// about half of them right.
+// Drafts of the model's own block: of random weights, which are never right, and of weights that
+// make about half of them right.
 func TestDraftedTextsAreTheGreedyOnes(t *testing.T) {
 	for model, right := range map[string]bool{"tiny-qwen35-mtp": false, "tiny-qwen35-drafts": true, "tiny-qwen35moe-drafts": true} {
 		path := goldenPath(t, model)
@@ -88,8 +88,8 @@ func TestWhatCannotDraftSaysSo(t *testing.T) {
 	}
 }
 
-// Drawn texts take the same random numbers with drafts, a sequence goes on drafting in its next turn, and
-// one that was restored begins anew.
+// Drawn texts take the same random numbers with drafts, a sequence goes on drafting in its next
+// turn, and one that was restored begins anew.
 func TestDraftedTextsThatAreDrawnOrGoOn(t *testing.T) {
 	path := goldenPath(t, "tiny-qwen35-drafts")
 	e := cpuCopies.open(t, path, ebb.Options{KVType: "f32", MTP: 3})

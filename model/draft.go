@@ -5,23 +5,23 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// Drafter is a model whose file has a block that drafts tokens (multi-token prediction: Gloeckle et al.,
-// 2024; one block behind the layers as in DeepSeek-V3, 2024). The block is a model of one layer, which
-// reads the model's hidden state of a token beside the embedding of the token after it, and scores the
-// one after that.
+// Drafter is a model whose file has a block that drafts tokens (multi-token prediction: Gloeckle et
+// al., 2024; one block behind the layers as in DeepSeek-V3, 2024). The block is a model of one
+// layer, which reads the model's hidden state of a token beside the embedding of the token after
+// it, and scores the one after that.
 type Drafter interface {
 	Model
-	// Hidden returns the hidden states that the block reads. x [hidden, tokens] is what the last layer
-	// has returned; result like x.
+	// Hidden returns the hidden states that the block reads. x [hidden, tokens] is what the last
+	// layer has returned; result like x.
 	Hidden(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor
 	// Block returns the block, a model of one layer that attends and reads [Tokens.Hidden]. Its own
-	// hidden states take the place of the model's for tokens that it has drafted. It has no weights of
-	// its own to close. nil: it was not loaded.
+	// hidden states take the place of the model's for tokens that it has drafted. It has no weights
+	// of its own to close. nil: it was not loaded.
 	Block() Drafter
 }
 
-// ReadBlock reads from a file's header the attention of the block that drafts tokens. A file without one,
-// or of an architecture that cannot load it, is an error.
+// ReadBlock reads from a file's header the attention of the block that drafts tokens. A file
+// without one, or of an architecture that cannot load it, is an error.
 func ReadBlock(f *gguf.File, known []Architecture) (Layer, error) {
 	architecture, err := Find(f.Architecture(), known)
 	if err != nil {
@@ -40,8 +40,8 @@ func ReadBlock(f *gguf.File, known []Architecture) (Layer, error) {
 // WithDrafting has the loader load the block that drafts tokens, too.
 func (l *Loader) WithDrafting() { l.found.drafting = true }
 
-// Drafting returns how many blocks that draft tokens are to be loaded: 0 or 1. A file without one is a
-// fault if one is.
+// Drafting returns how many blocks that draft tokens are to be loaded: 0 or 1. A file without one
+// is a fault if one is.
 func (l *Loader) Drafting() int {
 	if !l.found.drafting {
 		return 0
@@ -55,8 +55,8 @@ func (l *Loader) Drafting() int {
 	return 1
 }
 
-// DraftBlock is a block that drafts tokens: it joins the norms of an embedding and a hidden state to the
-// input of a layer.
+// DraftBlock is a block that drafts tokens: it joins the norms of an embedding and a hidden state
+// to the input of a layer.
 type DraftBlock struct {
 	config        Config
 	embedding     *ggml.Tensor // [hidden, vocab]
@@ -73,9 +73,9 @@ type BlockLayer func(g *ggml.Graph, x *ggml.Tensor, tokens Tokens, attend Attend
 
 var _ Drafter = (*DraftBlock)(nil)
 
-// DraftBlock gives the decoder the block of a file: nextn.enorm, nextn.hnorm and nextn.eh_proj, and where
-// it has them nextn.embed_tokens, nextn.shared_head_norm and nextn.shared_head_head; otherwise it uses
-// the decoder's. b is the loader of the block, on the device that scores tokens.
+// DraftBlock gives the decoder the block of a file: nextn.enorm, nextn.hnorm and nextn.eh_proj, and
+// where it has them nextn.embed_tokens, nextn.shared_head_norm and nextn.shared_head_head;
+// otherwise it uses the decoder's. b is the loader of the block, on the device that scores tokens.
 func (d *Decoder) DraftBlock(l, b *Loader, attention Layer, eps float32, layer BlockLayer) {
 	hidden, vocab := d.config.Hidden, d.config.Vocab
 	block := &DraftBlock{

@@ -9,8 +9,8 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// block is the block that drafts tokens of tiny-qwen35-mtp, computed in float64 from its file by the
-// formulas alone: no graph, and nothing kept from token to token.
+// block is the block that drafts tokens of tiny-qwen35-mtp, computed in float64 from its file by
+// the formulas alone: no graph, and nothing kept from token to token.
 type block struct {
 	weights map[string][]float64
 	eps     float64

@@ -13,8 +13,8 @@ import (
 // Draft drafts tokens of one sequence. It lies beside the sequence, and follows each of its steps.
 //
 // Row i of the block is that of token begin+1+i, made from the hidden state of token begin+i. A
-// sequence that has tokens already, or in which a hidden state is missing, begins later: the block then
-// sees fewer tokens, and guesses worse at first.
+// sequence that has tokens already, or in which a hidden state is missing, begins later: the block
+// then sees fewer tokens, and guesses worse at first.
 type Draft struct {
 	drafter *drafter
 	rows    *kv.Seq
@@ -47,9 +47,9 @@ func (r *Runner) Draft(seq *kv.Seq) (*Draft, error) {
 // Close frees the rows. The sequence calls it.
 func (d *Draft) Close() error { return d.rows.Close() }
 
-// Guess returns at most n tokens that may follow ids, all of which but the last the model has computed.
-// It ends before one of some tokens. It guesses nothing where memory does not suffice, or right after
-// the sequence was restored.
+// Guess returns at most n tokens that may follow ids, all of which but the last the model has
+// computed. It ends before one of some tokens. It guesses nothing where memory does not suffice, or
+// right after the sequence was restored.
 func (d *Draft) Guess(ctx context.Context, ids []int32, n int, ends []int32) (guesses []int32, err error) {
 	r, p := d.drafter.model, len(ids)-1 // the position of the last token
 	done, err := r.pool.Turn(ctx)
@@ -97,8 +97,8 @@ func (d *Draft) Checked(guessed, right int) {
 }
 
 // follow gives the block the rows of a work's tokens, the first of which is at position p of the
-// sequence and the first-th of the step, whose hidden states are x. Guesses get theirs when they were
-// right.
+// sequence and the first-th of the step, whose hidden states are x. Guesses get theirs when they
+// were right.
 func (d *Draft) follow(ctx context.Context, w kv.Work, p int, x *ggml.Tensor, first int) error {
 	tokens := w.Tokens[:len(w.Tokens)-w.Drafts]
 	err := d.followTokens(ctx, w.Seq, tokens, p, x, first)
@@ -182,8 +182,8 @@ func (d *Draft) restart(p int) error {
 	return d.keep(0)
 }
 
-// extend appends the rows of tokens, and returns the scores of the token after the last, if they are
-// wanted. give writes the hidden states of n of the tokens, from one on.
+// extend appends the rows of tokens, and returns the scores of the token after the last, if they
+// are wanted. give writes the hidden states of n of the tokens, from one on.
 func (d *Draft) extend(ctx context.Context, tokens []int32, scores bool, give func(to *ggml.Tensor, from, n int)) ([]float32, error) {
 	f := d.drafter
 	for from := 0; from < len(tokens); {

@@ -71,8 +71,8 @@ func (d *drafting) step(ctx context.Context, drafts int, tokens ...int32) error 
 	return err
 }
 
-// wantGuesses drafts n tokens behind one that follows the sequence, and compares their scores with those
-// that the block has in float64.
+// wantGuesses drafts n tokens behind one that follows the sequence, and compares their scores with
+// those that the block has in float64.
 func (d *drafting) wantGuesses(name string, next int32, n int) []int32 {
 	d.t.Helper()
 	ids := append(d.seq.Tokens(), next)
@@ -121,8 +121,8 @@ func someTokens(seed, n int) (ids []int32) {
 	return ids
 }
 
-// The hidden states, the rows and the drafts of a sequence that grows by prompts, by single tokens and by
-// guesses of which some are right.
+// The hidden states, the rows and the drafts of a sequence that grows by prompts, by single tokens
+// and by guesses of which some are right.
 func TestDraftsAreWhatTheBlockScoresHighest(t *testing.T) {
 	for name, o := range map[string]setting{
 		"one step":                         {},
@@ -262,7 +262,8 @@ func TestDraftsAfterStepsThatFail(t *testing.T) {
 	}
 }
 
-// Where memory does not suffice for the block, the model goes on, and drafts begin anew when it does.
+// Where memory does not suffice for the block, the model goes on, and drafts begin anew when it
+// does.
 func TestDraftsWithoutMemory(t *testing.T) {
 	d := newDrafting(t, setting{}).start()
 	drafter, fails := d.draft.drafter, 0
@@ -289,7 +290,8 @@ func TestDraftsWithoutMemory(t *testing.T) {
 	}
 }
 
-// Forks and closed sequences have no rows of the block; the block's rows are freed with the sequence.
+// Forks and closed sequences have no rows of the block; the block's rows are freed with the
+// sequence.
 func TestTheBlocksRowsGoWithTheSequence(t *testing.T) {
 	d := newDrafting(t, setting{}).start()
 	if err := d.step(t.Context(), 0, someTokens(1, 300)...); err != nil {

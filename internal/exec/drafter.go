@@ -13,8 +13,9 @@ import (
 )
 
 // drafter runs the block with which a model drafts tokens. The block is a model of one layer with a
-// cache of its own, on the device that scores tokens: a row of it is made from the embedding of a token
-// and the hidden state of the one before. It computes in the model's turn, within a step or between two.
+// cache of its own, on the device that scores tokens: a row of it is made from the embedding of a
+// token and the hidden state of the one before. It computes in the model's turn, within a step or
+// between two.
 type drafter struct {
 	model *Runner
 	block *Runner
@@ -58,8 +59,8 @@ func (r *Runner) newDrafter() *drafter {
 	return d
 }
 
-// cacheOptions returns the options of the block's cache beside a model's. It stays on its device, as
-// one layer that visits it takes no less there.
+// cacheOptions returns the options of the block's cache beside a model's. It stays on its device,
+// as one layer that visits it takes no less there.
 func (d *drafter) cacheOptions(c kv.Options) kv.Options {
 	l := d.block.config.Layers[0]
 	own := kv.Options{
@@ -119,8 +120,8 @@ func (d *drafter) stats() DraftStats {
 	return DraftStats{Drafted: int(d.drafted.Load()), Accepted: int(d.accepted.Load()), Cache: d.block.pool.Stats()}
 }
 
-// follow has the block follow a step of the model, whose last layer has computed: sequences that draft
-// get their rows, and their hidden states are kept as far as the next step may need them.
+// follow has the block follow a step of the model, whose last layer has computed: sequences that
+// draft get their rows, and their hidden states are kept as far as the next step may need them.
 func (d *drafter) follow(ctx context.Context, step *kv.Step, at *device, batch []kv.Work) error {
 	ready := false
 	for _, w := range batch {
@@ -175,8 +176,8 @@ func (g *graphs) hidden(first, n int) (*ggml.Graph, error) {
 	})
 }
 
-// hiddenStates is where the hidden states of a step's tokens are: in the input of the last layer, which
-// nobody needs any more.
+// hiddenStates is where the hidden states of a step's tokens are: in the input of the last layer,
+// which nobody needs any more.
 func (in *inputs) hiddenStates() *ggml.Tensor { return in.x[(len(in.layers)+1)%2] }
 
 // lacksRoom reports whether an error says that memory or the context does not suffice for drafting.

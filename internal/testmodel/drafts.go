@@ -10,12 +10,12 @@ import (
 	"github.com/seed4d217819/ebb/gguf"
 )
 
-// draftShare is what is left of what the layers of a model add that drafts: about half of its drafts are
-// right then. With random weights alone none ever is.
+// draftShare is what is left of what the layers of a model add that drafts: about half of its
+// drafts are right then. With random weights alone none ever is.
 const draftShare = 0.05
 
-// drafts is a model whose block drafts tokens that follow: its layers add little to the embedding of the
-// last token, and the block passes an embedding on as it is.
+// drafts is a model whose block drafts tokens that follow: its layers add little to the embedding
+// of the last token, and the block passes an embedding on as it is.
 func drafts(tb testing.TB) []byte {
 	return derive(tb, "tiny-qwen35-mtp", "qwen35", nil, func(x gguf.TensorData) []gguf.TensorData {
 		if strings.Contains(x.Name, "nextn.shared_head_norm.") {
