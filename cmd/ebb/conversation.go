@@ -105,14 +105,14 @@ func (c *conversation) keepStates(messages []chat.Message, prompt []int32, kept 
 	if !slices.ContainsFunc(c.engine.Config().Layers, recurrent) {
 		return nil
 	}
-	before, err := renderMessages(c.engine, c.template, expressed(c.template, messages), c.options)
-	if err != nil {
-		return nil // the template wants the assistant to go on
+	n := 0 // if the template wants the assistant to go on
+	if before, err := renderMessages(c.engine, c.template, expressed(c.template, messages), c.options); err == nil {
+		n = commonPrefix(before, prompt)
 	}
-	if n := commonPrefix(before, prompt); n >= max(1, kept) {
-		return c.seq.SnapshotAt(n)
+	if n == 0 || n < kept {
+		return nil
 	}
-	return nil
+	return c.seq.SnapshotAt(n)
 }
 
 // answer goes on with some tokens.
