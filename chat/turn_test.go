@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -40,7 +41,7 @@ func TestATurnOfQwen35IsReadAsItWasWritten(t *testing.T) {
 		for _, e := range append(parser.Next(answer), parser.Flush()...) {
 			turn.Append(e)
 		}
-		all := append(said[:1:1], turn)
+		all := slices.Concat(said, []Message{turn})
 		if got, want := render(all, false), prompt+answer+"<|im_end|>\n"; got != want {
 			t.Errorf("the turn is read as\n%s\nand was written as\n%s", got[len(prompt):], answer)
 		}
