@@ -24,6 +24,7 @@ func (l *Loader) HybridAttention(hidden, layers int) []Layer {
 // recurrentLayers returns which layers are recurrent.
 func (l *Loader) recurrentLayers(layers int) []bool {
 	const name = "attention.recurrent_layers"
+	interval := l.IntOr("full_attention_interval", 4) // files may have both, and the marks count
 	if v, _ := l.file.Value(l.key(name)); v.Kind() == gguf.KindArray {
 		marks, ok := get(l, name, l.file.Bools)
 		if ok && len(marks) == layers+l.drafting() {
@@ -35,7 +36,6 @@ func (l *Loader) recurrentLayers(layers int) []bool {
 		l.Check(!ok, "metadata %s has %d marks: want one for each of the %d layers", l.key(name), len(marks), layers)
 		return make([]bool, layers)
 	}
-	interval := l.IntOr("full_attention_interval", 4)
 	marks := slices.Repeat([]bool{true}, layers)
 	for i := range marks {
 		marks[i] = (i+1)%max(interval, 1) != 0
