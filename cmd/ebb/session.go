@@ -135,6 +135,9 @@ func (s *savedSession) goOn(ctx context.Context, engine *ebb.Engine, q question,
 		return nil, nil, err
 	}
 	q.tokens, q.keepPrompt = all[q.seq.Len():], s.session != nil
+	if err := s.keepState(q.seq, len(all)-1); err != nil {
+		return nil, nil, err
+	}
 	a, err := generateAnswer(ctx, engine, q, w)
 	if errors.Is(err, session.ErrDamaged) {
 		noteDamage(err, notes)
@@ -142,9 +145,21 @@ func (s *savedSession) goOn(ctx context.Context, engine *ebb.Engine, q question,
 			return nil, nil, err
 		}
 		q.seq, q.tokens = engine.NewSeq(), all
+		if err := s.keepState(q.seq, len(all)-1); err != nil {
+			return nil, nil, err
+		}
 		a, err = generateAnswer(ctx, engine, q, w)
 	}
 	return a, q.seq, err
+}
+
+// keepState asks for a snapshot before a prompt's last token, which is computed again when the same
+// prompt is answered anew: the snapshot at its end is one token too late for that.
+func (s *savedSession) keepState(seq *kv.Seq, n int) error {
+	if s.session == nil || n <= seq.Len()-len(seq.Pending()) {
+		return nil
+	}
+	return seq.SnapshotAt(n)
 }
 
 // save keeps a sequence in the file, also after Ctrl-C; a second one ends the process, and the file
