@@ -1,6 +1,8 @@
 package model
 
 import (
+	"fmt"
+
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
 )
@@ -29,7 +31,9 @@ func ReadBlock(f *gguf.File, known []Architecture) (Layer, error) {
 	}
 	l := newHeader(f)
 	l.WithDrafting()
-	l.Check(architecture.Drafts, "models of architecture %s do not draft tokens: leave out MTP (--mtp)", f.Architecture())
+	if !architecture.Drafts {
+		return Layer{}, fmt.Errorf("models of architecture %s do not draft tokens: leave out MTP (--mtp)", f.Architecture())
+	}
 	hidden, layers := l.Int("embedding_length"), l.Layers()
 	if l.Drafting() == 0 || l.Err() != nil {
 		return Layer{}, l.Err()

@@ -100,6 +100,9 @@ func printSummary(w io.Writer, s summary) {
 			line("", "%v", k)
 		}
 	}
+	if s.Drafts {
+		line("drafts", "a block of the file drafts tokens with --mtp N")
+	}
 	line("context", "%s", count(s.Context, "token"))
 	printKVBytes(line, s)
 	line("tokenizer", "%s, %s", s.Tokenizer.describe(), count(s.Tokenizer.Tokens, "token"))

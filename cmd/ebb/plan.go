@@ -92,6 +92,8 @@ func (f *planFlags) check(cmd *cobra.Command) error {
 		return misusef("--num-beams %d: want 1 to %d", f.beams, maxSequences)
 	case f.mtp < 0 || f.mtp > maxSequences:
 		return misusef("--mtp %d: want 0 to %d", f.mtp, maxSequences)
+	case f.mtp > 0 && (f.beams > 1 || f.sequences > 1):
+		return misusef("--mtp %d with --num-beams %d and --sequences %d: tokens are drafted for one text; want 1 of each", f.mtp, f.beams, f.sequences)
 	case cmd.Flags().Changed("threads") && f.threads < 1:
 		return misusef("--threads %d: want at least 1", f.threads)
 	case f.output != "text" && f.output != "json":

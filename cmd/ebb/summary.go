@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
@@ -34,6 +35,7 @@ type summary struct {
 
 	KVBytes   []kvBytes        `json:"kv_bytes"`
 	State     int64            `json:"state_bytes,omitempty"` // of one sequence in the recurrent layers
+	Drafts    bool             `json:"drafts,omitempty"`      // whether the file has a block that --mtp uses
 	Tokenizer tokenizerSummary `json:"tokenizer"`
 	Template  *string          `json:"chat_template"`
 
@@ -129,6 +131,8 @@ func summarize(f *gguf.File) summary {
 	for _, l := range s.layers {
 		s.State += stateBytes(l)
 	}
+	_, err := ebb.ReadBlock(f)
+	s.Drafts = err == nil
 	for _, t := range kvTypes {
 		s.KVBytes = append(s.KVBytes, s.bytesIn(t))
 	}
