@@ -98,7 +98,7 @@ func (p *Pool) beginRestore(ctx context.Context, tokens []int32, from Source) (_
 		return nil, false, errors.Join(err, s.drop())
 	}
 	if r == nil {
-		p.notices = append(p.notices, fmt.Sprintf("%d tokens are computed again: no states of recurrent layers were saved that they begin with", len(tokens)))
+		p.notices = append(p.notices, fmt.Sprintf("%d tokens are computed again: no snapshot of states was saved that lies so early in the text", len(tokens)))
 		s.pending = slices.Clone(tokens)
 		return s, false, nil
 	}

@@ -100,7 +100,7 @@ func (h Header) statesAt() []int {
 // exportable reports why rows cannot be exported.
 func (h Header) exportable() error {
 	if len(h.States) > 0 {
-		return errors.New("session: the model has recurrent layers, and the layout of safetensors has keys and values alone: without states nobody could go on from what would be exported")
+		return errors.New("session: the model has recurrent layers, whose states have no place in the layout of safetensors, and without them no text can go on: keep the session itself, and go on with --session")
 	}
 	if h.WindowFrom > 0 {
 		return fmt.Errorf("session: layers with windows have no rows of the first %d tokens, which were not kept: export what was computed with all of them (--window-rows all)", h.WindowFrom)

@@ -23,9 +23,9 @@ func newInspectCommand() *cobra.Command {
 		Use:   "inspect FILE",
 		Short: "Show what a model is and what its K/V take",
 		Long: `Inspect reads a model's GGUF file and shows its shape, the types of its tensors, the
-bytes that a token's K/V take in all layers by K/V type, and of a sequence's state in
-recurrent layers, its tokenizer, and whether it
-has a chat template. Of a model that is split into files any one is enough to name, and
+bytes that a token's K/V take in all layers by K/V type, those that a sequence's state takes
+in recurrent layers, its tokenizer, and whether it has a chat template or a block that
+drafts tokens (--mtp). Of a model that is split into files any one is enough to name, and
 of hf://OWNER/REPO/FILE only the header is downloaded. It needs no library, and reads no
 weights.`,
 		Example: `  ebb inspect model.gguf

@@ -42,7 +42,7 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 		line("drafted", "%s by the model's own block, %d of them right (%.0f%%); its K/V took %s",
 			count(d.Drafted, "token"), d.Accepted, 100*float64(d.Accepted)/float64(d.Drafted), bytesize.Format(d.Cache.DeviceBytesPeak))
 	case d.Cache.Cells > 0 && a.tokens > 2:
-		line("drafted", "nothing: K/V and states of drafted tokens found no room; allow K/V more, or draft fewer")
+		line("drafted", "nothing: K/V and states of drafted tokens found no room; raise --kv-memory or --device-memory, or draft fewer")
 	}
 	if len(stats.Devices) > 1 {
 		line("devices", "%s", engine.Devices())
