@@ -143,6 +143,9 @@ func (p *batchPrompt) set(o batchObject) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	if p.config.MTP > 0 {
+		return fmt.Errorf("generation config: mtp is %d: tokens are drafted for one text; leave it out in a batch", p.config.MTP)
+	}
 	return p.config.Validate()
 }
 

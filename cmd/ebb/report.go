@@ -95,8 +95,12 @@ func describePlaces(s kv.Stats) string {
 		off := max(0, s.HostBytesPeak-s.StatesOffBytes-s.SnapshotBytes)
 		return fmt.Sprintf("%s on the device, %s off it", bytesize.Format(device), bytesize.Format(off))
 	}
-	return fmt.Sprintf("%s on the device, %s in host memory, %s on the disk",
-		bytesize.Format(device), bytesize.Format(s.HostBytesPeak), bytesize.Format(s.DiskBytesPeak))
+	among := ""
+	if s.Snapshots > 0 {
+		among = ", snapshots among them" // which of them lie where is not known here
+	}
+	return fmt.Sprintf("%s on the device, %s in host memory, %s on the disk%s",
+		bytesize.Format(device), bytesize.Format(max(0, s.HostBytesPeak-s.StatesOffBytes)), bytesize.Format(s.DiskBytesPeak), among)
 }
 
 // describeThreads says how many threads a CPU went without, and for how long.
