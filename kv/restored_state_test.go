@@ -391,6 +391,30 @@ func TestASnapshotThatCannotBeRestoredIsMissedAlone(t *testing.T) {
 	h.grow(growth{s, 1})
 }
 
+// A sequence that begins with a snapshot that has not come is saved with the one before.
+func TestASequenceIsSavedWithoutTheSnapshotThatItBeganWith(t *testing.T) {
+	for name, snapshots := range map[string][]int{"one before": {100, 256}, "none before": {256}} {
+		t.Run(name, func(t *testing.T) {
+			h := newStateful(t, uniform(Dynamic, 1, 700))
+			kept := h.shelved(snapshots...)
+			s := h.restore(300, damagedSnapshot{from(kept), len(snapshots) - 1, errors.New("broken")}, kept)
+			if err := s.Truncate(270); err != nil {
+				t.Fatal(err)
+			}
+			before := snapshots[:len(snapshots)-1]
+			computed := 0
+			if len(before) > 0 {
+				computed = before[0]
+			}
+			again := save(t, h.pool, s)
+			if !slices.Equal(again.Snapshots, before) || again.Computed != computed || len(again.Tokens) != 270 {
+				t.Errorf("snapshots %v and %d of %d tokens were saved; want %v and %d of 270", again.Snapshots, again.Computed, len(again.Tokens), before, computed)
+			}
+			h.grow(growth{s, 1})
+		})
+	}
+}
+
 // damagedSnapshot cannot deliver one of the states.
 type damagedSnapshot struct {
 	source

@@ -58,8 +58,8 @@ type Sink interface {
 }
 
 // Save reads all rows and states of a sequence, and writes them to a sink. It waits until the sequence
-// is restored and the open step is closed, and no other step begins before it returns; what the sequence
-// holds stays as it is.
+// is restored and the open step is closed, and no other step begins before it returns. The tokens of the
+// sequence stay as they are; if it begins with a snapshot that could not be restored, more are pending.
 func (p *Pool) Save(ctx context.Context, s *Seq, to Sink) error {
 	if s == nil || s.pool != p {
 		return fmt.Errorf("kv: save: the sequence is not of this pool")
@@ -112,6 +112,7 @@ func (p *Pool) beginSave(s *Seq) (saved, error) {
 	if err := s.tree.lost(); err != nil {
 		return saved{}, err
 	}
+	p.loseMissed(s)
 	var runs []tier.Run
 	if n := s.tree.sealed; n > 0 {
 		runs = append(runs, tier.Run{N: n})

@@ -73,6 +73,17 @@ func (p *Pool) loseSnapshot(unread *unreadError) error {
 	return &PendingError{Seq: unread.seq, Err: unread.err}
 }
 
+// loseMissed has a sequence begin with the last snapshot that did not fail to be restored, or with none.
+func (p *Pool) loseMissed(s *Seq) {
+	for p.states != nil && s.state == nowhere && len(s.tokens) > 0 {
+		one := s.snapshots[len(s.snapshots)-1]
+		if !one.coming.missed() {
+			return
+		}
+		_ = p.loseSnapshot(&unreadError{s, one, one.coming.err}) // the next step begins with Pending anyway
+	}
+}
+
 // forgetSnapshot takes a snapshot out of the sequence's list.
 func (s *Seq) forgetSnapshot(one *snapshot) {
 	s.snapshots = slices.DeleteFunc(s.snapshots, func(other *snapshot) bool { return other == one })
