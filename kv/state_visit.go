@@ -76,13 +76,17 @@ func (p *Pool) statesLeave(d *device, left *departure) error {
 			}
 			return allocation(err)
 		}
-		old.T.Get(m.buffer.Bytes()[:old.T.Bytes()], 0)
 		moved[l] = m
 	}
-	for l, m := range moved {
-		s.memory[l].close()
-		s.memory[l] = m
-	}
+	_ = p.change(func() error { // restored states are placed meanwhile
+		for l, m := range moved {
+			old := s.memory[l]
+			old.T.Get(m.buffer.Bytes()[:old.T.Bytes()], 0)
+			old.close()
+			s.memory[l] = m
+		}
+		return nil
+	})
 	left.visit += len(moved)
 	return nil
 }

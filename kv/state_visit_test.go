@@ -1,9 +1,11 @@
 package kv
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/seed4d217819/ebb/ggml"
@@ -151,5 +153,37 @@ func TestStatesLeaveAfterLayers(t *testing.T) {
 	}
 	if got := f.pool.Stats().DeviceBytes; got > o.Memory[0] {
 		t.Errorf("%d bytes on the device; %d are allowed", got, o.Memory[0])
+	}
+}
+
+// States that are restored while all leave their device are placed before they leave, or where they went.
+func TestStatesLeaveBesideARestore(t *testing.T) {
+	h := newStateful(t, uniform(Dynamic, 1, 700))
+	s := h.pool.NewSeq()
+	h.grow(growth{s, 3})
+	p := h.pool
+	p.finishSnapshots()
+	p.changing.RLock() // as a restore does while it places a state
+	done := make(chan error)
+	go func() { done <- p.statesLeave(p.devices[0], &departure{}) }()
+	for p.changing.TryRLock() { // until it waits for the restore
+		p.changing.RUnlock()
+		select {
+		case err := <-done:
+			p.changing.RUnlock()
+			t.Fatalf("states left while one was placed: %v", err)
+		default:
+			runtime.Gosched()
+		}
+	}
+	want := h.stateOf(0, ids(0, 9))
+	p.states.write(0, s.state, want)
+	p.changing.RUnlock()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(want))
+	if p.states.read(0, s.state, got); !p.states.memory[0].off || !bytes.Equal(got, want) {
+		t.Error("the state that was placed meanwhile is lost")
 	}
 }
