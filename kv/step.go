@@ -224,6 +224,11 @@ func (s *Step) begin(ctx context.Context) error {
 	}
 	planned = true
 	s.zeroPadding() // of regions that were made while rings grew
+	if s.pool.states != nil && len(s.pool.config.windows) > 0 {
+		if err := s.pool.fitStages(); err != nil { // of states that have left for larger rings
+			return err
+		}
+	}
 	if err := s.takeStates(ctx); err != nil {
 		return err
 	}
