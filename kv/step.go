@@ -351,7 +351,8 @@ func (s *Step) Commit() error {
 	return nil
 }
 
-// Close ends the step. Without Commit everything is as before Begin. It may be called twice.
+// Close ends the step. Without Commit everything is as before Begin, but for the states that were kept for
+// guesses ([Work]): Begin drops them. It may be called twice.
 func (s *Step) Close() error {
 	if s.closed {
 		return nil
