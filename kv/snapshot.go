@@ -106,6 +106,13 @@ func (s *Seq) SnapshotAt(n int) error {
 	return nil
 }
 
+// ForgetSnapshotAt takes back what SnapshotAt has asked for, if the sequence has not reached n tokens.
+func (s *Seq) ForgetSnapshotAt(n int) {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	s.wanted = slices.DeleteFunc(s.wanted, func(at int) bool { return at == n })
+}
+
 // want notes that a snapshot is to be taken when the sequence has n tokens.
 func (s *Seq) want(n int) {
 	if i, found := slices.BinarySearch(s.wanted, n); !found {

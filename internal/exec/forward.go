@@ -33,6 +33,7 @@ func (r *Runner) Forward(ctx context.Context, batch []kv.Work, rows [][][]float3
 			continue // each time, there is one snapshot less that cannot be read
 		}
 		if err != nil {
+			forgetSnapshots(batch)
 			return nil, err
 		}
 		return rows, nil

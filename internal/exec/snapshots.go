@@ -12,10 +12,28 @@ const leastPrompt = 32
 // askForSnapshots asks for a snapshot at the end of each prompt of a batch.
 func askForSnapshots(batch []kv.Work) {
 	for _, w := range batch {
-		if n := len(w.Tokens) - w.Drafts; n >= leastPrompt {
-			_ = w.Seq.SnapshotAt(w.Seq.Len() + n) // of a closed sequence: the step says so
+		if n := promptEnd(w); n > 0 {
+			_ = w.Seq.SnapshotAt(n) // of a closed sequence: the step says so
 		}
 	}
+}
+
+// forgetSnapshots takes back what askForSnapshots has asked for, after an error, which has left the
+// sequences as they were: another prompt of theirs is cut where it alone ends.
+func forgetSnapshots(batch []kv.Work) {
+	for _, w := range batch {
+		if n := promptEnd(w); n > 0 {
+			w.Seq.ForgetSnapshotAt(n)
+		}
+	}
+}
+
+// promptEnd returns how many tokens the sequence of a work has with its prompt; 0: the work is none.
+func promptEnd(w kv.Work) int {
+	if n := len(w.Tokens) - w.Drafts; n >= leastPrompt {
+		return w.Seq.Len() + n
+	}
+	return 0
 }
 
 // cut returns how many of a work's tokens the next pass takes at most: it ends where a snapshot is to be

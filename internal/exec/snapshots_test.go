@@ -61,6 +61,22 @@ func TestTruncatedHybridsComputeAgainFromTheNearestSnapshot(t *testing.T) {
 	}
 }
 
+// A prompt that was not computed leaves no trace in how the next one is divided.
+func TestAPromptThatFailedAsksForNoSnapshot(t *testing.T) {
+	r := setting{devices: cpu, hybrid: true, Options: Options{Cache: kv.Options{SnapshotEvery: 300, Cells: 400}}}.mustOpen(t)
+	s := r.Pool().NewSeq()
+	defer s.Close()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := r.Forward(ended, []kv.Work{{Seq: s, Tokens: text(0, 50)}}, nil); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	forward(t, r, s, text(0, 100))
+	if got := r.Pool().Stats(); got.Steps != 1 || got.Snapshots != 1 {
+		t.Errorf("%d steps, %d snapshots; want 1 each", got.Steps, got.Snapshots)
+	}
+}
+
 // unread are tiers that cannot be read from.
 type unread struct{ tier.Tier }
 
