@@ -14,8 +14,7 @@ type Sequence[S any] interface {
 
 // Work is what a step appends to one sequence: at least one token. Logits is for how many of the
 // last of them the logits of the token that follows are wanted, and Drafts how many of the last are
-// guesses. The type is the engine's own (ebb's
-// is kv.Work), so that its batches need not be copied.
+// guesses. The type is the engine's own (ebb's is kv.Work), so that its batches need not be copied.
 type Work[S any] interface {
 	~struct {
 		Seq    S

@@ -54,7 +54,7 @@ func (p *Pool) settleReporting(ctx context.Context, demands []demand, left *depa
 		}
 		refusal, ok := errors.AsType[*refusalError](err)
 		if !ok || last {
-			return p.unsettled(demands, err)
+			return p.giveUpRoom(demands, err)
 		}
 		left.refused = true
 		d := refusal.device
@@ -69,8 +69,8 @@ func (p *Pool) refused() bool {
 	return slices.ContainsFunc(p.devices, func(d *device) bool { return d.bounded })
 }
 
-// unsettled gives back the memory of trees that hold no rows yet.
-func (p *Pool) unsettled(demands []demand, err error) error {
+// giveUpRoom gives back the memory of trees that hold no rows yet.
+func (p *Pool) giveUpRoom(demands []demand, err error) error {
 	for _, d := range demands {
 		if d.tree.regions != nil && d.tree.high == 0 {
 			err = errors.Join(err, p.release(d.tree))

@@ -304,14 +304,14 @@ func (s *Step) makeRoomForStates(ctx context.Context) error {
 		return err
 	}
 	p.states.denied = both
-	if have = len(p.states.holders); alone > have && p.moreStates(alone) != nil || s.unsettled() {
+	if have = len(p.states.holders); alone > have && p.moreStates(alone) != nil || s.lacksTree() {
 		return err
 	}
 	return p.fitStages()
 }
 
-// unsettled reports whether a tree of the step has lost its memory, because no room was found.
-func (s *Step) unsettled() bool {
+// lacksTree reports whether a tree of the step has lost its memory, because no room was found.
+func (s *Step) lacksTree() bool {
 	return slices.ContainsFunc(s.trees, func(t stepTree) bool { return t.regions == nil })
 }
 

@@ -15,10 +15,11 @@ var OfEngine func(engine any) *Runner
 
 // Repeat appends n tokens to a sequence without computing them: it repeats the tokens that the
 // sequence holds, from the first on, and copies their K/V; where a ring has lost those, other rows of
-// the ring. The states of recurrent layers stay as they are. The text that follows makes no sense, as the keys are those of other positions. Benchmarks
-// use it to reach a depth that would take long to compute. The sequence must hold a token and have no
-// forks. Tokens of it that are to be computed again are computed, and the first of the n with them. After
-// an error it is as it was, or longer by some of the n.
+// the ring. The states of recurrent layers stay as they are. The text that follows makes no sense, as
+// the keys are those of other positions. Benchmarks use it to reach a depth that would take long to
+// compute. The sequence must hold a token and have no forks. Tokens of it that are to be computed again
+// are computed, and the first of the n with them. After an error it is as it was, or longer by some of
+// the n.
 func (r *Runner) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
 	if n > 0 && seq.Len() == 0 {
 		return errors.New("ebb: repeat: the sequence is empty")
