@@ -159,12 +159,22 @@ func (d *device) lanes(isCPU bool) int {
 // place behind a link.
 func (d *device) moves() bool { return d.placement.Streamed > 0 && (d.copies || d.link.Rate > 0) }
 
-// hostBuffer allocates zeroed host memory, pinned where the device has that. It takes none that is
-// known not to be free, because systems end a process for that.
+// hostBuffer allocates zeroed host memory for rows.
 func (p *Pool) hostBuffer(d *device, bytes int64) (tier.Buffer, error) {
+	b, err := p.allocHost(d, bytes, "rows")
+	if err != nil {
+		return nil, allocation(fmt.Errorf("kv: %w", err))
+	}
+	b.Clear()
+	return b, nil
+}
+
+// allocHost allocates host memory for rows or states, pinned where the device has that. It takes none that
+// is known not to be free, because systems end a process for that.
+func (p *Pool) allocHost(d *device, bytes int64, what string) (*ggml.Buffer, error) {
 	if p.config.room != nil {
 		if free, known := p.config.room(HostMemory, bytes); known && free < bytes {
-			return nil, noMemory("kv: rows in host memory: %s are needed, and %s are free", bytesize.Ceil(bytes), bytesize.Floor(free))
+			return nil, noMemory("%s in host memory: %s are needed, and %s are free", what, bytesize.Ceil(bytes), bytesize.Floor(free))
 		}
 	}
 	kind, ok := d.backend.HostBufferType()
@@ -173,9 +183,8 @@ func (p *Pool) hostBuffer(d *device, bytes int64) (tier.Buffer, error) {
 	}
 	b, err := p.alloc(d, kind, bytes, ggml.HostRows)
 	if err != nil {
-		return nil, allocation(fmt.Errorf("kv: rows in host memory: %w", err))
+		return nil, fmt.Errorf("%s in host memory: %w", what, err)
 	}
-	b.Clear()
 	return b, nil
 }
 

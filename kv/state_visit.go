@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb/ggml"
-	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/trace"
 )
 
@@ -19,19 +18,9 @@ import (
 
 // hostStates allocates places in host memory, which the host can address.
 func (p *Pool) hostStates(d *device, s Shape, places int) (stateMemory, error) {
-	size := s.StateBytes() * int64(places)
-	if p.config.room != nil {
-		if free, known := p.config.room(HostMemory, size); known && free < size {
-			return stateMemory{}, noMemory("kv: states in host memory: %s are needed, and %s are free", bytesize.Ceil(size), bytesize.Floor(free))
-		}
-	}
-	kind, ok := d.backend.HostBufferType()
-	if !ok {
-		kind = d.backend.PlainHostBufferType()
-	}
-	b, err := p.alloc(d, kind, size, ggml.HostRows)
+	b, err := p.allocHost(d, s.StateBytes()*int64(places), "states")
 	if err != nil {
-		return stateMemory{}, fmt.Errorf("states in host memory: %w", err)
+		return stateMemory{}, err
 	}
 	m := p.placeStates(b, s.placeValues(), places)
 	m.off = true
