@@ -102,6 +102,9 @@ type Layer struct {
 	ExpertsUsed int // experts that each token goes through after attention; 0: the layer has none
 }
 
+// Recurrent reports whether the layer carries a state, and has no keys and values.
+func (l Layer) Recurrent() bool { return l.State != State{} }
+
 // Architecture opens models of a family.
 type Architecture struct {
 	Names []string // values of general.architecture

@@ -101,8 +101,7 @@ func (c *conversation) goOn(ctx context.Context, said []chat.Message, w io.Write
 // in the cache. The next prompt may differ from there on: templates leave reasoning out of earlier turns,
 // and write the beginning of a turn otherwise.
 func (c *conversation) keepStates(messages []chat.Message, prompt []int32, kept int) error {
-	recurrent := func(l model.Layer) bool { return l.State != model.State{} }
-	if !slices.ContainsFunc(c.engine.Config().Layers, recurrent) {
+	if !slices.ContainsFunc(c.engine.Config().Layers, model.Layer.Recurrent) {
 		return nil
 	}
 	n := 0 // if the template wants the assistant to go on

@@ -48,7 +48,7 @@ func kindsOf(layers []model.Layer) (kinds []layerKind) {
 		switch {
 		case l.SharesKV:
 			k = layerKind{Kind: "shared"}
-		case l.State != model.State{}:
+		case l.Recurrent():
 			k = layerKind{Kind: "recurrent", State: stateBytes(l)}
 		case l.KVHeads == 0:
 			k = layerKind{Kind: "plain"}

@@ -64,14 +64,12 @@ type places struct {
 
 // newPlaces makes the tensors for steps of some tokens; none where no layer is recurrent.
 func newPlaces(meta *ggml.Context, layers []model.Layer, tokens int) places {
-	if !slices.ContainsFunc(layers, recurrent) {
+	if !slices.ContainsFunc(layers, model.Layer.Recurrent) {
 		return places{}
 	}
 	n := int64(tokens) * kv.InputAlign
 	return places{from: meta.New(ggml.I32, n), to: meta.New(ggml.I64, n)}
 }
-
-func recurrent(l model.Layer) bool { return l.State != model.State{} }
 
 // tensors returns those that need memory.
 func (p *places) tensors() []*ggml.Tensor {

@@ -79,7 +79,7 @@ func open(l *model.Loader) (model.Model, error) {
 		b := l.Block(i)
 		w := layer{
 			mixerNorm:       b.RMSNorm("attn_norm", hidden, eps),
-			recurrent:       a.State != model.State{},
+			recurrent:       a.Recurrent(),
 			feedForwardNorm: b.RMSNorm("ffn_norm", hidden, eps),
 		}
 		if w.recurrent {

@@ -88,7 +88,7 @@ func open(l *model.Loader) (model.Model, error) {
 		b := l.Block(i)
 		w := layer{norm: b.RMSNorm("attn_norm", hidden, eps)}
 		switch {
-		case a.State != model.State{}:
+		case a.Recurrent():
 			w.kind, w.mamba = recurs, b.Mamba2(shape, hidden, eps)
 		case a.KVHeads > 0:
 			w.kind, w.queryKeyValue = attends, b.QueryKeyValue(hidden, a)

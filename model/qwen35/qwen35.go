@@ -58,7 +58,7 @@ func open(l *model.Loader) (model.Model, error) {
 func newLayer(b *model.Loader, hidden int, a model.Layer, shape model.DeltaShape, ff int, eps float32) layer {
 	w := layer{
 		mixerNorm:       b.RMSNorm("attn_norm", hidden, eps),
-		recurrent:       a.State != model.State{},
+		recurrent:       a.Recurrent(),
 		feedForwardNorm: b.RMSNorm("post_attention_norm", hidden, eps),
 		feedForward:     b.SwiGLU("", hidden, ff),
 	}

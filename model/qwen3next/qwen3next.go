@@ -64,7 +64,7 @@ func open(l *model.Loader) (model.Model, error) {
 		b.Check(b.Has("ffn_gate_inp_shexp.weight"), "tensor blk.%d.ffn_gate_inp_shexp.weight is missing", i)
 		w := layer{
 			mixerNorm:       b.RMSNorm("attn_norm", hidden, eps),
-			recurrent:       a.State != model.State{},
+			recurrent:       a.Recurrent(),
 			feedForwardNorm: b.RMSNorm("post_attention_norm", hidden, eps),
 			experts:         b.SharedExpert(b.Experts(mixtures[i], hidden, ff[i]), hidden, shared[i]),
 		}
