@@ -14,6 +14,7 @@ import (
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/testmodel"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -261,7 +262,7 @@ func TestSecondStepOfAShapeAllocatesAndBuildsNothing(t *testing.T) {
 // those that ebb's kernel on the CPU does not attend to.
 func (p place) masked(t *testing.T, kind attend.Kind, layers int) int64 {
 	t.Helper()
-	isa, err := attend.ParseISA(os.Getenv("EBB_ISA"))
+	set, err := isa.Parse(os.Getenv(isa.Variable))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +275,7 @@ func (p place) masked(t *testing.T, kind attend.Kind, layers int) int64 {
 		t.Fatal(err)
 	}
 	const dim = 32 // of the tiny models' heads
-	switch kernel := attend.On(cpu, kind, isa).Kernel(ggml.F16, ggml.F16, dim, dim); {
+	switch kernel := attend.On(cpu, kind, set).Kernel(ggml.F16, ggml.F16, dim, dim); {
 	case kernel && p.shared:
 		return int64((layers + 1) / 2)
 	case kernel && p.device == "cpu":

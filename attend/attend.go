@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // Kind is a way to compute attention. All kinds give the same result within float error.
@@ -53,20 +54,20 @@ func (kind Kind) String() string { return kindNames[kind] }
 
 // Attention is how attention is computed on a device. Its zero value is Flash.
 type Attention struct {
-	kernel ISA // 0, NoKernel: there is none, or it is not wanted
+	kernel isa.ISA // 0, isa.GGML: there is none, or it is not wanted
 	eager  bool
 }
 
-// On returns how to compute attention on a device. isa is the kernel's instruction set if the
+// On returns how to compute attention on a device. set is the kernel's instruction set if the
 // device is the CPU.
-func On(d *ggml.Device, kind Kind, isa ISA) Attention {
+func On(d *ggml.Device, kind Kind, set isa.ISA) Attention {
 	switch {
 	case kind == Eager, kind != Flash && d.Software():
 		return Attention{eager: true}
 	case kind == Flash || d.Type() != ggml.CPU:
 		return Attention{}
 	default:
-		return Attention{kernel: isa.resolved()}
+		return Attention{kernel: min(set.Resolved(), isa.AVX512)}
 	}
 }
 
@@ -83,7 +84,7 @@ func On(d *ggml.Device, kind Kind, isa ISA) Attention {
 //	64          1.3 to 2.0   8.8 to 9.3   16 to 20
 //	512         1.9 to 2.0   10 to 12     17 to 19
 func (a Attention) Kernel(k, v ggml.Type, keyDim, valueDim int) bool {
-	return a.kernel > NoKernel && k == v && kernelTakes(k, keyDim) && kernelTakes(v, valueDim)
+	return a.kernel > isa.GGML && k == v && kernelTakes(k, keyDim) && kernelTakes(v, valueDim)
 }
 
 // Scores says what the softmax is over: cap·tanh(factor·qk/cap) for each cell that a token sees, and

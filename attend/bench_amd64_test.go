@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // benchBytes is how much K/V a benchmark goes through in turn: more than caches hold.
@@ -74,8 +75,8 @@ func compare(b *testing.B, s shape, typ ggml.Type, bytes int) {
 	}
 	m := r.tensor(ggml.F16, bytesOf(mask), int64(s.cells), int64(s.rows))
 	arms := []*arm{{name: "read"}, {name: "flash"}}
-	for _, isa := range vectorISAs() {
-		arms = append(arms, &arm{name: isa.String()})
+	for _, set := range vectorISAs() {
+		arms = append(arms, &arm{name: set.String()})
 	}
 	_, _, read := opAddresses()
 	q, _, _, spans := r.operands(p)
@@ -89,13 +90,13 @@ func compare(b *testing.B, s shape, typ ggml.Type, bytes int) {
 			case "read":
 				g.Expand(g.Custom(ggml.F32, [4]int64{1, 1, 1, 1}, read, ggml.CustomParams{}, q, k, v))
 			case "flash":
-				g.Expand(On(r.device, Flash, NoKernel).Graph(g, q, k, v, m, p.scale))
+				g.Expand(On(r.device, Flash, isa.GGML).Graph(g, q, k, v, m, p.scale))
 			default:
-				isa, err := ParseISA(a.name)
+				set, err := isa.Parse(a.name)
 				if err != nil {
 					b.Fatal(err)
 				}
-				g.Expand(On(r.device, Kernel, isa).Graph(g, q, k, v, spans, p.scale))
+				g.Expand(On(r.device, Kernel, set).Graph(g, q, k, v, spans, p.scale))
 			}
 			scratch := r.backend.NewScratch() // its own, as growing one would drop the graphs before
 			b.Cleanup(scratch.Close)
@@ -126,9 +127,9 @@ func compare(b *testing.B, s shape, typ ggml.Type, bytes int) {
 		seconds[a.name] = sum.Seconds() / float64(done)
 		b.ReportMetric(float64(layer)/seconds[a.name]/1e9, a.name+"-GB/s")
 	}
-	for _, isa := range vectorISAs() {
-		b.ReportMetric(seconds["read"]/seconds[isa.String()], isa.String()+"/read")
-		b.ReportMetric(seconds["flash"]/seconds[isa.String()], isa.String()+"/flash")
+	for _, set := range vectorISAs() {
+		b.ReportMetric(seconds["read"]/seconds[set.String()], set.String()+"/read")
+		b.ReportMetric(seconds["flash"]/seconds[set.String()], set.String()+"/flash")
 	}
 	b.ReportMetric(0, "ns/op") // of all arms together
 }

@@ -2,5 +2,7 @@
 
 package attend
 
+import "github.com/seed4d217819/ebb/isa"
+
 // call runs the op as one of some threads.
-func (i ISA) call(dst *tensor, thread, threads int) { reference(dst, thread, threads) }
+func call(set isa.ISA, dst *tensor, thread, threads int) { reference(dst, thread, threads) }

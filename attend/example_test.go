@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // Two tokens attend over two cells that hold 1 and 2: the first token sees the first cell alone,
@@ -23,7 +24,7 @@ func ExampleAttention_Graph() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	attention := attend.On(device, attend.Auto, attend.Go)
+	attention := attend.On(device, attend.Auto, isa.Go)
 
 	const dim, cells, tokens = 32, 2, 2
 	var sees attend.Spans

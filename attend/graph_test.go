@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // rig is an opened CPU and memory for tensors on it.
@@ -116,7 +117,7 @@ func TestOpInAGraphEqualsTheOpCalledFromGo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds: make test runs it")
 	}
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		for _, threads := range []int{1, 2, 4} {
 			r := newRig(t, threads)
 			for n, typ := range kernelTypes {
@@ -126,10 +127,10 @@ func TestOpInAGraphEqualsTheOpCalledFromGo(t *testing.T) {
 					p.fill(t, rng)
 					p.look((n+rows)%waysToSee, rng)
 					p.prepare()
-					want, wantLSE := p.run(t, isa, 1)
+					want, wantLSE := p.run(t, set, 1)
 					q, k, v, spans := r.operands(p)
 					g, y := r.graph(func(g *ggml.Graph) []*ggml.Tensor {
-						out, lse := On(r.device, Kernel, isa).Partial(g, q, k, v, spans, p.scale)
+						out, lse := On(r.device, Kernel, set).Partial(g, q, k, v, spans, p.scale)
 						return []*ggml.Tensor{g.Scale(out, 1), g.Scale(lse, 1)}
 					})
 					for range 3 {
@@ -149,7 +150,7 @@ func TestOpInAGraphEqualsTheOpCalledFromGo(t *testing.T) {
 
 // What a row sees changes from step to step, and the graph is the same.
 func TestSpansChangeWithoutANewGraph(t *testing.T) {
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		r := newRig(t, 2)
 		p := &problem{shape: shape{32, 32, 4, 2, 2, 600}, typ: ggml.F16, scale: Scores{Factor: 0.2}}
 		p.fill(t, seeded(5))
@@ -158,12 +159,12 @@ func TestSpansChangeWithoutANewGraph(t *testing.T) {
 		q, k, v, _ := r.operands(p)
 		spans := r.tensor(ggml.I32, make([]byte, 4*SpansWords(2, 2, 600)), int64(SpansWords(2, 2, 600)))
 		g, y := r.graph(func(g *ggml.Graph) []*ggml.Tensor {
-			return []*ggml.Tensor{g.Scale(On(r.device, Auto, isa).Graph(g, q, k, v, spans, p.scale), 1)}
+			return []*ggml.Tensor{g.Scale(On(r.device, Auto, set).Graph(g, q, k, v, spans, p.scale), 1)}
 		})
 		for how := range waysToSee {
 			p.look(how, seeded(how))
 			p.prepare()
-			want, _ := p.run(t, isa, 1)
+			want, _ := p.run(t, set, 1)
 			ggml.SetSlice(spans, p.spans.Words(), 0)
 			r.compute(g)
 			if err := sameBits(numbers(y[0]), want); err != nil {
@@ -196,10 +197,10 @@ func TestKernelEqualsFlashAttention(t *testing.T) {
 			}
 		}
 		m := r.tensor(ggml.F16, bytesOf(mask), int64(p.cells), int64(p.rows))
-		for _, isa := range ISAs() {
+		for _, set := range kernelISAs() {
 			g, y := r.graph(func(g *ggml.Graph) []*ggml.Tensor {
-				ours := On(r.device, Kernel, isa).Graph(g, q, k, v, spans, p.scale)
-				theirs := On(r.device, Flash, isa).Graph(g, q, k, v, m, p.scale)
+				ours := On(r.device, Kernel, set).Graph(g, q, k, v, spans, p.scale)
+				theirs := On(r.device, Flash, set).Graph(g, q, k, v, m, p.scale)
 				return []*ggml.Tensor{g.Scale(ours, 1), g.Scale(theirs, 1)}
 			})
 			r.compute(g)
@@ -208,7 +209,7 @@ func TestKernelEqualsFlashAttention(t *testing.T) {
 				want = append(want, float64(x))
 			}
 			if d := distance(numbers(y[0]), want); d > 2*tolerance { // both sum float32
-				t.Errorf("%v: way %d: differs by %g, want at most %g", isa, how, d, 2*tolerance)
+				t.Errorf("%v: way %d: differs by %g, want at most %g", set, how, d, 2*tolerance)
 			}
 		}
 	}
@@ -217,26 +218,26 @@ func TestKernelEqualsFlashAttention(t *testing.T) {
 // Signals of the profiler reach ggml's threads in the middle of the kernel: they have no stack that
 // Go knows.
 func TestProfilingWhileTheKernelRuns(t *testing.T) {
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		r := newRig(t, 2)
 		p := &problem{shape: shape{64, 64, 6, 2, 4, 2000}, typ: ggml.Q8_0, scale: Scores{Factor: 0.125}}
 		p.fill(t, seeded(8))
 		p.look(seeCausal, seeded(8))
 		p.prepare()
-		want, _ := p.run(t, isa, 1)
+		want, _ := p.run(t, set, 1)
 		q, k, v, spans := r.operands(p)
 		g, y := r.graph(func(g *ggml.Graph) []*ggml.Tensor {
-			return []*ggml.Tensor{g.Scale(On(r.device, Kernel, isa).Graph(g, q, k, v, spans, p.scale), 1)}
+			return []*ggml.Tensor{g.Scale(On(r.device, Kernel, set).Graph(g, q, k, v, spans, p.scale), 1)}
 		})
 		// What Go's profiler calls code of threads that are not its own. On a busy machine few
 		// signals reach them.
 		const tries = 25
-		outside := isa == Go
+		outside := set == isa.Go
 		for range tries {
 			samples := profiled(t, func() {
 				r.compute(g)
 				p.prepare()
-				p.run(t, isa, 1) // and on Go's own thread
+				p.run(t, set, 1) // and on Go's own thread
 			})
 			if outside = outside || bytes.Contains(samples, []byte("runtime._ExternalCode")); outside {
 				break
@@ -298,7 +299,7 @@ func TestOperandsThatDoNotFitPanic(t *testing.T) {
 			}()
 			g := r.backend.NewGraph(8)
 			defer g.Close()
-			On(r.device, Kernel, Go).Partial(g, o[0], o[1], o[2], o[3], Scores{Factor: 1})
+			On(r.device, Kernel, isa.Go).Partial(g, o[0], o[1], o[2], o[3], Scores{Factor: 1})
 		})
 	}
 	for name, sinks := range map[string]*ggml.Tensor{"sinks of fewer heads": x(ggml.F32, 3), "sinks of each token": x(ggml.F32, 4, 2), "f16 sinks": x(ggml.F16, 4)} {
@@ -310,7 +311,7 @@ func TestOperandsThatDoNotFitPanic(t *testing.T) {
 			}()
 			g := r.backend.NewGraph(8)
 			defer g.Close()
-			On(r.device, Kernel, Go).Partial(g, q, k, k, spans, Scores{Factor: 1, Sinks: sinks})
+			On(r.device, Kernel, isa.Go).Partial(g, q, k, k, spans, Scores{Factor: 1, Sinks: sinks})
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // kernelTypes are the types of keys and values that the kernel reads.
@@ -34,7 +35,7 @@ func kernelTakes(t ggml.Type, dim int) bool {
 // It panics if Kernel reports false.
 func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scores) (out, lse *ggml.Tensor) {
 	sh := kernelShape(q, k, v, spans)
-	if a.kernel <= NoKernel {
+	if a.kernel <= isa.GGML {
 		misuse("there is no kernel", q, k, v, spans)
 	}
 	// There is a frame for each thread with which the backend can ever compute.
@@ -48,7 +49,7 @@ func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scores)
 			misuse("want one f32 sink for each query head", operands...)
 		}
 	}
-	dst := g.Custom(ggml.F32, [4]int64{l.size / 4, 1, 1, 1}, a.kernel.op(), *(*ggml.CustomParams)(unsafe.Pointer(&p)), operands...)
+	dst := g.Custom(ggml.F32, [4]int64{l.size / 4, 1, 1, 1}, kernelOp(a.kernel), *(*ggml.CustomParams)(unsafe.Pointer(&p)), operands...)
 	heads, rows, head := int64(sh.heads), int64(sh.rows), int64(sh.valueDim)*4
 	out = g.View3D(dst, int64(sh.valueDim), heads, rows, head, head*heads, 0)
 	lse = g.View2D(dst, heads, rows, heads*4, l.lse)

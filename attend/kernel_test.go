@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // What was really run stands in the report of the tests.
 func TestKernelsOfThisProcessor(t *testing.T) {
 	var names []string
-	for _, isa := range ISAs() {
-		names = append(names, isa.String())
+	for _, set := range kernelISAs() {
+		names = append(names, set.String())
 	}
 	t.Attr("kernels", strings.Join(names, " "))
 	if names[0] != "go" {
@@ -42,7 +43,7 @@ func TestKernelEqualsFloat64(t *testing.T) {
 	dims := []struct{ key, value int }{{32, 32}, {64, 64}, {80, 80}, {96, 96}, {128, 128}, {256, 256}, {512, 512}, {192, 128}, {576, 512}}
 	for _, typ := range kernelTypes {
 		t.Run(typ.String(), func(t *testing.T) {
-			worst := map[ISA]float64{}
+			worst := map[isa.ISA]float64{}
 			for n, dim := range dims {
 				if !kernelTakes(typ, dim.key) {
 					continue
@@ -66,12 +67,12 @@ func TestKernelEqualsFloat64(t *testing.T) {
 						}
 						wantOut, wantLSE := p.naive()
 						p.prepare()
-						for _, isa := range ISAs() {
-							out, lse := p.run(t, isa, 2)
+						for _, set := range kernelISAs() {
+							out, lse := p.run(t, set, 2)
 							d := max(distance(out, wantOut), distance(lse, wantLSE))
-							worst[isa] = max(worst[isa], d)
+							worst[set] = max(worst[set], d)
 							if d > bound {
-								t.Errorf("%v: %v: differs by %g, want at most %g", isa, p, d, bound)
+								t.Errorf("%v: %v: differs by %g, want at most %g", set, p, d, bound)
 							}
 						}
 					}
@@ -88,7 +89,7 @@ func TestResultDependsOnTheTokenAlone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds: make test runs it")
 	}
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		for _, typ := range kernelTypes {
 			for how := range waysToSee {
 				rng := seeded(int(typ), how)
@@ -100,10 +101,10 @@ func TestResultDependsOnTheTokenAlone(t *testing.T) {
 					p.sinks = normal(rng, p.heads, 4)
 				}
 				p.prepare()
-				out, lse := p.run(t, isa, 1)
+				out, lse := p.run(t, set, 1)
 				for _, threads := range []int{2, 4} {
 					p.prepare()
-					again, againLSE := p.run(t, isa, threads)
+					again, againLSE := p.run(t, set, threads)
 					if err := sameBits(again, out); err != nil {
 						t.Errorf("%v: %d threads: %v", p, threads, err)
 					}
@@ -114,7 +115,7 @@ func TestResultDependsOnTheTokenAlone(t *testing.T) {
 				for _, n := range []int{1, 3, passRows} {
 					few := p.some(t, rows-n, n, cells+300)
 					few.prepare()
-					got, gotLSE := few.run(t, isa, 2)
+					got, gotLSE := few.run(t, set, 2)
 					if err := sameBits(got, out[(rows-n)*6*64:]); err != nil {
 						t.Errorf("%v: %d rows in a larger region: %v", p, n, err)
 					}
@@ -152,7 +153,7 @@ func TestUnseenCellsHaveNoInfluence(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds: make test runs it")
 	}
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		for _, typ := range kernelTypes {
 			for how := range waysToSee {
 				rng := seeded(int(typ), how, 3)
@@ -161,12 +162,12 @@ func TestUnseenCellsHaveNoInfluence(t *testing.T) {
 					p.fill(t, rng)
 					p.look(how, rng)
 					p.prepare()
-					want, wantLSE := p.run(t, isa, 1)
+					want, wantLSE := p.run(t, set, 1)
 					for row := range rows {
 						alien := p.some(t, 0, rows, p.cells)
 						alien.poison(row)
 						alien.prepare()
-						got, lse := alien.run(t, isa, 1)
+						got, lse := alien.run(t, set, 1)
 						n := p.heads * p.valueDim
 						if err := sameBits(got[row*n:][:n], want[row*n:][:n]); err != nil {
 							t.Errorf("%v: way %d: row %d of %d: %v", p, how, row, rows, err)
@@ -208,14 +209,14 @@ func (p *problem) poison(row int) {
 }
 
 func TestTokenThatSeesNothingHasZeros(t *testing.T) {
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		for _, rows := range []int{1, 5, passRows + 1} {
 			for _, cells := range []int{1, 700} {
 				p := &problem{shape: shape{32, 32, 2, 2, rows, cells}, typ: ggml.F16, scale: Scores{Factor: 1}}
 				p.fill(t, seeded(rows))
 				p.sees = make([][]run, rows)
 				p.prepare()
-				out, lse := p.run(t, isa, 2)
+				out, lse := p.run(t, set, 2)
 				for i, x := range out {
 					if x != 0 {
 						t.Fatalf("%d rows: number %d is %g, want 0", rows, i, x)
@@ -234,13 +235,13 @@ func TestTokenThatSeesNothingHasZeros(t *testing.T) {
 // A cell that is seen and holds no numbers shows: it does not silently count for nothing. It harms
 // no token that does not see it.
 func TestVisibleNaNShows(t *testing.T) {
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		p := &problem{shape: shape{64, 64, 4, 1, 2, 100}, typ: ggml.F32, scale: Scores{Factor: 0.125}}
 		p.fill(t, seeded(1))
 		p.sees = [][]run{{{0, 100}}, {{0, 50}}}
 		copy(p.k[70*256:], []byte{0, 0, 0xC0, 0x7F})
 		p.prepare()
-		out, _ := p.run(t, isa, 1)
+		out, _ := p.run(t, set, 1)
 		for i, x := range out {
 			if want := i < 4*64; math.IsNaN(float64(x)) != want {
 				t.Fatalf("number %d is %g; want NaN: %v", i, x, want)
@@ -252,14 +253,14 @@ func TestVisibleNaNShows(t *testing.T) {
 // More cells than the table of ranges has at one length: the scratch must hold the results of as
 // many ranges as the assembly makes.
 func TestLongSequenceEqualsGo(t *testing.T) {
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		p := &problem{shape: shape{32, 32, 1, 1, 2, 70000}, typ: ggml.Q8_0, scale: Scores{Factor: 0.2}}
 		p.fill(t, seeded(70000))
 		p.look(seeCausal, seeded(1))
 		p.prepare()
-		want, _ := p.run(t, Go, 1)
+		want, _ := p.run(t, isa.Go, 1)
 		p.prepare()
-		got, _ := p.run(t, isa, 2)
+		got, _ := p.run(t, set, 2)
 		wide := make([]float64, len(want))
 		for i, x := range want {
 			wide[i] = float64(x)

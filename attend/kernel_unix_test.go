@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // guarded returns a copy of b that ends where a page begins that nothing may read.
@@ -36,7 +38,7 @@ func TestNothingBehindTheLastCellIsRead(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds: make test runs it")
 	}
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		for _, typ := range kernelTypes {
 			for _, dim := range []int{32, 80, 128} {
 				if !kernelTakes(typ, dim) {
@@ -50,10 +52,10 @@ func TestNothingBehindTheLastCellIsRead(t *testing.T) {
 							p.fill(t, rng)
 							p.look(seeCausal, rng)
 							p.prepare()
-							want, _ := p.run(t, isa, 1)
+							want, _ := p.run(t, set, 1)
 							p.k, p.v = guarded(t, p.k), guarded(t, p.v)
 							p.prepare()
-							got, _ := p.run(t, isa, 1)
+							got, _ := p.run(t, set, 1)
 							if err := sameBits(got, want); err != nil {
 								t.Errorf("%v: %v", p, err)
 							}
@@ -67,7 +69,7 @@ func TestNothingBehindTheLastCellIsRead(t *testing.T) {
 
 // No bytes in K and V make the kernel fault: every pattern of each type's scale.
 func TestNoContentMakesTheKernelFault(t *testing.T) {
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		for _, typ := range kernelTypes {
 			rng := seeded(int(typ), 99)
 			p := &problem{shape: shape{64, 64, 3, 1, 4, 100}, typ: typ, scale: Scores{Factor: 0.1, SoftCap: 30}}
@@ -79,7 +81,7 @@ func TestNoContentMakesTheKernelFault(t *testing.T) {
 				p.k, p.v = guarded(t, p.k), guarded(t, p.v)
 				p.look(rng.IntN(waysToSee), rng)
 				p.prepare()
-				if out, _ := p.run(t, isa, 1); len(out) == 0 { // it came back
+				if out, _ := p.run(t, set, 1); len(out) == 0 { // it came back
 					t.Fatal("no result")
 				}
 			}

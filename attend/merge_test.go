@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // Results over disjoint cells, joined in any order, are the result over all. With sinks one of them
 // has these, whichever.
 func TestMergedPartsEqualTheWhole(t *testing.T) {
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		for how := range waysToSee {
 			rng := seeded(how, 4)
 			p := &problem{shape: shape{64, 64, 4, 2, 3, 500}, typ: ggml.F16, scale: Scores{Factor: 0.125}}
@@ -33,7 +34,7 @@ func TestMergedPartsEqualTheWhole(t *testing.T) {
 					p.sinks = sinks
 				}
 				p.prepare()
-				partOut, partLSE := p.run(t, isa, 1)
+				partOut, partLSE := p.run(t, set, 1)
 				if out == nil {
 					out, lse = partOut, partLSE
 					continue

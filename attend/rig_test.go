@@ -11,19 +11,28 @@ import (
 	"unsafe"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // testAll says that tests go through full matrices.
 var testAll = os.Getenv("EBB_TEST_ALL") != ""
 
+// kernelISAs returns the instruction sets of this processor for which the kernel has code.
+func kernelISAs() []isa.ISA {
+	return slices.DeleteFunc(isa.All(), func(set isa.ISA) bool { return set > isa.AVX512 })
+}
+
+// vectorISAs are those of machine code.
+func vectorISAs() []isa.ISA { return kernelISAs()[1:] }
+
 // eachISA runs f for every instruction set, and skips those that this processor lacks.
-func eachISA(t *testing.T, f func(t *testing.T, isa ISA)) {
-	for _, isa := range []ISA{Go, AVX2, AVX512} {
-		t.Run(isa.String(), func(t *testing.T) {
-			if !slices.Contains(ISAs(), isa) {
-				t.Skipf("cpu: no kernel for %s here", isa)
+func eachISA(t *testing.T, f func(t *testing.T, set isa.ISA)) {
+	for _, set := range []isa.ISA{isa.Go, isa.AVX2, isa.AVX512} {
+		t.Run(set.String(), func(t *testing.T) {
+			if !slices.Contains(kernelISAs(), set) {
+				t.Skipf("cpu: no kernel for %s here", set)
 			}
-			f(t, isa)
+			f(t, set)
 		})
 	}
 }
@@ -187,11 +196,11 @@ func (p *problem) prepare() {
 }
 
 // run computes a prepared op with some threads at the same time.
-func (p *problem) run(t testing.TB, isa ISA, threads int) (out, lse []float32) {
+func (p *problem) run(t testing.TB, set isa.ISA, threads int) (out, lse []float32) {
 	t.Helper()
 	var wg sync.WaitGroup
 	for i := range threads {
-		wg.Go(func() { isa.call(&p.tensors[0], i, threads) })
+		wg.Go(func() { call(set, &p.tensors[0], i, threads) })
 	}
 	wg.Wait()
 	for i, b := range p.dst[len(p.dst)-256:] {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // withSinks returns a problem of some rows, in which every head has the same sink.
@@ -22,14 +23,14 @@ func withSinks(t testing.TB, rows int, sink float64) *problem {
 }
 
 func TestASinkOfMinusInfinityEqualsNone(t *testing.T) {
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		for _, rows := range []int{1, 3, passRows + 1} {
 			p := withSinks(t, rows, math.Inf(-1))
 			p.prepare()
-			got, gotLSE := p.run(t, isa, 2)
+			got, gotLSE := p.run(t, set, 2)
 			p.sinks = nil
 			p.prepare()
-			want, wantLSE := p.run(t, isa, 2)
+			want, wantLSE := p.run(t, set, 2)
 			if err := sameBits(got, want); err != nil {
 				t.Errorf("%d rows: %v", rows, err)
 			}
@@ -41,12 +42,12 @@ func TestASinkOfMinusInfinityEqualsNone(t *testing.T) {
 }
 
 func TestALargeSinkLeavesTheCellsNothing(t *testing.T) {
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		for _, sink := range []float64{500, 1e30, math.MaxFloat32, math.Inf(1)} {
 			for _, rows := range []int{1, passRows + 1} {
 				p := withSinks(t, rows, sink)
 				p.prepare()
-				out, lse := p.run(t, isa, 2)
+				out, lse := p.run(t, set, 2)
 				for i, x := range out {
 					if x != 0 {
 						t.Fatalf("sink %g, %d rows: number %d is %g, want 0", sink, rows, i, x)
@@ -64,11 +65,11 @@ func TestALargeSinkLeavesTheCellsNothing(t *testing.T) {
 
 // A sink of no number does not silently count for nothing.
 func TestASinkOfNaNShows(t *testing.T) {
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		p := withSinks(t, 2, 0)
 		p.sinks[4] = float32(math.NaN())
 		p.prepare()
-		out, _ := p.run(t, isa, 1)
+		out, _ := p.run(t, set, 1)
 		for i, x := range out {
 			if want := i/64%6 == 4; math.IsNaN(float64(x)) != want {
 				t.Fatalf("number %d is %g; want NaN: %v", i, x, want)
@@ -78,12 +79,12 @@ func TestASinkOfNaNShows(t *testing.T) {
 }
 
 func TestTokenThatSeesNothingHasZerosAndItsSinks(t *testing.T) {
-	eachISA(t, func(t *testing.T, isa ISA) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
 		for _, rows := range []int{1, passRows + 1} {
 			p := withSinks(t, rows, -3)
 			p.sees = make([][]run, rows)
 			p.prepare()
-			out, lse := p.run(t, isa, 2)
+			out, lse := p.run(t, set, 2)
 			for i, x := range out {
 				if x != 0 {
 					t.Fatalf("%d rows: number %d is %g, want 0", rows, i, x)
@@ -129,10 +130,10 @@ func TestSinksOfAllKindsEqualFloat64(t *testing.T) {
 		s, mask := p.scale, r.mask(p)
 		s.Sinks = r.tensor(ggml.F32, bytesOf(p.sinks), int64(p.heads))
 		g, y := r.graph(func(g *ggml.Graph) (all []*ggml.Tensor) {
-			all = append(all, g.Scale(On(r.device, Flash, NoKernel).Graph(g, q, k, v, mask, s), 1))
-			all = append(all, g.Scale(On(r.device, Eager, NoKernel).Graph(g, q, k, v, mask, s), 1))
-			for _, isa := range ISAs() {
-				all = append(all, g.Scale(On(r.device, Kernel, isa).Graph(g, q, k, v, spans, s), 1))
+			all = append(all, g.Scale(On(r.device, Flash, isa.GGML).Graph(g, q, k, v, mask, s), 1))
+			all = append(all, g.Scale(On(r.device, Eager, isa.GGML).Graph(g, q, k, v, mask, s), 1))
+			for _, set := range kernelISAs() {
+				all = append(all, g.Scale(On(r.device, Kernel, set).Graph(g, q, k, v, spans, s), 1))
 			}
 			return all
 		})
@@ -186,7 +187,7 @@ func TestFlashAttentionThatADeviceLacksIsEager(t *testing.T) {
 	s, mask := p.scale, r.mask(p)
 	s.Sinks = r.tensor(ggml.F32, bytesOf(p.sinks), int64(p.heads))
 	g, y := r.graph(func(g *ggml.Graph) []*ggml.Tensor {
-		return []*ggml.Tensor{On(d, Flash, NoKernel).Graph(g, q, k, v, mask, s)}
+		return []*ggml.Tensor{On(d, Flash, isa.GGML).Graph(g, q, k, v, mask, s)}
 	})
 	r.compute(g)
 	if d := distance(numbers(y[0]), want); d > 5e-3 { // products in half precision

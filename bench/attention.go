@@ -11,6 +11,7 @@ import (
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/measure"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -31,11 +32,11 @@ func (o *Options) attention(ctx context.Context, with measure.Options, _ measure
 		res.Note("Without attention: its kernel is for the CPU, which computes only a part here.")
 		return res, nil
 	}
-	isa, err := attend.ParseISA(os.Getenv("EBB_ISA"))
+	set, err := isa.Parse(os.Getenv(isa.Variable))
 	if err != nil {
 		return res, fmt.Errorf("bench: EBB_ISA: %w", err)
 	}
-	if isa == attend.NoKernel {
+	if set == isa.GGML {
 		res.Note("Without attention: there is no kernel for this processor, or EBB_ISA is ggml.")
 		return res, nil
 	}
@@ -49,7 +50,7 @@ func (o *Options) attention(ctx context.Context, with measure.Options, _ measure
 		}
 		for _, of.cells = range measure.UpTo(with.Context, 512, 2048, 8192) {
 			for _, of.rows = range []int{1, 4, 16} {
-				if err := o.attentionAt(ctx, with, s, isa, of, &res); err != nil {
+				if err := o.attentionAt(ctx, with, s, set, of, &res); err != nil {
 					return res, err
 				}
 			}
@@ -115,10 +116,10 @@ func (a attended) targets() (read, flash float64) {
 }
 
 // attentionAt compares the arms for one K/V type, number of cells and number of rows.
-func (o *Options) attentionAt(ctx context.Context, with measure.Options, s measure.Setting, isa attend.ISA, of attended, res *measure.Result) (err error) {
+func (o *Options) attentionAt(ctx context.Context, with measure.Options, s measure.Setting, set isa.ISA, of attended, res *measure.Result) (err error) {
 	what := fmt.Sprintf("%v, %d cells, %v", s, of.cells, of.queries())
 	least := cmp.Or(o.attentionBytes, measure.ReadSize)
-	st, why, err := openStack(of, of.layers(least), s.Threads, isa)
+	st, why, err := openStack(of, of.layers(least), s.Threads, set)
 	if err != nil {
 		return fmt.Errorf("bench: attention, %s: %w", what, err)
 	}
@@ -158,7 +159,7 @@ type stack struct {
 
 // openStack allocates and fills the K/V of some layers. If there is nothing to measure, it returns
 // why.
-func openStack(of attended, layers, threads int, isa attend.ISA) (st *stack, why string, err error) {
+func openStack(of attended, layers, threads int, set isa.ISA) (st *stack, why string, err error) {
 	library, err := ggml.Load()
 	if err != nil {
 		return nil, "", err
@@ -168,7 +169,7 @@ func openStack(of attended, layers, threads int, isa attend.ISA) (st *stack, why
 		return nil, "", err
 	}
 	switch {
-	case !attend.On(device, attend.Kernel, isa).Kernel(of.typ, of.typ, of.keyDim, of.valueDim):
+	case !attend.On(device, attend.Kernel, set).Kernel(of.typ, of.typ, of.keyDim, of.valueDim):
 		return nil, fmt.Sprintf("the kernel takes no heads of %d and %d values in %s", of.keyDim, of.valueDim, of.typ), nil
 	case layers == 0:
 		return nil, "a layer alone takes too much memory", nil
@@ -177,14 +178,14 @@ func openStack(of attended, layers, threads int, isa attend.ISA) (st *stack, why
 	if st.backend, err = device.Open(ggml.Options{Threads: threads}); err != nil {
 		return nil, "", err
 	}
-	if err := st.fill(of, layers, threads, isa); err != nil {
+	if err := st.fill(of, layers, threads, set); err != nil {
 		return nil, "", errors.Join(err, st.Close())
 	}
 	return st, "", nil
 }
 
 // fill allocates K/V and queries, and adds the arms.
-func (st *stack) fill(of attended, layers, threads int, isa attend.ISA) error {
+func (st *stack) fill(of attended, layers, threads int, set isa.ISA) error {
 	meta := ggml.NewContext(2*layers + 3)
 	st.frees = append(st.frees, meta.Close)
 	var kvs []*ggml.Tensor
@@ -212,10 +213,10 @@ func (st *stack) fill(of attended, layers, threads int, isa attend.ISA) error {
 	ggml.SetSlice(spans, sees, 0)
 
 	device := st.backend.Device()
-	if err := st.add(fmt.Sprintf("ebb kernel, %v", isa), of, attend.On(device, attend.Kernel, isa), q, spans, kvs); err != nil {
+	if err := st.add(fmt.Sprintf("ebb kernel, %v", set), of, attend.On(device, attend.Kernel, set), q, spans, kvs); err != nil {
 		return err
 	}
-	if err := st.add("ggml flash attention", of, attend.On(device, attend.Flash, attend.NoKernel), q, mask, kvs); err != nil {
+	if err := st.add("ggml flash attention", of, attend.On(device, attend.Flash, isa.GGML), q, mask, kvs); err != nil {
 		return err
 	}
 	st.arms = append(st.arms, &measure.Transfer{Label: "reading K/V", Move: func() error { return measure.ReadAll(st.memory, threads) }})

@@ -4,8 +4,8 @@ import (
 	"math"
 	"testing"
 
-	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 )
 
 func TestLayersAreMoreThanCachesHoldAndNotMuchMore(t *testing.T) {
@@ -63,7 +63,7 @@ func TestKernelAndFlashAttentionComputeTheSame(t *testing.T) {
 		for _, rows := range []int{1, 4} {
 			of := attended{typ: typ, heads: 4, kvHeads: 2, keyDim: 32, valueDim: 32, cells: 96, rows: rows}
 			const layers = 3
-			st, why, err := openStack(of, layers, 1, attend.Go)
+			st, why, err := openStack(of, layers, 1, isa.Go)
 			if err != nil || why != "" {
 				t.Fatal(err, why)
 			}
@@ -103,7 +103,7 @@ func TestKernelAndFlashAttentionComputeTheSame(t *testing.T) {
 func TestNoKernelForHeadsIsSaid(t *testing.T) {
 	small(t)
 	of := attended{typ: ggml.F16, heads: 1, kvHeads: 1, keyDim: 20, valueDim: 20, cells: 64, rows: 1}
-	if st, why, err := openStack(of, 1, 1, attend.Go); st != nil || why == "" || err != nil {
+	if st, why, err := openStack(of, 1, 1, isa.Go); st != nil || why == "" || err != nil {
 		t.Errorf("%v, %q, error %v: want why alone", st, why, err)
 	}
 }

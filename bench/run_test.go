@@ -10,10 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed4d217819/ebb"
-	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/internal/measure"
 	"github.com/seed4d217819/ebb/internal/measure/measuretest"
 	"github.com/seed4d217819/ebb/kv"
+
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // small returns options that measure a tiny model in little time.
@@ -63,18 +64,18 @@ func TestDecodeComparesPoliciesPeersAndMemoryAtEveryDepth(t *testing.T) {
 func TestAttentionComparesTheKernelWithFlashAttentionAndMemory(t *testing.T) {
 	o := small(t, "attention")
 	o.KVTypes, o.Context, o.attentionBytes = []string{"f16", "q8_0"}, 2047, 1<<20
-	isa, err := attend.ParseISA(os.Getenv("EBB_ISA"))
+	set, err := isa.Parse(os.Getenv(isa.Variable))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := run(t, o)
-	if isa == attend.NoKernel {
+	if set == isa.GGML {
 		if len(r.Notes) != 1 || len(r.Figures)+len(r.Scores) != 0 {
 			t.Errorf("notes %q, figures %v, scores %v without a kernel: want a note alone", r.Notes, r.Figures, r.Scores)
 		}
 		return
 	}
-	kernel := "ebb kernel, " + isa.String()
+	kernel := "ebb kernel, " + set.String()
 	var want []measure.Score
 	got := slices.Clone(r.Scores)
 	for _, kvType := range o.KVTypes {

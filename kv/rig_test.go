@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/tier/host"
 	"github.com/seed4d217819/ebb/tier/stack"
 )
@@ -62,7 +63,7 @@ func newRig(t rapid.TB, b *ggml.Backend, o Options) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t: t, b: b, pool: p, how: attend.On(b.Device(), attend.Auto, attend.NoKernel), inputs: inputs, scratch: b.NewScratch()}
+	return &rig{t: t, b: b, pool: p, how: attend.On(b.Device(), attend.Auto, isa.GGML), inputs: inputs, scratch: b.NewScratch()}
 }
 
 func (r *rig) close() {

@@ -36,8 +36,10 @@ var policy = map[string][]string{
 
 	"chat/jinja": {},
 
-	"model":  {"ggml", "gguf"},
-	"attend": {"ggml"},
+	"isa":     {},
+	"attend":  {"ggml", "isa"},
+	"product": {"ggml", "isa"},
+	"model":   {"ggml", "gguf", "product"},
 
 	"model/llama":         {"ggml", "model"},
 	"model/qwen2":         {"ggml", "model"},
@@ -83,7 +85,7 @@ var policy = map[string][]string{
 	".": {
 		"ggml", "ggml/llama", "gguf", "tokenizer", "chat", "model", "model/llama", "model/qwen2", "model/qwen3",
 		"model/qwen2moe", "model/qwen3moe", "model/qwen3next", "model/qwen35", "model/qwen35moe", "model/gemma3", "model/gemma4", "model/gptoss", "model/glm4", "model/glm4moe", "model/lfm2", "model/granite", "model/granitehybrid", "model/nemotronh", "model/mistral3",
-		"model/phi3", "model/smollm3", "attend",
+		"model/phi3", "model/smollm3", "attend", "isa", "product",
 		"tier", "tier/disk", "tier/host", "tier/stack", "kv", "plan", "sample", "grammar", "generate", "generation", "trace",
 		"session", "doctor", "internal/devicemap", "internal/exec", "internal/memory", "internal/threads",
 	},
@@ -91,7 +93,7 @@ var policy = map[string][]string{
 	"cmd/ebb": {"*"},
 
 	// These are in the module bench, which the others cannot import.
-	"bench":           {".", "attend", "bench/families", "bench/llamacpp", "generate", "ggml", "internal/measure", "kv", "sample", "tokenizer", "trace"},
+	"bench":           {".", "attend", "bench/families", "bench/llamacpp", "generate", "ggml", "isa", "internal/measure", "kv", "sample", "tokenizer", "trace"},
 	"bench/cmd/bench": {"bench", "bench/families", "bench/plot", "gguf", "internal/measure"},
 	"bench/gpucheck":  {"bench", "ggml", "internal/measure", "kv"},
 
@@ -101,7 +103,7 @@ var policy = map[string][]string{
 	"bench/llamacpp": {"internal/libllama"},
 	"bench/plot":     {"internal/measure"},
 
-	"internal/exec":       {"attend", "ggml", "internal/bytesize", "internal/devicemap", "internal/memory", "internal/threads", "internal/timing", "kv", "model", "plan", "trace"},
+	"internal/exec":       {"attend", "ggml", "isa", "product", "internal/bytesize", "internal/devicemap", "internal/memory", "internal/threads", "internal/timing", "kv", "model", "plan", "trace"},
 	"internal/threads":    {"internal/cputime"},
 	"internal/devicemap":  {"internal/textfile"},
 	"internal/bytesize":   {},
@@ -124,8 +126,8 @@ var policy = map[string][]string{
 
 // restricted says which packages may import what the others must not.
 var restricted = map[string][]string{
-	"unsafe":                       {"ggml", "ggml/llama", "attend", "grammar/internal/oracle", "internal/libllama", "bench/llamacpp"},
-	"github.com/ebitengine/purego": {"ggml", "ggml/llama", "attend", "internal/dl", "internal/libllama", "internal/memory", "bench/llamacpp"},
+	"unsafe":                       {"ggml", "ggml/llama", "attend", "product", "grammar/internal/oracle", "internal/libllama", "bench/llamacpp"},
+	"github.com/ebitengine/purego": {"ggml", "ggml/llama", "attend", "product", "internal/dl", "internal/libllama", "internal/memory", "bench/llamacpp"},
 	"C":                            {}, // ebb is built with CGO_ENABLED=0
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/devicemap"
 	"github.com/seed4d217819/ebb/internal/threads"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/trace"
@@ -55,25 +56,21 @@ func (d *device) compute(g *ggml.Graph, name string, layer, tokens int) error {
 // attending says how attention is computed, where a device supports it.
 type attending struct {
 	kind attend.Kind
-	isa  attend.ISA // of the kernel on the CPU
+	set  isa.ISA // of the kernel on the CPU
 }
 
-// isaVariable is the environment variable that forces the kernel's instruction set, or turns the
-// kernel off: see [attend.ParseISA].
-const isaVariable = "EBB_ISA"
-
 func newAttending(kind attend.Kind) (attending, error) {
-	isa, err := attend.ParseISA(os.Getenv(isaVariable))
+	set, err := isa.Parse(os.Getenv(isa.Variable))
 	if err != nil {
-		return attending{}, fmt.Errorf("ebb: %s: %w", isaVariable, err)
+		return attending{}, fmt.Errorf("ebb: %s: %w", isa.Variable, err)
 	}
-	return attending{kind, isa}, nil
+	return attending{kind, set}, nil
 }
 
 // prepare allocates what small steps need on the device, of which the largest have the sizes.
 // forHost says that the device computes attention for the others.
 func (d *device) prepare(m model.Model, s sizes, a attending, forHost bool) (err error) {
-	if d.inputs, err = newInputs(d.backend, m.Config(), s, attend.On(d.backend.Device(), a.kind, a.isa), forHost); err != nil {
+	if d.inputs, err = newInputs(d.backend, m.Config(), s, attend.On(d.backend.Device(), a.kind, a.set), forHost); err != nil {
 		return err
 	}
 	if d.sinks = sinksOf(m); forHost {

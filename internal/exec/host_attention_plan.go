@@ -110,7 +110,7 @@ func (r *Runner) measureHost(cache kv.Options, layer int) (float64, error) {
 	k := meta.New(cache.TypeK, int64(c.KeyDim), cells, int64(c.KVHeads))
 	v := meta.New(cache.TypeV, int64(c.ValueDim), cells, int64(c.KVHeads))
 	q := meta.New(ggml.F32, int64(c.KeyDim), int64(c.Heads), 1)
-	sees := newVisibilities(meta, attend.On(b.Device(), r.attending.kind, r.attending.isa), r.config.Layers[layer:layer+1],
+	sees := newVisibilities(meta, attend.On(b.Device(), r.attending.kind, r.attending.set), r.config.Layers[layer:layer+1],
 		sizes{cells: int(cells), k: cache.TypeK, v: cache.TypeV}, room{tokens: 1, chunk: 1, mask: int(cells), windowMask: int(cells)})
 	for _, t := range append(sees.tensors(), k, v, q) {
 		buffer, err := b.Alloc(b.BufferType(), b.BufferType().AllocSize(t), ggml.Scratches)

@@ -1,0 +1,35 @@
+// Package product multiplies by quantised weights on the CPU, as operations of ebb's own in ggml's
+// graphs.
+//
+// Weights lie in panels of 32 rows, into which [Pack] puts them once; activations are quantised to
+// bytes, 32 values at a time, by an operation of their own, and every product of the same input
+// reads them. A result is the same bits whatever the number of tokens, the token's place among them,
+// the number of threads, and the instruction set: the sums of 32 values are whole numbers, and they
+// are added up in order. docs/product.md describes the formats and the kernels.
+package product
+
+import (
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
+)
+
+// Rows is the number of rows of a panel.
+const Rows = 32
+
+// Products multiplies on a device. Its zero value takes no weights, and leaves them to ggml.
+type Products struct{ set isa.ISA }
+
+// On returns how to multiply on a device. set is the kernels' instruction set if the device is the
+// CPU.
+func On(d *ggml.Device, set isa.ISA) Products {
+	if d.Type() != ggml.CPU {
+		return Products{}
+	}
+	return Products{set.Resolved()}
+}
+
+// Takes reports whether there are kernels for a matrix [in, out] of a type.
+func (p Products) Takes(t ggml.Type, in, out int64) bool {
+	f, ok := formats[t]
+	return ok && p.set > isa.GGML && in > 0 && out > 0 && in%f.values == 0 && out%Rows == 0
+}
