@@ -22,14 +22,18 @@ type Products struct{ set isa.ISA }
 // On returns how to multiply on a device. set is the kernels' instruction set if the device is the
 // CPU.
 func On(d *ggml.Device, set isa.ISA) Products {
-	if d.Type() != ggml.CPU {
+	set = set.Resolved()
+	if d.Type() != ggml.CPU || set != isa.Go && !vectors(set) {
 		return Products{}
 	}
-	return Products{set.Resolved()}
+	return Products{set}
 }
+
+// Any reports whether there are kernels on the device.
+func (p Products) Any() bool { return p.set > isa.GGML }
 
 // Takes reports whether there are kernels for a matrix [in, out] of a type.
 func (p Products) Takes(t ggml.Type, in, out int64) bool {
 	f, ok := formats[t]
-	return ok && p.set > isa.GGML && in > 0 && out > 0 && in%f.values == 0 && out%Rows == 0
+	return ok && p.Any() && in > 0 && out > 0 && in%f.values == 0 && out%Rows == 0
 }
