@@ -14,6 +14,7 @@ import (
 	"github.com/seed4d217819/ebb/internal/exec"
 	"github.com/seed4d217819/ebb/internal/memory"
 	"github.com/seed4d217819/ebb/internal/threads"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/model/gemma3"
@@ -81,6 +82,7 @@ type Engine struct {
 
 func init() {
 	exec.OfEngine = func(engine any) *exec.Runner { return engine.(*Engine).runner }
+	exec.SetISA = func(options any, set isa.ISA) { options.(*Options).isa = set }
 }
 
 // Stats are what an engine has used and moved.

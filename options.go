@@ -8,6 +8,7 @@ import (
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/doctor"
 	"github.com/seed4d217819/ebb/internal/exec"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/tier"
 	"github.com/seed4d217819/ebb/trace"
@@ -58,7 +59,8 @@ type Options struct {
 	Trace  trace.Func   // receives what happens when; nil: nothing is timed
 	Notify func(string) // receives a line when K/V of layers leave the device under [kv.Auto], tokens are computed again whose K/V or states were not kept, or a snapshot cannot be kept, between steps; it must not use the engine. nil: nobody hears of it
 
-	limit int64 // bytes that may be allocated on each device in all; 0: what it has. Tests of running out set it.
+	limit int64   // bytes that may be allocated on each device in all; 0: what it has. Tests of running out set it.
+	isa   isa.ISA // of the kernels on the CPU; Best: the one that EBB_ISA names. Benchmarks set it.
 }
 
 // NoSnapshots says in [Options.SnapshotEvery] and [Options.SnapshotBytes] that no snapshots are kept.
@@ -136,7 +138,7 @@ func (o Options) resolve() (exec.Options, error) {
 		return exec.Options{}, err
 	}
 	running := exec.Options{
-		Threads: o.Threads, Limit: o.limit, Attention: o.Attention, AttendAt: o.Attend, HostLayers: o.HostLayers,
+		Threads: o.Threads, Limit: o.limit, Attention: o.Attention, ISA: o.isa, AttendAt: o.Attend, HostLayers: o.HostLayers,
 		DeviceMemory: o.DeviceMemory, KVMemory: o.KVMemory, Trace: o.Trace,
 		HostRoom:  func() (int64, bool) { return doctor.ReadRoom(os.DirFS("/")) },
 		HostAlone: o.Disk == "" && o.Tier == nil,

@@ -59,10 +59,13 @@ type attending struct {
 	set  isa.ISA // of the kernel on the CPU
 }
 
-func newAttending(kind attend.Kind) (attending, error) {
-	set, err := isa.Parse(os.Getenv(isa.Variable))
-	if err != nil {
-		return attending{}, fmt.Errorf("ebb: %s: %w", isa.Variable, err)
+// newAttending returns how attention is computed. A set that is left open is the one that the
+// environment names.
+func newAttending(kind attend.Kind, set isa.ISA) (_ attending, err error) {
+	if set == isa.Best {
+		if set, err = isa.Parse(os.Getenv(isa.Variable)); err != nil {
+			return attending{}, fmt.Errorf("ebb: %s: %w", isa.Variable, err)
+		}
 	}
 	return attending{kind, set}, nil
 }

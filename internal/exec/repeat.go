@@ -6,12 +6,18 @@ import (
 	"fmt"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 )
 
 // OfEngine returns the runner of an *ebb.Engine. Package ebb sets it when the program starts:
 // Repeat is no part of its API, and package measure needs it.
 var OfEngine func(engine any) *Runner
+
+// SetISA sets the instruction set of ebb's kernels in an *ebb.Options, whatever EBB_ISA names, so
+// that engines with different ones can take turns in one process. Package ebb sets it as it does
+// OfEngine.
+var SetISA func(options any, set isa.ISA)
 
 // Repeat appends n tokens to a sequence without computing them: it repeats the tokens that the
 // sequence holds, from the first on, and copies their K/V; where a ring has lost those, other rows of

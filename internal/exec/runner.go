@@ -9,6 +9,7 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/devicemap"
 	"github.com/seed4d217819/ebb/internal/threads"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
@@ -20,6 +21,7 @@ type Options struct {
 	Threads      int         // of the CPU; 0: one a core, and fewer while other programs use the cores
 	Limit        int64       // bytes that may be allocated on each device in all, for tests of running out; 0: what it has
 	Attention    attend.Kind // how attention is computed
+	ISA          isa.ISA     // of ebb's kernels on the CPU; Best: the one that EBB_ISA names
 	AttendAt     AttendAt    // where attention over streamed layers is computed in steps of few tokens
 	HostLayers   int         // with AttendAtHost: to how many of the streamed layers the host attends; 0: all
 	DeviceMemory int64       // bytes that weights, steps and K/V together may take on each device; 0: no limit. A CPU beside other devices has none
@@ -77,7 +79,7 @@ func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices
 			err = errors.Join(err, r.Close())
 		}
 	}()
-	if r.attending, err = newAttending(o.Attention); err != nil {
+	if r.attending, err = newAttending(o.Attention, o.ISA); err != nil {
 		return nil, err
 	}
 	if r.devices, err = openDevices(library, m, o); err != nil {
