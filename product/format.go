@@ -21,7 +21,7 @@ import "github.com/seed4d217819/ebb/ggml"
 //	  Pair g holds bytes 4g to 4g+3 of qs, as in the file: low nibbles are values 4g to 4g+3, high
 //	  nibbles values 16+4g to 16+4g+3. Bit j of qh belongs to value j.
 //	Q8_0    codes [8], halves d
-//	  Pair g holds values 4g to 4g+3, plus 128.
+//	  Pair g holds values 4g to 4g+3, plus 128: their highest bits are flipped.
 //	Q4_K    codes [4][8], words [3] scales, halves d, halves dmin
 //	Q5_K    codes [4][8], codes [8] qh, words [3] scales, halves d, halves dmin
 //	  Pair [c][g] holds bytes 32c+4g to 32c+4g+3 of qs: low nibbles are values 4g to 4g+3 of block 2c,
@@ -35,9 +35,59 @@ import "github.com/seed4d217819/ebb/ggml"
 //	IQ4_XS  codes [8][4], words [1] scales_l, halves scales_h, halves d
 //	  Each block of 32 like Q4_0.
 type format struct {
+	kind   kind
 	values int64 // of a unit
 	bytes  int64 // of a row's unit
+	offset int32 // weights are d·(code - offset), and codes are 0 to 255
+	fields []field
+}
+
+// kind says which numbers belong to 32 values of a row.
+type kind int
+
+const (
+	symmetric   kind = iota // a scale
+	minimum                 // a scale and a minimum
+	symmetric16             // two scales, of 16 values each
+	minimum16               // two scales and two minimums
+)
+
+// field is a part of a row's unit: n numbers, one behind the other in the file. In a unit of a panel
+// the first number of all rows is followed by the second of all rows, and so on.
+type field struct {
+	at   int64 // in the file's block
+	n    int64
+	size int64  // bytes of a number: 1, 2 or 4
+	flip uint32 // bits of the numbers that are flipped
 }
 
 // formats are the types that there are kernels for.
-var formats = map[ggml.Type]format{}
+var formats = map[ggml.Type]format{
+	ggml.Q4_0:   block(symmetric, 18, 8, words(2, 4), half(0)),
+	ggml.Q4_1:   block(minimum, 20, 0, words(4, 4), half(0), half(2)),
+	ggml.Q5_0:   block(symmetric, 22, 16, words(6, 4), words(2, 1), half(0)),
+	ggml.Q5_1:   block(minimum, 24, 0, words(8, 4), words(4, 1), half(0), half(2)),
+	ggml.Q8_0:   block(symmetric, 34, 128, field{at: 2, n: 8, size: 4, flip: 0x80808080}, half(0)),
+	ggml.IQ4_NL: block(symmetric, 18, 128, words(2, 4), half(0)), // codes are of the table of values
+	ggml.MXFP4:  block(symmetric, 17, 16, words(1, 4), field{at: 0, n: 1, size: 1}),
+
+	ggml.Q4_K:   blocks(minimum, 144, 0, words(16, 32), words(4, 3), half(0), half(2)),
+	ggml.Q5_K:   blocks(minimum, 176, 0, words(48, 32), words(16, 8), words(4, 3), half(0), half(2)),
+	ggml.Q6_K:   blocks(symmetric16, 210, 32, words(0, 32), words(128, 16), words(192, 4), half(208)),
+	ggml.Q2_K:   blocks(minimum16, 84, 0, words(16, 16), words(0, 4), half(80), half(82)),
+	ggml.Q3_K:   blocks(symmetric16, 110, 4, words(32, 16), words(0, 8), words(96, 3), half(108)),
+	ggml.IQ4_XS: blocks(symmetric, 136, 128, words(8, 32), words(4, 1), half(2), half(0)),
+}
+
+// block is the format of a type whose units are 32 values.
+func block(k kind, bytes int64, offset int32, fields ...field) format {
+	return format{k, 32, bytes, offset, fields}
+}
+
+// blocks is the format of a type whose units are 8 blocks of 32 values.
+func blocks(k kind, bytes int64, offset int32, fields ...field) format {
+	return format{k, 256, bytes, offset, fields}
+}
+
+func words(at, n int64) field { return field{at: at, n: n, size: 4} }
+func half(at int64) field     { return field{at: at, n: 1, size: 2} }
