@@ -141,6 +141,11 @@ func bracketed(data []byte) string {
 	return chosen
 }
 
+// Huge returns the bytes of this process that lie in huge pages.
+func Huge(root fs.FS) int64 {
+	return kilobytes(value(read(root, "proc/self/smaps_rollup"), "AnonHugePages"))
+}
+
 // Locked returns the bytes that the system counts as pinned or locked by this process.
 func Locked(root fs.FS) int64 {
 	status := read(root, "proc/self/status")

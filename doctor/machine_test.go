@@ -52,6 +52,16 @@ func TestAMachineIsRead(t *testing.T) {
 	}
 }
 
+func TestHugePagesOfTheProcessAreRead(t *testing.T) {
+	root := files(map[string]string{"proc/self/smaps_rollup": "00400000-7ffc1000 ---p 00000000 00:00 0   [rollup]\nRss:  90000 kB\nAnonHugePages:     65536 kB\n"})
+	if got := Huge(root); got != 64<<20 {
+		t.Errorf("%d bytes, want %d", got, 64<<20)
+	}
+	if got := Huge(files()); got != 0 {
+		t.Errorf("%d bytes where the system does not say it, want 0", got)
+	}
+}
+
 func TestTheTightestControlGroupCounts(t *testing.T) {
 	const noLimit = "9223372036854771712"
 	for _, test := range []struct {

@@ -64,6 +64,7 @@ type Device struct {
 	HostBuffer  string  `json:"host_buffer,omitempty"` // the kind of host memory with which its copies are fastest
 	GotBuffer   string  `json:"got_buffer,omitempty"`  // the kind that it really provides
 	PinnedBytes int64   `json:"pinned_bytes"`          // that the system counted for a buffer of that memory; it does not count those of every driver
+	HugeBytes   int64   `json:"huge_bytes"`            // that the system counted as huge pages for such a buffer
 	To          float64 `json:"to_rate"`               // from that host memory to the device
 	From        float64 `json:"from_rate"`             // and back
 	Error       string  `json:"error,omitempty"`

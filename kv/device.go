@@ -165,6 +165,7 @@ func (p *Pool) hostBuffer(d *device, bytes int64) (tier.Buffer, error) {
 	if err != nil {
 		return nil, allocation(fmt.Errorf("kv: %w", err))
 	}
+	b.UseHugePages()
 	b.Clear()
 	return b, nil
 }

@@ -122,7 +122,8 @@ func (p *Pool) newRegion(l, cells int) (*region, error) {
 	}
 	r := newRegion(p.nextID.Add(1), p.config.shapes[l], p.config.typeK, p.config.typeV, cells, b, 0)
 	r.buffer = b
-	if p.config.policy.fixed() {
+	if p.config.policy.fixed() { // others take memory block by block, which huge pages would not
+		b.UseHugePages()
 		r.zero(r.cells)
 	}
 	return r, nil

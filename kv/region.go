@@ -163,6 +163,7 @@ func (p *Pool) newSlot(d *device) (*slot, error) {
 	if err != nil {
 		return nil, allocation(fmt.Errorf("kv: slot of %d cells: %w", d.slotCells, err))
 	}
+	b.UseHugePages()
 	b.Clear()
 	s.buffer, s.views = b, map[Shape]*region{}
 	offset := b.Aligned(p.config.slotAlign)

@@ -63,6 +63,7 @@ func (p *Pool) placeStates(b *ggml.Buffer, values int64, places int) stateMemory
 	m.T = m.meta.New(ggml.F32, values, int64(places))
 	b.Place(m.T, 0)
 	if p.config.policy.fixed() {
+		b.UseHugePages()
 		b.Clear()
 	}
 	return m

@@ -49,12 +49,13 @@ func measureCopies(ctx context.Context, root fs.FS, d *ggml.Device, r *doctor.De
 	} else {
 		r.HostBuffer = kind.Name()
 	}
-	locked := doctor.Locked(root)
+	locked, huge := doctor.Locked(root), doctor.Huge(root)
 	host, err := backend.Alloc(kind, copyBytes, ggml.HostRows)
 	if err != nil {
 		return err
 	}
 	defer host.Close()
+	host.UseHugePages()
 	bytes := host.Bytes()
 	if bytes == nil {
 		return fmt.Errorf("host memory of kind %s cannot be addressed", host.Type().Name())
@@ -62,6 +63,7 @@ func measureCopies(ctx context.Context, root fs.FS, d *ggml.Device, r *doctor.De
 	for i := range bytes {
 		bytes[i] = byte(i) // touched, so that the first copy is like the others
 	}
+	r.HugeBytes = max(0, doctor.Huge(root)-huge)
 	if pinned {
 		r.GotBuffer, r.PinnedBytes = host.Type().Name(), max(0, doctor.Locked(root)-locked)
 	}

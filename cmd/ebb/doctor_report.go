@@ -19,6 +19,9 @@ func printDiagnosis(w io.Writer, d diagnosis) {
 	printMachine(line, d.Readings)
 	for _, v := range d.Devices {
 		line("device", "%s, %s: %s", v.Name, shown(v.Description), describeDevice(v))
+		if v.Type == "cpu" && v.Error == "" && d.Machine.HugePages != "" {
+			line("", "%s of the %s copied are in huge pages", bytesize.Format(v.HugeBytes), bytesize.Format(copyBytes))
+		}
 	}
 	if disk := d.Disk; disk != nil && disk.Error == "" {
 		how := "past the page cache"

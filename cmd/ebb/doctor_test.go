@@ -26,7 +26,7 @@ func TestADiagnosisIsWrittenForPeople(t *testing.T) {
 			Devices: []doctor.Device{
 				{Name: "cuda0", Type: "gpu", Description: "A GPU\x1b", Free: 20 << 30, Total: 24 << 30, HostBuffer: "CUDA_Host", GotBuffer: "CUDA_Host", To: 25e9, From: 24.5e9},
 				{Name: "vulkan0", Type: "gpu", Description: "Another", Free: 1 << 30, Total: 1 << 30, Error: "no memory"},
-				{Name: "cpu", Type: "cpu", Description: "Some CPU", To: 30e9, From: 31e9},
+				{Name: "cpu", Type: "cpu", Description: "Some CPU", To: 30e9, From: 31e9, HugeBytes: 62 << 20},
 			},
 			Disk: &doctor.Disk{Dir: "/var/tmp", Free: 100 << 30, Direct: true, Read: 2.5e9, Write: 800e6},
 			Model: &doctor.Model{
@@ -52,6 +52,7 @@ limits       the time of 2.5 cores, 32.0 GiB of memory, 1.0 GiB used; memory tha
 device       cuda0, "A GPU\x1b": 20.0 GiB of 24.0 GiB free by its driver; copies to it 25.0 GB/s, back 24.5 GB/s; host memory for them: CUDA_Host, pinned
 device       vulkan0, Another: 1.0 GiB of 1.0 GiB free by its driver; it does not work
 device       cpu, Some CPU: copies memory at 31.0 GB/s
+             62.0 MiB of the 64.0 MiB copied are in huge pages
 disk         /var/tmp, 100.0 GiB free: reads 2.5 GB/s, writes 800 MB/s, past the page cache
 model        M, llama: weights 4.0 GiB, 32 layers, context 8192
              K/V f16   128.0 KiB a token; cuda0 holds 4096 tokens, the whole context offloaded; cpu holds the whole context

@@ -15,6 +15,7 @@ type processMemory struct {
 	lines []memoryLine
 	rest  int64 // of no line: memory that was freed and not yet given back, and what Go's runtime has for itself
 	all   int64
+	huge  int64 // of all: in huge pages
 }
 
 // memoryLine is one use of memory.
@@ -52,6 +53,7 @@ func readProcessMemory(buffers []ggml.HostMemory, scratch int64) (p processMemor
 	var code, goHeap, stacks int64
 	for i, m := range mappings {
 		p.all += m.Resident
+		p.huge += m.Huge
 		switch {
 		case m.IsCode():
 			code += m.Resident
@@ -123,4 +125,5 @@ func (p processMemory) print(w io.Writer) {
 	}
 	row("", "the rest", p.rest)
 	row("", "in memory in all", p.all)
+	row("", "  in huge pages", p.huge)
 }

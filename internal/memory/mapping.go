@@ -13,6 +13,7 @@ type Mapping struct {
 	Writable  bool
 	Resident  int64 // bytes in memory
 	Anonymous int64 // of those, bytes that are the process's own and not the file's
+	Huge      int64 // of those, bytes in huge pages
 }
 
 // IsFile reports whether a file is mapped.

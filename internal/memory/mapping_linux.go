@@ -38,6 +38,8 @@ func Mappings() (all []Mapping, err error) {
 			last.Resident = kilobytes(fields[1])
 		case "Anonymous:":
 			last.Anonymous = kilobytes(fields[1])
+		case "AnonHugePages:":
+			last.Huge = kilobytes(fields[1])
 		}
 	}
 	return all, nil
