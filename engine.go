@@ -165,6 +165,7 @@ func Open(path string, o Options) (_ *Engine, err error) {
 		if o.MTP > 0 {
 			loader.WithDrafting()
 		}
+		loader.WithProgress(o.Loading)
 		m, err := arch.Open(loader)
 		if err == nil && o.MTP > 0 {
 			err = checkDrafts(m)

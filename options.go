@@ -32,6 +32,13 @@ type Options struct {
 
 	Threads int // of the CPU; 0: one a core, and fewer while other programs use the cores, which changes last bits
 
+	// NoPack leaves the weights that the CPU computes with where their file is mapped, so that the system
+	// may drop and read them again: for models that memory has no room for. By default they are copied
+	// into the order in which the CPU computes fastest, which is private memory as large as in the file,
+	// and the file's pages are given back; where such copies do not fit the free memory, they are mapped
+	// too, and Notes says so.
+	NoPack bool
+
 	Cache          kv.Policy  // where K/V live; the zero value is [kv.Auto]
 	KVType         string     // f32, f16, bf16, q8_0 or q4_0; "": f16
 	Context        int        // tokens a sequence may hold; 0: what the model was made for, or less if DeviceMemory or KVMemory is too small
@@ -55,6 +62,10 @@ type Options struct {
 	ChunkTokens int         // tokens that one graph computes at most; 0: 512
 	StepTokens  int         // tokens that one step takes at most; 0: 4096
 	Attention   attend.Kind // how attention is computed
+
+	// Loading receives, while the engine opens, how many bytes of the weights are ready, of how many. It
+	// is called from several goroutines, one at a time. nil: nobody hears of it.
+	Loading func(done, total int64)
 
 	Trace  trace.Func   // receives what happens when; nil: nothing is timed
 	Notify func(string) // receives a line when K/V of layers leave the device under [kv.Auto], tokens are computed again whose K/V or states were not kept, or a snapshot cannot be kept, between steps; it must not use the engine. nil: nobody hears of it
@@ -139,7 +150,7 @@ func (o Options) resolve() (exec.Options, error) {
 	}
 	running := exec.Options{
 		Threads: o.Threads, Limit: o.limit, Attention: o.Attention, ISA: o.isa, AttendAt: o.Attend, HostLayers: o.HostLayers,
-		DeviceMemory: o.DeviceMemory, KVMemory: o.KVMemory, Trace: o.Trace,
+		DeviceMemory: o.DeviceMemory, KVMemory: o.KVMemory, NoPack: o.NoPack, Trace: o.Trace,
 		HostRoom:  func() (int64, bool) { return doctor.ReadRoom(os.DirFS("/")) },
 		HostAlone: o.Disk == "" && o.Tier == nil,
 		Cache: kv.Options{

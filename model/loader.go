@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/product"
 )
 
 // Loader finds an architecture's metadata and weights in a file. Its methods do not return errors:
@@ -29,13 +30,38 @@ type Devices struct {
 	Layers []*ggml.Backend // by layer; a layer beyond the end is computed by Input
 	Output *ggml.Backend   // scores the next token
 
-	// Room is how many bytes of host memory are free, as far as that is known. So much of the weights that
-	// are used where their file is mapped is read at once, ahead of the first step.
+	// Room is how many bytes of host memory are free; 0: that is not known. So much of the weights that
+	// are used where their file is mapped is read at once, ahead of the first step, and those that would
+	// be copied there must fit.
 	Room int64
 
 	// Experts compute the experts of layers that another device computes, by layer; nil, and a layer
 	// beyond the end: the layer's device does.
 	Experts []*ggml.Backend
+
+	// Products multiply by quantised weights on the CPU, if it is among the devices. The weights that
+	// they take are packed. The zero value leaves all products to ggml.
+	Products product.Products
+
+	// Mapped leaves the weights of the CPU where their files are mapped: they are neither packed nor
+	// copied into an order of ggml's that is faster. It is for models that memory has no room for.
+	Mapped bool
+}
+
+// products returns how a device multiplies by packed weights.
+func (d Devices) products(b *ggml.Backend) product.Products {
+	if b.Device().Type() != ggml.CPU || d.Mapped {
+		return product.Products{}
+	}
+	return d.Products
+}
+
+// faster returns the memory of a device in which weights have an order that it computes faster with.
+func (d Devices) faster(b *ggml.Backend) []ggml.BufferType {
+	if b.Device().Type() == ggml.CPU && d.Mapped {
+		return nil
+	}
+	return b.ExtraBufferTypes()
 }
 
 // all returns each device once.
@@ -58,6 +84,7 @@ type found struct {
 	spare   map[string]bool // tensors that the model need not have, and does without
 
 	drafting bool // the block that drafts tokens is loaded, too
+	progress func(done, total int64)
 }
 
 // weight is a tensor of the file and the one on a device.
@@ -68,6 +95,21 @@ type weight struct {
 	ops     []ggml.Op // the operations that read it
 	second  bool      // another tensor of the same device has its rows looked up
 	rows    bool      // that tensor: only a few of its rows are read
+
+	parts    []gguf.Tensor     // of the file, whose rows are one behind the other; nil: the source
+	plain    bool              // it is used otherwise than by a Linear, as it is in the file
+	products *product.Products // of a Linear: zero until the weight is packed for them
+}
+
+// packable reports whether the weight may be packed.
+func (w weight) packable() bool { return w.products != nil && !w.plain }
+
+// of returns the tensors of the file that the weight is made of.
+func (w weight) of() []gguf.Tensor {
+	if w.parts != nil {
+		return w.parts
+	}
+	return []gguf.Tensor{w.source}
 }
 
 // table reports whether rows of the weight are looked up, and nothing else is done with it.
@@ -95,6 +137,10 @@ func NewLoader(f *gguf.File, d Devices) *Loader {
 	}
 	return l
 }
+
+// WithProgress has Load say how many bytes of the weights are ready, and how many there are, one call
+// at a time from any goroutine.
+func (l *Loader) WithProgress(f func(done, total int64)) { l.found.progress = f }
 
 // maxFaults bounds the faults that are kept: the first ones say enough.
 const maxFaults = 8
@@ -166,7 +212,11 @@ func (l *Loader) Spare(name string) { l.found.spare[l.prefix+name] = true }
 
 // Linear returns the matrix name.weight [in, out], and name.bias if there is one.
 func (l *Loader) Linear(name string, in, out int) Linear {
-	w := Linear{Weight: l.tensor(name+".weight", []ggml.Op{ggml.OpMulMat}, in, out)}
+	source, ok := l.source(name+".weight", in, out)
+	if !ok {
+		return Linear{}
+	}
+	w := l.linear(source)
 	if l.Has(name + ".bias") {
 		w.Bias = l.Vector(name+".bias", out)
 	}
@@ -179,44 +229,45 @@ func (l *Loader) Output(name, tied string, in, out int) Linear {
 		return l.Linear(name, in, out)
 	}
 	if _, ok := l.file.Tensor(tied + ".weight"); ok {
-		return Linear{Weight: l.tied(tied+".weight", in, out)}
+		return l.tied(tied+".weight", in, out)
 	}
 	l.fault("neither tensor %s.weight nor %s.weight is there", name, tied)
 	return Linear{}
 }
 
-// tied returns the embedding as a matrix. It is a second tensor where the device has a faster layout
-// for products, in which it looks no rows up, and where the file is mapped: all of the first one but
-// the rows of a text's tokens then stays in the file, so this takes no more memory.
-func (l *Loader) tied(name string, in, out int) *ggml.Tensor {
+// tied returns the embedding as a matrix. It is a second tensor where it is packed, or where the
+// device has a faster layout for products, in which it looks no rows up, and where the file is
+// mapped: all of the first one but the rows of a text's tokens then stays in the file, so this takes
+// no more memory.
+func (l *Loader) tied(name string, in, out int) Linear {
 	source, ok := l.source(name, in, out)
 	if !ok {
-		return nil
+		return Linear{}
 	}
-	ops := []ggml.Op{ggml.OpMulMat}
-	if l.file.Mapping(source.Part) == nil || !fasterProducts(l.backend, source) {
-		return l.weight(source, ops)
+	if l.file.Mapping(source.Part) == nil || !l.takes(source) && !l.fasterProducts(source) {
+		return l.linear(source)
 	}
 	for i, w := range l.found.weights {
 		if w.source.Name == source.Name && w.backend == l.backend {
 			l.found.weights[i].rows = true
 		}
 	}
-	w := l.newWeight(source, ops)
+	w := l.newWeight(source, []ggml.Op{ggml.OpMulMat})
 	w.second = true
+	w.products = l.unpacked(source)
 	l.found.weights = append(l.found.weights, w)
-	return w.tensor
+	return Linear{Weight: w.tensor, products: w.products}
 }
 
-// fasterProducts reports whether a device has a layout in which it multiplies by a matrix, but looks
+// fasterProducts reports whether the device has a layout in which it multiplies by a matrix, but looks
 // no rows of it up.
-func fasterProducts(b *ggml.Backend, source gguf.Tensor) bool {
+func (l *Loader) fasterProducts(source gguf.Tensor) bool {
 	shape := [4]int64{1, 1, 1, 1}
 	copy(shape[:], source.Shape)
 	typ := ggml.Type(source.Type)
-	for _, extra := range b.ExtraBufferTypes() {
-		if b.SupportsWeight(ggml.OpMulMat, typ, shape, extra) {
-			return !b.SupportsWeight(ggml.OpGetRows, typ, shape, extra)
+	for _, extra := range l.devices.faster(l.backend) {
+		if l.backend.SupportsWeight(ggml.OpMulMat, typ, shape, extra) {
+			return !l.backend.SupportsWeight(ggml.OpGetRows, typ, shape, extra)
 		}
 	}
 	return false
@@ -240,11 +291,20 @@ func (l *Loader) Vector(name string, n int) *ggml.Tensor { return l.floats(name,
 
 // floats returns a tensor that must be f32.
 func (l *Loader) floats(name string, shape ...int) *ggml.Tensor {
-	if t, ok := l.file.Tensor(l.prefix + name); ok && t.Type != gguf.F32 {
-		l.fault("tensor %s is %v: want f32", l.prefix+name, t.Type)
+	source, ok := l.floatSource(name, shape...)
+	if !ok {
 		return nil
 	}
-	return l.tensor(name, nil, shape...)
+	return l.weight(source, nil)
+}
+
+// floatSource finds a tensor of the file, which must have a shape and be f32.
+func (l *Loader) floatSource(name string, shape ...int) (source gguf.Tensor, ok bool) {
+	if t, ok := l.file.Tensor(l.prefix + name); ok && t.Type != gguf.F32 {
+		l.fault("tensor %s is %v: want f32", l.prefix+name, t.Type)
+		return t, false
+	}
+	return l.source(name, shape...)
 }
 
 // weightTypes are the types that matrices may have.
@@ -295,17 +355,50 @@ func (l *Loader) source(name string, shape ...int) (source gguf.Tensor, ok bool)
 	return source, true
 }
 
-// weight returns the tensor on the device for one of the file.
+// weight returns the tensor on the device for one of the file, as it is there.
 func (l *Loader) weight(source gguf.Tensor, ops []ggml.Op) *ggml.Tensor {
-	for i, w := range l.found.weights {
+	w := l.find(source, ops)
+	w.plain = true
+	return w.tensor
+}
+
+// linear returns the matrix of a tensor of the file, or of several whose rows are one behind the other:
+// then source describes them together. It is packed where that is possible.
+func (l *Loader) linear(source gguf.Tensor, parts ...gguf.Tensor) Linear {
+	w := l.find(source, []ggml.Op{ggml.OpMulMat})
+	w.parts = parts
+	if w.products == nil {
+		w.products = l.unpacked(source)
+	}
+	return Linear{Weight: w.tensor, products: w.products}
+}
+
+// find returns the weight of a tensor of the file on the device, which is added if nobody has asked
+// for it. It is valid until the next one is added.
+func (l *Loader) find(source gguf.Tensor, ops []ggml.Op) *weight {
+	all := l.found.weights
+	for i, w := range all {
 		if w.source.Name == source.Name && w.backend == l.backend && !w.second {
-			l.found.weights[i].ops = append(slices.Clone(w.ops), ops...)
-			return w.tensor
+			all[i].ops = append(slices.Clone(w.ops), ops...)
+			return &all[i]
 		}
 	}
-	w := l.newWeight(source, ops)
-	l.found.weights = append(l.found.weights, w)
-	return w.tensor
+	l.found.weights = append(all, l.newWeight(source, ops))
+	return &l.found.weights[len(all)]
+}
+
+// takes reports whether ebb multiplies by a matrix itself.
+func (l *Loader) takes(source gguf.Tensor) bool {
+	return len(source.Shape) == 2 && l.devices.products(l.backend).Takes(ggml.Type(source.Type), source.Shape[0], source.Shape[1])
+}
+
+// unpacked returns how a matrix is multiplied by before it is packed, which is by ggml; nil: it is not
+// to be packed.
+func (l *Loader) unpacked(source gguf.Tensor) *product.Products {
+	if !l.takes(source) {
+		return nil
+	}
+	return new(product.Products)
 }
 
 func (l *Loader) newWeight(source gguf.Tensor, ops []ggml.Op) weight {

@@ -60,7 +60,7 @@ func (l *Loader) rows(name string, in, out, first, n int) Linear {
 	source.Shape = []int64{int64(in), int64(n)}
 	source.Offset += int64(first) * row
 	source.Size = int64(n) * row
-	return Linear{Weight: l.weight(source, []ggml.Op{ggml.OpMulMat})}
+	return l.linear(source)
 }
 
 // Forward adds to x [hidden, tokens] what it makes of the embeddings of its tokens, ids [tokens].

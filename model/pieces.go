@@ -2,21 +2,6 @@ package model
 
 import "github.com/seed4d217819/ebb/ggml"
 
-// Linear is a matrix product, with a bias added where there is one.
-type Linear struct {
-	Weight *ggml.Tensor // [in, out]
-	Bias   *ggml.Tensor // [out] or nil
-}
-
-// Forward returns Weight·x + Bias. x [in, tokens]; result [out, tokens].
-func (l Linear) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	y := g.MulMat(l.Weight, x)
-	if l.Bias != nil {
-		y = g.Add(y, l.Bias)
-	}
-	return y
-}
-
 // RMSNorm divides by the root mean square and multiplies by a learned weight (Zhang and Sennrich,
 // 2019).
 type RMSNorm struct {
@@ -52,6 +37,9 @@ func (l *Loader) SwiGLU(suffix string, hidden, ff int) SwiGLU {
 
 // Forward maps x [hidden, tokens] to the same shape.
 func (f SwiGLU) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
+	if y := f.packed(g, x); y != nil {
+		return y
+	}
 	gateUp := f.GateUp.Forward(g, x)
 	return f.Down.Forward(g, g.SwiGLU(gateUp[0], gateUp[1]))
 }

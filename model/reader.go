@@ -59,8 +59,11 @@ func (r *reader) proceed() bool {
 }
 
 // used says that a tensor's bytes have been used.
-func (r *reader) used(t gguf.Tensor) {
-	for from := int64(0); from < t.Size; from += piece {
+func (r *reader) used(t gguf.Tensor) { r.usedPieces(int((t.Size + piece - 1) / piece)) }
+
+// usedPieces says that pieces have been used.
+func (r *reader) usedPieces(n int) {
+	for range n {
 		<-r.ahead
 	}
 }

@@ -20,9 +20,10 @@ type result struct{ product, first, rows int }
 // Forward returns the products of each matrix with x [in, tokens]: [out, tokens], rows without
 // gaps.
 func (s Stack) Forward(g *ggml.Graph, x *ggml.Tensor) []*ggml.Tensor {
+	in := input{x: x}
 	products := make([]*ggml.Tensor, len(s.products))
 	for i, p := range s.products {
-		products[i] = p.Forward(g, x)
+		products[i] = p.forward(g, &in)
 	}
 	all := make([]*ggml.Tensor, len(s.results))
 	for i, r := range s.results {
@@ -41,33 +42,50 @@ type Matrix struct {
 // stacked is a matrix and where it lies in the file.
 type stacked struct {
 	Matrix
-	index  int // in the stack
-	source gguf.Tensor
-	alone  bool // it is missing, or has a bias
+	index   int // in the stack
+	source  gguf.Tensor
+	missing bool
+	bias    bool // it has one
+	packed  bool // ebb multiplies by it itself
 }
 
-// follows reports whether s and t are one matrix in the file.
-func (s stacked) follows(t stacked) bool {
-	return !s.alone && !t.alone && s.source.Type == t.source.Type && s.source.Part == t.source.Part &&
-		s.source.Offset == t.source.Offset+t.source.Size
+// joins reports whether s is multiplied as one with t, which lies before it in the file. Packing puts
+// matrices of one type behind each other, wherever they lie; others must lie so in the file.
+func (s stacked) joins(t stacked) bool {
+	if s.missing || t.missing || s.source.Type != t.source.Type || s.bias != t.bias || s.packed != t.packed {
+		return false
+	}
+	return s.packed || !s.bias && s.source.Part == t.source.Part && s.source.Offset == t.source.Offset+t.source.Size
 }
 
-// Stack returns matrices that are multiplied by the same input. Those that lie in the file one
-// directly behind the other, of one type and without a bias, are multiplied as one: the input is
-// prepared once, and threads meet once. Nothing is copied for that.
+// group orders the matrices of a stack: those that may be one stand together, in the order of the file.
+func group(a, b stacked) int {
+	of := func(s stacked) (n int) {
+		if s.packed {
+			n += 1 + 2*int(s.source.Type)
+			if s.bias {
+				n++
+			}
+		}
+		return n
+	}
+	return cmp.Or(cmp.Compare(of(a), of(b)), cmp.Compare(a.source.Part, b.source.Part), cmp.Compare(a.source.Offset, b.source.Offset))
+}
+
+// Stack returns matrices that are multiplied by the same input. Those of one type that are packed are
+// multiplied as one: the input is prepared once, and threads meet once. So are those that lie in the
+// file one directly behind the other, of one type and without a bias. Nothing is copied for that.
 func (l *Loader) Stack(in int, matrices ...Matrix) Stack {
 	var all []stacked
 	for i, m := range matrices {
 		source, ok := l.source(m.Name+".weight", in, m.Out)
-		all = append(all, stacked{m, i, source, !ok || l.Has(m.Name+".bias")})
+		all = append(all, stacked{m, i, source, !ok, l.Has(m.Name + ".bias"), ok && l.takes(source)})
 	}
-	slices.SortFunc(all, func(a, b stacked) int {
-		return cmp.Or(cmp.Compare(a.source.Part, b.source.Part), cmp.Compare(a.source.Offset, b.source.Offset))
-	})
+	slices.SortFunc(all, group)
 	s := Stack{results: make([]result, len(all))}
 	for len(all) > 0 {
 		n := 1
-		for n < len(all) && all[n].follows(all[n-1]) {
+		for n < len(all) && all[n].joins(all[n-1]) {
 			n++
 		}
 		rows := 0
@@ -81,19 +99,41 @@ func (l *Loader) Stack(in int, matrices ...Matrix) Stack {
 	return s
 }
 
-// product returns matrices that are one in the file.
+// product returns matrices as one.
 func (l *Loader) product(in int, all []stacked) Linear {
 	if len(all) == 1 {
 		return l.Linear(all[0].Name, in, all[0].Out)
 	}
-	whole := all[0].source
-	whole.Shape = slices.Clone(whole.Shape)
-	for _, m := range all[1:] {
-		whole.Name += "+" + m.source.Name
-		whole.Shape[1] += m.source.Shape[1]
-		whole.Size += m.source.Size
+	var weights, biases []gguf.Tensor
+	for _, m := range all {
+		weights = append(weights, m.source)
+		if m.bias {
+			source, _ := l.floatSource(m.Name+".bias", m.Out)
+			biases = append(biases, source)
+		}
 	}
-	return Linear{Weight: l.weight(whole, []ggml.Op{ggml.OpMulMat})}
+	if l.found.errs != nil { // of a bias
+		return Linear{}
+	}
+	w := l.linear(joined(weights), weights...)
+	if biases != nil {
+		bias := l.find(joined(biases), nil)
+		bias.parts = biases
+		w.Bias = bias.tensor
+	}
+	return w
+}
+
+// joined describes tensors as one, whose last dimension is the sum of theirs.
+func joined(all []gguf.Tensor) gguf.Tensor {
+	whole := all[0]
+	whole.Shape = slices.Clone(whole.Shape)
+	for _, t := range all[1:] {
+		whole.Name += "+" + t.Name
+		whole.Shape[len(whole.Shape)-1] += t.Shape[len(t.Shape)-1]
+		whole.Size += t.Size
+	}
+	return whole
 }
 
 // Merged returns one matrix of the file that has the rows of several, one behind the other: the

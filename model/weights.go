@@ -18,6 +18,7 @@ type Weights struct {
 	tables  []gguf.Tensor // of these, the ones of which rows are looked up and nothing else
 	reader  *reader       // reads the others; nil: nobody does
 	file    *gguf.File
+	loaded  loaded
 }
 
 // Load gives every weight its memory. An architecture calls it after it has asked for everything
@@ -25,17 +26,23 @@ type Weights struct {
 // the fastest buffer type that its device can use it in, and else where the file is mapped, if the
 // device can compute there, or in the device's own memory.
 func (l *Loader) Load() (*Weights, error) {
-	w := &Weights{meta: l.found.meta, file: l.file}
+	w := &Weights{meta: l.found.meta, file: l.file, loaded: loaded{report: l.found.progress}}
 	if len(l.found.errs) == 0 { // otherwise an architecture may not have asked for everything
 		l.checkUnread()
 	}
 	if err := l.Err(); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
+	if err := l.checkRoom(); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	for _, wt := range l.found.weights {
+		w.loaded.total += wt.source.Size
+	}
 	for _, b := range l.devices.all() {
 		weights, _ := split(l.found.weights, func(wt weight) bool { return wt.backend == b })
 		if err := w.load(l, b, weights); err != nil {
-			return nil, errors.Join(fmt.Errorf("model: %w", err), w.Close())
+			return nil, errors.Join(l.noRoom(b, fmt.Errorf("model: %w", err)), w.Close())
 		}
 	}
 	if err := w.releaseCopied(l.file); err != nil {
@@ -84,6 +91,10 @@ func (w *Weights) releaseCopied(f *gguf.File) error {
 // load gives the weights of one device their memory.
 func (w *Weights) load(l *Loader, backend *ggml.Backend, rest []weight) error {
 	own := backend.BufferType()
+	rest, err := w.packAll(l, backend, rest)
+	if err != nil {
+		return err
+	}
 	for _, wt := range rest {
 		for _, op := range wt.ops {
 			if !backend.SupportsWeight(op, wt.tensor.Type(), wt.tensor.Shape(), own) {
@@ -92,16 +103,9 @@ func (w *Weights) load(l *Loader, backend *ggml.Backend, rest []weight) error {
 			}
 		}
 	}
-	for _, extra := range backend.ExtraBufferTypes() {
+	for _, extra := range l.devices.faster(backend) {
 		var fast []weight
-		fast, rest = split(rest, func(wt weight) bool {
-			for _, op := range wt.ops {
-				if !backend.SupportsWeight(op, wt.tensor.Type(), wt.tensor.Shape(), extra) {
-					return false
-				}
-			}
-			return len(wt.ops) > 0
-		})
+		fast, rest = split(rest, func(wt weight) bool { return wt.fits(extra) })
 		seconds, others := split(fast, func(wt weight) bool { return wt.second })
 		if err := w.copy(l, backend, others, extra); err != nil {
 			return err
@@ -123,6 +127,16 @@ func (w *Weights) load(l *Loader, backend *ggml.Backend, rest []weight) error {
 	return nil
 }
 
+// fits reports whether a device computes with the weight in an order of its own.
+func (w weight) fits(extra ggml.BufferType) bool {
+	for _, op := range w.ops {
+		if !w.backend.SupportsWeight(op, w.tensor.Type(), w.tensor.Shape(), extra) {
+			return false
+		}
+	}
+	return len(w.ops) > 0
+}
+
 // leastInPlace is the size of the smallest weight that is used where its file is mapped. The system
 // brings as many bytes into memory around each that is touched, so that norms would bring much of
 // the weights between them which were copied.
@@ -136,7 +150,9 @@ func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part
 		return w.copy(l, backend, weights, own)
 	}
 	align := own.Alignment()
-	aligned, odd := split(weights, func(wt weight) bool { return wt.source.Offset%align == 0 && wt.source.Size >= leastInPlace })
+	aligned, odd := split(weights, func(wt weight) bool {
+		return wt.parts == nil && wt.source.Offset%align == 0 && wt.source.Size >= leastInPlace
+	})
 	if len(aligned) == 0 {
 		return w.copy(l, backend, odd, own)
 	}
@@ -156,6 +172,7 @@ func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part
 	w.buffers = append(w.buffers, b)
 	for _, wt := range aligned {
 		b.Place(wt.tensor, wt.source.Offset)
+		w.loaded.add(wt.source.Size)
 		w.inPlace = append(w.inPlace, wt.source)
 		if wt.table() {
 			w.tables = append(w.tables, wt.source)
@@ -172,18 +189,11 @@ func (w *Weights) copy(l *Loader, backend *ggml.Backend, weights []weight, kind 
 	if len(weights) == 0 {
 		return nil
 	}
-	weights = slices.Clone(weights)
-	slices.SortFunc(weights, func(a, b weight) int {
-		return cmp.Or(cmp.Compare(a.source.Part, b.source.Part), cmp.Compare(a.source.Offset, b.source.Offset))
-	})
-	sources := make([]gguf.Tensor, len(weights))
-	for i, wt := range weights {
-		sources[i] = wt.source
-	}
-	reads := startReading(l.file, sources, piecesAhead)
+	weights = inFileOrder(weights)
+	reads := startReading(l.file, sources(weights), piecesAhead)
 	defer reads.close()
 	for len(weights) > 0 {
-		offsets, size := pack(weights, kind)
+		offsets, size := layOut(weights, kind)
 		b, err := backend.Alloc(kind, size, ggml.Weights)
 		if err != nil {
 			return err
@@ -191,26 +201,48 @@ func (w *Weights) copy(l *Loader, backend *ggml.Backend, weights []weight, kind 
 		w.buffers = append(w.buffers, b)
 		for i, off := range offsets {
 			b.Place(weights[i].tensor, off)
-			source, size := weights[i].source, int64(piece)
-			if kind != backend.BufferType() {
-				size = source.Size // which is put into another order as a whole
-			}
-			for from := int64(0); from < source.Size; from += size {
-				end := min(from+size, source.Size)
-				weights[i].tensor.Set(l.file.Data(source)[from:end], from)
-				if err := l.file.Release(source.Part, source.Offset+from, source.Offset+end); err != nil {
-					return err
+			at := int64(0)
+			for _, source := range weights[i].of() {
+				size := int64(piece)
+				if kind != backend.BufferType() {
+					size = source.Size // which is put into another order as a whole
 				}
+				for from := int64(0); from < source.Size; from += size {
+					end := min(from+size, source.Size)
+					weights[i].tensor.Set(l.file.Data(source)[from:end], at+from)
+					if err := l.file.Release(source.Part, source.Offset+from, source.Offset+end); err != nil {
+						return err
+					}
+					w.loaded.add(end - from)
+				}
+				at += source.Size
+				reads.used(source)
 			}
-			reads.used(source)
 		}
 		weights = weights[len(offsets):]
 	}
 	return nil
 }
 
-// pack lays out the first weights that one buffer of a type can hold.
-func pack(weights []weight, kind ggml.BufferType) (offsets []int64, size int64) {
+// inFileOrder returns weights in the order of the file.
+func inFileOrder(weights []weight) []weight {
+	weights = slices.Clone(weights)
+	slices.SortFunc(weights, func(a, b weight) int {
+		return cmp.Or(cmp.Compare(a.source.Part, b.source.Part), cmp.Compare(a.source.Offset, b.source.Offset))
+	})
+	return weights
+}
+
+// sources returns the tensors of the file that weights are made of.
+func sources(weights []weight) (all []gguf.Tensor) {
+	for _, wt := range weights {
+		all = append(all, wt.of()...)
+	}
+	return all
+}
+
+// layOut lays out the first weights that one buffer of a type can hold.
+func layOut(weights []weight, kind ggml.BufferType) (offsets []int64, size int64) {
 	align := kind.Alignment()
 	for _, wt := range weights {
 		at := (size + align - 1) / align * align

@@ -39,7 +39,7 @@ var policy = map[string][]string{
 	"isa":     {},
 	"attend":  {"ggml", "isa"},
 	"product": {"ggml", "isa"},
-	"model":   {"ggml", "gguf", "product"},
+	"model":   {"ggml", "gguf", "internal/bytesize", "product"},
 
 	"model/llama":         {"ggml", "model"},
 	"model/qwen2":         {"ggml", "model"},

@@ -13,6 +13,7 @@ import (
 	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/product"
 	"github.com/seed4d217819/ebb/trace"
 )
 
@@ -56,7 +57,7 @@ func (d *device) compute(g *ggml.Graph, name string, layer, tokens int) error {
 // attending says how attention is computed, where a device supports it.
 type attending struct {
 	kind attend.Kind
-	set  isa.ISA // of the kernel on the CPU
+	set  isa.ISA // of the kernel on the CPU, and of products there
 }
 
 // newAttending returns how attention is computed. A set that is left open is the one that the
@@ -253,12 +254,17 @@ func (d *device) begin(step *kv.Step) error {
 	return nil
 }
 
-// backends returns the devices of the model's weights.
-func (ds *devices) backends() model.Devices {
+// backends returns the devices of the model's weights. set are the instructions of products on the CPU.
+func (ds *devices) backends(set isa.ISA) model.Devices {
 	m := model.Devices{Input: ds.input.backend, Output: ds.output.backend}
 	for l, d := range ds.layers {
 		m.Layers = append(m.Layers, d.backend)
 		m.Experts = append(m.Experts, ds.experts.of(l))
+	}
+	for _, d := range ds.opened() {
+		if p := product.On(d.backend.Device(), set); p.Any() {
+			m.Products = p
+		}
 	}
 	return m
 }

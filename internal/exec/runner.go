@@ -27,6 +27,9 @@ type Options struct {
 	DeviceMemory int64       // bytes that weights, steps and K/V together may take on each device; 0: no limit. A CPU beside other devices has none
 	KVMemory     int64       // bytes that K/V may take on each device, with the same exception; 0: no limit
 
+	// NoPack leaves the weights of the CPU where their file is mapped.
+	NoPack bool
+
 	// HostRoom says how many bytes of host memory are free, and whether that is known. It is asked
 	// under the policy auto, from several goroutines. nil: it is not known.
 	HostRoom func() (bytes int64, known bool)
@@ -85,11 +88,12 @@ func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices
 	if r.devices, err = openDevices(library, m, o); err != nil {
 		return nil, err
 	}
-	on := r.devices.backends()
+	on := r.devices.backends(r.attending.set)
 	if o.HostRoom != nil {
 		on.Room, _ = o.HostRoom()
 	}
-	if r.model, err = load(on); err != nil {
+	on.Mapped = o.NoPack
+	if r.model, err = r.load(load, on); err != nil {
 		return nil, err
 	}
 	r.config = r.model.Config()
@@ -100,6 +104,20 @@ func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices
 		return nil, err
 	}
 	return r, nil
+}
+
+// load loads the model. Its weights stay where their file is mapped if memory has no room for copies.
+func (r *Runner) load(load func(model.Devices) (model.Model, error), on model.Devices) (model.Model, error) {
+	m, err := load(on)
+	short, ok := errors.AsType[*model.RoomError](err)
+	if !ok {
+		return m, err
+	}
+	on.Mapped = true
+	if m, err = load(on); err == nil {
+		r.notes = append(r.notes, short.Error()+": the weights stay mapped from their file, and the CPU computes slower")
+	}
+	return m, err
 }
 
 // openCache makes the cache, and allocates what its steps need on the devices.

@@ -1,0 +1,74 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/bytesize"
+)
+
+// RoomError says that memory has no room for the copies of weights with which the CPU computes
+// fastest. With [Devices.Mapped] there are none.
+type RoomError struct {
+	Copies int64 // bytes
+	Room   int64 // bytes of host memory that are free; 0: memory was refused
+	Err    error // with which it was refused, else nil
+}
+
+func (e *RoomError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("no memory for copies of the weights, %s: %v", bytesize.Format(e.Copies), e.Err)
+	}
+	return fmt.Sprintf("copies of the weights take %s, and %s of memory are free", bytesize.Format(e.Copies), bytesize.Format(e.Room))
+}
+
+// Unwrap returns the error with which memory was refused.
+func (e *RoomError) Unwrap() error { return e.Err }
+
+// copies returns how many bytes of weights the CPU copies that it could use where they are mapped.
+func (l *Loader) copies() (bytes int64) {
+	for _, w := range l.found.weights {
+		faster := func() bool { return slices.ContainsFunc(l.devices.faster(w.backend), w.fits) }
+		if w.backend.Device().Type() == ggml.CPU && l.file.Mapping(w.source.Part) != nil && (w.packable() || faster()) {
+			bytes += w.source.Size
+		}
+	}
+	return bytes
+}
+
+// checkRoom reports copies that are larger than the memory that is free, if that is known.
+func (l *Loader) checkRoom() error {
+	if room := l.devices.Room; room > 0 && l.copies() > room {
+		return &RoomError{Copies: l.copies(), Room: room}
+	}
+	return nil
+}
+
+// noRoom returns err as a RoomError if it says that there is no memory for copies on the device.
+func (l *Loader) noRoom(b *ggml.Backend, err error) error {
+	if n := l.copies(); n > 0 && b.Device().Type() == ggml.CPU && errors.Is(err, ggml.ErrNoMemory) {
+		return &RoomError{Copies: n, Err: err}
+	}
+	return err
+}
+
+// loaded is how many bytes of weights are ready.
+type loaded struct {
+	report      func(done, total int64) // nil: nobody wants to know
+	lock        sync.Mutex
+	done, total int64
+}
+
+// add adds bytes that are ready.
+func (l *loaded) add(bytes int64) {
+	if l.report == nil {
+		return
+	}
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	l.done += bytes
+	l.report(l.done, l.total)
+}
