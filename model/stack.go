@@ -115,6 +115,9 @@ func (l *Loader) product(in int, all []stacked) Linear {
 	if l.found.errs != nil { // of a bias
 		return Linear{}
 	}
+	if !all[0].packed { // they are one in the file
+		return l.linear(joined(weights))
+	}
 	w := l.linear(joined(weights), weights...)
 	if biases != nil {
 		bias := l.find(joined(biases), nil)
