@@ -63,29 +63,29 @@ type field struct {
 
 // formats are the types that there are kernels for.
 var formats = map[ggml.Type]format{
-	ggml.Q4_0:   block(symmetric, 18, 8, words(2, 4), half(0)),
-	ggml.Q4_1:   block(minimum, 20, 0, words(4, 4), half(0), half(2)),
-	ggml.Q5_0:   block(symmetric, 22, 16, words(6, 4), words(2, 1), half(0)),
-	ggml.Q5_1:   block(minimum, 24, 0, words(8, 4), words(4, 1), half(0), half(2)),
-	ggml.Q8_0:   block(symmetric, 34, 128, field{at: 2, n: 8, size: 4, flip: 0x80808080}, half(0)),
-	ggml.IQ4_NL: block(symmetric, 18, 128, words(2, 4), half(0)), // codes are of the table of values
-	ggml.MXFP4:  block(symmetric, 17, 16, words(1, 4), field{at: 0, n: 1, size: 1}),
+	ggml.Q4_0:   small(symmetric, 18, 8, words(2, 4), half(0)),
+	ggml.Q4_1:   small(minimum, 20, 0, words(4, 4), half(0), half(2)),
+	ggml.Q5_0:   small(symmetric, 22, 16, words(6, 4), words(2, 1), half(0)),
+	ggml.Q5_1:   small(minimum, 24, 0, words(8, 4), words(4, 1), half(0), half(2)),
+	ggml.Q8_0:   small(symmetric, 34, 128, field{at: 2, n: 8, size: 4, flip: 0x80808080}, half(0)),
+	ggml.IQ4_NL: small(symmetric, 18, 128, words(2, 4), half(0)), // codes are of the table of values
+	ggml.MXFP4:  small(symmetric, 17, 16, words(1, 4), field{at: 0, n: 1, size: 1}),
 
-	ggml.Q4_K:   blocks(minimum, 144, 0, words(16, 32), words(4, 3), half(0), half(2)),
-	ggml.Q5_K:   blocks(minimum, 176, 0, words(48, 32), words(16, 8), words(4, 3), half(0), half(2)),
-	ggml.Q6_K:   blocks(symmetric16, 210, 32, words(0, 32), words(128, 16), words(192, 4), half(208)),
-	ggml.Q2_K:   blocks(minimum16, 84, 0, words(16, 16), words(0, 4), half(80), half(82)),
-	ggml.Q3_K:   blocks(symmetric16, 110, 4, words(32, 16), words(0, 8), words(96, 3), half(108)),
-	ggml.IQ4_XS: blocks(symmetric, 136, 128, words(8, 32), words(4, 1), half(2), half(0)),
+	ggml.Q4_K:   large(minimum, 144, 0, words(16, 32), words(4, 3), half(0), half(2)),
+	ggml.Q5_K:   large(minimum, 176, 0, words(48, 32), words(16, 8), words(4, 3), half(0), half(2)),
+	ggml.Q6_K:   large(symmetric16, 210, 32, words(0, 32), words(128, 16), words(192, 4), half(208)),
+	ggml.Q2_K:   large(minimum16, 84, 0, words(16, 16), words(0, 4), half(80), half(82)),
+	ggml.Q3_K:   large(symmetric16, 110, 4, words(32, 16), words(0, 8), words(96, 3), half(108)),
+	ggml.IQ4_XS: large(symmetric, 136, 128, words(8, 32), words(4, 1), half(2), half(0)),
 }
 
-// block is the format of a type whose units are 32 values.
-func block(k kind, bytes int64, offset int32, fields ...field) format {
+// small is the format of a type whose units are 32 values.
+func small(k kind, bytes int64, offset int32, fields ...field) format {
 	return format{k, 32, bytes, offset, fields}
 }
 
-// blocks is the format of a type whose units are 8 blocks of 32 values.
-func blocks(k kind, bytes int64, offset int32, fields ...field) format {
+// large is the format of a type whose units are 8 blocks of 32 values.
+func large(k kind, bytes int64, offset int32, fields ...field) format {
 	return format{k, 256, bytes, offset, fields}
 }
 

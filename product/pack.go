@@ -1,6 +1,7 @@
 package product
 
 import (
+	"encoding/binary"
 	"fmt"
 	"unsafe"
 
@@ -57,5 +58,19 @@ func (f format) packBlock(unit, src unsafe.Pointer, r int64) {
 			*(*byte)(to) = *(*byte)(from)
 		}
 		unit = unsafe.Add(unit, p.n*step)
+	}
+}
+
+// unpackBlock writes the block of row r of a unit as it is in the file.
+func (f format) unpackBlock(file, unit []byte, r int) {
+	for _, p := range f.fields {
+		for i := range p.n {
+			number := file[p.at+i*p.size:][:p.size]
+			copy(number, unit[(i*Rows+int64(r))*p.size:])
+			if p.flip != 0 {
+				binary.LittleEndian.PutUint32(number, binary.LittleEndian.Uint32(number)^p.flip)
+			}
+		}
+		unit = unit[p.n*p.size*Rows:]
 	}
 }

@@ -2,7 +2,6 @@ package product
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"maps"
 	"math/rand/v2"
@@ -23,17 +22,7 @@ func unpack(t ggml.Type, panels []byte, in int64) []byte {
 	rows := make([]byte, len(panels))
 	for at := range int64(len(panels)) / f.bytes { // blocks of rows, in the order of the file
 		r, u := at/(row/f.bytes), at%(row/f.bytes)
-		block, unit := rows[at*f.bytes:][:f.bytes], panels[r/Rows*Rows*row+u*f.bytes*Rows:][:f.bytes*Rows]
-		for _, p := range f.fields {
-			for i := range p.n {
-				number := block[p.at+i*p.size:][:p.size]
-				copy(number, unit[(i*Rows+r%Rows)*p.size:])
-				if p.flip != 0 {
-					binary.LittleEndian.PutUint32(number, binary.LittleEndian.Uint32(number)^p.flip)
-				}
-			}
-			unit = unit[p.n*p.size*Rows:]
-		}
+		f.unpackBlock(rows[at*f.bytes:][:f.bytes], panels[r/Rows*Rows*row+u*f.bytes*Rows:], int(r%Rows))
 	}
 	return rows
 }
@@ -67,7 +56,7 @@ func TestFormatsHoldTheFilesBytes(t *testing.T) {
 }
 
 func TestUnpackingGivesTheFilesRows(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
+	rng := seeded(1)
 	for _, typ := range types {
 		for _, units := range []int64{1, 3} {
 			for _, out := range []int64{32, 96} {
@@ -131,7 +120,7 @@ func TestPackRefusesWhatDoesNotFit(t *testing.T) {
 
 func TestSeveralGoroutinesPackOneMatrix(t *testing.T) {
 	const in, panels = 512, 8
-	rng := rand.New(rand.NewPCG(2, 1))
+	rng := seeded(2)
 	rows := randomBytes(rng, panels*Rows*ggml.Q4_K.RowSize(in))
 	want, got := make([]byte, len(rows)), make([]byte, len(rows))
 	Pack(ggml.Q4_K, want, rows, in)
