@@ -1,124 +1,47 @@
 package product
 
 import (
-	"math"
 	"testing"
-	"unsafe"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/isa"
 )
 
-// rig is a CPU backend with some threads, and tensors for graphs.
-type rig struct {
-	t       testing.TB
-	device  *ggml.Device
-	backend *ggml.Backend
-	meta    *ggml.Context
-	scratch *ggml.Scratch
-}
+// On ggml's threads, however many, operations give the bits that they give called from Go, and again
+// when the graph is computed again.
+func TestOperationsInAGraphEqualThoseCalledFromGo(t *testing.T) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
+		const in, rows, out, tokens = 256, 256, 64, 21
+		for _, threads := range []int{1, 2, 3} {
+			r := newRig(t, threads)
+			for _, typ := range types {
+				for _, n := range []int{1, 3, tokens} {
+					rng := seeded(int(typ), n)
+					gate, up, down := newMatrix(t, rng, typ, in, rows), newMatrix(t, rng, ggml.Q6_K, in, rows), newMatrix(t, rng, typ, rows, out)
+					x, norm, rest := normal(rng, in*n, 1), normal(rng, in, 1), normal(rng, out*n, 1)
+					m := r.machine(set, 1)
+					a := m.normQuantise(x, norm, 1e-5)
+					want := m.product(down, m.gateUp(gate, up, a), rest)
 
-func newRig(t testing.TB, threads int) *rig {
-	t.Helper()
-	library, err := ggml.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := library.Device("cpu")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := d.Open(ggml.Options{Threads: threads})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
+					p := On(r.device, set)
+					g, y := r.graph(func(g *ggml.Graph) []*ggml.Tensor {
+						a := p.NormQuantise(g, r.floats(x, in, int64(n)), r.floats(norm, in), 1e-5)
+						both := r.tensor(typ, append(append([]byte{}, gate.packed...), newMatrix(t, rng, typ, in, rows).packed...), in, 2*rows)
+						u := p.GateUp(g, both, r.weights(up), 0, 0, rows, a)
+						return []*ggml.Tensor{p.Product(g, r.weights(down), u, r.floats(rest, out, int64(n)))}
+					})
+					for range 2 {
+						if err := r.backend.Compute(g); err != nil {
+							t.Fatal(err)
+						}
+						got := make([]float32, y[0].Elements())
+						ggml.GetSlice(y[0], got, 0)
+						if err := sameBits(got, want, out); err != nil {
+							t.Errorf("%v, %d tokens, %d threads: %v", typ, n, threads, err)
+						}
+					}
+				}
+			}
 		}
 	})
-	r := &rig{t: t, device: d, backend: b, meta: ggml.NewContext(4096), scratch: b.NewScratch()}
-	t.Cleanup(r.meta.Close)
-	t.Cleanup(r.scratch.Close)
-	return r
-}
-
-// tensor returns a tensor that holds bytes.
-func (r *rig) tensor(typ ggml.Type, data []byte, ne ...int64) *ggml.Tensor {
-	r.t.Helper()
-	x := r.meta.New(typ, ne...)
-	b, err := r.backend.Alloc(r.backend.BufferType(), r.backend.BufferType().AllocSize(x), ggml.Inputs)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(b.Close)
-	b.Place(x, 0)
-	x.Set(data, 0)
-	return x
-}
-
-func (r *rig) floats(x []float32, ne ...int64) *ggml.Tensor {
-	r.t.Helper()
-	return r.tensor(ggml.F32, bytesOf(x), ne...)
-}
-
-// graph allocates a graph of what build returns.
-func (r *rig) graph(build func(g *ggml.Graph) []*ggml.Tensor) (*ggml.Graph, []*ggml.Tensor) {
-	r.t.Helper()
-	g := r.backend.NewGraph(64)
-	r.t.Cleanup(g.Close)
-	results := build(g)
-	for _, y := range results {
-		g.Output(y)
-		g.Expand(y)
-	}
-	if _, err := r.scratch.Alloc(g); err != nil {
-		r.t.Fatal(err)
-	}
-	return g, results
-}
-
-// numbers computes a graph and returns its results.
-func (r *rig) numbers(build func(g *ggml.Graph) []*ggml.Tensor) (all [][]float32) {
-	r.t.Helper()
-	g, results := r.graph(build)
-	if err := r.backend.Compute(g); err != nil {
-		r.t.Fatal(err)
-	}
-	for _, y := range results {
-		x := make([]float32, y.Elements())
-		y.Get(bytesOf(x), 0)
-		all = append(all, x)
-	}
-	return all
-}
-
-func bytesOf[T any](s []T) []byte {
-	var x T
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(x)))
-}
-
-// The product of an operation is ggml's, but for the rounding of the activations to bytes.
-func TestProductInAGraphIsNearGGMLs(t *testing.T) {
-	const in, out, tokens = 512, 96, 19
-	for _, typ := range types {
-		r, rng := newRig(t, 2), seeded(int(typ))
-		p := On(r.device, isa.Go)
-		rows := quantized(t, typ, normal(rng, in*out, 1), in)
-		packed := make([]byte, len(rows))
-		Pack(typ, packed, rows, in)
-		w, plain := r.tensor(typ, packed, in, out), r.tensor(typ, rows, in, out)
-		x := r.floats(normal(rng, in*tokens, 1), in, tokens)
-		y := r.numbers(func(g *ggml.Graph) []*ggml.Tensor {
-			return []*ggml.Tensor{p.Product(g, w, p.Quantise(g, x), nil), g.MulMat(plain, x)}
-		})
-		diff, size := 0.0, 0.0
-		for i, got := range y[0] {
-			d, want := float64(got-y[1][i]), float64(y[1][i])
-			diff, size = diff+d*d, size+want*want
-		}
-		if e := math.Sqrt(diff / size); !(e < 0.02) { // twice the error of 8 bits and a scale every 256
-			t.Errorf("%v: differs by %g of the result", typ, e)
-		}
-	}
 }
