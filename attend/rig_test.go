@@ -19,7 +19,7 @@ var testAll = os.Getenv("EBB_TEST_ALL") != ""
 
 // kernelISAs returns the instruction sets of this processor for which the kernel has code.
 func kernelISAs() []isa.ISA {
-	return slices.DeleteFunc(isa.All(), func(set isa.ISA) bool { return set > isa.AVX512 })
+	return slices.DeleteFunc(isa.All(), func(set isa.ISA) bool { return set > isa.AVX512 || set == isa.AVXVNNI })
 }
 
 // vectorISAs are those of machine code.

@@ -11,7 +11,8 @@ import (
 // ISA is an instruction set. A kernel that has no code for one uses the best one below it.
 type ISA int
 
-// The instruction sets, each of which includes those between Go and itself.
+// The instruction sets, each of which includes those between Go and itself, but for AVXVNNI, which
+// only AVX2 comes with.
 const (
 	// Best is the best one that this processor has, which is GGML if it has no vectors that a kernel
 	// uses.
@@ -22,6 +23,8 @@ const (
 	Go
 	// AVX2 needs AVX2, FMA, F16C, BMI1 and BMI2.
 	AVX2
+	// AVXVNNI needs AVX-VNNI beside AVX2, which processors have that lack AVX-512.
+	AVXVNNI
 	// AVX512 needs AVX-512 F, DQ, VL and BW.
 	AVX512
 	// VNNI needs AVX-512 VNNI.
@@ -30,7 +33,7 @@ const (
 	AMX
 )
 
-var names = [...]string{"best", "ggml", "go", "avx2", "avx512", "vnni", "amx"}
+var names = [...]string{"best", "ggml", "go", "avx2", "avxvnni", "avx512", "vnni", "amx"}
 
 // Variable is the environment variable that names the instruction set: see [Parse].
 const Variable = "EBB_ISA"
@@ -38,9 +41,9 @@ const Variable = "EBB_ISA"
 // String returns the name that [Parse] takes.
 func (i ISA) String() string { return names[i] }
 
-// Parse returns the instruction set of that name: best, amx, vnni, avx512, avx2, go, or ggml for no
-// kernels. The empty name stands for best. The error names what this processor has if it lacks the
-// instruction set.
+// Parse returns the instruction set of that name: best, amx, vnni, avx512, avxvnni, avx2, go, or ggml
+// for no kernels. The empty name stands for best. The error names what this processor has if it lacks
+// the instruction set.
 func Parse(name string) (ISA, error) {
 	if name == "" {
 		return Best, nil

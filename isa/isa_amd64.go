@@ -10,6 +10,9 @@ func vectors() (all []ISA) {
 		return nil
 	}
 	all = append(all, AVX2)
+	if x.HasAVXVNNI {
+		all = append(all, AVXVNNI)
+	}
 	if !x.HasAVX512F || !x.HasAVX512DQ || !x.HasAVX512VL || !x.HasAVX512BW {
 		return all
 	}

@@ -29,7 +29,7 @@ func vectorISAs() []isa.ISA {
 
 // eachISA runs f for every instruction set, and skips those that this processor lacks.
 func eachISA(t *testing.T, f func(t *testing.T, set isa.ISA)) {
-	for _, set := range []isa.ISA{isa.Go, isa.AVX2, isa.AVX512, isa.VNNI, isa.AMX} {
+	for _, set := range []isa.ISA{isa.Go, isa.AVX2, isa.AVXVNNI, isa.AVX512, isa.VNNI, isa.AMX} {
 		t.Run(set.String(), func(t *testing.T) {
 			if set != isa.Go && !slices.Contains(vectorISAs(), set) {
 				t.Skipf("cpu: no machine code for %s here", set)
