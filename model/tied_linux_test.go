@@ -12,6 +12,8 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
+	"github.com/seed4d217819/ebb/isa"
+	"github.com/seed4d217819/ebb/product"
 )
 
 // The shape of the embedding of the tests here.
@@ -52,7 +54,7 @@ type tiedModel struct {
 }
 
 // loadTied loads a file, which is closed when the test ends.
-func loadTied(t *testing.T, path string, b *ggml.Backend) tiedModel {
+func loadTied(t *testing.T, path string, b *ggml.Backend, set isa.ISA) tiedModel {
 	t.Helper()
 	f, err := gguf.Open(path)
 	if err != nil {
@@ -63,7 +65,7 @@ func loadTied(t *testing.T, path string, b *ggml.Backend) tiedModel {
 			t.Error(err)
 		}
 	})
-	l := NewLoader(f, Devices{Input: b, Output: b})
+	l := NewLoader(f, Devices{Input: b, Output: b, Products: product.On(b.Device(), set)})
 	m := tiedModel{embedding: l.Embedding("token_embd", tiedHidden, tiedVocab)}
 	m.output = l.Head().Output("output", "token_embd", tiedHidden, tiedVocab)
 	if m.Weights, err = l.Load(); err != nil {
@@ -121,54 +123,68 @@ func (m tiedModel) scores(t *testing.T, b *ggml.Backend, tokens []int32) []float
 }
 
 func TestATiedOutputComputesAsOneOfItsOwnAndTakesItsMemoryOnce(t *testing.T) {
-	tokens := []int32{0, 77, 5000, tiedVocab - 1}
-	own, ours := testmodel.CPU(t, 1), testmodel.CPU(t, 1)
-	path, size := writeTied(t, true)
-	want := loadTied(t, path, own).scores(t, own, tokens)
-	path, _ = writeTied(t, false)
-	m := loadTied(t, path, ours)
-	if got := m.scores(t, ours, tokens); !slices.Equal(got, want) {
-		t.Error("the scores of a tied output are not the bits of those of an output of its own")
-	}
-	if got := ours.Usage().Current[ggml.Weights]; got != size {
-		t.Errorf("%d bytes of weights are booked, want %d", got, size)
-	}
-	if m.output.Weight == m.embedding {
-		t.Skip("cpu: no layout has faster products of Q4_0")
-	}
-	if err := m.ReleaseRows(); err != nil {
-		t.Fatal(err)
-	}
-	if got, most := residentBytes(t, path), int64(2*os.Getpagesize()); got > most {
-		t.Errorf("%d bytes of the file are in memory when its rows are released, want at most %d", got, most)
-	}
-	if got := m.scores(t, ours, tokens); !slices.Equal(got, want) {
-		t.Error("other scores after rows were released")
+	for _, set := range productSets(t) {
+		t.Run(set.String(), func(t *testing.T) {
+			tokens := []int32{0, 77, 5000, tiedVocab - 1}
+			own, ours := testmodel.CPU(t, 1), testmodel.CPU(t, 1)
+			path, size := writeTied(t, true)
+			want := loadTied(t, path, own, set).scores(t, own, tokens)
+			path, _ = writeTied(t, false)
+			m := loadTied(t, path, ours, set)
+			if got := m.scores(t, ours, tokens); !slices.Equal(got, want) {
+				t.Error("the scores of a tied output are not the bits of those of an output of its own")
+			}
+			if got := ours.Usage().Current[ggml.Weights]; got != size {
+				t.Errorf("%d bytes of weights are booked, want %d", got, size)
+			}
+			if m.output.packed() != (set > isa.GGML) {
+				t.Errorf("the output is packed: %v", m.output.packed())
+			}
+			if m.output.Weight == m.embedding {
+				t.Skip("cpu: no layout has faster products of Q4_0")
+			}
+			if err := m.ReleaseRows(); err != nil {
+				t.Fatal(err)
+			}
+			if got, most := residentBytes(t, path), int64(2*os.Getpagesize()); got > most {
+				t.Errorf("%d bytes of the file are in memory when its rows are released, want at most %d", got, most)
+			}
+			if got := m.scores(t, ours, tokens); !slices.Equal(got, want) {
+				t.Error("other scores after rows were released")
+			}
+		})
 	}
 }
 
 func TestATiedOutputWithoutMemoryForAFasterLayoutComputesWhereTheEmbeddingLies(t *testing.T) {
-	tokens := []int32{3, 4096}
-	path, size := writeTied(t, false)
-	roomy := testmodel.CPU(t, 1)
-	want := loadTied(t, path, roomy).scores(t, roomy, tokens)
-	b, err := roomy.Device().Open(ggml.Options{Threads: 1, Limit: size - 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	m := loadTied(t, path, b)
-	if got := b.Usage().Current[ggml.Weights]; got != size {
-		t.Errorf("%d bytes of weights are booked, want %d", got, size)
-	}
-	got := m.scores(t, b, tokens)
-	for i := range want {
-		if diff := math.Abs(float64(got[i] - want[i])); !(diff <= 1e-3*16) {
-			t.Fatalf("score %d is %g, want %g", i, got[i], want[i])
-		}
+	for _, set := range productSets(t) {
+		t.Run(set.String(), func(t *testing.T) {
+			tokens := []int32{3, 4096}
+			path, size := writeTied(t, false)
+			roomy := testmodel.CPU(t, 1)
+			want := loadTied(t, path, roomy, isa.GGML).scores(t, roomy, tokens)
+			b, err := roomy.Device().Open(ggml.Options{Threads: 1, Limit: size - 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := b.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			m := loadTied(t, path, b, set)
+			if got := b.Usage().Current[ggml.Weights]; got != size {
+				t.Errorf("%d bytes of weights are booked, want %d", got, size)
+			}
+			if m.output.packed() {
+				t.Error("the output is packed although there was no memory for it")
+			}
+			got := m.scores(t, b, tokens)
+			for i := range want {
+				if diff := math.Abs(float64(got[i] - want[i])); !(diff <= 1e-3*16) {
+					t.Fatalf("score %d is %g, want %g", i, got[i], want[i])
+				}
+			}
+		})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/internal/memory"
 )
 
@@ -97,7 +96,7 @@ func (f *chatFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	defer func() { err = errors.Join(err, saved.Close()) }()
 	departs := &departures{w: cmd.ErrOrStderr()}
 	f.engine.options.Notify = departs.print
-	engine, err := ebb.Open(path, f.engine.options)
+	engine, err := f.engine.open(path, cmd.ErrOrStderr())
 	if err != nil {
 		return f.engine.memoryAdvice(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -40,16 +39,7 @@ func (d *downloadBar) begin(p hub.Progress) {
 		printNotes(d.w, []string{fmt.Sprintf("downloading %s, %s", name, bytesize.Format(p.Total))})
 		return
 	}
-	d.bar = progressbar.NewOptions64(p.Total,
-		progressbar.OptionSetWriter(d.w),
-		progressbar.OptionSetDescription(name),
-		progressbar.OptionShowBytes(true),
-		progressbar.OptionUseIECUnits(true),
-		progressbar.OptionShowCount(),
-		progressbar.OptionSetWidth(20),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish(),
-	)
+	d.bar = newBar(d.w, name, p.Total)
 }
 
 // clear removes the bar from the terminal, so that something else can be written there.

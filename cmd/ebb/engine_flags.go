@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +42,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 		flags.IntVar(&o.Context, "context", 0, "How many `TOKENS` prompt and answer may have together. (default the model's, or fewer where the next two flags say so)")
 		flags.Var(&parsed[int64]{&o.DeviceMemory, "", "SIZE", parseSize}, "device-memory", "How much memory weights, K/V, states and computing may take together on each device, as in 8GiB. It does not bound a CPU beside a GPU. (default no limit)")
 		flags.Var(&parsed[int64]{&o.KVMemory, "", "SIZE", parseSize}, "kv-memory", "How much memory K/V, and the states of recurrent layers, may take there, as in 512MiB. (default no limit)")
+		flags.BoolVar(&o.NoPack, "no-pack", false, "Leave the weights that the CPU computes with in the model's file, from which the system reads them as it has room: for models larger than the memory. It is slower. (default copy them into the order in which the CPU computes fastest, if the memory that is free has room for all)")
 		flags.IntVar(&o.ResidentLayers, "resident-layers", 0, "Keep the K/V of `N` layers on the device although the cache is offloaded; with --cache auto, at least those. (default as many as fit)")
 		flags.Var(&parsed[int]{&o.WindowRows, "all", "all|N", parseWindowRows}, "window-rows", "Of layers with a sliding window the device keeps the window. This is how many rows behind it stay in host memory or on the disk: all, or at least `N`, in whole blocks of 256. Rows that were not kept are computed again when a conversation goes back to them. With --cache auto and without --disk, rows behind windows take at most half of the host memory that is free.")
 		registerSnapshots(flags, o)
@@ -172,6 +174,15 @@ func (f *engineFlags) configure(cmd *cobra.Command, cfg *ebb.GenerationConfig) e
 		return misusef("--attend %v with --cache auto: which layers leave the device shows only as the cache grows; want --cache offloaded or offloaded_static", f.options.Attend)
 	}
 	return nil
+}
+
+// open opens the model in a file. Progress goes to w.
+func (f *engineFlags) open(path string, w io.Writer) (*ebb.Engine, error) {
+	bar := newLoadingBar(w)
+	defer bar.clear()
+	o := f.options
+	o.Loading = bar.update
+	return ebb.Open(path, o)
 }
 
 // notes returns what the user should know about an engine that was opened with these flags.

@@ -144,7 +144,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, saved.Close()) }()
-	engine, err := ebb.Open(path, f.engine.options)
+	engine, err := f.engine.open(path, notes)
 	if err != nil {
 		return f.engine.memoryAdvice(err)
 	}

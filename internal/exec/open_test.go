@@ -30,6 +30,7 @@ type setting struct {
 	hybrid  bool       // three of four layers of the model are recurrent
 	drafts  bool       // so they are, and a block drafts tokens
 	tier    tier.Maker // nil: host.New
+	file    string     // a llama model of another file; "": one of testdata
 	Options
 }
 
@@ -75,7 +76,11 @@ func (s setting) open(t *testing.T) (*Runner, error) {
 	if s.drafts {
 		name, arch = "tiny-qwen35-mtp", qwen35.Architecture()
 	}
-	f, err := gguf.Open(filepath.Join("..", "..", "testdata", "models", name+".gguf"))
+	path := filepath.Join("..", "..", "testdata", "models", name+".gguf")
+	if s.file != "" {
+		path = s.file
+	}
+	f, err := gguf.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

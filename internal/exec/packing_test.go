@@ -1,0 +1,42 @@
+package exec
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/testmodel"
+	"github.com/seed4d217819/ebb/isa"
+)
+
+func TestWeightsArePackedUnlessTheyAreToStayMappedOrMemoryHasNoRoom(t *testing.T) {
+	// 288 tokens are whole panels. Matrices of 64 KiB and more may stay mapped.
+	file := testmodel.WriteFile(t, testmodel.Options{Layers: 2, Hidden: 512, FF: 512, Vocab: 288, Type: ggml.Q4_0})
+	for _, tt := range []struct {
+		name   string
+		noPack bool
+		set    isa.ISA
+		room   int64 // 0: not known
+		mapped bool
+		note   string
+	}{
+		{name: "packed", set: isa.Go},
+		{name: "to stay mapped", set: isa.Go, noPack: true, mapped: true},
+		{name: "no products, to stay mapped", set: isa.GGML, noPack: true, mapped: true},
+		{name: "no room", set: isa.Go, room: 100 << 10, mapped: true,
+			note: "copies of the weights take 1.1 MiB, and 100.0 KiB of memory are free: the weights stay mapped from their file, and the CPU computes slower"},
+		{name: "room", set: isa.Go, room: 1 << 40},
+	} {
+		s := setting{devices: cpu, file: file, Options: Options{NoPack: tt.noPack, ISA: tt.set}}
+		if tt.room > 0 {
+			s.HostRoom = func() (int64, bool) { return tt.room, true }
+		}
+		r := s.mustOpen(t)
+		if mapped := r.mapped() > 1<<20; mapped != tt.mapped {
+			t.Errorf("%s: %d bytes are mapped", tt.name, r.mapped())
+		}
+		if got := strings.Join(r.Notes(), "; "); got != tt.note {
+			t.Errorf("%s: got the notes %q, want %q", tt.name, got, tt.note)
+		}
+	}
+}
