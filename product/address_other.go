@@ -1,3 +1,5 @@
+//go:build !amd64 || windows
+
 package product
 
 import "github.com/seed4d217819/ebb/isa"

@@ -23,14 +23,15 @@ const (
 	tokenBlock   = 48 // bytes of a token's 32 values
 	blockValues  = 32
 	tilesOffset  = 4 * counters
-	frameRoom    = 4096         // bytes of a frame, of which the first 1024 are the struct frame
-	fewTokens    = 4            // up to so many, a product reads packed panels, and above it expanded ones
-	partValues   = 2048         // of a row, which are expanded at a time
+	frameRoom    = 6144 // bytes of a frame: the struct frame, at 1024 numbers of a unit, at 5120 the instruction set's
+	fewTokens    = 4    // up to so many, a product reads packed panels, and above it expanded ones
+	partValues   = 2048 // of a row, which are expanded at a time
+	partBlocks   = partValues / blockValues
 	passTokens   = 512          // at most of an item of GateUp
 	expandedSize = 1024 + 4*128 // bytes of 32 × 32 expanded weights at most: codes, scales and minimums
 )
 
-// A frame's scratch holds, behind the frame's 4096 bytes:
+// A frame's scratch holds, behind the frame:
 //
 //	panel [min(in, 2048)/32] blocks of 32 × 32 expanded weights; none for few tokens
 //	  codes [8][2][64]: of values 4g to 4g+3, 16 rows of 4 bytes, and 16 rows more. Then scales d [32]

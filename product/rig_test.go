@@ -112,7 +112,7 @@ func newRig(t testing.TB, threads int) *rig {
 			t.Error(err)
 		}
 	})
-	r := &rig{t: t, device: d, backend: b, meta: ggml.NewContext(4096), scratch: b.NewScratch()}
+	r := &rig{t: t, device: d, backend: b, meta: ggml.NewContext(1 << 16), scratch: b.NewScratch()}
 	t.Cleanup(r.meta.Close)
 	t.Cleanup(r.scratch.Close)
 	return r

@@ -1,0 +1,38 @@
+// Command gen writes package product's assembly: kernel_amd64.s and its declarations kernel_amd64.go,
+// and frame_amd64.go with the structures that the kernels keep in memory. It is a module of its own,
+// so that users of ebb do not inherit avo.
+//
+// Every function takes the address of a frame in DI, keeps all other state in registers and in the
+// frame, and clobbers every register but SP. None calls another, none uses the stack, and all are
+// NOSPLIT: entry_amd64.s calls them on ggml's threads, which Go's runtime does not know.
+//
+// A type is a reader: how a unit of its packed weights becomes codes, scales and minimums. An
+// instruction set is a file of functions and a table: vnni.go.
+package main
+
+import (
+	"flag"
+	"log"
+	"os"
+	"strconv"
+
+	. "github.com/mmcloughlin/avo/build"
+)
+
+func main() {
+	frameFile := flag.String("frame", "frame_amd64.go", "`file` for the structures")
+	flag.Parse() // avo adds -out and -stubs
+
+	ConstraintExpr("amd64,!windows")
+	newConstants()
+	newTables()
+	choose()
+	vnni()
+	Generate()
+
+	if err := os.WriteFile(*frameFile, frameSource(), 0o644); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
