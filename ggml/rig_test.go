@@ -29,6 +29,11 @@ var errNoVulkan = errors.New("no Vulkan device")
 // openCPU opens the CPU with two threads for one test.
 func openCPU(t testing.TB, limit int64) *Backend {
 	t.Helper()
+	return openCPUWith(t, Options{Threads: 2, Limit: limit})
+}
+
+func openCPUWith(t testing.TB, o Options) *Backend {
+	t.Helper()
 	l, err := Load()
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +42,7 @@ func openCPU(t testing.TB, limit int64) *Backend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := d.Open(Options{Threads: 2, Limit: limit})
+	b, err := d.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
