@@ -57,8 +57,15 @@ func TestFMARoundsOnce(t *testing.T) {
 	}
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	for _, x := range []struct{ a, b, c, want float32 }{
-		{inf, 1, 1, inf}, {1, -inf, 1, -inf}, {1, 1, inf, inf}, {inf, 1, -inf, nan}, {0, inf, 1, nan}, {nan, 1, 1, nan}, {1, 1, nan, nan},
-		{math.MaxFloat32, math.MaxFloat32, -inf, -inf}, {math.MaxFloat32, 2, 0, inf},
+		{inf, 1, 1, inf},
+		{1, -inf, 1, -inf},
+		{1, 1, inf, inf},
+		{inf, 1, -inf, nan},
+		{0, inf, 1, nan},
+		{nan, 1, 1, nan},
+		{1, 1, nan, nan},
+		{math.MaxFloat32, math.MaxFloat32, -inf, -inf},
+		{math.MaxFloat32, 2, 0, inf},
 	} {
 		if got := fma(x.a, x.b, x.c); got != x.want && (got == got || x.want == x.want) {
 			t.Errorf("%g·%g + %g: got %g, want %g", x.a, x.b, x.c, got, x.want)

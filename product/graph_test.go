@@ -18,7 +18,8 @@ func TestOperationsInAGraphEqualThoseCalledFromGo(t *testing.T) {
 				for _, n := range []int{1, 3, tokens} {
 					rng := seeded(int(typ), n)
 					gate, up, down := newMatrix(t, rng, typ, in, rows), newMatrix(t, rng, ggml.Q6_K, in, rows), newMatrix(t, rng, typ, rows, out)
-					x, norm, rest := normal(rng, in*n, 1), normal(rng, in, 1), normal(rng, out*n, 1)
+					x, norm, rest := normal(rng, in*n), normal(rng, in), normal(rng, out*n)
+					r.reset()
 					m := r.machine(set, 1)
 					a := m.normQuantise(x, norm, 1e-5)
 					want := m.product(down, m.gateUp(gate, up, a), rest)

@@ -52,7 +52,7 @@ var inputs = []struct {
 
 // input returns values of one kind.
 func input(kind, n int, seed ...int) []float32 {
-	x := normal(seeded(append(seed, kind)...), n, 1)
+	x := normal(seeded(append(seed, kind)...), n)
 	for i, v := range x {
 		x[i] = float32(inputs[kind].fill(i, float64(v)))
 	}
@@ -69,6 +69,7 @@ func TestProductsEqualFloat64(t *testing.T) {
 			w := newMatrix(t, seeded(int(typ)), typ, in, 32)
 			for kind := range inputs {
 				for _, tokens := range []int{1, 2, 3, 4, 7, 16} {
+					r.reset()
 					m := r.machine(set, 1)
 					a := m.quantise(input(kind, in*tokens, int(typ), tokens), in)
 					y := m.product(w, a, nil)
@@ -116,6 +117,7 @@ func TestInstructionSetsGiveTheSameBits(t *testing.T) {
 				x := input(i%len(inputs), in*most, int(typ))
 				want := r.machine(isa.Go, 2).of(w, x)
 				for _, set := range vectorISAs() {
+					r.reset()
 					m := r.machine(set, 2)
 					for _, n := range counts {
 						if !testAll && in*out > 100_000 && n%4 > 1 {
@@ -148,6 +150,7 @@ func TestResultDependsOnTheTokenAlone(t *testing.T) {
 			}
 			for n, count := range others {
 				for _, place := range []int{0, count / 2, count} {
+					r.reset()
 					x := input(7, in*(count+1), n)
 					if n%2 == 1 {
 						x[0] = float32(math.NaN())
@@ -183,11 +186,12 @@ func TestManyTokens(t *testing.T) {
 		if !testAll && i%4 != 0 {
 			continue
 		}
+		r.reset()
 		w := newMatrix(t, seeded(int(typ)), typ, 256, 64)
 		x := input(0, 256*513)
 		want := r.machine(isa.Go, 2).of(w, x)
 		for _, set := range vectorISAs() {
-			for _, threads := range []int{1, 2, 5} { // 5: a panel's tokens are divided
+			for _, threads := range []int{1, 2, 5} { // with 5: a panel's tokens are divided
 				if err := sameBits(r.machine(set, threads).of(w, x), want, w.out); err != nil {
 					t.Errorf("%v: %v, %d threads: %v", set, w, threads, err)
 				}

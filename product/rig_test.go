@@ -48,10 +48,10 @@ func seeded(parts ...int) *rand.Rand {
 }
 
 // normal returns n numbers.
-func normal(rng *rand.Rand, n int, size float64) []float32 {
+func normal(rng *rand.Rand, n int) []float32 {
 	s := make([]float32, n)
 	for i := range s {
-		s[i] = float32(rng.NormFloat64() * size)
+		s[i] = float32(rng.NormFloat64())
 	}
 	return s
 }
@@ -69,7 +69,7 @@ func (m *matrix) String() string { return fmt.Sprintf("%v [%d, %d]", m.typ, m.in
 // newMatrix returns random weights.
 func newMatrix(t testing.TB, rng *rand.Rand, typ ggml.Type, in, out int) *matrix {
 	t.Helper()
-	rows, err := ggml.Quantize(typ, normal(rng, in*out, 1), int64(in))
+	rows, err := ggml.Quantize(typ, normal(rng, in*out), int64(in))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +91,8 @@ type rig struct {
 	backend *ggml.Backend
 	meta    *ggml.Context
 	scratch *ggml.Scratch
+
+	machines []*machine
 }
 
 func newRig(t testing.TB, threads int) *rig {
@@ -115,7 +117,17 @@ func newRig(t testing.TB, threads int) *rig {
 	r := &rig{t: t, device: d, backend: b, meta: ggml.NewContext(1 << 16), scratch: b.NewScratch()}
 	t.Cleanup(r.meta.Close)
 	t.Cleanup(r.scratch.Close)
+	t.Cleanup(r.reset)
 	return r
+}
+
+// reset frees what the rig's machines have computed so far.
+func (r *rig) reset() {
+	for _, m := range r.machines {
+		m.graph.Close()
+		m.leafs.Close()
+	}
+	r.machines = nil
 }
 
 // tensor returns a tensor that holds bytes.
@@ -182,6 +194,7 @@ type machine struct {
 	threads int
 	guard   guard
 	graph   *ggml.Graph
+	leafs   *ggml.Context
 	kept    [][]byte // what tensors point to
 	ends    []ending
 }
@@ -204,10 +217,11 @@ const (
 // canary is what lies behind a tensor.
 const canary = 0xA5
 
-// machine returns a new one. It is good for some hundred operations.
+// machine returns a new one, which is good for some dozen operations. They and their memory live until
+// the rig is reset.
 func (r *rig) machine(set isa.ISA, threads int) *machine {
-	m := &machine{rig: r, Products: On(r.device, set), threads: threads, graph: r.backend.NewGraph(1024)}
-	r.t.Cleanup(m.graph.Close)
+	m := &machine{rig: r, Products: On(r.device, set), threads: threads, graph: r.backend.NewGraph(128), leafs: ggml.NewContext(256)}
+	r.machines = append(r.machines, m)
 	return m
 }
 
@@ -223,7 +237,7 @@ func (m *machine) place(x *ggml.Tensor, data []byte) *ggml.Tensor {
 		at = memory[first:][:size+room]
 		m.ends = append(m.ends, ending{x.String(), at[size:]})
 	} else {
-		at, room = guarded(m.t, size, m.guard), 0
+		at = guarded(m.t, size, m.guard)
 	}
 	for i := range at {
 		at[i] = 0xFF
@@ -243,7 +257,7 @@ func seen(x *ggml.Tensor) *tensor { return (*tensor)(unsafe.Pointer(x)) }
 // leaf returns a tensor for an operand.
 func (m *machine) leaf(typ ggml.Type, data []byte, ne ...int64) *ggml.Tensor {
 	m.t.Helper()
-	return m.place(m.meta.New(typ, ne...), data)
+	return m.place(m.leafs.New(typ, ne...), data)
 }
 
 // compute computes an operation.

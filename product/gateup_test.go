@@ -1,0 +1,140 @@
+package product
+
+import (
+	"math"
+	"testing"
+
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
+)
+
+// gated returns silu(gate) times up, step by step.
+func gated(gate, up []float32) []float32 {
+	y := make([]float32, len(gate))
+	for i := range y {
+		y[i] = silu(gate[i]) * up[i]
+	}
+	return y
+}
+
+// GateUp gives the bits of two products, silu, a multiplication and quantising.
+func TestGateUpEqualsItsSteps(t *testing.T) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
+		r := newRig(t, 1)
+		for i, typ := range types {
+			other := types[(i+3)%len(types)]
+			for _, shape := range [][2]int{{256, 32}, {768, 96}, {2048 + 256, 64}, {8192 + 256, 32}} {
+				in, rows := shape[0], shape[1]
+				if in > 2304 && i%4 != 0 && !testAll {
+					continue
+				}
+				rng := seeded(i, in)
+				gate, up := newMatrix(t, rng, typ, in, rows), newMatrix(t, rng, other, in, rows)
+				for _, tokens := range []int{1, 3, 4, 5, 16, 22} {
+					if set == isa.Go && tokens > 5 && !testAll {
+						continue
+					}
+					r.reset()
+					m := r.machine(set, tokens%4+1)
+					a := m.quantise(input(0, in*tokens), in)
+					want := m.quantise(gated(m.product(gate, a, nil), m.product(up, a, nil)), rows)
+					if err := sameTokens(m.gateUp(gate, up, a), want); err != nil {
+						t.Errorf("%v and %v, %d tokens, %d threads: %v", gate, other, tokens, m.threads, err)
+					}
+				}
+			}
+		}
+	})
+}
+
+// More tokens than an item of GateUp has.
+func TestGateUpOfManyTokens(t *testing.T) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
+		r := newRig(t, 1)
+		const in, rows, tokens = 256, 64, 2*passTokens + 5
+		gate, up := newMatrix(t, seeded(1), ggml.Q4_1, in, rows), newMatrix(t, seeded(2), ggml.Q6_K, in, rows)
+		x := input(0, in*tokens)
+		want := r.machine(isa.Go, 2)
+		if err := sameTokens(r.machine(set, 3).gateUp(gate, up, r.machine(set, 1).quantise(x, in)), want.gateUp(gate, up, want.quantise(x, in))); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The gate and up may be rows of one tensor, in any place.
+func TestGateUpOfRowsOfOneTensor(t *testing.T) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
+		r := newRig(t, 1)
+		const in, rows = 512, 64
+		for _, typ := range types {
+			both := newMatrix(t, seeded(int(typ)), typ, in, 5*Rows)
+			part := func(row int) *matrix {
+				size := len(both.packed) / both.out
+				return &matrix{typ, in, rows, both.file[row*size:][:rows*size], both.packed[row*size:][:rows*size]}
+			}
+			for _, tokens := range []int{2, 20} {
+				r.reset()
+				m := r.machine(set, 2)
+				a := m.quantise(input(0, in*tokens), in)
+				w := m.weigh(both)
+				got := m.GateUp(m.graph, w, w, 3*Rows, Rows, rows, a)
+				m.compute(opGateUp, got.t)
+				if err := sameTokens(got, m.gateUp(part(3*Rows), part(Rows), a)); err != nil {
+					t.Errorf("%v, %d tokens: %v", typ, tokens, err)
+				}
+			}
+		}
+	})
+}
+
+func TestSiLU(t *testing.T) {
+	worst := 0.0
+	for x := -87.0; x < 90; x += 0.0137 {
+		v := float32(x)
+		want := float64(v) / (1 + math.Exp(-float64(v)))
+		if want != 0 {
+			worst = max(worst, math.Abs(float64(silu(v))-want)/math.Abs(want))
+		}
+	}
+	// Of e^-x: 2^-24 in the product with log2(e), which is as large as 130, and what the polynomial adds.
+	if worst > 130*0x1p-24 {
+		t.Errorf("largest relative error %g", worst)
+	}
+	inf := float32(math.Inf(1))
+	for _, v := range []struct{ x, want float32 }{{0, 0}, {inf, inf}, {-inf, -inf}, {1e30, 1e30}, {float32(math.NaN()), float32(math.NaN())}} {
+		if got := silu(v.x); !same(got, v.want) {
+			t.Errorf("silu(%g) = %g, want %g", v.x, got, v.want)
+		}
+	}
+	if got := silu(-1e4); got > 0 || got < -1e-30 {
+		t.Errorf("silu(-1e4) = %g, want about -0", got)
+	}
+}
+
+// A residual is added once the product is whole.
+func TestResidual(t *testing.T) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
+		r := newRig(t, 1)
+		for i, typ := range types {
+			in := []int{256, 2048 + 512}[i%2] // one part, or two
+			w := newMatrix(t, seeded(int(typ)), typ, in, 96)
+			for _, tokens := range []int{1, 2, 4, 6, 17, 33} {
+				r.reset()
+				rng := seeded(i, tokens)
+				m := r.machine(set, tokens%3+1)
+				a := m.quantise(normal(rng, in*tokens), in)
+				plain := m.product(w, a, nil)
+				each, all := normal(rng, w.out*tokens), normal(rng, w.out)
+				for name, residual := range map[string][]float32{"each token": each, "all tokens": all} {
+					want := make([]float32, len(plain))
+					for j := range want {
+						want[j] = plain[j] + residual[j%len(residual)]
+					}
+					if err := sameBits(m.product(w, a, residual), want, w.out); err != nil {
+						t.Errorf("%v, %d tokens, one for %s: %v", w, tokens, name, err)
+					}
+				}
+			}
+		}
+	})
+}
