@@ -87,8 +87,7 @@ func (o *Options) family(ctx context.Context, with measure.Options, m measure.Mo
 	}
 	res.Note(fmt.Sprintf("%s: %s; random weights, %.3g GB, of which a step reads %.3g GB; %d tokens in the vocabulary%s.",
 		f.Name, f.About(), float64(m.Weights)/1e9, float64(m.StepBytes)/1e9, families.Vocab, how))
-	of := *o
-	of.Options = with
+	of := o.withModel(with)
 	of.Prepare()
 	measured, err := measure.Decode(ctx, of.Options, m, f.Name, func(depth int) measure.Targets { return familyTargets(f, depth) })
 	res.Add(measured)

@@ -14,8 +14,11 @@ import (
 // sequenceCounts are how many sequences are decoded together.
 func sequenceCounts() []int { return []int{1, 2, 4, 8} }
 
-// sequences measures tokens of several sequences of a hybrid in one step, where one operation computes the
-// states of all, against a step for each.
+// targetSequences is the share of another engine's speed that most sequences together should reach.
+const targetSequences = 1.5
+
+// sequences measures tokens of several sequences in one step, where one operation computes the states of
+// all those of a hybrid, against a step for each, and against another engine.
 func (o *Options) sequences(ctx context.Context, with measure.Options, _ measure.Model) (res measure.Result, err error) {
 	some, depths := o.Families, o.Depths
 	if some == nil {
@@ -31,10 +34,14 @@ func (o *Options) sequences(ctx context.Context, with measure.Options, _ measure
 	for _, f := range found {
 		if err := o.withFamily(with, f, func(with measure.Options, _ measure.Model) error {
 			res.Note(fmt.Sprintf("%s: %s; random weights. Sequences share no tokens.", f.Name, f.About()))
+			name := "sequences"
+			if len(found) > 1 {
+				name = f.Name + "-sequences"
+			}
 			for _, s := range with.Settings() {
 				for _, depth := range depths {
 					for _, n := range sequenceCounts() {
-						if err := together(ctx, with, s, depth, n, &res); err != nil {
+						if err := o.together(ctx, with, measure.Point{Workload: name, Setting: s, Depth: depth, Tokens: n}, &res); err != nil {
 							return err
 						}
 					}
@@ -49,31 +56,45 @@ func (o *Options) sequences(ctx context.Context, with measure.Options, _ measure
 }
 
 // together compares a step of n sequences with n steps.
-func together(ctx context.Context, o measure.Options, s measure.Setting, depth, n int, res *measure.Result) (err error) {
-	o.Progress(fmt.Sprintf("%d sequences at depth %d, %v", n, depth, s))
+func (o *Options) together(ctx context.Context, with measure.Options, at measure.Point, res *measure.Result) (err error) {
+	n := at.Tokens
+	with.Progress(fmt.Sprintf("%s: %d at depth %d, %v", at.Workload, n, at.Depth, at.Setting))
 	var arms []measure.Arm
 	defer func() { err = errors.Join(err, measure.CloseAll(arms)) }()
-	for _, one := range []bool{true, false} {
-		label := "ebb static, one step"
-		if !one {
-			label = "ebb static, a step for each sequence"
-		}
-		e, err := measure.OpenEbb(label, o, s, ebb.Options{Cache: kv.Static, Context: depth + o.Pace.Tokens(), Sequences: n})
+	options := ebb.Options{Cache: kv.Static, Context: at.Depth + with.Pace.Tokens(), Sequences: n}
+	ours, err := measure.OpenISAs("ebb static, one step", with, at.Setting, options)
+	if err != nil {
+		return err
+	}
+	for _, e := range ours {
+		arms = append(arms, sequencesOf(e, n, true))
+	}
+	if len(with.ISAs) == 0 {
+		e, err := measure.OpenEbb("ebb static, a step for each sequence", with, at.Setting, options)
 		if err != nil {
 			return err
 		}
-		a := &sequencesArm{Ebb: e, together: one, all: []*kv.Seq{e.Seq}}
-		arms = append(arms, a)
-		for range n - 1 {
-			a.all = append(a.all, e.Engine.NewSeq())
+		ours = append(ours, e)
+		arms = append(arms, sequencesOf(e, n, false))
+	}
+	if o.PeerBench != "" {
+		peer, note := o.withModel(with).openBatched(at.Setting)
+		if note == "" {
+			arms = append(arms, peer)
+		} else {
+			res.Note(note)
 		}
 	}
-	rows, err := measure.Measure(ctx, arms, measure.Point{Workload: "sequences", Setting: s, Depth: depth, Tokens: n}, o.Pace)
+	rows, err := measure.Measure(ctx, arms, at, with.Pace)
 	if err != nil {
 		return err
 	}
 	res.Rows = append(res.Rows, rows...)
-	res.Scores = append(res.Scores, measure.SpeedScore(rows[0], rows[1], 0))
+	var t targets
+	if counts := sequenceCounts(); n == counts[len(counts)-1] {
+		t.peer = targetSequences
+	}
+	res.Scores = append(res.Scores, scoresOf(rows, len(ours), t)...)
 	return nil
 }
 
@@ -84,6 +105,15 @@ type sequencesArm struct {
 	all      []*kv.Seq
 	batch    []kv.Work
 	logits   [][][]float32
+}
+
+// sequencesOf returns an arm that decodes n sequences.
+func sequencesOf(e *measure.Ebb, n int, together bool) *sequencesArm {
+	a := &sequencesArm{Ebb: e, together: together, all: []*kv.Seq{e.Seq}}
+	for range n - 1 {
+		a.all = append(a.all, e.Engine.NewSeq())
+	}
+	return a
 }
 
 func (a *sequencesArm) Rewind(ctx context.Context, depth int) error {

@@ -19,6 +19,7 @@ type Options struct {
 	measure.Options
 	BeamDepth int    // tokens in the cache, of beams; 0: 4096, or half the context
 	Peer      string // [PeerLlama], to compare with it; "": nothing
+	PeerBench string // the llama-bench of another engine to compare with; "": none
 
 	Families []string // names of those to measure; nil: all
 
@@ -63,6 +64,10 @@ func (o *Options) Workloads() []measure.Workload {
 			About: "the CPU's attention over K/V in memory, against ggml's flash attention and a loop that reads as many bytes",
 		},
 		{
+			Name: "perplexity", Run: o.perplexity,
+			About: "how well the model expects a fixed text of 4,000 tokens, with ebb's products and with ggml's",
+		},
+		{
 			Name: "families", Run: o.families, Own: true,
 			About: "only where it is named: steps of one token of models with random weights, which have a few layers of the shapes that people run",
 		},
@@ -72,7 +77,15 @@ func (o *Options) Workloads() []measure.Workload {
 		},
 		{
 			Name: "sequences", Run: o.sequences, Own: true,
-			About: "only where it is named: a token of each of 1 to 8 sequences of a hybrid, in one step and in a step for each",
+			About: "only where it is named: a token of each of 1 to 8 sequences, of a hybrid or of families, in one step and in a step for each",
+		},
+		{
+			Name: "prompts", Run: o.prompts, Own: true,
+			About: "only where it is named: prompts of 16 to 4096 tokens, of the model or of families",
+		},
+		{
+			Name: "curve", Run: o.curve, Own: true,
+			About: "only where it is named: steps of each of 1 to 64 tokens, of the model or of families",
 		},
 	}...)
 }
@@ -92,18 +105,34 @@ func (o *Options) Validate() error {
 	return errors.Join(append([]error{o.Options.Validate(o.Workloads())}, errs...)...)
 }
 
-// Prepare has decode and prefill compare ebb with the peer, if there is one.
+// Prepare has decode and prefill compare ebb with the peers, if there are any.
 func (o *Options) Prepare() {
-	if o.Peer == "" {
-		return
+	if o.Peer != "" || o.PeerBench != "" {
+		o.Peers = o.openAll
 	}
-	o.Peers = func(s measure.Setting, room int) (peers []measure.Peer, notes []string) {
-		arms, notes := o.openPeers(s, room)
-		for _, a := range arms {
-			peers = append(peers, measure.Peer{Arm: a, Flash: a.label == peerFlash})
-		}
+}
+
+// openAll opens the peers that the options name. It leaves out what does not open, and a note says why.
+func (o *Options) openAll(s measure.Setting, room int) (peers []measure.Peer, notes []string) {
+	arms, notes := o.openPeers(s, room)
+	for _, a := range arms {
+		peers = append(peers, measure.Peer{Arm: a, Flash: a.label == peerFlash})
+	}
+	if o.PeerBench == "" {
 		return peers, notes
 	}
+	a, note := o.openCommand(s)
+	if note != "" {
+		return peers, append(notes, note)
+	}
+	return append(peers, measure.Peer{Arm: a, Flash: true}), notes
+}
+
+// withModel returns the options for another model.
+func (o *Options) withModel(with measure.Options) *Options {
+	of := *o
+	of.Options = with
+	return &of
 }
 
 // Run validates the options and measures what they name, as [measure.Run] does.

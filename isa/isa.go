@@ -38,6 +38,9 @@ var names = [...]string{"best", "ggml", "go", "avx2", "avxvnni", "avx512", "vnni
 // Variable is the environment variable that names the instruction set: see [Parse].
 const Variable = "EBB_ISA"
 
+// Names returns the names of all instruction sets.
+func Names() []string { return slices.Clone(names[:]) }
+
 // String returns the name that [Parse] takes.
 func (i ISA) String() string { return names[i] }
 

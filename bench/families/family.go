@@ -1,9 +1,11 @@
 package families
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
+	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 )
@@ -29,19 +31,25 @@ type Family struct {
 	FullHeadDim  int  // of layers without a window, where it is another than HeadDim
 	FullKVHeads  int  // of these layers
 	Tied         bool // the output matrix is the embedding
+	Vocab        int  // tokens; 0: the constant Vocab
+	Whole        bool // it has all of the member's layers, and is measured only where it is named
 	Recurrence   Recurrence
 
-	add func(*file, Family)
+	add       func(*file, Family)
+	embedding ggml.Type // of the embedding; F32: the one that files of type Q4_K_M have
 }
 
-// Vocab is the number of tokens of all models here.
+// Vocab is the number of tokens of most models here.
 const Vocab = 4096
 
 // contextLength is what all models here claim to know.
 const contextLength = 1 << 17
 
 // All returns all families.
-func All() []Family {
+func All() []Family { return append(parts(), whole()...) }
+
+// parts returns the families of which a few layers are measured.
+func parts() []Family {
 	return []Family{
 		{Name: "qwen2-7b", Member: "Qwen2.5 7B", Of: 28, Architecture: "qwen2", Layers: 2, Hidden: 3584, Heads: 28, KVHeads: 4, HeadDim: 128, FF: 18944, add: qwen2},
 		{Name: "qwen3-8b", Member: "Qwen3 8B", Of: 36, Architecture: "qwen3", Layers: 2, Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FF: 12288, add: qwen3},
@@ -61,12 +69,13 @@ func All() []Family {
 	}
 }
 
-// Find returns the families with these names; no names: all.
+// Find returns the families with these names; no names: all but those that are measured only where
+// they are named.
 func Find(names ...string) ([]Family, error) {
-	all := All()
 	if len(names) == 0 {
-		return all, nil
+		return parts(), nil
 	}
+	all := All()
 	var found []Family
 	for _, name := range names {
 		before := len(found)
@@ -93,7 +102,8 @@ func Names() (names []string) {
 // Small returns the family with widths that take little time: for tests.
 func (f Family) Small() Family {
 	groups, whole := f.Heads/f.KVHeads, f.Heads*f.HeadDim == f.Hidden // some files have no head dimension but this
-	f.Hidden, f.KVHeads, f.Heads = 512, 2, 2*groups
+	f.Hidden, f.KVHeads, f.Heads, f.Vocab = 512, 2, 2*groups, Vocab
+	f.Layers = min(f.Layers, 8)
 	if whole {
 		f.Hidden = f.Heads * f.HeadDim
 	}
@@ -112,6 +122,9 @@ func (f Family) Small() Family {
 	return f
 }
 
+// vocab returns the number of tokens.
+func (f Family) vocab() int { return cmp.Or(f.Vocab, Vocab) }
+
 // About says what the model is, as in "Qwen3 8B, 2 of 36 layers".
 func (f Family) About() string { return fmt.Sprintf("%s, %d of %d layers", f.Member, f.Layers, f.Of) }
 
@@ -125,7 +138,7 @@ func (f Family) metadata() []gguf.KV {
 		meta = append(meta, gguf.KV{Key: f.Architecture + "." + name, Value: value})
 	}
 	key("context_length", uint32(contextLength))
-	key("vocab_size", uint32(Vocab))
+	key("vocab_size", uint32(f.vocab()))
 	key("embedding_length", uint32(f.Hidden))
 	key("block_count", uint32(f.Layers))
 	key("feed_forward_length", uint32(f.FF))
@@ -140,5 +153,5 @@ func (f Family) metadata() []gguf.KV {
 		key("expert_used_count", uint32(f.Used))
 		key("expert_feed_forward_length", uint32(f.ExpertFF))
 	}
-	return append(meta, testmodel.Tokenizer(Vocab)...)
+	return append(meta, testmodel.Tokenizer(f.vocab())...)
 }

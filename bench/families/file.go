@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
@@ -28,16 +29,19 @@ func (f Family) Write(folder string) (path string, err error) {
 	if f.Tied {
 		embedding = ggml.Q6_K
 	}
-	m.matrix("token_embd.weight", embedding, f.Hidden, Vocab)
+	if f.embedding != ggml.F32 {
+		embedding = f.embedding
+	}
+	m.matrix("token_embd.weight", embedding, f.Hidden, f.vocab())
 	f.add(m, f)
 	m.norm("output_norm.weight", f.Hidden)
 	if !f.Tied {
-		m.matrix("output.weight", ggml.Q6_K, f.Hidden, Vocab)
+		m.matrix("output.weight", ggml.Q6_K, f.Hidden, f.vocab())
 	}
 	if m.err != nil {
 		return "", m.err
 	}
-	path = filepath.Join(folder, f.Name+".gguf")
+	path = filepath.Join(folder, strings.ReplaceAll(f.Name, ":", "-")+".gguf")
 	out, err := os.Create(path)
 	if err != nil {
 		return "", fmt.Errorf("bench: %w", err)

@@ -93,8 +93,8 @@ var policy = map[string][]string{
 	"cmd/ebb": {"*"},
 
 	// These are in the module bench, which the others cannot import.
-	"bench":           {".", "attend", "bench/families", "bench/llamacpp", "generate", "ggml", "isa", "internal/measure", "kv", "sample", "tokenizer", "trace"},
-	"bench/cmd/bench": {"bench", "bench/families", "bench/plot", "gguf", "internal/measure"},
+	"bench":           {".", "attend", "bench/families", "bench/llamacpp", "bench/roof", "generate", "ggml", "isa", "internal/measure", "kv", "product", "sample", "tokenizer", "trace"},
+	"bench/cmd/bench": {"bench", "bench/families", "bench/plot", "gguf", "internal/measure", "isa"},
 	"bench/gpucheck":  {"bench", "ggml", "internal/measure", "kv"},
 
 	"bench/cmd/limited": {".", "bench/llamacpp", "doctor", "ggml/llama", "gguf", "internal/bytesize", "internal/measure", "kv"},
@@ -102,6 +102,7 @@ var policy = map[string][]string{
 	"bench/families": {"ggml", "gguf", "internal/testmodel"},
 	"bench/llamacpp": {"internal/libllama"},
 	"bench/plot":     {"internal/measure"},
+	"bench/roof":     {"isa"},
 
 	"internal/exec":       {"attend", "ggml", "isa", "product", "internal/bytesize", "internal/devicemap", "internal/memory", "internal/threads", "internal/timing", "kv", "model", "plan", "trace"},
 	"internal/threads":    {"internal/cputime"},
@@ -120,7 +121,7 @@ var policy = map[string][]string{
 	"internal/testreport": {},
 	"internal/textfile":   {},
 
-	"internal/measure":             {".", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "internal/exec", "internal/rehearsal", "kv", "model", "plan"},
+	"internal/measure":             {".", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "internal/exec", "internal/rehearsal", "isa", "kv", "model", "plan"},
 	"internal/measure/measuretest": {"ggml", "internal/measure", "kv"},
 }
 

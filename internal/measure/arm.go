@@ -15,6 +15,14 @@ type Arm interface {
 	Close() error
 }
 
+// Timed is an arm that times its own steps, as a program does that begins anew with each turn.
+type Timed interface {
+	Arm
+	// Turn appends n tokens, and as many again, for as many steps as the pace says, those of its
+	// warm-up apart. It returns the seconds of each step.
+	Turn(ctx context.Context, n int, p Pace) ([]float64, error)
+}
+
 // Accompanied is an arm during whose turns this process keeps other programs running.
 type Accompanied interface {
 	Arm

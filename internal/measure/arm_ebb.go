@@ -35,14 +35,35 @@ func OpenEbb(label string, o Options, s Setting, with ebb.Options) (*Ebb, error)
 	return &Ebb{Label: label, Engine: e, Seq: e.NewSeq(), fill: o.Fill}, nil
 }
 
-// openPolicies opens an arm for each policy.
-func openPolicies(o Options, s Setting, room int) (arms []*Ebb, err error) {
-	for _, p := range o.Policies {
-		a, err := OpenEbb("ebb "+p.String(), o, s, ebb.Options{Cache: p, Context: room})
+// OpenISAs opens an arm for each of the instruction sets that the options name, or one for that of the
+// environment.
+func OpenISAs(label string, o Options, s Setting, with ebb.Options) (arms []*Ebb, err error) {
+	if len(o.ISAs) == 0 {
+		a, err := OpenEbb(label, o, s, with)
+		if err != nil {
+			return nil, err
+		}
+		return []*Ebb{a}, nil
+	}
+	for _, set := range o.ISAs {
+		exec.SetISA(&with, set.Resolved())
+		a, err := OpenEbb(fmt.Sprintf("%s, %v", label, set), o, s, with)
 		if err != nil {
 			return nil, errors.Join(err, CloseAll(arms))
 		}
 		arms = append(arms, a)
+	}
+	return arms, nil
+}
+
+// openPolicies opens an arm for each policy and each instruction set.
+func openPolicies(o Options, s Setting, room int) (arms []*Ebb, err error) {
+	for _, p := range o.Policies {
+		some, err := OpenISAs("ebb "+p.String(), o, s, ebb.Options{Cache: p, Context: room})
+		if err != nil {
+			return nil, errors.Join(err, CloseAll(arms))
+		}
+		arms = append(arms, some...)
 	}
 	return arms, nil
 }

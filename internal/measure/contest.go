@@ -37,8 +37,8 @@ func (c contest) measure(ctx context.Context, at Point, p Pace, more ...Arm) ([]
 	for _, a := range c.ours {
 		arms = append(arms, a)
 	}
-	for _, a := range c.peers {
-		arms = append(arms, a)
+	for _, p := range c.peers {
+		arms = append(arms, p.Arm) // it may be more than an Arm
 	}
 	return Measure(ctx, append(arms, more...), at, p)
 }

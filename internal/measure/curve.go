@@ -24,8 +24,8 @@ type XY struct {
 	Y float64 `json:"y"`
 }
 
-// add puts a point into the series of that name, which it creates if there is none.
-func (c *Curve) add(series string, bound bool, p XY) {
+// Add puts a point into the series of that name, which it creates if there is none.
+func (c *Curve) Add(series string, bound bool, p XY) {
 	i := slices.IndexFunc(c.Series, func(s Series) bool { return s.Name == series })
 	if i < 0 {
 		i = len(c.Series)
@@ -43,6 +43,6 @@ func (c *Curve) add(series string, bound bool, p XY) {
 // bounds.
 func (c *Curve) addSpeeds(rows []Row, x float64, bound int) {
 	for i, r := range rows {
-		c.add(r.Arm, i >= bound, XY{x, r.Speed()})
+		c.Add(r.Arm, i >= bound, XY{x, r.Speed()})
 	}
 }

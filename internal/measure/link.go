@@ -71,8 +71,8 @@ func linkIn(ctx context.Context, o Options, s Setting, res *Result) (err error) 
 		score := againstBound(rows[1+i], rows[0].P25, transfer)
 		res.Scores = append(res.Scores, score)
 		x := transfer / rows[0].P25
-		curve.add("reached", false, XY{x, score.Value})
-		curve.add("perfect overlap", true, XY{x, 1})
+		curve.Add("reached", false, XY{x, score.Value})
+		curve.Add("perfect overlap", true, XY{x, 1})
 	}
 	res.Curves = append(res.Curves, curve)
 	res.Scores = append(res.Scores, SpeedScore(rows[len(rows)-1], rows[0], 0))

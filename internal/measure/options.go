@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -41,6 +42,10 @@ type Options struct {
 	Library  string // the version of ggml, for the report
 	Version  string // the version of this program, for the report
 	Progress func(line string)
+
+	// ISAs are the instruction sets of ebb's kernels that decode and prefill compare; nil: the one that
+	// EBB_ISA names.
+	ISAs []isa.ISA
 
 	// Peers opens the programs that decode and prefill compare ebb with, for sequences of room
 	// tokens. The notes say which ones could not be opened, and why. nil: there are none.

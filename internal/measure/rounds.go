@@ -102,24 +102,37 @@ func take(ctx context.Context, a Arm, at Point, p Pace) (turn, error) {
 	if err := Settle(ctx); err != nil {
 		return turn{}, err
 	}
-	for range p.WarmUpSteps {
-		if err := a.Step(ctx, at.Tokens); err != nil {
-			return turn{}, err
+	if _, own := a.(Timed); !own {
+		for range p.WarmUpSteps {
+			if err := a.Step(ctx, at.Tokens); err != nil {
+				return turn{}, err
+			}
 		}
 	}
-	t := turn{steps: make([]float64, p.Steps)}
 	before, start := ReadUsage(), time.Now()
-	last := start
-	for i := range t.steps {
+	steps, err := times(ctx, a, at, p)
+	if err != nil {
+		return turn{}, err
+	}
+	return turn{steps: steps, others: ReadUsage().OthersSince(before, time.Since(start))}, nil
+}
+
+// times returns the seconds of each step of a turn.
+func times(ctx context.Context, a Arm, at Point, p Pace) ([]float64, error) {
+	if own, ok := a.(Timed); ok {
+		return own.Turn(ctx, at.Tokens, p)
+	}
+	steps := make([]float64, p.Steps)
+	last := time.Now()
+	for i := range steps {
 		if err := a.Step(ctx, at.Tokens); err != nil {
-			return turn{}, err
+			return nil, err
 		}
 		now := time.Now()
-		t.steps[i] = now.Sub(last).Seconds()
+		steps[i] = now.Sub(last).Seconds()
 		last = now
 	}
-	t.others = ReadUsage().OthersSince(before, last.Sub(start))
-	return t, nil
+	return steps, nil
 }
 
 // Settle waits until the process uses no CPU time, for two seconds at most: threads that have

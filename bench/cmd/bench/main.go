@@ -23,6 +23,7 @@ import (
 	"github.com/seed4d217819/ebb/bench/plot"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/measure"
+	"github.com/seed4d217819/ebb/isa"
 )
 
 // version is set by the linker, as in -X main.version=v1.2.3.
@@ -57,7 +58,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c.Register(flags)
 	flags.IntVar(&o.BeamDepth, "beam-depth", 0, "tokens in the cache, for beams (default 4096, or half the context)")
 	flags.StringVar(&o.Peer, "peer", "", "what to compare with: "+bench.PeerLlama+", from the same libraries (default nothing)")
-	flags.StringSliceVar(&o.Families, "families", nil, "which `FAMILIES` to measure, for families: some of "+strings.Join(families.Names(), ", ")+" (default all)")
+	flags.StringVar(&o.PeerBench, "peer-bench", "", "another engine to compare with on the CPU: the `PATH` of its llama-bench")
+	flags.Var(&instructionSets{list: &o.ISAs}, "isas", "instruction sets of ebb's kernels that take turns: some of "+strings.Join(isa.Names(), ", ")+" (default the one that EBB_ISA names)")
+	flags.StringSliceVar(&o.Families, "families", nil, "which `FAMILIES` to measure, for workloads with models of their own: some of "+strings.Join(families.Names(), ", ")+" (default: families all that are not whole models, others see above)")
 	plots := flags.String("plots", "", "draw curves and timelines as SVG files into `FOLDER`")
 
 	switch err := flags.Parse(args); {
