@@ -5,9 +5,16 @@ package product
 import "github.com/seed4d217819/ebb/isa"
 
 // vectors reports whether there is machine code for an instruction set.
-func vectors(set isa.ISA) bool { return set >= isa.VNNI }
+func vectors(set isa.ISA) bool { return set >= isa.AVX2 }
 
-func vectorOps(isa.ISA) (ops [operations]uintptr) {
-	ops[opQuantise], ops[opNormQuantise], ops[opProduct], ops[opGateUp] = vnniAddresses()
+func vectorOps(set isa.ISA) (ops [operations]uintptr) {
+	addresses := avx2Addresses // also with AVX-512 alone, which adds nothing to products of bytes
+	switch {
+	case set >= isa.VNNI:
+		addresses = vnniAddresses
+	case set == isa.AVXVNNI:
+		addresses = avxVNNIAddresses
+	}
+	ops[opQuantise], ops[opNormQuantise], ops[opProduct], ops[opGateUp] = addresses()
 	return ops
 }

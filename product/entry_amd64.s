@@ -50,6 +50,38 @@ TEXT ·opGateUpVNNI(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $0, AX
 	JMP  gateUp<>(SB)
 
+TEXT ·opQuantiseAVX2(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $1, AX
+	JMP  quantise<>(SB)
+
+TEXT ·opNormQuantiseAVX2(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $1, AX
+	JMP  quantise<>(SB)
+
+TEXT ·opProductAVX2(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $1, AX
+	JMP  product<>(SB)
+
+TEXT ·opGateUpAVX2(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $1, AX
+	JMP  gateUp<>(SB)
+
+TEXT ·opQuantiseAVXVNNI(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $2, AX
+	JMP  quantise<>(SB)
+
+TEXT ·opNormQuantiseAVXVNNI(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $2, AX
+	JMP  quantise<>(SB)
+
+TEXT ·opProductAVXVNNI(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $2, AX
+	JMP  product<>(SB)
+
+TEXT ·opGateUpAVXVNNI(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $2, AX
+	JMP  gateUp<>(SB)
+
 // quantise is Quantise with the instruction set AX, or NormQuantise if there are weights of the norm.
 // Threads divide the tokens, or the blocks if there are fewer tokens than threads.
 TEXT quantise<>(SB), NOSPLIT|NOFRAME, $0-0
@@ -596,5 +628,29 @@ TEXT ·vnniAddresses(SB), NOSPLIT, $0-32
 	LEAQ ·opProductVNNI(SB), AX
 	MOVQ AX, product+16(FP)
 	LEAQ ·opGateUpVNNI(SB), AX
+	MOVQ AX, gateUp+24(FP)
+	RET
+
+// func avx2Addresses() (quantise, normQuantise, product, gateUp uintptr)
+TEXT ·avx2Addresses(SB), NOSPLIT, $0-32
+	LEAQ ·opQuantiseAVX2(SB), AX
+	MOVQ AX, quantise+0(FP)
+	LEAQ ·opNormQuantiseAVX2(SB), AX
+	MOVQ AX, normQuantise+8(FP)
+	LEAQ ·opProductAVX2(SB), AX
+	MOVQ AX, product+16(FP)
+	LEAQ ·opGateUpAVX2(SB), AX
+	MOVQ AX, gateUp+24(FP)
+	RET
+
+// func avxVNNIAddresses() (quantise, normQuantise, product, gateUp uintptr)
+TEXT ·avxVNNIAddresses(SB), NOSPLIT, $0-32
+	LEAQ ·opQuantiseAVXVNNI(SB), AX
+	MOVQ AX, quantise+0(FP)
+	LEAQ ·opNormQuantiseAVXVNNI(SB), AX
+	MOVQ AX, normQuantise+8(FP)
+	LEAQ ·opProductAVXVNNI(SB), AX
+	MOVQ AX, product+16(FP)
+	LEAQ ·opGateUpAVXVNNI(SB), AX
 	MOVQ AX, gateUp+24(FP)
 	RET

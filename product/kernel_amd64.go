@@ -468,3 +468,698 @@ func few3IQ4_XSVNNI()
 //
 //go:noescape
 func few4IQ4_XSVNNI()
+
+// quantiseAVX2 quantises tokens t to tEnd, blocks b to bEnd.
+//
+//go:noescape
+func quantiseAVX2()
+
+// normQuantiseAVX2 quantises tokens t to tEnd, blocks b to bEnd.
+//
+//go:noescape
+func normQuantiseAVX2()
+
+// siluAVX2 quantises silu(gates) times ups: tokens t to tEnd, block b.
+//
+//go:noescape
+func siluAVX2()
+
+// tileSymShift3Sums8AVX2 multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileSymShift3Sums8AVX2()
+
+// tileMinShift0Sums8AVX2 multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileMinShift0Sums8AVX2()
+
+// tileSymShift4Sums4AVX2 multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileSymShift4Sums4AVX2()
+
+// tileMinShift0Sums4AVX2 multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileMinShift0Sums4AVX2()
+
+// tileSymShift7Sums0AVX2 multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileSymShift7Sums0AVX2()
+
+// tileMin16Shift0Sums8AVX2 multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileMin16Shift0Sums8AVX2()
+
+// tileSym16Shift2Sums8AVX2 multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileSym16Shift2Sums8AVX2()
+
+// tileSym16Shift5Sums2AVX2 multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileSym16Shift5Sums2AVX2()
+
+// expandQ4_0AVX2 expands units of Q4_0.
+//
+//go:noescape
+func expandQ4_0AVX2()
+
+// few1Q4_0AVX2 multiplies a panel of Q4_0 and 1 tokens.
+//
+//go:noescape
+func few1Q4_0AVX2()
+
+// few2Q4_0AVX2 multiplies a panel of Q4_0 and 2 tokens.
+//
+//go:noescape
+func few2Q4_0AVX2()
+
+// few3Q4_0AVX2 multiplies a panel of Q4_0 and 3 tokens.
+//
+//go:noescape
+func few3Q4_0AVX2()
+
+// few4Q4_0AVX2 multiplies a panel of Q4_0 and 4 tokens.
+//
+//go:noescape
+func few4Q4_0AVX2()
+
+// expandQ4_1AVX2 expands units of Q4_1.
+//
+//go:noescape
+func expandQ4_1AVX2()
+
+// few1Q4_1AVX2 multiplies a panel of Q4_1 and 1 tokens.
+//
+//go:noescape
+func few1Q4_1AVX2()
+
+// few2Q4_1AVX2 multiplies a panel of Q4_1 and 2 tokens.
+//
+//go:noescape
+func few2Q4_1AVX2()
+
+// few3Q4_1AVX2 multiplies a panel of Q4_1 and 3 tokens.
+//
+//go:noescape
+func few3Q4_1AVX2()
+
+// few4Q4_1AVX2 multiplies a panel of Q4_1 and 4 tokens.
+//
+//go:noescape
+func few4Q4_1AVX2()
+
+// expandQ5_0AVX2 expands units of Q5_0.
+//
+//go:noescape
+func expandQ5_0AVX2()
+
+// few1Q5_0AVX2 multiplies a panel of Q5_0 and 1 tokens.
+//
+//go:noescape
+func few1Q5_0AVX2()
+
+// few2Q5_0AVX2 multiplies a panel of Q5_0 and 2 tokens.
+//
+//go:noescape
+func few2Q5_0AVX2()
+
+// few3Q5_0AVX2 multiplies a panel of Q5_0 and 3 tokens.
+//
+//go:noescape
+func few3Q5_0AVX2()
+
+// few4Q5_0AVX2 multiplies a panel of Q5_0 and 4 tokens.
+//
+//go:noescape
+func few4Q5_0AVX2()
+
+// expandQ5_1AVX2 expands units of Q5_1.
+//
+//go:noescape
+func expandQ5_1AVX2()
+
+// few1Q5_1AVX2 multiplies a panel of Q5_1 and 1 tokens.
+//
+//go:noescape
+func few1Q5_1AVX2()
+
+// few2Q5_1AVX2 multiplies a panel of Q5_1 and 2 tokens.
+//
+//go:noescape
+func few2Q5_1AVX2()
+
+// few3Q5_1AVX2 multiplies a panel of Q5_1 and 3 tokens.
+//
+//go:noescape
+func few3Q5_1AVX2()
+
+// few4Q5_1AVX2 multiplies a panel of Q5_1 and 4 tokens.
+//
+//go:noescape
+func few4Q5_1AVX2()
+
+// expandQ8_0AVX2 expands units of Q8_0.
+//
+//go:noescape
+func expandQ8_0AVX2()
+
+// few1Q8_0AVX2 multiplies a panel of Q8_0 and 1 tokens.
+//
+//go:noescape
+func few1Q8_0AVX2()
+
+// few2Q8_0AVX2 multiplies a panel of Q8_0 and 2 tokens.
+//
+//go:noescape
+func few2Q8_0AVX2()
+
+// few3Q8_0AVX2 multiplies a panel of Q8_0 and 3 tokens.
+//
+//go:noescape
+func few3Q8_0AVX2()
+
+// few4Q8_0AVX2 multiplies a panel of Q8_0 and 4 tokens.
+//
+//go:noescape
+func few4Q8_0AVX2()
+
+// expandIQ4_NLAVX2 expands units of IQ4_NL.
+//
+//go:noescape
+func expandIQ4_NLAVX2()
+
+// few1IQ4_NLAVX2 multiplies a panel of IQ4_NL and 1 tokens.
+//
+//go:noescape
+func few1IQ4_NLAVX2()
+
+// few2IQ4_NLAVX2 multiplies a panel of IQ4_NL and 2 tokens.
+//
+//go:noescape
+func few2IQ4_NLAVX2()
+
+// few3IQ4_NLAVX2 multiplies a panel of IQ4_NL and 3 tokens.
+//
+//go:noescape
+func few3IQ4_NLAVX2()
+
+// few4IQ4_NLAVX2 multiplies a panel of IQ4_NL and 4 tokens.
+//
+//go:noescape
+func few4IQ4_NLAVX2()
+
+// expandMXFP4AVX2 expands units of MXFP4.
+//
+//go:noescape
+func expandMXFP4AVX2()
+
+// few1MXFP4AVX2 multiplies a panel of MXFP4 and 1 tokens.
+//
+//go:noescape
+func few1MXFP4AVX2()
+
+// few2MXFP4AVX2 multiplies a panel of MXFP4 and 2 tokens.
+//
+//go:noescape
+func few2MXFP4AVX2()
+
+// few3MXFP4AVX2 multiplies a panel of MXFP4 and 3 tokens.
+//
+//go:noescape
+func few3MXFP4AVX2()
+
+// few4MXFP4AVX2 multiplies a panel of MXFP4 and 4 tokens.
+//
+//go:noescape
+func few4MXFP4AVX2()
+
+// expandQ4_KAVX2 expands units of Q4_K.
+//
+//go:noescape
+func expandQ4_KAVX2()
+
+// few1Q4_KAVX2 multiplies a panel of Q4_K and 1 tokens.
+//
+//go:noescape
+func few1Q4_KAVX2()
+
+// few2Q4_KAVX2 multiplies a panel of Q4_K and 2 tokens.
+//
+//go:noescape
+func few2Q4_KAVX2()
+
+// few3Q4_KAVX2 multiplies a panel of Q4_K and 3 tokens.
+//
+//go:noescape
+func few3Q4_KAVX2()
+
+// few4Q4_KAVX2 multiplies a panel of Q4_K and 4 tokens.
+//
+//go:noescape
+func few4Q4_KAVX2()
+
+// expandQ5_KAVX2 expands units of Q5_K.
+//
+//go:noescape
+func expandQ5_KAVX2()
+
+// few1Q5_KAVX2 multiplies a panel of Q5_K and 1 tokens.
+//
+//go:noescape
+func few1Q5_KAVX2()
+
+// few2Q5_KAVX2 multiplies a panel of Q5_K and 2 tokens.
+//
+//go:noescape
+func few2Q5_KAVX2()
+
+// few3Q5_KAVX2 multiplies a panel of Q5_K and 3 tokens.
+//
+//go:noescape
+func few3Q5_KAVX2()
+
+// few4Q5_KAVX2 multiplies a panel of Q5_K and 4 tokens.
+//
+//go:noescape
+func few4Q5_KAVX2()
+
+// expandQ6_KAVX2 expands units of Q6_K.
+//
+//go:noescape
+func expandQ6_KAVX2()
+
+// few1Q6_KAVX2 multiplies a panel of Q6_K and 1 tokens.
+//
+//go:noescape
+func few1Q6_KAVX2()
+
+// few2Q6_KAVX2 multiplies a panel of Q6_K and 2 tokens.
+//
+//go:noescape
+func few2Q6_KAVX2()
+
+// few3Q6_KAVX2 multiplies a panel of Q6_K and 3 tokens.
+//
+//go:noescape
+func few3Q6_KAVX2()
+
+// few4Q6_KAVX2 multiplies a panel of Q6_K and 4 tokens.
+//
+//go:noescape
+func few4Q6_KAVX2()
+
+// expandQ2_KAVX2 expands units of Q2_K.
+//
+//go:noescape
+func expandQ2_KAVX2()
+
+// few1Q2_KAVX2 multiplies a panel of Q2_K and 1 tokens.
+//
+//go:noescape
+func few1Q2_KAVX2()
+
+// few2Q2_KAVX2 multiplies a panel of Q2_K and 2 tokens.
+//
+//go:noescape
+func few2Q2_KAVX2()
+
+// few3Q2_KAVX2 multiplies a panel of Q2_K and 3 tokens.
+//
+//go:noescape
+func few3Q2_KAVX2()
+
+// few4Q2_KAVX2 multiplies a panel of Q2_K and 4 tokens.
+//
+//go:noescape
+func few4Q2_KAVX2()
+
+// expandQ3_KAVX2 expands units of Q3_K.
+//
+//go:noescape
+func expandQ3_KAVX2()
+
+// few1Q3_KAVX2 multiplies a panel of Q3_K and 1 tokens.
+//
+//go:noescape
+func few1Q3_KAVX2()
+
+// few2Q3_KAVX2 multiplies a panel of Q3_K and 2 tokens.
+//
+//go:noescape
+func few2Q3_KAVX2()
+
+// few3Q3_KAVX2 multiplies a panel of Q3_K and 3 tokens.
+//
+//go:noescape
+func few3Q3_KAVX2()
+
+// few4Q3_KAVX2 multiplies a panel of Q3_K and 4 tokens.
+//
+//go:noescape
+func few4Q3_KAVX2()
+
+// expandIQ4_XSAVX2 expands units of IQ4_XS.
+//
+//go:noescape
+func expandIQ4_XSAVX2()
+
+// few1IQ4_XSAVX2 multiplies a panel of IQ4_XS and 1 tokens.
+//
+//go:noescape
+func few1IQ4_XSAVX2()
+
+// few2IQ4_XSAVX2 multiplies a panel of IQ4_XS and 2 tokens.
+//
+//go:noescape
+func few2IQ4_XSAVX2()
+
+// few3IQ4_XSAVX2 multiplies a panel of IQ4_XS and 3 tokens.
+//
+//go:noescape
+func few3IQ4_XSAVX2()
+
+// few4IQ4_XSAVX2 multiplies a panel of IQ4_XS and 4 tokens.
+//
+//go:noescape
+func few4IQ4_XSAVX2()
+
+// tileSymShift3Sums8AVXVNNI multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileSymShift3Sums8AVXVNNI()
+
+// tileMinShift0Sums8AVXVNNI multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileMinShift0Sums8AVXVNNI()
+
+// tileSymShift4Sums4AVXVNNI multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileSymShift4Sums4AVXVNNI()
+
+// tileMinShift0Sums4AVXVNNI multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileMinShift0Sums4AVXVNNI()
+
+// tileSymShift7Sums0AVXVNNI multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileSymShift7Sums0AVXVNNI()
+
+// tileMin16Shift0Sums8AVXVNNI multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileMin16Shift0Sums8AVXVNNI()
+
+// tileSym16Shift2Sums8AVXVNNI multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileSym16Shift2Sums8AVXVNNI()
+
+// tileSym16Shift5Sums2AVXVNNI multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func tileSym16Shift5Sums2AVXVNNI()
+
+// few1Q4_0AVXVNNI multiplies a panel of Q4_0 and 1 tokens.
+//
+//go:noescape
+func few1Q4_0AVXVNNI()
+
+// few2Q4_0AVXVNNI multiplies a panel of Q4_0 and 2 tokens.
+//
+//go:noescape
+func few2Q4_0AVXVNNI()
+
+// few3Q4_0AVXVNNI multiplies a panel of Q4_0 and 3 tokens.
+//
+//go:noescape
+func few3Q4_0AVXVNNI()
+
+// few4Q4_0AVXVNNI multiplies a panel of Q4_0 and 4 tokens.
+//
+//go:noescape
+func few4Q4_0AVXVNNI()
+
+// few1Q4_1AVXVNNI multiplies a panel of Q4_1 and 1 tokens.
+//
+//go:noescape
+func few1Q4_1AVXVNNI()
+
+// few2Q4_1AVXVNNI multiplies a panel of Q4_1 and 2 tokens.
+//
+//go:noescape
+func few2Q4_1AVXVNNI()
+
+// few3Q4_1AVXVNNI multiplies a panel of Q4_1 and 3 tokens.
+//
+//go:noescape
+func few3Q4_1AVXVNNI()
+
+// few4Q4_1AVXVNNI multiplies a panel of Q4_1 and 4 tokens.
+//
+//go:noescape
+func few4Q4_1AVXVNNI()
+
+// few1Q5_0AVXVNNI multiplies a panel of Q5_0 and 1 tokens.
+//
+//go:noescape
+func few1Q5_0AVXVNNI()
+
+// few2Q5_0AVXVNNI multiplies a panel of Q5_0 and 2 tokens.
+//
+//go:noescape
+func few2Q5_0AVXVNNI()
+
+// few3Q5_0AVXVNNI multiplies a panel of Q5_0 and 3 tokens.
+//
+//go:noescape
+func few3Q5_0AVXVNNI()
+
+// few4Q5_0AVXVNNI multiplies a panel of Q5_0 and 4 tokens.
+//
+//go:noescape
+func few4Q5_0AVXVNNI()
+
+// few1Q5_1AVXVNNI multiplies a panel of Q5_1 and 1 tokens.
+//
+//go:noescape
+func few1Q5_1AVXVNNI()
+
+// few2Q5_1AVXVNNI multiplies a panel of Q5_1 and 2 tokens.
+//
+//go:noescape
+func few2Q5_1AVXVNNI()
+
+// few3Q5_1AVXVNNI multiplies a panel of Q5_1 and 3 tokens.
+//
+//go:noescape
+func few3Q5_1AVXVNNI()
+
+// few4Q5_1AVXVNNI multiplies a panel of Q5_1 and 4 tokens.
+//
+//go:noescape
+func few4Q5_1AVXVNNI()
+
+// expandQ8_0AVXVNNI expands units of Q8_0.
+//
+//go:noescape
+func expandQ8_0AVXVNNI()
+
+// few1Q8_0AVXVNNI multiplies a panel of Q8_0 and 1 tokens.
+//
+//go:noescape
+func few1Q8_0AVXVNNI()
+
+// few2Q8_0AVXVNNI multiplies a panel of Q8_0 and 2 tokens.
+//
+//go:noescape
+func few2Q8_0AVXVNNI()
+
+// few3Q8_0AVXVNNI multiplies a panel of Q8_0 and 3 tokens.
+//
+//go:noescape
+func few3Q8_0AVXVNNI()
+
+// few4Q8_0AVXVNNI multiplies a panel of Q8_0 and 4 tokens.
+//
+//go:noescape
+func few4Q8_0AVXVNNI()
+
+// expandIQ4_NLAVXVNNI expands units of IQ4_NL.
+//
+//go:noescape
+func expandIQ4_NLAVXVNNI()
+
+// few1IQ4_NLAVXVNNI multiplies a panel of IQ4_NL and 1 tokens.
+//
+//go:noescape
+func few1IQ4_NLAVXVNNI()
+
+// few2IQ4_NLAVXVNNI multiplies a panel of IQ4_NL and 2 tokens.
+//
+//go:noescape
+func few2IQ4_NLAVXVNNI()
+
+// few3IQ4_NLAVXVNNI multiplies a panel of IQ4_NL and 3 tokens.
+//
+//go:noescape
+func few3IQ4_NLAVXVNNI()
+
+// few4IQ4_NLAVXVNNI multiplies a panel of IQ4_NL and 4 tokens.
+//
+//go:noescape
+func few4IQ4_NLAVXVNNI()
+
+// few1MXFP4AVXVNNI multiplies a panel of MXFP4 and 1 tokens.
+//
+//go:noescape
+func few1MXFP4AVXVNNI()
+
+// few2MXFP4AVXVNNI multiplies a panel of MXFP4 and 2 tokens.
+//
+//go:noescape
+func few2MXFP4AVXVNNI()
+
+// few3MXFP4AVXVNNI multiplies a panel of MXFP4 and 3 tokens.
+//
+//go:noescape
+func few3MXFP4AVXVNNI()
+
+// few4MXFP4AVXVNNI multiplies a panel of MXFP4 and 4 tokens.
+//
+//go:noescape
+func few4MXFP4AVXVNNI()
+
+// few1Q4_KAVXVNNI multiplies a panel of Q4_K and 1 tokens.
+//
+//go:noescape
+func few1Q4_KAVXVNNI()
+
+// few2Q4_KAVXVNNI multiplies a panel of Q4_K and 2 tokens.
+//
+//go:noescape
+func few2Q4_KAVXVNNI()
+
+// few3Q4_KAVXVNNI multiplies a panel of Q4_K and 3 tokens.
+//
+//go:noescape
+func few3Q4_KAVXVNNI()
+
+// few4Q4_KAVXVNNI multiplies a panel of Q4_K and 4 tokens.
+//
+//go:noescape
+func few4Q4_KAVXVNNI()
+
+// few1Q5_KAVXVNNI multiplies a panel of Q5_K and 1 tokens.
+//
+//go:noescape
+func few1Q5_KAVXVNNI()
+
+// few2Q5_KAVXVNNI multiplies a panel of Q5_K and 2 tokens.
+//
+//go:noescape
+func few2Q5_KAVXVNNI()
+
+// few3Q5_KAVXVNNI multiplies a panel of Q5_K and 3 tokens.
+//
+//go:noescape
+func few3Q5_KAVXVNNI()
+
+// few4Q5_KAVXVNNI multiplies a panel of Q5_K and 4 tokens.
+//
+//go:noescape
+func few4Q5_KAVXVNNI()
+
+// few1Q6_KAVXVNNI multiplies a panel of Q6_K and 1 tokens.
+//
+//go:noescape
+func few1Q6_KAVXVNNI()
+
+// few2Q6_KAVXVNNI multiplies a panel of Q6_K and 2 tokens.
+//
+//go:noescape
+func few2Q6_KAVXVNNI()
+
+// few3Q6_KAVXVNNI multiplies a panel of Q6_K and 3 tokens.
+//
+//go:noescape
+func few3Q6_KAVXVNNI()
+
+// few4Q6_KAVXVNNI multiplies a panel of Q6_K and 4 tokens.
+//
+//go:noescape
+func few4Q6_KAVXVNNI()
+
+// few1Q2_KAVXVNNI multiplies a panel of Q2_K and 1 tokens.
+//
+//go:noescape
+func few1Q2_KAVXVNNI()
+
+// few2Q2_KAVXVNNI multiplies a panel of Q2_K and 2 tokens.
+//
+//go:noescape
+func few2Q2_KAVXVNNI()
+
+// few3Q2_KAVXVNNI multiplies a panel of Q2_K and 3 tokens.
+//
+//go:noescape
+func few3Q2_KAVXVNNI()
+
+// few4Q2_KAVXVNNI multiplies a panel of Q2_K and 4 tokens.
+//
+//go:noescape
+func few4Q2_KAVXVNNI()
+
+// few1Q3_KAVXVNNI multiplies a panel of Q3_K and 1 tokens.
+//
+//go:noescape
+func few1Q3_KAVXVNNI()
+
+// few2Q3_KAVXVNNI multiplies a panel of Q3_K and 2 tokens.
+//
+//go:noescape
+func few2Q3_KAVXVNNI()
+
+// few3Q3_KAVXVNNI multiplies a panel of Q3_K and 3 tokens.
+//
+//go:noescape
+func few3Q3_KAVXVNNI()
+
+// few4Q3_KAVXVNNI multiplies a panel of Q3_K and 4 tokens.
+//
+//go:noescape
+func few4Q3_KAVXVNNI()
+
+// expandIQ4_XSAVXVNNI expands units of IQ4_XS.
+//
+//go:noescape
+func expandIQ4_XSAVXVNNI()
+
+// few1IQ4_XSAVXVNNI multiplies a panel of IQ4_XS and 1 tokens.
+//
+//go:noescape
+func few1IQ4_XSAVXVNNI()
+
+// few2IQ4_XSAVXVNNI multiplies a panel of IQ4_XS and 2 tokens.
+//
+//go:noescape
+func few2IQ4_XSAVXVNNI()
+
+// few3IQ4_XSAVXVNNI multiplies a panel of IQ4_XS and 3 tokens.
+//
+//go:noescape
+func few3IQ4_XSAVXVNNI()
+
+// few4IQ4_XSAVXVNNI multiplies a panel of IQ4_XS and 4 tokens.
+//
+//go:noescape
+func few4IQ4_XSAVXVNNI()

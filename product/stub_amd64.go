@@ -10,6 +10,16 @@ package product
 //go:noescape
 func vnniAddresses() (quantise, normQuantise, product, gateUp uintptr)
 
+// avx2Addresses returns where the operations with AVX2 are.
+//
+//go:noescape
+func avx2Addresses() (quantise, normQuantise, product, gateUp uintptr)
+
+// avxVNNIAddresses returns where the operations with AVX2 and AVX-VNNI are.
+//
+//go:noescape
+func avxVNNIAddresses() (quantise, normQuantise, product, gateUp uintptr)
+
 // tile is a function of tables: see entry_amd64.s.
 //
 //go:noescape
@@ -26,3 +36,27 @@ func opProductVNNI()
 
 //go:noescape
 func opGateUpVNNI()
+
+//go:noescape
+func opQuantiseAVX2()
+
+//go:noescape
+func opNormQuantiseAVX2()
+
+//go:noescape
+func opProductAVX2()
+
+//go:noescape
+func opGateUpAVX2()
+
+//go:noescape
+func opQuantiseAVXVNNI()
+
+//go:noescape
+func opNormQuantiseAVXVNNI()
+
+//go:noescape
+func opProductAVXVNNI()
+
+//go:noescape
+func opGateUpAVXVNNI()

@@ -7,7 +7,7 @@
 // NOSPLIT: entry_amd64.s calls them on ggml's threads, which Go's runtime does not know.
 //
 // A type is a reader: how a unit of its packed weights becomes codes, scales and minimums. An
-// instruction set is a file of functions and a table: vnni.go.
+// instruction set is a file of functions and a table: vnni.go, avx2.go.
 package main
 
 import (
@@ -25,10 +25,16 @@ func main() {
 
 	ConstraintExpr("amd64,!windows")
 	newConstants()
+	narrowConstants()
 	newTables()
 	choose()
 	vnni()
+	avx2.emit()
+	avxVNNI.emit()
 	Generate()
+	if err := codeAVXVNNI(flag.Lookup("out").Value.String()); err != nil {
+		log.Fatal(err)
+	}
 
 	if err := os.WriteFile(*frameFile, frameSource(), 0o644); err != nil {
 		log.Fatal(err)

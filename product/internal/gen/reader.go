@@ -174,7 +174,8 @@ func fifth(p place, _, g, r int) reg.VecVirtual {
 // set.
 func (s set) spread(v reg.VecVirtual, m Mem, g int) {
 	if !s.wide() {
-		panic("spread: not written for " + s.name)
+		s.spreadNarrow(v, m, g)
+		return
 	}
 	w := s.vec()
 	if g > 0 {

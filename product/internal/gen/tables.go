@@ -40,6 +40,8 @@ var tables = []struct {
 	address   Mem
 }{
 	{set: "VNNI", functions: vnniFunctions},
+	{set: "AVX2", functions: avx2.functions()},
+	{set: "AVXVNNI", functions: avxVNNI.functions()},
 }
 
 func newTables() {
