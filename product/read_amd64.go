@@ -1,0 +1,11 @@
+//go:build amd64 && !windows
+
+package product
+
+//go:noescape
+func opRead()
+
+// readAddress returns where opRead is. Only benchmarks use it.
+//
+//go:noescape
+func readAddress() uintptr
