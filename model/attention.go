@@ -64,7 +64,15 @@ func (l *Loader) QueryKeyValue(hidden int, a Layer) QueryKeyValue {
 // Forward maps x [hidden, tokens] to q [headDim, heads, tokens], k [headDim, kvHeads, tokens] and v
 // [valueDim, kvHeads, tokens].
 func (p QueryKeyValue) Forward(g *ggml.Graph, x *ggml.Tensor) (q, k, v *ggml.Tensor) {
-	all := p.parts.Forward(g, x)
+	return p.byHead(g, p.parts.Forward(g, x))
+}
+
+// ForwardNormed is Forward of x's norm.
+func (p QueryKeyValue) ForwardNormed(g *ggml.Graph, norm RMSNorm, x *ggml.Tensor) (q, k, v *ggml.Tensor) {
+	return p.byHead(g, p.parts.ForwardNormed(g, norm, x))
+}
+
+func (p QueryKeyValue) byHead(g *ggml.Graph, all []*ggml.Tensor) (q, k, v *ggml.Tensor) {
 	return ByHead(g, all[0], p.shape.KeyDim), ByHead(g, all[1], p.shape.KeyDim), ByHead(g, all[2], p.shape.ValueDim)
 }
 

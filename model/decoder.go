@@ -52,7 +52,7 @@ func (d *Decoder) Embed(g *ggml.Graph, ids *ggml.Tensor) *ggml.Tensor {
 
 // Logits scores the next token.
 func (d *Decoder) Logits(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	return d.Output.Forward(g, d.Norm.Forward(g, x)) // [vocab, tokens]
+	return d.Output.ForwardNormed(g, d.Norm, x) // [vocab, tokens]
 }
 
 // ReleaseRows gives the memory of rows back that were looked up where the file is mapped, as those of

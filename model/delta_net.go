@@ -69,8 +69,8 @@ func (l *Loader) DeltaNet(s DeltaShape, hidden int, eps float32) DeltaNet {
 
 // Forward maps x [hidden, tokens] to the same shape.
 func (d DeltaNet) Forward(g *ggml.Graph, x *ggml.Tensor, recur Recur) *ggml.Tensor {
-	qkv, z := d.QueryKeyValue.Forward(g, x), d.Gate.Forward(g, x)
-	return d.DeltaRule.Forward(g, qkv, z, d.Alpha.Forward(g, x), d.Beta.Forward(g, x), recur)
+	all := ForwardAll(g, x, d.QueryKeyValue, d.Gate, d.Alpha, d.Beta)
+	return d.DeltaRule.Forward(g, all[0], all[1], all[2], all[3], recur)
 }
 
 // DeltaRule is a gated delta net behind its projections: each head keeps a matrix that maps keys to

@@ -131,7 +131,7 @@ func (b *DraftBlock) Hidden(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor { return
 
 // Logits scores the token after the next.
 func (b *DraftBlock) Logits(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	return b.output.Forward(g, b.norm.Forward(g, x)) // [vocab, tokens]
+	return b.output.ForwardNormed(g, b.norm, x) // [vocab, tokens]
 }
 
 // Block returns nil: the block drafts token after token itself.

@@ -9,8 +9,7 @@ import (
 type Linear struct {
 	Weight   *ggml.Tensor      // [in, out]
 	Bias     *ggml.Tensor      // [out] or nil
-	products *product.Products // how it is multiplied by where it was packed, else zero; nil: as it is in the file
-	plain    product.Products  // how it is multiplied by as it is in the file; zero: by ggml
+	products *product.Products // how it is multiplied by where it was packed, else zero; nil: by ggml
 }
 
 // packed reports whether ebb multiplies by the weight itself, which is packed then.
@@ -18,55 +17,74 @@ func (l Linear) packed() bool { return l.products != nil && l.products.Any() }
 
 // Forward returns Weight·x + Bias. x [in, tokens]; result [out, tokens].
 func (l Linear) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	return l.forward(g, &input{x: x})
+	return l.forward(g, &input{x: x}, nil)
 }
 
-// forward is Forward for an input that other matrices may share.
-func (l Linear) forward(g *ggml.Graph, in *input) *ggml.Tensor {
-	if l.packed() {
-		return l.products.Product(g, l.Weight, in.quantise(g, *l.products), l.Bias)
+// ForwardNormed is Forward of x's norm.
+func (l Linear) ForwardNormed(g *ggml.Graph, norm RMSNorm, x *ggml.Tensor) *ggml.Tensor {
+	return l.forward(g, &input{x: x, norm: &norm, whole: !l.packed()}, nil)
+}
+
+// ForwardAdd returns Weight·x + Bias + residual, which is [out, tokens] like the result.
+func (l Linear) ForwardAdd(g *ggml.Graph, x, residual *ggml.Tensor) *ggml.Tensor {
+	return l.forward(g, &input{x: x}, residual)
+}
+
+// ForwardAll returns the products of matrices with the same x, which is prepared once.
+func ForwardAll(g *ggml.Graph, x *ggml.Tensor, matrices ...Linear) []*ggml.Tensor {
+	in, all := input{x: x}, make([]*ggml.Tensor, len(matrices))
+	for i, l := range matrices {
+		all[i] = l.forward(g, &in, nil)
 	}
-	y := l.unpacked(g, in.x)
-	if l.Bias != nil {
-		y = g.Add(y, l.Bias)
+	return all
+}
+
+// forward is ForwardAdd for an input that other matrices may share. residual is nil for none.
+func (l Linear) forward(g *ggml.Graph, in *input, residual *ggml.Tensor) *ggml.Tensor {
+	var y *ggml.Tensor
+	bias := l.Bias
+	switch {
+	case !l.packed():
+		y = g.MulMat(l.Weight, in.values(g))
+	case bias == nil: // a packed product adds one operand
+		return l.products.Product(g, l.Weight, in.quantise(g, *l.products), residual)
+	default:
+		y, bias = l.products.Product(g, l.Weight, in.quantise(g, *l.products), bias), nil
+	}
+	if bias != nil {
+		y = g.Add(y, bias)
+	}
+	if residual != nil {
+		y = g.Add(y, residual)
 	}
 	return y
 }
 
-// unpacked returns Weight·x for a weight as it is in the file.
-func (l Linear) unpacked(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	if l.plain.Any() {
-		return l.plain.Plain(g, l.Weight, x)
-	}
-	return g.MulMat(l.Weight, x)
-}
-
 // input is what one or more matrices are multiplied by.
 type input struct {
-	x         *ggml.Tensor         // [in, tokens]
+	x     *ggml.Tensor // [in, tokens]
+	norm  *RMSNorm     // they are multiplied by the norm of x; nil: by x
+	whole bool         // one of them is not packed, so that x's norm is needed as numbers
+
 	quantised *product.Activations // nil until a packed matrix needs it
+}
+
+// values returns the input as matrices that are not packed read it.
+func (in *input) values(g *ggml.Graph) *ggml.Tensor {
+	if in.norm != nil {
+		in.x, in.norm = in.norm.Forward(g, in.x), nil
+	}
+	return in.x
 }
 
 // quantise returns the input as packed matrices read it. It is made once.
 func (in *input) quantise(g *ggml.Graph, p product.Products) *product.Activations {
-	if in.quantised == nil {
-		in.quantised = p.Quantise(g, in.x)
+	switch {
+	case in.quantised != nil:
+	case in.norm != nil && !in.whole:
+		in.quantised = p.NormQuantise(g, in.x, in.norm.Weight, in.norm.Eps)
+	default:
+		in.quantised = p.Quantise(g, in.values(g))
 	}
 	return in.quantised
-}
-
-// packed is Forward where gate and up are computed as one operation, whose result is what the down
-// projection reads; nil where that is not possible.
-func (f SwiGLU) packed(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	gate, up := f.GateUp.results[0], f.GateUp.results[1]
-	of := func(r result) Linear { return f.GateUp.products[r.product] }
-	fuses := func(r result) bool {
-		return of(r).packed() && of(r).Bias == nil && r.first%product.Rows == 0 && r.rows%product.Rows == 0
-	}
-	if !fuses(gate) || !fuses(up) || !f.Down.packed() {
-		return nil
-	}
-	p, in := *f.Down.products, input{x: x}
-	in.quantised = p.GateUp(g, of(gate).Weight, of(up).Weight, int64(gate.first), int64(up.first), int64(gate.rows), in.quantise(g, p))
-	return f.Down.forward(g, &in)
 }

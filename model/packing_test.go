@@ -228,10 +228,73 @@ func TestAPackedFeedForwardComputesGateAndUpAsOneOperation(t *testing.T) {
 			var f SwiGLU
 			loadAll(t, test.file, Devices{Input: b, Output: b, Products: product.On(b.Device(), set)}, func(l *Loader) { f = l.SwiGLU("", hidden, ff) })
 			return evaluate(t, b, hidden, tokens, func(g *ggml.Graph, x *ggml.Tensor) []*ggml.Tensor {
-				if fused := f.packed(g, x) != nil; fused != (test.fused && set > isa.GGML) {
+				if fused := f.fuses(); fused != (test.fused && set > isa.GGML) {
 					t.Errorf("%s, %v: gate and up are one operation: %v", test.why, set, fused)
 				}
 				return []*ggml.Tensor{f.Forward(g, x)}
+			})[0]
+		}
+		reference := compute(isa.GGML)
+		for _, set := range productSets(t)[1:] {
+			if d := far(compute(set), reference); !(d <= packedError) {
+				t.Errorf("%s, %v: %.2g off ggml's result, want at most %g", test.why, set, d, packedError)
+			}
+		}
+	}
+}
+
+// TestNormsAndResidualsArePartOfPackedProducts computes what a layer has beside attention.
+func TestNormsAndResidualsArePartOfPackedProducts(t *testing.T) {
+	const hidden, ff, tokens = 64, 128, 3
+	for _, test := range []struct {
+		why        string
+		value      ggml.Type // of the matrix of values
+		biases     bool
+		operations int
+	}{
+		// The norm, and the products of queries, keys and values; quantising for the output of
+		// attention, and its product with the residual; norm, gate and up, and down with the residual.
+		{"one type", ggml.Q4_0, false, 2 + 2 + 3},
+		{"two types", ggml.Q8_0, false, 3 + 2 + 3},
+		{"biases", ggml.Q4_0, true, 2 + 3 + 3}, // that of the output is an operation beside the residual
+		{"values are not packed", ggml.F16, false, 5 + 2 + 3},
+	} {
+		tensors := []gguf.TensorData{
+			vector("attn_norm.weight", hidden), vector("ffn_norm.weight", hidden),
+			quantized(t, "attn_q.weight", ggml.Q4_0, hidden, hidden), quantized(t, "attn_output.weight", ggml.Q4_1, hidden, hidden),
+			quantized(t, "attn_k.weight", ggml.Q4_0, hidden, hidden), quantized(t, "attn_v.weight", test.value, hidden, hidden),
+			quantized(t, "ffn_gate.weight", ggml.Q4_0, hidden, ff), quantized(t, "ffn_up.weight", ggml.Q4_0, hidden, ff), quantized(t, "ffn_down.weight", ggml.Q4_0, ff, hidden),
+		}
+		if test.biases {
+			for _, name := range []string{"attn_q", "attn_k", "attn_v", "attn_output"} {
+				tensors = append(tensors, vector(name+".bias", hidden))
+			}
+		}
+		f := openTensors(t, tensors...)
+		compute := func(set isa.ISA) []float32 {
+			b := testmodel.CPU(t, 2)
+			var (
+				attentionNorm, feedForwardNorm RMSNorm
+				queryKeyValue                  QueryKeyValue
+				out                            Linear
+				feedForward                    SwiGLU
+			)
+			loadAll(t, f, Devices{Input: b, Output: b, Products: product.On(b.Device(), set)}, func(l *Loader) {
+				attentionNorm, feedForwardNorm = l.RMSNorm("attn_norm", hidden, 1e-5), l.RMSNorm("ffn_norm", hidden, 1e-5)
+				queryKeyValue = l.QueryKeyValue(hidden, Layer{Heads: 1, KVHeads: 1, KeyDim: hidden, ValueDim: hidden})
+				out, feedForward = l.Linear("attn_output", hidden, hidden), l.SwiGLU("", hidden, ff)
+			})
+			return evaluate(t, b, hidden, tokens, func(g *ggml.Graph, x *ggml.Tensor) []*ggml.Tensor {
+				q, k, v := queryKeyValue.ForwardNormed(g, attentionNorm, x)
+				flat := func(t *ggml.Tensor) *ggml.Tensor { return g.Reshape2D(g.Cont(t), hidden, tokens) }
+				attended := g.Add(g.SwiGLU(flat(q), flat(k)), flat(v))
+				y := AddNormed(g, feedForward, feedForwardNorm, out.ForwardAdd(g, attended, x))
+				g.Expand(y)
+				const between = 3*4 + 2 // views of rows and heads, copies and their shapes, and what stands for attention
+				if got := g.Nodes() - between; set > isa.GGML && got != test.operations {
+					t.Errorf("%s, %v: %d operations, want %d", test.why, set, got, test.operations)
+				}
+				return []*ggml.Tensor{y}
 			})[0]
 		}
 		reference := compute(isa.GGML)

@@ -20,10 +20,24 @@ type result struct{ product, first, rows int }
 // Forward returns the products of each matrix with x [in, tokens]: [out, tokens], rows without
 // gaps.
 func (s Stack) Forward(g *ggml.Graph, x *ggml.Tensor) []*ggml.Tensor {
-	in := input{x: x}
+	return s.forward(g, &input{x: x})
+}
+
+// ForwardNormed is Forward of x's norm.
+func (s Stack) ForwardNormed(g *ggml.Graph, norm RMSNorm, x *ggml.Tensor) []*ggml.Tensor {
+	return s.forward(g, s.input(norm, x))
+}
+
+// input returns the norm of x as the matrices read it.
+func (s Stack) input(norm RMSNorm, x *ggml.Tensor) *input {
+	plain := func(l Linear) bool { return !l.packed() }
+	return &input{x: x, norm: &norm, whole: slices.ContainsFunc(s.products, plain)}
+}
+
+func (s Stack) forward(g *ggml.Graph, in *input) []*ggml.Tensor {
 	products := make([]*ggml.Tensor, len(s.products))
 	for i, p := range s.products {
-		products[i] = p.forward(g, &in)
+		products[i] = p.forward(g, in, nil)
 	}
 	all := make([]*ggml.Tensor, len(s.results))
 	for i, r := range s.results {

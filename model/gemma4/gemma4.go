@@ -195,7 +195,7 @@ type dense struct {
 
 // Forward maps x [hidden, tokens] to the same shape.
 func (d dense) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	return d.network.Forward(g, d.norm.Forward(g, x))
+	return d.network.ForwardNormed(g, d.norm, x)
 }
 
 // mixture is a dense network and experts side by side, with a norm behind each. The router reads the

@@ -68,13 +68,11 @@ func open(l *model.Loader) (model.Model, error) {
 func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend, _ model.Recur) *ggml.Tensor {
 	w := m.layers[l]
 
-	h := w.attentionNorm.Forward(g, x)
-	q, k, v := w.queryKeyValue.Forward(g, h)
+	q, k, v := w.queryKeyValue.ForwardNormed(g, w.attentionNorm, x)
 	q, k = w.rotary.Forward(g, q, tokens.Positions), w.rotary.Forward(g, k, tokens.Positions)
-	h = w.attentionOut.Forward(g, attend(q, k, v))
+	h := w.attentionOut.Forward(g, attend(q, k, v))
 	x = g.Add(w.attentionOutNorm.Forward(g, h), x)
 
-	h = w.feedForwardNorm.Forward(g, x)
-	h = w.feedForward.Forward(g, h)
+	h = w.feedForward.ForwardNormed(g, w.feedForwardNorm, x)
 	return g.Add(w.feedForwardOutNorm.Forward(g, h), x)
 }

@@ -122,8 +122,7 @@ func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens,
 		x = g.Add(w.attention.forward(g, h, tokens.Positions, attend), x)
 	}
 
-	h = w.feedForwardNorm.Forward(g, x)
-	return g.Add(w.feedForward.Forward(g, h), x)
+	return model.AddNormed(g, w.feedForward, w.feedForwardNorm, x)
 }
 
 // forward maps x [hidden, tokens] to the same shape.

@@ -69,11 +69,9 @@ func open(l *model.Loader) (model.Model, error) {
 func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens, attend model.Attend, _ model.Recur) *ggml.Tensor {
 	w := m.layers[l]
 
-	h := w.attentionNorm.Forward(g, x)
-	q, k, v := w.queryKeyValue.Forward(g, h)
+	q, k, v := w.queryKeyValue.ForwardNormed(g, w.attentionNorm, x)
 	q, k = w.rotary.Forward(g, q, tokens.Positions), w.rotary.Forward(g, k, tokens.Positions)
-	x = g.Add(w.attentionOut.Forward(g, attend(q, k, v)), x)
+	x = w.attentionOut.ForwardAdd(g, attend(q, k, v), x)
 
-	h = w.feedForwardNorm.Forward(g, x)
-	return g.Add(w.feedForward.Forward(g, h), x)
+	return model.AddNormed(g, w.feedForward, w.feedForwardNorm, x)
 }

@@ -83,6 +83,5 @@ func (w layer) forward(g *ggml.Graph, x *ggml.Tensor, tokens model.Tokens, atten
 		x = g.Add(w.attention.Forward(g, h, tokens.Positions, attend), x)
 	}
 
-	h = w.feedForwardNorm.Forward(g, x)
-	return g.Add(w.feedForward.Forward(g, h), x)
+	return model.AddNormed(g, w.feedForward, w.feedForwardNorm, x)
 }

@@ -103,7 +103,8 @@ func (d deltaNet) forward(g *ggml.Graph, x *ggml.Tensor, recur model.Recur) *ggm
 // result, [size × heads, tokens].
 func (d deltaNet) project(g *ggml.Graph, x *ggml.Tensor) (qkv, z *ggml.Tensor) {
 	if d.mixed.Weight == nil {
-		return d.queryKeyValue.Forward(g, x), d.gate.Forward(g, x)
+		all := model.ForwardAll(g, x, d.queryKeyValue, d.gate)
+		return all[0], all[1]
 	}
 	all, values := d.mixed.Forward(g, x), d.Size*d.Heads/d.KeyHeads
 	q, k, v := d.part(g, all, 0, d.Size), d.part(g, all, d.Size, d.Size), d.part(g, all, 2*d.Size, values)
@@ -129,6 +130,5 @@ func (m *Model) Layer(g *ggml.Graph, l int, x *ggml.Tensor, tokens model.Tokens,
 		x = g.Add(w.attention.Forward(g, h, tokens.Positions, attend), x)
 	}
 
-	h = w.feedForwardNorm.Forward(g, x)
-	return g.Add(w.experts.Forward(g, h), x)
+	return model.AddNormed(g, w.experts, w.feedForwardNorm, x)
 }
