@@ -7,6 +7,9 @@ import "github.com/seed4d217819/ebb/isa"
 // vectors reports whether there is machine code for an instruction set.
 func vectors(set isa.ISA) bool { return set >= isa.AVX2 }
 
+// amxTokens is from how many tokens on products are AMX's: from there on they are faster than VNNI's.
+const amxTokens = 7
+
 func vectorOps(set isa.ISA) (ops [operations]uintptr) {
 	addresses := avx2Addresses // also with AVX-512 alone, which adds nothing to products of bytes
 	switch {
@@ -16,5 +19,8 @@ func vectorOps(set isa.ISA) (ops [operations]uintptr) {
 		addresses = avxVNNIAddresses
 	}
 	ops[opQuantise], ops[opNormQuantise], ops[opProduct], ops[opGateUp] = addresses()
+	if set >= isa.AMX {
+		ops[opProduct], ops[opGateUp] = amxAddresses()
+	}
 	return ops
 }

@@ -82,6 +82,21 @@ TEXT ·opGateUpAVXVNNI(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $2, AX
 	JMP  gateUp<>(SB)
 
+// Products of fewer tokens than the tiles of AMX pay for are VNNI's.
+#define AMX                                                   \
+	MOVL    $3, AX                                           \
+	XORL    CX, CX                                           \
+	CMPL    tensor_params+params_tokens(DI), $const_amxTokens \
+	CMOVLLT CX, AX
+
+TEXT ·opProductAMX(SB), NOSPLIT|NOFRAME, $0-0
+	AMX
+	JMP product<>(SB)
+
+TEXT ·opGateUpAMX(SB), NOSPLIT|NOFRAME, $0-0
+	AMX
+	JMP gateUp<>(SB)
+
 // quantise is Quantise with the instruction set AX, or NormQuantise if there are weights of the norm.
 // Threads divide the tokens, or the blocks if there are fewer tokens than threads.
 TEXT quantise<>(SB), NOSPLIT|NOFRAME, $0-0
@@ -653,4 +668,12 @@ TEXT ·avxVNNIAddresses(SB), NOSPLIT, $0-32
 	MOVQ AX, product+16(FP)
 	LEAQ ·opGateUpAVXVNNI(SB), AX
 	MOVQ AX, gateUp+24(FP)
+	RET
+
+// func amxAddresses() (product, gateUp uintptr)
+TEXT ·amxAddresses(SB), NOSPLIT, $0-16
+	LEAQ ·opProductAMX(SB), AX
+	MOVQ AX, product+0(FP)
+	LEAQ ·opGateUpAMX(SB), AX
+	MOVQ AX, gateUp+8(FP)
 	RET

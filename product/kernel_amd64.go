@@ -469,6 +469,71 @@ func few3IQ4_XSVNNI()
 //go:noescape
 func few4IQ4_XSVNNI()
 
+// amxBegin keeps the tiles' configuration.
+//
+//go:noescape
+func amxBegin()
+
+// amxFinish configures the tiles as amxBegin has found them.
+//
+//go:noescape
+func amxFinish()
+
+// amxTileSym multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func amxTileSym()
+
+// amxTileMin multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func amxTileMin()
+
+// amxTileSym16 multiplies scratch and the tokens left of a tile.
+//
+//go:noescape
+func amxTileSym16()
+
+// expandQ4_0AMX expands units of Q4_0.
+//
+//go:noescape
+func expandQ4_0AMX()
+
+// expandQ5_0AMX expands units of Q5_0.
+//
+//go:noescape
+func expandQ5_0AMX()
+
+// expandQ8_0AMX expands units of Q8_0.
+//
+//go:noescape
+func expandQ8_0AMX()
+
+// expandIQ4_NLAMX expands units of IQ4_NL.
+//
+//go:noescape
+func expandIQ4_NLAMX()
+
+// expandMXFP4AMX expands units of MXFP4.
+//
+//go:noescape
+func expandMXFP4AMX()
+
+// expandQ6_KAMX expands units of Q6_K.
+//
+//go:noescape
+func expandQ6_KAMX()
+
+// expandQ3_KAMX expands units of Q3_K.
+//
+//go:noescape
+func expandQ3_KAMX()
+
+// expandIQ4_XSAMX expands units of IQ4_XS.
+//
+//go:noescape
+func expandIQ4_XSAMX()
+
 // quantiseAVX2 quantises tokens t to tEnd, blocks b to bEnd.
 //
 //go:noescape

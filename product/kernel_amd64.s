@@ -760,6 +760,1032 @@ DATA bitsHigh<>+56(SB)/4, $0x80402010
 DATA bitsHigh<>+60(SB)/4, $0x80402010
 GLOBL bitsHigh<>(SB), RODATA|NOPTR, $64
 
+DATA tileConfigs<>+0(SB)/1, $0x01
+DATA tileConfigs<>+1(SB)/1, $0x00
+DATA tileConfigs<>+2(SB)/1, $0x00
+DATA tileConfigs<>+3(SB)/1, $0x00
+DATA tileConfigs<>+4(SB)/1, $0x00
+DATA tileConfigs<>+5(SB)/1, $0x00
+DATA tileConfigs<>+6(SB)/1, $0x00
+DATA tileConfigs<>+7(SB)/1, $0x00
+DATA tileConfigs<>+8(SB)/1, $0x00
+DATA tileConfigs<>+9(SB)/1, $0x00
+DATA tileConfigs<>+10(SB)/1, $0x00
+DATA tileConfigs<>+11(SB)/1, $0x00
+DATA tileConfigs<>+12(SB)/1, $0x00
+DATA tileConfigs<>+13(SB)/1, $0x00
+DATA tileConfigs<>+14(SB)/1, $0x00
+DATA tileConfigs<>+15(SB)/1, $0x00
+DATA tileConfigs<>+16(SB)/1, $0x40
+DATA tileConfigs<>+17(SB)/1, $0x00
+DATA tileConfigs<>+18(SB)/1, $0x40
+DATA tileConfigs<>+19(SB)/1, $0x00
+DATA tileConfigs<>+20(SB)/1, $0x20
+DATA tileConfigs<>+21(SB)/1, $0x00
+DATA tileConfigs<>+22(SB)/1, $0x40
+DATA tileConfigs<>+23(SB)/1, $0x00
+DATA tileConfigs<>+24(SB)/1, $0x10
+DATA tileConfigs<>+25(SB)/1, $0x00
+DATA tileConfigs<>+26(SB)/1, $0x40
+DATA tileConfigs<>+27(SB)/1, $0x00
+DATA tileConfigs<>+28(SB)/1, $0x00
+DATA tileConfigs<>+29(SB)/1, $0x00
+DATA tileConfigs<>+30(SB)/1, $0x00
+DATA tileConfigs<>+31(SB)/1, $0x00
+DATA tileConfigs<>+32(SB)/1, $0x00
+DATA tileConfigs<>+33(SB)/1, $0x00
+DATA tileConfigs<>+34(SB)/1, $0x00
+DATA tileConfigs<>+35(SB)/1, $0x00
+DATA tileConfigs<>+36(SB)/1, $0x00
+DATA tileConfigs<>+37(SB)/1, $0x00
+DATA tileConfigs<>+38(SB)/1, $0x00
+DATA tileConfigs<>+39(SB)/1, $0x00
+DATA tileConfigs<>+40(SB)/1, $0x00
+DATA tileConfigs<>+41(SB)/1, $0x00
+DATA tileConfigs<>+42(SB)/1, $0x00
+DATA tileConfigs<>+43(SB)/1, $0x00
+DATA tileConfigs<>+44(SB)/1, $0x00
+DATA tileConfigs<>+45(SB)/1, $0x00
+DATA tileConfigs<>+46(SB)/1, $0x00
+DATA tileConfigs<>+47(SB)/1, $0x00
+DATA tileConfigs<>+48(SB)/1, $0x01
+DATA tileConfigs<>+49(SB)/1, $0x01
+DATA tileConfigs<>+50(SB)/1, $0x01
+DATA tileConfigs<>+51(SB)/1, $0x08
+DATA tileConfigs<>+52(SB)/1, $0x01
+DATA tileConfigs<>+53(SB)/1, $0x04
+DATA tileConfigs<>+54(SB)/1, $0x00
+DATA tileConfigs<>+55(SB)/1, $0x00
+DATA tileConfigs<>+56(SB)/1, $0x00
+DATA tileConfigs<>+57(SB)/1, $0x00
+DATA tileConfigs<>+58(SB)/1, $0x00
+DATA tileConfigs<>+59(SB)/1, $0x00
+DATA tileConfigs<>+60(SB)/1, $0x00
+DATA tileConfigs<>+61(SB)/1, $0x00
+DATA tileConfigs<>+62(SB)/1, $0x00
+DATA tileConfigs<>+63(SB)/1, $0x00
+DATA tileConfigs<>+64(SB)/1, $0x01
+DATA tileConfigs<>+65(SB)/1, $0x00
+DATA tileConfigs<>+66(SB)/1, $0x00
+DATA tileConfigs<>+67(SB)/1, $0x00
+DATA tileConfigs<>+68(SB)/1, $0x00
+DATA tileConfigs<>+69(SB)/1, $0x00
+DATA tileConfigs<>+70(SB)/1, $0x00
+DATA tileConfigs<>+71(SB)/1, $0x00
+DATA tileConfigs<>+72(SB)/1, $0x00
+DATA tileConfigs<>+73(SB)/1, $0x00
+DATA tileConfigs<>+74(SB)/1, $0x00
+DATA tileConfigs<>+75(SB)/1, $0x00
+DATA tileConfigs<>+76(SB)/1, $0x00
+DATA tileConfigs<>+77(SB)/1, $0x00
+DATA tileConfigs<>+78(SB)/1, $0x00
+DATA tileConfigs<>+79(SB)/1, $0x00
+DATA tileConfigs<>+80(SB)/1, $0x40
+DATA tileConfigs<>+81(SB)/1, $0x00
+DATA tileConfigs<>+82(SB)/1, $0x40
+DATA tileConfigs<>+83(SB)/1, $0x00
+DATA tileConfigs<>+84(SB)/1, $0x20
+DATA tileConfigs<>+85(SB)/1, $0x00
+DATA tileConfigs<>+86(SB)/1, $0x40
+DATA tileConfigs<>+87(SB)/1, $0x00
+DATA tileConfigs<>+88(SB)/1, $0x10
+DATA tileConfigs<>+89(SB)/1, $0x00
+DATA tileConfigs<>+90(SB)/1, $0x40
+DATA tileConfigs<>+91(SB)/1, $0x00
+DATA tileConfigs<>+92(SB)/1, $0x00
+DATA tileConfigs<>+93(SB)/1, $0x00
+DATA tileConfigs<>+94(SB)/1, $0x00
+DATA tileConfigs<>+95(SB)/1, $0x00
+DATA tileConfigs<>+96(SB)/1, $0x00
+DATA tileConfigs<>+97(SB)/1, $0x00
+DATA tileConfigs<>+98(SB)/1, $0x00
+DATA tileConfigs<>+99(SB)/1, $0x00
+DATA tileConfigs<>+100(SB)/1, $0x00
+DATA tileConfigs<>+101(SB)/1, $0x00
+DATA tileConfigs<>+102(SB)/1, $0x00
+DATA tileConfigs<>+103(SB)/1, $0x00
+DATA tileConfigs<>+104(SB)/1, $0x00
+DATA tileConfigs<>+105(SB)/1, $0x00
+DATA tileConfigs<>+106(SB)/1, $0x00
+DATA tileConfigs<>+107(SB)/1, $0x00
+DATA tileConfigs<>+108(SB)/1, $0x00
+DATA tileConfigs<>+109(SB)/1, $0x00
+DATA tileConfigs<>+110(SB)/1, $0x00
+DATA tileConfigs<>+111(SB)/1, $0x00
+DATA tileConfigs<>+112(SB)/1, $0x02
+DATA tileConfigs<>+113(SB)/1, $0x02
+DATA tileConfigs<>+114(SB)/1, $0x02
+DATA tileConfigs<>+115(SB)/1, $0x08
+DATA tileConfigs<>+116(SB)/1, $0x02
+DATA tileConfigs<>+117(SB)/1, $0x04
+DATA tileConfigs<>+118(SB)/1, $0x00
+DATA tileConfigs<>+119(SB)/1, $0x00
+DATA tileConfigs<>+120(SB)/1, $0x00
+DATA tileConfigs<>+121(SB)/1, $0x00
+DATA tileConfigs<>+122(SB)/1, $0x00
+DATA tileConfigs<>+123(SB)/1, $0x00
+DATA tileConfigs<>+124(SB)/1, $0x00
+DATA tileConfigs<>+125(SB)/1, $0x00
+DATA tileConfigs<>+126(SB)/1, $0x00
+DATA tileConfigs<>+127(SB)/1, $0x00
+DATA tileConfigs<>+128(SB)/1, $0x01
+DATA tileConfigs<>+129(SB)/1, $0x00
+DATA tileConfigs<>+130(SB)/1, $0x00
+DATA tileConfigs<>+131(SB)/1, $0x00
+DATA tileConfigs<>+132(SB)/1, $0x00
+DATA tileConfigs<>+133(SB)/1, $0x00
+DATA tileConfigs<>+134(SB)/1, $0x00
+DATA tileConfigs<>+135(SB)/1, $0x00
+DATA tileConfigs<>+136(SB)/1, $0x00
+DATA tileConfigs<>+137(SB)/1, $0x00
+DATA tileConfigs<>+138(SB)/1, $0x00
+DATA tileConfigs<>+139(SB)/1, $0x00
+DATA tileConfigs<>+140(SB)/1, $0x00
+DATA tileConfigs<>+141(SB)/1, $0x00
+DATA tileConfigs<>+142(SB)/1, $0x00
+DATA tileConfigs<>+143(SB)/1, $0x00
+DATA tileConfigs<>+144(SB)/1, $0x40
+DATA tileConfigs<>+145(SB)/1, $0x00
+DATA tileConfigs<>+146(SB)/1, $0x40
+DATA tileConfigs<>+147(SB)/1, $0x00
+DATA tileConfigs<>+148(SB)/1, $0x20
+DATA tileConfigs<>+149(SB)/1, $0x00
+DATA tileConfigs<>+150(SB)/1, $0x40
+DATA tileConfigs<>+151(SB)/1, $0x00
+DATA tileConfigs<>+152(SB)/1, $0x10
+DATA tileConfigs<>+153(SB)/1, $0x00
+DATA tileConfigs<>+154(SB)/1, $0x40
+DATA tileConfigs<>+155(SB)/1, $0x00
+DATA tileConfigs<>+156(SB)/1, $0x00
+DATA tileConfigs<>+157(SB)/1, $0x00
+DATA tileConfigs<>+158(SB)/1, $0x00
+DATA tileConfigs<>+159(SB)/1, $0x00
+DATA tileConfigs<>+160(SB)/1, $0x00
+DATA tileConfigs<>+161(SB)/1, $0x00
+DATA tileConfigs<>+162(SB)/1, $0x00
+DATA tileConfigs<>+163(SB)/1, $0x00
+DATA tileConfigs<>+164(SB)/1, $0x00
+DATA tileConfigs<>+165(SB)/1, $0x00
+DATA tileConfigs<>+166(SB)/1, $0x00
+DATA tileConfigs<>+167(SB)/1, $0x00
+DATA tileConfigs<>+168(SB)/1, $0x00
+DATA tileConfigs<>+169(SB)/1, $0x00
+DATA tileConfigs<>+170(SB)/1, $0x00
+DATA tileConfigs<>+171(SB)/1, $0x00
+DATA tileConfigs<>+172(SB)/1, $0x00
+DATA tileConfigs<>+173(SB)/1, $0x00
+DATA tileConfigs<>+174(SB)/1, $0x00
+DATA tileConfigs<>+175(SB)/1, $0x00
+DATA tileConfigs<>+176(SB)/1, $0x03
+DATA tileConfigs<>+177(SB)/1, $0x03
+DATA tileConfigs<>+178(SB)/1, $0x03
+DATA tileConfigs<>+179(SB)/1, $0x08
+DATA tileConfigs<>+180(SB)/1, $0x03
+DATA tileConfigs<>+181(SB)/1, $0x04
+DATA tileConfigs<>+182(SB)/1, $0x00
+DATA tileConfigs<>+183(SB)/1, $0x00
+DATA tileConfigs<>+184(SB)/1, $0x00
+DATA tileConfigs<>+185(SB)/1, $0x00
+DATA tileConfigs<>+186(SB)/1, $0x00
+DATA tileConfigs<>+187(SB)/1, $0x00
+DATA tileConfigs<>+188(SB)/1, $0x00
+DATA tileConfigs<>+189(SB)/1, $0x00
+DATA tileConfigs<>+190(SB)/1, $0x00
+DATA tileConfigs<>+191(SB)/1, $0x00
+DATA tileConfigs<>+192(SB)/1, $0x01
+DATA tileConfigs<>+193(SB)/1, $0x00
+DATA tileConfigs<>+194(SB)/1, $0x00
+DATA tileConfigs<>+195(SB)/1, $0x00
+DATA tileConfigs<>+196(SB)/1, $0x00
+DATA tileConfigs<>+197(SB)/1, $0x00
+DATA tileConfigs<>+198(SB)/1, $0x00
+DATA tileConfigs<>+199(SB)/1, $0x00
+DATA tileConfigs<>+200(SB)/1, $0x00
+DATA tileConfigs<>+201(SB)/1, $0x00
+DATA tileConfigs<>+202(SB)/1, $0x00
+DATA tileConfigs<>+203(SB)/1, $0x00
+DATA tileConfigs<>+204(SB)/1, $0x00
+DATA tileConfigs<>+205(SB)/1, $0x00
+DATA tileConfigs<>+206(SB)/1, $0x00
+DATA tileConfigs<>+207(SB)/1, $0x00
+DATA tileConfigs<>+208(SB)/1, $0x40
+DATA tileConfigs<>+209(SB)/1, $0x00
+DATA tileConfigs<>+210(SB)/1, $0x40
+DATA tileConfigs<>+211(SB)/1, $0x00
+DATA tileConfigs<>+212(SB)/1, $0x20
+DATA tileConfigs<>+213(SB)/1, $0x00
+DATA tileConfigs<>+214(SB)/1, $0x40
+DATA tileConfigs<>+215(SB)/1, $0x00
+DATA tileConfigs<>+216(SB)/1, $0x10
+DATA tileConfigs<>+217(SB)/1, $0x00
+DATA tileConfigs<>+218(SB)/1, $0x40
+DATA tileConfigs<>+219(SB)/1, $0x00
+DATA tileConfigs<>+220(SB)/1, $0x00
+DATA tileConfigs<>+221(SB)/1, $0x00
+DATA tileConfigs<>+222(SB)/1, $0x00
+DATA tileConfigs<>+223(SB)/1, $0x00
+DATA tileConfigs<>+224(SB)/1, $0x00
+DATA tileConfigs<>+225(SB)/1, $0x00
+DATA tileConfigs<>+226(SB)/1, $0x00
+DATA tileConfigs<>+227(SB)/1, $0x00
+DATA tileConfigs<>+228(SB)/1, $0x00
+DATA tileConfigs<>+229(SB)/1, $0x00
+DATA tileConfigs<>+230(SB)/1, $0x00
+DATA tileConfigs<>+231(SB)/1, $0x00
+DATA tileConfigs<>+232(SB)/1, $0x00
+DATA tileConfigs<>+233(SB)/1, $0x00
+DATA tileConfigs<>+234(SB)/1, $0x00
+DATA tileConfigs<>+235(SB)/1, $0x00
+DATA tileConfigs<>+236(SB)/1, $0x00
+DATA tileConfigs<>+237(SB)/1, $0x00
+DATA tileConfigs<>+238(SB)/1, $0x00
+DATA tileConfigs<>+239(SB)/1, $0x00
+DATA tileConfigs<>+240(SB)/1, $0x04
+DATA tileConfigs<>+241(SB)/1, $0x04
+DATA tileConfigs<>+242(SB)/1, $0x04
+DATA tileConfigs<>+243(SB)/1, $0x08
+DATA tileConfigs<>+244(SB)/1, $0x04
+DATA tileConfigs<>+245(SB)/1, $0x04
+DATA tileConfigs<>+246(SB)/1, $0x00
+DATA tileConfigs<>+247(SB)/1, $0x00
+DATA tileConfigs<>+248(SB)/1, $0x00
+DATA tileConfigs<>+249(SB)/1, $0x00
+DATA tileConfigs<>+250(SB)/1, $0x00
+DATA tileConfigs<>+251(SB)/1, $0x00
+DATA tileConfigs<>+252(SB)/1, $0x00
+DATA tileConfigs<>+253(SB)/1, $0x00
+DATA tileConfigs<>+254(SB)/1, $0x00
+DATA tileConfigs<>+255(SB)/1, $0x00
+DATA tileConfigs<>+256(SB)/1, $0x01
+DATA tileConfigs<>+257(SB)/1, $0x00
+DATA tileConfigs<>+258(SB)/1, $0x00
+DATA tileConfigs<>+259(SB)/1, $0x00
+DATA tileConfigs<>+260(SB)/1, $0x00
+DATA tileConfigs<>+261(SB)/1, $0x00
+DATA tileConfigs<>+262(SB)/1, $0x00
+DATA tileConfigs<>+263(SB)/1, $0x00
+DATA tileConfigs<>+264(SB)/1, $0x00
+DATA tileConfigs<>+265(SB)/1, $0x00
+DATA tileConfigs<>+266(SB)/1, $0x00
+DATA tileConfigs<>+267(SB)/1, $0x00
+DATA tileConfigs<>+268(SB)/1, $0x00
+DATA tileConfigs<>+269(SB)/1, $0x00
+DATA tileConfigs<>+270(SB)/1, $0x00
+DATA tileConfigs<>+271(SB)/1, $0x00
+DATA tileConfigs<>+272(SB)/1, $0x40
+DATA tileConfigs<>+273(SB)/1, $0x00
+DATA tileConfigs<>+274(SB)/1, $0x40
+DATA tileConfigs<>+275(SB)/1, $0x00
+DATA tileConfigs<>+276(SB)/1, $0x20
+DATA tileConfigs<>+277(SB)/1, $0x00
+DATA tileConfigs<>+278(SB)/1, $0x40
+DATA tileConfigs<>+279(SB)/1, $0x00
+DATA tileConfigs<>+280(SB)/1, $0x10
+DATA tileConfigs<>+281(SB)/1, $0x00
+DATA tileConfigs<>+282(SB)/1, $0x40
+DATA tileConfigs<>+283(SB)/1, $0x00
+DATA tileConfigs<>+284(SB)/1, $0x00
+DATA tileConfigs<>+285(SB)/1, $0x00
+DATA tileConfigs<>+286(SB)/1, $0x00
+DATA tileConfigs<>+287(SB)/1, $0x00
+DATA tileConfigs<>+288(SB)/1, $0x00
+DATA tileConfigs<>+289(SB)/1, $0x00
+DATA tileConfigs<>+290(SB)/1, $0x00
+DATA tileConfigs<>+291(SB)/1, $0x00
+DATA tileConfigs<>+292(SB)/1, $0x00
+DATA tileConfigs<>+293(SB)/1, $0x00
+DATA tileConfigs<>+294(SB)/1, $0x00
+DATA tileConfigs<>+295(SB)/1, $0x00
+DATA tileConfigs<>+296(SB)/1, $0x00
+DATA tileConfigs<>+297(SB)/1, $0x00
+DATA tileConfigs<>+298(SB)/1, $0x00
+DATA tileConfigs<>+299(SB)/1, $0x00
+DATA tileConfigs<>+300(SB)/1, $0x00
+DATA tileConfigs<>+301(SB)/1, $0x00
+DATA tileConfigs<>+302(SB)/1, $0x00
+DATA tileConfigs<>+303(SB)/1, $0x00
+DATA tileConfigs<>+304(SB)/1, $0x05
+DATA tileConfigs<>+305(SB)/1, $0x05
+DATA tileConfigs<>+306(SB)/1, $0x05
+DATA tileConfigs<>+307(SB)/1, $0x08
+DATA tileConfigs<>+308(SB)/1, $0x05
+DATA tileConfigs<>+309(SB)/1, $0x04
+DATA tileConfigs<>+310(SB)/1, $0x00
+DATA tileConfigs<>+311(SB)/1, $0x00
+DATA tileConfigs<>+312(SB)/1, $0x00
+DATA tileConfigs<>+313(SB)/1, $0x00
+DATA tileConfigs<>+314(SB)/1, $0x00
+DATA tileConfigs<>+315(SB)/1, $0x00
+DATA tileConfigs<>+316(SB)/1, $0x00
+DATA tileConfigs<>+317(SB)/1, $0x00
+DATA tileConfigs<>+318(SB)/1, $0x00
+DATA tileConfigs<>+319(SB)/1, $0x00
+DATA tileConfigs<>+320(SB)/1, $0x01
+DATA tileConfigs<>+321(SB)/1, $0x00
+DATA tileConfigs<>+322(SB)/1, $0x00
+DATA tileConfigs<>+323(SB)/1, $0x00
+DATA tileConfigs<>+324(SB)/1, $0x00
+DATA tileConfigs<>+325(SB)/1, $0x00
+DATA tileConfigs<>+326(SB)/1, $0x00
+DATA tileConfigs<>+327(SB)/1, $0x00
+DATA tileConfigs<>+328(SB)/1, $0x00
+DATA tileConfigs<>+329(SB)/1, $0x00
+DATA tileConfigs<>+330(SB)/1, $0x00
+DATA tileConfigs<>+331(SB)/1, $0x00
+DATA tileConfigs<>+332(SB)/1, $0x00
+DATA tileConfigs<>+333(SB)/1, $0x00
+DATA tileConfigs<>+334(SB)/1, $0x00
+DATA tileConfigs<>+335(SB)/1, $0x00
+DATA tileConfigs<>+336(SB)/1, $0x40
+DATA tileConfigs<>+337(SB)/1, $0x00
+DATA tileConfigs<>+338(SB)/1, $0x40
+DATA tileConfigs<>+339(SB)/1, $0x00
+DATA tileConfigs<>+340(SB)/1, $0x20
+DATA tileConfigs<>+341(SB)/1, $0x00
+DATA tileConfigs<>+342(SB)/1, $0x40
+DATA tileConfigs<>+343(SB)/1, $0x00
+DATA tileConfigs<>+344(SB)/1, $0x10
+DATA tileConfigs<>+345(SB)/1, $0x00
+DATA tileConfigs<>+346(SB)/1, $0x40
+DATA tileConfigs<>+347(SB)/1, $0x00
+DATA tileConfigs<>+348(SB)/1, $0x00
+DATA tileConfigs<>+349(SB)/1, $0x00
+DATA tileConfigs<>+350(SB)/1, $0x00
+DATA tileConfigs<>+351(SB)/1, $0x00
+DATA tileConfigs<>+352(SB)/1, $0x00
+DATA tileConfigs<>+353(SB)/1, $0x00
+DATA tileConfigs<>+354(SB)/1, $0x00
+DATA tileConfigs<>+355(SB)/1, $0x00
+DATA tileConfigs<>+356(SB)/1, $0x00
+DATA tileConfigs<>+357(SB)/1, $0x00
+DATA tileConfigs<>+358(SB)/1, $0x00
+DATA tileConfigs<>+359(SB)/1, $0x00
+DATA tileConfigs<>+360(SB)/1, $0x00
+DATA tileConfigs<>+361(SB)/1, $0x00
+DATA tileConfigs<>+362(SB)/1, $0x00
+DATA tileConfigs<>+363(SB)/1, $0x00
+DATA tileConfigs<>+364(SB)/1, $0x00
+DATA tileConfigs<>+365(SB)/1, $0x00
+DATA tileConfigs<>+366(SB)/1, $0x00
+DATA tileConfigs<>+367(SB)/1, $0x00
+DATA tileConfigs<>+368(SB)/1, $0x06
+DATA tileConfigs<>+369(SB)/1, $0x06
+DATA tileConfigs<>+370(SB)/1, $0x06
+DATA tileConfigs<>+371(SB)/1, $0x08
+DATA tileConfigs<>+372(SB)/1, $0x06
+DATA tileConfigs<>+373(SB)/1, $0x04
+DATA tileConfigs<>+374(SB)/1, $0x00
+DATA tileConfigs<>+375(SB)/1, $0x00
+DATA tileConfigs<>+376(SB)/1, $0x00
+DATA tileConfigs<>+377(SB)/1, $0x00
+DATA tileConfigs<>+378(SB)/1, $0x00
+DATA tileConfigs<>+379(SB)/1, $0x00
+DATA tileConfigs<>+380(SB)/1, $0x00
+DATA tileConfigs<>+381(SB)/1, $0x00
+DATA tileConfigs<>+382(SB)/1, $0x00
+DATA tileConfigs<>+383(SB)/1, $0x00
+DATA tileConfigs<>+384(SB)/1, $0x01
+DATA tileConfigs<>+385(SB)/1, $0x00
+DATA tileConfigs<>+386(SB)/1, $0x00
+DATA tileConfigs<>+387(SB)/1, $0x00
+DATA tileConfigs<>+388(SB)/1, $0x00
+DATA tileConfigs<>+389(SB)/1, $0x00
+DATA tileConfigs<>+390(SB)/1, $0x00
+DATA tileConfigs<>+391(SB)/1, $0x00
+DATA tileConfigs<>+392(SB)/1, $0x00
+DATA tileConfigs<>+393(SB)/1, $0x00
+DATA tileConfigs<>+394(SB)/1, $0x00
+DATA tileConfigs<>+395(SB)/1, $0x00
+DATA tileConfigs<>+396(SB)/1, $0x00
+DATA tileConfigs<>+397(SB)/1, $0x00
+DATA tileConfigs<>+398(SB)/1, $0x00
+DATA tileConfigs<>+399(SB)/1, $0x00
+DATA tileConfigs<>+400(SB)/1, $0x40
+DATA tileConfigs<>+401(SB)/1, $0x00
+DATA tileConfigs<>+402(SB)/1, $0x40
+DATA tileConfigs<>+403(SB)/1, $0x00
+DATA tileConfigs<>+404(SB)/1, $0x20
+DATA tileConfigs<>+405(SB)/1, $0x00
+DATA tileConfigs<>+406(SB)/1, $0x40
+DATA tileConfigs<>+407(SB)/1, $0x00
+DATA tileConfigs<>+408(SB)/1, $0x10
+DATA tileConfigs<>+409(SB)/1, $0x00
+DATA tileConfigs<>+410(SB)/1, $0x40
+DATA tileConfigs<>+411(SB)/1, $0x00
+DATA tileConfigs<>+412(SB)/1, $0x00
+DATA tileConfigs<>+413(SB)/1, $0x00
+DATA tileConfigs<>+414(SB)/1, $0x00
+DATA tileConfigs<>+415(SB)/1, $0x00
+DATA tileConfigs<>+416(SB)/1, $0x00
+DATA tileConfigs<>+417(SB)/1, $0x00
+DATA tileConfigs<>+418(SB)/1, $0x00
+DATA tileConfigs<>+419(SB)/1, $0x00
+DATA tileConfigs<>+420(SB)/1, $0x00
+DATA tileConfigs<>+421(SB)/1, $0x00
+DATA tileConfigs<>+422(SB)/1, $0x00
+DATA tileConfigs<>+423(SB)/1, $0x00
+DATA tileConfigs<>+424(SB)/1, $0x00
+DATA tileConfigs<>+425(SB)/1, $0x00
+DATA tileConfigs<>+426(SB)/1, $0x00
+DATA tileConfigs<>+427(SB)/1, $0x00
+DATA tileConfigs<>+428(SB)/1, $0x00
+DATA tileConfigs<>+429(SB)/1, $0x00
+DATA tileConfigs<>+430(SB)/1, $0x00
+DATA tileConfigs<>+431(SB)/1, $0x00
+DATA tileConfigs<>+432(SB)/1, $0x07
+DATA tileConfigs<>+433(SB)/1, $0x07
+DATA tileConfigs<>+434(SB)/1, $0x07
+DATA tileConfigs<>+435(SB)/1, $0x08
+DATA tileConfigs<>+436(SB)/1, $0x07
+DATA tileConfigs<>+437(SB)/1, $0x04
+DATA tileConfigs<>+438(SB)/1, $0x00
+DATA tileConfigs<>+439(SB)/1, $0x00
+DATA tileConfigs<>+440(SB)/1, $0x00
+DATA tileConfigs<>+441(SB)/1, $0x00
+DATA tileConfigs<>+442(SB)/1, $0x00
+DATA tileConfigs<>+443(SB)/1, $0x00
+DATA tileConfigs<>+444(SB)/1, $0x00
+DATA tileConfigs<>+445(SB)/1, $0x00
+DATA tileConfigs<>+446(SB)/1, $0x00
+DATA tileConfigs<>+447(SB)/1, $0x00
+DATA tileConfigs<>+448(SB)/1, $0x01
+DATA tileConfigs<>+449(SB)/1, $0x00
+DATA tileConfigs<>+450(SB)/1, $0x00
+DATA tileConfigs<>+451(SB)/1, $0x00
+DATA tileConfigs<>+452(SB)/1, $0x00
+DATA tileConfigs<>+453(SB)/1, $0x00
+DATA tileConfigs<>+454(SB)/1, $0x00
+DATA tileConfigs<>+455(SB)/1, $0x00
+DATA tileConfigs<>+456(SB)/1, $0x00
+DATA tileConfigs<>+457(SB)/1, $0x00
+DATA tileConfigs<>+458(SB)/1, $0x00
+DATA tileConfigs<>+459(SB)/1, $0x00
+DATA tileConfigs<>+460(SB)/1, $0x00
+DATA tileConfigs<>+461(SB)/1, $0x00
+DATA tileConfigs<>+462(SB)/1, $0x00
+DATA tileConfigs<>+463(SB)/1, $0x00
+DATA tileConfigs<>+464(SB)/1, $0x40
+DATA tileConfigs<>+465(SB)/1, $0x00
+DATA tileConfigs<>+466(SB)/1, $0x40
+DATA tileConfigs<>+467(SB)/1, $0x00
+DATA tileConfigs<>+468(SB)/1, $0x20
+DATA tileConfigs<>+469(SB)/1, $0x00
+DATA tileConfigs<>+470(SB)/1, $0x40
+DATA tileConfigs<>+471(SB)/1, $0x00
+DATA tileConfigs<>+472(SB)/1, $0x10
+DATA tileConfigs<>+473(SB)/1, $0x00
+DATA tileConfigs<>+474(SB)/1, $0x40
+DATA tileConfigs<>+475(SB)/1, $0x00
+DATA tileConfigs<>+476(SB)/1, $0x00
+DATA tileConfigs<>+477(SB)/1, $0x00
+DATA tileConfigs<>+478(SB)/1, $0x00
+DATA tileConfigs<>+479(SB)/1, $0x00
+DATA tileConfigs<>+480(SB)/1, $0x00
+DATA tileConfigs<>+481(SB)/1, $0x00
+DATA tileConfigs<>+482(SB)/1, $0x00
+DATA tileConfigs<>+483(SB)/1, $0x00
+DATA tileConfigs<>+484(SB)/1, $0x00
+DATA tileConfigs<>+485(SB)/1, $0x00
+DATA tileConfigs<>+486(SB)/1, $0x00
+DATA tileConfigs<>+487(SB)/1, $0x00
+DATA tileConfigs<>+488(SB)/1, $0x00
+DATA tileConfigs<>+489(SB)/1, $0x00
+DATA tileConfigs<>+490(SB)/1, $0x00
+DATA tileConfigs<>+491(SB)/1, $0x00
+DATA tileConfigs<>+492(SB)/1, $0x00
+DATA tileConfigs<>+493(SB)/1, $0x00
+DATA tileConfigs<>+494(SB)/1, $0x00
+DATA tileConfigs<>+495(SB)/1, $0x00
+DATA tileConfigs<>+496(SB)/1, $0x08
+DATA tileConfigs<>+497(SB)/1, $0x08
+DATA tileConfigs<>+498(SB)/1, $0x08
+DATA tileConfigs<>+499(SB)/1, $0x08
+DATA tileConfigs<>+500(SB)/1, $0x08
+DATA tileConfigs<>+501(SB)/1, $0x04
+DATA tileConfigs<>+502(SB)/1, $0x00
+DATA tileConfigs<>+503(SB)/1, $0x00
+DATA tileConfigs<>+504(SB)/1, $0x00
+DATA tileConfigs<>+505(SB)/1, $0x00
+DATA tileConfigs<>+506(SB)/1, $0x00
+DATA tileConfigs<>+507(SB)/1, $0x00
+DATA tileConfigs<>+508(SB)/1, $0x00
+DATA tileConfigs<>+509(SB)/1, $0x00
+DATA tileConfigs<>+510(SB)/1, $0x00
+DATA tileConfigs<>+511(SB)/1, $0x00
+DATA tileConfigs<>+512(SB)/1, $0x01
+DATA tileConfigs<>+513(SB)/1, $0x00
+DATA tileConfigs<>+514(SB)/1, $0x00
+DATA tileConfigs<>+515(SB)/1, $0x00
+DATA tileConfigs<>+516(SB)/1, $0x00
+DATA tileConfigs<>+517(SB)/1, $0x00
+DATA tileConfigs<>+518(SB)/1, $0x00
+DATA tileConfigs<>+519(SB)/1, $0x00
+DATA tileConfigs<>+520(SB)/1, $0x00
+DATA tileConfigs<>+521(SB)/1, $0x00
+DATA tileConfigs<>+522(SB)/1, $0x00
+DATA tileConfigs<>+523(SB)/1, $0x00
+DATA tileConfigs<>+524(SB)/1, $0x00
+DATA tileConfigs<>+525(SB)/1, $0x00
+DATA tileConfigs<>+526(SB)/1, $0x00
+DATA tileConfigs<>+527(SB)/1, $0x00
+DATA tileConfigs<>+528(SB)/1, $0x40
+DATA tileConfigs<>+529(SB)/1, $0x00
+DATA tileConfigs<>+530(SB)/1, $0x40
+DATA tileConfigs<>+531(SB)/1, $0x00
+DATA tileConfigs<>+532(SB)/1, $0x20
+DATA tileConfigs<>+533(SB)/1, $0x00
+DATA tileConfigs<>+534(SB)/1, $0x40
+DATA tileConfigs<>+535(SB)/1, $0x00
+DATA tileConfigs<>+536(SB)/1, $0x10
+DATA tileConfigs<>+537(SB)/1, $0x00
+DATA tileConfigs<>+538(SB)/1, $0x40
+DATA tileConfigs<>+539(SB)/1, $0x00
+DATA tileConfigs<>+540(SB)/1, $0x00
+DATA tileConfigs<>+541(SB)/1, $0x00
+DATA tileConfigs<>+542(SB)/1, $0x00
+DATA tileConfigs<>+543(SB)/1, $0x00
+DATA tileConfigs<>+544(SB)/1, $0x00
+DATA tileConfigs<>+545(SB)/1, $0x00
+DATA tileConfigs<>+546(SB)/1, $0x00
+DATA tileConfigs<>+547(SB)/1, $0x00
+DATA tileConfigs<>+548(SB)/1, $0x00
+DATA tileConfigs<>+549(SB)/1, $0x00
+DATA tileConfigs<>+550(SB)/1, $0x00
+DATA tileConfigs<>+551(SB)/1, $0x00
+DATA tileConfigs<>+552(SB)/1, $0x00
+DATA tileConfigs<>+553(SB)/1, $0x00
+DATA tileConfigs<>+554(SB)/1, $0x00
+DATA tileConfigs<>+555(SB)/1, $0x00
+DATA tileConfigs<>+556(SB)/1, $0x00
+DATA tileConfigs<>+557(SB)/1, $0x00
+DATA tileConfigs<>+558(SB)/1, $0x00
+DATA tileConfigs<>+559(SB)/1, $0x00
+DATA tileConfigs<>+560(SB)/1, $0x09
+DATA tileConfigs<>+561(SB)/1, $0x09
+DATA tileConfigs<>+562(SB)/1, $0x09
+DATA tileConfigs<>+563(SB)/1, $0x08
+DATA tileConfigs<>+564(SB)/1, $0x09
+DATA tileConfigs<>+565(SB)/1, $0x04
+DATA tileConfigs<>+566(SB)/1, $0x00
+DATA tileConfigs<>+567(SB)/1, $0x00
+DATA tileConfigs<>+568(SB)/1, $0x00
+DATA tileConfigs<>+569(SB)/1, $0x00
+DATA tileConfigs<>+570(SB)/1, $0x00
+DATA tileConfigs<>+571(SB)/1, $0x00
+DATA tileConfigs<>+572(SB)/1, $0x00
+DATA tileConfigs<>+573(SB)/1, $0x00
+DATA tileConfigs<>+574(SB)/1, $0x00
+DATA tileConfigs<>+575(SB)/1, $0x00
+DATA tileConfigs<>+576(SB)/1, $0x01
+DATA tileConfigs<>+577(SB)/1, $0x00
+DATA tileConfigs<>+578(SB)/1, $0x00
+DATA tileConfigs<>+579(SB)/1, $0x00
+DATA tileConfigs<>+580(SB)/1, $0x00
+DATA tileConfigs<>+581(SB)/1, $0x00
+DATA tileConfigs<>+582(SB)/1, $0x00
+DATA tileConfigs<>+583(SB)/1, $0x00
+DATA tileConfigs<>+584(SB)/1, $0x00
+DATA tileConfigs<>+585(SB)/1, $0x00
+DATA tileConfigs<>+586(SB)/1, $0x00
+DATA tileConfigs<>+587(SB)/1, $0x00
+DATA tileConfigs<>+588(SB)/1, $0x00
+DATA tileConfigs<>+589(SB)/1, $0x00
+DATA tileConfigs<>+590(SB)/1, $0x00
+DATA tileConfigs<>+591(SB)/1, $0x00
+DATA tileConfigs<>+592(SB)/1, $0x40
+DATA tileConfigs<>+593(SB)/1, $0x00
+DATA tileConfigs<>+594(SB)/1, $0x40
+DATA tileConfigs<>+595(SB)/1, $0x00
+DATA tileConfigs<>+596(SB)/1, $0x20
+DATA tileConfigs<>+597(SB)/1, $0x00
+DATA tileConfigs<>+598(SB)/1, $0x40
+DATA tileConfigs<>+599(SB)/1, $0x00
+DATA tileConfigs<>+600(SB)/1, $0x10
+DATA tileConfigs<>+601(SB)/1, $0x00
+DATA tileConfigs<>+602(SB)/1, $0x40
+DATA tileConfigs<>+603(SB)/1, $0x00
+DATA tileConfigs<>+604(SB)/1, $0x00
+DATA tileConfigs<>+605(SB)/1, $0x00
+DATA tileConfigs<>+606(SB)/1, $0x00
+DATA tileConfigs<>+607(SB)/1, $0x00
+DATA tileConfigs<>+608(SB)/1, $0x00
+DATA tileConfigs<>+609(SB)/1, $0x00
+DATA tileConfigs<>+610(SB)/1, $0x00
+DATA tileConfigs<>+611(SB)/1, $0x00
+DATA tileConfigs<>+612(SB)/1, $0x00
+DATA tileConfigs<>+613(SB)/1, $0x00
+DATA tileConfigs<>+614(SB)/1, $0x00
+DATA tileConfigs<>+615(SB)/1, $0x00
+DATA tileConfigs<>+616(SB)/1, $0x00
+DATA tileConfigs<>+617(SB)/1, $0x00
+DATA tileConfigs<>+618(SB)/1, $0x00
+DATA tileConfigs<>+619(SB)/1, $0x00
+DATA tileConfigs<>+620(SB)/1, $0x00
+DATA tileConfigs<>+621(SB)/1, $0x00
+DATA tileConfigs<>+622(SB)/1, $0x00
+DATA tileConfigs<>+623(SB)/1, $0x00
+DATA tileConfigs<>+624(SB)/1, $0x0a
+DATA tileConfigs<>+625(SB)/1, $0x0a
+DATA tileConfigs<>+626(SB)/1, $0x0a
+DATA tileConfigs<>+627(SB)/1, $0x08
+DATA tileConfigs<>+628(SB)/1, $0x0a
+DATA tileConfigs<>+629(SB)/1, $0x04
+DATA tileConfigs<>+630(SB)/1, $0x00
+DATA tileConfigs<>+631(SB)/1, $0x00
+DATA tileConfigs<>+632(SB)/1, $0x00
+DATA tileConfigs<>+633(SB)/1, $0x00
+DATA tileConfigs<>+634(SB)/1, $0x00
+DATA tileConfigs<>+635(SB)/1, $0x00
+DATA tileConfigs<>+636(SB)/1, $0x00
+DATA tileConfigs<>+637(SB)/1, $0x00
+DATA tileConfigs<>+638(SB)/1, $0x00
+DATA tileConfigs<>+639(SB)/1, $0x00
+DATA tileConfigs<>+640(SB)/1, $0x01
+DATA tileConfigs<>+641(SB)/1, $0x00
+DATA tileConfigs<>+642(SB)/1, $0x00
+DATA tileConfigs<>+643(SB)/1, $0x00
+DATA tileConfigs<>+644(SB)/1, $0x00
+DATA tileConfigs<>+645(SB)/1, $0x00
+DATA tileConfigs<>+646(SB)/1, $0x00
+DATA tileConfigs<>+647(SB)/1, $0x00
+DATA tileConfigs<>+648(SB)/1, $0x00
+DATA tileConfigs<>+649(SB)/1, $0x00
+DATA tileConfigs<>+650(SB)/1, $0x00
+DATA tileConfigs<>+651(SB)/1, $0x00
+DATA tileConfigs<>+652(SB)/1, $0x00
+DATA tileConfigs<>+653(SB)/1, $0x00
+DATA tileConfigs<>+654(SB)/1, $0x00
+DATA tileConfigs<>+655(SB)/1, $0x00
+DATA tileConfigs<>+656(SB)/1, $0x40
+DATA tileConfigs<>+657(SB)/1, $0x00
+DATA tileConfigs<>+658(SB)/1, $0x40
+DATA tileConfigs<>+659(SB)/1, $0x00
+DATA tileConfigs<>+660(SB)/1, $0x20
+DATA tileConfigs<>+661(SB)/1, $0x00
+DATA tileConfigs<>+662(SB)/1, $0x40
+DATA tileConfigs<>+663(SB)/1, $0x00
+DATA tileConfigs<>+664(SB)/1, $0x10
+DATA tileConfigs<>+665(SB)/1, $0x00
+DATA tileConfigs<>+666(SB)/1, $0x40
+DATA tileConfigs<>+667(SB)/1, $0x00
+DATA tileConfigs<>+668(SB)/1, $0x00
+DATA tileConfigs<>+669(SB)/1, $0x00
+DATA tileConfigs<>+670(SB)/1, $0x00
+DATA tileConfigs<>+671(SB)/1, $0x00
+DATA tileConfigs<>+672(SB)/1, $0x00
+DATA tileConfigs<>+673(SB)/1, $0x00
+DATA tileConfigs<>+674(SB)/1, $0x00
+DATA tileConfigs<>+675(SB)/1, $0x00
+DATA tileConfigs<>+676(SB)/1, $0x00
+DATA tileConfigs<>+677(SB)/1, $0x00
+DATA tileConfigs<>+678(SB)/1, $0x00
+DATA tileConfigs<>+679(SB)/1, $0x00
+DATA tileConfigs<>+680(SB)/1, $0x00
+DATA tileConfigs<>+681(SB)/1, $0x00
+DATA tileConfigs<>+682(SB)/1, $0x00
+DATA tileConfigs<>+683(SB)/1, $0x00
+DATA tileConfigs<>+684(SB)/1, $0x00
+DATA tileConfigs<>+685(SB)/1, $0x00
+DATA tileConfigs<>+686(SB)/1, $0x00
+DATA tileConfigs<>+687(SB)/1, $0x00
+DATA tileConfigs<>+688(SB)/1, $0x0b
+DATA tileConfigs<>+689(SB)/1, $0x0b
+DATA tileConfigs<>+690(SB)/1, $0x0b
+DATA tileConfigs<>+691(SB)/1, $0x08
+DATA tileConfigs<>+692(SB)/1, $0x0b
+DATA tileConfigs<>+693(SB)/1, $0x04
+DATA tileConfigs<>+694(SB)/1, $0x00
+DATA tileConfigs<>+695(SB)/1, $0x00
+DATA tileConfigs<>+696(SB)/1, $0x00
+DATA tileConfigs<>+697(SB)/1, $0x00
+DATA tileConfigs<>+698(SB)/1, $0x00
+DATA tileConfigs<>+699(SB)/1, $0x00
+DATA tileConfigs<>+700(SB)/1, $0x00
+DATA tileConfigs<>+701(SB)/1, $0x00
+DATA tileConfigs<>+702(SB)/1, $0x00
+DATA tileConfigs<>+703(SB)/1, $0x00
+DATA tileConfigs<>+704(SB)/1, $0x01
+DATA tileConfigs<>+705(SB)/1, $0x00
+DATA tileConfigs<>+706(SB)/1, $0x00
+DATA tileConfigs<>+707(SB)/1, $0x00
+DATA tileConfigs<>+708(SB)/1, $0x00
+DATA tileConfigs<>+709(SB)/1, $0x00
+DATA tileConfigs<>+710(SB)/1, $0x00
+DATA tileConfigs<>+711(SB)/1, $0x00
+DATA tileConfigs<>+712(SB)/1, $0x00
+DATA tileConfigs<>+713(SB)/1, $0x00
+DATA tileConfigs<>+714(SB)/1, $0x00
+DATA tileConfigs<>+715(SB)/1, $0x00
+DATA tileConfigs<>+716(SB)/1, $0x00
+DATA tileConfigs<>+717(SB)/1, $0x00
+DATA tileConfigs<>+718(SB)/1, $0x00
+DATA tileConfigs<>+719(SB)/1, $0x00
+DATA tileConfigs<>+720(SB)/1, $0x40
+DATA tileConfigs<>+721(SB)/1, $0x00
+DATA tileConfigs<>+722(SB)/1, $0x40
+DATA tileConfigs<>+723(SB)/1, $0x00
+DATA tileConfigs<>+724(SB)/1, $0x20
+DATA tileConfigs<>+725(SB)/1, $0x00
+DATA tileConfigs<>+726(SB)/1, $0x40
+DATA tileConfigs<>+727(SB)/1, $0x00
+DATA tileConfigs<>+728(SB)/1, $0x10
+DATA tileConfigs<>+729(SB)/1, $0x00
+DATA tileConfigs<>+730(SB)/1, $0x40
+DATA tileConfigs<>+731(SB)/1, $0x00
+DATA tileConfigs<>+732(SB)/1, $0x00
+DATA tileConfigs<>+733(SB)/1, $0x00
+DATA tileConfigs<>+734(SB)/1, $0x00
+DATA tileConfigs<>+735(SB)/1, $0x00
+DATA tileConfigs<>+736(SB)/1, $0x00
+DATA tileConfigs<>+737(SB)/1, $0x00
+DATA tileConfigs<>+738(SB)/1, $0x00
+DATA tileConfigs<>+739(SB)/1, $0x00
+DATA tileConfigs<>+740(SB)/1, $0x00
+DATA tileConfigs<>+741(SB)/1, $0x00
+DATA tileConfigs<>+742(SB)/1, $0x00
+DATA tileConfigs<>+743(SB)/1, $0x00
+DATA tileConfigs<>+744(SB)/1, $0x00
+DATA tileConfigs<>+745(SB)/1, $0x00
+DATA tileConfigs<>+746(SB)/1, $0x00
+DATA tileConfigs<>+747(SB)/1, $0x00
+DATA tileConfigs<>+748(SB)/1, $0x00
+DATA tileConfigs<>+749(SB)/1, $0x00
+DATA tileConfigs<>+750(SB)/1, $0x00
+DATA tileConfigs<>+751(SB)/1, $0x00
+DATA tileConfigs<>+752(SB)/1, $0x0c
+DATA tileConfigs<>+753(SB)/1, $0x0c
+DATA tileConfigs<>+754(SB)/1, $0x0c
+DATA tileConfigs<>+755(SB)/1, $0x08
+DATA tileConfigs<>+756(SB)/1, $0x0c
+DATA tileConfigs<>+757(SB)/1, $0x04
+DATA tileConfigs<>+758(SB)/1, $0x00
+DATA tileConfigs<>+759(SB)/1, $0x00
+DATA tileConfigs<>+760(SB)/1, $0x00
+DATA tileConfigs<>+761(SB)/1, $0x00
+DATA tileConfigs<>+762(SB)/1, $0x00
+DATA tileConfigs<>+763(SB)/1, $0x00
+DATA tileConfigs<>+764(SB)/1, $0x00
+DATA tileConfigs<>+765(SB)/1, $0x00
+DATA tileConfigs<>+766(SB)/1, $0x00
+DATA tileConfigs<>+767(SB)/1, $0x00
+DATA tileConfigs<>+768(SB)/1, $0x01
+DATA tileConfigs<>+769(SB)/1, $0x00
+DATA tileConfigs<>+770(SB)/1, $0x00
+DATA tileConfigs<>+771(SB)/1, $0x00
+DATA tileConfigs<>+772(SB)/1, $0x00
+DATA tileConfigs<>+773(SB)/1, $0x00
+DATA tileConfigs<>+774(SB)/1, $0x00
+DATA tileConfigs<>+775(SB)/1, $0x00
+DATA tileConfigs<>+776(SB)/1, $0x00
+DATA tileConfigs<>+777(SB)/1, $0x00
+DATA tileConfigs<>+778(SB)/1, $0x00
+DATA tileConfigs<>+779(SB)/1, $0x00
+DATA tileConfigs<>+780(SB)/1, $0x00
+DATA tileConfigs<>+781(SB)/1, $0x00
+DATA tileConfigs<>+782(SB)/1, $0x00
+DATA tileConfigs<>+783(SB)/1, $0x00
+DATA tileConfigs<>+784(SB)/1, $0x40
+DATA tileConfigs<>+785(SB)/1, $0x00
+DATA tileConfigs<>+786(SB)/1, $0x40
+DATA tileConfigs<>+787(SB)/1, $0x00
+DATA tileConfigs<>+788(SB)/1, $0x20
+DATA tileConfigs<>+789(SB)/1, $0x00
+DATA tileConfigs<>+790(SB)/1, $0x40
+DATA tileConfigs<>+791(SB)/1, $0x00
+DATA tileConfigs<>+792(SB)/1, $0x10
+DATA tileConfigs<>+793(SB)/1, $0x00
+DATA tileConfigs<>+794(SB)/1, $0x40
+DATA tileConfigs<>+795(SB)/1, $0x00
+DATA tileConfigs<>+796(SB)/1, $0x00
+DATA tileConfigs<>+797(SB)/1, $0x00
+DATA tileConfigs<>+798(SB)/1, $0x00
+DATA tileConfigs<>+799(SB)/1, $0x00
+DATA tileConfigs<>+800(SB)/1, $0x00
+DATA tileConfigs<>+801(SB)/1, $0x00
+DATA tileConfigs<>+802(SB)/1, $0x00
+DATA tileConfigs<>+803(SB)/1, $0x00
+DATA tileConfigs<>+804(SB)/1, $0x00
+DATA tileConfigs<>+805(SB)/1, $0x00
+DATA tileConfigs<>+806(SB)/1, $0x00
+DATA tileConfigs<>+807(SB)/1, $0x00
+DATA tileConfigs<>+808(SB)/1, $0x00
+DATA tileConfigs<>+809(SB)/1, $0x00
+DATA tileConfigs<>+810(SB)/1, $0x00
+DATA tileConfigs<>+811(SB)/1, $0x00
+DATA tileConfigs<>+812(SB)/1, $0x00
+DATA tileConfigs<>+813(SB)/1, $0x00
+DATA tileConfigs<>+814(SB)/1, $0x00
+DATA tileConfigs<>+815(SB)/1, $0x00
+DATA tileConfigs<>+816(SB)/1, $0x0d
+DATA tileConfigs<>+817(SB)/1, $0x0d
+DATA tileConfigs<>+818(SB)/1, $0x0d
+DATA tileConfigs<>+819(SB)/1, $0x08
+DATA tileConfigs<>+820(SB)/1, $0x0d
+DATA tileConfigs<>+821(SB)/1, $0x04
+DATA tileConfigs<>+822(SB)/1, $0x00
+DATA tileConfigs<>+823(SB)/1, $0x00
+DATA tileConfigs<>+824(SB)/1, $0x00
+DATA tileConfigs<>+825(SB)/1, $0x00
+DATA tileConfigs<>+826(SB)/1, $0x00
+DATA tileConfigs<>+827(SB)/1, $0x00
+DATA tileConfigs<>+828(SB)/1, $0x00
+DATA tileConfigs<>+829(SB)/1, $0x00
+DATA tileConfigs<>+830(SB)/1, $0x00
+DATA tileConfigs<>+831(SB)/1, $0x00
+DATA tileConfigs<>+832(SB)/1, $0x01
+DATA tileConfigs<>+833(SB)/1, $0x00
+DATA tileConfigs<>+834(SB)/1, $0x00
+DATA tileConfigs<>+835(SB)/1, $0x00
+DATA tileConfigs<>+836(SB)/1, $0x00
+DATA tileConfigs<>+837(SB)/1, $0x00
+DATA tileConfigs<>+838(SB)/1, $0x00
+DATA tileConfigs<>+839(SB)/1, $0x00
+DATA tileConfigs<>+840(SB)/1, $0x00
+DATA tileConfigs<>+841(SB)/1, $0x00
+DATA tileConfigs<>+842(SB)/1, $0x00
+DATA tileConfigs<>+843(SB)/1, $0x00
+DATA tileConfigs<>+844(SB)/1, $0x00
+DATA tileConfigs<>+845(SB)/1, $0x00
+DATA tileConfigs<>+846(SB)/1, $0x00
+DATA tileConfigs<>+847(SB)/1, $0x00
+DATA tileConfigs<>+848(SB)/1, $0x40
+DATA tileConfigs<>+849(SB)/1, $0x00
+DATA tileConfigs<>+850(SB)/1, $0x40
+DATA tileConfigs<>+851(SB)/1, $0x00
+DATA tileConfigs<>+852(SB)/1, $0x20
+DATA tileConfigs<>+853(SB)/1, $0x00
+DATA tileConfigs<>+854(SB)/1, $0x40
+DATA tileConfigs<>+855(SB)/1, $0x00
+DATA tileConfigs<>+856(SB)/1, $0x10
+DATA tileConfigs<>+857(SB)/1, $0x00
+DATA tileConfigs<>+858(SB)/1, $0x40
+DATA tileConfigs<>+859(SB)/1, $0x00
+DATA tileConfigs<>+860(SB)/1, $0x00
+DATA tileConfigs<>+861(SB)/1, $0x00
+DATA tileConfigs<>+862(SB)/1, $0x00
+DATA tileConfigs<>+863(SB)/1, $0x00
+DATA tileConfigs<>+864(SB)/1, $0x00
+DATA tileConfigs<>+865(SB)/1, $0x00
+DATA tileConfigs<>+866(SB)/1, $0x00
+DATA tileConfigs<>+867(SB)/1, $0x00
+DATA tileConfigs<>+868(SB)/1, $0x00
+DATA tileConfigs<>+869(SB)/1, $0x00
+DATA tileConfigs<>+870(SB)/1, $0x00
+DATA tileConfigs<>+871(SB)/1, $0x00
+DATA tileConfigs<>+872(SB)/1, $0x00
+DATA tileConfigs<>+873(SB)/1, $0x00
+DATA tileConfigs<>+874(SB)/1, $0x00
+DATA tileConfigs<>+875(SB)/1, $0x00
+DATA tileConfigs<>+876(SB)/1, $0x00
+DATA tileConfigs<>+877(SB)/1, $0x00
+DATA tileConfigs<>+878(SB)/1, $0x00
+DATA tileConfigs<>+879(SB)/1, $0x00
+DATA tileConfigs<>+880(SB)/1, $0x0e
+DATA tileConfigs<>+881(SB)/1, $0x0e
+DATA tileConfigs<>+882(SB)/1, $0x0e
+DATA tileConfigs<>+883(SB)/1, $0x08
+DATA tileConfigs<>+884(SB)/1, $0x0e
+DATA tileConfigs<>+885(SB)/1, $0x04
+DATA tileConfigs<>+886(SB)/1, $0x00
+DATA tileConfigs<>+887(SB)/1, $0x00
+DATA tileConfigs<>+888(SB)/1, $0x00
+DATA tileConfigs<>+889(SB)/1, $0x00
+DATA tileConfigs<>+890(SB)/1, $0x00
+DATA tileConfigs<>+891(SB)/1, $0x00
+DATA tileConfigs<>+892(SB)/1, $0x00
+DATA tileConfigs<>+893(SB)/1, $0x00
+DATA tileConfigs<>+894(SB)/1, $0x00
+DATA tileConfigs<>+895(SB)/1, $0x00
+DATA tileConfigs<>+896(SB)/1, $0x01
+DATA tileConfigs<>+897(SB)/1, $0x00
+DATA tileConfigs<>+898(SB)/1, $0x00
+DATA tileConfigs<>+899(SB)/1, $0x00
+DATA tileConfigs<>+900(SB)/1, $0x00
+DATA tileConfigs<>+901(SB)/1, $0x00
+DATA tileConfigs<>+902(SB)/1, $0x00
+DATA tileConfigs<>+903(SB)/1, $0x00
+DATA tileConfigs<>+904(SB)/1, $0x00
+DATA tileConfigs<>+905(SB)/1, $0x00
+DATA tileConfigs<>+906(SB)/1, $0x00
+DATA tileConfigs<>+907(SB)/1, $0x00
+DATA tileConfigs<>+908(SB)/1, $0x00
+DATA tileConfigs<>+909(SB)/1, $0x00
+DATA tileConfigs<>+910(SB)/1, $0x00
+DATA tileConfigs<>+911(SB)/1, $0x00
+DATA tileConfigs<>+912(SB)/1, $0x40
+DATA tileConfigs<>+913(SB)/1, $0x00
+DATA tileConfigs<>+914(SB)/1, $0x40
+DATA tileConfigs<>+915(SB)/1, $0x00
+DATA tileConfigs<>+916(SB)/1, $0x20
+DATA tileConfigs<>+917(SB)/1, $0x00
+DATA tileConfigs<>+918(SB)/1, $0x40
+DATA tileConfigs<>+919(SB)/1, $0x00
+DATA tileConfigs<>+920(SB)/1, $0x10
+DATA tileConfigs<>+921(SB)/1, $0x00
+DATA tileConfigs<>+922(SB)/1, $0x40
+DATA tileConfigs<>+923(SB)/1, $0x00
+DATA tileConfigs<>+924(SB)/1, $0x00
+DATA tileConfigs<>+925(SB)/1, $0x00
+DATA tileConfigs<>+926(SB)/1, $0x00
+DATA tileConfigs<>+927(SB)/1, $0x00
+DATA tileConfigs<>+928(SB)/1, $0x00
+DATA tileConfigs<>+929(SB)/1, $0x00
+DATA tileConfigs<>+930(SB)/1, $0x00
+DATA tileConfigs<>+931(SB)/1, $0x00
+DATA tileConfigs<>+932(SB)/1, $0x00
+DATA tileConfigs<>+933(SB)/1, $0x00
+DATA tileConfigs<>+934(SB)/1, $0x00
+DATA tileConfigs<>+935(SB)/1, $0x00
+DATA tileConfigs<>+936(SB)/1, $0x00
+DATA tileConfigs<>+937(SB)/1, $0x00
+DATA tileConfigs<>+938(SB)/1, $0x00
+DATA tileConfigs<>+939(SB)/1, $0x00
+DATA tileConfigs<>+940(SB)/1, $0x00
+DATA tileConfigs<>+941(SB)/1, $0x00
+DATA tileConfigs<>+942(SB)/1, $0x00
+DATA tileConfigs<>+943(SB)/1, $0x00
+DATA tileConfigs<>+944(SB)/1, $0x0f
+DATA tileConfigs<>+945(SB)/1, $0x0f
+DATA tileConfigs<>+946(SB)/1, $0x0f
+DATA tileConfigs<>+947(SB)/1, $0x08
+DATA tileConfigs<>+948(SB)/1, $0x0f
+DATA tileConfigs<>+949(SB)/1, $0x04
+DATA tileConfigs<>+950(SB)/1, $0x00
+DATA tileConfigs<>+951(SB)/1, $0x00
+DATA tileConfigs<>+952(SB)/1, $0x00
+DATA tileConfigs<>+953(SB)/1, $0x00
+DATA tileConfigs<>+954(SB)/1, $0x00
+DATA tileConfigs<>+955(SB)/1, $0x00
+DATA tileConfigs<>+956(SB)/1, $0x00
+DATA tileConfigs<>+957(SB)/1, $0x00
+DATA tileConfigs<>+958(SB)/1, $0x00
+DATA tileConfigs<>+959(SB)/1, $0x00
+DATA tileConfigs<>+960(SB)/1, $0x01
+DATA tileConfigs<>+961(SB)/1, $0x00
+DATA tileConfigs<>+962(SB)/1, $0x00
+DATA tileConfigs<>+963(SB)/1, $0x00
+DATA tileConfigs<>+964(SB)/1, $0x00
+DATA tileConfigs<>+965(SB)/1, $0x00
+DATA tileConfigs<>+966(SB)/1, $0x00
+DATA tileConfigs<>+967(SB)/1, $0x00
+DATA tileConfigs<>+968(SB)/1, $0x00
+DATA tileConfigs<>+969(SB)/1, $0x00
+DATA tileConfigs<>+970(SB)/1, $0x00
+DATA tileConfigs<>+971(SB)/1, $0x00
+DATA tileConfigs<>+972(SB)/1, $0x00
+DATA tileConfigs<>+973(SB)/1, $0x00
+DATA tileConfigs<>+974(SB)/1, $0x00
+DATA tileConfigs<>+975(SB)/1, $0x00
+DATA tileConfigs<>+976(SB)/1, $0x40
+DATA tileConfigs<>+977(SB)/1, $0x00
+DATA tileConfigs<>+978(SB)/1, $0x40
+DATA tileConfigs<>+979(SB)/1, $0x00
+DATA tileConfigs<>+980(SB)/1, $0x20
+DATA tileConfigs<>+981(SB)/1, $0x00
+DATA tileConfigs<>+982(SB)/1, $0x40
+DATA tileConfigs<>+983(SB)/1, $0x00
+DATA tileConfigs<>+984(SB)/1, $0x10
+DATA tileConfigs<>+985(SB)/1, $0x00
+DATA tileConfigs<>+986(SB)/1, $0x40
+DATA tileConfigs<>+987(SB)/1, $0x00
+DATA tileConfigs<>+988(SB)/1, $0x00
+DATA tileConfigs<>+989(SB)/1, $0x00
+DATA tileConfigs<>+990(SB)/1, $0x00
+DATA tileConfigs<>+991(SB)/1, $0x00
+DATA tileConfigs<>+992(SB)/1, $0x00
+DATA tileConfigs<>+993(SB)/1, $0x00
+DATA tileConfigs<>+994(SB)/1, $0x00
+DATA tileConfigs<>+995(SB)/1, $0x00
+DATA tileConfigs<>+996(SB)/1, $0x00
+DATA tileConfigs<>+997(SB)/1, $0x00
+DATA tileConfigs<>+998(SB)/1, $0x00
+DATA tileConfigs<>+999(SB)/1, $0x00
+DATA tileConfigs<>+1000(SB)/1, $0x00
+DATA tileConfigs<>+1001(SB)/1, $0x00
+DATA tileConfigs<>+1002(SB)/1, $0x00
+DATA tileConfigs<>+1003(SB)/1, $0x00
+DATA tileConfigs<>+1004(SB)/1, $0x00
+DATA tileConfigs<>+1005(SB)/1, $0x00
+DATA tileConfigs<>+1006(SB)/1, $0x00
+DATA tileConfigs<>+1007(SB)/1, $0x00
+DATA tileConfigs<>+1008(SB)/1, $0x10
+DATA tileConfigs<>+1009(SB)/1, $0x10
+DATA tileConfigs<>+1010(SB)/1, $0x10
+DATA tileConfigs<>+1011(SB)/1, $0x08
+DATA tileConfigs<>+1012(SB)/1, $0x10
+DATA tileConfigs<>+1013(SB)/1, $0x04
+DATA tileConfigs<>+1014(SB)/1, $0x00
+DATA tileConfigs<>+1015(SB)/1, $0x00
+DATA tileConfigs<>+1016(SB)/1, $0x00
+DATA tileConfigs<>+1017(SB)/1, $0x00
+DATA tileConfigs<>+1018(SB)/1, $0x00
+DATA tileConfigs<>+1019(SB)/1, $0x00
+DATA tileConfigs<>+1020(SB)/1, $0x00
+DATA tileConfigs<>+1021(SB)/1, $0x00
+DATA tileConfigs<>+1022(SB)/1, $0x00
+DATA tileConfigs<>+1023(SB)/1, $0x00
+GLOBL tileConfigs<>(SB), RODATA|NOPTR, $1024
+
 DATA textsVNNI<>+0(SB)/8, $·quantiseVNNI(SB)
 DATA textsVNNI<>+8(SB)/8, $·normQuantiseVNNI(SB)
 DATA textsVNNI<>+16(SB)/8, $·siluVNNI(SB)
@@ -2710,6 +3736,656 @@ DATA textsAVXVNNI<>+5168(SB)/8, $0x0000000000000480
 DATA textsAVXVNNI<>+5176(SB)/8, $0x0000000000000004
 GLOBL textsAVXVNNI<>(SB), NOPTR, $5184
 
+DATA textsAMX<>+0(SB)/8, $·quantiseVNNI(SB)
+DATA textsAMX<>+8(SB)/8, $·normQuantiseVNNI(SB)
+DATA textsAMX<>+16(SB)/8, $·siluVNNI(SB)
+DATA textsAMX<>+24(SB)/8, $·amxBegin(SB)
+DATA textsAMX<>+32(SB)/8, $·amxFinish(SB)
+DATA textsAMX<>+40(SB)/8, $0x0000000000000000
+DATA textsAMX<>+48(SB)/8, $0x0000000000000000
+DATA textsAMX<>+56(SB)/8, $0x0000000000000000
+DATA textsAMX<>+64(SB)/8, $0x0000000000000000
+DATA textsAMX<>+72(SB)/8, $0x0000000000000000
+DATA textsAMX<>+80(SB)/8, $0x0000000000000000
+DATA textsAMX<>+88(SB)/8, $0x0000000000000000
+DATA textsAMX<>+96(SB)/8, $0x0000000000000000
+DATA textsAMX<>+104(SB)/8, $0x0000000000000000
+DATA textsAMX<>+112(SB)/8, $0x0000000000000000
+DATA textsAMX<>+120(SB)/8, $0x0000000000000000
+DATA textsAMX<>+128(SB)/8, $0x0000000000000000
+DATA textsAMX<>+136(SB)/8, $0x0000000000000000
+DATA textsAMX<>+144(SB)/8, $0x0000000000000000
+DATA textsAMX<>+152(SB)/8, $0x0000000000000000
+DATA textsAMX<>+160(SB)/8, $0x0000000000000000
+DATA textsAMX<>+168(SB)/8, $0x0000000000000000
+DATA textsAMX<>+176(SB)/8, $0x0000000000000000
+DATA textsAMX<>+184(SB)/8, $0x0000000000000000
+DATA textsAMX<>+192(SB)/8, $0x0000000000000000
+DATA textsAMX<>+200(SB)/8, $0x0000000000000000
+DATA textsAMX<>+208(SB)/8, $0x0000000000000000
+DATA textsAMX<>+216(SB)/8, $0x0000000000000000
+DATA textsAMX<>+224(SB)/8, $0x0000000000000000
+DATA textsAMX<>+232(SB)/8, $0x0000000000000000
+DATA textsAMX<>+240(SB)/8, $0x0000000000000000
+DATA textsAMX<>+248(SB)/8, $0x0000000000000000
+DATA textsAMX<>+256(SB)/8, $0x0000000000000000
+DATA textsAMX<>+264(SB)/8, $0x0000000000000000
+DATA textsAMX<>+272(SB)/8, $0x0000000000000000
+DATA textsAMX<>+280(SB)/8, $0x0000000000000000
+DATA textsAMX<>+288(SB)/8, $0x0000000000000000
+DATA textsAMX<>+296(SB)/8, $0x0000000000000000
+DATA textsAMX<>+304(SB)/8, $0x0000000000000000
+DATA textsAMX<>+312(SB)/8, $0x0000000000000000
+DATA textsAMX<>+320(SB)/8, $·few1Q4_0VNNI(SB)
+DATA textsAMX<>+328(SB)/8, $·few2Q4_0VNNI(SB)
+DATA textsAMX<>+336(SB)/8, $·few3Q4_0VNNI(SB)
+DATA textsAMX<>+344(SB)/8, $·few4Q4_0VNNI(SB)
+DATA textsAMX<>+352(SB)/8, $·expandQ4_0AMX(SB)
+DATA textsAMX<>+360(SB)/8, $·amxTileSym(SB)
+DATA textsAMX<>+368(SB)/8, $·group1SymVNNI(SB)
+DATA textsAMX<>+376(SB)/8, $·group2SymVNNI(SB)
+DATA textsAMX<>+384(SB)/8, $·group3SymVNNI(SB)
+DATA textsAMX<>+392(SB)/8, $·group4SymVNNI(SB)
+DATA textsAMX<>+400(SB)/8, $·group5SymVNNI(SB)
+DATA textsAMX<>+408(SB)/8, $·group6SymVNNI(SB)
+DATA textsAMX<>+416(SB)/8, $0x0000000000000000
+DATA textsAMX<>+424(SB)/8, $0x0000000000000240
+DATA textsAMX<>+432(SB)/8, $0x0000000000000480
+DATA textsAMX<>+440(SB)/8, $0x0000000000000003
+DATA textsAMX<>+448(SB)/8, $·few1Q4_1VNNI(SB)
+DATA textsAMX<>+456(SB)/8, $·few2Q4_1VNNI(SB)
+DATA textsAMX<>+464(SB)/8, $·few3Q4_1VNNI(SB)
+DATA textsAMX<>+472(SB)/8, $·few4Q4_1VNNI(SB)
+DATA textsAMX<>+480(SB)/8, $·expandQ4_1VNNI(SB)
+DATA textsAMX<>+488(SB)/8, $·amxTileMin(SB)
+DATA textsAMX<>+496(SB)/8, $·group1MinVNNI(SB)
+DATA textsAMX<>+504(SB)/8, $·group2MinVNNI(SB)
+DATA textsAMX<>+512(SB)/8, $·group3MinVNNI(SB)
+DATA textsAMX<>+520(SB)/8, $·group4MinVNNI(SB)
+DATA textsAMX<>+528(SB)/8, $·group5MinVNNI(SB)
+DATA textsAMX<>+536(SB)/8, $·group6MinVNNI(SB)
+DATA textsAMX<>+544(SB)/8, $0x0000000000000000
+DATA textsAMX<>+552(SB)/8, $0x0000000000000280
+DATA textsAMX<>+560(SB)/8, $0x0000000000000500
+DATA textsAMX<>+568(SB)/8, $0x0000000000000000
+DATA textsAMX<>+576(SB)/8, $0x0000000000000000
+DATA textsAMX<>+584(SB)/8, $0x0000000000000000
+DATA textsAMX<>+592(SB)/8, $0x0000000000000000
+DATA textsAMX<>+600(SB)/8, $0x0000000000000000
+DATA textsAMX<>+608(SB)/8, $0x0000000000000000
+DATA textsAMX<>+616(SB)/8, $0x0000000000000000
+DATA textsAMX<>+624(SB)/8, $0x0000000000000000
+DATA textsAMX<>+632(SB)/8, $0x0000000000000000
+DATA textsAMX<>+640(SB)/8, $0x0000000000000000
+DATA textsAMX<>+648(SB)/8, $0x0000000000000000
+DATA textsAMX<>+656(SB)/8, $0x0000000000000000
+DATA textsAMX<>+664(SB)/8, $0x0000000000000000
+DATA textsAMX<>+672(SB)/8, $0x0000000000000000
+DATA textsAMX<>+680(SB)/8, $0x0000000000000000
+DATA textsAMX<>+688(SB)/8, $0x0000000000000000
+DATA textsAMX<>+696(SB)/8, $0x0000000000000000
+DATA textsAMX<>+704(SB)/8, $0x0000000000000000
+DATA textsAMX<>+712(SB)/8, $0x0000000000000000
+DATA textsAMX<>+720(SB)/8, $0x0000000000000000
+DATA textsAMX<>+728(SB)/8, $0x0000000000000000
+DATA textsAMX<>+736(SB)/8, $0x0000000000000000
+DATA textsAMX<>+744(SB)/8, $0x0000000000000000
+DATA textsAMX<>+752(SB)/8, $0x0000000000000000
+DATA textsAMX<>+760(SB)/8, $0x0000000000000000
+DATA textsAMX<>+768(SB)/8, $0x0000000000000000
+DATA textsAMX<>+776(SB)/8, $0x0000000000000000
+DATA textsAMX<>+784(SB)/8, $0x0000000000000000
+DATA textsAMX<>+792(SB)/8, $0x0000000000000000
+DATA textsAMX<>+800(SB)/8, $0x0000000000000000
+DATA textsAMX<>+808(SB)/8, $0x0000000000000000
+DATA textsAMX<>+816(SB)/8, $0x0000000000000000
+DATA textsAMX<>+824(SB)/8, $0x0000000000000000
+DATA textsAMX<>+832(SB)/8, $·few1Q5_0VNNI(SB)
+DATA textsAMX<>+840(SB)/8, $·few2Q5_0VNNI(SB)
+DATA textsAMX<>+848(SB)/8, $·few3Q5_0VNNI(SB)
+DATA textsAMX<>+856(SB)/8, $·few4Q5_0VNNI(SB)
+DATA textsAMX<>+864(SB)/8, $·expandQ5_0AMX(SB)
+DATA textsAMX<>+872(SB)/8, $·amxTileSym(SB)
+DATA textsAMX<>+880(SB)/8, $·group1SymVNNI(SB)
+DATA textsAMX<>+888(SB)/8, $·group2SymVNNI(SB)
+DATA textsAMX<>+896(SB)/8, $·group3SymVNNI(SB)
+DATA textsAMX<>+904(SB)/8, $·group4SymVNNI(SB)
+DATA textsAMX<>+912(SB)/8, $·group5SymVNNI(SB)
+DATA textsAMX<>+920(SB)/8, $·group6SymVNNI(SB)
+DATA textsAMX<>+928(SB)/8, $0x0000000000000000
+DATA textsAMX<>+936(SB)/8, $0x00000000000002c0
+DATA textsAMX<>+944(SB)/8, $0x0000000000000480
+DATA textsAMX<>+952(SB)/8, $0x0000000000000004
+DATA textsAMX<>+960(SB)/8, $·few1Q5_1VNNI(SB)
+DATA textsAMX<>+968(SB)/8, $·few2Q5_1VNNI(SB)
+DATA textsAMX<>+976(SB)/8, $·few3Q5_1VNNI(SB)
+DATA textsAMX<>+984(SB)/8, $·few4Q5_1VNNI(SB)
+DATA textsAMX<>+992(SB)/8, $·expandQ5_1VNNI(SB)
+DATA textsAMX<>+1000(SB)/8, $·amxTileMin(SB)
+DATA textsAMX<>+1008(SB)/8, $·group1MinVNNI(SB)
+DATA textsAMX<>+1016(SB)/8, $·group2MinVNNI(SB)
+DATA textsAMX<>+1024(SB)/8, $·group3MinVNNI(SB)
+DATA textsAMX<>+1032(SB)/8, $·group4MinVNNI(SB)
+DATA textsAMX<>+1040(SB)/8, $·group5MinVNNI(SB)
+DATA textsAMX<>+1048(SB)/8, $·group6MinVNNI(SB)
+DATA textsAMX<>+1056(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1064(SB)/8, $0x0000000000000300
+DATA textsAMX<>+1072(SB)/8, $0x0000000000000500
+DATA textsAMX<>+1080(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1088(SB)/8, $·few1Q8_0VNNI(SB)
+DATA textsAMX<>+1096(SB)/8, $·few2Q8_0VNNI(SB)
+DATA textsAMX<>+1104(SB)/8, $·few3Q8_0VNNI(SB)
+DATA textsAMX<>+1112(SB)/8, $·few4Q8_0VNNI(SB)
+DATA textsAMX<>+1120(SB)/8, $·expandQ8_0AMX(SB)
+DATA textsAMX<>+1128(SB)/8, $·amxTileSym(SB)
+DATA textsAMX<>+1136(SB)/8, $·group1SymVNNI(SB)
+DATA textsAMX<>+1144(SB)/8, $·group2SymVNNI(SB)
+DATA textsAMX<>+1152(SB)/8, $·group3SymVNNI(SB)
+DATA textsAMX<>+1160(SB)/8, $·group4SymVNNI(SB)
+DATA textsAMX<>+1168(SB)/8, $·group5SymVNNI(SB)
+DATA textsAMX<>+1176(SB)/8, $·group6SymVNNI(SB)
+DATA textsAMX<>+1184(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1192(SB)/8, $0x0000000000000440
+DATA textsAMX<>+1200(SB)/8, $0x0000000000000480
+DATA textsAMX<>+1208(SB)/8, $0x0000000000000007
+DATA textsAMX<>+1216(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1224(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1232(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1240(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1248(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1256(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1264(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1272(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1280(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1288(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1296(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1304(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1312(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1320(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1328(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1336(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1344(SB)/8, $·few1Q2_KVNNI(SB)
+DATA textsAMX<>+1352(SB)/8, $·few2Q2_KVNNI(SB)
+DATA textsAMX<>+1360(SB)/8, $·few3Q2_KVNNI(SB)
+DATA textsAMX<>+1368(SB)/8, $·few4Q2_KVNNI(SB)
+DATA textsAMX<>+1376(SB)/8, $·expandQ2_KVNNI(SB)
+DATA textsAMX<>+1384(SB)/8, $·tile(SB)
+DATA textsAMX<>+1392(SB)/8, $·group1Min16VNNI(SB)
+DATA textsAMX<>+1400(SB)/8, $·group2Min16VNNI(SB)
+DATA textsAMX<>+1408(SB)/8, $·group3Min16VNNI(SB)
+DATA textsAMX<>+1416(SB)/8, $·group4Min16VNNI(SB)
+DATA textsAMX<>+1424(SB)/8, $·group5Min16VNNI(SB)
+DATA textsAMX<>+1432(SB)/8, $·group6Min16VNNI(SB)
+DATA textsAMX<>+1440(SB)/8, $0x0000000000000003
+DATA textsAMX<>+1448(SB)/8, $0x0000000000000a80
+DATA textsAMX<>+1456(SB)/8, $0x0000000000000600
+DATA textsAMX<>+1464(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1472(SB)/8, $·few1Q3_KVNNI(SB)
+DATA textsAMX<>+1480(SB)/8, $·few2Q3_KVNNI(SB)
+DATA textsAMX<>+1488(SB)/8, $·few3Q3_KVNNI(SB)
+DATA textsAMX<>+1496(SB)/8, $·few4Q3_KVNNI(SB)
+DATA textsAMX<>+1504(SB)/8, $·expandQ3_KAMX(SB)
+DATA textsAMX<>+1512(SB)/8, $·amxTileSym16(SB)
+DATA textsAMX<>+1520(SB)/8, $·group1Sym16VNNI(SB)
+DATA textsAMX<>+1528(SB)/8, $·group2Sym16VNNI(SB)
+DATA textsAMX<>+1536(SB)/8, $·group3Sym16VNNI(SB)
+DATA textsAMX<>+1544(SB)/8, $·group4Sym16VNNI(SB)
+DATA textsAMX<>+1552(SB)/8, $·group5Sym16VNNI(SB)
+DATA textsAMX<>+1560(SB)/8, $·group6Sym16VNNI(SB)
+DATA textsAMX<>+1568(SB)/8, $0x0000000000000003
+DATA textsAMX<>+1576(SB)/8, $0x0000000000000dc0
+DATA textsAMX<>+1584(SB)/8, $0x0000000000000500
+DATA textsAMX<>+1592(SB)/8, $0x0000000000000002
+DATA textsAMX<>+1600(SB)/8, $·few1Q4_KVNNI(SB)
+DATA textsAMX<>+1608(SB)/8, $·few2Q4_KVNNI(SB)
+DATA textsAMX<>+1616(SB)/8, $·few3Q4_KVNNI(SB)
+DATA textsAMX<>+1624(SB)/8, $·few4Q4_KVNNI(SB)
+DATA textsAMX<>+1632(SB)/8, $·expandQ4_KVNNI(SB)
+DATA textsAMX<>+1640(SB)/8, $·amxTileMin(SB)
+DATA textsAMX<>+1648(SB)/8, $·group1MinVNNI(SB)
+DATA textsAMX<>+1656(SB)/8, $·group2MinVNNI(SB)
+DATA textsAMX<>+1664(SB)/8, $·group3MinVNNI(SB)
+DATA textsAMX<>+1672(SB)/8, $·group4MinVNNI(SB)
+DATA textsAMX<>+1680(SB)/8, $·group5MinVNNI(SB)
+DATA textsAMX<>+1688(SB)/8, $·group6MinVNNI(SB)
+DATA textsAMX<>+1696(SB)/8, $0x0000000000000003
+DATA textsAMX<>+1704(SB)/8, $0x0000000000001200
+DATA textsAMX<>+1712(SB)/8, $0x0000000000000500
+DATA textsAMX<>+1720(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1728(SB)/8, $·few1Q5_KVNNI(SB)
+DATA textsAMX<>+1736(SB)/8, $·few2Q5_KVNNI(SB)
+DATA textsAMX<>+1744(SB)/8, $·few3Q5_KVNNI(SB)
+DATA textsAMX<>+1752(SB)/8, $·few4Q5_KVNNI(SB)
+DATA textsAMX<>+1760(SB)/8, $·expandQ5_KVNNI(SB)
+DATA textsAMX<>+1768(SB)/8, $·amxTileMin(SB)
+DATA textsAMX<>+1776(SB)/8, $·group1MinVNNI(SB)
+DATA textsAMX<>+1784(SB)/8, $·group2MinVNNI(SB)
+DATA textsAMX<>+1792(SB)/8, $·group3MinVNNI(SB)
+DATA textsAMX<>+1800(SB)/8, $·group4MinVNNI(SB)
+DATA textsAMX<>+1808(SB)/8, $·group5MinVNNI(SB)
+DATA textsAMX<>+1816(SB)/8, $·group6MinVNNI(SB)
+DATA textsAMX<>+1824(SB)/8, $0x0000000000000003
+DATA textsAMX<>+1832(SB)/8, $0x0000000000001600
+DATA textsAMX<>+1840(SB)/8, $0x0000000000000500
+DATA textsAMX<>+1848(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1856(SB)/8, $·few1Q6_KVNNI(SB)
+DATA textsAMX<>+1864(SB)/8, $·few2Q6_KVNNI(SB)
+DATA textsAMX<>+1872(SB)/8, $·few3Q6_KVNNI(SB)
+DATA textsAMX<>+1880(SB)/8, $·few4Q6_KVNNI(SB)
+DATA textsAMX<>+1888(SB)/8, $·expandQ6_KAMX(SB)
+DATA textsAMX<>+1896(SB)/8, $·amxTileSym16(SB)
+DATA textsAMX<>+1904(SB)/8, $·group1Sym16VNNI(SB)
+DATA textsAMX<>+1912(SB)/8, $·group2Sym16VNNI(SB)
+DATA textsAMX<>+1920(SB)/8, $·group3Sym16VNNI(SB)
+DATA textsAMX<>+1928(SB)/8, $·group4Sym16VNNI(SB)
+DATA textsAMX<>+1936(SB)/8, $·group5Sym16VNNI(SB)
+DATA textsAMX<>+1944(SB)/8, $·group6Sym16VNNI(SB)
+DATA textsAMX<>+1952(SB)/8, $0x0000000000000003
+DATA textsAMX<>+1960(SB)/8, $0x0000000000001a40
+DATA textsAMX<>+1968(SB)/8, $0x0000000000000500
+DATA textsAMX<>+1976(SB)/8, $0x0000000000000005
+DATA textsAMX<>+1984(SB)/8, $0x0000000000000000
+DATA textsAMX<>+1992(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2000(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2008(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2016(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2024(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2032(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2040(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2048(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2056(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2064(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2072(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2080(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2088(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2096(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2104(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2112(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2120(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2128(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2136(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2144(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2152(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2160(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2168(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2176(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2184(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2192(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2200(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2208(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2216(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2224(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2232(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2240(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2248(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2256(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2264(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2272(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2280(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2288(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2296(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2304(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2312(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2320(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2328(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2336(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2344(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2352(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2360(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2368(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2376(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2384(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2392(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2400(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2408(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2416(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2424(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2432(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2440(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2448(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2456(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2464(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2472(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2480(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2488(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2496(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2504(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2512(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2520(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2528(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2536(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2544(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2552(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2560(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2568(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2576(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2584(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2592(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2600(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2608(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2616(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2624(SB)/8, $·few1IQ4_NLVNNI(SB)
+DATA textsAMX<>+2632(SB)/8, $·few2IQ4_NLVNNI(SB)
+DATA textsAMX<>+2640(SB)/8, $·few3IQ4_NLVNNI(SB)
+DATA textsAMX<>+2648(SB)/8, $·few4IQ4_NLVNNI(SB)
+DATA textsAMX<>+2656(SB)/8, $·expandIQ4_NLAMX(SB)
+DATA textsAMX<>+2664(SB)/8, $·amxTileSym(SB)
+DATA textsAMX<>+2672(SB)/8, $·group1SymVNNI(SB)
+DATA textsAMX<>+2680(SB)/8, $·group2SymVNNI(SB)
+DATA textsAMX<>+2688(SB)/8, $·group3SymVNNI(SB)
+DATA textsAMX<>+2696(SB)/8, $·group4SymVNNI(SB)
+DATA textsAMX<>+2704(SB)/8, $·group5SymVNNI(SB)
+DATA textsAMX<>+2712(SB)/8, $·group6SymVNNI(SB)
+DATA textsAMX<>+2720(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2728(SB)/8, $0x0000000000000240
+DATA textsAMX<>+2736(SB)/8, $0x0000000000000480
+DATA textsAMX<>+2744(SB)/8, $0x0000000000000007
+DATA textsAMX<>+2752(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2760(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2768(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2776(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2784(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2792(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2800(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2808(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2816(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2824(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2832(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2840(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2848(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2856(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2864(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2872(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2880(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2888(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2896(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2904(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2912(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2920(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2928(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2936(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2944(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2952(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2960(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2968(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2976(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2984(SB)/8, $0x0000000000000000
+DATA textsAMX<>+2992(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3000(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3008(SB)/8, $·few1IQ4_XSVNNI(SB)
+DATA textsAMX<>+3016(SB)/8, $·few2IQ4_XSVNNI(SB)
+DATA textsAMX<>+3024(SB)/8, $·few3IQ4_XSVNNI(SB)
+DATA textsAMX<>+3032(SB)/8, $·few4IQ4_XSVNNI(SB)
+DATA textsAMX<>+3040(SB)/8, $·expandIQ4_XSAMX(SB)
+DATA textsAMX<>+3048(SB)/8, $·amxTileSym(SB)
+DATA textsAMX<>+3056(SB)/8, $·group1SymVNNI(SB)
+DATA textsAMX<>+3064(SB)/8, $·group2SymVNNI(SB)
+DATA textsAMX<>+3072(SB)/8, $·group3SymVNNI(SB)
+DATA textsAMX<>+3080(SB)/8, $·group4SymVNNI(SB)
+DATA textsAMX<>+3088(SB)/8, $·group5SymVNNI(SB)
+DATA textsAMX<>+3096(SB)/8, $·group6SymVNNI(SB)
+DATA textsAMX<>+3104(SB)/8, $0x0000000000000003
+DATA textsAMX<>+3112(SB)/8, $0x0000000000001100
+DATA textsAMX<>+3120(SB)/8, $0x0000000000000480
+DATA textsAMX<>+3128(SB)/8, $0x0000000000000007
+DATA textsAMX<>+3136(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3144(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3152(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3160(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3168(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3176(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3184(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3192(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3200(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3208(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3216(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3224(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3232(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3240(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3248(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3256(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3264(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3272(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3280(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3288(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3296(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3304(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3312(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3320(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3328(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3336(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3344(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3352(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3360(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3368(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3376(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3384(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3392(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3400(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3408(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3416(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3424(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3432(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3440(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3448(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3456(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3464(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3472(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3480(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3488(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3496(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3504(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3512(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3520(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3528(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3536(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3544(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3552(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3560(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3568(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3576(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3584(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3592(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3600(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3608(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3616(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3624(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3632(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3640(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3648(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3656(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3664(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3672(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3680(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3688(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3696(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3704(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3712(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3720(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3728(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3736(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3744(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3752(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3760(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3768(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3776(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3784(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3792(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3800(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3808(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3816(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3824(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3832(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3840(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3848(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3856(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3864(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3872(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3880(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3888(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3896(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3904(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3912(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3920(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3928(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3936(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3944(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3952(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3960(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3968(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3976(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3984(SB)/8, $0x0000000000000000
+DATA textsAMX<>+3992(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4000(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4008(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4016(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4024(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4032(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4040(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4048(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4056(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4064(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4072(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4080(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4088(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4096(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4104(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4112(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4120(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4128(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4136(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4144(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4152(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4160(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4168(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4176(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4184(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4192(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4200(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4208(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4216(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4224(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4232(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4240(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4248(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4256(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4264(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4272(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4280(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4288(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4296(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4304(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4312(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4320(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4328(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4336(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4344(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4352(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4360(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4368(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4376(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4384(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4392(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4400(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4408(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4416(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4424(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4432(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4440(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4448(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4456(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4464(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4472(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4480(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4488(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4496(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4504(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4512(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4520(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4528(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4536(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4544(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4552(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4560(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4568(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4576(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4584(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4592(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4600(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4608(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4616(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4624(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4632(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4640(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4648(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4656(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4664(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4672(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4680(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4688(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4696(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4704(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4712(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4720(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4728(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4736(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4744(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4752(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4760(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4768(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4776(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4784(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4792(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4800(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4808(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4816(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4824(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4832(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4840(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4848(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4856(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4864(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4872(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4880(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4888(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4896(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4904(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4912(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4920(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4928(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4936(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4944(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4952(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4960(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4968(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4976(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4984(SB)/8, $0x0000000000000000
+DATA textsAMX<>+4992(SB)/8, $0x0000000000000000
+DATA textsAMX<>+5000(SB)/8, $0x0000000000000000
+DATA textsAMX<>+5008(SB)/8, $0x0000000000000000
+DATA textsAMX<>+5016(SB)/8, $0x0000000000000000
+DATA textsAMX<>+5024(SB)/8, $0x0000000000000000
+DATA textsAMX<>+5032(SB)/8, $0x0000000000000000
+DATA textsAMX<>+5040(SB)/8, $0x0000000000000000
+DATA textsAMX<>+5048(SB)/8, $0x0000000000000000
+DATA textsAMX<>+5056(SB)/8, $·few1MXFP4VNNI(SB)
+DATA textsAMX<>+5064(SB)/8, $·few2MXFP4VNNI(SB)
+DATA textsAMX<>+5072(SB)/8, $·few3MXFP4VNNI(SB)
+DATA textsAMX<>+5080(SB)/8, $·few4MXFP4VNNI(SB)
+DATA textsAMX<>+5088(SB)/8, $·expandMXFP4AMX(SB)
+DATA textsAMX<>+5096(SB)/8, $·amxTileSym(SB)
+DATA textsAMX<>+5104(SB)/8, $·group1SymVNNI(SB)
+DATA textsAMX<>+5112(SB)/8, $·group2SymVNNI(SB)
+DATA textsAMX<>+5120(SB)/8, $·group3SymVNNI(SB)
+DATA textsAMX<>+5128(SB)/8, $·group4SymVNNI(SB)
+DATA textsAMX<>+5136(SB)/8, $·group5SymVNNI(SB)
+DATA textsAMX<>+5144(SB)/8, $·group6SymVNNI(SB)
+DATA textsAMX<>+5152(SB)/8, $0x0000000000000000
+DATA textsAMX<>+5160(SB)/8, $0x0000000000000220
+DATA textsAMX<>+5168(SB)/8, $0x0000000000000480
+DATA textsAMX<>+5176(SB)/8, $0x0000000000000004
+GLOBL textsAMX<>(SB), NOPTR, $5184
+
 // func choose()
 TEXT ·choose(SB), NOSPLIT|NOFRAME, $0
 	CMPQ  24(DI), $0x00
@@ -2736,6 +4412,14 @@ other2:
 	RET
 
 other3:
+	CMPQ  24(DI), $0x03
+	JNE   other4
+	LEAQ  textsAMX<>+0(SB), AX
+	MOVQ  AX, 32(DI)
+	TESTQ DI, DI
+	RET
+
+other4:
 	TESTQ DI, DI
 	RET
 
@@ -2745,7 +4429,7 @@ TEXT ·quantiseVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS magnitude<>+0(SB), Z0
 	VMOVDQU bytes1<>+0(SB), X1
 
-tokens4:
+tokens5:
 	MOVQ    400(DI), AX
 	IMULQ   440(DI), AX
 	ADDQ    432(DI), AX
@@ -2779,7 +4463,7 @@ tokens4:
 	SHLQ    $0x02, SI
 	LEAQ    (SI)(SI*2), R8
 
-blocks5:
+blocks6:
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
 
@@ -2846,11 +4530,11 @@ blocks5:
 	LEAQ        (BX)(R8*4), BX
 	ADDQ        $0x00000080, AX
 	DECQ        CX
-	JNZ         blocks5
+	JNZ         blocks6
 	INCQ        400(DI)
 	MOVQ        400(DI), AX
 	CMPQ        AX, 408(DI)
-	JLT         tokens4
+	JLT         tokens5
 	TESTQ       DI, DI
 	RET
 
@@ -2860,7 +4544,7 @@ TEXT ·normQuantiseVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS magnitude<>+0(SB), Z0
 	VMOVDQU bytes1<>+0(SB), X1
 
-tokens6:
+tokens7:
 	MOVQ  400(DI), AX
 	IMULQ 440(DI), AX
 	ADDQ  432(DI), AX
@@ -2870,14 +4554,14 @@ tokens6:
 	MOVQ   392(DI), DX
 	VXORPS Z2, Z2, Z2
 
-squares7:
+squares8:
 	VMOVUPS       (CX), Z3
 	VFMADD231PS   Z3, Z3, Z2
 	VMOVUPS       64(CX), Z3
 	VFMADD231PS   Z3, Z3, Z2
 	ADDQ          $0x00000080, CX
 	DECQ          DX
-	JNZ           squares7
+	JNZ           squares8
 	VEXTRACTF64X4 $0x01, Z2, Y3
 	VADDPS        Y3, Y2, Y2
 	VEXTRACTF128  $0x01, Y2, X3
@@ -2928,7 +4612,7 @@ squares7:
 	SHLQ          $0x02, R8
 	LEAQ          (R8)(R8*2), R9
 
-blocks8:
+blocks9:
 	VMOVUPS (AX), Z3
 	VMOVUPS 64(AX), Z4
 	VMULPS  Z2, Z3, Z3
@@ -3000,11 +4684,11 @@ blocks8:
 	LEAQ        (SI)(R9*4), SI
 	ADDQ        $0x00000080, AX
 	DECQ        DX
-	JNZ         blocks8
+	JNZ         blocks9
 	INCQ        400(DI)
 	MOVQ        400(DI), AX
 	CMPQ        AX, 408(DI)
-	JLT         tokens6
+	JLT         tokens7
 	TESTQ       DI, DI
 	RET
 
@@ -3016,7 +4700,7 @@ TEXT ·siluVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    368(DI), AX
 	MOVQ    376(DI), CX
 
-tokens9:
+tokens10:
 	MOVQ        400(DI), BX
 	MOVQ        BX, R8
 	ANDQ        $0x0f, R8
@@ -3144,7 +4828,7 @@ tokens9:
 	INCQ        400(DI)
 	MOVQ        400(DI), DX
 	CMPQ        DX, 408(DI)
-	JLT         tokens9
+	JLT         tokens10
 	TESTQ       DI, DI
 	RET
 
@@ -3159,22 +4843,22 @@ TEXT ·group1SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more10
+	JNE    more11
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
-	JMP    begin11
+	JMP    begin12
 
-more10:
+more11:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
-begin11:
+begin12:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X4
 
-blocks12:
+blocks13:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLD       X4, Z0, Z0
 	VMOVDQA32    Z0, Z2
@@ -3229,17 +4913,17 @@ blocks12:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks12
+	JNZ          blocks13
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain13
+	JZ           plain14
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain13:
+plain14:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -3256,14 +4940,14 @@ TEXT ·group2SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more14
+	JNE    more15
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
-	JMP    begin15
+	JMP    begin16
 
-more14:
+more15:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -3272,11 +4956,11 @@ more14:
 	VMOVUPS (R9), Z3
 	VMOVUPS 64(R9), Z7
 
-begin15:
+begin16:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X8
 
-blocks16:
+blocks17:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLD       X8, Z0, Z0
 	VMOVDQA32    Z0, Z4
@@ -3365,20 +5049,20 @@ blocks16:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks16
+	JNZ          blocks17
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain17
+	JZ           plain18
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain17:
+plain18:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -3398,16 +5082,16 @@ TEXT ·group3SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more18
+	JNE    more19
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
 	VXORPS Z9, Z9, Z9
 	VXORPS Z11, Z11, Z11
-	JMP    begin19
+	JMP    begin20
 
-more18:
+more19:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -3419,11 +5103,11 @@ more18:
 	VMOVUPS (R9), Z5
 	VMOVUPS 64(R9), Z11
 
-begin19:
+begin20:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X12
 
-blocks20:
+blocks21:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLD       X12, Z0, Z0
 	VMOVDQA32    Z0, Z6
@@ -3546,13 +5230,13 @@ blocks20:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks20
+	JNZ          blocks21
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain21
+	JZ           plain22
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -3562,7 +5246,7 @@ blocks20:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain21:
+plain22:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -3585,7 +5269,7 @@ TEXT ·group4SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more22
+	JNE    more23
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -3594,9 +5278,9 @@ TEXT ·group4SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z11, Z11, Z11
 	VXORPS Z13, Z13, Z13
 	VXORPS Z15, Z15, Z15
-	JMP    begin23
+	JMP    begin24
 
-more22:
+more23:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -3611,11 +5295,11 @@ more22:
 	VMOVUPS (R9), Z7
 	VMOVUPS 64(R9), Z15
 
-begin23:
+begin24:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X16
 
-blocks24:
+blocks25:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLD       X16, Z0, Z0
 	VMOVDQA32    Z0, Z8
@@ -3772,13 +5456,13 @@ blocks24:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks24
+	JNZ          blocks25
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain25
+	JZ           plain26
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -3791,7 +5475,7 @@ blocks24:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain25:
+plain26:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -3817,7 +5501,7 @@ TEXT ·group5SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more26
+	JNE    more27
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -3828,9 +5512,9 @@ TEXT ·group5SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z15, Z15, Z15
 	VXORPS Z17, Z17, Z17
 	VXORPS Z19, Z19, Z19
-	JMP    begin27
+	JMP    begin28
 
-more26:
+more27:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -3848,11 +5532,11 @@ more26:
 	VMOVUPS (R9), Z9
 	VMOVUPS 64(R9), Z19
 
-begin27:
+begin28:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X20
 
-blocks28:
+blocks29:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLD       X20, Z0, Z0
 	VMOVDQA32    Z0, Z10
@@ -4043,13 +5727,13 @@ blocks28:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks28
+	JNZ          blocks29
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain29
+	JZ           plain30
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z11, Z11
 	ADDQ         BX, DX
@@ -4065,7 +5749,7 @@ blocks28:
 	VADDPS       (DX), Z9, Z9
 	VADDPS       64(DX), Z19, Z19
 
-plain29:
+plain30:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z11, 64(AX)
 	ADDQ    CX, AX
@@ -4094,7 +5778,7 @@ TEXT ·group6SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more30
+	JNE    more31
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -4107,9 +5791,9 @@ TEXT ·group6SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z19, Z19, Z19
 	VXORPS Z21, Z21, Z21
 	VXORPS Z23, Z23, Z23
-	JMP    begin31
+	JMP    begin32
 
-more30:
+more31:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -4130,11 +5814,11 @@ more30:
 	VMOVUPS (R9), Z11
 	VMOVUPS 64(R9), Z23
 
-begin31:
+begin32:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X24
 
-blocks32:
+blocks33:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLD       X24, Z0, Z0
 	VMOVDQA32    Z0, Z12
@@ -4359,13 +6043,13 @@ blocks32:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks32
+	JNZ          blocks33
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain33
+	JZ           plain34
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z13, Z13
 	ADDQ         BX, DX
@@ -4384,7 +6068,7 @@ blocks32:
 	VADDPS       (DX), Z11, Z11
 	VADDPS       64(DX), Z23, Z23
 
-plain33:
+plain34:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z13, 64(AX)
 	ADDQ    CX, AX
@@ -4417,19 +6101,19 @@ TEXT ·group1MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   240(DI), $0x00
-	JNE    more34
+	JNE    more35
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
-	JMP    begin35
+	JMP    begin36
 
-more34:
+more35:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
-begin35:
-blocks36:
+begin36:
+blocks37:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z2
 	VPBROADCASTD (DX), Z4
@@ -4486,17 +6170,17 @@ blocks36:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks36
+	JNZ          blocks37
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain37
+	JZ           plain38
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain37:
+plain38:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -4514,14 +6198,14 @@ TEXT ·group2MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   240(DI), $0x00
-	JNE    more38
+	JNE    more39
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
-	JMP    begin39
+	JMP    begin40
 
-more38:
+more39:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -4530,8 +6214,8 @@ more38:
 	VMOVUPS (R9), Z3
 	VMOVUPS 64(R9), Z7
 
-begin39:
-blocks40:
+begin40:
+blocks41:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z4
 	VPXORD       Z2, Z2, Z2
@@ -4624,20 +6308,20 @@ blocks40:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks40
+	JNZ          blocks41
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain41
+	JZ           plain42
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain41:
+plain42:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -4658,16 +6342,16 @@ TEXT ·group3MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   240(DI), $0x00
-	JNE    more42
+	JNE    more43
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
 	VXORPS Z9, Z9, Z9
 	VXORPS Z11, Z11, Z11
-	JMP    begin43
+	JMP    begin44
 
-more42:
+more43:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -4679,8 +6363,8 @@ more42:
 	VMOVUPS (R9), Z5
 	VMOVUPS 64(R9), Z11
 
-begin43:
-blocks44:
+begin44:
+blocks45:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z6
 	VPXORD       Z2, Z2, Z2
@@ -4809,13 +6493,13 @@ blocks44:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks44
+	JNZ          blocks45
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain45
+	JZ           plain46
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -4825,7 +6509,7 @@ blocks44:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain45:
+plain46:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -4849,7 +6533,7 @@ TEXT ·group4MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   240(DI), $0x00
-	JNE    more46
+	JNE    more47
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -4858,9 +6542,9 @@ TEXT ·group4MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z11, Z11, Z11
 	VXORPS Z13, Z13, Z13
 	VXORPS Z15, Z15, Z15
-	JMP    begin47
+	JMP    begin48
 
-more46:
+more47:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -4875,8 +6559,8 @@ more46:
 	VMOVUPS (R9), Z7
 	VMOVUPS 64(R9), Z15
 
-begin47:
-blocks48:
+begin48:
+blocks49:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z8
 	VPXORD       Z2, Z2, Z2
@@ -5041,13 +6725,13 @@ blocks48:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks48
+	JNZ          blocks49
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain49
+	JZ           plain50
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -5060,7 +6744,7 @@ blocks48:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain49:
+plain50:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -5087,7 +6771,7 @@ TEXT ·group5MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   240(DI), $0x00
-	JNE    more50
+	JNE    more51
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -5098,9 +6782,9 @@ TEXT ·group5MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z15, Z15, Z15
 	VXORPS Z17, Z17, Z17
 	VXORPS Z19, Z19, Z19
-	JMP    begin51
+	JMP    begin52
 
-more50:
+more51:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -5118,8 +6802,8 @@ more50:
 	VMOVUPS (R9), Z9
 	VMOVUPS 64(R9), Z19
 
-begin51:
-blocks52:
+begin52:
+blocks53:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z10
 	VPXORD       Z2, Z2, Z2
@@ -5320,13 +7004,13 @@ blocks52:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks52
+	JNZ          blocks53
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain53
+	JZ           plain54
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z11, Z11
 	ADDQ         BX, DX
@@ -5342,7 +7026,7 @@ blocks52:
 	VADDPS       (DX), Z9, Z9
 	VADDPS       64(DX), Z19, Z19
 
-plain53:
+plain54:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z11, 64(AX)
 	ADDQ    CX, AX
@@ -5372,7 +7056,7 @@ TEXT ·group6MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   240(DI), $0x00
-	JNE    more54
+	JNE    more55
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -5385,9 +7069,9 @@ TEXT ·group6MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z19, Z19, Z19
 	VXORPS Z21, Z21, Z21
 	VXORPS Z23, Z23, Z23
-	JMP    begin55
+	JMP    begin56
 
-more54:
+more55:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -5408,8 +7092,8 @@ more54:
 	VMOVUPS (R9), Z11
 	VMOVUPS 64(R9), Z23
 
-begin55:
-blocks56:
+begin56:
+blocks57:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z12
 	VPXORD       Z2, Z2, Z2
@@ -5646,13 +7330,13 @@ blocks56:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks56
+	JNZ          blocks57
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain57
+	JZ           plain58
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z13, Z13
 	ADDQ         BX, DX
@@ -5671,7 +7355,7 @@ blocks56:
 	VADDPS       (DX), Z11, Z11
 	VADDPS       64(DX), Z23, Z23
 
-plain57:
+plain58:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z13, 64(AX)
 	ADDQ    CX, AX
@@ -5703,22 +7387,22 @@ TEXT ·group1Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more58
+	JNE    more59
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
-	JMP    begin59
+	JMP    begin60
 
-more58:
+more59:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
-begin59:
+begin60:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X4
 
-blocks60:
+blocks61:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLD       X4, Z0, Z0
 	VMOVDQA32    Z0, Z2
@@ -5785,17 +7469,17 @@ blocks60:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks60
+	JNZ          blocks61
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain61
+	JZ           plain62
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain61:
+plain62:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -5812,14 +7496,14 @@ TEXT ·group2Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more62
+	JNE    more63
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
-	JMP    begin63
+	JMP    begin64
 
-more62:
+more63:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -5828,11 +7512,11 @@ more62:
 	VMOVUPS (R9), Z3
 	VMOVUPS 64(R9), Z7
 
-begin63:
+begin64:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X8
 
-blocks64:
+blocks65:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLD       X8, Z0, Z0
 	VMOVDQA32    Z0, Z4
@@ -5945,20 +7629,20 @@ blocks64:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks64
+	JNZ          blocks65
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain65
+	JZ           plain66
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain65:
+plain66:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -5978,16 +7662,16 @@ TEXT ·group3Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more66
+	JNE    more67
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
 	VXORPS Z9, Z9, Z9
 	VXORPS Z11, Z11, Z11
-	JMP    begin67
+	JMP    begin68
 
-more66:
+more67:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -5999,11 +7683,11 @@ more66:
 	VMOVUPS (R9), Z5
 	VMOVUPS 64(R9), Z11
 
-begin67:
+begin68:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X12
 
-blocks68:
+blocks69:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLD       X12, Z0, Z0
 	VMOVDQA32    Z0, Z6
@@ -6162,13 +7846,13 @@ blocks68:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks68
+	JNZ          blocks69
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain69
+	JZ           plain70
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -6178,7 +7862,7 @@ blocks68:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain69:
+plain70:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -6201,7 +7885,7 @@ TEXT ·group4Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more70
+	JNE    more71
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -6210,9 +7894,9 @@ TEXT ·group4Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z11, Z11, Z11
 	VXORPS Z13, Z13, Z13
 	VXORPS Z15, Z15, Z15
-	JMP    begin71
+	JMP    begin72
 
-more70:
+more71:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -6227,11 +7911,11 @@ more70:
 	VMOVUPS (R9), Z7
 	VMOVUPS 64(R9), Z15
 
-begin71:
+begin72:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X16
 
-blocks72:
+blocks73:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLD       X16, Z0, Z0
 	VMOVDQA32    Z0, Z8
@@ -6436,13 +8120,13 @@ blocks72:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks72
+	JNZ          blocks73
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain73
+	JZ           plain74
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -6455,7 +8139,7 @@ blocks72:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain73:
+plain74:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -6481,7 +8165,7 @@ TEXT ·group5Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more74
+	JNE    more75
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -6492,9 +8176,9 @@ TEXT ·group5Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z15, Z15, Z15
 	VXORPS Z17, Z17, Z17
 	VXORPS Z19, Z19, Z19
-	JMP    begin75
+	JMP    begin76
 
-more74:
+more75:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -6512,11 +8196,11 @@ more74:
 	VMOVUPS (R9), Z9
 	VMOVUPS 64(R9), Z19
 
-begin75:
+begin76:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X20
 
-blocks76:
+blocks77:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLD       X20, Z0, Z0
 	VMOVDQA32    Z0, Z10
@@ -6767,13 +8451,13 @@ blocks76:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks76
+	JNZ          blocks77
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain77
+	JZ           plain78
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z11, Z11
 	ADDQ         BX, DX
@@ -6789,7 +8473,7 @@ blocks76:
 	VADDPS       (DX), Z9, Z9
 	VADDPS       64(DX), Z19, Z19
 
-plain77:
+plain78:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z11, 64(AX)
 	ADDQ    CX, AX
@@ -6818,7 +8502,7 @@ TEXT ·group6Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more78
+	JNE    more79
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -6831,9 +8515,9 @@ TEXT ·group6Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z19, Z19, Z19
 	VXORPS Z21, Z21, Z21
 	VXORPS Z23, Z23, Z23
-	JMP    begin79
+	JMP    begin80
 
-more78:
+more79:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -6854,11 +8538,11 @@ more78:
 	VMOVUPS (R9), Z11
 	VMOVUPS 64(R9), Z23
 
-begin79:
+begin80:
 	MOVQ  40(DI), R9
 	VMOVQ 120(R9), X24
 
-blocks80:
+blocks81:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLD       X24, Z0, Z0
 	VMOVDQA32    Z0, Z12
@@ -7155,13 +8839,13 @@ blocks80:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks80
+	JNZ          blocks81
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain81
+	JZ           plain82
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z13, Z13
 	ADDQ         BX, DX
@@ -7180,7 +8864,7 @@ blocks80:
 	VADDPS       (DX), Z11, Z11
 	VADDPS       64(DX), Z23, Z23
 
-plain81:
+plain82:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z13, 64(AX)
 	ADDQ    CX, AX
@@ -7212,19 +8896,19 @@ TEXT ·group1Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more82
+	JNE    more83
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
-	JMP    begin83
+	JMP    begin84
 
-more82:
+more83:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
-begin83:
-blocks84:
+begin84:
+blocks85:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z2
 	VPBROADCASTD (DX), Z4
@@ -7301,17 +8985,17 @@ blocks84:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks84
+	JNZ          blocks85
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain85
+	JZ           plain86
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain85:
+plain86:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -7328,14 +9012,14 @@ TEXT ·group2Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more86
+	JNE    more87
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
-	JMP    begin87
+	JMP    begin88
 
-more86:
+more87:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -7344,8 +9028,8 @@ more86:
 	VMOVUPS (R9), Z3
 	VMOVUPS 64(R9), Z7
 
-begin87:
-blocks88:
+begin88:
+blocks89:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z4
 	VPXORD       Z2, Z2, Z2
@@ -7478,20 +9162,20 @@ blocks88:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks88
+	JNZ          blocks89
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain89
+	JZ           plain90
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain89:
+plain90:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -7511,16 +9195,16 @@ TEXT ·group3Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more90
+	JNE    more91
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
 	VXORPS Z9, Z9, Z9
 	VXORPS Z11, Z11, Z11
-	JMP    begin91
+	JMP    begin92
 
-more90:
+more91:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -7532,8 +9216,8 @@ more90:
 	VMOVUPS (R9), Z5
 	VMOVUPS 64(R9), Z11
 
-begin91:
-blocks92:
+begin92:
+blocks93:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z6
 	VPXORD       Z2, Z2, Z2
@@ -7722,13 +9406,13 @@ blocks92:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks92
+	JNZ          blocks93
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain93
+	JZ           plain94
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -7738,7 +9422,7 @@ blocks92:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain93:
+plain94:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -7761,7 +9445,7 @@ TEXT ·group4Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more94
+	JNE    more95
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -7770,9 +9454,9 @@ TEXT ·group4Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z11, Z11, Z11
 	VXORPS Z13, Z13, Z13
 	VXORPS Z15, Z15, Z15
-	JMP    begin95
+	JMP    begin96
 
-more94:
+more95:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -7787,8 +9471,8 @@ more94:
 	VMOVUPS (R9), Z7
 	VMOVUPS 64(R9), Z15
 
-begin95:
-blocks96:
+begin96:
+blocks97:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z8
 	VPXORD       Z2, Z2, Z2
@@ -8033,13 +9717,13 @@ blocks96:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks96
+	JNZ          blocks97
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain97
+	JZ           plain98
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -8052,7 +9736,7 @@ blocks96:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain97:
+plain98:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -8078,7 +9762,7 @@ TEXT ·group5Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more98
+	JNE    more99
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -8089,9 +9773,9 @@ TEXT ·group5Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z15, Z15, Z15
 	VXORPS Z17, Z17, Z17
 	VXORPS Z19, Z19, Z19
-	JMP    begin99
+	JMP    begin100
 
-more98:
+more99:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -8109,8 +9793,8 @@ more98:
 	VMOVUPS (R9), Z9
 	VMOVUPS 64(R9), Z19
 
-begin99:
-blocks100:
+begin100:
+blocks101:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z10
 	VPXORD       Z2, Z2, Z2
@@ -8411,13 +10095,13 @@ blocks100:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks100
+	JNZ          blocks101
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain101
+	JZ           plain102
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z11, Z11
 	ADDQ         BX, DX
@@ -8433,7 +10117,7 @@ blocks100:
 	VADDPS       (DX), Z9, Z9
 	VADDPS       64(DX), Z19, Z19
 
-plain101:
+plain102:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z11, 64(AX)
 	ADDQ    CX, AX
@@ -8462,7 +10146,7 @@ TEXT ·group6Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   240(DI), $0x00
-	JNE    more102
+	JNE    more103
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -8475,9 +10159,9 @@ TEXT ·group6Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z19, Z19, Z19
 	VXORPS Z21, Z21, Z21
 	VXORPS Z23, Z23, Z23
-	JMP    begin103
+	JMP    begin104
 
-more102:
+more103:
 	MOVQ    304(DI), R9
 	MOVQ    184(DI), R10
 	VMOVUPS (R9), Z1
@@ -8498,8 +10182,8 @@ more102:
 	VMOVUPS (R9), Z11
 	VMOVUPS 64(R9), Z23
 
-begin103:
-blocks104:
+begin104:
+blocks105:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z12
 	VPXORD       Z2, Z2, Z2
@@ -8856,13 +10540,13 @@ blocks104:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks104
+	JNZ          blocks105
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain105
+	JZ           plain106
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z13, Z13
 	ADDQ         BX, DX
@@ -8881,7 +10565,7 @@ blocks104:
 	VADDPS       (DX), Z11, Z11
 	VADDPS       64(DX), Z23, Z23
 
-plain105:
+plain106:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z13, 64(AX)
 	ADDQ    CX, AX
@@ -8910,7 +10594,7 @@ TEXT ·expandQ4_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units106:
+units107:
 	VCVTPH2PS 512(AX), Z1
 	VMOVUPS   Z1, 1024(CX)
 	VCVTPH2PS 544(AX), Z1
@@ -8958,7 +10642,7 @@ units106:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units106
+	JNZ       units107
 	TESTQ     DI, DI
 	RET
 
@@ -8972,7 +10656,7 @@ TEXT ·few1Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
 
-units107:
+units108:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -9045,17 +10729,17 @@ units107:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units107
+	JNZ          units108
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain108
+	JZ           plain109
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain108:
+plain109:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -9073,7 +10757,7 @@ TEXT ·few2Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z7, Z7, Z7
 	VMOVUPS bytes15<>+0(SB), Z8
 
-units109:
+units110:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -9180,20 +10864,20 @@ units109:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units109
+	JNZ          units110
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain110
+	JZ           plain111
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain110:
+plain111:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -9216,7 +10900,7 @@ TEXT ·few3Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z11, Z11, Z11
 	VMOVUPS bytes15<>+0(SB), Z12
 
-units111:
+units112:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -9357,13 +11041,13 @@ units111:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units111
+	JNZ          units112
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain112
+	JZ           plain113
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -9373,7 +11057,7 @@ units111:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain112:
+plain113:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -9401,7 +11085,7 @@ TEXT ·few4Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z15, Z15, Z15
 	VMOVUPS bytes15<>+0(SB), Z16
 
-units113:
+units114:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -9576,13 +11260,13 @@ units113:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units113
+	JNZ          units114
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain114
+	JZ           plain115
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -9595,7 +11279,7 @@ units113:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain114:
+plain115:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -9618,7 +11302,7 @@ TEXT ·expandQ4_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units115:
+units116:
 	VCVTPH2PS 512(AX), Z1
 	VMOVUPS   Z1, 1024(CX)
 	VCVTPH2PS 544(AX), Z1
@@ -9670,7 +11354,7 @@ units115:
 	ADDQ      $0x00000500, CX
 	ADDQ      $0x00000280, AX
 	DECQ      DX
-	JNZ       units115
+	JNZ       units116
 	TESTQ     DI, DI
 	RET
 
@@ -9684,7 +11368,7 @@ TEXT ·few1Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
 
-units116:
+units117:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -9762,17 +11446,17 @@ units116:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units116
+	JNZ          units117
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain117
+	JZ           plain118
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain117:
+plain118:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -9790,7 +11474,7 @@ TEXT ·few2Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z7, Z7, Z7
 	VMOVUPS bytes15<>+0(SB), Z8
 
-units118:
+units119:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -9904,20 +11588,20 @@ units118:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units118
+	JNZ          units119
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain119
+	JZ           plain120
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain119:
+plain120:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -9940,7 +11624,7 @@ TEXT ·few3Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z11, Z11, Z11
 	VMOVUPS bytes15<>+0(SB), Z12
 
-units120:
+units121:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -10090,13 +11774,13 @@ units120:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units120
+	JNZ          units121
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain121
+	JZ           plain122
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -10106,7 +11790,7 @@ units120:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain121:
+plain122:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -10134,7 +11818,7 @@ TEXT ·few4Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z15, Z15, Z15
 	VMOVUPS bytes15<>+0(SB), Z16
 
-units122:
+units123:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -10320,13 +12004,13 @@ units122:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units122
+	JNZ          units123
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain123
+	JZ           plain124
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -10339,7 +12023,7 @@ units122:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain123:
+plain124:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -10362,7 +12046,7 @@ TEXT ·expandQ5_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units124:
+units125:
 	VCVTPH2PS 640(AX), Z1
 	VMOVUPS   Z1, 1024(CX)
 	VCVTPH2PS 672(AX), Z1
@@ -10458,7 +12142,7 @@ units124:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x000002c0, AX
 	DECQ      DX
-	JNZ       units124
+	JNZ       units125
 	TESTQ     DI, DI
 	RET
 
@@ -10472,7 +12156,7 @@ TEXT ·few1Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
 
-units125:
+units126:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -10595,17 +12279,17 @@ units125:
 	ADDQ         $0x30, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units125
+	JNZ          units126
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain126
+	JZ           plain127
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain126:
+plain127:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -10623,7 +12307,7 @@ TEXT ·few2Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z7, Z7, Z7
 	VMOVUPS bytes15<>+0(SB), Z8
 
-units127:
+units128:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -10780,20 +12464,20 @@ units127:
 	ADDQ         $0x60, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units127
+	JNZ          units128
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain128
+	JZ           plain129
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain128:
+plain129:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -10816,7 +12500,7 @@ TEXT ·few3Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z11, Z11, Z11
 	VMOVUPS bytes15<>+0(SB), Z12
 
-units129:
+units130:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -11007,13 +12691,13 @@ units129:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units129
+	JNZ          units130
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain130
+	JZ           plain131
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -11023,7 +12707,7 @@ units129:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain130:
+plain131:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -11051,7 +12735,7 @@ TEXT ·few4Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z15, Z15, Z15
 	VMOVUPS bytes15<>+0(SB), Z16
 
-units131:
+units132:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -11276,13 +12960,13 @@ units131:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units131
+	JNZ          units132
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain132
+	JZ           plain133
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -11295,7 +12979,7 @@ units131:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain132:
+plain133:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -11318,7 +13002,7 @@ TEXT ·expandQ5_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units133:
+units134:
 	VCVTPH2PS 640(AX), Z1
 	VMOVUPS   Z1, 1024(CX)
 	VCVTPH2PS 672(AX), Z1
@@ -11418,7 +13102,7 @@ units133:
 	ADDQ      $0x00000500, CX
 	ADDQ      $0x00000300, AX
 	DECQ      DX
-	JNZ       units133
+	JNZ       units134
 	TESTQ     DI, DI
 	RET
 
@@ -11432,7 +13116,7 @@ TEXT ·few1Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
 
-units134:
+units135:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -11560,17 +13244,17 @@ units134:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units134
+	JNZ          units135
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain135
+	JZ           plain136
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain135:
+plain136:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -11588,7 +13272,7 @@ TEXT ·few2Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z7, Z7, Z7
 	VMOVUPS bytes15<>+0(SB), Z8
 
-units136:
+units137:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -11752,20 +13436,20 @@ units136:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units136
+	JNZ          units137
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain137
+	JZ           plain138
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain137:
+plain138:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -11788,7 +13472,7 @@ TEXT ·few3Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z11, Z11, Z11
 	VMOVUPS bytes15<>+0(SB), Z12
 
-units138:
+units139:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -11988,13 +13672,13 @@ units138:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units138
+	JNZ          units139
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain139
+	JZ           plain140
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -12004,7 +13688,7 @@ units138:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain139:
+plain140:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -12032,7 +13716,7 @@ TEXT ·few4Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z15, Z15, Z15
 	VMOVUPS bytes15<>+0(SB), Z16
 
-units140:
+units141:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -12268,13 +13952,13 @@ units140:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units140
+	JNZ          units141
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain141
+	JZ           plain142
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -12287,7 +13971,7 @@ units140:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain141:
+plain142:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -12309,7 +13993,7 @@ TEXT ·expandQ8_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 48(DI), CX
 	MOVQ 232(DI), DX
 
-units142:
+units143:
 	VCVTPH2PS 1024(AX), Z0
 	VMOVUPS   Z0, 1024(CX)
 	VCVTPH2PS 1056(AX), Z0
@@ -12349,7 +14033,7 @@ units142:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000440, AX
 	DECQ      DX
-	JNZ       units142
+	JNZ       units143
 	TESTQ     DI, DI
 	RET
 
@@ -12362,7 +14046,7 @@ TEXT ·few1Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 
-units143:
+units144:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -12435,17 +14119,17 @@ units143:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units143
+	JNZ          units144
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain144
+	JZ           plain145
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain144:
+plain145:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -12462,7 +14146,7 @@ TEXT ·few2Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
 
-units145:
+units146:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -12569,20 +14253,20 @@ units145:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units145
+	JNZ          units146
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain146
+	JZ           plain147
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain146:
+plain147:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -12604,7 +14288,7 @@ TEXT ·few3Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z9, Z9, Z9
 	VXORPS Z11, Z11, Z11
 
-units147:
+units148:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -12745,13 +14429,13 @@ units147:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units147
+	JNZ          units148
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain148
+	JZ           plain149
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -12761,7 +14445,7 @@ units147:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain148:
+plain149:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -12788,7 +14472,7 @@ TEXT ·few4Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z13, Z13, Z13
 	VXORPS Z15, Z15, Z15
 
-units149:
+units150:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -12963,13 +14647,13 @@ units149:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units149
+	JNZ          units150
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain150
+	JZ           plain151
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -12982,7 +14666,7 @@ units149:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain150:
+plain151:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -13006,7 +14690,7 @@ TEXT ·expandIQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS iq4nl<>+0(SB), Z1
 
-units151:
+units152:
 	VCVTPH2PS 512(AX), Z2
 	VMOVUPS   Z2, 1024(CX)
 	VCVTPH2PS 544(AX), Z2
@@ -13070,7 +14754,7 @@ units151:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units151
+	JNZ       units152
 	TESTQ     DI, DI
 	RET
 
@@ -13085,7 +14769,7 @@ TEXT ·few1IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z4
 	VMOVUPS iq4nl<>+0(SB), Z5
 
-units152:
+units153:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -13174,17 +14858,17 @@ units152:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units152
+	JNZ          units153
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain153
+	JZ           plain154
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain153:
+plain154:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -13203,7 +14887,7 @@ TEXT ·few2IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z8
 	VMOVUPS iq4nl<>+0(SB), Z9
 
-units154:
+units155:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -13326,20 +15010,20 @@ units154:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units154
+	JNZ          units155
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain155
+	JZ           plain156
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain155:
+plain156:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -13363,7 +15047,7 @@ TEXT ·few3IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z12
 	VMOVUPS iq4nl<>+0(SB), Z13
 
-units156:
+units157:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -13520,13 +15204,13 @@ units156:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units156
+	JNZ          units157
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain157
+	JZ           plain158
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -13536,7 +15220,7 @@ units156:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain157:
+plain158:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -13565,7 +15249,7 @@ TEXT ·few4IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z16
 	VMOVUPS iq4nl<>+0(SB), Z17
 
-units158:
+units159:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -13756,13 +15440,13 @@ units158:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units158
+	JNZ          units159
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain159
+	JZ           plain160
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -13775,7 +15459,7 @@ units158:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain159:
+plain160:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -13799,7 +15483,7 @@ TEXT ·expandMXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS mxfp4<>+0(SB), Z1
 
-units160:
+units161:
 	VPMOVZXBD 512(AX), Z2
 	VPSUBD    words1<>+0(SB), Z2, Z3
 	VPSLLD    $0x17, Z3, Z3
@@ -13875,7 +15559,7 @@ units160:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000220, AX
 	DECQ      DX
-	JNZ       units160
+	JNZ       units161
 	TESTQ     DI, DI
 	RET
 
@@ -13890,7 +15574,7 @@ TEXT ·few1MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z4
 	VMOVUPS mxfp4<>+0(SB), Z5
 
-units161:
+units162:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -13991,17 +15675,17 @@ units161:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units161
+	JNZ          units162
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain162
+	JZ           plain163
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain162:
+plain163:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -14020,7 +15704,7 @@ TEXT ·few2MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z8
 	VMOVUPS mxfp4<>+0(SB), Z9
 
-units163:
+units164:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -14155,20 +15839,20 @@ units163:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units163
+	JNZ          units164
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain164
+	JZ           plain165
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain164:
+plain165:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -14192,7 +15876,7 @@ TEXT ·few3MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z12
 	VMOVUPS mxfp4<>+0(SB), Z13
 
-units165:
+units166:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -14361,13 +16045,13 @@ units165:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units165
+	JNZ          units166
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain166
+	JZ           plain167
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -14377,7 +16061,7 @@ units165:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain166:
+plain167:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -14406,7 +16090,7 @@ TEXT ·few4MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z16
 	VMOVUPS mxfp4<>+0(SB), Z17
 
-units167:
+units168:
 	PREFETCHT0   4096(AX)
 	PREFETCHT0   4160(AX)
 	PREFETCHT0   4224(AX)
@@ -14609,13 +16293,13 @@ units167:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units167
+	JNZ          units168
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain168
+	JZ           plain169
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -14628,7 +16312,7 @@ units167:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain168:
+plain169:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -14651,7 +16335,7 @@ TEXT ·expandQ4_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units169:
+units170:
 	VCVTPH2PS  4480(AX), Z1
 	VCVTPH2PS  4544(AX), Z2
 	VXORPS     sign<>+0(SB), Z2, Z2
@@ -14835,7 +16519,7 @@ units169:
 	MOVQ       AX, BX
 	MOVQ       $0x00000004, SI
 
-steps170:
+steps171:
 	VPANDD  (BX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VPANDD  64(BX), Z0, Z1
@@ -14919,10 +16603,10 @@ steps170:
 	ADDQ    $0x00000a00, CX
 	ADDQ    $0x00000400, BX
 	DECQ    SI
-	JNZ     steps170
+	JNZ     steps171
 	ADDQ    $0x00001200, AX
 	DECQ    DX
-	JNZ     units169
+	JNZ     units170
 	TESTQ   DI, DI
 	RET
 
@@ -14936,7 +16620,7 @@ TEXT ·few1Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
 
-units171:
+units172:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -15193,7 +16877,7 @@ units171:
 	MOVQ       AX, BX
 	MOVQ       $0x00000004, R8
 
-steps172:
+steps173:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z2
 	VPBROADCASTD (DX), Z5
@@ -15318,20 +17002,20 @@ steps172:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          steps172
+	JNZ          steps173
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units171
+	JNZ          units172
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain173
+	JZ           plain174
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain173:
+plain174:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -15349,7 +17033,7 @@ TEXT ·few2Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z7, Z7, Z7
 	VMOVUPS bytes15<>+0(SB), Z8
 
-units174:
+units175:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -15606,7 +17290,7 @@ units174:
 	MOVQ       AX, BX
 	MOVQ       $0x00000004, R8
 
-steps175:
+steps176:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z4
 	VPXORD       Z2, Z2, Z2
@@ -15803,23 +17487,23 @@ steps175:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          steps175
+	JNZ          steps176
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units174
+	JNZ          units175
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain176
+	JZ           plain177
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain176:
+plain177:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -15842,7 +17526,7 @@ TEXT ·few3Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z11, Z11, Z11
 	VMOVUPS bytes15<>+0(SB), Z12
 
-units177:
+units178:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -16099,7 +17783,7 @@ units177:
 	MOVQ       AX, BX
 	MOVQ       $0x00000004, R8
 
-steps178:
+steps179:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z6
 	VPXORD       Z2, Z2, Z2
@@ -16368,16 +18052,16 @@ steps178:
 	ADDQ         $0x00000120, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          steps178
+	JNZ          steps179
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units177
+	JNZ          units178
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain179
+	JZ           plain180
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -16387,7 +18071,7 @@ steps178:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain179:
+plain180:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -16415,7 +18099,7 @@ TEXT ·few4Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z15, Z15, Z15
 	VMOVUPS bytes15<>+0(SB), Z16
 
-units180:
+units181:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -16672,7 +18356,7 @@ units180:
 	MOVQ       AX, BX
 	MOVQ       $0x00000004, R8
 
-steps181:
+steps182:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z8
 	VPXORD       Z2, Z2, Z2
@@ -17013,16 +18697,16 @@ steps181:
 	ADDQ         $0x00000180, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          steps181
+	JNZ          steps182
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units180
+	JNZ          units181
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain182
+	JZ           plain183
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -17035,7 +18719,7 @@ steps181:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain182:
+plain183:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -17059,7 +18743,7 @@ TEXT ·expandQ5_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS bytes16<>+0(SB), Z1
 
-units183:
+units184:
 	VCVTPH2PS  5504(AX), Z2
 	VCVTPH2PS  5568(AX), Z3
 	VXORPS     sign<>+0(SB), Z3, Z3
@@ -17245,7 +18929,7 @@ units183:
 	VMOVUPS    bytes2<>+0(SB), Z3
 	MOVQ       $0x00000004, SI
 
-steps184:
+steps185:
 	VPANDD   (BX), Z0, Z4
 	VPTESTMB 4096(AX), Z2, K1
 	VPADDB   Z1, Z4, K1, Z4
@@ -17395,10 +19079,10 @@ steps184:
 	VPSLLW   $0x02, Z2, Z2
 	VPSLLW   $0x02, Z3, Z3
 	DECQ     SI
-	JNZ      steps184
+	JNZ      steps185
 	ADDQ     $0x00001600, AX
 	DECQ     DX
-	JNZ      units183
+	JNZ      units184
 	TESTQ    DI, DI
 	RET
 
@@ -17413,7 +19097,7 @@ TEXT ·few1Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z4
 	VMOVUPS bytes16<>+0(SB), Z5
 
-units185:
+units186:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -17688,7 +19372,7 @@ units185:
 	VMOVUPS    bytes2<>+0(SB), Z7
 	MOVQ       $0x00000004, R8
 
-steps186:
+steps187:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z2
 	VPBROADCASTD (DX), Z8
@@ -17879,20 +19563,20 @@ steps186:
 	VPSLLW       $0x02, Z6, Z6
 	VPSLLW       $0x02, Z7, Z7
 	DECQ         R8
-	JNZ          steps186
+	JNZ          steps187
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units185
+	JNZ          units186
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain187
+	JZ           plain188
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain187:
+plain188:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -17911,7 +19595,7 @@ TEXT ·few2Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z8
 	VMOVUPS bytes16<>+0(SB), Z9
 
-units188:
+units189:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -18186,7 +19870,7 @@ units188:
 	VMOVUPS    bytes2<>+0(SB), Z11
 	MOVQ       $0x00000004, R8
 
-steps189:
+steps190:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z4
 	VPXORD       Z2, Z2, Z2
@@ -18449,23 +20133,23 @@ steps189:
 	VPSLLW       $0x02, Z10, Z10
 	VPSLLW       $0x02, Z11, Z11
 	DECQ         R8
-	JNZ          steps189
+	JNZ          steps190
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units188
+	JNZ          units189
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain190
+	JZ           plain191
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain190:
+plain191:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -18489,7 +20173,7 @@ TEXT ·few3Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z12
 	VMOVUPS bytes16<>+0(SB), Z13
 
-units191:
+units192:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -18764,7 +20448,7 @@ units191:
 	VMOVUPS    bytes2<>+0(SB), Z15
 	MOVQ       $0x00000004, R8
 
-steps192:
+steps193:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z6
 	VPXORD       Z2, Z2, Z2
@@ -19099,16 +20783,16 @@ steps192:
 	VPSLLW       $0x02, Z14, Z14
 	VPSLLW       $0x02, Z15, Z15
 	DECQ         R8
-	JNZ          steps192
+	JNZ          steps193
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units191
+	JNZ          units192
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain193
+	JZ           plain194
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -19118,7 +20802,7 @@ steps192:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain193:
+plain194:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -19147,7 +20831,7 @@ TEXT ·few4Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z16
 	VMOVUPS bytes16<>+0(SB), Z17
 
-units194:
+units195:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -19422,7 +21106,7 @@ units194:
 	VMOVUPS    bytes2<>+0(SB), Z19
 	MOVQ       $0x00000004, R8
 
-steps195:
+steps196:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z8
 	VPXORD       Z2, Z2, Z2
@@ -19829,16 +21513,16 @@ steps195:
 	VPSLLW       $0x02, Z18, Z18
 	VPSLLW       $0x02, Z19, Z19
 	DECQ         R8
-	JNZ          steps195
+	JNZ          steps196
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units194
+	JNZ          units195
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain196
+	JZ           plain197
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -19851,7 +21535,7 @@ steps195:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain196:
+plain197:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -19875,7 +21559,7 @@ TEXT ·expandQ6_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS bytes48<>+0(SB), Z1
 
-units197:
+units198:
 	VCVTPH2PS 6656(AX), Z2
 	VMOVUPS   6144(AX), Z3
 	VPSLLD    $0x18, Z3, Z4
@@ -20042,7 +21726,7 @@ units197:
 	LEAQ      4096(AX), SI
 	MOVQ      $0x00000002, R8
 
-steps198:
+steps199:
 	VPANDD     (BX), Z0, Z2
 	VPSLLW     $0x04, (SI), Z3
 	VPTERNLOGD $0xf8, Z1, Z3, Z2
@@ -20335,10 +22019,10 @@ steps198:
 	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000400, SI
 	DECQ       R8
-	JNZ        steps198
+	JNZ        steps199
 	ADDQ       $0x00001a40, AX
 	DECQ       DX
-	JNZ        units197
+	JNZ        units198
 	TESTQ      DI, DI
 	RET
 
@@ -20353,7 +22037,7 @@ TEXT ·few1Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z4
 	VMOVUPS bytes48<>+0(SB), Z5
 
-units199:
+units200:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -20626,7 +22310,7 @@ units199:
 	LEAQ       4096(AX), SI
 	MOVQ       $0x00000002, R9
 
-steps200:
+steps201:
 	VPBROADCASTD 40(DX), Z0
 	VPSLLD       $0x05, Z0, Z0
 	VMOVDQA32    Z0, Z2
@@ -21040,20 +22724,20 @@ steps200:
 	ADDQ         $0x00000800, BX
 	ADDQ         $0x00000400, SI
 	DECQ         R9
-	JNZ          steps200
+	JNZ          steps201
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units199
+	JNZ          units200
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain201
+	JZ           plain202
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain201:
+plain202:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -21072,7 +22756,7 @@ TEXT ·few2Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z8
 	VMOVUPS bytes48<>+0(SB), Z9
 
-units202:
+units203:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -21345,7 +23029,7 @@ units202:
 	LEAQ       4096(AX), SI
 	MOVQ       $0x00000002, R9
 
-steps203:
+steps204:
 	VPBROADCASTD 80(DX), Z0
 	VPSLLD       $0x05, Z0, Z0
 	VMOVDQA32    Z0, Z4
@@ -21943,23 +23627,23 @@ steps203:
 	ADDQ         $0x00000800, BX
 	ADDQ         $0x00000400, SI
 	DECQ         R9
-	JNZ          steps203
+	JNZ          steps204
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units202
+	JNZ          units203
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain204
+	JZ           plain205
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain204:
+plain205:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -21983,7 +23667,7 @@ TEXT ·few3Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z12
 	VMOVUPS bytes48<>+0(SB), Z13
 
-units205:
+units206:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -22256,7 +23940,7 @@ units205:
 	LEAQ       4096(AX), SI
 	MOVQ       $0x00000002, R9
 
-steps206:
+steps207:
 	VPBROADCASTD 120(DX), Z0
 	VPSLLD       $0x05, Z0, Z0
 	VMOVDQA32    Z0, Z6
@@ -23038,16 +24722,16 @@ steps206:
 	ADDQ         $0x00000800, BX
 	ADDQ         $0x00000400, SI
 	DECQ         R9
-	JNZ          steps206
+	JNZ          steps207
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units205
+	JNZ          units206
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain207
+	JZ           plain208
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -23057,7 +24741,7 @@ steps206:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain207:
+plain208:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -23086,7 +24770,7 @@ TEXT ·few4Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z16
 	VMOVUPS bytes48<>+0(SB), Z17
 
-units208:
+units209:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -23359,7 +25043,7 @@ units208:
 	LEAQ       4096(AX), SI
 	MOVQ       $0x00000002, R9
 
-steps209:
+steps210:
 	VPBROADCASTD 160(DX), Z0
 	VPSLLD       $0x05, Z0, Z0
 	VMOVDQA32    Z0, Z8
@@ -24325,16 +26009,16 @@ steps209:
 	ADDQ         $0x00000800, BX
 	ADDQ         $0x00000400, SI
 	DECQ         R9
-	JNZ          steps209
+	JNZ          steps210
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units208
+	JNZ          units209
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain210
+	JZ           plain211
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -24347,7 +26031,7 @@ steps209:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain210:
+plain211:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -24370,7 +26054,7 @@ TEXT ·expandQ2_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes3<>+0(SB), Z0
 
-units211:
+units212:
 	VCVTPH2PS 2560(AX), Z1
 	VCVTPH2PS 2624(AX), Z2
 	VXORPS    sign<>+0(SB), Z2, Z2
@@ -24700,7 +26384,7 @@ units211:
 	MOVQ      AX, BX
 	MOVQ      $0x00000002, SI
 
-steps212:
+steps213:
 	VMOVUPS (BX), Z1
 	VPANDD  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)
@@ -24896,10 +26580,10 @@ steps212:
 	ADDQ    $0x00001800, CX
 	ADDQ    $0x00000400, BX
 	DECQ    SI
-	JNZ     steps212
+	JNZ     steps213
 	ADDQ    $0x00000a80, AX
 	DECQ    DX
-	JNZ     units211
+	JNZ     units212
 	TESTQ   DI, DI
 	RET
 
@@ -24913,7 +26597,7 @@ TEXT ·few1Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes3<>+0(SB), Z4
 
-units213:
+units214:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -25286,7 +26970,7 @@ units213:
 	MOVQ       AX, BX
 	MOVQ       $0x00000002, R8
 
-steps214:
+steps215:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z2
 	VPBROADCASTD (DX), Z5
@@ -25643,20 +27327,20 @@ steps214:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          steps214
+	JNZ          steps215
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units213
+	JNZ          units214
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain215
+	JZ           plain216
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain215:
+plain216:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -25674,7 +27358,7 @@ TEXT ·few2Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z7, Z7, Z7
 	VMOVUPS bytes3<>+0(SB), Z8
 
-units216:
+units217:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -26047,7 +27731,7 @@ units216:
 	MOVQ       AX, BX
 	MOVQ       $0x00000002, R8
 
-steps217:
+steps218:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z4
 	VPXORD       Z2, Z2, Z2
@@ -26628,23 +28312,23 @@ steps217:
 	ADDQ         $0x00000180, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          steps217
+	JNZ          steps218
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units216
+	JNZ          units217
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain218
+	JZ           plain219
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain218:
+plain219:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -26667,7 +28351,7 @@ TEXT ·few3Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z11, Z11, Z11
 	VMOVUPS bytes3<>+0(SB), Z12
 
-units219:
+units220:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -27040,7 +28724,7 @@ units219:
 	MOVQ       AX, BX
 	MOVQ       $0x00000002, R8
 
-steps220:
+steps221:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z6
 	VPXORD       Z2, Z2, Z2
@@ -27845,16 +29529,16 @@ steps220:
 	ADDQ         $0x00000240, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          steps220
+	JNZ          steps221
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units219
+	JNZ          units220
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain221
+	JZ           plain222
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -27864,7 +29548,7 @@ steps220:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain221:
+plain222:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -27892,7 +29576,7 @@ TEXT ·few4Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS  Z15, Z15, Z15
 	VMOVUPS bytes3<>+0(SB), Z16
 
-units222:
+units223:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -28265,7 +29949,7 @@ units222:
 	MOVQ       AX, BX
 	MOVQ       $0x00000002, R8
 
-steps223:
+steps224:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z8
 	VPXORD       Z2, Z2, Z2
@@ -29294,16 +30978,16 @@ steps223:
 	ADDQ         $0x00000300, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          steps223
+	JNZ          steps224
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units222
+	JNZ          units223
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain224
+	JZ           plain225
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -29316,7 +31000,7 @@ steps223:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain224:
+plain225:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -29340,7 +31024,7 @@ TEXT ·expandQ3_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Z0
 	VMOVUPS bytes4<>+0(SB), Z1
 
-units225:
+units226:
 	VCVTPH2PS  3456(AX), Z2
 	VMOVUPS    3072(AX), Z3
 	VPANDD     bytes15<>+0(SB), Z3, Z3
@@ -29568,7 +31252,7 @@ units225:
 	VMOVUPS    bytes8<>+0(SB), Z5
 	MOVQ       $0x00000002, SI
 
-steps226:
+steps227:
 	VMOVUPS  (BX), Z6
 	VPANDD   Z6, Z0, Z6
 	VPTESTMB 2048(AX), Z2, K1
@@ -29896,10 +31580,10 @@ steps226:
 	VPSLLW   $0x04, Z4, Z4
 	VPSLLW   $0x04, Z5, Z5
 	DECQ     SI
-	JNZ      steps226
+	JNZ      steps227
 	ADDQ     $0x00000dc0, AX
 	DECQ     DX
-	JNZ      units225
+	JNZ      units226
 	TESTQ    DI, DI
 	RET
 
@@ -29914,7 +31598,7 @@ TEXT ·few1Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Z4
 	VMOVUPS bytes4<>+0(SB), Z5
 
-units227:
+units228:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -30198,7 +31882,7 @@ units227:
 	VMOVUPS    bytes8<>+0(SB), Z9
 	MOVQ       $0x00000002, R8
 
-steps228:
+steps229:
 	VPBROADCASTD 40(DX), Z0
 	VPSLLD       $0x02, Z0, Z0
 	VMOVDQA32    Z0, Z2
@@ -30647,20 +32331,20 @@ steps228:
 	VPSLLW       $0x04, Z8, Z8
 	VPSLLW       $0x04, Z9, Z9
 	DECQ         R8
-	JNZ          steps228
+	JNZ          steps229
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units227
+	JNZ          units228
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain229
+	JZ           plain230
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain229:
+plain230:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -30679,7 +32363,7 @@ TEXT ·few2Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Z8
 	VMOVUPS bytes4<>+0(SB), Z9
 
-units230:
+units231:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -30963,7 +32647,7 @@ units230:
 	VMOVUPS    bytes8<>+0(SB), Z13
 	MOVQ       $0x00000002, R8
 
-steps231:
+steps232:
 	VPBROADCASTD 80(DX), Z0
 	VPSLLD       $0x02, Z0, Z0
 	VMOVDQA32    Z0, Z4
@@ -31596,23 +33280,23 @@ steps231:
 	VPSLLW       $0x04, Z12, Z12
 	VPSLLW       $0x04, Z13, Z13
 	DECQ         R8
-	JNZ          steps231
+	JNZ          steps232
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units230
+	JNZ          units231
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain232
+	JZ           plain233
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain232:
+plain233:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -31636,7 +33320,7 @@ TEXT ·few3Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Z12
 	VMOVUPS bytes4<>+0(SB), Z13
 
-units233:
+units234:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -31920,7 +33604,7 @@ units233:
 	VMOVUPS    bytes8<>+0(SB), Z17
 	MOVQ       $0x00000002, R8
 
-steps234:
+steps235:
 	VPBROADCASTD 120(DX), Z0
 	VPSLLD       $0x02, Z0, Z0
 	VMOVDQA32    Z0, Z6
@@ -32737,16 +34421,16 @@ steps234:
 	VPSLLW       $0x04, Z16, Z16
 	VPSLLW       $0x04, Z17, Z17
 	DECQ         R8
-	JNZ          steps234
+	JNZ          steps235
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units233
+	JNZ          units234
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain235
+	JZ           plain236
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -32756,7 +34440,7 @@ steps234:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain235:
+plain236:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -32785,7 +34469,7 @@ TEXT ·few4Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Z16
 	VMOVUPS bytes4<>+0(SB), Z17
 
-units236:
+units237:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -33069,7 +34753,7 @@ units236:
 	VMOVUPS    bytes8<>+0(SB), Z21
 	MOVQ       $0x00000002, R8
 
-steps237:
+steps238:
 	VPBROADCASTD 160(DX), Z0
 	VPSLLD       $0x02, Z0, Z0
 	VMOVDQA32    Z0, Z8
@@ -34070,16 +35754,16 @@ steps237:
 	VPSLLW       $0x04, Z20, Z20
 	VPSLLW       $0x04, Z21, Z21
 	DECQ         R8
-	JNZ          steps237
+	JNZ          steps238
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units236
+	JNZ          units237
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain238
+	JZ           plain239
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -34092,7 +35776,7 @@ steps237:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain238:
+plain239:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -34116,7 +35800,7 @@ TEXT ·expandIQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS iq4nl<>+0(SB), Z1
 
-units239:
+units240:
 	VCVTPH2PS  4288(AX), Z2
 	VPMOVZXWD  4224(AX), Z3
 	VMOVUPS    4096(AX), Z4
@@ -34254,7 +35938,7 @@ units239:
 	MOVQ       AX, BX
 	MOVQ       $0x00000008, SI
 
-steps240:
+steps241:
 	VPANDD  (BX), Z0, Z2
 	VPSHUFB Z2, Z1, Z2
 	VMOVUPS Z2, (CX)
@@ -34314,10 +35998,10 @@ steps240:
 	ADDQ    $0x00000480, CX
 	ADDQ    $0x00000200, BX
 	DECQ    SI
-	JNZ     steps240
+	JNZ     steps241
 	ADDQ    $0x00001100, AX
 	DECQ    DX
-	JNZ     units239
+	JNZ     units240
 	TESTQ   DI, DI
 	RET
 
@@ -34332,7 +36016,7 @@ TEXT ·few1IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z4
 	VMOVUPS iq4nl<>+0(SB), Z5
 
-units241:
+units242:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -34539,7 +36223,7 @@ units241:
 	MOVQ       AX, BX
 	MOVQ       $0x00000008, R8
 
-steps242:
+steps243:
 	VPBROADCASTD 36(DX), Z0
 	VPSLLD       $0x07, Z0, Z0
 	VMOVDQA32    Z0, Z2
@@ -34618,20 +36302,20 @@ steps242:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000200, BX
 	DECQ         R8
-	JNZ          steps242
+	JNZ          steps243
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units241
+	JNZ          units242
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), CX
 	MOVQ         216(DI), DX
 	TESTQ        CX, CX
-	JZ           plain243
+	JZ           plain244
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain243:
+plain244:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -34650,7 +36334,7 @@ TEXT ·few2IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z8
 	VMOVUPS iq4nl<>+0(SB), Z9
 
-units244:
+units245:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -34857,7 +36541,7 @@ units244:
 	MOVQ       AX, BX
 	MOVQ       $0x00000008, R8
 
-steps245:
+steps246:
 	VPBROADCASTD 72(DX), Z0
 	VPSLLD       $0x07, Z0, Z0
 	VMOVDQA32    Z0, Z4
@@ -34970,23 +36654,23 @@ steps245:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000200, BX
 	DECQ         R8
-	JNZ          steps245
+	JNZ          steps246
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units244
+	JNZ          units245
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain246
+	JZ           plain247
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain246:
+plain247:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -35010,7 +36694,7 @@ TEXT ·few3IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z12
 	VMOVUPS iq4nl<>+0(SB), Z13
 
-units247:
+units248:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -35217,7 +36901,7 @@ units247:
 	MOVQ       AX, BX
 	MOVQ       $0x00000008, R8
 
-steps248:
+steps249:
 	VPBROADCASTD 108(DX), Z0
 	VPSLLD       $0x07, Z0, Z0
 	VMOVDQA32    Z0, Z6
@@ -35364,16 +37048,16 @@ steps248:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000200, BX
 	DECQ         R8
-	JNZ          steps248
+	JNZ          steps249
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units247
+	JNZ          units248
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain249
+	JZ           plain250
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -35383,7 +37067,7 @@ steps248:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain249:
+plain250:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -35412,7 +37096,7 @@ TEXT ·few4IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z16
 	VMOVUPS iq4nl<>+0(SB), Z17
 
-units250:
+units251:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -35619,7 +37303,7 @@ units250:
 	MOVQ       AX, BX
 	MOVQ       $0x00000008, R8
 
-steps251:
+steps252:
 	VPBROADCASTD 144(DX), Z0
 	VPSLLD       $0x07, Z0, Z0
 	VMOVDQA32    Z0, Z8
@@ -35800,16 +37484,16 @@ steps251:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000200, BX
 	DECQ         R8
-	JNZ          steps251
+	JNZ          steps252
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units250
+	JNZ          units251
 	MOVQ         304(DI), AX
 	MOVQ         184(DI), CX
 	MOVQ         312(DI), DX
 	MOVQ         216(DI), BX
 	TESTQ        DX, DX
-	JZ           plain252
+	JZ           plain253
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -35822,7 +37506,7 @@ steps251:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain252:
+plain253:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -35837,10 +37521,8926 @@ plain252:
 	TESTQ   DI, DI
 	RET
 
+// func amxBegin()
+TEXT ·amxBegin(SB), NOSPLIT|NOFRAME, $0
+	LEAQ  5120(DI), AX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x79
+	BYTE  $0x49
+	BYTE  $0x00
+	MOVQ  $+0, 5184(DI)
+	TESTQ DI, DI
+	RET
+
+// func amxFinish()
+TEXT ·amxFinish(SB), NOSPLIT|NOFRAME, $0
+	LEAQ  5120(DI), AX
+	CMPB  (AX), $0x00
+	JEQ   none254
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x78
+	BYTE  $0x49
+	BYTE  $0x00
+	TESTQ DI, DI
+	RET
+
+none254:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x78
+	BYTE  $0x49
+	BYTE  $0xc0
+	TESTQ DI, DI
+	RET
+
+// func amxTileSym()
+// Requires: AVX512DQ, AVX512F, CMOV
+TEXT ·amxTileSym(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 264(DI), CX
+	CMPQ CX, 5184(DI)
+	JEQ  configured255
+	MOVQ CX, 5184(DI)
+	MOVQ CX, DX
+	SHLQ $0x06, DX
+	LEAQ tileConfigs<>-64(SB), AX
+	ADDQ DX, AX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0x00
+
+configured255:
+	CMPQ    CX, $0x10
+	JNE     fewer256
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1024(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	CMPQ    240(DI), $0x00
+	JEQ     first257
+	MOVQ    304(DI), R14
+	VMOVUPS (R14), Z0
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z1
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z2
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z3
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z4
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z5
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z6
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z7
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z8
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z9
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z10
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z11
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z12
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z13
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z14
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z15
+	ADDQ    184(DI), R14
+	JMP     end258
+
+first257:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end258:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xca
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+
+loop260:
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VCVTDQ2PS   (R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	VCVTDQ2PS   64(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	VCVTDQ2PS   128(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	VCVTDQ2PS   192(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   256(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	VCVTDQ2PS   320(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	VCVTDQ2PS   384(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	VCVTDQ2PS   448(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   512(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	VCVTDQ2PS   576(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	VCVTDQ2PS   640(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	VCVTDQ2PS   704(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xca
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1152(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   768(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	VCVTDQ2PS   832(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	VCVTDQ2PS   896(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	VCVTDQ2PS   960(R13), Z23
+	VMULPS.BCST 60(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z15
+	ADDQ        DX, R12
+	ADDQ        $0x00000480, R11
+	DECQ        CX
+	JEQ         end261
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xc2
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1152(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	VCVTDQ2PS   1984(R13), Z23
+	VMULPS.BCST 60(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z15
+	ADDQ        DX, R12
+	ADDQ        $0x00000480, R11
+	DECQ        CX
+	JNE         loop260
+
+end261:
+	MOVQ    304(DI), R14
+	MOVQ    312(DI), AX
+	TESTQ   AX, AX
+	JNE     add264
+	VMOVUPS Z0, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z1, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z2, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z3, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z4, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z5, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z6, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z7, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z8, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z9, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z10, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z11, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z12, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z13, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z14, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z15, (R14)
+	ADDQ    184(DI), R14
+	JMP     end265
+
+add264:
+	VADDPS  (AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z15, Z15
+	ADDQ    216(DI), AX
+	VMOVUPS Z15, (R14)
+	ADDQ    184(DI), R14
+
+end265:
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1088(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	CMPQ    240(DI), $0x00
+	JEQ     first268
+	MOVQ    304(DI), R14
+	VMOVUPS 64(R14), Z0
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z1
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z2
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z3
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z4
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z5
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z6
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z7
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z8
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z9
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z10
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z11
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z12
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z13
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z14
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z15
+	ADDQ    184(DI), R14
+	JMP     end269
+
+first268:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end269:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xca
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+
+loop271:
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VCVTDQ2PS   (R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	VCVTDQ2PS   64(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	VCVTDQ2PS   128(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	VCVTDQ2PS   192(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   256(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	VCVTDQ2PS   320(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	VCVTDQ2PS   384(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	VCVTDQ2PS   448(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   512(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	VCVTDQ2PS   576(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	VCVTDQ2PS   640(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	VCVTDQ2PS   704(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xca
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1152(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   768(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	VCVTDQ2PS   832(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	VCVTDQ2PS   896(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	VCVTDQ2PS   960(R13), Z23
+	VMULPS.BCST 60(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z15
+	ADDQ        DX, R12
+	ADDQ        $0x00000480, R11
+	DECQ        CX
+	JEQ         end272
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xc2
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1152(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	VCVTDQ2PS   1984(R13), Z23
+	VMULPS.BCST 60(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z15
+	ADDQ        DX, R12
+	ADDQ        $0x00000480, R11
+	DECQ        CX
+	JNE         loop271
+
+end272:
+	MOVQ    304(DI), R14
+	MOVQ    312(DI), AX
+	TESTQ   AX, AX
+	JNE     add275
+	VMOVUPS Z0, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z1, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z2, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z3, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z4, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z5, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z6, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z7, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z8, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z9, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z10, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z11, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z12, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z13, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z14, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z15, 64(R14)
+	ADDQ    184(DI), R14
+	JMP     end276
+
+add275:
+	VADDPS  64(AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z15, Z15
+	ADDQ    216(DI), AX
+	VMOVUPS Z15, 64(R14)
+	ADDQ    184(DI), R14
+
+end276:
+	TESTQ DI, DI
+	RET
+
+fewer256:
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1024(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	CMPQ    240(DI), $0x00
+	JEQ     first279
+	MOVQ    304(DI), R14
+	VMOVUPS (R14), Z0
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end281
+	VMOVUPS (R14), Z1
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end281
+	VMOVUPS (R14), Z2
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end281
+	VMOVUPS (R14), Z3
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end281
+	VMOVUPS (R14), Z4
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end281
+	VMOVUPS (R14), Z5
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end281
+	VMOVUPS (R14), Z6
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end281
+	VMOVUPS (R14), Z7
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end281
+	VMOVUPS (R14), Z8
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end281
+	VMOVUPS (R14), Z9
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end281
+	VMOVUPS (R14), Z10
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end281
+	VMOVUPS (R14), Z11
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end281
+	VMOVUPS (R14), Z12
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end281
+	VMOVUPS (R14), Z13
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end281
+	VMOVUPS (R14), Z14
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end281
+
+end281:
+	JMP end280
+
+first279:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end280:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xca
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+
+loop282:
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xca
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1152(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   (R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end284
+	VCVTDQ2PS   64(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end284
+	VCVTDQ2PS   128(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end284
+	VCVTDQ2PS   192(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end284
+	VCVTDQ2PS   256(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end284
+	VCVTDQ2PS   320(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end284
+	VCVTDQ2PS   384(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end284
+	VCVTDQ2PS   448(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end284
+	VCVTDQ2PS   512(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end284
+	VCVTDQ2PS   576(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end284
+	VCVTDQ2PS   640(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end284
+	VCVTDQ2PS   704(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end284
+	VCVTDQ2PS   768(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end284
+	VCVTDQ2PS   832(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end284
+	VCVTDQ2PS   896(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end284
+
+end284:
+	ADDQ        DX, R12
+	ADDQ        $0x00000480, R11
+	DECQ        CX
+	JEQ         end283
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xc2
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1152(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end285
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end285
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end285
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end285
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end285
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end285
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end285
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end285
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end285
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end285
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end285
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end285
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end285
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end285
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end285
+
+end285:
+	ADDQ DX, R12
+	ADDQ $0x00000480, R11
+	DECQ CX
+	JNE  loop282
+
+end283:
+	MOVQ    304(DI), R14
+	MOVQ    312(DI), AX
+	TESTQ   AX, AX
+	JNE     add286
+	VMOVUPS Z0, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end288
+	VMOVUPS Z1, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end288
+	VMOVUPS Z2, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end288
+	VMOVUPS Z3, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end288
+	VMOVUPS Z4, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end288
+	VMOVUPS Z5, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end288
+	VMOVUPS Z6, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end288
+	VMOVUPS Z7, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end288
+	VMOVUPS Z8, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end288
+	VMOVUPS Z9, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end288
+	VMOVUPS Z10, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end288
+	VMOVUPS Z11, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end288
+	VMOVUPS Z12, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end288
+	VMOVUPS Z13, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end288
+	VMOVUPS Z14, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end288
+
+end288:
+	JMP end287
+
+add286:
+	VADDPS  (AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end289
+	VADDPS  (AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end289
+	VADDPS  (AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end289
+	VADDPS  (AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end289
+	VADDPS  (AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end289
+	VADDPS  (AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end289
+	VADDPS  (AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end289
+	VADDPS  (AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end289
+	VADDPS  (AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end289
+	VADDPS  (AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end289
+	VADDPS  (AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end289
+	VADDPS  (AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end289
+	VADDPS  (AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end289
+	VADDPS  (AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end289
+	VADDPS  (AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end289
+
+end289:
+end287:
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1088(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	CMPQ    240(DI), $0x00
+	JEQ     first290
+	MOVQ    304(DI), R14
+	VMOVUPS 64(R14), Z0
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end292
+	VMOVUPS 64(R14), Z1
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end292
+	VMOVUPS 64(R14), Z2
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end292
+	VMOVUPS 64(R14), Z3
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end292
+	VMOVUPS 64(R14), Z4
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end292
+	VMOVUPS 64(R14), Z5
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end292
+	VMOVUPS 64(R14), Z6
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end292
+	VMOVUPS 64(R14), Z7
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end292
+	VMOVUPS 64(R14), Z8
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end292
+	VMOVUPS 64(R14), Z9
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end292
+	VMOVUPS 64(R14), Z10
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end292
+	VMOVUPS 64(R14), Z11
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end292
+	VMOVUPS 64(R14), Z12
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end292
+	VMOVUPS 64(R14), Z13
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end292
+	VMOVUPS 64(R14), Z14
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end292
+
+end292:
+	JMP end291
+
+first290:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end291:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xca
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1152(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+
+loop293:
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xca
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1152(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   (R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end295
+	VCVTDQ2PS   64(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end295
+	VCVTDQ2PS   128(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end295
+	VCVTDQ2PS   192(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end295
+	VCVTDQ2PS   256(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end295
+	VCVTDQ2PS   320(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end295
+	VCVTDQ2PS   384(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end295
+	VCVTDQ2PS   448(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end295
+	VCVTDQ2PS   512(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end295
+	VCVTDQ2PS   576(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end295
+	VCVTDQ2PS   640(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end295
+	VCVTDQ2PS   704(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end295
+	VCVTDQ2PS   768(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end295
+	VCVTDQ2PS   832(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end295
+	VCVTDQ2PS   896(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end295
+
+end295:
+	ADDQ        DX, R12
+	ADDQ        $0x00000480, R11
+	DECQ        CX
+	JEQ         end294
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xc2
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1152(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end296
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end296
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end296
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end296
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end296
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end296
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end296
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end296
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end296
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end296
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end296
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end296
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end296
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end296
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end296
+
+end296:
+	ADDQ DX, R12
+	ADDQ $0x00000480, R11
+	DECQ CX
+	JNE  loop293
+
+end294:
+	MOVQ    304(DI), R14
+	MOVQ    312(DI), AX
+	TESTQ   AX, AX
+	JNE     add297
+	VMOVUPS Z0, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end299
+	VMOVUPS Z1, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end299
+	VMOVUPS Z2, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end299
+	VMOVUPS Z3, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end299
+	VMOVUPS Z4, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end299
+	VMOVUPS Z5, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end299
+	VMOVUPS Z6, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end299
+	VMOVUPS Z7, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end299
+	VMOVUPS Z8, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end299
+	VMOVUPS Z9, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end299
+	VMOVUPS Z10, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end299
+	VMOVUPS Z11, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end299
+	VMOVUPS Z12, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end299
+	VMOVUPS Z13, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end299
+	VMOVUPS Z14, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end299
+
+end299:
+	JMP end298
+
+add297:
+	VADDPS  64(AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end300
+	VADDPS  64(AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end300
+	VADDPS  64(AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end300
+	VADDPS  64(AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end300
+	VADDPS  64(AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end300
+	VADDPS  64(AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end300
+	VADDPS  64(AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end300
+	VADDPS  64(AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end300
+	VADDPS  64(AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end300
+	VADDPS  64(AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end300
+	VADDPS  64(AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end300
+	VADDPS  64(AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end300
+	VADDPS  64(AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end300
+	VADDPS  64(AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end300
+	VADDPS  64(AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end300
+
+end300:
+end298:
+	TESTQ DI, DI
+	RET
+
+// func amxTileMin()
+// Requires: AVX512DQ, AVX512F, CMOV
+TEXT ·amxTileMin(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 264(DI), CX
+	CMPQ CX, 5184(DI)
+	JEQ  configured301
+	MOVQ CX, 5184(DI)
+	MOVQ CX, DX
+	SHLQ $0x06, DX
+	LEAQ tileConfigs<>-64(SB), AX
+	ADDQ DX, AX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0x00
+
+configured301:
+	CMPQ    CX, $0x10
+	JNE     fewer302
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1024(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	CMPQ    240(DI), $0x00
+	JEQ     first303
+	MOVQ    304(DI), R14
+	VMOVUPS (R14), Z0
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z1
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z2
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z3
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z4
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z5
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z6
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z7
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z8
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z9
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z10
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z11
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z12
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z13
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z14
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z15
+	ADDQ    184(DI), R14
+	JMP     end304
+
+first303:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end304:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xca
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+
+loop306:
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7a
+	BYTE             $0x4b
+	BYTE             $0x8c
+	BYTE             $0x55
+	BYTE             $0x00
+	BYTE             $0x04
+	BYTE             $0x00
+	BYTE             $0x00
+	VMOVUPS          (R11), Z16
+	VMOVUPS          128(R11), Z17
+	VCVTDQ2PS        (R13), Z20
+	VMULPS.BCST      (R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z0
+	VCVTDQ2PS        64(R13), Z21
+	VMULPS.BCST      4(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z1
+	VCVTDQ2PS        128(R13), Z22
+	VMULPS.BCST      8(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z2
+	VCVTDQ2PS        192(R13), Z23
+	VMULPS.BCST      12(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z3
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7b
+	BYTE             $0x4b
+	BYTE             $0x94
+	BYTE             $0x10
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	VCVTDQ2PS        256(R13), Z20
+	VMULPS.BCST      16(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z4
+	VCVTDQ2PS        320(R13), Z21
+	VMULPS.BCST      20(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z5
+	VCVTDQ2PS        384(R13), Z22
+	VMULPS.BCST      24(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z6
+	VCVTDQ2PS        448(R13), Z23
+	VMULPS.BCST      28(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z7
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7b
+	BYTE             $0x4b
+	BYTE             $0x9c
+	BYTE             $0x91
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	VCVTDQ2PS        512(R13), Z20
+	VMULPS.BCST      32(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z8
+	VCVTDQ2PS        576(R13), Z21
+	VMULPS.BCST      36(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z9
+	VCVTDQ2PS        640(R13), Z22
+	VMULPS.BCST      40(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z10
+	VCVTDQ2PS        704(R13), Z23
+	VMULPS.BCST      44(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z11
+	BYTE             $0xc4
+	BYTE             $0xe2
+	BYTE             $0x7b
+	BYTE             $0x49
+	BYTE             $0xc8
+	BYTE             $0xc4
+	BYTE             $0xe2
+	BYTE             $0x63
+	BYTE             $0x5e
+	BYTE             $0xca
+	LEAQ             (R8)(DX*1), R14
+	LEAQ             1280(R9), AX
+	DECQ             SI
+	CMOVQGT          R14, R8
+	CMOVQGT          AX, R9
+	VCVTDQ2PS        768(R13), Z20
+	VMULPS.BCST      48(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z12
+	VCVTDQ2PS        832(R13), Z21
+	VMULPS.BCST      52(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z13
+	VCVTDQ2PS        896(R13), Z22
+	VMULPS.BCST      56(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z14
+	VCVTDQ2PS        960(R13), Z23
+	VMULPS.BCST      60(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z15
+	VFMADD231PS.BCST (BX), Z17, Z0
+	VFMADD231PS.BCST 4(BX), Z17, Z1
+	VFMADD231PS.BCST 8(BX), Z17, Z2
+	VFMADD231PS.BCST 12(BX), Z17, Z3
+	VFMADD231PS.BCST 16(BX), Z17, Z4
+	VFMADD231PS.BCST 20(BX), Z17, Z5
+	VFMADD231PS.BCST 24(BX), Z17, Z6
+	VFMADD231PS.BCST 28(BX), Z17, Z7
+	VFMADD231PS.BCST 32(BX), Z17, Z8
+	VFMADD231PS.BCST 36(BX), Z17, Z9
+	VFMADD231PS.BCST 40(BX), Z17, Z10
+	VFMADD231PS.BCST 44(BX), Z17, Z11
+	VFMADD231PS.BCST 48(BX), Z17, Z12
+	VFMADD231PS.BCST 52(BX), Z17, Z13
+	VFMADD231PS.BCST 56(BX), Z17, Z14
+	VFMADD231PS.BCST 60(BX), Z17, Z15
+	ADDQ             DX, BX
+	ADDQ             DX, R12
+	ADDQ             $0x00000500, R11
+	DECQ             CX
+	JEQ              end307
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7a
+	BYTE             $0x4b
+	BYTE             $0x84
+	BYTE             $0x55
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	VMOVUPS          (R11), Z16
+	VMOVUPS          128(R11), Z17
+	VCVTDQ2PS        1024(R13), Z20
+	VMULPS.BCST      (R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z0
+	VCVTDQ2PS        1088(R13), Z21
+	VMULPS.BCST      4(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z1
+	VCVTDQ2PS        1152(R13), Z22
+	VMULPS.BCST      8(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z2
+	VCVTDQ2PS        1216(R13), Z23
+	VMULPS.BCST      12(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z3
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7b
+	BYTE             $0x4b
+	BYTE             $0x94
+	BYTE             $0x10
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	VCVTDQ2PS        1280(R13), Z20
+	VMULPS.BCST      16(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z4
+	VCVTDQ2PS        1344(R13), Z21
+	VMULPS.BCST      20(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z5
+	VCVTDQ2PS        1408(R13), Z22
+	VMULPS.BCST      24(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z6
+	VCVTDQ2PS        1472(R13), Z23
+	VMULPS.BCST      28(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z7
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7b
+	BYTE             $0x4b
+	BYTE             $0x9c
+	BYTE             $0x91
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	VCVTDQ2PS        1536(R13), Z20
+	VMULPS.BCST      32(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z8
+	VCVTDQ2PS        1600(R13), Z21
+	VMULPS.BCST      36(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z9
+	VCVTDQ2PS        1664(R13), Z22
+	VMULPS.BCST      40(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z10
+	VCVTDQ2PS        1728(R13), Z23
+	VMULPS.BCST      44(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z11
+	BYTE             $0xc4
+	BYTE             $0xe2
+	BYTE             $0x7b
+	BYTE             $0x49
+	BYTE             $0xc0
+	BYTE             $0xc4
+	BYTE             $0xe2
+	BYTE             $0x63
+	BYTE             $0x5e
+	BYTE             $0xc2
+	LEAQ             (R8)(DX*1), R14
+	LEAQ             1280(R9), AX
+	DECQ             SI
+	CMOVQGT          R14, R8
+	CMOVQGT          AX, R9
+	VCVTDQ2PS        1792(R13), Z20
+	VMULPS.BCST      48(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z12
+	VCVTDQ2PS        1856(R13), Z21
+	VMULPS.BCST      52(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z13
+	VCVTDQ2PS        1920(R13), Z22
+	VMULPS.BCST      56(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z14
+	VCVTDQ2PS        1984(R13), Z23
+	VMULPS.BCST      60(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z15
+	VFMADD231PS.BCST (BX), Z17, Z0
+	VFMADD231PS.BCST 4(BX), Z17, Z1
+	VFMADD231PS.BCST 8(BX), Z17, Z2
+	VFMADD231PS.BCST 12(BX), Z17, Z3
+	VFMADD231PS.BCST 16(BX), Z17, Z4
+	VFMADD231PS.BCST 20(BX), Z17, Z5
+	VFMADD231PS.BCST 24(BX), Z17, Z6
+	VFMADD231PS.BCST 28(BX), Z17, Z7
+	VFMADD231PS.BCST 32(BX), Z17, Z8
+	VFMADD231PS.BCST 36(BX), Z17, Z9
+	VFMADD231PS.BCST 40(BX), Z17, Z10
+	VFMADD231PS.BCST 44(BX), Z17, Z11
+	VFMADD231PS.BCST 48(BX), Z17, Z12
+	VFMADD231PS.BCST 52(BX), Z17, Z13
+	VFMADD231PS.BCST 56(BX), Z17, Z14
+	VFMADD231PS.BCST 60(BX), Z17, Z15
+	ADDQ             DX, BX
+	ADDQ             DX, R12
+	ADDQ             $0x00000500, R11
+	DECQ             CX
+	JNE              loop306
+
+end307:
+	MOVQ    304(DI), R14
+	MOVQ    312(DI), AX
+	TESTQ   AX, AX
+	JNE     add312
+	VMOVUPS Z0, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z1, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z2, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z3, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z4, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z5, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z6, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z7, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z8, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z9, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z10, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z11, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z12, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z13, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z14, (R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z15, (R14)
+	ADDQ    184(DI), R14
+	JMP     end313
+
+add312:
+	VADDPS  (AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z15, Z15
+	ADDQ    216(DI), AX
+	VMOVUPS Z15, (R14)
+	ADDQ    184(DI), R14
+
+end313:
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1088(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	CMPQ    240(DI), $0x00
+	JEQ     first316
+	MOVQ    304(DI), R14
+	VMOVUPS 64(R14), Z0
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z1
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z2
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z3
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z4
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z5
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z6
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z7
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z8
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z9
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z10
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z11
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z12
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z13
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z14
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z15
+	ADDQ    184(DI), R14
+	JMP     end317
+
+first316:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end317:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xca
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+
+loop319:
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7a
+	BYTE             $0x4b
+	BYTE             $0x8c
+	BYTE             $0x55
+	BYTE             $0x00
+	BYTE             $0x04
+	BYTE             $0x00
+	BYTE             $0x00
+	VMOVUPS          (R11), Z16
+	VMOVUPS          128(R11), Z17
+	VCVTDQ2PS        (R13), Z20
+	VMULPS.BCST      (R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z0
+	VCVTDQ2PS        64(R13), Z21
+	VMULPS.BCST      4(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z1
+	VCVTDQ2PS        128(R13), Z22
+	VMULPS.BCST      8(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z2
+	VCVTDQ2PS        192(R13), Z23
+	VMULPS.BCST      12(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z3
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7b
+	BYTE             $0x4b
+	BYTE             $0x94
+	BYTE             $0x10
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	VCVTDQ2PS        256(R13), Z20
+	VMULPS.BCST      16(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z4
+	VCVTDQ2PS        320(R13), Z21
+	VMULPS.BCST      20(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z5
+	VCVTDQ2PS        384(R13), Z22
+	VMULPS.BCST      24(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z6
+	VCVTDQ2PS        448(R13), Z23
+	VMULPS.BCST      28(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z7
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7b
+	BYTE             $0x4b
+	BYTE             $0x9c
+	BYTE             $0x91
+	BYTE             $0x40
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	VCVTDQ2PS        512(R13), Z20
+	VMULPS.BCST      32(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z8
+	VCVTDQ2PS        576(R13), Z21
+	VMULPS.BCST      36(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z9
+	VCVTDQ2PS        640(R13), Z22
+	VMULPS.BCST      40(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z10
+	VCVTDQ2PS        704(R13), Z23
+	VMULPS.BCST      44(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z11
+	BYTE             $0xc4
+	BYTE             $0xe2
+	BYTE             $0x7b
+	BYTE             $0x49
+	BYTE             $0xc8
+	BYTE             $0xc4
+	BYTE             $0xe2
+	BYTE             $0x63
+	BYTE             $0x5e
+	BYTE             $0xca
+	LEAQ             (R8)(DX*1), R14
+	LEAQ             1280(R9), AX
+	DECQ             SI
+	CMOVQGT          R14, R8
+	CMOVQGT          AX, R9
+	VCVTDQ2PS        768(R13), Z20
+	VMULPS.BCST      48(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z12
+	VCVTDQ2PS        832(R13), Z21
+	VMULPS.BCST      52(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z13
+	VCVTDQ2PS        896(R13), Z22
+	VMULPS.BCST      56(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z14
+	VCVTDQ2PS        960(R13), Z23
+	VMULPS.BCST      60(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z15
+	VFMADD231PS.BCST (BX), Z17, Z0
+	VFMADD231PS.BCST 4(BX), Z17, Z1
+	VFMADD231PS.BCST 8(BX), Z17, Z2
+	VFMADD231PS.BCST 12(BX), Z17, Z3
+	VFMADD231PS.BCST 16(BX), Z17, Z4
+	VFMADD231PS.BCST 20(BX), Z17, Z5
+	VFMADD231PS.BCST 24(BX), Z17, Z6
+	VFMADD231PS.BCST 28(BX), Z17, Z7
+	VFMADD231PS.BCST 32(BX), Z17, Z8
+	VFMADD231PS.BCST 36(BX), Z17, Z9
+	VFMADD231PS.BCST 40(BX), Z17, Z10
+	VFMADD231PS.BCST 44(BX), Z17, Z11
+	VFMADD231PS.BCST 48(BX), Z17, Z12
+	VFMADD231PS.BCST 52(BX), Z17, Z13
+	VFMADD231PS.BCST 56(BX), Z17, Z14
+	VFMADD231PS.BCST 60(BX), Z17, Z15
+	ADDQ             DX, BX
+	ADDQ             DX, R12
+	ADDQ             $0x00000500, R11
+	DECQ             CX
+	JEQ              end320
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7a
+	BYTE             $0x4b
+	BYTE             $0x84
+	BYTE             $0x55
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	VMOVUPS          (R11), Z16
+	VMOVUPS          128(R11), Z17
+	VCVTDQ2PS        1024(R13), Z20
+	VMULPS.BCST      (R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z0
+	VCVTDQ2PS        1088(R13), Z21
+	VMULPS.BCST      4(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z1
+	VCVTDQ2PS        1152(R13), Z22
+	VMULPS.BCST      8(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z2
+	VCVTDQ2PS        1216(R13), Z23
+	VMULPS.BCST      12(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z3
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7b
+	BYTE             $0x4b
+	BYTE             $0x94
+	BYTE             $0x10
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	VCVTDQ2PS        1280(R13), Z20
+	VMULPS.BCST      16(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z4
+	VCVTDQ2PS        1344(R13), Z21
+	VMULPS.BCST      20(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z5
+	VCVTDQ2PS        1408(R13), Z22
+	VMULPS.BCST      24(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z6
+	VCVTDQ2PS        1472(R13), Z23
+	VMULPS.BCST      28(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z7
+	BYTE             $0xc4
+	BYTE             $0x82
+	BYTE             $0x7b
+	BYTE             $0x4b
+	BYTE             $0x9c
+	BYTE             $0x91
+	BYTE             $0x40
+	BYTE             $0x00
+	BYTE             $0x00
+	BYTE             $0x00
+	VCVTDQ2PS        1536(R13), Z20
+	VMULPS.BCST      32(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z8
+	VCVTDQ2PS        1600(R13), Z21
+	VMULPS.BCST      36(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z9
+	VCVTDQ2PS        1664(R13), Z22
+	VMULPS.BCST      40(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z10
+	VCVTDQ2PS        1728(R13), Z23
+	VMULPS.BCST      44(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z11
+	BYTE             $0xc4
+	BYTE             $0xe2
+	BYTE             $0x7b
+	BYTE             $0x49
+	BYTE             $0xc0
+	BYTE             $0xc4
+	BYTE             $0xe2
+	BYTE             $0x63
+	BYTE             $0x5e
+	BYTE             $0xc2
+	LEAQ             (R8)(DX*1), R14
+	LEAQ             1280(R9), AX
+	DECQ             SI
+	CMOVQGT          R14, R8
+	CMOVQGT          AX, R9
+	VCVTDQ2PS        1792(R13), Z20
+	VMULPS.BCST      48(R12), Z16, Z24
+	VFMADD231PS      Z24, Z20, Z12
+	VCVTDQ2PS        1856(R13), Z21
+	VMULPS.BCST      52(R12), Z16, Z25
+	VFMADD231PS      Z25, Z21, Z13
+	VCVTDQ2PS        1920(R13), Z22
+	VMULPS.BCST      56(R12), Z16, Z26
+	VFMADD231PS      Z26, Z22, Z14
+	VCVTDQ2PS        1984(R13), Z23
+	VMULPS.BCST      60(R12), Z16, Z27
+	VFMADD231PS      Z27, Z23, Z15
+	VFMADD231PS.BCST (BX), Z17, Z0
+	VFMADD231PS.BCST 4(BX), Z17, Z1
+	VFMADD231PS.BCST 8(BX), Z17, Z2
+	VFMADD231PS.BCST 12(BX), Z17, Z3
+	VFMADD231PS.BCST 16(BX), Z17, Z4
+	VFMADD231PS.BCST 20(BX), Z17, Z5
+	VFMADD231PS.BCST 24(BX), Z17, Z6
+	VFMADD231PS.BCST 28(BX), Z17, Z7
+	VFMADD231PS.BCST 32(BX), Z17, Z8
+	VFMADD231PS.BCST 36(BX), Z17, Z9
+	VFMADD231PS.BCST 40(BX), Z17, Z10
+	VFMADD231PS.BCST 44(BX), Z17, Z11
+	VFMADD231PS.BCST 48(BX), Z17, Z12
+	VFMADD231PS.BCST 52(BX), Z17, Z13
+	VFMADD231PS.BCST 56(BX), Z17, Z14
+	VFMADD231PS.BCST 60(BX), Z17, Z15
+	ADDQ             DX, BX
+	ADDQ             DX, R12
+	ADDQ             $0x00000500, R11
+	DECQ             CX
+	JNE              loop319
+
+end320:
+	MOVQ    304(DI), R14
+	MOVQ    312(DI), AX
+	TESTQ   AX, AX
+	JNE     add325
+	VMOVUPS Z0, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z1, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z2, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z3, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z4, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z5, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z6, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z7, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z8, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z9, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z10, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z11, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z12, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z13, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z14, 64(R14)
+	ADDQ    184(DI), R14
+	VMOVUPS Z15, 64(R14)
+	ADDQ    184(DI), R14
+	JMP     end326
+
+add325:
+	VADDPS  64(AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z15, Z15
+	ADDQ    216(DI), AX
+	VMOVUPS Z15, 64(R14)
+	ADDQ    184(DI), R14
+
+end326:
+	TESTQ DI, DI
+	RET
+
+fewer302:
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1024(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	CMPQ    240(DI), $0x00
+	JEQ     first329
+	MOVQ    304(DI), R14
+	VMOVUPS (R14), Z0
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end331
+	VMOVUPS (R14), Z1
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end331
+	VMOVUPS (R14), Z2
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end331
+	VMOVUPS (R14), Z3
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end331
+	VMOVUPS (R14), Z4
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end331
+	VMOVUPS (R14), Z5
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end331
+	VMOVUPS (R14), Z6
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end331
+	VMOVUPS (R14), Z7
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end331
+	VMOVUPS (R14), Z8
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end331
+	VMOVUPS (R14), Z9
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end331
+	VMOVUPS (R14), Z10
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end331
+	VMOVUPS (R14), Z11
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end331
+	VMOVUPS (R14), Z12
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end331
+	VMOVUPS (R14), Z13
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end331
+	VMOVUPS (R14), Z14
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end331
+
+end331:
+	JMP end330
+
+first329:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end330:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xca
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+
+loop332:
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VMOVUPS     128(R11), Z17
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xca
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1280(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   (R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end334
+	VCVTDQ2PS   64(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end334
+	VCVTDQ2PS   128(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end334
+	VCVTDQ2PS   192(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end334
+	VCVTDQ2PS   256(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end334
+	VCVTDQ2PS   320(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end334
+	VCVTDQ2PS   384(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end334
+	VCVTDQ2PS   448(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end334
+	VCVTDQ2PS   512(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end334
+	VCVTDQ2PS   576(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end334
+	VCVTDQ2PS   640(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end334
+	VCVTDQ2PS   704(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end334
+	VCVTDQ2PS   768(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end334
+	VCVTDQ2PS   832(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end334
+	VCVTDQ2PS   896(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end334
+
+end334:
+	VFMADD231PS.BCST (BX), Z17, Z0
+	CMPQ             R15, $0x01
+	JEQ              end335
+	VFMADD231PS.BCST 4(BX), Z17, Z1
+	CMPQ             R15, $0x02
+	JEQ              end335
+	VFMADD231PS.BCST 8(BX), Z17, Z2
+	CMPQ             R15, $0x03
+	JEQ              end335
+	VFMADD231PS.BCST 12(BX), Z17, Z3
+	CMPQ             R15, $0x04
+	JEQ              end335
+	VFMADD231PS.BCST 16(BX), Z17, Z4
+	CMPQ             R15, $0x05
+	JEQ              end335
+	VFMADD231PS.BCST 20(BX), Z17, Z5
+	CMPQ             R15, $0x06
+	JEQ              end335
+	VFMADD231PS.BCST 24(BX), Z17, Z6
+	CMPQ             R15, $0x07
+	JEQ              end335
+	VFMADD231PS.BCST 28(BX), Z17, Z7
+	CMPQ             R15, $0x08
+	JEQ              end335
+	VFMADD231PS.BCST 32(BX), Z17, Z8
+	CMPQ             R15, $0x09
+	JEQ              end335
+	VFMADD231PS.BCST 36(BX), Z17, Z9
+	CMPQ             R15, $0x0a
+	JEQ              end335
+	VFMADD231PS.BCST 40(BX), Z17, Z10
+	CMPQ             R15, $0x0b
+	JEQ              end335
+	VFMADD231PS.BCST 44(BX), Z17, Z11
+	CMPQ             R15, $0x0c
+	JEQ              end335
+	VFMADD231PS.BCST 48(BX), Z17, Z12
+	CMPQ             R15, $0x0d
+	JEQ              end335
+	VFMADD231PS.BCST 52(BX), Z17, Z13
+	CMPQ             R15, $0x0e
+	JEQ              end335
+	VFMADD231PS.BCST 56(BX), Z17, Z14
+	CMPQ             R15, $0x0f
+	JEQ              end335
+
+end335:
+	ADDQ        DX, BX
+	ADDQ        DX, R12
+	ADDQ        $0x00000500, R11
+	DECQ        CX
+	JEQ         end333
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VMOVUPS     128(R11), Z17
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xc2
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1280(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end336
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end336
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end336
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end336
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end336
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end336
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end336
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end336
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end336
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end336
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end336
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end336
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end336
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end336
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end336
+
+end336:
+	VFMADD231PS.BCST (BX), Z17, Z0
+	CMPQ             R15, $0x01
+	JEQ              end337
+	VFMADD231PS.BCST 4(BX), Z17, Z1
+	CMPQ             R15, $0x02
+	JEQ              end337
+	VFMADD231PS.BCST 8(BX), Z17, Z2
+	CMPQ             R15, $0x03
+	JEQ              end337
+	VFMADD231PS.BCST 12(BX), Z17, Z3
+	CMPQ             R15, $0x04
+	JEQ              end337
+	VFMADD231PS.BCST 16(BX), Z17, Z4
+	CMPQ             R15, $0x05
+	JEQ              end337
+	VFMADD231PS.BCST 20(BX), Z17, Z5
+	CMPQ             R15, $0x06
+	JEQ              end337
+	VFMADD231PS.BCST 24(BX), Z17, Z6
+	CMPQ             R15, $0x07
+	JEQ              end337
+	VFMADD231PS.BCST 28(BX), Z17, Z7
+	CMPQ             R15, $0x08
+	JEQ              end337
+	VFMADD231PS.BCST 32(BX), Z17, Z8
+	CMPQ             R15, $0x09
+	JEQ              end337
+	VFMADD231PS.BCST 36(BX), Z17, Z9
+	CMPQ             R15, $0x0a
+	JEQ              end337
+	VFMADD231PS.BCST 40(BX), Z17, Z10
+	CMPQ             R15, $0x0b
+	JEQ              end337
+	VFMADD231PS.BCST 44(BX), Z17, Z11
+	CMPQ             R15, $0x0c
+	JEQ              end337
+	VFMADD231PS.BCST 48(BX), Z17, Z12
+	CMPQ             R15, $0x0d
+	JEQ              end337
+	VFMADD231PS.BCST 52(BX), Z17, Z13
+	CMPQ             R15, $0x0e
+	JEQ              end337
+	VFMADD231PS.BCST 56(BX), Z17, Z14
+	CMPQ             R15, $0x0f
+	JEQ              end337
+
+end337:
+	ADDQ DX, BX
+	ADDQ DX, R12
+	ADDQ $0x00000500, R11
+	DECQ CX
+	JNE  loop332
+
+end333:
+	MOVQ    304(DI), R14
+	MOVQ    312(DI), AX
+	TESTQ   AX, AX
+	JNE     add338
+	VMOVUPS Z0, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end340
+	VMOVUPS Z1, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end340
+	VMOVUPS Z2, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end340
+	VMOVUPS Z3, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end340
+	VMOVUPS Z4, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end340
+	VMOVUPS Z5, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end340
+	VMOVUPS Z6, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end340
+	VMOVUPS Z7, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end340
+	VMOVUPS Z8, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end340
+	VMOVUPS Z9, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end340
+	VMOVUPS Z10, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end340
+	VMOVUPS Z11, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end340
+	VMOVUPS Z12, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end340
+	VMOVUPS Z13, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end340
+	VMOVUPS Z14, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end340
+
+end340:
+	JMP end339
+
+add338:
+	VADDPS  (AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end341
+	VADDPS  (AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end341
+	VADDPS  (AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end341
+	VADDPS  (AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end341
+	VADDPS  (AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end341
+	VADDPS  (AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end341
+	VADDPS  (AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end341
+	VADDPS  (AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end341
+	VADDPS  (AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end341
+	VADDPS  (AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end341
+	VADDPS  (AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end341
+	VADDPS  (AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end341
+	VADDPS  (AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end341
+	VADDPS  (AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end341
+	VADDPS  (AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end341
+
+end341:
+end339:
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1088(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	CMPQ    240(DI), $0x00
+	JEQ     first342
+	MOVQ    304(DI), R14
+	VMOVUPS 64(R14), Z0
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end344
+	VMOVUPS 64(R14), Z1
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end344
+	VMOVUPS 64(R14), Z2
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end344
+	VMOVUPS 64(R14), Z3
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end344
+	VMOVUPS 64(R14), Z4
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end344
+	VMOVUPS 64(R14), Z5
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end344
+	VMOVUPS 64(R14), Z6
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end344
+	VMOVUPS 64(R14), Z7
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end344
+	VMOVUPS 64(R14), Z8
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end344
+	VMOVUPS 64(R14), Z9
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end344
+	VMOVUPS 64(R14), Z10
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end344
+	VMOVUPS 64(R14), Z11
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end344
+	VMOVUPS 64(R14), Z12
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end344
+	VMOVUPS 64(R14), Z13
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end344
+	VMOVUPS 64(R14), Z14
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end344
+
+end344:
+	JMP end343
+
+first342:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end343:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xca
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x94
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0x9c
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x63
+	BYTE    $0x5e
+	BYTE    $0xc2
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+
+loop345:
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VMOVUPS     128(R11), Z17
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xca
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1280(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   (R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end347
+	VCVTDQ2PS   64(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end347
+	VCVTDQ2PS   128(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end347
+	VCVTDQ2PS   192(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end347
+	VCVTDQ2PS   256(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end347
+	VCVTDQ2PS   320(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end347
+	VCVTDQ2PS   384(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end347
+	VCVTDQ2PS   448(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end347
+	VCVTDQ2PS   512(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end347
+	VCVTDQ2PS   576(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end347
+	VCVTDQ2PS   640(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end347
+	VCVTDQ2PS   704(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end347
+	VCVTDQ2PS   768(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end347
+	VCVTDQ2PS   832(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end347
+	VCVTDQ2PS   896(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end347
+
+end347:
+	VFMADD231PS.BCST (BX), Z17, Z0
+	CMPQ             R15, $0x01
+	JEQ              end348
+	VFMADD231PS.BCST 4(BX), Z17, Z1
+	CMPQ             R15, $0x02
+	JEQ              end348
+	VFMADD231PS.BCST 8(BX), Z17, Z2
+	CMPQ             R15, $0x03
+	JEQ              end348
+	VFMADD231PS.BCST 12(BX), Z17, Z3
+	CMPQ             R15, $0x04
+	JEQ              end348
+	VFMADD231PS.BCST 16(BX), Z17, Z4
+	CMPQ             R15, $0x05
+	JEQ              end348
+	VFMADD231PS.BCST 20(BX), Z17, Z5
+	CMPQ             R15, $0x06
+	JEQ              end348
+	VFMADD231PS.BCST 24(BX), Z17, Z6
+	CMPQ             R15, $0x07
+	JEQ              end348
+	VFMADD231PS.BCST 28(BX), Z17, Z7
+	CMPQ             R15, $0x08
+	JEQ              end348
+	VFMADD231PS.BCST 32(BX), Z17, Z8
+	CMPQ             R15, $0x09
+	JEQ              end348
+	VFMADD231PS.BCST 36(BX), Z17, Z9
+	CMPQ             R15, $0x0a
+	JEQ              end348
+	VFMADD231PS.BCST 40(BX), Z17, Z10
+	CMPQ             R15, $0x0b
+	JEQ              end348
+	VFMADD231PS.BCST 44(BX), Z17, Z11
+	CMPQ             R15, $0x0c
+	JEQ              end348
+	VFMADD231PS.BCST 48(BX), Z17, Z12
+	CMPQ             R15, $0x0d
+	JEQ              end348
+	VFMADD231PS.BCST 52(BX), Z17, Z13
+	CMPQ             R15, $0x0e
+	JEQ              end348
+	VFMADD231PS.BCST 56(BX), Z17, Z14
+	CMPQ             R15, $0x0f
+	JEQ              end348
+
+end348:
+	ADDQ        DX, BX
+	ADDQ        DX, R12
+	ADDQ        $0x00000500, R11
+	DECQ        CX
+	JEQ         end346
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VMOVUPS     128(R11), Z17
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xc2
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1280(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end349
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end349
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end349
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end349
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end349
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end349
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end349
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end349
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end349
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end349
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end349
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end349
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end349
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end349
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end349
+
+end349:
+	VFMADD231PS.BCST (BX), Z17, Z0
+	CMPQ             R15, $0x01
+	JEQ              end350
+	VFMADD231PS.BCST 4(BX), Z17, Z1
+	CMPQ             R15, $0x02
+	JEQ              end350
+	VFMADD231PS.BCST 8(BX), Z17, Z2
+	CMPQ             R15, $0x03
+	JEQ              end350
+	VFMADD231PS.BCST 12(BX), Z17, Z3
+	CMPQ             R15, $0x04
+	JEQ              end350
+	VFMADD231PS.BCST 16(BX), Z17, Z4
+	CMPQ             R15, $0x05
+	JEQ              end350
+	VFMADD231PS.BCST 20(BX), Z17, Z5
+	CMPQ             R15, $0x06
+	JEQ              end350
+	VFMADD231PS.BCST 24(BX), Z17, Z6
+	CMPQ             R15, $0x07
+	JEQ              end350
+	VFMADD231PS.BCST 28(BX), Z17, Z7
+	CMPQ             R15, $0x08
+	JEQ              end350
+	VFMADD231PS.BCST 32(BX), Z17, Z8
+	CMPQ             R15, $0x09
+	JEQ              end350
+	VFMADD231PS.BCST 36(BX), Z17, Z9
+	CMPQ             R15, $0x0a
+	JEQ              end350
+	VFMADD231PS.BCST 40(BX), Z17, Z10
+	CMPQ             R15, $0x0b
+	JEQ              end350
+	VFMADD231PS.BCST 44(BX), Z17, Z11
+	CMPQ             R15, $0x0c
+	JEQ              end350
+	VFMADD231PS.BCST 48(BX), Z17, Z12
+	CMPQ             R15, $0x0d
+	JEQ              end350
+	VFMADD231PS.BCST 52(BX), Z17, Z13
+	CMPQ             R15, $0x0e
+	JEQ              end350
+	VFMADD231PS.BCST 56(BX), Z17, Z14
+	CMPQ             R15, $0x0f
+	JEQ              end350
+
+end350:
+	ADDQ DX, BX
+	ADDQ DX, R12
+	ADDQ $0x00000500, R11
+	DECQ CX
+	JNE  loop345
+
+end346:
+	MOVQ    304(DI), R14
+	MOVQ    312(DI), AX
+	TESTQ   AX, AX
+	JNE     add351
+	VMOVUPS Z0, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end353
+	VMOVUPS Z1, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end353
+	VMOVUPS Z2, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end353
+	VMOVUPS Z3, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end353
+	VMOVUPS Z4, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end353
+	VMOVUPS Z5, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end353
+	VMOVUPS Z6, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end353
+	VMOVUPS Z7, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end353
+	VMOVUPS Z8, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end353
+	VMOVUPS Z9, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end353
+	VMOVUPS Z10, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end353
+	VMOVUPS Z11, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end353
+	VMOVUPS Z12, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end353
+	VMOVUPS Z13, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end353
+	VMOVUPS Z14, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end353
+
+end353:
+	JMP end352
+
+add351:
+	VADDPS  64(AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end354
+	VADDPS  64(AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end354
+	VADDPS  64(AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end354
+	VADDPS  64(AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end354
+	VADDPS  64(AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end354
+	VADDPS  64(AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end354
+	VADDPS  64(AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end354
+	VADDPS  64(AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end354
+	VADDPS  64(AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end354
+	VADDPS  64(AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end354
+	VADDPS  64(AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end354
+	VADDPS  64(AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end354
+	VADDPS  64(AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end354
+	VADDPS  64(AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end354
+	VADDPS  64(AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end354
+
+end354:
+end352:
+	TESTQ DI, DI
+	RET
+
+// func amxTileSym16()
+// Requires: AVX512DQ, AVX512F, CMOV
+TEXT ·amxTileSym16(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 264(DI), CX
+	CMPQ CX, 5184(DI)
+	JEQ  configured355
+	MOVQ CX, 5184(DI)
+	MOVQ CX, DX
+	SHLQ $0x06, DX
+	LEAQ tileConfigs<>-64(SB), AX
+	ADDQ DX, AX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0x00
+
+configured355:
+	CMPQ    CX, $0x10
+	JNE     fewer356
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1024(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	ADDQ    CX, CX
+	CMPQ    240(DI), $0x00
+	JEQ     first357
+	MOVQ    304(DI), R14
+	VMOVUPS (R14), Z0
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z1
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z2
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z3
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z4
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z5
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z6
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z7
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z8
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z9
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z10
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z11
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z12
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z13
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z14
+	ADDQ    184(DI), R14
+	VMOVUPS (R14), Z15
+	ADDQ    184(DI), R14
+	JMP     end358
+
+first357:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end358:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xc4
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xcc
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xc4
+
+loop360:
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VCVTDQ2PS   (R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	VCVTDQ2PS   64(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	VCVTDQ2PS   128(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	VCVTDQ2PS   192(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x10
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   256(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	VCVTDQ2PS   320(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	VCVTDQ2PS   384(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	VCVTDQ2PS   448(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x91
+	BYTE        $0x00
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   512(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	VCVTDQ2PS   576(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	VCVTDQ2PS   640(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	VCVTDQ2PS   704(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x53
+	BYTE        $0x5e
+	BYTE        $0xcc
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1280(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   768(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	VCVTDQ2PS   832(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	VCVTDQ2PS   896(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	VCVTDQ2PS   960(R13), Z23
+	VMULPS.BCST 60(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z15
+	DECQ        CX
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     128(R11), Z16
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x91
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x53
+	BYTE        $0x5e
+	BYTE        $0xc4
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	VCVTDQ2PS   1984(R13), Z23
+	VMULPS.BCST 60(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z15
+	ADDQ        DX, R12
+	ADDQ        $0x00000500, R11
+	DECQ        CX
+	JNE         loop360
+	MOVQ        304(DI), R14
+	MOVQ        312(DI), AX
+	TESTQ       AX, AX
+	JNE         add364
+	VMOVUPS     Z0, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z1, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z2, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z3, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z4, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z5, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z6, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z7, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z8, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z9, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z10, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z11, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z12, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z13, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z14, (R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z15, (R14)
+	ADDQ        184(DI), R14
+	JMP         end365
+
+add364:
+	VADDPS  (AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, (R14)
+	ADDQ    184(DI), R14
+	VADDPS  (AX), Z15, Z15
+	ADDQ    216(DI), AX
+	VMOVUPS Z15, (R14)
+	ADDQ    184(DI), R14
+
+end365:
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1088(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	ADDQ    CX, CX
+	CMPQ    240(DI), $0x00
+	JEQ     first368
+	MOVQ    304(DI), R14
+	VMOVUPS 64(R14), Z0
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z1
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z2
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z3
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z4
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z5
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z6
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z7
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z8
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z9
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z10
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z11
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z12
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z13
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z14
+	ADDQ    184(DI), R14
+	VMOVUPS 64(R14), Z15
+	ADDQ    184(DI), R14
+	JMP     end369
+
+first368:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end369:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xc4
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xcc
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xc4
+
+loop371:
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VCVTDQ2PS   (R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	VCVTDQ2PS   64(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	VCVTDQ2PS   128(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	VCVTDQ2PS   192(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x10
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   256(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	VCVTDQ2PS   320(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	VCVTDQ2PS   384(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	VCVTDQ2PS   448(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x91
+	BYTE        $0x40
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   512(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	VCVTDQ2PS   576(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	VCVTDQ2PS   640(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	VCVTDQ2PS   704(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x53
+	BYTE        $0x5e
+	BYTE        $0xcc
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1280(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   768(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	VCVTDQ2PS   832(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	VCVTDQ2PS   896(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	VCVTDQ2PS   960(R13), Z23
+	VMULPS.BCST 60(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z15
+	DECQ        CX
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     128(R11), Z16
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x91
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x53
+	BYTE        $0x5e
+	BYTE        $0xc4
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	VCVTDQ2PS   1984(R13), Z23
+	VMULPS.BCST 60(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z15
+	ADDQ        DX, R12
+	ADDQ        $0x00000500, R11
+	DECQ        CX
+	JNE         loop371
+	MOVQ        304(DI), R14
+	MOVQ        312(DI), AX
+	TESTQ       AX, AX
+	JNE         add375
+	VMOVUPS     Z0, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z1, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z2, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z3, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z4, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z5, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z6, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z7, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z8, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z9, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z10, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z11, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z12, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z13, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z14, 64(R14)
+	ADDQ        184(DI), R14
+	VMOVUPS     Z15, 64(R14)
+	ADDQ        184(DI), R14
+	JMP         end376
+
+add375:
+	VADDPS  64(AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, 64(R14)
+	ADDQ    184(DI), R14
+	VADDPS  64(AX), Z15, Z15
+	ADDQ    216(DI), AX
+	VMOVUPS Z15, 64(R14)
+	ADDQ    184(DI), R14
+
+end376:
+	TESTQ DI, DI
+	RET
+
+fewer356:
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1024(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	ADDQ    CX, CX
+	CMPQ    240(DI), $0x00
+	JEQ     first379
+	MOVQ    304(DI), R14
+	VMOVUPS (R14), Z0
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end381
+	VMOVUPS (R14), Z1
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end381
+	VMOVUPS (R14), Z2
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end381
+	VMOVUPS (R14), Z3
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end381
+	VMOVUPS (R14), Z4
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end381
+	VMOVUPS (R14), Z5
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end381
+	VMOVUPS (R14), Z6
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end381
+	VMOVUPS (R14), Z7
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end381
+	VMOVUPS (R14), Z8
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end381
+	VMOVUPS (R14), Z9
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end381
+	VMOVUPS (R14), Z10
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end381
+	VMOVUPS (R14), Z11
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end381
+	VMOVUPS (R14), Z12
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end381
+	VMOVUPS (R14), Z13
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end381
+	VMOVUPS (R14), Z14
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end381
+
+end381:
+	JMP end380
+
+first379:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end380:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xc4
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xcc
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xc4
+
+loop382:
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x10
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x91
+	BYTE        $0x00
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x53
+	BYTE        $0x5e
+	BYTE        $0xcc
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1280(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   (R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end384
+	VCVTDQ2PS   64(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end384
+	VCVTDQ2PS   128(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end384
+	VCVTDQ2PS   192(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end384
+	VCVTDQ2PS   256(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end384
+	VCVTDQ2PS   320(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end384
+	VCVTDQ2PS   384(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end384
+	VCVTDQ2PS   448(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end384
+	VCVTDQ2PS   512(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end384
+	VCVTDQ2PS   576(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end384
+	VCVTDQ2PS   640(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end384
+	VCVTDQ2PS   704(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end384
+	VCVTDQ2PS   768(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end384
+	VCVTDQ2PS   832(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end384
+	VCVTDQ2PS   896(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end384
+
+end384:
+	DECQ        CX
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     128(R11), Z16
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x91
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x53
+	BYTE        $0x5e
+	BYTE        $0xc4
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end385
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end385
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end385
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end385
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end385
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end385
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end385
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end385
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end385
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end385
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end385
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end385
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end385
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end385
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end385
+
+end385:
+	ADDQ    DX, R12
+	ADDQ    $0x00000500, R11
+	DECQ    CX
+	JNE     loop382
+	MOVQ    304(DI), R14
+	MOVQ    312(DI), AX
+	TESTQ   AX, AX
+	JNE     add386
+	VMOVUPS Z0, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end388
+	VMOVUPS Z1, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end388
+	VMOVUPS Z2, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end388
+	VMOVUPS Z3, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end388
+	VMOVUPS Z4, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end388
+	VMOVUPS Z5, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end388
+	VMOVUPS Z6, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end388
+	VMOVUPS Z7, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end388
+	VMOVUPS Z8, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end388
+	VMOVUPS Z9, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end388
+	VMOVUPS Z10, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end388
+	VMOVUPS Z11, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end388
+	VMOVUPS Z12, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end388
+	VMOVUPS Z13, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end388
+	VMOVUPS Z14, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end388
+
+end388:
+	JMP end387
+
+add386:
+	VADDPS  (AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end389
+	VADDPS  (AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end389
+	VADDPS  (AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end389
+	VADDPS  (AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end389
+	VADDPS  (AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end389
+	VADDPS  (AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end389
+	VADDPS  (AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end389
+	VADDPS  (AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end389
+	VADDPS  (AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end389
+	VADDPS  (AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end389
+	VADDPS  (AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end389
+	VADDPS  (AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end389
+	VADDPS  (AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end389
+	VADDPS  (AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end389
+	VADDPS  (AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, (R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end389
+
+end389:
+end387:
+	MOVQ    296(DI), R15
+	MOVQ    280(DI), R8
+	MOVQ    288(DI), R12
+	LEAQ    (R15)(R15*2), DX
+	LEAQ    (R12)(DX*1), BX
+	SHLQ    $0x02, DX
+	SHRQ    $0x02, R15
+	MOVQ    48(DI), R9
+	LEAQ    1088(R9), R11
+	MOVQ    $0x00000020, R10
+	LEAQ    1024(DI), R13
+	MOVQ    248(DI), CX
+	MOVQ    CX, SI
+	ADDQ    CX, CX
+	CMPQ    240(DI), $0x00
+	JEQ     first390
+	MOVQ    304(DI), R14
+	VMOVUPS 64(R14), Z0
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end392
+	VMOVUPS 64(R14), Z1
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end392
+	VMOVUPS 64(R14), Z2
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end392
+	VMOVUPS 64(R14), Z3
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end392
+	VMOVUPS 64(R14), Z4
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end392
+	VMOVUPS 64(R14), Z5
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end392
+	VMOVUPS 64(R14), Z6
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end392
+	VMOVUPS 64(R14), Z7
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end392
+	VMOVUPS 64(R14), Z8
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end392
+	VMOVUPS 64(R14), Z9
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end392
+	VMOVUPS 64(R14), Z10
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end392
+	VMOVUPS 64(R14), Z11
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end392
+	VMOVUPS 64(R14), Z12
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end392
+	VMOVUPS 64(R14), Z13
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end392
+	VMOVUPS 64(R14), Z14
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end392
+
+end392:
+	JMP end391
+
+first390:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+
+end391:
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xc4
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7a
+	BYTE    $0x4b
+	BYTE    $0x84
+	BYTE    $0x55
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xcc
+	LEAQ    (R8)(DX*1), R14
+	LEAQ    1280(R9), AX
+	DECQ    SI
+	CMOVQGT R14, R8
+	CMOVQGT AX, R9
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xa4
+	BYTE    $0x10
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0x82
+	BYTE    $0x7b
+	BYTE    $0x4b
+	BYTE    $0xac
+	BYTE    $0x91
+	BYTE    $0x40
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x53
+	BYTE    $0x5e
+	BYTE    $0xc4
+
+loop393:
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x10
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x91
+	BYTE        $0x40
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x53
+	BYTE        $0x5e
+	BYTE        $0xcc
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1280(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   (R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end395
+	VCVTDQ2PS   64(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end395
+	VCVTDQ2PS   128(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end395
+	VCVTDQ2PS   192(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end395
+	VCVTDQ2PS   256(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end395
+	VCVTDQ2PS   320(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end395
+	VCVTDQ2PS   384(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end395
+	VCVTDQ2PS   448(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end395
+	VCVTDQ2PS   512(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end395
+	VCVTDQ2PS   576(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end395
+	VCVTDQ2PS   640(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end395
+	VCVTDQ2PS   704(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end395
+	VCVTDQ2PS   768(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end395
+	VCVTDQ2PS   832(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end395
+	VCVTDQ2PS   896(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end395
+
+end395:
+	DECQ        CX
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     128(R11), Z16
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x91
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x53
+	BYTE        $0x5e
+	BYTE        $0xc4
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end396
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end396
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end396
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end396
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end396
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end396
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end396
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end396
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end396
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end396
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end396
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end396
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end396
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end396
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end396
+
+end396:
+	ADDQ    DX, R12
+	ADDQ    $0x00000500, R11
+	DECQ    CX
+	JNE     loop393
+	MOVQ    304(DI), R14
+	MOVQ    312(DI), AX
+	TESTQ   AX, AX
+	JNE     add397
+	VMOVUPS Z0, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end399
+	VMOVUPS Z1, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end399
+	VMOVUPS Z2, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end399
+	VMOVUPS Z3, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end399
+	VMOVUPS Z4, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end399
+	VMOVUPS Z5, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end399
+	VMOVUPS Z6, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end399
+	VMOVUPS Z7, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end399
+	VMOVUPS Z8, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end399
+	VMOVUPS Z9, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end399
+	VMOVUPS Z10, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end399
+	VMOVUPS Z11, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end399
+	VMOVUPS Z12, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end399
+	VMOVUPS Z13, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end399
+	VMOVUPS Z14, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end399
+
+end399:
+	JMP end398
+
+add397:
+	VADDPS  64(AX), Z0, Z0
+	ADDQ    216(DI), AX
+	VMOVUPS Z0, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x01
+	JEQ     end400
+	VADDPS  64(AX), Z1, Z1
+	ADDQ    216(DI), AX
+	VMOVUPS Z1, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x02
+	JEQ     end400
+	VADDPS  64(AX), Z2, Z2
+	ADDQ    216(DI), AX
+	VMOVUPS Z2, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x03
+	JEQ     end400
+	VADDPS  64(AX), Z3, Z3
+	ADDQ    216(DI), AX
+	VMOVUPS Z3, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x04
+	JEQ     end400
+	VADDPS  64(AX), Z4, Z4
+	ADDQ    216(DI), AX
+	VMOVUPS Z4, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x05
+	JEQ     end400
+	VADDPS  64(AX), Z5, Z5
+	ADDQ    216(DI), AX
+	VMOVUPS Z5, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x06
+	JEQ     end400
+	VADDPS  64(AX), Z6, Z6
+	ADDQ    216(DI), AX
+	VMOVUPS Z6, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x07
+	JEQ     end400
+	VADDPS  64(AX), Z7, Z7
+	ADDQ    216(DI), AX
+	VMOVUPS Z7, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x08
+	JEQ     end400
+	VADDPS  64(AX), Z8, Z8
+	ADDQ    216(DI), AX
+	VMOVUPS Z8, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x09
+	JEQ     end400
+	VADDPS  64(AX), Z9, Z9
+	ADDQ    216(DI), AX
+	VMOVUPS Z9, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0a
+	JEQ     end400
+	VADDPS  64(AX), Z10, Z10
+	ADDQ    216(DI), AX
+	VMOVUPS Z10, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0b
+	JEQ     end400
+	VADDPS  64(AX), Z11, Z11
+	ADDQ    216(DI), AX
+	VMOVUPS Z11, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0c
+	JEQ     end400
+	VADDPS  64(AX), Z12, Z12
+	ADDQ    216(DI), AX
+	VMOVUPS Z12, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0d
+	JEQ     end400
+	VADDPS  64(AX), Z13, Z13
+	ADDQ    216(DI), AX
+	VMOVUPS Z13, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0e
+	JEQ     end400
+	VADDPS  64(AX), Z14, Z14
+	ADDQ    216(DI), AX
+	VMOVUPS Z14, 64(R14)
+	ADDQ    184(DI), R14
+	CMPQ    R15, $0x0f
+	JEQ     end400
+
+end400:
+end398:
+	TESTQ DI, DI
+	RET
+
+// func expandQ4_0AMX()
+// Requires: AVX512BW, AVX512F
+TEXT ·expandQ4_0AMX(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    224(DI), AX
+	MOVQ    48(DI), CX
+	MOVQ    232(DI), DX
+	VMOVUPS bytes15<>+0(SB), Z0
+
+units401:
+	VCVTPH2PS 512(AX), Z1
+	VMOVUPS   Z1, 1024(CX)
+	VCVTPH2PS 544(AX), Z1
+	VMOVUPS   Z1, 1088(CX)
+	VPANDD    (AX), Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, (CX)
+	VPANDD    64(AX), Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 64(CX)
+	VPANDD    128(AX), Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 128(CX)
+	VPANDD    192(AX), Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 192(CX)
+	VPANDD    256(AX), Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 256(CX)
+	VPANDD    320(AX), Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 320(CX)
+	VPANDD    384(AX), Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 384(CX)
+	VPANDD    448(AX), Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 448(CX)
+	VPSRLW    $0x04, (AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 512(CX)
+	VPSRLW    $0x04, 64(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 576(CX)
+	VPSRLW    $0x04, 128(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 640(CX)
+	VPSRLW    $0x04, 192(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 704(CX)
+	VPSRLW    $0x04, 256(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 768(CX)
+	VPSRLW    $0x04, 320(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 832(CX)
+	VPSRLW    $0x04, 384(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 896(CX)
+	VPSRLW    $0x04, 448(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSUBB    bytes8<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 960(CX)
+	ADDQ      $0x00000480, CX
+	ADDQ      $0x00000240, AX
+	DECQ      DX
+	JNZ       units401
+	TESTQ     DI, DI
+	RET
+
+// func expandQ5_0AMX()
+// Requires: AVX512BW, AVX512F
+TEXT ·expandQ5_0AMX(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    224(DI), AX
+	MOVQ    48(DI), CX
+	MOVQ    232(DI), DX
+	VMOVUPS bytes15<>+0(SB), Z0
+
+units402:
+	VCVTPH2PS 640(AX), Z1
+	VMOVUPS   Z1, 1024(CX)
+	VCVTPH2PS 672(AX), Z1
+	VMOVUPS   Z1, 1088(CX)
+	VPANDD    (AX), Z0, Z1
+	VMOVUPS   512(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, (CX)
+	VPANDD    64(AX), Z0, Z1
+	VMOVUPS   576(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 64(CX)
+	VPANDD    128(AX), Z0, Z1
+	VPSRLD    $0x04, 512(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 128(CX)
+	VPANDD    192(AX), Z0, Z1
+	VPSRLD    $0x04, 576(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 192(CX)
+	VPANDD    256(AX), Z0, Z1
+	VPSRLD    $0x08, 512(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 256(CX)
+	VPANDD    320(AX), Z0, Z1
+	VPSRLD    $0x08, 576(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 320(CX)
+	VPANDD    384(AX), Z0, Z1
+	VPSRLD    $0x0c, 512(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 384(CX)
+	VPANDD    448(AX), Z0, Z1
+	VPSRLD    $0x0c, 576(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 448(CX)
+	VPSRLW    $0x04, (AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSRLD    $0x10, 512(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 512(CX)
+	VPSRLW    $0x04, 64(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSRLD    $0x10, 576(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 576(CX)
+	VPSRLW    $0x04, 128(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSRLD    $0x14, 512(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 640(CX)
+	VPSRLW    $0x04, 192(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSRLD    $0x14, 576(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 704(CX)
+	VPSRLW    $0x04, 256(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSRLD    $0x18, 512(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 768(CX)
+	VPSRLW    $0x04, 320(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSRLD    $0x18, 576(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 832(CX)
+	VPSRLW    $0x04, 384(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSRLD    $0x1c, 512(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 896(CX)
+	VPSRLW    $0x04, 448(AX), Z1
+	VPANDD    Z1, Z0, Z1
+	VPSRLD    $0x1c, 576(AX), Z2
+	VPERMD    spread<>+0(SB), Z2, Z2
+	VPORD     Z2, Z1, Z1
+	VPSUBB    bytes16<>+0(SB), Z1, Z1
+	VMOVUPS   Z1, 960(CX)
+	ADDQ      $0x00000480, CX
+	ADDQ      $0x000002c0, AX
+	DECQ      DX
+	JNZ       units402
+	TESTQ     DI, DI
+	RET
+
+// func expandQ8_0AMX()
+// Requires: AVX512BW, AVX512F
+TEXT ·expandQ8_0AMX(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 224(DI), AX
+	MOVQ 48(DI), CX
+	MOVQ 232(DI), DX
+
+units403:
+	VCVTPH2PS 1024(AX), Z0
+	VMOVUPS   Z0, 1024(CX)
+	VCVTPH2PS 1056(AX), Z0
+	VMOVUPS   Z0, 1088(CX)
+	VMOVUPS   (AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, (CX)
+	VMOVUPS   64(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 64(CX)
+	VMOVUPS   128(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 128(CX)
+	VMOVUPS   192(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 192(CX)
+	VMOVUPS   256(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 256(CX)
+	VMOVUPS   320(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 320(CX)
+	VMOVUPS   384(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 384(CX)
+	VMOVUPS   448(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 448(CX)
+	VMOVUPS   512(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 512(CX)
+	VMOVUPS   576(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 576(CX)
+	VMOVUPS   640(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 640(CX)
+	VMOVUPS   704(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 704(CX)
+	VMOVUPS   768(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 768(CX)
+	VMOVUPS   832(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 832(CX)
+	VMOVUPS   896(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 896(CX)
+	VMOVUPS   960(AX), Z0
+	VPSUBB    bytes128<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, 960(CX)
+	ADDQ      $0x00000480, CX
+	ADDQ      $0x00000440, AX
+	DECQ      DX
+	JNZ       units403
+	TESTQ     DI, DI
+	RET
+
+// func expandIQ4_NLAMX()
+// Requires: AVX512BW, AVX512F
+TEXT ·expandIQ4_NLAMX(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    224(DI), AX
+	MOVQ    48(DI), CX
+	MOVQ    232(DI), DX
+	VMOVUPS bytes15<>+0(SB), Z0
+	VMOVUPS iq4nl<>+0(SB), Z1
+
+units404:
+	VCVTPH2PS 512(AX), Z2
+	VMOVUPS   Z2, 1024(CX)
+	VCVTPH2PS 544(AX), Z2
+	VMOVUPS   Z2, 1088(CX)
+	VPANDD    (AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, (CX)
+	VPANDD    64(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 64(CX)
+	VPANDD    128(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 128(CX)
+	VPANDD    192(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 192(CX)
+	VPANDD    256(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 256(CX)
+	VPANDD    320(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 320(CX)
+	VPANDD    384(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 384(CX)
+	VPANDD    448(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 448(CX)
+	VPSRLW    $0x04, (AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 512(CX)
+	VPSRLW    $0x04, 64(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 576(CX)
+	VPSRLW    $0x04, 128(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 640(CX)
+	VPSRLW    $0x04, 192(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 704(CX)
+	VPSRLW    $0x04, 256(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 768(CX)
+	VPSRLW    $0x04, 320(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 832(CX)
+	VPSRLW    $0x04, 384(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 896(CX)
+	VPSRLW    $0x04, 448(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes128<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 960(CX)
+	ADDQ      $0x00000480, CX
+	ADDQ      $0x00000240, AX
+	DECQ      DX
+	JNZ       units404
+	TESTQ     DI, DI
+	RET
+
+// func expandMXFP4AMX()
+// Requires: AVX512BW, AVX512F
+TEXT ·expandMXFP4AMX(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    224(DI), AX
+	MOVQ    48(DI), CX
+	MOVQ    232(DI), DX
+	VMOVUPS bytes15<>+0(SB), Z0
+	VMOVUPS mxfp4<>+0(SB), Z1
+
+units405:
+	VPMOVZXBD 512(AX), Z2
+	VPSUBD    words1<>+0(SB), Z2, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VPMINUD   words2<>+0(SB), Z2, Z2
+	VMOVUPS   eighth<>+0(SB), Z4
+	VPSLLVD   Z2, Z4, Z4
+	VPMAXSD   Z4, Z3, Z3
+	VMOVUPS   Z3, 1024(CX)
+	VPMOVZXBD 528(AX), Z2
+	VPSUBD    words1<>+0(SB), Z2, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VPMINUD   words2<>+0(SB), Z2, Z2
+	VMOVUPS   eighth<>+0(SB), Z4
+	VPSLLVD   Z2, Z4, Z4
+	VPMAXSD   Z4, Z3, Z3
+	VMOVUPS   Z3, 1088(CX)
+	VPANDD    (AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, (CX)
+	VPANDD    64(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 64(CX)
+	VPANDD    128(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 128(CX)
+	VPANDD    192(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 192(CX)
+	VPANDD    256(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 256(CX)
+	VPANDD    320(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 320(CX)
+	VPANDD    384(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 384(CX)
+	VPANDD    448(AX), Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 448(CX)
+	VPSRLW    $0x04, (AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 512(CX)
+	VPSRLW    $0x04, 64(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 576(CX)
+	VPSRLW    $0x04, 128(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 640(CX)
+	VPSRLW    $0x04, 192(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 704(CX)
+	VPSRLW    $0x04, 256(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 768(CX)
+	VPSRLW    $0x04, 320(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 832(CX)
+	VPSRLW    $0x04, 384(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 896(CX)
+	VPSRLW    $0x04, 448(AX), Z2
+	VPANDD    Z2, Z0, Z2
+	VPSHUFB   Z2, Z1, Z2
+	VPSUBB    bytes16<>+0(SB), Z2, Z2
+	VMOVUPS   Z2, 960(CX)
+	ADDQ      $0x00000480, CX
+	ADDQ      $0x00000220, AX
+	DECQ      DX
+	JNZ       units405
+	TESTQ     DI, DI
+	RET
+
+// func expandQ6_KAMX()
+// Requires: AVX512BW, AVX512F
+TEXT ·expandQ6_KAMX(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    224(DI), AX
+	MOVQ    48(DI), CX
+	MOVQ    232(DI), DX
+	VMOVUPS bytes15<>+0(SB), Z0
+	VMOVUPS bytes48<>+0(SB), Z1
+
+units406:
+	VCVTPH2PS 6656(AX), Z2
+	VMOVUPS   6144(AX), Z3
+	VPSLLD    $0x18, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 1024(CX)
+	VPSLLD    $0x10, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 1152(CX)
+	VPSLLD    $0x08, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 2304(CX)
+	VPSRAD    $0x18, Z3, Z3
+	VCVTDQ2PS Z3, Z3
+	VMULPS    Z3, Z2, Z3
+	VMOVUPS   Z3, 2432(CX)
+	VMOVUPS   6272(AX), Z3
+	VPSLLD    $0x18, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 3584(CX)
+	VPSLLD    $0x10, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 3712(CX)
+	VPSLLD    $0x08, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 4864(CX)
+	VPSRAD    $0x18, Z3, Z3
+	VCVTDQ2PS Z3, Z3
+	VMULPS    Z3, Z2, Z3
+	VMOVUPS   Z3, 4992(CX)
+	VMOVUPS   6400(AX), Z3
+	VPSLLD    $0x18, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 6144(CX)
+	VPSLLD    $0x10, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 6272(CX)
+	VPSLLD    $0x08, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 7424(CX)
+	VPSRAD    $0x18, Z3, Z3
+	VCVTDQ2PS Z3, Z3
+	VMULPS    Z3, Z2, Z3
+	VMOVUPS   Z3, 7552(CX)
+	VMOVUPS   6528(AX), Z3
+	VPSLLD    $0x18, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 8704(CX)
+	VPSLLD    $0x10, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 8832(CX)
+	VPSLLD    $0x08, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 9984(CX)
+	VPSRAD    $0x18, Z3, Z3
+	VCVTDQ2PS Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   Z2, 10112(CX)
+	VCVTPH2PS 6688(AX), Z2
+	VMOVUPS   6208(AX), Z3
+	VPSLLD    $0x18, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 1088(CX)
+	VPSLLD    $0x10, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 1216(CX)
+	VPSLLD    $0x08, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 2368(CX)
+	VPSRAD    $0x18, Z3, Z3
+	VCVTDQ2PS Z3, Z3
+	VMULPS    Z3, Z2, Z3
+	VMOVUPS   Z3, 2496(CX)
+	VMOVUPS   6336(AX), Z3
+	VPSLLD    $0x18, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 3648(CX)
+	VPSLLD    $0x10, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 3776(CX)
+	VPSLLD    $0x08, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 4928(CX)
+	VPSRAD    $0x18, Z3, Z3
+	VCVTDQ2PS Z3, Z3
+	VMULPS    Z3, Z2, Z3
+	VMOVUPS   Z3, 5056(CX)
+	VMOVUPS   6464(AX), Z3
+	VPSLLD    $0x18, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 6208(CX)
+	VPSLLD    $0x10, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 6336(CX)
+	VPSLLD    $0x08, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 7488(CX)
+	VPSRAD    $0x18, Z3, Z3
+	VCVTDQ2PS Z3, Z3
+	VMULPS    Z3, Z2, Z3
+	VMOVUPS   Z3, 7616(CX)
+	VMOVUPS   6592(AX), Z3
+	VPSLLD    $0x18, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 8768(CX)
+	VPSLLD    $0x10, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 8896(CX)
+	VPSLLD    $0x08, Z3, Z4
+	VPSRAD    $0x18, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMOVUPS   Z4, 10048(CX)
+	VPSRAD    $0x18, Z3, Z3
+	VCVTDQ2PS Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   Z2, 10176(CX)
+	MOVQ      AX, BX
+	LEAQ      4096(AX), SI
+	MOVQ      $0x00000002, R8
+
+steps407:
+	VPANDD     (BX), Z0, Z2
+	VPSLLW     $0x04, (SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, (CX)
+	VPANDD     64(BX), Z0, Z2
+	VPSLLW     $0x04, 64(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 64(CX)
+	VPANDD     128(BX), Z0, Z2
+	VPSLLW     $0x04, 128(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 128(CX)
+	VPANDD     192(BX), Z0, Z2
+	VPSLLW     $0x04, 192(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 192(CX)
+	VPANDD     256(BX), Z0, Z2
+	VPSLLW     $0x04, 256(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 256(CX)
+	VPANDD     320(BX), Z0, Z2
+	VPSLLW     $0x04, 320(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 320(CX)
+	VPANDD     384(BX), Z0, Z2
+	VPSLLW     $0x04, 384(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 384(CX)
+	VPANDD     448(BX), Z0, Z2
+	VPSLLW     $0x04, 448(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 448(CX)
+	VPANDD     512(BX), Z0, Z2
+	VPSLLW     $0x04, 512(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 512(CX)
+	VPANDD     576(BX), Z0, Z2
+	VPSLLW     $0x04, 576(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 576(CX)
+	VPANDD     640(BX), Z0, Z2
+	VPSLLW     $0x04, 640(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 640(CX)
+	VPANDD     704(BX), Z0, Z2
+	VPSLLW     $0x04, 704(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 704(CX)
+	VPANDD     768(BX), Z0, Z2
+	VPSLLW     $0x04, 768(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 768(CX)
+	VPANDD     832(BX), Z0, Z2
+	VPSLLW     $0x04, 832(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 832(CX)
+	VPANDD     896(BX), Z0, Z2
+	VPSLLW     $0x04, 896(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 896(CX)
+	VPANDD     960(BX), Z0, Z2
+	VPSLLW     $0x04, 960(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 960(CX)
+	VPANDD     1024(BX), Z0, Z2
+	VPSLLW     $0x02, (SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1280(CX)
+	VPANDD     1088(BX), Z0, Z2
+	VPSLLW     $0x02, 64(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1344(CX)
+	VPANDD     1152(BX), Z0, Z2
+	VPSLLW     $0x02, 128(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1408(CX)
+	VPANDD     1216(BX), Z0, Z2
+	VPSLLW     $0x02, 192(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1472(CX)
+	VPANDD     1280(BX), Z0, Z2
+	VPSLLW     $0x02, 256(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1536(CX)
+	VPANDD     1344(BX), Z0, Z2
+	VPSLLW     $0x02, 320(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1600(CX)
+	VPANDD     1408(BX), Z0, Z2
+	VPSLLW     $0x02, 384(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1664(CX)
+	VPANDD     1472(BX), Z0, Z2
+	VPSLLW     $0x02, 448(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1728(CX)
+	VPANDD     1536(BX), Z0, Z2
+	VPSLLW     $0x02, 512(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1792(CX)
+	VPANDD     1600(BX), Z0, Z2
+	VPSLLW     $0x02, 576(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1856(CX)
+	VPANDD     1664(BX), Z0, Z2
+	VPSLLW     $0x02, 640(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1920(CX)
+	VPANDD     1728(BX), Z0, Z2
+	VPSLLW     $0x02, 704(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 1984(CX)
+	VPANDD     1792(BX), Z0, Z2
+	VPSLLW     $0x02, 768(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 2048(CX)
+	VPANDD     1856(BX), Z0, Z2
+	VPSLLW     $0x02, 832(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 2112(CX)
+	VPANDD     1920(BX), Z0, Z2
+	VPSLLW     $0x02, 896(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 2176(CX)
+	VPANDD     1984(BX), Z0, Z2
+	VPSLLW     $0x02, 960(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 2240(CX)
+	VPSRLW     $0x04, (BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    (SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 2560(CX)
+	VPSRLW     $0x04, 64(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    64(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 2624(CX)
+	VPSRLW     $0x04, 128(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    128(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 2688(CX)
+	VPSRLW     $0x04, 192(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    192(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 2752(CX)
+	VPSRLW     $0x04, 256(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    256(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 2816(CX)
+	VPSRLW     $0x04, 320(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    320(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 2880(CX)
+	VPSRLW     $0x04, 384(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    384(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 2944(CX)
+	VPSRLW     $0x04, 448(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    448(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3008(CX)
+	VPSRLW     $0x04, 512(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    512(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3072(CX)
+	VPSRLW     $0x04, 576(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    576(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3136(CX)
+	VPSRLW     $0x04, 640(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    640(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3200(CX)
+	VPSRLW     $0x04, 704(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    704(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3264(CX)
+	VPSRLW     $0x04, 768(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    768(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3328(CX)
+	VPSRLW     $0x04, 832(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    832(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3392(CX)
+	VPSRLW     $0x04, 896(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    896(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3456(CX)
+	VPSRLW     $0x04, 960(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VMOVUPS    960(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3520(CX)
+	VPSRLW     $0x04, 1024(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, (SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3840(CX)
+	VPSRLW     $0x04, 1088(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 64(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3904(CX)
+	VPSRLW     $0x04, 1152(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 128(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 3968(CX)
+	VPSRLW     $0x04, 1216(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 192(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4032(CX)
+	VPSRLW     $0x04, 1280(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 256(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4096(CX)
+	VPSRLW     $0x04, 1344(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 320(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4160(CX)
+	VPSRLW     $0x04, 1408(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 384(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4224(CX)
+	VPSRLW     $0x04, 1472(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 448(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4288(CX)
+	VPSRLW     $0x04, 1536(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 512(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4352(CX)
+	VPSRLW     $0x04, 1600(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 576(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4416(CX)
+	VPSRLW     $0x04, 1664(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 640(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4480(CX)
+	VPSRLW     $0x04, 1728(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 704(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4544(CX)
+	VPSRLW     $0x04, 1792(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 768(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4608(CX)
+	VPSRLW     $0x04, 1856(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 832(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4672(CX)
+	VPSRLW     $0x04, 1920(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 896(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4736(CX)
+	VPSRLW     $0x04, 1984(BX), Z2
+	VPANDD     Z2, Z0, Z2
+	VPSRLW     $0x02, 960(SI), Z3
+	VPTERNLOGD $0xf8, Z1, Z3, Z2
+	VPSUBB     bytes32<>+0(SB), Z2, Z2
+	VMOVUPS    Z2, 4800(CX)
+	ADDQ       $0x00001400, CX
+	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000400, SI
+	DECQ       R8
+	JNZ        steps407
+	ADDQ       $0x00001a40, AX
+	DECQ       DX
+	JNZ        units406
+	TESTQ      DI, DI
+	RET
+
+// func expandQ3_KAMX()
+// Requires: AVX512BW, AVX512F
+TEXT ·expandQ3_KAMX(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    224(DI), AX
+	MOVQ    48(DI), CX
+	MOVQ    232(DI), DX
+	VMOVUPS bytes3<>+0(SB), Z0
+	VMOVUPS bytes4<>+0(SB), Z1
+
+units408:
+	VCVTPH2PS  3456(AX), Z2
+	VMOVUPS    3072(AX), Z3
+	VPANDD     bytes15<>+0(SB), Z3, Z3
+	VMOVUPS    3328(AX), Z4
+	VPSLLD     $0x04, Z4, Z4
+	VPTERNLOGD $0xf8, bytes48<>+0(SB), Z4, Z3
+	VPANDD     words255<>+0(SB), Z3, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 1024(CX)
+	VPSRLD     $0x08, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 1152(CX)
+	VPSRLD     $0x10, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 2304(CX)
+	VPSRLD     $0x18, Z3, Z3
+	VPSUBD     words32<>+0(SB), Z3, Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z3, Z2, Z3
+	VMOVUPS    Z3, 2432(CX)
+	VMOVUPS    3200(AX), Z3
+	VPANDD     bytes15<>+0(SB), Z3, Z3
+	VMOVUPS    3328(AX), Z4
+	VPSLLD     $0x02, Z4, Z4
+	VPTERNLOGD $0xf8, bytes48<>+0(SB), Z4, Z3
+	VPANDD     words255<>+0(SB), Z3, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 3584(CX)
+	VPSRLD     $0x08, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 3712(CX)
+	VPSRLD     $0x10, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 4864(CX)
+	VPSRLD     $0x18, Z3, Z3
+	VPSUBD     words32<>+0(SB), Z3, Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z3, Z2, Z3
+	VMOVUPS    Z3, 4992(CX)
+	VMOVUPS    3072(AX), Z3
+	VPSRLD     $0x04, Z3, Z3
+	VPANDD     bytes15<>+0(SB), Z3, Z3
+	VMOVUPS    3328(AX), Z4
+	VPTERNLOGD $0xf8, bytes48<>+0(SB), Z4, Z3
+	VPANDD     words255<>+0(SB), Z3, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 6144(CX)
+	VPSRLD     $0x08, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 6272(CX)
+	VPSRLD     $0x10, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 7424(CX)
+	VPSRLD     $0x18, Z3, Z3
+	VPSUBD     words32<>+0(SB), Z3, Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z3, Z2, Z3
+	VMOVUPS    Z3, 7552(CX)
+	VMOVUPS    3200(AX), Z3
+	VPSRLD     $0x04, Z3, Z3
+	VPANDD     bytes15<>+0(SB), Z3, Z3
+	VMOVUPS    3328(AX), Z4
+	VPSRLD     $0x02, Z4, Z4
+	VPTERNLOGD $0xf8, bytes48<>+0(SB), Z4, Z3
+	VPANDD     words255<>+0(SB), Z3, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 8704(CX)
+	VPSRLD     $0x08, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 8832(CX)
+	VPSRLD     $0x10, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 9984(CX)
+	VPSRLD     $0x18, Z3, Z3
+	VPSUBD     words32<>+0(SB), Z3, Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z3, Z2, Z2
+	VMOVUPS    Z2, 10112(CX)
+	VCVTPH2PS  3488(AX), Z2
+	VMOVUPS    3136(AX), Z3
+	VPANDD     bytes15<>+0(SB), Z3, Z3
+	VMOVUPS    3392(AX), Z4
+	VPSLLD     $0x04, Z4, Z4
+	VPTERNLOGD $0xf8, bytes48<>+0(SB), Z4, Z3
+	VPANDD     words255<>+0(SB), Z3, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 1088(CX)
+	VPSRLD     $0x08, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 1216(CX)
+	VPSRLD     $0x10, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 2368(CX)
+	VPSRLD     $0x18, Z3, Z3
+	VPSUBD     words32<>+0(SB), Z3, Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z3, Z2, Z3
+	VMOVUPS    Z3, 2496(CX)
+	VMOVUPS    3264(AX), Z3
+	VPANDD     bytes15<>+0(SB), Z3, Z3
+	VMOVUPS    3392(AX), Z4
+	VPSLLD     $0x02, Z4, Z4
+	VPTERNLOGD $0xf8, bytes48<>+0(SB), Z4, Z3
+	VPANDD     words255<>+0(SB), Z3, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 3648(CX)
+	VPSRLD     $0x08, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 3776(CX)
+	VPSRLD     $0x10, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 4928(CX)
+	VPSRLD     $0x18, Z3, Z3
+	VPSUBD     words32<>+0(SB), Z3, Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z3, Z2, Z3
+	VMOVUPS    Z3, 5056(CX)
+	VMOVUPS    3136(AX), Z3
+	VPSRLD     $0x04, Z3, Z3
+	VPANDD     bytes15<>+0(SB), Z3, Z3
+	VMOVUPS    3392(AX), Z4
+	VPTERNLOGD $0xf8, bytes48<>+0(SB), Z4, Z3
+	VPANDD     words255<>+0(SB), Z3, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 6208(CX)
+	VPSRLD     $0x08, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 6336(CX)
+	VPSRLD     $0x10, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 7488(CX)
+	VPSRLD     $0x18, Z3, Z3
+	VPSUBD     words32<>+0(SB), Z3, Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z3, Z2, Z3
+	VMOVUPS    Z3, 7616(CX)
+	VMOVUPS    3264(AX), Z3
+	VPSRLD     $0x04, Z3, Z3
+	VPANDD     bytes15<>+0(SB), Z3, Z3
+	VMOVUPS    3392(AX), Z4
+	VPSRLD     $0x02, Z4, Z4
+	VPTERNLOGD $0xf8, bytes48<>+0(SB), Z4, Z3
+	VPANDD     words255<>+0(SB), Z3, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 8768(CX)
+	VPSRLD     $0x08, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 8896(CX)
+	VPSRLD     $0x10, Z3, Z4
+	VPANDD     words255<>+0(SB), Z4, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z4
+	VMULPS     Z4, Z2, Z4
+	VMOVUPS    Z4, 10048(CX)
+	VPSRLD     $0x18, Z3, Z3
+	VPSUBD     words32<>+0(SB), Z3, Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z3, Z2, Z2
+	VMOVUPS    Z2, 10176(CX)
+	MOVQ       AX, BX
+	VMOVUPS    bytes1<>+0(SB), Z2
+	VMOVUPS    bytes2<>+0(SB), Z3
+	VMOVUPS    bytes4<>+0(SB), Z4
+	VMOVUPS    bytes8<>+0(SB), Z5
+	MOVQ       $0x00000002, SI
+
+steps409:
+	VMOVUPS  (BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2048(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, (CX)
+	VMOVUPS  64(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2112(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 64(CX)
+	VMOVUPS  128(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2176(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 128(CX)
+	VMOVUPS  192(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2240(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 192(CX)
+	VMOVUPS  256(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2304(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 256(CX)
+	VMOVUPS  320(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2368(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 320(CX)
+	VMOVUPS  384(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2432(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 384(CX)
+	VMOVUPS  448(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2496(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 448(CX)
+	VMOVUPS  512(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2560(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 512(CX)
+	VMOVUPS  576(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2624(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 576(CX)
+	VMOVUPS  640(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2688(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 640(CX)
+	VMOVUPS  704(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2752(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 704(CX)
+	VMOVUPS  768(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2816(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 768(CX)
+	VMOVUPS  832(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2880(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 832(CX)
+	VMOVUPS  896(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2944(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 896(CX)
+	VMOVUPS  960(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 3008(AX), Z2, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 960(CX)
+	VPSRLW   $0x02, (BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2048(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1280(CX)
+	VPSRLW   $0x02, 64(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2112(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1344(CX)
+	VPSRLW   $0x02, 128(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2176(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1408(CX)
+	VPSRLW   $0x02, 192(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2240(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1472(CX)
+	VPSRLW   $0x02, 256(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2304(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1536(CX)
+	VPSRLW   $0x02, 320(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2368(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1600(CX)
+	VPSRLW   $0x02, 384(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2432(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1664(CX)
+	VPSRLW   $0x02, 448(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2496(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1728(CX)
+	VPSRLW   $0x02, 512(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2560(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1792(CX)
+	VPSRLW   $0x02, 576(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2624(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1856(CX)
+	VPSRLW   $0x02, 640(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2688(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1920(CX)
+	VPSRLW   $0x02, 704(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2752(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 1984(CX)
+	VPSRLW   $0x02, 768(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2816(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 2048(CX)
+	VPSRLW   $0x02, 832(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2880(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 2112(CX)
+	VPSRLW   $0x02, 896(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2944(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 2176(CX)
+	VPSRLW   $0x02, 960(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 3008(AX), Z3, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 2240(CX)
+	VPSRLW   $0x04, (BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2048(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 2560(CX)
+	VPSRLW   $0x04, 64(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2112(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 2624(CX)
+	VPSRLW   $0x04, 128(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2176(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 2688(CX)
+	VPSRLW   $0x04, 192(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2240(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 2752(CX)
+	VPSRLW   $0x04, 256(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2304(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 2816(CX)
+	VPSRLW   $0x04, 320(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2368(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 2880(CX)
+	VPSRLW   $0x04, 384(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2432(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 2944(CX)
+	VPSRLW   $0x04, 448(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2496(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3008(CX)
+	VPSRLW   $0x04, 512(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2560(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3072(CX)
+	VPSRLW   $0x04, 576(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2624(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3136(CX)
+	VPSRLW   $0x04, 640(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2688(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3200(CX)
+	VPSRLW   $0x04, 704(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2752(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3264(CX)
+	VPSRLW   $0x04, 768(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2816(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3328(CX)
+	VPSRLW   $0x04, 832(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2880(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3392(CX)
+	VPSRLW   $0x04, 896(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2944(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3456(CX)
+	VPSRLW   $0x04, 960(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 3008(AX), Z4, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3520(CX)
+	VPSRLW   $0x06, (BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2048(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3840(CX)
+	VPSRLW   $0x06, 64(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2112(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3904(CX)
+	VPSRLW   $0x06, 128(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2176(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 3968(CX)
+	VPSRLW   $0x06, 192(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2240(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4032(CX)
+	VPSRLW   $0x06, 256(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2304(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4096(CX)
+	VPSRLW   $0x06, 320(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2368(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4160(CX)
+	VPSRLW   $0x06, 384(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2432(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4224(CX)
+	VPSRLW   $0x06, 448(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2496(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4288(CX)
+	VPSRLW   $0x06, 512(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2560(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4352(CX)
+	VPSRLW   $0x06, 576(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2624(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4416(CX)
+	VPSRLW   $0x06, 640(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2688(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4480(CX)
+	VPSRLW   $0x06, 704(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2752(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4544(CX)
+	VPSRLW   $0x06, 768(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2816(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4608(CX)
+	VPSRLW   $0x06, 832(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2880(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4672(CX)
+	VPSRLW   $0x06, 896(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 2944(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4736(CX)
+	VPSRLW   $0x06, 960(BX), Z6
+	VPANDD   Z6, Z0, Z6
+	VPTESTMB 3008(AX), Z5, K1
+	VPADDB   Z1, Z6, K1, Z6
+	VPSUBB   bytes4<>+0(SB), Z6, Z6
+	VMOVUPS  Z6, 4800(CX)
+	ADDQ     $0x00001400, CX
+	ADDQ     $0x00000400, BX
+	VPSLLW   $0x04, Z2, Z2
+	VPSLLW   $0x04, Z3, Z3
+	VPSLLW   $0x04, Z4, Z4
+	VPSLLW   $0x04, Z5, Z5
+	DECQ     SI
+	JNZ      steps409
+	ADDQ     $0x00000dc0, AX
+	DECQ     DX
+	JNZ      units408
+	TESTQ    DI, DI
+	RET
+
+// func expandIQ4_XSAMX()
+// Requires: AVX512BW, AVX512F
+TEXT ·expandIQ4_XSAMX(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    224(DI), AX
+	MOVQ    48(DI), CX
+	MOVQ    232(DI), DX
+	VMOVUPS bytes15<>+0(SB), Z0
+	VMOVUPS iq4nl<>+0(SB), Z1
+
+units410:
+	VCVTPH2PS  4288(AX), Z2
+	VPMOVZXWD  4224(AX), Z3
+	VMOVUPS    4096(AX), Z4
+	VPSRLD     $0x00, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSLLD     $0x04, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 1024(CX)
+	VPSRLD     $0x04, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSLLD     $0x02, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 2176(CX)
+	VPSRLD     $0x08, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSRLD     $0x00, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 3328(CX)
+	VPSRLD     $0x0c, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSRLD     $0x02, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 4480(CX)
+	VPSRLD     $0x10, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSRLD     $0x04, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 5632(CX)
+	VPSRLD     $0x14, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSRLD     $0x06, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 6784(CX)
+	VPSRLD     $0x18, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSRLD     $0x08, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 7936(CX)
+	VPSRLD     $0x1c, Z4, Z4
+	VPANDD     words15<>+0(SB), Z4, Z4
+	VPSRLD     $0x0a, Z3, Z3
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z3, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z3
+	VMULPS     Z3, Z2, Z2
+	VMOVUPS    Z2, 9088(CX)
+	VCVTPH2PS  4320(AX), Z2
+	VPMOVZXWD  4256(AX), Z3
+	VMOVUPS    4160(AX), Z4
+	VPSRLD     $0x00, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSLLD     $0x04, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 1088(CX)
+	VPSRLD     $0x04, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSLLD     $0x02, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 2240(CX)
+	VPSRLD     $0x08, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSRLD     $0x00, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 3392(CX)
+	VPSRLD     $0x0c, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSRLD     $0x02, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 4544(CX)
+	VPSRLD     $0x10, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSRLD     $0x04, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 5696(CX)
+	VPSRLD     $0x14, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSRLD     $0x06, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 6848(CX)
+	VPSRLD     $0x18, Z4, Z5
+	VPANDD     words15<>+0(SB), Z5, Z6
+	VPSRLD     $0x08, Z3, Z5
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z5, Z6
+	VPSUBD     words32<>+0(SB), Z6, Z6
+	VCVTDQ2PS  Z6, Z5
+	VMULPS     Z5, Z2, Z5
+	VMOVUPS    Z5, 8000(CX)
+	VPSRLD     $0x1c, Z4, Z4
+	VPANDD     words15<>+0(SB), Z4, Z4
+	VPSRLD     $0x0a, Z3, Z3
+	VPTERNLOGD $0xf8, words48<>+0(SB), Z3, Z4
+	VPSUBD     words32<>+0(SB), Z4, Z4
+	VCVTDQ2PS  Z4, Z3
+	VMULPS     Z3, Z2, Z2
+	VMOVUPS    Z2, 9152(CX)
+	MOVQ       AX, BX
+	MOVQ       $0x00000008, SI
+
+steps411:
+	VPANDD  (BX), Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, (CX)
+	VPANDD  64(BX), Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 64(CX)
+	VPANDD  128(BX), Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 128(CX)
+	VPANDD  192(BX), Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 192(CX)
+	VPANDD  256(BX), Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 256(CX)
+	VPANDD  320(BX), Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 320(CX)
+	VPANDD  384(BX), Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 384(CX)
+	VPANDD  448(BX), Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 448(CX)
+	VPSRLW  $0x04, (BX), Z2
+	VPANDD  Z2, Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 512(CX)
+	VPSRLW  $0x04, 64(BX), Z2
+	VPANDD  Z2, Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 576(CX)
+	VPSRLW  $0x04, 128(BX), Z2
+	VPANDD  Z2, Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 640(CX)
+	VPSRLW  $0x04, 192(BX), Z2
+	VPANDD  Z2, Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 704(CX)
+	VPSRLW  $0x04, 256(BX), Z2
+	VPANDD  Z2, Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 768(CX)
+	VPSRLW  $0x04, 320(BX), Z2
+	VPANDD  Z2, Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 832(CX)
+	VPSRLW  $0x04, 384(BX), Z2
+	VPANDD  Z2, Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 896(CX)
+	VPSRLW  $0x04, 448(BX), Z2
+	VPANDD  Z2, Z0, Z2
+	VPSHUFB Z2, Z1, Z2
+	VPSUBB  bytes128<>+0(SB), Z2, Z2
+	VMOVUPS Z2, 960(CX)
+	ADDQ    $0x00000480, CX
+	ADDQ    $0x00000200, BX
+	DECQ    SI
+	JNZ     steps411
+	ADDQ    $0x00001100, AX
+	DECQ    DX
+	JNZ     units410
+	TESTQ   DI, DI
+	RET
+
 // func quantiseAVX2()
 // Requires: AVX, AVX2, CMOV
 TEXT ·quantiseAVX2(SB), NOSPLIT|NOFRAME, $0
-tokens253:
+tokens412:
 	MOVQ    400(DI), AX
 	IMULQ   440(DI), AX
 	ADDQ    432(DI), AX
@@ -35874,7 +46474,7 @@ tokens253:
 	SHLQ    $0x02, SI
 	LEAQ    (SI)(SI*2), R8
 
-blocks254:
+blocks413:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -35956,18 +46556,18 @@ blocks254:
 	LEAQ         (BX)(R8*4), BX
 	ADDQ         $0x00000080, AX
 	DECQ         CX
-	JNZ          blocks254
+	JNZ          blocks413
 	INCQ         400(DI)
 	MOVQ         400(DI), AX
 	CMPQ         AX, 408(DI)
-	JLT          tokens253
+	JLT          tokens412
 	TESTQ        DI, DI
 	RET
 
 // func normQuantiseAVX2()
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·normQuantiseAVX2(SB), NOSPLIT|NOFRAME, $0
-tokens255:
+tokens414:
 	MOVQ  400(DI), AX
 	IMULQ 440(DI), AX
 	ADDQ  432(DI), AX
@@ -35978,7 +46578,7 @@ tokens255:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-squares256:
+squares415:
 	VMOVUPS      (CX), Y2
 	VFMADD231PS  Y2, Y2, Y0
 	VMOVUPS      32(CX), Y2
@@ -35989,7 +46589,7 @@ squares256:
 	VFMADD231PS  Y2, Y2, Y1
 	ADDQ         $0x00000080, CX
 	DECQ         DX
-	JNZ          squares256
+	JNZ          squares415
 	VADDPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -36039,7 +46639,7 @@ squares256:
 	SHLQ         $0x02, R8
 	LEAQ         (R8)(R8*2), R9
 
-blocks257:
+blocks416:
 	VMOVUPS (AX), Y1
 	VMULPS  Y0, Y1, Y1
 	VMULPS  (CX), Y1, Y1
@@ -36130,11 +46730,11 @@ blocks257:
 	LEAQ         (SI)(R9*4), SI
 	ADDQ         $0x00000080, AX
 	DECQ         DX
-	JNZ          blocks257
+	JNZ          blocks416
 	INCQ         400(DI)
 	MOVQ         400(DI), AX
 	CMPQ         AX, 408(DI)
-	JLT          tokens255
+	JLT          tokens414
 	TESTQ        DI, DI
 	RET
 
@@ -36144,7 +46744,7 @@ TEXT ·siluAVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 368(DI), AX
 	MOVQ 376(DI), CX
 
-tokens258:
+tokens417:
 	MOVQ        400(DI), BX
 	MOVQ        BX, R8
 	ANDQ        $0x0f, R8
@@ -36331,16 +46931,16 @@ tokens258:
 	INCQ         400(DI)
 	MOVQ         400(DI), DX
 	CMPQ         DX, 408(DI)
-	JLT          tokens258
+	JLT          tokens417
 	TESTQ        DI, DI
 	RET
 
 // func tileSymShift3Sums8AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSymShift3Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens259:
+tokens418:
 	CMPQ 264(DI), $0x04
-	JLT  fewer260
+	JLT  fewer419
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -36349,12 +46949,12 @@ tokens259:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows261:
+rows420:
 	MOVQ    280(DI), R10
 	MOVQ    288(DI), R11
 	MOVQ    248(DI), R12
 	CMPQ    240(DI), $0x00
-	JNE     begun262
+	JNE     begun421
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -36365,8 +46965,8 @@ rows261:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun262:
-blocks263:
+begun421:
+blocks422:
 	VMOVUPS      (R8), Y0
 	VMOVUPS      32(R8), Y1
 	VPBROADCASTD (R10), Y2
@@ -36599,16 +47199,16 @@ blocks263:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks263
+	JNZ          blocks422
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows261
+	JNZ          rows420
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none264
+	JZ           none423
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -36663,18 +47263,18 @@ blocks263:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none264:
+none423:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens259
+	JMP    tokens418
 
-fewer260:
+fewer419:
 	CMPQ 264(DI), $0x03
-	JLT  fewer265
+	JLT  fewer424
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -36682,12 +47282,12 @@ fewer260:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows266:
+rows425:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun267
+	JNE     begun426
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -36696,8 +47296,8 @@ rows266:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun267:
-blocks268:
+begun426:
+blocks427:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -36877,16 +47477,16 @@ blocks268:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks268
+	JNZ          blocks427
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows266
+	JNZ          rows425
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none269
+	JZ           none428
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -36928,18 +47528,18 @@ blocks268:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none269:
+none428:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens259
+	JMP    tokens418
 
-fewer265:
+fewer424:
 	CMPQ 264(DI), $0x02
-	JLT  fewer270
+	JLT  fewer429
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -36947,20 +47547,20 @@ fewer265:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows271:
+rows430:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun272
+	JNE     begun431
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun272:
-blocks273:
+begun431:
+blocks432:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -37087,16 +47687,16 @@ blocks273:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks273
+	JNZ          blocks432
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows271
+	JNZ          rows430
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none274
+	JZ           none433
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -37125,18 +47725,18 @@ blocks273:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none274:
+none433:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens259
+	JMP    tokens418
 
-fewer270:
+fewer429:
 	CMPQ 264(DI), $0x01
-	JLT  fewer275
+	JLT  fewer434
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -37144,18 +47744,18 @@ fewer270:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows276:
+rows435:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun277
+	JNE     begun436
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun277:
-blocks278:
+begun436:
+blocks437:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -37229,16 +47829,16 @@ blocks278:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks278
+	JNZ          blocks437
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows276
+	JNZ          rows435
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none279
+	JZ           none438
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -37254,25 +47854,25 @@ blocks278:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none279:
+none438:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens259
+	JMP    tokens418
 
-fewer275:
+fewer434:
 	TESTQ DI, DI
 	RET
 
 // func tileMinShift0Sums8AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileMinShift0Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens280:
+tokens439:
 	CMPQ 264(DI), $0x04
-	JLT  fewer281
+	JLT  fewer440
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -37281,12 +47881,12 @@ tokens280:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows282:
+rows441:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun283
+	JNE     begun442
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -37297,8 +47897,8 @@ rows282:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun283:
-blocks284:
+begun442:
+blocks443:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -37527,16 +48127,16 @@ blocks284:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks284
+	JNZ          blocks443
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows282
+	JNZ          rows441
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none285
+	JZ           none444
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -37591,18 +48191,18 @@ blocks284:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none285:
+none444:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens280
+	JMP    tokens439
 
-fewer281:
+fewer440:
 	CMPQ 264(DI), $0x03
-	JLT  fewer286
+	JLT  fewer445
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -37610,12 +48210,12 @@ fewer281:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows287:
+rows446:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun288
+	JNE     begun447
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -37624,8 +48224,8 @@ rows287:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun288:
-blocks289:
+begun447:
+blocks448:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -37802,16 +48402,16 @@ blocks289:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks289
+	JNZ          blocks448
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows287
+	JNZ          rows446
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none290
+	JZ           none449
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -37853,18 +48453,18 @@ blocks289:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none290:
+none449:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens280
+	JMP    tokens439
 
-fewer286:
+fewer445:
 	CMPQ 264(DI), $0x02
-	JLT  fewer291
+	JLT  fewer450
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -37872,20 +48472,20 @@ fewer286:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows292:
+rows451:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun293
+	JNE     begun452
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun293:
-blocks294:
+begun452:
+blocks453:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -38010,16 +48610,16 @@ blocks294:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks294
+	JNZ          blocks453
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows292
+	JNZ          rows451
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none295
+	JZ           none454
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -38048,18 +48648,18 @@ blocks294:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none295:
+none454:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens280
+	JMP    tokens439
 
-fewer291:
+fewer450:
 	CMPQ 264(DI), $0x01
-	JLT  fewer296
+	JLT  fewer455
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -38067,18 +48667,18 @@ fewer291:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows297:
+rows456:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun298
+	JNE     begun457
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun298:
-blocks299:
+begun457:
+blocks458:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -38151,16 +48751,16 @@ blocks299:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks299
+	JNZ          blocks458
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows297
+	JNZ          rows456
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none300
+	JZ           none459
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -38176,25 +48776,25 @@ blocks299:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none300:
+none459:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens280
+	JMP    tokens439
 
-fewer296:
+fewer455:
 	TESTQ DI, DI
 	RET
 
 // func tileSymShift4Sums4AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSymShift4Sums4AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens301:
+tokens460:
 	CMPQ 264(DI), $0x04
-	JLT  fewer302
+	JLT  fewer461
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -38203,12 +48803,12 @@ tokens301:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows303:
+rows462:
 	MOVQ    280(DI), R10
 	MOVQ    288(DI), R11
 	MOVQ    248(DI), R12
 	CMPQ    240(DI), $0x00
-	JNE     begun304
+	JNE     begun463
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -38219,8 +48819,8 @@ rows303:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun304:
-blocks305:
+begun463:
+blocks464:
 	VMOVUPS      (R8), Y0
 	VMOVUPS      32(R8), Y1
 	VPBROADCASTD (R10), Y2
@@ -38469,16 +49069,16 @@ blocks305:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks305
+	JNZ          blocks464
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows303
+	JNZ          rows462
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none306
+	JZ           none465
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -38533,18 +49133,18 @@ blocks305:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none306:
+none465:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens301
+	JMP    tokens460
 
-fewer302:
+fewer461:
 	CMPQ 264(DI), $0x03
-	JLT  fewer307
+	JLT  fewer466
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -38552,12 +49152,12 @@ fewer302:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows308:
+rows467:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun309
+	JNE     begun468
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -38566,8 +49166,8 @@ rows308:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun309:
-blocks310:
+begun468:
+blocks469:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -38759,16 +49359,16 @@ blocks310:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks310
+	JNZ          blocks469
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows308
+	JNZ          rows467
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none311
+	JZ           none470
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -38810,18 +49410,18 @@ blocks310:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none311:
+none470:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens301
+	JMP    tokens460
 
-fewer307:
+fewer466:
 	CMPQ 264(DI), $0x02
-	JLT  fewer312
+	JLT  fewer471
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -38829,20 +49429,20 @@ fewer307:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows313:
+rows472:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun314
+	JNE     begun473
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun314:
-blocks315:
+begun473:
+blocks474:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -38977,16 +49577,16 @@ blocks315:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks315
+	JNZ          blocks474
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows313
+	JNZ          rows472
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none316
+	JZ           none475
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -39015,18 +49615,18 @@ blocks315:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none316:
+none475:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens301
+	JMP    tokens460
 
-fewer312:
+fewer471:
 	CMPQ 264(DI), $0x01
-	JLT  fewer317
+	JLT  fewer476
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -39034,18 +49634,18 @@ fewer312:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows318:
+rows477:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun319
+	JNE     begun478
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun319:
-blocks320:
+begun478:
+blocks479:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -39123,16 +49723,16 @@ blocks320:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks320
+	JNZ          blocks479
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows318
+	JNZ          rows477
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none321
+	JZ           none480
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -39148,25 +49748,25 @@ blocks320:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none321:
+none480:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens301
+	JMP    tokens460
 
-fewer317:
+fewer476:
 	TESTQ DI, DI
 	RET
 
 // func tileMinShift0Sums4AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileMinShift0Sums4AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens322:
+tokens481:
 	CMPQ 264(DI), $0x04
-	JLT  fewer323
+	JLT  fewer482
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -39175,12 +49775,12 @@ tokens322:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows324:
+rows483:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun325
+	JNE     begun484
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -39191,8 +49791,8 @@ rows324:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun325:
-blocks326:
+begun484:
+blocks485:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -39437,16 +50037,16 @@ blocks326:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks326
+	JNZ          blocks485
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows324
+	JNZ          rows483
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none327
+	JZ           none486
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -39501,18 +50101,18 @@ blocks326:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none327:
+none486:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens322
+	JMP    tokens481
 
-fewer323:
+fewer482:
 	CMPQ 264(DI), $0x03
-	JLT  fewer328
+	JLT  fewer487
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -39520,12 +50120,12 @@ fewer323:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows329:
+rows488:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun330
+	JNE     begun489
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -39534,8 +50134,8 @@ rows329:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun330:
-blocks331:
+begun489:
+blocks490:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -39724,16 +50324,16 @@ blocks331:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks331
+	JNZ          blocks490
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows329
+	JNZ          rows488
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none332
+	JZ           none491
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -39775,18 +50375,18 @@ blocks331:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none332:
+none491:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens322
+	JMP    tokens481
 
-fewer328:
+fewer487:
 	CMPQ 264(DI), $0x02
-	JLT  fewer333
+	JLT  fewer492
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -39794,20 +50394,20 @@ fewer328:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows334:
+rows493:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun335
+	JNE     begun494
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun335:
-blocks336:
+begun494:
+blocks495:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -39940,16 +50540,16 @@ blocks336:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks336
+	JNZ          blocks495
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows334
+	JNZ          rows493
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none337
+	JZ           none496
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -39978,18 +50578,18 @@ blocks336:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none337:
+none496:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens322
+	JMP    tokens481
 
-fewer333:
+fewer492:
 	CMPQ 264(DI), $0x01
-	JLT  fewer338
+	JLT  fewer497
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -39997,18 +50597,18 @@ fewer333:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows339:
+rows498:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun340
+	JNE     begun499
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun340:
-blocks341:
+begun499:
+blocks500:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -40085,16 +50685,16 @@ blocks341:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks341
+	JNZ          blocks500
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows339
+	JNZ          rows498
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none342
+	JZ           none501
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -40110,25 +50710,25 @@ blocks341:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none342:
+none501:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens322
+	JMP    tokens481
 
-fewer338:
+fewer497:
 	TESTQ DI, DI
 	RET
 
 // func tileSymShift7Sums0AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSymShift7Sums0AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens343:
+tokens502:
 	CMPQ 264(DI), $0x04
-	JLT  fewer344
+	JLT  fewer503
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -40137,12 +50737,12 @@ tokens343:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows345:
+rows504:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun346
+	JNE     begun505
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -40153,8 +50753,8 @@ rows345:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun346:
-blocks347:
+begun505:
+blocks506:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPABSB       Y0, Y2
@@ -40507,16 +51107,16 @@ blocks347:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks347
+	JNZ          blocks506
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows345
+	JNZ          rows504
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none348
+	JZ           none507
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -40571,18 +51171,18 @@ blocks347:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none348:
+none507:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens343
+	JMP    tokens502
 
-fewer344:
+fewer503:
 	CMPQ 264(DI), $0x03
-	JLT  fewer349
+	JLT  fewer508
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -40590,12 +51190,12 @@ fewer344:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows350:
+rows509:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun351
+	JNE     begun510
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -40604,8 +51204,8 @@ rows350:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun351:
-blocks352:
+begun510:
+blocks511:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPABSB       Y0, Y2
@@ -40879,16 +51479,16 @@ blocks352:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks352
+	JNZ          blocks511
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows350
+	JNZ          rows509
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none353
+	JZ           none512
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -40930,18 +51530,18 @@ blocks352:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none353:
+none512:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens343
+	JMP    tokens502
 
-fewer349:
+fewer508:
 	CMPQ 264(DI), $0x02
-	JLT  fewer354
+	JLT  fewer513
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -40949,20 +51549,20 @@ fewer349:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows355:
+rows514:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun356
+	JNE     begun515
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun356:
-blocks357:
+begun515:
+blocks516:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPABSB       Y0, Y2
@@ -41157,16 +51757,16 @@ blocks357:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks357
+	JNZ          blocks516
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows355
+	JNZ          rows514
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none358
+	JZ           none517
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -41195,18 +51795,18 @@ blocks357:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none358:
+none517:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens343
+	JMP    tokens502
 
-fewer354:
+fewer513:
 	CMPQ 264(DI), $0x01
-	JLT  fewer359
+	JLT  fewer518
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -41214,18 +51814,18 @@ fewer354:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows360:
+rows519:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun361
+	JNE     begun520
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun361:
-blocks362:
+begun520:
+blocks521:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPABSB       Y0, Y2
@@ -41341,16 +51941,16 @@ blocks362:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks362
+	JNZ          blocks521
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows360
+	JNZ          rows519
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none363
+	JZ           none522
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -41366,25 +51966,25 @@ blocks362:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none363:
+none522:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens343
+	JMP    tokens502
 
-fewer359:
+fewer518:
 	TESTQ DI, DI
 	RET
 
 // func tileMin16Shift0Sums8AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileMin16Shift0Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens364:
+tokens523:
 	CMPQ 264(DI), $0x04
-	JLT  fewer365
+	JLT  fewer524
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -41393,12 +51993,12 @@ tokens364:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows366:
+rows525:
 	MOVQ    280(DI), R10
 	MOVQ    288(DI), R11
 	MOVQ    248(DI), R12
 	CMPQ    240(DI), $0x00
-	JNE     begun367
+	JNE     begun526
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -41409,8 +52009,8 @@ rows366:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun367:
-blocks368:
+begun526:
+blocks527:
 	VMOVUPS      (R8), Y0
 	VMOVUPS      32(R8), Y1
 	VPBROADCASTD (R10), Y2
@@ -41715,16 +52315,16 @@ blocks368:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks368
+	JNZ          blocks527
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows366
+	JNZ          rows525
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none369
+	JZ           none528
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -41779,18 +52379,18 @@ blocks368:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none369:
+none528:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens364
+	JMP    tokens523
 
-fewer365:
+fewer524:
 	CMPQ 264(DI), $0x03
-	JLT  fewer370
+	JLT  fewer529
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -41798,12 +52398,12 @@ fewer365:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows371:
+rows530:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun372
+	JNE     begun531
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -41812,8 +52412,8 @@ rows371:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun372:
-blocks373:
+begun531:
+blocks532:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -42047,16 +52647,16 @@ blocks373:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks373
+	JNZ          blocks532
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows371
+	JNZ          rows530
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none374
+	JZ           none533
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -42098,18 +52698,18 @@ blocks373:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none374:
+none533:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens364
+	JMP    tokens523
 
-fewer370:
+fewer529:
 	CMPQ 264(DI), $0x02
-	JLT  fewer375
+	JLT  fewer534
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -42117,20 +52717,20 @@ fewer370:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows376:
+rows535:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun377
+	JNE     begun536
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun377:
-blocks378:
+begun536:
+blocks537:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -42293,16 +52893,16 @@ blocks378:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks378
+	JNZ          blocks537
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows376
+	JNZ          rows535
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none379
+	JZ           none538
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -42331,18 +52931,18 @@ blocks378:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none379:
+none538:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens364
+	JMP    tokens523
 
-fewer375:
+fewer534:
 	CMPQ 264(DI), $0x01
-	JLT  fewer380
+	JLT  fewer539
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -42350,18 +52950,18 @@ fewer375:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows381:
+rows540:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun382
+	JNE     begun541
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun382:
-blocks383:
+begun541:
+blocks542:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -42453,16 +53053,16 @@ blocks383:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks383
+	JNZ          blocks542
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows381
+	JNZ          rows540
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none384
+	JZ           none543
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -42478,25 +53078,25 @@ blocks383:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none384:
+none543:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens364
+	JMP    tokens523
 
-fewer380:
+fewer539:
 	TESTQ DI, DI
 	RET
 
 // func tileSym16Shift2Sums8AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSym16Shift2Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens385:
+tokens544:
 	CMPQ 264(DI), $0x04
-	JLT  fewer386
+	JLT  fewer545
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -42505,12 +53105,12 @@ tokens385:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows387:
+rows546:
 	MOVQ    280(DI), R10
 	MOVQ    288(DI), R11
 	MOVQ    248(DI), R12
 	CMPQ    240(DI), $0x00
-	JNE     begun388
+	JNE     begun547
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -42521,8 +53121,8 @@ rows387:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun388:
-blocks389:
+begun547:
+blocks548:
 	VMOVUPS      (R8), Y0
 	VMOVUPS      32(R8), Y1
 	VPBROADCASTD (R10), Y2
@@ -42815,16 +53415,16 @@ blocks389:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks389
+	JNZ          blocks548
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows387
+	JNZ          rows546
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none390
+	JZ           none549
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -42879,18 +53479,18 @@ blocks389:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none390:
+none549:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens385
+	JMP    tokens544
 
-fewer386:
+fewer545:
 	CMPQ 264(DI), $0x03
-	JLT  fewer391
+	JLT  fewer550
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -42898,12 +53498,12 @@ fewer386:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows392:
+rows551:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun393
+	JNE     begun552
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -42912,8 +53512,8 @@ rows392:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun393:
-blocks394:
+begun552:
+blocks553:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -43138,16 +53738,16 @@ blocks394:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks394
+	JNZ          blocks553
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows392
+	JNZ          rows551
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none395
+	JZ           none554
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -43189,18 +53789,18 @@ blocks394:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none395:
+none554:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens385
+	JMP    tokens544
 
-fewer391:
+fewer550:
 	CMPQ 264(DI), $0x02
-	JLT  fewer396
+	JLT  fewer555
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -43208,20 +53808,20 @@ fewer391:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows397:
+rows556:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun398
+	JNE     begun557
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun398:
-blocks399:
+begun557:
+blocks558:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -43378,16 +53978,16 @@ blocks399:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks399
+	JNZ          blocks558
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows397
+	JNZ          rows556
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none400
+	JZ           none559
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -43416,18 +54016,18 @@ blocks399:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none400:
+none559:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens385
+	JMP    tokens544
 
-fewer396:
+fewer555:
 	CMPQ 264(DI), $0x01
-	JLT  fewer401
+	JLT  fewer560
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -43435,18 +54035,18 @@ fewer396:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows402:
+rows561:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun403
+	JNE     begun562
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun403:
-blocks404:
+begun562:
+blocks563:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -43535,16 +54135,16 @@ blocks404:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks404
+	JNZ          blocks563
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows402
+	JNZ          rows561
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none405
+	JZ           none564
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -43560,25 +54160,25 @@ blocks404:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none405:
+none564:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens385
+	JMP    tokens544
 
-fewer401:
+fewer560:
 	TESTQ DI, DI
 	RET
 
 // func tileSym16Shift5Sums2AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSym16Shift5Sums2AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens406:
+tokens565:
 	CMPQ 264(DI), $0x04
-	JLT  fewer407
+	JLT  fewer566
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -43587,12 +54187,12 @@ tokens406:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows408:
+rows567:
 	MOVQ    280(DI), R10
 	MOVQ    288(DI), R11
 	MOVQ    248(DI), R12
 	CMPQ    240(DI), $0x00
-	JNE     begun409
+	JNE     begun568
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -43603,8 +54203,8 @@ rows408:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun409:
-blocks410:
+begun568:
+blocks569:
 	VMOVUPS      (R8), Y0
 	VMOVUPS      32(R8), Y1
 	VPBROADCASTD (R10), Y2
@@ -43929,16 +54529,16 @@ blocks410:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks410
+	JNZ          blocks569
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows408
+	JNZ          rows567
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none411
+	JZ           none570
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -43993,18 +54593,18 @@ blocks410:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none411:
+none570:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens406
+	JMP    tokens565
 
-fewer407:
+fewer566:
 	CMPQ 264(DI), $0x03
-	JLT  fewer412
+	JLT  fewer571
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -44012,12 +54612,12 @@ fewer407:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows413:
+rows572:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun414
+	JNE     begun573
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -44026,8 +54626,8 @@ rows413:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun414:
-blocks415:
+begun573:
+blocks574:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -44276,16 +54876,16 @@ blocks415:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks415
+	JNZ          blocks574
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows413
+	JNZ          rows572
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none416
+	JZ           none575
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -44327,18 +54927,18 @@ blocks415:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none416:
+none575:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens406
+	JMP    tokens565
 
-fewer412:
+fewer571:
 	CMPQ 264(DI), $0x02
-	JLT  fewer417
+	JLT  fewer576
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -44346,20 +54946,20 @@ fewer412:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows418:
+rows577:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun419
+	JNE     begun578
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun419:
-blocks420:
+begun578:
+blocks579:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -44532,16 +55132,16 @@ blocks420:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks420
+	JNZ          blocks579
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows418
+	JNZ          rows577
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none421
+	JZ           none580
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -44570,18 +55170,18 @@ blocks420:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none421:
+none580:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens406
+	JMP    tokens565
 
-fewer417:
+fewer576:
 	CMPQ 264(DI), $0x01
-	JLT  fewer422
+	JLT  fewer581
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -44589,18 +55189,18 @@ fewer417:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows423:
+rows582:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun424
+	JNE     begun583
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun424:
-blocks425:
+begun583:
+blocks584:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -44697,16 +55297,16 @@ blocks425:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks425
+	JNZ          blocks584
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows423
+	JNZ          rows582
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none426
+	JZ           none585
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -44722,16 +55322,16 @@ blocks425:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none426:
+none585:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens406
+	JMP    tokens565
 
-fewer422:
+fewer581:
 	TESTQ DI, DI
 	RET
 
@@ -44743,7 +55343,7 @@ TEXT ·expandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units427:
+units586:
 	VCVTPH2PS 512(AX), Y1
 	VMOVUPS   Y1, 1024(CX)
 	VCVTPH2PS 528(AX), Y1
@@ -44851,7 +55451,7 @@ units427:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units427
+	JNZ       units586
 	TESTQ     DI, DI
 	RET
 
@@ -44870,7 +55470,7 @@ TEXT ·few1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units428:
+units587:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -44891,7 +55491,7 @@ units428:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows429:
+rows588:
 	VPAND        (AX), Y0, Y1
 	VPAND        32(AX), Y0, Y2
 	VPBROADCASTD (DX), Y3
@@ -44981,7 +55581,7 @@ rows429:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows429
+	JNZ          rows588
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -44989,10 +55589,10 @@ rows429:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units428
+	JNZ          units587
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none430
+	JZ           none589
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -45008,7 +55608,7 @@ rows429:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none430:
+none589:
 	TESTQ DI, DI
 	RET
 
@@ -45031,7 +55631,7 @@ TEXT ·few2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units431:
+units590:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -45052,7 +55652,7 @@ units431:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows432:
+rows591:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -45137,7 +55737,7 @@ rows432:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows432
+	JNZ          rows591
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -45145,10 +55745,10 @@ rows432:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units431
+	JNZ          units590
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none433
+	JZ           none592
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -45177,7 +55777,7 @@ rows432:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none433:
+none592:
 	TESTQ DI, DI
 	RET
 
@@ -45204,7 +55804,7 @@ TEXT ·few3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units434:
+units593:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -45225,7 +55825,7 @@ units434:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows435:
+rows594:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -45342,7 +55942,7 @@ rows435:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows435
+	JNZ          rows594
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -45350,10 +55950,10 @@ rows435:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units434
+	JNZ          units593
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none436
+	JZ           none595
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -45395,7 +55995,7 @@ rows435:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none436:
+none595:
 	TESTQ DI, DI
 	RET
 
@@ -45427,7 +56027,7 @@ TEXT ·few4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units437:
+units596:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -45448,7 +56048,7 @@ units437:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows438:
+rows597:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -45597,7 +56197,7 @@ rows438:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows438
+	JNZ          rows597
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -45605,10 +56205,10 @@ rows438:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units437
+	JNZ          units596
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none439
+	JZ           none598
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -45663,7 +56263,7 @@ rows438:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none439:
+none598:
 	TESTQ DI, DI
 	RET
 
@@ -45675,7 +56275,7 @@ TEXT ·expandQ4_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units440:
+units599:
 	VCVTPH2PS 512(AX), Y1
 	VMOVUPS   Y1, 1024(CX)
 	VCVTPH2PS 528(AX), Y1
@@ -45791,7 +56391,7 @@ units440:
 	ADDQ      $0x00000500, CX
 	ADDQ      $0x00000280, AX
 	DECQ      DX
-	JNZ       units440
+	JNZ       units599
 	TESTQ     DI, DI
 	RET
 
@@ -45810,7 +56410,7 @@ TEXT ·few1Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units441:
+units600:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -45840,7 +56440,7 @@ units441:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows442:
+rows601:
 	VPAND        (AX), Y0, Y1
 	VPAND        32(AX), Y0, Y2
 	VPBROADCASTD (DX), Y3
@@ -45929,7 +56529,7 @@ rows442:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows442
+	JNZ          rows601
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -45937,10 +56537,10 @@ rows442:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units441
+	JNZ          units600
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none443
+	JZ           none602
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -45956,7 +56556,7 @@ rows442:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none443:
+none602:
 	TESTQ DI, DI
 	RET
 
@@ -45979,7 +56579,7 @@ TEXT ·few2Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units444:
+units603:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -46009,7 +56609,7 @@ units444:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows445:
+rows604:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -46092,7 +56692,7 @@ rows445:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows445
+	JNZ          rows604
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -46100,10 +56700,10 @@ rows445:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units444
+	JNZ          units603
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none446
+	JZ           none605
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -46132,7 +56732,7 @@ rows445:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none446:
+none605:
 	TESTQ DI, DI
 	RET
 
@@ -46159,7 +56759,7 @@ TEXT ·few3Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units447:
+units606:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -46189,7 +56789,7 @@ units447:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows448:
+rows607:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -46303,7 +56903,7 @@ rows448:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows448
+	JNZ          rows607
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -46311,10 +56911,10 @@ rows448:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units447
+	JNZ          units606
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none449
+	JZ           none608
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -46356,7 +56956,7 @@ rows448:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none449:
+none608:
 	TESTQ DI, DI
 	RET
 
@@ -46388,7 +56988,7 @@ TEXT ·few4Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units450:
+units609:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -46418,7 +57018,7 @@ units450:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows451:
+rows610:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -46563,7 +57163,7 @@ rows451:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows451
+	JNZ          rows610
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -46571,10 +57171,10 @@ rows451:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units450
+	JNZ          units609
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none452
+	JZ           none611
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -46629,7 +57229,7 @@ rows451:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none452:
+none611:
 	TESTQ DI, DI
 	RET
 
@@ -46641,7 +57241,7 @@ TEXT ·expandQ5_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units453:
+units612:
 	VCVTPH2PS 640(AX), Y1
 	VMOVUPS   Y1, 1024(CX)
 	VCVTPH2PS 656(AX), Y1
@@ -46941,7 +57541,7 @@ units453:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x000002c0, AX
 	DECQ      DX
-	JNZ       units453
+	JNZ       units612
 	TESTQ     DI, DI
 	RET
 
@@ -46960,7 +57560,7 @@ TEXT ·few1Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units454:
+units613:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -46983,7 +57583,7 @@ units454:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows455:
+rows614:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -47171,7 +57771,7 @@ rows455:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows455
+	JNZ          rows614
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -47179,10 +57779,10 @@ rows455:
 	ADDQ         $0x30, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units454
+	JNZ          units613
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none456
+	JZ           none615
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -47198,7 +57798,7 @@ rows455:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none456:
+none615:
 	TESTQ DI, DI
 	RET
 
@@ -47221,7 +57821,7 @@ TEXT ·few2Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units457:
+units616:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -47244,7 +57844,7 @@ units457:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows458:
+rows617:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -47381,7 +57981,7 @@ rows458:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows458
+	JNZ          rows617
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -47389,10 +57989,10 @@ rows458:
 	ADDQ         $0x60, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units457
+	JNZ          units616
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none459
+	JZ           none618
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -47421,7 +58021,7 @@ rows458:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none459:
+none618:
 	TESTQ DI, DI
 	RET
 
@@ -47448,7 +58048,7 @@ TEXT ·few3Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units460:
+units619:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -47471,7 +58071,7 @@ units460:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows461:
+rows620:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -47642,7 +58242,7 @@ rows461:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows461
+	JNZ          rows620
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -47650,10 +58250,10 @@ rows461:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units460
+	JNZ          units619
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none462
+	JZ           none621
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -47695,7 +58295,7 @@ rows461:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none462:
+none621:
 	TESTQ DI, DI
 	RET
 
@@ -47727,7 +58327,7 @@ TEXT ·few4Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units463:
+units622:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -47750,7 +58350,7 @@ units463:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows464:
+rows623:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -47955,7 +58555,7 @@ rows464:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows464
+	JNZ          rows623
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -47963,10 +58563,10 @@ rows464:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units463
+	JNZ          units622
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none465
+	JZ           none624
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -48021,7 +58621,7 @@ rows464:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none465:
+none624:
 	TESTQ DI, DI
 	RET
 
@@ -48033,7 +58633,7 @@ TEXT ·expandQ5_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units466:
+units625:
 	VCVTPH2PS 640(AX), Y1
 	VMOVUPS   Y1, 1024(CX)
 	VCVTPH2PS 656(AX), Y1
@@ -48341,7 +58941,7 @@ units466:
 	ADDQ      $0x00000500, CX
 	ADDQ      $0x00000300, AX
 	DECQ      DX
-	JNZ       units466
+	JNZ       units625
 	TESTQ     DI, DI
 	RET
 
@@ -48360,7 +58960,7 @@ TEXT ·few1Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units467:
+units626:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -48392,7 +58992,7 @@ units467:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows468:
+rows627:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -48579,7 +59179,7 @@ rows468:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows468
+	JNZ          rows627
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -48587,10 +59187,10 @@ rows468:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units467
+	JNZ          units626
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none469
+	JZ           none628
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -48606,7 +59206,7 @@ rows468:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none469:
+none628:
 	TESTQ DI, DI
 	RET
 
@@ -48629,7 +59229,7 @@ TEXT ·few2Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units470:
+units629:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -48661,7 +59261,7 @@ units470:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows471:
+rows630:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -48796,7 +59396,7 @@ rows471:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows471
+	JNZ          rows630
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -48804,10 +59404,10 @@ rows471:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units470
+	JNZ          units629
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none472
+	JZ           none631
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -48836,7 +59436,7 @@ rows471:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none472:
+none631:
 	TESTQ DI, DI
 	RET
 
@@ -48863,7 +59463,7 @@ TEXT ·few3Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units473:
+units632:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -48895,7 +59495,7 @@ units473:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows474:
+rows633:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -49063,7 +59663,7 @@ rows474:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows474
+	JNZ          rows633
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -49071,10 +59671,10 @@ rows474:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units473
+	JNZ          units632
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none475
+	JZ           none634
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -49116,7 +59716,7 @@ rows474:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none475:
+none634:
 	TESTQ DI, DI
 	RET
 
@@ -49148,7 +59748,7 @@ TEXT ·few4Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units476:
+units635:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -49180,7 +59780,7 @@ units476:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows477:
+rows636:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -49381,7 +59981,7 @@ rows477:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows477
+	JNZ          rows636
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -49389,10 +59989,10 @@ rows477:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units476
+	JNZ          units635
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none478
+	JZ           none637
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -49447,7 +60047,7 @@ rows477:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none478:
+none637:
 	TESTQ DI, DI
 	RET
 
@@ -49458,7 +60058,7 @@ TEXT ·expandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 48(DI), CX
 	MOVQ 232(DI), DX
 
-units479:
+units638:
 	VCVTPH2PS 1024(AX), Y0
 	VMOVUPS   Y0, 1024(CX)
 	VCVTPH2PS 1040(AX), Y0
@@ -49566,7 +60166,7 @@ units479:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000440, AX
 	DECQ      DX
-	JNZ       units479
+	JNZ       units638
 	TESTQ     DI, DI
 	RET
 
@@ -49584,7 +60184,7 @@ TEXT ·few1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)
 	VMOVUPS Y0, 96(BX)
 
-units480:
+units639:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -49613,7 +60213,7 @@ units480:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows481:
+rows640:
 	VMOVUPS      (AX), Y0
 	VPXOR        bytes128<>+0(SB), Y0, Y0
 	VMOVUPS      32(AX), Y1
@@ -49745,7 +60345,7 @@ rows481:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows481
+	JNZ          rows640
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -49753,10 +60353,10 @@ rows481:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units480
+	JNZ          units639
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none482
+	JZ           none641
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -49772,7 +60372,7 @@ rows481:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none482:
+none641:
 	TESTQ DI, DI
 	RET
 
@@ -49794,7 +60394,7 @@ TEXT ·few2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
 
-units483:
+units642:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -49823,7 +60423,7 @@ units483:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows484:
+rows643:
 	VMOVUPS      (AX), Y0
 	VPXOR        bytes128<>+0(SB), Y0, Y0
 	VPABSB       Y0, Y1
@@ -49940,7 +60540,7 @@ rows484:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows484
+	JNZ          rows643
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -49948,10 +60548,10 @@ rows484:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units483
+	JNZ          units642
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none485
+	JZ           none644
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -49980,7 +60580,7 @@ rows484:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none485:
+none644:
 	TESTQ DI, DI
 	RET
 
@@ -50006,7 +60606,7 @@ TEXT ·few3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(SI*2)
 	VMOVUPS Y0, 96(BX)(SI*2)
 
-units486:
+units645:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -50035,7 +60635,7 @@ units486:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows487:
+rows646:
 	VMOVUPS      (AX), Y0
 	VPXOR        bytes128<>+0(SB), Y0, Y0
 	VPABSB       Y0, Y1
@@ -50196,7 +60796,7 @@ rows487:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows487
+	JNZ          rows646
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -50204,10 +60804,10 @@ rows487:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units486
+	JNZ          units645
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none488
+	JZ           none647
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -50249,7 +60849,7 @@ rows487:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none488:
+none647:
 	TESTQ DI, DI
 	RET
 
@@ -50280,7 +60880,7 @@ TEXT ·few4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(R8*1)
 	VMOVUPS Y0, 96(BX)(R8*1)
 
-units489:
+units648:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -50309,7 +60909,7 @@ units489:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows490:
+rows649:
 	VMOVUPS      (AX), Y0
 	VPXOR        bytes128<>+0(SB), Y0, Y0
 	VPABSB       Y0, Y1
@@ -50514,7 +61114,7 @@ rows490:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows490
+	JNZ          rows649
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -50522,10 +61122,10 @@ rows490:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units489
+	JNZ          units648
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none491
+	JZ           none650
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -50580,7 +61180,7 @@ rows490:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none491:
+none650:
 	TESTQ DI, DI
 	RET
 
@@ -50593,7 +61193,7 @@ TEXT ·expandIQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units492:
+units651:
 	VCVTPH2PS 512(AX), Y2
 	VMOVUPS   Y2, 1024(CX)
 	VCVTPH2PS 528(AX), Y2
@@ -50765,7 +61365,7 @@ units492:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units492
+	JNZ       units651
 	TESTQ     DI, DI
 	RET
 
@@ -50785,7 +61385,7 @@ TEXT ·few1IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units493:
+units652:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -50806,7 +61406,7 @@ units493:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows494:
+rows653:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -50970,7 +61570,7 @@ rows494:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows494
+	JNZ          rows653
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -50978,10 +61578,10 @@ rows494:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units493
+	JNZ          units652
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none495
+	JZ           none654
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -50997,7 +61597,7 @@ rows494:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none495:
+none654:
 	TESTQ DI, DI
 	RET
 
@@ -51021,7 +61621,7 @@ TEXT ·few2IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units496:
+units655:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -51042,7 +61642,7 @@ units496:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows497:
+rows656:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -51175,7 +61775,7 @@ rows497:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows497
+	JNZ          rows656
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -51183,10 +61783,10 @@ rows497:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units496
+	JNZ          units655
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none498
+	JZ           none657
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -51215,7 +61815,7 @@ rows497:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none498:
+none657:
 	TESTQ DI, DI
 	RET
 
@@ -51243,7 +61843,7 @@ TEXT ·few3IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units499:
+units658:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -51264,7 +61864,7 @@ units499:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows500:
+rows659:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -51441,7 +62041,7 @@ rows500:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows500
+	JNZ          rows659
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -51449,10 +62049,10 @@ rows500:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units499
+	JNZ          units658
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none501
+	JZ           none660
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -51494,7 +62094,7 @@ rows500:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none501:
+none660:
 	TESTQ DI, DI
 	RET
 
@@ -51527,7 +62127,7 @@ TEXT ·few4IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units502:
+units661:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -51548,7 +62148,7 @@ units502:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows503:
+rows662:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -51769,7 +62369,7 @@ rows503:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows503
+	JNZ          rows662
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -51777,10 +62377,10 @@ rows503:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units502
+	JNZ          units661
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none504
+	JZ           none663
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -51835,7 +62435,7 @@ rows503:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none504:
+none663:
 	TESTQ DI, DI
 	RET
 
@@ -51848,7 +62448,7 @@ TEXT ·expandMXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units505:
+units664:
 	VPMOVZXBD 512(AX), Y2
 	VPSUBD    words1<>+0(SB), Y2, Y3
 	VPSLLD    $0x17, Y3, Y3
@@ -52012,7 +62612,7 @@ units505:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000220, AX
 	DECQ      DX
-	JNZ       units505
+	JNZ       units664
 	TESTQ     DI, DI
 	RET
 
@@ -52032,7 +62632,7 @@ TEXT ·few1MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units506:
+units665:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -52077,7 +62677,7 @@ units506:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows507:
+rows666:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPAND        32(AX), Y0, Y3
@@ -52185,7 +62785,7 @@ rows507:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows507
+	JNZ          rows666
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -52193,10 +62793,10 @@ rows507:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units506
+	JNZ          units665
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none508
+	JZ           none667
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -52212,7 +62812,7 @@ rows507:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none508:
+none667:
 	TESTQ DI, DI
 	RET
 
@@ -52236,7 +62836,7 @@ TEXT ·few2MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units509:
+units668:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -52281,7 +62881,7 @@ units509:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows510:
+rows669:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPBROADCASTD (DX), Y3
@@ -52378,7 +62978,7 @@ rows510:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows510
+	JNZ          rows669
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -52386,10 +62986,10 @@ rows510:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units509
+	JNZ          units668
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none511
+	JZ           none670
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -52418,7 +63018,7 @@ rows510:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none511:
+none670:
 	TESTQ DI, DI
 	RET
 
@@ -52446,7 +63046,7 @@ TEXT ·few3MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units512:
+units671:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -52491,7 +63091,7 @@ units512:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows513:
+rows672:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPBROADCASTD (DX), Y3
@@ -52622,7 +63222,7 @@ rows513:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows513
+	JNZ          rows672
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -52630,10 +63230,10 @@ rows513:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units512
+	JNZ          units671
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none514
+	JZ           none673
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -52675,7 +63275,7 @@ rows513:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none514:
+none673:
 	TESTQ DI, DI
 	RET
 
@@ -52708,7 +63308,7 @@ TEXT ·few4MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units515:
+units674:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -52753,7 +63353,7 @@ units515:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows516:
+rows675:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPBROADCASTD (DX), Y3
@@ -52918,7 +63518,7 @@ rows516:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows516
+	JNZ          rows675
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -52926,10 +63526,10 @@ rows516:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units515
+	JNZ          units674
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none517
+	JZ           none676
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -52984,7 +63584,7 @@ rows516:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none517:
+none676:
 	TESTQ DI, DI
 	RET
 
@@ -52996,7 +63596,7 @@ TEXT ·expandQ4_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units518:
+units677:
 	VCVTPH2PS 4480(AX), Y1
 	VCVTPH2PS 4544(AX), Y2
 	VXORPS    sign<>+0(SB), Y2, Y2
@@ -53368,7 +63968,7 @@ units518:
 	MOVQ      AX, BX
 	MOVQ      $0x00000004, SI
 
-steps519:
+steps678:
 	VPAND   (BX), Y0, Y1
 	VMOVUPS Y1, (CX)
 	VPAND   32(BX), Y0, Y1
@@ -53564,10 +64164,10 @@ steps519:
 	ADDQ    $0x00000a00, CX
 	ADDQ    $0x00000400, BX
 	DECQ    SI
-	JNZ     steps519
+	JNZ     steps678
 	ADDQ    $0x00001200, AX
 	DECQ    DX
-	JNZ     units518
+	JNZ     units677
 	TESTQ   DI, DI
 	RET
 
@@ -53586,7 +64186,7 @@ TEXT ·few1Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units520:
+units679:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -54031,10 +64631,10 @@ units520:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R10
 
-steps521:
+steps680:
 	MOVQ $0x00000002, R9
 
-rows522:
+rows681:
 	VPAND        (SI), Y0, Y1
 	VPAND        32(SI), Y0, Y2
 	VPBROADCASTD (DX), Y3
@@ -54208,7 +64808,7 @@ rows522:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows522
+	JNZ          rows681
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -54217,13 +64817,13 @@ rows522:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000400, SI
 	DECQ         R10
-	JNZ          steps521
+	JNZ          steps680
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units520
+	JNZ          units679
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none523
+	JZ           none682
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -54239,7 +64839,7 @@ rows522:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none523:
+none682:
 	TESTQ DI, DI
 	RET
 
@@ -54262,7 +64862,7 @@ TEXT ·few2Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units524:
+units683:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -54707,10 +65307,10 @@ units524:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R11
 
-steps525:
+steps684:
 	MOVQ $0x00000004, R10
 
-rows526:
+rows685:
 	VPAND        (R8), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -54872,7 +65472,7 @@ rows526:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows526
+	JNZ          rows685
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -54881,13 +65481,13 @@ rows526:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps525
+	JNZ          steps684
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units524
+	JNZ          units683
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none527
+	JZ           none686
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -54916,7 +65516,7 @@ rows526:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none527:
+none686:
 	TESTQ DI, DI
 	RET
 
@@ -54943,7 +65543,7 @@ TEXT ·few3Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units528:
+units687:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -55388,10 +65988,10 @@ units528:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R11
 
-steps529:
+steps688:
 	MOVQ $0x00000004, R10
 
-rows530:
+rows689:
 	VPAND        (R8), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -55615,7 +66215,7 @@ rows530:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows530
+	JNZ          rows689
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -55624,13 +66224,13 @@ rows530:
 	ADDQ         $0x00000120, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps529
+	JNZ          steps688
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units528
+	JNZ          units687
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none531
+	JZ           none690
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -55672,7 +66272,7 @@ rows530:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none531:
+none690:
 	TESTQ DI, DI
 	RET
 
@@ -55704,7 +66304,7 @@ TEXT ·few4Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units532:
+units691:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -56149,10 +66749,10 @@ units532:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000004, R12
 
-steps533:
+steps692:
 	MOVQ $0x00000004, R11
 
-rows534:
+rows693:
 	VPAND        (R9), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -56438,7 +67038,7 @@ rows534:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows534
+	JNZ          rows693
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -56447,13 +67047,13 @@ rows534:
 	ADDQ         $0x00000180, DX
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps533
+	JNZ          steps692
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units532
+	JNZ          units691
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none535
+	JZ           none694
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -56508,7 +67108,7 @@ rows534:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none535:
+none694:
 	TESTQ DI, DI
 	RET
 
@@ -56521,7 +67121,7 @@ TEXT ·expandQ5_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units536:
+units695:
 	VCVTPH2PS 5504(AX), Y2
 	VCVTPH2PS 5568(AX), Y3
 	VXORPS    sign<>+0(SB), Y3, Y3
@@ -56895,7 +67495,7 @@ units536:
 	VMOVUPS   bytes2<>+0(SB), Y3
 	MOVQ      $0x00000004, SI
 
-steps537:
+steps696:
 	VPAND    (BX), Y0, Y4
 	VPAND    4096(AX), Y2, Y5
 	VPCMPEQB Y2, Y5, Y5
@@ -57349,10 +67949,10 @@ steps537:
 	VPSLLW   $0x02, Y2, Y2
 	VPSLLW   $0x02, Y3, Y3
 	DECQ     SI
-	JNZ      steps537
+	JNZ      steps696
 	ADDQ     $0x00001600, AX
 	DECQ     DX
-	JNZ      units536
+	JNZ      units695
 	TESTQ    DI, DI
 	RET
 
@@ -57372,7 +67972,7 @@ TEXT ·few1Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units538:
+units697:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -57835,10 +68435,10 @@ units538:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R10
 
-steps539:
+steps698:
 	MOVQ $0x00000002, R9
 
-rows540:
+rows699:
 	VPAND        (SI), Y0, Y4
 	VPAND        4096(AX), Y2, Y5
 	VPCMPEQB     Y2, Y5, Y5
@@ -58144,7 +68744,7 @@ rows540:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows540
+	JNZ          rows699
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -58155,13 +68755,13 @@ rows540:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R10
-	JNZ          steps539
+	JNZ          steps698
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units538
+	JNZ          units697
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none541
+	JZ           none700
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -58177,7 +68777,7 @@ rows540:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none541:
+none700:
 	TESTQ DI, DI
 	RET
 
@@ -58201,7 +68801,7 @@ TEXT ·few2Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units542:
+units701:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -58664,10 +69264,10 @@ units542:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R11
 
-steps543:
+steps702:
 	MOVQ $0x00000004, R10
 
-rows544:
+rows703:
 	VPAND        (R8), Y0, Y4
 	VPAND        4096(AX), Y2, Y5
 	VPCMPEQB     Y2, Y5, Y5
@@ -58901,7 +69501,7 @@ rows544:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows544
+	JNZ          rows703
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -58912,13 +69512,13 @@ rows544:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R11
-	JNZ          steps543
+	JNZ          steps702
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units542
+	JNZ          units701
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none545
+	JZ           none704
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -58947,7 +69547,7 @@ rows544:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none545:
+none704:
 	TESTQ DI, DI
 	RET
 
@@ -58975,7 +69575,7 @@ TEXT ·few3Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units546:
+units705:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -59438,10 +70038,10 @@ units546:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R11
 
-steps547:
+steps706:
 	MOVQ $0x00000004, R10
 
-rows548:
+rows707:
 	VPAND        (R8), Y0, Y4
 	VPAND        4096(AX), Y2, Y5
 	VPCMPEQB     Y2, Y5, Y5
@@ -59741,7 +70341,7 @@ rows548:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows548
+	JNZ          rows707
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -59752,13 +70352,13 @@ rows548:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R11
-	JNZ          steps547
+	JNZ          steps706
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units546
+	JNZ          units705
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none549
+	JZ           none708
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -59800,7 +70400,7 @@ rows548:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none549:
+none708:
 	TESTQ DI, DI
 	RET
 
@@ -59833,7 +70433,7 @@ TEXT ·few4Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units550:
+units709:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -60296,10 +70896,10 @@ units550:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000004, R12
 
-steps551:
+steps710:
 	MOVQ $0x00000004, R11
 
-rows552:
+rows711:
 	VPAND        (R9), Y0, Y4
 	VPAND        4096(AX), Y2, Y5
 	VPCMPEQB     Y2, Y5, Y5
@@ -60665,7 +71265,7 @@ rows552:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows552
+	JNZ          rows711
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -60676,13 +71276,13 @@ rows552:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R12
-	JNZ          steps551
+	JNZ          steps710
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units550
+	JNZ          units709
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none553
+	JZ           none712
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -60737,7 +71337,7 @@ rows552:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none553:
+none712:
 	TESTQ DI, DI
 	RET
 
@@ -60750,7 +71350,7 @@ TEXT ·expandQ6_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units554:
+units713:
 	VCVTPH2PS 6656(AX), Y2
 	VMOVUPS   6144(AX), Y3
 	VPSLLD    $0x18, Y3, Y4
@@ -61079,7 +71679,7 @@ units554:
 	LEAQ      4096(AX), SI
 	MOVQ      $0x00000002, R8
 
-steps555:
+steps714:
 	VPAND   (BX), Y0, Y2
 	VMOVUPS (SI), Y3
 	VPSLLW  $0x04, Y3, Y3
@@ -61948,10 +72548,10 @@ steps555:
 	ADDQ    $0x00000800, BX
 	ADDQ    $0x00000400, SI
 	DECQ    R8
-	JNZ     steps555
+	JNZ     steps714
 	ADDQ    $0x00001a40, AX
 	DECQ    DX
-	JNZ     units554
+	JNZ     units713
 	TESTQ   DI, DI
 	RET
 
@@ -61971,7 +72571,7 @@ TEXT ·few1Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units556:
+units715:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -62406,10 +73006,10 @@ units556:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps557:
+steps716:
 	MOVQ $0x00000002, R10
 
-rows558:
+rows717:
 	VPAND        (SI), Y0, Y2
 	VMOVUPS      (R8), Y3
 	VPSLLW       $0x04, Y3, Y3
@@ -63072,7 +73672,7 @@ rows558:
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	DECQ         R10
-	JNZ          rows558
+	JNZ          rows717
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -63083,13 +73683,13 @@ rows558:
 	ADDQ         $0x00000800, SI
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps557
+	JNZ          steps716
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units556
+	JNZ          units715
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none559
+	JZ           none718
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -63105,7 +73705,7 @@ rows558:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none559:
+none718:
 	TESTQ DI, DI
 	RET
 
@@ -63129,7 +73729,7 @@ TEXT ·few2Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units560:
+units719:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -63564,10 +74164,10 @@ units560:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps561:
+steps720:
 	MOVQ $0x00000004, R11
 
-rows562:
+rows721:
 	VPAND        (R8), Y0, Y2
 	VMOVUPS      (R9), Y3
 	VPSLLW       $0x04, Y3, Y3
@@ -64126,7 +74726,7 @@ rows562:
 	ADDQ         $0x20, R8
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows562
+	JNZ          rows721
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -64137,13 +74737,13 @@ rows562:
 	ADDQ         $0x00000800, R8
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps561
+	JNZ          steps720
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units560
+	JNZ          units719
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none563
+	JZ           none722
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -64172,7 +74772,7 @@ rows562:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none563:
+none722:
 	TESTQ DI, DI
 	RET
 
@@ -64200,7 +74800,7 @@ TEXT ·few3Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units564:
+units723:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -64635,10 +75235,10 @@ units564:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps565:
+steps724:
 	MOVQ $0x00000004, R11
 
-rows566:
+rows725:
 	VPAND        (R8), Y0, Y2
 	VMOVUPS      (R9), Y3
 	VPSLLW       $0x04, Y3, Y3
@@ -65381,7 +75981,7 @@ rows566:
 	ADDQ         $0x20, R8
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows566
+	JNZ          rows725
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -65392,13 +75992,13 @@ rows566:
 	ADDQ         $0x00000800, R8
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps565
+	JNZ          steps724
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units564
+	JNZ          units723
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none567
+	JZ           none726
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -65440,7 +76040,7 @@ rows566:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none567:
+none726:
 	TESTQ DI, DI
 	RET
 
@@ -65473,7 +76073,7 @@ TEXT ·few4Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units568:
+units727:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -65908,10 +76508,10 @@ units568:
 	LEAQ       1024(DI), R11
 	MOVQ       $0x00000002, R13
 
-steps569:
+steps728:
 	MOVQ $0x00000004, R12
 
-rows570:
+rows729:
 	VPAND        (R9), Y0, Y2
 	VMOVUPS      (R10), Y3
 	VPSLLW       $0x04, Y3, Y3
@@ -66838,7 +77438,7 @@ rows570:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R10
 	DECQ         R12
-	JNZ          rows570
+	JNZ          rows729
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R11
@@ -66849,13 +77449,13 @@ rows570:
 	ADDQ         $0x00000800, R9
 	ADDQ         $0x00000400, R10
 	DECQ         R13
-	JNZ          steps569
+	JNZ          steps728
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units568
+	JNZ          units727
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none571
+	JZ           none730
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -66910,7 +77510,7 @@ rows570:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none571:
+none730:
 	TESTQ DI, DI
 	RET
 
@@ -66922,7 +77522,7 @@ TEXT ·expandQ2_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    232(DI), DX
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units572:
+units731:
 	VCVTPH2PS 2560(AX), Y1
 	VCVTPH2PS 2624(AX), Y2
 	VXORPS    sign<>+0(SB), Y2, Y2
@@ -67578,7 +78178,7 @@ units572:
 	MOVQ      AX, BX
 	MOVQ      $0x00000002, SI
 
-steps573:
+steps732:
 	VMOVUPS (BX), Y1
 	VPAND   Y1, Y0, Y1
 	VMOVUPS Y1, (CX)
@@ -68062,10 +78662,10 @@ steps573:
 	ADDQ    $0x00001800, CX
 	ADDQ    $0x00000400, BX
 	DECQ    SI
-	JNZ     steps573
+	JNZ     steps732
 	ADDQ    $0x00000a80, AX
 	DECQ    DX
-	JNZ     units572
+	JNZ     units731
 	TESTQ   DI, DI
 	RET
 
@@ -68084,7 +78684,7 @@ TEXT ·few1Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units574:
+units733:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -68783,10 +79383,10 @@ units574:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000002, R10
 
-steps575:
+steps734:
 	MOVQ $0x00000002, R9
 
-rows576:
+rows735:
 	VMOVUPS      (SI), Y1
 	VPAND        Y1, Y0, Y1
 	VMOVUPS      32(SI), Y2
@@ -69252,7 +79852,7 @@ rows576:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows576
+	JNZ          rows735
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -69261,13 +79861,13 @@ rows576:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000400, SI
 	DECQ         R10
-	JNZ          steps575
+	JNZ          steps734
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units574
+	JNZ          units733
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none577
+	JZ           none736
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -69283,7 +79883,7 @@ rows576:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none577:
+none736:
 	TESTQ DI, DI
 	RET
 
@@ -69306,7 +79906,7 @@ TEXT ·few2Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units578:
+units737:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -70005,10 +80605,10 @@ units578:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps579:
+steps738:
 	MOVQ $0x00000004, R10
 
-rows580:
+rows739:
 	VMOVUPS      (R8), Y1
 	VPAND        Y1, Y0, Y1
 	VPBROADCASTD (DX), Y2
@@ -70462,7 +81062,7 @@ rows580:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows580
+	JNZ          rows739
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -70471,13 +81071,13 @@ rows580:
 	ADDQ         $0x00000180, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps579
+	JNZ          steps738
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units578
+	JNZ          units737
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none581
+	JZ           none740
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -70506,7 +81106,7 @@ rows580:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none581:
+none740:
 	TESTQ DI, DI
 	RET
 
@@ -70533,7 +81133,7 @@ TEXT ·few3Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units582:
+units741:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -71232,10 +81832,10 @@ units582:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps583:
+steps742:
 	MOVQ $0x00000004, R10
 
-rows584:
+rows743:
 	VMOVUPS      (R8), Y1
 	VPAND        Y1, Y0, Y1
 	VPBROADCASTD (DX), Y2
@@ -71869,7 +82469,7 @@ rows584:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows584
+	JNZ          rows743
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -71878,13 +82478,13 @@ rows584:
 	ADDQ         $0x00000240, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps583
+	JNZ          steps742
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units582
+	JNZ          units741
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none585
+	JZ           none744
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -71926,7 +82526,7 @@ rows584:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none585:
+none744:
 	TESTQ DI, DI
 	RET
 
@@ -71958,7 +82558,7 @@ TEXT ·few4Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units586:
+units745:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -72657,10 +83257,10 @@ units586:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps587:
+steps746:
 	MOVQ $0x00000004, R11
 
-rows588:
+rows747:
 	VMOVUPS      (R9), Y1
 	VPAND        Y1, Y0, Y1
 	VPBROADCASTD (DX), Y2
@@ -73474,7 +84074,7 @@ rows588:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows588
+	JNZ          rows747
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -73483,13 +84083,13 @@ rows588:
 	ADDQ         $0x00000300, DX
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps587
+	JNZ          steps746
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units586
+	JNZ          units745
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none589
+	JZ           none748
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -73544,7 +84144,7 @@ rows588:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none589:
+none748:
 	TESTQ DI, DI
 	RET
 
@@ -73557,7 +84157,7 @@ TEXT ·expandQ3_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units590:
+units749:
 	VCVTPH2PS 3456(AX), Y2
 	VMOVUPS   3072(AX), Y3
 	VPAND     bytes15<>+0(SB), Y3, Y3
@@ -74021,7 +84621,7 @@ units590:
 	VMOVUPS   bytes8<>+0(SB), Y5
 	MOVQ      $0x00000002, SI
 
-steps591:
+steps750:
 	VMOVUPS  (BX), Y6
 	VPAND    Y6, Y0, Y6
 	VPAND    2048(AX), Y2, Y7
@@ -75021,10 +85621,10 @@ steps591:
 	VPSLLW   $0x04, Y4, Y4
 	VPSLLW   $0x04, Y5, Y5
 	DECQ     SI
-	JNZ      steps591
+	JNZ      steps750
 	ADDQ     $0x00000dc0, AX
 	DECQ     DX
-	JNZ      units590
+	JNZ      units749
 	TESTQ    DI, DI
 	RET
 
@@ -75044,7 +85644,7 @@ TEXT ·few1Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units592:
+units751:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -75564,10 +86164,10 @@ units592:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000002, R10
 
-steps593:
+steps752:
 	MOVQ $0x00000002, R9
 
-rows594:
+rows753:
 	VMOVUPS      (SI), Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        2048(AX), Y2, Y7
@@ -76277,7 +86877,7 @@ rows594:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows594
+	JNZ          rows753
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -76290,13 +86890,13 @@ rows594:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R10
-	JNZ          steps593
+	JNZ          steps752
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units592
+	JNZ          units751
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none595
+	JZ           none754
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -76312,7 +86912,7 @@ rows594:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none595:
+none754:
 	TESTQ DI, DI
 	RET
 
@@ -76336,7 +86936,7 @@ TEXT ·few2Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units596:
+units755:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -76856,10 +87456,10 @@ units596:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps597:
+steps756:
 	MOVQ $0x00000004, R10
 
-rows598:
+rows757:
 	VMOVUPS      (R8), Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        2048(AX), Y2, Y7
@@ -77417,7 +88017,7 @@ rows598:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows598
+	JNZ          rows757
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -77430,13 +88030,13 @@ rows598:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R11
-	JNZ          steps597
+	JNZ          steps756
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units596
+	JNZ          units755
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none599
+	JZ           none758
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -77465,7 +88065,7 @@ rows598:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none599:
+none758:
 	TESTQ DI, DI
 	RET
 
@@ -77493,7 +88093,7 @@ TEXT ·few3Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units600:
+units759:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -78013,10 +88613,10 @@ units600:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps601:
+steps760:
 	MOVQ $0x00000004, R10
 
-rows602:
+rows761:
 	VMOVUPS      (R8), Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        2048(AX), Y2, Y7
@@ -78742,7 +89342,7 @@ rows602:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows602
+	JNZ          rows761
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -78755,13 +89355,13 @@ rows602:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R11
-	JNZ          steps601
+	JNZ          steps760
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units600
+	JNZ          units759
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none603
+	JZ           none762
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -78803,7 +89403,7 @@ rows602:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none603:
+none762:
 	TESTQ DI, DI
 	RET
 
@@ -78836,7 +89436,7 @@ TEXT ·few4Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units604:
+units763:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -79356,10 +89956,10 @@ units604:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps605:
+steps764:
 	MOVQ $0x00000004, R11
 
-rows606:
+rows765:
 	VMOVUPS      (R9), Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        2048(AX), Y2, Y7
@@ -80253,7 +90853,7 @@ rows606:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows606
+	JNZ          rows765
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -80266,13 +90866,13 @@ rows606:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R12
-	JNZ          steps605
+	JNZ          steps764
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units604
+	JNZ          units763
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none607
+	JZ           none766
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -80327,7 +90927,7 @@ rows606:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none607:
+none766:
 	TESTQ DI, DI
 	RET
 
@@ -80340,7 +90940,7 @@ TEXT ·expandIQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units608:
+units767:
 	VCVTPH2PS 4288(AX), Y2
 	VPMOVZXWD 4224(AX), Y3
 	VMOVUPS   4096(AX), Y4
@@ -80644,7 +91244,7 @@ units608:
 	MOVQ      AX, BX
 	MOVQ      $0x00000008, SI
 
-steps609:
+steps768:
 	VPAND   (BX), Y0, Y2
 	VPSHUFB Y2, Y1, Y2
 	VPSUBB  bytes128<>+0(SB), Y2, Y2
@@ -80808,10 +91408,10 @@ steps609:
 	ADDQ    $0x00000480, CX
 	ADDQ    $0x00000200, BX
 	DECQ    SI
-	JNZ     steps609
+	JNZ     steps768
 	ADDQ    $0x00001100, AX
 	DECQ    DX
-	JNZ     units608
+	JNZ     units767
 	TESTQ   DI, DI
 	RET
 
@@ -80831,7 +91431,7 @@ TEXT ·few1IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units610:
+units769:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -81204,10 +91804,10 @@ units610:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000008, R10
 
-steps611:
+steps770:
 	MOVQ $0x00000002, R9
 
-rows612:
+rows771:
 	VPAND        (SI), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -81372,7 +91972,7 @@ rows612:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows612
+	JNZ          rows771
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -81381,13 +91981,13 @@ rows612:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000200, SI
 	DECQ         R10
-	JNZ          steps611
+	JNZ          steps770
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units610
+	JNZ          units769
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none613
+	JZ           none772
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -81403,7 +92003,7 @@ rows612:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none613:
+none772:
 	TESTQ DI, DI
 	RET
 
@@ -81427,7 +92027,7 @@ TEXT ·few2IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units614:
+units773:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -81800,10 +92400,10 @@ units614:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000008, R11
 
-steps615:
+steps774:
 	MOVQ $0x00000004, R10
 
-rows616:
+rows775:
 	VPAND        (R8), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -81937,7 +92537,7 @@ rows616:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows616
+	JNZ          rows775
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -81946,13 +92546,13 @@ rows616:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000200, R8
 	DECQ         R11
-	JNZ          steps615
+	JNZ          steps774
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units614
+	JNZ          units773
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none617
+	JZ           none776
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -81981,7 +92581,7 @@ rows616:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none617:
+none776:
 	TESTQ DI, DI
 	RET
 
@@ -82009,7 +92609,7 @@ TEXT ·few3IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units618:
+units777:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -82382,10 +92982,10 @@ units618:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000008, R11
 
-steps619:
+steps778:
 	MOVQ $0x00000004, R10
 
-rows620:
+rows779:
 	VPAND        (R8), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -82563,7 +93163,7 @@ rows620:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows620
+	JNZ          rows779
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -82572,13 +93172,13 @@ rows620:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000200, R8
 	DECQ         R11
-	JNZ          steps619
+	JNZ          steps778
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units618
+	JNZ          units777
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none621
+	JZ           none780
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -82620,7 +93220,7 @@ rows620:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none621:
+none780:
 	TESTQ DI, DI
 	RET
 
@@ -82653,7 +93253,7 @@ TEXT ·few4IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units622:
+units781:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -83026,10 +93626,10 @@ units622:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000008, R12
 
-steps623:
+steps782:
 	MOVQ $0x00000004, R11
 
-rows624:
+rows783:
 	VPAND        (R9), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -83251,7 +93851,7 @@ rows624:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows624
+	JNZ          rows783
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -83260,13 +93860,13 @@ rows624:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000200, R9
 	DECQ         R12
-	JNZ          steps623
+	JNZ          steps782
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units622
+	JNZ          units781
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none625
+	JZ           none784
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -83321,16 +93921,16 @@ rows624:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none625:
+none784:
 	TESTQ DI, DI
 	RET
 
 // func tileSymShift3Sums8AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSymShift3Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens626:
+tokens785:
 	CMPQ 264(DI), $0x04
-	JLT  fewer627
+	JLT  fewer786
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -83339,12 +93939,12 @@ tokens626:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows628:
+rows787:
 	MOVQ    280(DI), R10
 	MOVQ    288(DI), R11
 	MOVQ    248(DI), R12
 	CMPQ    240(DI), $0x00
-	JNE     begun629
+	JNE     begun788
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -83355,8 +93955,8 @@ rows628:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun629:
-blocks630:
+begun788:
+blocks789:
 	VPBROADCASTD (R11)(BX*1), Y0
 	VPSLLD       $0x03, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -83521,16 +94121,16 @@ blocks630:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks630
+	JNZ          blocks789
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows628
+	JNZ          rows787
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none631
+	JZ           none790
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -83585,18 +94185,18 @@ blocks630:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none631:
+none790:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens626
+	JMP    tokens785
 
-fewer627:
+fewer786:
 	CMPQ 264(DI), $0x03
-	JLT  fewer632
+	JLT  fewer791
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -83604,12 +94204,12 @@ fewer627:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows633:
+rows792:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun634
+	JNE     begun793
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -83618,8 +94218,8 @@ rows633:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun634:
-blocks635:
+begun793:
+blocks794:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x03, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -83748,16 +94348,16 @@ blocks635:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks635
+	JNZ          blocks794
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows633
+	JNZ          rows792
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none636
+	JZ           none795
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -83799,18 +94399,18 @@ blocks635:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none636:
+none795:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens626
+	JMP    tokens785
 
-fewer632:
+fewer791:
 	CMPQ 264(DI), $0x02
-	JLT  fewer637
+	JLT  fewer796
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -83818,20 +94418,20 @@ fewer632:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows638:
+rows797:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun639
+	JNE     begun798
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun639:
-blocks640:
+begun798:
+blocks799:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x03, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -83924,16 +94524,16 @@ blocks640:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks640
+	JNZ          blocks799
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows638
+	JNZ          rows797
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none641
+	JZ           none800
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -83962,18 +94562,18 @@ blocks640:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none641:
+none800:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens626
+	JMP    tokens785
 
-fewer637:
+fewer796:
 	CMPQ 264(DI), $0x01
-	JLT  fewer642
+	JLT  fewer801
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -83981,18 +94581,18 @@ fewer637:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows643:
+rows802:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun644
+	JNE     begun803
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun644:
-blocks645:
+begun803:
+blocks804:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x03, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -84049,16 +94649,16 @@ blocks645:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks645
+	JNZ          blocks804
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows643
+	JNZ          rows802
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none646
+	JZ           none805
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -84074,25 +94674,25 @@ blocks645:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none646:
+none805:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens626
+	JMP    tokens785
 
-fewer642:
+fewer801:
 	TESTQ DI, DI
 	RET
 
 // func tileMinShift0Sums8AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileMinShift0Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens647:
+tokens806:
 	CMPQ 264(DI), $0x04
-	JLT  fewer648
+	JLT  fewer807
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -84101,12 +94701,12 @@ tokens647:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows649:
+rows808:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun650
+	JNE     begun809
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -84117,8 +94717,8 @@ rows649:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun650:
-blocks651:
+begun809:
+blocks810:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -84291,16 +94891,16 @@ blocks651:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks651
+	JNZ          blocks810
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows649
+	JNZ          rows808
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none652
+	JZ           none811
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -84355,18 +94955,18 @@ blocks651:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none652:
+none811:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens647
+	JMP    tokens806
 
-fewer648:
+fewer807:
 	CMPQ 264(DI), $0x03
-	JLT  fewer653
+	JLT  fewer812
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -84374,12 +94974,12 @@ fewer648:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows654:
+rows813:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun655
+	JNE     begun814
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -84388,8 +94988,8 @@ rows654:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun655:
-blocks656:
+begun814:
+blocks815:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -84524,16 +95124,16 @@ blocks656:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks656
+	JNZ          blocks815
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows654
+	JNZ          rows813
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none657
+	JZ           none816
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -84575,18 +95175,18 @@ blocks656:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none657:
+none816:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens647
+	JMP    tokens806
 
-fewer653:
+fewer812:
 	CMPQ 264(DI), $0x02
-	JLT  fewer658
+	JLT  fewer817
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -84594,20 +95194,20 @@ fewer653:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows659:
+rows818:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun660
+	JNE     begun819
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun660:
-blocks661:
+begun819:
+blocks820:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -84704,16 +95304,16 @@ blocks661:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks661
+	JNZ          blocks820
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows659
+	JNZ          rows818
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none662
+	JZ           none821
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -84742,18 +95342,18 @@ blocks661:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none662:
+none821:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens647
+	JMP    tokens806
 
-fewer658:
+fewer817:
 	CMPQ 264(DI), $0x01
-	JLT  fewer663
+	JLT  fewer822
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -84761,18 +95361,18 @@ fewer658:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows664:
+rows823:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun665
+	JNE     begun824
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun665:
-blocks666:
+begun824:
+blocks825:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VMOVUPS      (BX), Y2
@@ -84831,16 +95431,16 @@ blocks666:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks666
+	JNZ          blocks825
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows664
+	JNZ          rows823
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none667
+	JZ           none826
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -84856,25 +95456,25 @@ blocks666:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none667:
+none826:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens647
+	JMP    tokens806
 
-fewer663:
+fewer822:
 	TESTQ DI, DI
 	RET
 
 // func tileSymShift4Sums4AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSymShift4Sums4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens668:
+tokens827:
 	CMPQ 264(DI), $0x04
-	JLT  fewer669
+	JLT  fewer828
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -84883,12 +95483,12 @@ tokens668:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows670:
+rows829:
 	MOVQ    280(DI), R10
 	MOVQ    288(DI), R11
 	MOVQ    248(DI), R12
 	CMPQ    240(DI), $0x00
-	JNE     begun671
+	JNE     begun830
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -84899,8 +95499,8 @@ rows670:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun671:
-blocks672:
+begun830:
+blocks831:
 	VPBROADCASTD (R11)(BX*1), Y0
 	VPSLLD       $0x04, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -85065,16 +95665,16 @@ blocks672:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks672
+	JNZ          blocks831
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows670
+	JNZ          rows829
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none673
+	JZ           none832
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -85129,18 +95729,18 @@ blocks672:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none673:
+none832:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens668
+	JMP    tokens827
 
-fewer669:
+fewer828:
 	CMPQ 264(DI), $0x03
-	JLT  fewer674
+	JLT  fewer833
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -85148,12 +95748,12 @@ fewer669:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows675:
+rows834:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun676
+	JNE     begun835
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -85162,8 +95762,8 @@ rows675:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun676:
-blocks677:
+begun835:
+blocks836:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x04, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -85292,16 +95892,16 @@ blocks677:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks677
+	JNZ          blocks836
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows675
+	JNZ          rows834
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none678
+	JZ           none837
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -85343,18 +95943,18 @@ blocks677:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none678:
+none837:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens668
+	JMP    tokens827
 
-fewer674:
+fewer833:
 	CMPQ 264(DI), $0x02
-	JLT  fewer679
+	JLT  fewer838
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -85362,20 +95962,20 @@ fewer674:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows680:
+rows839:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun681
+	JNE     begun840
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun681:
-blocks682:
+begun840:
+blocks841:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x04, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -85468,16 +96068,16 @@ blocks682:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks682
+	JNZ          blocks841
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows680
+	JNZ          rows839
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none683
+	JZ           none842
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -85506,18 +96106,18 @@ blocks682:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none683:
+none842:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens668
+	JMP    tokens827
 
-fewer679:
+fewer838:
 	CMPQ 264(DI), $0x01
-	JLT  fewer684
+	JLT  fewer843
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -85525,18 +96125,18 @@ fewer679:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows685:
+rows844:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun686
+	JNE     begun845
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun686:
-blocks687:
+begun845:
+blocks846:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x04, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -85593,16 +96193,16 @@ blocks687:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks687
+	JNZ          blocks846
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows685
+	JNZ          rows844
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none688
+	JZ           none847
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -85618,25 +96218,25 @@ blocks687:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none688:
+none847:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens668
+	JMP    tokens827
 
-fewer684:
+fewer843:
 	TESTQ DI, DI
 	RET
 
 // func tileMinShift0Sums4AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileMinShift0Sums4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens689:
+tokens848:
 	CMPQ 264(DI), $0x04
-	JLT  fewer690
+	JLT  fewer849
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -85645,12 +96245,12 @@ tokens689:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows691:
+rows850:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun692
+	JNE     begun851
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -85661,8 +96261,8 @@ rows691:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun692:
-blocks693:
+begun851:
+blocks852:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -85835,16 +96435,16 @@ blocks693:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks693
+	JNZ          blocks852
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows691
+	JNZ          rows850
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none694
+	JZ           none853
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -85899,18 +96499,18 @@ blocks693:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none694:
+none853:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens689
+	JMP    tokens848
 
-fewer690:
+fewer849:
 	CMPQ 264(DI), $0x03
-	JLT  fewer695
+	JLT  fewer854
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -85918,12 +96518,12 @@ fewer690:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows696:
+rows855:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun697
+	JNE     begun856
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -85932,8 +96532,8 @@ rows696:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun697:
-blocks698:
+begun856:
+blocks857:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -86068,16 +96668,16 @@ blocks698:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks698
+	JNZ          blocks857
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows696
+	JNZ          rows855
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none699
+	JZ           none858
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -86119,18 +96719,18 @@ blocks698:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none699:
+none858:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens689
+	JMP    tokens848
 
-fewer695:
+fewer854:
 	CMPQ 264(DI), $0x02
-	JLT  fewer700
+	JLT  fewer859
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -86138,20 +96738,20 @@ fewer695:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows701:
+rows860:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun702
+	JNE     begun861
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun702:
-blocks703:
+begun861:
+blocks862:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -86248,16 +96848,16 @@ blocks703:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks703
+	JNZ          blocks862
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows701
+	JNZ          rows860
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none704
+	JZ           none863
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -86286,18 +96886,18 @@ blocks703:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none704:
+none863:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens689
+	JMP    tokens848
 
-fewer700:
+fewer859:
 	CMPQ 264(DI), $0x01
-	JLT  fewer705
+	JLT  fewer864
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -86305,18 +96905,18 @@ fewer700:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows706:
+rows865:
 	MOVQ    280(DI), R8
 	MOVQ    288(DI), R9
 	MOVQ    248(DI), R10
 	CMPQ    240(DI), $0x00
-	JNE     begun707
+	JNE     begun866
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun707:
-blocks708:
+begun866:
+blocks867:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VMOVUPS      (BX), Y2
@@ -86375,16 +96975,16 @@ blocks708:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks708
+	JNZ          blocks867
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows706
+	JNZ          rows865
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none709
+	JZ           none868
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -86400,25 +97000,25 @@ blocks708:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none709:
+none868:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens689
+	JMP    tokens848
 
-fewer705:
+fewer864:
 	TESTQ DI, DI
 	RET
 
 // func tileSymShift7Sums0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSymShift7Sums0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens710:
+tokens869:
 	CMPQ 264(DI), $0x04
-	JLT  fewer711
+	JLT  fewer870
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -86427,12 +97027,12 @@ tokens710:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows712:
+rows871:
 	MOVQ    280(DI), R10
 	MOVQ    288(DI), R11
 	MOVQ    248(DI), R12
 	CMPQ    240(DI), $0x00
-	JNE     begun713
+	JNE     begun872
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -86443,8 +97043,8 @@ rows712:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun713:
-blocks714:
+begun872:
+blocks873:
 	VPBROADCASTD (R11)(BX*1), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -86609,16 +97209,16 @@ blocks714:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks714
+	JNZ          blocks873
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows712
+	JNZ          rows871
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none715
+	JZ           none874
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -86673,18 +97273,18 @@ blocks714:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none715:
+none874:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens710
+	JMP    tokens869
 
-fewer711:
+fewer870:
 	CMPQ 264(DI), $0x03
-	JLT  fewer716
+	JLT  fewer875
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -86692,12 +97292,12 @@ fewer711:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows717:
+rows876:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun718
+	JNE     begun877
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -86706,8 +97306,8 @@ rows717:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun718:
-blocks719:
+begun877:
+blocks878:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -86836,16 +97436,16 @@ blocks719:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks719
+	JNZ          blocks878
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows717
+	JNZ          rows876
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none720
+	JZ           none879
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -86887,18 +97487,18 @@ blocks719:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none720:
+none879:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens710
+	JMP    tokens869
 
-fewer716:
+fewer875:
 	CMPQ 264(DI), $0x02
-	JLT  fewer721
+	JLT  fewer880
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -86906,20 +97506,20 @@ fewer716:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows722:
+rows881:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun723
+	JNE     begun882
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun723:
-blocks724:
+begun882:
+blocks883:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -87012,16 +97612,16 @@ blocks724:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks724
+	JNZ          blocks883
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows722
+	JNZ          rows881
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none725
+	JZ           none884
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -87050,18 +97650,18 @@ blocks724:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none725:
+none884:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens710
+	JMP    tokens869
 
-fewer721:
+fewer880:
 	CMPQ 264(DI), $0x01
-	JLT  fewer726
+	JLT  fewer885
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -87069,18 +97669,18 @@ fewer721:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows727:
+rows886:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun728
+	JNE     begun887
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun728:
-blocks729:
+begun887:
+blocks888:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -87137,16 +97737,16 @@ blocks729:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks729
+	JNZ          blocks888
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows727
+	JNZ          rows886
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none730
+	JZ           none889
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -87162,25 +97762,25 @@ blocks729:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none730:
+none889:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens710
+	JMP    tokens869
 
-fewer726:
+fewer885:
 	TESTQ DI, DI
 	RET
 
 // func tileMin16Shift0Sums8AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileMin16Shift0Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens731:
+tokens890:
 	CMPQ 264(DI), $0x04
-	JLT  fewer732
+	JLT  fewer891
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -87189,12 +97789,12 @@ tokens731:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows733:
+rows892:
 	MOVQ    280(DI), R10
 	MOVQ    288(DI), R11
 	MOVQ    248(DI), R12
 	CMPQ    240(DI), $0x00
-	JNE     begun734
+	JNE     begun893
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -87205,8 +97805,8 @@ rows733:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun734:
-blocks735:
+begun893:
+blocks894:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -87463,16 +98063,16 @@ blocks735:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks735
+	JNZ          blocks894
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows733
+	JNZ          rows892
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none736
+	JZ           none895
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -87527,18 +98127,18 @@ blocks735:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none736:
+none895:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens731
+	JMP    tokens890
 
-fewer732:
+fewer891:
 	CMPQ 264(DI), $0x03
-	JLT  fewer737
+	JLT  fewer896
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -87546,12 +98146,12 @@ fewer732:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows738:
+rows897:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun739
+	JNE     begun898
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -87560,8 +98160,8 @@ rows738:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun739:
-blocks740:
+begun898:
+blocks899:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -87759,16 +98359,16 @@ blocks740:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks740
+	JNZ          blocks899
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows738
+	JNZ          rows897
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none741
+	JZ           none900
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -87810,18 +98410,18 @@ blocks740:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none741:
+none900:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens731
+	JMP    tokens890
 
-fewer737:
+fewer896:
 	CMPQ 264(DI), $0x02
-	JLT  fewer742
+	JLT  fewer901
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -87829,20 +98429,20 @@ fewer737:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows743:
+rows902:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun744
+	JNE     begun903
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun744:
-blocks745:
+begun903:
+blocks904:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -87981,16 +98581,16 @@ blocks745:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks745
+	JNZ          blocks904
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows743
+	JNZ          rows902
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none746
+	JZ           none905
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -88019,18 +98619,18 @@ blocks745:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none746:
+none905:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens731
+	JMP    tokens890
 
-fewer742:
+fewer901:
 	CMPQ 264(DI), $0x01
-	JLT  fewer747
+	JLT  fewer906
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -88038,18 +98638,18 @@ fewer742:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows748:
+rows907:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun749
+	JNE     begun908
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun749:
-blocks750:
+begun908:
+blocks909:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VMOVUPS      (SI), Y2
@@ -88129,16 +98729,16 @@ blocks750:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks750
+	JNZ          blocks909
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows748
+	JNZ          rows907
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none751
+	JZ           none910
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -88154,25 +98754,25 @@ blocks750:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none751:
+none910:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens731
+	JMP    tokens890
 
-fewer747:
+fewer906:
 	TESTQ DI, DI
 	RET
 
 // func tileSym16Shift2Sums8AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSym16Shift2Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens752:
+tokens911:
 	CMPQ 264(DI), $0x04
-	JLT  fewer753
+	JLT  fewer912
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -88181,12 +98781,12 @@ tokens752:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows754:
+rows913:
 	MOVQ    280(DI), R10
 	MOVQ    288(DI), R11
 	MOVQ    248(DI), R12
 	CMPQ    240(DI), $0x00
-	JNE     begun755
+	JNE     begun914
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -88197,8 +98797,8 @@ rows754:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun755:
-blocks756:
+begun914:
+blocks915:
 	VPBROADCASTD (R11)(BX*2), Y0
 	VPSLLD       $0x02, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -88419,16 +99019,16 @@ blocks756:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks756
+	JNZ          blocks915
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows754
+	JNZ          rows913
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none757
+	JZ           none916
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -88483,18 +99083,18 @@ blocks756:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none757:
+none916:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens752
+	JMP    tokens911
 
-fewer753:
+fewer912:
 	CMPQ 264(DI), $0x03
-	JLT  fewer758
+	JLT  fewer917
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -88502,12 +99102,12 @@ fewer753:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows759:
+rows918:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun760
+	JNE     begun919
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -88516,8 +99116,8 @@ rows759:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun760:
-blocks761:
+begun919:
+blocks920:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x02, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -88688,16 +99288,16 @@ blocks761:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks761
+	JNZ          blocks920
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows759
+	JNZ          rows918
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none762
+	JZ           none921
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -88739,18 +99339,18 @@ blocks761:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none762:
+none921:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens752
+	JMP    tokens911
 
-fewer758:
+fewer917:
 	CMPQ 264(DI), $0x02
-	JLT  fewer763
+	JLT  fewer922
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -88758,20 +99358,20 @@ fewer758:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows764:
+rows923:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun765
+	JNE     begun924
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun765:
-blocks766:
+begun924:
+blocks925:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x02, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -88892,16 +99492,16 @@ blocks766:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks766
+	JNZ          blocks925
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows764
+	JNZ          rows923
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none767
+	JZ           none926
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -88930,18 +99530,18 @@ blocks766:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none767:
+none926:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens752
+	JMP    tokens911
 
-fewer763:
+fewer922:
 	CMPQ 264(DI), $0x01
-	JLT  fewer768
+	JLT  fewer927
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -88949,18 +99549,18 @@ fewer763:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows769:
+rows928:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun770
+	JNE     begun929
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun770:
-blocks771:
+begun929:
+blocks930:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x02, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -89031,16 +99631,16 @@ blocks771:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks771
+	JNZ          blocks930
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows769
+	JNZ          rows928
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none772
+	JZ           none931
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -89056,25 +99656,25 @@ blocks771:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none772:
+none931:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens752
+	JMP    tokens911
 
-fewer768:
+fewer927:
 	TESTQ DI, DI
 	RET
 
 // func tileSym16Shift5Sums2AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSym16Shift5Sums2AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens773:
+tokens932:
 	CMPQ 264(DI), $0x04
-	JLT  fewer774
+	JLT  fewer933
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -89083,12 +99683,12 @@ tokens773:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows775:
+rows934:
 	MOVQ    280(DI), R10
 	MOVQ    288(DI), R11
 	MOVQ    248(DI), R12
 	CMPQ    240(DI), $0x00
-	JNE     begun776
+	JNE     begun935
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -89099,8 +99699,8 @@ rows775:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun776:
-blocks777:
+begun935:
+blocks936:
 	VPBROADCASTD (R11)(BX*2), Y0
 	VPSLLD       $0x05, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -89321,16 +99921,16 @@ blocks777:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks777
+	JNZ          blocks936
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows775
+	JNZ          rows934
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), BX
 	TESTQ        BX, BX
-	JZ           none778
+	JZ           none937
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -89385,18 +99985,18 @@ blocks777:
 	ADDQ         216(DI), BX
 	MOVQ         BX, 312(DI)
 
-none778:
+none937:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x04, 264(DI)
 	ADDQ   $0x00000080, 280(DI)
 	ADDQ   $0x10, 288(DI)
-	JMP    tokens773
+	JMP    tokens932
 
-fewer774:
+fewer933:
 	CMPQ 264(DI), $0x03
-	JLT  fewer779
+	JLT  fewer938
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -89404,12 +100004,12 @@ fewer774:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows780:
+rows939:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun781
+	JNE     begun940
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -89418,8 +100018,8 @@ rows780:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun781:
-blocks782:
+begun940:
+blocks941:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x05, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -89590,16 +100190,16 @@ blocks782:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks782
+	JNZ          blocks941
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows780
+	JNZ          rows939
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none783
+	JZ           none942
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -89641,18 +100241,18 @@ blocks782:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none783:
+none942:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x03, 264(DI)
 	ADDQ   $0x60, 280(DI)
 	ADDQ   $0x0c, 288(DI)
-	JMP    tokens773
+	JMP    tokens932
 
-fewer779:
+fewer938:
 	CMPQ 264(DI), $0x02
-	JLT  fewer784
+	JLT  fewer943
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -89660,20 +100260,20 @@ fewer779:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows785:
+rows944:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun786
+	JNE     begun945
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun786:
-blocks787:
+begun945:
+blocks946:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x05, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -89794,16 +100394,16 @@ blocks787:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks787
+	JNZ          blocks946
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows785
+	JNZ          rows944
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none788
+	JZ           none947
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -89832,18 +100432,18 @@ blocks787:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none788:
+none947:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x02, 264(DI)
 	ADDQ   $0x40, 280(DI)
 	ADDQ   $0x08, 288(DI)
-	JMP    tokens773
+	JMP    tokens932
 
-fewer784:
+fewer943:
 	CMPQ 264(DI), $0x01
-	JLT  fewer789
+	JLT  fewer948
 	MOVQ 304(DI), AX
 	MOVQ 184(DI), CX
 	MOVQ 296(DI), DX
@@ -89851,18 +100451,18 @@ fewer784:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows790:
+rows949:
 	MOVQ    280(DI), R9
 	MOVQ    288(DI), R10
 	MOVQ    248(DI), R11
 	CMPQ    240(DI), $0x00
-	JNE     begun791
+	JNE     begun950
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun791:
-blocks792:
+begun950:
+blocks951:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x05, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -89933,16 +100533,16 @@ blocks792:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks792
+	JNZ          blocks951
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows790
+	JNZ          rows949
 	SUBQ         $0x00000080, AX
 	MOVQ         312(DI), DX
 	TESTQ        DX, DX
-	JZ           none793
+	JZ           none952
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -89958,16 +100558,16 @@ blocks792:
 	ADDQ         216(DI), DX
 	MOVQ         DX, 312(DI)
 
-none793:
+none952:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 304(DI)
 	SUBQ   $0x01, 264(DI)
 	ADDQ   $0x20, 280(DI)
 	ADDQ   $0x04, 288(DI)
-	JMP    tokens773
+	JMP    tokens932
 
-fewer789:
+fewer948:
 	TESTQ DI, DI
 	RET
 
@@ -89986,7 +100586,7 @@ TEXT ·few1Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units794:
+units953:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -90007,7 +100607,7 @@ units794:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows795:
+rows954:
 	VPBROADCASTD 36(DX), Y1
 	VPSLLD       $0x03, Y1, Y1
 	VMOVDQA      Y1, Y2
@@ -90080,7 +100680,7 @@ rows795:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows795
+	JNZ          rows954
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -90088,10 +100688,10 @@ rows795:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units794
+	JNZ          units953
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none796
+	JZ           none955
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -90107,7 +100707,7 @@ rows795:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none796:
+none955:
 	TESTQ DI, DI
 	RET
 
@@ -90130,7 +100730,7 @@ TEXT ·few2Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units797:
+units956:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -90151,7 +100751,7 @@ units797:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows798:
+rows957:
 	VPBROADCASTD 72(DX), Y1
 	VPSLLD       $0x03, Y1, Y1
 	VPBROADCASTD 76(DX), Y2
@@ -90218,7 +100818,7 @@ rows798:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows798
+	JNZ          rows957
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -90226,10 +100826,10 @@ rows798:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units797
+	JNZ          units956
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none799
+	JZ           none958
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -90258,7 +100858,7 @@ rows798:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none799:
+none958:
 	TESTQ DI, DI
 	RET
 
@@ -90285,7 +100885,7 @@ TEXT ·few3Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units800:
+units959:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -90306,7 +100906,7 @@ units800:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows801:
+rows960:
 	VPBROADCASTD 108(DX), Y1
 	VPSLLD       $0x03, Y1, Y1
 	VPBROADCASTD 112(DX), Y2
@@ -90396,7 +100996,7 @@ rows801:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows801
+	JNZ          rows960
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -90404,10 +101004,10 @@ rows801:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units800
+	JNZ          units959
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none802
+	JZ           none961
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -90449,7 +101049,7 @@ rows801:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none802:
+none961:
 	TESTQ DI, DI
 	RET
 
@@ -90481,7 +101081,7 @@ TEXT ·few4Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units803:
+units962:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -90502,7 +101102,7 @@ units803:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows804:
+rows963:
 	VPBROADCASTD 144(DX), Y1
 	VPSLLD       $0x03, Y1, Y1
 	VPBROADCASTD 148(DX), Y2
@@ -90615,7 +101215,7 @@ rows804:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows804
+	JNZ          rows963
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -90623,10 +101223,10 @@ rows804:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units803
+	JNZ          units962
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none805
+	JZ           none964
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -90681,7 +101281,7 @@ rows804:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none805:
+none964:
 	TESTQ DI, DI
 	RET
 
@@ -90700,7 +101300,7 @@ TEXT ·few1Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units806:
+units965:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -90730,7 +101330,7 @@ units806:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows807:
+rows966:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VPAND        (AX), Y0, Y3
@@ -90805,7 +101405,7 @@ rows807:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows807
+	JNZ          rows966
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -90813,10 +101413,10 @@ rows807:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units806
+	JNZ          units965
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none808
+	JZ           none967
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -90832,7 +101432,7 @@ rows807:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none808:
+none967:
 	TESTQ DI, DI
 	RET
 
@@ -90855,7 +101455,7 @@ TEXT ·few2Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units809:
+units968:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -90885,7 +101485,7 @@ units809:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows810:
+rows969:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VPAND        (AX), Y0, Y3
@@ -90954,7 +101554,7 @@ rows810:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows810
+	JNZ          rows969
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -90962,10 +101562,10 @@ rows810:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units809
+	JNZ          units968
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none811
+	JZ           none970
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -90994,7 +101594,7 @@ rows810:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none811:
+none970:
 	TESTQ DI, DI
 	RET
 
@@ -91021,7 +101621,7 @@ TEXT ·few3Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units812:
+units971:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -91051,7 +101651,7 @@ units812:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows813:
+rows972:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -91144,7 +101744,7 @@ rows813:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows813
+	JNZ          rows972
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -91152,10 +101752,10 @@ rows813:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units812
+	JNZ          units971
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none814
+	JZ           none973
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -91197,7 +101797,7 @@ rows813:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none814:
+none973:
 	TESTQ DI, DI
 	RET
 
@@ -91229,7 +101829,7 @@ TEXT ·few4Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units815:
+units974:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -91259,7 +101859,7 @@ units815:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows816:
+rows975:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -91376,7 +101976,7 @@ rows816:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows816
+	JNZ          rows975
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -91384,10 +101984,10 @@ rows816:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units815
+	JNZ          units974
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none817
+	JZ           none976
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -91442,7 +102042,7 @@ rows816:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none817:
+none976:
 	TESTQ DI, DI
 	RET
 
@@ -91461,7 +102061,7 @@ TEXT ·few1Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units818:
+units977:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -91484,7 +102084,7 @@ units818:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows819:
+rows978:
 	VPBROADCASTD 36(DX), Y1
 	VPSLLD       $0x04, Y1, Y1
 	VMOVDQA      Y1, Y2
@@ -91653,7 +102253,7 @@ rows819:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows819
+	JNZ          rows978
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -91661,10 +102261,10 @@ rows819:
 	ADDQ         $0x30, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units818
+	JNZ          units977
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none820
+	JZ           none979
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -91680,7 +102280,7 @@ rows819:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none820:
+none979:
 	TESTQ DI, DI
 	RET
 
@@ -91703,7 +102303,7 @@ TEXT ·few2Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units821:
+units980:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -91726,7 +102326,7 @@ units821:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows822:
+rows981:
 	VPBROADCASTD 72(DX), Y1
 	VPSLLD       $0x04, Y1, Y1
 	VPBROADCASTD 76(DX), Y2
@@ -91841,7 +102441,7 @@ rows822:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows822
+	JNZ          rows981
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -91849,10 +102449,10 @@ rows822:
 	ADDQ         $0x60, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units821
+	JNZ          units980
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none823
+	JZ           none982
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -91881,7 +102481,7 @@ rows822:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none823:
+none982:
 	TESTQ DI, DI
 	RET
 
@@ -91908,7 +102508,7 @@ TEXT ·few3Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units824:
+units983:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -91931,7 +102531,7 @@ units824:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows825:
+rows984:
 	VPBROADCASTD 108(DX), Y1
 	VPSLLD       $0x04, Y1, Y1
 	VPBROADCASTD 112(DX), Y2
@@ -92069,7 +102669,7 @@ rows825:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows825
+	JNZ          rows984
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -92077,10 +102677,10 @@ rows825:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units824
+	JNZ          units983
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none826
+	JZ           none985
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -92122,7 +102722,7 @@ rows825:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none826:
+none985:
 	TESTQ DI, DI
 	RET
 
@@ -92154,7 +102754,7 @@ TEXT ·few4Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units827:
+units986:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -92177,7 +102777,7 @@ units827:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows828:
+rows987:
 	VPBROADCASTD 144(DX), Y1
 	VPSLLD       $0x04, Y1, Y1
 	VPBROADCASTD 148(DX), Y2
@@ -92338,7 +102938,7 @@ rows828:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows828
+	JNZ          rows987
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -92346,10 +102946,10 @@ rows828:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units827
+	JNZ          units986
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none829
+	JZ           none988
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -92404,7 +103004,7 @@ rows828:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none829:
+none988:
 	TESTQ DI, DI
 	RET
 
@@ -92423,7 +103023,7 @@ TEXT ·few1Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units830:
+units989:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -92455,7 +103055,7 @@ units830:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows831:
+rows990:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VPAND        (AX), Y0, Y3
@@ -92626,7 +103226,7 @@ rows831:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows831
+	JNZ          rows990
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -92634,10 +103234,10 @@ rows831:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units830
+	JNZ          units989
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none832
+	JZ           none991
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -92653,7 +103253,7 @@ rows831:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none832:
+none991:
 	TESTQ DI, DI
 	RET
 
@@ -92676,7 +103276,7 @@ TEXT ·few2Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units833:
+units992:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -92708,7 +103308,7 @@ units833:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows834:
+rows993:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VPAND        (AX), Y0, Y3
@@ -92825,7 +103425,7 @@ rows834:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows834
+	JNZ          rows993
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -92833,10 +103433,10 @@ rows834:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units833
+	JNZ          units992
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none835
+	JZ           none994
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -92865,7 +103465,7 @@ rows834:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none835:
+none994:
 	TESTQ DI, DI
 	RET
 
@@ -92892,7 +103492,7 @@ TEXT ·few3Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units836:
+units995:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -92924,7 +103524,7 @@ units836:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows837:
+rows996:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -93065,7 +103665,7 @@ rows837:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows837
+	JNZ          rows996
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -93073,10 +103673,10 @@ rows837:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units836
+	JNZ          units995
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none838
+	JZ           none997
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -93118,7 +103718,7 @@ rows837:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none838:
+none997:
 	TESTQ DI, DI
 	RET
 
@@ -93150,7 +103750,7 @@ TEXT ·few4Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units839:
+units998:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -93182,7 +103782,7 @@ units839:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows840:
+rows999:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -93347,7 +103947,7 @@ rows840:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows840
+	JNZ          rows999
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -93355,10 +103955,10 @@ rows840:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units839
+	JNZ          units998
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none841
+	JZ           none1000
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -93413,7 +104013,7 @@ rows840:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none841:
+none1000:
 	TESTQ DI, DI
 	RET
 
@@ -93424,7 +104024,7 @@ TEXT ·expandQ8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 48(DI), CX
 	MOVQ 232(DI), DX
 
-units842:
+units1001:
 	VCVTPH2PS 1024(AX), Y0
 	VMOVUPS   Y0, 1024(CX)
 	VCVTPH2PS 1040(AX), Y0
@@ -93500,7 +104100,7 @@ units842:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000440, AX
 	DECQ      DX
-	JNZ       units842
+	JNZ       units1001
 	TESTQ     DI, DI
 	RET
 
@@ -93518,7 +104118,7 @@ TEXT ·few1Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)
 	VMOVUPS Y0, 96(BX)
 
-units843:
+units1002:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -93547,7 +104147,7 @@ units843:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows844:
+rows1003:
 	VPBROADCASTD 36(DX), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -93604,7 +104204,7 @@ rows844:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows844
+	JNZ          rows1003
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -93612,10 +104212,10 @@ rows844:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units843
+	JNZ          units1002
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none845
+	JZ           none1004
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -93631,7 +104231,7 @@ rows844:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none845:
+none1004:
 	TESTQ DI, DI
 	RET
 
@@ -93653,7 +104253,7 @@ TEXT ·few2Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
 
-units846:
+units1005:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -93682,7 +104282,7 @@ units846:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows847:
+rows1006:
 	VPBROADCASTD 72(DX), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VPBROADCASTD 76(DX), Y1
@@ -93741,7 +104341,7 @@ rows847:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows847
+	JNZ          rows1006
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -93749,10 +104349,10 @@ rows847:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units846
+	JNZ          units1005
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none848
+	JZ           none1007
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -93781,7 +104381,7 @@ rows847:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none848:
+none1007:
 	TESTQ DI, DI
 	RET
 
@@ -93807,7 +104407,7 @@ TEXT ·few3Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(SI*2)
 	VMOVUPS Y0, 96(BX)(SI*2)
 
-units849:
+units1008:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -93836,7 +104436,7 @@ units849:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows850:
+rows1009:
 	VPBROADCASTD 108(DX), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VPBROADCASTD 112(DX), Y1
@@ -93918,7 +104518,7 @@ rows850:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows850
+	JNZ          rows1009
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -93926,10 +104526,10 @@ rows850:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units849
+	JNZ          units1008
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none851
+	JZ           none1010
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -93971,7 +104571,7 @@ rows850:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none851:
+none1010:
 	TESTQ DI, DI
 	RET
 
@@ -94002,7 +104602,7 @@ TEXT ·few4Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(R8*1)
 	VMOVUPS Y0, 96(BX)(R8*1)
 
-units852:
+units1011:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -94031,7 +104631,7 @@ units852:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows853:
+rows1012:
 	VPBROADCASTD 144(DX), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VPBROADCASTD 148(DX), Y1
@@ -94136,7 +104736,7 @@ rows853:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows853
+	JNZ          rows1012
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -94144,10 +104744,10 @@ rows853:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units852
+	JNZ          units1011
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none854
+	JZ           none1013
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -94202,7 +104802,7 @@ rows853:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none854:
+none1013:
 	TESTQ DI, DI
 	RET
 
@@ -94215,7 +104815,7 @@ TEXT ·expandIQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units855:
+units1014:
 	VCVTPH2PS 512(AX), Y2
 	VMOVUPS   Y2, 1024(CX)
 	VCVTPH2PS 528(AX), Y2
@@ -94355,7 +104955,7 @@ units855:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units855
+	JNZ       units1014
 	TESTQ     DI, DI
 	RET
 
@@ -94375,7 +104975,7 @@ TEXT ·few1IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units856:
+units1015:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -94396,7 +104996,7 @@ units856:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows857:
+rows1016:
 	VPBROADCASTD 36(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VMOVDQA      Y2, Y3
@@ -94485,7 +105085,7 @@ rows857:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows857
+	JNZ          rows1016
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -94493,10 +105093,10 @@ rows857:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units856
+	JNZ          units1015
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none858
+	JZ           none1017
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -94512,7 +105112,7 @@ rows857:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none858:
+none1017:
 	TESTQ DI, DI
 	RET
 
@@ -94536,7 +105136,7 @@ TEXT ·few2IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units859:
+units1018:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -94557,7 +105157,7 @@ units859:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows860:
+rows1019:
 	VPBROADCASTD 72(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VPBROADCASTD 76(DX), Y3
@@ -94632,7 +105232,7 @@ rows860:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows860
+	JNZ          rows1019
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -94640,10 +105240,10 @@ rows860:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units859
+	JNZ          units1018
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none861
+	JZ           none1020
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -94672,7 +105272,7 @@ rows860:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none861:
+none1020:
 	TESTQ DI, DI
 	RET
 
@@ -94700,7 +105300,7 @@ TEXT ·few3IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units862:
+units1021:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -94721,7 +105321,7 @@ units862:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows863:
+rows1022:
 	VPBROADCASTD 108(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VPBROADCASTD 112(DX), Y3
@@ -94819,7 +105419,7 @@ rows863:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows863
+	JNZ          rows1022
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -94827,10 +105427,10 @@ rows863:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units862
+	JNZ          units1021
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none864
+	JZ           none1023
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -94872,7 +105472,7 @@ rows863:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none864:
+none1023:
 	TESTQ DI, DI
 	RET
 
@@ -94905,7 +105505,7 @@ TEXT ·few4IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units865:
+units1024:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -94926,7 +105526,7 @@ units865:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows866:
+rows1025:
 	VPBROADCASTD 144(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VPBROADCASTD 148(DX), Y3
@@ -95047,7 +105647,7 @@ rows866:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows866
+	JNZ          rows1025
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -95055,10 +105655,10 @@ rows866:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units865
+	JNZ          units1024
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none867
+	JZ           none1026
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -95113,7 +105713,7 @@ rows866:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none867:
+none1026:
 	TESTQ DI, DI
 	RET
 
@@ -95133,7 +105733,7 @@ TEXT ·few1MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units868:
+units1027:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -95178,7 +105778,7 @@ units868:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows869:
+rows1028:
 	VPBROADCASTD 36(DX), Y2
 	VPSLLD       $0x04, Y2, Y2
 	VMOVDQA      Y2, Y3
@@ -95267,7 +105867,7 @@ rows869:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows869
+	JNZ          rows1028
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -95275,10 +105875,10 @@ rows869:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units868
+	JNZ          units1027
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none870
+	JZ           none1029
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -95294,7 +105894,7 @@ rows869:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none870:
+none1029:
 	TESTQ DI, DI
 	RET
 
@@ -95318,7 +105918,7 @@ TEXT ·few2MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units871:
+units1030:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -95363,7 +105963,7 @@ units871:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows872:
+rows1031:
 	VPBROADCASTD 72(DX), Y2
 	VPSLLD       $0x04, Y2, Y2
 	VPBROADCASTD 76(DX), Y3
@@ -95438,7 +106038,7 @@ rows872:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows872
+	JNZ          rows1031
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -95446,10 +106046,10 @@ rows872:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units871
+	JNZ          units1030
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none873
+	JZ           none1032
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -95478,7 +106078,7 @@ rows872:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none873:
+none1032:
 	TESTQ DI, DI
 	RET
 
@@ -95506,7 +106106,7 @@ TEXT ·few3MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units874:
+units1033:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -95551,7 +106151,7 @@ units874:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows875:
+rows1034:
 	VPBROADCASTD 108(DX), Y2
 	VPSLLD       $0x04, Y2, Y2
 	VPBROADCASTD 112(DX), Y3
@@ -95649,7 +106249,7 @@ rows875:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows875
+	JNZ          rows1034
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -95657,10 +106257,10 @@ rows875:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units874
+	JNZ          units1033
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none876
+	JZ           none1035
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -95702,7 +106302,7 @@ rows875:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none876:
+none1035:
 	TESTQ DI, DI
 	RET
 
@@ -95735,7 +106335,7 @@ TEXT ·few4MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units877:
+units1036:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -95780,7 +106380,7 @@ units877:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows878:
+rows1037:
 	VPBROADCASTD 144(DX), Y2
 	VPSLLD       $0x04, Y2, Y2
 	VPBROADCASTD 148(DX), Y3
@@ -95901,7 +106501,7 @@ rows878:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows878
+	JNZ          rows1037
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -95909,10 +106509,10 @@ rows878:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units877
+	JNZ          units1036
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none879
+	JZ           none1038
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -95967,7 +106567,7 @@ rows878:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none879:
+none1038:
 	TESTQ DI, DI
 	RET
 
@@ -95986,7 +106586,7 @@ TEXT ·few1Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units880:
+units1039:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -96431,10 +107031,10 @@ units880:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R10
 
-steps881:
+steps1040:
 	MOVQ $0x00000002, R9
 
-rows882:
+rows1041:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VPAND        (SI), Y0, Y3
@@ -96580,7 +107180,7 @@ rows882:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows882
+	JNZ          rows1041
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -96589,13 +107189,13 @@ rows882:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000400, SI
 	DECQ         R10
-	JNZ          steps881
+	JNZ          steps1040
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units880
+	JNZ          units1039
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none883
+	JZ           none1042
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -96611,7 +107211,7 @@ rows882:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none883:
+none1042:
 	TESTQ DI, DI
 	RET
 
@@ -96634,7 +107234,7 @@ TEXT ·few2Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units884:
+units1043:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -97079,10 +107679,10 @@ units884:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R11
 
-steps885:
+steps1044:
 	MOVQ $0x00000004, R10
 
-rows886:
+rows1045:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VPAND        (R8), Y0, Y3
@@ -97216,7 +107816,7 @@ rows886:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows886
+	JNZ          rows1045
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -97225,13 +107825,13 @@ rows886:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps885
+	JNZ          steps1044
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units884
+	JNZ          units1043
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none887
+	JZ           none1046
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -97260,7 +107860,7 @@ rows886:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none887:
+none1046:
 	TESTQ DI, DI
 	RET
 
@@ -97287,7 +107887,7 @@ TEXT ·few3Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units888:
+units1047:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -97732,10 +108332,10 @@ units888:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R11
 
-steps889:
+steps1048:
 	MOVQ $0x00000004, R10
 
-rows890:
+rows1049:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -97917,7 +108517,7 @@ rows890:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows890
+	JNZ          rows1049
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -97926,13 +108526,13 @@ rows890:
 	ADDQ         $0x00000120, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps889
+	JNZ          steps1048
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units888
+	JNZ          units1047
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none891
+	JZ           none1050
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -97974,7 +108574,7 @@ rows890:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none891:
+none1050:
 	TESTQ DI, DI
 	RET
 
@@ -98006,7 +108606,7 @@ TEXT ·few4Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units892:
+units1051:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -98451,10 +109051,10 @@ units892:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000004, R12
 
-steps893:
+steps1052:
 	MOVQ $0x00000004, R11
 
-rows894:
+rows1053:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -98684,7 +109284,7 @@ rows894:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows894
+	JNZ          rows1053
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -98693,13 +109293,13 @@ rows894:
 	ADDQ         $0x00000180, DX
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps893
+	JNZ          steps1052
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units892
+	JNZ          units1051
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none895
+	JZ           none1054
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -98754,7 +109354,7 @@ rows894:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none895:
+none1054:
 	TESTQ DI, DI
 	RET
 
@@ -98774,7 +109374,7 @@ TEXT ·few1Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units896:
+units1055:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -99237,10 +109837,10 @@ units896:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R10
 
-steps897:
+steps1056:
 	MOVQ $0x00000002, R9
 
-rows898:
+rows1057:
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
 	VPAND        (SI), Y0, Y6
@@ -99514,7 +110114,7 @@ rows898:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows898
+	JNZ          rows1057
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -99525,13 +110125,13 @@ rows898:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R10
-	JNZ          steps897
+	JNZ          steps1056
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units896
+	JNZ          units1055
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none899
+	JZ           none1058
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -99547,7 +110147,7 @@ rows898:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none899:
+none1058:
 	TESTQ DI, DI
 	RET
 
@@ -99571,7 +110171,7 @@ TEXT ·few2Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units900:
+units1059:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -100034,10 +110634,10 @@ units900:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R11
 
-steps901:
+steps1060:
 	MOVQ $0x00000004, R10
 
-rows902:
+rows1061:
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
 	VPAND        (R8), Y0, Y6
@@ -100235,7 +110835,7 @@ rows902:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows902
+	JNZ          rows1061
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -100246,13 +110846,13 @@ rows902:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R11
-	JNZ          steps901
+	JNZ          steps1060
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units900
+	JNZ          units1059
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none903
+	JZ           none1062
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -100281,7 +110881,7 @@ rows902:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none903:
+none1062:
 	TESTQ DI, DI
 	RET
 
@@ -100309,7 +110909,7 @@ TEXT ·few3Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units904:
+units1063:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -100772,10 +111372,10 @@ units904:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R11
 
-steps905:
+steps1064:
 	MOVQ $0x00000004, R10
 
-rows906:
+rows1065:
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
@@ -101021,7 +111621,7 @@ rows906:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows906
+	JNZ          rows1065
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -101032,13 +111632,13 @@ rows906:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R11
-	JNZ          steps905
+	JNZ          steps1064
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units904
+	JNZ          units1063
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none907
+	JZ           none1066
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -101080,7 +111680,7 @@ rows906:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none907:
+none1066:
 	TESTQ DI, DI
 	RET
 
@@ -101113,7 +111713,7 @@ TEXT ·few4Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units908:
+units1067:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -101576,10 +112176,10 @@ units908:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000004, R12
 
-steps909:
+steps1068:
 	MOVQ $0x00000004, R11
 
-rows910:
+rows1069:
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
@@ -101873,7 +112473,7 @@ rows910:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows910
+	JNZ          rows1069
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -101884,13 +112484,13 @@ rows910:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R12
-	JNZ          steps909
+	JNZ          steps1068
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units908
+	JNZ          units1067
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none911
+	JZ           none1070
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -101945,7 +112545,7 @@ rows910:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none911:
+none1070:
 	TESTQ DI, DI
 	RET
 
@@ -101965,7 +112565,7 @@ TEXT ·few1Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units912:
+units1071:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -102400,10 +113000,10 @@ units912:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps913:
+steps1072:
 	MOVQ $0x00000002, R10
 
-rows914:
+rows1073:
 	VPBROADCASTD 40(DX), Y2
 	VPSLLD       $0x05, Y2, Y2
 	VMOVDQA      Y2, Y3
@@ -102978,7 +113578,7 @@ rows914:
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	DECQ         R10
-	JNZ          rows914
+	JNZ          rows1073
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -102989,13 +113589,13 @@ rows914:
 	ADDQ         $0x00000800, SI
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps913
+	JNZ          steps1072
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units912
+	JNZ          units1071
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none915
+	JZ           none1074
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -103011,7 +113611,7 @@ rows914:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none915:
+none1074:
 	TESTQ DI, DI
 	RET
 
@@ -103035,7 +113635,7 @@ TEXT ·few2Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units916:
+units1075:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -103470,10 +114070,10 @@ units916:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps917:
+steps1076:
 	MOVQ $0x00000004, R11
 
-rows918:
+rows1077:
 	VPBROADCASTD 80(DX), Y2
 	VPSLLD       $0x05, Y2, Y2
 	VPBROADCASTD 84(DX), Y3
@@ -103920,7 +114520,7 @@ rows918:
 	ADDQ         $0x20, R8
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows918
+	JNZ          rows1077
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -103931,13 +114531,13 @@ rows918:
 	ADDQ         $0x00000800, R8
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps917
+	JNZ          steps1076
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units916
+	JNZ          units1075
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none919
+	JZ           none1078
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -103966,7 +114566,7 @@ rows918:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none919:
+none1078:
 	TESTQ DI, DI
 	RET
 
@@ -103994,7 +114594,7 @@ TEXT ·few3Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units920:
+units1079:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -104429,10 +115029,10 @@ units920:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps921:
+steps1080:
 	MOVQ $0x00000004, R11
 
-rows922:
+rows1081:
 	VPBROADCASTD 120(DX), Y2
 	VPSLLD       $0x05, Y2, Y2
 	VPBROADCASTD 124(DX), Y3
@@ -105007,7 +115607,7 @@ rows922:
 	ADDQ         $0x20, R8
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows922
+	JNZ          rows1081
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -105018,13 +115618,13 @@ rows922:
 	ADDQ         $0x00000800, R8
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps921
+	JNZ          steps1080
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units920
+	JNZ          units1079
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none923
+	JZ           none1082
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -105066,7 +115666,7 @@ rows922:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none923:
+none1082:
 	TESTQ DI, DI
 	RET
 
@@ -105099,7 +115699,7 @@ TEXT ·few4Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units924:
+units1083:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -105534,10 +116134,10 @@ units924:
 	LEAQ       1024(DI), R11
 	MOVQ       $0x00000002, R13
 
-steps925:
+steps1084:
 	MOVQ $0x00000004, R12
 
-rows926:
+rows1085:
 	VPBROADCASTD 160(DX), Y2
 	VPSLLD       $0x05, Y2, Y2
 	VPBROADCASTD 164(DX), Y3
@@ -106240,7 +116840,7 @@ rows926:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R10
 	DECQ         R12
-	JNZ          rows926
+	JNZ          rows1085
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R11
@@ -106251,13 +116851,13 @@ rows926:
 	ADDQ         $0x00000800, R9
 	ADDQ         $0x00000400, R10
 	DECQ         R13
-	JNZ          steps925
+	JNZ          steps1084
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units924
+	JNZ          units1083
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none927
+	JZ           none1086
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -106312,7 +116912,7 @@ rows926:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none927:
+none1086:
 	TESTQ DI, DI
 	RET
 
@@ -106331,7 +116931,7 @@ TEXT ·few1Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units928:
+units1087:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -107030,10 +117630,10 @@ units928:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000002, R10
 
-steps929:
+steps1088:
 	MOVQ $0x00000002, R9
 
-rows930:
+rows1089:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VMOVUPS      (SI), Y3
@@ -107451,7 +118051,7 @@ rows930:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows930
+	JNZ          rows1089
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -107460,13 +118060,13 @@ rows930:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000400, SI
 	DECQ         R10
-	JNZ          steps929
+	JNZ          steps1088
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units928
+	JNZ          units1087
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none931
+	JZ           none1090
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -107482,7 +118082,7 @@ rows930:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none931:
+none1090:
 	TESTQ DI, DI
 	RET
 
@@ -107505,7 +118105,7 @@ TEXT ·few2Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units932:
+units1091:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -108204,10 +118804,10 @@ units932:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps933:
+steps1092:
 	MOVQ $0x00000004, R10
 
-rows934:
+rows1093:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VMOVUPS      (R8), Y3
@@ -108613,7 +119213,7 @@ rows934:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows934
+	JNZ          rows1093
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -108622,13 +119222,13 @@ rows934:
 	ADDQ         $0x00000180, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps933
+	JNZ          steps1092
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units932
+	JNZ          units1091
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none935
+	JZ           none1094
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -108657,7 +119257,7 @@ rows934:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none935:
+none1094:
 	TESTQ DI, DI
 	RET
 
@@ -108684,7 +119284,7 @@ TEXT ·few3Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units936:
+units1095:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -109383,10 +119983,10 @@ units936:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps937:
+steps1096:
 	MOVQ $0x00000004, R10
 
-rows938:
+rows1097:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -109948,7 +120548,7 @@ rows938:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows938
+	JNZ          rows1097
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -109957,13 +120557,13 @@ rows938:
 	ADDQ         $0x00000240, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps937
+	JNZ          steps1096
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units936
+	JNZ          units1095
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none939
+	JZ           none1098
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -110005,7 +120605,7 @@ rows938:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none939:
+none1098:
 	TESTQ DI, DI
 	RET
 
@@ -110037,7 +120637,7 @@ TEXT ·few4Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units940:
+units1099:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -110736,10 +121336,10 @@ units940:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps941:
+steps1100:
 	MOVQ $0x00000004, R11
 
-rows942:
+rows1101:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -111457,7 +122057,7 @@ rows942:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows942
+	JNZ          rows1101
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -111466,13 +122066,13 @@ rows942:
 	ADDQ         $0x00000300, DX
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps941
+	JNZ          steps1100
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units940
+	JNZ          units1099
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none943
+	JZ           none1102
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -111527,7 +122127,7 @@ rows942:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none943:
+none1102:
 	TESTQ DI, DI
 	RET
 
@@ -111547,7 +122147,7 @@ TEXT ·few1Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units944:
+units1103:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -112067,10 +122667,10 @@ units944:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000002, R10
 
-steps945:
+steps1104:
 	MOVQ $0x00000002, R9
 
-rows946:
+rows1105:
 	VPBROADCASTD 40(DX), Y6
 	VPSLLD       $0x02, Y6, Y6
 	VMOVDQA      Y6, Y7
@@ -112708,7 +123308,7 @@ rows946:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows946
+	JNZ          rows1105
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -112721,13 +123321,13 @@ rows946:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R10
-	JNZ          steps945
+	JNZ          steps1104
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units944
+	JNZ          units1103
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none947
+	JZ           none1106
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -112743,7 +123343,7 @@ rows946:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none947:
+none1106:
 	TESTQ DI, DI
 	RET
 
@@ -112767,7 +123367,7 @@ TEXT ·few2Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units948:
+units1107:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -113287,10 +123887,10 @@ units948:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps949:
+steps1108:
 	MOVQ $0x00000004, R10
 
-rows950:
+rows1109:
 	VPBROADCASTD 80(DX), Y6
 	VPSLLD       $0x02, Y6, Y6
 	VPBROADCASTD 84(DX), Y7
@@ -113768,7 +124368,7 @@ rows950:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows950
+	JNZ          rows1109
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -113781,13 +124381,13 @@ rows950:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R11
-	JNZ          steps949
+	JNZ          steps1108
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units948
+	JNZ          units1107
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none951
+	JZ           none1110
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -113816,7 +124416,7 @@ rows950:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none951:
+none1110:
 	TESTQ DI, DI
 	RET
 
@@ -113844,7 +124444,7 @@ TEXT ·few3Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units952:
+units1111:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -114364,10 +124964,10 @@ units952:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps953:
+steps1112:
 	MOVQ $0x00000004, R10
 
-rows954:
+rows1113:
 	VPBROADCASTD 120(DX), Y6
 	VPSLLD       $0x02, Y6, Y6
 	VPBROADCASTD 124(DX), Y7
@@ -114973,7 +125573,7 @@ rows954:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows954
+	JNZ          rows1113
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -114986,13 +125586,13 @@ rows954:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R11
-	JNZ          steps953
+	JNZ          steps1112
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units952
+	JNZ          units1111
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none955
+	JZ           none1114
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -115034,7 +125634,7 @@ rows954:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none955:
+none1114:
 	TESTQ DI, DI
 	RET
 
@@ -115067,7 +125667,7 @@ TEXT ·few4Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units956:
+units1115:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -115587,10 +126187,10 @@ units956:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps957:
+steps1116:
 	MOVQ $0x00000004, R11
 
-rows958:
+rows1117:
 	VPBROADCASTD 160(DX), Y6
 	VPSLLD       $0x02, Y6, Y6
 	VPBROADCASTD 164(DX), Y7
@@ -116324,7 +126924,7 @@ rows958:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows958
+	JNZ          rows1117
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -116337,13 +126937,13 @@ rows958:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R12
-	JNZ          steps957
+	JNZ          steps1116
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units956
+	JNZ          units1115
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none959
+	JZ           none1118
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -116398,7 +126998,7 @@ rows958:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none959:
+none1118:
 	TESTQ DI, DI
 	RET
 
@@ -116411,7 +127011,7 @@ TEXT ·expandIQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units960:
+units1119:
 	VCVTPH2PS 4288(AX), Y2
 	VPMOVZXWD 4224(AX), Y3
 	VMOVUPS   4096(AX), Y4
@@ -116715,7 +127315,7 @@ units960:
 	MOVQ      AX, BX
 	MOVQ      $0x00000008, SI
 
-steps961:
+steps1120:
 	VPAND   (BX), Y0, Y2
 	VPSHUFB Y2, Y1, Y2
 	VMOVUPS Y2, (CX)
@@ -116847,10 +127447,10 @@ steps961:
 	ADDQ    $0x00000480, CX
 	ADDQ    $0x00000200, BX
 	DECQ    SI
-	JNZ     steps961
+	JNZ     steps1120
 	ADDQ    $0x00001100, AX
 	DECQ    DX
-	JNZ     units960
+	JNZ     units1119
 	TESTQ   DI, DI
 	RET
 
@@ -116870,7 +127470,7 @@ TEXT ·few1IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units962:
+units1121:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -117243,10 +127843,10 @@ units962:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000008, R10
 
-steps963:
+steps1122:
 	MOVQ $0x00000002, R9
 
-rows964:
+rows1123:
 	VPBROADCASTD 36(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VMOVDQA      Y2, Y3
@@ -117336,7 +127936,7 @@ rows964:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows964
+	JNZ          rows1123
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -117345,13 +127945,13 @@ rows964:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000200, SI
 	DECQ         R10
-	JNZ          steps963
+	JNZ          steps1122
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units962
+	JNZ          units1121
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none965
+	JZ           none1124
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -117367,7 +127967,7 @@ rows964:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none965:
+none1124:
 	TESTQ DI, DI
 	RET
 
@@ -117391,7 +127991,7 @@ TEXT ·few2IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units966:
+units1125:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -117764,10 +128364,10 @@ units966:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000008, R11
 
-steps967:
+steps1126:
 	MOVQ $0x00000004, R10
 
-rows968:
+rows1127:
 	VPBROADCASTD 72(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VPBROADCASTD 76(DX), Y3
@@ -117843,7 +128443,7 @@ rows968:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows968
+	JNZ          rows1127
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -117852,13 +128452,13 @@ rows968:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000200, R8
 	DECQ         R11
-	JNZ          steps967
+	JNZ          steps1126
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units966
+	JNZ          units1125
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none969
+	JZ           none1128
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -117887,7 +128487,7 @@ rows968:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none969:
+none1128:
 	TESTQ DI, DI
 	RET
 
@@ -117915,7 +128515,7 @@ TEXT ·few3IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units970:
+units1129:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -118288,10 +128888,10 @@ units970:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000008, R11
 
-steps971:
+steps1130:
 	MOVQ $0x00000004, R10
 
-rows972:
+rows1131:
 	VPBROADCASTD 108(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VPBROADCASTD 112(DX), Y3
@@ -118390,7 +128990,7 @@ rows972:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows972
+	JNZ          rows1131
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -118399,13 +128999,13 @@ rows972:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000200, R8
 	DECQ         R11
-	JNZ          steps971
+	JNZ          steps1130
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units970
+	JNZ          units1129
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none973
+	JZ           none1132
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -118447,7 +129047,7 @@ rows972:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none973:
+none1132:
 	TESTQ DI, DI
 	RET
 
@@ -118480,7 +129080,7 @@ TEXT ·few4IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units974:
+units1133:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -118853,10 +129453,10 @@ units974:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000008, R12
 
-steps975:
+steps1134:
 	MOVQ $0x00000004, R11
 
-rows976:
+rows1135:
 	VPBROADCASTD 144(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VPBROADCASTD 148(DX), Y3
@@ -118978,7 +129578,7 @@ rows976:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows976
+	JNZ          rows1135
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -118987,13 +129587,13 @@ rows976:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000200, R9
 	DECQ         R12
-	JNZ          steps975
+	JNZ          steps1134
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units974
+	JNZ          units1133
 	MOVQ         312(DI), AX
 	TESTQ        AX, AX
-	JZ           none977
+	JZ           none1136
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -119048,6 +129648,6 @@ rows976:
 	ADDQ         216(DI), AX
 	MOVQ         AX, 312(DI)
 
-none977:
+none1136:
 	TESTQ DI, DI
 	RET

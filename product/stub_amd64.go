@@ -20,6 +20,11 @@ func avx2Addresses() (quantise, normQuantise, product, gateUp uintptr)
 //go:noescape
 func avxVNNIAddresses() (quantise, normQuantise, product, gateUp uintptr)
 
+// amxAddresses returns where those of them with AMX are that are not VNNI's.
+//
+//go:noescape
+func amxAddresses() (product, gateUp uintptr)
+
 // tile is a function of tables: see entry_amd64.s.
 //
 //go:noescape
@@ -60,3 +65,9 @@ func opProductAVXVNNI()
 
 //go:noescape
 func opGateUpAVXVNNI()
+
+//go:noescape
+func opProductAMX()
+
+//go:noescape
+func opGateUpAMX()

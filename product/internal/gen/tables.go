@@ -42,6 +42,7 @@ var tables = []struct {
 	{set: "VNNI", functions: vnniFunctions},
 	{set: "AVX2", functions: avx2.functions()},
 	{set: "AVXVNNI", functions: avxVNNI.functions()},
+	{set: "AMX", functions: amxFunctions},
 }
 
 func newTables() {
