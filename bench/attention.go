@@ -150,21 +150,16 @@ func (o *Options) attentionAt(ctx context.Context, with measure.Options, s measu
 // stack holds the K/V of layers in memory, and the arms that attend to all layers in a step: the
 // kernel, flash attention, and a loop that reads the K/V.
 type stack struct {
+	allocations
 	arms    []measure.Arm
 	memory  []byte         // of all K and V
 	results []*ggml.Tensor // of the last layer, one for each arm that attends
-	frees   []func()       // in the order of allocation
-	backend *ggml.Backend
 }
 
 // openStack allocates and fills the K/V of some layers. If there is nothing to measure, it returns
 // why.
 func openStack(of attended, layers, threads int, set isa.ISA) (st *stack, why string, err error) {
-	library, err := ggml.Load()
-	if err != nil {
-		return nil, "", err
-	}
-	device, err := library.Device("cpu")
+	device, err := cpu()
 	if err != nil {
 		return nil, "", err
 	}
@@ -194,7 +189,7 @@ func (st *stack) fill(of attended, layers, threads int, set isa.ISA) error {
 			meta.New(of.typ, int64(of.keyDim), int64(of.cells), int64(of.kvHeads)),
 			meta.New(of.typ, int64(of.valueDim), int64(of.cells), int64(of.kvHeads)))
 	}
-	rows, err := st.place(kvs...)
+	rows, err := st.place(st.backend.BufferType(), kvs...)
 	if err != nil {
 		return err
 	}
@@ -205,7 +200,7 @@ func (st *stack) fill(of attended, layers, threads int, set isa.ISA) error {
 	q := meta.New(ggml.F32, int64(of.keyDim), int64(of.heads), int64(of.rows)) // [keyDim, heads, rows]
 	spans := meta.New(ggml.I32, int64(len(sees)))
 	mask := meta.New(ggml.F16, int64(of.cells), int64(of.rows)) // [cells, rows]
-	inputs, err := st.place(q, spans, mask)
+	inputs, err := st.place(st.backend.BufferType(), q, spans, mask)
 	if err != nil {
 		return err
 	}
@@ -221,25 +216,6 @@ func (st *stack) fill(of attended, layers, threads int, set isa.ISA) error {
 	}
 	st.arms = append(st.arms, &measure.Transfer{Label: "reading K/V", Move: func() error { return measure.ReadAll(st.memory, threads) }})
 	return nil
-}
-
-// place allocates memory for tensors, one behind the other.
-func (st *stack) place(tensors ...*ggml.Tensor) (*ggml.Buffer, error) {
-	kind := st.backend.BufferType()
-	at, size := make([]int64, len(tensors)), int64(0)
-	for i, t := range tensors {
-		at[i] = size
-		size += (kind.AllocSize(t) + kind.Alignment() - 1) / kind.Alignment() * kind.Alignment()
-	}
-	b, err := st.backend.Alloc(kind, size, ggml.Scratches)
-	if err != nil {
-		return nil, err
-	}
-	st.frees = append(st.frees, b.Close)
-	for i, t := range tensors {
-		b.Place(t, at[i])
-	}
-	return b, nil
 }
 
 // add adds an arm that attends to one layer after the other. As in a model, the result of one layer
@@ -286,12 +262,4 @@ func fillFinite(memory []byte) {
 	for n := period; n < len(memory); n *= 2 {
 		copy(memory[n:], memory[:n])
 	}
-}
-
-// Close frees what was allocated, the last first.
-func (st *stack) Close() error {
-	for i := range st.frees {
-		st.frees[len(st.frees)-1-i]()
-	}
-	return st.backend.Close()
 }

@@ -44,13 +44,9 @@ func overhead(ctx context.Context, o measure.Options, _ measure.Model) (res meas
 // callTime returns the seconds of a call that does next to nothing, a copy of four bytes into
 // memory of the CPU, but that goes through the same layers as every call in a step.
 func callTime() (_ float64, err error) {
-	library, err := ggml.Load()
+	device, err := cpu()
 	if err != nil {
-		return 0, fmt.Errorf("bench: %w", err)
-	}
-	device, err := library.Device("cpu")
-	if err != nil {
-		return 0, fmt.Errorf("bench: %w", err)
+		return 0, err
 	}
 	backend, err := device.Open(ggml.Options{Threads: 1})
 	if err != nil {

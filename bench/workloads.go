@@ -64,6 +64,10 @@ func (o *Options) Workloads() []measure.Workload {
 			About: "the CPU's attention over K/V in memory, against ggml's flash attention and a loop that reads as many bytes",
 		},
 		{
+			Name: "products", Run: o.products, Own: true,
+			About: "only where it is named: products of each type of weights in memory, against ggml's, against reading the weights, and against a loop that multiplies bytes",
+		},
+		{
 			Name: "perplexity", Run: o.perplexity,
 			About: "how well the model expects a fixed text of 4,000 tokens, with ebb's products and with ggml's",
 		},

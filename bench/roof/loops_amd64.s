@@ -113,9 +113,12 @@ DATA config<>+56(SB)/8, $0
 GLOBL config<>(SB), RODATA, $64
 
 // func tiles(n int)
-// Go's assembler has none of the instructions.
-TEXT ·tiles(SB), NOSPLIT, $0-8
+// Go's assembler has none of the instructions. The configuration becomes what it was: ggml has one on
+// this thread, which it loads once.
+TEXT ·tiles(SB), NOSPLIT, $64-8
 	MOVQ n+0(FP), CX
+	LEAQ before-64(SP), AX
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x79; BYTE $0x49; BYTE $0x00 // sttilecfg (%rax)
 	LEAQ config<>(SB), AX
 	BYTE $0xC4; BYTE $0xE2; BYTE $0x78; BYTE $0x49; BYTE $0x00 // ldtilecfg (%rax)
 	BYTE $0xC4; BYTE $0xE2; BYTE $0x7B; BYTE $0x49; BYTE $0xC0 // tilezero %tmm0
@@ -134,5 +137,6 @@ tilesLoop:
 	BYTE $0xC4; BYTE $0xE2; BYTE $0x43; BYTE $0x5E; BYTE $0xDD // tdpbssd %tmm7, %tmm5, %tmm3
 	DECQ CX
 	JNZ  tilesLoop
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x78; BYTE $0x49; BYTE $0xC0 // tilerelease
+	LEAQ before-64(SP), AX
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x78; BYTE $0x49; BYTE $0x00 // ldtilecfg (%rax)
 	RET
