@@ -54,8 +54,7 @@ func (o *Options) products(ctx context.Context, with measure.Options, _ measure.
 	if o.smallFamilies {
 		of = multiplied{in: 256, out: 64, least: 1 << 16}
 	}
-	of.read = make([]byte, of.least+4*of.in*of.out)
-	fillFinite(of.read)
+	of.read = measure.NonZero(of.least + 4*of.in*of.out)
 	for _, threads := range with.Threads {
 		for _, typ := range productTypes() {
 			for _, n := range productSizes() {

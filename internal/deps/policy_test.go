@@ -121,7 +121,7 @@ var policy = map[string][]string{
 	"internal/testreport": {},
 	"internal/textfile":   {},
 
-	"internal/measure":             {".", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "internal/exec", "internal/rehearsal", "isa", "kv", "model", "plan"},
+	"internal/measure":             {".", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "internal/exec", "internal/memory", "internal/rehearsal", "isa", "kv", "model", "plan"},
 	"internal/measure/measuretest": {"ggml", "internal/measure", "kv"},
 }
 

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"sync"
+
+	"github.com/seed4d217819/ebb/internal/memory"
 )
 
 // readArm reads as many bytes as a step of one token must: weights, and the K/V of the tokens
@@ -22,7 +25,7 @@ var _ Arm = (*readArm)(nil)
 
 // newReadArm allocates the bytes at the deepest depth, room. rows is larger the deeper it is.
 func newReadArm(threads int, fixed int64, rows func(depth int) int64, room int) *readArm {
-	return &readArm{threads: threads, fixed: fixed, rows: rows, memory: nonZero(fixed + rows(room))}
+	return &readArm{threads: threads, fixed: fixed, rows: rows, memory: NonZero(fixed + rows(room))}
 }
 
 func (a *readArm) Name() string { return "reading the bytes of a step" }
@@ -43,13 +46,15 @@ func (a *readArm) Close() error { return nil }
 // errUnread reports memory that was not read, or that does not hold what was written.
 var errUnread = errors.New("bench: memory that was written reads as zero")
 
-// nonZero returns memory without a zero byte, all of it touched.
-func nonZero(size int64) []byte {
-	memory := make([]byte, size)
-	for i := range memory {
-		memory[i] = byte(i) | 1
+// NonZero returns memory without a zero byte, all of it touched. It lies in huge pages where the system
+// gives them, as weights do: with small ones, reading is slower than some products are.
+func NonZero(size int64) []byte {
+	all := make([]byte, size)
+	memory.UseHugePages(reflect.ValueOf(all).Pointer(), size)
+	for i := range all {
+		all[i] = byte(i) | 1
 	}
-	return memory
+	return all
 }
 
 // ReadAll reads memory with some threads. It returns an error if the memory has a zero byte, so

@@ -8,7 +8,7 @@ import (
 func TestReadingReachesEveryByte(t *testing.T) {
 	for _, size := range []int64{1, 63, 64, 1000, 100_000} {
 		for _, threads := range []int{1, 2, 3} {
-			memory := nonZero(size)
+			memory := NonZero(size)
 			if ReadAll(memory, threads) != nil {
 				t.Errorf("%d bytes, %d threads: a zero byte was found where there is none", size, threads)
 			}

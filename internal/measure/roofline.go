@@ -109,7 +109,7 @@ func (a *Transfer) Close() error {
 
 // memoryArms read and copy memory of the host.
 func memoryArms(threads int) []*Transfer {
-	memory, to := nonZero(ReadSize), make([]byte, copySize)
+	memory, to := NonZero(ReadSize), make([]byte, copySize)
 	named := func(what string) string {
 		if threads == 1 {
 			return what + ", 1 thread"

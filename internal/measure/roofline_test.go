@@ -12,7 +12,7 @@ import (
 func TestCopyingReachesEveryByte(t *testing.T) {
 	for _, size := range []int64{1, 5, 4096} {
 		for _, threads := range []int{1, 2, 3} {
-			from := nonZero(size)
+			from := NonZero(size)
 			to := make([]byte, size)
 			copyAll(to, from, threads)
 			if !bytes.Equal(to, from) {
