@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/product"
 )
 
 // Experts is a sparse mixture of experts (Shazeer et al., 2017; Fedus et al., 2021): a router gives
@@ -21,8 +22,8 @@ type Experts struct {
 	// Scales are what each expert's result is multiplied by [experts]; nil: 1.
 	Scales *ggml.Tensor
 
-	// Unit is what stands between gate, up and down (Shazeer, 2020): [ff, used, tokens] of each gives
-	// the same shape.
+	// Unit is what stands between gate, up and down (Shazeer, 2020): [ff, …] of each gives the same
+	// shape. nil: SwiGLU.
 	Unit func(g *ggml.Graph, gate, up *ggml.Tensor) *ggml.Tensor
 
 	// Elsewhere computes the experts, whose matrices are there, while the layer's device routes; nil:
@@ -32,8 +33,9 @@ type Experts struct {
 
 // ExpertLinear is a matrix product for each expert, with a bias added where there is one.
 type ExpertLinear struct {
-	Weight *ggml.Tensor // [in, out, experts]
-	Bias   *ggml.Tensor // [out, experts] or nil
+	Weight   *ggml.Tensor      // [in, out, experts]
+	Bias     *ggml.Tensor      // [out, experts] or nil
+	products *product.Products // how it is multiplied by where it was packed, else zero; nil: by ggml
 }
 
 // Forward returns the products of x [in, 1 or used, tokens] with each token's experts, ids [used,
@@ -122,7 +124,6 @@ func (l *Loader) LeadingDense(layers int) int { return l.UpTo("leading_dense_blo
 // tensor, ffn_gate_up_exps; with their biases. The unit is SwiGLU.
 func (l *Loader) Experts(m Mixture, hidden, ff int) Experts {
 	e := l.routed(m, hidden, hidden, ff)
-	e.Unit = (*ggml.Graph).SwiGLU
 	if name := "ffn_gate_up_exps"; l.Has(name + ".weight") {
 		e.GateUp = l.experts(name, hidden, 2*ff, m.Count)
 		return e
@@ -155,10 +156,18 @@ func (l *Loader) routed(m Mixture, hidden, width, ff int) Experts {
 }
 
 // experts returns the matrices name.weight [in, out, experts], and name.bias [out, experts] if there
-// are any.
+// are any. They are packed where that is possible.
 func (l *Loader) experts(name string, in, out, experts int) ExpertLinear {
 	e := l.ofExperts()
-	w := ExpertLinear{Weight: e.tensor(name+".weight", []ggml.Op{ggml.OpMulMatID}, in, out, experts)}
+	source, ok := e.source(name+".weight", in, out, experts)
+	if !ok {
+		return ExpertLinear{}
+	}
+	weight := e.find(source, []ggml.Op{ggml.OpMulMatID})
+	if weight.products == nil && e.packsExperts() {
+		weight.products = new(product.Products)
+	}
+	w := ExpertLinear{Weight: weight.tensor, products: weight.products}
 	if e.Has(name + ".bias") {
 		w.Bias = e.floats(name+".bias", out, experts)
 	}
@@ -181,22 +190,30 @@ func (e Experts) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
 
 // ForwardRouted is Forward where the router reads something else, routed [hidden, tokens].
 func (e Experts) ForwardRouted(g *ggml.Graph, x, routed *ggml.Tensor) *ggml.Tensor {
-	chosen, weights := e.route(g, routed) // [used, tokens], [1, used, tokens]
-	if e.Elsewhere == nil {
-		return e.mix(g, x, chosen, weights)
-	}
-	mix := func(g *ggml.Graph, received []*ggml.Tensor) *ggml.Tensor {
-		return e.mix(g, received[0], received[1], received[2])
-	}
-	return g.DetourTo(e.Elsewhere, x, mix, x, chosen, weights)
+	return e.forward(g, &input{x: x}, routed)
 }
 
-// mix adds up what the chosen experts make of x [hidden, tokens], by their weights. Chosen are [used,
-// tokens], weights [1, used, tokens]; the result is like x.
-func (e Experts) mix(g *ggml.Graph, x, chosen, weights *ggml.Tensor) *ggml.Tensor {
-	tokens := x.Ne(1)
+// forward is ForwardRouted for an input that other matrices may share.
+func (e Experts) forward(g *ggml.Graph, in *input, routed *ggml.Tensor) *ggml.Tensor {
+	chosen, weights := e.route(g, routed) // [used, tokens], [1, used, tokens]
+	if e.Elsewhere == nil {
+		return e.mix(g, in, chosen, weights)
+	}
+	mix := func(g *ggml.Graph, received []*ggml.Tensor) *ggml.Tensor {
+		return e.mix(g, &input{x: received[0]}, received[1], received[2])
+	}
+	return g.DetourTo(e.Elsewhere, in.x, mix, in.x, chosen, weights)
+}
+
+// mix adds up what the chosen experts make of the input [hidden, tokens], by their weights. Chosen are
+// [used, tokens], weights [1, used, tokens]; the result is like the input.
+func (e Experts) mix(g *ggml.Graph, in *input, chosen, weights *ggml.Tensor) *ggml.Tensor {
+	if e.Down.packed() {
+		return e.mixPacked(g, in, chosen, weights)
+	}
+	x, tokens := in.x, in.x.Ne(1)
 	gate, up := e.gateUp(g, g.Reshape3D(x, x.Ne(0), 1, tokens), chosen)
-	y := g.Reshape3D(e.Unit(g, gate, up), up.Ne(0), int64(e.Used), tokens)
+	y := g.Reshape3D(e.unit(g, gate, up), up.Ne(0), int64(e.Used), tokens)
 	y = e.Down.Forward(g, y, chosen) // [hidden, used, tokens]
 	y = g.Mul(y, weights)
 	of := func(i int) *ggml.Tensor { return g.View2D(y, y.Ne(0), tokens, y.Nb(2), int64(i)*y.Nb(1)) }
@@ -246,6 +263,14 @@ func (e Experts) route(g *ggml.Graph, x *ggml.Tensor) (chosen, weights *ggml.Ten
 		weights = g.Mul(weights, g.AddID(none, g.Reshape2D(e.Scales, 1, int64(e.Count)), chosen))
 	}
 	return chosen, weights
+}
+
+// unit returns what stands between gate, up and down.
+func (e Experts) unit(g *ggml.Graph, gate, up *ggml.Tensor) *ggml.Tensor {
+	if e.Unit == nil {
+		return g.SwiGLU(gate, up)
+	}
+	return e.Unit(g, gate, up)
 }
 
 // gateUp returns what the chosen experts' gate and up matrices make of x [hidden, 1, tokens]: [ff,

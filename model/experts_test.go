@@ -17,7 +17,7 @@ import (
 // The shape of the tests' mixtures.
 const (
 	expertHidden = 32
-	expertFF     = 16
+	expertFF     = 64
 	expertCount  = 5
 	expertTokens = 7
 )
@@ -61,6 +61,12 @@ func sines(seed, n int) []float32 {
 // file returns a file with metadata and some of the weights.
 func (w expertWeights) file(t *testing.T, meta []gguf.KV, names ...string) *gguf.File {
 	t.Helper()
+	return w.fileOf(t, func(string) ggml.Type { return ggml.F32 }, meta, names...)
+}
+
+// fileOf is file with types for the experts' matrices.
+func (w expertWeights) fileOf(t *testing.T, typeOf func(name string) ggml.Type, meta []gguf.KV, names ...string) *gguf.File {
+	t.Helper()
 	shapes := map[string][]int64{
 		"ffn_gate_inp.weight": {expertHidden, expertCount}, "exp_probs_b.bias": {expertCount},
 		"ffn_gate_exps.weight": {expertHidden, expertFF, expertCount}, "ffn_up_exps.weight": {expertHidden, expertFF, expertCount},
@@ -84,7 +90,17 @@ func (w expertWeights) file(t *testing.T, meta []gguf.KV, names ...string) *gguf
 		for _, x := range values {
 			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(x))
 		}
-		tensors = append(tensors, gguf.TensorData{Name: "blk.0." + name, Type: gguf.F32, Shape: shapes[name], Data: data})
+		of := ggml.F32
+		if strings.HasSuffix(name, "_exps.weight") {
+			of = typeOf(name)
+		}
+		if of != ggml.F32 {
+			var err error
+			if data, err = ggml.Quantize(of, values, shapes[name][0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tensors = append(tensors, gguf.TensorData{Name: "blk.0." + name, Type: gguf.Type(of), Shape: shapes[name], Data: data})
 	}
 	var b bytes.Buffer
 	if err := gguf.Write(&b, append([]gguf.KV{{Key: "general.architecture", Value: "test"}}, meta...), tensors); err != nil {
@@ -448,7 +464,7 @@ func TestExpertsOfAnotherShapeAreAnError(t *testing.T) {
 	_, err := l.Load()
 	for _, want := range []string{
 		"tensor blk.0.ffn_gate_inp.weight has the shape [32 5]: want [32 6]", "tensor blk.0.ffn_down_exps.weight is missing",
-		"tensor blk.0.ffn_up_exps.weight has the shape [32 16 5]: want [32 16 6]",
+		"tensor blk.0.ffn_up_exps.weight has the shape [32 64 5]: want [32 64 6]",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got the error %v, want one that contains %q", err, want)

@@ -71,8 +71,11 @@ type packing struct {
 // each.
 func packings(wt weight, to []byte) (items []packing) {
 	for _, source := range wt.of() {
-		row := source.Size / source.Shape[1]
-		panels := source.Shape[1] / product.Rows
+		rows := int64(1) // of all experts' matrices, one behind the other
+		for _, n := range source.Shape[1:] {
+			rows *= n
+		}
+		row, panels := source.Size/rows, rows/product.Rows
 		pieces := (source.Size + piece - 1) / piece
 		n := min(pieces, panels)
 		for i := range n {

@@ -16,6 +16,11 @@ const (
 	opNormQuantise
 	opProduct
 	opGateUp
+	opGroup
+	opExpertProduct
+	opExpertGateUp
+	opQuantiseGrouped
+	opMix
 	operations
 )
 
@@ -33,6 +38,7 @@ func (p Products) address(op operation) uintptr {
 var goOps = sync.OnceValue(func() (ops [operations]uintptr) {
 	for op, f := range [operations]func(dst *tensor, thread, threads int){
 		opQuantise: quantise, opNormQuantise: normQuantise, opProduct: product, opGateUp: gateUp,
+		opGroup: groupPairs, opExpertProduct: expertProduct, opExpertGateUp: expertGateUp, opQuantiseGrouped: quantiseGrouped, opMix: mix,
 	} {
 		ops[op] = purego.NewCallback(func(dst *tensor, thread, threads int32, _ uintptr) uintptr {
 			f(dst, int(thread), int(threads))

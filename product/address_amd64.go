@@ -11,16 +11,18 @@ func vectors(set isa.ISA) bool { return set >= isa.AVX2 }
 const amxTokens = 7
 
 func vectorOps(set isa.ISA) (ops [operations]uintptr) {
-	addresses := avx2Addresses // also with AVX-512 alone, which adds nothing to products of bytes
+	addresses, ofExperts := avx2Addresses, avx2ExpertAddresses // also with AVX-512 alone, which adds nothing to products of bytes
 	switch {
 	case set >= isa.VNNI:
-		addresses = vnniAddresses
+		addresses, ofExperts = vnniAddresses, vnniExpertAddresses
 	case set == isa.AVXVNNI:
-		addresses = avxVNNIAddresses
+		addresses, ofExperts = avxVNNIAddresses, avxVNNIExpertAddresses
 	}
 	ops[opQuantise], ops[opNormQuantise], ops[opProduct], ops[opGateUp] = addresses()
 	if set >= isa.AMX {
 		ops[opProduct], ops[opGateUp] = amxAddresses()
 	}
+	ops[opExpertProduct], ops[opExpertGateUp], ops[opQuantiseGrouped] = ofExperts()
+	ops[opGroup], ops[opMix] = pairAddresses()
 	return ops
 }

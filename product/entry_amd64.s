@@ -499,6 +499,26 @@ none:
 	XORL  AX, AX
 	RET
 
+// What experts_entry_amd64.s shares.
+
+TEXT ·openFrame(SB), NOSPLIT|NOFRAME, $0-0
+	JMP open<>(SB)
+
+TEXT ·readActivations(SB), NOSPLIT|NOFRAME, $0-0
+	JMP read<>(SB)
+
+TEXT ·writtenActivations(SB), NOSPLIT|NOFRAME, $0-0
+	JMP written<>(SB)
+
+TEXT ·recordOf(SB), NOSPLIT|NOFRAME, $0-0
+	JMP record<>(SB)
+
+TEXT ·shareOf(SB), NOSPLIT|NOFRAME, $0-0
+	JMP share<>(SB)
+
+TEXT ·panelTimesTokens(SB), NOSPLIT|NOFRAME, $0-0
+	JMP weights<>(SB)
+
 // weights computes result, the product of the panel at src and the tokens of tiles tile0 to tile1,
 // and adds addend to it.
 TEXT weights<>(SB), NOSPLIT|NOFRAME, $0-0

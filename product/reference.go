@@ -63,19 +63,24 @@ func gateUp(dst *tensor, thread, threads int) {
 	p := &dst.params
 	a := activationsIn(dst.src[2], p.in, p.tokens)
 	out := activationsIn(dst, p.rows, p.tokens)
-	gate, up := make([]float32, Rows*a.tokens), make([]float32, Rows*a.tokens)
+	a.gateUp(out, dst.src[0], dst.src[1], int(p.gateRow)/Rows, int(p.upRow)/Rows, thread, threads)
+	out.reset(thread)
+}
+
+// gateUp computes a thread's part of out, from the panels of gate and up from some on.
+func (a activations) gateUp(out activations, gate, up *tensor, gatePanel, upPanel, thread, threads int) {
+	gates, ups := make([]float32, Rows*a.tokens), make([]float32, Rows*a.tokens)
 	var values [Rows]float32
-	for b := thread; b < int(p.rows)/Rows; b += threads {
-		a.multiply(gate, dst.src[0], int(p.gateRow)/Rows+b)
-		a.multiply(up, dst.src[1], int(p.upRow)/Rows+b)
+	for b := thread; b < out.in/Rows; b += threads {
+		a.multiply(gates, gate, gatePanel+b)
+		a.multiply(ups, up, upPanel+b)
 		for t := range a.tokens {
 			for r := range values {
-				values[r] = silu(gate[r*a.tokens+t]) * up[r*a.tokens+t]
+				values[r] = silu(gates[r*a.tokens+t]) * ups[r*a.tokens+t]
 			}
 			out.block(t, b).quantise(values[:])
 		}
 	}
-	out.reset(thread)
 }
 
 // token returns the n values of a token.

@@ -20,6 +20,7 @@ var testAll = os.Getenv("EBB_TEST_ALL") != ""
 // inGo are the operations in plain Go.
 var inGo = [operations]func(dst *tensor, thread, threads int){
 	opQuantise: quantise, opNormQuantise: normQuantise, opProduct: product, opGateUp: gateUp,
+	opGroup: groupPairs, opExpertProduct: expertProduct, opExpertGateUp: expertGateUp, opQuantiseGrouped: quantiseGrouped, opMix: mix,
 }
 
 // vectorISAs are the instruction sets of this processor for which there is machine code: AVX512 has
