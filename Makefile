@@ -137,6 +137,7 @@ dist-test: ## check the archive for this machine (Linux x86_64)
 generate: ## regenerate the assembly of attend and product
 	go -C attend/internal/gen run . -out ../../kernel_amd64.s -stubs ../../kernel_amd64.go -pkg attend -frame ../../frame_amd64.go
 	go -C product/internal/gen run . -out ../../kernel_amd64.s -stubs ../../kernel_amd64.go -pkg product -frame ../../frame_amd64.go
+	go -C product/internal/gen run . -plain -out ../../plain_kernel_amd64.s -stubs ../../plain_kernel_amd64.go -pkg product -frame ../../plain_frame_amd64.go
 
 deps: ## regenerate deps.txt, the list of modules in the binary
 	go test ./internal/deps -run TestDepsFile -update

@@ -9,7 +9,8 @@ import (
 type Linear struct {
 	Weight   *ggml.Tensor      // [in, out]
 	Bias     *ggml.Tensor      // [out] or nil
-	products *product.Products // how it is multiplied by where it was packed, else zero; nil: by ggml
+	products *product.Products // how it is multiplied by where it was packed, else zero; nil: as it is in the file
+	plain    product.Products  // how it is multiplied by as it is in the file; zero: by ggml
 }
 
 // packed reports whether ebb multiplies by the weight itself, which is packed then.
@@ -45,7 +46,7 @@ func (l Linear) forward(g *ggml.Graph, in *input, residual *ggml.Tensor) *ggml.T
 	bias := l.Bias
 	switch {
 	case !l.packed():
-		y = g.MulMat(l.Weight, in.values(g))
+		y = l.unpacked(g, in.values(g))
 	case bias == nil: // a packed product adds one operand
 		return l.products.Product(g, l.Weight, in.quantise(g, *l.products), residual)
 	default:
@@ -58,6 +59,14 @@ func (l Linear) forward(g *ggml.Graph, in *input, residual *ggml.Tensor) *ggml.T
 		y = g.Add(y, residual)
 	}
 	return y
+}
+
+// unpacked returns Weight·x for a weight as it is in the file.
+func (l Linear) unpacked(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
+	if l.plain.Any() {
+		return l.plain.Plain(g, l.Weight, x)
+	}
+	return g.MulMat(l.Weight, x)
 }
 
 // input is what one or more matrices are multiplied by.

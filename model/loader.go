@@ -56,6 +56,14 @@ func (d Devices) products(b *ggml.Backend) product.Products {
 	return d.Products
 }
 
+// plain returns how a device multiplies by a matrix of numbers as it is in the file; zero: by ggml.
+func (d Devices) plain(b *ggml.Backend, source gguf.Tensor) product.Products {
+	if b.Device().Type() != ggml.CPU || len(source.Shape) != 2 || !d.Products.TakesPlain(ggml.Type(source.Type), source.Shape[0]) {
+		return product.Products{}
+	}
+	return d.Products
+}
+
 // faster returns the memory of a device in which weights have an order that it computes faster with.
 func (d Devices) faster(b *ggml.Backend) []ggml.BufferType {
 	if b.Device().Type() == ggml.CPU && d.Mapped {
@@ -98,6 +106,7 @@ type weight struct {
 
 	parts    []gguf.Tensor     // of the file, whose rows are one behind the other; nil: the source
 	plain    bool              // it is used otherwise than by a Linear, as it is in the file
+	numbers  bool              // it is multiplied by as it is in the file, but not by ggml
 	products *product.Products // of a Linear: zero until the weight is packed for them
 }
 
@@ -244,7 +253,7 @@ func (l *Loader) tied(name string, in, out int) Linear {
 	if !ok {
 		return Linear{}
 	}
-	if l.file.Mapping(source.Part) == nil || !l.takes(source) && !l.fasterProducts(source) {
+	if l.file.Mapping(source.Part) == nil || !l.takes(source) && (l.devices.plain(l.backend, source).Any() || !l.fasterProducts(source)) {
 		return l.linear(source)
 	}
 	for i, w := range l.found.weights {
@@ -370,7 +379,9 @@ func (l *Loader) linear(source gguf.Tensor, parts ...gguf.Tensor) Linear {
 	if w.products == nil {
 		w.products = l.unpacked(source)
 	}
-	return Linear{Weight: w.tensor, products: w.products}
+	plain := l.devices.plain(l.backend, source)
+	w.numbers = plain.Any()
+	return Linear{Weight: w.tensor, products: w.products, plain: plain}
 }
 
 // find returns the weight of a tensor of the file on the device, which is added if nobody has asked

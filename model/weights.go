@@ -129,6 +129,9 @@ func (w *Weights) load(l *Loader, backend *ggml.Backend, rest []weight) error {
 
 // fits reports whether a device computes with the weight in an order of its own.
 func (w weight) fits(extra ggml.BufferType) bool {
+	if w.numbers {
+		return false
+	}
 	for _, op := range w.ops {
 		if !w.backend.SupportsWeight(op, w.tensor.Type(), w.tensor.Shape(), extra) {
 			return false

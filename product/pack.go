@@ -30,34 +30,54 @@ func Pack(t ggml.Type, dst, rows []byte, in int64) {
 	}
 }
 
-// packPanel packs 32 rows of some bytes each. A unit of a panel stays in the first cache while its
-// rows are put into it, one after the other.
+// packPanel packs 32 rows of some bytes each.
 func (f format) packPanel(dst, rows []byte, row int64) {
 	_, _ = dst[Rows*row-1], rows[Rows*row-1]
 	to, from := unsafe.Pointer(&dst[0]), unsafe.Pointer(&rows[0])
-	for u := range row / f.bytes {
-		unit := unsafe.Add(to, u*f.bytes*Rows)
-		for r := range int64(Rows) {
-			f.packBlock(unit, unsafe.Add(from, r*row+u*f.bytes), r)
+	for range row / f.bytes {
+		for i := range f.fields {
+			p := &f.fields[i]
+			p.pack(to, unsafe.Add(from, p.at), row)
+			to = unsafe.Add(to, p.n*p.size*Rows)
 		}
+		from = unsafe.Add(from, f.bytes)
 	}
 }
 
-// packBlock puts the block of row r at src into a unit.
-func (f format) packBlock(unit, src unsafe.Pointer, r int64) {
-	for _, p := range f.fields {
-		from, to, step := unsafe.Add(src, p.at), unsafe.Add(unit, r*p.size), Rows*p.size
-		switch p.size {
-		case 4:
-			for i := range p.n {
-				*(*uint32)(unsafe.Add(to, i*step)) = *(*uint32)(unsafe.Add(from, 4*i)) ^ p.flip
+// pack puts a field of 32 rows, the first at src and each some bytes behind the one before, into a
+// unit. The rows' blocks stay in the first cache from one number to the next.
+func (p *field) pack(dst, src unsafe.Pointer, row int64) {
+	switch p.size {
+	case 4:
+		flip := uint64(p.flip)<<32 | uint64(p.flip)
+		i := int64(0)
+		for ; i+2 <= p.n; i += 2 {
+			from, to := unsafe.Add(src, 4*i), (*[2][Rows]uint32)(unsafe.Add(dst, 4*Rows*i))
+			for r := range Rows {
+				v := *(*uint64)(from) ^ flip
+				to[0][r], to[1][r] = uint32(v), uint32(v>>32)
+				from = unsafe.Add(from, row)
 			}
-		case 2:
-			*(*uint16)(to) = *(*uint16)(from)
-		case 1:
-			*(*byte)(to) = *(*byte)(from)
 		}
-		unit = unsafe.Add(unit, p.n*step)
+		if i < p.n {
+			from, to := unsafe.Add(src, 4*i), (*[Rows]uint32)(unsafe.Add(dst, 4*Rows*i))
+			for r := range to {
+				to[r] = *(*uint32)(from) ^ p.flip
+				from = unsafe.Add(from, row)
+			}
+		}
+	case 2:
+		to := (*[Rows]uint16)(dst)
+		for r := range to {
+			to[r] = *(*uint16)(src)
+			src = unsafe.Add(src, row)
+		}
+	case 1:
+		to := (*[Rows]byte)(dst)
+		for r := range to {
+			to[r] = *(*byte)(src)
+			src = unsafe.Add(src, row)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 // Command gen writes package product's assembly: kernel_amd64.s and its declarations kernel_amd64.go,
-// and frame_amd64.go with the structures that the kernels keep in memory. It is a module of its own,
-// so that users of ebb do not inherit avo.
+// and frame_amd64.go with the structures that the kernels keep in memory; with -plain the same of the
+// products with weights that are not packed. It is a module of its own, so that users of ebb do not
+// inherit avo.
 //
 // Every function takes the address of a frame in DI, keeps all other state in registers and in the
 // frame, and clobbers every register but SP. None calls another, none uses the stack, and all are
@@ -21,9 +22,16 @@ import (
 
 func main() {
 	frameFile := flag.String("frame", "frame_amd64.go", "`file` for the structures")
+	ofPlain := flag.Bool("plain", false, "write the functions for plain weights, and not those for packed ones")
 	flag.Parse() // avo adds -out and -stubs
 
 	ConstraintExpr("amd64,!windows")
+	if *ofPlain {
+		plain()
+		Generate()
+		write(*frameFile, plainFrame)
+		return
+	}
 	newConstants()
 	narrowConstants()
 	tileConfigs()
@@ -38,7 +46,12 @@ func main() {
 		log.Fatal(err)
 	}
 
-	if err := os.WriteFile(*frameFile, frameSource(), 0o644); err != nil {
+	write(*frameFile, frame, texts, record)
+}
+
+// write writes structures to a file.
+func write(file string, structures ...structure) {
+	if err := os.WriteFile(file, frameSource(structures), 0o644); err != nil {
 		log.Fatal(err)
 	}
 }
