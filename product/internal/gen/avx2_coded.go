@@ -11,7 +11,8 @@ import (
 var dotProduct = regexp.MustCompile(`^\tVPDPBUSD +Y(\d+), Y(\d+), Y(\d+)$`)
 
 // codeAVXVNNI replaces VPDPBUSD in the generated file, in functions of AVX-VNNI, by its bytes: Go's
-// assembler knows the instruction only in its form of AVX-512, which these processors lack.
+// assembler knows the instruction only in its form of AVX-512, which these processors lack. The error
+// names another instruction of AVX-512 in functions of AVX2 or AVX-VNNI.
 func codeAVXVNNI(file string) error {
 	source, err := os.ReadFile(file)
 	if err != nil {
@@ -21,6 +22,13 @@ func codeAVXVNNI(file string) error {
 	for i, line := range lines {
 		if name, ok := strings.CutPrefix(line, "TEXT ·"); ok {
 			inside = strings.Contains(name, avxVNNI.name+"(SB)")
+			wants := strings.TrimPrefix(lines[max(0, i-1)], "// Requires: ") // as avo says
+			if inside {
+				wants = strings.NewReplacer("AVX512VL", "", "AVX512VNNI", "").Replace(wants) // of VPDPBUSD
+			}
+			if (inside || strings.Contains(name, avx2.name+"(SB)")) && strings.Contains(wants, "AVX512") {
+				return fmt.Errorf("%s:%d: %s needs %s", file, i+1, name, wants)
+			}
 		}
 		m := dotProduct.FindStringSubmatch(line)
 		if !inside {
