@@ -93,6 +93,7 @@ type Model struct {
 	Architecture string   `json:"architecture"`
 	Known        []string `json:"known_architectures"`
 	Weights      int64    `json:"weights_bytes"`
+	Packed       int64    `json:"packed_bytes,omitempty"`  // of these, bytes in private memory where the CPU computes; the others stay in the file
 	Experts      int64    `json:"experts_bytes,omitempty"` // of these, bytes that --cpu-experts leaves in host memory
 	Step         int64    `json:"step_bytes"`              // the most that activations, masks and other buffers of a step take
 	Layers       int      `json:"layers"`

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/product"
 )
 
 // newHeader returns a loader that reads metadata alone.
@@ -71,8 +73,7 @@ func ExpertBytes(f *gguf.File) (whole, read []int64) {
 	whole, read = make([]int64, LayerCount(f)), make([]int64, LayerCount(f))
 	count, used := experts(f)
 	for _, t := range f.Tensors() {
-		l := -1
-		if _, err := fmt.Sscanf(t.Name, "blk.%d.", &l); err == nil && l >= 0 && l < len(whole) && ofExperts(t.Name) {
+		if l := layerOf(t.Name); l >= 0 && l < len(whole) && ofExperts(t.Name) {
 			whole[l] += t.Size
 			read[l] += t.Size / count * used
 		}
@@ -99,4 +100,41 @@ func experts(f *gguf.File) (count, used int64) {
 		return 1, 1
 	}
 	return count, used
+}
+
+// PackedBytes returns from a file's header how many bytes of the weights are packed where the CPU
+// computes all layers, which is private memory: those that p takes, without the tables of which rows
+// are looked up, and without the block that drafts tokens.
+func PackedBytes(f *gguf.File, p product.Products) (bytes int64) {
+	taken := func(t gguf.Tensor) bool {
+		return len(t.Shape) >= 2 && p.Takes(ggml.Type(t.Type), t.Shape[0], t.Shape[1])
+	}
+	layers := LayerCount(f)
+	whole := map[int]bool{} // by layer: all matrices of its experts are taken
+	for _, t := range f.Tensors() {
+		if l := layerOf(t.Name); ofExperts(t.Name) && len(t.Shape) == 3 {
+			all, seen := whole[l]
+			whole[l] = (all || !seen) && taken(t)
+		}
+	}
+	_, own := f.Tensor("output.weight")
+	for _, t := range f.Tensors() {
+		l := layerOf(t.Name)
+		switch {
+		case !taken(t), l >= layers, t.Name == "token_embd.weight" && own, t.Name == "per_layer_token_embd.weight":
+		case ofExperts(t.Name) && !whole[l]:
+		default:
+			bytes += t.Size
+		}
+	}
+	return bytes
+}
+
+// layerOf returns the block that a tensor belongs to, -1 for none.
+func layerOf(name string) int {
+	l := -1
+	if _, err := fmt.Sscanf(name, "blk.%d.", &l); err != nil {
+		return -1
+	}
+	return l
 }

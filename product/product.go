@@ -22,8 +22,16 @@ type Products struct{ set isa.ISA }
 // On returns how to multiply on a device. set is the kernels' instruction set if the device is the
 // CPU.
 func On(d *ggml.Device, set isa.ISA) Products {
+	if d.Type() != ggml.CPU {
+		return Products{}
+	}
+	return Of(set)
+}
+
+// Of returns how to multiply on the CPU. It needs no library.
+func Of(set isa.ISA) Products {
 	set = set.Resolved()
-	if d.Type() != ggml.CPU || set != isa.Go && !vectors(set) {
+	if set != isa.Go && !vectors(set) {
 		return Products{}
 	}
 	return Products{set}

@@ -251,7 +251,7 @@ func readModel(path string, r doctor.Readings) *doctor.Model {
 		m.Error = err.Error()
 	}
 	m.Name, m.Architecture, m.Weights, m.Layers, m.Context = s.Name, s.Architecture, s.Bytes, s.Layers, s.Context
-	m.Step = stepBytes(s)
+	m.Packed, m.Step = s.Packed, stepBytes(s)
 	for _, name := range []string{"f16", "q8_0", "q4_0", "f32", "bf16"} { // the default first, then the smaller ones
 		i := slices.IndexFunc(s.KVBytes, func(kv kvBytes) bool { return kv.Type == name })
 		if i < 0 || s.KVBytes[i].PerToken == 0 {

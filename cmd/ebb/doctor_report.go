@@ -97,6 +97,9 @@ func describeDevice(d doctor.Device) string {
 // printFits says how much of a context fits where.
 func printFits(line func(name, format string, args ...any), m doctor.Model) {
 	line("model", "%s, %s: weights %s, %s, context %d", shown(m.Name), shown(m.Architecture), bytesize.Format(m.Weights), count(m.Layers, "layer"), m.Context)
+	if m.Packed > 0 {
+		line("", "where the CPU computes, %s of the weights are packed: private memory, unless --no-pack", bytesize.Format(m.Packed))
+	}
 	for _, kv := range m.KV {
 		var places []string
 		for _, f := range m.Fits {

@@ -81,6 +81,9 @@ func printSummary(w io.Writer, s summary) {
 	for _, t := range s.Types {
 		line("", "%-6s %5s %11s", t.Type, fmt.Sprint(t.Tensors), bytesize.Format(t.Bytes))
 	}
+	if s.Packed > 0 {
+		line("packed", "%s where this CPU computes, in private memory; the rest stays in the file", bytesize.Format(s.Packed))
+	}
 	if len(s.Files) > 1 {
 		for i, f := range s.Files {
 			line(fmt.Sprintf("part %d of %d", i+1, len(s.Files)), "%s, %s in %s", shown(filepath.Base(f.Path)), count(f.Tensors, "tensor"), bytesize.Format(f.Bytes))

@@ -42,6 +42,7 @@ type planModel struct {
 type planDevice struct {
 	Budget         int64  `json:"budget_bytes"`
 	Weights        int64  `json:"weights_bytes"`
+	Packed         int64  `json:"packed_bytes,omitempty"` // of the weights, in private memory
 	Step           int64  `json:"step_bytes"`
 	Draft          int64  `json:"draft_bytes,omitempty"` // K/V of the block that drafts
 	Slots          int    `json:"slots"`
@@ -116,7 +117,7 @@ func (p planned) printJSON(w io.Writer) error {
 		Model:   planModel{p.model.Name, p.model.Architecture, len(r.Layers), p.model.Context, kinds.Full, kinds.Windowed, kinds.Shared, kinds.TokenBytes, kinds.Recurrent, kinds.StateBytes},
 		Machine: p.machine, KVType: p.flags.kvType, Context: f.Context, Sequences: f.Sequences, Beams: p.flags.beams,
 		Device: planDevice{
-			Budget: r.DeviceMemory, Weights: f.Footprint.Weights, Step: f.Footprint.Total() - f.Footprint.Weights - f.Footprint.Draft,
+			Budget: r.DeviceMemory, Weights: f.Footprint.Weights, Packed: p.packed(), Step: f.Footprint.Total() - f.Footprint.Weights - f.Footprint.Draft,
 			Draft: f.Footprint.Draft,
 			Slots: f.Placement.Slots, SlotsBytes: int64(f.Placement.Slots) * f.Placement.SlotBytes,
 			ResidentLayers: len(r.Layers) - f.Placement.Streamed, ResidentBytes: f.Placement.TreeBytes * int64(f.Sequences),

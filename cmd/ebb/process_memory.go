@@ -27,7 +27,7 @@ type memoryLine struct {
 // The names of lines.
 const (
 	mappedWeights = "weights, in their file"
-	copiedWeights = "weights, copied"
+	copiedWeights = "weights, private copies"
 	keysAndValues = "K/V"
 	statesOfSeqs  = "states of sequences"
 )

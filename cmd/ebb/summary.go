@@ -3,12 +3,15 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/model"
 	"github.com/seed4d217819/ebb/plan"
+	"github.com/seed4d217819/ebb/product"
 )
 
 // summary is what ebb inspect prints about a model. Fields that the file does not have are zero.
@@ -18,9 +21,10 @@ type summary struct {
 	Version      int           `json:"gguf_version"`
 	Parameters   int64         `json:"parameters"`
 	Tensors      int           `json:"tensors"`
-	Bytes        int64         `json:"bytes"` // of the tensors
-	Types        []typeSummary `json:"types"` // the most bytes first
-	Files        []fileSummary `json:"files"` // the parts that the model is split into; one, for most
+	Bytes        int64         `json:"bytes"`                  // of the tensors
+	Packed       int64         `json:"packed_bytes,omitempty"` // of these, in private memory where this CPU computes
+	Types        []typeSummary `json:"types"`                  // the most bytes first
+	Files        []fileSummary `json:"files"`                  // the parts that the model is split into; one, for most
 
 	Layers      int             `json:"layers"`
 	Hidden      int             `json:"hidden"`
@@ -102,6 +106,7 @@ func summarize(f *gguf.File) summary {
 	}
 	slices.SortStableFunc(s.Types, func(a, b typeSummary) int { return cmp.Compare(b.Bytes, a.Bytes) })
 
+	s.Packed = packedBytes(f)
 	for _, p := range f.Parts() {
 		s.Files = append(s.Files, fileSummary{p.Path, p.Tensors, p.Size})
 	}
@@ -145,6 +150,16 @@ func summarize(f *gguf.File) summary {
 		s.Template = &template
 	}
 	return s
+}
+
+// packedBytes returns how many bytes of the weights are packed where this CPU computes: none if the
+// instruction set that the environment names is wrong, which opening a model reports.
+func packedBytes(f *gguf.File) int64 {
+	set, err := isa.Parse(os.Getenv(isa.Variable))
+	if err != nil {
+		return 0
+	}
+	return model.PackedBytes(f, product.Of(set))
 }
 
 // perLayer returns a value that is one number for all layers or an array of one a layer.

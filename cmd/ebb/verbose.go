@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/ggml"
@@ -67,7 +68,7 @@ func printVerbose(w io.Writer, engine *ebb.Engine, o ebb.Options) error {
 // printMemory prints what a device's memory is used for: now, and at the peak.
 func printMemory(w io.Writer, device string, u ggml.Usage) {
 	row := func(name, purpose, now, most string) {
-		fmt.Fprintf(w, "%-9s  %-25s%11s%11s\n", name, purpose, now, most)
+		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%-9s  %-25s%11s%11s", name, purpose, now, most), " "))
 	}
 	row(device, "memory for", "now", "at most")
 	var now, most int64
@@ -76,6 +77,9 @@ func printMemory(w io.Writer, device string, u ggml.Usage) {
 			continue
 		}
 		row("", m.name, bytesize.Format(u.Current[m.purpose]), bytesize.Format(u.Peak[m.purpose]))
+		if m.purpose == ggml.Weights && u.Mapped > 0 {
+			row("", "  of them, in the file", bytesize.Format(u.Mapped), "")
+		}
 		if m.purpose != ggml.HostRows {
 			now, most = now+u.Current[m.purpose], most+u.Peak[m.purpose]
 		}

@@ -5,8 +5,11 @@ import (
 	"testing"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/isa"
+	"github.com/seed4d217819/ebb/model"
+	"github.com/seed4d217819/ebb/product"
 )
 
 func TestWeightsArePackedUnlessTheyAreToStayMappedOrMemoryHasNoRoom(t *testing.T) {
@@ -32,6 +35,18 @@ func TestWeightsArePackedUnlessTheyAreToStayMappedOrMemoryHasNoRoom(t *testing.T
 			s.HostRoom = func() (int64, bool) { return tt.room, true }
 		}
 		r := s.mustOpen(t)
+		f, err := gguf.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Norms are copied too, because they are small.
+		packed, private := model.PackedBytes(f, product.Of(tt.set)), r.Stats()[0].Device.Current[ggml.Weights]-r.mapped()
+		if norms := private - packed; !tt.mapped && (norms < 0 || norms > 32<<10) {
+			t.Errorf("%s: %d bytes are private memory, and %d are said to be packed", tt.name, private, packed)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
 		if mapped := r.mapped() > 1<<20; mapped != tt.mapped {
 			t.Errorf("%s: %d bytes are mapped", tt.name, r.mapped())
 		}
