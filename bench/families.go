@@ -18,6 +18,7 @@ const (
 	targetFamily     = 0.95
 	targetFamilyDeep = 1
 	deepFamily       = 2000
+	targetWhole      = 1.05 // of whole models
 )
 
 // Those that a hybrid should reach, in which a fourth of the layers attends.
@@ -102,6 +103,8 @@ func (o *Options) family(ctx context.Context, with measure.Options, m measure.Mo
 
 func familyTargets(f families.Family, depth int) measure.Targets {
 	switch {
+	case f.Whole && depth < deepFamily:
+		return measure.Targets{Fastest: targetWhole}
 	case f.Hybrid() && depth >= deepHybrid:
 		return measure.Targets{Fastest: targetHybridDeep}
 	case f.Hybrid():

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed4d217819/ebb/bench/families"
 	"github.com/seed4d217819/ebb/internal/measure"
 	"github.com/seed4d217819/ebb/internal/measure/measuretest"
 	"github.com/seed4d217819/ebb/isa"
@@ -179,10 +180,10 @@ func TestReportsThatAreNoneAreRefused(t *testing.T) {
 func TestSequencesAreComparedWithAnotherEngine(t *testing.T) {
 	o := small(t, "sequences")
 	o.smallFamilies, o.Depths, o.Families = true, []int{40}, []string{"llama-1b:q4_0"}
-	o.ISAs = []isa.ISA{isa.Best, isa.GGML}
+	o.ISAs, o.Sequences = []isa.ISA{isa.Best, isa.GGML}, []int{2, manySequences}
 	o.PeerBench, _ = fakeBench(t)
 	r := run(t, o)
-	for _, n := range sequenceCounts() {
+	for _, n := range o.Sequences {
 		want := []string{"ebb static, one step, best", "ebb static, one step, ggml", "the peer's llama-batched-bench"}
 		if diff := cmp.Diff(measuretest.Arms(r, "sequences", 40, n), want); diff != "" {
 			t.Errorf("arms of %d sequences (-got +want):\n%s", n, diff)
@@ -238,5 +239,37 @@ func TestThePerplexityTextIsLongEnough(t *testing.T) {
 	ids, err := tok.Encode(perplexityText, tokenizer.Options{})
 	if err != nil || len(ids) < perplexityTokens {
 		t.Errorf("%d tokens, error %v: want at least %d", len(ids), err, perplexityTokens)
+	}
+}
+
+// A whole model is measured only where it is named, with a target of its own, and instruction sets are
+// compared with each other.
+func TestWholeFamiliesAreDecodedWithSeveralInstructionSets(t *testing.T) {
+	o := small(t, "families")
+	o.Model, o.smallFamilies, o.Families, o.Depths = "", true, []string{"llama-1b:q8_0"}, []int{0}
+	o.ISAs = []isa.ISA{isa.Best, isa.GGML}
+	o.PeerBench, _ = fakeBench(t)
+	r := run(t, o)
+	want := map[string]float64{
+		"ebb static, best / ebb static, ggml":            0,
+		"ebb static, best / " + peerCommand:              targetWhole,
+		"ebb static, ggml / " + peerCommand:              targetWhole,
+		"ebb static, best / reading the bytes of a step": 0,
+		"ebb static, ggml / reading the bytes of a step": 0,
+	}
+	if diff := cmp.Diff(measuretest.Targets(r), want); diff != "" {
+		t.Errorf("targets (-got +want):\n%s", diff)
+	}
+	some, err := families.Find()
+	if err != nil || slices.ContainsFunc(some, func(f families.Family) bool { return f.Whole }) {
+		t.Errorf("no names: a whole model is among the families, or error %v", err)
+	}
+}
+
+func TestNumbersOfSequencesAreChecked(t *testing.T) {
+	o := small(t, "sequences")
+	o.Sequences = []int{0}
+	if err := o.Validate(); err == nil || !strings.Contains(err.Error(), "0 sequences: want at least 1") {
+		t.Errorf("error %v", err)
 	}
 }

@@ -11,16 +11,22 @@ import (
 	"github.com/seed4d217819/ebb/kv"
 )
 
-// sequenceCounts are how many sequences are decoded together.
-func sequenceCounts() []int { return []int{1, 2, 4, 8} }
+// sequenceCounts are how many sequences are decoded together if the options name no numbers.
+func sequenceCounts() []int { return []int{1, 2, 4, manySequences} }
 
-// targetSequences is the share of another engine's speed that most sequences together should reach.
-const targetSequences = 1.5
+// targetSequences is the share of another engine's speed that manySequences together should reach.
+const (
+	targetSequences = 1.5
+	manySequences   = 8
+)
 
 // sequences measures tokens of several sequences in one step, where one operation computes the states of
 // all those of a hybrid, against a step for each, and against another engine.
 func (o *Options) sequences(ctx context.Context, with measure.Options, _ measure.Model) (res measure.Result, err error) {
-	some, depths := o.Families, o.Depths
+	some, depths, counts := o.Families, o.Depths, o.Sequences
+	if counts == nil {
+		counts = sequenceCounts()
+	}
 	if some == nil {
 		some = []string{conversationFamily}
 	}
@@ -40,7 +46,7 @@ func (o *Options) sequences(ctx context.Context, with measure.Options, _ measure
 			}
 			for _, s := range with.Settings() {
 				for _, depth := range depths {
-					for _, n := range sequenceCounts() {
+					for _, n := range counts {
 						if err := o.together(ctx, with, measure.Point{Workload: name, Setting: s, Depth: depth, Tokens: n}, &res); err != nil {
 							return err
 						}
@@ -91,7 +97,7 @@ func (o *Options) together(ctx context.Context, with measure.Options, at measure
 	}
 	res.Rows = append(res.Rows, rows...)
 	var t targets
-	if counts := sequenceCounts(); n == counts[len(counts)-1] {
+	if n == manySequences {
 		t.peer = targetSequences
 	}
 	res.Scores = append(res.Scores, scoresOf(rows, len(ours), t)...)

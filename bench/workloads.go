@@ -21,7 +21,8 @@ type Options struct {
 	Peer      string // [PeerLlama], to compare with it; "": nothing
 	PeerBench string // the llama-bench of another engine to compare with; "": none
 
-	Families []string // names of those to measure; nil: all
+	Families  []string // names of those to measure; nil: all
+	Sequences []int    // how many are decoded together; nil: 1, 2, 4 and 8
 
 	smallFamilies  bool  // families have widths that take little time
 	attentionBytes int64 // least bytes of K/V in a step of attention; 0: more than caches hold
@@ -102,6 +103,11 @@ func (o *Options) Validate() error {
 	}
 	if o.BeamDepth < 0 {
 		errs = append(errs, fmt.Errorf("bench: beam depth %d: want at least 1, or 0 for the default", o.BeamDepth))
+	}
+	for _, n := range o.Sequences {
+		if n < 1 {
+			errs = append(errs, fmt.Errorf("bench: %d sequences: want at least 1", n))
+		}
 	}
 	if _, err := families.Find(o.Families...); err != nil {
 		errs = append(errs, err)

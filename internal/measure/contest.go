@@ -15,7 +15,8 @@ type Peer struct {
 
 // contest is what is compared in a setting: ebb under each policy, and the peers.
 type contest struct {
-	ours  []*Ebb
+	ours  []*Ebb // under each policy, with each instruction set
+	sets  int    // instruction sets
 	peers []Peer
 }
 
@@ -24,6 +25,7 @@ func openContest(o Options, s Setting, room int) (c contest, notes []string, err
 	if c.ours, err = openPolicies(o, s, room); err != nil {
 		return contest{}, nil, err
 	}
+	c.sets = max(1, len(o.ISAs))
 	if o.Peers != nil {
 		c.peers, notes = o.Peers(s, room)
 	}
@@ -67,9 +69,13 @@ type peerRow struct {
 	flash bool
 }
 
-// against scores each of ebb's rows against the peers.
+// against scores each of ebb's rows against the peers, and those of the first instruction set against
+// the others under the same policy.
 func (c contest) against(ours []Row, peers []peerRow, t Targets) (scores []Score) {
 	for i, row := range ours {
+		if first := i / c.sets * c.sets; i > first {
+			scores = append(scores, SpeedScore(ours[first], row, 0))
+		}
 		of := t
 		if !c.resident(i) {
 			of = Targets{}

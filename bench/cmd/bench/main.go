@@ -61,6 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&o.PeerBench, "peer-bench", "", "another engine to compare with on the CPU: the `PATH` of its llama-bench")
 	flags.Var(&instructionSets{list: &o.ISAs}, "isas", "instruction sets of ebb's kernels that take turns: some of "+strings.Join(isa.Names(), ", ")+" (default the one that EBB_ISA names)")
 	flags.StringSliceVar(&o.Families, "families", nil, "which `FAMILIES` to measure, for workloads with models of their own: some of "+strings.Join(families.Names(), ", ")+" (default: families all that are not whole models, others see above)")
+	flags.IntSliceVar(&o.Sequences, "sequences", nil, "how many sequences are decoded together, for sequences (default 1,2,4,8)")
 	plots := flags.String("plots", "", "draw curves and timelines as SVG files into `FOLDER`")
 
 	switch err := flags.Parse(args); {
