@@ -23,6 +23,9 @@ func vectorOps(set isa.ISA) (ops [operations]uintptr) {
 		ops[opProduct], ops[opGateUp] = amxAddresses()
 	}
 	ops[opExpertProduct], ops[opExpertGateUp], ops[opQuantiseGrouped] = ofExperts()
+	if set >= isa.AMX {
+		ops[opExpertProduct], ops[opExpertGateUp] = amxExpertAddresses()
+	}
 	ops[opGroup], ops[opMix] = pairAddresses()
 	return ops
 }

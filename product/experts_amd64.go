@@ -35,6 +35,10 @@ type mixtureFrame struct {
 	biasRow    uintptr // bytes of an expert's
 	gateExpert uintptr // bytes of an expert's matrix
 	upExpert   uintptr
+	record     uintptr // where the record for the weights' type, or the gate's, is behind an instruction set's texts
+	upRecord   uintptr
+	large      uintptr // texts for groups of amxTokens pairs and more
+	small      uintptr // and for the others
 }
 
 // mixtureAt is where it begins in a thread's frame.
@@ -99,6 +103,17 @@ func opQuantiseGroupedAVXVNNI()
 //
 //go:noescape
 func avxVNNIExpertAddresses() (product, gateUp, quantise uintptr)
+
+// amxExpertAddresses returns where those of them with AMX are that are not VNNI's.
+//
+//go:noescape
+func amxExpertAddresses() (product, gateUp uintptr)
+
+//go:noescape
+func opExpertProductAMX()
+
+//go:noescape
+func opExpertGateUpAMX()
 
 // What entry_amd64.s has for them.
 

@@ -35,6 +35,10 @@
 #define mix_biasRow (const_mixtureAt+mixtureFrame_biasRow)(DI)
 #define mix_gateExpert (const_mixtureAt+mixtureFrame_gateExpert)(DI)
 #define mix_upExpert (const_mixtureAt+mixtureFrame_upExpert)(DI)
+#define mix_record (const_mixtureAt+mixtureFrame_record)(DI)
+#define mix_upRecord (const_mixtureAt+mixtureFrame_upRecord)(DI)
+#define mix_large (const_mixtureAt+mixtureFrame_large)(DI)
+#define mix_small (const_mixtureAt+mixtureFrame_small)(DI)
 
 TEXT ·opExpertProductVNNI(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $0, AX
@@ -72,6 +76,14 @@ TEXT ·opQuantiseGroupedAVXVNNI(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $2, AX
 	JMP  quantiseGrouped<>(SB)
 
+TEXT ·opExpertProductAMX(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $3, AX
+	JMP  expertProduct<>(SB)
+
+TEXT ·opExpertGateUpAMX(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $3, AX
+	JMP  expertGateUp<>(SB)
+
 // expertProduct is ExpertProduct with the instruction set AX.
 TEXT expertProduct<>(SB), NOSPLIT|NOFRAME, $0-0
 	ENTER
@@ -84,7 +96,8 @@ TEXT expertProduct<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ  AX, mix_acts
 	MOVQ  tensor_src+0(R11), R9
 	CALL  ·recordOf(SB)
-	MOVQ  AX, frame_record(DI)
+	SUBQ  frame_texts(DI), AX
+	MOVQ  AX, mix_record
 	MOVQ  tensor_data(R9), AX
 	MOVQ  AX, frame_weights(DI)
 	MOVQ  tensor_nb+8(R9), AX
@@ -110,16 +123,15 @@ unbiased:
 	MOVQ  $0, frame_resRow(DI)       // the same for all of a group's pairs
 	MOVQ  tensor_src+16(R11), R9
 	CALL  divideGroups<>(SB)
-	MOVQ  frame_texts(DI), AX
-	MOVQ  texts_begin(AX), AX
-	TESTQ AX, AX
-	JEQ   next
-	CALL  AX
+	CALL  beginLarge<>(SB)
 
 next:
 	CALL  takeOfGroup<>(SB)
 	TESTQ AX, AX
 	JEQ   finish
+	MOVQ  mix_record, AX
+	ADDQ  frame_texts(DI), AX
+	MOVQ  AX, frame_record(DI)
 	MOVL  group_expert(R9), AX
 	MOVQ  AX, CX
 	IMULQ frame_panels(DI), AX
@@ -146,11 +158,7 @@ none:
 	JMP   next
 
 finish:
-	MOVQ  frame_texts(DI), AX
-	MOVQ  texts_finish(AX), AX
-	TESTQ AX, AX
-	JEQ   out
-	CALL  AX
+	CALL  finishLarge<>(SB)
 out:
 	LEAVE
 
@@ -178,7 +186,8 @@ TEXT expertGateUp<>(SB), NOSPLIT|NOFRAME, $0-0
 
 	MOVQ  tensor_src+0(R11), R9
 	CALL  ·recordOf(SB)
-	MOVQ  AX, frame_gateRecord(DI)
+	SUBQ  frame_texts(DI), AX
+	MOVQ  AX, mix_record
 	MOVQ  tensor_nb+8(R9), AX
 	MOVLQSX tensor_params+expertParams_gateRow(R11), BX
 	IMULQ AX, BX
@@ -190,7 +199,8 @@ TEXT expertGateUp<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ  AX, mix_gateExpert
 	MOVQ  tensor_src+8(R11), R9
 	CALL  ·recordOf(SB)
-	MOVQ  AX, frame_upRecord(DI)
+	SUBQ  frame_texts(DI), AX
+	MOVQ  AX, mix_upRecord
 	MOVQ  tensor_nb+8(R9), AX
 	MOVLQSX tensor_params+expertParams_upRow(R11), BX
 	IMULQ AX, BX
@@ -225,11 +235,7 @@ buffers:
 	MOVQ  $0, frame_resRow(DI)
 	MOVQ  tensor_src+24(R11), R9
 	CALL  divideGroups<>(SB)
-	MOVQ  frame_texts(DI), AX
-	MOVQ  texts_begin(AX), AX
-	TESTQ AX, AX
-	JEQ   next
-	CALL  AX
+	CALL  beginLarge<>(SB)
 
 next:
 	CALL  takeOfGroup<>(SB)
@@ -253,7 +259,8 @@ pass:
 	CMOVQGT AX, BX
 	MOVQ  BX, frame_tile1(DI)
 	MOVQ  mix_group, R9
-	MOVQ  frame_gateRecord(DI), AX
+	MOVQ  mix_record, AX
+	ADDQ  frame_texts(DI), AX
 	MOVQ  AX, frame_record(DI)
 	MOVL  group_expert(R9), BX
 	IMULQ mix_gateExpert, BX
@@ -266,7 +273,8 @@ pass:
 	MOVQ  AX, frame_result(DI)
 	CALL  ·panelTimesTokens(SB)
 	MOVQ  mix_group, R9
-	MOVQ  frame_upRecord(DI), AX
+	MOVQ  mix_upRecord, AX
+	ADDQ  frame_texts(DI), AX
 	MOVQ  AX, frame_record(DI)
 	MOVL  group_expert(R9), BX
 	IMULQ mix_upExpert, BX
@@ -296,11 +304,7 @@ pass:
 	JMP   next
 
 finish:
-	MOVQ  frame_texts(DI), AX
-	MOVQ  texts_finish(AX), AX
-	TESTQ AX, AX
-	JEQ   out
-	CALL  AX
+	CALL  finishLarge<>(SB)
 out:
 	LEAVE
 
@@ -386,6 +390,38 @@ TEXT tableOfMixture<>(SB), NOSPLIT|NOFRAME, $0-0
 	LEAQ    const_tableHead(BX)(AX*1), BX
 	RET
 
+// beginLarge finds the functions for groups of few and of many pairs. Those for many are AMX's, if there
+// is AMX: it calls what must be called before them if there is a group of so many.
+TEXT beginLarge<>(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ frame_texts(DI), AX
+	MOVQ AX, mix_large
+	MOVQ AX, mix_small
+	CMPQ frame_isa(DI), $3
+	JNE  done
+	MOVQ $0, frame_isa(DI)         // VNNI
+	CALL ·choose(SB)
+	MOVQ frame_texts(DI), AX
+	MOVQ AX, mix_small
+	CMPQ mix_most, $const_amxTokens
+	JLT  done
+	MOVQ mix_large, AX
+	MOVQ texts_begin(AX), AX
+	JMP  AX
+done:
+	RET
+
+// finishLarge calls what must be called after the functions for groups of many pairs.
+TEXT finishLarge<>(SB), NOSPLIT|NOFRAME, $0-0
+	CMPQ  mix_most, $const_amxTokens
+	JLT   done
+	MOVQ  mix_large, AX
+	MOVQ  texts_finish(AX), AX
+	TESTQ AX, AX
+	JEQ   done
+	JMP   AX
+done:
+	RET
+
 // divideGroups divides the panels of all groups of the table behind R9: into shares if all groups have
 // few pairs, and otherwise by the counter.
 TEXT divideGroups<>(SB), NOSPLIT|NOFRAME, $0-0
@@ -436,6 +472,10 @@ taken:
 	IMULQ $const_tokenBlock, AX
 	ADDQ  mix_acts, AX
 	MOVQ  AX, frame_acts(DI)
+	MOVQ  mix_small, AX
+	CMPQ  frame_tokens(DI), $const_amxTokens
+	CMOVQGE mix_large, AX
+	MOVQ  AX, frame_texts(DI)
 	MOVL  $1, AX
 	RET
 none:
@@ -478,4 +518,12 @@ TEXT ·avxVNNIExpertAddresses(SB), NOSPLIT, $0-24
 	MOVQ AX, gateUp+8(FP)
 	LEAQ ·opQuantiseGroupedAVXVNNI(SB), AX
 	MOVQ AX, quantise+16(FP)
+	RET
+
+// func amxExpertAddresses() (product, gateUp uintptr)
+TEXT ·amxExpertAddresses(SB), NOSPLIT, $0-16
+	LEAQ ·opExpertProductAMX(SB), AX
+	MOVQ AX, product+0(FP)
+	LEAQ ·opExpertGateUpAMX(SB), AX
+	MOVQ AX, gateUp+8(FP)
 	RET
