@@ -1,0 +1,231 @@
+package ebb_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/testmodel"
+	"github.com/seed4d217819/ebb/isa"
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// ownKernels skips a test of bits where ggml computes: it has other sums for one token than for several.
+func ownKernels(t *testing.T) {
+	t.Helper()
+	if isa.Best.Resolved() <= isa.GGML {
+		t.Skip("cpu: ebb has no kernels for it")
+	}
+}
+
+// alone returns the logits of all tokens of a text that goes through the model one token at a time.
+func alone(t *testing.T, e *ebb.Engine, tokens []int32) [][]float32 {
+	t.Helper()
+	return inPieces(t, e, tokens, slices.Repeat([]int{1}, len(tokens)))
+}
+
+// inPieces returns the logits of all tokens of a text that goes through the model in pieces.
+func inPieces(t *testing.T, e *ebb.Engine, tokens []int32, pieces []int) (rows [][]float32) {
+	t.Helper()
+	s := e.NewSeq()
+	defer closeSeq(t, s)
+	for _, n := range pieces {
+		rows = append(rows, forward(t, e, s, tokens[len(rows):len(rows)+n], n)...)
+	}
+	return rows
+}
+
+// pieces divides n at random.
+func pieces(rng *rand.Rand, n int) (all []int) {
+	for n > 0 {
+		some := min(n, 1+rng.IntN(1+rng.IntN(n)))
+		all, n = append(all, some), n-some
+	}
+	return all
+}
+
+// beside returns the logits of a text that goes through the model in pieces at random, among other
+// sequences, which have had other tokens before and get some in each step.
+func beside(t *testing.T, e *ebb.Engine, rng *rand.Rand, tokens []int32, others int) (rows [][]float32) {
+	t.Helper()
+	s := e.NewSeq()
+	defer closeSeq(t, s)
+	var all []*kv.Seq
+	for i := range others {
+		o := e.NewSeq()
+		defer closeSeq(t, o)
+		forward(t, e, o, prompt(100+i, 1+rng.IntN(70)), 1)
+		all = append(all, o)
+	}
+	step := 0
+	for len(rows) < len(tokens) {
+		n := min(len(tokens)-len(rows), []int{1, 1, 2, 7, 20, 60}[rng.IntN(6)])
+		mine := kv.Work{Seq: s, Tokens: tokens[len(rows) : len(rows)+n], Logits: n}
+		at := rng.IntN(others + 1)
+		var batch []kv.Work
+		for i, o := range all {
+			if i == at {
+				batch = append(batch, mine)
+			}
+			step++
+			batch = append(batch, kv.Work{Seq: o, Tokens: prompt(1000+step, []int{1, 1, 2, 5}[rng.IntN(4)]), Logits: 1})
+		}
+		if at == others {
+			batch = append(batch, mine)
+		}
+		out, err := e.Forward(t.Context(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, out[at]...)
+	}
+	return rows
+}
+
+// afterForks is beside for a sequence that is the fork of a fork, each of which has ended.
+func afterForks(t *testing.T, e *ebb.Engine, tokens []int32) (rows [][]float32) {
+	t.Helper()
+	s := e.NewSeq()
+	for len(rows) < len(tokens) {
+		n := min(len(tokens)-len(rows), 19)
+		rows = append(rows, forward(t, e, s, tokens[len(rows):len(rows)+n], n)...)
+		f, err := s.Fork()
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeSeq(t, s)
+		s = f
+	}
+	closeSeq(t, s)
+	return rows
+}
+
+// shared is how many tokens the beams of the tests have in common.
+const shared = 19
+
+// asBeams returns the logits of a text that goes through the model among its own forks.
+func asBeams(t *testing.T, e *ebb.Engine, tokens []int32) (rows [][]float32) {
+	t.Helper()
+	seqs := []*kv.Seq{e.NewSeq()}
+	rows = forward(t, e, seqs[0], tokens[:shared], shared)
+	for range 3 {
+		f, err := seqs[0].Fork()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seqs = append(seqs, f)
+	}
+	for _, s := range seqs {
+		defer closeSeq(t, s)
+	}
+	for i := range tokens[shared:] {
+		var batch []kv.Work
+		for j, s := range seqs {
+			batch = append(batch, kv.Work{Seq: s, Tokens: prompt(10*i+j, 1), Logits: 1})
+		}
+		batch[2].Tokens = tokens[shared+i:][:1]
+		out, err := e.Forward(t.Context(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, out[2]...)
+	}
+	return rows
+}
+
+// inAnyCompany compares the logits of a text alone with those in pieces, beside others, and after forks,
+// bit for bit, for chunks of some sizes.
+func inAnyCompany(t *testing.T, path, kvType string, tokens []int32, chunks ...int) {
+	t.Helper()
+	var want [][]float32
+	for i, chunk := range chunks {
+		e := cpuInPlace.open(t, path, ebb.Options{KVType: kvType, ChunkTokens: chunk, Threads: 1 + i%2})
+		if want == nil {
+			want = alone(t, e, tokens)
+		}
+		rng := rand.New(rand.NewPCG(1, uint64(chunk)))
+		check := func(what string, got [][]float32) {
+			t.Helper()
+			if err := sameBits(got, want); err != nil {
+				t.Errorf("K/V %s, chunks of %d, %s: %v; the logits differ by %g", kvType, chunk, what, err, worst(t, got, want))
+			}
+		}
+		check("at once", inPieces(t, e, tokens, []int{len(tokens)}))
+		p := pieces(rng, len(tokens))
+		check(fmt.Sprint("in pieces of ", p), inPieces(t, e, tokens, p))
+		if i > 0 {
+			continue
+		}
+		for _, n := range []int{1, 2, 5} {
+			check(fmt.Sprintf("beside %d", n), beside(t, e, rng, tokens, n))
+		}
+		check("after forks", afterForks(t, e, tokens))
+	}
+}
+
+// A sequence has the same logits, bit for bit, alone and beside others, however its text is divided:
+// dense models, mixtures, models with windows and hybrids, with every type of K/V.
+func TestASequenceHasTheSameBitsInAnyCompany(t *testing.T) {
+	ownKernels(t)
+	for _, c := range []struct {
+		model   string
+		tokens  int
+		kvTypes []string
+		chunks  []int
+	}{
+		{"tiny-gqa", 300, []string{"f16"}, []int{512, 17}}, // past a block
+		{"tiny-gqa", 40, []string{"f32"}, []int{512, 1, 3, 16}},
+		{"tiny-gqa", 40, []string{"q8_0", "bf16", "q4_0"}, []int{512, 17}},
+		{"tiny-qwen3moe", 40, []string{"f16", "q8_0"}, []int{512, 3}},
+		{"tiny-gptoss-mxfp4", 40, []string{"f16"}, []int{512, 16}},
+		{"tiny-gemma3", 40, []string{"f16", "f32"}, []int{512, 3}},
+		{"tiny-gemma4-e", 40, []string{"f16"}, []int{512, 17}},
+		{"tiny-qwen35moe", 40, []string{"f16"}, []int{512, 3}},
+		{"tiny-granitehybrid-moe", 40, []string{"f16"}, []int{512, 16}},
+		{"tiny-lfm2", 40, []string{"f16"}, []int{512, 3}},
+	} {
+		t.Run(c.model, func(t *testing.T) {
+			path := goldenPath(t, c.model)
+			for _, kvType := range c.kvTypes {
+				inAnyCompany(t, path, kvType, prompt(7, c.tokens), c.chunks...)
+			}
+		})
+	}
+}
+
+// So it is with weights of every type that ebb multiplies by itself.
+func TestWeightsOfEveryTypeGiveTheSameBitsInAnyCompany(t *testing.T) {
+	ownKernels(t)
+	for _, typ := range []ggml.Type{
+		ggml.F32, ggml.F16, ggml.BF16, ggml.Q4_0, ggml.Q4_1, ggml.Q5_0, ggml.Q5_1, ggml.Q8_0,
+		ggml.Q2_K, ggml.Q3_K, ggml.Q4_K, ggml.Q5_K, ggml.Q6_K, ggml.IQ4_NL, ggml.IQ4_XS, ggml.MXFP4,
+	} {
+		t.Run(typ.String(), func(t *testing.T) {
+			path := testmodel.WriteFile(t, testmodel.Options{Layers: 1, Hidden: 256, Heads: 8, KVHeads: 2, FF: 256, Vocab: 288, Type: typ, Seed: 5})
+			inAnyCompany(t, path, "f16", prompt(8, 21), 512, 3)
+		})
+	}
+}
+
+// Sequences that go on beside their forks have rows that lie among each other's, and attention adds up
+// what it sees in the order of the rows: their logits are those of a sequence alone within float error.
+func TestBeamsAreSequencesAloneWithinFloatError(t *testing.T) {
+	for _, kvType := range []string{"f32", "f16"} {
+		e := cpuInPlace.open(t, modelPath("tiny-gqa"), ebb.Options{KVType: kvType})
+		tokens := prompt(9, 60)
+		got, want := asBeams(t, e, tokens), alone(t, e, tokens)
+		if kvType == "f32" {
+			if err := near(t, got, want); err != nil {
+				t.Error(err)
+			}
+		}
+		if isa.Best.Resolved() > isa.GGML {
+			if err := sameBits(got[:shared], want[:shared]); err != nil {
+				t.Errorf("%s: before the forks: %v", kvType, err)
+			}
+		}
+	}
+}
