@@ -30,7 +30,7 @@ func TestGateUpEqualsItsSteps(t *testing.T) {
 				}
 				rng := seeded(i, in)
 				gate, up := newMatrix(t, rng, typ, in, rows), newMatrix(t, rng, other, in, rows)
-				for _, tokens := range []int{1, 3, 4, 5, 16, 22} {
+				for _, tokens := range []int{1, 4, 5, 22} {
 					if set == isa.Go && tokens > 5 && !testAll {
 						continue
 					}
@@ -118,7 +118,7 @@ func TestResidual(t *testing.T) {
 		for i, typ := range types {
 			in := []int{256, 2048 + 512}[i%2] // one part, or two
 			w := newMatrix(t, seeded(int(typ)), typ, in, 96)
-			for _, tokens := range []int{1, 2, 4, 6, 17, 33} {
+			for _, tokens := range []int{1, 4, 6, 33} {
 				r.reset()
 				rng := seeded(i, tokens)
 				m := r.machine(set, tokens%3+1)

@@ -12,10 +12,10 @@ import (
 func TestOperationsInAGraphEqualThoseCalledFromGo(t *testing.T) {
 	eachISA(t, func(t *testing.T, set isa.ISA) {
 		const in, rows, out, tokens = 256, 256, 64, 21
-		for _, threads := range []int{1, 2, 3} {
+		for _, threads := range []int{2, 3} {
 			r := newRig(t, threads)
 			for i, typ := range types {
-				if !testAll && i%3 != threads%3 {
+				if !testAll && i%4 != threads {
 					continue
 				}
 				for _, n := range []int{1, tokens} {

@@ -94,7 +94,7 @@ func (p Products) GateUp(g *ggml.Graph, gate, up *ggml.Tensor, gateRow, upRow, r
 		*ggml.Tensor
 		row int64
 	}{{gate, gateRow}, {up, upRow}} {
-		check(p.Takes(w.Type(), w.Ne(0), w.Ne(1)) && w.Tensor.Ne(2) == 1 && w.Tensor.Ne(3) == 1 && w.Contiguous(),
+		check(p.Takes(w.Type(), w.Ne(0), w.Ne(1)) && w.Ne(2) == 1 && w.Ne(3) == 1 && w.Contiguous(),
 			name, "weights that Takes reports", operands...)
 		check(w.Ne(0) == a.in, name, fmt.Sprintf("as many values as the activations' %d", a.in), operands...)
 		check(rows > 0 && rows%Rows == 0 && w.row >= 0 && w.row%Rows == 0 && w.row+rows <= w.Ne(1), name,

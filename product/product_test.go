@@ -68,7 +68,7 @@ func TestProductsEqualFloat64(t *testing.T) {
 			in := max(3*int(formats[typ].values), 2*256)
 			w := newMatrix(t, seeded(int(typ)), typ, in, 32)
 			for kind := range inputs {
-				for _, tokens := range []int{1, 2, 3, 4, 7, 16} {
+				for _, tokens := range []int{1, 3, 16} {
 					r.reset()
 					m := r.machine(set, 1)
 					a := m.quantise(input(kind, in*tokens, int(typ), tokens), in)
@@ -120,7 +120,7 @@ func TestInstructionSetsGiveTheSameBits(t *testing.T) {
 					r.reset()
 					m := r.machine(set, 2)
 					for _, n := range counts {
-						if !testAll && in*out > 100_000 && n%4 > 1 {
+						if !testAll && in*out > 50_000 && n%4 > 1 && n != 6 {
 							continue
 						}
 						if err := sameBits(m.of(w, x[:in*n]), want[:out*n], out); err != nil {
@@ -139,12 +139,12 @@ func TestResultDependsOnTheTokenAlone(t *testing.T) {
 	eachISA(t, func(t *testing.T, set isa.ISA) {
 		r := newRig(t, 1)
 		for _, typ := range types {
-			in, out := 256*3, 96
+			in, out := 256*3, 64
 			rng := seeded(int(typ), 5)
 			w := newMatrix(t, rng, typ, in, out)
 			token := input(1, in, int(typ))
 			want := r.machine(set, 1).of(w, token)
-			others := []int{1, 4, 15, 16, 17, 31, 50}
+			others := []int{1, 4, 15, 17, 50}
 			if testAll {
 				others = append(others, 512)
 			}

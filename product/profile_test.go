@@ -66,7 +66,7 @@ func profiled(t *testing.T, do func()) []byte {
 	if err := pprof.StartCPUProfile(&profile); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); { // some hundred signals
+	for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); { // some hundred signals
 		do()
 	}
 	pprof.StopCPUProfile()
