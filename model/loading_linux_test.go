@@ -116,7 +116,9 @@ func load(t testing.TB, b *ggml.Backend, p product.Products, path string, matric
 	took = time.Since(start)
 	report(how+b.Device().Name(), took, readFromDisk(t)-before)
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-	t.Logf("  %d minor and %d major faults, %d MiB of the file in memory (sum %d)", after.Minflt-usage.Minflt, after.Majflt-usage.Majflt, residentBytes(t, path)>>20, sum)
+	seconds := func(after, before syscall.Timeval) float64 { return float64(after.Nano()-before.Nano()) / 1e9 }
+	t.Logf("  %.2f s of computing, %.2f s in the system, %d minor and %d major faults, %d MiB of the file in memory (sum %d)", seconds(after.Utime, usage.Utime),
+		seconds(after.Stime, usage.Stime), after.Minflt-usage.Minflt, after.Majflt-usage.Majflt, residentBytes(t, path)>>20, sum)
 	if err := errors.Join(w.Close(), f.Close()); err != nil {
 		t.Error(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/testmodel"
+	"github.com/seed4d217819/ebb/isa"
+	"github.com/seed4d217819/ebb/product"
 )
 
 // residentBytes returns how much of the mappings of a file the process has in memory.
@@ -38,7 +41,28 @@ func residentBytes(t testing.TB, path string) (bytes int64) {
 	return bytes
 }
 
+// processBytes returns how much memory the process has, without what Go has freed.
+func processBytes(t *testing.T) int64 {
+	t.Helper()
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
+
 func TestTheFilesMemoryOfCopiedWeightsIsGivenBack(t *testing.T) {
+	for _, set := range productSets(t) {
+		t.Run(set.String(), func(t *testing.T) { testFilesMemory(t, set) })
+	}
+}
+
+func testFilesMemory(t *testing.T, set isa.ISA) {
 	const hidden, vocab, out = 256, 4096, 16384
 	b := testmodel.CPU(t, 1)
 	var tensors []gguf.TensorData
@@ -73,10 +97,11 @@ func TestTheFilesMemoryOfCopiedWeightsIsGivenBack(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	l := NewLoader(f, Devices{Input: b, Output: b})
+	l := NewLoader(f, Devices{Input: b, Output: b, Products: product.On(b.Device(), set)})
 	l.Linear("first", hidden, out)
 	l.Embedding("token_embd", hidden, vocab)
 	l.Linear("second", hidden, out)
+	before := processBytes(t)
 	w, err := l.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +120,10 @@ func TestTheFilesMemoryOfCopiedWeightsIsGivenBack(t *testing.T) {
 	}
 	if got := b.Usage().Current[ggml.Weights]; got != all {
 		t.Errorf("%d bytes of weights are booked, want %d: each once", got, all)
+	}
+	// Huge pages may take a part of one more.
+	if got, most := processBytes(t)-before, all+all/20+2<<20; set > isa.GGML && got > most {
+		t.Errorf("the process has %d bytes more than before, want at most %d: %d are weights", got, most, all)
 	}
 	pages := int64(2 * os.Getpagesize()) // those that the embedding shares with its neighbours
 	if got, most := residentBytes(t, path), w.inPlace[0].Size+pages; got > most {
