@@ -187,6 +187,28 @@ TEXT product<>(SB), NOSPLIT|NOFRAME, $0-0
 alone:
 	MOVQ  AX, frame_residual(DI)
 	MOVQ  BX, frame_resRow(DI)
+
+	// Several panels are an item where the activations are too large for the second cache: a part of
+	// them, 1.5 MB of 512 tokens, then serves the panels one after the other.
+	MOVQ  $1, frame_most(DI)
+	MOVQ  frame_nb(DI), AX
+	CMPQ  AX, $const_partBlocks
+	JLE   divided
+	IMULQ frame_tiles(DI), AX
+	CMPQ  AX, $const_cachedBlocks
+	JLT   divided
+	MOVQ  frame_panels(DI), AX       // at least 4 items for each thread
+	SHRQ  $2, AX
+	XORL  DX, DX
+	DIVQ  frame_threads(DI)
+	MOVL  $1, BX
+	CMPQ  AX, BX
+	CMOVQLT BX, AX
+	MOVL  $const_mostPanels, BX
+	CMPQ  AX, BX
+	CMOVQGT BX, AX
+	MOVQ  AX, frame_most(DI)
+divided:
 	MOVQ  $1, R12
 	CALL  divide<>(SB)
 	MOVQ  frame_texts(DI), AX
@@ -220,7 +242,7 @@ next:
 	ADDQ  CX, AX
 none:
 	MOVQ  AX, frame_addend(DI)
-	CALL  weights<>(SB)
+	CALL  panels<>(SB)
 	JMP   next
 
 finish:
@@ -297,6 +319,7 @@ buffers:
 	MOVQ  frame_tiles(DI), R12       // chunks of at most passTokens tokens
 	ADDQ  $(const_passTokens/const_tileTokens-1), R12
 	SHRQ  $5, R12
+	MOVQ  $1, frame_most(DI)
 	CALL  divide<>(SB)
 	MOVQ  frame_texts(DI), AX
 	MOVQ  texts_begin(AX), AX
@@ -435,16 +458,21 @@ TEXT share<>(SB), NOSPLIT|NOFRAME, $0-0
 	DIVQ  frame_threads(DI)
 	RET
 
-// divide divides the work: with few tokens into shares of panels, and otherwise into items, at least
-// R12 for a panel, and at least 4 for a thread if there are enough tiles.
+// divide divides the work: with few tokens into shares of panels, and otherwise into items of up to
+// most panels, at least R12 for the same panels, and at least 4 for a thread if there are enough tiles.
 TEXT divide<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ  frame_panels(DI), AX
 	CALL  share<>(SB)
 	MOVQ  AX, frame_next(DI)
 	MOVQ  BX, frame_end(DI)
+	MOVQ  frame_most(DI), BX
+	MOVQ  frame_panels(DI), AX
+	LEAQ  -1(AX)(BX*1), AX
+	XORL  DX, DX
+	DIVQ  BX
+	MOVQ  AX, BX                     // groups of panels
 	MOVQ  frame_threads(DI), AX
 	SHLQ  $2, AX
-	MOVQ  frame_panels(DI), BX
 	LEAQ  -1(AX)(BX*1), AX
 	XORL  DX, DX
 	DIVQ  BX
@@ -457,7 +485,7 @@ TEXT divide<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ  AX, frame_items(DI)
 	RET
 
-// take takes an item: panel, tile0 and tile1. AX is 0 if there is none left.
+// take takes an item: panel, count, tile0 and tile1. AX is 0 if there is none left.
 TEXT take<>(SB), NOSPLIT|NOFRAME, $0-0
 	CMPQ  frame_tokens(DI), $const_fewTokens
 	JG    many
@@ -466,6 +494,7 @@ TEXT take<>(SB), NOSPLIT|NOFRAME, $0-0
 	JGE   none
 	INCQ  frame_next(DI)
 	MOVQ  AX, frame_panel(DI)
+	MOVQ  $1, frame_count(DI)
 	MOVQ  $0, frame_tile0(DI)
 	MOVQ  $1, frame_tile1(DI)
 	MOVL  $1, AX
@@ -480,7 +509,14 @@ many:
 	MOVQ  frame_chunks(DI), CX
 	XORL  DX, DX
 	DIVQ  CX
+	MOVQ  frame_most(DI), R9
+	IMULQ R9, AX
 	MOVQ  AX, frame_panel(DI)
+	SUBQ  frame_panels(DI), AX
+	NEGQ  AX
+	CMPQ  AX, R9
+	CMOVQGT R9, AX
+	MOVQ  AX, frame_count(DI)
 	MOVQ  DX, BX
 	MOVQ  frame_tiles(DI), AX
 	IMULQ BX, AX
@@ -522,6 +558,11 @@ TEXT ·panelTimesTokens(SB), NOSPLIT|NOFRAME, $0-0
 // weights computes result, the product of the panel at src and the tokens of tiles tile0 to tile1,
 // and adds addend to it.
 TEXT weights<>(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ  $1, frame_count(DI)
+	JMP   panels<>(SB)
+
+// panels is weights of count panels, whose results lie beside each other.
+TEXT panels<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ  frame_record(DI), R8
 	CMPQ  frame_tokens(DI), $const_fewTokens
 	JG    many
@@ -539,7 +580,7 @@ TEXT weights<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ  record_few-8(R8)(AX*8), AX
 	JMP   AX
 
-	// Parts of the panel, each of which is expanded and used by all tokens.
+	// Parts of the panels, each of which is expanded and used by all tokens.
 many:
 	MOVQ  $0, frame_k(DI)
 part:
@@ -553,6 +594,9 @@ part:
 	MOVQ  record_unitBlocks(R8), CX
 	SHRQ  CX, AX
 	MOVQ  AX, frame_units(DI)
+	MOVQ  $0, frame_nth(DI)
+panel:
+	MOVQ  frame_record(DI), R8
 	MOVQ  record_expand(R8), AX
 	CALL  AX
 	MOVQ  frame_tile0(DI), AX
@@ -607,7 +651,18 @@ sum:
 	MOVQ  frame_tile(DI), AX
 	CMPQ  AX, frame_tile1(DI)
 	JLT   tile
+	MOVL  $1, CX
+	INCQ  frame_nth(DI)
+	MOVQ  frame_nth(DI), AX
+	CMPQ  AX, frame_count(DI)
+	JGE   first
+	CALL  move<>(SB)
+	JMP   panel
 
+first:
+	MOVQ  $1, CX
+	SUBQ  frame_count(DI), CX
+	CALL  move<>(SB)                 // back to the first panel, of which the next part is next
 	MOVQ  frame_record(DI), R8
 	MOVQ  frame_units(DI), AX
 	IMULQ record_unitSize(R8), AX
@@ -617,6 +672,19 @@ sum:
 	MOVQ  AX, frame_k(DI)
 	CMPQ  AX, frame_nb(DI)
 	JLT   part
+	RET
+
+// move goes CX panels further.
+TEXT move<>(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ  frame_panelSize(DI), AX
+	IMULQ CX, AX
+	ADDQ  AX, frame_src(DI)
+	SHLQ  $7, CX                     // 32 f32
+	ADDQ  CX, frame_result(DI)
+	CMPQ  frame_addend(DI), $0
+	JEQ   none
+	ADDQ  CX, frame_addend(DI)
+none:
 	RET
 
 // tile computes the tokens left of a tile, in groups of up to 6 of about the same size.

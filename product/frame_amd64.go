@@ -21,11 +21,14 @@ type frame struct {
 	weights    uintptr // the first panel
 	panelSize  uintptr // bytes
 	panels     uintptr
-	panel      uintptr // the item's number
+	most       uintptr // panels of an item at most
+	panel      uintptr // number of the item's first panel
+	count      uintptr // panels of the item
+	nth        uintptr // that are done with the part at hand
 	next       uintptr // few tokens: the next panel of the thread's
 	end        uintptr // and past its last one
 	chunks     uintptr // into how many the tokens are divided, for each panel
-	items      uintptr // panels times chunks
+	items      uintptr // chunks, for each of the groups of panels
 	tile0      uintptr // the item's first tile
 	tile1      uintptr // and past its last one
 	result     uintptr // [tokens][32] f32, a row every cRow bytes: of the item's first token

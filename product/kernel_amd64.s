@@ -4430,15 +4430,15 @@ TEXT ·quantiseVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVDQU bytes1<>+0(SB), X1
 
 tokens5:
-	MOVQ    400(DI), AX
-	IMULQ   440(DI), AX
-	ADDQ    432(DI), AX
-	MOVQ    424(DI), CX
-	MOVQ    416(DI), DX
+	MOVQ    424(DI), AX
+	IMULQ   464(DI), AX
+	ADDQ    456(DI), AX
+	MOVQ    448(DI), CX
+	MOVQ    440(DI), DX
 	SUBQ    DX, CX
 	SHLQ    $0x07, DX
 	ADDQ    DX, AX
-	MOVQ    400(DI), BX
+	MOVQ    424(DI), BX
 	MOVQ    BX, R8
 	ANDQ    $0x0f, R8
 	SUBQ    R8, BX
@@ -4447,11 +4447,11 @@ tokens5:
 	MOVQ    $0x00000010, R9
 	CMPQ    SI, R9
 	CMOVQGT R9, SI
-	IMULQ   392(DI), BX
+	IMULQ   416(DI), BX
 	IMUL3Q  $0x30, BX, BX
-	ADDQ    384(DI), BX
+	ADDQ    408(DI), BX
 	IMUL3Q  $0x30, SI, R9
-	IMULQ   416(DI), R9
+	IMULQ   440(DI), R9
 	ADDQ    R9, BX
 	MOVQ    R8, R9
 	SHLQ    $0x05, R9
@@ -4531,9 +4531,9 @@ blocks6:
 	ADDQ        $0x00000080, AX
 	DECQ        CX
 	JNZ         blocks6
-	INCQ        400(DI)
-	MOVQ        400(DI), AX
-	CMPQ        AX, 408(DI)
+	INCQ        424(DI)
+	MOVQ        424(DI), AX
+	CMPQ        AX, 432(DI)
 	JLT         tokens5
 	TESTQ       DI, DI
 	RET
@@ -4545,13 +4545,13 @@ TEXT ·normQuantiseVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVDQU bytes1<>+0(SB), X1
 
 tokens7:
-	MOVQ  400(DI), AX
-	IMULQ 440(DI), AX
-	ADDQ  432(DI), AX
+	MOVQ  424(DI), AX
+	IMULQ 464(DI), AX
+	ADDQ  456(DI), AX
 
 	// the sum of squares in 16 lanes, which are added j to j+8, 4, 2 and 1
 	MOVQ   AX, CX
-	MOVQ   392(DI), DX
+	MOVQ   416(DI), DX
 	VXORPS Z2, Z2, Z2
 
 squares8:
@@ -4570,24 +4570,24 @@ squares8:
 	VADDPS        X3, X2, X2
 	VPSHUFD       $0xb1, X2, X3
 	VADDPS        X3, X2, X2
-	MOVQ          392(DI), CX
+	MOVQ          416(DI), CX
 	SHLQ          $0x05, CX
 	VXORPS        X3, X3, X3
 	VCVTSI2SSQ    CX, X3, X3
 	VDIVSS        X3, X2, X2
-	VADDSS        456(DI), X2, X2
+	VADDSS        480(DI), X2, X2
 	VSQRTSS       X2, X2, X2
 	VMOVSS        f1<>+0(SB), X3
 	VDIVSS        X2, X3, X3
 	VBROADCASTSS  X3, Z2
-	MOVQ          448(DI), CX
-	MOVQ          424(DI), DX
-	MOVQ          416(DI), BX
+	MOVQ          472(DI), CX
+	MOVQ          448(DI), DX
+	MOVQ          440(DI), BX
 	SUBQ          BX, DX
 	SHLQ          $0x07, BX
 	ADDQ          BX, AX
 	ADDQ          BX, CX
-	MOVQ          400(DI), SI
+	MOVQ          424(DI), SI
 	MOVQ          SI, R9
 	ANDQ          $0x0f, R9
 	SUBQ          R9, SI
@@ -4596,11 +4596,11 @@ squares8:
 	MOVQ          $0x00000010, R10
 	CMPQ          R8, R10
 	CMOVQGT       R10, R8
-	IMULQ         392(DI), SI
+	IMULQ         416(DI), SI
 	IMUL3Q        $0x30, SI, SI
-	ADDQ          384(DI), SI
+	ADDQ          408(DI), SI
 	IMUL3Q        $0x30, R8, R10
-	IMULQ         416(DI), R10
+	IMULQ         440(DI), R10
 	ADDQ          R10, SI
 	MOVQ          R9, R10
 	SHLQ          $0x05, R10
@@ -4685,9 +4685,9 @@ blocks9:
 	ADDQ        $0x00000080, AX
 	DECQ        DX
 	JNZ         blocks9
-	INCQ        400(DI)
-	MOVQ        400(DI), AX
-	CMPQ        AX, 408(DI)
+	INCQ        424(DI)
+	MOVQ        424(DI), AX
+	CMPQ        AX, 432(DI)
 	JLT         tokens7
 	TESTQ       DI, DI
 	RET
@@ -4697,11 +4697,11 @@ blocks9:
 TEXT ·siluVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS magnitude<>+0(SB), Z0
 	VMOVDQU bytes1<>+0(SB), X1
-	MOVQ    368(DI), AX
-	MOVQ    376(DI), CX
+	MOVQ    392(DI), AX
+	MOVQ    400(DI), CX
 
 tokens10:
-	MOVQ        400(DI), BX
+	MOVQ        424(DI), BX
 	MOVQ        BX, R8
 	ANDQ        $0x0f, R8
 	SUBQ        R8, BX
@@ -4710,11 +4710,11 @@ tokens10:
 	MOVQ        $0x00000010, R9
 	CMPQ        SI, R9
 	CMOVQGT     R9, SI
-	IMULQ       392(DI), BX
+	IMULQ       416(DI), BX
 	IMUL3Q      $0x30, BX, BX
-	ADDQ        384(DI), BX
+	ADDQ        408(DI), BX
 	IMUL3Q      $0x30, SI, R9
-	IMULQ       416(DI), R9
+	IMULQ       440(DI), R9
 	ADDQ        R9, BX
 	MOVQ        R8, R9
 	SHLQ        $0x05, R9
@@ -4825,9 +4825,9 @@ tokens10:
 	VMOVSS      X2, (BX)(R8*1)
 	ADDQ        $0x00000080, AX
 	ADDQ        $0x00000080, CX
-	INCQ        400(DI)
-	MOVQ        400(DI), DX
-	CMPQ        DX, 408(DI)
+	INCQ        424(DI)
+	MOVQ        424(DI), DX
+	CMPQ        DX, 432(DI)
 	JLT         tokens10
 	TESTQ       DI, DI
 	RET
@@ -4836,21 +4836,21 @@ tokens10:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group1SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more11
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	JMP    begin12
 
 more11:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
@@ -4914,10 +4914,10 @@ blocks13:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks13
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain14
 	VADDPS       (CX), Z1, Z1
@@ -4933,13 +4933,13 @@ plain14:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group2SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more15
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -4948,8 +4948,8 @@ TEXT ·group2SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin16
 
 more15:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z5
 	ADDQ    R10, R9
@@ -5050,10 +5050,10 @@ blocks17:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks17
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain18
 	VADDPS       (DX), Z1, Z1
@@ -5075,13 +5075,13 @@ plain18:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group3SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more19
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -5092,8 +5092,8 @@ TEXT ·group3SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin20
 
 more19:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z7
 	ADDQ    R10, R9
@@ -5231,10 +5231,10 @@ blocks21:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks21
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain22
 	VADDPS       (DX), Z1, Z1
@@ -5262,13 +5262,13 @@ plain22:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group4SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more23
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -5281,8 +5281,8 @@ TEXT ·group4SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin24
 
 more23:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z9
 	ADDQ    R10, R9
@@ -5457,10 +5457,10 @@ blocks25:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks25
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain26
 	VADDPS       (DX), Z1, Z1
@@ -5494,13 +5494,13 @@ plain26:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group5SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more27
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -5515,8 +5515,8 @@ TEXT ·group5SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin28
 
 more27:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z11
 	ADDQ    R10, R9
@@ -5728,10 +5728,10 @@ blocks29:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks29
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain30
 	VADDPS       (DX), Z1, Z1
@@ -5771,13 +5771,13 @@ plain30:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group6SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more31
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -5794,8 +5794,8 @@ TEXT ·group6SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin32
 
 more31:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z13
 	ADDQ    R10, R9
@@ -6044,10 +6044,10 @@ blocks33:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks33
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain34
 	VADDPS       (DX), Z1, Z1
@@ -6093,22 +6093,22 @@ plain34:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group1MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more35
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	JMP    begin36
 
 more35:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
@@ -6171,10 +6171,10 @@ blocks37:
 	ADDQ         SI, BX
 	DECQ         CX
 	JNZ          blocks37
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain38
 	VADDPS       (CX), Z1, Z1
@@ -6190,14 +6190,14 @@ plain38:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group2MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more39
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -6206,8 +6206,8 @@ TEXT ·group2MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin40
 
 more39:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z5
 	ADDQ    R10, R9
@@ -6309,10 +6309,10 @@ blocks41:
 	ADDQ         SI, BX
 	DECQ         CX
 	JNZ          blocks41
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain42
 	VADDPS       (DX), Z1, Z1
@@ -6334,14 +6334,14 @@ plain42:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group3MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more43
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -6352,8 +6352,8 @@ TEXT ·group3MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin44
 
 more43:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z7
 	ADDQ    R10, R9
@@ -6494,10 +6494,10 @@ blocks45:
 	ADDQ         SI, BX
 	DECQ         CX
 	JNZ          blocks45
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain46
 	VADDPS       (DX), Z1, Z1
@@ -6525,14 +6525,14 @@ plain46:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group4MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more47
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -6545,8 +6545,8 @@ TEXT ·group4MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin48
 
 more47:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z9
 	ADDQ    R10, R9
@@ -6726,10 +6726,10 @@ blocks49:
 	ADDQ         SI, BX
 	DECQ         CX
 	JNZ          blocks49
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain50
 	VADDPS       (DX), Z1, Z1
@@ -6763,14 +6763,14 @@ plain50:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group5MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more51
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -6785,8 +6785,8 @@ TEXT ·group5MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin52
 
 more51:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z11
 	ADDQ    R10, R9
@@ -7005,10 +7005,10 @@ blocks53:
 	ADDQ         SI, BX
 	DECQ         CX
 	JNZ          blocks53
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain54
 	VADDPS       (DX), Z1, Z1
@@ -7048,14 +7048,14 @@ plain54:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group6MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more55
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -7072,8 +7072,8 @@ TEXT ·group6MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin56
 
 more55:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z13
 	ADDQ    R10, R9
@@ -7331,10 +7331,10 @@ blocks57:
 	ADDQ         SI, BX
 	DECQ         CX
 	JNZ          blocks57
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain58
 	VADDPS       (DX), Z1, Z1
@@ -7380,21 +7380,21 @@ plain58:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group1Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more59
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	JMP    begin60
 
 more59:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
@@ -7470,10 +7470,10 @@ blocks61:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks61
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain62
 	VADDPS       (CX), Z1, Z1
@@ -7489,13 +7489,13 @@ plain62:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group2Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more63
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -7504,8 +7504,8 @@ TEXT ·group2Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin64
 
 more63:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z5
 	ADDQ    R10, R9
@@ -7630,10 +7630,10 @@ blocks65:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks65
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain66
 	VADDPS       (DX), Z1, Z1
@@ -7655,13 +7655,13 @@ plain66:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group3Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more67
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -7672,8 +7672,8 @@ TEXT ·group3Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin68
 
 more67:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z7
 	ADDQ    R10, R9
@@ -7847,10 +7847,10 @@ blocks69:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks69
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain70
 	VADDPS       (DX), Z1, Z1
@@ -7878,13 +7878,13 @@ plain70:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group4Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more71
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -7897,8 +7897,8 @@ TEXT ·group4Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin72
 
 more71:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z9
 	ADDQ    R10, R9
@@ -8121,10 +8121,10 @@ blocks73:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks73
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain74
 	VADDPS       (DX), Z1, Z1
@@ -8158,13 +8158,13 @@ plain74:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group5Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more75
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -8179,8 +8179,8 @@ TEXT ·group5Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin76
 
 more75:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z11
 	ADDQ    R10, R9
@@ -8452,10 +8452,10 @@ blocks77:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks77
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain78
 	VADDPS       (DX), Z1, Z1
@@ -8495,13 +8495,13 @@ plain78:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group6Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more79
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -8518,8 +8518,8 @@ TEXT ·group6Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin80
 
 more79:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z13
 	ADDQ    R10, R9
@@ -8840,10 +8840,10 @@ blocks81:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks81
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain82
 	VADDPS       (DX), Z1, Z1
@@ -8889,21 +8889,21 @@ plain82:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group1Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more83
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	JMP    begin84
 
 more83:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
@@ -8986,10 +8986,10 @@ blocks85:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks85
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain86
 	VADDPS       (CX), Z1, Z1
@@ -9005,13 +9005,13 @@ plain86:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group2Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more87
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -9020,8 +9020,8 @@ TEXT ·group2Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin88
 
 more87:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z5
 	ADDQ    R10, R9
@@ -9163,10 +9163,10 @@ blocks89:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks89
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain90
 	VADDPS       (DX), Z1, Z1
@@ -9188,13 +9188,13 @@ plain90:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group3Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more91
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -9205,8 +9205,8 @@ TEXT ·group3Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin92
 
 more91:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z7
 	ADDQ    R10, R9
@@ -9407,10 +9407,10 @@ blocks93:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks93
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain94
 	VADDPS       (DX), Z1, Z1
@@ -9438,13 +9438,13 @@ plain94:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group4Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more95
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -9457,8 +9457,8 @@ TEXT ·group4Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin96
 
 more95:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z9
 	ADDQ    R10, R9
@@ -9718,10 +9718,10 @@ blocks97:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks97
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain98
 	VADDPS       (DX), Z1, Z1
@@ -9755,13 +9755,13 @@ plain98:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group5Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more99
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -9776,8 +9776,8 @@ TEXT ·group5Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin100
 
 more99:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z11
 	ADDQ    R10, R9
@@ -10096,10 +10096,10 @@ blocks101:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks101
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain102
 	VADDPS       (DX), Z1, Z1
@@ -10139,13 +10139,13 @@ plain102:
 // Requires: AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·group6Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   48(DI), AX
-	MOVQ   248(DI), CX
-	MOVQ   280(DI), DX
-	MOVQ   288(DI), BX
-	MOVQ   296(DI), SI
+	MOVQ   272(DI), CX
+	MOVQ   304(DI), DX
+	MOVQ   312(DI), BX
+	MOVQ   320(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
-	CMPQ   240(DI), $0x00
+	CMPQ   264(DI), $0x00
 	JNE    more103
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
@@ -10162,8 +10162,8 @@ TEXT ·group6Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	JMP    begin104
 
 more103:
-	MOVQ    304(DI), R9
-	MOVQ    184(DI), R10
+	MOVQ    328(DI), R9
+	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z13
 	ADDQ    R10, R9
@@ -10541,10 +10541,10 @@ blocks105:
 	ADDQ         R8, BX
 	DECQ         CX
 	JNZ          blocks105
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain106
 	VADDPS       (DX), Z1, Z1
@@ -10589,9 +10589,9 @@ plain106:
 // func expandQ4_0VNNI()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandQ4_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
 units107:
@@ -10649,9 +10649,9 @@ units107:
 // func few1Q4_0VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
@@ -10730,10 +10730,10 @@ units108:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units108
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain109
 	VADDPS       (CX), Z1, Z1
@@ -10748,9 +10748,9 @@ plain109:
 // func few2Q4_0VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -10865,10 +10865,10 @@ units110:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units110
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain111
 	VADDPS       (DX), Z1, Z1
@@ -10889,9 +10889,9 @@ plain111:
 // func few3Q4_0VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -11042,10 +11042,10 @@ units112:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units112
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain113
 	VADDPS       (DX), Z1, Z1
@@ -11072,9 +11072,9 @@ plain113:
 // func few4Q4_0VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -11261,10 +11261,10 @@ units114:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units114
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain115
 	VADDPS       (DX), Z1, Z1
@@ -11297,9 +11297,9 @@ plain115:
 // func expandQ4_1VNNI()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandQ4_1VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
 units116:
@@ -11361,9 +11361,9 @@ units116:
 // func few1Q4_1VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
@@ -11447,10 +11447,10 @@ units117:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units117
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain118
 	VADDPS       (CX), Z1, Z1
@@ -11465,9 +11465,9 @@ plain118:
 // func few2Q4_1VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -11589,10 +11589,10 @@ units119:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units119
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain120
 	VADDPS       (DX), Z1, Z1
@@ -11613,9 +11613,9 @@ plain120:
 // func few3Q4_1VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -11775,10 +11775,10 @@ units121:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units121
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain122
 	VADDPS       (DX), Z1, Z1
@@ -11805,9 +11805,9 @@ plain122:
 // func few4Q4_1VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -12005,10 +12005,10 @@ units123:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units123
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain124
 	VADDPS       (DX), Z1, Z1
@@ -12041,9 +12041,9 @@ plain124:
 // func expandQ5_0VNNI()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandQ5_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
 units125:
@@ -12149,9 +12149,9 @@ units125:
 // func few1Q5_0VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
@@ -12280,10 +12280,10 @@ units126:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units126
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain127
 	VADDPS       (CX), Z1, Z1
@@ -12298,9 +12298,9 @@ plain127:
 // func few2Q5_0VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -12465,10 +12465,10 @@ units128:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units128
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain129
 	VADDPS       (DX), Z1, Z1
@@ -12489,9 +12489,9 @@ plain129:
 // func few3Q5_0VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -12692,10 +12692,10 @@ units130:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units130
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain131
 	VADDPS       (DX), Z1, Z1
@@ -12722,9 +12722,9 @@ plain131:
 // func few4Q5_0VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -12961,10 +12961,10 @@ units132:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units132
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain133
 	VADDPS       (DX), Z1, Z1
@@ -12997,9 +12997,9 @@ plain133:
 // func expandQ5_1VNNI()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandQ5_1VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
 units134:
@@ -13109,9 +13109,9 @@ units134:
 // func few1Q5_1VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
@@ -13245,10 +13245,10 @@ units135:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units135
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain136
 	VADDPS       (CX), Z1, Z1
@@ -13263,9 +13263,9 @@ plain136:
 // func few2Q5_1VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -13437,10 +13437,10 @@ units137:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units137
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain138
 	VADDPS       (DX), Z1, Z1
@@ -13461,9 +13461,9 @@ plain138:
 // func few3Q5_1VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -13673,10 +13673,10 @@ units139:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units139
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain140
 	VADDPS       (DX), Z1, Z1
@@ -13703,9 +13703,9 @@ plain140:
 // func few4Q5_1VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -13953,10 +13953,10 @@ units141:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units141
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain142
 	VADDPS       (DX), Z1, Z1
@@ -13989,9 +13989,9 @@ plain142:
 // func expandQ8_0VNNI()
 // Requires: AVX512F
 TEXT ·expandQ8_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 224(DI), AX
+	MOVQ 248(DI), AX
 	MOVQ 48(DI), CX
-	MOVQ 232(DI), DX
+	MOVQ 256(DI), DX
 
 units143:
 	VCVTPH2PS 1024(AX), Z0
@@ -14040,9 +14040,9 @@ units143:
 // func few1Q8_0VNNI()
 // Requires: AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   224(DI), AX
-	MOVQ   232(DI), CX
-	MOVQ   280(DI), DX
+	MOVQ   248(DI), AX
+	MOVQ   256(DI), CX
+	MOVQ   304(DI), DX
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 
@@ -14120,10 +14120,10 @@ units144:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units144
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain145
 	VADDPS       (CX), Z1, Z1
@@ -14138,9 +14138,9 @@ plain145:
 // func few2Q8_0VNNI()
 // Requires: AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   224(DI), AX
-	MOVQ   232(DI), CX
-	MOVQ   280(DI), DX
+	MOVQ   248(DI), AX
+	MOVQ   256(DI), CX
+	MOVQ   304(DI), DX
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -14254,10 +14254,10 @@ units146:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units146
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain147
 	VADDPS       (DX), Z1, Z1
@@ -14278,9 +14278,9 @@ plain147:
 // func few3Q8_0VNNI()
 // Requires: AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   224(DI), AX
-	MOVQ   232(DI), CX
-	MOVQ   280(DI), DX
+	MOVQ   248(DI), AX
+	MOVQ   256(DI), CX
+	MOVQ   304(DI), DX
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -14430,10 +14430,10 @@ units148:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units148
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain149
 	VADDPS       (DX), Z1, Z1
@@ -14460,9 +14460,9 @@ plain149:
 // func few4Q8_0VNNI()
 // Requires: AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   224(DI), AX
-	MOVQ   232(DI), CX
-	MOVQ   280(DI), DX
+	MOVQ   248(DI), AX
+	MOVQ   256(DI), CX
+	MOVQ   304(DI), DX
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -14648,10 +14648,10 @@ units150:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units150
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain151
 	VADDPS       (DX), Z1, Z1
@@ -14684,9 +14684,9 @@ plain151:
 // func expandIQ4_NLVNNI()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandIQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS iq4nl<>+0(SB), Z1
 
@@ -14761,9 +14761,9 @@ units152:
 // func few1IQ4_NLVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
@@ -14859,10 +14859,10 @@ units153:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units153
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain154
 	VADDPS       (CX), Z1, Z1
@@ -14877,9 +14877,9 @@ plain154:
 // func few2IQ4_NLVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -15011,10 +15011,10 @@ units155:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units155
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain156
 	VADDPS       (DX), Z1, Z1
@@ -15035,9 +15035,9 @@ plain156:
 // func few3IQ4_NLVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -15205,10 +15205,10 @@ units157:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units157
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain158
 	VADDPS       (DX), Z1, Z1
@@ -15235,9 +15235,9 @@ plain158:
 // func few4IQ4_NLVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -15441,10 +15441,10 @@ units159:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units159
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain160
 	VADDPS       (DX), Z1, Z1
@@ -15477,9 +15477,9 @@ plain160:
 // func expandMXFP4VNNI()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandMXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS mxfp4<>+0(SB), Z1
 
@@ -15566,9 +15566,9 @@ units161:
 // func few1MXFP4VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
@@ -15676,10 +15676,10 @@ units162:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units162
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain163
 	VADDPS       (CX), Z1, Z1
@@ -15694,9 +15694,9 @@ plain163:
 // func few2MXFP4VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -15840,10 +15840,10 @@ units164:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units164
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain165
 	VADDPS       (DX), Z1, Z1
@@ -15864,9 +15864,9 @@ plain165:
 // func few3MXFP4VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -16046,10 +16046,10 @@ units166:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units166
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain167
 	VADDPS       (DX), Z1, Z1
@@ -16076,9 +16076,9 @@ plain167:
 // func few4MXFP4VNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -16294,10 +16294,10 @@ units168:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units168
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain169
 	VADDPS       (DX), Z1, Z1
@@ -16330,9 +16330,9 @@ plain169:
 // func expandQ4_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F
 TEXT ·expandQ4_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
 units170:
@@ -16613,9 +16613,9 @@ steps171:
 // func few1Q4_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
@@ -17006,10 +17006,10 @@ steps173:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units172
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain174
 	VADDPS       (CX), Z1, Z1
@@ -17024,9 +17024,9 @@ plain174:
 // func few2Q4_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -17491,10 +17491,10 @@ steps176:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units175
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain177
 	VADDPS       (DX), Z1, Z1
@@ -17515,9 +17515,9 @@ plain177:
 // func few3Q4_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -18056,10 +18056,10 @@ steps179:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units178
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain180
 	VADDPS       (DX), Z1, Z1
@@ -18086,9 +18086,9 @@ plain180:
 // func few4Q4_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -18701,10 +18701,10 @@ steps182:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units181
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain183
 	VADDPS       (DX), Z1, Z1
@@ -18737,9 +18737,9 @@ plain183:
 // func expandQ5_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F
 TEXT ·expandQ5_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS bytes16<>+0(SB), Z1
 
@@ -19089,9 +19089,9 @@ steps185:
 // func few1Q5_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
@@ -19567,10 +19567,10 @@ steps187:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units186
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain188
 	VADDPS       (CX), Z1, Z1
@@ -19585,9 +19585,9 @@ plain188:
 // func few2Q5_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -20137,10 +20137,10 @@ steps190:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units189
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain191
 	VADDPS       (DX), Z1, Z1
@@ -20161,9 +20161,9 @@ plain191:
 // func few3Q5_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -20787,10 +20787,10 @@ steps193:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units192
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain194
 	VADDPS       (DX), Z1, Z1
@@ -20817,9 +20817,9 @@ plain194:
 // func few4Q5_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -21517,10 +21517,10 @@ steps196:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units195
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain197
 	VADDPS       (DX), Z1, Z1
@@ -21553,9 +21553,9 @@ plain197:
 // func expandQ6_KVNNI()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandQ6_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS bytes48<>+0(SB), Z1
 
@@ -22029,9 +22029,9 @@ steps199:
 // func few1Q6_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
@@ -22728,10 +22728,10 @@ steps201:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units200
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain202
 	VADDPS       (CX), Z1, Z1
@@ -22746,9 +22746,9 @@ plain202:
 // func few2Q6_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -23631,10 +23631,10 @@ steps204:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units203
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain205
 	VADDPS       (DX), Z1, Z1
@@ -23655,9 +23655,9 @@ plain205:
 // func few3Q6_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -24726,10 +24726,10 @@ steps207:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units206
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain208
 	VADDPS       (DX), Z1, Z1
@@ -24756,9 +24756,9 @@ plain208:
 // func few4Q6_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -26013,10 +26013,10 @@ steps210:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units209
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain211
 	VADDPS       (DX), Z1, Z1
@@ -26049,9 +26049,9 @@ plain211:
 // func expandQ2_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F
 TEXT ·expandQ2_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes3<>+0(SB), Z0
 
 units212:
@@ -26590,9 +26590,9 @@ steps213:
 // func few1Q2_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes3<>+0(SB), Z4
@@ -27331,10 +27331,10 @@ steps215:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units214
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain216
 	VADDPS       (CX), Z1, Z1
@@ -27349,9 +27349,9 @@ plain216:
 // func few2Q2_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -28316,10 +28316,10 @@ steps218:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units217
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain219
 	VADDPS       (DX), Z1, Z1
@@ -28340,9 +28340,9 @@ plain219:
 // func few3Q2_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -29533,10 +29533,10 @@ steps221:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units220
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain222
 	VADDPS       (DX), Z1, Z1
@@ -29563,9 +29563,9 @@ plain222:
 // func few4Q2_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -30982,10 +30982,10 @@ steps224:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units223
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain225
 	VADDPS       (DX), Z1, Z1
@@ -31018,9 +31018,9 @@ plain225:
 // func expandQ3_KVNNI()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandQ3_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes3<>+0(SB), Z0
 	VMOVUPS bytes4<>+0(SB), Z1
 
@@ -31590,9 +31590,9 @@ steps227:
 // func few1Q3_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes3<>+0(SB), Z4
@@ -32335,10 +32335,10 @@ steps229:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units228
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain230
 	VADDPS       (CX), Z1, Z1
@@ -32353,9 +32353,9 @@ plain230:
 // func few2Q3_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -33284,10 +33284,10 @@ steps232:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units231
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain233
 	VADDPS       (DX), Z1, Z1
@@ -33308,9 +33308,9 @@ plain233:
 // func few3Q3_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -34425,10 +34425,10 @@ steps235:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units234
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain236
 	VADDPS       (DX), Z1, Z1
@@ -34455,9 +34455,9 @@ plain236:
 // func few4Q3_KVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -35758,10 +35758,10 @@ steps238:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units237
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain239
 	VADDPS       (DX), Z1, Z1
@@ -35794,9 +35794,9 @@ plain239:
 // func expandIQ4_XSVNNI()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandIQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS iq4nl<>+0(SB), Z1
 
@@ -36008,9 +36008,9 @@ steps241:
 // func few1IQ4_XSVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few1IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VMOVUPS bytes15<>+0(SB), Z4
@@ -36306,10 +36306,10 @@ steps243:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units242
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), CX
-	MOVQ         216(DI), DX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), CX
+	MOVQ         240(DI), DX
 	TESTQ        CX, CX
 	JZ           plain244
 	VADDPS       (CX), Z1, Z1
@@ -36324,9 +36324,9 @@ plain244:
 // func few2IQ4_XSVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few2IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -36658,10 +36658,10 @@ steps246:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units245
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain247
 	VADDPS       (DX), Z1, Z1
@@ -36682,9 +36682,9 @@ plain247:
 // func few3IQ4_XSVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few3IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -37052,10 +37052,10 @@ steps249:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units248
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain250
 	VADDPS       (DX), Z1, Z1
@@ -37082,9 +37082,9 @@ plain250:
 // func few4IQ4_XSVNNI()
 // Requires: AVX512BW, AVX512DQ, AVX512F, AVX512VNNI, MMX+
 TEXT ·few4IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z5, Z5, Z5
@@ -37488,10 +37488,10 @@ steps252:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units251
-	MOVQ         304(DI), AX
-	MOVQ         184(DI), CX
-	MOVQ         312(DI), DX
-	MOVQ         216(DI), BX
+	MOVQ         328(DI), AX
+	MOVQ         208(DI), CX
+	MOVQ         336(DI), DX
+	MOVQ         240(DI), BX
 	TESTQ        DX, DX
 	JZ           plain253
 	VADDPS       (DX), Z1, Z1
@@ -37558,7 +37558,7 @@ none254:
 // func amxTileSym()
 // Requires: AVX512DQ, AVX512F, CMOV
 TEXT ·amxTileSym(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 264(DI), CX
+	MOVQ 288(DI), CX
 	CMPQ CX, 5184(DI)
 	JEQ  configured255
 	MOVQ CX, 5184(DI)
@@ -37575,9 +37575,9 @@ TEXT ·amxTileSym(SB), NOSPLIT|NOFRAME, $0
 configured255:
 	CMPQ    CX, $0x10
 	JNE     fewer256
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -37586,43 +37586,43 @@ configured255:
 	LEAQ    1024(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first257
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z15
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	JMP     end258
 
 first257:
@@ -37959,114 +37959,114 @@ loop260:
 	JNE         loop260
 
 end261:
-	MOVQ    304(DI), R14
-	MOVQ    312(DI), AX
+	MOVQ    328(DI), R14
+	MOVQ    336(DI), AX
 	TESTQ   AX, AX
 	JNE     add264
 	VMOVUPS Z0, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z1, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z2, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z3, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z4, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z5, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z6, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z7, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z8, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z9, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z10, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z11, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z12, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z13, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z14, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z15, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	JMP     end265
 
 add264:
 	VADDPS  (AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z15, Z15
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z15, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 
 end265:
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -38075,43 +38075,43 @@ end265:
 	LEAQ    1088(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first268
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z15
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	JMP     end269
 
 first268:
@@ -38448,118 +38448,118 @@ loop271:
 	JNE         loop271
 
 end272:
-	MOVQ    304(DI), R14
-	MOVQ    312(DI), AX
+	MOVQ    328(DI), R14
+	MOVQ    336(DI), AX
 	TESTQ   AX, AX
 	JNE     add275
 	VMOVUPS Z0, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z1, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z2, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z3, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z4, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z5, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z6, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z7, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z8, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z9, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z10, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z11, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z12, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z13, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z14, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z15, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	JMP     end276
 
 add275:
 	VADDPS  64(AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z15, Z15
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z15, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 
 end276:
 	TESTQ DI, DI
 	RET
 
 fewer256:
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -38568,69 +38568,69 @@ fewer256:
 	LEAQ    1024(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first279
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end281
 	VMOVUPS (R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end281
 	VMOVUPS (R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end281
 	VMOVUPS (R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end281
 	VMOVUPS (R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end281
 	VMOVUPS (R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end281
 	VMOVUPS (R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end281
 	VMOVUPS (R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end281
 	VMOVUPS (R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end281
 	VMOVUPS (R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end281
 	VMOVUPS (R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end281
 	VMOVUPS (R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end281
 	VMOVUPS (R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end281
 	VMOVUPS (R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end281
 	VMOVUPS (R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end281
 
@@ -39029,68 +39029,68 @@ end285:
 	JNE  loop282
 
 end283:
-	MOVQ    304(DI), R14
-	MOVQ    312(DI), AX
+	MOVQ    328(DI), R14
+	MOVQ    336(DI), AX
 	TESTQ   AX, AX
 	JNE     add286
 	VMOVUPS Z0, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end288
 	VMOVUPS Z1, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end288
 	VMOVUPS Z2, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end288
 	VMOVUPS Z3, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end288
 	VMOVUPS Z4, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end288
 	VMOVUPS Z5, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end288
 	VMOVUPS Z6, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end288
 	VMOVUPS Z7, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end288
 	VMOVUPS Z8, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end288
 	VMOVUPS Z9, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end288
 	VMOVUPS Z10, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end288
 	VMOVUPS Z11, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end288
 	VMOVUPS Z12, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end288
 	VMOVUPS Z13, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end288
 	VMOVUPS Z14, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end288
 
@@ -39099,101 +39099,101 @@ end288:
 
 add286:
 	VADDPS  (AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end289
 	VADDPS  (AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end289
 	VADDPS  (AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end289
 	VADDPS  (AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end289
 	VADDPS  (AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end289
 	VADDPS  (AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end289
 	VADDPS  (AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end289
 	VADDPS  (AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end289
 	VADDPS  (AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end289
 	VADDPS  (AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end289
 	VADDPS  (AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end289
 	VADDPS  (AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end289
 	VADDPS  (AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end289
 	VADDPS  (AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end289
 	VADDPS  (AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end289
 
 end289:
 end287:
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -39202,69 +39202,69 @@ end287:
 	LEAQ    1088(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first290
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end292
 	VMOVUPS 64(R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end292
 	VMOVUPS 64(R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end292
 	VMOVUPS 64(R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end292
 	VMOVUPS 64(R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end292
 	VMOVUPS 64(R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end292
 	VMOVUPS 64(R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end292
 	VMOVUPS 64(R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end292
 	VMOVUPS 64(R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end292
 	VMOVUPS 64(R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end292
 	VMOVUPS 64(R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end292
 	VMOVUPS 64(R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end292
 	VMOVUPS 64(R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end292
 	VMOVUPS 64(R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end292
 	VMOVUPS 64(R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end292
 
@@ -39663,68 +39663,68 @@ end296:
 	JNE  loop293
 
 end294:
-	MOVQ    304(DI), R14
-	MOVQ    312(DI), AX
+	MOVQ    328(DI), R14
+	MOVQ    336(DI), AX
 	TESTQ   AX, AX
 	JNE     add297
 	VMOVUPS Z0, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end299
 	VMOVUPS Z1, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end299
 	VMOVUPS Z2, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end299
 	VMOVUPS Z3, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end299
 	VMOVUPS Z4, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end299
 	VMOVUPS Z5, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end299
 	VMOVUPS Z6, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end299
 	VMOVUPS Z7, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end299
 	VMOVUPS Z8, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end299
 	VMOVUPS Z9, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end299
 	VMOVUPS Z10, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end299
 	VMOVUPS Z11, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end299
 	VMOVUPS Z12, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end299
 	VMOVUPS Z13, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end299
 	VMOVUPS Z14, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end299
 
@@ -39733,93 +39733,93 @@ end299:
 
 add297:
 	VADDPS  64(AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end300
 	VADDPS  64(AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end300
 	VADDPS  64(AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end300
 	VADDPS  64(AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end300
 	VADDPS  64(AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end300
 	VADDPS  64(AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end300
 	VADDPS  64(AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end300
 	VADDPS  64(AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end300
 	VADDPS  64(AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end300
 	VADDPS  64(AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end300
 	VADDPS  64(AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end300
 	VADDPS  64(AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end300
 	VADDPS  64(AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end300
 	VADDPS  64(AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end300
 	VADDPS  64(AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end300
 
@@ -39831,7 +39831,7 @@ end298:
 // func amxTileMin()
 // Requires: AVX512DQ, AVX512F, CMOV
 TEXT ·amxTileMin(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 264(DI), CX
+	MOVQ 288(DI), CX
 	CMPQ CX, 5184(DI)
 	JEQ  configured301
 	MOVQ CX, 5184(DI)
@@ -39848,9 +39848,9 @@ TEXT ·amxTileMin(SB), NOSPLIT|NOFRAME, $0
 configured301:
 	CMPQ    CX, $0x10
 	JNE     fewer302
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -39859,43 +39859,43 @@ configured301:
 	LEAQ    1024(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first303
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z15
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	JMP     end304
 
 first303:
@@ -40268,114 +40268,114 @@ loop306:
 	JNE              loop306
 
 end307:
-	MOVQ    304(DI), R14
-	MOVQ    312(DI), AX
+	MOVQ    328(DI), R14
+	MOVQ    336(DI), AX
 	TESTQ   AX, AX
 	JNE     add312
 	VMOVUPS Z0, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z1, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z2, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z3, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z4, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z5, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z6, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z7, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z8, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z9, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z10, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z11, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z12, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z13, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z14, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z15, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	JMP     end313
 
 add312:
 	VADDPS  (AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z15, Z15
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z15, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 
 end313:
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -40384,43 +40384,43 @@ end313:
 	LEAQ    1088(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first316
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z15
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	JMP     end317
 
 first316:
@@ -40793,118 +40793,118 @@ loop319:
 	JNE              loop319
 
 end320:
-	MOVQ    304(DI), R14
-	MOVQ    312(DI), AX
+	MOVQ    328(DI), R14
+	MOVQ    336(DI), AX
 	TESTQ   AX, AX
 	JNE     add325
 	VMOVUPS Z0, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z1, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z2, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z3, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z4, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z5, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z6, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z7, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z8, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z9, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z10, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z11, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z12, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z13, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z14, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS Z15, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	JMP     end326
 
 add325:
 	VADDPS  64(AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z15, Z15
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z15, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 
 end326:
 	TESTQ DI, DI
 	RET
 
 fewer302:
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -40913,69 +40913,69 @@ fewer302:
 	LEAQ    1024(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first329
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end331
 	VMOVUPS (R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end331
 	VMOVUPS (R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end331
 	VMOVUPS (R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end331
 	VMOVUPS (R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end331
 	VMOVUPS (R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end331
 	VMOVUPS (R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end331
 	VMOVUPS (R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end331
 	VMOVUPS (R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end331
 	VMOVUPS (R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end331
 	VMOVUPS (R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end331
 	VMOVUPS (R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end331
 	VMOVUPS (R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end331
 	VMOVUPS (R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end331
 	VMOVUPS (R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end331
 
@@ -41472,68 +41472,68 @@ end337:
 	JNE  loop332
 
 end333:
-	MOVQ    304(DI), R14
-	MOVQ    312(DI), AX
+	MOVQ    328(DI), R14
+	MOVQ    336(DI), AX
 	TESTQ   AX, AX
 	JNE     add338
 	VMOVUPS Z0, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end340
 	VMOVUPS Z1, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end340
 	VMOVUPS Z2, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end340
 	VMOVUPS Z3, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end340
 	VMOVUPS Z4, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end340
 	VMOVUPS Z5, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end340
 	VMOVUPS Z6, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end340
 	VMOVUPS Z7, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end340
 	VMOVUPS Z8, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end340
 	VMOVUPS Z9, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end340
 	VMOVUPS Z10, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end340
 	VMOVUPS Z11, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end340
 	VMOVUPS Z12, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end340
 	VMOVUPS Z13, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end340
 	VMOVUPS Z14, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end340
 
@@ -41542,101 +41542,101 @@ end340:
 
 add338:
 	VADDPS  (AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end341
 	VADDPS  (AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end341
 	VADDPS  (AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end341
 	VADDPS  (AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end341
 	VADDPS  (AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end341
 	VADDPS  (AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end341
 	VADDPS  (AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end341
 	VADDPS  (AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end341
 	VADDPS  (AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end341
 	VADDPS  (AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end341
 	VADDPS  (AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end341
 	VADDPS  (AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end341
 	VADDPS  (AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end341
 	VADDPS  (AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end341
 	VADDPS  (AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end341
 
 end341:
 end339:
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -41645,69 +41645,69 @@ end339:
 	LEAQ    1088(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first342
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end344
 	VMOVUPS 64(R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end344
 	VMOVUPS 64(R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end344
 	VMOVUPS 64(R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end344
 	VMOVUPS 64(R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end344
 	VMOVUPS 64(R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end344
 	VMOVUPS 64(R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end344
 	VMOVUPS 64(R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end344
 	VMOVUPS 64(R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end344
 	VMOVUPS 64(R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end344
 	VMOVUPS 64(R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end344
 	VMOVUPS 64(R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end344
 	VMOVUPS 64(R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end344
 	VMOVUPS 64(R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end344
 	VMOVUPS 64(R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end344
 
@@ -42204,68 +42204,68 @@ end350:
 	JNE  loop345
 
 end346:
-	MOVQ    304(DI), R14
-	MOVQ    312(DI), AX
+	MOVQ    328(DI), R14
+	MOVQ    336(DI), AX
 	TESTQ   AX, AX
 	JNE     add351
 	VMOVUPS Z0, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end353
 	VMOVUPS Z1, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end353
 	VMOVUPS Z2, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end353
 	VMOVUPS Z3, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end353
 	VMOVUPS Z4, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end353
 	VMOVUPS Z5, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end353
 	VMOVUPS Z6, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end353
 	VMOVUPS Z7, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end353
 	VMOVUPS Z8, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end353
 	VMOVUPS Z9, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end353
 	VMOVUPS Z10, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end353
 	VMOVUPS Z11, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end353
 	VMOVUPS Z12, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end353
 	VMOVUPS Z13, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end353
 	VMOVUPS Z14, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end353
 
@@ -42274,93 +42274,93 @@ end353:
 
 add351:
 	VADDPS  64(AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end354
 	VADDPS  64(AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end354
 	VADDPS  64(AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end354
 	VADDPS  64(AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end354
 	VADDPS  64(AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end354
 	VADDPS  64(AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end354
 	VADDPS  64(AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end354
 	VADDPS  64(AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end354
 	VADDPS  64(AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end354
 	VADDPS  64(AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end354
 	VADDPS  64(AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end354
 	VADDPS  64(AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end354
 	VADDPS  64(AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end354
 	VADDPS  64(AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end354
 	VADDPS  64(AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end354
 
@@ -42372,7 +42372,7 @@ end352:
 // func amxTileSym16()
 // Requires: AVX512DQ, AVX512F, CMOV
 TEXT ·amxTileSym16(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 264(DI), CX
+	MOVQ 288(DI), CX
 	CMPQ CX, 5184(DI)
 	JEQ  configured355
 	MOVQ CX, 5184(DI)
@@ -42389,9 +42389,9 @@ TEXT ·amxTileSym16(SB), NOSPLIT|NOFRAME, $0
 configured355:
 	CMPQ    CX, $0x10
 	JNE     fewer356
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -42400,44 +42400,44 @@ configured355:
 	LEAQ    1024(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	ADDQ    CX, CX
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first357
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z15
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	JMP     end358
 
 first357:
@@ -42754,114 +42754,114 @@ loop360:
 	ADDQ        $0x00000500, R11
 	DECQ        CX
 	JNE         loop360
-	MOVQ        304(DI), R14
-	MOVQ        312(DI), AX
+	MOVQ        328(DI), R14
+	MOVQ        336(DI), AX
 	TESTQ       AX, AX
 	JNE         add364
 	VMOVUPS     Z0, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z1, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z2, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z3, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z4, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z5, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z6, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z7, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z8, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z9, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z10, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z11, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z12, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z13, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z14, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z15, (R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	JMP         end365
 
 add364:
 	VADDPS  (AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  (AX), Z15, Z15
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z15, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 
 end365:
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -42870,44 +42870,44 @@ end365:
 	LEAQ    1088(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	ADDQ    CX, CX
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first368
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z15
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	JMP     end369
 
 first368:
@@ -43224,118 +43224,118 @@ loop371:
 	ADDQ        $0x00000500, R11
 	DECQ        CX
 	JNE         loop371
-	MOVQ        304(DI), R14
-	MOVQ        312(DI), AX
+	MOVQ        328(DI), R14
+	MOVQ        336(DI), AX
 	TESTQ       AX, AX
 	JNE         add375
 	VMOVUPS     Z0, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z1, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z2, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z3, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z4, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z5, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z6, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z7, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z8, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z9, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z10, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z11, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z12, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z13, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z14, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	VMOVUPS     Z15, 64(R14)
-	ADDQ        184(DI), R14
+	ADDQ        208(DI), R14
 	JMP         end376
 
 add375:
 	VADDPS  64(AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	VADDPS  64(AX), Z15, Z15
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z15, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 
 end376:
 	TESTQ DI, DI
 	RET
 
 fewer356:
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -43344,70 +43344,70 @@ fewer356:
 	LEAQ    1024(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	ADDQ    CX, CX
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first379
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end381
 	VMOVUPS (R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end381
 	VMOVUPS (R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end381
 	VMOVUPS (R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end381
 	VMOVUPS (R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end381
 	VMOVUPS (R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end381
 	VMOVUPS (R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end381
 	VMOVUPS (R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end381
 	VMOVUPS (R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end381
 	VMOVUPS (R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end381
 	VMOVUPS (R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end381
 	VMOVUPS (R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end381
 	VMOVUPS (R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end381
 	VMOVUPS (R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end381
 	VMOVUPS (R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end381
 
@@ -43786,68 +43786,68 @@ end385:
 	ADDQ    $0x00000500, R11
 	DECQ    CX
 	JNE     loop382
-	MOVQ    304(DI), R14
-	MOVQ    312(DI), AX
+	MOVQ    328(DI), R14
+	MOVQ    336(DI), AX
 	TESTQ   AX, AX
 	JNE     add386
 	VMOVUPS Z0, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end388
 	VMOVUPS Z1, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end388
 	VMOVUPS Z2, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end388
 	VMOVUPS Z3, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end388
 	VMOVUPS Z4, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end388
 	VMOVUPS Z5, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end388
 	VMOVUPS Z6, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end388
 	VMOVUPS Z7, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end388
 	VMOVUPS Z8, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end388
 	VMOVUPS Z9, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end388
 	VMOVUPS Z10, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end388
 	VMOVUPS Z11, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end388
 	VMOVUPS Z12, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end388
 	VMOVUPS Z13, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end388
 	VMOVUPS Z14, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end388
 
@@ -43856,101 +43856,101 @@ end388:
 
 add386:
 	VADDPS  (AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end389
 	VADDPS  (AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end389
 	VADDPS  (AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end389
 	VADDPS  (AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end389
 	VADDPS  (AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end389
 	VADDPS  (AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end389
 	VADDPS  (AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end389
 	VADDPS  (AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end389
 	VADDPS  (AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end389
 	VADDPS  (AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end389
 	VADDPS  (AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end389
 	VADDPS  (AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end389
 	VADDPS  (AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end389
 	VADDPS  (AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end389
 	VADDPS  (AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, (R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end389
 
 end389:
 end387:
-	MOVQ    296(DI), R15
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R12
+	MOVQ    320(DI), R15
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R12
 	LEAQ    (R15)(R15*2), DX
 	LEAQ    (R12)(DX*1), BX
 	SHLQ    $0x02, DX
@@ -43959,70 +43959,70 @@ end387:
 	LEAQ    1088(R9), R11
 	MOVQ    $0x00000020, R10
 	LEAQ    1024(DI), R13
-	MOVQ    248(DI), CX
+	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	ADDQ    CX, CX
-	CMPQ    240(DI), $0x00
+	CMPQ    264(DI), $0x00
 	JEQ     first390
-	MOVQ    304(DI), R14
+	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end392
 	VMOVUPS 64(R14), Z1
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end392
 	VMOVUPS 64(R14), Z2
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end392
 	VMOVUPS 64(R14), Z3
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end392
 	VMOVUPS 64(R14), Z4
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end392
 	VMOVUPS 64(R14), Z5
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end392
 	VMOVUPS 64(R14), Z6
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end392
 	VMOVUPS 64(R14), Z7
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end392
 	VMOVUPS 64(R14), Z8
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end392
 	VMOVUPS 64(R14), Z9
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end392
 	VMOVUPS 64(R14), Z10
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end392
 	VMOVUPS 64(R14), Z11
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end392
 	VMOVUPS 64(R14), Z12
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end392
 	VMOVUPS 64(R14), Z13
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end392
 	VMOVUPS 64(R14), Z14
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end392
 
@@ -44401,68 +44401,68 @@ end396:
 	ADDQ    $0x00000500, R11
 	DECQ    CX
 	JNE     loop393
-	MOVQ    304(DI), R14
-	MOVQ    312(DI), AX
+	MOVQ    328(DI), R14
+	MOVQ    336(DI), AX
 	TESTQ   AX, AX
 	JNE     add397
 	VMOVUPS Z0, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end399
 	VMOVUPS Z1, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end399
 	VMOVUPS Z2, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end399
 	VMOVUPS Z3, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end399
 	VMOVUPS Z4, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end399
 	VMOVUPS Z5, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end399
 	VMOVUPS Z6, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end399
 	VMOVUPS Z7, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end399
 	VMOVUPS Z8, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end399
 	VMOVUPS Z9, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end399
 	VMOVUPS Z10, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end399
 	VMOVUPS Z11, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end399
 	VMOVUPS Z12, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end399
 	VMOVUPS Z13, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end399
 	VMOVUPS Z14, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end399
 
@@ -44471,93 +44471,93 @@ end399:
 
 add397:
 	VADDPS  64(AX), Z0, Z0
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
 	JEQ     end400
 	VADDPS  64(AX), Z1, Z1
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z1, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
 	JEQ     end400
 	VADDPS  64(AX), Z2, Z2
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z2, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
 	JEQ     end400
 	VADDPS  64(AX), Z3, Z3
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z3, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
 	JEQ     end400
 	VADDPS  64(AX), Z4, Z4
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z4, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
 	JEQ     end400
 	VADDPS  64(AX), Z5, Z5
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z5, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
 	JEQ     end400
 	VADDPS  64(AX), Z6, Z6
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z6, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
 	JEQ     end400
 	VADDPS  64(AX), Z7, Z7
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z7, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
 	JEQ     end400
 	VADDPS  64(AX), Z8, Z8
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z8, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
 	JEQ     end400
 	VADDPS  64(AX), Z9, Z9
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z9, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
 	JEQ     end400
 	VADDPS  64(AX), Z10, Z10
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z10, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
 	JEQ     end400
 	VADDPS  64(AX), Z11, Z11
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z11, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
 	JEQ     end400
 	VADDPS  64(AX), Z12, Z12
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z12, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
 	JEQ     end400
 	VADDPS  64(AX), Z13, Z13
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z13, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
 	JEQ     end400
 	VADDPS  64(AX), Z14, Z14
-	ADDQ    216(DI), AX
+	ADDQ    240(DI), AX
 	VMOVUPS Z14, 64(R14)
-	ADDQ    184(DI), R14
+	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
 	JEQ     end400
 
@@ -44569,9 +44569,9 @@ end398:
 // func expandQ4_0AMX()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandQ4_0AMX(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
 units401:
@@ -44645,9 +44645,9 @@ units401:
 // func expandQ5_0AMX()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandQ5_0AMX(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
 units402:
@@ -44769,9 +44769,9 @@ units402:
 // func expandQ8_0AMX()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandQ8_0AMX(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 224(DI), AX
+	MOVQ 248(DI), AX
 	MOVQ 48(DI), CX
-	MOVQ 232(DI), DX
+	MOVQ 256(DI), DX
 
 units403:
 	VCVTPH2PS 1024(AX), Z0
@@ -44836,9 +44836,9 @@ units403:
 // func expandIQ4_NLAMX()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandIQ4_NLAMX(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS iq4nl<>+0(SB), Z1
 
@@ -44929,9 +44929,9 @@ units404:
 // func expandMXFP4AMX()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandMXFP4AMX(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS mxfp4<>+0(SB), Z1
 
@@ -45034,9 +45034,9 @@ units405:
 // func expandQ6_KAMX()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandQ6_KAMX(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS bytes48<>+0(SB), Z1
 
@@ -45574,9 +45574,9 @@ steps407:
 // func expandQ3_KAMX()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandQ3_KAMX(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes3<>+0(SB), Z0
 	VMOVUPS bytes4<>+0(SB), Z1
 
@@ -46210,9 +46210,9 @@ steps409:
 // func expandIQ4_XSAMX()
 // Requires: AVX512BW, AVX512F
 TEXT ·expandIQ4_XSAMX(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS iq4nl<>+0(SB), Z1
 
@@ -46441,15 +46441,15 @@ steps411:
 // Requires: AVX, AVX2, CMOV
 TEXT ·quantiseAVX2(SB), NOSPLIT|NOFRAME, $0
 tokens412:
-	MOVQ    400(DI), AX
-	IMULQ   440(DI), AX
-	ADDQ    432(DI), AX
-	MOVQ    424(DI), CX
-	MOVQ    416(DI), DX
+	MOVQ    424(DI), AX
+	IMULQ   464(DI), AX
+	ADDQ    456(DI), AX
+	MOVQ    448(DI), CX
+	MOVQ    440(DI), DX
 	SUBQ    DX, CX
 	SHLQ    $0x07, DX
 	ADDQ    DX, AX
-	MOVQ    400(DI), BX
+	MOVQ    424(DI), BX
 	MOVQ    BX, R8
 	ANDQ    $0x0f, R8
 	SUBQ    R8, BX
@@ -46458,11 +46458,11 @@ tokens412:
 	MOVQ    $0x00000010, R9
 	CMPQ    SI, R9
 	CMOVQGT R9, SI
-	IMULQ   392(DI), BX
+	IMULQ   416(DI), BX
 	IMUL3Q  $0x30, BX, BX
-	ADDQ    384(DI), BX
+	ADDQ    408(DI), BX
 	IMUL3Q  $0x30, SI, R9
-	IMULQ   416(DI), R9
+	IMULQ   440(DI), R9
 	ADDQ    R9, BX
 	MOVQ    R8, R9
 	SHLQ    $0x05, R9
@@ -46557,9 +46557,9 @@ blocks413:
 	ADDQ         $0x00000080, AX
 	DECQ         CX
 	JNZ          blocks413
-	INCQ         400(DI)
-	MOVQ         400(DI), AX
-	CMPQ         AX, 408(DI)
+	INCQ         424(DI)
+	MOVQ         424(DI), AX
+	CMPQ         AX, 432(DI)
 	JLT          tokens412
 	TESTQ        DI, DI
 	RET
@@ -46568,13 +46568,13 @@ blocks413:
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·normQuantiseAVX2(SB), NOSPLIT|NOFRAME, $0
 tokens414:
-	MOVQ  400(DI), AX
-	IMULQ 440(DI), AX
-	ADDQ  432(DI), AX
+	MOVQ  424(DI), AX
+	IMULQ 464(DI), AX
+	ADDQ  456(DI), AX
 
 	// the sum of squares in 16 lanes, which are added j to j+8, 4, 2 and 1
 	MOVQ   AX, CX
-	MOVQ   392(DI), DX
+	MOVQ   416(DI), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
@@ -46597,24 +46597,24 @@ squares415:
 	VADDPS       X1, X0, X0
 	VPSHUFD      $0xb1, X0, X1
 	VADDPS       X1, X0, X0
-	MOVQ         392(DI), CX
+	MOVQ         416(DI), CX
 	SHLQ         $0x05, CX
 	VXORPS       X1, X1, X1
 	VCVTSI2SSQ   CX, X1, X1
 	VDIVSS       X1, X0, X0
-	VADDSS       456(DI), X0, X0
+	VADDSS       480(DI), X0, X0
 	VSQRTSS      X0, X0, X0
 	VMOVSS       f1<>+0(SB), X1
 	VDIVSS       X0, X1, X1
 	VBROADCASTSS X1, Y0
-	MOVQ         448(DI), CX
-	MOVQ         424(DI), DX
-	MOVQ         416(DI), BX
+	MOVQ         472(DI), CX
+	MOVQ         448(DI), DX
+	MOVQ         440(DI), BX
 	SUBQ         BX, DX
 	SHLQ         $0x07, BX
 	ADDQ         BX, AX
 	ADDQ         BX, CX
-	MOVQ         400(DI), SI
+	MOVQ         424(DI), SI
 	MOVQ         SI, R9
 	ANDQ         $0x0f, R9
 	SUBQ         R9, SI
@@ -46623,11 +46623,11 @@ squares415:
 	MOVQ         $0x00000010, R10
 	CMPQ         R8, R10
 	CMOVQGT      R10, R8
-	IMULQ        392(DI), SI
+	IMULQ        416(DI), SI
 	IMUL3Q       $0x30, SI, SI
-	ADDQ         384(DI), SI
+	ADDQ         408(DI), SI
 	IMUL3Q       $0x30, R8, R10
-	IMULQ        416(DI), R10
+	IMULQ        440(DI), R10
 	ADDQ         R10, SI
 	MOVQ         R9, R10
 	SHLQ         $0x05, R10
@@ -46731,9 +46731,9 @@ blocks416:
 	ADDQ         $0x00000080, AX
 	DECQ         DX
 	JNZ          blocks416
-	INCQ         400(DI)
-	MOVQ         400(DI), AX
-	CMPQ         AX, 408(DI)
+	INCQ         424(DI)
+	MOVQ         424(DI), AX
+	CMPQ         AX, 432(DI)
 	JLT          tokens414
 	TESTQ        DI, DI
 	RET
@@ -46741,11 +46741,11 @@ blocks416:
 // func siluAVX2()
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·siluAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 368(DI), AX
-	MOVQ 376(DI), CX
+	MOVQ 392(DI), AX
+	MOVQ 400(DI), CX
 
 tokens417:
-	MOVQ        400(DI), BX
+	MOVQ        424(DI), BX
 	MOVQ        BX, R8
 	ANDQ        $0x0f, R8
 	SUBQ        R8, BX
@@ -46754,11 +46754,11 @@ tokens417:
 	MOVQ        $0x00000010, R9
 	CMPQ        SI, R9
 	CMOVQGT     R9, SI
-	IMULQ       392(DI), BX
+	IMULQ       416(DI), BX
 	IMUL3Q      $0x30, BX, BX
-	ADDQ        384(DI), BX
+	ADDQ        408(DI), BX
 	IMUL3Q      $0x30, SI, R9
-	IMULQ       416(DI), R9
+	IMULQ       440(DI), R9
 	ADDQ        R9, BX
 	MOVQ        R8, R9
 	SHLQ        $0x05, R9
@@ -46928,9 +46928,9 @@ tokens417:
 	VMOVSS       X1, (BX)(R8*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	INCQ         400(DI)
-	MOVQ         400(DI), DX
-	CMPQ         DX, 408(DI)
+	INCQ         424(DI)
+	MOVQ         424(DI), DX
+	CMPQ         DX, 432(DI)
 	JLT          tokens417
 	TESTQ        DI, DI
 	RET
@@ -46939,21 +46939,21 @@ tokens417:
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSymShift3Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
 tokens418:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer419
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), SI
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
 rows420:
-	MOVQ    280(DI), R10
-	MOVQ    288(DI), R11
-	MOVQ    248(DI), R12
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R10
+	MOVQ    312(DI), R11
+	MOVQ    272(DI), R12
+	CMPQ    264(DI), $0x00
 	JNE     begun421
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -47206,7 +47206,7 @@ blocks422:
 	DECQ         R9
 	JNZ          rows420
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none423
 	VMOVUPS      (BX), Y0
@@ -47221,7 +47221,7 @@ blocks422:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -47234,7 +47234,7 @@ blocks422:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -47247,7 +47247,7 @@ blocks422:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -47260,33 +47260,33 @@ blocks422:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none423:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens418
 
 fewer419:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer424
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows425:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun426
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -47484,7 +47484,7 @@ blocks427:
 	DECQ         R8
 	JNZ          rows425
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none428
 	VMOVUPS      (DX), Y0
@@ -47499,7 +47499,7 @@ blocks427:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -47512,7 +47512,7 @@ blocks427:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -47525,33 +47525,33 @@ blocks427:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none428:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens418
 
 fewer424:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer429
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows430:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun431
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -47694,7 +47694,7 @@ blocks432:
 	DECQ         R8
 	JNZ          rows430
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none433
 	VMOVUPS      (DX), Y0
@@ -47709,7 +47709,7 @@ blocks432:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -47722,33 +47722,33 @@ blocks432:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none433:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens418
 
 fewer429:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer434
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows435:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun436
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -47836,7 +47836,7 @@ blocks437:
 	DECQ         R8
 	JNZ          rows435
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none438
 	VMOVUPS      (DX), Y0
@@ -47851,16 +47851,16 @@ blocks437:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none438:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens418
 
 fewer434:
@@ -47871,21 +47871,21 @@ fewer434:
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileMinShift0Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
 tokens439:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer440
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows441:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun442
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -48134,7 +48134,7 @@ blocks443:
 	DECQ         R8
 	JNZ          rows441
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none444
 	VMOVUPS      (BX), Y0
@@ -48149,7 +48149,7 @@ blocks443:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -48162,7 +48162,7 @@ blocks443:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -48175,7 +48175,7 @@ blocks443:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -48188,33 +48188,33 @@ blocks443:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none444:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens439
 
 fewer440:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer445
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows446:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun447
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -48409,7 +48409,7 @@ blocks448:
 	DECQ         SI
 	JNZ          rows446
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none449
 	VMOVUPS      (DX), Y0
@@ -48424,7 +48424,7 @@ blocks448:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -48437,7 +48437,7 @@ blocks448:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -48450,33 +48450,33 @@ blocks448:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none449:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens439
 
 fewer445:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer450
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows451:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun452
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -48617,7 +48617,7 @@ blocks453:
 	DECQ         SI
 	JNZ          rows451
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none454
 	VMOVUPS      (DX), Y0
@@ -48632,7 +48632,7 @@ blocks453:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -48645,33 +48645,33 @@ blocks453:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none454:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens439
 
 fewer450:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer455
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows456:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun457
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -48758,7 +48758,7 @@ blocks458:
 	DECQ         SI
 	JNZ          rows456
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none459
 	VMOVUPS      (DX), Y0
@@ -48773,16 +48773,16 @@ blocks458:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none459:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens439
 
 fewer455:
@@ -48793,21 +48793,21 @@ fewer455:
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSymShift4Sums4AVX2(SB), NOSPLIT|NOFRAME, $0
 tokens460:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer461
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), SI
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
 rows462:
-	MOVQ    280(DI), R10
-	MOVQ    288(DI), R11
-	MOVQ    248(DI), R12
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R10
+	MOVQ    312(DI), R11
+	MOVQ    272(DI), R12
+	CMPQ    264(DI), $0x00
 	JNE     begun463
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -49076,7 +49076,7 @@ blocks464:
 	DECQ         R9
 	JNZ          rows462
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none465
 	VMOVUPS      (BX), Y0
@@ -49091,7 +49091,7 @@ blocks464:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -49104,7 +49104,7 @@ blocks464:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -49117,7 +49117,7 @@ blocks464:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -49130,33 +49130,33 @@ blocks464:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none465:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens460
 
 fewer461:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer466
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows467:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun468
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -49366,7 +49366,7 @@ blocks469:
 	DECQ         R8
 	JNZ          rows467
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none470
 	VMOVUPS      (DX), Y0
@@ -49381,7 +49381,7 @@ blocks469:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -49394,7 +49394,7 @@ blocks469:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -49407,33 +49407,33 @@ blocks469:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none470:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens460
 
 fewer466:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer471
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows472:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun473
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -49584,7 +49584,7 @@ blocks474:
 	DECQ         R8
 	JNZ          rows472
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none475
 	VMOVUPS      (DX), Y0
@@ -49599,7 +49599,7 @@ blocks474:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -49612,33 +49612,33 @@ blocks474:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none475:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens460
 
 fewer471:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer476
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows477:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun478
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -49730,7 +49730,7 @@ blocks479:
 	DECQ         R8
 	JNZ          rows477
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none480
 	VMOVUPS      (DX), Y0
@@ -49745,16 +49745,16 @@ blocks479:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none480:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens460
 
 fewer476:
@@ -49765,21 +49765,21 @@ fewer476:
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileMinShift0Sums4AVX2(SB), NOSPLIT|NOFRAME, $0
 tokens481:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer482
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows483:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun484
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -50044,7 +50044,7 @@ blocks485:
 	DECQ         R8
 	JNZ          rows483
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none486
 	VMOVUPS      (BX), Y0
@@ -50059,7 +50059,7 @@ blocks485:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -50072,7 +50072,7 @@ blocks485:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -50085,7 +50085,7 @@ blocks485:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -50098,33 +50098,33 @@ blocks485:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none486:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens481
 
 fewer482:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer487
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows488:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun489
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -50331,7 +50331,7 @@ blocks490:
 	DECQ         SI
 	JNZ          rows488
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none491
 	VMOVUPS      (DX), Y0
@@ -50346,7 +50346,7 @@ blocks490:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -50359,7 +50359,7 @@ blocks490:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -50372,33 +50372,33 @@ blocks490:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none491:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens481
 
 fewer487:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer492
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows493:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun494
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -50547,7 +50547,7 @@ blocks495:
 	DECQ         SI
 	JNZ          rows493
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none496
 	VMOVUPS      (DX), Y0
@@ -50562,7 +50562,7 @@ blocks495:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -50575,33 +50575,33 @@ blocks495:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none496:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens481
 
 fewer492:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer497
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows498:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun499
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -50692,7 +50692,7 @@ blocks500:
 	DECQ         SI
 	JNZ          rows498
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none501
 	VMOVUPS      (DX), Y0
@@ -50707,16 +50707,16 @@ blocks500:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none501:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens481
 
 fewer497:
@@ -50727,21 +50727,21 @@ fewer497:
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSymShift7Sums0AVX2(SB), NOSPLIT|NOFRAME, $0
 tokens502:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer503
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows504:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun505
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -51114,7 +51114,7 @@ blocks506:
 	DECQ         R8
 	JNZ          rows504
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none507
 	VMOVUPS      (BX), Y0
@@ -51129,7 +51129,7 @@ blocks506:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -51142,7 +51142,7 @@ blocks506:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -51155,7 +51155,7 @@ blocks506:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -51168,33 +51168,33 @@ blocks506:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none507:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens502
 
 fewer503:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer508
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows509:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun510
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -51486,7 +51486,7 @@ blocks511:
 	DECQ         SI
 	JNZ          rows509
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none512
 	VMOVUPS      (DX), Y0
@@ -51501,7 +51501,7 @@ blocks511:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -51514,7 +51514,7 @@ blocks511:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -51527,33 +51527,33 @@ blocks511:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none512:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens502
 
 fewer508:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer513
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows514:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun515
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -51764,7 +51764,7 @@ blocks516:
 	DECQ         SI
 	JNZ          rows514
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none517
 	VMOVUPS      (DX), Y0
@@ -51779,7 +51779,7 @@ blocks516:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -51792,33 +51792,33 @@ blocks516:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none517:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens502
 
 fewer513:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer518
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows519:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun520
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -51948,7 +51948,7 @@ blocks521:
 	DECQ         SI
 	JNZ          rows519
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none522
 	VMOVUPS      (DX), Y0
@@ -51963,16 +51963,16 @@ blocks521:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none522:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens502
 
 fewer518:
@@ -51983,21 +51983,21 @@ fewer518:
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileMin16Shift0Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
 tokens523:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer524
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), SI
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
 rows525:
-	MOVQ    280(DI), R10
-	MOVQ    288(DI), R11
-	MOVQ    248(DI), R12
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R10
+	MOVQ    312(DI), R11
+	MOVQ    272(DI), R12
+	CMPQ    264(DI), $0x00
 	JNE     begun526
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -52322,7 +52322,7 @@ blocks527:
 	DECQ         R9
 	JNZ          rows525
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none528
 	VMOVUPS      (BX), Y0
@@ -52337,7 +52337,7 @@ blocks527:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -52350,7 +52350,7 @@ blocks527:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -52363,7 +52363,7 @@ blocks527:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -52376,33 +52376,33 @@ blocks527:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none528:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens523
 
 fewer524:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer529
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows530:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun531
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -52654,7 +52654,7 @@ blocks532:
 	DECQ         R8
 	JNZ          rows530
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none533
 	VMOVUPS      (DX), Y0
@@ -52669,7 +52669,7 @@ blocks532:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -52682,7 +52682,7 @@ blocks532:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -52695,33 +52695,33 @@ blocks532:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none533:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens523
 
 fewer529:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer534
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows535:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun536
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -52900,7 +52900,7 @@ blocks537:
 	DECQ         R8
 	JNZ          rows535
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none538
 	VMOVUPS      (DX), Y0
@@ -52915,7 +52915,7 @@ blocks537:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -52928,33 +52928,33 @@ blocks537:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none538:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens523
 
 fewer534:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer539
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows540:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun541
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -53060,7 +53060,7 @@ blocks542:
 	DECQ         R8
 	JNZ          rows540
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none543
 	VMOVUPS      (DX), Y0
@@ -53075,16 +53075,16 @@ blocks542:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none543:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens523
 
 fewer539:
@@ -53095,21 +53095,21 @@ fewer539:
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSym16Shift2Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
 tokens544:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer545
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), SI
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
 rows546:
-	MOVQ    280(DI), R10
-	MOVQ    288(DI), R11
-	MOVQ    248(DI), R12
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R10
+	MOVQ    312(DI), R11
+	MOVQ    272(DI), R12
+	CMPQ    264(DI), $0x00
 	JNE     begun547
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -53422,7 +53422,7 @@ blocks548:
 	DECQ         R9
 	JNZ          rows546
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none549
 	VMOVUPS      (BX), Y0
@@ -53437,7 +53437,7 @@ blocks548:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -53450,7 +53450,7 @@ blocks548:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -53463,7 +53463,7 @@ blocks548:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -53476,33 +53476,33 @@ blocks548:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none549:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens544
 
 fewer545:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer550
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows551:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun552
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -53745,7 +53745,7 @@ blocks553:
 	DECQ         R8
 	JNZ          rows551
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none554
 	VMOVUPS      (DX), Y0
@@ -53760,7 +53760,7 @@ blocks553:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -53773,7 +53773,7 @@ blocks553:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -53786,33 +53786,33 @@ blocks553:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none554:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens544
 
 fewer550:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer555
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows556:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun557
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -53985,7 +53985,7 @@ blocks558:
 	DECQ         R8
 	JNZ          rows556
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none559
 	VMOVUPS      (DX), Y0
@@ -54000,7 +54000,7 @@ blocks558:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -54013,33 +54013,33 @@ blocks558:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none559:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens544
 
 fewer555:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer560
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows561:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun562
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -54142,7 +54142,7 @@ blocks563:
 	DECQ         R8
 	JNZ          rows561
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none564
 	VMOVUPS      (DX), Y0
@@ -54157,16 +54157,16 @@ blocks563:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none564:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens544
 
 fewer560:
@@ -54177,21 +54177,21 @@ fewer560:
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSym16Shift5Sums2AVX2(SB), NOSPLIT|NOFRAME, $0
 tokens565:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer566
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), SI
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
 rows567:
-	MOVQ    280(DI), R10
-	MOVQ    288(DI), R11
-	MOVQ    248(DI), R12
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R10
+	MOVQ    312(DI), R11
+	MOVQ    272(DI), R12
+	CMPQ    264(DI), $0x00
 	JNE     begun568
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -54536,7 +54536,7 @@ blocks569:
 	DECQ         R9
 	JNZ          rows567
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none570
 	VMOVUPS      (BX), Y0
@@ -54551,7 +54551,7 @@ blocks569:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -54564,7 +54564,7 @@ blocks569:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -54577,7 +54577,7 @@ blocks569:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -54590,33 +54590,33 @@ blocks569:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none570:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens565
 
 fewer566:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer571
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows572:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun573
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -54883,7 +54883,7 @@ blocks574:
 	DECQ         R8
 	JNZ          rows572
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none575
 	VMOVUPS      (DX), Y0
@@ -54898,7 +54898,7 @@ blocks574:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -54911,7 +54911,7 @@ blocks574:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -54924,33 +54924,33 @@ blocks574:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none575:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens565
 
 fewer571:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer576
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows577:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun578
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -55139,7 +55139,7 @@ blocks579:
 	DECQ         R8
 	JNZ          rows577
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none580
 	VMOVUPS      (DX), Y0
@@ -55154,7 +55154,7 @@ blocks579:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -55167,33 +55167,33 @@ blocks579:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none580:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens565
 
 fewer576:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer581
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows582:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun583
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -55304,7 +55304,7 @@ blocks584:
 	DECQ         R8
 	JNZ          rows582
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none585
 	VMOVUPS      (DX), Y0
@@ -55319,16 +55319,16 @@ blocks584:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none585:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens565
 
 fewer581:
@@ -55338,9 +55338,9 @@ fewer581:
 // func expandQ4_0AVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
 units586:
@@ -55458,11 +55458,11 @@ units586:
 // func few1Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -55590,7 +55590,7 @@ rows588:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units587
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none589
 	VMOVUPS      (AX), Y0
@@ -55605,8 +55605,8 @@ rows588:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none589:
 	TESTQ DI, DI
@@ -55615,11 +55615,11 @@ none589:
 // func few2Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -55746,7 +55746,7 @@ rows591:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units590
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none592
 	VMOVUPS      (AX), Y0
@@ -55761,7 +55761,7 @@ rows591:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -55774,8 +55774,8 @@ rows591:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none592:
 	TESTQ DI, DI
@@ -55784,11 +55784,11 @@ none592:
 // func few3Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -55951,7 +55951,7 @@ rows594:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units593
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none595
 	VMOVUPS      (AX), Y0
@@ -55966,7 +55966,7 @@ rows594:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -55979,7 +55979,7 @@ rows594:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -55992,8 +55992,8 @@ rows594:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none595:
 	TESTQ DI, DI
@@ -56002,11 +56002,11 @@ none595:
 // func few4Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -56206,7 +56206,7 @@ rows597:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units596
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none598
 	VMOVUPS      (AX), Y0
@@ -56221,7 +56221,7 @@ rows597:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -56234,7 +56234,7 @@ rows597:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -56247,7 +56247,7 @@ rows597:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -56260,8 +56260,8 @@ rows597:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none598:
 	TESTQ DI, DI
@@ -56270,9 +56270,9 @@ none598:
 // func expandQ4_1AVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandQ4_1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
 units599:
@@ -56398,11 +56398,11 @@ units599:
 // func few1Q4_1AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -56538,7 +56538,7 @@ rows601:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units600
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none602
 	VMOVUPS      (AX), Y0
@@ -56553,8 +56553,8 @@ rows601:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none602:
 	TESTQ DI, DI
@@ -56563,11 +56563,11 @@ none602:
 // func few2Q4_1AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -56701,7 +56701,7 @@ rows604:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units603
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none605
 	VMOVUPS      (AX), Y0
@@ -56716,7 +56716,7 @@ rows604:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -56729,8 +56729,8 @@ rows604:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none605:
 	TESTQ DI, DI
@@ -56739,11 +56739,11 @@ none605:
 // func few3Q4_1AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -56912,7 +56912,7 @@ rows607:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units606
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none608
 	VMOVUPS      (AX), Y0
@@ -56927,7 +56927,7 @@ rows607:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -56940,7 +56940,7 @@ rows607:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -56953,8 +56953,8 @@ rows607:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none608:
 	TESTQ DI, DI
@@ -56963,11 +56963,11 @@ none608:
 // func few4Q4_1AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -57172,7 +57172,7 @@ rows610:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units609
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none611
 	VMOVUPS      (AX), Y0
@@ -57187,7 +57187,7 @@ rows610:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -57200,7 +57200,7 @@ rows610:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -57213,7 +57213,7 @@ rows610:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -57226,8 +57226,8 @@ rows610:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none611:
 	TESTQ DI, DI
@@ -57236,9 +57236,9 @@ none611:
 // func expandQ5_0AVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandQ5_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
 units612:
@@ -57548,11 +57548,11 @@ units612:
 // func few1Q5_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -57780,7 +57780,7 @@ rows614:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units613
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none615
 	VMOVUPS      (AX), Y0
@@ -57795,8 +57795,8 @@ rows614:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none615:
 	TESTQ DI, DI
@@ -57805,11 +57805,11 @@ none615:
 // func few2Q5_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -57990,7 +57990,7 @@ rows617:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units616
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none618
 	VMOVUPS      (AX), Y0
@@ -58005,7 +58005,7 @@ rows617:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -58018,8 +58018,8 @@ rows617:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none618:
 	TESTQ DI, DI
@@ -58028,11 +58028,11 @@ none618:
 // func few3Q5_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -58251,7 +58251,7 @@ rows620:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units619
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none621
 	VMOVUPS      (AX), Y0
@@ -58266,7 +58266,7 @@ rows620:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -58279,7 +58279,7 @@ rows620:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -58292,8 +58292,8 @@ rows620:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none621:
 	TESTQ DI, DI
@@ -58302,11 +58302,11 @@ none621:
 // func few4Q5_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -58564,7 +58564,7 @@ rows623:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units622
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none624
 	VMOVUPS      (AX), Y0
@@ -58579,7 +58579,7 @@ rows623:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -58592,7 +58592,7 @@ rows623:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -58605,7 +58605,7 @@ rows623:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -58618,8 +58618,8 @@ rows623:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none624:
 	TESTQ DI, DI
@@ -58628,9 +58628,9 @@ none624:
 // func expandQ5_1AVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandQ5_1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
 units625:
@@ -58948,11 +58948,11 @@ units625:
 // func few1Q5_1AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -59188,7 +59188,7 @@ rows627:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units626
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none628
 	VMOVUPS      (AX), Y0
@@ -59203,8 +59203,8 @@ rows627:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none628:
 	TESTQ DI, DI
@@ -59213,11 +59213,11 @@ none628:
 // func few2Q5_1AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -59405,7 +59405,7 @@ rows630:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units629
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none631
 	VMOVUPS      (AX), Y0
@@ -59420,7 +59420,7 @@ rows630:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -59433,8 +59433,8 @@ rows630:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none631:
 	TESTQ DI, DI
@@ -59443,11 +59443,11 @@ none631:
 // func few3Q5_1AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -59672,7 +59672,7 @@ rows633:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units632
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none634
 	VMOVUPS      (AX), Y0
@@ -59687,7 +59687,7 @@ rows633:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -59700,7 +59700,7 @@ rows633:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -59713,8 +59713,8 @@ rows633:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none634:
 	TESTQ DI, DI
@@ -59723,11 +59723,11 @@ none634:
 // func few4Q5_1AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -59990,7 +59990,7 @@ rows636:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units635
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none637
 	VMOVUPS      (AX), Y0
@@ -60005,7 +60005,7 @@ rows636:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -60018,7 +60018,7 @@ rows636:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -60031,7 +60031,7 @@ rows636:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -60044,8 +60044,8 @@ rows636:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none637:
 	TESTQ DI, DI
@@ -60054,9 +60054,9 @@ none637:
 // func expandQ8_0AVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 224(DI), AX
+	MOVQ 248(DI), AX
 	MOVQ 48(DI), CX
-	MOVQ 232(DI), DX
+	MOVQ 256(DI), DX
 
 units638:
 	VCVTPH2PS 1024(AX), Y0
@@ -60173,11 +60173,11 @@ units638:
 // func few1Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -60354,7 +60354,7 @@ rows640:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units639
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none641
 	VMOVUPS      (AX), Y0
@@ -60369,8 +60369,8 @@ rows640:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none641:
 	TESTQ DI, DI
@@ -60379,11 +60379,11 @@ none641:
 // func few2Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -60549,7 +60549,7 @@ rows643:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units642
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none644
 	VMOVUPS      (AX), Y0
@@ -60564,7 +60564,7 @@ rows643:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -60577,8 +60577,8 @@ rows643:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none644:
 	TESTQ DI, DI
@@ -60587,11 +60587,11 @@ none644:
 // func few3Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -60805,7 +60805,7 @@ rows646:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units645
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none647
 	VMOVUPS      (AX), Y0
@@ -60820,7 +60820,7 @@ rows646:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -60833,7 +60833,7 @@ rows646:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -60846,8 +60846,8 @@ rows646:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none647:
 	TESTQ DI, DI
@@ -60856,11 +60856,11 @@ none647:
 // func few4Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -61123,7 +61123,7 @@ rows649:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units648
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none650
 	VMOVUPS      (AX), Y0
@@ -61138,7 +61138,7 @@ rows649:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -61151,7 +61151,7 @@ rows649:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -61164,7 +61164,7 @@ rows649:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -61177,8 +61177,8 @@ rows649:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none650:
 	TESTQ DI, DI
@@ -61187,9 +61187,9 @@ none650:
 // func expandIQ4_NLAVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandIQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
@@ -61372,11 +61372,11 @@ units651:
 // func few1IQ4_NLAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -61579,7 +61579,7 @@ rows653:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units652
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none654
 	VMOVUPS      (AX), Y0
@@ -61594,8 +61594,8 @@ rows653:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none654:
 	TESTQ DI, DI
@@ -61604,11 +61604,11 @@ none654:
 // func few2IQ4_NLAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -61784,7 +61784,7 @@ rows656:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units655
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none657
 	VMOVUPS      (AX), Y0
@@ -61799,7 +61799,7 @@ rows656:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -61812,8 +61812,8 @@ rows656:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none657:
 	TESTQ DI, DI
@@ -61822,11 +61822,11 @@ none657:
 // func few3IQ4_NLAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -62050,7 +62050,7 @@ rows659:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units658
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none660
 	VMOVUPS      (AX), Y0
@@ -62065,7 +62065,7 @@ rows659:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -62078,7 +62078,7 @@ rows659:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -62091,8 +62091,8 @@ rows659:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none660:
 	TESTQ DI, DI
@@ -62101,11 +62101,11 @@ none660:
 // func few4IQ4_NLAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -62378,7 +62378,7 @@ rows662:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units661
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none663
 	VMOVUPS      (AX), Y0
@@ -62393,7 +62393,7 @@ rows662:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -62406,7 +62406,7 @@ rows662:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -62419,7 +62419,7 @@ rows662:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -62432,8 +62432,8 @@ rows662:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none663:
 	TESTQ DI, DI
@@ -62442,9 +62442,9 @@ none663:
 // func expandMXFP4AVX2()
 // Requires: AVX, AVX2
 TEXT ·expandMXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
@@ -62619,11 +62619,11 @@ units664:
 // func few1MXFP4AVX2()
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·few1MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -62794,7 +62794,7 @@ rows666:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units665
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none667
 	VMOVUPS      (AX), Y0
@@ -62809,8 +62809,8 @@ rows666:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none667:
 	TESTQ DI, DI
@@ -62819,11 +62819,11 @@ none667:
 // func few2MXFP4AVX2()
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·few2MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -62987,7 +62987,7 @@ rows669:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units668
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none670
 	VMOVUPS      (AX), Y0
@@ -63002,7 +63002,7 @@ rows669:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -63015,8 +63015,8 @@ rows669:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none670:
 	TESTQ DI, DI
@@ -63025,11 +63025,11 @@ none670:
 // func few3MXFP4AVX2()
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·few3MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -63231,7 +63231,7 @@ rows672:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units671
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none673
 	VMOVUPS      (AX), Y0
@@ -63246,7 +63246,7 @@ rows672:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -63259,7 +63259,7 @@ rows672:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -63272,8 +63272,8 @@ rows672:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none673:
 	TESTQ DI, DI
@@ -63282,11 +63282,11 @@ none673:
 // func few4MXFP4AVX2()
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·few4MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -63527,7 +63527,7 @@ rows675:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units674
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none676
 	VMOVUPS      (AX), Y0
@@ -63542,7 +63542,7 @@ rows675:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -63555,7 +63555,7 @@ rows675:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -63568,7 +63568,7 @@ rows675:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -63581,8 +63581,8 @@ rows675:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none676:
 	TESTQ DI, DI
@@ -63591,9 +63591,9 @@ none676:
 // func expandQ4_KAVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandQ4_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
 units677:
@@ -64174,11 +64174,11 @@ steps678:
 // func few1Q4_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -64821,7 +64821,7 @@ rows681:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units679
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none682
 	VMOVUPS      (AX), Y0
@@ -64836,8 +64836,8 @@ rows681:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none682:
 	TESTQ DI, DI
@@ -64846,11 +64846,11 @@ none682:
 // func few2Q4_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -65485,7 +65485,7 @@ rows685:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units683
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none686
 	VMOVUPS      (AX), Y0
@@ -65500,7 +65500,7 @@ rows685:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -65513,8 +65513,8 @@ rows685:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none686:
 	TESTQ DI, DI
@@ -65523,11 +65523,11 @@ none686:
 // func few3Q4_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -66228,7 +66228,7 @@ rows689:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units687
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none690
 	VMOVUPS      (AX), Y0
@@ -66243,7 +66243,7 @@ rows689:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -66256,7 +66256,7 @@ rows689:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -66269,8 +66269,8 @@ rows689:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none690:
 	TESTQ DI, DI
@@ -66279,11 +66279,11 @@ none690:
 // func few4Q4_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -67051,7 +67051,7 @@ rows693:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units691
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none694
 	VMOVUPS      (AX), Y0
@@ -67066,7 +67066,7 @@ rows693:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -67079,7 +67079,7 @@ rows693:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -67092,7 +67092,7 @@ rows693:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -67105,8 +67105,8 @@ rows693:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none694:
 	TESTQ DI, DI
@@ -67115,9 +67115,9 @@ none694:
 // func expandQ5_KAVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandQ5_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
@@ -67959,11 +67959,11 @@ steps696:
 // func few1Q5_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -68759,7 +68759,7 @@ rows699:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units697
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none700
 	VMOVUPS      (AX), Y0
@@ -68774,8 +68774,8 @@ rows699:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none700:
 	TESTQ DI, DI
@@ -68784,11 +68784,11 @@ none700:
 // func few2Q5_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -69516,7 +69516,7 @@ rows703:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units701
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none704
 	VMOVUPS      (AX), Y0
@@ -69531,7 +69531,7 @@ rows703:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -69544,8 +69544,8 @@ rows703:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none704:
 	TESTQ DI, DI
@@ -69554,11 +69554,11 @@ none704:
 // func few3Q5_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -70356,7 +70356,7 @@ rows707:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units705
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none708
 	VMOVUPS      (AX), Y0
@@ -70371,7 +70371,7 @@ rows707:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -70384,7 +70384,7 @@ rows707:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -70397,8 +70397,8 @@ rows707:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none708:
 	TESTQ DI, DI
@@ -70407,11 +70407,11 @@ none708:
 // func few4Q5_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -71280,7 +71280,7 @@ rows711:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units709
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none712
 	VMOVUPS      (AX), Y0
@@ -71295,7 +71295,7 @@ rows711:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -71308,7 +71308,7 @@ rows711:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -71321,7 +71321,7 @@ rows711:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -71334,8 +71334,8 @@ rows711:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none712:
 	TESTQ DI, DI
@@ -71344,9 +71344,9 @@ none712:
 // func expandQ6_KAVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandQ6_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
@@ -72558,11 +72558,11 @@ steps714:
 // func few1Q6_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -73687,7 +73687,7 @@ rows717:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units715
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none718
 	VMOVUPS      (AX), Y0
@@ -73702,8 +73702,8 @@ rows717:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none718:
 	TESTQ DI, DI
@@ -73712,11 +73712,11 @@ none718:
 // func few2Q6_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -74741,7 +74741,7 @@ rows721:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units719
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none722
 	VMOVUPS      (AX), Y0
@@ -74756,7 +74756,7 @@ rows721:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -74769,8 +74769,8 @@ rows721:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none722:
 	TESTQ DI, DI
@@ -74779,11 +74779,11 @@ none722:
 // func few3Q6_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -75996,7 +75996,7 @@ rows725:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units723
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none726
 	VMOVUPS      (AX), Y0
@@ -76011,7 +76011,7 @@ rows725:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -76024,7 +76024,7 @@ rows725:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -76037,8 +76037,8 @@ rows725:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none726:
 	TESTQ DI, DI
@@ -76047,11 +76047,11 @@ none726:
 // func few4Q6_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -77453,7 +77453,7 @@ rows729:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units727
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none730
 	VMOVUPS      (AX), Y0
@@ -77468,7 +77468,7 @@ rows729:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -77481,7 +77481,7 @@ rows729:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -77494,7 +77494,7 @@ rows729:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -77507,8 +77507,8 @@ rows729:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none730:
 	TESTQ DI, DI
@@ -77517,9 +77517,9 @@ none730:
 // func expandQ2_KAVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandQ2_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes3<>+0(SB), Y0
 
 units731:
@@ -78672,11 +78672,11 @@ steps732:
 // func few1Q2_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -79865,7 +79865,7 @@ rows735:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units733
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none736
 	VMOVUPS      (AX), Y0
@@ -79880,8 +79880,8 @@ rows735:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none736:
 	TESTQ DI, DI
@@ -79890,11 +79890,11 @@ none736:
 // func few2Q2_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -81075,7 +81075,7 @@ rows739:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units737
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none740
 	VMOVUPS      (AX), Y0
@@ -81090,7 +81090,7 @@ rows739:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -81103,8 +81103,8 @@ rows739:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none740:
 	TESTQ DI, DI
@@ -81113,11 +81113,11 @@ none740:
 // func few3Q2_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -82482,7 +82482,7 @@ rows743:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units741
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none744
 	VMOVUPS      (AX), Y0
@@ -82497,7 +82497,7 @@ rows743:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -82510,7 +82510,7 @@ rows743:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -82523,8 +82523,8 @@ rows743:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none744:
 	TESTQ DI, DI
@@ -82533,11 +82533,11 @@ none744:
 // func few4Q2_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -84087,7 +84087,7 @@ rows747:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units745
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none748
 	VMOVUPS      (AX), Y0
@@ -84102,7 +84102,7 @@ rows747:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -84115,7 +84115,7 @@ rows747:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -84128,7 +84128,7 @@ rows747:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -84141,8 +84141,8 @@ rows747:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none748:
 	TESTQ DI, DI
@@ -84151,9 +84151,9 @@ none748:
 // func expandQ3_KAVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandQ3_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
@@ -85631,11 +85631,11 @@ steps750:
 // func few1Q3_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -86894,7 +86894,7 @@ rows753:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units751
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none754
 	VMOVUPS      (AX), Y0
@@ -86909,8 +86909,8 @@ rows753:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none754:
 	TESTQ DI, DI
@@ -86919,11 +86919,11 @@ none754:
 // func few2Q3_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -88034,7 +88034,7 @@ rows757:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units755
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none758
 	VMOVUPS      (AX), Y0
@@ -88049,7 +88049,7 @@ rows757:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -88062,8 +88062,8 @@ rows757:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none758:
 	TESTQ DI, DI
@@ -88072,11 +88072,11 @@ none758:
 // func few3Q3_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -89359,7 +89359,7 @@ rows761:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units759
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none762
 	VMOVUPS      (AX), Y0
@@ -89374,7 +89374,7 @@ rows761:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -89387,7 +89387,7 @@ rows761:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -89400,8 +89400,8 @@ rows761:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none762:
 	TESTQ DI, DI
@@ -89410,11 +89410,11 @@ none762:
 // func few4Q3_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -90870,7 +90870,7 @@ rows765:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units763
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none766
 	VMOVUPS      (AX), Y0
@@ -90885,7 +90885,7 @@ rows765:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -90898,7 +90898,7 @@ rows765:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -90911,7 +90911,7 @@ rows765:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -90924,8 +90924,8 @@ rows765:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none766:
 	TESTQ DI, DI
@@ -90934,9 +90934,9 @@ none766:
 // func expandIQ4_XSAVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandIQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
@@ -91418,11 +91418,11 @@ steps768:
 // func few1IQ4_XSAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few1IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -91985,7 +91985,7 @@ rows771:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units769
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none772
 	VMOVUPS      (AX), Y0
@@ -92000,8 +92000,8 @@ rows771:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none772:
 	TESTQ DI, DI
@@ -92010,11 +92010,11 @@ none772:
 // func few2IQ4_XSAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few2IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -92550,7 +92550,7 @@ rows775:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units773
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none776
 	VMOVUPS      (AX), Y0
@@ -92565,7 +92565,7 @@ rows775:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -92578,8 +92578,8 @@ rows775:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none776:
 	TESTQ DI, DI
@@ -92588,11 +92588,11 @@ none776:
 // func few3IQ4_XSAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few3IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -93176,7 +93176,7 @@ rows779:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units777
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none780
 	VMOVUPS      (AX), Y0
@@ -93191,7 +93191,7 @@ rows779:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -93204,7 +93204,7 @@ rows779:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -93217,8 +93217,8 @@ rows779:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none780:
 	TESTQ DI, DI
@@ -93227,11 +93227,11 @@ none780:
 // func few4IQ4_XSAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·few4IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -93864,7 +93864,7 @@ rows783:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units781
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none784
 	VMOVUPS      (AX), Y0
@@ -93879,7 +93879,7 @@ rows783:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -93892,7 +93892,7 @@ rows783:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -93905,7 +93905,7 @@ rows783:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -93918,8 +93918,8 @@ rows783:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none784:
 	TESTQ DI, DI
@@ -93929,21 +93929,21 @@ none784:
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSymShift3Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 tokens785:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer786
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), SI
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
 rows787:
-	MOVQ    280(DI), R10
-	MOVQ    288(DI), R11
-	MOVQ    248(DI), R12
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R10
+	MOVQ    312(DI), R11
+	MOVQ    272(DI), R12
+	CMPQ    264(DI), $0x00
 	JNE     begun788
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -94128,7 +94128,7 @@ blocks789:
 	DECQ         R9
 	JNZ          rows787
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none790
 	VMOVUPS      (BX), Y0
@@ -94143,7 +94143,7 @@ blocks789:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -94156,7 +94156,7 @@ blocks789:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -94169,7 +94169,7 @@ blocks789:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -94182,33 +94182,33 @@ blocks789:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none790:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens785
 
 fewer786:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer791
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows792:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun793
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -94355,7 +94355,7 @@ blocks794:
 	DECQ         R8
 	JNZ          rows792
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none795
 	VMOVUPS      (DX), Y0
@@ -94370,7 +94370,7 @@ blocks794:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -94383,7 +94383,7 @@ blocks794:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -94396,33 +94396,33 @@ blocks794:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none795:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens785
 
 fewer791:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer796
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows797:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun798
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -94531,7 +94531,7 @@ blocks799:
 	DECQ         R8
 	JNZ          rows797
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none800
 	VMOVUPS      (DX), Y0
@@ -94546,7 +94546,7 @@ blocks799:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -94559,33 +94559,33 @@ blocks799:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none800:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens785
 
 fewer796:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer801
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows802:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun803
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -94656,7 +94656,7 @@ blocks804:
 	DECQ         R8
 	JNZ          rows802
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none805
 	VMOVUPS      (DX), Y0
@@ -94671,16 +94671,16 @@ blocks804:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none805:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens785
 
 fewer801:
@@ -94691,21 +94691,21 @@ fewer801:
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileMinShift0Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 tokens806:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer807
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows808:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun809
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -94898,7 +94898,7 @@ blocks810:
 	DECQ         R8
 	JNZ          rows808
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none811
 	VMOVUPS      (BX), Y0
@@ -94913,7 +94913,7 @@ blocks810:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -94926,7 +94926,7 @@ blocks810:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -94939,7 +94939,7 @@ blocks810:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -94952,33 +94952,33 @@ blocks810:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none811:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens806
 
 fewer807:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer812
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows813:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun814
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -95131,7 +95131,7 @@ blocks815:
 	DECQ         SI
 	JNZ          rows813
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none816
 	VMOVUPS      (DX), Y0
@@ -95146,7 +95146,7 @@ blocks815:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -95159,7 +95159,7 @@ blocks815:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -95172,33 +95172,33 @@ blocks815:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none816:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens806
 
 fewer812:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer817
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows818:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun819
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -95311,7 +95311,7 @@ blocks820:
 	DECQ         SI
 	JNZ          rows818
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none821
 	VMOVUPS      (DX), Y0
@@ -95326,7 +95326,7 @@ blocks820:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -95339,33 +95339,33 @@ blocks820:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none821:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens806
 
 fewer817:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer822
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows823:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun824
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -95438,7 +95438,7 @@ blocks825:
 	DECQ         SI
 	JNZ          rows823
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none826
 	VMOVUPS      (DX), Y0
@@ -95453,16 +95453,16 @@ blocks825:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none826:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens806
 
 fewer822:
@@ -95473,21 +95473,21 @@ fewer822:
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSymShift4Sums4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 tokens827:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer828
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), SI
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
 rows829:
-	MOVQ    280(DI), R10
-	MOVQ    288(DI), R11
-	MOVQ    248(DI), R12
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R10
+	MOVQ    312(DI), R11
+	MOVQ    272(DI), R12
+	CMPQ    264(DI), $0x00
 	JNE     begun830
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -95672,7 +95672,7 @@ blocks831:
 	DECQ         R9
 	JNZ          rows829
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none832
 	VMOVUPS      (BX), Y0
@@ -95687,7 +95687,7 @@ blocks831:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -95700,7 +95700,7 @@ blocks831:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -95713,7 +95713,7 @@ blocks831:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -95726,33 +95726,33 @@ blocks831:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none832:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens827
 
 fewer828:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer833
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows834:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun835
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -95899,7 +95899,7 @@ blocks836:
 	DECQ         R8
 	JNZ          rows834
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none837
 	VMOVUPS      (DX), Y0
@@ -95914,7 +95914,7 @@ blocks836:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -95927,7 +95927,7 @@ blocks836:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -95940,33 +95940,33 @@ blocks836:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none837:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens827
 
 fewer833:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer838
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows839:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun840
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -96075,7 +96075,7 @@ blocks841:
 	DECQ         R8
 	JNZ          rows839
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none842
 	VMOVUPS      (DX), Y0
@@ -96090,7 +96090,7 @@ blocks841:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -96103,33 +96103,33 @@ blocks841:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none842:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens827
 
 fewer838:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer843
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows844:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun845
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -96200,7 +96200,7 @@ blocks846:
 	DECQ         R8
 	JNZ          rows844
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none847
 	VMOVUPS      (DX), Y0
@@ -96215,16 +96215,16 @@ blocks846:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none847:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens827
 
 fewer843:
@@ -96235,21 +96235,21 @@ fewer843:
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileMinShift0Sums4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 tokens848:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer849
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows850:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun851
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -96442,7 +96442,7 @@ blocks852:
 	DECQ         R8
 	JNZ          rows850
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none853
 	VMOVUPS      (BX), Y0
@@ -96457,7 +96457,7 @@ blocks852:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -96470,7 +96470,7 @@ blocks852:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -96483,7 +96483,7 @@ blocks852:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -96496,33 +96496,33 @@ blocks852:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none853:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens848
 
 fewer849:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer854
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows855:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun856
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -96675,7 +96675,7 @@ blocks857:
 	DECQ         SI
 	JNZ          rows855
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none858
 	VMOVUPS      (DX), Y0
@@ -96690,7 +96690,7 @@ blocks857:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -96703,7 +96703,7 @@ blocks857:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -96716,33 +96716,33 @@ blocks857:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none858:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens848
 
 fewer854:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer859
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows860:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun861
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -96855,7 +96855,7 @@ blocks862:
 	DECQ         SI
 	JNZ          rows860
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none863
 	VMOVUPS      (DX), Y0
@@ -96870,7 +96870,7 @@ blocks862:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -96883,33 +96883,33 @@ blocks862:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none863:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens848
 
 fewer859:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer864
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), DX
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
 rows865:
-	MOVQ    280(DI), R8
-	MOVQ    288(DI), R9
-	MOVQ    248(DI), R10
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R8
+	MOVQ    312(DI), R9
+	MOVQ    272(DI), R10
+	CMPQ    264(DI), $0x00
 	JNE     begun866
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -96982,7 +96982,7 @@ blocks867:
 	DECQ         SI
 	JNZ          rows865
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none868
 	VMOVUPS      (DX), Y0
@@ -96997,16 +96997,16 @@ blocks867:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none868:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens848
 
 fewer864:
@@ -97017,21 +97017,21 @@ fewer864:
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSymShift7Sums0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 tokens869:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer870
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), SI
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
 rows871:
-	MOVQ    280(DI), R10
-	MOVQ    288(DI), R11
-	MOVQ    248(DI), R12
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R10
+	MOVQ    312(DI), R11
+	MOVQ    272(DI), R12
+	CMPQ    264(DI), $0x00
 	JNE     begun872
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -97216,7 +97216,7 @@ blocks873:
 	DECQ         R9
 	JNZ          rows871
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none874
 	VMOVUPS      (BX), Y0
@@ -97231,7 +97231,7 @@ blocks873:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -97244,7 +97244,7 @@ blocks873:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -97257,7 +97257,7 @@ blocks873:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -97270,33 +97270,33 @@ blocks873:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none874:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens869
 
 fewer870:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer875
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows876:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun877
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -97443,7 +97443,7 @@ blocks878:
 	DECQ         R8
 	JNZ          rows876
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none879
 	VMOVUPS      (DX), Y0
@@ -97458,7 +97458,7 @@ blocks878:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -97471,7 +97471,7 @@ blocks878:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -97484,33 +97484,33 @@ blocks878:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none879:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens869
 
 fewer875:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer880
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows881:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun882
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -97619,7 +97619,7 @@ blocks883:
 	DECQ         R8
 	JNZ          rows881
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none884
 	VMOVUPS      (DX), Y0
@@ -97634,7 +97634,7 @@ blocks883:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -97647,33 +97647,33 @@ blocks883:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none884:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens869
 
 fewer880:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer885
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows886:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun887
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -97744,7 +97744,7 @@ blocks888:
 	DECQ         R8
 	JNZ          rows886
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none889
 	VMOVUPS      (DX), Y0
@@ -97759,16 +97759,16 @@ blocks888:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none889:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens869
 
 fewer885:
@@ -97779,21 +97779,21 @@ fewer885:
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileMin16Shift0Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 tokens890:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer891
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), SI
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
 rows892:
-	MOVQ    280(DI), R10
-	MOVQ    288(DI), R11
-	MOVQ    248(DI), R12
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R10
+	MOVQ    312(DI), R11
+	MOVQ    272(DI), R12
+	CMPQ    264(DI), $0x00
 	JNE     begun893
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -98070,7 +98070,7 @@ blocks894:
 	DECQ         R9
 	JNZ          rows892
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none895
 	VMOVUPS      (BX), Y0
@@ -98085,7 +98085,7 @@ blocks894:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -98098,7 +98098,7 @@ blocks894:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -98111,7 +98111,7 @@ blocks894:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -98124,33 +98124,33 @@ blocks894:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none895:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens890
 
 fewer891:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer896
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows897:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun898
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -98366,7 +98366,7 @@ blocks899:
 	DECQ         R8
 	JNZ          rows897
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none900
 	VMOVUPS      (DX), Y0
@@ -98381,7 +98381,7 @@ blocks899:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -98394,7 +98394,7 @@ blocks899:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -98407,33 +98407,33 @@ blocks899:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none900:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens890
 
 fewer896:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer901
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows902:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun903
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -98588,7 +98588,7 @@ blocks904:
 	DECQ         R8
 	JNZ          rows902
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none905
 	VMOVUPS      (DX), Y0
@@ -98603,7 +98603,7 @@ blocks904:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -98616,33 +98616,33 @@ blocks904:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none905:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens890
 
 fewer901:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer906
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows907:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun908
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -98736,7 +98736,7 @@ blocks909:
 	DECQ         R8
 	JNZ          rows907
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none910
 	VMOVUPS      (DX), Y0
@@ -98751,16 +98751,16 @@ blocks909:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none910:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens890
 
 fewer906:
@@ -98771,21 +98771,21 @@ fewer906:
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSym16Shift2Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 tokens911:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer912
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), SI
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
 rows913:
-	MOVQ    280(DI), R10
-	MOVQ    288(DI), R11
-	MOVQ    248(DI), R12
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R10
+	MOVQ    312(DI), R11
+	MOVQ    272(DI), R12
+	CMPQ    264(DI), $0x00
 	JNE     begun914
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -99026,7 +99026,7 @@ blocks915:
 	DECQ         R9
 	JNZ          rows913
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none916
 	VMOVUPS      (BX), Y0
@@ -99041,7 +99041,7 @@ blocks915:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -99054,7 +99054,7 @@ blocks915:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -99067,7 +99067,7 @@ blocks915:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -99080,33 +99080,33 @@ blocks915:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none916:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens911
 
 fewer912:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer917
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows918:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun919
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -99295,7 +99295,7 @@ blocks920:
 	DECQ         R8
 	JNZ          rows918
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none921
 	VMOVUPS      (DX), Y0
@@ -99310,7 +99310,7 @@ blocks920:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -99323,7 +99323,7 @@ blocks920:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -99336,33 +99336,33 @@ blocks920:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none921:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens911
 
 fewer917:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer922
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows923:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun924
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -99499,7 +99499,7 @@ blocks925:
 	DECQ         R8
 	JNZ          rows923
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none926
 	VMOVUPS      (DX), Y0
@@ -99514,7 +99514,7 @@ blocks925:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -99527,33 +99527,33 @@ blocks925:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none926:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens911
 
 fewer922:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer927
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows928:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun929
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -99638,7 +99638,7 @@ blocks930:
 	DECQ         R8
 	JNZ          rows928
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none931
 	VMOVUPS      (DX), Y0
@@ -99653,16 +99653,16 @@ blocks930:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none931:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens911
 
 fewer927:
@@ -99673,21 +99673,21 @@ fewer927:
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSym16Shift5Sums2AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 tokens932:
-	CMPQ 264(DI), $0x04
+	CMPQ 288(DI), $0x04
 	JLT  fewer933
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
-	MOVQ 296(DI), BX
+	MOVQ 320(DI), BX
 	LEAQ (BX)(BX*2), SI
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
 rows934:
-	MOVQ    280(DI), R10
-	MOVQ    288(DI), R11
-	MOVQ    248(DI), R12
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R10
+	MOVQ    312(DI), R11
+	MOVQ    272(DI), R12
+	CMPQ    264(DI), $0x00
 	JNE     begun935
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -99928,7 +99928,7 @@ blocks936:
 	DECQ         R9
 	JNZ          rows934
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), BX
+	MOVQ         336(DI), BX
 	TESTQ        BX, BX
 	JZ           none937
 	VMOVUPS      (BX), Y0
@@ -99943,7 +99943,7 @@ blocks936:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -99956,7 +99956,7 @@ blocks936:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -99969,7 +99969,7 @@ blocks936:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), BX
+	ADDQ         240(DI), BX
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(DX*1)
@@ -99982,33 +99982,33 @@ blocks936:
 	VMOVUPS      96(BX), Y0
 	VADDPS       96(AX)(DX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(DX*1)
-	ADDQ         216(DI), BX
-	MOVQ         BX, 312(DI)
+	ADDQ         240(DI), BX
+	MOVQ         BX, 336(DI)
 
 none937:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x04, 264(DI)
-	ADDQ   $0x00000080, 280(DI)
-	ADDQ   $0x10, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x04, 288(DI)
+	ADDQ   $0x00000080, 304(DI)
+	ADDQ   $0x10, 312(DI)
 	JMP    tokens932
 
 fewer933:
-	CMPQ 264(DI), $0x03
+	CMPQ 288(DI), $0x03
 	JLT  fewer938
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows939:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun940
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -100197,7 +100197,7 @@ blocks941:
 	DECQ         R8
 	JNZ          rows939
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none942
 	VMOVUPS      (DX), Y0
@@ -100212,7 +100212,7 @@ blocks941:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -100225,7 +100225,7 @@ blocks941:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*2)
@@ -100238,33 +100238,33 @@ blocks941:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*2), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*2)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none942:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x03, 264(DI)
-	ADDQ   $0x60, 280(DI)
-	ADDQ   $0x0c, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x03, 288(DI)
+	ADDQ   $0x60, 304(DI)
+	ADDQ   $0x0c, 312(DI)
 	JMP    tokens932
 
 fewer938:
-	CMPQ 264(DI), $0x02
+	CMPQ 288(DI), $0x02
 	JLT  fewer943
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows944:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun945
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -100401,7 +100401,7 @@ blocks946:
 	DECQ         R8
 	JNZ          rows944
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none947
 	VMOVUPS      (DX), Y0
@@ -100416,7 +100416,7 @@ blocks946:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
+	ADDQ         240(DI), DX
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, (AX)(CX*1)
@@ -100429,33 +100429,33 @@ blocks946:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX)(CX*1), Y0, Y0
 	VMOVUPS      Y0, 96(AX)(CX*1)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none947:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x02, 264(DI)
-	ADDQ   $0x40, 280(DI)
-	ADDQ   $0x08, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x02, 288(DI)
+	ADDQ   $0x40, 304(DI)
+	ADDQ   $0x08, 312(DI)
 	JMP    tokens932
 
 fewer943:
-	CMPQ 264(DI), $0x01
+	CMPQ 288(DI), $0x01
 	JLT  fewer948
-	MOVQ 304(DI), AX
-	MOVQ 184(DI), CX
-	MOVQ 296(DI), DX
+	MOVQ 328(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 320(DI), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
 rows949:
-	MOVQ    280(DI), R9
-	MOVQ    288(DI), R10
-	MOVQ    248(DI), R11
-	CMPQ    240(DI), $0x00
+	MOVQ    304(DI), R9
+	MOVQ    312(DI), R10
+	MOVQ    272(DI), R11
+	CMPQ    264(DI), $0x00
 	JNE     begun950
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -100540,7 +100540,7 @@ blocks951:
 	DECQ         R8
 	JNZ          rows949
 	SUBQ         $0x00000080, AX
-	MOVQ         312(DI), DX
+	MOVQ         336(DI), DX
 	TESTQ        DX, DX
 	JZ           none952
 	VMOVUPS      (DX), Y0
@@ -100555,16 +100555,16 @@ blocks951:
 	VMOVUPS      96(DX), Y0
 	VADDPS       96(AX), Y0, Y0
 	VMOVUPS      Y0, 96(AX)
-	ADDQ         216(DI), DX
-	MOVQ         DX, 312(DI)
+	ADDQ         240(DI), DX
+	MOVQ         DX, 336(DI)
 
 none952:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
-	MOVQ   AX, 304(DI)
-	SUBQ   $0x01, 264(DI)
-	ADDQ   $0x20, 280(DI)
-	ADDQ   $0x04, 288(DI)
+	MOVQ   AX, 328(DI)
+	SUBQ   $0x01, 288(DI)
+	ADDQ   $0x20, 304(DI)
+	ADDQ   $0x04, 312(DI)
 	JMP    tokens932
 
 fewer948:
@@ -100574,11 +100574,11 @@ fewer948:
 // func few1Q4_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -100689,7 +100689,7 @@ rows954:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units953
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none955
 	VMOVUPS      (AX), Y0
@@ -100704,8 +100704,8 @@ rows954:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none955:
 	TESTQ DI, DI
@@ -100714,11 +100714,11 @@ none955:
 // func few2Q4_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -100827,7 +100827,7 @@ rows957:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units956
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none958
 	VMOVUPS      (AX), Y0
@@ -100842,7 +100842,7 @@ rows957:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -100855,8 +100855,8 @@ rows957:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none958:
 	TESTQ DI, DI
@@ -100865,11 +100865,11 @@ none958:
 // func few3Q4_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -101005,7 +101005,7 @@ rows960:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units959
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none961
 	VMOVUPS      (AX), Y0
@@ -101020,7 +101020,7 @@ rows960:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -101033,7 +101033,7 @@ rows960:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -101046,8 +101046,8 @@ rows960:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none961:
 	TESTQ DI, DI
@@ -101056,11 +101056,11 @@ none961:
 // func few4Q4_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -101224,7 +101224,7 @@ rows963:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units962
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none964
 	VMOVUPS      (AX), Y0
@@ -101239,7 +101239,7 @@ rows963:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -101252,7 +101252,7 @@ rows963:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -101265,7 +101265,7 @@ rows963:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -101278,8 +101278,8 @@ rows963:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none964:
 	TESTQ DI, DI
@@ -101288,11 +101288,11 @@ none964:
 // func few1Q4_1AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -101414,7 +101414,7 @@ rows966:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units965
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none967
 	VMOVUPS      (AX), Y0
@@ -101429,8 +101429,8 @@ rows966:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none967:
 	TESTQ DI, DI
@@ -101439,11 +101439,11 @@ none967:
 // func few2Q4_1AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -101563,7 +101563,7 @@ rows969:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units968
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none970
 	VMOVUPS      (AX), Y0
@@ -101578,7 +101578,7 @@ rows969:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -101591,8 +101591,8 @@ rows969:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none970:
 	TESTQ DI, DI
@@ -101601,11 +101601,11 @@ none970:
 // func few3Q4_1AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -101753,7 +101753,7 @@ rows972:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units971
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none973
 	VMOVUPS      (AX), Y0
@@ -101768,7 +101768,7 @@ rows972:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -101781,7 +101781,7 @@ rows972:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -101794,8 +101794,8 @@ rows972:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none973:
 	TESTQ DI, DI
@@ -101804,11 +101804,11 @@ none973:
 // func few4Q4_1AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -101985,7 +101985,7 @@ rows975:
 	ADDQ         $0x00000280, AX
 	DECQ         CX
 	JNZ          units974
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none976
 	VMOVUPS      (AX), Y0
@@ -102000,7 +102000,7 @@ rows975:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -102013,7 +102013,7 @@ rows975:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -102026,7 +102026,7 @@ rows975:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -102039,8 +102039,8 @@ rows975:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none976:
 	TESTQ DI, DI
@@ -102049,11 +102049,11 @@ none976:
 // func few1Q5_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -102262,7 +102262,7 @@ rows978:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units977
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none979
 	VMOVUPS      (AX), Y0
@@ -102277,8 +102277,8 @@ rows978:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none979:
 	TESTQ DI, DI
@@ -102287,11 +102287,11 @@ none979:
 // func few2Q5_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -102450,7 +102450,7 @@ rows981:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units980
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none982
 	VMOVUPS      (AX), Y0
@@ -102465,7 +102465,7 @@ rows981:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -102478,8 +102478,8 @@ rows981:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none982:
 	TESTQ DI, DI
@@ -102488,11 +102488,11 @@ none982:
 // func few3Q5_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -102678,7 +102678,7 @@ rows984:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units983
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none985
 	VMOVUPS      (AX), Y0
@@ -102693,7 +102693,7 @@ rows984:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -102706,7 +102706,7 @@ rows984:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -102719,8 +102719,8 @@ rows984:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none985:
 	TESTQ DI, DI
@@ -102729,11 +102729,11 @@ none985:
 // func few4Q5_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -102947,7 +102947,7 @@ rows987:
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
 	JNZ          units986
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none988
 	VMOVUPS      (AX), Y0
@@ -102962,7 +102962,7 @@ rows987:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -102975,7 +102975,7 @@ rows987:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -102988,7 +102988,7 @@ rows987:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -103001,8 +103001,8 @@ rows987:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none988:
 	TESTQ DI, DI
@@ -103011,11 +103011,11 @@ none988:
 // func few1Q5_1AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -103235,7 +103235,7 @@ rows990:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units989
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none991
 	VMOVUPS      (AX), Y0
@@ -103250,8 +103250,8 @@ rows990:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none991:
 	TESTQ DI, DI
@@ -103260,11 +103260,11 @@ none991:
 // func few2Q5_1AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -103434,7 +103434,7 @@ rows993:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units992
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none994
 	VMOVUPS      (AX), Y0
@@ -103449,7 +103449,7 @@ rows993:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -103462,8 +103462,8 @@ rows993:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none994:
 	TESTQ DI, DI
@@ -103472,11 +103472,11 @@ none994:
 // func few3Q5_1AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -103674,7 +103674,7 @@ rows996:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units995
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none997
 	VMOVUPS      (AX), Y0
@@ -103689,7 +103689,7 @@ rows996:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -103702,7 +103702,7 @@ rows996:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -103715,8 +103715,8 @@ rows996:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none997:
 	TESTQ DI, DI
@@ -103725,11 +103725,11 @@ none997:
 // func few4Q5_1AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -103956,7 +103956,7 @@ rows999:
 	ADDQ         $0x00000300, AX
 	DECQ         CX
 	JNZ          units998
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1000
 	VMOVUPS      (AX), Y0
@@ -103971,7 +103971,7 @@ rows999:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -103984,7 +103984,7 @@ rows999:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -103997,7 +103997,7 @@ rows999:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -104010,8 +104010,8 @@ rows999:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1000:
 	TESTQ DI, DI
@@ -104020,9 +104020,9 @@ none1000:
 // func expandQ8_0AVXVNNI()
 // Requires: AVX, F16C
 TEXT ·expandQ8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 224(DI), AX
+	MOVQ 248(DI), AX
 	MOVQ 48(DI), CX
-	MOVQ 232(DI), DX
+	MOVQ 256(DI), DX
 
 units1001:
 	VCVTPH2PS 1024(AX), Y0
@@ -104107,11 +104107,11 @@ units1001:
 // func few1Q8_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -104213,7 +104213,7 @@ rows1003:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units1002
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1004
 	VMOVUPS      (AX), Y0
@@ -104228,8 +104228,8 @@ rows1003:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1004:
 	TESTQ DI, DI
@@ -104238,11 +104238,11 @@ none1004:
 // func few2Q8_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -104350,7 +104350,7 @@ rows1006:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units1005
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1007
 	VMOVUPS      (AX), Y0
@@ -104365,7 +104365,7 @@ rows1006:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -104378,8 +104378,8 @@ rows1006:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1007:
 	TESTQ DI, DI
@@ -104388,11 +104388,11 @@ none1007:
 // func few3Q8_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -104527,7 +104527,7 @@ rows1009:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units1008
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1010
 	VMOVUPS      (AX), Y0
@@ -104542,7 +104542,7 @@ rows1009:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -104555,7 +104555,7 @@ rows1009:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -104568,8 +104568,8 @@ rows1009:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1010:
 	TESTQ DI, DI
@@ -104578,11 +104578,11 @@ none1010:
 // func few4Q8_0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -104745,7 +104745,7 @@ rows1012:
 	ADDQ         $0x00000440, AX
 	DECQ         CX
 	JNZ          units1011
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1013
 	VMOVUPS      (AX), Y0
@@ -104760,7 +104760,7 @@ rows1012:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -104773,7 +104773,7 @@ rows1012:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -104786,7 +104786,7 @@ rows1012:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -104799,8 +104799,8 @@ rows1012:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1013:
 	TESTQ DI, DI
@@ -104809,9 +104809,9 @@ none1013:
 // func expandIQ4_NLAVXVNNI()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandIQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
@@ -104962,11 +104962,11 @@ units1014:
 // func few1IQ4_NLAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -105094,7 +105094,7 @@ rows1016:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units1015
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1017
 	VMOVUPS      (AX), Y0
@@ -105109,8 +105109,8 @@ rows1016:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1017:
 	TESTQ DI, DI
@@ -105119,11 +105119,11 @@ none1017:
 // func few2IQ4_NLAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -105241,7 +105241,7 @@ rows1019:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units1018
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1020
 	VMOVUPS      (AX), Y0
@@ -105256,7 +105256,7 @@ rows1019:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -105269,8 +105269,8 @@ rows1019:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1020:
 	TESTQ DI, DI
@@ -105279,11 +105279,11 @@ none1020:
 // func few3IQ4_NLAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -105428,7 +105428,7 @@ rows1022:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units1021
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1023
 	VMOVUPS      (AX), Y0
@@ -105443,7 +105443,7 @@ rows1022:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -105456,7 +105456,7 @@ rows1022:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -105469,8 +105469,8 @@ rows1022:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1023:
 	TESTQ DI, DI
@@ -105479,11 +105479,11 @@ none1023:
 // func few4IQ4_NLAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -105656,7 +105656,7 @@ rows1025:
 	ADDQ         $0x00000240, AX
 	DECQ         CX
 	JNZ          units1024
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1026
 	VMOVUPS      (AX), Y0
@@ -105671,7 +105671,7 @@ rows1025:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -105684,7 +105684,7 @@ rows1025:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -105697,7 +105697,7 @@ rows1025:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -105710,8 +105710,8 @@ rows1025:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1026:
 	TESTQ DI, DI
@@ -105720,11 +105720,11 @@ none1026:
 // func few1MXFP4AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
 TEXT ·few1MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -105876,7 +105876,7 @@ rows1028:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units1027
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1029
 	VMOVUPS      (AX), Y0
@@ -105891,8 +105891,8 @@ rows1028:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1029:
 	TESTQ DI, DI
@@ -105901,11 +105901,11 @@ none1029:
 // func few2MXFP4AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
 TEXT ·few2MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -106047,7 +106047,7 @@ rows1031:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units1030
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1032
 	VMOVUPS      (AX), Y0
@@ -106062,7 +106062,7 @@ rows1031:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -106075,8 +106075,8 @@ rows1031:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1032:
 	TESTQ DI, DI
@@ -106085,11 +106085,11 @@ none1032:
 // func few3MXFP4AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
 TEXT ·few3MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -106258,7 +106258,7 @@ rows1034:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units1033
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1035
 	VMOVUPS      (AX), Y0
@@ -106273,7 +106273,7 @@ rows1034:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -106286,7 +106286,7 @@ rows1034:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -106299,8 +106299,8 @@ rows1034:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1035:
 	TESTQ DI, DI
@@ -106309,11 +106309,11 @@ none1035:
 // func few4MXFP4AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
 TEXT ·few4MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -106510,7 +106510,7 @@ rows1037:
 	ADDQ         $0x00000220, AX
 	DECQ         CX
 	JNZ          units1036
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1038
 	VMOVUPS      (AX), Y0
@@ -106525,7 +106525,7 @@ rows1037:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -106538,7 +106538,7 @@ rows1037:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -106551,7 +106551,7 @@ rows1037:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -106564,8 +106564,8 @@ rows1037:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1038:
 	TESTQ DI, DI
@@ -106574,11 +106574,11 @@ none1038:
 // func few1Q4_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -107193,7 +107193,7 @@ rows1041:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units1039
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1042
 	VMOVUPS      (AX), Y0
@@ -107208,8 +107208,8 @@ rows1041:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1042:
 	TESTQ DI, DI
@@ -107218,11 +107218,11 @@ none1042:
 // func few2Q4_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -107829,7 +107829,7 @@ rows1045:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units1043
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1046
 	VMOVUPS      (AX), Y0
@@ -107844,7 +107844,7 @@ rows1045:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -107857,8 +107857,8 @@ rows1045:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1046:
 	TESTQ DI, DI
@@ -107867,11 +107867,11 @@ none1046:
 // func few3Q4_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -108530,7 +108530,7 @@ rows1049:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units1047
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1050
 	VMOVUPS      (AX), Y0
@@ -108545,7 +108545,7 @@ rows1049:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -108558,7 +108558,7 @@ rows1049:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -108571,8 +108571,8 @@ rows1049:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1050:
 	TESTQ DI, DI
@@ -108581,11 +108581,11 @@ none1050:
 // func few4Q4_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -109297,7 +109297,7 @@ rows1053:
 	ADDQ         $0x00001200, AX
 	DECQ         CX
 	JNZ          units1051
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1054
 	VMOVUPS      (AX), Y0
@@ -109312,7 +109312,7 @@ rows1053:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -109325,7 +109325,7 @@ rows1053:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -109338,7 +109338,7 @@ rows1053:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -109351,8 +109351,8 @@ rows1053:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1054:
 	TESTQ DI, DI
@@ -109361,11 +109361,11 @@ none1054:
 // func few1Q5_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -110129,7 +110129,7 @@ rows1057:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units1055
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1058
 	VMOVUPS      (AX), Y0
@@ -110144,8 +110144,8 @@ rows1057:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1058:
 	TESTQ DI, DI
@@ -110154,11 +110154,11 @@ none1058:
 // func few2Q5_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -110850,7 +110850,7 @@ rows1061:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units1059
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1062
 	VMOVUPS      (AX), Y0
@@ -110865,7 +110865,7 @@ rows1061:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -110878,8 +110878,8 @@ rows1061:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1062:
 	TESTQ DI, DI
@@ -110888,11 +110888,11 @@ none1062:
 // func few3Q5_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -111636,7 +111636,7 @@ rows1065:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units1063
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1066
 	VMOVUPS      (AX), Y0
@@ -111651,7 +111651,7 @@ rows1065:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -111664,7 +111664,7 @@ rows1065:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -111677,8 +111677,8 @@ rows1065:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1066:
 	TESTQ DI, DI
@@ -111687,11 +111687,11 @@ none1066:
 // func few4Q5_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -112488,7 +112488,7 @@ rows1069:
 	ADDQ         $0x00001600, AX
 	DECQ         CX
 	JNZ          units1067
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1070
 	VMOVUPS      (AX), Y0
@@ -112503,7 +112503,7 @@ rows1069:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -112516,7 +112516,7 @@ rows1069:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -112529,7 +112529,7 @@ rows1069:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -112542,8 +112542,8 @@ rows1069:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1070:
 	TESTQ DI, DI
@@ -112552,11 +112552,11 @@ none1070:
 // func few1Q6_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -113593,7 +113593,7 @@ rows1073:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units1071
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1074
 	VMOVUPS      (AX), Y0
@@ -113608,8 +113608,8 @@ rows1073:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1074:
 	TESTQ DI, DI
@@ -113618,11 +113618,11 @@ none1074:
 // func few2Q6_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -114535,7 +114535,7 @@ rows1077:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units1075
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1078
 	VMOVUPS      (AX), Y0
@@ -114550,7 +114550,7 @@ rows1077:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -114563,8 +114563,8 @@ rows1077:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1078:
 	TESTQ DI, DI
@@ -114573,11 +114573,11 @@ none1078:
 // func few3Q6_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -115622,7 +115622,7 @@ rows1081:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units1079
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1082
 	VMOVUPS      (AX), Y0
@@ -115637,7 +115637,7 @@ rows1081:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -115650,7 +115650,7 @@ rows1081:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -115663,8 +115663,8 @@ rows1081:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1082:
 	TESTQ DI, DI
@@ -115673,11 +115673,11 @@ none1082:
 // func few4Q6_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -116855,7 +116855,7 @@ rows1085:
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
 	JNZ          units1083
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1086
 	VMOVUPS      (AX), Y0
@@ -116870,7 +116870,7 @@ rows1085:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -116883,7 +116883,7 @@ rows1085:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -116896,7 +116896,7 @@ rows1085:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -116909,8 +116909,8 @@ rows1085:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1086:
 	TESTQ DI, DI
@@ -116919,11 +116919,11 @@ none1086:
 // func few1Q2_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -118064,7 +118064,7 @@ rows1089:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units1087
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1090
 	VMOVUPS      (AX), Y0
@@ -118079,8 +118079,8 @@ rows1089:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1090:
 	TESTQ DI, DI
@@ -118089,11 +118089,11 @@ none1090:
 // func few2Q2_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -119226,7 +119226,7 @@ rows1093:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units1091
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1094
 	VMOVUPS      (AX), Y0
@@ -119241,7 +119241,7 @@ rows1093:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -119254,8 +119254,8 @@ rows1093:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1094:
 	TESTQ DI, DI
@@ -119264,11 +119264,11 @@ none1094:
 // func few3Q2_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -120561,7 +120561,7 @@ rows1097:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units1095
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1098
 	VMOVUPS      (AX), Y0
@@ -120576,7 +120576,7 @@ rows1097:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -120589,7 +120589,7 @@ rows1097:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -120602,8 +120602,8 @@ rows1097:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1098:
 	TESTQ DI, DI
@@ -120612,11 +120612,11 @@ none1098:
 // func few4Q2_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -122070,7 +122070,7 @@ rows1101:
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
 	JNZ          units1099
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1102
 	VMOVUPS      (AX), Y0
@@ -122085,7 +122085,7 @@ rows1101:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -122098,7 +122098,7 @@ rows1101:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -122111,7 +122111,7 @@ rows1101:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -122124,8 +122124,8 @@ rows1101:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1102:
 	TESTQ DI, DI
@@ -122134,11 +122134,11 @@ none1102:
 // func few1Q3_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -123325,7 +123325,7 @@ rows1105:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units1103
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1106
 	VMOVUPS      (AX), Y0
@@ -123340,8 +123340,8 @@ rows1105:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1106:
 	TESTQ DI, DI
@@ -123350,11 +123350,11 @@ none1106:
 // func few2Q3_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -124385,7 +124385,7 @@ rows1109:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units1107
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1110
 	VMOVUPS      (AX), Y0
@@ -124400,7 +124400,7 @@ rows1109:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -124413,8 +124413,8 @@ rows1109:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1110:
 	TESTQ DI, DI
@@ -124423,11 +124423,11 @@ none1110:
 // func few3Q3_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -125590,7 +125590,7 @@ rows1113:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units1111
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1114
 	VMOVUPS      (AX), Y0
@@ -125605,7 +125605,7 @@ rows1113:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -125618,7 +125618,7 @@ rows1113:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -125631,8 +125631,8 @@ rows1113:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1114:
 	TESTQ DI, DI
@@ -125641,11 +125641,11 @@ none1114:
 // func few4Q3_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -126941,7 +126941,7 @@ rows1117:
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
 	JNZ          units1115
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1118
 	VMOVUPS      (AX), Y0
@@ -126956,7 +126956,7 @@ rows1117:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -126969,7 +126969,7 @@ rows1117:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -126982,7 +126982,7 @@ rows1117:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -126995,8 +126995,8 @@ rows1117:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1118:
 	TESTQ DI, DI
@@ -127005,9 +127005,9 @@ none1118:
 // func expandIQ4_XSAVXVNNI()
 // Requires: AVX, AVX2, F16C
 TEXT ·expandIQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
+	MOVQ    248(DI), AX
 	MOVQ    48(DI), CX
-	MOVQ    232(DI), DX
+	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
@@ -127457,11 +127457,11 @@ steps1120:
 // func few1IQ4_XSAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few1IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -127949,7 +127949,7 @@ rows1123:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units1121
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1124
 	VMOVUPS      (AX), Y0
@@ -127964,8 +127964,8 @@ rows1123:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1124:
 	TESTQ DI, DI
@@ -127974,11 +127974,11 @@ none1124:
 // func few2IQ4_XSAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few2IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -128456,7 +128456,7 @@ rows1127:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units1125
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1128
 	VMOVUPS      (AX), Y0
@@ -128471,7 +128471,7 @@ rows1127:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -128484,8 +128484,8 @@ rows1127:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1128:
 	TESTQ DI, DI
@@ -128494,11 +128494,11 @@ none1128:
 // func few3IQ4_XSAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few3IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -129003,7 +129003,7 @@ rows1131:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units1129
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1132
 	VMOVUPS      (AX), Y0
@@ -129018,7 +129018,7 @@ rows1131:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -129031,7 +129031,7 @@ rows1131:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -129044,8 +129044,8 @@ rows1131:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1132:
 	TESTQ DI, DI
@@ -129054,11 +129054,11 @@ none1132:
 // func few4IQ4_XSAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·few4IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    224(DI), AX
-	MOVQ    232(DI), CX
-	MOVQ    280(DI), DX
-	MOVQ    304(DI), BX
-	MOVQ    184(DI), SI
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
 	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
@@ -129591,7 +129591,7 @@ rows1135:
 	ADDQ         $0x00001100, AX
 	DECQ         CX
 	JNZ          units1133
-	MOVQ         312(DI), AX
+	MOVQ         336(DI), AX
 	TESTQ        AX, AX
 	JZ           none1136
 	VMOVUPS      (AX), Y0
@@ -129606,7 +129606,7 @@ rows1135:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*1)
@@ -129619,7 +129619,7 @@ rows1135:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, (BX)(SI*2)
@@ -129632,7 +129632,7 @@ rows1135:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(SI*2), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         216(DI), AX
+	ADDQ         240(DI), AX
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, (BX)(R8*1)
@@ -129645,8 +129645,8 @@ rows1135:
 	VMOVUPS      96(AX), Y0
 	VADDPS       96(BX)(R8*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(R8*1)
-	ADDQ         216(DI), AX
-	MOVQ         AX, 312(DI)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
 
 none1136:
 	TESTQ DI, DI

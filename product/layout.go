@@ -28,6 +28,8 @@ const (
 	partValues   = 2048 // of a row, which are expanded at a time
 	partBlocks   = partValues / blockValues
 	passTokens   = 512          // at most of an item of GateUp
+	mostPanels   = 4            // at most of an item of Product
+	cachedBlocks = 2048         // blocks of 16 tokens: activations that are larger leave the second cache
 	expandedSize = 1024 + 4*128 // bytes of 32 × 32 expanded weights at most: codes, scales and minimums
 )
 
