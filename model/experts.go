@@ -308,7 +308,8 @@ func (l *Loader) SharedExpert(e Experts, hidden, ff int) SharedExpert {
 
 // Forward maps x [hidden, tokens] to the same shape.
 func (s SharedExpert) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
-	chosen, shared := s.Experts.Forward(g, x), s.Shared.Forward(g, x)
+	in := &input{x: x}
+	chosen, shared := s.Experts.forward(g, in, x), s.Shared.forward(g, in, nil)
 	if s.Gate != nil {
 		shared = g.Mul(shared, g.Sigmoid(g.MulMat(s.Gate, x))) // [hidden, tokens] × [1, tokens]
 	}
