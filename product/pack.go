@@ -32,15 +32,13 @@ func Pack(t ggml.Type, dst, rows []byte, in int64) {
 
 // packPanel packs 32 rows of some bytes each.
 func (f format) packPanel(dst, rows []byte, row int64) {
-	_, _ = dst[Rows*row-1], rows[Rows*row-1]
-	to, from := unsafe.Pointer(&dst[0]), unsafe.Pointer(&rows[0])
-	for range row / f.bytes {
+	at := int64(0) // in dst
+	for block := range row / f.bytes {
 		for i := range f.fields {
 			p := &f.fields[i]
-			p.pack(to, unsafe.Add(from, p.at), row)
-			to = unsafe.Add(to, p.n*p.size*Rows)
+			p.pack(unsafe.Pointer(&dst[at]), unsafe.Pointer(&rows[block*f.bytes+p.at]), row)
+			at += p.n * p.size * Rows
 		}
-		from = unsafe.Add(from, f.bytes)
 	}
 }
 
@@ -52,31 +50,29 @@ func (p *field) pack(dst, src unsafe.Pointer, row int64) {
 		flip := uint64(p.flip)<<32 | uint64(p.flip)
 		i := int64(0)
 		for ; i+2 <= p.n; i += 2 {
-			from, to := unsafe.Add(src, 4*i), (*[2][Rows]uint32)(unsafe.Add(dst, 4*Rows*i))
+			to, from := (*[2][Rows]uint32)(unsafe.Add(dst, 4*Rows*i)), 4*i
 			for r := range Rows {
-				v := *(*uint64)(from) ^ flip
+				v := *(*uint64)(unsafe.Add(src, from)) ^ flip
 				to[0][r], to[1][r] = uint32(v), uint32(v>>32)
-				from = unsafe.Add(from, row)
+				from += row
 			}
 		}
 		if i < p.n {
-			from, to := unsafe.Add(src, 4*i), (*[Rows]uint32)(unsafe.Add(dst, 4*Rows*i))
+			to, from := (*[Rows]uint32)(unsafe.Add(dst, 4*Rows*i)), 4*i
 			for r := range to {
-				to[r] = *(*uint32)(from) ^ p.flip
-				from = unsafe.Add(from, row)
+				to[r] = *(*uint32)(unsafe.Add(src, from)) ^ p.flip
+				from += row
 			}
 		}
 	case 2:
 		to := (*[Rows]uint16)(dst)
 		for r := range to {
-			to[r] = *(*uint16)(src)
-			src = unsafe.Add(src, row)
+			to[r] = *(*uint16)(unsafe.Add(src, int64(r)*row))
 		}
 	case 1:
 		to := (*[Rows]byte)(dst)
 		for r := range to {
-			to[r] = *(*byte)(src)
-			src = unsafe.Add(src, row)
+			to[r] = *(*byte)(unsafe.Add(src, int64(r)*row))
 		}
 	}
 }
