@@ -19,8 +19,14 @@ const (
 	scaledAt   = 44
 )
 
-// ahead is how far before its use packed weights are prefetched, in bytes.
-const ahead = 4096
+// ahead is how far before their use packed weights are prefetched into the second cache, and near
+// how far into the first, in bytes. Measured on an Emerald Rapids core: with both, one token reaches
+// 93 to 97 % of the speed of a read loop, with the far one alone 90 to 95, and with the first cache
+// alone from 4096 bytes 85 to 93.
+const (
+	ahead = 4096
+	near  = 640
+)
 
 // sums are a product's: of whole numbers and of f32, by vector of rows and token.
 type sums struct{ whole, float [][]reg.VecVirtual }
@@ -176,11 +182,20 @@ func (s set) few(r reader, name string, n int) {
 		}
 		return all
 	}
-	loop := mark("units")
-	for line := 0; line < r.bytes; line += 64 {
-		PREFETCHT0(at(unit, ahead+line))
+	coming := GP64()
+	LEAQ(at(unit, near), coming)
+	// fetch prefetches a block's share of a unit, so that requests are spread evenly over the time.
+	fetch := func() {
+		size := r.bytes / r.blocks
+		for line := 0; line < size; line += 64 {
+			PREFETCHT1(at(coming, ahead-near+line))
+			PREFETCHT0(at(coming, line))
+		}
+		ADDQ(imm(size), coming)
 	}
+	loop := mark("units")
 	if r.next == nil {
+		fetch()
 		var number [4][4]reg.VecVirtual
 		r.scales(s, unit, func(_, slot, vector int, v reg.VecVirtual) { number[slot][vector] = v })
 		s.dot(r.kind, shift, tokens(0), x, func(g, vector int) reg.VecVirtual { return r.code(p, 0, g, vector) },
@@ -195,6 +210,7 @@ func (s set) few(r reader, name string, n int) {
 		r.first(p)
 		eachStep(r, func() {
 			for b := range r.step {
+				fetch()
 				s.dot(r.kind, shift, tokens(b), x, func(g, vector int) reg.VecVirtual { return r.code(p, b, g, vector) },
 					func(slot, vector int) Op { return at(at0, 512*b+128*slot+s.bytes()*vector) })
 			}

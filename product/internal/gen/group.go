@@ -40,9 +40,9 @@ func (s set) group(k kind, name string, n int) {
 	Label(begin)
 	var shift shifter
 	if k.minimums() == 0 {
-		count, table := XMM(), load("record")
-		VMOVQ(at(table, record.offset("shift")), count)
-		shift = shifter{any: true, left: func(v reg.VecVirtual) { VPSLLD(count, v, v) }}
+		count, table := s.vec(), load("record")
+		VPBROADCASTD(at(table, record.offset("shift")), count)
+		shift = shifter{any: true, left: func(v reg.VecVirtual) { VPSLLVD(count, v, v) }}
 	}
 	var tokens []token
 	for t := range n {
