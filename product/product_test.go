@@ -199,3 +199,23 @@ func TestManyTokens(t *testing.T) {
 		}
 	}
 }
+
+// Activations that the second cache cannot hold, and as many panels to an item as there can be. The
+// last tokens are what they are alone.
+func TestLargeActivations(t *testing.T) {
+	r := newRig(t, 1)
+	const in, out, tokens, last = 4352, 17 * Rows, 17*tileTokens - 15, 3
+	w := newMatrix(t, seeded(3), ggml.Q5_0, in, out)
+	x, residual := input(1, in*tokens), normal(seeded(4), out)
+	m := r.machine(isa.Go, 2)
+	want := m.product(w, m.quantise(x[in*(tokens-last):], in), residual)
+	for _, set := range vectorISAs() {
+		for _, threads := range []int{1, 3} {
+			m := r.machine(set, threads)
+			got := m.product(w, m.quantise(x, in), residual)
+			if err := sameBits(got[out*(tokens-last):], want, out); err != nil {
+				t.Errorf("%v, %d threads: %v", set, threads, err)
+			}
+		}
+	}
+}
