@@ -50,13 +50,13 @@ func (a *batchedPeer) Turn(ctx context.Context, n int, p measure.Pace) (seconds 
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	out, err := output(ctx, folder, a.program,
+	out, log, err := output(ctx, folder, a.program,
 		"-m", model, "-t", threads, "-tb", threads, "-ngl", "0", "-fa", "on", "-ctk", a.setting.KVType, "-ctv", a.setting.KVType,
 		"-c", strconv.Itoa(max(512, n*(depth+p.Steps))), "-npp", strconv.Itoa(depth), "-ntg", strconv.Itoa(p.Steps), "-npl", strconv.Itoa(n))
 	if err != nil {
 		return nil, err
 	}
-	whole, err := readBatched(string(out), n, p.Steps)
+	whole, err := readBatched(string(out)+"\n"+string(log), n, p.Steps) // where its table is depends on the version
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(a.program), err)
 	}

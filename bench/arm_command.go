@@ -81,7 +81,7 @@ func (a *commandPeer) Turn(ctx context.Context, n int, p measure.Pace) ([]float6
 	default:
 		args = append(args, "-p", "0", "-n", strconv.Itoa(p.Steps), "-r", "1")
 	}
-	out, err := output(ctx, "", a.program, args...)
+	out, _, err := output(ctx, "", a.program, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -128,16 +128,15 @@ func even(seconds float64, n int) []float64 {
 	return each
 }
 
-// output runs a program in a folder and returns what it printed. The error has the last line of what
-// it printed as an error.
-func output(ctx context.Context, folder, program string, args ...string) ([]byte, error) {
+// output runs a program in a folder and returns what it printed, and what it printed as an error. The
+// error has the last line of that.
+func output(ctx context.Context, folder, program string, args ...string) (out, log []byte, err error) {
 	var problems bytes.Buffer
 	c := exec.CommandContext(ctx, program, args...)
 	c.Dir, c.Stderr = folder, &problems
-	out, err := c.Output()
-	if err != nil {
+	if out, err = c.Output(); err != nil {
 		lines := strings.Split(strings.TrimSpace(problems.String()), "\n")
-		return nil, fmt.Errorf("%s: %w: %s", filepath.Base(program), err, lines[len(lines)-1])
+		return nil, nil, fmt.Errorf("%s: %w: %s", filepath.Base(program), err, lines[len(lines)-1])
 	}
-	return out, nil
+	return out, problems.Bytes(), nil
 }

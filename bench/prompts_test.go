@@ -38,7 +38,7 @@ func fakeBench(t *testing.T) (program string, calls func() []string) {
 	}
 	script("llama-batched-bench", `for n; do last=$n; done
 echo '|    PP |     TG |    B |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |      T s |    S t/s |'
-echo "|    40 |      2 |    $last |     99 |    0.100 |    10.00 |    0.500 |    10.00 |    0.600 |    10.00 |"
+echo "|    40 |      2 |    $last |     99 |    0.100 |    10.00 |    0.500 |    10.00 |    0.600 |    10.00 |" >&2
 `)
 	// As many times as -r says, which comes last.
 	program = script("llama-bench", `for n; do last=$n; done
