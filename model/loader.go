@@ -394,7 +394,7 @@ func (l *Loader) find(source gguf.Tensor, ops []ggml.Op) *weight {
 			return &all[i]
 		}
 	}
-	l.found.weights = append(all, l.newWeight(source, ops))
+	l.found.weights = append(l.found.weights, l.newWeight(source, ops))
 	return &l.found.weights[len(all)]
 }
 

@@ -114,16 +114,16 @@ func isStack(before, m memory.Mapping) bool {
 
 // print prints the lines, what is left, and the sum.
 func (p processMemory) print(w io.Writer) {
-	row := func(name, purpose string, bytes int64) {
-		fmt.Fprintf(w, "%-9s  %-25s%11s\n", name, purpose, bytesize.Format(bytes))
+	row := func(purpose string, bytes int64) {
+		fmt.Fprintf(w, "%-9s  %-25s%11s\n", "", purpose, bytesize.Format(bytes))
 	}
 	fmt.Fprintf(w, "%-9s  %-25s%11s\n", "process", "memory for", "now")
 	for _, l := range p.lines {
 		if l.bytes > 0 {
-			row("", l.name, l.bytes)
+			row(l.name, l.bytes)
 		}
 	}
-	row("", "the rest", p.rest)
-	row("", "in memory in all", p.all)
-	row("", "  in huge pages", p.huge)
+	row("the rest", p.rest)
+	row("in memory in all", p.all)
+	row("  in huge pages", p.huge)
 }
