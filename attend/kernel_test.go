@@ -100,6 +100,9 @@ func TestResultDependsOnTheTokenAlone(t *testing.T) {
 				if how%2 == 0 {
 					p.sinks = normal(rng, p.heads, 4)
 				}
+				if how%3 == 0 {
+					p.scale.SoftCap = 5
+				}
 				p.prepare()
 				out, lse := p.run(t, set, 1)
 				for _, threads := range []int{2, 4} {
