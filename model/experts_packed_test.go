@@ -54,6 +54,12 @@ func TestPackedExpertsEqualGGMLsProducts(t *testing.T) {
 					return f
 				}
 				got := forwardOn(t, w.fileOf(t, all, nil, test.tensors...), Devices{Input: b, Output: b, Products: p}, packed)
+				if best := product.On(b.Device(), isa.Best); best.Any() {
+					machine := forwardOn(t, w.fileOf(t, all, nil, test.tensors...), Devices{Input: b, Output: b, Products: best}, packed)
+					if !slices.Equal(machine, got) {
+						t.Errorf("in machine code: %v, want %v", machine[:4], got[:4])
+					}
+				}
 				other := testmodel.CPU(t, 2)
 				away := Devices{Input: b, Output: b, Layers: []*ggml.Backend{b}, Experts: []*ggml.Backend{other}, Products: p}
 				if elsewhere := forwardOn(t, w.fileOf(t, all, nil, test.tensors...), away, packed); !slices.Equal(elsewhere, got) {
