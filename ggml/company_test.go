@@ -59,9 +59,10 @@ func (c *company) positions() *Tensor {
 	return c.int32s(p...)
 }
 
-// chosen returns I32 [used, tokens] below most.
-func (c *company) chosen(used, most int) *Tensor {
-	x := c.tensor(I32, int64(used), c.n())
+// chosen returns I32 [4, tokens], of 8 experts.
+func (c *company) chosen() *Tensor {
+	const used, most = 4, 8
+	x := c.tensor(I32, used, c.n())
 	var s []int32
 	for _, t := range c.tokens {
 		for i := range used {
@@ -156,16 +157,16 @@ func TestATokensBitsDoNotDependOnTheOthers(t *testing.T) {
 		{"Cast to BF16", func(c *company) *Tensor { return c.g.Cast(c.g.Cast(c.floats(101), BF16), F32) }},
 		{"Cast to Q8_0", func(c *company) *Tensor { return c.g.Cast(c.g.Cast(c.floats(64), Q8_0), F32) }},
 		{"Cast to Q4_0", func(c *company) *Tensor { return c.g.Cast(c.g.Cast(c.floats(64), Q4_0), F32) }},
-		{"AddID", func(c *company) *Tensor { return c.g.AddID(c.floats(33, 4), c.matrix(F32, 33, 8), c.chosen(4, 8)) }},
+		{"AddID", func(c *company) *Tensor { return c.g.AddID(c.floats(33, 4), c.matrix(F32, 33, 8), c.chosen()) }},
 		{"MulMat by a vector", func(c *company) *Tensor { return c.g.MulMat(c.matrix(F32, 64), c.floats(64)) }},
 		{"MulMatID f32", func(c *company) *Tensor {
-			return c.g.MulMatID(c.matrix(F32, 256, 32, 8), c.floats(256, 1), c.chosen(4, 8))
+			return c.g.MulMatID(c.matrix(F32, 256, 32, 8), c.floats(256, 1), c.chosen())
 		}},
 		{"MulMatID q4_K", func(c *company) *Tensor {
-			return c.g.MulMatID(c.matrix(Q4_K, 256, 32, 8), c.floats(256, 1), c.chosen(4, 8))
+			return c.g.MulMatID(c.matrix(Q4_K, 256, 32, 8), c.floats(256, 1), c.chosen())
 		}},
 		{"MulMatID mxfp4", func(c *company) *Tensor {
-			return c.g.MulMatID(c.matrix(MXFP4, 256, 32, 8), c.floats(256, 1), c.chosen(4, 8))
+			return c.g.MulMatID(c.matrix(MXFP4, 256, 32, 8), c.floats(256, 1), c.chosen())
 		}},
 	}
 	one, two := openCPUWith(t, Options{Threads: 1}), openCPUWith(t, Options{Threads: 2})
