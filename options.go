@@ -30,13 +30,15 @@ type Options struct {
 	// tokens. A file without such a block is an error.
 	MTP int
 
-	Threads int // of the CPU; 0: one a core, and fewer while other programs use the cores, which changes last bits
+	// Threads of the CPU; 0: one a core, and fewer while other programs use the cores. Their number
+	// changes last bits where ggml's kernels compute, and none where ebb's own do.
+	Threads int
 
 	// NoPack leaves the weights that the CPU computes with where their file is mapped, so that the system
 	// may drop and read them again: for models that memory has no room for. By default they are copied
 	// into the order in which the CPU computes fastest, which is private memory as large as in the file,
-	// and the file's pages are given back; where such copies do not fit the free memory, they are mapped
-	// too, and Notes says so.
+	// and the file's pages are given back. Where the free memory has no room for these copies, the engine
+	// does as with NoPack, and Notes says so.
 	NoPack bool
 
 	Cache          kv.Policy  // where K/V live; the zero value is [kv.Auto]

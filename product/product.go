@@ -1,11 +1,12 @@
-// Package product multiplies by quantised weights on the CPU, as operations of ebb's own in ggml's
-// graphs.
+// Package product multiplies by weights on the CPU, as operations of ebb's own in ggml's graphs.
 //
-// Weights lie in panels of 32 rows, into which [Pack] puts them once; activations are quantised to
-// bytes, 32 values at a time, by an operation of their own, and every product of the same input
-// reads them. A result is the same bits whatever the number of tokens, the token's place among them,
-// the number of threads, and the instruction set: the sums of 32 values are whole numbers, and they
-// are added up in order. docs/product.md describes the formats and the kernels.
+// Quantised weights lie in panels of 32 rows, into which [Pack] puts them once; activations are
+// quantised to bytes, 32 values at a time, by an operation of their own, and every product of the same
+// input reads them. Weights of f32, f16 and bf16 lie as in the file: see [Products.Plain].
+//
+// A result is the same bits whatever the number of tokens, the token's place among them, the number of
+// threads, and the instruction set: the sums of 32 quantised values are whole numbers, and all else is
+// added up in one order. docs/product.md describes the formats and the kernels.
 package product
 
 import (

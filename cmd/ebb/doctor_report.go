@@ -98,7 +98,7 @@ func describeDevice(d doctor.Device) string {
 func printFits(line func(name, format string, args ...any), m doctor.Model) {
 	line("model", "%s, %s: weights %s, %s, context %d", shown(m.Name), shown(m.Architecture), bytesize.Format(m.Weights), count(m.Layers, "layer"), m.Context)
 	if m.Packed > 0 {
-		line("", "where the CPU computes, %s of the weights are packed: private memory, unless --no-pack", bytesize.Format(m.Packed))
+		line("", "where the CPU computes, %s of the weights are packed, into private memory; with --no-pack none are", bytesize.Format(m.Packed))
 	}
 	for _, kv := range m.KV {
 		var places []string

@@ -28,7 +28,7 @@ func TestWeightsArePackedUnlessTheyAreToStayMappedOrMemoryHasNoRoom(t *testing.T
 		{name: "no products, to stay mapped", set: isa.GGML, noPack: true, mapped: true},
 		{
 			name: "no room", set: isa.Go, room: 100 << 10, mapped: true,
-			note: "copies of the weights take 1.1 MiB, and 100.0 KiB of memory are free: the weights stay mapped from their file, and the CPU computes slower",
+			note: "copies of the weights take 1.1 MiB, and 100.0 KiB of memory are free: the weights stay in their file, and the CPU computes slower",
 		},
 		{name: "room", set: isa.Go, room: 1 << 40},
 	} {

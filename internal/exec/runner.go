@@ -115,7 +115,7 @@ func (r *Runner) load(load func(model.Devices) (model.Model, error), on model.De
 	}
 	on.Mapped = true
 	if m, err = load(on); err == nil {
-		r.notes = append(r.notes, short.Error()+": the weights stay mapped from their file, and the CPU computes slower")
+		r.notes = append(r.notes, short.Error()+": the weights stay in their file, and the CPU computes slower")
 	}
 	return m, err
 }
