@@ -69,7 +69,7 @@ func Parse(name string) (ISA, error) {
 // All returns the instruction sets of this processor for which there are kernels, the best one last.
 func All() []ISA { return append([]ISA{Go}, vectors()...) }
 
-// Resolved returns what the best one is.
+// Resolved returns which instruction set [Best] stands for on this processor, and any other as it is.
 func (i ISA) Resolved() ISA {
 	if i != Best {
 		return i

@@ -8,8 +8,8 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 )
 
-// Pack writes rows of a type, as they are in a file, to dst as panels. A row is in values. The rows
-// are whole panels, and dst is as long as they are.
+// Pack writes rows of a type, as they are in a file, to dst as panels. A row has in values. The rows
+// make whole panels, and dst is as long as they are.
 //
 // Panels are independent of each other: several goroutines may pack different ones at the same time,
 // and a matrix may be put together from the panels of several. It panics with a [ggml.ShapeError] if
