@@ -35,6 +35,9 @@ type Devices struct {
 	// be copied there must fit.
 	Room int64
 
+	// Left is how many bytes of Room copies of weights leave to all else.
+	Left int64
+
 	// Experts compute the experts of layers that another device computes, by layer; nil, and a layer
 	// beyond the end: the layer's device does.
 	Experts []*ggml.Backend

@@ -15,12 +15,17 @@ import (
 type RoomError struct {
 	Copies int64 // bytes
 	Room   int64 // bytes of host memory that are free; 0: memory was refused
+	Left   int64 // of these, bytes that all else needs
 	Err    error // with which it was refused, else nil
 }
 
 func (e *RoomError) Error() string {
 	if e.Err != nil {
 		return fmt.Sprintf("no memory for copies of the weights, %s: %v", bytesize.Format(e.Copies), e.Err)
+	}
+	if e.Copies <= e.Room {
+		return fmt.Sprintf("copies of the weights take %s beside at least %s for all else, and %s of memory are free",
+			bytesize.Format(e.Copies), bytesize.Format(e.Left), bytesize.Format(e.Room))
 	}
 	return fmt.Sprintf("copies of the weights take %s, and %s of memory are free", bytesize.Format(e.Copies), bytesize.Format(e.Room))
 }
@@ -39,10 +44,11 @@ func (l *Loader) copies() (bytes int64) {
 	return bytes
 }
 
-// checkRoom reports copies that are larger than the memory that is free, if that is known.
+// checkRoom reports copies beside which the memory that is free has too little room, if that is known.
 func (l *Loader) checkRoom() error {
-	if room := l.devices.Room; room > 0 && l.copies() > room {
-		return &RoomError{Copies: l.copies(), Room: room}
+	room, left := l.devices.Room, l.devices.Left
+	if n := l.copies(); room > 0 && n > 0 && n > room-left {
+		return &RoomError{Copies: n, Room: room, Left: left}
 	}
 	return nil
 }

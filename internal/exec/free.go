@@ -43,6 +43,9 @@ const (
 	shareLeft = 32 // of what is free in host memory, or of all the memory of a GPU
 )
 
+// process is about how much memory a process takes beside weights, K/V and what large steps need.
+const process = 64 << 20
+
 // left returns how many bytes of some are left free.
 func left(bytes int64) int64 { return min(max(bytes/shareLeft, leastLeft), mostLeft) }
 
@@ -84,11 +87,14 @@ func (r *Runner) mapped() (bytes int64) {
 // room is what [kv.Options.Room] asks for.
 func (f *freeMemory) room(device int, enough int64) (bytes int64, known bool) {
 	if device == kv.HostMemory {
-		return f.inHost()
+		return f.inHost(0)
 	}
 	d := f.devices[device]
 	if bytes, known = f.onDevice(d.backend); !known || f.usual && bytes-plenty > enough {
 		return bytes, known
+	}
+	if d.backend.Device().Type() == ggml.CPU {
+		return f.inHost(f.pending(d))
 	}
 	return max(0, bytes-f.pending(d)), true
 }
@@ -96,7 +102,7 @@ func (f *freeMemory) room(device int, enough int64) (bytes int64, known bool) {
 // onDevice returns how many bytes K/V and steps may take on a device.
 func (f *freeMemory) onDevice(b *ggml.Backend) (bytes int64, known bool) {
 	if b.Device().Type() == ggml.CPU {
-		return f.inHost()
+		return f.inHost(0)
 	}
 	bytes, total := b.Device().Memory()
 	if total <= 0 {
@@ -104,14 +110,17 @@ func (f *freeMemory) onDevice(b *ggml.Backend) (bytes int64, known bool) {
 	}
 	usage := b.Usage()
 	bytes = min(bytes, total-usage.Total()+usage.Current[ggml.HostRows]) // some drivers never lower what is free
-	if host, ok := f.inHost(); ok && b.Device().Software() {
+	if host, ok := f.inHost(0); ok && b.Device().Software() {
 		bytes = min(bytes, host)
 	}
 	return max(0, bytes-left(total)), true
 }
 
-// inHost returns how many bytes of host memory K/V may take.
-func (f *freeMemory) inHost() (bytes int64, known bool) {
+// inHost returns how many bytes of host memory K/V may take beside what steps still need there. Weights
+// that are used where their file is mapped should stay in memory, and the system counts their pages as
+// free. Where little is left beside them, or nothing, K/V may take a quarter all the same: the system
+// then reads some weights again with each step, as it must with a model that is larger than the memory.
+func (f *freeMemory) inHost(steps int64) (bytes int64, known bool) {
 	if f.hostRoom == nil {
 		return 0, false
 	}
@@ -119,7 +128,8 @@ func (f *freeMemory) inHost() (bytes int64, known bool) {
 	defer f.mu.Unlock()
 	if now := time.Now(); now.Sub(f.host.at) > freshness {
 		bytes, known := f.hostRoom()
-		f.host = hostReading{now, bytes - left(bytes) - f.mapped(), known} // the system counts a file's pages as free
+		f.host = hostReading{now, bytes - left(bytes), known}
 	}
-	return max(0, f.host.bytes), f.host.known
+	bytes = max(0, f.host.bytes-steps)
+	return max(bytes-f.mapped(), bytes/4), f.host.known
 }

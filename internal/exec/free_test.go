@@ -29,6 +29,9 @@ func TestWhatIsFreeForKV(t *testing.T) {
 	if n, ok := read(0, 0); !ok || n <= 0 || n >= free-leastLeft-e.devices.all[0].backend.Usage().Mapped {
 		t.Errorf("%d bytes (known: %v); want fewer than without steps", n, ok)
 	}
+	if n, ok := beside(free, 1<<30).inHost(0); !ok || n != (free-leastLeft)/4 {
+		t.Errorf("%d bytes (known: %v) beside weights that are larger than the memory; want %d", n, ok, (free-leastLeft)/4)
+	}
 	free = 1 << 20
 	if n, ok := read(0, 0); !ok || n != 0 {
 		t.Errorf("%d bytes (known: %v) where nothing is left; want 0", n, ok)
@@ -49,6 +52,11 @@ func TestKVInPlaceTakeNoMoreThanIsFree(t *testing.T) {
 	if !errors.Is(err, kv.ErrNoMemory) || !strings.Contains(err.Error(), "as no layer can leave it, the least that works is") {
 		t.Errorf("%v; want an error that says what would be enough", err)
 	}
+}
+
+// beside returns free memory of which weights in their file would take some.
+func beside(free, mapped int64) *freeMemory {
+	return &freeMemory{hostRoom: func() (int64, bool) { return free, true }, mapped: func() int64 { return mapped }}
 }
 
 // shapes returns the shapes of a runner's layers.

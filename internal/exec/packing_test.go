@@ -30,6 +30,10 @@ func TestWeightsArePackedUnlessTheyAreToStayMappedOrMemoryHasNoRoom(t *testing.T
 			name: "no room", set: isa.Go, room: 100 << 10, mapped: true,
 			note: "copies of the weights take 1.1 MiB, and 100.0 KiB of memory are free: the weights stay in their file, and the CPU computes slower",
 		},
+		{
+			name: "no room for all else", set: isa.Go, room: 2 << 20, mapped: true,
+			note: "copies of the weights take 1.1 MiB beside at least 128.0 MiB for all else, and 2.0 MiB of memory are free: the weights stay in their file, and the CPU computes slower",
+		},
 		{name: "room", set: isa.Go, room: 1 << 40},
 	} {
 		s := setting{devices: cpu, file: file, Options: Options{NoPack: tt.noPack, ISA: tt.set}}
