@@ -193,7 +193,7 @@ func (f *planFlags) planHere(ctx context.Context, file *gguf.File, p *planned) (
 		Device: here.device, Threads: f.threads, KVType: f.kvType, Depth: r.Context, Sequences: f.sequences, Beams: f.beams, Memory: here.HostMemory / 2,
 	})
 	if err != nil {
-		here.source("computing and copies: assumed, because the model could not be tried here: %v", err)
+		here.source("computing and copies: assumed, because the model could not be tried here: %s", plain(err))
 		return cmp.Or(ctx.Err(), again())
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()

@@ -89,11 +89,11 @@ func (p planned) print(w io.Writer) error {
 		line(name, "%10s  %s", bytesize.Format(of), bar(of, parts...))
 	}
 	place("device", r.DeviceMemory, barPart{'W', f.Footprint.Weights}, barPart{'S', step}, barPart{'D', f.Footprint.Draft}, barPart{'V', slots}, barPart{'r', states}, barPart{'w', rings}, barPart{'R', resident})
-	weights := bytesize.Format(f.Footprint.Weights)
+	weights := fmt.Sprintf("%10s", bytesize.Format(f.Footprint.Weights))
 	if packed := p.packed(); packed > 0 {
 		weights += fmt.Sprintf("  %s of them packed, in private memory; the others stay in the file", bytesize.Format(packed))
 	}
-	line("  W weights", "%10s", weights)
+	line("  W weights", "%s", weights)
 	line("  S a step", "%10s  inputs, masks, activations and scratch", bytesize.Format(step))
 	if r.Drafts > 0 {
 		line("  D drafts", "%10s  K/V of the block that drafts", bytesize.Format(f.Footprint.Draft))
