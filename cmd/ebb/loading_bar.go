@@ -25,15 +25,21 @@ func newLoadingBar(w io.Writer) *loadingBar {
 
 // update shows how many bytes of the weights are ready, of how many.
 func (l *loadingBar) update(done, total int64) {
-	switch {
-	case !l.terminal:
+	if !l.terminal {
 		return
-	case l.bar == nil && l.now().Sub(l.began) < shortLoading:
-		return
-	case l.bar == nil:
-		l.bar = newBar(l.w, "loading the model", total)
+	}
+	if l.bar == nil { // from the beginning, so that its rate is that of all bytes
+		l.bar = newBar(l, "loading the model", total)
 	}
 	_ = l.bar.Set64(done) // a bar that cannot be drawn does no harm
+}
+
+// Write is the bar's: what it draws is dropped while loading has not taken long.
+func (l *loadingBar) Write(drawn []byte) (int, error) {
+	if l.now().Sub(l.began) < shortLoading {
+		return len(drawn), nil
+	}
+	return l.w.Write(drawn)
 }
 
 // clear removes the bar from the terminal, so that something else can be written there.
