@@ -30,9 +30,9 @@ type Devices struct {
 	Layers []*ggml.Backend // by layer; a layer beyond the end is computed by Input
 	Output *ggml.Backend   // scores the next token
 
-	// Room is how many bytes of host memory are free; 0: that is not known. So much of the weights that
-	// are used where their file is mapped is read at once, ahead of the first step, and those that would
-	// be copied there must fit.
+	// Room is how many bytes of host memory are free; 0: that is not known; [NoRoom]: none. So much of
+	// the weights that are used where their file is mapped is read at once, ahead of the first step, and
+	// those that would be copied there must fit.
 	Room int64
 
 	// Left is how many bytes of Room copies of weights leave to all else.

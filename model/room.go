@@ -10,11 +10,14 @@ import (
 	"github.com/seed4d217819/ebb/internal/bytesize"
 )
 
+// NoRoom says in [Devices.Room] that no memory is free.
+const NoRoom = -1
+
 // RoomError says that memory has no room for the copies of weights with which the CPU computes
 // fastest. With [Devices.Mapped] there are none.
 type RoomError struct {
 	Copies int64 // bytes
-	Room   int64 // bytes of host memory that are free; 0: memory was refused
+	Room   int64 // bytes of host memory that are free, unless memory was refused
 	Left   int64 // of these, bytes that all else needs
 	Err    error // with which it was refused, else nil
 }
@@ -47,8 +50,8 @@ func (l *Loader) copies() (bytes int64) {
 // checkRoom reports copies beside which the memory that is free has too little room, if that is known.
 func (l *Loader) checkRoom() error {
 	room, left := l.devices.Room, l.devices.Left
-	if n := l.copies(); room > 0 && n > 0 && n > room-left {
-		return &RoomError{Copies: n, Room: room, Left: left}
+	if n := l.copies(); room != 0 && n > 0 && n > max(0, room)-left {
+		return &RoomError{Copies: n, Room: max(0, room), Left: left}
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func TestWeightsArePackedUnlessTheyAreToStayMappedOrMemoryHasNoRoom(t *testing.T
 		name   string
 		noPack bool
 		set    isa.ISA
-		room   int64 // 0: not known
+		room   int64 // 0: not known; model.NoRoom: none
 		mapped bool
 		note   string
 	}{
@@ -34,11 +34,15 @@ func TestWeightsArePackedUnlessTheyAreToStayMappedOrMemoryHasNoRoom(t *testing.T
 			name: "no room for all else", set: isa.Go, room: 2 << 20, mapped: true,
 			note: "copies of the weights take 1.1 MiB beside at least 128.0 MiB for all else, and 2.0 MiB of memory are free: the weights stay in their file, and the CPU computes slower",
 		},
+		{
+			name: "no byte is free", set: isa.Go, room: model.NoRoom, mapped: true,
+			note: "copies of the weights take 1.1 MiB, and 0 B of memory are free: the weights stay in their file, and the CPU computes slower",
+		},
 		{name: "room", set: isa.Go, room: 1 << 40},
 	} {
 		s := setting{devices: cpu, file: file, Options: Options{NoPack: tt.noPack, ISA: tt.set}}
-		if tt.room > 0 {
-			s.HostRoom = func() (int64, bool) { return tt.room, true }
+		if tt.room != 0 {
+			s.HostRoom = func() (int64, bool) { return max(0, tt.room), true }
 		}
 		r := s.mustOpen(t)
 		f, err := gguf.Open(file)

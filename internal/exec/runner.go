@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -90,8 +91,10 @@ func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices
 	}
 	on := r.devices.backends(r.attending.set)
 	if o.HostRoom != nil {
-		on.Room, _ = o.HostRoom()
-		on.Left = 2*left(on.Room) + process // what is left free, and as much again for K/V and steps
+		if room, known := o.HostRoom(); known {
+			on.Room = cmp.Or(room, model.NoRoom)
+			on.Left = 2*left(room) + process // what is left free, and as much again for K/V and steps
+		}
 	}
 	on.Mapped = o.NoPack
 	if r.model, err = r.load(load, on); err != nil {
