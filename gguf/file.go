@@ -164,8 +164,9 @@ func (f *File) Data(t Tensor) []byte {
 
 // Release gives the memory of the bytes [from, to) of a part back to the system. They stay valid: if
 // they are touched again, they are read from the file again. Only whole pages are given back. Where
-// the platform has no mappings, only a whole part can be released, and its Data is nil then. No
-// other method may be called at the same time.
+// the platform has no mappings, only a whole part can be released, and its Data is nil then. While a
+// whole part is released, no other method may be called. Otherwise calls for other bytes may run at
+// the same time.
 func (f *File) Release(part int, from, to int64) error {
 	p := &f.parts[part]
 	switch {

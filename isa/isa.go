@@ -11,8 +11,8 @@ import (
 // ISA is an instruction set. A kernel that has no code for one uses the best one below it.
 type ISA int
 
-// The instruction sets, each of which includes those between Go and itself, but for AVXVNNI, which
-// only AVX2 comes with.
+// The instruction sets. Each includes those between Go and itself, but for AVXVNNI: it includes AVX2,
+// and those above it do not include it.
 const (
 	// Best is the best one that this processor has, which is GGML if it has no vectors that a kernel
 	// uses.
@@ -23,7 +23,7 @@ const (
 	Go
 	// AVX2 needs AVX2, FMA, F16C, BMI1 and BMI2.
 	AVX2
-	// AVXVNNI needs AVX-VNNI beside AVX2, which processors have that lack AVX-512.
+	// AVXVNNI needs AVX-VNNI beside AVX2. It is for processors that have no AVX-512.
 	AVXVNNI
 	// AVX512 needs AVX-512 F, DQ, VL and BW.
 	AVX512

@@ -32,7 +32,8 @@ type Options struct {
 	NoPack bool
 
 	// HostRoom says how many bytes of host memory are free, and whether that is known. It is asked
-	// under the policy auto, from several goroutines. nil: it is not known.
+	// before the model is loaded, and under the policy auto, from several goroutines. nil: it is not
+	// known.
 	HostRoom func() (bytes int64, known bool)
 	// HostAlone says that rows have no place off their devices but host memory.
 	HostAlone bool
