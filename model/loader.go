@@ -24,67 +24,6 @@ type Loader struct {
 	found     *found
 }
 
-// Devices are the devices on which a model computes.
-type Devices struct {
-	Input  *ggml.Backend   // looks the tokens up
-	Layers []*ggml.Backend // by layer; a layer beyond the end is computed by Input
-	Output *ggml.Backend   // scores the next token
-
-	// Room is how many bytes of host memory are free; 0: that is not known; [NoRoom]: none. So much of
-	// the weights that are used where their file is mapped is read at once, ahead of the first step, and
-	// those that would be copied there must fit.
-	Room int64
-
-	// Left is how many bytes of Room copies of weights leave to all else.
-	Left int64
-
-	// Experts compute the experts of layers that another device computes, by layer; nil, and a layer
-	// beyond the end: the layer's device does.
-	Experts []*ggml.Backend
-
-	// Products multiply by quantised weights on the CPU, if it is among the devices. The weights that
-	// they take are packed. The zero value leaves all products to ggml.
-	Products product.Products
-
-	// Mapped leaves the weights of the CPU where their files are mapped: they are neither packed nor
-	// copied into an order of ggml's that is faster. It is for models that memory has no room for.
-	Mapped bool
-}
-
-// products returns how a device multiplies by packed weights.
-func (d Devices) products(b *ggml.Backend) product.Products {
-	if b.Device().Type() != ggml.CPU || d.Mapped {
-		return product.Products{}
-	}
-	return d.Products
-}
-
-// plain returns how a device multiplies by a matrix of numbers as it is in the file; zero: by ggml.
-func (d Devices) plain(b *ggml.Backend, source gguf.Tensor) product.Products {
-	if b.Device().Type() != ggml.CPU || len(source.Shape) != 2 || !d.Products.TakesPlain(ggml.Type(source.Type), source.Shape[0]) {
-		return product.Products{}
-	}
-	return d.Products
-}
-
-// faster returns the memory of a device in which weights have an order that it computes faster with.
-func (d Devices) faster(b *ggml.Backend) []ggml.BufferType {
-	if b.Device().Type() == ggml.CPU && d.Mapped {
-		return nil
-	}
-	return b.ExtraBufferTypes()
-}
-
-// all returns each device once.
-func (d Devices) all() (backends []*ggml.Backend) {
-	for _, b := range slices.Concat([]*ggml.Backend{d.Input, d.Output}, d.Layers, d.Experts) {
-		if b != nil && !slices.Contains(backends, b) {
-			backends = append(backends, b)
-		}
-	}
-	return backends
-}
-
 // found is shared by the loaders of all blocks: what they have read and the faults they met.
 type found struct {
 	errs    []error
@@ -96,37 +35,6 @@ type found struct {
 
 	drafting bool // the block that drafts tokens is loaded, too
 	progress func(done, total int64)
-}
-
-// weight is a tensor of the file and the one on a device.
-type weight struct {
-	source  gguf.Tensor
-	tensor  *ggml.Tensor
-	backend *ggml.Backend
-	ops     []ggml.Op // the operations that read it
-	second  bool      // another tensor of the same device has its rows looked up
-	rows    bool      // that tensor: only a few of its rows are read
-
-	parts    []gguf.Tensor     // of the file, whose rows are one behind the other; nil: the source
-	plain    bool              // it is used otherwise than by a Linear, as it is in the file
-	numbers  bool              // it is multiplied by as it is in the file, but not by ggml
-	products *product.Products // of a Linear: zero until the weight is packed for them
-}
-
-// packable reports whether the weight may be packed.
-func (w weight) packable() bool { return w.products != nil && !w.plain }
-
-// of returns the tensors of the file that the weight is made of.
-func (w weight) of() []gguf.Tensor {
-	if w.parts != nil {
-		return w.parts
-	}
-	return []gguf.Tensor{w.source}
-}
-
-// table reports whether rows of the weight are looked up, and nothing else is done with it.
-func (w weight) table() bool {
-	return len(w.ops) > 0 && !slices.ContainsFunc(w.ops, func(op ggml.Op) bool { return op != ggml.OpGetRows })
 }
 
 // shared bounds the tensors that a device may need a copy of, because they serve layers of several:
@@ -370,7 +278,7 @@ func (l *Loader) source(name string, shape ...int) (source gguf.Tensor, ok bool)
 // weight returns the tensor on the device for one of the file, as it is there.
 func (l *Loader) weight(source gguf.Tensor, ops []ggml.Op) *ggml.Tensor {
 	w := l.find(source, ops)
-	w.plain = true
+	w.asInFile = true
 	return w.tensor
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/bytesize"
@@ -62,22 +61,4 @@ func (l *Loader) noRoom(b *ggml.Backend, err error) error {
 		return &RoomError{Copies: n, Err: err}
 	}
 	return err
-}
-
-// loaded is how many bytes of weights are ready.
-type loaded struct {
-	report      func(done, total int64) // nil: nobody wants to know
-	lock        sync.Mutex
-	done, total int64
-}
-
-// add adds bytes that are ready.
-func (l *loaded) add(bytes int64) {
-	if l.report == nil {
-		return
-	}
-	l.lock.Lock()
-	defer l.lock.Unlock()
-	l.done += bytes
-	l.report(l.done, l.total)
 }

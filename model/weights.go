@@ -127,19 +127,6 @@ func (w *Weights) load(l *Loader, backend *ggml.Backend, rest []weight) error {
 	return nil
 }
 
-// fits reports whether a device computes with the weight in an order of its own.
-func (w weight) fits(extra ggml.BufferType) bool {
-	if w.numbers {
-		return false
-	}
-	for _, op := range w.ops {
-		if !w.backend.SupportsWeight(op, w.tensor.Type(), w.tensor.Shape(), extra) {
-			return false
-		}
-	}
-	return len(w.ops) > 0
-}
-
 // leastInPlace is the size of the smallest weight that is used where its file is mapped. The system
 // brings as many bytes into memory around each that is touched, so that norms would bring much of
 // the weights between them which were copied.
