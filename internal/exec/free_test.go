@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/internal/testmodel"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -51,6 +52,23 @@ func TestKVInPlaceTakeNoMoreThanIsFree(t *testing.T) {
 	_, err := e.Forward(t.Context(), []kv.Work{{Seq: s, Tokens: make([]int32, 5), Logits: 1}}, nil)
 	if !errors.Is(err, kv.ErrNoMemory) || !strings.Contains(err.Error(), "as no layer can leave it, the least that works is") {
 		t.Errorf("%v; want an error that says what would be enough", err)
+	}
+}
+
+// A model that is larger than the memory computes: it stays in its file, and its K/V have a place.
+func TestAModelLargerThanTheMemoryComputes(t *testing.T) {
+	file := testmodel.WriteFile(t, testmodel.Options{Layers: 2, Hidden: 1024, FF: 4096, Type: ggml.Q8_0})
+	const free = 24 << 20 // bytes, beside what is left for others
+	s := setting{devices: cpu, file: file, Options: Options{NoPack: true, HostRoom: func() (int64, bool) { return leastLeft + free, true }}}
+	s.Cache.StepTokens, s.Cache.ChunkTokens = 8, 8
+	e := s.mustOpen(t)
+	if e.mapped() <= free {
+		t.Fatalf("%d bytes are mapped, want more than %d", e.mapped(), int64(free))
+	}
+	seq := e.pool.NewSeq()
+	defer func() { _ = seq.Close() }()
+	if _, err := e.Forward(t.Context(), []kv.Work{{Seq: seq, Tokens: make([]int32, 5), Logits: 1}}, nil); err != nil {
+		t.Error(err)
 	}
 }
 
