@@ -209,7 +209,7 @@ func fitFinding(m Model, f Fit) []Finding {
 		return nil
 	case f.Room <= 0 && f.Device == cpu:
 		return []Finding{{
-			Fatal, fmt.Sprintf("the model does not fit into memory: its weights and the memory for a step take %s, but %s are free", bytesize.Format(m.Weights+m.Step), bytesize.Format(f.Room+m.Weights+m.Step)),
+			Warning, fmt.Sprintf("the model does not fit into memory: its weights and the memory for a step take %s, but %s are free, so that every token reads weights from the disk", bytesize.Format(m.Weights+m.Step), bytesize.Format(f.Room+m.Weights+m.Step)),
 			"choose a smaller model or one with fewer bits per weight, or free some memory",
 		}}
 	case f.Room <= 0:

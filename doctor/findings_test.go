@@ -81,7 +81,7 @@ func TestFindingsSayWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"no disk", func(r *Readings) { r.Disk.Direct = false }, Warning, "no O_DIRECT", "tmpfs"},
 		{"no model", func(r *Readings) { r.Model = &Model{Error: "x.gguf: no such file"} }, Fatal, "the model cannot be opened: x.gguf", "GGUF"},
 		{"another architecture", func(r *Readings) { r.Model = &Model{Architecture: "mamba", Known: []string{"llama", "qwen2"}} }, Fatal, `does not run the architecture "mamba"`, "one of: llama, qwen2"},
-		{"a model larger than memory", func(r *Readings) { r.Devices = r.Devices[1:]; r.Model = llama8B(*r, 70<<30) }, Fatal, "does not fit into memory: its weights and the memory for a step take 70.0 GiB, but 60.0 GiB are free", "a smaller model"},
+		{"a model larger than memory", func(r *Readings) { r.Devices = r.Devices[1:]; r.Model = llama8B(*r, 70<<30) }, Warning, "does not fit into memory: its weights and the memory for a step take 70.0 GiB, but 60.0 GiB are free, so that every token reads weights from the disk", "a smaller model"},
 		{"a model larger than the device", func(r *Readings) { r.Model = llama8B(*r, 30<<30) }, Warning, "the weights do not fit on cuda0: with the memory for a step they take 30.0 GiB, but 24.0 GiB are free", "--gpu-layers"},
 		{"experts larger than the device", func(r *Readings) {
 			r.Model = llama8B(*r, 30<<30)

@@ -309,7 +309,7 @@ func (l *Loader) SharedExpert(e Experts, hidden, ff int) SharedExpert {
 // Forward maps x [hidden, tokens] to the same shape.
 func (s SharedExpert) Forward(g *ggml.Graph, x *ggml.Tensor) *ggml.Tensor {
 	in := &input{x: x}
-	chosen, shared := s.Experts.forward(g, in, x), s.Shared.forward(g, in, nil)
+	chosen, shared := s.forward(g, in, x), s.Shared.forward(g, in, nil)
 	if s.Gate != nil {
 		shared = g.Mul(shared, g.Sigmoid(g.MulMat(s.Gate, x))) // [hidden, tokens] × [1, tokens]
 	}

@@ -48,6 +48,7 @@ func (p Products) quantise(g *ggml.Graph, name string, op operation, eps float32
 	in, tokens := x.Ne(0), x.Ne(1)*x.Ne(2)*x.Ne(3)
 	check(x.Type() == ggml.F32 && x.Nb(0) == 4 && in%blockValues == 0, name,
 		"f32 values, a multiple of 32 a token, without gaps between them", operands...)
+	check(tokens > 0, name, "at least one token", operands...)
 	check(tokens == x.Ne(1) || x.Contiguous(), name, "[in, tokens], or no gaps between tokens,", operands...)
 	a := &Activations{in: in, tokens: tokens}
 	// There is a frame for each thread with which the backend can ever compute.

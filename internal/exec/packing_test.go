@@ -32,7 +32,7 @@ func TestWeightsArePackedUnlessTheyAreToStayMappedOrMemoryHasNoRoom(t *testing.T
 		},
 		{
 			name: "no room for all else", set: isa.Go, room: 2 << 20, mapped: true,
-			note: "copies of the weights take 1.1 MiB beside at least 128.0 MiB for all else, and 2.0 MiB of memory are free: the weights stay in their file, and the CPU computes slower",
+			note: "copies of the weights take 1.1 MiB beside at least 96.5 MiB for all else, and 2.0 MiB of memory are free: the weights stay in their file, and the CPU computes slower",
 		},
 		{
 			name: "no byte is free", set: isa.Go, room: model.NoRoom, mapped: true,

@@ -94,7 +94,7 @@ func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices
 	if o.HostRoom != nil {
 		if room, known := o.HostRoom(); known {
 			on.Room = cmp.Or(room, model.NoRoom)
-			on.Left = 2*left(room) + process // what is left free, and as much again for K/V and steps
+			on.Left = left(room) + process + min(plenty, room/4) // what is left free, and what K/V and steps may take
 		}
 	}
 	on.Mapped = o.NoPack
