@@ -103,15 +103,13 @@ func afterForks(t *testing.T, e *ebb.Engine, tokens []int32) (rows [][]float32) 
 	return rows
 }
 
-// shared is how many tokens the beams of the tests have in common.
-const shared = 19
-
-// asBeams returns the logits of a text that goes through the model among its own forks.
-func asBeams(t *testing.T, e *ebb.Engine, tokens []int32) (rows [][]float32) {
+// asBeams returns the logits of a text that goes through the model among some forks, with which it shares
+// its first tokens.
+func asBeams(t *testing.T, e *ebb.Engine, tokens []int32, shared, forks int) (rows [][]float32) {
 	t.Helper()
 	seqs := []*kv.Seq{e.NewSeq()}
 	rows = forward(t, e, seqs[0], tokens[:shared], shared)
-	for range 3 {
+	for range forks {
 		f, err := seqs[0].Fork()
 		if err != nil {
 			t.Fatal(err)
@@ -210,22 +208,82 @@ func TestWeightsOfEveryTypeGiveTheSameBitsInAnyCompany(t *testing.T) {
 	}
 }
 
-// Sequences that go on beside their forks have rows that lie among each other's, and attention adds up
-// what it sees in the order of the rows: their logits are those of a sequence alone within float error.
-func TestBeamsAreSequencesAloneWithinFloatError(t *testing.T) {
-	for _, kvType := range []string{"f32", "f16"} {
-		e := cpuInPlace.open(t, modelPath("tiny-gqa"), ebb.Options{KVType: kvType})
-		tokens := prompt(9, 60)
-		got, want := asBeams(t, e, tokens), alone(t, e, tokens)
-		if kvType == "f32" {
-			if err := near(t, got, want); err != nil {
-				t.Error(err)
+// A sequence that goes on beside its forks has the logits, bit for bit, that it has alone: its rows lie
+// among theirs, and attention takes them in the order of the sequence.
+func TestBeamsHaveTheBitsOfSequencesAlone(t *testing.T) {
+	ownKernels(t)
+	for _, c := range []struct {
+		model                 string
+		shared, forks, tokens int
+		kvTypes               []string
+	}{
+		{"tiny-gqa", 19, 3, 90, []string{"f32", "f16", "q8_0", "bf16", "q4_0"}},
+		{"tiny-gqa", 240, 3, 330, []string{"f16"}}, // past a range and a block
+		{"tiny-qwen3moe", 19, 3, 60, []string{"f16"}},
+		{"tiny-gemma3", 230, 18, 300, []string{"f16", "q8_0"}}, // past the ends of rings, which grow
+		{"tiny-gemma4-e", 240, 3, 300, []string{"f16"}},
+		{"tiny-gptoss-mxfp4", 19, 3, 60, []string{"f16"}},
+		{"tiny-qwen35moe", 19, 3, 40, []string{"f16"}},
+	} {
+		t.Run(c.model, func(t *testing.T) {
+			for _, kvType := range c.kvTypes {
+				e := cpuInPlace.open(t, goldenPath(t, c.model), ebb.Options{KVType: kvType, ChunkTokens: 32, Context: 2048})
+				tokens := prompt(9, c.tokens)
+				want := alone(t, e, tokens)
+				for what, got := range map[string][][]float32{"beside forks": asBeams(t, e, tokens, c.shared, c.forks), "as a search does": asSearch(t, e, tokens, c.shared)} {
+					if err := sameBits(got, want); err != nil {
+						t.Errorf("K/V %s, %s: %v; the logits differ by %g", kvType, what, err, worst(t, got, want))
+					}
+				}
 			}
-		}
-		if isa.Best.Resolved() > isa.GGML {
-			if err := sameBits(got[:shared], want[:shared]); err != nil {
-				t.Errorf("%s: before the forks: %v", kvType, err)
-			}
-		}
+		})
 	}
+}
+
+// asSearch is asBeams for a text that goes from beam to beam: after each step, some beams end, and others
+// take their places.
+func asSearch(t *testing.T, e *ebb.Engine, tokens []int32, shared int) (rows [][]float32) {
+	t.Helper()
+	const beams = 3
+	fork := func(s *kv.Seq) *kv.Seq {
+		f, err := s.Fork()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	rng := rand.New(rand.NewPCG(3, 3))
+	seqs := []*kv.Seq{e.NewSeq()}
+	rows = forward(t, e, seqs[0], tokens[:shared], shared)
+	for range beams - 1 {
+		seqs = append(seqs, fork(seqs[0]))
+	}
+	for mine := 0; len(rows) < len(tokens); {
+		n := min(len(tokens)-len(rows), []int{1, 1, 1, 2, 9}[rng.IntN(5)])
+		var batch []kv.Work
+		for j, s := range seqs {
+			batch = append(batch, kv.Work{Seq: s, Tokens: prompt(10*len(rows)+j, 1+rng.IntN(3)), Logits: 1})
+		}
+		batch[mine] = kv.Work{Seq: seqs[mine], Tokens: tokens[len(rows) : len(rows)+n], Logits: n}
+		out, err := e.Forward(t.Context(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, out[mine]...)
+		from := []int{mine, rng.IntN(beams), rng.IntN(beams)}
+		rng.Shuffle(beams, func(i, j int) { from[i], from[j] = from[j], from[i] })
+		var next []*kv.Seq
+		for _, i := range from {
+			next = append(next, fork(seqs[i]))
+		}
+		mine = slices.Index(from, mine)
+		for _, s := range seqs {
+			closeSeq(t, s)
+		}
+		seqs = next
+	}
+	for _, s := range seqs {
+		closeSeq(t, s)
+	}
+	return rows
 }

@@ -50,6 +50,34 @@ func BenchmarkRows(b *testing.B) {
 	}
 }
 
+// BenchmarkForks compares forks that list their cells with the same forks whose cells are taken as they
+// lie: their own tokens lie in turns behind what they share.
+func BenchmarkForks(b *testing.B) {
+	for _, c := range []struct{ forks, prefix, own int }{{2, 512, 64}, {4, 512, 64}, {4, 2048, 64}, {4, 512, 512}, {8, 64, 512}, {16, 512, 128}} {
+		for _, typ := range []ggml.Type{ggml.F16, ggml.Q8_0} {
+			for _, lists := range []int{1, 1 << 30} {
+				name := map[int]string{1: "lying", 1 << 30: "listed"}[lists]
+				b.Run(fmt.Sprintf("%v/%d+%d×%d/%s", typ, c.prefix, c.own, c.forks, name), func(b *testing.B) {
+					p := &problem{shape: shape{64, 64, 9, 3, c.forks, c.prefix + c.forks*c.own}, typ: typ, scale: Scores{Factor: 0.125}, lists: lists}
+					p.fill(b, seeded(1))
+					for row := range c.forks {
+						runs, alone := []run{{0, c.prefix}}, []int{0}
+						for i := range c.own {
+							cell := c.prefix + i*c.forks + row
+							runs, alone = append(runs, run{cell, cell + 1}), append(alone, c.prefix+i)
+						}
+						p.sees, p.alone = append(p.sees, runs), append(p.alone, alone)
+					}
+					p.prepare()
+					for b.Loop() {
+						p.run(b, kernelISAs()[len(kernelISAs())-1], 1)
+					}
+				})
+			}
+		}
+	}
+}
+
 // arm is a way to go through K and V, as a graph for each layer.
 type arm struct {
 	name   string

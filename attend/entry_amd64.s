@@ -138,6 +138,8 @@ tile:
 	CALL ·opTile(SB)
 	CMPQ frame_tn(DI), $0
 	JEQ  end
+	CMPQ frame_left(DI), $0
+	JEQ  listed                    // no row reads the tile's cells as they lie
 	MOVQ frame_kt(DI), AX
 	CMPQ AX, frame_kx(DI)
 	JNE  group                     // keys and values are read where they lie
@@ -171,7 +173,14 @@ nextGroup:
 	CALL ·opNextGroup(SB)
 	CMPQ frame_left(DI), $0
 	JG   group
-	JMP  tile
+listed:
+	CMPQ frame_listed(DI), $0
+	JEQ  tile
+	CALL ·opListed(SB)
+	MOVQ frame_typed(DI), AX
+	MOVQ 72(AX), AX
+	CALL AX                        // gather
+	JMP  group
 end:
 	RET
 

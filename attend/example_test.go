@@ -28,9 +28,9 @@ func ExampleAttention_Graph() {
 
 	const dim, cells, tokens = 32, 2, 2
 	var sees attend.Spans
-	sees.Reset(1, tokens)
+	sees.Reset(1, tokens, 0, 0)
 	for token := range tokens {
-		sees.See(0, token+1)
+		sees.See(0, 0, token+1)
 		sees.EndRow(token)
 	}
 	shapes := ggml.NewContext(4)

@@ -50,6 +50,7 @@ type frame struct {
 	items    uintptr
 	scores   uintptr // [tile, 1, 2 or 4] f32, and 16 more
 	rowMask  uintptr // [pass] 32 bits: which cells of the tile each row sees
+	listMask uintptr // [pass] 32 bits: those that a row that lists its cells sees, and rowMask has not
 	vecRow   uintptr // [room] i32: where in rowMask a vector's row is
 	kx       uintptr // [dk, tile] f32
 	vx       uintptr // [dv, tile] f32
@@ -75,6 +76,9 @@ type frame struct {
 	tn       uintptr // cells of the tile
 	full     uintptr // mask of tn cells
 	hidden   uintptr // mask of those that some row does not see
+	listed   uintptr // mask of the rows that list the tile's cells and are not done
+	list     uintptr // the tile's cells in the list of the row at hand
+	picked   uintptr // mask of those that it sees
 	kNext    uintptr // to prefetch
 	vNext    uintptr
 	left     uintptr    // vectors of the pass that are not done

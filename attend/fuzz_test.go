@@ -11,6 +11,8 @@ func FuzzKernel(f *testing.F) {
 	f.Add(uint16(0), byte(3), byte(2), byte(1), byte(0), uint16(100), byte(1))
 	f.Add(uint16(7), byte(4), byte(3), byte(2), byte(17), uint16(300), byte(3))
 	f.Add(uint16(9), byte(15), byte(8), byte(0), byte(2), uint16(1), byte(5))
+	f.Add(uint16(11), byte(4), byte(3), byte(1), byte(4), uint16(500), byte(129))
+	f.Add(uint16(12), byte(2), byte(5), byte(2), byte(20), uint16(300), byte(131))
 	f.Fuzz(func(t *testing.T, seed uint16, dim, group, kvHeads, rows byte, cells uint16, how byte) {
 		typ := kernelTypes[int(seed)%len(kernelTypes)]
 		step := max(16, int(typ.BlockSize()))
@@ -22,6 +24,16 @@ func FuzzKernel(f *testing.F) {
 		rng := seeded(int(seed), int(cells))
 		p.fill(t, rng)
 		p.look(int(how)%waysToSee, rng)
+		if how >= 128 { // as if each row's cells lay together
+			for _, runs := range p.sees {
+				place, alone := 0, []int(nil)
+				for _, r := range runs {
+					alone = append(alone, place)
+					place += r.end - r.first
+				}
+				p.alone = append(p.alone, alone)
+			}
+		}
 		if how%2 == 1 {
 			p.sinks = normal(rng, p.heads, 10)
 		}

@@ -78,7 +78,7 @@ func (r *rig) operands(p *problem) (q, k, v, spans *ggml.Tensor) {
 	q = r.tensor(ggml.F32, bytesOf(p.q[:p.keyDim*p.heads*p.rows]), int64(p.keyDim), int64(p.heads), int64(p.rows))
 	k = r.tensor(p.typ, p.k, int64(p.keyDim), int64(p.cells), int64(p.kvHeads))
 	v = r.tensor(p.typ, p.v, int64(p.valueDim), int64(p.cells), int64(p.kvHeads))
-	words := p.spans.Words()
+	words := p.words
 	return q, k, v, r.tensor(ggml.I32, bytesOf(words), int64(len(words)))
 }
 

@@ -24,6 +24,11 @@ func opRange()
 //go:noescape
 func opTile()
 
+// opListed goes to the next row that lists the tile's cells, and before the first group with its vectors.
+//
+//go:noescape
+func opListed()
+
 // opGroup looks at the masks of a group: seen is 0 if its vectors see no cell, partial 1 if some do not see all.
 //
 //go:noescape
@@ -79,6 +84,11 @@ func opSeenValues4AVX2()
 //go:noescape
 func opExpandF32AVX2()
 
+// opGatherF32AVX2 makes the keys and values f32 that the row at hand lists. In other places they are what earlier tiles left.
+//
+//go:noescape
+func opGatherF32AVX2()
+
 // opScores1F32AVX2 multiplies 8 keys at a time with 1 queries.
 //
 //go:noescape
@@ -123,6 +133,11 @@ func opValues4F32AVX2()
 //
 //go:noescape
 func opExpandF16AVX2()
+
+// opGatherF16AVX2 makes the keys and values f32 that the row at hand lists. In other places they are what earlier tiles left.
+//
+//go:noescape
+func opGatherF16AVX2()
 
 // opScores1F16AVX2 multiplies 8 keys at a time with 1 queries.
 //
@@ -169,10 +184,20 @@ func opValues4F16AVX2()
 //go:noescape
 func opExpandBF16AVX2()
 
+// opGatherBF16AVX2 makes the keys and values f32 that the row at hand lists. In other places they are what earlier tiles left.
+//
+//go:noescape
+func opGatherBF16AVX2()
+
 // opExpandQ8_0AVX2 makes the tile's keys and values f32. Behind its last cell they are what earlier tiles left.
 //
 //go:noescape
 func opExpandQ8_0AVX2()
+
+// opGatherQ8_0AVX2 makes the keys and values f32 that the row at hand lists. In other places they are what earlier tiles left.
+//
+//go:noescape
+func opGatherQ8_0AVX2()
 
 // opScores1Q8_0AVX2 multiplies 8 keys at a time with 1 queries.
 //
@@ -218,6 +243,11 @@ func opValues4Q8_0AVX2()
 //
 //go:noescape
 func opExpandQ4_0AVX2()
+
+// opGatherQ4_0AVX2 makes the keys and values f32 that the row at hand lists. In other places they are what earlier tiles left.
+//
+//go:noescape
+func opGatherQ4_0AVX2()
 
 // opScores1Q4_0AVX2 multiplies 8 keys at a time with 1 queries.
 //
@@ -294,6 +324,11 @@ func opSeenValues4AVX512()
 //go:noescape
 func opExpandF32AVX512()
 
+// opGatherF32AVX512 makes the keys and values f32 that the row at hand lists. In other places they are what earlier tiles left.
+//
+//go:noescape
+func opGatherF32AVX512()
+
 // opScores1F32AVX512 multiplies 16 keys at a time with 1 queries.
 //
 //go:noescape
@@ -338,6 +373,11 @@ func opValues4F32AVX512()
 //
 //go:noescape
 func opExpandF16AVX512()
+
+// opGatherF16AVX512 makes the keys and values f32 that the row at hand lists. In other places they are what earlier tiles left.
+//
+//go:noescape
+func opGatherF16AVX512()
 
 // opScores1F16AVX512 multiplies 16 keys at a time with 1 queries.
 //
@@ -384,10 +424,20 @@ func opValues4F16AVX512()
 //go:noescape
 func opExpandBF16AVX512()
 
+// opGatherBF16AVX512 makes the keys and values f32 that the row at hand lists. In other places they are what earlier tiles left.
+//
+//go:noescape
+func opGatherBF16AVX512()
+
 // opExpandQ8_0AVX512 makes the tile's keys and values f32. Behind its last cell they are what earlier tiles left.
 //
 //go:noescape
 func opExpandQ8_0AVX512()
+
+// opGatherQ8_0AVX512 makes the keys and values f32 that the row at hand lists. In other places they are what earlier tiles left.
+//
+//go:noescape
+func opGatherQ8_0AVX512()
 
 // opScores1Q8_0AVX512 multiplies 16 keys at a time with 1 queries.
 //
@@ -433,6 +483,11 @@ func opValues4Q8_0AVX512()
 //
 //go:noescape
 func opExpandQ4_0AVX512()
+
+// opGatherQ4_0AVX512 makes the keys and values f32 that the row at hand lists. In other places they are what earlier tiles left.
+//
+//go:noescape
+func opGatherQ4_0AVX512()
 
 // opScores1Q4_0AVX512 multiplies 16 keys at a time with 1 queries.
 //

@@ -806,7 +806,8 @@ DATA textsF32AVX2<>+40(SB)/8, $·opValues1F32AVX2(SB)
 DATA textsF32AVX2<>+48(SB)/8, $·opValues2F32AVX2(SB)
 DATA textsF32AVX2<>+56(SB)/8, $·opValues3F32AVX2(SB)
 DATA textsF32AVX2<>+64(SB)/8, $·opValues4F32AVX2(SB)
-GLOBL textsF32AVX2<>(SB), NOPTR, $72
+DATA textsF32AVX2<>+72(SB)/8, $·opGatherF32AVX2(SB)
+GLOBL textsF32AVX2<>(SB), NOPTR, $80
 
 DATA textsF16AVX2<>+0(SB)/8, $·opExpandF16AVX2(SB)
 DATA textsF16AVX2<>+8(SB)/8, $·opScores1F16AVX2(SB)
@@ -817,7 +818,8 @@ DATA textsF16AVX2<>+40(SB)/8, $·opValues1F16AVX2(SB)
 DATA textsF16AVX2<>+48(SB)/8, $·opValues2F16AVX2(SB)
 DATA textsF16AVX2<>+56(SB)/8, $·opValues3F16AVX2(SB)
 DATA textsF16AVX2<>+64(SB)/8, $·opValues4F16AVX2(SB)
-GLOBL textsF16AVX2<>(SB), NOPTR, $72
+DATA textsF16AVX2<>+72(SB)/8, $·opGatherF16AVX2(SB)
+GLOBL textsF16AVX2<>(SB), NOPTR, $80
 
 DATA textsBF16AVX2<>+0(SB)/8, $·opExpandBF16AVX2(SB)
 DATA textsBF16AVX2<>+8(SB)/8, $0x0000000000000000
@@ -828,7 +830,8 @@ DATA textsBF16AVX2<>+40(SB)/8, $0x0000000000000000
 DATA textsBF16AVX2<>+48(SB)/8, $0x0000000000000000
 DATA textsBF16AVX2<>+56(SB)/8, $0x0000000000000000
 DATA textsBF16AVX2<>+64(SB)/8, $0x0000000000000000
-GLOBL textsBF16AVX2<>(SB), NOPTR, $72
+DATA textsBF16AVX2<>+72(SB)/8, $·opGatherBF16AVX2(SB)
+GLOBL textsBF16AVX2<>(SB), NOPTR, $80
 
 DATA textsQ8_0AVX2<>+0(SB)/8, $·opExpandQ8_0AVX2(SB)
 DATA textsQ8_0AVX2<>+8(SB)/8, $·opScores1Q8_0AVX2(SB)
@@ -839,7 +842,8 @@ DATA textsQ8_0AVX2<>+40(SB)/8, $·opValues1Q8_0AVX2(SB)
 DATA textsQ8_0AVX2<>+48(SB)/8, $·opValues2Q8_0AVX2(SB)
 DATA textsQ8_0AVX2<>+56(SB)/8, $·opValues3Q8_0AVX2(SB)
 DATA textsQ8_0AVX2<>+64(SB)/8, $·opValues4Q8_0AVX2(SB)
-GLOBL textsQ8_0AVX2<>(SB), NOPTR, $72
+DATA textsQ8_0AVX2<>+72(SB)/8, $·opGatherQ8_0AVX2(SB)
+GLOBL textsQ8_0AVX2<>(SB), NOPTR, $80
 
 DATA textsQ4_0AVX2<>+0(SB)/8, $·opExpandQ4_0AVX2(SB)
 DATA textsQ4_0AVX2<>+8(SB)/8, $·opScores1Q4_0AVX2(SB)
@@ -850,7 +854,8 @@ DATA textsQ4_0AVX2<>+40(SB)/8, $·opValues1Q4_0AVX2(SB)
 DATA textsQ4_0AVX2<>+48(SB)/8, $·opValues2Q4_0AVX2(SB)
 DATA textsQ4_0AVX2<>+56(SB)/8, $·opValues3Q4_0AVX2(SB)
 DATA textsQ4_0AVX2<>+64(SB)/8, $·opValues4Q4_0AVX2(SB)
-GLOBL textsQ4_0AVX2<>(SB), NOPTR, $72
+DATA textsQ4_0AVX2<>+72(SB)/8, $·opGatherQ4_0AVX2(SB)
+GLOBL textsQ4_0AVX2<>(SB), NOPTR, $80
 
 DATA textsAVX2<>+0(SB)/8, $·opSoftmax1AVX2(SB)
 DATA textsAVX2<>+8(SB)/8, $·opSoftmax2AVX2(SB)
@@ -876,7 +881,8 @@ DATA textsF32AVX512<>+40(SB)/8, $·opValues1F32AVX512(SB)
 DATA textsF32AVX512<>+48(SB)/8, $·opValues2F32AVX512(SB)
 DATA textsF32AVX512<>+56(SB)/8, $·opValues3F32AVX512(SB)
 DATA textsF32AVX512<>+64(SB)/8, $·opValues4F32AVX512(SB)
-GLOBL textsF32AVX512<>(SB), NOPTR, $72
+DATA textsF32AVX512<>+72(SB)/8, $·opGatherF32AVX512(SB)
+GLOBL textsF32AVX512<>(SB), NOPTR, $80
 
 DATA textsF16AVX512<>+0(SB)/8, $·opExpandF16AVX512(SB)
 DATA textsF16AVX512<>+8(SB)/8, $·opScores1F16AVX512(SB)
@@ -887,7 +893,8 @@ DATA textsF16AVX512<>+40(SB)/8, $·opValues1F16AVX512(SB)
 DATA textsF16AVX512<>+48(SB)/8, $·opValues2F16AVX512(SB)
 DATA textsF16AVX512<>+56(SB)/8, $·opValues3F16AVX512(SB)
 DATA textsF16AVX512<>+64(SB)/8, $·opValues4F16AVX512(SB)
-GLOBL textsF16AVX512<>(SB), NOPTR, $72
+DATA textsF16AVX512<>+72(SB)/8, $·opGatherF16AVX512(SB)
+GLOBL textsF16AVX512<>(SB), NOPTR, $80
 
 DATA textsBF16AVX512<>+0(SB)/8, $·opExpandBF16AVX512(SB)
 DATA textsBF16AVX512<>+8(SB)/8, $0x0000000000000000
@@ -898,7 +905,8 @@ DATA textsBF16AVX512<>+40(SB)/8, $0x0000000000000000
 DATA textsBF16AVX512<>+48(SB)/8, $0x0000000000000000
 DATA textsBF16AVX512<>+56(SB)/8, $0x0000000000000000
 DATA textsBF16AVX512<>+64(SB)/8, $0x0000000000000000
-GLOBL textsBF16AVX512<>(SB), NOPTR, $72
+DATA textsBF16AVX512<>+72(SB)/8, $·opGatherBF16AVX512(SB)
+GLOBL textsBF16AVX512<>(SB), NOPTR, $80
 
 DATA textsQ8_0AVX512<>+0(SB)/8, $·opExpandQ8_0AVX512(SB)
 DATA textsQ8_0AVX512<>+8(SB)/8, $·opScores1Q8_0AVX512(SB)
@@ -909,7 +917,8 @@ DATA textsQ8_0AVX512<>+40(SB)/8, $·opValues1Q8_0AVX512(SB)
 DATA textsQ8_0AVX512<>+48(SB)/8, $·opValues2Q8_0AVX512(SB)
 DATA textsQ8_0AVX512<>+56(SB)/8, $·opValues3Q8_0AVX512(SB)
 DATA textsQ8_0AVX512<>+64(SB)/8, $·opValues4Q8_0AVX512(SB)
-GLOBL textsQ8_0AVX512<>(SB), NOPTR, $72
+DATA textsQ8_0AVX512<>+72(SB)/8, $·opGatherQ8_0AVX512(SB)
+GLOBL textsQ8_0AVX512<>(SB), NOPTR, $80
 
 DATA textsQ4_0AVX512<>+0(SB)/8, $·opExpandQ4_0AVX512(SB)
 DATA textsQ4_0AVX512<>+8(SB)/8, $·opScores1Q4_0AVX512(SB)
@@ -920,7 +929,8 @@ DATA textsQ4_0AVX512<>+40(SB)/8, $·opValues1Q4_0AVX512(SB)
 DATA textsQ4_0AVX512<>+48(SB)/8, $·opValues2Q4_0AVX512(SB)
 DATA textsQ4_0AVX512<>+56(SB)/8, $·opValues3Q4_0AVX512(SB)
 DATA textsQ4_0AVX512<>+64(SB)/8, $·opValues4Q4_0AVX512(SB)
-GLOBL textsQ4_0AVX512<>(SB), NOPTR, $72
+DATA textsQ4_0AVX512<>+72(SB)/8, $·opGatherQ4_0AVX512(SB)
+GLOBL textsQ4_0AVX512<>(SB), NOPTR, $80
 
 DATA textsAVX512<>+0(SB)/8, $·opSoftmax1AVX512(SB)
 DATA textsAVX512<>+8(SB)/8, $·opSoftmax2AVX512(SB)
@@ -1119,32 +1129,38 @@ onePass8:
 	ANDQ   $-64, DX
 	ADDQ   DX, CX
 	MOVQ   CX, 352(DI)
-	MOVQ   AX, DX
+	MOVQ   280(DI), DX
 	IMUL3Q $0x04, DX, DX
 	ADDQ   $0x3f, DX
 	ANDQ   $-64, DX
 	ADDQ   DX, CX
 	MOVQ   CX, 360(DI)
-	MOVQ   272(DI), DX
-	IMULQ  192(DI), DX
+	MOVQ   AX, DX
+	IMUL3Q $0x04, DX, DX
+	ADDQ   $0x3f, DX
+	ANDQ   $-64, DX
 	ADDQ   DX, CX
 	MOVQ   CX, 368(DI)
 	MOVQ   272(DI), DX
-	IMULQ  200(DI), DX
+	IMULQ  192(DI), DX
 	ADDQ   DX, CX
 	MOVQ   CX, 376(DI)
+	MOVQ   272(DI), DX
+	IMULQ  200(DI), DX
+	ADDQ   DX, CX
+	MOVQ   CX, 384(DI)
 	IMULQ  192(DI), AX
 	ADDQ   AX, CX
-	MOVQ   CX, 384(DI)
-	ADDQ   296(DI), CX
 	MOVQ   CX, 392(DI)
+	ADDQ   296(DI), CX
+	MOVQ   CX, 400(DI)
 	TESTQ  DI, DI
 	RET
 
 // func opBegin()
 // Requires: AVX, CMOV
 TEXT ·opBegin(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 400(DI), CX
+	MOVQ 408(DI), CX
 	CMPQ 320(DI), $0x00
 	JEQ  byRange9
 
@@ -1152,7 +1168,7 @@ TEXT ·opBegin(SB), NOSPLIT|NOFRAME, $0
 	XORL    DX, DX
 	MOVQ    CX, AX
 	DIVQ    320(DI)
-	MOVQ    AX, 408(DI)
+	MOVQ    AX, 416(DI)
 	XORL    DX, DX
 	MOVQ    CX, AX
 	DIVQ    320(DI)
@@ -1160,16 +1176,16 @@ TEXT ·opBegin(SB), NOSPLIT|NOFRAME, $0
 	NOTQ    AX
 	ADDQ    320(DI), AX
 	IMULQ   280(DI), AX
-	MOVQ    AX, 416(DI)
+	MOVQ    AX, 424(DI)
 	MOVQ    232(DI), CX
 	SUBQ    AX, CX
 	CMPQ    CX, 280(DI)
 	CMOVQGT 280(DI), CX
-	MOVQ    CX, 424(DI)
+	MOVQ    CX, 432(DI)
 	XORL    AX, AX
-	MOVQ    AX, 440(DI)
-	MOVQ    384(DI), AX
 	MOVQ    AX, 448(DI)
+	MOVQ    392(DI), AX
+	MOVQ    AX, 456(DI)
 	JMP     decided10
 
 byRange9:
@@ -1178,32 +1194,32 @@ byRange9:
 	MOVQ  CX, AX
 	DIVQ  216(DI)
 	MOVQ  DX, AX
-	MOVQ  AX, 408(DI)
+	MOVQ  AX, 416(DI)
 	XORL  DX, DX
 	MOVQ  CX, AX
 	DIVQ  216(DI)
 	NOTQ  AX
 	ADDQ  312(DI), AX
-	MOVQ  AX, 440(DI)
+	MOVQ  AX, 448(DI)
 	IMULQ 216(DI), AX
-	ADDQ  408(DI), AX
+	ADDQ  416(DI), AX
 	IMULQ 296(DI), AX
 	ADDQ  288(DI), AX
-	MOVQ  AX, 448(DI)
+	MOVQ  AX, 456(DI)
 	MOVQ  232(DI), AX
-	MOVQ  AX, 424(DI)
+	MOVQ  AX, 432(DI)
 	XORL  AX, AX
-	MOVQ  AX, 416(DI)
+	MOVQ  AX, 424(DI)
 
 decided10:
 	// the cells that the rows see, and which row a vector is of
 	MOVQ $0x7fffffff, AX
 	XORL CX, CX
-	MOVQ 416(DI), DX
+	MOVQ 424(DI), DX
 	SHLQ $0x04, DX
 	ADDQ 248(DI), DX
-	MOVQ 424(DI), BX
-	MOVQ 352(DI), SI
+	MOVQ 432(DI), BX
+	MOVQ 360(DI), SI
 	XORL R8, R8
 
 rows11:
@@ -1229,7 +1245,7 @@ vectors12:
 	SUBQ $0x04, R8
 	MOVQ 304(DI), DX
 	SHLQ $0x02, DX
-	ADDQ 352(DI), DX
+	ADDQ 360(DI), DX
 	CMPQ SI, DX
 	JGE  fits13
 	MOVL R8, (SI)
@@ -1238,7 +1254,7 @@ vectors12:
 fits13:
 	MOVQ 304(DI), DX
 	SHLQ $0x02, DX
-	ADDQ 352(DI), DX
+	ADDQ 360(DI), DX
 	CMPQ SI, DX
 	JGE  fits14
 	MOVL R8, (SI)
@@ -1247,7 +1263,7 @@ fits13:
 fits14:
 	MOVQ 304(DI), DX
 	SHLQ $0x02, DX
-	ADDQ 352(DI), DX
+	ADDQ 360(DI), DX
 	CMPQ SI, DX
 	JGE  fits15
 	MOVL R8, (SI)
@@ -1260,22 +1276,22 @@ fits15:
 	MOVQ    272(DI), DX
 	NEGQ    DX
 	ANDQ    DX, AX
-	MOVQ    AX, 456(DI)
+	MOVQ    AX, 464(DI)
 	CMPQ    CX, 240(DI)
 	CMOVQGT 240(DI), CX
-	MOVQ    CX, 464(DI)
+	MOVQ    CX, 472(DI)
 
 	// queries
-	MOVQ         416(DI), AX
-	MOVQ         376(DI), CX
-	MOVQ         408(DI), DX
+	MOVQ         424(DI), AX
+	MOVQ         384(DI), CX
+	MOVQ         416(DI), DX
 	IMULQ        120(DI), AX
 	ADDQ         72(DI), AX
 	IMULQ        224(DI), DX
 	IMULQ        112(DI), DX
 	ADDQ         DX, AX
 	VBROADCASTSS 256(DI), Y0
-	MOVQ         424(DI), BX
+	MOVQ         432(DI), BX
 	XORL         DX, DX
 
 qRows16:
@@ -1302,7 +1318,7 @@ values18:
 	ADDQ    120(DI), AX
 	DECQ    BX
 	JNZ     qRows16
-	MOVQ    DX, 432(DI)
+	MOVQ    DX, 440(DI)
 	TESTQ   DI, DI
 	RET
 
@@ -1312,7 +1328,7 @@ TEXT ·opRange(SB), NOSPLIT|NOFRAME, $0
 	// maxima, sums, outputs
 	VMOVUPS lowest<>+0(SB), Y0
 	VXORPS  Y1, Y1, Y1
-	MOVQ    448(DI), AX
+	MOVQ    456(DI), AX
 	MOVQ    304(DI), CX
 
 maxima19:
@@ -1327,11 +1343,11 @@ sums20:
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
 	JNZ     sums20
-	SUBQ    448(DI), AX
+	SUBQ    456(DI), AX
 	ADDQ    $0x3f, AX
 	ANDQ    $-64, AX
-	ADDQ    448(DI), AX
-	MOVQ    432(DI), CX
+	ADDQ    456(DI), AX
+	MOVQ    440(DI), CX
 	IMULQ   200(DI), CX
 
 outputs21:
@@ -1340,25 +1356,25 @@ outputs21:
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
 	JNZ     outputs21
-	MOVQ    440(DI), CX
+	MOVQ    448(DI), CX
 	LEAQ    bounds<>+0(SB), AX
 	MOVLQSX (AX)(CX*4), DX
 	MOVLQSX 4(AX)(CX*4), AX
-	CMPQ    DX, 456(DI)
-	CMOVQLT 456(DI), DX
-	CMPQ    AX, 464(DI)
-	CMOVQGT 464(DI), AX
-	MOVQ    AX, 480(DI)
+	CMPQ    DX, 464(DI)
+	CMOVQLT 464(DI), DX
+	CMPQ    AX, 472(DI)
+	CMOVQGT 472(DI), AX
+	MOVQ    AX, 488(DI)
 	MOVQ    272(DI), AX
 	SUBQ    AX, DX
-	MOVQ    DX, 472(DI)
-	MOVQ    472(DI), AX
-	MOVQ    408(DI), CX
+	MOVQ    DX, 480(DI)
+	MOVQ    480(DI), AX
+	MOVQ    416(DI), CX
 	IMULQ   144(DI), AX
 	IMULQ   128(DI), CX
 	ADDQ    CX, AX
 	ADDQ    80(DI), AX
-	MOVQ    AX, 488(DI)
+	MOVQ    AX, 496(DI)
 
 	// nothing has prefetched the first tile
 	MOVQ  272(DI), CX
@@ -1370,13 +1386,13 @@ lines22:
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
 	JG         lines22
-	MOVQ       472(DI), AX
-	MOVQ       408(DI), CX
+	MOVQ       480(DI), AX
+	MOVQ       416(DI), CX
 	IMULQ      152(DI), AX
 	IMULQ      136(DI), CX
 	ADDQ       CX, AX
 	ADDQ       88(DI), AX
-	MOVQ       AX, 496(DI)
+	MOVQ       AX, 504(DI)
 
 	// nothing has prefetched the first tile
 	MOVQ  272(DI), CX
@@ -1392,32 +1408,32 @@ lines23:
 	RET
 
 // func opTile()
-// Requires: BMI2, CMOV
+// Requires: AVX, BMI, BMI2, CMOV
 TEXT ·opTile(SB), NOSPLIT|NOFRAME, $0
 next24:
 	MOVQ    272(DI), AX
 	IMULQ   144(DI), AX
-	ADDQ    AX, 488(DI)
-	ADDQ    488(DI), AX
-	MOVQ    AX, 552(DI)
-	MOVQ    272(DI), AX
-	IMULQ   152(DI), AX
 	ADDQ    AX, 496(DI)
 	ADDQ    496(DI), AX
-	MOVQ    AX, 560(DI)
+	MOVQ    AX, 584(DI)
 	MOVQ    272(DI), AX
-	MOVQ    480(DI), CX
-	ADDQ    AX, 472(DI)
-	SUBQ    472(DI), CX
+	IMULQ   152(DI), AX
+	ADDQ    AX, 504(DI)
+	ADDQ    504(DI), AX
+	MOVQ    AX, 592(DI)
+	MOVQ    272(DI), AX
+	MOVQ    488(DI), CX
+	ADDQ    AX, 480(DI)
+	SUBQ    480(DI), CX
 	JLE     empty26
 	CMPQ    CX, AX
 	CMOVQGT AX, CX
-	MOVQ    CX, 528(DI)
+	MOVQ    CX, 536(DI)
 
 	// behind the last tile: what is likely next
-	MOVQ    472(DI), AX
+	MOVQ    480(DI), AX
 	ADDQ    272(DI), AX
-	CMPQ    AX, 480(DI)
+	CMPQ    AX, 488(DI)
 	JLT     notLast27
 	CMPQ    320(DI), $0x00
 	JNE     notLast27
@@ -1437,209 +1453,324 @@ next24:
 	ADDQ    312(DI), CX
 	LEAQ    bounds<>+0(SB), AX
 	MOVLQSX (AX)(CX*4), AX
-	CMPQ    AX, 456(DI)
-	CMOVQLT 456(DI), AX
+	CMPQ    AX, 464(DI)
+	CMOVQLT 464(DI), AX
 	MOVQ    AX, CX
 	MOVQ    BX, DX
 	IMULQ   144(DI), CX
 	IMULQ   128(DI), DX
 	ADDQ    DX, CX
 	ADDQ    80(DI), CX
-	MOVQ    CX, 552(DI)
+	MOVQ    CX, 584(DI)
 	MOVQ    BX, CX
 	IMULQ   152(DI), AX
 	IMULQ   136(DI), CX
 	ADDQ    CX, AX
 	ADDQ    88(DI), AX
-	MOVQ    AX, 560(DI)
+	MOVQ    AX, 592(DI)
 
 notLast27:
 	// which of the tile's cells each row sees
 	MOVQ  $-1, AX
 	MOVQ  $0x00000040, CX
-	SUBQ  528(DI), CX
+	SUBQ  536(DI), CX
 	SHRXQ CX, AX, CX
-	MOVQ  CX, 536(DI)
-	MOVQ  416(DI), DX
+	MOVQ  CX, 544(DI)
+	MOVQ  424(DI), DX
 	MOVQ  344(DI), BX
-	MOVQ  424(DI), SI
+	MOVQ  432(DI), SI
 	SHLQ  $0x04, DX
 	ADDQ  248(DI), DX
 	XORL  R8, R8
 	MOVQ  CX, R9
+	XORL  R10, R10
+	MOVQ  $0x00000001, R11
 
 rows28:
-	MOVLQSX (DX), R11
-	MOVLQSX 4(DX), R12
-	SUBQ    472(DI), R12
+	MOVLQSX (DX), R13
+	MOVLQSX 4(DX), R14
+	SUBQ    480(DI), R14
 	JLE     blind29
-	CMPQ    R12, 528(DI)
-	CMOVQGT 528(DI), R12
-	XORL    R13, R13
-	SUBQ    472(DI), R11
-	CMOVQLT R13, R11
-	CMPQ    R11, R12
+	CMPQ    R14, 536(DI)
+	CMOVQGT 536(DI), R14
+	XORL    R15, R15
+	SUBQ    480(DI), R13
+	CMOVQLT R15, R13
+	CMPQ    R13, R14
 	JGE     blind29
-	MOVQ    $0x00000040, R10
-	SUBQ    R12, R10
-	SHRXQ   R10, AX, R10
-	SHLXQ   R11, AX, R13
-	ANDQ    R13, R10
+	MOVQ    $0x00000040, R12
+	SUBQ    R14, R12
+	SHRXQ   R12, AX, R12
+	SHLXQ   R13, AX, R15
+	ANDQ    R15, R12
 
 	// the row's own bits, from a multiple of 32 cells on
-	MOVLQSX 12(DX), R11
-	TESTQ   R11, R11
+	MOVLQSX 12(DX), R13
+	TESTQ   R13, R13
 	JZ      seen30
-	MOVLQSX 8(DX), R12
-	NEGQ    R12
-	ADDQ    472(DI), R12
+	MOVLQSX 8(DX), R14
+	NEGQ    R14
+	ADDQ    480(DI), R14
 	JLT     seen30
-	SHRQ    $0x03, R12
-	LEAQ    (R12)(R11*4), R11
-	ADDQ    96(DI), R11
-	ANDL    (R11), R10
+	TESTQ   R13, R13
+	JS      list31
+	SHRQ    $0x03, R14
+	LEAQ    (R14)(R13*4), R13
+	ADDQ    96(DI), R13
+	ANDL    (R13), R12
 	JMP     seen30
 
+list31:
+	// the row's own list of cells, with negative numbers for places that it does not see
+	SUBQ      R13, R14
+	SHLQ      $0x02, R14
+	ADDQ      96(DI), R14
+	VMOVUPS   (R14), Y0
+	VMOVMSKPS Y0, R13
+	SHLQ      $0x00, R13
+	ANDNQ     R12, R13, R12
+	VMOVUPS   32(R14), Y0
+	VMOVMSKPS Y0, R13
+	SHLQ      $0x08, R13
+	ANDNQ     R12, R13, R12
+	VMOVUPS   64(R14), Y0
+	VMOVMSKPS Y0, R13
+	SHLQ      $0x10, R13
+	ANDNQ     R12, R13, R12
+	VMOVUPS   96(R14), Y0
+	VMOVMSKPS Y0, R13
+	SHLQ      $0x18, R13
+	ANDNQ     R12, R13, R12
+	MOVL      R12, 64(BX)
+	TESTQ     R12, R12
+	JZ        blind29
+	ORQ       R11, R10
+
 blind29:
-	XORL R10, R10
+	XORL R12, R12
 
 seen30:
-	MOVL  R10, (BX)
-	ORQ   R10, R8
-	ANDQ  R10, R9
-	ADDQ  $0x10, DX
-	ADDQ  $0x04, BX
-	DECQ  SI
-	JNZ   rows28
-	TESTQ R8, R8
-	JZ    next24
-	XORQ  CX, R9
-	MOVQ  R9, 544(DI)
+	MOVL R12, (BX)
+	ORQ  R12, R8
+	ANDQ R12, R9
+	ADDQ $0x10, DX
+	ADDQ $0x04, BX
+	SHLQ $0x01, R11
+	DECQ SI
+	JNZ  rows28
+	MOVQ R10, 560(DI)
+	MOVQ R8, 664(DI)
+	ORQ  R8, R10
+	JZ   next24
+	XORQ CX, R9
+	MOVQ R9, 552(DI)
 
 	// whether keys and values are read where they lie: not a part of a tile, as the texts read whole ones
 	MOVQ 32(DI), CX
-	MOVQ 360(DI), DX
-	MOVQ 368(DI), BX
-	MOVQ 528(DI), AX
+	MOVQ 368(DI), DX
+	MOVQ 376(DI), BX
+	MOVQ 536(DI), AX
 	CMPQ AX, 272(DI)
-	JNE  expanded31
+	JNE  expanded32
 	MOVQ 40(DI), AX
 	CMPQ AX, CX
-	JEQ  direct32
+	JEQ  direct33
 
 	// nor for several groups, which would each do the conversion, nor where cells are hidden
-	CMPQ 432(DI), $0x04
-	JGT  expanded31
-	CMPQ 544(DI), $0x00
-	JNE  expanded31
+	CMPQ 440(DI), $0x04
+	JGT  expanded32
+	CMPQ 552(DI), $0x00
+	JNE  expanded32
 	CMPQ 8(AX), $0x00
-	JEQ  expanded31
+	JEQ  expanded32
 
-direct32:
+direct33:
 	MOVQ AX, CX
-	MOVQ 488(DI), DX
-	MOVQ 496(DI), BX
+	MOVQ 496(DI), DX
+	MOVQ 504(DI), BX
 
-expanded31:
-	MOVQ CX, 504(DI)
-	MOVQ DX, 512(DI)
-	MOVQ BX, 520(DI)
+expanded32:
+	MOVQ CX, 512(DI)
+	MOVQ DX, 520(DI)
+	MOVQ BX, 528(DI)
 
 	// before the first group
-	MOVQ 448(DI), AX
+	MOVQ 456(DI), AX
 	MOVQ 304(DI), CX
-	MOVQ AX, 584(DI)
+	MOVQ AX, 616(DI)
 	LEAQ (AX)(CX*4), AX
-	MOVQ AX, 592(DI)
+	MOVQ AX, 624(DI)
 	LEAQ 63(AX)(CX*4), AX
-	SUBQ 448(DI), AX
+	SUBQ 456(DI), AX
 	ANDQ $-64, AX
-	ADDQ 448(DI), AX
-	MOVQ AX, 600(DI)
-	MOVQ 376(DI), AX
-	MOVQ AX, 576(DI)
-	MOVQ 352(DI), AX
+	ADDQ 456(DI), AX
+	MOVQ AX, 632(DI)
+	MOVQ 384(DI), AX
 	MOVQ AX, 608(DI)
-	MOVQ 432(DI), AX
-	MOVQ AX, 568(DI)
-	JMP  done25
+	MOVQ 360(DI), AX
+	MOVQ AX, 640(DI)
+
+	// no group if all rows that see the tile list its cells
+	MOVQ    440(DI), AX
+	XORL    CX, CX
+	CMPQ    664(DI), CX
+	CMOVQEQ CX, AX
+	MOVQ    AX, 600(DI)
+	JMP     done25
 
 empty26:
 	XORL CX, CX
-	MOVQ CX, 528(DI)
+	MOVQ CX, 536(DI)
 
 done25:
 	TESTQ DI, DI
 	RET
 
+// func opListed()
+// Requires: AVX, BMI, CMOV
+TEXT ·opListed(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    560(DI), AX
+	TZCNTQ  AX, CX
+	BLSRQ   AX, AX
+	MOVQ    AX, 560(DI)
+	MOVQ    344(DI), AX
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y0, 32(AX)
+	MOVQ    352(DI), DX
+	MOVL    (DX)(CX*4), DX
+	MOVL    DX, (AX)(CX*4)
+	MOVQ    DX, 576(DI)
+
+	// its list
+	MOVQ    424(DI), AX
+	ADDQ    CX, AX
+	SHLQ    $0x04, AX
+	ADDQ    248(DI), AX
+	MOVQ    480(DI), DX
+	MOVLQSX 12(AX), BX
+	MOVLQSX 8(AX), AX
+	SUBQ    AX, DX
+	SUBQ    BX, DX
+	SHLQ    $0x02, DX
+	ADDQ    96(DI), DX
+	MOVQ    DX, 568(DI)
+	MOVQ    32(DI), AX
+	MOVQ    AX, 512(DI)
+	MOVQ    368(DI), AX
+	MOVQ    AX, 520(DI)
+	MOVQ    368(DI), AX
+	MOVQ    AX, 584(DI)
+	MOVQ    376(DI), AX
+	MOVQ    AX, 528(DI)
+	MOVQ    376(DI), AX
+	MOVQ    AX, 592(DI)
+
+	// the groups: those with other vectors, too, which see nothing
+	MOVQ    224(DI), AX
+	IMULQ   CX, AX
+	MOVQ    AX, CX
+	ADDQ    224(DI), CX
+	ADDQ    $0x03, CX
+	ANDQ    $-4, CX
+	CMPQ    CX, 440(DI)
+	CMOVQGT 440(DI), CX
+	ANDQ    $-4, AX
+	SUBQ    AX, CX
+	MOVQ    CX, 600(DI)
+	MOVQ    192(DI), CX
+	IMULQ   AX, CX
+	ADDQ    384(DI), CX
+	MOVQ    CX, 608(DI)
+	MOVQ    200(DI), CX
+	IMULQ   AX, CX
+	MOVQ    304(DI), DX
+	SHLQ    $0x03, DX
+	ADDQ    $0x3f, DX
+	ANDQ    $-64, DX
+	ADDQ    456(DI), DX
+	ADDQ    DX, CX
+	MOVQ    CX, 632(DI)
+	MOVQ    456(DI), CX
+	LEAQ    (CX)(AX*4), CX
+	MOVQ    CX, 616(DI)
+	MOVQ    304(DI), DX
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, 624(DI)
+	MOVQ    360(DI), CX
+	LEAQ    (CX)(AX*4), CX
+	MOVQ    CX, 640(DI)
+	TESTQ   DI, DI
+	RET
+
 // func opGroup()
 // Requires: CMOV
 TEXT ·opGroup(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    608(DI), AX
+	MOVQ    640(DI), AX
 	MOVQ    344(DI), CX
 	MOVL    (AX), BX
 	MOVL    (CX)(BX*1), BX
-	MOVL    BX, 648(DI)
+	MOVL    BX, 680(DI)
 	MOVQ    BX, DX
 	MOVL    4(AX), SI
 	MOVL    (CX)(SI*1), SI
-	MOVL    SI, 652(DI)
+	MOVL    SI, 684(DI)
 	ANDQ    SI, DX
 	ORQ     SI, BX
 	MOVL    8(AX), SI
 	MOVL    (CX)(SI*1), SI
-	MOVL    SI, 656(DI)
+	MOVL    SI, 688(DI)
 	ANDQ    SI, DX
 	ORQ     SI, BX
 	MOVL    12(AX), AX
 	MOVL    (CX)(AX*1), AX
-	MOVL    AX, 660(DI)
+	MOVL    AX, 692(DI)
 	ANDQ    AX, DX
 	ORQ     AX, BX
-	MOVQ    BX, 632(DI)
+	MOVQ    BX, 664(DI)
 	XORL    AX, AX
-	CMPQ    DX, 536(DI)
+	CMPQ    DX, 544(DI)
 	SETNE   AL
-	MOVQ    AX, 640(DI)
-	MOVQ    568(DI), AX
+	MOVQ    AX, 672(DI)
+	MOVQ    600(DI), AX
 	MOVQ    $0x00000004, CX
 	CMPQ    AX, CX
 	CMOVQGT CX, AX
-	MOVQ    AX, 624(DI)
+	MOVQ    AX, 656(DI)
 	TESTQ   DI, DI
 	RET
 
 // func opNextGroup()
 TEXT ·opNextGroup(SB), NOSPLIT|NOFRAME, $0
-	SUBQ  $0x04, 568(DI)
+	SUBQ  $0x04, 600(DI)
 	MOVQ  192(DI), AX
 	SHLQ  $0x02, AX
-	ADDQ  AX, 576(DI)
+	ADDQ  AX, 608(DI)
 	MOVQ  200(DI), AX
 	SHLQ  $0x02, AX
-	ADDQ  AX, 600(DI)
-	ADDQ  $0x10, 584(DI)
-	ADDQ  $0x10, 592(DI)
-	ADDQ  $0x10, 608(DI)
+	ADDQ  AX, 632(DI)
+	ADDQ  $0x10, 616(DI)
+	ADDQ  $0x10, 624(DI)
+	ADDQ  $0x10, 640(DI)
 	TESTQ DI, DI
 	RET
 
 // func opFold()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  448(DI), AX
-	MOVQ  392(DI), CX
-	CMPQ  440(DI), $0x00
-	JNE   add33
+	MOVQ  456(DI), AX
+	MOVQ  400(DI), CX
+	CMPQ  448(DI), $0x00
+	JNE   add34
 	MOVQ  304(DI), DX
 	SHLQ  $0x03, DX
 	ADDQ  $0x3f, DX
 	ANDQ  $-64, DX
-	MOVQ  432(DI), BX
+	MOVQ  440(DI), BX
 	IMULQ 200(DI), BX
 	ADDQ  BX, DX
 
-whole35:
+whole36:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -1647,10 +1778,10 @@ whole35:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole35
-	JMP     done34
+	JG      whole36
+	JMP     done35
 
-add33:
+add34:
 	MOVQ 304(DI), BX
 	MOVQ BX, DX
 	SHLQ $0x03, DX
@@ -1658,9 +1789,9 @@ add33:
 	ANDQ $-64, DX
 	LEAQ (AX)(DX*1), SI
 	LEAQ (CX)(DX*1), R8
-	MOVQ 432(DI), DX
+	MOVQ 440(DI), DX
 
-vectors36:
+vectors37:
 	VBROADCASTSS (CX), Y0
 	VBROADCASTSS (AX), Y1
 	VMAXPS       Y1, Y0, Y2
@@ -1706,7 +1837,7 @@ vectors36:
 	VMOVSS       X3, (CX)(BX*4)
 	MOVQ         200(DI), R9
 
-values37:
+values38:
 	VMULPS      (SI), Y1, Y2
 	VMOVUPS     (R8), Y3
 	VFMADD213PS Y2, Y0, Y3
@@ -1718,20 +1849,20 @@ values37:
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, R8
 	SUBQ        $0x40, R9
-	JNZ         values37
+	JNZ         values38
 	ADDQ        $0x04, AX
 	ADDQ        $0x04, CX
 	DECQ        DX
-	JNZ         vectors36
+	JNZ         vectors37
 
-done34:
+done35:
 	TESTQ DI, DI
 	RET
 
 // func opOutput()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 392(DI), AX
+	MOVQ 400(DI), AX
 	MOVQ 304(DI), CX
 	MOVQ CX, DX
 	SHLQ $0x03, DX
@@ -1740,31 +1871,31 @@ TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
 	ADDQ AX, DX
 
 	// the first row's first head
-	MOVQ  416(DI), BX
+	MOVQ  424(DI), BX
 	MOVQ  56(DI), SI
 	MOVQ  64(DI), R8
 	IMULQ 208(DI), BX
-	MOVQ  408(DI), R9
+	MOVQ  416(DI), R9
 	IMULQ 224(DI), R9
 	ADDQ  R9, BX
 	LEAQ  (R8)(BX*4), R8
 	IMULQ 200(DI), BX
 	ADDQ  BX, SI
-	MOVQ  424(DI), BX
+	MOVQ  432(DI), BX
 
-rows38:
+rows39:
 	MOVQ  224(DI), R9
-	MOVQ  408(DI), R10
+	MOVQ  416(DI), R10
 	IMULQ R9, R10
 	SHLQ  $0x02, R10
 	ADDQ  104(DI), R10
 
-vectors39:
+vectors40:
 	VBROADCASTSS (AX)(CX*4), Y0
 	VBROADCASTSS (AX), Y1
 	VMOVUPS      one<>+0(SB), Y2
 	CMPQ         104(DI), $0x00
-	JEQ          noSink40
+	JEQ          noSink41
 
 	// the sink
 	VBROADCASTSS (R10), Y3
@@ -1809,7 +1940,7 @@ vectors39:
 	VANDPS       Y6, Y5, Y3
 	VFMADD213PS  Y3, Y2, Y0
 
-noSink40:
+noSink41:
 	// 1/l, times what the sink leaves of it, and 0 where there is no weight
 	VXORPS Y3, Y3, Y3
 	VCMPPS $0x04, Y3, Y0, Y3
@@ -1841,7 +1972,7 @@ noSink40:
 	VMOVSS      X4, (R8)
 	MOVQ        200(DI), R11
 
-values41:
+values42:
 	VMULPS  (DX), Y2, Y0
 	VMOVUPS Y0, (SI)
 	VMULPS  32(DX), Y2, Y0
@@ -1849,12 +1980,12 @@ values41:
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, SI
 	SUBQ    $0x40, R11
-	JNZ     values41
+	JNZ     values42
 	ADDQ    $0x04, R8
 	ADDQ    $0x04, AX
 	ADDQ    $0x04, R10
 	DECQ    R9
-	JNZ     vectors39
+	JNZ     vectors40
 
 	// the next row
 	MOVQ  208(DI), R9
@@ -1863,21 +1994,21 @@ values41:
 	IMULQ 200(DI), R9
 	ADDQ  R9, SI
 	DECQ  BX
-	JNZ   rows38
+	JNZ   rows39
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax1AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  528(DI), AX
+	MOVQ  536(DI), AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 616(DI)
+	MOVQ  AX, 648(DI)
 	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap42
+	JZ    noCap43
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Y0
@@ -1885,9 +2016,9 @@ TEXT ·opSoftmax1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS      two<>+0(SB), Y2
 	VBROADCASTSS 264(DI), Y3
 	MOVQ         336(DI), AX
-	MOVQ         616(DI), CX
+	MOVQ         648(DI), CX
 
-vecs43:
+vecs44:
 	VMOVUPS     (AX), Y4
 	VMINPS      Y4, Y0, Y4
 	VMOVUPS     expLow<>+0(SB), Y5
@@ -1913,49 +2044,49 @@ vecs43:
 	VMOVUPS     Y4, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs43
+	JNZ         vecs44
 
-noCap42:
-	CMPQ 640(DI), $0x00
-	JEQ  allSeen44
+noCap43:
+	CMPQ 672(DI), $0x00
+	JEQ  allSeen45
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSS 648(DI), Y0
+	VBROADCASTSS 680(DI), Y0
 	VMOVUPS      shift1<>+0(SB), Y1
 	VMOVUPS      stepi<>+0(SB), Y2
 	VMOVUPS      negInf<>+0(SB), Y3
 	MOVQ         336(DI), AX
-	MOVQ         616(DI), CX
+	MOVQ         648(DI), CX
 
-vecs45:
+vecs46:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs45
+	JNZ       vecs46
 
-allSeen44:
+allSeen45:
 	// behind the last cell
-	MOVQ    528(DI), AX
+	MOVQ    536(DI), AX
 	MOVQ    336(DI), CX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ         584(DI), AX
+	MOVQ         616(DI), AX
 	VBROADCASTSS (AX), Y0
 	VMOVAPS      Y0, Y1
 	MOVQ         336(DI), CX
-	MOVQ         616(DI), DX
+	MOVQ         648(DI), DX
 
-vecs46:
+vecs47:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs46
+	JNZ         vecs47
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -1980,13 +2111,13 @@ vecs46:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 664(DI)
+	VMOVUPS     Y0, 696(DI)
 
 	// powers
 	MOVQ 336(DI), AX
-	MOVQ 616(DI), CX
+	MOVQ 648(DI), CX
 
-vecs47:
+vecs48:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2008,26 +2139,26 @@ vecs47:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs47
+	JNZ         vecs48
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	MOVQ   336(DI), AX
-	MOVQ   616(DI), CX
+	MOVQ   648(DI), CX
 
-sums48:
+sums49:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x02, CX
-	JNZ         sums48
+	JNZ         sums49
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
 	VADDPS      X2, X1, X1
-	MOVQ        592(DI), AX
+	MOVQ        624(DI), AX
 	VMOVSS      (AX), X2
 	VFMADD213PS X1, X0, X2
 	VMOVSS      X2, (AX)
@@ -2038,23 +2169,23 @@ sums48:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues1AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 600(DI), CX
+	MOVQ 632(DI), CX
 
-vector49:
-	MOVL  648(DI)(AX*4), DX
+vector50:
+	MOVL  680(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind50
+	JZ    blind51
 	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  520(DI), SI
+	MOVQ  528(DI), SI
 	MOVQ  CX, R8
 	MOVQ  184(DI), R9
 	MOVQ  200(DI), R10
 
-panel51:
+panel52:
 	CMPQ         R9, $0x40
-	JLT          narrower52
-	VBROADCASTSS 664(DI)(AX*4), Y0
+	JLT          narrower53
+	VBROADCASTSS 696(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -2065,7 +2196,7 @@ panel51:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen53:
+seen54:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2080,7 +2211,7 @@ seen53:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen53
+	JNZ          seen54
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -2092,18 +2223,18 @@ seen53:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel51
+	JMP          panel52
 
-narrower52:
-panel54:
+narrower53:
+panel55:
 	CMPQ         R9, $0x10
-	JLT          narrower55
-	VBROADCASTSS 664(DI)(AX*4), Y0
+	JLT          narrower56
+	VBROADCASTSS 696(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen56:
+seen57:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2112,35 +2243,35 @@ seen56:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen56
+	JNZ          seen57
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel54
+	JMP          panel55
 
-narrower55:
-blind50:
+narrower56:
+blind51:
 	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 624(DI)
-	JLT   vector49
+	CMPQ  AX, 656(DI)
+	JLT   vector50
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax2AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax2AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  528(DI), AX
+	MOVQ  536(DI), AX
 	SHLQ  $0x01, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 616(DI)
+	MOVQ  AX, 648(DI)
 	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap57
+	JZ    noCap58
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Y0
@@ -2148,9 +2279,9 @@ TEXT ·opSoftmax2AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS      two<>+0(SB), Y2
 	VBROADCASTSS 264(DI), Y3
 	MOVQ         336(DI), AX
-	MOVQ         616(DI), CX
+	MOVQ         648(DI), CX
 
-vecs58:
+vecs59:
 	VMOVUPS     (AX), Y4
 	VMINPS      Y4, Y0, Y4
 	VMOVUPS     expLow<>+0(SB), Y5
@@ -2176,32 +2307,32 @@ vecs58:
 	VMOVUPS     Y4, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs58
+	JNZ         vecs59
 
-noCap57:
-	CMPQ 640(DI), $0x00
-	JEQ  allSeen59
+noCap58:
+	CMPQ 672(DI), $0x00
+	JEQ  allSeen60
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSD 648(DI), Y0
+	VBROADCASTSD 680(DI), Y0
 	VMOVUPS      shift2<>+0(SB), Y1
 	VMOVUPS      stepe<>+0(SB), Y2
 	VMOVUPS      negInf<>+0(SB), Y3
 	MOVQ         336(DI), AX
-	MOVQ         616(DI), CX
+	MOVQ         648(DI), CX
 
-vecs60:
+vecs61:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs60
+	JNZ       vecs61
 
-allSeen59:
+allSeen60:
 	// behind the last cell
-	MOVQ    528(DI), AX
+	MOVQ    536(DI), AX
 	MOVQ    336(DI), CX
 	SHLQ    $0x01, AX
 	VMOVUPS negInf<>+0(SB), Y0
@@ -2209,17 +2340,17 @@ allSeen59:
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ         584(DI), AX
+	MOVQ         616(DI), AX
 	VBROADCASTSD (AX), Y0
 	VMOVAPS      Y0, Y1
 	MOVQ         336(DI), CX
-	MOVQ         616(DI), DX
+	MOVQ         648(DI), DX
 
-vecs61:
+vecs62:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs61
+	JNZ         vecs62
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -2242,13 +2373,13 @@ vecs61:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 664(DI)
+	VMOVUPS     Y0, 696(DI)
 
 	// powers
 	MOVQ 336(DI), AX
-	MOVQ 616(DI), CX
+	MOVQ 648(DI), CX
 
-vecs62:
+vecs63:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2270,24 +2401,24 @@ vecs62:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs62
+	JNZ         vecs63
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	MOVQ   336(DI), AX
-	MOVQ   616(DI), CX
+	MOVQ   648(DI), CX
 
-sums63:
+sums64:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y1, Y1
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums63
+	JNZ          sums64
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VSHUFPS      $0x4e, X1, X1, X2
 	VADDPS       X2, X1, X1
-	MOVQ         592(DI), AX
+	MOVQ         624(DI), AX
 	VMOVQ        (AX), X2
 	VFMADD213PS  X1, X0, X2
 	VMOVQ        X2, (AX)
@@ -2298,23 +2429,23 @@ sums63:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues2AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 600(DI), CX
+	MOVQ 632(DI), CX
 
-vector64:
-	MOVL  648(DI)(AX*4), DX
+vector65:
+	MOVL  680(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind65
+	JZ    blind66
 	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  520(DI), SI
+	MOVQ  528(DI), SI
 	MOVQ  CX, R8
 	MOVQ  184(DI), R9
 	MOVQ  200(DI), R10
 
-panel66:
+panel67:
 	CMPQ         R9, $0x40
-	JLT          narrower67
-	VBROADCASTSS 664(DI)(AX*4), Y0
+	JLT          narrower68
+	VBROADCASTSS 696(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -2325,7 +2456,7 @@ panel66:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen68:
+seen69:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2340,7 +2471,7 @@ seen68:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen68
+	JNZ          seen69
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -2352,18 +2483,18 @@ seen68:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel66
+	JMP          panel67
 
-narrower67:
-panel69:
+narrower68:
+panel70:
 	CMPQ         R9, $0x10
-	JLT          narrower70
-	VBROADCASTSS 664(DI)(AX*4), Y0
+	JLT          narrower71
+	VBROADCASTSS 696(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen71:
+seen72:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2372,35 +2503,35 @@ seen71:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen71
+	JNZ          seen72
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel69
+	JMP          panel70
 
-narrower70:
-blind65:
+narrower71:
+blind66:
 	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 624(DI)
-	JLT   vector64
+	CMPQ  AX, 656(DI)
+	JLT   vector65
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax4AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax4AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  528(DI), AX
+	MOVQ  536(DI), AX
 	SHLQ  $0x02, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 616(DI)
+	MOVQ  AX, 648(DI)
 	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap72
+	JZ    noCap73
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Y0
@@ -2408,9 +2539,9 @@ TEXT ·opSoftmax4AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS      two<>+0(SB), Y2
 	VBROADCASTSS 264(DI), Y3
 	MOVQ         336(DI), AX
-	MOVQ         616(DI), CX
+	MOVQ         648(DI), CX
 
-vecs73:
+vecs74:
 	VMOVUPS     (AX), Y4
 	VMINPS      Y4, Y0, Y4
 	VMOVUPS     expLow<>+0(SB), Y5
@@ -2436,32 +2567,32 @@ vecs73:
 	VMOVUPS     Y4, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs73
+	JNZ         vecs74
 
-noCap72:
-	CMPQ 640(DI), $0x00
-	JEQ  allSeen74
+noCap73:
+	CMPQ 672(DI), $0x00
+	JEQ  allSeen75
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTF128 648(DI), Y0
+	VBROADCASTF128 680(DI), Y0
 	VMOVUPS        shift4<>+0(SB), Y1
 	VMOVUPS        stepc<>+0(SB), Y2
 	VMOVUPS        negInf<>+0(SB), Y3
 	MOVQ           336(DI), AX
-	MOVQ           616(DI), CX
+	MOVQ           648(DI), CX
 
-vecs75:
+vecs76:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs75
+	JNZ       vecs76
 
-allSeen74:
+allSeen75:
 	// behind the last cell
-	MOVQ    528(DI), AX
+	MOVQ    536(DI), AX
 	MOVQ    336(DI), CX
 	SHLQ    $0x02, AX
 	VMOVUPS negInf<>+0(SB), Y0
@@ -2469,17 +2600,17 @@ allSeen74:
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ           584(DI), AX
+	MOVQ           616(DI), AX
 	VBROADCASTF128 (AX), Y0
 	VMOVAPS        Y0, Y1
 	MOVQ           336(DI), CX
-	MOVQ           616(DI), DX
+	MOVQ           648(DI), DX
 
-vecs76:
+vecs77:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs76
+	JNZ         vecs77
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VMOVUPS     X1, (AX)
@@ -2500,13 +2631,13 @@ vecs76:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 664(DI)
+	VMOVUPS     Y0, 696(DI)
 
 	// powers
 	MOVQ 336(DI), AX
-	MOVQ 616(DI), CX
+	MOVQ 648(DI), CX
 
-vecs77:
+vecs78:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2528,24 +2659,24 @@ vecs77:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs77
+	JNZ         vecs78
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   336(DI), AX
-	MOVQ   616(DI), CX
+	MOVQ   648(DI), CX
 
-sums78:
+sums79:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y2, Y2
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums78
+	JNZ          sums79
 	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
-	MOVQ         592(DI), AX
+	MOVQ         624(DI), AX
 	VMOVUPS      (AX), X2
 	VFMADD213PS  X1, X0, X2
 	VMOVUPS      X2, (AX)
@@ -2556,23 +2687,23 @@ sums78:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues4AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 600(DI), CX
+	MOVQ 632(DI), CX
 
-vector79:
-	MOVL  648(DI)(AX*4), DX
+vector80:
+	MOVL  680(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind80
+	JZ    blind81
 	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  520(DI), SI
+	MOVQ  528(DI), SI
 	MOVQ  CX, R8
 	MOVQ  184(DI), R9
 	MOVQ  200(DI), R10
 
-panel81:
+panel82:
 	CMPQ         R9, $0x40
-	JLT          narrower82
-	VBROADCASTSS 664(DI)(AX*4), Y0
+	JLT          narrower83
+	VBROADCASTSS 696(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -2583,7 +2714,7 @@ panel81:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen83:
+seen84:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2599,7 +2730,7 @@ seen83:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen83
+	JNZ          seen84
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -2611,18 +2742,18 @@ seen83:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel81
+	JMP          panel82
 
-narrower82:
-panel84:
+narrower83:
+panel85:
 	CMPQ         R9, $0x10
-	JLT          narrower85
-	VBROADCASTSS 664(DI)(AX*4), Y0
+	JLT          narrower86
+	VBROADCASTSS 696(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen86:
+seen87:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2632,65 +2763,35 @@ seen86:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen86
+	JNZ          seen87
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel84
+	JMP          panel85
 
-narrower85:
-blind80:
+narrower86:
+blind81:
 	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 624(DI)
-	JLT   vector79
+	CMPQ  AX, 656(DI)
+	JLT   vector80
 	TESTQ DI, DI
 	RET
 
 // func opExpandF32AVX2()
 // Requires: AVX
 TEXT ·opExpandF32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  528(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
-
-loop87:
-	SUBQ    $0x20, DX
-	JLT     rest88
-	VMOVUPS (AX), Y0
-	VMOVUPS Y0, (CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS Y0, 32(CX)
-	VMOVUPS 64(AX), Y0
-	VMOVUPS Y0, 64(CX)
-	VMOVUPS 96(AX), Y0
-	VMOVUPS Y0, 96(CX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, CX
-	JMP     loop87
-
-rest88:
-	CMPQ    DX, $-16
-	JNE     done89
-	VMOVUPS (AX), Y0
-	VMOVUPS Y0, (CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS Y0, 32(CX)
-
-done89:
 	MOVQ  496(DI), AX
 	MOVQ  368(DI), CX
-	MOVQ  528(DI), DX
+	MOVQ  536(DI), DX
 	MOVQ  CX, 520(DI)
-	IMULQ 184(DI), DX
+	IMULQ 176(DI), DX
 
-loop90:
+loop88:
 	SUBQ    $0x20, DX
-	JLT     rest91
+	JLT     rest89
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
@@ -2701,27 +2802,167 @@ loop90:
 	VMOVUPS Y0, 96(CX)
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000080, CX
-	JMP     loop90
+	JMP     loop88
 
-rest91:
+rest89:
 	CMPQ    DX, $-16
-	JNE     done92
+	JNE     done90
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done92:
+done90:
+	MOVQ  504(DI), AX
+	MOVQ  376(DI), CX
+	MOVQ  536(DI), DX
+	MOVQ  CX, 528(DI)
+	IMULQ 184(DI), DX
+
+loop91:
+	SUBQ    $0x20, DX
+	JLT     rest92
+	VMOVUPS (AX), Y0
+	VMOVUPS Y0, (CX)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS Y0, 32(CX)
+	VMOVUPS 64(AX), Y0
+	VMOVUPS Y0, 64(CX)
+	VMOVUPS 96(AX), Y0
+	VMOVUPS Y0, 96(CX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	JMP     loop91
+
+rest92:
+	CMPQ    DX, $-16
+	JNE     done93
+	VMOVUPS (AX), Y0
+	VMOVUPS Y0, (CX)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS Y0, 32(CX)
+
+done93:
+	TESTQ DI, DI
+	RET
+
+// func opGatherF32AVX2()
+// Requires: AVX, BMI, MMX+
+TEXT ·opGatherF32AVX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 128(DI), AX
+	ADDQ  80(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed94:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   144(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   144(DI), R10
+	ADDQ    AX, R10
+	MOVQ    176(DI), R11
+	MOVQ    192(DI), R8
+	IMULQ   SI, R8
+	ADDQ    368(DI), R8
+
+loop95:
+	SUBQ       $0x20, R11
+	JLT        rest96
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+	ADDQ       $0x00000080, R10
+	VMOVUPS    (R9), Y0
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    32(R9), Y0
+	VMOVUPS    Y0, 32(R8)
+	VMOVUPS    64(R9), Y0
+	VMOVUPS    Y0, 64(R8)
+	VMOVUPS    96(R9), Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x00000080, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop95
+
+rest96:
+	CMPQ    R11, $-16
+	JNE     done97
+	VMOVUPS (R9), Y0
+	VMOVUPS Y0, (R8)
+	VMOVUPS 32(R9), Y0
+	VMOVUPS Y0, 32(R8)
+
+done97:
+	TESTQ DX, DX
+	JNZ   listed94
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 136(DI), AX
+	ADDQ  88(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed98:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   152(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   152(DI), R10
+	ADDQ    AX, R10
+	MOVQ    184(DI), R11
+	MOVQ    200(DI), R8
+	IMULQ   SI, R8
+	ADDQ    376(DI), R8
+
+loop99:
+	SUBQ       $0x20, R11
+	JLT        rest100
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+	ADDQ       $0x00000080, R10
+	VMOVUPS    (R9), Y0
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    32(R9), Y0
+	VMOVUPS    Y0, 32(R8)
+	VMOVUPS    64(R9), Y0
+	VMOVUPS    Y0, 64(R8)
+	VMOVUPS    96(R9), Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x00000080, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop99
+
+rest100:
+	CMPQ    R11, $-16
+	JNE     done101
+	VMOVUPS (R9), Y0
+	VMOVUPS Y0, (R8)
+	VMOVUPS 32(R9), Y0
+	VMOVUPS Y0, 32(R8)
+
+done101:
+	TESTQ DX, DX
+	JNZ   listed98
 	TESTQ DI, DI
 	RET
 
 // func opScores1F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores1F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -2729,9 +2970,9 @@ TEXT ·opScores1F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells93:
+cells102:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -2742,7 +2983,7 @@ cells93:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims94:
+dims103:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -2773,7 +3014,7 @@ dims94:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims94
+	JNZ         dims103
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -2797,26 +3038,26 @@ dims94:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells93
+	JG          cells102
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues1F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 200(DI), R8
 	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel95:
+panel104:
 	CMPQ         DX, $0x40
-	JLT          narrower96
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower105
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -2827,10 +3068,10 @@ panel95:
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells97:
+cells106:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -2848,7 +3089,7 @@ cells97:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells97
+	JNZ          cells106
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -2863,23 +3104,23 @@ cells97:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel95
+	JMP          panel104
 
-narrower96:
-panel98:
+narrower105:
+panel107:
 	CMPQ         DX, $0x20
-	JLT          narrower99
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower108
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells100:
+cells109:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y4
@@ -2891,7 +3132,7 @@ cells100:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells100
+	JNZ          cells109
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -2902,21 +3143,21 @@ cells100:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel98
+	JMP          panel107
 
-narrower99:
-panel101:
+narrower108:
+panel110:
 	CMPQ         DX, $0x10
-	JLT          narrower102
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower111
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells103:
+cells112:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VFMADD231PS  (SI), Y2, Y1
@@ -2925,7 +3166,7 @@ cells103:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells103
+	JNZ          cells112
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x40, AX
@@ -2934,27 +3175,27 @@ cells103:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel101
+	JMP          panel110
 
-narrower102:
+narrower111:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores2F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   160(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells104:
+cells113:
 	MOVQ   AX, R10
-	MOVQ   576(DI), R11
+	MOVQ   608(DI), R11
 	MOVQ   176(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -2965,7 +3206,7 @@ cells104:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims105:
+dims114:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3002,7 +3243,7 @@ dims105:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims105
+	JNZ         dims114
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3026,41 +3267,41 @@ dims105:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells104
+	JG          cells113
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues2F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 200(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel106:
+panel115:
 	CMPQ         DX, $0x20
-	JLT          narrower107
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower116
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y4
+	VBROADCASTSS 700(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells108:
+cells117:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y8
@@ -3081,7 +3322,7 @@ cells108:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells108
+	JNZ          cells117
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3096,24 +3337,24 @@ cells108:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel106
+	JMP          panel115
 
-narrower107:
-panel109:
+narrower116:
+panel118:
 	CMPQ         DX, $0x10
-	JLT          narrower110
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower119
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells111:
+cells120:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -3127,7 +3368,7 @@ cells111:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells111
+	JNZ          cells120
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -3138,27 +3379,27 @@ cells111:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel109
+	JMP          panel118
 
-narrower110:
+narrower119:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores3F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   160(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells112:
+cells121:
 	MOVQ   AX, R10
-	MOVQ   576(DI), R11
+	MOVQ   608(DI), R11
 	MOVQ   176(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -3173,7 +3414,7 @@ cells112:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims113:
+dims122:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3220,7 +3461,7 @@ dims113:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims113
+	JNZ         dims122
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -3258,46 +3499,46 @@ dims113:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells112
+	JG          cells121
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues3F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 200(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel114:
+panel123:
 	CMPQ         DX, $0x20
-	JLT          narrower115
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower124
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y4
+	VBROADCASTSS 700(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 672(DI), Y8
+	VBROADCASTSS 704(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
 	VMULPS       96(CX)(SI*2), Y8, Y8
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells116:
+cells125:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y12
@@ -3323,7 +3564,7 @@ cells116:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells116
+	JNZ          cells125
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3342,27 +3583,27 @@ cells116:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel114
+	JMP          panel123
 
-narrower115:
-panel117:
+narrower124:
+panel126:
 	CMPQ         DX, $0x10
-	JLT          narrower118
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower127
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells119:
+cells128:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -3379,7 +3620,7 @@ cells119:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells119
+	JNZ          cells128
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -3392,27 +3633,27 @@ cells119:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel117
+	JMP          panel126
 
-narrower118:
+narrower127:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores4F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   160(DI), R9
 	IMUL3Q $0x02, R9, R9
 
-cells120:
+cells129:
 	MOVQ   AX, R10
-	MOVQ   576(DI), R11
+	MOVQ   608(DI), R11
 	MOVQ   176(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -3423,7 +3664,7 @@ cells120:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims121:
+dims130:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R11), Y8
@@ -3458,7 +3699,7 @@ dims121:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims121
+	JNZ         dims130
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3482,43 +3723,43 @@ dims121:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells120
+	JG          cells129
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues4F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 200(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel122:
+panel131:
 	CMPQ         DX, $0x10
-	JLT          narrower123
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower132
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 676(DI), Y6
+	VBROADCASTSS 708(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells124:
+cells133:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -3538,7 +3779,7 @@ cells124:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells124
+	JNZ          cells133
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -3553,54 +3794,24 @@ cells124:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel122
+	JMP          panel131
 
-narrower123:
+narrower132:
 	TESTQ DI, DI
 	RET
 
 // func opExpandF16AVX2()
 // Requires: AVX, F16C
 TEXT ·opExpandF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  528(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
-
-loop125:
-	SUBQ      $0x20, DX
-	JLT       rest126
-	VCVTPH2PS (AX), Y0
-	VMOVUPS   Y0, (CX)
-	VCVTPH2PS 16(AX), Y0
-	VMOVUPS   Y0, 32(CX)
-	VCVTPH2PS 32(AX), Y0
-	VMOVUPS   Y0, 64(CX)
-	VCVTPH2PS 48(AX), Y0
-	VMOVUPS   Y0, 96(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop125
-
-rest126:
-	CMPQ      DX, $-16
-	JNE       done127
-	VCVTPH2PS (AX), Y0
-	VMOVUPS   Y0, (CX)
-	VCVTPH2PS 16(AX), Y0
-	VMOVUPS   Y0, 32(CX)
-
-done127:
 	MOVQ  496(DI), AX
 	MOVQ  368(DI), CX
-	MOVQ  528(DI), DX
+	MOVQ  536(DI), DX
 	MOVQ  CX, 520(DI)
-	IMULQ 184(DI), DX
+	IMULQ 176(DI), DX
 
-loop128:
+loop134:
 	SUBQ      $0x20, DX
-	JLT       rest129
+	JLT       rest135
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
@@ -3611,27 +3822,165 @@ loop128:
 	VMOVUPS   Y0, 96(CX)
 	ADDQ      $0x40, AX
 	ADDQ      $0x00000080, CX
-	JMP       loop128
+	JMP       loop134
 
-rest129:
+rest135:
 	CMPQ      DX, $-16
-	JNE       done130
+	JNE       done136
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done130:
+done136:
+	MOVQ  504(DI), AX
+	MOVQ  376(DI), CX
+	MOVQ  536(DI), DX
+	MOVQ  CX, 528(DI)
+	IMULQ 184(DI), DX
+
+loop137:
+	SUBQ      $0x20, DX
+	JLT       rest138
+	VCVTPH2PS (AX), Y0
+	VMOVUPS   Y0, (CX)
+	VCVTPH2PS 16(AX), Y0
+	VMOVUPS   Y0, 32(CX)
+	VCVTPH2PS 32(AX), Y0
+	VMOVUPS   Y0, 64(CX)
+	VCVTPH2PS 48(AX), Y0
+	VMOVUPS   Y0, 96(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop137
+
+rest138:
+	CMPQ      DX, $-16
+	JNE       done139
+	VCVTPH2PS (AX), Y0
+	VMOVUPS   Y0, (CX)
+	VCVTPH2PS 16(AX), Y0
+	VMOVUPS   Y0, 32(CX)
+
+done139:
+	TESTQ DI, DI
+	RET
+
+// func opGatherF16AVX2()
+// Requires: AVX, BMI, F16C, MMX+
+TEXT ·opGatherF16AVX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 128(DI), AX
+	ADDQ  80(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed140:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   144(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   144(DI), R10
+	ADDQ    AX, R10
+	MOVQ    176(DI), R11
+	MOVQ    192(DI), R8
+	IMULQ   SI, R8
+	ADDQ    368(DI), R8
+
+loop141:
+	SUBQ       $0x20, R11
+	JLT        rest142
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VCVTPH2PS  (R9), Y0
+	VMOVUPS    Y0, (R8)
+	VCVTPH2PS  16(R9), Y0
+	VMOVUPS    Y0, 32(R8)
+	VCVTPH2PS  32(R9), Y0
+	VMOVUPS    Y0, 64(R8)
+	VCVTPH2PS  48(R9), Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop141
+
+rest142:
+	CMPQ      R11, $-16
+	JNE       done143
+	VCVTPH2PS (R9), Y0
+	VMOVUPS   Y0, (R8)
+	VCVTPH2PS 16(R9), Y0
+	VMOVUPS   Y0, 32(R8)
+
+done143:
+	TESTQ DX, DX
+	JNZ   listed140
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 136(DI), AX
+	ADDQ  88(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed144:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   152(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   152(DI), R10
+	ADDQ    AX, R10
+	MOVQ    184(DI), R11
+	MOVQ    200(DI), R8
+	IMULQ   SI, R8
+	ADDQ    376(DI), R8
+
+loop145:
+	SUBQ       $0x20, R11
+	JLT        rest146
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VCVTPH2PS  (R9), Y0
+	VMOVUPS    Y0, (R8)
+	VCVTPH2PS  16(R9), Y0
+	VMOVUPS    Y0, 32(R8)
+	VCVTPH2PS  32(R9), Y0
+	VMOVUPS    Y0, 64(R8)
+	VCVTPH2PS  48(R9), Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop145
+
+rest146:
+	CMPQ      R11, $-16
+	JNE       done147
+	VCVTPH2PS (R9), Y0
+	VMOVUPS   Y0, (R8)
+	VCVTPH2PS 16(R9), Y0
+	VMOVUPS   Y0, 32(R8)
+
+done147:
+	TESTQ DX, DX
+	JNZ   listed144
 	TESTQ DI, DI
 	RET
 
 // func opScores1F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores1F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -3639,9 +3988,9 @@ TEXT ·opScores1F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells131:
+cells148:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -3652,7 +4001,7 @@ cells131:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims132:
+dims149:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3695,7 +4044,7 @@ dims132:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims132
+	JNZ         dims149
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3719,26 +4068,26 @@ dims132:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells131
+	JG          cells148
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues1F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R8
 	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel133:
+panel150:
 	CMPQ         DX, $0x40
-	JLT          narrower134
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower151
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -3749,10 +4098,10 @@ panel133:
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells135:
+cells152:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -3776,7 +4125,7 @@ cells135:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells135
+	JNZ          cells152
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3791,23 +4140,23 @@ cells135:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel133
+	JMP          panel150
 
-narrower134:
-panel136:
+narrower151:
+panel153:
 	CMPQ         DX, $0x20
-	JLT          narrower137
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower154
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells138:
+cells155:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VCVTPH2PS    (SI), Y5
@@ -3822,7 +4171,7 @@ cells138:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells138
+	JNZ          cells155
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3833,21 +4182,21 @@ cells138:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel136
+	JMP          panel153
 
-narrower137:
-panel139:
+narrower154:
+panel156:
 	CMPQ         DX, $0x10
-	JLT          narrower140
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower157
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells141:
+cells158:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VCVTPH2PS    (SI), Y3
@@ -3858,7 +4207,7 @@ cells141:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells141
+	JNZ          cells158
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x20, AX
@@ -3867,19 +4216,19 @@ cells141:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel139
+	JMP          panel156
 
-narrower140:
+narrower157:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores2F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -3887,9 +4236,9 @@ TEXT ·opScores2F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells142:
+cells159:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -3900,7 +4249,7 @@ cells142:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims143:
+dims160:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y8
@@ -3935,7 +4284,7 @@ dims143:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims143
+	JNZ         dims160
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3959,41 +4308,41 @@ dims143:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells142
+	JG          cells159
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues2F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel144:
+panel161:
 	CMPQ         DX, $0x20
-	JLT          narrower145
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower162
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y4
+	VBROADCASTSS 700(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells146:
+cells163:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -4013,7 +4362,7 @@ cells146:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells146
+	JNZ          cells163
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4028,24 +4377,24 @@ cells146:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel144
+	JMP          panel161
 
-narrower145:
-panel147:
+narrower162:
+panel164:
 	CMPQ         DX, $0x10
-	JLT          narrower148
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower165
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells149:
+cells166:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -4059,7 +4408,7 @@ cells149:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells149
+	JNZ          cells166
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4070,19 +4419,19 @@ cells149:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel147
+	JMP          panel164
 
-narrower148:
+narrower165:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores3F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -4090,9 +4439,9 @@ TEXT ·opScores3F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells150:
+cells167:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -4107,7 +4456,7 @@ cells150:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims151:
+dims168:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y12
@@ -4152,7 +4501,7 @@ dims151:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims151
+	JNZ         dims168
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -4190,46 +4539,46 @@ dims151:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells150
+	JG          cells167
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues3F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel152:
+panel169:
 	CMPQ         DX, $0x20
-	JLT          narrower153
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower170
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y4
+	VBROADCASTSS 700(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 672(DI), Y8
+	VBROADCASTSS 704(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
 	VMULPS       96(CX)(SI*2), Y8, Y8
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells154:
+cells171:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS 4(R11), Y13
@@ -4254,7 +4603,7 @@ cells154:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells154
+	JNZ          cells171
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4273,27 +4622,27 @@ cells154:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel152
+	JMP          panel169
 
-narrower153:
-panel155:
+narrower170:
+panel172:
 	CMPQ         DX, $0x10
-	JLT          narrower156
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower173
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells157:
+cells174:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -4310,7 +4659,7 @@ cells157:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells157
+	JNZ          cells174
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4323,19 +4672,19 @@ cells157:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel155
+	JMP          panel172
 
-narrower156:
+narrower173:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores4F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R8
@@ -4343,9 +4692,9 @@ TEXT ·opScores4F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x02, R10, R10
 
-cells158:
+cells175:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -4356,7 +4705,7 @@ cells158:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims159:
+dims176:
 	PREFETCHT1  (BX)
 	VMOVUPS     (R12), Y8
 	VMOVUPS     (R12)(R8*1), Y9
@@ -4390,7 +4739,7 @@ dims159:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims159
+	JNZ         dims176
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4414,43 +4763,43 @@ dims159:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells158
+	JG          cells175
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues4F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel160:
+panel177:
 	CMPQ         DX, $0x10
-	JLT          narrower161
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower178
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 676(DI), Y6
+	VBROADCASTSS 708(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells162:
+cells179:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -4470,7 +4819,7 @@ cells162:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells162
+	JNZ          cells179
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4485,60 +4834,24 @@ cells162:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel160
+	JMP          panel177
 
-narrower161:
+narrower178:
 	TESTQ DI, DI
 	RET
 
 // func opExpandBF16AVX2()
 // Requires: AVX, AVX2
 TEXT ·opExpandBF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  528(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
-
-loop163:
-	SUBQ      $0x20, DX
-	JLT       rest164
-	VPMOVZXWD (AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VPMOVZXWD 16(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(CX)
-	VPMOVZXWD 32(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 64(CX)
-	VPMOVZXWD 48(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 96(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop163
-
-rest164:
-	CMPQ      DX, $-16
-	JNE       done165
-	VPMOVZXWD (AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VPMOVZXWD 16(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(CX)
-
-done165:
 	MOVQ  496(DI), AX
 	MOVQ  368(DI), CX
-	MOVQ  528(DI), DX
+	MOVQ  536(DI), DX
 	MOVQ  CX, 520(DI)
-	IMULQ 184(DI), DX
+	IMULQ 176(DI), DX
 
-loop166:
+loop180:
 	SUBQ      $0x20, DX
-	JLT       rest167
+	JLT       rest181
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -4553,11 +4866,11 @@ loop166:
 	VMOVUPS   Y0, 96(CX)
 	ADDQ      $0x40, AX
 	ADDQ      $0x00000080, CX
-	JMP       loop166
+	JMP       loop180
 
-rest167:
+rest181:
 	CMPQ      DX, $-16
-	JNE       done168
+	JNE       done182
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -4565,54 +4878,178 @@ rest167:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done168:
+done182:
+	MOVQ  504(DI), AX
+	MOVQ  376(DI), CX
+	MOVQ  536(DI), DX
+	MOVQ  CX, 528(DI)
+	IMULQ 184(DI), DX
+
+loop183:
+	SUBQ      $0x20, DX
+	JLT       rest184
+	VPMOVZXWD (AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (CX)
+	VPMOVZXWD 16(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(CX)
+	VPMOVZXWD 32(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 64(CX)
+	VPMOVZXWD 48(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 96(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop183
+
+rest184:
+	CMPQ      DX, $-16
+	JNE       done185
+	VPMOVZXWD (AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (CX)
+	VPMOVZXWD 16(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(CX)
+
+done185:
+	TESTQ DI, DI
+	RET
+
+// func opGatherBF16AVX2()
+// Requires: AVX, AVX2, BMI, MMX+
+TEXT ·opGatherBF16AVX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 128(DI), AX
+	ADDQ  80(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed186:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   144(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   144(DI), R10
+	ADDQ    AX, R10
+	MOVQ    176(DI), R11
+	MOVQ    192(DI), R8
+	IMULQ   SI, R8
+	ADDQ    368(DI), R8
+
+loop187:
+	SUBQ       $0x20, R11
+	JLT        rest188
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VPMOVZXWD  (R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, (R8)
+	VPMOVZXWD  16(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 32(R8)
+	VPMOVZXWD  32(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 64(R8)
+	VPMOVZXWD  48(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop187
+
+rest188:
+	CMPQ      R11, $-16
+	JNE       done189
+	VPMOVZXWD (R9), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (R8)
+	VPMOVZXWD 16(R9), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(R8)
+
+done189:
+	TESTQ DX, DX
+	JNZ   listed186
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 136(DI), AX
+	ADDQ  88(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed190:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   152(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   152(DI), R10
+	ADDQ    AX, R10
+	MOVQ    184(DI), R11
+	MOVQ    200(DI), R8
+	IMULQ   SI, R8
+	ADDQ    376(DI), R8
+
+loop191:
+	SUBQ       $0x20, R11
+	JLT        rest192
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VPMOVZXWD  (R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, (R8)
+	VPMOVZXWD  16(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 32(R8)
+	VPMOVZXWD  32(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 64(R8)
+	VPMOVZXWD  48(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop191
+
+rest192:
+	CMPQ      R11, $-16
+	JNE       done193
+	VPMOVZXWD (R9), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (R8)
+	VPMOVZXWD 16(R9), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(R8)
+
+done193:
+	TESTQ DX, DX
+	JNZ   listed190
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ8_0AVX2()
 // Requires: AVX, AVX2, F16C
 TEXT ·opExpandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  528(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
-
-loop169:
-	SUBQ         $0x20, DX
-	JLT          rest170
-	VPBROADCASTW (AX), X0
-	VCVTPH2PS    X0, Y0
-	VPMOVSXBD    2(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (CX)
-	VPMOVSXBD    10(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(CX)
-	VPMOVSXBD    18(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 64(CX)
-	VPMOVSXBD    26(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 96(CX)
-	ADDQ         $0x22, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop169
-
-rest170:
 	MOVQ  496(DI), AX
 	MOVQ  368(DI), CX
-	MOVQ  528(DI), DX
+	MOVQ  536(DI), DX
 	MOVQ  CX, 520(DI)
-	IMULQ 184(DI), DX
+	IMULQ 176(DI), DX
 
-loop172:
+loop194:
 	SUBQ         $0x20, DX
-	JLT          rest173
+	JLT          rest195
 	VPBROADCASTW (AX), X0
 	VCVTPH2PS    X0, Y0
 	VPMOVSXBD    2(AX), Y1
@@ -4633,19 +5070,163 @@ loop172:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop172
+	JMP          loop194
 
-rest173:
+rest195:
+	MOVQ  504(DI), AX
+	MOVQ  376(DI), CX
+	MOVQ  536(DI), DX
+	MOVQ  CX, 528(DI)
+	IMULQ 184(DI), DX
+
+loop197:
+	SUBQ         $0x20, DX
+	JLT          rest198
+	VPBROADCASTW (AX), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBD    2(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (CX)
+	VPMOVSXBD    10(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(CX)
+	VPMOVSXBD    18(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(CX)
+	VPMOVSXBD    26(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(CX)
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop197
+
+rest198:
+	TESTQ DI, DI
+	RET
+
+// func opGatherQ8_0AVX2()
+// Requires: AVX, AVX2, BMI, F16C, MMX+
+TEXT ·opGatherQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 128(DI), AX
+	ADDQ  80(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed200:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   144(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   144(DI), R10
+	ADDQ    AX, R10
+	MOVQ    176(DI), R11
+	MOVQ    192(DI), R8
+	IMULQ   SI, R8
+	ADDQ    368(DI), R8
+
+loop201:
+	SUBQ         $0x20, R11
+	JLT          rest202
+	PREFETCHT1   (R10)
+	ADDQ         $0x22, R10
+	VPBROADCASTW (R9), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBD    2(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (R8)
+	VPMOVSXBD    10(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(R8)
+	VPMOVSXBD    18(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(R8)
+	VPMOVSXBD    26(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(R8)
+	ADDQ         $0x22, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop201
+
+rest202:
+	TESTQ DX, DX
+	JNZ   listed200
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 136(DI), AX
+	ADDQ  88(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed204:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   152(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   152(DI), R10
+	ADDQ    AX, R10
+	MOVQ    184(DI), R11
+	MOVQ    200(DI), R8
+	IMULQ   SI, R8
+	ADDQ    376(DI), R8
+
+loop205:
+	SUBQ         $0x20, R11
+	JLT          rest206
+	PREFETCHT1   (R10)
+	ADDQ         $0x22, R10
+	VPBROADCASTW (R9), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBD    2(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (R8)
+	VPMOVSXBD    10(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(R8)
+	VPMOVSXBD    18(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(R8)
+	VPMOVSXBD    26(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(R8)
+	ADDQ         $0x22, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop205
+
+rest206:
+	TESTQ DX, DX
+	JNZ   listed204
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -4653,9 +5234,9 @@ TEXT ·opScores1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells175:
+cells208:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -4666,7 +5247,7 @@ cells175:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims176:
+dims209:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -4820,7 +5401,7 @@ dims176:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims176
+	JNZ          dims209
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -4844,26 +5425,26 @@ dims176:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells175
+	JG           cells208
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R8
 	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel177:
+panel210:
 	CMPQ         DX, $0x40
-	JLT          narrower178
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower211
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -4874,10 +5455,10 @@ panel177:
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells179:
+cells212:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -4921,7 +5502,7 @@ cells179:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells179
+	JNZ          cells212
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4936,23 +5517,23 @@ cells179:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel177
+	JMP          panel210
 
-narrower178:
-panel180:
+narrower211:
+panel213:
 	CMPQ         DX, $0x20
-	JLT          narrower181
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower214
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells182:
+cells215:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -4977,7 +5558,7 @@ cells182:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells182
+	JNZ          cells215
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4988,19 +5569,19 @@ cells182:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel180
+	JMP          panel213
 
-narrower181:
+narrower214:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -5008,9 +5589,9 @@ TEXT ·opScores2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells183:
+cells216:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5021,7 +5602,7 @@ cells183:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims184:
+dims217:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -5117,7 +5698,7 @@ dims184:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims184
+	JNZ          dims217
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -5141,41 +5722,41 @@ dims184:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells183
+	JG           cells216
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel185:
+panel218:
 	CMPQ         DX, $0x20
-	JLT          narrower186
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower219
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y4
+	VBROADCASTSS 700(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells187:
+cells220:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -5205,7 +5786,7 @@ cells187:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells187
+	JNZ          cells220
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5220,19 +5801,19 @@ cells187:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel185
+	JMP          panel218
 
-narrower186:
+narrower219:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -5240,9 +5821,9 @@ TEXT ·opScores3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells188:
+cells221:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5257,7 +5838,7 @@ cells188:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims189:
+dims222:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -5369,7 +5950,7 @@ dims189:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims189
+	JNZ          dims222
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -5407,40 +5988,40 @@ dims189:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells188
+	JG           cells221
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel190:
+panel223:
 	CMPQ         DX, $0x20
-	JLT          narrower191
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower224
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells192:
+cells225:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -5463,28 +6044,28 @@ cells192:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells192
+	JNZ          cells225
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 664(DI), Y0
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells193:
+cells226:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -5505,7 +6086,7 @@ cells193:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells193
+	JNZ          cells226
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -5518,19 +6099,19 @@ cells193:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel190
+	JMP          panel223
 
-narrower191:
+narrower224:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R8
@@ -5538,9 +6119,9 @@ TEXT ·opScores4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells194:
+cells227:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5551,7 +6132,7 @@ cells194:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims195:
+dims228:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -5618,7 +6199,7 @@ dims195:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims195
+	JNZ          dims228
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -5642,43 +6223,43 @@ dims195:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells194
+	JG           cells227
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel196:
+panel229:
 	CMPQ         DX, $0x20
-	JLT          narrower197
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower230
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 676(DI), Y6
+	VBROADCASTSS 708(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells198:
+cells231:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -5704,7 +6285,7 @@ cells198:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells198
+	JNZ          cells231
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5713,24 +6294,24 @@ cells198:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 664(DI), Y0
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 676(DI), Y6
+	VBROADCASTSS 708(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells199:
+cells232:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -5754,7 +6335,7 @@ cells199:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells199
+	JNZ          cells232
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -5769,61 +6350,24 @@ cells199:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel196
+	JMP          panel229
 
-narrower197:
+narrower230:
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3
 TEXT ·opExpandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  528(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
-
-loop200:
-	SUBQ         $0x20, DX
-	JLT          rest201
-	VPBROADCASTW (AX), X0
-	VCVTPH2PS    X0, Y0
-	VMULPS       minus8<>+0(SB), Y0, Y1
-	VPMOVZXBD    2(AX), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (CX)
-	VPMOVZXBD    10(AX), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 32(CX)
-	VPMOVZXBD    2(AX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 64(CX)
-	VPMOVZXBD    10(AX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 96(CX)
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop200
-
-rest201:
 	MOVQ  496(DI), AX
 	MOVQ  368(DI), CX
-	MOVQ  528(DI), DX
+	MOVQ  536(DI), DX
 	MOVQ  CX, 520(DI)
-	IMULQ 184(DI), DX
+	IMULQ 176(DI), DX
 
-loop203:
+loop233:
 	SUBQ         $0x20, DX
-	JLT          rest204
+	JLT          rest234
 	VPBROADCASTW (AX), X0
 	VCVTPH2PS    X0, Y0
 	VMULPS       minus8<>+0(SB), Y0, Y1
@@ -5849,19 +6393,178 @@ loop203:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop203
+	JMP          loop233
 
-rest204:
+rest234:
+	MOVQ  504(DI), AX
+	MOVQ  376(DI), CX
+	MOVQ  536(DI), DX
+	MOVQ  CX, 528(DI)
+	IMULQ 184(DI), DX
+
+loop236:
+	SUBQ         $0x20, DX
+	JLT          rest237
+	VPBROADCASTW (AX), X0
+	VCVTPH2PS    X0, Y0
+	VMULPS       minus8<>+0(SB), Y0, Y1
+	VPMOVZXBD    2(AX), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, (CX)
+	VPMOVZXBD    10(AX), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 32(CX)
+	VPMOVZXBD    2(AX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 64(CX)
+	VPMOVZXBD    10(AX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 96(CX)
+	ADDQ         $0x12, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop236
+
+rest237:
+	TESTQ DI, DI
+	RET
+
+// func opGatherQ4_0AVX2()
+// Requires: AVX, AVX2, BMI, F16C, FMA3, MMX+
+TEXT ·opGatherQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 128(DI), AX
+	ADDQ  80(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed239:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   144(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   144(DI), R10
+	ADDQ    AX, R10
+	MOVQ    176(DI), R11
+	MOVQ    192(DI), R8
+	IMULQ   SI, R8
+	ADDQ    368(DI), R8
+
+loop240:
+	SUBQ         $0x20, R11
+	JLT          rest241
+	PREFETCHT1   (R10)
+	ADDQ         $0x12, R10
+	VPBROADCASTW (R9), X0
+	VCVTPH2PS    X0, Y0
+	VMULPS       minus8<>+0(SB), Y0, Y1
+	VPMOVZXBD    2(R9), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, (R8)
+	VPMOVZXBD    10(R9), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 32(R8)
+	VPMOVZXBD    2(R9), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 64(R8)
+	VPMOVZXBD    10(R9), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 96(R8)
+	ADDQ         $0x12, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop240
+
+rest241:
+	TESTQ DX, DX
+	JNZ   listed239
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 136(DI), AX
+	ADDQ  88(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed243:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   152(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   152(DI), R10
+	ADDQ    AX, R10
+	MOVQ    184(DI), R11
+	MOVQ    200(DI), R8
+	IMULQ   SI, R8
+	ADDQ    376(DI), R8
+
+loop244:
+	SUBQ         $0x20, R11
+	JLT          rest245
+	PREFETCHT1   (R10)
+	ADDQ         $0x12, R10
+	VPBROADCASTW (R9), X0
+	VCVTPH2PS    X0, Y0
+	VMULPS       minus8<>+0(SB), Y0, Y1
+	VPMOVZXBD    2(R9), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, (R8)
+	VPMOVZXBD    10(R9), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 32(R8)
+	VPMOVZXBD    2(R9), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 64(R8)
+	VPMOVZXBD    10(R9), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 96(R8)
+	ADDQ         $0x12, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop244
+
+rest245:
+	TESTQ DX, DX
+	JNZ   listed243
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -5869,9 +6572,9 @@ TEXT ·opScores1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells206:
+cells247:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5882,7 +6585,7 @@ cells206:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims207:
+dims248:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6074,7 +6777,7 @@ dims207:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims207
+	JNZ          dims248
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6098,26 +6801,26 @@ dims207:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells206
+	JG           cells247
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R8
 	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel208:
+panel249:
 	CMPQ         DX, $0x40
-	JLT          narrower209
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower250
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -6128,10 +6831,10 @@ panel208:
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells210:
+cells251:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y8
 	VPBROADCASTW (SI), X9
@@ -6184,7 +6887,7 @@ cells210:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells210
+	JNZ          cells251
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6199,23 +6902,23 @@ cells210:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel208
+	JMP          panel249
 
-narrower209:
-panel211:
+narrower250:
+panel252:
 	CMPQ         DX, $0x20
-	JLT          narrower212
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower253
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells213:
+cells254:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -6245,7 +6948,7 @@ cells213:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells213
+	JNZ          cells254
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6256,19 +6959,19 @@ cells213:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel211
+	JMP          panel252
 
-narrower212:
+narrower253:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -6276,9 +6979,9 @@ TEXT ·opScores2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells214:
+cells255:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6289,7 +6992,7 @@ cells214:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims215:
+dims256:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -6404,7 +7107,7 @@ dims215:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims215
+	JNZ          dims256
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6428,41 +7131,41 @@ dims215:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells214
+	JG           cells255
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel216:
+panel257:
 	CMPQ         DX, $0x20
-	JLT          narrower217
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower258
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y4
+	VBROADCASTSS 700(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells218:
+cells259:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -6497,7 +7200,7 @@ cells218:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells218
+	JNZ          cells259
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6512,19 +7215,19 @@ cells218:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel216
+	JMP          panel257
 
-narrower217:
+narrower258:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -6532,9 +7235,9 @@ TEXT ·opScores3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells219:
+cells260:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6549,7 +7252,7 @@ cells219:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims220:
+dims261:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X12
@@ -6680,7 +7383,7 @@ dims220:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims220
+	JNZ          dims261
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -6718,40 +7421,40 @@ dims220:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells219
+	JG           cells260
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel221:
+panel262:
 	CMPQ         DX, $0x20
-	JLT          narrower222
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower263
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells223:
+cells264:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -6777,28 +7480,28 @@ cells223:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells223
+	JNZ          cells264
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 664(DI), Y0
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells224:
+cells265:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -6822,7 +7525,7 @@ cells224:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells224
+	JNZ          cells265
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -6835,19 +7538,19 @@ cells224:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel221
+	JMP          panel262
 
-narrower222:
+narrower263:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R8
@@ -6855,9 +7558,9 @@ TEXT ·opScores4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells225:
+cells266:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6868,7 +7571,7 @@ cells225:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims226:
+dims267:
 	PREFETCHT1   (BX)
 	VPBROADCASTW (R11), X8
 	VCVTPH2PS    X8, Y8
@@ -6944,7 +7647,7 @@ dims226:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims226
+	JNZ          dims267
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6968,43 +7671,43 @@ dims226:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells225
+	JG           cells266
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel227:
+panel268:
 	CMPQ         DX, $0x20
-	JLT          narrower228
-	VBROADCASTSS 664(DI), Y0
+	JLT          narrower269
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 676(DI), Y6
+	VBROADCASTSS 708(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells229:
+cells270:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -7033,7 +7736,7 @@ cells229:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells229
+	JNZ          cells270
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -7042,24 +7745,24 @@ cells229:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 664(DI), Y0
+	VBROADCASTSS 696(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 668(DI), Y2
+	VBROADCASTSS 700(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 672(DI), Y4
+	VBROADCASTSS 704(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 676(DI), Y6
+	VBROADCASTSS 708(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells230:
+cells271:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -7086,7 +7789,7 @@ cells230:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells230
+	JNZ          cells271
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -7101,22 +7804,22 @@ cells230:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel227
+	JMP          panel268
 
-narrower228:
+narrower269:
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax1AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, FMA3
 TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  528(DI), AX
+	MOVQ  536(DI), AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 616(DI)
+	MOVQ  AX, 648(DI)
 	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap231
+	JZ    noCap272
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Z0
@@ -7124,9 +7827,9 @@ TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS      two<>+0(SB), Z2
 	VBROADCASTSS 264(DI), Z3
 	MOVQ         336(DI), AX
-	MOVQ         616(DI), CX
+	MOVQ         648(DI), CX
 
-vecs232:
+vecs273:
 	VMOVUPS     (AX), Z4
 	VMINPS      Z4, Z0, Z4
 	VMOVUPS     expLow<>+0(SB), Z5
@@ -7149,21 +7852,21 @@ vecs232:
 	VMOVUPS     Z4, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs232
+	JNZ         vecs273
 
-noCap231:
-	CMPQ 640(DI), $0x00
-	JEQ  allSeen233
+noCap272:
+	CMPQ 672(DI), $0x00
+	JEQ  allSeen274
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSS 648(DI), Z0
+	VBROADCASTSS 680(DI), Z0
 	VMOVUPS      shift1<>+0(SB), Z1
 	VMOVUPS      stepq<>+0(SB), Z2
 	VMOVUPS      negInf<>+0(SB), Z3
 	MOVQ         336(DI), AX
-	MOVQ         616(DI), CX
+	MOVQ         648(DI), CX
 
-vecs234:
+vecs275:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -7171,27 +7874,27 @@ vecs234:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs234
+	JNZ       vecs275
 
-allSeen233:
+allSeen274:
 	// behind the last cell
-	MOVQ    528(DI), AX
+	MOVQ    536(DI), AX
 	MOVQ    336(DI), CX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ         584(DI), AX
+	MOVQ         616(DI), AX
 	VBROADCASTSS (AX), Z0
 	VMOVAPS      Z0, Z1
 	MOVQ         336(DI), CX
-	MOVQ         616(DI), DX
+	MOVQ         648(DI), DX
 
-vecs235:
+vecs276:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs235
+	JNZ         vecs276
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -7215,13 +7918,13 @@ vecs235:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 664(DI)
+	VMOVUPS     Z0, 696(DI)
 
 	// powers
 	MOVQ 336(DI), AX
-	MOVQ 616(DI), CX
+	MOVQ 648(DI), CX
 
-vecs236:
+vecs277:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -7240,26 +7943,26 @@ vecs236:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs236
+	JNZ         vecs277
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   336(DI), AX
-	MOVQ   616(DI), CX
+	MOVQ   648(DI), CX
 
-sums237:
+sums278:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x01, CX
-	JNZ         sums237
+	JNZ         sums278
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
 	VADDPS      X2, X1, X1
-	MOVQ        592(DI), AX
+	MOVQ        624(DI), AX
 	VMOVSS      (AX), X2
 	VFMADD213PS X1, X0, X2
 	VMOVSS      X2, (AX)
@@ -7270,30 +7973,30 @@ sums237:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues1AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 600(DI), CX
+	MOVQ 632(DI), CX
 
-vector238:
-	MOVL  648(DI)(AX*4), DX
+vector279:
+	MOVL  680(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind239
+	JZ    blind280
 	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  520(DI), SI
+	MOVQ  528(DI), SI
 	MOVQ  CX, R8
 	MOVQ  184(DI), R9
 	MOVQ  200(DI), R10
 
-panel240:
+panel281:
 	CMPQ         R9, $0x40
-	JLT          narrower241
-	VBROADCASTSS 664(DI)(AX*4), Z0
+	JLT          narrower282
+	VBROADCASTSS 696(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen242:
+seen283:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7304,7 +8007,7 @@ seen242:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen242
+	JNZ          seen283
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -7312,17 +8015,17 @@ seen242:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel240
+	JMP          panel281
 
-narrower241:
-panel243:
+narrower282:
+panel284:
 	CMPQ         R9, $0x10
-	JLT          narrower244
-	VBROADCASTSS 664(DI)(AX*4), Z0
+	JLT          narrower285
+	VBROADCASTSS 696(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen245:
+seen286:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7330,33 +8033,33 @@ seen245:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen245
+	JNZ          seen286
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel243
+	JMP          panel284
 
-narrower244:
-blind239:
+narrower285:
+blind280:
 	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 624(DI)
-	JLT   vector238
+	CMPQ  AX, 656(DI)
+	JLT   vector279
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax2AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, FMA3
 TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  528(DI), AX
+	MOVQ  536(DI), AX
 	SHLQ  $0x01, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 616(DI)
+	MOVQ  AX, 648(DI)
 	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap246
+	JZ    noCap287
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Z0
@@ -7364,9 +8067,9 @@ TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS      two<>+0(SB), Z2
 	VBROADCASTSS 264(DI), Z3
 	MOVQ         336(DI), AX
-	MOVQ         616(DI), CX
+	MOVQ         648(DI), CX
 
-vecs247:
+vecs288:
 	VMOVUPS     (AX), Z4
 	VMINPS      Z4, Z0, Z4
 	VMOVUPS     expLow<>+0(SB), Z5
@@ -7389,21 +8092,21 @@ vecs247:
 	VMOVUPS     Z4, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs247
+	JNZ         vecs288
 
-noCap246:
-	CMPQ 640(DI), $0x00
-	JEQ  allSeen248
+noCap287:
+	CMPQ 672(DI), $0x00
+	JEQ  allSeen289
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSD 648(DI), Z0
+	VBROADCASTSD 680(DI), Z0
 	VMOVUPS      shift2<>+0(SB), Z1
 	VMOVUPS      stepi<>+0(SB), Z2
 	VMOVUPS      negInf<>+0(SB), Z3
 	MOVQ         336(DI), AX
-	MOVQ         616(DI), CX
+	MOVQ         648(DI), CX
 
-vecs249:
+vecs290:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -7411,28 +8114,28 @@ vecs249:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs249
+	JNZ       vecs290
 
-allSeen248:
+allSeen289:
 	// behind the last cell
-	MOVQ    528(DI), AX
+	MOVQ    536(DI), AX
 	MOVQ    336(DI), CX
 	SHLQ    $0x01, AX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ         584(DI), AX
+	MOVQ         616(DI), AX
 	VBROADCASTSD (AX), Z0
 	VMOVAPS      Z0, Z1
 	MOVQ         336(DI), CX
-	MOVQ         616(DI), DX
+	MOVQ         648(DI), DX
 
-vecs250:
+vecs291:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs250
+	JNZ         vecs291
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -7454,13 +8157,13 @@ vecs250:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 664(DI)
+	VMOVUPS     Z0, 696(DI)
 
 	// powers
 	MOVQ 336(DI), AX
-	MOVQ 616(DI), CX
+	MOVQ 648(DI), CX
 
-vecs251:
+vecs292:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -7479,24 +8182,24 @@ vecs251:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs251
+	JNZ         vecs292
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   336(DI), AX
-	MOVQ   616(DI), CX
+	MOVQ   648(DI), CX
 
-sums252:
+sums293:
 	VADDPS        (AX), Y1, Y1
 	VADDPS        32(AX), Y1, Y1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums252
+	JNZ           sums293
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
 	VSHUFPS       $0x4e, X1, X1, X2
 	VADDPS        X2, X1, X1
-	MOVQ          592(DI), AX
+	MOVQ          624(DI), AX
 	VMOVQ         (AX), X2
 	VFMADD213PS   X1, X0, X2
 	VMOVQ         X2, (AX)
@@ -7507,30 +8210,30 @@ sums252:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues2AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 600(DI), CX
+	MOVQ 632(DI), CX
 
-vector253:
-	MOVL  648(DI)(AX*4), DX
+vector294:
+	MOVL  680(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind254
+	JZ    blind295
 	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  520(DI), SI
+	MOVQ  528(DI), SI
 	MOVQ  CX, R8
 	MOVQ  184(DI), R9
 	MOVQ  200(DI), R10
 
-panel255:
+panel296:
 	CMPQ         R9, $0x40
-	JLT          narrower256
-	VBROADCASTSS 664(DI)(AX*4), Z0
+	JLT          narrower297
+	VBROADCASTSS 696(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen257:
+seen298:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7541,7 +8244,7 @@ seen257:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen257
+	JNZ          seen298
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -7549,17 +8252,17 @@ seen257:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel255
+	JMP          panel296
 
-narrower256:
-panel258:
+narrower297:
+panel299:
 	CMPQ         R9, $0x10
-	JLT          narrower259
-	VBROADCASTSS 664(DI)(AX*4), Z0
+	JLT          narrower300
+	VBROADCASTSS 696(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen260:
+seen301:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7567,33 +8270,33 @@ seen260:
 	VBROADCASTSS (BX)(R12*8), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen260
+	JNZ          seen301
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel258
+	JMP          panel299
 
-narrower259:
-blind254:
+narrower300:
+blind295:
 	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 624(DI)
-	JLT   vector253
+	CMPQ  AX, 656(DI)
+	JLT   vector294
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax4AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, FMA3
 TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  528(DI), AX
+	MOVQ  536(DI), AX
 	SHLQ  $0x02, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 616(DI)
+	MOVQ  AX, 648(DI)
 	MOVL  264(DI), AX
 	TESTL AX, AX
-	JZ    noCap261
+	JZ    noCap302
 
 	// soft cap
 	VMOVUPS      tanhHigh<>+0(SB), Z0
@@ -7601,9 +8304,9 @@ TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS      two<>+0(SB), Z2
 	VBROADCASTSS 264(DI), Z3
 	MOVQ         336(DI), AX
-	MOVQ         616(DI), CX
+	MOVQ         648(DI), CX
 
-vecs262:
+vecs303:
 	VMOVUPS     (AX), Z4
 	VMINPS      Z4, Z0, Z4
 	VMOVUPS     expLow<>+0(SB), Z5
@@ -7626,21 +8329,21 @@ vecs262:
 	VMOVUPS     Z4, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs262
+	JNZ         vecs303
 
-noCap261:
-	CMPQ 640(DI), $0x00
-	JEQ  allSeen263
+noCap302:
+	CMPQ 672(DI), $0x00
+	JEQ  allSeen304
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTF32X4 648(DI), Z0
+	VBROADCASTF32X4 680(DI), Z0
 	VMOVUPS         shift4<>+0(SB), Z1
 	VMOVUPS         stepe<>+0(SB), Z2
 	VMOVUPS         negInf<>+0(SB), Z3
 	MOVQ            336(DI), AX
-	MOVQ            616(DI), CX
+	MOVQ            648(DI), CX
 
-vecs264:
+vecs305:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -7648,28 +8351,28 @@ vecs264:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs264
+	JNZ       vecs305
 
-allSeen263:
+allSeen304:
 	// behind the last cell
-	MOVQ    528(DI), AX
+	MOVQ    536(DI), AX
 	MOVQ    336(DI), CX
 	SHLQ    $0x02, AX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ            584(DI), AX
+	MOVQ            616(DI), AX
 	VBROADCASTF32X4 (AX), Z0
 	VMOVAPS         Z0, Z1
 	MOVQ            336(DI), CX
-	MOVQ            616(DI), DX
+	MOVQ            648(DI), DX
 
-vecs265:
+vecs306:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs265
+	JNZ         vecs306
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -7689,13 +8392,13 @@ vecs265:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 664(DI)
+	VMOVUPS     Z0, 696(DI)
 
 	// powers
 	MOVQ 336(DI), AX
-	MOVQ 616(DI), CX
+	MOVQ 648(DI), CX
 
-vecs266:
+vecs307:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -7714,23 +8417,23 @@ vecs266:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs266
+	JNZ         vecs307
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   336(DI), AX
-	MOVQ   616(DI), CX
+	MOVQ   648(DI), CX
 
-sums267:
+sums308:
 	VADDPS        (AX), Z1, Z1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums267
+	JNZ           sums308
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPS        Y2, Y1, Y1
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
-	MOVQ          592(DI), AX
+	MOVQ          624(DI), AX
 	VMOVUPS       (AX), X2
 	VFMADD213PS   X1, X0, X2
 	VMOVUPS       X2, (AX)
@@ -7741,30 +8444,30 @@ sums267:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues4AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 600(DI), CX
+	MOVQ 632(DI), CX
 
-vector268:
-	MOVL  648(DI)(AX*4), DX
+vector309:
+	MOVL  680(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind269
+	JZ    blind310
 	MOVQ  336(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  520(DI), SI
+	MOVQ  528(DI), SI
 	MOVQ  CX, R8
 	MOVQ  184(DI), R9
 	MOVQ  200(DI), R10
 
-panel270:
+panel311:
 	CMPQ         R9, $0x40
-	JLT          narrower271
-	VBROADCASTSS 664(DI)(AX*4), Z0
+	JLT          narrower312
+	VBROADCASTSS 696(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen272:
+seen313:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7776,7 +8479,7 @@ seen272:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen272
+	JNZ          seen313
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -7784,17 +8487,17 @@ seen272:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel270
+	JMP          panel311
 
-narrower271:
-panel273:
+narrower312:
+panel314:
 	CMPQ         R9, $0x10
-	JLT          narrower274
-	VBROADCASTSS 664(DI)(AX*4), Z0
+	JLT          narrower315
+	VBROADCASTSS 696(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen275:
+seen316:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -7803,83 +8506,181 @@ seen275:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen275
+	JNZ          seen316
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel273
+	JMP          panel314
 
-narrower274:
-blind269:
+narrower315:
+blind310:
 	ADDQ  200(DI), CX
 	INCQ  AX
-	CMPQ  AX, 624(DI)
-	JLT   vector268
+	CMPQ  AX, 656(DI)
+	JLT   vector309
 	TESTQ DI, DI
 	RET
 
 // func opExpandF32AVX512()
 // Requires: AVX512F
 TEXT ·opExpandF32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  528(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
-
-loop276:
-	SUBQ    $0x20, DX
-	JLT     rest277
-	VMOVUPS (AX), Z0
-	VMOVUPS Z0, (CX)
-	VMOVUPS 64(AX), Z0
-	VMOVUPS Z0, 64(CX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, CX
-	JMP     loop276
-
-rest277:
-	CMPQ    DX, $-16
-	JNE     done278
-	VMOVUPS (AX), Z0
-	VMOVUPS Z0, (CX)
-
-done278:
 	MOVQ  496(DI), AX
 	MOVQ  368(DI), CX
-	MOVQ  528(DI), DX
+	MOVQ  536(DI), DX
 	MOVQ  CX, 520(DI)
-	IMULQ 184(DI), DX
+	IMULQ 176(DI), DX
 
-loop279:
+loop317:
 	SUBQ    $0x20, DX
-	JLT     rest280
+	JLT     rest318
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 	VMOVUPS 64(AX), Z0
 	VMOVUPS Z0, 64(CX)
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000080, CX
-	JMP     loop279
+	JMP     loop317
 
-rest280:
+rest318:
 	CMPQ    DX, $-16
-	JNE     done281
+	JNE     done319
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done281:
+done319:
+	MOVQ  504(DI), AX
+	MOVQ  376(DI), CX
+	MOVQ  536(DI), DX
+	MOVQ  CX, 528(DI)
+	IMULQ 184(DI), DX
+
+loop320:
+	SUBQ    $0x20, DX
+	JLT     rest321
+	VMOVUPS (AX), Z0
+	VMOVUPS Z0, (CX)
+	VMOVUPS 64(AX), Z0
+	VMOVUPS Z0, 64(CX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	JMP     loop320
+
+rest321:
+	CMPQ    DX, $-16
+	JNE     done322
+	VMOVUPS (AX), Z0
+	VMOVUPS Z0, (CX)
+
+done322:
+	TESTQ DI, DI
+	RET
+
+// func opGatherF32AVX512()
+// Requires: AVX512F, BMI, MMX+
+TEXT ·opGatherF32AVX512(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 128(DI), AX
+	ADDQ  80(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed323:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   144(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   144(DI), R10
+	ADDQ    AX, R10
+	MOVQ    176(DI), R11
+	MOVQ    192(DI), R8
+	IMULQ   SI, R8
+	ADDQ    368(DI), R8
+
+loop324:
+	SUBQ       $0x20, R11
+	JLT        rest325
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+	ADDQ       $0x00000080, R10
+	VMOVUPS    (R9), Z0
+	VMOVUPS    Z0, (R8)
+	VMOVUPS    64(R9), Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x00000080, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop324
+
+rest325:
+	CMPQ    R11, $-16
+	JNE     done326
+	VMOVUPS (R9), Z0
+	VMOVUPS Z0, (R8)
+
+done326:
+	TESTQ DX, DX
+	JNZ   listed323
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 136(DI), AX
+	ADDQ  88(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed327:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   152(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   152(DI), R10
+	ADDQ    AX, R10
+	MOVQ    184(DI), R11
+	MOVQ    200(DI), R8
+	IMULQ   SI, R8
+	ADDQ    376(DI), R8
+
+loop328:
+	SUBQ       $0x20, R11
+	JLT        rest329
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+	ADDQ       $0x00000080, R10
+	VMOVUPS    (R9), Z0
+	VMOVUPS    Z0, (R8)
+	VMOVUPS    64(R9), Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x00000080, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop328
+
+rest329:
+	CMPQ    R11, $-16
+	JNE     done330
+	VMOVUPS (R9), Z0
+	VMOVUPS Z0, (R8)
+
+done330:
+	TESTQ DX, DX
+	JNZ   listed327
 	TESTQ DI, DI
 	RET
 
 // func opScores1F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -7887,9 +8688,9 @@ TEXT ·opScores1F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells282:
+cells331:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
@@ -7909,7 +8710,7 @@ cells282:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims283:
+dims332:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -7948,7 +8749,7 @@ dims283:
 	ADDQ        $0x40, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims283
+	JNZ         dims332
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -7999,26 +8800,26 @@ dims283:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells282
+	JG          cells331
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues1F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 200(DI), R8
 	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel284:
+panel333:
 	CMPQ         DX, $0x00000080
-	JLT          narrower285
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower334
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -8029,10 +8830,10 @@ panel284:
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells286:
+cells335:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -8054,7 +8855,7 @@ cells286:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells286
+	JNZ          cells335
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8069,23 +8870,23 @@ cells286:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel284
+	JMP          panel333
 
-narrower285:
-panel287:
+narrower334:
+panel336:
 	CMPQ         DX, $0x40
-	JLT          narrower288
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower337
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells289:
+cells338:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -8099,7 +8900,7 @@ cells289:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells289
+	JNZ          cells338
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8110,21 +8911,21 @@ cells289:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel287
+	JMP          panel336
 
-narrower288:
-panel290:
+narrower337:
+panel339:
 	CMPQ         DX, $0x20
-	JLT          narrower291
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower340
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells292:
+cells341:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z2
@@ -8134,7 +8935,7 @@ cells292:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells292
+	JNZ          cells341
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x00000080, AX
@@ -8143,20 +8944,20 @@ cells292:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel290
+	JMP          panel339
 
-narrower291:
-panel293:
+narrower340:
+panel342:
 	CMPQ         DX, $0x10
-	JLT          narrower294
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower343
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells295:
+cells344:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VFMADD231PS  (SI), Z1, Z0
@@ -8164,7 +8965,7 @@ cells295:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells295
+	JNZ          cells344
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
@@ -8172,19 +8973,19 @@ cells295:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel293
+	JMP          panel342
 
-narrower294:
+narrower343:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -8192,9 +8993,9 @@ TEXT ·opScores2F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells296:
+cells345:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -8213,7 +9014,7 @@ cells296:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims297:
+dims346:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -8252,7 +9053,7 @@ dims297:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims297
+	JNZ         dims346
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -8302,41 +9103,41 @@ dims297:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells296
+	JG          cells345
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues2F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 200(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel298:
+panel347:
 	CMPQ         DX, $0x40
-	JLT          narrower299
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower348
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells300:
+cells349:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -8359,7 +9160,7 @@ cells300:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells300
+	JNZ          cells349
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8374,24 +9175,24 @@ cells300:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel298
+	JMP          panel347
 
-narrower299:
-panel301:
+narrower348:
+panel350:
 	CMPQ         DX, $0x20
-	JLT          narrower302
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower351
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells303:
+cells352:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z4
@@ -8406,7 +9207,7 @@ cells303:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells303
+	JNZ          cells352
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -8417,22 +9218,22 @@ cells303:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel301
+	JMP          panel350
 
-narrower302:
-panel304:
+narrower351:
+panel353:
 	CMPQ         DX, $0x10
-	JLT          narrower305
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower354
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z1
+	VBROADCASTSS 700(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells306:
+cells355:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -8443,7 +9244,7 @@ cells306:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells306
+	JNZ          cells355
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x40, AX
@@ -8452,27 +9253,27 @@ cells306:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel304
+	JMP          panel353
 
-narrower305:
+narrower354:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   160(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells307:
+cells356:
 	MOVQ   AX, R10
-	MOVQ   576(DI), R11
+	MOVQ   608(DI), R11
 	MOVQ   176(DI), R12
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -8487,7 +9288,7 @@ cells307:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims308:
+dims357:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -8515,7 +9316,7 @@ dims308:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims308
+	JNZ         dims357
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -8556,46 +9357,46 @@ dims308:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells307
+	JG          cells356
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues3F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 200(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel309:
+panel358:
 	CMPQ         DX, $0x40
-	JLT          narrower310
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower359
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 672(DI), Z8
+	VBROADCASTSS 704(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells311:
+cells360:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -8623,7 +9424,7 @@ cells311:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells311
+	JNZ          cells360
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8642,27 +9443,27 @@ cells311:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel309
+	JMP          panel358
 
-narrower310:
-panel312:
+narrower359:
+panel361:
 	CMPQ         DX, $0x20
-	JLT          narrower313
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower362
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 672(DI), Z4
+	VBROADCASTSS 704(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells314:
+cells363:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z6
@@ -8680,7 +9481,7 @@ cells314:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells314
+	JNZ          cells363
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -8693,24 +9494,24 @@ cells314:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel312
+	JMP          panel361
 
-narrower313:
-panel315:
+narrower362:
+panel364:
 	CMPQ         DX, $0x10
-	JLT          narrower316
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower365
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z1
+	VBROADCASTSS 700(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 672(DI), Z2
+	VBROADCASTSS 704(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells317:
+cells366:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -8723,7 +9524,7 @@ cells317:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells317
+	JNZ          cells366
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -8733,27 +9534,27 @@ cells317:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel315
+	JMP          panel364
 
-narrower316:
+narrower365:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   192(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   160(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells318:
+cells367:
 	MOVQ   AX, R10
-	MOVQ   576(DI), R11
+	MOVQ   608(DI), R11
 	MOVQ   176(DI), R12
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -8772,7 +9573,7 @@ cells318:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims319:
+dims368:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -8805,7 +9606,7 @@ dims319:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims319
+	JNZ         dims368
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -8855,51 +9656,51 @@ dims319:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells318
+	JG          cells367
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues4F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 200(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel320:
+panel369:
 	CMPQ         DX, $0x40
-	JLT          narrower321
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower370
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 672(DI), Z8
+	VBROADCASTSS 704(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 676(DI), Z12
+	VBROADCASTSS 708(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells322:
+cells371:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	PREFETCHT1   128(R14)
@@ -8932,7 +9733,7 @@ cells322:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells322
+	JNZ          cells371
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8955,30 +9756,30 @@ cells322:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel320
+	JMP          panel369
 
-narrower321:
-panel323:
+narrower370:
+panel372:
 	CMPQ         DX, $0x20
-	JLT          narrower324
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower373
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 672(DI), Z4
+	VBROADCASTSS 704(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 676(DI), Z6
+	VBROADCASTSS 708(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells325:
+cells374:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z8
@@ -8999,7 +9800,7 @@ cells325:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells325
+	JNZ          cells374
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -9014,26 +9815,26 @@ cells325:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel323
+	JMP          panel372
 
-narrower324:
-panel326:
+narrower373:
+panel375:
 	CMPQ         DX, $0x10
-	JLT          narrower327
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower376
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z1
+	VBROADCASTSS 700(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 672(DI), Z2
+	VBROADCASTSS 704(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 676(DI), Z3
+	VBROADCASTSS 708(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells328:
+cells377:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -9048,7 +9849,7 @@ cells328:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells328
+	JNZ          cells377
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -9059,73 +9860,169 @@ cells328:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel326
+	JMP          panel375
 
-narrower327:
+narrower376:
 	TESTQ DI, DI
 	RET
 
 // func opExpandF16AVX512()
 // Requires: AVX512F
 TEXT ·opExpandF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  528(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
-
-loop329:
-	SUBQ      $0x20, DX
-	JLT       rest330
-	VCVTPH2PS (AX), Z0
-	VMOVUPS   Z0, (CX)
-	VCVTPH2PS 32(AX), Z0
-	VMOVUPS   Z0, 64(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop329
-
-rest330:
-	CMPQ      DX, $-16
-	JNE       done331
-	VCVTPH2PS (AX), Z0
-	VMOVUPS   Z0, (CX)
-
-done331:
 	MOVQ  496(DI), AX
 	MOVQ  368(DI), CX
-	MOVQ  528(DI), DX
+	MOVQ  536(DI), DX
 	MOVQ  CX, 520(DI)
-	IMULQ 184(DI), DX
+	IMULQ 176(DI), DX
 
-loop332:
+loop378:
 	SUBQ      $0x20, DX
-	JLT       rest333
+	JLT       rest379
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 	VCVTPH2PS 32(AX), Z0
 	VMOVUPS   Z0, 64(CX)
 	ADDQ      $0x40, AX
 	ADDQ      $0x00000080, CX
-	JMP       loop332
+	JMP       loop378
 
-rest333:
+rest379:
 	CMPQ      DX, $-16
-	JNE       done334
+	JNE       done380
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done334:
+done380:
+	MOVQ  504(DI), AX
+	MOVQ  376(DI), CX
+	MOVQ  536(DI), DX
+	MOVQ  CX, 528(DI)
+	IMULQ 184(DI), DX
+
+loop381:
+	SUBQ      $0x20, DX
+	JLT       rest382
+	VCVTPH2PS (AX), Z0
+	VMOVUPS   Z0, (CX)
+	VCVTPH2PS 32(AX), Z0
+	VMOVUPS   Z0, 64(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop381
+
+rest382:
+	CMPQ      DX, $-16
+	JNE       done383
+	VCVTPH2PS (AX), Z0
+	VMOVUPS   Z0, (CX)
+
+done383:
+	TESTQ DI, DI
+	RET
+
+// func opGatherF16AVX512()
+// Requires: AVX512F, BMI, MMX+
+TEXT ·opGatherF16AVX512(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 128(DI), AX
+	ADDQ  80(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed384:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   144(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   144(DI), R10
+	ADDQ    AX, R10
+	MOVQ    176(DI), R11
+	MOVQ    192(DI), R8
+	IMULQ   SI, R8
+	ADDQ    368(DI), R8
+
+loop385:
+	SUBQ       $0x20, R11
+	JLT        rest386
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VCVTPH2PS  (R9), Z0
+	VMOVUPS    Z0, (R8)
+	VCVTPH2PS  32(R9), Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop385
+
+rest386:
+	CMPQ      R11, $-16
+	JNE       done387
+	VCVTPH2PS (R9), Z0
+	VMOVUPS   Z0, (R8)
+
+done387:
+	TESTQ DX, DX
+	JNZ   listed384
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 136(DI), AX
+	ADDQ  88(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed388:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   152(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   152(DI), R10
+	ADDQ    AX, R10
+	MOVQ    184(DI), R11
+	MOVQ    200(DI), R8
+	IMULQ   SI, R8
+	ADDQ    376(DI), R8
+
+loop389:
+	SUBQ       $0x20, R11
+	JLT        rest390
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VCVTPH2PS  (R9), Z0
+	VMOVUPS    Z0, (R8)
+	VCVTPH2PS  32(R9), Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop389
+
+rest390:
+	CMPQ      R11, $-16
+	JNE       done391
+	VCVTPH2PS (R9), Z0
+	VMOVUPS   Z0, (R8)
+
+done391:
+	TESTQ DX, DX
+	JNZ   listed388
 	TESTQ DI, DI
 	RET
 
 // func opScores1F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -9133,9 +10030,9 @@ TEXT ·opScores1F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells335:
+cells392:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
@@ -9155,7 +10052,7 @@ cells335:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims336:
+dims393:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -9202,7 +10099,7 @@ dims336:
 	ADDQ        $0x20, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims336
+	JNZ         dims393
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -9253,26 +10150,26 @@ dims336:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells335
+	JG          cells392
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues1F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R8
 	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel337:
+panel394:
 	CMPQ         DX, $0x00000080
-	JLT          narrower338
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower395
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -9283,10 +10180,10 @@ panel337:
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells339:
+cells396:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -9312,7 +10209,7 @@ cells339:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells339
+	JNZ          cells396
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9327,23 +10224,23 @@ cells339:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel337
+	JMP          panel394
 
-narrower338:
-panel340:
+narrower395:
+panel397:
 	CMPQ         DX, $0x40
-	JLT          narrower341
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower398
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells342:
+cells399:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -9359,7 +10256,7 @@ cells342:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells342
+	JNZ          cells399
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9370,21 +10267,21 @@ cells342:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel340
+	JMP          panel397
 
-narrower341:
-panel343:
+narrower398:
+panel400:
 	CMPQ         DX, $0x20
-	JLT          narrower344
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower401
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells345:
+cells402:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VCVTPH2PS    (SI), Z3
@@ -9395,7 +10292,7 @@ cells345:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells345
+	JNZ          cells402
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x40, AX
@@ -9404,20 +10301,20 @@ cells345:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel343
+	JMP          panel400
 
-narrower344:
-panel346:
+narrower401:
+panel403:
 	CMPQ         DX, $0x10
-	JLT          narrower347
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower404
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells348:
+cells405:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VCVTPH2PS    (SI), Z2
@@ -9426,7 +10323,7 @@ cells348:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells348
+	JNZ          cells405
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
@@ -9434,19 +10331,19 @@ cells348:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel346
+	JMP          panel403
 
-narrower347:
+narrower404:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -9456,9 +10353,9 @@ TEXT ·opScores2F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R12
 	IMUL3Q $0x08, R12, R12
 
-cells349:
+cells406:
 	MOVQ   AX, R13
-	MOVQ   576(DI), R14
+	MOVQ   608(DI), R14
 	MOVQ   176(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -9477,7 +10374,7 @@ cells349:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims350:
+dims407:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -9512,7 +10409,7 @@ dims350:
 	ADDQ        $0x20, R13
 	ADDQ        $0x40, R14
 	SUBQ        $0x10, R15
-	JNZ         dims350
+	JNZ         dims407
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -9562,41 +10459,41 @@ dims350:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells349
+	JG          cells406
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues2F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel351:
+panel408:
 	CMPQ         DX, $0x40
-	JLT          narrower352
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower409
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells353:
+cells410:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -9617,7 +10514,7 @@ cells353:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells353
+	JNZ          cells410
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9632,24 +10529,24 @@ cells353:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel351
+	JMP          panel408
 
-narrower352:
-panel354:
+narrower409:
+panel411:
 	CMPQ         DX, $0x20
-	JLT          narrower355
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower412
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells356:
+cells413:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -9663,7 +10560,7 @@ cells356:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells356
+	JNZ          cells413
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -9674,22 +10571,22 @@ cells356:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel354
+	JMP          panel411
 
-narrower355:
-panel357:
+narrower412:
+panel414:
 	CMPQ         DX, $0x10
-	JLT          narrower358
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower415
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z1
+	VBROADCASTSS 700(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells359:
+cells416:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -9700,7 +10597,7 @@ cells359:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells359
+	JNZ          cells416
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x20, AX
@@ -9709,19 +10606,19 @@ cells359:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel357
+	JMP          panel414
 
-narrower358:
+narrower415:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -9729,9 +10626,9 @@ TEXT ·opScores3F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells360:
+cells417:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -9746,7 +10643,7 @@ cells360:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims361:
+dims418:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Z12
@@ -9772,7 +10669,7 @@ dims361:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims361
+	JNZ         dims418
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -9813,46 +10710,46 @@ dims361:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells360
+	JG          cells417
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues3F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel362:
+panel419:
 	CMPQ         DX, $0x40
-	JLT          narrower363
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower420
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 672(DI), Z8
+	VBROADCASTSS 704(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells364:
+cells421:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -9878,7 +10775,7 @@ cells364:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells364
+	JNZ          cells421
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9897,27 +10794,27 @@ cells364:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel362
+	JMP          panel419
 
-narrower363:
-panel365:
+narrower420:
+panel422:
 	CMPQ         DX, $0x20
-	JLT          narrower366
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower423
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 672(DI), Z4
+	VBROADCASTSS 704(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells367:
+cells424:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -9934,7 +10831,7 @@ cells367:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells367
+	JNZ          cells424
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -9947,24 +10844,24 @@ cells367:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel365
+	JMP          panel422
 
-narrower366:
-panel368:
+narrower423:
+panel425:
 	CMPQ         DX, $0x10
-	JLT          narrower369
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower426
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z1
+	VBROADCASTSS 700(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 672(DI), Z2
+	VBROADCASTSS 704(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells370:
+cells427:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -9977,7 +10874,7 @@ cells370:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells370
+	JNZ          cells427
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -9987,19 +10884,19 @@ cells370:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel368
+	JMP          panel425
 
-narrower369:
+narrower426:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -10007,9 +10904,9 @@ TEXT ·opScores4F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x04, R11, R11
 
-cells371:
+cells428:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -10028,7 +10925,7 @@ cells371:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims372:
+dims429:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R13), Z16
@@ -10059,7 +10956,7 @@ dims372:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims372
+	JNZ         dims429
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -10109,51 +11006,51 @@ dims372:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells371
+	JG          cells428
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues4F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel373:
+panel430:
 	CMPQ         DX, $0x40
-	JLT          narrower374
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower431
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 672(DI), Z8
+	VBROADCASTSS 704(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 676(DI), Z12
+	VBROADCASTSS 708(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells375:
+cells432:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -10184,7 +11081,7 @@ cells375:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells375
+	JNZ          cells432
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -10207,30 +11104,30 @@ cells375:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel373
+	JMP          panel430
 
-narrower374:
-panel376:
+narrower431:
+panel433:
 	CMPQ         DX, $0x20
-	JLT          narrower377
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower434
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 672(DI), Z4
+	VBROADCASTSS 704(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 676(DI), Z6
+	VBROADCASTSS 708(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells378:
+cells435:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -10250,7 +11147,7 @@ cells378:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells378
+	JNZ          cells435
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -10265,26 +11162,26 @@ cells378:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel376
+	JMP          panel433
 
-narrower377:
-panel379:
+narrower434:
+panel436:
 	CMPQ         DX, $0x10
-	JLT          narrower380
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower437
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z1
+	VBROADCASTSS 700(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 672(DI), Z2
+	VBROADCASTSS 704(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 676(DI), Z3
+	VBROADCASTSS 708(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells381:
+cells438:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -10299,7 +11196,7 @@ cells381:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells381
+	JNZ          cells438
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -10310,51 +11207,24 @@ cells381:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel379
+	JMP          panel436
 
-narrower380:
+narrower437:
 	TESTQ DI, DI
 	RET
 
 // func opExpandBF16AVX512()
 // Requires: AVX512F
 TEXT ·opExpandBF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  528(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
-
-loop382:
-	SUBQ      $0x20, DX
-	JLT       rest383
-	VPMOVZXWD (AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (CX)
-	VPMOVZXWD 32(AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, 64(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop382
-
-rest383:
-	CMPQ      DX, $-16
-	JNE       done384
-	VPMOVZXWD (AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (CX)
-
-done384:
 	MOVQ  496(DI), AX
 	MOVQ  368(DI), CX
-	MOVQ  528(DI), DX
+	MOVQ  536(DI), DX
 	MOVQ  CX, 520(DI)
-	IMULQ 184(DI), DX
+	IMULQ 176(DI), DX
 
-loop385:
+loop439:
 	SUBQ      $0x20, DX
-	JLT       rest386
+	JLT       rest440
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
@@ -10363,55 +11233,160 @@ loop385:
 	VMOVUPS   Z0, 64(CX)
 	ADDQ      $0x40, AX
 	ADDQ      $0x00000080, CX
-	JMP       loop385
+	JMP       loop439
 
-rest386:
+rest440:
 	CMPQ      DX, $-16
-	JNE       done387
+	JNE       done441
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done387:
+done441:
+	MOVQ  504(DI), AX
+	MOVQ  376(DI), CX
+	MOVQ  536(DI), DX
+	MOVQ  CX, 528(DI)
+	IMULQ 184(DI), DX
+
+loop442:
+	SUBQ      $0x20, DX
+	JLT       rest443
+	VPMOVZXWD (AX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (CX)
+	VPMOVZXWD 32(AX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, 64(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x00000080, CX
+	JMP       loop442
+
+rest443:
+	CMPQ      DX, $-16
+	JNE       done444
+	VPMOVZXWD (AX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (CX)
+
+done444:
+	TESTQ DI, DI
+	RET
+
+// func opGatherBF16AVX512()
+// Requires: AVX512F, BMI, MMX+
+TEXT ·opGatherBF16AVX512(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 128(DI), AX
+	ADDQ  80(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed445:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   144(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   144(DI), R10
+	ADDQ    AX, R10
+	MOVQ    176(DI), R11
+	MOVQ    192(DI), R8
+	IMULQ   SI, R8
+	ADDQ    368(DI), R8
+
+loop446:
+	SUBQ       $0x20, R11
+	JLT        rest447
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VPMOVZXWD  (R9), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, (R8)
+	VPMOVZXWD  32(R9), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop446
+
+rest447:
+	CMPQ      R11, $-16
+	JNE       done448
+	VPMOVZXWD (R9), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (R8)
+
+done448:
+	TESTQ DX, DX
+	JNZ   listed445
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 136(DI), AX
+	ADDQ  88(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed449:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   152(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   152(DI), R10
+	ADDQ    AX, R10
+	MOVQ    184(DI), R11
+	MOVQ    200(DI), R8
+	IMULQ   SI, R8
+	ADDQ    376(DI), R8
+
+loop450:
+	SUBQ       $0x20, R11
+	JLT        rest451
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VPMOVZXWD  (R9), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, (R8)
+	VPMOVZXWD  32(R9), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop450
+
+rest451:
+	CMPQ      R11, $-16
+	JNE       done452
+	VPMOVZXWD (R9), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (R8)
+
+done452:
+	TESTQ DX, DX
+	JNZ   listed449
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ8_0AVX512()
 // Requires: AVX2, AVX512F
 TEXT ·opExpandQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  528(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
-
-loop388:
-	SUBQ         $0x20, DX
-	JLT          rest389
-	VPBROADCASTW (AX), Y0
-	VCVTPH2PS    Y0, Z0
-	VPMOVSXBD    2(AX), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, (CX)
-	VPMOVSXBD    18(AX), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, 64(CX)
-	ADDQ         $0x22, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop388
-
-rest389:
 	MOVQ  496(DI), AX
 	MOVQ  368(DI), CX
-	MOVQ  528(DI), DX
+	MOVQ  536(DI), DX
 	MOVQ  CX, 520(DI)
-	IMULQ 184(DI), DX
+	IMULQ 176(DI), DX
 
-loop391:
+loop453:
 	SUBQ         $0x20, DX
-	JLT          rest392
+	JLT          rest454
 	VPBROADCASTW (AX), Y0
 	VCVTPH2PS    Y0, Z0
 	VPMOVSXBD    2(AX), Z1
@@ -10424,19 +11399,139 @@ loop391:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop391
+	JMP          loop453
 
-rest392:
+rest454:
+	MOVQ  504(DI), AX
+	MOVQ  376(DI), CX
+	MOVQ  536(DI), DX
+	MOVQ  CX, 528(DI)
+	IMULQ 184(DI), DX
+
+loop456:
+	SUBQ         $0x20, DX
+	JLT          rest457
+	VPBROADCASTW (AX), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(AX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (CX)
+	VPMOVSXBD    18(AX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop456
+
+rest457:
+	TESTQ DI, DI
+	RET
+
+// func opGatherQ8_0AVX512()
+// Requires: AVX2, AVX512F, BMI, MMX+
+TEXT ·opGatherQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 128(DI), AX
+	ADDQ  80(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed459:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   144(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   144(DI), R10
+	ADDQ    AX, R10
+	MOVQ    176(DI), R11
+	MOVQ    192(DI), R8
+	IMULQ   SI, R8
+	ADDQ    368(DI), R8
+
+loop460:
+	SUBQ         $0x20, R11
+	JLT          rest461
+	PREFETCHT1   (R10)
+	ADDQ         $0x22, R10
+	VPBROADCASTW (R9), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(R9), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (R8)
+	VPMOVSXBD    18(R9), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         $0x22, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop460
+
+rest461:
+	TESTQ DX, DX
+	JNZ   listed459
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 136(DI), AX
+	ADDQ  88(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed463:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   152(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   152(DI), R10
+	ADDQ    AX, R10
+	MOVQ    184(DI), R11
+	MOVQ    200(DI), R8
+	IMULQ   SI, R8
+	ADDQ    376(DI), R8
+
+loop464:
+	SUBQ         $0x20, R11
+	JLT          rest465
+	PREFETCHT1   (R10)
+	ADDQ         $0x22, R10
+	VPBROADCASTW (R9), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(R9), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (R8)
+	VPMOVSXBD    18(R9), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         $0x22, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop464
+
+rest465:
+	TESTQ DX, DX
+	JNZ   listed463
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -10444,9 +11539,9 @@ TEXT ·opScores1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells394:
+cells467:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
@@ -10466,7 +11561,7 @@ cells394:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims395:
+dims468:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -10643,7 +11738,7 @@ dims395:
 	ADDQ         $0x22, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims395
+	JNZ          dims468
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -10694,26 +11789,26 @@ dims395:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells394
+	JG           cells467
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R8
 	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel396:
+panel469:
 	CMPQ         DX, $0x00000080
-	JLT          narrower397
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower470
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -10724,10 +11819,10 @@ panel396:
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells398:
+cells471:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -10776,7 +11871,7 @@ cells398:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells398
+	JNZ          cells471
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -10791,23 +11886,23 @@ cells398:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel396
+	JMP          panel469
 
-narrower397:
-panel399:
+narrower470:
+panel472:
 	CMPQ         DX, $0x40
-	JLT          narrower400
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower473
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells401:
+cells474:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -10835,7 +11930,7 @@ cells401:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells401
+	JNZ          cells474
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -10846,21 +11941,21 @@ cells401:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel399
+	JMP          panel472
 
-narrower400:
-panel402:
+narrower473:
+panel475:
 	CMPQ         DX, $0x20
-	JLT          narrower403
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower476
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells404:
+cells477:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -10877,7 +11972,7 @@ cells404:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells404
+	JNZ          cells477
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x22, AX
@@ -10886,19 +11981,19 @@ cells404:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel402
+	JMP          panel475
 
-narrower403:
+narrower476:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -10908,9 +12003,9 @@ TEXT ·opScores2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells405:
+cells478:
 	MOVQ   AX, R13
-	MOVQ   576(DI), R14
+	MOVQ   608(DI), R14
 	MOVQ   176(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -10929,7 +12024,7 @@ cells405:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims406:
+dims479:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -11039,7 +12134,7 @@ dims406:
 	ADDQ         $0x22, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims406
+	JNZ          dims479
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -11089,41 +12184,41 @@ dims406:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells405
+	JG           cells478
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel407:
+panel480:
 	CMPQ         DX, $0x40
-	JLT          narrower408
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower481
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells409:
+cells482:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -11156,7 +12251,7 @@ cells409:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells409
+	JNZ          cells482
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11171,24 +12266,24 @@ cells409:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel407
+	JMP          panel480
 
-narrower408:
-panel410:
+narrower481:
+panel483:
 	CMPQ         DX, $0x20
-	JLT          narrower411
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower484
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells412:
+cells485:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -11208,7 +12303,7 @@ cells412:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells412
+	JNZ          cells485
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -11219,19 +12314,19 @@ cells412:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel410
+	JMP          panel483
 
-narrower411:
+narrower484:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -11239,9 +12334,9 @@ TEXT ·opScores3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells413:
+cells486:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -11256,7 +12351,7 @@ cells413:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims414:
+dims487:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -11326,7 +12421,7 @@ dims414:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims414
+	JNZ          dims487
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -11367,46 +12462,46 @@ dims414:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells413
+	JG           cells486
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel415:
+panel488:
 	CMPQ         DX, $0x40
-	JLT          narrower416
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower489
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 672(DI), Z8
+	VBROADCASTSS 704(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells417:
+cells490:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -11444,7 +12539,7 @@ cells417:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells417
+	JNZ          cells490
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11463,27 +12558,27 @@ cells417:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel415
+	JMP          panel488
 
-narrower416:
-panel418:
+narrower489:
+panel491:
 	CMPQ         DX, $0x20
-	JLT          narrower419
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower492
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 672(DI), Z4
+	VBROADCASTSS 704(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells420:
+cells493:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -11506,7 +12601,7 @@ cells420:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells420
+	JNZ          cells493
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -11519,19 +12614,19 @@ cells420:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel418
+	JMP          panel491
 
-narrower419:
+narrower492:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -11539,9 +12634,9 @@ TEXT ·opScores4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells421:
+cells494:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -11560,7 +12655,7 @@ cells421:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims422:
+dims495:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -11640,7 +12735,7 @@ dims422:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims422
+	JNZ          dims495
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -11690,51 +12785,51 @@ dims422:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells421
+	JG           cells494
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel423:
+panel496:
 	CMPQ         DX, $0x40
-	JLT          narrower424
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower497
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 672(DI), Z8
+	VBROADCASTSS 704(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 676(DI), Z12
+	VBROADCASTSS 708(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells425:
+cells498:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -11777,7 +12872,7 @@ cells425:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells425
+	JNZ          cells498
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11800,30 +12895,30 @@ cells425:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel423
+	JMP          panel496
 
-narrower424:
-panel426:
+narrower497:
+panel499:
 	CMPQ         DX, $0x20
-	JLT          narrower427
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower500
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 672(DI), Z4
+	VBROADCASTSS 704(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 676(DI), Z6
+	VBROADCASTSS 708(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells428:
+cells501:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -11849,7 +12944,7 @@ cells428:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells428
+	JNZ          cells501
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -11864,48 +12959,24 @@ cells428:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel426
+	JMP          panel499
 
-narrower427:
+narrower500:
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ4_0AVX512()
 // Requires: AVX2, AVX512F
 TEXT ·opExpandQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  488(DI), AX
-	MOVQ  360(DI), CX
-	MOVQ  528(DI), DX
-	MOVQ  CX, 512(DI)
-	IMULQ 176(DI), DX
-
-loop429:
-	SUBQ         $0x20, DX
-	JLT          rest430
-	VPBROADCASTW (AX), Y0
-	VCVTPH2PS    Y0, Z0
-	VMULPS       nibbles<>+0(SB), Z0, Z0
-	VPMOVZXBD    2(AX), Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, (CX)
-	VPMOVZXBD    2(AX), Z1
-	VPSRLD       $0x04, Z1, Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, 64(CX)
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop429
-
-rest430:
 	MOVQ  496(DI), AX
 	MOVQ  368(DI), CX
-	MOVQ  528(DI), DX
+	MOVQ  536(DI), DX
 	MOVQ  CX, 520(DI)
-	IMULQ 184(DI), DX
+	IMULQ 176(DI), DX
 
-loop432:
+loop502:
 	SUBQ         $0x20, DX
-	JLT          rest433
+	JLT          rest503
 	VPBROADCASTW (AX), Y0
 	VCVTPH2PS    Y0, Z0
 	VMULPS       nibbles<>+0(SB), Z0, Z0
@@ -11918,19 +12989,139 @@ loop432:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop432
+	JMP          loop502
 
-rest433:
+rest503:
+	MOVQ  504(DI), AX
+	MOVQ  376(DI), CX
+	MOVQ  536(DI), DX
+	MOVQ  CX, 528(DI)
+	IMULQ 184(DI), DX
+
+loop505:
+	SUBQ         $0x20, DX
+	JLT          rest506
+	VPBROADCASTW (AX), Y0
+	VCVTPH2PS    Y0, Z0
+	VMULPS       nibbles<>+0(SB), Z0, Z0
+	VPMOVZXBD    2(AX), Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, (CX)
+	VPMOVZXBD    2(AX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         $0x12, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop505
+
+rest506:
+	TESTQ DI, DI
+	RET
+
+// func opGatherQ4_0AVX512()
+// Requires: AVX2, AVX512F, BMI, MMX+
+TEXT ·opGatherQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 128(DI), AX
+	ADDQ  80(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed508:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   144(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   144(DI), R10
+	ADDQ    AX, R10
+	MOVQ    176(DI), R11
+	MOVQ    192(DI), R8
+	IMULQ   SI, R8
+	ADDQ    368(DI), R8
+
+loop509:
+	SUBQ         $0x20, R11
+	JLT          rest510
+	PREFETCHT1   (R10)
+	ADDQ         $0x12, R10
+	VPBROADCASTW (R9), Y0
+	VCVTPH2PS    Y0, Z0
+	VMULPS       nibbles<>+0(SB), Z0, Z0
+	VPMOVZXBD    2(R9), Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, (R8)
+	VPMOVZXBD    2(R9), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         $0x12, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop509
+
+rest510:
+	TESTQ DX, DX
+	JNZ   listed508
+	MOVQ  416(DI), AX
+	MOVQ  568(DI), CX
+	MOVQ  576(DI), DX
+	MOVQ  272(DI), BX
+	IMULQ 136(DI), AX
+	ADDQ  88(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed512:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   152(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   152(DI), R10
+	ADDQ    AX, R10
+	MOVQ    184(DI), R11
+	MOVQ    200(DI), R8
+	IMULQ   SI, R8
+	ADDQ    376(DI), R8
+
+loop513:
+	SUBQ         $0x20, R11
+	JLT          rest514
+	PREFETCHT1   (R10)
+	ADDQ         $0x12, R10
+	VPBROADCASTW (R9), Y0
+	VCVTPH2PS    Y0, Z0
+	VMULPS       nibbles<>+0(SB), Z0, Z0
+	VPMOVZXBD    2(R9), Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, (R8)
+	VPMOVZXBD    2(R9), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         $0x12, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop513
+
+rest514:
+	TESTQ DX, DX
+	JNZ   listed512
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -11938,9 +13129,9 @@ TEXT ·opScores1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells435:
+cells516:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
@@ -11960,7 +13151,7 @@ cells435:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims436:
+dims517:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -12133,7 +13324,7 @@ dims436:
 	ADDQ         $0x12, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims436
+	JNZ          dims517
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -12184,26 +13375,26 @@ dims436:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells435
+	JG           cells516
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R8
 	MOVQ 152(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel437:
+panel518:
 	CMPQ         DX, $0x00000080
-	JLT          narrower438
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower519
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -12214,10 +13405,10 @@ panel437:
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells439:
+cells520:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z8
@@ -12265,7 +13456,7 @@ cells439:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells439
+	JNZ          cells520
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12280,23 +13471,23 @@ cells439:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel437
+	JMP          panel518
 
-narrower438:
-panel440:
+narrower519:
+panel521:
 	CMPQ         DX, $0x40
-	JLT          narrower441
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower522
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells442:
+cells523:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z4
 	VPBROADCASTW (SI), Y5
@@ -12323,7 +13514,7 @@ cells442:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells442
+	JNZ          cells523
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12334,21 +13525,21 @@ cells442:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel440
+	JMP          panel521
 
-narrower441:
-panel443:
+narrower522:
+panel524:
 	CMPQ         DX, $0x20
-	JLT          narrower444
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower525
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         336(DI), R10
-	MOVQ         528(DI), R11
+	MOVQ         536(DI), R11
 	MOVQ         BX, R12
 
-cells445:
+cells526:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -12365,7 +13556,7 @@ cells445:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells445
+	JNZ          cells526
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x12, AX
@@ -12374,19 +13565,19 @@ cells445:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel443
+	JMP          panel524
 
-narrower444:
+narrower525:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
@@ -12396,9 +13587,9 @@ TEXT ·opScores2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells446:
+cells527:
 	MOVQ   AX, R13
-	MOVQ   576(DI), R14
+	MOVQ   608(DI), R14
 	MOVQ   176(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -12417,7 +13608,7 @@ cells446:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims447:
+dims528:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -12525,7 +13716,7 @@ dims447:
 	ADDQ         $0x12, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims447
+	JNZ          dims528
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -12575,41 +13766,41 @@ dims447:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells446
+	JG           cells527
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel448:
+panel529:
 	CMPQ         DX, $0x40
-	JLT          narrower449
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower530
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells450:
+cells531:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z8
 	VBROADCASTSS 4(R11), Z9
@@ -12641,7 +13832,7 @@ cells450:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells450
+	JNZ          cells531
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12656,24 +13847,24 @@ cells450:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel448
+	JMP          panel529
 
-narrower449:
-panel451:
+narrower530:
+panel532:
 	CMPQ         DX, $0x20
-	JLT          narrower452
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower533
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells453:
+cells534:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -12693,7 +13884,7 @@ cells453:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells453
+	JNZ          cells534
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12704,19 +13895,19 @@ cells453:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel451
+	JMP          panel532
 
-narrower452:
+narrower533:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -12724,9 +13915,9 @@ TEXT ·opScores3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells454:
+cells535:
 	MOVQ   AX, R11
-	MOVQ   576(DI), R12
+	MOVQ   608(DI), R12
 	MOVQ   176(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -12741,7 +13932,7 @@ cells454:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims455:
+dims536:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R12), Z12
@@ -12810,7 +14001,7 @@ dims455:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims455
+	JNZ          dims536
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -12851,46 +14042,46 @@ dims455:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells454
+	JG           cells535
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel456:
+panel537:
 	CMPQ         DX, $0x40
-	JLT          narrower457
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower538
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 672(DI), Z8
+	VBROADCASTSS 704(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells458:
+cells539:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z13
@@ -12927,7 +14118,7 @@ cells458:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells458
+	JNZ          cells539
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12946,27 +14137,27 @@ cells458:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel456
+	JMP          panel537
 
-narrower457:
-panel459:
+narrower538:
+panel540:
 	CMPQ         DX, $0x20
-	JLT          narrower460
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower541
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 672(DI), Z4
+	VBROADCASTSS 704(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
 	MOVQ         336(DI), R11
-	MOVQ         528(DI), R12
+	MOVQ         536(DI), R12
 	MOVQ         BX, R13
 
-cells461:
+cells542:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -12989,7 +14180,7 @@ cells461:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells461
+	JNZ          cells542
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13002,19 +14193,19 @@ cells461:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel459
+	JMP          panel540
 
-narrower460:
+narrower541:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   512(DI), AX
+	MOVQ   520(DI), AX
 	MOVQ   336(DI), CX
-	MOVQ   528(DI), DX
-	MOVQ   552(DI), BX
+	MOVQ   536(DI), DX
+	MOVQ   584(DI), BX
 	MOVQ   144(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	MOVQ   192(DI), R9
@@ -13022,9 +14213,9 @@ TEXT ·opScores4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   160(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells462:
+cells543:
 	MOVQ   AX, R12
-	MOVQ   576(DI), R13
+	MOVQ   608(DI), R13
 	MOVQ   176(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -13043,7 +14234,7 @@ cells462:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims463:
+dims544:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R13), Z16
@@ -13122,7 +14313,7 @@ dims463:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims463
+	JNZ          dims544
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -13172,51 +14363,51 @@ dims463:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells462
+	JG           cells543
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 520(DI), AX
-	MOVQ 600(DI), CX
+	MOVQ 528(DI), AX
+	MOVQ 632(DI), CX
 	MOVQ 184(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 592(DI), BX
 	MOVQ 200(DI), SI
 	MOVQ 152(DI), R9
 	MOVQ 152(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel464:
+panel545:
 	CMPQ         DX, $0x40
-	JLT          narrower465
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower546
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z4
+	VBROADCASTSS 700(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 672(DI), Z8
+	VBROADCASTSS 704(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 676(DI), Z12
+	VBROADCASTSS 708(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells466:
+cells547:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z16
 	VBROADCASTSS 4(R12), Z17
@@ -13258,7 +14449,7 @@ cells466:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells466
+	JNZ          cells547
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13281,30 +14472,30 @@ cells466:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel464
+	JMP          panel545
 
-narrower465:
-panel467:
+narrower546:
+panel548:
 	CMPQ         DX, $0x20
-	JLT          narrower468
-	VBROADCASTSS 664(DI), Z0
+	JLT          narrower549
+	VBROADCASTSS 696(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 668(DI), Z2
+	VBROADCASTSS 700(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 672(DI), Z4
+	VBROADCASTSS 704(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 676(DI), Z6
+	VBROADCASTSS 708(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
 	MOVQ         336(DI), R12
-	MOVQ         528(DI), R13
+	MOVQ         536(DI), R13
 	MOVQ         BX, R14
 
-cells469:
+cells550:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -13330,7 +14521,7 @@ cells469:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells469
+	JNZ          cells550
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13345,8 +14536,8 @@ cells469:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel467
+	JMP          panel548
 
-narrower468:
+narrower549:
 	TESTQ DI, DI
 	RET

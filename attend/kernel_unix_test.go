@@ -5,6 +5,7 @@ package attend
 import (
 	"os"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -60,6 +61,31 @@ func TestNothingBehindTheLastCellIsRead(t *testing.T) {
 								t.Errorf("%v: %v", p, err)
 							}
 						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// So it is with the cells and the lists of rows that list their cells.
+func TestNothingBehindListsAndTheirCellsIsRead(t *testing.T) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
+		for _, typ := range kernelTypes {
+			for n, dim := range []int{32, 96, 128} {
+				for group := range 4 {
+					rng := seeded(int(typ), dim, group)
+					p := forked(t, rng, typ, dim, group+1, 2+n, 13*group, 40)
+					p.prepare()
+					want, _ := p.run(t, set, 1)
+					p.k, p.v = guarded(t, p.k), guarded(t, p.v)
+					p.prepare()
+					words := guarded(t, bytesOf(p.words))
+					p.words = unsafe.Slice((*int32)(unsafe.Pointer(&words[0])), len(p.words))
+					p.tensors[4].data = unsafe.Pointer(&words[0])
+					got, _ := p.run(t, set, 1)
+					if err := sameBits(got, want); err != nil {
+						t.Errorf("%v: %v", &p.problem, err)
 					}
 				}
 			}

@@ -74,7 +74,7 @@ func (s shape) layout(threads int) layout {
 	}
 	l.frames = end
 	const frame, scores = 1024, (32*4 + 16) * 4
-	l.frameSize = frame + scores + align(4*passRows) + align(4*room) +
+	l.frameSize = frame + scores + 2*align(4*passRows) + align(4*room) +
 		int64(l.tile)*(keyBytes+valueBytes) + room*keyBytes + 2*l.partSize
 	l.size = l.frames + int64(threads)*l.frameSize + 64 // as scratch may begin so much later
 	return l

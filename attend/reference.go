@@ -132,16 +132,26 @@ type visibility []int32
 
 func newVisibility(spans *tensor) visibility { return unsafe.Slice((*int32)(spans.data), spans.ne[0]) }
 
-// row yields the cells that a row sees among the first ones.
+// row yields the cells that a row sees among the first ones, in the order of the places that they have
+// alone.
 func (s visibility) row(row, cells int) func(yield func(cell int) bool) {
 	at := s[int(s[spansRows])+row*rowWords:]
 	first, end, from, bits := int(at[0]), int(at[1]), int(at[2]), at[3]
 	return func(yield func(cell int) bool) {
 		for c := max(first, 0); c < min(end, int(s[spansCells]), cells); c++ {
-			if bits != 0 && c >= from && s[bits+int32((c-from)/32)]>>((c-from)%32)&1 == 0 {
-				continue
+			cell := c
+			switch {
+			case c < from:
+			case bits < 0:
+				if cell = int(s[int(-bits)+c-from]); cell < 0 {
+					continue
+				}
+			case bits > 0:
+				if s[bits+int32((c-from)/32)]>>((c-from)%32)&1 == 0 {
+					continue
+				}
 			}
-			if !yield(c) {
+			if !yield(cell) {
 				return
 			}
 		}

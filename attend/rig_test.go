@@ -1,6 +1,7 @@
 package attend
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -43,11 +44,14 @@ type problem struct {
 	typ   ggml.Type
 	scale Scores
 	sees  [][]run // by row
+	alone [][]int // by row: where its runs lie alone; nil: where they are
+	lists int     // words at most; 0: as many as are needed
 
 	sinks   []float32 // [heads]; nil: none
 	q       []float32 // [keyDim, heads, rows]
 	k, v    []byte    // [dim, cells, kvHeads]
 	spans   Spans
+	words   []int32 // of the tensor
 	dst     []byte
 	tensors [6]tensor // dst, q, k, v, spans, sinks
 }
@@ -152,13 +156,19 @@ const canary = 0xA5
 
 // prepare makes the op's tensors. Its memory holds NaN.
 func (p *problem) prepare() {
-	p.spans.Reset(p.kvHeads, p.rows)
+	listsAt := SpansWords(p.kvHeads, p.rows, p.cells)
+	p.spans.Reset(p.kvHeads, p.rows, listsAt, cmp.Or(p.lists, 1<<30))
 	for row, runs := range p.sees {
-		for _, r := range runs {
-			p.spans.See(r.first, r.end-r.first)
+		for i, r := range runs {
+			alone := r.first
+			if p.alone != nil {
+				alone = p.alone[row][i]
+			}
+			p.spans.See(alone, r.first, r.end-r.first)
 		}
 		p.spans.EndRow(row)
 	}
+	p.words = slices.Concat(p.spans.Words(), make([]int32, listsAt-len(p.spans.Words())), p.spans.Lists())
 	threads := ggml.MostThreads()
 	l := p.layout(threads)
 	p.dst = make([]byte, l.size+256)
@@ -177,7 +187,7 @@ func (p *problem) prepare() {
 		t.nb[3] = t.nb[2] * uint64(t.ne[2])
 		return t
 	}
-	words := p.spans.Words()
+	words := p.words
 	p.tensors = [6]tensor{
 		at(ggml.F32, unsafe.Pointer(&p.dst[0]), l.size/4),
 		at(ggml.F32, unsafe.Pointer(&p.q[0]), int64(p.keyDim), int64(p.heads), int64(p.rows)),
@@ -208,7 +218,7 @@ func (p *problem) run(t testing.TB, set isa.ISA, threads int) (out, lse []float3
 			t.Fatalf("%v: wrote %d bytes behind its result", p, i+1)
 		}
 	}
-	for i, n := range p.spans.Words()[:rowsAt(p.kvHeads)] {
+	for i, n := range p.words[:rowsAt(p.kvHeads)] {
 		if n != 0 && i != spansCells && i != spansRows {
 			t.Fatalf("%v: word %d of the spans is %d after the op", p, i, n)
 		}

@@ -33,9 +33,9 @@ func TestSpansHoldWhatRowsSee(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var s Spans
-			s.Reset(3, 2)
+			s.Reset(3, 2, 1000, 0)
 			for _, r := range tt.runs {
-				s.See(r.first, r.end-r.first)
+				s.See(r.first, r.first, r.end-r.first)
 			}
 			s.EndRow(1)
 			var want []int
@@ -64,7 +64,7 @@ func TestSpansOfARowThatIsNotTherePanic(t *testing.T) {
 		}
 	}()
 	var s Spans
-	s.Reset(1, 2)
+	s.Reset(1, 2, 0, 0)
 	s.EndRow(2)
 }
 
@@ -76,13 +76,13 @@ func FuzzSpans(f *testing.F) {
 		n := int(rows%8) + 1
 		const cells = 2 * 510
 		var s Spans
-		s.Reset(2, n)
+		s.Reset(2, n, 0, 0)
 		want := make([][]bool, n)
 		for row := range n {
 			want[row] = make([]bool, cells)
 			for i := row * 2; i+1 < len(data); i += n * 2 {
 				first, length := 2*int(data[i]), int(data[i+1])
-				s.See(first, length)
+				s.See(first, first, length)
 				for c := first; c < first+length; c++ {
 					want[row][c] = true
 				}

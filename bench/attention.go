@@ -244,9 +244,9 @@ func (st *stack) add(label string, of attended, a attend.Attention, q, sees *ggm
 // seeEverything returns spans in which each row sees all cells.
 func seeEverything(of attended) []int32 {
 	var s attend.Spans
-	s.Reset(of.kvHeads, of.rows)
+	s.Reset(of.kvHeads, of.rows, 0, 0)
 	for row := range of.rows {
-		s.See(0, of.cells)
+		s.See(0, 0, of.cells)
 		s.EndRow(row)
 	}
 	return s.Words()

@@ -49,19 +49,22 @@ func (a *arrangement) arrange(batch []Work, chunkTokens int) {
 	a.cut(chunkTokens)
 }
 
-// seen notes the cells of each row.
+// seen notes the cells of each row, and where they would be alone.
 type seen struct {
-	rows [][]int64
-	row  []int64
+	rows, alone       [][]int64
+	row, placesOfARow []int64
 }
 
-func (s *seen) See(first, n int) {
-	for c := first; c < first+n; c++ {
-		s.row = append(s.row, int64(c))
+func (s *seen) See(alone, first, n int) {
+	for i := range n {
+		s.row, s.placesOfARow = append(s.row, int64(first+i)), append(s.placesOfARow, int64(alone+i))
 	}
 }
 
-func (s *seen) EndRow(int) { s.rows, s.row = append(s.rows, s.row), nil }
+func (s *seen) EndRow(int) {
+	s.rows, s.alone = append(s.rows, s.row), append(s.alone, s.placesOfARow)
+	s.row, s.placesOfARow = nil, nil
+}
 
 // Random batches of sequences and forks are grouped, numbered and cut; each token sees its own
 // sequence up to itself.
@@ -178,8 +181,18 @@ func checkVisibility(t *rapid.T, a *arrangement, p Part, window int, g *grove) {
 			t.Fatalf("token %d is another tree's than its part", p.First+i)
 		}
 		want := slices.Concat(g.sees[w.Seq], a.cells[w.first:p.First+i+1])
+		hidden := 0
 		if window > 0 {
-			want = want[max(0, len(want)-window):]
+			hidden = max(0, len(want)-window)
+			want = want[hidden:]
+		}
+		for j, c := range want {
+			if got.rows[i][j] != c || got.alone[i][j] != int64(hidden+j) {
+				t.Fatalf("token %d sees cell %d, as if it were %d; want %d, as if it were %d", p.First+i, got.rows[i][j], got.alone[i][j], c, hidden+j)
+			}
+			if c != int64(hidden+j) && !a.Strewn(window) {
+				t.Fatalf("token %d sees cell %d as %d, and no sequence of the step is strewn", p.First+i, c, hidden+j)
+			}
 		}
 		slices.Sort(want)
 		if slices.Sort(got.rows[i]); !slices.Equal(got.rows[i], want) {

@@ -19,6 +19,7 @@ import (
 type ring struct {
 	window int
 	size   int     // places
+	least  int     // places at first
 	cells  []int32 // by place: the cell whose rows are there, or nowhere
 	places []int32 // by cell: the place of its rows, or nowhere; later cells are nowhere
 	dirty  []bool  // by place: the tier does not have the row
@@ -67,13 +68,14 @@ type ringCopies struct {
 // new ones last.
 type need struct {
 	first, n int        // tokens of the step
+	position int        // of the first row
 	old      int        // rows before theirs
 	cells    []tier.Run // in the order of positions
 }
 
 // newRing returns a ring without rows, whose tier has room for some cells; 0: for all.
 func newRing(window, size, past int) *ring {
-	r := &ring{window: window, past: newPast(past)}
+	r := &ring{window: window, least: size, past: newPast(past)}
 	r.extend(size)
 	return r
 }
@@ -316,6 +318,7 @@ func (r *ring) reset(size int) {
 	}
 	r.places = r.places[:0]
 	r.past.forgetAll()
+	r.least = size
 	r.extend(size)
 }
 

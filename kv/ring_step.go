@@ -39,7 +39,7 @@ func (a *arrangement) needs(c Chunk, tree, window int, needs []need, cells []tie
 		position, begin := w.past+from-w.first, len(cells)
 		old := min(position, window-1)
 		cells = w.appendCells(cells, position-old, position+to-from)
-		needs = append(needs, need{first: from, n: to - from, old: old, cells: cells[begin:len(cells):len(cells)]})
+		needs = append(needs, need{first: from, n: to - from, position: position - old, old: old, cells: cells[begin:len(cells):len(cells)]})
 	}
 	return needs, cells
 }

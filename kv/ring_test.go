@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/seed4d217819/ebb/tier"
@@ -186,5 +187,29 @@ func TestTokensSeeTheirWindowsInARing(t *testing.T) {
 	}
 	if got, want := r.span(0, 1), Block; got != want {
 		t.Errorf("attention spans %d places; want %d", got, want)
+	}
+}
+
+// A sequence alone would be in a ring of the first size, however large the ring has grown.
+func TestRowsOfARingAreSeenAtThePlacesThatTheyWouldHaveAlone(t *testing.T) {
+	r := newRing(6, 8, 0)
+	r.extend(16)
+	r.runs = []tier.Run{{Start: 5, N: 3}, {Start: 12, N: 1}, {Start: 1, N: 2}}
+	r.views = []view{{first: 0, n: 2, position: 6, old: 4, end: 3}} // positions 6 to 11
+	var got seen
+	r.sees(Part{First: 0, N: 2}, &got)
+	if diff := cmp.Diff([][]int64{{5, 6, 7, 12, 1}, {5, 6, 7, 12, 1, 2}}, got.rows); diff != "" {
+		t.Errorf("places (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([][]int64{{6, 7, 0, 1, 2}, {6, 7, 0, 1, 2, 3}}, got.alone); diff != "" {
+		t.Errorf("places alone (-want +got):\n%s", diff)
+	}
+	if !r.strewn() {
+		t.Error("no rows are at other places than alone")
+	}
+	r.runs = []tier.Run{{Start: 6, N: 2}, {Start: 0, N: 4}}
+	r.views[0].end = 2
+	if r.strewn() {
+		t.Error("rows of a sequence alone are at other places than alone")
 	}
 }

@@ -10,13 +10,14 @@ import (
 // view is the places of the rows that the tokens of a work see in a chunk.
 type view struct {
 	first, n   int // tokens of the step
+	position   int // of the first of the rows
 	old        int // rows before theirs
 	begin, end int // places of all these rows among the runs of the ring, in the order of positions
 }
 
 // look notes where the rows are that a work needs. They have places.
 func (r *ring) look(n need) {
-	v := view{first: n.first, n: n.n, old: n.old, begin: len(r.runs)}
+	v := view{first: n.first, n: n.n, position: n.position, old: n.old, begin: len(r.runs)}
 	for _, run := range n.cells {
 		for c := run.Start; c < run.End(); c++ {
 			place := int(r.places[c])
@@ -47,9 +48,37 @@ func (r *ring) sees(p Part, to Viewer) {
 			v = &r.views[i]
 		}
 		end := v.old + t - v.first + 1
-		v.between(r.runs, max(0, end-r.window), end, to.See)
+		position := v.position + max(0, end-r.window)
+		v.between(r.runs, max(0, end-r.window), end, func(first, n int) {
+			r.alone(position, first, n, to.See)
+			position += n
+		})
 		to.EndRow(t - p.First)
 	}
+}
+
+// alone divides a run of places where a sequence alone would have reached the end of the ring. Its first
+// row is that of a position, which would have the place of its number modulo the size that a ring has at
+// first.
+func (r *ring) alone(position, first, n int, see func(alone, first, n int)) {
+	for n > 0 {
+		alone := position % r.least
+		some := min(n, r.least-alone)
+		see(alone, first, some)
+		position, first, n = position+some, first+some, n-some
+	}
+}
+
+// strewn reports whether a view has rows at other places than they would have alone.
+func (r *ring) strewn() (is bool) {
+	for _, v := range r.views {
+		position := v.position
+		for _, run := range r.runs[v.begin:v.end] {
+			r.alone(position, run.Start, run.N, func(alone, first, _ int) { is = is || alone != first })
+			position += run.N
+		}
+	}
+	return is
 }
 
 // between calls each with the runs of places of the rows [from, to) of a view.

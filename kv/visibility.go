@@ -1,11 +1,16 @@
 package kv
 
-import "github.com/seed4d217819/ebb/tier"
+import (
+	"slices"
 
-// Viewer is told which cells tokens see, token by token: runs of cells, and then the end of the
-// token's row.
+	"github.com/seed4d217819/ebb/tier"
+)
+
+// Viewer is told which cells tokens see, token by token: runs of cells in the order of their tokens, and
+// then the end of the token's row. alone is the cell in which the first of a run would be if the
+// sequence had no forks and never had any.
 type Viewer interface {
-	See(first, n int)
+	See(alone, first, n int)
 	EndRow(row int)
 }
 
@@ -29,7 +34,7 @@ func (a *arrangement) Sees(p Part, window int, v Viewer) {
 
 // sees tells which cells the last of the first n new tokens sees.
 func (w *work) sees(n, window int, v Viewer) {
-	hidden, left := 0, w.past+n // tokens before the window, and up to this one
+	position, hidden, left := 0, 0, w.past+n // hidden before the window, and left up to this token
 	if window > 0 {
 		hidden = max(0, left-window)
 	}
@@ -38,7 +43,8 @@ func (w *work) sees(n, window int, v Viewer) {
 		left -= r.N
 		behind := min(hidden, r.N)
 		hidden -= behind
-		v.See(r.Start+behind, r.N-behind)
+		v.See(position+behind, r.Start+behind, r.N-behind)
+		position += r.N
 	}
 	see(tier.Run{N: w.sealed})
 	for _, r := range w.old {
@@ -50,6 +56,29 @@ func (w *work) sees(n, window int, v Viewer) {
 		}
 		see(r)
 	}
+}
+
+// Strewn reports whether sequences of the step have rows elsewhere than they would have alone, in layers
+// with a window; 0 is none.
+func (a *arrangement) Strewn(window int) bool {
+	if number := windowOf(a.ringed.windows, window); number != nowhere {
+		return slices.ContainsFunc(a.trees, func(t stepTree) bool { return t.rings[number].strewn() })
+	}
+	return slices.ContainsFunc(a.works, func(w work) bool { return w.strewn() })
+}
+
+// strewn reports whether tokens of the sequence have other cells than the numbers of their positions.
+func (w *work) strewn() bool {
+	position := w.sealed
+	for _, runs := range [...][]tier.Run{w.old, w.runs} {
+		for _, r := range runs {
+			if r.Start != position {
+				return true
+			}
+			position += r.N
+		}
+	}
+	return false
 }
 
 // The values of the attention mask, in half precision.
@@ -73,7 +102,7 @@ type masker struct {
 	cells int
 }
 
-func (m *masker) See(first, n int) { fill(m.dst[first:first+n], visible) }
+func (m *masker) See(_, first, n int) { fill(m.dst[first:first+n], visible) }
 
 func (m *masker) EndRow(int) { m.dst = m.dst[m.cells:] }
 

@@ -15,7 +15,11 @@ type room struct {
 	logits int // rows that one graph computes
 
 	windowMask int // elements of its largest mask in layers with a window
+	lists      int // words of its longest lists of cells, for forks
 }
+
+// leastLists is how many words of lists there are room for if there are any.
+const leastLists = 1024
 
 // leastTokens is how many tokens there is always room for: those of decoding, which is to change
 // nothing, with a few beams or sequences.
@@ -26,9 +30,10 @@ func (s sizes) least() room {
 	return room{tokens: min(leastTokens, s.step), chunk: min(leastTokens, s.chunk), mask: s.cells, logits: 1, windowMask: s.ring()}
 }
 
-// most returns the room that the largest steps need.
+// most returns the room that the largest steps need. Lists of cells are reckoned as if each cell were in
+// one of them: what forks share and is not where it would be alone is in several, and rarely much.
 func (s sizes) most() room {
-	return room{tokens: s.step, chunk: s.chunk, mask: s.chunk * s.cells, logits: min(logitBatch, s.step), windowMask: s.chunk * s.ring()}
+	return room{tokens: s.step, chunk: s.chunk, mask: s.chunk * s.cells, logits: min(logitBatch, s.step), windowMask: s.chunk * s.ring(), lists: s.cells}
 }
 
 // ring returns how many cells tokens see at most in layers with a window, where sequences have few in
@@ -80,12 +85,17 @@ func needOf(step *kv.Step, visibilities []*visibility) room {
 			}
 		}
 	}
+	for _, v := range visibilities {
+		for words := v.lists(step); r.lists < words; {
+			r.lists = max(leastLists, 2*r.lists)
+		}
+	}
 	return r
 }
 
 // covers reports whether r is enough for what is needed.
 func (r room) covers(need room) bool {
-	return need.tokens <= r.tokens && need.chunk <= r.chunk && need.mask <= r.mask && need.logits <= r.logits && need.windowMask <= r.windowMask
+	return need.tokens <= r.tokens && need.chunk <= r.chunk && need.mask <= r.mask && need.logits <= r.logits && need.windowMask <= r.windowMask && need.lists <= r.lists
 }
 
 // grown returns a room that is enough for what is needed. What has to grow is doubled at least, so
@@ -100,7 +110,7 @@ func (r room) grown(need, most room) room {
 	return room{
 		tokens: grow(r.tokens, need.tokens, most.tokens), chunk: grow(r.chunk, need.chunk, most.chunk),
 		mask: grow(r.mask, need.mask, most.mask), logits: grow(r.logits, need.logits, most.logits),
-		windowMask: grow(r.windowMask, need.windowMask, most.windowMask),
+		windowMask: grow(r.windowMask, need.windowMask, most.windowMask), lists: max(r.lists, need.lists),
 	}
 }
 
@@ -117,6 +127,7 @@ func (d *device) fit(step *kv.Step) error {
 	in := d.inputs
 	need := needOf(step, in.visibilities.each)
 	least := in.least()
+	least.lists = need.lists
 	switch {
 	case !in.room.covers(need):
 		d.small = 0

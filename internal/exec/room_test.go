@@ -8,17 +8,18 @@ import (
 
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 )
 
 func TestRoomGrowsToWhatIsNeededAndAtLeastDoubles(t *testing.T) {
 	most := room{tokens: 4096, chunk: 512, mask: 512 * 1024, logits: 32}
 	for _, tt := range []struct{ have, need, want room }{
-		{room{32, 32, 1024, 1, 0}, room{1, 1, 256, 1, 0}, room{32, 32, 1024, 1, 0}},
-		{room{32, 32, 1024, 1, 0}, room{33, 33, 512, 2, 0}, room{64, 64, 1024, 2, 0}},
-		{room{32, 32, 1024, 1, 0}, room{3000, 512, 512 * 512, 1, 0}, room{3000, 512, 512 * 512, 1, 0}},
-		{room{3000, 400, 400 * 1024, 20, 0}, room{3001, 401, 401 * 1024, 21, 0}, most},
-		{room{}, room{1, 1, 0, 0, 0}, room{1, 1, 0, 0, 0}},
+		{room{32, 32, 1024, 1, 0, 0}, room{1, 1, 256, 1, 0, 0}, room{32, 32, 1024, 1, 0, 0}},
+		{room{32, 32, 1024, 1, 0, 0}, room{33, 33, 512, 2, 0, 0}, room{64, 64, 1024, 2, 0, 0}},
+		{room{32, 32, 1024, 1, 0, 0}, room{3000, 512, 512 * 512, 1, 0, 0}, room{3000, 512, 512 * 512, 1, 0, 0}},
+		{room{3000, 400, 400 * 1024, 20, 0, 0}, room{3001, 401, 401 * 1024, 21, 0, 0}, most},
+		{room{}, room{1, 1, 0, 0, 0, 0}, room{1, 1, 0, 0, 0, 0}},
 	} {
 		got := tt.have.grown(tt.need, most)
 		if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(room{})); diff != "" {
@@ -128,5 +129,64 @@ func TestAStepWithoutMemoryForItsInputsChangesNothing(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("logits differ after the error (-want +got):\n%s", diff)
+	}
+}
+
+// Forks that go on beside each other need lists of their cells. There is room for more of them than the
+// steps so far have needed, so that graphs are rarely built again, and none once the forks are gone.
+func TestForksHaveRoomForListsOfCells(t *testing.T) {
+	if isa.Best.Resolved() <= isa.GGML {
+		t.Skip("cpu: ebb has no attention for it")
+	}
+	r := setting{devices: cpu, Options: Options{Cache: kv.Options{Policy: kv.Dynamic, Cells: 2048}}}.mustOpen(t)
+	d := r.devices.all[0]
+	s := r.pool.NewSeq()
+	defer func() { _ = s.Close() }()
+	work(t, r, s, 20)
+	if n := d.inputs.room.lists; n != 0 {
+		t.Errorf("room for %d words of lists without forks, want none", n)
+	}
+	forks := []*kv.Seq{s}
+	for range 3 {
+		f, err := s.Fork()
+		if err != nil {
+			t.Fatal(err)
+		}
+		forks = append(forks, f)
+	}
+	step := func(n int) {
+		t.Helper()
+		var batch []kv.Work
+		for _, f := range forks {
+			batch = append(batch, kv.Work{Seq: f, Tokens: make([]int32, n), Logits: 1})
+		}
+		if _, err := r.Forward(t.Context(), batch, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step(1)
+	if n := d.inputs.room.lists; n != leastLists {
+		t.Errorf("room for %d words of lists for 4 forks with a token each, want %d", n, leastLists)
+	}
+	for range 4 {
+		step(1)
+	}
+	counts := d.backend.Stats()
+	for range 20 {
+		step(1)
+	}
+	if got := d.backend.Stats(); got.Buffers != counts.Buffers || got.Graphs != counts.Graphs {
+		t.Errorf("20 steps of forks made %d buffers and %d graphs, want none", got.Buffers-counts.Buffers, got.Graphs-counts.Graphs)
+	}
+	for range 3 {
+		step(100)
+	}
+	if n := d.inputs.room.lists; n < 4*300 || n > 4*leastLists {
+		t.Errorf("room for %d words of lists for 4 forks of 300 tokens, want at least one a token, and not much more", n)
+	}
+	for _, f := range forks[1:] {
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

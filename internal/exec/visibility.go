@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"math"
+
 	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
@@ -17,7 +19,8 @@ type visibility struct {
 
 	cells   *ggml.Tensor // [tokens × InputAlign] i64: those of a part from kv.Part.Input on, or places of rings
 	mask    *ggml.Tensor // [room.mask or room.windowMask] f16: those of a chunk's parts; nil: no layer needs it
-	spans   *ggml.Tensor // [room.chunk × spanStride] i32; nil: no layer needs it
+	spans   *ggml.Tensor // [room.chunk × spanStride + room.lists] i32; nil: no layer needs it
+	listsAt int          // where in spans the lists of a chunk's cells begin
 	kvHeads int          // the most that a layer with spans has
 
 	bits  []uint16 // a mask on its way to the device
@@ -63,7 +66,8 @@ func newVisibilities(meta *ggml.Context, a attend.Attention, layers []model.Laye
 	}
 	for _, v := range out.each {
 		if v.kvHeads > 0 {
-			v.spans = meta.New(ggml.I32, int64(r.chunk)*int64(v.spanStride()))
+			v.listsAt = r.chunk * v.spanStride()
+			v.spans = meta.New(ggml.I32, int64(v.listsAt+r.lists))
 		}
 	}
 	return out
@@ -119,12 +123,12 @@ func (vs *visibilities) shrink() {
 }
 
 // inputs returns the spans or the mask of a part of a chunk in a layer; first is the part's first
-// token in the chunk.
+// token in the chunk. The spans go on with those of later parts and the lists of all.
 func (vs *visibilities) inputs(g *ggml.Graph, l model.Layer, p kv.Part, first int) *ggml.Tensor {
 	v, n := vs.of(l), int64(p.N)
 	if vs.kernel(l) {
-		each := int64(v.spanStride())
-		return g.View1D(v.spans, n*each, int64(first)*each*4)
+		at := int64(first) * int64(v.spanStride())
+		return g.View1D(v.spans, v.spans.Ne(0)-at, at*4)
 	}
 	return g.View2D(v.mask, int64(p.Cells), n, int64(p.Cells)*2, int64(p.Mask)*2) // [cells, tokens]
 }
@@ -135,12 +139,17 @@ func (v *visibility) set(step *kv.Step, chunk int) {
 		return
 	}
 	v.chunk = chunk
-	c := step.Chunks()[chunk]
+	c, listsAt := step.Chunks()[chunk], v.listsAt
 	for _, p := range step.Parts(chunk, v.window) {
 		if v.spans != nil {
-			v.words.Reset(v.kvHeads, p.N)
+			at := (p.First - c.First) * v.spanStride()
+			v.words.Reset(v.kvHeads, p.N, listsAt-at, int(v.spans.Ne(0))-listsAt)
 			step.Sees(p, v.window, &v.words)
-			ggml.SetSlice(v.spans, v.words.Words(), int64(p.First-c.First)*int64(v.spanStride())*4)
+			ggml.SetSlice(v.spans, v.words.Words(), int64(at)*4)
+			if lists := v.words.Lists(); len(lists) > 0 {
+				ggml.SetSlice(v.spans, lists, int64(listsAt)*4)
+				listsAt += len(lists)
+			}
 		}
 		if v.mask == nil {
 			continue
@@ -154,14 +163,31 @@ func (v *visibility) set(step *kv.Step, chunk int) {
 	}
 }
 
+// lists returns how many words the lists of a step's largest chunk take.
+func (v *visibility) lists(step *kv.Step) (most int) {
+	if v.spans == nil || !step.Strewn(v.window) {
+		return 0
+	}
+	for chunk := range step.Chunks() {
+		words := 0
+		for _, p := range step.Parts(chunk, v.window) {
+			v.words.Reset(v.kvHeads, p.N, 0, math.MaxInt)
+			step.Sees(p, v.window, &v.words)
+			words += len(v.words.Lists())
+		}
+		most = max(most, words)
+	}
+	return most
+}
+
 // seeAll makes the first token of a chunk see some cells. A mask that was cleared shows all of them
 // already.
 func (v *visibility) seeAll(cells int) {
 	if v.spans == nil {
 		return
 	}
-	v.words.Reset(v.kvHeads, 1)
-	v.words.See(0, cells)
+	v.words.Reset(v.kvHeads, 1, 0, 0)
+	v.words.See(0, 0, cells)
 	v.words.EndRow(0)
 	ggml.SetSlice(v.spans, v.words.Words(), 0)
 }

@@ -116,30 +116,75 @@ func (k kind) expand(i isa) {
 		src, dst, n := load(s+"p"), load(s+"x"), load("tn")
 		store(dst, s+"t")
 		IMULQ(f("d"+s), n)
-		step := func(n int) {
-			for at := 0; at < n; at += k.step {
-				m := Mem{Base: src, Disp: at / k.step * k.bytes}
-				shared := k.open(i, m)
-				for d := 0; d < k.step; d += i.lanes {
-					VMOVUPS(k.read(i, shared, m, d), Mem{Base: dst, Disp: 4 * (at + d)})
-				}
-			}
-		}
-		loop, rest, done := label("loop"), label("rest"), label("done")
-		Label(loop)
-		SUBQ(Imm(32), n)
-		JLT(LabelRef(rest))
-		step(32)
-		ADDQ(imm(32/k.step*k.bytes), src)
-		ADDQ(imm(128), dst)
-		JMP(LabelRef(loop))
-		Label(rest)
-		if !k.quantized() {
-			CMPQ(n, I32(-16))
-			JNE(LabelRef(done))
-			step(16)
-		}
-		Label(done)
+		k.convert(i, src, dst, nil, n)
 	}
 	ret()
+}
+
+// gather converts the keys and values of the cells that a row lists in a tile, each to the place that
+// it would have if the row's cells lay together.
+func (k kind) gather(i isa) {
+	name := "opGather" + k.name + i.name
+	text(name, name+" makes the keys and values f32 that the row at hand lists. In other places they are what earlier tiles left.")
+	for _, s := range []string{"k", "v"} {
+		base, list, bits, cells := load("head"), load("list"), load("picked"), load("tile")
+		IMULQ(f(s+"Head"), base)
+		ADDQ(f(s), base)
+		SHLQ(Imm(2), cells)
+		ADDQ(list, cells)
+		loop := mark("listed")
+		t, dst := GP64(), GP64()
+		TZCNTQ(bits, t)
+		BLSRQ(bits, bits)
+		address := func(list reg.GPVirtual) reg.GPVirtual {
+			p := word(indexed(list, t, 4, 0))
+			IMULQ(f(s+"Cell"), p)
+			ADDQ(base, p)
+			return p
+		}
+		src, ahead, n := address(list), address(cells), load("d"+s)
+		MOVQ(f("d"+s+"b"), dst)
+		IMULQ(t, dst)
+		ADDQ(f(s+"x"), dst)
+		k.convert(i, src, dst, ahead, n)
+		TESTQ(bits, bits)
+		JNZ(LabelRef(loop))
+	}
+	ret()
+}
+
+// convert emits the conversion of n values, a multiple of 16 or of a block, to f32. It moves the
+// addresses on, and prefetches from ahead if that is not nil.
+func (k kind) convert(i isa, src, dst, ahead, n reg.Register) {
+	step := func(n int) {
+		for at := 0; at < n; at += k.step {
+			m := Mem{Base: src, Disp: at / k.step * k.bytes}
+			shared := k.open(i, m)
+			for d := 0; d < k.step; d += i.lanes {
+				VMOVUPS(k.read(i, shared, m, d), Mem{Base: dst, Disp: 4 * (at + d)})
+			}
+		}
+	}
+	loop, rest, done := label("loop"), label("rest"), label("done")
+	bytes := 32 / k.step * k.bytes
+	Label(loop)
+	SUBQ(Imm(32), n)
+	JLT(LabelRef(rest))
+	if ahead != nil {
+		for at := 0; at < bytes; at += 64 {
+			PREFETCHT1(Mem{Base: ahead, Disp: at})
+		}
+		ADDQ(imm(bytes), ahead)
+	}
+	step(32)
+	ADDQ(imm(bytes), src)
+	ADDQ(imm(128), dst)
+	JMP(LabelRef(loop))
+	Label(rest)
+	if !k.quantized() {
+		CMPQ(n, I32(-16))
+		JNE(LabelRef(done))
+		step(16)
+	}
+	Label(done)
 }

@@ -65,6 +65,7 @@ var fields = []field{
 
 	{"scores", 1, "[tile, 1, 2 or 4] f32, and 16 more"},
 	{"rowMask", 1, "[pass] 32 bits: which cells of the tile each row sees"},
+	{"listMask", 1, "[pass] 32 bits: those that a row that lists its cells sees, and rowMask has not"},
 	{"vecRow", 1, "[room] i32: where in rowMask a vector's row is"},
 	{"kx", 1, "[dk, tile] f32"},
 	{"vx", 1, "[dv, tile] f32"},
@@ -92,6 +93,9 @@ var fields = []field{
 	{"tn", 1, "cells of the tile"},
 	{"full", 1, "mask of tn cells"},
 	{"hidden", 1, "mask of those that some row does not see"},
+	{"listed", 1, "mask of the rows that list the tile's cells and are not done"},
+	{"list", 1, "the tile's cells in the list of the row at hand"},
+	{"picked", 1, "mask of those that it sees"},
 	{"kNext", 1, "to prefetch"},
 	{"vNext", 1, ""},
 

@@ -35,6 +35,7 @@ func main() {
 	begin()
 	openRange()
 	nextTile()
+	listedRow()
 	groupMasks()
 	nextGroup()
 	fold()
@@ -46,6 +47,7 @@ func main() {
 		}
 		for _, k := range kinds {
 			k.expand(i)
+			k.gather(i)
 			for g := 1; g <= 4 && k.direct; g++ {
 				k.scores(i, g)
 				k.values(i, g)

@@ -148,9 +148,15 @@ func nextTile() {
 	ANDQ(I32(-64), p)
 	ADDQ(f("part"), p)
 	store(p, "op")
-	for _, s := range [][2]string{{"qs", "qp"}, {"vecRow", "rp"}, {"nq", "left"}} {
+	for _, s := range [][2]string{{"qs", "qp"}, {"vecRow", "rp"}} {
 		store(load(s[0]), s[1])
 	}
+	Comment("no group if all rows that see the tile list its cells")
+	left, zero := load("nq"), GP64()
+	XORL(zero.As32(), zero.As32())
+	CMPQ(f("seen"), zero)
+	CMOVQEQ(zero, left)
+	store(left, "left")
 	JMP(LabelRef(done))
 	Label(empty)
 	XORL(tn.As32(), tn.As32())
@@ -184,7 +190,8 @@ func predict() {
 	Label(not)
 }
 
-// rowMasks computes which of the tile's cells each row sees. It jumps to none if no row sees any.
+// rowMasks computes which of the tile's cells each row sees: in rowMask, or in listMask if the row lists
+// them. seen is 0 if no row has any in rowMask. It jumps to none if no row sees any at all.
 func rowMasks(none string) {
 	Comment("which of the tile's cells each row sees")
 	ones, full := GP64(), GP64()
@@ -200,7 +207,10 @@ func rowMasks(none string) {
 	ADDQ(f("rowsAt"), row)
 	XORL(any.As32(), any.As32())
 	MOVQ(full, all)
-	rows, blind, seen := mark("rows"), label("blind"), label("seen")
+	listed, bit := GP64(), GP64()
+	XORL(listed.As32(), listed.As32())
+	MOVQ(U32(1), bit)
+	rows, blind, seen, list := mark("rows"), label("blind"), label("seen"), label("list")
 	mask := GP64()
 	first, end := word(at(row, 0)), word(at(row, 4))
 	SUBQ(f("c"), end)
@@ -226,11 +236,29 @@ func rowMasks(none string) {
 	NEGQ(from)
 	ADDQ(f("c"), from)
 	JLT(LabelRef(seen))
+	TESTQ(bits, bits)
+	JS(LabelRef(list))
 	SHRQ(Imm(3), from)
 	LEAQ(indexed(from, bits, 4, 0), bits)
 	ADDQ(f("spans"), bits)
 	ANDL(at(bits, 0), mask.As32())
 	JMP(LabelRef(seen))
+	Label(list)
+	Comment("the row's own list of cells, with negative numbers for places that it does not see")
+	SUBQ(bits, from)
+	SHLQ(Imm(2), from)
+	ADDQ(f("spans"), from)
+	for i := range 4 {
+		v, none := YMM(), GP64()
+		VMOVUPS(at(from, 32*i), v)
+		VMOVMSKPS(v, none.As32())
+		SHLQ(imm(8*i), none)
+		ANDNQ(mask, none, mask)
+	}
+	MOVL(mask.As32(), at(out, 4*16))
+	TESTQ(mask, mask)
+	JZ(LabelRef(blind))
+	ORQ(bit, listed)
 	Label(blind)
 	XORL(mask.As32(), mask.As32())
 	Label(seen)
@@ -239,12 +267,88 @@ func rowMasks(none string) {
 	ANDQ(mask, all)
 	ADDQ(Imm(16), row)
 	ADDQ(Imm(4), out)
+	SHLQ(Imm(1), bit)
 	DECQ(left)
 	JNZ(LabelRef(rows))
-	TESTQ(any, any)
+	store(listed, "listed")
+	store(any, "seen")
+	ORQ(any, listed)
 	JZ(LabelRef(none))
 	XORQ(full, all)
 	store(all, "hidden")
+}
+
+// listedRow takes the next of the rows that list the tile's cells. It alone sees them, in the place
+// where tiles are converted to, and the groups that have its vectors are computed.
+func listedRow() {
+	text("opListed", "opListed goes to the next row that lists the tile's cells, and before the first group with its vectors.")
+	rows, i := load("listed"), GP64()
+	TZCNTQ(rows, i)
+	BLSRQ(rows, rows)
+	store(rows, "listed")
+	masks, none, picked := load("rowMask"), YMM(), GP64()
+	VXORPS(none, none, none)
+	VMOVUPS(none, at(masks, 0))
+	VMOVUPS(none, at(masks, 32))
+	lists := load("listMask")
+	MOVL(indexed(lists, i, 4, 0), picked.As32())
+	MOVL(picked.As32(), indexed(masks, i, 4, 0))
+	store(picked, "picked")
+
+	Comment("its list")
+	row := load("row0")
+	ADDQ(i, row)
+	SHLQ(Imm(4), row)
+	ADDQ(f("rowsAt"), row)
+	list, before := load("c"), word(at(row, 12))
+	SUBQ(word(at(row, 8)), list)
+	SUBQ(before, list)
+	SHLQ(Imm(2), list)
+	ADDQ(f("spans"), list)
+	store(list, "list")
+	store(load("floats"), "table")
+	for _, s := range []string{"k", "v"} {
+		store(load(s+"x"), s+"t")
+		store(load(s+"x"), s+"Next") // nothing: gather prefetches
+	}
+
+	Comment("the groups: those with other vectors, too, which see nothing")
+	first, end := load("group"), GP64()
+	IMULQ(i, first)
+	MOVQ(first, end)
+	ADDQ(f("group"), end)
+	ADDQ(Imm(3), end)
+	ANDQ(I32(-4), end)
+	CMPQ(end, f("nq"))
+	CMOVQGT(f("nq"), end)
+	ANDQ(I32(-4), first)
+	SUBQ(first, end)
+	store(end, "left")
+	for _, s := range [][3]string{{"qs", "dkb", "qp"}, {"", "dvb", "op"}} {
+		p := load(s[1])
+		IMULQ(first, p)
+		if s[0] != "" {
+			ADDQ(f(s[0]), p)
+		} else {
+			o := load("room")
+			SHLQ(Imm(3), o)
+			ADDQ(Imm(63), o)
+			ANDQ(I32(-64), o)
+			ADDQ(f("part"), o)
+			ADDQ(o, p)
+		}
+		store(p, s[2])
+	}
+	p := load("part")
+	LEAQ(indexed(p, first, 4, 0), p)
+	store(p, "mp")
+	room := load("room")
+	LEAQ(indexed(p, room, 4, 0), p)
+	store(p, "lp")
+	p = load("vecRow")
+	LEAQ(indexed(p, first, 4, 0), p)
+	store(p, "rp")
+	ret()
 }
 
 // groupMasks reads the masks of a group: seen is 0 if its vectors see none of the tile's cells, and

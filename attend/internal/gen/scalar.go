@@ -166,6 +166,8 @@ func setup() {
 	ADDQ(U32(scoresSize), p)
 	take("rowMask")
 	aligned(load("pass"), 4)
+	take("listMask")
+	aligned(load("pass"), 4)
 	take("vecRow")
 	aligned(rows, 4)
 	for _, name := range []string{"k", "v"} {

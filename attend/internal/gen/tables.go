@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -18,10 +19,13 @@ func (a address) Asm() string { return "$" + a.symbol + "(SB)" }
 // isaKinds is the offset of the types' tables in the table of an instruction set.
 const isaKinds = 8
 
+// kindGather is the number of gather in the table of a type; entry_amd64.s has 8 times that.
+const kindGather = 9
+
 // tables emits the addresses of an instruction set's functions, 8 bytes each: softmax for groups of
 // 1 to 4, values for groups that do not see all cells, and a table for each type in the order of
-// kinds, with expand, scores for groups of 1 to 4 and values for groups of 1 to 4. The address of a
-// function that does not exist is 0.
+// kinds, with expand, scores for groups of 1 to 4, values for groups of 1 to 4, and gather. The
+// address of a function that does not exist is 0.
 func (i isa) tables() Mem {
 	for _, k := range kinds {
 		texts := []string{"·opExpand" + k.name + i.name}
@@ -30,7 +34,8 @@ func (i isa) tables() Mem {
 				texts = append(texts, fmt.Sprintf("·op%s%d%s%s", stage, g, k.name, i.name))
 			}
 		}
-		table("texts"+k.name+i.name, texts, 9)
+		texts = append(texts, slices.Repeat([]string{""}, kindGather-len(texts))...)
+		table("texts"+k.name+i.name, append(texts, "·opGather"+k.name+i.name))
 	}
 	var texts []string
 	for _, stage := range []string{"Softmax", "SeenValues"} {
@@ -41,14 +46,14 @@ func (i isa) tables() Mem {
 	for _, k := range kinds {
 		texts = append(texts, "texts"+k.name+i.name+"<>")
 	}
-	return table("texts"+i.name, texts, len(texts))
+	return table("texts"+i.name, texts)
 }
 
-func table(name string, symbols []string, words int) Mem {
+func table(name string, symbols []string) Mem {
 	m := GLOBL(name, NOPTR) // not RODATA: the addresses may be relocated when the program is loaded
-	for j := range words {
-		if j < len(symbols) {
-			DATA(8*j, address{U64(0), symbols[j]})
+	for j, symbol := range symbols {
+		if symbol != "" {
+			DATA(8*j, address{U64(0), symbol})
 		} else {
 			DATA(8*j, U64(0))
 		}
