@@ -17,7 +17,7 @@ func TestProductsOfEveryTypeAreComparedWithTheirBounds(t *testing.T) {
 	o.smallFamilies, o.Model, o.ISAs = true, "", []isa.ISA{best}
 	r := run(t, o)
 	if best == isa.Go {
-		t.Skip("no instruction set with kernels here")
+		t.Skip("cpu: no instruction set with kernels here")
 	}
 	for _, typ := range productTypes() {
 		for _, n := range productSizes() {

@@ -293,28 +293,7 @@ TEXT gateUp<>(SB), NOSPLIT|NOFRAME, $0-0
 	SHLQ  $5, AX
 	MOVQ  AX, frame_upSize(DI)
 
-	// An item's results lie behind the panel's expanded part: see layout.go.
-	MOVQ  frame_scratch(DI), AX
-	MOVQ  frame_tokens(DI), CX
-	CMPQ  CX, $const_fewTokens
-	JLE   buffers
-	MOVQ  frame_nb(DI), BX
-	MOVQ  $const_partBlocks, DX
-	CMPQ  BX, DX
-	CMOVQGT DX, BX
-	IMULQ $const_expandedSize, BX
-	ADDQ  BX, AX
-buffers:
-	MOVQ  AX, frame_gates(DI)
-	MOVQ  $const_passTokens, DX
-	CMPQ  CX, DX
-	CMOVQGT DX, CX
-	SHLQ  $7, CX
-	ADDQ  CX, AX
-	MOVQ  AX, frame_ups(DI)
-	MOVQ  $128, frame_cRow(DI)
-	MOVQ  $0, frame_addend(DI)
-	MOVQ  $0, frame_resRow(DI)
+	CALL  ·itemBuffers(SB)
 
 	MOVQ  frame_tiles(DI), R12       // chunks of at most passTokens tokens
 	ADDQ  $(const_passTokens/const_tileTokens-1), R12
@@ -371,6 +350,32 @@ finish:
 	CALL  AX
 out:
 	LEAVE
+
+// itemBuffers finds the buffers of an item's results for the gate and up, which lie behind the panel's
+// expanded part: see layout.go.
+TEXT ·itemBuffers(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ  frame_scratch(DI), AX
+	MOVQ  frame_tokens(DI), CX
+	CMPQ  CX, $const_fewTokens
+	JLE   buffers
+	MOVQ  frame_nb(DI), BX
+	MOVQ  $const_partBlocks, DX
+	CMPQ  BX, DX
+	CMOVQGT DX, BX
+	IMULQ $const_expandedSize, BX
+	ADDQ  BX, AX
+buffers:
+	MOVQ  AX, frame_gates(DI)
+	MOVQ  $const_passTokens, DX
+	CMPQ  CX, DX
+	CMOVQGT DX, CX
+	SHLQ  $7, CX
+	ADDQ  CX, AX
+	MOVQ  AX, frame_ups(DI)
+	MOVQ  $128, frame_cRow(DI)
+	MOVQ  $0, frame_addend(DI)
+	MOVQ  $0, frame_resRow(DI)
+	RET
 
 // open makes DI this thread's frame, among those in tensor R8, and R8 the tensor's base; R11 is the
 // operation's result. DI is 0 if there is no frame: the other threads do the work.

@@ -121,6 +121,9 @@ func opExpertGateUpAMX()
 func openFrame()
 
 //go:noescape
+func itemBuffers()
+
+//go:noescape
 func readActivations()
 
 //go:noescape

@@ -210,29 +210,7 @@ TEXT expertGateUp<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ  AX, frame_upSize(DI)
 	MOVQ  tensor_nb+16(R9), AX
 	MOVQ  AX, mix_upExpert
-
-	// An item's results lie behind the panel's expanded part: see layout.go.
-	MOVQ  frame_scratch(DI), AX
-	MOVQ  frame_tokens(DI), CX
-	CMPQ  CX, $const_fewTokens
-	JLE   buffers
-	MOVQ  frame_nb(DI), BX
-	MOVQ  $const_partBlocks, DX
-	CMPQ  BX, DX
-	CMOVQGT DX, BX
-	IMULQ $const_expandedSize, BX
-	ADDQ  BX, AX
-buffers:
-	MOVQ  AX, frame_gates(DI)
-	MOVQ  $const_passTokens, DX
-	CMPQ  CX, DX
-	CMOVQGT DX, CX
-	SHLQ  $7, CX
-	ADDQ  CX, AX
-	MOVQ  AX, frame_ups(DI)
-	MOVQ  $128, frame_cRow(DI)
-	MOVQ  $0, frame_addend(DI)
-	MOVQ  $0, frame_resRow(DI)
+	CALL  ·itemBuffers(SB)
 	MOVQ  tensor_src+24(R11), R9
 	CALL  divideGroups<>(SB)
 	CALL  beginLarge<>(SB)
