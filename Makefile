@@ -112,6 +112,7 @@ lint: ## run go vet and the linters
 	$(LINT) run
 	go -C bench vet ./...
 	cd bench && $(BENCH_LINT) run
+	go -C internal/gen vet ./...
 
 fmt: ## format the code
 	$(LINT) fmt
@@ -135,9 +136,9 @@ dist-test: ## check the archive for this machine (Linux x86_64)
 	@scripts/dist_test.sh bin/dist/ebb-$(VERSION)-linux-x64.tar.gz
 
 generate: ## regenerate the assembly of attend and product
-	go -C attend/internal/gen run . -out ../../kernel_amd64.s -stubs ../../kernel_amd64.go -pkg attend -frame ../../frame_amd64.go
-	go -C product/internal/gen run . -out ../../kernel_amd64.s -stubs ../../kernel_amd64.go -pkg product -frame ../../frame_amd64.go
-	go -C product/internal/gen run . -plain -out ../../plain_kernel_amd64.s -stubs ../../plain_kernel_amd64.go -pkg product -frame ../../plain_frame_amd64.go
+	go -C internal/gen run ./attend -pkg attend -out ../../attend/kernel_amd64.s -stubs ../../attend/kernel_amd64.go -frame ../../attend/frame_amd64.go
+	go -C internal/gen run ./product -pkg product -out ../../product/kernel_amd64.s -stubs ../../product/kernel_amd64.go -frame ../../product/frame_amd64.go
+	go -C internal/gen run ./product -plain -pkg product -out ../../product/plain_kernel_amd64.s -stubs ../../product/plain_kernel_amd64.go -frame ../../product/plain_frame_amd64.go
 
 deps: ## regenerate deps.txt, the list of modules in the binary
 	go test ./internal/deps -run TestDepsFile -update

@@ -9,7 +9,7 @@ type frame struct {
 	tensor   uintptr // the op's result
 	threads  uintptr
 	isa      uintptr // 0: AVX2, 1: AVX512
-	texts    uintptr // its table of functions: see gen/tables.go
+	texts    uintptr // its table of functions: see internal/gen/attend/tables.go
 	floats   uintptr // its functions for f32
 	typed    uintptr // its functions for the type of K and V
 	base     uintptr // the op's scratch: the result's data, rounded up to 64

@@ -9,7 +9,7 @@ type frame struct {
 	tensor     uintptr // the operation's result
 	thread     uintptr
 	threads    uintptr // that have frames
-	isa        uintptr // number of the instruction set's table, in the order of gen/tables.go
+	isa        uintptr // number of the instruction set's table, in the order of internal/gen/product/tables.go
 	texts      uintptr // the instruction set's functions
 	record     uintptr // those for the weights' type
 	scratch    uintptr // behind the frame: a panel's expanded part

@@ -1,0 +1,118 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+	. "github.com/seed4d217819/ebb/internal/gen/asm"
+)
+
+// frame is the state that the kernel keeps in memory. Its fields up to items are the same on every
+// thread; those from item on belong to one thread.
+var frame = Structure{Name: "frame", Doc: "frame is the state that the kernel keeps in memory, one frame for each thread.", Fields: []Field{
+	{"tensor", 1, "the op's result"},
+	{"threads", 1, ""},
+	{"isa", 1, "0: AVX2, 1: AVX512"},
+	{"texts", 1, "its table of functions: see internal/gen/attend/tables.go"},
+	{"floats", 1, "its functions for f32"},
+	{"typed", 1, "its functions for the type of K and V"},
+	{"base", 1, "the op's scratch: the result's data, rounded up to 64"},
+	{"dst", 1, "[dv, heads, rows] f32"},
+	{"lse", 1, "[heads, rows] f32"},
+	{"q", 1, ""},
+	{"k", 1, ""},
+	{"v", 1, ""},
+	{"spans", 1, ""},
+	{"sinks", 1, "[heads] f32; 0: none"},
+	{"qHead", 1, "bytes from one head's query to the next"},
+	{"qRow", 1, "bytes from one row's queries to the next"},
+	{"kHead", 1, "bytes from one head's keys to the next"},
+	{"vHead", 1, ""},
+	{"kCell", 1, "bytes of a cell's key"},
+	{"vCell", 1, ""},
+	{"k16", 1, "bytes of 16 values of a key"},
+	{"v16", 1, ""},
+	{"dk", 1, "values of a key"},
+	{"dv", 1, ""},
+	{"dkb", 1, "bytes of a key in f32"},
+	{"dvb", 1, ""},
+	{"heads", 1, ""},
+	{"kvHeads", 1, ""},
+	{"group", 1, "query heads a KV head"},
+	{"rows", 1, ""},
+	{"cells", 1, "no row sees a cell from here on"},
+	{"rowsAt", 1, "address of the rows in spans"},
+	{"scale", 1, "f32: q is multiplied by it; scores are powers of two"},
+	{"cap", 1, "f32: of the scores' powers; 0: none"},
+	{"tile", 1, "cells"},
+	{"pass", 1, "rows at most"},
+	{"parts", 1, "address of the ranges' results"},
+	{"partSize", 1, "bytes"},
+	{"room", 1, "vectors of a pass, rounded up to 4"},
+	{"ranges", 1, ""},
+	{"blocks", 1, "passes of rows a head if more than one; 0: work is divided by ranges"},
+	{"items", 1, ""},
+
+	{"scores", 1, "[tile, 1, 2 or 4] f32, and 16 more"},
+	{"rowMask", 1, "[pass] 32 bits: which cells of the tile each row sees"},
+	{"listMask", 1, "[pass] 32 bits: those that a row that lists its cells sees, and rowMask has not"},
+	{"vecRow", 1, "[room] i32: where in rowMask a vector's row is"},
+	{"kx", 1, "[dk, tile] f32"},
+	{"vx", 1, "[dv, tile] f32"},
+	{"qs", 1, "[dk, room] f32: scaled queries, head by head and row by row"},
+	{"own", 1, "a part for the range at hand"},
+	{"acc", 1, "a part that others are added to"},
+
+	{"item", 1, ""},
+	{"head", 1, "KV head"},
+	{"row0", 1, ""},
+	{"nrows", 1, ""},
+	{"nq", 1, "vectors: nrows × group"},
+	{"r", 1, "range"},
+	{"part", 1, "where the range's result goes, or comes from"},
+	{"low", 1, "the first cell that a row of the pass sees"},
+	{"high", 1, "and past the last one"},
+
+	{"c", 1, "the tile's first cell"},
+	{"cEnd", 1, "past the range's last cell"},
+	{"kp", 1, "the tile's keys"},
+	{"vp", 1, ""},
+	{"table", 1, "the functions for them"},
+	{"kt", 1, "the keys' address for these functions"},
+	{"vt", 1, ""},
+	{"tn", 1, "cells of the tile"},
+	{"full", 1, "mask of tn cells"},
+	{"hidden", 1, "mask of those that some row does not see"},
+	{"listed", 1, "mask of the rows that list the tile's cells and are not done"},
+	{"list", 1, "the tile's cells in the list of the row at hand"},
+	{"picked", 1, "mask of those that it sees"},
+	{"kNext", 1, "to prefetch"},
+	{"vNext", 1, ""},
+
+	{"left", 1, "vectors of the pass that are not done"},
+	{"qp", 1, "queries of up to 4 vectors: a group"},
+	{"mp", 1, "running maxima"},
+	{"lp", 1, "running sums"},
+	{"op", 1, "running outputs"},
+	{"rp", 1, "in vecRow"},
+	{"vecs", 1, "scores in vectors: whole 16 of them"},
+	{"size", 1, "vectors of the group"},
+	{"seen", 1, "mask of the cells that any of them sees"},
+	{"partial", 1, "1 if some do not see all"},
+	{"mask", 2, "4 × 32 bits: the cells that each of them sees"},
+	{"corr", 8, "what outputs and sums so far are multiplied by"},
+}}
+
+const frameSize = 1024
+
+// f is a field of the frame in memory.
+func f(name string) Mem { return frame.InFrame(name) }
+
+// load returns a field of the frame in a register.
+func load(name string) reg.GPVirtual {
+	r := GP64()
+	MOVQ(f(name), r)
+	return r
+}
+
+func store(r Op, name string) { MOVQ(r, f(name)) }

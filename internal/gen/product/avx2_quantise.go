@@ -1,0 +1,211 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+	. "github.com/seed4d217819/ebb/internal/gen/asm"
+)
+
+// write quantises 32 values, in four vectors.
+func (s narrow) write(w written, values []reg.VecVirtual) {
+	Comment("the largest magnitude, as bits")
+	most := s.and(values[0], con("magnitude"))
+	for _, v := range values[1:] {
+		VPMAXUD(s.and(v, con("magnitude")), most, most)
+	}
+	m, h := most.AsX(), XMM()
+	VEXTRACTI128(Imm(1), most.AsY(), h)
+	VPMAXUD(h, m, m)
+	VPSHUFD(Imm(0x4E), m, h)
+	VPMAXUD(h, m, m)
+	VPSHUFD(Imm(0xB1), m, h)
+	VPMAXUD(h, m, m)
+	bits, scale, zero, nan := GP32(), GP32(), GP32(), GP32()
+	VMOVD(m, bits)
+	d, id := XMM(), s.Vec()
+	VMOVSS(con("f127"), id.AsX())
+	VDIVSS(m, id.AsX(), id.AsX())
+	VDIVSS(con("f127"), m, d)
+	VBROADCASTSS(id.AsX(), id)
+
+	Comment("its scale: 0 below 2^-100, and NaN if a value is not finite; both with values of 0")
+	const least, infinite = 0x0d800000, 0x7f800000
+	VMOVD(d, scale)
+	XORL(zero, zero)
+	MOVL(U32(0x7fc00000), nan)
+	CMPL(bits, U32(least))
+	CMOVLCS(zero, scale)
+	CMPL(bits, U32(infinite))
+	CMOVLCC(nan, scale)
+	SUBL(U32(least), bits)
+	CMPL(bits, U32(infinite-least))
+	SBBL(zero, zero) // all ones for a scale that is neither
+	mask := s.Vec()
+	VMOVD(zero, mask.AsX())
+	VPBROADCASTD(mask.AsX(), mask)
+	VMOVD(scale, d)
+	MOVL(scale, At(w.d, 0))
+
+	Comment("values, and their sums")
+	var whole []reg.VecVirtual
+	for _, v := range values {
+		r := s.Vec()
+		VMULPS(id, v, r)
+		VCVTPS2DQ(r, r)
+		VPAND(mask, r, r)
+		whole = append(whole, r)
+	}
+	sum, last, packed, more := s.Vec(), s.Vec(), s.Vec(), s.Vec()
+	VPADDD(whole[1], whole[0], sum)
+	VPADDD(whole[3], whole[2], last)
+	VPACKSSDW(whole[1], whole[0], packed)
+	VPACKSSDW(whole[3], whole[2], more)
+	VPACKSSWB(more, packed, packed)
+	VMOVDQU(con("byLane"), more)
+	VPERMD(packed, more, packed)
+	VMOVDQU(packed, At(w.q, 0))
+	VPHADDD(last, sum, sum)
+	VPHADDD(sum, sum, sum)
+	VEXTRACTI128(Imm(1), sum, last.AsX())
+	VPADDD(last.AsX(), sum.AsX(), sum.AsX())
+	low, all := GP32(), GP32()
+	VMOVD(sum.AsX(), low)
+	VPEXTRD(Imm(1), sum.AsX(), all)
+	ADDL(low, all)
+	scaled := XMM()
+	VXORPS(scaled, scaled, scaled)
+	VCVTSI2SSL(all, scaled, scaled)
+	VMULSS(d, scaled, scaled)
+	NEGL(all)
+	NEGL(low)
+	MOVL(all, Indexed(w.d, w.n4, 1, 0))
+	MOVL(low, Indexed(w.d, w.n4, 2, 0))
+	VMOVSS(scaled, Indexed(w.d, w.n12, 1, 0))
+}
+
+// quantise writes tokens t to tEnd, blocks b to bEnd, of x, or of its norm.
+func (s narrow) quantise(name string, norm bool) {
+	Text(name, name+" quantises tokens t to tEnd, blocks b to bEnd.")
+	tokens := Mark("tokens")
+	src := load("t")
+	IMULQ(f("xRow"), src)
+	ADDQ(f("x"), src)
+	var factor reg.VecVirtual
+	weights := GP64()
+	if norm {
+		factor = s.norm(src)
+		MOVQ(f("norm"), weights)
+	}
+	left, offset := load("bEnd"), load("b")
+	SUBQ(offset, left)
+	SHLQ(Imm(7), offset)
+	ADDQ(offset, src)
+	if norm {
+		ADDQ(offset, weights)
+	}
+	w := newWritten(f("t"), f("b"))
+	blocks := Mark("blocks")
+	var values []reg.VecVirtual
+	for i := range 4 {
+		v := s.Loaded(At(src, 32*i))
+		if norm {
+			VMULPS(factor, v, v)
+			VMULPS(At(weights, 32*i), v, v)
+		}
+		values = append(values, v)
+	}
+	if norm {
+		ADDQ(Int(128), weights)
+	}
+	s.write(w, values)
+	w.next()
+	ADDQ(Int(128), src)
+	DECQ(left)
+	JNZ(LabelRef(blocks))
+	INCQ(f("t"))
+	t := load("t")
+	CMPQ(t, f("tEnd"))
+	JLT(LabelRef(tokens))
+	Ret()
+}
+
+// norm returns what the token at src is multiplied by: 1/√(mean of squares + eps).
+func (s narrow) norm(src reg.GPVirtual) reg.VecVirtual {
+	Comment("the sum of squares in 16 lanes, which are added j to j+8, 4, 2 and 1")
+	x, n := Copied(src), load("outNb")
+	lanes := []reg.VecVirtual{s.Zero(), s.Zero()}
+	loop := Mark("squares")
+	for i := range 4 {
+		v := s.Loaded(At(x, 32*i))
+		VFMADD231PS(v, v, lanes[i%2])
+	}
+	ADDQ(Int(128), x)
+	DECQ(n)
+	JNZ(LabelRef(loop))
+	sum, h := lanes[0], XMM()
+	VADDPS(lanes[1], sum, sum)
+	m := sum.AsX()
+	VEXTRACTF128(Imm(1), sum, h)
+	VADDPS(h, m, m)
+	VPSHUFD(Imm(0x4E), m, h)
+	VADDPS(h, m, m)
+	VPSHUFD(Imm(0xB1), m, h)
+	VADDPS(h, m, m)
+	count, values := XMM(), load("outNb")
+	SHLQ(Imm(5), values)
+	VXORPS(count, count, count)
+	VCVTSI2SSQ(values, count, count)
+	VDIVSS(count, m, m)
+	VADDSS(f("eps"), m, m)
+	VSQRTSS(m, m, m)
+	VMOVSS(con("f1"), count)
+	VDIVSS(m, count, count)
+	factor := s.Vec()
+	VBROADCASTSS(count, factor)
+	return factor
+}
+
+// silu writes tokens t to tEnd, block b, of silu(gates) times ups, both [tokens][32].
+func (s narrow) silu(name string) {
+	Text(name, name+" quantises silu(gates) times ups: tokens t to tEnd, block b.")
+	gate, up := load("gates"), load("ups")
+	tokens := Mark("tokens")
+	w := newWritten(f("t"), f("b"))
+	var values []reg.VecVirtual
+	for i := range 4 {
+		y := s.siluOf(s.Loaded(At(gate, 32*i)))
+		VMULPS(At(up, 32*i), y, y)
+		values = append(values, y)
+	}
+	s.write(w, values)
+	ADDQ(Int(128), gate)
+	ADDQ(Int(128), up)
+	INCQ(f("t"))
+	t := load("t")
+	CMPQ(t, f("tEnd"))
+	JLT(LabelRef(tokens))
+	Ret()
+}
+
+// siluOf returns x/(1+2^(-x·log2 e)), as AVX-512's does. Its power may lack bits where it is smaller
+// than f32's normal numbers, which beside 1 is of no consequence.
+func (s narrow) siluOf(x reg.VecVirtual) reg.VecVirtual {
+	p, n, y := s.Vec(), s.Vec(), s.Vec()
+	VMULPS(con("minusLog2e"), x, p)
+	low, high := s.Loaded(con("fMinus126")), s.Loaded(con("f127"))
+	VMAXPS(p, low, p)
+	VMINPS(p, high, p) // NaN stays NaN
+	VROUNDPS(Imm(0), p, n)
+	VSUBPS(n, p, p)
+	VMOVUPS(con("exp6"), y)
+	for j := 5; j >= 0; j-- {
+		VFMADD213PS(con("exp"+itoa(j)), p, y)
+	}
+	VCVTPS2DQ(n, n)
+	VPSLLD(Imm(23), n, n)
+	VPADDD(n, y, y)
+	VADDPS(con("f1"), y, y)
+	VDIVPS(y, x, y)
+	return y
+}
