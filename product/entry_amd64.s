@@ -1,5 +1,6 @@
 //go:build amd64 && !windows
 
+#include "entry_amd64.h"
 #include "go_asm.h"
 #include "textflag.h"
 
@@ -15,24 +16,6 @@
 // keeps all other state in the frame, and uses every other register. None of them calls Go or
 // allocates, and only return addresses and saved registers are on the stack, because a signal may
 // arrive at any instruction on any thread.
-
-#define ENTER \
-	PUSHQ BX  \
-	PUSHQ BP  \
-	PUSHQ R12 \
-	PUSHQ R13 \
-	PUSHQ R14 \
-	PUSHQ R15
-
-#define LEAVE  \
-	VZEROUPPER \
-	POPQ R15   \
-	POPQ R14   \
-	POPQ R13   \
-	POPQ R12   \
-	POPQ BP    \
-	POPQ BX    \
-	RET
 
 TEXT ·opQuantiseVNNI(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $0, AX

@@ -1,5 +1,6 @@
 //go:build amd64 && !windows
 
+#include "entry_amd64.h"
 #include "go_asm.h"
 #include "textflag.h"
 
@@ -12,7 +13,7 @@
 
 // opGroupPairs is Group: reference in experts_reference.go.
 TEXT ·opGroupPairs(SB), NOSPLIT|NOFRAME, $0-0
-	PUSHQ   BX
+	PUSHQ   BX                     // ENTER, in which go vet does not see that BP is kept
 	PUSHQ   BP
 	PUSHQ   R12
 	PUSHQ   R13
@@ -281,13 +282,7 @@ nextTile:
 	DECQ    groupFrame_left(R15)
 	JNZ     next
 leave:
-	POPQ    R15
-	POPQ    R14
-	POPQ    R13
-	POPQ    R12
-	POPQ    BP
-	POPQ    BX
-	RET
+	LEAVE
 
 	// There are no groups: no id is an expert's.
 done:
@@ -311,12 +306,7 @@ zero:
 
 // opMixPairs is Mix.
 TEXT ·opMixPairs(SB), NOSPLIT|NOFRAME, $0-0
-	PUSHQ   BX
-	PUSHQ   BP
-	PUSHQ   R12
-	PUSHQ   R13
-	PUSHQ   R14
-	PUSHQ   R15
+	ENTER
 	MOVLQSX SI, SI
 	MOVLQSX DX, R15
 	MOVQ    tensor_src(DI), R8     // y
@@ -414,11 +404,4 @@ added:
 	LEAQ    (R10)(R11*4), R10
 	JMP     columns
 mixed:
-	VZEROUPPER
-	POPQ    R15
-	POPQ    R14
-	POPQ    R13
-	POPQ    R12
-	POPQ    BP
-	POPQ    BX
-	RET
+	LEAVE

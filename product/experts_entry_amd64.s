@@ -1,29 +1,12 @@
 //go:build amd64 && !windows
 
+#include "entry_amd64.h"
 #include "go_asm.h"
 #include "textflag.h"
 
 // The products of mixtures, as entry_amd64.s describes the others. They take items from the table of
 // the mixture: a group's tokens and one panel of its expert. In the frame, a group looks like the
 // activations of other products.
-
-#define ENTER \
-	PUSHQ BX  \
-	PUSHQ BP  \
-	PUSHQ R12 \
-	PUSHQ R13 \
-	PUSHQ R14 \
-	PUSHQ R15
-
-#define LEAVE  \
-	VZEROUPPER \
-	POPQ R15   \
-	POPQ R14   \
-	POPQ R13   \
-	POPQ R12   \
-	POPQ BP    \
-	POPQ BX    \
-	RET
 
 // What a thread keeps of a mixture, behind the struct frame.
 #define mix_acts (const_mixtureAt+mixtureFrame_acts)(DI)

@@ -1,5 +1,6 @@
 //go:build amd64 && !windows
 
+#include "entry_amd64.h"
 #include "go_asm.h"
 #include "textflag.h"
 
@@ -18,12 +19,7 @@ TEXT ·opPlainAVX512(SB), NOSPLIT|NOFRAME, $0-0
 
 // plain computes with the instruction set AX.
 TEXT plain<>(SB), NOSPLIT|NOFRAME, $0-0
-	PUSHQ BX
-	PUSHQ BP
-	PUSHQ R12
-	PUSHQ R13
-	PUSHQ R14
-	PUSHQ R15
+	ENTER
 	MOVQ  SP, R12
 	SUBQ  $512, SP
 	ANDQ  $-64, SP
@@ -198,15 +194,8 @@ nextBlock:
 	JMP   block
 
 out:
-	VZEROUPPER
 	MOVQ  plainFrame_sp(DI), SP
-	POPQ  R15
-	POPQ  R14
-	POPQ  R13
-	POPQ  R12
-	POPQ  BP
-	POPQ  BX
-	RET
+	LEAVE
 
 // shareOf returns where the share of thread SI of R10 begins among AX units, and in BX where it ends. It
 // uses DX too.
