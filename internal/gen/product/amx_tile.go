@@ -83,7 +83,7 @@ func (a tileProduct) rows() {
 	a.start()
 
 	a.multiply(0)
-	storeTile(0, stored, rowBytes, 2, 0)
+	StoreTile(0, stored, rowBytes, 2, 0)
 	a.multiply(1)
 	a.multiply(0)
 	loop, end := Mark("loop"), NewLabel("end")
@@ -163,31 +163,31 @@ func (a tileProduct) multiply(unit int) {
 
 func (a tileProduct) loadActs(unit int) {
 	if a.halves() == 2 {
-		loadTile(acts16, nextActs, rowBytes, 1, 16*unit)
+		LoadTile(acts16, nextActs, rowBytes, 1, 16*unit)
 	} else {
-		loadTile(acts, nextActs, rowBytes, 1, 0)
+		LoadTile(acts, nextActs, rowBytes, 1, 0)
 	}
 }
 
 func (a tileProduct) loadCodes(unit int) {
 	if a.halves() == 2 {
-		loadTile(codes16, nextCodes, rowBytes, 4, 64*a.half+512*unit)
+		LoadTile(codes16, nextCodes, rowBytes, 4, 64*a.half+512*unit)
 	} else {
-		loadTile(codes, nextCodes, rowBytes, 4, 64*a.half)
+		LoadTile(codes, nextCodes, rowBytes, 4, 64*a.half)
 	}
 }
 
 // multiplyLoaded goes to the next block, or stays with the last one: what it is multiplied again for
 // is not used.
 func (a tileProduct) multiplyLoaded(unit int) {
-	zeroTile(unit)
+	ZeroTile(unit)
 	if a.halves() == 2 {
-		multiplyTiles(unit, acts16, codes16)
+		MultiplyBytes(unit, acts16, codes16)
 		if unit == 0 {
 			return
 		}
 	} else {
-		multiplyTiles(unit, acts, codes)
+		MultiplyBytes(unit, acts, codes)
 	}
 	LEAQ(Indexed(nextActs, blockBytes, 1, 0), pointer)
 	LEAQ(At(nextCodes, a.stride()), other)
@@ -200,7 +200,7 @@ func (a tileProduct) multiplyLoaded(unit int) {
 // are spread among the vectors', so that neither wait for the others.
 func (a tileProduct) scale(unit int) {
 	next := 1 - unit
-	storeTile(next, stored, rowBytes, 2, 1024*next)
+	StoreTile(next, stored, rowBytes, 2, 1024*next)
 	slot := 0
 	if a.halves() == 2 {
 		slot = unit
