@@ -29,7 +29,8 @@ const (
 	AVX512
 	// VNNI needs AVX-512 VNNI.
 	VNNI
-	// AMX needs tiles and their products of bytes, and that the system lets the process use them.
+	// AMX needs tiles with their products of bytes and of bf16, and that the system lets the process
+	// use them.
 	AMX
 )
 

@@ -21,7 +21,7 @@ func vectors() (all []ISA) {
 		return all
 	}
 	all = append(all, VNNI)
-	if x.HasAMXTile && x.HasAMXInt8 && tiles() {
+	if x.HasAMXTile && x.HasAMXInt8 && x.HasAMXBF16 && tiles() {
 		all = append(all, AMX)
 	}
 	return all
