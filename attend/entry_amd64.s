@@ -66,18 +66,22 @@ next:
 	JGE   finished
 	MOVQ  CX, frame_item(DI)
 	CALL  ·opBegin(SB)
+	CMPQ  frame_columns(DI), $0
+	JEQ   begun
+	CALL  ·opColumnQueries(SB)
+begun:
 	CMPQ  frame_blocks(DI), $0
 	JEQ   part
 
 	// A pass of rows, over all ranges.
 pass:
 	CALL range<>(SB)
-	CALL ·opFold(SB)
+	CALL fold<>(SB)
 	INCQ frame_r(DI)
 	MOVQ frame_r(DI), AX
 	CMPQ AX, frame_ranges(DI)
 	JLT  pass
-	CALL ·opOutput(SB)
+	CALL output<>(SB)
 	JMP  next
 
 	// One range; and its head's result, if it was the last one to be done.
@@ -98,7 +102,7 @@ part:
 	ADDQ  frame_parts(DI), BX
 	MOVQ  BX, frame_part(DI)
 merge:
-	CALL  ·opFold(SB)
+	CALL  fold<>(SB)
 	MOVQ  frame_partSize(DI), AX
 	IMULQ frame_kvHeads(DI), AX
 	ADDQ  AX, frame_part(DI)
@@ -106,7 +110,7 @@ merge:
 	MOVQ  frame_r(DI), AX
 	CMPQ  AX, frame_ranges(DI)
 	JLT   merge
-	CALL  ·opOutput(SB)
+	CALL  output<>(SB)
 	JMP   next
 
 finished:
@@ -130,8 +134,24 @@ out:
 	POPQ BX
 	RET
 
-// range computes attention over the cells of range r, tile by tile, and within a tile up to four
-// vectors at a time. It stores the result in part.
+// fold adds part to acc.
+TEXT fold<>(SB), NOSPLIT|NOFRAME, $0-0
+	CMPQ frame_columns(DI), $0
+	JNE  columns
+	JMP  ·opFold(SB)
+columns:
+	JMP  ·opFoldColumns(SB)
+
+// output writes what acc holds to the op's result.
+TEXT output<>(SB), NOSPLIT|NOFRAME, $0-0
+	CMPQ frame_columns(DI), $0
+	JEQ  vectors
+	CALL ·opColumnOutputs(SB)
+vectors:
+	JMP  ·opOutput(SB)
+
+// range computes attention over the cells of range r, tile by tile, and within a tile a column of 16
+// vectors at a time, or a group of up to four. It stores the result in part.
 TEXT range<>(SB), NOSPLIT|NOFRAME, $0-0
 	CALL ·opRange(SB)
 tile:
@@ -142,10 +162,33 @@ tile:
 	JEQ  listed                    // no row reads the tile's cells as they lie
 	MOVQ frame_kt(DI), AX
 	CMPQ AX, frame_kx(DI)
-	JNE  group                     // keys and values are read where they lie
+	JNE  read                      // keys and values are read where they lie
 	MOVQ frame_typed(DI), AX
 	MOVQ 0(AX), AX
 	CALL AX                        // expand
+read:
+	CMPQ frame_columns(DI), $0
+	JEQ  group
+column:
+	CALL ·opColumn(SB)
+	CMPQ frame_seen(DI), $0
+	JEQ  nextColumn
+	MOVQ frame_column(DI), AX
+	MOVQ 0(AX), AX
+	CALL AX                        // scores
+	MOVQ frame_column(DI), AX
+	MOVQ 8(AX), AX
+	CALL AX                        // softmax
+	MOVQ frame_column(DI), AX
+	MOVQ frame_partial(DI), BX
+	MOVQ 16(AX)(BX*8), AX
+	CALL AX                        // values, or values of the cells that each sees
+nextColumn:
+	CALL ·opNextColumn(SB)
+	CMPQ frame_left(DI), $0
+	JG   column
+	JMP  tile
+
 group:
 	CALL ·opGroup(SB)
 	CMPQ frame_seen(DI), $0

@@ -10,6 +10,7 @@ type frame struct {
 	threads  uintptr
 	isa      uintptr // 0: AVX2, 1: AVX512
 	texts    uintptr // its table of functions: see internal/gen/attend/tables.go
+	column   uintptr // its functions for columns: see internal/gen/attend/columns.go; 0: none
 	floats   uintptr // its functions for f32
 	typed    uintptr // its functions for the type of K and V
 	base     uintptr // the op's scratch: the result's data, rounded up to 64
@@ -42,19 +43,21 @@ type frame struct {
 	cap      uintptr // f32: of the scores' powers; 0: none
 	tile     uintptr // cells
 	pass     uintptr // rows at most
+	least    uintptr // vectors of a pass from which on it is computed by columns; 0: none
 	parts    uintptr // address of the ranges' results
 	partSize uintptr // bytes
-	room     uintptr // vectors of a pass, rounded up to 4
+	room     uintptr // vectors of a pass, rounded up to 4, or to 16 if it may be computed by columns
 	ranges   uintptr
 	blocks   uintptr // passes of rows a head if more than one; 0: work is divided by ranges
 	items    uintptr
-	scores   uintptr // [tile, 1, 2 or 4] f32, and 16 more
+	scores   uintptr // of a group [tile, 1, 2 or 4] f32, and 16 more; of a column [tile, 16], and 3 × 16 more
+	cellMask uintptr // [tile] 16 bits: the vectors of a column that see a cell
 	rowMask  uintptr // [pass] 32 bits: which cells of the tile each row sees
 	listMask uintptr // [pass] 32 bits: those that a row that lists its cells sees, and rowMask has not
 	vecRow   uintptr // [room] i32: where in rowMask a vector's row is
 	kx       uintptr // [dk, tile] f32
 	vx       uintptr // [dv, tile] f32
-	qs       uintptr // [dk, room] f32: scaled queries, head by head and row by row
+	qs       uintptr // [dk, room] f32: scaled queries, head by head and row by row; or columns
 	own      uintptr // a part for the range at hand
 	acc      uintptr // a part that others are added to
 	item     uintptr
@@ -62,10 +65,14 @@ type frame struct {
 	row0     uintptr
 	nrows    uintptr
 	nq       uintptr // vectors: nrows × group
+	nv       uintptr // with those that fill up the last column
+	columns  uintptr // 1 if the pass is computed by columns, 0 if by groups
 	r        uintptr // range
 	part     uintptr // where the range's result goes, or comes from
 	low      uintptr // the first cell that a row of the pass sees
 	high     uintptr // and past the last one
+	allFrom  uintptr // the first cell from which on all rows see all
+	allTo    uintptr // and past the last one
 	c        uintptr // the tile's first cell
 	cEnd     uintptr // past the range's last cell
 	kp       uintptr // the tile's keys
@@ -82,15 +89,16 @@ type frame struct {
 	kNext    uintptr // to prefetch
 	vNext    uintptr
 	left     uintptr    // vectors of the pass that are not done
-	qp       uintptr    // queries of up to 4 vectors: a group
+	qp       uintptr    // queries of up to 4 vectors, a group, or of 16, a column
 	mp       uintptr    // running maxima
 	lp       uintptr    // running sums
 	op       uintptr    // running outputs
 	rp       uintptr    // in vecRow
 	vecs     uintptr    // scores in vectors: whole 16 of them
 	size     uintptr    // vectors of the group
-	seen     uintptr    // mask of the cells that any of them sees
+	seen     uintptr    // not 0 if any of them sees a cell
 	partial  uintptr    // 1 if some do not see all
 	mask     [2]uintptr // 4 × 32 bits: the cells that each of them sees
+	vecMask  [8]uintptr // 16 × 32 bits: the cells that each vector of a column sees
 	corr     [8]uintptr // what outputs and sums so far are multiplied by
 }

@@ -49,6 +49,31 @@ func opFold()
 //go:noescape
 func opOutput()
 
+// opColumnQueries makes the pass's queries columns.
+//
+//go:noescape
+func opColumnQueries()
+
+// opColumn looks at the masks of a column: seen is 0 if its vectors see no cell, partial 1 if some do not see all.
+//
+//go:noescape
+func opColumn()
+
+// opNextColumn goes to the next column; left is not above 0 if there is none.
+//
+//go:noescape
+func opNextColumn()
+
+// opFoldColumns adds the part of range r, in columns, to acc; that of range 0 replaces it.
+//
+//go:noescape
+func opFoldColumns()
+
+// opColumnOutputs makes the outputs in acc, which are columns, vectors again.
+//
+//go:noescape
+func opColumnOutputs()
+
 // opSoftmax1AVX2 replaces the tile's scores by powers of two, and brings maxima and sums up to date.
 //
 //go:noescape
@@ -318,6 +343,36 @@ func opSoftmax4AVX512()
 //
 //go:noescape
 func opSeenValues4AVX512()
+
+// opColumnScoresAVX512 multiplies the tile's keys with a column's queries.
+//
+//go:noescape
+func opColumnScoresAVX512()
+
+// opColumnScoresOf64AVX512 multiplies the tile's keys with a column's queries.
+//
+//go:noescape
+func opColumnScoresOf64AVX512()
+
+// opColumnScoresOf128AVX512 multiplies the tile's keys with a column's queries.
+//
+//go:noescape
+func opColumnScoresOf128AVX512()
+
+// opColumnSoftmaxAVX512 replaces a column's scores by powers of two, and brings maxima and sums up to date.
+//
+//go:noescape
+func opColumnSoftmaxAVX512()
+
+// opColumnValuesAVX512 adds the tile's values to a column's outputs.
+//
+//go:noescape
+func opColumnValuesAVX512()
+
+// opColumnSeenValuesAVX512 adds the tile's values to the outputs of a column's vectors that see them.
+//
+//go:noescape
+func opColumnSeenValuesAVX512()
 
 // opExpandF32AVX512 makes the tile's keys and values f32. Behind its last cell they are what earlier tiles left.
 //

@@ -634,6 +634,42 @@ DATA stepq<>+56(SB)/4, $0x00000010
 DATA stepq<>+60(SB)/4, $0x00000010
 GLOBL stepq<>(SB), RODATA|NOPTR, $64
 
+DATA bit<>+0(SB)/4, $0x00000001
+DATA bit<>+4(SB)/4, $0x00000001
+DATA bit<>+8(SB)/4, $0x00000001
+DATA bit<>+12(SB)/4, $0x00000001
+DATA bit<>+16(SB)/4, $0x00000001
+DATA bit<>+20(SB)/4, $0x00000001
+DATA bit<>+24(SB)/4, $0x00000001
+DATA bit<>+28(SB)/4, $0x00000001
+DATA bit<>+32(SB)/4, $0x00000001
+DATA bit<>+36(SB)/4, $0x00000001
+DATA bit<>+40(SB)/4, $0x00000001
+DATA bit<>+44(SB)/4, $0x00000001
+DATA bit<>+48(SB)/4, $0x00000001
+DATA bit<>+52(SB)/4, $0x00000001
+DATA bit<>+56(SB)/4, $0x00000001
+DATA bit<>+60(SB)/4, $0x00000001
+GLOBL bit<>(SB), RODATA|NOPTR, $64
+
+DATA sign<>+0(SB)/4, $0x80000000
+DATA sign<>+4(SB)/4, $0x80000000
+DATA sign<>+8(SB)/4, $0x80000000
+DATA sign<>+12(SB)/4, $0x80000000
+DATA sign<>+16(SB)/4, $0x80000000
+DATA sign<>+20(SB)/4, $0x80000000
+DATA sign<>+24(SB)/4, $0x80000000
+DATA sign<>+28(SB)/4, $0x80000000
+DATA sign<>+32(SB)/4, $0x80000000
+DATA sign<>+36(SB)/4, $0x80000000
+DATA sign<>+40(SB)/4, $0x80000000
+DATA sign<>+44(SB)/4, $0x80000000
+DATA sign<>+48(SB)/4, $0x80000000
+DATA sign<>+52(SB)/4, $0x80000000
+DATA sign<>+56(SB)/4, $0x80000000
+DATA sign<>+60(SB)/4, $0x80000000
+GLOBL sign<>(SB), RODATA|NOPTR, $64
+
 DATA bounds<>+0(SB)/4, $0x00000000
 DATA bounds<>+4(SB)/4, $0x00000100
 DATA bounds<>+8(SB)/4, $0x00000200
@@ -947,34 +983,52 @@ DATA textsAVX512<>+88(SB)/8, $textsQ8_0AVX512<>(SB)
 DATA textsAVX512<>+96(SB)/8, $textsQ4_0AVX512<>(SB)
 GLOBL textsAVX512<>(SB), NOPTR, $104
 
+DATA columns0AVX512<>+0(SB)/8, $·opColumnScoresAVX512(SB)
+DATA columns0AVX512<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columns0AVX512<>+16(SB)/8, $·opColumnValuesAVX512(SB)
+DATA columns0AVX512<>+24(SB)/8, $·opColumnSeenValuesAVX512(SB)
+GLOBL columns0AVX512<>(SB), NOPTR, $32
+
+DATA columns64AVX512<>+0(SB)/8, $·opColumnScoresOf64AVX512(SB)
+DATA columns64AVX512<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columns64AVX512<>+16(SB)/8, $·opColumnValuesAVX512(SB)
+DATA columns64AVX512<>+24(SB)/8, $·opColumnSeenValuesAVX512(SB)
+GLOBL columns64AVX512<>(SB), NOPTR, $32
+
+DATA columns128AVX512<>+0(SB)/8, $·opColumnScoresOf128AVX512(SB)
+DATA columns128AVX512<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columns128AVX512<>+16(SB)/8, $·opColumnValuesAVX512(SB)
+DATA columns128AVX512<>+24(SB)/8, $·opColumnSeenValuesAVX512(SB)
+GLOBL columns128AVX512<>(SB), NOPTR, $32
+
 // func opSetup()
 // Requires: CMOV
 TEXT ·opSetup(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    (DI), CX
 	MOVQ    248(CX), AX
-	MOVQ    AX, 56(DI)
+	MOVQ    AX, 64(DI)
 	MOVQ    152(CX), AX
 	MOVQ    248(AX), DX
-	MOVQ    DX, 72(DI)
+	MOVQ    DX, 80(DI)
 	MOVQ    16(AX), DX
-	MOVQ    DX, 176(DI)
+	MOVQ    DX, 184(DI)
 	MOVQ    24(AX), DX
-	MOVQ    DX, 208(DI)
+	MOVQ    DX, 216(DI)
 	MOVQ    32(AX), DX
-	MOVQ    DX, 232(DI)
+	MOVQ    DX, 240(DI)
 	MOVQ    56(AX), DX
-	MOVQ    DX, 112(DI)
+	MOVQ    DX, 120(DI)
 	MOVQ    64(AX), AX
-	MOVQ    AX, 120(DI)
+	MOVQ    AX, 128(DI)
 	MOVQ    160(CX), BX
 	MOVQ    248(BX), AX
-	MOVQ    AX, 80(DI)
+	MOVQ    AX, 88(DI)
 	MOVQ    56(BX), AX
-	MOVQ    AX, 144(DI)
+	MOVQ    AX, 152(DI)
 	MOVQ    64(BX), AX
-	MOVQ    AX, 128(DI)
+	MOVQ    AX, 136(DI)
 	MOVQ    32(BX), AX
-	MOVQ    AX, 216(DI)
+	MOVQ    AX, 224(DI)
 	MOVL    (BX), AX
 	LEAQ    textsAVX2<>+0(SB), DX
 	LEAQ    textsAVX512<>+0(SB), SI
@@ -982,7 +1036,7 @@ TEXT ·opSetup(SB), NOSPLIT|NOFRAME, $0
 	CMOVQEQ SI, DX
 	MOVQ    DX, 24(DI)
 	MOVQ    64(DX), SI
-	MOVQ    SI, 32(DI)
+	MOVQ    SI, 40(DI)
 	CMPL    AX, $0x00
 	JNE     other1
 	MOVQ    64(DX), SI
@@ -1008,37 +1062,43 @@ other4:
 	MOVQ 96(DX), SI
 
 other5:
-	MOVQ  SI, 40(DI)
+	MOVQ    SI, 48(DI)
+	MOVQ    184(DI), AX
+	XORL    DX, DX
+	CMPQ    16(DI), $0x01
+	JNE     other6
+	LEAQ    columns0AVX512<>+0(SB), DX
+	LEAQ    columns64AVX512<>+0(SB), SI
+	CMPQ    AX, $0x40
+	CMOVQEQ SI, DX
+	LEAQ    columns128AVX512<>+0(SB), SI
+	CMPQ    AX, $0x00000080
+	CMOVQEQ SI, DX
+
+other6:
+	MOVQ  DX, 32(DI)
 	MOVQ  168(CX), AX
 	MOVQ  248(AX), DX
-	MOVQ  DX, 88(DI)
+	MOVQ  DX, 96(DI)
 	MOVQ  16(AX), DX
-	MOVQ  DX, 184(DI)
+	MOVQ  DX, 192(DI)
 	MOVQ  56(AX), DX
-	MOVQ  DX, 152(DI)
+	MOVQ  DX, 160(DI)
 	MOVQ  64(AX), AX
-	MOVQ  AX, 136(DI)
+	MOVQ  AX, 144(DI)
 	MOVQ  184(CX), AX
 	TESTQ AX, AX
-	JZ    given6
+	JZ    given7
 	MOVQ  248(AX), AX
 
-given6:
-	MOVQ AX, 104(DI)
+given7:
+	MOVQ AX, 112(DI)
 
 	// what follows from the sizes
 	XORL  DX, DX
-	MOVQ  208(DI), AX
-	DIVQ  216(DI)
-	MOVQ  AX, 224(DI)
-	MOVQ  176(DI), AX
-	SHLQ  $0x02, AX
-	MOVQ  AX, 192(DI)
-	MOVQ  144(DI), AX
-	SHLQ  $0x04, AX
-	XORL  DX, DX
-	DIVQ  176(DI)
-	MOVQ  AX, 160(DI)
+	MOVQ  216(DI), AX
+	DIVQ  224(DI)
+	MOVQ  AX, 232(DI)
 	MOVQ  184(DI), AX
 	SHLQ  $0x02, AX
 	MOVQ  AX, 200(DI)
@@ -1047,60 +1107,72 @@ given6:
 	XORL  DX, DX
 	DIVQ  184(DI)
 	MOVQ  AX, 168(DI)
-	MOVQ  184(DI), AX
-	IMULQ 208(DI), AX
-	IMULQ 232(DI), AX
+	MOVQ  192(DI), AX
 	SHLQ  $0x02, AX
-	ADDQ  56(DI), AX
-	MOVQ  AX, 64(DI)
+	MOVQ  AX, 208(DI)
+	MOVQ  160(DI), AX
+	SHLQ  $0x04, AX
+	XORL  DX, DX
+	DIVQ  192(DI)
+	MOVQ  AX, 176(DI)
+	MOVQ  192(DI), AX
+	IMULQ 216(DI), AX
+	IMULQ 240(DI), AX
+	SHLQ  $0x02, AX
+	ADDQ  64(DI), AX
+	MOVQ  AX, 72(DI)
 
 	// parameters
 	MOVL    108(CX), AX
-	MOVQ    AX, 256(DI)
-	MOVL    112(CX), AX
 	MOVQ    AX, 264(DI)
-	MOVLQSX 116(CX), AX
+	MOVL    112(CX), AX
 	MOVQ    AX, 272(DI)
-	MOVLQSX 120(CX), AX
+	MOVLQSX 116(CX), AX
 	MOVQ    AX, 280(DI)
+	MOVLQSX 120(CX), AX
+	MOVQ    AX, 288(DI)
+	MOVLQSX 144(CX), AX
+	CMPQ    32(DI), $0x00
+	CMOVQEQ 32(DI), AX
+	MOVQ    AX, 296(DI)
 	MOVLQSX 132(CX), AX
 	SHLQ    $0x06, AX
-	ADDQ    48(DI), AX
-	MOVQ    AX, 288(DI)
+	ADDQ    56(DI), AX
+	MOVQ    AX, 304(DI)
 	MOVLQSX 136(CX), AX
 	SHLQ    $0x06, AX
-	MOVQ    AX, 296(DI)
+	MOVQ    AX, 312(DI)
 
 	// spans
 	MOVQ    176(CX), CX
 	MOVQ    248(CX), CX
-	MOVQ    CX, 96(DI)
+	MOVQ    CX, 104(DI)
 	MOVLQSX 16(CX), AX
 	LEAQ    (CX)(AX*4), AX
-	MOVQ    AX, 248(DI)
+	MOVQ    AX, 256(DI)
 	MOVLQSX 12(CX), CX
 	XORL    AX, AX
 	CMPQ    CX, AX
 	CMOVQLT AX, CX
 	CMPQ    CX, 24(BX)
 	CMOVQGT 24(BX), CX
-	MOVQ    CX, 240(DI)
+	MOVQ    CX, 248(DI)
 
 	// the division of work: by ranges of cells, or by passes of rows
 	LEAQ bounds<>+0(SB), BX
 	XORL DX, DX
 
-more7:
+more8:
 	INCQ    DX
 	MOVLQSX (BX)(DX*4), AX
 	CMPQ    AX, CX
-	JLT     more7
-	MOVQ    DX, 312(DI)
+	JLT     more8
+	MOVQ    DX, 328(DI)
 	XORL    SI, SI
-	MOVQ    232(DI), AX
-	MOVQ    280(DI), CX
+	MOVQ    240(DI), AX
+	MOVQ    288(DI), CX
 	CMPQ    AX, CX
-	JLE     onePass8
+	JLE     onePass9
 	MOVQ    CX, BX
 	LEAQ    -1(AX)(CX*1), AX
 	XORL    DX, DX
@@ -1109,200 +1181,214 @@ more7:
 	MOVQ    SI, DX
 	MOVQ    BX, AX
 
-onePass8:
-	MOVQ  SI, 320(DI)
-	IMULQ 216(DI), DX
-	MOVQ  DX, 328(DI)
-	IMULQ 224(DI), AX
-	ADDQ  $0x03, AX
-	ANDQ  $-4, AX
-	MOVQ  AX, 304(DI)
+onePass9:
+	MOVQ  SI, 336(DI)
+	IMULQ 224(DI), DX
+	MOVQ  DX, 344(DI)
+	IMULQ 232(DI), AX
+	CMPQ  296(DI), $0x00
+	JEQ   byGroups10
+	CMPQ  AX, 296(DI)
+	JLT   byGroups10
+	ADDQ  $0x0f, AX
+	ANDQ  $-16, AX
+	JMP   rounded11
+
+byGroups10:
+	ADDQ $0x03, AX
+	ANDQ $-4, AX
+
+rounded11:
+	MOVQ AX, 320(DI)
 
 	// scratch, in the order of layout.go
 	LEAQ   1024(DI), CX
-	MOVQ   CX, 336(DI)
-	ADDQ   $0x00000240, CX
-	MOVQ   CX, 344(DI)
-	MOVQ   280(DI), DX
-	IMUL3Q $0x04, DX, DX
-	ADDQ   $0x3f, DX
-	ANDQ   $-64, DX
-	ADDQ   DX, CX
 	MOVQ   CX, 352(DI)
-	MOVQ   280(DI), DX
+	ADDQ   $0x000008c0, CX
+	MOVQ   CX, 360(DI)
+	ADDQ   $0x00000040, CX
+	MOVQ   CX, 368(DI)
+	MOVQ   288(DI), DX
 	IMUL3Q $0x04, DX, DX
 	ADDQ   $0x3f, DX
 	ANDQ   $-64, DX
 	ADDQ   DX, CX
-	MOVQ   CX, 360(DI)
+	MOVQ   CX, 376(DI)
+	MOVQ   288(DI), DX
+	IMUL3Q $0x04, DX, DX
+	ADDQ   $0x3f, DX
+	ANDQ   $-64, DX
+	ADDQ   DX, CX
+	MOVQ   CX, 384(DI)
 	MOVQ   AX, DX
 	IMUL3Q $0x04, DX, DX
 	ADDQ   $0x3f, DX
 	ANDQ   $-64, DX
 	ADDQ   DX, CX
-	MOVQ   CX, 368(DI)
-	MOVQ   272(DI), DX
-	IMULQ  192(DI), DX
-	ADDQ   DX, CX
-	MOVQ   CX, 376(DI)
-	MOVQ   272(DI), DX
+	MOVQ   CX, 392(DI)
+	MOVQ   280(DI), DX
 	IMULQ  200(DI), DX
 	ADDQ   DX, CX
-	MOVQ   CX, 384(DI)
-	IMULQ  192(DI), AX
-	ADDQ   AX, CX
-	MOVQ   CX, 392(DI)
-	ADDQ   296(DI), CX
 	MOVQ   CX, 400(DI)
+	MOVQ   280(DI), DX
+	IMULQ  208(DI), DX
+	ADDQ   DX, CX
+	MOVQ   CX, 408(DI)
+	IMULQ  200(DI), AX
+	ADDQ   AX, CX
+	MOVQ   CX, 416(DI)
+	ADDQ   312(DI), CX
+	MOVQ   CX, 424(DI)
 	TESTQ  DI, DI
 	RET
 
 // func opBegin()
 // Requires: AVX, CMOV
 TEXT ·opBegin(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 408(DI), CX
-	CMPQ 320(DI), $0x00
-	JEQ  byRange9
+	MOVQ 432(DI), CX
+	CMPQ 336(DI), $0x00
+	JEQ  byRange12
 
 	// one head's passes after the other, and the last rows first, as they see most cells
 	XORL    DX, DX
 	MOVQ    CX, AX
-	DIVQ    320(DI)
-	MOVQ    AX, 416(DI)
+	DIVQ    336(DI)
+	MOVQ    AX, 440(DI)
 	XORL    DX, DX
 	MOVQ    CX, AX
-	DIVQ    320(DI)
+	DIVQ    336(DI)
 	MOVQ    DX, AX
 	NOTQ    AX
-	ADDQ    320(DI), AX
-	IMULQ   280(DI), AX
-	MOVQ    AX, 424(DI)
-	MOVQ    232(DI), CX
-	SUBQ    AX, CX
-	CMPQ    CX, 280(DI)
-	CMOVQGT 280(DI), CX
-	MOVQ    CX, 432(DI)
-	XORL    AX, AX
+	ADDQ    336(DI), AX
+	IMULQ   288(DI), AX
 	MOVQ    AX, 448(DI)
-	MOVQ    392(DI), AX
-	MOVQ    AX, 456(DI)
-	JMP     decided10
+	MOVQ    240(DI), CX
+	SUBQ    AX, CX
+	CMPQ    CX, 288(DI)
+	CMOVQGT 288(DI), CX
+	MOVQ    CX, 456(DI)
+	XORL    AX, AX
+	MOVQ    AX, 488(DI)
+	MOVQ    416(DI), AX
+	MOVQ    AX, 496(DI)
+	JMP     decided13
 
-byRange9:
+byRange12:
 	// all heads of the last range first, as it is the longest
 	XORL  DX, DX
 	MOVQ  CX, AX
-	DIVQ  216(DI)
+	DIVQ  224(DI)
 	MOVQ  DX, AX
-	MOVQ  AX, 416(DI)
+	MOVQ  AX, 440(DI)
 	XORL  DX, DX
 	MOVQ  CX, AX
-	DIVQ  216(DI)
+	DIVQ  224(DI)
 	NOTQ  AX
-	ADDQ  312(DI), AX
-	MOVQ  AX, 448(DI)
-	IMULQ 216(DI), AX
-	ADDQ  416(DI), AX
-	IMULQ 296(DI), AX
-	ADDQ  288(DI), AX
+	ADDQ  328(DI), AX
+	MOVQ  AX, 488(DI)
+	IMULQ 224(DI), AX
+	ADDQ  440(DI), AX
+	IMULQ 312(DI), AX
+	ADDQ  304(DI), AX
+	MOVQ  AX, 496(DI)
+	MOVQ  240(DI), AX
 	MOVQ  AX, 456(DI)
-	MOVQ  232(DI), AX
-	MOVQ  AX, 432(DI)
 	XORL  AX, AX
-	MOVQ  AX, 424(DI)
+	MOVQ  AX, 448(DI)
 
-decided10:
+decided13:
 	// the cells that the rows see, and which row a vector is of
 	MOVQ $0x7fffffff, AX
 	XORL CX, CX
-	MOVQ 424(DI), DX
+	MOVQ 448(DI), DX
 	SHLQ $0x04, DX
-	ADDQ 248(DI), DX
-	MOVQ 432(DI), BX
-	MOVQ 360(DI), SI
+	ADDQ 256(DI), DX
+	MOVQ 456(DI), BX
+	MOVQ 384(DI), SI
 	XORL R8, R8
+	XORL R9, R9
+	MOVQ $0x7fffffff, R10
+	XORL R11, R11
 
-rows11:
-	MOVLQSX (DX), R9
-	MOVLQSX 4(DX), R10
-	CMPQ    R9, AX
-	CMOVQLT R9, AX
-	CMPQ    R10, CX
-	CMOVQGT R10, CX
-	MOVQ    224(DI), R9
+rows14:
+	MOVLQSX (DX), R12
+	MOVLQSX 4(DX), R13
+	CMPQ    R12, AX
+	CMOVQLT R12, AX
+	CMPQ    R13, CX
+	CMOVQGT R13, CX
+	CMPQ    R12, R9
+	CMOVQGT R12, R9
+	MOVLQSX 12(DX), R12
+	ORQ     R12, R11
+	TESTQ   R12, R12
+	JZ      plain15
+	MOVLQSX 8(DX), R13
 
-vectors12:
+plain15:
+	CMPQ    R13, R10
+	CMOVQLT R13, R10
+	MOVQ    232(DI), R12
+
+vectors16:
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
-	DECQ R9
-	JNZ  vectors12
+	DECQ R12
+	JNZ  vectors16
 	ADDQ $0x10, DX
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  rows11
+	JNZ  rows14
+	MOVQ R9, 520(DI)
+	MOVQ R10, 528(DI)
 
-	// up to three more, so that groups are of four
+	// more, so that groups are of four, or columns of 16
 	SUBQ $0x04, R8
-	MOVQ 304(DI), DX
+	MOVQ 320(DI), DX
 	SHLQ $0x02, DX
-	ADDQ 360(DI), DX
+	ADDQ 384(DI), DX
+
+fill17:
 	CMPQ SI, DX
-	JGE  fits13
+	JGE  filled18
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
+	JMP  fill17
 
-fits13:
-	MOVQ 304(DI), DX
-	SHLQ $0x02, DX
-	ADDQ 360(DI), DX
-	CMPQ SI, DX
-	JGE  fits14
-	MOVL R8, (SI)
-	ADDQ $0x04, SI
-
-fits14:
-	MOVQ 304(DI), DX
-	SHLQ $0x02, DX
-	ADDQ 360(DI), DX
-	CMPQ SI, DX
-	JGE  fits15
-	MOVL R8, (SI)
-	ADDQ $0x04, SI
-
-fits15:
+filled18:
 	XORL    DX, DX
 	CMPQ    AX, DX
 	CMOVQLT DX, AX
-	MOVQ    272(DI), DX
+	MOVQ    280(DI), DX
 	NEGQ    DX
 	ANDQ    DX, AX
-	MOVQ    AX, 464(DI)
-	CMPQ    CX, 240(DI)
-	CMOVQGT 240(DI), CX
-	MOVQ    CX, 472(DI)
+	MOVQ    AX, 504(DI)
+	CMPQ    CX, 248(DI)
+	CMOVQGT 248(DI), CX
+	MOVQ    CX, 512(DI)
 
 	// queries
-	MOVQ         424(DI), AX
-	MOVQ         384(DI), CX
-	MOVQ         416(DI), DX
-	IMULQ        120(DI), AX
-	ADDQ         72(DI), AX
-	IMULQ        224(DI), DX
-	IMULQ        112(DI), DX
+	MOVQ         448(DI), AX
+	MOVQ         408(DI), CX
+	MOVQ         440(DI), DX
+	IMULQ        128(DI), AX
+	ADDQ         80(DI), AX
+	IMULQ        232(DI), DX
+	IMULQ        120(DI), DX
 	ADDQ         DX, AX
-	VBROADCASTSS 256(DI), Y0
-	MOVQ         432(DI), BX
+	VBROADCASTSS 264(DI), Y0
+	MOVQ         456(DI), BX
 	XORL         DX, DX
 
-qRows16:
+qRows19:
 	MOVQ AX, SI
-	MOVQ 224(DI), R8
+	MOVQ 232(DI), R8
 
-qHeads17:
-	MOVQ 192(DI), R9
+qHeads20:
+	MOVQ 200(DI), R9
 	MOVQ SI, R10
 
-values18:
+values21:
 	VMULPS  (R10), Y0, Y1
 	VMOVUPS Y1, (CX)
 	VMULPS  32(R10), Y0, Y1
@@ -1310,16 +1396,35 @@ values18:
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, R9
-	JNZ     values18
-	ADDQ    112(DI), SI
+	JNZ     values21
+	ADDQ    120(DI), SI
 	INCQ    DX
 	DECQ    R8
-	JNZ     qHeads17
-	ADDQ    120(DI), AX
+	JNZ     qHeads20
+	ADDQ    128(DI), AX
 	DECQ    BX
-	JNZ     qRows16
-	MOVQ    DX, 440(DI)
-	TESTQ   DI, DI
+	JNZ     qRows19
+	MOVQ    DX, 464(DI)
+
+	// by columns, if there are enough vectors, and no row lists its cells
+	XORL  CX, CX
+	CMPQ  296(DI), $0x00
+	JEQ   decidedForm23
+	CMPQ  DX, 296(DI)
+	JLT   decidedForm23
+	TESTQ R11, R11
+	JNS   byColumns22
+	JMP   decidedForm23
+
+byColumns22:
+	MOVQ $0x00000001, CX
+	ADDQ $0x0f, DX
+	ANDQ $-16, DX
+
+decidedForm23:
+	MOVQ  CX, 480(DI)
+	MOVQ  DX, 472(DI)
+	TESTQ DI, DI
 	RET
 
 // func opRange()
@@ -1328,176 +1433,193 @@ TEXT ·opRange(SB), NOSPLIT|NOFRAME, $0
 	// maxima, sums, outputs
 	VMOVUPS lowest<>+0(SB), Y0
 	VXORPS  Y1, Y1, Y1
-	MOVQ    456(DI), AX
-	MOVQ    304(DI), CX
+	MOVQ    496(DI), AX
+	MOVQ    320(DI), CX
 
-maxima19:
+maxima24:
 	VMOVUPS X0, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     maxima19
-	MOVQ    304(DI), CX
+	JNZ     maxima24
+	MOVQ    320(DI), CX
 
-sums20:
+sums25:
 	VMOVUPS X1, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     sums20
-	SUBQ    456(DI), AX
+	JNZ     sums25
+	SUBQ    496(DI), AX
 	ADDQ    $0x3f, AX
 	ANDQ    $-64, AX
-	ADDQ    456(DI), AX
-	MOVQ    440(DI), CX
-	IMULQ   200(DI), CX
+	ADDQ    496(DI), AX
+	MOVQ    472(DI), CX
+	IMULQ   208(DI), CX
 
-outputs21:
+outputs26:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     outputs21
-	MOVQ    448(DI), CX
+	JNZ     outputs26
+	MOVQ    488(DI), CX
 	LEAQ    bounds<>+0(SB), AX
 	MOVLQSX (AX)(CX*4), DX
 	MOVLQSX 4(AX)(CX*4), AX
-	CMPQ    DX, 464(DI)
-	CMOVQLT 464(DI), DX
-	CMPQ    AX, 472(DI)
-	CMOVQGT 472(DI), AX
-	MOVQ    AX, 488(DI)
-	MOVQ    272(DI), AX
+	CMPQ    DX, 504(DI)
+	CMOVQLT 504(DI), DX
+	CMPQ    AX, 512(DI)
+	CMOVQGT 512(DI), AX
+	MOVQ    AX, 544(DI)
+	MOVQ    280(DI), AX
 	SUBQ    AX, DX
-	MOVQ    DX, 480(DI)
-	MOVQ    480(DI), AX
-	MOVQ    416(DI), CX
-	IMULQ   144(DI), AX
-	IMULQ   128(DI), CX
+	MOVQ    DX, 536(DI)
+	MOVQ    536(DI), AX
+	MOVQ    440(DI), CX
+	IMULQ   152(DI), AX
+	IMULQ   136(DI), CX
 	ADDQ    CX, AX
-	ADDQ    80(DI), AX
-	MOVQ    AX, 496(DI)
+	ADDQ    88(DI), AX
+	MOVQ    AX, 552(DI)
 
 	// nothing has prefetched the first tile
-	MOVQ  272(DI), CX
-	IMULQ 144(DI), CX
-	ADDQ  CX, AX
-
-lines22:
-	PREFETCHT1 (AX)
-	ADDQ       $0x40, AX
-	SUBQ       $0x40, CX
-	JG         lines22
-	MOVQ       480(DI), AX
-	MOVQ       416(DI), CX
-	IMULQ      152(DI), AX
-	IMULQ      136(DI), CX
-	ADDQ       CX, AX
-	ADDQ       88(DI), AX
-	MOVQ       AX, 504(DI)
-
-	// nothing has prefetched the first tile
-	MOVQ  272(DI), CX
+	MOVQ  280(DI), CX
 	IMULQ 152(DI), CX
 	ADDQ  CX, AX
 
-lines23:
+lines27:
 	PREFETCHT1 (AX)
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
-	JG         lines23
+	JG         lines27
+	MOVQ       536(DI), AX
+	MOVQ       440(DI), CX
+	IMULQ      160(DI), AX
+	IMULQ      144(DI), CX
+	ADDQ       CX, AX
+	ADDQ       96(DI), AX
+	MOVQ       AX, 560(DI)
+
+	// nothing has prefetched the first tile
+	MOVQ  280(DI), CX
+	IMULQ 160(DI), CX
+	ADDQ  CX, AX
+
+lines28:
+	PREFETCHT1 (AX)
+	ADDQ       $0x40, AX
+	SUBQ       $0x40, CX
+	JG         lines28
 	TESTQ      DI, DI
 	RET
 
 // func opTile()
 // Requires: AVX, BMI, BMI2, CMOV
 TEXT ·opTile(SB), NOSPLIT|NOFRAME, $0
-next24:
-	MOVQ    272(DI), AX
-	IMULQ   144(DI), AX
-	ADDQ    AX, 496(DI)
-	ADDQ    496(DI), AX
-	MOVQ    AX, 584(DI)
-	MOVQ    272(DI), AX
+next29:
+	MOVQ    280(DI), AX
 	IMULQ   152(DI), AX
-	ADDQ    AX, 504(DI)
-	ADDQ    504(DI), AX
-	MOVQ    AX, 592(DI)
-	MOVQ    272(DI), AX
-	MOVQ    488(DI), CX
-	ADDQ    AX, 480(DI)
-	SUBQ    480(DI), CX
-	JLE     empty26
+	ADDQ    AX, 552(DI)
+	ADDQ    552(DI), AX
+	MOVQ    AX, 640(DI)
+	MOVQ    280(DI), AX
+	IMULQ   160(DI), AX
+	ADDQ    AX, 560(DI)
+	ADDQ    560(DI), AX
+	MOVQ    AX, 648(DI)
+	MOVQ    280(DI), AX
+	MOVQ    544(DI), CX
+	ADDQ    AX, 536(DI)
+	SUBQ    536(DI), CX
+	JLE     empty31
 	CMPQ    CX, AX
 	CMOVQGT AX, CX
-	MOVQ    CX, 536(DI)
+	MOVQ    CX, 592(DI)
 
 	// behind the last tile: what is likely next
-	MOVQ    480(DI), AX
-	ADDQ    272(DI), AX
-	CMPQ    AX, 488(DI)
-	JLT     notLast27
-	CMPQ    320(DI), $0x00
-	JNE     notLast27
-	MOVQ    96(DI), CX
+	MOVQ    536(DI), AX
+	ADDQ    280(DI), AX
+	CMPQ    AX, 544(DI)
+	JLT     notLast32
+	CMPQ    336(DI), $0x00
+	JNE     notLast32
+	MOVQ    104(DI), CX
 	MOVLQSX (CX), CX
-	CMPQ    CX, 328(DI)
-	JGE     notLast27
+	CMPQ    CX, 344(DI)
+	JGE     notLast32
 	XORL    DX, DX
 	MOVQ    CX, AX
-	DIVQ    216(DI)
+	DIVQ    224(DI)
 	MOVQ    DX, BX
 	XORL    DX, DX
 	MOVQ    CX, AX
-	DIVQ    216(DI)
+	DIVQ    224(DI)
 	MOVQ    AX, CX
 	NOTQ    CX
-	ADDQ    312(DI), CX
+	ADDQ    328(DI), CX
 	LEAQ    bounds<>+0(SB), AX
 	MOVLQSX (AX)(CX*4), AX
-	CMPQ    AX, 464(DI)
-	CMOVQLT 464(DI), AX
+	CMPQ    AX, 504(DI)
+	CMOVQLT 504(DI), AX
 	MOVQ    AX, CX
 	MOVQ    BX, DX
-	IMULQ   144(DI), CX
-	IMULQ   128(DI), DX
+	IMULQ   152(DI), CX
+	IMULQ   136(DI), DX
 	ADDQ    DX, CX
-	ADDQ    80(DI), CX
-	MOVQ    CX, 584(DI)
+	ADDQ    88(DI), CX
+	MOVQ    CX, 640(DI)
 	MOVQ    BX, CX
-	IMULQ   152(DI), AX
-	IMULQ   136(DI), CX
+	IMULQ   160(DI), AX
+	IMULQ   144(DI), CX
 	ADDQ    CX, AX
-	ADDQ    88(DI), AX
-	MOVQ    AX, 592(DI)
+	ADDQ    96(DI), AX
+	MOVQ    AX, 648(DI)
 
-notLast27:
+notLast32:
 	// which of the tile's cells each row sees
 	MOVQ  $-1, AX
 	MOVQ  $0x00000040, CX
-	SUBQ  536(DI), CX
+	SUBQ  592(DI), CX
 	SHRXQ CX, AX, CX
-	MOVQ  CX, 544(DI)
-	MOVQ  424(DI), DX
-	MOVQ  344(DI), BX
-	MOVQ  432(DI), SI
-	SHLQ  $0x04, DX
-	ADDQ  248(DI), DX
-	XORL  R8, R8
-	MOVQ  CX, R9
-	XORL  R10, R10
-	MOVQ  $0x00000001, R11
+	MOVQ  CX, 600(DI)
 
-rows28:
+	// columns need no row's mask where all rows see all
+	MOVQ 536(DI), DX
+	CMPQ 480(DI), $0x00
+	JEQ  each33
+	CMPQ DX, 520(DI)
+	JLT  each33
+	ADDQ 592(DI), DX
+	CMPQ DX, 528(DI)
+	JGT  each33
+	MOVQ CX, 720(DI)
+	XORL DX, DX
+	MOVQ DX, 616(DI)
+	MOVQ DX, 608(DI)
+	JMP  decidedMasks34
+
+each33:
+	MOVQ 448(DI), DX
+	MOVQ 368(DI), BX
+	MOVQ 456(DI), SI
+	SHLQ $0x04, DX
+	ADDQ 256(DI), DX
+	XORL R8, R8
+	MOVQ CX, R9
+	XORL R10, R10
+	MOVQ $0x00000001, R11
+
+rows35:
 	MOVLQSX (DX), R13
 	MOVLQSX 4(DX), R14
-	SUBQ    480(DI), R14
-	JLE     blind29
-	CMPQ    R14, 536(DI)
-	CMOVQGT 536(DI), R14
+	SUBQ    536(DI), R14
+	JLE     blind36
+	CMPQ    R14, 592(DI)
+	CMOVQGT 592(DI), R14
 	XORL    R15, R15
-	SUBQ    480(DI), R13
+	SUBQ    536(DI), R13
 	CMOVQLT R15, R13
 	CMPQ    R13, R14
-	JGE     blind29
+	JGE     blind36
 	MOVQ    $0x00000040, R12
 	SUBQ    R14, R12
 	SHRXQ   R12, AX, R12
@@ -1507,24 +1629,24 @@ rows28:
 	// the row's own bits, from a multiple of 32 cells on
 	MOVLQSX 12(DX), R13
 	TESTQ   R13, R13
-	JZ      seen30
+	JZ      seen37
 	MOVLQSX 8(DX), R14
 	NEGQ    R14
-	ADDQ    480(DI), R14
-	JLT     seen30
+	ADDQ    536(DI), R14
+	JLT     seen37
 	TESTQ   R13, R13
-	JS      list31
+	JS      list38
 	SHRQ    $0x03, R14
 	LEAQ    (R14)(R13*4), R13
-	ADDQ    96(DI), R13
+	ADDQ    104(DI), R13
 	ANDL    (R13), R12
-	JMP     seen30
+	JMP     seen37
 
-list31:
+list38:
 	// the row's own list of cells, with negative numbers for places that it does not see
 	SUBQ      R13, R14
 	SHLQ      $0x02, R14
-	ADDQ      96(DI), R14
+	ADDQ      104(DI), R14
 	VMOVUPS   (R14), Y0
 	VMOVMSKPS Y0, R13
 	SHLQ      $0x00, R13
@@ -1543,13 +1665,13 @@ list31:
 	ANDNQ     R12, R13, R12
 	MOVL      R12, 64(BX)
 	TESTQ     R12, R12
-	JZ        blind29
+	JZ        blind36
 	ORQ       R11, R10
 
-blind29:
+blind36:
 	XORL R12, R12
 
-seen30:
+seen37:
 	MOVL R12, (BX)
 	ORQ  R12, R8
 	ANDQ R12, R9
@@ -1557,220 +1679,237 @@ seen30:
 	ADDQ $0x04, BX
 	SHLQ $0x01, R11
 	DECQ SI
-	JNZ  rows28
-	MOVQ R10, 560(DI)
-	MOVQ R8, 664(DI)
+	JNZ  rows35
+	MOVQ R10, 616(DI)
+	MOVQ R8, 720(DI)
 	ORQ  R8, R10
-	JZ   next24
+	JZ   next29
 	XORQ CX, R9
-	MOVQ R9, 552(DI)
+	MOVQ R9, 608(DI)
 
+decidedMasks34:
 	// whether keys and values are read where they lie: not a part of a tile, as the texts read whole ones
-	MOVQ 32(DI), CX
-	MOVQ 368(DI), DX
-	MOVQ 376(DI), BX
-	MOVQ 536(DI), AX
-	CMPQ AX, 272(DI)
-	JNE  expanded32
-	MOVQ 40(DI), AX
+	MOVQ 40(DI), CX
+	MOVQ 392(DI), DX
+	MOVQ 400(DI), BX
+	MOVQ 592(DI), AX
+	CMPQ AX, 280(DI)
+	JNE  expanded39
+	MOVQ 48(DI), AX
 	CMPQ AX, CX
-	JEQ  direct33
+	JEQ  direct40
 
 	// nor for several groups, which would each do the conversion, nor where cells are hidden
-	CMPQ 440(DI), $0x04
-	JGT  expanded32
-	CMPQ 552(DI), $0x00
-	JNE  expanded32
+	CMPQ 464(DI), $0x04
+	JGT  expanded39
+	CMPQ 608(DI), $0x00
+	JNE  expanded39
 	CMPQ 8(AX), $0x00
-	JEQ  expanded32
+	JEQ  expanded39
 
-direct33:
+direct40:
 	MOVQ AX, CX
-	MOVQ 496(DI), DX
-	MOVQ 504(DI), BX
+	MOVQ 552(DI), DX
+	MOVQ 560(DI), BX
 
-expanded32:
-	MOVQ CX, 512(DI)
-	MOVQ DX, 520(DI)
-	MOVQ BX, 528(DI)
+expanded39:
+	MOVQ CX, 568(DI)
+	MOVQ DX, 576(DI)
+	MOVQ BX, 584(DI)
 
 	// before the first group
-	MOVQ 456(DI), AX
-	MOVQ 304(DI), CX
-	MOVQ AX, 616(DI)
+	MOVQ 496(DI), AX
+	MOVQ 320(DI), CX
+	MOVQ AX, 672(DI)
 	LEAQ (AX)(CX*4), AX
-	MOVQ AX, 624(DI)
+	MOVQ AX, 680(DI)
 	LEAQ 63(AX)(CX*4), AX
-	SUBQ 456(DI), AX
+	SUBQ 496(DI), AX
 	ANDQ $-64, AX
-	ADDQ 456(DI), AX
-	MOVQ AX, 632(DI)
+	ADDQ 496(DI), AX
+	MOVQ AX, 688(DI)
+	MOVQ 408(DI), AX
+	MOVQ AX, 664(DI)
 	MOVQ 384(DI), AX
-	MOVQ AX, 608(DI)
-	MOVQ 360(DI), AX
-	MOVQ AX, 640(DI)
+	MOVQ AX, 696(DI)
 
 	// no group if all rows that see the tile list its cells
-	MOVQ    440(DI), AX
+	MOVQ    464(DI), AX
 	XORL    CX, CX
-	CMPQ    664(DI), CX
+	CMPQ    720(DI), CX
 	CMOVQEQ CX, AX
-	MOVQ    AX, 600(DI)
-	JMP     done25
+	MOVQ    AX, 656(DI)
+	JMP     done30
 
-empty26:
+empty31:
 	XORL CX, CX
-	MOVQ CX, 536(DI)
+	MOVQ CX, 592(DI)
 
-done25:
+done30:
 	TESTQ DI, DI
 	RET
 
 // func opListed()
 // Requires: AVX, BMI, CMOV
 TEXT ·opListed(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    560(DI), AX
-	TZCNTQ  AX, CX
-	BLSRQ   AX, AX
-	MOVQ    AX, 560(DI)
-	MOVQ    344(DI), AX
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y0, 32(AX)
-	MOVQ    352(DI), DX
-	MOVL    (DX)(CX*4), DX
-	MOVL    DX, (AX)(CX*4)
-	MOVQ    DX, 576(DI)
+	MOVQ   616(DI), AX
+	TZCNTQ AX, CX
+	BLSRQ  AX, AX
+	MOVQ   AX, 616(DI)
+	MOVQ   368(DI), AX
+	MOVQ   288(DI), DX
+	SHLQ   $0x02, DX
+	ADDQ   $0x3f, DX
+	ANDQ   $-64, DX
+	MOVQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	TESTQ  DX, DX
+	JZ     cleared41
+
+clear42:
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y0, 32(BX)
+	ADDQ    $0x40, BX
+	SUBQ    $0x40, DX
+	JNZ     clear42
+
+cleared41:
+	MOVQ 376(DI), DX
+	MOVL (DX)(CX*4), DX
+	MOVL DX, (AX)(CX*4)
+	MOVQ DX, 632(DI)
 
 	// its list
-	MOVQ    424(DI), AX
+	MOVQ    448(DI), AX
 	ADDQ    CX, AX
 	SHLQ    $0x04, AX
-	ADDQ    248(DI), AX
-	MOVQ    480(DI), DX
+	ADDQ    256(DI), AX
+	MOVQ    536(DI), DX
 	MOVLQSX 12(AX), BX
 	MOVLQSX 8(AX), AX
 	SUBQ    AX, DX
 	SUBQ    BX, DX
 	SHLQ    $0x02, DX
-	ADDQ    96(DI), DX
-	MOVQ    DX, 568(DI)
-	MOVQ    32(DI), AX
-	MOVQ    AX, 512(DI)
-	MOVQ    368(DI), AX
-	MOVQ    AX, 520(DI)
-	MOVQ    368(DI), AX
+	ADDQ    104(DI), DX
+	MOVQ    DX, 624(DI)
+	MOVQ    40(DI), AX
+	MOVQ    AX, 568(DI)
+	MOVQ    392(DI), AX
+	MOVQ    AX, 576(DI)
+	MOVQ    392(DI), AX
+	MOVQ    AX, 640(DI)
+	MOVQ    400(DI), AX
 	MOVQ    AX, 584(DI)
-	MOVQ    376(DI), AX
-	MOVQ    AX, 528(DI)
-	MOVQ    376(DI), AX
-	MOVQ    AX, 592(DI)
+	MOVQ    400(DI), AX
+	MOVQ    AX, 648(DI)
 
 	// the groups: those with other vectors, too, which see nothing
-	MOVQ    224(DI), AX
+	MOVQ    232(DI), AX
 	IMULQ   CX, AX
 	MOVQ    AX, CX
-	ADDQ    224(DI), CX
+	ADDQ    232(DI), CX
 	ADDQ    $0x03, CX
 	ANDQ    $-4, CX
-	CMPQ    CX, 440(DI)
-	CMOVQGT 440(DI), CX
+	CMPQ    CX, 464(DI)
+	CMOVQGT 464(DI), CX
 	ANDQ    $-4, AX
 	SUBQ    AX, CX
-	MOVQ    CX, 600(DI)
-	MOVQ    192(DI), CX
-	IMULQ   AX, CX
-	ADDQ    384(DI), CX
-	MOVQ    CX, 608(DI)
+	MOVQ    CX, 656(DI)
 	MOVQ    200(DI), CX
 	IMULQ   AX, CX
-	MOVQ    304(DI), DX
+	ADDQ    408(DI), CX
+	MOVQ    CX, 664(DI)
+	MOVQ    208(DI), CX
+	IMULQ   AX, CX
+	MOVQ    320(DI), DX
 	SHLQ    $0x03, DX
 	ADDQ    $0x3f, DX
 	ANDQ    $-64, DX
-	ADDQ    456(DI), DX
+	ADDQ    496(DI), DX
 	ADDQ    DX, CX
-	MOVQ    CX, 632(DI)
-	MOVQ    456(DI), CX
+	MOVQ    CX, 688(DI)
+	MOVQ    496(DI), CX
 	LEAQ    (CX)(AX*4), CX
-	MOVQ    CX, 616(DI)
-	MOVQ    304(DI), DX
+	MOVQ    CX, 672(DI)
+	MOVQ    320(DI), DX
 	LEAQ    (CX)(DX*4), CX
-	MOVQ    CX, 624(DI)
-	MOVQ    360(DI), CX
+	MOVQ    CX, 680(DI)
+	MOVQ    384(DI), CX
 	LEAQ    (CX)(AX*4), CX
-	MOVQ    CX, 640(DI)
+	MOVQ    CX, 696(DI)
 	TESTQ   DI, DI
 	RET
 
 // func opGroup()
 // Requires: CMOV
 TEXT ·opGroup(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    640(DI), AX
-	MOVQ    344(DI), CX
+	MOVQ    696(DI), AX
+	MOVQ    368(DI), CX
 	MOVL    (AX), BX
 	MOVL    (CX)(BX*1), BX
-	MOVL    BX, 680(DI)
+	MOVL    BX, 736(DI)
 	MOVQ    BX, DX
 	MOVL    4(AX), SI
 	MOVL    (CX)(SI*1), SI
-	MOVL    SI, 684(DI)
+	MOVL    SI, 740(DI)
 	ANDQ    SI, DX
 	ORQ     SI, BX
 	MOVL    8(AX), SI
 	MOVL    (CX)(SI*1), SI
-	MOVL    SI, 688(DI)
+	MOVL    SI, 744(DI)
 	ANDQ    SI, DX
 	ORQ     SI, BX
 	MOVL    12(AX), AX
 	MOVL    (CX)(AX*1), AX
-	MOVL    AX, 692(DI)
+	MOVL    AX, 748(DI)
 	ANDQ    AX, DX
 	ORQ     AX, BX
-	MOVQ    BX, 664(DI)
+	MOVQ    BX, 720(DI)
 	XORL    AX, AX
-	CMPQ    DX, 544(DI)
+	CMPQ    DX, 600(DI)
 	SETNE   AL
-	MOVQ    AX, 672(DI)
-	MOVQ    600(DI), AX
+	MOVQ    AX, 728(DI)
+	MOVQ    656(DI), AX
 	MOVQ    $0x00000004, CX
 	CMPQ    AX, CX
 	CMOVQGT CX, AX
-	MOVQ    AX, 656(DI)
+	MOVQ    AX, 712(DI)
 	TESTQ   DI, DI
 	RET
 
 // func opNextGroup()
 TEXT ·opNextGroup(SB), NOSPLIT|NOFRAME, $0
-	SUBQ  $0x04, 600(DI)
-	MOVQ  192(DI), AX
-	SHLQ  $0x02, AX
-	ADDQ  AX, 608(DI)
+	SUBQ  $0x04, 656(DI)
 	MOVQ  200(DI), AX
 	SHLQ  $0x02, AX
-	ADDQ  AX, 632(DI)
-	ADDQ  $0x10, 616(DI)
-	ADDQ  $0x10, 624(DI)
-	ADDQ  $0x10, 640(DI)
+	ADDQ  AX, 664(DI)
+	MOVQ  208(DI), AX
+	SHLQ  $0x02, AX
+	ADDQ  AX, 688(DI)
+	ADDQ  $0x10, 672(DI)
+	ADDQ  $0x10, 680(DI)
+	ADDQ  $0x10, 696(DI)
 	TESTQ DI, DI
 	RET
 
 // func opFold()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  456(DI), AX
-	MOVQ  400(DI), CX
-	CMPQ  448(DI), $0x00
-	JNE   add34
-	MOVQ  304(DI), DX
+	MOVQ  496(DI), AX
+	MOVQ  424(DI), CX
+	CMPQ  488(DI), $0x00
+	JNE   add43
+	MOVQ  496(DI), AX
+	MOVQ  424(DI), CX
+	MOVQ  320(DI), DX
+	MOVQ  472(DI), BX
 	SHLQ  $0x03, DX
 	ADDQ  $0x3f, DX
 	ANDQ  $-64, DX
-	MOVQ  440(DI), BX
-	IMULQ 200(DI), BX
+	IMULQ 208(DI), BX
 	ADDQ  BX, DX
 
-whole36:
+whole45:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -1778,20 +1917,20 @@ whole36:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole36
-	JMP     done35
+	JG      whole45
+	JMP     done44
 
-add34:
-	MOVQ 304(DI), BX
+add43:
+	MOVQ 320(DI), BX
 	MOVQ BX, DX
 	SHLQ $0x03, DX
 	ADDQ $0x3f, DX
 	ANDQ $-64, DX
 	LEAQ (AX)(DX*1), SI
 	LEAQ (CX)(DX*1), R8
-	MOVQ 440(DI), DX
+	MOVQ 464(DI), DX
 
-vectors37:
+vectors46:
 	VBROADCASTSS (CX), Y0
 	VBROADCASTSS (AX), Y1
 	VMAXPS       Y1, Y0, Y2
@@ -1835,9 +1974,9 @@ vectors37:
 	VBROADCASTSS (CX)(BX*4), Y3
 	VFMADD213PS  Y2, Y0, Y3
 	VMOVSS       X3, (CX)(BX*4)
-	MOVQ         200(DI), R9
+	MOVQ         208(DI), R9
 
-values38:
+values47:
 	VMULPS      (SI), Y1, Y2
 	VMOVUPS     (R8), Y3
 	VFMADD213PS Y2, Y0, Y3
@@ -1849,21 +1988,21 @@ values38:
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, R8
 	SUBQ        $0x40, R9
-	JNZ         values38
+	JNZ         values47
 	ADDQ        $0x04, AX
 	ADDQ        $0x04, CX
 	DECQ        DX
-	JNZ         vectors37
+	JNZ         vectors46
 
-done35:
+done44:
 	TESTQ DI, DI
 	RET
 
 // func opOutput()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 400(DI), AX
-	MOVQ 304(DI), CX
+	MOVQ 424(DI), AX
+	MOVQ 320(DI), CX
 	MOVQ CX, DX
 	SHLQ $0x03, DX
 	ADDQ $0x3f, DX
@@ -1871,31 +2010,31 @@ TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
 	ADDQ AX, DX
 
 	// the first row's first head
-	MOVQ  424(DI), BX
-	MOVQ  56(DI), SI
-	MOVQ  64(DI), R8
-	IMULQ 208(DI), BX
-	MOVQ  416(DI), R9
-	IMULQ 224(DI), R9
+	MOVQ  448(DI), BX
+	MOVQ  64(DI), SI
+	MOVQ  72(DI), R8
+	IMULQ 216(DI), BX
+	MOVQ  440(DI), R9
+	IMULQ 232(DI), R9
 	ADDQ  R9, BX
 	LEAQ  (R8)(BX*4), R8
-	IMULQ 200(DI), BX
+	IMULQ 208(DI), BX
 	ADDQ  BX, SI
-	MOVQ  432(DI), BX
+	MOVQ  456(DI), BX
 
-rows39:
-	MOVQ  224(DI), R9
-	MOVQ  416(DI), R10
+rows48:
+	MOVQ  232(DI), R9
+	MOVQ  440(DI), R10
 	IMULQ R9, R10
 	SHLQ  $0x02, R10
-	ADDQ  104(DI), R10
+	ADDQ  112(DI), R10
 
-vectors40:
+vectors49:
 	VBROADCASTSS (AX)(CX*4), Y0
 	VBROADCASTSS (AX), Y1
 	VMOVUPS      one<>+0(SB), Y2
-	CMPQ         104(DI), $0x00
-	JEQ          noSink41
+	CMPQ         112(DI), $0x00
+	JEQ          noSink50
 
 	// the sink
 	VBROADCASTSS (R10), Y3
@@ -1940,7 +2079,7 @@ vectors40:
 	VANDPS       Y6, Y5, Y3
 	VFMADD213PS  Y3, Y2, Y0
 
-noSink41:
+noSink50:
 	// 1/l, times what the sink leaves of it, and 0 where there is no weight
 	VXORPS Y3, Y3, Y3
 	VCMPPS $0x04, Y3, Y0, Y3
@@ -1970,9 +2109,9 @@ noSink41:
 	VMOVUPS     negInf<>+0(SB), Y4
 	VBLENDVPS   Y3, Y6, Y4, Y4
 	VMOVSS      X4, (R8)
-	MOVQ        200(DI), R11
+	MOVQ        208(DI), R11
 
-values42:
+values51:
 	VMULPS  (DX), Y2, Y0
 	VMOVUPS Y0, (SI)
 	VMULPS  32(DX), Y2, Y0
@@ -1980,113 +2119,619 @@ values42:
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, SI
 	SUBQ    $0x40, R11
-	JNZ     values42
+	JNZ     values51
 	ADDQ    $0x04, R8
 	ADDQ    $0x04, AX
 	ADDQ    $0x04, R10
 	DECQ    R9
-	JNZ     vectors40
+	JNZ     vectors49
 
 	// the next row
-	MOVQ  208(DI), R9
-	SUBQ  224(DI), R9
+	MOVQ  216(DI), R9
+	SUBQ  232(DI), R9
 	LEAQ  (R8)(R9*4), R8
-	IMULQ 200(DI), R9
+	IMULQ 208(DI), R9
 	ADDQ  R9, SI
 	DECQ  BX
-	JNZ   rows39
+	JNZ   rows48
 	TESTQ DI, DI
+	RET
+
+// func opColumnQueries()
+// Requires: AVX
+TEXT ·opColumnQueries(SB), NOSPLIT|NOFRAME, $0
+	// the vectors that fill up the last column
+	MOVQ   464(DI), AX
+	MOVQ   472(DI), CX
+	MOVQ   200(DI), DX
+	SUBQ   AX, CX
+	IMULQ  DX, CX
+	IMULQ  DX, AX
+	ADDQ   408(DI), AX
+	VXORPS Y0, Y0, Y0
+	TESTQ  CX, CX
+	JZ     cleared52
+
+clear53:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y0, 32(AX)
+	ADDQ    $0x40, AX
+	SUBQ    $0x40, CX
+	JNZ     clear53
+
+cleared52:
+	MOVQ 408(DI), AX
+	MOVQ 472(DI), CX
+
+columns54:
+	LEAQ (DX)(DX*2), BX
+	LEAQ (DX)(DX*4), SI
+	LEAQ (DX)(BX*2), R8
+	MOVQ 392(DI), R9
+	MOVQ AX, R10
+	MOVQ DX, R11
+	MOVQ R9, R12
+
+dims55:
+	VMOVUPS    (R10), Y0
+	VMOVUPS    (R10)(DX*1), Y1
+	VMOVUPS    (R10)(DX*2), Y2
+	VMOVUPS    (R10)(BX*1), Y3
+	VMOVUPS    (R10)(DX*4), Y4
+	VMOVUPS    (R10)(SI*1), Y5
+	VMOVUPS    (R10)(BX*2), Y6
+	VMOVUPS    (R10)(R8*1), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VSHUFPS    $0x44, Y1, Y8, Y3
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VUNPCKLPS  Y5, Y4, Y2
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y5, Y2, Y7
+	VSHUFPS    $0xee, Y5, Y2, Y2
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y7, Y3, Y6
+	VPERM2F128 $0x20, Y2, Y1, Y9
+	VPERM2F128 $0x20, Y5, Y8, Y10
+	VPERM2F128 $0x20, Y4, Y0, Y11
+	VPERM2F128 $0x31, Y7, Y3, Y3
+	VPERM2F128 $0x31, Y2, Y1, Y1
+	VPERM2F128 $0x31, Y5, Y8, Y2
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y6, (R12)
+	VMOVUPS    Y9, 64(R12)
+	VMOVUPS    Y10, 128(R12)
+	VMOVUPS    Y11, 192(R12)
+	VMOVUPS    Y3, 256(R12)
+	VMOVUPS    Y1, 320(R12)
+	VMOVUPS    Y2, 384(R12)
+	VMOVUPS    Y0, 448(R12)
+	ADDQ       $0x20, R10
+	ADDQ       $0x00000200, R12
+	SUBQ       $0x20, R11
+	JNZ        dims55
+	MOVQ       AX, R10
+	MOVQ       DX, R11
+	LEAQ       (AX)(DX*8), R10
+
+dims56:
+	VMOVUPS    (R10), Y0
+	VMOVUPS    (R10)(DX*1), Y1
+	VMOVUPS    (R10)(DX*2), Y2
+	VMOVUPS    (R10)(BX*1), Y3
+	VMOVUPS    (R10)(DX*4), Y4
+	VMOVUPS    (R10)(SI*1), Y5
+	VMOVUPS    (R10)(BX*2), Y6
+	VMOVUPS    (R10)(R8*1), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VSHUFPS    $0x44, Y1, Y8, Y3
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VUNPCKLPS  Y5, Y4, Y2
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y5, Y2, Y7
+	VSHUFPS    $0xee, Y5, Y2, Y2
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y7, Y3, Y6
+	VPERM2F128 $0x20, Y2, Y1, Y9
+	VPERM2F128 $0x20, Y5, Y8, Y10
+	VPERM2F128 $0x20, Y4, Y0, Y11
+	VPERM2F128 $0x31, Y7, Y3, Y3
+	VPERM2F128 $0x31, Y2, Y1, Y1
+	VPERM2F128 $0x31, Y5, Y8, Y2
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y6, 32(R9)
+	VMOVUPS    Y9, 96(R9)
+	VMOVUPS    Y10, 160(R9)
+	VMOVUPS    Y11, 224(R9)
+	VMOVUPS    Y3, 288(R9)
+	VMOVUPS    Y1, 352(R9)
+	VMOVUPS    Y2, 416(R9)
+	VMOVUPS    Y0, 480(R9)
+	ADDQ       $0x20, R10
+	ADDQ       $0x00000200, R9
+	SUBQ       $0x20, R11
+	JNZ        dims56
+	MOVQ       DX, BX
+	MOVQ       392(DI), SI
+	SHLQ       $0x04, BX
+
+back57:
+	VMOVUPS (SI), Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(SI), Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, AX
+	SUBQ    $0x40, BX
+	JNZ     back57
+	SUBQ    $0x10, CX
+	JNZ     columns54
+	TESTQ   DI, DI
+	RET
+
+// func opColumn()
+// Requires: AVX, AVX2
+TEXT ·opColumn(SB), NOSPLIT|NOFRAME, $0
+	XORL  AX, AX
+	MOVQ  AX, 728(DI)
+	CMPQ  608(DI), $0x00
+	JNE   some58
+	MOVQ  600(DI), AX
+	MOVQ  AX, 720(DI)
+	TESTQ DI, DI
+	RET
+
+some58:
+	MOVQ         696(DI), AX
+	MOVQ         368(DI), CX
+	VPBROADCASTD 600(DI), Y0
+	VMOVDQU      (AX), Y2
+	VPCMPEQD     Y3, Y3, Y3
+	VPGATHERDD   Y3, (CX)(Y2*1), Y1
+	VMOVDQU      Y1, 752(DI)
+	VPCMPEQD     Y0, Y1, Y2
+	VMOVDQA      Y1, Y1
+	VMOVDQA      Y2, Y2
+	VMOVDQU      32(AX), Y3
+	VPCMPEQD     Y5, Y5, Y5
+	VPGATHERDD   Y5, (CX)(Y3*1), Y4
+	VMOVDQU      Y4, 784(DI)
+	VPCMPEQD     Y0, Y4, Y0
+	VPOR         Y4, Y1, Y1
+	VPAND        Y0, Y2, Y2
+	XORL         AX, AX
+	VPTEST       Y1, Y1
+	SETNE        AL
+	MOVQ         AX, 720(DI)
+	VMOVMSKPS    Y2, CX
+	XORL         AX, AX
+	CMPL         CX, $0x000000ff
+	SETNE        AL
+	MOVQ         AX, 728(DI)
+	TESTQ        DI, DI
+	RET
+
+// func opNextColumn()
+TEXT ·opNextColumn(SB), NOSPLIT|NOFRAME, $0
+	SUBQ  $0x10, 656(DI)
+	MOVQ  200(DI), AX
+	SHLQ  $0x04, AX
+	ADDQ  AX, 664(DI)
+	MOVQ  208(DI), AX
+	SHLQ  $0x04, AX
+	ADDQ  AX, 688(DI)
+	ADDQ  $0x40, 672(DI)
+	ADDQ  $0x40, 680(DI)
+	ADDQ  $0x40, 696(DI)
+	TESTQ DI, DI
+	RET
+
+// func opFoldColumns()
+// Requires: AVX, AVX2, FMA3
+TEXT ·opFoldColumns(SB), NOSPLIT|NOFRAME, $0
+	CMPQ  488(DI), $0x00
+	JNE   add59
+	MOVQ  496(DI), AX
+	MOVQ  424(DI), CX
+	MOVQ  320(DI), DX
+	MOVQ  472(DI), BX
+	SHLQ  $0x03, DX
+	ADDQ  $0x3f, DX
+	ANDQ  $-64, DX
+	IMULQ 208(DI), BX
+	ADDQ  BX, DX
+
+whole61:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	SUBQ    $0x40, DX
+	JG      whole61
+	JMP     done60
+
+add59:
+	MOVQ 496(DI), AX
+	MOVQ 424(DI), CX
+	MOVQ 320(DI), DX
+	MOVQ 320(DI), BX
+	SHLQ $0x03, BX
+	ADDQ $0x3f, BX
+	ANDQ $-64, BX
+	ADDQ 496(DI), BX
+	MOVQ 320(DI), SI
+	SHLQ $0x03, SI
+	ADDQ $0x3f, SI
+	ANDQ $-64, SI
+	ADDQ 424(DI), SI
+	MOVQ 472(DI), R8
+
+columns62:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     (AX), Y1
+	VMAXPS      Y1, Y0, Y2
+	VMOVUPS     Y2, (CX)
+	VSUBPS      Y2, Y0, Y0
+	VMOVUPS     expLow<>+0(SB), Y3
+	VCMPPS      $0x15, Y3, Y0, Y5
+	VMAXPS      Y0, Y3, Y0
+	VROUNDPS    $0x00, Y0, Y3
+	VSUBPS      Y3, Y0, Y0
+	VMOVUPS     exp6<>+0(SB), Y4
+	VFMADD213PS exp5<>+0(SB), Y0, Y4
+	VFMADD213PS exp4<>+0(SB), Y0, Y4
+	VFMADD213PS exp3<>+0(SB), Y0, Y4
+	VFMADD213PS exp2<>+0(SB), Y0, Y4
+	VFMADD213PS exp1<>+0(SB), Y0, Y4
+	VFMADD213PS exp0<>+0(SB), Y0, Y4
+	VCVTPS2DQ   Y3, Y3
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VANDPS      Y5, Y4, Y0
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     expLow<>+0(SB), Y2
+	VCMPPS      $0x15, Y2, Y1, Y4
+	VMAXPS      Y1, Y2, Y1
+	VROUNDPS    $0x00, Y1, Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     exp6<>+0(SB), Y3
+	VFMADD213PS exp5<>+0(SB), Y1, Y3
+	VFMADD213PS exp4<>+0(SB), Y1, Y3
+	VFMADD213PS exp3<>+0(SB), Y1, Y3
+	VFMADD213PS exp2<>+0(SB), Y1, Y3
+	VFMADD213PS exp1<>+0(SB), Y1, Y3
+	VFMADD213PS exp0<>+0(SB), Y1, Y3
+	VCVTPS2DQ   Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VPADDD      Y2, Y3, Y3
+	VANDPS      Y4, Y3, Y1
+	VMOVUPS     (AX)(DX*4), Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     (CX)(DX*4), Y3
+	VFMADD213PS Y2, Y0, Y3
+	VMOVUPS     Y3, (CX)(DX*4)
+	MOVQ        BX, R9
+	MOVQ        SI, R10
+	MOVQ        192(DI), R11
+
+values63:
+	VMOVUPS     (R10), Y3
+	VMULPS      (R9), Y1, Y2
+	VFMADD213PS Y2, Y0, Y3
+	VMOVUPS     Y3, (R10)
+	ADDQ        $0x40, R9
+	ADDQ        $0x40, R10
+	DECQ        R11
+	JNZ         values63
+	VMOVUPS     32(CX), Y0
+	VMOVUPS     32(AX), Y1
+	VMAXPS      Y1, Y0, Y2
+	VMOVUPS     Y2, 32(CX)
+	VSUBPS      Y2, Y0, Y0
+	VMOVUPS     expLow<>+0(SB), Y3
+	VCMPPS      $0x15, Y3, Y0, Y5
+	VMAXPS      Y0, Y3, Y0
+	VROUNDPS    $0x00, Y0, Y3
+	VSUBPS      Y3, Y0, Y0
+	VMOVUPS     exp6<>+0(SB), Y4
+	VFMADD213PS exp5<>+0(SB), Y0, Y4
+	VFMADD213PS exp4<>+0(SB), Y0, Y4
+	VFMADD213PS exp3<>+0(SB), Y0, Y4
+	VFMADD213PS exp2<>+0(SB), Y0, Y4
+	VFMADD213PS exp1<>+0(SB), Y0, Y4
+	VFMADD213PS exp0<>+0(SB), Y0, Y4
+	VCVTPS2DQ   Y3, Y3
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VANDPS      Y5, Y4, Y0
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     expLow<>+0(SB), Y2
+	VCMPPS      $0x15, Y2, Y1, Y4
+	VMAXPS      Y1, Y2, Y1
+	VROUNDPS    $0x00, Y1, Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     exp6<>+0(SB), Y3
+	VFMADD213PS exp5<>+0(SB), Y1, Y3
+	VFMADD213PS exp4<>+0(SB), Y1, Y3
+	VFMADD213PS exp3<>+0(SB), Y1, Y3
+	VFMADD213PS exp2<>+0(SB), Y1, Y3
+	VFMADD213PS exp1<>+0(SB), Y1, Y3
+	VFMADD213PS exp0<>+0(SB), Y1, Y3
+	VCVTPS2DQ   Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VPADDD      Y2, Y3, Y3
+	VANDPS      Y4, Y3, Y1
+	VMOVUPS     32(AX)(DX*4), Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     32(CX)(DX*4), Y3
+	VFMADD213PS Y2, Y0, Y3
+	VMOVUPS     Y3, 32(CX)(DX*4)
+	MOVQ        BX, R9
+	MOVQ        SI, R10
+	MOVQ        192(DI), R11
+
+values64:
+	VMOVUPS     32(R10), Y3
+	VMULPS      32(R9), Y1, Y2
+	VFMADD213PS Y2, Y0, Y3
+	VMOVUPS     Y3, 32(R10)
+	ADDQ        $0x40, R9
+	ADDQ        $0x40, R10
+	DECQ        R11
+	JNZ         values64
+	MOVQ        208(DI), R9
+	SHLQ        $0x04, R9
+	ADDQ        R9, BX
+	ADDQ        R9, SI
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, R8
+	JNZ         columns62
+
+done60:
+	TESTQ DI, DI
+	RET
+
+// func opColumnOutputs()
+// Requires: AVX
+TEXT ·opColumnOutputs(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 208(DI), AX
+	MOVQ 320(DI), CX
+	SHLQ $0x03, CX
+	ADDQ $0x3f, CX
+	ANDQ $-64, CX
+	ADDQ 424(DI), CX
+	MOVQ CX, 688(DI)
+	MOVQ 688(DI), CX
+	MOVQ 472(DI), DX
+
+columns65:
+	LEAQ (AX)(AX*2), BX
+	LEAQ (AX)(AX*4), SI
+	LEAQ (AX)(BX*2), R8
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ 400(DI), R11
+
+dims66:
+	VMOVUPS    (R9), Y0
+	VMOVUPS    64(R9), Y1
+	VMOVUPS    128(R9), Y2
+	VMOVUPS    192(R9), Y3
+	VMOVUPS    256(R9), Y4
+	VMOVUPS    320(R9), Y5
+	VMOVUPS    384(R9), Y6
+	VMOVUPS    448(R9), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VSHUFPS    $0x44, Y1, Y8, Y3
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VUNPCKLPS  Y5, Y4, Y2
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y5, Y2, Y7
+	VSHUFPS    $0xee, Y5, Y2, Y2
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y7, Y3, Y6
+	VPERM2F128 $0x20, Y2, Y1, Y9
+	VPERM2F128 $0x20, Y5, Y8, Y10
+	VPERM2F128 $0x20, Y4, Y0, Y11
+	VPERM2F128 $0x31, Y7, Y3, Y3
+	VPERM2F128 $0x31, Y2, Y1, Y1
+	VPERM2F128 $0x31, Y5, Y8, Y2
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y6, (R11)
+	VMOVUPS    Y9, (R11)(AX*1)
+	VMOVUPS    Y10, (R11)(AX*2)
+	VMOVUPS    Y11, (R11)(BX*1)
+	VMOVUPS    Y3, (R11)(AX*4)
+	VMOVUPS    Y1, (R11)(SI*1)
+	VMOVUPS    Y2, (R11)(BX*2)
+	VMOVUPS    Y0, (R11)(R8*1)
+	ADDQ       $0x00000200, R9
+	ADDQ       $0x20, R11
+	SUBQ       $0x20, R10
+	JNZ        dims66
+	MOVQ       CX, R9
+	MOVQ       AX, R10
+	MOVQ       400(DI), R11
+	LEAQ       (R11)(AX*8), R11
+
+dims67:
+	VMOVUPS    32(R9), Y0
+	VMOVUPS    96(R9), Y1
+	VMOVUPS    160(R9), Y2
+	VMOVUPS    224(R9), Y3
+	VMOVUPS    288(R9), Y4
+	VMOVUPS    352(R9), Y5
+	VMOVUPS    416(R9), Y6
+	VMOVUPS    480(R9), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VSHUFPS    $0x44, Y1, Y8, Y3
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VUNPCKLPS  Y5, Y4, Y2
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y5, Y2, Y7
+	VSHUFPS    $0xee, Y5, Y2, Y2
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y7, Y3, Y6
+	VPERM2F128 $0x20, Y2, Y1, Y9
+	VPERM2F128 $0x20, Y5, Y8, Y10
+	VPERM2F128 $0x20, Y4, Y0, Y11
+	VPERM2F128 $0x31, Y7, Y3, Y3
+	VPERM2F128 $0x31, Y2, Y1, Y1
+	VPERM2F128 $0x31, Y5, Y8, Y2
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y6, (R11)
+	VMOVUPS    Y9, (R11)(AX*1)
+	VMOVUPS    Y10, (R11)(AX*2)
+	VMOVUPS    Y11, (R11)(BX*1)
+	VMOVUPS    Y3, (R11)(AX*4)
+	VMOVUPS    Y1, (R11)(SI*1)
+	VMOVUPS    Y2, (R11)(BX*2)
+	VMOVUPS    Y0, (R11)(R8*1)
+	ADDQ       $0x00000200, R9
+	ADDQ       $0x20, R11
+	SUBQ       $0x20, R10
+	JNZ        dims67
+	MOVQ       AX, BX
+	MOVQ       400(DI), SI
+	SHLQ       $0x04, BX
+
+back68:
+	VMOVUPS (SI), Y0
+	VMOVUPS Y0, (CX)
+	VMOVUPS 32(SI), Y0
+	VMOVUPS Y0, 32(CX)
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, CX
+	SUBQ    $0x40, BX
+	JNZ     back68
+	SUBQ    $0x10, DX
+	JNZ     columns65
+	TESTQ   DI, DI
 	RET
 
 // func opSoftmax1AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  536(DI), AX
+	MOVQ  592(DI), AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 648(DI)
-	MOVL  264(DI), AX
+	MOVQ  AX, 704(DI)
+	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap43
+	JZ    noCap69
 
 	// soft cap
-	VMOVUPS      tanhHigh<>+0(SB), Y0
-	VMOVUPS      one<>+0(SB), Y1
-	VMOVUPS      two<>+0(SB), Y2
-	VBROADCASTSS 264(DI), Y3
-	MOVQ         336(DI), AX
-	MOVQ         648(DI), CX
+	VBROADCASTSS 272(DI), Y0
+	MOVQ         352(DI), AX
+	MOVQ         704(DI), CX
 
-vecs44:
+vecs70:
+	VMOVUPS     tanhHigh<>+0(SB), Y1
+	VMOVUPS     one<>+0(SB), Y2
+	VMOVUPS     two<>+0(SB), Y3
 	VMOVUPS     (AX), Y4
-	VMINPS      Y4, Y0, Y4
-	VMOVUPS     expLow<>+0(SB), Y5
-	VCMPPS      $0x15, Y5, Y4, Y7
-	VMAXPS      Y4, Y5, Y4
-	VROUNDPS    $0x00, Y4, Y5
-	VSUBPS      Y5, Y4, Y4
-	VMOVUPS     exp6<>+0(SB), Y6
-	VFMADD213PS exp5<>+0(SB), Y4, Y6
-	VFMADD213PS exp4<>+0(SB), Y4, Y6
-	VFMADD213PS exp3<>+0(SB), Y4, Y6
-	VFMADD213PS exp2<>+0(SB), Y4, Y6
-	VFMADD213PS exp1<>+0(SB), Y4, Y6
-	VFMADD213PS exp0<>+0(SB), Y4, Y6
-	VCVTPS2DQ   Y5, Y5
-	VPSLLD      $0x17, Y5, Y5
-	VPADDD      Y5, Y6, Y6
-	VANDPS      Y7, Y6, Y4
-	VADDPS      Y1, Y4, Y4
-	VDIVPS      Y4, Y2, Y4
-	VSUBPS      Y4, Y1, Y4
-	VMULPS      Y3, Y4, Y4
-	VMOVUPS     Y4, (AX)
+	VMINPS      Y4, Y1, Y4
+	VMOVUPS     expLow<>+0(SB), Y1
+	VCMPPS      $0x15, Y1, Y4, Y6
+	VMAXPS      Y4, Y1, Y4
+	VROUNDPS    $0x00, Y4, Y1
+	VSUBPS      Y1, Y4, Y4
+	VMOVUPS     exp6<>+0(SB), Y5
+	VFMADD213PS exp5<>+0(SB), Y4, Y5
+	VFMADD213PS exp4<>+0(SB), Y4, Y5
+	VFMADD213PS exp3<>+0(SB), Y4, Y5
+	VFMADD213PS exp2<>+0(SB), Y4, Y5
+	VFMADD213PS exp1<>+0(SB), Y4, Y5
+	VFMADD213PS exp0<>+0(SB), Y4, Y5
+	VCVTPS2DQ   Y1, Y1
+	VPSLLD      $0x17, Y1, Y1
+	VPADDD      Y1, Y5, Y5
+	VANDPS      Y6, Y5, Y4
+	VADDPS      Y2, Y4, Y4
+	VDIVPS      Y4, Y3, Y4
+	VSUBPS      Y4, Y2, Y1
+	VMULPS      Y0, Y1, Y1
+	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs44
+	JNZ         vecs70
 
-noCap43:
-	CMPQ 672(DI), $0x00
-	JEQ  allSeen45
+noCap69:
+	CMPQ 728(DI), $0x00
+	JEQ  allSeen71
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSS 680(DI), Y0
+	VBROADCASTSS 736(DI), Y0
 	VMOVUPS      shift1<>+0(SB), Y1
 	VMOVUPS      stepi<>+0(SB), Y2
 	VMOVUPS      negInf<>+0(SB), Y3
-	MOVQ         336(DI), AX
-	MOVQ         648(DI), CX
+	MOVQ         352(DI), AX
+	MOVQ         704(DI), CX
 
-vecs46:
+vecs72:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs46
+	JNZ       vecs72
 
-allSeen45:
+allSeen71:
 	// behind the last cell
-	MOVQ    536(DI), AX
-	MOVQ    336(DI), CX
+	MOVQ    592(DI), AX
+	MOVQ    352(DI), CX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ         616(DI), AX
+	MOVQ         672(DI), AX
 	VBROADCASTSS (AX), Y0
 	VMOVAPS      Y0, Y1
-	MOVQ         336(DI), CX
-	MOVQ         648(DI), DX
+	MOVQ         352(DI), CX
+	MOVQ         704(DI), DX
 
-vecs47:
+vecs73:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs47
+	JNZ         vecs73
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -2111,13 +2756,13 @@ vecs47:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 696(DI)
+	VMOVUPS     Y0, 816(DI)
 
 	// powers
-	MOVQ 336(DI), AX
-	MOVQ 648(DI), CX
+	MOVQ 352(DI), AX
+	MOVQ 704(DI), CX
 
-vecs48:
+vecs74:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2139,26 +2784,26 @@ vecs48:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs48
+	JNZ         vecs74
 
 	// sums
 	VXORPS Y1, Y1, Y1
-	MOVQ   336(DI), AX
-	MOVQ   648(DI), CX
+	MOVQ   352(DI), AX
+	MOVQ   704(DI), CX
 
-sums49:
+sums75:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x02, CX
-	JNZ         sums49
+	JNZ         sums75
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
 	VADDPS      X2, X1, X1
-	MOVQ        624(DI), AX
+	MOVQ        680(DI), AX
 	VMOVSS      (AX), X2
 	VFMADD213PS X1, X0, X2
 	VMOVSS      X2, (AX)
@@ -2169,23 +2814,23 @@ sums49:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues1AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 632(DI), CX
+	MOVQ 688(DI), CX
 
-vector50:
-	MOVL  680(DI)(AX*4), DX
+vector76:
+	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind51
-	MOVQ  336(DI), BX
+	JZ    blind77
+	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  528(DI), SI
+	MOVQ  584(DI), SI
 	MOVQ  CX, R8
-	MOVQ  184(DI), R9
-	MOVQ  200(DI), R10
+	MOVQ  192(DI), R9
+	MOVQ  208(DI), R10
 
-panel52:
+panel78:
 	CMPQ         R9, $0x40
-	JLT          narrower53
-	VBROADCASTSS 696(DI)(AX*4), Y0
+	JLT          narrower79
+	VBROADCASTSS 816(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -2196,7 +2841,7 @@ panel52:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen54:
+seen80:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2211,7 +2856,7 @@ seen54:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen54
+	JNZ          seen80
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -2223,18 +2868,18 @@ seen54:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel52
+	JMP          panel78
 
-narrower53:
-panel55:
+narrower79:
+panel81:
 	CMPQ         R9, $0x10
-	JLT          narrower56
-	VBROADCASTSS 696(DI)(AX*4), Y0
+	JLT          narrower82
+	VBROADCASTSS 816(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen57:
+seen83:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2243,114 +2888,114 @@ seen57:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen57
+	JNZ          seen83
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel55
+	JMP          panel81
 
-narrower56:
-blind51:
-	ADDQ  200(DI), CX
+narrower82:
+blind77:
+	ADDQ  208(DI), CX
 	INCQ  AX
-	CMPQ  AX, 656(DI)
-	JLT   vector50
+	CMPQ  AX, 712(DI)
+	JLT   vector76
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax2AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax2AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  536(DI), AX
+	MOVQ  592(DI), AX
 	SHLQ  $0x01, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 648(DI)
-	MOVL  264(DI), AX
+	MOVQ  AX, 704(DI)
+	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap58
+	JZ    noCap84
 
 	// soft cap
-	VMOVUPS      tanhHigh<>+0(SB), Y0
-	VMOVUPS      one<>+0(SB), Y1
-	VMOVUPS      two<>+0(SB), Y2
-	VBROADCASTSS 264(DI), Y3
-	MOVQ         336(DI), AX
-	MOVQ         648(DI), CX
+	VBROADCASTSS 272(DI), Y0
+	MOVQ         352(DI), AX
+	MOVQ         704(DI), CX
 
-vecs59:
+vecs85:
+	VMOVUPS     tanhHigh<>+0(SB), Y1
+	VMOVUPS     one<>+0(SB), Y2
+	VMOVUPS     two<>+0(SB), Y3
 	VMOVUPS     (AX), Y4
-	VMINPS      Y4, Y0, Y4
-	VMOVUPS     expLow<>+0(SB), Y5
-	VCMPPS      $0x15, Y5, Y4, Y7
-	VMAXPS      Y4, Y5, Y4
-	VROUNDPS    $0x00, Y4, Y5
-	VSUBPS      Y5, Y4, Y4
-	VMOVUPS     exp6<>+0(SB), Y6
-	VFMADD213PS exp5<>+0(SB), Y4, Y6
-	VFMADD213PS exp4<>+0(SB), Y4, Y6
-	VFMADD213PS exp3<>+0(SB), Y4, Y6
-	VFMADD213PS exp2<>+0(SB), Y4, Y6
-	VFMADD213PS exp1<>+0(SB), Y4, Y6
-	VFMADD213PS exp0<>+0(SB), Y4, Y6
-	VCVTPS2DQ   Y5, Y5
-	VPSLLD      $0x17, Y5, Y5
-	VPADDD      Y5, Y6, Y6
-	VANDPS      Y7, Y6, Y4
-	VADDPS      Y1, Y4, Y4
-	VDIVPS      Y4, Y2, Y4
-	VSUBPS      Y4, Y1, Y4
-	VMULPS      Y3, Y4, Y4
-	VMOVUPS     Y4, (AX)
+	VMINPS      Y4, Y1, Y4
+	VMOVUPS     expLow<>+0(SB), Y1
+	VCMPPS      $0x15, Y1, Y4, Y6
+	VMAXPS      Y4, Y1, Y4
+	VROUNDPS    $0x00, Y4, Y1
+	VSUBPS      Y1, Y4, Y4
+	VMOVUPS     exp6<>+0(SB), Y5
+	VFMADD213PS exp5<>+0(SB), Y4, Y5
+	VFMADD213PS exp4<>+0(SB), Y4, Y5
+	VFMADD213PS exp3<>+0(SB), Y4, Y5
+	VFMADD213PS exp2<>+0(SB), Y4, Y5
+	VFMADD213PS exp1<>+0(SB), Y4, Y5
+	VFMADD213PS exp0<>+0(SB), Y4, Y5
+	VCVTPS2DQ   Y1, Y1
+	VPSLLD      $0x17, Y1, Y1
+	VPADDD      Y1, Y5, Y5
+	VANDPS      Y6, Y5, Y4
+	VADDPS      Y2, Y4, Y4
+	VDIVPS      Y4, Y3, Y4
+	VSUBPS      Y4, Y2, Y1
+	VMULPS      Y0, Y1, Y1
+	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs59
+	JNZ         vecs85
 
-noCap58:
-	CMPQ 672(DI), $0x00
-	JEQ  allSeen60
+noCap84:
+	CMPQ 728(DI), $0x00
+	JEQ  allSeen86
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSD 680(DI), Y0
+	VBROADCASTSD 736(DI), Y0
 	VMOVUPS      shift2<>+0(SB), Y1
 	VMOVUPS      stepe<>+0(SB), Y2
 	VMOVUPS      negInf<>+0(SB), Y3
-	MOVQ         336(DI), AX
-	MOVQ         648(DI), CX
+	MOVQ         352(DI), AX
+	MOVQ         704(DI), CX
 
-vecs61:
+vecs87:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs61
+	JNZ       vecs87
 
-allSeen60:
+allSeen86:
 	// behind the last cell
-	MOVQ    536(DI), AX
-	MOVQ    336(DI), CX
+	MOVQ    592(DI), AX
+	MOVQ    352(DI), CX
 	SHLQ    $0x01, AX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ         616(DI), AX
+	MOVQ         672(DI), AX
 	VBROADCASTSD (AX), Y0
 	VMOVAPS      Y0, Y1
-	MOVQ         336(DI), CX
-	MOVQ         648(DI), DX
+	MOVQ         352(DI), CX
+	MOVQ         704(DI), DX
 
-vecs62:
+vecs88:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs62
+	JNZ         vecs88
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -2373,13 +3018,13 @@ vecs62:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 696(DI)
+	VMOVUPS     Y0, 816(DI)
 
 	// powers
-	MOVQ 336(DI), AX
-	MOVQ 648(DI), CX
+	MOVQ 352(DI), AX
+	MOVQ 704(DI), CX
 
-vecs63:
+vecs89:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2401,24 +3046,24 @@ vecs63:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs63
+	JNZ         vecs89
 
 	// sums
 	VXORPS Y1, Y1, Y1
-	MOVQ   336(DI), AX
-	MOVQ   648(DI), CX
+	MOVQ   352(DI), AX
+	MOVQ   704(DI), CX
 
-sums64:
+sums90:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y1, Y1
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums64
+	JNZ          sums90
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VSHUFPS      $0x4e, X1, X1, X2
 	VADDPS       X2, X1, X1
-	MOVQ         624(DI), AX
+	MOVQ         680(DI), AX
 	VMOVQ        (AX), X2
 	VFMADD213PS  X1, X0, X2
 	VMOVQ        X2, (AX)
@@ -2429,23 +3074,23 @@ sums64:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues2AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 632(DI), CX
+	MOVQ 688(DI), CX
 
-vector65:
-	MOVL  680(DI)(AX*4), DX
+vector91:
+	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind66
-	MOVQ  336(DI), BX
+	JZ    blind92
+	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  528(DI), SI
+	MOVQ  584(DI), SI
 	MOVQ  CX, R8
-	MOVQ  184(DI), R9
-	MOVQ  200(DI), R10
+	MOVQ  192(DI), R9
+	MOVQ  208(DI), R10
 
-panel67:
+panel93:
 	CMPQ         R9, $0x40
-	JLT          narrower68
-	VBROADCASTSS 696(DI)(AX*4), Y0
+	JLT          narrower94
+	VBROADCASTSS 816(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -2456,7 +3101,7 @@ panel67:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen69:
+seen95:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2471,7 +3116,7 @@ seen69:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen69
+	JNZ          seen95
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -2483,18 +3128,18 @@ seen69:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel67
+	JMP          panel93
 
-narrower68:
-panel70:
+narrower94:
+panel96:
 	CMPQ         R9, $0x10
-	JLT          narrower71
-	VBROADCASTSS 696(DI)(AX*4), Y0
+	JLT          narrower97
+	VBROADCASTSS 816(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen72:
+seen98:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2503,114 +3148,114 @@ seen72:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen72
+	JNZ          seen98
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel70
+	JMP          panel96
 
-narrower71:
-blind66:
-	ADDQ  200(DI), CX
+narrower97:
+blind92:
+	ADDQ  208(DI), CX
 	INCQ  AX
-	CMPQ  AX, 656(DI)
-	JLT   vector65
+	CMPQ  AX, 712(DI)
+	JLT   vector91
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax4AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax4AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  536(DI), AX
+	MOVQ  592(DI), AX
 	SHLQ  $0x02, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 648(DI)
-	MOVL  264(DI), AX
+	MOVQ  AX, 704(DI)
+	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap73
+	JZ    noCap99
 
 	// soft cap
-	VMOVUPS      tanhHigh<>+0(SB), Y0
-	VMOVUPS      one<>+0(SB), Y1
-	VMOVUPS      two<>+0(SB), Y2
-	VBROADCASTSS 264(DI), Y3
-	MOVQ         336(DI), AX
-	MOVQ         648(DI), CX
+	VBROADCASTSS 272(DI), Y0
+	MOVQ         352(DI), AX
+	MOVQ         704(DI), CX
 
-vecs74:
+vecs100:
+	VMOVUPS     tanhHigh<>+0(SB), Y1
+	VMOVUPS     one<>+0(SB), Y2
+	VMOVUPS     two<>+0(SB), Y3
 	VMOVUPS     (AX), Y4
-	VMINPS      Y4, Y0, Y4
-	VMOVUPS     expLow<>+0(SB), Y5
-	VCMPPS      $0x15, Y5, Y4, Y7
-	VMAXPS      Y4, Y5, Y4
-	VROUNDPS    $0x00, Y4, Y5
-	VSUBPS      Y5, Y4, Y4
-	VMOVUPS     exp6<>+0(SB), Y6
-	VFMADD213PS exp5<>+0(SB), Y4, Y6
-	VFMADD213PS exp4<>+0(SB), Y4, Y6
-	VFMADD213PS exp3<>+0(SB), Y4, Y6
-	VFMADD213PS exp2<>+0(SB), Y4, Y6
-	VFMADD213PS exp1<>+0(SB), Y4, Y6
-	VFMADD213PS exp0<>+0(SB), Y4, Y6
-	VCVTPS2DQ   Y5, Y5
-	VPSLLD      $0x17, Y5, Y5
-	VPADDD      Y5, Y6, Y6
-	VANDPS      Y7, Y6, Y4
-	VADDPS      Y1, Y4, Y4
-	VDIVPS      Y4, Y2, Y4
-	VSUBPS      Y4, Y1, Y4
-	VMULPS      Y3, Y4, Y4
-	VMOVUPS     Y4, (AX)
+	VMINPS      Y4, Y1, Y4
+	VMOVUPS     expLow<>+0(SB), Y1
+	VCMPPS      $0x15, Y1, Y4, Y6
+	VMAXPS      Y4, Y1, Y4
+	VROUNDPS    $0x00, Y4, Y1
+	VSUBPS      Y1, Y4, Y4
+	VMOVUPS     exp6<>+0(SB), Y5
+	VFMADD213PS exp5<>+0(SB), Y4, Y5
+	VFMADD213PS exp4<>+0(SB), Y4, Y5
+	VFMADD213PS exp3<>+0(SB), Y4, Y5
+	VFMADD213PS exp2<>+0(SB), Y4, Y5
+	VFMADD213PS exp1<>+0(SB), Y4, Y5
+	VFMADD213PS exp0<>+0(SB), Y4, Y5
+	VCVTPS2DQ   Y1, Y1
+	VPSLLD      $0x17, Y1, Y1
+	VPADDD      Y1, Y5, Y5
+	VANDPS      Y6, Y5, Y4
+	VADDPS      Y2, Y4, Y4
+	VDIVPS      Y4, Y3, Y4
+	VSUBPS      Y4, Y2, Y1
+	VMULPS      Y0, Y1, Y1
+	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs74
+	JNZ         vecs100
 
-noCap73:
-	CMPQ 672(DI), $0x00
-	JEQ  allSeen75
+noCap99:
+	CMPQ 728(DI), $0x00
+	JEQ  allSeen101
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTF128 680(DI), Y0
+	VBROADCASTF128 736(DI), Y0
 	VMOVUPS        shift4<>+0(SB), Y1
 	VMOVUPS        stepc<>+0(SB), Y2
 	VMOVUPS        negInf<>+0(SB), Y3
-	MOVQ           336(DI), AX
-	MOVQ           648(DI), CX
+	MOVQ           352(DI), AX
+	MOVQ           704(DI), CX
 
-vecs76:
+vecs102:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs76
+	JNZ       vecs102
 
-allSeen75:
+allSeen101:
 	// behind the last cell
-	MOVQ    536(DI), AX
-	MOVQ    336(DI), CX
+	MOVQ    592(DI), AX
+	MOVQ    352(DI), CX
 	SHLQ    $0x02, AX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ           616(DI), AX
+	MOVQ           672(DI), AX
 	VBROADCASTF128 (AX), Y0
 	VMOVAPS        Y0, Y1
-	MOVQ           336(DI), CX
-	MOVQ           648(DI), DX
+	MOVQ           352(DI), CX
+	MOVQ           704(DI), DX
 
-vecs77:
+vecs103:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs77
+	JNZ         vecs103
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VMOVUPS     X1, (AX)
@@ -2631,13 +3276,13 @@ vecs77:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 696(DI)
+	VMOVUPS     Y0, 816(DI)
 
 	// powers
-	MOVQ 336(DI), AX
-	MOVQ 648(DI), CX
+	MOVQ 352(DI), AX
+	MOVQ 704(DI), CX
 
-vecs78:
+vecs104:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2659,24 +3304,24 @@ vecs78:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs78
+	JNZ         vecs104
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
-	MOVQ   336(DI), AX
-	MOVQ   648(DI), CX
+	MOVQ   352(DI), AX
+	MOVQ   704(DI), CX
 
-sums79:
+sums105:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y2, Y2
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums79
+	JNZ          sums105
 	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
-	MOVQ         624(DI), AX
+	MOVQ         680(DI), AX
 	VMOVUPS      (AX), X2
 	VFMADD213PS  X1, X0, X2
 	VMOVUPS      X2, (AX)
@@ -2687,23 +3332,23 @@ sums79:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues4AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 632(DI), CX
+	MOVQ 688(DI), CX
 
-vector80:
-	MOVL  680(DI)(AX*4), DX
+vector106:
+	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind81
-	MOVQ  336(DI), BX
+	JZ    blind107
+	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  528(DI), SI
+	MOVQ  584(DI), SI
 	MOVQ  CX, R8
-	MOVQ  184(DI), R9
-	MOVQ  200(DI), R10
+	MOVQ  192(DI), R9
+	MOVQ  208(DI), R10
 
-panel82:
+panel108:
 	CMPQ         R9, $0x40
-	JLT          narrower83
-	VBROADCASTSS 696(DI)(AX*4), Y0
+	JLT          narrower109
+	VBROADCASTSS 816(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -2714,7 +3359,7 @@ panel82:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen84:
+seen110:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2730,7 +3375,7 @@ seen84:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen84
+	JNZ          seen110
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -2742,18 +3387,18 @@ seen84:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel82
+	JMP          panel108
 
-narrower83:
-panel85:
+narrower109:
+panel111:
 	CMPQ         R9, $0x10
-	JLT          narrower86
-	VBROADCASTSS 696(DI)(AX*4), Y0
+	JLT          narrower112
+	VBROADCASTSS 816(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen87:
+seen113:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2763,154 +3408,110 @@ seen87:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen87
+	JNZ          seen113
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel85
+	JMP          panel111
 
-narrower86:
-blind81:
-	ADDQ  200(DI), CX
+narrower112:
+blind107:
+	ADDQ  208(DI), CX
 	INCQ  AX
-	CMPQ  AX, 656(DI)
-	JLT   vector80
+	CMPQ  AX, 712(DI)
+	JLT   vector106
 	TESTQ DI, DI
 	RET
 
 // func opExpandF32AVX2()
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·opExpandF32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  496(DI), AX
-	MOVQ  368(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 520(DI)
-	IMULQ 176(DI), DX
+	MOVQ  552(DI), AX
+	MOVQ  392(DI), CX
+	MOVQ  640(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 576(DI)
+	IMULQ 184(DI), BX
 
-loop88:
-	SUBQ    $0x20, DX
-	JLT     rest89
-	VMOVUPS (AX), Y0
-	VMOVUPS Y0, (CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS Y0, 32(CX)
-	VMOVUPS 64(AX), Y0
-	VMOVUPS Y0, 64(CX)
-	VMOVUPS 96(AX), Y0
-	VMOVUPS Y0, 96(CX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, CX
-	JMP     loop88
+loop114:
+	SUBQ       $0x20, BX
+	JLT        rest115
+	PREFETCHT1 (DX)
+	PREFETCHT1 64(DX)
+	ADDQ       $0x00000080, DX
+	VMOVUPS    (AX), Y0
+	VMOVUPS    Y0, (CX)
+	VMOVUPS    32(AX), Y0
+	VMOVUPS    Y0, 32(CX)
+	VMOVUPS    64(AX), Y0
+	VMOVUPS    Y0, 64(CX)
+	VMOVUPS    96(AX), Y0
+	VMOVUPS    Y0, 96(CX)
+	ADDQ       $0x00000080, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop114
 
-rest89:
-	CMPQ    DX, $-16
-	JNE     done90
-	VMOVUPS (AX), Y0
-	VMOVUPS Y0, (CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS Y0, 32(CX)
-
-done90:
-	MOVQ  504(DI), AX
-	MOVQ  376(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 528(DI)
-	IMULQ 184(DI), DX
-
-loop91:
-	SUBQ    $0x20, DX
-	JLT     rest92
-	VMOVUPS (AX), Y0
-	VMOVUPS Y0, (CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS Y0, 32(CX)
-	VMOVUPS 64(AX), Y0
-	VMOVUPS Y0, 64(CX)
-	VMOVUPS 96(AX), Y0
-	VMOVUPS Y0, 96(CX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, CX
-	JMP     loop91
-
-rest92:
-	CMPQ    DX, $-16
-	JNE     done93
+rest115:
+	CMPQ    BX, $-16
+	JNE     done116
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done93:
+done116:
+	MOVQ  560(DI), AX
+	MOVQ  400(DI), CX
+	MOVQ  648(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 584(DI)
+	IMULQ 192(DI), BX
+
+loop117:
+	SUBQ       $0x20, BX
+	JLT        rest118
+	PREFETCHT1 (DX)
+	PREFETCHT1 64(DX)
+	ADDQ       $0x00000080, DX
+	VMOVUPS    (AX), Y0
+	VMOVUPS    Y0, (CX)
+	VMOVUPS    32(AX), Y0
+	VMOVUPS    Y0, 32(CX)
+	VMOVUPS    64(AX), Y0
+	VMOVUPS    Y0, 64(CX)
+	VMOVUPS    96(AX), Y0
+	VMOVUPS    Y0, 96(CX)
+	ADDQ       $0x00000080, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop117
+
+rest118:
+	CMPQ    BX, $-16
+	JNE     done119
+	VMOVUPS (AX), Y0
+	VMOVUPS Y0, (CX)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS Y0, 32(CX)
+
+done119:
 	TESTQ DI, DI
 	RET
 
 // func opGatherF32AVX2()
 // Requires: AVX, BMI, MMX+
 TEXT ·opGatherF32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
-	IMULQ 128(DI), AX
-	ADDQ  80(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed94:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   144(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   144(DI), R10
-	ADDQ    AX, R10
-	MOVQ    176(DI), R11
-	MOVQ    192(DI), R8
-	IMULQ   SI, R8
-	ADDQ    368(DI), R8
-
-loop95:
-	SUBQ       $0x20, R11
-	JLT        rest96
-	PREFETCHT1 (R10)
-	PREFETCHT1 64(R10)
-	ADDQ       $0x00000080, R10
-	VMOVUPS    (R9), Y0
-	VMOVUPS    Y0, (R8)
-	VMOVUPS    32(R9), Y0
-	VMOVUPS    Y0, 32(R8)
-	VMOVUPS    64(R9), Y0
-	VMOVUPS    Y0, 64(R8)
-	VMOVUPS    96(R9), Y0
-	VMOVUPS    Y0, 96(R8)
-	ADDQ       $0x00000080, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop95
-
-rest96:
-	CMPQ    R11, $-16
-	JNE     done97
-	VMOVUPS (R9), Y0
-	VMOVUPS Y0, (R8)
-	VMOVUPS 32(R9), Y0
-	VMOVUPS Y0, 32(R8)
-
-done97:
-	TESTQ DX, DX
-	JNZ   listed94
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
 	IMULQ 136(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed98:
+listed120:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -2922,11 +3523,11 @@ listed98:
 	MOVQ    184(DI), R11
 	MOVQ    200(DI), R8
 	IMULQ   SI, R8
-	ADDQ    376(DI), R8
+	ADDQ    392(DI), R8
 
-loop99:
+loop121:
 	SUBQ       $0x20, R11
-	JLT        rest100
+	JLT        rest122
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -2940,40 +3541,92 @@ loop99:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop99
+	JMP        loop121
 
-rest100:
+rest122:
 	CMPQ    R11, $-16
-	JNE     done101
+	JNE     done123
 	VMOVUPS (R9), Y0
 	VMOVUPS Y0, (R8)
 	VMOVUPS 32(R9), Y0
 	VMOVUPS Y0, 32(R8)
 
-done101:
+done123:
 	TESTQ DX, DX
-	JNZ   listed98
+	JNZ   listed120
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
+	IMULQ 144(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed124:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   160(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   160(DI), R10
+	ADDQ    AX, R10
+	MOVQ    192(DI), R11
+	MOVQ    208(DI), R8
+	IMULQ   SI, R8
+	ADDQ    400(DI), R8
+
+loop125:
+	SUBQ       $0x20, R11
+	JLT        rest126
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+	ADDQ       $0x00000080, R10
+	VMOVUPS    (R9), Y0
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    32(R9), Y0
+	VMOVUPS    Y0, 32(R8)
+	VMOVUPS    64(R9), Y0
+	VMOVUPS    Y0, 64(R8)
+	VMOVUPS    96(R9), Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x00000080, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop125
+
+rest126:
+	CMPQ    R11, $-16
+	JNE     done127
+	VMOVUPS (R9), Y0
+	VMOVUPS Y0, (R8)
+	VMOVUPS 32(R9), Y0
+	VMOVUPS Y0, 32(R8)
+
+done127:
+	TESTQ DX, DX
+	JNZ   listed124
 	TESTQ DI, DI
 	RET
 
 // func opScores1F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores1F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   192(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   200(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells102:
+cells128:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2983,7 +3636,7 @@ cells102:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims103:
+dims129:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3014,7 +3667,7 @@ dims103:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims103
+	JNZ         dims129
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3038,26 +3691,26 @@ dims103:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells102
+	JG          cells128
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues1F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 200(DI), R8
-	MOVQ 152(DI), R9
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 208(DI), R8
+	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel104:
+panel130:
 	CMPQ         DX, $0x40
-	JLT          narrower105
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower131
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -3067,11 +3720,11 @@ panel104:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells106:
+cells132:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -3089,7 +3742,7 @@ cells106:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells106
+	JNZ          cells132
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3100,27 +3753,27 @@ cells106:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel104
+	JMP          panel130
 
-narrower105:
-panel107:
+narrower131:
+panel133:
 	CMPQ         DX, $0x20
-	JLT          narrower108
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower134
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells109:
+cells135:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y4
@@ -3132,32 +3785,32 @@ cells109:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells109
+	JNZ          cells135
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel107
+	JMP          panel133
 
-narrower108:
-panel110:
+narrower134:
+panel136:
 	CMPQ         DX, $0x10
-	JLT          narrower111
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower137
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells112:
+cells138:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VFMADD231PS  (SI), Y2, Y1
@@ -3166,37 +3819,37 @@ cells112:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells112
+	JNZ          cells138
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel110
+	JMP          panel136
 
-narrower111:
+narrower137:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores2F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   192(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   200(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   160(DI), R9
+	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells113:
+cells139:
 	MOVQ   AX, R10
-	MOVQ   608(DI), R11
-	MOVQ   176(DI), R12
+	MOVQ   664(DI), R11
+	MOVQ   184(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3206,7 +3859,7 @@ cells113:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims114:
+dims140:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3243,7 +3896,7 @@ dims114:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims114
+	JNZ         dims140
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3267,41 +3920,41 @@ dims114:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells113
+	JG          cells139
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues2F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 200(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 208(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel115:
+panel141:
 	CMPQ         DX, $0x20
-	JLT          narrower116
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower142
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y4
+	VBROADCASTSS 820(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells117:
+cells143:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y8
@@ -3322,7 +3975,7 @@ cells117:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells117
+	JNZ          cells143
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3333,28 +3986,28 @@ cells117:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel115
+	JMP          panel141
 
-narrower116:
-panel118:
+narrower142:
+panel144:
 	CMPQ         DX, $0x10
-	JLT          narrower119
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower145
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells120:
+cells146:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -3368,39 +4021,39 @@ cells120:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells120
+	JNZ          cells146
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel118
+	JMP          panel144
 
-narrower119:
+narrower145:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores3F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   192(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   200(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   160(DI), R9
+	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells121:
+cells147:
 	MOVQ   AX, R10
-	MOVQ   608(DI), R11
-	MOVQ   176(DI), R12
+	MOVQ   664(DI), R11
+	MOVQ   184(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3414,7 +4067,7 @@ cells121:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims122:
+dims148:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3461,7 +4114,7 @@ dims122:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims122
+	JNZ         dims148
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -3499,46 +4152,46 @@ dims122:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells121
+	JG          cells147
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues3F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 200(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 208(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel123:
+panel149:
 	CMPQ         DX, $0x20
-	JLT          narrower124
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower150
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y4
+	VBROADCASTSS 820(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 704(DI), Y8
+	VBROADCASTSS 824(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
 	VMULPS       96(CX)(SI*2), Y8, Y8
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells125:
+cells151:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y12
@@ -3564,7 +4217,7 @@ cells125:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells125
+	JNZ          cells151
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3579,31 +4232,31 @@ cells125:
 	VMOVUPS      Y8, 96(CX)(SI*2)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel123
+	JMP          panel149
 
-narrower124:
-panel126:
+narrower150:
+panel152:
 	CMPQ         DX, $0x10
-	JLT          narrower127
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower153
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells128:
+cells154:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -3620,7 +4273,7 @@ cells128:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells128
+	JNZ          cells154
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -3629,32 +4282,32 @@ cells128:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel126
+	JMP          panel152
 
-narrower127:
+narrower153:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores4F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   192(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   200(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   160(DI), R9
+	MOVQ   168(DI), R9
 	IMUL3Q $0x02, R9, R9
 
-cells129:
+cells155:
 	MOVQ   AX, R10
-	MOVQ   608(DI), R11
-	MOVQ   176(DI), R12
+	MOVQ   664(DI), R11
+	MOVQ   184(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3664,7 +4317,7 @@ cells129:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims130:
+dims156:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R11), Y8
@@ -3699,7 +4352,7 @@ dims130:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims130
+	JNZ         dims156
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3723,43 +4376,43 @@ dims130:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells129
+	JG          cells155
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues4F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 200(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 208(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel131:
+panel157:
 	CMPQ         DX, $0x10
-	JLT          narrower132
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower158
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 708(DI), Y6
+	VBROADCASTSS 828(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells133:
+cells159:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -3779,7 +4432,7 @@ cells133:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells133
+	JNZ          cells159
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -3790,146 +4443,101 @@ cells133:
 	VMOVUPS      Y6, 32(CX)(R8*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel131
+	JMP          panel157
 
-narrower132:
+narrower158:
 	TESTQ DI, DI
 	RET
 
 // func opExpandF16AVX2()
-// Requires: AVX, F16C
+// Requires: AVX, F16C, MMX+
 TEXT ·opExpandF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  496(DI), AX
-	MOVQ  368(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 520(DI)
-	IMULQ 176(DI), DX
+	MOVQ  552(DI), AX
+	MOVQ  392(DI), CX
+	MOVQ  640(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 576(DI)
+	IMULQ 184(DI), BX
 
-loop134:
-	SUBQ      $0x20, DX
-	JLT       rest135
-	VCVTPH2PS (AX), Y0
-	VMOVUPS   Y0, (CX)
-	VCVTPH2PS 16(AX), Y0
-	VMOVUPS   Y0, 32(CX)
-	VCVTPH2PS 32(AX), Y0
-	VMOVUPS   Y0, 64(CX)
-	VCVTPH2PS 48(AX), Y0
-	VMOVUPS   Y0, 96(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop134
+loop160:
+	SUBQ       $0x20, BX
+	JLT        rest161
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VCVTPH2PS  (AX), Y0
+	VMOVUPS    Y0, (CX)
+	VCVTPH2PS  16(AX), Y0
+	VMOVUPS    Y0, 32(CX)
+	VCVTPH2PS  32(AX), Y0
+	VMOVUPS    Y0, 64(CX)
+	VCVTPH2PS  48(AX), Y0
+	VMOVUPS    Y0, 96(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop160
 
-rest135:
-	CMPQ      DX, $-16
-	JNE       done136
-	VCVTPH2PS (AX), Y0
-	VMOVUPS   Y0, (CX)
-	VCVTPH2PS 16(AX), Y0
-	VMOVUPS   Y0, 32(CX)
-
-done136:
-	MOVQ  504(DI), AX
-	MOVQ  376(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 528(DI)
-	IMULQ 184(DI), DX
-
-loop137:
-	SUBQ      $0x20, DX
-	JLT       rest138
-	VCVTPH2PS (AX), Y0
-	VMOVUPS   Y0, (CX)
-	VCVTPH2PS 16(AX), Y0
-	VMOVUPS   Y0, 32(CX)
-	VCVTPH2PS 32(AX), Y0
-	VMOVUPS   Y0, 64(CX)
-	VCVTPH2PS 48(AX), Y0
-	VMOVUPS   Y0, 96(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop137
-
-rest138:
-	CMPQ      DX, $-16
-	JNE       done139
+rest161:
+	CMPQ      BX, $-16
+	JNE       done162
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done139:
+done162:
+	MOVQ  560(DI), AX
+	MOVQ  400(DI), CX
+	MOVQ  648(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 584(DI)
+	IMULQ 192(DI), BX
+
+loop163:
+	SUBQ       $0x20, BX
+	JLT        rest164
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VCVTPH2PS  (AX), Y0
+	VMOVUPS    Y0, (CX)
+	VCVTPH2PS  16(AX), Y0
+	VMOVUPS    Y0, 32(CX)
+	VCVTPH2PS  32(AX), Y0
+	VMOVUPS    Y0, 64(CX)
+	VCVTPH2PS  48(AX), Y0
+	VMOVUPS    Y0, 96(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop163
+
+rest164:
+	CMPQ      BX, $-16
+	JNE       done165
+	VCVTPH2PS (AX), Y0
+	VMOVUPS   Y0, (CX)
+	VCVTPH2PS 16(AX), Y0
+	VMOVUPS   Y0, 32(CX)
+
+done165:
 	TESTQ DI, DI
 	RET
 
 // func opGatherF16AVX2()
 // Requires: AVX, BMI, F16C, MMX+
 TEXT ·opGatherF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
-	IMULQ 128(DI), AX
-	ADDQ  80(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed140:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   144(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   144(DI), R10
-	ADDQ    AX, R10
-	MOVQ    176(DI), R11
-	MOVQ    192(DI), R8
-	IMULQ   SI, R8
-	ADDQ    368(DI), R8
-
-loop141:
-	SUBQ       $0x20, R11
-	JLT        rest142
-	PREFETCHT1 (R10)
-	ADDQ       $0x40, R10
-	VCVTPH2PS  (R9), Y0
-	VMOVUPS    Y0, (R8)
-	VCVTPH2PS  16(R9), Y0
-	VMOVUPS    Y0, 32(R8)
-	VCVTPH2PS  32(R9), Y0
-	VMOVUPS    Y0, 64(R8)
-	VCVTPH2PS  48(R9), Y0
-	VMOVUPS    Y0, 96(R8)
-	ADDQ       $0x40, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop141
-
-rest142:
-	CMPQ      R11, $-16
-	JNE       done143
-	VCVTPH2PS (R9), Y0
-	VMOVUPS   Y0, (R8)
-	VCVTPH2PS 16(R9), Y0
-	VMOVUPS   Y0, 32(R8)
-
-done143:
-	TESTQ DX, DX
-	JNZ   listed140
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
 	IMULQ 136(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed144:
+listed166:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -3941,11 +4549,11 @@ listed144:
 	MOVQ    184(DI), R11
 	MOVQ    200(DI), R8
 	IMULQ   SI, R8
-	ADDQ    376(DI), R8
+	ADDQ    392(DI), R8
 
-loop145:
+loop167:
 	SUBQ       $0x20, R11
-	JLT        rest146
+	JLT        rest168
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Y0
@@ -3958,40 +4566,91 @@ loop145:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop145
+	JMP        loop167
 
-rest146:
+rest168:
 	CMPQ      R11, $-16
-	JNE       done147
+	JNE       done169
 	VCVTPH2PS (R9), Y0
 	VMOVUPS   Y0, (R8)
 	VCVTPH2PS 16(R9), Y0
 	VMOVUPS   Y0, 32(R8)
 
-done147:
+done169:
 	TESTQ DX, DX
-	JNZ   listed144
+	JNZ   listed166
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
+	IMULQ 144(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed170:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   160(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   160(DI), R10
+	ADDQ    AX, R10
+	MOVQ    192(DI), R11
+	MOVQ    208(DI), R8
+	IMULQ   SI, R8
+	ADDQ    400(DI), R8
+
+loop171:
+	SUBQ       $0x20, R11
+	JLT        rest172
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VCVTPH2PS  (R9), Y0
+	VMOVUPS    Y0, (R8)
+	VCVTPH2PS  16(R9), Y0
+	VMOVUPS    Y0, 32(R8)
+	VCVTPH2PS  32(R9), Y0
+	VMOVUPS    Y0, 64(R8)
+	VCVTPH2PS  48(R9), Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop171
+
+rest172:
+	CMPQ      R11, $-16
+	JNE       done173
+	VCVTPH2PS (R9), Y0
+	VMOVUPS   Y0, (R8)
+	VCVTPH2PS 16(R9), Y0
+	VMOVUPS   Y0, 32(R8)
+
+done173:
+	TESTQ DX, DX
+	JNZ   listed170
 	TESTQ DI, DI
 	RET
 
 // func opScores1F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores1F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells148:
+cells174:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4001,7 +4660,7 @@ cells148:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims149:
+dims175:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4044,7 +4703,7 @@ dims149:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims149
+	JNZ         dims175
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4068,26 +4727,26 @@ dims149:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells148
+	JG          cells174
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues1F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R8
-	MOVQ 152(DI), R9
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R8
+	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel150:
+panel176:
 	CMPQ         DX, $0x40
-	JLT          narrower151
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower177
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -4097,11 +4756,11 @@ panel150:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells152:
+cells178:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -4125,7 +4784,7 @@ cells152:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells152
+	JNZ          cells178
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4136,27 +4795,27 @@ cells152:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel150
+	JMP          panel176
 
-narrower151:
-panel153:
+narrower177:
+panel179:
 	CMPQ         DX, $0x20
-	JLT          narrower154
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower180
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells155:
+cells181:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VCVTPH2PS    (SI), Y5
@@ -4171,32 +4830,32 @@ cells155:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells155
+	JNZ          cells181
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel153
+	JMP          panel179
 
-narrower154:
-panel156:
+narrower180:
+panel182:
 	CMPQ         DX, $0x10
-	JLT          narrower157
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower183
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells158:
+cells184:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VCVTPH2PS    (SI), Y3
@@ -4207,39 +4866,39 @@ cells158:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells158
+	JNZ          cells184
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel156
+	JMP          panel182
 
-narrower157:
+narrower183:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores2F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells159:
+cells185:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4249,7 +4908,7 @@ cells159:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims160:
+dims186:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y8
@@ -4284,7 +4943,7 @@ dims160:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims160
+	JNZ         dims186
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4308,41 +4967,41 @@ dims160:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells159
+	JG          cells185
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues2F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel161:
+panel187:
 	CMPQ         DX, $0x20
-	JLT          narrower162
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower188
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y4
+	VBROADCASTSS 820(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells163:
+cells189:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -4362,7 +5021,7 @@ cells163:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells163
+	JNZ          cells189
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4373,28 +5032,28 @@ cells163:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel161
+	JMP          panel187
 
-narrower162:
-panel164:
+narrower188:
+panel190:
 	CMPQ         DX, $0x10
-	JLT          narrower165
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower191
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells166:
+cells192:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -4408,41 +5067,41 @@ cells166:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells166
+	JNZ          cells192
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel164
+	JMP          panel190
 
-narrower165:
+narrower191:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores3F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells167:
+cells193:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4456,7 +5115,7 @@ cells167:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims168:
+dims194:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y12
@@ -4501,7 +5160,7 @@ dims168:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims168
+	JNZ         dims194
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -4539,46 +5198,46 @@ dims168:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells167
+	JG          cells193
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues3F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel169:
+panel195:
 	CMPQ         DX, $0x20
-	JLT          narrower170
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower196
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y4
+	VBROADCASTSS 820(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 704(DI), Y8
+	VBROADCASTSS 824(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
 	VMULPS       96(CX)(SI*2), Y8, Y8
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells171:
+cells197:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS 4(R11), Y13
@@ -4603,7 +5262,7 @@ cells171:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells171
+	JNZ          cells197
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4618,31 +5277,31 @@ cells171:
 	VMOVUPS      Y8, 96(CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel169
+	JMP          panel195
 
-narrower170:
-panel172:
+narrower196:
+panel198:
 	CMPQ         DX, $0x10
-	JLT          narrower173
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower199
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells174:
+cells200:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -4659,7 +5318,7 @@ cells174:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells174
+	JNZ          cells200
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4668,34 +5327,34 @@ cells174:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel172
+	JMP          panel198
 
-narrower173:
+narrower199:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores4F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R8
+	MOVQ   200(DI), R8
 	LEAQ   (R8)(R8*2), R9
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x02, R10, R10
 
-cells175:
+cells201:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4705,7 +5364,7 @@ cells175:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims176:
+dims202:
 	PREFETCHT1  (BX)
 	VMOVUPS     (R12), Y8
 	VMOVUPS     (R12)(R8*1), Y9
@@ -4739,7 +5398,7 @@ dims176:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims176
+	JNZ         dims202
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4763,43 +5422,43 @@ dims176:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells175
+	JG          cells201
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues4F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel177:
+panel203:
 	CMPQ         DX, $0x10
-	JLT          narrower178
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower204
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 708(DI), Y6
+	VBROADCASTSS 828(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells179:
+cells205:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -4819,7 +5478,7 @@ cells179:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells179
+	JNZ          cells205
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4830,83 +5489,50 @@ cells179:
 	VMOVUPS      Y6, 32(CX)(R8*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel177
+	JMP          panel203
 
-narrower178:
+narrower204:
 	TESTQ DI, DI
 	RET
 
 // func opExpandBF16AVX2()
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·opExpandBF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  496(DI), AX
-	MOVQ  368(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 520(DI)
-	IMULQ 176(DI), DX
+	MOVQ  552(DI), AX
+	MOVQ  392(DI), CX
+	MOVQ  640(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 576(DI)
+	IMULQ 184(DI), BX
 
-loop180:
-	SUBQ      $0x20, DX
-	JLT       rest181
-	VPMOVZXWD (AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VPMOVZXWD 16(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(CX)
-	VPMOVZXWD 32(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 64(CX)
-	VPMOVZXWD 48(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 96(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop180
+loop206:
+	SUBQ       $0x20, BX
+	JLT        rest207
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VPMOVZXWD  (AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, (CX)
+	VPMOVZXWD  16(AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 32(CX)
+	VPMOVZXWD  32(AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 64(CX)
+	VPMOVZXWD  48(AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 96(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop206
 
-rest181:
-	CMPQ      DX, $-16
-	JNE       done182
-	VPMOVZXWD (AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VPMOVZXWD 16(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(CX)
-
-done182:
-	MOVQ  504(DI), AX
-	MOVQ  376(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 528(DI)
-	IMULQ 184(DI), DX
-
-loop183:
-	SUBQ      $0x20, DX
-	JLT       rest184
-	VPMOVZXWD (AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VPMOVZXWD 16(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(CX)
-	VPMOVZXWD 32(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 64(CX)
-	VPMOVZXWD 48(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 96(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop183
-
-rest184:
-	CMPQ      DX, $-16
-	JNE       done185
+rest207:
+	CMPQ      BX, $-16
+	JNE       done208
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -4914,80 +5540,62 @@ rest184:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done185:
+done208:
+	MOVQ  560(DI), AX
+	MOVQ  400(DI), CX
+	MOVQ  648(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 584(DI)
+	IMULQ 192(DI), BX
+
+loop209:
+	SUBQ       $0x20, BX
+	JLT        rest210
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VPMOVZXWD  (AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, (CX)
+	VPMOVZXWD  16(AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 32(CX)
+	VPMOVZXWD  32(AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 64(CX)
+	VPMOVZXWD  48(AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 96(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop209
+
+rest210:
+	CMPQ      BX, $-16
+	JNE       done211
+	VPMOVZXWD (AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (CX)
+	VPMOVZXWD 16(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(CX)
+
+done211:
 	TESTQ DI, DI
 	RET
 
 // func opGatherBF16AVX2()
 // Requires: AVX, AVX2, BMI, MMX+
 TEXT ·opGatherBF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
-	IMULQ 128(DI), AX
-	ADDQ  80(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed186:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   144(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   144(DI), R10
-	ADDQ    AX, R10
-	MOVQ    176(DI), R11
-	MOVQ    192(DI), R8
-	IMULQ   SI, R8
-	ADDQ    368(DI), R8
-
-loop187:
-	SUBQ       $0x20, R11
-	JLT        rest188
-	PREFETCHT1 (R10)
-	ADDQ       $0x40, R10
-	VPMOVZXWD  (R9), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, (R8)
-	VPMOVZXWD  16(R9), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, 32(R8)
-	VPMOVZXWD  32(R9), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, 64(R8)
-	VPMOVZXWD  48(R9), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, 96(R8)
-	ADDQ       $0x40, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop187
-
-rest188:
-	CMPQ      R11, $-16
-	JNE       done189
-	VPMOVZXWD (R9), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (R8)
-	VPMOVZXWD 16(R9), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(R8)
-
-done189:
-	TESTQ DX, DX
-	JNZ   listed186
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
 	IMULQ 136(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed190:
+listed212:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -4999,11 +5607,11 @@ listed190:
 	MOVQ    184(DI), R11
 	MOVQ    200(DI), R8
 	IMULQ   SI, R8
-	ADDQ    376(DI), R8
+	ADDQ    392(DI), R8
 
-loop191:
+loop213:
 	SUBQ       $0x20, R11
-	JLT        rest192
+	JLT        rest214
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Y0
@@ -5020,11 +5628,11 @@ loop191:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop191
+	JMP        loop213
 
-rest192:
+rest214:
 	CMPQ      R11, $-16
-	JNE       done193
+	JNE       done215
 	VPMOVZXWD (R9), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (R8)
@@ -5032,24 +5640,84 @@ rest192:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(R8)
 
-done193:
+done215:
 	TESTQ DX, DX
-	JNZ   listed190
+	JNZ   listed212
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
+	IMULQ 144(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed216:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   160(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   160(DI), R10
+	ADDQ    AX, R10
+	MOVQ    192(DI), R11
+	MOVQ    208(DI), R8
+	IMULQ   SI, R8
+	ADDQ    400(DI), R8
+
+loop217:
+	SUBQ       $0x20, R11
+	JLT        rest218
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VPMOVZXWD  (R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, (R8)
+	VPMOVZXWD  16(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 32(R8)
+	VPMOVZXWD  32(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 64(R8)
+	VPMOVZXWD  48(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop217
+
+rest218:
+	CMPQ      R11, $-16
+	JNE       done219
+	VPMOVZXWD (R9), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (R8)
+	VPMOVZXWD 16(R9), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(R8)
+
+done219:
+	TESTQ DX, DX
+	JNZ   listed216
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ8_0AVX2()
-// Requires: AVX, AVX2, F16C
+// Requires: AVX, AVX2, F16C, MMX+
 TEXT ·opExpandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  496(DI), AX
-	MOVQ  368(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 520(DI)
-	IMULQ 176(DI), DX
+	MOVQ  552(DI), AX
+	MOVQ  392(DI), CX
+	MOVQ  640(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 576(DI)
+	IMULQ 184(DI), BX
 
-loop194:
-	SUBQ         $0x20, DX
-	JLT          rest195
+loop220:
+	SUBQ         $0x20, BX
+	JLT          rest221
+	PREFETCHT1   (DX)
+	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), X0
 	VCVTPH2PS    X0, Y0
 	VPMOVSXBD    2(AX), Y1
@@ -5070,18 +5738,21 @@ loop194:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop194
+	JMP          loop220
 
-rest195:
-	MOVQ  504(DI), AX
-	MOVQ  376(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 528(DI)
-	IMULQ 184(DI), DX
+rest221:
+	MOVQ  560(DI), AX
+	MOVQ  400(DI), CX
+	MOVQ  648(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 584(DI)
+	IMULQ 192(DI), BX
 
-loop197:
-	SUBQ         $0x20, DX
-	JLT          rest198
+loop223:
+	SUBQ         $0x20, BX
+	JLT          rest224
+	PREFETCHT1   (DX)
+	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), X0
 	VCVTPH2PS    X0, Y0
 	VPMOVSXBD    2(AX), Y1
@@ -5102,78 +5773,25 @@ loop197:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop197
+	JMP          loop223
 
-rest198:
+rest224:
 	TESTQ DI, DI
 	RET
 
 // func opGatherQ8_0AVX2()
 // Requires: AVX, AVX2, BMI, F16C, MMX+
 TEXT ·opGatherQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
-	IMULQ 128(DI), AX
-	ADDQ  80(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed200:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   144(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   144(DI), R10
-	ADDQ    AX, R10
-	MOVQ    176(DI), R11
-	MOVQ    192(DI), R8
-	IMULQ   SI, R8
-	ADDQ    368(DI), R8
-
-loop201:
-	SUBQ         $0x20, R11
-	JLT          rest202
-	PREFETCHT1   (R10)
-	ADDQ         $0x22, R10
-	VPBROADCASTW (R9), X0
-	VCVTPH2PS    X0, Y0
-	VPMOVSXBD    2(R9), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (R8)
-	VPMOVSXBD    10(R9), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(R8)
-	VPMOVSXBD    18(R9), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 64(R8)
-	VPMOVSXBD    26(R9), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 96(R8)
-	ADDQ         $0x22, R9
-	ADDQ         $0x00000080, R8
-	JMP          loop201
-
-rest202:
-	TESTQ DX, DX
-	JNZ   listed200
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
 	IMULQ 136(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed204:
+listed226:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5185,11 +5803,11 @@ listed204:
 	MOVQ    184(DI), R11
 	MOVQ    200(DI), R8
 	IMULQ   SI, R8
-	ADDQ    376(DI), R8
+	ADDQ    392(DI), R8
 
-loop205:
+loop227:
 	SUBQ         $0x20, R11
-	JLT          rest206
+	JLT          rest228
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), X0
@@ -5212,32 +5830,85 @@ loop205:
 	VMOVUPS      Y1, 96(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop205
+	JMP          loop227
 
-rest206:
+rest228:
 	TESTQ DX, DX
-	JNZ   listed204
+	JNZ   listed226
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
+	IMULQ 144(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed230:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   160(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   160(DI), R10
+	ADDQ    AX, R10
+	MOVQ    192(DI), R11
+	MOVQ    208(DI), R8
+	IMULQ   SI, R8
+	ADDQ    400(DI), R8
+
+loop231:
+	SUBQ         $0x20, R11
+	JLT          rest232
+	PREFETCHT1   (R10)
+	ADDQ         $0x22, R10
+	VPBROADCASTW (R9), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBD    2(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (R8)
+	VPMOVSXBD    10(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(R8)
+	VPMOVSXBD    18(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(R8)
+	VPMOVSXBD    26(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(R8)
+	ADDQ         $0x22, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop231
+
+rest232:
+	TESTQ DX, DX
+	JNZ   listed230
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells208:
+cells234:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5247,7 +5918,7 @@ cells208:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims209:
+dims235:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -5401,7 +6072,7 @@ dims209:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims209
+	JNZ          dims235
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -5425,26 +6096,26 @@ dims209:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells208
+	JG           cells234
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R8
-	MOVQ 152(DI), R9
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R8
+	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel210:
+panel236:
 	CMPQ         DX, $0x40
-	JLT          narrower211
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower237
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -5454,11 +6125,11 @@ panel210:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells212:
+cells238:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -5502,7 +6173,7 @@ cells212:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells212
+	JNZ          cells238
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5513,27 +6184,27 @@ cells212:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel210
+	JMP          panel236
 
-narrower211:
-panel213:
+narrower237:
+panel239:
 	CMPQ         DX, $0x20
-	JLT          narrower214
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower240
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells215:
+cells241:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -5558,41 +6229,41 @@ cells215:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells215
+	JNZ          cells241
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel213
+	JMP          panel239
 
-narrower214:
+narrower240:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells216:
+cells242:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5602,7 +6273,7 @@ cells216:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims217:
+dims243:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -5698,7 +6369,7 @@ dims217:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims217
+	JNZ          dims243
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -5722,41 +6393,41 @@ dims217:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells216
+	JG           cells242
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel218:
+panel244:
 	CMPQ         DX, $0x20
-	JLT          narrower219
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower245
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y4
+	VBROADCASTSS 820(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells220:
+cells246:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -5786,7 +6457,7 @@ cells220:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells220
+	JNZ          cells246
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5797,34 +6468,34 @@ cells220:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel218
+	JMP          panel244
 
-narrower219:
+narrower245:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells221:
+cells247:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5838,7 +6509,7 @@ cells221:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims222:
+dims248:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -5950,7 +6621,7 @@ dims222:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims222
+	JNZ          dims248
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -5988,40 +6659,40 @@ dims222:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells221
+	JG           cells247
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel223:
+panel249:
 	CMPQ         DX, $0x20
-	JLT          narrower224
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower250
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells225:
+cells251:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -6044,28 +6715,28 @@ cells225:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells225
+	JNZ          cells251
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 696(DI), Y0
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells226:
+cells252:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -6086,7 +6757,7 @@ cells226:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells226
+	JNZ          cells252
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -6095,34 +6766,34 @@ cells226:
 	VMOVUPS      Y4, 96(CX)(SI*2)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel223
+	JMP          panel249
 
-narrower224:
+narrower250:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R8
+	MOVQ   200(DI), R8
 	LEAQ   (R8)(R8*2), R9
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells227:
+cells253:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6132,7 +6803,7 @@ cells227:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims228:
+dims254:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -6199,7 +6870,7 @@ dims228:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims228
+	JNZ          dims254
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6223,43 +6894,43 @@ dims228:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells227
+	JG           cells253
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel229:
+panel255:
 	CMPQ         DX, $0x20
-	JLT          narrower230
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower256
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 708(DI), Y6
+	VBROADCASTSS 828(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells231:
+cells257:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -6285,7 +6956,7 @@ cells231:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells231
+	JNZ          cells257
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -6294,24 +6965,24 @@ cells231:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 696(DI), Y0
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 708(DI), Y6
+	VBROADCASTSS 828(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells232:
+cells258:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -6335,7 +7006,7 @@ cells232:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells232
+	JNZ          cells258
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -6346,28 +7017,31 @@ cells232:
 	VMOVUPS      Y6, 96(CX)(R8*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel229
+	JMP          panel255
 
-narrower230:
+narrower256:
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ4_0AVX2()
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opExpandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  496(DI), AX
-	MOVQ  368(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 520(DI)
-	IMULQ 176(DI), DX
+	MOVQ  552(DI), AX
+	MOVQ  392(DI), CX
+	MOVQ  640(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 576(DI)
+	IMULQ 184(DI), BX
 
-loop233:
-	SUBQ         $0x20, DX
-	JLT          rest234
+loop259:
+	SUBQ         $0x20, BX
+	JLT          rest260
+	PREFETCHT1   (DX)
+	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), X0
 	VCVTPH2PS    X0, Y0
 	VMULPS       minus8<>+0(SB), Y0, Y1
@@ -6393,18 +7067,21 @@ loop233:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop233
+	JMP          loop259
 
-rest234:
-	MOVQ  504(DI), AX
-	MOVQ  376(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 528(DI)
-	IMULQ 184(DI), DX
+rest260:
+	MOVQ  560(DI), AX
+	MOVQ  400(DI), CX
+	MOVQ  648(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 584(DI)
+	IMULQ 192(DI), BX
 
-loop236:
-	SUBQ         $0x20, DX
-	JLT          rest237
+loop262:
+	SUBQ         $0x20, BX
+	JLT          rest263
+	PREFETCHT1   (DX)
+	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), X0
 	VCVTPH2PS    X0, Y0
 	VMULPS       minus8<>+0(SB), Y0, Y1
@@ -6430,83 +7107,25 @@ loop236:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop236
+	JMP          loop262
 
-rest237:
+rest263:
 	TESTQ DI, DI
 	RET
 
 // func opGatherQ4_0AVX2()
 // Requires: AVX, AVX2, BMI, F16C, FMA3, MMX+
 TEXT ·opGatherQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
-	IMULQ 128(DI), AX
-	ADDQ  80(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed239:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   144(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   144(DI), R10
-	ADDQ    AX, R10
-	MOVQ    176(DI), R11
-	MOVQ    192(DI), R8
-	IMULQ   SI, R8
-	ADDQ    368(DI), R8
-
-loop240:
-	SUBQ         $0x20, R11
-	JLT          rest241
-	PREFETCHT1   (R10)
-	ADDQ         $0x12, R10
-	VPBROADCASTW (R9), X0
-	VCVTPH2PS    X0, Y0
-	VMULPS       minus8<>+0(SB), Y0, Y1
-	VPMOVZXBD    2(R9), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (R8)
-	VPMOVZXBD    10(R9), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 32(R8)
-	VPMOVZXBD    2(R9), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 64(R8)
-	VPMOVZXBD    10(R9), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 96(R8)
-	ADDQ         $0x12, R9
-	ADDQ         $0x00000080, R8
-	JMP          loop240
-
-rest241:
-	TESTQ DX, DX
-	JNZ   listed239
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
 	IMULQ 136(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed243:
+listed265:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -6518,11 +7137,11 @@ listed243:
 	MOVQ    184(DI), R11
 	MOVQ    200(DI), R8
 	IMULQ   SI, R8
-	ADDQ    376(DI), R8
+	ADDQ    392(DI), R8
 
-loop244:
+loop266:
 	SUBQ         $0x20, R11
-	JLT          rest245
+	JLT          rest267
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), X0
@@ -6550,32 +7169,90 @@ loop244:
 	VMOVUPS      Y2, 96(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop244
+	JMP          loop266
 
-rest245:
+rest267:
 	TESTQ DX, DX
-	JNZ   listed243
+	JNZ   listed265
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
+	IMULQ 144(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed269:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   160(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   160(DI), R10
+	ADDQ    AX, R10
+	MOVQ    192(DI), R11
+	MOVQ    208(DI), R8
+	IMULQ   SI, R8
+	ADDQ    400(DI), R8
+
+loop270:
+	SUBQ         $0x20, R11
+	JLT          rest271
+	PREFETCHT1   (R10)
+	ADDQ         $0x12, R10
+	VPBROADCASTW (R9), X0
+	VCVTPH2PS    X0, Y0
+	VMULPS       minus8<>+0(SB), Y0, Y1
+	VPMOVZXBD    2(R9), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, (R8)
+	VPMOVZXBD    10(R9), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 32(R8)
+	VPMOVZXBD    2(R9), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 64(R8)
+	VPMOVZXBD    10(R9), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 96(R8)
+	ADDQ         $0x12, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop270
+
+rest271:
+	TESTQ DX, DX
+	JNZ   listed269
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells247:
+cells273:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6585,7 +7262,7 @@ cells247:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims248:
+dims274:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6777,7 +7454,7 @@ dims248:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims248
+	JNZ          dims274
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6801,26 +7478,26 @@ dims248:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells247
+	JG           cells273
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R8
-	MOVQ 152(DI), R9
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R8
+	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel249:
+panel275:
 	CMPQ         DX, $0x40
-	JLT          narrower250
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower276
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -6830,11 +7507,11 @@ panel249:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells251:
+cells277:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y8
 	VPBROADCASTW (SI), X9
@@ -6887,7 +7564,7 @@ cells251:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells251
+	JNZ          cells277
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6898,27 +7575,27 @@ cells251:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel249
+	JMP          panel275
 
-narrower250:
-panel252:
+narrower276:
+panel278:
 	CMPQ         DX, $0x20
-	JLT          narrower253
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower279
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells254:
+cells280:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -6948,41 +7625,41 @@ cells254:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells254
+	JNZ          cells280
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel252
+	JMP          panel278
 
-narrower253:
+narrower279:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells255:
+cells281:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6992,7 +7669,7 @@ cells255:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims256:
+dims282:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -7107,7 +7784,7 @@ dims256:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims256
+	JNZ          dims282
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7131,41 +7808,41 @@ dims256:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells255
+	JG           cells281
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel257:
+panel283:
 	CMPQ         DX, $0x20
-	JLT          narrower258
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower284
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y4
+	VBROADCASTSS 820(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells259:
+cells285:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -7200,7 +7877,7 @@ cells259:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells259
+	JNZ          cells285
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -7211,34 +7888,34 @@ cells259:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel257
+	JMP          panel283
 
-narrower258:
+narrower284:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells260:
+cells286:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -7252,7 +7929,7 @@ cells260:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims261:
+dims287:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X12
@@ -7383,7 +8060,7 @@ dims261:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims261
+	JNZ          dims287
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -7421,40 +8098,40 @@ dims261:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells260
+	JG           cells286
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel262:
+panel288:
 	CMPQ         DX, $0x20
-	JLT          narrower263
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower289
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells264:
+cells290:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -7480,28 +8157,28 @@ cells264:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells264
+	JNZ          cells290
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 696(DI), Y0
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells265:
+cells291:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -7525,7 +8202,7 @@ cells265:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells265
+	JNZ          cells291
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -7534,34 +8211,34 @@ cells265:
 	VMOVUPS      Y4, 96(CX)(SI*2)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel262
+	JMP          panel288
 
-narrower263:
+narrower289:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R8
+	MOVQ   200(DI), R8
 	LEAQ   (R8)(R8*2), R9
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells266:
+cells292:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -7571,7 +8248,7 @@ cells266:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims267:
+dims293:
 	PREFETCHT1   (BX)
 	VPBROADCASTW (R11), X8
 	VCVTPH2PS    X8, Y8
@@ -7647,7 +8324,7 @@ dims267:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims267
+	JNZ          dims293
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7671,43 +8348,43 @@ dims267:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells266
+	JG           cells292
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel268:
+panel294:
 	CMPQ         DX, $0x20
-	JLT          narrower269
-	VBROADCASTSS 696(DI), Y0
+	JLT          narrower295
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 708(DI), Y6
+	VBROADCASTSS 828(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells270:
+cells296:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -7736,7 +8413,7 @@ cells270:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells270
+	JNZ          cells296
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -7745,24 +8422,24 @@ cells270:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 696(DI), Y0
+	VBROADCASTSS 816(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 700(DI), Y2
+	VBROADCASTSS 820(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 704(DI), Y4
+	VBROADCASTSS 824(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 708(DI), Y6
+	VBROADCASTSS 828(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells271:
+cells297:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -7789,7 +8466,7 @@ cells271:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells271
+	JNZ          cells297
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -7800,73 +8477,73 @@ cells271:
 	VMOVUPS      Y6, 96(CX)(R8*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel268
+	JMP          panel294
 
-narrower269:
+narrower295:
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax1AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, FMA3
 TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  536(DI), AX
+	MOVQ  592(DI), AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 648(DI)
-	MOVL  264(DI), AX
+	MOVQ  AX, 704(DI)
+	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap272
+	JZ    noCap298
 
 	// soft cap
-	VMOVUPS      tanhHigh<>+0(SB), Z0
-	VMOVUPS      one<>+0(SB), Z1
-	VMOVUPS      two<>+0(SB), Z2
-	VBROADCASTSS 264(DI), Z3
-	MOVQ         336(DI), AX
-	MOVQ         648(DI), CX
+	VBROADCASTSS 272(DI), Z0
+	MOVQ         352(DI), AX
+	MOVQ         704(DI), CX
 
-vecs273:
+vecs299:
+	VMOVUPS     tanhHigh<>+0(SB), Z1
+	VMOVUPS     one<>+0(SB), Z2
+	VMOVUPS     two<>+0(SB), Z3
 	VMOVUPS     (AX), Z4
-	VMINPS      Z4, Z0, Z4
-	VMOVUPS     expLow<>+0(SB), Z5
-	VCMPPS      $0x15, Z5, Z4, K1
-	VMAXPS      Z4, Z5, Z4
-	VRNDSCALEPS $0x00, Z4, Z5
-	VSUBPS      Z5, Z4, Z4
-	VMOVUPS     exp6<>+0(SB), Z6
-	VFMADD213PS exp5<>+0(SB), Z4, Z6
-	VFMADD213PS exp4<>+0(SB), Z4, Z6
-	VFMADD213PS exp3<>+0(SB), Z4, Z6
-	VFMADD213PS exp2<>+0(SB), Z4, Z6
-	VFMADD213PS exp1<>+0(SB), Z4, Z6
-	VFMADD213PS exp0<>+0(SB), Z4, Z6
-	VSCALEFPS.Z Z5, Z6, K1, Z4
-	VADDPS      Z1, Z4, Z4
-	VDIVPS      Z4, Z2, Z4
-	VSUBPS      Z4, Z1, Z4
-	VMULPS      Z3, Z4, Z4
-	VMOVUPS     Z4, (AX)
+	VMINPS      Z4, Z1, Z4
+	VMOVUPS     expLow<>+0(SB), Z1
+	VCMPPS      $0x15, Z1, Z4, K1
+	VMAXPS      Z4, Z1, Z4
+	VRNDSCALEPS $0x00, Z4, Z1
+	VSUBPS      Z1, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z5
+	VFMADD213PS exp5<>+0(SB), Z4, Z5
+	VFMADD213PS exp4<>+0(SB), Z4, Z5
+	VFMADD213PS exp3<>+0(SB), Z4, Z5
+	VFMADD213PS exp2<>+0(SB), Z4, Z5
+	VFMADD213PS exp1<>+0(SB), Z4, Z5
+	VFMADD213PS exp0<>+0(SB), Z4, Z5
+	VSCALEFPS.Z Z1, Z5, K1, Z4
+	VADDPS      Z2, Z4, Z4
+	VDIVPS      Z4, Z3, Z4
+	VSUBPS      Z4, Z2, Z1
+	VMULPS      Z0, Z1, Z1
+	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs273
+	JNZ         vecs299
 
-noCap272:
-	CMPQ 672(DI), $0x00
-	JEQ  allSeen274
+noCap298:
+	CMPQ 728(DI), $0x00
+	JEQ  allSeen300
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSS 680(DI), Z0
+	VBROADCASTSS 736(DI), Z0
 	VMOVUPS      shift1<>+0(SB), Z1
 	VMOVUPS      stepq<>+0(SB), Z2
 	VMOVUPS      negInf<>+0(SB), Z3
-	MOVQ         336(DI), AX
-	MOVQ         648(DI), CX
+	MOVQ         352(DI), AX
+	MOVQ         704(DI), CX
 
-vecs275:
+vecs301:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -7874,27 +8551,27 @@ vecs275:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs275
+	JNZ       vecs301
 
-allSeen274:
+allSeen300:
 	// behind the last cell
-	MOVQ    536(DI), AX
-	MOVQ    336(DI), CX
+	MOVQ    592(DI), AX
+	MOVQ    352(DI), CX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ         616(DI), AX
+	MOVQ         672(DI), AX
 	VBROADCASTSS (AX), Z0
 	VMOVAPS      Z0, Z1
-	MOVQ         336(DI), CX
-	MOVQ         648(DI), DX
+	MOVQ         352(DI), CX
+	MOVQ         704(DI), DX
 
-vecs276:
+vecs302:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs276
+	JNZ         vecs302
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -7918,13 +8595,13 @@ vecs276:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 696(DI)
+	VMOVUPS     Z0, 816(DI)
 
 	// powers
-	MOVQ 336(DI), AX
-	MOVQ 648(DI), CX
+	MOVQ 352(DI), AX
+	MOVQ 704(DI), CX
 
-vecs277:
+vecs303:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -7943,26 +8620,26 @@ vecs277:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs277
+	JNZ         vecs303
 
 	// sums
 	VXORPS Z1, Z1, Z1
-	MOVQ   336(DI), AX
-	MOVQ   648(DI), CX
+	MOVQ   352(DI), AX
+	MOVQ   704(DI), CX
 
-sums278:
+sums304:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x01, CX
-	JNZ         sums278
+	JNZ         sums304
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
 	VADDPS      X2, X1, X1
-	MOVQ        624(DI), AX
+	MOVQ        680(DI), AX
 	VMOVSS      (AX), X2
 	VFMADD213PS X1, X0, X2
 	VMOVSS      X2, (AX)
@@ -7973,30 +8650,30 @@ sums278:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues1AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 632(DI), CX
+	MOVQ 688(DI), CX
 
-vector279:
-	MOVL  680(DI)(AX*4), DX
+vector305:
+	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind280
-	MOVQ  336(DI), BX
+	JZ    blind306
+	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  528(DI), SI
+	MOVQ  584(DI), SI
 	MOVQ  CX, R8
-	MOVQ  184(DI), R9
-	MOVQ  200(DI), R10
+	MOVQ  192(DI), R9
+	MOVQ  208(DI), R10
 
-panel281:
+panel307:
 	CMPQ         R9, $0x40
-	JLT          narrower282
-	VBROADCASTSS 696(DI)(AX*4), Z0
+	JLT          narrower308
+	VBROADCASTSS 816(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen283:
+seen309:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8007,7 +8684,7 @@ seen283:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen283
+	JNZ          seen309
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -8015,17 +8692,17 @@ seen283:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel281
+	JMP          panel307
 
-narrower282:
-panel284:
+narrower308:
+panel310:
 	CMPQ         R9, $0x10
-	JLT          narrower285
-	VBROADCASTSS 696(DI)(AX*4), Z0
+	JLT          narrower311
+	VBROADCASTSS 816(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen286:
+seen312:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8033,80 +8710,80 @@ seen286:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen286
+	JNZ          seen312
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel284
+	JMP          panel310
 
-narrower285:
-blind280:
-	ADDQ  200(DI), CX
+narrower311:
+blind306:
+	ADDQ  208(DI), CX
 	INCQ  AX
-	CMPQ  AX, 656(DI)
-	JLT   vector279
+	CMPQ  AX, 712(DI)
+	JLT   vector305
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax2AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, FMA3
 TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  536(DI), AX
+	MOVQ  592(DI), AX
 	SHLQ  $0x01, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 648(DI)
-	MOVL  264(DI), AX
+	MOVQ  AX, 704(DI)
+	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap287
+	JZ    noCap313
 
 	// soft cap
-	VMOVUPS      tanhHigh<>+0(SB), Z0
-	VMOVUPS      one<>+0(SB), Z1
-	VMOVUPS      two<>+0(SB), Z2
-	VBROADCASTSS 264(DI), Z3
-	MOVQ         336(DI), AX
-	MOVQ         648(DI), CX
+	VBROADCASTSS 272(DI), Z0
+	MOVQ         352(DI), AX
+	MOVQ         704(DI), CX
 
-vecs288:
+vecs314:
+	VMOVUPS     tanhHigh<>+0(SB), Z1
+	VMOVUPS     one<>+0(SB), Z2
+	VMOVUPS     two<>+0(SB), Z3
 	VMOVUPS     (AX), Z4
-	VMINPS      Z4, Z0, Z4
-	VMOVUPS     expLow<>+0(SB), Z5
-	VCMPPS      $0x15, Z5, Z4, K1
-	VMAXPS      Z4, Z5, Z4
-	VRNDSCALEPS $0x00, Z4, Z5
-	VSUBPS      Z5, Z4, Z4
-	VMOVUPS     exp6<>+0(SB), Z6
-	VFMADD213PS exp5<>+0(SB), Z4, Z6
-	VFMADD213PS exp4<>+0(SB), Z4, Z6
-	VFMADD213PS exp3<>+0(SB), Z4, Z6
-	VFMADD213PS exp2<>+0(SB), Z4, Z6
-	VFMADD213PS exp1<>+0(SB), Z4, Z6
-	VFMADD213PS exp0<>+0(SB), Z4, Z6
-	VSCALEFPS.Z Z5, Z6, K1, Z4
-	VADDPS      Z1, Z4, Z4
-	VDIVPS      Z4, Z2, Z4
-	VSUBPS      Z4, Z1, Z4
-	VMULPS      Z3, Z4, Z4
-	VMOVUPS     Z4, (AX)
+	VMINPS      Z4, Z1, Z4
+	VMOVUPS     expLow<>+0(SB), Z1
+	VCMPPS      $0x15, Z1, Z4, K1
+	VMAXPS      Z4, Z1, Z4
+	VRNDSCALEPS $0x00, Z4, Z1
+	VSUBPS      Z1, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z5
+	VFMADD213PS exp5<>+0(SB), Z4, Z5
+	VFMADD213PS exp4<>+0(SB), Z4, Z5
+	VFMADD213PS exp3<>+0(SB), Z4, Z5
+	VFMADD213PS exp2<>+0(SB), Z4, Z5
+	VFMADD213PS exp1<>+0(SB), Z4, Z5
+	VFMADD213PS exp0<>+0(SB), Z4, Z5
+	VSCALEFPS.Z Z1, Z5, K1, Z4
+	VADDPS      Z2, Z4, Z4
+	VDIVPS      Z4, Z3, Z4
+	VSUBPS      Z4, Z2, Z1
+	VMULPS      Z0, Z1, Z1
+	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs288
+	JNZ         vecs314
 
-noCap287:
-	CMPQ 672(DI), $0x00
-	JEQ  allSeen289
+noCap313:
+	CMPQ 728(DI), $0x00
+	JEQ  allSeen315
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSD 680(DI), Z0
+	VBROADCASTSD 736(DI), Z0
 	VMOVUPS      shift2<>+0(SB), Z1
 	VMOVUPS      stepi<>+0(SB), Z2
 	VMOVUPS      negInf<>+0(SB), Z3
-	MOVQ         336(DI), AX
-	MOVQ         648(DI), CX
+	MOVQ         352(DI), AX
+	MOVQ         704(DI), CX
 
-vecs290:
+vecs316:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -8114,28 +8791,28 @@ vecs290:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs290
+	JNZ       vecs316
 
-allSeen289:
+allSeen315:
 	// behind the last cell
-	MOVQ    536(DI), AX
-	MOVQ    336(DI), CX
+	MOVQ    592(DI), AX
+	MOVQ    352(DI), CX
 	SHLQ    $0x01, AX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ         616(DI), AX
+	MOVQ         672(DI), AX
 	VBROADCASTSD (AX), Z0
 	VMOVAPS      Z0, Z1
-	MOVQ         336(DI), CX
-	MOVQ         648(DI), DX
+	MOVQ         352(DI), CX
+	MOVQ         704(DI), DX
 
-vecs291:
+vecs317:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs291
+	JNZ         vecs317
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -8157,13 +8834,13 @@ vecs291:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 696(DI)
+	VMOVUPS     Z0, 816(DI)
 
 	// powers
-	MOVQ 336(DI), AX
-	MOVQ 648(DI), CX
+	MOVQ 352(DI), AX
+	MOVQ 704(DI), CX
 
-vecs292:
+vecs318:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -8182,24 +8859,24 @@ vecs292:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs292
+	JNZ         vecs318
 
 	// sums
 	VXORPS Z1, Z1, Z1
-	MOVQ   336(DI), AX
-	MOVQ   648(DI), CX
+	MOVQ   352(DI), AX
+	MOVQ   704(DI), CX
 
-sums293:
+sums319:
 	VADDPS        (AX), Y1, Y1
 	VADDPS        32(AX), Y1, Y1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums293
+	JNZ           sums319
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
 	VSHUFPS       $0x4e, X1, X1, X2
 	VADDPS        X2, X1, X1
-	MOVQ          624(DI), AX
+	MOVQ          680(DI), AX
 	VMOVQ         (AX), X2
 	VFMADD213PS   X1, X0, X2
 	VMOVQ         X2, (AX)
@@ -8210,30 +8887,30 @@ sums293:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues2AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 632(DI), CX
+	MOVQ 688(DI), CX
 
-vector294:
-	MOVL  680(DI)(AX*4), DX
+vector320:
+	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind295
-	MOVQ  336(DI), BX
+	JZ    blind321
+	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  528(DI), SI
+	MOVQ  584(DI), SI
 	MOVQ  CX, R8
-	MOVQ  184(DI), R9
-	MOVQ  200(DI), R10
+	MOVQ  192(DI), R9
+	MOVQ  208(DI), R10
 
-panel296:
+panel322:
 	CMPQ         R9, $0x40
-	JLT          narrower297
-	VBROADCASTSS 696(DI)(AX*4), Z0
+	JLT          narrower323
+	VBROADCASTSS 816(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen298:
+seen324:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8244,7 +8921,7 @@ seen298:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen298
+	JNZ          seen324
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -8252,17 +8929,17 @@ seen298:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel296
+	JMP          panel322
 
-narrower297:
-panel299:
+narrower323:
+panel325:
 	CMPQ         R9, $0x10
-	JLT          narrower300
-	VBROADCASTSS 696(DI)(AX*4), Z0
+	JLT          narrower326
+	VBROADCASTSS 816(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen301:
+seen327:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8270,80 +8947,80 @@ seen301:
 	VBROADCASTSS (BX)(R12*8), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen301
+	JNZ          seen327
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel299
+	JMP          panel325
 
-narrower300:
-blind295:
-	ADDQ  200(DI), CX
+narrower326:
+blind321:
+	ADDQ  208(DI), CX
 	INCQ  AX
-	CMPQ  AX, 656(DI)
-	JLT   vector294
+	CMPQ  AX, 712(DI)
+	JLT   vector320
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax4AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, FMA3
 TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  536(DI), AX
+	MOVQ  592(DI), AX
 	SHLQ  $0x02, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 648(DI)
-	MOVL  264(DI), AX
+	MOVQ  AX, 704(DI)
+	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap302
+	JZ    noCap328
 
 	// soft cap
-	VMOVUPS      tanhHigh<>+0(SB), Z0
-	VMOVUPS      one<>+0(SB), Z1
-	VMOVUPS      two<>+0(SB), Z2
-	VBROADCASTSS 264(DI), Z3
-	MOVQ         336(DI), AX
-	MOVQ         648(DI), CX
+	VBROADCASTSS 272(DI), Z0
+	MOVQ         352(DI), AX
+	MOVQ         704(DI), CX
 
-vecs303:
+vecs329:
+	VMOVUPS     tanhHigh<>+0(SB), Z1
+	VMOVUPS     one<>+0(SB), Z2
+	VMOVUPS     two<>+0(SB), Z3
 	VMOVUPS     (AX), Z4
-	VMINPS      Z4, Z0, Z4
-	VMOVUPS     expLow<>+0(SB), Z5
-	VCMPPS      $0x15, Z5, Z4, K1
-	VMAXPS      Z4, Z5, Z4
-	VRNDSCALEPS $0x00, Z4, Z5
-	VSUBPS      Z5, Z4, Z4
-	VMOVUPS     exp6<>+0(SB), Z6
-	VFMADD213PS exp5<>+0(SB), Z4, Z6
-	VFMADD213PS exp4<>+0(SB), Z4, Z6
-	VFMADD213PS exp3<>+0(SB), Z4, Z6
-	VFMADD213PS exp2<>+0(SB), Z4, Z6
-	VFMADD213PS exp1<>+0(SB), Z4, Z6
-	VFMADD213PS exp0<>+0(SB), Z4, Z6
-	VSCALEFPS.Z Z5, Z6, K1, Z4
-	VADDPS      Z1, Z4, Z4
-	VDIVPS      Z4, Z2, Z4
-	VSUBPS      Z4, Z1, Z4
-	VMULPS      Z3, Z4, Z4
-	VMOVUPS     Z4, (AX)
+	VMINPS      Z4, Z1, Z4
+	VMOVUPS     expLow<>+0(SB), Z1
+	VCMPPS      $0x15, Z1, Z4, K1
+	VMAXPS      Z4, Z1, Z4
+	VRNDSCALEPS $0x00, Z4, Z1
+	VSUBPS      Z1, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z5
+	VFMADD213PS exp5<>+0(SB), Z4, Z5
+	VFMADD213PS exp4<>+0(SB), Z4, Z5
+	VFMADD213PS exp3<>+0(SB), Z4, Z5
+	VFMADD213PS exp2<>+0(SB), Z4, Z5
+	VFMADD213PS exp1<>+0(SB), Z4, Z5
+	VFMADD213PS exp0<>+0(SB), Z4, Z5
+	VSCALEFPS.Z Z1, Z5, K1, Z4
+	VADDPS      Z2, Z4, Z4
+	VDIVPS      Z4, Z3, Z4
+	VSUBPS      Z4, Z2, Z1
+	VMULPS      Z0, Z1, Z1
+	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs303
+	JNZ         vecs329
 
-noCap302:
-	CMPQ 672(DI), $0x00
-	JEQ  allSeen304
+noCap328:
+	CMPQ 728(DI), $0x00
+	JEQ  allSeen330
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTF32X4 680(DI), Z0
+	VBROADCASTF32X4 736(DI), Z0
 	VMOVUPS         shift4<>+0(SB), Z1
 	VMOVUPS         stepe<>+0(SB), Z2
 	VMOVUPS         negInf<>+0(SB), Z3
-	MOVQ            336(DI), AX
-	MOVQ            648(DI), CX
+	MOVQ            352(DI), AX
+	MOVQ            704(DI), CX
 
-vecs305:
+vecs331:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -8351,28 +9028,28 @@ vecs305:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs305
+	JNZ       vecs331
 
-allSeen304:
+allSeen330:
 	// behind the last cell
-	MOVQ    536(DI), AX
-	MOVQ    336(DI), CX
+	MOVQ    592(DI), AX
+	MOVQ    352(DI), CX
 	SHLQ    $0x02, AX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ            616(DI), AX
+	MOVQ            672(DI), AX
 	VBROADCASTF32X4 (AX), Z0
 	VMOVAPS         Z0, Z1
-	MOVQ            336(DI), CX
-	MOVQ            648(DI), DX
+	MOVQ            352(DI), CX
+	MOVQ            704(DI), DX
 
-vecs306:
+vecs332:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs306
+	JNZ         vecs332
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -8392,13 +9069,13 @@ vecs306:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 696(DI)
+	VMOVUPS     Z0, 816(DI)
 
 	// powers
-	MOVQ 336(DI), AX
-	MOVQ 648(DI), CX
+	MOVQ 352(DI), AX
+	MOVQ 704(DI), CX
 
-vecs307:
+vecs333:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -8417,23 +9094,23 @@ vecs307:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs307
+	JNZ         vecs333
 
 	// sums
 	VXORPS Z1, Z1, Z1
-	MOVQ   336(DI), AX
-	MOVQ   648(DI), CX
+	MOVQ   352(DI), AX
+	MOVQ   704(DI), CX
 
-sums308:
+sums334:
 	VADDPS        (AX), Z1, Z1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums308
+	JNZ           sums334
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPS        Y2, Y1, Y1
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
-	MOVQ          624(DI), AX
+	MOVQ          680(DI), AX
 	VMOVUPS       (AX), X2
 	VFMADD213PS   X1, X0, X2
 	VMOVUPS       X2, (AX)
@@ -8444,30 +9121,30 @@ sums308:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues4AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 632(DI), CX
+	MOVQ 688(DI), CX
 
-vector309:
-	MOVL  680(DI)(AX*4), DX
+vector335:
+	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind310
-	MOVQ  336(DI), BX
+	JZ    blind336
+	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  528(DI), SI
+	MOVQ  584(DI), SI
 	MOVQ  CX, R8
-	MOVQ  184(DI), R9
-	MOVQ  200(DI), R10
+	MOVQ  192(DI), R9
+	MOVQ  208(DI), R10
 
-panel311:
+panel337:
 	CMPQ         R9, $0x40
-	JLT          narrower312
-	VBROADCASTSS 696(DI)(AX*4), Z0
+	JLT          narrower338
+	VBROADCASTSS 816(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen313:
+seen339:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8479,7 +9156,7 @@ seen313:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen313
+	JNZ          seen339
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -8487,17 +9164,17 @@ seen313:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel311
+	JMP          panel337
 
-narrower312:
-panel314:
+narrower338:
+panel340:
 	CMPQ         R9, $0x10
-	JLT          narrower315
-	VBROADCASTSS 696(DI)(AX*4), Z0
+	JLT          narrower341
+	VBROADCASTSS 816(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen316:
+seen342:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8506,135 +9183,2196 @@ seen316:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen316
+	JNZ          seen342
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel314
+	JMP          panel340
 
-narrower315:
-blind310:
-	ADDQ  200(DI), CX
+narrower341:
+blind336:
+	ADDQ  208(DI), CX
 	INCQ  AX
-	CMPQ  AX, 656(DI)
-	JLT   vector309
+	CMPQ  AX, 712(DI)
+	JLT   vector335
 	TESTQ DI, DI
 	RET
 
-// func opExpandF32AVX512()
+// func opColumnScoresAVX512()
 // Requires: AVX512F
+TEXT ·opColumnScoresAVX512(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 576(DI), AX
+	MOVQ 200(DI), CX
+	MOVQ 352(DI), DX
+	MOVQ AX, BX
+	ADDQ CX, BX
+	MOVQ BX, SI
+	ADDQ CX, SI
+	MOVQ SI, R8
+	ADDQ CX, R8
+	MOVQ 592(DI), R9
+
+cells343:
+	MOVQ        664(DI), R10
+	VMOVUPS     (R10), Z0
+	VMULPS.BCST (AX), Z0, Z1
+	VMULPS.BCST (BX), Z0, Z2
+	VMULPS.BCST (SI), Z0, Z3
+	VMULPS.BCST (R8), Z0, Z0
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one344
+
+more345:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          (R10), Z4
+	VFMADD231PS.BCST (AX), Z4, Z1
+	VFMADD231PS.BCST (BX), Z4, Z2
+	VFMADD231PS.BCST (SI), Z4, Z3
+	VFMADD231PS.BCST (R8), Z4, Z0
+	SUBQ             $0x40, R11
+	JNZ              more345
+
+one344:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	MOVQ        664(DI), R10
+	VMOVUPS     512(R10), Z4
+	VMULPS.BCST 32(AX), Z4, Z5
+	VMULPS.BCST 32(BX), Z4, Z6
+	VMULPS.BCST 32(SI), Z4, Z7
+	VMULPS.BCST 32(R8), Z4, Z4
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one346
+
+more347:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          512(R10), Z8
+	VFMADD231PS.BCST 32(AX), Z8, Z5
+	VFMADD231PS.BCST 32(BX), Z8, Z6
+	VFMADD231PS.BCST 32(SI), Z8, Z7
+	VFMADD231PS.BCST 32(R8), Z8, Z4
+	SUBQ             $0x40, R11
+	JNZ              more347
+
+one346:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	VADDPS      Z5, Z1, Z1
+	VADDPS      Z6, Z2, Z2
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z4, Z0, Z0
+	MOVQ        664(DI), R10
+	VMOVUPS     256(R10), Z4
+	VMULPS.BCST 16(AX), Z4, Z5
+	VMULPS.BCST 16(BX), Z4, Z6
+	VMULPS.BCST 16(SI), Z4, Z7
+	VMULPS.BCST 16(R8), Z4, Z4
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one348
+
+more349:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          256(R10), Z8
+	VFMADD231PS.BCST 16(AX), Z8, Z5
+	VFMADD231PS.BCST 16(BX), Z8, Z6
+	VFMADD231PS.BCST 16(SI), Z8, Z7
+	VFMADD231PS.BCST 16(R8), Z8, Z4
+	SUBQ             $0x40, R11
+	JNZ              more349
+
+one348:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	MOVQ        664(DI), R10
+	VMOVUPS     768(R10), Z8
+	VMULPS.BCST 48(AX), Z8, Z9
+	VMULPS.BCST 48(BX), Z8, Z10
+	VMULPS.BCST 48(SI), Z8, Z11
+	VMULPS.BCST 48(R8), Z8, Z8
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one350
+
+more351:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          768(R10), Z12
+	VFMADD231PS.BCST 48(AX), Z12, Z9
+	VFMADD231PS.BCST 48(BX), Z12, Z10
+	VFMADD231PS.BCST 48(SI), Z12, Z11
+	VFMADD231PS.BCST 48(R8), Z12, Z8
+	SUBQ             $0x40, R11
+	JNZ              more351
+
+one350:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	VADDPS      Z9, Z5, Z5
+	VADDPS      Z10, Z6, Z6
+	VADDPS      Z11, Z7, Z7
+	VADDPS      Z8, Z4, Z4
+	VADDPS      Z5, Z1, Z1
+	VADDPS      Z6, Z2, Z2
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z4, Z0, Z0
+	MOVQ        664(DI), R10
+	VMOVUPS     64(R10), Z4
+	VMULPS.BCST 4(AX), Z4, Z5
+	VMULPS.BCST 4(BX), Z4, Z6
+	VMULPS.BCST 4(SI), Z4, Z7
+	VMULPS.BCST 4(R8), Z4, Z4
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one352
+
+more353:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          64(R10), Z8
+	VFMADD231PS.BCST 4(AX), Z8, Z5
+	VFMADD231PS.BCST 4(BX), Z8, Z6
+	VFMADD231PS.BCST 4(SI), Z8, Z7
+	VFMADD231PS.BCST 4(R8), Z8, Z4
+	SUBQ             $0x40, R11
+	JNZ              more353
+
+one352:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	MOVQ        664(DI), R10
+	VMOVUPS     576(R10), Z8
+	VMULPS.BCST 36(AX), Z8, Z9
+	VMULPS.BCST 36(BX), Z8, Z10
+	VMULPS.BCST 36(SI), Z8, Z11
+	VMULPS.BCST 36(R8), Z8, Z8
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one354
+
+more355:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          576(R10), Z12
+	VFMADD231PS.BCST 36(AX), Z12, Z9
+	VFMADD231PS.BCST 36(BX), Z12, Z10
+	VFMADD231PS.BCST 36(SI), Z12, Z11
+	VFMADD231PS.BCST 36(R8), Z12, Z8
+	SUBQ             $0x40, R11
+	JNZ              more355
+
+one354:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	VADDPS      Z9, Z5, Z5
+	VADDPS      Z10, Z6, Z6
+	VADDPS      Z11, Z7, Z7
+	VADDPS      Z8, Z4, Z4
+	MOVQ        664(DI), R10
+	VMOVUPS     320(R10), Z8
+	VMULPS.BCST 20(AX), Z8, Z9
+	VMULPS.BCST 20(BX), Z8, Z10
+	VMULPS.BCST 20(SI), Z8, Z11
+	VMULPS.BCST 20(R8), Z8, Z8
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one356
+
+more357:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          320(R10), Z12
+	VFMADD231PS.BCST 20(AX), Z12, Z9
+	VFMADD231PS.BCST 20(BX), Z12, Z10
+	VFMADD231PS.BCST 20(SI), Z12, Z11
+	VFMADD231PS.BCST 20(R8), Z12, Z8
+	SUBQ             $0x40, R11
+	JNZ              more357
+
+one356:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	MOVQ        664(DI), R10
+	VMOVUPS     832(R10), Z12
+	VMULPS.BCST 52(AX), Z12, Z13
+	VMULPS.BCST 52(BX), Z12, Z14
+	VMULPS.BCST 52(SI), Z12, Z15
+	VMULPS.BCST 52(R8), Z12, Z12
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one358
+
+more359:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          832(R10), Z16
+	VFMADD231PS.BCST 52(AX), Z16, Z13
+	VFMADD231PS.BCST 52(BX), Z16, Z14
+	VFMADD231PS.BCST 52(SI), Z16, Z15
+	VFMADD231PS.BCST 52(R8), Z16, Z12
+	SUBQ             $0x40, R11
+	JNZ              more359
+
+one358:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	VADDPS      Z13, Z9, Z9
+	VADDPS      Z14, Z10, Z10
+	VADDPS      Z15, Z11, Z11
+	VADDPS      Z12, Z8, Z8
+	VADDPS      Z9, Z5, Z5
+	VADDPS      Z10, Z6, Z6
+	VADDPS      Z11, Z7, Z7
+	VADDPS      Z8, Z4, Z4
+	VADDPS      Z5, Z1, Z1
+	VADDPS      Z6, Z2, Z2
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z4, Z0, Z0
+	MOVQ        664(DI), R10
+	VMOVUPS     128(R10), Z4
+	VMULPS.BCST 8(AX), Z4, Z5
+	VMULPS.BCST 8(BX), Z4, Z6
+	VMULPS.BCST 8(SI), Z4, Z7
+	VMULPS.BCST 8(R8), Z4, Z4
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one360
+
+more361:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          128(R10), Z8
+	VFMADD231PS.BCST 8(AX), Z8, Z5
+	VFMADD231PS.BCST 8(BX), Z8, Z6
+	VFMADD231PS.BCST 8(SI), Z8, Z7
+	VFMADD231PS.BCST 8(R8), Z8, Z4
+	SUBQ             $0x40, R11
+	JNZ              more361
+
+one360:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	MOVQ        664(DI), R10
+	VMOVUPS     640(R10), Z8
+	VMULPS.BCST 40(AX), Z8, Z9
+	VMULPS.BCST 40(BX), Z8, Z10
+	VMULPS.BCST 40(SI), Z8, Z11
+	VMULPS.BCST 40(R8), Z8, Z8
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one362
+
+more363:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          640(R10), Z12
+	VFMADD231PS.BCST 40(AX), Z12, Z9
+	VFMADD231PS.BCST 40(BX), Z12, Z10
+	VFMADD231PS.BCST 40(SI), Z12, Z11
+	VFMADD231PS.BCST 40(R8), Z12, Z8
+	SUBQ             $0x40, R11
+	JNZ              more363
+
+one362:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	VADDPS      Z9, Z5, Z5
+	VADDPS      Z10, Z6, Z6
+	VADDPS      Z11, Z7, Z7
+	VADDPS      Z8, Z4, Z4
+	MOVQ        664(DI), R10
+	VMOVUPS     384(R10), Z8
+	VMULPS.BCST 24(AX), Z8, Z9
+	VMULPS.BCST 24(BX), Z8, Z10
+	VMULPS.BCST 24(SI), Z8, Z11
+	VMULPS.BCST 24(R8), Z8, Z8
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one364
+
+more365:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          384(R10), Z12
+	VFMADD231PS.BCST 24(AX), Z12, Z9
+	VFMADD231PS.BCST 24(BX), Z12, Z10
+	VFMADD231PS.BCST 24(SI), Z12, Z11
+	VFMADD231PS.BCST 24(R8), Z12, Z8
+	SUBQ             $0x40, R11
+	JNZ              more365
+
+one364:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	MOVQ        664(DI), R10
+	VMOVUPS     896(R10), Z12
+	VMULPS.BCST 56(AX), Z12, Z13
+	VMULPS.BCST 56(BX), Z12, Z14
+	VMULPS.BCST 56(SI), Z12, Z15
+	VMULPS.BCST 56(R8), Z12, Z12
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one366
+
+more367:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          896(R10), Z16
+	VFMADD231PS.BCST 56(AX), Z16, Z13
+	VFMADD231PS.BCST 56(BX), Z16, Z14
+	VFMADD231PS.BCST 56(SI), Z16, Z15
+	VFMADD231PS.BCST 56(R8), Z16, Z12
+	SUBQ             $0x40, R11
+	JNZ              more367
+
+one366:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	VADDPS      Z13, Z9, Z9
+	VADDPS      Z14, Z10, Z10
+	VADDPS      Z15, Z11, Z11
+	VADDPS      Z12, Z8, Z8
+	VADDPS      Z9, Z5, Z5
+	VADDPS      Z10, Z6, Z6
+	VADDPS      Z11, Z7, Z7
+	VADDPS      Z8, Z4, Z4
+	MOVQ        664(DI), R10
+	VMOVUPS     192(R10), Z8
+	VMULPS.BCST 12(AX), Z8, Z9
+	VMULPS.BCST 12(BX), Z8, Z10
+	VMULPS.BCST 12(SI), Z8, Z11
+	VMULPS.BCST 12(R8), Z8, Z8
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one368
+
+more369:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          192(R10), Z12
+	VFMADD231PS.BCST 12(AX), Z12, Z9
+	VFMADD231PS.BCST 12(BX), Z12, Z10
+	VFMADD231PS.BCST 12(SI), Z12, Z11
+	VFMADD231PS.BCST 12(R8), Z12, Z8
+	SUBQ             $0x40, R11
+	JNZ              more369
+
+one368:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	MOVQ        664(DI), R10
+	VMOVUPS     704(R10), Z12
+	VMULPS.BCST 44(AX), Z12, Z13
+	VMULPS.BCST 44(BX), Z12, Z14
+	VMULPS.BCST 44(SI), Z12, Z15
+	VMULPS.BCST 44(R8), Z12, Z12
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one370
+
+more371:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          704(R10), Z16
+	VFMADD231PS.BCST 44(AX), Z16, Z13
+	VFMADD231PS.BCST 44(BX), Z16, Z14
+	VFMADD231PS.BCST 44(SI), Z16, Z15
+	VFMADD231PS.BCST 44(R8), Z16, Z12
+	SUBQ             $0x40, R11
+	JNZ              more371
+
+one370:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	VADDPS      Z13, Z9, Z9
+	VADDPS      Z14, Z10, Z10
+	VADDPS      Z15, Z11, Z11
+	VADDPS      Z12, Z8, Z8
+	MOVQ        664(DI), R10
+	VMOVUPS     448(R10), Z12
+	VMULPS.BCST 28(AX), Z12, Z13
+	VMULPS.BCST 28(BX), Z12, Z14
+	VMULPS.BCST 28(SI), Z12, Z15
+	VMULPS.BCST 28(R8), Z12, Z12
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one372
+
+more373:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          448(R10), Z16
+	VFMADD231PS.BCST 28(AX), Z16, Z13
+	VFMADD231PS.BCST 28(BX), Z16, Z14
+	VFMADD231PS.BCST 28(SI), Z16, Z15
+	VFMADD231PS.BCST 28(R8), Z16, Z12
+	SUBQ             $0x40, R11
+	JNZ              more373
+
+one372:
+	MOVQ        CX, R10
+	SUBQ        $0x40, R10
+	SUBQ        R10, AX
+	SUBQ        R10, BX
+	SUBQ        R10, SI
+	SUBQ        R10, R8
+	MOVQ        664(DI), R10
+	VMOVUPS     960(R10), Z16
+	VMULPS.BCST 60(AX), Z16, Z17
+	VMULPS.BCST 60(BX), Z16, Z18
+	VMULPS.BCST 60(SI), Z16, Z19
+	VMULPS.BCST 60(R8), Z16, Z16
+	MOVQ        CX, R11
+	SUBQ        $0x40, R11
+	JZ          one374
+
+more375:
+	ADDQ             $0x40, AX
+	ADDQ             $0x40, BX
+	ADDQ             $0x40, SI
+	ADDQ             $0x40, R8
+	ADDQ             $0x00000400, R10
+	VMOVUPS          960(R10), Z20
+	VFMADD231PS.BCST 60(AX), Z20, Z17
+	VFMADD231PS.BCST 60(BX), Z20, Z18
+	VFMADD231PS.BCST 60(SI), Z20, Z19
+	VFMADD231PS.BCST 60(R8), Z20, Z16
+	SUBQ             $0x40, R11
+	JNZ              more375
+
+one374:
+	MOVQ    CX, R10
+	SUBQ    $0x40, R10
+	SUBQ    R10, AX
+	SUBQ    R10, BX
+	SUBQ    R10, SI
+	SUBQ    R10, R8
+	VADDPS  Z17, Z13, Z13
+	VADDPS  Z18, Z14, Z14
+	VADDPS  Z19, Z15, Z15
+	VADDPS  Z16, Z12, Z12
+	VADDPS  Z13, Z9, Z9
+	VADDPS  Z14, Z10, Z10
+	VADDPS  Z15, Z11, Z11
+	VADDPS  Z12, Z8, Z8
+	VADDPS  Z9, Z5, Z5
+	VADDPS  Z10, Z6, Z6
+	VADDPS  Z11, Z7, Z7
+	VADDPS  Z8, Z4, Z4
+	VADDPS  Z5, Z1, Z1
+	VADDPS  Z6, Z2, Z2
+	VADDPS  Z7, Z3, Z3
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS Z1, (DX)
+	VMOVUPS Z2, 64(DX)
+	VMOVUPS Z3, 128(DX)
+	VMOVUPS Z0, 192(DX)
+	ADDQ    $0x00000100, DX
+	MOVQ    CX, R10
+	SHLQ    $0x02, R10
+	ADDQ    R10, AX
+	ADDQ    R10, BX
+	ADDQ    R10, SI
+	ADDQ    R10, R8
+	SUBQ    $0x04, R9
+	JG      cells343
+	TESTQ   DI, DI
+	RET
+
+// func opColumnScoresOf64AVX512()
+// Requires: AVX512F
+TEXT ·opColumnScoresOf64AVX512(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 576(DI), AX
+	MOVQ 200(DI), CX
+	MOVQ 352(DI), DX
+	MOVQ 592(DI), BX
+
+cells376:
+	MOVQ             664(DI), SI
+	VMOVUPS          (SI), Z0
+	VMULPS.BCST      (AX), Z0, Z1
+	VMULPS.BCST      256(AX), Z0, Z2
+	VMULPS.BCST      512(AX), Z0, Z3
+	VMULPS.BCST      768(AX), Z0, Z0
+	VMOVUPS          1024(SI), Z4
+	VFMADD231PS.BCST 64(AX), Z4, Z1
+	VFMADD231PS.BCST 320(AX), Z4, Z2
+	VFMADD231PS.BCST 576(AX), Z4, Z3
+	VFMADD231PS.BCST 832(AX), Z4, Z0
+	VMOVUPS          2048(SI), Z4
+	VFMADD231PS.BCST 128(AX), Z4, Z1
+	VFMADD231PS.BCST 384(AX), Z4, Z2
+	VFMADD231PS.BCST 640(AX), Z4, Z3
+	VFMADD231PS.BCST 896(AX), Z4, Z0
+	VMOVUPS          3072(SI), Z4
+	VFMADD231PS.BCST 192(AX), Z4, Z1
+	VFMADD231PS.BCST 448(AX), Z4, Z2
+	VFMADD231PS.BCST 704(AX), Z4, Z3
+	VFMADD231PS.BCST 960(AX), Z4, Z0
+	MOVQ             664(DI), SI
+	VMOVUPS          512(SI), Z4
+	VMULPS.BCST      32(AX), Z4, Z5
+	VMULPS.BCST      288(AX), Z4, Z6
+	VMULPS.BCST      544(AX), Z4, Z7
+	VMULPS.BCST      800(AX), Z4, Z4
+	VMOVUPS          1536(SI), Z8
+	VFMADD231PS.BCST 96(AX), Z8, Z5
+	VFMADD231PS.BCST 352(AX), Z8, Z6
+	VFMADD231PS.BCST 608(AX), Z8, Z7
+	VFMADD231PS.BCST 864(AX), Z8, Z4
+	VMOVUPS          2560(SI), Z8
+	VFMADD231PS.BCST 160(AX), Z8, Z5
+	VFMADD231PS.BCST 416(AX), Z8, Z6
+	VFMADD231PS.BCST 672(AX), Z8, Z7
+	VFMADD231PS.BCST 928(AX), Z8, Z4
+	VMOVUPS          3584(SI), Z8
+	VFMADD231PS.BCST 224(AX), Z8, Z5
+	VFMADD231PS.BCST 480(AX), Z8, Z6
+	VFMADD231PS.BCST 736(AX), Z8, Z7
+	VFMADD231PS.BCST 992(AX), Z8, Z4
+	VADDPS           Z5, Z1, Z1
+	VADDPS           Z6, Z2, Z2
+	VADDPS           Z7, Z3, Z3
+	VADDPS           Z4, Z0, Z0
+	MOVQ             664(DI), SI
+	VMOVUPS          256(SI), Z4
+	VMULPS.BCST      16(AX), Z4, Z5
+	VMULPS.BCST      272(AX), Z4, Z6
+	VMULPS.BCST      528(AX), Z4, Z7
+	VMULPS.BCST      784(AX), Z4, Z4
+	VMOVUPS          1280(SI), Z8
+	VFMADD231PS.BCST 80(AX), Z8, Z5
+	VFMADD231PS.BCST 336(AX), Z8, Z6
+	VFMADD231PS.BCST 592(AX), Z8, Z7
+	VFMADD231PS.BCST 848(AX), Z8, Z4
+	VMOVUPS          2304(SI), Z8
+	VFMADD231PS.BCST 144(AX), Z8, Z5
+	VFMADD231PS.BCST 400(AX), Z8, Z6
+	VFMADD231PS.BCST 656(AX), Z8, Z7
+	VFMADD231PS.BCST 912(AX), Z8, Z4
+	VMOVUPS          3328(SI), Z8
+	VFMADD231PS.BCST 208(AX), Z8, Z5
+	VFMADD231PS.BCST 464(AX), Z8, Z6
+	VFMADD231PS.BCST 720(AX), Z8, Z7
+	VFMADD231PS.BCST 976(AX), Z8, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          768(SI), Z8
+	VMULPS.BCST      48(AX), Z8, Z9
+	VMULPS.BCST      304(AX), Z8, Z10
+	VMULPS.BCST      560(AX), Z8, Z11
+	VMULPS.BCST      816(AX), Z8, Z8
+	VMOVUPS          1792(SI), Z12
+	VFMADD231PS.BCST 112(AX), Z12, Z9
+	VFMADD231PS.BCST 368(AX), Z12, Z10
+	VFMADD231PS.BCST 624(AX), Z12, Z11
+	VFMADD231PS.BCST 880(AX), Z12, Z8
+	VMOVUPS          2816(SI), Z12
+	VFMADD231PS.BCST 176(AX), Z12, Z9
+	VFMADD231PS.BCST 432(AX), Z12, Z10
+	VFMADD231PS.BCST 688(AX), Z12, Z11
+	VFMADD231PS.BCST 944(AX), Z12, Z8
+	VMOVUPS          3840(SI), Z12
+	VFMADD231PS.BCST 240(AX), Z12, Z9
+	VFMADD231PS.BCST 496(AX), Z12, Z10
+	VFMADD231PS.BCST 752(AX), Z12, Z11
+	VFMADD231PS.BCST 1008(AX), Z12, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	VADDPS           Z5, Z1, Z1
+	VADDPS           Z6, Z2, Z2
+	VADDPS           Z7, Z3, Z3
+	VADDPS           Z4, Z0, Z0
+	MOVQ             664(DI), SI
+	VMOVUPS          64(SI), Z4
+	VMULPS.BCST      4(AX), Z4, Z5
+	VMULPS.BCST      260(AX), Z4, Z6
+	VMULPS.BCST      516(AX), Z4, Z7
+	VMULPS.BCST      772(AX), Z4, Z4
+	VMOVUPS          1088(SI), Z8
+	VFMADD231PS.BCST 68(AX), Z8, Z5
+	VFMADD231PS.BCST 324(AX), Z8, Z6
+	VFMADD231PS.BCST 580(AX), Z8, Z7
+	VFMADD231PS.BCST 836(AX), Z8, Z4
+	VMOVUPS          2112(SI), Z8
+	VFMADD231PS.BCST 132(AX), Z8, Z5
+	VFMADD231PS.BCST 388(AX), Z8, Z6
+	VFMADD231PS.BCST 644(AX), Z8, Z7
+	VFMADD231PS.BCST 900(AX), Z8, Z4
+	VMOVUPS          3136(SI), Z8
+	VFMADD231PS.BCST 196(AX), Z8, Z5
+	VFMADD231PS.BCST 452(AX), Z8, Z6
+	VFMADD231PS.BCST 708(AX), Z8, Z7
+	VFMADD231PS.BCST 964(AX), Z8, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          576(SI), Z8
+	VMULPS.BCST      36(AX), Z8, Z9
+	VMULPS.BCST      292(AX), Z8, Z10
+	VMULPS.BCST      548(AX), Z8, Z11
+	VMULPS.BCST      804(AX), Z8, Z8
+	VMOVUPS          1600(SI), Z12
+	VFMADD231PS.BCST 100(AX), Z12, Z9
+	VFMADD231PS.BCST 356(AX), Z12, Z10
+	VFMADD231PS.BCST 612(AX), Z12, Z11
+	VFMADD231PS.BCST 868(AX), Z12, Z8
+	VMOVUPS          2624(SI), Z12
+	VFMADD231PS.BCST 164(AX), Z12, Z9
+	VFMADD231PS.BCST 420(AX), Z12, Z10
+	VFMADD231PS.BCST 676(AX), Z12, Z11
+	VFMADD231PS.BCST 932(AX), Z12, Z8
+	VMOVUPS          3648(SI), Z12
+	VFMADD231PS.BCST 228(AX), Z12, Z9
+	VFMADD231PS.BCST 484(AX), Z12, Z10
+	VFMADD231PS.BCST 740(AX), Z12, Z11
+	VFMADD231PS.BCST 996(AX), Z12, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          320(SI), Z8
+	VMULPS.BCST      20(AX), Z8, Z9
+	VMULPS.BCST      276(AX), Z8, Z10
+	VMULPS.BCST      532(AX), Z8, Z11
+	VMULPS.BCST      788(AX), Z8, Z8
+	VMOVUPS          1344(SI), Z12
+	VFMADD231PS.BCST 84(AX), Z12, Z9
+	VFMADD231PS.BCST 340(AX), Z12, Z10
+	VFMADD231PS.BCST 596(AX), Z12, Z11
+	VFMADD231PS.BCST 852(AX), Z12, Z8
+	VMOVUPS          2368(SI), Z12
+	VFMADD231PS.BCST 148(AX), Z12, Z9
+	VFMADD231PS.BCST 404(AX), Z12, Z10
+	VFMADD231PS.BCST 660(AX), Z12, Z11
+	VFMADD231PS.BCST 916(AX), Z12, Z8
+	VMOVUPS          3392(SI), Z12
+	VFMADD231PS.BCST 212(AX), Z12, Z9
+	VFMADD231PS.BCST 468(AX), Z12, Z10
+	VFMADD231PS.BCST 724(AX), Z12, Z11
+	VFMADD231PS.BCST 980(AX), Z12, Z8
+	MOVQ             664(DI), SI
+	VMOVUPS          832(SI), Z12
+	VMULPS.BCST      52(AX), Z12, Z13
+	VMULPS.BCST      308(AX), Z12, Z14
+	VMULPS.BCST      564(AX), Z12, Z15
+	VMULPS.BCST      820(AX), Z12, Z12
+	VMOVUPS          1856(SI), Z16
+	VFMADD231PS.BCST 116(AX), Z16, Z13
+	VFMADD231PS.BCST 372(AX), Z16, Z14
+	VFMADD231PS.BCST 628(AX), Z16, Z15
+	VFMADD231PS.BCST 884(AX), Z16, Z12
+	VMOVUPS          2880(SI), Z16
+	VFMADD231PS.BCST 180(AX), Z16, Z13
+	VFMADD231PS.BCST 436(AX), Z16, Z14
+	VFMADD231PS.BCST 692(AX), Z16, Z15
+	VFMADD231PS.BCST 948(AX), Z16, Z12
+	VMOVUPS          3904(SI), Z16
+	VFMADD231PS.BCST 244(AX), Z16, Z13
+	VFMADD231PS.BCST 500(AX), Z16, Z14
+	VFMADD231PS.BCST 756(AX), Z16, Z15
+	VFMADD231PS.BCST 1012(AX), Z16, Z12
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	VADDPS           Z5, Z1, Z1
+	VADDPS           Z6, Z2, Z2
+	VADDPS           Z7, Z3, Z3
+	VADDPS           Z4, Z0, Z0
+	MOVQ             664(DI), SI
+	VMOVUPS          128(SI), Z4
+	VMULPS.BCST      8(AX), Z4, Z5
+	VMULPS.BCST      264(AX), Z4, Z6
+	VMULPS.BCST      520(AX), Z4, Z7
+	VMULPS.BCST      776(AX), Z4, Z4
+	VMOVUPS          1152(SI), Z8
+	VFMADD231PS.BCST 72(AX), Z8, Z5
+	VFMADD231PS.BCST 328(AX), Z8, Z6
+	VFMADD231PS.BCST 584(AX), Z8, Z7
+	VFMADD231PS.BCST 840(AX), Z8, Z4
+	VMOVUPS          2176(SI), Z8
+	VFMADD231PS.BCST 136(AX), Z8, Z5
+	VFMADD231PS.BCST 392(AX), Z8, Z6
+	VFMADD231PS.BCST 648(AX), Z8, Z7
+	VFMADD231PS.BCST 904(AX), Z8, Z4
+	VMOVUPS          3200(SI), Z8
+	VFMADD231PS.BCST 200(AX), Z8, Z5
+	VFMADD231PS.BCST 456(AX), Z8, Z6
+	VFMADD231PS.BCST 712(AX), Z8, Z7
+	VFMADD231PS.BCST 968(AX), Z8, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          640(SI), Z8
+	VMULPS.BCST      40(AX), Z8, Z9
+	VMULPS.BCST      296(AX), Z8, Z10
+	VMULPS.BCST      552(AX), Z8, Z11
+	VMULPS.BCST      808(AX), Z8, Z8
+	VMOVUPS          1664(SI), Z12
+	VFMADD231PS.BCST 104(AX), Z12, Z9
+	VFMADD231PS.BCST 360(AX), Z12, Z10
+	VFMADD231PS.BCST 616(AX), Z12, Z11
+	VFMADD231PS.BCST 872(AX), Z12, Z8
+	VMOVUPS          2688(SI), Z12
+	VFMADD231PS.BCST 168(AX), Z12, Z9
+	VFMADD231PS.BCST 424(AX), Z12, Z10
+	VFMADD231PS.BCST 680(AX), Z12, Z11
+	VFMADD231PS.BCST 936(AX), Z12, Z8
+	VMOVUPS          3712(SI), Z12
+	VFMADD231PS.BCST 232(AX), Z12, Z9
+	VFMADD231PS.BCST 488(AX), Z12, Z10
+	VFMADD231PS.BCST 744(AX), Z12, Z11
+	VFMADD231PS.BCST 1000(AX), Z12, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          384(SI), Z8
+	VMULPS.BCST      24(AX), Z8, Z9
+	VMULPS.BCST      280(AX), Z8, Z10
+	VMULPS.BCST      536(AX), Z8, Z11
+	VMULPS.BCST      792(AX), Z8, Z8
+	VMOVUPS          1408(SI), Z12
+	VFMADD231PS.BCST 88(AX), Z12, Z9
+	VFMADD231PS.BCST 344(AX), Z12, Z10
+	VFMADD231PS.BCST 600(AX), Z12, Z11
+	VFMADD231PS.BCST 856(AX), Z12, Z8
+	VMOVUPS          2432(SI), Z12
+	VFMADD231PS.BCST 152(AX), Z12, Z9
+	VFMADD231PS.BCST 408(AX), Z12, Z10
+	VFMADD231PS.BCST 664(AX), Z12, Z11
+	VFMADD231PS.BCST 920(AX), Z12, Z8
+	VMOVUPS          3456(SI), Z12
+	VFMADD231PS.BCST 216(AX), Z12, Z9
+	VFMADD231PS.BCST 472(AX), Z12, Z10
+	VFMADD231PS.BCST 728(AX), Z12, Z11
+	VFMADD231PS.BCST 984(AX), Z12, Z8
+	MOVQ             664(DI), SI
+	VMOVUPS          896(SI), Z12
+	VMULPS.BCST      56(AX), Z12, Z13
+	VMULPS.BCST      312(AX), Z12, Z14
+	VMULPS.BCST      568(AX), Z12, Z15
+	VMULPS.BCST      824(AX), Z12, Z12
+	VMOVUPS          1920(SI), Z16
+	VFMADD231PS.BCST 120(AX), Z16, Z13
+	VFMADD231PS.BCST 376(AX), Z16, Z14
+	VFMADD231PS.BCST 632(AX), Z16, Z15
+	VFMADD231PS.BCST 888(AX), Z16, Z12
+	VMOVUPS          2944(SI), Z16
+	VFMADD231PS.BCST 184(AX), Z16, Z13
+	VFMADD231PS.BCST 440(AX), Z16, Z14
+	VFMADD231PS.BCST 696(AX), Z16, Z15
+	VFMADD231PS.BCST 952(AX), Z16, Z12
+	VMOVUPS          3968(SI), Z16
+	VFMADD231PS.BCST 248(AX), Z16, Z13
+	VFMADD231PS.BCST 504(AX), Z16, Z14
+	VFMADD231PS.BCST 760(AX), Z16, Z15
+	VFMADD231PS.BCST 1016(AX), Z16, Z12
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          192(SI), Z8
+	VMULPS.BCST      12(AX), Z8, Z9
+	VMULPS.BCST      268(AX), Z8, Z10
+	VMULPS.BCST      524(AX), Z8, Z11
+	VMULPS.BCST      780(AX), Z8, Z8
+	VMOVUPS          1216(SI), Z12
+	VFMADD231PS.BCST 76(AX), Z12, Z9
+	VFMADD231PS.BCST 332(AX), Z12, Z10
+	VFMADD231PS.BCST 588(AX), Z12, Z11
+	VFMADD231PS.BCST 844(AX), Z12, Z8
+	VMOVUPS          2240(SI), Z12
+	VFMADD231PS.BCST 140(AX), Z12, Z9
+	VFMADD231PS.BCST 396(AX), Z12, Z10
+	VFMADD231PS.BCST 652(AX), Z12, Z11
+	VFMADD231PS.BCST 908(AX), Z12, Z8
+	VMOVUPS          3264(SI), Z12
+	VFMADD231PS.BCST 204(AX), Z12, Z9
+	VFMADD231PS.BCST 460(AX), Z12, Z10
+	VFMADD231PS.BCST 716(AX), Z12, Z11
+	VFMADD231PS.BCST 972(AX), Z12, Z8
+	MOVQ             664(DI), SI
+	VMOVUPS          704(SI), Z12
+	VMULPS.BCST      44(AX), Z12, Z13
+	VMULPS.BCST      300(AX), Z12, Z14
+	VMULPS.BCST      556(AX), Z12, Z15
+	VMULPS.BCST      812(AX), Z12, Z12
+	VMOVUPS          1728(SI), Z16
+	VFMADD231PS.BCST 108(AX), Z16, Z13
+	VFMADD231PS.BCST 364(AX), Z16, Z14
+	VFMADD231PS.BCST 620(AX), Z16, Z15
+	VFMADD231PS.BCST 876(AX), Z16, Z12
+	VMOVUPS          2752(SI), Z16
+	VFMADD231PS.BCST 172(AX), Z16, Z13
+	VFMADD231PS.BCST 428(AX), Z16, Z14
+	VFMADD231PS.BCST 684(AX), Z16, Z15
+	VFMADD231PS.BCST 940(AX), Z16, Z12
+	VMOVUPS          3776(SI), Z16
+	VFMADD231PS.BCST 236(AX), Z16, Z13
+	VFMADD231PS.BCST 492(AX), Z16, Z14
+	VFMADD231PS.BCST 748(AX), Z16, Z15
+	VFMADD231PS.BCST 1004(AX), Z16, Z12
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z12, Z8, Z8
+	MOVQ             664(DI), SI
+	VMOVUPS          448(SI), Z12
+	VMULPS.BCST      28(AX), Z12, Z13
+	VMULPS.BCST      284(AX), Z12, Z14
+	VMULPS.BCST      540(AX), Z12, Z15
+	VMULPS.BCST      796(AX), Z12, Z12
+	VMOVUPS          1472(SI), Z16
+	VFMADD231PS.BCST 92(AX), Z16, Z13
+	VFMADD231PS.BCST 348(AX), Z16, Z14
+	VFMADD231PS.BCST 604(AX), Z16, Z15
+	VFMADD231PS.BCST 860(AX), Z16, Z12
+	VMOVUPS          2496(SI), Z16
+	VFMADD231PS.BCST 156(AX), Z16, Z13
+	VFMADD231PS.BCST 412(AX), Z16, Z14
+	VFMADD231PS.BCST 668(AX), Z16, Z15
+	VFMADD231PS.BCST 924(AX), Z16, Z12
+	VMOVUPS          3520(SI), Z16
+	VFMADD231PS.BCST 220(AX), Z16, Z13
+	VFMADD231PS.BCST 476(AX), Z16, Z14
+	VFMADD231PS.BCST 732(AX), Z16, Z15
+	VFMADD231PS.BCST 988(AX), Z16, Z12
+	MOVQ             664(DI), SI
+	VMOVUPS          960(SI), Z16
+	VMULPS.BCST      60(AX), Z16, Z17
+	VMULPS.BCST      316(AX), Z16, Z18
+	VMULPS.BCST      572(AX), Z16, Z19
+	VMULPS.BCST      828(AX), Z16, Z16
+	VMOVUPS          1984(SI), Z20
+	VFMADD231PS.BCST 124(AX), Z20, Z17
+	VFMADD231PS.BCST 380(AX), Z20, Z18
+	VFMADD231PS.BCST 636(AX), Z20, Z19
+	VFMADD231PS.BCST 892(AX), Z20, Z16
+	VMOVUPS          3008(SI), Z20
+	VFMADD231PS.BCST 188(AX), Z20, Z17
+	VFMADD231PS.BCST 444(AX), Z20, Z18
+	VFMADD231PS.BCST 700(AX), Z20, Z19
+	VFMADD231PS.BCST 956(AX), Z20, Z16
+	VMOVUPS          4032(SI), Z20
+	VFMADD231PS.BCST 252(AX), Z20, Z17
+	VFMADD231PS.BCST 508(AX), Z20, Z18
+	VFMADD231PS.BCST 764(AX), Z20, Z19
+	VFMADD231PS.BCST 1020(AX), Z20, Z16
+	VADDPS           Z17, Z13, Z13
+	VADDPS           Z18, Z14, Z14
+	VADDPS           Z19, Z15, Z15
+	VADDPS           Z16, Z12, Z12
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	VADDPS           Z5, Z1, Z1
+	VADDPS           Z6, Z2, Z2
+	VADDPS           Z7, Z3, Z3
+	VADDPS           Z4, Z0, Z0
+	VMOVUPS          Z1, (DX)
+	VMOVUPS          Z2, 64(DX)
+	VMOVUPS          Z3, 128(DX)
+	VMOVUPS          Z0, 192(DX)
+	ADDQ             $0x00000100, DX
+	MOVQ             CX, SI
+	SHLQ             $0x02, SI
+	ADDQ             SI, AX
+	SUBQ             $0x04, BX
+	JG               cells376
+	TESTQ            DI, DI
+	RET
+
+// func opColumnScoresOf128AVX512()
+// Requires: AVX512F
+TEXT ·opColumnScoresOf128AVX512(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 576(DI), AX
+	MOVQ 200(DI), CX
+	MOVQ 352(DI), DX
+	MOVQ 592(DI), BX
+
+cells377:
+	MOVQ             664(DI), SI
+	VMOVUPS          (SI), Z0
+	VMULPS.BCST      (AX), Z0, Z1
+	VMULPS.BCST      512(AX), Z0, Z2
+	VMULPS.BCST      1024(AX), Z0, Z3
+	VMULPS.BCST      1536(AX), Z0, Z0
+	VMOVUPS          1024(SI), Z4
+	VFMADD231PS.BCST 64(AX), Z4, Z1
+	VFMADD231PS.BCST 576(AX), Z4, Z2
+	VFMADD231PS.BCST 1088(AX), Z4, Z3
+	VFMADD231PS.BCST 1600(AX), Z4, Z0
+	VMOVUPS          2048(SI), Z4
+	VFMADD231PS.BCST 128(AX), Z4, Z1
+	VFMADD231PS.BCST 640(AX), Z4, Z2
+	VFMADD231PS.BCST 1152(AX), Z4, Z3
+	VFMADD231PS.BCST 1664(AX), Z4, Z0
+	VMOVUPS          3072(SI), Z4
+	VFMADD231PS.BCST 192(AX), Z4, Z1
+	VFMADD231PS.BCST 704(AX), Z4, Z2
+	VFMADD231PS.BCST 1216(AX), Z4, Z3
+	VFMADD231PS.BCST 1728(AX), Z4, Z0
+	VMOVUPS          4096(SI), Z4
+	VFMADD231PS.BCST 256(AX), Z4, Z1
+	VFMADD231PS.BCST 768(AX), Z4, Z2
+	VFMADD231PS.BCST 1280(AX), Z4, Z3
+	VFMADD231PS.BCST 1792(AX), Z4, Z0
+	VMOVUPS          5120(SI), Z4
+	VFMADD231PS.BCST 320(AX), Z4, Z1
+	VFMADD231PS.BCST 832(AX), Z4, Z2
+	VFMADD231PS.BCST 1344(AX), Z4, Z3
+	VFMADD231PS.BCST 1856(AX), Z4, Z0
+	VMOVUPS          6144(SI), Z4
+	VFMADD231PS.BCST 384(AX), Z4, Z1
+	VFMADD231PS.BCST 896(AX), Z4, Z2
+	VFMADD231PS.BCST 1408(AX), Z4, Z3
+	VFMADD231PS.BCST 1920(AX), Z4, Z0
+	VMOVUPS          7168(SI), Z4
+	VFMADD231PS.BCST 448(AX), Z4, Z1
+	VFMADD231PS.BCST 960(AX), Z4, Z2
+	VFMADD231PS.BCST 1472(AX), Z4, Z3
+	VFMADD231PS.BCST 1984(AX), Z4, Z0
+	MOVQ             664(DI), SI
+	VMOVUPS          512(SI), Z4
+	VMULPS.BCST      32(AX), Z4, Z5
+	VMULPS.BCST      544(AX), Z4, Z6
+	VMULPS.BCST      1056(AX), Z4, Z7
+	VMULPS.BCST      1568(AX), Z4, Z4
+	VMOVUPS          1536(SI), Z8
+	VFMADD231PS.BCST 96(AX), Z8, Z5
+	VFMADD231PS.BCST 608(AX), Z8, Z6
+	VFMADD231PS.BCST 1120(AX), Z8, Z7
+	VFMADD231PS.BCST 1632(AX), Z8, Z4
+	VMOVUPS          2560(SI), Z8
+	VFMADD231PS.BCST 160(AX), Z8, Z5
+	VFMADD231PS.BCST 672(AX), Z8, Z6
+	VFMADD231PS.BCST 1184(AX), Z8, Z7
+	VFMADD231PS.BCST 1696(AX), Z8, Z4
+	VMOVUPS          3584(SI), Z8
+	VFMADD231PS.BCST 224(AX), Z8, Z5
+	VFMADD231PS.BCST 736(AX), Z8, Z6
+	VFMADD231PS.BCST 1248(AX), Z8, Z7
+	VFMADD231PS.BCST 1760(AX), Z8, Z4
+	VMOVUPS          4608(SI), Z8
+	VFMADD231PS.BCST 288(AX), Z8, Z5
+	VFMADD231PS.BCST 800(AX), Z8, Z6
+	VFMADD231PS.BCST 1312(AX), Z8, Z7
+	VFMADD231PS.BCST 1824(AX), Z8, Z4
+	VMOVUPS          5632(SI), Z8
+	VFMADD231PS.BCST 352(AX), Z8, Z5
+	VFMADD231PS.BCST 864(AX), Z8, Z6
+	VFMADD231PS.BCST 1376(AX), Z8, Z7
+	VFMADD231PS.BCST 1888(AX), Z8, Z4
+	VMOVUPS          6656(SI), Z8
+	VFMADD231PS.BCST 416(AX), Z8, Z5
+	VFMADD231PS.BCST 928(AX), Z8, Z6
+	VFMADD231PS.BCST 1440(AX), Z8, Z7
+	VFMADD231PS.BCST 1952(AX), Z8, Z4
+	VMOVUPS          7680(SI), Z8
+	VFMADD231PS.BCST 480(AX), Z8, Z5
+	VFMADD231PS.BCST 992(AX), Z8, Z6
+	VFMADD231PS.BCST 1504(AX), Z8, Z7
+	VFMADD231PS.BCST 2016(AX), Z8, Z4
+	VADDPS           Z5, Z1, Z1
+	VADDPS           Z6, Z2, Z2
+	VADDPS           Z7, Z3, Z3
+	VADDPS           Z4, Z0, Z0
+	MOVQ             664(DI), SI
+	VMOVUPS          256(SI), Z4
+	VMULPS.BCST      16(AX), Z4, Z5
+	VMULPS.BCST      528(AX), Z4, Z6
+	VMULPS.BCST      1040(AX), Z4, Z7
+	VMULPS.BCST      1552(AX), Z4, Z4
+	VMOVUPS          1280(SI), Z8
+	VFMADD231PS.BCST 80(AX), Z8, Z5
+	VFMADD231PS.BCST 592(AX), Z8, Z6
+	VFMADD231PS.BCST 1104(AX), Z8, Z7
+	VFMADD231PS.BCST 1616(AX), Z8, Z4
+	VMOVUPS          2304(SI), Z8
+	VFMADD231PS.BCST 144(AX), Z8, Z5
+	VFMADD231PS.BCST 656(AX), Z8, Z6
+	VFMADD231PS.BCST 1168(AX), Z8, Z7
+	VFMADD231PS.BCST 1680(AX), Z8, Z4
+	VMOVUPS          3328(SI), Z8
+	VFMADD231PS.BCST 208(AX), Z8, Z5
+	VFMADD231PS.BCST 720(AX), Z8, Z6
+	VFMADD231PS.BCST 1232(AX), Z8, Z7
+	VFMADD231PS.BCST 1744(AX), Z8, Z4
+	VMOVUPS          4352(SI), Z8
+	VFMADD231PS.BCST 272(AX), Z8, Z5
+	VFMADD231PS.BCST 784(AX), Z8, Z6
+	VFMADD231PS.BCST 1296(AX), Z8, Z7
+	VFMADD231PS.BCST 1808(AX), Z8, Z4
+	VMOVUPS          5376(SI), Z8
+	VFMADD231PS.BCST 336(AX), Z8, Z5
+	VFMADD231PS.BCST 848(AX), Z8, Z6
+	VFMADD231PS.BCST 1360(AX), Z8, Z7
+	VFMADD231PS.BCST 1872(AX), Z8, Z4
+	VMOVUPS          6400(SI), Z8
+	VFMADD231PS.BCST 400(AX), Z8, Z5
+	VFMADD231PS.BCST 912(AX), Z8, Z6
+	VFMADD231PS.BCST 1424(AX), Z8, Z7
+	VFMADD231PS.BCST 1936(AX), Z8, Z4
+	VMOVUPS          7424(SI), Z8
+	VFMADD231PS.BCST 464(AX), Z8, Z5
+	VFMADD231PS.BCST 976(AX), Z8, Z6
+	VFMADD231PS.BCST 1488(AX), Z8, Z7
+	VFMADD231PS.BCST 2000(AX), Z8, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          768(SI), Z8
+	VMULPS.BCST      48(AX), Z8, Z9
+	VMULPS.BCST      560(AX), Z8, Z10
+	VMULPS.BCST      1072(AX), Z8, Z11
+	VMULPS.BCST      1584(AX), Z8, Z8
+	VMOVUPS          1792(SI), Z12
+	VFMADD231PS.BCST 112(AX), Z12, Z9
+	VFMADD231PS.BCST 624(AX), Z12, Z10
+	VFMADD231PS.BCST 1136(AX), Z12, Z11
+	VFMADD231PS.BCST 1648(AX), Z12, Z8
+	VMOVUPS          2816(SI), Z12
+	VFMADD231PS.BCST 176(AX), Z12, Z9
+	VFMADD231PS.BCST 688(AX), Z12, Z10
+	VFMADD231PS.BCST 1200(AX), Z12, Z11
+	VFMADD231PS.BCST 1712(AX), Z12, Z8
+	VMOVUPS          3840(SI), Z12
+	VFMADD231PS.BCST 240(AX), Z12, Z9
+	VFMADD231PS.BCST 752(AX), Z12, Z10
+	VFMADD231PS.BCST 1264(AX), Z12, Z11
+	VFMADD231PS.BCST 1776(AX), Z12, Z8
+	VMOVUPS          4864(SI), Z12
+	VFMADD231PS.BCST 304(AX), Z12, Z9
+	VFMADD231PS.BCST 816(AX), Z12, Z10
+	VFMADD231PS.BCST 1328(AX), Z12, Z11
+	VFMADD231PS.BCST 1840(AX), Z12, Z8
+	VMOVUPS          5888(SI), Z12
+	VFMADD231PS.BCST 368(AX), Z12, Z9
+	VFMADD231PS.BCST 880(AX), Z12, Z10
+	VFMADD231PS.BCST 1392(AX), Z12, Z11
+	VFMADD231PS.BCST 1904(AX), Z12, Z8
+	VMOVUPS          6912(SI), Z12
+	VFMADD231PS.BCST 432(AX), Z12, Z9
+	VFMADD231PS.BCST 944(AX), Z12, Z10
+	VFMADD231PS.BCST 1456(AX), Z12, Z11
+	VFMADD231PS.BCST 1968(AX), Z12, Z8
+	VMOVUPS          7936(SI), Z12
+	VFMADD231PS.BCST 496(AX), Z12, Z9
+	VFMADD231PS.BCST 1008(AX), Z12, Z10
+	VFMADD231PS.BCST 1520(AX), Z12, Z11
+	VFMADD231PS.BCST 2032(AX), Z12, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	VADDPS           Z5, Z1, Z1
+	VADDPS           Z6, Z2, Z2
+	VADDPS           Z7, Z3, Z3
+	VADDPS           Z4, Z0, Z0
+	MOVQ             664(DI), SI
+	VMOVUPS          64(SI), Z4
+	VMULPS.BCST      4(AX), Z4, Z5
+	VMULPS.BCST      516(AX), Z4, Z6
+	VMULPS.BCST      1028(AX), Z4, Z7
+	VMULPS.BCST      1540(AX), Z4, Z4
+	VMOVUPS          1088(SI), Z8
+	VFMADD231PS.BCST 68(AX), Z8, Z5
+	VFMADD231PS.BCST 580(AX), Z8, Z6
+	VFMADD231PS.BCST 1092(AX), Z8, Z7
+	VFMADD231PS.BCST 1604(AX), Z8, Z4
+	VMOVUPS          2112(SI), Z8
+	VFMADD231PS.BCST 132(AX), Z8, Z5
+	VFMADD231PS.BCST 644(AX), Z8, Z6
+	VFMADD231PS.BCST 1156(AX), Z8, Z7
+	VFMADD231PS.BCST 1668(AX), Z8, Z4
+	VMOVUPS          3136(SI), Z8
+	VFMADD231PS.BCST 196(AX), Z8, Z5
+	VFMADD231PS.BCST 708(AX), Z8, Z6
+	VFMADD231PS.BCST 1220(AX), Z8, Z7
+	VFMADD231PS.BCST 1732(AX), Z8, Z4
+	VMOVUPS          4160(SI), Z8
+	VFMADD231PS.BCST 260(AX), Z8, Z5
+	VFMADD231PS.BCST 772(AX), Z8, Z6
+	VFMADD231PS.BCST 1284(AX), Z8, Z7
+	VFMADD231PS.BCST 1796(AX), Z8, Z4
+	VMOVUPS          5184(SI), Z8
+	VFMADD231PS.BCST 324(AX), Z8, Z5
+	VFMADD231PS.BCST 836(AX), Z8, Z6
+	VFMADD231PS.BCST 1348(AX), Z8, Z7
+	VFMADD231PS.BCST 1860(AX), Z8, Z4
+	VMOVUPS          6208(SI), Z8
+	VFMADD231PS.BCST 388(AX), Z8, Z5
+	VFMADD231PS.BCST 900(AX), Z8, Z6
+	VFMADD231PS.BCST 1412(AX), Z8, Z7
+	VFMADD231PS.BCST 1924(AX), Z8, Z4
+	VMOVUPS          7232(SI), Z8
+	VFMADD231PS.BCST 452(AX), Z8, Z5
+	VFMADD231PS.BCST 964(AX), Z8, Z6
+	VFMADD231PS.BCST 1476(AX), Z8, Z7
+	VFMADD231PS.BCST 1988(AX), Z8, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          576(SI), Z8
+	VMULPS.BCST      36(AX), Z8, Z9
+	VMULPS.BCST      548(AX), Z8, Z10
+	VMULPS.BCST      1060(AX), Z8, Z11
+	VMULPS.BCST      1572(AX), Z8, Z8
+	VMOVUPS          1600(SI), Z12
+	VFMADD231PS.BCST 100(AX), Z12, Z9
+	VFMADD231PS.BCST 612(AX), Z12, Z10
+	VFMADD231PS.BCST 1124(AX), Z12, Z11
+	VFMADD231PS.BCST 1636(AX), Z12, Z8
+	VMOVUPS          2624(SI), Z12
+	VFMADD231PS.BCST 164(AX), Z12, Z9
+	VFMADD231PS.BCST 676(AX), Z12, Z10
+	VFMADD231PS.BCST 1188(AX), Z12, Z11
+	VFMADD231PS.BCST 1700(AX), Z12, Z8
+	VMOVUPS          3648(SI), Z12
+	VFMADD231PS.BCST 228(AX), Z12, Z9
+	VFMADD231PS.BCST 740(AX), Z12, Z10
+	VFMADD231PS.BCST 1252(AX), Z12, Z11
+	VFMADD231PS.BCST 1764(AX), Z12, Z8
+	VMOVUPS          4672(SI), Z12
+	VFMADD231PS.BCST 292(AX), Z12, Z9
+	VFMADD231PS.BCST 804(AX), Z12, Z10
+	VFMADD231PS.BCST 1316(AX), Z12, Z11
+	VFMADD231PS.BCST 1828(AX), Z12, Z8
+	VMOVUPS          5696(SI), Z12
+	VFMADD231PS.BCST 356(AX), Z12, Z9
+	VFMADD231PS.BCST 868(AX), Z12, Z10
+	VFMADD231PS.BCST 1380(AX), Z12, Z11
+	VFMADD231PS.BCST 1892(AX), Z12, Z8
+	VMOVUPS          6720(SI), Z12
+	VFMADD231PS.BCST 420(AX), Z12, Z9
+	VFMADD231PS.BCST 932(AX), Z12, Z10
+	VFMADD231PS.BCST 1444(AX), Z12, Z11
+	VFMADD231PS.BCST 1956(AX), Z12, Z8
+	VMOVUPS          7744(SI), Z12
+	VFMADD231PS.BCST 484(AX), Z12, Z9
+	VFMADD231PS.BCST 996(AX), Z12, Z10
+	VFMADD231PS.BCST 1508(AX), Z12, Z11
+	VFMADD231PS.BCST 2020(AX), Z12, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          320(SI), Z8
+	VMULPS.BCST      20(AX), Z8, Z9
+	VMULPS.BCST      532(AX), Z8, Z10
+	VMULPS.BCST      1044(AX), Z8, Z11
+	VMULPS.BCST      1556(AX), Z8, Z8
+	VMOVUPS          1344(SI), Z12
+	VFMADD231PS.BCST 84(AX), Z12, Z9
+	VFMADD231PS.BCST 596(AX), Z12, Z10
+	VFMADD231PS.BCST 1108(AX), Z12, Z11
+	VFMADD231PS.BCST 1620(AX), Z12, Z8
+	VMOVUPS          2368(SI), Z12
+	VFMADD231PS.BCST 148(AX), Z12, Z9
+	VFMADD231PS.BCST 660(AX), Z12, Z10
+	VFMADD231PS.BCST 1172(AX), Z12, Z11
+	VFMADD231PS.BCST 1684(AX), Z12, Z8
+	VMOVUPS          3392(SI), Z12
+	VFMADD231PS.BCST 212(AX), Z12, Z9
+	VFMADD231PS.BCST 724(AX), Z12, Z10
+	VFMADD231PS.BCST 1236(AX), Z12, Z11
+	VFMADD231PS.BCST 1748(AX), Z12, Z8
+	VMOVUPS          4416(SI), Z12
+	VFMADD231PS.BCST 276(AX), Z12, Z9
+	VFMADD231PS.BCST 788(AX), Z12, Z10
+	VFMADD231PS.BCST 1300(AX), Z12, Z11
+	VFMADD231PS.BCST 1812(AX), Z12, Z8
+	VMOVUPS          5440(SI), Z12
+	VFMADD231PS.BCST 340(AX), Z12, Z9
+	VFMADD231PS.BCST 852(AX), Z12, Z10
+	VFMADD231PS.BCST 1364(AX), Z12, Z11
+	VFMADD231PS.BCST 1876(AX), Z12, Z8
+	VMOVUPS          6464(SI), Z12
+	VFMADD231PS.BCST 404(AX), Z12, Z9
+	VFMADD231PS.BCST 916(AX), Z12, Z10
+	VFMADD231PS.BCST 1428(AX), Z12, Z11
+	VFMADD231PS.BCST 1940(AX), Z12, Z8
+	VMOVUPS          7488(SI), Z12
+	VFMADD231PS.BCST 468(AX), Z12, Z9
+	VFMADD231PS.BCST 980(AX), Z12, Z10
+	VFMADD231PS.BCST 1492(AX), Z12, Z11
+	VFMADD231PS.BCST 2004(AX), Z12, Z8
+	MOVQ             664(DI), SI
+	VMOVUPS          832(SI), Z12
+	VMULPS.BCST      52(AX), Z12, Z13
+	VMULPS.BCST      564(AX), Z12, Z14
+	VMULPS.BCST      1076(AX), Z12, Z15
+	VMULPS.BCST      1588(AX), Z12, Z12
+	VMOVUPS          1856(SI), Z16
+	VFMADD231PS.BCST 116(AX), Z16, Z13
+	VFMADD231PS.BCST 628(AX), Z16, Z14
+	VFMADD231PS.BCST 1140(AX), Z16, Z15
+	VFMADD231PS.BCST 1652(AX), Z16, Z12
+	VMOVUPS          2880(SI), Z16
+	VFMADD231PS.BCST 180(AX), Z16, Z13
+	VFMADD231PS.BCST 692(AX), Z16, Z14
+	VFMADD231PS.BCST 1204(AX), Z16, Z15
+	VFMADD231PS.BCST 1716(AX), Z16, Z12
+	VMOVUPS          3904(SI), Z16
+	VFMADD231PS.BCST 244(AX), Z16, Z13
+	VFMADD231PS.BCST 756(AX), Z16, Z14
+	VFMADD231PS.BCST 1268(AX), Z16, Z15
+	VFMADD231PS.BCST 1780(AX), Z16, Z12
+	VMOVUPS          4928(SI), Z16
+	VFMADD231PS.BCST 308(AX), Z16, Z13
+	VFMADD231PS.BCST 820(AX), Z16, Z14
+	VFMADD231PS.BCST 1332(AX), Z16, Z15
+	VFMADD231PS.BCST 1844(AX), Z16, Z12
+	VMOVUPS          5952(SI), Z16
+	VFMADD231PS.BCST 372(AX), Z16, Z13
+	VFMADD231PS.BCST 884(AX), Z16, Z14
+	VFMADD231PS.BCST 1396(AX), Z16, Z15
+	VFMADD231PS.BCST 1908(AX), Z16, Z12
+	VMOVUPS          6976(SI), Z16
+	VFMADD231PS.BCST 436(AX), Z16, Z13
+	VFMADD231PS.BCST 948(AX), Z16, Z14
+	VFMADD231PS.BCST 1460(AX), Z16, Z15
+	VFMADD231PS.BCST 1972(AX), Z16, Z12
+	VMOVUPS          8000(SI), Z16
+	VFMADD231PS.BCST 500(AX), Z16, Z13
+	VFMADD231PS.BCST 1012(AX), Z16, Z14
+	VFMADD231PS.BCST 1524(AX), Z16, Z15
+	VFMADD231PS.BCST 2036(AX), Z16, Z12
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	VADDPS           Z5, Z1, Z1
+	VADDPS           Z6, Z2, Z2
+	VADDPS           Z7, Z3, Z3
+	VADDPS           Z4, Z0, Z0
+	MOVQ             664(DI), SI
+	VMOVUPS          128(SI), Z4
+	VMULPS.BCST      8(AX), Z4, Z5
+	VMULPS.BCST      520(AX), Z4, Z6
+	VMULPS.BCST      1032(AX), Z4, Z7
+	VMULPS.BCST      1544(AX), Z4, Z4
+	VMOVUPS          1152(SI), Z8
+	VFMADD231PS.BCST 72(AX), Z8, Z5
+	VFMADD231PS.BCST 584(AX), Z8, Z6
+	VFMADD231PS.BCST 1096(AX), Z8, Z7
+	VFMADD231PS.BCST 1608(AX), Z8, Z4
+	VMOVUPS          2176(SI), Z8
+	VFMADD231PS.BCST 136(AX), Z8, Z5
+	VFMADD231PS.BCST 648(AX), Z8, Z6
+	VFMADD231PS.BCST 1160(AX), Z8, Z7
+	VFMADD231PS.BCST 1672(AX), Z8, Z4
+	VMOVUPS          3200(SI), Z8
+	VFMADD231PS.BCST 200(AX), Z8, Z5
+	VFMADD231PS.BCST 712(AX), Z8, Z6
+	VFMADD231PS.BCST 1224(AX), Z8, Z7
+	VFMADD231PS.BCST 1736(AX), Z8, Z4
+	VMOVUPS          4224(SI), Z8
+	VFMADD231PS.BCST 264(AX), Z8, Z5
+	VFMADD231PS.BCST 776(AX), Z8, Z6
+	VFMADD231PS.BCST 1288(AX), Z8, Z7
+	VFMADD231PS.BCST 1800(AX), Z8, Z4
+	VMOVUPS          5248(SI), Z8
+	VFMADD231PS.BCST 328(AX), Z8, Z5
+	VFMADD231PS.BCST 840(AX), Z8, Z6
+	VFMADD231PS.BCST 1352(AX), Z8, Z7
+	VFMADD231PS.BCST 1864(AX), Z8, Z4
+	VMOVUPS          6272(SI), Z8
+	VFMADD231PS.BCST 392(AX), Z8, Z5
+	VFMADD231PS.BCST 904(AX), Z8, Z6
+	VFMADD231PS.BCST 1416(AX), Z8, Z7
+	VFMADD231PS.BCST 1928(AX), Z8, Z4
+	VMOVUPS          7296(SI), Z8
+	VFMADD231PS.BCST 456(AX), Z8, Z5
+	VFMADD231PS.BCST 968(AX), Z8, Z6
+	VFMADD231PS.BCST 1480(AX), Z8, Z7
+	VFMADD231PS.BCST 1992(AX), Z8, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          640(SI), Z8
+	VMULPS.BCST      40(AX), Z8, Z9
+	VMULPS.BCST      552(AX), Z8, Z10
+	VMULPS.BCST      1064(AX), Z8, Z11
+	VMULPS.BCST      1576(AX), Z8, Z8
+	VMOVUPS          1664(SI), Z12
+	VFMADD231PS.BCST 104(AX), Z12, Z9
+	VFMADD231PS.BCST 616(AX), Z12, Z10
+	VFMADD231PS.BCST 1128(AX), Z12, Z11
+	VFMADD231PS.BCST 1640(AX), Z12, Z8
+	VMOVUPS          2688(SI), Z12
+	VFMADD231PS.BCST 168(AX), Z12, Z9
+	VFMADD231PS.BCST 680(AX), Z12, Z10
+	VFMADD231PS.BCST 1192(AX), Z12, Z11
+	VFMADD231PS.BCST 1704(AX), Z12, Z8
+	VMOVUPS          3712(SI), Z12
+	VFMADD231PS.BCST 232(AX), Z12, Z9
+	VFMADD231PS.BCST 744(AX), Z12, Z10
+	VFMADD231PS.BCST 1256(AX), Z12, Z11
+	VFMADD231PS.BCST 1768(AX), Z12, Z8
+	VMOVUPS          4736(SI), Z12
+	VFMADD231PS.BCST 296(AX), Z12, Z9
+	VFMADD231PS.BCST 808(AX), Z12, Z10
+	VFMADD231PS.BCST 1320(AX), Z12, Z11
+	VFMADD231PS.BCST 1832(AX), Z12, Z8
+	VMOVUPS          5760(SI), Z12
+	VFMADD231PS.BCST 360(AX), Z12, Z9
+	VFMADD231PS.BCST 872(AX), Z12, Z10
+	VFMADD231PS.BCST 1384(AX), Z12, Z11
+	VFMADD231PS.BCST 1896(AX), Z12, Z8
+	VMOVUPS          6784(SI), Z12
+	VFMADD231PS.BCST 424(AX), Z12, Z9
+	VFMADD231PS.BCST 936(AX), Z12, Z10
+	VFMADD231PS.BCST 1448(AX), Z12, Z11
+	VFMADD231PS.BCST 1960(AX), Z12, Z8
+	VMOVUPS          7808(SI), Z12
+	VFMADD231PS.BCST 488(AX), Z12, Z9
+	VFMADD231PS.BCST 1000(AX), Z12, Z10
+	VFMADD231PS.BCST 1512(AX), Z12, Z11
+	VFMADD231PS.BCST 2024(AX), Z12, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          384(SI), Z8
+	VMULPS.BCST      24(AX), Z8, Z9
+	VMULPS.BCST      536(AX), Z8, Z10
+	VMULPS.BCST      1048(AX), Z8, Z11
+	VMULPS.BCST      1560(AX), Z8, Z8
+	VMOVUPS          1408(SI), Z12
+	VFMADD231PS.BCST 88(AX), Z12, Z9
+	VFMADD231PS.BCST 600(AX), Z12, Z10
+	VFMADD231PS.BCST 1112(AX), Z12, Z11
+	VFMADD231PS.BCST 1624(AX), Z12, Z8
+	VMOVUPS          2432(SI), Z12
+	VFMADD231PS.BCST 152(AX), Z12, Z9
+	VFMADD231PS.BCST 664(AX), Z12, Z10
+	VFMADD231PS.BCST 1176(AX), Z12, Z11
+	VFMADD231PS.BCST 1688(AX), Z12, Z8
+	VMOVUPS          3456(SI), Z12
+	VFMADD231PS.BCST 216(AX), Z12, Z9
+	VFMADD231PS.BCST 728(AX), Z12, Z10
+	VFMADD231PS.BCST 1240(AX), Z12, Z11
+	VFMADD231PS.BCST 1752(AX), Z12, Z8
+	VMOVUPS          4480(SI), Z12
+	VFMADD231PS.BCST 280(AX), Z12, Z9
+	VFMADD231PS.BCST 792(AX), Z12, Z10
+	VFMADD231PS.BCST 1304(AX), Z12, Z11
+	VFMADD231PS.BCST 1816(AX), Z12, Z8
+	VMOVUPS          5504(SI), Z12
+	VFMADD231PS.BCST 344(AX), Z12, Z9
+	VFMADD231PS.BCST 856(AX), Z12, Z10
+	VFMADD231PS.BCST 1368(AX), Z12, Z11
+	VFMADD231PS.BCST 1880(AX), Z12, Z8
+	VMOVUPS          6528(SI), Z12
+	VFMADD231PS.BCST 408(AX), Z12, Z9
+	VFMADD231PS.BCST 920(AX), Z12, Z10
+	VFMADD231PS.BCST 1432(AX), Z12, Z11
+	VFMADD231PS.BCST 1944(AX), Z12, Z8
+	VMOVUPS          7552(SI), Z12
+	VFMADD231PS.BCST 472(AX), Z12, Z9
+	VFMADD231PS.BCST 984(AX), Z12, Z10
+	VFMADD231PS.BCST 1496(AX), Z12, Z11
+	VFMADD231PS.BCST 2008(AX), Z12, Z8
+	MOVQ             664(DI), SI
+	VMOVUPS          896(SI), Z12
+	VMULPS.BCST      56(AX), Z12, Z13
+	VMULPS.BCST      568(AX), Z12, Z14
+	VMULPS.BCST      1080(AX), Z12, Z15
+	VMULPS.BCST      1592(AX), Z12, Z12
+	VMOVUPS          1920(SI), Z16
+	VFMADD231PS.BCST 120(AX), Z16, Z13
+	VFMADD231PS.BCST 632(AX), Z16, Z14
+	VFMADD231PS.BCST 1144(AX), Z16, Z15
+	VFMADD231PS.BCST 1656(AX), Z16, Z12
+	VMOVUPS          2944(SI), Z16
+	VFMADD231PS.BCST 184(AX), Z16, Z13
+	VFMADD231PS.BCST 696(AX), Z16, Z14
+	VFMADD231PS.BCST 1208(AX), Z16, Z15
+	VFMADD231PS.BCST 1720(AX), Z16, Z12
+	VMOVUPS          3968(SI), Z16
+	VFMADD231PS.BCST 248(AX), Z16, Z13
+	VFMADD231PS.BCST 760(AX), Z16, Z14
+	VFMADD231PS.BCST 1272(AX), Z16, Z15
+	VFMADD231PS.BCST 1784(AX), Z16, Z12
+	VMOVUPS          4992(SI), Z16
+	VFMADD231PS.BCST 312(AX), Z16, Z13
+	VFMADD231PS.BCST 824(AX), Z16, Z14
+	VFMADD231PS.BCST 1336(AX), Z16, Z15
+	VFMADD231PS.BCST 1848(AX), Z16, Z12
+	VMOVUPS          6016(SI), Z16
+	VFMADD231PS.BCST 376(AX), Z16, Z13
+	VFMADD231PS.BCST 888(AX), Z16, Z14
+	VFMADD231PS.BCST 1400(AX), Z16, Z15
+	VFMADD231PS.BCST 1912(AX), Z16, Z12
+	VMOVUPS          7040(SI), Z16
+	VFMADD231PS.BCST 440(AX), Z16, Z13
+	VFMADD231PS.BCST 952(AX), Z16, Z14
+	VFMADD231PS.BCST 1464(AX), Z16, Z15
+	VFMADD231PS.BCST 1976(AX), Z16, Z12
+	VMOVUPS          8064(SI), Z16
+	VFMADD231PS.BCST 504(AX), Z16, Z13
+	VFMADD231PS.BCST 1016(AX), Z16, Z14
+	VFMADD231PS.BCST 1528(AX), Z16, Z15
+	VFMADD231PS.BCST 2040(AX), Z16, Z12
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	MOVQ             664(DI), SI
+	VMOVUPS          192(SI), Z8
+	VMULPS.BCST      12(AX), Z8, Z9
+	VMULPS.BCST      524(AX), Z8, Z10
+	VMULPS.BCST      1036(AX), Z8, Z11
+	VMULPS.BCST      1548(AX), Z8, Z8
+	VMOVUPS          1216(SI), Z12
+	VFMADD231PS.BCST 76(AX), Z12, Z9
+	VFMADD231PS.BCST 588(AX), Z12, Z10
+	VFMADD231PS.BCST 1100(AX), Z12, Z11
+	VFMADD231PS.BCST 1612(AX), Z12, Z8
+	VMOVUPS          2240(SI), Z12
+	VFMADD231PS.BCST 140(AX), Z12, Z9
+	VFMADD231PS.BCST 652(AX), Z12, Z10
+	VFMADD231PS.BCST 1164(AX), Z12, Z11
+	VFMADD231PS.BCST 1676(AX), Z12, Z8
+	VMOVUPS          3264(SI), Z12
+	VFMADD231PS.BCST 204(AX), Z12, Z9
+	VFMADD231PS.BCST 716(AX), Z12, Z10
+	VFMADD231PS.BCST 1228(AX), Z12, Z11
+	VFMADD231PS.BCST 1740(AX), Z12, Z8
+	VMOVUPS          4288(SI), Z12
+	VFMADD231PS.BCST 268(AX), Z12, Z9
+	VFMADD231PS.BCST 780(AX), Z12, Z10
+	VFMADD231PS.BCST 1292(AX), Z12, Z11
+	VFMADD231PS.BCST 1804(AX), Z12, Z8
+	VMOVUPS          5312(SI), Z12
+	VFMADD231PS.BCST 332(AX), Z12, Z9
+	VFMADD231PS.BCST 844(AX), Z12, Z10
+	VFMADD231PS.BCST 1356(AX), Z12, Z11
+	VFMADD231PS.BCST 1868(AX), Z12, Z8
+	VMOVUPS          6336(SI), Z12
+	VFMADD231PS.BCST 396(AX), Z12, Z9
+	VFMADD231PS.BCST 908(AX), Z12, Z10
+	VFMADD231PS.BCST 1420(AX), Z12, Z11
+	VFMADD231PS.BCST 1932(AX), Z12, Z8
+	VMOVUPS          7360(SI), Z12
+	VFMADD231PS.BCST 460(AX), Z12, Z9
+	VFMADD231PS.BCST 972(AX), Z12, Z10
+	VFMADD231PS.BCST 1484(AX), Z12, Z11
+	VFMADD231PS.BCST 1996(AX), Z12, Z8
+	MOVQ             664(DI), SI
+	VMOVUPS          704(SI), Z12
+	VMULPS.BCST      44(AX), Z12, Z13
+	VMULPS.BCST      556(AX), Z12, Z14
+	VMULPS.BCST      1068(AX), Z12, Z15
+	VMULPS.BCST      1580(AX), Z12, Z12
+	VMOVUPS          1728(SI), Z16
+	VFMADD231PS.BCST 108(AX), Z16, Z13
+	VFMADD231PS.BCST 620(AX), Z16, Z14
+	VFMADD231PS.BCST 1132(AX), Z16, Z15
+	VFMADD231PS.BCST 1644(AX), Z16, Z12
+	VMOVUPS          2752(SI), Z16
+	VFMADD231PS.BCST 172(AX), Z16, Z13
+	VFMADD231PS.BCST 684(AX), Z16, Z14
+	VFMADD231PS.BCST 1196(AX), Z16, Z15
+	VFMADD231PS.BCST 1708(AX), Z16, Z12
+	VMOVUPS          3776(SI), Z16
+	VFMADD231PS.BCST 236(AX), Z16, Z13
+	VFMADD231PS.BCST 748(AX), Z16, Z14
+	VFMADD231PS.BCST 1260(AX), Z16, Z15
+	VFMADD231PS.BCST 1772(AX), Z16, Z12
+	VMOVUPS          4800(SI), Z16
+	VFMADD231PS.BCST 300(AX), Z16, Z13
+	VFMADD231PS.BCST 812(AX), Z16, Z14
+	VFMADD231PS.BCST 1324(AX), Z16, Z15
+	VFMADD231PS.BCST 1836(AX), Z16, Z12
+	VMOVUPS          5824(SI), Z16
+	VFMADD231PS.BCST 364(AX), Z16, Z13
+	VFMADD231PS.BCST 876(AX), Z16, Z14
+	VFMADD231PS.BCST 1388(AX), Z16, Z15
+	VFMADD231PS.BCST 1900(AX), Z16, Z12
+	VMOVUPS          6848(SI), Z16
+	VFMADD231PS.BCST 428(AX), Z16, Z13
+	VFMADD231PS.BCST 940(AX), Z16, Z14
+	VFMADD231PS.BCST 1452(AX), Z16, Z15
+	VFMADD231PS.BCST 1964(AX), Z16, Z12
+	VMOVUPS          7872(SI), Z16
+	VFMADD231PS.BCST 492(AX), Z16, Z13
+	VFMADD231PS.BCST 1004(AX), Z16, Z14
+	VFMADD231PS.BCST 1516(AX), Z16, Z15
+	VFMADD231PS.BCST 2028(AX), Z16, Z12
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z12, Z8, Z8
+	MOVQ             664(DI), SI
+	VMOVUPS          448(SI), Z12
+	VMULPS.BCST      28(AX), Z12, Z13
+	VMULPS.BCST      540(AX), Z12, Z14
+	VMULPS.BCST      1052(AX), Z12, Z15
+	VMULPS.BCST      1564(AX), Z12, Z12
+	VMOVUPS          1472(SI), Z16
+	VFMADD231PS.BCST 92(AX), Z16, Z13
+	VFMADD231PS.BCST 604(AX), Z16, Z14
+	VFMADD231PS.BCST 1116(AX), Z16, Z15
+	VFMADD231PS.BCST 1628(AX), Z16, Z12
+	VMOVUPS          2496(SI), Z16
+	VFMADD231PS.BCST 156(AX), Z16, Z13
+	VFMADD231PS.BCST 668(AX), Z16, Z14
+	VFMADD231PS.BCST 1180(AX), Z16, Z15
+	VFMADD231PS.BCST 1692(AX), Z16, Z12
+	VMOVUPS          3520(SI), Z16
+	VFMADD231PS.BCST 220(AX), Z16, Z13
+	VFMADD231PS.BCST 732(AX), Z16, Z14
+	VFMADD231PS.BCST 1244(AX), Z16, Z15
+	VFMADD231PS.BCST 1756(AX), Z16, Z12
+	VMOVUPS          4544(SI), Z16
+	VFMADD231PS.BCST 284(AX), Z16, Z13
+	VFMADD231PS.BCST 796(AX), Z16, Z14
+	VFMADD231PS.BCST 1308(AX), Z16, Z15
+	VFMADD231PS.BCST 1820(AX), Z16, Z12
+	VMOVUPS          5568(SI), Z16
+	VFMADD231PS.BCST 348(AX), Z16, Z13
+	VFMADD231PS.BCST 860(AX), Z16, Z14
+	VFMADD231PS.BCST 1372(AX), Z16, Z15
+	VFMADD231PS.BCST 1884(AX), Z16, Z12
+	VMOVUPS          6592(SI), Z16
+	VFMADD231PS.BCST 412(AX), Z16, Z13
+	VFMADD231PS.BCST 924(AX), Z16, Z14
+	VFMADD231PS.BCST 1436(AX), Z16, Z15
+	VFMADD231PS.BCST 1948(AX), Z16, Z12
+	VMOVUPS          7616(SI), Z16
+	VFMADD231PS.BCST 476(AX), Z16, Z13
+	VFMADD231PS.BCST 988(AX), Z16, Z14
+	VFMADD231PS.BCST 1500(AX), Z16, Z15
+	VFMADD231PS.BCST 2012(AX), Z16, Z12
+	MOVQ             664(DI), SI
+	VMOVUPS          960(SI), Z16
+	VMULPS.BCST      60(AX), Z16, Z17
+	VMULPS.BCST      572(AX), Z16, Z18
+	VMULPS.BCST      1084(AX), Z16, Z19
+	VMULPS.BCST      1596(AX), Z16, Z16
+	VMOVUPS          1984(SI), Z20
+	VFMADD231PS.BCST 124(AX), Z20, Z17
+	VFMADD231PS.BCST 636(AX), Z20, Z18
+	VFMADD231PS.BCST 1148(AX), Z20, Z19
+	VFMADD231PS.BCST 1660(AX), Z20, Z16
+	VMOVUPS          3008(SI), Z20
+	VFMADD231PS.BCST 188(AX), Z20, Z17
+	VFMADD231PS.BCST 700(AX), Z20, Z18
+	VFMADD231PS.BCST 1212(AX), Z20, Z19
+	VFMADD231PS.BCST 1724(AX), Z20, Z16
+	VMOVUPS          4032(SI), Z20
+	VFMADD231PS.BCST 252(AX), Z20, Z17
+	VFMADD231PS.BCST 764(AX), Z20, Z18
+	VFMADD231PS.BCST 1276(AX), Z20, Z19
+	VFMADD231PS.BCST 1788(AX), Z20, Z16
+	VMOVUPS          5056(SI), Z20
+	VFMADD231PS.BCST 316(AX), Z20, Z17
+	VFMADD231PS.BCST 828(AX), Z20, Z18
+	VFMADD231PS.BCST 1340(AX), Z20, Z19
+	VFMADD231PS.BCST 1852(AX), Z20, Z16
+	VMOVUPS          6080(SI), Z20
+	VFMADD231PS.BCST 380(AX), Z20, Z17
+	VFMADD231PS.BCST 892(AX), Z20, Z18
+	VFMADD231PS.BCST 1404(AX), Z20, Z19
+	VFMADD231PS.BCST 1916(AX), Z20, Z16
+	VMOVUPS          7104(SI), Z20
+	VFMADD231PS.BCST 444(AX), Z20, Z17
+	VFMADD231PS.BCST 956(AX), Z20, Z18
+	VFMADD231PS.BCST 1468(AX), Z20, Z19
+	VFMADD231PS.BCST 1980(AX), Z20, Z16
+	VMOVUPS          8128(SI), Z20
+	VFMADD231PS.BCST 508(AX), Z20, Z17
+	VFMADD231PS.BCST 1020(AX), Z20, Z18
+	VFMADD231PS.BCST 1532(AX), Z20, Z19
+	VFMADD231PS.BCST 2044(AX), Z20, Z16
+	VADDPS           Z17, Z13, Z13
+	VADDPS           Z18, Z14, Z14
+	VADDPS           Z19, Z15, Z15
+	VADDPS           Z16, Z12, Z12
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z9, Z5, Z5
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z8, Z4, Z4
+	VADDPS           Z5, Z1, Z1
+	VADDPS           Z6, Z2, Z2
+	VADDPS           Z7, Z3, Z3
+	VADDPS           Z4, Z0, Z0
+	VMOVUPS          Z1, (DX)
+	VMOVUPS          Z2, 64(DX)
+	VMOVUPS          Z3, 128(DX)
+	VMOVUPS          Z0, 192(DX)
+	ADDQ             $0x00000100, DX
+	MOVQ             CX, SI
+	SHLQ             $0x02, SI
+	ADDQ             SI, AX
+	SUBQ             $0x04, BX
+	JG               cells377
+	TESTQ            DI, DI
+	RET
+
+// func opColumnSoftmaxAVX512()
+// Requires: AVX512DQ, AVX512F
+TEXT ·opColumnSoftmaxAVX512(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  592(DI), AX
+	MOVL  272(DI), CX
+	TESTL CX, CX
+	JZ    noCap378
+
+	// soft cap
+	VBROADCASTSS 272(DI), Z0
+	MOVQ         352(DI), CX
+	MOVQ         AX, DX
+
+rows379:
+	VMOVUPS     tanhHigh<>+0(SB), Z1
+	VMOVUPS     one<>+0(SB), Z2
+	VMOVUPS     two<>+0(SB), Z3
+	VMOVUPS     (CX), Z4
+	VMINPS      Z4, Z1, Z4
+	VMOVUPS     expLow<>+0(SB), Z1
+	VCMPPS      $0x15, Z1, Z4, K1
+	VMAXPS      Z4, Z1, Z4
+	VRNDSCALEPS $0x00, Z4, Z1
+	VSUBPS      Z1, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z6
+	VFMADD213PS exp5<>+0(SB), Z4, Z6
+	VFMADD213PS exp4<>+0(SB), Z4, Z6
+	VFMADD213PS exp3<>+0(SB), Z4, Z6
+	VFMADD213PS exp2<>+0(SB), Z4, Z6
+	VFMADD213PS exp1<>+0(SB), Z4, Z6
+	VFMADD213PS exp0<>+0(SB), Z4, Z6
+	VSCALEFPS.Z Z1, Z6, K1, Z4
+	VADDPS      Z2, Z4, Z4
+	VDIVPS      Z4, Z3, Z4
+	VSUBPS      Z4, Z2, Z1
+	VMULPS      Z0, Z1, Z1
+	VMOVUPS     Z1, (CX)
+	ADDQ        $0x40, CX
+	DECQ        DX
+	JNZ         rows379
+
+noCap378:
+	CMPQ 728(DI), $0x00
+	JEQ  allSeen380
+
+	// cells that some do not see: bit c of a vector's mask is cell c
+	MOVQ    352(DI), CX
+	MOVQ    360(DI), DX
+	MOVQ    592(DI), BX
+	VMOVUPS negInf<>+0(SB), Z0
+	VMOVUPS bit<>+0(SB), Z1
+	VMOVUPS 752(DI), Z2
+
+cells381:
+	VPTESTMD  Z1, Z2, K1
+	KMOVW     K1, (DX)
+	VBLENDMPS (CX), Z0, K1, Z5
+	VMOVUPS   Z5, (CX)
+	VPADDD    Z1, Z1, Z1
+	ADDQ      $0x40, CX
+	ADDQ      $0x02, DX
+	DECQ      BX
+	JNZ       cells381
+
+allSeen380:
+	// behind the last cell, up to a multiple of 4
+	MOVQ    352(DI), CX
+	MOVQ    AX, DX
+	SHLQ    $0x06, DX
+	ADDQ    DX, CX
+	VMOVUPS negInf<>+0(SB), Z0
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z0, 64(CX)
+	VMOVUPS Z0, 128(CX)
+
+	// maxima
+	MOVQ    672(DI), CX
+	MOVQ    680(DI), DX
+	VMOVUPS (CX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	MOVQ    352(DI), BX
+	MOVQ    AX, SI
+
+rows382:
+	VMAXPS      (BX), Z1, Z1
+	VMAXPS      64(BX), Z2, Z2
+	VMAXPS      128(BX), Z3, Z3
+	VMAXPS      192(BX), Z4, Z4
+	ADDQ        $0x00000100, BX
+	SUBQ        $0x04, SI
+	JG          rows382
+	VMAXPS      Z2, Z1, Z1
+	VMAXPS      Z4, Z3, Z3
+	VMAXPS      Z3, Z1, Z1
+	VMOVUPS     Z1, (CX)
+	VSUBPS      Z1, Z0, Z0
+	VMOVUPS     expLow<>+0(SB), Z2
+	VCMPPS      $0x15, Z2, Z0, K1
+	VMAXPS      Z0, Z2, Z0
+	VRNDSCALEPS $0x00, Z0, Z2
+	VSUBPS      Z2, Z0, Z0
+	VMOVUPS     exp6<>+0(SB), Z3
+	VFMADD213PS exp5<>+0(SB), Z0, Z3
+	VFMADD213PS exp4<>+0(SB), Z0, Z3
+	VFMADD213PS exp3<>+0(SB), Z0, Z3
+	VFMADD213PS exp2<>+0(SB), Z0, Z3
+	VFMADD213PS exp1<>+0(SB), Z0, Z3
+	VFMADD213PS exp0<>+0(SB), Z0, Z3
+	VSCALEFPS.Z Z2, Z3, K1, Z0
+	VMOVUPS     Z0, 816(DI)
+
+	// powers, and the sums of every fourth one
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	MOVQ   352(DI), CX
+
+rows383:
+	VMOVUPS     (CX), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VMAXPS      Z6, Z7, Z6
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, (CX)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     64(CX), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VMAXPS      Z6, Z7, Z6
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 64(CX)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     128(CX), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VMAXPS      Z6, Z7, Z6
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 128(CX)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     192(CX), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VMAXPS      Z6, Z7, Z6
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 192(CX)
+	VADDPS      Z6, Z5, Z5
+	ADDQ        $0x00000100, CX
+	SUBQ        $0x04, AX
+	JG          rows383
+	VADDPS      Z4, Z2, Z2
+	VADDPS      Z5, Z3, Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     (DX), Z1
+	VFMADD213PS Z2, Z0, Z1
+	VMOVUPS     Z1, (DX)
+	TESTQ       DI, DI
+	RET
+
+// func opColumnValuesAVX512()
+// Requires: AVX512F
+TEXT ·opColumnValuesAVX512(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 208(DI), BX
+
+panel384:
+	VMOVUPS 816(DI), Z0
+	VMULPS  (CX), Z0, Z1
+	VMULPS  64(CX), Z0, Z2
+	VMULPS  128(CX), Z0, Z3
+	VMULPS  192(CX), Z0, Z4
+	VMULPS  256(CX), Z0, Z5
+	VMULPS  320(CX), Z0, Z6
+	VMULPS  384(CX), Z0, Z7
+	VMULPS  448(CX), Z0, Z8
+	VMULPS  512(CX), Z0, Z9
+	VMULPS  576(CX), Z0, Z10
+	VMULPS  640(CX), Z0, Z11
+	VMULPS  704(CX), Z0, Z12
+	VMULPS  768(CX), Z0, Z13
+	VMULPS  832(CX), Z0, Z14
+	VMULPS  896(CX), Z0, Z15
+	VMULPS  960(CX), Z0, Z0
+	MOVQ    AX, SI
+	MOVQ    352(DI), R8
+	MOVQ    360(DI), R9
+	MOVQ    592(DI), R9
+
+cells385:
+	VMOVUPS          (R8), Z16
+	VFMADD231PS.BCST (SI), Z16, Z1
+	VFMADD231PS.BCST 4(SI), Z16, Z2
+	VFMADD231PS.BCST 8(SI), Z16, Z3
+	VFMADD231PS.BCST 12(SI), Z16, Z4
+	VFMADD231PS.BCST 16(SI), Z16, Z5
+	VFMADD231PS.BCST 20(SI), Z16, Z6
+	VFMADD231PS.BCST 24(SI), Z16, Z7
+	VFMADD231PS.BCST 28(SI), Z16, Z8
+	VFMADD231PS.BCST 32(SI), Z16, Z9
+	VFMADD231PS.BCST 36(SI), Z16, Z10
+	VFMADD231PS.BCST 40(SI), Z16, Z11
+	VFMADD231PS.BCST 44(SI), Z16, Z12
+	VFMADD231PS.BCST 48(SI), Z16, Z13
+	VFMADD231PS.BCST 52(SI), Z16, Z14
+	VFMADD231PS.BCST 56(SI), Z16, Z15
+	VFMADD231PS.BCST 60(SI), Z16, Z0
+	ADDQ             BX, SI
+	ADDQ             $0x40, R8
+	DECQ             R9
+	JNZ              cells385
+	VMOVUPS          Z1, (CX)
+	VMOVUPS          Z2, 64(CX)
+	VMOVUPS          Z3, 128(CX)
+	VMOVUPS          Z4, 192(CX)
+	VMOVUPS          Z5, 256(CX)
+	VMOVUPS          Z6, 320(CX)
+	VMOVUPS          Z7, 384(CX)
+	VMOVUPS          Z8, 448(CX)
+	VMOVUPS          Z9, 512(CX)
+	VMOVUPS          Z10, 576(CX)
+	VMOVUPS          Z11, 640(CX)
+	VMOVUPS          Z12, 704(CX)
+	VMOVUPS          Z13, 768(CX)
+	VMOVUPS          Z14, 832(CX)
+	VMOVUPS          Z15, 896(CX)
+	VMOVUPS          Z0, 960(CX)
+	ADDQ             $0x40, AX
+	ADDQ             $0x00000400, CX
+	SUBQ             $0x10, DX
+	JNZ              panel384
+	TESTQ            DI, DI
+	RET
+
+// func opColumnSeenValuesAVX512()
+// Requires: AVX512F
+TEXT ·opColumnSeenValuesAVX512(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 208(DI), BX
+
+panel386:
+	VMOVUPS 816(DI), Z0
+	VMULPS  (CX), Z0, Z1
+	VMULPS  64(CX), Z0, Z2
+	VMULPS  128(CX), Z0, Z3
+	VMULPS  192(CX), Z0, Z4
+	VMULPS  256(CX), Z0, Z5
+	VMULPS  320(CX), Z0, Z6
+	VMULPS  384(CX), Z0, Z7
+	VMULPS  448(CX), Z0, Z8
+	VMULPS  512(CX), Z0, Z9
+	VMULPS  576(CX), Z0, Z10
+	VMULPS  640(CX), Z0, Z11
+	VMULPS  704(CX), Z0, Z12
+	VMULPS  768(CX), Z0, Z13
+	VMULPS  832(CX), Z0, Z14
+	VMULPS  896(CX), Z0, Z15
+	VMULPS  960(CX), Z0, Z0
+	MOVQ    AX, SI
+	MOVQ    352(DI), R8
+	MOVQ    360(DI), R9
+	MOVQ    592(DI), R10
+
+cells387:
+	VMOVUPS          (R8), Z16
+	KMOVW            (R9), K1
+	ADDQ             $0x02, R9
+	VFMADD231PS.BCST (SI), Z16, K1, Z1
+	VFMADD231PS.BCST 4(SI), Z16, K1, Z2
+	VFMADD231PS.BCST 8(SI), Z16, K1, Z3
+	VFMADD231PS.BCST 12(SI), Z16, K1, Z4
+	VFMADD231PS.BCST 16(SI), Z16, K1, Z5
+	VFMADD231PS.BCST 20(SI), Z16, K1, Z6
+	VFMADD231PS.BCST 24(SI), Z16, K1, Z7
+	VFMADD231PS.BCST 28(SI), Z16, K1, Z8
+	VFMADD231PS.BCST 32(SI), Z16, K1, Z9
+	VFMADD231PS.BCST 36(SI), Z16, K1, Z10
+	VFMADD231PS.BCST 40(SI), Z16, K1, Z11
+	VFMADD231PS.BCST 44(SI), Z16, K1, Z12
+	VFMADD231PS.BCST 48(SI), Z16, K1, Z13
+	VFMADD231PS.BCST 52(SI), Z16, K1, Z14
+	VFMADD231PS.BCST 56(SI), Z16, K1, Z15
+	VFMADD231PS.BCST 60(SI), Z16, K1, Z0
+	ADDQ             BX, SI
+	ADDQ             $0x40, R8
+	DECQ             R10
+	JNZ              cells387
+	VMOVUPS          Z1, (CX)
+	VMOVUPS          Z2, 64(CX)
+	VMOVUPS          Z3, 128(CX)
+	VMOVUPS          Z4, 192(CX)
+	VMOVUPS          Z5, 256(CX)
+	VMOVUPS          Z6, 320(CX)
+	VMOVUPS          Z7, 384(CX)
+	VMOVUPS          Z8, 448(CX)
+	VMOVUPS          Z9, 512(CX)
+	VMOVUPS          Z10, 576(CX)
+	VMOVUPS          Z11, 640(CX)
+	VMOVUPS          Z12, 704(CX)
+	VMOVUPS          Z13, 768(CX)
+	VMOVUPS          Z14, 832(CX)
+	VMOVUPS          Z15, 896(CX)
+	VMOVUPS          Z0, 960(CX)
+	ADDQ             $0x40, AX
+	ADDQ             $0x00000400, CX
+	SUBQ             $0x10, DX
+	JNZ              panel386
+	TESTQ            DI, DI
+	RET
+
+// func opExpandF32AVX512()
+// Requires: AVX512F, MMX+
 TEXT ·opExpandF32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  496(DI), AX
-	MOVQ  368(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 520(DI)
-	IMULQ 176(DI), DX
+	MOVQ  552(DI), AX
+	MOVQ  392(DI), CX
+	MOVQ  640(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 576(DI)
+	IMULQ 184(DI), BX
 
-loop317:
-	SUBQ    $0x20, DX
-	JLT     rest318
-	VMOVUPS (AX), Z0
-	VMOVUPS Z0, (CX)
-	VMOVUPS 64(AX), Z0
-	VMOVUPS Z0, 64(CX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, CX
-	JMP     loop317
+loop388:
+	SUBQ       $0x20, BX
+	JLT        rest389
+	PREFETCHT1 (DX)
+	PREFETCHT1 64(DX)
+	ADDQ       $0x00000080, DX
+	VMOVUPS    (AX), Z0
+	VMOVUPS    Z0, (CX)
+	VMOVUPS    64(AX), Z0
+	VMOVUPS    Z0, 64(CX)
+	ADDQ       $0x00000080, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop388
 
-rest318:
-	CMPQ    DX, $-16
-	JNE     done319
-	VMOVUPS (AX), Z0
-	VMOVUPS Z0, (CX)
-
-done319:
-	MOVQ  504(DI), AX
-	MOVQ  376(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 528(DI)
-	IMULQ 184(DI), DX
-
-loop320:
-	SUBQ    $0x20, DX
-	JLT     rest321
-	VMOVUPS (AX), Z0
-	VMOVUPS Z0, (CX)
-	VMOVUPS 64(AX), Z0
-	VMOVUPS Z0, 64(CX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, CX
-	JMP     loop320
-
-rest321:
-	CMPQ    DX, $-16
-	JNE     done322
+rest389:
+	CMPQ    BX, $-16
+	JNE     done390
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done322:
+done390:
+	MOVQ  560(DI), AX
+	MOVQ  400(DI), CX
+	MOVQ  648(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 584(DI)
+	IMULQ 192(DI), BX
+
+loop391:
+	SUBQ       $0x20, BX
+	JLT        rest392
+	PREFETCHT1 (DX)
+	PREFETCHT1 64(DX)
+	ADDQ       $0x00000080, DX
+	VMOVUPS    (AX), Z0
+	VMOVUPS    Z0, (CX)
+	VMOVUPS    64(AX), Z0
+	VMOVUPS    Z0, 64(CX)
+	ADDQ       $0x00000080, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop391
+
+rest392:
+	CMPQ    BX, $-16
+	JNE     done393
+	VMOVUPS (AX), Z0
+	VMOVUPS Z0, (CX)
+
+done393:
 	TESTQ DI, DI
 	RET
 
 // func opGatherF32AVX512()
 // Requires: AVX512F, BMI, MMX+
 TEXT ·opGatherF32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
-	IMULQ 128(DI), AX
-	ADDQ  80(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed323:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   144(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   144(DI), R10
-	ADDQ    AX, R10
-	MOVQ    176(DI), R11
-	MOVQ    192(DI), R8
-	IMULQ   SI, R8
-	ADDQ    368(DI), R8
-
-loop324:
-	SUBQ       $0x20, R11
-	JLT        rest325
-	PREFETCHT1 (R10)
-	PREFETCHT1 64(R10)
-	ADDQ       $0x00000080, R10
-	VMOVUPS    (R9), Z0
-	VMOVUPS    Z0, (R8)
-	VMOVUPS    64(R9), Z0
-	VMOVUPS    Z0, 64(R8)
-	ADDQ       $0x00000080, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop324
-
-rest325:
-	CMPQ    R11, $-16
-	JNE     done326
-	VMOVUPS (R9), Z0
-	VMOVUPS Z0, (R8)
-
-done326:
-	TESTQ DX, DX
-	JNZ   listed323
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
 	IMULQ 136(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed327:
+listed394:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -8646,11 +11384,11 @@ listed327:
 	MOVQ    184(DI), R11
 	MOVQ    200(DI), R8
 	IMULQ   SI, R8
-	ADDQ    376(DI), R8
+	ADDQ    392(DI), R8
 
-loop328:
+loop395:
 	SUBQ       $0x20, R11
-	JLT        rest329
+	JLT        rest396
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -8660,38 +11398,84 @@ loop328:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop328
+	JMP        loop395
 
-rest329:
+rest396:
 	CMPQ    R11, $-16
-	JNE     done330
+	JNE     done397
 	VMOVUPS (R9), Z0
 	VMOVUPS Z0, (R8)
 
-done330:
+done397:
 	TESTQ DX, DX
-	JNZ   listed327
+	JNZ   listed394
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
+	IMULQ 144(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed398:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   160(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   160(DI), R10
+	ADDQ    AX, R10
+	MOVQ    192(DI), R11
+	MOVQ    208(DI), R8
+	IMULQ   SI, R8
+	ADDQ    400(DI), R8
+
+loop399:
+	SUBQ       $0x20, R11
+	JLT        rest400
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+	ADDQ       $0x00000080, R10
+	VMOVUPS    (R9), Z0
+	VMOVUPS    Z0, (R8)
+	VMOVUPS    64(R9), Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x00000080, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop399
+
+rest400:
+	CMPQ    R11, $-16
+	JNE     done401
+	VMOVUPS (R9), Z0
+	VMOVUPS Z0, (R8)
+
+done401:
+	TESTQ DX, DX
+	JNZ   listed398
 	TESTQ DI, DI
 	RET
 
 // func opScores1F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   192(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   200(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells331:
+cells402:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -8710,7 +11494,7 @@ cells331:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims332:
+dims403:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -8749,7 +11533,7 @@ dims332:
 	ADDQ        $0x40, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims332
+	JNZ         dims403
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -8800,26 +11584,26 @@ dims332:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells331
+	JG          cells402
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues1F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 200(DI), R8
-	MOVQ 152(DI), R9
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 208(DI), R8
+	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel333:
+panel404:
 	CMPQ         DX, $0x00000080
-	JLT          narrower334
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower405
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -8829,11 +11613,11 @@ panel333:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells335:
+cells406:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -8855,7 +11639,7 @@ cells335:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells335
+	JNZ          cells406
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -8866,27 +11650,27 @@ cells335:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x00000200, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel333
+	JMP          panel404
 
-narrower334:
-panel336:
+narrower405:
+panel407:
 	CMPQ         DX, $0x40
-	JLT          narrower337
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower408
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells338:
+cells409:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -8900,32 +11684,32 @@ cells338:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells338
+	JNZ          cells409
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel336
+	JMP          panel407
 
-narrower337:
-panel339:
+narrower408:
+panel410:
 	CMPQ         DX, $0x20
-	JLT          narrower340
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower411
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells341:
+cells412:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z2
@@ -8935,29 +11719,29 @@ cells341:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells341
+	JNZ          cells412
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel339
+	JMP          panel410
 
-narrower340:
-panel342:
+narrower411:
+panel413:
 	CMPQ         DX, $0x10
-	JLT          narrower343
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower414
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells344:
+cells415:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VFMADD231PS  (SI), Z1, Z0
@@ -8965,38 +11749,38 @@ cells344:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells344
+	JNZ          cells415
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel342
+	JMP          panel413
 
-narrower343:
+narrower414:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   192(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   200(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells345:
+cells416:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -9014,7 +11798,7 @@ cells345:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims346:
+dims417:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -9053,7 +11837,7 @@ dims346:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims346
+	JNZ         dims417
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -9103,41 +11887,41 @@ dims346:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells345
+	JG          cells416
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues2F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 200(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 208(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel347:
+panel418:
 	CMPQ         DX, $0x40
-	JLT          narrower348
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower419
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells349:
+cells420:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -9160,7 +11944,7 @@ cells349:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells349
+	JNZ          cells420
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9171,28 +11955,28 @@ cells349:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel347
+	JMP          panel418
 
-narrower348:
-panel350:
+narrower419:
+panel421:
 	CMPQ         DX, $0x20
-	JLT          narrower351
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower422
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells352:
+cells423:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z4
@@ -9207,33 +11991,33 @@ cells352:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells352
+	JNZ          cells423
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel350
+	JMP          panel421
 
-narrower351:
-panel353:
+narrower422:
+panel424:
 	CMPQ         DX, $0x10
-	JLT          narrower354
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower425
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z1
+	VBROADCASTSS 820(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells355:
+cells426:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -9244,37 +12028,37 @@ cells355:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells355
+	JNZ          cells426
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel353
+	JMP          panel424
 
-narrower354:
+narrower425:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   192(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   200(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   160(DI), R9
+	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells356:
+cells427:
 	MOVQ   AX, R10
-	MOVQ   608(DI), R11
-	MOVQ   176(DI), R12
+	MOVQ   664(DI), R11
+	MOVQ   184(DI), R12
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -9288,7 +12072,7 @@ cells356:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims357:
+dims428:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -9316,7 +12100,7 @@ dims357:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims357
+	JNZ         dims428
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -9357,46 +12141,46 @@ dims357:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells356
+	JG          cells427
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues3F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 200(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 208(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel358:
+panel429:
 	CMPQ         DX, $0x40
-	JLT          narrower359
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower430
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 704(DI), Z8
+	VBROADCASTSS 824(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells360:
+cells431:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -9424,7 +12208,7 @@ cells360:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells360
+	JNZ          cells431
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9439,31 +12223,31 @@ cells360:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel358
+	JMP          panel429
 
-narrower359:
-panel361:
+narrower430:
+panel432:
 	CMPQ         DX, $0x20
-	JLT          narrower362
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower433
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 704(DI), Z4
+	VBROADCASTSS 824(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells363:
+cells434:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z6
@@ -9481,7 +12265,7 @@ cells363:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells363
+	JNZ          cells434
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -9490,28 +12274,28 @@ cells363:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel361
+	JMP          panel432
 
-narrower362:
-panel364:
+narrower433:
+panel435:
 	CMPQ         DX, $0x10
-	JLT          narrower365
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower436
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z1
+	VBROADCASTSS 820(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 704(DI), Z2
+	VBROADCASTSS 824(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells366:
+cells437:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -9524,38 +12308,38 @@ cells366:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells366
+	JNZ          cells437
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel364
+	JMP          panel435
 
-narrower365:
+narrower436:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   192(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   200(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   160(DI), R9
+	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells367:
+cells438:
 	MOVQ   AX, R10
-	MOVQ   608(DI), R11
-	MOVQ   176(DI), R12
+	MOVQ   664(DI), R11
+	MOVQ   184(DI), R12
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -9573,7 +12357,7 @@ cells367:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims368:
+dims439:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -9606,7 +12390,7 @@ dims368:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims368
+	JNZ         dims439
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -9656,51 +12440,51 @@ dims368:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells367
+	JG          cells438
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues4F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 200(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 208(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel369:
+panel440:
 	CMPQ         DX, $0x40
-	JLT          narrower370
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower441
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 704(DI), Z8
+	VBROADCASTSS 824(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 708(DI), Z12
+	VBROADCASTSS 828(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells371:
+cells442:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	PREFETCHT1   128(R14)
@@ -9733,7 +12517,7 @@ cells371:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells371
+	JNZ          cells442
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -9752,34 +12536,34 @@ cells371:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel369
+	JMP          panel440
 
-narrower370:
-panel372:
+narrower441:
+panel443:
 	CMPQ         DX, $0x20
-	JLT          narrower373
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower444
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 704(DI), Z4
+	VBROADCASTSS 824(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 708(DI), Z6
+	VBROADCASTSS 828(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells374:
+cells445:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z8
@@ -9800,7 +12584,7 @@ cells374:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells374
+	JNZ          cells445
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -9811,30 +12595,30 @@ cells374:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel372
+	JMP          panel443
 
-narrower373:
-panel375:
+narrower444:
+panel446:
 	CMPQ         DX, $0x10
-	JLT          narrower376
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower447
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z1
+	VBROADCASTSS 820(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 704(DI), Z2
+	VBROADCASTSS 824(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 708(DI), Z3
+	VBROADCASTSS 828(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells377:
+cells448:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -9849,135 +12633,96 @@ cells377:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells377
+	JNZ          cells448
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	VMOVUPS      Z3, (CX)(R8*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel375
+	JMP          panel446
 
-narrower376:
+narrower447:
 	TESTQ DI, DI
 	RET
 
 // func opExpandF16AVX512()
-// Requires: AVX512F
+// Requires: AVX512F, MMX+
 TEXT ·opExpandF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  496(DI), AX
-	MOVQ  368(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 520(DI)
-	IMULQ 176(DI), DX
+	MOVQ  552(DI), AX
+	MOVQ  392(DI), CX
+	MOVQ  640(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 576(DI)
+	IMULQ 184(DI), BX
 
-loop378:
-	SUBQ      $0x20, DX
-	JLT       rest379
-	VCVTPH2PS (AX), Z0
-	VMOVUPS   Z0, (CX)
-	VCVTPH2PS 32(AX), Z0
-	VMOVUPS   Z0, 64(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop378
+loop449:
+	SUBQ       $0x20, BX
+	JLT        rest450
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VCVTPH2PS  (AX), Z0
+	VMOVUPS    Z0, (CX)
+	VCVTPH2PS  32(AX), Z0
+	VMOVUPS    Z0, 64(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop449
 
-rest379:
-	CMPQ      DX, $-16
-	JNE       done380
-	VCVTPH2PS (AX), Z0
-	VMOVUPS   Z0, (CX)
-
-done380:
-	MOVQ  504(DI), AX
-	MOVQ  376(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 528(DI)
-	IMULQ 184(DI), DX
-
-loop381:
-	SUBQ      $0x20, DX
-	JLT       rest382
-	VCVTPH2PS (AX), Z0
-	VMOVUPS   Z0, (CX)
-	VCVTPH2PS 32(AX), Z0
-	VMOVUPS   Z0, 64(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop381
-
-rest382:
-	CMPQ      DX, $-16
-	JNE       done383
+rest450:
+	CMPQ      BX, $-16
+	JNE       done451
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done383:
+done451:
+	MOVQ  560(DI), AX
+	MOVQ  400(DI), CX
+	MOVQ  648(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 584(DI)
+	IMULQ 192(DI), BX
+
+loop452:
+	SUBQ       $0x20, BX
+	JLT        rest453
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VCVTPH2PS  (AX), Z0
+	VMOVUPS    Z0, (CX)
+	VCVTPH2PS  32(AX), Z0
+	VMOVUPS    Z0, 64(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop452
+
+rest453:
+	CMPQ      BX, $-16
+	JNE       done454
+	VCVTPH2PS (AX), Z0
+	VMOVUPS   Z0, (CX)
+
+done454:
 	TESTQ DI, DI
 	RET
 
 // func opGatherF16AVX512()
 // Requires: AVX512F, BMI, MMX+
 TEXT ·opGatherF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
-	IMULQ 128(DI), AX
-	ADDQ  80(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed384:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   144(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   144(DI), R10
-	ADDQ    AX, R10
-	MOVQ    176(DI), R11
-	MOVQ    192(DI), R8
-	IMULQ   SI, R8
-	ADDQ    368(DI), R8
-
-loop385:
-	SUBQ       $0x20, R11
-	JLT        rest386
-	PREFETCHT1 (R10)
-	ADDQ       $0x40, R10
-	VCVTPH2PS  (R9), Z0
-	VMOVUPS    Z0, (R8)
-	VCVTPH2PS  32(R9), Z0
-	VMOVUPS    Z0, 64(R8)
-	ADDQ       $0x40, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop385
-
-rest386:
-	CMPQ      R11, $-16
-	JNE       done387
-	VCVTPH2PS (R9), Z0
-	VMOVUPS   Z0, (R8)
-
-done387:
-	TESTQ DX, DX
-	JNZ   listed384
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
 	IMULQ 136(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed388:
+listed455:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -9989,11 +12734,11 @@ listed388:
 	MOVQ    184(DI), R11
 	MOVQ    200(DI), R8
 	IMULQ   SI, R8
-	ADDQ    376(DI), R8
+	ADDQ    392(DI), R8
 
-loop389:
+loop456:
 	SUBQ       $0x20, R11
-	JLT        rest390
+	JLT        rest457
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Z0
@@ -10002,38 +12747,83 @@ loop389:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop389
+	JMP        loop456
 
-rest390:
+rest457:
 	CMPQ      R11, $-16
-	JNE       done391
+	JNE       done458
 	VCVTPH2PS (R9), Z0
 	VMOVUPS   Z0, (R8)
 
-done391:
+done458:
 	TESTQ DX, DX
-	JNZ   listed388
+	JNZ   listed455
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
+	IMULQ 144(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed459:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   160(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   160(DI), R10
+	ADDQ    AX, R10
+	MOVQ    192(DI), R11
+	MOVQ    208(DI), R8
+	IMULQ   SI, R8
+	ADDQ    400(DI), R8
+
+loop460:
+	SUBQ       $0x20, R11
+	JLT        rest461
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VCVTPH2PS  (R9), Z0
+	VMOVUPS    Z0, (R8)
+	VCVTPH2PS  32(R9), Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop460
+
+rest461:
+	CMPQ      R11, $-16
+	JNE       done462
+	VCVTPH2PS (R9), Z0
+	VMOVUPS   Z0, (R8)
+
+done462:
+	TESTQ DX, DX
+	JNZ   listed459
 	TESTQ DI, DI
 	RET
 
 // func opScores1F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells392:
+cells463:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -10052,7 +12842,7 @@ cells392:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims393:
+dims464:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -10099,7 +12889,7 @@ dims393:
 	ADDQ        $0x20, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims393
+	JNZ         dims464
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -10150,26 +12940,26 @@ dims393:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells392
+	JG          cells463
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues1F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R8
-	MOVQ 152(DI), R9
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R8
+	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel394:
+panel465:
 	CMPQ         DX, $0x00000080
-	JLT          narrower395
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower466
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -10179,11 +12969,11 @@ panel394:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells396:
+cells467:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -10209,7 +12999,7 @@ cells396:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells396
+	JNZ          cells467
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -10220,27 +13010,27 @@ cells396:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel394
+	JMP          panel465
 
-narrower395:
-panel397:
+narrower466:
+panel468:
 	CMPQ         DX, $0x40
-	JLT          narrower398
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower469
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells399:
+cells470:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -10256,32 +13046,32 @@ cells399:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells399
+	JNZ          cells470
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel397
+	JMP          panel468
 
-narrower398:
-panel400:
+narrower469:
+panel471:
 	CMPQ         DX, $0x20
-	JLT          narrower401
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower472
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells402:
+cells473:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VCVTPH2PS    (SI), Z3
@@ -10292,29 +13082,29 @@ cells402:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells402
+	JNZ          cells473
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel400
+	JMP          panel471
 
-narrower401:
-panel403:
+narrower472:
+panel474:
 	CMPQ         DX, $0x10
-	JLT          narrower404
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower475
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells405:
+cells476:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VCVTPH2PS    (SI), Z2
@@ -10323,40 +13113,40 @@ cells405:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells405
+	JNZ          cells476
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel403
+	JMP          panel474
 
-narrower404:
+narrower475:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   192(DI), R11
+	MOVQ   200(DI), R11
 	LEAQ   (R11)(R11*2), R12
-	MOVQ   160(DI), R12
+	MOVQ   168(DI), R12
 	IMUL3Q $0x08, R12, R12
 
-cells406:
+cells477:
 	MOVQ   AX, R13
-	MOVQ   608(DI), R14
-	MOVQ   176(DI), R15
+	MOVQ   664(DI), R14
+	MOVQ   184(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -10374,7 +13164,7 @@ cells406:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims407:
+dims478:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -10409,7 +13199,7 @@ dims407:
 	ADDQ        $0x20, R13
 	ADDQ        $0x40, R14
 	SUBQ        $0x10, R15
-	JNZ         dims407
+	JNZ         dims478
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -10459,41 +13249,41 @@ dims407:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells406
+	JG          cells477
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues2F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel408:
+panel479:
 	CMPQ         DX, $0x40
-	JLT          narrower409
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower480
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells410:
+cells481:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -10514,7 +13304,7 @@ cells410:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells410
+	JNZ          cells481
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -10525,28 +13315,28 @@ cells410:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel408
+	JMP          panel479
 
-narrower409:
-panel411:
+narrower480:
+panel482:
 	CMPQ         DX, $0x20
-	JLT          narrower412
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower483
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells413:
+cells484:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -10560,33 +13350,33 @@ cells413:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells413
+	JNZ          cells484
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel411
+	JMP          panel482
 
-narrower412:
-panel414:
+narrower483:
+panel485:
 	CMPQ         DX, $0x10
-	JLT          narrower415
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower486
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z1
+	VBROADCASTSS 820(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells416:
+cells487:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -10597,39 +13387,39 @@ cells416:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells416
+	JNZ          cells487
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel414
+	JMP          panel485
 
-narrower415:
+narrower486:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells417:
+cells488:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -10643,7 +13433,7 @@ cells417:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims418:
+dims489:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Z12
@@ -10669,7 +13459,7 @@ dims418:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims418
+	JNZ         dims489
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -10710,46 +13500,46 @@ dims418:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells417
+	JG          cells488
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues3F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel419:
+panel490:
 	CMPQ         DX, $0x40
-	JLT          narrower420
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower491
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 704(DI), Z8
+	VBROADCASTSS 824(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells421:
+cells492:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -10775,7 +13565,7 @@ cells421:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells421
+	JNZ          cells492
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -10790,31 +13580,31 @@ cells421:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel419
+	JMP          panel490
 
-narrower420:
-panel422:
+narrower491:
+panel493:
 	CMPQ         DX, $0x20
-	JLT          narrower423
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower494
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 704(DI), Z4
+	VBROADCASTSS 824(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells424:
+cells495:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -10831,7 +13621,7 @@ cells424:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells424
+	JNZ          cells495
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -10840,28 +13630,28 @@ cells424:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel422
+	JMP          panel493
 
-narrower423:
-panel425:
+narrower494:
+panel496:
 	CMPQ         DX, $0x10
-	JLT          narrower426
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower497
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z1
+	VBROADCASTSS 820(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 704(DI), Z2
+	VBROADCASTSS 824(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells427:
+cells498:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -10874,40 +13664,40 @@ cells427:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells427
+	JNZ          cells498
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel425
+	JMP          panel496
 
-narrower426:
+narrower497:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x04, R11, R11
 
-cells428:
+cells499:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -10925,7 +13715,7 @@ cells428:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims429:
+dims500:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R13), Z16
@@ -10956,7 +13746,7 @@ dims429:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims429
+	JNZ         dims500
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -11006,51 +13796,51 @@ dims429:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells428
+	JG          cells499
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues4F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel430:
+panel501:
 	CMPQ         DX, $0x40
-	JLT          narrower431
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower502
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 704(DI), Z8
+	VBROADCASTSS 824(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 708(DI), Z12
+	VBROADCASTSS 828(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells432:
+cells503:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -11081,7 +13871,7 @@ cells432:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells432
+	JNZ          cells503
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11100,34 +13890,34 @@ cells432:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel430
+	JMP          panel501
 
-narrower431:
-panel433:
+narrower502:
+panel504:
 	CMPQ         DX, $0x20
-	JLT          narrower434
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower505
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 704(DI), Z4
+	VBROADCASTSS 824(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 708(DI), Z6
+	VBROADCASTSS 828(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells435:
+cells506:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -11147,7 +13937,7 @@ cells435:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells435
+	JNZ          cells506
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -11158,30 +13948,30 @@ cells435:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel433
+	JMP          panel504
 
-narrower434:
-panel436:
+narrower505:
+panel507:
 	CMPQ         DX, $0x10
-	JLT          narrower437
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower508
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z1
+	VBROADCASTSS 820(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 704(DI), Z2
+	VBROADCASTSS 824(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 708(DI), Z3
+	VBROADCASTSS 828(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells438:
+cells509:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -11196,144 +13986,102 @@ cells438:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells438
+	JNZ          cells509
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	VMOVUPS      Z3, (CX)(R8*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel436
+	JMP          panel507
 
-narrower437:
+narrower508:
 	TESTQ DI, DI
 	RET
 
 // func opExpandBF16AVX512()
-// Requires: AVX512F
+// Requires: AVX512F, MMX+
 TEXT ·opExpandBF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  496(DI), AX
-	MOVQ  368(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 520(DI)
-	IMULQ 176(DI), DX
+	MOVQ  552(DI), AX
+	MOVQ  392(DI), CX
+	MOVQ  640(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 576(DI)
+	IMULQ 184(DI), BX
 
-loop439:
-	SUBQ      $0x20, DX
-	JLT       rest440
-	VPMOVZXWD (AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (CX)
-	VPMOVZXWD 32(AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, 64(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop439
+loop510:
+	SUBQ       $0x20, BX
+	JLT        rest511
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VPMOVZXWD  (AX), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, (CX)
+	VPMOVZXWD  32(AX), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, 64(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop510
 
-rest440:
-	CMPQ      DX, $-16
-	JNE       done441
-	VPMOVZXWD (AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (CX)
-
-done441:
-	MOVQ  504(DI), AX
-	MOVQ  376(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 528(DI)
-	IMULQ 184(DI), DX
-
-loop442:
-	SUBQ      $0x20, DX
-	JLT       rest443
-	VPMOVZXWD (AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (CX)
-	VPMOVZXWD 32(AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, 64(CX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x00000080, CX
-	JMP       loop442
-
-rest443:
-	CMPQ      DX, $-16
-	JNE       done444
+rest511:
+	CMPQ      BX, $-16
+	JNE       done512
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done444:
+done512:
+	MOVQ  560(DI), AX
+	MOVQ  400(DI), CX
+	MOVQ  648(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 584(DI)
+	IMULQ 192(DI), BX
+
+loop513:
+	SUBQ       $0x20, BX
+	JLT        rest514
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VPMOVZXWD  (AX), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, (CX)
+	VPMOVZXWD  32(AX), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, 64(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop513
+
+rest514:
+	CMPQ      BX, $-16
+	JNE       done515
+	VPMOVZXWD (AX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (CX)
+
+done515:
 	TESTQ DI, DI
 	RET
 
 // func opGatherBF16AVX512()
 // Requires: AVX512F, BMI, MMX+
 TEXT ·opGatherBF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
-	IMULQ 128(DI), AX
-	ADDQ  80(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed445:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   144(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   144(DI), R10
-	ADDQ    AX, R10
-	MOVQ    176(DI), R11
-	MOVQ    192(DI), R8
-	IMULQ   SI, R8
-	ADDQ    368(DI), R8
-
-loop446:
-	SUBQ       $0x20, R11
-	JLT        rest447
-	PREFETCHT1 (R10)
-	ADDQ       $0x40, R10
-	VPMOVZXWD  (R9), Z0
-	VPSLLD     $0x10, Z0, Z0
-	VMOVUPS    Z0, (R8)
-	VPMOVZXWD  32(R9), Z0
-	VPSLLD     $0x10, Z0, Z0
-	VMOVUPS    Z0, 64(R8)
-	ADDQ       $0x40, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop446
-
-rest447:
-	CMPQ      R11, $-16
-	JNE       done448
-	VPMOVZXWD (R9), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (R8)
-
-done448:
-	TESTQ DX, DX
-	JNZ   listed445
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
 	IMULQ 136(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed449:
+listed516:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -11345,11 +14093,11 @@ listed449:
 	MOVQ    184(DI), R11
 	MOVQ    200(DI), R8
 	IMULQ   SI, R8
-	ADDQ    376(DI), R8
+	ADDQ    392(DI), R8
 
-loop450:
+loop517:
 	SUBQ       $0x20, R11
-	JLT        rest451
+	JLT        rest518
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Z0
@@ -11360,33 +14108,84 @@ loop450:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop450
+	JMP        loop517
 
-rest451:
+rest518:
 	CMPQ      R11, $-16
-	JNE       done452
+	JNE       done519
 	VPMOVZXWD (R9), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (R8)
 
-done452:
+done519:
 	TESTQ DX, DX
-	JNZ   listed449
+	JNZ   listed516
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
+	IMULQ 144(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed520:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   160(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   160(DI), R10
+	ADDQ    AX, R10
+	MOVQ    192(DI), R11
+	MOVQ    208(DI), R8
+	IMULQ   SI, R8
+	ADDQ    400(DI), R8
+
+loop521:
+	SUBQ       $0x20, R11
+	JLT        rest522
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VPMOVZXWD  (R9), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, (R8)
+	VPMOVZXWD  32(R9), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop521
+
+rest522:
+	CMPQ      R11, $-16
+	JNE       done523
+	VPMOVZXWD (R9), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (R8)
+
+done523:
+	TESTQ DX, DX
+	JNZ   listed520
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ8_0AVX512()
-// Requires: AVX2, AVX512F
+// Requires: AVX2, AVX512F, MMX+
 TEXT ·opExpandQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  496(DI), AX
-	MOVQ  368(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 520(DI)
-	IMULQ 176(DI), DX
+	MOVQ  552(DI), AX
+	MOVQ  392(DI), CX
+	MOVQ  640(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 576(DI)
+	IMULQ 184(DI), BX
 
-loop453:
-	SUBQ         $0x20, DX
-	JLT          rest454
+loop524:
+	SUBQ         $0x20, BX
+	JLT          rest525
+	PREFETCHT1   (DX)
+	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), Y0
 	VCVTPH2PS    Y0, Z0
 	VPMOVSXBD    2(AX), Z1
@@ -11399,18 +14198,21 @@ loop453:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop453
+	JMP          loop524
 
-rest454:
-	MOVQ  504(DI), AX
-	MOVQ  376(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 528(DI)
-	IMULQ 184(DI), DX
+rest525:
+	MOVQ  560(DI), AX
+	MOVQ  400(DI), CX
+	MOVQ  648(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 584(DI)
+	IMULQ 192(DI), BX
 
-loop456:
-	SUBQ         $0x20, DX
-	JLT          rest457
+loop527:
+	SUBQ         $0x20, BX
+	JLT          rest528
+	PREFETCHT1   (DX)
+	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), Y0
 	VCVTPH2PS    Y0, Z0
 	VPMOVSXBD    2(AX), Z1
@@ -11423,70 +14225,25 @@ loop456:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop456
+	JMP          loop527
 
-rest457:
+rest528:
 	TESTQ DI, DI
 	RET
 
 // func opGatherQ8_0AVX512()
 // Requires: AVX2, AVX512F, BMI, MMX+
 TEXT ·opGatherQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
-	IMULQ 128(DI), AX
-	ADDQ  80(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed459:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   144(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   144(DI), R10
-	ADDQ    AX, R10
-	MOVQ    176(DI), R11
-	MOVQ    192(DI), R8
-	IMULQ   SI, R8
-	ADDQ    368(DI), R8
-
-loop460:
-	SUBQ         $0x20, R11
-	JLT          rest461
-	PREFETCHT1   (R10)
-	ADDQ         $0x22, R10
-	VPBROADCASTW (R9), Y0
-	VCVTPH2PS    Y0, Z0
-	VPMOVSXBD    2(R9), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, (R8)
-	VPMOVSXBD    18(R9), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, 64(R8)
-	ADDQ         $0x22, R9
-	ADDQ         $0x00000080, R8
-	JMP          loop460
-
-rest461:
-	TESTQ DX, DX
-	JNZ   listed459
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
 	IMULQ 136(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed463:
+listed530:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -11498,11 +14255,11 @@ listed463:
 	MOVQ    184(DI), R11
 	MOVQ    200(DI), R8
 	IMULQ   SI, R8
-	ADDQ    376(DI), R8
+	ADDQ    392(DI), R8
 
-loop464:
+loop531:
 	SUBQ         $0x20, R11
-	JLT          rest465
+	JLT          rest532
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), Y0
@@ -11517,32 +14274,77 @@ loop464:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop464
+	JMP          loop531
 
-rest465:
+rest532:
 	TESTQ DX, DX
-	JNZ   listed463
+	JNZ   listed530
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
+	IMULQ 144(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed534:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   160(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   160(DI), R10
+	ADDQ    AX, R10
+	MOVQ    192(DI), R11
+	MOVQ    208(DI), R8
+	IMULQ   SI, R8
+	ADDQ    400(DI), R8
+
+loop535:
+	SUBQ         $0x20, R11
+	JLT          rest536
+	PREFETCHT1   (R10)
+	ADDQ         $0x22, R10
+	VPBROADCASTW (R9), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(R9), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (R8)
+	VPMOVSXBD    18(R9), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         $0x22, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop535
+
+rest536:
+	TESTQ DX, DX
+	JNZ   listed534
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells467:
+cells538:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -11561,7 +14363,7 @@ cells467:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims468:
+dims539:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -11738,7 +14540,7 @@ dims468:
 	ADDQ         $0x22, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims468
+	JNZ          dims539
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -11789,26 +14591,26 @@ dims468:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells467
+	JG           cells538
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R8
-	MOVQ 152(DI), R9
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R8
+	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel469:
+panel540:
 	CMPQ         DX, $0x00000080
-	JLT          narrower470
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower541
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -11818,11 +14620,11 @@ panel469:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells471:
+cells542:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -11871,7 +14673,7 @@ cells471:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells471
+	JNZ          cells542
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11882,27 +14684,27 @@ cells471:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x00000088, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel469
+	JMP          panel540
 
-narrower470:
-panel472:
+narrower541:
+panel543:
 	CMPQ         DX, $0x40
-	JLT          narrower473
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower544
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells474:
+cells545:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -11930,32 +14732,32 @@ cells474:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells474
+	JNZ          cells545
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel472
+	JMP          panel543
 
-narrower473:
-panel475:
+narrower544:
+panel546:
 	CMPQ         DX, $0x20
-	JLT          narrower476
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower547
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells477:
+cells548:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -11972,41 +14774,41 @@ cells477:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells477
+	JNZ          cells548
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel475
+	JMP          panel546
 
-narrower476:
+narrower547:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   192(DI), R11
+	MOVQ   200(DI), R11
 	LEAQ   (R11)(R11*2), R12
-	MOVQ   160(DI), R12
+	MOVQ   168(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells478:
+cells549:
 	MOVQ   AX, R13
-	MOVQ   608(DI), R14
-	MOVQ   176(DI), R15
+	MOVQ   664(DI), R14
+	MOVQ   184(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -12024,7 +14826,7 @@ cells478:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims479:
+dims550:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -12134,7 +14936,7 @@ dims479:
 	ADDQ         $0x22, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims479
+	JNZ          dims550
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -12184,41 +14986,41 @@ dims479:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells478
+	JG           cells549
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel480:
+panel551:
 	CMPQ         DX, $0x40
-	JLT          narrower481
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower552
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells482:
+cells553:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -12251,7 +15053,7 @@ cells482:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells482
+	JNZ          cells553
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12262,28 +15064,28 @@ cells482:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel480
+	JMP          panel551
 
-narrower481:
-panel483:
+narrower552:
+panel554:
 	CMPQ         DX, $0x20
-	JLT          narrower484
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower555
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells485:
+cells556:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -12303,41 +15105,41 @@ cells485:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells485
+	JNZ          cells556
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel483
+	JMP          panel554
 
-narrower484:
+narrower555:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells486:
+cells557:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -12351,7 +15153,7 @@ cells486:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims487:
+dims558:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -12421,7 +15223,7 @@ dims487:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims487
+	JNZ          dims558
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -12462,46 +15264,46 @@ dims487:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells486
+	JG           cells557
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel488:
+panel559:
 	CMPQ         DX, $0x40
-	JLT          narrower489
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower560
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 704(DI), Z8
+	VBROADCASTSS 824(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells490:
+cells561:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -12539,7 +15341,7 @@ cells490:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells490
+	JNZ          cells561
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12554,31 +15356,31 @@ cells490:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel488
+	JMP          panel559
 
-narrower489:
-panel491:
+narrower560:
+panel562:
 	CMPQ         DX, $0x20
-	JLT          narrower492
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower563
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 704(DI), Z4
+	VBROADCASTSS 824(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells493:
+cells564:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -12601,7 +15403,7 @@ cells493:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells493
+	JNZ          cells564
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12610,34 +15412,34 @@ cells493:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel491
+	JMP          panel562
 
-narrower492:
+narrower563:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells494:
+cells565:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -12655,7 +15457,7 @@ cells494:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims495:
+dims566:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -12735,7 +15537,7 @@ dims495:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims495
+	JNZ          dims566
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -12785,51 +15587,51 @@ dims495:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells494
+	JG           cells565
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel496:
+panel567:
 	CMPQ         DX, $0x40
-	JLT          narrower497
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower568
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 704(DI), Z8
+	VBROADCASTSS 824(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 708(DI), Z12
+	VBROADCASTSS 828(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells498:
+cells569:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -12872,7 +15674,7 @@ cells498:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells498
+	JNZ          cells569
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12891,34 +15693,34 @@ cells498:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel496
+	JMP          panel567
 
-narrower497:
-panel499:
+narrower568:
+panel570:
 	CMPQ         DX, $0x20
-	JLT          narrower500
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower571
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 704(DI), Z4
+	VBROADCASTSS 824(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 708(DI), Z6
+	VBROADCASTSS 828(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells501:
+cells572:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -12944,7 +15746,7 @@ cells501:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells501
+	JNZ          cells572
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12955,28 +15757,31 @@ cells501:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel499
+	JMP          panel570
 
-narrower500:
+narrower571:
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ4_0AVX512()
-// Requires: AVX2, AVX512F
+// Requires: AVX2, AVX512F, MMX+
 TEXT ·opExpandQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  496(DI), AX
-	MOVQ  368(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 520(DI)
-	IMULQ 176(DI), DX
+	MOVQ  552(DI), AX
+	MOVQ  392(DI), CX
+	MOVQ  640(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 576(DI)
+	IMULQ 184(DI), BX
 
-loop502:
-	SUBQ         $0x20, DX
-	JLT          rest503
+loop573:
+	SUBQ         $0x20, BX
+	JLT          rest574
+	PREFETCHT1   (DX)
+	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), Y0
 	VCVTPH2PS    Y0, Z0
 	VMULPS       nibbles<>+0(SB), Z0, Z0
@@ -12989,18 +15794,21 @@ loop502:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop502
+	JMP          loop573
 
-rest503:
-	MOVQ  504(DI), AX
-	MOVQ  376(DI), CX
-	MOVQ  536(DI), DX
-	MOVQ  CX, 528(DI)
-	IMULQ 184(DI), DX
+rest574:
+	MOVQ  560(DI), AX
+	MOVQ  400(DI), CX
+	MOVQ  648(DI), DX
+	MOVQ  592(DI), BX
+	MOVQ  CX, 584(DI)
+	IMULQ 192(DI), BX
 
-loop505:
-	SUBQ         $0x20, DX
-	JLT          rest506
+loop576:
+	SUBQ         $0x20, BX
+	JLT          rest577
+	PREFETCHT1   (DX)
+	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), Y0
 	VCVTPH2PS    Y0, Z0
 	VMULPS       nibbles<>+0(SB), Z0, Z0
@@ -13013,70 +15821,25 @@ loop505:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop505
+	JMP          loop576
 
-rest506:
+rest577:
 	TESTQ DI, DI
 	RET
 
 // func opGatherQ4_0AVX512()
 // Requires: AVX2, AVX512F, BMI, MMX+
 TEXT ·opGatherQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
-	IMULQ 128(DI), AX
-	ADDQ  80(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed508:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   144(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   144(DI), R10
-	ADDQ    AX, R10
-	MOVQ    176(DI), R11
-	MOVQ    192(DI), R8
-	IMULQ   SI, R8
-	ADDQ    368(DI), R8
-
-loop509:
-	SUBQ         $0x20, R11
-	JLT          rest510
-	PREFETCHT1   (R10)
-	ADDQ         $0x12, R10
-	VPBROADCASTW (R9), Y0
-	VCVTPH2PS    Y0, Z0
-	VMULPS       nibbles<>+0(SB), Z0, Z0
-	VPMOVZXBD    2(R9), Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, (R8)
-	VPMOVZXBD    2(R9), Z1
-	VPSRLD       $0x04, Z1, Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, 64(R8)
-	ADDQ         $0x12, R9
-	ADDQ         $0x00000080, R8
-	JMP          loop509
-
-rest510:
-	TESTQ DX, DX
-	JNZ   listed508
-	MOVQ  416(DI), AX
-	MOVQ  568(DI), CX
-	MOVQ  576(DI), DX
-	MOVQ  272(DI), BX
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
 	IMULQ 136(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed512:
+listed579:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -13088,11 +15851,11 @@ listed512:
 	MOVQ    184(DI), R11
 	MOVQ    200(DI), R8
 	IMULQ   SI, R8
-	ADDQ    376(DI), R8
+	ADDQ    392(DI), R8
 
-loop513:
+loop580:
 	SUBQ         $0x20, R11
-	JLT          rest514
+	JLT          rest581
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), Y0
@@ -13107,32 +15870,77 @@ loop513:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop513
+	JMP          loop580
 
-rest514:
+rest581:
 	TESTQ DX, DX
-	JNZ   listed512
+	JNZ   listed579
+	MOVQ  440(DI), AX
+	MOVQ  624(DI), CX
+	MOVQ  632(DI), DX
+	MOVQ  280(DI), BX
+	IMULQ 144(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed583:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   160(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   160(DI), R10
+	ADDQ    AX, R10
+	MOVQ    192(DI), R11
+	MOVQ    208(DI), R8
+	IMULQ   SI, R8
+	ADDQ    400(DI), R8
+
+loop584:
+	SUBQ         $0x20, R11
+	JLT          rest585
+	PREFETCHT1   (R10)
+	ADDQ         $0x12, R10
+	VPBROADCASTW (R9), Y0
+	VCVTPH2PS    Y0, Z0
+	VMULPS       nibbles<>+0(SB), Z0, Z0
+	VPMOVZXBD    2(R9), Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, (R8)
+	VPMOVZXBD    2(R9), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         $0x12, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop584
+
+rest585:
+	TESTQ DX, DX
+	JNZ   listed583
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells516:
+cells587:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -13151,7 +15959,7 @@ cells516:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims517:
+dims588:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -13324,7 +16132,7 @@ dims517:
 	ADDQ         $0x12, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims517
+	JNZ          dims588
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -13375,26 +16183,26 @@ dims517:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells516
+	JG           cells587
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R8
-	MOVQ 152(DI), R9
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R8
+	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel518:
+panel589:
 	CMPQ         DX, $0x00000080
-	JLT          narrower519
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower590
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -13404,11 +16212,11 @@ panel518:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells520:
+cells591:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z8
@@ -13456,7 +16264,7 @@ cells520:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells520
+	JNZ          cells591
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13467,27 +16275,27 @@ cells520:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x48, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel518
+	JMP          panel589
 
-narrower519:
-panel521:
+narrower590:
+panel592:
 	CMPQ         DX, $0x40
-	JLT          narrower522
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower593
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells523:
+cells594:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z4
 	VPBROADCASTW (SI), Y5
@@ -13514,32 +16322,32 @@ cells523:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells523
+	JNZ          cells594
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel521
+	JMP          panel592
 
-narrower522:
-panel524:
+narrower593:
+panel595:
 	CMPQ         DX, $0x20
-	JLT          narrower525
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower596
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         336(DI), R10
-	MOVQ         536(DI), R11
+	MOVQ         352(DI), R10
+	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells526:
+cells597:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -13556,41 +16364,41 @@ cells526:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells526
+	JNZ          cells597
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), SI
+	MOVQ         176(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel524
+	JMP          panel595
 
-narrower525:
+narrower596:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   192(DI), R11
+	MOVQ   200(DI), R11
 	LEAQ   (R11)(R11*2), R12
-	MOVQ   160(DI), R12
+	MOVQ   168(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells527:
+cells598:
 	MOVQ   AX, R13
-	MOVQ   608(DI), R14
-	MOVQ   176(DI), R15
+	MOVQ   664(DI), R14
+	MOVQ   184(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -13608,7 +16416,7 @@ cells527:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims528:
+dims599:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -13716,7 +16524,7 @@ dims528:
 	ADDQ         $0x12, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims528
+	JNZ          dims599
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -13766,41 +16574,41 @@ dims528:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells527
+	JG           cells598
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel529:
+panel600:
 	CMPQ         DX, $0x40
-	JLT          narrower530
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower601
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells531:
+cells602:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z8
 	VBROADCASTSS 4(R11), Z9
@@ -13832,7 +16640,7 @@ cells531:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells531
+	JNZ          cells602
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13843,28 +16651,28 @@ cells531:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel529
+	JMP          panel600
 
-narrower530:
-panel532:
+narrower601:
+panel603:
 	CMPQ         DX, $0x20
-	JLT          narrower533
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower604
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells534:
+cells605:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -13884,41 +16692,41 @@ cells534:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells534
+	JNZ          cells605
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel532
+	JMP          panel603
 
-narrower533:
+narrower604:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R10
+	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells535:
+cells606:
 	MOVQ   AX, R11
-	MOVQ   608(DI), R12
-	MOVQ   176(DI), R13
+	MOVQ   664(DI), R12
+	MOVQ   184(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -13932,7 +16740,7 @@ cells535:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims536:
+dims607:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R12), Z12
@@ -14001,7 +16809,7 @@ dims536:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims536
+	JNZ          dims607
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -14042,46 +16850,46 @@ dims536:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells535
+	JG           cells606
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel537:
+panel608:
 	CMPQ         DX, $0x40
-	JLT          narrower538
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower609
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 704(DI), Z8
+	VBROADCASTSS 824(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells539:
+cells610:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z13
@@ -14118,7 +16926,7 @@ cells539:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells539
+	JNZ          cells610
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14133,31 +16941,31 @@ cells539:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel537
+	JMP          panel608
 
-narrower538:
-panel540:
+narrower609:
+panel611:
 	CMPQ         DX, $0x20
-	JLT          narrower541
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower612
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 704(DI), Z4
+	VBROADCASTSS 824(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         336(DI), R11
-	MOVQ         536(DI), R12
+	MOVQ         352(DI), R11
+	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells542:
+cells613:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -14180,7 +16988,7 @@ cells542:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells542
+	JNZ          cells613
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -14189,34 +16997,34 @@ cells542:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R8
+	MOVQ         176(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel540
+	JMP          panel611
 
-narrower541:
+narrower612:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   520(DI), AX
-	MOVQ   336(DI), CX
-	MOVQ   536(DI), DX
-	MOVQ   584(DI), BX
-	MOVQ   144(DI), SI
+	MOVQ   576(DI), AX
+	MOVQ   352(DI), CX
+	MOVQ   592(DI), DX
+	MOVQ   640(DI), BX
+	MOVQ   152(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   192(DI), R9
+	MOVQ   200(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   160(DI), R11
+	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells543:
+cells614:
 	MOVQ   AX, R12
-	MOVQ   608(DI), R13
-	MOVQ   176(DI), R14
+	MOVQ   664(DI), R13
+	MOVQ   184(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -14234,7 +17042,7 @@ cells543:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims544:
+dims615:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R13), Z16
@@ -14313,7 +17121,7 @@ dims544:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims544
+	JNZ          dims615
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -14363,51 +17171,51 @@ dims544:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells543
+	JG           cells614
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 528(DI), AX
-	MOVQ 632(DI), CX
-	MOVQ 184(DI), DX
-	MOVQ 592(DI), BX
-	MOVQ 200(DI), SI
-	MOVQ 152(DI), R9
-	MOVQ 152(DI), R10
+	MOVQ 584(DI), AX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), DX
+	MOVQ 648(DI), BX
+	MOVQ 208(DI), SI
+	MOVQ 160(DI), R9
+	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel545:
+panel616:
 	CMPQ         DX, $0x40
-	JLT          narrower546
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower617
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z4
+	VBROADCASTSS 820(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 704(DI), Z8
+	VBROADCASTSS 824(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 708(DI), Z12
+	VBROADCASTSS 828(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells547:
+cells618:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z16
 	VBROADCASTSS 4(R12), Z17
@@ -14449,7 +17257,7 @@ cells547:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells547
+	JNZ          cells618
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14468,34 +17276,34 @@ cells547:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel545
+	JMP          panel616
 
-narrower546:
-panel548:
+narrower617:
+panel619:
 	CMPQ         DX, $0x20
-	JLT          narrower549
-	VBROADCASTSS 696(DI), Z0
+	JLT          narrower620
+	VBROADCASTSS 816(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 700(DI), Z2
+	VBROADCASTSS 820(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 704(DI), Z4
+	VBROADCASTSS 824(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 708(DI), Z6
+	VBROADCASTSS 828(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         336(DI), R12
-	MOVQ         536(DI), R13
+	MOVQ         352(DI), R12
+	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells550:
+cells621:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -14521,7 +17329,7 @@ cells550:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells550
+	JNZ          cells621
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -14532,12 +17340,12 @@ cells550:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         168(DI), R11
+	MOVQ         176(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel548
+	JMP          panel619
 
-narrower549:
+narrower620:
 	TESTQ DI, DI
 	RET

@@ -8,9 +8,23 @@ type shape struct {
 	cells            int // of k and v
 }
 
-// passRows is the largest number of rows that share each loaded K and V. Up to that many rows, work
-// is divided by ranges of cells, and above it by rows.
+// passRows is the largest number of rows with which work is divided by ranges of cells. More rows are
+// divided into passes, which share each loaded K and V.
 const passRows = 16
+
+// A pass has at most as many rows as a word has bits, and as many vectors as their queries and outputs
+// leave room for in a second-level cache.
+const (
+	mostPassRows  = 64
+	mostPassBytes = 64 << 10 // of queries, or of outputs
+)
+
+// A column is as many vectors as the widest register has lanes. Passes of leastColumns vectors or more
+// are computed by columns, the others by groups of up to four.
+const (
+	column       = 16
+	leastColumns = 16
+)
 
 // rangesOf returns into how many ranges the cells are divided.
 //
@@ -54,6 +68,8 @@ func tileCells(dim int) int {
 // frame and buffers for each thread.
 type layout struct {
 	tile              int   // cells
+	pass              int   // rows at most
+	room              int64 // vectors of a pass, rounded up to whole groups or columns
 	lse               int64 // where log-sum-exps begin
 	parts, partSize   int64 // of the ranges
 	frames, frameSize int64 // of the threads
@@ -66,18 +82,48 @@ func (s shape) layout(threads int) layout {
 	l.lse = valueBytes * int64(s.heads) * int64(s.rows)
 	end := align(l.lse + 4*int64(s.heads)*int64(s.rows))
 
-	room := int64((min(s.rows, passRows)*(s.heads/s.kvHeads) + 3) / 4 * 4) // vectors of a pass
-	l.partSize = align(8*room) + room*valueBytes
+	l.pass = s.pass(threads)
+	l.room = int64(min(s.rows, l.pass) * (s.heads / s.kvHeads))
+	if l.room >= leastColumns {
+		l.room = (l.room + column - 1) / column * column
+	} else {
+		l.room = (l.room + 3) / 4 * 4
+	}
+	l.partSize = align(8*l.room) + l.room*valueBytes
 	l.parts = end
 	if s.rows <= passRows {
 		end += int64(rangesOf(s.cells)*s.kvHeads) * l.partSize
 	}
 	l.frames = end
-	const frame, scores = 1024, (32*4 + 16) * 4
-	l.frameSize = frame + scores + 2*align(4*passRows) + align(4*room) +
-		int64(l.tile)*(keyBytes+valueBytes) + room*keyBytes + 2*l.partSize
+	const frame, scores, masks = 1024, (32 + 3) * column * 4, 32 * 2
+	l.frameSize = frame + scores + masks + 2*align(4*int64(l.pass)) + align(4*l.room) +
+		int64(l.tile)*(keyBytes+valueBytes) + l.room*keyBytes + 2*l.partSize
 	l.size = l.frames + int64(threads)*l.frameSize + 64 // as scratch may begin so much later
 	return l
+}
+
+// pass returns the number of rows of a pass. A long pass converts K and V to f32 seldom, and many passes
+// keep all threads busy to the end. All passes but the last have whole columns, if there are as many as
+// that. A row's result does not depend on it.
+func (s shape) pass(threads int) int {
+	if s.rows <= passRows {
+		return passRows
+	}
+	group := s.heads / s.kvHeads
+	vectorBytes := 4 * max(s.keyDim, s.valueDim)
+	most := max(min(mostPassRows, mostPassBytes/(group*vectorBytes)), 1)
+	const least = 2 * column // vectors
+	passes := max(2, (s.rows+most-1)/most, min((2*threads+s.kvHeads-1)/s.kvHeads, s.rows*group/least))
+	whole := column / gcd(column, group)
+	n := (s.rows + passes - 1) / passes
+	return min((n+whole-1)/whole*whole, mostPassRows)
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 func align(n int64) int64 { return (n + 63) &^ 63 }

@@ -34,5 +34,5 @@ type params struct {
 	parts     int32   // where the ranges' results begin, in 64 bytes of the scratch
 	partSize  int32   // of one, in 64 bytes
 	threads   int32   // for how many there are frames
-	_         [1]int32
+	least     int32   // vectors of a pass from which on it is computed by columns; 0: none
 }

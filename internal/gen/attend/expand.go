@@ -114,10 +114,10 @@ func (k kind) expand(i isa) {
 	name := "opExpand" + k.name + i.Name
 	Text(name, name+" makes the tile's keys and values f32. Behind its last cell they are what earlier tiles left.")
 	for _, s := range []string{"k", "v"} {
-		src, dst, n := load(s+"p"), load(s+"x"), load("tn")
+		src, dst, ahead, n := load(s+"p"), load(s+"x"), load(s+"Next"), load("tn")
 		store(dst, s+"t")
 		IMULQ(f("d"+s), n)
-		k.convert(i, src, dst, nil, n)
+		k.convert(i, src, dst, ahead, n)
 	}
 	Ret()
 }
@@ -155,7 +155,7 @@ func (k kind) gather(i isa) {
 }
 
 // convert emits the conversion of n values, a multiple of 16 or of a block, to f32. It moves the
-// addresses on, and prefetches from ahead if that is not nil.
+// addresses on, and prefetches as many bytes from ahead.
 func (k kind) convert(i isa, src, dst, ahead, n reg.Register) {
 	step := func(n int) {
 		for at := 0; at < n; at += k.step {
@@ -171,12 +171,10 @@ func (k kind) convert(i isa, src, dst, ahead, n reg.Register) {
 	Label(loop)
 	SUBQ(Imm(32), n)
 	JLT(LabelRef(rest))
-	if ahead != nil {
-		for at := 0; at < bytes; at += 64 {
-			PREFETCHT1(Mem{Base: ahead, Disp: at})
-		}
-		ADDQ(Int(bytes), ahead)
+	for at := 0; at < bytes; at += 64 {
+		PREFETCHT1(Mem{Base: ahead, Disp: at})
 	}
+	ADDQ(Int(bytes), ahead)
 	step(32)
 	ADDQ(Int(bytes), src)
 	ADDQ(Int(128), dst)

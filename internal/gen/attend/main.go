@@ -22,6 +22,7 @@ func main() {
 	newConstants()
 	for _, i := range isas {
 		constants.tables = append(constants.tables, i.tables())
+		constants.columns = append(constants.columns, i.columnTables())
 	}
 	setup()
 	begin()
@@ -32,10 +33,18 @@ func main() {
 	nextGroup()
 	fold()
 	output()
+	columnQueries()
+	columnMasks()
+	nextColumn()
+	foldColumns()
+	columnOutputs()
 	for _, i := range isas {
 		for _, w := range []int{1, 2, 4} {
 			i.softmax(w)
 			i.seenValues(w)
+		}
+		if i.Wide() {
+			i.columns()
 		}
 		for _, k := range kinds {
 			k.expand(i)
@@ -70,8 +79,11 @@ var constants struct {
 	nibbles                                    Mem // value of each 4-bit code of q4_0
 	shift                                      map[int]Mem
 	step                                       map[int]Mem
+	bit                                        Mem // the first of a word
+	sign                                       Mem // the last one
 	bounds                                     Mem
-	tables                                     []Mem // of texts, by instruction set
+	tables                                     []Mem   // of texts, by instruction set
+	columns                                    [][]Mem // tables of columns, by instruction set and columnDims
 }
 
 func newConstants() {
@@ -103,6 +115,8 @@ func newConstants() {
 	for _, n := range []int{2, 4, 8, 16} {
 		c.step[n] = Words("step"+string(rune('a'+n)), func(int) uint32 { return uint32(n) })
 	}
+	c.bit = Words("bit", func(int) uint32 { return 1 })
+	c.sign = Words("sign", func(int) uint32 { return 1 << 31 })
 	c.bounds = GLOBL("bounds", RODATA|NOPTR)
 	for i, b := range bounds() {
 		DATA(4*i, U32(b))

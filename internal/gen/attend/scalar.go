@@ -58,6 +58,24 @@ func setup() {
 		Label(other)
 	}
 	store(floats, "typed")
+	size, functions := load("dk"), GP64()
+	XORL(functions.As32(), functions.As32())
+	for set, tables := range constants.columns {
+		if tables == nil {
+			continue
+		}
+		other := NewLabel("other")
+		CMPQ(f("isa"), Int(set))
+		JNE(LabelRef(other))
+		LEAQ(tables[0], functions)
+		for j, table := range tables[1:] {
+			LEAQ(table, floats)
+			CMPQ(size, Int(columnDims[j+1]))
+			CMOVQEQ(floats, functions)
+		}
+		Label(other)
+	}
+	store(functions, "column")
 	v := source(2)
 	copyTo("v", v, TensorData)
 	copyTo("dv", v, ne(0))
@@ -96,6 +114,10 @@ func setup() {
 	}
 	store(Word(param(2)), "tile")
 	store(Word(param(3)), "pass")
+	least := Word(param(9))
+	CMPQ(f("column"), Imm(0))
+	CMOVQEQ(f("column"), least)
+	store(least, "least")
 	for i, name := range []string{"parts", "partSize"} {
 		p := Word(param(6 + i))
 		SHLQ(Imm(6), p)
@@ -148,8 +170,18 @@ func setup() {
 	IMULQ(f("kvHeads"), n)
 	store(n, "items")
 	IMULQ(f("group"), rows)
+	byGroups, rounded := NewLabel("byGroups"), NewLabel("rounded")
+	CMPQ(f("least"), Imm(0))
+	JEQ(LabelRef(byGroups))
+	CMPQ(rows, f("least"))
+	JLT(LabelRef(byGroups))
+	ADDQ(Imm(column-1), rows)
+	ANDQ(I32(-column), rows)
+	JMP(LabelRef(rounded))
+	Label(byGroups)
 	ADDQ(Imm(3), rows)
 	ANDQ(I32(-4), rows)
+	Label(rounded)
 	store(rows, "room")
 
 	Comment("scratch, in the order of layout.go")
@@ -165,6 +197,8 @@ func setup() {
 	}
 	take("scores")
 	ADDQ(U32(scoresSize), p)
+	take("cellMask")
+	ADDQ(U32(cellMaskSize), p)
 	take("rowMask")
 	aligned(load("pass"), 4)
 	take("listMask")
@@ -187,8 +221,10 @@ func setup() {
 	Ret()
 }
 
-// scoresSize is the bytes of a tile's scores: 32 cells × 4 vectors, and 16 more.
-const scoresSize = (32*4 + 16) * 4
+const (
+	scoresSize   = (32 + 3) * columnBytes // of a column, which takes more than a group: up to 32 cells, and 3 more
+	cellMaskSize = 32 * 2
+)
 
 // begin starts an item.
 func begin() {
@@ -241,12 +277,26 @@ func begin() {
 	MOVQ(f("nrows"), left)
 	vecRow, mask := load("vecRow"), GP64()
 	XORL(mask.As32(), mask.As32())
+	allFrom, allTo, lists := GP64(), GP64(), GP64()
+	XORL(allFrom.As32(), allFrom.As32())
+	MOVQ(U32(0x7fffffff), allTo)
+	XORL(lists.As32(), lists.As32())
 	rows := Mark("rows")
 	first, end := Word(At(row, 0)), Word(At(row, 4))
 	CMPQ(first, low)
 	CMOVQLT(first, low)
 	CMPQ(end, high)
 	CMOVQGT(end, high)
+	CMPQ(first, allFrom)
+	CMOVQGT(first, allFrom)
+	plain, own := NewLabel("plain"), Word(At(row, 12))
+	ORQ(own, lists)
+	TESTQ(own, own)
+	JZ(LabelRef(plain))
+	MOVLQSX(At(row, 8), end)
+	Label(plain)
+	CMPQ(end, allTo)
+	CMOVQLT(end, allTo)
 	g := load("group")
 	vectors := Mark("vectors")
 	MOVL(mask.As32(), At(vecRow, 0))
@@ -257,19 +307,21 @@ func begin() {
 	ADDQ(Imm(4), mask)
 	DECQ(left)
 	JNZ(LabelRef(rows))
-	Comment("up to three more, so that groups are of four")
+	store(allFrom, "allFrom")
+	store(allTo, "allTo")
+	Comment("more, so that groups are of four, or columns of 16")
 	SUBQ(Imm(4), mask)
-	for range 3 {
-		fits := NewLabel("fits")
-		last := load("room")
-		SHLQ(Imm(2), last)
-		ADDQ(f("vecRow"), last)
-		CMPQ(vecRow, last)
-		JGE(LabelRef(fits))
-		MOVL(mask.As32(), At(vecRow, 0))
-		ADDQ(Imm(4), vecRow)
-		Label(fits)
-	}
+	last := load("room")
+	SHLQ(Imm(2), last)
+	ADDQ(f("vecRow"), last)
+	fill, filled := NewLabel("fill"), NewLabel("filled")
+	Label(fill)
+	CMPQ(vecRow, last)
+	JGE(LabelRef(filled))
+	MOVL(mask.As32(), At(vecRow, 0))
+	ADDQ(Imm(4), vecRow)
+	JMP(LabelRef(fill))
+	Label(filled)
 	zero := GP64()
 	XORL(zero.As32(), zero.As32())
 	CMPQ(low, zero)
@@ -316,7 +368,44 @@ func begin() {
 	DECQ(left)
 	JNZ(LabelRef(qRows))
 	store(x, "nq")
+
+	Comment("by columns, if there are enough vectors, and no row lists its cells")
+	byColumns, decided := NewLabel("byColumns"), NewLabel("decidedForm")
+	XORL(out.As32(), out.As32())
+	CMPQ(f("least"), Imm(0))
+	JEQ(LabelRef(decided))
+	CMPQ(x, f("least"))
+	JLT(LabelRef(decided))
+	TESTQ(lists, lists)
+	JNS(LabelRef(byColumns))
+	JMP(LabelRef(decided))
+	Label(byColumns)
+	MOVQ(U32(1), out)
+	ADDQ(Imm(column-1), x)
+	ANDQ(I32(-column), x)
+	Label(decided)
+	store(out, "columns")
+	store(x, "nv")
 	Ret()
+}
+
+// copyPart copies part to acc.
+func copyPart() {
+	part, acc, n, outputs := load("part"), load("acc"), load("room"), load("nv")
+	SHLQ(Imm(3), n)
+	ADDQ(Imm(63), n)
+	ANDQ(I32(-64), n)
+	IMULQ(f("dvb"), outputs)
+	ADDQ(outputs, n)
+	whole := Mark("whole")
+	VMOVUPS(At(part, 0), reg.Y0)
+	VMOVUPS(At(part, 32), reg.Y1)
+	VMOVUPS(reg.Y0, At(acc, 0))
+	VMOVUPS(reg.Y1, At(acc, 32))
+	ADDQ(Imm(64), part)
+	ADDQ(Imm(64), acc)
+	SUBQ(Imm(64), n)
+	JG(LabelRef(whole))
 }
 
 // fold adds the part of range r to acc; that of range 0 replaces it.
@@ -327,22 +416,7 @@ func fold() {
 	add, done := NewLabel("add"), NewLabel("done")
 	CMPQ(f("r"), Imm(0))
 	JNE(LabelRef(add))
-	MOVQ(f("room"), n)
-	SHLQ(Imm(3), n)
-	ADDQ(Imm(63), n)
-	ANDQ(I32(-64), n)
-	x := load("nq")
-	IMULQ(f("dvb"), x)
-	ADDQ(x, n)
-	whole := Mark("whole")
-	VMOVUPS(At(part, 0), reg.Y0)
-	VMOVUPS(At(part, 32), reg.Y1)
-	VMOVUPS(reg.Y0, At(acc, 0))
-	VMOVUPS(reg.Y1, At(acc, 32))
-	ADDQ(Imm(64), part)
-	ADDQ(Imm(64), acc)
-	SUBQ(Imm(64), n)
-	JG(LabelRef(whole))
+	copyPart()
 	JMP(LabelRef(done))
 
 	Label(add)

@@ -171,18 +171,24 @@ func (i isa) softCap() {
 	TESTL(c.As32(), c.As32())
 	JZ(LabelRef(none))
 	Comment("soft cap")
-	high, one, two, bound := i.Loaded(constants.tanhHigh), i.Loaded(constants.one), i.Loaded(constants.two), i.Broadcast(f("cap"))
+	bound := i.Broadcast(f("cap"))
 	i.eachVec(func(p reg.GPVirtual) {
-		x, t := i.Loaded(At(p, 0)), i.Vec()
-		VMINPS(x, high, x)
-		i.exp2(x)
-		VADDPS(one, x, x)
-		VDIVPS(x, two, x)
-		VSUBPS(x, one, t)
-		VMULPS(bound, t, t)
-		VMOVUPS(t, At(p, 0))
+		i.capped(At(p, 0), bound)
 	})
 	Label(none)
+}
+
+// capped bounds the scores at m.
+func (i isa) capped(m Mem, bound reg.VecVirtual) {
+	high, one, two := i.Loaded(constants.tanhHigh), i.Loaded(constants.one), i.Loaded(constants.two)
+	x, t := i.Loaded(m), i.Vec()
+	VMINPS(x, high, x)
+	i.exp2(x)
+	VADDPS(one, x, x)
+	VDIVPS(x, two, x)
+	VSUBPS(x, one, t)
+	VMULPS(bound, t, t)
+	VMOVUPS(t, m)
 }
 
 // behind sets the scores after the last cell to -Inf, up to a multiple of 16 scores.
