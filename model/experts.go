@@ -22,9 +22,10 @@ type Experts struct {
 	// Scales are what each expert's result is multiplied by [experts]; nil: 1.
 	Scales *ggml.Tensor
 
-	// Unit is what stands between gate, up and down (Shazeer, 2020): [ff, …] of each gives the same
-	// shape. nil: SwiGLU.
-	Unit func(g *ggml.Graph, gate, up *ggml.Tensor) *ggml.Tensor
+	// GLU is what stands between gate, up and down.
+	GLU product.GLU
+	// Ungated stands between up and down instead, where experts have no gate: it gives what is like up.
+	Ungated func(g *ggml.Graph, up *ggml.Tensor) *ggml.Tensor
 
 	// Elsewhere computes the experts, whose matrices are there, while the layer's device routes; nil:
 	// the layer's device computes them too.
@@ -121,7 +122,7 @@ func (l *Loader) LeadingDense(layers int) int { return l.UpTo("leading_dense_blo
 
 // Experts returns a layer's mixture: the router ffn_gate_inp, exp_probs_b.bias if the file has it,
 // and the experts ffn_gate_exps, ffn_up_exps and ffn_down_exps, of which the first two may be one
-// tensor, ffn_gate_up_exps; with their biases. The unit is SwiGLU.
+// tensor, ffn_gate_up_exps; with their biases. The gated linear unit is SiLU.
 func (l *Loader) Experts(m Mixture, hidden, ff int) Experts {
 	e := l.routed(m, hidden, hidden, ff)
 	if name := "ffn_gate_up_exps"; l.Has(name + ".weight") {
@@ -133,10 +134,10 @@ func (l *Loader) Experts(m Mixture, hidden, ff int) Experts {
 }
 
 // UngatedExperts is Experts for experts without a gate, of vectors of another width than those that the
-// router reads. The unit is what stands between ffn_up_exps and ffn_down_exps.
-func (l *Loader) UngatedExperts(m Mixture, hidden, width, ff int, unit func(g *ggml.Graph, up *ggml.Tensor) *ggml.Tensor) Experts {
+// router reads. between stands between ffn_up_exps and ffn_down_exps.
+func (l *Loader) UngatedExperts(m Mixture, hidden, width, ff int, between func(g *ggml.Graph, up *ggml.Tensor) *ggml.Tensor) Experts {
 	e := l.routed(m, hidden, width, ff)
-	e.Unit = func(g *ggml.Graph, _, up *ggml.Tensor) *ggml.Tensor { return unit(g, up) }
+	e.Ungated = between
 	e.Up = l.experts("ffn_up_exps", width, ff, m.Count)
 	return e
 }
@@ -213,7 +214,7 @@ func (e Experts) mix(g *ggml.Graph, in *input, chosen, weights *ggml.Tensor) *gg
 	}
 	x, tokens := in.x, in.x.Ne(1)
 	gate, up := e.gateUp(g, g.Reshape3D(x, x.Ne(0), 1, tokens), chosen)
-	y := g.Reshape3D(e.unit(g, gate, up), up.Ne(0), int64(e.Used), tokens)
+	y := g.Reshape3D(e.between(g, gate, up), up.Ne(0), int64(e.Used), tokens)
 	y = e.Down.Forward(g, y, chosen) // [hidden, used, tokens]
 	y = g.Mul(y, weights)
 	of := func(i int) *ggml.Tensor { return g.View2D(y, y.Ne(0), tokens, y.Nb(2), int64(i)*y.Nb(1)) }
@@ -265,12 +266,12 @@ func (e Experts) route(g *ggml.Graph, x *ggml.Tensor) (chosen, weights *ggml.Ten
 	return chosen, weights
 }
 
-// unit returns what stands between gate, up and down.
-func (e Experts) unit(g *ggml.Graph, gate, up *ggml.Tensor) *ggml.Tensor {
-	if e.Unit == nil {
-		return g.SwiGLU(gate, up)
+// between returns what the down matrices are multiplied by. gate is nil where there is none.
+func (e Experts) between(g *ggml.Graph, gate, up *ggml.Tensor) *ggml.Tensor {
+	if e.Ungated != nil {
+		return e.Ungated(g, up)
 	}
-	return e.Unit(g, gate, up)
+	return applyGLU(g, e.GLU, gate, up)
 }
 
 // gateUp returns what the chosen experts' gate and up matrices make of x [hidden, 1, tokens]: [ff,

@@ -22,28 +22,24 @@ func (e Experts) mixPacked(g *ggml.Graph, in *input, chosen, weights *ggml.Tenso
 	return p.Mix(g, y, weights, x)
 }
 
-// inner returns what the down matrices are multiplied by.
+// inner returns what the down matrices are multiplied by. Gate and up are one operation with the gated
+// linear unit, unless only one of them has a bias.
 func (e Experts) inner(g *ggml.Graph, p product.Products, x *product.Grouped) *product.Grouped {
-	gate, up, upRow := e.Gate, e.Up, int64(0)
+	if e.Ungated != nil {
+		return p.QuantiseGrouped(g, e.Ungated(g, e.Up.ofPairs(g, x)), x)
+	}
 	ff := e.Down.Weight.Ne(0)
-	merged := e.GateUp.Weight != nil
-	if merged {
-		gate, up, upRow = e.GateUp, e.GateUp, ff
+	gate, up := product.Half{Weight: e.Gate.Weight, Bias: e.Gate.Bias}, product.Half{Weight: e.Up.Weight, Bias: e.Up.Bias}
+	if merged := e.GateUp; merged.Weight != nil {
+		gate, up = product.Half{Weight: merged.Weight}, product.Half{Weight: merged.Weight, Row: ff}
+		if b := merged.Bias; b != nil {
+			gate.Bias, up.Bias = g.View2D(b, ff, b.Ne(1), b.Nb(1), 0), g.View2D(b, ff, b.Ne(1), b.Nb(1), ff*b.Nb(0))
+		}
 	}
-	if e.Unit == nil && gate.Bias == nil && up.Bias == nil {
-		return p.ExpertGateUp(g, gate.Weight, up.Weight, 0, upRow, ff, x)
+	if (gate.Bias == nil) == (up.Bias == nil) {
+		return p.ExpertGateUp(g, e.GLU, gate, up, ff, x)
 	}
-	var gates, ups *ggml.Tensor // [ff, pairs]
-	switch {
-	case merged:
-		y := gate.ofPairs(g, x)
-		gates, ups = g.View2D(y, ff, x.Pairs(), y.Nb(1), 0), g.View2D(y, ff, x.Pairs(), y.Nb(1), ff*y.Nb(0))
-	case gate.Weight != nil:
-		gates, ups = gate.ofPairs(g, x), up.ofPairs(g, x)
-	default:
-		ups = up.ofPairs(g, x)
-	}
-	return p.QuantiseGrouped(g, e.unit(g, gates, ups), x)
+	return p.QuantiseGrouped(g, applyGLU(g, e.GLU, e.Gate.ofPairs(g, x), e.Up.ofPairs(g, x)), x)
 }
 
 // packsExperts reports whether ebb multiplies by all matrices of a layer's experts itself. A mixture

@@ -19,20 +19,24 @@ func TestPackedExpertsEqualGGMLsProducts(t *testing.T) {
 	merged := []string{"ffn_gate_inp.weight", "ffn_gate_up_exps.weight", "ffn_down_exps.weight"}
 	shared := []string{"ffn_gate_shexp.weight", "ffn_up_shexp.weight", "ffn_down_shexp.weight"}
 	m := Mixture{Count: expertCount, Used: 2, Gating: Softmax, Normalize: true, Scale: 1}
-	plain := func(l *Loader) FeedForward { return l.Experts(m, expertHidden, expertFF) }
+	with := func(glu product.GLU) func(l *Loader) FeedForward {
+		return func(l *Loader) FeedForward {
+			e := l.Experts(m, expertHidden, expertFF)
+			e.GLU = glu
+			return e
+		}
+	}
 	for _, test := range []struct {
 		name    string
 		load    func(l *Loader) FeedForward
 		tensors []string
 	}{
-		{"split", plain, split},
-		{"merged", plain, merged},
-		{"biased", plain, append(slices.Clone(split), "ffn_gate_exps.bias", "ffn_up_exps.bias", "ffn_down_exps.bias")},
-		{"another unit", func(l *Loader) FeedForward {
-			e := l.Experts(m, expertHidden, expertFF)
-			e.Unit = (*ggml.Graph).GeGLU
-			return e
-		}, merged},
+		{"split", with(SiLU), split},
+		{"merged", with(SiLU), merged},
+		{"GELU", with(GELU), merged},
+		{"biased", with(ClampedSiLU), append(slices.Clone(split), "ffn_gate_exps.bias", "ffn_up_exps.bias", "ffn_down_exps.bias")},
+		{"merged and biased", with(ClampedSiLU), append(slices.Clone(merged), "ffn_gate_up_exps.bias")},
+		{"one of both is biased", with(GELU), append(slices.Clone(split), "ffn_up_exps.bias")},
 		{"no gate", func(l *Loader) FeedForward {
 			return l.UngatedExperts(m, expertHidden, expertHidden, expertFF, (*ggml.Graph).SquaredReLU)
 		}, []string{"ffn_gate_inp.weight", "ffn_up_exps.weight", "ffn_down_exps.weight"}},

@@ -74,16 +74,18 @@ func (w expertWeights) fileOf(t *testing.T, typeOf func(name string) ggml.Type, 
 		"ffn_gate_shexp.weight": {expertHidden, expertFF}, "ffn_up_shexp.weight": {expertHidden, expertFF},
 		"ffn_down_shexp.weight": {expertFF, expertHidden}, "ffn_gate_inp_shexp.weight": {expertHidden},
 		"ffn_gate_exps.bias": {expertFF, expertCount}, "ffn_up_exps.bias": {expertFF, expertCount}, "ffn_down_exps.bias": {expertHidden, expertCount},
+		"ffn_gate_up_exps.bias": {2 * expertFF, expertCount},
 		"ffn_down_exps.scale": {expertCount},
 	}
 	var tensors []gguf.TensorData
 	for _, name := range names {
 		values := w[name]
-		if name == "ffn_gate_up_exps.weight" {
+		if what, ok := strings.CutPrefix(name, "ffn_gate_up_exps"); ok {
+			gate, up := w["ffn_gate_exps"+what], w["ffn_up_exps"+what]
 			values = nil
-			n := expertHidden * expertFF
+			n := len(gate) / expertCount
 			for e := range expertCount {
-				values = append(append(values, w["ffn_gate_exps.weight"][e*n:][:n]...), w["ffn_up_exps.weight"][e*n:][:n]...)
+				values = append(append(values, gate[e*n:][:n]...), up[e*n:][:n]...)
 			}
 		}
 		var data []byte

@@ -51,28 +51,44 @@ func (f SwiGLU) ForwardNormed(g *ggml.Graph, norm RMSNorm, x *ggml.Tensor) *ggml
 // input returns the norm of x as gate and up read it.
 func (f SwiGLU) input(norm RMSNorm, x *ggml.Tensor) *input { return f.GateUp.input(norm, x) }
 
-// forward adds a residual to the result, nil for none. Where all matrices are packed, gate and up are
-// one operation, whose result is what the down projection reads.
+// forward adds a residual to the result, nil for none.
 func (f SwiGLU) forward(g *ggml.Graph, in *input, residual *ggml.Tensor) *ggml.Tensor {
+	return f.gated(g, SiLU, in, residual)
+}
+
+// gated is forward with any gated linear unit. Where all matrices are packed, gate and up are one
+// operation with it, whose result is what the down projection reads.
+func (f SwiGLU) gated(g *ggml.Graph, glu product.GLU, in *input, residual *ggml.Tensor) *ggml.Tensor {
 	if f.fuses() {
-		gate, up := f.GateUp.results[0], f.GateUp.results[1]
-		of := func(r result) *ggml.Tensor { return f.GateUp.products[r.product].Weight }
-		p := *f.Down.products
-		y := p.GateUp(g, of(gate), of(up), int64(gate.first), int64(up.first), int64(gate.rows), in.quantise(g, p))
+		half := func(r result) product.Half {
+			l := f.GateUp.products[r.product]
+			h := product.Half{Weight: l.Weight, Row: int64(r.first)}
+			if l.Bias != nil {
+				h.Bias = g.View1D(l.Bias, int64(r.rows), int64(r.first)*l.Bias.Nb(0))
+			}
+			return h
+		}
+		p, gate, up := *f.Down.products, f.GateUp.results[0], f.GateUp.results[1]
+		y := p.GateUp(g, glu, half(gate), half(up), int64(gate.rows), in.quantise(g, p))
 		return f.Down.forward(g, &input{quantised: y}, residual)
 	}
 	gateUp := f.GateUp.forward(g, in)
-	return f.Down.forward(g, &input{x: g.SwiGLU(gateUp[0], gateUp[1])}, residual)
+	return f.Down.forward(g, &input{x: applyGLU(g, glu, gateUp[0], gateUp[1])}, residual)
 }
 
-// fuses reports whether gate and up can be one operation.
+// fuses reports whether gate and up can be one operation. Both or none of them have biases then.
 func (f SwiGLU) fuses() bool {
+	biases := 0
 	for _, r := range f.GateUp.results {
-		if l := f.GateUp.products[r.product]; !l.packed() || l.Bias != nil || r.first%product.Rows != 0 || r.rows%product.Rows != 0 {
+		l := f.GateUp.products[r.product]
+		if !l.packed() || r.first%product.Rows != 0 || r.rows%product.Rows != 0 {
 			return false
 		}
+		if l.Bias != nil {
+			biases++
+		}
 	}
-	return f.Down.packed()
+	return f.Down.packed() && biases != 1
 }
 
 // GeGLU is the gated feed-forward of Shazeer (2020): down(gelu(gate(x))·up(x)).
@@ -94,11 +110,8 @@ func (f GeGLU) ForwardNormed(g *ggml.Graph, norm RMSNorm, x *ggml.Tensor) *ggml.
 	return f.forward(g, f.input(norm, x), nil)
 }
 
-// input returns the norm of x as gate and up read it.
 func (f GeGLU) input(norm RMSNorm, x *ggml.Tensor) *input { return f.GateUp.input(norm, x) }
 
-// forward adds a residual to the result, nil for none.
 func (f GeGLU) forward(g *ggml.Graph, in *input, residual *ggml.Tensor) *ggml.Tensor {
-	gateUp := f.GateUp.forward(g, in)
-	return f.Down.forward(g, &input{x: g.GeGLU(gateUp[0], gateUp[1])}, residual)
+	return SwiGLU(f).gated(g, GELU, in, residual)
 }

@@ -217,22 +217,26 @@ func TestAPackedFeedForwardComputesGateAndUpAsOneOperation(t *testing.T) {
 	apart := openTensors(t, quantized(t, "ffn_gate.weight", ggml.Q4_1, hidden, ff), quantized(t, "ffn_down.weight", ggml.Q6_K, ff, hidden), quantized(t, "ffn_up.weight", ggml.Q4_1, hidden, ff))
 	types := openTensors(t, quantized(t, "ffn_gate.weight", ggml.Q4_1, hidden, ff), quantized(t, "ffn_down.weight", ggml.Q6_K, ff, hidden), quantized(t, "ffn_up.weight", ggml.Q8_0, hidden, ff))
 	biased := openTensors(t, quantized(t, "ffn_gate.weight", ggml.Q4_1, hidden, ff), quantized(t, "ffn_down.weight", ggml.Q6_K, ff, hidden), quantized(t, "ffn_up.weight", ggml.Q4_1, hidden, ff), vector("ffn_up.bias", ff))
+	bothBiased := openTensors(t, quantized(t, "ffn_gate.weight", ggml.Q4_1, hidden, ff), quantized(t, "ffn_down.weight", ggml.Q6_K, ff, hidden), quantized(t, "ffn_up.weight", ggml.Q4_1, hidden, ff), vector("ffn_up.bias", ff), vector("ffn_gate.bias", ff))
 	plain := openTensors(t, quantized(t, "ffn_gate.weight", ggml.Q4_1, hidden, ff), quantized(t, "ffn_down.weight", ggml.F16, ff, hidden), quantized(t, "ffn_up.weight", ggml.Q4_1, hidden, ff))
 	for _, test := range []struct {
 		why   string
 		file  *gguf.File
 		fused bool
-	}{{"apart", apart, true}, {"of two types", types, true}, {"with a bias", biased, false}, {"down not packed", plain, false}} {
-		compute := func(set isa.ISA) []float32 {
+	}{{"apart", apart, true}, {"of two types", types, true}, {"one of both has a bias", biased, false}, {"both have biases", bothBiased, true}, {"down is not packed", plain, false}} {
+		compute := func(set isa.ISA) []float32 { // results of all units, one behind the other
 			b := testmodel.CPU(t, 2)
 			var f SwiGLU
 			loadAll(t, test.file, Devices{Input: b, Output: b, Products: product.On(b.Device(), set)}, func(l *Loader) { f = l.SwiGLU("", hidden, ff) })
-			return evaluate(t, b, hidden, tokens, func(g *ggml.Graph, x *ggml.Tensor) []*ggml.Tensor {
+			return slices.Concat(evaluate(t, b, hidden, tokens, func(g *ggml.Graph, x *ggml.Tensor) (all []*ggml.Tensor) {
 				if fused := f.fuses(); fused != (test.fused && set > isa.GGML) {
 					t.Errorf("%s, %v: gate and up are one operation: %v", test.why, set, fused)
 				}
-				return []*ggml.Tensor{f.Forward(g, x)}
-			})[0]
+				for _, glu := range []product.GLU{SiLU, GELU, ClampedSiLU} {
+					all = append(all, f.gated(g, glu, &input{x: x}, nil))
+				}
+				return all
+			})...)
 		}
 		reference := compute(isa.GGML)
 		for _, set := range productSets(t)[1:] {

@@ -40,7 +40,7 @@ func TestTilesGiveTheSameBitsForAnyNumberOfTokens(t *testing.T) {
 				return []*ggml.Tensor{
 					p.Product(g, w, a, nil),
 					p.Product(g, w, a, add),
-					p.Product(g, down, p.GateUp(g, w, w, 0, out, out, a), nil),
+					p.Product(g, down, p.GateUp(g, SiLU, Half{Weight: w}, Half{Weight: w, Row: out}, out, a), nil),
 				}
 			})
 		}

@@ -276,6 +276,19 @@ TEXT gateUp<>(SB), NOSPLIT|NOFRAME, $0-0
 	SHLQ  $5, AX
 	MOVQ  AX, frame_upSize(DI)
 
+	MOVQ  tensor_src+24(R11), R9     // none, or the gate's and that of up
+	MOVQ  tensor_src+32(R11), R10
+	XORL  AX, AX
+	XORL  BX, BX
+	TESTQ R9, R9
+	JEQ   unbiased
+	MOVQ  tensor_data(R9), AX
+	MOVQ  tensor_data(R10), BX
+unbiased:
+	MOVQ  AX, frame_gateBias(DI)
+	MOVQ  BX, frame_upBias(DI)
+	MOVWQSX tensor_params+params_glu(R11), AX
+	MOVQ  AX, frame_glu(DI)
 	CALL  ·itemBuffers(SB)
 
 	MOVQ  frame_tiles(DI), R12       // chunks of at most passTokens tokens
@@ -302,6 +315,8 @@ next:
 	MOVQ  AX, frame_src(DI)
 	MOVQ  frame_gates(DI), AX
 	MOVQ  AX, frame_result(DI)
+	MOVQ  frame_gateBias(DI), AX
+	CALL  addBias<>(SB)
 	CALL  weights<>(SB)
 	MOVQ  frame_upRecord(DI), AX
 	MOVQ  AX, frame_record(DI)
@@ -311,18 +326,10 @@ next:
 	MOVQ  AX, frame_src(DI)
 	MOVQ  frame_ups(DI), AX
 	MOVQ  AX, frame_result(DI)
+	MOVQ  frame_upBias(DI), AX
+	CALL  addBias<>(SB)
 	CALL  weights<>(SB)
-	MOVQ  frame_tile0(DI), AX
-	SHLQ  $4, AX
-	MOVQ  AX, frame_t(DI)
-	MOVQ  frame_tile1(DI), AX
-	SHLQ  $4, AX
-	CMPQ  AX, frame_tokens(DI)
-	CMOVQGT frame_tokens(DI), AX
-	MOVQ  AX, frame_tEnd(DI)
-	MOVQ  frame_texts(DI), AX
-	MOVQ  texts_silu(AX), AX
-	CALL  AX
+	CALL  ·gatedUnit(SB)
 	JMP   next
 
 finish:
@@ -333,6 +340,34 @@ finish:
 	CALL  AX
 out:
 	LEAVE
+
+// addBias makes the rows of the panel at hand in the bias AX, if it is not 0, what is added to the next
+// product.
+TEXT addBias<>(SB), NOSPLIT|NOFRAME, $0-0
+	TESTQ AX, AX
+	JEQ   none
+	MOVQ  frame_panel(DI), BX
+	SHLQ  $7, BX                     // 32 f32
+	ADDQ  BX, AX
+none:
+	MOVQ  AX, frame_addend(DI)
+	RET
+
+// gatedUnit quantises what the operation's gated linear unit makes of the item's results for gate and
+// up.
+TEXT ·gatedUnit(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ  frame_tile0(DI), AX
+	SHLQ  $4, AX
+	MOVQ  AX, frame_t(DI)
+	MOVQ  frame_tile1(DI), AX
+	SHLQ  $4, AX
+	CMPQ  AX, frame_tokens(DI)
+	CMOVQGT frame_tokens(DI), AX
+	MOVQ  AX, frame_tEnd(DI)
+	MOVQ  frame_texts(DI), AX
+	MOVQ  frame_glu(DI), BX
+	MOVQ  texts_glus(AX)(BX*8), AX
+	JMP   AX
 
 // itemBuffers finds the buffers of an item's results for the gate and up, which lie behind the panel's
 // expanded part: see layout.go.
@@ -415,7 +450,7 @@ done:
 TEXT read<>(SB), NOSPLIT|NOFRAME, $0-0
 	LEAQ    const_tilesOffset(R8), AX
 	MOVQ    AX, frame_acts(DI)
-	MOVLQSX tensor_params+params_counter(R11), AX
+	MOVWQSX tensor_params+params_counter(R11), AX
 	LEAQ    (R8)(AX*4), AX
 	MOVQ    AX, frame_counter(DI)
 	MOVLQSX tensor_params+params_in(R11), AX

@@ -68,24 +68,21 @@ func (p Products) ExpertProduct(g *ggml.Graph, w, bias *ggml.Tensor, x *Grouped)
 	return p.addByExpert(g, opExpertProduct, [4]int64{out, x.a.tokens, 1, 1}, pa, x, operands...)
 }
 
-// ExpertGateUp is [Products.GateUp] of each pair with its expert's matrices. gate and up are [in, …,
-// experts].
-func (p Products) ExpertGateUp(g *ggml.Graph, gate, up *ggml.Tensor, gateRow, upRow, rows int64, x *Grouped) *Grouped {
+// ExpertGateUp is [Products.GateUp] of each pair with its expert's matrices. The halves have rows of
+// each expert.
+func (p Products) ExpertGateUp(g *ggml.Graph, glu GLU, gate, up Half, rows int64, x *Grouped) *Grouped {
 	const name = "ExpertGateUp"
-	operands := []*ggml.Tensor{gate, up, x.a.t, x.table}
+	operands := gate.operands(up, x.a.t, x.table)
 	p.check(name, operands...)
-	for _, w := range []struct {
-		*ggml.Tensor
-		row int64
-	}{{gate, gateRow}, {up, upRow}} {
-		p.checkByExpert(name, w.Tensor, x, operands...)
-		check(rows > 0 && rows%Rows == 0 && w.row >= 0 && w.row%Rows == 0 && w.row+rows <= w.Ne(1), name,
-			fmt.Sprintf("%d rows from row %d on, both multiples of 32,", rows, w.row), operands...)
+	check(glu >= 0 && glu < glus, name, "a gated linear unit", operands...)
+	for _, h := range []Half{gate, up} {
+		p.checkByExpert(name, h.Weight, x, operands...)
+		h.checkRows(name, rows, x.experts, operands)
 	}
 	y := x.like(rows, gateUpScratch(x.a.in, x.a.tokens))
 	pa := expertParams{
 		tokens: int32(x.a.tokens), in: int32(x.a.in), counter: x.a.counter(name), threads: int32(ggml.MostThreads()),
-		gateRow: int32(gateRow), upRow: int32(upRow), rows: int32(rows),
+		glu: glu, gateRow: int32(gate.Row), upRow: int32(up.Row), rows: int32(rows),
 	}
 	y.a.t = p.addByExpert(g, opExpertGateUp, [4]int64{y.a.layout.size / 4, 1, 1, 1}, pa, y, operands...)
 	return y
@@ -144,7 +141,8 @@ func (p Products) addByExpert(g *ggml.Graph, op operation, ne [4]int64, pa exper
 type expertParams struct {
 	tokens    int32 // Group: of the activations that it reads; Mix: experts of a token; otherwise pairs
 	in        int32 // values of a pair of the activations that it reads, or those that it writes from f32
-	counter   int32 // ExpertProduct, ExpertGateUp: as in params
+	counter   int16 // ExpertProduct, ExpertGateUp: as in params
+	glu       GLU   // ExpertGateUp
 	frames    int32 // where the threads' frames begin, in 64 bytes from the base of the activations that ExpertProduct reads, and the others write
 	frameSize int32 // of one thread, in 64 bytes
 	threads   int32 // for how many there are frames

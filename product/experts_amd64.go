@@ -32,7 +32,8 @@ type mixtureFrame struct {
 	group      uintptr // the one at hand
 	most       uintptr // pairs of the largest group
 	bias       uintptr // 0: none
-	biasRow    uintptr // bytes of an expert's
+	biasRow    uintptr // bytes of an expert's, or of the gate's
+	upBiasRow  uintptr
 	gateExpert uintptr // bytes of an expert's matrix
 	upExpert   uintptr
 	record     uintptr // where the record for the weights' type, or the gate's, is behind an instruction set's texts
@@ -122,6 +123,9 @@ func openFrame()
 
 //go:noescape
 func itemBuffers()
+
+//go:noescape
+func gatedUnit()
 
 //go:noescape
 func readActivations()

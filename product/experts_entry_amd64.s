@@ -16,6 +16,7 @@
 #define mix_most (const_mixtureAt+mixtureFrame_most)(DI)
 #define mix_bias (const_mixtureAt+mixtureFrame_bias)(DI)
 #define mix_biasRow (const_mixtureAt+mixtureFrame_biasRow)(DI)
+#define mix_upBiasRow (const_mixtureAt+mixtureFrame_upBiasRow)(DI)
 #define mix_gateExpert (const_mixtureAt+mixtureFrame_gateExpert)(DI)
 #define mix_upExpert (const_mixtureAt+mixtureFrame_upExpert)(DI)
 #define mix_record (const_mixtureAt+mixtureFrame_record)(DI)
@@ -129,14 +130,9 @@ next:
 	ADDQ  BX, AX
 	ADDQ  frame_dst(DI), AX
 	MOVQ  AX, frame_result(DI)
-	MOVQ  mix_bias, AX
-	TESTQ AX, AX
-	JEQ   none
 	IMULQ mix_biasRow, CX
-	ADDQ  BX, AX
-	ADDQ  CX, AX
-none:
-	MOVQ  AX, frame_addend(DI)
+	MOVQ  mix_bias, AX
+	CALL  addExpertsBias<>(SB)
 	CALL  ·panelTimesTokens(SB)
 	JMP   next
 
@@ -193,6 +189,23 @@ TEXT expertGateUp<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ  AX, frame_upSize(DI)
 	MOVQ  tensor_nb+16(R9), AX
 	MOVQ  AX, mix_upExpert
+	MOVQ  tensor_src+32(R11), R9     // none, or the gate's and that of up
+	MOVQ  tensor_src+40(R11), R10
+	XORL  AX, AX
+	XORL  BX, BX
+	TESTQ R9, R9
+	JEQ   unbiased
+	MOVQ  tensor_nb+8(R9), AX
+	MOVQ  AX, mix_biasRow
+	MOVQ  tensor_nb+8(R10), AX
+	MOVQ  AX, mix_upBiasRow
+	MOVQ  tensor_data(R9), AX
+	MOVQ  tensor_data(R10), BX
+unbiased:
+	MOVQ  AX, frame_gateBias(DI)
+	MOVQ  BX, frame_upBias(DI)
+	MOVWQSX tensor_params+expertParams_glu(R11), AX
+	MOVQ  AX, frame_glu(DI)
 	CALL  ·itemBuffers(SB)
 	MOVQ  tensor_src+24(R11), R9
 	CALL  divideGroups<>(SB)
@@ -232,6 +245,10 @@ pass:
 	MOVQ  AX, frame_src(DI)
 	MOVQ  frame_gates(DI), AX
 	MOVQ  AX, frame_result(DI)
+	MOVL  group_expert(R9), CX
+	IMULQ mix_biasRow, CX
+	MOVQ  frame_gateBias(DI), AX
+	CALL  addExpertsBias<>(SB)
 	CALL  ·panelTimesTokens(SB)
 	MOVQ  mix_group, R9
 	MOVQ  mix_upRecord, AX
@@ -246,18 +263,12 @@ pass:
 	MOVQ  AX, frame_src(DI)
 	MOVQ  frame_ups(DI), AX
 	MOVQ  AX, frame_result(DI)
+	MOVL  group_expert(R9), CX
+	IMULQ mix_upBiasRow, CX
+	MOVQ  frame_upBias(DI), AX
+	CALL  addExpertsBias<>(SB)
 	CALL  ·panelTimesTokens(SB)
-	MOVQ  frame_tile0(DI), AX
-	SHLQ  $4, AX
-	MOVQ  AX, frame_t(DI)
-	MOVQ  frame_tile1(DI), AX
-	SHLQ  $4, AX
-	CMPQ  AX, frame_tokens(DI)
-	CMOVQGT frame_tokens(DI), AX
-	MOVQ  AX, frame_tEnd(DI)
-	MOVQ  frame_texts(DI), AX
-	MOVQ  texts_silu(AX), AX
-	CALL  AX
+	CALL  ·gatedUnit(SB)
 	MOVQ  frame_tile1(DI), AX
 	MOVQ  AX, frame_tile0(DI)
 	CMPQ  AX, frame_tiles(DI)
@@ -268,6 +279,19 @@ finish:
 	CALL  finishLarge<>(SB)
 out:
 	LEAVE
+
+// addExpertsBias makes the rows of the panel at hand in the bias AX, if it is not 0, what is added to the
+// next product. CX is how far an expert's rows are behind the first one's.
+TEXT addExpertsBias<>(SB), NOSPLIT|NOFRAME, $0-0
+	TESTQ AX, AX
+	JEQ   none
+	MOVQ  frame_panel(DI), BX
+	SHLQ  $7, BX                     // 32 f32
+	ADDQ  BX, AX
+	ADDQ  CX, AX
+none:
+	MOVQ  AX, frame_addend(DI)
+	RET
 
 // quantiseGrouped is QuantiseGrouped with the instruction set AX. Threads divide the positions.
 TEXT quantiseGrouped<>(SB), NOSPLIT|NOFRAME, $0-0

@@ -131,8 +131,14 @@ func expertGateUp(dst *tensor, thread, threads int) {
 	gate, up, a, p := dst.src[0], dst.src[1], dst.src[2], dst.experts()
 	for _, g := range tableOf(dst.src[3], p.table, int(p.tokens)).groups {
 		in, out := g.activations(a, p.in), g.activations(dst, p.rows)
-		panelOf := func(w *tensor, row int32) int { return (int(g.expert)*int(w.ne[1]) + int(row)) / Rows }
-		in.gateUp(out, gate, up, panelOf(gate, p.gateRow), panelOf(up, p.upRow), thread, threads)
+		halfOf := func(w, bias *tensor, row int32) gatedHalf {
+			h := gatedHalf{weights: w, panel: (int(g.expert)*int(w.ne[1]) + int(row)) / Rows}
+			if bias != nil {
+				h.bias = bias.token(int(g.expert), out.in)
+			}
+			return h
+		}
+		in.gateUp(out, p.glu, halfOf(gate, dst.src[4], p.gateRow), halfOf(up, dst.src[5], p.upRow), thread, threads)
 	}
 	activationsIn(dst, p.rows, p.tokens).reset(thread)
 }

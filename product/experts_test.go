@@ -18,7 +18,9 @@ type mixture struct {
 	hidden, ff            int
 	experts, used, tokens int
 	gate, up, down        *matrix
-	bias                  []float32 // [ff, experts]
+	glu                   GLU
+	bias                  []float32 // [2 × ff, experts]: the gate's, and then that of up
+	biased                bool      // ExpertGateUp has biases
 	x                     []float32 // [hidden, tokens]
 	ids                   []int32   // [used, tokens]
 	shares                []float32 // [used, tokens]
@@ -35,7 +37,8 @@ func newMixture(t testing.TB, typ ggml.Type, hidden, ff, experts, used, tokens i
 	m := &mixture{
 		typ: typ, hidden: hidden, ff: ff, experts: experts, used: used, tokens: tokens,
 		gate: newMatrix(t, rng, typ, hidden, ff*experts), up: newMatrix(t, rng, typ, hidden, ff*experts),
-		down: newMatrix(t, rng, typ, ff, hidden*experts), bias: normal(rng, ff*experts),
+		down: newMatrix(t, rng, typ, ff, hidden*experts), bias: normal(rng, 2*ff*experts),
+		glu: GLU((int(typ) + tokens) % int(glus)), biased: tokens%2 == 1,
 		x: normal(rng, hidden*tokens), shares: normal(rng, used*tokens),
 	}
 	for range tokens {
@@ -94,7 +97,13 @@ func (m *mixture) product(on *machine, w *matrix, bias []float32, x *Grouped) *g
 
 // gateUp computes ExpertGateUp.
 func (m *mixture) gateUp(on *machine, x *Grouped) *Grouped {
-	y := on.ExpertGateUp(on.graph, m.place(on, m.gate), m.place(on, m.up), 0, 0, int64(m.ff), x)
+	gate, up := Half{Weight: m.place(on, m.gate)}, Half{Weight: m.place(on, m.up)}
+	if m.biased {
+		ff, experts := int64(m.ff), int64(m.experts)
+		both := on.leaf(ggml.F32, bytesOf(m.bias), 2*ff, experts)
+		gate.Bias, up.Bias = on.graph.View2D(both, ff, experts, both.Nb(1), 0), on.graph.View2D(both, ff, experts, both.Nb(1), 4*ff)
+	}
+	y := on.ExpertGateUp(on.graph, m.glu, gate, up, int64(m.ff), x)
 	on.compute(opExpertGateUp, y.a.t)
 	return y
 }
@@ -125,7 +134,7 @@ func (m *mixture) compute(on *machine) (r results) {
 	x := m.group(on, on.quantise(m.x, m.hidden))
 	up := m.product(on, m.up, nil, x)
 	r.up = numbersOf(up)
-	r.biased = numbersOf(m.product(on, m.gate, m.bias, x))
+	r.biased = numbersOf(m.product(on, m.gate, m.bias[:m.ff*m.experts], x))
 	down := m.product(on, m.down, nil, m.gateUp(on, x))
 	r.down = numbersOf(down)
 	r.unfused = numbersOf(m.product(on, m.down, nil, m.quantise(on, up, x)))
@@ -154,7 +163,12 @@ func (m *mixture) alone(rig *rig, set isa.ISA) (r results) {
 		y := on.product(up, a, nil)
 		r.up = append(r.up, y...)
 		r.biased = append(r.biased, on.product(gate, a, m.bias[e*m.ff:][:m.ff])...)
-		r.down = append(r.down, on.product(down, on.gateUp(gate, up, a), nil)...)
+		var gateBias, upBias []float32
+		if m.biased {
+			both := m.bias[2*e*m.ff:][:2*m.ff]
+			gateBias, upBias = both[:m.ff], both[m.ff:]
+		}
+		r.down = append(r.down, on.product(down, on.gated(m.glu, gate, up, gateBias, upBias, a), nil)...)
 		r.unfused = append(r.unfused, on.of(down, y)...)
 	}
 	for i := range r.mixed {

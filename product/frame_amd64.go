@@ -55,6 +55,9 @@ type frame struct {
 	upRecord   uintptr
 	up         uintptr
 	upSize     uintptr
+	gateBias   uintptr // address of what is added to the gate; 0: nothing
+	upBias     uintptr
+	glu        uintptr // number of the gated linear unit
 	gates      uintptr // [tokens][32] f32: results for an item
 	ups        uintptr
 	out        uintptr // tiles of the activations that are written
@@ -71,12 +74,12 @@ type frame struct {
 
 // texts are an instruction set's functions. A record for each of ggml's types follows.
 type texts struct {
-	quantise     uintptr // tokens t to tEnd, blocks b to bEnd, of x
-	normQuantise uintptr // the same of the norm of x
-	silu         uintptr // tokens t to tEnd, block b, of silu(gates) times ups
-	begin        uintptr // called at the start of a product on every thread; 0: nothing
-	finish       uintptr // and at its end; 0: nothing
-	_            [3]uintptr
+	quantise     uintptr    // tokens t to tEnd, blocks b to bEnd, of x
+	normQuantise uintptr    // the same of the norm of x
+	glus         [3]uintptr // tokens t to tEnd, block b, of what a gated linear unit makes of gates and ups: one for each GLU
+	begin        uintptr    // called at the start of a product on every thread; 0: nothing
+	finish       uintptr    // and at its end; 0: nothing
+	_            uintptr
 }
 
 // record holds an instruction set's functions for weights of a type. All are 0 if there are none.

@@ -1,23 +1,22 @@
 package product
 
 import (
-	"math"
 	"testing"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/isa"
 )
 
-// gated returns silu(gate) times up, step by step.
-func gated(gate, up []float32) []float32 {
+// gated returns what a unit makes of each gate and up.
+func gated(glu GLU, gate, up []float32) []float32 {
 	y := make([]float32, len(gate))
 	for i := range y {
-		y[i] = silu(gate[i]) * up[i]
+		y[i] = glu.of(gate[i], up[i])
 	}
 	return y
 }
 
-// GateUp gives the bits of two products, silu, a multiplication and quantising.
+// GateUp gives the bits of two products, with biases where there are some, of the unit and of quantising.
 func TestGateUpEqualsItsSteps(t *testing.T) {
 	eachISA(t, func(t *testing.T, set isa.ISA) {
 		r := newRig(t, 1)
@@ -37,9 +36,14 @@ func TestGateUpEqualsItsSteps(t *testing.T) {
 					r.reset()
 					m := r.machine(set, tokens%4+1)
 					a := m.quantise(input(0, in*tokens), in)
-					want := m.quantise(gated(m.product(gate, a, nil), m.product(up, a, nil)), rows)
-					if err := sameTokens(m.gateUp(gate, up, a), want); err != nil {
-						t.Errorf("%v and %v, %d tokens, %d threads: %v", gate, other, tokens, m.threads, err)
+					glu, n := GLU((i+tokens)%int(glus)), i/int(glus)+tokens
+					var gateBias, upBias []float32
+					if n%2 == 0 {
+						gateBias, upBias = normal(rng, rows), normal(rng, rows)
+					}
+					want := m.quantise(gated(glu, m.product(gate, a, gateBias), m.product(up, a, upBias)), rows)
+					if err := sameTokens(m.gated(glu, gate, up, gateBias, upBias, a), want); err != nil {
+						t.Errorf("%v and %v, %d tokens, unit %d, biases: %v, %d threads: %v", gate, other, tokens, glu, gateBias != nil, m.threads, err)
 					}
 				}
 			}
@@ -77,7 +81,7 @@ func TestGateUpOfRowsOfOneTensor(t *testing.T) {
 				m := r.machine(set, 2)
 				a := m.quantise(input(0, in*tokens), in)
 				w := m.weigh(both)
-				got := m.GateUp(m.graph, w, w, 3*Rows, Rows, rows, a)
+				got := m.GateUp(m.graph, SiLU, Half{Weight: w, Row: 3 * Rows}, Half{Weight: w, Row: Rows}, rows, a)
 				m.compute(opGateUp, got.t)
 				if err := sameTokens(got, m.gateUp(part(3*Rows), part(Rows), a)); err != nil {
 					t.Errorf("%v, %d tokens: %v", typ, tokens, err)
@@ -85,30 +89,6 @@ func TestGateUpOfRowsOfOneTensor(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestSiLU(t *testing.T) {
-	worst := 0.0
-	for x := -87.0; x < 90; x += 0.0137 {
-		v := float32(x)
-		want := float64(v) / (1 + math.Exp(-float64(v)))
-		if want != 0 {
-			worst = max(worst, math.Abs(float64(silu(v))-want)/math.Abs(want))
-		}
-	}
-	// Of e^-x: 2^-24 in the product with log2(e), which is as large as 130, and what the polynomial adds.
-	if worst > 130*0x1p-24 {
-		t.Errorf("largest relative error %g", worst)
-	}
-	inf := float32(math.Inf(1))
-	for _, v := range []struct{ x, want float32 }{{0, 0}, {inf, inf}, {-inf, -inf}, {1e30, 1e30}, {float32(math.NaN()), float32(math.NaN())}} {
-		if got := silu(v.x); !same(got, v.want) {
-			t.Errorf("silu(%g) = %g, want %g", v.x, got, v.want)
-		}
-	}
-	if got := silu(-1e4); got > 0 || got < -1e-30 {
-		t.Errorf("silu(-1e4) = %g, want about -0", got)
-	}
 }
 
 // A residual is added once the product is whole.

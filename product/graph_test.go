@@ -34,7 +34,7 @@ func TestOperationsInAGraphEqualThoseCalledFromGo(t *testing.T) {
 					g, y := r.graph(func(g *ggml.Graph) []*ggml.Tensor {
 						a := p.NormQuantise(g, r.floats(x, in, int64(n)), r.floats(norm, in), 1e-5)
 						both := r.tensor(typ, append(append([]byte{}, gate.packed...), newMatrix(t, rng, typ, in, rows).packed...), in, 2*rows)
-						u := p.GateUp(g, both, r.weights(up), 0, 0, rows, a)
+						u := p.GateUp(g, SiLU, Half{Weight: both}, Half{Weight: r.weights(up)}, rows, a)
 						return []*ggml.Tensor{p.Product(g, r.weights(down), u, r.floats(rest, out, int64(n)))}
 					})
 					for range 2 {

@@ -19,10 +19,20 @@ func quantiseVNNI()
 //go:noescape
 func normQuantiseVNNI()
 
-// siluVNNI quantises silu(gates) times ups: tokens t to tEnd, block b.
+// siluVNNI quantises what a gated linear unit makes of gates and ups: tokens t to tEnd, block b.
 //
 //go:noescape
 func siluVNNI()
+
+// geluVNNI quantises what a gated linear unit makes of gates and ups: tokens t to tEnd, block b.
+//
+//go:noescape
+func geluVNNI()
+
+// clampedSiLUVNNI quantises what a gated linear unit makes of gates and ups: tokens t to tEnd, block b.
+//
+//go:noescape
+func clampedSiLUVNNI()
 
 // group1SymVNNI multiplies scratch and 1 tokens of a tile.
 //
@@ -544,10 +554,20 @@ func quantiseAVX2()
 //go:noescape
 func normQuantiseAVX2()
 
-// siluAVX2 quantises silu(gates) times ups: tokens t to tEnd, block b.
+// siluAVX2 quantises what a gated linear unit makes of gates and ups: tokens t to tEnd, block b.
 //
 //go:noescape
 func siluAVX2()
+
+// geluAVX2 quantises what a gated linear unit makes of gates and ups: tokens t to tEnd, block b.
+//
+//go:noescape
+func geluAVX2()
+
+// clampedSiLUAVX2 quantises what a gated linear unit makes of gates and ups: tokens t to tEnd, block b.
+//
+//go:noescape
+func clampedSiLUAVX2()
 
 // tileSymShift3Sums8AVX2 multiplies scratch and the tokens left of a tile.
 //

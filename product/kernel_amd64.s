@@ -436,6 +436,96 @@ DATA minusLog2e<>+56(SB)/4, $0xbfb8aa3b
 DATA minusLog2e<>+60(SB)/4, $0xbfb8aa3b
 GLOBL minusLog2e<>(SB), RODATA|NOPTR, $64
 
+DATA geluLinear<>+0(SB)/4, $0xc0135761
+DATA geluLinear<>+4(SB)/4, $0xc0135761
+DATA geluLinear<>+8(SB)/4, $0xc0135761
+DATA geluLinear<>+12(SB)/4, $0xc0135761
+DATA geluLinear<>+16(SB)/4, $0xc0135761
+DATA geluLinear<>+20(SB)/4, $0xc0135761
+DATA geluLinear<>+24(SB)/4, $0xc0135761
+DATA geluLinear<>+28(SB)/4, $0xc0135761
+DATA geluLinear<>+32(SB)/4, $0xc0135761
+DATA geluLinear<>+36(SB)/4, $0xc0135761
+DATA geluLinear<>+40(SB)/4, $0xc0135761
+DATA geluLinear<>+44(SB)/4, $0xc0135761
+DATA geluLinear<>+48(SB)/4, $0xc0135761
+DATA geluLinear<>+52(SB)/4, $0xc0135761
+DATA geluLinear<>+56(SB)/4, $0xc0135761
+DATA geluLinear<>+60(SB)/4, $0xc0135761
+GLOBL geluLinear<>(SB), RODATA|NOPTR, $64
+
+DATA geluCubic<>+0(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+4(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+8(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+12(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+16(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+20(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+24(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+28(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+32(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+36(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+40(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+44(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+48(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+52(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+56(SB)/4, $0xbdd2d3e8
+DATA geluCubic<>+60(SB)/4, $0xbdd2d3e8
+GLOBL geluCubic<>(SB), RODATA|NOPTR, $64
+
+DATA clampedSlope<>+0(SB)/4, $0xc01d265f
+DATA clampedSlope<>+4(SB)/4, $0xc01d265f
+DATA clampedSlope<>+8(SB)/4, $0xc01d265f
+DATA clampedSlope<>+12(SB)/4, $0xc01d265f
+DATA clampedSlope<>+16(SB)/4, $0xc01d265f
+DATA clampedSlope<>+20(SB)/4, $0xc01d265f
+DATA clampedSlope<>+24(SB)/4, $0xc01d265f
+DATA clampedSlope<>+28(SB)/4, $0xc01d265f
+DATA clampedSlope<>+32(SB)/4, $0xc01d265f
+DATA clampedSlope<>+36(SB)/4, $0xc01d265f
+DATA clampedSlope<>+40(SB)/4, $0xc01d265f
+DATA clampedSlope<>+44(SB)/4, $0xc01d265f
+DATA clampedSlope<>+48(SB)/4, $0xc01d265f
+DATA clampedSlope<>+52(SB)/4, $0xc01d265f
+DATA clampedSlope<>+56(SB)/4, $0xc01d265f
+DATA clampedSlope<>+60(SB)/4, $0xc01d265f
+GLOBL clampedSlope<>(SB), RODATA|NOPTR, $64
+
+DATA f7<>+0(SB)/4, $0x40e00000
+DATA f7<>+4(SB)/4, $0x40e00000
+DATA f7<>+8(SB)/4, $0x40e00000
+DATA f7<>+12(SB)/4, $0x40e00000
+DATA f7<>+16(SB)/4, $0x40e00000
+DATA f7<>+20(SB)/4, $0x40e00000
+DATA f7<>+24(SB)/4, $0x40e00000
+DATA f7<>+28(SB)/4, $0x40e00000
+DATA f7<>+32(SB)/4, $0x40e00000
+DATA f7<>+36(SB)/4, $0x40e00000
+DATA f7<>+40(SB)/4, $0x40e00000
+DATA f7<>+44(SB)/4, $0x40e00000
+DATA f7<>+48(SB)/4, $0x40e00000
+DATA f7<>+52(SB)/4, $0x40e00000
+DATA f7<>+56(SB)/4, $0x40e00000
+DATA f7<>+60(SB)/4, $0x40e00000
+GLOBL f7<>(SB), RODATA|NOPTR, $64
+
+DATA fMinus7<>+0(SB)/4, $0xc0e00000
+DATA fMinus7<>+4(SB)/4, $0xc0e00000
+DATA fMinus7<>+8(SB)/4, $0xc0e00000
+DATA fMinus7<>+12(SB)/4, $0xc0e00000
+DATA fMinus7<>+16(SB)/4, $0xc0e00000
+DATA fMinus7<>+20(SB)/4, $0xc0e00000
+DATA fMinus7<>+24(SB)/4, $0xc0e00000
+DATA fMinus7<>+28(SB)/4, $0xc0e00000
+DATA fMinus7<>+32(SB)/4, $0xc0e00000
+DATA fMinus7<>+36(SB)/4, $0xc0e00000
+DATA fMinus7<>+40(SB)/4, $0xc0e00000
+DATA fMinus7<>+44(SB)/4, $0xc0e00000
+DATA fMinus7<>+48(SB)/4, $0xc0e00000
+DATA fMinus7<>+52(SB)/4, $0xc0e00000
+DATA fMinus7<>+56(SB)/4, $0xc0e00000
+DATA fMinus7<>+60(SB)/4, $0xc0e00000
+GLOBL fMinus7<>(SB), RODATA|NOPTR, $64
+
 DATA exp0<>+0(SB)/4, $0x3f800000
 DATA exp0<>+4(SB)/4, $0x3f800000
 DATA exp0<>+8(SB)/4, $0x3f800000
@@ -1789,8 +1879,8 @@ GLOBL tileConfigs<>(SB), RODATA|NOPTR, $1024
 DATA textsVNNI<>+0(SB)/8, $·quantiseVNNI(SB)
 DATA textsVNNI<>+8(SB)/8, $·normQuantiseVNNI(SB)
 DATA textsVNNI<>+16(SB)/8, $·siluVNNI(SB)
-DATA textsVNNI<>+24(SB)/8, $0x0000000000000000
-DATA textsVNNI<>+32(SB)/8, $0x0000000000000000
+DATA textsVNNI<>+24(SB)/8, $·geluVNNI(SB)
+DATA textsVNNI<>+32(SB)/8, $·clampedSiLUVNNI(SB)
 DATA textsVNNI<>+40(SB)/8, $0x0000000000000000
 DATA textsVNNI<>+48(SB)/8, $0x0000000000000000
 DATA textsVNNI<>+56(SB)/8, $0x0000000000000000
@@ -2439,8 +2529,8 @@ GLOBL textsVNNI<>(SB), NOPTR, $5184
 DATA textsAVX2<>+0(SB)/8, $·quantiseAVX2(SB)
 DATA textsAVX2<>+8(SB)/8, $·normQuantiseAVX2(SB)
 DATA textsAVX2<>+16(SB)/8, $·siluAVX2(SB)
-DATA textsAVX2<>+24(SB)/8, $0x0000000000000000
-DATA textsAVX2<>+32(SB)/8, $0x0000000000000000
+DATA textsAVX2<>+24(SB)/8, $·geluAVX2(SB)
+DATA textsAVX2<>+32(SB)/8, $·clampedSiLUAVX2(SB)
 DATA textsAVX2<>+40(SB)/8, $0x0000000000000000
 DATA textsAVX2<>+48(SB)/8, $0x0000000000000000
 DATA textsAVX2<>+56(SB)/8, $0x0000000000000000
@@ -3089,8 +3179,8 @@ GLOBL textsAVX2<>(SB), NOPTR, $5184
 DATA textsAVXVNNI<>+0(SB)/8, $·quantiseAVX2(SB)
 DATA textsAVXVNNI<>+8(SB)/8, $·normQuantiseAVX2(SB)
 DATA textsAVXVNNI<>+16(SB)/8, $·siluAVX2(SB)
-DATA textsAVXVNNI<>+24(SB)/8, $0x0000000000000000
-DATA textsAVXVNNI<>+32(SB)/8, $0x0000000000000000
+DATA textsAVXVNNI<>+24(SB)/8, $·geluAVX2(SB)
+DATA textsAVXVNNI<>+32(SB)/8, $·clampedSiLUAVX2(SB)
 DATA textsAVXVNNI<>+40(SB)/8, $0x0000000000000000
 DATA textsAVXVNNI<>+48(SB)/8, $0x0000000000000000
 DATA textsAVXVNNI<>+56(SB)/8, $0x0000000000000000
@@ -3739,10 +3829,10 @@ GLOBL textsAVXVNNI<>(SB), NOPTR, $5184
 DATA textsAMX<>+0(SB)/8, $·quantiseVNNI(SB)
 DATA textsAMX<>+8(SB)/8, $·normQuantiseVNNI(SB)
 DATA textsAMX<>+16(SB)/8, $·siluVNNI(SB)
-DATA textsAMX<>+24(SB)/8, $·amxBegin(SB)
-DATA textsAMX<>+32(SB)/8, $·amxFinish(SB)
-DATA textsAMX<>+40(SB)/8, $0x0000000000000000
-DATA textsAMX<>+48(SB)/8, $0x0000000000000000
+DATA textsAMX<>+24(SB)/8, $·geluVNNI(SB)
+DATA textsAMX<>+32(SB)/8, $·clampedSiLUVNNI(SB)
+DATA textsAMX<>+40(SB)/8, $·amxBegin(SB)
+DATA textsAMX<>+48(SB)/8, $·amxFinish(SB)
 DATA textsAMX<>+56(SB)/8, $0x0000000000000000
 DATA textsAMX<>+64(SB)/8, $0x0000000000000000
 DATA textsAMX<>+72(SB)/8, $0x0000000000000000
@@ -4430,15 +4520,15 @@ TEXT ·quantiseVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVDQU bytes1<>+0(SB), X1
 
 tokens5:
-	MOVQ    424(DI), AX
-	IMULQ   464(DI), AX
-	ADDQ    456(DI), AX
-	MOVQ    448(DI), CX
-	MOVQ    440(DI), DX
+	MOVQ    448(DI), AX
+	IMULQ   488(DI), AX
+	ADDQ    480(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    464(DI), DX
 	SUBQ    DX, CX
 	SHLQ    $0x07, DX
 	ADDQ    DX, AX
-	MOVQ    424(DI), BX
+	MOVQ    448(DI), BX
 	MOVQ    BX, R8
 	ANDQ    $0x0f, R8
 	SUBQ    R8, BX
@@ -4447,11 +4537,11 @@ tokens5:
 	MOVQ    $0x00000010, R9
 	CMPQ    SI, R9
 	CMOVQGT R9, SI
-	IMULQ   416(DI), BX
+	IMULQ   440(DI), BX
 	IMUL3Q  $0x30, BX, BX
-	ADDQ    408(DI), BX
+	ADDQ    432(DI), BX
 	IMUL3Q  $0x30, SI, R9
-	IMULQ   440(DI), R9
+	IMULQ   464(DI), R9
 	ADDQ    R9, BX
 	MOVQ    R8, R9
 	SHLQ    $0x05, R9
@@ -4531,9 +4621,9 @@ blocks6:
 	ADDQ        $0x00000080, AX
 	DECQ        CX
 	JNZ         blocks6
-	INCQ        424(DI)
-	MOVQ        424(DI), AX
-	CMPQ        AX, 432(DI)
+	INCQ        448(DI)
+	MOVQ        448(DI), AX
+	CMPQ        AX, 456(DI)
 	JLT         tokens5
 	TESTQ       DI, DI
 	RET
@@ -4545,13 +4635,13 @@ TEXT ·normQuantiseVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVDQU bytes1<>+0(SB), X1
 
 tokens7:
-	MOVQ  424(DI), AX
-	IMULQ 464(DI), AX
-	ADDQ  456(DI), AX
+	MOVQ  448(DI), AX
+	IMULQ 488(DI), AX
+	ADDQ  480(DI), AX
 
 	// the sum of squares in 16 lanes, which are added j to j+8, 4, 2 and 1
 	MOVQ   AX, CX
-	MOVQ   416(DI), DX
+	MOVQ   440(DI), DX
 	VXORPS Z2, Z2, Z2
 
 squares8:
@@ -4570,24 +4660,24 @@ squares8:
 	VADDPS        X3, X2, X2
 	VPSHUFD       $0xb1, X2, X3
 	VADDPS        X3, X2, X2
-	MOVQ          416(DI), CX
+	MOVQ          440(DI), CX
 	SHLQ          $0x05, CX
 	VXORPS        X3, X3, X3
 	VCVTSI2SSQ    CX, X3, X3
 	VDIVSS        X3, X2, X2
-	VADDSS        480(DI), X2, X2
+	VADDSS        504(DI), X2, X2
 	VSQRTSS       X2, X2, X2
 	VMOVSS        f1<>+0(SB), X3
 	VDIVSS        X2, X3, X3
 	VBROADCASTSS  X3, Z2
-	MOVQ          472(DI), CX
-	MOVQ          448(DI), DX
-	MOVQ          440(DI), BX
+	MOVQ          496(DI), CX
+	MOVQ          472(DI), DX
+	MOVQ          464(DI), BX
 	SUBQ          BX, DX
 	SHLQ          $0x07, BX
 	ADDQ          BX, AX
 	ADDQ          BX, CX
-	MOVQ          424(DI), SI
+	MOVQ          448(DI), SI
 	MOVQ          SI, R9
 	ANDQ          $0x0f, R9
 	SUBQ          R9, SI
@@ -4596,11 +4686,11 @@ squares8:
 	MOVQ          $0x00000010, R10
 	CMPQ          R8, R10
 	CMOVQGT       R10, R8
-	IMULQ         416(DI), SI
+	IMULQ         440(DI), SI
 	IMUL3Q        $0x30, SI, SI
-	ADDQ          408(DI), SI
+	ADDQ          432(DI), SI
 	IMUL3Q        $0x30, R8, R10
-	IMULQ         440(DI), R10
+	IMULQ         464(DI), R10
 	ADDQ          R10, SI
 	MOVQ          R9, R10
 	SHLQ          $0x05, R10
@@ -4685,9 +4775,9 @@ blocks9:
 	ADDQ        $0x00000080, AX
 	DECQ        DX
 	JNZ         blocks9
-	INCQ        424(DI)
-	MOVQ        424(DI), AX
-	CMPQ        AX, 432(DI)
+	INCQ        448(DI)
+	MOVQ        448(DI), AX
+	CMPQ        AX, 456(DI)
 	JLT         tokens7
 	TESTQ       DI, DI
 	RET
@@ -4697,11 +4787,11 @@ blocks9:
 TEXT ·siluVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS magnitude<>+0(SB), Z0
 	VMOVDQU bytes1<>+0(SB), X1
-	MOVQ    392(DI), AX
-	MOVQ    400(DI), CX
+	MOVQ    416(DI), AX
+	MOVQ    424(DI), CX
 
 tokens10:
-	MOVQ        424(DI), BX
+	MOVQ        448(DI), BX
 	MOVQ        BX, R8
 	ANDQ        $0x0f, R8
 	SUBQ        R8, BX
@@ -4710,11 +4800,11 @@ tokens10:
 	MOVQ        $0x00000010, R9
 	CMPQ        SI, R9
 	CMOVQGT     R9, SI
-	IMULQ       416(DI), BX
+	IMULQ       440(DI), BX
 	IMUL3Q      $0x30, BX, BX
-	ADDQ        408(DI), BX
+	ADDQ        432(DI), BX
 	IMUL3Q      $0x30, SI, R9
-	IMULQ       440(DI), R9
+	IMULQ       464(DI), R9
 	ADDQ        R9, BX
 	MOVQ        R8, R9
 	SHLQ        $0x05, R9
@@ -4825,10 +4915,310 @@ tokens10:
 	VMOVSS      X2, (BX)(R8*1)
 	ADDQ        $0x00000080, AX
 	ADDQ        $0x00000080, CX
-	INCQ        424(DI)
-	MOVQ        424(DI), DX
-	CMPQ        DX, 432(DI)
+	INCQ        448(DI)
+	MOVQ        448(DI), DX
+	CMPQ        DX, 456(DI)
 	JLT         tokens10
+	TESTQ       DI, DI
+	RET
+
+// func geluVNNI()
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, CMOV
+TEXT ·geluVNNI(SB), NOSPLIT|NOFRAME, $0
+	VMOVUPS magnitude<>+0(SB), Z0
+	VMOVDQU bytes1<>+0(SB), X1
+	MOVQ    416(DI), AX
+	MOVQ    424(DI), CX
+
+tokens11:
+	MOVQ        448(DI), BX
+	MOVQ        BX, R8
+	ANDQ        $0x0f, R8
+	SUBQ        R8, BX
+	MOVQ        72(DI), SI
+	SUBQ        BX, SI
+	MOVQ        $0x00000010, R9
+	CMPQ        SI, R9
+	CMOVQGT     R9, SI
+	IMULQ       440(DI), BX
+	IMUL3Q      $0x30, BX, BX
+	ADDQ        432(DI), BX
+	IMUL3Q      $0x30, SI, R9
+	IMULQ       464(DI), R9
+	ADDQ        R9, BX
+	MOVQ        R8, R9
+	SHLQ        $0x05, R9
+	LEAQ        (BX)(R9*1), DX
+	MOVQ        SI, R9
+	SHLQ        $0x05, R9
+	ADDQ        R9, BX
+	LEAQ        (BX)(R8*4), BX
+	SHLQ        $0x02, SI
+	LEAQ        (SI)(SI*2), R8
+	VMOVUPS     (AX), Z2
+	VMOVUPS     geluLinear<>+0(SB), Z3
+	VMULPS      Z2, Z2, Z4
+	VFMADD231PS geluCubic<>+0(SB), Z4, Z3
+	VMULPS      Z3, Z2, Z3
+	VMOVUPS     fMinus126<>+0(SB), Z4
+	VMOVUPS     f127<>+0(SB), Z5
+	VMAXPS      Z3, Z4, Z3
+	VMINPS      Z3, Z5, Z3
+	VRNDSCALEPS $0x00, Z3, Z4
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     exp6<>+0(SB), Z5
+	VFMADD213PS exp5<>+0(SB), Z3, Z5
+	VFMADD213PS exp4<>+0(SB), Z3, Z5
+	VFMADD213PS exp3<>+0(SB), Z3, Z5
+	VFMADD213PS exp2<>+0(SB), Z3, Z5
+	VFMADD213PS exp1<>+0(SB), Z3, Z5
+	VFMADD213PS exp0<>+0(SB), Z3, Z5
+	VSCALEFPS   Z4, Z5, Z5
+	VADDPS      f1<>+0(SB), Z5, Z5
+	VDIVPS      Z5, Z2, Z5
+	VMULPS      (CX), Z5, Z5
+	VMOVUPS     64(AX), Z2
+	VMOVUPS     geluLinear<>+0(SB), Z3
+	VMULPS      Z2, Z2, Z4
+	VFMADD231PS geluCubic<>+0(SB), Z4, Z3
+	VMULPS      Z3, Z2, Z3
+	VMOVUPS     fMinus126<>+0(SB), Z4
+	VMOVUPS     f127<>+0(SB), Z6
+	VMAXPS      Z3, Z4, Z3
+	VMINPS      Z3, Z6, Z3
+	VRNDSCALEPS $0x00, Z3, Z4
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     exp6<>+0(SB), Z6
+	VFMADD213PS exp5<>+0(SB), Z3, Z6
+	VFMADD213PS exp4<>+0(SB), Z3, Z6
+	VFMADD213PS exp3<>+0(SB), Z3, Z6
+	VFMADD213PS exp2<>+0(SB), Z3, Z6
+	VFMADD213PS exp1<>+0(SB), Z3, Z6
+	VFMADD213PS exp0<>+0(SB), Z3, Z6
+	VSCALEFPS   Z4, Z6, Z6
+	VADDPS      f1<>+0(SB), Z6, Z6
+	VDIVPS      Z6, Z2, Z6
+	VMULPS      64(CX), Z6, Z6
+
+	// the largest magnitude, as bits
+	VPANDD        Z0, Z5, Z2
+	VPANDD        Z0, Z6, Z3
+	VPMAXUD       Z3, Z2, Z2
+	VEXTRACTI64X4 $0x01, Z2, Y3
+	VPMAXUD       Y3, Y2, Y2
+	VEXTRACTI128  $0x01, Y2, X3
+	VPMAXUD       X3, X2, X2
+	VPSHUFD       $0x4e, X2, X3
+	VPMAXUD       X3, X2, X2
+	VPSHUFD       $0xb1, X2, X3
+	VPMAXUD       X3, X2, X2
+	VMOVD         X2, R9
+	VDIVSS        f127<>+0(SB), X2, X3
+	VMOVSS        f127<>+0(SB), X4
+	VDIVSS        X2, X4, X4
+	VBROADCASTSS  X4, Z4
+
+	// its scale: 0 below 2^-100, and NaN if a value is not finite; both with values of 0
+	VMOVD   X3, R10
+	XORL    R11, R11
+	MOVL    $0x7fc00000, R12
+	CMPL    R9, $0x0d800000
+	CMOVLCS R11, R10
+	CMPL    R9, $0x7f800000
+	CMOVLCC R12, R10
+	SUBL    $0x0d800000, R9
+	CMPL    R9, $0x72000000
+	SBBL    R11, R11
+	KMOVW   R11, K1
+	VMOVD   R10, X3
+	MOVL    R10, (BX)
+
+	// values, and their sums
+	VMULPS      Z4, Z5, Z2
+	VCVTPS2DQ.Z Z2, K1, Z2
+	VPMOVDB     Z2, X2
+	VMOVDQU     X2, (DX)
+	VPXOR       X5, X5, X5
+	VPDPBUSD    X2, X1, X5
+	VMULPS      Z4, Z6, Z2
+	VCVTPS2DQ.Z Z2, K1, Z2
+	VPMOVDB     Z2, X2
+	VMOVDQU     X2, 16(DX)
+	VPXOR       X4, X4, X4
+	VPDPBUSD    X2, X1, X4
+	VPHADDD     X4, X5, X2
+	VPHADDD     X2, X2, X2
+	VMOVD       X2, DX
+	VPEXTRD     $0x01, X2, R9
+	ADDL        DX, R9
+	VXORPS      X2, X2, X2
+	VCVTSI2SSL  R9, X2, X2
+	VMULSS      X3, X2, X2
+	NEGL        R9
+	NEGL        DX
+	MOVL        R9, (BX)(SI*1)
+	MOVL        DX, (BX)(SI*2)
+	VMOVSS      X2, (BX)(R8*1)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, CX
+	INCQ        448(DI)
+	MOVQ        448(DI), DX
+	CMPQ        DX, 456(DI)
+	JLT         tokens11
+	TESTQ       DI, DI
+	RET
+
+// func clampedSiLUVNNI()
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, CMOV
+TEXT ·clampedSiLUVNNI(SB), NOSPLIT|NOFRAME, $0
+	VMOVUPS magnitude<>+0(SB), Z0
+	VMOVDQU bytes1<>+0(SB), X1
+	MOVQ    416(DI), AX
+	MOVQ    424(DI), CX
+
+tokens12:
+	MOVQ        448(DI), BX
+	MOVQ        BX, R8
+	ANDQ        $0x0f, R8
+	SUBQ        R8, BX
+	MOVQ        72(DI), SI
+	SUBQ        BX, SI
+	MOVQ        $0x00000010, R9
+	CMPQ        SI, R9
+	CMOVQGT     R9, SI
+	IMULQ       440(DI), BX
+	IMUL3Q      $0x30, BX, BX
+	ADDQ        432(DI), BX
+	IMUL3Q      $0x30, SI, R9
+	IMULQ       464(DI), R9
+	ADDQ        R9, BX
+	MOVQ        R8, R9
+	SHLQ        $0x05, R9
+	LEAQ        (BX)(R9*1), DX
+	MOVQ        SI, R9
+	SHLQ        $0x05, R9
+	ADDQ        R9, BX
+	LEAQ        (BX)(R8*4), BX
+	SHLQ        $0x02, SI
+	LEAQ        (SI)(SI*2), R8
+	VMOVUPS     (AX), Z2
+	VMOVUPS     f7<>+0(SB), Z3
+	VMINPS      Z2, Z3, Z2
+	VMULPS      clampedSlope<>+0(SB), Z2, Z4
+	VMOVUPS     fMinus126<>+0(SB), Z5
+	VMOVUPS     f127<>+0(SB), Z6
+	VMAXPS      Z4, Z5, Z4
+	VMINPS      Z4, Z6, Z4
+	VRNDSCALEPS $0x00, Z4, Z5
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z6
+	VFMADD213PS exp5<>+0(SB), Z4, Z6
+	VFMADD213PS exp4<>+0(SB), Z4, Z6
+	VFMADD213PS exp3<>+0(SB), Z4, Z6
+	VFMADD213PS exp2<>+0(SB), Z4, Z6
+	VFMADD213PS exp1<>+0(SB), Z4, Z6
+	VFMADD213PS exp0<>+0(SB), Z4, Z6
+	VSCALEFPS   Z5, Z6, Z6
+	VADDPS      f1<>+0(SB), Z6, Z6
+	VDIVPS      Z6, Z2, Z6
+	VMOVUPS     (CX), Z2
+	VMOVUPS     fMinus7<>+0(SB), Z4
+	VMINPS      Z2, Z3, Z2
+	VMAXPS      Z2, Z4, Z2
+	VADDPS      f1<>+0(SB), Z2, Z2
+	VMULPS      Z2, Z6, Z6
+	VMOVUPS     64(AX), Z2
+	VMOVUPS     f7<>+0(SB), Z3
+	VMINPS      Z2, Z3, Z2
+	VMULPS      clampedSlope<>+0(SB), Z2, Z4
+	VMOVUPS     fMinus126<>+0(SB), Z5
+	VMOVUPS     f127<>+0(SB), Z7
+	VMAXPS      Z4, Z5, Z4
+	VMINPS      Z4, Z7, Z4
+	VRNDSCALEPS $0x00, Z4, Z5
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z7
+	VFMADD213PS exp5<>+0(SB), Z4, Z7
+	VFMADD213PS exp4<>+0(SB), Z4, Z7
+	VFMADD213PS exp3<>+0(SB), Z4, Z7
+	VFMADD213PS exp2<>+0(SB), Z4, Z7
+	VFMADD213PS exp1<>+0(SB), Z4, Z7
+	VFMADD213PS exp0<>+0(SB), Z4, Z7
+	VSCALEFPS   Z5, Z7, Z7
+	VADDPS      f1<>+0(SB), Z7, Z7
+	VDIVPS      Z7, Z2, Z7
+	VMOVUPS     64(CX), Z2
+	VMOVUPS     fMinus7<>+0(SB), Z4
+	VMINPS      Z2, Z3, Z2
+	VMAXPS      Z2, Z4, Z2
+	VADDPS      f1<>+0(SB), Z2, Z2
+	VMULPS      Z2, Z7, Z7
+
+	// the largest magnitude, as bits
+	VPANDD        Z0, Z6, Z2
+	VPANDD        Z0, Z7, Z3
+	VPMAXUD       Z3, Z2, Z2
+	VEXTRACTI64X4 $0x01, Z2, Y3
+	VPMAXUD       Y3, Y2, Y2
+	VEXTRACTI128  $0x01, Y2, X3
+	VPMAXUD       X3, X2, X2
+	VPSHUFD       $0x4e, X2, X3
+	VPMAXUD       X3, X2, X2
+	VPSHUFD       $0xb1, X2, X3
+	VPMAXUD       X3, X2, X2
+	VMOVD         X2, R9
+	VDIVSS        f127<>+0(SB), X2, X3
+	VMOVSS        f127<>+0(SB), X4
+	VDIVSS        X2, X4, X4
+	VBROADCASTSS  X4, Z4
+
+	// its scale: 0 below 2^-100, and NaN if a value is not finite; both with values of 0
+	VMOVD   X3, R10
+	XORL    R11, R11
+	MOVL    $0x7fc00000, R12
+	CMPL    R9, $0x0d800000
+	CMOVLCS R11, R10
+	CMPL    R9, $0x7f800000
+	CMOVLCC R12, R10
+	SUBL    $0x0d800000, R9
+	CMPL    R9, $0x72000000
+	SBBL    R11, R11
+	KMOVW   R11, K1
+	VMOVD   R10, X3
+	MOVL    R10, (BX)
+
+	// values, and their sums
+	VMULPS      Z4, Z6, Z2
+	VCVTPS2DQ.Z Z2, K1, Z2
+	VPMOVDB     Z2, X2
+	VMOVDQU     X2, (DX)
+	VPXOR       X5, X5, X5
+	VPDPBUSD    X2, X1, X5
+	VMULPS      Z4, Z7, Z2
+	VCVTPS2DQ.Z Z2, K1, Z2
+	VPMOVDB     Z2, X2
+	VMOVDQU     X2, 16(DX)
+	VPXOR       X4, X4, X4
+	VPDPBUSD    X2, X1, X4
+	VPHADDD     X4, X5, X2
+	VPHADDD     X2, X2, X2
+	VMOVD       X2, DX
+	VPEXTRD     $0x01, X2, R9
+	ADDL        DX, R9
+	VXORPS      X2, X2, X2
+	VCVTSI2SSL  R9, X2, X2
+	VMULSS      X3, X2, X2
+	NEGL        R9
+	NEGL        DX
+	MOVL        R9, (BX)(SI*1)
+	MOVL        DX, (BX)(SI*2)
+	VMOVSS      X2, (BX)(R8*1)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, CX
+	INCQ        448(DI)
+	MOVQ        448(DI), DX
+	CMPQ        DX, 456(DI)
+	JLT         tokens12
 	TESTQ       DI, DI
 	RET
 
@@ -4843,22 +5233,22 @@ TEXT ·group1SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more11
+	JNE    more13
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
-	JMP    begin12
+	JMP    begin14
 
-more11:
+more13:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
-begin12:
+begin14:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z4
 
-blocks13:
+blocks15:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLVD      Z4, Z0, Z0
 	VMOVDQA32    Z0, Z2
@@ -4913,17 +5303,17 @@ blocks13:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks13
+	JNZ          blocks15
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain14
+	JZ           plain16
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain14:
+plain16:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -4940,14 +5330,14 @@ TEXT ·group2SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more15
+	JNE    more17
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
-	JMP    begin16
+	JMP    begin18
 
-more15:
+more17:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -4956,11 +5346,11 @@ more15:
 	VMOVUPS (R9), Z3
 	VMOVUPS 64(R9), Z7
 
-begin16:
+begin18:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z8
 
-blocks17:
+blocks19:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLVD      Z8, Z0, Z0
 	VMOVDQA32    Z0, Z4
@@ -5049,20 +5439,20 @@ blocks17:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks17
+	JNZ          blocks19
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain18
+	JZ           plain20
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain18:
+plain20:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -5082,16 +5472,16 @@ TEXT ·group3SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more19
+	JNE    more21
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
 	VXORPS Z9, Z9, Z9
 	VXORPS Z11, Z11, Z11
-	JMP    begin20
+	JMP    begin22
 
-more19:
+more21:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -5103,11 +5493,11 @@ more19:
 	VMOVUPS (R9), Z5
 	VMOVUPS 64(R9), Z11
 
-begin20:
+begin22:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z12
 
-blocks21:
+blocks23:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLVD      Z12, Z0, Z0
 	VMOVDQA32    Z0, Z6
@@ -5230,13 +5620,13 @@ blocks21:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks21
+	JNZ          blocks23
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain22
+	JZ           plain24
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -5246,7 +5636,7 @@ blocks21:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain22:
+plain24:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -5269,7 +5659,7 @@ TEXT ·group4SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more23
+	JNE    more25
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -5278,9 +5668,9 @@ TEXT ·group4SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z11, Z11, Z11
 	VXORPS Z13, Z13, Z13
 	VXORPS Z15, Z15, Z15
-	JMP    begin24
+	JMP    begin26
 
-more23:
+more25:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -5295,11 +5685,11 @@ more23:
 	VMOVUPS (R9), Z7
 	VMOVUPS 64(R9), Z15
 
-begin24:
+begin26:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z16
 
-blocks25:
+blocks27:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLVD      Z16, Z0, Z0
 	VMOVDQA32    Z0, Z8
@@ -5456,13 +5846,13 @@ blocks25:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks25
+	JNZ          blocks27
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain26
+	JZ           plain28
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -5475,7 +5865,7 @@ blocks25:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain26:
+plain28:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -5501,7 +5891,7 @@ TEXT ·group5SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more27
+	JNE    more29
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -5512,9 +5902,9 @@ TEXT ·group5SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z15, Z15, Z15
 	VXORPS Z17, Z17, Z17
 	VXORPS Z19, Z19, Z19
-	JMP    begin28
+	JMP    begin30
 
-more27:
+more29:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -5532,11 +5922,11 @@ more27:
 	VMOVUPS (R9), Z9
 	VMOVUPS 64(R9), Z19
 
-begin28:
+begin30:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z20
 
-blocks29:
+blocks31:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLVD      Z20, Z0, Z0
 	VMOVDQA32    Z0, Z10
@@ -5727,13 +6117,13 @@ blocks29:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks29
+	JNZ          blocks31
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain30
+	JZ           plain32
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z11, Z11
 	ADDQ         BX, DX
@@ -5749,7 +6139,7 @@ blocks29:
 	VADDPS       (DX), Z9, Z9
 	VADDPS       64(DX), Z19, Z19
 
-plain30:
+plain32:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z11, 64(AX)
 	ADDQ    CX, AX
@@ -5778,7 +6168,7 @@ TEXT ·group6SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more31
+	JNE    more33
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -5791,9 +6181,9 @@ TEXT ·group6SymVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z19, Z19, Z19
 	VXORPS Z21, Z21, Z21
 	VXORPS Z23, Z23, Z23
-	JMP    begin32
+	JMP    begin34
 
-more31:
+more33:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -5814,11 +6204,11 @@ more31:
 	VMOVUPS (R9), Z11
 	VMOVUPS 64(R9), Z23
 
-begin32:
+begin34:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z24
 
-blocks33:
+blocks35:
 	VPBROADCASTD (BX)(SI*1), Z0
 	VPSLLVD      Z24, Z0, Z0
 	VMOVDQA32    Z0, Z12
@@ -6043,13 +6433,13 @@ blocks33:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks33
+	JNZ          blocks35
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain34
+	JZ           plain36
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z13, Z13
 	ADDQ         BX, DX
@@ -6068,7 +6458,7 @@ blocks33:
 	VADDPS       (DX), Z11, Z11
 	VADDPS       64(DX), Z23, Z23
 
-plain34:
+plain36:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z13, 64(AX)
 	ADDQ    CX, AX
@@ -6101,19 +6491,19 @@ TEXT ·group1MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   264(DI), $0x00
-	JNE    more35
+	JNE    more37
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
-	JMP    begin36
+	JMP    begin38
 
-more35:
+more37:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
-begin36:
-blocks37:
+begin38:
+blocks39:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z2
 	VPBROADCASTD (DX), Z4
@@ -6170,17 +6560,17 @@ blocks37:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks37
+	JNZ          blocks39
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain38
+	JZ           plain40
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain38:
+plain40:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -6198,14 +6588,14 @@ TEXT ·group2MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   264(DI), $0x00
-	JNE    more39
+	JNE    more41
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
-	JMP    begin40
+	JMP    begin42
 
-more39:
+more41:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -6214,8 +6604,8 @@ more39:
 	VMOVUPS (R9), Z3
 	VMOVUPS 64(R9), Z7
 
-begin40:
-blocks41:
+begin42:
+blocks43:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z4
 	VPXORD       Z2, Z2, Z2
@@ -6308,20 +6698,20 @@ blocks41:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks41
+	JNZ          blocks43
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain42
+	JZ           plain44
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain42:
+plain44:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -6342,16 +6732,16 @@ TEXT ·group3MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   264(DI), $0x00
-	JNE    more43
+	JNE    more45
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
 	VXORPS Z9, Z9, Z9
 	VXORPS Z11, Z11, Z11
-	JMP    begin44
+	JMP    begin46
 
-more43:
+more45:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -6363,8 +6753,8 @@ more43:
 	VMOVUPS (R9), Z5
 	VMOVUPS 64(R9), Z11
 
-begin44:
-blocks45:
+begin46:
+blocks47:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z6
 	VPXORD       Z2, Z2, Z2
@@ -6493,13 +6883,13 @@ blocks45:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks45
+	JNZ          blocks47
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain46
+	JZ           plain48
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -6509,7 +6899,7 @@ blocks45:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain46:
+plain48:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -6533,7 +6923,7 @@ TEXT ·group4MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   264(DI), $0x00
-	JNE    more47
+	JNE    more49
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -6542,9 +6932,9 @@ TEXT ·group4MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z11, Z11, Z11
 	VXORPS Z13, Z13, Z13
 	VXORPS Z15, Z15, Z15
-	JMP    begin48
+	JMP    begin50
 
-more47:
+more49:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -6559,8 +6949,8 @@ more47:
 	VMOVUPS (R9), Z7
 	VMOVUPS 64(R9), Z15
 
-begin48:
-blocks49:
+begin50:
+blocks51:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z8
 	VPXORD       Z2, Z2, Z2
@@ -6725,13 +7115,13 @@ blocks49:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks49
+	JNZ          blocks51
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain50
+	JZ           plain52
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -6744,7 +7134,7 @@ blocks49:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain50:
+plain52:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -6771,7 +7161,7 @@ TEXT ·group5MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   264(DI), $0x00
-	JNE    more51
+	JNE    more53
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -6782,9 +7172,9 @@ TEXT ·group5MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z15, Z15, Z15
 	VXORPS Z17, Z17, Z17
 	VXORPS Z19, Z19, Z19
-	JMP    begin52
+	JMP    begin54
 
-more51:
+more53:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -6802,8 +7192,8 @@ more51:
 	VMOVUPS (R9), Z9
 	VMOVUPS 64(R9), Z19
 
-begin52:
-blocks53:
+begin54:
+blocks55:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z10
 	VPXORD       Z2, Z2, Z2
@@ -7004,13 +7394,13 @@ blocks53:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks53
+	JNZ          blocks55
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain54
+	JZ           plain56
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z11, Z11
 	ADDQ         BX, DX
@@ -7026,7 +7416,7 @@ blocks53:
 	VADDPS       (DX), Z9, Z9
 	VADDPS       64(DX), Z19, Z19
 
-plain54:
+plain56:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z11, 64(AX)
 	ADDQ    CX, AX
@@ -7056,7 +7446,7 @@ TEXT ·group6MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   R8, SI
 	SHLQ   $0x02, SI
 	CMPQ   264(DI), $0x00
-	JNE    more55
+	JNE    more57
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -7069,9 +7459,9 @@ TEXT ·group6MinVNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z19, Z19, Z19
 	VXORPS Z21, Z21, Z21
 	VXORPS Z23, Z23, Z23
-	JMP    begin56
+	JMP    begin58
 
-more55:
+more57:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -7092,8 +7482,8 @@ more55:
 	VMOVUPS (R9), Z11
 	VMOVUPS 64(R9), Z23
 
-begin56:
-blocks57:
+begin58:
+blocks59:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z12
 	VPXORD       Z2, Z2, Z2
@@ -7330,13 +7720,13 @@ blocks57:
 	ADDQ         SI, DX
 	ADDQ         SI, BX
 	DECQ         CX
-	JNZ          blocks57
+	JNZ          blocks59
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain58
+	JZ           plain60
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z13, Z13
 	ADDQ         BX, DX
@@ -7355,7 +7745,7 @@ blocks57:
 	VADDPS       (DX), Z11, Z11
 	VADDPS       64(DX), Z23, Z23
 
-plain58:
+plain60:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z13, 64(AX)
 	ADDQ    CX, AX
@@ -7387,22 +7777,22 @@ TEXT ·group1Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more59
+	JNE    more61
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
-	JMP    begin60
+	JMP    begin62
 
-more59:
+more61:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
-begin60:
+begin62:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z4
 
-blocks61:
+blocks63:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLVD      Z4, Z0, Z0
 	VMOVDQA32    Z0, Z2
@@ -7469,17 +7859,17 @@ blocks61:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks61
+	JNZ          blocks63
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain62
+	JZ           plain64
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain62:
+plain64:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -7496,14 +7886,14 @@ TEXT ·group2Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more63
+	JNE    more65
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
-	JMP    begin64
+	JMP    begin66
 
-more63:
+more65:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -7512,11 +7902,11 @@ more63:
 	VMOVUPS (R9), Z3
 	VMOVUPS 64(R9), Z7
 
-begin64:
+begin66:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z8
 
-blocks65:
+blocks67:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLVD      Z8, Z0, Z0
 	VMOVDQA32    Z0, Z4
@@ -7629,20 +8019,20 @@ blocks65:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks65
+	JNZ          blocks67
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain66
+	JZ           plain68
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain66:
+plain68:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -7662,16 +8052,16 @@ TEXT ·group3Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more67
+	JNE    more69
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
 	VXORPS Z9, Z9, Z9
 	VXORPS Z11, Z11, Z11
-	JMP    begin68
+	JMP    begin70
 
-more67:
+more69:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -7683,11 +8073,11 @@ more67:
 	VMOVUPS (R9), Z5
 	VMOVUPS 64(R9), Z11
 
-begin68:
+begin70:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z12
 
-blocks69:
+blocks71:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLVD      Z12, Z0, Z0
 	VMOVDQA32    Z0, Z6
@@ -7846,13 +8236,13 @@ blocks69:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks69
+	JNZ          blocks71
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain70
+	JZ           plain72
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -7862,7 +8252,7 @@ blocks69:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain70:
+plain72:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -7885,7 +8275,7 @@ TEXT ·group4Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more71
+	JNE    more73
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -7894,9 +8284,9 @@ TEXT ·group4Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z11, Z11, Z11
 	VXORPS Z13, Z13, Z13
 	VXORPS Z15, Z15, Z15
-	JMP    begin72
+	JMP    begin74
 
-more71:
+more73:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -7911,11 +8301,11 @@ more71:
 	VMOVUPS (R9), Z7
 	VMOVUPS 64(R9), Z15
 
-begin72:
+begin74:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z16
 
-blocks73:
+blocks75:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLVD      Z16, Z0, Z0
 	VMOVDQA32    Z0, Z8
@@ -8120,13 +8510,13 @@ blocks73:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks73
+	JNZ          blocks75
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain74
+	JZ           plain76
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -8139,7 +8529,7 @@ blocks73:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain74:
+plain76:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -8165,7 +8555,7 @@ TEXT ·group5Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more75
+	JNE    more77
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -8176,9 +8566,9 @@ TEXT ·group5Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z15, Z15, Z15
 	VXORPS Z17, Z17, Z17
 	VXORPS Z19, Z19, Z19
-	JMP    begin76
+	JMP    begin78
 
-more75:
+more77:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -8196,11 +8586,11 @@ more75:
 	VMOVUPS (R9), Z9
 	VMOVUPS 64(R9), Z19
 
-begin76:
+begin78:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z20
 
-blocks77:
+blocks79:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLVD      Z20, Z0, Z0
 	VMOVDQA32    Z0, Z10
@@ -8451,13 +8841,13 @@ blocks77:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks77
+	JNZ          blocks79
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain78
+	JZ           plain80
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z11, Z11
 	ADDQ         BX, DX
@@ -8473,7 +8863,7 @@ blocks77:
 	VADDPS       (DX), Z9, Z9
 	VADDPS       64(DX), Z19, Z19
 
-plain78:
+plain80:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z11, 64(AX)
 	ADDQ    CX, AX
@@ -8502,7 +8892,7 @@ TEXT ·group6Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more79
+	JNE    more81
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -8515,9 +8905,9 @@ TEXT ·group6Sym16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z19, Z19, Z19
 	VXORPS Z21, Z21, Z21
 	VXORPS Z23, Z23, Z23
-	JMP    begin80
+	JMP    begin82
 
-more79:
+more81:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -8538,11 +8928,11 @@ more79:
 	VMOVUPS (R9), Z11
 	VMOVUPS 64(R9), Z23
 
-begin80:
+begin82:
 	MOVQ         40(DI), R9
 	VPBROADCASTD 120(R9), Z24
 
-blocks81:
+blocks83:
 	VPBROADCASTD (BX)(SI*2), Z0
 	VPSLLVD      Z24, Z0, Z0
 	VMOVDQA32    Z0, Z12
@@ -8839,13 +9229,13 @@ blocks81:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks81
+	JNZ          blocks83
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain82
+	JZ           plain84
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z13, Z13
 	ADDQ         BX, DX
@@ -8864,7 +9254,7 @@ blocks81:
 	VADDPS       (DX), Z11, Z11
 	VADDPS       64(DX), Z23, Z23
 
-plain82:
+plain84:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z13, 64(AX)
 	ADDQ    CX, AX
@@ -8896,19 +9286,19 @@ TEXT ·group1Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more83
+	JNE    more85
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
-	JMP    begin84
+	JMP    begin86
 
-more83:
+more85:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
 	VMOVUPS 64(R9), Z3
 
-begin84:
-blocks85:
+begin86:
+blocks87:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z2
 	VPBROADCASTD (DX), Z4
@@ -8985,17 +9375,17 @@ blocks85:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks85
+	JNZ          blocks87
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain86
+	JZ           plain88
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain86:
+plain88:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -9012,14 +9402,14 @@ TEXT ·group2Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more87
+	JNE    more89
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
-	JMP    begin88
+	JMP    begin90
 
-more87:
+more89:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -9028,8 +9418,8 @@ more87:
 	VMOVUPS (R9), Z3
 	VMOVUPS 64(R9), Z7
 
-begin88:
-blocks89:
+begin90:
+blocks91:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z4
 	VPXORD       Z2, Z2, Z2
@@ -9162,20 +9552,20 @@ blocks89:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks89
+	JNZ          blocks91
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain90
+	JZ           plain92
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain90:
+plain92:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -9195,16 +9585,16 @@ TEXT ·group3Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more91
+	JNE    more93
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
 	VXORPS Z7, Z7, Z7
 	VXORPS Z9, Z9, Z9
 	VXORPS Z11, Z11, Z11
-	JMP    begin92
+	JMP    begin94
 
-more91:
+more93:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -9216,8 +9606,8 @@ more91:
 	VMOVUPS (R9), Z5
 	VMOVUPS 64(R9), Z11
 
-begin92:
-blocks93:
+begin94:
+blocks95:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z6
 	VPXORD       Z2, Z2, Z2
@@ -9406,13 +9796,13 @@ blocks93:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks93
+	JNZ          blocks95
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain94
+	JZ           plain96
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -9422,7 +9812,7 @@ blocks93:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain94:
+plain96:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -9445,7 +9835,7 @@ TEXT ·group4Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more95
+	JNE    more97
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -9454,9 +9844,9 @@ TEXT ·group4Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z11, Z11, Z11
 	VXORPS Z13, Z13, Z13
 	VXORPS Z15, Z15, Z15
-	JMP    begin96
+	JMP    begin98
 
-more95:
+more97:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -9471,8 +9861,8 @@ more95:
 	VMOVUPS (R9), Z7
 	VMOVUPS 64(R9), Z15
 
-begin96:
-blocks97:
+begin98:
+blocks99:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z8
 	VPXORD       Z2, Z2, Z2
@@ -9717,13 +10107,13 @@ blocks97:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks97
+	JNZ          blocks99
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain98
+	JZ           plain100
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -9736,7 +10126,7 @@ blocks97:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain98:
+plain100:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -9762,7 +10152,7 @@ TEXT ·group5Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more99
+	JNE    more101
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -9773,9 +10163,9 @@ TEXT ·group5Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z15, Z15, Z15
 	VXORPS Z17, Z17, Z17
 	VXORPS Z19, Z19, Z19
-	JMP    begin100
+	JMP    begin102
 
-more99:
+more101:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -9793,8 +10183,8 @@ more99:
 	VMOVUPS (R9), Z9
 	VMOVUPS 64(R9), Z19
 
-begin100:
-blocks101:
+begin102:
+blocks103:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z10
 	VPXORD       Z2, Z2, Z2
@@ -10095,13 +10485,13 @@ blocks101:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks101
+	JNZ          blocks103
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain102
+	JZ           plain104
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z11, Z11
 	ADDQ         BX, DX
@@ -10117,7 +10507,7 @@ blocks101:
 	VADDPS       (DX), Z9, Z9
 	VADDPS       64(DX), Z19, Z19
 
-plain102:
+plain104:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z11, 64(AX)
 	ADDQ    CX, AX
@@ -10146,7 +10536,7 @@ TEXT ·group6Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	LEAQ   (SI)(SI*2), R8
 	SHLQ   $0x02, R8
 	CMPQ   264(DI), $0x00
-	JNE    more103
+	JNE    more105
 	VXORPS Z1, Z1, Z1
 	VXORPS Z3, Z3, Z3
 	VXORPS Z5, Z5, Z5
@@ -10159,9 +10549,9 @@ TEXT ·group6Min16VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z19, Z19, Z19
 	VXORPS Z21, Z21, Z21
 	VXORPS Z23, Z23, Z23
-	JMP    begin104
+	JMP    begin106
 
-more103:
+more105:
 	MOVQ    328(DI), R9
 	MOVQ    208(DI), R10
 	VMOVUPS (R9), Z1
@@ -10182,8 +10572,8 @@ more103:
 	VMOVUPS (R9), Z11
 	VMOVUPS 64(R9), Z23
 
-begin104:
-blocks105:
+begin106:
+blocks107:
 	VPXORD       Z0, Z0, Z0
 	VMOVDQA32    Z0, Z12
 	VPXORD       Z2, Z2, Z2
@@ -10540,13 +10930,13 @@ blocks105:
 	ADDQ         R8, DX
 	ADDQ         R8, BX
 	DECQ         CX
-	JNZ          blocks105
+	JNZ          blocks107
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain106
+	JZ           plain108
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z13, Z13
 	ADDQ         BX, DX
@@ -10565,7 +10955,7 @@ blocks105:
 	VADDPS       (DX), Z11, Z11
 	VADDPS       64(DX), Z23, Z23
 
-plain106:
+plain108:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z13, 64(AX)
 	ADDQ    CX, AX
@@ -10594,7 +10984,7 @@ TEXT ·expandQ4_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units107:
+units109:
 	VCVTPH2PS 512(AX), Z1
 	VMOVUPS   Z1, 1024(CX)
 	VCVTPH2PS 544(AX), Z1
@@ -10642,7 +11032,7 @@ units107:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units107
+	JNZ       units109
 	TESTQ     DI, DI
 	RET
 
@@ -10657,7 +11047,7 @@ TEXT ·few1Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z4
 	LEAQ    640(AX), BX
 
-units108:
+units110:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -10740,17 +11130,17 @@ units108:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units108
+	JNZ          units110
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain109
+	JZ           plain111
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain109:
+plain111:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -10769,7 +11159,7 @@ TEXT ·few2Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z8
 	LEAQ    640(AX), BX
 
-units110:
+units112:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -10886,20 +11276,20 @@ units110:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units110
+	JNZ          units112
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain111
+	JZ           plain113
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain111:
+plain113:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -10923,7 +11313,7 @@ TEXT ·few3Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z12
 	LEAQ    640(AX), BX
 
-units112:
+units114:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -11074,13 +11464,13 @@ units112:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units112
+	JNZ          units114
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain113
+	JZ           plain115
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -11090,7 +11480,7 @@ units112:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain113:
+plain115:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -11119,7 +11509,7 @@ TEXT ·few4Q4_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z16
 	LEAQ    640(AX), BX
 
-units114:
+units116:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -11304,13 +11694,13 @@ units114:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units114
+	JNZ          units116
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain115
+	JZ           plain117
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -11323,7 +11713,7 @@ units114:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain115:
+plain117:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -11346,7 +11736,7 @@ TEXT ·expandQ4_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units116:
+units118:
 	VCVTPH2PS 512(AX), Z1
 	VMOVUPS   Z1, 1024(CX)
 	VCVTPH2PS 544(AX), Z1
@@ -11398,7 +11788,7 @@ units116:
 	ADDQ      $0x00000500, CX
 	ADDQ      $0x00000280, AX
 	DECQ      DX
-	JNZ       units116
+	JNZ       units118
 	TESTQ     DI, DI
 	RET
 
@@ -11413,7 +11803,7 @@ TEXT ·few1Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z4
 	LEAQ    640(AX), BX
 
-units117:
+units119:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -11502,17 +11892,17 @@ units117:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units117
+	JNZ          units119
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain118
+	JZ           plain120
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain118:
+plain120:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -11531,7 +11921,7 @@ TEXT ·few2Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z8
 	LEAQ    640(AX), BX
 
-units119:
+units121:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -11656,20 +12046,20 @@ units119:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units119
+	JNZ          units121
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain120
+	JZ           plain122
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain120:
+plain122:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -11693,7 +12083,7 @@ TEXT ·few3Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z12
 	LEAQ    640(AX), BX
 
-units121:
+units123:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -11854,13 +12244,13 @@ units121:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units121
+	JNZ          units123
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain122
+	JZ           plain124
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -11870,7 +12260,7 @@ units121:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain122:
+plain124:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -11899,7 +12289,7 @@ TEXT ·few4Q4_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z16
 	LEAQ    640(AX), BX
 
-units123:
+units125:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -12096,13 +12486,13 @@ units123:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units123
+	JNZ          units125
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain124
+	JZ           plain126
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -12115,7 +12505,7 @@ units123:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain124:
+plain126:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -12138,7 +12528,7 @@ TEXT ·expandQ5_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units125:
+units127:
 	VCVTPH2PS 640(AX), Z1
 	VMOVUPS   Z1, 1024(CX)
 	VCVTPH2PS 672(AX), Z1
@@ -12234,7 +12624,7 @@ units125:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x000002c0, AX
 	DECQ      DX
-	JNZ       units125
+	JNZ       units127
 	TESTQ     DI, DI
 	RET
 
@@ -12249,7 +12639,7 @@ TEXT ·few1Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z4
 	LEAQ    640(AX), BX
 
-units126:
+units128:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -12384,17 +12774,17 @@ units126:
 	ADDQ         $0x30, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units126
+	JNZ          units128
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain127
+	JZ           plain129
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain127:
+plain129:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -12413,7 +12803,7 @@ TEXT ·few2Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z8
 	LEAQ    640(AX), BX
 
-units128:
+units130:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -12582,20 +12972,20 @@ units128:
 	ADDQ         $0x60, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units128
+	JNZ          units130
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain129
+	JZ           plain131
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain129:
+plain131:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -12619,7 +13009,7 @@ TEXT ·few3Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z12
 	LEAQ    640(AX), BX
 
-units130:
+units132:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -12822,13 +13212,13 @@ units130:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units130
+	JNZ          units132
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain131
+	JZ           plain133
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -12838,7 +13228,7 @@ units130:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain131:
+plain133:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -12867,7 +13257,7 @@ TEXT ·few4Q5_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z16
 	LEAQ    640(AX), BX
 
-units132:
+units134:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -13104,13 +13494,13 @@ units132:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units132
+	JNZ          units134
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain133
+	JZ           plain135
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -13123,7 +13513,7 @@ units132:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain133:
+plain135:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -13146,7 +13536,7 @@ TEXT ·expandQ5_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units134:
+units136:
 	VCVTPH2PS 640(AX), Z1
 	VMOVUPS   Z1, 1024(CX)
 	VCVTPH2PS 672(AX), Z1
@@ -13246,7 +13636,7 @@ units134:
 	ADDQ      $0x00000500, CX
 	ADDQ      $0x00000300, AX
 	DECQ      DX
-	JNZ       units134
+	JNZ       units136
 	TESTQ     DI, DI
 	RET
 
@@ -13261,7 +13651,7 @@ TEXT ·few1Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z4
 	LEAQ    640(AX), BX
 
-units135:
+units137:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -13402,17 +13792,17 @@ units135:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units135
+	JNZ          units137
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain136
+	JZ           plain138
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain136:
+plain138:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -13431,7 +13821,7 @@ TEXT ·few2Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z8
 	LEAQ    640(AX), BX
 
-units137:
+units139:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -13608,20 +13998,20 @@ units137:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units137
+	JNZ          units139
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain138
+	JZ           plain140
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain138:
+plain140:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -13645,7 +14035,7 @@ TEXT ·few3Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z12
 	LEAQ    640(AX), BX
 
-units139:
+units141:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -13858,13 +14248,13 @@ units139:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units139
+	JNZ          units141
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain140
+	JZ           plain142
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -13874,7 +14264,7 @@ units139:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain140:
+plain142:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -13903,7 +14293,7 @@ TEXT ·few4Q5_1VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z16
 	LEAQ    640(AX), BX
 
-units141:
+units143:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -14152,13 +14542,13 @@ units141:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units141
+	JNZ          units143
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain142
+	JZ           plain144
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -14171,7 +14561,7 @@ units141:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain142:
+plain144:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -14193,7 +14583,7 @@ TEXT ·expandQ8_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 48(DI), CX
 	MOVQ 256(DI), DX
 
-units143:
+units145:
 	VCVTPH2PS 1024(AX), Z0
 	VMOVUPS   Z0, 1024(CX)
 	VCVTPH2PS 1056(AX), Z0
@@ -14233,7 +14623,7 @@ units143:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000440, AX
 	DECQ      DX
-	JNZ       units143
+	JNZ       units145
 	TESTQ     DI, DI
 	RET
 
@@ -14247,7 +14637,7 @@ TEXT ·few1Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z3, Z3, Z3
 	LEAQ   640(AX), BX
 
-units144:
+units146:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -14338,17 +14728,17 @@ units144:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units144
+	JNZ          units146
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain145
+	JZ           plain147
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain145:
+plain147:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -14366,7 +14756,7 @@ TEXT ·few2Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z7, Z7, Z7
 	LEAQ   640(AX), BX
 
-units146:
+units148:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -14491,20 +14881,20 @@ units146:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units146
+	JNZ          units148
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain147
+	JZ           plain149
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain147:
+plain149:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -14527,7 +14917,7 @@ TEXT ·few3Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z11, Z11, Z11
 	LEAQ   640(AX), BX
 
-units148:
+units150:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -14686,13 +15076,13 @@ units148:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units148
+	JNZ          units150
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain149
+	JZ           plain151
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -14702,7 +15092,7 @@ units148:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain149:
+plain151:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -14730,7 +15120,7 @@ TEXT ·few4Q8_0VNNI(SB), NOSPLIT|NOFRAME, $0
 	VXORPS Z15, Z15, Z15
 	LEAQ   640(AX), BX
 
-units150:
+units152:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -14923,13 +15313,13 @@ units150:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units150
+	JNZ          units152
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain151
+	JZ           plain153
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -14942,7 +15332,7 @@ units150:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain151:
+plain153:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -14966,7 +15356,7 @@ TEXT ·expandIQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS iq4nl<>+0(SB), Z1
 
-units152:
+units154:
 	VCVTPH2PS 512(AX), Z2
 	VMOVUPS   Z2, 1024(CX)
 	VCVTPH2PS 544(AX), Z2
@@ -15030,7 +15420,7 @@ units152:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units152
+	JNZ       units154
 	TESTQ     DI, DI
 	RET
 
@@ -15046,7 +15436,7 @@ TEXT ·few1IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS iq4nl<>+0(SB), Z5
 	LEAQ    640(AX), BX
 
-units153:
+units155:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -15145,17 +15535,17 @@ units153:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units153
+	JNZ          units155
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain154
+	JZ           plain156
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain154:
+plain156:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -15175,7 +15565,7 @@ TEXT ·few2IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS iq4nl<>+0(SB), Z9
 	LEAQ    640(AX), BX
 
-units155:
+units157:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -15308,20 +15698,20 @@ units155:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units155
+	JNZ          units157
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain156
+	JZ           plain158
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain156:
+plain158:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -15346,7 +15736,7 @@ TEXT ·few3IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS iq4nl<>+0(SB), Z13
 	LEAQ    640(AX), BX
 
-units157:
+units159:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -15513,13 +15903,13 @@ units157:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units157
+	JNZ          units159
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain158
+	JZ           plain160
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -15529,7 +15919,7 @@ units157:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain158:
+plain160:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -15559,7 +15949,7 @@ TEXT ·few4IQ4_NLVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS iq4nl<>+0(SB), Z17
 	LEAQ    640(AX), BX
 
-units159:
+units161:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -15760,13 +16150,13 @@ units159:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units159
+	JNZ          units161
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain160
+	JZ           plain162
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -15779,7 +16169,7 @@ units159:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain160:
+plain162:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -15803,7 +16193,7 @@ TEXT ·expandMXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS mxfp4<>+0(SB), Z1
 
-units161:
+units163:
 	VPMOVZXBD 512(AX), Z2
 	VPSUBD    words1<>+0(SB), Z2, Z3
 	VPSLLD    $0x17, Z3, Z3
@@ -15879,7 +16269,7 @@ units161:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000220, AX
 	DECQ      DX
-	JNZ       units161
+	JNZ       units163
 	TESTQ     DI, DI
 	RET
 
@@ -15895,7 +16285,7 @@ TEXT ·few1MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS mxfp4<>+0(SB), Z5
 	LEAQ    640(AX), BX
 
-units162:
+units164:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -16006,17 +16396,17 @@ units162:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units162
+	JNZ          units164
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain163
+	JZ           plain165
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain163:
+plain165:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -16036,7 +16426,7 @@ TEXT ·few2MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS mxfp4<>+0(SB), Z9
 	LEAQ    640(AX), BX
 
-units164:
+units166:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -16181,20 +16571,20 @@ units164:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units164
+	JNZ          units166
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain165
+	JZ           plain167
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain165:
+plain167:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -16219,7 +16609,7 @@ TEXT ·few3MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS mxfp4<>+0(SB), Z13
 	LEAQ    640(AX), BX
 
-units166:
+units168:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -16398,13 +16788,13 @@ units166:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units166
+	JNZ          units168
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain167
+	JZ           plain169
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -16414,7 +16804,7 @@ units166:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain167:
+plain169:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -16444,7 +16834,7 @@ TEXT ·few4MXFP4VNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS mxfp4<>+0(SB), Z17
 	LEAQ    640(AX), BX
 
-units168:
+units170:
 	PREFETCHT1   3456(BX)
 	PREFETCHT0   (BX)
 	PREFETCHT1   3520(BX)
@@ -16657,13 +17047,13 @@ units168:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units168
+	JNZ          units170
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain169
+	JZ           plain171
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -16676,7 +17066,7 @@ units168:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain169:
+plain171:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -16699,7 +17089,7 @@ TEXT ·expandQ4_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units170:
+units172:
 	VCVTPH2PS  4480(AX), Z1
 	VCVTPH2PS  4544(AX), Z2
 	VXORPS     sign<>+0(SB), Z2, Z2
@@ -16883,7 +17273,7 @@ units170:
 	MOVQ       AX, BX
 	MOVQ       $0x00000004, SI
 
-steps171:
+steps173:
 	VPANDD  (BX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VPANDD  64(BX), Z0, Z1
@@ -16967,10 +17357,10 @@ steps171:
 	ADDQ    $0x00000a00, CX
 	ADDQ    $0x00000400, BX
 	DECQ    SI
-	JNZ     steps171
+	JNZ     steps173
 	ADDQ    $0x00001200, AX
 	DECQ    DX
-	JNZ     units170
+	JNZ     units172
 	TESTQ   DI, DI
 	RET
 
@@ -16985,7 +17375,7 @@ TEXT ·few1Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z4
 	LEAQ    640(AX), SI
 
-units172:
+units174:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  4480(AX), Z2
 	VCVTPH2PS  4544(AX), Z5
@@ -17170,7 +17560,7 @@ units172:
 	MOVQ       AX, BX
 	MOVQ       $0x00000004, R9
 
-steps173:
+steps175:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -17333,20 +17723,20 @@ steps173:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R9
-	JNZ          steps173
+	JNZ          steps175
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units172
+	JNZ          units174
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain174
+	JZ           plain176
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain174:
+plain176:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -17365,7 +17755,7 @@ TEXT ·few2Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z8
 	LEAQ    640(AX), SI
 
-units175:
+units177:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  4480(AX), Z4
 	VCVTPH2PS  4544(AX), Z6
@@ -17550,7 +17940,7 @@ units175:
 	MOVQ       AX, BX
 	MOVQ       $0x00000004, R9
 
-steps176:
+steps178:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -17785,23 +18175,23 @@ steps176:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R9
-	JNZ          steps176
+	JNZ          steps178
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units175
+	JNZ          units177
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain177
+	JZ           plain179
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain177:
+plain179:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -17825,7 +18215,7 @@ TEXT ·few3Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z12
 	LEAQ    640(AX), SI
 
-units178:
+units180:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  4480(AX), Z6
 	VCVTPH2PS  4544(AX), Z8
@@ -18010,7 +18400,7 @@ units178:
 	MOVQ       AX, BX
 	MOVQ       $0x00000004, R9
 
-steps179:
+steps181:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -18317,16 +18707,16 @@ steps179:
 	ADDQ         $0x00000120, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R9
-	JNZ          steps179
+	JNZ          steps181
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units178
+	JNZ          units180
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain180
+	JZ           plain182
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -18336,7 +18726,7 @@ steps179:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain180:
+plain182:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -18365,7 +18755,7 @@ TEXT ·few4Q4_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z16
 	LEAQ    640(AX), SI
 
-units181:
+units183:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  4480(AX), Z8
 	VCVTPH2PS  4544(AX), Z10
@@ -18550,7 +18940,7 @@ units181:
 	MOVQ       AX, BX
 	MOVQ       $0x00000004, R9
 
-steps182:
+steps184:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -18929,16 +19319,16 @@ steps182:
 	ADDQ         $0x00000180, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R9
-	JNZ          steps182
+	JNZ          steps184
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units181
+	JNZ          units183
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain183
+	JZ           plain185
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -18951,7 +19341,7 @@ steps182:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain183:
+plain185:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -18975,7 +19365,7 @@ TEXT ·expandQ5_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS bytes16<>+0(SB), Z1
 
-units184:
+units186:
 	VCVTPH2PS  5504(AX), Z2
 	VCVTPH2PS  5568(AX), Z3
 	VXORPS     sign<>+0(SB), Z3, Z3
@@ -19161,7 +19551,7 @@ units184:
 	VMOVUPS    bytes2<>+0(SB), Z3
 	MOVQ       $0x00000004, SI
 
-steps185:
+steps187:
 	VPANDD   (BX), Z0, Z4
 	VPTESTMB 4096(AX), Z2, K1
 	VPADDB   Z1, Z4, K1, Z4
@@ -19311,10 +19701,10 @@ steps185:
 	VPSLLW   $0x02, Z2, Z2
 	VPSLLW   $0x02, Z3, Z3
 	DECQ     SI
-	JNZ      steps185
+	JNZ      steps187
 	ADDQ     $0x00001600, AX
 	DECQ     DX
-	JNZ      units184
+	JNZ      units186
 	TESTQ    DI, DI
 	RET
 
@@ -19330,7 +19720,7 @@ TEXT ·few1Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes16<>+0(SB), Z5
 	LEAQ    640(AX), SI
 
-units186:
+units188:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  5504(AX), Z2
 	VCVTPH2PS  5568(AX), Z6
@@ -19517,7 +19907,7 @@ units186:
 	VMOVUPS    bytes2<>+0(SB), Z7
 	MOVQ       $0x00000004, R9
 
-steps187:
+steps189:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -19754,20 +20144,20 @@ steps187:
 	VPSLLW       $0x02, Z6, Z6
 	VPSLLW       $0x02, Z7, Z7
 	DECQ         R9
-	JNZ          steps187
+	JNZ          steps189
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units186
+	JNZ          units188
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain188
+	JZ           plain190
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain188:
+plain190:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -19787,7 +20177,7 @@ TEXT ·few2Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes16<>+0(SB), Z9
 	LEAQ    640(AX), SI
 
-units189:
+units191:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  5504(AX), Z4
 	VCVTPH2PS  5568(AX), Z6
@@ -19974,7 +20364,7 @@ units189:
 	VMOVUPS    bytes2<>+0(SB), Z11
 	MOVQ       $0x00000004, R9
 
-steps190:
+steps192:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -20283,23 +20673,23 @@ steps190:
 	VPSLLW       $0x02, Z10, Z10
 	VPSLLW       $0x02, Z11, Z11
 	DECQ         R9
-	JNZ          steps190
+	JNZ          steps192
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units189
+	JNZ          units191
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain191
+	JZ           plain193
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain191:
+plain193:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -20324,7 +20714,7 @@ TEXT ·few3Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes16<>+0(SB), Z13
 	LEAQ    640(AX), SI
 
-units192:
+units194:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  5504(AX), Z6
 	VCVTPH2PS  5568(AX), Z8
@@ -20511,7 +20901,7 @@ units192:
 	VMOVUPS    bytes2<>+0(SB), Z15
 	MOVQ       $0x00000004, R9
 
-steps193:
+steps195:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -20892,16 +21282,16 @@ steps193:
 	VPSLLW       $0x02, Z14, Z14
 	VPSLLW       $0x02, Z15, Z15
 	DECQ         R9
-	JNZ          steps193
+	JNZ          steps195
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units192
+	JNZ          units194
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain194
+	JZ           plain196
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -20911,7 +21301,7 @@ steps193:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain194:
+plain196:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -20941,7 +21331,7 @@ TEXT ·few4Q5_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes16<>+0(SB), Z17
 	LEAQ    640(AX), SI
 
-units195:
+units197:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  5504(AX), Z8
 	VCVTPH2PS  5568(AX), Z10
@@ -21128,7 +21518,7 @@ units195:
 	VMOVUPS    bytes2<>+0(SB), Z19
 	MOVQ       $0x00000004, R9
 
-steps196:
+steps198:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -21581,16 +21971,16 @@ steps196:
 	VPSLLW       $0x02, Z18, Z18
 	VPSLLW       $0x02, Z19, Z19
 	DECQ         R9
-	JNZ          steps196
+	JNZ          steps198
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units195
+	JNZ          units197
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain197
+	JZ           plain199
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -21603,7 +21993,7 @@ steps196:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain197:
+plain199:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -21627,7 +22017,7 @@ TEXT ·expandQ6_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS bytes48<>+0(SB), Z1
 
-units198:
+units200:
 	VCVTPH2PS 6656(AX), Z2
 	VMOVUPS   6144(AX), Z3
 	VPSLLD    $0x18, Z3, Z4
@@ -21794,7 +22184,7 @@ units198:
 	LEAQ      4096(AX), SI
 	MOVQ      $0x00000002, R8
 
-steps199:
+steps201:
 	VPANDD     (BX), Z0, Z2
 	VPSLLW     $0x04, (SI), Z3
 	VPTERNLOGD $0xf8, Z1, Z3, Z2
@@ -22087,10 +22477,10 @@ steps199:
 	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000400, SI
 	DECQ       R8
-	JNZ        steps199
+	JNZ        steps201
 	ADDQ       $0x00001a40, AX
 	DECQ       DX
-	JNZ        units198
+	JNZ        units200
 	TESTQ      DI, DI
 	RET
 
@@ -22106,7 +22496,7 @@ TEXT ·few1Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes48<>+0(SB), Z5
 	LEAQ    640(AX), R8
 
-units200:
+units202:
 	LEAQ      1024(DI), R9
 	VCVTPH2PS 6656(AX), Z0
 	VMOVUPS   6144(AX), Z2
@@ -22274,7 +22664,7 @@ units200:
 	LEAQ      4096(AX), SI
 	MOVQ      $0x00000002, R10
 
-steps201:
+steps203:
 	PREFETCHT1   3456(R8)
 	PREFETCHT0   (R8)
 	PREFETCHT1   3520(R8)
@@ -22804,20 +23194,20 @@ steps201:
 	ADDQ         $0x00000800, BX
 	ADDQ         $0x00000400, SI
 	DECQ         R10
-	JNZ          steps201
+	JNZ          steps203
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units200
+	JNZ          units202
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain202
+	JZ           plain204
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain202:
+plain204:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -22837,7 +23227,7 @@ TEXT ·few2Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes48<>+0(SB), Z9
 	LEAQ    640(AX), R8
 
-units203:
+units205:
 	LEAQ      1024(DI), R9
 	VCVTPH2PS 6656(AX), Z0
 	VMOVUPS   6144(AX), Z2
@@ -23005,7 +23395,7 @@ units203:
 	LEAQ      4096(AX), SI
 	MOVQ      $0x00000002, R10
 
-steps204:
+steps206:
 	PREFETCHT1   3456(R8)
 	PREFETCHT0   (R8)
 	PREFETCHT1   3520(R8)
@@ -23719,23 +24109,23 @@ steps204:
 	ADDQ         $0x00000800, BX
 	ADDQ         $0x00000400, SI
 	DECQ         R10
-	JNZ          steps204
+	JNZ          steps206
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units203
+	JNZ          units205
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain205
+	JZ           plain207
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain205:
+plain207:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -23760,7 +24150,7 @@ TEXT ·few3Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes48<>+0(SB), Z13
 	LEAQ    640(AX), R8
 
-units206:
+units208:
 	LEAQ      1024(DI), R9
 	VCVTPH2PS 6656(AX), Z0
 	VMOVUPS   6144(AX), Z2
@@ -23928,7 +24318,7 @@ units206:
 	LEAQ      4096(AX), SI
 	MOVQ      $0x00000002, R10
 
-steps207:
+steps209:
 	PREFETCHT1   3456(R8)
 	PREFETCHT0   (R8)
 	PREFETCHT1   3520(R8)
@@ -24826,16 +25216,16 @@ steps207:
 	ADDQ         $0x00000800, BX
 	ADDQ         $0x00000400, SI
 	DECQ         R10
-	JNZ          steps207
+	JNZ          steps209
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units206
+	JNZ          units208
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain208
+	JZ           plain210
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -24845,7 +25235,7 @@ steps207:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain208:
+plain210:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -24875,7 +25265,7 @@ TEXT ·few4Q6_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes48<>+0(SB), Z17
 	LEAQ    640(AX), R8
 
-units209:
+units211:
 	LEAQ      1024(DI), R9
 	VCVTPH2PS 6656(AX), Z0
 	VMOVUPS   6144(AX), Z2
@@ -25043,7 +25433,7 @@ units209:
 	LEAQ      4096(AX), SI
 	MOVQ      $0x00000002, R10
 
-steps210:
+steps212:
 	PREFETCHT1   3456(R8)
 	PREFETCHT0   (R8)
 	PREFETCHT1   3520(R8)
@@ -26125,16 +26515,16 @@ steps210:
 	ADDQ         $0x00000800, BX
 	ADDQ         $0x00000400, SI
 	DECQ         R10
-	JNZ          steps210
+	JNZ          steps212
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units209
+	JNZ          units211
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain211
+	JZ           plain213
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -26147,7 +26537,7 @@ steps210:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain211:
+plain213:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -26170,7 +26560,7 @@ TEXT ·expandQ2_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes3<>+0(SB), Z0
 
-units212:
+units214:
 	VCVTPH2PS 2560(AX), Z1
 	VCVTPH2PS 2624(AX), Z2
 	VXORPS    sign<>+0(SB), Z2, Z2
@@ -26500,7 +26890,7 @@ units212:
 	MOVQ      AX, BX
 	MOVQ      $0x00000002, SI
 
-steps213:
+steps215:
 	VMOVUPS (BX), Z1
 	VPANDD  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)
@@ -26696,10 +27086,10 @@ steps213:
 	ADDQ    $0x00001800, CX
 	ADDQ    $0x00000400, BX
 	DECQ    SI
-	JNZ     steps213
+	JNZ     steps215
 	ADDQ    $0x00000a80, AX
 	DECQ    DX
-	JNZ     units212
+	JNZ     units214
 	TESTQ   DI, DI
 	RET
 
@@ -26714,7 +27104,7 @@ TEXT ·few1Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Z4
 	LEAQ    640(AX), SI
 
-units214:
+units216:
 	LEAQ      1024(DI), R8
 	VCVTPH2PS 2560(AX), Z2
 	VCVTPH2PS 2624(AX), Z5
@@ -27045,7 +27435,7 @@ units214:
 	MOVQ      AX, BX
 	MOVQ      $0x00000002, R9
 
-steps215:
+steps217:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -27454,20 +27844,20 @@ steps215:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R9
-	JNZ          steps215
+	JNZ          steps217
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units214
+	JNZ          units216
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain216
+	JZ           plain218
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain216:
+plain218:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -27486,7 +27876,7 @@ TEXT ·few2Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Z8
 	LEAQ    640(AX), SI
 
-units217:
+units219:
 	LEAQ      1024(DI), R8
 	VCVTPH2PS 2560(AX), Z4
 	VCVTPH2PS 2624(AX), Z6
@@ -27817,7 +28207,7 @@ units217:
 	MOVQ      AX, BX
 	MOVQ      $0x00000002, R9
 
-steps218:
+steps220:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -28450,23 +28840,23 @@ steps218:
 	ADDQ         $0x00000180, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R9
-	JNZ          steps218
+	JNZ          steps220
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units217
+	JNZ          units219
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain219
+	JZ           plain221
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain219:
+plain221:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -28490,7 +28880,7 @@ TEXT ·few3Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Z12
 	LEAQ    640(AX), SI
 
-units220:
+units222:
 	LEAQ      1024(DI), R8
 	VCVTPH2PS 2560(AX), Z6
 	VCVTPH2PS 2624(AX), Z8
@@ -28821,7 +29211,7 @@ units220:
 	MOVQ      AX, BX
 	MOVQ      $0x00000002, R9
 
-steps221:
+steps223:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -29678,16 +30068,16 @@ steps221:
 	ADDQ         $0x00000240, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R9
-	JNZ          steps221
+	JNZ          steps223
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units220
+	JNZ          units222
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain222
+	JZ           plain224
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -29697,7 +30087,7 @@ steps221:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain222:
+plain224:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -29726,7 +30116,7 @@ TEXT ·few4Q2_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Z16
 	LEAQ    640(AX), SI
 
-units223:
+units225:
 	LEAQ      1024(DI), R8
 	VCVTPH2PS 2560(AX), Z8
 	VCVTPH2PS 2624(AX), Z10
@@ -30057,7 +30447,7 @@ units223:
 	MOVQ      AX, BX
 	MOVQ      $0x00000002, R9
 
-steps224:
+steps226:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -31138,16 +31528,16 @@ steps224:
 	ADDQ         $0x00000300, DX
 	ADDQ         $0x00000400, BX
 	DECQ         R9
-	JNZ          steps224
+	JNZ          steps226
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units223
+	JNZ          units225
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain225
+	JZ           plain227
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -31160,7 +31550,7 @@ steps224:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain225:
+plain227:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -31184,7 +31574,7 @@ TEXT ·expandQ3_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Z0
 	VMOVUPS bytes4<>+0(SB), Z1
 
-units226:
+units228:
 	VCVTPH2PS  3456(AX), Z2
 	VMOVUPS    3072(AX), Z3
 	VPANDD     bytes15<>+0(SB), Z3, Z3
@@ -31412,7 +31802,7 @@ units226:
 	VMOVUPS    bytes8<>+0(SB), Z5
 	MOVQ       $0x00000002, SI
 
-steps227:
+steps229:
 	VMOVUPS  (BX), Z6
 	VPANDD   Z6, Z0, Z6
 	VPTESTMB 2048(AX), Z2, K1
@@ -31740,10 +32130,10 @@ steps227:
 	VPSLLW   $0x04, Z4, Z4
 	VPSLLW   $0x04, Z5, Z5
 	DECQ     SI
-	JNZ      steps227
+	JNZ      steps229
 	ADDQ     $0x00000dc0, AX
 	DECQ     DX
-	JNZ      units226
+	JNZ      units228
 	TESTQ    DI, DI
 	RET
 
@@ -31759,7 +32149,7 @@ TEXT ·few1Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes4<>+0(SB), Z5
 	LEAQ    640(AX), SI
 
-units228:
+units230:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  3456(AX), Z0
 	VMOVUPS    3072(AX), Z2
@@ -31988,7 +32378,7 @@ units228:
 	VMOVUPS    bytes8<>+0(SB), Z9
 	MOVQ       $0x00000002, R9
 
-steps229:
+steps231:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -32497,20 +32887,20 @@ steps229:
 	VPSLLW       $0x04, Z8, Z8
 	VPSLLW       $0x04, Z9, Z9
 	DECQ         R9
-	JNZ          steps229
+	JNZ          steps231
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units228
+	JNZ          units230
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain230
+	JZ           plain232
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain230:
+plain232:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -32530,7 +32920,7 @@ TEXT ·few2Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes4<>+0(SB), Z9
 	LEAQ    640(AX), SI
 
-units231:
+units233:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  3456(AX), Z0
 	VMOVUPS    3072(AX), Z2
@@ -32759,7 +33149,7 @@ units231:
 	VMOVUPS    bytes8<>+0(SB), Z13
 	MOVQ       $0x00000002, R9
 
-steps232:
+steps234:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -33452,23 +33842,23 @@ steps232:
 	VPSLLW       $0x04, Z12, Z12
 	VPSLLW       $0x04, Z13, Z13
 	DECQ         R9
-	JNZ          steps232
+	JNZ          steps234
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units231
+	JNZ          units233
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain233
+	JZ           plain235
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain233:
+plain235:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -33493,7 +33883,7 @@ TEXT ·few3Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes4<>+0(SB), Z13
 	LEAQ    640(AX), SI
 
-units234:
+units236:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  3456(AX), Z0
 	VMOVUPS    3072(AX), Z2
@@ -33722,7 +34112,7 @@ units234:
 	VMOVUPS    bytes8<>+0(SB), Z17
 	MOVQ       $0x00000002, R9
 
-steps235:
+steps237:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -34599,16 +34989,16 @@ steps235:
 	VPSLLW       $0x04, Z16, Z16
 	VPSLLW       $0x04, Z17, Z17
 	DECQ         R9
-	JNZ          steps235
+	JNZ          steps237
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units234
+	JNZ          units236
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain236
+	JZ           plain238
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -34618,7 +35008,7 @@ steps235:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain236:
+plain238:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -34648,7 +35038,7 @@ TEXT ·few4Q3_KVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes4<>+0(SB), Z17
 	LEAQ    640(AX), SI
 
-units237:
+units239:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  3456(AX), Z0
 	VMOVUPS    3072(AX), Z2
@@ -34877,7 +35267,7 @@ units237:
 	VMOVUPS    bytes8<>+0(SB), Z21
 	MOVQ       $0x00000002, R9
 
-steps238:
+steps240:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -35938,16 +36328,16 @@ steps238:
 	VPSLLW       $0x04, Z20, Z20
 	VPSLLW       $0x04, Z21, Z21
 	DECQ         R9
-	JNZ          steps238
+	JNZ          steps240
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units237
+	JNZ          units239
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain239
+	JZ           plain241
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -35960,7 +36350,7 @@ steps238:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain239:
+plain241:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -35984,7 +36374,7 @@ TEXT ·expandIQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS iq4nl<>+0(SB), Z1
 
-units240:
+units242:
 	VCVTPH2PS  4288(AX), Z2
 	VPMOVZXWD  4224(AX), Z3
 	VMOVUPS    4096(AX), Z4
@@ -36122,7 +36512,7 @@ units240:
 	MOVQ       AX, BX
 	MOVQ       $0x00000008, SI
 
-steps241:
+steps243:
 	VPANDD  (BX), Z0, Z2
 	VPSHUFB Z2, Z1, Z2
 	VMOVUPS Z2, (CX)
@@ -36182,10 +36572,10 @@ steps241:
 	ADDQ    $0x00000480, CX
 	ADDQ    $0x00000200, BX
 	DECQ    SI
-	JNZ     steps241
+	JNZ     steps243
 	ADDQ    $0x00001100, AX
 	DECQ    DX
-	JNZ     units240
+	JNZ     units242
 	TESTQ   DI, DI
 	RET
 
@@ -36201,7 +36591,7 @@ TEXT ·few1IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS iq4nl<>+0(SB), Z5
 	LEAQ    640(AX), SI
 
-units242:
+units244:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  4288(AX), Z0
 	VPMOVZXWD  4224(AX), Z2
@@ -36340,7 +36730,7 @@ units242:
 	MOVQ       AX, BX
 	MOVQ       $0x00000008, R9
 
-steps243:
+steps245:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -36438,20 +36828,20 @@ steps243:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000200, BX
 	DECQ         R9
-	JNZ          steps243
+	JNZ          steps245
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units242
+	JNZ          units244
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), CX
 	MOVQ         240(DI), DX
 	TESTQ        CX, CX
-	JZ           plain244
+	JZ           plain246
 	VADDPS       (CX), Z1, Z1
 	VADDPS       64(CX), Z3, Z3
 
-plain244:
+plain246:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, 64(AX)
 	TESTQ   DI, DI
@@ -36471,7 +36861,7 @@ TEXT ·few2IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS iq4nl<>+0(SB), Z9
 	LEAQ    640(AX), SI
 
-units245:
+units247:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  4288(AX), Z0
 	VPMOVZXWD  4224(AX), Z2
@@ -36610,7 +37000,7 @@ units245:
 	MOVQ       AX, BX
 	MOVQ       $0x00000008, R9
 
-steps246:
+steps248:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -36742,23 +37132,23 @@ steps246:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000200, BX
 	DECQ         R9
-	JNZ          steps246
+	JNZ          steps248
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units245
+	JNZ          units247
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain247
+	JZ           plain249
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z5, Z5
 	ADDQ         BX, DX
 	VADDPS       (DX), Z3, Z3
 	VADDPS       64(DX), Z7, Z7
 
-plain247:
+plain249:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z5, 64(AX)
 	ADDQ    CX, AX
@@ -36783,7 +37173,7 @@ TEXT ·few3IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS iq4nl<>+0(SB), Z13
 	LEAQ    640(AX), SI
 
-units248:
+units250:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  4288(AX), Z0
 	VPMOVZXWD  4224(AX), Z2
@@ -36922,7 +37312,7 @@ units248:
 	MOVQ       AX, BX
 	MOVQ       $0x00000008, R9
 
-steps249:
+steps251:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -37088,16 +37478,16 @@ steps249:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000200, BX
 	DECQ         R9
-	JNZ          steps249
+	JNZ          steps251
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units248
+	JNZ          units250
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain250
+	JZ           plain252
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z7, Z7
 	ADDQ         BX, DX
@@ -37107,7 +37497,7 @@ steps249:
 	VADDPS       (DX), Z5, Z5
 	VADDPS       64(DX), Z11, Z11
 
-plain250:
+plain252:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z7, 64(AX)
 	ADDQ    CX, AX
@@ -37137,7 +37527,7 @@ TEXT ·few4IQ4_XSVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS iq4nl<>+0(SB), Z17
 	LEAQ    640(AX), SI
 
-units251:
+units253:
 	LEAQ       1024(DI), R8
 	VCVTPH2PS  4288(AX), Z0
 	VPMOVZXWD  4224(AX), Z2
@@ -37276,7 +37666,7 @@ units251:
 	MOVQ       AX, BX
 	MOVQ       $0x00000008, R9
 
-steps252:
+steps254:
 	PREFETCHT1   3456(SI)
 	PREFETCHT0   (SI)
 	PREFETCHT1   3520(SI)
@@ -37476,16 +37866,16 @@ steps252:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000200, BX
 	DECQ         R9
-	JNZ          steps252
+	JNZ          steps254
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units251
+	JNZ          units253
 	MOVQ         328(DI), AX
 	MOVQ         208(DI), CX
 	MOVQ         336(DI), DX
 	MOVQ         240(DI), BX
 	TESTQ        DX, DX
-	JZ           plain253
+	JZ           plain255
 	VADDPS       (DX), Z1, Z1
 	VADDPS       64(DX), Z9, Z9
 	ADDQ         BX, DX
@@ -37498,7 +37888,7 @@ steps252:
 	VADDPS       (DX), Z7, Z7
 	VADDPS       64(DX), Z15, Z15
 
-plain253:
+plain255:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z9, 64(AX)
 	ADDQ    CX, AX
@@ -37529,7 +37919,7 @@ TEXT ·amxBegin(SB), NOSPLIT|NOFRAME, $0
 TEXT ·amxFinish(SB), NOSPLIT|NOFRAME, $0
 	LEAQ  5120(DI), AX
 	CMPB  (AX), $0x00
-	JEQ   none254
+	JEQ   none256
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x78
@@ -37538,7 +37928,7 @@ TEXT ·amxFinish(SB), NOSPLIT|NOFRAME, $0
 	TESTQ DI, DI
 	RET
 
-none254:
+none256:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x78
@@ -37552,7 +37942,7 @@ none254:
 TEXT ·amxTileSym(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 288(DI), CX
 	CMPQ CX, 5184(DI)
-	JEQ  configured255
+	JEQ  configured257
 	MOVQ CX, 5184(DI)
 	MOVQ CX, DX
 	SHLQ $0x06, DX
@@ -37564,9 +37954,9 @@ TEXT ·amxTileSym(SB), NOSPLIT|NOFRAME, $0
 	BYTE $0x49
 	BYTE $0x00
 
-configured255:
+configured257:
 	CMPQ    CX, $0x10
-	JNE     fewer256
+	JNE     fewer258
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -37581,7 +37971,7 @@ configured255:
 	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	CMPQ    264(DI), $0x00
-	JEQ     first257
+	JEQ     first259
 	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
 	ADDQ    208(DI), R14
@@ -37615,9 +38005,9 @@ configured255:
 	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z15
 	ADDQ    208(DI), R14
-	JMP     end258
+	JMP     end260
 
-first257:
+first259:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -37635,7 +38025,7 @@ first257:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end258:
+end260:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -37752,7 +38142,7 @@ end258:
 	CMOVQGT R14, R8
 	CMOVQGT AX, R9
 
-loop260:
+loop262:
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -37850,7 +38240,7 @@ loop260:
 	ADDQ        DX, R12
 	ADDQ        $0x00000480, R11
 	DECQ        CX
-	JEQ         end261
+	JEQ         end263
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -37948,13 +38338,13 @@ loop260:
 	ADDQ        DX, R12
 	ADDQ        $0x00000480, R11
 	DECQ        CX
-	JNE         loop260
+	JNE         loop262
 
-end261:
+end263:
 	MOVQ    328(DI), R14
 	MOVQ    336(DI), AX
 	TESTQ   AX, AX
-	JNE     add264
+	JNE     add266
 	VMOVUPS Z0, (R14)
 	ADDQ    208(DI), R14
 	VMOVUPS Z1, (R14)
@@ -37987,9 +38377,9 @@ end261:
 	ADDQ    208(DI), R14
 	VMOVUPS Z15, (R14)
 	ADDQ    208(DI), R14
-	JMP     end265
+	JMP     end267
 
-add264:
+add266:
 	VADDPS  (AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
@@ -38055,7 +38445,7 @@ add264:
 	VMOVUPS Z15, (R14)
 	ADDQ    208(DI), R14
 
-end265:
+end267:
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -38070,7 +38460,7 @@ end265:
 	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	CMPQ    264(DI), $0x00
-	JEQ     first268
+	JEQ     first270
 	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
 	ADDQ    208(DI), R14
@@ -38104,9 +38494,9 @@ end265:
 	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z15
 	ADDQ    208(DI), R14
-	JMP     end269
+	JMP     end271
 
-first268:
+first270:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -38124,7 +38514,7 @@ first268:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end269:
+end271:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -38241,7 +38631,7 @@ end269:
 	CMOVQGT R14, R8
 	CMOVQGT AX, R9
 
-loop271:
+loop273:
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -38339,7 +38729,7 @@ loop271:
 	ADDQ        DX, R12
 	ADDQ        $0x00000480, R11
 	DECQ        CX
-	JEQ         end272
+	JEQ         end274
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -38437,13 +38827,13 @@ loop271:
 	ADDQ        DX, R12
 	ADDQ        $0x00000480, R11
 	DECQ        CX
-	JNE         loop271
+	JNE         loop273
 
-end272:
+end274:
 	MOVQ    328(DI), R14
 	MOVQ    336(DI), AX
 	TESTQ   AX, AX
-	JNE     add275
+	JNE     add277
 	VMOVUPS Z0, 64(R14)
 	ADDQ    208(DI), R14
 	VMOVUPS Z1, 64(R14)
@@ -38476,9 +38866,9 @@ end272:
 	ADDQ    208(DI), R14
 	VMOVUPS Z15, 64(R14)
 	ADDQ    208(DI), R14
-	JMP     end276
+	JMP     end278
 
-add275:
+add277:
 	VADDPS  64(AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
@@ -38544,11 +38934,11 @@ add275:
 	VMOVUPS Z15, 64(R14)
 	ADDQ    208(DI), R14
 
-end276:
+end278:
 	TESTQ DI, DI
 	RET
 
-fewer256:
+fewer258:
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -38563,73 +38953,73 @@ fewer256:
 	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	CMPQ    264(DI), $0x00
-	JEQ     first279
+	JEQ     first281
 	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z1
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z2
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z3
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z4
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z5
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z6
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z7
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z8
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z9
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z10
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z11
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z12
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z13
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end281
+	JEQ     end283
 	VMOVUPS (R14), Z14
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end281
+	JEQ     end283
 
-end281:
-	JMP end280
+end283:
+	JMP end282
 
-first279:
+first281:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -38647,7 +39037,7 @@ first279:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end280:
+end282:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -38764,7 +39154,7 @@ end280:
 	CMOVQGT R14, R8
 	CMOVQGT AX, R9
 
-loop282:
+loop284:
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -38815,83 +39205,83 @@ loop282:
 	VMULPS.BCST (R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z0
 	CMPQ        R15, $0x01
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   64(R13), Z21
 	VMULPS.BCST 4(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z1
 	CMPQ        R15, $0x02
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   128(R13), Z22
 	VMULPS.BCST 8(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z2
 	CMPQ        R15, $0x03
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   192(R13), Z23
 	VMULPS.BCST 12(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z3
 	CMPQ        R15, $0x04
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   256(R13), Z20
 	VMULPS.BCST 16(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z4
 	CMPQ        R15, $0x05
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   320(R13), Z21
 	VMULPS.BCST 20(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z5
 	CMPQ        R15, $0x06
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   384(R13), Z22
 	VMULPS.BCST 24(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z6
 	CMPQ        R15, $0x07
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   448(R13), Z23
 	VMULPS.BCST 28(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z7
 	CMPQ        R15, $0x08
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   512(R13), Z20
 	VMULPS.BCST 32(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z8
 	CMPQ        R15, $0x09
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   576(R13), Z21
 	VMULPS.BCST 36(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z9
 	CMPQ        R15, $0x0a
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   640(R13), Z22
 	VMULPS.BCST 40(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z10
 	CMPQ        R15, $0x0b
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   704(R13), Z23
 	VMULPS.BCST 44(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z11
 	CMPQ        R15, $0x0c
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   768(R13), Z20
 	VMULPS.BCST 48(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z12
 	CMPQ        R15, $0x0d
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   832(R13), Z21
 	VMULPS.BCST 52(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z13
 	CMPQ        R15, $0x0e
-	JEQ         end284
+	JEQ         end286
 	VCVTDQ2PS   896(R13), Z22
 	VMULPS.BCST 56(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z14
 	CMPQ        R15, $0x0f
-	JEQ         end284
+	JEQ         end286
 
-end284:
+end286:
 	ADDQ        DX, R12
 	ADDQ        $0x00000480, R11
 	DECQ        CX
-	JEQ         end283
+	JEQ         end285
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -38942,247 +39332,247 @@ end284:
 	VMULPS.BCST (R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z0
 	CMPQ        R15, $0x01
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1088(R13), Z21
 	VMULPS.BCST 4(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z1
 	CMPQ        R15, $0x02
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1152(R13), Z22
 	VMULPS.BCST 8(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z2
 	CMPQ        R15, $0x03
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1216(R13), Z23
 	VMULPS.BCST 12(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z3
 	CMPQ        R15, $0x04
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1280(R13), Z20
 	VMULPS.BCST 16(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z4
 	CMPQ        R15, $0x05
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1344(R13), Z21
 	VMULPS.BCST 20(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z5
 	CMPQ        R15, $0x06
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1408(R13), Z22
 	VMULPS.BCST 24(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z6
 	CMPQ        R15, $0x07
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1472(R13), Z23
 	VMULPS.BCST 28(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z7
 	CMPQ        R15, $0x08
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1536(R13), Z20
 	VMULPS.BCST 32(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z8
 	CMPQ        R15, $0x09
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1600(R13), Z21
 	VMULPS.BCST 36(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z9
 	CMPQ        R15, $0x0a
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1664(R13), Z22
 	VMULPS.BCST 40(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z10
 	CMPQ        R15, $0x0b
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1728(R13), Z23
 	VMULPS.BCST 44(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z11
 	CMPQ        R15, $0x0c
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1792(R13), Z20
 	VMULPS.BCST 48(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z12
 	CMPQ        R15, $0x0d
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1856(R13), Z21
 	VMULPS.BCST 52(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z13
 	CMPQ        R15, $0x0e
-	JEQ         end285
+	JEQ         end287
 	VCVTDQ2PS   1920(R13), Z22
 	VMULPS.BCST 56(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z14
 	CMPQ        R15, $0x0f
-	JEQ         end285
+	JEQ         end287
 
-end285:
+end287:
 	ADDQ DX, R12
 	ADDQ $0x00000480, R11
 	DECQ CX
-	JNE  loop282
+	JNE  loop284
 
-end283:
+end285:
 	MOVQ    328(DI), R14
 	MOVQ    336(DI), AX
 	TESTQ   AX, AX
-	JNE     add286
+	JNE     add288
 	VMOVUPS Z0, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z1, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z2, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z3, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z4, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z5, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z6, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z7, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z8, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z9, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z10, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z11, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z12, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z13, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end288
+	JEQ     end290
 	VMOVUPS Z14, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end288
+	JEQ     end290
 
-end288:
-	JMP end287
+end290:
+	JMP end289
 
-add286:
+add288:
 	VADDPS  (AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z1, Z1
 	ADDQ    240(DI), AX
 	VMOVUPS Z1, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z2, Z2
 	ADDQ    240(DI), AX
 	VMOVUPS Z2, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z3, Z3
 	ADDQ    240(DI), AX
 	VMOVUPS Z3, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z4, Z4
 	ADDQ    240(DI), AX
 	VMOVUPS Z4, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z5, Z5
 	ADDQ    240(DI), AX
 	VMOVUPS Z5, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z6, Z6
 	ADDQ    240(DI), AX
 	VMOVUPS Z6, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z7, Z7
 	ADDQ    240(DI), AX
 	VMOVUPS Z7, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z8, Z8
 	ADDQ    240(DI), AX
 	VMOVUPS Z8, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z9, Z9
 	ADDQ    240(DI), AX
 	VMOVUPS Z9, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z10, Z10
 	ADDQ    240(DI), AX
 	VMOVUPS Z10, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z11, Z11
 	ADDQ    240(DI), AX
 	VMOVUPS Z11, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z12, Z12
 	ADDQ    240(DI), AX
 	VMOVUPS Z12, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z13, Z13
 	ADDQ    240(DI), AX
 	VMOVUPS Z13, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end289
+	JEQ     end291
 	VADDPS  (AX), Z14, Z14
 	ADDQ    240(DI), AX
 	VMOVUPS Z14, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end289
+	JEQ     end291
 
+end291:
 end289:
-end287:
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -39197,73 +39587,73 @@ end287:
 	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	CMPQ    264(DI), $0x00
-	JEQ     first290
+	JEQ     first292
 	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z1
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z2
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z3
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z4
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z5
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z6
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z7
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z8
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z9
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z10
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z11
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z12
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z13
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end292
+	JEQ     end294
 	VMOVUPS 64(R14), Z14
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end292
+	JEQ     end294
 
-end292:
-	JMP end291
+end294:
+	JMP end293
 
-first290:
+first292:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -39281,7 +39671,7 @@ first290:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end291:
+end293:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -39398,7 +39788,7 @@ end291:
 	CMOVQGT R14, R8
 	CMOVQGT AX, R9
 
-loop293:
+loop295:
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -39449,83 +39839,83 @@ loop293:
 	VMULPS.BCST (R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z0
 	CMPQ        R15, $0x01
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   64(R13), Z21
 	VMULPS.BCST 4(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z1
 	CMPQ        R15, $0x02
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   128(R13), Z22
 	VMULPS.BCST 8(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z2
 	CMPQ        R15, $0x03
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   192(R13), Z23
 	VMULPS.BCST 12(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z3
 	CMPQ        R15, $0x04
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   256(R13), Z20
 	VMULPS.BCST 16(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z4
 	CMPQ        R15, $0x05
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   320(R13), Z21
 	VMULPS.BCST 20(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z5
 	CMPQ        R15, $0x06
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   384(R13), Z22
 	VMULPS.BCST 24(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z6
 	CMPQ        R15, $0x07
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   448(R13), Z23
 	VMULPS.BCST 28(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z7
 	CMPQ        R15, $0x08
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   512(R13), Z20
 	VMULPS.BCST 32(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z8
 	CMPQ        R15, $0x09
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   576(R13), Z21
 	VMULPS.BCST 36(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z9
 	CMPQ        R15, $0x0a
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   640(R13), Z22
 	VMULPS.BCST 40(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z10
 	CMPQ        R15, $0x0b
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   704(R13), Z23
 	VMULPS.BCST 44(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z11
 	CMPQ        R15, $0x0c
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   768(R13), Z20
 	VMULPS.BCST 48(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z12
 	CMPQ        R15, $0x0d
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   832(R13), Z21
 	VMULPS.BCST 52(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z13
 	CMPQ        R15, $0x0e
-	JEQ         end295
+	JEQ         end297
 	VCVTDQ2PS   896(R13), Z22
 	VMULPS.BCST 56(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z14
 	CMPQ        R15, $0x0f
-	JEQ         end295
+	JEQ         end297
 
-end295:
+end297:
 	ADDQ        DX, R12
 	ADDQ        $0x00000480, R11
 	DECQ        CX
-	JEQ         end294
+	JEQ         end296
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -39576,247 +39966,247 @@ end295:
 	VMULPS.BCST (R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z0
 	CMPQ        R15, $0x01
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1088(R13), Z21
 	VMULPS.BCST 4(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z1
 	CMPQ        R15, $0x02
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1152(R13), Z22
 	VMULPS.BCST 8(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z2
 	CMPQ        R15, $0x03
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1216(R13), Z23
 	VMULPS.BCST 12(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z3
 	CMPQ        R15, $0x04
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1280(R13), Z20
 	VMULPS.BCST 16(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z4
 	CMPQ        R15, $0x05
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1344(R13), Z21
 	VMULPS.BCST 20(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z5
 	CMPQ        R15, $0x06
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1408(R13), Z22
 	VMULPS.BCST 24(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z6
 	CMPQ        R15, $0x07
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1472(R13), Z23
 	VMULPS.BCST 28(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z7
 	CMPQ        R15, $0x08
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1536(R13), Z20
 	VMULPS.BCST 32(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z8
 	CMPQ        R15, $0x09
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1600(R13), Z21
 	VMULPS.BCST 36(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z9
 	CMPQ        R15, $0x0a
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1664(R13), Z22
 	VMULPS.BCST 40(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z10
 	CMPQ        R15, $0x0b
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1728(R13), Z23
 	VMULPS.BCST 44(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z11
 	CMPQ        R15, $0x0c
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1792(R13), Z20
 	VMULPS.BCST 48(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z12
 	CMPQ        R15, $0x0d
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1856(R13), Z21
 	VMULPS.BCST 52(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z13
 	CMPQ        R15, $0x0e
-	JEQ         end296
+	JEQ         end298
 	VCVTDQ2PS   1920(R13), Z22
 	VMULPS.BCST 56(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z14
 	CMPQ        R15, $0x0f
-	JEQ         end296
+	JEQ         end298
 
-end296:
+end298:
 	ADDQ DX, R12
 	ADDQ $0x00000480, R11
 	DECQ CX
-	JNE  loop293
+	JNE  loop295
 
-end294:
+end296:
 	MOVQ    328(DI), R14
 	MOVQ    336(DI), AX
 	TESTQ   AX, AX
-	JNE     add297
+	JNE     add299
 	VMOVUPS Z0, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z1, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z2, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z3, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z4, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z5, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z6, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z7, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z8, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z9, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z10, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z11, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z12, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z13, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end299
+	JEQ     end301
 	VMOVUPS Z14, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end299
+	JEQ     end301
 
-end299:
-	JMP end298
+end301:
+	JMP end300
 
-add297:
+add299:
 	VADDPS  64(AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z1, Z1
 	ADDQ    240(DI), AX
 	VMOVUPS Z1, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z2, Z2
 	ADDQ    240(DI), AX
 	VMOVUPS Z2, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z3, Z3
 	ADDQ    240(DI), AX
 	VMOVUPS Z3, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z4, Z4
 	ADDQ    240(DI), AX
 	VMOVUPS Z4, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z5, Z5
 	ADDQ    240(DI), AX
 	VMOVUPS Z5, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z6, Z6
 	ADDQ    240(DI), AX
 	VMOVUPS Z6, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z7, Z7
 	ADDQ    240(DI), AX
 	VMOVUPS Z7, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z8, Z8
 	ADDQ    240(DI), AX
 	VMOVUPS Z8, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z9, Z9
 	ADDQ    240(DI), AX
 	VMOVUPS Z9, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z10, Z10
 	ADDQ    240(DI), AX
 	VMOVUPS Z10, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z11, Z11
 	ADDQ    240(DI), AX
 	VMOVUPS Z11, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z12, Z12
 	ADDQ    240(DI), AX
 	VMOVUPS Z12, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z13, Z13
 	ADDQ    240(DI), AX
 	VMOVUPS Z13, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end300
+	JEQ     end302
 	VADDPS  64(AX), Z14, Z14
 	ADDQ    240(DI), AX
 	VMOVUPS Z14, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end300
+	JEQ     end302
 
+end302:
 end300:
-end298:
 	TESTQ DI, DI
 	RET
 
@@ -39825,7 +40215,7 @@ end298:
 TEXT ·amxTileMin(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 288(DI), CX
 	CMPQ CX, 5184(DI)
-	JEQ  configured301
+	JEQ  configured303
 	MOVQ CX, 5184(DI)
 	MOVQ CX, DX
 	SHLQ $0x06, DX
@@ -39837,9 +40227,9 @@ TEXT ·amxTileMin(SB), NOSPLIT|NOFRAME, $0
 	BYTE $0x49
 	BYTE $0x00
 
-configured301:
+configured303:
 	CMPQ    CX, $0x10
-	JNE     fewer302
+	JNE     fewer304
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -39854,7 +40244,7 @@ configured301:
 	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	CMPQ    264(DI), $0x00
-	JEQ     first303
+	JEQ     first305
 	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
 	ADDQ    208(DI), R14
@@ -39888,9 +40278,9 @@ configured301:
 	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z15
 	ADDQ    208(DI), R14
-	JMP     end304
+	JMP     end306
 
-first303:
+first305:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -39908,7 +40298,7 @@ first303:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end304:
+end306:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -40025,7 +40415,7 @@ end304:
 	CMOVQGT R14, R8
 	CMOVQGT AX, R9
 
-loop306:
+loop308:
 	BYTE             $0xc4
 	BYTE             $0x82
 	BYTE             $0x7a
@@ -40141,7 +40531,7 @@ loop306:
 	ADDQ             DX, R12
 	ADDQ             $0x00000500, R11
 	DECQ             CX
-	JEQ              end307
+	JEQ              end309
 	BYTE             $0xc4
 	BYTE             $0x82
 	BYTE             $0x7a
@@ -40257,13 +40647,13 @@ loop306:
 	ADDQ             DX, R12
 	ADDQ             $0x00000500, R11
 	DECQ             CX
-	JNE              loop306
+	JNE              loop308
 
-end307:
+end309:
 	MOVQ    328(DI), R14
 	MOVQ    336(DI), AX
 	TESTQ   AX, AX
-	JNE     add312
+	JNE     add314
 	VMOVUPS Z0, (R14)
 	ADDQ    208(DI), R14
 	VMOVUPS Z1, (R14)
@@ -40296,9 +40686,9 @@ end307:
 	ADDQ    208(DI), R14
 	VMOVUPS Z15, (R14)
 	ADDQ    208(DI), R14
-	JMP     end313
+	JMP     end315
 
-add312:
+add314:
 	VADDPS  (AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
@@ -40364,7 +40754,7 @@ add312:
 	VMOVUPS Z15, (R14)
 	ADDQ    208(DI), R14
 
-end313:
+end315:
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -40379,7 +40769,7 @@ end313:
 	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	CMPQ    264(DI), $0x00
-	JEQ     first316
+	JEQ     first318
 	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
 	ADDQ    208(DI), R14
@@ -40413,9 +40803,9 @@ end313:
 	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z15
 	ADDQ    208(DI), R14
-	JMP     end317
+	JMP     end319
 
-first316:
+first318:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -40433,7 +40823,7 @@ first316:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end317:
+end319:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -40550,7 +40940,7 @@ end317:
 	CMOVQGT R14, R8
 	CMOVQGT AX, R9
 
-loop319:
+loop321:
 	BYTE             $0xc4
 	BYTE             $0x82
 	BYTE             $0x7a
@@ -40666,7 +41056,7 @@ loop319:
 	ADDQ             DX, R12
 	ADDQ             $0x00000500, R11
 	DECQ             CX
-	JEQ              end320
+	JEQ              end322
 	BYTE             $0xc4
 	BYTE             $0x82
 	BYTE             $0x7a
@@ -40782,13 +41172,13 @@ loop319:
 	ADDQ             DX, R12
 	ADDQ             $0x00000500, R11
 	DECQ             CX
-	JNE              loop319
+	JNE              loop321
 
-end320:
+end322:
 	MOVQ    328(DI), R14
 	MOVQ    336(DI), AX
 	TESTQ   AX, AX
-	JNE     add325
+	JNE     add327
 	VMOVUPS Z0, 64(R14)
 	ADDQ    208(DI), R14
 	VMOVUPS Z1, 64(R14)
@@ -40821,9 +41211,9 @@ end320:
 	ADDQ    208(DI), R14
 	VMOVUPS Z15, 64(R14)
 	ADDQ    208(DI), R14
-	JMP     end326
+	JMP     end328
 
-add325:
+add327:
 	VADDPS  64(AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
@@ -40889,11 +41279,11 @@ add325:
 	VMOVUPS Z15, 64(R14)
 	ADDQ    208(DI), R14
 
-end326:
+end328:
 	TESTQ DI, DI
 	RET
 
-fewer302:
+fewer304:
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -40908,73 +41298,73 @@ fewer302:
 	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	CMPQ    264(DI), $0x00
-	JEQ     first329
+	JEQ     first331
 	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z1
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z2
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z3
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z4
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z5
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z6
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z7
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z8
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z9
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z10
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z11
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z12
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z13
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end331
+	JEQ     end333
 	VMOVUPS (R14), Z14
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end331
+	JEQ     end333
 
-end331:
-	JMP end330
+end333:
+	JMP end332
 
-first329:
+first331:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -40992,7 +41382,7 @@ first329:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end330:
+end332:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -41109,7 +41499,7 @@ end330:
 	CMOVQGT R14, R8
 	CMOVQGT AX, R9
 
-loop332:
+loop334:
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -41161,249 +41551,73 @@ loop332:
 	VMULPS.BCST (R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z0
 	CMPQ        R15, $0x01
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   64(R13), Z21
 	VMULPS.BCST 4(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z1
 	CMPQ        R15, $0x02
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   128(R13), Z22
 	VMULPS.BCST 8(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z2
 	CMPQ        R15, $0x03
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   192(R13), Z23
 	VMULPS.BCST 12(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z3
 	CMPQ        R15, $0x04
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   256(R13), Z20
 	VMULPS.BCST 16(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z4
 	CMPQ        R15, $0x05
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   320(R13), Z21
 	VMULPS.BCST 20(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z5
 	CMPQ        R15, $0x06
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   384(R13), Z22
 	VMULPS.BCST 24(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z6
 	CMPQ        R15, $0x07
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   448(R13), Z23
 	VMULPS.BCST 28(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z7
 	CMPQ        R15, $0x08
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   512(R13), Z20
 	VMULPS.BCST 32(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z8
 	CMPQ        R15, $0x09
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   576(R13), Z21
 	VMULPS.BCST 36(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z9
 	CMPQ        R15, $0x0a
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   640(R13), Z22
 	VMULPS.BCST 40(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z10
 	CMPQ        R15, $0x0b
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   704(R13), Z23
 	VMULPS.BCST 44(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z11
 	CMPQ        R15, $0x0c
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   768(R13), Z20
 	VMULPS.BCST 48(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z12
 	CMPQ        R15, $0x0d
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   832(R13), Z21
 	VMULPS.BCST 52(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z13
 	CMPQ        R15, $0x0e
-	JEQ         end334
+	JEQ         end336
 	VCVTDQ2PS   896(R13), Z22
-	VMULPS.BCST 56(R12), Z16, Z26
-	VFMADD231PS Z26, Z22, Z14
-	CMPQ        R15, $0x0f
-	JEQ         end334
-
-end334:
-	VFMADD231PS.BCST (BX), Z17, Z0
-	CMPQ             R15, $0x01
-	JEQ              end335
-	VFMADD231PS.BCST 4(BX), Z17, Z1
-	CMPQ             R15, $0x02
-	JEQ              end335
-	VFMADD231PS.BCST 8(BX), Z17, Z2
-	CMPQ             R15, $0x03
-	JEQ              end335
-	VFMADD231PS.BCST 12(BX), Z17, Z3
-	CMPQ             R15, $0x04
-	JEQ              end335
-	VFMADD231PS.BCST 16(BX), Z17, Z4
-	CMPQ             R15, $0x05
-	JEQ              end335
-	VFMADD231PS.BCST 20(BX), Z17, Z5
-	CMPQ             R15, $0x06
-	JEQ              end335
-	VFMADD231PS.BCST 24(BX), Z17, Z6
-	CMPQ             R15, $0x07
-	JEQ              end335
-	VFMADD231PS.BCST 28(BX), Z17, Z7
-	CMPQ             R15, $0x08
-	JEQ              end335
-	VFMADD231PS.BCST 32(BX), Z17, Z8
-	CMPQ             R15, $0x09
-	JEQ              end335
-	VFMADD231PS.BCST 36(BX), Z17, Z9
-	CMPQ             R15, $0x0a
-	JEQ              end335
-	VFMADD231PS.BCST 40(BX), Z17, Z10
-	CMPQ             R15, $0x0b
-	JEQ              end335
-	VFMADD231PS.BCST 44(BX), Z17, Z11
-	CMPQ             R15, $0x0c
-	JEQ              end335
-	VFMADD231PS.BCST 48(BX), Z17, Z12
-	CMPQ             R15, $0x0d
-	JEQ              end335
-	VFMADD231PS.BCST 52(BX), Z17, Z13
-	CMPQ             R15, $0x0e
-	JEQ              end335
-	VFMADD231PS.BCST 56(BX), Z17, Z14
-	CMPQ             R15, $0x0f
-	JEQ              end335
-
-end335:
-	ADDQ        DX, BX
-	ADDQ        DX, R12
-	ADDQ        $0x00000500, R11
-	DECQ        CX
-	JEQ         end333
-	BYTE        $0xc4
-	BYTE        $0x82
-	BYTE        $0x7a
-	BYTE        $0x4b
-	BYTE        $0x84
-	BYTE        $0x55
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	VMOVUPS     (R11), Z16
-	VMOVUPS     128(R11), Z17
-	BYTE        $0xc4
-	BYTE        $0x82
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0x94
-	BYTE        $0x10
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0x82
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0x9c
-	BYTE        $0x91
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x49
-	BYTE        $0xc0
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x63
-	BYTE        $0x5e
-	BYTE        $0xc2
-	LEAQ        (R8)(DX*1), R14
-	LEAQ        1280(R9), AX
-	DECQ        SI
-	CMOVQGT     R14, R8
-	CMOVQGT     AX, R9
-	VCVTDQ2PS   1024(R13), Z20
-	VMULPS.BCST (R12), Z16, Z24
-	VFMADD231PS Z24, Z20, Z0
-	CMPQ        R15, $0x01
-	JEQ         end336
-	VCVTDQ2PS   1088(R13), Z21
-	VMULPS.BCST 4(R12), Z16, Z25
-	VFMADD231PS Z25, Z21, Z1
-	CMPQ        R15, $0x02
-	JEQ         end336
-	VCVTDQ2PS   1152(R13), Z22
-	VMULPS.BCST 8(R12), Z16, Z26
-	VFMADD231PS Z26, Z22, Z2
-	CMPQ        R15, $0x03
-	JEQ         end336
-	VCVTDQ2PS   1216(R13), Z23
-	VMULPS.BCST 12(R12), Z16, Z27
-	VFMADD231PS Z27, Z23, Z3
-	CMPQ        R15, $0x04
-	JEQ         end336
-	VCVTDQ2PS   1280(R13), Z20
-	VMULPS.BCST 16(R12), Z16, Z24
-	VFMADD231PS Z24, Z20, Z4
-	CMPQ        R15, $0x05
-	JEQ         end336
-	VCVTDQ2PS   1344(R13), Z21
-	VMULPS.BCST 20(R12), Z16, Z25
-	VFMADD231PS Z25, Z21, Z5
-	CMPQ        R15, $0x06
-	JEQ         end336
-	VCVTDQ2PS   1408(R13), Z22
-	VMULPS.BCST 24(R12), Z16, Z26
-	VFMADD231PS Z26, Z22, Z6
-	CMPQ        R15, $0x07
-	JEQ         end336
-	VCVTDQ2PS   1472(R13), Z23
-	VMULPS.BCST 28(R12), Z16, Z27
-	VFMADD231PS Z27, Z23, Z7
-	CMPQ        R15, $0x08
-	JEQ         end336
-	VCVTDQ2PS   1536(R13), Z20
-	VMULPS.BCST 32(R12), Z16, Z24
-	VFMADD231PS Z24, Z20, Z8
-	CMPQ        R15, $0x09
-	JEQ         end336
-	VCVTDQ2PS   1600(R13), Z21
-	VMULPS.BCST 36(R12), Z16, Z25
-	VFMADD231PS Z25, Z21, Z9
-	CMPQ        R15, $0x0a
-	JEQ         end336
-	VCVTDQ2PS   1664(R13), Z22
-	VMULPS.BCST 40(R12), Z16, Z26
-	VFMADD231PS Z26, Z22, Z10
-	CMPQ        R15, $0x0b
-	JEQ         end336
-	VCVTDQ2PS   1728(R13), Z23
-	VMULPS.BCST 44(R12), Z16, Z27
-	VFMADD231PS Z27, Z23, Z11
-	CMPQ        R15, $0x0c
-	JEQ         end336
-	VCVTDQ2PS   1792(R13), Z20
-	VMULPS.BCST 48(R12), Z16, Z24
-	VFMADD231PS Z24, Z20, Z12
-	CMPQ        R15, $0x0d
-	JEQ         end336
-	VCVTDQ2PS   1856(R13), Z21
-	VMULPS.BCST 52(R12), Z16, Z25
-	VFMADD231PS Z25, Z21, Z13
-	CMPQ        R15, $0x0e
-	JEQ         end336
-	VCVTDQ2PS   1920(R13), Z22
 	VMULPS.BCST 56(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z14
 	CMPQ        R15, $0x0f
@@ -41457,175 +41671,351 @@ end336:
 	JEQ              end337
 
 end337:
+	ADDQ        DX, BX
+	ADDQ        DX, R12
+	ADDQ        $0x00000500, R11
+	DECQ        CX
+	JEQ         end335
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VMOVUPS     128(R11), Z17
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xc2
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1280(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end338
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end338
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end338
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end338
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end338
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end338
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end338
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end338
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end338
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end338
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end338
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end338
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end338
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end338
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end338
+
+end338:
+	VFMADD231PS.BCST (BX), Z17, Z0
+	CMPQ             R15, $0x01
+	JEQ              end339
+	VFMADD231PS.BCST 4(BX), Z17, Z1
+	CMPQ             R15, $0x02
+	JEQ              end339
+	VFMADD231PS.BCST 8(BX), Z17, Z2
+	CMPQ             R15, $0x03
+	JEQ              end339
+	VFMADD231PS.BCST 12(BX), Z17, Z3
+	CMPQ             R15, $0x04
+	JEQ              end339
+	VFMADD231PS.BCST 16(BX), Z17, Z4
+	CMPQ             R15, $0x05
+	JEQ              end339
+	VFMADD231PS.BCST 20(BX), Z17, Z5
+	CMPQ             R15, $0x06
+	JEQ              end339
+	VFMADD231PS.BCST 24(BX), Z17, Z6
+	CMPQ             R15, $0x07
+	JEQ              end339
+	VFMADD231PS.BCST 28(BX), Z17, Z7
+	CMPQ             R15, $0x08
+	JEQ              end339
+	VFMADD231PS.BCST 32(BX), Z17, Z8
+	CMPQ             R15, $0x09
+	JEQ              end339
+	VFMADD231PS.BCST 36(BX), Z17, Z9
+	CMPQ             R15, $0x0a
+	JEQ              end339
+	VFMADD231PS.BCST 40(BX), Z17, Z10
+	CMPQ             R15, $0x0b
+	JEQ              end339
+	VFMADD231PS.BCST 44(BX), Z17, Z11
+	CMPQ             R15, $0x0c
+	JEQ              end339
+	VFMADD231PS.BCST 48(BX), Z17, Z12
+	CMPQ             R15, $0x0d
+	JEQ              end339
+	VFMADD231PS.BCST 52(BX), Z17, Z13
+	CMPQ             R15, $0x0e
+	JEQ              end339
+	VFMADD231PS.BCST 56(BX), Z17, Z14
+	CMPQ             R15, $0x0f
+	JEQ              end339
+
+end339:
 	ADDQ DX, BX
 	ADDQ DX, R12
 	ADDQ $0x00000500, R11
 	DECQ CX
-	JNE  loop332
+	JNE  loop334
 
-end333:
+end335:
 	MOVQ    328(DI), R14
 	MOVQ    336(DI), AX
 	TESTQ   AX, AX
-	JNE     add338
+	JNE     add340
 	VMOVUPS Z0, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z1, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z2, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z3, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z4, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z5, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z6, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z7, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z8, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z9, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z10, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z11, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z12, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z13, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end340
+	JEQ     end342
 	VMOVUPS Z14, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end340
+	JEQ     end342
 
-end340:
-	JMP end339
+end342:
+	JMP end341
 
-add338:
+add340:
 	VADDPS  (AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z1, Z1
 	ADDQ    240(DI), AX
 	VMOVUPS Z1, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z2, Z2
 	ADDQ    240(DI), AX
 	VMOVUPS Z2, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z3, Z3
 	ADDQ    240(DI), AX
 	VMOVUPS Z3, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z4, Z4
 	ADDQ    240(DI), AX
 	VMOVUPS Z4, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z5, Z5
 	ADDQ    240(DI), AX
 	VMOVUPS Z5, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z6, Z6
 	ADDQ    240(DI), AX
 	VMOVUPS Z6, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z7, Z7
 	ADDQ    240(DI), AX
 	VMOVUPS Z7, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z8, Z8
 	ADDQ    240(DI), AX
 	VMOVUPS Z8, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z9, Z9
 	ADDQ    240(DI), AX
 	VMOVUPS Z9, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z10, Z10
 	ADDQ    240(DI), AX
 	VMOVUPS Z10, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z11, Z11
 	ADDQ    240(DI), AX
 	VMOVUPS Z11, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z12, Z12
 	ADDQ    240(DI), AX
 	VMOVUPS Z12, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z13, Z13
 	ADDQ    240(DI), AX
 	VMOVUPS Z13, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end341
+	JEQ     end343
 	VADDPS  (AX), Z14, Z14
 	ADDQ    240(DI), AX
 	VMOVUPS Z14, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end341
+	JEQ     end343
 
+end343:
 end341:
-end339:
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -41640,73 +42030,73 @@ end339:
 	MOVQ    272(DI), CX
 	MOVQ    CX, SI
 	CMPQ    264(DI), $0x00
-	JEQ     first342
+	JEQ     first344
 	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z1
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z2
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z3
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z4
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z5
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z6
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z7
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z8
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z9
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z10
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z11
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z12
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z13
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end344
+	JEQ     end346
 	VMOVUPS 64(R14), Z14
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end344
+	JEQ     end346
 
-end344:
-	JMP end343
+end346:
+	JMP end345
 
-first342:
+first344:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -41724,7 +42114,7 @@ first342:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end343:
+end345:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -41841,7 +42231,7 @@ end343:
 	CMOVQGT R14, R8
 	CMOVQGT AX, R9
 
-loop345:
+loop347:
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -41893,249 +42283,73 @@ loop345:
 	VMULPS.BCST (R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z0
 	CMPQ        R15, $0x01
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   64(R13), Z21
 	VMULPS.BCST 4(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z1
 	CMPQ        R15, $0x02
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   128(R13), Z22
 	VMULPS.BCST 8(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z2
 	CMPQ        R15, $0x03
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   192(R13), Z23
 	VMULPS.BCST 12(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z3
 	CMPQ        R15, $0x04
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   256(R13), Z20
 	VMULPS.BCST 16(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z4
 	CMPQ        R15, $0x05
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   320(R13), Z21
 	VMULPS.BCST 20(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z5
 	CMPQ        R15, $0x06
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   384(R13), Z22
 	VMULPS.BCST 24(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z6
 	CMPQ        R15, $0x07
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   448(R13), Z23
 	VMULPS.BCST 28(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z7
 	CMPQ        R15, $0x08
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   512(R13), Z20
 	VMULPS.BCST 32(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z8
 	CMPQ        R15, $0x09
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   576(R13), Z21
 	VMULPS.BCST 36(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z9
 	CMPQ        R15, $0x0a
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   640(R13), Z22
 	VMULPS.BCST 40(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z10
 	CMPQ        R15, $0x0b
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   704(R13), Z23
 	VMULPS.BCST 44(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z11
 	CMPQ        R15, $0x0c
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   768(R13), Z20
 	VMULPS.BCST 48(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z12
 	CMPQ        R15, $0x0d
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   832(R13), Z21
 	VMULPS.BCST 52(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z13
 	CMPQ        R15, $0x0e
-	JEQ         end347
+	JEQ         end349
 	VCVTDQ2PS   896(R13), Z22
-	VMULPS.BCST 56(R12), Z16, Z26
-	VFMADD231PS Z26, Z22, Z14
-	CMPQ        R15, $0x0f
-	JEQ         end347
-
-end347:
-	VFMADD231PS.BCST (BX), Z17, Z0
-	CMPQ             R15, $0x01
-	JEQ              end348
-	VFMADD231PS.BCST 4(BX), Z17, Z1
-	CMPQ             R15, $0x02
-	JEQ              end348
-	VFMADD231PS.BCST 8(BX), Z17, Z2
-	CMPQ             R15, $0x03
-	JEQ              end348
-	VFMADD231PS.BCST 12(BX), Z17, Z3
-	CMPQ             R15, $0x04
-	JEQ              end348
-	VFMADD231PS.BCST 16(BX), Z17, Z4
-	CMPQ             R15, $0x05
-	JEQ              end348
-	VFMADD231PS.BCST 20(BX), Z17, Z5
-	CMPQ             R15, $0x06
-	JEQ              end348
-	VFMADD231PS.BCST 24(BX), Z17, Z6
-	CMPQ             R15, $0x07
-	JEQ              end348
-	VFMADD231PS.BCST 28(BX), Z17, Z7
-	CMPQ             R15, $0x08
-	JEQ              end348
-	VFMADD231PS.BCST 32(BX), Z17, Z8
-	CMPQ             R15, $0x09
-	JEQ              end348
-	VFMADD231PS.BCST 36(BX), Z17, Z9
-	CMPQ             R15, $0x0a
-	JEQ              end348
-	VFMADD231PS.BCST 40(BX), Z17, Z10
-	CMPQ             R15, $0x0b
-	JEQ              end348
-	VFMADD231PS.BCST 44(BX), Z17, Z11
-	CMPQ             R15, $0x0c
-	JEQ              end348
-	VFMADD231PS.BCST 48(BX), Z17, Z12
-	CMPQ             R15, $0x0d
-	JEQ              end348
-	VFMADD231PS.BCST 52(BX), Z17, Z13
-	CMPQ             R15, $0x0e
-	JEQ              end348
-	VFMADD231PS.BCST 56(BX), Z17, Z14
-	CMPQ             R15, $0x0f
-	JEQ              end348
-
-end348:
-	ADDQ        DX, BX
-	ADDQ        DX, R12
-	ADDQ        $0x00000500, R11
-	DECQ        CX
-	JEQ         end346
-	BYTE        $0xc4
-	BYTE        $0x82
-	BYTE        $0x7a
-	BYTE        $0x4b
-	BYTE        $0x84
-	BYTE        $0x55
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	VMOVUPS     (R11), Z16
-	VMOVUPS     128(R11), Z17
-	BYTE        $0xc4
-	BYTE        $0x82
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0x94
-	BYTE        $0x10
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0x82
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0x9c
-	BYTE        $0x91
-	BYTE        $0x40
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x49
-	BYTE        $0xc0
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x63
-	BYTE        $0x5e
-	BYTE        $0xc2
-	LEAQ        (R8)(DX*1), R14
-	LEAQ        1280(R9), AX
-	DECQ        SI
-	CMOVQGT     R14, R8
-	CMOVQGT     AX, R9
-	VCVTDQ2PS   1024(R13), Z20
-	VMULPS.BCST (R12), Z16, Z24
-	VFMADD231PS Z24, Z20, Z0
-	CMPQ        R15, $0x01
-	JEQ         end349
-	VCVTDQ2PS   1088(R13), Z21
-	VMULPS.BCST 4(R12), Z16, Z25
-	VFMADD231PS Z25, Z21, Z1
-	CMPQ        R15, $0x02
-	JEQ         end349
-	VCVTDQ2PS   1152(R13), Z22
-	VMULPS.BCST 8(R12), Z16, Z26
-	VFMADD231PS Z26, Z22, Z2
-	CMPQ        R15, $0x03
-	JEQ         end349
-	VCVTDQ2PS   1216(R13), Z23
-	VMULPS.BCST 12(R12), Z16, Z27
-	VFMADD231PS Z27, Z23, Z3
-	CMPQ        R15, $0x04
-	JEQ         end349
-	VCVTDQ2PS   1280(R13), Z20
-	VMULPS.BCST 16(R12), Z16, Z24
-	VFMADD231PS Z24, Z20, Z4
-	CMPQ        R15, $0x05
-	JEQ         end349
-	VCVTDQ2PS   1344(R13), Z21
-	VMULPS.BCST 20(R12), Z16, Z25
-	VFMADD231PS Z25, Z21, Z5
-	CMPQ        R15, $0x06
-	JEQ         end349
-	VCVTDQ2PS   1408(R13), Z22
-	VMULPS.BCST 24(R12), Z16, Z26
-	VFMADD231PS Z26, Z22, Z6
-	CMPQ        R15, $0x07
-	JEQ         end349
-	VCVTDQ2PS   1472(R13), Z23
-	VMULPS.BCST 28(R12), Z16, Z27
-	VFMADD231PS Z27, Z23, Z7
-	CMPQ        R15, $0x08
-	JEQ         end349
-	VCVTDQ2PS   1536(R13), Z20
-	VMULPS.BCST 32(R12), Z16, Z24
-	VFMADD231PS Z24, Z20, Z8
-	CMPQ        R15, $0x09
-	JEQ         end349
-	VCVTDQ2PS   1600(R13), Z21
-	VMULPS.BCST 36(R12), Z16, Z25
-	VFMADD231PS Z25, Z21, Z9
-	CMPQ        R15, $0x0a
-	JEQ         end349
-	VCVTDQ2PS   1664(R13), Z22
-	VMULPS.BCST 40(R12), Z16, Z26
-	VFMADD231PS Z26, Z22, Z10
-	CMPQ        R15, $0x0b
-	JEQ         end349
-	VCVTDQ2PS   1728(R13), Z23
-	VMULPS.BCST 44(R12), Z16, Z27
-	VFMADD231PS Z27, Z23, Z11
-	CMPQ        R15, $0x0c
-	JEQ         end349
-	VCVTDQ2PS   1792(R13), Z20
-	VMULPS.BCST 48(R12), Z16, Z24
-	VFMADD231PS Z24, Z20, Z12
-	CMPQ        R15, $0x0d
-	JEQ         end349
-	VCVTDQ2PS   1856(R13), Z21
-	VMULPS.BCST 52(R12), Z16, Z25
-	VFMADD231PS Z25, Z21, Z13
-	CMPQ        R15, $0x0e
-	JEQ         end349
-	VCVTDQ2PS   1920(R13), Z22
 	VMULPS.BCST 56(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z14
 	CMPQ        R15, $0x0f
@@ -42189,175 +42403,351 @@ end349:
 	JEQ              end350
 
 end350:
+	ADDQ        DX, BX
+	ADDQ        DX, R12
+	ADDQ        $0x00000500, R11
+	DECQ        CX
+	JEQ         end348
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x55
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R11), Z16
+	VMOVUPS     128(R11), Z17
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0x82
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x91
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x63
+	BYTE        $0x5e
+	BYTE        $0xc2
+	LEAQ        (R8)(DX*1), R14
+	LEAQ        1280(R9), AX
+	DECQ        SI
+	CMOVQGT     R14, R8
+	CMOVQGT     AX, R9
+	VCVTDQ2PS   1024(R13), Z20
+	VMULPS.BCST (R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z0
+	CMPQ        R15, $0x01
+	JEQ         end351
+	VCVTDQ2PS   1088(R13), Z21
+	VMULPS.BCST 4(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z1
+	CMPQ        R15, $0x02
+	JEQ         end351
+	VCVTDQ2PS   1152(R13), Z22
+	VMULPS.BCST 8(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z2
+	CMPQ        R15, $0x03
+	JEQ         end351
+	VCVTDQ2PS   1216(R13), Z23
+	VMULPS.BCST 12(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z3
+	CMPQ        R15, $0x04
+	JEQ         end351
+	VCVTDQ2PS   1280(R13), Z20
+	VMULPS.BCST 16(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z4
+	CMPQ        R15, $0x05
+	JEQ         end351
+	VCVTDQ2PS   1344(R13), Z21
+	VMULPS.BCST 20(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z5
+	CMPQ        R15, $0x06
+	JEQ         end351
+	VCVTDQ2PS   1408(R13), Z22
+	VMULPS.BCST 24(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z6
+	CMPQ        R15, $0x07
+	JEQ         end351
+	VCVTDQ2PS   1472(R13), Z23
+	VMULPS.BCST 28(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z7
+	CMPQ        R15, $0x08
+	JEQ         end351
+	VCVTDQ2PS   1536(R13), Z20
+	VMULPS.BCST 32(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z8
+	CMPQ        R15, $0x09
+	JEQ         end351
+	VCVTDQ2PS   1600(R13), Z21
+	VMULPS.BCST 36(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z9
+	CMPQ        R15, $0x0a
+	JEQ         end351
+	VCVTDQ2PS   1664(R13), Z22
+	VMULPS.BCST 40(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z10
+	CMPQ        R15, $0x0b
+	JEQ         end351
+	VCVTDQ2PS   1728(R13), Z23
+	VMULPS.BCST 44(R12), Z16, Z27
+	VFMADD231PS Z27, Z23, Z11
+	CMPQ        R15, $0x0c
+	JEQ         end351
+	VCVTDQ2PS   1792(R13), Z20
+	VMULPS.BCST 48(R12), Z16, Z24
+	VFMADD231PS Z24, Z20, Z12
+	CMPQ        R15, $0x0d
+	JEQ         end351
+	VCVTDQ2PS   1856(R13), Z21
+	VMULPS.BCST 52(R12), Z16, Z25
+	VFMADD231PS Z25, Z21, Z13
+	CMPQ        R15, $0x0e
+	JEQ         end351
+	VCVTDQ2PS   1920(R13), Z22
+	VMULPS.BCST 56(R12), Z16, Z26
+	VFMADD231PS Z26, Z22, Z14
+	CMPQ        R15, $0x0f
+	JEQ         end351
+
+end351:
+	VFMADD231PS.BCST (BX), Z17, Z0
+	CMPQ             R15, $0x01
+	JEQ              end352
+	VFMADD231PS.BCST 4(BX), Z17, Z1
+	CMPQ             R15, $0x02
+	JEQ              end352
+	VFMADD231PS.BCST 8(BX), Z17, Z2
+	CMPQ             R15, $0x03
+	JEQ              end352
+	VFMADD231PS.BCST 12(BX), Z17, Z3
+	CMPQ             R15, $0x04
+	JEQ              end352
+	VFMADD231PS.BCST 16(BX), Z17, Z4
+	CMPQ             R15, $0x05
+	JEQ              end352
+	VFMADD231PS.BCST 20(BX), Z17, Z5
+	CMPQ             R15, $0x06
+	JEQ              end352
+	VFMADD231PS.BCST 24(BX), Z17, Z6
+	CMPQ             R15, $0x07
+	JEQ              end352
+	VFMADD231PS.BCST 28(BX), Z17, Z7
+	CMPQ             R15, $0x08
+	JEQ              end352
+	VFMADD231PS.BCST 32(BX), Z17, Z8
+	CMPQ             R15, $0x09
+	JEQ              end352
+	VFMADD231PS.BCST 36(BX), Z17, Z9
+	CMPQ             R15, $0x0a
+	JEQ              end352
+	VFMADD231PS.BCST 40(BX), Z17, Z10
+	CMPQ             R15, $0x0b
+	JEQ              end352
+	VFMADD231PS.BCST 44(BX), Z17, Z11
+	CMPQ             R15, $0x0c
+	JEQ              end352
+	VFMADD231PS.BCST 48(BX), Z17, Z12
+	CMPQ             R15, $0x0d
+	JEQ              end352
+	VFMADD231PS.BCST 52(BX), Z17, Z13
+	CMPQ             R15, $0x0e
+	JEQ              end352
+	VFMADD231PS.BCST 56(BX), Z17, Z14
+	CMPQ             R15, $0x0f
+	JEQ              end352
+
+end352:
 	ADDQ DX, BX
 	ADDQ DX, R12
 	ADDQ $0x00000500, R11
 	DECQ CX
-	JNE  loop345
+	JNE  loop347
 
-end346:
+end348:
 	MOVQ    328(DI), R14
 	MOVQ    336(DI), AX
 	TESTQ   AX, AX
-	JNE     add351
+	JNE     add353
 	VMOVUPS Z0, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z1, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z2, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z3, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z4, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z5, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z6, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z7, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z8, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z9, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z10, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z11, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z12, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z13, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end353
+	JEQ     end355
 	VMOVUPS Z14, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end353
+	JEQ     end355
 
-end353:
-	JMP end352
+end355:
+	JMP end354
 
-add351:
+add353:
 	VADDPS  64(AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z1, Z1
 	ADDQ    240(DI), AX
 	VMOVUPS Z1, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z2, Z2
 	ADDQ    240(DI), AX
 	VMOVUPS Z2, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z3, Z3
 	ADDQ    240(DI), AX
 	VMOVUPS Z3, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z4, Z4
 	ADDQ    240(DI), AX
 	VMOVUPS Z4, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z5, Z5
 	ADDQ    240(DI), AX
 	VMOVUPS Z5, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z6, Z6
 	ADDQ    240(DI), AX
 	VMOVUPS Z6, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z7, Z7
 	ADDQ    240(DI), AX
 	VMOVUPS Z7, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z8, Z8
 	ADDQ    240(DI), AX
 	VMOVUPS Z8, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z9, Z9
 	ADDQ    240(DI), AX
 	VMOVUPS Z9, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z10, Z10
 	ADDQ    240(DI), AX
 	VMOVUPS Z10, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z11, Z11
 	ADDQ    240(DI), AX
 	VMOVUPS Z11, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z12, Z12
 	ADDQ    240(DI), AX
 	VMOVUPS Z12, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z13, Z13
 	ADDQ    240(DI), AX
 	VMOVUPS Z13, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end354
+	JEQ     end356
 	VADDPS  64(AX), Z14, Z14
 	ADDQ    240(DI), AX
 	VMOVUPS Z14, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end354
+	JEQ     end356
 
+end356:
 end354:
-end352:
 	TESTQ DI, DI
 	RET
 
@@ -42366,7 +42756,7 @@ end352:
 TEXT ·amxTileSym16(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 288(DI), CX
 	CMPQ CX, 5184(DI)
-	JEQ  configured355
+	JEQ  configured357
 	MOVQ CX, 5184(DI)
 	MOVQ CX, DX
 	SHLQ $0x06, DX
@@ -42378,9 +42768,9 @@ TEXT ·amxTileSym16(SB), NOSPLIT|NOFRAME, $0
 	BYTE $0x49
 	BYTE $0x00
 
-configured355:
+configured357:
 	CMPQ    CX, $0x10
-	JNE     fewer356
+	JNE     fewer358
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -42396,7 +42786,7 @@ configured355:
 	MOVQ    CX, SI
 	ADDQ    CX, CX
 	CMPQ    264(DI), $0x00
-	JEQ     first357
+	JEQ     first359
 	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
 	ADDQ    208(DI), R14
@@ -42430,9 +42820,9 @@ configured355:
 	ADDQ    208(DI), R14
 	VMOVUPS (R14), Z15
 	ADDQ    208(DI), R14
-	JMP     end358
+	JMP     end360
 
-first357:
+first359:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -42450,7 +42840,7 @@ first357:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end358:
+end360:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -42557,7 +42947,7 @@ end358:
 	BYTE    $0x5e
 	BYTE    $0xc4
 
-loop360:
+loop362:
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -42745,11 +43135,11 @@ loop360:
 	ADDQ        DX, R12
 	ADDQ        $0x00000500, R11
 	DECQ        CX
-	JNE         loop360
+	JNE         loop362
 	MOVQ        328(DI), R14
 	MOVQ        336(DI), AX
 	TESTQ       AX, AX
-	JNE         add364
+	JNE         add366
 	VMOVUPS     Z0, (R14)
 	ADDQ        208(DI), R14
 	VMOVUPS     Z1, (R14)
@@ -42782,9 +43172,9 @@ loop360:
 	ADDQ        208(DI), R14
 	VMOVUPS     Z15, (R14)
 	ADDQ        208(DI), R14
-	JMP         end365
+	JMP         end367
 
-add364:
+add366:
 	VADDPS  (AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
@@ -42850,7 +43240,7 @@ add364:
 	VMOVUPS Z15, (R14)
 	ADDQ    208(DI), R14
 
-end365:
+end367:
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -42866,7 +43256,7 @@ end365:
 	MOVQ    CX, SI
 	ADDQ    CX, CX
 	CMPQ    264(DI), $0x00
-	JEQ     first368
+	JEQ     first370
 	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
 	ADDQ    208(DI), R14
@@ -42900,9 +43290,9 @@ end365:
 	ADDQ    208(DI), R14
 	VMOVUPS 64(R14), Z15
 	ADDQ    208(DI), R14
-	JMP     end369
+	JMP     end371
 
-first368:
+first370:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -42920,7 +43310,7 @@ first368:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end369:
+end371:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -43027,7 +43417,7 @@ end369:
 	BYTE    $0x5e
 	BYTE    $0xc4
 
-loop371:
+loop373:
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -43215,11 +43605,11 @@ loop371:
 	ADDQ        DX, R12
 	ADDQ        $0x00000500, R11
 	DECQ        CX
-	JNE         loop371
+	JNE         loop373
 	MOVQ        328(DI), R14
 	MOVQ        336(DI), AX
 	TESTQ       AX, AX
-	JNE         add375
+	JNE         add377
 	VMOVUPS     Z0, 64(R14)
 	ADDQ        208(DI), R14
 	VMOVUPS     Z1, 64(R14)
@@ -43252,9 +43642,9 @@ loop371:
 	ADDQ        208(DI), R14
 	VMOVUPS     Z15, 64(R14)
 	ADDQ        208(DI), R14
-	JMP         end376
+	JMP         end378
 
-add375:
+add377:
 	VADDPS  64(AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
@@ -43320,11 +43710,11 @@ add375:
 	VMOVUPS Z15, 64(R14)
 	ADDQ    208(DI), R14
 
-end376:
+end378:
 	TESTQ DI, DI
 	RET
 
-fewer356:
+fewer358:
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -43340,73 +43730,73 @@ fewer356:
 	MOVQ    CX, SI
 	ADDQ    CX, CX
 	CMPQ    264(DI), $0x00
-	JEQ     first379
+	JEQ     first381
 	MOVQ    328(DI), R14
 	VMOVUPS (R14), Z0
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z1
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z2
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z3
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z4
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z5
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z6
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z7
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z8
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z9
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z10
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z11
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z12
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z13
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end381
+	JEQ     end383
 	VMOVUPS (R14), Z14
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end381
+	JEQ     end383
 
-end381:
-	JMP end380
+end383:
+	JMP end382
 
-first379:
+first381:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -43424,7 +43814,7 @@ first379:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end380:
+end382:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -43531,7 +43921,7 @@ end380:
 	BYTE    $0x5e
 	BYTE    $0xc4
 
-loop382:
+loop384:
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -43582,79 +43972,79 @@ loop382:
 	VMULPS.BCST (R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z0
 	CMPQ        R15, $0x01
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   64(R13), Z21
 	VMULPS.BCST 4(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z1
 	CMPQ        R15, $0x02
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   128(R13), Z22
 	VMULPS.BCST 8(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z2
 	CMPQ        R15, $0x03
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   192(R13), Z23
 	VMULPS.BCST 12(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z3
 	CMPQ        R15, $0x04
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   256(R13), Z20
 	VMULPS.BCST 16(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z4
 	CMPQ        R15, $0x05
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   320(R13), Z21
 	VMULPS.BCST 20(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z5
 	CMPQ        R15, $0x06
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   384(R13), Z22
 	VMULPS.BCST 24(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z6
 	CMPQ        R15, $0x07
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   448(R13), Z23
 	VMULPS.BCST 28(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z7
 	CMPQ        R15, $0x08
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   512(R13), Z20
 	VMULPS.BCST 32(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z8
 	CMPQ        R15, $0x09
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   576(R13), Z21
 	VMULPS.BCST 36(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z9
 	CMPQ        R15, $0x0a
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   640(R13), Z22
 	VMULPS.BCST 40(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z10
 	CMPQ        R15, $0x0b
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   704(R13), Z23
 	VMULPS.BCST 44(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z11
 	CMPQ        R15, $0x0c
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   768(R13), Z20
 	VMULPS.BCST 48(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z12
 	CMPQ        R15, $0x0d
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   832(R13), Z21
 	VMULPS.BCST 52(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z13
 	CMPQ        R15, $0x0e
-	JEQ         end384
+	JEQ         end386
 	VCVTDQ2PS   896(R13), Z22
 	VMULPS.BCST 56(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z14
 	CMPQ        R15, $0x0f
-	JEQ         end384
+	JEQ         end386
 
-end384:
+end386:
 	DECQ        CX
 	BYTE        $0xc4
 	BYTE        $0x82
@@ -43701,245 +44091,245 @@ end384:
 	VMULPS.BCST (R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z0
 	CMPQ        R15, $0x01
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1088(R13), Z21
 	VMULPS.BCST 4(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z1
 	CMPQ        R15, $0x02
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1152(R13), Z22
 	VMULPS.BCST 8(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z2
 	CMPQ        R15, $0x03
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1216(R13), Z23
 	VMULPS.BCST 12(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z3
 	CMPQ        R15, $0x04
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1280(R13), Z20
 	VMULPS.BCST 16(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z4
 	CMPQ        R15, $0x05
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1344(R13), Z21
 	VMULPS.BCST 20(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z5
 	CMPQ        R15, $0x06
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1408(R13), Z22
 	VMULPS.BCST 24(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z6
 	CMPQ        R15, $0x07
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1472(R13), Z23
 	VMULPS.BCST 28(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z7
 	CMPQ        R15, $0x08
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1536(R13), Z20
 	VMULPS.BCST 32(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z8
 	CMPQ        R15, $0x09
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1600(R13), Z21
 	VMULPS.BCST 36(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z9
 	CMPQ        R15, $0x0a
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1664(R13), Z22
 	VMULPS.BCST 40(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z10
 	CMPQ        R15, $0x0b
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1728(R13), Z23
 	VMULPS.BCST 44(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z11
 	CMPQ        R15, $0x0c
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1792(R13), Z20
 	VMULPS.BCST 48(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z12
 	CMPQ        R15, $0x0d
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1856(R13), Z21
 	VMULPS.BCST 52(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z13
 	CMPQ        R15, $0x0e
-	JEQ         end385
+	JEQ         end387
 	VCVTDQ2PS   1920(R13), Z22
 	VMULPS.BCST 56(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z14
 	CMPQ        R15, $0x0f
-	JEQ         end385
+	JEQ         end387
 
-end385:
+end387:
 	ADDQ    DX, R12
 	ADDQ    $0x00000500, R11
 	DECQ    CX
-	JNE     loop382
+	JNE     loop384
 	MOVQ    328(DI), R14
 	MOVQ    336(DI), AX
 	TESTQ   AX, AX
-	JNE     add386
+	JNE     add388
 	VMOVUPS Z0, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z1, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z2, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z3, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z4, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z5, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z6, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z7, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z8, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z9, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z10, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z11, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z12, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z13, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end388
+	JEQ     end390
 	VMOVUPS Z14, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end388
+	JEQ     end390
 
-end388:
-	JMP end387
+end390:
+	JMP end389
 
-add386:
+add388:
 	VADDPS  (AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z1, Z1
 	ADDQ    240(DI), AX
 	VMOVUPS Z1, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z2, Z2
 	ADDQ    240(DI), AX
 	VMOVUPS Z2, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z3, Z3
 	ADDQ    240(DI), AX
 	VMOVUPS Z3, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z4, Z4
 	ADDQ    240(DI), AX
 	VMOVUPS Z4, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z5, Z5
 	ADDQ    240(DI), AX
 	VMOVUPS Z5, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z6, Z6
 	ADDQ    240(DI), AX
 	VMOVUPS Z6, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z7, Z7
 	ADDQ    240(DI), AX
 	VMOVUPS Z7, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z8, Z8
 	ADDQ    240(DI), AX
 	VMOVUPS Z8, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z9, Z9
 	ADDQ    240(DI), AX
 	VMOVUPS Z9, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z10, Z10
 	ADDQ    240(DI), AX
 	VMOVUPS Z10, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z11, Z11
 	ADDQ    240(DI), AX
 	VMOVUPS Z11, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z12, Z12
 	ADDQ    240(DI), AX
 	VMOVUPS Z12, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z13, Z13
 	ADDQ    240(DI), AX
 	VMOVUPS Z13, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end389
+	JEQ     end391
 	VADDPS  (AX), Z14, Z14
 	ADDQ    240(DI), AX
 	VMOVUPS Z14, (R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end389
+	JEQ     end391
 
+end391:
 end389:
-end387:
 	MOVQ    320(DI), R15
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R12
@@ -43955,73 +44345,73 @@ end387:
 	MOVQ    CX, SI
 	ADDQ    CX, CX
 	CMPQ    264(DI), $0x00
-	JEQ     first390
+	JEQ     first392
 	MOVQ    328(DI), R14
 	VMOVUPS 64(R14), Z0
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z1
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z2
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z3
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z4
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z5
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z6
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z7
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z8
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z9
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z10
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z11
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z12
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z13
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end392
+	JEQ     end394
 	VMOVUPS 64(R14), Z14
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end392
+	JEQ     end394
 
-end392:
-	JMP end391
+end394:
+	JMP end393
 
-first390:
+first392:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -44039,7 +44429,7 @@ first390:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-end391:
+end393:
 	BYTE    $0xc4
 	BYTE    $0x82
 	BYTE    $0x7b
@@ -44146,7 +44536,7 @@ end391:
 	BYTE    $0x5e
 	BYTE    $0xc4
 
-loop393:
+loop395:
 	BYTE        $0xc4
 	BYTE        $0x82
 	BYTE        $0x7a
@@ -44197,79 +44587,79 @@ loop393:
 	VMULPS.BCST (R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z0
 	CMPQ        R15, $0x01
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   64(R13), Z21
 	VMULPS.BCST 4(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z1
 	CMPQ        R15, $0x02
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   128(R13), Z22
 	VMULPS.BCST 8(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z2
 	CMPQ        R15, $0x03
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   192(R13), Z23
 	VMULPS.BCST 12(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z3
 	CMPQ        R15, $0x04
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   256(R13), Z20
 	VMULPS.BCST 16(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z4
 	CMPQ        R15, $0x05
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   320(R13), Z21
 	VMULPS.BCST 20(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z5
 	CMPQ        R15, $0x06
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   384(R13), Z22
 	VMULPS.BCST 24(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z6
 	CMPQ        R15, $0x07
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   448(R13), Z23
 	VMULPS.BCST 28(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z7
 	CMPQ        R15, $0x08
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   512(R13), Z20
 	VMULPS.BCST 32(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z8
 	CMPQ        R15, $0x09
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   576(R13), Z21
 	VMULPS.BCST 36(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z9
 	CMPQ        R15, $0x0a
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   640(R13), Z22
 	VMULPS.BCST 40(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z10
 	CMPQ        R15, $0x0b
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   704(R13), Z23
 	VMULPS.BCST 44(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z11
 	CMPQ        R15, $0x0c
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   768(R13), Z20
 	VMULPS.BCST 48(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z12
 	CMPQ        R15, $0x0d
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   832(R13), Z21
 	VMULPS.BCST 52(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z13
 	CMPQ        R15, $0x0e
-	JEQ         end395
+	JEQ         end397
 	VCVTDQ2PS   896(R13), Z22
 	VMULPS.BCST 56(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z14
 	CMPQ        R15, $0x0f
-	JEQ         end395
+	JEQ         end397
 
-end395:
+end397:
 	DECQ        CX
 	BYTE        $0xc4
 	BYTE        $0x82
@@ -44316,245 +44706,245 @@ end395:
 	VMULPS.BCST (R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z0
 	CMPQ        R15, $0x01
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1088(R13), Z21
 	VMULPS.BCST 4(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z1
 	CMPQ        R15, $0x02
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1152(R13), Z22
 	VMULPS.BCST 8(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z2
 	CMPQ        R15, $0x03
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1216(R13), Z23
 	VMULPS.BCST 12(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z3
 	CMPQ        R15, $0x04
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1280(R13), Z20
 	VMULPS.BCST 16(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z4
 	CMPQ        R15, $0x05
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1344(R13), Z21
 	VMULPS.BCST 20(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z5
 	CMPQ        R15, $0x06
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1408(R13), Z22
 	VMULPS.BCST 24(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z6
 	CMPQ        R15, $0x07
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1472(R13), Z23
 	VMULPS.BCST 28(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z7
 	CMPQ        R15, $0x08
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1536(R13), Z20
 	VMULPS.BCST 32(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z8
 	CMPQ        R15, $0x09
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1600(R13), Z21
 	VMULPS.BCST 36(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z9
 	CMPQ        R15, $0x0a
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1664(R13), Z22
 	VMULPS.BCST 40(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z10
 	CMPQ        R15, $0x0b
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1728(R13), Z23
 	VMULPS.BCST 44(R12), Z16, Z27
 	VFMADD231PS Z27, Z23, Z11
 	CMPQ        R15, $0x0c
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1792(R13), Z20
 	VMULPS.BCST 48(R12), Z16, Z24
 	VFMADD231PS Z24, Z20, Z12
 	CMPQ        R15, $0x0d
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1856(R13), Z21
 	VMULPS.BCST 52(R12), Z16, Z25
 	VFMADD231PS Z25, Z21, Z13
 	CMPQ        R15, $0x0e
-	JEQ         end396
+	JEQ         end398
 	VCVTDQ2PS   1920(R13), Z22
 	VMULPS.BCST 56(R12), Z16, Z26
 	VFMADD231PS Z26, Z22, Z14
 	CMPQ        R15, $0x0f
-	JEQ         end396
+	JEQ         end398
 
-end396:
+end398:
 	ADDQ    DX, R12
 	ADDQ    $0x00000500, R11
 	DECQ    CX
-	JNE     loop393
+	JNE     loop395
 	MOVQ    328(DI), R14
 	MOVQ    336(DI), AX
 	TESTQ   AX, AX
-	JNE     add397
+	JNE     add399
 	VMOVUPS Z0, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z1, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z2, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z3, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z4, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z5, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z6, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z7, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z8, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z9, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z10, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z11, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z12, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z13, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end399
+	JEQ     end401
 	VMOVUPS Z14, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end399
+	JEQ     end401
 
-end399:
-	JMP end398
+end401:
+	JMP end400
 
-add397:
+add399:
 	VADDPS  64(AX), Z0, Z0
 	ADDQ    240(DI), AX
 	VMOVUPS Z0, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x01
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z1, Z1
 	ADDQ    240(DI), AX
 	VMOVUPS Z1, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x02
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z2, Z2
 	ADDQ    240(DI), AX
 	VMOVUPS Z2, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x03
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z3, Z3
 	ADDQ    240(DI), AX
 	VMOVUPS Z3, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x04
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z4, Z4
 	ADDQ    240(DI), AX
 	VMOVUPS Z4, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x05
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z5, Z5
 	ADDQ    240(DI), AX
 	VMOVUPS Z5, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x06
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z6, Z6
 	ADDQ    240(DI), AX
 	VMOVUPS Z6, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x07
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z7, Z7
 	ADDQ    240(DI), AX
 	VMOVUPS Z7, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x08
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z8, Z8
 	ADDQ    240(DI), AX
 	VMOVUPS Z8, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x09
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z9, Z9
 	ADDQ    240(DI), AX
 	VMOVUPS Z9, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0a
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z10, Z10
 	ADDQ    240(DI), AX
 	VMOVUPS Z10, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0b
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z11, Z11
 	ADDQ    240(DI), AX
 	VMOVUPS Z11, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0c
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z12, Z12
 	ADDQ    240(DI), AX
 	VMOVUPS Z12, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0d
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z13, Z13
 	ADDQ    240(DI), AX
 	VMOVUPS Z13, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0e
-	JEQ     end400
+	JEQ     end402
 	VADDPS  64(AX), Z14, Z14
 	ADDQ    240(DI), AX
 	VMOVUPS Z14, 64(R14)
 	ADDQ    208(DI), R14
 	CMPQ    R15, $0x0f
-	JEQ     end400
+	JEQ     end402
 
+end402:
 end400:
-end398:
 	TESTQ DI, DI
 	RET
 
@@ -44566,7 +44956,7 @@ TEXT ·expandQ4_0AMX(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units401:
+units403:
 	VCVTPH2PS 512(AX), Z1
 	VMOVUPS   Z1, 1024(CX)
 	VCVTPH2PS 544(AX), Z1
@@ -44630,7 +45020,7 @@ units401:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units401
+	JNZ       units403
 	TESTQ     DI, DI
 	RET
 
@@ -44642,7 +45032,7 @@ TEXT ·expandQ5_0AMX(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Z0
 
-units402:
+units404:
 	VCVTPH2PS 640(AX), Z1
 	VMOVUPS   Z1, 1024(CX)
 	VCVTPH2PS 672(AX), Z1
@@ -44754,7 +45144,7 @@ units402:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x000002c0, AX
 	DECQ      DX
-	JNZ       units402
+	JNZ       units404
 	TESTQ     DI, DI
 	RET
 
@@ -44765,7 +45155,7 @@ TEXT ·expandQ8_0AMX(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 48(DI), CX
 	MOVQ 256(DI), DX
 
-units403:
+units405:
 	VCVTPH2PS 1024(AX), Z0
 	VMOVUPS   Z0, 1024(CX)
 	VCVTPH2PS 1056(AX), Z0
@@ -44821,7 +45211,7 @@ units403:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000440, AX
 	DECQ      DX
-	JNZ       units403
+	JNZ       units405
 	TESTQ     DI, DI
 	RET
 
@@ -44834,7 +45224,7 @@ TEXT ·expandIQ4_NLAMX(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS iq4nl<>+0(SB), Z1
 
-units404:
+units406:
 	VCVTPH2PS 512(AX), Z2
 	VMOVUPS   Z2, 1024(CX)
 	VCVTPH2PS 544(AX), Z2
@@ -44914,7 +45304,7 @@ units404:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units404
+	JNZ       units406
 	TESTQ     DI, DI
 	RET
 
@@ -44927,7 +45317,7 @@ TEXT ·expandMXFP4AMX(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS mxfp4<>+0(SB), Z1
 
-units405:
+units407:
 	VPMOVZXBD 512(AX), Z2
 	VPSUBD    words1<>+0(SB), Z2, Z3
 	VPSLLD    $0x17, Z3, Z3
@@ -45019,7 +45409,7 @@ units405:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000220, AX
 	DECQ      DX
-	JNZ       units405
+	JNZ       units407
 	TESTQ     DI, DI
 	RET
 
@@ -45032,7 +45422,7 @@ TEXT ·expandQ6_KAMX(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS bytes48<>+0(SB), Z1
 
-units406:
+units408:
 	VCVTPH2PS 6656(AX), Z2
 	VMOVUPS   6144(AX), Z3
 	VPSLLD    $0x18, Z3, Z4
@@ -45199,7 +45589,7 @@ units406:
 	LEAQ      4096(AX), SI
 	MOVQ      $0x00000002, R8
 
-steps407:
+steps409:
 	VPANDD     (BX), Z0, Z2
 	VPSLLW     $0x04, (SI), Z3
 	VPTERNLOGD $0xf8, Z1, Z3, Z2
@@ -45556,10 +45946,10 @@ steps407:
 	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000400, SI
 	DECQ       R8
-	JNZ        steps407
+	JNZ        steps409
 	ADDQ       $0x00001a40, AX
 	DECQ       DX
-	JNZ        units406
+	JNZ        units408
 	TESTQ      DI, DI
 	RET
 
@@ -45572,7 +45962,7 @@ TEXT ·expandQ3_KAMX(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Z0
 	VMOVUPS bytes4<>+0(SB), Z1
 
-units408:
+units410:
 	VCVTPH2PS  3456(AX), Z2
 	VMOVUPS    3072(AX), Z3
 	VPANDD     bytes15<>+0(SB), Z3, Z3
@@ -45800,7 +46190,7 @@ units408:
 	VMOVUPS    bytes8<>+0(SB), Z5
 	MOVQ       $0x00000002, SI
 
-steps409:
+steps411:
 	VMOVUPS  (BX), Z6
 	VPANDD   Z6, Z0, Z6
 	VPTESTMB 2048(AX), Z2, K1
@@ -46192,10 +46582,10 @@ steps409:
 	VPSLLW   $0x04, Z4, Z4
 	VPSLLW   $0x04, Z5, Z5
 	DECQ     SI
-	JNZ      steps409
+	JNZ      steps411
 	ADDQ     $0x00000dc0, AX
 	DECQ     DX
-	JNZ      units408
+	JNZ      units410
 	TESTQ    DI, DI
 	RET
 
@@ -46208,7 +46598,7 @@ TEXT ·expandIQ4_XSAMX(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Z0
 	VMOVUPS iq4nl<>+0(SB), Z1
 
-units410:
+units412:
 	VCVTPH2PS  4288(AX), Z2
 	VPMOVZXWD  4224(AX), Z3
 	VMOVUPS    4096(AX), Z4
@@ -46346,7 +46736,7 @@ units410:
 	MOVQ       AX, BX
 	MOVQ       $0x00000008, SI
 
-steps411:
+steps413:
 	VPANDD  (BX), Z0, Z2
 	VPSHUFB Z2, Z1, Z2
 	VPSUBB  bytes128<>+0(SB), Z2, Z2
@@ -46422,26 +46812,26 @@ steps411:
 	ADDQ    $0x00000480, CX
 	ADDQ    $0x00000200, BX
 	DECQ    SI
-	JNZ     steps411
+	JNZ     steps413
 	ADDQ    $0x00001100, AX
 	DECQ    DX
-	JNZ     units410
+	JNZ     units412
 	TESTQ   DI, DI
 	RET
 
 // func quantiseAVX2()
 // Requires: AVX, AVX2, CMOV
 TEXT ·quantiseAVX2(SB), NOSPLIT|NOFRAME, $0
-tokens412:
-	MOVQ    424(DI), AX
-	IMULQ   464(DI), AX
-	ADDQ    456(DI), AX
-	MOVQ    448(DI), CX
-	MOVQ    440(DI), DX
+tokens414:
+	MOVQ    448(DI), AX
+	IMULQ   488(DI), AX
+	ADDQ    480(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    464(DI), DX
 	SUBQ    DX, CX
 	SHLQ    $0x07, DX
 	ADDQ    DX, AX
-	MOVQ    424(DI), BX
+	MOVQ    448(DI), BX
 	MOVQ    BX, R8
 	ANDQ    $0x0f, R8
 	SUBQ    R8, BX
@@ -46450,11 +46840,11 @@ tokens412:
 	MOVQ    $0x00000010, R9
 	CMPQ    SI, R9
 	CMOVQGT R9, SI
-	IMULQ   416(DI), BX
+	IMULQ   440(DI), BX
 	IMUL3Q  $0x30, BX, BX
-	ADDQ    408(DI), BX
+	ADDQ    432(DI), BX
 	IMUL3Q  $0x30, SI, R9
-	IMULQ   440(DI), R9
+	IMULQ   464(DI), R9
 	ADDQ    R9, BX
 	MOVQ    R8, R9
 	SHLQ    $0x05, R9
@@ -46466,7 +46856,7 @@ tokens412:
 	SHLQ    $0x02, SI
 	LEAQ    (SI)(SI*2), R8
 
-blocks413:
+blocks415:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -46548,29 +46938,29 @@ blocks413:
 	LEAQ         (BX)(R8*4), BX
 	ADDQ         $0x00000080, AX
 	DECQ         CX
-	JNZ          blocks413
-	INCQ         424(DI)
-	MOVQ         424(DI), AX
-	CMPQ         AX, 432(DI)
-	JLT          tokens412
+	JNZ          blocks415
+	INCQ         448(DI)
+	MOVQ         448(DI), AX
+	CMPQ         AX, 456(DI)
+	JLT          tokens414
 	TESTQ        DI, DI
 	RET
 
 // func normQuantiseAVX2()
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·normQuantiseAVX2(SB), NOSPLIT|NOFRAME, $0
-tokens414:
-	MOVQ  424(DI), AX
-	IMULQ 464(DI), AX
-	ADDQ  456(DI), AX
+tokens416:
+	MOVQ  448(DI), AX
+	IMULQ 488(DI), AX
+	ADDQ  480(DI), AX
 
 	// the sum of squares in 16 lanes, which are added j to j+8, 4, 2 and 1
 	MOVQ   AX, CX
-	MOVQ   416(DI), DX
+	MOVQ   440(DI), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-squares415:
+squares417:
 	VMOVUPS      (CX), Y2
 	VFMADD231PS  Y2, Y2, Y0
 	VMOVUPS      32(CX), Y2
@@ -46581,7 +46971,7 @@ squares415:
 	VFMADD231PS  Y2, Y2, Y1
 	ADDQ         $0x00000080, CX
 	DECQ         DX
-	JNZ          squares415
+	JNZ          squares417
 	VADDPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -46589,24 +46979,24 @@ squares415:
 	VADDPS       X1, X0, X0
 	VPSHUFD      $0xb1, X0, X1
 	VADDPS       X1, X0, X0
-	MOVQ         416(DI), CX
+	MOVQ         440(DI), CX
 	SHLQ         $0x05, CX
 	VXORPS       X1, X1, X1
 	VCVTSI2SSQ   CX, X1, X1
 	VDIVSS       X1, X0, X0
-	VADDSS       480(DI), X0, X0
+	VADDSS       504(DI), X0, X0
 	VSQRTSS      X0, X0, X0
 	VMOVSS       f1<>+0(SB), X1
 	VDIVSS       X0, X1, X1
 	VBROADCASTSS X1, Y0
-	MOVQ         472(DI), CX
-	MOVQ         448(DI), DX
-	MOVQ         440(DI), BX
+	MOVQ         496(DI), CX
+	MOVQ         472(DI), DX
+	MOVQ         464(DI), BX
 	SUBQ         BX, DX
 	SHLQ         $0x07, BX
 	ADDQ         BX, AX
 	ADDQ         BX, CX
-	MOVQ         424(DI), SI
+	MOVQ         448(DI), SI
 	MOVQ         SI, R9
 	ANDQ         $0x0f, R9
 	SUBQ         R9, SI
@@ -46615,11 +47005,11 @@ squares415:
 	MOVQ         $0x00000010, R10
 	CMPQ         R8, R10
 	CMOVQGT      R10, R8
-	IMULQ        416(DI), SI
+	IMULQ        440(DI), SI
 	IMUL3Q       $0x30, SI, SI
-	ADDQ         408(DI), SI
+	ADDQ         432(DI), SI
 	IMUL3Q       $0x30, R8, R10
-	IMULQ        440(DI), R10
+	IMULQ        464(DI), R10
 	ADDQ         R10, SI
 	MOVQ         R9, R10
 	SHLQ         $0x05, R10
@@ -46631,7 +47021,7 @@ squares415:
 	SHLQ         $0x02, R8
 	LEAQ         (R8)(R8*2), R9
 
-blocks416:
+blocks418:
 	VMOVUPS (AX), Y1
 	VMULPS  Y0, Y1, Y1
 	VMULPS  (CX), Y1, Y1
@@ -46722,22 +47112,22 @@ blocks416:
 	LEAQ         (SI)(R9*4), SI
 	ADDQ         $0x00000080, AX
 	DECQ         DX
-	JNZ          blocks416
-	INCQ         424(DI)
-	MOVQ         424(DI), AX
-	CMPQ         AX, 432(DI)
-	JLT          tokens414
+	JNZ          blocks418
+	INCQ         448(DI)
+	MOVQ         448(DI), AX
+	CMPQ         AX, 456(DI)
+	JLT          tokens416
 	TESTQ        DI, DI
 	RET
 
 // func siluAVX2()
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·siluAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 392(DI), AX
-	MOVQ 400(DI), CX
+	MOVQ 416(DI), AX
+	MOVQ 424(DI), CX
 
-tokens417:
-	MOVQ        424(DI), BX
+tokens419:
+	MOVQ        448(DI), BX
 	MOVQ        BX, R8
 	ANDQ        $0x0f, R8
 	SUBQ        R8, BX
@@ -46746,11 +47136,11 @@ tokens417:
 	MOVQ        $0x00000010, R9
 	CMPQ        SI, R9
 	CMOVQGT     R9, SI
-	IMULQ       416(DI), BX
+	IMULQ       440(DI), BX
 	IMUL3Q      $0x30, BX, BX
-	ADDQ        408(DI), BX
+	ADDQ        432(DI), BX
 	IMUL3Q      $0x30, SI, R9
-	IMULQ       440(DI), R9
+	IMULQ       464(DI), R9
 	ADDQ        R9, BX
 	MOVQ        R8, R9
 	SHLQ        $0x05, R9
@@ -46920,19 +47310,453 @@ tokens417:
 	VMOVSS       X1, (BX)(R8*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	INCQ         424(DI)
-	MOVQ         424(DI), DX
-	CMPQ         DX, 432(DI)
-	JLT          tokens417
+	INCQ         448(DI)
+	MOVQ         448(DI), DX
+	CMPQ         DX, 456(DI)
+	JLT          tokens419
+	TESTQ        DI, DI
+	RET
+
+// func geluAVX2()
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·geluAVX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 416(DI), AX
+	MOVQ 424(DI), CX
+
+tokens420:
+	MOVQ        448(DI), BX
+	MOVQ        BX, R8
+	ANDQ        $0x0f, R8
+	SUBQ        R8, BX
+	MOVQ        72(DI), SI
+	SUBQ        BX, SI
+	MOVQ        $0x00000010, R9
+	CMPQ        SI, R9
+	CMOVQGT     R9, SI
+	IMULQ       440(DI), BX
+	IMUL3Q      $0x30, BX, BX
+	ADDQ        432(DI), BX
+	IMUL3Q      $0x30, SI, R9
+	IMULQ       464(DI), R9
+	ADDQ        R9, BX
+	MOVQ        R8, R9
+	SHLQ        $0x05, R9
+	LEAQ        (BX)(R9*1), DX
+	MOVQ        SI, R9
+	SHLQ        $0x05, R9
+	ADDQ        R9, BX
+	LEAQ        (BX)(R8*4), BX
+	SHLQ        $0x02, SI
+	LEAQ        (SI)(SI*2), R8
+	VMOVUPS     (AX), Y0
+	VMOVUPS     geluLinear<>+0(SB), Y1
+	VMULPS      Y0, Y0, Y2
+	VFMADD231PS geluCubic<>+0(SB), Y2, Y1
+	VMULPS      Y1, Y0, Y1
+	VMOVUPS     fMinus126<>+0(SB), Y2
+	VMOVUPS     f127<>+0(SB), Y3
+	VMAXPS      Y1, Y2, Y1
+	VMINPS      Y1, Y3, Y1
+	VROUNDPS    $0x00, Y1, Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     exp6<>+0(SB), Y3
+	VFMADD213PS exp5<>+0(SB), Y1, Y3
+	VFMADD213PS exp4<>+0(SB), Y1, Y3
+	VFMADD213PS exp3<>+0(SB), Y1, Y3
+	VFMADD213PS exp2<>+0(SB), Y1, Y3
+	VFMADD213PS exp1<>+0(SB), Y1, Y3
+	VFMADD213PS exp0<>+0(SB), Y1, Y3
+	VCVTPS2DQ   Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VPADDD      Y2, Y3, Y3
+	VADDPS      f1<>+0(SB), Y3, Y3
+	VDIVPS      Y3, Y0, Y3
+	VMULPS      (CX), Y3, Y3
+	VMOVUPS     32(AX), Y0
+	VMOVUPS     geluLinear<>+0(SB), Y1
+	VMULPS      Y0, Y0, Y2
+	VFMADD231PS geluCubic<>+0(SB), Y2, Y1
+	VMULPS      Y1, Y0, Y1
+	VMOVUPS     fMinus126<>+0(SB), Y2
+	VMOVUPS     f127<>+0(SB), Y4
+	VMAXPS      Y1, Y2, Y1
+	VMINPS      Y1, Y4, Y1
+	VROUNDPS    $0x00, Y1, Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     exp6<>+0(SB), Y4
+	VFMADD213PS exp5<>+0(SB), Y1, Y4
+	VFMADD213PS exp4<>+0(SB), Y1, Y4
+	VFMADD213PS exp3<>+0(SB), Y1, Y4
+	VFMADD213PS exp2<>+0(SB), Y1, Y4
+	VFMADD213PS exp1<>+0(SB), Y1, Y4
+	VFMADD213PS exp0<>+0(SB), Y1, Y4
+	VCVTPS2DQ   Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VPADDD      Y2, Y4, Y4
+	VADDPS      f1<>+0(SB), Y4, Y4
+	VDIVPS      Y4, Y0, Y4
+	VMULPS      32(CX), Y4, Y4
+	VMOVUPS     64(AX), Y0
+	VMOVUPS     geluLinear<>+0(SB), Y1
+	VMULPS      Y0, Y0, Y2
+	VFMADD231PS geluCubic<>+0(SB), Y2, Y1
+	VMULPS      Y1, Y0, Y1
+	VMOVUPS     fMinus126<>+0(SB), Y2
+	VMOVUPS     f127<>+0(SB), Y5
+	VMAXPS      Y1, Y2, Y1
+	VMINPS      Y1, Y5, Y1
+	VROUNDPS    $0x00, Y1, Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     exp6<>+0(SB), Y5
+	VFMADD213PS exp5<>+0(SB), Y1, Y5
+	VFMADD213PS exp4<>+0(SB), Y1, Y5
+	VFMADD213PS exp3<>+0(SB), Y1, Y5
+	VFMADD213PS exp2<>+0(SB), Y1, Y5
+	VFMADD213PS exp1<>+0(SB), Y1, Y5
+	VFMADD213PS exp0<>+0(SB), Y1, Y5
+	VCVTPS2DQ   Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VPADDD      Y2, Y5, Y5
+	VADDPS      f1<>+0(SB), Y5, Y5
+	VDIVPS      Y5, Y0, Y5
+	VMULPS      64(CX), Y5, Y5
+	VMOVUPS     96(AX), Y0
+	VMOVUPS     geluLinear<>+0(SB), Y1
+	VMULPS      Y0, Y0, Y2
+	VFMADD231PS geluCubic<>+0(SB), Y2, Y1
+	VMULPS      Y1, Y0, Y1
+	VMOVUPS     fMinus126<>+0(SB), Y2
+	VMOVUPS     f127<>+0(SB), Y6
+	VMAXPS      Y1, Y2, Y1
+	VMINPS      Y1, Y6, Y1
+	VROUNDPS    $0x00, Y1, Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     exp6<>+0(SB), Y6
+	VFMADD213PS exp5<>+0(SB), Y1, Y6
+	VFMADD213PS exp4<>+0(SB), Y1, Y6
+	VFMADD213PS exp3<>+0(SB), Y1, Y6
+	VFMADD213PS exp2<>+0(SB), Y1, Y6
+	VFMADD213PS exp1<>+0(SB), Y1, Y6
+	VFMADD213PS exp0<>+0(SB), Y1, Y6
+	VCVTPS2DQ   Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VPADDD      Y2, Y6, Y6
+	VADDPS      f1<>+0(SB), Y6, Y6
+	VDIVPS      Y6, Y0, Y6
+	VMULPS      96(CX), Y6, Y6
+
+	// the largest magnitude, as bits
+	VPAND        magnitude<>+0(SB), Y3, Y0
+	VPAND        magnitude<>+0(SB), Y4, Y1
+	VPMAXUD      Y1, Y0, Y0
+	VPAND        magnitude<>+0(SB), Y5, Y1
+	VPMAXUD      Y1, Y0, Y0
+	VPAND        magnitude<>+0(SB), Y6, Y1
+	VPMAXUD      Y1, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMAXUD      X1, X0, X0
+	VPSHUFD      $0x4e, X0, X1
+	VPMAXUD      X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VPMAXUD      X1, X0, X0
+	VMOVD        X0, R9
+	VMOVSS       f127<>+0(SB), X1
+	VDIVSS       X0, X1, X1
+	VDIVSS       f127<>+0(SB), X0, X0
+	VBROADCASTSS X1, Y1
+
+	// its scale: 0 below 2^-100, and NaN if a value is not finite; both with values of 0
+	VMOVD        X0, R10
+	XORL         R11, R11
+	MOVL         $0x7fc00000, R12
+	CMPL         R9, $0x0d800000
+	CMOVLCS      R11, R10
+	CMPL         R9, $0x7f800000
+	CMOVLCC      R12, R10
+	SUBL         $0x0d800000, R9
+	CMPL         R9, $0x72000000
+	SBBL         R11, R11
+	VMOVD        R11, X2
+	VPBROADCASTD X2, Y2
+	VMOVD        R10, X0
+	MOVL         R10, (BX)
+
+	// values, and their sums
+	VMULPS       Y1, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPAND        Y2, Y3, Y3
+	VMULPS       Y1, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPAND        Y2, Y4, Y4
+	VMULPS       Y1, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPAND        Y2, Y5, Y5
+	VMULPS       Y1, Y6, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPAND        Y2, Y1, Y1
+	VPADDD       Y4, Y3, Y2
+	VPADDD       Y1, Y5, Y6
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKSSDW    Y1, Y5, Y1
+	VPACKSSWB    Y1, Y3, Y3
+	VMOVDQU      byLane<>+0(SB), Y1
+	VPERMD       Y3, Y1, Y3
+	VMOVDQU      Y3, (DX)
+	VPHADDD      Y6, Y2, Y2
+	VPHADDD      Y2, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X6
+	VPADDD       X6, X2, X2
+	VMOVD        X2, DX
+	VPEXTRD      $0x01, X2, R9
+	ADDL         DX, R9
+	VXORPS       X1, X1, X1
+	VCVTSI2SSL   R9, X1, X1
+	VMULSS       X0, X1, X1
+	NEGL         R9
+	NEGL         DX
+	MOVL         R9, (BX)(SI*1)
+	MOVL         DX, (BX)(SI*2)
+	VMOVSS       X1, (BX)(R8*1)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	INCQ         448(DI)
+	MOVQ         448(DI), DX
+	CMPQ         DX, 456(DI)
+	JLT          tokens420
+	TESTQ        DI, DI
+	RET
+
+// func clampedSiLUAVX2()
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·clampedSiLUAVX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 416(DI), AX
+	MOVQ 424(DI), CX
+
+tokens421:
+	MOVQ        448(DI), BX
+	MOVQ        BX, R8
+	ANDQ        $0x0f, R8
+	SUBQ        R8, BX
+	MOVQ        72(DI), SI
+	SUBQ        BX, SI
+	MOVQ        $0x00000010, R9
+	CMPQ        SI, R9
+	CMOVQGT     R9, SI
+	IMULQ       440(DI), BX
+	IMUL3Q      $0x30, BX, BX
+	ADDQ        432(DI), BX
+	IMUL3Q      $0x30, SI, R9
+	IMULQ       464(DI), R9
+	ADDQ        R9, BX
+	MOVQ        R8, R9
+	SHLQ        $0x05, R9
+	LEAQ        (BX)(R9*1), DX
+	MOVQ        SI, R9
+	SHLQ        $0x05, R9
+	ADDQ        R9, BX
+	LEAQ        (BX)(R8*4), BX
+	SHLQ        $0x02, SI
+	LEAQ        (SI)(SI*2), R8
+	VMOVUPS     (AX), Y0
+	VMOVUPS     f7<>+0(SB), Y1
+	VMINPS      Y0, Y1, Y0
+	VMULPS      clampedSlope<>+0(SB), Y0, Y2
+	VMOVUPS     fMinus126<>+0(SB), Y3
+	VMOVUPS     f127<>+0(SB), Y4
+	VMAXPS      Y2, Y3, Y2
+	VMINPS      Y2, Y4, Y2
+	VROUNDPS    $0x00, Y2, Y3
+	VSUBPS      Y3, Y2, Y2
+	VMOVUPS     exp6<>+0(SB), Y4
+	VFMADD213PS exp5<>+0(SB), Y2, Y4
+	VFMADD213PS exp4<>+0(SB), Y2, Y4
+	VFMADD213PS exp3<>+0(SB), Y2, Y4
+	VFMADD213PS exp2<>+0(SB), Y2, Y4
+	VFMADD213PS exp1<>+0(SB), Y2, Y4
+	VFMADD213PS exp0<>+0(SB), Y2, Y4
+	VCVTPS2DQ   Y3, Y3
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VADDPS      f1<>+0(SB), Y4, Y4
+	VDIVPS      Y4, Y0, Y4
+	VMOVUPS     (CX), Y0
+	VMOVUPS     fMinus7<>+0(SB), Y2
+	VMINPS      Y0, Y1, Y0
+	VMAXPS      Y0, Y2, Y0
+	VADDPS      f1<>+0(SB), Y0, Y0
+	VMULPS      Y0, Y4, Y4
+	VMOVUPS     32(AX), Y0
+	VMOVUPS     f7<>+0(SB), Y1
+	VMINPS      Y0, Y1, Y0
+	VMULPS      clampedSlope<>+0(SB), Y0, Y2
+	VMOVUPS     fMinus126<>+0(SB), Y3
+	VMOVUPS     f127<>+0(SB), Y5
+	VMAXPS      Y2, Y3, Y2
+	VMINPS      Y2, Y5, Y2
+	VROUNDPS    $0x00, Y2, Y3
+	VSUBPS      Y3, Y2, Y2
+	VMOVUPS     exp6<>+0(SB), Y5
+	VFMADD213PS exp5<>+0(SB), Y2, Y5
+	VFMADD213PS exp4<>+0(SB), Y2, Y5
+	VFMADD213PS exp3<>+0(SB), Y2, Y5
+	VFMADD213PS exp2<>+0(SB), Y2, Y5
+	VFMADD213PS exp1<>+0(SB), Y2, Y5
+	VFMADD213PS exp0<>+0(SB), Y2, Y5
+	VCVTPS2DQ   Y3, Y3
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      Y3, Y5, Y5
+	VADDPS      f1<>+0(SB), Y5, Y5
+	VDIVPS      Y5, Y0, Y5
+	VMOVUPS     32(CX), Y0
+	VMOVUPS     fMinus7<>+0(SB), Y2
+	VMINPS      Y0, Y1, Y0
+	VMAXPS      Y0, Y2, Y0
+	VADDPS      f1<>+0(SB), Y0, Y0
+	VMULPS      Y0, Y5, Y5
+	VMOVUPS     64(AX), Y0
+	VMOVUPS     f7<>+0(SB), Y1
+	VMINPS      Y0, Y1, Y0
+	VMULPS      clampedSlope<>+0(SB), Y0, Y2
+	VMOVUPS     fMinus126<>+0(SB), Y3
+	VMOVUPS     f127<>+0(SB), Y6
+	VMAXPS      Y2, Y3, Y2
+	VMINPS      Y2, Y6, Y2
+	VROUNDPS    $0x00, Y2, Y3
+	VSUBPS      Y3, Y2, Y2
+	VMOVUPS     exp6<>+0(SB), Y6
+	VFMADD213PS exp5<>+0(SB), Y2, Y6
+	VFMADD213PS exp4<>+0(SB), Y2, Y6
+	VFMADD213PS exp3<>+0(SB), Y2, Y6
+	VFMADD213PS exp2<>+0(SB), Y2, Y6
+	VFMADD213PS exp1<>+0(SB), Y2, Y6
+	VFMADD213PS exp0<>+0(SB), Y2, Y6
+	VCVTPS2DQ   Y3, Y3
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      Y3, Y6, Y6
+	VADDPS      f1<>+0(SB), Y6, Y6
+	VDIVPS      Y6, Y0, Y6
+	VMOVUPS     64(CX), Y0
+	VMOVUPS     fMinus7<>+0(SB), Y2
+	VMINPS      Y0, Y1, Y0
+	VMAXPS      Y0, Y2, Y0
+	VADDPS      f1<>+0(SB), Y0, Y0
+	VMULPS      Y0, Y6, Y6
+	VMOVUPS     96(AX), Y0
+	VMOVUPS     f7<>+0(SB), Y1
+	VMINPS      Y0, Y1, Y0
+	VMULPS      clampedSlope<>+0(SB), Y0, Y2
+	VMOVUPS     fMinus126<>+0(SB), Y3
+	VMOVUPS     f127<>+0(SB), Y7
+	VMAXPS      Y2, Y3, Y2
+	VMINPS      Y2, Y7, Y2
+	VROUNDPS    $0x00, Y2, Y3
+	VSUBPS      Y3, Y2, Y2
+	VMOVUPS     exp6<>+0(SB), Y7
+	VFMADD213PS exp5<>+0(SB), Y2, Y7
+	VFMADD213PS exp4<>+0(SB), Y2, Y7
+	VFMADD213PS exp3<>+0(SB), Y2, Y7
+	VFMADD213PS exp2<>+0(SB), Y2, Y7
+	VFMADD213PS exp1<>+0(SB), Y2, Y7
+	VFMADD213PS exp0<>+0(SB), Y2, Y7
+	VCVTPS2DQ   Y3, Y3
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      Y3, Y7, Y7
+	VADDPS      f1<>+0(SB), Y7, Y7
+	VDIVPS      Y7, Y0, Y7
+	VMOVUPS     96(CX), Y0
+	VMOVUPS     fMinus7<>+0(SB), Y2
+	VMINPS      Y0, Y1, Y0
+	VMAXPS      Y0, Y2, Y0
+	VADDPS      f1<>+0(SB), Y0, Y0
+	VMULPS      Y0, Y7, Y7
+
+	// the largest magnitude, as bits
+	VPAND        magnitude<>+0(SB), Y4, Y0
+	VPAND        magnitude<>+0(SB), Y5, Y1
+	VPMAXUD      Y1, Y0, Y0
+	VPAND        magnitude<>+0(SB), Y6, Y1
+	VPMAXUD      Y1, Y0, Y0
+	VPAND        magnitude<>+0(SB), Y7, Y1
+	VPMAXUD      Y1, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMAXUD      X1, X0, X0
+	VPSHUFD      $0x4e, X0, X1
+	VPMAXUD      X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VPMAXUD      X1, X0, X0
+	VMOVD        X0, R9
+	VMOVSS       f127<>+0(SB), X1
+	VDIVSS       X0, X1, X1
+	VDIVSS       f127<>+0(SB), X0, X0
+	VBROADCASTSS X1, Y1
+
+	// its scale: 0 below 2^-100, and NaN if a value is not finite; both with values of 0
+	VMOVD        X0, R10
+	XORL         R11, R11
+	MOVL         $0x7fc00000, R12
+	CMPL         R9, $0x0d800000
+	CMOVLCS      R11, R10
+	CMPL         R9, $0x7f800000
+	CMOVLCC      R12, R10
+	SUBL         $0x0d800000, R9
+	CMPL         R9, $0x72000000
+	SBBL         R11, R11
+	VMOVD        R11, X2
+	VPBROADCASTD X2, Y2
+	VMOVD        R10, X0
+	MOVL         R10, (BX)
+
+	// values, and their sums
+	VMULPS       Y1, Y4, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPAND        Y2, Y3, Y3
+	VMULPS       Y1, Y5, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPAND        Y2, Y4, Y4
+	VMULPS       Y1, Y6, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPAND        Y2, Y5, Y5
+	VMULPS       Y1, Y7, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPAND        Y2, Y1, Y1
+	VPADDD       Y4, Y3, Y2
+	VPADDD       Y1, Y5, Y6
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKSSDW    Y1, Y5, Y1
+	VPACKSSWB    Y1, Y3, Y3
+	VMOVDQU      byLane<>+0(SB), Y1
+	VPERMD       Y3, Y1, Y3
+	VMOVDQU      Y3, (DX)
+	VPHADDD      Y6, Y2, Y2
+	VPHADDD      Y2, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X6
+	VPADDD       X6, X2, X2
+	VMOVD        X2, DX
+	VPEXTRD      $0x01, X2, R9
+	ADDL         DX, R9
+	VXORPS       X1, X1, X1
+	VCVTSI2SSL   R9, X1, X1
+	VMULSS       X0, X1, X1
+	NEGL         R9
+	NEGL         DX
+	MOVL         R9, (BX)(SI*1)
+	MOVL         DX, (BX)(SI*2)
+	VMOVSS       X1, (BX)(R8*1)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	INCQ         448(DI)
+	MOVQ         448(DI), DX
+	CMPQ         DX, 456(DI)
+	JLT          tokens421
 	TESTQ        DI, DI
 	RET
 
 // func tileSymShift3Sums8AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSymShift3Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens418:
+tokens422:
 	CMPQ 288(DI), $0x04
-	JLT  fewer419
+	JLT  fewer423
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -46941,12 +47765,12 @@ tokens418:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows420:
+rows424:
 	MOVQ    304(DI), R10
 	MOVQ    312(DI), R11
 	MOVQ    272(DI), R12
 	CMPQ    264(DI), $0x00
-	JNE     begun421
+	JNE     begun425
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -46957,8 +47781,8 @@ rows420:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun421:
-blocks422:
+begun425:
+blocks426:
 	VMOVUPS      (R8), Y0
 	VMOVUPS      32(R8), Y1
 	VPBROADCASTD (R10), Y2
@@ -47191,16 +48015,16 @@ blocks422:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks422
+	JNZ          blocks426
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows420
+	JNZ          rows424
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none423
+	JZ           none427
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -47255,18 +48079,18 @@ blocks422:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none423:
+none427:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens418
+	JMP    tokens422
 
-fewer419:
+fewer423:
 	CMPQ 288(DI), $0x03
-	JLT  fewer424
+	JLT  fewer428
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -47274,12 +48098,12 @@ fewer419:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows425:
+rows429:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun426
+	JNE     begun430
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -47288,8 +48112,8 @@ rows425:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun426:
-blocks427:
+begun430:
+blocks431:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -47469,16 +48293,16 @@ blocks427:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks427
+	JNZ          blocks431
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows425
+	JNZ          rows429
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none428
+	JZ           none432
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -47520,18 +48344,18 @@ blocks427:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none428:
+none432:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens418
+	JMP    tokens422
 
-fewer424:
+fewer428:
 	CMPQ 288(DI), $0x02
-	JLT  fewer429
+	JLT  fewer433
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -47539,20 +48363,20 @@ fewer424:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows430:
+rows434:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun431
+	JNE     begun435
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun431:
-blocks432:
+begun435:
+blocks436:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -47679,16 +48503,16 @@ blocks432:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks432
+	JNZ          blocks436
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows430
+	JNZ          rows434
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none433
+	JZ           none437
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -47717,18 +48541,18 @@ blocks432:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none433:
+none437:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens418
+	JMP    tokens422
 
-fewer429:
+fewer433:
 	CMPQ 288(DI), $0x01
-	JLT  fewer434
+	JLT  fewer438
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -47736,18 +48560,18 @@ fewer429:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows435:
+rows439:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun436
+	JNE     begun440
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun436:
-blocks437:
+begun440:
+blocks441:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -47821,16 +48645,16 @@ blocks437:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks437
+	JNZ          blocks441
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows435
+	JNZ          rows439
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none438
+	JZ           none442
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -47846,25 +48670,25 @@ blocks437:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none438:
+none442:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens418
+	JMP    tokens422
 
-fewer434:
+fewer438:
 	TESTQ DI, DI
 	RET
 
 // func tileMinShift0Sums8AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileMinShift0Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens439:
+tokens443:
 	CMPQ 288(DI), $0x04
-	JLT  fewer440
+	JLT  fewer444
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -47873,12 +48697,12 @@ tokens439:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows441:
+rows445:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun442
+	JNE     begun446
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -47889,8 +48713,8 @@ rows441:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun442:
-blocks443:
+begun446:
+blocks447:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -48119,16 +48943,16 @@ blocks443:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks443
+	JNZ          blocks447
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows441
+	JNZ          rows445
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none444
+	JZ           none448
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -48183,18 +49007,18 @@ blocks443:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none444:
+none448:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens439
+	JMP    tokens443
 
-fewer440:
+fewer444:
 	CMPQ 288(DI), $0x03
-	JLT  fewer445
+	JLT  fewer449
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -48202,12 +49026,12 @@ fewer440:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows446:
+rows450:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun447
+	JNE     begun451
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -48216,8 +49040,8 @@ rows446:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun447:
-blocks448:
+begun451:
+blocks452:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -48394,16 +49218,16 @@ blocks448:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks448
+	JNZ          blocks452
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows446
+	JNZ          rows450
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none449
+	JZ           none453
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -48445,18 +49269,18 @@ blocks448:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none449:
+none453:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens439
+	JMP    tokens443
 
-fewer445:
+fewer449:
 	CMPQ 288(DI), $0x02
-	JLT  fewer450
+	JLT  fewer454
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -48464,20 +49288,20 @@ fewer445:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows451:
+rows455:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun452
+	JNE     begun456
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun452:
-blocks453:
+begun456:
+blocks457:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -48602,16 +49426,16 @@ blocks453:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks453
+	JNZ          blocks457
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows451
+	JNZ          rows455
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none454
+	JZ           none458
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -48640,18 +49464,18 @@ blocks453:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none454:
+none458:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens439
+	JMP    tokens443
 
-fewer450:
+fewer454:
 	CMPQ 288(DI), $0x01
-	JLT  fewer455
+	JLT  fewer459
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -48659,18 +49483,18 @@ fewer450:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows456:
+rows460:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun457
+	JNE     begun461
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun457:
-blocks458:
+begun461:
+blocks462:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -48743,16 +49567,16 @@ blocks458:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks458
+	JNZ          blocks462
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows456
+	JNZ          rows460
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none459
+	JZ           none463
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -48768,25 +49592,25 @@ blocks458:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none459:
+none463:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens439
+	JMP    tokens443
 
-fewer455:
+fewer459:
 	TESTQ DI, DI
 	RET
 
 // func tileSymShift4Sums4AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSymShift4Sums4AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens460:
+tokens464:
 	CMPQ 288(DI), $0x04
-	JLT  fewer461
+	JLT  fewer465
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -48795,12 +49619,12 @@ tokens460:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows462:
+rows466:
 	MOVQ    304(DI), R10
 	MOVQ    312(DI), R11
 	MOVQ    272(DI), R12
 	CMPQ    264(DI), $0x00
-	JNE     begun463
+	JNE     begun467
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -48811,8 +49635,8 @@ rows462:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun463:
-blocks464:
+begun467:
+blocks468:
 	VMOVUPS      (R8), Y0
 	VMOVUPS      32(R8), Y1
 	VPBROADCASTD (R10), Y2
@@ -49061,16 +49885,16 @@ blocks464:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks464
+	JNZ          blocks468
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows462
+	JNZ          rows466
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none465
+	JZ           none469
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -49125,18 +49949,18 @@ blocks464:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none465:
+none469:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens460
+	JMP    tokens464
 
-fewer461:
+fewer465:
 	CMPQ 288(DI), $0x03
-	JLT  fewer466
+	JLT  fewer470
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -49144,12 +49968,12 @@ fewer461:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows467:
+rows471:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun468
+	JNE     begun472
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -49158,8 +49982,8 @@ rows467:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun468:
-blocks469:
+begun472:
+blocks473:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -49351,16 +50175,16 @@ blocks469:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks469
+	JNZ          blocks473
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows467
+	JNZ          rows471
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none470
+	JZ           none474
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -49402,18 +50226,18 @@ blocks469:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none470:
+none474:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens460
+	JMP    tokens464
 
-fewer466:
+fewer470:
 	CMPQ 288(DI), $0x02
-	JLT  fewer471
+	JLT  fewer475
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -49421,20 +50245,20 @@ fewer466:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows472:
+rows476:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun473
+	JNE     begun477
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun473:
-blocks474:
+begun477:
+blocks478:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -49569,16 +50393,16 @@ blocks474:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks474
+	JNZ          blocks478
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows472
+	JNZ          rows476
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none475
+	JZ           none479
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -49607,18 +50431,18 @@ blocks474:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none475:
+none479:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens460
+	JMP    tokens464
 
-fewer471:
+fewer475:
 	CMPQ 288(DI), $0x01
-	JLT  fewer476
+	JLT  fewer480
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -49626,18 +50450,18 @@ fewer471:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows477:
+rows481:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun478
+	JNE     begun482
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun478:
-blocks479:
+begun482:
+blocks483:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -49715,16 +50539,16 @@ blocks479:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks479
+	JNZ          blocks483
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows477
+	JNZ          rows481
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none480
+	JZ           none484
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -49740,25 +50564,25 @@ blocks479:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none480:
+none484:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens460
+	JMP    tokens464
 
-fewer476:
+fewer480:
 	TESTQ DI, DI
 	RET
 
 // func tileMinShift0Sums4AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileMinShift0Sums4AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens481:
+tokens485:
 	CMPQ 288(DI), $0x04
-	JLT  fewer482
+	JLT  fewer486
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -49767,12 +50591,12 @@ tokens481:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows483:
+rows487:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun484
+	JNE     begun488
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -49783,8 +50607,8 @@ rows483:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun484:
-blocks485:
+begun488:
+blocks489:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -50029,16 +50853,16 @@ blocks485:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks485
+	JNZ          blocks489
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows483
+	JNZ          rows487
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none486
+	JZ           none490
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -50093,18 +50917,18 @@ blocks485:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none486:
+none490:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens481
+	JMP    tokens485
 
-fewer482:
+fewer486:
 	CMPQ 288(DI), $0x03
-	JLT  fewer487
+	JLT  fewer491
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -50112,12 +50936,12 @@ fewer482:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows488:
+rows492:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun489
+	JNE     begun493
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -50126,8 +50950,8 @@ rows488:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun489:
-blocks490:
+begun493:
+blocks494:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -50316,16 +51140,16 @@ blocks490:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks490
+	JNZ          blocks494
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows488
+	JNZ          rows492
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none491
+	JZ           none495
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -50367,18 +51191,18 @@ blocks490:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none491:
+none495:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens481
+	JMP    tokens485
 
-fewer487:
+fewer491:
 	CMPQ 288(DI), $0x02
-	JLT  fewer492
+	JLT  fewer496
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -50386,20 +51210,20 @@ fewer487:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows493:
+rows497:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun494
+	JNE     begun498
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun494:
-blocks495:
+begun498:
+blocks499:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -50532,16 +51356,16 @@ blocks495:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks495
+	JNZ          blocks499
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows493
+	JNZ          rows497
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none496
+	JZ           none500
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -50570,18 +51394,18 @@ blocks495:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none496:
+none500:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens481
+	JMP    tokens485
 
-fewer492:
+fewer496:
 	CMPQ 288(DI), $0x01
-	JLT  fewer497
+	JLT  fewer501
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -50589,18 +51413,18 @@ fewer492:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows498:
+rows502:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun499
+	JNE     begun503
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun499:
-blocks500:
+begun503:
+blocks504:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPBROADCASTD (R8), Y2
@@ -50677,16 +51501,16 @@ blocks500:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks500
+	JNZ          blocks504
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows498
+	JNZ          rows502
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none501
+	JZ           none505
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -50702,25 +51526,25 @@ blocks500:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none501:
+none505:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens481
+	JMP    tokens485
 
-fewer497:
+fewer501:
 	TESTQ DI, DI
 	RET
 
 // func tileSymShift7Sums0AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSymShift7Sums0AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens502:
+tokens506:
 	CMPQ 288(DI), $0x04
-	JLT  fewer503
+	JLT  fewer507
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -50729,12 +51553,12 @@ tokens502:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows504:
+rows508:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun505
+	JNE     begun509
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -50745,8 +51569,8 @@ rows504:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun505:
-blocks506:
+begun509:
+blocks510:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPABSB       Y0, Y2
@@ -51099,16 +51923,16 @@ blocks506:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks506
+	JNZ          blocks510
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows504
+	JNZ          rows508
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none507
+	JZ           none511
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -51163,18 +51987,18 @@ blocks506:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none507:
+none511:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens502
+	JMP    tokens506
 
-fewer503:
+fewer507:
 	CMPQ 288(DI), $0x03
-	JLT  fewer508
+	JLT  fewer512
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -51182,12 +52006,12 @@ fewer503:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows509:
+rows513:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun510
+	JNE     begun514
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -51196,8 +52020,8 @@ rows509:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun510:
-blocks511:
+begun514:
+blocks515:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPABSB       Y0, Y2
@@ -51471,16 +52295,16 @@ blocks511:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks511
+	JNZ          blocks515
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows509
+	JNZ          rows513
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none512
+	JZ           none516
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -51522,18 +52346,18 @@ blocks511:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none512:
+none516:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens502
+	JMP    tokens506
 
-fewer508:
+fewer512:
 	CMPQ 288(DI), $0x02
-	JLT  fewer513
+	JLT  fewer517
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -51541,20 +52365,20 @@ fewer508:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows514:
+rows518:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun515
+	JNE     begun519
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun515:
-blocks516:
+begun519:
+blocks520:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPABSB       Y0, Y2
@@ -51749,16 +52573,16 @@ blocks516:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks516
+	JNZ          blocks520
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows514
+	JNZ          rows518
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none517
+	JZ           none521
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -51787,18 +52611,18 @@ blocks516:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none517:
+none521:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens502
+	JMP    tokens506
 
-fewer513:
+fewer517:
 	CMPQ 288(DI), $0x01
-	JLT  fewer518
+	JLT  fewer522
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -51806,18 +52630,18 @@ fewer513:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows519:
+rows523:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun520
+	JNE     begun524
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun520:
-blocks521:
+begun524:
+blocks525:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VPABSB       Y0, Y2
@@ -51933,16 +52757,16 @@ blocks521:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks521
+	JNZ          blocks525
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows519
+	JNZ          rows523
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none522
+	JZ           none526
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -51958,25 +52782,25 @@ blocks521:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none522:
+none526:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens502
+	JMP    tokens506
 
-fewer518:
+fewer522:
 	TESTQ DI, DI
 	RET
 
 // func tileMin16Shift0Sums8AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileMin16Shift0Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens523:
+tokens527:
 	CMPQ 288(DI), $0x04
-	JLT  fewer524
+	JLT  fewer528
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -51985,12 +52809,12 @@ tokens523:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows525:
+rows529:
 	MOVQ    304(DI), R10
 	MOVQ    312(DI), R11
 	MOVQ    272(DI), R12
 	CMPQ    264(DI), $0x00
-	JNE     begun526
+	JNE     begun530
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -52001,8 +52825,8 @@ rows525:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun526:
-blocks527:
+begun530:
+blocks531:
 	VMOVUPS      (R8), Y0
 	VMOVUPS      32(R8), Y1
 	VPBROADCASTD (R10), Y2
@@ -52307,16 +53131,16 @@ blocks527:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks527
+	JNZ          blocks531
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows525
+	JNZ          rows529
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none528
+	JZ           none532
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -52371,18 +53195,18 @@ blocks527:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none528:
+none532:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens523
+	JMP    tokens527
 
-fewer524:
+fewer528:
 	CMPQ 288(DI), $0x03
-	JLT  fewer529
+	JLT  fewer533
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -52390,12 +53214,12 @@ fewer524:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows530:
+rows534:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun531
+	JNE     begun535
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -52404,8 +53228,8 @@ rows530:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun531:
-blocks532:
+begun535:
+blocks536:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -52639,16 +53463,16 @@ blocks532:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks532
+	JNZ          blocks536
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows530
+	JNZ          rows534
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none533
+	JZ           none537
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -52690,18 +53514,18 @@ blocks532:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none533:
+none537:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens523
+	JMP    tokens527
 
-fewer529:
+fewer533:
 	CMPQ 288(DI), $0x02
-	JLT  fewer534
+	JLT  fewer538
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -52709,20 +53533,20 @@ fewer529:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows535:
+rows539:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun536
+	JNE     begun540
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun536:
-blocks537:
+begun540:
+blocks541:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -52885,16 +53709,16 @@ blocks537:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks537
+	JNZ          blocks541
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows535
+	JNZ          rows539
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none538
+	JZ           none542
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -52923,18 +53747,18 @@ blocks537:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none538:
+none542:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens523
+	JMP    tokens527
 
-fewer534:
+fewer538:
 	CMPQ 288(DI), $0x01
-	JLT  fewer539
+	JLT  fewer543
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -52942,18 +53766,18 @@ fewer534:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows540:
+rows544:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun541
+	JNE     begun545
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun541:
-blocks542:
+begun545:
+blocks546:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -53045,16 +53869,16 @@ blocks542:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks542
+	JNZ          blocks546
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows540
+	JNZ          rows544
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none543
+	JZ           none547
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -53070,25 +53894,25 @@ blocks542:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none543:
+none547:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens523
+	JMP    tokens527
 
-fewer539:
+fewer543:
 	TESTQ DI, DI
 	RET
 
 // func tileSym16Shift2Sums8AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSym16Shift2Sums8AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens544:
+tokens548:
 	CMPQ 288(DI), $0x04
-	JLT  fewer545
+	JLT  fewer549
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -53097,12 +53921,12 @@ tokens544:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows546:
+rows550:
 	MOVQ    304(DI), R10
 	MOVQ    312(DI), R11
 	MOVQ    272(DI), R12
 	CMPQ    264(DI), $0x00
-	JNE     begun547
+	JNE     begun551
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -53113,8 +53937,8 @@ rows546:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun547:
-blocks548:
+begun551:
+blocks552:
 	VMOVUPS      (R8), Y0
 	VMOVUPS      32(R8), Y1
 	VPBROADCASTD (R10), Y2
@@ -53407,16 +54231,16 @@ blocks548:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks548
+	JNZ          blocks552
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows546
+	JNZ          rows550
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none549
+	JZ           none553
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -53471,18 +54295,18 @@ blocks548:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none549:
+none553:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens544
+	JMP    tokens548
 
-fewer545:
+fewer549:
 	CMPQ 288(DI), $0x03
-	JLT  fewer550
+	JLT  fewer554
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -53490,12 +54314,12 @@ fewer545:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows551:
+rows555:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun552
+	JNE     begun556
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -53504,8 +54328,8 @@ rows551:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun552:
-blocks553:
+begun556:
+blocks557:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -53730,16 +54554,16 @@ blocks553:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks553
+	JNZ          blocks557
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows551
+	JNZ          rows555
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none554
+	JZ           none558
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -53781,18 +54605,18 @@ blocks553:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none554:
+none558:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens544
+	JMP    tokens548
 
-fewer550:
+fewer554:
 	CMPQ 288(DI), $0x02
-	JLT  fewer555
+	JLT  fewer559
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -53800,20 +54624,20 @@ fewer550:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows556:
+rows560:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun557
+	JNE     begun561
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun557:
-blocks558:
+begun561:
+blocks562:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -53970,16 +54794,16 @@ blocks558:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks558
+	JNZ          blocks562
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows556
+	JNZ          rows560
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none559
+	JZ           none563
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -54008,18 +54832,18 @@ blocks558:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none559:
+none563:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens544
+	JMP    tokens548
 
-fewer555:
+fewer559:
 	CMPQ 288(DI), $0x01
-	JLT  fewer560
+	JLT  fewer564
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -54027,18 +54851,18 @@ fewer555:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows561:
+rows565:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun562
+	JNE     begun566
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun562:
-blocks563:
+begun566:
+blocks567:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -54127,16 +54951,16 @@ blocks563:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks563
+	JNZ          blocks567
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows561
+	JNZ          rows565
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none564
+	JZ           none568
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -54152,25 +54976,25 @@ blocks563:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none564:
+none568:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens544
+	JMP    tokens548
 
-fewer560:
+fewer564:
 	TESTQ DI, DI
 	RET
 
 // func tileSym16Shift5Sums2AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileSym16Shift5Sums2AVX2(SB), NOSPLIT|NOFRAME, $0
-tokens565:
+tokens569:
 	CMPQ 288(DI), $0x04
-	JLT  fewer566
+	JLT  fewer570
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -54179,12 +55003,12 @@ tokens565:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows567:
+rows571:
 	MOVQ    304(DI), R10
 	MOVQ    312(DI), R11
 	MOVQ    272(DI), R12
 	CMPQ    264(DI), $0x00
-	JNE     begun568
+	JNE     begun572
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -54195,8 +55019,8 @@ rows567:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun568:
-blocks569:
+begun572:
+blocks573:
 	VMOVUPS      (R8), Y0
 	VMOVUPS      32(R8), Y1
 	VPBROADCASTD (R10), Y2
@@ -54521,16 +55345,16 @@ blocks569:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks569
+	JNZ          blocks573
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows567
+	JNZ          rows571
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none570
+	JZ           none574
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -54585,18 +55409,18 @@ blocks569:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none570:
+none574:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens565
+	JMP    tokens569
 
-fewer566:
+fewer570:
 	CMPQ 288(DI), $0x03
-	JLT  fewer571
+	JLT  fewer575
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -54604,12 +55428,12 @@ fewer566:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows572:
+rows576:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun573
+	JNE     begun577
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -54618,8 +55442,8 @@ rows572:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun573:
-blocks574:
+begun577:
+blocks578:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -54868,16 +55692,16 @@ blocks574:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks574
+	JNZ          blocks578
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows572
+	JNZ          rows576
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none575
+	JZ           none579
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -54919,18 +55743,18 @@ blocks574:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none575:
+none579:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens565
+	JMP    tokens569
 
-fewer571:
+fewer575:
 	CMPQ 288(DI), $0x02
-	JLT  fewer576
+	JLT  fewer580
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -54938,20 +55762,20 @@ fewer571:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows577:
+rows581:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun578
+	JNE     begun582
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun578:
-blocks579:
+begun582:
+blocks583:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -55124,16 +55948,16 @@ blocks579:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks579
+	JNZ          blocks583
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows577
+	JNZ          rows581
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none580
+	JZ           none584
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -55162,18 +55986,18 @@ blocks579:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none580:
+none584:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens565
+	JMP    tokens569
 
-fewer576:
+fewer580:
 	CMPQ 288(DI), $0x01
-	JLT  fewer581
+	JLT  fewer585
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -55181,18 +56005,18 @@ fewer576:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows582:
+rows586:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun583
+	JNE     begun587
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun583:
-blocks584:
+begun587:
+blocks588:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VPBROADCASTD (R9), Y2
@@ -55289,16 +56113,16 @@ blocks584:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks584
+	JNZ          blocks588
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows582
+	JNZ          rows586
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none585
+	JZ           none589
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -55314,16 +56138,16 @@ blocks584:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none585:
+none589:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens565
+	JMP    tokens569
 
-fewer581:
+fewer585:
 	TESTQ DI, DI
 	RET
 
@@ -55335,7 +56159,7 @@ TEXT ·expandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units586:
+units590:
 	VCVTPH2PS 512(AX), Y1
 	VMOVUPS   Y1, 1024(CX)
 	VCVTPH2PS 528(AX), Y1
@@ -55443,7 +56267,7 @@ units586:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units586
+	JNZ       units590
 	TESTQ     DI, DI
 	RET
 
@@ -55462,7 +56286,7 @@ TEXT ·few1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units587:
+units591:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -55483,7 +56307,7 @@ units587:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows588:
+rows592:
 	VPAND        (AX), Y0, Y1
 	VPAND        32(AX), Y0, Y2
 	VPBROADCASTD (DX), Y3
@@ -55573,7 +56397,7 @@ rows588:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows588
+	JNZ          rows592
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -55581,10 +56405,10 @@ rows588:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units587
+	JNZ          units591
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none589
+	JZ           none593
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -55600,7 +56424,7 @@ rows588:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none589:
+none593:
 	TESTQ DI, DI
 	RET
 
@@ -55623,7 +56447,7 @@ TEXT ·few2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units590:
+units594:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -55644,7 +56468,7 @@ units590:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows591:
+rows595:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -55729,7 +56553,7 @@ rows591:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows591
+	JNZ          rows595
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -55737,10 +56561,10 @@ rows591:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units590
+	JNZ          units594
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none592
+	JZ           none596
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -55769,7 +56593,7 @@ rows591:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none592:
+none596:
 	TESTQ DI, DI
 	RET
 
@@ -55796,7 +56620,7 @@ TEXT ·few3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units593:
+units597:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -55817,7 +56641,7 @@ units593:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows594:
+rows598:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -55934,7 +56758,7 @@ rows594:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows594
+	JNZ          rows598
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -55942,10 +56766,10 @@ rows594:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units593
+	JNZ          units597
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none595
+	JZ           none599
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -55987,7 +56811,7 @@ rows594:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none595:
+none599:
 	TESTQ DI, DI
 	RET
 
@@ -56019,7 +56843,7 @@ TEXT ·few4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units596:
+units600:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -56040,7 +56864,7 @@ units596:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows597:
+rows601:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -56189,7 +57013,7 @@ rows597:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows597
+	JNZ          rows601
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -56197,10 +57021,10 @@ rows597:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units596
+	JNZ          units600
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none598
+	JZ           none602
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -56255,7 +57079,7 @@ rows597:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none598:
+none602:
 	TESTQ DI, DI
 	RET
 
@@ -56267,7 +57091,7 @@ TEXT ·expandQ4_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units599:
+units603:
 	VCVTPH2PS 512(AX), Y1
 	VMOVUPS   Y1, 1024(CX)
 	VCVTPH2PS 528(AX), Y1
@@ -56383,7 +57207,7 @@ units599:
 	ADDQ      $0x00000500, CX
 	ADDQ      $0x00000280, AX
 	DECQ      DX
-	JNZ       units599
+	JNZ       units603
 	TESTQ     DI, DI
 	RET
 
@@ -56402,7 +57226,7 @@ TEXT ·few1Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units600:
+units604:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -56432,7 +57256,7 @@ units600:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows601:
+rows605:
 	VPAND        (AX), Y0, Y1
 	VPAND        32(AX), Y0, Y2
 	VPBROADCASTD (DX), Y3
@@ -56521,7 +57345,7 @@ rows601:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows601
+	JNZ          rows605
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -56529,10 +57353,10 @@ rows601:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units600
+	JNZ          units604
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none602
+	JZ           none606
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -56548,7 +57372,7 @@ rows601:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none602:
+none606:
 	TESTQ DI, DI
 	RET
 
@@ -56571,7 +57395,7 @@ TEXT ·few2Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units603:
+units607:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -56601,7 +57425,7 @@ units603:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows604:
+rows608:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -56684,7 +57508,7 @@ rows604:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows604
+	JNZ          rows608
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -56692,10 +57516,10 @@ rows604:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units603
+	JNZ          units607
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none605
+	JZ           none609
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -56724,7 +57548,7 @@ rows604:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none605:
+none609:
 	TESTQ DI, DI
 	RET
 
@@ -56751,7 +57575,7 @@ TEXT ·few3Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units606:
+units610:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -56781,7 +57605,7 @@ units606:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows607:
+rows611:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -56895,7 +57719,7 @@ rows607:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows607
+	JNZ          rows611
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -56903,10 +57727,10 @@ rows607:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units606
+	JNZ          units610
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none608
+	JZ           none612
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -56948,7 +57772,7 @@ rows607:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none608:
+none612:
 	TESTQ DI, DI
 	RET
 
@@ -56980,7 +57804,7 @@ TEXT ·few4Q4_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units609:
+units613:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -57010,7 +57834,7 @@ units609:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows610:
+rows614:
 	VPAND        (AX), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -57155,7 +57979,7 @@ rows610:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows610
+	JNZ          rows614
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -57163,10 +57987,10 @@ rows610:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units609
+	JNZ          units613
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none611
+	JZ           none615
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -57221,7 +58045,7 @@ rows610:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none611:
+none615:
 	TESTQ DI, DI
 	RET
 
@@ -57233,7 +58057,7 @@ TEXT ·expandQ5_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units612:
+units616:
 	VCVTPH2PS 640(AX), Y1
 	VMOVUPS   Y1, 1024(CX)
 	VCVTPH2PS 656(AX), Y1
@@ -57533,7 +58357,7 @@ units612:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x000002c0, AX
 	DECQ      DX
-	JNZ       units612
+	JNZ       units616
 	TESTQ     DI, DI
 	RET
 
@@ -57552,7 +58376,7 @@ TEXT ·few1Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units613:
+units617:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -57575,7 +58399,7 @@ units613:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows614:
+rows618:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -57763,7 +58587,7 @@ rows614:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows614
+	JNZ          rows618
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -57771,10 +58595,10 @@ rows614:
 	ADDQ         $0x30, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units613
+	JNZ          units617
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none615
+	JZ           none619
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -57790,7 +58614,7 @@ rows614:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none615:
+none619:
 	TESTQ DI, DI
 	RET
 
@@ -57813,7 +58637,7 @@ TEXT ·few2Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units616:
+units620:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -57836,7 +58660,7 @@ units616:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows617:
+rows621:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -57973,7 +58797,7 @@ rows617:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows617
+	JNZ          rows621
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -57981,10 +58805,10 @@ rows617:
 	ADDQ         $0x60, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units616
+	JNZ          units620
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none618
+	JZ           none622
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -58013,7 +58837,7 @@ rows617:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none618:
+none622:
 	TESTQ DI, DI
 	RET
 
@@ -58040,7 +58864,7 @@ TEXT ·few3Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units619:
+units623:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -58063,7 +58887,7 @@ units619:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows620:
+rows624:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -58234,7 +59058,7 @@ rows620:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows620
+	JNZ          rows624
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -58242,10 +59066,10 @@ rows620:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units619
+	JNZ          units623
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none621
+	JZ           none625
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -58287,7 +59111,7 @@ rows620:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none621:
+none625:
 	TESTQ DI, DI
 	RET
 
@@ -58319,7 +59143,7 @@ TEXT ·few4Q5_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units622:
+units626:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -58342,7 +59166,7 @@ units622:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows623:
+rows627:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -58547,7 +59371,7 @@ rows623:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows623
+	JNZ          rows627
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -58555,10 +59379,10 @@ rows623:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units622
+	JNZ          units626
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none624
+	JZ           none628
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -58613,7 +59437,7 @@ rows623:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none624:
+none628:
 	TESTQ DI, DI
 	RET
 
@@ -58625,7 +59449,7 @@ TEXT ·expandQ5_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units625:
+units629:
 	VCVTPH2PS 640(AX), Y1
 	VMOVUPS   Y1, 1024(CX)
 	VCVTPH2PS 656(AX), Y1
@@ -58933,7 +59757,7 @@ units625:
 	ADDQ      $0x00000500, CX
 	ADDQ      $0x00000300, AX
 	DECQ      DX
-	JNZ       units625
+	JNZ       units629
 	TESTQ     DI, DI
 	RET
 
@@ -58952,7 +59776,7 @@ TEXT ·few1Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units626:
+units630:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -58984,7 +59808,7 @@ units626:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows627:
+rows631:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -59171,7 +59995,7 @@ rows627:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows627
+	JNZ          rows631
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -59179,10 +60003,10 @@ rows627:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units626
+	JNZ          units630
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none628
+	JZ           none632
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -59198,7 +60022,7 @@ rows627:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none628:
+none632:
 	TESTQ DI, DI
 	RET
 
@@ -59221,7 +60045,7 @@ TEXT ·few2Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units629:
+units633:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -59253,7 +60077,7 @@ units629:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows630:
+rows634:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -59388,7 +60212,7 @@ rows630:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows630
+	JNZ          rows634
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -59396,10 +60220,10 @@ rows630:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units629
+	JNZ          units633
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none631
+	JZ           none635
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -59428,7 +60252,7 @@ rows630:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none631:
+none635:
 	TESTQ DI, DI
 	RET
 
@@ -59455,7 +60279,7 @@ TEXT ·few3Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units632:
+units636:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -59487,7 +60311,7 @@ units632:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows633:
+rows637:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -59655,7 +60479,7 @@ rows633:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows633
+	JNZ          rows637
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -59663,10 +60487,10 @@ rows633:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units632
+	JNZ          units636
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none634
+	JZ           none638
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -59708,7 +60532,7 @@ rows633:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none634:
+none638:
 	TESTQ DI, DI
 	RET
 
@@ -59740,7 +60564,7 @@ TEXT ·few4Q5_1AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units635:
+units639:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -59772,7 +60596,7 @@ units635:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows636:
+rows640:
 	VPAND        (AX), Y0, Y1
 	VMOVUPS      512(AX), Y2
 	VPSHUFB      repeat0<>+0(SB), Y2, Y2
@@ -59973,7 +60797,7 @@ rows636:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows636
+	JNZ          rows640
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -59981,10 +60805,10 @@ rows636:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units635
+	JNZ          units639
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none637
+	JZ           none641
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -60039,7 +60863,7 @@ rows636:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none637:
+none641:
 	TESTQ DI, DI
 	RET
 
@@ -60050,7 +60874,7 @@ TEXT ·expandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 48(DI), CX
 	MOVQ 256(DI), DX
 
-units638:
+units642:
 	VCVTPH2PS 1024(AX), Y0
 	VMOVUPS   Y0, 1024(CX)
 	VCVTPH2PS 1040(AX), Y0
@@ -60158,7 +60982,7 @@ units638:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000440, AX
 	DECQ      DX
-	JNZ       units638
+	JNZ       units642
 	TESTQ     DI, DI
 	RET
 
@@ -60176,7 +61000,7 @@ TEXT ·few1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)
 	VMOVUPS Y0, 96(BX)
 
-units639:
+units643:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -60205,7 +61029,7 @@ units639:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows640:
+rows644:
 	VMOVUPS      (AX), Y0
 	VPXOR        bytes128<>+0(SB), Y0, Y0
 	VMOVUPS      32(AX), Y1
@@ -60337,7 +61161,7 @@ rows640:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows640
+	JNZ          rows644
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -60345,10 +61169,10 @@ rows640:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units639
+	JNZ          units643
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none641
+	JZ           none645
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -60364,7 +61188,7 @@ rows640:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none641:
+none645:
 	TESTQ DI, DI
 	RET
 
@@ -60386,7 +61210,7 @@ TEXT ·few2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
 
-units642:
+units646:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -60415,7 +61239,7 @@ units642:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows643:
+rows647:
 	VMOVUPS      (AX), Y0
 	VPXOR        bytes128<>+0(SB), Y0, Y0
 	VPABSB       Y0, Y1
@@ -60532,7 +61356,7 @@ rows643:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows643
+	JNZ          rows647
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -60540,10 +61364,10 @@ rows643:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units642
+	JNZ          units646
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none644
+	JZ           none648
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -60572,7 +61396,7 @@ rows643:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none644:
+none648:
 	TESTQ DI, DI
 	RET
 
@@ -60598,7 +61422,7 @@ TEXT ·few3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(SI*2)
 	VMOVUPS Y0, 96(BX)(SI*2)
 
-units645:
+units649:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -60627,7 +61451,7 @@ units645:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows646:
+rows650:
 	VMOVUPS      (AX), Y0
 	VPXOR        bytes128<>+0(SB), Y0, Y0
 	VPABSB       Y0, Y1
@@ -60788,7 +61612,7 @@ rows646:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows646
+	JNZ          rows650
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -60796,10 +61620,10 @@ rows646:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units645
+	JNZ          units649
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none647
+	JZ           none651
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -60841,7 +61665,7 @@ rows646:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none647:
+none651:
 	TESTQ DI, DI
 	RET
 
@@ -60872,7 +61696,7 @@ TEXT ·few4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(R8*1)
 	VMOVUPS Y0, 96(BX)(R8*1)
 
-units648:
+units652:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -60901,7 +61725,7 @@ units648:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows649:
+rows653:
 	VMOVUPS      (AX), Y0
 	VPXOR        bytes128<>+0(SB), Y0, Y0
 	VPABSB       Y0, Y1
@@ -61106,7 +61930,7 @@ rows649:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows649
+	JNZ          rows653
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -61114,10 +61938,10 @@ rows649:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units648
+	JNZ          units652
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none650
+	JZ           none654
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -61172,7 +61996,7 @@ rows649:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none650:
+none654:
 	TESTQ DI, DI
 	RET
 
@@ -61185,7 +62009,7 @@ TEXT ·expandIQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units651:
+units655:
 	VCVTPH2PS 512(AX), Y2
 	VMOVUPS   Y2, 1024(CX)
 	VCVTPH2PS 528(AX), Y2
@@ -61357,7 +62181,7 @@ units651:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units651
+	JNZ       units655
 	TESTQ     DI, DI
 	RET
 
@@ -61377,7 +62201,7 @@ TEXT ·few1IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units652:
+units656:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -61398,7 +62222,7 @@ units652:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows653:
+rows657:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -61562,7 +62386,7 @@ rows653:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows653
+	JNZ          rows657
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -61570,10 +62394,10 @@ rows653:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units652
+	JNZ          units656
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none654
+	JZ           none658
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -61589,7 +62413,7 @@ rows653:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none654:
+none658:
 	TESTQ DI, DI
 	RET
 
@@ -61613,7 +62437,7 @@ TEXT ·few2IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units655:
+units659:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -61634,7 +62458,7 @@ units655:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows656:
+rows660:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -61767,7 +62591,7 @@ rows656:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows656
+	JNZ          rows660
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -61775,10 +62599,10 @@ rows656:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units655
+	JNZ          units659
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none657
+	JZ           none661
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -61807,7 +62631,7 @@ rows656:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none657:
+none661:
 	TESTQ DI, DI
 	RET
 
@@ -61835,7 +62659,7 @@ TEXT ·few3IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units658:
+units662:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -61856,7 +62680,7 @@ units658:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows659:
+rows663:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -62033,7 +62857,7 @@ rows659:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows659
+	JNZ          rows663
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -62041,10 +62865,10 @@ rows659:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units658
+	JNZ          units662
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none660
+	JZ           none664
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -62086,7 +62910,7 @@ rows659:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none660:
+none664:
 	TESTQ DI, DI
 	RET
 
@@ -62119,7 +62943,7 @@ TEXT ·few4IQ4_NLAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units661:
+units665:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -62140,7 +62964,7 @@ units661:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows662:
+rows666:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -62361,7 +63185,7 @@ rows662:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows662
+	JNZ          rows666
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -62369,10 +63193,10 @@ rows662:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units661
+	JNZ          units665
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none663
+	JZ           none667
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -62427,7 +63251,7 @@ rows662:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none663:
+none667:
 	TESTQ DI, DI
 	RET
 
@@ -62440,7 +63264,7 @@ TEXT ·expandMXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units664:
+units668:
 	VPMOVZXBD 512(AX), Y2
 	VPSUBD    words1<>+0(SB), Y2, Y3
 	VPSLLD    $0x17, Y3, Y3
@@ -62604,7 +63428,7 @@ units664:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000220, AX
 	DECQ      DX
-	JNZ       units664
+	JNZ       units668
 	TESTQ     DI, DI
 	RET
 
@@ -62624,7 +63448,7 @@ TEXT ·few1MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units665:
+units669:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -62669,7 +63493,7 @@ units665:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows666:
+rows670:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPAND        32(AX), Y0, Y3
@@ -62777,7 +63601,7 @@ rows666:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows666
+	JNZ          rows670
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -62785,10 +63609,10 @@ rows666:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units665
+	JNZ          units669
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none667
+	JZ           none671
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -62804,7 +63628,7 @@ rows666:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none667:
+none671:
 	TESTQ DI, DI
 	RET
 
@@ -62828,7 +63652,7 @@ TEXT ·few2MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units668:
+units672:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -62873,7 +63697,7 @@ units668:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows669:
+rows673:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPBROADCASTD (DX), Y3
@@ -62970,7 +63794,7 @@ rows669:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows669
+	JNZ          rows673
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -62978,10 +63802,10 @@ rows669:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units668
+	JNZ          units672
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none670
+	JZ           none674
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -63010,7 +63834,7 @@ rows669:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none670:
+none674:
 	TESTQ DI, DI
 	RET
 
@@ -63038,7 +63862,7 @@ TEXT ·few3MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units671:
+units675:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -63083,7 +63907,7 @@ units671:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows672:
+rows676:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPBROADCASTD (DX), Y3
@@ -63214,7 +64038,7 @@ rows672:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows672
+	JNZ          rows676
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -63222,10 +64046,10 @@ rows672:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units671
+	JNZ          units675
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none673
+	JZ           none677
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -63267,7 +64091,7 @@ rows672:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none673:
+none677:
 	TESTQ DI, DI
 	RET
 
@@ -63300,7 +64124,7 @@ TEXT ·few4MXFP4AVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units674:
+units678:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -63345,7 +64169,7 @@ units674:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows675:
+rows679:
 	VPAND        (AX), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPBROADCASTD (DX), Y3
@@ -63510,7 +64334,7 @@ rows675:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows675
+	JNZ          rows679
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -63518,10 +64342,10 @@ rows675:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units674
+	JNZ          units678
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none676
+	JZ           none680
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -63576,7 +64400,7 @@ rows675:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none676:
+none680:
 	TESTQ DI, DI
 	RET
 
@@ -63588,7 +64412,7 @@ TEXT ·expandQ4_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units677:
+units681:
 	VCVTPH2PS 4480(AX), Y1
 	VCVTPH2PS 4544(AX), Y2
 	VXORPS    sign<>+0(SB), Y2, Y2
@@ -63960,7 +64784,7 @@ units677:
 	MOVQ      AX, BX
 	MOVQ      $0x00000004, SI
 
-steps678:
+steps682:
 	VPAND   (BX), Y0, Y1
 	VMOVUPS Y1, (CX)
 	VPAND   32(BX), Y0, Y1
@@ -64156,10 +64980,10 @@ steps678:
 	ADDQ    $0x00000a00, CX
 	ADDQ    $0x00000400, BX
 	DECQ    SI
-	JNZ     steps678
+	JNZ     steps682
 	ADDQ    $0x00001200, AX
 	DECQ    DX
-	JNZ     units677
+	JNZ     units681
 	TESTQ   DI, DI
 	RET
 
@@ -64178,7 +65002,7 @@ TEXT ·few1Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units679:
+units683:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -64623,10 +65447,10 @@ units679:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R10
 
-steps680:
+steps684:
 	MOVQ $0x00000002, R9
 
-rows681:
+rows685:
 	VPAND        (SI), Y0, Y1
 	VPAND        32(SI), Y0, Y2
 	VPBROADCASTD (DX), Y3
@@ -64800,7 +65624,7 @@ rows681:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows681
+	JNZ          rows685
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -64809,670 +65633,6 @@ rows681:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000400, SI
 	DECQ         R10
-	JNZ          steps680
-	ADDQ         $0x00001200, AX
-	DECQ         CX
-	JNZ          units679
-	MOVQ         336(DI), AX
-	TESTQ        AX, AX
-	JZ           none682
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX), Y0, Y0
-	VMOVUPS      Y0, (BX)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX), Y0, Y0
-	VMOVUPS      Y0, 32(BX)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX), Y0, Y0
-	VMOVUPS      Y0, 64(BX)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX), Y0, Y0
-	VMOVUPS      Y0, 96(BX)
-	ADDQ         240(DI), AX
-	MOVQ         AX, 336(DI)
-
-none682:
-	TESTQ DI, DI
-	RET
-
-// func few2Q4_KAVX2()
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·few2Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    248(DI), AX
-	MOVQ    256(DI), CX
-	MOVQ    304(DI), DX
-	MOVQ    328(DI), BX
-	MOVQ    208(DI), SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y0, 32(BX)
-	VMOVUPS Y0, 64(BX)
-	VMOVUPS Y0, 96(BX)
-	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS Y0, 32(BX)(SI*1)
-	VMOVUPS Y0, 64(BX)(SI*1)
-	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS bytes15<>+0(SB), Y0
-
-units683:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	PREFETCHT0 4352(AX)
-	PREFETCHT0 4416(AX)
-	PREFETCHT0 4480(AX)
-	PREFETCHT0 4544(AX)
-	PREFETCHT0 4608(AX)
-	PREFETCHT0 4672(AX)
-	PREFETCHT0 4736(AX)
-	PREFETCHT0 4800(AX)
-	PREFETCHT0 4864(AX)
-	PREFETCHT0 4928(AX)
-	PREFETCHT0 4992(AX)
-	PREFETCHT0 5056(AX)
-	PREFETCHT0 5120(AX)
-	PREFETCHT0 5184(AX)
-	PREFETCHT0 5248(AX)
-	PREFETCHT0 5312(AX)
-	PREFETCHT0 5376(AX)
-	PREFETCHT0 5440(AX)
-	PREFETCHT0 5504(AX)
-	PREFETCHT0 5568(AX)
-	PREFETCHT0 5632(AX)
-	PREFETCHT0 5696(AX)
-	PREFETCHT0 5760(AX)
-	PREFETCHT0 5824(AX)
-	PREFETCHT0 5888(AX)
-	PREFETCHT0 5952(AX)
-	PREFETCHT0 6016(AX)
-	PREFETCHT0 6080(AX)
-	PREFETCHT0 6144(AX)
-	PREFETCHT0 6208(AX)
-	PREFETCHT0 6272(AX)
-	PREFETCHT0 6336(AX)
-	PREFETCHT0 6400(AX)
-	PREFETCHT0 6464(AX)
-	PREFETCHT0 6528(AX)
-	PREFETCHT0 6592(AX)
-	PREFETCHT0 6656(AX)
-	PREFETCHT0 6720(AX)
-	PREFETCHT0 6784(AX)
-	PREFETCHT0 6848(AX)
-	PREFETCHT0 6912(AX)
-	PREFETCHT0 6976(AX)
-	PREFETCHT0 7040(AX)
-	PREFETCHT0 7104(AX)
-	PREFETCHT0 7168(AX)
-	PREFETCHT0 7232(AX)
-	PREFETCHT0 7296(AX)
-	PREFETCHT0 7360(AX)
-	PREFETCHT0 7424(AX)
-	PREFETCHT0 7488(AX)
-	PREFETCHT0 7552(AX)
-	PREFETCHT0 7616(AX)
-	PREFETCHT0 7680(AX)
-	PREFETCHT0 7744(AX)
-	PREFETCHT0 7808(AX)
-	PREFETCHT0 7872(AX)
-	PREFETCHT0 7936(AX)
-	PREFETCHT0 8000(AX)
-	PREFETCHT0 8064(AX)
-	PREFETCHT0 8128(AX)
-	PREFETCHT0 8192(AX)
-	PREFETCHT0 8256(AX)
-	PREFETCHT0 8320(AX)
-	PREFETCHT0 8384(AX)
-	PREFETCHT0 8448(AX)
-	PREFETCHT0 8512(AX)
-	PREFETCHT0 8576(AX)
-	PREFETCHT0 8640(AX)
-	VCVTPH2PS  4480(AX), Y1
-	VCVTPH2PS  4544(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    4096(AX), Y3
-	VPAND      bytes63<>+0(SB), Y3, Y3
-	VMOVUPS    4352(AX), Y4
-	VMOVUPS    4096(AX), Y5
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1024(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1536(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2048(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 2560(DI)
-	VPAND      words255<>+0(SB), Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3072(DI)
-	VPSRLD     $0x08, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3584(DI)
-	VPSRLD     $0x10, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 4096(DI)
-	VPSRLD     $0x18, Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y1
-	VMOVUPS    Y1, 4608(DI)
-	VMOVUPS    4224(AX), Y1
-	VPAND      bytes63<>+0(SB), Y1, Y1
-	VMOVUPS    4352(AX), Y3
-	VMOVUPS    4224(AX), Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y1, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1152(DI)
-	VPSRLD     $0x08, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1664(DI)
-	VPSRLD     $0x10, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2176(DI)
-	VPSRLD     $0x18, Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 2688(DI)
-	VPAND      words255<>+0(SB), Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3200(DI)
-	VPSRLD     $0x08, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3712(DI)
-	VPSRLD     $0x10, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4224(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4736(DI)
-	VCVTPH2PS  4496(AX), Y1
-	VCVTPH2PS  4560(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    4128(AX), Y3
-	VPAND      bytes63<>+0(SB), Y3, Y3
-	VMOVUPS    4384(AX), Y4
-	VMOVUPS    4128(AX), Y5
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1056(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1568(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2080(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 2592(DI)
-	VPAND      words255<>+0(SB), Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3104(DI)
-	VPSRLD     $0x08, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3616(DI)
-	VPSRLD     $0x10, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 4128(DI)
-	VPSRLD     $0x18, Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y1
-	VMOVUPS    Y1, 4640(DI)
-	VMOVUPS    4256(AX), Y1
-	VPAND      bytes63<>+0(SB), Y1, Y1
-	VMOVUPS    4384(AX), Y3
-	VMOVUPS    4256(AX), Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y1, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1184(DI)
-	VPSRLD     $0x08, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1696(DI)
-	VPSRLD     $0x10, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2208(DI)
-	VPSRLD     $0x18, Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 2720(DI)
-	VPAND      words255<>+0(SB), Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3232(DI)
-	VPSRLD     $0x08, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3744(DI)
-	VPSRLD     $0x10, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4256(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4768(DI)
-	VCVTPH2PS  4512(AX), Y1
-	VCVTPH2PS  4576(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    4160(AX), Y3
-	VPAND      bytes63<>+0(SB), Y3, Y3
-	VMOVUPS    4416(AX), Y4
-	VMOVUPS    4160(AX), Y5
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1088(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1600(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2112(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 2624(DI)
-	VPAND      words255<>+0(SB), Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3136(DI)
-	VPSRLD     $0x08, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3648(DI)
-	VPSRLD     $0x10, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 4160(DI)
-	VPSRLD     $0x18, Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y1
-	VMOVUPS    Y1, 4672(DI)
-	VMOVUPS    4288(AX), Y1
-	VPAND      bytes63<>+0(SB), Y1, Y1
-	VMOVUPS    4416(AX), Y3
-	VMOVUPS    4288(AX), Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y1, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1216(DI)
-	VPSRLD     $0x08, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1728(DI)
-	VPSRLD     $0x10, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2240(DI)
-	VPSRLD     $0x18, Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 2752(DI)
-	VPAND      words255<>+0(SB), Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3264(DI)
-	VPSRLD     $0x08, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3776(DI)
-	VPSRLD     $0x10, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4288(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4800(DI)
-	VCVTPH2PS  4528(AX), Y1
-	VCVTPH2PS  4592(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    4192(AX), Y3
-	VPAND      bytes63<>+0(SB), Y3, Y3
-	VMOVUPS    4448(AX), Y4
-	VMOVUPS    4192(AX), Y5
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1120(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1632(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2144(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 2656(DI)
-	VPAND      words255<>+0(SB), Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3168(DI)
-	VPSRLD     $0x08, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3680(DI)
-	VPSRLD     $0x10, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 4192(DI)
-	VPSRLD     $0x18, Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y1
-	VMOVUPS    Y1, 4704(DI)
-	VMOVUPS    4320(AX), Y1
-	VPAND      bytes63<>+0(SB), Y1, Y1
-	VMOVUPS    4448(AX), Y3
-	VMOVUPS    4320(AX), Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y1, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1248(DI)
-	VPSRLD     $0x08, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1760(DI)
-	VPSRLD     $0x10, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2272(DI)
-	VPSRLD     $0x18, Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 2784(DI)
-	VPAND      words255<>+0(SB), Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3296(DI)
-	VPSRLD     $0x08, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3808(DI)
-	VPSRLD     $0x10, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4320(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4832(DI)
-	MOVQ       AX, R8
-	LEAQ       1024(DI), R9
-	MOVQ       $0x00000004, R11
-
-steps684:
-	MOVQ $0x00000004, R10
-
-rows685:
-	VPAND        (R8), Y0, Y1
-	VPBROADCASTD (DX), Y2
-	VPMADDUBSW   Y2, Y1, Y2
-	VPBROADCASTD 32(DX), Y3
-	VPMADDUBSW   Y3, Y1, Y1
-	VPAND        128(R8), Y0, Y3
-	VPBROADCASTD 4(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 36(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPAND        256(R8), Y0, Y3
-	VPBROADCASTD 8(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 40(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPAND        384(R8), Y0, Y3
-	VPBROADCASTD 12(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 44(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPAND        512(R8), Y0, Y3
-	VPBROADCASTD 16(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 48(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPAND        640(R8), Y0, Y3
-	VPBROADCASTD 20(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 52(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPAND        768(R8), Y0, Y3
-	VPBROADCASTD 24(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 56(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPAND        896(R8), Y0, Y3
-	VPBROADCASTD 28(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 60(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 64(DX), Y3
-	VMULPS       (R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y2
-	VBROADCASTSS 88(DX), Y3
-	VFMADD231PS  128(R9), Y3, Y2
-	VMOVUPS      Y2, (BX)
-	VPMADDWD     shorts1<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 68(DX), Y2
-	VMULPS       (R9), Y2, Y2
-	VFMADD213PS  (BX)(SI*1), Y2, Y1
-	VBROADCASTSS 92(DX), Y2
-	VFMADD231PS  128(R9), Y2, Y1
-	VMOVUPS      Y1, (BX)(SI*1)
-	VMOVUPS      (R8), Y1
-	VPSRLW       $0x04, Y1, Y1
-	VPAND        Y1, Y0, Y1
-	VPBROADCASTD 96(DX), Y2
-	VPMADDUBSW   Y2, Y1, Y2
-	VPBROADCASTD 128(DX), Y3
-	VPMADDUBSW   Y3, Y1, Y1
-	VMOVUPS      128(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 100(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 132(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      256(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 104(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 136(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      384(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 108(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 140(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      512(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 112(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 144(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      640(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 116(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 148(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      768(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 120(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 152(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      896(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 124(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 156(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 160(DX), Y3
-	VMULPS       512(R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y2
-	VBROADCASTSS 184(DX), Y3
-	VFMADD231PS  640(R9), Y3, Y2
-	VMOVUPS      Y2, (BX)
-	VPMADDWD     shorts1<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 164(DX), Y2
-	VMULPS       512(R9), Y2, Y2
-	VFMADD213PS  (BX)(SI*1), Y2, Y1
-	VBROADCASTSS 188(DX), Y2
-	VFMADD231PS  640(R9), Y2, Y1
-	VMOVUPS      Y1, (BX)(SI*1)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, BX
-	ADDQ         $0x20, R9
-	ADDQ         $0x20, R8
-	DECQ         R10
-	JNZ          rows685
-	SUBQ         $0x00000080, AX
-	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R9
-	SUBQ         $0x00000080, R8
-	ADDQ         $0x00000400, R9
-	ADDQ         $0x000000c0, DX
-	ADDQ         $0x00000400, R8
-	DECQ         R11
 	JNZ          steps684
 	ADDQ         $0x00001200, AX
 	DECQ         CX
@@ -65493,28 +65653,15 @@ rows685:
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
 	ADDQ         240(DI), AX
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (BX)(SI*1)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 32(BX)(SI*1)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 64(BX)(SI*1)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
 none686:
 	TESTQ DI, DI
 	RET
 
-// func few3Q4_KAVX2()
+// func few2Q4_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·few3Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
+TEXT ·few2Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(DI), AX
 	MOVQ    256(DI), CX
 	MOVQ    304(DI), DX
@@ -65529,10 +65676,6 @@ TEXT ·few3Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)(SI*1)
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS Y0, (BX)(SI*2)
-	VMOVUPS Y0, 32(BX)(SI*2)
-	VMOVUPS Y0, 64(BX)(SI*2)
-	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
 units687:
@@ -65988,6 +66131,687 @@ rows689:
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
 	VPBROADCASTD 32(DX), Y3
+	VPMADDUBSW   Y3, Y1, Y1
+	VPAND        128(R8), Y0, Y3
+	VPBROADCASTD 4(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 36(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPAND        256(R8), Y0, Y3
+	VPBROADCASTD 8(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 40(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPAND        384(R8), Y0, Y3
+	VPBROADCASTD 12(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 44(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPAND        512(R8), Y0, Y3
+	VPBROADCASTD 16(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 48(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPAND        640(R8), Y0, Y3
+	VPBROADCASTD 20(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 52(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPAND        768(R8), Y0, Y3
+	VPBROADCASTD 24(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 56(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPAND        896(R8), Y0, Y3
+	VPBROADCASTD 28(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 60(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPMADDWD     shorts1<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 64(DX), Y3
+	VMULPS       (R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y2
+	VBROADCASTSS 88(DX), Y3
+	VFMADD231PS  128(R9), Y3, Y2
+	VMOVUPS      Y2, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 68(DX), Y2
+	VMULPS       (R9), Y2, Y2
+	VFMADD213PS  (BX)(SI*1), Y2, Y1
+	VBROADCASTSS 92(DX), Y2
+	VFMADD231PS  128(R9), Y2, Y1
+	VMOVUPS      Y1, (BX)(SI*1)
+	VMOVUPS      (R8), Y1
+	VPSRLW       $0x04, Y1, Y1
+	VPAND        Y1, Y0, Y1
+	VPBROADCASTD 96(DX), Y2
+	VPMADDUBSW   Y2, Y1, Y2
+	VPBROADCASTD 128(DX), Y3
+	VPMADDUBSW   Y3, Y1, Y1
+	VMOVUPS      128(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 100(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 132(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      256(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 104(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 136(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      384(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 108(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 140(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      512(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 112(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 144(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      640(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 116(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 148(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      768(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 120(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 152(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      896(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 124(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 156(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPMADDWD     shorts1<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 160(DX), Y3
+	VMULPS       512(R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y2
+	VBROADCASTSS 184(DX), Y3
+	VFMADD231PS  640(R9), Y3, Y2
+	VMOVUPS      Y2, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 164(DX), Y2
+	VMULPS       512(R9), Y2, Y2
+	VFMADD213PS  (BX)(SI*1), Y2, Y1
+	VBROADCASTSS 188(DX), Y2
+	VFMADD231PS  640(R9), Y2, Y1
+	VMOVUPS      Y1, (BX)(SI*1)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, R9
+	ADDQ         $0x20, R8
+	DECQ         R10
+	JNZ          rows689
+	SUBQ         $0x00000080, AX
+	SUBQ         $0x00000080, BX
+	SUBQ         $0x00000080, R9
+	SUBQ         $0x00000080, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, DX
+	ADDQ         $0x00000400, R8
+	DECQ         R11
+	JNZ          steps688
+	ADDQ         $0x00001200, AX
+	DECQ         CX
+	JNZ          units687
+	MOVQ         336(DI), AX
+	TESTQ        AX, AX
+	JZ           none690
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX), Y0, Y0
+	VMOVUPS      Y0, 32(BX)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX), Y0, Y0
+	VMOVUPS      Y0, 64(BX)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX), Y0, Y0
+	VMOVUPS      Y0, 96(BX)
+	ADDQ         240(DI), AX
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (BX)(SI*1)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 32(BX)(SI*1)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 64(BX)(SI*1)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 96(BX)(SI*1)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
+
+none690:
+	TESTQ DI, DI
+	RET
+
+// func few3Q4_KAVX2()
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·few3Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y0, 32(BX)
+	VMOVUPS Y0, 64(BX)
+	VMOVUPS Y0, 96(BX)
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS Y0, 64(BX)(SI*1)
+	VMOVUPS Y0, 96(BX)(SI*1)
+	VMOVUPS Y0, (BX)(SI*2)
+	VMOVUPS Y0, 32(BX)(SI*2)
+	VMOVUPS Y0, 64(BX)(SI*2)
+	VMOVUPS Y0, 96(BX)(SI*2)
+	VMOVUPS bytes15<>+0(SB), Y0
+
+units691:
+	PREFETCHT0 4096(AX)
+	PREFETCHT0 4160(AX)
+	PREFETCHT0 4224(AX)
+	PREFETCHT0 4288(AX)
+	PREFETCHT0 4352(AX)
+	PREFETCHT0 4416(AX)
+	PREFETCHT0 4480(AX)
+	PREFETCHT0 4544(AX)
+	PREFETCHT0 4608(AX)
+	PREFETCHT0 4672(AX)
+	PREFETCHT0 4736(AX)
+	PREFETCHT0 4800(AX)
+	PREFETCHT0 4864(AX)
+	PREFETCHT0 4928(AX)
+	PREFETCHT0 4992(AX)
+	PREFETCHT0 5056(AX)
+	PREFETCHT0 5120(AX)
+	PREFETCHT0 5184(AX)
+	PREFETCHT0 5248(AX)
+	PREFETCHT0 5312(AX)
+	PREFETCHT0 5376(AX)
+	PREFETCHT0 5440(AX)
+	PREFETCHT0 5504(AX)
+	PREFETCHT0 5568(AX)
+	PREFETCHT0 5632(AX)
+	PREFETCHT0 5696(AX)
+	PREFETCHT0 5760(AX)
+	PREFETCHT0 5824(AX)
+	PREFETCHT0 5888(AX)
+	PREFETCHT0 5952(AX)
+	PREFETCHT0 6016(AX)
+	PREFETCHT0 6080(AX)
+	PREFETCHT0 6144(AX)
+	PREFETCHT0 6208(AX)
+	PREFETCHT0 6272(AX)
+	PREFETCHT0 6336(AX)
+	PREFETCHT0 6400(AX)
+	PREFETCHT0 6464(AX)
+	PREFETCHT0 6528(AX)
+	PREFETCHT0 6592(AX)
+	PREFETCHT0 6656(AX)
+	PREFETCHT0 6720(AX)
+	PREFETCHT0 6784(AX)
+	PREFETCHT0 6848(AX)
+	PREFETCHT0 6912(AX)
+	PREFETCHT0 6976(AX)
+	PREFETCHT0 7040(AX)
+	PREFETCHT0 7104(AX)
+	PREFETCHT0 7168(AX)
+	PREFETCHT0 7232(AX)
+	PREFETCHT0 7296(AX)
+	PREFETCHT0 7360(AX)
+	PREFETCHT0 7424(AX)
+	PREFETCHT0 7488(AX)
+	PREFETCHT0 7552(AX)
+	PREFETCHT0 7616(AX)
+	PREFETCHT0 7680(AX)
+	PREFETCHT0 7744(AX)
+	PREFETCHT0 7808(AX)
+	PREFETCHT0 7872(AX)
+	PREFETCHT0 7936(AX)
+	PREFETCHT0 8000(AX)
+	PREFETCHT0 8064(AX)
+	PREFETCHT0 8128(AX)
+	PREFETCHT0 8192(AX)
+	PREFETCHT0 8256(AX)
+	PREFETCHT0 8320(AX)
+	PREFETCHT0 8384(AX)
+	PREFETCHT0 8448(AX)
+	PREFETCHT0 8512(AX)
+	PREFETCHT0 8576(AX)
+	PREFETCHT0 8640(AX)
+	VCVTPH2PS  4480(AX), Y1
+	VCVTPH2PS  4544(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    4096(AX), Y3
+	VPAND      bytes63<>+0(SB), Y3, Y3
+	VMOVUPS    4352(AX), Y4
+	VMOVUPS    4096(AX), Y5
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1024(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1536(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2048(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 2560(DI)
+	VPAND      words255<>+0(SB), Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3072(DI)
+	VPSRLD     $0x08, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3584(DI)
+	VPSRLD     $0x10, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 4096(DI)
+	VPSRLD     $0x18, Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y1
+	VMOVUPS    Y1, 4608(DI)
+	VMOVUPS    4224(AX), Y1
+	VPAND      bytes63<>+0(SB), Y1, Y1
+	VMOVUPS    4352(AX), Y3
+	VMOVUPS    4224(AX), Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y1, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1152(DI)
+	VPSRLD     $0x08, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1664(DI)
+	VPSRLD     $0x10, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2176(DI)
+	VPSRLD     $0x18, Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 2688(DI)
+	VPAND      words255<>+0(SB), Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3200(DI)
+	VPSRLD     $0x08, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3712(DI)
+	VPSRLD     $0x10, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4224(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4736(DI)
+	VCVTPH2PS  4496(AX), Y1
+	VCVTPH2PS  4560(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    4128(AX), Y3
+	VPAND      bytes63<>+0(SB), Y3, Y3
+	VMOVUPS    4384(AX), Y4
+	VMOVUPS    4128(AX), Y5
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1056(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1568(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2080(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 2592(DI)
+	VPAND      words255<>+0(SB), Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3104(DI)
+	VPSRLD     $0x08, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3616(DI)
+	VPSRLD     $0x10, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 4128(DI)
+	VPSRLD     $0x18, Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y1
+	VMOVUPS    Y1, 4640(DI)
+	VMOVUPS    4256(AX), Y1
+	VPAND      bytes63<>+0(SB), Y1, Y1
+	VMOVUPS    4384(AX), Y3
+	VMOVUPS    4256(AX), Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y1, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1184(DI)
+	VPSRLD     $0x08, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1696(DI)
+	VPSRLD     $0x10, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2208(DI)
+	VPSRLD     $0x18, Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 2720(DI)
+	VPAND      words255<>+0(SB), Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3232(DI)
+	VPSRLD     $0x08, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3744(DI)
+	VPSRLD     $0x10, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4256(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4768(DI)
+	VCVTPH2PS  4512(AX), Y1
+	VCVTPH2PS  4576(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    4160(AX), Y3
+	VPAND      bytes63<>+0(SB), Y3, Y3
+	VMOVUPS    4416(AX), Y4
+	VMOVUPS    4160(AX), Y5
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1088(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1600(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2112(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 2624(DI)
+	VPAND      words255<>+0(SB), Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3136(DI)
+	VPSRLD     $0x08, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3648(DI)
+	VPSRLD     $0x10, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 4160(DI)
+	VPSRLD     $0x18, Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y1
+	VMOVUPS    Y1, 4672(DI)
+	VMOVUPS    4288(AX), Y1
+	VPAND      bytes63<>+0(SB), Y1, Y1
+	VMOVUPS    4416(AX), Y3
+	VMOVUPS    4288(AX), Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y1, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1216(DI)
+	VPSRLD     $0x08, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1728(DI)
+	VPSRLD     $0x10, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2240(DI)
+	VPSRLD     $0x18, Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 2752(DI)
+	VPAND      words255<>+0(SB), Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3264(DI)
+	VPSRLD     $0x08, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3776(DI)
+	VPSRLD     $0x10, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4288(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4800(DI)
+	VCVTPH2PS  4528(AX), Y1
+	VCVTPH2PS  4592(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    4192(AX), Y3
+	VPAND      bytes63<>+0(SB), Y3, Y3
+	VMOVUPS    4448(AX), Y4
+	VMOVUPS    4192(AX), Y5
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1120(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1632(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2144(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 2656(DI)
+	VPAND      words255<>+0(SB), Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3168(DI)
+	VPSRLD     $0x08, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3680(DI)
+	VPSRLD     $0x10, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 4192(DI)
+	VPSRLD     $0x18, Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y1
+	VMOVUPS    Y1, 4704(DI)
+	VMOVUPS    4320(AX), Y1
+	VPAND      bytes63<>+0(SB), Y1, Y1
+	VMOVUPS    4448(AX), Y3
+	VMOVUPS    4320(AX), Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y1, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1248(DI)
+	VPSRLD     $0x08, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1760(DI)
+	VPSRLD     $0x10, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2272(DI)
+	VPSRLD     $0x18, Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 2784(DI)
+	VPAND      words255<>+0(SB), Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3296(DI)
+	VPSRLD     $0x08, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3808(DI)
+	VPSRLD     $0x10, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4320(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4832(DI)
+	MOVQ       AX, R8
+	LEAQ       1024(DI), R9
+	MOVQ       $0x00000004, R11
+
+steps692:
+	MOVQ $0x00000004, R10
+
+rows693:
+	VPAND        (R8), Y0, Y1
+	VPBROADCASTD (DX), Y2
+	VPMADDUBSW   Y2, Y1, Y2
+	VPBROADCASTD 32(DX), Y3
 	VPMADDUBSW   Y3, Y1, Y3
 	VPBROADCASTD 64(DX), Y4
 	VPMADDUBSW   Y4, Y1, Y1
@@ -66207,7 +67031,7 @@ rows689:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows689
+	JNZ          rows693
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -66216,13 +67040,13 @@ rows689:
 	ADDQ         $0x00000120, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps688
+	JNZ          steps692
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units687
+	JNZ          units691
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none690
+	JZ           none694
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -66264,7 +67088,7 @@ rows689:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none690:
+none694:
 	TESTQ DI, DI
 	RET
 
@@ -66296,7 +67120,7 @@ TEXT ·few4Q4_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units691:
+units695:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -66741,10 +67565,10 @@ units691:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000004, R12
 
-steps692:
+steps696:
 	MOVQ $0x00000004, R11
 
-rows693:
+rows697:
 	VPAND        (R9), Y0, Y1
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
@@ -67030,7 +67854,7 @@ rows693:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows693
+	JNZ          rows697
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -67039,13 +67863,13 @@ rows693:
 	ADDQ         $0x00000180, DX
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps692
+	JNZ          steps696
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units691
+	JNZ          units695
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none694
+	JZ           none698
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -67100,7 +67924,7 @@ rows693:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none694:
+none698:
 	TESTQ DI, DI
 	RET
 
@@ -67113,7 +67937,7 @@ TEXT ·expandQ5_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units695:
+units699:
 	VCVTPH2PS 5504(AX), Y2
 	VCVTPH2PS 5568(AX), Y3
 	VXORPS    sign<>+0(SB), Y3, Y3
@@ -67487,7 +68311,7 @@ units695:
 	VMOVUPS   bytes2<>+0(SB), Y3
 	MOVQ      $0x00000004, SI
 
-steps696:
+steps700:
 	VPAND    (BX), Y0, Y4
 	VPAND    4096(AX), Y2, Y5
 	VPCMPEQB Y2, Y5, Y5
@@ -67941,10 +68765,10 @@ steps696:
 	VPSLLW   $0x02, Y2, Y2
 	VPSLLW   $0x02, Y3, Y3
 	DECQ     SI
-	JNZ      steps696
+	JNZ      steps700
 	ADDQ     $0x00001600, AX
 	DECQ     DX
-	JNZ      units695
+	JNZ      units699
 	TESTQ    DI, DI
 	RET
 
@@ -67961,835 +68785,6 @@ TEXT ·few1Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)
 	VMOVUPS Y0, 64(BX)
 	VMOVUPS Y0, 96(BX)
-	VMOVUPS bytes15<>+0(SB), Y0
-	VMOVUPS bytes16<>+0(SB), Y1
-
-units697:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	PREFETCHT0 4352(AX)
-	PREFETCHT0 4416(AX)
-	PREFETCHT0 4480(AX)
-	PREFETCHT0 4544(AX)
-	PREFETCHT0 4608(AX)
-	PREFETCHT0 4672(AX)
-	PREFETCHT0 4736(AX)
-	PREFETCHT0 4800(AX)
-	PREFETCHT0 4864(AX)
-	PREFETCHT0 4928(AX)
-	PREFETCHT0 4992(AX)
-	PREFETCHT0 5056(AX)
-	PREFETCHT0 5120(AX)
-	PREFETCHT0 5184(AX)
-	PREFETCHT0 5248(AX)
-	PREFETCHT0 5312(AX)
-	PREFETCHT0 5376(AX)
-	PREFETCHT0 5440(AX)
-	PREFETCHT0 5504(AX)
-	PREFETCHT0 5568(AX)
-	PREFETCHT0 5632(AX)
-	PREFETCHT0 5696(AX)
-	PREFETCHT0 5760(AX)
-	PREFETCHT0 5824(AX)
-	PREFETCHT0 5888(AX)
-	PREFETCHT0 5952(AX)
-	PREFETCHT0 6016(AX)
-	PREFETCHT0 6080(AX)
-	PREFETCHT0 6144(AX)
-	PREFETCHT0 6208(AX)
-	PREFETCHT0 6272(AX)
-	PREFETCHT0 6336(AX)
-	PREFETCHT0 6400(AX)
-	PREFETCHT0 6464(AX)
-	PREFETCHT0 6528(AX)
-	PREFETCHT0 6592(AX)
-	PREFETCHT0 6656(AX)
-	PREFETCHT0 6720(AX)
-	PREFETCHT0 6784(AX)
-	PREFETCHT0 6848(AX)
-	PREFETCHT0 6912(AX)
-	PREFETCHT0 6976(AX)
-	PREFETCHT0 7040(AX)
-	PREFETCHT0 7104(AX)
-	PREFETCHT0 7168(AX)
-	PREFETCHT0 7232(AX)
-	PREFETCHT0 7296(AX)
-	PREFETCHT0 7360(AX)
-	PREFETCHT0 7424(AX)
-	PREFETCHT0 7488(AX)
-	PREFETCHT0 7552(AX)
-	PREFETCHT0 7616(AX)
-	PREFETCHT0 7680(AX)
-	PREFETCHT0 7744(AX)
-	PREFETCHT0 7808(AX)
-	PREFETCHT0 7872(AX)
-	PREFETCHT0 7936(AX)
-	PREFETCHT0 8000(AX)
-	PREFETCHT0 8064(AX)
-	PREFETCHT0 8128(AX)
-	PREFETCHT0 8192(AX)
-	PREFETCHT0 8256(AX)
-	PREFETCHT0 8320(AX)
-	PREFETCHT0 8384(AX)
-	PREFETCHT0 8448(AX)
-	PREFETCHT0 8512(AX)
-	PREFETCHT0 8576(AX)
-	PREFETCHT0 8640(AX)
-	PREFETCHT0 8704(AX)
-	PREFETCHT0 8768(AX)
-	PREFETCHT0 8832(AX)
-	PREFETCHT0 8896(AX)
-	PREFETCHT0 8960(AX)
-	PREFETCHT0 9024(AX)
-	PREFETCHT0 9088(AX)
-	PREFETCHT0 9152(AX)
-	PREFETCHT0 9216(AX)
-	PREFETCHT0 9280(AX)
-	PREFETCHT0 9344(AX)
-	PREFETCHT0 9408(AX)
-	PREFETCHT0 9472(AX)
-	PREFETCHT0 9536(AX)
-	PREFETCHT0 9600(AX)
-	PREFETCHT0 9664(AX)
-	VCVTPH2PS  5504(AX), Y2
-	VCVTPH2PS  5568(AX), Y3
-	VXORPS     sign<>+0(SB), Y3, Y3
-	VMOVUPS    5120(AX), Y4
-	VPAND      bytes63<>+0(SB), Y4, Y4
-	VMOVUPS    5376(AX), Y5
-	VMOVUPS    5120(AX), Y6
-	VPAND      bytes15<>+0(SB), Y5, Y5
-	VPSRLD     $0x02, Y6, Y6
-	VPAND      bytes48<>+0(SB), Y6, Y6
-	VPOR       Y6, Y5, Y5
-	VPAND      words255<>+0(SB), Y4, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1024(DI)
-	VPSRLD     $0x08, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1536(DI)
-	VPSRLD     $0x10, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 2048(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2560(DI)
-	VPAND      words255<>+0(SB), Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3072(DI)
-	VPSRLD     $0x08, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3584(DI)
-	VPSRLD     $0x10, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4096(DI)
-	VPSRLD     $0x18, Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y2
-	VMOVUPS    Y2, 4608(DI)
-	VMOVUPS    5248(AX), Y2
-	VPAND      bytes63<>+0(SB), Y2, Y2
-	VMOVUPS    5376(AX), Y4
-	VMOVUPS    5248(AX), Y5
-	VPSRLD     $0x04, Y4, Y4
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y2, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1152(DI)
-	VPSRLD     $0x08, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1664(DI)
-	VPSRLD     $0x10, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 2176(DI)
-	VPSRLD     $0x18, Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 2688(DI)
-	VPAND      words255<>+0(SB), Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3200(DI)
-	VPSRLD     $0x08, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3712(DI)
-	VPSRLD     $0x10, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4224(DI)
-	VPSRLD     $0x18, Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4736(DI)
-	VCVTPH2PS  5520(AX), Y2
-	VCVTPH2PS  5584(AX), Y3
-	VXORPS     sign<>+0(SB), Y3, Y3
-	VMOVUPS    5152(AX), Y4
-	VPAND      bytes63<>+0(SB), Y4, Y4
-	VMOVUPS    5408(AX), Y5
-	VMOVUPS    5152(AX), Y6
-	VPAND      bytes15<>+0(SB), Y5, Y5
-	VPSRLD     $0x02, Y6, Y6
-	VPAND      bytes48<>+0(SB), Y6, Y6
-	VPOR       Y6, Y5, Y5
-	VPAND      words255<>+0(SB), Y4, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1056(DI)
-	VPSRLD     $0x08, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1568(DI)
-	VPSRLD     $0x10, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 2080(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2592(DI)
-	VPAND      words255<>+0(SB), Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3104(DI)
-	VPSRLD     $0x08, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3616(DI)
-	VPSRLD     $0x10, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4128(DI)
-	VPSRLD     $0x18, Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y2
-	VMOVUPS    Y2, 4640(DI)
-	VMOVUPS    5280(AX), Y2
-	VPAND      bytes63<>+0(SB), Y2, Y2
-	VMOVUPS    5408(AX), Y4
-	VMOVUPS    5280(AX), Y5
-	VPSRLD     $0x04, Y4, Y4
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y2, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1184(DI)
-	VPSRLD     $0x08, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1696(DI)
-	VPSRLD     $0x10, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 2208(DI)
-	VPSRLD     $0x18, Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 2720(DI)
-	VPAND      words255<>+0(SB), Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3232(DI)
-	VPSRLD     $0x08, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3744(DI)
-	VPSRLD     $0x10, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4256(DI)
-	VPSRLD     $0x18, Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4768(DI)
-	VCVTPH2PS  5536(AX), Y2
-	VCVTPH2PS  5600(AX), Y3
-	VXORPS     sign<>+0(SB), Y3, Y3
-	VMOVUPS    5184(AX), Y4
-	VPAND      bytes63<>+0(SB), Y4, Y4
-	VMOVUPS    5440(AX), Y5
-	VMOVUPS    5184(AX), Y6
-	VPAND      bytes15<>+0(SB), Y5, Y5
-	VPSRLD     $0x02, Y6, Y6
-	VPAND      bytes48<>+0(SB), Y6, Y6
-	VPOR       Y6, Y5, Y5
-	VPAND      words255<>+0(SB), Y4, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1088(DI)
-	VPSRLD     $0x08, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1600(DI)
-	VPSRLD     $0x10, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 2112(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2624(DI)
-	VPAND      words255<>+0(SB), Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3136(DI)
-	VPSRLD     $0x08, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3648(DI)
-	VPSRLD     $0x10, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4160(DI)
-	VPSRLD     $0x18, Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y2
-	VMOVUPS    Y2, 4672(DI)
-	VMOVUPS    5312(AX), Y2
-	VPAND      bytes63<>+0(SB), Y2, Y2
-	VMOVUPS    5440(AX), Y4
-	VMOVUPS    5312(AX), Y5
-	VPSRLD     $0x04, Y4, Y4
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y2, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1216(DI)
-	VPSRLD     $0x08, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1728(DI)
-	VPSRLD     $0x10, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 2240(DI)
-	VPSRLD     $0x18, Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 2752(DI)
-	VPAND      words255<>+0(SB), Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3264(DI)
-	VPSRLD     $0x08, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3776(DI)
-	VPSRLD     $0x10, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4288(DI)
-	VPSRLD     $0x18, Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4800(DI)
-	VCVTPH2PS  5552(AX), Y2
-	VCVTPH2PS  5616(AX), Y3
-	VXORPS     sign<>+0(SB), Y3, Y3
-	VMOVUPS    5216(AX), Y4
-	VPAND      bytes63<>+0(SB), Y4, Y4
-	VMOVUPS    5472(AX), Y5
-	VMOVUPS    5216(AX), Y6
-	VPAND      bytes15<>+0(SB), Y5, Y5
-	VPSRLD     $0x02, Y6, Y6
-	VPAND      bytes48<>+0(SB), Y6, Y6
-	VPOR       Y6, Y5, Y5
-	VPAND      words255<>+0(SB), Y4, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1120(DI)
-	VPSRLD     $0x08, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1632(DI)
-	VPSRLD     $0x10, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 2144(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2656(DI)
-	VPAND      words255<>+0(SB), Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3168(DI)
-	VPSRLD     $0x08, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3680(DI)
-	VPSRLD     $0x10, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4192(DI)
-	VPSRLD     $0x18, Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y2
-	VMOVUPS    Y2, 4704(DI)
-	VMOVUPS    5344(AX), Y2
-	VPAND      bytes63<>+0(SB), Y2, Y2
-	VMOVUPS    5472(AX), Y4
-	VMOVUPS    5344(AX), Y5
-	VPSRLD     $0x04, Y4, Y4
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y2, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1248(DI)
-	VPSRLD     $0x08, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1760(DI)
-	VPSRLD     $0x10, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 2272(DI)
-	VPSRLD     $0x18, Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 2784(DI)
-	VPAND      words255<>+0(SB), Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3296(DI)
-	VPSRLD     $0x08, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3808(DI)
-	VPSRLD     $0x10, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4320(DI)
-	VPSRLD     $0x18, Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4832(DI)
-	MOVQ       AX, SI
-	VMOVUPS    bytes1<>+0(SB), Y2
-	VMOVUPS    bytes2<>+0(SB), Y3
-	LEAQ       1024(DI), R8
-	MOVQ       $0x00000004, R10
-
-steps698:
-	MOVQ $0x00000002, R9
-
-rows699:
-	VPAND        (SI), Y0, Y4
-	VPAND        4096(AX), Y2, Y5
-	VPCMPEQB     Y2, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPAND        32(SI), Y0, Y5
-	VPAND        4128(AX), Y2, Y6
-	VPCMPEQB     Y2, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPBROADCASTD (DX), Y6
-	VPMADDUBSW   Y6, Y4, Y4
-	VPMADDUBSW   Y6, Y5, Y5
-	VPAND        128(SI), Y0, Y6
-	VPAND        4224(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        160(SI), Y0, Y7
-	VPAND        4256(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 4(DX), Y8
-	VPMADDUBSW   Y8, Y6, Y6
-	VPADDW       Y6, Y4, Y4
-	VPMADDUBSW   Y8, Y7, Y6
-	VPADDW       Y6, Y5, Y5
-	VPAND        256(SI), Y0, Y6
-	VPAND        4352(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        288(SI), Y0, Y7
-	VPAND        4384(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 8(DX), Y8
-	VPMADDUBSW   Y8, Y6, Y6
-	VPADDW       Y6, Y4, Y4
-	VPMADDUBSW   Y8, Y7, Y6
-	VPADDW       Y6, Y5, Y5
-	VPAND        384(SI), Y0, Y6
-	VPAND        4480(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        416(SI), Y0, Y7
-	VPAND        4512(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 12(DX), Y8
-	VPMADDUBSW   Y8, Y6, Y6
-	VPADDW       Y6, Y4, Y4
-	VPMADDUBSW   Y8, Y7, Y6
-	VPADDW       Y6, Y5, Y5
-	VPAND        512(SI), Y0, Y6
-	VPAND        4608(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        544(SI), Y0, Y7
-	VPAND        4640(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPMADDWD     shorts1<>+0(SB), Y5, Y5
-	VPBROADCASTD 16(DX), Y8
-	VPMADDUBSW   Y8, Y6, Y6
-	VPMADDUBSW   Y8, Y7, Y7
-	VPAND        640(SI), Y0, Y8
-	VPAND        4736(AX), Y2, Y9
-	VPCMPEQB     Y2, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPAND        672(SI), Y0, Y9
-	VPAND        4768(AX), Y2, Y10
-	VPCMPEQB     Y2, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPBROADCASTD 20(DX), Y10
-	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y6, Y6
-	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y7, Y7
-	VPAND        768(SI), Y0, Y8
-	VPAND        4864(AX), Y2, Y9
-	VPCMPEQB     Y2, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPAND        800(SI), Y0, Y9
-	VPAND        4896(AX), Y2, Y10
-	VPCMPEQB     Y2, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPBROADCASTD 24(DX), Y10
-	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y6, Y6
-	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y7, Y7
-	VPAND        896(SI), Y0, Y8
-	VPAND        4992(AX), Y2, Y9
-	VPCMPEQB     Y2, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPAND        928(SI), Y0, Y9
-	VPAND        5024(AX), Y2, Y10
-	VPCMPEQB     Y2, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPBROADCASTD 28(DX), Y10
-	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y6, Y6
-	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y7, Y7
-	VPMADDWD     shorts1<>+0(SB), Y6, Y6
-	VPADDD       Y4, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y5, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 32(DX), Y4
-	VMULPS       (R8), Y4, Y5
-	VFMADD213PS  (BX), Y5, Y6
-	VMULPS       32(R8), Y4, Y4
-	VFMADD213PS  32(BX), Y4, Y7
-	VBROADCASTSS 44(DX), Y4
-	VFMADD231PS  128(R8), Y4, Y6
-	VFMADD231PS  160(R8), Y4, Y7
-	VMOVUPS      Y6, (BX)
-	VMOVUPS      Y7, 32(BX)
-	VMOVUPS      (SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPAND        4096(AX), Y3, Y5
-	VPCMPEQB     Y3, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VMOVUPS      32(SI), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPAND        4128(AX), Y3, Y6
-	VPCMPEQB     Y3, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPBROADCASTD 48(DX), Y6
-	VPMADDUBSW   Y6, Y4, Y4
-	VPMADDUBSW   Y6, Y5, Y5
-	VMOVUPS      128(SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4224(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      160(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        4256(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 52(DX), Y8
-	VPMADDUBSW   Y8, Y6, Y6
-	VPADDW       Y6, Y4, Y4
-	VPMADDUBSW   Y8, Y7, Y6
-	VPADDW       Y6, Y5, Y5
-	VMOVUPS      256(SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4352(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      288(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        4384(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 56(DX), Y8
-	VPMADDUBSW   Y8, Y6, Y6
-	VPADDW       Y6, Y4, Y4
-	VPMADDUBSW   Y8, Y7, Y6
-	VPADDW       Y6, Y5, Y5
-	VMOVUPS      384(SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4480(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      416(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        4512(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 60(DX), Y8
-	VPMADDUBSW   Y8, Y6, Y6
-	VPADDW       Y6, Y4, Y4
-	VPMADDUBSW   Y8, Y7, Y6
-	VPADDW       Y6, Y5, Y5
-	VMOVUPS      512(SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4608(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      544(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        4640(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPMADDWD     shorts1<>+0(SB), Y5, Y5
-	VPBROADCASTD 64(DX), Y8
-	VPMADDUBSW   Y8, Y6, Y6
-	VPMADDUBSW   Y8, Y7, Y7
-	VMOVUPS      640(SI), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        4736(AX), Y3, Y9
-	VPCMPEQB     Y3, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VMOVUPS      672(SI), Y9
-	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y9, Y0, Y9
-	VPAND        4768(AX), Y3, Y10
-	VPCMPEQB     Y3, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPBROADCASTD 68(DX), Y10
-	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y6, Y6
-	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y7, Y7
-	VMOVUPS      768(SI), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        4864(AX), Y3, Y9
-	VPCMPEQB     Y3, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VMOVUPS      800(SI), Y9
-	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y9, Y0, Y9
-	VPAND        4896(AX), Y3, Y10
-	VPCMPEQB     Y3, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPBROADCASTD 72(DX), Y10
-	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y6, Y6
-	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y7, Y7
-	VMOVUPS      896(SI), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        4992(AX), Y3, Y9
-	VPCMPEQB     Y3, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VMOVUPS      928(SI), Y9
-	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y9, Y0, Y9
-	VPAND        5024(AX), Y3, Y10
-	VPCMPEQB     Y3, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPBROADCASTD 76(DX), Y10
-	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y6, Y6
-	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y7, Y7
-	VPMADDWD     shorts1<>+0(SB), Y6, Y6
-	VPADDD       Y4, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y5, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 80(DX), Y4
-	VMULPS       512(R8), Y4, Y5
-	VFMADD213PS  (BX), Y5, Y6
-	VMULPS       544(R8), Y4, Y4
-	VFMADD213PS  32(BX), Y4, Y7
-	VBROADCASTSS 92(DX), Y4
-	VFMADD231PS  640(R8), Y4, Y6
-	VFMADD231PS  672(R8), Y4, Y7
-	VMOVUPS      Y6, (BX)
-	VMOVUPS      Y7, 32(BX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, BX
-	ADDQ         $0x40, R8
-	ADDQ         $0x40, SI
-	DECQ         R9
-	JNZ          rows699
-	SUBQ         $0x00000080, AX
-	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R8
-	SUBQ         $0x00000080, SI
-	ADDQ         $0x00000400, R8
-	ADDQ         $0x60, DX
-	ADDQ         $0x00000400, SI
-	VPSLLW       $0x02, Y2, Y2
-	VPSLLW       $0x02, Y3, Y3
-	DECQ         R10
-	JNZ          steps698
-	ADDQ         $0x00001600, AX
-	DECQ         CX
-	JNZ          units697
-	MOVQ         336(DI), AX
-	TESTQ        AX, AX
-	JZ           none700
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX), Y0, Y0
-	VMOVUPS      Y0, (BX)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX), Y0, Y0
-	VMOVUPS      Y0, 32(BX)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX), Y0, Y0
-	VMOVUPS      Y0, 64(BX)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX), Y0, Y0
-	VMOVUPS      Y0, 96(BX)
-	ADDQ         240(DI), AX
-	MOVQ         AX, 336(DI)
-
-none700:
-	TESTQ DI, DI
-	RET
-
-// func few2Q5_KAVX2()
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·few2Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    248(DI), AX
-	MOVQ    256(DI), CX
-	MOVQ    304(DI), DX
-	MOVQ    328(DI), BX
-	MOVQ    208(DI), SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y0, 32(BX)
-	VMOVUPS Y0, 64(BX)
-	VMOVUPS Y0, 96(BX)
-	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS Y0, 32(BX)(SI*1)
-	VMOVUPS Y0, 64(BX)(SI*1)
-	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
@@ -69250,260 +69245,332 @@ units701:
 	VCVTDQ2PS  Y2, Y2
 	VMULPS     Y2, Y3, Y2
 	VMOVUPS    Y2, 4832(DI)
-	MOVQ       AX, R8
+	MOVQ       AX, SI
 	VMOVUPS    bytes1<>+0(SB), Y2
 	VMOVUPS    bytes2<>+0(SB), Y3
-	LEAQ       1024(DI), R9
-	MOVQ       $0x00000004, R11
+	LEAQ       1024(DI), R8
+	MOVQ       $0x00000004, R10
 
 steps702:
-	MOVQ $0x00000004, R10
+	MOVQ $0x00000002, R9
 
 rows703:
-	VPAND        (R8), Y0, Y4
+	VPAND        (SI), Y0, Y4
 	VPAND        4096(AX), Y2, Y5
 	VPCMPEQB     Y2, Y5, Y5
 	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
-	VPBROADCASTD (DX), Y5
-	VPMADDUBSW   Y5, Y4, Y5
-	VPBROADCASTD 32(DX), Y6
+	VPAND        32(SI), Y0, Y5
+	VPAND        4128(AX), Y2, Y6
+	VPCMPEQB     Y2, Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPBROADCASTD (DX), Y6
 	VPMADDUBSW   Y6, Y4, Y4
-	VPAND        128(R8), Y0, Y6
+	VPMADDUBSW   Y6, Y5, Y5
+	VPAND        128(SI), Y0, Y6
 	VPAND        4224(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 4(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y5, Y5
-	VPBROADCASTD 36(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
+	VPAND        160(SI), Y0, Y7
+	VPAND        4256(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 4(DX), Y8
+	VPMADDUBSW   Y8, Y6, Y6
 	VPADDW       Y6, Y4, Y4
-	VPAND        256(R8), Y0, Y6
+	VPMADDUBSW   Y8, Y7, Y6
+	VPADDW       Y6, Y5, Y5
+	VPAND        256(SI), Y0, Y6
 	VPAND        4352(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 8(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y5, Y5
-	VPBROADCASTD 40(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
+	VPAND        288(SI), Y0, Y7
+	VPAND        4384(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 8(DX), Y8
+	VPMADDUBSW   Y8, Y6, Y6
 	VPADDW       Y6, Y4, Y4
-	VPAND        384(R8), Y0, Y6
+	VPMADDUBSW   Y8, Y7, Y6
+	VPADDW       Y6, Y5, Y5
+	VPAND        384(SI), Y0, Y6
 	VPAND        4480(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 12(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y5, Y5
-	VPBROADCASTD 44(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
+	VPAND        416(SI), Y0, Y7
+	VPAND        4512(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 12(DX), Y8
+	VPMADDUBSW   Y8, Y6, Y6
 	VPADDW       Y6, Y4, Y4
-	VPAND        512(R8), Y0, Y6
+	VPMADDUBSW   Y8, Y7, Y6
+	VPADDW       Y6, Y5, Y5
+	VPAND        512(SI), Y0, Y6
 	VPAND        4608(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPMADDWD     shorts1<>+0(SB), Y5, Y5
-	VMOVDQU      Y5, 5120(DI)
+	VPAND        544(SI), Y0, Y7
+	VPAND        4640(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
 	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 5184(DI)
-	VPBROADCASTD 16(DX), Y4
-	VPMADDUBSW   Y4, Y6, Y4
-	VPBROADCASTD 48(DX), Y5
-	VPMADDUBSW   Y5, Y6, Y5
-	VPAND        640(R8), Y0, Y6
-	VPAND        4736(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 20(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 52(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
-	VPADDW       Y6, Y5, Y5
-	VPAND        768(R8), Y0, Y6
-	VPAND        4864(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 24(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 56(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
-	VPADDW       Y6, Y5, Y5
-	VPAND        896(R8), Y0, Y6
-	VPAND        4992(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 28(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 60(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
-	VPADDW       Y6, Y5, Y5
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       5120(DI), Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 64(DX), Y6
-	VMULPS       (R9), Y6, Y6
-	VFMADD213PS  (BX), Y6, Y4
-	VBROADCASTSS 88(DX), Y6
-	VFMADD231PS  128(R9), Y6, Y4
-	VMOVUPS      Y4, (BX)
 	VPMADDWD     shorts1<>+0(SB), Y5, Y5
-	VPADDD       5184(DI), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 68(DX), Y4
-	VMULPS       (R9), Y4, Y4
-	VFMADD213PS  (BX)(SI*1), Y4, Y5
-	VBROADCASTSS 92(DX), Y4
-	VFMADD231PS  128(R9), Y4, Y5
-	VMOVUPS      Y5, (BX)(SI*1)
-	VMOVUPS      (R8), Y4
+	VPBROADCASTD 16(DX), Y8
+	VPMADDUBSW   Y8, Y6, Y6
+	VPMADDUBSW   Y8, Y7, Y7
+	VPAND        640(SI), Y0, Y8
+	VPAND        4736(AX), Y2, Y9
+	VPCMPEQB     Y2, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPAND        672(SI), Y0, Y9
+	VPAND        4768(AX), Y2, Y10
+	VPCMPEQB     Y2, Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPBROADCASTD 20(DX), Y10
+	VPMADDUBSW   Y10, Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDUBSW   Y10, Y9, Y8
+	VPADDW       Y8, Y7, Y7
+	VPAND        768(SI), Y0, Y8
+	VPAND        4864(AX), Y2, Y9
+	VPCMPEQB     Y2, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPAND        800(SI), Y0, Y9
+	VPAND        4896(AX), Y2, Y10
+	VPCMPEQB     Y2, Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPBROADCASTD 24(DX), Y10
+	VPMADDUBSW   Y10, Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDUBSW   Y10, Y9, Y8
+	VPADDW       Y8, Y7, Y7
+	VPAND        896(SI), Y0, Y8
+	VPAND        4992(AX), Y2, Y9
+	VPCMPEQB     Y2, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPAND        928(SI), Y0, Y9
+	VPAND        5024(AX), Y2, Y10
+	VPCMPEQB     Y2, Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPBROADCASTD 28(DX), Y10
+	VPMADDUBSW   Y10, Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDUBSW   Y10, Y9, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     shorts1<>+0(SB), Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y5, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 32(DX), Y4
+	VMULPS       (R8), Y4, Y5
+	VFMADD213PS  (BX), Y5, Y6
+	VMULPS       32(R8), Y4, Y4
+	VFMADD213PS  32(BX), Y4, Y7
+	VBROADCASTSS 44(DX), Y4
+	VFMADD231PS  128(R8), Y4, Y6
+	VFMADD231PS  160(R8), Y4, Y7
+	VMOVUPS      Y6, (BX)
+	VMOVUPS      Y7, 32(BX)
+	VMOVUPS      (SI), Y4
 	VPSRLW       $0x04, Y4, Y4
 	VPAND        Y4, Y0, Y4
 	VPAND        4096(AX), Y3, Y5
 	VPCMPEQB     Y3, Y5, Y5
 	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
-	VPBROADCASTD 96(DX), Y5
-	VPMADDUBSW   Y5, Y4, Y5
-	VPBROADCASTD 128(DX), Y6
+	VMOVUPS      32(SI), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPAND        4128(AX), Y3, Y6
+	VPCMPEQB     Y3, Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPBROADCASTD 48(DX), Y6
 	VPMADDUBSW   Y6, Y4, Y4
-	VMOVUPS      128(R8), Y6
+	VPMADDUBSW   Y6, Y5, Y5
+	VMOVUPS      128(SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4224(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 100(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y5, Y5
-	VPBROADCASTD 132(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
+	VMOVUPS      160(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        4256(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 52(DX), Y8
+	VPMADDUBSW   Y8, Y6, Y6
 	VPADDW       Y6, Y4, Y4
-	VMOVUPS      256(R8), Y6
+	VPMADDUBSW   Y8, Y7, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVUPS      256(SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4352(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 104(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y5, Y5
-	VPBROADCASTD 136(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
+	VMOVUPS      288(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        4384(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 56(DX), Y8
+	VPMADDUBSW   Y8, Y6, Y6
 	VPADDW       Y6, Y4, Y4
-	VMOVUPS      384(R8), Y6
+	VPMADDUBSW   Y8, Y7, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVUPS      384(SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4480(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 108(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y5, Y5
-	VPBROADCASTD 140(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
+	VMOVUPS      416(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        4512(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 60(DX), Y8
+	VPMADDUBSW   Y8, Y6, Y6
 	VPADDW       Y6, Y4, Y4
-	VMOVUPS      512(R8), Y6
+	VPMADDUBSW   Y8, Y7, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVUPS      512(SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4608(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPMADDWD     shorts1<>+0(SB), Y5, Y5
-	VMOVDQU      Y5, 5120(DI)
+	VMOVUPS      544(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        4640(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
 	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 5184(DI)
-	VPBROADCASTD 112(DX), Y4
-	VPMADDUBSW   Y4, Y6, Y4
-	VPBROADCASTD 144(DX), Y5
-	VPMADDUBSW   Y5, Y6, Y5
-	VMOVUPS      640(R8), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4736(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 116(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 148(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
-	VPADDW       Y6, Y5, Y5
-	VMOVUPS      768(R8), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4864(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 120(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 152(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
-	VPADDW       Y6, Y5, Y5
-	VMOVUPS      896(R8), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4992(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 124(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 156(DX), Y7
-	VPMADDUBSW   Y7, Y6, Y6
-	VPADDW       Y6, Y5, Y5
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       5120(DI), Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 160(DX), Y6
-	VMULPS       512(R9), Y6, Y6
-	VFMADD213PS  (BX), Y6, Y4
-	VBROADCASTSS 184(DX), Y6
-	VFMADD231PS  640(R9), Y6, Y4
-	VMOVUPS      Y4, (BX)
 	VPMADDWD     shorts1<>+0(SB), Y5, Y5
-	VPADDD       5184(DI), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 164(DX), Y4
-	VMULPS       512(R9), Y4, Y4
-	VFMADD213PS  (BX)(SI*1), Y4, Y5
-	VBROADCASTSS 188(DX), Y4
-	VFMADD231PS  640(R9), Y4, Y5
-	VMOVUPS      Y5, (BX)(SI*1)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, BX
-	ADDQ         $0x20, R9
-	ADDQ         $0x20, R8
-	DECQ         R10
+	VPBROADCASTD 64(DX), Y8
+	VPMADDUBSW   Y8, Y6, Y6
+	VPMADDUBSW   Y8, Y7, Y7
+	VMOVUPS      640(SI), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        4736(AX), Y3, Y9
+	VPCMPEQB     Y3, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VMOVUPS      672(SI), Y9
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y9, Y0, Y9
+	VPAND        4768(AX), Y3, Y10
+	VPCMPEQB     Y3, Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPBROADCASTD 68(DX), Y10
+	VPMADDUBSW   Y10, Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDUBSW   Y10, Y9, Y8
+	VPADDW       Y8, Y7, Y7
+	VMOVUPS      768(SI), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        4864(AX), Y3, Y9
+	VPCMPEQB     Y3, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VMOVUPS      800(SI), Y9
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y9, Y0, Y9
+	VPAND        4896(AX), Y3, Y10
+	VPCMPEQB     Y3, Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPBROADCASTD 72(DX), Y10
+	VPMADDUBSW   Y10, Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDUBSW   Y10, Y9, Y8
+	VPADDW       Y8, Y7, Y7
+	VMOVUPS      896(SI), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        4992(AX), Y3, Y9
+	VPCMPEQB     Y3, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VMOVUPS      928(SI), Y9
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y9, Y0, Y9
+	VPAND        5024(AX), Y3, Y10
+	VPCMPEQB     Y3, Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPBROADCASTD 76(DX), Y10
+	VPMADDUBSW   Y10, Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDUBSW   Y10, Y9, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     shorts1<>+0(SB), Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y5, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 80(DX), Y4
+	VMULPS       512(R8), Y4, Y5
+	VFMADD213PS  (BX), Y5, Y6
+	VMULPS       544(R8), Y4, Y4
+	VFMADD213PS  32(BX), Y4, Y7
+	VBROADCASTSS 92(DX), Y4
+	VFMADD231PS  640(R8), Y4, Y6
+	VFMADD231PS  672(R8), Y4, Y7
+	VMOVUPS      Y6, (BX)
+	VMOVUPS      Y7, 32(BX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, R8
+	ADDQ         $0x40, SI
+	DECQ         R9
 	JNZ          rows703
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R9
 	SUBQ         $0x00000080, R8
-	ADDQ         $0x00000400, R9
-	ADDQ         $0x000000c0, DX
+	SUBQ         $0x00000080, SI
 	ADDQ         $0x00000400, R8
+	ADDQ         $0x60, DX
+	ADDQ         $0x00000400, SI
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
-	DECQ         R11
+	DECQ         R10
 	JNZ          steps702
 	ADDQ         $0x00001600, AX
 	DECQ         CX
@@ -69524,28 +69591,15 @@ rows703:
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
 	ADDQ         240(DI), AX
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (BX)(SI*1)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 32(BX)(SI*1)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 64(BX)(SI*1)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
 none704:
 	TESTQ DI, DI
 	RET
 
-// func few3Q5_KAVX2()
+// func few2Q5_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·few3Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
+TEXT ·few2Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(DI), AX
 	MOVQ    256(DI), CX
 	MOVQ    304(DI), DX
@@ -69560,10 +69614,6 @@ TEXT ·few3Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)(SI*1)
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS Y0, (BX)(SI*2)
-	VMOVUPS Y0, 32(BX)(SI*2)
-	VMOVUPS Y0, 64(BX)(SI*2)
-	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
@@ -70042,6 +70092,780 @@ rows707:
 	VPBROADCASTD (DX), Y5
 	VPMADDUBSW   Y5, Y4, Y5
 	VPBROADCASTD 32(DX), Y6
+	VPMADDUBSW   Y6, Y4, Y4
+	VPAND        128(R8), Y0, Y6
+	VPAND        4224(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 4(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y5, Y5
+	VPBROADCASTD 36(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y4, Y4
+	VPAND        256(R8), Y0, Y6
+	VPAND        4352(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 8(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y5, Y5
+	VPBROADCASTD 40(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y4, Y4
+	VPAND        384(R8), Y0, Y6
+	VPAND        4480(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 12(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y5, Y5
+	VPBROADCASTD 44(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y4, Y4
+	VPAND        512(R8), Y0, Y6
+	VPAND        4608(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDWD     shorts1<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 5120(DI)
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 5184(DI)
+	VPBROADCASTD 16(DX), Y4
+	VPMADDUBSW   Y4, Y6, Y4
+	VPBROADCASTD 48(DX), Y5
+	VPMADDUBSW   Y5, Y6, Y5
+	VPAND        640(R8), Y0, Y6
+	VPAND        4736(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 20(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y4, Y4
+	VPBROADCASTD 52(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPAND        768(R8), Y0, Y6
+	VPAND        4864(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 24(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y4, Y4
+	VPBROADCASTD 56(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPAND        896(R8), Y0, Y6
+	VPAND        4992(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 28(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y4, Y4
+	VPBROADCASTD 60(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       5120(DI), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 64(DX), Y6
+	VMULPS       (R9), Y6, Y6
+	VFMADD213PS  (BX), Y6, Y4
+	VBROADCASTSS 88(DX), Y6
+	VFMADD231PS  128(R9), Y6, Y4
+	VMOVUPS      Y4, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y5, Y5
+	VPADDD       5184(DI), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 68(DX), Y4
+	VMULPS       (R9), Y4, Y4
+	VFMADD213PS  (BX)(SI*1), Y4, Y5
+	VBROADCASTSS 92(DX), Y4
+	VFMADD231PS  128(R9), Y4, Y5
+	VMOVUPS      Y5, (BX)(SI*1)
+	VMOVUPS      (R8), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPAND        4096(AX), Y3, Y5
+	VPCMPEQB     Y3, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPBROADCASTD 96(DX), Y5
+	VPMADDUBSW   Y5, Y4, Y5
+	VPBROADCASTD 128(DX), Y6
+	VPMADDUBSW   Y6, Y4, Y4
+	VMOVUPS      128(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4224(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 100(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y5, Y5
+	VPBROADCASTD 132(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y4, Y4
+	VMOVUPS      256(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4352(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 104(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y5, Y5
+	VPBROADCASTD 136(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y4, Y4
+	VMOVUPS      384(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4480(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 108(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y5, Y5
+	VPBROADCASTD 140(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y4, Y4
+	VMOVUPS      512(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4608(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDWD     shorts1<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 5120(DI)
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 5184(DI)
+	VPBROADCASTD 112(DX), Y4
+	VPMADDUBSW   Y4, Y6, Y4
+	VPBROADCASTD 144(DX), Y5
+	VPMADDUBSW   Y5, Y6, Y5
+	VMOVUPS      640(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4736(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 116(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y4, Y4
+	VPBROADCASTD 148(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVUPS      768(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4864(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 120(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y4, Y4
+	VPBROADCASTD 152(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVUPS      896(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4992(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 124(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPADDW       Y7, Y4, Y4
+	VPBROADCASTD 156(DX), Y7
+	VPMADDUBSW   Y7, Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       5120(DI), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 160(DX), Y6
+	VMULPS       512(R9), Y6, Y6
+	VFMADD213PS  (BX), Y6, Y4
+	VBROADCASTSS 184(DX), Y6
+	VFMADD231PS  640(R9), Y6, Y4
+	VMOVUPS      Y4, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y5, Y5
+	VPADDD       5184(DI), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 164(DX), Y4
+	VMULPS       512(R9), Y4, Y4
+	VFMADD213PS  (BX)(SI*1), Y4, Y5
+	VBROADCASTSS 188(DX), Y4
+	VFMADD231PS  640(R9), Y4, Y5
+	VMOVUPS      Y5, (BX)(SI*1)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, R9
+	ADDQ         $0x20, R8
+	DECQ         R10
+	JNZ          rows707
+	SUBQ         $0x00000080, AX
+	SUBQ         $0x00000080, BX
+	SUBQ         $0x00000080, R9
+	SUBQ         $0x00000080, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, DX
+	ADDQ         $0x00000400, R8
+	VPSLLW       $0x02, Y2, Y2
+	VPSLLW       $0x02, Y3, Y3
+	DECQ         R11
+	JNZ          steps706
+	ADDQ         $0x00001600, AX
+	DECQ         CX
+	JNZ          units705
+	MOVQ         336(DI), AX
+	TESTQ        AX, AX
+	JZ           none708
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX), Y0, Y0
+	VMOVUPS      Y0, 32(BX)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX), Y0, Y0
+	VMOVUPS      Y0, 64(BX)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX), Y0, Y0
+	VMOVUPS      Y0, 96(BX)
+	ADDQ         240(DI), AX
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (BX)(SI*1)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 32(BX)(SI*1)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 64(BX)(SI*1)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 96(BX)(SI*1)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
+
+none708:
+	TESTQ DI, DI
+	RET
+
+// func few3Q5_KAVX2()
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·few3Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y0, 32(BX)
+	VMOVUPS Y0, 64(BX)
+	VMOVUPS Y0, 96(BX)
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS Y0, 64(BX)(SI*1)
+	VMOVUPS Y0, 96(BX)(SI*1)
+	VMOVUPS Y0, (BX)(SI*2)
+	VMOVUPS Y0, 32(BX)(SI*2)
+	VMOVUPS Y0, 64(BX)(SI*2)
+	VMOVUPS Y0, 96(BX)(SI*2)
+	VMOVUPS bytes15<>+0(SB), Y0
+	VMOVUPS bytes16<>+0(SB), Y1
+
+units709:
+	PREFETCHT0 4096(AX)
+	PREFETCHT0 4160(AX)
+	PREFETCHT0 4224(AX)
+	PREFETCHT0 4288(AX)
+	PREFETCHT0 4352(AX)
+	PREFETCHT0 4416(AX)
+	PREFETCHT0 4480(AX)
+	PREFETCHT0 4544(AX)
+	PREFETCHT0 4608(AX)
+	PREFETCHT0 4672(AX)
+	PREFETCHT0 4736(AX)
+	PREFETCHT0 4800(AX)
+	PREFETCHT0 4864(AX)
+	PREFETCHT0 4928(AX)
+	PREFETCHT0 4992(AX)
+	PREFETCHT0 5056(AX)
+	PREFETCHT0 5120(AX)
+	PREFETCHT0 5184(AX)
+	PREFETCHT0 5248(AX)
+	PREFETCHT0 5312(AX)
+	PREFETCHT0 5376(AX)
+	PREFETCHT0 5440(AX)
+	PREFETCHT0 5504(AX)
+	PREFETCHT0 5568(AX)
+	PREFETCHT0 5632(AX)
+	PREFETCHT0 5696(AX)
+	PREFETCHT0 5760(AX)
+	PREFETCHT0 5824(AX)
+	PREFETCHT0 5888(AX)
+	PREFETCHT0 5952(AX)
+	PREFETCHT0 6016(AX)
+	PREFETCHT0 6080(AX)
+	PREFETCHT0 6144(AX)
+	PREFETCHT0 6208(AX)
+	PREFETCHT0 6272(AX)
+	PREFETCHT0 6336(AX)
+	PREFETCHT0 6400(AX)
+	PREFETCHT0 6464(AX)
+	PREFETCHT0 6528(AX)
+	PREFETCHT0 6592(AX)
+	PREFETCHT0 6656(AX)
+	PREFETCHT0 6720(AX)
+	PREFETCHT0 6784(AX)
+	PREFETCHT0 6848(AX)
+	PREFETCHT0 6912(AX)
+	PREFETCHT0 6976(AX)
+	PREFETCHT0 7040(AX)
+	PREFETCHT0 7104(AX)
+	PREFETCHT0 7168(AX)
+	PREFETCHT0 7232(AX)
+	PREFETCHT0 7296(AX)
+	PREFETCHT0 7360(AX)
+	PREFETCHT0 7424(AX)
+	PREFETCHT0 7488(AX)
+	PREFETCHT0 7552(AX)
+	PREFETCHT0 7616(AX)
+	PREFETCHT0 7680(AX)
+	PREFETCHT0 7744(AX)
+	PREFETCHT0 7808(AX)
+	PREFETCHT0 7872(AX)
+	PREFETCHT0 7936(AX)
+	PREFETCHT0 8000(AX)
+	PREFETCHT0 8064(AX)
+	PREFETCHT0 8128(AX)
+	PREFETCHT0 8192(AX)
+	PREFETCHT0 8256(AX)
+	PREFETCHT0 8320(AX)
+	PREFETCHT0 8384(AX)
+	PREFETCHT0 8448(AX)
+	PREFETCHT0 8512(AX)
+	PREFETCHT0 8576(AX)
+	PREFETCHT0 8640(AX)
+	PREFETCHT0 8704(AX)
+	PREFETCHT0 8768(AX)
+	PREFETCHT0 8832(AX)
+	PREFETCHT0 8896(AX)
+	PREFETCHT0 8960(AX)
+	PREFETCHT0 9024(AX)
+	PREFETCHT0 9088(AX)
+	PREFETCHT0 9152(AX)
+	PREFETCHT0 9216(AX)
+	PREFETCHT0 9280(AX)
+	PREFETCHT0 9344(AX)
+	PREFETCHT0 9408(AX)
+	PREFETCHT0 9472(AX)
+	PREFETCHT0 9536(AX)
+	PREFETCHT0 9600(AX)
+	PREFETCHT0 9664(AX)
+	VCVTPH2PS  5504(AX), Y2
+	VCVTPH2PS  5568(AX), Y3
+	VXORPS     sign<>+0(SB), Y3, Y3
+	VMOVUPS    5120(AX), Y4
+	VPAND      bytes63<>+0(SB), Y4, Y4
+	VMOVUPS    5376(AX), Y5
+	VMOVUPS    5120(AX), Y6
+	VPAND      bytes15<>+0(SB), Y5, Y5
+	VPSRLD     $0x02, Y6, Y6
+	VPAND      bytes48<>+0(SB), Y6, Y6
+	VPOR       Y6, Y5, Y5
+	VPAND      words255<>+0(SB), Y4, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1024(DI)
+	VPSRLD     $0x08, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1536(DI)
+	VPSRLD     $0x10, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 2048(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2560(DI)
+	VPAND      words255<>+0(SB), Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3072(DI)
+	VPSRLD     $0x08, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3584(DI)
+	VPSRLD     $0x10, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4096(DI)
+	VPSRLD     $0x18, Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y2
+	VMOVUPS    Y2, 4608(DI)
+	VMOVUPS    5248(AX), Y2
+	VPAND      bytes63<>+0(SB), Y2, Y2
+	VMOVUPS    5376(AX), Y4
+	VMOVUPS    5248(AX), Y5
+	VPSRLD     $0x04, Y4, Y4
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y2, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1152(DI)
+	VPSRLD     $0x08, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1664(DI)
+	VPSRLD     $0x10, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 2176(DI)
+	VPSRLD     $0x18, Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 2688(DI)
+	VPAND      words255<>+0(SB), Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3200(DI)
+	VPSRLD     $0x08, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3712(DI)
+	VPSRLD     $0x10, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4224(DI)
+	VPSRLD     $0x18, Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4736(DI)
+	VCVTPH2PS  5520(AX), Y2
+	VCVTPH2PS  5584(AX), Y3
+	VXORPS     sign<>+0(SB), Y3, Y3
+	VMOVUPS    5152(AX), Y4
+	VPAND      bytes63<>+0(SB), Y4, Y4
+	VMOVUPS    5408(AX), Y5
+	VMOVUPS    5152(AX), Y6
+	VPAND      bytes15<>+0(SB), Y5, Y5
+	VPSRLD     $0x02, Y6, Y6
+	VPAND      bytes48<>+0(SB), Y6, Y6
+	VPOR       Y6, Y5, Y5
+	VPAND      words255<>+0(SB), Y4, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1056(DI)
+	VPSRLD     $0x08, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1568(DI)
+	VPSRLD     $0x10, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 2080(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2592(DI)
+	VPAND      words255<>+0(SB), Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3104(DI)
+	VPSRLD     $0x08, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3616(DI)
+	VPSRLD     $0x10, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4128(DI)
+	VPSRLD     $0x18, Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y2
+	VMOVUPS    Y2, 4640(DI)
+	VMOVUPS    5280(AX), Y2
+	VPAND      bytes63<>+0(SB), Y2, Y2
+	VMOVUPS    5408(AX), Y4
+	VMOVUPS    5280(AX), Y5
+	VPSRLD     $0x04, Y4, Y4
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y2, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1184(DI)
+	VPSRLD     $0x08, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1696(DI)
+	VPSRLD     $0x10, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 2208(DI)
+	VPSRLD     $0x18, Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 2720(DI)
+	VPAND      words255<>+0(SB), Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3232(DI)
+	VPSRLD     $0x08, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3744(DI)
+	VPSRLD     $0x10, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4256(DI)
+	VPSRLD     $0x18, Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4768(DI)
+	VCVTPH2PS  5536(AX), Y2
+	VCVTPH2PS  5600(AX), Y3
+	VXORPS     sign<>+0(SB), Y3, Y3
+	VMOVUPS    5184(AX), Y4
+	VPAND      bytes63<>+0(SB), Y4, Y4
+	VMOVUPS    5440(AX), Y5
+	VMOVUPS    5184(AX), Y6
+	VPAND      bytes15<>+0(SB), Y5, Y5
+	VPSRLD     $0x02, Y6, Y6
+	VPAND      bytes48<>+0(SB), Y6, Y6
+	VPOR       Y6, Y5, Y5
+	VPAND      words255<>+0(SB), Y4, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1088(DI)
+	VPSRLD     $0x08, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1600(DI)
+	VPSRLD     $0x10, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 2112(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2624(DI)
+	VPAND      words255<>+0(SB), Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3136(DI)
+	VPSRLD     $0x08, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3648(DI)
+	VPSRLD     $0x10, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4160(DI)
+	VPSRLD     $0x18, Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y2
+	VMOVUPS    Y2, 4672(DI)
+	VMOVUPS    5312(AX), Y2
+	VPAND      bytes63<>+0(SB), Y2, Y2
+	VMOVUPS    5440(AX), Y4
+	VMOVUPS    5312(AX), Y5
+	VPSRLD     $0x04, Y4, Y4
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y2, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1216(DI)
+	VPSRLD     $0x08, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1728(DI)
+	VPSRLD     $0x10, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 2240(DI)
+	VPSRLD     $0x18, Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 2752(DI)
+	VPAND      words255<>+0(SB), Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3264(DI)
+	VPSRLD     $0x08, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3776(DI)
+	VPSRLD     $0x10, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4288(DI)
+	VPSRLD     $0x18, Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4800(DI)
+	VCVTPH2PS  5552(AX), Y2
+	VCVTPH2PS  5616(AX), Y3
+	VXORPS     sign<>+0(SB), Y3, Y3
+	VMOVUPS    5216(AX), Y4
+	VPAND      bytes63<>+0(SB), Y4, Y4
+	VMOVUPS    5472(AX), Y5
+	VMOVUPS    5216(AX), Y6
+	VPAND      bytes15<>+0(SB), Y5, Y5
+	VPSRLD     $0x02, Y6, Y6
+	VPAND      bytes48<>+0(SB), Y6, Y6
+	VPOR       Y6, Y5, Y5
+	VPAND      words255<>+0(SB), Y4, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1120(DI)
+	VPSRLD     $0x08, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1632(DI)
+	VPSRLD     $0x10, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 2144(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2656(DI)
+	VPAND      words255<>+0(SB), Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3168(DI)
+	VPSRLD     $0x08, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3680(DI)
+	VPSRLD     $0x10, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4192(DI)
+	VPSRLD     $0x18, Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y2
+	VMOVUPS    Y2, 4704(DI)
+	VMOVUPS    5344(AX), Y2
+	VPAND      bytes63<>+0(SB), Y2, Y2
+	VMOVUPS    5472(AX), Y4
+	VMOVUPS    5344(AX), Y5
+	VPSRLD     $0x04, Y4, Y4
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y2, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1248(DI)
+	VPSRLD     $0x08, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1760(DI)
+	VPSRLD     $0x10, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 2272(DI)
+	VPSRLD     $0x18, Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 2784(DI)
+	VPAND      words255<>+0(SB), Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3296(DI)
+	VPSRLD     $0x08, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3808(DI)
+	VPSRLD     $0x10, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4320(DI)
+	VPSRLD     $0x18, Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4832(DI)
+	MOVQ       AX, R8
+	VMOVUPS    bytes1<>+0(SB), Y2
+	VMOVUPS    bytes2<>+0(SB), Y3
+	LEAQ       1024(DI), R9
+	MOVQ       $0x00000004, R11
+
+steps710:
+	MOVQ $0x00000004, R10
+
+rows711:
+	VPAND        (R8), Y0, Y4
+	VPAND        4096(AX), Y2, Y5
+	VPCMPEQB     Y2, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPBROADCASTD (DX), Y5
+	VPMADDUBSW   Y5, Y4, Y5
+	VPBROADCASTD 32(DX), Y6
 	VPMADDUBSW   Y6, Y4, Y6
 	VPBROADCASTD 64(DX), Y7
 	VPMADDUBSW   Y7, Y4, Y4
@@ -70333,7 +71157,7 @@ rows707:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows707
+	JNZ          rows711
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -70344,13 +71168,13 @@ rows707:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R11
-	JNZ          steps706
+	JNZ          steps710
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units705
+	JNZ          units709
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none708
+	JZ           none712
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -70392,7 +71216,7 @@ rows707:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none708:
+none712:
 	TESTQ DI, DI
 	RET
 
@@ -70425,7 +71249,7 @@ TEXT ·few4Q5_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units709:
+units713:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -70888,10 +71712,10 @@ units709:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000004, R12
 
-steps710:
+steps714:
 	MOVQ $0x00000004, R11
 
-rows711:
+rows715:
 	VPAND        (R9), Y0, Y4
 	VPAND        4096(AX), Y2, Y5
 	VPCMPEQB     Y2, Y5, Y5
@@ -71257,7 +72081,7 @@ rows711:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows711
+	JNZ          rows715
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -71268,13 +72092,13 @@ rows711:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R12
-	JNZ          steps710
+	JNZ          steps714
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units709
+	JNZ          units713
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none712
+	JZ           none716
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -71329,7 +72153,7 @@ rows711:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none712:
+none716:
 	TESTQ DI, DI
 	RET
 
@@ -71342,7 +72166,7 @@ TEXT ·expandQ6_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units713:
+units717:
 	VCVTPH2PS 6656(AX), Y2
 	VMOVUPS   6144(AX), Y3
 	VPSLLD    $0x18, Y3, Y4
@@ -71671,7 +72495,7 @@ units713:
 	LEAQ      4096(AX), SI
 	MOVQ      $0x00000002, R8
 
-steps714:
+steps718:
 	VPAND   (BX), Y0, Y2
 	VMOVUPS (SI), Y3
 	VPSLLW  $0x04, Y3, Y3
@@ -72540,10 +73364,10 @@ steps714:
 	ADDQ    $0x00000800, BX
 	ADDQ    $0x00000400, SI
 	DECQ    R8
-	JNZ     steps714
+	JNZ     steps718
 	ADDQ    $0x00001a40, AX
 	DECQ    DX
-	JNZ     units713
+	JNZ     units717
 	TESTQ   DI, DI
 	RET
 
@@ -72563,7 +73387,7 @@ TEXT ·few1Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units715:
+units719:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -72998,10 +73822,10 @@ units715:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps716:
+steps720:
 	MOVQ $0x00000002, R10
 
-rows717:
+rows721:
 	VPAND        (SI), Y0, Y2
 	VMOVUPS      (R8), Y3
 	VPSLLW       $0x04, Y3, Y3
@@ -73664,7 +74488,7 @@ rows717:
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	DECQ         R10
-	JNZ          rows717
+	JNZ          rows721
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -73675,13 +74499,13 @@ rows717:
 	ADDQ         $0x00000800, SI
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps716
+	JNZ          steps720
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units715
+	JNZ          units719
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none718
+	JZ           none722
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -73697,7 +74521,7 @@ rows717:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none718:
+none722:
 	TESTQ DI, DI
 	RET
 
@@ -73721,7 +74545,7 @@ TEXT ·few2Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units719:
+units723:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -74156,10 +74980,10 @@ units719:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps720:
+steps724:
 	MOVQ $0x00000004, R11
 
-rows721:
+rows725:
 	VPAND        (R8), Y0, Y2
 	VMOVUPS      (R9), Y3
 	VPSLLW       $0x04, Y3, Y3
@@ -74718,7 +75542,7 @@ rows721:
 	ADDQ         $0x20, R8
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows721
+	JNZ          rows725
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -74729,13 +75553,13 @@ rows721:
 	ADDQ         $0x00000800, R8
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps720
+	JNZ          steps724
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units719
+	JNZ          units723
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none722
+	JZ           none726
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -74764,7 +75588,7 @@ rows721:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none722:
+none726:
 	TESTQ DI, DI
 	RET
 
@@ -74792,7 +75616,7 @@ TEXT ·few3Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units723:
+units727:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -75227,10 +76051,10 @@ units723:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps724:
+steps728:
 	MOVQ $0x00000004, R11
 
-rows725:
+rows729:
 	VPAND        (R8), Y0, Y2
 	VMOVUPS      (R9), Y3
 	VPSLLW       $0x04, Y3, Y3
@@ -75973,7 +76797,7 @@ rows725:
 	ADDQ         $0x20, R8
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows725
+	JNZ          rows729
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -75984,13 +76808,13 @@ rows725:
 	ADDQ         $0x00000800, R8
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps724
+	JNZ          steps728
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units723
+	JNZ          units727
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none726
+	JZ           none730
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -76032,7 +76856,7 @@ rows725:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none726:
+none730:
 	TESTQ DI, DI
 	RET
 
@@ -76065,7 +76889,7 @@ TEXT ·few4Q6_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units727:
+units731:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -76500,10 +77324,10 @@ units727:
 	LEAQ       1024(DI), R11
 	MOVQ       $0x00000002, R13
 
-steps728:
+steps732:
 	MOVQ $0x00000004, R12
 
-rows729:
+rows733:
 	VPAND        (R9), Y0, Y2
 	VMOVUPS      (R10), Y3
 	VPSLLW       $0x04, Y3, Y3
@@ -77430,7 +78254,7 @@ rows729:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R10
 	DECQ         R12
-	JNZ          rows729
+	JNZ          rows733
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R11
@@ -77441,13 +78265,13 @@ rows729:
 	ADDQ         $0x00000800, R9
 	ADDQ         $0x00000400, R10
 	DECQ         R13
-	JNZ          steps728
+	JNZ          steps732
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units727
+	JNZ          units731
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none730
+	JZ           none734
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -77502,7 +78326,7 @@ rows729:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none730:
+none734:
 	TESTQ DI, DI
 	RET
 
@@ -77514,7 +78338,7 @@ TEXT ·expandQ2_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    256(DI), DX
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units731:
+units735:
 	VCVTPH2PS 2560(AX), Y1
 	VCVTPH2PS 2624(AX), Y2
 	VXORPS    sign<>+0(SB), Y2, Y2
@@ -78170,7 +78994,7 @@ units731:
 	MOVQ      AX, BX
 	MOVQ      $0x00000002, SI
 
-steps732:
+steps736:
 	VMOVUPS (BX), Y1
 	VPAND   Y1, Y0, Y1
 	VMOVUPS Y1, (CX)
@@ -78654,10 +79478,10 @@ steps732:
 	ADDQ    $0x00001800, CX
 	ADDQ    $0x00000400, BX
 	DECQ    SI
-	JNZ     steps732
+	JNZ     steps736
 	ADDQ    $0x00000a80, AX
 	DECQ    DX
-	JNZ     units731
+	JNZ     units735
 	TESTQ   DI, DI
 	RET
 
@@ -78676,7 +79500,7 @@ TEXT ·few1Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units733:
+units737:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -79375,10 +80199,10 @@ units733:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000002, R10
 
-steps734:
+steps738:
 	MOVQ $0x00000002, R9
 
-rows735:
+rows739:
 	VMOVUPS      (SI), Y1
 	VPAND        Y1, Y0, Y1
 	VMOVUPS      32(SI), Y2
@@ -79844,7 +80668,7 @@ rows735:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows735
+	JNZ          rows739
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -79853,1216 +80677,6 @@ rows735:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000400, SI
 	DECQ         R10
-	JNZ          steps734
-	ADDQ         $0x00000a80, AX
-	DECQ         CX
-	JNZ          units733
-	MOVQ         336(DI), AX
-	TESTQ        AX, AX
-	JZ           none736
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX), Y0, Y0
-	VMOVUPS      Y0, (BX)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX), Y0, Y0
-	VMOVUPS      Y0, 32(BX)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX), Y0, Y0
-	VMOVUPS      Y0, 64(BX)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX), Y0, Y0
-	VMOVUPS      Y0, 96(BX)
-	ADDQ         240(DI), AX
-	MOVQ         AX, 336(DI)
-
-none736:
-	TESTQ DI, DI
-	RET
-
-// func few2Q2_KAVX2()
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·few2Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    248(DI), AX
-	MOVQ    256(DI), CX
-	MOVQ    304(DI), DX
-	MOVQ    328(DI), BX
-	MOVQ    208(DI), SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y0, 32(BX)
-	VMOVUPS Y0, 64(BX)
-	VMOVUPS Y0, 96(BX)
-	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS Y0, 32(BX)(SI*1)
-	VMOVUPS Y0, 64(BX)(SI*1)
-	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS bytes3<>+0(SB), Y0
-
-units737:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	PREFETCHT0 4352(AX)
-	PREFETCHT0 4416(AX)
-	PREFETCHT0 4480(AX)
-	PREFETCHT0 4544(AX)
-	PREFETCHT0 4608(AX)
-	PREFETCHT0 4672(AX)
-	PREFETCHT0 4736(AX)
-	PREFETCHT0 4800(AX)
-	PREFETCHT0 4864(AX)
-	PREFETCHT0 4928(AX)
-	PREFETCHT0 4992(AX)
-	PREFETCHT0 5056(AX)
-	PREFETCHT0 5120(AX)
-	PREFETCHT0 5184(AX)
-	PREFETCHT0 5248(AX)
-	PREFETCHT0 5312(AX)
-	PREFETCHT0 5376(AX)
-	PREFETCHT0 5440(AX)
-	PREFETCHT0 5504(AX)
-	PREFETCHT0 5568(AX)
-	PREFETCHT0 5632(AX)
-	PREFETCHT0 5696(AX)
-	PREFETCHT0 5760(AX)
-	PREFETCHT0 5824(AX)
-	PREFETCHT0 5888(AX)
-	PREFETCHT0 5952(AX)
-	PREFETCHT0 6016(AX)
-	PREFETCHT0 6080(AX)
-	PREFETCHT0 6144(AX)
-	PREFETCHT0 6208(AX)
-	PREFETCHT0 6272(AX)
-	PREFETCHT0 6336(AX)
-	PREFETCHT0 6400(AX)
-	PREFETCHT0 6464(AX)
-	PREFETCHT0 6528(AX)
-	PREFETCHT0 6592(AX)
-	PREFETCHT0 6656(AX)
-	PREFETCHT0 6720(AX)
-	VCVTPH2PS  2560(AX), Y1
-	VCVTPH2PS  2624(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    2048(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1024(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1280(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1152(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1408(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1536(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1792(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 1664(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 1920(DI)
-	VMOVUPS    2176(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2048(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2304(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2176(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2432(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2560(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2816(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 2688(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 2944(DI)
-	VMOVUPS    2304(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3072(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3328(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3200(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3456(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3584(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3840(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 3712(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 3968(DI)
-	VMOVUPS    2432(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4096(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4352(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4224(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4480(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4608(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4864(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y1
-	VMOVUPS    Y1, 4736(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4992(DI)
-	VCVTPH2PS  2576(AX), Y1
-	VCVTPH2PS  2640(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    2080(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1056(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1312(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1184(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1440(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1568(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1824(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 1696(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 1952(DI)
-	VMOVUPS    2208(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2080(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2336(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2208(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2464(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2592(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2848(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 2720(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 2976(DI)
-	VMOVUPS    2336(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3104(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3360(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3232(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3488(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3616(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3872(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 3744(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 4000(DI)
-	VMOVUPS    2464(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4128(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4384(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4256(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4512(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4640(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4896(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y1
-	VMOVUPS    Y1, 4768(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 5024(DI)
-	VCVTPH2PS  2592(AX), Y1
-	VCVTPH2PS  2656(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    2112(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1088(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1344(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1216(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1472(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1600(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1856(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 1728(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 1984(DI)
-	VMOVUPS    2240(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2112(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2368(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2240(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2496(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2624(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2880(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 2752(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 3008(DI)
-	VMOVUPS    2368(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3136(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3392(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3264(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3520(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3648(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3904(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 3776(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 4032(DI)
-	VMOVUPS    2496(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4160(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4416(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4288(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4544(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4672(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4928(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y1
-	VMOVUPS    Y1, 4800(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 5056(DI)
-	VCVTPH2PS  2608(AX), Y1
-	VCVTPH2PS  2672(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    2144(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1120(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1376(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1248(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1504(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1632(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1888(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 1760(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 2016(DI)
-	VMOVUPS    2272(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2144(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2400(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2272(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2528(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2656(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2912(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 2784(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 3040(DI)
-	VMOVUPS    2400(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3168(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3424(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3296(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3552(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3680(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3936(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 3808(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 4064(DI)
-	VMOVUPS    2528(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4192(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4448(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4320(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4576(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4704(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4960(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y1
-	VMOVUPS    Y1, 4832(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 5088(DI)
-	MOVQ       AX, R8
-	LEAQ       1024(DI), R9
-	MOVQ       $0x00000002, R11
-
-steps738:
-	MOVQ $0x00000004, R10
-
-rows739:
-	VMOVUPS      (R8), Y1
-	VPAND        Y1, Y0, Y1
-	VPBROADCASTD (DX), Y2
-	VPMADDUBSW   Y2, Y1, Y2
-	VPBROADCASTD 32(DX), Y3
-	VPMADDUBSW   Y3, Y1, Y1
-	VMOVUPS      128(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 4(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 36(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      256(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 8(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 40(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      384(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 12(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 44(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 64(DX), Y3
-	VMULPS       (R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y2
-	VMOVUPS      Y2, (BX)
-	VPMADDWD     shorts1<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 68(DX), Y2
-	VMULPS       (R9), Y2, Y2
-	VFMADD213PS  (BX)(SI*1), Y2, Y1
-	VMOVUPS      Y1, (BX)(SI*1)
-	VMOVUPS      512(R8), Y1
-	VPAND        Y1, Y0, Y1
-	VPBROADCASTD 16(DX), Y2
-	VPMADDUBSW   Y2, Y1, Y2
-	VPBROADCASTD 48(DX), Y3
-	VPMADDUBSW   Y3, Y1, Y1
-	VMOVUPS      640(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 20(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 52(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      768(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 24(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 56(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      896(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 28(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 60(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 64(DX), Y3
-	VMULPS       128(R9), Y3, Y4
-	VFMADD213PS  (BX), Y4, Y2
-	VPBROADCASTD 80(DX), Y4
-	VPBROADCASTD 72(DX), Y5
-	VPSUBD       Y5, Y4, Y5
-	VXORPS       Y6, Y6, Y6
-	VPSUBD       Y4, Y6, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VFMADD231PS  256(R9), Y4, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VFMADD231PS  384(R9), Y5, Y2
-	VMOVUPS      Y2, (BX)
-	VPMADDWD     shorts1<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 68(DX), Y2
-	VMULPS       128(R9), Y2, Y3
-	VFMADD213PS  (BX)(SI*1), Y3, Y1
-	VPBROADCASTD 84(DX), Y3
-	VPBROADCASTD 76(DX), Y4
-	VPSUBD       Y4, Y3, Y4
-	VXORPS       Y5, Y5, Y5
-	VPSUBD       Y3, Y5, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VFMADD231PS  256(R9), Y3, Y1
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y2, Y4, Y4
-	VFMADD231PS  384(R9), Y4, Y1
-	VMOVUPS      Y1, (BX)(SI*1)
-	VMOVUPS      (R8), Y1
-	VPSRLW       $0x02, Y1, Y1
-	VPAND        Y1, Y0, Y1
-	VPBROADCASTD 96(DX), Y2
-	VPMADDUBSW   Y2, Y1, Y2
-	VPBROADCASTD 128(DX), Y3
-	VPMADDUBSW   Y3, Y1, Y1
-	VMOVUPS      128(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 100(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 132(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      256(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 104(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 136(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      384(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 108(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 140(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 160(DX), Y3
-	VMULPS       512(R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y2
-	VMOVUPS      Y2, (BX)
-	VPMADDWD     shorts1<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 164(DX), Y2
-	VMULPS       512(R9), Y2, Y2
-	VFMADD213PS  (BX)(SI*1), Y2, Y1
-	VMOVUPS      Y1, (BX)(SI*1)
-	VMOVUPS      512(R8), Y1
-	VPSRLW       $0x02, Y1, Y1
-	VPAND        Y1, Y0, Y1
-	VPBROADCASTD 112(DX), Y2
-	VPMADDUBSW   Y2, Y1, Y2
-	VPBROADCASTD 144(DX), Y3
-	VPMADDUBSW   Y3, Y1, Y1
-	VMOVUPS      640(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 116(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 148(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      768(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 120(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 152(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      896(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 124(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 156(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 160(DX), Y3
-	VMULPS       640(R9), Y3, Y4
-	VFMADD213PS  (BX), Y4, Y2
-	VPBROADCASTD 176(DX), Y4
-	VPBROADCASTD 168(DX), Y5
-	VPSUBD       Y5, Y4, Y5
-	VXORPS       Y6, Y6, Y6
-	VPSUBD       Y4, Y6, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VFMADD231PS  768(R9), Y4, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VFMADD231PS  896(R9), Y5, Y2
-	VMOVUPS      Y2, (BX)
-	VPMADDWD     shorts1<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 164(DX), Y2
-	VMULPS       640(R9), Y2, Y3
-	VFMADD213PS  (BX)(SI*1), Y3, Y1
-	VPBROADCASTD 180(DX), Y3
-	VPBROADCASTD 172(DX), Y4
-	VPSUBD       Y4, Y3, Y4
-	VXORPS       Y5, Y5, Y5
-	VPSUBD       Y3, Y5, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VFMADD231PS  768(R9), Y3, Y1
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y2, Y4, Y4
-	VFMADD231PS  896(R9), Y4, Y1
-	VMOVUPS      Y1, (BX)(SI*1)
-	VMOVUPS      (R8), Y1
-	VPSRLW       $0x04, Y1, Y1
-	VPAND        Y1, Y0, Y1
-	VPBROADCASTD 192(DX), Y2
-	VPMADDUBSW   Y2, Y1, Y2
-	VPBROADCASTD 224(DX), Y3
-	VPMADDUBSW   Y3, Y1, Y1
-	VMOVUPS      128(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 196(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 228(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      256(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 200(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 232(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      384(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 204(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 236(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 256(DX), Y3
-	VMULPS       1024(R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y2
-	VMOVUPS      Y2, (BX)
-	VPMADDWD     shorts1<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 260(DX), Y2
-	VMULPS       1024(R9), Y2, Y2
-	VFMADD213PS  (BX)(SI*1), Y2, Y1
-	VMOVUPS      Y1, (BX)(SI*1)
-	VMOVUPS      512(R8), Y1
-	VPSRLW       $0x04, Y1, Y1
-	VPAND        Y1, Y0, Y1
-	VPBROADCASTD 208(DX), Y2
-	VPMADDUBSW   Y2, Y1, Y2
-	VPBROADCASTD 240(DX), Y3
-	VPMADDUBSW   Y3, Y1, Y1
-	VMOVUPS      640(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 212(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 244(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      768(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 216(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 248(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      896(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 220(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 252(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 256(DX), Y3
-	VMULPS       1152(R9), Y3, Y4
-	VFMADD213PS  (BX), Y4, Y2
-	VPBROADCASTD 272(DX), Y4
-	VPBROADCASTD 264(DX), Y5
-	VPSUBD       Y5, Y4, Y5
-	VXORPS       Y6, Y6, Y6
-	VPSUBD       Y4, Y6, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VFMADD231PS  1280(R9), Y4, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VFMADD231PS  1408(R9), Y5, Y2
-	VMOVUPS      Y2, (BX)
-	VPMADDWD     shorts1<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 260(DX), Y2
-	VMULPS       1152(R9), Y2, Y3
-	VFMADD213PS  (BX)(SI*1), Y3, Y1
-	VPBROADCASTD 276(DX), Y3
-	VPBROADCASTD 268(DX), Y4
-	VPSUBD       Y4, Y3, Y4
-	VXORPS       Y5, Y5, Y5
-	VPSUBD       Y3, Y5, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VFMADD231PS  1280(R9), Y3, Y1
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y2, Y4, Y4
-	VFMADD231PS  1408(R9), Y4, Y1
-	VMOVUPS      Y1, (BX)(SI*1)
-	VMOVUPS      (R8), Y1
-	VPSRLW       $0x06, Y1, Y1
-	VPAND        Y1, Y0, Y1
-	VPBROADCASTD 288(DX), Y2
-	VPMADDUBSW   Y2, Y1, Y2
-	VPBROADCASTD 320(DX), Y3
-	VPMADDUBSW   Y3, Y1, Y1
-	VMOVUPS      128(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 292(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 324(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      256(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 296(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 328(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      384(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 300(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 332(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 352(DX), Y3
-	VMULPS       1536(R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y2
-	VMOVUPS      Y2, (BX)
-	VPMADDWD     shorts1<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 356(DX), Y2
-	VMULPS       1536(R9), Y2, Y2
-	VFMADD213PS  (BX)(SI*1), Y2, Y1
-	VMOVUPS      Y1, (BX)(SI*1)
-	VMOVUPS      512(R8), Y1
-	VPSRLW       $0x06, Y1, Y1
-	VPAND        Y1, Y0, Y1
-	VPBROADCASTD 304(DX), Y2
-	VPMADDUBSW   Y2, Y1, Y2
-	VPBROADCASTD 336(DX), Y3
-	VPMADDUBSW   Y3, Y1, Y1
-	VMOVUPS      640(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 308(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 340(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      768(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 312(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 344(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VMOVUPS      896(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 316(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPADDW       Y4, Y2, Y2
-	VPBROADCASTD 348(DX), Y4
-	VPMADDUBSW   Y4, Y3, Y3
-	VPADDW       Y3, Y1, Y1
-	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 352(DX), Y3
-	VMULPS       1664(R9), Y3, Y4
-	VFMADD213PS  (BX), Y4, Y2
-	VPBROADCASTD 368(DX), Y4
-	VPBROADCASTD 360(DX), Y5
-	VPSUBD       Y5, Y4, Y5
-	VXORPS       Y6, Y6, Y6
-	VPSUBD       Y4, Y6, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VFMADD231PS  1792(R9), Y4, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VFMADD231PS  1920(R9), Y5, Y2
-	VMOVUPS      Y2, (BX)
-	VPMADDWD     shorts1<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 356(DX), Y2
-	VMULPS       1664(R9), Y2, Y3
-	VFMADD213PS  (BX)(SI*1), Y3, Y1
-	VPBROADCASTD 372(DX), Y3
-	VPBROADCASTD 364(DX), Y4
-	VPSUBD       Y4, Y3, Y4
-	VXORPS       Y5, Y5, Y5
-	VPSUBD       Y3, Y5, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VFMADD231PS  1792(R9), Y3, Y1
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y2, Y4, Y4
-	VFMADD231PS  1920(R9), Y4, Y1
-	VMOVUPS      Y1, (BX)(SI*1)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, BX
-	ADDQ         $0x20, R9
-	ADDQ         $0x20, R8
-	DECQ         R10
-	JNZ          rows739
-	SUBQ         $0x00000080, AX
-	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R9
-	SUBQ         $0x00000080, R8
-	ADDQ         $0x00000800, R9
-	ADDQ         $0x00000180, DX
-	ADDQ         $0x00000400, R8
-	DECQ         R11
 	JNZ          steps738
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
@@ -81083,28 +80697,15 @@ rows739:
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
 	ADDQ         240(DI), AX
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (BX)(SI*1)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 32(BX)(SI*1)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 64(BX)(SI*1)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
 none740:
 	TESTQ DI, DI
 	RET
 
-// func few3Q2_KAVX2()
+// func few2Q2_KAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·few3Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
+TEXT ·few2Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(DI), AX
 	MOVQ    256(DI), CX
 	MOVQ    304(DI), DX
@@ -81119,10 +80720,6 @@ TEXT ·few3Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)(SI*1)
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS Y0, (BX)(SI*2)
-	VMOVUPS Y0, 32(BX)(SI*2)
-	VMOVUPS Y0, 64(BX)(SI*2)
-	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes3<>+0(SB), Y0
 
 units741:
@@ -81833,6 +81430,1233 @@ rows743:
 	VPBROADCASTD (DX), Y2
 	VPMADDUBSW   Y2, Y1, Y2
 	VPBROADCASTD 32(DX), Y3
+	VPMADDUBSW   Y3, Y1, Y1
+	VMOVUPS      128(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 4(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 36(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      256(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 8(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 40(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      384(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 12(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 44(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPMADDWD     shorts1<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 64(DX), Y3
+	VMULPS       (R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y2
+	VMOVUPS      Y2, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 68(DX), Y2
+	VMULPS       (R9), Y2, Y2
+	VFMADD213PS  (BX)(SI*1), Y2, Y1
+	VMOVUPS      Y1, (BX)(SI*1)
+	VMOVUPS      512(R8), Y1
+	VPAND        Y1, Y0, Y1
+	VPBROADCASTD 16(DX), Y2
+	VPMADDUBSW   Y2, Y1, Y2
+	VPBROADCASTD 48(DX), Y3
+	VPMADDUBSW   Y3, Y1, Y1
+	VMOVUPS      640(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 20(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 52(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      768(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 24(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 56(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      896(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 28(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 60(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPMADDWD     shorts1<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 64(DX), Y3
+	VMULPS       128(R9), Y3, Y4
+	VFMADD213PS  (BX), Y4, Y2
+	VPBROADCASTD 80(DX), Y4
+	VPBROADCASTD 72(DX), Y5
+	VPSUBD       Y5, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VPSUBD       Y4, Y6, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VFMADD231PS  256(R9), Y4, Y2
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD231PS  384(R9), Y5, Y2
+	VMOVUPS      Y2, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 68(DX), Y2
+	VMULPS       128(R9), Y2, Y3
+	VFMADD213PS  (BX)(SI*1), Y3, Y1
+	VPBROADCASTD 84(DX), Y3
+	VPBROADCASTD 76(DX), Y4
+	VPSUBD       Y4, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPSUBD       Y3, Y5, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VFMADD231PS  256(R9), Y3, Y1
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD231PS  384(R9), Y4, Y1
+	VMOVUPS      Y1, (BX)(SI*1)
+	VMOVUPS      (R8), Y1
+	VPSRLW       $0x02, Y1, Y1
+	VPAND        Y1, Y0, Y1
+	VPBROADCASTD 96(DX), Y2
+	VPMADDUBSW   Y2, Y1, Y2
+	VPBROADCASTD 128(DX), Y3
+	VPMADDUBSW   Y3, Y1, Y1
+	VMOVUPS      128(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 100(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 132(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      256(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 104(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 136(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      384(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 108(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 140(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPMADDWD     shorts1<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 160(DX), Y3
+	VMULPS       512(R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y2
+	VMOVUPS      Y2, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 164(DX), Y2
+	VMULPS       512(R9), Y2, Y2
+	VFMADD213PS  (BX)(SI*1), Y2, Y1
+	VMOVUPS      Y1, (BX)(SI*1)
+	VMOVUPS      512(R8), Y1
+	VPSRLW       $0x02, Y1, Y1
+	VPAND        Y1, Y0, Y1
+	VPBROADCASTD 112(DX), Y2
+	VPMADDUBSW   Y2, Y1, Y2
+	VPBROADCASTD 144(DX), Y3
+	VPMADDUBSW   Y3, Y1, Y1
+	VMOVUPS      640(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 116(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 148(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      768(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 120(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 152(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      896(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 124(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 156(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPMADDWD     shorts1<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 160(DX), Y3
+	VMULPS       640(R9), Y3, Y4
+	VFMADD213PS  (BX), Y4, Y2
+	VPBROADCASTD 176(DX), Y4
+	VPBROADCASTD 168(DX), Y5
+	VPSUBD       Y5, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VPSUBD       Y4, Y6, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VFMADD231PS  768(R9), Y4, Y2
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD231PS  896(R9), Y5, Y2
+	VMOVUPS      Y2, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 164(DX), Y2
+	VMULPS       640(R9), Y2, Y3
+	VFMADD213PS  (BX)(SI*1), Y3, Y1
+	VPBROADCASTD 180(DX), Y3
+	VPBROADCASTD 172(DX), Y4
+	VPSUBD       Y4, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPSUBD       Y3, Y5, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VFMADD231PS  768(R9), Y3, Y1
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD231PS  896(R9), Y4, Y1
+	VMOVUPS      Y1, (BX)(SI*1)
+	VMOVUPS      (R8), Y1
+	VPSRLW       $0x04, Y1, Y1
+	VPAND        Y1, Y0, Y1
+	VPBROADCASTD 192(DX), Y2
+	VPMADDUBSW   Y2, Y1, Y2
+	VPBROADCASTD 224(DX), Y3
+	VPMADDUBSW   Y3, Y1, Y1
+	VMOVUPS      128(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 196(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 228(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      256(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 200(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 232(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      384(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 204(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 236(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPMADDWD     shorts1<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 256(DX), Y3
+	VMULPS       1024(R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y2
+	VMOVUPS      Y2, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 260(DX), Y2
+	VMULPS       1024(R9), Y2, Y2
+	VFMADD213PS  (BX)(SI*1), Y2, Y1
+	VMOVUPS      Y1, (BX)(SI*1)
+	VMOVUPS      512(R8), Y1
+	VPSRLW       $0x04, Y1, Y1
+	VPAND        Y1, Y0, Y1
+	VPBROADCASTD 208(DX), Y2
+	VPMADDUBSW   Y2, Y1, Y2
+	VPBROADCASTD 240(DX), Y3
+	VPMADDUBSW   Y3, Y1, Y1
+	VMOVUPS      640(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 212(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 244(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      768(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 216(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 248(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      896(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 220(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 252(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPMADDWD     shorts1<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 256(DX), Y3
+	VMULPS       1152(R9), Y3, Y4
+	VFMADD213PS  (BX), Y4, Y2
+	VPBROADCASTD 272(DX), Y4
+	VPBROADCASTD 264(DX), Y5
+	VPSUBD       Y5, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VPSUBD       Y4, Y6, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VFMADD231PS  1280(R9), Y4, Y2
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD231PS  1408(R9), Y5, Y2
+	VMOVUPS      Y2, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 260(DX), Y2
+	VMULPS       1152(R9), Y2, Y3
+	VFMADD213PS  (BX)(SI*1), Y3, Y1
+	VPBROADCASTD 276(DX), Y3
+	VPBROADCASTD 268(DX), Y4
+	VPSUBD       Y4, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPSUBD       Y3, Y5, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VFMADD231PS  1280(R9), Y3, Y1
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD231PS  1408(R9), Y4, Y1
+	VMOVUPS      Y1, (BX)(SI*1)
+	VMOVUPS      (R8), Y1
+	VPSRLW       $0x06, Y1, Y1
+	VPAND        Y1, Y0, Y1
+	VPBROADCASTD 288(DX), Y2
+	VPMADDUBSW   Y2, Y1, Y2
+	VPBROADCASTD 320(DX), Y3
+	VPMADDUBSW   Y3, Y1, Y1
+	VMOVUPS      128(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 292(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 324(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      256(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 296(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 328(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      384(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 300(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 332(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPMADDWD     shorts1<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 352(DX), Y3
+	VMULPS       1536(R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y2
+	VMOVUPS      Y2, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 356(DX), Y2
+	VMULPS       1536(R9), Y2, Y2
+	VFMADD213PS  (BX)(SI*1), Y2, Y1
+	VMOVUPS      Y1, (BX)(SI*1)
+	VMOVUPS      512(R8), Y1
+	VPSRLW       $0x06, Y1, Y1
+	VPAND        Y1, Y0, Y1
+	VPBROADCASTD 304(DX), Y2
+	VPMADDUBSW   Y2, Y1, Y2
+	VPBROADCASTD 336(DX), Y3
+	VPMADDUBSW   Y3, Y1, Y1
+	VMOVUPS      640(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 308(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 340(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      768(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 312(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 344(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VMOVUPS      896(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 316(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPADDW       Y4, Y2, Y2
+	VPBROADCASTD 348(DX), Y4
+	VPMADDUBSW   Y4, Y3, Y3
+	VPADDW       Y3, Y1, Y1
+	VPMADDWD     shorts1<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 352(DX), Y3
+	VMULPS       1664(R9), Y3, Y4
+	VFMADD213PS  (BX), Y4, Y2
+	VPBROADCASTD 368(DX), Y4
+	VPBROADCASTD 360(DX), Y5
+	VPSUBD       Y5, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VPSUBD       Y4, Y6, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VFMADD231PS  1792(R9), Y4, Y2
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD231PS  1920(R9), Y5, Y2
+	VMOVUPS      Y2, (BX)
+	VPMADDWD     shorts1<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 356(DX), Y2
+	VMULPS       1664(R9), Y2, Y3
+	VFMADD213PS  (BX)(SI*1), Y3, Y1
+	VPBROADCASTD 372(DX), Y3
+	VPBROADCASTD 364(DX), Y4
+	VPSUBD       Y4, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPSUBD       Y3, Y5, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VFMADD231PS  1792(R9), Y3, Y1
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD231PS  1920(R9), Y4, Y1
+	VMOVUPS      Y1, (BX)(SI*1)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, R9
+	ADDQ         $0x20, R8
+	DECQ         R10
+	JNZ          rows743
+	SUBQ         $0x00000080, AX
+	SUBQ         $0x00000080, BX
+	SUBQ         $0x00000080, R9
+	SUBQ         $0x00000080, R8
+	ADDQ         $0x00000800, R9
+	ADDQ         $0x00000180, DX
+	ADDQ         $0x00000400, R8
+	DECQ         R11
+	JNZ          steps742
+	ADDQ         $0x00000a80, AX
+	DECQ         CX
+	JNZ          units741
+	MOVQ         336(DI), AX
+	TESTQ        AX, AX
+	JZ           none744
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX), Y0, Y0
+	VMOVUPS      Y0, 32(BX)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX), Y0, Y0
+	VMOVUPS      Y0, 64(BX)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX), Y0, Y0
+	VMOVUPS      Y0, 96(BX)
+	ADDQ         240(DI), AX
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (BX)(SI*1)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 32(BX)(SI*1)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 64(BX)(SI*1)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 96(BX)(SI*1)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
+
+none744:
+	TESTQ DI, DI
+	RET
+
+// func few3Q2_KAVX2()
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·few3Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y0, 32(BX)
+	VMOVUPS Y0, 64(BX)
+	VMOVUPS Y0, 96(BX)
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS Y0, 64(BX)(SI*1)
+	VMOVUPS Y0, 96(BX)(SI*1)
+	VMOVUPS Y0, (BX)(SI*2)
+	VMOVUPS Y0, 32(BX)(SI*2)
+	VMOVUPS Y0, 64(BX)(SI*2)
+	VMOVUPS Y0, 96(BX)(SI*2)
+	VMOVUPS bytes3<>+0(SB), Y0
+
+units745:
+	PREFETCHT0 4096(AX)
+	PREFETCHT0 4160(AX)
+	PREFETCHT0 4224(AX)
+	PREFETCHT0 4288(AX)
+	PREFETCHT0 4352(AX)
+	PREFETCHT0 4416(AX)
+	PREFETCHT0 4480(AX)
+	PREFETCHT0 4544(AX)
+	PREFETCHT0 4608(AX)
+	PREFETCHT0 4672(AX)
+	PREFETCHT0 4736(AX)
+	PREFETCHT0 4800(AX)
+	PREFETCHT0 4864(AX)
+	PREFETCHT0 4928(AX)
+	PREFETCHT0 4992(AX)
+	PREFETCHT0 5056(AX)
+	PREFETCHT0 5120(AX)
+	PREFETCHT0 5184(AX)
+	PREFETCHT0 5248(AX)
+	PREFETCHT0 5312(AX)
+	PREFETCHT0 5376(AX)
+	PREFETCHT0 5440(AX)
+	PREFETCHT0 5504(AX)
+	PREFETCHT0 5568(AX)
+	PREFETCHT0 5632(AX)
+	PREFETCHT0 5696(AX)
+	PREFETCHT0 5760(AX)
+	PREFETCHT0 5824(AX)
+	PREFETCHT0 5888(AX)
+	PREFETCHT0 5952(AX)
+	PREFETCHT0 6016(AX)
+	PREFETCHT0 6080(AX)
+	PREFETCHT0 6144(AX)
+	PREFETCHT0 6208(AX)
+	PREFETCHT0 6272(AX)
+	PREFETCHT0 6336(AX)
+	PREFETCHT0 6400(AX)
+	PREFETCHT0 6464(AX)
+	PREFETCHT0 6528(AX)
+	PREFETCHT0 6592(AX)
+	PREFETCHT0 6656(AX)
+	PREFETCHT0 6720(AX)
+	VCVTPH2PS  2560(AX), Y1
+	VCVTPH2PS  2624(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    2048(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1024(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1280(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1152(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1408(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1536(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1792(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 1664(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 1920(DI)
+	VMOVUPS    2176(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2048(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2304(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2176(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2432(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2560(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2816(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 2688(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 2944(DI)
+	VMOVUPS    2304(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3072(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3328(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3200(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3456(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3584(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3840(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 3712(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 3968(DI)
+	VMOVUPS    2432(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4096(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4352(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4224(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4480(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4608(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4864(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y1
+	VMOVUPS    Y1, 4736(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4992(DI)
+	VCVTPH2PS  2576(AX), Y1
+	VCVTPH2PS  2640(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    2080(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1056(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1312(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1184(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1440(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1568(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1824(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 1696(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 1952(DI)
+	VMOVUPS    2208(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2080(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2336(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2208(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2464(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2592(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2848(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 2720(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 2976(DI)
+	VMOVUPS    2336(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3104(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3360(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3232(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3488(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3616(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3872(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 3744(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 4000(DI)
+	VMOVUPS    2464(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4128(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4384(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4256(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4512(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4640(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4896(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y1
+	VMOVUPS    Y1, 4768(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 5024(DI)
+	VCVTPH2PS  2592(AX), Y1
+	VCVTPH2PS  2656(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    2112(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1088(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1344(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1216(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1472(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1600(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1856(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 1728(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 1984(DI)
+	VMOVUPS    2240(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2112(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2368(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2240(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2496(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2624(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2880(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 2752(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 3008(DI)
+	VMOVUPS    2368(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3136(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3392(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3264(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3520(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3648(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3904(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 3776(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 4032(DI)
+	VMOVUPS    2496(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4160(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4416(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4288(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4544(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4672(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4928(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y1
+	VMOVUPS    Y1, 4800(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 5056(DI)
+	VCVTPH2PS  2608(AX), Y1
+	VCVTPH2PS  2672(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    2144(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1120(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1376(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1248(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1504(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1632(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1888(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 1760(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 2016(DI)
+	VMOVUPS    2272(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2144(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2400(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2272(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2528(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2656(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2912(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 2784(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 3040(DI)
+	VMOVUPS    2400(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3168(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3424(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3296(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3552(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3680(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3936(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 3808(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 4064(DI)
+	VMOVUPS    2528(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4192(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4448(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4320(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4576(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4704(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4960(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y1
+	VMOVUPS    Y1, 4832(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 5088(DI)
+	MOVQ       AX, R8
+	LEAQ       1024(DI), R9
+	MOVQ       $0x00000002, R11
+
+steps746:
+	MOVQ $0x00000004, R10
+
+rows747:
+	VMOVUPS      (R8), Y1
+	VPAND        Y1, Y0, Y1
+	VPBROADCASTD (DX), Y2
+	VPMADDUBSW   Y2, Y1, Y2
+	VPBROADCASTD 32(DX), Y3
 	VPMADDUBSW   Y3, Y1, Y3
 	VPBROADCASTD 64(DX), Y4
 	VPMADDUBSW   Y4, Y1, Y1
@@ -82461,7 +83285,7 @@ rows743:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows743
+	JNZ          rows747
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -82470,13 +83294,13 @@ rows743:
 	ADDQ         $0x00000240, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps742
+	JNZ          steps746
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units741
+	JNZ          units745
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none744
+	JZ           none748
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -82518,7 +83342,7 @@ rows743:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none744:
+none748:
 	TESTQ DI, DI
 	RET
 
@@ -82550,7 +83374,7 @@ TEXT ·few4Q2_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units745:
+units749:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -83249,10 +84073,10 @@ units745:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps746:
+steps750:
 	MOVQ $0x00000004, R11
 
-rows747:
+rows751:
 	VMOVUPS      (R9), Y1
 	VPAND        Y1, Y0, Y1
 	VPBROADCASTD (DX), Y2
@@ -84066,7 +84890,7 @@ rows747:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows747
+	JNZ          rows751
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -84075,13 +84899,13 @@ rows747:
 	ADDQ         $0x00000300, DX
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps746
+	JNZ          steps750
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units745
+	JNZ          units749
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none748
+	JZ           none752
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -84136,7 +84960,7 @@ rows747:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none748:
+none752:
 	TESTQ DI, DI
 	RET
 
@@ -84149,7 +84973,7 @@ TEXT ·expandQ3_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units749:
+units753:
 	VCVTPH2PS 3456(AX), Y2
 	VMOVUPS   3072(AX), Y3
 	VPAND     bytes15<>+0(SB), Y3, Y3
@@ -84613,7 +85437,7 @@ units749:
 	VMOVUPS   bytes8<>+0(SB), Y5
 	MOVQ      $0x00000002, SI
 
-steps750:
+steps754:
 	VMOVUPS  (BX), Y6
 	VPAND    Y6, Y0, Y6
 	VPAND    2048(AX), Y2, Y7
@@ -85613,10 +86437,10 @@ steps750:
 	VPSLLW   $0x04, Y4, Y4
 	VPSLLW   $0x04, Y5, Y5
 	DECQ     SI
-	JNZ      steps750
+	JNZ      steps754
 	ADDQ     $0x00000dc0, AX
 	DECQ     DX
-	JNZ      units749
+	JNZ      units753
 	TESTQ    DI, DI
 	RET
 
@@ -85636,7 +86460,7 @@ TEXT ·few1Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units751:
+units755:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -86156,10 +86980,10 @@ units751:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000002, R10
 
-steps752:
+steps756:
 	MOVQ $0x00000002, R9
 
-rows753:
+rows757:
 	VMOVUPS      (SI), Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        2048(AX), Y2, Y7
@@ -86869,7 +87693,7 @@ rows753:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows753
+	JNZ          rows757
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -86882,13 +87706,13 @@ rows753:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R10
-	JNZ          steps752
+	JNZ          steps756
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units751
+	JNZ          units755
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none754
+	JZ           none758
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -86904,7 +87728,7 @@ rows753:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none754:
+none758:
 	TESTQ DI, DI
 	RET
 
@@ -86928,7 +87752,7 @@ TEXT ·few2Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units755:
+units759:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -87448,10 +88272,10 @@ units755:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps756:
+steps760:
 	MOVQ $0x00000004, R10
 
-rows757:
+rows761:
 	VMOVUPS      (R8), Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        2048(AX), Y2, Y7
@@ -88009,7 +88833,7 @@ rows757:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows757
+	JNZ          rows761
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -88022,13 +88846,13 @@ rows757:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R11
-	JNZ          steps756
+	JNZ          steps760
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units755
+	JNZ          units759
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none758
+	JZ           none762
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -88057,7 +88881,7 @@ rows757:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none758:
+none762:
 	TESTQ DI, DI
 	RET
 
@@ -88085,7 +88909,7 @@ TEXT ·few3Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units759:
+units763:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -88605,10 +89429,10 @@ units759:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps760:
+steps764:
 	MOVQ $0x00000004, R10
 
-rows761:
+rows765:
 	VMOVUPS      (R8), Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        2048(AX), Y2, Y7
@@ -89334,7 +90158,7 @@ rows761:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows761
+	JNZ          rows765
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -89347,13 +90171,13 @@ rows761:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R11
-	JNZ          steps760
+	JNZ          steps764
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units759
+	JNZ          units763
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none762
+	JZ           none766
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -89395,7 +90219,7 @@ rows761:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none762:
+none766:
 	TESTQ DI, DI
 	RET
 
@@ -89428,7 +90252,7 @@ TEXT ·few4Q3_KAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units763:
+units767:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -89948,10 +90772,10 @@ units763:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps764:
+steps768:
 	MOVQ $0x00000004, R11
 
-rows765:
+rows769:
 	VMOVUPS      (R9), Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        2048(AX), Y2, Y7
@@ -90845,7 +91669,7 @@ rows765:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows765
+	JNZ          rows769
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -90858,13 +91682,13 @@ rows765:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R12
-	JNZ          steps764
+	JNZ          steps768
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units763
+	JNZ          units767
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none766
+	JZ           none770
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -90919,7 +91743,7 @@ rows765:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none766:
+none770:
 	TESTQ DI, DI
 	RET
 
@@ -90932,7 +91756,7 @@ TEXT ·expandIQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units767:
+units771:
 	VCVTPH2PS 4288(AX), Y2
 	VPMOVZXWD 4224(AX), Y3
 	VMOVUPS   4096(AX), Y4
@@ -91236,7 +92060,7 @@ units767:
 	MOVQ      AX, BX
 	MOVQ      $0x00000008, SI
 
-steps768:
+steps772:
 	VPAND   (BX), Y0, Y2
 	VPSHUFB Y2, Y1, Y2
 	VPSUBB  bytes128<>+0(SB), Y2, Y2
@@ -91400,10 +92224,10 @@ steps768:
 	ADDQ    $0x00000480, CX
 	ADDQ    $0x00000200, BX
 	DECQ    SI
-	JNZ     steps768
+	JNZ     steps772
 	ADDQ    $0x00001100, AX
 	DECQ    DX
-	JNZ     units767
+	JNZ     units771
 	TESTQ   DI, DI
 	RET
 
@@ -91420,602 +92244,6 @@ TEXT ·few1IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)
 	VMOVUPS Y0, 64(BX)
 	VMOVUPS Y0, 96(BX)
-	VMOVUPS bytes15<>+0(SB), Y0
-	VMOVUPS iq4nl<>+0(SB), Y1
-
-units769:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	PREFETCHT0 4352(AX)
-	PREFETCHT0 4416(AX)
-	PREFETCHT0 4480(AX)
-	PREFETCHT0 4544(AX)
-	PREFETCHT0 4608(AX)
-	PREFETCHT0 4672(AX)
-	PREFETCHT0 4736(AX)
-	PREFETCHT0 4800(AX)
-	PREFETCHT0 4864(AX)
-	PREFETCHT0 4928(AX)
-	PREFETCHT0 4992(AX)
-	PREFETCHT0 5056(AX)
-	PREFETCHT0 5120(AX)
-	PREFETCHT0 5184(AX)
-	PREFETCHT0 5248(AX)
-	PREFETCHT0 5312(AX)
-	PREFETCHT0 5376(AX)
-	PREFETCHT0 5440(AX)
-	PREFETCHT0 5504(AX)
-	PREFETCHT0 5568(AX)
-	PREFETCHT0 5632(AX)
-	PREFETCHT0 5696(AX)
-	PREFETCHT0 5760(AX)
-	PREFETCHT0 5824(AX)
-	PREFETCHT0 5888(AX)
-	PREFETCHT0 5952(AX)
-	PREFETCHT0 6016(AX)
-	PREFETCHT0 6080(AX)
-	PREFETCHT0 6144(AX)
-	PREFETCHT0 6208(AX)
-	PREFETCHT0 6272(AX)
-	PREFETCHT0 6336(AX)
-	PREFETCHT0 6400(AX)
-	PREFETCHT0 6464(AX)
-	PREFETCHT0 6528(AX)
-	PREFETCHT0 6592(AX)
-	PREFETCHT0 6656(AX)
-	PREFETCHT0 6720(AX)
-	PREFETCHT0 6784(AX)
-	PREFETCHT0 6848(AX)
-	PREFETCHT0 6912(AX)
-	PREFETCHT0 6976(AX)
-	PREFETCHT0 7040(AX)
-	PREFETCHT0 7104(AX)
-	PREFETCHT0 7168(AX)
-	PREFETCHT0 7232(AX)
-	PREFETCHT0 7296(AX)
-	PREFETCHT0 7360(AX)
-	PREFETCHT0 7424(AX)
-	PREFETCHT0 7488(AX)
-	PREFETCHT0 7552(AX)
-	PREFETCHT0 7616(AX)
-	PREFETCHT0 7680(AX)
-	PREFETCHT0 7744(AX)
-	PREFETCHT0 7808(AX)
-	PREFETCHT0 7872(AX)
-	PREFETCHT0 7936(AX)
-	PREFETCHT0 8000(AX)
-	PREFETCHT0 8064(AX)
-	PREFETCHT0 8128(AX)
-	PREFETCHT0 8192(AX)
-	PREFETCHT0 8256(AX)
-	PREFETCHT0 8320(AX)
-	PREFETCHT0 8384(AX)
-	VCVTPH2PS  4288(AX), Y2
-	VPMOVZXWD  4224(AX), Y3
-	VMOVUPS    4096(AX), Y4
-	VPSRLD     $0x00, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1024(DI)
-	VPSRLD     $0x04, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1536(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x00, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2048(DI)
-	VPSRLD     $0x0c, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2560(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3072(DI)
-	VPSRLD     $0x14, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x06, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3584(DI)
-	VPSRLD     $0x18, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4096(DI)
-	VPSRLD     $0x1c, Y4, Y4
-	VPAND      words15<>+0(SB), Y4, Y4
-	VPSRLD     $0x0a, Y3, Y3
-	VPAND      words48<>+0(SB), Y3, Y3
-	VPOR       Y3, Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4608(DI)
-	VCVTPH2PS  4304(AX), Y2
-	VPMOVZXWD  4240(AX), Y3
-	VMOVUPS    4128(AX), Y4
-	VPSRLD     $0x00, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1056(DI)
-	VPSRLD     $0x04, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1568(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x00, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2080(DI)
-	VPSRLD     $0x0c, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2592(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3104(DI)
-	VPSRLD     $0x14, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x06, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3616(DI)
-	VPSRLD     $0x18, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4128(DI)
-	VPSRLD     $0x1c, Y4, Y4
-	VPAND      words15<>+0(SB), Y4, Y4
-	VPSRLD     $0x0a, Y3, Y3
-	VPAND      words48<>+0(SB), Y3, Y3
-	VPOR       Y3, Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4640(DI)
-	VCVTPH2PS  4320(AX), Y2
-	VPMOVZXWD  4256(AX), Y3
-	VMOVUPS    4160(AX), Y4
-	VPSRLD     $0x00, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1088(DI)
-	VPSRLD     $0x04, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1600(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x00, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2112(DI)
-	VPSRLD     $0x0c, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2624(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3136(DI)
-	VPSRLD     $0x14, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x06, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3648(DI)
-	VPSRLD     $0x18, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4160(DI)
-	VPSRLD     $0x1c, Y4, Y4
-	VPAND      words15<>+0(SB), Y4, Y4
-	VPSRLD     $0x0a, Y3, Y3
-	VPAND      words48<>+0(SB), Y3, Y3
-	VPOR       Y3, Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4672(DI)
-	VCVTPH2PS  4336(AX), Y2
-	VPMOVZXWD  4272(AX), Y3
-	VMOVUPS    4192(AX), Y4
-	VPSRLD     $0x00, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1120(DI)
-	VPSRLD     $0x04, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1632(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x00, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2144(DI)
-	VPSRLD     $0x0c, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2656(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3168(DI)
-	VPSRLD     $0x14, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x06, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3680(DI)
-	VPSRLD     $0x18, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4192(DI)
-	VPSRLD     $0x1c, Y4, Y4
-	VPAND      words15<>+0(SB), Y4, Y4
-	VPSRLD     $0x0a, Y3, Y3
-	VPAND      words48<>+0(SB), Y3, Y3
-	VPOR       Y3, Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4704(DI)
-	MOVQ       AX, SI
-	LEAQ       1024(DI), R8
-	MOVQ       $0x00000008, R10
-
-steps770:
-	MOVQ $0x00000002, R9
-
-rows771:
-	VPAND        (SI), Y0, Y2
-	VPSHUFB      Y2, Y1, Y2
-	VPXOR        bytes128<>+0(SB), Y2, Y2
-	VPAND        32(SI), Y0, Y3
-	VPSHUFB      Y3, Y1, Y3
-	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y2, Y4
-	VPABSB       Y3, Y5
-	VPBROADCASTD (DX), Y6
-	VPSIGNB      Y2, Y6, Y2
-	VPMADDUBSW   Y2, Y4, Y2
-	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VPSIGNB      Y3, Y6, Y3
-	VPMADDUBSW   Y3, Y5, Y3
-	VPMADDWD     shorts1<>+0(SB), Y3, Y3
-	VPAND        128(SI), Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        bytes128<>+0(SB), Y4, Y4
-	VPAND        160(SI), Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        bytes128<>+0(SB), Y5, Y5
-	VPABSB       Y4, Y6
-	VPABSB       Y5, Y7
-	VPBROADCASTD 4(DX), Y8
-	VPSIGNB      Y4, Y8, Y4
-	VPMADDUBSW   Y4, Y6, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y2, Y2
-	VPSIGNB      Y5, Y8, Y4
-	VPMADDUBSW   Y4, Y7, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VPAND        256(SI), Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        bytes128<>+0(SB), Y4, Y4
-	VPAND        288(SI), Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        bytes128<>+0(SB), Y5, Y5
-	VPABSB       Y4, Y6
-	VPABSB       Y5, Y7
-	VPBROADCASTD 8(DX), Y8
-	VPSIGNB      Y4, Y8, Y4
-	VPMADDUBSW   Y4, Y6, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y2, Y2
-	VPSIGNB      Y5, Y8, Y4
-	VPMADDUBSW   Y4, Y7, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VPAND        384(SI), Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        bytes128<>+0(SB), Y4, Y4
-	VPAND        416(SI), Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        bytes128<>+0(SB), Y5, Y5
-	VPABSB       Y4, Y6
-	VPABSB       Y5, Y7
-	VPBROADCASTD 12(DX), Y8
-	VPSIGNB      Y4, Y8, Y4
-	VPMADDUBSW   Y4, Y6, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y2, Y2
-	VPSIGNB      Y5, Y8, Y4
-	VPMADDUBSW   Y4, Y7, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VMOVUPS      (SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        bytes128<>+0(SB), Y4, Y4
-	VMOVUPS      32(SI), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        bytes128<>+0(SB), Y5, Y5
-	VPABSB       Y4, Y6
-	VPABSB       Y5, Y7
-	VPBROADCASTD 16(DX), Y8
-	VPSIGNB      Y4, Y8, Y4
-	VPMADDUBSW   Y4, Y6, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y2, Y2
-	VPSIGNB      Y5, Y8, Y4
-	VPMADDUBSW   Y4, Y7, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VMOVUPS      128(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        bytes128<>+0(SB), Y4, Y4
-	VMOVUPS      160(SI), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        bytes128<>+0(SB), Y5, Y5
-	VPABSB       Y4, Y6
-	VPABSB       Y5, Y7
-	VPBROADCASTD 20(DX), Y8
-	VPSIGNB      Y4, Y8, Y4
-	VPMADDUBSW   Y4, Y6, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y2, Y2
-	VPSIGNB      Y5, Y8, Y4
-	VPMADDUBSW   Y4, Y7, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VMOVUPS      256(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        bytes128<>+0(SB), Y4, Y4
-	VMOVUPS      288(SI), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        bytes128<>+0(SB), Y5, Y5
-	VPABSB       Y4, Y6
-	VPABSB       Y5, Y7
-	VPBROADCASTD 24(DX), Y8
-	VPSIGNB      Y4, Y8, Y4
-	VPMADDUBSW   Y4, Y6, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y2, Y2
-	VPSIGNB      Y5, Y8, Y4
-	VPMADDUBSW   Y4, Y7, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VMOVUPS      384(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        bytes128<>+0(SB), Y4, Y4
-	VMOVUPS      416(SI), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        bytes128<>+0(SB), Y5, Y5
-	VPABSB       Y4, Y6
-	VPABSB       Y5, Y7
-	VPBROADCASTD 28(DX), Y8
-	VPSIGNB      Y4, Y8, Y4
-	VPMADDUBSW   Y4, Y6, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y2, Y2
-	VPSIGNB      Y5, Y8, Y4
-	VPMADDUBSW   Y4, Y7, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 32(DX), Y4
-	VMULPS       (R8), Y4, Y5
-	VFMADD213PS  (BX), Y5, Y2
-	VMULPS       32(R8), Y4, Y4
-	VFMADD213PS  32(BX), Y4, Y3
-	VMOVUPS      Y2, (BX)
-	VMOVUPS      Y3, 32(BX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, BX
-	ADDQ         $0x40, R8
-	ADDQ         $0x40, SI
-	DECQ         R9
-	JNZ          rows771
-	SUBQ         $0x00000080, AX
-	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R8
-	SUBQ         $0x00000080, SI
-	ADDQ         $0x00000200, R8
-	ADDQ         $0x30, DX
-	ADDQ         $0x00000200, SI
-	DECQ         R10
-	JNZ          steps770
-	ADDQ         $0x00001100, AX
-	DECQ         CX
-	JNZ          units769
-	MOVQ         336(DI), AX
-	TESTQ        AX, AX
-	JZ           none772
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX), Y0, Y0
-	VMOVUPS      Y0, (BX)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX), Y0, Y0
-	VMOVUPS      Y0, 32(BX)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX), Y0, Y0
-	VMOVUPS      Y0, 64(BX)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX), Y0, Y0
-	VMOVUPS      Y0, 96(BX)
-	ADDQ         240(DI), AX
-	MOVQ         AX, 336(DI)
-
-none772:
-	TESTQ DI, DI
-	RET
-
-// func few2IQ4_XSAVX2()
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·few2IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    248(DI), AX
-	MOVQ    256(DI), CX
-	MOVQ    304(DI), DX
-	MOVQ    328(DI), BX
-	MOVQ    208(DI), SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y0, 32(BX)
-	VMOVUPS Y0, 64(BX)
-	VMOVUPS Y0, 96(BX)
-	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS Y0, 32(BX)(SI*1)
-	VMOVUPS Y0, 64(BX)(SI*1)
-	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
@@ -92388,156 +92616,187 @@ units773:
 	VCVTDQ2PS  Y4, Y3
 	VMULPS     Y3, Y2, Y2
 	VMOVUPS    Y2, 4704(DI)
-	MOVQ       AX, R8
-	LEAQ       1024(DI), R9
-	MOVQ       $0x00000008, R11
+	MOVQ       AX, SI
+	LEAQ       1024(DI), R8
+	MOVQ       $0x00000008, R10
 
 steps774:
-	MOVQ $0x00000004, R10
+	MOVQ $0x00000002, R9
 
 rows775:
-	VPAND        (R8), Y0, Y2
+	VPAND        (SI), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
-	VPABSB       Y2, Y3
-	VPBROADCASTD (DX), Y4
-	VPSIGNB      Y2, Y4, Y4
-	VPMADDUBSW   Y4, Y3, Y4
-	VPMADDWD     shorts1<>+0(SB), Y4, Y4
-	VPBROADCASTD 32(DX), Y5
-	VPSIGNB      Y2, Y5, Y2
-	VPMADDUBSW   Y2, Y3, Y2
+	VPAND        32(SI), Y0, Y3
+	VPSHUFB      Y3, Y1, Y3
+	VPXOR        bytes128<>+0(SB), Y3, Y3
+	VPABSB       Y2, Y4
+	VPABSB       Y3, Y5
+	VPBROADCASTD (DX), Y6
+	VPSIGNB      Y2, Y6, Y2
+	VPMADDUBSW   Y2, Y4, Y2
 	VPMADDWD     shorts1<>+0(SB), Y2, Y2
-	VPAND        128(R8), Y0, Y3
-	VPSHUFB      Y3, Y1, Y3
-	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y5
-	VPBROADCASTD 4(DX), Y6
-	VPSIGNB      Y3, Y6, Y6
-	VPMADDUBSW   Y6, Y5, Y6
-	VPMADDWD     shorts1<>+0(SB), Y6, Y6
-	VPADDD       Y6, Y4, Y4
-	VPBROADCASTD 36(DX), Y6
 	VPSIGNB      Y3, Y6, Y3
 	VPMADDUBSW   Y3, Y5, Y3
 	VPMADDWD     shorts1<>+0(SB), Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VPAND        256(R8), Y0, Y3
-	VPSHUFB      Y3, Y1, Y3
-	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y5
-	VPBROADCASTD 8(DX), Y6
-	VPSIGNB      Y3, Y6, Y6
-	VPMADDUBSW   Y6, Y5, Y6
-	VPMADDWD     shorts1<>+0(SB), Y6, Y6
-	VPADDD       Y6, Y4, Y4
-	VPBROADCASTD 40(DX), Y6
-	VPSIGNB      Y3, Y6, Y3
-	VPMADDUBSW   Y3, Y5, Y3
-	VPMADDWD     shorts1<>+0(SB), Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VPAND        384(R8), Y0, Y3
-	VPSHUFB      Y3, Y1, Y3
-	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y5
-	VPBROADCASTD 12(DX), Y6
-	VPSIGNB      Y3, Y6, Y6
-	VPMADDUBSW   Y6, Y5, Y6
-	VPMADDWD     shorts1<>+0(SB), Y6, Y6
-	VPADDD       Y6, Y4, Y4
-	VPBROADCASTD 44(DX), Y6
-	VPSIGNB      Y3, Y6, Y3
-	VPMADDUBSW   Y3, Y5, Y3
-	VPMADDWD     shorts1<>+0(SB), Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      (R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPSHUFB      Y3, Y1, Y3
-	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y5
-	VPBROADCASTD 16(DX), Y6
-	VPSIGNB      Y3, Y6, Y6
-	VPMADDUBSW   Y6, Y5, Y6
-	VPMADDWD     shorts1<>+0(SB), Y6, Y6
-	VPADDD       Y6, Y4, Y4
-	VPBROADCASTD 48(DX), Y6
-	VPSIGNB      Y3, Y6, Y3
-	VPMADDUBSW   Y3, Y5, Y3
-	VPMADDWD     shorts1<>+0(SB), Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      128(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPSHUFB      Y3, Y1, Y3
-	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y5
-	VPBROADCASTD 20(DX), Y6
-	VPSIGNB      Y3, Y6, Y6
-	VPMADDUBSW   Y6, Y5, Y6
-	VPMADDWD     shorts1<>+0(SB), Y6, Y6
-	VPADDD       Y6, Y4, Y4
-	VPBROADCASTD 52(DX), Y6
-	VPSIGNB      Y3, Y6, Y3
-	VPMADDUBSW   Y3, Y5, Y3
-	VPMADDWD     shorts1<>+0(SB), Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      256(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPSHUFB      Y3, Y1, Y3
-	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y5
-	VPBROADCASTD 24(DX), Y6
-	VPSIGNB      Y3, Y6, Y6
-	VPMADDUBSW   Y6, Y5, Y6
-	VPMADDWD     shorts1<>+0(SB), Y6, Y6
-	VPADDD       Y6, Y4, Y4
-	VPBROADCASTD 56(DX), Y6
-	VPSIGNB      Y3, Y6, Y3
-	VPMADDUBSW   Y3, Y5, Y3
-	VPMADDWD     shorts1<>+0(SB), Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      384(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPSHUFB      Y3, Y1, Y3
-	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y5
-	VPBROADCASTD 28(DX), Y6
-	VPSIGNB      Y3, Y6, Y6
-	VPMADDUBSW   Y6, Y5, Y6
-	VPMADDWD     shorts1<>+0(SB), Y6, Y6
-	VPADDD       Y6, Y4, Y4
-	VPBROADCASTD 60(DX), Y6
-	VPSIGNB      Y3, Y6, Y3
-	VPMADDUBSW   Y3, Y5, Y3
-	VPMADDWD     shorts1<>+0(SB), Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 64(DX), Y3
-	VMULPS       (R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y4
-	VMOVUPS      Y4, (BX)
+	VPAND        128(SI), Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        bytes128<>+0(SB), Y4, Y4
+	VPAND        160(SI), Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        bytes128<>+0(SB), Y5, Y5
+	VPABSB       Y4, Y6
+	VPABSB       Y5, Y7
+	VPBROADCASTD 4(DX), Y8
+	VPSIGNB      Y4, Y8, Y4
+	VPMADDUBSW   Y4, Y6, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPSIGNB      Y5, Y8, Y4
+	VPMADDUBSW   Y4, Y7, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VPAND        256(SI), Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        bytes128<>+0(SB), Y4, Y4
+	VPAND        288(SI), Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        bytes128<>+0(SB), Y5, Y5
+	VPABSB       Y4, Y6
+	VPABSB       Y5, Y7
+	VPBROADCASTD 8(DX), Y8
+	VPSIGNB      Y4, Y8, Y4
+	VPMADDUBSW   Y4, Y6, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPSIGNB      Y5, Y8, Y4
+	VPMADDUBSW   Y4, Y7, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VPAND        384(SI), Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        bytes128<>+0(SB), Y4, Y4
+	VPAND        416(SI), Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        bytes128<>+0(SB), Y5, Y5
+	VPABSB       Y4, Y6
+	VPABSB       Y5, Y7
+	VPBROADCASTD 12(DX), Y8
+	VPSIGNB      Y4, Y8, Y4
+	VPMADDUBSW   Y4, Y6, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPSIGNB      Y5, Y8, Y4
+	VPMADDUBSW   Y4, Y7, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      (SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        bytes128<>+0(SB), Y4, Y4
+	VMOVUPS      32(SI), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        bytes128<>+0(SB), Y5, Y5
+	VPABSB       Y4, Y6
+	VPABSB       Y5, Y7
+	VPBROADCASTD 16(DX), Y8
+	VPSIGNB      Y4, Y8, Y4
+	VPMADDUBSW   Y4, Y6, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPSIGNB      Y5, Y8, Y4
+	VPMADDUBSW   Y4, Y7, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      128(SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        bytes128<>+0(SB), Y4, Y4
+	VMOVUPS      160(SI), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        bytes128<>+0(SB), Y5, Y5
+	VPABSB       Y4, Y6
+	VPABSB       Y5, Y7
+	VPBROADCASTD 20(DX), Y8
+	VPSIGNB      Y4, Y8, Y4
+	VPMADDUBSW   Y4, Y6, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPSIGNB      Y5, Y8, Y4
+	VPMADDUBSW   Y4, Y7, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      256(SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        bytes128<>+0(SB), Y4, Y4
+	VMOVUPS      288(SI), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        bytes128<>+0(SB), Y5, Y5
+	VPABSB       Y4, Y6
+	VPABSB       Y5, Y7
+	VPBROADCASTD 24(DX), Y8
+	VPSIGNB      Y4, Y8, Y4
+	VPMADDUBSW   Y4, Y6, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPSIGNB      Y5, Y8, Y4
+	VPMADDUBSW   Y4, Y7, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      384(SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        bytes128<>+0(SB), Y4, Y4
+	VMOVUPS      416(SI), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        bytes128<>+0(SB), Y5, Y5
+	VPABSB       Y4, Y6
+	VPABSB       Y5, Y7
+	VPBROADCASTD 28(DX), Y8
+	VPSIGNB      Y4, Y8, Y4
+	VPMADDUBSW   Y4, Y6, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPSIGNB      Y5, Y8, Y4
+	VPMADDUBSW   Y4, Y7, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 68(DX), Y3
-	VMULPS       (R9), Y3, Y3
-	VFMADD213PS  (BX)(SI*1), Y3, Y2
-	VMOVUPS      Y2, (BX)(SI*1)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, BX
-	ADDQ         $0x20, R9
-	ADDQ         $0x20, R8
-	DECQ         R10
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 32(DX), Y4
+	VMULPS       (R8), Y4, Y5
+	VFMADD213PS  (BX), Y5, Y2
+	VMULPS       32(R8), Y4, Y4
+	VFMADD213PS  32(BX), Y4, Y3
+	VMOVUPS      Y2, (BX)
+	VMOVUPS      Y3, 32(BX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, R8
+	ADDQ         $0x40, SI
+	DECQ         R9
 	JNZ          rows775
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R9
 	SUBQ         $0x00000080, R8
-	ADDQ         $0x00000200, R9
-	ADDQ         $0x60, DX
+	SUBQ         $0x00000080, SI
 	ADDQ         $0x00000200, R8
-	DECQ         R11
+	ADDQ         $0x30, DX
+	ADDQ         $0x00000200, SI
+	DECQ         R10
 	JNZ          steps774
 	ADDQ         $0x00001100, AX
 	DECQ         CX
@@ -92558,28 +92817,15 @@ rows775:
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
 	ADDQ         240(DI), AX
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (BX)(SI*1)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 32(BX)(SI*1)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 64(BX)(SI*1)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
 none776:
 	TESTQ DI, DI
 	RET
 
-// func few3IQ4_XSAVX2()
+// func few2IQ4_XSAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·few3IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
+TEXT ·few2IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(DI), AX
 	MOVQ    256(DI), CX
 	MOVQ    304(DI), DX
@@ -92594,10 +92840,6 @@ TEXT ·few3IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)(SI*1)
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS Y0, (BX)(SI*2)
-	VMOVUPS Y0, 32(BX)(SI*2)
-	VMOVUPS Y0, 64(BX)(SI*2)
-	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
@@ -92987,68 +93229,49 @@ rows779:
 	VPMADDUBSW   Y4, Y3, Y4
 	VPMADDWD     shorts1<>+0(SB), Y4, Y4
 	VPBROADCASTD 32(DX), Y5
-	VPSIGNB      Y2, Y5, Y5
-	VPMADDUBSW   Y5, Y3, Y5
-	VPMADDWD     shorts1<>+0(SB), Y5, Y5
-	VPBROADCASTD 64(DX), Y6
-	VPSIGNB      Y2, Y6, Y2
+	VPSIGNB      Y2, Y5, Y2
 	VPMADDUBSW   Y2, Y3, Y2
 	VPMADDWD     shorts1<>+0(SB), Y2, Y2
 	VPAND        128(R8), Y0, Y3
 	VPSHUFB      Y3, Y1, Y3
 	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y6
-	VPBROADCASTD 4(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y4, Y4
-	VPBROADCASTD 36(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y5, Y5
-	VPBROADCASTD 68(DX), Y7
-	VPSIGNB      Y3, Y7, Y3
-	VPMADDUBSW   Y3, Y6, Y3
+	VPABSB       Y3, Y5
+	VPBROADCASTD 4(DX), Y6
+	VPSIGNB      Y3, Y6, Y6
+	VPMADDUBSW   Y6, Y5, Y6
+	VPMADDWD     shorts1<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPBROADCASTD 36(DX), Y6
+	VPSIGNB      Y3, Y6, Y3
+	VPMADDUBSW   Y3, Y5, Y3
 	VPMADDWD     shorts1<>+0(SB), Y3, Y3
 	VPADDD       Y3, Y2, Y2
 	VPAND        256(R8), Y0, Y3
 	VPSHUFB      Y3, Y1, Y3
 	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y6
-	VPBROADCASTD 8(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y4, Y4
-	VPBROADCASTD 40(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y5, Y5
-	VPBROADCASTD 72(DX), Y7
-	VPSIGNB      Y3, Y7, Y3
-	VPMADDUBSW   Y3, Y6, Y3
+	VPABSB       Y3, Y5
+	VPBROADCASTD 8(DX), Y6
+	VPSIGNB      Y3, Y6, Y6
+	VPMADDUBSW   Y6, Y5, Y6
+	VPMADDWD     shorts1<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPBROADCASTD 40(DX), Y6
+	VPSIGNB      Y3, Y6, Y3
+	VPMADDUBSW   Y3, Y5, Y3
 	VPMADDWD     shorts1<>+0(SB), Y3, Y3
 	VPADDD       Y3, Y2, Y2
 	VPAND        384(R8), Y0, Y3
 	VPSHUFB      Y3, Y1, Y3
 	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y6
-	VPBROADCASTD 12(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y4, Y4
-	VPBROADCASTD 44(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y5, Y5
-	VPBROADCASTD 76(DX), Y7
-	VPSIGNB      Y3, Y7, Y3
-	VPMADDUBSW   Y3, Y6, Y3
+	VPABSB       Y3, Y5
+	VPBROADCASTD 12(DX), Y6
+	VPSIGNB      Y3, Y6, Y6
+	VPMADDUBSW   Y6, Y5, Y6
+	VPMADDWD     shorts1<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPBROADCASTD 44(DX), Y6
+	VPSIGNB      Y3, Y6, Y3
+	VPMADDUBSW   Y3, Y5, Y3
 	VPMADDWD     shorts1<>+0(SB), Y3, Y3
 	VPADDD       Y3, Y2, Y2
 	VMOVUPS      (R8), Y3
@@ -93056,20 +93279,15 @@ rows779:
 	VPAND        Y3, Y0, Y3
 	VPSHUFB      Y3, Y1, Y3
 	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y6
-	VPBROADCASTD 16(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y4, Y4
-	VPBROADCASTD 48(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y5, Y5
-	VPBROADCASTD 80(DX), Y7
-	VPSIGNB      Y3, Y7, Y3
-	VPMADDUBSW   Y3, Y6, Y3
+	VPABSB       Y3, Y5
+	VPBROADCASTD 16(DX), Y6
+	VPSIGNB      Y3, Y6, Y6
+	VPMADDUBSW   Y6, Y5, Y6
+	VPMADDWD     shorts1<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPBROADCASTD 48(DX), Y6
+	VPSIGNB      Y3, Y6, Y3
+	VPMADDUBSW   Y3, Y5, Y3
 	VPMADDWD     shorts1<>+0(SB), Y3, Y3
 	VPADDD       Y3, Y2, Y2
 	VMOVUPS      128(R8), Y3
@@ -93077,20 +93295,15 @@ rows779:
 	VPAND        Y3, Y0, Y3
 	VPSHUFB      Y3, Y1, Y3
 	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y6
-	VPBROADCASTD 20(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y4, Y4
-	VPBROADCASTD 52(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y5, Y5
-	VPBROADCASTD 84(DX), Y7
-	VPSIGNB      Y3, Y7, Y3
-	VPMADDUBSW   Y3, Y6, Y3
+	VPABSB       Y3, Y5
+	VPBROADCASTD 20(DX), Y6
+	VPSIGNB      Y3, Y6, Y6
+	VPMADDUBSW   Y6, Y5, Y6
+	VPMADDWD     shorts1<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPBROADCASTD 52(DX), Y6
+	VPSIGNB      Y3, Y6, Y3
+	VPMADDUBSW   Y3, Y5, Y3
 	VPMADDWD     shorts1<>+0(SB), Y3, Y3
 	VPADDD       Y3, Y2, Y2
 	VMOVUPS      256(R8), Y3
@@ -93098,20 +93311,15 @@ rows779:
 	VPAND        Y3, Y0, Y3
 	VPSHUFB      Y3, Y1, Y3
 	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y6
-	VPBROADCASTD 24(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y4, Y4
-	VPBROADCASTD 56(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y5, Y5
-	VPBROADCASTD 88(DX), Y7
-	VPSIGNB      Y3, Y7, Y3
-	VPMADDUBSW   Y3, Y6, Y3
+	VPABSB       Y3, Y5
+	VPBROADCASTD 24(DX), Y6
+	VPSIGNB      Y3, Y6, Y6
+	VPMADDUBSW   Y6, Y5, Y6
+	VPMADDWD     shorts1<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPBROADCASTD 56(DX), Y6
+	VPSIGNB      Y3, Y6, Y3
+	VPMADDUBSW   Y3, Y5, Y3
 	VPMADDWD     shorts1<>+0(SB), Y3, Y3
 	VPADDD       Y3, Y2, Y2
 	VMOVUPS      384(R8), Y3
@@ -93119,37 +93327,27 @@ rows779:
 	VPAND        Y3, Y0, Y3
 	VPSHUFB      Y3, Y1, Y3
 	VPXOR        bytes128<>+0(SB), Y3, Y3
-	VPABSB       Y3, Y6
-	VPBROADCASTD 28(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y4, Y4
-	VPBROADCASTD 60(DX), Y7
-	VPSIGNB      Y3, Y7, Y7
-	VPMADDUBSW   Y7, Y6, Y7
-	VPMADDWD     shorts1<>+0(SB), Y7, Y7
-	VPADDD       Y7, Y5, Y5
-	VPBROADCASTD 92(DX), Y7
-	VPSIGNB      Y3, Y7, Y3
-	VPMADDUBSW   Y3, Y6, Y3
+	VPABSB       Y3, Y5
+	VPBROADCASTD 28(DX), Y6
+	VPSIGNB      Y3, Y6, Y6
+	VPMADDUBSW   Y6, Y5, Y6
+	VPMADDWD     shorts1<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPBROADCASTD 60(DX), Y6
+	VPSIGNB      Y3, Y6, Y3
+	VPMADDUBSW   Y3, Y5, Y3
 	VPMADDWD     shorts1<>+0(SB), Y3, Y3
 	VPADDD       Y3, Y2, Y2
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 96(DX), Y3
+	VBROADCASTSS 64(DX), Y3
 	VMULPS       (R9), Y3, Y3
 	VFMADD213PS  (BX), Y3, Y4
 	VMOVUPS      Y4, (BX)
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 100(DX), Y3
-	VMULPS       (R9), Y3, Y3
-	VFMADD213PS  (BX)(SI*1), Y3, Y5
-	VMOVUPS      Y5, (BX)(SI*1)
 	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 104(DX), Y3
+	VBROADCASTSS 68(DX), Y3
 	VMULPS       (R9), Y3, Y3
-	VFMADD213PS  (BX)(SI*2), Y3, Y2
-	VMOVUPS      Y2, (BX)(SI*2)
+	VFMADD213PS  (BX)(SI*1), Y3, Y2
+	VMOVUPS      Y2, (BX)(SI*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
@@ -93161,7 +93359,7 @@ rows779:
 	SUBQ         $0x00000080, R9
 	SUBQ         $0x00000080, R8
 	ADDQ         $0x00000200, R9
-	ADDQ         $0x00000090, DX
+	ADDQ         $0x60, DX
 	ADDQ         $0x00000200, R8
 	DECQ         R11
 	JNZ          steps778
@@ -93197,34 +93395,20 @@ rows779:
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
 	ADDQ         240(DI), AX
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX)(SI*2), Y0, Y0
-	VMOVUPS      Y0, (BX)(SI*2)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX)(SI*2), Y0, Y0
-	VMOVUPS      Y0, 32(BX)(SI*2)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX)(SI*2), Y0, Y0
-	VMOVUPS      Y0, 64(BX)(SI*2)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX)(SI*2), Y0, Y0
-	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
 none780:
 	TESTQ DI, DI
 	RET
 
-// func few4IQ4_XSAVX2()
+// func few3IQ4_XSAVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·few4IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
+TEXT ·few3IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(DI), AX
 	MOVQ    256(DI), CX
 	MOVQ    304(DI), DX
 	MOVQ    328(DI), BX
 	MOVQ    208(DI), SI
-	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -93238,10 +93422,6 @@ TEXT ·few4IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)(SI*2)
 	VMOVUPS Y0, 64(BX)(SI*2)
 	VMOVUPS Y0, 96(BX)(SI*2)
-	VMOVUPS Y0, (BX)(R8*1)
-	VMOVUPS Y0, 32(BX)(R8*1)
-	VMOVUPS Y0, 64(BX)(R8*1)
-	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
@@ -93614,14 +93794,658 @@ units781:
 	VCVTDQ2PS  Y4, Y3
 	VMULPS     Y3, Y2, Y2
 	VMOVUPS    Y2, 4704(DI)
+	MOVQ       AX, R8
+	LEAQ       1024(DI), R9
+	MOVQ       $0x00000008, R11
+
+steps782:
+	MOVQ $0x00000004, R10
+
+rows783:
+	VPAND        (R8), Y0, Y2
+	VPSHUFB      Y2, Y1, Y2
+	VPXOR        bytes128<>+0(SB), Y2, Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD (DX), Y4
+	VPSIGNB      Y2, Y4, Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPMADDWD     shorts1<>+0(SB), Y4, Y4
+	VPBROADCASTD 32(DX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPMADDWD     shorts1<>+0(SB), Y5, Y5
+	VPBROADCASTD 64(DX), Y6
+	VPSIGNB      Y2, Y6, Y2
+	VPMADDUBSW   Y2, Y3, Y2
+	VPMADDWD     shorts1<>+0(SB), Y2, Y2
+	VPAND        128(R8), Y0, Y3
+	VPSHUFB      Y3, Y1, Y3
+	VPXOR        bytes128<>+0(SB), Y3, Y3
+	VPABSB       Y3, Y6
+	VPBROADCASTD 4(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD 36(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 68(DX), Y7
+	VPSIGNB      Y3, Y7, Y3
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDWD     shorts1<>+0(SB), Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VPAND        256(R8), Y0, Y3
+	VPSHUFB      Y3, Y1, Y3
+	VPXOR        bytes128<>+0(SB), Y3, Y3
+	VPABSB       Y3, Y6
+	VPBROADCASTD 8(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD 40(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 72(DX), Y7
+	VPSIGNB      Y3, Y7, Y3
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDWD     shorts1<>+0(SB), Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VPAND        384(R8), Y0, Y3
+	VPSHUFB      Y3, Y1, Y3
+	VPXOR        bytes128<>+0(SB), Y3, Y3
+	VPABSB       Y3, Y6
+	VPBROADCASTD 12(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD 44(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 76(DX), Y7
+	VPSIGNB      Y3, Y7, Y3
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDWD     shorts1<>+0(SB), Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      (R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPSHUFB      Y3, Y1, Y3
+	VPXOR        bytes128<>+0(SB), Y3, Y3
+	VPABSB       Y3, Y6
+	VPBROADCASTD 16(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD 48(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 80(DX), Y7
+	VPSIGNB      Y3, Y7, Y3
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDWD     shorts1<>+0(SB), Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      128(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPSHUFB      Y3, Y1, Y3
+	VPXOR        bytes128<>+0(SB), Y3, Y3
+	VPABSB       Y3, Y6
+	VPBROADCASTD 20(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD 52(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 84(DX), Y7
+	VPSIGNB      Y3, Y7, Y3
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDWD     shorts1<>+0(SB), Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      256(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPSHUFB      Y3, Y1, Y3
+	VPXOR        bytes128<>+0(SB), Y3, Y3
+	VPABSB       Y3, Y6
+	VPBROADCASTD 24(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD 56(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 88(DX), Y7
+	VPSIGNB      Y3, Y7, Y3
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDWD     shorts1<>+0(SB), Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      384(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPSHUFB      Y3, Y1, Y3
+	VPXOR        bytes128<>+0(SB), Y3, Y3
+	VPABSB       Y3, Y6
+	VPBROADCASTD 28(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD 60(DX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     shorts1<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 92(DX), Y7
+	VPSIGNB      Y3, Y7, Y3
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDWD     shorts1<>+0(SB), Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 96(DX), Y3
+	VMULPS       (R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y4
+	VMOVUPS      Y4, (BX)
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 100(DX), Y3
+	VMULPS       (R9), Y3, Y3
+	VFMADD213PS  (BX)(SI*1), Y3, Y5
+	VMOVUPS      Y5, (BX)(SI*1)
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 104(DX), Y3
+	VMULPS       (R9), Y3, Y3
+	VFMADD213PS  (BX)(SI*2), Y3, Y2
+	VMOVUPS      Y2, (BX)(SI*2)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, R9
+	ADDQ         $0x20, R8
+	DECQ         R10
+	JNZ          rows783
+	SUBQ         $0x00000080, AX
+	SUBQ         $0x00000080, BX
+	SUBQ         $0x00000080, R9
+	SUBQ         $0x00000080, R8
+	ADDQ         $0x00000200, R9
+	ADDQ         $0x00000090, DX
+	ADDQ         $0x00000200, R8
+	DECQ         R11
+	JNZ          steps782
+	ADDQ         $0x00001100, AX
+	DECQ         CX
+	JNZ          units781
+	MOVQ         336(DI), AX
+	TESTQ        AX, AX
+	JZ           none784
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX), Y0, Y0
+	VMOVUPS      Y0, 32(BX)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX), Y0, Y0
+	VMOVUPS      Y0, 64(BX)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX), Y0, Y0
+	VMOVUPS      Y0, 96(BX)
+	ADDQ         240(DI), AX
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (BX)(SI*1)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 32(BX)(SI*1)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 64(BX)(SI*1)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 96(BX)(SI*1)
+	ADDQ         240(DI), AX
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX)(SI*2), Y0, Y0
+	VMOVUPS      Y0, (BX)(SI*2)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX)(SI*2), Y0, Y0
+	VMOVUPS      Y0, 32(BX)(SI*2)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX)(SI*2), Y0, Y0
+	VMOVUPS      Y0, 64(BX)(SI*2)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX)(SI*2), Y0, Y0
+	VMOVUPS      Y0, 96(BX)(SI*2)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
+
+none784:
+	TESTQ DI, DI
+	RET
+
+// func few4IQ4_XSAVX2()
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·few4IQ4_XSAVX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
+	LEAQ    (SI)(SI*2), R8
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y0, 32(BX)
+	VMOVUPS Y0, 64(BX)
+	VMOVUPS Y0, 96(BX)
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS Y0, 64(BX)(SI*1)
+	VMOVUPS Y0, 96(BX)(SI*1)
+	VMOVUPS Y0, (BX)(SI*2)
+	VMOVUPS Y0, 32(BX)(SI*2)
+	VMOVUPS Y0, 64(BX)(SI*2)
+	VMOVUPS Y0, 96(BX)(SI*2)
+	VMOVUPS Y0, (BX)(R8*1)
+	VMOVUPS Y0, 32(BX)(R8*1)
+	VMOVUPS Y0, 64(BX)(R8*1)
+	VMOVUPS Y0, 96(BX)(R8*1)
+	VMOVUPS bytes15<>+0(SB), Y0
+	VMOVUPS iq4nl<>+0(SB), Y1
+
+units785:
+	PREFETCHT0 4096(AX)
+	PREFETCHT0 4160(AX)
+	PREFETCHT0 4224(AX)
+	PREFETCHT0 4288(AX)
+	PREFETCHT0 4352(AX)
+	PREFETCHT0 4416(AX)
+	PREFETCHT0 4480(AX)
+	PREFETCHT0 4544(AX)
+	PREFETCHT0 4608(AX)
+	PREFETCHT0 4672(AX)
+	PREFETCHT0 4736(AX)
+	PREFETCHT0 4800(AX)
+	PREFETCHT0 4864(AX)
+	PREFETCHT0 4928(AX)
+	PREFETCHT0 4992(AX)
+	PREFETCHT0 5056(AX)
+	PREFETCHT0 5120(AX)
+	PREFETCHT0 5184(AX)
+	PREFETCHT0 5248(AX)
+	PREFETCHT0 5312(AX)
+	PREFETCHT0 5376(AX)
+	PREFETCHT0 5440(AX)
+	PREFETCHT0 5504(AX)
+	PREFETCHT0 5568(AX)
+	PREFETCHT0 5632(AX)
+	PREFETCHT0 5696(AX)
+	PREFETCHT0 5760(AX)
+	PREFETCHT0 5824(AX)
+	PREFETCHT0 5888(AX)
+	PREFETCHT0 5952(AX)
+	PREFETCHT0 6016(AX)
+	PREFETCHT0 6080(AX)
+	PREFETCHT0 6144(AX)
+	PREFETCHT0 6208(AX)
+	PREFETCHT0 6272(AX)
+	PREFETCHT0 6336(AX)
+	PREFETCHT0 6400(AX)
+	PREFETCHT0 6464(AX)
+	PREFETCHT0 6528(AX)
+	PREFETCHT0 6592(AX)
+	PREFETCHT0 6656(AX)
+	PREFETCHT0 6720(AX)
+	PREFETCHT0 6784(AX)
+	PREFETCHT0 6848(AX)
+	PREFETCHT0 6912(AX)
+	PREFETCHT0 6976(AX)
+	PREFETCHT0 7040(AX)
+	PREFETCHT0 7104(AX)
+	PREFETCHT0 7168(AX)
+	PREFETCHT0 7232(AX)
+	PREFETCHT0 7296(AX)
+	PREFETCHT0 7360(AX)
+	PREFETCHT0 7424(AX)
+	PREFETCHT0 7488(AX)
+	PREFETCHT0 7552(AX)
+	PREFETCHT0 7616(AX)
+	PREFETCHT0 7680(AX)
+	PREFETCHT0 7744(AX)
+	PREFETCHT0 7808(AX)
+	PREFETCHT0 7872(AX)
+	PREFETCHT0 7936(AX)
+	PREFETCHT0 8000(AX)
+	PREFETCHT0 8064(AX)
+	PREFETCHT0 8128(AX)
+	PREFETCHT0 8192(AX)
+	PREFETCHT0 8256(AX)
+	PREFETCHT0 8320(AX)
+	PREFETCHT0 8384(AX)
+	VCVTPH2PS  4288(AX), Y2
+	VPMOVZXWD  4224(AX), Y3
+	VMOVUPS    4096(AX), Y4
+	VPSRLD     $0x00, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1024(DI)
+	VPSRLD     $0x04, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1536(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x00, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2048(DI)
+	VPSRLD     $0x0c, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2560(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3072(DI)
+	VPSRLD     $0x14, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x06, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3584(DI)
+	VPSRLD     $0x18, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4096(DI)
+	VPSRLD     $0x1c, Y4, Y4
+	VPAND      words15<>+0(SB), Y4, Y4
+	VPSRLD     $0x0a, Y3, Y3
+	VPAND      words48<>+0(SB), Y3, Y3
+	VPOR       Y3, Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4608(DI)
+	VCVTPH2PS  4304(AX), Y2
+	VPMOVZXWD  4240(AX), Y3
+	VMOVUPS    4128(AX), Y4
+	VPSRLD     $0x00, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1056(DI)
+	VPSRLD     $0x04, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1568(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x00, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2080(DI)
+	VPSRLD     $0x0c, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2592(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3104(DI)
+	VPSRLD     $0x14, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x06, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3616(DI)
+	VPSRLD     $0x18, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4128(DI)
+	VPSRLD     $0x1c, Y4, Y4
+	VPAND      words15<>+0(SB), Y4, Y4
+	VPSRLD     $0x0a, Y3, Y3
+	VPAND      words48<>+0(SB), Y3, Y3
+	VPOR       Y3, Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4640(DI)
+	VCVTPH2PS  4320(AX), Y2
+	VPMOVZXWD  4256(AX), Y3
+	VMOVUPS    4160(AX), Y4
+	VPSRLD     $0x00, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1088(DI)
+	VPSRLD     $0x04, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1600(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x00, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2112(DI)
+	VPSRLD     $0x0c, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2624(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3136(DI)
+	VPSRLD     $0x14, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x06, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3648(DI)
+	VPSRLD     $0x18, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4160(DI)
+	VPSRLD     $0x1c, Y4, Y4
+	VPAND      words15<>+0(SB), Y4, Y4
+	VPSRLD     $0x0a, Y3, Y3
+	VPAND      words48<>+0(SB), Y3, Y3
+	VPOR       Y3, Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4672(DI)
+	VCVTPH2PS  4336(AX), Y2
+	VPMOVZXWD  4272(AX), Y3
+	VMOVUPS    4192(AX), Y4
+	VPSRLD     $0x00, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1120(DI)
+	VPSRLD     $0x04, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1632(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x00, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2144(DI)
+	VPSRLD     $0x0c, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2656(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3168(DI)
+	VPSRLD     $0x14, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x06, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3680(DI)
+	VPSRLD     $0x18, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4192(DI)
+	VPSRLD     $0x1c, Y4, Y4
+	VPAND      words15<>+0(SB), Y4, Y4
+	VPSRLD     $0x0a, Y3, Y3
+	VPAND      words48<>+0(SB), Y3, Y3
+	VPOR       Y3, Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4704(DI)
 	MOVQ       AX, R9
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000008, R12
 
-steps782:
+steps786:
 	MOVQ $0x00000004, R11
 
-rows783:
+rows787:
 	VPAND        (R9), Y0, Y2
 	VPSHUFB      Y2, Y1, Y2
 	VPXOR        bytes128<>+0(SB), Y2, Y2
@@ -93843,7 +94667,7 @@ rows783:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows783
+	JNZ          rows787
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -93852,13 +94676,13 @@ rows783:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000200, R9
 	DECQ         R12
-	JNZ          steps782
+	JNZ          steps786
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units781
+	JNZ          units785
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none784
+	JZ           none788
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -93913,16 +94737,16 @@ rows783:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none784:
+none788:
 	TESTQ DI, DI
 	RET
 
 // func tileSymShift3Sums8AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSymShift3Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens785:
+tokens789:
 	CMPQ 288(DI), $0x04
-	JLT  fewer786
+	JLT  fewer790
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -93931,12 +94755,12 @@ tokens785:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows787:
+rows791:
 	MOVQ    304(DI), R10
 	MOVQ    312(DI), R11
 	MOVQ    272(DI), R12
 	CMPQ    264(DI), $0x00
-	JNE     begun788
+	JNE     begun792
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -93947,8 +94771,8 @@ rows787:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun788:
-blocks789:
+begun792:
+blocks793:
 	VPBROADCASTD (R11)(BX*1), Y0
 	VPSLLD       $0x03, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -94113,16 +94937,16 @@ blocks789:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks789
+	JNZ          blocks793
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows787
+	JNZ          rows791
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none790
+	JZ           none794
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -94177,18 +95001,18 @@ blocks789:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none790:
+none794:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens785
+	JMP    tokens789
 
-fewer786:
+fewer790:
 	CMPQ 288(DI), $0x03
-	JLT  fewer791
+	JLT  fewer795
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -94196,12 +95020,12 @@ fewer786:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows792:
+rows796:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun793
+	JNE     begun797
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -94210,8 +95034,8 @@ rows792:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun793:
-blocks794:
+begun797:
+blocks798:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x03, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -94340,16 +95164,16 @@ blocks794:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks794
+	JNZ          blocks798
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows792
+	JNZ          rows796
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none795
+	JZ           none799
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -94391,18 +95215,18 @@ blocks794:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none795:
+none799:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens785
+	JMP    tokens789
 
-fewer791:
+fewer795:
 	CMPQ 288(DI), $0x02
-	JLT  fewer796
+	JLT  fewer800
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -94410,20 +95234,20 @@ fewer791:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows797:
+rows801:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun798
+	JNE     begun802
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun798:
-blocks799:
+begun802:
+blocks803:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x03, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -94516,16 +95340,16 @@ blocks799:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks799
+	JNZ          blocks803
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows797
+	JNZ          rows801
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none800
+	JZ           none804
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -94554,18 +95378,18 @@ blocks799:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none800:
+none804:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens785
+	JMP    tokens789
 
-fewer796:
+fewer800:
 	CMPQ 288(DI), $0x01
-	JLT  fewer801
+	JLT  fewer805
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -94573,18 +95397,18 @@ fewer796:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows802:
+rows806:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun803
+	JNE     begun807
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun803:
-blocks804:
+begun807:
+blocks808:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x03, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -94641,16 +95465,16 @@ blocks804:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks804
+	JNZ          blocks808
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows802
+	JNZ          rows806
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none805
+	JZ           none809
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -94666,25 +95490,25 @@ blocks804:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none805:
+none809:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens785
+	JMP    tokens789
 
-fewer801:
+fewer805:
 	TESTQ DI, DI
 	RET
 
 // func tileMinShift0Sums8AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileMinShift0Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens806:
+tokens810:
 	CMPQ 288(DI), $0x04
-	JLT  fewer807
+	JLT  fewer811
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -94693,12 +95517,12 @@ tokens806:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows808:
+rows812:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun809
+	JNE     begun813
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -94709,8 +95533,8 @@ rows808:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun809:
-blocks810:
+begun813:
+blocks814:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -94883,16 +95707,16 @@ blocks810:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks810
+	JNZ          blocks814
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows808
+	JNZ          rows812
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none811
+	JZ           none815
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -94947,18 +95771,18 @@ blocks810:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none811:
+none815:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens806
+	JMP    tokens810
 
-fewer807:
+fewer811:
 	CMPQ 288(DI), $0x03
-	JLT  fewer812
+	JLT  fewer816
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -94966,12 +95790,12 @@ fewer807:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows813:
+rows817:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun814
+	JNE     begun818
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -94980,8 +95804,8 @@ rows813:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun814:
-blocks815:
+begun818:
+blocks819:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -95116,16 +95940,16 @@ blocks815:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks815
+	JNZ          blocks819
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows813
+	JNZ          rows817
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none816
+	JZ           none820
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -95167,18 +95991,18 @@ blocks815:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none816:
+none820:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens806
+	JMP    tokens810
 
-fewer812:
+fewer816:
 	CMPQ 288(DI), $0x02
-	JLT  fewer817
+	JLT  fewer821
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -95186,20 +96010,20 @@ fewer812:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows818:
+rows822:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun819
+	JNE     begun823
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun819:
-blocks820:
+begun823:
+blocks824:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -95296,16 +96120,16 @@ blocks820:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks820
+	JNZ          blocks824
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows818
+	JNZ          rows822
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none821
+	JZ           none825
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -95334,18 +96158,18 @@ blocks820:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none821:
+none825:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens806
+	JMP    tokens810
 
-fewer817:
+fewer821:
 	CMPQ 288(DI), $0x01
-	JLT  fewer822
+	JLT  fewer826
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -95353,18 +96177,18 @@ fewer817:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows823:
+rows827:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun824
+	JNE     begun828
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun824:
-blocks825:
+begun828:
+blocks829:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VMOVUPS      (BX), Y2
@@ -95423,16 +96247,16 @@ blocks825:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks825
+	JNZ          blocks829
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows823
+	JNZ          rows827
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none826
+	JZ           none830
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -95448,25 +96272,25 @@ blocks825:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none826:
+none830:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens806
+	JMP    tokens810
 
-fewer822:
+fewer826:
 	TESTQ DI, DI
 	RET
 
 // func tileSymShift4Sums4AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSymShift4Sums4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens827:
+tokens831:
 	CMPQ 288(DI), $0x04
-	JLT  fewer828
+	JLT  fewer832
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -95475,12 +96299,12 @@ tokens827:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows829:
+rows833:
 	MOVQ    304(DI), R10
 	MOVQ    312(DI), R11
 	MOVQ    272(DI), R12
 	CMPQ    264(DI), $0x00
-	JNE     begun830
+	JNE     begun834
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -95491,8 +96315,8 @@ rows829:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun830:
-blocks831:
+begun834:
+blocks835:
 	VPBROADCASTD (R11)(BX*1), Y0
 	VPSLLD       $0x04, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -95657,16 +96481,16 @@ blocks831:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks831
+	JNZ          blocks835
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows829
+	JNZ          rows833
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none832
+	JZ           none836
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -95721,18 +96545,18 @@ blocks831:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none832:
+none836:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens827
+	JMP    tokens831
 
-fewer828:
+fewer832:
 	CMPQ 288(DI), $0x03
-	JLT  fewer833
+	JLT  fewer837
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -95740,12 +96564,12 @@ fewer828:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows834:
+rows838:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun835
+	JNE     begun839
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -95754,8 +96578,8 @@ rows834:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun835:
-blocks836:
+begun839:
+blocks840:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x04, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -95884,16 +96708,16 @@ blocks836:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks836
+	JNZ          blocks840
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows834
+	JNZ          rows838
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none837
+	JZ           none841
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -95935,18 +96759,18 @@ blocks836:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none837:
+none841:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens827
+	JMP    tokens831
 
-fewer833:
+fewer837:
 	CMPQ 288(DI), $0x02
-	JLT  fewer838
+	JLT  fewer842
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -95954,20 +96778,20 @@ fewer833:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows839:
+rows843:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun840
+	JNE     begun844
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun840:
-blocks841:
+begun844:
+blocks845:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x04, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -96060,16 +96884,16 @@ blocks841:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks841
+	JNZ          blocks845
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows839
+	JNZ          rows843
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none842
+	JZ           none846
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -96098,18 +96922,18 @@ blocks841:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none842:
+none846:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens827
+	JMP    tokens831
 
-fewer838:
+fewer842:
 	CMPQ 288(DI), $0x01
-	JLT  fewer843
+	JLT  fewer847
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -96117,18 +96941,18 @@ fewer838:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows844:
+rows848:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun845
+	JNE     begun849
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun845:
-blocks846:
+begun849:
+blocks850:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x04, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -96185,16 +97009,16 @@ blocks846:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks846
+	JNZ          blocks850
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows844
+	JNZ          rows848
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none847
+	JZ           none851
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -96210,25 +97034,25 @@ blocks846:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none847:
+none851:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens827
+	JMP    tokens831
 
-fewer843:
+fewer847:
 	TESTQ DI, DI
 	RET
 
 // func tileMinShift0Sums4AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileMinShift0Sums4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens848:
+tokens852:
 	CMPQ 288(DI), $0x04
-	JLT  fewer849
+	JLT  fewer853
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -96237,12 +97061,12 @@ tokens848:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows850:
+rows854:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun851
+	JNE     begun855
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -96253,8 +97077,8 @@ rows850:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun851:
-blocks852:
+begun855:
+blocks856:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -96427,16 +97251,16 @@ blocks852:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks852
+	JNZ          blocks856
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows850
+	JNZ          rows854
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none853
+	JZ           none857
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -96491,18 +97315,18 @@ blocks852:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none853:
+none857:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens848
+	JMP    tokens852
 
-fewer849:
+fewer853:
 	CMPQ 288(DI), $0x03
-	JLT  fewer854
+	JLT  fewer858
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -96510,12 +97334,12 @@ fewer849:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows855:
+rows859:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun856
+	JNE     begun860
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -96524,8 +97348,8 @@ rows855:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun856:
-blocks857:
+begun860:
+blocks861:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -96660,16 +97484,16 @@ blocks857:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks857
+	JNZ          blocks861
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows855
+	JNZ          rows859
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none858
+	JZ           none862
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -96711,18 +97535,18 @@ blocks857:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none858:
+none862:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens848
+	JMP    tokens852
 
-fewer854:
+fewer858:
 	CMPQ 288(DI), $0x02
-	JLT  fewer859
+	JLT  fewer863
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -96730,20 +97554,20 @@ fewer854:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows860:
+rows864:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun861
+	JNE     begun865
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun861:
-blocks862:
+begun865:
+blocks866:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -96840,16 +97664,16 @@ blocks862:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks862
+	JNZ          blocks866
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows860
+	JNZ          rows864
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none863
+	JZ           none867
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -96878,18 +97702,18 @@ blocks862:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none863:
+none867:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens848
+	JMP    tokens852
 
-fewer859:
+fewer863:
 	CMPQ 288(DI), $0x01
-	JLT  fewer864
+	JLT  fewer868
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -96897,18 +97721,18 @@ fewer859:
 	MOVQ 48(DI), BX
 	MOVQ $0x00000002, SI
 
-rows865:
+rows869:
 	MOVQ    304(DI), R8
 	MOVQ    312(DI), R9
 	MOVQ    272(DI), R10
 	CMPQ    264(DI), $0x00
-	JNE     begun866
+	JNE     begun870
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun866:
-blocks867:
+begun870:
+blocks871:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VMOVUPS      (BX), Y2
@@ -96967,16 +97791,16 @@ blocks867:
 	LEAQ         (R8)(DX*4), R8
 	LEAQ         (R9)(DX*4), R9
 	DECQ         R10
-	JNZ          blocks867
+	JNZ          blocks871
 	MOVQ         48(DI), BX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, AX
 	DECQ         SI
-	JNZ          rows865
+	JNZ          rows869
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none868
+	JZ           none872
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -96992,25 +97816,25 @@ blocks867:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none868:
+none872:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens848
+	JMP    tokens852
 
-fewer864:
+fewer868:
 	TESTQ DI, DI
 	RET
 
 // func tileSymShift7Sums0AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSymShift7Sums0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens869:
+tokens873:
 	CMPQ 288(DI), $0x04
-	JLT  fewer870
+	JLT  fewer874
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -97019,12 +97843,12 @@ tokens869:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows871:
+rows875:
 	MOVQ    304(DI), R10
 	MOVQ    312(DI), R11
 	MOVQ    272(DI), R12
 	CMPQ    264(DI), $0x00
-	JNE     begun872
+	JNE     begun876
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -97035,8 +97859,8 @@ rows871:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun872:
-blocks873:
+begun876:
+blocks877:
 	VPBROADCASTD (R11)(BX*1), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -97201,16 +98025,16 @@ blocks873:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks873
+	JNZ          blocks877
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows871
+	JNZ          rows875
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none874
+	JZ           none878
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -97265,18 +98089,18 @@ blocks873:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none874:
+none878:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens869
+	JMP    tokens873
 
-fewer870:
+fewer874:
 	CMPQ 288(DI), $0x03
-	JLT  fewer875
+	JLT  fewer879
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -97284,12 +98108,12 @@ fewer870:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows876:
+rows880:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun877
+	JNE     begun881
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -97298,8 +98122,8 @@ rows876:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun877:
-blocks878:
+begun881:
+blocks882:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -97428,16 +98252,16 @@ blocks878:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks878
+	JNZ          blocks882
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows876
+	JNZ          rows880
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none879
+	JZ           none883
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -97479,18 +98303,18 @@ blocks878:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none879:
+none883:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens869
+	JMP    tokens873
 
-fewer875:
+fewer879:
 	CMPQ 288(DI), $0x02
-	JLT  fewer880
+	JLT  fewer884
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -97498,20 +98322,20 @@ fewer875:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows881:
+rows885:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun882
+	JNE     begun886
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun882:
-blocks883:
+begun886:
+blocks887:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -97604,16 +98428,16 @@ blocks883:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks883
+	JNZ          blocks887
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows881
+	JNZ          rows885
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none884
+	JZ           none888
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -97642,18 +98466,18 @@ blocks883:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none884:
+none888:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens869
+	JMP    tokens873
 
-fewer880:
+fewer884:
 	CMPQ 288(DI), $0x01
-	JLT  fewer885
+	JLT  fewer889
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -97661,18 +98485,18 @@ fewer880:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows886:
+rows890:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun887
+	JNE     begun891
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun887:
-blocks888:
+begun891:
+blocks892:
 	VPBROADCASTD (R10)(DX*1), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -97729,16 +98553,16 @@ blocks888:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks888
+	JNZ          blocks892
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows886
+	JNZ          rows890
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none889
+	JZ           none893
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -97754,25 +98578,25 @@ blocks888:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none889:
+none893:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens869
+	JMP    tokens873
 
-fewer885:
+fewer889:
 	TESTQ DI, DI
 	RET
 
 // func tileMin16Shift0Sums8AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileMin16Shift0Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens890:
+tokens894:
 	CMPQ 288(DI), $0x04
-	JLT  fewer891
+	JLT  fewer895
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -97781,12 +98605,12 @@ tokens890:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows892:
+rows896:
 	MOVQ    304(DI), R10
 	MOVQ    312(DI), R11
 	MOVQ    272(DI), R12
 	CMPQ    264(DI), $0x00
-	JNE     begun893
+	JNE     begun897
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -97797,8 +98621,8 @@ rows892:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun893:
-blocks894:
+begun897:
+blocks898:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -98055,16 +98879,16 @@ blocks894:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks894
+	JNZ          blocks898
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows892
+	JNZ          rows896
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none895
+	JZ           none899
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -98119,18 +98943,18 @@ blocks894:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none895:
+none899:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens890
+	JMP    tokens894
 
-fewer891:
+fewer895:
 	CMPQ 288(DI), $0x03
-	JLT  fewer896
+	JLT  fewer900
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -98138,12 +98962,12 @@ fewer891:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows897:
+rows901:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun898
+	JNE     begun902
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -98152,8 +98976,8 @@ rows897:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun898:
-blocks899:
+begun902:
+blocks903:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -98351,16 +99175,16 @@ blocks899:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks899
+	JNZ          blocks903
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows897
+	JNZ          rows901
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none900
+	JZ           none904
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -98402,18 +99226,18 @@ blocks899:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none900:
+none904:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens890
+	JMP    tokens894
 
-fewer896:
+fewer900:
 	CMPQ 288(DI), $0x02
-	JLT  fewer901
+	JLT  fewer905
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -98421,20 +99245,20 @@ fewer896:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows902:
+rows906:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun903
+	JNE     begun907
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun903:
-blocks904:
+begun907:
+blocks908:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -98573,16 +99397,16 @@ blocks904:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks904
+	JNZ          blocks908
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows902
+	JNZ          rows906
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none905
+	JZ           none909
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -98611,18 +99435,18 @@ blocks904:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none905:
+none909:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens890
+	JMP    tokens894
 
-fewer901:
+fewer905:
 	CMPQ 288(DI), $0x01
-	JLT  fewer906
+	JLT  fewer910
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -98630,18 +99454,18 @@ fewer901:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows907:
+rows911:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun908
+	JNE     begun912
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun908:
-blocks909:
+begun912:
+blocks913:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VMOVUPS      (SI), Y2
@@ -98721,16 +99545,16 @@ blocks909:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks909
+	JNZ          blocks913
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows907
+	JNZ          rows911
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none910
+	JZ           none914
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -98746,25 +99570,25 @@ blocks909:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none910:
+none914:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens890
+	JMP    tokens894
 
-fewer906:
+fewer910:
 	TESTQ DI, DI
 	RET
 
 // func tileSym16Shift2Sums8AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSym16Shift2Sums8AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens911:
+tokens915:
 	CMPQ 288(DI), $0x04
-	JLT  fewer912
+	JLT  fewer916
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -98773,12 +99597,12 @@ tokens911:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows913:
+rows917:
 	MOVQ    304(DI), R10
 	MOVQ    312(DI), R11
 	MOVQ    272(DI), R12
 	CMPQ    264(DI), $0x00
-	JNE     begun914
+	JNE     begun918
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -98789,8 +99613,8 @@ rows913:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun914:
-blocks915:
+begun918:
+blocks919:
 	VPBROADCASTD (R11)(BX*2), Y0
 	VPSLLD       $0x02, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -99011,16 +99835,16 @@ blocks915:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks915
+	JNZ          blocks919
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows913
+	JNZ          rows917
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none916
+	JZ           none920
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -99075,18 +99899,18 @@ blocks915:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none916:
+none920:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens911
+	JMP    tokens915
 
-fewer912:
+fewer916:
 	CMPQ 288(DI), $0x03
-	JLT  fewer917
+	JLT  fewer921
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -99094,12 +99918,12 @@ fewer912:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows918:
+rows922:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun919
+	JNE     begun923
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -99108,8 +99932,8 @@ rows918:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun919:
-blocks920:
+begun923:
+blocks924:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x02, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -99280,16 +100104,16 @@ blocks920:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks920
+	JNZ          blocks924
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows918
+	JNZ          rows922
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none921
+	JZ           none925
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -99331,18 +100155,18 @@ blocks920:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none921:
+none925:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens911
+	JMP    tokens915
 
-fewer917:
+fewer921:
 	CMPQ 288(DI), $0x02
-	JLT  fewer922
+	JLT  fewer926
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -99350,20 +100174,20 @@ fewer917:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows923:
+rows927:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun924
+	JNE     begun928
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun924:
-blocks925:
+begun928:
+blocks929:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x02, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -99484,16 +100308,16 @@ blocks925:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks925
+	JNZ          blocks929
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows923
+	JNZ          rows927
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none926
+	JZ           none930
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -99522,18 +100346,18 @@ blocks925:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none926:
+none930:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens911
+	JMP    tokens915
 
-fewer922:
+fewer926:
 	CMPQ 288(DI), $0x01
-	JLT  fewer927
+	JLT  fewer931
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -99541,18 +100365,18 @@ fewer922:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows928:
+rows932:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun929
+	JNE     begun933
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun929:
-blocks930:
+begun933:
+blocks934:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x02, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -99623,16 +100447,16 @@ blocks930:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks930
+	JNZ          blocks934
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows928
+	JNZ          rows932
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none931
+	JZ           none935
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -99648,25 +100472,25 @@ blocks930:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none931:
+none935:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens911
+	JMP    tokens915
 
-fewer927:
+fewer931:
 	TESTQ DI, DI
 	RET
 
 // func tileSym16Shift5Sums2AVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
 TEXT ·tileSym16Shift5Sums2AVXVNNI(SB), NOSPLIT|NOFRAME, $0
-tokens932:
+tokens936:
 	CMPQ 288(DI), $0x04
-	JLT  fewer933
+	JLT  fewer937
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	LEAQ (CX)(CX*2), DX
@@ -99675,12 +100499,12 @@ tokens932:
 	MOVQ 48(DI), R8
 	MOVQ $0x00000002, R9
 
-rows934:
+rows938:
 	MOVQ    304(DI), R10
 	MOVQ    312(DI), R11
 	MOVQ    272(DI), R12
 	CMPQ    264(DI), $0x00
-	JNE     begun935
+	JNE     begun939
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -99691,8 +100515,8 @@ rows934:
 	VMOVUPS Y0, (AX)(DX*1)
 	VMOVUPS Y0, 32(AX)(DX*1)
 
-begun935:
-blocks936:
+begun939:
+blocks940:
 	VPBROADCASTD (R11)(BX*2), Y0
 	VPSLLD       $0x05, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -99913,16 +100737,16 @@ blocks936:
 	LEAQ         (R10)(SI*4), R10
 	LEAQ         (R11)(SI*4), R11
 	DECQ         R12
-	JNZ          blocks936
+	JNZ          blocks940
 	MOVQ         48(DI), R8
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, AX
 	DECQ         R9
-	JNZ          rows934
+	JNZ          rows938
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), BX
 	TESTQ        BX, BX
-	JZ           none937
+	JZ           none941
 	VMOVUPS      (BX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -99977,18 +100801,18 @@ blocks936:
 	ADDQ         240(DI), BX
 	MOVQ         BX, 336(DI)
 
-none937:
+none941:
 	IMUL3Q $0x04, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x04, 288(DI)
 	ADDQ   $0x00000080, 304(DI)
 	ADDQ   $0x10, 312(DI)
-	JMP    tokens932
+	JMP    tokens936
 
-fewer933:
+fewer937:
 	CMPQ 288(DI), $0x03
-	JLT  fewer938
+	JLT  fewer942
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -99996,12 +100820,12 @@ fewer933:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows939:
+rows943:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun940
+	JNE     begun944
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
@@ -100010,8 +100834,8 @@ rows939:
 	VMOVUPS Y0, (AX)(CX*2)
 	VMOVUPS Y0, 32(AX)(CX*2)
 
-begun940:
-blocks941:
+begun944:
+blocks945:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x05, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -100182,16 +101006,16 @@ blocks941:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks941
+	JNZ          blocks945
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows939
+	JNZ          rows943
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none942
+	JZ           none946
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -100233,18 +101057,18 @@ blocks941:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none942:
+none946:
 	IMUL3Q $0x03, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x03, 288(DI)
 	ADDQ   $0x60, 304(DI)
 	ADDQ   $0x0c, 312(DI)
-	JMP    tokens932
+	JMP    tokens936
 
-fewer938:
+fewer942:
 	CMPQ 288(DI), $0x02
-	JLT  fewer943
+	JLT  fewer947
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -100252,20 +101076,20 @@ fewer938:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows944:
+rows948:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun945
+	JNE     begun949
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS Y0, (AX)(CX*1)
 	VMOVUPS Y0, 32(AX)(CX*1)
 
-begun945:
-blocks946:
+begun949:
+blocks950:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x05, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -100386,16 +101210,16 @@ blocks946:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks946
+	JNZ          blocks950
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows944
+	JNZ          rows948
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none947
+	JZ           none951
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -100424,18 +101248,18 @@ blocks946:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none947:
+none951:
 	IMUL3Q $0x02, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x02, 288(DI)
 	ADDQ   $0x40, 304(DI)
 	ADDQ   $0x08, 312(DI)
-	JMP    tokens932
+	JMP    tokens936
 
-fewer943:
+fewer947:
 	CMPQ 288(DI), $0x01
-	JLT  fewer948
+	JLT  fewer952
 	MOVQ 328(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ 320(DI), DX
@@ -100443,18 +101267,18 @@ fewer943:
 	MOVQ 48(DI), SI
 	MOVQ $0x00000002, R8
 
-rows949:
+rows953:
 	MOVQ    304(DI), R9
 	MOVQ    312(DI), R10
 	MOVQ    272(DI), R11
 	CMPQ    264(DI), $0x00
-	JNE     begun950
+	JNE     begun954
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 
-begun950:
-blocks951:
+begun954:
+blocks955:
 	VPBROADCASTD (R10)(DX*2), Y0
 	VPSLLD       $0x05, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -100525,16 +101349,16 @@ blocks951:
 	LEAQ         (R9)(BX*4), R9
 	LEAQ         (R10)(BX*4), R10
 	DECQ         R11
-	JNZ          blocks951
+	JNZ          blocks955
 	MOVQ         48(DI), SI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, AX
 	DECQ         R8
-	JNZ          rows949
+	JNZ          rows953
 	SUBQ         $0x00000080, AX
 	MOVQ         336(DI), DX
 	TESTQ        DX, DX
-	JZ           none952
+	JZ           none956
 	VMOVUPS      (DX), Y0
 	VADDPS       (AX), Y0, Y0
 	VMOVUPS      Y0, (AX)
@@ -100550,16 +101374,16 @@ blocks951:
 	ADDQ         240(DI), DX
 	MOVQ         DX, 336(DI)
 
-none952:
+none956:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, AX
 	MOVQ   AX, 328(DI)
 	SUBQ   $0x01, 288(DI)
 	ADDQ   $0x20, 304(DI)
 	ADDQ   $0x04, 312(DI)
-	JMP    tokens932
+	JMP    tokens936
 
-fewer948:
+fewer952:
 	TESTQ DI, DI
 	RET
 
@@ -100578,7 +101402,7 @@ TEXT ·few1Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units953:
+units957:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -100599,7 +101423,7 @@ units953:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows954:
+rows958:
 	VPBROADCASTD 36(DX), Y1
 	VPSLLD       $0x03, Y1, Y1
 	VMOVDQA      Y1, Y2
@@ -100672,7 +101496,7 @@ rows954:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows954
+	JNZ          rows958
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -100680,10 +101504,10 @@ rows954:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units953
+	JNZ          units957
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none955
+	JZ           none959
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -100699,7 +101523,7 @@ rows954:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none955:
+none959:
 	TESTQ DI, DI
 	RET
 
@@ -100722,7 +101546,7 @@ TEXT ·few2Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units956:
+units960:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -100743,7 +101567,7 @@ units956:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows957:
+rows961:
 	VPBROADCASTD 72(DX), Y1
 	VPSLLD       $0x03, Y1, Y1
 	VPBROADCASTD 76(DX), Y2
@@ -100810,7 +101634,7 @@ rows957:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows957
+	JNZ          rows961
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -100818,10 +101642,10 @@ rows957:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units956
+	JNZ          units960
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none958
+	JZ           none962
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -100850,7 +101674,7 @@ rows957:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none958:
+none962:
 	TESTQ DI, DI
 	RET
 
@@ -100877,7 +101701,7 @@ TEXT ·few3Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units959:
+units963:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -100898,7 +101722,7 @@ units959:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows960:
+rows964:
 	VPBROADCASTD 108(DX), Y1
 	VPSLLD       $0x03, Y1, Y1
 	VPBROADCASTD 112(DX), Y2
@@ -100988,7 +101812,7 @@ rows960:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows960
+	JNZ          rows964
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -100996,10 +101820,10 @@ rows960:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units959
+	JNZ          units963
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none961
+	JZ           none965
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -101041,7 +101865,7 @@ rows960:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none961:
+none965:
 	TESTQ DI, DI
 	RET
 
@@ -101073,7 +101897,7 @@ TEXT ·few4Q4_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units962:
+units966:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -101094,7 +101918,7 @@ units962:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows963:
+rows967:
 	VPBROADCASTD 144(DX), Y1
 	VPSLLD       $0x03, Y1, Y1
 	VPBROADCASTD 148(DX), Y2
@@ -101207,7 +102031,7 @@ rows963:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows963
+	JNZ          rows967
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -101215,10 +102039,10 @@ rows963:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units962
+	JNZ          units966
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none964
+	JZ           none968
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -101273,7 +102097,7 @@ rows963:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none964:
+none968:
 	TESTQ DI, DI
 	RET
 
@@ -101292,7 +102116,7 @@ TEXT ·few1Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units965:
+units969:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -101322,7 +102146,7 @@ units965:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows966:
+rows970:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VPAND        (AX), Y0, Y3
@@ -101397,7 +102221,7 @@ rows966:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows966
+	JNZ          rows970
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -101405,10 +102229,10 @@ rows966:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units965
+	JNZ          units969
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none967
+	JZ           none971
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -101424,7 +102248,7 @@ rows966:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none967:
+none971:
 	TESTQ DI, DI
 	RET
 
@@ -101447,7 +102271,7 @@ TEXT ·few2Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units968:
+units972:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -101477,7 +102301,7 @@ units968:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows969:
+rows973:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VPAND        (AX), Y0, Y3
@@ -101546,7 +102370,7 @@ rows969:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows969
+	JNZ          rows973
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -101554,10 +102378,10 @@ rows969:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units968
+	JNZ          units972
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none970
+	JZ           none974
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -101586,7 +102410,7 @@ rows969:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none970:
+none974:
 	TESTQ DI, DI
 	RET
 
@@ -101613,7 +102437,7 @@ TEXT ·few3Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units971:
+units975:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -101643,7 +102467,7 @@ units971:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows972:
+rows976:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -101736,7 +102560,7 @@ rows972:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows972
+	JNZ          rows976
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -101744,10 +102568,10 @@ rows972:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units971
+	JNZ          units975
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none973
+	JZ           none977
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -101789,7 +102613,7 @@ rows972:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none973:
+none977:
 	TESTQ DI, DI
 	RET
 
@@ -101821,7 +102645,7 @@ TEXT ·few4Q4_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units974:
+units978:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -101851,7 +102675,7 @@ units974:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows975:
+rows979:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -101968,7 +102792,7 @@ rows975:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows975
+	JNZ          rows979
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -101976,10 +102800,10 @@ rows975:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000280, AX
 	DECQ         CX
-	JNZ          units974
+	JNZ          units978
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none976
+	JZ           none980
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -102034,7 +102858,7 @@ rows975:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none976:
+none980:
 	TESTQ DI, DI
 	RET
 
@@ -102053,7 +102877,7 @@ TEXT ·few1Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units977:
+units981:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -102076,7 +102900,7 @@ units977:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows978:
+rows982:
 	VPBROADCASTD 36(DX), Y1
 	VPSLLD       $0x04, Y1, Y1
 	VMOVDQA      Y1, Y2
@@ -102245,7 +103069,7 @@ rows978:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows978
+	JNZ          rows982
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -102253,10 +103077,10 @@ rows978:
 	ADDQ         $0x30, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units977
+	JNZ          units981
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none979
+	JZ           none983
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -102272,7 +103096,7 @@ rows978:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none979:
+none983:
 	TESTQ DI, DI
 	RET
 
@@ -102295,7 +103119,7 @@ TEXT ·few2Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units980:
+units984:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -102318,7 +103142,7 @@ units980:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows981:
+rows985:
 	VPBROADCASTD 72(DX), Y1
 	VPSLLD       $0x04, Y1, Y1
 	VPBROADCASTD 76(DX), Y2
@@ -102433,7 +103257,7 @@ rows981:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows981
+	JNZ          rows985
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -102441,10 +103265,10 @@ rows981:
 	ADDQ         $0x60, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units980
+	JNZ          units984
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none982
+	JZ           none986
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -102473,7 +103297,7 @@ rows981:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none982:
+none986:
 	TESTQ DI, DI
 	RET
 
@@ -102500,7 +103324,7 @@ TEXT ·few3Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units983:
+units987:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -102523,7 +103347,7 @@ units983:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows984:
+rows988:
 	VPBROADCASTD 108(DX), Y1
 	VPSLLD       $0x04, Y1, Y1
 	VPBROADCASTD 112(DX), Y2
@@ -102661,7 +103485,7 @@ rows984:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows984
+	JNZ          rows988
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -102669,10 +103493,10 @@ rows984:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units983
+	JNZ          units987
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none985
+	JZ           none989
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -102714,7 +103538,7 @@ rows984:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none985:
+none989:
 	TESTQ DI, DI
 	RET
 
@@ -102746,7 +103570,7 @@ TEXT ·few4Q5_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units986:
+units990:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -102769,7 +103593,7 @@ units986:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows987:
+rows991:
 	VPBROADCASTD 144(DX), Y1
 	VPSLLD       $0x04, Y1, Y1
 	VPBROADCASTD 148(DX), Y2
@@ -102930,7 +103754,7 @@ rows987:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows987
+	JNZ          rows991
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -102938,10 +103762,10 @@ rows987:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x000002c0, AX
 	DECQ         CX
-	JNZ          units986
+	JNZ          units990
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none988
+	JZ           none992
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -102996,7 +103820,7 @@ rows987:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none988:
+none992:
 	TESTQ DI, DI
 	RET
 
@@ -103015,7 +103839,7 @@ TEXT ·few1Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units989:
+units993:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -103047,7 +103871,7 @@ units989:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows990:
+rows994:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VPAND        (AX), Y0, Y3
@@ -103218,7 +104042,7 @@ rows990:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows990
+	JNZ          rows994
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -103226,10 +104050,10 @@ rows990:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units989
+	JNZ          units993
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none991
+	JZ           none995
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -103245,7 +104069,7 @@ rows990:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none991:
+none995:
 	TESTQ DI, DI
 	RET
 
@@ -103268,7 +104092,7 @@ TEXT ·few2Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units992:
+units996:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -103300,7 +104124,7 @@ units992:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows993:
+rows997:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VPAND        (AX), Y0, Y3
@@ -103417,7 +104241,7 @@ rows993:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows993
+	JNZ          rows997
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -103425,10 +104249,10 @@ rows993:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units992
+	JNZ          units996
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none994
+	JZ           none998
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -103457,7 +104281,7 @@ rows993:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none994:
+none998:
 	TESTQ DI, DI
 	RET
 
@@ -103484,7 +104308,7 @@ TEXT ·few3Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units995:
+units999:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -103516,7 +104340,7 @@ units995:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows996:
+rows1000:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -103657,7 +104481,7 @@ rows996:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows996
+	JNZ          rows1000
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -103665,10 +104489,10 @@ rows996:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units995
+	JNZ          units999
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none997
+	JZ           none1001
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -103710,7 +104534,7 @@ rows996:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none997:
+none1001:
 	TESTQ DI, DI
 	RET
 
@@ -103742,7 +104566,7 @@ TEXT ·few4Q5_1AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units998:
+units1002:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -103774,7 +104598,7 @@ units998:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows999:
+rows1003:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -103939,7 +104763,7 @@ rows999:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows999
+	JNZ          rows1003
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -103947,10 +104771,10 @@ rows999:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000300, AX
 	DECQ         CX
-	JNZ          units998
+	JNZ          units1002
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1000
+	JZ           none1004
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -104005,7 +104829,7 @@ rows999:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1000:
+none1004:
 	TESTQ DI, DI
 	RET
 
@@ -104016,7 +104840,7 @@ TEXT ·expandQ8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 48(DI), CX
 	MOVQ 256(DI), DX
 
-units1001:
+units1005:
 	VCVTPH2PS 1024(AX), Y0
 	VMOVUPS   Y0, 1024(CX)
 	VCVTPH2PS 1040(AX), Y0
@@ -104092,7 +104916,7 @@ units1001:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000440, AX
 	DECQ      DX
-	JNZ       units1001
+	JNZ       units1005
 	TESTQ     DI, DI
 	RET
 
@@ -104110,7 +104934,7 @@ TEXT ·few1Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)
 	VMOVUPS Y0, 96(BX)
 
-units1002:
+units1006:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -104139,7 +104963,7 @@ units1002:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows1003:
+rows1007:
 	VPBROADCASTD 36(DX), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VMOVDQA      Y0, Y1
@@ -104196,7 +105020,7 @@ rows1003:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows1003
+	JNZ          rows1007
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -104204,10 +105028,10 @@ rows1003:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units1002
+	JNZ          units1006
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1004
+	JZ           none1008
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -104223,7 +105047,7 @@ rows1003:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1004:
+none1008:
 	TESTQ DI, DI
 	RET
 
@@ -104245,7 +105069,7 @@ TEXT ·few2Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
 
-units1005:
+units1009:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -104274,7 +105098,7 @@ units1005:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows1006:
+rows1010:
 	VPBROADCASTD 72(DX), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VPBROADCASTD 76(DX), Y1
@@ -104333,7 +105157,7 @@ rows1006:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows1006
+	JNZ          rows1010
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -104341,10 +105165,10 @@ rows1006:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units1005
+	JNZ          units1009
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1007
+	JZ           none1011
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -104373,7 +105197,7 @@ rows1006:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1007:
+none1011:
 	TESTQ DI, DI
 	RET
 
@@ -104399,7 +105223,7 @@ TEXT ·few3Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(SI*2)
 	VMOVUPS Y0, 96(BX)(SI*2)
 
-units1008:
+units1012:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -104428,7 +105252,7 @@ units1008:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows1009:
+rows1013:
 	VPBROADCASTD 108(DX), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VPBROADCASTD 112(DX), Y1
@@ -104510,7 +105334,7 @@ rows1009:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows1009
+	JNZ          rows1013
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -104518,10 +105342,10 @@ rows1009:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units1008
+	JNZ          units1012
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1010
+	JZ           none1014
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -104563,7 +105387,7 @@ rows1009:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1010:
+none1014:
 	TESTQ DI, DI
 	RET
 
@@ -104594,7 +105418,7 @@ TEXT ·few4Q8_0AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 64(BX)(R8*1)
 	VMOVUPS Y0, 96(BX)(R8*1)
 
-units1011:
+units1015:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -104623,7 +105447,7 @@ units1011:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows1012:
+rows1016:
 	VPBROADCASTD 144(DX), Y0
 	VPSLLD       $0x07, Y0, Y0
 	VPBROADCASTD 148(DX), Y1
@@ -104728,7 +105552,7 @@ rows1012:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows1012
+	JNZ          rows1016
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -104736,10 +105560,10 @@ rows1012:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000440, AX
 	DECQ         CX
-	JNZ          units1011
+	JNZ          units1015
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1013
+	JZ           none1017
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -104794,7 +105618,7 @@ rows1012:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1013:
+none1017:
 	TESTQ DI, DI
 	RET
 
@@ -104807,7 +105631,7 @@ TEXT ·expandIQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units1014:
+units1018:
 	VCVTPH2PS 512(AX), Y2
 	VMOVUPS   Y2, 1024(CX)
 	VCVTPH2PS 528(AX), Y2
@@ -104947,7 +105771,7 @@ units1014:
 	ADDQ      $0x00000480, CX
 	ADDQ      $0x00000240, AX
 	DECQ      DX
-	JNZ       units1014
+	JNZ       units1018
 	TESTQ     DI, DI
 	RET
 
@@ -104967,7 +105791,7 @@ TEXT ·few1IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units1015:
+units1019:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -104988,7 +105812,7 @@ units1015:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows1016:
+rows1020:
 	VPBROADCASTD 36(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VMOVDQA      Y2, Y3
@@ -105077,7 +105901,7 @@ rows1016:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows1016
+	JNZ          rows1020
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -105085,10 +105909,10 @@ rows1016:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units1015
+	JNZ          units1019
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1017
+	JZ           none1021
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -105104,7 +105928,7 @@ rows1016:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1017:
+none1021:
 	TESTQ DI, DI
 	RET
 
@@ -105128,7 +105952,7 @@ TEXT ·few2IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units1018:
+units1022:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -105149,7 +105973,7 @@ units1018:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows1019:
+rows1023:
 	VPBROADCASTD 72(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VPBROADCASTD 76(DX), Y3
@@ -105224,7 +106048,7 @@ rows1019:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows1019
+	JNZ          rows1023
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -105232,10 +106056,10 @@ rows1019:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units1018
+	JNZ          units1022
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1020
+	JZ           none1024
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -105264,7 +106088,7 @@ rows1019:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1020:
+none1024:
 	TESTQ DI, DI
 	RET
 
@@ -105292,7 +106116,7 @@ TEXT ·few3IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units1021:
+units1025:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -105313,7 +106137,7 @@ units1021:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows1022:
+rows1026:
 	VPBROADCASTD 108(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VPBROADCASTD 112(DX), Y3
@@ -105411,7 +106235,7 @@ rows1022:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows1022
+	JNZ          rows1026
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -105419,10 +106243,10 @@ rows1022:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units1021
+	JNZ          units1025
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1023
+	JZ           none1027
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -105464,7 +106288,7 @@ rows1022:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1023:
+none1027:
 	TESTQ DI, DI
 	RET
 
@@ -105497,7 +106321,7 @@ TEXT ·few4IQ4_NLAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units1024:
+units1028:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -105518,7 +106342,7 @@ units1024:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows1025:
+rows1029:
 	VPBROADCASTD 144(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VPBROADCASTD 148(DX), Y3
@@ -105639,7 +106463,7 @@ rows1025:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows1025
+	JNZ          rows1029
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -105647,10 +106471,10 @@ rows1025:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000240, AX
 	DECQ         CX
-	JNZ          units1024
+	JNZ          units1028
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1026
+	JZ           none1030
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -105705,7 +106529,7 @@ rows1025:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1026:
+none1030:
 	TESTQ DI, DI
 	RET
 
@@ -105725,7 +106549,7 @@ TEXT ·few1MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units1027:
+units1031:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -105770,7 +106594,7 @@ units1027:
 	LEAQ       1024(DI), SI
 	MOVQ       $0x00000002, R8
 
-rows1028:
+rows1032:
 	VPBROADCASTD 36(DX), Y2
 	VPSLLD       $0x04, Y2, Y2
 	VMOVDQA      Y2, Y3
@@ -105859,7 +106683,7 @@ rows1028:
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
 	DECQ         R8
-	JNZ          rows1028
+	JNZ          rows1032
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, SI
@@ -105867,10 +106691,10 @@ rows1028:
 	ADDQ         $0x30, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units1027
+	JNZ          units1031
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1029
+	JZ           none1033
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -105886,7 +106710,7 @@ rows1028:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1029:
+none1033:
 	TESTQ DI, DI
 	RET
 
@@ -105910,7 +106734,7 @@ TEXT ·few2MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units1030:
+units1034:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -105955,7 +106779,7 @@ units1030:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows1031:
+rows1035:
 	VPBROADCASTD 72(DX), Y2
 	VPSLLD       $0x04, Y2, Y2
 	VPBROADCASTD 76(DX), Y3
@@ -106030,7 +106854,7 @@ rows1031:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows1031
+	JNZ          rows1035
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -106038,10 +106862,10 @@ rows1031:
 	ADDQ         $0x60, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units1030
+	JNZ          units1034
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1032
+	JZ           none1036
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -106070,7 +106894,7 @@ rows1031:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1032:
+none1036:
 	TESTQ DI, DI
 	RET
 
@@ -106098,7 +106922,7 @@ TEXT ·few3MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units1033:
+units1037:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -106143,7 +106967,7 @@ units1033:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000004, R9
 
-rows1034:
+rows1038:
 	VPBROADCASTD 108(DX), Y2
 	VPSLLD       $0x04, Y2, Y2
 	VPBROADCASTD 112(DX), Y3
@@ -106241,7 +107065,7 @@ rows1034:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	DECQ         R9
-	JNZ          rows1034
+	JNZ          rows1038
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -106249,10 +107073,10 @@ rows1034:
 	ADDQ         $0x00000090, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units1033
+	JNZ          units1037
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1035
+	JZ           none1039
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -106294,7 +107118,7 @@ rows1034:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1035:
+none1039:
 	TESTQ DI, DI
 	RET
 
@@ -106327,7 +107151,7 @@ TEXT ·few4MXFP4AVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS mxfp4<>+0(SB), Y1
 
-units1036:
+units1040:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -106372,7 +107196,7 @@ units1036:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000004, R10
 
-rows1037:
+rows1041:
 	VPBROADCASTD 144(DX), Y2
 	VPSLLD       $0x04, Y2, Y2
 	VPBROADCASTD 148(DX), Y3
@@ -106493,7 +107317,7 @@ rows1037:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
 	DECQ         R10
-	JNZ          rows1037
+	JNZ          rows1041
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -106501,10 +107325,10 @@ rows1037:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000220, AX
 	DECQ         CX
-	JNZ          units1036
+	JNZ          units1040
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1038
+	JZ           none1042
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -106559,7 +107383,7 @@ rows1037:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1038:
+none1042:
 	TESTQ DI, DI
 	RET
 
@@ -106576,654 +107400,6 @@ TEXT ·few1Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)
 	VMOVUPS Y0, 64(BX)
 	VMOVUPS Y0, 96(BX)
-	VMOVUPS bytes15<>+0(SB), Y0
-
-units1039:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	PREFETCHT0 4352(AX)
-	PREFETCHT0 4416(AX)
-	PREFETCHT0 4480(AX)
-	PREFETCHT0 4544(AX)
-	PREFETCHT0 4608(AX)
-	PREFETCHT0 4672(AX)
-	PREFETCHT0 4736(AX)
-	PREFETCHT0 4800(AX)
-	PREFETCHT0 4864(AX)
-	PREFETCHT0 4928(AX)
-	PREFETCHT0 4992(AX)
-	PREFETCHT0 5056(AX)
-	PREFETCHT0 5120(AX)
-	PREFETCHT0 5184(AX)
-	PREFETCHT0 5248(AX)
-	PREFETCHT0 5312(AX)
-	PREFETCHT0 5376(AX)
-	PREFETCHT0 5440(AX)
-	PREFETCHT0 5504(AX)
-	PREFETCHT0 5568(AX)
-	PREFETCHT0 5632(AX)
-	PREFETCHT0 5696(AX)
-	PREFETCHT0 5760(AX)
-	PREFETCHT0 5824(AX)
-	PREFETCHT0 5888(AX)
-	PREFETCHT0 5952(AX)
-	PREFETCHT0 6016(AX)
-	PREFETCHT0 6080(AX)
-	PREFETCHT0 6144(AX)
-	PREFETCHT0 6208(AX)
-	PREFETCHT0 6272(AX)
-	PREFETCHT0 6336(AX)
-	PREFETCHT0 6400(AX)
-	PREFETCHT0 6464(AX)
-	PREFETCHT0 6528(AX)
-	PREFETCHT0 6592(AX)
-	PREFETCHT0 6656(AX)
-	PREFETCHT0 6720(AX)
-	PREFETCHT0 6784(AX)
-	PREFETCHT0 6848(AX)
-	PREFETCHT0 6912(AX)
-	PREFETCHT0 6976(AX)
-	PREFETCHT0 7040(AX)
-	PREFETCHT0 7104(AX)
-	PREFETCHT0 7168(AX)
-	PREFETCHT0 7232(AX)
-	PREFETCHT0 7296(AX)
-	PREFETCHT0 7360(AX)
-	PREFETCHT0 7424(AX)
-	PREFETCHT0 7488(AX)
-	PREFETCHT0 7552(AX)
-	PREFETCHT0 7616(AX)
-	PREFETCHT0 7680(AX)
-	PREFETCHT0 7744(AX)
-	PREFETCHT0 7808(AX)
-	PREFETCHT0 7872(AX)
-	PREFETCHT0 7936(AX)
-	PREFETCHT0 8000(AX)
-	PREFETCHT0 8064(AX)
-	PREFETCHT0 8128(AX)
-	PREFETCHT0 8192(AX)
-	PREFETCHT0 8256(AX)
-	PREFETCHT0 8320(AX)
-	PREFETCHT0 8384(AX)
-	PREFETCHT0 8448(AX)
-	PREFETCHT0 8512(AX)
-	PREFETCHT0 8576(AX)
-	PREFETCHT0 8640(AX)
-	VCVTPH2PS  4480(AX), Y1
-	VCVTPH2PS  4544(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    4096(AX), Y3
-	VPAND      bytes63<>+0(SB), Y3, Y3
-	VMOVUPS    4352(AX), Y4
-	VMOVUPS    4096(AX), Y5
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1024(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1536(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2048(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 2560(DI)
-	VPAND      words255<>+0(SB), Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3072(DI)
-	VPSRLD     $0x08, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3584(DI)
-	VPSRLD     $0x10, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 4096(DI)
-	VPSRLD     $0x18, Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y1
-	VMOVUPS    Y1, 4608(DI)
-	VMOVUPS    4224(AX), Y1
-	VPAND      bytes63<>+0(SB), Y1, Y1
-	VMOVUPS    4352(AX), Y3
-	VMOVUPS    4224(AX), Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y1, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1152(DI)
-	VPSRLD     $0x08, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1664(DI)
-	VPSRLD     $0x10, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2176(DI)
-	VPSRLD     $0x18, Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 2688(DI)
-	VPAND      words255<>+0(SB), Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3200(DI)
-	VPSRLD     $0x08, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3712(DI)
-	VPSRLD     $0x10, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4224(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4736(DI)
-	VCVTPH2PS  4496(AX), Y1
-	VCVTPH2PS  4560(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    4128(AX), Y3
-	VPAND      bytes63<>+0(SB), Y3, Y3
-	VMOVUPS    4384(AX), Y4
-	VMOVUPS    4128(AX), Y5
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1056(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1568(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2080(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 2592(DI)
-	VPAND      words255<>+0(SB), Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3104(DI)
-	VPSRLD     $0x08, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3616(DI)
-	VPSRLD     $0x10, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 4128(DI)
-	VPSRLD     $0x18, Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y1
-	VMOVUPS    Y1, 4640(DI)
-	VMOVUPS    4256(AX), Y1
-	VPAND      bytes63<>+0(SB), Y1, Y1
-	VMOVUPS    4384(AX), Y3
-	VMOVUPS    4256(AX), Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y1, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1184(DI)
-	VPSRLD     $0x08, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1696(DI)
-	VPSRLD     $0x10, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2208(DI)
-	VPSRLD     $0x18, Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 2720(DI)
-	VPAND      words255<>+0(SB), Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3232(DI)
-	VPSRLD     $0x08, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3744(DI)
-	VPSRLD     $0x10, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4256(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4768(DI)
-	VCVTPH2PS  4512(AX), Y1
-	VCVTPH2PS  4576(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    4160(AX), Y3
-	VPAND      bytes63<>+0(SB), Y3, Y3
-	VMOVUPS    4416(AX), Y4
-	VMOVUPS    4160(AX), Y5
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1088(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1600(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2112(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 2624(DI)
-	VPAND      words255<>+0(SB), Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3136(DI)
-	VPSRLD     $0x08, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3648(DI)
-	VPSRLD     $0x10, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 4160(DI)
-	VPSRLD     $0x18, Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y1
-	VMOVUPS    Y1, 4672(DI)
-	VMOVUPS    4288(AX), Y1
-	VPAND      bytes63<>+0(SB), Y1, Y1
-	VMOVUPS    4416(AX), Y3
-	VMOVUPS    4288(AX), Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y1, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1216(DI)
-	VPSRLD     $0x08, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1728(DI)
-	VPSRLD     $0x10, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2240(DI)
-	VPSRLD     $0x18, Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 2752(DI)
-	VPAND      words255<>+0(SB), Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3264(DI)
-	VPSRLD     $0x08, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3776(DI)
-	VPSRLD     $0x10, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4288(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4800(DI)
-	VCVTPH2PS  4528(AX), Y1
-	VCVTPH2PS  4592(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    4192(AX), Y3
-	VPAND      bytes63<>+0(SB), Y3, Y3
-	VMOVUPS    4448(AX), Y4
-	VMOVUPS    4192(AX), Y5
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1120(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1632(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2144(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 2656(DI)
-	VPAND      words255<>+0(SB), Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3168(DI)
-	VPSRLD     $0x08, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 3680(DI)
-	VPSRLD     $0x10, Y4, Y3
-	VPAND      words255<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y3
-	VMOVUPS    Y3, 4192(DI)
-	VPSRLD     $0x18, Y4, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y1, Y1
-	VMOVUPS    Y1, 4704(DI)
-	VMOVUPS    4320(AX), Y1
-	VPAND      bytes63<>+0(SB), Y1, Y1
-	VMOVUPS    4448(AX), Y3
-	VMOVUPS    4320(AX), Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y1, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1248(DI)
-	VPSRLD     $0x08, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1760(DI)
-	VPSRLD     $0x10, Y1, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2272(DI)
-	VPSRLD     $0x18, Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 2784(DI)
-	VPAND      words255<>+0(SB), Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3296(DI)
-	VPSRLD     $0x08, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 3808(DI)
-	VPSRLD     $0x10, Y3, Y1
-	VPAND      words255<>+0(SB), Y1, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4320(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4832(DI)
-	MOVQ       AX, SI
-	LEAQ       1024(DI), R8
-	MOVQ       $0x00000004, R10
-
-steps1040:
-	MOVQ $0x00000002, R9
-
-rows1041:
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VPAND        (SI), Y0, Y3
-	VPAND        32(SI), Y0, Y4
-	VPBROADCASTD (DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPAND        128(SI), Y0, Y3
-	VPAND        160(SI), Y0, Y4
-	VPBROADCASTD 4(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPAND        256(SI), Y0, Y3
-	VPAND        288(SI), Y0, Y4
-	VPBROADCASTD 8(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPAND        384(SI), Y0, Y3
-	VPAND        416(SI), Y0, Y4
-	VPBROADCASTD 12(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPAND        512(SI), Y0, Y3
-	VPAND        544(SI), Y0, Y4
-	VPBROADCASTD 16(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPAND        640(SI), Y0, Y3
-	VPAND        672(SI), Y0, Y4
-	VPBROADCASTD 20(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPAND        768(SI), Y0, Y3
-	VPAND        800(SI), Y0, Y4
-	VPBROADCASTD 24(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPAND        896(SI), Y0, Y3
-	VPAND        928(SI), Y0, Y4
-	VPBROADCASTD 28(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 32(DX), Y3
-	VMULPS       (R8), Y3, Y4
-	VFMADD213PS  (BX), Y4, Y1
-	VMULPS       32(R8), Y3, Y3
-	VFMADD213PS  32(BX), Y3, Y2
-	VBROADCASTSS 44(DX), Y3
-	VFMADD231PS  128(R8), Y3, Y1
-	VFMADD231PS  160(R8), Y3, Y2
-	VMOVUPS      Y1, (BX)
-	VMOVUPS      Y2, 32(BX)
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VMOVUPS      (SI), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VMOVUPS      32(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPBROADCASTD 48(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VMOVUPS      128(SI), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VMOVUPS      160(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPBROADCASTD 52(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VMOVUPS      256(SI), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VMOVUPS      288(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPBROADCASTD 56(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VMOVUPS      384(SI), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VMOVUPS      416(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPBROADCASTD 60(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VMOVUPS      512(SI), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VMOVUPS      544(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPBROADCASTD 64(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VMOVUPS      640(SI), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VMOVUPS      672(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPBROADCASTD 68(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VMOVUPS      768(SI), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VMOVUPS      800(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPBROADCASTD 72(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VMOVUPS      896(SI), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VMOVUPS      928(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPBROADCASTD 76(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 80(DX), Y3
-	VMULPS       512(R8), Y3, Y4
-	VFMADD213PS  (BX), Y4, Y1
-	VMULPS       544(R8), Y3, Y3
-	VFMADD213PS  32(BX), Y3, Y2
-	VBROADCASTSS 92(DX), Y3
-	VFMADD231PS  640(R8), Y3, Y1
-	VFMADD231PS  672(R8), Y3, Y2
-	VMOVUPS      Y1, (BX)
-	VMOVUPS      Y2, 32(BX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, BX
-	ADDQ         $0x40, R8
-	ADDQ         $0x40, SI
-	DECQ         R9
-	JNZ          rows1041
-	SUBQ         $0x00000080, AX
-	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R8
-	SUBQ         $0x00000080, SI
-	ADDQ         $0x00000400, R8
-	ADDQ         $0x60, DX
-	ADDQ         $0x00000400, SI
-	DECQ         R10
-	JNZ          steps1040
-	ADDQ         $0x00001200, AX
-	DECQ         CX
-	JNZ          units1039
-	MOVQ         336(DI), AX
-	TESTQ        AX, AX
-	JZ           none1042
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX), Y0, Y0
-	VMOVUPS      Y0, (BX)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX), Y0, Y0
-	VMOVUPS      Y0, 32(BX)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX), Y0, Y0
-	VMOVUPS      Y0, 64(BX)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX), Y0, Y0
-	VMOVUPS      Y0, 96(BX)
-	ADDQ         240(DI), AX
-	MOVQ         AX, 336(DI)
-
-none1042:
-	TESTQ DI, DI
-	RET
-
-// func few2Q4_KAVXVNNI()
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·few2Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    248(DI), AX
-	MOVQ    256(DI), CX
-	MOVQ    304(DI), DX
-	MOVQ    328(DI), BX
-	MOVQ    208(DI), SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y0, 32(BX)
-	VMOVUPS Y0, 64(BX)
-	VMOVUPS Y0, 96(BX)
-	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS Y0, 32(BX)(SI*1)
-	VMOVUPS Y0, 64(BX)(SI*1)
-	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
 units1043:
@@ -107667,156 +107843,168 @@ units1043:
 	VCVTDQ2PS  Y1, Y1
 	VMULPS     Y1, Y2, Y1
 	VMOVUPS    Y1, 4832(DI)
-	MOVQ       AX, R8
-	LEAQ       1024(DI), R9
-	MOVQ       $0x00000004, R11
+	MOVQ       AX, SI
+	LEAQ       1024(DI), R8
+	MOVQ       $0x00000004, R10
 
 steps1044:
-	MOVQ $0x00000004, R10
+	MOVQ $0x00000002, R9
 
 rows1045:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
-	VPAND        (R8), Y0, Y3
-	VPBROADCASTD (DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 32(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VPAND        128(R8), Y0, Y3
-	VPBROADCASTD 4(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 36(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VPAND        256(R8), Y0, Y3
-	VPBROADCASTD 8(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 40(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VPAND        384(R8), Y0, Y3
-	VPBROADCASTD 12(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 44(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VPAND        512(R8), Y0, Y3
-	VPBROADCASTD 16(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 48(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VPAND        640(R8), Y0, Y3
-	VPBROADCASTD 20(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 52(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VPAND        768(R8), Y0, Y3
-	VPBROADCASTD 24(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 56(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VPAND        896(R8), Y0, Y3
-	VPBROADCASTD 28(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 60(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VPAND        (SI), Y0, Y3
+	VPAND        32(SI), Y0, Y4
+	VPBROADCASTD (DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPAND        128(SI), Y0, Y3
+	VPAND        160(SI), Y0, Y4
+	VPBROADCASTD 4(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPAND        256(SI), Y0, Y3
+	VPAND        288(SI), Y0, Y4
+	VPBROADCASTD 8(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPAND        384(SI), Y0, Y3
+	VPAND        416(SI), Y0, Y4
+	VPBROADCASTD 12(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPAND        512(SI), Y0, Y3
+	VPAND        544(SI), Y0, Y4
+	VPBROADCASTD 16(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPAND        640(SI), Y0, Y3
+	VPAND        672(SI), Y0, Y4
+	VPBROADCASTD 20(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPAND        768(SI), Y0, Y3
+	VPAND        800(SI), Y0, Y4
+	VPBROADCASTD 24(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPAND        896(SI), Y0, Y3
+	VPAND        928(SI), Y0, Y4
+	VPBROADCASTD 28(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
 	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 64(DX), Y3
-	VMULPS       (R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y1
-	VBROADCASTSS 88(DX), Y3
-	VFMADD231PS  128(R9), Y3, Y1
-	VMOVUPS      Y1, (BX)
 	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 68(DX), Y1
-	VMULPS       (R9), Y1, Y1
-	VFMADD213PS  (BX)(SI*1), Y1, Y2
-	VBROADCASTSS 92(DX), Y1
-	VFMADD231PS  128(R9), Y1, Y2
-	VMOVUPS      Y2, (BX)(SI*1)
+	VBROADCASTSS 32(DX), Y3
+	VMULPS       (R8), Y3, Y4
+	VFMADD213PS  (BX), Y4, Y1
+	VMULPS       32(R8), Y3, Y3
+	VFMADD213PS  32(BX), Y3, Y2
+	VBROADCASTSS 44(DX), Y3
+	VFMADD231PS  128(R8), Y3, Y1
+	VFMADD231PS  160(R8), Y3, Y2
+	VMOVUPS      Y1, (BX)
+	VMOVUPS      Y2, 32(BX)
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
-	VMOVUPS      (R8), Y3
+	VMOVUPS      (SI), Y3
 	VPSRLW       $0x04, Y3, Y3
 	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 96(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 128(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      128(R8), Y3
+	VMOVUPS      32(SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPBROADCASTD 48(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VMOVUPS      128(SI), Y3
 	VPSRLW       $0x04, Y3, Y3
 	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 100(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 132(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      256(R8), Y3
+	VMOVUPS      160(SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPBROADCASTD 52(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VMOVUPS      256(SI), Y3
 	VPSRLW       $0x04, Y3, Y3
 	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 104(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 136(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      384(R8), Y3
+	VMOVUPS      288(SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPBROADCASTD 56(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VMOVUPS      384(SI), Y3
 	VPSRLW       $0x04, Y3, Y3
 	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 108(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 140(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      512(R8), Y3
+	VMOVUPS      416(SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPBROADCASTD 60(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VMOVUPS      512(SI), Y3
 	VPSRLW       $0x04, Y3, Y3
 	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 112(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 144(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      640(R8), Y3
+	VMOVUPS      544(SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPBROADCASTD 64(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VMOVUPS      640(SI), Y3
 	VPSRLW       $0x04, Y3, Y3
 	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 116(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 148(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      768(R8), Y3
+	VMOVUPS      672(SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPBROADCASTD 68(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VMOVUPS      768(SI), Y3
 	VPSRLW       $0x04, Y3, Y3
 	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 120(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 152(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      896(R8), Y3
+	VMOVUPS      800(SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPBROADCASTD 72(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VMOVUPS      896(SI), Y3
 	VPSRLW       $0x04, Y3, Y3
 	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 124(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 156(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      928(SI), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPBROADCASTD 76(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCD // VPDPBUSD     Y5, Y3, Y1
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
 	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 160(DX), Y3
-	VMULPS       512(R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y1
-	VBROADCASTSS 184(DX), Y3
-	VFMADD231PS  640(R9), Y3, Y1
-	VMOVUPS      Y1, (BX)
 	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 164(DX), Y1
-	VMULPS       512(R9), Y1, Y1
-	VFMADD213PS  (BX)(SI*1), Y1, Y2
-	VBROADCASTSS 188(DX), Y1
-	VFMADD231PS  640(R9), Y1, Y2
-	VMOVUPS      Y2, (BX)(SI*1)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, BX
-	ADDQ         $0x20, R9
-	ADDQ         $0x20, R8
-	DECQ         R10
+	VBROADCASTSS 80(DX), Y3
+	VMULPS       512(R8), Y3, Y4
+	VFMADD213PS  (BX), Y4, Y1
+	VMULPS       544(R8), Y3, Y3
+	VFMADD213PS  32(BX), Y3, Y2
+	VBROADCASTSS 92(DX), Y3
+	VFMADD231PS  640(R8), Y3, Y1
+	VFMADD231PS  672(R8), Y3, Y2
+	VMOVUPS      Y1, (BX)
+	VMOVUPS      Y2, 32(BX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, R8
+	ADDQ         $0x40, SI
+	DECQ         R9
 	JNZ          rows1045
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R9
 	SUBQ         $0x00000080, R8
-	ADDQ         $0x00000400, R9
-	ADDQ         $0x000000c0, DX
+	SUBQ         $0x00000080, SI
 	ADDQ         $0x00000400, R8
-	DECQ         R11
+	ADDQ         $0x60, DX
+	ADDQ         $0x00000400, SI
+	DECQ         R10
 	JNZ          steps1044
 	ADDQ         $0x00001200, AX
 	DECQ         CX
@@ -107837,28 +108025,15 @@ rows1045:
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
 	ADDQ         240(DI), AX
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (BX)(SI*1)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 32(BX)(SI*1)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 64(BX)(SI*1)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
 none1046:
 	TESTQ DI, DI
 	RET
 
-// func few3Q4_KAVXVNNI()
+// func few2Q4_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·few3Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
+TEXT ·few2Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(DI), AX
 	MOVQ    256(DI), CX
 	MOVQ    304(DI), DX
@@ -107873,10 +108048,6 @@ TEXT ·few3Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)(SI*1)
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS Y0, (BX)(SI*2)
-	VMOVUPS Y0, 32(BX)(SI*2)
-	VMOVUPS Y0, 64(BX)(SI*2)
-	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 
 units1047:
@@ -108330,6 +108501,659 @@ steps1048:
 rows1049:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
+	VPAND        (R8), Y0, Y3
+	VPBROADCASTD (DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 32(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VPAND        128(R8), Y0, Y3
+	VPBROADCASTD 4(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 36(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VPAND        256(R8), Y0, Y3
+	VPBROADCASTD 8(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 40(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VPAND        384(R8), Y0, Y3
+	VPBROADCASTD 12(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 44(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VPAND        512(R8), Y0, Y3
+	VPBROADCASTD 16(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 48(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VPAND        640(R8), Y0, Y3
+	VPBROADCASTD 20(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 52(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VPAND        768(R8), Y0, Y3
+	VPBROADCASTD 24(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 56(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VPAND        896(R8), Y0, Y3
+	VPBROADCASTD 28(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 60(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 64(DX), Y3
+	VMULPS       (R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y1
+	VBROADCASTSS 88(DX), Y3
+	VFMADD231PS  128(R9), Y3, Y1
+	VMOVUPS      Y1, (BX)
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 68(DX), Y1
+	VMULPS       (R9), Y1, Y1
+	VFMADD213PS  (BX)(SI*1), Y1, Y2
+	VBROADCASTSS 92(DX), Y1
+	VFMADD231PS  128(R9), Y1, Y2
+	VMOVUPS      Y2, (BX)(SI*1)
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      (R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 96(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 128(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      128(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 100(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 132(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      256(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 104(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 136(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      384(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 108(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 140(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      512(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 112(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 144(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      640(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 116(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 148(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      768(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 120(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 152(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      896(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 124(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 156(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 160(DX), Y3
+	VMULPS       512(R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y1
+	VBROADCASTSS 184(DX), Y3
+	VFMADD231PS  640(R9), Y3, Y1
+	VMOVUPS      Y1, (BX)
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 164(DX), Y1
+	VMULPS       512(R9), Y1, Y1
+	VFMADD213PS  (BX)(SI*1), Y1, Y2
+	VBROADCASTSS 188(DX), Y1
+	VFMADD231PS  640(R9), Y1, Y2
+	VMOVUPS      Y2, (BX)(SI*1)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, R9
+	ADDQ         $0x20, R8
+	DECQ         R10
+	JNZ          rows1049
+	SUBQ         $0x00000080, AX
+	SUBQ         $0x00000080, BX
+	SUBQ         $0x00000080, R9
+	SUBQ         $0x00000080, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, DX
+	ADDQ         $0x00000400, R8
+	DECQ         R11
+	JNZ          steps1048
+	ADDQ         $0x00001200, AX
+	DECQ         CX
+	JNZ          units1047
+	MOVQ         336(DI), AX
+	TESTQ        AX, AX
+	JZ           none1050
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX), Y0, Y0
+	VMOVUPS      Y0, 32(BX)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX), Y0, Y0
+	VMOVUPS      Y0, 64(BX)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX), Y0, Y0
+	VMOVUPS      Y0, 96(BX)
+	ADDQ         240(DI), AX
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (BX)(SI*1)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 32(BX)(SI*1)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 64(BX)(SI*1)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 96(BX)(SI*1)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
+
+none1050:
+	TESTQ DI, DI
+	RET
+
+// func few3Q4_KAVXVNNI()
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·few3Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y0, 32(BX)
+	VMOVUPS Y0, 64(BX)
+	VMOVUPS Y0, 96(BX)
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS Y0, 64(BX)(SI*1)
+	VMOVUPS Y0, 96(BX)(SI*1)
+	VMOVUPS Y0, (BX)(SI*2)
+	VMOVUPS Y0, 32(BX)(SI*2)
+	VMOVUPS Y0, 64(BX)(SI*2)
+	VMOVUPS Y0, 96(BX)(SI*2)
+	VMOVUPS bytes15<>+0(SB), Y0
+
+units1051:
+	PREFETCHT0 4096(AX)
+	PREFETCHT0 4160(AX)
+	PREFETCHT0 4224(AX)
+	PREFETCHT0 4288(AX)
+	PREFETCHT0 4352(AX)
+	PREFETCHT0 4416(AX)
+	PREFETCHT0 4480(AX)
+	PREFETCHT0 4544(AX)
+	PREFETCHT0 4608(AX)
+	PREFETCHT0 4672(AX)
+	PREFETCHT0 4736(AX)
+	PREFETCHT0 4800(AX)
+	PREFETCHT0 4864(AX)
+	PREFETCHT0 4928(AX)
+	PREFETCHT0 4992(AX)
+	PREFETCHT0 5056(AX)
+	PREFETCHT0 5120(AX)
+	PREFETCHT0 5184(AX)
+	PREFETCHT0 5248(AX)
+	PREFETCHT0 5312(AX)
+	PREFETCHT0 5376(AX)
+	PREFETCHT0 5440(AX)
+	PREFETCHT0 5504(AX)
+	PREFETCHT0 5568(AX)
+	PREFETCHT0 5632(AX)
+	PREFETCHT0 5696(AX)
+	PREFETCHT0 5760(AX)
+	PREFETCHT0 5824(AX)
+	PREFETCHT0 5888(AX)
+	PREFETCHT0 5952(AX)
+	PREFETCHT0 6016(AX)
+	PREFETCHT0 6080(AX)
+	PREFETCHT0 6144(AX)
+	PREFETCHT0 6208(AX)
+	PREFETCHT0 6272(AX)
+	PREFETCHT0 6336(AX)
+	PREFETCHT0 6400(AX)
+	PREFETCHT0 6464(AX)
+	PREFETCHT0 6528(AX)
+	PREFETCHT0 6592(AX)
+	PREFETCHT0 6656(AX)
+	PREFETCHT0 6720(AX)
+	PREFETCHT0 6784(AX)
+	PREFETCHT0 6848(AX)
+	PREFETCHT0 6912(AX)
+	PREFETCHT0 6976(AX)
+	PREFETCHT0 7040(AX)
+	PREFETCHT0 7104(AX)
+	PREFETCHT0 7168(AX)
+	PREFETCHT0 7232(AX)
+	PREFETCHT0 7296(AX)
+	PREFETCHT0 7360(AX)
+	PREFETCHT0 7424(AX)
+	PREFETCHT0 7488(AX)
+	PREFETCHT0 7552(AX)
+	PREFETCHT0 7616(AX)
+	PREFETCHT0 7680(AX)
+	PREFETCHT0 7744(AX)
+	PREFETCHT0 7808(AX)
+	PREFETCHT0 7872(AX)
+	PREFETCHT0 7936(AX)
+	PREFETCHT0 8000(AX)
+	PREFETCHT0 8064(AX)
+	PREFETCHT0 8128(AX)
+	PREFETCHT0 8192(AX)
+	PREFETCHT0 8256(AX)
+	PREFETCHT0 8320(AX)
+	PREFETCHT0 8384(AX)
+	PREFETCHT0 8448(AX)
+	PREFETCHT0 8512(AX)
+	PREFETCHT0 8576(AX)
+	PREFETCHT0 8640(AX)
+	VCVTPH2PS  4480(AX), Y1
+	VCVTPH2PS  4544(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    4096(AX), Y3
+	VPAND      bytes63<>+0(SB), Y3, Y3
+	VMOVUPS    4352(AX), Y4
+	VMOVUPS    4096(AX), Y5
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1024(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1536(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2048(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 2560(DI)
+	VPAND      words255<>+0(SB), Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3072(DI)
+	VPSRLD     $0x08, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3584(DI)
+	VPSRLD     $0x10, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 4096(DI)
+	VPSRLD     $0x18, Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y1
+	VMOVUPS    Y1, 4608(DI)
+	VMOVUPS    4224(AX), Y1
+	VPAND      bytes63<>+0(SB), Y1, Y1
+	VMOVUPS    4352(AX), Y3
+	VMOVUPS    4224(AX), Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y1, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1152(DI)
+	VPSRLD     $0x08, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1664(DI)
+	VPSRLD     $0x10, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2176(DI)
+	VPSRLD     $0x18, Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 2688(DI)
+	VPAND      words255<>+0(SB), Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3200(DI)
+	VPSRLD     $0x08, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3712(DI)
+	VPSRLD     $0x10, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4224(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4736(DI)
+	VCVTPH2PS  4496(AX), Y1
+	VCVTPH2PS  4560(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    4128(AX), Y3
+	VPAND      bytes63<>+0(SB), Y3, Y3
+	VMOVUPS    4384(AX), Y4
+	VMOVUPS    4128(AX), Y5
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1056(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1568(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2080(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 2592(DI)
+	VPAND      words255<>+0(SB), Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3104(DI)
+	VPSRLD     $0x08, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3616(DI)
+	VPSRLD     $0x10, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 4128(DI)
+	VPSRLD     $0x18, Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y1
+	VMOVUPS    Y1, 4640(DI)
+	VMOVUPS    4256(AX), Y1
+	VPAND      bytes63<>+0(SB), Y1, Y1
+	VMOVUPS    4384(AX), Y3
+	VMOVUPS    4256(AX), Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y1, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1184(DI)
+	VPSRLD     $0x08, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1696(DI)
+	VPSRLD     $0x10, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2208(DI)
+	VPSRLD     $0x18, Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 2720(DI)
+	VPAND      words255<>+0(SB), Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3232(DI)
+	VPSRLD     $0x08, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3744(DI)
+	VPSRLD     $0x10, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4256(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4768(DI)
+	VCVTPH2PS  4512(AX), Y1
+	VCVTPH2PS  4576(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    4160(AX), Y3
+	VPAND      bytes63<>+0(SB), Y3, Y3
+	VMOVUPS    4416(AX), Y4
+	VMOVUPS    4160(AX), Y5
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1088(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1600(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2112(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 2624(DI)
+	VPAND      words255<>+0(SB), Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3136(DI)
+	VPSRLD     $0x08, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3648(DI)
+	VPSRLD     $0x10, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 4160(DI)
+	VPSRLD     $0x18, Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y1
+	VMOVUPS    Y1, 4672(DI)
+	VMOVUPS    4288(AX), Y1
+	VPAND      bytes63<>+0(SB), Y1, Y1
+	VMOVUPS    4416(AX), Y3
+	VMOVUPS    4288(AX), Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y1, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1216(DI)
+	VPSRLD     $0x08, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1728(DI)
+	VPSRLD     $0x10, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2240(DI)
+	VPSRLD     $0x18, Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 2752(DI)
+	VPAND      words255<>+0(SB), Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3264(DI)
+	VPSRLD     $0x08, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3776(DI)
+	VPSRLD     $0x10, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4288(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4800(DI)
+	VCVTPH2PS  4528(AX), Y1
+	VCVTPH2PS  4592(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    4192(AX), Y3
+	VPAND      bytes63<>+0(SB), Y3, Y3
+	VMOVUPS    4448(AX), Y4
+	VMOVUPS    4192(AX), Y5
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1120(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1632(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2144(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 2656(DI)
+	VPAND      words255<>+0(SB), Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3168(DI)
+	VPSRLD     $0x08, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 3680(DI)
+	VPSRLD     $0x10, Y4, Y3
+	VPAND      words255<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VMOVUPS    Y3, 4192(DI)
+	VPSRLD     $0x18, Y4, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y1, Y1
+	VMOVUPS    Y1, 4704(DI)
+	VMOVUPS    4320(AX), Y1
+	VPAND      bytes63<>+0(SB), Y1, Y1
+	VMOVUPS    4448(AX), Y3
+	VMOVUPS    4320(AX), Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y1, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1248(DI)
+	VPSRLD     $0x08, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1760(DI)
+	VPSRLD     $0x10, Y1, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2272(DI)
+	VPSRLD     $0x18, Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 2784(DI)
+	VPAND      words255<>+0(SB), Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3296(DI)
+	VPSRLD     $0x08, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 3808(DI)
+	VPSRLD     $0x10, Y3, Y1
+	VPAND      words255<>+0(SB), Y1, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4320(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4832(DI)
+	MOVQ       AX, R8
+	LEAQ       1024(DI), R9
+	MOVQ       $0x00000004, R11
+
+steps1052:
+	MOVQ $0x00000004, R10
+
+rows1053:
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VPAND        (R8), Y0, Y4
 	VPBROADCASTD (DX), Y5
@@ -108509,7 +109333,7 @@ rows1049:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows1049
+	JNZ          rows1053
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -108518,13 +109342,13 @@ rows1049:
 	ADDQ         $0x00000120, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps1048
+	JNZ          steps1052
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units1047
+	JNZ          units1051
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1050
+	JZ           none1054
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -108566,7 +109390,7 @@ rows1049:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1050:
+none1054:
 	TESTQ DI, DI
 	RET
 
@@ -108598,7 +109422,7 @@ TEXT ·few4Q4_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 
-units1051:
+units1055:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -109043,10 +109867,10 @@ units1051:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000004, R12
 
-steps1052:
+steps1056:
 	MOVQ $0x00000004, R11
 
-rows1053:
+rows1057:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -109276,7 +110100,7 @@ rows1053:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows1053
+	JNZ          rows1057
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -109285,13 +110109,13 @@ rows1053:
 	ADDQ         $0x00000180, DX
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps1052
+	JNZ          steps1056
 	ADDQ         $0x00001200, AX
 	DECQ         CX
-	JNZ          units1051
+	JNZ          units1055
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1054
+	JZ           none1058
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -109346,7 +110170,7 @@ rows1053:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1054:
+none1058:
 	TESTQ DI, DI
 	RET
 
@@ -109363,803 +110187,6 @@ TEXT ·few1Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)
 	VMOVUPS Y0, 64(BX)
 	VMOVUPS Y0, 96(BX)
-	VMOVUPS bytes15<>+0(SB), Y0
-	VMOVUPS bytes16<>+0(SB), Y1
-
-units1055:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	PREFETCHT0 4352(AX)
-	PREFETCHT0 4416(AX)
-	PREFETCHT0 4480(AX)
-	PREFETCHT0 4544(AX)
-	PREFETCHT0 4608(AX)
-	PREFETCHT0 4672(AX)
-	PREFETCHT0 4736(AX)
-	PREFETCHT0 4800(AX)
-	PREFETCHT0 4864(AX)
-	PREFETCHT0 4928(AX)
-	PREFETCHT0 4992(AX)
-	PREFETCHT0 5056(AX)
-	PREFETCHT0 5120(AX)
-	PREFETCHT0 5184(AX)
-	PREFETCHT0 5248(AX)
-	PREFETCHT0 5312(AX)
-	PREFETCHT0 5376(AX)
-	PREFETCHT0 5440(AX)
-	PREFETCHT0 5504(AX)
-	PREFETCHT0 5568(AX)
-	PREFETCHT0 5632(AX)
-	PREFETCHT0 5696(AX)
-	PREFETCHT0 5760(AX)
-	PREFETCHT0 5824(AX)
-	PREFETCHT0 5888(AX)
-	PREFETCHT0 5952(AX)
-	PREFETCHT0 6016(AX)
-	PREFETCHT0 6080(AX)
-	PREFETCHT0 6144(AX)
-	PREFETCHT0 6208(AX)
-	PREFETCHT0 6272(AX)
-	PREFETCHT0 6336(AX)
-	PREFETCHT0 6400(AX)
-	PREFETCHT0 6464(AX)
-	PREFETCHT0 6528(AX)
-	PREFETCHT0 6592(AX)
-	PREFETCHT0 6656(AX)
-	PREFETCHT0 6720(AX)
-	PREFETCHT0 6784(AX)
-	PREFETCHT0 6848(AX)
-	PREFETCHT0 6912(AX)
-	PREFETCHT0 6976(AX)
-	PREFETCHT0 7040(AX)
-	PREFETCHT0 7104(AX)
-	PREFETCHT0 7168(AX)
-	PREFETCHT0 7232(AX)
-	PREFETCHT0 7296(AX)
-	PREFETCHT0 7360(AX)
-	PREFETCHT0 7424(AX)
-	PREFETCHT0 7488(AX)
-	PREFETCHT0 7552(AX)
-	PREFETCHT0 7616(AX)
-	PREFETCHT0 7680(AX)
-	PREFETCHT0 7744(AX)
-	PREFETCHT0 7808(AX)
-	PREFETCHT0 7872(AX)
-	PREFETCHT0 7936(AX)
-	PREFETCHT0 8000(AX)
-	PREFETCHT0 8064(AX)
-	PREFETCHT0 8128(AX)
-	PREFETCHT0 8192(AX)
-	PREFETCHT0 8256(AX)
-	PREFETCHT0 8320(AX)
-	PREFETCHT0 8384(AX)
-	PREFETCHT0 8448(AX)
-	PREFETCHT0 8512(AX)
-	PREFETCHT0 8576(AX)
-	PREFETCHT0 8640(AX)
-	PREFETCHT0 8704(AX)
-	PREFETCHT0 8768(AX)
-	PREFETCHT0 8832(AX)
-	PREFETCHT0 8896(AX)
-	PREFETCHT0 8960(AX)
-	PREFETCHT0 9024(AX)
-	PREFETCHT0 9088(AX)
-	PREFETCHT0 9152(AX)
-	PREFETCHT0 9216(AX)
-	PREFETCHT0 9280(AX)
-	PREFETCHT0 9344(AX)
-	PREFETCHT0 9408(AX)
-	PREFETCHT0 9472(AX)
-	PREFETCHT0 9536(AX)
-	PREFETCHT0 9600(AX)
-	PREFETCHT0 9664(AX)
-	VCVTPH2PS  5504(AX), Y2
-	VCVTPH2PS  5568(AX), Y3
-	VXORPS     sign<>+0(SB), Y3, Y3
-	VMOVUPS    5120(AX), Y4
-	VPAND      bytes63<>+0(SB), Y4, Y4
-	VMOVUPS    5376(AX), Y5
-	VMOVUPS    5120(AX), Y6
-	VPAND      bytes15<>+0(SB), Y5, Y5
-	VPSRLD     $0x02, Y6, Y6
-	VPAND      bytes48<>+0(SB), Y6, Y6
-	VPOR       Y6, Y5, Y5
-	VPAND      words255<>+0(SB), Y4, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1024(DI)
-	VPSRLD     $0x08, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1536(DI)
-	VPSRLD     $0x10, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 2048(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2560(DI)
-	VPAND      words255<>+0(SB), Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3072(DI)
-	VPSRLD     $0x08, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3584(DI)
-	VPSRLD     $0x10, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4096(DI)
-	VPSRLD     $0x18, Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y2
-	VMOVUPS    Y2, 4608(DI)
-	VMOVUPS    5248(AX), Y2
-	VPAND      bytes63<>+0(SB), Y2, Y2
-	VMOVUPS    5376(AX), Y4
-	VMOVUPS    5248(AX), Y5
-	VPSRLD     $0x04, Y4, Y4
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y2, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1152(DI)
-	VPSRLD     $0x08, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1664(DI)
-	VPSRLD     $0x10, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 2176(DI)
-	VPSRLD     $0x18, Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 2688(DI)
-	VPAND      words255<>+0(SB), Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3200(DI)
-	VPSRLD     $0x08, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3712(DI)
-	VPSRLD     $0x10, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4224(DI)
-	VPSRLD     $0x18, Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4736(DI)
-	VCVTPH2PS  5520(AX), Y2
-	VCVTPH2PS  5584(AX), Y3
-	VXORPS     sign<>+0(SB), Y3, Y3
-	VMOVUPS    5152(AX), Y4
-	VPAND      bytes63<>+0(SB), Y4, Y4
-	VMOVUPS    5408(AX), Y5
-	VMOVUPS    5152(AX), Y6
-	VPAND      bytes15<>+0(SB), Y5, Y5
-	VPSRLD     $0x02, Y6, Y6
-	VPAND      bytes48<>+0(SB), Y6, Y6
-	VPOR       Y6, Y5, Y5
-	VPAND      words255<>+0(SB), Y4, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1056(DI)
-	VPSRLD     $0x08, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1568(DI)
-	VPSRLD     $0x10, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 2080(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2592(DI)
-	VPAND      words255<>+0(SB), Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3104(DI)
-	VPSRLD     $0x08, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3616(DI)
-	VPSRLD     $0x10, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4128(DI)
-	VPSRLD     $0x18, Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y2
-	VMOVUPS    Y2, 4640(DI)
-	VMOVUPS    5280(AX), Y2
-	VPAND      bytes63<>+0(SB), Y2, Y2
-	VMOVUPS    5408(AX), Y4
-	VMOVUPS    5280(AX), Y5
-	VPSRLD     $0x04, Y4, Y4
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y2, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1184(DI)
-	VPSRLD     $0x08, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1696(DI)
-	VPSRLD     $0x10, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 2208(DI)
-	VPSRLD     $0x18, Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 2720(DI)
-	VPAND      words255<>+0(SB), Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3232(DI)
-	VPSRLD     $0x08, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3744(DI)
-	VPSRLD     $0x10, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4256(DI)
-	VPSRLD     $0x18, Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4768(DI)
-	VCVTPH2PS  5536(AX), Y2
-	VCVTPH2PS  5600(AX), Y3
-	VXORPS     sign<>+0(SB), Y3, Y3
-	VMOVUPS    5184(AX), Y4
-	VPAND      bytes63<>+0(SB), Y4, Y4
-	VMOVUPS    5440(AX), Y5
-	VMOVUPS    5184(AX), Y6
-	VPAND      bytes15<>+0(SB), Y5, Y5
-	VPSRLD     $0x02, Y6, Y6
-	VPAND      bytes48<>+0(SB), Y6, Y6
-	VPOR       Y6, Y5, Y5
-	VPAND      words255<>+0(SB), Y4, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1088(DI)
-	VPSRLD     $0x08, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1600(DI)
-	VPSRLD     $0x10, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 2112(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2624(DI)
-	VPAND      words255<>+0(SB), Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3136(DI)
-	VPSRLD     $0x08, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3648(DI)
-	VPSRLD     $0x10, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4160(DI)
-	VPSRLD     $0x18, Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y2
-	VMOVUPS    Y2, 4672(DI)
-	VMOVUPS    5312(AX), Y2
-	VPAND      bytes63<>+0(SB), Y2, Y2
-	VMOVUPS    5440(AX), Y4
-	VMOVUPS    5312(AX), Y5
-	VPSRLD     $0x04, Y4, Y4
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y2, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1216(DI)
-	VPSRLD     $0x08, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1728(DI)
-	VPSRLD     $0x10, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 2240(DI)
-	VPSRLD     $0x18, Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 2752(DI)
-	VPAND      words255<>+0(SB), Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3264(DI)
-	VPSRLD     $0x08, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3776(DI)
-	VPSRLD     $0x10, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4288(DI)
-	VPSRLD     $0x18, Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4800(DI)
-	VCVTPH2PS  5552(AX), Y2
-	VCVTPH2PS  5616(AX), Y3
-	VXORPS     sign<>+0(SB), Y3, Y3
-	VMOVUPS    5216(AX), Y4
-	VPAND      bytes63<>+0(SB), Y4, Y4
-	VMOVUPS    5472(AX), Y5
-	VMOVUPS    5216(AX), Y6
-	VPAND      bytes15<>+0(SB), Y5, Y5
-	VPSRLD     $0x02, Y6, Y6
-	VPAND      bytes48<>+0(SB), Y6, Y6
-	VPOR       Y6, Y5, Y5
-	VPAND      words255<>+0(SB), Y4, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1120(DI)
-	VPSRLD     $0x08, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 1632(DI)
-	VPSRLD     $0x10, Y4, Y6
-	VPAND      words255<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y6
-	VMULPS     Y6, Y2, Y6
-	VMOVUPS    Y6, 2144(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2656(DI)
-	VPAND      words255<>+0(SB), Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3168(DI)
-	VPSRLD     $0x08, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3680(DI)
-	VPSRLD     $0x10, Y5, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4192(DI)
-	VPSRLD     $0x18, Y5, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y2
-	VMOVUPS    Y2, 4704(DI)
-	VMOVUPS    5344(AX), Y2
-	VPAND      bytes63<>+0(SB), Y2, Y2
-	VMOVUPS    5472(AX), Y4
-	VMOVUPS    5344(AX), Y5
-	VPSRLD     $0x04, Y4, Y4
-	VPAND      bytes15<>+0(SB), Y4, Y4
-	VPSRLD     $0x02, Y5, Y5
-	VPAND      bytes48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y4, Y4
-	VPAND      words255<>+0(SB), Y2, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1248(DI)
-	VPSRLD     $0x08, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 1760(DI)
-	VPSRLD     $0x10, Y2, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, 2272(DI)
-	VPSRLD     $0x18, Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 2784(DI)
-	VPAND      words255<>+0(SB), Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3296(DI)
-	VPSRLD     $0x08, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 3808(DI)
-	VPSRLD     $0x10, Y4, Y2
-	VPAND      words255<>+0(SB), Y2, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4320(DI)
-	VPSRLD     $0x18, Y4, Y2
-	VCVTDQ2PS  Y2, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, 4832(DI)
-	MOVQ       AX, SI
-	VMOVUPS    bytes1<>+0(SB), Y2
-	VMOVUPS    bytes2<>+0(SB), Y3
-	LEAQ       1024(DI), R8
-	MOVQ       $0x00000004, R10
-
-steps1056:
-	MOVQ $0x00000002, R9
-
-rows1057:
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VPAND        (SI), Y0, Y6
-	VPAND        4096(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        32(SI), Y0, Y7
-	VPAND        4128(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD (DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VPAND        128(SI), Y0, Y6
-	VPAND        4224(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        160(SI), Y0, Y7
-	VPAND        4256(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 4(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VPAND        256(SI), Y0, Y6
-	VPAND        4352(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        288(SI), Y0, Y7
-	VPAND        4384(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 8(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VPAND        384(SI), Y0, Y6
-	VPAND        4480(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        416(SI), Y0, Y7
-	VPAND        4512(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 12(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VPAND        512(SI), Y0, Y6
-	VPAND        4608(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        544(SI), Y0, Y7
-	VPAND        4640(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 16(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VPAND        640(SI), Y0, Y6
-	VPAND        4736(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        672(SI), Y0, Y7
-	VPAND        4768(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 20(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VPAND        768(SI), Y0, Y6
-	VPAND        4864(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        800(SI), Y0, Y7
-	VPAND        4896(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 24(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VPAND        896(SI), Y0, Y6
-	VPAND        4992(AX), Y2, Y7
-	VPCMPEQB     Y2, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPAND        928(SI), Y0, Y7
-	VPAND        5024(AX), Y2, Y8
-	VPCMPEQB     Y2, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 28(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VCVTDQ2PS    Y4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 32(DX), Y6
-	VMULPS       (R8), Y6, Y7
-	VFMADD213PS  (BX), Y7, Y4
-	VMULPS       32(R8), Y6, Y6
-	VFMADD213PS  32(BX), Y6, Y5
-	VBROADCASTSS 44(DX), Y6
-	VFMADD231PS  128(R8), Y6, Y4
-	VFMADD231PS  160(R8), Y6, Y5
-	VMOVUPS      Y4, (BX)
-	VMOVUPS      Y5, 32(BX)
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VMOVUPS      (SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4096(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      32(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        4128(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 48(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VMOVUPS      128(SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4224(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      160(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        4256(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 52(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VMOVUPS      256(SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4352(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      288(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        4384(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 56(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VMOVUPS      384(SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4480(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      416(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        4512(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 60(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VMOVUPS      512(SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4608(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      544(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        4640(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 64(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VMOVUPS      640(SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4736(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      672(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        4768(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 68(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VMOVUPS      768(SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4864(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      800(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        4896(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 72(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VMOVUPS      896(SI), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y6, Y0, Y6
-	VPAND        4992(AX), Y3, Y7
-	VPCMPEQB     Y3, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VMOVUPS      928(SI), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y7, Y0, Y7
-	VPAND        5024(AX), Y3, Y8
-	VPCMPEQB     Y3, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPBROADCASTD 76(DX), Y8
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
-	VCVTDQ2PS    Y4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 80(DX), Y6
-	VMULPS       512(R8), Y6, Y7
-	VFMADD213PS  (BX), Y7, Y4
-	VMULPS       544(R8), Y6, Y6
-	VFMADD213PS  32(BX), Y6, Y5
-	VBROADCASTSS 92(DX), Y6
-	VFMADD231PS  640(R8), Y6, Y4
-	VFMADD231PS  672(R8), Y6, Y5
-	VMOVUPS      Y4, (BX)
-	VMOVUPS      Y5, 32(BX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, BX
-	ADDQ         $0x40, R8
-	ADDQ         $0x40, SI
-	DECQ         R9
-	JNZ          rows1057
-	SUBQ         $0x00000080, AX
-	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R8
-	SUBQ         $0x00000080, SI
-	ADDQ         $0x00000400, R8
-	ADDQ         $0x60, DX
-	ADDQ         $0x00000400, SI
-	VPSLLW       $0x02, Y2, Y2
-	VPSLLW       $0x02, Y3, Y3
-	DECQ         R10
-	JNZ          steps1056
-	ADDQ         $0x00001600, AX
-	DECQ         CX
-	JNZ          units1055
-	MOVQ         336(DI), AX
-	TESTQ        AX, AX
-	JZ           none1058
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX), Y0, Y0
-	VMOVUPS      Y0, (BX)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX), Y0, Y0
-	VMOVUPS      Y0, 32(BX)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX), Y0, Y0
-	VMOVUPS      Y0, 64(BX)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX), Y0, Y0
-	VMOVUPS      Y0, 96(BX)
-	ADDQ         240(DI), AX
-	MOVQ         AX, 336(DI)
-
-none1058:
-	TESTQ DI, DI
-	RET
-
-// func few2Q5_KAVXVNNI()
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·few2Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    248(DI), AX
-	MOVQ    256(DI), CX
-	MOVQ    304(DI), DX
-	MOVQ    328(DI), BX
-	MOVQ    208(DI), SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y0, 32(BX)
-	VMOVUPS Y0, 64(BX)
-	VMOVUPS Y0, 96(BX)
-	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS Y0, 32(BX)(SI*1)
-	VMOVUPS Y0, 64(BX)(SI*1)
-	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
@@ -110620,224 +110647,300 @@ units1059:
 	VCVTDQ2PS  Y2, Y2
 	VMULPS     Y2, Y3, Y2
 	VMOVUPS    Y2, 4832(DI)
-	MOVQ       AX, R8
+	MOVQ       AX, SI
 	VMOVUPS    bytes1<>+0(SB), Y2
 	VMOVUPS    bytes2<>+0(SB), Y3
-	LEAQ       1024(DI), R9
-	MOVQ       $0x00000004, R11
+	LEAQ       1024(DI), R8
+	MOVQ       $0x00000004, R10
 
 steps1060:
-	MOVQ $0x00000004, R10
+	MOVQ $0x00000002, R9
 
 rows1061:
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
-	VPAND        (R8), Y0, Y6
+	VPAND        (SI), Y0, Y6
 	VPAND        4096(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD (DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 32(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VPAND        128(R8), Y0, Y6
+	VPAND        32(SI), Y0, Y7
+	VPAND        4128(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD (DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VPAND        128(SI), Y0, Y6
 	VPAND        4224(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 4(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 36(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VPAND        256(R8), Y0, Y6
+	VPAND        160(SI), Y0, Y7
+	VPAND        4256(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 4(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VPAND        256(SI), Y0, Y6
 	VPAND        4352(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 8(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 40(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VPAND        384(R8), Y0, Y6
+	VPAND        288(SI), Y0, Y7
+	VPAND        4384(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 8(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VPAND        384(SI), Y0, Y6
 	VPAND        4480(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 12(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 44(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VPAND        512(R8), Y0, Y6
+	VPAND        416(SI), Y0, Y7
+	VPAND        4512(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 12(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VPAND        512(SI), Y0, Y6
 	VPAND        4608(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 16(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 48(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VPAND        640(R8), Y0, Y6
+	VPAND        544(SI), Y0, Y7
+	VPAND        4640(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 16(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VPAND        640(SI), Y0, Y6
 	VPAND        4736(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 20(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 52(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VPAND        768(R8), Y0, Y6
+	VPAND        672(SI), Y0, Y7
+	VPAND        4768(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 20(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VPAND        768(SI), Y0, Y6
 	VPAND        4864(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 24(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 56(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VPAND        896(R8), Y0, Y6
+	VPAND        800(SI), Y0, Y7
+	VPAND        4896(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 24(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VPAND        896(SI), Y0, Y6
 	VPAND        4992(AX), Y2, Y7
 	VPCMPEQB     Y2, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 28(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 60(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VPAND        928(SI), Y0, Y7
+	VPAND        5024(AX), Y2, Y8
+	VPCMPEQB     Y2, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 28(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 64(DX), Y6
-	VMULPS       (R9), Y6, Y6
-	VFMADD213PS  (BX), Y6, Y4
-	VBROADCASTSS 88(DX), Y6
-	VFMADD231PS  128(R9), Y6, Y4
-	VMOVUPS      Y4, (BX)
 	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 68(DX), Y4
-	VMULPS       (R9), Y4, Y4
-	VFMADD213PS  (BX)(SI*1), Y4, Y5
-	VBROADCASTSS 92(DX), Y4
-	VFMADD231PS  128(R9), Y4, Y5
-	VMOVUPS      Y5, (BX)(SI*1)
+	VBROADCASTSS 32(DX), Y6
+	VMULPS       (R8), Y6, Y7
+	VFMADD213PS  (BX), Y7, Y4
+	VMULPS       32(R8), Y6, Y6
+	VFMADD213PS  32(BX), Y6, Y5
+	VBROADCASTSS 44(DX), Y6
+	VFMADD231PS  128(R8), Y6, Y4
+	VFMADD231PS  160(R8), Y6, Y5
+	VMOVUPS      Y4, (BX)
+	VMOVUPS      Y5, 32(BX)
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
-	VMOVUPS      (R8), Y6
+	VMOVUPS      (SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4096(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 96(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 128(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VMOVUPS      128(R8), Y6
+	VMOVUPS      32(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        4128(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 48(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VMOVUPS      128(SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4224(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 100(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 132(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VMOVUPS      256(R8), Y6
+	VMOVUPS      160(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        4256(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 52(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VMOVUPS      256(SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4352(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 104(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 136(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VMOVUPS      384(R8), Y6
+	VMOVUPS      288(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        4384(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 56(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VMOVUPS      384(SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4480(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 108(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 140(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VMOVUPS      512(R8), Y6
+	VMOVUPS      416(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        4512(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 60(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VMOVUPS      512(SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4608(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 112(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 144(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VMOVUPS      640(R8), Y6
+	VMOVUPS      544(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        4640(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 64(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VMOVUPS      640(SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4736(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 116(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 148(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VMOVUPS      768(R8), Y6
+	VMOVUPS      672(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        4768(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 68(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VMOVUPS      768(SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4864(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 120(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 152(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
-	VMOVUPS      896(R8), Y6
+	VMOVUPS      800(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        4896(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 72(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
+	VMOVUPS      896(SI), Y6
 	VPSRLW       $0x04, Y6, Y6
 	VPAND        Y6, Y0, Y6
 	VPAND        4992(AX), Y3, Y7
 	VPCMPEQB     Y3, Y7, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPBROADCASTD 124(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
-	VPBROADCASTD 156(DX), Y7
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VMOVUPS      928(SI), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VPAND        5024(AX), Y3, Y8
+	VPCMPEQB     Y3, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPBROADCASTD 76(DX), Y8
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x4D; BYTE $0x50; BYTE $0xE0 // VPDPBUSD     Y8, Y6, Y4
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x45; BYTE $0x50; BYTE $0xE8 // VPDPBUSD     Y8, Y7, Y5
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 160(DX), Y6
-	VMULPS       512(R9), Y6, Y6
-	VFMADD213PS  (BX), Y6, Y4
-	VBROADCASTSS 184(DX), Y6
-	VFMADD231PS  640(R9), Y6, Y4
-	VMOVUPS      Y4, (BX)
 	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 164(DX), Y4
-	VMULPS       512(R9), Y4, Y4
-	VFMADD213PS  (BX)(SI*1), Y4, Y5
-	VBROADCASTSS 188(DX), Y4
-	VFMADD231PS  640(R9), Y4, Y5
-	VMOVUPS      Y5, (BX)(SI*1)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, BX
-	ADDQ         $0x20, R9
-	ADDQ         $0x20, R8
-	DECQ         R10
+	VBROADCASTSS 80(DX), Y6
+	VMULPS       512(R8), Y6, Y7
+	VFMADD213PS  (BX), Y7, Y4
+	VMULPS       544(R8), Y6, Y6
+	VFMADD213PS  32(BX), Y6, Y5
+	VBROADCASTSS 92(DX), Y6
+	VFMADD231PS  640(R8), Y6, Y4
+	VFMADD231PS  672(R8), Y6, Y5
+	VMOVUPS      Y4, (BX)
+	VMOVUPS      Y5, 32(BX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, R8
+	ADDQ         $0x40, SI
+	DECQ         R9
 	JNZ          rows1061
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R9
 	SUBQ         $0x00000080, R8
-	ADDQ         $0x00000400, R9
-	ADDQ         $0x000000c0, DX
+	SUBQ         $0x00000080, SI
 	ADDQ         $0x00000400, R8
+	ADDQ         $0x60, DX
+	ADDQ         $0x00000400, SI
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
-	DECQ         R11
+	DECQ         R10
 	JNZ          steps1060
 	ADDQ         $0x00001600, AX
 	DECQ         CX
@@ -110858,28 +110961,15 @@ rows1061:
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
 	ADDQ         240(DI), AX
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (BX)(SI*1)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 32(BX)(SI*1)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 64(BX)(SI*1)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
 none1062:
 	TESTQ DI, DI
 	RET
 
-// func few3Q5_KAVXVNNI()
+// func few2Q5_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·few3Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
+TEXT ·few2Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(DI), AX
 	MOVQ    256(DI), CX
 	MOVQ    304(DI), DX
@@ -110894,10 +110984,6 @@ TEXT ·few3Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)(SI*1)
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS Y0, (BX)(SI*2)
-	VMOVUPS Y0, 32(BX)(SI*2)
-	VMOVUPS Y0, 64(BX)(SI*2)
-	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
@@ -111370,6 +111456,744 @@ steps1064:
 rows1065:
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
+	VPAND        (R8), Y0, Y6
+	VPAND        4096(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD (DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 32(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VPAND        128(R8), Y0, Y6
+	VPAND        4224(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 4(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 36(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VPAND        256(R8), Y0, Y6
+	VPAND        4352(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 8(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 40(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VPAND        384(R8), Y0, Y6
+	VPAND        4480(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 12(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 44(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VPAND        512(R8), Y0, Y6
+	VPAND        4608(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 16(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 48(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VPAND        640(R8), Y0, Y6
+	VPAND        4736(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 20(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 52(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VPAND        768(R8), Y0, Y6
+	VPAND        4864(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 24(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 56(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VPAND        896(R8), Y0, Y6
+	VPAND        4992(AX), Y2, Y7
+	VPCMPEQB     Y2, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 28(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 60(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 64(DX), Y6
+	VMULPS       (R9), Y6, Y6
+	VFMADD213PS  (BX), Y6, Y4
+	VBROADCASTSS 88(DX), Y6
+	VFMADD231PS  128(R9), Y6, Y4
+	VMOVUPS      Y4, (BX)
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 68(DX), Y4
+	VMULPS       (R9), Y4, Y4
+	VFMADD213PS  (BX)(SI*1), Y4, Y5
+	VBROADCASTSS 92(DX), Y4
+	VFMADD231PS  128(R9), Y4, Y5
+	VMOVUPS      Y5, (BX)(SI*1)
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVUPS      (R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4096(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 96(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 128(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VMOVUPS      128(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4224(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 100(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 132(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VMOVUPS      256(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4352(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 104(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 136(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VMOVUPS      384(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4480(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 108(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 140(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VMOVUPS      512(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4608(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 112(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 144(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VMOVUPS      640(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4736(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 116(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 148(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VMOVUPS      768(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4864(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 120(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 152(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VMOVUPS      896(R8), Y6
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y6, Y0, Y6
+	VPAND        4992(AX), Y3, Y7
+	VPCMPEQB     Y3, Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPBROADCASTD 124(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xE7 // VPDPBUSD     Y7, Y6, Y4
+	VPBROADCASTD 156(DX), Y7
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x4D; BYTE $0x50; BYTE $0xEF // VPDPBUSD     Y7, Y6, Y5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 160(DX), Y6
+	VMULPS       512(R9), Y6, Y6
+	VFMADD213PS  (BX), Y6, Y4
+	VBROADCASTSS 184(DX), Y6
+	VFMADD231PS  640(R9), Y6, Y4
+	VMOVUPS      Y4, (BX)
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 164(DX), Y4
+	VMULPS       512(R9), Y4, Y4
+	VFMADD213PS  (BX)(SI*1), Y4, Y5
+	VBROADCASTSS 188(DX), Y4
+	VFMADD231PS  640(R9), Y4, Y5
+	VMOVUPS      Y5, (BX)(SI*1)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, R9
+	ADDQ         $0x20, R8
+	DECQ         R10
+	JNZ          rows1065
+	SUBQ         $0x00000080, AX
+	SUBQ         $0x00000080, BX
+	SUBQ         $0x00000080, R9
+	SUBQ         $0x00000080, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, DX
+	ADDQ         $0x00000400, R8
+	VPSLLW       $0x02, Y2, Y2
+	VPSLLW       $0x02, Y3, Y3
+	DECQ         R11
+	JNZ          steps1064
+	ADDQ         $0x00001600, AX
+	DECQ         CX
+	JNZ          units1063
+	MOVQ         336(DI), AX
+	TESTQ        AX, AX
+	JZ           none1066
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX), Y0, Y0
+	VMOVUPS      Y0, 32(BX)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX), Y0, Y0
+	VMOVUPS      Y0, 64(BX)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX), Y0, Y0
+	VMOVUPS      Y0, 96(BX)
+	ADDQ         240(DI), AX
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (BX)(SI*1)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 32(BX)(SI*1)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 64(BX)(SI*1)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 96(BX)(SI*1)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
+
+none1066:
+	TESTQ DI, DI
+	RET
+
+// func few3Q5_KAVXVNNI()
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·few3Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y0, 32(BX)
+	VMOVUPS Y0, 64(BX)
+	VMOVUPS Y0, 96(BX)
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS Y0, 64(BX)(SI*1)
+	VMOVUPS Y0, 96(BX)(SI*1)
+	VMOVUPS Y0, (BX)(SI*2)
+	VMOVUPS Y0, 32(BX)(SI*2)
+	VMOVUPS Y0, 64(BX)(SI*2)
+	VMOVUPS Y0, 96(BX)(SI*2)
+	VMOVUPS bytes15<>+0(SB), Y0
+	VMOVUPS bytes16<>+0(SB), Y1
+
+units1067:
+	PREFETCHT0 4096(AX)
+	PREFETCHT0 4160(AX)
+	PREFETCHT0 4224(AX)
+	PREFETCHT0 4288(AX)
+	PREFETCHT0 4352(AX)
+	PREFETCHT0 4416(AX)
+	PREFETCHT0 4480(AX)
+	PREFETCHT0 4544(AX)
+	PREFETCHT0 4608(AX)
+	PREFETCHT0 4672(AX)
+	PREFETCHT0 4736(AX)
+	PREFETCHT0 4800(AX)
+	PREFETCHT0 4864(AX)
+	PREFETCHT0 4928(AX)
+	PREFETCHT0 4992(AX)
+	PREFETCHT0 5056(AX)
+	PREFETCHT0 5120(AX)
+	PREFETCHT0 5184(AX)
+	PREFETCHT0 5248(AX)
+	PREFETCHT0 5312(AX)
+	PREFETCHT0 5376(AX)
+	PREFETCHT0 5440(AX)
+	PREFETCHT0 5504(AX)
+	PREFETCHT0 5568(AX)
+	PREFETCHT0 5632(AX)
+	PREFETCHT0 5696(AX)
+	PREFETCHT0 5760(AX)
+	PREFETCHT0 5824(AX)
+	PREFETCHT0 5888(AX)
+	PREFETCHT0 5952(AX)
+	PREFETCHT0 6016(AX)
+	PREFETCHT0 6080(AX)
+	PREFETCHT0 6144(AX)
+	PREFETCHT0 6208(AX)
+	PREFETCHT0 6272(AX)
+	PREFETCHT0 6336(AX)
+	PREFETCHT0 6400(AX)
+	PREFETCHT0 6464(AX)
+	PREFETCHT0 6528(AX)
+	PREFETCHT0 6592(AX)
+	PREFETCHT0 6656(AX)
+	PREFETCHT0 6720(AX)
+	PREFETCHT0 6784(AX)
+	PREFETCHT0 6848(AX)
+	PREFETCHT0 6912(AX)
+	PREFETCHT0 6976(AX)
+	PREFETCHT0 7040(AX)
+	PREFETCHT0 7104(AX)
+	PREFETCHT0 7168(AX)
+	PREFETCHT0 7232(AX)
+	PREFETCHT0 7296(AX)
+	PREFETCHT0 7360(AX)
+	PREFETCHT0 7424(AX)
+	PREFETCHT0 7488(AX)
+	PREFETCHT0 7552(AX)
+	PREFETCHT0 7616(AX)
+	PREFETCHT0 7680(AX)
+	PREFETCHT0 7744(AX)
+	PREFETCHT0 7808(AX)
+	PREFETCHT0 7872(AX)
+	PREFETCHT0 7936(AX)
+	PREFETCHT0 8000(AX)
+	PREFETCHT0 8064(AX)
+	PREFETCHT0 8128(AX)
+	PREFETCHT0 8192(AX)
+	PREFETCHT0 8256(AX)
+	PREFETCHT0 8320(AX)
+	PREFETCHT0 8384(AX)
+	PREFETCHT0 8448(AX)
+	PREFETCHT0 8512(AX)
+	PREFETCHT0 8576(AX)
+	PREFETCHT0 8640(AX)
+	PREFETCHT0 8704(AX)
+	PREFETCHT0 8768(AX)
+	PREFETCHT0 8832(AX)
+	PREFETCHT0 8896(AX)
+	PREFETCHT0 8960(AX)
+	PREFETCHT0 9024(AX)
+	PREFETCHT0 9088(AX)
+	PREFETCHT0 9152(AX)
+	PREFETCHT0 9216(AX)
+	PREFETCHT0 9280(AX)
+	PREFETCHT0 9344(AX)
+	PREFETCHT0 9408(AX)
+	PREFETCHT0 9472(AX)
+	PREFETCHT0 9536(AX)
+	PREFETCHT0 9600(AX)
+	PREFETCHT0 9664(AX)
+	VCVTPH2PS  5504(AX), Y2
+	VCVTPH2PS  5568(AX), Y3
+	VXORPS     sign<>+0(SB), Y3, Y3
+	VMOVUPS    5120(AX), Y4
+	VPAND      bytes63<>+0(SB), Y4, Y4
+	VMOVUPS    5376(AX), Y5
+	VMOVUPS    5120(AX), Y6
+	VPAND      bytes15<>+0(SB), Y5, Y5
+	VPSRLD     $0x02, Y6, Y6
+	VPAND      bytes48<>+0(SB), Y6, Y6
+	VPOR       Y6, Y5, Y5
+	VPAND      words255<>+0(SB), Y4, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1024(DI)
+	VPSRLD     $0x08, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1536(DI)
+	VPSRLD     $0x10, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 2048(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2560(DI)
+	VPAND      words255<>+0(SB), Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3072(DI)
+	VPSRLD     $0x08, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3584(DI)
+	VPSRLD     $0x10, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4096(DI)
+	VPSRLD     $0x18, Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y2
+	VMOVUPS    Y2, 4608(DI)
+	VMOVUPS    5248(AX), Y2
+	VPAND      bytes63<>+0(SB), Y2, Y2
+	VMOVUPS    5376(AX), Y4
+	VMOVUPS    5248(AX), Y5
+	VPSRLD     $0x04, Y4, Y4
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y2, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1152(DI)
+	VPSRLD     $0x08, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1664(DI)
+	VPSRLD     $0x10, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 2176(DI)
+	VPSRLD     $0x18, Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 2688(DI)
+	VPAND      words255<>+0(SB), Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3200(DI)
+	VPSRLD     $0x08, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3712(DI)
+	VPSRLD     $0x10, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4224(DI)
+	VPSRLD     $0x18, Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4736(DI)
+	VCVTPH2PS  5520(AX), Y2
+	VCVTPH2PS  5584(AX), Y3
+	VXORPS     sign<>+0(SB), Y3, Y3
+	VMOVUPS    5152(AX), Y4
+	VPAND      bytes63<>+0(SB), Y4, Y4
+	VMOVUPS    5408(AX), Y5
+	VMOVUPS    5152(AX), Y6
+	VPAND      bytes15<>+0(SB), Y5, Y5
+	VPSRLD     $0x02, Y6, Y6
+	VPAND      bytes48<>+0(SB), Y6, Y6
+	VPOR       Y6, Y5, Y5
+	VPAND      words255<>+0(SB), Y4, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1056(DI)
+	VPSRLD     $0x08, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1568(DI)
+	VPSRLD     $0x10, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 2080(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2592(DI)
+	VPAND      words255<>+0(SB), Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3104(DI)
+	VPSRLD     $0x08, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3616(DI)
+	VPSRLD     $0x10, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4128(DI)
+	VPSRLD     $0x18, Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y2
+	VMOVUPS    Y2, 4640(DI)
+	VMOVUPS    5280(AX), Y2
+	VPAND      bytes63<>+0(SB), Y2, Y2
+	VMOVUPS    5408(AX), Y4
+	VMOVUPS    5280(AX), Y5
+	VPSRLD     $0x04, Y4, Y4
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y2, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1184(DI)
+	VPSRLD     $0x08, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1696(DI)
+	VPSRLD     $0x10, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 2208(DI)
+	VPSRLD     $0x18, Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 2720(DI)
+	VPAND      words255<>+0(SB), Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3232(DI)
+	VPSRLD     $0x08, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3744(DI)
+	VPSRLD     $0x10, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4256(DI)
+	VPSRLD     $0x18, Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4768(DI)
+	VCVTPH2PS  5536(AX), Y2
+	VCVTPH2PS  5600(AX), Y3
+	VXORPS     sign<>+0(SB), Y3, Y3
+	VMOVUPS    5184(AX), Y4
+	VPAND      bytes63<>+0(SB), Y4, Y4
+	VMOVUPS    5440(AX), Y5
+	VMOVUPS    5184(AX), Y6
+	VPAND      bytes15<>+0(SB), Y5, Y5
+	VPSRLD     $0x02, Y6, Y6
+	VPAND      bytes48<>+0(SB), Y6, Y6
+	VPOR       Y6, Y5, Y5
+	VPAND      words255<>+0(SB), Y4, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1088(DI)
+	VPSRLD     $0x08, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1600(DI)
+	VPSRLD     $0x10, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 2112(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2624(DI)
+	VPAND      words255<>+0(SB), Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3136(DI)
+	VPSRLD     $0x08, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3648(DI)
+	VPSRLD     $0x10, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4160(DI)
+	VPSRLD     $0x18, Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y2
+	VMOVUPS    Y2, 4672(DI)
+	VMOVUPS    5312(AX), Y2
+	VPAND      bytes63<>+0(SB), Y2, Y2
+	VMOVUPS    5440(AX), Y4
+	VMOVUPS    5312(AX), Y5
+	VPSRLD     $0x04, Y4, Y4
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y2, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1216(DI)
+	VPSRLD     $0x08, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1728(DI)
+	VPSRLD     $0x10, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 2240(DI)
+	VPSRLD     $0x18, Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 2752(DI)
+	VPAND      words255<>+0(SB), Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3264(DI)
+	VPSRLD     $0x08, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3776(DI)
+	VPSRLD     $0x10, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4288(DI)
+	VPSRLD     $0x18, Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4800(DI)
+	VCVTPH2PS  5552(AX), Y2
+	VCVTPH2PS  5616(AX), Y3
+	VXORPS     sign<>+0(SB), Y3, Y3
+	VMOVUPS    5216(AX), Y4
+	VPAND      bytes63<>+0(SB), Y4, Y4
+	VMOVUPS    5472(AX), Y5
+	VMOVUPS    5216(AX), Y6
+	VPAND      bytes15<>+0(SB), Y5, Y5
+	VPSRLD     $0x02, Y6, Y6
+	VPAND      bytes48<>+0(SB), Y6, Y6
+	VPOR       Y6, Y5, Y5
+	VPAND      words255<>+0(SB), Y4, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1120(DI)
+	VPSRLD     $0x08, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 1632(DI)
+	VPSRLD     $0x10, Y4, Y6
+	VPAND      words255<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y6, Y2, Y6
+	VMOVUPS    Y6, 2144(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2656(DI)
+	VPAND      words255<>+0(SB), Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3168(DI)
+	VPSRLD     $0x08, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3680(DI)
+	VPSRLD     $0x10, Y5, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4192(DI)
+	VPSRLD     $0x18, Y5, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y2
+	VMOVUPS    Y2, 4704(DI)
+	VMOVUPS    5344(AX), Y2
+	VPAND      bytes63<>+0(SB), Y2, Y2
+	VMOVUPS    5472(AX), Y4
+	VMOVUPS    5344(AX), Y5
+	VPSRLD     $0x04, Y4, Y4
+	VPAND      bytes15<>+0(SB), Y4, Y4
+	VPSRLD     $0x02, Y5, Y5
+	VPAND      bytes48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPAND      words255<>+0(SB), Y2, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1248(DI)
+	VPSRLD     $0x08, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 1760(DI)
+	VPSRLD     $0x10, Y2, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMOVUPS    Y5, 2272(DI)
+	VPSRLD     $0x18, Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 2784(DI)
+	VPAND      words255<>+0(SB), Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3296(DI)
+	VPSRLD     $0x08, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 3808(DI)
+	VPSRLD     $0x10, Y4, Y2
+	VPAND      words255<>+0(SB), Y2, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4320(DI)
+	VPSRLD     $0x18, Y4, Y2
+	VCVTDQ2PS  Y2, Y2
+	VMULPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 4832(DI)
+	MOVQ       AX, R8
+	VMOVUPS    bytes1<>+0(SB), Y2
+	VMOVUPS    bytes2<>+0(SB), Y3
+	LEAQ       1024(DI), R9
+	MOVQ       $0x00000004, R11
+
+steps1068:
+	MOVQ $0x00000004, R10
+
+rows1069:
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 	VPAND        (R8), Y0, Y7
 	VPAND        4096(AX), Y2, Y8
@@ -111613,7 +112437,7 @@ rows1065:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows1065
+	JNZ          rows1069
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -111624,13 +112448,13 @@ rows1065:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R11
-	JNZ          steps1064
+	JNZ          steps1068
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units1063
+	JNZ          units1067
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1066
+	JZ           none1070
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -111672,7 +112496,7 @@ rows1065:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1066:
+none1070:
 	TESTQ DI, DI
 	RET
 
@@ -111705,7 +112529,7 @@ TEXT ·few4Q5_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes16<>+0(SB), Y1
 
-units1067:
+units1071:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -112168,10 +112992,10 @@ units1067:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000004, R12
 
-steps1068:
+steps1072:
 	MOVQ $0x00000004, R11
 
-rows1069:
+rows1073:
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
@@ -112465,7 +113289,7 @@ rows1069:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows1069
+	JNZ          rows1073
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -112476,13 +113300,13 @@ rows1069:
 	VPSLLW       $0x02, Y2, Y2
 	VPSLLW       $0x02, Y3, Y3
 	DECQ         R12
-	JNZ          steps1068
+	JNZ          steps1072
 	ADDQ         $0x00001600, AX
 	DECQ         CX
-	JNZ          units1067
+	JNZ          units1071
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1070
+	JZ           none1074
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -112537,7 +113361,7 @@ rows1069:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1070:
+none1074:
 	TESTQ DI, DI
 	RET
 
@@ -112557,7 +113381,7 @@ TEXT ·few1Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units1071:
+units1075:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -112992,10 +113816,10 @@ units1071:
 	LEAQ       1024(DI), R9
 	MOVQ       $0x00000002, R11
 
-steps1072:
+steps1076:
 	MOVQ $0x00000002, R10
 
-rows1073:
+rows1077:
 	VPBROADCASTD 40(DX), Y2
 	VPSLLD       $0x05, Y2, Y2
 	VMOVDQA      Y2, Y3
@@ -113570,7 +114394,7 @@ rows1073:
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	DECQ         R10
-	JNZ          rows1073
+	JNZ          rows1077
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -113581,13 +114405,13 @@ rows1073:
 	ADDQ         $0x00000800, SI
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps1072
+	JNZ          steps1076
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units1071
+	JNZ          units1075
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1074
+	JZ           none1078
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -113603,7 +114427,7 @@ rows1073:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1074:
+none1078:
 	TESTQ DI, DI
 	RET
 
@@ -113627,7 +114451,7 @@ TEXT ·few2Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units1075:
+units1079:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -114062,10 +114886,10 @@ units1075:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps1076:
+steps1080:
 	MOVQ $0x00000004, R11
 
-rows1077:
+rows1081:
 	VPBROADCASTD 80(DX), Y2
 	VPSLLD       $0x05, Y2, Y2
 	VPBROADCASTD 84(DX), Y3
@@ -114512,7 +115336,7 @@ rows1077:
 	ADDQ         $0x20, R8
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows1077
+	JNZ          rows1081
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -114523,13 +115347,13 @@ rows1077:
 	ADDQ         $0x00000800, R8
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps1076
+	JNZ          steps1080
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units1075
+	JNZ          units1079
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1078
+	JZ           none1082
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -114558,7 +115382,7 @@ rows1077:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1078:
+none1082:
 	TESTQ DI, DI
 	RET
 
@@ -114586,7 +115410,7 @@ TEXT ·few3Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units1079:
+units1083:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -115021,10 +115845,10 @@ units1079:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps1080:
+steps1084:
 	MOVQ $0x00000004, R11
 
-rows1081:
+rows1085:
 	VPBROADCASTD 120(DX), Y2
 	VPSLLD       $0x05, Y2, Y2
 	VPBROADCASTD 124(DX), Y3
@@ -115599,7 +116423,7 @@ rows1081:
 	ADDQ         $0x20, R8
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows1081
+	JNZ          rows1085
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -115610,13 +116434,13 @@ rows1081:
 	ADDQ         $0x00000800, R8
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps1080
+	JNZ          steps1084
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units1079
+	JNZ          units1083
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1082
+	JZ           none1086
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -115658,7 +116482,7 @@ rows1081:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1082:
+none1086:
 	TESTQ DI, DI
 	RET
 
@@ -115691,7 +116515,7 @@ TEXT ·few4Q6_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS bytes48<>+0(SB), Y1
 
-units1083:
+units1087:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -116126,10 +116950,10 @@ units1083:
 	LEAQ       1024(DI), R11
 	MOVQ       $0x00000002, R13
 
-steps1084:
+steps1088:
 	MOVQ $0x00000004, R12
 
-rows1085:
+rows1089:
 	VPBROADCASTD 160(DX), Y2
 	VPSLLD       $0x05, Y2, Y2
 	VPBROADCASTD 164(DX), Y3
@@ -116832,7 +117656,7 @@ rows1085:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R10
 	DECQ         R12
-	JNZ          rows1085
+	JNZ          rows1089
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R11
@@ -116843,13 +117667,13 @@ rows1085:
 	ADDQ         $0x00000800, R9
 	ADDQ         $0x00000400, R10
 	DECQ         R13
-	JNZ          steps1084
+	JNZ          steps1088
 	ADDQ         $0x00001a40, AX
 	DECQ         CX
-	JNZ          units1083
+	JNZ          units1087
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1086
+	JZ           none1090
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -116904,7 +117728,7 @@ rows1085:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1086:
+none1090:
 	TESTQ DI, DI
 	RET
 
@@ -116923,7 +117747,7 @@ TEXT ·few1Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units1087:
+units1091:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -117622,10 +118446,10 @@ units1087:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000002, R10
 
-steps1088:
+steps1092:
 	MOVQ $0x00000002, R9
 
-rows1089:
+rows1093:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VMOVUPS      (SI), Y3
@@ -118043,7 +118867,7 @@ rows1089:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows1089
+	JNZ          rows1093
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -118052,1168 +118876,6 @@ rows1089:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000400, SI
 	DECQ         R10
-	JNZ          steps1088
-	ADDQ         $0x00000a80, AX
-	DECQ         CX
-	JNZ          units1087
-	MOVQ         336(DI), AX
-	TESTQ        AX, AX
-	JZ           none1090
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX), Y0, Y0
-	VMOVUPS      Y0, (BX)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX), Y0, Y0
-	VMOVUPS      Y0, 32(BX)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX), Y0, Y0
-	VMOVUPS      Y0, 64(BX)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX), Y0, Y0
-	VMOVUPS      Y0, 96(BX)
-	ADDQ         240(DI), AX
-	MOVQ         AX, 336(DI)
-
-none1090:
-	TESTQ DI, DI
-	RET
-
-// func few2Q2_KAVXVNNI()
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·few2Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    248(DI), AX
-	MOVQ    256(DI), CX
-	MOVQ    304(DI), DX
-	MOVQ    328(DI), BX
-	MOVQ    208(DI), SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y0, 32(BX)
-	VMOVUPS Y0, 64(BX)
-	VMOVUPS Y0, 96(BX)
-	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS Y0, 32(BX)(SI*1)
-	VMOVUPS Y0, 64(BX)(SI*1)
-	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS bytes3<>+0(SB), Y0
-
-units1091:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	PREFETCHT0 4352(AX)
-	PREFETCHT0 4416(AX)
-	PREFETCHT0 4480(AX)
-	PREFETCHT0 4544(AX)
-	PREFETCHT0 4608(AX)
-	PREFETCHT0 4672(AX)
-	PREFETCHT0 4736(AX)
-	PREFETCHT0 4800(AX)
-	PREFETCHT0 4864(AX)
-	PREFETCHT0 4928(AX)
-	PREFETCHT0 4992(AX)
-	PREFETCHT0 5056(AX)
-	PREFETCHT0 5120(AX)
-	PREFETCHT0 5184(AX)
-	PREFETCHT0 5248(AX)
-	PREFETCHT0 5312(AX)
-	PREFETCHT0 5376(AX)
-	PREFETCHT0 5440(AX)
-	PREFETCHT0 5504(AX)
-	PREFETCHT0 5568(AX)
-	PREFETCHT0 5632(AX)
-	PREFETCHT0 5696(AX)
-	PREFETCHT0 5760(AX)
-	PREFETCHT0 5824(AX)
-	PREFETCHT0 5888(AX)
-	PREFETCHT0 5952(AX)
-	PREFETCHT0 6016(AX)
-	PREFETCHT0 6080(AX)
-	PREFETCHT0 6144(AX)
-	PREFETCHT0 6208(AX)
-	PREFETCHT0 6272(AX)
-	PREFETCHT0 6336(AX)
-	PREFETCHT0 6400(AX)
-	PREFETCHT0 6464(AX)
-	PREFETCHT0 6528(AX)
-	PREFETCHT0 6592(AX)
-	PREFETCHT0 6656(AX)
-	PREFETCHT0 6720(AX)
-	VCVTPH2PS  2560(AX), Y1
-	VCVTPH2PS  2624(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    2048(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1024(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1280(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1152(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1408(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1536(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1792(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 1664(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 1920(DI)
-	VMOVUPS    2176(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2048(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2304(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2176(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2432(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2560(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2816(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 2688(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 2944(DI)
-	VMOVUPS    2304(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3072(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3328(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3200(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3456(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3584(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3840(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 3712(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 3968(DI)
-	VMOVUPS    2432(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4096(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4352(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4224(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4480(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4608(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4864(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y1
-	VMOVUPS    Y1, 4736(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 4992(DI)
-	VCVTPH2PS  2576(AX), Y1
-	VCVTPH2PS  2640(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    2080(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1056(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1312(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1184(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1440(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1568(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1824(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 1696(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 1952(DI)
-	VMOVUPS    2208(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2080(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2336(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2208(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2464(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2592(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2848(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 2720(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 2976(DI)
-	VMOVUPS    2336(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3104(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3360(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3232(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3488(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3616(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3872(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 3744(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 4000(DI)
-	VMOVUPS    2464(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4128(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4384(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4256(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4512(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4640(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4896(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y1
-	VMOVUPS    Y1, 4768(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 5024(DI)
-	VCVTPH2PS  2592(AX), Y1
-	VCVTPH2PS  2656(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    2112(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1088(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1344(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1216(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1472(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1600(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1856(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 1728(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 1984(DI)
-	VMOVUPS    2240(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2112(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2368(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2240(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2496(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2624(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2880(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 2752(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 3008(DI)
-	VMOVUPS    2368(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3136(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3392(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3264(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3520(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3648(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3904(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 3776(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 4032(DI)
-	VMOVUPS    2496(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4160(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4416(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4288(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4544(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4672(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4928(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y1
-	VMOVUPS    Y1, 4800(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 5056(DI)
-	VCVTPH2PS  2608(AX), Y1
-	VCVTPH2PS  2672(AX), Y2
-	VXORPS     sign<>+0(SB), Y2, Y2
-	VMOVUPS    2144(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1120(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1376(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1248(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1504(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 1632(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1888(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 1760(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 2016(DI)
-	VMOVUPS    2272(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2144(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2400(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2272(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2528(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 2656(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2912(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 2784(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 3040(DI)
-	VMOVUPS    2400(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3168(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3424(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3296(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3552(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 3680(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3936(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y4
-	VMOVUPS    Y4, 3808(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 4064(DI)
-	VMOVUPS    2528(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y4
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VPAND      words255<>+0(SB), Y4, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4192(DI)
-	VPAND      words255<>+0(SB), Y3, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4448(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4320(DI)
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4576(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y1, Y5
-	VMOVUPS    Y5, 4704(DI)
-	VPSRLD     $0x10, Y3, Y5
-	VPAND      words255<>+0(SB), Y5, Y5
-	VCVTDQ2PS  Y5, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4960(DI)
-	VPSRLD     $0x18, Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y1, Y1
-	VMOVUPS    Y1, 4832(DI)
-	VPSRLD     $0x18, Y3, Y1
-	VCVTDQ2PS  Y1, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, 5088(DI)
-	MOVQ       AX, R8
-	LEAQ       1024(DI), R9
-	MOVQ       $0x00000002, R11
-
-steps1092:
-	MOVQ $0x00000004, R10
-
-rows1093:
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VMOVUPS      (R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD (DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 32(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      128(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 4(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 36(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      256(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 8(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 40(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      384(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 12(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 44(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 64(DX), Y3
-	VMULPS       (R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y1
-	VMOVUPS      Y1, (BX)
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 68(DX), Y1
-	VMULPS       (R9), Y1, Y1
-	VFMADD213PS  (BX)(SI*1), Y1, Y2
-	VMOVUPS      Y2, (BX)(SI*1)
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VMOVUPS      512(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 16(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 48(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      640(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 20(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 52(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      768(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 24(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 56(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      896(R8), Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 28(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 60(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 64(DX), Y3
-	VMULPS       128(R9), Y3, Y4
-	VFMADD213PS  (BX), Y4, Y1
-	VPBROADCASTD 80(DX), Y4
-	VPBROADCASTD 72(DX), Y5
-	VPSUBD       Y5, Y4, Y5
-	VXORPS       Y6, Y6, Y6
-	VPSUBD       Y4, Y6, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VFMADD231PS  256(R9), Y4, Y1
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VFMADD231PS  384(R9), Y5, Y1
-	VMOVUPS      Y1, (BX)
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 68(DX), Y1
-	VMULPS       128(R9), Y1, Y3
-	VFMADD213PS  (BX)(SI*1), Y3, Y2
-	VPBROADCASTD 84(DX), Y3
-	VPBROADCASTD 76(DX), Y4
-	VPSUBD       Y4, Y3, Y4
-	VXORPS       Y5, Y5, Y5
-	VPSUBD       Y3, Y5, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y1, Y3, Y3
-	VFMADD231PS  256(R9), Y3, Y2
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y1, Y4, Y4
-	VFMADD231PS  384(R9), Y4, Y2
-	VMOVUPS      Y2, (BX)(SI*1)
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VMOVUPS      (R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 96(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 128(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      128(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 100(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 132(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      256(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 104(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 136(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      384(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 108(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 140(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 160(DX), Y3
-	VMULPS       512(R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y1
-	VMOVUPS      Y1, (BX)
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 164(DX), Y1
-	VMULPS       512(R9), Y1, Y1
-	VFMADD213PS  (BX)(SI*1), Y1, Y2
-	VMOVUPS      Y2, (BX)(SI*1)
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VMOVUPS      512(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 112(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 144(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      640(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 116(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 148(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      768(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 120(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 152(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      896(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 124(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 156(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 160(DX), Y3
-	VMULPS       640(R9), Y3, Y4
-	VFMADD213PS  (BX), Y4, Y1
-	VPBROADCASTD 176(DX), Y4
-	VPBROADCASTD 168(DX), Y5
-	VPSUBD       Y5, Y4, Y5
-	VXORPS       Y6, Y6, Y6
-	VPSUBD       Y4, Y6, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VFMADD231PS  768(R9), Y4, Y1
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VFMADD231PS  896(R9), Y5, Y1
-	VMOVUPS      Y1, (BX)
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 164(DX), Y1
-	VMULPS       640(R9), Y1, Y3
-	VFMADD213PS  (BX)(SI*1), Y3, Y2
-	VPBROADCASTD 180(DX), Y3
-	VPBROADCASTD 172(DX), Y4
-	VPSUBD       Y4, Y3, Y4
-	VXORPS       Y5, Y5, Y5
-	VPSUBD       Y3, Y5, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y1, Y3, Y3
-	VFMADD231PS  768(R9), Y3, Y2
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y1, Y4, Y4
-	VFMADD231PS  896(R9), Y4, Y2
-	VMOVUPS      Y2, (BX)(SI*1)
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VMOVUPS      (R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 192(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 224(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      128(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 196(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 228(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      256(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 200(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 232(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      384(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 204(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 236(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 256(DX), Y3
-	VMULPS       1024(R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y1
-	VMOVUPS      Y1, (BX)
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 260(DX), Y1
-	VMULPS       1024(R9), Y1, Y1
-	VFMADD213PS  (BX)(SI*1), Y1, Y2
-	VMOVUPS      Y2, (BX)(SI*1)
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VMOVUPS      512(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 208(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 240(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      640(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 212(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 244(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      768(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 216(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 248(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      896(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 220(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 252(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 256(DX), Y3
-	VMULPS       1152(R9), Y3, Y4
-	VFMADD213PS  (BX), Y4, Y1
-	VPBROADCASTD 272(DX), Y4
-	VPBROADCASTD 264(DX), Y5
-	VPSUBD       Y5, Y4, Y5
-	VXORPS       Y6, Y6, Y6
-	VPSUBD       Y4, Y6, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VFMADD231PS  1280(R9), Y4, Y1
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VFMADD231PS  1408(R9), Y5, Y1
-	VMOVUPS      Y1, (BX)
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 260(DX), Y1
-	VMULPS       1152(R9), Y1, Y3
-	VFMADD213PS  (BX)(SI*1), Y3, Y2
-	VPBROADCASTD 276(DX), Y3
-	VPBROADCASTD 268(DX), Y4
-	VPSUBD       Y4, Y3, Y4
-	VXORPS       Y5, Y5, Y5
-	VPSUBD       Y3, Y5, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y1, Y3, Y3
-	VFMADD231PS  1280(R9), Y3, Y2
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y1, Y4, Y4
-	VFMADD231PS  1408(R9), Y4, Y2
-	VMOVUPS      Y2, (BX)(SI*1)
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VMOVUPS      (R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 288(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 320(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      128(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 292(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 324(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      256(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 296(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 328(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      384(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 300(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 332(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 352(DX), Y3
-	VMULPS       1536(R9), Y3, Y3
-	VFMADD213PS  (BX), Y3, Y1
-	VMOVUPS      Y1, (BX)
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 356(DX), Y1
-	VMULPS       1536(R9), Y1, Y1
-	VFMADD213PS  (BX)(SI*1), Y1, Y2
-	VMOVUPS      Y2, (BX)(SI*1)
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VMOVUPS      512(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 304(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 336(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      640(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 308(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 340(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      768(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 312(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 344(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VMOVUPS      896(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y3, Y0, Y3
-	VPBROADCASTD 316(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
-	VPBROADCASTD 348(DX), Y4
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
-	VCVTDQ2PS    Y1, Y1
-	VBROADCASTSS 352(DX), Y3
-	VMULPS       1664(R9), Y3, Y4
-	VFMADD213PS  (BX), Y4, Y1
-	VPBROADCASTD 368(DX), Y4
-	VPBROADCASTD 360(DX), Y5
-	VPSUBD       Y5, Y4, Y5
-	VXORPS       Y6, Y6, Y6
-	VPSUBD       Y4, Y6, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VFMADD231PS  1792(R9), Y4, Y1
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VFMADD231PS  1920(R9), Y5, Y1
-	VMOVUPS      Y1, (BX)
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 356(DX), Y1
-	VMULPS       1664(R9), Y1, Y3
-	VFMADD213PS  (BX)(SI*1), Y3, Y2
-	VPBROADCASTD 372(DX), Y3
-	VPBROADCASTD 364(DX), Y4
-	VPSUBD       Y4, Y3, Y4
-	VXORPS       Y5, Y5, Y5
-	VPSUBD       Y3, Y5, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y1, Y3, Y3
-	VFMADD231PS  1792(R9), Y3, Y2
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y1, Y4, Y4
-	VFMADD231PS  1920(R9), Y4, Y2
-	VMOVUPS      Y2, (BX)(SI*1)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, BX
-	ADDQ         $0x20, R9
-	ADDQ         $0x20, R8
-	DECQ         R10
-	JNZ          rows1093
-	SUBQ         $0x00000080, AX
-	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R9
-	SUBQ         $0x00000080, R8
-	ADDQ         $0x00000800, R9
-	ADDQ         $0x00000180, DX
-	ADDQ         $0x00000400, R8
-	DECQ         R11
 	JNZ          steps1092
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
@@ -119234,28 +118896,15 @@ rows1093:
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
 	ADDQ         240(DI), AX
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (BX)(SI*1)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 32(BX)(SI*1)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 64(BX)(SI*1)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
 none1094:
 	TESTQ DI, DI
 	RET
 
-// func few3Q2_KAVXVNNI()
+// func few2Q2_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·few3Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
+TEXT ·few2Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(DI), AX
 	MOVQ    256(DI), CX
 	MOVQ    304(DI), DX
@@ -119270,10 +118919,6 @@ TEXT ·few3Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)(SI*1)
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS Y0, (BX)(SI*2)
-	VMOVUPS Y0, 32(BX)(SI*2)
-	VMOVUPS Y0, 64(BX)(SI*2)
-	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes3<>+0(SB), Y0
 
 units1095:
@@ -119981,6 +119626,1185 @@ steps1096:
 rows1097:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
+	VMOVUPS      (R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD (DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 32(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      128(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 4(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 36(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      256(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 8(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 40(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      384(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 12(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 44(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 64(DX), Y3
+	VMULPS       (R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y1
+	VMOVUPS      Y1, (BX)
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 68(DX), Y1
+	VMULPS       (R9), Y1, Y1
+	VFMADD213PS  (BX)(SI*1), Y1, Y2
+	VMOVUPS      Y2, (BX)(SI*1)
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      512(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 16(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 48(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      640(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 20(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 52(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      768(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 24(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 56(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      896(R8), Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 28(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 60(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 64(DX), Y3
+	VMULPS       128(R9), Y3, Y4
+	VFMADD213PS  (BX), Y4, Y1
+	VPBROADCASTD 80(DX), Y4
+	VPBROADCASTD 72(DX), Y5
+	VPSUBD       Y5, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VPSUBD       Y4, Y6, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VFMADD231PS  256(R9), Y4, Y1
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD231PS  384(R9), Y5, Y1
+	VMOVUPS      Y1, (BX)
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 68(DX), Y1
+	VMULPS       128(R9), Y1, Y3
+	VFMADD213PS  (BX)(SI*1), Y3, Y2
+	VPBROADCASTD 84(DX), Y3
+	VPBROADCASTD 76(DX), Y4
+	VPSUBD       Y4, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPSUBD       Y3, Y5, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  256(R9), Y3, Y2
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  384(R9), Y4, Y2
+	VMOVUPS      Y2, (BX)(SI*1)
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      (R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 96(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 128(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      128(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 100(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 132(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      256(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 104(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 136(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      384(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 108(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 140(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 160(DX), Y3
+	VMULPS       512(R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y1
+	VMOVUPS      Y1, (BX)
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 164(DX), Y1
+	VMULPS       512(R9), Y1, Y1
+	VFMADD213PS  (BX)(SI*1), Y1, Y2
+	VMOVUPS      Y2, (BX)(SI*1)
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      512(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 112(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 144(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      640(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 116(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 148(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      768(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 120(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 152(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      896(R8), Y3
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 124(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 156(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 160(DX), Y3
+	VMULPS       640(R9), Y3, Y4
+	VFMADD213PS  (BX), Y4, Y1
+	VPBROADCASTD 176(DX), Y4
+	VPBROADCASTD 168(DX), Y5
+	VPSUBD       Y5, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VPSUBD       Y4, Y6, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VFMADD231PS  768(R9), Y4, Y1
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD231PS  896(R9), Y5, Y1
+	VMOVUPS      Y1, (BX)
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 164(DX), Y1
+	VMULPS       640(R9), Y1, Y3
+	VFMADD213PS  (BX)(SI*1), Y3, Y2
+	VPBROADCASTD 180(DX), Y3
+	VPBROADCASTD 172(DX), Y4
+	VPSUBD       Y4, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPSUBD       Y3, Y5, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  768(R9), Y3, Y2
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  896(R9), Y4, Y2
+	VMOVUPS      Y2, (BX)(SI*1)
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      (R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 192(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 224(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      128(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 196(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 228(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      256(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 200(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 232(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      384(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 204(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 236(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 256(DX), Y3
+	VMULPS       1024(R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y1
+	VMOVUPS      Y1, (BX)
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 260(DX), Y1
+	VMULPS       1024(R9), Y1, Y1
+	VFMADD213PS  (BX)(SI*1), Y1, Y2
+	VMOVUPS      Y2, (BX)(SI*1)
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      512(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 208(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 240(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      640(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 212(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 244(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      768(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 216(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 248(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      896(R8), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 220(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 252(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 256(DX), Y3
+	VMULPS       1152(R9), Y3, Y4
+	VFMADD213PS  (BX), Y4, Y1
+	VPBROADCASTD 272(DX), Y4
+	VPBROADCASTD 264(DX), Y5
+	VPSUBD       Y5, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VPSUBD       Y4, Y6, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VFMADD231PS  1280(R9), Y4, Y1
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD231PS  1408(R9), Y5, Y1
+	VMOVUPS      Y1, (BX)
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 260(DX), Y1
+	VMULPS       1152(R9), Y1, Y3
+	VFMADD213PS  (BX)(SI*1), Y3, Y2
+	VPBROADCASTD 276(DX), Y3
+	VPBROADCASTD 268(DX), Y4
+	VPSUBD       Y4, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPSUBD       Y3, Y5, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  1280(R9), Y3, Y2
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  1408(R9), Y4, Y2
+	VMOVUPS      Y2, (BX)(SI*1)
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      (R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 288(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 320(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      128(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 292(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 324(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      256(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 296(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 328(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      384(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 300(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 332(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 352(DX), Y3
+	VMULPS       1536(R9), Y3, Y3
+	VFMADD213PS  (BX), Y3, Y1
+	VMOVUPS      Y1, (BX)
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 356(DX), Y1
+	VMULPS       1536(R9), Y1, Y1
+	VFMADD213PS  (BX)(SI*1), Y1, Y2
+	VMOVUPS      Y2, (BX)(SI*1)
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      512(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 304(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 336(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      640(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 308(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 340(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      768(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 312(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 344(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VMOVUPS      896(R8), Y3
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y3, Y0, Y3
+	VPBROADCASTD 316(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xCC // VPDPBUSD     Y4, Y3, Y1
+	VPBROADCASTD 348(DX), Y4
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x65; BYTE $0x50; BYTE $0xD4 // VPDPBUSD     Y4, Y3, Y2
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS 352(DX), Y3
+	VMULPS       1664(R9), Y3, Y4
+	VFMADD213PS  (BX), Y4, Y1
+	VPBROADCASTD 368(DX), Y4
+	VPBROADCASTD 360(DX), Y5
+	VPSUBD       Y5, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VPSUBD       Y4, Y6, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VFMADD231PS  1792(R9), Y4, Y1
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD231PS  1920(R9), Y5, Y1
+	VMOVUPS      Y1, (BX)
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 356(DX), Y1
+	VMULPS       1664(R9), Y1, Y3
+	VFMADD213PS  (BX)(SI*1), Y3, Y2
+	VPBROADCASTD 372(DX), Y3
+	VPBROADCASTD 364(DX), Y4
+	VPSUBD       Y4, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPSUBD       Y3, Y5, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  1792(R9), Y3, Y2
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  1920(R9), Y4, Y2
+	VMOVUPS      Y2, (BX)(SI*1)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, R9
+	ADDQ         $0x20, R8
+	DECQ         R10
+	JNZ          rows1097
+	SUBQ         $0x00000080, AX
+	SUBQ         $0x00000080, BX
+	SUBQ         $0x00000080, R9
+	SUBQ         $0x00000080, R8
+	ADDQ         $0x00000800, R9
+	ADDQ         $0x00000180, DX
+	ADDQ         $0x00000400, R8
+	DECQ         R11
+	JNZ          steps1096
+	ADDQ         $0x00000a80, AX
+	DECQ         CX
+	JNZ          units1095
+	MOVQ         336(DI), AX
+	TESTQ        AX, AX
+	JZ           none1098
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX), Y0, Y0
+	VMOVUPS      Y0, 32(BX)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX), Y0, Y0
+	VMOVUPS      Y0, 64(BX)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX), Y0, Y0
+	VMOVUPS      Y0, 96(BX)
+	ADDQ         240(DI), AX
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (BX)(SI*1)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 32(BX)(SI*1)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 64(BX)(SI*1)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 96(BX)(SI*1)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
+
+none1098:
+	TESTQ DI, DI
+	RET
+
+// func few3Q2_KAVXVNNI()
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·few3Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y0, 32(BX)
+	VMOVUPS Y0, 64(BX)
+	VMOVUPS Y0, 96(BX)
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS Y0, 64(BX)(SI*1)
+	VMOVUPS Y0, 96(BX)(SI*1)
+	VMOVUPS Y0, (BX)(SI*2)
+	VMOVUPS Y0, 32(BX)(SI*2)
+	VMOVUPS Y0, 64(BX)(SI*2)
+	VMOVUPS Y0, 96(BX)(SI*2)
+	VMOVUPS bytes3<>+0(SB), Y0
+
+units1099:
+	PREFETCHT0 4096(AX)
+	PREFETCHT0 4160(AX)
+	PREFETCHT0 4224(AX)
+	PREFETCHT0 4288(AX)
+	PREFETCHT0 4352(AX)
+	PREFETCHT0 4416(AX)
+	PREFETCHT0 4480(AX)
+	PREFETCHT0 4544(AX)
+	PREFETCHT0 4608(AX)
+	PREFETCHT0 4672(AX)
+	PREFETCHT0 4736(AX)
+	PREFETCHT0 4800(AX)
+	PREFETCHT0 4864(AX)
+	PREFETCHT0 4928(AX)
+	PREFETCHT0 4992(AX)
+	PREFETCHT0 5056(AX)
+	PREFETCHT0 5120(AX)
+	PREFETCHT0 5184(AX)
+	PREFETCHT0 5248(AX)
+	PREFETCHT0 5312(AX)
+	PREFETCHT0 5376(AX)
+	PREFETCHT0 5440(AX)
+	PREFETCHT0 5504(AX)
+	PREFETCHT0 5568(AX)
+	PREFETCHT0 5632(AX)
+	PREFETCHT0 5696(AX)
+	PREFETCHT0 5760(AX)
+	PREFETCHT0 5824(AX)
+	PREFETCHT0 5888(AX)
+	PREFETCHT0 5952(AX)
+	PREFETCHT0 6016(AX)
+	PREFETCHT0 6080(AX)
+	PREFETCHT0 6144(AX)
+	PREFETCHT0 6208(AX)
+	PREFETCHT0 6272(AX)
+	PREFETCHT0 6336(AX)
+	PREFETCHT0 6400(AX)
+	PREFETCHT0 6464(AX)
+	PREFETCHT0 6528(AX)
+	PREFETCHT0 6592(AX)
+	PREFETCHT0 6656(AX)
+	PREFETCHT0 6720(AX)
+	VCVTPH2PS  2560(AX), Y1
+	VCVTPH2PS  2624(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    2048(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1024(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1280(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1152(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1408(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1536(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1792(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 1664(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 1920(DI)
+	VMOVUPS    2176(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2048(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2304(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2176(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2432(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2560(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2816(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 2688(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 2944(DI)
+	VMOVUPS    2304(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3072(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3328(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3200(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3456(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3584(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3840(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 3712(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 3968(DI)
+	VMOVUPS    2432(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4096(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4352(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4224(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4480(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4608(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4864(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y1
+	VMOVUPS    Y1, 4736(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 4992(DI)
+	VCVTPH2PS  2576(AX), Y1
+	VCVTPH2PS  2640(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    2080(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1056(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1312(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1184(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1440(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1568(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1824(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 1696(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 1952(DI)
+	VMOVUPS    2208(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2080(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2336(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2208(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2464(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2592(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2848(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 2720(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 2976(DI)
+	VMOVUPS    2336(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3104(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3360(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3232(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3488(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3616(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3872(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 3744(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 4000(DI)
+	VMOVUPS    2464(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4128(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4384(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4256(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4512(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4640(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4896(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y1
+	VMOVUPS    Y1, 4768(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 5024(DI)
+	VCVTPH2PS  2592(AX), Y1
+	VCVTPH2PS  2656(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    2112(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1088(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1344(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1216(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1472(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1600(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1856(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 1728(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 1984(DI)
+	VMOVUPS    2240(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2112(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2368(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2240(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2496(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2624(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2880(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 2752(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 3008(DI)
+	VMOVUPS    2368(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3136(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3392(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3264(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3520(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3648(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3904(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 3776(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 4032(DI)
+	VMOVUPS    2496(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4160(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4416(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4288(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4544(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4672(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4928(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y1
+	VMOVUPS    Y1, 4800(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 5056(DI)
+	VCVTPH2PS  2608(AX), Y1
+	VCVTPH2PS  2672(AX), Y2
+	VXORPS     sign<>+0(SB), Y2, Y2
+	VMOVUPS    2144(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1120(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1376(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1248(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1504(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 1632(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1888(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 1760(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 2016(DI)
+	VMOVUPS    2272(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2144(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2400(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2272(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2528(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 2656(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2912(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 2784(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 3040(DI)
+	VMOVUPS    2400(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3168(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3424(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3296(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3552(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 3680(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3936(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 3808(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 4064(DI)
+	VMOVUPS    2528(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y4
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VPAND      words255<>+0(SB), Y4, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4192(DI)
+	VPAND      words255<>+0(SB), Y3, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4448(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4320(DI)
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4576(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y1, Y5
+	VMOVUPS    Y5, 4704(DI)
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      words255<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4960(DI)
+	VPSRLD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y1, Y1
+	VMOVUPS    Y1, 4832(DI)
+	VPSRLD     $0x18, Y3, Y1
+	VCVTDQ2PS  Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 5088(DI)
+	MOVQ       AX, R8
+	LEAQ       1024(DI), R9
+	MOVQ       $0x00000002, R11
+
+steps1100:
+	MOVQ $0x00000004, R10
+
+rows1101:
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VMOVUPS      (R8), Y4
 	VPAND        Y4, Y0, Y4
@@ -120540,7 +121364,7 @@ rows1097:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows1097
+	JNZ          rows1101
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -120549,13 +121373,13 @@ rows1097:
 	ADDQ         $0x00000240, DX
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          steps1096
+	JNZ          steps1100
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units1095
+	JNZ          units1099
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1098
+	JZ           none1102
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -120597,7 +121421,7 @@ rows1097:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1098:
+none1102:
 	TESTQ DI, DI
 	RET
 
@@ -120629,7 +121453,7 @@ TEXT ·few4Q2_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes3<>+0(SB), Y0
 
-units1099:
+units1103:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -121328,10 +122152,10 @@ units1099:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps1100:
+steps1104:
 	MOVQ $0x00000004, R11
 
-rows1101:
+rows1105:
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -122049,7 +122873,7 @@ rows1101:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows1101
+	JNZ          rows1105
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -122058,13 +122882,13 @@ rows1101:
 	ADDQ         $0x00000300, DX
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          steps1100
+	JNZ          steps1104
 	ADDQ         $0x00000a80, AX
 	DECQ         CX
-	JNZ          units1099
+	JNZ          units1103
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1102
+	JZ           none1106
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -122119,7 +122943,7 @@ rows1101:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1102:
+none1106:
 	TESTQ DI, DI
 	RET
 
@@ -122139,7 +122963,7 @@ TEXT ·few1Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units1103:
+units1107:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -122659,10 +123483,10 @@ units1103:
 	LEAQ       1024(DI), R8
 	MOVQ       $0x00000002, R10
 
-steps1104:
+steps1108:
 	MOVQ $0x00000002, R9
 
-rows1105:
+rows1109:
 	VPBROADCASTD 40(DX), Y6
 	VPSLLD       $0x02, Y6, Y6
 	VMOVDQA      Y6, Y7
@@ -123300,7 +124124,7 @@ rows1105:
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
 	DECQ         R9
-	JNZ          rows1105
+	JNZ          rows1109
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R8
@@ -123313,1066 +124137,6 @@ rows1105:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R10
-	JNZ          steps1104
-	ADDQ         $0x00000dc0, AX
-	DECQ         CX
-	JNZ          units1103
-	MOVQ         336(DI), AX
-	TESTQ        AX, AX
-	JZ           none1106
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX), Y0, Y0
-	VMOVUPS      Y0, (BX)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX), Y0, Y0
-	VMOVUPS      Y0, 32(BX)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX), Y0, Y0
-	VMOVUPS      Y0, 64(BX)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX), Y0, Y0
-	VMOVUPS      Y0, 96(BX)
-	ADDQ         240(DI), AX
-	MOVQ         AX, 336(DI)
-
-none1106:
-	TESTQ DI, DI
-	RET
-
-// func few2Q3_KAVXVNNI()
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·few2Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    248(DI), AX
-	MOVQ    256(DI), CX
-	MOVQ    304(DI), DX
-	MOVQ    328(DI), BX
-	MOVQ    208(DI), SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y0, 32(BX)
-	VMOVUPS Y0, 64(BX)
-	VMOVUPS Y0, 96(BX)
-	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS Y0, 32(BX)(SI*1)
-	VMOVUPS Y0, 64(BX)(SI*1)
-	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS bytes3<>+0(SB), Y0
-	VMOVUPS bytes4<>+0(SB), Y1
-
-units1107:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	PREFETCHT0 4352(AX)
-	PREFETCHT0 4416(AX)
-	PREFETCHT0 4480(AX)
-	PREFETCHT0 4544(AX)
-	PREFETCHT0 4608(AX)
-	PREFETCHT0 4672(AX)
-	PREFETCHT0 4736(AX)
-	PREFETCHT0 4800(AX)
-	PREFETCHT0 4864(AX)
-	PREFETCHT0 4928(AX)
-	PREFETCHT0 4992(AX)
-	PREFETCHT0 5056(AX)
-	PREFETCHT0 5120(AX)
-	PREFETCHT0 5184(AX)
-	PREFETCHT0 5248(AX)
-	PREFETCHT0 5312(AX)
-	PREFETCHT0 5376(AX)
-	PREFETCHT0 5440(AX)
-	PREFETCHT0 5504(AX)
-	PREFETCHT0 5568(AX)
-	PREFETCHT0 5632(AX)
-	PREFETCHT0 5696(AX)
-	PREFETCHT0 5760(AX)
-	PREFETCHT0 5824(AX)
-	PREFETCHT0 5888(AX)
-	PREFETCHT0 5952(AX)
-	PREFETCHT0 6016(AX)
-	PREFETCHT0 6080(AX)
-	PREFETCHT0 6144(AX)
-	PREFETCHT0 6208(AX)
-	PREFETCHT0 6272(AX)
-	PREFETCHT0 6336(AX)
-	PREFETCHT0 6400(AX)
-	PREFETCHT0 6464(AX)
-	PREFETCHT0 6528(AX)
-	PREFETCHT0 6592(AX)
-	PREFETCHT0 6656(AX)
-	PREFETCHT0 6720(AX)
-	PREFETCHT0 6784(AX)
-	PREFETCHT0 6848(AX)
-	PREFETCHT0 6912(AX)
-	PREFETCHT0 6976(AX)
-	PREFETCHT0 7040(AX)
-	PREFETCHT0 7104(AX)
-	PREFETCHT0 7168(AX)
-	PREFETCHT0 7232(AX)
-	PREFETCHT0 7296(AX)
-	PREFETCHT0 7360(AX)
-	PREFETCHT0 7424(AX)
-	PREFETCHT0 7488(AX)
-	PREFETCHT0 7552(AX)
-	VCVTPH2PS  3456(AX), Y2
-	VMOVUPS    3072(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3328(AX), Y4
-	VPSLLD     $0x04, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1024(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1152(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1536(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 1664(DI)
-	VMOVUPS    3200(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3328(AX), Y4
-	VPSLLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2048(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2176(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2560(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 2688(DI)
-	VMOVUPS    3072(AX), Y3
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3328(AX), Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3072(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3200(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3584(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 3712(DI)
-	VMOVUPS    3200(AX), Y3
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3328(AX), Y4
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4096(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4224(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4608(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4736(DI)
-	VCVTPH2PS  3472(AX), Y2
-	VMOVUPS    3104(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3360(AX), Y4
-	VPSLLD     $0x04, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1056(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1184(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1568(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 1696(DI)
-	VMOVUPS    3232(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3360(AX), Y4
-	VPSLLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2080(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2208(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2592(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 2720(DI)
-	VMOVUPS    3104(AX), Y3
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3360(AX), Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3104(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3232(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3616(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 3744(DI)
-	VMOVUPS    3232(AX), Y3
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3360(AX), Y4
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4128(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4256(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4640(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4768(DI)
-	VCVTPH2PS  3488(AX), Y2
-	VMOVUPS    3136(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3392(AX), Y4
-	VPSLLD     $0x04, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1088(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1216(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1600(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 1728(DI)
-	VMOVUPS    3264(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3392(AX), Y4
-	VPSLLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2112(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2240(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2624(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 2752(DI)
-	VMOVUPS    3136(AX), Y3
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3392(AX), Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3136(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3264(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3648(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 3776(DI)
-	VMOVUPS    3264(AX), Y3
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3392(AX), Y4
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4160(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4288(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4672(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4800(DI)
-	VCVTPH2PS  3504(AX), Y2
-	VMOVUPS    3168(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3424(AX), Y4
-	VPSLLD     $0x04, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1120(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1248(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 1632(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 1760(DI)
-	VMOVUPS    3296(AX), Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3424(AX), Y4
-	VPSLLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2144(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2272(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 2656(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 2784(DI)
-	VMOVUPS    3168(AX), Y3
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3424(AX), Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3168(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3296(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 3680(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y3
-	VMOVUPS    Y3, 3808(DI)
-	VMOVUPS    3296(AX), Y3
-	VPSRLD     $0x04, Y3, Y3
-	VPAND      bytes15<>+0(SB), Y3, Y3
-	VMOVUPS    3424(AX), Y4
-	VPSRLD     $0x02, Y4, Y4
-	VPAND      bytes48<>+0(SB), Y4, Y4
-	VPOR       Y4, Y3, Y3
-	VPAND      words255<>+0(SB), Y3, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4192(DI)
-	VPSRLD     $0x08, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4320(DI)
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      words255<>+0(SB), Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, 4704(DI)
-	VPSRLD     $0x18, Y3, Y3
-	VPSUBD     words32<>+0(SB), Y3, Y3
-	VCVTDQ2PS  Y3, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4832(DI)
-	MOVQ       AX, R8
-	VMOVUPS    bytes1<>+0(SB), Y2
-	VMOVUPS    bytes2<>+0(SB), Y3
-	VMOVUPS    bytes4<>+0(SB), Y4
-	VMOVUPS    bytes8<>+0(SB), Y5
-	LEAQ       1024(DI), R9
-	MOVQ       $0x00000002, R11
-
-steps1108:
-	MOVQ $0x00000004, R10
-
-rows1109:
-	VPBROADCASTD 80(DX), Y6
-	VPSLLD       $0x02, Y6, Y6
-	VPBROADCASTD 84(DX), Y7
-	VPSLLD       $0x02, Y7, Y7
-	VMOVUPS      (R8), Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2048(AX), Y2, Y9
-	VPCMPEQB     Y2, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD (DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 32(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      128(R8), Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2176(AX), Y2, Y9
-	VPCMPEQB     Y2, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 4(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 36(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      256(R8), Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2304(AX), Y2, Y9
-	VPCMPEQB     Y2, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 8(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 40(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      384(R8), Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2432(AX), Y2, Y9
-	VPCMPEQB     Y2, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 12(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 44(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 64(DX), Y8
-	VMULPS       (R9), Y8, Y8
-	VFMADD213PS  (BX), Y8, Y6
-	VMOVUPS      Y6, (BX)
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 68(DX), Y6
-	VMULPS       (R9), Y6, Y6
-	VFMADD213PS  (BX)(SI*1), Y6, Y7
-	VMOVUPS      Y7, (BX)(SI*1)
-	VPBROADCASTD 80(DX), Y6
-	VPBROADCASTD 72(DX), Y7
-	VPSUBD       Y6, Y7, Y6
-	VPSLLD       $0x02, Y6, Y6
-	VPBROADCASTD 84(DX), Y7
-	VPBROADCASTD 76(DX), Y8
-	VPSUBD       Y7, Y8, Y7
-	VPSLLD       $0x02, Y7, Y7
-	VMOVUPS      512(R8), Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2560(AX), Y2, Y9
-	VPCMPEQB     Y2, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 16(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 48(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      640(R8), Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2688(AX), Y2, Y9
-	VPCMPEQB     Y2, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 20(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 52(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      768(R8), Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2816(AX), Y2, Y9
-	VPCMPEQB     Y2, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 24(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 56(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      896(R8), Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2944(AX), Y2, Y9
-	VPCMPEQB     Y2, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 28(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 60(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 64(DX), Y8
-	VMULPS       128(R9), Y8, Y8
-	VFMADD213PS  (BX), Y8, Y6
-	VMOVUPS      Y6, (BX)
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 68(DX), Y6
-	VMULPS       128(R9), Y6, Y6
-	VFMADD213PS  (BX)(SI*1), Y6, Y7
-	VMOVUPS      Y7, (BX)(SI*1)
-	VPBROADCASTD 176(DX), Y6
-	VPSLLD       $0x02, Y6, Y6
-	VPBROADCASTD 180(DX), Y7
-	VPSLLD       $0x02, Y7, Y7
-	VMOVUPS      (R8), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2048(AX), Y3, Y9
-	VPCMPEQB     Y3, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 96(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 128(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      128(R8), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2176(AX), Y3, Y9
-	VPCMPEQB     Y3, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 100(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 132(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      256(R8), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2304(AX), Y3, Y9
-	VPCMPEQB     Y3, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 104(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 136(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      384(R8), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2432(AX), Y3, Y9
-	VPCMPEQB     Y3, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 108(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 140(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 160(DX), Y8
-	VMULPS       512(R9), Y8, Y8
-	VFMADD213PS  (BX), Y8, Y6
-	VMOVUPS      Y6, (BX)
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 164(DX), Y6
-	VMULPS       512(R9), Y6, Y6
-	VFMADD213PS  (BX)(SI*1), Y6, Y7
-	VMOVUPS      Y7, (BX)(SI*1)
-	VPBROADCASTD 176(DX), Y6
-	VPBROADCASTD 168(DX), Y7
-	VPSUBD       Y6, Y7, Y6
-	VPSLLD       $0x02, Y6, Y6
-	VPBROADCASTD 180(DX), Y7
-	VPBROADCASTD 172(DX), Y8
-	VPSUBD       Y7, Y8, Y7
-	VPSLLD       $0x02, Y7, Y7
-	VMOVUPS      512(R8), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2560(AX), Y3, Y9
-	VPCMPEQB     Y3, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 112(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 144(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      640(R8), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2688(AX), Y3, Y9
-	VPCMPEQB     Y3, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 116(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 148(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      768(R8), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2816(AX), Y3, Y9
-	VPCMPEQB     Y3, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 120(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 152(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      896(R8), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2944(AX), Y3, Y9
-	VPCMPEQB     Y3, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 124(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 156(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 160(DX), Y8
-	VMULPS       640(R9), Y8, Y8
-	VFMADD213PS  (BX), Y8, Y6
-	VMOVUPS      Y6, (BX)
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 164(DX), Y6
-	VMULPS       640(R9), Y6, Y6
-	VFMADD213PS  (BX)(SI*1), Y6, Y7
-	VMOVUPS      Y7, (BX)(SI*1)
-	VPBROADCASTD 272(DX), Y6
-	VPSLLD       $0x02, Y6, Y6
-	VPBROADCASTD 276(DX), Y7
-	VPSLLD       $0x02, Y7, Y7
-	VMOVUPS      (R8), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2048(AX), Y4, Y9
-	VPCMPEQB     Y4, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 192(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 224(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      128(R8), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2176(AX), Y4, Y9
-	VPCMPEQB     Y4, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 196(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 228(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      256(R8), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2304(AX), Y4, Y9
-	VPCMPEQB     Y4, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 200(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 232(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      384(R8), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2432(AX), Y4, Y9
-	VPCMPEQB     Y4, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 204(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 236(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 256(DX), Y8
-	VMULPS       1024(R9), Y8, Y8
-	VFMADD213PS  (BX), Y8, Y6
-	VMOVUPS      Y6, (BX)
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 260(DX), Y6
-	VMULPS       1024(R9), Y6, Y6
-	VFMADD213PS  (BX)(SI*1), Y6, Y7
-	VMOVUPS      Y7, (BX)(SI*1)
-	VPBROADCASTD 272(DX), Y6
-	VPBROADCASTD 264(DX), Y7
-	VPSUBD       Y6, Y7, Y6
-	VPSLLD       $0x02, Y6, Y6
-	VPBROADCASTD 276(DX), Y7
-	VPBROADCASTD 268(DX), Y8
-	VPSUBD       Y7, Y8, Y7
-	VPSLLD       $0x02, Y7, Y7
-	VMOVUPS      512(R8), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2560(AX), Y4, Y9
-	VPCMPEQB     Y4, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 208(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 240(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      640(R8), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2688(AX), Y4, Y9
-	VPCMPEQB     Y4, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 212(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 244(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      768(R8), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2816(AX), Y4, Y9
-	VPCMPEQB     Y4, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 216(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 248(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      896(R8), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2944(AX), Y4, Y9
-	VPCMPEQB     Y4, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 220(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 252(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 256(DX), Y8
-	VMULPS       1152(R9), Y8, Y8
-	VFMADD213PS  (BX), Y8, Y6
-	VMOVUPS      Y6, (BX)
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 260(DX), Y6
-	VMULPS       1152(R9), Y6, Y6
-	VFMADD213PS  (BX)(SI*1), Y6, Y7
-	VMOVUPS      Y7, (BX)(SI*1)
-	VPBROADCASTD 368(DX), Y6
-	VPSLLD       $0x02, Y6, Y6
-	VPBROADCASTD 372(DX), Y7
-	VPSLLD       $0x02, Y7, Y7
-	VMOVUPS      (R8), Y8
-	VPSRLW       $0x06, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2048(AX), Y5, Y9
-	VPCMPEQB     Y5, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 288(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 320(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      128(R8), Y8
-	VPSRLW       $0x06, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2176(AX), Y5, Y9
-	VPCMPEQB     Y5, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 292(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 324(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      256(R8), Y8
-	VPSRLW       $0x06, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2304(AX), Y5, Y9
-	VPCMPEQB     Y5, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 296(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 328(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      384(R8), Y8
-	VPSRLW       $0x06, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2432(AX), Y5, Y9
-	VPCMPEQB     Y5, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 300(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 332(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 352(DX), Y8
-	VMULPS       1536(R9), Y8, Y8
-	VFMADD213PS  (BX), Y8, Y6
-	VMOVUPS      Y6, (BX)
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 356(DX), Y6
-	VMULPS       1536(R9), Y6, Y6
-	VFMADD213PS  (BX)(SI*1), Y6, Y7
-	VMOVUPS      Y7, (BX)(SI*1)
-	VPBROADCASTD 368(DX), Y6
-	VPBROADCASTD 360(DX), Y7
-	VPSUBD       Y6, Y7, Y6
-	VPSLLD       $0x02, Y6, Y6
-	VPBROADCASTD 372(DX), Y7
-	VPBROADCASTD 364(DX), Y8
-	VPSUBD       Y7, Y8, Y7
-	VPSLLD       $0x02, Y7, Y7
-	VMOVUPS      512(R8), Y8
-	VPSRLW       $0x06, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2560(AX), Y5, Y9
-	VPCMPEQB     Y5, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 304(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 336(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      640(R8), Y8
-	VPSRLW       $0x06, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2688(AX), Y5, Y9
-	VPCMPEQB     Y5, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 308(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 340(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      768(R8), Y8
-	VPSRLW       $0x06, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2816(AX), Y5, Y9
-	VPCMPEQB     Y5, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 312(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 344(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VMOVUPS      896(R8), Y8
-	VPSRLW       $0x06, Y8, Y8
-	VPAND        Y8, Y0, Y8
-	VPAND        2944(AX), Y5, Y9
-	VPCMPEQB     Y5, Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPBROADCASTD 316(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
-	VPBROADCASTD 348(DX), Y9
-	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 352(DX), Y8
-	VMULPS       1664(R9), Y8, Y8
-	VFMADD213PS  (BX), Y8, Y6
-	VMOVUPS      Y6, (BX)
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 356(DX), Y6
-	VMULPS       1664(R9), Y6, Y6
-	VFMADD213PS  (BX)(SI*1), Y6, Y7
-	VMOVUPS      Y7, (BX)(SI*1)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, BX
-	ADDQ         $0x20, R9
-	ADDQ         $0x20, R8
-	DECQ         R10
-	JNZ          rows1109
-	SUBQ         $0x00000080, AX
-	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R9
-	SUBQ         $0x00000080, R8
-	ADDQ         $0x00000800, R9
-	ADDQ         $0x00000180, DX
-	ADDQ         $0x00000400, R8
-	VPSLLW       $0x04, Y2, Y2
-	VPSLLW       $0x04, Y3, Y3
-	VPSLLW       $0x04, Y4, Y4
-	VPSLLW       $0x04, Y5, Y5
-	DECQ         R11
 	JNZ          steps1108
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
@@ -124393,28 +124157,15 @@ rows1109:
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
 	ADDQ         240(DI), AX
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (BX)(SI*1)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 32(BX)(SI*1)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 64(BX)(SI*1)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
 none1110:
 	TESTQ DI, DI
 	RET
 
-// func few3Q3_KAVXVNNI()
+// func few2Q3_KAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·few3Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
+TEXT ·few2Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(DI), AX
 	MOVQ    256(DI), CX
 	MOVQ    304(DI), DX
@@ -124429,10 +124180,6 @@ TEXT ·few3Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)(SI*1)
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS Y0, (BX)(SI*2)
-	VMOVUPS Y0, 32(BX)(SI*2)
-	VMOVUPS Y0, 64(BX)(SI*2)
-	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
@@ -124960,6 +124707,1083 @@ steps1112:
 	MOVQ $0x00000004, R10
 
 rows1113:
+	VPBROADCASTD 80(DX), Y6
+	VPSLLD       $0x02, Y6, Y6
+	VPBROADCASTD 84(DX), Y7
+	VPSLLD       $0x02, Y7, Y7
+	VMOVUPS      (R8), Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2048(AX), Y2, Y9
+	VPCMPEQB     Y2, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD (DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 32(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      128(R8), Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2176(AX), Y2, Y9
+	VPCMPEQB     Y2, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 4(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 36(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      256(R8), Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2304(AX), Y2, Y9
+	VPCMPEQB     Y2, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 8(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 40(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      384(R8), Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2432(AX), Y2, Y9
+	VPCMPEQB     Y2, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 12(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 44(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 64(DX), Y8
+	VMULPS       (R9), Y8, Y8
+	VFMADD213PS  (BX), Y8, Y6
+	VMOVUPS      Y6, (BX)
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 68(DX), Y6
+	VMULPS       (R9), Y6, Y6
+	VFMADD213PS  (BX)(SI*1), Y6, Y7
+	VMOVUPS      Y7, (BX)(SI*1)
+	VPBROADCASTD 80(DX), Y6
+	VPBROADCASTD 72(DX), Y7
+	VPSUBD       Y6, Y7, Y6
+	VPSLLD       $0x02, Y6, Y6
+	VPBROADCASTD 84(DX), Y7
+	VPBROADCASTD 76(DX), Y8
+	VPSUBD       Y7, Y8, Y7
+	VPSLLD       $0x02, Y7, Y7
+	VMOVUPS      512(R8), Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2560(AX), Y2, Y9
+	VPCMPEQB     Y2, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 16(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 48(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      640(R8), Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2688(AX), Y2, Y9
+	VPCMPEQB     Y2, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 20(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 52(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      768(R8), Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2816(AX), Y2, Y9
+	VPCMPEQB     Y2, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 24(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 56(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      896(R8), Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2944(AX), Y2, Y9
+	VPCMPEQB     Y2, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 28(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 60(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 64(DX), Y8
+	VMULPS       128(R9), Y8, Y8
+	VFMADD213PS  (BX), Y8, Y6
+	VMOVUPS      Y6, (BX)
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 68(DX), Y6
+	VMULPS       128(R9), Y6, Y6
+	VFMADD213PS  (BX)(SI*1), Y6, Y7
+	VMOVUPS      Y7, (BX)(SI*1)
+	VPBROADCASTD 176(DX), Y6
+	VPSLLD       $0x02, Y6, Y6
+	VPBROADCASTD 180(DX), Y7
+	VPSLLD       $0x02, Y7, Y7
+	VMOVUPS      (R8), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2048(AX), Y3, Y9
+	VPCMPEQB     Y3, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 96(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 128(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      128(R8), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2176(AX), Y3, Y9
+	VPCMPEQB     Y3, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 100(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 132(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      256(R8), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2304(AX), Y3, Y9
+	VPCMPEQB     Y3, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 104(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 136(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      384(R8), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2432(AX), Y3, Y9
+	VPCMPEQB     Y3, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 108(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 140(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 160(DX), Y8
+	VMULPS       512(R9), Y8, Y8
+	VFMADD213PS  (BX), Y8, Y6
+	VMOVUPS      Y6, (BX)
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 164(DX), Y6
+	VMULPS       512(R9), Y6, Y6
+	VFMADD213PS  (BX)(SI*1), Y6, Y7
+	VMOVUPS      Y7, (BX)(SI*1)
+	VPBROADCASTD 176(DX), Y6
+	VPBROADCASTD 168(DX), Y7
+	VPSUBD       Y6, Y7, Y6
+	VPSLLD       $0x02, Y6, Y6
+	VPBROADCASTD 180(DX), Y7
+	VPBROADCASTD 172(DX), Y8
+	VPSUBD       Y7, Y8, Y7
+	VPSLLD       $0x02, Y7, Y7
+	VMOVUPS      512(R8), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2560(AX), Y3, Y9
+	VPCMPEQB     Y3, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 112(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 144(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      640(R8), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2688(AX), Y3, Y9
+	VPCMPEQB     Y3, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 116(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 148(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      768(R8), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2816(AX), Y3, Y9
+	VPCMPEQB     Y3, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 120(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 152(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      896(R8), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2944(AX), Y3, Y9
+	VPCMPEQB     Y3, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 124(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 156(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 160(DX), Y8
+	VMULPS       640(R9), Y8, Y8
+	VFMADD213PS  (BX), Y8, Y6
+	VMOVUPS      Y6, (BX)
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 164(DX), Y6
+	VMULPS       640(R9), Y6, Y6
+	VFMADD213PS  (BX)(SI*1), Y6, Y7
+	VMOVUPS      Y7, (BX)(SI*1)
+	VPBROADCASTD 272(DX), Y6
+	VPSLLD       $0x02, Y6, Y6
+	VPBROADCASTD 276(DX), Y7
+	VPSLLD       $0x02, Y7, Y7
+	VMOVUPS      (R8), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2048(AX), Y4, Y9
+	VPCMPEQB     Y4, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 192(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 224(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      128(R8), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2176(AX), Y4, Y9
+	VPCMPEQB     Y4, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 196(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 228(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      256(R8), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2304(AX), Y4, Y9
+	VPCMPEQB     Y4, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 200(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 232(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      384(R8), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2432(AX), Y4, Y9
+	VPCMPEQB     Y4, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 204(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 236(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 256(DX), Y8
+	VMULPS       1024(R9), Y8, Y8
+	VFMADD213PS  (BX), Y8, Y6
+	VMOVUPS      Y6, (BX)
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 260(DX), Y6
+	VMULPS       1024(R9), Y6, Y6
+	VFMADD213PS  (BX)(SI*1), Y6, Y7
+	VMOVUPS      Y7, (BX)(SI*1)
+	VPBROADCASTD 272(DX), Y6
+	VPBROADCASTD 264(DX), Y7
+	VPSUBD       Y6, Y7, Y6
+	VPSLLD       $0x02, Y6, Y6
+	VPBROADCASTD 276(DX), Y7
+	VPBROADCASTD 268(DX), Y8
+	VPSUBD       Y7, Y8, Y7
+	VPSLLD       $0x02, Y7, Y7
+	VMOVUPS      512(R8), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2560(AX), Y4, Y9
+	VPCMPEQB     Y4, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 208(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 240(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      640(R8), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2688(AX), Y4, Y9
+	VPCMPEQB     Y4, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 212(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 244(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      768(R8), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2816(AX), Y4, Y9
+	VPCMPEQB     Y4, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 216(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 248(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      896(R8), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2944(AX), Y4, Y9
+	VPCMPEQB     Y4, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 220(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 252(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 256(DX), Y8
+	VMULPS       1152(R9), Y8, Y8
+	VFMADD213PS  (BX), Y8, Y6
+	VMOVUPS      Y6, (BX)
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 260(DX), Y6
+	VMULPS       1152(R9), Y6, Y6
+	VFMADD213PS  (BX)(SI*1), Y6, Y7
+	VMOVUPS      Y7, (BX)(SI*1)
+	VPBROADCASTD 368(DX), Y6
+	VPSLLD       $0x02, Y6, Y6
+	VPBROADCASTD 372(DX), Y7
+	VPSLLD       $0x02, Y7, Y7
+	VMOVUPS      (R8), Y8
+	VPSRLW       $0x06, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2048(AX), Y5, Y9
+	VPCMPEQB     Y5, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 288(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 320(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      128(R8), Y8
+	VPSRLW       $0x06, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2176(AX), Y5, Y9
+	VPCMPEQB     Y5, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 292(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 324(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      256(R8), Y8
+	VPSRLW       $0x06, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2304(AX), Y5, Y9
+	VPCMPEQB     Y5, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 296(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 328(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      384(R8), Y8
+	VPSRLW       $0x06, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2432(AX), Y5, Y9
+	VPCMPEQB     Y5, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 300(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 332(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 352(DX), Y8
+	VMULPS       1536(R9), Y8, Y8
+	VFMADD213PS  (BX), Y8, Y6
+	VMOVUPS      Y6, (BX)
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 356(DX), Y6
+	VMULPS       1536(R9), Y6, Y6
+	VFMADD213PS  (BX)(SI*1), Y6, Y7
+	VMOVUPS      Y7, (BX)(SI*1)
+	VPBROADCASTD 368(DX), Y6
+	VPBROADCASTD 360(DX), Y7
+	VPSUBD       Y6, Y7, Y6
+	VPSLLD       $0x02, Y6, Y6
+	VPBROADCASTD 372(DX), Y7
+	VPBROADCASTD 364(DX), Y8
+	VPSUBD       Y7, Y8, Y7
+	VPSLLD       $0x02, Y7, Y7
+	VMOVUPS      512(R8), Y8
+	VPSRLW       $0x06, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2560(AX), Y5, Y9
+	VPCMPEQB     Y5, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 304(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 336(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      640(R8), Y8
+	VPSRLW       $0x06, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2688(AX), Y5, Y9
+	VPCMPEQB     Y5, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 308(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 340(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      768(R8), Y8
+	VPSRLW       $0x06, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2816(AX), Y5, Y9
+	VPCMPEQB     Y5, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 312(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 344(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VMOVUPS      896(R8), Y8
+	VPSRLW       $0x06, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPAND        2944(AX), Y5, Y9
+	VPCMPEQB     Y5, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPBROADCASTD 316(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF1 // VPDPBUSD     Y9, Y8, Y6
+	VPBROADCASTD 348(DX), Y9
+	BYTE $0xC4; BYTE $0xC2; BYTE $0x3D; BYTE $0x50; BYTE $0xF9 // VPDPBUSD     Y9, Y8, Y7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 352(DX), Y8
+	VMULPS       1664(R9), Y8, Y8
+	VFMADD213PS  (BX), Y8, Y6
+	VMOVUPS      Y6, (BX)
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 356(DX), Y6
+	VMULPS       1664(R9), Y6, Y6
+	VFMADD213PS  (BX)(SI*1), Y6, Y7
+	VMOVUPS      Y7, (BX)(SI*1)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, R9
+	ADDQ         $0x20, R8
+	DECQ         R10
+	JNZ          rows1113
+	SUBQ         $0x00000080, AX
+	SUBQ         $0x00000080, BX
+	SUBQ         $0x00000080, R9
+	SUBQ         $0x00000080, R8
+	ADDQ         $0x00000800, R9
+	ADDQ         $0x00000180, DX
+	ADDQ         $0x00000400, R8
+	VPSLLW       $0x04, Y2, Y2
+	VPSLLW       $0x04, Y3, Y3
+	VPSLLW       $0x04, Y4, Y4
+	VPSLLW       $0x04, Y5, Y5
+	DECQ         R11
+	JNZ          steps1112
+	ADDQ         $0x00000dc0, AX
+	DECQ         CX
+	JNZ          units1111
+	MOVQ         336(DI), AX
+	TESTQ        AX, AX
+	JZ           none1114
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX), Y0, Y0
+	VMOVUPS      Y0, 32(BX)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX), Y0, Y0
+	VMOVUPS      Y0, 64(BX)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX), Y0, Y0
+	VMOVUPS      Y0, 96(BX)
+	ADDQ         240(DI), AX
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (BX)(SI*1)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 32(BX)(SI*1)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 64(BX)(SI*1)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 96(BX)(SI*1)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
+
+none1114:
+	TESTQ DI, DI
+	RET
+
+// func few3Q3_KAVXVNNI()
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·few3Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y0, 32(BX)
+	VMOVUPS Y0, 64(BX)
+	VMOVUPS Y0, 96(BX)
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS Y0, 64(BX)(SI*1)
+	VMOVUPS Y0, 96(BX)(SI*1)
+	VMOVUPS Y0, (BX)(SI*2)
+	VMOVUPS Y0, 32(BX)(SI*2)
+	VMOVUPS Y0, 64(BX)(SI*2)
+	VMOVUPS Y0, 96(BX)(SI*2)
+	VMOVUPS bytes3<>+0(SB), Y0
+	VMOVUPS bytes4<>+0(SB), Y1
+
+units1115:
+	PREFETCHT0 4096(AX)
+	PREFETCHT0 4160(AX)
+	PREFETCHT0 4224(AX)
+	PREFETCHT0 4288(AX)
+	PREFETCHT0 4352(AX)
+	PREFETCHT0 4416(AX)
+	PREFETCHT0 4480(AX)
+	PREFETCHT0 4544(AX)
+	PREFETCHT0 4608(AX)
+	PREFETCHT0 4672(AX)
+	PREFETCHT0 4736(AX)
+	PREFETCHT0 4800(AX)
+	PREFETCHT0 4864(AX)
+	PREFETCHT0 4928(AX)
+	PREFETCHT0 4992(AX)
+	PREFETCHT0 5056(AX)
+	PREFETCHT0 5120(AX)
+	PREFETCHT0 5184(AX)
+	PREFETCHT0 5248(AX)
+	PREFETCHT0 5312(AX)
+	PREFETCHT0 5376(AX)
+	PREFETCHT0 5440(AX)
+	PREFETCHT0 5504(AX)
+	PREFETCHT0 5568(AX)
+	PREFETCHT0 5632(AX)
+	PREFETCHT0 5696(AX)
+	PREFETCHT0 5760(AX)
+	PREFETCHT0 5824(AX)
+	PREFETCHT0 5888(AX)
+	PREFETCHT0 5952(AX)
+	PREFETCHT0 6016(AX)
+	PREFETCHT0 6080(AX)
+	PREFETCHT0 6144(AX)
+	PREFETCHT0 6208(AX)
+	PREFETCHT0 6272(AX)
+	PREFETCHT0 6336(AX)
+	PREFETCHT0 6400(AX)
+	PREFETCHT0 6464(AX)
+	PREFETCHT0 6528(AX)
+	PREFETCHT0 6592(AX)
+	PREFETCHT0 6656(AX)
+	PREFETCHT0 6720(AX)
+	PREFETCHT0 6784(AX)
+	PREFETCHT0 6848(AX)
+	PREFETCHT0 6912(AX)
+	PREFETCHT0 6976(AX)
+	PREFETCHT0 7040(AX)
+	PREFETCHT0 7104(AX)
+	PREFETCHT0 7168(AX)
+	PREFETCHT0 7232(AX)
+	PREFETCHT0 7296(AX)
+	PREFETCHT0 7360(AX)
+	PREFETCHT0 7424(AX)
+	PREFETCHT0 7488(AX)
+	PREFETCHT0 7552(AX)
+	VCVTPH2PS  3456(AX), Y2
+	VMOVUPS    3072(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3328(AX), Y4
+	VPSLLD     $0x04, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1024(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1152(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1536(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 1664(DI)
+	VMOVUPS    3200(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3328(AX), Y4
+	VPSLLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2048(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2176(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2560(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 2688(DI)
+	VMOVUPS    3072(AX), Y3
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3328(AX), Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3072(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3200(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3584(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 3712(DI)
+	VMOVUPS    3200(AX), Y3
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3328(AX), Y4
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4096(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4224(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4608(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4736(DI)
+	VCVTPH2PS  3472(AX), Y2
+	VMOVUPS    3104(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3360(AX), Y4
+	VPSLLD     $0x04, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1056(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1184(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1568(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 1696(DI)
+	VMOVUPS    3232(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3360(AX), Y4
+	VPSLLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2080(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2208(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2592(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 2720(DI)
+	VMOVUPS    3104(AX), Y3
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3360(AX), Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3104(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3232(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3616(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 3744(DI)
+	VMOVUPS    3232(AX), Y3
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3360(AX), Y4
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4128(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4256(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4640(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4768(DI)
+	VCVTPH2PS  3488(AX), Y2
+	VMOVUPS    3136(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3392(AX), Y4
+	VPSLLD     $0x04, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1088(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1216(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1600(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 1728(DI)
+	VMOVUPS    3264(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3392(AX), Y4
+	VPSLLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2112(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2240(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2624(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 2752(DI)
+	VMOVUPS    3136(AX), Y3
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3392(AX), Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3136(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3264(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3648(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 3776(DI)
+	VMOVUPS    3264(AX), Y3
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3392(AX), Y4
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4160(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4288(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4672(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4800(DI)
+	VCVTPH2PS  3504(AX), Y2
+	VMOVUPS    3168(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3424(AX), Y4
+	VPSLLD     $0x04, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1120(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1248(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 1632(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 1760(DI)
+	VMOVUPS    3296(AX), Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3424(AX), Y4
+	VPSLLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2144(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2272(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 2656(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 2784(DI)
+	VMOVUPS    3168(AX), Y3
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3424(AX), Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3168(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3296(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 3680(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y3
+	VMOVUPS    Y3, 3808(DI)
+	VMOVUPS    3296(AX), Y3
+	VPSRLD     $0x04, Y3, Y3
+	VPAND      bytes15<>+0(SB), Y3, Y3
+	VMOVUPS    3424(AX), Y4
+	VPSRLD     $0x02, Y4, Y4
+	VPAND      bytes48<>+0(SB), Y4, Y4
+	VPOR       Y4, Y3, Y3
+	VPAND      words255<>+0(SB), Y3, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4192(DI)
+	VPSRLD     $0x08, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4320(DI)
+	VPSRLD     $0x10, Y3, Y4
+	VPAND      words255<>+0(SB), Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VMOVUPS    Y4, 4704(DI)
+	VPSRLD     $0x18, Y3, Y3
+	VPSUBD     words32<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4832(DI)
+	MOVQ       AX, R8
+	VMOVUPS    bytes1<>+0(SB), Y2
+	VMOVUPS    bytes2<>+0(SB), Y3
+	VMOVUPS    bytes4<>+0(SB), Y4
+	VMOVUPS    bytes8<>+0(SB), Y5
+	LEAQ       1024(DI), R9
+	MOVQ       $0x00000002, R11
+
+steps1116:
+	MOVQ $0x00000004, R10
+
+rows1117:
 	VPBROADCASTD 120(DX), Y6
 	VPSLLD       $0x02, Y6, Y6
 	VPBROADCASTD 124(DX), Y7
@@ -125565,7 +126389,7 @@ rows1113:
 	ADDQ         $0x20, R9
 	ADDQ         $0x20, R8
 	DECQ         R10
-	JNZ          rows1113
+	JNZ          rows1117
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R9
@@ -125578,13 +126402,13 @@ rows1113:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R11
-	JNZ          steps1112
+	JNZ          steps1116
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units1111
+	JNZ          units1115
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1114
+	JZ           none1118
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -125626,7 +126450,7 @@ rows1113:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1114:
+none1118:
 	TESTQ DI, DI
 	RET
 
@@ -125659,7 +126483,7 @@ TEXT ·few4Q3_KAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes3<>+0(SB), Y0
 	VMOVUPS bytes4<>+0(SB), Y1
 
-units1115:
+units1119:
 	PREFETCHT0 4096(AX)
 	PREFETCHT0 4160(AX)
 	PREFETCHT0 4224(AX)
@@ -126179,10 +127003,10 @@ units1115:
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000002, R12
 
-steps1116:
+steps1120:
 	MOVQ $0x00000004, R11
 
-rows1117:
+rows1121:
 	VPBROADCASTD 160(DX), Y6
 	VPSLLD       $0x02, Y6, Y6
 	VPBROADCASTD 164(DX), Y7
@@ -126916,7 +127740,7 @@ rows1117:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows1117
+	JNZ          rows1121
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -126929,13 +127753,13 @@ rows1117:
 	VPSLLW       $0x04, Y4, Y4
 	VPSLLW       $0x04, Y5, Y5
 	DECQ         R12
-	JNZ          steps1116
+	JNZ          steps1120
 	ADDQ         $0x00000dc0, AX
 	DECQ         CX
-	JNZ          units1115
+	JNZ          units1119
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1118
+	JZ           none1122
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -126990,7 +127814,7 @@ rows1117:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1118:
+none1122:
 	TESTQ DI, DI
 	RET
 
@@ -127003,7 +127827,7 @@ TEXT ·expandIQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
-units1119:
+units1123:
 	VCVTPH2PS 4288(AX), Y2
 	VPMOVZXWD 4224(AX), Y3
 	VMOVUPS   4096(AX), Y4
@@ -127307,7 +128131,7 @@ units1119:
 	MOVQ      AX, BX
 	MOVQ      $0x00000008, SI
 
-steps1120:
+steps1124:
 	VPAND   (BX), Y0, Y2
 	VPSHUFB Y2, Y1, Y2
 	VMOVUPS Y2, (CX)
@@ -127439,10 +128263,10 @@ steps1120:
 	ADDQ    $0x00000480, CX
 	ADDQ    $0x00000200, BX
 	DECQ    SI
-	JNZ     steps1120
+	JNZ     steps1124
 	ADDQ    $0x00001100, AX
 	DECQ    DX
-	JNZ     units1119
+	JNZ     units1123
 	TESTQ   DI, DI
 	RET
 
@@ -127459,527 +128283,6 @@ TEXT ·few1IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)
 	VMOVUPS Y0, 64(BX)
 	VMOVUPS Y0, 96(BX)
-	VMOVUPS bytes15<>+0(SB), Y0
-	VMOVUPS iq4nl<>+0(SB), Y1
-
-units1121:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	PREFETCHT0 4352(AX)
-	PREFETCHT0 4416(AX)
-	PREFETCHT0 4480(AX)
-	PREFETCHT0 4544(AX)
-	PREFETCHT0 4608(AX)
-	PREFETCHT0 4672(AX)
-	PREFETCHT0 4736(AX)
-	PREFETCHT0 4800(AX)
-	PREFETCHT0 4864(AX)
-	PREFETCHT0 4928(AX)
-	PREFETCHT0 4992(AX)
-	PREFETCHT0 5056(AX)
-	PREFETCHT0 5120(AX)
-	PREFETCHT0 5184(AX)
-	PREFETCHT0 5248(AX)
-	PREFETCHT0 5312(AX)
-	PREFETCHT0 5376(AX)
-	PREFETCHT0 5440(AX)
-	PREFETCHT0 5504(AX)
-	PREFETCHT0 5568(AX)
-	PREFETCHT0 5632(AX)
-	PREFETCHT0 5696(AX)
-	PREFETCHT0 5760(AX)
-	PREFETCHT0 5824(AX)
-	PREFETCHT0 5888(AX)
-	PREFETCHT0 5952(AX)
-	PREFETCHT0 6016(AX)
-	PREFETCHT0 6080(AX)
-	PREFETCHT0 6144(AX)
-	PREFETCHT0 6208(AX)
-	PREFETCHT0 6272(AX)
-	PREFETCHT0 6336(AX)
-	PREFETCHT0 6400(AX)
-	PREFETCHT0 6464(AX)
-	PREFETCHT0 6528(AX)
-	PREFETCHT0 6592(AX)
-	PREFETCHT0 6656(AX)
-	PREFETCHT0 6720(AX)
-	PREFETCHT0 6784(AX)
-	PREFETCHT0 6848(AX)
-	PREFETCHT0 6912(AX)
-	PREFETCHT0 6976(AX)
-	PREFETCHT0 7040(AX)
-	PREFETCHT0 7104(AX)
-	PREFETCHT0 7168(AX)
-	PREFETCHT0 7232(AX)
-	PREFETCHT0 7296(AX)
-	PREFETCHT0 7360(AX)
-	PREFETCHT0 7424(AX)
-	PREFETCHT0 7488(AX)
-	PREFETCHT0 7552(AX)
-	PREFETCHT0 7616(AX)
-	PREFETCHT0 7680(AX)
-	PREFETCHT0 7744(AX)
-	PREFETCHT0 7808(AX)
-	PREFETCHT0 7872(AX)
-	PREFETCHT0 7936(AX)
-	PREFETCHT0 8000(AX)
-	PREFETCHT0 8064(AX)
-	PREFETCHT0 8128(AX)
-	PREFETCHT0 8192(AX)
-	PREFETCHT0 8256(AX)
-	PREFETCHT0 8320(AX)
-	PREFETCHT0 8384(AX)
-	VCVTPH2PS  4288(AX), Y2
-	VPMOVZXWD  4224(AX), Y3
-	VMOVUPS    4096(AX), Y4
-	VPSRLD     $0x00, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1024(DI)
-	VPSRLD     $0x04, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1536(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x00, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2048(DI)
-	VPSRLD     $0x0c, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2560(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3072(DI)
-	VPSRLD     $0x14, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x06, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3584(DI)
-	VPSRLD     $0x18, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4096(DI)
-	VPSRLD     $0x1c, Y4, Y4
-	VPAND      words15<>+0(SB), Y4, Y4
-	VPSRLD     $0x0a, Y3, Y3
-	VPAND      words48<>+0(SB), Y3, Y3
-	VPOR       Y3, Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4608(DI)
-	VCVTPH2PS  4304(AX), Y2
-	VPMOVZXWD  4240(AX), Y3
-	VMOVUPS    4128(AX), Y4
-	VPSRLD     $0x00, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1056(DI)
-	VPSRLD     $0x04, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1568(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x00, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2080(DI)
-	VPSRLD     $0x0c, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2592(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3104(DI)
-	VPSRLD     $0x14, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x06, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3616(DI)
-	VPSRLD     $0x18, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4128(DI)
-	VPSRLD     $0x1c, Y4, Y4
-	VPAND      words15<>+0(SB), Y4, Y4
-	VPSRLD     $0x0a, Y3, Y3
-	VPAND      words48<>+0(SB), Y3, Y3
-	VPOR       Y3, Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4640(DI)
-	VCVTPH2PS  4320(AX), Y2
-	VPMOVZXWD  4256(AX), Y3
-	VMOVUPS    4160(AX), Y4
-	VPSRLD     $0x00, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1088(DI)
-	VPSRLD     $0x04, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1600(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x00, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2112(DI)
-	VPSRLD     $0x0c, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2624(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3136(DI)
-	VPSRLD     $0x14, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x06, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3648(DI)
-	VPSRLD     $0x18, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4160(DI)
-	VPSRLD     $0x1c, Y4, Y4
-	VPAND      words15<>+0(SB), Y4, Y4
-	VPSRLD     $0x0a, Y3, Y3
-	VPAND      words48<>+0(SB), Y3, Y3
-	VPOR       Y3, Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4672(DI)
-	VCVTPH2PS  4336(AX), Y2
-	VPMOVZXWD  4272(AX), Y3
-	VMOVUPS    4192(AX), Y4
-	VPSRLD     $0x00, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1120(DI)
-	VPSRLD     $0x04, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSLLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 1632(DI)
-	VPSRLD     $0x08, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x00, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2144(DI)
-	VPSRLD     $0x0c, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x02, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 2656(DI)
-	VPSRLD     $0x10, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x04, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3168(DI)
-	VPSRLD     $0x14, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x06, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 3680(DI)
-	VPSRLD     $0x18, Y4, Y5
-	VPAND      words15<>+0(SB), Y5, Y6
-	VPSRLD     $0x08, Y3, Y5
-	VPAND      words48<>+0(SB), Y5, Y5
-	VPOR       Y5, Y6, Y6
-	VPSUBD     words32<>+0(SB), Y6, Y6
-	VCVTDQ2PS  Y6, Y5
-	VMULPS     Y5, Y2, Y5
-	VMOVUPS    Y5, 4192(DI)
-	VPSRLD     $0x1c, Y4, Y4
-	VPAND      words15<>+0(SB), Y4, Y4
-	VPSRLD     $0x0a, Y3, Y3
-	VPAND      words48<>+0(SB), Y3, Y3
-	VPOR       Y3, Y4, Y4
-	VPSUBD     words32<>+0(SB), Y4, Y4
-	VCVTDQ2PS  Y4, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, 4704(DI)
-	MOVQ       AX, SI
-	LEAQ       1024(DI), R8
-	MOVQ       $0x00000008, R10
-
-steps1122:
-	MOVQ $0x00000002, R9
-
-rows1123:
-	VPBROADCASTD 36(DX), Y2
-	VPSLLD       $0x07, Y2, Y2
-	VMOVDQA      Y2, Y3
-	VPAND        (SI), Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VPAND        32(SI), Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD (DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VPAND        128(SI), Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VPAND        160(SI), Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 4(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VPAND        256(SI), Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VPAND        288(SI), Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 8(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VPAND        384(SI), Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VPAND        416(SI), Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 12(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VMOVUPS      (SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VMOVUPS      32(SI), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 16(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VMOVUPS      128(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VMOVUPS      160(SI), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 20(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VMOVUPS      256(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VMOVUPS      288(SI), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 24(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VMOVUPS      384(SI), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y4, Y0, Y4
-	VPSHUFB      Y4, Y1, Y4
-	VMOVUPS      416(SI), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 28(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 32(DX), Y4
-	VMULPS       (R8), Y4, Y5
-	VFMADD213PS  (BX), Y5, Y2
-	VMULPS       32(R8), Y4, Y4
-	VFMADD213PS  32(BX), Y4, Y3
-	VMOVUPS      Y2, (BX)
-	VMOVUPS      Y3, 32(BX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, BX
-	ADDQ         $0x40, R8
-	ADDQ         $0x40, SI
-	DECQ         R9
-	JNZ          rows1123
-	SUBQ         $0x00000080, AX
-	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R8
-	SUBQ         $0x00000080, SI
-	ADDQ         $0x00000200, R8
-	ADDQ         $0x30, DX
-	ADDQ         $0x00000200, SI
-	DECQ         R10
-	JNZ          steps1122
-	ADDQ         $0x00001100, AX
-	DECQ         CX
-	JNZ          units1121
-	MOVQ         336(DI), AX
-	TESTQ        AX, AX
-	JZ           none1124
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX), Y0, Y0
-	VMOVUPS      Y0, (BX)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX), Y0, Y0
-	VMOVUPS      Y0, 32(BX)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX), Y0, Y0
-	VMOVUPS      Y0, 64(BX)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX), Y0, Y0
-	VMOVUPS      Y0, 96(BX)
-	ADDQ         240(DI), AX
-	MOVQ         AX, 336(DI)
-
-none1124:
-	TESTQ DI, DI
-	RET
-
-// func few2IQ4_XSAVXVNNI()
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·few2IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    248(DI), AX
-	MOVQ    256(DI), CX
-	MOVQ    304(DI), DX
-	MOVQ    328(DI), BX
-	MOVQ    208(DI), SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y0, 32(BX)
-	VMOVUPS Y0, 64(BX)
-	VMOVUPS Y0, 96(BX)
-	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS Y0, 32(BX)(SI*1)
-	VMOVUPS Y0, 64(BX)(SI*1)
-	VMOVUPS Y0, 96(BX)(SI*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
@@ -128352,98 +128655,112 @@ units1125:
 	VCVTDQ2PS  Y4, Y3
 	VMULPS     Y3, Y2, Y2
 	VMOVUPS    Y2, 4704(DI)
-	MOVQ       AX, R8
-	LEAQ       1024(DI), R9
-	MOVQ       $0x00000008, R11
+	MOVQ       AX, SI
+	LEAQ       1024(DI), R8
+	MOVQ       $0x00000008, R10
 
 steps1126:
-	MOVQ $0x00000004, R10
+	MOVQ $0x00000002, R9
 
 rows1127:
-	VPBROADCASTD 72(DX), Y2
+	VPBROADCASTD 36(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
-	VPBROADCASTD 76(DX), Y3
-	VPSLLD       $0x07, Y3, Y3
-	VPAND        (R8), Y0, Y4
+	VMOVDQA      Y2, Y3
+	VPAND        (SI), Y0, Y4
 	VPSHUFB      Y4, Y1, Y4
-	VPBROADCASTD (DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPBROADCASTD 32(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
-	VPAND        128(R8), Y0, Y4
+	VPAND        32(SI), Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD (DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VPAND        128(SI), Y0, Y4
 	VPSHUFB      Y4, Y1, Y4
-	VPBROADCASTD 4(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPBROADCASTD 36(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
-	VPAND        256(R8), Y0, Y4
+	VPAND        160(SI), Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 4(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VPAND        256(SI), Y0, Y4
 	VPSHUFB      Y4, Y1, Y4
-	VPBROADCASTD 8(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPBROADCASTD 40(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
-	VPAND        384(R8), Y0, Y4
+	VPAND        288(SI), Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 8(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VPAND        384(SI), Y0, Y4
 	VPSHUFB      Y4, Y1, Y4
-	VPBROADCASTD 12(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPBROADCASTD 44(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
-	VMOVUPS      (R8), Y4
+	VPAND        416(SI), Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 12(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VMOVUPS      (SI), Y4
 	VPSRLW       $0x04, Y4, Y4
 	VPAND        Y4, Y0, Y4
 	VPSHUFB      Y4, Y1, Y4
-	VPBROADCASTD 16(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPBROADCASTD 48(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
-	VMOVUPS      128(R8), Y4
+	VMOVUPS      32(SI), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 16(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VMOVUPS      128(SI), Y4
 	VPSRLW       $0x04, Y4, Y4
 	VPAND        Y4, Y0, Y4
 	VPSHUFB      Y4, Y1, Y4
-	VPBROADCASTD 20(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPBROADCASTD 52(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
-	VMOVUPS      256(R8), Y4
+	VMOVUPS      160(SI), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 20(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VMOVUPS      256(SI), Y4
 	VPSRLW       $0x04, Y4, Y4
 	VPAND        Y4, Y0, Y4
 	VPSHUFB      Y4, Y1, Y4
-	VPBROADCASTD 24(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPBROADCASTD 56(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
-	VMOVUPS      384(R8), Y4
+	VMOVUPS      288(SI), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 24(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VMOVUPS      384(SI), Y4
 	VPSRLW       $0x04, Y4, Y4
 	VPAND        Y4, Y0, Y4
 	VPSHUFB      Y4, Y1, Y4
-	VPBROADCASTD 28(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
-	VPBROADCASTD 60(DX), Y5
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
+	VMOVUPS      416(SI), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 28(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y4, Y2
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
 	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 64(DX), Y4
-	VMULPS       (R9), Y4, Y4
-	VFMADD213PS  (BX), Y4, Y2
-	VMOVUPS      Y2, (BX)
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 68(DX), Y2
-	VMULPS       (R9), Y2, Y2
-	VFMADD213PS  (BX)(SI*1), Y2, Y3
-	VMOVUPS      Y3, (BX)(SI*1)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, BX
-	ADDQ         $0x20, R9
-	ADDQ         $0x20, R8
-	DECQ         R10
+	VBROADCASTSS 32(DX), Y4
+	VMULPS       (R8), Y4, Y5
+	VFMADD213PS  (BX), Y5, Y2
+	VMULPS       32(R8), Y4, Y4
+	VFMADD213PS  32(BX), Y4, Y3
+	VMOVUPS      Y2, (BX)
+	VMOVUPS      Y3, 32(BX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, R8
+	ADDQ         $0x40, SI
+	DECQ         R9
 	JNZ          rows1127
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
-	SUBQ         $0x00000080, R9
 	SUBQ         $0x00000080, R8
-	ADDQ         $0x00000200, R9
-	ADDQ         $0x60, DX
+	SUBQ         $0x00000080, SI
 	ADDQ         $0x00000200, R8
-	DECQ         R11
+	ADDQ         $0x30, DX
+	ADDQ         $0x00000200, SI
+	DECQ         R10
 	JNZ          steps1126
 	ADDQ         $0x00001100, AX
 	DECQ         CX
@@ -128464,28 +128781,15 @@ rows1127:
 	VADDPS       96(BX), Y0, Y0
 	VMOVUPS      Y0, 96(BX)
 	ADDQ         240(DI), AX
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (BX)(SI*1)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 32(BX)(SI*1)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 64(BX)(SI*1)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 96(BX)(SI*1)
-	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
 none1128:
 	TESTQ DI, DI
 	RET
 
-// func few3IQ4_XSAVXVNNI()
+// func few2IQ4_XSAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·few3IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
+TEXT ·few2IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(DI), AX
 	MOVQ    256(DI), CX
 	MOVQ    304(DI), DX
@@ -128500,10 +128804,6 @@ TEXT ·few3IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)(SI*1)
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS Y0, 96(BX)(SI*1)
-	VMOVUPS Y0, (BX)(SI*2)
-	VMOVUPS Y0, 32(BX)(SI*2)
-	VMOVUPS Y0, 64(BX)(SI*2)
-	VMOVUPS Y0, 96(BX)(SI*2)
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
@@ -128884,99 +129184,76 @@ steps1130:
 	MOVQ $0x00000004, R10
 
 rows1131:
-	VPBROADCASTD 108(DX), Y2
+	VPBROADCASTD 72(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
-	VPBROADCASTD 112(DX), Y3
+	VPBROADCASTD 76(DX), Y3
 	VPSLLD       $0x07, Y3, Y3
-	VPBROADCASTD 116(DX), Y4
-	VPSLLD       $0x07, Y4, Y4
-	VPAND        (R8), Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD (DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
-	VPBROADCASTD 32(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VPBROADCASTD 64(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
-	VPAND        128(R8), Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 4(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
-	VPBROADCASTD 36(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VPBROADCASTD 68(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
-	VPAND        256(R8), Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 8(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
-	VPBROADCASTD 40(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VPBROADCASTD 72(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
-	VPAND        384(R8), Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 12(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
-	VPBROADCASTD 44(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VPBROADCASTD 76(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
-	VMOVUPS      (R8), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 16(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
-	VPBROADCASTD 48(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VPBROADCASTD 80(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
-	VMOVUPS      128(R8), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 20(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
-	VPBROADCASTD 52(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VPBROADCASTD 84(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
-	VMOVUPS      256(R8), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 24(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
-	VPBROADCASTD 56(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VPBROADCASTD 88(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
-	VMOVUPS      384(R8), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y0, Y5
-	VPSHUFB      Y5, Y1, Y5
-	VPBROADCASTD 28(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
-	VPBROADCASTD 60(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
-	VPBROADCASTD 92(DX), Y6
-	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
+	VPAND        (R8), Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPBROADCASTD (DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPBROADCASTD 32(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
+	VPAND        128(R8), Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPBROADCASTD 4(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPBROADCASTD 36(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
+	VPAND        256(R8), Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPBROADCASTD 8(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPBROADCASTD 40(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
+	VPAND        384(R8), Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPBROADCASTD 12(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPBROADCASTD 44(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
+	VMOVUPS      (R8), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPBROADCASTD 16(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPBROADCASTD 48(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
+	VMOVUPS      128(R8), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPBROADCASTD 20(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPBROADCASTD 52(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
+	VMOVUPS      256(R8), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPBROADCASTD 24(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPBROADCASTD 56(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
+	VMOVUPS      384(R8), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	VPSHUFB      Y4, Y1, Y4
+	VPBROADCASTD 28(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xD5 // VPDPBUSD     Y5, Y4, Y2
+	VPBROADCASTD 60(DX), Y5
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x5D; BYTE $0x50; BYTE $0xDD // VPDPBUSD     Y5, Y4, Y3
 	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS 96(DX), Y5
-	VMULPS       (R9), Y5, Y5
-	VFMADD213PS  (BX), Y5, Y2
+	VBROADCASTSS 64(DX), Y4
+	VMULPS       (R9), Y4, Y4
+	VFMADD213PS  (BX), Y4, Y2
 	VMOVUPS      Y2, (BX)
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 100(DX), Y2
+	VBROADCASTSS 68(DX), Y2
 	VMULPS       (R9), Y2, Y2
 	VFMADD213PS  (BX)(SI*1), Y2, Y3
 	VMOVUPS      Y3, (BX)(SI*1)
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 104(DX), Y2
-	VMULPS       (R9), Y2, Y2
-	VFMADD213PS  (BX)(SI*2), Y2, Y4
-	VMOVUPS      Y4, (BX)(SI*2)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
@@ -128988,7 +129265,7 @@ rows1131:
 	SUBQ         $0x00000080, R9
 	SUBQ         $0x00000080, R8
 	ADDQ         $0x00000200, R9
-	ADDQ         $0x00000090, DX
+	ADDQ         $0x60, DX
 	ADDQ         $0x00000200, R8
 	DECQ         R11
 	JNZ          steps1130
@@ -129024,34 +129301,20 @@ rows1131:
 	VADDPS       96(BX)(SI*1), Y0, Y0
 	VMOVUPS      Y0, 96(BX)(SI*1)
 	ADDQ         240(DI), AX
-	VMOVUPS      (AX), Y0
-	VADDPS       (BX)(SI*2), Y0, Y0
-	VMOVUPS      Y0, (BX)(SI*2)
-	VMOVUPS      32(AX), Y0
-	VADDPS       32(BX)(SI*2), Y0, Y0
-	VMOVUPS      Y0, 32(BX)(SI*2)
-	VMOVUPS      64(AX), Y0
-	VADDPS       64(BX)(SI*2), Y0, Y0
-	VMOVUPS      Y0, 64(BX)(SI*2)
-	VMOVUPS      96(AX), Y0
-	VADDPS       96(BX)(SI*2), Y0, Y0
-	VMOVUPS      Y0, 96(BX)(SI*2)
-	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
 none1132:
 	TESTQ DI, DI
 	RET
 
-// func few4IQ4_XSAVXVNNI()
+// func few3IQ4_XSAVXVNNI()
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·few4IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
+TEXT ·few3IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    248(DI), AX
 	MOVQ    256(DI), CX
 	MOVQ    304(DI), DX
 	MOVQ    328(DI), BX
 	MOVQ    208(DI), SI
-	LEAQ    (SI)(SI*2), R8
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
@@ -129065,10 +129328,6 @@ TEXT ·few4IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS Y0, 32(BX)(SI*2)
 	VMOVUPS Y0, 64(BX)(SI*2)
 	VMOVUPS Y0, 96(BX)(SI*2)
-	VMOVUPS Y0, (BX)(R8*1)
-	VMOVUPS Y0, 32(BX)(R8*1)
-	VMOVUPS Y0, 64(BX)(R8*1)
-	VMOVUPS Y0, 96(BX)(R8*1)
 	VMOVUPS bytes15<>+0(SB), Y0
 	VMOVUPS iq4nl<>+0(SB), Y1
 
@@ -129441,14 +129700,579 @@ units1133:
 	VCVTDQ2PS  Y4, Y3
 	VMULPS     Y3, Y2, Y2
 	VMOVUPS    Y2, 4704(DI)
+	MOVQ       AX, R8
+	LEAQ       1024(DI), R9
+	MOVQ       $0x00000008, R11
+
+steps1134:
+	MOVQ $0x00000004, R10
+
+rows1135:
+	VPBROADCASTD 108(DX), Y2
+	VPSLLD       $0x07, Y2, Y2
+	VPBROADCASTD 112(DX), Y3
+	VPSLLD       $0x07, Y3, Y3
+	VPBROADCASTD 116(DX), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPAND        (R8), Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD (DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
+	VPBROADCASTD 32(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VPBROADCASTD 64(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
+	VPAND        128(R8), Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 4(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
+	VPBROADCASTD 36(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VPBROADCASTD 68(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
+	VPAND        256(R8), Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 8(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
+	VPBROADCASTD 40(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VPBROADCASTD 72(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
+	VPAND        384(R8), Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 12(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
+	VPBROADCASTD 44(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VPBROADCASTD 76(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
+	VMOVUPS      (R8), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 16(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
+	VPBROADCASTD 48(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VPBROADCASTD 80(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
+	VMOVUPS      128(R8), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 20(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
+	VPBROADCASTD 52(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VPBROADCASTD 84(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
+	VMOVUPS      256(R8), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 24(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
+	VPBROADCASTD 56(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VPBROADCASTD 88(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
+	VMOVUPS      384(R8), Y5
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y5, Y0, Y5
+	VPSHUFB      Y5, Y1, Y5
+	VPBROADCASTD 28(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xD6 // VPDPBUSD     Y6, Y5, Y2
+	VPBROADCASTD 60(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xDE // VPDPBUSD     Y6, Y5, Y3
+	VPBROADCASTD 92(DX), Y6
+	BYTE $0xC4; BYTE $0xE2; BYTE $0x55; BYTE $0x50; BYTE $0xE6 // VPDPBUSD     Y6, Y5, Y4
+	VCVTDQ2PS    Y2, Y2
+	VBROADCASTSS 96(DX), Y5
+	VMULPS       (R9), Y5, Y5
+	VFMADD213PS  (BX), Y5, Y2
+	VMOVUPS      Y2, (BX)
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 100(DX), Y2
+	VMULPS       (R9), Y2, Y2
+	VFMADD213PS  (BX)(SI*1), Y2, Y3
+	VMOVUPS      Y3, (BX)(SI*1)
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 104(DX), Y2
+	VMULPS       (R9), Y2, Y2
+	VFMADD213PS  (BX)(SI*2), Y2, Y4
+	VMOVUPS      Y4, (BX)(SI*2)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, R9
+	ADDQ         $0x20, R8
+	DECQ         R10
+	JNZ          rows1135
+	SUBQ         $0x00000080, AX
+	SUBQ         $0x00000080, BX
+	SUBQ         $0x00000080, R9
+	SUBQ         $0x00000080, R8
+	ADDQ         $0x00000200, R9
+	ADDQ         $0x00000090, DX
+	ADDQ         $0x00000200, R8
+	DECQ         R11
+	JNZ          steps1134
+	ADDQ         $0x00001100, AX
+	DECQ         CX
+	JNZ          units1133
+	MOVQ         336(DI), AX
+	TESTQ        AX, AX
+	JZ           none1136
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX), Y0, Y0
+	VMOVUPS      Y0, 32(BX)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX), Y0, Y0
+	VMOVUPS      Y0, 64(BX)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX), Y0, Y0
+	VMOVUPS      Y0, 96(BX)
+	ADDQ         240(DI), AX
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (BX)(SI*1)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 32(BX)(SI*1)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 64(BX)(SI*1)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX)(SI*1), Y0, Y0
+	VMOVUPS      Y0, 96(BX)(SI*1)
+	ADDQ         240(DI), AX
+	VMOVUPS      (AX), Y0
+	VADDPS       (BX)(SI*2), Y0, Y0
+	VMOVUPS      Y0, (BX)(SI*2)
+	VMOVUPS      32(AX), Y0
+	VADDPS       32(BX)(SI*2), Y0, Y0
+	VMOVUPS      Y0, 32(BX)(SI*2)
+	VMOVUPS      64(AX), Y0
+	VADDPS       64(BX)(SI*2), Y0, Y0
+	VMOVUPS      Y0, 64(BX)(SI*2)
+	VMOVUPS      96(AX), Y0
+	VADDPS       96(BX)(SI*2), Y0, Y0
+	VMOVUPS      Y0, 96(BX)(SI*2)
+	ADDQ         240(DI), AX
+	MOVQ         AX, 336(DI)
+
+none1136:
+	TESTQ DI, DI
+	RET
+
+// func few4IQ4_XSAVXVNNI()
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·few4IQ4_XSAVXVNNI(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    248(DI), AX
+	MOVQ    256(DI), CX
+	MOVQ    304(DI), DX
+	MOVQ    328(DI), BX
+	MOVQ    208(DI), SI
+	LEAQ    (SI)(SI*2), R8
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y0, 32(BX)
+	VMOVUPS Y0, 64(BX)
+	VMOVUPS Y0, 96(BX)
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS Y0, 64(BX)(SI*1)
+	VMOVUPS Y0, 96(BX)(SI*1)
+	VMOVUPS Y0, (BX)(SI*2)
+	VMOVUPS Y0, 32(BX)(SI*2)
+	VMOVUPS Y0, 64(BX)(SI*2)
+	VMOVUPS Y0, 96(BX)(SI*2)
+	VMOVUPS Y0, (BX)(R8*1)
+	VMOVUPS Y0, 32(BX)(R8*1)
+	VMOVUPS Y0, 64(BX)(R8*1)
+	VMOVUPS Y0, 96(BX)(R8*1)
+	VMOVUPS bytes15<>+0(SB), Y0
+	VMOVUPS iq4nl<>+0(SB), Y1
+
+units1137:
+	PREFETCHT0 4096(AX)
+	PREFETCHT0 4160(AX)
+	PREFETCHT0 4224(AX)
+	PREFETCHT0 4288(AX)
+	PREFETCHT0 4352(AX)
+	PREFETCHT0 4416(AX)
+	PREFETCHT0 4480(AX)
+	PREFETCHT0 4544(AX)
+	PREFETCHT0 4608(AX)
+	PREFETCHT0 4672(AX)
+	PREFETCHT0 4736(AX)
+	PREFETCHT0 4800(AX)
+	PREFETCHT0 4864(AX)
+	PREFETCHT0 4928(AX)
+	PREFETCHT0 4992(AX)
+	PREFETCHT0 5056(AX)
+	PREFETCHT0 5120(AX)
+	PREFETCHT0 5184(AX)
+	PREFETCHT0 5248(AX)
+	PREFETCHT0 5312(AX)
+	PREFETCHT0 5376(AX)
+	PREFETCHT0 5440(AX)
+	PREFETCHT0 5504(AX)
+	PREFETCHT0 5568(AX)
+	PREFETCHT0 5632(AX)
+	PREFETCHT0 5696(AX)
+	PREFETCHT0 5760(AX)
+	PREFETCHT0 5824(AX)
+	PREFETCHT0 5888(AX)
+	PREFETCHT0 5952(AX)
+	PREFETCHT0 6016(AX)
+	PREFETCHT0 6080(AX)
+	PREFETCHT0 6144(AX)
+	PREFETCHT0 6208(AX)
+	PREFETCHT0 6272(AX)
+	PREFETCHT0 6336(AX)
+	PREFETCHT0 6400(AX)
+	PREFETCHT0 6464(AX)
+	PREFETCHT0 6528(AX)
+	PREFETCHT0 6592(AX)
+	PREFETCHT0 6656(AX)
+	PREFETCHT0 6720(AX)
+	PREFETCHT0 6784(AX)
+	PREFETCHT0 6848(AX)
+	PREFETCHT0 6912(AX)
+	PREFETCHT0 6976(AX)
+	PREFETCHT0 7040(AX)
+	PREFETCHT0 7104(AX)
+	PREFETCHT0 7168(AX)
+	PREFETCHT0 7232(AX)
+	PREFETCHT0 7296(AX)
+	PREFETCHT0 7360(AX)
+	PREFETCHT0 7424(AX)
+	PREFETCHT0 7488(AX)
+	PREFETCHT0 7552(AX)
+	PREFETCHT0 7616(AX)
+	PREFETCHT0 7680(AX)
+	PREFETCHT0 7744(AX)
+	PREFETCHT0 7808(AX)
+	PREFETCHT0 7872(AX)
+	PREFETCHT0 7936(AX)
+	PREFETCHT0 8000(AX)
+	PREFETCHT0 8064(AX)
+	PREFETCHT0 8128(AX)
+	PREFETCHT0 8192(AX)
+	PREFETCHT0 8256(AX)
+	PREFETCHT0 8320(AX)
+	PREFETCHT0 8384(AX)
+	VCVTPH2PS  4288(AX), Y2
+	VPMOVZXWD  4224(AX), Y3
+	VMOVUPS    4096(AX), Y4
+	VPSRLD     $0x00, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1024(DI)
+	VPSRLD     $0x04, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1536(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x00, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2048(DI)
+	VPSRLD     $0x0c, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2560(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3072(DI)
+	VPSRLD     $0x14, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x06, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3584(DI)
+	VPSRLD     $0x18, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4096(DI)
+	VPSRLD     $0x1c, Y4, Y4
+	VPAND      words15<>+0(SB), Y4, Y4
+	VPSRLD     $0x0a, Y3, Y3
+	VPAND      words48<>+0(SB), Y3, Y3
+	VPOR       Y3, Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4608(DI)
+	VCVTPH2PS  4304(AX), Y2
+	VPMOVZXWD  4240(AX), Y3
+	VMOVUPS    4128(AX), Y4
+	VPSRLD     $0x00, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1056(DI)
+	VPSRLD     $0x04, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1568(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x00, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2080(DI)
+	VPSRLD     $0x0c, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2592(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3104(DI)
+	VPSRLD     $0x14, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x06, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3616(DI)
+	VPSRLD     $0x18, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4128(DI)
+	VPSRLD     $0x1c, Y4, Y4
+	VPAND      words15<>+0(SB), Y4, Y4
+	VPSRLD     $0x0a, Y3, Y3
+	VPAND      words48<>+0(SB), Y3, Y3
+	VPOR       Y3, Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4640(DI)
+	VCVTPH2PS  4320(AX), Y2
+	VPMOVZXWD  4256(AX), Y3
+	VMOVUPS    4160(AX), Y4
+	VPSRLD     $0x00, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1088(DI)
+	VPSRLD     $0x04, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1600(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x00, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2112(DI)
+	VPSRLD     $0x0c, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2624(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3136(DI)
+	VPSRLD     $0x14, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x06, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3648(DI)
+	VPSRLD     $0x18, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4160(DI)
+	VPSRLD     $0x1c, Y4, Y4
+	VPAND      words15<>+0(SB), Y4, Y4
+	VPSRLD     $0x0a, Y3, Y3
+	VPAND      words48<>+0(SB), Y3, Y3
+	VPOR       Y3, Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4672(DI)
+	VCVTPH2PS  4336(AX), Y2
+	VPMOVZXWD  4272(AX), Y3
+	VMOVUPS    4192(AX), Y4
+	VPSRLD     $0x00, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1120(DI)
+	VPSRLD     $0x04, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSLLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 1632(DI)
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x00, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2144(DI)
+	VPSRLD     $0x0c, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x02, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 2656(DI)
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x04, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3168(DI)
+	VPSRLD     $0x14, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x06, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 3680(DI)
+	VPSRLD     $0x18, Y4, Y5
+	VPAND      words15<>+0(SB), Y5, Y6
+	VPSRLD     $0x08, Y3, Y5
+	VPAND      words48<>+0(SB), Y5, Y5
+	VPOR       Y5, Y6, Y6
+	VPSUBD     words32<>+0(SB), Y6, Y6
+	VCVTDQ2PS  Y6, Y5
+	VMULPS     Y5, Y2, Y5
+	VMOVUPS    Y5, 4192(DI)
+	VPSRLD     $0x1c, Y4, Y4
+	VPAND      words15<>+0(SB), Y4, Y4
+	VPSRLD     $0x0a, Y3, Y3
+	VPAND      words48<>+0(SB), Y3, Y3
+	VPOR       Y3, Y4, Y4
+	VPSUBD     words32<>+0(SB), Y4, Y4
+	VCVTDQ2PS  Y4, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 4704(DI)
 	MOVQ       AX, R9
 	LEAQ       1024(DI), R10
 	MOVQ       $0x00000008, R12
 
-steps1134:
+steps1138:
 	MOVQ $0x00000004, R11
 
-rows1135:
+rows1139:
 	VPBROADCASTD 144(DX), Y2
 	VPSLLD       $0x07, Y2, Y2
 	VPBROADCASTD 148(DX), Y3
@@ -129570,7 +130394,7 @@ rows1135:
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R9
 	DECQ         R11
-	JNZ          rows1135
+	JNZ          rows1139
 	SUBQ         $0x00000080, AX
 	SUBQ         $0x00000080, BX
 	SUBQ         $0x00000080, R10
@@ -129579,13 +130403,13 @@ rows1135:
 	ADDQ         $0x000000c0, DX
 	ADDQ         $0x00000200, R9
 	DECQ         R12
-	JNZ          steps1134
+	JNZ          steps1138
 	ADDQ         $0x00001100, AX
 	DECQ         CX
-	JNZ          units1133
+	JNZ          units1137
 	MOVQ         336(DI), AX
 	TESTQ        AX, AX
-	JZ           none1136
+	JZ           none1140
 	VMOVUPS      (AX), Y0
 	VADDPS       (BX), Y0, Y0
 	VMOVUPS      Y0, (BX)
@@ -129640,6 +130464,6 @@ rows1135:
 	ADDQ         240(DI), AX
 	MOVQ         AX, 336(DI)
 
-none1136:
+none1140:
 	TESTQ DI, DI
 	RET

@@ -43,6 +43,9 @@ func TestOperandsThatDoNotFitPanic(t *testing.T) {
 	p := On(r.device, isa.Go)
 	x := func(typ ggml.Type, ne ...int64) *ggml.Tensor { return r.meta.New(typ, ne...) }
 	good, w := x(ggml.F32, 256, 3), x(ggml.Q4_K, 256, 64)
+	gateUp := func(glu GLU, gate, up Half, rows int64) func(g *ggml.Graph) {
+		return func(g *ggml.Graph) { p.GateUp(g, glu, gate, up, rows, p.Quantise(g, good)) }
+	}
 	tests := map[string]func(g *ggml.Graph){
 		"f16 values":               func(g *ggml.Graph) { p.Quantise(g, x(ggml.F16, 256, 3)) },
 		"40 values":                func(g *ggml.Graph) { p.Quantise(g, x(ggml.F32, 40, 3)) },
@@ -58,12 +61,16 @@ func TestOperandsThatDoNotFitPanic(t *testing.T) {
 		"a residual of fewer rows": func(g *ggml.Graph) { p.Product(g, w, p.Quantise(g, good), x(ggml.F32, 32, 3)) },
 		"a residual of two tokens": func(g *ggml.Graph) { p.Product(g, w, p.Quantise(g, good), x(ggml.F32, 64, 2)) },
 		"an f16 residual":          func(g *ggml.Graph) { p.Product(g, w, p.Quantise(g, good), x(ggml.F16, 64, 3)) },
-		"48 rows of a gate":        func(g *ggml.Graph) { p.GateUp(g, w, w, 0, 0, 48, p.Quantise(g, good)) },
-		"rows from 16 on":          func(g *ggml.Graph) { p.GateUp(g, w, w, 16, 0, 32, p.Quantise(g, good)) },
-		"rows past the last":       func(g *ggml.Graph) { p.GateUp(g, w, w, 0, 32, 64, p.Quantise(g, good)) },
-		"rows before the first":    func(g *ggml.Graph) { p.GateUp(g, w, w, -32, 0, 64, p.Quantise(g, good)) },
-		"no rows":                  func(g *ggml.Graph) { p.GateUp(g, w, w, 0, 0, 0, p.Quantise(g, good)) },
-		"a gate of other rows":     func(g *ggml.Graph) { p.GateUp(g, x(ggml.Q4_K, 512, 64), w, 0, 0, 64, p.Quantise(g, good)) },
+		"48 rows of a gate":        gateUp(SiLU, Half{Weight: w}, Half{Weight: w}, 48),
+		"rows from 16 on":          gateUp(SiLU, Half{Weight: w, Row: 16}, Half{Weight: w}, 32),
+		"rows past the last":       gateUp(SiLU, Half{Weight: w}, Half{Weight: w, Row: 32}, 64),
+		"rows before the first":    gateUp(SiLU, Half{Weight: w, Row: -32}, Half{Weight: w}, 64),
+		"no rows":                  gateUp(SiLU, Half{Weight: w}, Half{Weight: w}, 0),
+		"a gate of other rows":     gateUp(SiLU, Half{Weight: x(ggml.Q4_K, 512, 64)}, Half{Weight: w}, 64),
+		"no gated linear unit":     gateUp(glus, Half{Weight: w}, Half{Weight: w}, 64),
+		"a bias of the gate alone": gateUp(SiLU, Half{Weight: w, Bias: x(ggml.F32, 64)}, Half{Weight: w}, 64),
+		"a bias of fewer rows":     gateUp(SiLU, Half{Weight: w, Bias: x(ggml.F32, 32)}, Half{Weight: w, Bias: x(ggml.F32, 64)}, 64),
+		"an f16 bias":              gateUp(SiLU, Half{Weight: w, Bias: x(ggml.F32, 64)}, Half{Weight: w, Bias: x(ggml.F16, 64)}, 64),
 		"33 products of one input": func(g *ggml.Graph) {
 			a := p.Quantise(g, good)
 			for range counters + 1 {

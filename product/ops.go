@@ -14,7 +14,7 @@ type Activations struct {
 	t          *ggml.Tensor // bytes: see layout.go
 	in, tokens int64
 	layout     layout
-	readers    int32 // products so far
+	readers    int16 // products so far
 }
 
 // In returns the number of a token's values.
@@ -84,29 +84,27 @@ func (p Products) Product(g *ggml.Graph, w *ggml.Tensor, a *Activations, residua
 	return p.add(g, opProduct, [4]int64{out, a.tokens, 1, 1}, pa, a.layout, operands...)
 }
 
-// GateUp adds silu(gate·a) times up·a, quantised as by Quantise. The packed gate is rows gateRow to
-// gateRow+rows of one tensor [in, …], and up is rows from upRow on of the same or another one; the
-// numbers are multiples of 32.
-func (p Products) GateUp(g *ggml.Graph, gate, up *ggml.Tensor, gateRow, upRow, rows int64, a *Activations) *Activations {
+// GateUp adds what a gated linear unit makes of the gate's and up's products with a, quantised as by
+// Quantise. The halves are so many rows, a multiple of 32, of two tensors or of one, and both or none have
+// a bias.
+func (p Products) GateUp(g *ggml.Graph, glu GLU, gate, up Half, rows int64, a *Activations) *Activations {
 	const name = "GateUp"
-	operands := []*ggml.Tensor{gate, up, a.t}
+	operands := gate.operands(up, a.t)
 	p.check(name, operands...)
-	for _, w := range []struct {
-		*ggml.Tensor
-		row int64
-	}{{gate, gateRow}, {up, upRow}} {
+	check(glu >= 0 && glu < glus, name, "a gated linear unit", operands...)
+	for _, h := range []Half{gate, up} {
+		w := h.Weight
 		check(p.Takes(w.Type(), w.Ne(0), w.Ne(1)) && w.Ne(2) == 1 && w.Ne(3) == 1 && w.Contiguous(),
 			name, "weights that Takes reports", operands...)
 		check(w.Ne(0) == a.in, name, fmt.Sprintf("as many values as the activations' %d", a.in), operands...)
-		check(rows > 0 && rows%Rows == 0 && w.row >= 0 && w.row%Rows == 0 && w.row+rows <= w.Ne(1), name,
-			fmt.Sprintf("%d rows from row %d on, both multiples of 32,", rows, w.row), operands...)
+		h.checkRows(name, rows, 1, operands)
 	}
 	threads := ggml.MostThreads()
 	out := &Activations{in: rows, tokens: a.tokens}
 	out.layout = activationsOf(rows, a.tokens, max(panelScratch(rows, a.tokens), gateUpScratch(a.in, a.tokens)), threads)
 	pa := params{
 		tokens: int32(a.tokens), in: int32(a.in), counter: a.counter(name), threads: int32(threads),
-		gateRow: int32(gateRow), upRow: int32(upRow), rows: int32(rows),
+		glu: glu, gateRow: int32(gate.Row), upRow: int32(up.Row), rows: int32(rows),
 	}
 	out.t = p.add(g, opGateUp, [4]int64{out.layout.size / 4, 1, 1, 1}, pa, out.layout, operands...)
 	return out
@@ -119,7 +117,7 @@ func (p Products) add(g *ggml.Graph, op operation, ne [4]int64, pa params, l lay
 }
 
 // counter returns the counter of the next product of the activations.
-func (a *Activations) counter(name string) int32 {
+func (a *Activations) counter(name string) int16 {
 	check(a.readers < counters, name, fmt.Sprintf("at most %d products of the same activations", counters), a.t)
 	a.readers++
 	return a.readers - 1

@@ -25,7 +25,7 @@ func TestProfilingWhileOperationsRun(t *testing.T) {
 		want := of(r.machine(isa.Go, 2))
 		p := On(r.device, set)
 		g, y := r.graph(func(g *ggml.Graph) []*ggml.Tensor {
-			u := p.GateUp(g, r.weights(gate), r.weights(up), 0, 0, rows, p.Quantise(g, r.floats(x, in, tokens)))
+			u := p.GateUp(g, SiLU, Half{Weight: r.weights(gate)}, Half{Weight: r.weights(up)}, rows, p.Quantise(g, r.floats(x, in, tokens)))
 			return []*ggml.Tensor{p.Product(g, r.weights(down), u, nil)}
 		})
 		// What Go's profiler calls code of threads that are not its own. On a busy machine few

@@ -63,20 +63,43 @@ func gateUp(dst *tensor, thread, threads int) {
 	p := &dst.params
 	a := activationsIn(dst.src[2], p.in, p.tokens)
 	out := activationsIn(dst, p.rows, p.tokens)
-	a.gateUp(out, dst.src[0], dst.src[1], int(p.gateRow)/Rows, int(p.upRow)/Rows, thread, threads)
+	gate := gatedHalf{weights: dst.src[0], panel: int(p.gateRow) / Rows}
+	up := gatedHalf{weights: dst.src[1], panel: int(p.upRow) / Rows}
+	if dst.src[3] != nil {
+		gate.bias, up.bias = dst.src[3].token(0, out.in), dst.src[4].token(0, out.in)
+	}
+	a.gateUp(out, p.glu, gate, up, thread, threads)
 	out.reset(thread)
 }
 
-// gateUp computes a thread's part of out, from the panels of gate and up from some on.
-func (a activations) gateUp(out activations, gate, up *tensor, gatePanel, upPanel, thread, threads int) {
+// gatedHalf is the gate or up of a gated linear unit.
+type gatedHalf struct {
+	weights *tensor
+	panel   int       // the first one
+	bias    []float32 // nil: none
+}
+
+// multiply computes a panel of the half times all tokens, as activations.multiply does.
+func (h gatedHalf) multiply(dst []float32, a activations, panel int) {
+	a.multiply(dst, h.weights, h.panel+panel)
+	if h.bias == nil {
+		return
+	}
+	for i := range dst {
+		dst[i] += h.bias[panel*Rows+i/a.tokens]
+	}
+}
+
+// gateUp computes a thread's part of out.
+func (a activations) gateUp(out activations, glu GLU, gate, up gatedHalf, thread, threads int) {
 	gates, ups := make([]float32, Rows*a.tokens), make([]float32, Rows*a.tokens)
 	var values [Rows]float32
 	for b := thread; b < out.in/Rows; b += threads {
-		a.multiply(gates, gate, gatePanel+b)
-		a.multiply(ups, up, upPanel+b)
+		gate.multiply(gates, a, b)
+		up.multiply(ups, a, b)
 		for t := range a.tokens {
 			for r := range values {
-				values[r] = silu(gates[r*a.tokens+t]) * ups[r*a.tokens+t]
+				values[r] = glu.of(gates[r*a.tokens+t], ups[r*a.tokens+t])
 			}
 			out.block(t, b).quantise(values[:])
 		}
@@ -156,13 +179,6 @@ func rmsNorm(dst, x, weight []float32, eps float32) {
 	for i, v := range x {
 		dst[i] = float32(v*scale) * weight[i]
 	}
-}
-
-// silu returns x / (1 + e^-x) (Elfwing et al. 2017, arXiv:1702.03118). The power is no larger than
-// 2^127, so that it stays finite.
-func silu(x float32) float32 {
-	const log2e = float32(math.Log2E)
-	return x / (1 + exp2(-log2e*x))
 }
 
 // exp2 returns 2^x for x from -126 to 127, and for what is outside that of the nearer end: the

@@ -315,10 +315,23 @@ func (m *machine) product(w *matrix, a *Activations, residual []float32) []float
 	return slices.Clone(unsafe.Slice((*float32)(seen(y).data), y.Elements()))
 }
 
-// gateUp computes GateUp of all rows.
+// gateUp computes GateUp of all rows, with SiLU and no biases.
 func (m *machine) gateUp(gate, up *matrix, a *Activations) *Activations {
 	m.t.Helper()
-	out := m.GateUp(m.graph, m.weigh(gate), m.weigh(up), 0, 0, int64(gate.out), a)
+	return m.gated(SiLU, gate, up, nil, nil, a)
+}
+
+// gated computes GateUp of all rows, with biases [rows] if there are any.
+func (m *machine) gated(glu GLU, gate, up *matrix, gateBias, upBias []float32, a *Activations) *Activations {
+	m.t.Helper()
+	half := func(w *matrix, bias []float32) Half {
+		h := Half{Weight: m.weigh(w)}
+		if bias != nil {
+			h.Bias = m.leaf(ggml.F32, bytesOf(bias), int64(len(bias)))
+		}
+		return h
+	}
+	out := m.GateUp(m.graph, glu, half(gate, gateBias), half(up, upBias), int64(gate.out), a)
 	m.compute(opGateUp, out.t)
 	return out
 }

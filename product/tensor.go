@@ -27,7 +27,8 @@ type tensor struct {
 type params struct {
 	tokens    int32   // of the activations that the operation reads or writes
 	in        int32   // values of a token of those that it reads; Quantise, NormQuantise: of x
-	counter   int32   // Product, GateUp: by which counter of those that it reads it takes panels
+	counter   int16   // Product, GateUp: by which counter of those that it reads it takes panels
+	glu       GLU     // GateUp
 	frames    int32   // where the threads' frames begin, in 64 bytes from the base of the activations that Product reads, and the others write
 	frameSize int32   // of one thread, in 64 bytes
 	threads   int32   // for how many there are frames

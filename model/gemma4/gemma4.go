@@ -135,7 +135,7 @@ func feedForward(b *model.Loader, m model.Mixture, hidden, ff int, eps float32) 
 		return network
 	}
 	experts := b.Experts(m, hidden, b.Int("expert_feed_forward_length"))
-	experts.Unit = (*ggml.Graph).GeGLU
+	experts.GLU = model.GELU
 	experts.Scales = b.Vector("ffn_down_exps.scale", m.Count)
 	return mixture{
 		dense:      network,

@@ -58,7 +58,7 @@ func open(l *model.Loader) (model.Model, error) {
 	for i, a := range attention {
 		b := l.Block(i)
 		experts := b.Experts(mixtures[i], hidden, ff[i])
-		experts.Unit = unit
+		experts.GLU = model.ClampedSiLU
 		m.layers = append(m.layers, layer{
 			attentionNorm:   b.RMSNorm("attn_norm", hidden, eps),
 			queryKeyValue:   b.QueryKeyValue(hidden, a),
@@ -73,12 +73,6 @@ func open(l *model.Loader) (model.Model, error) {
 		return nil, err
 	}
 	return m, nil
-}
-
-// unit is the gated unit of gpt-oss' experts.
-func unit(g *ggml.Graph, gate, up *ggml.Tensor) *ggml.Tensor {
-	const alpha, limit = 1.702, 7
-	return g.SwiGLUOAI(gate, up, alpha, limit)
 }
 
 // Sinks returns the sinks of layer l.

@@ -53,7 +53,7 @@ func configure() {
 
 // amxFunctions are AMX's: those for many tokens, and VNNI's for few.
 var amxFunctions = functions{
-	quantise: vnniFunctions.quantise, normQuantise: vnniFunctions.normQuantise, silu: vnniFunctions.silu,
+	quantise: vnniFunctions.quantise, normQuantise: vnniFunctions.normQuantise, glus: vnniFunctions.glus,
 	begin: "amxBegin", finish: "amxFinish",
 	few: vnniFunctions.few,
 	expand: func(r reader) string {

@@ -22,7 +22,7 @@ var (
 
 func (s narrow) functions() functions {
 	fn := functions{
-		quantise: "quantiseAVX2", normQuantise: "normQuantiseAVX2", silu: "siluAVX2",
+		quantise: "quantiseAVX2", normQuantise: "normQuantiseAVX2", glus: gluNames("AVX2"),
 		few:    func(r reader, n int) string { return fmt.Sprintf("few%d%s%s", n, r.name, s.Name) },
 		expand: func(r reader) string { return "expand" + r.name + "AVX2" },
 		tile:   func(r reader) string { return s.tileName(r.shape()) },
@@ -48,7 +48,7 @@ func (s narrow) emit() {
 	if !s.vnni {
 		s.quantise(fn.quantise, false)
 		s.quantise(fn.normQuantise, true)
-		s.silu(fn.silu)
+		s.emitGLUs(fn.glus, func() func(written, []reg.VecVirtual) { return s.write })
 	}
 	for _, h := range shapes() {
 		s.tile(h, s.tileName(h))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/seed4d217819/ebb/internal/gen/asm"
@@ -29,7 +28,7 @@ func newConstants() {
 	floats("f127", 127)
 	floats("f1", 1)
 	floats("fMinus126", -126)
-	floats("minusLog2e", -math.Log2E)
+	gluConstants()
 	for i, v := range Exp2 {
 		floats(fmt.Sprintf("exp%d", i), float32(v))
 	}

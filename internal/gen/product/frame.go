@@ -61,6 +61,9 @@ var frame = Structure{Name: "frame", Doc: "frame is the state that an operation 
 	{"upRecord", 1, ""},
 	{"up", 1, ""},
 	{"upSize", 1, ""},
+	{"gateBias", 1, "address of what is added to the gate; 0: nothing"},
+	{"upBias", 1, ""},
+	{"glu", 1, "number of the gated linear unit"},
 	{"gates", 1, "[tokens][32] f32: results for an item"},
 	{"ups", 1, ""},
 
@@ -81,10 +84,10 @@ var frame = Structure{Name: "frame", Doc: "frame is the state that an operation 
 var texts = Structure{Name: "texts", Doc: "texts are an instruction set's functions. A record for each of ggml's types follows.", Fields: []Field{
 	{"quantise", 1, "tokens t to tEnd, blocks b to bEnd, of x"},
 	{"normQuantise", 1, "the same of the norm of x"},
-	{"silu", 1, "tokens t to tEnd, block b, of silu(gates) times ups"},
+	{"glus", 3, "tokens t to tEnd, block b, of what a gated linear unit makes of gates and ups: one for each GLU"},
 	{"begin", 1, "called at the start of a product on every thread; 0: nothing"},
 	{"finish", 1, "and at its end; 0: nothing"},
-	{"_", 3, ""},
+	{"_", 1, ""},
 }}
 
 var record = Structure{Name: "record", Doc: "record holds an instruction set's functions for weights of a type. All are 0 if there are none.", Fields: []Field{

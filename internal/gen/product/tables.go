@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -20,12 +21,13 @@ func symbol(name string) Constant {
 
 // functions are the names of an instruction set's functions. Some may be those of another one.
 type functions struct {
-	quantise, normQuantise, silu string
-	begin, finish                string
-	few                          func(r reader, n int) string
-	expand                       func(r reader) string
-	tile                         func(r reader) string
-	group                        func(k kind, n int) string
+	quantise, normQuantise string
+	glus                   []string // in the order of glus
+	begin, finish          string
+	few                    func(r reader, n int) string
+	expand                 func(r reader) string
+	tile                   func(r reader) string
+	group                  func(k kind, n int) string
 }
 
 // tables are the instruction sets' texts and records, which entry_amd64.s knows by their number.
@@ -70,7 +72,7 @@ func (fn functions) table(name string) Mem {
 		DATA(8*word, c)
 		word++
 	}
-	for _, s := range []string{fn.quantise, fn.normQuantise, fn.silu, fn.begin, fn.finish, "", "", ""} {
+	for _, s := range slices.Concat([]string{fn.quantise, fn.normQuantise}, fn.glus, []string{fn.begin, fn.finish, ""}) {
 		put(symbol(s))
 	}
 	for number := range types {
