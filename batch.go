@@ -1,11 +1,13 @@
 package ebb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/kv"
@@ -16,9 +18,19 @@ type Request struct {
 	Prompt []int32
 	Config GenerationConfig
 
+	// Context ends the generation when it is cancelled, between two steps of the batch. Others in the
+	// batch go on. nil: nothing but [Batch.Remove] ends it.
+	Context context.Context //nolint:containedctx // the request's, as that of an http.Request
+
 	// Seq holds tokens that come before Prompt and are not computed again; nil: there are none. It
-	// is not changed.
+	// is not changed, unless Keep says so.
 	Seq *kv.Seq
+	// Keep appends to Seq itself and not to a fork, so that a conversation goes on from it. The sequence
+	// stays the caller's, who leaves it alone until the generation has ended. However that ends, also
+	// if it is cancelled, Seq then holds what was computed of Prompt and, behind a whole prompt, all
+	// new tokens but the last one. If the config asks for several texts or beams, it holds the prompt
+	// alone.
+	Keep bool
 	// Logits are the logits that [Engine.Forward] has returned for the last token of Seq. They are
 	// needed if Prompt is empty.
 	Logits []float32
@@ -38,7 +50,7 @@ type Completion struct {
 // beam search are sorted, the best one first. If it returns an error, for example because ctx was
 // cancelled, it also returns what was generated before.
 func (e *Engine) Complete(ctx context.Context, prompt []int32, c GenerationConfig) (completions []Completion, err error) {
-	b := e.NewBatch()
+	b := e.NewBatch(BatchOptions{})
 	defer func() { err = errors.Join(err, b.Close()) }()
 	g, err := b.Add(Request{Prompt: prompt, Config: c})
 	if err != nil {
@@ -48,18 +60,35 @@ func (e *Engine) Complete(ctx context.Context, prompt []int32, c GenerationConfi
 	return g.Completions(), err
 }
 
+// DefaultStepTime is [BatchOptions.StepTime] where the options have none.
+const DefaultStepTime = 200 * time.Millisecond
+
+// BatchOptions say how a batch divides its steps.
+type BatchOptions struct {
+	// StepTime is how long a step should take in which prompts are computed while texts grow, and so how
+	// long a text waits for its next token. A prompt that takes longer is computed in passes, one a step
+	// (chunked prefill). Where nobody waits, passes are as long as a step may be. 0: DefaultStepTime. A
+	// negative time has prompts computed at once, which is fastest where nobody reads along.
+	StepTime time.Duration
+}
+
 // Batch generates from several prompts at once, each with its own config: one step through the
 // model serves all of them. The texts are the same as if each prompt were generated from alone,
 // within float error. A generation that has ended gives back what it took in the cache at once, and
 // the batch forgets it. One goroutine uses a batch; others may use the engine meanwhile.
+//
+// Requests may be added, and generations removed, between any two steps. docs/batches.md says how a
+// batch divides its steps.
 type Batch struct {
 	engine *Engine
 	batch  *generate.Batch[*kv.Seq, kv.Work]
 }
 
 // NewBatch returns an empty batch. The caller closes it, before the engine.
-func (e *Engine) NewBatch() *Batch {
-	return &Batch{engine: e, batch: generate.NewBatch(e.runner.Forward)}
+func (e *Engine) NewBatch(o BatchOptions) *Batch {
+	return &Batch{engine: e, batch: generate.NewBatch(e.runner.Forward, generate.BatchOptions[*kv.Seq]{
+		StepTime: max(cmp.Or(o.StepTime, DefaultStepTime), 0), StepTokens: e.runner.StepTokens(), Pass: e.runner.PassTokens,
+	})}
 }
 
 // Generation is what a batch generates for one request.
@@ -87,13 +116,20 @@ func (b *Batch) Add(r Request) (*Generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	var seq *kv.Seq
-	if r.Seq == nil {
+	seq := r.Seq
+	switch {
+	case seq == nil && r.Keep:
+		return nil, errors.New("ebb: a request has Keep and no Seq: want the sequence to append to, for example a new one")
+	case seq == nil:
 		seq = e.NewSeq()
-	} else if seq, err = r.Seq.Fork(); err != nil {
-		return nil, err
+	case !r.Keep:
+		if seq, err = seq.Fork(); err != nil {
+			return nil, err
+		}
 	}
-	task, err := b.batch.Add(seq, prompt, r.Logits, config)
+	task, err := b.batch.Add(generate.Request[*kv.Seq]{
+		Context: r.Context, Seq: seq, Prompt: prompt, Logits: r.Logits, Config: config, Keep: r.Keep,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +141,8 @@ func (b *Batch) Add(r Request) (*Generation, error) {
 // generation, whose Err returns them.
 func (b *Batch) Run(ctx context.Context) error { return b.batch.Run(ctx) }
 
-// Step takes one step, as Run does, and reports whether there was anything to do.
+// Step takes one step, as Run does, and reports whether there was anything to do. Generations whose own
+// contexts were cancelled end before it.
 func (b *Batch) Step(ctx context.Context) (bool, error) { return b.batch.Step(ctx) }
 
 // Remove ends a generation and frees what it took in the cache. Its Err is then
@@ -118,6 +155,9 @@ func (b *Batch) Close() error { return b.batch.Close() }
 
 // Done reports whether the generation has ended, by itself or with an error.
 func (g *Generation) Done() bool { return g.task.Done() }
+
+// PromptLeft returns how many tokens of the prompt are not computed yet.
+func (g *Generation) PromptLeft() int { return g.task.PromptLeft() }
 
 // Err returns the error that ended the generation, or nil if it is under way or ended by itself.
 func (g *Generation) Err() error {

@@ -44,7 +44,7 @@ var nearly = cmp.Comparer(func(a, b float64) bool { return a == b || math.Abs(a-
 // runBatch generates for all requests at once.
 func runBatch(t *testing.T, e *ebb.Engine, requests []ebb.Request, run func(*ebb.Batch) error) (found [][]ebb.Completion) {
 	t.Helper()
-	b := e.NewBatch()
+	b := e.NewBatch(ebb.BatchOptions{})
 	var generations []*ebb.Generation
 	for _, r := range requests {
 		g, err := b.Add(r)
@@ -326,7 +326,7 @@ func TestABatchTakesASequenceAndItsLogitsAndLeavesItAsItIs(t *testing.T) {
 // runShared generates for one request, whose sequence is in the cache afterwards.
 func runShared(t *testing.T, e *ebb.Engine, r ebb.Request, run func(*ebb.Batch) error) []ebb.Completion {
 	t.Helper()
-	b := e.NewBatch()
+	b := e.NewBatch(ebb.BatchOptions{})
 	defer func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)
@@ -356,7 +356,7 @@ func TestWhatFailsInABatchKeepsItsTextAndDoesNotEndTheOthers(t *testing.T) {
 	}}
 	fine := ebb.GenerationConfig{MaxNewTokens: 12, EOSTokenID: endless}
 	full := ebb.GenerationConfig{MaxNewTokens: 40, EOSTokenID: endless}
-	b := e.NewBatch()
+	b := e.NewBatch(ebb.BatchOptions{})
 	defer func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)
@@ -399,7 +399,7 @@ func TestEndedGenerationFreesItsCacheWhileOthersGoOn(t *testing.T) {
 	for _, c := range []ebb.GenerationConfig{{MaxNewTokens: 4}, {MaxNewTokens: 4, DoSample: true, NumReturnSequences: 3}} {
 		c.EOSTokenID = endless
 		e := openEngine(t, ebb.Options{Cache: kv.Offloaded, ForcedCopies: true})
-		b := e.NewBatch()
+		b := e.NewBatch(ebb.BatchOptions{})
 		first, err := b.Add(ebb.Request{Prompt: prompt(2, 30), Config: c})
 		if err != nil {
 			t.Fatal(err)
@@ -439,7 +439,7 @@ func TestBatchLeavesNothingOfARequestWithASequence(t *testing.T) {
 	e := openEngine(t, ebb.Options{})
 	seq := newSeq(t, e)
 	logits := forward(t, e, seq, prompt(1, 3), 1)[0]
-	b := e.NewBatch()
+	b := e.NewBatch(ebb.BatchOptions{})
 	defer b.Close()
 	const requests = 2000
 	objects := func() int64 {
@@ -497,7 +497,7 @@ func TestDecodePairsTokensWithTheTextOfTheirCompletion(t *testing.T) {
 
 func TestCompletionsDecodeEachTokenOnce(t *testing.T) {
 	e := openEngine(t, ebb.Options{})
-	b := e.NewBatch()
+	b := e.NewBatch(ebb.BatchOptions{})
 	defer b.Close()
 	g, err := b.Add(ebb.Request{Prompt: prompt(2, 9), Config: ebb.GenerationConfig{MaxNewTokens: 100, EOSTokenID: endless, StopStrings: ebb.Strings{"\x00never"}}})
 	if err != nil {
@@ -515,5 +515,65 @@ func TestCompletionsDecodeEachTokenOnce(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(10, func() { g.Completions() }); n > 10 {
 		t.Errorf("%v allocations to read 100 tokens again, want a few", n)
+	}
+}
+
+// A request that keeps its sequence goes on with it, so that a conversation does, also after a request
+// that was cancelled in its prompt.
+func TestAConversationGoesOnFromTheSequenceThatARequestKeeps(t *testing.T) {
+	e := openEngine(t, ebb.Options{Context: 512})
+	c := ebb.GenerationConfig{MaxNewTokens: 8, EOSTokenID: endless}
+	seq := newSeq(t, e)
+	var said []int32
+	for turn := range 3 {
+		b := e.NewBatch(ebb.BatchOptions{}) // whose first pass beside a text is short
+		defer b.Close()
+		step := func() {
+			if _, err := b.Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.Add(ebb.Request{Prompt: prompt(9, 4), Config: ebb.GenerationConfig{EOSTokenID: endless}}); err != nil { // beside it
+			t.Fatal(err)
+		}
+		step()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancelled, err := b.Add(ebb.Request{Context: ctx, Seq: seq, Prompt: prompt(turn, 60), Config: c, Keep: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for cancelled.PromptLeft() == 60 {
+			step()
+		}
+		computed := 60 - cancelled.PromptLeft()
+		cancel()
+		step()
+		said = append(said, prompt(turn, 60)[:computed]...)
+		if err := cancelled.Err(); !errors.Is(err, context.Canceled) || computed == 60 || !slices.Equal(seq.Tokens(), said) {
+			t.Fatalf("turn %d: error %v after %d of 60 tokens, and the sequence holds %d: want %v, and %d", turn, err, computed, seq.Len(), context.Canceled, len(said))
+		}
+		g, err := b.Add(ebb.Request{Seq: seq, Prompt: prompt(turn, 60)[computed:], Config: c, Keep: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for !g.Done() {
+			step()
+		}
+		before := slices.Concat(said, prompt(turn, 60)[computed:])
+		want, err := e.Complete(t.Context(), before, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := g.Completions(); g.Err() != nil || !slices.Equal(got[0].IDs, want[0].IDs) {
+			t.Fatalf("turn %d: error %v, ids %v, want %v", turn, g.Err(), got, want[0].IDs)
+		}
+		if said = slices.Concat(before, want[0].IDs[:7]); !slices.Equal(seq.Tokens(), said) {
+			t.Fatalf("turn %d: the sequence holds %v, want %v", turn, seq.Tokens(), said)
+		}
+	}
+	b := e.NewBatch(ebb.BatchOptions{})
+	defer b.Close()
+	if _, err := b.Add(ebb.Request{Prompt: prompt(1, 3), Config: c, Keep: true}); err == nil || !strings.Contains(err.Error(), "want the sequence") {
+		t.Errorf("a request that keeps no sequence: error %v", err)
 	}
 }

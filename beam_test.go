@@ -62,7 +62,7 @@ func (c goldenBeam) ids(row int, eos []int32) []int32 {
 func search(t *testing.T, e *ebb.Engine, prompts [][]int32, c ebb.GenerationConfig) (found [][]ebb.Completion, steps int) {
 	t.Helper()
 	before := e.Stats().Cache.Steps
-	b := e.NewBatch()
+	b := e.NewBatch(ebb.BatchOptions{})
 	defer func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)
@@ -234,7 +234,7 @@ func TestAStepOfBeamsMovesThePrefixOnceAndTheNewRows(t *testing.T) {
 		for _, beams := range []int{2, 4, 16} {
 			for _, n := range []int{1, 255, 256, 257, 1000} {
 				t.Run(fmt.Sprint(policy, " ", beams, " beams after ", n), func(t *testing.T) {
-					b := e.NewBatch()
+					b := e.NewBatch(ebb.BatchOptions{})
 					defer func() {
 						if err := b.Close(); err != nil {
 							t.Error(err)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/testmodel"
@@ -286,4 +288,50 @@ func asSearch(t *testing.T, e *ebb.Engine, tokens []int32, shared int) (rows [][
 		closeSeq(t, s)
 	}
 	return rows
+}
+
+// A prompt that goes in passes beside growing texts gives the text, and to the bit the probabilities, that
+// it gives alone, and so do the others.
+func TestAPromptInPassesHasTheBitsOfAPromptAlone(t *testing.T) {
+	ownKernels(t)
+	for _, model := range []string{"tiny-gqa", "tiny-gemma3", "tiny-qwen35moe"} {
+		t.Run(model, func(t *testing.T) {
+			e := cpuInPlace.open(t, goldenPath(t, model), ebb.Options{Context: 512, Sequences: 4})
+			config := ebb.GenerationConfig{MaxNewTokens: 60, EOSTokenID: endless, OutputScores: true, TopLogProbs: 5}
+			requests := []ebb.Request{{Prompt: prompt(1, 9)}, {Prompt: prompt(2, 40)}, {Prompt: prompt(3, 3)}, {Prompt: prompt(4, 150)}}
+			var want []ebb.Completion
+			for i := range requests {
+				requests[i].Config = config
+				alone, err := e.Complete(t.Context(), requests[i].Prompt, config)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, alone...)
+			}
+			b := e.NewBatch(ebb.BatchOptions{StepTime: 1}) // so that passes are as short as they may be
+			defer b.Close()
+			var generations []*ebb.Generation
+			for i, r := range requests {
+				g, err := b.Add(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				generations = append(generations, g)
+				if _, err := b.Step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if i == 1 && g.PromptLeft() == 0 {
+					t.Error("a step beside a text, the first one, takes a prompt of 40 tokens: want a pass of it")
+				}
+			}
+			if err := b.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for i, g := range generations {
+				if diff := cmp.Diff(g.Completions(), want[i:i+1]); diff != "" || g.Err() != nil {
+					t.Errorf("request %d: error %v (-got +want):\n%s", i, g.Err(), diff)
+				}
+			}
+		})
+	}
 }

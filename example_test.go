@@ -97,7 +97,7 @@ func ExampleEngine_NewBatch() {
 	}
 	defer engine.Close()
 
-	batch := engine.NewBatch()
+	batch := engine.NewBatch(ebb.BatchOptions{})
 	defer batch.Close()
 	greedy, err := batch.Add(ebb.Request{Prompt: []int32{22}, Config: ebb.GenerationConfig{MaxNewTokens: 4}})
 	if err != nil {

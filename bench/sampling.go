@@ -151,6 +151,8 @@ type noWork struct {
 	Tokens []int32
 	Logits int
 	Drafts int
+
+	Before, More int
 }
 
 func (s *noSequence) Len() int                   { return s.tokens }

@@ -3,52 +3,54 @@ package generate
 import (
 	"context"
 	"errors"
-	"fmt"
+	"math"
 	"slices"
+	"time"
 )
 
-// ErrRemoved is the error of a task that was removed from its batch before it had ended.
-var ErrRemoved = errors.New("generate: the task was removed from its batch")
+// BatchOptions say how a batch divides its steps between prompts and texts that grow.
+type BatchOptions[S any] struct {
+	// StepTime is how long a step should take in which prompts are computed while texts grow. Of the
+	// prompts it has as many tokens as that allows, by what steps have taken. 0: prompts are computed at
+	// once, and texts wait for them.
+	StepTime time.Duration
+	// StepTokens is how many tokens a step takes at most. 0: there is no limit.
+	StepTokens int
+	// Pass returns how many of the next tokens of a prompt the model computes in one step: at least one,
+	// and at most tokens. nil: all of them.
+	Pass func(seq S, tokens int) int
+}
 
 // Batch carries out searches, of one prompt or of several: one step through the model serves all of
-// them. A search that has ended gives back its sequences at once, and the batch forgets it. One
-// goroutine uses a batch.
+// them. Prompts that are too long for a step beside others go in passes, one a step (chunked prefill).
+// A search that has ended gives back its sequences at once, and the batch forgets it. One goroutine
+// uses a batch.
 type Batch[S Sequence[S], W Work[S]] struct {
 	forward Forward[W]
+	options BatchOptions[S]
+	pace    pace
 	tasks   []*Task[S] // those that have not ended
 
 	// Scratch of a step.
 	running []*Task[S]
+	prompts []*Task[S]
 	works   []W
 	rows    [][][]float32
 }
 
-// Task is a search that a batch carries out.
-type Task[S Sequence[S]] struct {
-	search Search
-	clock  clock
-
-	seqs []S // one for each branch
-	next []S // scratch of reorder
-	err  error
-}
-
 // NewBatch returns an empty batch. The caller closes it.
-func NewBatch[S Sequence[S], W Work[S]](forward Forward[W]) *Batch[S, W] {
-	return &Batch[S, W]{forward: forward}
+func NewBatch[S Sequence[S], W Work[S]](forward Forward[W], o BatchOptions[S]) *Batch[S, W] {
+	if o.StepTokens <= 0 {
+		o.StepTokens = math.MaxInt
+	}
+	return &Batch[S, W]{forward: forward, options: o, pace: pace{target: max(o.StepTime, 0).Seconds()}}
 }
 
-// Add adds a search that continues a prompt. seq holds the first tokens of the prompt, or none; the
-// batch closes it, also when Add returns an error. If it holds all of them, logits are those of the
-// token that follows; they are not kept.
-func (b *Batch[S, W]) Add(seq S, prompt []int32, logits []float32, c Config) (*Task[S], error) {
-	t := &Task[S]{seqs: []S{seq}, clock: clock{limit: c.MaxTime}}
-	if t.search, t.err = newSearch(prompt, seq.Len(), logits, c); t.err == nil && logits != nil {
-		t.clock.start()
-		t.take([][][]float32{{logits}})
-	}
+// Add adds a search that continues a prompt. If Add returns an error, the batch has closed the
+// request's sequence, unless the request keeps it.
+func (b *Batch[S, W]) Add(r Request[S]) (*Task[S], error) {
+	t := newTask(r)
 	if t.err != nil {
-		t.release()
 		return nil, t.err
 	}
 	if t.running() {
@@ -77,15 +79,6 @@ func (b *Batch[S, W]) Close() error {
 	return errors.Join(errs...)
 }
 
-// Err returns what ended the search, or nil if it goes on or ended by itself.
-func (t *Task[S]) Err() error { return t.err }
-
-// Done reports whether the search has ended, by itself or with an error.
-func (t *Task[S]) Done() bool { return !t.running() }
-
-// Results returns the texts found so far, those of [Search.Results].
-func (t *Task[S]) Results() []Text { return t.search.Results() }
-
 // Run takes steps until all searches have ended; each task's Err says how. It returns an error only
 // if ctx is cancelled. Run may then be called again, and goes on as if nothing had happened.
 func (b *Batch[S, W]) Run(ctx context.Context) error {
@@ -96,21 +89,28 @@ func (b *Batch[S, W]) Run(ctx context.Context) error {
 	}
 }
 
-// Step takes all searches one step further, and reports whether there were any. It returns an error
-// only if ctx is cancelled, and everything is then as before.
+// Step takes the searches one step further: all texts that grow, and prompts as far as there is time.
+// It reports whether there were any searches. It returns an error only if ctx is cancelled, and
+// everything is then as before. A search whose own context was cancelled ends before the step.
 func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
+	b.endCancelled()
 	if b.forgetEnded(); len(b.tasks) == 0 {
 		return false, nil
 	}
-	b.running = append(b.running[:0], b.tasks...)
+	tokens := b.plan()
 	defer func() {
 		clear(b.running)
 		b.forgetEnded()
 	}()
+	began := time.Now()
 	for _, t := range b.running {
 		t.clock.start()
 	}
+	texts := b.running[0].left == 0
 	err = b.step(ctx, b.running, true)
+	if err == nil && texts {
+		b.pace.saw(tokens, time.Since(began))
+	}
 	if err == nil || ctx.Err() != nil {
 		return true, err
 	}
@@ -127,6 +127,15 @@ func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// endCancelled ends the searches whose own contexts were cancelled.
+func (b *Batch[S, W]) endCancelled() {
+	for _, t := range b.tasks {
+		if t.cancelled() {
+			t.fail(nil)
+		}
+	}
 }
 
 // forgetEnded drops the searches that have ended from the batch.
@@ -146,119 +155,47 @@ func (b *Batch[S, W]) forgetEnded() {
 func (b *Batch[S, W]) step(ctx context.Context, tasks []*Task[S], guesses bool) error {
 	b.works = b.works[:0]
 	for _, t := range tasks {
-		for i, br := range t.search.Branches() {
-			tokens, logits, drafts := br.Tokens, br.Logits, br.Draft
-			if !guesses {
-				tokens, logits, drafts = tokens[:len(tokens)-drafts], logits-drafts, 0
-			}
-			b.works = append(b.works, newWork[S, W](t.seqs[i], tokens, logits, drafts))
-		}
+		b.works = b.append(b.works, t, guesses)
 	}
-	rows, err := b.forward(ctx, b.works, b.rows)
+	rows, err := b.compute(ctx, tasks)
 	if err != nil {
 		return err
 	}
 	b.rows = rows
 	for _, t := range tasks {
 		n := len(t.search.Branches())
-		t.take(rows[:n])
+		t.goOn(rows[:n])
 		rows = rows[n:]
 	}
 	return nil
 }
 
-// running reports whether the search has something to compute.
-func (t *Task[S]) running() bool {
-	return t.err == nil && len(t.search.Branches()) > 0
-}
-
-// guesses reports whether the next step of the search has guesses.
-func (t *Task[S]) guesses() bool {
-	return slices.ContainsFunc(t.search.Branches(), func(b Branch) bool { return b.Draft > 0 })
-}
-
-// fail ends the search with an error of the model.
-func (t *Task[S]) fail(err error) {
-	tokens := 0
-	for _, text := range t.search.Results() {
-		tokens = max(tokens, len(text.Tokens))
-	}
-	t.err = stepError(tokens, err)
-	t.release()
-}
-
-// take gives the search its logits, and brings the sequences in line with its branches.
-func (t *Task[S]) take(rows [][][]float32) {
-	if t.err = t.search.Take(rows); t.err != nil {
-		t.release()
-		return
-	}
-	if t.clock.over() && t.running() {
-		t.search.Stop(TimeLimit)
-	}
-	if err := t.reorder(); err != nil {
-		t.err = fmt.Errorf("generate: %w", err)
-		t.release()
-	}
-}
-
-// release closes the sequences of a search that an error has ended.
-func (t *Task[S]) release() {
-	if err := t.close(); err != nil {
-		t.err = errors.Join(t.err, err)
-	}
-}
-
-// close closes the sequences.
-func (t *Task[S]) close() error {
-	var errs []error
-	for _, seq := range t.seqs {
-		errs = append(errs, seq.Close())
-	}
-	t.seqs, t.next = nil, nil
-	return errors.Join(errs...)
-}
-
-// reorder gives each branch of the search its sequence. The first branch that continues a sequence
-// gets the sequence itself, others get forks of it. Sequences that no branch continues are closed.
-func (t *Task[S]) reorder() error {
-	branches := t.search.Branches()
-	first := func(i int) bool {
-		return !slices.ContainsFunc(branches[:i], func(b Branch) bool { return b.From == branches[i].From })
-	}
-	t.next = t.next[:0]
-	for i, b := range branches {
-		seq := t.seqs[b.From]
-		if !first(i) {
-			var err error
-			if seq, err = seq.Fork(); err != nil {
-				return errors.Join(err, t.dropForks(branches[:i], first))
+// append appends what a search wants computed to works.
+func (b *Batch[S, W]) append(works []W, t *Task[S], guesses bool) []W {
+	for i, br := range t.search.Branches() {
+		tokens, logits, drafts, before, more := br.Tokens, br.Logits, br.Draft, 0, 0
+		switch {
+		case t.left > 0:
+			tokens, before, more = tokens[t.done:][:t.pass], t.done, t.left-t.pass
+			if more > 0 {
+				logits = 0
 			}
+		case !guesses:
+			tokens, logits, drafts = tokens[:len(tokens)-drafts], logits-drafts, 0
 		}
-		t.next = append(t.next, seq)
+		works = append(works, newWork[S, W](t.seqs[i], tokens, logits, drafts, before, more))
 	}
-	var errs []error
-	for i, b := range branches {
-		if seq := t.next[i]; seq.Len() > b.Len {
-			errs = append(errs, seq.Truncate(b.Len))
-		}
-	}
-	for i, seq := range t.seqs {
-		if !slices.ContainsFunc(branches, func(b Branch) bool { return b.From == i }) {
-			errs = append(errs, seq.Close())
-		}
-	}
-	t.seqs, t.next = t.next, t.seqs
-	return errors.Join(errs...)
+	return works
 }
 
-// dropForks closes the forks among the new sequences.
-func (t *Task[S]) dropForks(branches []Branch, first func(int) bool) error {
-	var errs []error
-	for i := range branches {
-		if !first(i) {
-			errs = append(errs, t.next[i].Close())
-		}
+// compute takes the works through the model. A search that is alone in a step with a pass of its prompt,
+// which may take long, is not waited for once its own context is cancelled: it ends then.
+func (b *Batch[S, W]) compute(ctx context.Context, tasks []*Task[S]) ([][][]float32, error) {
+	if t := tasks[0]; len(tasks) == 1 && t.left > 0 && t.ctx != nil {
+		both, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(t.ctx, cancel)()
+		ctx = both
 	}
-	return errors.Join(errs...)
+	return b.forward(ctx, b.works, b.rows)
 }

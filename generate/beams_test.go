@@ -199,8 +199,8 @@ func TestBeamSearchEqualsANaiveOne(t *testing.T) {
 func TestBeamIndicesLeadToTheTokens(t *testing.T) {
 	m := &model{vocab: 30}
 	var texts []generate.Text
-	batch := generate.NewBatch(m.forward)
-	task, err := batch.Add(m.seq(), []int32{3}, nil, generate.Config{MaxNewTokens: 6, Beams: 4, Texts: 4})
+	batch := generate.NewBatch(m.forward, options{})
+	task, err := batch.Add(request{Seq: m.seq(), Prompt: []int32{3}, Config: generate.Config{MaxNewTokens: 6, Beams: 4, Texts: 4}})
 	if err != nil {
 		t.Fatal(err)
 	}

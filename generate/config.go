@@ -15,7 +15,7 @@ import (
 type Config struct {
 	// When a text ends.
 	MaxNewTokens int                   // 0: no limit
-	MaxTime      time.Duration         // no step begins this long after the first one began; 0: no limit
+	MaxTime      time.Duration         // behind the prompt, no step begins this long after the first one began; 0: no limit
 	EOS          []int32               // each of these ends the text, and is its last token
 	Stop         []string              // each of these ends the text; the token that completes it is the last one
 	Piece        func(id int32) string // returns the bytes of a token, to find Stop in

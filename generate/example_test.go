@@ -24,6 +24,8 @@ type counting struct {
 	Tokens []int32
 	Logits int
 	Drafts int
+
+	Before, More int
 }
 
 func count(_ context.Context, batch []counting, _ [][][]float32) (out [][][]float32, _ error) {
@@ -52,14 +54,16 @@ func ExampleTokens() {
 
 // A beam search for one prompt and a greedy one for another go through the model together.
 func ExampleBatch() {
-	batch := generate.NewBatch(count)
+	batch := generate.NewBatch(count, generate.BatchOptions[*counter]{})
 	defer batch.Close()
-	greedy, err := batch.Add(&counter{}, []int32{1}, nil, generate.Config{MaxNewTokens: 4})
+	greedy, err := batch.Add(generate.Request[*counter]{Seq: &counter{}, Prompt: []int32{1}, Config: generate.Config{MaxNewTokens: 4}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	beams, err := batch.Add(&counter{}, []int32{5}, nil, generate.Config{MaxNewTokens: 3, Beams: 3, Texts: 2, LengthPenalty: 1})
+	beams, err := batch.Add(generate.Request[*counter]{
+		Seq: &counter{}, Prompt: []int32{5}, Config: generate.Config{MaxNewTokens: 3, Beams: 3, Texts: 2, LengthPenalty: 1},
+	})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -87,7 +87,7 @@ func TestAGuesserThatFailsEndsTheStream(t *testing.T) {
 func TestOnlyOneGuesses(t *testing.T) {
 	m := &model{vocab: 40}
 	c := generate.Config{Guesser: &seer{model: m}, GuessTokens: 2}
-	if _, err := generate.NewBatch(m.forward).Add(m.seq(), []int32{1}, nil, c); err == nil || !strings.Contains(err.Error(), "by prompt lookup alone") {
+	if _, err := generate.NewBatch(m.forward, options{}).Add(request{Seq: m.seq(), Prompt: []int32{1}, Config: c}); err == nil || !strings.Contains(err.Error(), "by prompt lookup alone") {
 		t.Errorf("in a batch: error %v", err)
 	}
 	c.LookupTokens = 2

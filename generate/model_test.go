@@ -39,6 +39,9 @@ type sequence struct {
 type (
 	task  = generate.Task[*sequence]
 	batch = generate.Batch[*sequence, work]
+
+	request = generate.Request[*sequence]
+	options = generate.BatchOptions[*sequence]
 )
 
 // work is what a step appends to a sequence.
@@ -47,6 +50,8 @@ type work struct {
 	Tokens []int32
 	Logits int
 	Drafts int
+
+	Before, More int
 }
 
 func (m *model) seq(ids ...int32) *sequence {
@@ -159,8 +164,8 @@ func texts(t interface {
 }, m *model, prompt []int32, c generate.Config,
 ) []generate.Text {
 	t.Helper()
-	batch := generate.NewBatch(m.forward)
-	task, err := batch.Add(m.seq(), prompt, nil, c)
+	batch := generate.NewBatch(m.forward, options{})
+	task, err := batch.Add(request{Seq: m.seq(), Prompt: prompt, Config: c})
 	if err != nil {
 		t.Fatal(err)
 	}

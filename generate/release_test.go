@@ -32,7 +32,7 @@ func TestEndedTextGivesBackItsSequencesAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := &model{vocab: 20}
-			batch := generate.NewBatch(m.forward)
+			batch := generate.NewBatch(m.forward, options{})
 			tasks := add(t, batch, m, []job{{[]int32{1, 2}, c}, {[]int32{3}, long}})
 			for !tasks[0].Done() {
 				if _, err := batch.Step(t.Context()); err != nil {
@@ -54,7 +54,7 @@ func TestEndedTextGivesBackItsSequencesAtOnce(t *testing.T) {
 
 func TestBatchForgetsSearchesThatHaveEnded(t *testing.T) {
 	m := &model{vocab: 20}
-	batch := generate.NewBatch(m.forward)
+	batch := generate.NewBatch(m.forward, options{})
 	var ended []weak.Pointer[task]
 	for range 5 {
 		tasks := add(t, batch, m, []job{{[]int32{1, 2}, generate.Config{MaxNewTokens: 2}}, {[]int32{3}, generate.Config{MaxNewTokens: 9}}})
@@ -79,7 +79,7 @@ func TestBatchForgetsSearchesThatHaveEnded(t *testing.T) {
 
 func TestRemoveEndsOneSearchAndTouchesNoOther(t *testing.T) {
 	m := &model{vocab: 20}
-	batch := generate.NewBatch(m.forward)
+	batch := generate.NewBatch(m.forward, options{})
 	jobs := []job{{[]int32{1, 2}, generate.Config{MaxNewTokens: 8}}, {[]int32{3, 4}, generate.Config{MaxNewTokens: 8, Beams: 3}}}
 	tasks := add(t, batch, m, jobs)
 	for range 3 {
@@ -114,13 +114,13 @@ func TestRemoveEndsOneSearchAndTouchesNoOther(t *testing.T) {
 
 func TestAddClosesTheSequenceOfARefusedSearch(t *testing.T) {
 	m := &model{vocab: 20}
-	batch := generate.NewBatch(m.forward)
+	batch := generate.NewBatch(m.forward, options{})
 	for name, c := range map[string]generate.Config{"config": {Top: -1}, "prompt": {}} {
 		prompt := []int32{1}
 		if name == "prompt" {
 			prompt = nil
 		}
-		if _, err := batch.Add(m.seq(), prompt, nil, c); err == nil {
+		if _, err := batch.Add(request{Seq: m.seq(), Prompt: prompt, Config: c}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -174,8 +174,8 @@ func TestLastTokenSaysWhyTheTextEnded(t *testing.T) {
 					check("stream", tokens)
 				}
 				m, c.Beams = &model{rows: rows}, beams
-				batch := generate.NewBatch(forward(m))
-				task, err := batch.Add(m.seq(), []int32{7}, nil, c)
+				batch := generate.NewBatch(forward(m), options{})
+				task, err := batch.Add(request{Seq: m.seq(), Prompt: []int32{7}, Config: c})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -261,8 +261,8 @@ func TestNoStepBeginsAfterMaxTime(t *testing.T) {
 				batch := generate.NewBatch(func(ctx context.Context, works []work, rows [][][]float32) ([][][]float32, error) {
 					time.Sleep(3 * time.Second)
 					return m.forward(ctx, works, rows)
-				})
-				task, err := batch.Add(m.seq(), []int32{1}, nil, c)
+				}, options{})
+				task, err := batch.Add(request{Seq: m.seq(), Prompt: []int32{1}, Config: c})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -294,8 +294,8 @@ func TestAStepOfAGreedyOrSampledTextMakesNoGarbage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const warm, measured = 200, 1000
-			batch := generate.NewBatch(forward)
-			if _, err := batch.Add((&model{}).seq(), []int32{1}, nil, c); err != nil {
+			batch := generate.NewBatch(forward, options{})
+			if _, err := batch.Add(request{Seq: (&model{}).seq(), Prompt: []int32{1}, Config: c}); err != nil {
 				t.Fatal(err)
 			}
 			step := func() {
@@ -331,8 +331,8 @@ func BenchmarkStep(b *testing.B) {
 					out = append(out, [][]float32{logits})
 				}
 				return out, nil
-			})
-			if _, err := batch.Add((&model{}).seq(), []int32{1}, nil, c); err != nil {
+			}, options{})
+			if _, err := batch.Add(request{Seq: (&model{}).seq(), Prompt: []int32{1}, Config: c}); err != nil {
 				b.Fatal(err)
 			}
 			for b.Loop() {

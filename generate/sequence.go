@@ -14,13 +14,17 @@ type Sequence[S any] interface {
 
 // Work is what a step appends to one sequence: at least one token. Logits is for how many of the
 // last of them the logits of the token that follows are wanted, and Drafts how many of the last are
-// guesses. The type is the engine's own (ebb's is kv.Work), so that its batches need not be copied.
+// guesses. Where a prompt is computed in passes, one a step, Before is how many of its tokens the passes
+// before have computed, and More how many follow. The type is the engine's own (ebb's is kv.Work), so
+// that its batches need not be copied.
 type Work[S any] interface {
 	~struct {
 		Seq    S
 		Tokens []int32
 		Logits int
 		Drafts int
+
+		Before, More int
 	}
 }
 
@@ -31,11 +35,13 @@ type Work[S any] interface {
 type Forward[W any] func(ctx context.Context, batch []W, rows [][][]float32) ([][][]float32, error)
 
 // newWork returns a work of the engine's type.
-func newWork[S any, W Work[S]](seq S, tokens []int32, logits, drafts int) W {
+func newWork[S any, W Work[S]](seq S, tokens []int32, logits, drafts, before, more int) W {
 	return W(struct {
 		Seq    S
 		Tokens []int32
 		Logits int
 		Drafts int
-	}{seq, tokens, logits, drafts})
+
+		Before, More int
+	}{seq, tokens, logits, drafts, before, more})
 }

@@ -123,8 +123,8 @@ func TestLogitsThatAreNoNumbersNameTheStep(t *testing.T) {
 				first := row(3)
 				first[3] = 200 // sure enough for sampling
 				m := &model{rows: [][]float32{first, tt.logits}}
-				batch := generate.NewBatch(m.forward)
-				task, err := batch.Add(m.seq(), []int32{0}, nil, c)
+				batch := generate.NewBatch(m.forward, options{})
+				task, err := batch.Add(request{Seq: m.seq(), Prompt: []int32{0}, Config: c})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -237,8 +237,8 @@ func TestAProcessorThatMakesNaNEndsTheSearch(t *testing.T) {
 	for name, c := range map[string]generate.Config{"greedy": {}, "beams": {Beams: 2}} {
 		m := &model{vocab: 8}
 		c.MaxNewTokens, c.Custom = 5, []sample.Processor{broken}
-		batch := generate.NewBatch(m.forward)
-		task, err := batch.Add(m.seq(), []int32{0}, nil, c)
+		batch := generate.NewBatch(m.forward, options{})
+		task, err := batch.Add(request{Seq: m.seq(), Prompt: []int32{0}, Config: c})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,9 +86,8 @@ func (a arrangement) emptied() arrangement {
 	}
 }
 
-// group puts the batch in order by tree and numbers its tokens. more is how many tokens of each work
-// follow in later steps; nil: none.
-func (a *arrangement) group(batch []Work, more []int) {
+// group puts the batch in order by tree and numbers its tokens.
+func (a *arrangement) group(batch []Work) {
 	for i, w := range batch {
 		t := slices.IndexFunc(a.trees, func(t stepTree) bool { return t.tree == w.Seq.tree })
 		if t < 0 {
@@ -96,9 +95,7 @@ func (a *arrangement) group(batch []Work, more []int) {
 			a.trees = append(a.trees, stepTree{tree: w.Seq.tree})
 		}
 		a.trees[t].need += len(w.Tokens)
-		if more != nil {
-			a.trees[t].more += more[i]
-		}
+		a.trees[t].more += min(w.More, a.trees[t].capacity)
 		runs, states := a.spare()
 		a.works = append(a.works, work{Work: w, order: i, tree: t, past: len(w.Seq.tokens), runs: runs, states: states})
 	}

@@ -44,7 +44,7 @@ func (g *grove) grow(a *arrangement) {
 }
 
 func (a *arrangement) arrange(batch []Work, chunkTokens int) {
-	a.group(batch, nil)
+	a.group(batch)
 	a.reserve()
 	a.cut(chunkTokens)
 }
@@ -224,7 +224,7 @@ func TestArrangementAbandonedLeavesTreesAsTheyWere(t *testing.T) {
 		t.Errorf("cells %v up to %d; want %v up to %d", s.tree.cells, s.tree.high, cells, high)
 	}
 	a = a.emptied()
-	a.group([]Work{{Seq: s, Tokens: make([]int32, 7)}}, nil)
+	a.group([]Work{{Seq: s, Tokens: make([]int32, 7)}})
 	if err := a.room(); !errors.Is(err, ErrFull) {
 		t.Errorf("7 tokens into room for 6: %v; want %v", err, ErrFull)
 	}

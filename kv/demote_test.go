@@ -403,11 +403,11 @@ func TestAPromptInPartsIsPlannedAsAWhole(t *testing.T) {
 		s := p.NewSeq()
 		for left := 1200; left > 0; {
 			left -= 300
-			more := []int{left}
+			more := left
 			if !told {
-				more = nil
+				more = 0
 			}
-			step, err := p.BeginPart(t.Context(), []Work{{Seq: s, Tokens: make([]int32, 300)}}, more)
+			step, err := p.Begin(t.Context(), []Work{{Seq: s, Tokens: make([]int32, 300), More: more}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,6 +19,10 @@ type Work struct {
 	Tokens []int32
 	Logits int // how many of the last tokens to compute logits of
 	Drafts int // how many of the last tokens are guesses, which the sequence may be truncated to before
+
+	// Of a prompt that is computed in passes, one a step: how many of its tokens the passes before have
+	// computed, and how many follow. Memory is planned for those that follow.
+	Before, More int
 }
 
 // again returns how many of the tokens are computed again: all of [Seq.Pending], or as many as the step
@@ -63,12 +67,6 @@ type visit struct {
 // Begin reserves cells for a batch and starts fetching the rows of the first layers. It waits for
 // the step before to be closed. [ErrFull] and other errors come before anything has changed.
 func (p *Pool) Begin(ctx context.Context, batch []Work) (*Step, error) {
-	return p.BeginPart(ctx, batch, nil)
-}
-
-// BeginPart is Begin for a part of a batch: more says how many tokens of each work are left for later
-// steps, so that memory is planned for all of them. nil is none.
-func (p *Pool) BeginPart(ctx context.Context, batch []Work, more []int) (*Step, error) {
 	select {
 	case p.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -94,7 +92,7 @@ func (p *Pool) BeginPart(ctx context.Context, batch []Work, more []int) (*Step, 
 	}
 	s := &Step{pool: p, arrangement: p.arrangement, copies: p.copies}
 	p.arrangement, p.copies = arrangement{}, nil
-	s.group(batch, more)
+	s.group(batch)
 	for _, t := range s.trees {
 		t.forgetRestore()
 	}
@@ -145,6 +143,8 @@ func (p *Pool) check(batch []Work) error {
 			return fmt.Errorf("kv: work %d: the sequence has %d tokens to be computed again: begin with them", i, len(w.Seq.pending))
 		case w.Logits < 0 || w.Logits > len(w.Tokens):
 			return fmt.Errorf("kv: work %d: logits of %d tokens wanted of %d", i, w.Logits, len(w.Tokens))
+		case w.Before < 0 || w.More < 0:
+			return fmt.Errorf("kv: work %d: a pass of a prompt with %d tokens before and %d after it: want at least 0", i, w.Before, w.More)
 		}
 		for j := range i {
 			if batch[j].Seq == w.Seq {

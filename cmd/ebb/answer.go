@@ -120,7 +120,7 @@ func (a *answer) showBest(engine *ebb.Engine, q question) error {
 // search generates several texts, or one with beams. They are branches of the sequence if that is
 // to hold the prompt afterwards.
 func (a *answer) search(ctx context.Context, engine *ebb.Engine, q question) (err error) {
-	b := engine.NewBatch()
+	b := engine.NewBatch(ebb.BatchOptions{})
 	defer func() { err = errors.Join(err, b.Close()) }()
 	request := ebb.Request{Prompt: q.tokens, Config: q.config}
 	if q.logits > 0 || q.keepPrompt {

@@ -25,7 +25,7 @@ type batchAnswer struct {
 // answerBatch generates for all prompts together, and prints the answers in their order as they
 // end.
 func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts []batchPrompt, g *grammar.Grammar, stdout, notes io.Writer) (err error) {
-	b := engine.NewBatch()
+	b := engine.NewBatch(ebb.BatchOptions{StepTime: -1}) // nobody reads along, and whole prompts are fastest
 	defer func() { err = errors.Join(err, b.Close()) }()
 	m := begin(engine)
 	answers := make([]batchAnswer, len(prompts))

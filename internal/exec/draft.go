@@ -195,7 +195,7 @@ func (d *Draft) extend(ctx context.Context, tokens []int32, scores bool, give fu
 		batch := []kv.Work{w}
 		f.rows = logitRows(f.rows, batch, f.block.config.Vocab)
 		f.giveStates = func(to *ggml.Tensor) { give(to, from, n) }
-		if err := f.block.pass(ctx, batch, nil, f.rows); err != nil {
+		if err := f.block.pass(ctx, batch, f.rows); err != nil {
 			return nil, err
 		}
 		from += n

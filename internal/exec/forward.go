@@ -26,7 +26,7 @@ func (r *Runner) Forward(ctx context.Context, batch []kv.Work, rows [][][]float3
 		}
 	}
 	rows = logitRows(rows, batch, r.config.Vocab)
-	askForSnapshots(batch)
+	r.askForSnapshots(batch)
 	for {
 		err := r.forward(ctx, withPending(batch), rows)
 		if _, more := errors.AsType[*kv.PendingError](err); more {
@@ -48,7 +48,7 @@ func (r *Runner) forward(ctx context.Context, batch []kv.Work, rows [][][]float3
 		whole = whole && cut(w, len(w.Tokens)) == len(w.Tokens)
 	}
 	if whole && tokens <= r.pool.StepTokens() {
-		return r.pass(ctx, batch, nil, rows)
+		return r.pass(ctx, batch, rows)
 	}
 	return r.passes(ctx, batch, rows)
 }
@@ -105,13 +105,11 @@ func (r *Runner) passes(ctx context.Context, batch []kv.Work, rows [][][]float32
 			return nil
 		}
 		var wanted [][][]float32
-		var more []int
 		for i, w := range of {
-			more = append(more, len(batch[w].Tokens)-done[w]-len(pass[i].Tokens))
 			first := max(0, batch[w].Logits-(len(batch[w].Tokens)-done[w])) // rows of the steps before
 			wanted = append(wanted, rows[w][first:first+pass[i].Logits])
 		}
-		if err := r.pass(ctx, pass, more, wanted); err != nil {
+		if err := r.pass(ctx, pass, wanted); err != nil {
 			return errors.Join(err, rollBack(batch, before, done))
 		}
 		for i, w := range of {
@@ -119,6 +117,20 @@ func (r *Runner) passes(ctx context.Context, batch []kv.Work, rows [][][]float32
 		}
 	}
 }
+
+// PassTokens returns how many of the next tokens of a sequence one step takes, which may be fewer than
+// all of them. A prompt that is computed in passes of at most as many is divided where [Runner.Forward]
+// would divide it.
+func (r *Runner) PassTokens(seq *kv.Seq, tokens int) int {
+	tokens = min(tokens, r.pool.StepTokens())
+	if next := seq.NextSnapshot() - len(seq.Pending()); next > 0 {
+		tokens = min(tokens, next)
+	}
+	return tokens
+}
+
+// StepTokens returns how many tokens one step takes at most.
+func (r *Runner) StepTokens() int { return r.pool.StepTokens() }
 
 // check reports a work that no step can take.
 func (r *Runner) check(w kv.Work) error {
@@ -149,7 +161,10 @@ func (r *Runner) nextPass(batch []kv.Work, done []int) (pass []kv.Work, of []int
 		room -= take
 		wanted := max(0, w.Logits-(left-take)) // those of the last w.Logits tokens that this pass takes
 		drafts := max(0, w.Drafts-(left-take))
-		pass = append(pass, kv.Work{Seq: w.Seq, Tokens: w.Tokens[done[i] : done[i]+take], Logits: min(wanted, take), Drafts: min(drafts, max(0, take-1))})
+		pass = append(pass, kv.Work{
+			Seq: w.Seq, Tokens: w.Tokens[done[i] : done[i]+take], Logits: min(wanted, take), Drafts: min(drafts, max(0, take-1)),
+			Before: w.Before + done[i], More: w.More + left - take,
+		})
 		of = append(of, i)
 	}
 	return pass, of
@@ -170,9 +185,9 @@ func rollBack(batch []kv.Work, before, done []int) error {
 // pass takes a step. If a device has no memory for what the step computes, under the policy auto K/V
 // leave it, and the step is taken again. So it is when tokens were computed again whose rows behind
 // windows were not kept.
-func (r *Runner) pass(ctx context.Context, batch []kv.Work, more []int, rows [][][]float32) error {
+func (r *Runner) pass(ctx context.Context, batch []kv.Work, rows [][][]float32) error {
 	for again := 0; ; {
-		began, err := r.step(ctx, batch, more, rows)
+		began, err := r.step(ctx, batch, rows)
 		if gone, ok := errors.AsType[*kv.GoneError](err); ok && again < len(batch) {
 			again++
 			if err := r.computeAgain(ctx, gone); err != nil {
@@ -207,11 +222,10 @@ func (r *Runner) computeAgain(ctx context.Context, gone *kv.GoneError) error {
 }
 
 // step takes a batch through all layers once, and writes the logits that its works want to their
-// rows. more tokens of each work are to follow; nil: none. began says that an error is not one of
-// Begin's. This is the heart of ebb.
-func (r *Runner) step(ctx context.Context, batch []kv.Work, more []int, rows [][][]float32) (began bool, err error) {
+// rows. began says that an error is not one of Begin's. This is the heart of ebb.
+func (r *Runner) step(ctx context.Context, batch []kv.Work, rows [][][]float32) (began bool, err error) {
 	defer recoverMisuse(&err)
-	step, err := r.pool.BeginPart(ctx, batch, more)
+	step, err := r.pool.Begin(ctx, batch)
 	if err != nil {
 		return false, err
 	}

@@ -9,11 +9,15 @@ import (
 // again as fast as one is read.
 const leastPrompt = 32
 
-// askForSnapshots asks for a snapshot at the end of each prompt of a batch.
-func askForSnapshots(batch []kv.Work) {
+// askForSnapshots asks for a snapshot at the end of each prompt of a batch, and before a prompt of which
+// the batch has the first pass.
+func (r *Runner) askForSnapshots(batch []kv.Work) {
 	for _, w := range batch {
 		if n := promptEnd(w); n > 0 {
 			_ = w.Seq.SnapshotAt(n) // of a closed sequence: the step says so
+		}
+		if all := len(w.Tokens) + w.More; w.More > 0 && w.Before == 0 && r.PassTokens(w.Seq, all) < all {
+			_ = w.Seq.SnapshotAt(w.Seq.Len())
 		}
 	}
 }
@@ -28,9 +32,10 @@ func forgetSnapshots(batch []kv.Work) {
 	}
 }
 
-// promptEnd returns how many tokens the sequence of a work has with its prompt; 0: the work is none.
+// promptEnd returns how many tokens the sequence of a work has with its prompt; 0: the work has not the
+// end of one.
 func promptEnd(w kv.Work) int {
-	if n := len(w.Tokens) - w.Drafts; n >= leastPrompt {
+	if n := len(w.Tokens) - w.Drafts; w.Before+n >= leastPrompt && w.More == 0 {
 		return w.Seq.Len() + n
 	}
 	return 0

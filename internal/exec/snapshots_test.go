@@ -111,3 +111,57 @@ func TestAStepGoesOnWithoutASnapshotThatCannotBeRead(t *testing.T) {
 		t.Errorf("%d tokens were computed again; told %q", again, told)
 	}
 }
+
+// A prompt that goes in passes, one a step, has the snapshots that it has at once: none where a pass ends,
+// one before it and one at its end.
+func TestPassesOfAPromptHaveTheSnapshotsOfTheWholePrompt(t *testing.T) {
+	r := setting{devices: cpu, hybrid: true, Options: Options{Cache: kv.Options{SnapshotEvery: 64, SnapshotBytes: 1 << 30, Cells: 400}}}.mustOpen(t)
+	begun := func() *kv.Seq {
+		s := r.Pool().NewSeq()
+		forward(t, r, s, text(0, 50))
+		for i := range 5 { // an answer
+			forward(t, r, s, text(50+i, 1))
+		}
+		return s
+	}
+	whole, passes := begun(), begun()
+	defer whole.Close()
+	defer passes.Close()
+	taken := func(compute func()) int {
+		before := r.Pool().Stats().Snapshots
+		compute()
+		return r.Pool().Stats().Snapshots - before
+	}
+	const all = 90 // to 145 tokens
+	want := taken(func() { forward(t, r, whole, text(55, all)) })
+	got := taken(func() {
+		for done := 0; done < all; {
+			n := r.PassTokens(passes, min(40, all-done))
+			w := kv.Work{Seq: passes, Tokens: text(55+done, n), Before: done, More: all - done - n}
+			if steps := r.Pool().Stats().Steps; w.More > 0 {
+				if _, err := r.Forward(t.Context(), []kv.Work{w}, nil); err != nil || r.Pool().Stats().Steps != steps+1 {
+					t.Fatalf("%v; a pass of %d tokens took %d steps, want 1", err, n, r.Pool().Stats().Steps-steps)
+				}
+			} else {
+				w.Logits = 1
+				if _, err := r.Forward(t.Context(), []kv.Work{w}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			done += n
+		}
+	})
+	if got != want || want != 4 { // after 55, 64, 128 and 145 tokens
+		t.Errorf("%d snapshots of a prompt in passes, and %d of the whole one: want 4", got, want)
+	}
+	for _, n := range []int{145, 128, 110, 64, 60, 55, 52} {
+		if err := errors.Join(whole.Truncate(n), passes.Truncate(n)); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := len(passes.Pending()), len(whole.Pending()); got != want {
+			t.Errorf("truncated to %d tokens: %d are pending after passes, and %d after the whole prompt", n, got, want)
+		}
+		forward(t, r, whole, text(0, 1))
+		forward(t, r, passes, text(0, 1))
+	}
+}
