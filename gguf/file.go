@@ -3,6 +3,7 @@ package gguf
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 )
@@ -25,7 +26,8 @@ type File struct {
 // part is a file and its memory.
 type part struct {
 	Part
-	data   []byte // the whole file
+	data   []byte   // the whole file
+	file   *os.File // nil where data is no mapping
 	unmap  func() error
 	device bool // data is a mapping that a device may map in place
 }
@@ -42,8 +44,8 @@ type entry struct {
 // the metadata is the first part's, the tensors are those of all. A file that is not as it should
 // be is a *FormatError; one of another format wraps ErrNotGGUF, a short one ErrTruncated.
 //
-// The caller closes the File. The files must not shrink while it is open: touching a page that is
-// gone ends the process (SIGBUS).
+// The caller closes the File. The files should not shrink while it is open: touching a page that is
+// gone ends the process (SIGBUS). Only Read reports that as an error.
 func Open(path string) (*File, error) { return open(path) }
 
 // openFile opens one file, whether or not it is a whole model.
@@ -59,9 +61,17 @@ func openFile(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gguf: %w", err)
 	}
-	defer func() { _ = r.Close() }() // read only: a mapping outlives its descriptor
+	f, err := openRegular(r, path)
+	if err != nil || !mapped {
+		_ = r.Close() // it was only read
+	}
+	return f, err
+}
 
-	if info, err = r.Stat(); err != nil { // of what was opened, for its size
+// openRegular maps an opened file and reads its header. The File closes r where it is mapped.
+func openRegular(r *os.File, path string) (*File, error) {
+	info, err := r.Stat() // of what was opened, for its size
+	if err != nil {
 		return nil, fmt.Errorf("gguf: %w", err)
 	}
 	if info.Size() > math.MaxInt {
@@ -93,6 +103,9 @@ func openFile(path string) (*File, error) {
 	}
 	p := &f.parts[0]
 	p.Path, p.unmap, p.device = path, unmap, mapped
+	if mapped {
+		p.file, p.unmap = r, func() error { return errors.Join(unmap(), r.Close()) }
+	}
 	return f, nil
 }
 
@@ -111,7 +124,7 @@ func (f *File) Close() error {
 	for i := range f.parts {
 		p := &f.parts[i]
 		unmap := p.unmap
-		p.data, p.unmap = nil, nil
+		p.data, p.file, p.unmap = nil, nil, nil
 		if unmap != nil {
 			errs = append(errs, unmap())
 		}
@@ -160,6 +173,34 @@ func (f *File) Data(t Tensor) []byte {
 		return nil
 	}
 	return f.parts[t.Part].data[t.Offset : t.Offset+t.Size : t.Offset+t.Size]
+}
+
+// Read reads the bytes [from, from+len(to)) of t, a tensor of this file. Unlike those of Data they take
+// no memory of the process but to, and where the file is mapped, one that has become shorter or cannot
+// be read is an error. It may be called from many goroutines at once, also for the same bytes.
+func (f *File) Read(t Tensor, from int64, to []byte) error {
+	p := &f.parts[t.Part]
+	if size := int64(len(to)); from < 0 || size > t.Size-from {
+		return fmt.Errorf("gguf: %s: read bytes %d to %d of tensor %s, which has %d", p.Path, from, from+size, quote(t.Name), t.Size)
+	}
+	if p.file == nil {
+		if p.data == nil {
+			return fmt.Errorf("gguf: %s: read tensor %s: its file is closed, or its memory released", p.Path, quote(t.Name))
+		}
+		copy(to, p.data[t.Offset+from:])
+		return nil
+	}
+	n, err := p.file.ReadAt(to, t.Offset+from)
+	if errors.Is(err, io.EOF) {
+		return &FormatError{
+			Path: p.Path, Field: "tensor " + quote(t.Name), Offset: t.Offset,
+			Err: fmt.Errorf("the file became shorter while it was in use, and ends at byte %d: %w", t.Offset+from+int64(n), ErrTruncated),
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("gguf: read tensor %s: %w", quote(t.Name), err)
+	}
+	return nil
 }
 
 // Release gives the memory of the bytes [from, to) of a part back to the system. They stay valid: if

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/gguf"
@@ -27,8 +28,16 @@ func (w *Weights) packAll(l *Loader, backend *ggml.Backend, all []weight) (rest 
 	return rest, nil
 }
 
-// pack gives weights new memory and packs them there, on all cores. The memory of the file is given
-// back piece by piece, so that little of it is taken twice.
+// A stripe is the rows that are packed at once: whole panels of about stripe bytes, which the core that
+// packs them still has in its second cache.
+const stripe = 256 << 10
+
+// mostPackers bounds the goroutines that pack. A few take all that a disk or memory gives, and more
+// would wait for each other in the system, which gives a process its new memory.
+const mostPackers = 16
+
+// pack gives weights new memory and packs them there, on several cores. They are read and not touched
+// where the file is mapped, so that their memory is taken once.
 func (w *Weights) pack(l *Loader, backend *ggml.Backend, weights []weight) error {
 	if len(weights) == 0 {
 		return nil
@@ -38,11 +47,10 @@ func (w *Weights) pack(l *Loader, backend *ggml.Backend, weights []weight) error
 	var items []packing
 	for left := weights; len(left) > 0; {
 		offsets, size := layOut(left, kind)
-		b, err := backend.Alloc(kind, size, ggml.Weights)
+		b, err := w.alloc(backend, kind, size)
 		if err != nil {
 			return err
 		}
-		w.buffers = append(w.buffers, b)
 		for i, off := range offsets {
 			b.Place(left[i].tensor, off)
 			items = append(items, packings(left[i], b.Bytes()[off:])...)
@@ -60,15 +68,14 @@ func (w *Weights) pack(l *Loader, backend *ggml.Backend, weights []weight) error
 	return nil
 }
 
-// packing is some rows of a tensor that are packed at a time.
+// packing is a stripe of a tensor.
 type packing struct {
-	source gguf.Tensor // its offset and size are those of the rows
+	source gguf.Tensor // its offset and size are those of the stripe
 	to     []byte
-	pieces int // of the tensor, as a reader counts them
+	pieces int // of the tensor, as a reader counts them, that end with the stripe
 }
 
-// packings divides a weight whose memory is at to into items of about a piece of the file, whole panels
-// each.
+// packings divides a weight whose memory is at to into stripes.
 func packings(wt weight, to []byte) (items []packing) {
 	for _, source := range wt.of() {
 		rows := int64(1) // of all experts' matrices, one behind the other
@@ -77,7 +84,7 @@ func packings(wt weight, to []byte) (items []packing) {
 		}
 		row, panels := source.Size/rows, rows/product.Rows
 		pieces := (source.Size + piece - 1) / piece
-		n := min(pieces, panels)
+		n := min((source.Size+stripe-1)/stripe, panels)
 		for i := range n {
 			from, end := i*panels/n*product.Rows*row, (i+1)*panels/n*product.Rows*row
 			part := source
@@ -89,28 +96,37 @@ func packings(wt weight, to []byte) (items []packing) {
 	return items
 }
 
-// packItems packs items in their order, on all cores, behind those who read them.
+// packItems packs items, begun in their order, behind the one who has them read.
 func (w *Weights) packItems(items []packing, reads *reader) error {
 	var (
 		workers sync.WaitGroup
-		next    = make(chan packing)
-		errs    = make([]error, min(runtime.GOMAXPROCS(0), len(items)))
+		next    atomic.Int64
+		errs    = make([]error, min(runtime.GOMAXPROCS(0), mostPackers, len(items)))
+		largest = int64(0)
 	)
+	for _, it := range items {
+		largest = max(largest, it.source.Size)
+	}
 	for i := range errs {
 		workers.Go(func() {
-			for it := range next {
-				s := it.source
-				product.Pack(ggml.Type(s.Type), it.to, w.file.Data(s), s.Shape[0])
-				errs[i] = errors.Join(errs[i], w.file.Release(s.Part, s.Offset, s.Offset+s.Size))
+			room := make([]byte, largest)
+			for {
+				n := next.Add(1) - 1
+				if n >= int64(len(items)) {
+					return
+				}
+				it := items[n]
+				s, rows := it.source, room[:it.source.Size]
+				if errs[i] = w.file.Read(s, 0, rows); errs[i] != nil {
+					next.Store(int64(len(items))) // the others end
+					return
+				}
+				product.Pack(ggml.Type(s.Type), it.to, rows, s.Shape[0])
 				reads.usedPieces(it.pieces)
 				w.loaded.add(s.Size)
 			}
 		})
 	}
-	for _, it := range items {
-		next <- it
-	}
-	close(next)
 	workers.Wait()
 	return errors.Join(errs...)
 }

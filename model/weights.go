@@ -19,6 +19,7 @@ type Weights struct {
 	reader  *reader       // reads the others; nil: nobody does
 	file    *gguf.File
 	loaded  loaded
+	private int64 // bytes of host memory that the CPU's weights take, but for those in place
 }
 
 // Load gives every weight its memory. An architecture calls it after it has asked for everything
@@ -53,22 +54,26 @@ func (l *Loader) Load() (*Weights, error) {
 }
 
 // readInPlace begins to read the weights that are used where their file is mapped, as many as memory
-// has room for: the first step takes them in about this order. Rows of tables are read as they are
+// has room for beside those that have memory of their own: the first step takes them in about this order. Rows of tables are read as they are
 // looked up.
 func (w *Weights) readInPlace(l *Loader) {
-	left, wanted := l.devices.Room, []gguf.Tensor(nil)
+	if wanted := w.wanted(l.devices.Room - w.private); len(wanted) > 0 {
+		w.reader = startReading(l.file, wanted, 0)
+	}
+}
+
+// wanted returns the first weights that are used in place, as many as some bytes of memory have room for.
+func (w *Weights) wanted(room int64) (tensors []gguf.Tensor) {
 	for _, t := range w.inPlace {
 		if slices.ContainsFunc(w.tables, func(table gguf.Tensor) bool { return table.Name == t.Name }) {
 			continue
 		}
-		if left -= t.Size; left < 0 {
+		if room -= t.Size; room < 0 {
 			break
 		}
-		wanted = append(wanted, t)
+		tensors = append(tensors, t)
 	}
-	if len(wanted) > 0 {
-		w.reader = startReading(l.file, wanted, 0)
-	}
+	return tensors
 }
 
 // releaseCopied gives the memory of the files back, but for the weights that are used where the
@@ -172,46 +177,17 @@ func (w *Weights) place(l *Loader, backend *ggml.Backend, weights []weight, part
 	return w.copy(l, backend, odd, own)
 }
 
-// copy places weights in new memory and copies them there, in the order of the file and in buffers as
-// large as the type allows. The memory of the file is given back piece by piece, or tensor by tensor
-// where the type has another order, so that no more than that takes its memory twice.
-func (w *Weights) copy(l *Loader, backend *ggml.Backend, weights []weight, kind ggml.BufferType) error {
-	if len(weights) == 0 {
-		return nil
+// alloc gives weights new memory.
+func (w *Weights) alloc(backend *ggml.Backend, kind ggml.BufferType, size int64) (*ggml.Buffer, error) {
+	b, err := backend.Alloc(kind, size, ggml.Weights)
+	if err != nil {
+		return nil, err
 	}
-	weights = inFileOrder(weights)
-	reads := startReading(l.file, sources(weights), piecesAhead)
-	defer reads.close()
-	for len(weights) > 0 {
-		offsets, size := layOut(weights, kind)
-		b, err := backend.Alloc(kind, size, ggml.Weights)
-		if err != nil {
-			return err
-		}
-		w.buffers = append(w.buffers, b)
-		for i, off := range offsets {
-			b.Place(weights[i].tensor, off)
-			at := int64(0)
-			for _, source := range weights[i].of() {
-				size := int64(piece)
-				if kind != backend.BufferType() {
-					size = source.Size // which is put into another order as a whole
-				}
-				for from := int64(0); from < source.Size; from += size {
-					end := min(from+size, source.Size)
-					weights[i].tensor.Set(l.file.Data(source)[from:end], at+from)
-					if err := l.file.Release(source.Part, source.Offset+from, source.Offset+end); err != nil {
-						return err
-					}
-					w.loaded.add(end - from)
-				}
-				at += source.Size
-				reads.used(source)
-			}
-		}
-		weights = weights[len(offsets):]
+	w.buffers = append(w.buffers, b)
+	if backend.Device().Type() == ggml.CPU {
+		w.private += size
 	}
-	return nil
+	return b, nil
 }
 
 // inFileOrder returns weights in the order of the file.

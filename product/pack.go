@@ -47,23 +47,12 @@ func (f format) packPanel(dst, rows []byte, row int64) {
 func (p *field) pack(dst, src unsafe.Pointer, row int64) {
 	switch p.size {
 	case 4:
-		flip := uint64(p.flip)<<32 | uint64(p.flip)
-		i := int64(0)
-		for ; i+2 <= p.n; i += 2 {
-			to, from := (*[2][Rows]uint32)(unsafe.Add(dst, 4*Rows*i)), 4*i
-			for r := range Rows {
-				v := *(*uint64)(unsafe.Add(src, from)) ^ flip
-				to[0][r], to[1][r] = uint32(v), uint32(v>>32)
-				from += row
-			}
+		n := int64(0)
+		if hasPackWords() && p.n >= 4 {
+			n = p.n &^ 3
+			packWords(dst, src, row, n, p.flip)
 		}
-		if i < p.n {
-			to, from := (*[Rows]uint32)(unsafe.Add(dst, 4*Rows*i)), 4*i
-			for r := range to {
-				to[r] = *(*uint32)(unsafe.Add(src, from)) ^ p.flip
-				from += row
-			}
-		}
+		p.packWordsFrom(n, dst, src, row)
 	case 2:
 		to := (*[Rows]uint16)(dst)
 		for r := range to {
@@ -73,6 +62,26 @@ func (p *field) pack(dst, src unsafe.Pointer, row int64) {
 		to := (*[Rows]byte)(dst)
 		for r := range to {
 			to[r] = *(*byte)(unsafe.Add(src, int64(r)*row))
+		}
+	}
+}
+
+// packWordsFrom puts the words of a field from i on into a unit.
+func (p *field) packWordsFrom(i int64, dst, src unsafe.Pointer, row int64) {
+	flip := uint64(p.flip)<<32 | uint64(p.flip)
+	for ; i+2 <= p.n; i += 2 {
+		to, from := (*[2][Rows]uint32)(unsafe.Add(dst, 4*Rows*i)), 4*i
+		for r := range Rows {
+			v := *(*uint64)(unsafe.Add(src, from)) ^ flip
+			to[0][r], to[1][r] = uint32(v), uint32(v>>32)
+			from += row
+		}
+	}
+	if i < p.n {
+		to, from := (*[Rows]uint32)(unsafe.Add(dst, 4*Rows*i)), 4*i
+		for r := range to {
+			to[r] = *(*uint32)(unsafe.Add(src, from)) ^ p.flip
+			from += row
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/seed4d217819/ebb/ggml"
 )
@@ -66,6 +67,32 @@ func TestUnpackingGivesTheFilesRows(t *testing.T) {
 				Pack(typ, panels, rows, in)
 				if !bytes.Equal(unpack(typ, panels, in), rows) {
 					t.Errorf("%v [%d, %d]: other bytes", typ, in, out)
+				}
+			}
+		}
+	}
+}
+
+// The processor's vectors put words where plain Go does, and touch nothing beside the rows and the unit.
+func TestVectorsPackAsPlainGo(t *testing.T) {
+	if !hasPackWords() {
+		t.Skip("cpu: there is no code for it")
+	}
+	rng := seeded(3)
+	for _, n := range []int64{4, 8, 16, 32} {
+		for _, gap := range []int64{0, 2, 18} {
+			for _, flip := range []uint32{0, 0x80808080, 0x01020304} {
+				row := 4*n + gap
+				want := make([]byte, 4*n*Rows)
+				for _, where := range []guard{guardBefore, guardBehind} {
+					rows, got := guarded(t, int(Rows*row-gap), where), guarded(t, len(want), where)
+					copy(rows, randomBytes(rng, int64(len(rows))))
+					f := field{n: n, size: 4, flip: flip}
+					f.packWordsFrom(0, unsafe.Pointer(&want[0]), unsafe.Pointer(&rows[0]), row)
+					packWords(unsafe.Pointer(&got[0]), unsafe.Pointer(&rows[0]), row, n, flip)
+					if !bytes.Equal(got, want) {
+						t.Errorf("%d words of rows %d bytes apart, flipped by %#x: other bytes than plain Go's", n, row, flip)
+					}
 				}
 			}
 		}
