@@ -39,6 +39,16 @@ func releasePages(pages []byte) error {
 	return nil
 }
 
+// advised is how many bytes the system is advised to read at once. Linux reads no more for one advice
+// than the device reads ahead, and this is what most do.
+const advised = 128 << 10
+
 // prefetchPages has the system read pages of a mapping. A refusal harms nothing: they are read when
 // they are touched.
-func prefetchPages(pages []byte) { _ = unix.Madvise(pages, unix.MADV_WILLNEED) }
+func prefetchPages(pages []byte) {
+	for len(pages) > 0 {
+		n := min(advised, len(pages))
+		_ = unix.Madvise(pages[:n], unix.MADV_WILLNEED)
+		pages = pages[n:]
+	}
+}

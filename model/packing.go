@@ -28,15 +28,19 @@ func (w *Weights) packAll(l *Loader, backend *ggml.Backend, all []weight) (rest 
 	return rest, nil
 }
 
-// A stripe is the rows that are packed at once: whole panels of about stripe bytes, which the core that
-// packs them still has in its second cache.
-const stripe = 256 << 10
+const (
+	// stripe is about how many bytes of the file are packed at once, in whole panels: the core that packs
+	// them still has them in its second cache.
+	stripe = 256 << 10
 
-// mostPackers bounds the goroutines that pack. A few take all that a disk or memory gives, and more
-// would wait for each other in the system, which gives a process its new memory.
-const mostPackers = 16
+	// A few goroutines more than there are cores pack, so that the disk works while all cores do. So many
+	// take all that a disk or memory gives; more would wait for each other in the system, which gives a
+	// process its new memory.
+	morePackers = 2
+	mostPackers = 16
+)
 
-// pack gives weights new memory and packs them there, on several cores. They are read and not touched
+// pack gives weights new memory and packs them there, on all cores. They are read and not touched
 // where the file is mapped, so that their memory is taken once.
 func (w *Weights) pack(l *Loader, backend *ggml.Backend, weights []weight) error {
 	if len(weights) == 0 {
@@ -57,9 +61,7 @@ func (w *Weights) pack(l *Loader, backend *ggml.Backend, weights []weight) error
 		}
 		left = left[len(offsets):]
 	}
-	reads := startReading(l.file, sources(weights), piecesAhead)
-	defer reads.close()
-	if err := w.packItems(items, reads); err != nil {
+	if err := w.packItems(items); err != nil {
 		return err
 	}
 	for _, wt := range weights {
@@ -72,7 +74,6 @@ func (w *Weights) pack(l *Loader, backend *ggml.Backend, weights []weight) error
 type packing struct {
 	source gguf.Tensor // its offset and size are those of the stripe
 	to     []byte
-	pieces int // of the tensor, as a reader counts them, that end with the stripe
 }
 
 // packings divides a weight whose memory is at to into stripes.
@@ -83,25 +84,24 @@ func packings(wt weight, to []byte) (items []packing) {
 			rows *= n
 		}
 		row, panels := source.Size/rows, rows/product.Rows
-		pieces := (source.Size + piece - 1) / piece
 		n := min((source.Size+stripe-1)/stripe, panels)
 		for i := range n {
 			from, end := i*panels/n*product.Rows*row, (i+1)*panels/n*product.Rows*row
 			part := source
 			part.Offset, part.Size = source.Offset+from, end-from
-			items = append(items, packing{part, to[from:end], int((i+1)*pieces/n - i*pieces/n)})
+			items = append(items, packing{part, to[from:end]})
 		}
 		to = to[source.Size:]
 	}
 	return items
 }
 
-// packItems packs items, begun in their order, behind the one who has them read.
-func (w *Weights) packItems(items []packing, reads *reader) error {
+// packItems packs items, begun in their order, so that the system reads ahead of them.
+func (w *Weights) packItems(items []packing) error {
 	var (
 		workers sync.WaitGroup
 		next    atomic.Int64
-		errs    = make([]error, min(runtime.GOMAXPROCS(0), mostPackers, len(items)))
+		errs    = make([]error, min(runtime.GOMAXPROCS(0)+morePackers, mostPackers, len(items)))
 		largest = int64(0)
 	)
 	for _, it := range items {
@@ -122,7 +122,6 @@ func (w *Weights) packItems(items []packing, reads *reader) error {
 					return
 				}
 				product.Pack(ggml.Type(s.Type), it.to, rows, s.Shape[0])
-				reads.usedPieces(it.pieces)
 				w.loaded.add(s.Size)
 			}
 		})

@@ -59,11 +59,8 @@ func (r *reader) proceed() bool {
 }
 
 // used says that a tensor's bytes have been used.
-func (r *reader) used(t gguf.Tensor) { r.usedPieces(int((t.Size + piece - 1) / piece)) }
-
-// usedPieces says that pieces have been used.
-func (r *reader) usedPieces(n int) {
-	for range n {
+func (r *reader) used(t gguf.Tensor) {
+	for range (t.Size + piece - 1) / piece {
 		<-r.ahead
 	}
 }
