@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -111,6 +113,32 @@ func TestLogitsEqualHuggingFace(t *testing.T) {
 			closeSeq(t, s)
 		}
 	})
+}
+
+// In AMX's tiles, prompts of more than 16 tokens have Hugging Face's logits too, with K/V in one piece
+// and in layers that are streamed.
+func TestLogitsInTilesEqualHuggingFace(t *testing.T) {
+	requireDevice(t, "cpu")
+	if !slices.Contains(isa.All(), isa.AMX) {
+		t.Skip("cpu: no AMX here")
+	}
+	for _, policy := range []kv.Policy{kv.Static, kv.Offloaded} {
+		e := cpuCopies.open(t, modelPath("tiny-gqa"), ebb.Options{Cache: policy, KVType: "f32", Attention: attend.Tiles})
+		long := 0
+		for _, c := range golden[goldenLogits](t, "logits_tiny-gqa") {
+			if len(c.Prompt) > 16 {
+				long++
+			}
+			s, want := e.NewSeq(), cpuCopies.rows(c.Logits)
+			if d := worst(t, forward(t, e, s, c.Prompt, len(want)), want); d > cpuCopies.tolerance() {
+				t.Errorf("%v: prompt of %d: logits differ by %g; want at most %g", policy, len(c.Prompt), d, cpuCopies.tolerance())
+			}
+			closeSeq(t, s)
+		}
+		if long == 0 {
+			t.Error("no prompt is so long that tiles compute it")
+		}
+	}
 }
 
 func TestGreedyEqualsHuggingFace(t *testing.T) {

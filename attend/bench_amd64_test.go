@@ -106,7 +106,7 @@ func compare(b *testing.B, s shape, typ ggml.Type, bytes int) {
 	for _, set := range vectorISAs() {
 		arms = append(arms, &arm{name: set.String()})
 	}
-	_, _, read := opAddresses()
+	_, _, _, read := opAddresses()
 	q, _, _, spans := r.operands(p)
 	for range layers {
 		k := r.tensor(typ, p.k, int64(s.keyDim), int64(s.cells), int64(s.kvHeads))
@@ -124,7 +124,7 @@ func compare(b *testing.B, s shape, typ ggml.Type, bytes int) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				g.Expand(On(r.device, Kernel, set).Graph(g, q, k, v, spans, p.scale))
+				g.Expand(On(r.device, Tiles, set).Graph(g, q, k, v, spans, p.scale))
 			}
 			scratch := r.backend.NewScratch() // its own, as growing one would drop the graphs before
 			b.Cleanup(scratch.Close)

@@ -24,6 +24,10 @@ TEXT ·opAVX512(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $1, AX
 	JMP  op<>(SB)
 
+TEXT ·opTiles(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $const_amxISA, AX
+	JMP  op<>(SB)
+
 // op computes with the instruction set in AX.
 TEXT op<>(SB), NOSPLIT|NOFRAME, $0-0
 	PUSHQ BX
@@ -56,6 +60,9 @@ TEXT op<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ    R8, frame_base(R10)
 	MOVQ    R10, DI                // stays there: the texts below use every other register
 	CALL    ·opSetup(SB)
+	CMPQ    frame_isa(DI), $const_amxISA
+	JNE     next
+	CALL    ·opBeginAMX(SB)
 
 next:
 	MOVQ  frame_spans(DI), AX
@@ -69,6 +76,9 @@ next:
 	CMPQ  frame_columns(DI), $0
 	JEQ   begun
 	CALL  ·opColumnQueries(SB)
+	CMPQ  frame_isa(DI), $const_amxISA
+	JNE   begun
+	CALL  ·opQueryPieces(SB)
 begun:
 	CMPQ  frame_blocks(DI), $0
 	JEQ   part
@@ -114,6 +124,10 @@ merge:
 	JMP   next
 
 finished:
+	CMPQ frame_isa(DI), $const_amxISA
+	JNE  count
+	CALL ·opFinishAMX(SB)
+count:
 	MOVQ frame_spans(DI), R8
 	MOVQ frame_threads(DI), DX
 	VZEROUPPER
@@ -169,6 +183,11 @@ tile:
 read:
 	CMPQ frame_columns(DI), $0
 	JEQ  group
+	CMPQ frame_isa(DI), $const_amxISA
+	JNE  column
+	MOVQ frame_column(DI), AX
+	MOVQ 32(AX), AX
+	CALL AX                        // the pieces of keys and values
 column:
 	CALL ·opColumn(SB)
 	CMPQ frame_seen(DI), $0
@@ -236,12 +255,14 @@ TEXT ·callOp(SB), NOSPLIT, $8-24
 	CALL AX
 	RET
 
-// func opAddresses() (avx2, avx512, read uintptr)
-TEXT ·opAddresses(SB), NOSPLIT, $0-24
+// func opAddresses() (avx2, avx512, tiles, read uintptr)
+TEXT ·opAddresses(SB), NOSPLIT, $0-32
 	LEAQ ·opAVX2(SB), AX
 	MOVQ AX, avx2+0(FP)
 	LEAQ ·opAVX512(SB), AX
 	MOVQ AX, avx512+8(FP)
+	LEAQ ·opTiles(SB), AX
+	MOVQ AX, tiles+16(FP)
 	LEAQ ·opRead(SB), AX
-	MOVQ AX, read+16(FP)
+	MOVQ AX, read+24(FP)
 	RET

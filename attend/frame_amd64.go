@@ -8,7 +8,7 @@ package attend
 type frame struct {
 	tensor   uintptr // the op's result
 	threads  uintptr
-	isa      uintptr // 0: AVX2, 1: AVX512
+	isa      uintptr // 0: AVX2, 1: AVX512, 2: AVX512 with tiles of AMX for columns
 	texts    uintptr // its table of functions: see internal/gen/attend/tables.go
 	column   uintptr // its functions for columns: see internal/gen/attend/columns.go; 0: none
 	floats   uintptr // its functions for f32
@@ -100,5 +100,12 @@ type frame struct {
 	partial  uintptr    // 1 if some do not see all
 	mask     [2]uintptr // 4 × 32 bits: the cells that each of them sees
 	vecMask  [8]uintptr // 16 × 32 bits: the cells that each vector of a column sees
+	qa       uintptr    // AMX: the pieces of the pass's queries: see internal/gen/attend/amx.go
+	ka       uintptr    // AMX: those of the tile's keys
+	va       uintptr    // AMX: and values
+	pa       uintptr    // AMX: those of a column's weights
+	kWild    uintptr    // AMX: mask of the tile's cells whose keys are not all finite
+	vWild    uintptr    // AMX: and whose values
+	config   [8]uintptr // AMX: the configuration of the tiles that is to be restored
 	corr     [8]uintptr // what outputs and sums so far are multiplied by
 }

@@ -30,7 +30,7 @@ func kernelTakes(t ggml.Type, dim int) bool {
 //
 // A cell that a token does not see has no influence on its result, whatever the cell holds. A
 // token's result does not depend on the other tokens, the number of threads, or the capacity and
-// the addresses of k and v.
+// the addresses of k and v; with Tiles it depends on whether there are more than 16 tokens.
 //
 // It panics if Kernel reports false.
 func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scores) (out, lse *ggml.Tensor) {
@@ -40,7 +40,11 @@ func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scores)
 	}
 	// There is a frame for each thread with which the backend can ever compute.
 	threads := ggml.MostThreads()
-	l := sh.layout(threads)
+	set := a.kernel
+	if a.Tiles() && !sh.takesTiles() {
+		set = isa.AVX512
+	}
+	l := sh.layout(threads, set)
 	p := sh.params(l, threads, s)
 	operands := []*ggml.Tensor{q, k, v, spans}
 	if s.Sinks != nil {
@@ -49,7 +53,7 @@ func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scores)
 			misuse("want one f32 sink for each query head", operands...)
 		}
 	}
-	dst := g.Custom(ggml.F32, [4]int64{l.size / 4, 1, 1, 1}, kernelOp(a.kernel), *(*ggml.CustomParams)(unsafe.Pointer(&p)), operands...)
+	dst := g.Custom(ggml.F32, [4]int64{l.size / 4, 1, 1, 1}, kernelOp(set), *(*ggml.CustomParams)(unsafe.Pointer(&p)), operands...)
 	heads, rows, head := int64(sh.heads), int64(sh.rows), int64(sh.valueDim)*4
 	out = g.View3D(dst, int64(sh.valueDim), heads, rows, head, head*heads, 0)
 	lse = g.View2D(dst, heads, rows, heads*4, l.lse)
@@ -95,7 +99,7 @@ func misuse(reason string, operands ...*ggml.Tensor) {
 func (s shape) params(l layout, threads int, scale Scores) params {
 	p := params{
 		scale: scale.Factor * math.Log2E,
-		tile:  int32(l.tile), pass: int32(l.pass), least: leastColumns,
+		tile:  int32(l.tile), pass: int32(l.pass), least: int32(l.least),
 		frames: int32(l.frames / 64), frameSize: int32(l.frameSize / 64),
 		parts: int32(l.parts / 64), partSize: int32(l.partSize / 64),
 		threads: int32(threads),

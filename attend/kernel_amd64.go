@@ -583,3 +583,63 @@ func opScores4Q4_0AVX512()
 //
 //go:noescape
 func opValues4Q4_0AVX512()
+
+// opQueryPieces makes the pieces of the pass's queries, which are columns.
+//
+//go:noescape
+func opQueryPieces()
+
+// opPiecesAMX1 makes the pieces, 1 at most, of the tile's keys and values.
+//
+//go:noescape
+func opPiecesAMX1()
+
+// opColumnScoresAMX1 multiplies the tile's keys with a column's queries.
+//
+//go:noescape
+func opColumnScoresAMX1()
+
+// opColumnValuesAMX1 adds the tile's values to a column's outputs.
+//
+//go:noescape
+func opColumnValuesAMX1()
+
+// opPiecesAMX2 makes the pieces, 2 at most, of the tile's keys and values.
+//
+//go:noescape
+func opPiecesAMX2()
+
+// opColumnScoresAMX2 multiplies the tile's keys with a column's queries.
+//
+//go:noescape
+func opColumnScoresAMX2()
+
+// opColumnValuesAMX2 adds the tile's values to a column's outputs.
+//
+//go:noescape
+func opColumnValuesAMX2()
+
+// opPiecesAMX3 makes the pieces, 3 at most, of the tile's keys and values.
+//
+//go:noescape
+func opPiecesAMX3()
+
+// opColumnScoresAMX3 multiplies the tile's keys with a column's queries.
+//
+//go:noescape
+func opColumnScoresAMX3()
+
+// opColumnValuesAMX3 adds the tile's values to a column's outputs.
+//
+//go:noescape
+func opColumnValuesAMX3()
+
+// opBeginAMX configures AMX's tiles, and keeps the configuration that it finds.
+//
+//go:noescape
+func opBeginAMX()
+
+// opFinishAMX configures AMX's tiles as opBeginAMX has found them.
+//
+//go:noescape
+func opFinishAMX()

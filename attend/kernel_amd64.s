@@ -670,6 +670,90 @@ DATA sign<>+56(SB)/4, $0x80000000
 DATA sign<>+60(SB)/4, $0x80000000
 GLOBL sign<>(SB), RODATA|NOPTR, $64
 
+DATA upper<>+0(SB)/4, $0xffff0000
+DATA upper<>+4(SB)/4, $0xffff0000
+DATA upper<>+8(SB)/4, $0xffff0000
+DATA upper<>+12(SB)/4, $0xffff0000
+DATA upper<>+16(SB)/4, $0xffff0000
+DATA upper<>+20(SB)/4, $0xffff0000
+DATA upper<>+24(SB)/4, $0xffff0000
+DATA upper<>+28(SB)/4, $0xffff0000
+DATA upper<>+32(SB)/4, $0xffff0000
+DATA upper<>+36(SB)/4, $0xffff0000
+DATA upper<>+40(SB)/4, $0xffff0000
+DATA upper<>+44(SB)/4, $0xffff0000
+DATA upper<>+48(SB)/4, $0xffff0000
+DATA upper<>+52(SB)/4, $0xffff0000
+DATA upper<>+56(SB)/4, $0xffff0000
+DATA upper<>+60(SB)/4, $0xffff0000
+GLOBL upper<>(SB), RODATA|NOPTR, $64
+
+DATA tileConfig<>+0(SB)/1, $0x01
+DATA tileConfig<>+1(SB)/1, $0x00
+DATA tileConfig<>+2(SB)/1, $0x00
+DATA tileConfig<>+3(SB)/1, $0x00
+DATA tileConfig<>+4(SB)/1, $0x00
+DATA tileConfig<>+5(SB)/1, $0x00
+DATA tileConfig<>+6(SB)/1, $0x00
+DATA tileConfig<>+7(SB)/1, $0x00
+DATA tileConfig<>+8(SB)/1, $0x00
+DATA tileConfig<>+9(SB)/1, $0x00
+DATA tileConfig<>+10(SB)/1, $0x00
+DATA tileConfig<>+11(SB)/1, $0x00
+DATA tileConfig<>+12(SB)/1, $0x00
+DATA tileConfig<>+13(SB)/1, $0x00
+DATA tileConfig<>+14(SB)/1, $0x00
+DATA tileConfig<>+15(SB)/1, $0x00
+DATA tileConfig<>+16(SB)/1, $0x40
+DATA tileConfig<>+17(SB)/1, $0x00
+DATA tileConfig<>+18(SB)/1, $0x40
+DATA tileConfig<>+19(SB)/1, $0x00
+DATA tileConfig<>+20(SB)/1, $0x40
+DATA tileConfig<>+21(SB)/1, $0x00
+DATA tileConfig<>+22(SB)/1, $0x40
+DATA tileConfig<>+23(SB)/1, $0x00
+DATA tileConfig<>+24(SB)/1, $0x40
+DATA tileConfig<>+25(SB)/1, $0x00
+DATA tileConfig<>+26(SB)/1, $0x40
+DATA tileConfig<>+27(SB)/1, $0x00
+DATA tileConfig<>+28(SB)/1, $0x40
+DATA tileConfig<>+29(SB)/1, $0x00
+DATA tileConfig<>+30(SB)/1, $0x40
+DATA tileConfig<>+31(SB)/1, $0x00
+DATA tileConfig<>+32(SB)/1, $0x00
+DATA tileConfig<>+33(SB)/1, $0x00
+DATA tileConfig<>+34(SB)/1, $0x00
+DATA tileConfig<>+35(SB)/1, $0x00
+DATA tileConfig<>+36(SB)/1, $0x00
+DATA tileConfig<>+37(SB)/1, $0x00
+DATA tileConfig<>+38(SB)/1, $0x00
+DATA tileConfig<>+39(SB)/1, $0x00
+DATA tileConfig<>+40(SB)/1, $0x00
+DATA tileConfig<>+41(SB)/1, $0x00
+DATA tileConfig<>+42(SB)/1, $0x00
+DATA tileConfig<>+43(SB)/1, $0x00
+DATA tileConfig<>+44(SB)/1, $0x00
+DATA tileConfig<>+45(SB)/1, $0x00
+DATA tileConfig<>+46(SB)/1, $0x00
+DATA tileConfig<>+47(SB)/1, $0x00
+DATA tileConfig<>+48(SB)/1, $0x10
+DATA tileConfig<>+49(SB)/1, $0x10
+DATA tileConfig<>+50(SB)/1, $0x10
+DATA tileConfig<>+51(SB)/1, $0x10
+DATA tileConfig<>+52(SB)/1, $0x10
+DATA tileConfig<>+53(SB)/1, $0x10
+DATA tileConfig<>+54(SB)/1, $0x10
+DATA tileConfig<>+55(SB)/1, $0x10
+DATA tileConfig<>+56(SB)/1, $0x00
+DATA tileConfig<>+57(SB)/1, $0x00
+DATA tileConfig<>+58(SB)/1, $0x00
+DATA tileConfig<>+59(SB)/1, $0x00
+DATA tileConfig<>+60(SB)/1, $0x00
+DATA tileConfig<>+61(SB)/1, $0x00
+DATA tileConfig<>+62(SB)/1, $0x00
+DATA tileConfig<>+63(SB)/1, $0x00
+GLOBL tileConfig<>(SB), RODATA|NOPTR, $64
+
 DATA bounds<>+0(SB)/4, $0x00000000
 DATA bounds<>+4(SB)/4, $0x00000100
 DATA bounds<>+8(SB)/4, $0x00000200
@@ -1001,6 +1085,27 @@ DATA columns128AVX512<>+16(SB)/8, $·opColumnValuesAVX512(SB)
 DATA columns128AVX512<>+24(SB)/8, $·opColumnSeenValuesAVX512(SB)
 GLOBL columns128AVX512<>(SB), NOPTR, $32
 
+DATA columnsAMX1<>+0(SB)/8, $·opColumnScoresAMX1(SB)
+DATA columnsAMX1<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columnsAMX1<>+16(SB)/8, $·opColumnValuesAMX1(SB)
+DATA columnsAMX1<>+24(SB)/8, $·opColumnValuesAMX1(SB)
+DATA columnsAMX1<>+32(SB)/8, $·opPiecesAMX1(SB)
+GLOBL columnsAMX1<>(SB), NOPTR, $40
+
+DATA columnsAMX2<>+0(SB)/8, $·opColumnScoresAMX2(SB)
+DATA columnsAMX2<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columnsAMX2<>+16(SB)/8, $·opColumnValuesAMX2(SB)
+DATA columnsAMX2<>+24(SB)/8, $·opColumnValuesAMX2(SB)
+DATA columnsAMX2<>+32(SB)/8, $·opPiecesAMX2(SB)
+GLOBL columnsAMX2<>(SB), NOPTR, $40
+
+DATA columnsAMX3<>+0(SB)/8, $·opColumnScoresAMX3(SB)
+DATA columnsAMX3<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columnsAMX3<>+16(SB)/8, $·opColumnValuesAMX3(SB)
+DATA columnsAMX3<>+24(SB)/8, $·opColumnValuesAMX3(SB)
+DATA columnsAMX3<>+32(SB)/8, $·opPiecesAMX3(SB)
+GLOBL columnsAMX3<>(SB), NOPTR, $40
+
 // func opSetup()
 // Requires: CMOV
 TEXT ·opSetup(SB), NOSPLIT|NOFRAME, $0
@@ -1034,6 +1139,9 @@ TEXT ·opSetup(SB), NOSPLIT|NOFRAME, $0
 	LEAQ    textsAVX512<>+0(SB), SI
 	CMPQ    16(DI), $0x01
 	CMOVQEQ SI, DX
+	LEAQ    textsAVX512<>+0(SB), SI
+	CMPQ    16(DI), $0x02
+	CMOVQEQ SI, DX
 	MOVQ    DX, 24(DI)
 	MOVQ    64(DX), SI
 	MOVQ    SI, 40(DI)
@@ -1063,20 +1171,39 @@ other4:
 
 other5:
 	MOVQ    SI, 48(DI)
-	MOVQ    184(DI), AX
-	XORL    DX, DX
+	MOVQ    184(DI), DX
+	XORL    R8, R8
 	CMPQ    16(DI), $0x01
 	JNE     other6
-	LEAQ    columns0AVX512<>+0(SB), DX
+	LEAQ    columns0AVX512<>+0(SB), R8
 	LEAQ    columns64AVX512<>+0(SB), SI
-	CMPQ    AX, $0x40
-	CMOVQEQ SI, DX
+	CMPQ    DX, $0x40
+	CMOVQEQ SI, R8
 	LEAQ    columns128AVX512<>+0(SB), SI
-	CMPQ    AX, $0x00000080
-	CMOVQEQ SI, DX
+	CMPQ    DX, $0x00000080
+	CMOVQEQ SI, R8
 
 other6:
-	MOVQ  DX, 32(DI)
+	CMPQ    16(DI), $0x02
+	JNE     noAMX7
+	LEAQ    columnsAMX3<>+0(SB), SI
+	CMPL    AX, $0x00
+	CMOVQEQ SI, R8
+	LEAQ    columnsAMX2<>+0(SB), SI
+	CMPL    AX, $0x01
+	CMOVQEQ SI, R8
+	LEAQ    columnsAMX1<>+0(SB), SI
+	CMPL    AX, $0x1e
+	CMOVQEQ SI, R8
+	LEAQ    columnsAMX3<>+0(SB), SI
+	CMPL    AX, $0x08
+	CMOVQEQ SI, R8
+	LEAQ    columnsAMX2<>+0(SB), SI
+	CMPL    AX, $0x02
+	CMOVQEQ SI, R8
+
+noAMX7:
+	MOVQ  R8, 32(DI)
 	MOVQ  168(CX), AX
 	MOVQ  248(AX), DX
 	MOVQ  DX, 96(DI)
@@ -1088,10 +1215,10 @@ other6:
 	MOVQ  AX, 144(DI)
 	MOVQ  184(CX), AX
 	TESTQ AX, AX
-	JZ    given7
+	JZ    given8
 	MOVQ  248(AX), AX
 
-given7:
+given8:
 	MOVQ AX, 112(DI)
 
 	// what follows from the sizes
@@ -1162,17 +1289,17 @@ given7:
 	LEAQ bounds<>+0(SB), BX
 	XORL DX, DX
 
-more8:
+more9:
 	INCQ    DX
 	MOVLQSX (BX)(DX*4), AX
 	CMPQ    AX, CX
-	JLT     more8
+	JLT     more9
 	MOVQ    DX, 328(DI)
 	XORL    SI, SI
 	MOVQ    240(DI), AX
 	MOVQ    288(DI), CX
 	CMPQ    AX, CX
-	JLE     onePass9
+	JLE     onePass10
 	MOVQ    CX, BX
 	LEAQ    -1(AX)(CX*1), AX
 	XORL    DX, DX
@@ -1181,24 +1308,24 @@ more8:
 	MOVQ    SI, DX
 	MOVQ    BX, AX
 
-onePass9:
+onePass10:
 	MOVQ  SI, 336(DI)
 	IMULQ 224(DI), DX
 	MOVQ  DX, 344(DI)
 	IMULQ 232(DI), AX
 	CMPQ  296(DI), $0x00
-	JEQ   byGroups10
+	JEQ   byGroups11
 	CMPQ  AX, 296(DI)
-	JLT   byGroups10
+	JLT   byGroups11
 	ADDQ  $0x0f, AX
 	ANDQ  $-16, AX
-	JMP   rounded11
+	JMP   rounded12
 
-byGroups10:
+byGroups11:
 	ADDQ $0x03, AX
 	ANDQ $-4, AX
 
-rounded11:
+rounded12:
 	MOVQ AX, 320(DI)
 
 	// scratch, in the order of layout.go
@@ -1239,6 +1366,18 @@ rounded11:
 	MOVQ   CX, 416(DI)
 	ADDQ   312(DI), CX
 	MOVQ   CX, 424(DI)
+	ADDQ   312(DI), CX
+	MOVQ   CX, 816(DI)
+	ADDQ   AX, CX
+	SHRQ   $0x01, AX
+	ADDQ   AX, CX
+	MOVQ   CX, 840(DI)
+	ADDQ   $0x00000c00, CX
+	MOVQ   CX, 824(DI)
+	MOVQ   184(DI), AX
+	IMUL3Q $0x000000c0, AX, AX
+	ADDQ   AX, CX
+	MOVQ   CX, 832(DI)
 	TESTQ  DI, DI
 	RET
 
@@ -1247,7 +1386,7 @@ rounded11:
 TEXT ·opBegin(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 432(DI), CX
 	CMPQ 336(DI), $0x00
-	JEQ  byRange12
+	JEQ  byRange13
 
 	// one head's passes after the other, and the last rows first, as they see most cells
 	XORL    DX, DX
@@ -1271,9 +1410,9 @@ TEXT ·opBegin(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    AX, 488(DI)
 	MOVQ    416(DI), AX
 	MOVQ    AX, 496(DI)
-	JMP     decided13
+	JMP     decided14
 
-byRange12:
+byRange13:
 	// all heads of the last range first, as it is the longest
 	XORL  DX, DX
 	MOVQ  CX, AX
@@ -1296,7 +1435,7 @@ byRange12:
 	XORL  AX, AX
 	MOVQ  AX, 448(DI)
 
-decided13:
+decided14:
 	// the cells that the rows see, and which row a vector is of
 	MOVQ $0x7fffffff, AX
 	XORL CX, CX
@@ -1310,7 +1449,7 @@ decided13:
 	MOVQ $0x7fffffff, R10
 	XORL R11, R11
 
-rows14:
+rows15:
 	MOVLQSX (DX), R12
 	MOVLQSX 4(DX), R13
 	CMPQ    R12, AX
@@ -1322,23 +1461,23 @@ rows14:
 	MOVLQSX 12(DX), R12
 	ORQ     R12, R11
 	TESTQ   R12, R12
-	JZ      plain15
+	JZ      plain16
 	MOVLQSX 8(DX), R13
 
-plain15:
+plain16:
 	CMPQ    R13, R10
 	CMOVQLT R13, R10
 	MOVQ    232(DI), R12
 
-vectors16:
+vectors17:
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
 	DECQ R12
-	JNZ  vectors16
+	JNZ  vectors17
 	ADDQ $0x10, DX
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  rows14
+	JNZ  rows15
 	MOVQ R9, 520(DI)
 	MOVQ R10, 528(DI)
 
@@ -1348,14 +1487,14 @@ vectors16:
 	SHLQ $0x02, DX
 	ADDQ 384(DI), DX
 
-fill17:
+fill18:
 	CMPQ SI, DX
-	JGE  filled18
+	JGE  filled19
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
-	JMP  fill17
+	JMP  fill18
 
-filled18:
+filled19:
 	XORL    DX, DX
 	CMPQ    AX, DX
 	CMOVQLT DX, AX
@@ -1380,15 +1519,15 @@ filled18:
 	MOVQ         456(DI), BX
 	XORL         DX, DX
 
-qRows19:
+qRows20:
 	MOVQ AX, SI
 	MOVQ 232(DI), R8
 
-qHeads20:
+qHeads21:
 	MOVQ 200(DI), R9
 	MOVQ SI, R10
 
-values21:
+values22:
 	VMULPS  (R10), Y0, Y1
 	VMOVUPS Y1, (CX)
 	VMULPS  32(R10), Y0, Y1
@@ -1396,32 +1535,32 @@ values21:
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, R9
-	JNZ     values21
+	JNZ     values22
 	ADDQ    120(DI), SI
 	INCQ    DX
 	DECQ    R8
-	JNZ     qHeads20
+	JNZ     qHeads21
 	ADDQ    128(DI), AX
 	DECQ    BX
-	JNZ     qRows19
+	JNZ     qRows20
 	MOVQ    DX, 464(DI)
 
 	// by columns, if there are enough vectors, and no row lists its cells
 	XORL  CX, CX
 	CMPQ  296(DI), $0x00
-	JEQ   decidedForm23
+	JEQ   decidedForm24
 	CMPQ  DX, 296(DI)
-	JLT   decidedForm23
+	JLT   decidedForm24
 	TESTQ R11, R11
-	JNS   byColumns22
-	JMP   decidedForm23
+	JNS   byColumns23
+	JMP   decidedForm24
 
-byColumns22:
+byColumns23:
 	MOVQ $0x00000001, CX
 	ADDQ $0x0f, DX
 	ANDQ $-16, DX
 
-decidedForm23:
+decidedForm24:
 	MOVQ  CX, 480(DI)
 	MOVQ  DX, 472(DI)
 	TESTQ DI, DI
@@ -1436,18 +1575,18 @@ TEXT ·opRange(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    496(DI), AX
 	MOVQ    320(DI), CX
 
-maxima24:
+maxima25:
 	VMOVUPS X0, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     maxima24
+	JNZ     maxima25
 	MOVQ    320(DI), CX
 
-sums25:
+sums26:
 	VMOVUPS X1, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     sums25
+	JNZ     sums26
 	SUBQ    496(DI), AX
 	ADDQ    $0x3f, AX
 	ANDQ    $-64, AX
@@ -1455,12 +1594,12 @@ sums25:
 	MOVQ    472(DI), CX
 	IMULQ   208(DI), CX
 
-outputs26:
+outputs27:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     outputs26
+	JNZ     outputs27
 	MOVQ    488(DI), CX
 	LEAQ    bounds<>+0(SB), AX
 	MOVLQSX (AX)(CX*4), DX
@@ -1486,11 +1625,11 @@ outputs26:
 	IMULQ 152(DI), CX
 	ADDQ  CX, AX
 
-lines27:
+lines28:
 	PREFETCHT1 (AX)
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
-	JG         lines27
+	JG         lines28
 	MOVQ       536(DI), AX
 	MOVQ       440(DI), CX
 	IMULQ      160(DI), AX
@@ -1504,18 +1643,18 @@ lines27:
 	IMULQ 160(DI), CX
 	ADDQ  CX, AX
 
-lines28:
+lines29:
 	PREFETCHT1 (AX)
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
-	JG         lines28
+	JG         lines29
 	TESTQ      DI, DI
 	RET
 
 // func opTile()
 // Requires: AVX, BMI, BMI2, CMOV
 TEXT ·opTile(SB), NOSPLIT|NOFRAME, $0
-next29:
+next30:
 	MOVQ    280(DI), AX
 	IMULQ   152(DI), AX
 	ADDQ    AX, 552(DI)
@@ -1530,7 +1669,7 @@ next29:
 	MOVQ    544(DI), CX
 	ADDQ    AX, 536(DI)
 	SUBQ    536(DI), CX
-	JLE     empty31
+	JLE     empty32
 	CMPQ    CX, AX
 	CMOVQGT AX, CX
 	MOVQ    CX, 592(DI)
@@ -1539,13 +1678,13 @@ next29:
 	MOVQ    536(DI), AX
 	ADDQ    280(DI), AX
 	CMPQ    AX, 544(DI)
-	JLT     notLast32
+	JLT     notLast33
 	CMPQ    336(DI), $0x00
-	JNE     notLast32
+	JNE     notLast33
 	MOVQ    104(DI), CX
 	MOVLQSX (CX), CX
 	CMPQ    CX, 344(DI)
-	JGE     notLast32
+	JGE     notLast33
 	XORL    DX, DX
 	MOVQ    CX, AX
 	DIVQ    224(DI)
@@ -1574,7 +1713,7 @@ next29:
 	ADDQ    96(DI), AX
 	MOVQ    AX, 648(DI)
 
-notLast32:
+notLast33:
 	// which of the tile's cells each row sees
 	MOVQ  $-1, AX
 	MOVQ  $0x00000040, CX
@@ -1585,19 +1724,19 @@ notLast32:
 	// columns need no row's mask where all rows see all
 	MOVQ 536(DI), DX
 	CMPQ 480(DI), $0x00
-	JEQ  each33
+	JEQ  each34
 	CMPQ DX, 520(DI)
-	JLT  each33
+	JLT  each34
 	ADDQ 592(DI), DX
 	CMPQ DX, 528(DI)
-	JGT  each33
+	JGT  each34
 	MOVQ CX, 720(DI)
 	XORL DX, DX
 	MOVQ DX, 616(DI)
 	MOVQ DX, 608(DI)
-	JMP  decidedMasks34
+	JMP  decidedMasks35
 
-each33:
+each34:
 	MOVQ 448(DI), DX
 	MOVQ 368(DI), BX
 	MOVQ 456(DI), SI
@@ -1608,18 +1747,18 @@ each33:
 	XORL R10, R10
 	MOVQ $0x00000001, R11
 
-rows35:
+rows36:
 	MOVLQSX (DX), R13
 	MOVLQSX 4(DX), R14
 	SUBQ    536(DI), R14
-	JLE     blind36
+	JLE     blind37
 	CMPQ    R14, 592(DI)
 	CMOVQGT 592(DI), R14
 	XORL    R15, R15
 	SUBQ    536(DI), R13
 	CMOVQLT R15, R13
 	CMPQ    R13, R14
-	JGE     blind36
+	JGE     blind37
 	MOVQ    $0x00000040, R12
 	SUBQ    R14, R12
 	SHRXQ   R12, AX, R12
@@ -1629,20 +1768,20 @@ rows35:
 	// the row's own bits, from a multiple of 32 cells on
 	MOVLQSX 12(DX), R13
 	TESTQ   R13, R13
-	JZ      seen37
+	JZ      seen38
 	MOVLQSX 8(DX), R14
 	NEGQ    R14
 	ADDQ    536(DI), R14
-	JLT     seen37
+	JLT     seen38
 	TESTQ   R13, R13
-	JS      list38
+	JS      list39
 	SHRQ    $0x03, R14
 	LEAQ    (R14)(R13*4), R13
 	ADDQ    104(DI), R13
 	ANDL    (R13), R12
-	JMP     seen37
+	JMP     seen38
 
-list38:
+list39:
 	// the row's own list of cells, with negative numbers for places that it does not see
 	SUBQ      R13, R14
 	SHLQ      $0x02, R14
@@ -1665,13 +1804,13 @@ list38:
 	ANDNQ     R12, R13, R12
 	MOVL      R12, 64(BX)
 	TESTQ     R12, R12
-	JZ        blind36
+	JZ        blind37
 	ORQ       R11, R10
 
-blind36:
+blind37:
 	XORL R12, R12
 
-seen37:
+seen38:
 	MOVL R12, (BX)
 	ORQ  R12, R8
 	ANDQ R12, R9
@@ -1679,40 +1818,40 @@ seen37:
 	ADDQ $0x04, BX
 	SHLQ $0x01, R11
 	DECQ SI
-	JNZ  rows35
+	JNZ  rows36
 	MOVQ R10, 616(DI)
 	MOVQ R8, 720(DI)
 	ORQ  R8, R10
-	JZ   next29
+	JZ   next30
 	XORQ CX, R9
 	MOVQ R9, 608(DI)
 
-decidedMasks34:
+decidedMasks35:
 	// whether keys and values are read where they lie: not a part of a tile, as the texts read whole ones
 	MOVQ 40(DI), CX
 	MOVQ 392(DI), DX
 	MOVQ 400(DI), BX
 	MOVQ 592(DI), AX
 	CMPQ AX, 280(DI)
-	JNE  expanded39
+	JNE  expanded40
 	MOVQ 48(DI), AX
 	CMPQ AX, CX
-	JEQ  direct40
+	JEQ  direct41
 
 	// nor for several groups, which would each do the conversion, nor where cells are hidden
-	CMPQ 464(DI), $0x04
-	JGT  expanded39
+	CMPQ 472(DI), $0x04
+	JGT  expanded40
 	CMPQ 608(DI), $0x00
-	JNE  expanded39
+	JNE  expanded40
 	CMPQ 8(AX), $0x00
-	JEQ  expanded39
+	JEQ  expanded40
 
-direct40:
+direct41:
 	MOVQ AX, CX
 	MOVQ 552(DI), DX
 	MOVQ 560(DI), BX
 
-expanded39:
+expanded40:
 	MOVQ CX, 568(DI)
 	MOVQ DX, 576(DI)
 	MOVQ BX, 584(DI)
@@ -1739,13 +1878,13 @@ expanded39:
 	CMPQ    720(DI), CX
 	CMOVQEQ CX, AX
 	MOVQ    AX, 656(DI)
-	JMP     done30
+	JMP     done31
 
-empty31:
+empty32:
 	XORL CX, CX
 	MOVQ CX, 592(DI)
 
-done30:
+done31:
 	TESTQ DI, DI
 	RET
 
@@ -1764,16 +1903,16 @@ TEXT ·opListed(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   AX, BX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared41
+	JZ     cleared42
 
-clear42:
+clear43:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
 	ADDQ    $0x40, BX
 	SUBQ    $0x40, DX
-	JNZ     clear42
+	JNZ     clear43
 
-cleared41:
+cleared42:
 	MOVQ 376(DI), DX
 	MOVL (DX)(CX*4), DX
 	MOVL DX, (AX)(CX*4)
@@ -1898,7 +2037,7 @@ TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  496(DI), AX
 	MOVQ  424(DI), CX
 	CMPQ  488(DI), $0x00
-	JNE   add43
+	JNE   add44
 	MOVQ  496(DI), AX
 	MOVQ  424(DI), CX
 	MOVQ  320(DI), DX
@@ -1909,7 +2048,7 @@ TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
 	IMULQ 208(DI), BX
 	ADDQ  BX, DX
 
-whole45:
+whole46:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -1917,10 +2056,10 @@ whole45:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole45
-	JMP     done44
+	JG      whole46
+	JMP     done45
 
-add43:
+add44:
 	MOVQ 320(DI), BX
 	MOVQ BX, DX
 	SHLQ $0x03, DX
@@ -1930,7 +2069,7 @@ add43:
 	LEAQ (CX)(DX*1), R8
 	MOVQ 464(DI), DX
 
-vectors46:
+vectors47:
 	VBROADCASTSS (CX), Y0
 	VBROADCASTSS (AX), Y1
 	VMAXPS       Y1, Y0, Y2
@@ -1976,7 +2115,7 @@ vectors46:
 	VMOVSS       X3, (CX)(BX*4)
 	MOVQ         208(DI), R9
 
-values47:
+values48:
 	VMULPS      (SI), Y1, Y2
 	VMOVUPS     (R8), Y3
 	VFMADD213PS Y2, Y0, Y3
@@ -1988,13 +2127,13 @@ values47:
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, R8
 	SUBQ        $0x40, R9
-	JNZ         values47
+	JNZ         values48
 	ADDQ        $0x04, AX
 	ADDQ        $0x04, CX
 	DECQ        DX
-	JNZ         vectors46
+	JNZ         vectors47
 
-done44:
+done45:
 	TESTQ DI, DI
 	RET
 
@@ -2022,19 +2161,19 @@ TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
 	ADDQ  BX, SI
 	MOVQ  456(DI), BX
 
-rows48:
+rows49:
 	MOVQ  232(DI), R9
 	MOVQ  440(DI), R10
 	IMULQ R9, R10
 	SHLQ  $0x02, R10
 	ADDQ  112(DI), R10
 
-vectors49:
+vectors50:
 	VBROADCASTSS (AX)(CX*4), Y0
 	VBROADCASTSS (AX), Y1
 	VMOVUPS      one<>+0(SB), Y2
 	CMPQ         112(DI), $0x00
-	JEQ          noSink50
+	JEQ          noSink51
 
 	// the sink
 	VBROADCASTSS (R10), Y3
@@ -2079,7 +2218,7 @@ vectors49:
 	VANDPS       Y6, Y5, Y3
 	VFMADD213PS  Y3, Y2, Y0
 
-noSink50:
+noSink51:
 	// 1/l, times what the sink leaves of it, and 0 where there is no weight
 	VXORPS Y3, Y3, Y3
 	VCMPPS $0x04, Y3, Y0, Y3
@@ -2111,7 +2250,7 @@ noSink50:
 	VMOVSS      X4, (R8)
 	MOVQ        208(DI), R11
 
-values51:
+values52:
 	VMULPS  (DX), Y2, Y0
 	VMOVUPS Y0, (SI)
 	VMULPS  32(DX), Y2, Y0
@@ -2119,12 +2258,12 @@ values51:
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, SI
 	SUBQ    $0x40, R11
-	JNZ     values51
+	JNZ     values52
 	ADDQ    $0x04, R8
 	ADDQ    $0x04, AX
 	ADDQ    $0x04, R10
 	DECQ    R9
-	JNZ     vectors49
+	JNZ     vectors50
 
 	// the next row
 	MOVQ  216(DI), R9
@@ -2133,7 +2272,7 @@ values51:
 	IMULQ 208(DI), R9
 	ADDQ  R9, SI
 	DECQ  BX
-	JNZ   rows48
+	JNZ   rows49
 	TESTQ DI, DI
 	RET
 
@@ -2150,20 +2289,20 @@ TEXT ·opColumnQueries(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   408(DI), AX
 	VXORPS Y0, Y0, Y0
 	TESTQ  CX, CX
-	JZ     cleared52
+	JZ     cleared53
 
-clear53:
+clear54:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     clear53
+	JNZ     clear54
 
-cleared52:
+cleared53:
 	MOVQ 408(DI), AX
 	MOVQ 472(DI), CX
 
-columns54:
+columns55:
 	LEAQ (DX)(DX*2), BX
 	LEAQ (DX)(DX*4), SI
 	LEAQ (DX)(BX*2), R8
@@ -2172,7 +2311,7 @@ columns54:
 	MOVQ DX, R11
 	MOVQ R9, R12
 
-dims55:
+dims56:
 	VMOVUPS    (R10), Y0
 	VMOVUPS    (R10)(DX*1), Y1
 	VMOVUPS    (R10)(DX*2), Y2
@@ -2216,12 +2355,12 @@ dims55:
 	ADDQ       $0x20, R10
 	ADDQ       $0x00000200, R12
 	SUBQ       $0x20, R11
-	JNZ        dims55
+	JNZ        dims56
 	MOVQ       AX, R10
 	MOVQ       DX, R11
 	LEAQ       (AX)(DX*8), R10
 
-dims56:
+dims57:
 	VMOVUPS    (R10), Y0
 	VMOVUPS    (R10)(DX*1), Y1
 	VMOVUPS    (R10)(DX*2), Y2
@@ -2265,12 +2404,12 @@ dims56:
 	ADDQ       $0x20, R10
 	ADDQ       $0x00000200, R9
 	SUBQ       $0x20, R11
-	JNZ        dims56
+	JNZ        dims57
 	MOVQ       DX, BX
 	MOVQ       392(DI), SI
 	SHLQ       $0x04, BX
 
-back57:
+back58:
 	VMOVUPS (SI), Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS 32(SI), Y0
@@ -2278,9 +2417,9 @@ back57:
 	ADDQ    $0x40, SI
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, BX
-	JNZ     back57
+	JNZ     back58
 	SUBQ    $0x10, CX
-	JNZ     columns54
+	JNZ     columns55
 	TESTQ   DI, DI
 	RET
 
@@ -2290,13 +2429,13 @@ TEXT ·opColumn(SB), NOSPLIT|NOFRAME, $0
 	XORL  AX, AX
 	MOVQ  AX, 728(DI)
 	CMPQ  608(DI), $0x00
-	JNE   some58
+	JNE   some59
 	MOVQ  600(DI), AX
 	MOVQ  AX, 720(DI)
 	TESTQ DI, DI
 	RET
 
-some58:
+some59:
 	MOVQ         696(DI), AX
 	MOVQ         368(DI), CX
 	VPBROADCASTD 600(DI), Y0
@@ -2345,7 +2484,7 @@ TEXT ·opNextColumn(SB), NOSPLIT|NOFRAME, $0
 // Requires: AVX, AVX2, FMA3
 TEXT ·opFoldColumns(SB), NOSPLIT|NOFRAME, $0
 	CMPQ  488(DI), $0x00
-	JNE   add59
+	JNE   add60
 	MOVQ  496(DI), AX
 	MOVQ  424(DI), CX
 	MOVQ  320(DI), DX
@@ -2356,7 +2495,7 @@ TEXT ·opFoldColumns(SB), NOSPLIT|NOFRAME, $0
 	IMULQ 208(DI), BX
 	ADDQ  BX, DX
 
-whole61:
+whole62:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -2364,10 +2503,10 @@ whole61:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole61
-	JMP     done60
+	JG      whole62
+	JMP     done61
 
-add59:
+add60:
 	MOVQ 496(DI), AX
 	MOVQ 424(DI), CX
 	MOVQ 320(DI), DX
@@ -2383,7 +2522,7 @@ add59:
 	ADDQ 424(DI), SI
 	MOVQ 472(DI), R8
 
-columns62:
+columns63:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     (AX), Y1
 	VMAXPS      Y1, Y0, Y2
@@ -2431,7 +2570,7 @@ columns62:
 	MOVQ        SI, R10
 	MOVQ        192(DI), R11
 
-values63:
+values64:
 	VMOVUPS     (R10), Y3
 	VMULPS      (R9), Y1, Y2
 	VFMADD213PS Y2, Y0, Y3
@@ -2439,7 +2578,7 @@ values63:
 	ADDQ        $0x40, R9
 	ADDQ        $0x40, R10
 	DECQ        R11
-	JNZ         values63
+	JNZ         values64
 	VMOVUPS     32(CX), Y0
 	VMOVUPS     32(AX), Y1
 	VMAXPS      Y1, Y0, Y2
@@ -2487,7 +2626,7 @@ values63:
 	MOVQ        SI, R10
 	MOVQ        192(DI), R11
 
-values64:
+values65:
 	VMOVUPS     32(R10), Y3
 	VMULPS      32(R9), Y1, Y2
 	VFMADD213PS Y2, Y0, Y3
@@ -2495,7 +2634,7 @@ values64:
 	ADDQ        $0x40, R9
 	ADDQ        $0x40, R10
 	DECQ        R11
-	JNZ         values64
+	JNZ         values65
 	MOVQ        208(DI), R9
 	SHLQ        $0x04, R9
 	ADDQ        R9, BX
@@ -2503,9 +2642,9 @@ values64:
 	ADDQ        $0x40, AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, R8
-	JNZ         columns62
+	JNZ         columns63
 
-done60:
+done61:
 	TESTQ DI, DI
 	RET
 
@@ -2522,7 +2661,7 @@ TEXT ·opColumnOutputs(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 688(DI), CX
 	MOVQ 472(DI), DX
 
-columns65:
+columns66:
 	LEAQ (AX)(AX*2), BX
 	LEAQ (AX)(AX*4), SI
 	LEAQ (AX)(BX*2), R8
@@ -2530,7 +2669,7 @@ columns65:
 	MOVQ AX, R10
 	MOVQ 400(DI), R11
 
-dims66:
+dims67:
 	VMOVUPS    (R9), Y0
 	VMOVUPS    64(R9), Y1
 	VMOVUPS    128(R9), Y2
@@ -2574,13 +2713,13 @@ dims66:
 	ADDQ       $0x00000200, R9
 	ADDQ       $0x20, R11
 	SUBQ       $0x20, R10
-	JNZ        dims66
+	JNZ        dims67
 	MOVQ       CX, R9
 	MOVQ       AX, R10
 	MOVQ       400(DI), R11
 	LEAQ       (R11)(AX*8), R11
 
-dims67:
+dims68:
 	VMOVUPS    32(R9), Y0
 	VMOVUPS    96(R9), Y1
 	VMOVUPS    160(R9), Y2
@@ -2624,12 +2763,12 @@ dims67:
 	ADDQ       $0x00000200, R9
 	ADDQ       $0x20, R11
 	SUBQ       $0x20, R10
-	JNZ        dims67
+	JNZ        dims68
 	MOVQ       AX, BX
 	MOVQ       400(DI), SI
 	SHLQ       $0x04, BX
 
-back68:
+back69:
 	VMOVUPS (SI), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(SI), Y0
@@ -2637,9 +2776,9 @@ back68:
 	ADDQ    $0x40, SI
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, BX
-	JNZ     back68
+	JNZ     back69
 	SUBQ    $0x10, DX
-	JNZ     columns65
+	JNZ     columns66
 	TESTQ   DI, DI
 	RET
 
@@ -2653,14 +2792,14 @@ TEXT ·opSoftmax1AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap69
+	JZ    noCap70
 
 	// soft cap
 	VBROADCASTSS 272(DI), Y0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs70:
+vecs71:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -2689,11 +2828,11 @@ vecs70:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs70
+	JNZ         vecs71
 
-noCap69:
+noCap70:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen71
+	JEQ  allSeen72
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSS 736(DI), Y0
@@ -2703,16 +2842,16 @@ noCap69:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs72:
+vecs73:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs72
+	JNZ       vecs73
 
-allSeen71:
+allSeen72:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -2727,11 +2866,11 @@ allSeen71:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs73:
+vecs74:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs73
+	JNZ         vecs74
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -2756,13 +2895,13 @@ vecs73:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 816(DI)
+	VMOVUPS     Y0, 928(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs74:
+vecs75:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2784,21 +2923,21 @@ vecs74:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs74
+	JNZ         vecs75
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums75:
+sums76:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x02, CX
-	JNZ         sums75
+	JNZ         sums76
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
@@ -2816,10 +2955,10 @@ TEXT ·opSeenValues1AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector76:
+vector77:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind77
+	JZ    blind78
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -2827,10 +2966,10 @@ vector76:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel78:
+panel79:
 	CMPQ         R9, $0x40
-	JLT          narrower79
-	VBROADCASTSS 816(DI)(AX*4), Y0
+	JLT          narrower80
+	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -2841,7 +2980,7 @@ panel78:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen80:
+seen81:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2856,7 +2995,7 @@ seen80:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen80
+	JNZ          seen81
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -2868,18 +3007,18 @@ seen80:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel78
+	JMP          panel79
 
-narrower79:
-panel81:
+narrower80:
+panel82:
 	CMPQ         R9, $0x10
-	JLT          narrower82
-	VBROADCASTSS 816(DI)(AX*4), Y0
+	JLT          narrower83
+	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen83:
+seen84:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2888,20 +3027,20 @@ seen83:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen83
+	JNZ          seen84
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel81
+	JMP          panel82
 
-narrower82:
-blind77:
+narrower83:
+blind78:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector76
+	JLT   vector77
 	TESTQ DI, DI
 	RET
 
@@ -2916,14 +3055,14 @@ TEXT ·opSoftmax2AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap84
+	JZ    noCap85
 
 	// soft cap
 	VBROADCASTSS 272(DI), Y0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs85:
+vecs86:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -2952,11 +3091,11 @@ vecs85:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs85
+	JNZ         vecs86
 
-noCap84:
+noCap85:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen86
+	JEQ  allSeen87
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSD 736(DI), Y0
@@ -2966,16 +3105,16 @@ noCap84:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs87:
+vecs88:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs87
+	JNZ       vecs88
 
-allSeen86:
+allSeen87:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -2991,11 +3130,11 @@ allSeen86:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs88:
+vecs89:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs88
+	JNZ         vecs89
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -3018,13 +3157,13 @@ vecs88:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 816(DI)
+	VMOVUPS     Y0, 928(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs89:
+vecs90:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3046,19 +3185,19 @@ vecs89:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs89
+	JNZ         vecs90
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums90:
+sums91:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y1, Y1
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums90
+	JNZ          sums91
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VSHUFPS      $0x4e, X1, X1, X2
@@ -3076,10 +3215,10 @@ TEXT ·opSeenValues2AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector91:
+vector92:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind92
+	JZ    blind93
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -3087,10 +3226,10 @@ vector91:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel93:
+panel94:
 	CMPQ         R9, $0x40
-	JLT          narrower94
-	VBROADCASTSS 816(DI)(AX*4), Y0
+	JLT          narrower95
+	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -3101,7 +3240,7 @@ panel93:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen95:
+seen96:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3116,7 +3255,7 @@ seen95:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen95
+	JNZ          seen96
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3128,18 +3267,18 @@ seen95:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel93
+	JMP          panel94
 
-narrower94:
-panel96:
+narrower95:
+panel97:
 	CMPQ         R9, $0x10
-	JLT          narrower97
-	VBROADCASTSS 816(DI)(AX*4), Y0
+	JLT          narrower98
+	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen98:
+seen99:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3148,20 +3287,20 @@ seen98:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen98
+	JNZ          seen99
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel96
+	JMP          panel97
 
-narrower97:
-blind92:
+narrower98:
+blind93:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector91
+	JLT   vector92
 	TESTQ DI, DI
 	RET
 
@@ -3176,14 +3315,14 @@ TEXT ·opSoftmax4AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap99
+	JZ    noCap100
 
 	// soft cap
 	VBROADCASTSS 272(DI), Y0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs100:
+vecs101:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -3212,11 +3351,11 @@ vecs100:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs100
+	JNZ         vecs101
 
-noCap99:
+noCap100:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen101
+	JEQ  allSeen102
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTF128 736(DI), Y0
@@ -3226,16 +3365,16 @@ noCap99:
 	MOVQ           352(DI), AX
 	MOVQ           704(DI), CX
 
-vecs102:
+vecs103:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs102
+	JNZ       vecs103
 
-allSeen101:
+allSeen102:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -3251,11 +3390,11 @@ allSeen101:
 	MOVQ           352(DI), CX
 	MOVQ           704(DI), DX
 
-vecs103:
+vecs104:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs103
+	JNZ         vecs104
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VMOVUPS     X1, (AX)
@@ -3276,13 +3415,13 @@ vecs103:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 816(DI)
+	VMOVUPS     Y0, 928(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs104:
+vecs105:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3304,7 +3443,7 @@ vecs104:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs104
+	JNZ         vecs105
 
 	// sums
 	VXORPS Y1, Y1, Y1
@@ -3312,12 +3451,12 @@ vecs104:
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums105:
+sums106:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y2, Y2
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums105
+	JNZ          sums106
 	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
@@ -3334,10 +3473,10 @@ TEXT ·opSeenValues4AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector106:
+vector107:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind107
+	JZ    blind108
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -3345,10 +3484,10 @@ vector106:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel108:
+panel109:
 	CMPQ         R9, $0x40
-	JLT          narrower109
-	VBROADCASTSS 816(DI)(AX*4), Y0
+	JLT          narrower110
+	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -3359,7 +3498,7 @@ panel108:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen110:
+seen111:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3375,7 +3514,7 @@ seen110:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen110
+	JNZ          seen111
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3387,18 +3526,18 @@ seen110:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel108
+	JMP          panel109
 
-narrower109:
-panel111:
+narrower110:
+panel112:
 	CMPQ         R9, $0x10
-	JLT          narrower112
-	VBROADCASTSS 816(DI)(AX*4), Y0
+	JLT          narrower113
+	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen113:
+seen114:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3408,20 +3547,20 @@ seen113:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen113
+	JNZ          seen114
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel111
+	JMP          panel112
 
-narrower112:
-blind107:
+narrower113:
+blind108:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector106
+	JLT   vector107
 	TESTQ DI, DI
 	RET
 
@@ -3435,9 +3574,9 @@ TEXT ·opExpandF32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop114:
+loop115:
 	SUBQ       $0x20, BX
-	JLT        rest115
+	JLT        rest116
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -3451,17 +3590,17 @@ loop114:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop114
+	JMP        loop115
 
-rest115:
+rest116:
 	CMPQ    BX, $-16
-	JNE     done116
+	JNE     done117
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done116:
+done117:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -3469,9 +3608,9 @@ done116:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop117:
+loop118:
 	SUBQ       $0x20, BX
-	JLT        rest118
+	JLT        rest119
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -3485,17 +3624,17 @@ loop117:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop117
+	JMP        loop118
 
-rest118:
+rest119:
 	CMPQ    BX, $-16
-	JNE     done119
+	JNE     done120
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done119:
+done120:
 	TESTQ DI, DI
 	RET
 
@@ -3511,7 +3650,7 @@ TEXT ·opGatherF32AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed120:
+listed121:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -3525,9 +3664,9 @@ listed120:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop121:
+loop122:
 	SUBQ       $0x20, R11
-	JLT        rest122
+	JLT        rest123
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -3541,19 +3680,19 @@ loop121:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop121
+	JMP        loop122
 
-rest122:
+rest123:
 	CMPQ    R11, $-16
-	JNE     done123
+	JNE     done124
 	VMOVUPS (R9), Y0
 	VMOVUPS Y0, (R8)
 	VMOVUPS 32(R9), Y0
 	VMOVUPS Y0, 32(R8)
 
-done123:
+done124:
 	TESTQ DX, DX
-	JNZ   listed120
+	JNZ   listed121
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -3563,7 +3702,7 @@ done123:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed124:
+listed125:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -3577,9 +3716,9 @@ listed124:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop125:
+loop126:
 	SUBQ       $0x20, R11
-	JLT        rest126
+	JLT        rest127
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -3593,19 +3732,19 @@ loop125:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop125
+	JMP        loop126
 
-rest126:
+rest127:
 	CMPQ    R11, $-16
-	JNE     done127
+	JNE     done128
 	VMOVUPS (R9), Y0
 	VMOVUPS Y0, (R8)
 	VMOVUPS 32(R9), Y0
 	VMOVUPS Y0, 32(R8)
 
-done127:
+done128:
 	TESTQ DX, DX
-	JNZ   listed124
+	JNZ   listed125
 	TESTQ DI, DI
 	RET
 
@@ -3623,7 +3762,7 @@ TEXT ·opScores1F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells128:
+cells129:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -3636,7 +3775,7 @@ cells128:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims129:
+dims130:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3667,7 +3806,7 @@ dims129:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims129
+	JNZ         dims130
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3691,7 +3830,7 @@ dims129:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells128
+	JG          cells129
 	TESTQ       DI, DI
 	RET
 
@@ -3707,10 +3846,10 @@ TEXT ·opValues1F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel130:
+panel131:
 	CMPQ         DX, $0x40
-	JLT          narrower131
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower132
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -3724,7 +3863,7 @@ panel130:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells132:
+cells133:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -3742,7 +3881,7 @@ cells132:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells132
+	JNZ          cells133
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3757,13 +3896,13 @@ cells132:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel130
+	JMP          panel131
 
-narrower131:
-panel133:
+narrower132:
+panel134:
 	CMPQ         DX, $0x20
-	JLT          narrower134
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower135
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -3773,7 +3912,7 @@ panel133:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells135:
+cells136:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y4
@@ -3785,7 +3924,7 @@ cells135:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells135
+	JNZ          cells136
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3796,13 +3935,13 @@ cells135:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel133
+	JMP          panel134
 
-narrower134:
-panel136:
+narrower135:
+panel137:
 	CMPQ         DX, $0x10
-	JLT          narrower137
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower138
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
@@ -3810,7 +3949,7 @@ panel136:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells138:
+cells139:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VFMADD231PS  (SI), Y2, Y1
@@ -3819,7 +3958,7 @@ cells138:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells138
+	JNZ          cells139
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x40, AX
@@ -3828,9 +3967,9 @@ cells138:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel136
+	JMP          panel137
 
-narrower137:
+narrower138:
 	TESTQ DI, DI
 	RET
 
@@ -3846,7 +3985,7 @@ TEXT ·opScores2F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells139:
+cells140:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -3859,7 +3998,7 @@ cells139:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims140:
+dims141:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3896,7 +4035,7 @@ dims140:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims140
+	JNZ         dims141
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3920,7 +4059,7 @@ dims140:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells139
+	JG          cells140
 	TESTQ       DI, DI
 	RET
 
@@ -3936,15 +4075,15 @@ TEXT ·opValues2F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel141:
+panel142:
 	CMPQ         DX, $0x20
-	JLT          narrower142
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower143
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y4
+	VBROADCASTSS 932(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
@@ -3954,7 +4093,7 @@ panel141:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells143:
+cells144:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y8
@@ -3975,7 +4114,7 @@ cells143:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells143
+	JNZ          cells144
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3990,16 +4129,16 @@ cells143:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel141
+	JMP          panel142
 
-narrower142:
-panel144:
+narrower143:
+panel145:
 	CMPQ         DX, $0x10
-	JLT          narrower145
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower146
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
@@ -4007,7 +4146,7 @@ panel144:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells146:
+cells147:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -4021,7 +4160,7 @@ cells146:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells146
+	JNZ          cells147
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4032,9 +4171,9 @@ cells146:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel144
+	JMP          panel145
 
-narrower145:
+narrower146:
 	TESTQ DI, DI
 	RET
 
@@ -4050,7 +4189,7 @@ TEXT ·opScores3F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells147:
+cells148:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -4067,7 +4206,7 @@ cells147:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims148:
+dims149:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4114,7 +4253,7 @@ dims148:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims148
+	JNZ         dims149
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -4152,7 +4291,7 @@ dims148:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells147
+	JG          cells148
 	TESTQ       DI, DI
 	RET
 
@@ -4168,20 +4307,20 @@ TEXT ·opValues3F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel149:
+panel150:
 	CMPQ         DX, $0x20
-	JLT          narrower150
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower151
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y4
+	VBROADCASTSS 932(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 824(DI), Y8
+	VBROADCASTSS 936(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
@@ -4191,7 +4330,7 @@ panel149:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells151:
+cells152:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y12
@@ -4217,7 +4356,7 @@ cells151:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells151
+	JNZ          cells152
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4236,19 +4375,19 @@ cells151:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel149
+	JMP          panel150
 
-narrower150:
-panel152:
+narrower151:
+panel153:
 	CMPQ         DX, $0x10
-	JLT          narrower153
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower154
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -4256,7 +4395,7 @@ panel152:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells154:
+cells155:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -4273,7 +4412,7 @@ cells154:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells154
+	JNZ          cells155
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4286,9 +4425,9 @@ cells154:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel152
+	JMP          panel153
 
-narrower153:
+narrower154:
 	TESTQ DI, DI
 	RET
 
@@ -4304,7 +4443,7 @@ TEXT ·opScores4F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x02, R9, R9
 
-cells155:
+cells156:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -4317,7 +4456,7 @@ cells155:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims156:
+dims157:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R11), Y8
@@ -4352,7 +4491,7 @@ dims156:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims156
+	JNZ         dims157
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4376,7 +4515,7 @@ dims156:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells155
+	JG          cells156
 	TESTQ       DI, DI
 	RET
 
@@ -4392,19 +4531,19 @@ TEXT ·opValues4F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel157:
+panel158:
 	CMPQ         DX, $0x10
-	JLT          narrower158
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower159
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 828(DI), Y6
+	VBROADCASTSS 940(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -4412,7 +4551,7 @@ panel157:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells159:
+cells160:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -4432,7 +4571,7 @@ cells159:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells159
+	JNZ          cells160
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4447,9 +4586,9 @@ cells159:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel157
+	JMP          panel158
 
-narrower158:
+narrower159:
 	TESTQ DI, DI
 	RET
 
@@ -4463,9 +4602,9 @@ TEXT ·opExpandF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop160:
+loop161:
 	SUBQ       $0x20, BX
-	JLT        rest161
+	JLT        rest162
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Y0
@@ -4478,17 +4617,17 @@ loop160:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop160
+	JMP        loop161
 
-rest161:
+rest162:
 	CMPQ      BX, $-16
-	JNE       done162
+	JNE       done163
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done162:
+done163:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -4496,9 +4635,9 @@ done162:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop163:
+loop164:
 	SUBQ       $0x20, BX
-	JLT        rest164
+	JLT        rest165
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Y0
@@ -4511,17 +4650,17 @@ loop163:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop163
+	JMP        loop164
 
-rest164:
+rest165:
 	CMPQ      BX, $-16
-	JNE       done165
+	JNE       done166
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done165:
+done166:
 	TESTQ DI, DI
 	RET
 
@@ -4537,7 +4676,7 @@ TEXT ·opGatherF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed166:
+listed167:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -4551,9 +4690,9 @@ listed166:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop167:
+loop168:
 	SUBQ       $0x20, R11
-	JLT        rest168
+	JLT        rest169
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Y0
@@ -4566,19 +4705,19 @@ loop167:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop167
+	JMP        loop168
 
-rest168:
+rest169:
 	CMPQ      R11, $-16
-	JNE       done169
+	JNE       done170
 	VCVTPH2PS (R9), Y0
 	VMOVUPS   Y0, (R8)
 	VCVTPH2PS 16(R9), Y0
 	VMOVUPS   Y0, 32(R8)
 
-done169:
+done170:
 	TESTQ DX, DX
-	JNZ   listed166
+	JNZ   listed167
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -4588,7 +4727,7 @@ done169:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed170:
+listed171:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -4602,9 +4741,9 @@ listed170:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop171:
+loop172:
 	SUBQ       $0x20, R11
-	JLT        rest172
+	JLT        rest173
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Y0
@@ -4617,19 +4756,19 @@ loop171:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop171
+	JMP        loop172
 
-rest172:
+rest173:
 	CMPQ      R11, $-16
-	JNE       done173
+	JNE       done174
 	VCVTPH2PS (R9), Y0
 	VMOVUPS   Y0, (R8)
 	VCVTPH2PS 16(R9), Y0
 	VMOVUPS   Y0, 32(R8)
 
-done173:
+done174:
 	TESTQ DX, DX
-	JNZ   listed170
+	JNZ   listed171
 	TESTQ DI, DI
 	RET
 
@@ -4647,7 +4786,7 @@ TEXT ·opScores1F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells174:
+cells175:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -4660,7 +4799,7 @@ cells174:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims175:
+dims176:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4703,7 +4842,7 @@ dims175:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims175
+	JNZ         dims176
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4727,7 +4866,7 @@ dims175:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells174
+	JG          cells175
 	TESTQ       DI, DI
 	RET
 
@@ -4743,10 +4882,10 @@ TEXT ·opValues1F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel176:
+panel177:
 	CMPQ         DX, $0x40
-	JLT          narrower177
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower178
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -4760,7 +4899,7 @@ panel176:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells178:
+cells179:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -4784,7 +4923,7 @@ cells178:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells178
+	JNZ          cells179
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4799,13 +4938,13 @@ cells178:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel176
+	JMP          panel177
 
-narrower177:
-panel179:
+narrower178:
+panel180:
 	CMPQ         DX, $0x20
-	JLT          narrower180
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower181
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -4815,7 +4954,7 @@ panel179:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells181:
+cells182:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VCVTPH2PS    (SI), Y5
@@ -4830,7 +4969,7 @@ cells181:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells181
+	JNZ          cells182
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4841,13 +4980,13 @@ cells181:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel179
+	JMP          panel180
 
-narrower180:
-panel182:
+narrower181:
+panel183:
 	CMPQ         DX, $0x10
-	JLT          narrower183
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower184
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
@@ -4855,7 +4994,7 @@ panel182:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells184:
+cells185:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VCVTPH2PS    (SI), Y3
@@ -4866,7 +5005,7 @@ cells184:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells184
+	JNZ          cells185
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x20, AX
@@ -4875,9 +5014,9 @@ cells184:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel182
+	JMP          panel183
 
-narrower183:
+narrower184:
 	TESTQ DI, DI
 	RET
 
@@ -4895,7 +5034,7 @@ TEXT ·opScores2F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells185:
+cells186:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -4908,7 +5047,7 @@ cells185:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims186:
+dims187:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y8
@@ -4943,7 +5082,7 @@ dims186:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims186
+	JNZ         dims187
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4967,7 +5106,7 @@ dims186:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells185
+	JG          cells186
 	TESTQ       DI, DI
 	RET
 
@@ -4983,15 +5122,15 @@ TEXT ·opValues2F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel187:
+panel188:
 	CMPQ         DX, $0x20
-	JLT          narrower188
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower189
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y4
+	VBROADCASTSS 932(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
@@ -5001,7 +5140,7 @@ panel187:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells189:
+cells190:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -5021,7 +5160,7 @@ cells189:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells189
+	JNZ          cells190
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5036,16 +5175,16 @@ cells189:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel187
+	JMP          panel188
 
-narrower188:
-panel190:
+narrower189:
+panel191:
 	CMPQ         DX, $0x10
-	JLT          narrower191
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower192
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
@@ -5053,7 +5192,7 @@ panel190:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells192:
+cells193:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -5067,7 +5206,7 @@ cells192:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells192
+	JNZ          cells193
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5078,9 +5217,9 @@ cells192:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel190
+	JMP          panel191
 
-narrower191:
+narrower192:
 	TESTQ DI, DI
 	RET
 
@@ -5098,7 +5237,7 @@ TEXT ·opScores3F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells193:
+cells194:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -5115,7 +5254,7 @@ cells193:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims194:
+dims195:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y12
@@ -5160,7 +5299,7 @@ dims194:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims194
+	JNZ         dims195
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -5198,7 +5337,7 @@ dims194:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells193
+	JG          cells194
 	TESTQ       DI, DI
 	RET
 
@@ -5214,20 +5353,20 @@ TEXT ·opValues3F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel195:
+panel196:
 	CMPQ         DX, $0x20
-	JLT          narrower196
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower197
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y4
+	VBROADCASTSS 932(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 824(DI), Y8
+	VBROADCASTSS 936(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
@@ -5237,7 +5376,7 @@ panel195:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells197:
+cells198:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS 4(R11), Y13
@@ -5262,7 +5401,7 @@ cells197:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells197
+	JNZ          cells198
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5281,19 +5420,19 @@ cells197:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel195
+	JMP          panel196
 
-narrower196:
-panel198:
+narrower197:
+panel199:
 	CMPQ         DX, $0x10
-	JLT          narrower199
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower200
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -5301,7 +5440,7 @@ panel198:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells200:
+cells201:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -5318,7 +5457,7 @@ cells200:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells200
+	JNZ          cells201
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5331,9 +5470,9 @@ cells200:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel198
+	JMP          panel199
 
-narrower199:
+narrower200:
 	TESTQ DI, DI
 	RET
 
@@ -5351,7 +5490,7 @@ TEXT ·opScores4F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x02, R10, R10
 
-cells201:
+cells202:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -5364,7 +5503,7 @@ cells201:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims202:
+dims203:
 	PREFETCHT1  (BX)
 	VMOVUPS     (R12), Y8
 	VMOVUPS     (R12)(R8*1), Y9
@@ -5398,7 +5537,7 @@ dims202:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims202
+	JNZ         dims203
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -5422,7 +5561,7 @@ dims202:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells201
+	JG          cells202
 	TESTQ       DI, DI
 	RET
 
@@ -5438,19 +5577,19 @@ TEXT ·opValues4F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel203:
+panel204:
 	CMPQ         DX, $0x10
-	JLT          narrower204
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower205
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 828(DI), Y6
+	VBROADCASTSS 940(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -5458,7 +5597,7 @@ panel203:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells205:
+cells206:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -5478,7 +5617,7 @@ cells205:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells205
+	JNZ          cells206
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5493,9 +5632,9 @@ cells205:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel203
+	JMP          panel204
 
-narrower204:
+narrower205:
 	TESTQ DI, DI
 	RET
 
@@ -5509,9 +5648,9 @@ TEXT ·opExpandBF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop206:
+loop207:
 	SUBQ       $0x20, BX
-	JLT        rest207
+	JLT        rest208
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Y0
@@ -5528,11 +5667,11 @@ loop206:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop206
+	JMP        loop207
 
-rest207:
+rest208:
 	CMPQ      BX, $-16
-	JNE       done208
+	JNE       done209
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -5540,7 +5679,7 @@ rest207:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done208:
+done209:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -5548,9 +5687,9 @@ done208:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop209:
+loop210:
 	SUBQ       $0x20, BX
-	JLT        rest210
+	JLT        rest211
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Y0
@@ -5567,11 +5706,11 @@ loop209:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop209
+	JMP        loop210
 
-rest210:
+rest211:
 	CMPQ      BX, $-16
-	JNE       done211
+	JNE       done212
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -5579,7 +5718,7 @@ rest210:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done211:
+done212:
 	TESTQ DI, DI
 	RET
 
@@ -5595,7 +5734,7 @@ TEXT ·opGatherBF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed212:
+listed213:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5609,9 +5748,9 @@ listed212:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop213:
+loop214:
 	SUBQ       $0x20, R11
-	JLT        rest214
+	JLT        rest215
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Y0
@@ -5628,11 +5767,11 @@ loop213:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop213
+	JMP        loop214
 
-rest214:
+rest215:
 	CMPQ      R11, $-16
-	JNE       done215
+	JNE       done216
 	VPMOVZXWD (R9), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (R8)
@@ -5640,9 +5779,9 @@ rest214:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(R8)
 
-done215:
+done216:
 	TESTQ DX, DX
-	JNZ   listed212
+	JNZ   listed213
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -5652,7 +5791,7 @@ done215:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed216:
+listed217:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5666,9 +5805,9 @@ listed216:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop217:
+loop218:
 	SUBQ       $0x20, R11
-	JLT        rest218
+	JLT        rest219
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Y0
@@ -5685,11 +5824,11 @@ loop217:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop217
+	JMP        loop218
 
-rest218:
+rest219:
 	CMPQ      R11, $-16
-	JNE       done219
+	JNE       done220
 	VPMOVZXWD (R9), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (R8)
@@ -5697,9 +5836,9 @@ rest218:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(R8)
 
-done219:
+done220:
 	TESTQ DX, DX
-	JNZ   listed216
+	JNZ   listed217
 	TESTQ DI, DI
 	RET
 
@@ -5713,9 +5852,9 @@ TEXT ·opExpandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop220:
+loop221:
 	SUBQ         $0x20, BX
-	JLT          rest221
+	JLT          rest222
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), X0
@@ -5738,9 +5877,9 @@ loop220:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop220
+	JMP          loop221
 
-rest221:
+rest222:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -5748,9 +5887,9 @@ rest221:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop223:
+loop224:
 	SUBQ         $0x20, BX
-	JLT          rest224
+	JLT          rest225
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), X0
@@ -5773,9 +5912,9 @@ loop223:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop223
+	JMP          loop224
 
-rest224:
+rest225:
 	TESTQ DI, DI
 	RET
 
@@ -5791,7 +5930,7 @@ TEXT ·opGatherQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed226:
+listed227:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5805,9 +5944,9 @@ listed226:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop227:
+loop228:
 	SUBQ         $0x20, R11
-	JLT          rest228
+	JLT          rest229
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), X0
@@ -5830,11 +5969,11 @@ loop227:
 	VMOVUPS      Y1, 96(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop227
+	JMP          loop228
 
-rest228:
+rest229:
 	TESTQ DX, DX
-	JNZ   listed226
+	JNZ   listed227
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -5844,7 +5983,7 @@ rest228:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed230:
+listed231:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5858,9 +5997,9 @@ listed230:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop231:
+loop232:
 	SUBQ         $0x20, R11
-	JLT          rest232
+	JLT          rest233
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), X0
@@ -5883,11 +6022,11 @@ loop231:
 	VMOVUPS      Y1, 96(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop231
+	JMP          loop232
 
-rest232:
+rest233:
 	TESTQ DX, DX
-	JNZ   listed230
+	JNZ   listed231
 	TESTQ DI, DI
 	RET
 
@@ -5905,7 +6044,7 @@ TEXT ·opScores1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells234:
+cells235:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -5918,7 +6057,7 @@ cells234:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims235:
+dims236:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6072,7 +6211,7 @@ dims235:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims235
+	JNZ          dims236
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6096,7 +6235,7 @@ dims235:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells234
+	JG           cells235
 	TESTQ        DI, DI
 	RET
 
@@ -6112,10 +6251,10 @@ TEXT ·opValues1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel236:
+panel237:
 	CMPQ         DX, $0x40
-	JLT          narrower237
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower238
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -6129,7 +6268,7 @@ panel236:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells238:
+cells239:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -6173,7 +6312,7 @@ cells238:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells238
+	JNZ          cells239
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6188,13 +6327,13 @@ cells238:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel236
+	JMP          panel237
 
-narrower237:
-panel239:
+narrower238:
+panel240:
 	CMPQ         DX, $0x20
-	JLT          narrower240
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower241
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -6204,7 +6343,7 @@ panel239:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells241:
+cells242:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -6229,7 +6368,7 @@ cells241:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells241
+	JNZ          cells242
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6240,9 +6379,9 @@ cells241:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel239
+	JMP          panel240
 
-narrower240:
+narrower241:
 	TESTQ DI, DI
 	RET
 
@@ -6260,7 +6399,7 @@ TEXT ·opScores2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells242:
+cells243:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -6273,7 +6412,7 @@ cells242:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims243:
+dims244:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6369,7 +6508,7 @@ dims243:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims243
+	JNZ          dims244
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6393,7 +6532,7 @@ dims243:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells242
+	JG           cells243
 	TESTQ        DI, DI
 	RET
 
@@ -6409,15 +6548,15 @@ TEXT ·opValues2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel244:
+panel245:
 	CMPQ         DX, $0x20
-	JLT          narrower245
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower246
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y4
+	VBROADCASTSS 932(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
@@ -6427,7 +6566,7 @@ panel244:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells246:
+cells247:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -6457,7 +6596,7 @@ cells246:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells246
+	JNZ          cells247
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6472,9 +6611,9 @@ cells246:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel244
+	JMP          panel245
 
-narrower245:
+narrower246:
 	TESTQ DI, DI
 	RET
 
@@ -6492,7 +6631,7 @@ TEXT ·opScores3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells247:
+cells248:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -6509,7 +6648,7 @@ cells247:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims248:
+dims249:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6621,7 +6760,7 @@ dims248:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims248
+	JNZ          dims249
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -6659,7 +6798,7 @@ dims248:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells247
+	JG           cells248
 	TESTQ        DI, DI
 	RET
 
@@ -6675,16 +6814,16 @@ TEXT ·opValues3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel249:
+panel250:
 	CMPQ         DX, $0x20
-	JLT          narrower250
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower251
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -6692,7 +6831,7 @@ panel249:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells251:
+cells252:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -6715,20 +6854,20 @@ cells251:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells251
+	JNZ          cells252
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 816(DI), Y0
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -6736,7 +6875,7 @@ cells251:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells252:
+cells253:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -6757,7 +6896,7 @@ cells252:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells252
+	JNZ          cells253
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -6770,9 +6909,9 @@ cells252:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel249
+	JMP          panel250
 
-narrower250:
+narrower251:
 	TESTQ DI, DI
 	RET
 
@@ -6790,7 +6929,7 @@ TEXT ·opScores4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells253:
+cells254:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -6803,7 +6942,7 @@ cells253:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims254:
+dims255:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -6870,7 +7009,7 @@ dims254:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims254
+	JNZ          dims255
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6894,7 +7033,7 @@ dims254:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells253
+	JG           cells254
 	TESTQ        DI, DI
 	RET
 
@@ -6910,19 +7049,19 @@ TEXT ·opValues4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel255:
+panel256:
 	CMPQ         DX, $0x20
-	JLT          narrower256
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower257
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 828(DI), Y6
+	VBROADCASTSS 940(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -6930,7 +7069,7 @@ panel255:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells257:
+cells258:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -6956,7 +7095,7 @@ cells257:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells257
+	JNZ          cells258
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -6965,16 +7104,16 @@ cells257:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 816(DI), Y0
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 828(DI), Y6
+	VBROADCASTSS 940(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -6982,7 +7121,7 @@ cells257:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells258:
+cells259:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -7006,7 +7145,7 @@ cells258:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells258
+	JNZ          cells259
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -7021,9 +7160,9 @@ cells258:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel255
+	JMP          panel256
 
-narrower256:
+narrower257:
 	TESTQ DI, DI
 	RET
 
@@ -7037,9 +7176,9 @@ TEXT ·opExpandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop259:
+loop260:
 	SUBQ         $0x20, BX
-	JLT          rest260
+	JLT          rest261
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), X0
@@ -7067,9 +7206,9 @@ loop259:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop259
+	JMP          loop260
 
-rest260:
+rest261:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -7077,9 +7216,9 @@ rest260:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop262:
+loop263:
 	SUBQ         $0x20, BX
-	JLT          rest263
+	JLT          rest264
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), X0
@@ -7107,9 +7246,9 @@ loop262:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop262
+	JMP          loop263
 
-rest263:
+rest264:
 	TESTQ DI, DI
 	RET
 
@@ -7125,7 +7264,7 @@ TEXT ·opGatherQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed265:
+listed266:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -7139,9 +7278,9 @@ listed265:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop266:
+loop267:
 	SUBQ         $0x20, R11
-	JLT          rest267
+	JLT          rest268
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), X0
@@ -7169,11 +7308,11 @@ loop266:
 	VMOVUPS      Y2, 96(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop266
+	JMP          loop267
 
-rest267:
+rest268:
 	TESTQ DX, DX
-	JNZ   listed265
+	JNZ   listed266
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -7183,7 +7322,7 @@ rest267:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed269:
+listed270:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -7197,9 +7336,9 @@ listed269:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop270:
+loop271:
 	SUBQ         $0x20, R11
-	JLT          rest271
+	JLT          rest272
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), X0
@@ -7227,11 +7366,11 @@ loop270:
 	VMOVUPS      Y2, 96(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop270
+	JMP          loop271
 
-rest271:
+rest272:
 	TESTQ DX, DX
-	JNZ   listed269
+	JNZ   listed270
 	TESTQ DI, DI
 	RET
 
@@ -7249,7 +7388,7 @@ TEXT ·opScores1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells273:
+cells274:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -7262,7 +7401,7 @@ cells273:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims274:
+dims275:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -7454,7 +7593,7 @@ dims274:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims274
+	JNZ          dims275
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7478,7 +7617,7 @@ dims274:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells273
+	JG           cells274
 	TESTQ        DI, DI
 	RET
 
@@ -7494,10 +7633,10 @@ TEXT ·opValues1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel275:
+panel276:
 	CMPQ         DX, $0x40
-	JLT          narrower276
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower277
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -7511,7 +7650,7 @@ panel275:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells277:
+cells278:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y8
 	VPBROADCASTW (SI), X9
@@ -7564,7 +7703,7 @@ cells277:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells277
+	JNZ          cells278
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -7579,13 +7718,13 @@ cells277:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel275
+	JMP          panel276
 
-narrower276:
-panel278:
+narrower277:
+panel279:
 	CMPQ         DX, $0x20
-	JLT          narrower279
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower280
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -7595,7 +7734,7 @@ panel278:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells280:
+cells281:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -7625,7 +7764,7 @@ cells280:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells280
+	JNZ          cells281
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -7636,9 +7775,9 @@ cells280:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel278
+	JMP          panel279
 
-narrower279:
+narrower280:
 	TESTQ DI, DI
 	RET
 
@@ -7656,7 +7795,7 @@ TEXT ·opScores2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells281:
+cells282:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -7669,7 +7808,7 @@ cells281:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims282:
+dims283:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -7784,7 +7923,7 @@ dims282:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims282
+	JNZ          dims283
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7808,7 +7947,7 @@ dims282:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells281
+	JG           cells282
 	TESTQ        DI, DI
 	RET
 
@@ -7824,15 +7963,15 @@ TEXT ·opValues2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel283:
+panel284:
 	CMPQ         DX, $0x20
-	JLT          narrower284
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower285
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y4
+	VBROADCASTSS 932(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
@@ -7842,7 +7981,7 @@ panel283:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells285:
+cells286:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -7877,7 +8016,7 @@ cells285:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells285
+	JNZ          cells286
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -7892,9 +8031,9 @@ cells285:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel283
+	JMP          panel284
 
-narrower284:
+narrower285:
 	TESTQ DI, DI
 	RET
 
@@ -7912,7 +8051,7 @@ TEXT ·opScores3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells286:
+cells287:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -7929,7 +8068,7 @@ cells286:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims287:
+dims288:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X12
@@ -8060,7 +8199,7 @@ dims287:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims287
+	JNZ          dims288
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -8098,7 +8237,7 @@ dims287:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells286
+	JG           cells287
 	TESTQ        DI, DI
 	RET
 
@@ -8114,16 +8253,16 @@ TEXT ·opValues3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel288:
+panel289:
 	CMPQ         DX, $0x20
-	JLT          narrower289
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower290
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -8131,7 +8270,7 @@ panel288:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells290:
+cells291:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -8157,20 +8296,20 @@ cells290:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells290
+	JNZ          cells291
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 816(DI), Y0
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -8178,7 +8317,7 @@ cells290:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells291:
+cells292:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -8202,7 +8341,7 @@ cells291:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells291
+	JNZ          cells292
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -8215,9 +8354,9 @@ cells291:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel288
+	JMP          panel289
 
-narrower289:
+narrower290:
 	TESTQ DI, DI
 	RET
 
@@ -8235,7 +8374,7 @@ TEXT ·opScores4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells292:
+cells293:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -8248,7 +8387,7 @@ cells292:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims293:
+dims294:
 	PREFETCHT1   (BX)
 	VPBROADCASTW (R11), X8
 	VCVTPH2PS    X8, Y8
@@ -8324,7 +8463,7 @@ dims293:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims293
+	JNZ          dims294
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -8348,7 +8487,7 @@ dims293:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells292
+	JG           cells293
 	TESTQ        DI, DI
 	RET
 
@@ -8364,19 +8503,19 @@ TEXT ·opValues4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel294:
+panel295:
 	CMPQ         DX, $0x20
-	JLT          narrower295
-	VBROADCASTSS 816(DI), Y0
+	JLT          narrower296
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 828(DI), Y6
+	VBROADCASTSS 940(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -8384,7 +8523,7 @@ panel294:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells296:
+cells297:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -8413,7 +8552,7 @@ cells296:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells296
+	JNZ          cells297
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -8422,16 +8561,16 @@ cells296:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 816(DI), Y0
+	VBROADCASTSS 928(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 820(DI), Y2
+	VBROADCASTSS 932(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 824(DI), Y4
+	VBROADCASTSS 936(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 828(DI), Y6
+	VBROADCASTSS 940(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -8439,7 +8578,7 @@ cells296:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells297:
+cells298:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -8466,7 +8605,7 @@ cells297:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells297
+	JNZ          cells298
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -8481,9 +8620,9 @@ cells297:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel294
+	JMP          panel295
 
-narrower295:
+narrower296:
 	TESTQ DI, DI
 	RET
 
@@ -8496,14 +8635,14 @@ TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap298
+	JZ    noCap299
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs299:
+vecs300:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -8529,11 +8668,11 @@ vecs299:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs299
+	JNZ         vecs300
 
-noCap298:
+noCap299:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen300
+	JEQ  allSeen301
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSS 736(DI), Z0
@@ -8543,7 +8682,7 @@ noCap298:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs301:
+vecs302:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -8551,9 +8690,9 @@ vecs301:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs301
+	JNZ       vecs302
 
-allSeen300:
+allSeen301:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -8567,11 +8706,11 @@ allSeen300:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs302:
+vecs303:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs302
+	JNZ         vecs303
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -8595,13 +8734,13 @@ vecs302:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 816(DI)
+	VMOVUPS     Z0, 928(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs303:
+vecs304:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -8620,21 +8759,21 @@ vecs303:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs303
+	JNZ         vecs304
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums304:
+sums305:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x01, CX
-	JNZ         sums304
+	JNZ         sums305
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
@@ -8652,10 +8791,10 @@ TEXT ·opSeenValues1AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector305:
+vector306:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind306
+	JZ    blind307
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -8663,17 +8802,17 @@ vector305:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel307:
+panel308:
 	CMPQ         R9, $0x40
-	JLT          narrower308
-	VBROADCASTSS 816(DI)(AX*4), Z0
+	JLT          narrower309
+	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen309:
+seen310:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8684,7 +8823,7 @@ seen309:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen309
+	JNZ          seen310
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -8692,17 +8831,17 @@ seen309:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel307
+	JMP          panel308
 
-narrower308:
-panel310:
+narrower309:
+panel311:
 	CMPQ         R9, $0x10
-	JLT          narrower311
-	VBROADCASTSS 816(DI)(AX*4), Z0
+	JLT          narrower312
+	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen312:
+seen313:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8710,19 +8849,19 @@ seen312:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen312
+	JNZ          seen313
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel310
+	JMP          panel311
 
-narrower311:
-blind306:
+narrower312:
+blind307:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector305
+	JLT   vector306
 	TESTQ DI, DI
 	RET
 
@@ -8736,14 +8875,14 @@ TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap313
+	JZ    noCap314
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs314:
+vecs315:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -8769,11 +8908,11 @@ vecs314:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs314
+	JNZ         vecs315
 
-noCap313:
+noCap314:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen315
+	JEQ  allSeen316
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSD 736(DI), Z0
@@ -8783,7 +8922,7 @@ noCap313:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs316:
+vecs317:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -8791,9 +8930,9 @@ vecs316:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs316
+	JNZ       vecs317
 
-allSeen315:
+allSeen316:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -8808,11 +8947,11 @@ allSeen315:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs317:
+vecs318:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs317
+	JNZ         vecs318
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -8834,13 +8973,13 @@ vecs317:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 816(DI)
+	VMOVUPS     Z0, 928(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs318:
+vecs319:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -8859,19 +8998,19 @@ vecs318:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs318
+	JNZ         vecs319
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums319:
+sums320:
 	VADDPS        (AX), Y1, Y1
 	VADDPS        32(AX), Y1, Y1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums319
+	JNZ           sums320
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
 	VSHUFPS       $0x4e, X1, X1, X2
@@ -8889,10 +9028,10 @@ TEXT ·opSeenValues2AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector320:
+vector321:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind321
+	JZ    blind322
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -8900,17 +9039,17 @@ vector320:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel322:
+panel323:
 	CMPQ         R9, $0x40
-	JLT          narrower323
-	VBROADCASTSS 816(DI)(AX*4), Z0
+	JLT          narrower324
+	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen324:
+seen325:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8921,7 +9060,7 @@ seen324:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen324
+	JNZ          seen325
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -8929,17 +9068,17 @@ seen324:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel322
+	JMP          panel323
 
-narrower323:
-panel325:
+narrower324:
+panel326:
 	CMPQ         R9, $0x10
-	JLT          narrower326
-	VBROADCASTSS 816(DI)(AX*4), Z0
+	JLT          narrower327
+	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen327:
+seen328:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8947,19 +9086,19 @@ seen327:
 	VBROADCASTSS (BX)(R12*8), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen327
+	JNZ          seen328
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel325
+	JMP          panel326
 
-narrower326:
-blind321:
+narrower327:
+blind322:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector320
+	JLT   vector321
 	TESTQ DI, DI
 	RET
 
@@ -8973,14 +9112,14 @@ TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap328
+	JZ    noCap329
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs329:
+vecs330:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -9006,11 +9145,11 @@ vecs329:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs329
+	JNZ         vecs330
 
-noCap328:
+noCap329:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen330
+	JEQ  allSeen331
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTF32X4 736(DI), Z0
@@ -9020,7 +9159,7 @@ noCap328:
 	MOVQ            352(DI), AX
 	MOVQ            704(DI), CX
 
-vecs331:
+vecs332:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -9028,9 +9167,9 @@ vecs331:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs331
+	JNZ       vecs332
 
-allSeen330:
+allSeen331:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -9045,11 +9184,11 @@ allSeen330:
 	MOVQ            352(DI), CX
 	MOVQ            704(DI), DX
 
-vecs332:
+vecs333:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs332
+	JNZ         vecs333
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -9069,13 +9208,13 @@ vecs332:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 816(DI)
+	VMOVUPS     Z0, 928(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs333:
+vecs334:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -9094,18 +9233,18 @@ vecs333:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs333
+	JNZ         vecs334
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums334:
+sums335:
 	VADDPS        (AX), Z1, Z1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums334
+	JNZ           sums335
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPS        Y2, Y1, Y1
 	VEXTRACTF32X4 $0x01, Y1, X2
@@ -9123,10 +9262,10 @@ TEXT ·opSeenValues4AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector335:
+vector336:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind336
+	JZ    blind337
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -9134,17 +9273,17 @@ vector335:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel337:
+panel338:
 	CMPQ         R9, $0x40
-	JLT          narrower338
-	VBROADCASTSS 816(DI)(AX*4), Z0
+	JLT          narrower339
+	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen339:
+seen340:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9156,7 +9295,7 @@ seen339:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen339
+	JNZ          seen340
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -9164,17 +9303,17 @@ seen339:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel337
+	JMP          panel338
 
-narrower338:
-panel340:
+narrower339:
+panel341:
 	CMPQ         R9, $0x10
-	JLT          narrower341
-	VBROADCASTSS 816(DI)(AX*4), Z0
+	JLT          narrower342
+	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen342:
+seen343:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9183,19 +9322,19 @@ seen342:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen342
+	JNZ          seen343
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel340
+	JMP          panel341
 
-narrower341:
-blind336:
+narrower342:
+blind337:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector335
+	JLT   vector336
 	TESTQ DI, DI
 	RET
 
@@ -9213,7 +9352,7 @@ TEXT ·opColumnScoresAVX512(SB), NOSPLIT|NOFRAME, $0
 	ADDQ CX, R8
 	MOVQ 592(DI), R9
 
-cells343:
+cells344:
 	MOVQ        664(DI), R10
 	VMOVUPS     (R10), Z0
 	VMULPS.BCST (AX), Z0, Z1
@@ -9222,9 +9361,9 @@ cells343:
 	VMULPS.BCST (R8), Z0, Z0
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one344
+	JZ          one345
 
-more345:
+more346:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9236,9 +9375,9 @@ more345:
 	VFMADD231PS.BCST (SI), Z4, Z3
 	VFMADD231PS.BCST (R8), Z4, Z0
 	SUBQ             $0x40, R11
-	JNZ              more345
+	JNZ              more346
 
-one344:
+one345:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9253,9 +9392,9 @@ one344:
 	VMULPS.BCST 32(R8), Z4, Z4
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one346
+	JZ          one347
 
-more347:
+more348:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9267,9 +9406,9 @@ more347:
 	VFMADD231PS.BCST 32(SI), Z8, Z7
 	VFMADD231PS.BCST 32(R8), Z8, Z4
 	SUBQ             $0x40, R11
-	JNZ              more347
+	JNZ              more348
 
-one346:
+one347:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9288,9 +9427,9 @@ one346:
 	VMULPS.BCST 16(R8), Z4, Z4
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one348
+	JZ          one349
 
-more349:
+more350:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9302,9 +9441,9 @@ more349:
 	VFMADD231PS.BCST 16(SI), Z8, Z7
 	VFMADD231PS.BCST 16(R8), Z8, Z4
 	SUBQ             $0x40, R11
-	JNZ              more349
+	JNZ              more350
 
-one348:
+one349:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9319,9 +9458,9 @@ one348:
 	VMULPS.BCST 48(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one350
+	JZ          one351
 
-more351:
+more352:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9333,9 +9472,9 @@ more351:
 	VFMADD231PS.BCST 48(SI), Z12, Z11
 	VFMADD231PS.BCST 48(R8), Z12, Z8
 	SUBQ             $0x40, R11
-	JNZ              more351
+	JNZ              more352
 
-one350:
+one351:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9358,9 +9497,9 @@ one350:
 	VMULPS.BCST 4(R8), Z4, Z4
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one352
+	JZ          one353
 
-more353:
+more354:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9372,9 +9511,9 @@ more353:
 	VFMADD231PS.BCST 4(SI), Z8, Z7
 	VFMADD231PS.BCST 4(R8), Z8, Z4
 	SUBQ             $0x40, R11
-	JNZ              more353
+	JNZ              more354
 
-one352:
+one353:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9389,9 +9528,9 @@ one352:
 	VMULPS.BCST 36(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one354
+	JZ          one355
 
-more355:
+more356:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9403,9 +9542,9 @@ more355:
 	VFMADD231PS.BCST 36(SI), Z12, Z11
 	VFMADD231PS.BCST 36(R8), Z12, Z8
 	SUBQ             $0x40, R11
-	JNZ              more355
+	JNZ              more356
 
-one354:
+one355:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9424,9 +9563,9 @@ one354:
 	VMULPS.BCST 20(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one356
+	JZ          one357
 
-more357:
+more358:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9438,9 +9577,9 @@ more357:
 	VFMADD231PS.BCST 20(SI), Z12, Z11
 	VFMADD231PS.BCST 20(R8), Z12, Z8
 	SUBQ             $0x40, R11
-	JNZ              more357
+	JNZ              more358
 
-one356:
+one357:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9455,9 +9594,9 @@ one356:
 	VMULPS.BCST 52(R8), Z12, Z12
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one358
+	JZ          one359
 
-more359:
+more360:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9469,9 +9608,9 @@ more359:
 	VFMADD231PS.BCST 52(SI), Z16, Z15
 	VFMADD231PS.BCST 52(R8), Z16, Z12
 	SUBQ             $0x40, R11
-	JNZ              more359
+	JNZ              more360
 
-one358:
+one359:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9498,9 +9637,9 @@ one358:
 	VMULPS.BCST 8(R8), Z4, Z4
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one360
+	JZ          one361
 
-more361:
+more362:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9512,9 +9651,9 @@ more361:
 	VFMADD231PS.BCST 8(SI), Z8, Z7
 	VFMADD231PS.BCST 8(R8), Z8, Z4
 	SUBQ             $0x40, R11
-	JNZ              more361
+	JNZ              more362
 
-one360:
+one361:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9529,9 +9668,9 @@ one360:
 	VMULPS.BCST 40(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one362
+	JZ          one363
 
-more363:
+more364:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9543,9 +9682,9 @@ more363:
 	VFMADD231PS.BCST 40(SI), Z12, Z11
 	VFMADD231PS.BCST 40(R8), Z12, Z8
 	SUBQ             $0x40, R11
-	JNZ              more363
+	JNZ              more364
 
-one362:
+one363:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9564,9 +9703,9 @@ one362:
 	VMULPS.BCST 24(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one364
+	JZ          one365
 
-more365:
+more366:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9578,9 +9717,9 @@ more365:
 	VFMADD231PS.BCST 24(SI), Z12, Z11
 	VFMADD231PS.BCST 24(R8), Z12, Z8
 	SUBQ             $0x40, R11
-	JNZ              more365
+	JNZ              more366
 
-one364:
+one365:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9595,9 +9734,9 @@ one364:
 	VMULPS.BCST 56(R8), Z12, Z12
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one366
+	JZ          one367
 
-more367:
+more368:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9609,9 +9748,9 @@ more367:
 	VFMADD231PS.BCST 56(SI), Z16, Z15
 	VFMADD231PS.BCST 56(R8), Z16, Z12
 	SUBQ             $0x40, R11
-	JNZ              more367
+	JNZ              more368
 
-one366:
+one367:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9634,9 +9773,9 @@ one366:
 	VMULPS.BCST 12(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one368
+	JZ          one369
 
-more369:
+more370:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9648,9 +9787,9 @@ more369:
 	VFMADD231PS.BCST 12(SI), Z12, Z11
 	VFMADD231PS.BCST 12(R8), Z12, Z8
 	SUBQ             $0x40, R11
-	JNZ              more369
+	JNZ              more370
 
-one368:
+one369:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9665,9 +9804,9 @@ one368:
 	VMULPS.BCST 44(R8), Z12, Z12
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one370
+	JZ          one371
 
-more371:
+more372:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9679,9 +9818,9 @@ more371:
 	VFMADD231PS.BCST 44(SI), Z16, Z15
 	VFMADD231PS.BCST 44(R8), Z16, Z12
 	SUBQ             $0x40, R11
-	JNZ              more371
+	JNZ              more372
 
-one370:
+one371:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9700,9 +9839,9 @@ one370:
 	VMULPS.BCST 28(R8), Z12, Z12
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one372
+	JZ          one373
 
-more373:
+more374:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9714,9 +9853,9 @@ more373:
 	VFMADD231PS.BCST 28(SI), Z16, Z15
 	VFMADD231PS.BCST 28(R8), Z16, Z12
 	SUBQ             $0x40, R11
-	JNZ              more373
+	JNZ              more374
 
-one372:
+one373:
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9731,9 +9870,9 @@ one372:
 	VMULPS.BCST 60(R8), Z16, Z16
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one374
+	JZ          one375
 
-more375:
+more376:
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
@@ -9745,9 +9884,9 @@ more375:
 	VFMADD231PS.BCST 60(SI), Z20, Z19
 	VFMADD231PS.BCST 60(R8), Z20, Z16
 	SUBQ             $0x40, R11
-	JNZ              more375
+	JNZ              more376
 
-one374:
+one375:
 	MOVQ    CX, R10
 	SUBQ    $0x40, R10
 	SUBQ    R10, AX
@@ -9782,7 +9921,7 @@ one374:
 	ADDQ    R10, SI
 	ADDQ    R10, R8
 	SUBQ    $0x04, R9
-	JG      cells343
+	JG      cells344
 	TESTQ   DI, DI
 	RET
 
@@ -9794,7 +9933,7 @@ TEXT ·opColumnScoresOf64AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 352(DI), DX
 	MOVQ 592(DI), BX
 
-cells376:
+cells377:
 	MOVQ             664(DI), SI
 	VMOVUPS          (SI), Z0
 	VMULPS.BCST      (AX), Z0, Z1
@@ -10200,7 +10339,7 @@ cells376:
 	SHLQ             $0x02, SI
 	ADDQ             SI, AX
 	SUBQ             $0x04, BX
-	JG               cells376
+	JG               cells377
 	TESTQ            DI, DI
 	RET
 
@@ -10212,7 +10351,7 @@ TEXT ·opColumnScoresOf128AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 352(DI), DX
 	MOVQ 592(DI), BX
 
-cells377:
+cells378:
 	MOVQ             664(DI), SI
 	VMOVUPS          (SI), Z0
 	VMULPS.BCST      (AX), Z0, Z1
@@ -10938,7 +11077,7 @@ cells377:
 	SHLQ             $0x02, SI
 	ADDQ             SI, AX
 	SUBQ             $0x04, BX
-	JG               cells377
+	JG               cells378
 	TESTQ            DI, DI
 	RET
 
@@ -10948,14 +11087,14 @@ TEXT ·opColumnSoftmaxAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  592(DI), AX
 	MOVL  272(DI), CX
 	TESTL CX, CX
-	JZ    noCap378
+	JZ    noCap379
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), CX
 	MOVQ         AX, DX
 
-rows379:
+rows380:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -10981,11 +11120,11 @@ rows379:
 	VMOVUPS     Z1, (CX)
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         rows379
+	JNZ         rows380
 
-noCap378:
+noCap379:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen380
+	JEQ  allSeen381
 
 	// cells that some do not see: bit c of a vector's mask is cell c
 	MOVQ    352(DI), CX
@@ -10995,7 +11134,7 @@ noCap378:
 	VMOVUPS bit<>+0(SB), Z1
 	VMOVUPS 752(DI), Z2
 
-cells381:
+cells382:
 	VPTESTMD  Z1, Z2, K1
 	KMOVW     K1, (DX)
 	VBLENDMPS (CX), Z0, K1, Z5
@@ -11004,9 +11143,9 @@ cells381:
 	ADDQ      $0x40, CX
 	ADDQ      $0x02, DX
 	DECQ      BX
-	JNZ       cells381
+	JNZ       cells382
 
-allSeen380:
+allSeen381:
 	// behind the last cell, up to a multiple of 4
 	MOVQ    352(DI), CX
 	MOVQ    AX, DX
@@ -11028,14 +11167,14 @@ allSeen380:
 	MOVQ    352(DI), BX
 	MOVQ    AX, SI
 
-rows382:
+rows383:
 	VMAXPS      (BX), Z1, Z1
 	VMAXPS      64(BX), Z2, Z2
 	VMAXPS      128(BX), Z3, Z3
 	VMAXPS      192(BX), Z4, Z4
 	ADDQ        $0x00000100, BX
 	SUBQ        $0x04, SI
-	JG          rows382
+	JG          rows383
 	VMAXPS      Z2, Z1, Z1
 	VMAXPS      Z4, Z3, Z3
 	VMAXPS      Z3, Z1, Z1
@@ -11054,7 +11193,7 @@ rows382:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 816(DI)
+	VMOVUPS     Z0, 928(DI)
 
 	// powers, and the sums of every fourth one
 	VXORPS Z2, Z2, Z2
@@ -11063,7 +11202,7 @@ rows382:
 	VXORPS Z5, Z5, Z5
 	MOVQ   352(DI), CX
 
-rows383:
+rows384:
 	VMOVUPS     (CX), Z6
 	VSUBPS      Z1, Z6, Z6
 	VMOVUPS     expLow<>+0(SB), Z7
@@ -11134,7 +11273,7 @@ rows383:
 	VADDPS      Z6, Z5, Z5
 	ADDQ        $0x00000100, CX
 	SUBQ        $0x04, AX
-	JG          rows383
+	JG          rows384
 	VADDPS      Z4, Z2, Z2
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z3, Z2, Z2
@@ -11152,8 +11291,8 @@ TEXT ·opColumnValuesAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 192(DI), DX
 	MOVQ 208(DI), BX
 
-panel384:
-	VMOVUPS 816(DI), Z0
+panel385:
+	VMOVUPS 928(DI), Z0
 	VMULPS  (CX), Z0, Z1
 	VMULPS  64(CX), Z0, Z2
 	VMULPS  128(CX), Z0, Z3
@@ -11175,7 +11314,7 @@ panel384:
 	MOVQ    360(DI), R9
 	MOVQ    592(DI), R9
 
-cells385:
+cells386:
 	VMOVUPS          (R8), Z16
 	VFMADD231PS.BCST (SI), Z16, Z1
 	VFMADD231PS.BCST 4(SI), Z16, Z2
@@ -11196,7 +11335,7 @@ cells385:
 	ADDQ             BX, SI
 	ADDQ             $0x40, R8
 	DECQ             R9
-	JNZ              cells385
+	JNZ              cells386
 	VMOVUPS          Z1, (CX)
 	VMOVUPS          Z2, 64(CX)
 	VMOVUPS          Z3, 128(CX)
@@ -11216,7 +11355,7 @@ cells385:
 	ADDQ             $0x40, AX
 	ADDQ             $0x00000400, CX
 	SUBQ             $0x10, DX
-	JNZ              panel384
+	JNZ              panel385
 	TESTQ            DI, DI
 	RET
 
@@ -11228,8 +11367,8 @@ TEXT ·opColumnSeenValuesAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 192(DI), DX
 	MOVQ 208(DI), BX
 
-panel386:
-	VMOVUPS 816(DI), Z0
+panel387:
+	VMOVUPS 928(DI), Z0
 	VMULPS  (CX), Z0, Z1
 	VMULPS  64(CX), Z0, Z2
 	VMULPS  128(CX), Z0, Z3
@@ -11251,7 +11390,7 @@ panel386:
 	MOVQ    360(DI), R9
 	MOVQ    592(DI), R10
 
-cells387:
+cells388:
 	VMOVUPS          (R8), Z16
 	KMOVW            (R9), K1
 	ADDQ             $0x02, R9
@@ -11274,7 +11413,7 @@ cells387:
 	ADDQ             BX, SI
 	ADDQ             $0x40, R8
 	DECQ             R10
-	JNZ              cells387
+	JNZ              cells388
 	VMOVUPS          Z1, (CX)
 	VMOVUPS          Z2, 64(CX)
 	VMOVUPS          Z3, 128(CX)
@@ -11294,7 +11433,7 @@ cells387:
 	ADDQ             $0x40, AX
 	ADDQ             $0x00000400, CX
 	SUBQ             $0x10, DX
-	JNZ              panel386
+	JNZ              panel387
 	TESTQ            DI, DI
 	RET
 
@@ -11308,9 +11447,9 @@ TEXT ·opExpandF32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop388:
+loop389:
 	SUBQ       $0x20, BX
-	JLT        rest389
+	JLT        rest390
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -11320,15 +11459,15 @@ loop388:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop388
+	JMP        loop389
 
-rest389:
+rest390:
 	CMPQ    BX, $-16
-	JNE     done390
+	JNE     done391
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done390:
+done391:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -11336,9 +11475,9 @@ done390:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop391:
+loop392:
 	SUBQ       $0x20, BX
-	JLT        rest392
+	JLT        rest393
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -11348,15 +11487,15 @@ loop391:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop391
+	JMP        loop392
 
-rest392:
+rest393:
 	CMPQ    BX, $-16
-	JNE     done393
+	JNE     done394
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done393:
+done394:
 	TESTQ DI, DI
 	RET
 
@@ -11372,7 +11511,7 @@ TEXT ·opGatherF32AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed394:
+listed395:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -11386,9 +11525,9 @@ listed394:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop395:
+loop396:
 	SUBQ       $0x20, R11
-	JLT        rest396
+	JLT        rest397
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -11398,17 +11537,17 @@ loop395:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop395
+	JMP        loop396
 
-rest396:
+rest397:
 	CMPQ    R11, $-16
-	JNE     done397
+	JNE     done398
 	VMOVUPS (R9), Z0
 	VMOVUPS Z0, (R8)
 
-done397:
+done398:
 	TESTQ DX, DX
-	JNZ   listed394
+	JNZ   listed395
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -11418,7 +11557,7 @@ done397:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed398:
+listed399:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -11432,9 +11571,9 @@ listed398:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop399:
+loop400:
 	SUBQ       $0x20, R11
-	JLT        rest400
+	JLT        rest401
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -11444,17 +11583,17 @@ loop399:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop399
+	JMP        loop400
 
-rest400:
+rest401:
 	CMPQ    R11, $-16
-	JNE     done401
+	JNE     done402
 	VMOVUPS (R9), Z0
 	VMOVUPS Z0, (R8)
 
-done401:
+done402:
 	TESTQ DX, DX
-	JNZ   listed398
+	JNZ   listed399
 	TESTQ DI, DI
 	RET
 
@@ -11472,7 +11611,7 @@ TEXT ·opScores1F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells402:
+cells403:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -11494,7 +11633,7 @@ cells402:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims403:
+dims404:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -11533,7 +11672,7 @@ dims403:
 	ADDQ        $0x40, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims403
+	JNZ         dims404
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -11584,7 +11723,7 @@ dims403:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells402
+	JG          cells403
 	TESTQ       DI, DI
 	RET
 
@@ -11600,10 +11739,10 @@ TEXT ·opValues1F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel404:
+panel405:
 	CMPQ         DX, $0x00000080
-	JLT          narrower405
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower406
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -11617,7 +11756,7 @@ panel404:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells406:
+cells407:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -11639,7 +11778,7 @@ cells406:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells406
+	JNZ          cells407
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11654,13 +11793,13 @@ cells406:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel404
+	JMP          panel405
 
-narrower405:
-panel407:
+narrower406:
+panel408:
 	CMPQ         DX, $0x40
-	JLT          narrower408
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower409
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -11670,7 +11809,7 @@ panel407:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells409:
+cells410:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -11684,7 +11823,7 @@ cells409:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells409
+	JNZ          cells410
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11695,13 +11834,13 @@ cells409:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel407
+	JMP          panel408
 
-narrower408:
-panel410:
+narrower409:
+panel411:
 	CMPQ         DX, $0x20
-	JLT          narrower411
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower412
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
@@ -11709,7 +11848,7 @@ panel410:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells412:
+cells413:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z2
@@ -11719,7 +11858,7 @@ cells412:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells412
+	JNZ          cells413
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x00000080, AX
@@ -11728,20 +11867,20 @@ cells412:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel410
+	JMP          panel411
 
-narrower411:
-panel413:
+narrower412:
+panel414:
 	CMPQ         DX, $0x10
-	JLT          narrower414
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower415
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         352(DI), R10
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells415:
+cells416:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VFMADD231PS  (SI), Z1, Z0
@@ -11749,7 +11888,7 @@ cells415:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells415
+	JNZ          cells416
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
@@ -11757,9 +11896,9 @@ cells415:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel413
+	JMP          panel414
 
-narrower414:
+narrower415:
 	TESTQ DI, DI
 	RET
 
@@ -11777,7 +11916,7 @@ TEXT ·opScores2F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells416:
+cells417:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -11798,7 +11937,7 @@ cells416:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims417:
+dims418:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -11837,7 +11976,7 @@ dims417:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims417
+	JNZ         dims418
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -11887,7 +12026,7 @@ dims417:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells416
+	JG          cells417
 	TESTQ       DI, DI
 	RET
 
@@ -11903,15 +12042,15 @@ TEXT ·opValues2F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel418:
+panel419:
 	CMPQ         DX, $0x40
-	JLT          narrower419
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower420
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
@@ -11921,7 +12060,7 @@ panel418:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells420:
+cells421:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -11944,7 +12083,7 @@ cells420:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells420
+	JNZ          cells421
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11959,16 +12098,16 @@ cells420:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel418
+	JMP          panel419
 
-narrower419:
-panel421:
+narrower420:
+panel422:
 	CMPQ         DX, $0x20
-	JLT          narrower422
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower423
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
@@ -11976,7 +12115,7 @@ panel421:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells423:
+cells424:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z4
@@ -11991,7 +12130,7 @@ cells423:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells423
+	JNZ          cells424
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12002,22 +12141,22 @@ cells423:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel421
+	JMP          panel422
 
-narrower422:
-panel424:
+narrower423:
+panel425:
 	CMPQ         DX, $0x10
-	JLT          narrower425
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower426
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z1
+	VBROADCASTSS 932(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
 	MOVQ         352(DI), R11
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells426:
+cells427:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -12028,7 +12167,7 @@ cells426:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells426
+	JNZ          cells427
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x40, AX
@@ -12037,9 +12176,9 @@ cells426:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel424
+	JMP          panel425
 
-narrower425:
+narrower426:
 	TESTQ DI, DI
 	RET
 
@@ -12055,7 +12194,7 @@ TEXT ·opScores3F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells427:
+cells428:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -12072,7 +12211,7 @@ cells427:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims428:
+dims429:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12100,7 +12239,7 @@ dims428:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims428
+	JNZ         dims429
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -12141,7 +12280,7 @@ dims428:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells427
+	JG          cells428
 	TESTQ       DI, DI
 	RET
 
@@ -12157,20 +12296,20 @@ TEXT ·opValues3F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel429:
+panel430:
 	CMPQ         DX, $0x40
-	JLT          narrower430
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower431
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 824(DI), Z8
+	VBROADCASTSS 936(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
@@ -12180,7 +12319,7 @@ panel429:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells431:
+cells432:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -12208,7 +12347,7 @@ cells431:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells431
+	JNZ          cells432
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12227,19 +12366,19 @@ cells431:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel429
+	JMP          panel430
 
-narrower430:
-panel432:
+narrower431:
+panel433:
 	CMPQ         DX, $0x20
-	JLT          narrower433
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower434
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 824(DI), Z4
+	VBROADCASTSS 936(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
@@ -12247,7 +12386,7 @@ panel432:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells434:
+cells435:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z6
@@ -12265,7 +12404,7 @@ cells434:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells434
+	JNZ          cells435
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12278,24 +12417,24 @@ cells434:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel432
+	JMP          panel433
 
-narrower433:
-panel435:
+narrower434:
+panel436:
 	CMPQ         DX, $0x10
-	JLT          narrower436
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower437
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z1
+	VBROADCASTSS 932(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 824(DI), Z2
+	VBROADCASTSS 936(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
 	MOVQ         352(DI), R11
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells437:
+cells438:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -12308,7 +12447,7 @@ cells437:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells437
+	JNZ          cells438
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -12318,9 +12457,9 @@ cells437:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel435
+	JMP          panel436
 
-narrower436:
+narrower437:
 	TESTQ DI, DI
 	RET
 
@@ -12336,7 +12475,7 @@ TEXT ·opScores4F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells438:
+cells439:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -12357,7 +12496,7 @@ cells438:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims439:
+dims440:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12390,7 +12529,7 @@ dims439:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims439
+	JNZ         dims440
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -12440,7 +12579,7 @@ dims439:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells438
+	JG          cells439
 	TESTQ       DI, DI
 	RET
 
@@ -12456,25 +12595,25 @@ TEXT ·opValues4F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel440:
+panel441:
 	CMPQ         DX, $0x40
-	JLT          narrower441
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower442
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 824(DI), Z8
+	VBROADCASTSS 936(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 828(DI), Z12
+	VBROADCASTSS 940(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
@@ -12484,7 +12623,7 @@ panel440:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells442:
+cells443:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	PREFETCHT1   128(R14)
@@ -12517,7 +12656,7 @@ cells442:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells442
+	JNZ          cells443
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12540,22 +12679,22 @@ cells442:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel440
+	JMP          panel441
 
-narrower441:
-panel443:
+narrower442:
+panel444:
 	CMPQ         DX, $0x20
-	JLT          narrower444
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower445
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 824(DI), Z4
+	VBROADCASTSS 936(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 828(DI), Z6
+	VBROADCASTSS 940(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
@@ -12563,7 +12702,7 @@ panel443:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells445:
+cells446:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z8
@@ -12584,7 +12723,7 @@ cells445:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells445
+	JNZ          cells446
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12599,26 +12738,26 @@ cells445:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel443
+	JMP          panel444
 
-narrower444:
-panel446:
+narrower445:
+panel447:
 	CMPQ         DX, $0x10
-	JLT          narrower447
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower448
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z1
+	VBROADCASTSS 932(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 824(DI), Z2
+	VBROADCASTSS 936(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 828(DI), Z3
+	VBROADCASTSS 940(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
 	MOVQ         352(DI), R12
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells448:
+cells449:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -12633,7 +12772,7 @@ cells448:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells448
+	JNZ          cells449
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -12644,9 +12783,9 @@ cells448:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel446
+	JMP          panel447
 
-narrower447:
+narrower448:
 	TESTQ DI, DI
 	RET
 
@@ -12660,9 +12799,9 @@ TEXT ·opExpandF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop449:
+loop450:
 	SUBQ       $0x20, BX
-	JLT        rest450
+	JLT        rest451
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Z0
@@ -12671,15 +12810,15 @@ loop449:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop449
+	JMP        loop450
 
-rest450:
+rest451:
 	CMPQ      BX, $-16
-	JNE       done451
+	JNE       done452
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done451:
+done452:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -12687,9 +12826,9 @@ done451:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop452:
+loop453:
 	SUBQ       $0x20, BX
-	JLT        rest453
+	JLT        rest454
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Z0
@@ -12698,15 +12837,15 @@ loop452:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop452
+	JMP        loop453
 
-rest453:
+rest454:
 	CMPQ      BX, $-16
-	JNE       done454
+	JNE       done455
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done454:
+done455:
 	TESTQ DI, DI
 	RET
 
@@ -12722,7 +12861,7 @@ TEXT ·opGatherF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed455:
+listed456:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -12736,9 +12875,9 @@ listed455:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop456:
+loop457:
 	SUBQ       $0x20, R11
-	JLT        rest457
+	JLT        rest458
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Z0
@@ -12747,17 +12886,17 @@ loop456:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop456
+	JMP        loop457
 
-rest457:
+rest458:
 	CMPQ      R11, $-16
-	JNE       done458
+	JNE       done459
 	VCVTPH2PS (R9), Z0
 	VMOVUPS   Z0, (R8)
 
-done458:
+done459:
 	TESTQ DX, DX
-	JNZ   listed455
+	JNZ   listed456
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -12767,7 +12906,7 @@ done458:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed459:
+listed460:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -12781,9 +12920,9 @@ listed459:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop460:
+loop461:
 	SUBQ       $0x20, R11
-	JLT        rest461
+	JLT        rest462
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Z0
@@ -12792,17 +12931,17 @@ loop460:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop460
+	JMP        loop461
 
-rest461:
+rest462:
 	CMPQ      R11, $-16
-	JNE       done462
+	JNE       done463
 	VCVTPH2PS (R9), Z0
 	VMOVUPS   Z0, (R8)
 
-done462:
+done463:
 	TESTQ DX, DX
-	JNZ   listed459
+	JNZ   listed460
 	TESTQ DI, DI
 	RET
 
@@ -12820,7 +12959,7 @@ TEXT ·opScores1F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells463:
+cells464:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -12842,7 +12981,7 @@ cells463:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims464:
+dims465:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12889,7 +13028,7 @@ dims464:
 	ADDQ        $0x20, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims464
+	JNZ         dims465
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -12940,7 +13079,7 @@ dims464:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells463
+	JG          cells464
 	TESTQ       DI, DI
 	RET
 
@@ -12956,10 +13095,10 @@ TEXT ·opValues1F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel465:
+panel466:
 	CMPQ         DX, $0x00000080
-	JLT          narrower466
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower467
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -12973,7 +13112,7 @@ panel465:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells467:
+cells468:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -12999,7 +13138,7 @@ cells467:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells467
+	JNZ          cells468
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13014,13 +13153,13 @@ cells467:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel465
+	JMP          panel466
 
-narrower466:
-panel468:
+narrower467:
+panel469:
 	CMPQ         DX, $0x40
-	JLT          narrower469
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower470
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -13030,7 +13169,7 @@ panel468:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells470:
+cells471:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -13046,7 +13185,7 @@ cells470:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells470
+	JNZ          cells471
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13057,13 +13196,13 @@ cells470:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel468
+	JMP          panel469
 
-narrower469:
-panel471:
+narrower470:
+panel472:
 	CMPQ         DX, $0x20
-	JLT          narrower472
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower473
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
@@ -13071,7 +13210,7 @@ panel471:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells473:
+cells474:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VCVTPH2PS    (SI), Z3
@@ -13082,7 +13221,7 @@ cells473:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells473
+	JNZ          cells474
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x40, AX
@@ -13091,20 +13230,20 @@ cells473:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel471
+	JMP          panel472
 
-narrower472:
-panel474:
+narrower473:
+panel475:
 	CMPQ         DX, $0x10
-	JLT          narrower475
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower476
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         352(DI), R10
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells476:
+cells477:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VCVTPH2PS    (SI), Z2
@@ -13113,7 +13252,7 @@ cells476:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells476
+	JNZ          cells477
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
@@ -13121,9 +13260,9 @@ cells476:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel474
+	JMP          panel475
 
-narrower475:
+narrower476:
 	TESTQ DI, DI
 	RET
 
@@ -13143,7 +13282,7 @@ TEXT ·opScores2F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R12
 	IMUL3Q $0x08, R12, R12
 
-cells477:
+cells478:
 	MOVQ   AX, R13
 	MOVQ   664(DI), R14
 	MOVQ   184(DI), R15
@@ -13164,7 +13303,7 @@ cells477:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims478:
+dims479:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13199,7 +13338,7 @@ dims478:
 	ADDQ        $0x20, R13
 	ADDQ        $0x40, R14
 	SUBQ        $0x10, R15
-	JNZ         dims478
+	JNZ         dims479
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13249,7 +13388,7 @@ dims478:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells477
+	JG          cells478
 	TESTQ       DI, DI
 	RET
 
@@ -13265,15 +13404,15 @@ TEXT ·opValues2F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel479:
+panel480:
 	CMPQ         DX, $0x40
-	JLT          narrower480
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower481
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
@@ -13283,7 +13422,7 @@ panel479:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells481:
+cells482:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -13304,7 +13443,7 @@ cells481:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells481
+	JNZ          cells482
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13319,16 +13458,16 @@ cells481:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel479
+	JMP          panel480
 
-narrower480:
-panel482:
+narrower481:
+panel483:
 	CMPQ         DX, $0x20
-	JLT          narrower483
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower484
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
@@ -13336,7 +13475,7 @@ panel482:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells484:
+cells485:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -13350,7 +13489,7 @@ cells484:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells484
+	JNZ          cells485
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13361,22 +13500,22 @@ cells484:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel482
+	JMP          panel483
 
-narrower483:
-panel485:
+narrower484:
+panel486:
 	CMPQ         DX, $0x10
-	JLT          narrower486
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower487
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z1
+	VBROADCASTSS 932(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
 	MOVQ         352(DI), R11
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells487:
+cells488:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -13387,7 +13526,7 @@ cells487:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells487
+	JNZ          cells488
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x20, AX
@@ -13396,9 +13535,9 @@ cells487:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel485
+	JMP          panel486
 
-narrower486:
+narrower487:
 	TESTQ DI, DI
 	RET
 
@@ -13416,7 +13555,7 @@ TEXT ·opScores3F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells488:
+cells489:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -13433,7 +13572,7 @@ cells488:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims489:
+dims490:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Z12
@@ -13459,7 +13598,7 @@ dims489:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims489
+	JNZ         dims490
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -13500,7 +13639,7 @@ dims489:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells488
+	JG          cells489
 	TESTQ       DI, DI
 	RET
 
@@ -13516,20 +13655,20 @@ TEXT ·opValues3F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel490:
+panel491:
 	CMPQ         DX, $0x40
-	JLT          narrower491
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower492
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 824(DI), Z8
+	VBROADCASTSS 936(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
@@ -13539,7 +13678,7 @@ panel490:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells492:
+cells493:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -13565,7 +13704,7 @@ cells492:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells492
+	JNZ          cells493
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13584,19 +13723,19 @@ cells492:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel490
+	JMP          panel491
 
-narrower491:
-panel493:
+narrower492:
+panel494:
 	CMPQ         DX, $0x20
-	JLT          narrower494
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower495
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 824(DI), Z4
+	VBROADCASTSS 936(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
@@ -13604,7 +13743,7 @@ panel493:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells495:
+cells496:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -13621,7 +13760,7 @@ cells495:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells495
+	JNZ          cells496
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13634,24 +13773,24 @@ cells495:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel493
+	JMP          panel494
 
-narrower494:
-panel496:
+narrower495:
+panel497:
 	CMPQ         DX, $0x10
-	JLT          narrower497
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower498
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z1
+	VBROADCASTSS 932(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 824(DI), Z2
+	VBROADCASTSS 936(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
 	MOVQ         352(DI), R11
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells498:
+cells499:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -13664,7 +13803,7 @@ cells498:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells498
+	JNZ          cells499
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -13674,9 +13813,9 @@ cells498:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel496
+	JMP          panel497
 
-narrower497:
+narrower498:
 	TESTQ DI, DI
 	RET
 
@@ -13694,7 +13833,7 @@ TEXT ·opScores4F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x04, R11, R11
 
-cells499:
+cells500:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -13715,7 +13854,7 @@ cells499:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims500:
+dims501:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R13), Z16
@@ -13746,7 +13885,7 @@ dims500:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims500
+	JNZ         dims501
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13796,7 +13935,7 @@ dims500:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells499
+	JG          cells500
 	TESTQ       DI, DI
 	RET
 
@@ -13812,25 +13951,25 @@ TEXT ·opValues4F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel501:
+panel502:
 	CMPQ         DX, $0x40
-	JLT          narrower502
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower503
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 824(DI), Z8
+	VBROADCASTSS 936(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 828(DI), Z12
+	VBROADCASTSS 940(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
@@ -13840,7 +13979,7 @@ panel501:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells503:
+cells504:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -13871,7 +14010,7 @@ cells503:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells503
+	JNZ          cells504
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13894,22 +14033,22 @@ cells503:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel501
+	JMP          panel502
 
-narrower502:
-panel504:
+narrower503:
+panel505:
 	CMPQ         DX, $0x20
-	JLT          narrower505
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower506
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 824(DI), Z4
+	VBROADCASTSS 936(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 828(DI), Z6
+	VBROADCASTSS 940(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
@@ -13917,7 +14056,7 @@ panel504:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells506:
+cells507:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -13937,7 +14076,7 @@ cells506:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells506
+	JNZ          cells507
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13952,26 +14091,26 @@ cells506:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel504
+	JMP          panel505
 
-narrower505:
-panel507:
+narrower506:
+panel508:
 	CMPQ         DX, $0x10
-	JLT          narrower508
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower509
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z1
+	VBROADCASTSS 932(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 824(DI), Z2
+	VBROADCASTSS 936(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 828(DI), Z3
+	VBROADCASTSS 940(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
 	MOVQ         352(DI), R12
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells509:
+cells510:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -13986,7 +14125,7 @@ cells509:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells509
+	JNZ          cells510
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -13997,9 +14136,9 @@ cells509:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel507
+	JMP          panel508
 
-narrower508:
+narrower509:
 	TESTQ DI, DI
 	RET
 
@@ -14013,9 +14152,9 @@ TEXT ·opExpandBF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop510:
+loop511:
 	SUBQ       $0x20, BX
-	JLT        rest511
+	JLT        rest512
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Z0
@@ -14026,16 +14165,16 @@ loop510:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop510
+	JMP        loop511
 
-rest511:
+rest512:
 	CMPQ      BX, $-16
-	JNE       done512
+	JNE       done513
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done512:
+done513:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -14043,9 +14182,9 @@ done512:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop513:
+loop514:
 	SUBQ       $0x20, BX
-	JLT        rest514
+	JLT        rest515
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Z0
@@ -14056,16 +14195,16 @@ loop513:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop513
+	JMP        loop514
 
-rest514:
+rest515:
 	CMPQ      BX, $-16
-	JNE       done515
+	JNE       done516
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done515:
+done516:
 	TESTQ DI, DI
 	RET
 
@@ -14081,7 +14220,7 @@ TEXT ·opGatherBF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed516:
+listed517:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14095,9 +14234,9 @@ listed516:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop517:
+loop518:
 	SUBQ       $0x20, R11
-	JLT        rest518
+	JLT        rest519
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Z0
@@ -14108,18 +14247,18 @@ loop517:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop517
+	JMP        loop518
 
-rest518:
+rest519:
 	CMPQ      R11, $-16
-	JNE       done519
+	JNE       done520
 	VPMOVZXWD (R9), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (R8)
 
-done519:
+done520:
 	TESTQ DX, DX
-	JNZ   listed516
+	JNZ   listed517
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -14129,7 +14268,7 @@ done519:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed520:
+listed521:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14143,9 +14282,9 @@ listed520:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop521:
+loop522:
 	SUBQ       $0x20, R11
-	JLT        rest522
+	JLT        rest523
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Z0
@@ -14156,18 +14295,18 @@ loop521:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop521
+	JMP        loop522
 
-rest522:
+rest523:
 	CMPQ      R11, $-16
-	JNE       done523
+	JNE       done524
 	VPMOVZXWD (R9), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (R8)
 
-done523:
+done524:
 	TESTQ DX, DX
-	JNZ   listed520
+	JNZ   listed521
 	TESTQ DI, DI
 	RET
 
@@ -14181,9 +14320,9 @@ TEXT ·opExpandQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop524:
+loop525:
 	SUBQ         $0x20, BX
-	JLT          rest525
+	JLT          rest526
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), Y0
@@ -14198,9 +14337,9 @@ loop524:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop524
+	JMP          loop525
 
-rest525:
+rest526:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -14208,9 +14347,9 @@ rest525:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop527:
+loop528:
 	SUBQ         $0x20, BX
-	JLT          rest528
+	JLT          rest529
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), Y0
@@ -14225,9 +14364,9 @@ loop527:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop527
+	JMP          loop528
 
-rest528:
+rest529:
 	TESTQ DI, DI
 	RET
 
@@ -14243,7 +14382,7 @@ TEXT ·opGatherQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed530:
+listed531:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14257,9 +14396,9 @@ listed530:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop531:
+loop532:
 	SUBQ         $0x20, R11
-	JLT          rest532
+	JLT          rest533
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), Y0
@@ -14274,11 +14413,11 @@ loop531:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop531
+	JMP          loop532
 
-rest532:
+rest533:
 	TESTQ DX, DX
-	JNZ   listed530
+	JNZ   listed531
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -14288,7 +14427,7 @@ rest532:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed534:
+listed535:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14302,9 +14441,9 @@ listed534:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop535:
+loop536:
 	SUBQ         $0x20, R11
-	JLT          rest536
+	JLT          rest537
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), Y0
@@ -14319,11 +14458,11 @@ loop535:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop535
+	JMP          loop536
 
-rest536:
+rest537:
 	TESTQ DX, DX
-	JNZ   listed534
+	JNZ   listed535
 	TESTQ DI, DI
 	RET
 
@@ -14341,7 +14480,7 @@ TEXT ·opScores1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells538:
+cells539:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -14363,7 +14502,7 @@ cells538:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims539:
+dims540:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -14540,7 +14679,7 @@ dims539:
 	ADDQ         $0x22, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims539
+	JNZ          dims540
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -14591,7 +14730,7 @@ dims539:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells538
+	JG           cells539
 	TESTQ        DI, DI
 	RET
 
@@ -14607,10 +14746,10 @@ TEXT ·opValues1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel540:
+panel541:
 	CMPQ         DX, $0x00000080
-	JLT          narrower541
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower542
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -14624,7 +14763,7 @@ panel540:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells542:
+cells543:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -14673,7 +14812,7 @@ cells542:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells542
+	JNZ          cells543
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14688,13 +14827,13 @@ cells542:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel540
+	JMP          panel541
 
-narrower541:
-panel543:
+narrower542:
+panel544:
 	CMPQ         DX, $0x40
-	JLT          narrower544
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower545
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -14704,7 +14843,7 @@ panel543:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells545:
+cells546:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -14732,7 +14871,7 @@ cells545:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells545
+	JNZ          cells546
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14743,13 +14882,13 @@ cells545:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel543
+	JMP          panel544
 
-narrower544:
-panel546:
+narrower545:
+panel547:
 	CMPQ         DX, $0x20
-	JLT          narrower547
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower548
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
@@ -14757,7 +14896,7 @@ panel546:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells548:
+cells549:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -14774,7 +14913,7 @@ cells548:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells548
+	JNZ          cells549
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x22, AX
@@ -14783,9 +14922,9 @@ cells548:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel546
+	JMP          panel547
 
-narrower547:
+narrower548:
 	TESTQ DI, DI
 	RET
 
@@ -14805,7 +14944,7 @@ TEXT ·opScores2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells549:
+cells550:
 	MOVQ   AX, R13
 	MOVQ   664(DI), R14
 	MOVQ   184(DI), R15
@@ -14826,7 +14965,7 @@ cells549:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims550:
+dims551:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -14936,7 +15075,7 @@ dims550:
 	ADDQ         $0x22, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims550
+	JNZ          dims551
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -14986,7 +15125,7 @@ dims550:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells549
+	JG           cells550
 	TESTQ        DI, DI
 	RET
 
@@ -15002,15 +15141,15 @@ TEXT ·opValues2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel551:
+panel552:
 	CMPQ         DX, $0x40
-	JLT          narrower552
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower553
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
@@ -15020,7 +15159,7 @@ panel551:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells553:
+cells554:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -15053,7 +15192,7 @@ cells553:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells553
+	JNZ          cells554
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15068,16 +15207,16 @@ cells553:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel551
+	JMP          panel552
 
-narrower552:
-panel554:
+narrower553:
+panel555:
 	CMPQ         DX, $0x20
-	JLT          narrower555
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower556
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
@@ -15085,7 +15224,7 @@ panel554:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells556:
+cells557:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -15105,7 +15244,7 @@ cells556:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells556
+	JNZ          cells557
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -15116,9 +15255,9 @@ cells556:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel554
+	JMP          panel555
 
-narrower555:
+narrower556:
 	TESTQ DI, DI
 	RET
 
@@ -15136,7 +15275,7 @@ TEXT ·opScores3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells557:
+cells558:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -15153,7 +15292,7 @@ cells557:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims558:
+dims559:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15223,7 +15362,7 @@ dims558:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims558
+	JNZ          dims559
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -15264,7 +15403,7 @@ dims558:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells557
+	JG           cells558
 	TESTQ        DI, DI
 	RET
 
@@ -15280,20 +15419,20 @@ TEXT ·opValues3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel559:
+panel560:
 	CMPQ         DX, $0x40
-	JLT          narrower560
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower561
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 824(DI), Z8
+	VBROADCASTSS 936(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
@@ -15303,7 +15442,7 @@ panel559:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells561:
+cells562:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -15341,7 +15480,7 @@ cells561:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells561
+	JNZ          cells562
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15360,19 +15499,19 @@ cells561:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel559
+	JMP          panel560
 
-narrower560:
-panel562:
+narrower561:
+panel563:
 	CMPQ         DX, $0x20
-	JLT          narrower563
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower564
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 824(DI), Z4
+	VBROADCASTSS 936(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
@@ -15380,7 +15519,7 @@ panel562:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells564:
+cells565:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -15403,7 +15542,7 @@ cells564:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells564
+	JNZ          cells565
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -15416,9 +15555,9 @@ cells564:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel562
+	JMP          panel563
 
-narrower563:
+narrower564:
 	TESTQ DI, DI
 	RET
 
@@ -15436,7 +15575,7 @@ TEXT ·opScores4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells565:
+cells566:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -15457,7 +15596,7 @@ cells565:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims566:
+dims567:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15537,7 +15676,7 @@ dims566:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims566
+	JNZ          dims567
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -15587,7 +15726,7 @@ dims566:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells565
+	JG           cells566
 	TESTQ        DI, DI
 	RET
 
@@ -15603,25 +15742,25 @@ TEXT ·opValues4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel567:
+panel568:
 	CMPQ         DX, $0x40
-	JLT          narrower568
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower569
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 824(DI), Z8
+	VBROADCASTSS 936(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 828(DI), Z12
+	VBROADCASTSS 940(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
@@ -15631,7 +15770,7 @@ panel567:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells569:
+cells570:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -15674,7 +15813,7 @@ cells569:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells569
+	JNZ          cells570
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15697,22 +15836,22 @@ cells569:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel567
+	JMP          panel568
 
-narrower568:
-panel570:
+narrower569:
+panel571:
 	CMPQ         DX, $0x20
-	JLT          narrower571
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower572
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 824(DI), Z4
+	VBROADCASTSS 936(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 828(DI), Z6
+	VBROADCASTSS 940(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
@@ -15720,7 +15859,7 @@ panel570:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells572:
+cells573:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -15746,7 +15885,7 @@ cells572:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells572
+	JNZ          cells573
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -15761,9 +15900,9 @@ cells572:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel570
+	JMP          panel571
 
-narrower571:
+narrower572:
 	TESTQ DI, DI
 	RET
 
@@ -15777,9 +15916,9 @@ TEXT ·opExpandQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop573:
+loop574:
 	SUBQ         $0x20, BX
-	JLT          rest574
+	JLT          rest575
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), Y0
@@ -15794,9 +15933,9 @@ loop573:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop573
+	JMP          loop574
 
-rest574:
+rest575:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -15804,9 +15943,9 @@ rest574:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop576:
+loop577:
 	SUBQ         $0x20, BX
-	JLT          rest577
+	JLT          rest578
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), Y0
@@ -15821,9 +15960,9 @@ loop576:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop576
+	JMP          loop577
 
-rest577:
+rest578:
 	TESTQ DI, DI
 	RET
 
@@ -15839,7 +15978,7 @@ TEXT ·opGatherQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed579:
+listed580:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -15853,9 +15992,9 @@ listed579:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop580:
+loop581:
 	SUBQ         $0x20, R11
-	JLT          rest581
+	JLT          rest582
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), Y0
@@ -15870,11 +16009,11 @@ loop580:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop580
+	JMP          loop581
 
-rest581:
+rest582:
 	TESTQ DX, DX
-	JNZ   listed579
+	JNZ   listed580
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -15884,7 +16023,7 @@ rest581:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed583:
+listed584:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -15898,9 +16037,9 @@ listed583:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop584:
+loop585:
 	SUBQ         $0x20, R11
-	JLT          rest585
+	JLT          rest586
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), Y0
@@ -15915,11 +16054,11 @@ loop584:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop584
+	JMP          loop585
 
-rest585:
+rest586:
 	TESTQ DX, DX
-	JNZ   listed583
+	JNZ   listed584
 	TESTQ DI, DI
 	RET
 
@@ -15937,7 +16076,7 @@ TEXT ·opScores1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells587:
+cells588:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -15959,7 +16098,7 @@ cells587:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims588:
+dims589:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -16132,7 +16271,7 @@ dims588:
 	ADDQ         $0x12, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims588
+	JNZ          dims589
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -16183,7 +16322,7 @@ dims588:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells587
+	JG           cells588
 	TESTQ        DI, DI
 	RET
 
@@ -16199,10 +16338,10 @@ TEXT ·opValues1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel589:
+panel590:
 	CMPQ         DX, $0x00000080
-	JLT          narrower590
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower591
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -16216,7 +16355,7 @@ panel589:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells591:
+cells592:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z8
@@ -16264,7 +16403,7 @@ cells591:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells591
+	JNZ          cells592
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16279,13 +16418,13 @@ cells591:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel589
+	JMP          panel590
 
-narrower590:
-panel592:
+narrower591:
+panel593:
 	CMPQ         DX, $0x40
-	JLT          narrower593
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower594
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -16295,7 +16434,7 @@ panel592:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells594:
+cells595:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z4
 	VPBROADCASTW (SI), Y5
@@ -16322,7 +16461,7 @@ cells594:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells594
+	JNZ          cells595
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16333,13 +16472,13 @@ cells594:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel592
+	JMP          panel593
 
-narrower593:
-panel595:
+narrower594:
+panel596:
 	CMPQ         DX, $0x20
-	JLT          narrower596
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower597
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
@@ -16347,7 +16486,7 @@ panel595:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells597:
+cells598:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -16364,7 +16503,7 @@ cells597:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells597
+	JNZ          cells598
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x12, AX
@@ -16373,9 +16512,9 @@ cells597:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel595
+	JMP          panel596
 
-narrower596:
+narrower597:
 	TESTQ DI, DI
 	RET
 
@@ -16395,7 +16534,7 @@ TEXT ·opScores2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells598:
+cells599:
 	MOVQ   AX, R13
 	MOVQ   664(DI), R14
 	MOVQ   184(DI), R15
@@ -16416,7 +16555,7 @@ cells598:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims599:
+dims600:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -16524,7 +16663,7 @@ dims599:
 	ADDQ         $0x12, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims599
+	JNZ          dims600
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -16574,7 +16713,7 @@ dims599:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells598
+	JG           cells599
 	TESTQ        DI, DI
 	RET
 
@@ -16590,15 +16729,15 @@ TEXT ·opValues2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel600:
+panel601:
 	CMPQ         DX, $0x40
-	JLT          narrower601
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower602
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
@@ -16608,7 +16747,7 @@ panel600:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells602:
+cells603:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z8
 	VBROADCASTSS 4(R11), Z9
@@ -16640,7 +16779,7 @@ cells602:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells602
+	JNZ          cells603
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16655,16 +16794,16 @@ cells602:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel600
+	JMP          panel601
 
-narrower601:
-panel603:
+narrower602:
+panel604:
 	CMPQ         DX, $0x20
-	JLT          narrower604
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower605
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
@@ -16672,7 +16811,7 @@ panel603:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells605:
+cells606:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -16692,7 +16831,7 @@ cells605:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells605
+	JNZ          cells606
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -16703,9 +16842,9 @@ cells605:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel603
+	JMP          panel604
 
-narrower604:
+narrower605:
 	TESTQ DI, DI
 	RET
 
@@ -16723,7 +16862,7 @@ TEXT ·opScores3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells606:
+cells607:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -16740,7 +16879,7 @@ cells606:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims607:
+dims608:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R12), Z12
@@ -16809,7 +16948,7 @@ dims607:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims607
+	JNZ          dims608
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -16850,7 +16989,7 @@ dims607:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells606
+	JG           cells607
 	TESTQ        DI, DI
 	RET
 
@@ -16866,20 +17005,20 @@ TEXT ·opValues3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel608:
+panel609:
 	CMPQ         DX, $0x40
-	JLT          narrower609
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower610
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 824(DI), Z8
+	VBROADCASTSS 936(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
@@ -16889,7 +17028,7 @@ panel608:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells610:
+cells611:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z13
@@ -16926,7 +17065,7 @@ cells610:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells610
+	JNZ          cells611
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16945,19 +17084,19 @@ cells610:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel608
+	JMP          panel609
 
-narrower609:
-panel611:
+narrower610:
+panel612:
 	CMPQ         DX, $0x20
-	JLT          narrower612
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower613
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 824(DI), Z4
+	VBROADCASTSS 936(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
@@ -16965,7 +17104,7 @@ panel611:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells613:
+cells614:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -16988,7 +17127,7 @@ cells613:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells613
+	JNZ          cells614
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -17001,9 +17140,9 @@ cells613:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel611
+	JMP          panel612
 
-narrower612:
+narrower613:
 	TESTQ DI, DI
 	RET
 
@@ -17021,7 +17160,7 @@ TEXT ·opScores4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells614:
+cells615:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -17042,7 +17181,7 @@ cells614:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims615:
+dims616:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R13), Z16
@@ -17121,7 +17260,7 @@ dims615:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims615
+	JNZ          dims616
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -17171,7 +17310,7 @@ dims615:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells614
+	JG           cells615
 	TESTQ        DI, DI
 	RET
 
@@ -17187,25 +17326,25 @@ TEXT ·opValues4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel616:
+panel617:
 	CMPQ         DX, $0x40
-	JLT          narrower617
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower618
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z4
+	VBROADCASTSS 932(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 824(DI), Z8
+	VBROADCASTSS 936(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 828(DI), Z12
+	VBROADCASTSS 940(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
@@ -17215,7 +17354,7 @@ panel616:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells618:
+cells619:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z16
 	VBROADCASTSS 4(R12), Z17
@@ -17257,7 +17396,7 @@ cells618:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells618
+	JNZ          cells619
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17280,22 +17419,22 @@ cells618:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel616
+	JMP          panel617
 
-narrower617:
-panel619:
+narrower618:
+panel620:
 	CMPQ         DX, $0x20
-	JLT          narrower620
-	VBROADCASTSS 816(DI), Z0
+	JLT          narrower621
+	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 820(DI), Z2
+	VBROADCASTSS 932(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 824(DI), Z4
+	VBROADCASTSS 936(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 828(DI), Z6
+	VBROADCASTSS 940(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
@@ -17303,7 +17442,7 @@ panel619:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells621:
+cells622:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -17329,7 +17468,7 @@ cells621:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells621
+	JNZ          cells622
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -17344,8 +17483,2639 @@ cells621:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel619
+	JMP          panel620
 
-narrower620:
+narrower621:
+	TESTQ DI, DI
+	RET
+
+// func opQueryPieces()
+// Requires: AVX512F
+TEXT ·opQueryPieces(SB), NOSPLIT|NOFRAME, $0
+	MOVQ    408(DI), AX
+	MOVQ    816(DI), CX
+	MOVQ    472(DI), DX
+	VMOVUPS upper<>+0(SB), Z0
+
+columns623:
+	MOVQ 184(DI), BX
+
+dims624:
+	MOVQ $0x00000010, SI
+
+rows625:
+	VMOVUPS    (AX), Z1
+	VMOVUPS    1024(AX), Z2
+	VPSRLD     $0x10, Z1, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VMOVUPS    Z3, (CX)
+	VPANDD     Z0, Z1, Z3
+	VSUBPS     Z3, Z1, Z1
+	VPANDD     Z0, Z2, Z3
+	VSUBPS     Z3, Z2, Z2
+	VPSRLD     $0x10, Z1, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VMOVUPS    Z3, 1024(CX)
+	VPANDD     Z0, Z1, Z3
+	VSUBPS     Z3, Z1, Z1
+	VPANDD     Z0, Z2, Z3
+	VSUBPS     Z3, Z2, Z2
+	VPSRLD     $0x10, Z1, Z1
+	VPTERNLOGD $0xf8, Z0, Z2, Z1
+	VMOVUPS    Z1, 2048(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x40, CX
+	DECQ       SI
+	JNZ        rows625
+	ADDQ       $0x00000400, AX
+	ADDQ       $0x00000800, CX
+	SUBQ       $0x20, BX
+	JNZ        dims624
+	SUBQ       $0x10, DX
+	JNZ        columns623
+	TESTQ      DI, DI
+	RET
+
+// func opPiecesAMX1()
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·opPiecesAMX1(SB), NOSPLIT|NOFRAME, $0
+	VMOVUPS upper<>+0(SB), Z0
+	MOVQ    576(DI), AX
+	MOVQ    200(DI), CX
+	MOVQ    $0x00000020, DX
+	SUBQ    592(DI), DX
+	JLE     whole626
+
+	// behind the last cell
+	IMULQ  CX, DX
+	IMULQ  592(DI), CX
+	ADDQ   CX, AX
+	VXORPS Y1, Y1, Y1
+	TESTQ  DX, DX
+	JZ     cleared627
+
+clear628:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $0x40, AX
+	SUBQ    $0x40, DX
+	JNZ     clear628
+
+cleared627:
+whole626:
+	MOVQ 584(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ $0x00000020, DX
+	SUBQ 592(DI), DX
+	JLE  whole629
+
+	// behind the last cell
+	IMULQ  CX, DX
+	IMULQ  592(DI), CX
+	ADDQ   CX, AX
+	VXORPS Y1, Y1, Y1
+	TESTQ  DX, DX
+	JZ     cleared630
+
+clear631:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $0x40, AX
+	SUBQ    $0x40, DX
+	JNZ     clear631
+
+cleared630:
+whole629:
+	KXORW K1, K1, K1
+
+	// keys
+	MOVQ 576(DI), AX
+	MOVQ 824(DI), CX
+	MOVQ $0x00000002, DX
+
+block632:
+	MOVQ CX, BX
+	MOVQ $0x00000010, SI
+
+cells633:
+	MOVQ BX, R8
+	MOVQ 184(DI), R9
+
+dims634:
+	VMOVUPS     (AX), Z1
+	VFPCLASSPSZ $0x99, Z1, K2
+	VPXORD      Z1, Z1, K2, Z1
+	KORW        K2, K1, K1
+	VMOVUPS     64(AX), Z2
+	VFPCLASSPSZ $0x99, Z2, K2
+	VPXORD      Z2, Z2, K2, Z2
+	KORW        K2, K1, K1
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z2, Z1
+	VMOVUPS     Z1, (R8)
+	SUBQ        $-128, AX
+	ADDQ        $0x00000800, R8
+	SUBQ        $0x20, R9
+	JNZ         dims634
+	ADDQ        $0x40, BX
+	DECQ        SI
+	JNZ         cells633
+	ADDQ        $0x00000400, CX
+	DECQ        DX
+	JNZ         block632
+	XORL        AX, AX
+	KORTESTW    K1, K1
+	JEQ         finite635
+
+	// cells with numbers that are not finite
+	MOVQ 576(DI), CX
+	MOVQ $0x00000001, DX
+
+cells636:
+	KXORW K3, K3, K3
+	MOVQ  200(DI), BX
+
+numbers637:
+	VMOVUPS     (CX), Z1
+	VFPCLASSPSZ $0x99, Z1, K1
+	VPXORD      Z1, Z1, K1, Z1
+	KORW        K1, K3, K3
+	ADDQ        $0x40, CX
+	SUBQ        $0x40, BX
+	JNZ         numbers637
+	KORTESTW    K3, K3
+	JEQ         none638
+	ORQ         DX, AX
+
+none638:
+	SHLQ $0x01, DX
+	BTQ  $0x20, DX
+	JCC  cells636
+
+finite635:
+	MOVQ  AX, 848(DI)
+	KXORW K4, K4, K4
+
+	// values
+	MOVQ 584(DI), AX
+	MOVQ 832(DI), CX
+	MOVQ 208(DI), DX
+	MOVQ 192(DI), BX
+	MOVQ DX, SI
+	SHLQ $0x04, SI
+
+values639:
+	MOVQ AX, R8
+	MOVQ CX, R9
+	MOVQ $0x00000010, R10
+
+cells640:
+	VMOVUPS     (R8), Z1
+	VFPCLASSPSZ $0x99, Z1, K1
+	VPXORD      Z1, Z1, K1, Z1
+	KORW        K1, K4, K4
+	VMOVUPS     (R8)(SI*1), Z2
+	VFPCLASSPSZ $0x99, Z2, K1
+	VPXORD      Z2, Z2, K1, Z2
+	KORW        K1, K4, K4
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z2, Z1
+	VMOVUPS     Z1, (R9)
+	ADDQ        DX, R8
+	ADDQ        $0x40, R9
+	DECQ        R10
+	JNZ         cells640
+	MOVQ        $0x00000001, R10
+
+pieces641:
+	VMOVUPS     (CX), Z1
+	VMOVUPS     64(CX), Z2
+	VMOVUPS     128(CX), Z3
+	VMOVUPS     192(CX), Z4
+	VMOVUPS     256(CX), Z5
+	VMOVUPS     320(CX), Z6
+	VMOVUPS     384(CX), Z7
+	VMOVUPS     448(CX), Z8
+	VMOVUPS     512(CX), Z9
+	VMOVUPS     576(CX), Z10
+	VMOVUPS     640(CX), Z11
+	VMOVUPS     704(CX), Z12
+	VMOVUPS     768(CX), Z13
+	VMOVUPS     832(CX), Z14
+	VMOVUPS     896(CX), Z15
+	VMOVUPS     960(CX), Z16
+	VPUNPCKLDQ  Z2, Z1, Z17
+	VPUNPCKHDQ  Z2, Z1, Z1
+	VPUNPCKLDQ  Z4, Z3, Z2
+	VPUNPCKHDQ  Z4, Z3, Z3
+	VPUNPCKLDQ  Z6, Z5, Z4
+	VPUNPCKHDQ  Z6, Z5, Z5
+	VPUNPCKLDQ  Z8, Z7, Z6
+	VPUNPCKHDQ  Z8, Z7, Z7
+	VPUNPCKLDQ  Z10, Z9, Z8
+	VPUNPCKHDQ  Z10, Z9, Z9
+	VPUNPCKLDQ  Z12, Z11, Z10
+	VPUNPCKHDQ  Z12, Z11, Z11
+	VPUNPCKLDQ  Z14, Z13, Z12
+	VPUNPCKHDQ  Z14, Z13, Z13
+	VPUNPCKLDQ  Z16, Z15, Z14
+	VPUNPCKHDQ  Z16, Z15, Z15
+	VPUNPCKLQDQ Z2, Z17, Z16
+	VPUNPCKHQDQ Z2, Z17, Z2
+	VPUNPCKLQDQ Z3, Z1, Z17
+	VPUNPCKHQDQ Z3, Z1, Z1
+	VPUNPCKLQDQ Z6, Z4, Z3
+	VPUNPCKHQDQ Z6, Z4, Z4
+	VPUNPCKLQDQ Z7, Z5, Z6
+	VPUNPCKHQDQ Z7, Z5, Z5
+	VPUNPCKLQDQ Z10, Z8, Z7
+	VPUNPCKHQDQ Z10, Z8, Z8
+	VPUNPCKLQDQ Z11, Z9, Z10
+	VPUNPCKHQDQ Z11, Z9, Z9
+	VPUNPCKLQDQ Z14, Z12, Z11
+	VPUNPCKHQDQ Z14, Z12, Z12
+	VPUNPCKLQDQ Z15, Z13, Z14
+	VPUNPCKHQDQ Z15, Z13, Z13
+	VSHUFI32X4  $0x88, Z3, Z16, Z15
+	VSHUFI32X4  $0xdd, Z3, Z16, Z3
+	VSHUFI32X4  $0x88, Z11, Z7, Z16
+	VSHUFI32X4  $0xdd, Z11, Z7, Z7
+	VSHUFI32X4  $0x88, Z4, Z2, Z11
+	VSHUFI32X4  $0xdd, Z4, Z2, Z2
+	VSHUFI32X4  $0x88, Z12, Z8, Z4
+	VSHUFI32X4  $0xdd, Z12, Z8, Z8
+	VSHUFI32X4  $0x88, Z6, Z17, Z12
+	VSHUFI32X4  $0xdd, Z6, Z17, Z6
+	VSHUFI32X4  $0x88, Z14, Z10, Z17
+	VSHUFI32X4  $0xdd, Z14, Z10, Z10
+	VSHUFI32X4  $0x88, Z5, Z1, Z14
+	VSHUFI32X4  $0xdd, Z5, Z1, Z1
+	VSHUFI32X4  $0x88, Z13, Z9, Z5
+	VSHUFI32X4  $0xdd, Z13, Z9, Z9
+	VSHUFI32X4  $0x88, Z16, Z15, Z13
+	VSHUFI32X4  $0xdd, Z16, Z15, Z15
+	VSHUFI32X4  $0x88, Z7, Z3, Z16
+	VSHUFI32X4  $0xdd, Z7, Z3, Z3
+	VSHUFI32X4  $0x88, Z4, Z11, Z7
+	VSHUFI32X4  $0xdd, Z4, Z11, Z4
+	VSHUFI32X4  $0x88, Z8, Z2, Z11
+	VSHUFI32X4  $0xdd, Z8, Z2, Z2
+	VSHUFI32X4  $0x88, Z17, Z12, Z8
+	VSHUFI32X4  $0xdd, Z17, Z12, Z12
+	VSHUFI32X4  $0x88, Z10, Z6, Z17
+	VSHUFI32X4  $0xdd, Z10, Z6, Z6
+	VSHUFI32X4  $0x88, Z5, Z14, Z10
+	VSHUFI32X4  $0xdd, Z5, Z14, Z5
+	VSHUFI32X4  $0x88, Z9, Z1, Z14
+	VSHUFI32X4  $0xdd, Z9, Z1, Z1
+	VMOVUPS     Z13, (CX)
+	VMOVUPS     Z7, 64(CX)
+	VMOVUPS     Z8, 128(CX)
+	VMOVUPS     Z10, 192(CX)
+	VMOVUPS     Z16, 256(CX)
+	VMOVUPS     Z11, 320(CX)
+	VMOVUPS     Z17, 384(CX)
+	VMOVUPS     Z14, 448(CX)
+	VMOVUPS     Z15, 512(CX)
+	VMOVUPS     Z4, 576(CX)
+	VMOVUPS     Z12, 640(CX)
+	VMOVUPS     Z5, 704(CX)
+	VMOVUPS     Z3, 768(CX)
+	VMOVUPS     Z2, 832(CX)
+	VMOVUPS     Z6, 896(CX)
+	VMOVUPS     Z1, 960(CX)
+	ADDQ        $0x00000400, CX
+	DECQ        R10
+	JNZ         pieces641
+	ADDQ        $0x40, AX
+	SUBQ        $0x10, BX
+	JNZ         values639
+	XORL        AX, AX
+	KORTESTW    K4, K4
+	JEQ         finite642
+
+	// cells with numbers that are not finite
+	MOVQ 584(DI), CX
+	MOVQ $0x00000001, DX
+
+cells643:
+	KXORW K5, K5, K5
+	MOVQ  208(DI), BX
+
+numbers644:
+	VMOVUPS     (CX), Z0
+	VFPCLASSPSZ $0x99, Z0, K1
+	VPXORD      Z0, Z0, K1, Z0
+	KORW        K1, K5, K5
+	ADDQ        $0x40, CX
+	SUBQ        $0x40, BX
+	JNZ         numbers644
+	KORTESTW    K5, K5
+	JEQ         none645
+	ORQ         DX, AX
+
+none645:
+	SHLQ $0x01, DX
+	BTQ  $0x20, DX
+	JCC  cells643
+
+finite642:
+	MOVQ  AX, 856(DI)
+	TESTQ DI, DI
+	RET
+
+// func opColumnScoresAMX1()
+// Requires: AVX512DQ, AVX512F, BMI
+TEXT ·opColumnScoresAMX1(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc8
+
+	// the column's queries have 1.5 times the bytes in pieces
+	MOVQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 184(DI), BX
+
+dims646:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xc2
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xc2
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xcb
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xcb
+	ADDQ $0x00000800, SI
+	ADDQ $0x00000c00, DX
+	SUBQ $0x20, BX
+	JNZ  dims646
+
+	// the column's queries have 1.5 times the bytes in pieces
+	MOVQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 184(DI), BX
+
+dims647:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0xac
+	BYTE  $0x02
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcb
+	ADDQ  $0x00000800, SI
+	ADDQ  $0x00000c00, DX
+	SUBQ  $0x20, BX
+	JNZ   dims647
+	MOVQ  352(DI), CX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	MOVQ  848(DI), AX
+	TESTQ AX, AX
+	JEQ   none648
+
+	// keys that are not finite
+cells649:
+	TZCNTQ AX, CX
+	BLSRQ  AX, AX
+	MOVQ   CX, DX
+	MOVQ   664(DI), BX
+	MOVQ   184(DI), SI
+	VXORPS Z0, Z0, Z0
+	IMULQ  200(DI), DX
+	ADDQ   576(DI), DX
+
+dims650:
+	VBROADCASTSS (DX), Z1
+	VFMADD231PS  (BX), Z1, Z0
+	ADDQ         $0x04, DX
+	ADDQ         $0x40, BX
+	DECQ         SI
+	JNZ          dims650
+	SHLQ         $0x06, CX
+	ADDQ         352(DI), CX
+	VMOVUPS      Z0, (CX)
+	TESTQ        AX, AX
+	JNZ          cells649
+
+none648:
+	TESTQ DI, DI
+	RET
+
+// func opColumnValuesAMX1()
+// Requires: AVX, AVX512DQ, AVX512F, BMI
+TEXT ·opColumnValuesAMX1(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+	MOVQ 352(DI), CX
+	MOVQ $0x00000020, DX
+	SUBQ 592(DI), DX
+	JLE  whole651
+
+	// behind the last cell
+	IMULQ  AX, DX
+	IMULQ  592(DI), AX
+	ADDQ   AX, CX
+	VXORPS Y0, Y0, Y0
+	TESTQ  DX, DX
+	JZ     cleared652
+
+clear653:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y0, 32(CX)
+	ADDQ    $0x40, CX
+	SUBQ    $0x40, DX
+	JNZ     clear653
+
+cleared652:
+whole651:
+	VMOVUPS  928(DI), Z0
+	VCMPPS   $0x04, one<>+0(SB), Z0, K1
+	KORTESTW K1, K1
+	JEQ      same654
+
+	// maxima have changed
+	MOVQ 688(DI), AX
+	MOVQ 192(DI), CX
+
+scale655:
+	VMULPS  (AX), Z0, Z1
+	VMOVUPS Z1, (AX)
+	VMULPS  64(AX), Z0, Z1
+	VMOVUPS Z1, 64(AX)
+	VMULPS  128(AX), Z0, Z1
+	VMOVUPS Z1, 128(AX)
+	VMULPS  192(AX), Z0, Z1
+	VMOVUPS Z1, 192(AX)
+	VMULPS  256(AX), Z0, Z1
+	VMOVUPS Z1, 256(AX)
+	VMULPS  320(AX), Z0, Z1
+	VMOVUPS Z1, 320(AX)
+	VMULPS  384(AX), Z0, Z1
+	VMOVUPS Z1, 384(AX)
+	VMULPS  448(AX), Z0, Z1
+	VMOVUPS Z1, 448(AX)
+	ADDQ    $0x00000200, AX
+	SUBQ    $0x08, CX
+	JNZ     scale655
+
+same654:
+	// pieces of the weights
+	MOVQ    352(DI), AX
+	MOVQ    840(DI), CX
+	VMOVUPS upper<>+0(SB), Z0
+	MOVQ    $0x00000010, DX
+
+rows656:
+	VMOVUPS    (AX), Z1
+	VMOVUPS    1024(AX), Z2
+	VPSRLD     $0x10, Z1, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VMOVUPS    Z3, (CX)
+	VPANDD     Z0, Z1, Z3
+	VSUBPS     Z3, Z1, Z1
+	VPANDD     Z0, Z2, Z3
+	VSUBPS     Z3, Z2, Z2
+	VPSRLD     $0x10, Z1, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VMOVUPS    Z3, 1024(CX)
+	VPANDD     Z0, Z1, Z3
+	VSUBPS     Z3, Z1, Z1
+	VPANDD     Z0, Z2, Z3
+	VSUBPS     Z3, Z2, Z2
+	VPSRLD     $0x10, Z1, Z1
+	VPTERNLOGD $0xf8, Z0, Z2, Z1
+	VMOVUPS    Z1, 2048(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x40, CX
+	DECQ       DX
+	JNZ        rows656
+
+	// products
+	MOVQ $0x00000040, AX
+	MOVQ 832(DI), SI
+	MOVQ 840(DI), DX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), BX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+
+values657:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	ADDQ  $0x00000800, SI
+	ADDQ  $0x00000800, CX
+	SUBQ  $0x20, BX
+	JNZ   values657
+	MOVQ  856(DI), AX
+	TESTQ AX, AX
+	JEQ   none658
+
+	// values that are not finite
+	VPBROADCASTD 600(DI), Z0
+	CMPQ         728(DI), $0x00
+	JEQ          all659
+	VMOVUPS      752(DI), Z0
+
+all659:
+cells660:
+	BLSIQ        AX, CX
+	VPBROADCASTD CX, Z1
+	VPTESTMD     Z1, Z0, K1
+	TZCNTQ       AX, CX
+	BLSRQ        AX, AX
+	MOVQ         CX, DX
+	MOVQ         688(DI), BX
+	MOVQ         192(DI), SI
+	IMULQ        208(DI), DX
+	ADDQ         584(DI), DX
+	SHLQ         $0x06, CX
+	ADDQ         352(DI), CX
+	VMOVUPS      (CX), Z1
+
+values661:
+	VBROADCASTSS (DX), Z2
+	VMOVUPS      (BX), Z3
+	VFPCLASSPSZ  $0x99, Z2, K2
+	KANDW        K1, K2, K2
+	VFMADD231PS  Z1, Z2, K2, Z3
+	VMOVUPS      Z3, (BX)
+	ADDQ         $0x04, DX
+	ADDQ         $0x40, BX
+	DECQ         SI
+	JNZ          values661
+	TESTQ        AX, AX
+	JNZ          cells660
+
+none658:
+	TESTQ DI, DI
+	RET
+
+// func opPiecesAMX2()
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·opPiecesAMX2(SB), NOSPLIT|NOFRAME, $0
+	VMOVUPS upper<>+0(SB), Z0
+	MOVQ    576(DI), AX
+	MOVQ    200(DI), CX
+	MOVQ    $0x00000020, DX
+	SUBQ    592(DI), DX
+	JLE     whole662
+
+	// behind the last cell
+	IMULQ  CX, DX
+	IMULQ  592(DI), CX
+	ADDQ   CX, AX
+	VXORPS Y1, Y1, Y1
+	TESTQ  DX, DX
+	JZ     cleared663
+
+clear664:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $0x40, AX
+	SUBQ    $0x40, DX
+	JNZ     clear664
+
+cleared663:
+whole662:
+	MOVQ 584(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ $0x00000020, DX
+	SUBQ 592(DI), DX
+	JLE  whole665
+
+	// behind the last cell
+	IMULQ  CX, DX
+	IMULQ  592(DI), CX
+	ADDQ   CX, AX
+	VXORPS Y1, Y1, Y1
+	TESTQ  DX, DX
+	JZ     cleared666
+
+clear667:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $0x40, AX
+	SUBQ    $0x40, DX
+	JNZ     clear667
+
+cleared666:
+whole665:
+	KXORW K1, K1, K1
+
+	// keys
+	MOVQ 576(DI), AX
+	MOVQ 824(DI), CX
+	MOVQ $0x00000002, DX
+
+block668:
+	MOVQ CX, BX
+	MOVQ $0x00000010, SI
+
+cells669:
+	MOVQ BX, R8
+	MOVQ 184(DI), R9
+
+dims670:
+	VMOVUPS     (AX), Z1
+	VFPCLASSPSZ $0x99, Z1, K2
+	VPXORD      Z1, Z1, K2, Z1
+	KORW        K2, K1, K1
+	VMOVUPS     64(AX), Z2
+	VFPCLASSPSZ $0x99, Z2, K2
+	VPXORD      Z2, Z2, K2, Z2
+	KORW        K2, K1, K1
+	VPSRLD      $0x10, Z1, Z3
+	VPTERNLOGD  $0xf8, Z0, Z2, Z3
+	VMOVUPS     Z3, (R8)
+	VPANDD      Z0, Z1, Z3
+	VSUBPS      Z3, Z1, Z1
+	VPANDD      Z0, Z2, Z3
+	VSUBPS      Z3, Z2, Z2
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z2, Z1
+	VMOVUPS     Z1, 1024(R8)
+	SUBQ        $-128, AX
+	ADDQ        $0x00001000, R8
+	SUBQ        $0x20, R9
+	JNZ         dims670
+	ADDQ        $0x40, BX
+	DECQ        SI
+	JNZ         cells669
+	ADDQ        $0x00000800, CX
+	DECQ        DX
+	JNZ         block668
+	XORL        AX, AX
+	KORTESTW    K1, K1
+	JEQ         finite671
+
+	// cells with numbers that are not finite
+	MOVQ 576(DI), CX
+	MOVQ $0x00000001, DX
+
+cells672:
+	KXORW K3, K3, K3
+	MOVQ  200(DI), BX
+
+numbers673:
+	VMOVUPS     (CX), Z1
+	VFPCLASSPSZ $0x99, Z1, K1
+	VPXORD      Z1, Z1, K1, Z1
+	KORW        K1, K3, K3
+	ADDQ        $0x40, CX
+	SUBQ        $0x40, BX
+	JNZ         numbers673
+	KORTESTW    K3, K3
+	JEQ         none674
+	ORQ         DX, AX
+
+none674:
+	SHLQ $0x01, DX
+	BTQ  $0x20, DX
+	JCC  cells672
+
+finite671:
+	MOVQ  AX, 848(DI)
+	KXORW K4, K4, K4
+
+	// values
+	MOVQ 584(DI), AX
+	MOVQ 832(DI), CX
+	MOVQ 208(DI), DX
+	MOVQ 192(DI), BX
+	MOVQ DX, SI
+	SHLQ $0x04, SI
+
+values675:
+	MOVQ AX, R8
+	MOVQ CX, R9
+	MOVQ $0x00000010, R10
+
+cells676:
+	VMOVUPS     (R8), Z1
+	VFPCLASSPSZ $0x99, Z1, K1
+	VPXORD      Z1, Z1, K1, Z1
+	KORW        K1, K4, K4
+	VMOVUPS     (R8)(SI*1), Z2
+	VFPCLASSPSZ $0x99, Z2, K1
+	VPXORD      Z2, Z2, K1, Z2
+	KORW        K1, K4, K4
+	VPSRLD      $0x10, Z1, Z3
+	VPTERNLOGD  $0xf8, Z0, Z2, Z3
+	VMOVUPS     Z3, (R9)
+	VPANDD      Z0, Z1, Z3
+	VSUBPS      Z3, Z1, Z1
+	VPANDD      Z0, Z2, Z3
+	VSUBPS      Z3, Z2, Z2
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z2, Z1
+	VMOVUPS     Z1, 1024(R9)
+	ADDQ        DX, R8
+	ADDQ        $0x40, R9
+	DECQ        R10
+	JNZ         cells676
+	MOVQ        $0x00000002, R10
+
+pieces677:
+	VMOVUPS     (CX), Z1
+	VMOVUPS     64(CX), Z2
+	VMOVUPS     128(CX), Z3
+	VMOVUPS     192(CX), Z4
+	VMOVUPS     256(CX), Z5
+	VMOVUPS     320(CX), Z6
+	VMOVUPS     384(CX), Z7
+	VMOVUPS     448(CX), Z8
+	VMOVUPS     512(CX), Z9
+	VMOVUPS     576(CX), Z10
+	VMOVUPS     640(CX), Z11
+	VMOVUPS     704(CX), Z12
+	VMOVUPS     768(CX), Z13
+	VMOVUPS     832(CX), Z14
+	VMOVUPS     896(CX), Z15
+	VMOVUPS     960(CX), Z16
+	VPUNPCKLDQ  Z2, Z1, Z17
+	VPUNPCKHDQ  Z2, Z1, Z1
+	VPUNPCKLDQ  Z4, Z3, Z2
+	VPUNPCKHDQ  Z4, Z3, Z3
+	VPUNPCKLDQ  Z6, Z5, Z4
+	VPUNPCKHDQ  Z6, Z5, Z5
+	VPUNPCKLDQ  Z8, Z7, Z6
+	VPUNPCKHDQ  Z8, Z7, Z7
+	VPUNPCKLDQ  Z10, Z9, Z8
+	VPUNPCKHDQ  Z10, Z9, Z9
+	VPUNPCKLDQ  Z12, Z11, Z10
+	VPUNPCKHDQ  Z12, Z11, Z11
+	VPUNPCKLDQ  Z14, Z13, Z12
+	VPUNPCKHDQ  Z14, Z13, Z13
+	VPUNPCKLDQ  Z16, Z15, Z14
+	VPUNPCKHDQ  Z16, Z15, Z15
+	VPUNPCKLQDQ Z2, Z17, Z16
+	VPUNPCKHQDQ Z2, Z17, Z2
+	VPUNPCKLQDQ Z3, Z1, Z17
+	VPUNPCKHQDQ Z3, Z1, Z1
+	VPUNPCKLQDQ Z6, Z4, Z3
+	VPUNPCKHQDQ Z6, Z4, Z4
+	VPUNPCKLQDQ Z7, Z5, Z6
+	VPUNPCKHQDQ Z7, Z5, Z5
+	VPUNPCKLQDQ Z10, Z8, Z7
+	VPUNPCKHQDQ Z10, Z8, Z8
+	VPUNPCKLQDQ Z11, Z9, Z10
+	VPUNPCKHQDQ Z11, Z9, Z9
+	VPUNPCKLQDQ Z14, Z12, Z11
+	VPUNPCKHQDQ Z14, Z12, Z12
+	VPUNPCKLQDQ Z15, Z13, Z14
+	VPUNPCKHQDQ Z15, Z13, Z13
+	VSHUFI32X4  $0x88, Z3, Z16, Z15
+	VSHUFI32X4  $0xdd, Z3, Z16, Z3
+	VSHUFI32X4  $0x88, Z11, Z7, Z16
+	VSHUFI32X4  $0xdd, Z11, Z7, Z7
+	VSHUFI32X4  $0x88, Z4, Z2, Z11
+	VSHUFI32X4  $0xdd, Z4, Z2, Z2
+	VSHUFI32X4  $0x88, Z12, Z8, Z4
+	VSHUFI32X4  $0xdd, Z12, Z8, Z8
+	VSHUFI32X4  $0x88, Z6, Z17, Z12
+	VSHUFI32X4  $0xdd, Z6, Z17, Z6
+	VSHUFI32X4  $0x88, Z14, Z10, Z17
+	VSHUFI32X4  $0xdd, Z14, Z10, Z10
+	VSHUFI32X4  $0x88, Z5, Z1, Z14
+	VSHUFI32X4  $0xdd, Z5, Z1, Z1
+	VSHUFI32X4  $0x88, Z13, Z9, Z5
+	VSHUFI32X4  $0xdd, Z13, Z9, Z9
+	VSHUFI32X4  $0x88, Z16, Z15, Z13
+	VSHUFI32X4  $0xdd, Z16, Z15, Z15
+	VSHUFI32X4  $0x88, Z7, Z3, Z16
+	VSHUFI32X4  $0xdd, Z7, Z3, Z3
+	VSHUFI32X4  $0x88, Z4, Z11, Z7
+	VSHUFI32X4  $0xdd, Z4, Z11, Z4
+	VSHUFI32X4  $0x88, Z8, Z2, Z11
+	VSHUFI32X4  $0xdd, Z8, Z2, Z2
+	VSHUFI32X4  $0x88, Z17, Z12, Z8
+	VSHUFI32X4  $0xdd, Z17, Z12, Z12
+	VSHUFI32X4  $0x88, Z10, Z6, Z17
+	VSHUFI32X4  $0xdd, Z10, Z6, Z6
+	VSHUFI32X4  $0x88, Z5, Z14, Z10
+	VSHUFI32X4  $0xdd, Z5, Z14, Z5
+	VSHUFI32X4  $0x88, Z9, Z1, Z14
+	VSHUFI32X4  $0xdd, Z9, Z1, Z1
+	VMOVUPS     Z13, (CX)
+	VMOVUPS     Z7, 64(CX)
+	VMOVUPS     Z8, 128(CX)
+	VMOVUPS     Z10, 192(CX)
+	VMOVUPS     Z16, 256(CX)
+	VMOVUPS     Z11, 320(CX)
+	VMOVUPS     Z17, 384(CX)
+	VMOVUPS     Z14, 448(CX)
+	VMOVUPS     Z15, 512(CX)
+	VMOVUPS     Z4, 576(CX)
+	VMOVUPS     Z12, 640(CX)
+	VMOVUPS     Z5, 704(CX)
+	VMOVUPS     Z3, 768(CX)
+	VMOVUPS     Z2, 832(CX)
+	VMOVUPS     Z6, 896(CX)
+	VMOVUPS     Z1, 960(CX)
+	ADDQ        $0x00000400, CX
+	DECQ        R10
+	JNZ         pieces677
+	ADDQ        $0x40, AX
+	SUBQ        $0x10, BX
+	JNZ         values675
+	XORL        AX, AX
+	KORTESTW    K4, K4
+	JEQ         finite678
+
+	// cells with numbers that are not finite
+	MOVQ 584(DI), CX
+	MOVQ $0x00000001, DX
+
+cells679:
+	KXORW K5, K5, K5
+	MOVQ  208(DI), BX
+
+numbers680:
+	VMOVUPS     (CX), Z0
+	VFPCLASSPSZ $0x99, Z0, K1
+	VPXORD      Z0, Z0, K1, Z0
+	KORW        K1, K5, K5
+	ADDQ        $0x40, CX
+	SUBQ        $0x40, BX
+	JNZ         numbers680
+	KORTESTW    K5, K5
+	JEQ         none681
+	ORQ         DX, AX
+
+none681:
+	SHLQ $0x01, DX
+	BTQ  $0x20, DX
+	JCC  cells679
+
+finite678:
+	MOVQ  AX, 856(DI)
+	TESTQ DI, DI
+	RET
+
+// func opColumnScoresAMX2()
+// Requires: AVX512DQ, AVX512F, BMI
+TEXT ·opColumnScoresAMX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc8
+
+	// the column's queries have 1.5 times the bytes in pieces
+	MOVQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 184(DI), BX
+
+dims682:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xc2
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x52
+	BYTE $0x5c
+	BYTE $0xc2
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xa4
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xc4
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xc4
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x0c
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xcb
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x52
+	BYTE $0x5c
+	BYTE $0xcb
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xca
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xca
+	ADDQ $0x00001000, SI
+	ADDQ $0x00000c00, DX
+	SUBQ $0x20, BX
+	JNZ  dims682
+
+	// the column's queries have 1.5 times the bytes in pieces
+	MOVQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 184(DI), BX
+
+dims683:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0xac
+	BYTE  $0x02
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x08
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcb
+	ADDQ  $0x00001000, SI
+	ADDQ  $0x00000c00, DX
+	SUBQ  $0x20, BX
+	JNZ   dims683
+	MOVQ  352(DI), CX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	MOVQ  848(DI), AX
+	TESTQ AX, AX
+	JEQ   none684
+
+	// keys that are not finite
+cells685:
+	TZCNTQ AX, CX
+	BLSRQ  AX, AX
+	MOVQ   CX, DX
+	MOVQ   664(DI), BX
+	MOVQ   184(DI), SI
+	VXORPS Z0, Z0, Z0
+	IMULQ  200(DI), DX
+	ADDQ   576(DI), DX
+
+dims686:
+	VBROADCASTSS (DX), Z1
+	VFMADD231PS  (BX), Z1, Z0
+	ADDQ         $0x04, DX
+	ADDQ         $0x40, BX
+	DECQ         SI
+	JNZ          dims686
+	SHLQ         $0x06, CX
+	ADDQ         352(DI), CX
+	VMOVUPS      Z0, (CX)
+	TESTQ        AX, AX
+	JNZ          cells685
+
+none684:
+	TESTQ DI, DI
+	RET
+
+// func opColumnValuesAMX2()
+// Requires: AVX, AVX512DQ, AVX512F, BMI
+TEXT ·opColumnValuesAMX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+	MOVQ 352(DI), CX
+	MOVQ $0x00000020, DX
+	SUBQ 592(DI), DX
+	JLE  whole687
+
+	// behind the last cell
+	IMULQ  AX, DX
+	IMULQ  592(DI), AX
+	ADDQ   AX, CX
+	VXORPS Y0, Y0, Y0
+	TESTQ  DX, DX
+	JZ     cleared688
+
+clear689:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y0, 32(CX)
+	ADDQ    $0x40, CX
+	SUBQ    $0x40, DX
+	JNZ     clear689
+
+cleared688:
+whole687:
+	VMOVUPS  928(DI), Z0
+	VCMPPS   $0x04, one<>+0(SB), Z0, K1
+	KORTESTW K1, K1
+	JEQ      same690
+
+	// maxima have changed
+	MOVQ 688(DI), AX
+	MOVQ 192(DI), CX
+
+scale691:
+	VMULPS  (AX), Z0, Z1
+	VMOVUPS Z1, (AX)
+	VMULPS  64(AX), Z0, Z1
+	VMOVUPS Z1, 64(AX)
+	VMULPS  128(AX), Z0, Z1
+	VMOVUPS Z1, 128(AX)
+	VMULPS  192(AX), Z0, Z1
+	VMOVUPS Z1, 192(AX)
+	VMULPS  256(AX), Z0, Z1
+	VMOVUPS Z1, 256(AX)
+	VMULPS  320(AX), Z0, Z1
+	VMOVUPS Z1, 320(AX)
+	VMULPS  384(AX), Z0, Z1
+	VMOVUPS Z1, 384(AX)
+	VMULPS  448(AX), Z0, Z1
+	VMOVUPS Z1, 448(AX)
+	ADDQ    $0x00000200, AX
+	SUBQ    $0x08, CX
+	JNZ     scale691
+
+same690:
+	// pieces of the weights
+	MOVQ    352(DI), AX
+	MOVQ    840(DI), CX
+	VMOVUPS upper<>+0(SB), Z0
+	MOVQ    $0x00000010, DX
+
+rows692:
+	VMOVUPS    (AX), Z1
+	VMOVUPS    1024(AX), Z2
+	VPSRLD     $0x10, Z1, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VMOVUPS    Z3, (CX)
+	VPANDD     Z0, Z1, Z3
+	VSUBPS     Z3, Z1, Z1
+	VPANDD     Z0, Z2, Z3
+	VSUBPS     Z3, Z2, Z2
+	VPSRLD     $0x10, Z1, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VMOVUPS    Z3, 1024(CX)
+	VPANDD     Z0, Z1, Z3
+	VSUBPS     Z3, Z1, Z1
+	VPANDD     Z0, Z2, Z3
+	VSUBPS     Z3, Z2, Z2
+	VPSRLD     $0x10, Z1, Z1
+	VPTERNLOGD $0xf8, Z0, Z2, Z1
+	VMOVUPS    Z1, 2048(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x40, CX
+	DECQ       DX
+	JNZ        rows692
+
+	// products
+	MOVQ $0x00000040, AX
+	MOVQ 832(DI), SI
+	MOVQ 840(DI), DX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), BX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+
+values693:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0xa4
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xc4
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xc4
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc4
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x0c
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x08
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xca
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xca
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xca
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	ADDQ  $0x00001000, SI
+	ADDQ  $0x00000800, CX
+	SUBQ  $0x20, BX
+	JNZ   values693
+	MOVQ  856(DI), AX
+	TESTQ AX, AX
+	JEQ   none694
+
+	// values that are not finite
+	VPBROADCASTD 600(DI), Z0
+	CMPQ         728(DI), $0x00
+	JEQ          all695
+	VMOVUPS      752(DI), Z0
+
+all695:
+cells696:
+	BLSIQ        AX, CX
+	VPBROADCASTD CX, Z1
+	VPTESTMD     Z1, Z0, K1
+	TZCNTQ       AX, CX
+	BLSRQ        AX, AX
+	MOVQ         CX, DX
+	MOVQ         688(DI), BX
+	MOVQ         192(DI), SI
+	IMULQ        208(DI), DX
+	ADDQ         584(DI), DX
+	SHLQ         $0x06, CX
+	ADDQ         352(DI), CX
+	VMOVUPS      (CX), Z1
+
+values697:
+	VBROADCASTSS (DX), Z2
+	VMOVUPS      (BX), Z3
+	VFPCLASSPSZ  $0x99, Z2, K2
+	KANDW        K1, K2, K2
+	VFMADD231PS  Z1, Z2, K2, Z3
+	VMOVUPS      Z3, (BX)
+	ADDQ         $0x04, DX
+	ADDQ         $0x40, BX
+	DECQ         SI
+	JNZ          values697
+	TESTQ        AX, AX
+	JNZ          cells696
+
+none694:
+	TESTQ DI, DI
+	RET
+
+// func opPiecesAMX3()
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·opPiecesAMX3(SB), NOSPLIT|NOFRAME, $0
+	VMOVUPS upper<>+0(SB), Z0
+	MOVQ    576(DI), AX
+	MOVQ    200(DI), CX
+	MOVQ    $0x00000020, DX
+	SUBQ    592(DI), DX
+	JLE     whole698
+
+	// behind the last cell
+	IMULQ  CX, DX
+	IMULQ  592(DI), CX
+	ADDQ   CX, AX
+	VXORPS Y1, Y1, Y1
+	TESTQ  DX, DX
+	JZ     cleared699
+
+clear700:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $0x40, AX
+	SUBQ    $0x40, DX
+	JNZ     clear700
+
+cleared699:
+whole698:
+	MOVQ 584(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ $0x00000020, DX
+	SUBQ 592(DI), DX
+	JLE  whole701
+
+	// behind the last cell
+	IMULQ  CX, DX
+	IMULQ  592(DI), CX
+	ADDQ   CX, AX
+	VXORPS Y1, Y1, Y1
+	TESTQ  DX, DX
+	JZ     cleared702
+
+clear703:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $0x40, AX
+	SUBQ    $0x40, DX
+	JNZ     clear703
+
+cleared702:
+whole701:
+	KXORW K1, K1, K1
+
+	// keys
+	MOVQ 576(DI), AX
+	MOVQ 824(DI), CX
+	MOVQ $0x00000002, DX
+
+block704:
+	MOVQ CX, BX
+	MOVQ $0x00000010, SI
+
+cells705:
+	MOVQ BX, R8
+	MOVQ 184(DI), R9
+
+dims706:
+	VMOVUPS     (AX), Z1
+	VFPCLASSPSZ $0x99, Z1, K2
+	VPXORD      Z1, Z1, K2, Z1
+	KORW        K2, K1, K1
+	VMOVUPS     64(AX), Z2
+	VFPCLASSPSZ $0x99, Z2, K2
+	VPXORD      Z2, Z2, K2, Z2
+	KORW        K2, K1, K1
+	VPSRLD      $0x10, Z1, Z3
+	VPTERNLOGD  $0xf8, Z0, Z2, Z3
+	VMOVUPS     Z3, (R8)
+	VPANDD      Z0, Z1, Z3
+	VSUBPS      Z3, Z1, Z1
+	VPANDD      Z0, Z2, Z3
+	VSUBPS      Z3, Z2, Z2
+	VPSRLD      $0x10, Z1, Z3
+	VPTERNLOGD  $0xf8, Z0, Z2, Z3
+	VMOVUPS     Z3, 1024(R8)
+	VPANDD      Z0, Z1, Z3
+	VSUBPS      Z3, Z1, Z1
+	VPANDD      Z0, Z2, Z3
+	VSUBPS      Z3, Z2, Z2
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z2, Z1
+	VMOVUPS     Z1, 2048(R8)
+	SUBQ        $-128, AX
+	ADDQ        $0x00001800, R8
+	SUBQ        $0x20, R9
+	JNZ         dims706
+	ADDQ        $0x40, BX
+	DECQ        SI
+	JNZ         cells705
+	ADDQ        $0x00000c00, CX
+	DECQ        DX
+	JNZ         block704
+	XORL        AX, AX
+	KORTESTW    K1, K1
+	JEQ         finite707
+
+	// cells with numbers that are not finite
+	MOVQ 576(DI), CX
+	MOVQ $0x00000001, DX
+
+cells708:
+	KXORW K3, K3, K3
+	MOVQ  200(DI), BX
+
+numbers709:
+	VMOVUPS     (CX), Z1
+	VFPCLASSPSZ $0x99, Z1, K1
+	VPXORD      Z1, Z1, K1, Z1
+	KORW        K1, K3, K3
+	ADDQ        $0x40, CX
+	SUBQ        $0x40, BX
+	JNZ         numbers709
+	KORTESTW    K3, K3
+	JEQ         none710
+	ORQ         DX, AX
+
+none710:
+	SHLQ $0x01, DX
+	BTQ  $0x20, DX
+	JCC  cells708
+
+finite707:
+	MOVQ  AX, 848(DI)
+	KXORW K4, K4, K4
+
+	// values
+	MOVQ 584(DI), AX
+	MOVQ 832(DI), CX
+	MOVQ 208(DI), DX
+	MOVQ 192(DI), BX
+	MOVQ DX, SI
+	SHLQ $0x04, SI
+
+values711:
+	MOVQ AX, R8
+	MOVQ CX, R9
+	MOVQ $0x00000010, R10
+
+cells712:
+	VMOVUPS     (R8), Z1
+	VFPCLASSPSZ $0x99, Z1, K1
+	VPXORD      Z1, Z1, K1, Z1
+	KORW        K1, K4, K4
+	VMOVUPS     (R8)(SI*1), Z2
+	VFPCLASSPSZ $0x99, Z2, K1
+	VPXORD      Z2, Z2, K1, Z2
+	KORW        K1, K4, K4
+	VPSRLD      $0x10, Z1, Z3
+	VPTERNLOGD  $0xf8, Z0, Z2, Z3
+	VMOVUPS     Z3, (R9)
+	VPANDD      Z0, Z1, Z3
+	VSUBPS      Z3, Z1, Z1
+	VPANDD      Z0, Z2, Z3
+	VSUBPS      Z3, Z2, Z2
+	VPSRLD      $0x10, Z1, Z3
+	VPTERNLOGD  $0xf8, Z0, Z2, Z3
+	VMOVUPS     Z3, 1024(R9)
+	VPANDD      Z0, Z1, Z3
+	VSUBPS      Z3, Z1, Z1
+	VPANDD      Z0, Z2, Z3
+	VSUBPS      Z3, Z2, Z2
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z2, Z1
+	VMOVUPS     Z1, 2048(R9)
+	ADDQ        DX, R8
+	ADDQ        $0x40, R9
+	DECQ        R10
+	JNZ         cells712
+	MOVQ        $0x00000003, R10
+
+pieces713:
+	VMOVUPS     (CX), Z1
+	VMOVUPS     64(CX), Z2
+	VMOVUPS     128(CX), Z3
+	VMOVUPS     192(CX), Z4
+	VMOVUPS     256(CX), Z5
+	VMOVUPS     320(CX), Z6
+	VMOVUPS     384(CX), Z7
+	VMOVUPS     448(CX), Z8
+	VMOVUPS     512(CX), Z9
+	VMOVUPS     576(CX), Z10
+	VMOVUPS     640(CX), Z11
+	VMOVUPS     704(CX), Z12
+	VMOVUPS     768(CX), Z13
+	VMOVUPS     832(CX), Z14
+	VMOVUPS     896(CX), Z15
+	VMOVUPS     960(CX), Z16
+	VPUNPCKLDQ  Z2, Z1, Z17
+	VPUNPCKHDQ  Z2, Z1, Z1
+	VPUNPCKLDQ  Z4, Z3, Z2
+	VPUNPCKHDQ  Z4, Z3, Z3
+	VPUNPCKLDQ  Z6, Z5, Z4
+	VPUNPCKHDQ  Z6, Z5, Z5
+	VPUNPCKLDQ  Z8, Z7, Z6
+	VPUNPCKHDQ  Z8, Z7, Z7
+	VPUNPCKLDQ  Z10, Z9, Z8
+	VPUNPCKHDQ  Z10, Z9, Z9
+	VPUNPCKLDQ  Z12, Z11, Z10
+	VPUNPCKHDQ  Z12, Z11, Z11
+	VPUNPCKLDQ  Z14, Z13, Z12
+	VPUNPCKHDQ  Z14, Z13, Z13
+	VPUNPCKLDQ  Z16, Z15, Z14
+	VPUNPCKHDQ  Z16, Z15, Z15
+	VPUNPCKLQDQ Z2, Z17, Z16
+	VPUNPCKHQDQ Z2, Z17, Z2
+	VPUNPCKLQDQ Z3, Z1, Z17
+	VPUNPCKHQDQ Z3, Z1, Z1
+	VPUNPCKLQDQ Z6, Z4, Z3
+	VPUNPCKHQDQ Z6, Z4, Z4
+	VPUNPCKLQDQ Z7, Z5, Z6
+	VPUNPCKHQDQ Z7, Z5, Z5
+	VPUNPCKLQDQ Z10, Z8, Z7
+	VPUNPCKHQDQ Z10, Z8, Z8
+	VPUNPCKLQDQ Z11, Z9, Z10
+	VPUNPCKHQDQ Z11, Z9, Z9
+	VPUNPCKLQDQ Z14, Z12, Z11
+	VPUNPCKHQDQ Z14, Z12, Z12
+	VPUNPCKLQDQ Z15, Z13, Z14
+	VPUNPCKHQDQ Z15, Z13, Z13
+	VSHUFI32X4  $0x88, Z3, Z16, Z15
+	VSHUFI32X4  $0xdd, Z3, Z16, Z3
+	VSHUFI32X4  $0x88, Z11, Z7, Z16
+	VSHUFI32X4  $0xdd, Z11, Z7, Z7
+	VSHUFI32X4  $0x88, Z4, Z2, Z11
+	VSHUFI32X4  $0xdd, Z4, Z2, Z2
+	VSHUFI32X4  $0x88, Z12, Z8, Z4
+	VSHUFI32X4  $0xdd, Z12, Z8, Z8
+	VSHUFI32X4  $0x88, Z6, Z17, Z12
+	VSHUFI32X4  $0xdd, Z6, Z17, Z6
+	VSHUFI32X4  $0x88, Z14, Z10, Z17
+	VSHUFI32X4  $0xdd, Z14, Z10, Z10
+	VSHUFI32X4  $0x88, Z5, Z1, Z14
+	VSHUFI32X4  $0xdd, Z5, Z1, Z1
+	VSHUFI32X4  $0x88, Z13, Z9, Z5
+	VSHUFI32X4  $0xdd, Z13, Z9, Z9
+	VSHUFI32X4  $0x88, Z16, Z15, Z13
+	VSHUFI32X4  $0xdd, Z16, Z15, Z15
+	VSHUFI32X4  $0x88, Z7, Z3, Z16
+	VSHUFI32X4  $0xdd, Z7, Z3, Z3
+	VSHUFI32X4  $0x88, Z4, Z11, Z7
+	VSHUFI32X4  $0xdd, Z4, Z11, Z4
+	VSHUFI32X4  $0x88, Z8, Z2, Z11
+	VSHUFI32X4  $0xdd, Z8, Z2, Z2
+	VSHUFI32X4  $0x88, Z17, Z12, Z8
+	VSHUFI32X4  $0xdd, Z17, Z12, Z12
+	VSHUFI32X4  $0x88, Z10, Z6, Z17
+	VSHUFI32X4  $0xdd, Z10, Z6, Z6
+	VSHUFI32X4  $0x88, Z5, Z14, Z10
+	VSHUFI32X4  $0xdd, Z5, Z14, Z5
+	VSHUFI32X4  $0x88, Z9, Z1, Z14
+	VSHUFI32X4  $0xdd, Z9, Z1, Z1
+	VMOVUPS     Z13, (CX)
+	VMOVUPS     Z7, 64(CX)
+	VMOVUPS     Z8, 128(CX)
+	VMOVUPS     Z10, 192(CX)
+	VMOVUPS     Z16, 256(CX)
+	VMOVUPS     Z11, 320(CX)
+	VMOVUPS     Z17, 384(CX)
+	VMOVUPS     Z14, 448(CX)
+	VMOVUPS     Z15, 512(CX)
+	VMOVUPS     Z4, 576(CX)
+	VMOVUPS     Z12, 640(CX)
+	VMOVUPS     Z5, 704(CX)
+	VMOVUPS     Z3, 768(CX)
+	VMOVUPS     Z2, 832(CX)
+	VMOVUPS     Z6, 896(CX)
+	VMOVUPS     Z1, 960(CX)
+	ADDQ        $0x00000400, CX
+	DECQ        R10
+	JNZ         pieces713
+	ADDQ        $0x40, AX
+	SUBQ        $0x10, BX
+	JNZ         values711
+	XORL        AX, AX
+	KORTESTW    K4, K4
+	JEQ         finite714
+
+	// cells with numbers that are not finite
+	MOVQ 584(DI), CX
+	MOVQ $0x00000001, DX
+
+cells715:
+	KXORW K5, K5, K5
+	MOVQ  208(DI), BX
+
+numbers716:
+	VMOVUPS     (CX), Z0
+	VFPCLASSPSZ $0x99, Z0, K1
+	VPXORD      Z0, Z0, K1, Z0
+	KORW        K1, K5, K5
+	ADDQ        $0x40, CX
+	SUBQ        $0x40, BX
+	JNZ         numbers716
+	KORTESTW    K5, K5
+	JEQ         none717
+	ORQ         DX, AX
+
+none717:
+	SHLQ $0x01, DX
+	BTQ  $0x20, DX
+	JCC  cells715
+
+finite714:
+	MOVQ  AX, 856(DI)
+	TESTQ DI, DI
+	RET
+
+// func opColumnScoresAMX3()
+// Requires: AVX512DQ, AVX512F, BMI
+TEXT ·opColumnScoresAMX3(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc8
+
+	// the column's queries have 1.5 times the bytes in pieces
+	MOVQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 184(DI), BX
+
+dims718:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x52
+	BYTE $0x5c
+	BYTE $0xc2
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xc3
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x52
+	BYTE $0x5c
+	BYTE $0xc3
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xc2
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xc2
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x14
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x52
+	BYTE $0x5c
+	BYTE $0xcb
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xa4
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x10
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xcc
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x52
+	BYTE $0x5c
+	BYTE $0xcc
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x06
+	BYTE $0x00
+	BYTE $0x0c
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xcb
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xcb
+	ADDQ $0x00001800, SI
+	ADDQ $0x00000c00, DX
+	SUBQ $0x20, BX
+	JNZ  dims718
+
+	// the column's queries have 1.5 times the bytes in pieces
+	MOVQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 184(DI), BX
+
+dims719:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0xac
+	BYTE  $0x02
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x0c
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcb
+	ADDQ  $0x00001800, SI
+	ADDQ  $0x00000c00, DX
+	SUBQ  $0x20, BX
+	JNZ   dims719
+	MOVQ  352(DI), CX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	MOVQ  848(DI), AX
+	TESTQ AX, AX
+	JEQ   none720
+
+	// keys that are not finite
+cells721:
+	TZCNTQ AX, CX
+	BLSRQ  AX, AX
+	MOVQ   CX, DX
+	MOVQ   664(DI), BX
+	MOVQ   184(DI), SI
+	VXORPS Z0, Z0, Z0
+	IMULQ  200(DI), DX
+	ADDQ   576(DI), DX
+
+dims722:
+	VBROADCASTSS (DX), Z1
+	VFMADD231PS  (BX), Z1, Z0
+	ADDQ         $0x04, DX
+	ADDQ         $0x40, BX
+	DECQ         SI
+	JNZ          dims722
+	SHLQ         $0x06, CX
+	ADDQ         352(DI), CX
+	VMOVUPS      Z0, (CX)
+	TESTQ        AX, AX
+	JNZ          cells721
+
+none720:
+	TESTQ DI, DI
+	RET
+
+// func opColumnValuesAMX3()
+// Requires: AVX, AVX512DQ, AVX512F, BMI
+TEXT ·opColumnValuesAMX3(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+	MOVQ 352(DI), CX
+	MOVQ $0x00000020, DX
+	SUBQ 592(DI), DX
+	JLE  whole723
+
+	// behind the last cell
+	IMULQ  AX, DX
+	IMULQ  592(DI), AX
+	ADDQ   AX, CX
+	VXORPS Y0, Y0, Y0
+	TESTQ  DX, DX
+	JZ     cleared724
+
+clear725:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y0, 32(CX)
+	ADDQ    $0x40, CX
+	SUBQ    $0x40, DX
+	JNZ     clear725
+
+cleared724:
+whole723:
+	VMOVUPS  928(DI), Z0
+	VCMPPS   $0x04, one<>+0(SB), Z0, K1
+	KORTESTW K1, K1
+	JEQ      same726
+
+	// maxima have changed
+	MOVQ 688(DI), AX
+	MOVQ 192(DI), CX
+
+scale727:
+	VMULPS  (AX), Z0, Z1
+	VMOVUPS Z1, (AX)
+	VMULPS  64(AX), Z0, Z1
+	VMOVUPS Z1, 64(AX)
+	VMULPS  128(AX), Z0, Z1
+	VMOVUPS Z1, 128(AX)
+	VMULPS  192(AX), Z0, Z1
+	VMOVUPS Z1, 192(AX)
+	VMULPS  256(AX), Z0, Z1
+	VMOVUPS Z1, 256(AX)
+	VMULPS  320(AX), Z0, Z1
+	VMOVUPS Z1, 320(AX)
+	VMULPS  384(AX), Z0, Z1
+	VMOVUPS Z1, 384(AX)
+	VMULPS  448(AX), Z0, Z1
+	VMOVUPS Z1, 448(AX)
+	ADDQ    $0x00000200, AX
+	SUBQ    $0x08, CX
+	JNZ     scale727
+
+same726:
+	// pieces of the weights
+	MOVQ    352(DI), AX
+	MOVQ    840(DI), CX
+	VMOVUPS upper<>+0(SB), Z0
+	MOVQ    $0x00000010, DX
+
+rows728:
+	VMOVUPS    (AX), Z1
+	VMOVUPS    1024(AX), Z2
+	VPSRLD     $0x10, Z1, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VMOVUPS    Z3, (CX)
+	VPANDD     Z0, Z1, Z3
+	VSUBPS     Z3, Z1, Z1
+	VPANDD     Z0, Z2, Z3
+	VSUBPS     Z3, Z2, Z2
+	VPSRLD     $0x10, Z1, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VMOVUPS    Z3, 1024(CX)
+	VPANDD     Z0, Z1, Z3
+	VSUBPS     Z3, Z1, Z1
+	VPANDD     Z0, Z2, Z3
+	VSUBPS     Z3, Z2, Z2
+	VPSRLD     $0x10, Z1, Z1
+	VPTERNLOGD $0xf8, Z0, Z2, Z1
+	VMOVUPS    Z1, 2048(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x40, CX
+	DECQ       DX
+	JNZ        rows728
+
+	// products
+	MOVQ $0x00000040, AX
+	MOVQ 832(DI), SI
+	MOVQ 840(DI), DX
+	MOVQ 688(DI), CX
+	MOVQ 192(DI), BX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+
+values729:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x08
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xc3
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc3
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x14
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0xa4
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x10
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xcc
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcc
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x0c
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	ADDQ  $0x00001800, SI
+	ADDQ  $0x00000800, CX
+	SUBQ  $0x20, BX
+	JNZ   values729
+	MOVQ  856(DI), AX
+	TESTQ AX, AX
+	JEQ   none730
+
+	// values that are not finite
+	VPBROADCASTD 600(DI), Z0
+	CMPQ         728(DI), $0x00
+	JEQ          all731
+	VMOVUPS      752(DI), Z0
+
+all731:
+cells732:
+	BLSIQ        AX, CX
+	VPBROADCASTD CX, Z1
+	VPTESTMD     Z1, Z0, K1
+	TZCNTQ       AX, CX
+	BLSRQ        AX, AX
+	MOVQ         CX, DX
+	MOVQ         688(DI), BX
+	MOVQ         192(DI), SI
+	IMULQ        208(DI), DX
+	ADDQ         584(DI), DX
+	SHLQ         $0x06, CX
+	ADDQ         352(DI), CX
+	VMOVUPS      (CX), Z1
+
+values733:
+	VBROADCASTSS (DX), Z2
+	VMOVUPS      (BX), Z3
+	VFPCLASSPSZ  $0x99, Z2, K2
+	KANDW        K1, K2, K2
+	VFMADD231PS  Z1, Z2, K2, Z3
+	VMOVUPS      Z3, (BX)
+	ADDQ         $0x04, DX
+	ADDQ         $0x40, BX
+	DECQ         SI
+	JNZ          values733
+	TESTQ        AX, AX
+	JNZ          cells732
+
+none730:
+	TESTQ DI, DI
+	RET
+
+// func opBeginAMX()
+TEXT ·opBeginAMX(SB), NOSPLIT|NOFRAME, $0
+	LEAQ  864(DI), AX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x79
+	BYTE  $0x49
+	BYTE  $0x00
+	LEAQ  tileConfig<>+0(SB), AX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x78
+	BYTE  $0x49
+	BYTE  $0x00
+	TESTQ DI, DI
+	RET
+
+// func opFinishAMX()
+TEXT ·opFinishAMX(SB), NOSPLIT|NOFRAME, $0
+	LEAQ  864(DI), AX
+	CMPB  (AX), $0x00
+	JEQ   none734
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x78
+	BYTE  $0x49
+	BYTE  $0x00
+	TESTQ DI, DI
+	RET
+
+none734:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x78
+	BYTE  $0x49
+	BYTE  $0xc0
 	TESTQ DI, DI
 	RET

@@ -1,5 +1,7 @@
 package attend
 
+import "github.com/seed4d217819/ebb/isa"
+
 // shape holds the sizes that an op depends on.
 type shape struct {
 	keyDim, valueDim int
@@ -63,12 +65,25 @@ func tileCells(dim int) int {
 	}
 }
 
+// takesTiles reports whether AMX computes an op: one with more than one pass, and with heads of whole
+// tiles.
+func (s shape) takesTiles() bool {
+	return s.rows > passRows && s.keyDim%tileDims == 0 && s.valueDim%tileDims == 0
+}
+
+// What a tile of AMX holds: cells, and numbers of a key or value.
+const (
+	tilesCells = 32
+	tileDims   = 32
+)
+
 // layout holds the offsets of the parts of an op's result, in bytes. The output and the
 // log-sum-exps come first. The scratch follows at a multiple of 64: the ranges' results, and a
 // frame and buffers for each thread.
 type layout struct {
 	tile              int   // cells
 	pass              int   // rows at most
+	least             int   // vectors of a pass from which on it is computed by columns
 	room              int64 // vectors of a pass, rounded up to whole groups or columns
 	lse               int64 // where log-sum-exps begin
 	parts, partSize   int64 // of the ranges
@@ -76,15 +91,18 @@ type layout struct {
 	size              int64
 }
 
-func (s shape) layout(threads int) layout {
-	l := layout{tile: tileCells(max(s.keyDim, s.valueDim))}
+func (s shape) layout(threads int, set isa.ISA) layout {
+	l := layout{tile: tileCells(max(s.keyDim, s.valueDim)), least: leastColumns}
+	if set == isa.AMX {
+		l.tile, l.least = tilesCells, 1
+	}
 	keyBytes, valueBytes := int64(4*s.keyDim), int64(4*s.valueDim)
 	l.lse = valueBytes * int64(s.heads) * int64(s.rows)
 	end := align(l.lse + 4*int64(s.heads)*int64(s.rows))
 
 	l.pass = s.pass(threads)
 	l.room = int64(min(s.rows, l.pass) * (s.heads / s.kvHeads))
-	if l.room >= leastColumns {
+	if l.room >= int64(l.least) {
 		l.room = (l.room + column - 1) / column * column
 	} else {
 		l.room = (l.room + 3) / 4 * 4
@@ -98,6 +116,10 @@ func (s shape) layout(threads int) layout {
 	const frame, scores, masks = 1024, (32 + 3) * column * 4, 32 * 2
 	l.frameSize = frame + scores + masks + 2*align(4*int64(l.pass)) + align(4*l.room) +
 		int64(l.tile)*(keyBytes+valueBytes) + l.room*keyBytes + 2*l.partSize
+	if set == isa.AMX { // three pieces of 2 bytes of the queries, the tile's keys and values, and the weights
+		const pieces = 3 * 2
+		l.frameSize += pieces * (l.room*int64(s.keyDim) + tilesCells*(column+int64(s.keyDim+s.valueDim)))
+	}
 	l.size = l.frames + int64(threads)*l.frameSize + 64 // as scratch may begin so much later
 	return l
 }

@@ -5,9 +5,13 @@ package attend
 import "github.com/seed4d217819/ebb/isa"
 
 func vectorOp(set isa.ISA) uintptr {
-	avx2, avx512, _ := opAddresses()
-	if set == isa.AVX512 {
+	avx2, avx512, tiles, _ := opAddresses()
+	switch set {
+	case isa.AMX:
+		return tiles
+	case isa.AVX512:
 		return avx512
+	default:
+		return avx2
 	}
-	return avx2
 }

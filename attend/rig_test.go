@@ -20,15 +20,26 @@ var testAll = os.Getenv("EBB_TEST_ALL") != ""
 
 // kernelISAs returns the instruction sets of this processor for which the kernel has code.
 func kernelISAs() []isa.ISA {
-	return slices.DeleteFunc(isa.All(), func(set isa.ISA) bool { return set > isa.AVX512 || set == isa.AVXVNNI })
+	return slices.DeleteFunc(isa.All(), func(set isa.ISA) bool { return set == isa.AVXVNNI || set == isa.VNNI })
 }
 
 // vectorISAs are those of machine code.
 func vectorISAs() []isa.ISA { return kernelISAs()[1:] }
 
-// eachISA runs f for every instruction set, and skips those that this processor lacks.
+// eachISA runs f for every instruction set but AMX, and skips those that this processor lacks.
 func eachISA(t *testing.T, f func(t *testing.T, set isa.ISA)) {
-	for _, set := range []isa.ISA{isa.Go, isa.AVX2, isa.AVX512} {
+	t.Helper()
+	each(t, f, isa.Go, isa.AVX2, isa.AVX512)
+}
+
+// eachKernel runs f for AMX too, which computes some problems only: see without.
+func eachKernel(t *testing.T, f func(t *testing.T, set isa.ISA)) {
+	t.Helper()
+	each(t, f, isa.Go, isa.AVX2, isa.AVX512, isa.AMX)
+}
+
+func each(t *testing.T, f func(t *testing.T, set isa.ISA), sets ...isa.ISA) {
+	for _, set := range sets {
 		t.Run(set.String(), func(t *testing.T) {
 			if !slices.Contains(kernelISAs(), set) {
 				t.Skipf("cpu: no kernel for %s here", set)
@@ -46,6 +57,7 @@ type problem struct {
 	sees  [][]run // by row
 	alone [][]int // by row: where its runs lie alone; nil: where they are
 	lists int     // words at most; 0: as many as are needed
+	set   isa.ISA // for which the op is prepared; 0: for all but AMX
 
 	sinks   []float32 // [heads]; nil: none
 	q       []float32 // [keyDim, heads, rows]
@@ -55,6 +67,9 @@ type problem struct {
 	dst     []byte
 	tensors [6]tensor // dst, q, k, v, spans, sinks
 }
+
+// without reports that the kernel computes the problem with another instruction set in place of set.
+func (p *problem) without(set isa.ISA) bool { return set == isa.AMX && !p.takesTiles() }
 
 func (p *problem) String() string {
 	return fmt.Sprintf("%v, heads of %d and %d, %d of %d, %d rows, %d cells, %d sinks", p.typ, p.keyDim, p.valueDim, p.heads, p.kvHeads, p.rows, p.cells, len(p.sinks))
@@ -170,7 +185,7 @@ func (p *problem) prepare() {
 	}
 	p.words = slices.Concat(p.spans.Words(), make([]int32, listsAt-len(p.spans.Words())), p.spans.Lists())
 	threads := ggml.MostThreads()
-	l := p.layout(threads)
+	l := p.layout(threads, p.set)
 	p.dst = make([]byte, l.size+256)
 	for i := range p.dst {
 		p.dst[i] = 0xFF
@@ -208,6 +223,13 @@ func (p *problem) prepare() {
 // run computes a prepared op with some threads at the same time.
 func (p *problem) run(t testing.TB, set isa.ISA, threads int) (out, lse []float32) {
 	t.Helper()
+	if p.without(set) {
+		set = isa.AVX512
+	}
+	if (set == isa.AMX) != (p.set == isa.AMX) {
+		p.set = set
+		p.prepare()
+	}
 	var wg sync.WaitGroup
 	for i := range threads {
 		wg.Go(func() { call(set, &p.tensors[0], i, threads) })

@@ -11,12 +11,18 @@ func opAVX2()
 func opAVX512()
 
 //go:noescape
+func opTiles()
+
+//go:noescape
 func opRead()
 
-// opAddresses returns where opAVX2, opAVX512 and opRead are.
+// amxISA is opTiles' number in a frame.
+const amxISA = 2
+
+// opAddresses returns where opAVX2, opAVX512, opTiles and opRead are.
 //
 //go:noescape
-func opAddresses() (avx2, avx512, read uintptr)
+func opAddresses() (avx2, avx512, tiles, read uintptr)
 
 // callOp calls an op as one of ggml's threads does. Only tests use it.
 //

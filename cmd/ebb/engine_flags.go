@@ -53,7 +53,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 		flags.Var(&parsed[int64]{&o.HostMemory, "", "SIZE", parseBudget}, "host-memory", "With --disk: how much host memory K/V may take off the device, or 0. (default half of what is free; none if the CPU computes and the cache is auto, because what the device has is host memory then)")
 	})
 	group(cmd, groupDebug, func(flags *pflag.FlagSet) {
-		flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "How attention is computed: auto, kernel (ebb's own, on the CPU), flash, eager.")
+		flags.Var(&parsed[attend.Kind]{&o.Attention, o.Attention.String(), "KIND", attend.ParseKind}, "attention", "How attention is computed: auto, kernel (ebb's own, on the CPU), tiles (as kernel, with prompts in AMX's tiles: faster, but the last bits depend on how a prompt is cut), flash, eager.")
 		flags.IntVar(&o.HostLayers, "host-layers", 0, "With --attend host: of how many layers, `N`, attention is computed on the host. (default all that are offloaded)")
 		flags.Var(&parsed[float64]{&o.Link, "", "RATE", parseRate}, "link", "Slow copies to the device down to this bandwidth, as in 2GB/s. (default as fast as they go)")
 		flags.BoolVar(&o.ForcedCopies, "forced-copies", false, "Copy layers on the CPU too, where they could be used in place.")
@@ -65,7 +65,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 	complete(cmd, "cache", kv.PolicyNames()...)
 	complete(cmd, "window-rows", "all")
 	complete(cmd, "kv-type", kv.TypeNames()...)
-	complete(cmd, "attention", "auto", "flash", "eager", "kernel")
+	complete(cmd, "attention", "auto", "kernel", "tiles", "flash", "eager")
 	complete(cmd, "device", "cpu", "vulkan0")
 	for flag, extension := range map[string]string{"model": "gguf", "device-map": "json"} {
 		if err := cmd.MarkFlagFilename(flag, extension); err != nil {

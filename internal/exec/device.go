@@ -71,6 +71,21 @@ func newAttending(kind attend.Kind, set isa.ISA) (_ attending, err error) {
 	return attending{kind, set}, nil
 }
 
+// note says why tiles compute no attention, if they should and do not.
+func (a attending) note(layers []*device) string {
+	if a.kind != attend.Tiles || slices.ContainsFunc(layers, func(d *device) bool { return attend.On(d.backend.Device(), a.kind, a.set).Tiles() }) {
+		return ""
+	}
+	why := "the CPU computes no layer"
+	switch {
+	case !slices.Contains(isa.All(), isa.AMX):
+		why = "this processor has no AMX, or the system does not let programs use it"
+	case a.set.Resolved() != isa.AMX:
+		why = fmt.Sprintf("%s is %v", isa.Variable, a.set)
+	}
+	return "attention is computed as under auto, without tiles: " + why
+}
+
 // prepare allocates what small steps need on the device, of which the largest have the sizes.
 // forHost says that the device computes attention for the others.
 func (d *device) prepare(m model.Model, s sizes, a attending, forHost bool) (err error) {

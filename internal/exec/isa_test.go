@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/seed4d217819/ebb/attend"
@@ -21,6 +23,27 @@ func TestTheInstructionSetOfTheOptionsGoesBeforeTheEnvironment(t *testing.T) {
 		got, err := newAttending(attend.Kernel, tt.set)
 		if got.set != tt.want || (err == nil) != (tt.want != 0) {
 			t.Errorf("EBB_ISA=%s, option %v: got %v, error %v; want %v", tt.env, tt.set, got.set, err, tt.want)
+		}
+	}
+}
+
+// Where tiles should compute attention and cannot, a note says why.
+func TestTilesThatAreNotThereAreNoted(t *testing.T) {
+	if !slices.Contains(isa.All(), isa.AMX) {
+		t.Skip("cpu: no AMX here")
+	}
+	for _, tt := range []struct {
+		kind attend.Kind
+		set  isa.ISA
+		note string
+	}{
+		{kind: attend.Tiles, set: isa.AMX},
+		{kind: attend.Tiles, set: isa.AVX2, note: "attention is computed as under auto, without tiles: EBB_ISA is avx2"},
+		{kind: attend.Auto, set: isa.AVX2},
+	} {
+		r := setting{devices: cpu, Options: Options{Attention: tt.kind, ISA: tt.set}}.mustOpen(t)
+		if got := strings.Join(r.Notes(), "; "); got != tt.note {
+			t.Errorf("%v with %v: got the notes %q, want %q", tt.kind, tt.set, got, tt.note)
 		}
 	}
 }

@@ -90,6 +90,9 @@ func Open(library *ggml.Library, m devicemap.Assignment, load func(model.Devices
 	if r.devices, err = openDevices(library, m, o); err != nil {
 		return nil, err
 	}
+	if note := r.attending.note(r.devices.layers); note != "" {
+		r.notes = append(r.notes, note)
+	}
 	on := r.devices.backends(r.attending.set)
 	if o.HostRoom != nil {
 		if room, known := o.HostRoom(); known {

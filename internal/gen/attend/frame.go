@@ -12,7 +12,7 @@ import (
 var frame = Structure{Name: "frame", Doc: "frame is the state that the kernel keeps in memory, one frame for each thread.", Fields: []Field{
 	{"tensor", 1, "the op's result"},
 	{"threads", 1, ""},
-	{"isa", 1, "0: AVX2, 1: AVX512"},
+	{"isa", 1, "0: AVX2, 1: AVX512, 2: AVX512 with tiles of AMX for columns"},
 	{"texts", 1, "its table of functions: see internal/gen/attend/tables.go"},
 	{"column", 1, "its functions for columns: see internal/gen/attend/columns.go; 0: none"},
 	{"floats", 1, "its functions for f32"},
@@ -108,6 +108,13 @@ var frame = Structure{Name: "frame", Doc: "frame is the state that the kernel ke
 	{"partial", 1, "1 if some do not see all"},
 	{"mask", 2, "4 × 32 bits: the cells that each of them sees"},
 	{"vecMask", 8, "16 × 32 bits: the cells that each vector of a column sees"},
+	{"qa", 1, "AMX: the pieces of the pass's queries: see internal/gen/attend/amx.go"},
+	{"ka", 1, "AMX: those of the tile's keys"},
+	{"va", 1, "AMX: and values"},
+	{"pa", 1, "AMX: those of a column's weights"},
+	{"kWild", 1, "AMX: mask of the tile's cells whose keys are not all finite"},
+	{"vWild", 1, "AMX: and whose values"},
+	{"config", 8, "AMX: the configuration of the tiles that is to be restored"},
 	{"corr", 8, "what outputs and sums so far are multiplied by"},
 }}
 

@@ -24,6 +24,7 @@ func main() {
 		constants.tables = append(constants.tables, i.tables())
 		constants.columns = append(constants.columns, i.columnTables())
 	}
+	constants.columnsAMX = amxTables()
 	setup()
 	begin()
 	openRange()
@@ -55,6 +56,7 @@ func main() {
 			}
 		}
 	}
+	amx()
 	Generate()
 
 	if frame.Size() > frameSize {
@@ -84,6 +86,9 @@ var constants struct {
 	bounds                                     Mem
 	tables                                     []Mem   // of texts, by instruction set
 	columns                                    [][]Mem // tables of columns, by instruction set and columnDims
+	columnsAMX                                 []Mem   // and of AMX, by pieces
+	upper                                      Mem     // mask of the upper 16 bits
+	tileConfig                                 Mem     // of AMX
 }
 
 func newConstants() {
@@ -117,6 +122,8 @@ func newConstants() {
 	}
 	c.bit = Words("bit", func(int) uint32 { return 1 })
 	c.sign = Words("sign", func(int) uint32 { return 1 << 31 })
+	c.upper = Words("upper", func(int) uint32 { return 0xffff0000 })
+	c.tileConfig = TileConfigs("tileConfig", wholeTiles())
 	c.bounds = GLOBL("bounds", RODATA|NOPTR)
 	for i, b := range bounds() {
 		DATA(4*i, U32(b))

@@ -124,7 +124,7 @@ func nextTile() {
 	CMPQ(t, tables)
 	JEQ(LabelRef(direct))
 	Comment("nor for several groups, which would each do the conversion, nor where cells are hidden")
-	CMPQ(f("nq"), Imm(4))
+	CMPQ(f("nv"), Imm(4))
 	JGT(LabelRef(expanded))
 	CMPQ(f("hidden"), Imm(0))
 	JNE(LabelRef(expanded))

@@ -42,7 +42,7 @@ func setup() {
 	MOVL(At(k, 0), typ.As32())
 	isa, floats := GP64(), GP64()
 	LEAQ(constants.tables[0], isa)
-	for n, table := range constants.tables[1:] {
+	for n, table := range append(constants.tables[1:], constants.tables[1]) {
 		LEAQ(table, floats)
 		CMPQ(f("isa"), Int(n+1))
 		CMOVQEQ(floats, isa)
@@ -75,6 +75,15 @@ func setup() {
 		}
 		Label(other)
 	}
+	noAMX := NewLabel("noAMX")
+	CMPQ(f("isa"), Imm(amxISA))
+	JNE(LabelRef(noAMX))
+	for _, k := range kinds {
+		LEAQ(constants.columnsAMX[k.pieces()-1], floats)
+		CMPL(typ.As32(), Int(k.number))
+		CMOVQEQ(floats, functions)
+	}
+	Label(noAMX)
 	store(functions, "column")
 	v := source(2)
 	copyTo("v", v, TensorData)
@@ -218,6 +227,18 @@ func setup() {
 	take("own")
 	ADDQ(f("partSize"), p)
 	take("acc")
+	ADDQ(f("partSize"), p)
+	take("qa")
+	ADDQ(n2, p)
+	SHRQ(Imm(1), n2)
+	ADDQ(n2, p)
+	take("pa")
+	ADDQ(Int(3*tileBytes), p)
+	take("ka")
+	n2 = load("dk")
+	IMUL3Q(Int(6*32), n2, n2)
+	ADDQ(n2, p)
+	take("va")
 	Ret()
 }
 
