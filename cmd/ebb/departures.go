@@ -6,6 +6,7 @@ import (
 	"io"
 	"syscall"
 
+	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -61,6 +62,9 @@ func (f *engineFlags) explainMemory(err error) error {
 		if o.Cache == kv.Dynamic || o.Cache == kv.Static {
 			return err // it is host memory that has ended
 		}
+	}
+	if f.packed > 0 && f.computesOnCPU() && o.KVMemory == 0 && o.DeviceMemory == 0 && errors.Is(err, kv.ErrNoMemory) {
+		err = fmt.Errorf("%w; %s of the memory are packed weights: with --no-pack they stay in the model's file, which leaves more to K/V", err, bytesize.Format(f.packed))
 	}
 	switch stays := o.Cache == kv.Dynamic || o.Cache == kv.Static; {
 	case !errors.Is(err, kv.ErrNoMemory):

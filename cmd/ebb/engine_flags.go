@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/attend"
+	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -22,6 +23,8 @@ type engineFlags struct {
 	deviceMap string // a file
 	disk      diskPlace
 	options   ebb.Options
+
+	packed int64 // bytes of weights that the opened engine has in memory of their own; 0: most are in the file
 }
 
 func (f *engineFlags) register(cmd *cobra.Command) {
@@ -182,7 +185,15 @@ func (f *engineFlags) open(path string, w io.Writer) (*ebb.Engine, error) {
 	defer bar.clear()
 	o := f.options
 	o.Loading = bar.update
-	return ebb.Open(path, o)
+	engine, err := ebb.Open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	weights := engine.Stats().Device
+	if private := weights.Current[ggml.Weights] - weights.Mapped; private > weights.Mapped {
+		f.packed = private
+	}
+	return engine, nil
 }
 
 // notes returns what the user should know about an engine that was opened with these flags.

@@ -194,6 +194,28 @@ func TestFewerRowsBehindWindowsAreAdvised(t *testing.T) {
 	}
 }
 
+// Where packed weights take memory that ends, there is a flag that leaves them in their file.
+func TestWeightsInTheFileAreAdvisedWherePackedOnesTakeTheMemory(t *testing.T) {
+	const advice = "; 1.0 GiB of the memory are packed weights: with --no-pack they stay in the model's file, which leaves more to K/V"
+	for name, test := range map[string]struct {
+		packed  int64
+		options ebb.Options
+		advised bool
+	}{
+		"packed":                       {1 << 30, ebb.Options{}, true},
+		"in the file":                  {0, ebb.Options{}, false},
+		"another device":               {1 << 30, ebb.Options{Device: "vulkan0"}, false},
+		"the user's bound":             {1 << 30, ebb.Options{KVMemory: 1 << 20}, false},
+		"the user's bound of a device": {1 << 30, ebb.Options{DeviceMemory: 1 << 20}, false},
+	} {
+		f := engineFlags{options: test.options, packed: test.packed}
+		got := f.explainMemory(kv.NoMemory(noRoomError{})).Error()
+		if strings.Contains(got, advice) != test.advised {
+			t.Errorf("%s: got %q; advised: want %v", name, got, test.advised)
+		}
+	}
+}
+
 // noRoomError is an error with a cause that its text does not have.
 type noRoomError struct{ cause error }
 
