@@ -20,7 +20,7 @@ const benchBytes = 256 << 20
 // benchShapes are [in, out] of matrices.
 var benchShapes = [][2]int{{2048, 2048}, {576, 1536}}
 
-// BenchmarkFew compares products of few tokens with weights in memory: those of each instruction
+// BenchmarkFew compares products of up to 16 tokens with weights in memory: those of each instruction
 // set, ggml's, and a loop that only reads the weights on the same threads. Each iteration computes
 // a matrix in every way, so that what disturbs the machine falls on all alike, and each way another
 // matrix, so that none finds in a cache what one before it has read. The shortest time of each
@@ -31,7 +31,7 @@ func BenchmarkFew(b *testing.B) {
 			if s[0]%int(typ.BlockSize()) != 0 {
 				continue
 			}
-			for _, tokens := range []int{1, 2, 4} {
+			for _, tokens := range []int{1, 2, 4, 5, 8, 16} {
 				b.Run(fmt.Sprintf("%dx%d/%v/%d", s[0], s[1], typ, tokens), func(b *testing.B) {
 					size := int(typ.RowSize(int64(s[0]))) * s[1]
 					compare(b, typ, s[0], s[1], tokens, benchBytes/size, func(seconds float64) (float64, string) {

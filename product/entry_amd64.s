@@ -172,7 +172,7 @@ alone:
 	MOVQ  BX, frame_resRow(DI)
 
 	// Several panels are an item where the activations are too large for the second cache: a part of
-	// them, 1.5 MB of 512 tokens, then serves the panels one after the other.
+	// them, 0.4 MB of 512 tokens, then serves the panels one after the other.
 	MOVQ  $1, frame_most(DI)
 	MOVQ  frame_nb(DI), AX
 	CMPQ  AX, $const_partBlocks
@@ -225,6 +225,9 @@ next:
 	ADDQ  CX, AX
 none:
 	MOVQ  AX, frame_addend(DI)
+	MOVQ  frame_weights(DI), AX
+	MOVQ  frame_panelSize(DI), BX
+	CALL  follows<>(SB)
 	CALL  panels<>(SB)
 	JMP   next
 
@@ -317,6 +320,10 @@ next:
 	MOVQ  AX, frame_result(DI)
 	MOVQ  frame_gateBias(DI), AX
 	CALL  addBias<>(SB)
+	MOVQ  frame_panel(DI), AX
+	IMULQ frame_upSize(DI), AX
+	ADDQ  frame_up(DI), AX
+	MOVQ  AX, frame_following(DI)
 	CALL  weights<>(SB)
 	MOVQ  frame_upRecord(DI), AX
 	MOVQ  AX, frame_record(DI)
@@ -328,6 +335,9 @@ next:
 	MOVQ  AX, frame_result(DI)
 	MOVQ  frame_upBias(DI), AX
 	CALL  addBias<>(SB)
+	MOVQ  frame_gate(DI), AX
+	MOVQ  frame_gateSize(DI), BX
+	CALL  follows<>(SB)
 	CALL  weights<>(SB)
 	CALL  ·gatedUnit(SB)
 	JMP   next
@@ -483,6 +493,7 @@ TEXT share<>(SB), NOSPLIT|NOFRAME, $0-0
 
 // divide divides the work: with few tokens into shares of panels, and otherwise into items of up to
 // most panels, at least R12 for the same panels, and at least 4 for a thread if there are enough tiles.
+// Of the items it reserves the thread's first one.
 TEXT divide<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ  frame_panels(DI), AX
 	CALL  share<>(SB)
@@ -506,9 +517,23 @@ TEXT divide<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ  AX, frame_chunks(DI)
 	IMULQ BX, AX
 	MOVQ  AX, frame_items(DI)
+	CMPQ  frame_tokens(DI), $const_fewTokens
+	JLE   done
+	CALL  count<>(SB)
+	MOVQ  AX, frame_reserved(DI)
+done:
 	RET
 
-// take takes an item: panel, count, tile0 and tile1. AX is 0 if there is none left.
+// count returns in AX the number of an item that no thread has.
+TEXT count<>(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ  frame_counter(DI), BX
+	MOVL  $1, AX
+	LOCK
+	XADDL AX, 0(BX)
+	RET
+
+// take takes an item: panel, count, tile0 and tile1. AX is 0 if there is none left. A thread of many
+// tokens reserves the next item at the same time, so that it can prefetch the first panel of it.
 TEXT take<>(SB), NOSPLIT|NOFRAME, $0-0
 	CMPQ  frame_tokens(DI), $const_fewTokens
 	JG    many
@@ -523,13 +548,22 @@ TEXT take<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL  $1, AX
 	RET
 many:
-	MOVQ  frame_counter(DI), BX
-	MOVL  $1, AX
-	LOCK
-	XADDL AX, 0(BX)
-	CMPQ  AX, frame_items(DI)
+	MOVQ  frame_reserved(DI), R8
+	CMPQ  R8, frame_items(DI)
 	JGE   none
+	CALL  count<>(SB)
+	MOVQ  AX, frame_reserved(DI)
 	MOVQ  frame_chunks(DI), CX
+	MOVQ  $-1, BX
+	CMPQ  AX, frame_items(DI)
+	JGE   end
+	XORL  DX, DX
+	DIVQ  CX
+	IMULQ frame_most(DI), AX
+	MOVQ  AX, BX
+end:
+	MOVQ  BX, frame_nextPanel(DI)
+	MOVQ  R8, AX
 	XORL  DX, DX
 	DIVQ  CX
 	MOVQ  frame_most(DI), R9
@@ -556,6 +590,17 @@ many:
 	RET
 none:
 	XORL  AX, AX
+	RET
+
+// follows sets following to the panel of the thread's next item, of those of BX bytes that begin at AX.
+TEXT follows<>(SB), NOSPLIT|NOFRAME, $0-0
+	XORL  DX, DX
+	MOVQ  frame_nextPanel(DI), CX
+	IMULQ CX, BX
+	ADDQ  BX, AX
+	TESTQ CX, CX
+	CMOVQLT DX, AX
+	MOVQ  AX, frame_following(DI)
 	RET
 
 // What experts_entry_amd64.s shares.
@@ -605,6 +650,20 @@ TEXT panels<>(SB), NOSPLIT|NOFRAME, $0-0
 
 	// Parts of the panels, each of which is expanded and used by all tokens.
 many:
+	MOVQ  frame_tile1(DI), CX
+	SUBQ  frame_tile0(DI), CX
+	MOVQ  frame_tokens(DI), AX
+	MOVQ  $const_tileTokens, BX
+	CMPQ  AX, BX
+	CMOVQGT BX, AX
+	MOVQ  frame_texts(DI), BX
+	IMULQ texts_passes-8(BX)(AX*8), CX
+	INCQ  CX                         // how often the functions go through an expanded part
+	MOVQ  record_lines(R8), AX
+	LEAQ  -1(AX)(CX*1), AX
+	XORL  DX, DX
+	DIVQ  CX
+	MOVQ  AX, frame_share(DI)
 	MOVQ  $0, frame_k(DI)
 part:
 	MOVQ  frame_record(DI), R8
@@ -619,6 +678,7 @@ part:
 	MOVQ  AX, frame_units(DI)
 	MOVQ  $0, frame_nth(DI)
 panel:
+	CALL  coming<>(SB)
 	MOVQ  frame_record(DI), R8
 	MOVQ  record_expand(R8), AX
 	CALL  AX
@@ -670,6 +730,11 @@ sum:
 	MOVQ  AX, frame_res(DI)
 	MOVQ  record_tile(R8), AX
 	CALL  AX
+	MOVQ  frame_coming(DI), AX
+	CMPQ  AX, frame_comingEnd(DI)
+	JLT   further
+	MOVQ  $0, frame_lines(DI)
+further:
 	INCQ  frame_tile(DI)
 	MOVQ  frame_tile(DI), AX
 	CMPQ  AX, frame_tile1(DI)
@@ -695,6 +760,37 @@ first:
 	MOVQ  AX, frame_k(DI)
 	CMPQ  AX, frame_nb(DI)
 	JLT   part
+	RET
+
+// coming sets what is prefetched while the part of the panel at hand is expanded and multiplied: the
+// part that the thread reads next, of as many bytes as this one. Nothing is if that is not known.
+TEXT coming<>(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ  frame_record(DI), R8
+	MOVQ  frame_units(DI), AX
+	IMULQ record_unitSize(R8), AX
+	MOVQ  frame_src(DI), BX
+	MOVQ  frame_count(DI), CX
+	DECQ  CX
+	CMPQ  frame_nth(DI), CX
+	JGE   last
+	ADDQ  frame_panelSize(DI), BX
+	JMP   known
+last:
+	IMULQ frame_panelSize(DI), CX
+	SUBQ  CX, BX
+	ADDQ  AX, BX                     // the next part of the first panel
+	MOVQ  frame_k(DI), CX
+	ADDQ  frame_kn(DI), CX
+	CMPQ  CX, frame_nb(DI)
+	CMOVQGE frame_following(DI), BX
+known:
+	MOVQ  BX, frame_coming(DI)
+	ADDQ  BX, AX
+	MOVQ  AX, frame_comingEnd(DI)
+	XORL  CX, CX
+	TESTQ BX, BX
+	CMOVQNE frame_share(DI), CX
+	MOVQ  CX, frame_lines(DI)
 	RET
 
 // move goes CX panels further.

@@ -133,6 +133,7 @@ next:
 	IMULQ mix_biasRow, CX
 	MOVQ  mix_bias, AX
 	CALL  addExpertsBias<>(SB)
+	MOVQ  $0, frame_following(DI)
 	CALL  ·panelTimesTokens(SB)
 	JMP   next
 
@@ -249,6 +250,7 @@ pass:
 	IMULQ mix_biasRow, CX
 	MOVQ  frame_gateBias(DI), AX
 	CALL  addExpertsBias<>(SB)
+	MOVQ  $0, frame_following(DI)
 	CALL  ·panelTimesTokens(SB)
 	MOVQ  mix_group, R9
 	MOVQ  mix_upRecord, AX

@@ -29,6 +29,9 @@ type frame struct {
 	end        uintptr // and past its last one
 	chunks     uintptr // into how many the tokens are divided, for each panel
 	items      uintptr // chunks, for each of the groups of panels
+	reserved   uintptr // the item that the thread takes next
+	nextPanel  uintptr // its first panel; -1: there is none
+	following  uintptr // address of the panel that the thread reads after the one at hand; 0: unknown
 	tile0      uintptr // the item's first tile
 	tile1      uintptr // and past its last one
 	result     uintptr // [tokens][32] f32, a row every cRow bytes: of the item's first token
@@ -49,6 +52,10 @@ type frame struct {
 	n4         uintptr // 4 times the tokens of the whole tile
 	c          uintptr // their results
 	res        uintptr // what is added to them; 0: nothing, or not yet
+	coming     uintptr // address of what is prefetched next
+	comingEnd  uintptr // and past the last of it
+	share      uintptr // cache lines to prefetch whenever a block is expanded or multiplied
+	lines      uintptr // the same, or 0: nothing is left
 	gateRecord uintptr // GateUp
 	gate       uintptr // its first panel
 	gateSize   uintptr // bytes of one
@@ -74,12 +81,12 @@ type frame struct {
 
 // texts are an instruction set's functions. A record for each of ggml's types follows.
 type texts struct {
-	quantise     uintptr    // tokens t to tEnd, blocks b to bEnd, of x
-	normQuantise uintptr    // the same of the norm of x
-	glus         [3]uintptr // tokens t to tEnd, block b, of what a gated linear unit makes of gates and ups: one for each GLU
-	begin        uintptr    // called at the start of a product on every thread; 0: nothing
-	finish       uintptr    // and at its end; 0: nothing
-	_            uintptr
+	quantise     uintptr     // tokens t to tEnd, blocks b to bEnd, of x
+	normQuantise uintptr     // the same of the norm of x
+	glus         [3]uintptr  // tokens t to tEnd, block b, of what a gated linear unit makes of gates and ups: one for each GLU
+	begin        uintptr     // called at the start of a product on every thread; 0: nothing
+	finish       uintptr     // and at its end; 0: nothing
+	passes       [16]uintptr // how often tile goes through scratch, for 1 to 16 tokens of a tile
 }
 
 // record holds an instruction set's functions for weights of a type. All are 0 if there are none.
@@ -92,4 +99,5 @@ type record struct {
 	unitSize   uintptr    // bytes of 32 rows' unit
 	stride     uintptr    // bytes of an expanded block
 	shift      uintptr    // logarithm of the offset of codes
+	lines      uintptr    // cache lines of a packed block of 32 rows
 }

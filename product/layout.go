@@ -25,7 +25,7 @@ const (
 	tilesOffset  = 4 * counters
 	frameRoom    = 6144 // bytes of a frame: the struct frame, at 1024 numbers of a unit, at 5120 the instruction set's
 	fewTokens    = 4    // up to so many, a product reads packed panels, and above it expanded ones
-	partValues   = 2048 // of a row, which are expanded at a time
+	partValues   = 512  // of a row, which are expanded at a time: they stay in the first cache
 	partBlocks   = partValues / blockValues
 	passTokens   = 512          // at most of an item of GateUp
 	mostPanels   = 4            // at most of an item of Product
@@ -35,7 +35,7 @@ const (
 
 // A frame's scratch holds, behind the frame:
 //
-//	panel [min(in, 2048)/32] blocks of 32 × 32 expanded weights; none for few tokens
+//	panel [min(in, 512)/32] blocks of 32 × 32 expanded weights; none for few tokens
 //	  codes [8][2][64]: of values 4g to 4g+3, 16 rows of 4 bytes, and 16 rows more. Then scales d [32]
 //	  f32, or those of the first 16 values and then of the last 16; then minimums m [32] f32, or so two.
 //	gate, up [tokens][32] f32, of up to 512 tokens; GateUp alone has them

@@ -68,7 +68,8 @@ var amxFunctions = functions{
 		}
 		return "amxTile" + r.kind.String()
 	},
-	group: vnniFunctions.group,
+	group:  vnniFunctions.group,
+	passes: func(int) int { return 2 }, // one for each half of the rows
 }
 
 func amx() {

@@ -231,6 +231,7 @@ func (a tileProduct) scale(unit int) {
 	if a.halves() == 2 && unit == 0 {
 		return
 	}
+	prefetch(pointer, other)
 	if a.kind == minimum {
 		a.each(func(t int) { VFMADD231PS_BCST(At(tokenSums, 4*t), rowMinimum, accumulator[t]) })
 		ADDQ(blockBytes, tokenSums)

@@ -27,6 +27,7 @@ func (s narrow) functions() functions {
 		expand: func(r reader) string { return "expand" + r.name + "AVX2" },
 		tile:   func(r reader) string { return s.tileName(r.shape()) },
 		group:  func(kind, int) string { return "" },
+		passes: func(n int) int { return 2 * ((n + 3) / 4) }, // one for each half of the rows
 	}
 	if s.vnni {
 		fn.expand = func(r reader) string {

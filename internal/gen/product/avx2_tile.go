@@ -50,6 +50,7 @@ func (s narrow) tileTokens(h shape, n int) {
 	}
 	Label(begun)
 	block := Mark("blocks")
+	prefetch(GP64(), GP64())
 	s.multiply(h, operands{
 		tokens: n, vectors: 2,
 		codes: func(g int) []reg.VecVirtual {

@@ -21,6 +21,7 @@ func (s set) expand(r reader, name string, signed bool) {
 	r.first(p)
 	eachStep(r, func() {
 		for b := range r.step {
+			prefetch(GP64(), GP64())
 			for g := range 8 {
 				for vector := range s.vectors() {
 					v := r.code(p, b, g, vector)

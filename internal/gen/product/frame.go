@@ -33,6 +33,9 @@ var frame = Structure{Name: "frame", Doc: "frame is the state that an operation 
 	{"end", 1, "and past its last one"},
 	{"chunks", 1, "into how many the tokens are divided, for each panel"},
 	{"items", 1, "chunks, for each of the groups of panels"},
+	{"reserved", 1, "the item that the thread takes next"},
+	{"nextPanel", 1, "its first panel; -1: there is none"},
+	{"following", 1, "address of the panel that the thread reads after the one at hand; 0: unknown"},
 	{"tile0", 1, "the item's first tile"},
 	{"tile1", 1, "and past its last one"},
 	{"result", 1, "[tokens][32] f32, a row every cRow bytes: of the item's first token"},
@@ -54,6 +57,10 @@ var frame = Structure{Name: "frame", Doc: "frame is the state that an operation 
 	{"n4", 1, "4 times the tokens of the whole tile"},
 	{"c", 1, "their results"},
 	{"res", 1, "what is added to them; 0: nothing, or not yet"},
+	{"coming", 1, "address of what is prefetched next"},
+	{"comingEnd", 1, "and past the last of it"},
+	{"share", 1, "cache lines to prefetch whenever a block is expanded or multiplied"},
+	{"lines", 1, "the same, or 0: nothing is left"},
 
 	{"gateRecord", 1, "GateUp"},
 	{"gate", 1, "its first panel"},
@@ -87,7 +94,7 @@ var texts = Structure{Name: "texts", Doc: "texts are an instruction set's functi
 	{"glus", 3, "tokens t to tEnd, block b, of what a gated linear unit makes of gates and ups: one for each GLU"},
 	{"begin", 1, "called at the start of a product on every thread; 0: nothing"},
 	{"finish", 1, "and at its end; 0: nothing"},
-	{"_", 1, ""},
+	{"passes", 16, "how often tile goes through scratch, for 1 to 16 tokens of a tile"},
 }}
 
 var record = Structure{Name: "record", Doc: "record holds an instruction set's functions for weights of a type. All are 0 if there are none.", Fields: []Field{
@@ -99,6 +106,7 @@ var record = Structure{Name: "record", Doc: "record holds an instruction set's f
 	{"unitSize", 1, "bytes of 32 rows' unit"},
 	{"stride", 1, "bytes of an expanded block"},
 	{"shift", 1, "logarithm of the offset of codes"},
+	{"lines", 1, "cache lines of a packed block of 32 rows"},
 }}
 
 const (

@@ -53,6 +53,7 @@ func (s set) group(k kind, name string, n int) {
 		})
 	}
 	loop := Mark("blocks")
+	prefetch(GP64(), GP64())
 	s.dot(k, shift, tokens, x,
 		func(g, r int) reg.VecVirtual { return s.Loaded(At(panel, 128*g+s.bytes()*r)) },
 		func(slot, r int) Op { return At(panel, 1024+128*slot+s.bytes()*r) })

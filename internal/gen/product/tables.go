@@ -28,6 +28,7 @@ type functions struct {
 	expand                 func(r reader) string
 	tile                   func(r reader) string
 	group                  func(k kind, n int) string
+	passes                 func(n int) int // how often tile goes through scratch for n tokens
 }
 
 // tables are the instruction sets' texts and records, which entry_amd64.s knows by their number.
@@ -67,13 +68,19 @@ func choose() {
 // table emits the texts and records of an instruction set.
 func (fn functions) table(name string) Mem {
 	m := GLOBL(name, NOPTR) // not RODATA: the addresses may be relocated when the program is loaded
+	size := texts.Size() + types*record.Size()
 	word := 0
 	put := func(c Constant) {
-		DATA(8*word, c)
+		if c != U64(0) || 8*word == size-8 { // the others are 0 anyway
+			DATA(8*word, c)
+		}
 		word++
 	}
-	for _, s := range slices.Concat([]string{fn.quantise, fn.normQuantise}, fn.glus, []string{fn.begin, fn.finish, ""}) {
+	for _, s := range slices.Concat([]string{fn.quantise, fn.normQuantise}, fn.glus, []string{fn.begin, fn.finish}) {
 		put(symbol(s))
+	}
+	for n := 1; n <= tileTokens; n++ {
+		put(U64(uint64(fn.passes(n))))
 	}
 	for number := range types {
 		r, ok := readerOf(number)
@@ -91,11 +98,11 @@ func (fn functions) table(name string) Mem {
 		for n := 1; n <= 6; n++ {
 			put(symbol(fn.group(r.kind, n)))
 		}
-		for _, n := range []int{log2(r.blocks), r.bytes, r.kind.stride(), r.shift} {
+		for _, n := range []int{log2(r.blocks), r.bytes, r.kind.stride(), r.shift, (r.bytes/r.blocks + 63) / 64} {
 			put(U64(uint64(n)))
 		}
 	}
-	if word*8 != texts.Size()+types*record.Size() {
+	if word*8 != size {
 		panic(fmt.Sprintf("table %s has %d words", name, word))
 	}
 	return m

@@ -16,6 +16,7 @@ var vnniFunctions = functions{
 	expand: func(r reader) string { return "expand" + r.name + "VNNI" },
 	tile:   func(reader) string { return "tile" }, // by groups, in entry_amd64.s
 	group:  func(k kind, n int) string { return fmt.Sprintf("group%d%vVNNI", n, k) },
+	passes: func(n int) int { return (n + 5) / 6 },
 }
 
 func vnni() {
