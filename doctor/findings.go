@@ -30,7 +30,7 @@ type Finding struct {
 // Findings returns what there is to fix, the worst first.
 func Findings(r Readings) []Finding {
 	var all []Finding
-	for _, of := range []func(Readings) []Finding{libraries, kernels, gpus, threads, copies, memory, disk, model} {
+	for _, of := range []func(Readings) []Finding{libraries, kernels, instructionSet, gpus, threads, copies, memory, disk, model} {
 		all = append(all, of(r)...)
 	}
 	order := []Severity{Fatal, Warning, Note}
@@ -79,6 +79,24 @@ func kernels(r Readings) []Finding {
 		Warning, fmt.Sprintf("ggml computes with %s, although this CPU has AVX2", l.Kernels),
 		"use libraries with kernels for this CPU (libggml-cpu-haswell or later): `make libs` fetches them",
 	}}
+}
+
+func instructionSet(r Readings) []Finding {
+	k := r.Kernels
+	switch {
+	case k.Error != "":
+		fix := "unset EBB_ISA, so that ggml's kernels compute"
+		if len(k.Has) > 0 {
+			fix = fmt.Sprintf("unset EBB_ISA, so that the best instruction set computes, which is %s here", k.Has[0])
+		}
+		return []Finding{{Fatal, "EBB_ISA names no instruction set that can be used: " + k.Error, fix}}
+	case k.Named != "" && len(k.Has) > 0 && k.Set != k.Has[0]:
+		return []Finding{{
+			Note, fmt.Sprintf("EBB_ISA makes attention and products compute with %s, although this processor has %s", k.Set, k.Has[0]),
+			"unset EBB_ISA, unless you compare them",
+		}}
+	}
+	return nil
 }
 
 func gpus(r Readings) []Finding {

@@ -17,6 +17,7 @@ func healthy() Readings {
 			Places: []Place{{"/x", Missing}, {"/cache", Found}}, Want: "0.25.1", Version: "0.25.1", Dir: "/cache", Llama: "0.5.0",
 			Kernels: "libggml-cpu-haswell.so", Backends: []Backend{{File: "libggml-cuda.so", Loaded: true}},
 		},
+		Kernels: Kernels{Set: "amx", Has: []string{"amx", "avx2"}},
 		Machine: Machine{CPU: "CPU", Cores: 8, Features: []string{"avx2"}, Total: 64 << 30, Available: 60 << 30, Memlock: Unlimited, HugePages: "madvise"},
 		Threads: 8,
 		Devices: []Device{
@@ -60,6 +61,9 @@ func TestFindingsSayWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"other libraries", func(r *Readings) { r.Libraries.Error = "ggml: found version 0.9.0, want 0.25.x" }, Fatal, "cannot be loaded: ggml: found version 0.9.0", "make libs"},
 		{"no libllama", func(r *Readings) { r.Libraries.LlamaErr = "llama: libllama not found" }, Fatal, "libllama, which splits texts into tokens, cannot be loaded", "make libs"},
 		{"plain kernels", func(r *Readings) { r.Libraries.Kernels = "libggml-cpu-sse42.so" }, Warning, "computes with libggml-cpu-sse42.so, although this CPU has AVX2", "libggml-cpu-haswell"},
+		{"an instruction set that is none", func(r *Readings) { r.Kernels.Named, r.Kernels.Error = "mmx", `unknown instruction set "mmx"` }, Fatal, `EBB_ISA names no instruction set that can be used: unknown instruction set "mmx"`, "unset EBB_ISA, so that the best instruction set computes, which is amx here"},
+		{"one where there are no kernels", func(r *Readings) { r.Kernels = Kernels{Named: "amx", Error: "this processor has no amx"} }, Fatal, "this processor has no amx", "so that ggml's kernels compute"},
+		{"a lesser instruction set", func(r *Readings) { r.Kernels.Named, r.Kernels.Set = "avx2", "avx2" }, Note, "EBB_ISA makes attention and products compute with avx2, although this processor has amx", "unset EBB_ISA"},
 		{"vulkan that does not load", func(r *Readings) { r.Libraries.Backends = []Backend{{File: "libggml-vulkan.so"}} }, Note, "libggml-vulkan.so could not be loaded", "libvulkan1"},
 		{"cuda that does not load", func(r *Readings) { r.Libraries.Backends = []Backend{{File: "libggml-cuda.so"}} }, Note, "NVIDIA GPUs are not used", "NVIDIA's driver"},
 		{"hidden software driver", func(r *Readings) {

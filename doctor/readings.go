@@ -8,6 +8,7 @@ type Readings struct {
 	Version   string    `json:"version"` // of ebb
 	System    string    `json:"system"`  // as in linux/amd64
 	Libraries Libraries `json:"libraries"`
+	Kernels   Kernels   `json:"kernels"`
 	Machine   Machine   `json:"machine"`
 	Threads   int       `json:"threads"` // with which the CPU would compute
 	Others    float64   `json:"others"`  // cores that other processes use now
@@ -32,6 +33,15 @@ type Libraries struct {
 
 // Usable reports whether ebb can compute with them.
 func (l Libraries) Usable() bool { return l.Error == "" && l.LlamaErr == "" }
+
+// Kernels are those of ebb's own, for attention and products on the CPU. Instruction sets have the names
+// that EBB_ISA takes.
+type Kernels struct {
+	Set   string   `json:"instruction_set,omitempty"` // that computes; "ggml": there are none, or they are not wanted
+	Has   []string `json:"processor_has"`             // those of the processor for which there are kernels, the best first
+	Named string   `json:"ebb_isa,omitempty"`         // what EBB_ISA says; "": it is not set
+	Error string   `json:"error,omitempty"`           // what is wrong with that
+}
 
 // Place is a folder where libraries may be.
 type Place struct {

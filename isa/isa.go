@@ -36,6 +36,8 @@ const (
 
 var names = [...]string{"best", "ggml", "go", "avx2", "avxvnni", "avx512", "vnni", "amx"}
 
+var titles = [...]string{"the best one", "ggml's", "plain Go", "AVX2", "AVX-VNNI", "AVX-512", "AVX-512 VNNI", "AMX"}
+
 // Variable is the environment variable that names the instruction set: see [Parse].
 const Variable = "EBB_ISA"
 
@@ -44,6 +46,9 @@ func Names() []string { return slices.Clone(names[:]) }
 
 // String returns the name that [Parse] takes.
 func (i ISA) String() string { return names[i] }
+
+// Title returns the name that people know: "AVX-512 VNNI".
+func (i ISA) Title() string { return titles[i] }
 
 // Parse returns the instruction set of that name: best, amx, vnni, avx512, avxvnni, avx2, go, or ggml
 // for no kernels. The empty name stands for best. The error names what this processor has if it lacks

@@ -12,6 +12,9 @@ func TestParse(t *testing.T) {
 		if has := ISA(i) <= GGML || slices.Contains(All(), ISA(i)); has != (err == nil) {
 			t.Errorf("%s: %v; want an error only where the processor lacks it (%v)", name, err, All())
 		}
+		if ISA(i).Title() == "" {
+			t.Errorf("%s has no title", name)
+		}
 		if err == nil && got != ISA(i) {
 			t.Errorf("%s: got %v", name, got)
 		}

@@ -52,7 +52,7 @@ func (f *runFlags) answerBatch(ctx context.Context, engine *ebb.Engine, prompts 
 	}
 	err = f.engine.explain(err)
 	if f.output == "json" {
-		err = errors.Join(err, printBatchJSON(stdout, &m, prompts, answers, engine.Stats().Cache, engine.Tokenizer().Spell, err))
+		err = errors.Join(err, printBatchJSON(stdout, &m, prompts, answers, engine.Stats(), engine.Tokenizer().Spell, err))
 	} else {
 		printReport(notes, &m, engine)
 	}

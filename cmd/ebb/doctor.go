@@ -120,7 +120,7 @@ func (f *doctorFlags) read(ctx context.Context, model string) doctor.Readings {
 	others := watchOthers()
 	r := doctor.Readings{
 		Version: buildVersion(), System: runtime.GOOS + "/" + runtime.GOARCH,
-		Libraries: readLibraries(root), Machine: doctor.ReadMachine(root),
+		Libraries: readLibraries(root), Kernels: readKernels(), Machine: doctor.ReadMachine(root),
 		Threads: f.threads,
 	}
 	if f.threads == 0 {

@@ -16,6 +16,7 @@ func printDiagnosis(w io.Writer, d diagnosis) {
 	}
 	line("ebb", "%s on %s", d.Version, d.System)
 	printLibraries(line, d.Libraries)
+	line("", "attention and products: %s", describeKernels(d.Kernels))
 	printMachine(line, d.Readings)
 	for _, v := range d.Devices {
 		line("device", "%s, %s: %s", v.Name, shown(v.Description), describeDevice(v))
@@ -137,7 +138,7 @@ func printFindings(w io.Writer, d diagnosis) {
 	}
 	verdict := "ebb can run here."
 	switch {
-	case !d.Runs && d.Libraries.Usable():
+	case !d.Runs && d.Libraries.Usable() && d.Kernels.Error == "":
 		verdict = "ebb can run here, and not this model."
 	case !d.Runs:
 		verdict = "ebb cannot run here."

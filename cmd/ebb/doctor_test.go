@@ -19,6 +19,7 @@ func TestADiagnosisIsWrittenForPeople(t *testing.T) {
 		Readings: doctor.Readings{
 			Version: "v1", System: "linux/amd64", Threads: 8, Others: 1.25,
 			Libraries: doctor.Libraries{Want: "0.25.1", Version: "0.25.1", Llama: "0.5.0", Dir: "/libs", Kernels: "libggml-cpu-haswell.so", Features: []string{"AVX2", "FMA"}},
+			Kernels:   doctor.Kernels{Set: "vnni", Has: []string{"vnni", "avx512", "avx2"}},
 			Machine: doctor.Machine{
 				CPU: "Some CPU", Cores: 8, Features: []string{"avx2"}, Quota: 2.5, Total: 64 << 30, Available: 60 << 30, Limit: 32 << 30, Used: 1 << 30,
 				Memlock: doctor.Unlimited, HugePages: "madvise",
@@ -45,6 +46,7 @@ func TestADiagnosisIsWrittenForPeople(t *testing.T) {
 	want := `ebb          v1 on linux/amd64
 libraries    ggml 0.25.1, libllama 0.5.0, in /libs
 kernels      libggml-cpu-haswell.so: AVX2 FMA
+             attention and products: AVX-512 VNNI (this processor also has AVX-512, AVX2)
 processor    Some CPU, 8 cores; 8 threads compute; other processes use 1.2 cores now
              avx2
 memory       64.0 GiB, 60.0 GiB of it available
@@ -77,11 +79,29 @@ func TestADiagnosisSaysWhetherEbbRuns(t *testing.T) {
 		{"well", diagnosis{Runs: true}, "ebb can run here; there is nothing to fix.\n"},
 		{"no libraries", diagnosis{Findings: fatal, Readings: doctor.Readings{Libraries: doctor.Libraries{Error: "x"}}}, "ebb cannot run here."},
 		{"no model", diagnosis{Findings: fatal}, "ebb can run here, and not this model."},
+		{"no such instruction set", diagnosis{Findings: fatal, Readings: doctor.Readings{Kernels: doctor.Kernels{Error: "x"}}}, "ebb cannot run here."},
 	} {
 		var got bytes.Buffer
 		printDiagnosis(&got, test.d)
 		if !bytes.Contains(got.Bytes(), []byte("\n"+test.want)) {
 			t.Errorf("%s:\n%s\nwant %q in it", test.name, got.String(), test.want)
+		}
+	}
+}
+
+func TestKernelsAreDescribedForPeople(t *testing.T) {
+	for _, test := range []struct {
+		k    doctor.Kernels
+		want string
+	}{
+		{doctor.Kernels{Set: "amx", Has: []string{"amx", "vnni"}}, "AMX (this processor also has AVX-512 VNNI)"},
+		{doctor.Kernels{Set: "avx2", Has: []string{"avx2"}}, "AVX2"},
+		{doctor.Kernels{Set: "ggml", Named: "ggml", Has: []string{"avxvnni", "avx2"}}, "ggml's, as EBB_ISA says (this processor also has AVX-VNNI, AVX2)"},
+		{doctor.Kernels{Set: "ggml"}, "ggml's (ebb has none of its own for this processor and system)"},
+		{doctor.Kernels{Named: "mmx", Error: "x", Has: []string{"avx2"}}, "none: EBB_ISA names no instruction set that can be used"},
+	} {
+		if got := describeKernels(test.k); got != test.want {
+			t.Errorf("%+v: got %q, want %q", test.k, got, test.want)
 		}
 	}
 }

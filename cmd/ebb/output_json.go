@@ -19,7 +19,8 @@ type output struct {
 	Timings   outputTimings    `json:"timings"`
 	Draft     *outputDraft     `json:"draft,omitempty"` // with --mtp
 	Cache     outputCache      `json:"cache"`
-	Error     string           `json:"error,omitempty"` // what ended the text early
+	outputKernels
+	Error string `json:"error,omitempty"` // what ended the text early
 }
 
 type outputSequence struct {
@@ -57,13 +58,19 @@ type outputBatch struct {
 	Answers []outputAnswer `json:"answers"` // in the order of the prompts
 	Timings outputTimings  `json:"timings"` // of all together
 	Cache   outputCache    `json:"cache"`
-	Error   string         `json:"error,omitempty"` // what ended all early
+	outputKernels
+	Error string `json:"error,omitempty"` // what ended all early
 }
 
 type outputAnswer struct {
 	ID        json.RawMessage  `json:"id,omitempty"` // the prompt's, if it has one
 	Sequences []outputSequence `json:"sequences"`
 	Error     string           `json:"error,omitempty"` // what ended it early, or is wrong with the prompt
+}
+
+// outputKernels say with what a CPU has computed attention and products.
+type outputKernels struct {
+	InstructionSet string `json:"instruction_set,omitempty"` // a name that EBB_ISA takes; "": no CPU computed
 }
 
 type outputTimings struct {
@@ -126,8 +133,9 @@ func (row logits) MarshalJSON() ([]byte, error) { //nolint:unparam // the signat
 }
 
 // printJSON prints an answer, and the error that ended it, if one did.
-func printJSON(w io.Writer, a *answer, s kv.Stats, spell spelling, err error) error {
-	out := output{Sequences: describe(a.sequences, a.messages, spell), Timings: a.timings(), Cache: describeCache(s), Error: message(err)}
+func printJSON(w io.Writer, a *answer, s ebb.Stats, spell spelling, err error) error {
+	out := output{Sequences: describe(a.sequences, a.messages, spell), Timings: a.timings(), Cache: describeCache(s.Cache), Error: message(err)}
+	out.InstructionSet = cpuInstructionSet(s)
 	if len(out.Sequences) == 0 {
 		out.Sequences = describe([]ebb.Completion{{}}, nil, spell)
 	}
@@ -141,8 +149,9 @@ func printJSON(w io.Writer, a *answer, s kv.Stats, spell spelling, err error) er
 }
 
 // printBatchJSON prints the answers to a batch.
-func printBatchJSON(w io.Writer, m *measured, prompts []batchPrompt, answers []batchAnswer, s kv.Stats, spell spelling, err error) error {
-	out := outputBatch{Answers: []outputAnswer{}, Timings: m.timings(), Cache: describeCache(s), Error: message(err)}
+func printBatchJSON(w io.Writer, m *measured, prompts []batchPrompt, answers []batchAnswer, s ebb.Stats, spell spelling, err error) error {
+	out := outputBatch{Answers: []outputAnswer{}, Timings: m.timings(), Cache: describeCache(s.Cache), Error: message(err)}
+	out.InstructionSet = cpuInstructionSet(s)
 	for i, a := range answers {
 		out.Answers = append(out.Answers, outputAnswer{prompts[i].id, describe(a.sequences, a.messages, spell), message(a.err)})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/chat"
 	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/sample"
 )
@@ -30,9 +31,9 @@ func TestJSONKeepsItsNames(t *testing.T) {
 		`"logits":[[0.1,null,1e-10],["nan","inf",-3]],` +
 		`"timings":{"prefill_tokens_per_second":3,"decode_tokens_per_second":0.5,"time_to_first_token_seconds":2},` +
 		`"cache":{"policy":"offloaded_static","device_bytes_peak":1,"host_bytes":2,"fetched_bytes":3,"stored_bytes":4,` +
-		`"stall_seconds":0.005,"resident_layers":6,"streamed_layers":7},"error":"it was late"}` + "\n"
+		`"stall_seconds":0.005,"resident_layers":6,"streamed_layers":7},"instruction_set":"avx2","error":"it was late"}` + "\n"
 	var got bytes.Buffer
-	if err := printJSON(&got, a, s, nil, errors.New("it was late")); err != nil {
+	if err := printJSON(&got, a, ebb.Stats{Cache: s, Devices: []ebb.DeviceStats{{Name: "vulkan0"}, {Name: "cpu", ISA: isa.AVX2}}}, nil, errors.New("it was late")); err != nil {
 		t.Fatal(err)
 	}
 	if got.String() != want {
@@ -42,7 +43,7 @@ func TestJSONKeepsItsNames(t *testing.T) {
 
 func TestJSONOfNothingIsValid(t *testing.T) {
 	var got bytes.Buffer
-	if err := printJSON(&got, &answer{}, kv.Stats{}, nil, nil); err != nil {
+	if err := printJSON(&got, &answer{}, ebb.Stats{}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	var out output
@@ -64,7 +65,7 @@ func TestJSONOfBeamsHasTheirIndicesAndCandidates(t *testing.T) {
 		`{"ids":[4],"text":"e","score":-0.75,"beam_indices":[1],"finish":"end token"}],`
 	var got bytes.Buffer
 	letter := func(id int32) string { return string('a' + id) }
-	if err := printJSON(&got, a, kv.Stats{}, letter, nil); err != nil {
+	if err := printJSON(&got, a, ebb.Stats{}, letter, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(got.String(), want) {
@@ -84,7 +85,7 @@ func TestJSONHasReasoningContentAndToolCallsApart(t *testing.T) {
 		`"tool_calls":[{"id":"call00000","type":"function","function":{"name":"get_weather","arguments":"{\"city\": \"<Rome>\"}"}}],` +
 		`"score":0,"beam_indices":[],"finish":"end token"},{"ids":[4],"text":"b","content":"b","score":0,"beam_indices":[],"finish":"length"}],`
 	var got bytes.Buffer
-	if err := printJSON(&got, a, kv.Stats{}, nil, nil); err != nil {
+	if err := printJSON(&got, a, ebb.Stats{}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(got.String(), want) {

@@ -234,7 +234,7 @@ func (f *runFlags) answer(ctx context.Context, engine *ebb.Engine, saved *savedS
 	unsaved := saved.save(seq, nil)
 	if f.output == "json" {
 		err = errors.Join(f.engine.explain(err), unsaved)
-		return errors.Join(err, printJSON(stdout, a, engine.Stats().Cache, engine.Tokenizer().Spell, err))
+		return errors.Join(err, printJSON(stdout, a, engine.Stats(), engine.Tokenizer().Spell, err))
 	}
 	if err := printTexts(stdout, a, engine.Tokenizer().Spell, live == stdout, f.explain); err != nil {
 		return errors.Join(err, unsaved)

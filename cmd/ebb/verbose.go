@@ -46,6 +46,11 @@ func printVerbose(w io.Writer, engine *ebb.Engine, o ebb.Options) error {
 	fmt.Fprintln(w)
 	line("libraries", "ggml %s and libllama %s in %s", library.Version(), vocabulary, library.Dir())
 	line("devices", "%s", engine.Devices())
+	if set := cpuInstructionSet(s); set != "" {
+		k := readKernels()
+		k.Set = set
+		line("kernels", "attention and products: %s", describeKernels(k))
+	}
 	line("context", "%s, K/V in %s, %v", count(engine.Context(), "token"), cmp.Or(o.KVType, "f16"), s.Cache.Policy)
 	scratch := int64(0)
 	for _, d := range s.Devices {

@@ -74,6 +74,7 @@ type DeviceStats struct {
 	Device  ggml.Usage
 	Counts  ggml.Stats
 	Threads threads.Stats // of a CPU; zero where Options.Threads says how many
+	ISA     isa.ISA       // of ebb's kernels, on a CPU: GGML where there are none; Best on other devices
 }
 
 // Open opens a model's devices, the model on them, and its cache. The caller closes the runner.
@@ -215,6 +216,9 @@ func (r *Runner) Stats() (all []DeviceStats) {
 		one := DeviceStats{Name: d.backend.Device().Name(), Device: d.backend.Usage(), Counts: d.backend.Stats()}
 		if d.threads != nil {
 			one.Threads = d.threads.Stats()
+		}
+		if d.backend.Device().Type() == ggml.CPU {
+			one.ISA = r.attending.set.Resolved()
 		}
 		all = append(all, one)
 	}
