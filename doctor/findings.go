@@ -173,13 +173,30 @@ func memory(r Readings) []Finding {
 			"choose --context so that the K/V fit, or raise memory.max (docker run --memory)",
 		})
 	}
-	if m.HugePages == "never" {
-		all = append(all, Finding{
-			Note, "huge pages are switched off: with them, copied weights are read faster, and the first use of memory for K/V is faster",
+	return append(all, hugePages(r)...)
+}
+
+// hugePages goes by what was counted when the CPU copied memory, if it did: there are settings for each
+// size of pages and for each process, too.
+func hugePages(r Readings) []Finding {
+	const gain = "with them, weights in memory of their own are read faster, and the first use of memory for K/V is faster"
+	copied := slices.IndexFunc(r.Devices, func(d Device) bool { return d.Type == "cpu" && d.Error == "" })
+	switch setting := r.Machine.HugePages; {
+	case setting == "" || copied >= 0 && r.Devices[copied].HugeBytes > 0:
+		return nil
+	case setting == "never":
+		return []Finding{{
+			Note, "huge pages are switched off: " + gain,
 			"as root: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
-		})
+		}}
+	case copied >= 0:
+		return []Finding{{
+			Note, fmt.Sprintf("the system gave ebb no huge pages, though they are switched on (%s): %s", setting, gain),
+			"where the free memory is in small pieces, as root: echo 1 > /proc/sys/vm/compact_memory; where THP_enabled in /proc/self/status is 0, what starts ebb has switched them off",
+		}}
+	default:
+		return nil
 	}
-	return all
 }
 
 func disk(r Readings) []Finding {

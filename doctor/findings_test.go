@@ -22,7 +22,7 @@ func healthy() Readings {
 		Threads: 8,
 		Devices: []Device{
 			{Name: "cuda0", Type: "gpu", Free: 24 << 30, Total: 24 << 30, HostBuffer: "CUDA_Host", GotBuffer: "CUDA_Host"},
-			{Name: "cpu", Type: "cpu"},
+			{Name: "cpu", Type: "cpu", HugeBytes: 64 << 20},
 		},
 		Disk: &Disk{Dir: "/tmp", Direct: true, Read: 1e9, Write: 1e9},
 	}
@@ -33,6 +33,24 @@ func TestAHealthyMachineHasNothingToFix(t *testing.T) {
 	r.Model = llama8B(r, 16<<30)
 	if got := Findings(r); len(got) != 0 || !Runs(got) {
 		t.Errorf("findings %+v, want none", got)
+	}
+}
+
+// Pages of one size may be on where the others are off, and a CPU that could not be measured says nothing.
+func TestHugePagesAreThoseThatWereCounted(t *testing.T) {
+	for name, change := range map[string]func(*Readings){
+		"counted, and off":   func(r *Readings) { r.Machine.HugePages = "never" },
+		"not counted":        func(r *Readings) { r.Devices[1] = Device{Name: "cpu", Type: "cpu", Error: "no memory"} },
+		"no Linux":           func(r *Readings) { r.Machine.HugePages, r.Devices[1].HugeBytes = "", 0 },
+		"no devices, and on": func(r *Readings) { r.Devices = nil },
+	} {
+		r := healthy()
+		change(&r)
+		for _, f := range Findings(r) {
+			if strings.Contains(f.What, "huge pages") {
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
 	}
 }
 
@@ -80,7 +98,9 @@ func TestFindingsSayWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"and may not be locked", func(r *Readings) { r.Devices[0].GotBuffer, r.Machine.Memlock = "CPU", 8<<20 }, Warning, "is not pinned", "the limit on locked memory, which is 8.0 MiB: ulimit -l unlimited"},
 		{"no pinned memory at all", func(r *Readings) { r.Devices[0].HostBuffer, r.Devices[0].GotBuffer = "", "" }, Warning, "(asked for nothing, got nothing)", "driver"},
 		{"a control group's memory", func(r *Readings) { r.Machine.Limit, r.Machine.Used = 32<<30, 1<<30 }, Note, "may use 32.0 GiB of the machine's 64.0 GiB, and uses 1.0 GiB", "--context"},
-		{"no huge pages", func(r *Readings) { r.Machine.HugePages = "never" }, Note, "huge pages are switched off", "echo madvise"},
+		{"no huge pages", func(r *Readings) { r.Machine.HugePages, r.Devices[1].HugeBytes = "never", 0 }, Note, "huge pages are switched off", "echo madvise"},
+		{"no huge pages, and no devices", func(r *Readings) { r.Machine.HugePages, r.Devices = "never", nil }, Note, "huge pages are switched off", "echo madvise"},
+		{"huge pages that are not given", func(r *Readings) { r.Devices[1].HugeBytes = 0 }, Note, "gave ebb no huge pages, though they are switched on (madvise)", "compact_memory"},
 		{"a disk that cannot be written", func(r *Readings) { r.Disk = &Disk{Dir: "/x", Error: "permission denied"} }, Warning, "the disk of /x could not be measured: permission denied", "--disk"},
 		{"no disk", func(r *Readings) { r.Disk.Direct = false }, Warning, "no O_DIRECT", "tmpfs"},
 		{"no model", func(r *Readings) { r.Model = &Model{Error: "x.gguf: no such file"} }, Fatal, "the model cannot be opened: x.gguf", "GGUF"},
@@ -121,7 +141,7 @@ func TestFindingsSayWhatIsWrongAndWhatToDo(t *testing.T) {
 
 func TestTheWorstFindingComesFirst(t *testing.T) {
 	r := healthy()
-	r.Machine.HugePages, r.Others, r.Libraries.LlamaErr = "never", 3, "gone"
+	r.Devices[1].HugeBytes, r.Others, r.Libraries.LlamaErr = 0, 3, "gone"
 	var got []Severity
 	for _, f := range Findings(r) {
 		got = append(got, f.Severity)

@@ -59,7 +59,7 @@ func TestFindingsNameWhatAGPULacks(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := healthy()
 			r.Libraries.Backends = test.backends
-			r.Devices = slices.Concat(test.devices, []Device{{Name: "cpu", Type: "cpu"}})
+			r.Devices = slices.Concat(test.devices, []Device{{Name: "cpu", Type: "cpu", HugeBytes: 64 << 20}})
 			if test.gpu != (GPU{}) {
 				r.Machine.GPUs = []GPU{test.gpu}
 			}
