@@ -137,8 +137,11 @@ dist-test: ## check the archive for this machine (Linux x86_64)
 
 generate: ## regenerate the assembly of attend and product
 	go -C internal/gen run ./attend -pkg attend -out ../../attend/kernel_amd64.s -stubs ../../attend/kernel_amd64.go -frame ../../attend/frame_amd64.go
-	go -C internal/gen run ./product -pkg product -out ../../product/kernel_amd64.s -stubs ../../product/kernel_amd64.go -frame ../../product/frame_amd64.go
-	go -C internal/gen run ./product -plain -pkg product -out ../../product/plain_kernel_amd64.s -stubs ../../product/plain_kernel_amd64.go -frame ../../product/plain_frame_amd64.go
+	go -C internal/gen run ./product -part tables -pkg product -out ../../product/kernel_tables_amd64.s -stubs ../../product/kernel_tables_amd64.go -frame ../../product/frame_amd64.go
+	for part in vnni amx avx2 avxvnni; do \
+		go -C internal/gen run ./product -part $$part -pkg product -out ../../product/kernel_$${part}_amd64.s -stubs ../../product/kernel_$${part}_amd64.go || exit; \
+	done
+	go -C internal/gen run ./product -part plain -pkg product -out ../../product/plain_kernel_amd64.s -stubs ../../product/plain_kernel_amd64.go -frame ../../product/plain_frame_amd64.go
 
 deps: ## regenerate deps.txt, the list of modules in the binary
 	go test ./internal/deps -run TestDepsFile -update

@@ -28,7 +28,7 @@ func tileConfigs() {
 	for n := 1; n <= 16; n++ {
 		configs = append(configs, []TileShape{{sums0, n, 64}, {sums1, n, 64}, {acts, n, 32}, {codes, 8, 64}, {acts16, n, 16}, {codes16, 4, 64}})
 	}
-	constants["tileConfigs"] = TileConfigs("tileConfigs", configs...)
+	emitted["tileConfigs"] = TileConfigs("tileConfigs", configs...)
 }
 
 // amxBegin and amxFinish surround an operation on each thread.
@@ -73,6 +73,7 @@ var amxFunctions = functions{
 }
 
 func amx() {
+	tileConfigs()
 	amxBegin()
 	for _, k := range []kind{symmetric, minimum, symmetric16} {
 		amxTile(k)

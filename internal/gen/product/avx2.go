@@ -64,7 +64,7 @@ func (s narrow) emit() {
 	}
 }
 
-// narrowConstants emits the constants of AVX2 alone.
+// narrowConstants are those of AVX2 alone.
 func narrowConstants() {
 	words("shorts1", func(int) uint32 { return 0x00010001 })
 	words("byLane", func(i int) uint32 { return uint32(i%8/2 + i%2*4) })

@@ -2,19 +2,24 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/seed4d217819/ebb/internal/gen/asm"
 )
 
-// constants are 64 bytes each in memory, by what they repeat.
-var constants = map[string]Mem{}
+// constants are the words of what is 64 bytes in memory, by what they repeat. emitted are those of them
+// that are in the file.
+var (
+	constants = map[string]func(i int) uint32{}
+	emitted   = map[string]Mem{}
+)
 
-func words(name string, word func(i int) uint32) { constants[name] = Words(name, word) }
+func words(name string, word func(i int) uint32) { constants[name] = word }
 
-func floats(name string, v float32) { constants[name] = Floats(name, v) }
+func floats(name string, v float32) { words(name, func(int) uint32 { return math.Float32bits(v) }) }
 
-// newConstants emits the constants. avo must have them before the functions.
+// newConstants says what the constants are.
 func newConstants() {
 	for _, b := range []int{1, 2, 3, 4, 8, 15, 16, 32, 48, 63, 128} {
 		words(fmt.Sprintf("bytes%d", b), func(int) uint32 { return 0x01010101 * uint32(b) })
@@ -29,6 +34,7 @@ func newConstants() {
 	floats("f1", 1)
 	floats("fMinus126", -126)
 	gluConstants()
+	narrowConstants()
 	for i, v := range Exp2 {
 		floats(fmt.Sprintf("exp%d", i), float32(v))
 	}
@@ -48,10 +54,15 @@ func newConstants() {
 	table("mxfp4", [16]int{0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12}, 16)
 }
 
+// con returns a constant, which it emits if it is not in the file yet.
 func con(name string) Mem {
-	m, ok := constants[name]
+	if m, ok := emitted[name]; ok {
+		return m
+	}
+	word, ok := constants[name]
 	if !ok {
 		panic("no constant " + name)
 	}
-	return m
+	emitted[name] = Words(name, word)
+	return emitted[name]
 }

@@ -26,7 +26,7 @@ func gluNames(set string) (all []string) {
 	return all
 }
 
-// gluConstants emits the constants of gated linear units.
+// gluConstants are those of gated linear units.
 func gluConstants() {
 	const slope = -2 * math.Log2E * math.Sqrt2 / math.SqrtPi // of gelu's power at 0
 	floats("minusLog2e", -math.Log2E)

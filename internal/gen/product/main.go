@@ -1,6 +1,7 @@
-// Command product writes package product's assembly: kernel_amd64.s and its declarations kernel_amd64.go,
-// and frame_amd64.go with the structures that the kernels keep in memory; with -plain the same of the
-// products with weights that are not packed. Package asm says what all functions have in common.
+// Command product writes a part of package product's assembly, and its declarations. The parts are the
+// functions of each instruction set, the tables of all of them, with the structures that functions
+// keep in memory, and the same of the products with weights that are not packed. Package asm says what
+// all functions have in common.
 //
 // A type is a reader: how a unit of its packed weights becomes codes, scales and minimums. An
 // instruction set is a file of functions and a table: vnni.go, avx2.go.
@@ -9,49 +10,53 @@ package main
 import (
 	"flag"
 	"log"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/seed4d217819/ebb/internal/gen/asm"
 )
 
 func main() {
-	frameFile := flag.String("frame", "frame_amd64.go", "`file` for the structures")
-	ofPlain := flag.Bool("plain", false, "write the functions for plain weights, and not those for packed ones")
+	part := flag.String("part", "", "the `part`: "+strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
+	frameFile := flag.String("frame", "frame_amd64.go", "`file` for the structures of the parts that have some")
 	flag.Parse() // avo adds -out and -stubs
+	p, ok := parts[*part]
+	if !ok {
+		log.Fatalf("-part %q: want one of %s", *part, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
+	}
 
 	ConstraintExpr("amd64,!windows")
-	if *ofPlain {
-		plain()
-		Generate()
-		write(*frameFile, plainFrame)
-		return
-	}
 	newConstants()
-	narrowConstants()
-	tileConfigs()
-	newTables()
-	choose()
-	vnni()
-	amx()
-	avx2.emit()
-	avxVNNI.emit()
+	p.emit()
 	Generate()
 	if err := codeAVXVNNI(flag.Lookup("out").Value.String()); err != nil {
 		log.Fatal(err)
 	}
-
-	write(*frameFile, frame, texts, record)
-}
-
-// write writes structures to a file.
-func write(file string, structures ...Structure) {
+	if p.structures == nil {
+		return
+	}
 	if frame.Size() > frameSize {
 		log.Fatal("the frame is larger than frameSize")
 	}
-	if err := WriteTypes(file, "product", structures...); err != nil {
+	if err := WriteTypes(*frameFile, "product", p.structures...); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// parts are what the command writes, each to files of its own.
+var parts = map[string]struct {
+	emit       func()
+	structures []Structure
+}{
+	"tables":  {emitTables, []Structure{frame, texts, record}},
+	"vnni":    {vnni, nil},
+	"amx":     {amx, nil},
+	"avx2":    {avx2.emit, nil},
+	"avxvnni": {avxVNNI.emit, nil},
+	"plain":   {plain, []Structure{plainFrame}},
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -43,11 +43,13 @@ var tables = []struct {
 	{set: "AMX", functions: amxFunctions},
 }
 
-func newTables() {
+// emitTables emits the tables and what finds one.
+func emitTables() {
 	for i := range tables {
 		t := &tables[i]
 		t.address = t.functions.table("texts" + t.set)
 	}
+	choose()
 }
 
 // choose finds the table of the instruction set. It uses AX alone.
