@@ -83,10 +83,15 @@ begun:
 	CMPQ  frame_blocks(DI), $0
 	JEQ   part
 
-	// A pass of rows, over all ranges.
+	// A pass of rows, over all ranges. The first one's part is that to which the others are added.
+	CALL range<>(SB)
+	MOVQ frame_own(DI), AX
+	MOVQ AX, frame_part(DI)
+	JMP  folded
 pass:
 	CALL range<>(SB)
 	CALL fold<>(SB)
+folded:
 	INCQ frame_r(DI)
 	MOVQ frame_r(DI), AX
 	CMPQ AX, frame_ranges(DI)

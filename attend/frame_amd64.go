@@ -43,10 +43,10 @@ type frame struct {
 	cap      uintptr // f32: of the scores' powers; 0: none
 	tile     uintptr // cells
 	pass     uintptr // rows at most
-	least    uintptr // vectors of a pass from which on it is computed by columns; 0: none
+	lanes    uintptr // of 16 lanes, how many must have a vector where a pass is computed by columns; 0: none is
 	parts    uintptr // address of the ranges' results
 	partSize uintptr // bytes
-	room     uintptr // vectors of a pass, rounded up to 4, or to 16 if it may be computed by columns
+	room     uintptr // vectors of a pass, rounded up to 4, or to 16 for whole columns
 	ranges   uintptr
 	blocks   uintptr // passes of rows a head if more than one; 0: work is divided by ranges
 	items    uintptr
@@ -108,4 +108,5 @@ type frame struct {
 	vWild    uintptr    // AMX: and whose values
 	config   [8]uintptr // AMX: the configuration of the tiles that is to be restored
 	corr     [8]uintptr // what outputs and sums so far are multiplied by
+	partCorr [8]uintptr // and those of a part that is added to others
 }

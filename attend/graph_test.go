@@ -85,7 +85,7 @@ func (r *rig) operands(p *problem) (q, k, v, spans *ggml.Tensor) {
 // graph allocates a graph of what build returns.
 func (r *rig) graph(build func(g *ggml.Graph) []*ggml.Tensor) (*ggml.Graph, []*ggml.Tensor) {
 	r.t.Helper()
-	g := r.backend.NewGraph(32)
+	g := r.backend.NewGraph(40)
 	r.t.Cleanup(g.Close)
 	results := build(g)
 	for _, y := range results {

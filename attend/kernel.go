@@ -99,7 +99,7 @@ func misuse(reason string, operands ...*ggml.Tensor) {
 func (s shape) params(l layout, threads int, scale Scores) params {
 	p := params{
 		scale: scale.Factor * math.Log2E,
-		tile:  int32(l.tile), pass: int32(l.pass), least: int32(l.least),
+		tile:  int32(l.tile), pass: int32(l.pass), lanes: int32(l.lanes),
 		frames: int32(l.frames / 64), frameSize: int32(l.frameSize / 64),
 		parts: int32(l.parts / 64), partSize: int32(l.partSize / 64),
 		threads: int32(threads),

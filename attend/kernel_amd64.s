@@ -1259,8 +1259,6 @@ given8:
 	MOVLQSX 120(CX), AX
 	MOVQ    AX, 288(DI)
 	MOVLQSX 144(CX), AX
-	CMPQ    32(DI), $0x00
-	CMOVQEQ 32(DI), AX
 	MOVQ    AX, 296(DI)
 	MOVLQSX 132(CX), AX
 	SHLQ    $0x06, AX
@@ -1315,8 +1313,6 @@ onePass10:
 	IMULQ 232(DI), AX
 	CMPQ  296(DI), $0x00
 	JEQ   byGroups11
-	CMPQ  AX, 296(DI)
-	JLT   byGroups11
 	ADDQ  $0x0f, AX
 	ANDQ  $-16, AX
 	JMP   rounded12
@@ -1329,7 +1325,7 @@ rounded12:
 	MOVQ AX, 320(DI)
 
 	// scratch, in the order of layout.go
-	LEAQ   1024(DI), CX
+	LEAQ   1088(DI), CX
 	MOVQ   CX, 352(DI)
 	ADDQ   $0x000008c0, CX
 	MOVQ   CX, 360(DI)
@@ -1408,7 +1404,7 @@ TEXT ·opBegin(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    CX, 456(DI)
 	XORL    AX, AX
 	MOVQ    AX, 488(DI)
-	MOVQ    416(DI), AX
+	MOVQ    424(DI), AX
 	MOVQ    AX, 496(DI)
 	JMP     decided14
 
@@ -1545,23 +1541,26 @@ values22:
 	JNZ     qRows20
 	MOVQ    DX, 464(DI)
 
-	// by columns, if there are enough vectors, and no row lists its cells
-	XORL  CX, CX
-	CMPQ  296(DI), $0x00
-	JEQ   decidedForm24
-	CMPQ  DX, 296(DI)
-	JLT   decidedForm24
+	// by columns, if no row lists its cells, and enough lanes have a vector
+	XORL  AX, AX
+	CMPQ  296(DI), AX
+	JEQ   form23
 	TESTQ R11, R11
-	JNS   byColumns23
-	JMP   decidedForm24
+	JS    form23
+	MOVQ  DX, BX
+	ADDQ  $0x0f, BX
+	ANDQ  $-16, BX
+	MOVQ  BX, SI
+	IMULQ 296(DI), SI
+	MOVQ  DX, CX
+	SHLQ  $0x04, CX
+	CMPQ  CX, SI
+	JLT   form23
+	MOVQ  $0x00000001, AX
+	MOVQ  BX, DX
 
-byColumns23:
-	MOVQ $0x00000001, CX
-	ADDQ $0x0f, DX
-	ANDQ $-16, DX
-
-decidedForm24:
-	MOVQ  CX, 480(DI)
+form23:
+	MOVQ  AX, 480(DI)
 	MOVQ  DX, 472(DI)
 	TESTQ DI, DI
 	RET
@@ -1575,18 +1574,18 @@ TEXT ·opRange(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    496(DI), AX
 	MOVQ    320(DI), CX
 
-maxima25:
+maxima24:
 	VMOVUPS X0, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     maxima25
+	JNZ     maxima24
 	MOVQ    320(DI), CX
 
-sums26:
+sums25:
 	VMOVUPS X1, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     sums26
+	JNZ     sums25
 	SUBQ    496(DI), AX
 	ADDQ    $0x3f, AX
 	ANDQ    $-64, AX
@@ -1594,12 +1593,12 @@ sums26:
 	MOVQ    472(DI), CX
 	IMULQ   208(DI), CX
 
-outputs27:
+outputs26:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     outputs27
+	JNZ     outputs26
 	MOVQ    488(DI), CX
 	LEAQ    bounds<>+0(SB), AX
 	MOVLQSX (AX)(CX*4), DX
@@ -1625,11 +1624,11 @@ outputs27:
 	IMULQ 152(DI), CX
 	ADDQ  CX, AX
 
-lines28:
+lines27:
 	PREFETCHT1 (AX)
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
-	JG         lines28
+	JG         lines27
 	MOVQ       536(DI), AX
 	MOVQ       440(DI), CX
 	IMULQ      160(DI), AX
@@ -1643,18 +1642,18 @@ lines28:
 	IMULQ 160(DI), CX
 	ADDQ  CX, AX
 
-lines29:
+lines28:
 	PREFETCHT1 (AX)
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
-	JG         lines29
+	JG         lines28
 	TESTQ      DI, DI
 	RET
 
 // func opTile()
 // Requires: AVX, BMI, BMI2, CMOV
 TEXT ·opTile(SB), NOSPLIT|NOFRAME, $0
-next30:
+next29:
 	MOVQ    280(DI), AX
 	IMULQ   152(DI), AX
 	ADDQ    AX, 552(DI)
@@ -1669,7 +1668,7 @@ next30:
 	MOVQ    544(DI), CX
 	ADDQ    AX, 536(DI)
 	SUBQ    536(DI), CX
-	JLE     empty32
+	JLE     empty31
 	CMPQ    CX, AX
 	CMOVQGT AX, CX
 	MOVQ    CX, 592(DI)
@@ -1678,13 +1677,13 @@ next30:
 	MOVQ    536(DI), AX
 	ADDQ    280(DI), AX
 	CMPQ    AX, 544(DI)
-	JLT     notLast33
+	JLT     notLast32
 	CMPQ    336(DI), $0x00
-	JNE     notLast33
+	JNE     notLast32
 	MOVQ    104(DI), CX
 	MOVLQSX (CX), CX
 	CMPQ    CX, 344(DI)
-	JGE     notLast33
+	JGE     notLast32
 	XORL    DX, DX
 	MOVQ    CX, AX
 	DIVQ    224(DI)
@@ -1713,7 +1712,7 @@ next30:
 	ADDQ    96(DI), AX
 	MOVQ    AX, 648(DI)
 
-notLast33:
+notLast32:
 	// which of the tile's cells each row sees
 	MOVQ  $-1, AX
 	MOVQ  $0x00000040, CX
@@ -1724,19 +1723,19 @@ notLast33:
 	// columns need no row's mask where all rows see all
 	MOVQ 536(DI), DX
 	CMPQ 480(DI), $0x00
-	JEQ  each34
+	JEQ  each33
 	CMPQ DX, 520(DI)
-	JLT  each34
+	JLT  each33
 	ADDQ 592(DI), DX
 	CMPQ DX, 528(DI)
-	JGT  each34
+	JGT  each33
 	MOVQ CX, 720(DI)
 	XORL DX, DX
 	MOVQ DX, 616(DI)
 	MOVQ DX, 608(DI)
-	JMP  decidedMasks35
+	JMP  decidedMasks34
 
-each34:
+each33:
 	MOVQ 448(DI), DX
 	MOVQ 368(DI), BX
 	MOVQ 456(DI), SI
@@ -1747,18 +1746,18 @@ each34:
 	XORL R10, R10
 	MOVQ $0x00000001, R11
 
-rows36:
+rows35:
 	MOVLQSX (DX), R13
 	MOVLQSX 4(DX), R14
 	SUBQ    536(DI), R14
-	JLE     blind37
+	JLE     blind36
 	CMPQ    R14, 592(DI)
 	CMOVQGT 592(DI), R14
 	XORL    R15, R15
 	SUBQ    536(DI), R13
 	CMOVQLT R15, R13
 	CMPQ    R13, R14
-	JGE     blind37
+	JGE     blind36
 	MOVQ    $0x00000040, R12
 	SUBQ    R14, R12
 	SHRXQ   R12, AX, R12
@@ -1768,20 +1767,20 @@ rows36:
 	// the row's own bits, from a multiple of 32 cells on
 	MOVLQSX 12(DX), R13
 	TESTQ   R13, R13
-	JZ      seen38
+	JZ      seen37
 	MOVLQSX 8(DX), R14
 	NEGQ    R14
 	ADDQ    536(DI), R14
-	JLT     seen38
+	JLT     seen37
 	TESTQ   R13, R13
-	JS      list39
+	JS      list38
 	SHRQ    $0x03, R14
 	LEAQ    (R14)(R13*4), R13
 	ADDQ    104(DI), R13
 	ANDL    (R13), R12
-	JMP     seen38
+	JMP     seen37
 
-list39:
+list38:
 	// the row's own list of cells, with negative numbers for places that it does not see
 	SUBQ      R13, R14
 	SHLQ      $0x02, R14
@@ -1804,13 +1803,13 @@ list39:
 	ANDNQ     R12, R13, R12
 	MOVL      R12, 64(BX)
 	TESTQ     R12, R12
-	JZ        blind37
+	JZ        blind36
 	ORQ       R11, R10
 
-blind37:
+blind36:
 	XORL R12, R12
 
-seen38:
+seen37:
 	MOVL R12, (BX)
 	ORQ  R12, R8
 	ANDQ R12, R9
@@ -1818,40 +1817,40 @@ seen38:
 	ADDQ $0x04, BX
 	SHLQ $0x01, R11
 	DECQ SI
-	JNZ  rows36
+	JNZ  rows35
 	MOVQ R10, 616(DI)
 	MOVQ R8, 720(DI)
 	ORQ  R8, R10
-	JZ   next30
+	JZ   next29
 	XORQ CX, R9
 	MOVQ R9, 608(DI)
 
-decidedMasks35:
+decidedMasks34:
 	// whether keys and values are read where they lie: not a part of a tile, as the texts read whole ones
 	MOVQ 40(DI), CX
 	MOVQ 392(DI), DX
 	MOVQ 400(DI), BX
 	MOVQ 592(DI), AX
 	CMPQ AX, 280(DI)
-	JNE  expanded40
+	JNE  expanded39
 	MOVQ 48(DI), AX
 	CMPQ AX, CX
-	JEQ  direct41
+	JEQ  direct40
 
 	// nor for several groups, which would each do the conversion, nor where cells are hidden
 	CMPQ 472(DI), $0x04
-	JGT  expanded40
+	JGT  expanded39
 	CMPQ 608(DI), $0x00
-	JNE  expanded40
+	JNE  expanded39
 	CMPQ 8(AX), $0x00
-	JEQ  expanded40
+	JEQ  expanded39
 
-direct41:
+direct40:
 	MOVQ AX, CX
 	MOVQ 552(DI), DX
 	MOVQ 560(DI), BX
 
-expanded40:
+expanded39:
 	MOVQ CX, 568(DI)
 	MOVQ DX, 576(DI)
 	MOVQ BX, 584(DI)
@@ -1878,13 +1877,13 @@ expanded40:
 	CMPQ    720(DI), CX
 	CMOVQEQ CX, AX
 	MOVQ    AX, 656(DI)
-	JMP     done31
+	JMP     done30
 
-empty32:
+empty31:
 	XORL CX, CX
 	MOVQ CX, 592(DI)
 
-done31:
+done30:
 	TESTQ DI, DI
 	RET
 
@@ -1903,16 +1902,16 @@ TEXT ·opListed(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   AX, BX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared42
+	JZ     cleared41
 
-clear43:
+clear42:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
 	ADDQ    $0x40, BX
 	SUBQ    $0x40, DX
-	JNZ     clear43
+	JNZ     clear42
 
-cleared42:
+cleared41:
 	MOVQ 376(DI), DX
 	MOVL (DX)(CX*4), DX
 	MOVL DX, (AX)(CX*4)
@@ -2037,7 +2036,7 @@ TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  496(DI), AX
 	MOVQ  424(DI), CX
 	CMPQ  488(DI), $0x00
-	JNE   add44
+	JNE   add43
 	MOVQ  496(DI), AX
 	MOVQ  424(DI), CX
 	MOVQ  320(DI), DX
@@ -2048,7 +2047,7 @@ TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
 	IMULQ 208(DI), BX
 	ADDQ  BX, DX
 
-whole46:
+whole45:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -2056,10 +2055,10 @@ whole46:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole46
-	JMP     done45
+	JG      whole45
+	JMP     done44
 
-add44:
+add43:
 	MOVQ 320(DI), BX
 	MOVQ BX, DX
 	SHLQ $0x03, DX
@@ -2069,7 +2068,7 @@ add44:
 	LEAQ (CX)(DX*1), R8
 	MOVQ 464(DI), DX
 
-vectors47:
+vectors46:
 	VBROADCASTSS (CX), Y0
 	VBROADCASTSS (AX), Y1
 	VMAXPS       Y1, Y0, Y2
@@ -2115,7 +2114,7 @@ vectors47:
 	VMOVSS       X3, (CX)(BX*4)
 	MOVQ         208(DI), R9
 
-values48:
+values47:
 	VMULPS      (SI), Y1, Y2
 	VMOVUPS     (R8), Y3
 	VFMADD213PS Y2, Y0, Y3
@@ -2127,13 +2126,13 @@ values48:
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, R8
 	SUBQ        $0x40, R9
-	JNZ         values48
+	JNZ         values47
 	ADDQ        $0x04, AX
 	ADDQ        $0x04, CX
 	DECQ        DX
-	JNZ         vectors47
+	JNZ         vectors46
 
-done45:
+done44:
 	TESTQ DI, DI
 	RET
 
@@ -2161,19 +2160,19 @@ TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
 	ADDQ  BX, SI
 	MOVQ  456(DI), BX
 
-rows49:
+rows48:
 	MOVQ  232(DI), R9
 	MOVQ  440(DI), R10
 	IMULQ R9, R10
 	SHLQ  $0x02, R10
 	ADDQ  112(DI), R10
 
-vectors50:
+vectors49:
 	VBROADCASTSS (AX)(CX*4), Y0
 	VBROADCASTSS (AX), Y1
 	VMOVUPS      one<>+0(SB), Y2
 	CMPQ         112(DI), $0x00
-	JEQ          noSink51
+	JEQ          noSink50
 
 	// the sink
 	VBROADCASTSS (R10), Y3
@@ -2218,7 +2217,7 @@ vectors50:
 	VANDPS       Y6, Y5, Y3
 	VFMADD213PS  Y3, Y2, Y0
 
-noSink51:
+noSink50:
 	// 1/l, times what the sink leaves of it, and 0 where there is no weight
 	VXORPS Y3, Y3, Y3
 	VCMPPS $0x04, Y3, Y0, Y3
@@ -2250,7 +2249,7 @@ noSink51:
 	VMOVSS      X4, (R8)
 	MOVQ        208(DI), R11
 
-values52:
+values51:
 	VMULPS  (DX), Y2, Y0
 	VMOVUPS Y0, (SI)
 	VMULPS  32(DX), Y2, Y0
@@ -2258,12 +2257,12 @@ values52:
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, SI
 	SUBQ    $0x40, R11
-	JNZ     values52
+	JNZ     values51
 	ADDQ    $0x04, R8
 	ADDQ    $0x04, AX
 	ADDQ    $0x04, R10
 	DECQ    R9
-	JNZ     vectors50
+	JNZ     vectors49
 
 	// the next row
 	MOVQ  216(DI), R9
@@ -2272,7 +2271,7 @@ values52:
 	IMULQ 208(DI), R9
 	ADDQ  R9, SI
 	DECQ  BX
-	JNZ   rows49
+	JNZ   rows48
 	TESTQ DI, DI
 	RET
 
@@ -2289,20 +2288,20 @@ TEXT ·opColumnQueries(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   408(DI), AX
 	VXORPS Y0, Y0, Y0
 	TESTQ  CX, CX
-	JZ     cleared53
+	JZ     cleared52
 
-clear54:
+clear53:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     clear54
+	JNZ     clear53
 
-cleared53:
+cleared52:
 	MOVQ 408(DI), AX
 	MOVQ 472(DI), CX
 
-columns55:
+columns54:
 	LEAQ (DX)(DX*2), BX
 	LEAQ (DX)(DX*4), SI
 	LEAQ (DX)(BX*2), R8
@@ -2311,7 +2310,7 @@ columns55:
 	MOVQ DX, R11
 	MOVQ R9, R12
 
-dims56:
+dims55:
 	VMOVUPS    (R10), Y0
 	VMOVUPS    (R10)(DX*1), Y1
 	VMOVUPS    (R10)(DX*2), Y2
@@ -2355,12 +2354,12 @@ dims56:
 	ADDQ       $0x20, R10
 	ADDQ       $0x00000200, R12
 	SUBQ       $0x20, R11
-	JNZ        dims56
+	JNZ        dims55
 	MOVQ       AX, R10
 	MOVQ       DX, R11
 	LEAQ       (AX)(DX*8), R10
 
-dims57:
+dims56:
 	VMOVUPS    (R10), Y0
 	VMOVUPS    (R10)(DX*1), Y1
 	VMOVUPS    (R10)(DX*2), Y2
@@ -2404,12 +2403,12 @@ dims57:
 	ADDQ       $0x20, R10
 	ADDQ       $0x00000200, R9
 	SUBQ       $0x20, R11
-	JNZ        dims57
+	JNZ        dims56
 	MOVQ       DX, BX
 	MOVQ       392(DI), SI
 	SHLQ       $0x04, BX
 
-back58:
+back57:
 	VMOVUPS (SI), Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS 32(SI), Y0
@@ -2417,9 +2416,9 @@ back58:
 	ADDQ    $0x40, SI
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, BX
-	JNZ     back58
+	JNZ     back57
 	SUBQ    $0x10, CX
-	JNZ     columns55
+	JNZ     columns54
 	TESTQ   DI, DI
 	RET
 
@@ -2429,13 +2428,13 @@ TEXT ·opColumn(SB), NOSPLIT|NOFRAME, $0
 	XORL  AX, AX
 	MOVQ  AX, 728(DI)
 	CMPQ  608(DI), $0x00
-	JNE   some59
+	JNE   some58
 	MOVQ  600(DI), AX
 	MOVQ  AX, 720(DI)
 	TESTQ DI, DI
 	RET
 
-some59:
+some58:
 	MOVQ         696(DI), AX
 	MOVQ         368(DI), CX
 	VPBROADCASTD 600(DI), Y0
@@ -2481,10 +2480,10 @@ TEXT ·opNextColumn(SB), NOSPLIT|NOFRAME, $0
 	RET
 
 // func opFoldColumns()
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, AVX512F, FMA3
 TEXT ·opFoldColumns(SB), NOSPLIT|NOFRAME, $0
 	CMPQ  488(DI), $0x00
-	JNE   add60
+	JNE   add59
 	MOVQ  496(DI), AX
 	MOVQ  424(DI), CX
 	MOVQ  320(DI), DX
@@ -2495,7 +2494,7 @@ TEXT ·opFoldColumns(SB), NOSPLIT|NOFRAME, $0
 	IMULQ 208(DI), BX
 	ADDQ  BX, DX
 
-whole62:
+whole61:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -2503,10 +2502,10 @@ whole62:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole62
-	JMP     done61
+	JG      whole61
+	JMP     done60
 
-add60:
+add59:
 	MOVQ 496(DI), AX
 	MOVQ 424(DI), CX
 	MOVQ 320(DI), DX
@@ -2522,7 +2521,7 @@ add60:
 	ADDQ 424(DI), SI
 	MOVQ 472(DI), R8
 
-columns63:
+columns62:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     (AX), Y1
 	VMAXPS      Y1, Y0, Y2
@@ -2544,6 +2543,7 @@ columns63:
 	VPSLLD      $0x17, Y3, Y3
 	VPADDD      Y3, Y4, Y4
 	VANDPS      Y5, Y4, Y0
+	VMOVUPS     Y0, 928(DI)
 	VSUBPS      Y2, Y1, Y1
 	VMOVUPS     expLow<>+0(SB), Y2
 	VCMPPS      $0x15, Y2, Y1, Y4
@@ -2561,24 +2561,12 @@ columns63:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y1
+	VMOVUPS     Y1, 992(DI)
 	VMOVUPS     (AX)(DX*4), Y2
 	VMULPS      Y1, Y2, Y2
-	VMOVUPS     (CX)(DX*4), Y3
-	VFMADD213PS Y2, Y0, Y3
-	VMOVUPS     Y3, (CX)(DX*4)
-	MOVQ        BX, R9
-	MOVQ        SI, R10
-	MOVQ        192(DI), R11
-
-values64:
-	VMOVUPS     (R10), Y3
-	VMULPS      (R9), Y1, Y2
-	VFMADD213PS Y2, Y0, Y3
-	VMOVUPS     Y3, (R10)
-	ADDQ        $0x40, R9
-	ADDQ        $0x40, R10
-	DECQ        R11
-	JNZ         values64
+	VMOVUPS     (CX)(DX*4), Y1
+	VFMADD213PS Y2, Y0, Y1
+	VMOVUPS     Y1, (CX)(DX*4)
 	VMOVUPS     32(CX), Y0
 	VMOVUPS     32(AX), Y1
 	VMAXPS      Y1, Y0, Y2
@@ -2600,6 +2588,7 @@ values64:
 	VPSLLD      $0x17, Y3, Y3
 	VPADDD      Y3, Y4, Y4
 	VANDPS      Y5, Y4, Y0
+	VMOVUPS     Y0, 960(DI)
 	VSUBPS      Y2, Y1, Y1
 	VMOVUPS     expLow<>+0(SB), Y2
 	VCMPPS      $0x15, Y2, Y1, Y4
@@ -2617,34 +2606,43 @@ values64:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y1
+	VMOVUPS     Y1, 1024(DI)
 	VMOVUPS     32(AX)(DX*4), Y2
 	VMULPS      Y1, Y2, Y2
-	VMOVUPS     32(CX)(DX*4), Y3
-	VFMADD213PS Y2, Y0, Y3
-	VMOVUPS     Y3, 32(CX)(DX*4)
-	MOVQ        BX, R9
-	MOVQ        SI, R10
-	MOVQ        192(DI), R11
-
-values65:
-	VMOVUPS     32(R10), Y3
-	VMULPS      32(R9), Y1, Y2
-	VFMADD213PS Y2, Y0, Y3
-	VMOVUPS     Y3, 32(R10)
-	ADDQ        $0x40, R9
-	ADDQ        $0x40, R10
-	DECQ        R11
-	JNZ         values65
+	VMOVUPS     32(CX)(DX*4), Y1
+	VFMADD213PS Y2, Y0, Y1
+	VMOVUPS     Y1, 32(CX)(DX*4)
+	VMOVUPS     928(DI), Z0
+	VMOVUPS     992(DI), Z1
 	MOVQ        208(DI), R9
-	SHLQ        $0x04, R9
-	ADDQ        R9, BX
-	ADDQ        R9, SI
+
+values63:
+	VMOVUPS     (SI), Z3
+	VMULPS      (BX), Z1, Z2
+	VFMADD213PS Z2, Z0, Z3
+	VMOVUPS     Z3, (SI)
+	VMOVUPS     64(SI), Z3
+	VMULPS      64(BX), Z1, Z2
+	VFMADD213PS Z2, Z0, Z3
+	VMOVUPS     Z3, 64(SI)
+	VMOVUPS     128(SI), Z3
+	VMULPS      128(BX), Z1, Z2
+	VFMADD213PS Z2, Z0, Z3
+	VMOVUPS     Z3, 128(SI)
+	VMOVUPS     192(SI), Z3
+	VMULPS      192(BX), Z1, Z2
+	VFMADD213PS Z2, Z0, Z3
+	VMOVUPS     Z3, 192(SI)
+	ADDQ        $0x00000100, BX
+	ADDQ        $0x00000100, SI
+	SUBQ        $0x10, R9
+	JNZ         values63
 	ADDQ        $0x40, AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, R8
-	JNZ         columns63
+	JNZ         columns62
 
-done61:
+done60:
 	TESTQ DI, DI
 	RET
 
@@ -2661,7 +2659,7 @@ TEXT ·opColumnOutputs(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 688(DI), CX
 	MOVQ 472(DI), DX
 
-columns66:
+columns64:
 	LEAQ (AX)(AX*2), BX
 	LEAQ (AX)(AX*4), SI
 	LEAQ (AX)(BX*2), R8
@@ -2669,7 +2667,7 @@ columns66:
 	MOVQ AX, R10
 	MOVQ 400(DI), R11
 
-dims67:
+dims65:
 	VMOVUPS    (R9), Y0
 	VMOVUPS    64(R9), Y1
 	VMOVUPS    128(R9), Y2
@@ -2713,13 +2711,13 @@ dims67:
 	ADDQ       $0x00000200, R9
 	ADDQ       $0x20, R11
 	SUBQ       $0x20, R10
-	JNZ        dims67
+	JNZ        dims65
 	MOVQ       CX, R9
 	MOVQ       AX, R10
 	MOVQ       400(DI), R11
 	LEAQ       (R11)(AX*8), R11
 
-dims68:
+dims66:
 	VMOVUPS    32(R9), Y0
 	VMOVUPS    96(R9), Y1
 	VMOVUPS    160(R9), Y2
@@ -2763,12 +2761,12 @@ dims68:
 	ADDQ       $0x00000200, R9
 	ADDQ       $0x20, R11
 	SUBQ       $0x20, R10
-	JNZ        dims68
+	JNZ        dims66
 	MOVQ       AX, BX
 	MOVQ       400(DI), SI
 	SHLQ       $0x04, BX
 
-back69:
+back67:
 	VMOVUPS (SI), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(SI), Y0
@@ -2776,9 +2774,9 @@ back69:
 	ADDQ    $0x40, SI
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, BX
-	JNZ     back69
+	JNZ     back67
 	SUBQ    $0x10, DX
-	JNZ     columns66
+	JNZ     columns64
 	TESTQ   DI, DI
 	RET
 
@@ -2792,14 +2790,14 @@ TEXT ·opSoftmax1AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap70
+	JZ    noCap68
 
 	// soft cap
 	VBROADCASTSS 272(DI), Y0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs71:
+vecs69:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -2828,11 +2826,11 @@ vecs71:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs71
+	JNZ         vecs69
 
-noCap70:
+noCap68:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen72
+	JEQ  allSeen70
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSS 736(DI), Y0
@@ -2842,16 +2840,16 @@ noCap70:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs73:
+vecs71:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs73
+	JNZ       vecs71
 
-allSeen72:
+allSeen70:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -2866,11 +2864,11 @@ allSeen72:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs74:
+vecs72:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs74
+	JNZ         vecs72
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -2901,7 +2899,7 @@ vecs74:
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs75:
+vecs73:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2923,21 +2921,21 @@ vecs75:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs75
+	JNZ         vecs73
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums76:
+sums74:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x02, CX
-	JNZ         sums76
+	JNZ         sums74
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
@@ -2955,10 +2953,10 @@ TEXT ·opSeenValues1AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector77:
+vector75:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind78
+	JZ    blind76
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -2966,9 +2964,9 @@ vector77:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel79:
+panel77:
 	CMPQ         R9, $0x40
-	JLT          narrower80
+	JLT          narrower78
 	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
@@ -2980,7 +2978,7 @@ panel79:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen81:
+seen79:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2995,7 +2993,7 @@ seen81:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen81
+	JNZ          seen79
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3007,18 +3005,18 @@ seen81:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel79
+	JMP          panel77
 
-narrower80:
-panel82:
+narrower78:
+panel80:
 	CMPQ         R9, $0x10
-	JLT          narrower83
+	JLT          narrower81
 	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen84:
+seen82:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3027,20 +3025,20 @@ seen84:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen84
+	JNZ          seen82
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel82
+	JMP          panel80
 
-narrower83:
-blind78:
+narrower81:
+blind76:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector77
+	JLT   vector75
 	TESTQ DI, DI
 	RET
 
@@ -3055,14 +3053,14 @@ TEXT ·opSoftmax2AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap85
+	JZ    noCap83
 
 	// soft cap
 	VBROADCASTSS 272(DI), Y0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs86:
+vecs84:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -3091,11 +3089,11 @@ vecs86:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs86
+	JNZ         vecs84
 
-noCap85:
+noCap83:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen87
+	JEQ  allSeen85
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSD 736(DI), Y0
@@ -3105,16 +3103,16 @@ noCap85:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs88:
+vecs86:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs88
+	JNZ       vecs86
 
-allSeen87:
+allSeen85:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -3130,11 +3128,11 @@ allSeen87:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs89:
+vecs87:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs89
+	JNZ         vecs87
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -3163,7 +3161,7 @@ vecs89:
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs90:
+vecs88:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3185,19 +3183,19 @@ vecs90:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs90
+	JNZ         vecs88
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums91:
+sums89:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y1, Y1
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums91
+	JNZ          sums89
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VSHUFPS      $0x4e, X1, X1, X2
@@ -3215,10 +3213,10 @@ TEXT ·opSeenValues2AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector92:
+vector90:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind93
+	JZ    blind91
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -3226,9 +3224,9 @@ vector92:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel94:
+panel92:
 	CMPQ         R9, $0x40
-	JLT          narrower95
+	JLT          narrower93
 	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
@@ -3240,7 +3238,7 @@ panel94:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen96:
+seen94:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3255,7 +3253,7 @@ seen96:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen96
+	JNZ          seen94
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3267,18 +3265,18 @@ seen96:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel94
+	JMP          panel92
 
-narrower95:
-panel97:
+narrower93:
+panel95:
 	CMPQ         R9, $0x10
-	JLT          narrower98
+	JLT          narrower96
 	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen99:
+seen97:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3287,20 +3285,20 @@ seen99:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen99
+	JNZ          seen97
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel97
+	JMP          panel95
 
-narrower98:
-blind93:
+narrower96:
+blind91:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector92
+	JLT   vector90
 	TESTQ DI, DI
 	RET
 
@@ -3315,14 +3313,14 @@ TEXT ·opSoftmax4AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap100
+	JZ    noCap98
 
 	// soft cap
 	VBROADCASTSS 272(DI), Y0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs101:
+vecs99:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -3351,11 +3349,11 @@ vecs101:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs101
+	JNZ         vecs99
 
-noCap100:
+noCap98:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen102
+	JEQ  allSeen100
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTF128 736(DI), Y0
@@ -3365,16 +3363,16 @@ noCap100:
 	MOVQ           352(DI), AX
 	MOVQ           704(DI), CX
 
-vecs103:
+vecs101:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs103
+	JNZ       vecs101
 
-allSeen102:
+allSeen100:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -3390,11 +3388,11 @@ allSeen102:
 	MOVQ           352(DI), CX
 	MOVQ           704(DI), DX
 
-vecs104:
+vecs102:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs104
+	JNZ         vecs102
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VMOVUPS     X1, (AX)
@@ -3421,7 +3419,7 @@ vecs104:
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs105:
+vecs103:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3443,7 +3441,7 @@ vecs105:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs105
+	JNZ         vecs103
 
 	// sums
 	VXORPS Y1, Y1, Y1
@@ -3451,12 +3449,12 @@ vecs105:
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums106:
+sums104:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y2, Y2
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums106
+	JNZ          sums104
 	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
@@ -3473,10 +3471,10 @@ TEXT ·opSeenValues4AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector107:
+vector105:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind108
+	JZ    blind106
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -3484,9 +3482,9 @@ vector107:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel109:
+panel107:
 	CMPQ         R9, $0x40
-	JLT          narrower110
+	JLT          narrower108
 	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
@@ -3498,7 +3496,7 @@ panel109:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen111:
+seen109:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3514,7 +3512,7 @@ seen111:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen111
+	JNZ          seen109
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3526,18 +3524,18 @@ seen111:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel109
+	JMP          panel107
 
-narrower110:
-panel112:
+narrower108:
+panel110:
 	CMPQ         R9, $0x10
-	JLT          narrower113
+	JLT          narrower111
 	VBROADCASTSS 928(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen114:
+seen112:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3547,20 +3545,20 @@ seen114:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen114
+	JNZ          seen112
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel112
+	JMP          panel110
 
-narrower113:
-blind108:
+narrower111:
+blind106:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector107
+	JLT   vector105
 	TESTQ DI, DI
 	RET
 
@@ -3574,9 +3572,9 @@ TEXT ·opExpandF32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop115:
+loop113:
 	SUBQ       $0x20, BX
-	JLT        rest116
+	JLT        rest114
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -3590,17 +3588,17 @@ loop115:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop115
+	JMP        loop113
 
-rest116:
+rest114:
 	CMPQ    BX, $-16
-	JNE     done117
+	JNE     done115
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done117:
+done115:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -3608,9 +3606,9 @@ done117:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop118:
+loop116:
 	SUBQ       $0x20, BX
-	JLT        rest119
+	JLT        rest117
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -3624,17 +3622,17 @@ loop118:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop118
+	JMP        loop116
 
-rest119:
+rest117:
 	CMPQ    BX, $-16
-	JNE     done120
+	JNE     done118
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done120:
+done118:
 	TESTQ DI, DI
 	RET
 
@@ -3650,7 +3648,7 @@ TEXT ·opGatherF32AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed121:
+listed119:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -3664,9 +3662,9 @@ listed121:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop122:
+loop120:
 	SUBQ       $0x20, R11
-	JLT        rest123
+	JLT        rest121
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -3680,19 +3678,19 @@ loop122:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop122
+	JMP        loop120
 
-rest123:
+rest121:
 	CMPQ    R11, $-16
-	JNE     done124
+	JNE     done122
 	VMOVUPS (R9), Y0
 	VMOVUPS Y0, (R8)
 	VMOVUPS 32(R9), Y0
 	VMOVUPS Y0, 32(R8)
 
-done124:
+done122:
 	TESTQ DX, DX
-	JNZ   listed121
+	JNZ   listed119
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -3702,7 +3700,7 @@ done124:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed125:
+listed123:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -3716,9 +3714,9 @@ listed125:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop126:
+loop124:
 	SUBQ       $0x20, R11
-	JLT        rest127
+	JLT        rest125
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -3732,19 +3730,19 @@ loop126:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop126
+	JMP        loop124
 
-rest127:
+rest125:
 	CMPQ    R11, $-16
-	JNE     done128
+	JNE     done126
 	VMOVUPS (R9), Y0
 	VMOVUPS Y0, (R8)
 	VMOVUPS 32(R9), Y0
 	VMOVUPS Y0, 32(R8)
 
-done128:
+done126:
 	TESTQ DX, DX
-	JNZ   listed125
+	JNZ   listed123
 	TESTQ DI, DI
 	RET
 
@@ -3762,7 +3760,7 @@ TEXT ·opScores1F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells129:
+cells127:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -3775,7 +3773,7 @@ cells129:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims130:
+dims128:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3806,7 +3804,7 @@ dims130:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims130
+	JNZ         dims128
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3830,7 +3828,7 @@ dims130:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells129
+	JG          cells127
 	TESTQ       DI, DI
 	RET
 
@@ -3846,9 +3844,9 @@ TEXT ·opValues1F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel131:
+panel129:
 	CMPQ         DX, $0x40
-	JLT          narrower132
+	JLT          narrower130
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -3863,7 +3861,7 @@ panel131:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells133:
+cells131:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -3881,7 +3879,7 @@ cells133:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells133
+	JNZ          cells131
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3896,12 +3894,12 @@ cells133:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel131
+	JMP          panel129
 
-narrower132:
-panel134:
+narrower130:
+panel132:
 	CMPQ         DX, $0x20
-	JLT          narrower135
+	JLT          narrower133
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -3912,7 +3910,7 @@ panel134:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells136:
+cells134:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y4
@@ -3924,7 +3922,7 @@ cells136:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells136
+	JNZ          cells134
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3935,12 +3933,12 @@ cells136:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel134
+	JMP          panel132
 
-narrower135:
-panel137:
+narrower133:
+panel135:
 	CMPQ         DX, $0x10
-	JLT          narrower138
+	JLT          narrower136
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -3949,7 +3947,7 @@ panel137:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells139:
+cells137:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VFMADD231PS  (SI), Y2, Y1
@@ -3958,7 +3956,7 @@ cells139:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells139
+	JNZ          cells137
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x40, AX
@@ -3967,9 +3965,9 @@ cells139:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel137
+	JMP          panel135
 
-narrower138:
+narrower136:
 	TESTQ DI, DI
 	RET
 
@@ -3985,7 +3983,7 @@ TEXT ·opScores2F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells140:
+cells138:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -3998,7 +3996,7 @@ cells140:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims141:
+dims139:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4035,7 +4033,7 @@ dims141:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims141
+	JNZ         dims139
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4059,7 +4057,7 @@ dims141:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells140
+	JG          cells138
 	TESTQ       DI, DI
 	RET
 
@@ -4075,9 +4073,9 @@ TEXT ·opValues2F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel142:
+panel140:
 	CMPQ         DX, $0x20
-	JLT          narrower143
+	JLT          narrower141
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -4093,7 +4091,7 @@ panel142:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells144:
+cells142:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y8
@@ -4114,7 +4112,7 @@ cells144:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells144
+	JNZ          cells142
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4129,12 +4127,12 @@ cells144:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel142
+	JMP          panel140
 
-narrower143:
-panel145:
+narrower141:
+panel143:
 	CMPQ         DX, $0x10
-	JLT          narrower146
+	JLT          narrower144
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -4146,7 +4144,7 @@ panel145:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells147:
+cells145:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -4160,7 +4158,7 @@ cells147:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells147
+	JNZ          cells145
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4171,9 +4169,9 @@ cells147:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel145
+	JMP          panel143
 
-narrower146:
+narrower144:
 	TESTQ DI, DI
 	RET
 
@@ -4189,7 +4187,7 @@ TEXT ·opScores3F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells148:
+cells146:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -4206,7 +4204,7 @@ cells148:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims149:
+dims147:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4253,7 +4251,7 @@ dims149:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims149
+	JNZ         dims147
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -4291,7 +4289,7 @@ dims149:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells148
+	JG          cells146
 	TESTQ       DI, DI
 	RET
 
@@ -4307,9 +4305,9 @@ TEXT ·opValues3F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel150:
+panel148:
 	CMPQ         DX, $0x20
-	JLT          narrower151
+	JLT          narrower149
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -4330,7 +4328,7 @@ panel150:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells152:
+cells150:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y12
@@ -4356,7 +4354,7 @@ cells152:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells152
+	JNZ          cells150
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4375,12 +4373,12 @@ cells152:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel150
+	JMP          panel148
 
-narrower151:
-panel153:
+narrower149:
+panel151:
 	CMPQ         DX, $0x10
-	JLT          narrower154
+	JLT          narrower152
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -4395,7 +4393,7 @@ panel153:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells155:
+cells153:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -4412,7 +4410,7 @@ cells155:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells155
+	JNZ          cells153
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4425,9 +4423,9 @@ cells155:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel153
+	JMP          panel151
 
-narrower154:
+narrower152:
 	TESTQ DI, DI
 	RET
 
@@ -4443,7 +4441,7 @@ TEXT ·opScores4F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x02, R9, R9
 
-cells156:
+cells154:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -4456,7 +4454,7 @@ cells156:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims157:
+dims155:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R11), Y8
@@ -4491,7 +4489,7 @@ dims157:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims157
+	JNZ         dims155
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4515,7 +4513,7 @@ dims157:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells156
+	JG          cells154
 	TESTQ       DI, DI
 	RET
 
@@ -4531,9 +4529,9 @@ TEXT ·opValues4F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel158:
+panel156:
 	CMPQ         DX, $0x10
-	JLT          narrower159
+	JLT          narrower157
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -4551,7 +4549,7 @@ panel158:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells160:
+cells158:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -4571,7 +4569,7 @@ cells160:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells160
+	JNZ          cells158
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4586,9 +4584,9 @@ cells160:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel158
+	JMP          panel156
 
-narrower159:
+narrower157:
 	TESTQ DI, DI
 	RET
 
@@ -4602,9 +4600,9 @@ TEXT ·opExpandF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop161:
+loop159:
 	SUBQ       $0x20, BX
-	JLT        rest162
+	JLT        rest160
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Y0
@@ -4617,17 +4615,17 @@ loop161:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop161
+	JMP        loop159
 
-rest162:
+rest160:
 	CMPQ      BX, $-16
-	JNE       done163
+	JNE       done161
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done163:
+done161:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -4635,9 +4633,9 @@ done163:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop164:
+loop162:
 	SUBQ       $0x20, BX
-	JLT        rest165
+	JLT        rest163
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Y0
@@ -4650,17 +4648,17 @@ loop164:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop164
+	JMP        loop162
 
-rest165:
+rest163:
 	CMPQ      BX, $-16
-	JNE       done166
+	JNE       done164
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done166:
+done164:
 	TESTQ DI, DI
 	RET
 
@@ -4676,7 +4674,7 @@ TEXT ·opGatherF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed167:
+listed165:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -4690,9 +4688,9 @@ listed167:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop168:
+loop166:
 	SUBQ       $0x20, R11
-	JLT        rest169
+	JLT        rest167
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Y0
@@ -4705,19 +4703,19 @@ loop168:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop168
+	JMP        loop166
 
-rest169:
+rest167:
 	CMPQ      R11, $-16
-	JNE       done170
+	JNE       done168
 	VCVTPH2PS (R9), Y0
 	VMOVUPS   Y0, (R8)
 	VCVTPH2PS 16(R9), Y0
 	VMOVUPS   Y0, 32(R8)
 
-done170:
+done168:
 	TESTQ DX, DX
-	JNZ   listed167
+	JNZ   listed165
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -4727,7 +4725,7 @@ done170:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed171:
+listed169:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -4741,9 +4739,9 @@ listed171:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop172:
+loop170:
 	SUBQ       $0x20, R11
-	JLT        rest173
+	JLT        rest171
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Y0
@@ -4756,19 +4754,19 @@ loop172:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop172
+	JMP        loop170
 
-rest173:
+rest171:
 	CMPQ      R11, $-16
-	JNE       done174
+	JNE       done172
 	VCVTPH2PS (R9), Y0
 	VMOVUPS   Y0, (R8)
 	VCVTPH2PS 16(R9), Y0
 	VMOVUPS   Y0, 32(R8)
 
-done174:
+done172:
 	TESTQ DX, DX
-	JNZ   listed171
+	JNZ   listed169
 	TESTQ DI, DI
 	RET
 
@@ -4786,7 +4784,7 @@ TEXT ·opScores1F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells175:
+cells173:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -4799,7 +4797,7 @@ cells175:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims176:
+dims174:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4842,7 +4840,7 @@ dims176:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims176
+	JNZ         dims174
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4866,7 +4864,7 @@ dims176:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells175
+	JG          cells173
 	TESTQ       DI, DI
 	RET
 
@@ -4882,9 +4880,9 @@ TEXT ·opValues1F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel177:
+panel175:
 	CMPQ         DX, $0x40
-	JLT          narrower178
+	JLT          narrower176
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -4899,7 +4897,7 @@ panel177:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells179:
+cells177:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -4923,7 +4921,7 @@ cells179:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells179
+	JNZ          cells177
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4938,12 +4936,12 @@ cells179:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel177
+	JMP          panel175
 
-narrower178:
-panel180:
+narrower176:
+panel178:
 	CMPQ         DX, $0x20
-	JLT          narrower181
+	JLT          narrower179
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -4954,7 +4952,7 @@ panel180:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells182:
+cells180:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VCVTPH2PS    (SI), Y5
@@ -4969,7 +4967,7 @@ cells182:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells182
+	JNZ          cells180
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4980,12 +4978,12 @@ cells182:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel180
+	JMP          panel178
 
-narrower181:
-panel183:
+narrower179:
+panel181:
 	CMPQ         DX, $0x10
-	JLT          narrower184
+	JLT          narrower182
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -4994,7 +4992,7 @@ panel183:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells185:
+cells183:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VCVTPH2PS    (SI), Y3
@@ -5005,7 +5003,7 @@ cells185:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells185
+	JNZ          cells183
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x20, AX
@@ -5014,9 +5012,9 @@ cells185:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel183
+	JMP          panel181
 
-narrower184:
+narrower182:
 	TESTQ DI, DI
 	RET
 
@@ -5034,7 +5032,7 @@ TEXT ·opScores2F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells186:
+cells184:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -5047,7 +5045,7 @@ cells186:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims187:
+dims185:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y8
@@ -5082,7 +5080,7 @@ dims187:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims187
+	JNZ         dims185
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -5106,7 +5104,7 @@ dims187:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells186
+	JG          cells184
 	TESTQ       DI, DI
 	RET
 
@@ -5122,9 +5120,9 @@ TEXT ·opValues2F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel188:
+panel186:
 	CMPQ         DX, $0x20
-	JLT          narrower189
+	JLT          narrower187
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -5140,7 +5138,7 @@ panel188:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells190:
+cells188:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -5160,7 +5158,7 @@ cells190:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells190
+	JNZ          cells188
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5175,12 +5173,12 @@ cells190:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel188
+	JMP          panel186
 
-narrower189:
-panel191:
+narrower187:
+panel189:
 	CMPQ         DX, $0x10
-	JLT          narrower192
+	JLT          narrower190
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -5192,7 +5190,7 @@ panel191:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells193:
+cells191:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -5206,7 +5204,7 @@ cells193:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells193
+	JNZ          cells191
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5217,9 +5215,9 @@ cells193:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel191
+	JMP          panel189
 
-narrower192:
+narrower190:
 	TESTQ DI, DI
 	RET
 
@@ -5237,7 +5235,7 @@ TEXT ·opScores3F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells194:
+cells192:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -5254,7 +5252,7 @@ cells194:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims195:
+dims193:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y12
@@ -5299,7 +5297,7 @@ dims195:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims195
+	JNZ         dims193
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -5337,7 +5335,7 @@ dims195:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells194
+	JG          cells192
 	TESTQ       DI, DI
 	RET
 
@@ -5353,9 +5351,9 @@ TEXT ·opValues3F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel196:
+panel194:
 	CMPQ         DX, $0x20
-	JLT          narrower197
+	JLT          narrower195
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -5376,7 +5374,7 @@ panel196:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells198:
+cells196:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS 4(R11), Y13
@@ -5401,7 +5399,7 @@ cells198:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells198
+	JNZ          cells196
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5420,12 +5418,12 @@ cells198:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel196
+	JMP          panel194
 
-narrower197:
-panel199:
+narrower195:
+panel197:
 	CMPQ         DX, $0x10
-	JLT          narrower200
+	JLT          narrower198
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -5440,7 +5438,7 @@ panel199:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells201:
+cells199:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -5457,7 +5455,7 @@ cells201:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells201
+	JNZ          cells199
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5470,9 +5468,9 @@ cells201:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel199
+	JMP          panel197
 
-narrower200:
+narrower198:
 	TESTQ DI, DI
 	RET
 
@@ -5490,7 +5488,7 @@ TEXT ·opScores4F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x02, R10, R10
 
-cells202:
+cells200:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -5503,7 +5501,7 @@ cells202:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims203:
+dims201:
 	PREFETCHT1  (BX)
 	VMOVUPS     (R12), Y8
 	VMOVUPS     (R12)(R8*1), Y9
@@ -5537,7 +5535,7 @@ dims203:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims203
+	JNZ         dims201
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -5561,7 +5559,7 @@ dims203:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells202
+	JG          cells200
 	TESTQ       DI, DI
 	RET
 
@@ -5577,9 +5575,9 @@ TEXT ·opValues4F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel204:
+panel202:
 	CMPQ         DX, $0x10
-	JLT          narrower205
+	JLT          narrower203
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -5597,7 +5595,7 @@ panel204:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells206:
+cells204:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -5617,7 +5615,7 @@ cells206:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells206
+	JNZ          cells204
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5632,9 +5630,9 @@ cells206:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel204
+	JMP          panel202
 
-narrower205:
+narrower203:
 	TESTQ DI, DI
 	RET
 
@@ -5648,9 +5646,9 @@ TEXT ·opExpandBF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop207:
+loop205:
 	SUBQ       $0x20, BX
-	JLT        rest208
+	JLT        rest206
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Y0
@@ -5667,11 +5665,11 @@ loop207:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop207
+	JMP        loop205
 
-rest208:
+rest206:
 	CMPQ      BX, $-16
-	JNE       done209
+	JNE       done207
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -5679,7 +5677,7 @@ rest208:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done209:
+done207:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -5687,9 +5685,9 @@ done209:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop210:
+loop208:
 	SUBQ       $0x20, BX
-	JLT        rest211
+	JLT        rest209
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Y0
@@ -5706,11 +5704,11 @@ loop210:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop210
+	JMP        loop208
 
-rest211:
+rest209:
 	CMPQ      BX, $-16
-	JNE       done212
+	JNE       done210
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -5718,7 +5716,7 @@ rest211:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done212:
+done210:
 	TESTQ DI, DI
 	RET
 
@@ -5734,7 +5732,7 @@ TEXT ·opGatherBF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed213:
+listed211:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5748,9 +5746,9 @@ listed213:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop214:
+loop212:
 	SUBQ       $0x20, R11
-	JLT        rest215
+	JLT        rest213
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Y0
@@ -5767,11 +5765,11 @@ loop214:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop214
+	JMP        loop212
 
-rest215:
+rest213:
 	CMPQ      R11, $-16
-	JNE       done216
+	JNE       done214
 	VPMOVZXWD (R9), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (R8)
@@ -5779,9 +5777,9 @@ rest215:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(R8)
 
-done216:
+done214:
 	TESTQ DX, DX
-	JNZ   listed213
+	JNZ   listed211
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -5791,7 +5789,7 @@ done216:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed217:
+listed215:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5805,9 +5803,9 @@ listed217:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop218:
+loop216:
 	SUBQ       $0x20, R11
-	JLT        rest219
+	JLT        rest217
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Y0
@@ -5824,11 +5822,11 @@ loop218:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop218
+	JMP        loop216
 
-rest219:
+rest217:
 	CMPQ      R11, $-16
-	JNE       done220
+	JNE       done218
 	VPMOVZXWD (R9), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (R8)
@@ -5836,9 +5834,9 @@ rest219:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(R8)
 
-done220:
+done218:
 	TESTQ DX, DX
-	JNZ   listed217
+	JNZ   listed215
 	TESTQ DI, DI
 	RET
 
@@ -5852,9 +5850,9 @@ TEXT ·opExpandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop221:
+loop219:
 	SUBQ         $0x20, BX
-	JLT          rest222
+	JLT          rest220
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), X0
@@ -5877,9 +5875,9 @@ loop221:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop221
+	JMP          loop219
 
-rest222:
+rest220:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -5887,9 +5885,9 @@ rest222:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop224:
+loop222:
 	SUBQ         $0x20, BX
-	JLT          rest225
+	JLT          rest223
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), X0
@@ -5912,9 +5910,9 @@ loop224:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop224
+	JMP          loop222
 
-rest225:
+rest223:
 	TESTQ DI, DI
 	RET
 
@@ -5930,7 +5928,7 @@ TEXT ·opGatherQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed227:
+listed225:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5944,9 +5942,9 @@ listed227:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop228:
+loop226:
 	SUBQ         $0x20, R11
-	JLT          rest229
+	JLT          rest227
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), X0
@@ -5969,11 +5967,11 @@ loop228:
 	VMOVUPS      Y1, 96(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop228
+	JMP          loop226
 
-rest229:
+rest227:
 	TESTQ DX, DX
-	JNZ   listed227
+	JNZ   listed225
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -5983,7 +5981,7 @@ rest229:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed231:
+listed229:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5997,9 +5995,9 @@ listed231:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop232:
+loop230:
 	SUBQ         $0x20, R11
-	JLT          rest233
+	JLT          rest231
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), X0
@@ -6022,11 +6020,11 @@ loop232:
 	VMOVUPS      Y1, 96(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop232
+	JMP          loop230
 
-rest233:
+rest231:
 	TESTQ DX, DX
-	JNZ   listed231
+	JNZ   listed229
 	TESTQ DI, DI
 	RET
 
@@ -6044,7 +6042,7 @@ TEXT ·opScores1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells235:
+cells233:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -6057,7 +6055,7 @@ cells235:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims236:
+dims234:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6211,7 +6209,7 @@ dims236:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims236
+	JNZ          dims234
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6235,7 +6233,7 @@ dims236:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells235
+	JG           cells233
 	TESTQ        DI, DI
 	RET
 
@@ -6251,9 +6249,9 @@ TEXT ·opValues1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel237:
+panel235:
 	CMPQ         DX, $0x40
-	JLT          narrower238
+	JLT          narrower236
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -6268,7 +6266,7 @@ panel237:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells239:
+cells237:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -6312,7 +6310,7 @@ cells239:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells239
+	JNZ          cells237
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6327,12 +6325,12 @@ cells239:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel237
+	JMP          panel235
 
-narrower238:
-panel240:
+narrower236:
+panel238:
 	CMPQ         DX, $0x20
-	JLT          narrower241
+	JLT          narrower239
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -6343,7 +6341,7 @@ panel240:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells242:
+cells240:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -6368,7 +6366,7 @@ cells242:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells242
+	JNZ          cells240
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6379,9 +6377,9 @@ cells242:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel240
+	JMP          panel238
 
-narrower241:
+narrower239:
 	TESTQ DI, DI
 	RET
 
@@ -6399,7 +6397,7 @@ TEXT ·opScores2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells243:
+cells241:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -6412,7 +6410,7 @@ cells243:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims244:
+dims242:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6508,7 +6506,7 @@ dims244:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims244
+	JNZ          dims242
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6532,7 +6530,7 @@ dims244:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells243
+	JG           cells241
 	TESTQ        DI, DI
 	RET
 
@@ -6548,9 +6546,9 @@ TEXT ·opValues2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel245:
+panel243:
 	CMPQ         DX, $0x20
-	JLT          narrower246
+	JLT          narrower244
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -6566,7 +6564,7 @@ panel245:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells247:
+cells245:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -6596,7 +6594,7 @@ cells247:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells247
+	JNZ          cells245
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6611,9 +6609,9 @@ cells247:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel245
+	JMP          panel243
 
-narrower246:
+narrower244:
 	TESTQ DI, DI
 	RET
 
@@ -6631,7 +6629,7 @@ TEXT ·opScores3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells248:
+cells246:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -6648,7 +6646,7 @@ cells248:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims249:
+dims247:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6760,7 +6758,7 @@ dims249:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims249
+	JNZ          dims247
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -6798,7 +6796,7 @@ dims249:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells248
+	JG           cells246
 	TESTQ        DI, DI
 	RET
 
@@ -6814,9 +6812,9 @@ TEXT ·opValues3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel250:
+panel248:
 	CMPQ         DX, $0x20
-	JLT          narrower251
+	JLT          narrower249
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -6831,7 +6829,7 @@ panel250:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells252:
+cells250:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -6854,7 +6852,7 @@ cells252:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells252
+	JNZ          cells250
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -6875,7 +6873,7 @@ cells252:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells253:
+cells251:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -6896,7 +6894,7 @@ cells253:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells253
+	JNZ          cells251
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -6909,9 +6907,9 @@ cells253:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel250
+	JMP          panel248
 
-narrower251:
+narrower249:
 	TESTQ DI, DI
 	RET
 
@@ -6929,7 +6927,7 @@ TEXT ·opScores4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells254:
+cells252:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -6942,7 +6940,7 @@ cells254:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims255:
+dims253:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -7009,7 +7007,7 @@ dims255:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims255
+	JNZ          dims253
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7033,7 +7031,7 @@ dims255:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells254
+	JG           cells252
 	TESTQ        DI, DI
 	RET
 
@@ -7049,9 +7047,9 @@ TEXT ·opValues4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel256:
+panel254:
 	CMPQ         DX, $0x20
-	JLT          narrower257
+	JLT          narrower255
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -7069,7 +7067,7 @@ panel256:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells258:
+cells256:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -7095,7 +7093,7 @@ cells258:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells258
+	JNZ          cells256
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -7121,7 +7119,7 @@ cells258:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells259:
+cells257:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -7145,7 +7143,7 @@ cells259:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells259
+	JNZ          cells257
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -7160,9 +7158,9 @@ cells259:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel256
+	JMP          panel254
 
-narrower257:
+narrower255:
 	TESTQ DI, DI
 	RET
 
@@ -7176,9 +7174,9 @@ TEXT ·opExpandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop260:
+loop258:
 	SUBQ         $0x20, BX
-	JLT          rest261
+	JLT          rest259
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), X0
@@ -7206,9 +7204,9 @@ loop260:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop260
+	JMP          loop258
 
-rest261:
+rest259:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -7216,9 +7214,9 @@ rest261:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop263:
+loop261:
 	SUBQ         $0x20, BX
-	JLT          rest264
+	JLT          rest262
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), X0
@@ -7246,9 +7244,9 @@ loop263:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop263
+	JMP          loop261
 
-rest264:
+rest262:
 	TESTQ DI, DI
 	RET
 
@@ -7264,7 +7262,7 @@ TEXT ·opGatherQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed266:
+listed264:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -7278,9 +7276,9 @@ listed266:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop267:
+loop265:
 	SUBQ         $0x20, R11
-	JLT          rest268
+	JLT          rest266
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), X0
@@ -7308,11 +7306,11 @@ loop267:
 	VMOVUPS      Y2, 96(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop267
+	JMP          loop265
 
-rest268:
+rest266:
 	TESTQ DX, DX
-	JNZ   listed266
+	JNZ   listed264
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -7322,7 +7320,7 @@ rest268:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed270:
+listed268:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -7336,9 +7334,9 @@ listed270:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop271:
+loop269:
 	SUBQ         $0x20, R11
-	JLT          rest272
+	JLT          rest270
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), X0
@@ -7366,11 +7364,11 @@ loop271:
 	VMOVUPS      Y2, 96(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop271
+	JMP          loop269
 
-rest272:
+rest270:
 	TESTQ DX, DX
-	JNZ   listed270
+	JNZ   listed268
 	TESTQ DI, DI
 	RET
 
@@ -7388,7 +7386,7 @@ TEXT ·opScores1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells274:
+cells272:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -7401,7 +7399,7 @@ cells274:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims275:
+dims273:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -7593,7 +7591,7 @@ dims275:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims275
+	JNZ          dims273
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7617,7 +7615,7 @@ dims275:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells274
+	JG           cells272
 	TESTQ        DI, DI
 	RET
 
@@ -7633,9 +7631,9 @@ TEXT ·opValues1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel276:
+panel274:
 	CMPQ         DX, $0x40
-	JLT          narrower277
+	JLT          narrower275
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -7650,7 +7648,7 @@ panel276:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells278:
+cells276:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y8
 	VPBROADCASTW (SI), X9
@@ -7703,7 +7701,7 @@ cells278:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells278
+	JNZ          cells276
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -7718,12 +7716,12 @@ cells278:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel276
+	JMP          panel274
 
-narrower277:
-panel279:
+narrower275:
+panel277:
 	CMPQ         DX, $0x20
-	JLT          narrower280
+	JLT          narrower278
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -7734,7 +7732,7 @@ panel279:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells281:
+cells279:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -7764,7 +7762,7 @@ cells281:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells281
+	JNZ          cells279
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -7775,9 +7773,9 @@ cells281:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel279
+	JMP          panel277
 
-narrower280:
+narrower278:
 	TESTQ DI, DI
 	RET
 
@@ -7795,7 +7793,7 @@ TEXT ·opScores2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells282:
+cells280:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -7808,7 +7806,7 @@ cells282:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims283:
+dims281:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -7923,7 +7921,7 @@ dims283:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims283
+	JNZ          dims281
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7947,7 +7945,7 @@ dims283:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells282
+	JG           cells280
 	TESTQ        DI, DI
 	RET
 
@@ -7963,9 +7961,9 @@ TEXT ·opValues2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel284:
+panel282:
 	CMPQ         DX, $0x20
-	JLT          narrower285
+	JLT          narrower283
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -7981,7 +7979,7 @@ panel284:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells286:
+cells284:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -8016,7 +8014,7 @@ cells286:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells286
+	JNZ          cells284
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -8031,9 +8029,9 @@ cells286:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel284
+	JMP          panel282
 
-narrower285:
+narrower283:
 	TESTQ DI, DI
 	RET
 
@@ -8051,7 +8049,7 @@ TEXT ·opScores3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells287:
+cells285:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -8068,7 +8066,7 @@ cells287:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims288:
+dims286:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X12
@@ -8199,7 +8197,7 @@ dims288:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims288
+	JNZ          dims286
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -8237,7 +8235,7 @@ dims288:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells287
+	JG           cells285
 	TESTQ        DI, DI
 	RET
 
@@ -8253,9 +8251,9 @@ TEXT ·opValues3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel289:
+panel287:
 	CMPQ         DX, $0x20
-	JLT          narrower290
+	JLT          narrower288
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -8270,7 +8268,7 @@ panel289:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells291:
+cells289:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -8296,7 +8294,7 @@ cells291:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells291
+	JNZ          cells289
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -8317,7 +8315,7 @@ cells291:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells292:
+cells290:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -8341,7 +8339,7 @@ cells292:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells292
+	JNZ          cells290
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -8354,9 +8352,9 @@ cells292:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel289
+	JMP          panel287
 
-narrower290:
+narrower288:
 	TESTQ DI, DI
 	RET
 
@@ -8374,7 +8372,7 @@ TEXT ·opScores4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells293:
+cells291:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -8387,7 +8385,7 @@ cells293:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims294:
+dims292:
 	PREFETCHT1   (BX)
 	VPBROADCASTW (R11), X8
 	VCVTPH2PS    X8, Y8
@@ -8463,7 +8461,7 @@ dims294:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims294
+	JNZ          dims292
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -8487,7 +8485,7 @@ dims294:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells293
+	JG           cells291
 	TESTQ        DI, DI
 	RET
 
@@ -8503,9 +8501,9 @@ TEXT ·opValues4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel295:
+panel293:
 	CMPQ         DX, $0x20
-	JLT          narrower296
+	JLT          narrower294
 	VBROADCASTSS 928(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -8523,7 +8521,7 @@ panel295:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells297:
+cells295:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -8552,7 +8550,7 @@ cells297:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells297
+	JNZ          cells295
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -8578,7 +8576,7 @@ cells297:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells298:
+cells296:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -8605,7 +8603,7 @@ cells298:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells298
+	JNZ          cells296
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -8620,9 +8618,9 @@ cells298:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel295
+	JMP          panel293
 
-narrower296:
+narrower294:
 	TESTQ DI, DI
 	RET
 
@@ -8635,14 +8633,14 @@ TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap299
+	JZ    noCap297
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs300:
+vecs298:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -8650,7 +8648,6 @@ vecs300:
 	VMINPS      Z4, Z1, Z4
 	VMOVUPS     expLow<>+0(SB), Z1
 	VCMPPS      $0x15, Z1, Z4, K1
-	VMAXPS      Z4, Z1, Z4
 	VRNDSCALEPS $0x00, Z4, Z1
 	VSUBPS      Z1, Z4, Z4
 	VMOVUPS     exp6<>+0(SB), Z5
@@ -8668,11 +8665,11 @@ vecs300:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs300
+	JNZ         vecs298
 
-noCap299:
+noCap297:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen301
+	JEQ  allSeen299
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSS 736(DI), Z0
@@ -8682,7 +8679,7 @@ noCap299:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs302:
+vecs300:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -8690,9 +8687,9 @@ vecs302:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs302
+	JNZ       vecs300
 
-allSeen301:
+allSeen299:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -8706,11 +8703,11 @@ allSeen301:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs303:
+vecs301:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs303
+	JNZ         vecs301
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -8723,7 +8720,6 @@ vecs303:
 	VSUBPS      Z1, Z0, Z0
 	VMOVUPS     expLow<>+0(SB), Z2
 	VCMPPS      $0x15, Z2, Z0, K1
-	VMAXPS      Z0, Z2, Z0
 	VRNDSCALEPS $0x00, Z0, Z2
 	VSUBPS      Z2, Z0, Z0
 	VMOVUPS     exp6<>+0(SB), Z3
@@ -8740,12 +8736,11 @@ vecs303:
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs304:
+vecs302:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
 	VCMPPS      $0x15, Z3, Z2, K1
-	VMAXPS      Z2, Z3, Z2
 	VRNDSCALEPS $0x00, Z2, Z3
 	VSUBPS      Z3, Z2, Z2
 	VMOVUPS     exp6<>+0(SB), Z4
@@ -8759,21 +8754,21 @@ vecs304:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs304
+	JNZ         vecs302
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums305:
+sums303:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x01, CX
-	JNZ         sums305
+	JNZ         sums303
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
@@ -8791,10 +8786,10 @@ TEXT ·opSeenValues1AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector306:
+vector304:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind307
+	JZ    blind305
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -8802,9 +8797,9 @@ vector306:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel308:
+panel306:
 	CMPQ         R9, $0x40
-	JLT          narrower309
+	JLT          narrower307
 	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
@@ -8812,7 +8807,7 @@ panel308:
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen310:
+seen308:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8823,7 +8818,7 @@ seen310:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen310
+	JNZ          seen308
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -8831,17 +8826,17 @@ seen310:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel308
+	JMP          panel306
 
-narrower309:
-panel311:
+narrower307:
+panel309:
 	CMPQ         R9, $0x10
-	JLT          narrower312
+	JLT          narrower310
 	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen313:
+seen311:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8849,19 +8844,19 @@ seen313:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen313
+	JNZ          seen311
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel311
+	JMP          panel309
 
-narrower312:
-blind307:
+narrower310:
+blind305:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector306
+	JLT   vector304
 	TESTQ DI, DI
 	RET
 
@@ -8875,14 +8870,14 @@ TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap314
+	JZ    noCap312
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs315:
+vecs313:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -8890,7 +8885,6 @@ vecs315:
 	VMINPS      Z4, Z1, Z4
 	VMOVUPS     expLow<>+0(SB), Z1
 	VCMPPS      $0x15, Z1, Z4, K1
-	VMAXPS      Z4, Z1, Z4
 	VRNDSCALEPS $0x00, Z4, Z1
 	VSUBPS      Z1, Z4, Z4
 	VMOVUPS     exp6<>+0(SB), Z5
@@ -8908,11 +8902,11 @@ vecs315:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs315
+	JNZ         vecs313
 
-noCap314:
+noCap312:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen316
+	JEQ  allSeen314
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSD 736(DI), Z0
@@ -8922,7 +8916,7 @@ noCap314:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs317:
+vecs315:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -8930,9 +8924,9 @@ vecs317:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs317
+	JNZ       vecs315
 
-allSeen316:
+allSeen314:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -8947,11 +8941,11 @@ allSeen316:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs318:
+vecs316:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs318
+	JNZ         vecs316
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -8962,7 +8956,6 @@ vecs318:
 	VSUBPS      Z1, Z0, Z0
 	VMOVUPS     expLow<>+0(SB), Z2
 	VCMPPS      $0x15, Z2, Z0, K1
-	VMAXPS      Z0, Z2, Z0
 	VRNDSCALEPS $0x00, Z0, Z2
 	VSUBPS      Z2, Z0, Z0
 	VMOVUPS     exp6<>+0(SB), Z3
@@ -8979,12 +8972,11 @@ vecs318:
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs319:
+vecs317:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
 	VCMPPS      $0x15, Z3, Z2, K1
-	VMAXPS      Z2, Z3, Z2
 	VRNDSCALEPS $0x00, Z2, Z3
 	VSUBPS      Z3, Z2, Z2
 	VMOVUPS     exp6<>+0(SB), Z4
@@ -8998,19 +8990,19 @@ vecs319:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs319
+	JNZ         vecs317
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums320:
+sums318:
 	VADDPS        (AX), Y1, Y1
 	VADDPS        32(AX), Y1, Y1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums320
+	JNZ           sums318
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
 	VSHUFPS       $0x4e, X1, X1, X2
@@ -9028,10 +9020,10 @@ TEXT ·opSeenValues2AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector321:
+vector319:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind322
+	JZ    blind320
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -9039,9 +9031,9 @@ vector321:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel323:
+panel321:
 	CMPQ         R9, $0x40
-	JLT          narrower324
+	JLT          narrower322
 	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
@@ -9049,7 +9041,7 @@ panel323:
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen325:
+seen323:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9060,7 +9052,7 @@ seen325:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen325
+	JNZ          seen323
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -9068,17 +9060,17 @@ seen325:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel323
+	JMP          panel321
 
-narrower324:
-panel326:
+narrower322:
+panel324:
 	CMPQ         R9, $0x10
-	JLT          narrower327
+	JLT          narrower325
 	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen328:
+seen326:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9086,19 +9078,19 @@ seen328:
 	VBROADCASTSS (BX)(R12*8), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen328
+	JNZ          seen326
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel326
+	JMP          panel324
 
-narrower327:
-blind322:
+narrower325:
+blind320:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector321
+	JLT   vector319
 	TESTQ DI, DI
 	RET
 
@@ -9112,14 +9104,14 @@ TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap329
+	JZ    noCap327
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs330:
+vecs328:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -9127,7 +9119,6 @@ vecs330:
 	VMINPS      Z4, Z1, Z4
 	VMOVUPS     expLow<>+0(SB), Z1
 	VCMPPS      $0x15, Z1, Z4, K1
-	VMAXPS      Z4, Z1, Z4
 	VRNDSCALEPS $0x00, Z4, Z1
 	VSUBPS      Z1, Z4, Z4
 	VMOVUPS     exp6<>+0(SB), Z5
@@ -9145,11 +9136,11 @@ vecs330:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs330
+	JNZ         vecs328
 
-noCap329:
+noCap327:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen331
+	JEQ  allSeen329
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTF32X4 736(DI), Z0
@@ -9159,7 +9150,7 @@ noCap329:
 	MOVQ            352(DI), AX
 	MOVQ            704(DI), CX
 
-vecs332:
+vecs330:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -9167,9 +9158,9 @@ vecs332:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs332
+	JNZ       vecs330
 
-allSeen331:
+allSeen329:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -9184,11 +9175,11 @@ allSeen331:
 	MOVQ            352(DI), CX
 	MOVQ            704(DI), DX
 
-vecs333:
+vecs331:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs333
+	JNZ         vecs331
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -9197,7 +9188,6 @@ vecs333:
 	VSUBPS      Z1, Z0, Z0
 	VMOVUPS     expLow<>+0(SB), Z2
 	VCMPPS      $0x15, Z2, Z0, K1
-	VMAXPS      Z0, Z2, Z0
 	VRNDSCALEPS $0x00, Z0, Z2
 	VSUBPS      Z2, Z0, Z0
 	VMOVUPS     exp6<>+0(SB), Z3
@@ -9214,12 +9204,11 @@ vecs333:
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs334:
+vecs332:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
 	VCMPPS      $0x15, Z3, Z2, K1
-	VMAXPS      Z2, Z3, Z2
 	VRNDSCALEPS $0x00, Z2, Z3
 	VSUBPS      Z3, Z2, Z2
 	VMOVUPS     exp6<>+0(SB), Z4
@@ -9233,18 +9222,18 @@ vecs334:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs334
+	JNZ         vecs332
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums335:
+sums333:
 	VADDPS        (AX), Z1, Z1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums335
+	JNZ           sums333
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPS        Y2, Y1, Y1
 	VEXTRACTF32X4 $0x01, Y1, X2
@@ -9262,10 +9251,10 @@ TEXT ·opSeenValues4AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector336:
+vector334:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind337
+	JZ    blind335
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -9273,9 +9262,9 @@ vector336:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel338:
+panel336:
 	CMPQ         R9, $0x40
-	JLT          narrower339
+	JLT          narrower337
 	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
@@ -9283,7 +9272,7 @@ panel338:
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen340:
+seen338:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9295,7 +9284,7 @@ seen340:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen340
+	JNZ          seen338
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -9303,17 +9292,17 @@ seen340:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel338
+	JMP          panel336
 
-narrower339:
-panel341:
+narrower337:
+panel339:
 	CMPQ         R9, $0x10
-	JLT          narrower342
+	JLT          narrower340
 	VBROADCASTSS 928(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen343:
+seen341:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9322,19 +9311,19 @@ seen343:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen343
+	JNZ          seen341
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel341
+	JMP          panel339
 
-narrower342:
-blind337:
+narrower340:
+blind335:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector336
+	JLT   vector334
 	TESTQ DI, DI
 	RET
 
@@ -9352,7 +9341,7 @@ TEXT ·opColumnScoresAVX512(SB), NOSPLIT|NOFRAME, $0
 	ADDQ CX, R8
 	MOVQ 592(DI), R9
 
-cells344:
+cells342:
 	MOVQ        664(DI), R10
 	VMOVUPS     (R10), Z0
 	VMULPS.BCST (AX), Z0, Z1
@@ -9361,23 +9350,57 @@ cells344:
 	VMULPS.BCST (R8), Z0, Z0
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one345
 
-more346:
+more343:
+	SUBQ             $0x00000100, R11
+	JLT              fewer344
+	VMOVUPS          1024(R10), Z4
+	VFMADD231PS.BCST 64(AX), Z4, Z1
+	VFMADD231PS.BCST 64(BX), Z4, Z2
+	VFMADD231PS.BCST 64(SI), Z4, Z3
+	VFMADD231PS.BCST 64(R8), Z4, Z0
+	VMOVUPS          2048(R10), Z4
+	VFMADD231PS.BCST 128(AX), Z4, Z1
+	VFMADD231PS.BCST 128(BX), Z4, Z2
+	VFMADD231PS.BCST 128(SI), Z4, Z3
+	VFMADD231PS.BCST 128(R8), Z4, Z0
+	VMOVUPS          3072(R10), Z4
+	VFMADD231PS.BCST 192(AX), Z4, Z1
+	VFMADD231PS.BCST 192(BX), Z4, Z2
+	VFMADD231PS.BCST 192(SI), Z4, Z3
+	VFMADD231PS.BCST 192(R8), Z4, Z0
+	VMOVUPS          4096(R10), Z4
+	VFMADD231PS.BCST 256(AX), Z4, Z1
+	VFMADD231PS.BCST 256(BX), Z4, Z2
+	VFMADD231PS.BCST 256(SI), Z4, Z3
+	VFMADD231PS.BCST 256(R8), Z4, Z0
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more343
+
+fewer344:
+	ADDQ $0x00000100, R11
+
+more345:
+	SUBQ             $0x40, R11
+	JLT              fewer346
+	VMOVUPS          1024(R10), Z4
+	VFMADD231PS.BCST 64(AX), Z4, Z1
+	VFMADD231PS.BCST 64(BX), Z4, Z2
+	VFMADD231PS.BCST 64(SI), Z4, Z3
+	VFMADD231PS.BCST 64(R8), Z4, Z0
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          (R10), Z4
-	VFMADD231PS.BCST (AX), Z4, Z1
-	VFMADD231PS.BCST (BX), Z4, Z2
-	VFMADD231PS.BCST (SI), Z4, Z3
-	VFMADD231PS.BCST (R8), Z4, Z0
-	SUBQ             $0x40, R11
-	JNZ              more346
+	JMP              more345
 
-one345:
+fewer346:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9392,23 +9415,57 @@ one345:
 	VMULPS.BCST 32(R8), Z4, Z4
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one347
 
-more348:
+more347:
+	SUBQ             $0x00000100, R11
+	JLT              fewer348
+	VMOVUPS          1536(R10), Z8
+	VFMADD231PS.BCST 96(AX), Z8, Z5
+	VFMADD231PS.BCST 96(BX), Z8, Z6
+	VFMADD231PS.BCST 96(SI), Z8, Z7
+	VFMADD231PS.BCST 96(R8), Z8, Z4
+	VMOVUPS          2560(R10), Z8
+	VFMADD231PS.BCST 160(AX), Z8, Z5
+	VFMADD231PS.BCST 160(BX), Z8, Z6
+	VFMADD231PS.BCST 160(SI), Z8, Z7
+	VFMADD231PS.BCST 160(R8), Z8, Z4
+	VMOVUPS          3584(R10), Z8
+	VFMADD231PS.BCST 224(AX), Z8, Z5
+	VFMADD231PS.BCST 224(BX), Z8, Z6
+	VFMADD231PS.BCST 224(SI), Z8, Z7
+	VFMADD231PS.BCST 224(R8), Z8, Z4
+	VMOVUPS          4608(R10), Z8
+	VFMADD231PS.BCST 288(AX), Z8, Z5
+	VFMADD231PS.BCST 288(BX), Z8, Z6
+	VFMADD231PS.BCST 288(SI), Z8, Z7
+	VFMADD231PS.BCST 288(R8), Z8, Z4
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more347
+
+fewer348:
+	ADDQ $0x00000100, R11
+
+more349:
+	SUBQ             $0x40, R11
+	JLT              fewer350
+	VMOVUPS          1536(R10), Z8
+	VFMADD231PS.BCST 96(AX), Z8, Z5
+	VFMADD231PS.BCST 96(BX), Z8, Z6
+	VFMADD231PS.BCST 96(SI), Z8, Z7
+	VFMADD231PS.BCST 96(R8), Z8, Z4
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          512(R10), Z8
-	VFMADD231PS.BCST 32(AX), Z8, Z5
-	VFMADD231PS.BCST 32(BX), Z8, Z6
-	VFMADD231PS.BCST 32(SI), Z8, Z7
-	VFMADD231PS.BCST 32(R8), Z8, Z4
-	SUBQ             $0x40, R11
-	JNZ              more348
+	JMP              more349
 
-one347:
+fewer350:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9427,23 +9484,57 @@ one347:
 	VMULPS.BCST 16(R8), Z4, Z4
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one349
 
-more350:
+more351:
+	SUBQ             $0x00000100, R11
+	JLT              fewer352
+	VMOVUPS          1280(R10), Z8
+	VFMADD231PS.BCST 80(AX), Z8, Z5
+	VFMADD231PS.BCST 80(BX), Z8, Z6
+	VFMADD231PS.BCST 80(SI), Z8, Z7
+	VFMADD231PS.BCST 80(R8), Z8, Z4
+	VMOVUPS          2304(R10), Z8
+	VFMADD231PS.BCST 144(AX), Z8, Z5
+	VFMADD231PS.BCST 144(BX), Z8, Z6
+	VFMADD231PS.BCST 144(SI), Z8, Z7
+	VFMADD231PS.BCST 144(R8), Z8, Z4
+	VMOVUPS          3328(R10), Z8
+	VFMADD231PS.BCST 208(AX), Z8, Z5
+	VFMADD231PS.BCST 208(BX), Z8, Z6
+	VFMADD231PS.BCST 208(SI), Z8, Z7
+	VFMADD231PS.BCST 208(R8), Z8, Z4
+	VMOVUPS          4352(R10), Z8
+	VFMADD231PS.BCST 272(AX), Z8, Z5
+	VFMADD231PS.BCST 272(BX), Z8, Z6
+	VFMADD231PS.BCST 272(SI), Z8, Z7
+	VFMADD231PS.BCST 272(R8), Z8, Z4
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more351
+
+fewer352:
+	ADDQ $0x00000100, R11
+
+more353:
+	SUBQ             $0x40, R11
+	JLT              fewer354
+	VMOVUPS          1280(R10), Z8
+	VFMADD231PS.BCST 80(AX), Z8, Z5
+	VFMADD231PS.BCST 80(BX), Z8, Z6
+	VFMADD231PS.BCST 80(SI), Z8, Z7
+	VFMADD231PS.BCST 80(R8), Z8, Z4
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          256(R10), Z8
-	VFMADD231PS.BCST 16(AX), Z8, Z5
-	VFMADD231PS.BCST 16(BX), Z8, Z6
-	VFMADD231PS.BCST 16(SI), Z8, Z7
-	VFMADD231PS.BCST 16(R8), Z8, Z4
-	SUBQ             $0x40, R11
-	JNZ              more350
+	JMP              more353
 
-one349:
+fewer354:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9458,23 +9549,57 @@ one349:
 	VMULPS.BCST 48(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one351
 
-more352:
+more355:
+	SUBQ             $0x00000100, R11
+	JLT              fewer356
+	VMOVUPS          1792(R10), Z12
+	VFMADD231PS.BCST 112(AX), Z12, Z9
+	VFMADD231PS.BCST 112(BX), Z12, Z10
+	VFMADD231PS.BCST 112(SI), Z12, Z11
+	VFMADD231PS.BCST 112(R8), Z12, Z8
+	VMOVUPS          2816(R10), Z12
+	VFMADD231PS.BCST 176(AX), Z12, Z9
+	VFMADD231PS.BCST 176(BX), Z12, Z10
+	VFMADD231PS.BCST 176(SI), Z12, Z11
+	VFMADD231PS.BCST 176(R8), Z12, Z8
+	VMOVUPS          3840(R10), Z12
+	VFMADD231PS.BCST 240(AX), Z12, Z9
+	VFMADD231PS.BCST 240(BX), Z12, Z10
+	VFMADD231PS.BCST 240(SI), Z12, Z11
+	VFMADD231PS.BCST 240(R8), Z12, Z8
+	VMOVUPS          4864(R10), Z12
+	VFMADD231PS.BCST 304(AX), Z12, Z9
+	VFMADD231PS.BCST 304(BX), Z12, Z10
+	VFMADD231PS.BCST 304(SI), Z12, Z11
+	VFMADD231PS.BCST 304(R8), Z12, Z8
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more355
+
+fewer356:
+	ADDQ $0x00000100, R11
+
+more357:
+	SUBQ             $0x40, R11
+	JLT              fewer358
+	VMOVUPS          1792(R10), Z12
+	VFMADD231PS.BCST 112(AX), Z12, Z9
+	VFMADD231PS.BCST 112(BX), Z12, Z10
+	VFMADD231PS.BCST 112(SI), Z12, Z11
+	VFMADD231PS.BCST 112(R8), Z12, Z8
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          768(R10), Z12
-	VFMADD231PS.BCST 48(AX), Z12, Z9
-	VFMADD231PS.BCST 48(BX), Z12, Z10
-	VFMADD231PS.BCST 48(SI), Z12, Z11
-	VFMADD231PS.BCST 48(R8), Z12, Z8
-	SUBQ             $0x40, R11
-	JNZ              more352
+	JMP              more357
 
-one351:
+fewer358:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9497,23 +9622,57 @@ one351:
 	VMULPS.BCST 4(R8), Z4, Z4
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one353
 
-more354:
+more359:
+	SUBQ             $0x00000100, R11
+	JLT              fewer360
+	VMOVUPS          1088(R10), Z8
+	VFMADD231PS.BCST 68(AX), Z8, Z5
+	VFMADD231PS.BCST 68(BX), Z8, Z6
+	VFMADD231PS.BCST 68(SI), Z8, Z7
+	VFMADD231PS.BCST 68(R8), Z8, Z4
+	VMOVUPS          2112(R10), Z8
+	VFMADD231PS.BCST 132(AX), Z8, Z5
+	VFMADD231PS.BCST 132(BX), Z8, Z6
+	VFMADD231PS.BCST 132(SI), Z8, Z7
+	VFMADD231PS.BCST 132(R8), Z8, Z4
+	VMOVUPS          3136(R10), Z8
+	VFMADD231PS.BCST 196(AX), Z8, Z5
+	VFMADD231PS.BCST 196(BX), Z8, Z6
+	VFMADD231PS.BCST 196(SI), Z8, Z7
+	VFMADD231PS.BCST 196(R8), Z8, Z4
+	VMOVUPS          4160(R10), Z8
+	VFMADD231PS.BCST 260(AX), Z8, Z5
+	VFMADD231PS.BCST 260(BX), Z8, Z6
+	VFMADD231PS.BCST 260(SI), Z8, Z7
+	VFMADD231PS.BCST 260(R8), Z8, Z4
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more359
+
+fewer360:
+	ADDQ $0x00000100, R11
+
+more361:
+	SUBQ             $0x40, R11
+	JLT              fewer362
+	VMOVUPS          1088(R10), Z8
+	VFMADD231PS.BCST 68(AX), Z8, Z5
+	VFMADD231PS.BCST 68(BX), Z8, Z6
+	VFMADD231PS.BCST 68(SI), Z8, Z7
+	VFMADD231PS.BCST 68(R8), Z8, Z4
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          64(R10), Z8
-	VFMADD231PS.BCST 4(AX), Z8, Z5
-	VFMADD231PS.BCST 4(BX), Z8, Z6
-	VFMADD231PS.BCST 4(SI), Z8, Z7
-	VFMADD231PS.BCST 4(R8), Z8, Z4
-	SUBQ             $0x40, R11
-	JNZ              more354
+	JMP              more361
 
-one353:
+fewer362:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9528,23 +9687,57 @@ one353:
 	VMULPS.BCST 36(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one355
 
-more356:
+more363:
+	SUBQ             $0x00000100, R11
+	JLT              fewer364
+	VMOVUPS          1600(R10), Z12
+	VFMADD231PS.BCST 100(AX), Z12, Z9
+	VFMADD231PS.BCST 100(BX), Z12, Z10
+	VFMADD231PS.BCST 100(SI), Z12, Z11
+	VFMADD231PS.BCST 100(R8), Z12, Z8
+	VMOVUPS          2624(R10), Z12
+	VFMADD231PS.BCST 164(AX), Z12, Z9
+	VFMADD231PS.BCST 164(BX), Z12, Z10
+	VFMADD231PS.BCST 164(SI), Z12, Z11
+	VFMADD231PS.BCST 164(R8), Z12, Z8
+	VMOVUPS          3648(R10), Z12
+	VFMADD231PS.BCST 228(AX), Z12, Z9
+	VFMADD231PS.BCST 228(BX), Z12, Z10
+	VFMADD231PS.BCST 228(SI), Z12, Z11
+	VFMADD231PS.BCST 228(R8), Z12, Z8
+	VMOVUPS          4672(R10), Z12
+	VFMADD231PS.BCST 292(AX), Z12, Z9
+	VFMADD231PS.BCST 292(BX), Z12, Z10
+	VFMADD231PS.BCST 292(SI), Z12, Z11
+	VFMADD231PS.BCST 292(R8), Z12, Z8
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more363
+
+fewer364:
+	ADDQ $0x00000100, R11
+
+more365:
+	SUBQ             $0x40, R11
+	JLT              fewer366
+	VMOVUPS          1600(R10), Z12
+	VFMADD231PS.BCST 100(AX), Z12, Z9
+	VFMADD231PS.BCST 100(BX), Z12, Z10
+	VFMADD231PS.BCST 100(SI), Z12, Z11
+	VFMADD231PS.BCST 100(R8), Z12, Z8
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          576(R10), Z12
-	VFMADD231PS.BCST 36(AX), Z12, Z9
-	VFMADD231PS.BCST 36(BX), Z12, Z10
-	VFMADD231PS.BCST 36(SI), Z12, Z11
-	VFMADD231PS.BCST 36(R8), Z12, Z8
-	SUBQ             $0x40, R11
-	JNZ              more356
+	JMP              more365
 
-one355:
+fewer366:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9563,23 +9756,57 @@ one355:
 	VMULPS.BCST 20(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one357
 
-more358:
+more367:
+	SUBQ             $0x00000100, R11
+	JLT              fewer368
+	VMOVUPS          1344(R10), Z12
+	VFMADD231PS.BCST 84(AX), Z12, Z9
+	VFMADD231PS.BCST 84(BX), Z12, Z10
+	VFMADD231PS.BCST 84(SI), Z12, Z11
+	VFMADD231PS.BCST 84(R8), Z12, Z8
+	VMOVUPS          2368(R10), Z12
+	VFMADD231PS.BCST 148(AX), Z12, Z9
+	VFMADD231PS.BCST 148(BX), Z12, Z10
+	VFMADD231PS.BCST 148(SI), Z12, Z11
+	VFMADD231PS.BCST 148(R8), Z12, Z8
+	VMOVUPS          3392(R10), Z12
+	VFMADD231PS.BCST 212(AX), Z12, Z9
+	VFMADD231PS.BCST 212(BX), Z12, Z10
+	VFMADD231PS.BCST 212(SI), Z12, Z11
+	VFMADD231PS.BCST 212(R8), Z12, Z8
+	VMOVUPS          4416(R10), Z12
+	VFMADD231PS.BCST 276(AX), Z12, Z9
+	VFMADD231PS.BCST 276(BX), Z12, Z10
+	VFMADD231PS.BCST 276(SI), Z12, Z11
+	VFMADD231PS.BCST 276(R8), Z12, Z8
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more367
+
+fewer368:
+	ADDQ $0x00000100, R11
+
+more369:
+	SUBQ             $0x40, R11
+	JLT              fewer370
+	VMOVUPS          1344(R10), Z12
+	VFMADD231PS.BCST 84(AX), Z12, Z9
+	VFMADD231PS.BCST 84(BX), Z12, Z10
+	VFMADD231PS.BCST 84(SI), Z12, Z11
+	VFMADD231PS.BCST 84(R8), Z12, Z8
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          320(R10), Z12
-	VFMADD231PS.BCST 20(AX), Z12, Z9
-	VFMADD231PS.BCST 20(BX), Z12, Z10
-	VFMADD231PS.BCST 20(SI), Z12, Z11
-	VFMADD231PS.BCST 20(R8), Z12, Z8
-	SUBQ             $0x40, R11
-	JNZ              more358
+	JMP              more369
 
-one357:
+fewer370:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9594,23 +9821,57 @@ one357:
 	VMULPS.BCST 52(R8), Z12, Z12
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one359
 
-more360:
+more371:
+	SUBQ             $0x00000100, R11
+	JLT              fewer372
+	VMOVUPS          1856(R10), Z16
+	VFMADD231PS.BCST 116(AX), Z16, Z13
+	VFMADD231PS.BCST 116(BX), Z16, Z14
+	VFMADD231PS.BCST 116(SI), Z16, Z15
+	VFMADD231PS.BCST 116(R8), Z16, Z12
+	VMOVUPS          2880(R10), Z16
+	VFMADD231PS.BCST 180(AX), Z16, Z13
+	VFMADD231PS.BCST 180(BX), Z16, Z14
+	VFMADD231PS.BCST 180(SI), Z16, Z15
+	VFMADD231PS.BCST 180(R8), Z16, Z12
+	VMOVUPS          3904(R10), Z16
+	VFMADD231PS.BCST 244(AX), Z16, Z13
+	VFMADD231PS.BCST 244(BX), Z16, Z14
+	VFMADD231PS.BCST 244(SI), Z16, Z15
+	VFMADD231PS.BCST 244(R8), Z16, Z12
+	VMOVUPS          4928(R10), Z16
+	VFMADD231PS.BCST 308(AX), Z16, Z13
+	VFMADD231PS.BCST 308(BX), Z16, Z14
+	VFMADD231PS.BCST 308(SI), Z16, Z15
+	VFMADD231PS.BCST 308(R8), Z16, Z12
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more371
+
+fewer372:
+	ADDQ $0x00000100, R11
+
+more373:
+	SUBQ             $0x40, R11
+	JLT              fewer374
+	VMOVUPS          1856(R10), Z16
+	VFMADD231PS.BCST 116(AX), Z16, Z13
+	VFMADD231PS.BCST 116(BX), Z16, Z14
+	VFMADD231PS.BCST 116(SI), Z16, Z15
+	VFMADD231PS.BCST 116(R8), Z16, Z12
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          832(R10), Z16
-	VFMADD231PS.BCST 52(AX), Z16, Z13
-	VFMADD231PS.BCST 52(BX), Z16, Z14
-	VFMADD231PS.BCST 52(SI), Z16, Z15
-	VFMADD231PS.BCST 52(R8), Z16, Z12
-	SUBQ             $0x40, R11
-	JNZ              more360
+	JMP              more373
 
-one359:
+fewer374:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9637,23 +9898,57 @@ one359:
 	VMULPS.BCST 8(R8), Z4, Z4
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one361
 
-more362:
+more375:
+	SUBQ             $0x00000100, R11
+	JLT              fewer376
+	VMOVUPS          1152(R10), Z8
+	VFMADD231PS.BCST 72(AX), Z8, Z5
+	VFMADD231PS.BCST 72(BX), Z8, Z6
+	VFMADD231PS.BCST 72(SI), Z8, Z7
+	VFMADD231PS.BCST 72(R8), Z8, Z4
+	VMOVUPS          2176(R10), Z8
+	VFMADD231PS.BCST 136(AX), Z8, Z5
+	VFMADD231PS.BCST 136(BX), Z8, Z6
+	VFMADD231PS.BCST 136(SI), Z8, Z7
+	VFMADD231PS.BCST 136(R8), Z8, Z4
+	VMOVUPS          3200(R10), Z8
+	VFMADD231PS.BCST 200(AX), Z8, Z5
+	VFMADD231PS.BCST 200(BX), Z8, Z6
+	VFMADD231PS.BCST 200(SI), Z8, Z7
+	VFMADD231PS.BCST 200(R8), Z8, Z4
+	VMOVUPS          4224(R10), Z8
+	VFMADD231PS.BCST 264(AX), Z8, Z5
+	VFMADD231PS.BCST 264(BX), Z8, Z6
+	VFMADD231PS.BCST 264(SI), Z8, Z7
+	VFMADD231PS.BCST 264(R8), Z8, Z4
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more375
+
+fewer376:
+	ADDQ $0x00000100, R11
+
+more377:
+	SUBQ             $0x40, R11
+	JLT              fewer378
+	VMOVUPS          1152(R10), Z8
+	VFMADD231PS.BCST 72(AX), Z8, Z5
+	VFMADD231PS.BCST 72(BX), Z8, Z6
+	VFMADD231PS.BCST 72(SI), Z8, Z7
+	VFMADD231PS.BCST 72(R8), Z8, Z4
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          128(R10), Z8
-	VFMADD231PS.BCST 8(AX), Z8, Z5
-	VFMADD231PS.BCST 8(BX), Z8, Z6
-	VFMADD231PS.BCST 8(SI), Z8, Z7
-	VFMADD231PS.BCST 8(R8), Z8, Z4
-	SUBQ             $0x40, R11
-	JNZ              more362
+	JMP              more377
 
-one361:
+fewer378:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9668,23 +9963,57 @@ one361:
 	VMULPS.BCST 40(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one363
 
-more364:
+more379:
+	SUBQ             $0x00000100, R11
+	JLT              fewer380
+	VMOVUPS          1664(R10), Z12
+	VFMADD231PS.BCST 104(AX), Z12, Z9
+	VFMADD231PS.BCST 104(BX), Z12, Z10
+	VFMADD231PS.BCST 104(SI), Z12, Z11
+	VFMADD231PS.BCST 104(R8), Z12, Z8
+	VMOVUPS          2688(R10), Z12
+	VFMADD231PS.BCST 168(AX), Z12, Z9
+	VFMADD231PS.BCST 168(BX), Z12, Z10
+	VFMADD231PS.BCST 168(SI), Z12, Z11
+	VFMADD231PS.BCST 168(R8), Z12, Z8
+	VMOVUPS          3712(R10), Z12
+	VFMADD231PS.BCST 232(AX), Z12, Z9
+	VFMADD231PS.BCST 232(BX), Z12, Z10
+	VFMADD231PS.BCST 232(SI), Z12, Z11
+	VFMADD231PS.BCST 232(R8), Z12, Z8
+	VMOVUPS          4736(R10), Z12
+	VFMADD231PS.BCST 296(AX), Z12, Z9
+	VFMADD231PS.BCST 296(BX), Z12, Z10
+	VFMADD231PS.BCST 296(SI), Z12, Z11
+	VFMADD231PS.BCST 296(R8), Z12, Z8
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more379
+
+fewer380:
+	ADDQ $0x00000100, R11
+
+more381:
+	SUBQ             $0x40, R11
+	JLT              fewer382
+	VMOVUPS          1664(R10), Z12
+	VFMADD231PS.BCST 104(AX), Z12, Z9
+	VFMADD231PS.BCST 104(BX), Z12, Z10
+	VFMADD231PS.BCST 104(SI), Z12, Z11
+	VFMADD231PS.BCST 104(R8), Z12, Z8
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          640(R10), Z12
-	VFMADD231PS.BCST 40(AX), Z12, Z9
-	VFMADD231PS.BCST 40(BX), Z12, Z10
-	VFMADD231PS.BCST 40(SI), Z12, Z11
-	VFMADD231PS.BCST 40(R8), Z12, Z8
-	SUBQ             $0x40, R11
-	JNZ              more364
+	JMP              more381
 
-one363:
+fewer382:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9703,23 +10032,57 @@ one363:
 	VMULPS.BCST 24(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one365
 
-more366:
+more383:
+	SUBQ             $0x00000100, R11
+	JLT              fewer384
+	VMOVUPS          1408(R10), Z12
+	VFMADD231PS.BCST 88(AX), Z12, Z9
+	VFMADD231PS.BCST 88(BX), Z12, Z10
+	VFMADD231PS.BCST 88(SI), Z12, Z11
+	VFMADD231PS.BCST 88(R8), Z12, Z8
+	VMOVUPS          2432(R10), Z12
+	VFMADD231PS.BCST 152(AX), Z12, Z9
+	VFMADD231PS.BCST 152(BX), Z12, Z10
+	VFMADD231PS.BCST 152(SI), Z12, Z11
+	VFMADD231PS.BCST 152(R8), Z12, Z8
+	VMOVUPS          3456(R10), Z12
+	VFMADD231PS.BCST 216(AX), Z12, Z9
+	VFMADD231PS.BCST 216(BX), Z12, Z10
+	VFMADD231PS.BCST 216(SI), Z12, Z11
+	VFMADD231PS.BCST 216(R8), Z12, Z8
+	VMOVUPS          4480(R10), Z12
+	VFMADD231PS.BCST 280(AX), Z12, Z9
+	VFMADD231PS.BCST 280(BX), Z12, Z10
+	VFMADD231PS.BCST 280(SI), Z12, Z11
+	VFMADD231PS.BCST 280(R8), Z12, Z8
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more383
+
+fewer384:
+	ADDQ $0x00000100, R11
+
+more385:
+	SUBQ             $0x40, R11
+	JLT              fewer386
+	VMOVUPS          1408(R10), Z12
+	VFMADD231PS.BCST 88(AX), Z12, Z9
+	VFMADD231PS.BCST 88(BX), Z12, Z10
+	VFMADD231PS.BCST 88(SI), Z12, Z11
+	VFMADD231PS.BCST 88(R8), Z12, Z8
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          384(R10), Z12
-	VFMADD231PS.BCST 24(AX), Z12, Z9
-	VFMADD231PS.BCST 24(BX), Z12, Z10
-	VFMADD231PS.BCST 24(SI), Z12, Z11
-	VFMADD231PS.BCST 24(R8), Z12, Z8
-	SUBQ             $0x40, R11
-	JNZ              more366
+	JMP              more385
 
-one365:
+fewer386:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9734,23 +10097,57 @@ one365:
 	VMULPS.BCST 56(R8), Z12, Z12
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one367
 
-more368:
+more387:
+	SUBQ             $0x00000100, R11
+	JLT              fewer388
+	VMOVUPS          1920(R10), Z16
+	VFMADD231PS.BCST 120(AX), Z16, Z13
+	VFMADD231PS.BCST 120(BX), Z16, Z14
+	VFMADD231PS.BCST 120(SI), Z16, Z15
+	VFMADD231PS.BCST 120(R8), Z16, Z12
+	VMOVUPS          2944(R10), Z16
+	VFMADD231PS.BCST 184(AX), Z16, Z13
+	VFMADD231PS.BCST 184(BX), Z16, Z14
+	VFMADD231PS.BCST 184(SI), Z16, Z15
+	VFMADD231PS.BCST 184(R8), Z16, Z12
+	VMOVUPS          3968(R10), Z16
+	VFMADD231PS.BCST 248(AX), Z16, Z13
+	VFMADD231PS.BCST 248(BX), Z16, Z14
+	VFMADD231PS.BCST 248(SI), Z16, Z15
+	VFMADD231PS.BCST 248(R8), Z16, Z12
+	VMOVUPS          4992(R10), Z16
+	VFMADD231PS.BCST 312(AX), Z16, Z13
+	VFMADD231PS.BCST 312(BX), Z16, Z14
+	VFMADD231PS.BCST 312(SI), Z16, Z15
+	VFMADD231PS.BCST 312(R8), Z16, Z12
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more387
+
+fewer388:
+	ADDQ $0x00000100, R11
+
+more389:
+	SUBQ             $0x40, R11
+	JLT              fewer390
+	VMOVUPS          1920(R10), Z16
+	VFMADD231PS.BCST 120(AX), Z16, Z13
+	VFMADD231PS.BCST 120(BX), Z16, Z14
+	VFMADD231PS.BCST 120(SI), Z16, Z15
+	VFMADD231PS.BCST 120(R8), Z16, Z12
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          896(R10), Z16
-	VFMADD231PS.BCST 56(AX), Z16, Z13
-	VFMADD231PS.BCST 56(BX), Z16, Z14
-	VFMADD231PS.BCST 56(SI), Z16, Z15
-	VFMADD231PS.BCST 56(R8), Z16, Z12
-	SUBQ             $0x40, R11
-	JNZ              more368
+	JMP              more389
 
-one367:
+fewer390:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9773,23 +10170,57 @@ one367:
 	VMULPS.BCST 12(R8), Z8, Z8
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one369
 
-more370:
+more391:
+	SUBQ             $0x00000100, R11
+	JLT              fewer392
+	VMOVUPS          1216(R10), Z12
+	VFMADD231PS.BCST 76(AX), Z12, Z9
+	VFMADD231PS.BCST 76(BX), Z12, Z10
+	VFMADD231PS.BCST 76(SI), Z12, Z11
+	VFMADD231PS.BCST 76(R8), Z12, Z8
+	VMOVUPS          2240(R10), Z12
+	VFMADD231PS.BCST 140(AX), Z12, Z9
+	VFMADD231PS.BCST 140(BX), Z12, Z10
+	VFMADD231PS.BCST 140(SI), Z12, Z11
+	VFMADD231PS.BCST 140(R8), Z12, Z8
+	VMOVUPS          3264(R10), Z12
+	VFMADD231PS.BCST 204(AX), Z12, Z9
+	VFMADD231PS.BCST 204(BX), Z12, Z10
+	VFMADD231PS.BCST 204(SI), Z12, Z11
+	VFMADD231PS.BCST 204(R8), Z12, Z8
+	VMOVUPS          4288(R10), Z12
+	VFMADD231PS.BCST 268(AX), Z12, Z9
+	VFMADD231PS.BCST 268(BX), Z12, Z10
+	VFMADD231PS.BCST 268(SI), Z12, Z11
+	VFMADD231PS.BCST 268(R8), Z12, Z8
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more391
+
+fewer392:
+	ADDQ $0x00000100, R11
+
+more393:
+	SUBQ             $0x40, R11
+	JLT              fewer394
+	VMOVUPS          1216(R10), Z12
+	VFMADD231PS.BCST 76(AX), Z12, Z9
+	VFMADD231PS.BCST 76(BX), Z12, Z10
+	VFMADD231PS.BCST 76(SI), Z12, Z11
+	VFMADD231PS.BCST 76(R8), Z12, Z8
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          192(R10), Z12
-	VFMADD231PS.BCST 12(AX), Z12, Z9
-	VFMADD231PS.BCST 12(BX), Z12, Z10
-	VFMADD231PS.BCST 12(SI), Z12, Z11
-	VFMADD231PS.BCST 12(R8), Z12, Z8
-	SUBQ             $0x40, R11
-	JNZ              more370
+	JMP              more393
 
-one369:
+fewer394:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9804,23 +10235,57 @@ one369:
 	VMULPS.BCST 44(R8), Z12, Z12
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one371
 
-more372:
+more395:
+	SUBQ             $0x00000100, R11
+	JLT              fewer396
+	VMOVUPS          1728(R10), Z16
+	VFMADD231PS.BCST 108(AX), Z16, Z13
+	VFMADD231PS.BCST 108(BX), Z16, Z14
+	VFMADD231PS.BCST 108(SI), Z16, Z15
+	VFMADD231PS.BCST 108(R8), Z16, Z12
+	VMOVUPS          2752(R10), Z16
+	VFMADD231PS.BCST 172(AX), Z16, Z13
+	VFMADD231PS.BCST 172(BX), Z16, Z14
+	VFMADD231PS.BCST 172(SI), Z16, Z15
+	VFMADD231PS.BCST 172(R8), Z16, Z12
+	VMOVUPS          3776(R10), Z16
+	VFMADD231PS.BCST 236(AX), Z16, Z13
+	VFMADD231PS.BCST 236(BX), Z16, Z14
+	VFMADD231PS.BCST 236(SI), Z16, Z15
+	VFMADD231PS.BCST 236(R8), Z16, Z12
+	VMOVUPS          4800(R10), Z16
+	VFMADD231PS.BCST 300(AX), Z16, Z13
+	VFMADD231PS.BCST 300(BX), Z16, Z14
+	VFMADD231PS.BCST 300(SI), Z16, Z15
+	VFMADD231PS.BCST 300(R8), Z16, Z12
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more395
+
+fewer396:
+	ADDQ $0x00000100, R11
+
+more397:
+	SUBQ             $0x40, R11
+	JLT              fewer398
+	VMOVUPS          1728(R10), Z16
+	VFMADD231PS.BCST 108(AX), Z16, Z13
+	VFMADD231PS.BCST 108(BX), Z16, Z14
+	VFMADD231PS.BCST 108(SI), Z16, Z15
+	VFMADD231PS.BCST 108(R8), Z16, Z12
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          704(R10), Z16
-	VFMADD231PS.BCST 44(AX), Z16, Z13
-	VFMADD231PS.BCST 44(BX), Z16, Z14
-	VFMADD231PS.BCST 44(SI), Z16, Z15
-	VFMADD231PS.BCST 44(R8), Z16, Z12
-	SUBQ             $0x40, R11
-	JNZ              more372
+	JMP              more397
 
-one371:
+fewer398:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9839,23 +10304,57 @@ one371:
 	VMULPS.BCST 28(R8), Z12, Z12
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one373
 
-more374:
+more399:
+	SUBQ             $0x00000100, R11
+	JLT              fewer400
+	VMOVUPS          1472(R10), Z16
+	VFMADD231PS.BCST 92(AX), Z16, Z13
+	VFMADD231PS.BCST 92(BX), Z16, Z14
+	VFMADD231PS.BCST 92(SI), Z16, Z15
+	VFMADD231PS.BCST 92(R8), Z16, Z12
+	VMOVUPS          2496(R10), Z16
+	VFMADD231PS.BCST 156(AX), Z16, Z13
+	VFMADD231PS.BCST 156(BX), Z16, Z14
+	VFMADD231PS.BCST 156(SI), Z16, Z15
+	VFMADD231PS.BCST 156(R8), Z16, Z12
+	VMOVUPS          3520(R10), Z16
+	VFMADD231PS.BCST 220(AX), Z16, Z13
+	VFMADD231PS.BCST 220(BX), Z16, Z14
+	VFMADD231PS.BCST 220(SI), Z16, Z15
+	VFMADD231PS.BCST 220(R8), Z16, Z12
+	VMOVUPS          4544(R10), Z16
+	VFMADD231PS.BCST 284(AX), Z16, Z13
+	VFMADD231PS.BCST 284(BX), Z16, Z14
+	VFMADD231PS.BCST 284(SI), Z16, Z15
+	VFMADD231PS.BCST 284(R8), Z16, Z12
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more399
+
+fewer400:
+	ADDQ $0x00000100, R11
+
+more401:
+	SUBQ             $0x40, R11
+	JLT              fewer402
+	VMOVUPS          1472(R10), Z16
+	VFMADD231PS.BCST 92(AX), Z16, Z13
+	VFMADD231PS.BCST 92(BX), Z16, Z14
+	VFMADD231PS.BCST 92(SI), Z16, Z15
+	VFMADD231PS.BCST 92(R8), Z16, Z12
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          448(R10), Z16
-	VFMADD231PS.BCST 28(AX), Z16, Z13
-	VFMADD231PS.BCST 28(BX), Z16, Z14
-	VFMADD231PS.BCST 28(SI), Z16, Z15
-	VFMADD231PS.BCST 28(R8), Z16, Z12
-	SUBQ             $0x40, R11
-	JNZ              more374
+	JMP              more401
 
-one373:
+fewer402:
+	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
 	SUBQ        R10, AX
@@ -9870,23 +10369,57 @@ one373:
 	VMULPS.BCST 60(R8), Z16, Z16
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
-	JZ          one375
 
-more376:
+more403:
+	SUBQ             $0x00000100, R11
+	JLT              fewer404
+	VMOVUPS          1984(R10), Z20
+	VFMADD231PS.BCST 124(AX), Z20, Z17
+	VFMADD231PS.BCST 124(BX), Z20, Z18
+	VFMADD231PS.BCST 124(SI), Z20, Z19
+	VFMADD231PS.BCST 124(R8), Z20, Z16
+	VMOVUPS          3008(R10), Z20
+	VFMADD231PS.BCST 188(AX), Z20, Z17
+	VFMADD231PS.BCST 188(BX), Z20, Z18
+	VFMADD231PS.BCST 188(SI), Z20, Z19
+	VFMADD231PS.BCST 188(R8), Z20, Z16
+	VMOVUPS          4032(R10), Z20
+	VFMADD231PS.BCST 252(AX), Z20, Z17
+	VFMADD231PS.BCST 252(BX), Z20, Z18
+	VFMADD231PS.BCST 252(SI), Z20, Z19
+	VFMADD231PS.BCST 252(R8), Z20, Z16
+	VMOVUPS          5056(R10), Z20
+	VFMADD231PS.BCST 316(AX), Z20, Z17
+	VFMADD231PS.BCST 316(BX), Z20, Z18
+	VFMADD231PS.BCST 316(SI), Z20, Z19
+	VFMADD231PS.BCST 316(R8), Z20, Z16
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x00000100, R8
+	ADDQ             $0x00001000, R10
+	JMP              more403
+
+fewer404:
+	ADDQ $0x00000100, R11
+
+more405:
+	SUBQ             $0x40, R11
+	JLT              fewer406
+	VMOVUPS          1984(R10), Z20
+	VFMADD231PS.BCST 124(AX), Z20, Z17
+	VFMADD231PS.BCST 124(BX), Z20, Z18
+	VFMADD231PS.BCST 124(SI), Z20, Z19
+	VFMADD231PS.BCST 124(R8), Z20, Z16
 	ADDQ             $0x40, AX
 	ADDQ             $0x40, BX
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	VMOVUPS          960(R10), Z20
-	VFMADD231PS.BCST 60(AX), Z20, Z17
-	VFMADD231PS.BCST 60(BX), Z20, Z18
-	VFMADD231PS.BCST 60(SI), Z20, Z19
-	VFMADD231PS.BCST 60(R8), Z20, Z16
-	SUBQ             $0x40, R11
-	JNZ              more376
+	JMP              more405
 
-one375:
+fewer406:
+	ADDQ    $0x40, R11
 	MOVQ    CX, R10
 	SUBQ    $0x40, R10
 	SUBQ    R10, AX
@@ -9921,7 +10454,7 @@ one375:
 	ADDQ    R10, SI
 	ADDQ    R10, R8
 	SUBQ    $0x04, R9
-	JG      cells344
+	JG      cells342
 	TESTQ   DI, DI
 	RET
 
@@ -9933,7 +10466,7 @@ TEXT ·opColumnScoresOf64AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 352(DI), DX
 	MOVQ 592(DI), BX
 
-cells377:
+cells407:
 	MOVQ             664(DI), SI
 	VMOVUPS          (SI), Z0
 	VMULPS.BCST      (AX), Z0, Z1
@@ -10339,7 +10872,7 @@ cells377:
 	SHLQ             $0x02, SI
 	ADDQ             SI, AX
 	SUBQ             $0x04, BX
-	JG               cells377
+	JG               cells407
 	TESTQ            DI, DI
 	RET
 
@@ -10351,7 +10884,7 @@ TEXT ·opColumnScoresOf128AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 352(DI), DX
 	MOVQ 592(DI), BX
 
-cells378:
+cells408:
 	MOVQ             664(DI), SI
 	VMOVUPS          (SI), Z0
 	VMULPS.BCST      (AX), Z0, Z1
@@ -11077,7 +11610,7 @@ cells378:
 	SHLQ             $0x02, SI
 	ADDQ             SI, AX
 	SUBQ             $0x04, BX
-	JG               cells378
+	JG               cells408
 	TESTQ            DI, DI
 	RET
 
@@ -11087,14 +11620,14 @@ TEXT ·opColumnSoftmaxAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  592(DI), AX
 	MOVL  272(DI), CX
 	TESTL CX, CX
-	JZ    noCap379
+	JZ    noCap409
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), CX
 	MOVQ         AX, DX
 
-rows380:
+rows410:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -11102,7 +11635,6 @@ rows380:
 	VMINPS      Z4, Z1, Z4
 	VMOVUPS     expLow<>+0(SB), Z1
 	VCMPPS      $0x15, Z1, Z4, K1
-	VMAXPS      Z4, Z1, Z4
 	VRNDSCALEPS $0x00, Z4, Z1
 	VSUBPS      Z1, Z4, Z4
 	VMOVUPS     exp6<>+0(SB), Z6
@@ -11120,11 +11652,11 @@ rows380:
 	VMOVUPS     Z1, (CX)
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         rows380
+	JNZ         rows410
 
-noCap379:
+noCap409:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen381
+	JEQ  allSeen411
 
 	// cells that some do not see: bit c of a vector's mask is cell c
 	MOVQ    352(DI), CX
@@ -11134,7 +11666,7 @@ noCap379:
 	VMOVUPS bit<>+0(SB), Z1
 	VMOVUPS 752(DI), Z2
 
-cells382:
+cells412:
 	VPTESTMD  Z1, Z2, K1
 	KMOVW     K1, (DX)
 	VBLENDMPS (CX), Z0, K1, Z5
@@ -11143,9 +11675,9 @@ cells382:
 	ADDQ      $0x40, CX
 	ADDQ      $0x02, DX
 	DECQ      BX
-	JNZ       cells382
+	JNZ       cells412
 
-allSeen381:
+allSeen411:
 	// behind the last cell, up to a multiple of 4
 	MOVQ    352(DI), CX
 	MOVQ    AX, DX
@@ -11167,14 +11699,14 @@ allSeen381:
 	MOVQ    352(DI), BX
 	MOVQ    AX, SI
 
-rows383:
+rows413:
 	VMAXPS      (BX), Z1, Z1
 	VMAXPS      64(BX), Z2, Z2
 	VMAXPS      128(BX), Z3, Z3
 	VMAXPS      192(BX), Z4, Z4
 	ADDQ        $0x00000100, BX
 	SUBQ        $0x04, SI
-	JG          rows383
+	JG          rows413
 	VMAXPS      Z2, Z1, Z1
 	VMAXPS      Z4, Z3, Z3
 	VMAXPS      Z3, Z1, Z1
@@ -11182,7 +11714,6 @@ rows383:
 	VSUBPS      Z1, Z0, Z0
 	VMOVUPS     expLow<>+0(SB), Z2
 	VCMPPS      $0x15, Z2, Z0, K1
-	VMAXPS      Z0, Z2, Z0
 	VRNDSCALEPS $0x00, Z0, Z2
 	VSUBPS      Z2, Z0, Z0
 	VMOVUPS     exp6<>+0(SB), Z3
@@ -11202,12 +11733,11 @@ rows383:
 	VXORPS Z5, Z5, Z5
 	MOVQ   352(DI), CX
 
-rows384:
+rows414:
 	VMOVUPS     (CX), Z6
 	VSUBPS      Z1, Z6, Z6
 	VMOVUPS     expLow<>+0(SB), Z7
 	VCMPPS      $0x15, Z7, Z6, K1
-	VMAXPS      Z6, Z7, Z6
 	VRNDSCALEPS $0x00, Z6, Z7
 	VSUBPS      Z7, Z6, Z6
 	VMOVUPS     exp6<>+0(SB), Z8
@@ -11224,7 +11754,6 @@ rows384:
 	VSUBPS      Z1, Z6, Z6
 	VMOVUPS     expLow<>+0(SB), Z7
 	VCMPPS      $0x15, Z7, Z6, K1
-	VMAXPS      Z6, Z7, Z6
 	VRNDSCALEPS $0x00, Z6, Z7
 	VSUBPS      Z7, Z6, Z6
 	VMOVUPS     exp6<>+0(SB), Z8
@@ -11241,7 +11770,6 @@ rows384:
 	VSUBPS      Z1, Z6, Z6
 	VMOVUPS     expLow<>+0(SB), Z7
 	VCMPPS      $0x15, Z7, Z6, K1
-	VMAXPS      Z6, Z7, Z6
 	VRNDSCALEPS $0x00, Z6, Z7
 	VSUBPS      Z7, Z6, Z6
 	VMOVUPS     exp6<>+0(SB), Z8
@@ -11258,7 +11786,6 @@ rows384:
 	VSUBPS      Z1, Z6, Z6
 	VMOVUPS     expLow<>+0(SB), Z7
 	VCMPPS      $0x15, Z7, Z6, K1
-	VMAXPS      Z6, Z7, Z6
 	VRNDSCALEPS $0x00, Z6, Z7
 	VSUBPS      Z7, Z6, Z6
 	VMOVUPS     exp6<>+0(SB), Z8
@@ -11273,7 +11800,7 @@ rows384:
 	VADDPS      Z6, Z5, Z5
 	ADDQ        $0x00000100, CX
 	SUBQ        $0x04, AX
-	JG          rows384
+	JG          rows414
 	VADDPS      Z4, Z2, Z2
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z3, Z2, Z2
@@ -11291,7 +11818,7 @@ TEXT ·opColumnValuesAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 192(DI), DX
 	MOVQ 208(DI), BX
 
-panel385:
+panel415:
 	VMOVUPS 928(DI), Z0
 	VMULPS  (CX), Z0, Z1
 	VMULPS  64(CX), Z0, Z2
@@ -11314,7 +11841,7 @@ panel385:
 	MOVQ    360(DI), R9
 	MOVQ    592(DI), R9
 
-cells386:
+cells416:
 	VMOVUPS          (R8), Z16
 	VFMADD231PS.BCST (SI), Z16, Z1
 	VFMADD231PS.BCST 4(SI), Z16, Z2
@@ -11335,7 +11862,7 @@ cells386:
 	ADDQ             BX, SI
 	ADDQ             $0x40, R8
 	DECQ             R9
-	JNZ              cells386
+	JNZ              cells416
 	VMOVUPS          Z1, (CX)
 	VMOVUPS          Z2, 64(CX)
 	VMOVUPS          Z3, 128(CX)
@@ -11355,7 +11882,7 @@ cells386:
 	ADDQ             $0x40, AX
 	ADDQ             $0x00000400, CX
 	SUBQ             $0x10, DX
-	JNZ              panel385
+	JNZ              panel415
 	TESTQ            DI, DI
 	RET
 
@@ -11367,7 +11894,7 @@ TEXT ·opColumnSeenValuesAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 192(DI), DX
 	MOVQ 208(DI), BX
 
-panel387:
+panel417:
 	VMOVUPS 928(DI), Z0
 	VMULPS  (CX), Z0, Z1
 	VMULPS  64(CX), Z0, Z2
@@ -11390,7 +11917,7 @@ panel387:
 	MOVQ    360(DI), R9
 	MOVQ    592(DI), R10
 
-cells388:
+cells418:
 	VMOVUPS          (R8), Z16
 	KMOVW            (R9), K1
 	ADDQ             $0x02, R9
@@ -11413,7 +11940,7 @@ cells388:
 	ADDQ             BX, SI
 	ADDQ             $0x40, R8
 	DECQ             R10
-	JNZ              cells388
+	JNZ              cells418
 	VMOVUPS          Z1, (CX)
 	VMOVUPS          Z2, 64(CX)
 	VMOVUPS          Z3, 128(CX)
@@ -11433,7 +11960,7 @@ cells388:
 	ADDQ             $0x40, AX
 	ADDQ             $0x00000400, CX
 	SUBQ             $0x10, DX
-	JNZ              panel387
+	JNZ              panel417
 	TESTQ            DI, DI
 	RET
 
@@ -11447,9 +11974,9 @@ TEXT ·opExpandF32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop389:
+loop419:
 	SUBQ       $0x20, BX
-	JLT        rest390
+	JLT        rest420
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -11459,15 +11986,15 @@ loop389:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop389
+	JMP        loop419
 
-rest390:
+rest420:
 	CMPQ    BX, $-16
-	JNE     done391
+	JNE     done421
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done391:
+done421:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -11475,9 +12002,9 @@ done391:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop392:
+loop422:
 	SUBQ       $0x20, BX
-	JLT        rest393
+	JLT        rest423
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -11487,15 +12014,15 @@ loop392:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop392
+	JMP        loop422
 
-rest393:
+rest423:
 	CMPQ    BX, $-16
-	JNE     done394
+	JNE     done424
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done394:
+done424:
 	TESTQ DI, DI
 	RET
 
@@ -11511,7 +12038,7 @@ TEXT ·opGatherF32AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed395:
+listed425:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -11525,9 +12052,9 @@ listed395:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop396:
+loop426:
 	SUBQ       $0x20, R11
-	JLT        rest397
+	JLT        rest427
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -11537,17 +12064,17 @@ loop396:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop396
+	JMP        loop426
 
-rest397:
+rest427:
 	CMPQ    R11, $-16
-	JNE     done398
+	JNE     done428
 	VMOVUPS (R9), Z0
 	VMOVUPS Z0, (R8)
 
-done398:
+done428:
 	TESTQ DX, DX
-	JNZ   listed395
+	JNZ   listed425
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -11557,7 +12084,7 @@ done398:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed399:
+listed429:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -11571,9 +12098,9 @@ listed399:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop400:
+loop430:
 	SUBQ       $0x20, R11
-	JLT        rest401
+	JLT        rest431
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -11583,17 +12110,17 @@ loop400:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop400
+	JMP        loop430
 
-rest401:
+rest431:
 	CMPQ    R11, $-16
-	JNE     done402
+	JNE     done432
 	VMOVUPS (R9), Z0
 	VMOVUPS Z0, (R8)
 
-done402:
+done432:
 	TESTQ DX, DX
-	JNZ   listed399
+	JNZ   listed429
 	TESTQ DI, DI
 	RET
 
@@ -11611,7 +12138,7 @@ TEXT ·opScores1F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells403:
+cells433:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -11633,7 +12160,7 @@ cells403:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims404:
+dims434:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -11672,7 +12199,7 @@ dims404:
 	ADDQ        $0x40, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims404
+	JNZ         dims434
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -11723,7 +12250,7 @@ dims404:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells403
+	JG          cells433
 	TESTQ       DI, DI
 	RET
 
@@ -11739,9 +12266,9 @@ TEXT ·opValues1F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel405:
+panel435:
 	CMPQ         DX, $0x00000080
-	JLT          narrower406
+	JLT          narrower436
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -11756,7 +12283,7 @@ panel405:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells407:
+cells437:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -11778,7 +12305,7 @@ cells407:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells407
+	JNZ          cells437
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11793,12 +12320,12 @@ cells407:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel405
+	JMP          panel435
 
-narrower406:
-panel408:
+narrower436:
+panel438:
 	CMPQ         DX, $0x40
-	JLT          narrower409
+	JLT          narrower439
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -11809,7 +12336,7 @@ panel408:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells410:
+cells440:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -11823,7 +12350,7 @@ cells410:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells410
+	JNZ          cells440
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -11834,12 +12361,12 @@ cells410:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel408
+	JMP          panel438
 
-narrower409:
-panel411:
+narrower439:
+panel441:
 	CMPQ         DX, $0x20
-	JLT          narrower412
+	JLT          narrower442
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -11848,7 +12375,7 @@ panel411:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells413:
+cells443:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z2
@@ -11858,7 +12385,7 @@ cells413:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells413
+	JNZ          cells443
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x00000080, AX
@@ -11867,12 +12394,12 @@ cells413:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel411
+	JMP          panel441
 
-narrower412:
-panel414:
+narrower442:
+panel444:
 	CMPQ         DX, $0x10
-	JLT          narrower415
+	JLT          narrower445
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
@@ -11880,7 +12407,7 @@ panel414:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells416:
+cells446:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VFMADD231PS  (SI), Z1, Z0
@@ -11888,7 +12415,7 @@ cells416:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells416
+	JNZ          cells446
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
@@ -11896,9 +12423,9 @@ cells416:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel414
+	JMP          panel444
 
-narrower415:
+narrower445:
 	TESTQ DI, DI
 	RET
 
@@ -11916,7 +12443,7 @@ TEXT ·opScores2F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells417:
+cells447:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -11937,7 +12464,7 @@ cells417:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims418:
+dims448:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -11976,7 +12503,7 @@ dims418:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims418
+	JNZ         dims448
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -12026,7 +12553,7 @@ dims418:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells417
+	JG          cells447
 	TESTQ       DI, DI
 	RET
 
@@ -12042,9 +12569,9 @@ TEXT ·opValues2F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel419:
+panel449:
 	CMPQ         DX, $0x40
-	JLT          narrower420
+	JLT          narrower450
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -12060,7 +12587,7 @@ panel419:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells421:
+cells451:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -12083,7 +12610,7 @@ cells421:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells421
+	JNZ          cells451
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12098,12 +12625,12 @@ cells421:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel419
+	JMP          panel449
 
-narrower420:
-panel422:
+narrower450:
+panel452:
 	CMPQ         DX, $0x20
-	JLT          narrower423
+	JLT          narrower453
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -12115,7 +12642,7 @@ panel422:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells424:
+cells454:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z4
@@ -12130,7 +12657,7 @@ cells424:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells424
+	JNZ          cells454
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12141,12 +12668,12 @@ cells424:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel422
+	JMP          panel452
 
-narrower423:
-panel425:
+narrower453:
+panel455:
 	CMPQ         DX, $0x10
-	JLT          narrower426
+	JLT          narrower456
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 932(DI), Z1
@@ -12156,7 +12683,7 @@ panel425:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells427:
+cells457:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -12167,7 +12694,7 @@ cells427:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells427
+	JNZ          cells457
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x40, AX
@@ -12176,9 +12703,9 @@ cells427:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel425
+	JMP          panel455
 
-narrower426:
+narrower456:
 	TESTQ DI, DI
 	RET
 
@@ -12194,7 +12721,7 @@ TEXT ·opScores3F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells428:
+cells458:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -12211,7 +12738,7 @@ cells428:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims429:
+dims459:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12239,7 +12766,7 @@ dims429:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims429
+	JNZ         dims459
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -12280,7 +12807,7 @@ dims429:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells428
+	JG          cells458
 	TESTQ       DI, DI
 	RET
 
@@ -12296,9 +12823,9 @@ TEXT ·opValues3F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel430:
+panel460:
 	CMPQ         DX, $0x40
-	JLT          narrower431
+	JLT          narrower461
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -12319,7 +12846,7 @@ panel430:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells432:
+cells462:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -12347,7 +12874,7 @@ cells432:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells432
+	JNZ          cells462
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12366,12 +12893,12 @@ cells432:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel430
+	JMP          panel460
 
-narrower431:
-panel433:
+narrower461:
+panel463:
 	CMPQ         DX, $0x20
-	JLT          narrower434
+	JLT          narrower464
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -12386,7 +12913,7 @@ panel433:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells435:
+cells465:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z6
@@ -12404,7 +12931,7 @@ cells435:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells435
+	JNZ          cells465
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12417,12 +12944,12 @@ cells435:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel433
+	JMP          panel463
 
-narrower434:
-panel436:
+narrower464:
+panel466:
 	CMPQ         DX, $0x10
-	JLT          narrower437
+	JLT          narrower467
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 932(DI), Z1
@@ -12434,7 +12961,7 @@ panel436:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells438:
+cells468:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -12447,7 +12974,7 @@ cells438:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells438
+	JNZ          cells468
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -12457,9 +12984,9 @@ cells438:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel436
+	JMP          panel466
 
-narrower437:
+narrower467:
 	TESTQ DI, DI
 	RET
 
@@ -12475,7 +13002,7 @@ TEXT ·opScores4F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells439:
+cells469:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -12496,7 +13023,7 @@ cells439:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims440:
+dims470:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12529,7 +13056,7 @@ dims440:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims440
+	JNZ         dims470
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -12579,7 +13106,7 @@ dims440:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells439
+	JG          cells469
 	TESTQ       DI, DI
 	RET
 
@@ -12595,9 +13122,9 @@ TEXT ·opValues4F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel441:
+panel471:
 	CMPQ         DX, $0x40
-	JLT          narrower442
+	JLT          narrower472
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -12623,7 +13150,7 @@ panel441:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells443:
+cells473:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	PREFETCHT1   128(R14)
@@ -12656,7 +13183,7 @@ cells443:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells443
+	JNZ          cells473
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12679,12 +13206,12 @@ cells443:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel441
+	JMP          panel471
 
-narrower442:
-panel444:
+narrower472:
+panel474:
 	CMPQ         DX, $0x20
-	JLT          narrower445
+	JLT          narrower475
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -12702,7 +13229,7 @@ panel444:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells446:
+cells476:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z8
@@ -12723,7 +13250,7 @@ cells446:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells446
+	JNZ          cells476
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12738,12 +13265,12 @@ cells446:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel444
+	JMP          panel474
 
-narrower445:
-panel447:
+narrower475:
+panel477:
 	CMPQ         DX, $0x10
-	JLT          narrower448
+	JLT          narrower478
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 932(DI), Z1
@@ -12757,7 +13284,7 @@ panel447:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells449:
+cells479:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -12772,7 +13299,7 @@ cells449:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells449
+	JNZ          cells479
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -12783,9 +13310,9 @@ cells449:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel447
+	JMP          panel477
 
-narrower448:
+narrower478:
 	TESTQ DI, DI
 	RET
 
@@ -12799,9 +13326,9 @@ TEXT ·opExpandF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop450:
+loop480:
 	SUBQ       $0x20, BX
-	JLT        rest451
+	JLT        rest481
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Z0
@@ -12810,15 +13337,15 @@ loop450:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop450
+	JMP        loop480
 
-rest451:
+rest481:
 	CMPQ      BX, $-16
-	JNE       done452
+	JNE       done482
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done452:
+done482:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -12826,9 +13353,9 @@ done452:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop453:
+loop483:
 	SUBQ       $0x20, BX
-	JLT        rest454
+	JLT        rest484
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Z0
@@ -12837,15 +13364,15 @@ loop453:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop453
+	JMP        loop483
 
-rest454:
+rest484:
 	CMPQ      BX, $-16
-	JNE       done455
+	JNE       done485
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done455:
+done485:
 	TESTQ DI, DI
 	RET
 
@@ -12861,7 +13388,7 @@ TEXT ·opGatherF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed456:
+listed486:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -12875,9 +13402,9 @@ listed456:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop457:
+loop487:
 	SUBQ       $0x20, R11
-	JLT        rest458
+	JLT        rest488
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Z0
@@ -12886,17 +13413,17 @@ loop457:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop457
+	JMP        loop487
 
-rest458:
+rest488:
 	CMPQ      R11, $-16
-	JNE       done459
+	JNE       done489
 	VCVTPH2PS (R9), Z0
 	VMOVUPS   Z0, (R8)
 
-done459:
+done489:
 	TESTQ DX, DX
-	JNZ   listed456
+	JNZ   listed486
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -12906,7 +13433,7 @@ done459:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed460:
+listed490:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -12920,9 +13447,9 @@ listed460:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop461:
+loop491:
 	SUBQ       $0x20, R11
-	JLT        rest462
+	JLT        rest492
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Z0
@@ -12931,17 +13458,17 @@ loop461:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop461
+	JMP        loop491
 
-rest462:
+rest492:
 	CMPQ      R11, $-16
-	JNE       done463
+	JNE       done493
 	VCVTPH2PS (R9), Z0
 	VMOVUPS   Z0, (R8)
 
-done463:
+done493:
 	TESTQ DX, DX
-	JNZ   listed460
+	JNZ   listed490
 	TESTQ DI, DI
 	RET
 
@@ -12959,7 +13486,7 @@ TEXT ·opScores1F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells464:
+cells494:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -12981,7 +13508,7 @@ cells464:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims465:
+dims495:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13028,7 +13555,7 @@ dims465:
 	ADDQ        $0x20, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims465
+	JNZ         dims495
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13079,7 +13606,7 @@ dims465:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells464
+	JG          cells494
 	TESTQ       DI, DI
 	RET
 
@@ -13095,9 +13622,9 @@ TEXT ·opValues1F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel466:
+panel496:
 	CMPQ         DX, $0x00000080
-	JLT          narrower467
+	JLT          narrower497
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -13112,7 +13639,7 @@ panel466:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells468:
+cells498:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -13138,7 +13665,7 @@ cells468:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells468
+	JNZ          cells498
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13153,12 +13680,12 @@ cells468:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel466
+	JMP          panel496
 
-narrower467:
-panel469:
+narrower497:
+panel499:
 	CMPQ         DX, $0x40
-	JLT          narrower470
+	JLT          narrower500
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -13169,7 +13696,7 @@ panel469:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells471:
+cells501:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -13185,7 +13712,7 @@ cells471:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells471
+	JNZ          cells501
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13196,12 +13723,12 @@ cells471:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel469
+	JMP          panel499
 
-narrower470:
-panel472:
+narrower500:
+panel502:
 	CMPQ         DX, $0x20
-	JLT          narrower473
+	JLT          narrower503
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -13210,7 +13737,7 @@ panel472:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells474:
+cells504:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VCVTPH2PS    (SI), Z3
@@ -13221,7 +13748,7 @@ cells474:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells474
+	JNZ          cells504
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x40, AX
@@ -13230,12 +13757,12 @@ cells474:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel472
+	JMP          panel502
 
-narrower473:
-panel475:
+narrower503:
+panel505:
 	CMPQ         DX, $0x10
-	JLT          narrower476
+	JLT          narrower506
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
@@ -13243,7 +13770,7 @@ panel475:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells477:
+cells507:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VCVTPH2PS    (SI), Z2
@@ -13252,7 +13779,7 @@ cells477:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells477
+	JNZ          cells507
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
@@ -13260,9 +13787,9 @@ cells477:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel475
+	JMP          panel505
 
-narrower476:
+narrower506:
 	TESTQ DI, DI
 	RET
 
@@ -13282,7 +13809,7 @@ TEXT ·opScores2F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R12
 	IMUL3Q $0x08, R12, R12
 
-cells478:
+cells508:
 	MOVQ   AX, R13
 	MOVQ   664(DI), R14
 	MOVQ   184(DI), R15
@@ -13303,7 +13830,7 @@ cells478:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims479:
+dims509:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13338,7 +13865,7 @@ dims479:
 	ADDQ        $0x20, R13
 	ADDQ        $0x40, R14
 	SUBQ        $0x10, R15
-	JNZ         dims479
+	JNZ         dims509
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13388,7 +13915,7 @@ dims479:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells478
+	JG          cells508
 	TESTQ       DI, DI
 	RET
 
@@ -13404,9 +13931,9 @@ TEXT ·opValues2F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel480:
+panel510:
 	CMPQ         DX, $0x40
-	JLT          narrower481
+	JLT          narrower511
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -13422,7 +13949,7 @@ panel480:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells482:
+cells512:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -13443,7 +13970,7 @@ cells482:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells482
+	JNZ          cells512
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13458,12 +13985,12 @@ cells482:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel480
+	JMP          panel510
 
-narrower481:
-panel483:
+narrower511:
+panel513:
 	CMPQ         DX, $0x20
-	JLT          narrower484
+	JLT          narrower514
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -13475,7 +14002,7 @@ panel483:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells485:
+cells515:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -13489,7 +14016,7 @@ cells485:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells485
+	JNZ          cells515
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13500,12 +14027,12 @@ cells485:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel483
+	JMP          panel513
 
-narrower484:
-panel486:
+narrower514:
+panel516:
 	CMPQ         DX, $0x10
-	JLT          narrower487
+	JLT          narrower517
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 932(DI), Z1
@@ -13515,7 +14042,7 @@ panel486:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells488:
+cells518:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -13526,7 +14053,7 @@ cells488:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells488
+	JNZ          cells518
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x20, AX
@@ -13535,9 +14062,9 @@ cells488:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel486
+	JMP          panel516
 
-narrower487:
+narrower517:
 	TESTQ DI, DI
 	RET
 
@@ -13555,7 +14082,7 @@ TEXT ·opScores3F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells489:
+cells519:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -13572,7 +14099,7 @@ cells489:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims490:
+dims520:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Z12
@@ -13598,7 +14125,7 @@ dims490:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims490
+	JNZ         dims520
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -13639,7 +14166,7 @@ dims490:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells489
+	JG          cells519
 	TESTQ       DI, DI
 	RET
 
@@ -13655,9 +14182,9 @@ TEXT ·opValues3F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel491:
+panel521:
 	CMPQ         DX, $0x40
-	JLT          narrower492
+	JLT          narrower522
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -13678,7 +14205,7 @@ panel491:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells493:
+cells523:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -13704,7 +14231,7 @@ cells493:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells493
+	JNZ          cells523
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13723,12 +14250,12 @@ cells493:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel491
+	JMP          panel521
 
-narrower492:
-panel494:
+narrower522:
+panel524:
 	CMPQ         DX, $0x20
-	JLT          narrower495
+	JLT          narrower525
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -13743,7 +14270,7 @@ panel494:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells496:
+cells526:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -13760,7 +14287,7 @@ cells496:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells496
+	JNZ          cells526
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13773,12 +14300,12 @@ cells496:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel494
+	JMP          panel524
 
-narrower495:
-panel497:
+narrower525:
+panel527:
 	CMPQ         DX, $0x10
-	JLT          narrower498
+	JLT          narrower528
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 932(DI), Z1
@@ -13790,7 +14317,7 @@ panel497:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells499:
+cells529:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -13803,7 +14330,7 @@ cells499:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells499
+	JNZ          cells529
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -13813,9 +14340,9 @@ cells499:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel497
+	JMP          panel527
 
-narrower498:
+narrower528:
 	TESTQ DI, DI
 	RET
 
@@ -13833,7 +14360,7 @@ TEXT ·opScores4F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x04, R11, R11
 
-cells500:
+cells530:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -13854,7 +14381,7 @@ cells500:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims501:
+dims531:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R13), Z16
@@ -13885,7 +14412,7 @@ dims501:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims501
+	JNZ         dims531
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13935,7 +14462,7 @@ dims501:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells500
+	JG          cells530
 	TESTQ       DI, DI
 	RET
 
@@ -13951,9 +14478,9 @@ TEXT ·opValues4F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel502:
+panel532:
 	CMPQ         DX, $0x40
-	JLT          narrower503
+	JLT          narrower533
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -13979,7 +14506,7 @@ panel502:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells504:
+cells534:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -14010,7 +14537,7 @@ cells504:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells504
+	JNZ          cells534
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14033,12 +14560,12 @@ cells504:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel502
+	JMP          panel532
 
-narrower503:
-panel505:
+narrower533:
+panel535:
 	CMPQ         DX, $0x20
-	JLT          narrower506
+	JLT          narrower536
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -14056,7 +14583,7 @@ panel505:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells507:
+cells537:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -14076,7 +14603,7 @@ cells507:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells507
+	JNZ          cells537
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -14091,12 +14618,12 @@ cells507:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel505
+	JMP          panel535
 
-narrower506:
-panel508:
+narrower536:
+panel538:
 	CMPQ         DX, $0x10
-	JLT          narrower509
+	JLT          narrower539
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 932(DI), Z1
@@ -14110,7 +14637,7 @@ panel508:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells510:
+cells540:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -14125,7 +14652,7 @@ cells510:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells510
+	JNZ          cells540
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -14136,9 +14663,9 @@ cells510:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel508
+	JMP          panel538
 
-narrower509:
+narrower539:
 	TESTQ DI, DI
 	RET
 
@@ -14152,9 +14679,9 @@ TEXT ·opExpandBF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop511:
+loop541:
 	SUBQ       $0x20, BX
-	JLT        rest512
+	JLT        rest542
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Z0
@@ -14165,16 +14692,16 @@ loop511:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop511
+	JMP        loop541
 
-rest512:
+rest542:
 	CMPQ      BX, $-16
-	JNE       done513
+	JNE       done543
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done513:
+done543:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -14182,9 +14709,9 @@ done513:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop514:
+loop544:
 	SUBQ       $0x20, BX
-	JLT        rest515
+	JLT        rest545
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Z0
@@ -14195,16 +14722,16 @@ loop514:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop514
+	JMP        loop544
 
-rest515:
+rest545:
 	CMPQ      BX, $-16
-	JNE       done516
+	JNE       done546
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done516:
+done546:
 	TESTQ DI, DI
 	RET
 
@@ -14220,7 +14747,7 @@ TEXT ·opGatherBF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed517:
+listed547:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14234,9 +14761,9 @@ listed517:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop518:
+loop548:
 	SUBQ       $0x20, R11
-	JLT        rest519
+	JLT        rest549
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Z0
@@ -14247,18 +14774,18 @@ loop518:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop518
+	JMP        loop548
 
-rest519:
+rest549:
 	CMPQ      R11, $-16
-	JNE       done520
+	JNE       done550
 	VPMOVZXWD (R9), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (R8)
 
-done520:
+done550:
 	TESTQ DX, DX
-	JNZ   listed517
+	JNZ   listed547
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -14268,7 +14795,7 @@ done520:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed521:
+listed551:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14282,9 +14809,9 @@ listed521:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop522:
+loop552:
 	SUBQ       $0x20, R11
-	JLT        rest523
+	JLT        rest553
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Z0
@@ -14295,18 +14822,18 @@ loop522:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop522
+	JMP        loop552
 
-rest523:
+rest553:
 	CMPQ      R11, $-16
-	JNE       done524
+	JNE       done554
 	VPMOVZXWD (R9), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (R8)
 
-done524:
+done554:
 	TESTQ DX, DX
-	JNZ   listed521
+	JNZ   listed551
 	TESTQ DI, DI
 	RET
 
@@ -14320,9 +14847,9 @@ TEXT ·opExpandQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop525:
+loop555:
 	SUBQ         $0x20, BX
-	JLT          rest526
+	JLT          rest556
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), Y0
@@ -14337,9 +14864,9 @@ loop525:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop525
+	JMP          loop555
 
-rest526:
+rest556:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -14347,9 +14874,9 @@ rest526:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop528:
+loop558:
 	SUBQ         $0x20, BX
-	JLT          rest529
+	JLT          rest559
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), Y0
@@ -14364,9 +14891,9 @@ loop528:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop528
+	JMP          loop558
 
-rest529:
+rest559:
 	TESTQ DI, DI
 	RET
 
@@ -14382,7 +14909,7 @@ TEXT ·opGatherQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed531:
+listed561:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14396,9 +14923,9 @@ listed531:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop532:
+loop562:
 	SUBQ         $0x20, R11
-	JLT          rest533
+	JLT          rest563
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), Y0
@@ -14413,11 +14940,11 @@ loop532:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop532
+	JMP          loop562
 
-rest533:
+rest563:
 	TESTQ DX, DX
-	JNZ   listed531
+	JNZ   listed561
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -14427,7 +14954,7 @@ rest533:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed535:
+listed565:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14441,9 +14968,9 @@ listed535:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop536:
+loop566:
 	SUBQ         $0x20, R11
-	JLT          rest537
+	JLT          rest567
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), Y0
@@ -14458,11 +14985,11 @@ loop536:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop536
+	JMP          loop566
 
-rest537:
+rest567:
 	TESTQ DX, DX
-	JNZ   listed535
+	JNZ   listed565
 	TESTQ DI, DI
 	RET
 
@@ -14480,7 +15007,7 @@ TEXT ·opScores1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells539:
+cells569:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -14502,7 +15029,7 @@ cells539:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims540:
+dims570:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -14679,7 +15206,7 @@ dims540:
 	ADDQ         $0x22, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims540
+	JNZ          dims570
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -14730,7 +15257,7 @@ dims540:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells539
+	JG           cells569
 	TESTQ        DI, DI
 	RET
 
@@ -14746,9 +15273,9 @@ TEXT ·opValues1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel541:
+panel571:
 	CMPQ         DX, $0x00000080
-	JLT          narrower542
+	JLT          narrower572
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -14763,7 +15290,7 @@ panel541:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells543:
+cells573:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -14812,7 +15339,7 @@ cells543:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells543
+	JNZ          cells573
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14827,12 +15354,12 @@ cells543:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel541
+	JMP          panel571
 
-narrower542:
-panel544:
+narrower572:
+panel574:
 	CMPQ         DX, $0x40
-	JLT          narrower545
+	JLT          narrower575
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -14843,7 +15370,7 @@ panel544:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells546:
+cells576:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -14871,7 +15398,7 @@ cells546:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells546
+	JNZ          cells576
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14882,12 +15409,12 @@ cells546:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel544
+	JMP          panel574
 
-narrower545:
-panel547:
+narrower575:
+panel577:
 	CMPQ         DX, $0x20
-	JLT          narrower548
+	JLT          narrower578
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -14896,7 +15423,7 @@ panel547:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells549:
+cells579:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -14913,7 +15440,7 @@ cells549:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells549
+	JNZ          cells579
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x22, AX
@@ -14922,9 +15449,9 @@ cells549:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel547
+	JMP          panel577
 
-narrower548:
+narrower578:
 	TESTQ DI, DI
 	RET
 
@@ -14944,7 +15471,7 @@ TEXT ·opScores2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells550:
+cells580:
 	MOVQ   AX, R13
 	MOVQ   664(DI), R14
 	MOVQ   184(DI), R15
@@ -14965,7 +15492,7 @@ cells550:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims551:
+dims581:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15075,7 +15602,7 @@ dims551:
 	ADDQ         $0x22, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims551
+	JNZ          dims581
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -15125,7 +15652,7 @@ dims551:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells550
+	JG           cells580
 	TESTQ        DI, DI
 	RET
 
@@ -15141,9 +15668,9 @@ TEXT ·opValues2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel552:
+panel582:
 	CMPQ         DX, $0x40
-	JLT          narrower553
+	JLT          narrower583
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -15159,7 +15686,7 @@ panel552:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells554:
+cells584:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -15192,7 +15719,7 @@ cells554:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells554
+	JNZ          cells584
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15207,12 +15734,12 @@ cells554:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel552
+	JMP          panel582
 
-narrower553:
-panel555:
+narrower583:
+panel585:
 	CMPQ         DX, $0x20
-	JLT          narrower556
+	JLT          narrower586
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -15224,7 +15751,7 @@ panel555:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells557:
+cells587:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -15244,7 +15771,7 @@ cells557:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells557
+	JNZ          cells587
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -15255,9 +15782,9 @@ cells557:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel555
+	JMP          panel585
 
-narrower556:
+narrower586:
 	TESTQ DI, DI
 	RET
 
@@ -15275,7 +15802,7 @@ TEXT ·opScores3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells558:
+cells588:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -15292,7 +15819,7 @@ cells558:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims559:
+dims589:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15362,7 +15889,7 @@ dims559:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims559
+	JNZ          dims589
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -15403,7 +15930,7 @@ dims559:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells558
+	JG           cells588
 	TESTQ        DI, DI
 	RET
 
@@ -15419,9 +15946,9 @@ TEXT ·opValues3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel560:
+panel590:
 	CMPQ         DX, $0x40
-	JLT          narrower561
+	JLT          narrower591
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -15442,7 +15969,7 @@ panel560:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells562:
+cells592:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -15480,7 +16007,7 @@ cells562:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells562
+	JNZ          cells592
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15499,12 +16026,12 @@ cells562:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel560
+	JMP          panel590
 
-narrower561:
-panel563:
+narrower591:
+panel593:
 	CMPQ         DX, $0x20
-	JLT          narrower564
+	JLT          narrower594
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -15519,7 +16046,7 @@ panel563:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells565:
+cells595:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -15542,7 +16069,7 @@ cells565:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells565
+	JNZ          cells595
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -15555,9 +16082,9 @@ cells565:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel563
+	JMP          panel593
 
-narrower564:
+narrower594:
 	TESTQ DI, DI
 	RET
 
@@ -15575,7 +16102,7 @@ TEXT ·opScores4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells566:
+cells596:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -15596,7 +16123,7 @@ cells566:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims567:
+dims597:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15676,7 +16203,7 @@ dims567:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims567
+	JNZ          dims597
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -15726,7 +16253,7 @@ dims567:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells566
+	JG           cells596
 	TESTQ        DI, DI
 	RET
 
@@ -15742,9 +16269,9 @@ TEXT ·opValues4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel568:
+panel598:
 	CMPQ         DX, $0x40
-	JLT          narrower569
+	JLT          narrower599
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -15770,7 +16297,7 @@ panel568:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells570:
+cells600:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -15813,7 +16340,7 @@ cells570:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells570
+	JNZ          cells600
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15836,12 +16363,12 @@ cells570:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel568
+	JMP          panel598
 
-narrower569:
-panel571:
+narrower599:
+panel601:
 	CMPQ         DX, $0x20
-	JLT          narrower572
+	JLT          narrower602
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -15859,7 +16386,7 @@ panel571:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells573:
+cells603:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -15885,7 +16412,7 @@ cells573:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells573
+	JNZ          cells603
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -15900,9 +16427,9 @@ cells573:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel571
+	JMP          panel601
 
-narrower572:
+narrower602:
 	TESTQ DI, DI
 	RET
 
@@ -15916,9 +16443,9 @@ TEXT ·opExpandQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop574:
+loop604:
 	SUBQ         $0x20, BX
-	JLT          rest575
+	JLT          rest605
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), Y0
@@ -15933,9 +16460,9 @@ loop574:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop574
+	JMP          loop604
 
-rest575:
+rest605:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -15943,9 +16470,9 @@ rest575:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop577:
+loop607:
 	SUBQ         $0x20, BX
-	JLT          rest578
+	JLT          rest608
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), Y0
@@ -15960,9 +16487,9 @@ loop577:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop577
+	JMP          loop607
 
-rest578:
+rest608:
 	TESTQ DI, DI
 	RET
 
@@ -15978,7 +16505,7 @@ TEXT ·opGatherQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed580:
+listed610:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -15992,9 +16519,9 @@ listed580:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop581:
+loop611:
 	SUBQ         $0x20, R11
-	JLT          rest582
+	JLT          rest612
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), Y0
@@ -16009,11 +16536,11 @@ loop581:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop581
+	JMP          loop611
 
-rest582:
+rest612:
 	TESTQ DX, DX
-	JNZ   listed580
+	JNZ   listed610
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -16023,7 +16550,7 @@ rest582:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed584:
+listed614:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -16037,9 +16564,9 @@ listed584:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop585:
+loop615:
 	SUBQ         $0x20, R11
-	JLT          rest586
+	JLT          rest616
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), Y0
@@ -16054,11 +16581,11 @@ loop585:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop585
+	JMP          loop615
 
-rest586:
+rest616:
 	TESTQ DX, DX
-	JNZ   listed584
+	JNZ   listed614
 	TESTQ DI, DI
 	RET
 
@@ -16076,7 +16603,7 @@ TEXT ·opScores1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells588:
+cells618:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -16098,7 +16625,7 @@ cells588:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims589:
+dims619:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -16271,7 +16798,7 @@ dims589:
 	ADDQ         $0x12, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims589
+	JNZ          dims619
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -16322,7 +16849,7 @@ dims589:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells588
+	JG           cells618
 	TESTQ        DI, DI
 	RET
 
@@ -16338,9 +16865,9 @@ TEXT ·opValues1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel590:
+panel620:
 	CMPQ         DX, $0x00000080
-	JLT          narrower591
+	JLT          narrower621
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -16355,7 +16882,7 @@ panel590:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells592:
+cells622:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z8
@@ -16403,7 +16930,7 @@ cells592:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells592
+	JNZ          cells622
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16418,12 +16945,12 @@ cells592:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel590
+	JMP          panel620
 
-narrower591:
-panel593:
+narrower621:
+panel623:
 	CMPQ         DX, $0x40
-	JLT          narrower594
+	JLT          narrower624
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -16434,7 +16961,7 @@ panel593:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells595:
+cells625:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z4
 	VPBROADCASTW (SI), Y5
@@ -16461,7 +16988,7 @@ cells595:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells595
+	JNZ          cells625
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16472,12 +16999,12 @@ cells595:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel593
+	JMP          panel623
 
-narrower594:
-panel596:
+narrower624:
+panel626:
 	CMPQ         DX, $0x20
-	JLT          narrower597
+	JLT          narrower627
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -16486,7 +17013,7 @@ panel596:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells598:
+cells628:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -16503,7 +17030,7 @@ cells598:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells598
+	JNZ          cells628
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x12, AX
@@ -16512,9 +17039,9 @@ cells598:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel596
+	JMP          panel626
 
-narrower597:
+narrower627:
 	TESTQ DI, DI
 	RET
 
@@ -16534,7 +17061,7 @@ TEXT ·opScores2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells599:
+cells629:
 	MOVQ   AX, R13
 	MOVQ   664(DI), R14
 	MOVQ   184(DI), R15
@@ -16555,7 +17082,7 @@ cells599:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims600:
+dims630:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -16663,7 +17190,7 @@ dims600:
 	ADDQ         $0x12, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims600
+	JNZ          dims630
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -16713,7 +17240,7 @@ dims600:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells599
+	JG           cells629
 	TESTQ        DI, DI
 	RET
 
@@ -16729,9 +17256,9 @@ TEXT ·opValues2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel601:
+panel631:
 	CMPQ         DX, $0x40
-	JLT          narrower602
+	JLT          narrower632
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -16747,7 +17274,7 @@ panel601:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells603:
+cells633:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z8
 	VBROADCASTSS 4(R11), Z9
@@ -16779,7 +17306,7 @@ cells603:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells603
+	JNZ          cells633
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16794,12 +17321,12 @@ cells603:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel601
+	JMP          panel631
 
-narrower602:
-panel604:
+narrower632:
+panel634:
 	CMPQ         DX, $0x20
-	JLT          narrower605
+	JLT          narrower635
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -16811,7 +17338,7 @@ panel604:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells606:
+cells636:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -16831,7 +17358,7 @@ cells606:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells606
+	JNZ          cells636
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -16842,9 +17369,9 @@ cells606:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel604
+	JMP          panel634
 
-narrower605:
+narrower635:
 	TESTQ DI, DI
 	RET
 
@@ -16862,7 +17389,7 @@ TEXT ·opScores3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells607:
+cells637:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -16879,7 +17406,7 @@ cells607:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims608:
+dims638:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R12), Z12
@@ -16948,7 +17475,7 @@ dims608:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims608
+	JNZ          dims638
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -16989,7 +17516,7 @@ dims608:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells607
+	JG           cells637
 	TESTQ        DI, DI
 	RET
 
@@ -17005,9 +17532,9 @@ TEXT ·opValues3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel609:
+panel639:
 	CMPQ         DX, $0x40
-	JLT          narrower610
+	JLT          narrower640
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -17028,7 +17555,7 @@ panel609:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells611:
+cells641:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z13
@@ -17065,7 +17592,7 @@ cells611:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells611
+	JNZ          cells641
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17084,12 +17611,12 @@ cells611:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel609
+	JMP          panel639
 
-narrower610:
-panel612:
+narrower640:
+panel642:
 	CMPQ         DX, $0x20
-	JLT          narrower613
+	JLT          narrower643
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -17104,7 +17631,7 @@ panel612:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells614:
+cells644:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -17127,7 +17654,7 @@ cells614:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells614
+	JNZ          cells644
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -17140,9 +17667,9 @@ cells614:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel612
+	JMP          panel642
 
-narrower613:
+narrower643:
 	TESTQ DI, DI
 	RET
 
@@ -17160,7 +17687,7 @@ TEXT ·opScores4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells615:
+cells645:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -17181,7 +17708,7 @@ cells615:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims616:
+dims646:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R13), Z16
@@ -17260,7 +17787,7 @@ dims616:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims616
+	JNZ          dims646
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -17310,7 +17837,7 @@ dims616:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells615
+	JG           cells645
 	TESTQ        DI, DI
 	RET
 
@@ -17326,9 +17853,9 @@ TEXT ·opValues4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel617:
+panel647:
 	CMPQ         DX, $0x40
-	JLT          narrower618
+	JLT          narrower648
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -17354,7 +17881,7 @@ panel617:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells619:
+cells649:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z16
 	VBROADCASTSS 4(R12), Z17
@@ -17396,7 +17923,7 @@ cells619:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells619
+	JNZ          cells649
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17419,12 +17946,12 @@ cells619:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel617
+	JMP          panel647
 
-narrower618:
-panel620:
+narrower648:
+panel650:
 	CMPQ         DX, $0x20
-	JLT          narrower621
+	JLT          narrower651
 	VBROADCASTSS 928(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -17442,7 +17969,7 @@ panel620:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells622:
+cells652:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -17468,7 +17995,7 @@ cells622:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells622
+	JNZ          cells652
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -17483,9 +18010,9 @@ cells622:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel620
+	JMP          panel650
 
-narrower621:
+narrower651:
 	TESTQ DI, DI
 	RET
 
@@ -17497,13 +18024,13 @@ TEXT ·opQueryPieces(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    472(DI), DX
 	VMOVUPS upper<>+0(SB), Z0
 
-columns623:
+columns653:
 	MOVQ 184(DI), BX
 
-dims624:
+dims654:
 	MOVQ $0x00000010, SI
 
-rows625:
+rows655:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -17526,13 +18053,13 @@ rows625:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       SI
-	JNZ        rows625
+	JNZ        rows655
 	ADDQ       $0x00000400, AX
 	ADDQ       $0x00000800, CX
 	SUBQ       $0x20, BX
-	JNZ        dims624
+	JNZ        dims654
 	SUBQ       $0x10, DX
-	JNZ        columns623
+	JNZ        columns653
 	TESTQ      DI, DI
 	RET
 
@@ -17544,7 +18071,7 @@ TEXT ·opPiecesAMX1(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    200(DI), CX
 	MOVQ    $0x00000020, DX
 	SUBQ    592(DI), DX
-	JLE     whole626
+	JLE     whole656
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -17552,22 +18079,22 @@ TEXT ·opPiecesAMX1(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared627
+	JZ     cleared657
 
-clear628:
+clear658:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear628
+	JNZ     clear658
 
-cleared627:
-whole626:
+cleared657:
+whole656:
 	MOVQ 584(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole629
+	JLE  whole659
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -17575,17 +18102,17 @@ whole626:
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared630
+	JZ     cleared660
 
-clear631:
+clear661:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear631
+	JNZ     clear661
 
-cleared630:
-whole629:
+cleared660:
+whole659:
 	KXORW K1, K1, K1
 
 	// keys
@@ -17593,15 +18120,15 @@ whole629:
 	MOVQ 824(DI), CX
 	MOVQ $0x00000002, DX
 
-block632:
+block662:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells633:
+cells663:
 	MOVQ BX, R8
 	MOVQ 184(DI), R9
 
-dims634:
+dims664:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -17616,43 +18143,43 @@ dims634:
 	SUBQ        $-128, AX
 	ADDQ        $0x00000800, R8
 	SUBQ        $0x20, R9
-	JNZ         dims634
+	JNZ         dims664
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells633
+	JNZ         cells663
 	ADDQ        $0x00000400, CX
 	DECQ        DX
-	JNZ         block632
+	JNZ         block662
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite635
+	JEQ         finite665
 
 	// cells with numbers that are not finite
 	MOVQ 576(DI), CX
 	MOVQ $0x00000001, DX
 
-cells636:
+cells666:
 	KXORW K3, K3, K3
 	MOVQ  200(DI), BX
 
-numbers637:
+numbers667:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers637
+	JNZ         numbers667
 	KORTESTW    K3, K3
-	JEQ         none638
+	JEQ         none668
 	ORQ         DX, AX
 
-none638:
+none668:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells636
+	JCC  cells666
 
-finite635:
+finite665:
 	MOVQ  AX, 848(DI)
 	KXORW K4, K4, K4
 
@@ -17664,12 +18191,12 @@ finite635:
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values639:
+values669:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells640:
+cells670:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -17684,10 +18211,10 @@ cells640:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells640
+	JNZ         cells670
 	MOVQ        $0x00000001, R10
 
-pieces641:
+pieces671:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -17786,40 +18313,40 @@ pieces641:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces641
+	JNZ         pieces671
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values639
+	JNZ         values669
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite642
+	JEQ         finite672
 
 	// cells with numbers that are not finite
 	MOVQ 584(DI), CX
 	MOVQ $0x00000001, DX
 
-cells643:
+cells673:
 	KXORW K5, K5, K5
 	MOVQ  208(DI), BX
 
-numbers644:
+numbers674:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers644
+	JNZ         numbers674
 	KORTESTW    K5, K5
-	JEQ         none645
+	JEQ         none675
 	ORQ         DX, AX
 
-none645:
+none675:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells643
+	JCC  cells673
 
-finite642:
+finite672:
 	MOVQ  AX, 856(DI)
 	TESTQ DI, DI
 	RET
@@ -17849,7 +18376,7 @@ TEXT ·opColumnScoresAMX1(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims646:
+dims676:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -17923,7 +18450,7 @@ dims646:
 	ADDQ $0x00000800, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims646
+	JNZ  dims676
 
 	// the column's queries have 1.5 times the bytes in pieces
 	MOVQ 664(DI), DX
@@ -17935,7 +18462,7 @@ dims646:
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims647:
+dims677:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -17979,7 +18506,7 @@ dims647:
 	ADDQ  $0x00000800, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims647
+	JNZ   dims677
 	MOVQ  352(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
@@ -18003,10 +18530,10 @@ dims647:
 	BYTE  $0x00
 	MOVQ  848(DI), AX
 	TESTQ AX, AX
-	JEQ   none648
+	JEQ   none678
 
 	// keys that are not finite
-cells649:
+cells679:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
@@ -18016,20 +18543,20 @@ cells649:
 	IMULQ  200(DI), DX
 	ADDQ   576(DI), DX
 
-dims650:
+dims680:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims650
+	JNZ          dims680
 	SHLQ         $0x06, CX
 	ADDQ         352(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells649
+	JNZ          cells679
 
-none648:
+none678:
 	TESTQ DI, DI
 	RET
 
@@ -18040,7 +18567,7 @@ TEXT ·opColumnValuesAMX1(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 352(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole651
+	JLE  whole681
 
 	// behind the last cell
 	IMULQ  AX, DX
@@ -18048,27 +18575,27 @@ TEXT ·opColumnValuesAMX1(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared652
+	JZ     cleared682
 
-clear653:
+clear683:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear653
+	JNZ     clear683
 
-cleared652:
-whole651:
+cleared682:
+whole681:
 	VMOVUPS  928(DI), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same654
+	JEQ      same684
 
 	// maxima have changed
 	MOVQ 688(DI), AX
 	MOVQ 192(DI), CX
 
-scale655:
+scale685:
 	VMULPS  (AX), Z0, Z1
 	VMOVUPS Z1, (AX)
 	VMULPS  64(AX), Z0, Z1
@@ -18087,16 +18614,16 @@ scale655:
 	VMOVUPS Z1, 448(AX)
 	ADDQ    $0x00000200, AX
 	SUBQ    $0x08, CX
-	JNZ     scale655
+	JNZ     scale685
 
-same654:
+same684:
 	// pieces of the weights
 	MOVQ    352(DI), AX
 	MOVQ    840(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows656:
+rows686:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -18119,7 +18646,7 @@ rows656:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows656
+	JNZ        rows686
 
 	// products
 	MOVQ $0x00000040, AX
@@ -18158,7 +18685,7 @@ rows656:
 	BYTE $0x00
 	BYTE $0x00
 
-values657:
+values687:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -18252,19 +18779,19 @@ values657:
 	ADDQ  $0x00000800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values657
+	JNZ   values687
 	MOVQ  856(DI), AX
 	TESTQ AX, AX
-	JEQ   none658
+	JEQ   none688
 
 	// values that are not finite
 	VPBROADCASTD 600(DI), Z0
 	CMPQ         728(DI), $0x00
-	JEQ          all659
+	JEQ          all689
 	VMOVUPS      752(DI), Z0
 
-all659:
-cells660:
+all689:
+cells690:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
@@ -18279,7 +18806,7 @@ cells660:
 	ADDQ         352(DI), CX
 	VMOVUPS      (CX), Z1
 
-values661:
+values691:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -18289,11 +18816,11 @@ values661:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values661
+	JNZ          values691
 	TESTQ        AX, AX
-	JNZ          cells660
+	JNZ          cells690
 
-none658:
+none688:
 	TESTQ DI, DI
 	RET
 
@@ -18305,7 +18832,7 @@ TEXT ·opPiecesAMX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    200(DI), CX
 	MOVQ    $0x00000020, DX
 	SUBQ    592(DI), DX
-	JLE     whole662
+	JLE     whole692
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -18313,22 +18840,22 @@ TEXT ·opPiecesAMX2(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared663
+	JZ     cleared693
 
-clear664:
+clear694:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear664
+	JNZ     clear694
 
-cleared663:
-whole662:
+cleared693:
+whole692:
 	MOVQ 584(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole665
+	JLE  whole695
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -18336,17 +18863,17 @@ whole662:
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared666
+	JZ     cleared696
 
-clear667:
+clear697:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear667
+	JNZ     clear697
 
-cleared666:
-whole665:
+cleared696:
+whole695:
 	KXORW K1, K1, K1
 
 	// keys
@@ -18354,15 +18881,15 @@ whole665:
 	MOVQ 824(DI), CX
 	MOVQ $0x00000002, DX
 
-block668:
+block698:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells669:
+cells699:
 	MOVQ BX, R8
 	MOVQ 184(DI), R9
 
-dims670:
+dims700:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -18384,43 +18911,43 @@ dims670:
 	SUBQ        $-128, AX
 	ADDQ        $0x00001000, R8
 	SUBQ        $0x20, R9
-	JNZ         dims670
+	JNZ         dims700
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells669
+	JNZ         cells699
 	ADDQ        $0x00000800, CX
 	DECQ        DX
-	JNZ         block668
+	JNZ         block698
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite671
+	JEQ         finite701
 
 	// cells with numbers that are not finite
 	MOVQ 576(DI), CX
 	MOVQ $0x00000001, DX
 
-cells672:
+cells702:
 	KXORW K3, K3, K3
 	MOVQ  200(DI), BX
 
-numbers673:
+numbers703:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers673
+	JNZ         numbers703
 	KORTESTW    K3, K3
-	JEQ         none674
+	JEQ         none704
 	ORQ         DX, AX
 
-none674:
+none704:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells672
+	JCC  cells702
 
-finite671:
+finite701:
 	MOVQ  AX, 848(DI)
 	KXORW K4, K4, K4
 
@@ -18432,12 +18959,12 @@ finite671:
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values675:
+values705:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells676:
+cells706:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -18459,10 +18986,10 @@ cells676:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells676
+	JNZ         cells706
 	MOVQ        $0x00000002, R10
 
-pieces677:
+pieces707:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -18561,40 +19088,40 @@ pieces677:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces677
+	JNZ         pieces707
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values675
+	JNZ         values705
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite678
+	JEQ         finite708
 
 	// cells with numbers that are not finite
 	MOVQ 584(DI), CX
 	MOVQ $0x00000001, DX
 
-cells679:
+cells709:
 	KXORW K5, K5, K5
 	MOVQ  208(DI), BX
 
-numbers680:
+numbers710:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers680
+	JNZ         numbers710
 	KORTESTW    K5, K5
-	JEQ         none681
+	JEQ         none711
 	ORQ         DX, AX
 
-none681:
+none711:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells679
+	JCC  cells709
 
-finite678:
+finite708:
 	MOVQ  AX, 856(DI)
 	TESTQ DI, DI
 	RET
@@ -18624,7 +19151,7 @@ TEXT ·opColumnScoresAMX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims682:
+dims712:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -18738,7 +19265,7 @@ dims682:
 	ADDQ $0x00001000, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims682
+	JNZ  dims712
 
 	// the column's queries have 1.5 times the bytes in pieces
 	MOVQ 664(DI), DX
@@ -18750,7 +19277,7 @@ dims682:
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims683:
+dims713:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -18794,7 +19321,7 @@ dims683:
 	ADDQ  $0x00001000, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims683
+	JNZ   dims713
 	MOVQ  352(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
@@ -18818,10 +19345,10 @@ dims683:
 	BYTE  $0x00
 	MOVQ  848(DI), AX
 	TESTQ AX, AX
-	JEQ   none684
+	JEQ   none714
 
 	// keys that are not finite
-cells685:
+cells715:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
@@ -18831,20 +19358,20 @@ cells685:
 	IMULQ  200(DI), DX
 	ADDQ   576(DI), DX
 
-dims686:
+dims716:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims686
+	JNZ          dims716
 	SHLQ         $0x06, CX
 	ADDQ         352(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells685
+	JNZ          cells715
 
-none684:
+none714:
 	TESTQ DI, DI
 	RET
 
@@ -18855,7 +19382,7 @@ TEXT ·opColumnValuesAMX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 352(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole687
+	JLE  whole717
 
 	// behind the last cell
 	IMULQ  AX, DX
@@ -18863,27 +19390,27 @@ TEXT ·opColumnValuesAMX2(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared688
+	JZ     cleared718
 
-clear689:
+clear719:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear689
+	JNZ     clear719
 
-cleared688:
-whole687:
+cleared718:
+whole717:
 	VMOVUPS  928(DI), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same690
+	JEQ      same720
 
 	// maxima have changed
 	MOVQ 688(DI), AX
 	MOVQ 192(DI), CX
 
-scale691:
+scale721:
 	VMULPS  (AX), Z0, Z1
 	VMOVUPS Z1, (AX)
 	VMULPS  64(AX), Z0, Z1
@@ -18902,16 +19429,16 @@ scale691:
 	VMOVUPS Z1, 448(AX)
 	ADDQ    $0x00000200, AX
 	SUBQ    $0x08, CX
-	JNZ     scale691
+	JNZ     scale721
 
-same690:
+same720:
 	// pieces of the weights
 	MOVQ    352(DI), AX
 	MOVQ    840(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows692:
+rows722:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -18934,7 +19461,7 @@ rows692:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows692
+	JNZ        rows722
 
 	// products
 	MOVQ $0x00000040, AX
@@ -18973,7 +19500,7 @@ rows692:
 	BYTE $0x00
 	BYTE $0x00
 
-values693:
+values723:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -19107,19 +19634,19 @@ values693:
 	ADDQ  $0x00001000, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values693
+	JNZ   values723
 	MOVQ  856(DI), AX
 	TESTQ AX, AX
-	JEQ   none694
+	JEQ   none724
 
 	// values that are not finite
 	VPBROADCASTD 600(DI), Z0
 	CMPQ         728(DI), $0x00
-	JEQ          all695
+	JEQ          all725
 	VMOVUPS      752(DI), Z0
 
-all695:
-cells696:
+all725:
+cells726:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
@@ -19134,7 +19661,7 @@ cells696:
 	ADDQ         352(DI), CX
 	VMOVUPS      (CX), Z1
 
-values697:
+values727:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -19144,11 +19671,11 @@ values697:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values697
+	JNZ          values727
 	TESTQ        AX, AX
-	JNZ          cells696
+	JNZ          cells726
 
-none694:
+none724:
 	TESTQ DI, DI
 	RET
 
@@ -19160,7 +19687,7 @@ TEXT ·opPiecesAMX3(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    200(DI), CX
 	MOVQ    $0x00000020, DX
 	SUBQ    592(DI), DX
-	JLE     whole698
+	JLE     whole728
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -19168,22 +19695,22 @@ TEXT ·opPiecesAMX3(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared699
+	JZ     cleared729
 
-clear700:
+clear730:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear700
+	JNZ     clear730
 
-cleared699:
-whole698:
+cleared729:
+whole728:
 	MOVQ 584(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole701
+	JLE  whole731
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -19191,17 +19718,17 @@ whole698:
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared702
+	JZ     cleared732
 
-clear703:
+clear733:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear703
+	JNZ     clear733
 
-cleared702:
-whole701:
+cleared732:
+whole731:
 	KXORW K1, K1, K1
 
 	// keys
@@ -19209,15 +19736,15 @@ whole701:
 	MOVQ 824(DI), CX
 	MOVQ $0x00000002, DX
 
-block704:
+block734:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells705:
+cells735:
 	MOVQ BX, R8
 	MOVQ 184(DI), R9
 
-dims706:
+dims736:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -19246,43 +19773,43 @@ dims706:
 	SUBQ        $-128, AX
 	ADDQ        $0x00001800, R8
 	SUBQ        $0x20, R9
-	JNZ         dims706
+	JNZ         dims736
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells705
+	JNZ         cells735
 	ADDQ        $0x00000c00, CX
 	DECQ        DX
-	JNZ         block704
+	JNZ         block734
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite707
+	JEQ         finite737
 
 	// cells with numbers that are not finite
 	MOVQ 576(DI), CX
 	MOVQ $0x00000001, DX
 
-cells708:
+cells738:
 	KXORW K3, K3, K3
 	MOVQ  200(DI), BX
 
-numbers709:
+numbers739:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers709
+	JNZ         numbers739
 	KORTESTW    K3, K3
-	JEQ         none710
+	JEQ         none740
 	ORQ         DX, AX
 
-none710:
+none740:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells708
+	JCC  cells738
 
-finite707:
+finite737:
 	MOVQ  AX, 848(DI)
 	KXORW K4, K4, K4
 
@@ -19294,12 +19821,12 @@ finite707:
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values711:
+values741:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells712:
+cells742:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -19328,10 +19855,10 @@ cells712:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells712
+	JNZ         cells742
 	MOVQ        $0x00000003, R10
 
-pieces713:
+pieces743:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -19430,40 +19957,40 @@ pieces713:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces713
+	JNZ         pieces743
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values711
+	JNZ         values741
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite714
+	JEQ         finite744
 
 	// cells with numbers that are not finite
 	MOVQ 584(DI), CX
 	MOVQ $0x00000001, DX
 
-cells715:
+cells745:
 	KXORW K5, K5, K5
 	MOVQ  208(DI), BX
 
-numbers716:
+numbers746:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers716
+	JNZ         numbers746
 	KORTESTW    K5, K5
-	JEQ         none717
+	JEQ         none747
 	ORQ         DX, AX
 
-none717:
+none747:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells715
+	JCC  cells745
 
-finite714:
+finite744:
 	MOVQ  AX, 856(DI)
 	TESTQ DI, DI
 	RET
@@ -19493,7 +20020,7 @@ TEXT ·opColumnScoresAMX3(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims718:
+dims748:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -19637,7 +20164,7 @@ dims718:
 	ADDQ $0x00001800, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims718
+	JNZ  dims748
 
 	// the column's queries have 1.5 times the bytes in pieces
 	MOVQ 664(DI), DX
@@ -19649,7 +20176,7 @@ dims718:
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims719:
+dims749:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -19693,7 +20220,7 @@ dims719:
 	ADDQ  $0x00001800, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims719
+	JNZ   dims749
 	MOVQ  352(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
@@ -19717,10 +20244,10 @@ dims719:
 	BYTE  $0x00
 	MOVQ  848(DI), AX
 	TESTQ AX, AX
-	JEQ   none720
+	JEQ   none750
 
 	// keys that are not finite
-cells721:
+cells751:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
@@ -19730,20 +20257,20 @@ cells721:
 	IMULQ  200(DI), DX
 	ADDQ   576(DI), DX
 
-dims722:
+dims752:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims722
+	JNZ          dims752
 	SHLQ         $0x06, CX
 	ADDQ         352(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells721
+	JNZ          cells751
 
-none720:
+none750:
 	TESTQ DI, DI
 	RET
 
@@ -19754,7 +20281,7 @@ TEXT ·opColumnValuesAMX3(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 352(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole723
+	JLE  whole753
 
 	// behind the last cell
 	IMULQ  AX, DX
@@ -19762,27 +20289,27 @@ TEXT ·opColumnValuesAMX3(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared724
+	JZ     cleared754
 
-clear725:
+clear755:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear725
+	JNZ     clear755
 
-cleared724:
-whole723:
+cleared754:
+whole753:
 	VMOVUPS  928(DI), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same726
+	JEQ      same756
 
 	// maxima have changed
 	MOVQ 688(DI), AX
 	MOVQ 192(DI), CX
 
-scale727:
+scale757:
 	VMULPS  (AX), Z0, Z1
 	VMOVUPS Z1, (AX)
 	VMULPS  64(AX), Z0, Z1
@@ -19801,16 +20328,16 @@ scale727:
 	VMOVUPS Z1, 448(AX)
 	ADDQ    $0x00000200, AX
 	SUBQ    $0x08, CX
-	JNZ     scale727
+	JNZ     scale757
 
-same726:
+same756:
 	// pieces of the weights
 	MOVQ    352(DI), AX
 	MOVQ    840(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows728:
+rows758:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -19833,7 +20360,7 @@ rows728:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows728
+	JNZ        rows758
 
 	// products
 	MOVQ $0x00000040, AX
@@ -19872,7 +20399,7 @@ rows728:
 	BYTE $0x00
 	BYTE $0x00
 
-values729:
+values759:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -20036,19 +20563,19 @@ values729:
 	ADDQ  $0x00001800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values729
+	JNZ   values759
 	MOVQ  856(DI), AX
 	TESTQ AX, AX
-	JEQ   none730
+	JEQ   none760
 
 	// values that are not finite
 	VPBROADCASTD 600(DI), Z0
 	CMPQ         728(DI), $0x00
-	JEQ          all731
+	JEQ          all761
 	VMOVUPS      752(DI), Z0
 
-all731:
-cells732:
+all761:
+cells762:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
@@ -20063,7 +20590,7 @@ cells732:
 	ADDQ         352(DI), CX
 	VMOVUPS      (CX), Z1
 
-values733:
+values763:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -20073,11 +20600,11 @@ values733:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values733
+	JNZ          values763
 	TESTQ        AX, AX
-	JNZ          cells732
+	JNZ          cells762
 
-none730:
+none760:
 	TESTQ DI, DI
 	RET
 
@@ -20102,7 +20629,7 @@ TEXT ·opBeginAMX(SB), NOSPLIT|NOFRAME, $0
 TEXT ·opFinishAMX(SB), NOSPLIT|NOFRAME, $0
 	LEAQ  864(DI), AX
 	CMPB  (AX), $0x00
-	JEQ   none734
+	JEQ   none764
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x78
@@ -20111,7 +20638,7 @@ TEXT ·opFinishAMX(SB), NOSPLIT|NOFRAME, $0
 	TESTQ DI, DI
 	RET
 
-none734:
+none764:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x78

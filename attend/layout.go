@@ -14,18 +14,21 @@ type shape struct {
 // divided into passes, which share each loaded K and V.
 const passRows = 16
 
-// A pass has at most as many rows as a word has bits, and as many vectors as their queries and outputs
-// leave room for in a second-level cache.
+// A long pass has at most as many rows as a word has bits, and as many vectors as their queries and
+// outputs leave room for in a second-level cache. With twice as many or half as many, prompts took 1 to
+// 5 % longer.
 const (
 	mostPassRows  = 64
 	mostPassBytes = 64 << 10 // of queries, or of outputs
 )
 
-// A column is as many vectors as the widest register has lanes. Passes of leastColumns vectors or more
-// are computed by columns, the others by groups of up to four.
+// A column is as many vectors as the widest register has lanes. With fewer vectors, groups of up to four
+// are as fast, and with larger heads too: there a column's queries and outputs leave no room in the
+// first-level cache for a tile.
 const (
-	column       = 16
-	leastColumns = 16
+	column     = 16
+	leastLanes = 13
+	columnDim  = 160
 )
 
 // rangesOf returns into how many ranges the cells are divided.
@@ -83,7 +86,7 @@ const (
 type layout struct {
 	tile              int   // cells
 	pass              int   // rows at most
-	least             int   // vectors of a pass from which on it is computed by columns
+	lanes             int   // of 16 lanes, how many must have a vector where a pass is computed by columns; 0: none is
 	room              int64 // vectors of a pass, rounded up to whole groups or columns
 	lse               int64 // where log-sum-exps begin
 	parts, partSize   int64 // of the ranges
@@ -92,9 +95,9 @@ type layout struct {
 }
 
 func (s shape) layout(threads int, set isa.ISA) layout {
-	l := layout{tile: tileCells(max(s.keyDim, s.valueDim)), least: leastColumns}
+	l := layout{tile: tileCells(max(s.keyDim, s.valueDim))}
 	if set == isa.AMX {
-		l.tile, l.least = tilesCells, 1
+		l.tile = tilesCells
 	}
 	keyBytes, valueBytes := int64(4*s.keyDim), int64(4*s.valueDim)
 	l.lse = valueBytes * int64(s.heads) * int64(s.rows)
@@ -102,18 +105,19 @@ func (s shape) layout(threads int, set isa.ISA) layout {
 
 	l.pass = s.pass(threads)
 	l.room = int64(min(s.rows, l.pass) * (s.heads / s.kvHeads))
-	if l.room >= int64(l.least) {
-		l.room = (l.room + column - 1) / column * column
-	} else {
-		l.room = (l.room + 3) / 4 * 4
+	l.lanes = s.lanes(set, int(l.room))
+	whole := int64(4) // vectors of a group
+	if l.lanes > 0 {
+		whole = column
 	}
+	l.room = (l.room + whole - 1) / whole * whole
 	l.partSize = align(8*l.room) + l.room*valueBytes
 	l.parts = end
 	if s.rows <= passRows {
 		end += int64(rangesOf(s.cells)*s.kvHeads) * l.partSize
 	}
 	l.frames = end
-	const frame, scores, masks = 1024, (32 + 3) * column * 4, 32 * 2
+	const frame, scores, masks = 1088, (32 + 3) * column * 4, 32 * 2
 	l.frameSize = frame + scores + masks + 2*align(4*int64(l.pass)) + align(4*l.room) +
 		int64(l.tile)*(keyBytes+valueBytes) + l.room*keyBytes + 2*l.partSize
 	if set == isa.AMX { // three pieces of 2 bytes of the queries, the tile's keys and values, and the weights
@@ -122,6 +126,20 @@ func (s shape) layout(threads int, set isa.ISA) layout {
 	}
 	l.size = l.frames + int64(threads)*l.frameSize + 64 // as scratch may begin so much later
 	return l
+}
+
+// lanes returns how many of a column's lanes must have a vector where a pass of at most so many vectors is
+// computed by columns. It is 0 if none is.
+func (s shape) lanes(set isa.ISA, vectors int) int {
+	columns := (vectors + column - 1) / column
+	switch {
+	case set == isa.AMX:
+		return 1
+	case set == isa.AVX512 && max(s.keyDim, s.valueDim) <= columnDim && vectors >= leastLanes*columns:
+		return leastLanes
+	default:
+		return 0
+	}
 }
 
 // pass returns the number of rows of a pass. A long pass converts K and V to f32 seldom, and many passes
@@ -133,7 +151,7 @@ func (s shape) pass(threads int) int {
 	}
 	group := s.heads / s.kvHeads
 	vectorBytes := 4 * max(s.keyDim, s.valueDim)
-	most := max(min(mostPassRows, mostPassBytes/(group*vectorBytes)), 1)
+	most := max(min(mostPassRows, mostPassBytes/(group*vectorBytes)), passRows)
 	const least = 2 * column // vectors
 	passes := max(2, (s.rows+most-1)/most, min((2*threads+s.kvHeads-1)/s.kvHeads, s.rows*group/least))
 	whole := column / gcd(column, group)

@@ -34,5 +34,5 @@ type params struct {
 	parts     int32   // where the ranges' results begin, in 64 bytes of the scratch
 	partSize  int32   // of one, in 64 bytes
 	threads   int32   // for how many there are frames
-	least     int32   // vectors of a pass from which on it is computed by columns; 0: none
+	lanes     int32   // of 16 lanes, how many must have a vector where a pass is computed by columns; 0: none is
 }

@@ -111,18 +111,24 @@ func (k keys) lane(l int) (sums laneSums) {
 		}
 		return sums
 	}
-	n, one := Copied(k.row), NewLabel("one")
+	n := Copied(k.row)
 	SUBQ(Imm(64), n)
-	JZ(LabelRef(one))
-	more := Mark("more")
-	for _, p := range k.at {
-		ADDQ(Imm(64), p)
+	for _, steps := range []int{4, 1} {
+		more, fewer := NewLabel("more"), NewLabel("fewer")
+		Label(more)
+		SUBQ(Int(64*steps), n)
+		JLT(LabelRef(fewer))
+		for step := range steps {
+			product(l + 16*(step+1))
+		}
+		for _, p := range k.at {
+			ADDQ(Int(64*steps), p)
+		}
+		ADDQ(Int(16*columnBytes*steps), q)
+		JMP(LabelRef(more))
+		Label(fewer)
+		ADDQ(Int(64*steps), n)
 	}
-	ADDQ(Int(16*columnBytes), q)
-	product(l)
-	SUBQ(Imm(64), n)
-	JNZ(LabelRef(more))
-	Label(one)
 	back := Copied(k.row)
 	SUBQ(Imm(64), back)
 	for _, p := range k.at {

@@ -232,9 +232,9 @@ func nextColumn() {
 	Ret()
 }
 
-// foldColumns is fold for columns. It computes with 8 lanes on every instruction set, as fold does.
+// foldColumns is fold for columns. Powers are those of fold, which has 8 lanes on every instruction set.
 func foldColumns() {
-	y := isas[0]
+	y, z := isas[0], isas[1]
 	Text("opFoldColumns", "opFoldColumns adds the part of range r, in columns, to acc; that of range 0 replaces it.")
 	add, done := NewLabel("add"), NewLabel("done")
 	CMPQ(f("r"), Imm(0))
@@ -247,34 +247,33 @@ func foldColumns() {
 	po, ao, left := outputsOf("part"), outputsOf("acc"), load("nv")
 	columns := Mark("columns")
 	for lanes := 0; lanes < columnBytes; lanes += 4 * y.Lanes {
-		ma, mp := y.Loaded(At(acc, lanes)), y.Loaded(At(part, lanes))
-		m := YMM()
+		ma, mp, m := y.Loaded(At(acc, lanes)), y.Loaded(At(part, lanes)), YMM()
 		VMAXPS(mp, ma, m)
 		VMOVUPS(m, At(acc, lanes))
 		VSUBPS(m, ma, ma)
 		y.exp2(ma)
+		VMOVUPS(ma, f("corr").Offset(lanes))
 		VSUBPS(m, mp, mp)
 		y.exp2(mp)
+		VMOVUPS(mp, f("partCorr").Offset(lanes))
 		l := y.Loaded(Indexed(part, room, 4, lanes))
 		VMULPS(mp, l, l)
 		la := y.Loaded(Indexed(acc, room, 4, lanes))
 		VFMADD213PS(l, ma, la)
 		VMOVUPS(la, Indexed(acc, room, 4, lanes))
-		p, a, d := Copied(po), Copied(ao), load("dv")
-		values := Mark("values")
-		o, x := YMM(), y.Loaded(At(a, lanes))
-		VMULPS(At(p, lanes), mp, o)
-		VFMADD213PS(o, ma, x)
-		VMOVUPS(x, At(a, lanes))
-		ADDQ(Int(columnBytes), p)
-		ADDQ(Int(columnBytes), a)
-		DECQ(d)
-		JNZ(LabelRef(values))
 	}
-	n := load("dvb")
-	SHLQ(Imm(4), n)
-	ADDQ(n, po)
-	ADDQ(n, ao)
+	ma, mp, d := z.Loaded(f("corr")), z.Loaded(f("partCorr")), load("dvb")
+	values := Mark("values")
+	for n := range 4 { // rows of 16
+		o, x := z.Vec(), z.Loaded(At(ao, n*columnBytes))
+		VMULPS(At(po, n*columnBytes), mp, o)
+		VFMADD213PS(o, ma, x)
+		VMOVUPS(x, At(ao, n*columnBytes))
+	}
+	ADDQ(Int(4*columnBytes), po)
+	ADDQ(Int(4*columnBytes), ao)
+	SUBQ(Imm(16), d)
+	JNZ(LabelRef(values))
 	ADDQ(Int(columnBytes), part)
 	ADDQ(Int(columnBytes), acc)
 	SUBQ(Int(column), left)

@@ -47,10 +47,10 @@ var frame = Structure{Name: "frame", Doc: "frame is the state that the kernel ke
 	{"cap", 1, "f32: of the scores' powers; 0: none"},
 	{"tile", 1, "cells"},
 	{"pass", 1, "rows at most"},
-	{"least", 1, "vectors of a pass from which on it is computed by columns; 0: none"},
+	{"lanes", 1, "of 16 lanes, how many must have a vector where a pass is computed by columns; 0: none is"},
 	{"parts", 1, "address of the ranges' results"},
 	{"partSize", 1, "bytes"},
-	{"room", 1, "vectors of a pass, rounded up to 4, or to 16 if it may be computed by columns"},
+	{"room", 1, "vectors of a pass, rounded up to 4, or to 16 for whole columns"},
 	{"ranges", 1, ""},
 	{"blocks", 1, "passes of rows a head if more than one; 0: work is divided by ranges"},
 	{"items", 1, ""},
@@ -116,9 +116,10 @@ var frame = Structure{Name: "frame", Doc: "frame is the state that the kernel ke
 	{"vWild", 1, "AMX: and whose values"},
 	{"config", 8, "AMX: the configuration of the tiles that is to be restored"},
 	{"corr", 8, "what outputs and sums so far are multiplied by"},
+	{"partCorr", 8, "and those of a part that is added to others"},
 }}
 
-const frameSize = 1024
+const frameSize = 1088
 
 // f is a field of the frame in memory.
 func f(name string) Mem { return frame.InFrame(name) }

@@ -33,7 +33,6 @@ func (i isa) exp2(x reg.VecVirtual) {
 	n, p := i.Vec(), i.Vec()
 	low := i.Loaded(c.expLow)
 	round := func() { // x = n + a remainder of at most 1/2
-		VMAXPS(x, low, x)
 		if i.Wide() {
 			VRNDSCALEPS(Imm(0), x, n)
 		} else {
@@ -54,6 +53,7 @@ func (i isa) exp2(x reg.VecVirtual) {
 	}
 	normal := i.Vec()
 	VCMPPS(Imm(notLess), low, x, normal)
+	VMAXPS(x, low, x) // n is to be a number
 	round()
 	VCVTPS2DQ(n, n)
 	VPSLLD(Imm(23), n, n)
