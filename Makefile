@@ -34,8 +34,10 @@ MAIN_PKG   := $(filter-out ./bench/%,$(PKG))
 TEST_FLAGS ?= -count=1 -p 1 -timeout 20m
 # The first ggml device becomes the software Vulkan driver; and an abort in ggml does not start a debugger.
 TEST_ENV := GGML_VK_VISIBLE_DEVICES=0 GGML_NO_BACKTRACE=1
-# Packages with goroutines of their own.
+# Packages with goroutines of their own, whose quick tests go through all of them; and tests that are not
+# quick, or that are of packages in which only packing weights has goroutines.
 RACE_PKG  ?= $(addsuffix /...,$(addprefix ./,$(wildcard kv tier session generate ggml hub trace)))
+RACE_MORE ?= -run 'SlowRestore|Pack' ./kv ./product ./model
 FUZZ_TIME ?= 20s
 CROSS     := linux/arm64 darwin/arm64 windows/amd64
 PLATFORMS ?= linux-x64 linux-arm64 mac-arm64 win-x64
@@ -89,8 +91,9 @@ test-all: TEST_FLAGS := -count=1 -p 1 -timeout 120m
 test-all: models test ## run the full test matrices, also on real models: takes many times as long as `make test`
 
 race: export CGO_ENABLED := 1
-race: libs model ## run the tests of RACE_PKG under the race detector (needs a C compiler)
-	@$(TEST_ENV) go test -race $(TEST_FLAGS) $(RACE_PKG)
+race: libs model ## run the quick tests of RACE_PKG, and RACE_MORE, under the race detector (needs a C compiler)
+	@$(TEST_ENV) go test -race -short $(TEST_FLAGS) $(RACE_PKG)
+	@$(if $(RACE_MORE),$(TEST_ENV) go test -race $(TEST_FLAGS) $(RACE_MORE))
 
 gpu: libs model vulkan ## check and measure on a GPU (DEVICE=name), or at small sizes on the software driver; writes bin/gpu.json
 	@mkdir -p bin/gpu
@@ -107,18 +110,19 @@ cover: libs model ## write the tests' coverage to bin/cover.html
 fuzz: libs model ## run every fuzz test for FUZZ_TIME (20s)
 	@$(TEST_ENV) scripts/fuzz.sh $(FUZZ_TIME)
 
-lint: ## run go vet and the linters
-	go vet ./...
+# The linters have go vet's checks, apart from those of assembly.
+lint: ## run the linters, and go vet on the assembly
+	go vet -asmdecl -framepointer ./...
 	$(LINT) run
-	go -C bench vet ./...
 	cd bench && $(BENCH_LINT) run
-	go -C internal/gen vet ./...
 
 fmt: ## format the code
 	$(LINT) fmt
 	cd bench && $(BENCH_LINT) fmt
 
-# Without -trimpath, for which go vet would compile each package and the standard library a second time.
+# Without optimisation, which takes half of the time and shows nothing here; and without -trimpath, for which go vet
+# would compile each package and the standard library a second time.
+cross: export GOFLAGS := '-gcflags=all=-N -l'
 cross: ## build for the other platforms, and check that the tests compile there
 	@mkdir -p bin
 	@set -e; for platform in $(CROSS); do \
