@@ -14,7 +14,8 @@ type Backend struct {
 	dev      *Device
 	ptr      uintptr
 	threads  atomic.Int64
-	pool     *threadpool // of a CPU
+	most     atomic.Int64 // threads so far
+	pool     *threadpool  // of a CPU
 	account  *account
 	measures bool      // nothing on it has memory: see Measure
 	yielded  time.Time // when Compute last let the scheduler run

@@ -8,7 +8,9 @@ const nowhere = 1 << 62
 // but not computed; tensors that are placed there can be neither written nor read. The caller
 // closes it.
 func (b *Backend) Measure() *Backend {
-	return &Backend{dev: b.dev, measures: true, account: newAccount(b.dev.name, 0)}
+	m := &Backend{dev: b.dev, measures: true, account: newAccount(b.dev.name, 0)}
+	m.most.Store(b.most.Load())
+	return m
 }
 
 // placeNowhere makes t a tensor that has memory, as far as graphs can tell.

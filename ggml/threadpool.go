@@ -69,7 +69,7 @@ func (b *Backend) startThreads(n int) (err error) {
 	if b.pool, err = newThreadpool(b); err != nil {
 		return err
 	}
-	b.threads.Store(int64(n))
+	b.computesWith(n)
 	return b.pool.start(n)
 }
 
@@ -89,13 +89,24 @@ func (b *Backend) SetThreads(n int) error {
 	if err := b.pool.start(n); err != nil {
 		return fmt.Errorf("ggml: threads of %s: %w", b.dev.name, err)
 	}
-	b.threads.Store(int64(n))
+	b.computesWith(n)
 	return nil
+}
+
+// computesWith keeps the number of threads.
+func (b *Backend) computesWith(n int) {
+	b.threads.Store(int64(n))
+	b.most.Store(max(b.most.Load(), int64(n)))
 }
 
 // Threads returns the number of threads with which a CPU backend computes, and 0 for other
 // backends.
 func (b *Backend) Threads() int { return int(b.threads.Load()) }
+
+// MostThreads returns the largest number of threads that the graph's backend has had so far: that of
+// Options, unless SetThreads was given a larger one. An operation that needs memory for each thread
+// has it for so many, and must leave the work to them if there are more later.
+func (g *Graph) MostThreads() int { return int(g.backend.most.Load()) }
 
 // MostThreads returns the largest number of threads with which a CPU backend can compute.
 func MostThreads() int { return threadsPerCore * runtime.NumCPU() }

@@ -35,11 +35,11 @@ func (p Products) Group(g *ggml.Graph, a *Activations, ids *ggml.Tensor, experts
 	check(a.tokens == tokens || a.tokens == pairs, name, fmt.Sprintf("ids of the activations' %d tokens or pairs", a.tokens), a.t, ids)
 	const most = 1 << 24 // of experts and pairs, so that their products with the other sizes fit
 	check(experts >= 1 && experts <= most && pairs <= most, name, fmt.Sprintf("1 to %d experts, not %d, and as many pairs at most", most, experts), a.t, ids)
-	threads := ggml.MostThreads()
+	threads := g.MostThreads()
 	x := &Grouped{a: Activations{in: a.in, tokens: pairs}, used: used, tokens: tokens, experts: experts}
 	scratch := max(panelScratch(a.in, pairs), groupScratch(pairs, experts))
 	x.a.layout, x.tableAt = groupedOf(a.in, pairs, experts, tableBytes(pairs, experts), scratch, threads)
-	pa := expertParams{tokens: int32(a.tokens), in: int32(a.in), threads: int32(threads), rows: int32(experts)}
+	pa := expertParams{tokens: int32(a.tokens), in: int32(a.in), rows: int32(experts)}
 	x.table = p.addByExpert(g, opGroup, [4]int64{x.a.layout.size / 4, 1, 1, 1}, pa, x, a.t, ids)
 	x.a.t = x.table
 	return x
@@ -64,7 +64,7 @@ func (p Products) ExpertProduct(g *ggml.Graph, w, bias *ggml.Tensor, x *Grouped)
 		check(bias.Type() == ggml.F32 && bias.Contiguous() && bias.Shape() == [4]int64{out, x.experts, 1, 1},
 			name, fmt.Sprintf("a bias [%d, %d], f32,", out, x.experts), operands...)
 	}
-	pa := expertParams{tokens: int32(x.a.tokens), in: int32(x.a.in), counter: x.a.counter(name), threads: int32(ggml.MostThreads())}
+	pa := expertParams{tokens: int32(x.a.tokens), in: int32(x.a.in), counter: x.a.counter(name)}
 	return p.addByExpert(g, opExpertProduct, [4]int64{out, x.a.tokens, 1, 1}, pa, x, operands...)
 }
 
@@ -81,7 +81,7 @@ func (p Products) ExpertGateUp(g *ggml.Graph, glu GLU, gate, up Half, rows int64
 	}
 	y := x.like(rows, gateUpScratch(x.a.in, x.a.tokens))
 	pa := expertParams{
-		tokens: int32(x.a.tokens), in: int32(x.a.in), counter: x.a.counter(name), threads: int32(ggml.MostThreads()),
+		tokens: int32(x.a.tokens), in: int32(x.a.in), counter: x.a.counter(name),
 		glu: glu, gateRow: int32(gate.Row), upRow: int32(up.Row), rows: int32(rows),
 	}
 	y.a.t = p.addByExpert(g, opExpertGateUp, [4]int64{y.a.layout.size / 4, 1, 1, 1}, pa, y, operands...)
@@ -97,7 +97,7 @@ func (p Products) QuantiseGrouped(g *ggml.Graph, y *ggml.Tensor, x *Grouped) *Gr
 	check(y.Type() == ggml.F32 && y.Nb(0) == 4 && values%blockValues == 0 && y.Ne(1) == x.a.tokens && y.Ne(2) == 1 && y.Ne(3) == 1, name,
 		fmt.Sprintf("f32 values of %d pairs, a multiple of 32 each,", x.a.tokens), y, x.table)
 	z := x.like(values, panelScratch(values, x.a.tokens))
-	pa := expertParams{tokens: int32(x.a.tokens), in: int32(values), threads: int32(ggml.MostThreads())}
+	pa := expertParams{tokens: int32(x.a.tokens), in: int32(values)}
 	z.a.t = p.addByExpert(g, opQuantiseGrouped, [4]int64{z.a.layout.size / 4, 1, 1, 1}, pa, z, y, x.table)
 	return z
 }
@@ -120,7 +120,7 @@ func (p Products) Mix(g *ggml.Graph, y, weights *ggml.Tensor, x *Grouped) *ggml.
 // like returns activations of the same pairs, of other values.
 func (x *Grouped) like(values, scratch int64) *Grouped {
 	y := &Grouped{a: Activations{in: values, tokens: x.a.tokens}, table: x.table, tableAt: x.tableAt, used: x.used, tokens: x.tokens, experts: x.experts}
-	y.a.layout, _ = groupedOf(values, x.a.tokens, x.experts, 0, max(scratch, panelScratch(values, x.a.tokens)), ggml.MostThreads())
+	y.a.layout, _ = groupedOf(values, x.a.tokens, x.experts, 0, max(scratch, panelScratch(values, x.a.tokens)), x.a.layout.threads)
 	return y
 }
 
@@ -132,7 +132,8 @@ func (p Products) checkByExpert(name string, w *ggml.Tensor, x *Grouped, operand
 
 // addByExpert adds an operation of a mixture, whose frames are those of x.
 func (p Products) addByExpert(g *ggml.Graph, op operation, ne [4]int64, pa expertParams, x *Grouped, operands ...*ggml.Tensor) *ggml.Tensor {
-	pa.frames, pa.frameSize = int32(x.a.layout.frames/64), int32(x.a.layout.frameSize/64)
+	l := x.a.layout
+	pa.frames, pa.frameSize, pa.threads = int32(l.frames/64), int32(l.frameSize/64), int32(l.threads)
 	pa.table = int32(x.tableAt / 64)
 	return g.Custom(ggml.F32, ne, p.address(op), *(*ggml.CustomParams)(unsafe.Pointer(&pa)), operands...)
 }

@@ -49,7 +49,7 @@ func groupScratch(pairs, experts int64) int64 {
 // which begins at the offset table, and scratch for each thread.
 func groupedOf(in, pairs, experts, tableSize, scratch int64, threads int) (l layout, table int64) {
 	table = align(tilesOffset + in/blockValues*slots(pairs, experts)*tokenBlock)
-	l = layout{frames: table + align(tableSize), frameSize: frameRoom + align(scratch)}
+	l = layout{frames: table + align(tableSize), frameSize: frameRoom + align(scratch), threads: threads}
 	l.size = l.frames + int64(threads)*l.frameSize + 64 // as the base may be so much later than the data
 	return l, table
 }

@@ -15,8 +15,8 @@ package product
 //	    lo  [n] i32      minus the sum of its first 16
 //	    s   [n] f32      d times the sum of q
 //	frames, at a multiple of 64
-//	  One for each thread with which the backend can ever compute, and behind each the thread's
-//	  scratch: see below.
+//	  One for each thread that the backend had when the operation was added, and behind each the
+//	  thread's scratch: see below. Further threads leave the work to these.
 const (
 	counters     = 32
 	tileTokens   = 16
@@ -43,12 +43,13 @@ const (
 // layout holds the offsets of the parts of activations from their base, in bytes.
 type layout struct {
 	frames, frameSize int64
+	threads           int
 	size              int64
 }
 
 // activationsOf returns the layout of activations, with scratch of so many bytes a thread.
 func activationsOf(in, tokens, scratch int64, threads int) layout {
-	l := layout{frames: align(tilesOffset + in/blockValues*tokens*tokenBlock), frameSize: frameRoom + align(scratch)}
+	l := layout{frames: align(tilesOffset + in/blockValues*tokens*tokenBlock), frameSize: frameRoom + align(scratch), threads: threads}
 	l.size = l.frames + int64(threads)*l.frameSize + 64 // as the base may be so much later than the data
 	return l
 }

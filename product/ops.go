@@ -51,10 +51,10 @@ func (p Products) quantise(g *ggml.Graph, name string, op operation, eps float32
 	check(tokens > 0, name, "at least one token", operands...)
 	check(tokens == x.Ne(1) || x.Contiguous(), name, "[in, tokens], or no gaps between tokens,", operands...)
 	a := &Activations{in: in, tokens: tokens}
-	// There is a frame for each thread with which the backend can ever compute.
-	threads := ggml.MostThreads()
+	// There is a frame for each thread that the backend has, or had.
+	threads := g.MostThreads()
 	a.layout = activationsOf(in, tokens, panelScratch(in, tokens), threads)
-	pa := params{tokens: int32(tokens), in: int32(in), threads: int32(threads), eps: eps}
+	pa := params{tokens: int32(tokens), in: int32(in), eps: eps}
 	a.t = p.add(g, op, [4]int64{a.layout.size / 4, 1, 1, 1}, pa, a.layout, operands...)
 	return a
 }
@@ -80,7 +80,7 @@ func (p Products) Product(g *ggml.Graph, w *ggml.Tensor, a *Activations, residua
 		check(r.Type() == ggml.F32 && r.Nb(0) == 4 && r.Ne(0) == out && (r.Ne(1) == a.tokens || r.Ne(1) == 1) && r.Ne(2) == 1 && r.Ne(3) == 1,
 			name, fmt.Sprintf("a residual [%d, %d] or [%d], f32,", out, a.tokens, out), operands...)
 	}
-	pa := params{tokens: int32(a.tokens), in: int32(in), counter: a.counter(name), threads: int32(ggml.MostThreads())}
+	pa := params{tokens: int32(a.tokens), in: int32(in), counter: a.counter(name)}
 	return p.add(g, opProduct, [4]int64{out, a.tokens, 1, 1}, pa, a.layout, operands...)
 }
 
@@ -99,11 +99,11 @@ func (p Products) GateUp(g *ggml.Graph, glu GLU, gate, up Half, rows int64, a *A
 		check(w.Ne(0) == a.in, name, fmt.Sprintf("as many values as the activations' %d", a.in), operands...)
 		h.checkRows(name, rows, 1, operands)
 	}
-	threads := ggml.MostThreads()
+	threads := g.MostThreads()
 	out := &Activations{in: rows, tokens: a.tokens}
 	out.layout = activationsOf(rows, a.tokens, max(panelScratch(rows, a.tokens), gateUpScratch(a.in, a.tokens)), threads)
 	pa := params{
-		tokens: int32(a.tokens), in: int32(a.in), counter: a.counter(name), threads: int32(threads),
+		tokens: int32(a.tokens), in: int32(a.in), counter: a.counter(name),
 		glu: glu, gateRow: int32(gate.Row), upRow: int32(up.Row), rows: int32(rows),
 	}
 	out.t = p.add(g, opGateUp, [4]int64{out.layout.size / 4, 1, 1, 1}, pa, out.layout, operands...)
@@ -112,7 +112,7 @@ func (p Products) GateUp(g *ggml.Graph, glu GLU, gate, up Half, rows int64, a *A
 
 // add adds an operation whose frames lie where l says.
 func (p Products) add(g *ggml.Graph, op operation, ne [4]int64, pa params, l layout, operands ...*ggml.Tensor) *ggml.Tensor {
-	pa.frames, pa.frameSize = int32(l.frames/64), int32(l.frameSize/64)
+	pa.frames, pa.frameSize, pa.threads = int32(l.frames/64), int32(l.frameSize/64), int32(l.threads)
 	return g.Custom(ggml.F32, ne, p.address(op), *(*ggml.CustomParams)(unsafe.Pointer(&pa)), operands...)
 }
 

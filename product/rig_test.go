@@ -97,7 +97,19 @@ type rig struct {
 	machines []*machine
 }
 
+// newRig returns a rig whose graphs compute with some threads. Operations have scratch for as many as
+// the machine can run.
 func newRig(t testing.TB, threads int) *rig {
+	t.Helper()
+	r := openRig(t, ggml.MostThreads())
+	if err := r.backend.SetThreads(threads); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// openRig returns a rig with some threads, whose operations have scratch for so many.
+func openRig(t testing.TB, threads int) *rig {
 	t.Helper()
 	library, err := ggml.Load()
 	if err != nil {
