@@ -286,3 +286,57 @@ func TestAnOperationTheDeviceLacksIsAnError(t *testing.T) {
 	}
 	t.Skip("cpu: no faster layout on this one")
 }
+
+func TestAGraphComputesWithTheTensorThatReplacesAnother(t *testing.T) {
+	onDevices(t, func(t *testing.T, b *Backend) {
+		r := newRig(t, b)
+		x := r.floats(random(1, 64*3), 64, 3)
+		all := [][]float32{random(2, 64*8), random(3, 64*8)}
+		rows := []*Tensor{r.floats(all[0], 64, 8), r.floats(all[1], 64, 8)}
+		cells := r.tensor(I64, 3)
+		SetSlice(cells, []int64{6, 0, 5}, 0)
+		g := b.NewGraph(9)
+		defer g.Close()
+		before := g.Mul(x, x)
+		g.Expand(before)
+		from := g.Nodes()
+		set := g.SetRows(rows[0], before, cells)
+		y := g.Add(g.MulMat(g.View2D(set, 64, 7, 64*4, 64*4), x), g.MulMat(g.View2D(rows[0], 64, 7, 64*4, 64*4), x))
+		g.Expand(y)
+		if _, err := r.scratch.Alloc(g); err != nil {
+			t.Fatal(err)
+		}
+		uses := g.Uses(rows[0], from, g.Nodes())
+		compute := func() []float32 {
+			if err := b.Compute(g); err != nil {
+				t.Fatal(err)
+			}
+			out := make([]float32, y.Elements())
+			GetSlice(y, out, 0)
+			return out
+		}
+		read := func(t *Tensor) []float32 {
+			out := make([]float32, t.Elements())
+			GetSlice(t, out, 0)
+			return out
+		}
+		first := compute()
+		written := read(rows[0])
+		uses.Replace(rows[1])
+		second := compute()
+		if slices.Equal(first, second) || !slices.Equal(read(rows[0]), written) || slices.Equal(read(rows[1]), all[1]) {
+			t.Error("the graph computes with the tensor that was replaced")
+		}
+		SetSlice(rows[0], all[1], 0)
+		uses.Replace(rows[0])
+		if third := compute(); !slices.Equal(third, second) {
+			t.Errorf("with the same values in the first tensor the result differs by %g", distance(third, second))
+		}
+		defer func() {
+			if e, ok := recover().(*ShapeError); !ok || !strings.Contains(e.Error(), "lies otherwise") {
+				t.Errorf("a tensor of another shape: %v, want misuse", e)
+			}
+		}()
+		uses.Replace(x)
+	})
+}

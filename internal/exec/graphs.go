@@ -10,9 +10,13 @@ import (
 	"github.com/seed4d217819/ebb/model"
 )
 
-// graphsKept is how many graphs are kept for a layer: those that were used last. Decoding needs a
-// graph for each slot in which the layer's rows may be.
-const graphsKept = 8
+// graphsKept is how many graphs are kept for a layer: those that were used last. There may be more where
+// several trees are in a step, because a batch has a graph for each number of texts and each length of
+// the pass beside them.
+const (
+	graphsKept        = 8
+	graphsOfTreesKept = 16
+)
 
 // graphs builds the graphs of a model's layers and keeps them for steps of the same shape. All
 // share one scratch, as one is computed at a time.
@@ -43,6 +47,8 @@ type layerGraph struct {
 	graph  *ggml.Graph
 	shape  layerShape
 	stages []stage         // what is computed, in order
+	uses   []rowUses       // by part, where the layer attends
+	moves  []stateUses     // by group, where it is recurrent
 	sent   [3]*ggml.Tensor // q, k and v, where attention is computed on the host
 	detour *ggml.Detour    // to the CPU, which computes the experts; nil: the device does
 }
@@ -71,8 +77,7 @@ const (
 func (k stageKind) onDevice() bool { return k == dense || k == attention }
 
 // layerShape is all that a layer's graph depends on. Where spans say what tokens see, parts have no
-// Cells and Mask: the graph stays as it is when a sequence grows past a block. A graph of one part
-// would depend on that part's tokens and rows alone, and so not on who else is in the step.
+// Cells and Mask: the graph stays as it is when a sequence grows past a block.
 type layerShape struct {
 	first, n      int       // tokens of the step
 	hostAttention bool      // attention is computed on the host
@@ -86,8 +91,7 @@ type layerShape struct {
 func (s layerShape) input() int { return s.parts[0].Input }
 
 func (s layerShape) equal(o layerShape) bool {
-	return s.first == o.first && s.n == o.n && s.hostAttention == o.hostAttention && slices.Equal(s.parts, o.parts) &&
-		s.states.ID == o.states.ID && slices.Equal(s.groups, o.groups)
+	return s.alike(o) && s.states.ID == o.states.ID && slices.Equal(s.parts, o.parts) && slices.Equal(s.groups, o.groups)
 }
 
 func newGraphs(b *ggml.Backend, m model.Model, in *inputs, s sinks) *graphs {
@@ -117,15 +121,20 @@ func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
 	return s
 }
 
-// find returns the graph of a layer and a shape. It builds the graph unless it is kept.
+// find returns the graph of a layer and a shape: one that is kept for it, or for the same shape with other
+// rows or states, or else one that it builds.
 func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *layerGraph) (*layerGraph, error) {
 	kept := g.layers[layer]
-	for i, lg := range kept {
-		if lg.shape.equal(shape) {
-			copy(kept[1:i+1], kept[:i])
-			kept[0] = lg
-			return lg, nil
-		}
+	at := slices.IndexFunc(kept, func(lg *layerGraph) bool { return lg.shape.equal(shape) })
+	if at < 0 {
+		at = slices.IndexFunc(kept, func(lg *layerGraph) bool { return lg.serves(shape) })
+	}
+	if at >= 0 {
+		lg := kept[at]
+		lg.use(shape)
+		copy(kept[1:at+1], kept[:at])
+		kept[0] = lg
+		return lg, nil
 	}
 	shape.parts, shape.groups = slices.Clone(shape.parts), slices.Clone(shape.groups)
 	lg := build(layer, shape)
@@ -133,10 +142,15 @@ func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *
 		return nil, err
 	}
 	lg.split()
+	lg.findUses()
 	kept = g.layers[layer] // allocate may have dropped them
-	if len(kept) == graphsKept {
-		kept[graphsKept-1].graph.Close()
-		kept = kept[:graphsKept-1]
+	most := graphsKept
+	if len(shape.parts) > 1 {
+		most = graphsOfTreesKept
+	}
+	if n := len(kept); n >= most {
+		kept[n-1].graph.Close()
+		kept = kept[:n-1]
 	}
 	g.layers[layer] = slices.Insert(kept, 0, lg)
 	return lg, nil
@@ -178,10 +192,10 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 		if shape.hostAttention {
 			return g.fromHost(gr, layer, lg, made)
 		}
-		all := g.attendAll(gr, layer, shape, q, k, v, func(p kv.Part) { lg.cut(attention, p.Tree) })
+		all := g.attendAll(layer, lg, q, k, v, func(p kv.Part) { lg.cut(attention, p.Tree) })
 		return gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n) // [headDim × heads, tokens]
 	}, func(inputs []*ggml.Tensor, mix model.Mix) *ggml.Tensor {
-		return g.recur(gr, layer, shape, inputs, mix)
+		return g.recur(layer, lg, inputs, mix)
 	})
 	if lg.detour = gr.Detour(); lg.detour != nil {
 		g.inputs.buffers[g.inputs.experts].Place(lg.detour.Result, 0)
@@ -195,10 +209,14 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 }
 
 // attendAll adds attention part by part, and calls done after each part.
-func (g *graphs) attendAll(gr *ggml.Graph, layer int, shape layerShape, q, k, v *ggml.Tensor, done func(kv.Part)) (all *ggml.Tensor) {
-	for _, p := range shape.parts {
-		out := g.attend(gr, layer, p, p.First-shape.first, q, k, v)
+func (g *graphs) attendAll(layer int, lg *layerGraph, q, k, v *ggml.Tensor, done func(kv.Part)) (all *ggml.Tensor) {
+	gr := lg.graph
+	for _, p := range lg.shape.parts {
+		u := rowUses{from: gr.Nodes()}
+		out := g.attend(gr, layer, p, p.First-lg.shape.first, q, k, v)
 		gr.Expand(out)
+		u.to = gr.Nodes()
+		lg.uses = append(lg.uses, u)
 		if done != nil {
 			done(p)
 		}
@@ -315,8 +333,10 @@ func (g *graphs) logits(first, n int) (*ggml.Graph, error) {
 
 // keep returns the graph of a shape. It builds the graph unless it is kept.
 func (g *graphs) keep(kept *[]*graph, shape [3]int, build func(*ggml.Graph)) (*ggml.Graph, error) {
-	for _, k := range *kept {
+	for i, k := range *kept {
 		if k.shape == shape {
+			copy((*kept)[1:i+1], (*kept)[:i])
+			(*kept)[0] = k
 			return k.Graph, nil
 		}
 	}
@@ -325,11 +345,11 @@ func (g *graphs) keep(kept *[]*graph, shape [3]int, build func(*ggml.Graph)) (*g
 	if err := g.allocate(gr); err != nil {
 		return nil, err
 	}
-	if len(*kept) == graphsKept {
-		(*kept)[0].Close()
-		*kept = slices.Delete(*kept, 0, 1)
+	if n := len(*kept); n == graphsOfTreesKept {
+		(*kept)[n-1].Close()
+		*kept = (*kept)[:n-1]
 	}
-	*kept = append(*kept, &graph{gr, shape})
+	*kept = slices.Insert(*kept, 0, &graph{gr, shape})
 	return gr, nil
 }
 

@@ -109,7 +109,7 @@ func (g *graphs) buildAttention(layer int, shape layerShape) *layerGraph {
 		return gr.View3D(t, d, h, n, d*4, d*h*4, 0)
 	}
 	q, k, v := heads(in.q, c.KeyDim, c.Heads), heads(in.k, c.KeyDim, c.KVHeads), heads(in.v, c.ValueDim, c.KVHeads)
-	all := g.attendAll(gr, layer, shape, q, k, v, nil)
+	all := g.attendAll(layer, lg, q, k, v, nil)
 	gr.Expand(gr.Cpy(gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n), gr.View2D(in.out, int64(c.ValueDim*c.Heads), n, int64(c.ValueDim*c.Heads)*4, 0)))
 	lg.cut(dense, 0)
 	return lg

@@ -113,9 +113,10 @@ func (p *places) write(one group, rs []kv.Recurrence) {
 }
 
 // recur adds the recurrence of a layer to its graph, group by group.
-func (g *graphs) recur(gr *ggml.Graph, layer int, shape layerShape, inputs []*ggml.Tensor, mix model.Mix) (all *ggml.Tensor) {
-	state := g.config.Layers[layer].State
+func (g *graphs) recur(layer int, lg *layerGraph, inputs []*ggml.Tensor, mix model.Mix) (all *ggml.Tensor) {
+	gr, shape, state := lg.graph, lg.shape, g.config.Layers[layer].State
 	for _, one := range shape.groups {
+		u := stateUses{from: gr.Nodes()}
 		n, seqs := int64(one.n), int64(one.seqs)
 		these := make([]*ggml.Tensor, len(inputs))
 		for i, t := range inputs { // [features, tokens of each, sequences]
@@ -126,6 +127,8 @@ func (g *graphs) recur(gr *ggml.Graph, layer int, shape layerShape, inputs []*gg
 		for back, s := range to {
 			g.write(gr, one, back, state, shape.states.T, s)
 		}
+		u.to = gr.Nodes()
+		lg.moves = append(lg.moves, u)
 		if all == nil {
 			all = y
 		} else {
