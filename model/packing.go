@@ -96,12 +96,15 @@ func packings(wt weight, to []byte) (items []packing) {
 	return items
 }
 
+// packers returns how many goroutines pack some stripes on a machine with some cores.
+func packers(cores, stripes int) int { return min(cores+morePackers, mostPackers, stripes) }
+
 // packItems packs items, begun in their order, so that the system reads ahead of them.
 func (w *Weights) packItems(items []packing) error {
 	var (
 		workers sync.WaitGroup
 		next    atomic.Int64
-		errs    = make([]error, min(runtime.GOMAXPROCS(0)+morePackers, mostPackers, len(items)))
+		errs    = make([]error, packers(runtime.GOMAXPROCS(0), len(items)))
 		largest = int64(0)
 	)
 	for _, it := range items {

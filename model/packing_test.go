@@ -379,3 +379,12 @@ func TestLoadingSaysHowFarItIs(t *testing.T) {
 		}
 	}
 }
+
+// Machines with many cores do not pack on all of them, and few stripes need few goroutines.
+func TestPackersAreBounded(t *testing.T) {
+	for _, tt := range []struct{ cores, stripes, want int }{{2, 1000, 4}, {1, 1000, 3}, {128, 1000, 16}, {128, 5, 5}, {2, 1, 1}, {2, 0, 0}} {
+		if got := packers(tt.cores, tt.stripes); got != tt.want {
+			t.Errorf("%d cores pack %d stripes by %d goroutines, want %d", tt.cores, tt.stripes, got, tt.want)
+		}
+	}
+}

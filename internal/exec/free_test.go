@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/testmodel"
+	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -55,20 +56,28 @@ func TestKVInPlaceTakeNoMoreThanIsFree(t *testing.T) {
 	}
 }
 
-// A model that is larger than the memory computes: it stays in its file, and its K/V have a place.
+// A model that is larger than the memory computes: it stays in its file, by itself too, and its K/V have
+// a place.
 func TestAModelLargerThanTheMemoryComputes(t *testing.T) {
 	file := testmodel.WriteFile(t, testmodel.Options{Layers: 2, Hidden: 1024, FF: 4096, Type: ggml.Q8_0})
 	const free = 24 << 20 // bytes, beside what is left for others
-	s := setting{devices: cpu, file: file, Options: Options{NoPack: true, HostRoom: func() (int64, bool) { return leastLeft + free, true }}}
-	s.Cache.StepTokens, s.Cache.ChunkTokens = 8, 8
-	e := s.mustOpen(t)
-	if e.mapped() <= free {
-		t.Fatalf("%d bytes are mapped, want more than %d", e.mapped(), int64(free))
-	}
-	seq := e.pool.NewSeq()
-	defer func() { _ = seq.Close() }()
-	if _, err := e.Forward(t.Context(), []kv.Work{{Seq: seq, Tokens: make([]int32, 5), Logits: 1}}, nil); err != nil {
-		t.Error(err)
+	for _, noPack := range []bool{true, false} {
+		s := setting{devices: cpu, file: file, Options: Options{NoPack: noPack, ISA: isa.Go, HostRoom: func() (int64, bool) { return leastLeft + free, true }}}
+		s.Cache.StepTokens, s.Cache.ChunkTokens = 8, 8
+		e := s.mustOpen(t)
+		if e.mapped() <= free {
+			t.Fatalf("%d bytes are mapped, want more than %d", e.mapped(), int64(free))
+		}
+		if notes := e.Notes(); noPack == (len(notes) == 1 && strings.Contains(notes[0], "the weights stay in their file")) {
+			t.Errorf("told not to pack: %v; notes %q, want one that weights stay in their file if not", noPack, notes)
+		}
+		seq := e.pool.NewSeq()
+		if _, err := e.Forward(t.Context(), []kv.Work{{Seq: seq, Tokens: make([]int32, 5), Logits: 1}}, nil); err != nil {
+			t.Errorf("told not to pack: %v; %v", noPack, err)
+		}
+		if err := seq.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
