@@ -242,14 +242,19 @@ func TestSecondStepOfAShapeAllocatesAndBuildsNothing(t *testing.T) {
 				forward(t, e, s, prompt(3, 1), 1)
 			}
 			after := e.Stats().Counts
+			layers := len(e.Config().Layers)
+			masked := p.masked(t, a.kind, layers)
+			if kept := before.Plans >= int64(layers); kept != (masked == 0) || after.Plans != before.Plans {
+				t.Errorf("%d plans are kept, and %d more made for the next steps; want one a layer where ebb's kernel attends, and no more", before.Plans, after.Plans-before.Plans)
+			}
 			if after.Buffers != before.Buffers || after.Graphs != before.Graphs {
 				t.Errorf("decoding to cell 256: %d buffers allocated, %d graphs built; want none",
 					after.Buffers-before.Buffers, after.Graphs-before.Graphs)
 			}
 			forward(t, e, s, prompt(4, 1), 1) // attention now spans another block
 			crossed := e.Stats().Counts
-			if got, want := crossed.Graphs-after.Graphs, p.masked(t, a.kind, len(e.Config().Layers)); got != want {
-				t.Errorf("crossing the block: %d graphs built; want %d, one a layer that has a mask", got, want)
+			if got := crossed.Graphs - after.Graphs; got != masked {
+				t.Errorf("crossing the block: %d graphs built; want %d, one a layer that has a mask", got, masked)
 			}
 			if p.device == "cpu" && crossed.Buffers != after.Buffers {
 				t.Errorf("crossing the block: %d buffers allocated; want none", crossed.Buffers-after.Buffers)

@@ -16,6 +16,7 @@ type Backend struct {
 	threads  atomic.Int64
 	most     atomic.Int64 // threads so far
 	pool     *threadpool  // of a CPU
+	plans    plans
 	account  *account
 	measures bool      // nothing on it has memory: see Measure
 	yielded  time.Time // when Compute last let the scheduler run
@@ -26,19 +27,25 @@ type Backend struct {
 	buffers  atomic.Int64
 	graphs   atomic.Int64
 	computes atomic.Int64
+	planned  atomic.Int64
 	close    sync.Once
 }
 
 // Device returns the device that was opened.
 func (b *Backend) Device() *Device { return b.dev }
 
-// Compute runs the graph and waits for it. It allocates no Go memory. It panics if the backend is
+// Compute runs the graph and waits for it. It allocates no Go memory, but for a plan that is kept
+// ([Graph.KeepPlan]). It panics if the backend is
 // closed, or if the graph belongs to another backend, was not allocated by a Scratch, or was
 // allocated before its Scratch moved.
 func (b *Backend) Compute(g *Graph) error {
 	g.checkReady(b)
 	b.computes.Add(1)
-	if status := int32(call(c.GraphCompute, b.ptr, g.ptr, 0, 0, 0, 0, 0)); status != 0 {
+	compute, what := c.GraphCompute, g.ptr
+	if plan := b.planOf(g); plan != 0 {
+		compute, what = c.PlanCompute, plan
+	}
+	if status := int32(call(compute, b.ptr, what, 0, 0, 0, 0, 0)); status != 0 {
 		return fmt.Errorf("ggml: compute on %s: status %d; %s", b.dev.name, status, b.dev.lib.log.last())
 	}
 	b.yield()
@@ -64,16 +71,17 @@ type Stats struct {
 	Buffers  int64 // buffers allocated, growth of a Scratch included
 	Graphs   int64 // graphs built, parts included
 	Computes int64 // graphs computed
+	Plans    int64 // plans made that are kept
 }
 
 // Plus returns the counters of two backends together.
 func (s Stats) Plus(o Stats) Stats {
-	return Stats{Buffers: s.Buffers + o.Buffers, Graphs: s.Graphs + o.Graphs, Computes: s.Computes + o.Computes}
+	return Stats{Buffers: s.Buffers + o.Buffers, Graphs: s.Graphs + o.Graphs, Computes: s.Computes + o.Computes, Plans: s.Plans + o.Plans}
 }
 
 // Stats returns the counters.
 func (b *Backend) Stats() Stats {
-	return Stats{Buffers: b.buffers.Load(), Graphs: b.graphs.Load(), Computes: b.computes.Load()}
+	return Stats{Buffers: b.buffers.Load(), Graphs: b.graphs.Load(), Computes: b.computes.Load(), Plans: b.planned.Load()}
 }
 
 // Usage returns the bytes in use and their peaks.
@@ -108,6 +116,7 @@ func (b *Backend) Close() error {
 			free()
 		}
 		if b.ptr != 0 {
+			b.plans.freeAll(b.ptr)
 			c.BackendFree(b.ptr)
 		}
 		b.ptr, b.retired = 0, nil

@@ -17,6 +17,10 @@ type Graph struct {
 	parts   []*Graph
 	detour  *Detour // nil: none
 
+	keepsPlan  bool
+	plan       uintptr // the kept one; 0: there is none
+	plannedFor int     // threadpool.starts when it was made
+
 	whole   *Graph // the graph that this one is a part of
 	scratch *Scratch
 	moves   int // of scratch, when the graph was allocated
@@ -97,8 +101,10 @@ func (g *Graph) Part(from, to int) *Graph {
 // Close frees the graph, its tensors and its parts. Further calls do nothing.
 func (g *Graph) Close() {
 	for _, p := range g.parts {
+		p.freePlan()
 		p.ctx.Close()
 	}
+	g.freePlan()
 	g.ctx.Close()
 }
 

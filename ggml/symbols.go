@@ -32,6 +32,9 @@ type symbols struct {
 	BackendFree          func(b uintptr)                                     `c:"ggml_backend_free"`
 	ThreadpoolParamsInit func(p *threadpoolParams, threads int32)            `c:"ggml_threadpool_params_init"`
 	GraphCompute         uintptr                                             `c:"ggml_backend_graph_compute"`
+	PlanCreate           func(b, g uintptr) uintptr                          `c:"ggml_backend_graph_plan_create"`
+	PlanFree             func(b, plan uintptr)                               `c:"ggml_backend_graph_plan_free"`
+	PlanCompute          uintptr                                             `c:"ggml_backend_graph_plan_compute"`
 
 	BuftName        func(t uintptr) string                         `c:"ggml_backend_buft_name"`
 	BuftAlignment   func(t uintptr) uintptr                        `c:"ggml_backend_buft_get_alignment"`

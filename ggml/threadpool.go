@@ -14,6 +14,7 @@ import (
 type threadpool struct {
 	backend uintptr
 	pool    uintptr // 0: none
+	starts  int     // how often the threads were started
 
 	// functions of the CPU library
 	setThreads, newPool, setPool, freePool uintptr
@@ -36,6 +37,7 @@ func newThreadpool(b *Backend) (*threadpool, error) {
 // start replaces the threads by n new ones.
 func (t *threadpool) start(n int) error {
 	t.stop()
+	t.starts++
 	params := new(threadpoolParams)
 	c.ThreadpoolParamsInit(params, int32(n))
 	t.pool = call(t.newPool, uintptr(unsafe.Pointer(params)), 0, 0, 0, 0, 0, 0)

@@ -18,6 +18,11 @@ const (
 	graphsOfTreesKept = 16
 )
 
+// plannedTokens is up to how many tokens of a graph its plans are kept: in longer steps planning takes
+// no time that matters, and ggml's products need more memory to work in. Where ggml attends, it needs
+// much with one token already.
+const plannedTokens = 4
+
 // graphs builds the graphs of a model's layers and keeps them for steps of the same shape. All
 // share one scratch, as one is computed at a time.
 type graphs struct {
@@ -143,6 +148,9 @@ func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *
 	}
 	lg.split()
 	lg.findUses()
+	if shape.n <= plannedTokens && g.inputs.visibilities.kernel(g.config.Layers[layer]) {
+		lg.keepPlans()
+	}
 	kept = g.layers[layer] // allocate may have dropped them
 	most := graphsKept
 	if len(shape.parts) > 1 {
@@ -306,6 +314,15 @@ func (lg *layerGraph) join() {
 		}
 	}
 	lg.stages = joined
+}
+
+// keepPlans has the device keep how it computes the stages.
+func (lg *layerGraph) keepPlans() {
+	for _, s := range lg.stages {
+		if s.graph != nil {
+			s.graph.KeepPlan()
+		}
+	}
 }
 
 // embedding returns the graph that looks a chunk's tokens up.
