@@ -16,6 +16,8 @@
 // or allocates, and only return addresses and saved registers are on the stack, because a signal
 // may arrive at any instruction on any thread.
 
+#define TILES 2 // frame's number for AMX's tiles: amxISA in internal/gen/attend
+
 TEXT ·opAVX2(SB), NOSPLIT|NOFRAME, $0-0
 	XORL AX, AX
 	JMP  op<>(SB)
@@ -25,7 +27,7 @@ TEXT ·opAVX512(SB), NOSPLIT|NOFRAME, $0-0
 	JMP  op<>(SB)
 
 TEXT ·opTiles(SB), NOSPLIT|NOFRAME, $0-0
-	MOVL $const_amxISA, AX
+	MOVL $TILES, AX
 	JMP  op<>(SB)
 
 // op computes with the instruction set in AX.
@@ -60,7 +62,7 @@ TEXT op<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ    R8, frame_base(R10)
 	MOVQ    R10, DI                // stays there: the texts below use every other register
 	CALL    ·opSetup(SB)
-	CMPQ    frame_isa(DI), $const_amxISA
+	CMPQ    frame_isa(DI), $TILES
 	JNE     next
 	CALL    ·opBeginAMX(SB)
 
@@ -76,7 +78,7 @@ next:
 	CMPQ  frame_columns(DI), $0
 	JEQ   begun
 	CALL  ·opColumnQueries(SB)
-	CMPQ  frame_isa(DI), $const_amxISA
+	CMPQ  frame_isa(DI), $TILES
 	JNE   begun
 	CALL  ·opQueryPieces(SB)
 begun:
@@ -129,7 +131,7 @@ merge:
 	JMP   next
 
 finished:
-	CMPQ frame_isa(DI), $const_amxISA
+	CMPQ frame_isa(DI), $TILES
 	JNE  count
 	CALL ·opFinishAMX(SB)
 count:
@@ -188,7 +190,7 @@ tile:
 read:
 	CMPQ frame_columns(DI), $0
 	JEQ  group
-	CMPQ frame_isa(DI), $const_amxISA
+	CMPQ frame_isa(DI), $TILES
 	JNE  column
 	MOVQ frame_column(DI), AX
 	MOVQ 32(AX), AX

@@ -16,9 +16,6 @@ func opTiles()
 //go:noescape
 func opRead()
 
-// amxISA is opTiles' number in a frame.
-const amxISA = 2
-
 // opAddresses returns where opAVX2, opAVX512, opTiles and opRead are.
 //
 //go:noescape
