@@ -164,6 +164,57 @@ func needAMX(t testing.TB) {
 	}
 }
 
+// Softmax of a column beside the scores of the next one gives the bits that both give one after the other,
+// and so do the outputs.
+func TestStepsOfTilesHaveTheBitsOfTheirParts(t *testing.T) {
+	needAMX(t)
+	functions := [][6]func(){
+		{opPiecesAMX1, opColumnScoresAMX1, opColumnValuesAMX1, opColumnStepAMX1Of64, opColumnStepAMX1Of128, opColumnValuesBeforeAMX1},
+		{opPiecesAMX2, opColumnScoresAMX2, opColumnValuesAMX2, opColumnStepAMX2Of64, opColumnStepAMX2Of128, opColumnValuesBeforeAMX2},
+		{opPiecesAMX3, opColumnScoresAMX3, opColumnValuesAMX3, opColumnStepAMX3Of64, opColumnStepAMX3Of128, opColumnValuesBeforeAMX3},
+	}
+	for pieces := 1; pieces <= 3; pieces++ {
+		for n, dim := range []int{64, 128} {
+			f := functions[pieces-1]
+			c := newColumnOp(seeded(pieces, dim), dim, dim, tilesCells, pieces)
+			q := slices.Concat(normal(seeded(1), dim*column, 1), normal(seeded(2), dim*column, 1))
+			qa := make([]uint16, 2*len(c.pieces[0]))
+			statistics, other := make([]float32, 4*column), make([]float32, 35*column)
+			c.frame.nv, c.frame.qs, c.frame.qp, c.frame.qa = 2*column, address(q), address(q), address(qa)
+			c.frame.mp, c.frame.lp, c.frame.other = address(statistics), address(statistics[2*column:]), address(other)
+			c.scores = make([]float32, 35*column)
+			c.frame.scores = address(c.scores)
+			c.run(opQueryPieces, f[0], f[1])
+			scores, outputs := slices.Clone(c.scores), slices.Clone(c.out)
+			c.run(opColumnSoftmaxAVX512, f[2])
+			c.frame.qp += uintptr(4 * dim * column)
+			weights, want := slices.Clone(c.scores), slices.Clone(c.out)
+			wantStatistics := slices.Clone(statistics)
+			c.run(f[1])
+			next := slices.Clone(c.scores[:tilesCells*column])
+
+			c.frame.qp -= uintptr(4 * dim * column)
+			copy(c.scores, scores)
+			copy(c.out, outputs)
+			clear(statistics)
+			before := make([]uint16, len(c.pieces[3])+2*column)
+			c.frame.pa = address(before)
+			c.run(f[3+n])
+			c.frame.op += uintptr(4 * dim * column)
+			c.frame.pb = c.frame.pa
+			c.run(f[5])
+			for what, s := range map[string][2][]float32{
+				"weights": {c.scores[:tilesCells*column], weights}, "next scores": {other, next}, "outputs": {c.out, want}, "statistics": {statistics, wantStatistics},
+			} {
+				if err := sameBits(s[0][:min(len(s[0]), len(s[1]))], s[1][:min(len(s[0]), len(s[1]))]); err != nil {
+					t.Errorf("%d pieces, keys of %d: %s: %v", pieces, dim, what, err)
+				}
+			}
+			runtime.KeepAlive([]any{q, qa, before})
+		}
+	}
+}
+
 // Scores and outputs have the bits of products of tiles as Go computes them, whatever lies behind the
 // tile's last cell.
 func TestTilesHaveTheBitsOfGo(t *testing.T) {

@@ -195,6 +195,13 @@ read:
 	MOVQ frame_column(DI), AX
 	MOVQ 32(AX), AX
 	CALL AX                        // the pieces of keys and values
+	MOVQ frame_column(DI), AX
+	CMPQ 40(AX), $0
+	JEQ  column
+	CMPQ frame_together(DI), $0
+	JEQ  column
+	CALL together<>(SB)
+	JMP  tile
 column:
 	CALL ·opColumn(SB)
 	CMPQ frame_seen(DI), $0
@@ -251,6 +258,50 @@ listed:
 	CALL AX                        // gather
 	JMP  group
 end:
+	RET
+
+// together computes a tile that all vectors see: softmax of a column beside the scores of the next one,
+// and after that the values of the one before.
+TEXT together<>(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ frame_column(DI), AX
+	MOVQ 0(AX), AX
+	CALL AX                        // scores
+next:
+	MOVQ frame_column(DI), AX
+	CMPQ frame_left(DI), $16
+	JLE  last
+	MOVQ 40(AX), AX
+	CALL AX                        // softmax, and scores of the next column
+	CALL before<>(SB)
+	CALL ·opNextColumn(SB)
+	MOVQ frame_scores(DI), AX
+	MOVQ frame_other(DI), BX
+	MOVQ BX, frame_scores(DI)
+	MOVQ AX, frame_other(DI)
+	MOVQ frame_pa(DI), AX
+	MOVQ frame_pb(DI), BX
+	MOVQ BX, frame_pa(DI)
+	MOVQ AX, frame_pb(DI)
+	JMP  next
+last:
+	CALL before<>(SB)
+	MOVQ frame_column(DI), AX
+	MOVQ 8(AX), AX
+	CALL AX                        // softmax
+	MOVQ frame_column(DI), AX
+	MOVQ 16(AX), AX
+	CALL AX                        // values
+	RET
+
+// before computes the values of the column before, if this one is not the first.
+TEXT before<>(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ frame_qp(DI), AX
+	CMPQ AX, frame_qs(DI)
+	JEQ  none
+	MOVQ frame_column(DI), AX
+	MOVQ 48(AX), AX
+	CALL AX
+none:
 	RET
 
 // func callOp(fn uintptr, dst *tensor, thread, threads int32)

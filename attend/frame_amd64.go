@@ -103,7 +103,10 @@ type frame struct {
 	qa       uintptr    // AMX: the pieces of the pass's queries: see internal/gen/attend/amx.go
 	ka       uintptr    // AMX: those of the tile's keys
 	va       uintptr    // AMX: and values
-	pa       uintptr    // AMX: those of a column's weights
+	pa       uintptr    // AMX: those of a column's weights, and behind them what its outputs are multiplied by
+	pb       uintptr    // AMX: and of the column before
+	other    uintptr    // AMX: scores of the next column
+	together uintptr    // AMX: 1 if softmax of a column may be beside the scores of the next one
 	kWild    uintptr    // AMX: mask of the tile's cells whose keys are not all finite
 	vWild    uintptr    // AMX: and whose values
 	config   [8]uintptr // AMX: the configuration of the tiles that is to be restored

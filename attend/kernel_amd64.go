@@ -604,6 +604,21 @@ func opColumnScoresAMX1()
 //go:noescape
 func opColumnValuesAMX1()
 
+// opColumnValuesBeforeAMX1 adds the tile's values to the outputs of the column before.
+//
+//go:noescape
+func opColumnValuesBeforeAMX1()
+
+// opColumnStepAMX1Of64 does softmax of a column, and multiplies the tile's keys with the queries of the next one.
+//
+//go:noescape
+func opColumnStepAMX1Of64()
+
+// opColumnStepAMX1Of128 does softmax of a column, and multiplies the tile's keys with the queries of the next one.
+//
+//go:noescape
+func opColumnStepAMX1Of128()
+
 // opPiecesAMX2 makes the pieces, 2 at most, of the tile's keys and values.
 //
 //go:noescape
@@ -619,6 +634,21 @@ func opColumnScoresAMX2()
 //go:noescape
 func opColumnValuesAMX2()
 
+// opColumnValuesBeforeAMX2 adds the tile's values to the outputs of the column before.
+//
+//go:noescape
+func opColumnValuesBeforeAMX2()
+
+// opColumnStepAMX2Of64 does softmax of a column, and multiplies the tile's keys with the queries of the next one.
+//
+//go:noescape
+func opColumnStepAMX2Of64()
+
+// opColumnStepAMX2Of128 does softmax of a column, and multiplies the tile's keys with the queries of the next one.
+//
+//go:noescape
+func opColumnStepAMX2Of128()
+
 // opPiecesAMX3 makes the pieces, 3 at most, of the tile's keys and values.
 //
 //go:noescape
@@ -633,6 +663,21 @@ func opColumnScoresAMX3()
 //
 //go:noescape
 func opColumnValuesAMX3()
+
+// opColumnValuesBeforeAMX3 adds the tile's values to the outputs of the column before.
+//
+//go:noescape
+func opColumnValuesBeforeAMX3()
+
+// opColumnStepAMX3Of64 does softmax of a column, and multiplies the tile's keys with the queries of the next one.
+//
+//go:noescape
+func opColumnStepAMX3Of64()
+
+// opColumnStepAMX3Of128 does softmax of a column, and multiplies the tile's keys with the queries of the next one.
+//
+//go:noescape
+func opColumnStepAMX3Of128()
 
 // opBeginAMX configures AMX's tiles, and keeps the configuration that it finds.
 //

@@ -1090,21 +1090,81 @@ DATA columnsAMX1<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
 DATA columnsAMX1<>+16(SB)/8, $·opColumnValuesAMX1(SB)
 DATA columnsAMX1<>+24(SB)/8, $·opColumnValuesAMX1(SB)
 DATA columnsAMX1<>+32(SB)/8, $·opPiecesAMX1(SB)
-GLOBL columnsAMX1<>(SB), NOPTR, $40
+DATA columnsAMX1<>+40(SB)/8, $0x0000000000000000
+DATA columnsAMX1<>+48(SB)/8, $0x0000000000000000
+GLOBL columnsAMX1<>(SB), NOPTR, $56
+
+DATA columnsAMX1Of64<>+0(SB)/8, $·opColumnScoresAMX1(SB)
+DATA columnsAMX1Of64<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columnsAMX1Of64<>+16(SB)/8, $·opColumnValuesAMX1(SB)
+DATA columnsAMX1Of64<>+24(SB)/8, $·opColumnValuesAMX1(SB)
+DATA columnsAMX1Of64<>+32(SB)/8, $·opPiecesAMX1(SB)
+DATA columnsAMX1Of64<>+40(SB)/8, $·opColumnStepAMX1Of64(SB)
+DATA columnsAMX1Of64<>+48(SB)/8, $·opColumnValuesBeforeAMX1(SB)
+GLOBL columnsAMX1Of64<>(SB), NOPTR, $56
+
+DATA columnsAMX1Of128<>+0(SB)/8, $·opColumnScoresAMX1(SB)
+DATA columnsAMX1Of128<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columnsAMX1Of128<>+16(SB)/8, $·opColumnValuesAMX1(SB)
+DATA columnsAMX1Of128<>+24(SB)/8, $·opColumnValuesAMX1(SB)
+DATA columnsAMX1Of128<>+32(SB)/8, $·opPiecesAMX1(SB)
+DATA columnsAMX1Of128<>+40(SB)/8, $·opColumnStepAMX1Of128(SB)
+DATA columnsAMX1Of128<>+48(SB)/8, $·opColumnValuesBeforeAMX1(SB)
+GLOBL columnsAMX1Of128<>(SB), NOPTR, $56
 
 DATA columnsAMX2<>+0(SB)/8, $·opColumnScoresAMX2(SB)
 DATA columnsAMX2<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
 DATA columnsAMX2<>+16(SB)/8, $·opColumnValuesAMX2(SB)
 DATA columnsAMX2<>+24(SB)/8, $·opColumnValuesAMX2(SB)
 DATA columnsAMX2<>+32(SB)/8, $·opPiecesAMX2(SB)
-GLOBL columnsAMX2<>(SB), NOPTR, $40
+DATA columnsAMX2<>+40(SB)/8, $0x0000000000000000
+DATA columnsAMX2<>+48(SB)/8, $0x0000000000000000
+GLOBL columnsAMX2<>(SB), NOPTR, $56
+
+DATA columnsAMX2Of64<>+0(SB)/8, $·opColumnScoresAMX2(SB)
+DATA columnsAMX2Of64<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columnsAMX2Of64<>+16(SB)/8, $·opColumnValuesAMX2(SB)
+DATA columnsAMX2Of64<>+24(SB)/8, $·opColumnValuesAMX2(SB)
+DATA columnsAMX2Of64<>+32(SB)/8, $·opPiecesAMX2(SB)
+DATA columnsAMX2Of64<>+40(SB)/8, $·opColumnStepAMX2Of64(SB)
+DATA columnsAMX2Of64<>+48(SB)/8, $·opColumnValuesBeforeAMX2(SB)
+GLOBL columnsAMX2Of64<>(SB), NOPTR, $56
+
+DATA columnsAMX2Of128<>+0(SB)/8, $·opColumnScoresAMX2(SB)
+DATA columnsAMX2Of128<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columnsAMX2Of128<>+16(SB)/8, $·opColumnValuesAMX2(SB)
+DATA columnsAMX2Of128<>+24(SB)/8, $·opColumnValuesAMX2(SB)
+DATA columnsAMX2Of128<>+32(SB)/8, $·opPiecesAMX2(SB)
+DATA columnsAMX2Of128<>+40(SB)/8, $·opColumnStepAMX2Of128(SB)
+DATA columnsAMX2Of128<>+48(SB)/8, $·opColumnValuesBeforeAMX2(SB)
+GLOBL columnsAMX2Of128<>(SB), NOPTR, $56
 
 DATA columnsAMX3<>+0(SB)/8, $·opColumnScoresAMX3(SB)
 DATA columnsAMX3<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
 DATA columnsAMX3<>+16(SB)/8, $·opColumnValuesAMX3(SB)
 DATA columnsAMX3<>+24(SB)/8, $·opColumnValuesAMX3(SB)
 DATA columnsAMX3<>+32(SB)/8, $·opPiecesAMX3(SB)
-GLOBL columnsAMX3<>(SB), NOPTR, $40
+DATA columnsAMX3<>+40(SB)/8, $0x0000000000000000
+DATA columnsAMX3<>+48(SB)/8, $0x0000000000000000
+GLOBL columnsAMX3<>(SB), NOPTR, $56
+
+DATA columnsAMX3Of64<>+0(SB)/8, $·opColumnScoresAMX3(SB)
+DATA columnsAMX3Of64<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columnsAMX3Of64<>+16(SB)/8, $·opColumnValuesAMX3(SB)
+DATA columnsAMX3Of64<>+24(SB)/8, $·opColumnValuesAMX3(SB)
+DATA columnsAMX3Of64<>+32(SB)/8, $·opPiecesAMX3(SB)
+DATA columnsAMX3Of64<>+40(SB)/8, $·opColumnStepAMX3Of64(SB)
+DATA columnsAMX3Of64<>+48(SB)/8, $·opColumnValuesBeforeAMX3(SB)
+GLOBL columnsAMX3Of64<>(SB), NOPTR, $56
+
+DATA columnsAMX3Of128<>+0(SB)/8, $·opColumnScoresAMX3(SB)
+DATA columnsAMX3Of128<>+8(SB)/8, $·opColumnSoftmaxAVX512(SB)
+DATA columnsAMX3Of128<>+16(SB)/8, $·opColumnValuesAMX3(SB)
+DATA columnsAMX3Of128<>+24(SB)/8, $·opColumnValuesAMX3(SB)
+DATA columnsAMX3Of128<>+32(SB)/8, $·opPiecesAMX3(SB)
+DATA columnsAMX3Of128<>+40(SB)/8, $·opColumnStepAMX3Of128(SB)
+DATA columnsAMX3Of128<>+48(SB)/8, $·opColumnValuesBeforeAMX3(SB)
+GLOBL columnsAMX3Of128<>(SB), NOPTR, $56
 
 // func opSetup()
 // Requires: CMOV
@@ -1186,22 +1246,61 @@ other5:
 other6:
 	CMPQ    16(DI), $0x02
 	JNE     noAMX7
-	LEAQ    columnsAMX3<>+0(SB), SI
 	CMPL    AX, $0x00
+	JNE     otherType8
+	LEAQ    columnsAMX3<>+0(SB), R8
+	LEAQ    columnsAMX3Of64<>+0(SB), SI
+	CMPQ    DX, $0x40
 	CMOVQEQ SI, R8
-	LEAQ    columnsAMX2<>+0(SB), SI
-	CMPL    AX, $0x01
-	CMOVQEQ SI, R8
-	LEAQ    columnsAMX1<>+0(SB), SI
-	CMPL    AX, $0x1e
-	CMOVQEQ SI, R8
-	LEAQ    columnsAMX3<>+0(SB), SI
-	CMPL    AX, $0x08
-	CMOVQEQ SI, R8
-	LEAQ    columnsAMX2<>+0(SB), SI
-	CMPL    AX, $0x02
+	LEAQ    columnsAMX3Of128<>+0(SB), SI
+	CMPQ    DX, $0x00000080
 	CMOVQEQ SI, R8
 
+otherType8:
+	CMPL    AX, $0x01
+	JNE     otherType9
+	LEAQ    columnsAMX2<>+0(SB), R8
+	LEAQ    columnsAMX2Of64<>+0(SB), SI
+	CMPQ    DX, $0x40
+	CMOVQEQ SI, R8
+	LEAQ    columnsAMX2Of128<>+0(SB), SI
+	CMPQ    DX, $0x00000080
+	CMOVQEQ SI, R8
+
+otherType9:
+	CMPL    AX, $0x1e
+	JNE     otherType10
+	LEAQ    columnsAMX1<>+0(SB), R8
+	LEAQ    columnsAMX1Of64<>+0(SB), SI
+	CMPQ    DX, $0x40
+	CMOVQEQ SI, R8
+	LEAQ    columnsAMX1Of128<>+0(SB), SI
+	CMPQ    DX, $0x00000080
+	CMOVQEQ SI, R8
+
+otherType10:
+	CMPL    AX, $0x08
+	JNE     otherType11
+	LEAQ    columnsAMX3<>+0(SB), R8
+	LEAQ    columnsAMX3Of64<>+0(SB), SI
+	CMPQ    DX, $0x40
+	CMOVQEQ SI, R8
+	LEAQ    columnsAMX3Of128<>+0(SB), SI
+	CMPQ    DX, $0x00000080
+	CMOVQEQ SI, R8
+
+otherType11:
+	CMPL    AX, $0x02
+	JNE     otherType12
+	LEAQ    columnsAMX2<>+0(SB), R8
+	LEAQ    columnsAMX2Of64<>+0(SB), SI
+	CMPQ    DX, $0x40
+	CMOVQEQ SI, R8
+	LEAQ    columnsAMX2Of128<>+0(SB), SI
+	CMPQ    DX, $0x00000080
+	CMOVQEQ SI, R8
+
+otherType12:
 noAMX7:
 	MOVQ  R8, 32(DI)
 	MOVQ  168(CX), AX
@@ -1215,10 +1314,10 @@ noAMX7:
 	MOVQ  AX, 144(DI)
 	MOVQ  184(CX), AX
 	TESTQ AX, AX
-	JZ    given8
+	JZ    given13
 	MOVQ  248(AX), AX
 
-given8:
+given13:
 	MOVQ AX, 112(DI)
 
 	// what follows from the sizes
@@ -1287,17 +1386,17 @@ given8:
 	LEAQ bounds<>+0(SB), BX
 	XORL DX, DX
 
-more9:
+more14:
 	INCQ    DX
 	MOVLQSX (BX)(DX*4), AX
 	CMPQ    AX, CX
-	JLT     more9
+	JLT     more14
 	MOVQ    DX, 328(DI)
 	XORL    SI, SI
 	MOVQ    240(DI), AX
 	MOVQ    288(DI), CX
 	CMPQ    AX, CX
-	JLE     onePass10
+	JLE     onePass15
 	MOVQ    CX, BX
 	LEAQ    -1(AX)(CX*1), AX
 	XORL    DX, DX
@@ -1306,22 +1405,22 @@ more9:
 	MOVQ    SI, DX
 	MOVQ    BX, AX
 
-onePass10:
+onePass15:
 	MOVQ  SI, 336(DI)
 	IMULQ 224(DI), DX
 	MOVQ  DX, 344(DI)
 	IMULQ 232(DI), AX
 	CMPQ  296(DI), $0x00
-	JEQ   byGroups11
+	JEQ   byGroups16
 	ADDQ  $0x0f, AX
 	ANDQ  $-16, AX
-	JMP   rounded12
+	JMP   rounded17
 
-byGroups11:
+byGroups16:
 	ADDQ $0x03, AX
 	ANDQ $-4, AX
 
-rounded12:
+rounded17:
 	MOVQ AX, 320(DI)
 
 	// scratch, in the order of layout.go
@@ -1368,7 +1467,11 @@ rounded12:
 	SHRQ   $0x01, AX
 	ADDQ   AX, CX
 	MOVQ   CX, 840(DI)
-	ADDQ   $0x00000c00, CX
+	ADDQ   $0x00000c40, CX
+	MOVQ   CX, 848(DI)
+	ADDQ   $0x00000c40, CX
+	MOVQ   CX, 856(DI)
+	ADDQ   $0x000008c0, CX
 	MOVQ   CX, 824(DI)
 	MOVQ   184(DI), AX
 	IMUL3Q $0x000000c0, AX, AX
@@ -1382,7 +1485,7 @@ rounded12:
 TEXT ·opBegin(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 432(DI), CX
 	CMPQ 336(DI), $0x00
-	JEQ  byRange13
+	JEQ  byRange18
 
 	// one head's passes after the other, and the last rows first, as they see most cells
 	XORL    DX, DX
@@ -1406,9 +1509,9 @@ TEXT ·opBegin(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    AX, 488(DI)
 	MOVQ    424(DI), AX
 	MOVQ    AX, 496(DI)
-	JMP     decided14
+	JMP     decided19
 
-byRange13:
+byRange18:
 	// all heads of the last range first, as it is the longest
 	XORL  DX, DX
 	MOVQ  CX, AX
@@ -1431,7 +1534,7 @@ byRange13:
 	XORL  AX, AX
 	MOVQ  AX, 448(DI)
 
-decided14:
+decided19:
 	// the cells that the rows see, and which row a vector is of
 	MOVQ $0x7fffffff, AX
 	XORL CX, CX
@@ -1445,7 +1548,7 @@ decided14:
 	MOVQ $0x7fffffff, R10
 	XORL R11, R11
 
-rows15:
+rows20:
 	MOVLQSX (DX), R12
 	MOVLQSX 4(DX), R13
 	CMPQ    R12, AX
@@ -1457,23 +1560,23 @@ rows15:
 	MOVLQSX 12(DX), R12
 	ORQ     R12, R11
 	TESTQ   R12, R12
-	JZ      plain16
+	JZ      plain21
 	MOVLQSX 8(DX), R13
 
-plain16:
+plain21:
 	CMPQ    R13, R10
 	CMOVQLT R13, R10
 	MOVQ    232(DI), R12
 
-vectors17:
+vectors22:
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
 	DECQ R12
-	JNZ  vectors17
+	JNZ  vectors22
 	ADDQ $0x10, DX
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  rows15
+	JNZ  rows20
 	MOVQ R9, 520(DI)
 	MOVQ R10, 528(DI)
 
@@ -1483,14 +1586,14 @@ vectors17:
 	SHLQ $0x02, DX
 	ADDQ 384(DI), DX
 
-fill18:
+fill23:
 	CMPQ SI, DX
-	JGE  filled19
+	JGE  filled24
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
-	JMP  fill18
+	JMP  fill23
 
-filled19:
+filled24:
 	XORL    DX, DX
 	CMPQ    AX, DX
 	CMOVQLT DX, AX
@@ -1515,15 +1618,15 @@ filled19:
 	MOVQ         456(DI), BX
 	XORL         DX, DX
 
-qRows20:
+qRows25:
 	MOVQ AX, SI
 	MOVQ 232(DI), R8
 
-qHeads21:
+qHeads26:
 	MOVQ 200(DI), R9
 	MOVQ SI, R10
 
-values22:
+values27:
 	VMULPS  (R10), Y0, Y1
 	VMOVUPS Y1, (CX)
 	VMULPS  32(R10), Y0, Y1
@@ -1531,22 +1634,22 @@ values22:
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, R9
-	JNZ     values22
+	JNZ     values27
 	ADDQ    120(DI), SI
 	INCQ    DX
 	DECQ    R8
-	JNZ     qHeads21
+	JNZ     qHeads26
 	ADDQ    128(DI), AX
 	DECQ    BX
-	JNZ     qRows20
+	JNZ     qRows25
 	MOVQ    DX, 464(DI)
 
 	// by columns, if no row lists its cells, and enough lanes have a vector
 	XORL  AX, AX
 	CMPQ  296(DI), AX
-	JEQ   form23
+	JEQ   form28
 	TESTQ R11, R11
-	JS    form23
+	JS    form28
 	MOVQ  DX, BX
 	ADDQ  $0x0f, BX
 	ANDQ  $-16, BX
@@ -1555,11 +1658,11 @@ values22:
 	MOVQ  DX, CX
 	SHLQ  $0x04, CX
 	CMPQ  CX, SI
-	JLT   form23
+	JLT   form28
 	MOVQ  $0x00000001, AX
 	MOVQ  BX, DX
 
-form23:
+form28:
 	MOVQ  AX, 480(DI)
 	MOVQ  DX, 472(DI)
 	TESTQ DI, DI
@@ -1574,18 +1677,18 @@ TEXT ·opRange(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    496(DI), AX
 	MOVQ    320(DI), CX
 
-maxima24:
+maxima29:
 	VMOVUPS X0, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     maxima24
+	JNZ     maxima29
 	MOVQ    320(DI), CX
 
-sums25:
+sums30:
 	VMOVUPS X1, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     sums25
+	JNZ     sums30
 	SUBQ    496(DI), AX
 	ADDQ    $0x3f, AX
 	ANDQ    $-64, AX
@@ -1593,12 +1696,12 @@ sums25:
 	MOVQ    472(DI), CX
 	IMULQ   208(DI), CX
 
-outputs26:
+outputs31:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     outputs26
+	JNZ     outputs31
 	MOVQ    488(DI), CX
 	LEAQ    bounds<>+0(SB), AX
 	MOVLQSX (AX)(CX*4), DX
@@ -1624,11 +1727,11 @@ outputs26:
 	IMULQ 152(DI), CX
 	ADDQ  CX, AX
 
-lines27:
+lines32:
 	PREFETCHT1 (AX)
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
-	JG         lines27
+	JG         lines32
 	MOVQ       536(DI), AX
 	MOVQ       440(DI), CX
 	IMULQ      160(DI), AX
@@ -1642,18 +1745,18 @@ lines27:
 	IMULQ 160(DI), CX
 	ADDQ  CX, AX
 
-lines28:
+lines33:
 	PREFETCHT1 (AX)
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
-	JG         lines28
+	JG         lines33
 	TESTQ      DI, DI
 	RET
 
 // func opTile()
 // Requires: AVX, BMI, BMI2, CMOV
 TEXT ·opTile(SB), NOSPLIT|NOFRAME, $0
-next29:
+next34:
 	MOVQ    280(DI), AX
 	IMULQ   152(DI), AX
 	ADDQ    AX, 552(DI)
@@ -1668,7 +1771,7 @@ next29:
 	MOVQ    544(DI), CX
 	ADDQ    AX, 536(DI)
 	SUBQ    536(DI), CX
-	JLE     empty31
+	JLE     empty36
 	CMPQ    CX, AX
 	CMOVQGT AX, CX
 	MOVQ    CX, 592(DI)
@@ -1677,13 +1780,13 @@ next29:
 	MOVQ    536(DI), AX
 	ADDQ    280(DI), AX
 	CMPQ    AX, 544(DI)
-	JLT     notLast32
+	JLT     notLast37
 	CMPQ    336(DI), $0x00
-	JNE     notLast32
+	JNE     notLast37
 	MOVQ    104(DI), CX
 	MOVLQSX (CX), CX
 	CMPQ    CX, 344(DI)
-	JGE     notLast32
+	JGE     notLast37
 	XORL    DX, DX
 	MOVQ    CX, AX
 	DIVQ    224(DI)
@@ -1712,7 +1815,7 @@ next29:
 	ADDQ    96(DI), AX
 	MOVQ    AX, 648(DI)
 
-notLast32:
+notLast37:
 	// which of the tile's cells each row sees
 	MOVQ  $-1, AX
 	MOVQ  $0x00000040, CX
@@ -1723,19 +1826,19 @@ notLast32:
 	// columns need no row's mask where all rows see all
 	MOVQ 536(DI), DX
 	CMPQ 480(DI), $0x00
-	JEQ  each33
+	JEQ  each38
 	CMPQ DX, 520(DI)
-	JLT  each33
+	JLT  each38
 	ADDQ 592(DI), DX
 	CMPQ DX, 528(DI)
-	JGT  each33
+	JGT  each38
 	MOVQ CX, 720(DI)
 	XORL DX, DX
 	MOVQ DX, 616(DI)
 	MOVQ DX, 608(DI)
-	JMP  decidedMasks34
+	JMP  decidedMasks39
 
-each33:
+each38:
 	MOVQ 448(DI), DX
 	MOVQ 368(DI), BX
 	MOVQ 456(DI), SI
@@ -1746,18 +1849,18 @@ each33:
 	XORL R10, R10
 	MOVQ $0x00000001, R11
 
-rows35:
+rows40:
 	MOVLQSX (DX), R13
 	MOVLQSX 4(DX), R14
 	SUBQ    536(DI), R14
-	JLE     blind36
+	JLE     blind41
 	CMPQ    R14, 592(DI)
 	CMOVQGT 592(DI), R14
 	XORL    R15, R15
 	SUBQ    536(DI), R13
 	CMOVQLT R15, R13
 	CMPQ    R13, R14
-	JGE     blind36
+	JGE     blind41
 	MOVQ    $0x00000040, R12
 	SUBQ    R14, R12
 	SHRXQ   R12, AX, R12
@@ -1767,20 +1870,20 @@ rows35:
 	// the row's own bits, from a multiple of 32 cells on
 	MOVLQSX 12(DX), R13
 	TESTQ   R13, R13
-	JZ      seen37
+	JZ      seen42
 	MOVLQSX 8(DX), R14
 	NEGQ    R14
 	ADDQ    536(DI), R14
-	JLT     seen37
+	JLT     seen42
 	TESTQ   R13, R13
-	JS      list38
+	JS      list43
 	SHRQ    $0x03, R14
 	LEAQ    (R14)(R13*4), R13
 	ADDQ    104(DI), R13
 	ANDL    (R13), R12
-	JMP     seen37
+	JMP     seen42
 
-list38:
+list43:
 	// the row's own list of cells, with negative numbers for places that it does not see
 	SUBQ      R13, R14
 	SHLQ      $0x02, R14
@@ -1803,13 +1906,13 @@ list38:
 	ANDNQ     R12, R13, R12
 	MOVL      R12, 64(BX)
 	TESTQ     R12, R12
-	JZ        blind36
+	JZ        blind41
 	ORQ       R11, R10
 
-blind36:
+blind41:
 	XORL R12, R12
 
-seen37:
+seen42:
 	MOVL R12, (BX)
 	ORQ  R12, R8
 	ANDQ R12, R9
@@ -1817,40 +1920,40 @@ seen37:
 	ADDQ $0x04, BX
 	SHLQ $0x01, R11
 	DECQ SI
-	JNZ  rows35
+	JNZ  rows40
 	MOVQ R10, 616(DI)
 	MOVQ R8, 720(DI)
 	ORQ  R8, R10
-	JZ   next29
+	JZ   next34
 	XORQ CX, R9
 	MOVQ R9, 608(DI)
 
-decidedMasks34:
+decidedMasks39:
 	// whether keys and values are read where they lie: not a part of a tile, as the texts read whole ones
 	MOVQ 40(DI), CX
 	MOVQ 392(DI), DX
 	MOVQ 400(DI), BX
 	MOVQ 592(DI), AX
 	CMPQ AX, 280(DI)
-	JNE  expanded39
+	JNE  expanded44
 	MOVQ 48(DI), AX
 	CMPQ AX, CX
-	JEQ  direct40
+	JEQ  direct45
 
 	// nor for several groups, which would each do the conversion, nor where cells are hidden
 	CMPQ 472(DI), $0x04
-	JGT  expanded39
+	JGT  expanded44
 	CMPQ 608(DI), $0x00
-	JNE  expanded39
+	JNE  expanded44
 	CMPQ 8(AX), $0x00
-	JEQ  expanded39
+	JEQ  expanded44
 
-direct40:
+direct45:
 	MOVQ AX, CX
 	MOVQ 552(DI), DX
 	MOVQ 560(DI), BX
 
-expanded39:
+expanded44:
 	MOVQ CX, 568(DI)
 	MOVQ DX, 576(DI)
 	MOVQ BX, 584(DI)
@@ -1877,13 +1980,13 @@ expanded39:
 	CMPQ    720(DI), CX
 	CMOVQEQ CX, AX
 	MOVQ    AX, 656(DI)
-	JMP     done30
+	JMP     done35
 
-empty31:
+empty36:
 	XORL CX, CX
 	MOVQ CX, 592(DI)
 
-done30:
+done35:
 	TESTQ DI, DI
 	RET
 
@@ -1902,16 +2005,16 @@ TEXT ·opListed(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   AX, BX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared41
+	JZ     cleared46
 
-clear42:
+clear47:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
 	ADDQ    $0x40, BX
 	SUBQ    $0x40, DX
-	JNZ     clear42
+	JNZ     clear47
 
-cleared41:
+cleared46:
 	MOVQ 376(DI), DX
 	MOVL (DX)(CX*4), DX
 	MOVL DX, (AX)(CX*4)
@@ -2036,7 +2139,7 @@ TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  496(DI), AX
 	MOVQ  424(DI), CX
 	CMPQ  488(DI), $0x00
-	JNE   add43
+	JNE   add48
 	MOVQ  496(DI), AX
 	MOVQ  424(DI), CX
 	MOVQ  320(DI), DX
@@ -2047,7 +2150,7 @@ TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
 	IMULQ 208(DI), BX
 	ADDQ  BX, DX
 
-whole45:
+whole50:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -2055,10 +2158,10 @@ whole45:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole45
-	JMP     done44
+	JG      whole50
+	JMP     done49
 
-add43:
+add48:
 	MOVQ 320(DI), BX
 	MOVQ BX, DX
 	SHLQ $0x03, DX
@@ -2068,7 +2171,7 @@ add43:
 	LEAQ (CX)(DX*1), R8
 	MOVQ 464(DI), DX
 
-vectors46:
+vectors51:
 	VBROADCASTSS (CX), Y0
 	VBROADCASTSS (AX), Y1
 	VMAXPS       Y1, Y0, Y2
@@ -2114,7 +2217,7 @@ vectors46:
 	VMOVSS       X3, (CX)(BX*4)
 	MOVQ         208(DI), R9
 
-values47:
+values52:
 	VMULPS      (SI), Y1, Y2
 	VMOVUPS     (R8), Y3
 	VFMADD213PS Y2, Y0, Y3
@@ -2126,13 +2229,13 @@ values47:
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, R8
 	SUBQ        $0x40, R9
-	JNZ         values47
+	JNZ         values52
 	ADDQ        $0x04, AX
 	ADDQ        $0x04, CX
 	DECQ        DX
-	JNZ         vectors46
+	JNZ         vectors51
 
-done44:
+done49:
 	TESTQ DI, DI
 	RET
 
@@ -2160,19 +2263,19 @@ TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
 	ADDQ  BX, SI
 	MOVQ  456(DI), BX
 
-rows48:
+rows53:
 	MOVQ  232(DI), R9
 	MOVQ  440(DI), R10
 	IMULQ R9, R10
 	SHLQ  $0x02, R10
 	ADDQ  112(DI), R10
 
-vectors49:
+vectors54:
 	VBROADCASTSS (AX)(CX*4), Y0
 	VBROADCASTSS (AX), Y1
 	VMOVUPS      one<>+0(SB), Y2
 	CMPQ         112(DI), $0x00
-	JEQ          noSink50
+	JEQ          noSink55
 
 	// the sink
 	VBROADCASTSS (R10), Y3
@@ -2217,7 +2320,7 @@ vectors49:
 	VANDPS       Y6, Y5, Y3
 	VFMADD213PS  Y3, Y2, Y0
 
-noSink50:
+noSink55:
 	// 1/l, times what the sink leaves of it, and 0 where there is no weight
 	VXORPS Y3, Y3, Y3
 	VCMPPS $0x04, Y3, Y0, Y3
@@ -2249,7 +2352,7 @@ noSink50:
 	VMOVSS      X4, (R8)
 	MOVQ        208(DI), R11
 
-values51:
+values56:
 	VMULPS  (DX), Y2, Y0
 	VMOVUPS Y0, (SI)
 	VMULPS  32(DX), Y2, Y0
@@ -2257,12 +2360,12 @@ values51:
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, SI
 	SUBQ    $0x40, R11
-	JNZ     values51
+	JNZ     values56
 	ADDQ    $0x04, R8
 	ADDQ    $0x04, AX
 	ADDQ    $0x04, R10
 	DECQ    R9
-	JNZ     vectors49
+	JNZ     vectors54
 
 	// the next row
 	MOVQ  216(DI), R9
@@ -2271,7 +2374,7 @@ values51:
 	IMULQ 208(DI), R9
 	ADDQ  R9, SI
 	DECQ  BX
-	JNZ   rows48
+	JNZ   rows53
 	TESTQ DI, DI
 	RET
 
@@ -2288,20 +2391,20 @@ TEXT ·opColumnQueries(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   408(DI), AX
 	VXORPS Y0, Y0, Y0
 	TESTQ  CX, CX
-	JZ     cleared52
+	JZ     cleared57
 
-clear53:
+clear58:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     clear53
+	JNZ     clear58
 
-cleared52:
+cleared57:
 	MOVQ 408(DI), AX
 	MOVQ 472(DI), CX
 
-columns54:
+columns59:
 	LEAQ (DX)(DX*2), BX
 	LEAQ (DX)(DX*4), SI
 	LEAQ (DX)(BX*2), R8
@@ -2310,7 +2413,7 @@ columns54:
 	MOVQ DX, R11
 	MOVQ R9, R12
 
-dims55:
+dims60:
 	VMOVUPS    (R10), Y0
 	VMOVUPS    (R10)(DX*1), Y1
 	VMOVUPS    (R10)(DX*2), Y2
@@ -2354,12 +2457,12 @@ dims55:
 	ADDQ       $0x20, R10
 	ADDQ       $0x00000200, R12
 	SUBQ       $0x20, R11
-	JNZ        dims55
+	JNZ        dims60
 	MOVQ       AX, R10
 	MOVQ       DX, R11
 	LEAQ       (AX)(DX*8), R10
 
-dims56:
+dims61:
 	VMOVUPS    (R10), Y0
 	VMOVUPS    (R10)(DX*1), Y1
 	VMOVUPS    (R10)(DX*2), Y2
@@ -2403,12 +2506,12 @@ dims56:
 	ADDQ       $0x20, R10
 	ADDQ       $0x00000200, R9
 	SUBQ       $0x20, R11
-	JNZ        dims56
+	JNZ        dims61
 	MOVQ       DX, BX
 	MOVQ       392(DI), SI
 	SHLQ       $0x04, BX
 
-back57:
+back62:
 	VMOVUPS (SI), Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS 32(SI), Y0
@@ -2416,9 +2519,9 @@ back57:
 	ADDQ    $0x40, SI
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, BX
-	JNZ     back57
+	JNZ     back62
 	SUBQ    $0x10, CX
-	JNZ     columns54
+	JNZ     columns59
 	TESTQ   DI, DI
 	RET
 
@@ -2428,13 +2531,13 @@ TEXT ·opColumn(SB), NOSPLIT|NOFRAME, $0
 	XORL  AX, AX
 	MOVQ  AX, 728(DI)
 	CMPQ  608(DI), $0x00
-	JNE   some58
+	JNE   some63
 	MOVQ  600(DI), AX
 	MOVQ  AX, 720(DI)
 	TESTQ DI, DI
 	RET
 
-some58:
+some63:
 	MOVQ         696(DI), AX
 	MOVQ         368(DI), CX
 	VPBROADCASTD 600(DI), Y0
@@ -2483,7 +2586,7 @@ TEXT ·opNextColumn(SB), NOSPLIT|NOFRAME, $0
 // Requires: AVX, AVX2, AVX512F, FMA3
 TEXT ·opFoldColumns(SB), NOSPLIT|NOFRAME, $0
 	CMPQ  488(DI), $0x00
-	JNE   add59
+	JNE   add64
 	MOVQ  496(DI), AX
 	MOVQ  424(DI), CX
 	MOVQ  320(DI), DX
@@ -2494,7 +2597,7 @@ TEXT ·opFoldColumns(SB), NOSPLIT|NOFRAME, $0
 	IMULQ 208(DI), BX
 	ADDQ  BX, DX
 
-whole61:
+whole66:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -2502,10 +2605,10 @@ whole61:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole61
-	JMP     done60
+	JG      whole66
+	JMP     done65
 
-add59:
+add64:
 	MOVQ 496(DI), AX
 	MOVQ 424(DI), CX
 	MOVQ 320(DI), DX
@@ -2521,7 +2624,7 @@ add59:
 	ADDQ 424(DI), SI
 	MOVQ 472(DI), R8
 
-columns62:
+columns67:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     (AX), Y1
 	VMAXPS      Y1, Y0, Y2
@@ -2543,7 +2646,7 @@ columns62:
 	VPSLLD      $0x17, Y3, Y3
 	VPADDD      Y3, Y4, Y4
 	VANDPS      Y5, Y4, Y0
-	VMOVUPS     Y0, 928(DI)
+	VMOVUPS     Y0, 952(DI)
 	VSUBPS      Y2, Y1, Y1
 	VMOVUPS     expLow<>+0(SB), Y2
 	VCMPPS      $0x15, Y2, Y1, Y4
@@ -2561,7 +2664,7 @@ columns62:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y1
-	VMOVUPS     Y1, 992(DI)
+	VMOVUPS     Y1, 1016(DI)
 	VMOVUPS     (AX)(DX*4), Y2
 	VMULPS      Y1, Y2, Y2
 	VMOVUPS     (CX)(DX*4), Y1
@@ -2588,7 +2691,7 @@ columns62:
 	VPSLLD      $0x17, Y3, Y3
 	VPADDD      Y3, Y4, Y4
 	VANDPS      Y5, Y4, Y0
-	VMOVUPS     Y0, 960(DI)
+	VMOVUPS     Y0, 984(DI)
 	VSUBPS      Y2, Y1, Y1
 	VMOVUPS     expLow<>+0(SB), Y2
 	VCMPPS      $0x15, Y2, Y1, Y4
@@ -2606,17 +2709,17 @@ columns62:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y1
-	VMOVUPS     Y1, 1024(DI)
+	VMOVUPS     Y1, 1048(DI)
 	VMOVUPS     32(AX)(DX*4), Y2
 	VMULPS      Y1, Y2, Y2
 	VMOVUPS     32(CX)(DX*4), Y1
 	VFMADD213PS Y2, Y0, Y1
 	VMOVUPS     Y1, 32(CX)(DX*4)
-	VMOVUPS     928(DI), Z0
-	VMOVUPS     992(DI), Z1
+	VMOVUPS     952(DI), Z0
+	VMOVUPS     1016(DI), Z1
 	MOVQ        208(DI), R9
 
-values63:
+values68:
 	VMOVUPS     (SI), Z3
 	VMULPS      (BX), Z1, Z2
 	VFMADD213PS Z2, Z0, Z3
@@ -2636,13 +2739,13 @@ values63:
 	ADDQ        $0x00000100, BX
 	ADDQ        $0x00000100, SI
 	SUBQ        $0x10, R9
-	JNZ         values63
+	JNZ         values68
 	ADDQ        $0x40, AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, R8
-	JNZ         columns62
+	JNZ         columns67
 
-done60:
+done65:
 	TESTQ DI, DI
 	RET
 
@@ -2659,7 +2762,7 @@ TEXT ·opColumnOutputs(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 688(DI), CX
 	MOVQ 472(DI), DX
 
-columns64:
+columns69:
 	LEAQ (AX)(AX*2), BX
 	LEAQ (AX)(AX*4), SI
 	LEAQ (AX)(BX*2), R8
@@ -2667,7 +2770,7 @@ columns64:
 	MOVQ AX, R10
 	MOVQ 400(DI), R11
 
-dims65:
+dims70:
 	VMOVUPS    (R9), Y0
 	VMOVUPS    64(R9), Y1
 	VMOVUPS    128(R9), Y2
@@ -2711,13 +2814,13 @@ dims65:
 	ADDQ       $0x00000200, R9
 	ADDQ       $0x20, R11
 	SUBQ       $0x20, R10
-	JNZ        dims65
+	JNZ        dims70
 	MOVQ       CX, R9
 	MOVQ       AX, R10
 	MOVQ       400(DI), R11
 	LEAQ       (R11)(AX*8), R11
 
-dims66:
+dims71:
 	VMOVUPS    32(R9), Y0
 	VMOVUPS    96(R9), Y1
 	VMOVUPS    160(R9), Y2
@@ -2761,12 +2864,12 @@ dims66:
 	ADDQ       $0x00000200, R9
 	ADDQ       $0x20, R11
 	SUBQ       $0x20, R10
-	JNZ        dims66
+	JNZ        dims71
 	MOVQ       AX, BX
 	MOVQ       400(DI), SI
 	SHLQ       $0x04, BX
 
-back67:
+back72:
 	VMOVUPS (SI), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(SI), Y0
@@ -2774,9 +2877,9 @@ back67:
 	ADDQ    $0x40, SI
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, BX
-	JNZ     back67
+	JNZ     back72
 	SUBQ    $0x10, DX
-	JNZ     columns64
+	JNZ     columns69
 	TESTQ   DI, DI
 	RET
 
@@ -2790,14 +2893,14 @@ TEXT ·opSoftmax1AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap68
+	JZ    noCap73
 
 	// soft cap
 	VBROADCASTSS 272(DI), Y0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs69:
+vecs74:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -2826,11 +2929,11 @@ vecs69:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs69
+	JNZ         vecs74
 
-noCap68:
+noCap73:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen70
+	JEQ  allSeen75
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSS 736(DI), Y0
@@ -2840,16 +2943,16 @@ noCap68:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs71:
+vecs76:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs71
+	JNZ       vecs76
 
-allSeen70:
+allSeen75:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -2864,11 +2967,11 @@ allSeen70:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs72:
+vecs77:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs72
+	JNZ         vecs77
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -2893,13 +2996,13 @@ vecs72:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 928(DI)
+	VMOVUPS     Y0, 952(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs73:
+vecs78:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -2921,21 +3024,21 @@ vecs73:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs73
+	JNZ         vecs78
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums74:
+sums79:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x02, CX
-	JNZ         sums74
+	JNZ         sums79
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
@@ -2953,10 +3056,10 @@ TEXT ·opSeenValues1AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector75:
+vector80:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind76
+	JZ    blind81
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -2964,10 +3067,10 @@ vector75:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel77:
+panel82:
 	CMPQ         R9, $0x40
-	JLT          narrower78
-	VBROADCASTSS 928(DI)(AX*4), Y0
+	JLT          narrower83
+	VBROADCASTSS 952(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -2978,7 +3081,7 @@ panel77:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen79:
+seen84:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -2993,7 +3096,7 @@ seen79:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen79
+	JNZ          seen84
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3005,18 +3108,18 @@ seen79:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel77
+	JMP          panel82
 
-narrower78:
-panel80:
+narrower83:
+panel85:
 	CMPQ         R9, $0x10
-	JLT          narrower81
-	VBROADCASTSS 928(DI)(AX*4), Y0
+	JLT          narrower86
+	VBROADCASTSS 952(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen82:
+seen87:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3025,20 +3128,20 @@ seen82:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen82
+	JNZ          seen87
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel80
+	JMP          panel85
 
-narrower81:
-blind76:
+narrower86:
+blind81:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector75
+	JLT   vector80
 	TESTQ DI, DI
 	RET
 
@@ -3053,14 +3156,14 @@ TEXT ·opSoftmax2AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap83
+	JZ    noCap88
 
 	// soft cap
 	VBROADCASTSS 272(DI), Y0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs84:
+vecs89:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -3089,11 +3192,11 @@ vecs84:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs84
+	JNZ         vecs89
 
-noCap83:
+noCap88:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen85
+	JEQ  allSeen90
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSD 736(DI), Y0
@@ -3103,16 +3206,16 @@ noCap83:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs86:
+vecs91:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs86
+	JNZ       vecs91
 
-allSeen85:
+allSeen90:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -3128,11 +3231,11 @@ allSeen85:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs87:
+vecs92:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs87
+	JNZ         vecs92
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -3155,13 +3258,13 @@ vecs87:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 928(DI)
+	VMOVUPS     Y0, 952(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs88:
+vecs93:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3183,19 +3286,19 @@ vecs88:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs88
+	JNZ         vecs93
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums89:
+sums94:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y1, Y1
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums89
+	JNZ          sums94
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VSHUFPS      $0x4e, X1, X1, X2
@@ -3213,10 +3316,10 @@ TEXT ·opSeenValues2AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector90:
+vector95:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind91
+	JZ    blind96
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -3224,10 +3327,10 @@ vector90:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel92:
+panel97:
 	CMPQ         R9, $0x40
-	JLT          narrower93
-	VBROADCASTSS 928(DI)(AX*4), Y0
+	JLT          narrower98
+	VBROADCASTSS 952(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -3238,7 +3341,7 @@ panel92:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen94:
+seen99:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3253,7 +3356,7 @@ seen94:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen94
+	JNZ          seen99
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3265,18 +3368,18 @@ seen94:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel92
+	JMP          panel97
 
-narrower93:
-panel95:
+narrower98:
+panel100:
 	CMPQ         R9, $0x10
-	JLT          narrower96
-	VBROADCASTSS 928(DI)(AX*4), Y0
+	JLT          narrower101
+	VBROADCASTSS 952(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen97:
+seen102:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3285,20 +3388,20 @@ seen97:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen97
+	JNZ          seen102
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel95
+	JMP          panel100
 
-narrower96:
-blind91:
+narrower101:
+blind96:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector90
+	JLT   vector95
 	TESTQ DI, DI
 	RET
 
@@ -3313,14 +3416,14 @@ TEXT ·opSoftmax4AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap98
+	JZ    noCap103
 
 	// soft cap
 	VBROADCASTSS 272(DI), Y0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs99:
+vecs104:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -3349,11 +3452,11 @@ vecs99:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs99
+	JNZ         vecs104
 
-noCap98:
+noCap103:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen100
+	JEQ  allSeen105
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTF128 736(DI), Y0
@@ -3363,16 +3466,16 @@ noCap98:
 	MOVQ           352(DI), AX
 	MOVQ           704(DI), CX
 
-vecs101:
+vecs106:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs101
+	JNZ       vecs106
 
-allSeen100:
+allSeen105:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -3388,11 +3491,11 @@ allSeen100:
 	MOVQ           352(DI), CX
 	MOVQ           704(DI), DX
 
-vecs102:
+vecs107:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs102
+	JNZ         vecs107
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VMOVUPS     X1, (AX)
@@ -3413,13 +3516,13 @@ vecs102:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 928(DI)
+	VMOVUPS     Y0, 952(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs103:
+vecs108:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3441,7 +3544,7 @@ vecs103:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs103
+	JNZ         vecs108
 
 	// sums
 	VXORPS Y1, Y1, Y1
@@ -3449,12 +3552,12 @@ vecs103:
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums104:
+sums109:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y2, Y2
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums104
+	JNZ          sums109
 	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
@@ -3471,10 +3574,10 @@ TEXT ·opSeenValues4AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector105:
+vector110:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind106
+	JZ    blind111
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -3482,10 +3585,10 @@ vector105:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel107:
+panel112:
 	CMPQ         R9, $0x40
-	JLT          narrower108
-	VBROADCASTSS 928(DI)(AX*4), Y0
+	JLT          narrower113
+	VBROADCASTSS 952(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -3496,7 +3599,7 @@ panel107:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen109:
+seen114:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3512,7 +3615,7 @@ seen109:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen109
+	JNZ          seen114
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3524,18 +3627,18 @@ seen109:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel107
+	JMP          panel112
 
-narrower108:
-panel110:
+narrower113:
+panel115:
 	CMPQ         R9, $0x10
-	JLT          narrower111
-	VBROADCASTSS 928(DI)(AX*4), Y0
+	JLT          narrower116
+	VBROADCASTSS 952(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen112:
+seen117:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3545,20 +3648,20 @@ seen112:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen112
+	JNZ          seen117
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel110
+	JMP          panel115
 
-narrower111:
-blind106:
+narrower116:
+blind111:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector105
+	JLT   vector110
 	TESTQ DI, DI
 	RET
 
@@ -3572,9 +3675,9 @@ TEXT ·opExpandF32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop113:
+loop118:
 	SUBQ       $0x20, BX
-	JLT        rest114
+	JLT        rest119
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -3588,17 +3691,17 @@ loop113:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop113
+	JMP        loop118
 
-rest114:
+rest119:
 	CMPQ    BX, $-16
-	JNE     done115
+	JNE     done120
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done115:
+done120:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -3606,9 +3709,9 @@ done115:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop116:
+loop121:
 	SUBQ       $0x20, BX
-	JLT        rest117
+	JLT        rest122
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -3622,17 +3725,17 @@ loop116:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop116
+	JMP        loop121
 
-rest117:
+rest122:
 	CMPQ    BX, $-16
-	JNE     done118
+	JNE     done123
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done118:
+done123:
 	TESTQ DI, DI
 	RET
 
@@ -3648,7 +3751,7 @@ TEXT ·opGatherF32AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed119:
+listed124:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -3662,9 +3765,9 @@ listed119:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop120:
+loop125:
 	SUBQ       $0x20, R11
-	JLT        rest121
+	JLT        rest126
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -3678,19 +3781,19 @@ loop120:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop120
+	JMP        loop125
 
-rest121:
+rest126:
 	CMPQ    R11, $-16
-	JNE     done122
+	JNE     done127
 	VMOVUPS (R9), Y0
 	VMOVUPS Y0, (R8)
 	VMOVUPS 32(R9), Y0
 	VMOVUPS Y0, 32(R8)
 
-done122:
+done127:
 	TESTQ DX, DX
-	JNZ   listed119
+	JNZ   listed124
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -3700,7 +3803,7 @@ done122:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed123:
+listed128:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -3714,9 +3817,9 @@ listed123:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop124:
+loop129:
 	SUBQ       $0x20, R11
-	JLT        rest125
+	JLT        rest130
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -3730,19 +3833,19 @@ loop124:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop124
+	JMP        loop129
 
-rest125:
+rest130:
 	CMPQ    R11, $-16
-	JNE     done126
+	JNE     done131
 	VMOVUPS (R9), Y0
 	VMOVUPS Y0, (R8)
 	VMOVUPS 32(R9), Y0
 	VMOVUPS Y0, 32(R8)
 
-done126:
+done131:
 	TESTQ DX, DX
-	JNZ   listed123
+	JNZ   listed128
 	TESTQ DI, DI
 	RET
 
@@ -3760,7 +3863,7 @@ TEXT ·opScores1F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells127:
+cells132:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -3773,7 +3876,7 @@ cells127:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims128:
+dims133:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3804,7 +3907,7 @@ dims128:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims128
+	JNZ         dims133
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3828,7 +3931,7 @@ dims128:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells127
+	JG          cells132
 	TESTQ       DI, DI
 	RET
 
@@ -3844,10 +3947,10 @@ TEXT ·opValues1F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel129:
+panel134:
 	CMPQ         DX, $0x40
-	JLT          narrower130
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower135
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -3861,7 +3964,7 @@ panel129:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells131:
+cells136:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -3879,7 +3982,7 @@ cells131:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells131
+	JNZ          cells136
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3894,13 +3997,13 @@ cells131:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel129
+	JMP          panel134
 
-narrower130:
-panel132:
+narrower135:
+panel137:
 	CMPQ         DX, $0x20
-	JLT          narrower133
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower138
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -3910,7 +4013,7 @@ panel132:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells134:
+cells139:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y4
@@ -3922,7 +4025,7 @@ cells134:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells134
+	JNZ          cells139
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3933,13 +4036,13 @@ cells134:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel132
+	JMP          panel137
 
-narrower133:
-panel135:
+narrower138:
+panel140:
 	CMPQ         DX, $0x10
-	JLT          narrower136
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower141
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
@@ -3947,7 +4050,7 @@ panel135:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells137:
+cells142:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VFMADD231PS  (SI), Y2, Y1
@@ -3956,7 +4059,7 @@ cells137:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells137
+	JNZ          cells142
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x40, AX
@@ -3965,9 +4068,9 @@ cells137:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel135
+	JMP          panel140
 
-narrower136:
+narrower141:
 	TESTQ DI, DI
 	RET
 
@@ -3983,7 +4086,7 @@ TEXT ·opScores2F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells138:
+cells143:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -3996,7 +4099,7 @@ cells138:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims139:
+dims144:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4033,7 +4136,7 @@ dims139:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims139
+	JNZ         dims144
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4057,7 +4160,7 @@ dims139:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells138
+	JG          cells143
 	TESTQ       DI, DI
 	RET
 
@@ -4073,15 +4176,15 @@ TEXT ·opValues2F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel140:
+panel145:
 	CMPQ         DX, $0x20
-	JLT          narrower141
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower146
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y4
+	VBROADCASTSS 956(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
@@ -4091,7 +4194,7 @@ panel140:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells142:
+cells147:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y8
@@ -4112,7 +4215,7 @@ cells142:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells142
+	JNZ          cells147
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4127,16 +4230,16 @@ cells142:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel140
+	JMP          panel145
 
-narrower141:
-panel143:
+narrower146:
+panel148:
 	CMPQ         DX, $0x10
-	JLT          narrower144
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower149
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
@@ -4144,7 +4247,7 @@ panel143:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells145:
+cells150:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -4158,7 +4261,7 @@ cells145:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells145
+	JNZ          cells150
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4169,9 +4272,9 @@ cells145:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel143
+	JMP          panel148
 
-narrower144:
+narrower149:
 	TESTQ DI, DI
 	RET
 
@@ -4187,7 +4290,7 @@ TEXT ·opScores3F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells146:
+cells151:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -4204,7 +4307,7 @@ cells146:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims147:
+dims152:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4251,7 +4354,7 @@ dims147:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims147
+	JNZ         dims152
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -4289,7 +4392,7 @@ dims147:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells146
+	JG          cells151
 	TESTQ       DI, DI
 	RET
 
@@ -4305,20 +4408,20 @@ TEXT ·opValues3F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel148:
+panel153:
 	CMPQ         DX, $0x20
-	JLT          narrower149
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower154
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y4
+	VBROADCASTSS 956(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 936(DI), Y8
+	VBROADCASTSS 960(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
@@ -4328,7 +4431,7 @@ panel148:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells150:
+cells155:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y12
@@ -4354,7 +4457,7 @@ cells150:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells150
+	JNZ          cells155
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4373,19 +4476,19 @@ cells150:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel148
+	JMP          panel153
 
-narrower149:
-panel151:
+narrower154:
+panel156:
 	CMPQ         DX, $0x10
-	JLT          narrower152
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower157
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -4393,7 +4496,7 @@ panel151:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells153:
+cells158:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -4410,7 +4513,7 @@ cells153:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells153
+	JNZ          cells158
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4423,9 +4526,9 @@ cells153:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel151
+	JMP          panel156
 
-narrower152:
+narrower157:
 	TESTQ DI, DI
 	RET
 
@@ -4441,7 +4544,7 @@ TEXT ·opScores4F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x02, R9, R9
 
-cells154:
+cells159:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -4454,7 +4557,7 @@ cells154:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims155:
+dims160:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R11), Y8
@@ -4489,7 +4592,7 @@ dims155:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims155
+	JNZ         dims160
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4513,7 +4616,7 @@ dims155:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells154
+	JG          cells159
 	TESTQ       DI, DI
 	RET
 
@@ -4529,19 +4632,19 @@ TEXT ·opValues4F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel156:
+panel161:
 	CMPQ         DX, $0x10
-	JLT          narrower157
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower162
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 940(DI), Y6
+	VBROADCASTSS 964(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -4549,7 +4652,7 @@ panel156:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells158:
+cells163:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -4569,7 +4672,7 @@ cells158:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells158
+	JNZ          cells163
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4584,9 +4687,9 @@ cells158:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel156
+	JMP          panel161
 
-narrower157:
+narrower162:
 	TESTQ DI, DI
 	RET
 
@@ -4600,9 +4703,9 @@ TEXT ·opExpandF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop159:
+loop164:
 	SUBQ       $0x20, BX
-	JLT        rest160
+	JLT        rest165
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Y0
@@ -4615,17 +4718,17 @@ loop159:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop159
+	JMP        loop164
 
-rest160:
+rest165:
 	CMPQ      BX, $-16
-	JNE       done161
+	JNE       done166
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done161:
+done166:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -4633,9 +4736,9 @@ done161:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop162:
+loop167:
 	SUBQ       $0x20, BX
-	JLT        rest163
+	JLT        rest168
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Y0
@@ -4648,17 +4751,17 @@ loop162:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop162
+	JMP        loop167
 
-rest163:
+rest168:
 	CMPQ      BX, $-16
-	JNE       done164
+	JNE       done169
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done164:
+done169:
 	TESTQ DI, DI
 	RET
 
@@ -4674,7 +4777,7 @@ TEXT ·opGatherF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed165:
+listed170:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -4688,9 +4791,9 @@ listed165:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop166:
+loop171:
 	SUBQ       $0x20, R11
-	JLT        rest167
+	JLT        rest172
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Y0
@@ -4703,19 +4806,19 @@ loop166:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop166
+	JMP        loop171
 
-rest167:
+rest172:
 	CMPQ      R11, $-16
-	JNE       done168
+	JNE       done173
 	VCVTPH2PS (R9), Y0
 	VMOVUPS   Y0, (R8)
 	VCVTPH2PS 16(R9), Y0
 	VMOVUPS   Y0, 32(R8)
 
-done168:
+done173:
 	TESTQ DX, DX
-	JNZ   listed165
+	JNZ   listed170
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -4725,7 +4828,7 @@ done168:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed169:
+listed174:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -4739,9 +4842,9 @@ listed169:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop170:
+loop175:
 	SUBQ       $0x20, R11
-	JLT        rest171
+	JLT        rest176
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Y0
@@ -4754,19 +4857,19 @@ loop170:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop170
+	JMP        loop175
 
-rest171:
+rest176:
 	CMPQ      R11, $-16
-	JNE       done172
+	JNE       done177
 	VCVTPH2PS (R9), Y0
 	VMOVUPS   Y0, (R8)
 	VCVTPH2PS 16(R9), Y0
 	VMOVUPS   Y0, 32(R8)
 
-done172:
+done177:
 	TESTQ DX, DX
-	JNZ   listed169
+	JNZ   listed174
 	TESTQ DI, DI
 	RET
 
@@ -4784,7 +4887,7 @@ TEXT ·opScores1F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells173:
+cells178:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -4797,7 +4900,7 @@ cells173:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims174:
+dims179:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4840,7 +4943,7 @@ dims174:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims174
+	JNZ         dims179
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4864,7 +4967,7 @@ dims174:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells173
+	JG          cells178
 	TESTQ       DI, DI
 	RET
 
@@ -4880,10 +4983,10 @@ TEXT ·opValues1F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel175:
+panel180:
 	CMPQ         DX, $0x40
-	JLT          narrower176
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower181
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -4897,7 +5000,7 @@ panel175:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells177:
+cells182:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -4921,7 +5024,7 @@ cells177:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells177
+	JNZ          cells182
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4936,13 +5039,13 @@ cells177:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel175
+	JMP          panel180
 
-narrower176:
-panel178:
+narrower181:
+panel183:
 	CMPQ         DX, $0x20
-	JLT          narrower179
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower184
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -4952,7 +5055,7 @@ panel178:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells180:
+cells185:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VCVTPH2PS    (SI), Y5
@@ -4967,7 +5070,7 @@ cells180:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells180
+	JNZ          cells185
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4978,13 +5081,13 @@ cells180:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel178
+	JMP          panel183
 
-narrower179:
-panel181:
+narrower184:
+panel186:
 	CMPQ         DX, $0x10
-	JLT          narrower182
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower187
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
@@ -4992,7 +5095,7 @@ panel181:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells183:
+cells188:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VCVTPH2PS    (SI), Y3
@@ -5003,7 +5106,7 @@ cells183:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells183
+	JNZ          cells188
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x20, AX
@@ -5012,9 +5115,9 @@ cells183:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel181
+	JMP          panel186
 
-narrower182:
+narrower187:
 	TESTQ DI, DI
 	RET
 
@@ -5032,7 +5135,7 @@ TEXT ·opScores2F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells184:
+cells189:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -5045,7 +5148,7 @@ cells184:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims185:
+dims190:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y8
@@ -5080,7 +5183,7 @@ dims185:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims185
+	JNZ         dims190
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -5104,7 +5207,7 @@ dims185:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells184
+	JG          cells189
 	TESTQ       DI, DI
 	RET
 
@@ -5120,15 +5223,15 @@ TEXT ·opValues2F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel186:
+panel191:
 	CMPQ         DX, $0x20
-	JLT          narrower187
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower192
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y4
+	VBROADCASTSS 956(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
@@ -5138,7 +5241,7 @@ panel186:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells188:
+cells193:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -5158,7 +5261,7 @@ cells188:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells188
+	JNZ          cells193
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5173,16 +5276,16 @@ cells188:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel186
+	JMP          panel191
 
-narrower187:
-panel189:
+narrower192:
+panel194:
 	CMPQ         DX, $0x10
-	JLT          narrower190
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower195
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
@@ -5190,7 +5293,7 @@ panel189:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells191:
+cells196:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -5204,7 +5307,7 @@ cells191:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells191
+	JNZ          cells196
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5215,9 +5318,9 @@ cells191:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel189
+	JMP          panel194
 
-narrower190:
+narrower195:
 	TESTQ DI, DI
 	RET
 
@@ -5235,7 +5338,7 @@ TEXT ·opScores3F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells192:
+cells197:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -5252,7 +5355,7 @@ cells192:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims193:
+dims198:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y12
@@ -5297,7 +5400,7 @@ dims193:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims193
+	JNZ         dims198
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -5335,7 +5438,7 @@ dims193:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells192
+	JG          cells197
 	TESTQ       DI, DI
 	RET
 
@@ -5351,20 +5454,20 @@ TEXT ·opValues3F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel194:
+panel199:
 	CMPQ         DX, $0x20
-	JLT          narrower195
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower200
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y4
+	VBROADCASTSS 956(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 936(DI), Y8
+	VBROADCASTSS 960(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
@@ -5374,7 +5477,7 @@ panel194:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells196:
+cells201:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS 4(R11), Y13
@@ -5399,7 +5502,7 @@ cells196:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells196
+	JNZ          cells201
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5418,19 +5521,19 @@ cells196:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel194
+	JMP          panel199
 
-narrower195:
-panel197:
+narrower200:
+panel202:
 	CMPQ         DX, $0x10
-	JLT          narrower198
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower203
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -5438,7 +5541,7 @@ panel197:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells199:
+cells204:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -5455,7 +5558,7 @@ cells199:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells199
+	JNZ          cells204
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5468,9 +5571,9 @@ cells199:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel197
+	JMP          panel202
 
-narrower198:
+narrower203:
 	TESTQ DI, DI
 	RET
 
@@ -5488,7 +5591,7 @@ TEXT ·opScores4F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x02, R10, R10
 
-cells200:
+cells205:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -5501,7 +5604,7 @@ cells200:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims201:
+dims206:
 	PREFETCHT1  (BX)
 	VMOVUPS     (R12), Y8
 	VMOVUPS     (R12)(R8*1), Y9
@@ -5535,7 +5638,7 @@ dims201:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims201
+	JNZ         dims206
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -5559,7 +5662,7 @@ dims201:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells200
+	JG          cells205
 	TESTQ       DI, DI
 	RET
 
@@ -5575,19 +5678,19 @@ TEXT ·opValues4F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel202:
+panel207:
 	CMPQ         DX, $0x10
-	JLT          narrower203
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower208
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 940(DI), Y6
+	VBROADCASTSS 964(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -5595,7 +5698,7 @@ panel202:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells204:
+cells209:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -5615,7 +5718,7 @@ cells204:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells204
+	JNZ          cells209
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5630,9 +5733,9 @@ cells204:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel202
+	JMP          panel207
 
-narrower203:
+narrower208:
 	TESTQ DI, DI
 	RET
 
@@ -5646,9 +5749,9 @@ TEXT ·opExpandBF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop205:
+loop210:
 	SUBQ       $0x20, BX
-	JLT        rest206
+	JLT        rest211
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Y0
@@ -5665,11 +5768,11 @@ loop205:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop205
+	JMP        loop210
 
-rest206:
+rest211:
 	CMPQ      BX, $-16
-	JNE       done207
+	JNE       done212
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -5677,7 +5780,7 @@ rest206:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done207:
+done212:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -5685,9 +5788,9 @@ done207:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop208:
+loop213:
 	SUBQ       $0x20, BX
-	JLT        rest209
+	JLT        rest214
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Y0
@@ -5704,11 +5807,11 @@ loop208:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop208
+	JMP        loop213
 
-rest209:
+rest214:
 	CMPQ      BX, $-16
-	JNE       done210
+	JNE       done215
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -5716,7 +5819,7 @@ rest209:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done210:
+done215:
 	TESTQ DI, DI
 	RET
 
@@ -5732,7 +5835,7 @@ TEXT ·opGatherBF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed211:
+listed216:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5746,9 +5849,9 @@ listed211:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop212:
+loop217:
 	SUBQ       $0x20, R11
-	JLT        rest213
+	JLT        rest218
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Y0
@@ -5765,11 +5868,11 @@ loop212:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop212
+	JMP        loop217
 
-rest213:
+rest218:
 	CMPQ      R11, $-16
-	JNE       done214
+	JNE       done219
 	VPMOVZXWD (R9), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (R8)
@@ -5777,9 +5880,9 @@ rest213:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(R8)
 
-done214:
+done219:
 	TESTQ DX, DX
-	JNZ   listed211
+	JNZ   listed216
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -5789,7 +5892,7 @@ done214:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed215:
+listed220:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5803,9 +5906,9 @@ listed215:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop216:
+loop221:
 	SUBQ       $0x20, R11
-	JLT        rest217
+	JLT        rest222
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Y0
@@ -5822,11 +5925,11 @@ loop216:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop216
+	JMP        loop221
 
-rest217:
+rest222:
 	CMPQ      R11, $-16
-	JNE       done218
+	JNE       done223
 	VPMOVZXWD (R9), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (R8)
@@ -5834,9 +5937,9 @@ rest217:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(R8)
 
-done218:
+done223:
 	TESTQ DX, DX
-	JNZ   listed215
+	JNZ   listed220
 	TESTQ DI, DI
 	RET
 
@@ -5850,9 +5953,9 @@ TEXT ·opExpandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop219:
+loop224:
 	SUBQ         $0x20, BX
-	JLT          rest220
+	JLT          rest225
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), X0
@@ -5875,9 +5978,9 @@ loop219:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop219
+	JMP          loop224
 
-rest220:
+rest225:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -5885,9 +5988,9 @@ rest220:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop222:
+loop227:
 	SUBQ         $0x20, BX
-	JLT          rest223
+	JLT          rest228
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), X0
@@ -5910,9 +6013,9 @@ loop222:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop222
+	JMP          loop227
 
-rest223:
+rest228:
 	TESTQ DI, DI
 	RET
 
@@ -5928,7 +6031,7 @@ TEXT ·opGatherQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed225:
+listed230:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5942,9 +6045,9 @@ listed225:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop226:
+loop231:
 	SUBQ         $0x20, R11
-	JLT          rest227
+	JLT          rest232
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), X0
@@ -5967,11 +6070,11 @@ loop226:
 	VMOVUPS      Y1, 96(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop226
+	JMP          loop231
 
-rest227:
+rest232:
 	TESTQ DX, DX
-	JNZ   listed225
+	JNZ   listed230
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -5981,7 +6084,7 @@ rest227:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed229:
+listed234:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5995,9 +6098,9 @@ listed229:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop230:
+loop235:
 	SUBQ         $0x20, R11
-	JLT          rest231
+	JLT          rest236
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), X0
@@ -6020,11 +6123,11 @@ loop230:
 	VMOVUPS      Y1, 96(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop230
+	JMP          loop235
 
-rest231:
+rest236:
 	TESTQ DX, DX
-	JNZ   listed229
+	JNZ   listed234
 	TESTQ DI, DI
 	RET
 
@@ -6042,7 +6145,7 @@ TEXT ·opScores1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells233:
+cells238:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -6055,7 +6158,7 @@ cells233:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims234:
+dims239:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6209,7 +6312,7 @@ dims234:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims234
+	JNZ          dims239
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6233,7 +6336,7 @@ dims234:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells233
+	JG           cells238
 	TESTQ        DI, DI
 	RET
 
@@ -6249,10 +6352,10 @@ TEXT ·opValues1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel235:
+panel240:
 	CMPQ         DX, $0x40
-	JLT          narrower236
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower241
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -6266,7 +6369,7 @@ panel235:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells237:
+cells242:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -6310,7 +6413,7 @@ cells237:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells237
+	JNZ          cells242
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6325,13 +6428,13 @@ cells237:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel235
+	JMP          panel240
 
-narrower236:
-panel238:
+narrower241:
+panel243:
 	CMPQ         DX, $0x20
-	JLT          narrower239
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower244
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -6341,7 +6444,7 @@ panel238:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells240:
+cells245:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -6366,7 +6469,7 @@ cells240:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells240
+	JNZ          cells245
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6377,9 +6480,9 @@ cells240:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel238
+	JMP          panel243
 
-narrower239:
+narrower244:
 	TESTQ DI, DI
 	RET
 
@@ -6397,7 +6500,7 @@ TEXT ·opScores2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells241:
+cells246:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -6410,7 +6513,7 @@ cells241:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims242:
+dims247:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6506,7 +6609,7 @@ dims242:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims242
+	JNZ          dims247
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6530,7 +6633,7 @@ dims242:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells241
+	JG           cells246
 	TESTQ        DI, DI
 	RET
 
@@ -6546,15 +6649,15 @@ TEXT ·opValues2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel243:
+panel248:
 	CMPQ         DX, $0x20
-	JLT          narrower244
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower249
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y4
+	VBROADCASTSS 956(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
@@ -6564,7 +6667,7 @@ panel243:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells245:
+cells250:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -6594,7 +6697,7 @@ cells245:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells245
+	JNZ          cells250
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6609,9 +6712,9 @@ cells245:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel243
+	JMP          panel248
 
-narrower244:
+narrower249:
 	TESTQ DI, DI
 	RET
 
@@ -6629,7 +6732,7 @@ TEXT ·opScores3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells246:
+cells251:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -6646,7 +6749,7 @@ cells246:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims247:
+dims252:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6758,7 +6861,7 @@ dims247:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims247
+	JNZ          dims252
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -6796,7 +6899,7 @@ dims247:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells246
+	JG           cells251
 	TESTQ        DI, DI
 	RET
 
@@ -6812,16 +6915,16 @@ TEXT ·opValues3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel248:
+panel253:
 	CMPQ         DX, $0x20
-	JLT          narrower249
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower254
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -6829,7 +6932,7 @@ panel248:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells250:
+cells255:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -6852,20 +6955,20 @@ cells250:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells250
+	JNZ          cells255
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 928(DI), Y0
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -6873,7 +6976,7 @@ cells250:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells251:
+cells256:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -6894,7 +6997,7 @@ cells251:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells251
+	JNZ          cells256
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -6907,9 +7010,9 @@ cells251:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel248
+	JMP          panel253
 
-narrower249:
+narrower254:
 	TESTQ DI, DI
 	RET
 
@@ -6927,7 +7030,7 @@ TEXT ·opScores4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells252:
+cells257:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -6940,7 +7043,7 @@ cells252:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims253:
+dims258:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -7007,7 +7110,7 @@ dims253:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims253
+	JNZ          dims258
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7031,7 +7134,7 @@ dims253:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells252
+	JG           cells257
 	TESTQ        DI, DI
 	RET
 
@@ -7047,19 +7150,19 @@ TEXT ·opValues4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel254:
+panel259:
 	CMPQ         DX, $0x20
-	JLT          narrower255
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower260
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 940(DI), Y6
+	VBROADCASTSS 964(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -7067,7 +7170,7 @@ panel254:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells256:
+cells261:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -7093,7 +7196,7 @@ cells256:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells256
+	JNZ          cells261
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -7102,16 +7205,16 @@ cells256:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 928(DI), Y0
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 940(DI), Y6
+	VBROADCASTSS 964(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -7119,7 +7222,7 @@ cells256:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells257:
+cells262:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -7143,7 +7246,7 @@ cells257:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells257
+	JNZ          cells262
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -7158,9 +7261,9 @@ cells257:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel254
+	JMP          panel259
 
-narrower255:
+narrower260:
 	TESTQ DI, DI
 	RET
 
@@ -7174,9 +7277,9 @@ TEXT ·opExpandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop258:
+loop263:
 	SUBQ         $0x20, BX
-	JLT          rest259
+	JLT          rest264
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), X0
@@ -7204,9 +7307,9 @@ loop258:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop258
+	JMP          loop263
 
-rest259:
+rest264:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -7214,9 +7317,9 @@ rest259:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop261:
+loop266:
 	SUBQ         $0x20, BX
-	JLT          rest262
+	JLT          rest267
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), X0
@@ -7244,9 +7347,9 @@ loop261:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop261
+	JMP          loop266
 
-rest262:
+rest267:
 	TESTQ DI, DI
 	RET
 
@@ -7262,7 +7365,7 @@ TEXT ·opGatherQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed264:
+listed269:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -7276,9 +7379,9 @@ listed264:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop265:
+loop270:
 	SUBQ         $0x20, R11
-	JLT          rest266
+	JLT          rest271
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), X0
@@ -7306,11 +7409,11 @@ loop265:
 	VMOVUPS      Y2, 96(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop265
+	JMP          loop270
 
-rest266:
+rest271:
 	TESTQ DX, DX
-	JNZ   listed264
+	JNZ   listed269
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -7320,7 +7423,7 @@ rest266:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed268:
+listed273:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -7334,9 +7437,9 @@ listed268:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop269:
+loop274:
 	SUBQ         $0x20, R11
-	JLT          rest270
+	JLT          rest275
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), X0
@@ -7364,11 +7467,11 @@ loop269:
 	VMOVUPS      Y2, 96(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop269
+	JMP          loop274
 
-rest270:
+rest275:
 	TESTQ DX, DX
-	JNZ   listed268
+	JNZ   listed273
 	TESTQ DI, DI
 	RET
 
@@ -7386,7 +7489,7 @@ TEXT ·opScores1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells272:
+cells277:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -7399,7 +7502,7 @@ cells272:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims273:
+dims278:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -7591,7 +7694,7 @@ dims273:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims273
+	JNZ          dims278
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7615,7 +7718,7 @@ dims273:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells272
+	JG           cells277
 	TESTQ        DI, DI
 	RET
 
@@ -7631,10 +7734,10 @@ TEXT ·opValues1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel274:
+panel279:
 	CMPQ         DX, $0x40
-	JLT          narrower275
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower280
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -7648,7 +7751,7 @@ panel274:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells276:
+cells281:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y8
 	VPBROADCASTW (SI), X9
@@ -7701,7 +7804,7 @@ cells276:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells276
+	JNZ          cells281
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -7716,13 +7819,13 @@ cells276:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel274
+	JMP          panel279
 
-narrower275:
-panel277:
+narrower280:
+panel282:
 	CMPQ         DX, $0x20
-	JLT          narrower278
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower283
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -7732,7 +7835,7 @@ panel277:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells279:
+cells284:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -7762,7 +7865,7 @@ cells279:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells279
+	JNZ          cells284
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -7773,9 +7876,9 @@ cells279:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel277
+	JMP          panel282
 
-narrower278:
+narrower283:
 	TESTQ DI, DI
 	RET
 
@@ -7793,7 +7896,7 @@ TEXT ·opScores2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells280:
+cells285:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -7806,7 +7909,7 @@ cells280:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims281:
+dims286:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -7921,7 +8024,7 @@ dims281:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims281
+	JNZ          dims286
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7945,7 +8048,7 @@ dims281:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells280
+	JG           cells285
 	TESTQ        DI, DI
 	RET
 
@@ -7961,15 +8064,15 @@ TEXT ·opValues2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel282:
+panel287:
 	CMPQ         DX, $0x20
-	JLT          narrower283
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower288
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y4
+	VBROADCASTSS 956(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
@@ -7979,7 +8082,7 @@ panel282:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells284:
+cells289:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -8014,7 +8117,7 @@ cells284:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells284
+	JNZ          cells289
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -8029,9 +8132,9 @@ cells284:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel282
+	JMP          panel287
 
-narrower283:
+narrower288:
 	TESTQ DI, DI
 	RET
 
@@ -8049,7 +8152,7 @@ TEXT ·opScores3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells285:
+cells290:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -8066,7 +8169,7 @@ cells285:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims286:
+dims291:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X12
@@ -8197,7 +8300,7 @@ dims286:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims286
+	JNZ          dims291
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -8235,7 +8338,7 @@ dims286:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells285
+	JG           cells290
 	TESTQ        DI, DI
 	RET
 
@@ -8251,16 +8354,16 @@ TEXT ·opValues3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel287:
+panel292:
 	CMPQ         DX, $0x20
-	JLT          narrower288
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower293
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -8268,7 +8371,7 @@ panel287:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells289:
+cells294:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -8294,20 +8397,20 @@ cells289:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells289
+	JNZ          cells294
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 928(DI), Y0
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
@@ -8315,7 +8418,7 @@ cells289:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells290:
+cells295:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -8339,7 +8442,7 @@ cells290:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells290
+	JNZ          cells295
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -8352,9 +8455,9 @@ cells290:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel287
+	JMP          panel292
 
-narrower288:
+narrower293:
 	TESTQ DI, DI
 	RET
 
@@ -8372,7 +8475,7 @@ TEXT ·opScores4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells291:
+cells296:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -8385,7 +8488,7 @@ cells291:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims292:
+dims297:
 	PREFETCHT1   (BX)
 	VPBROADCASTW (R11), X8
 	VCVTPH2PS    X8, Y8
@@ -8461,7 +8564,7 @@ dims292:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims292
+	JNZ          dims297
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -8485,7 +8588,7 @@ dims292:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells291
+	JG           cells296
 	TESTQ        DI, DI
 	RET
 
@@ -8501,19 +8604,19 @@ TEXT ·opValues4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel293:
+panel298:
 	CMPQ         DX, $0x20
-	JLT          narrower294
-	VBROADCASTSS 928(DI), Y0
+	JLT          narrower299
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 940(DI), Y6
+	VBROADCASTSS 964(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -8521,7 +8624,7 @@ panel293:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells295:
+cells300:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -8550,7 +8653,7 @@ cells295:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells295
+	JNZ          cells300
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -8559,16 +8662,16 @@ cells295:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 928(DI), Y0
+	VBROADCASTSS 952(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 932(DI), Y2
+	VBROADCASTSS 956(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 936(DI), Y4
+	VBROADCASTSS 960(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 940(DI), Y6
+	VBROADCASTSS 964(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
@@ -8576,7 +8679,7 @@ cells295:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells296:
+cells301:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -8603,7 +8706,7 @@ cells296:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells296
+	JNZ          cells301
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -8618,9 +8721,9 @@ cells296:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel293
+	JMP          panel298
 
-narrower294:
+narrower299:
 	TESTQ DI, DI
 	RET
 
@@ -8633,14 +8736,14 @@ TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap297
+	JZ    noCap302
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs298:
+vecs303:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -8665,11 +8768,11 @@ vecs298:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs298
+	JNZ         vecs303
 
-noCap297:
+noCap302:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen299
+	JEQ  allSeen304
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSS 736(DI), Z0
@@ -8679,7 +8782,7 @@ noCap297:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs300:
+vecs305:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -8687,9 +8790,9 @@ vecs300:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs300
+	JNZ       vecs305
 
-allSeen299:
+allSeen304:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -8703,11 +8806,11 @@ allSeen299:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs301:
+vecs306:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs301
+	JNZ         vecs306
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -8730,13 +8833,13 @@ vecs301:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 928(DI)
+	VMOVUPS     Z0, 952(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs302:
+vecs307:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -8754,21 +8857,21 @@ vecs302:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs302
+	JNZ         vecs307
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums303:
+sums308:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x01, CX
-	JNZ         sums303
+	JNZ         sums308
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
@@ -8786,10 +8889,10 @@ TEXT ·opSeenValues1AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector304:
+vector309:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind305
+	JZ    blind310
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -8797,17 +8900,17 @@ vector304:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel306:
+panel311:
 	CMPQ         R9, $0x40
-	JLT          narrower307
-	VBROADCASTSS 928(DI)(AX*4), Z0
+	JLT          narrower312
+	VBROADCASTSS 952(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen308:
+seen313:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8818,7 +8921,7 @@ seen308:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen308
+	JNZ          seen313
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -8826,17 +8929,17 @@ seen308:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel306
+	JMP          panel311
 
-narrower307:
-panel309:
+narrower312:
+panel314:
 	CMPQ         R9, $0x10
-	JLT          narrower310
-	VBROADCASTSS 928(DI)(AX*4), Z0
+	JLT          narrower315
+	VBROADCASTSS 952(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen311:
+seen316:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8844,19 +8947,19 @@ seen311:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen311
+	JNZ          seen316
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel309
+	JMP          panel314
 
-narrower310:
-blind305:
+narrower315:
+blind310:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector304
+	JLT   vector309
 	TESTQ DI, DI
 	RET
 
@@ -8870,14 +8973,14 @@ TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap312
+	JZ    noCap317
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs313:
+vecs318:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -8902,11 +9005,11 @@ vecs313:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs313
+	JNZ         vecs318
 
-noCap312:
+noCap317:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen314
+	JEQ  allSeen319
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSD 736(DI), Z0
@@ -8916,7 +9019,7 @@ noCap312:
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs315:
+vecs320:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -8924,9 +9027,9 @@ vecs315:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs315
+	JNZ       vecs320
 
-allSeen314:
+allSeen319:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -8941,11 +9044,11 @@ allSeen314:
 	MOVQ         352(DI), CX
 	MOVQ         704(DI), DX
 
-vecs316:
+vecs321:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs316
+	JNZ         vecs321
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -8966,13 +9069,13 @@ vecs316:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 928(DI)
+	VMOVUPS     Z0, 952(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs317:
+vecs322:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -8990,19 +9093,19 @@ vecs317:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs317
+	JNZ         vecs322
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums318:
+sums323:
 	VADDPS        (AX), Y1, Y1
 	VADDPS        32(AX), Y1, Y1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums318
+	JNZ           sums323
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
 	VSHUFPS       $0x4e, X1, X1, X2
@@ -9020,10 +9123,10 @@ TEXT ·opSeenValues2AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector319:
+vector324:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind320
+	JZ    blind325
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -9031,17 +9134,17 @@ vector319:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel321:
+panel326:
 	CMPQ         R9, $0x40
-	JLT          narrower322
-	VBROADCASTSS 928(DI)(AX*4), Z0
+	JLT          narrower327
+	VBROADCASTSS 952(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen323:
+seen328:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9052,7 +9155,7 @@ seen323:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen323
+	JNZ          seen328
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -9060,17 +9163,17 @@ seen323:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel321
+	JMP          panel326
 
-narrower322:
-panel324:
+narrower327:
+panel329:
 	CMPQ         R9, $0x10
-	JLT          narrower325
-	VBROADCASTSS 928(DI)(AX*4), Z0
+	JLT          narrower330
+	VBROADCASTSS 952(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen326:
+seen331:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9078,19 +9181,19 @@ seen326:
 	VBROADCASTSS (BX)(R12*8), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen326
+	JNZ          seen331
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel324
+	JMP          panel329
 
-narrower325:
-blind320:
+narrower330:
+blind325:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector319
+	JLT   vector324
 	TESTQ DI, DI
 	RET
 
@@ -9104,14 +9207,14 @@ TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 704(DI)
 	MOVL  272(DI), AX
 	TESTL AX, AX
-	JZ    noCap327
+	JZ    noCap332
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), AX
 	MOVQ         704(DI), CX
 
-vecs328:
+vecs333:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -9136,11 +9239,11 @@ vecs328:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs328
+	JNZ         vecs333
 
-noCap327:
+noCap332:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen329
+	JEQ  allSeen334
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTF32X4 736(DI), Z0
@@ -9150,7 +9253,7 @@ noCap327:
 	MOVQ            352(DI), AX
 	MOVQ            704(DI), CX
 
-vecs330:
+vecs335:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -9158,9 +9261,9 @@ vecs330:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs330
+	JNZ       vecs335
 
-allSeen329:
+allSeen334:
 	// behind the last cell
 	MOVQ    592(DI), AX
 	MOVQ    352(DI), CX
@@ -9175,11 +9278,11 @@ allSeen329:
 	MOVQ            352(DI), CX
 	MOVQ            704(DI), DX
 
-vecs331:
+vecs336:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs331
+	JNZ         vecs336
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -9198,13 +9301,13 @@ vecs331:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 928(DI)
+	VMOVUPS     Z0, 952(DI)
 
 	// powers
 	MOVQ 352(DI), AX
 	MOVQ 704(DI), CX
 
-vecs332:
+vecs337:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -9222,18 +9325,18 @@ vecs332:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs332
+	JNZ         vecs337
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   352(DI), AX
 	MOVQ   704(DI), CX
 
-sums333:
+sums338:
 	VADDPS        (AX), Z1, Z1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums333
+	JNZ           sums338
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPS        Y2, Y1, Y1
 	VEXTRACTF32X4 $0x01, Y1, X2
@@ -9251,10 +9354,10 @@ TEXT ·opSeenValues4AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 688(DI), CX
 
-vector334:
+vector339:
 	MOVL  736(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind335
+	JZ    blind340
 	MOVQ  352(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  584(DI), SI
@@ -9262,17 +9365,17 @@ vector334:
 	MOVQ  192(DI), R9
 	MOVQ  208(DI), R10
 
-panel336:
+panel341:
 	CMPQ         R9, $0x40
-	JLT          narrower337
-	VBROADCASTSS 928(DI)(AX*4), Z0
+	JLT          narrower342
+	VBROADCASTSS 952(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen338:
+seen343:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9284,7 +9387,7 @@ seen338:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen338
+	JNZ          seen343
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -9292,17 +9395,17 @@ seen338:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel336
+	JMP          panel341
 
-narrower337:
-panel339:
+narrower342:
+panel344:
 	CMPQ         R9, $0x10
-	JLT          narrower340
-	VBROADCASTSS 928(DI)(AX*4), Z0
+	JLT          narrower345
+	VBROADCASTSS 952(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen341:
+seen346:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9311,19 +9414,19 @@ seen341:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen341
+	JNZ          seen346
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel339
+	JMP          panel344
 
-narrower340:
-blind335:
+narrower345:
+blind340:
 	ADDQ  208(DI), CX
 	INCQ  AX
 	CMPQ  AX, 712(DI)
-	JLT   vector334
+	JLT   vector339
 	TESTQ DI, DI
 	RET
 
@@ -9341,7 +9444,7 @@ TEXT ·opColumnScoresAVX512(SB), NOSPLIT|NOFRAME, $0
 	ADDQ CX, R8
 	MOVQ 592(DI), R9
 
-cells342:
+cells347:
 	MOVQ        664(DI), R10
 	VMOVUPS     (R10), Z0
 	VMULPS.BCST (AX), Z0, Z1
@@ -9351,9 +9454,9 @@ cells342:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more343:
+more348:
 	SUBQ             $0x00000100, R11
-	JLT              fewer344
+	JLT              fewer349
 	VMOVUPS          1024(R10), Z4
 	VFMADD231PS.BCST 64(AX), Z4, Z1
 	VFMADD231PS.BCST 64(BX), Z4, Z2
@@ -9379,14 +9482,14 @@ more343:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more343
+	JMP              more348
 
-fewer344:
+fewer349:
 	ADDQ $0x00000100, R11
 
-more345:
+more350:
 	SUBQ             $0x40, R11
-	JLT              fewer346
+	JLT              fewer351
 	VMOVUPS          1024(R10), Z4
 	VFMADD231PS.BCST 64(AX), Z4, Z1
 	VFMADD231PS.BCST 64(BX), Z4, Z2
@@ -9397,9 +9500,9 @@ more345:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more345
+	JMP              more350
 
-fewer346:
+fewer351:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9416,9 +9519,9 @@ fewer346:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more347:
+more352:
 	SUBQ             $0x00000100, R11
-	JLT              fewer348
+	JLT              fewer353
 	VMOVUPS          1536(R10), Z8
 	VFMADD231PS.BCST 96(AX), Z8, Z5
 	VFMADD231PS.BCST 96(BX), Z8, Z6
@@ -9444,14 +9547,14 @@ more347:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more347
+	JMP              more352
 
-fewer348:
+fewer353:
 	ADDQ $0x00000100, R11
 
-more349:
+more354:
 	SUBQ             $0x40, R11
-	JLT              fewer350
+	JLT              fewer355
 	VMOVUPS          1536(R10), Z8
 	VFMADD231PS.BCST 96(AX), Z8, Z5
 	VFMADD231PS.BCST 96(BX), Z8, Z6
@@ -9462,9 +9565,9 @@ more349:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more349
+	JMP              more354
 
-fewer350:
+fewer355:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9485,9 +9588,9 @@ fewer350:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more351:
+more356:
 	SUBQ             $0x00000100, R11
-	JLT              fewer352
+	JLT              fewer357
 	VMOVUPS          1280(R10), Z8
 	VFMADD231PS.BCST 80(AX), Z8, Z5
 	VFMADD231PS.BCST 80(BX), Z8, Z6
@@ -9513,14 +9616,14 @@ more351:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more351
+	JMP              more356
 
-fewer352:
+fewer357:
 	ADDQ $0x00000100, R11
 
-more353:
+more358:
 	SUBQ             $0x40, R11
-	JLT              fewer354
+	JLT              fewer359
 	VMOVUPS          1280(R10), Z8
 	VFMADD231PS.BCST 80(AX), Z8, Z5
 	VFMADD231PS.BCST 80(BX), Z8, Z6
@@ -9531,9 +9634,9 @@ more353:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more353
+	JMP              more358
 
-fewer354:
+fewer359:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9550,9 +9653,9 @@ fewer354:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more355:
+more360:
 	SUBQ             $0x00000100, R11
-	JLT              fewer356
+	JLT              fewer361
 	VMOVUPS          1792(R10), Z12
 	VFMADD231PS.BCST 112(AX), Z12, Z9
 	VFMADD231PS.BCST 112(BX), Z12, Z10
@@ -9578,14 +9681,14 @@ more355:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more355
+	JMP              more360
 
-fewer356:
+fewer361:
 	ADDQ $0x00000100, R11
 
-more357:
+more362:
 	SUBQ             $0x40, R11
-	JLT              fewer358
+	JLT              fewer363
 	VMOVUPS          1792(R10), Z12
 	VFMADD231PS.BCST 112(AX), Z12, Z9
 	VFMADD231PS.BCST 112(BX), Z12, Z10
@@ -9596,9 +9699,9 @@ more357:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more357
+	JMP              more362
 
-fewer358:
+fewer363:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9623,9 +9726,9 @@ fewer358:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more359:
+more364:
 	SUBQ             $0x00000100, R11
-	JLT              fewer360
+	JLT              fewer365
 	VMOVUPS          1088(R10), Z8
 	VFMADD231PS.BCST 68(AX), Z8, Z5
 	VFMADD231PS.BCST 68(BX), Z8, Z6
@@ -9651,14 +9754,14 @@ more359:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more359
+	JMP              more364
 
-fewer360:
+fewer365:
 	ADDQ $0x00000100, R11
 
-more361:
+more366:
 	SUBQ             $0x40, R11
-	JLT              fewer362
+	JLT              fewer367
 	VMOVUPS          1088(R10), Z8
 	VFMADD231PS.BCST 68(AX), Z8, Z5
 	VFMADD231PS.BCST 68(BX), Z8, Z6
@@ -9669,9 +9772,9 @@ more361:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more361
+	JMP              more366
 
-fewer362:
+fewer367:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9688,9 +9791,9 @@ fewer362:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more363:
+more368:
 	SUBQ             $0x00000100, R11
-	JLT              fewer364
+	JLT              fewer369
 	VMOVUPS          1600(R10), Z12
 	VFMADD231PS.BCST 100(AX), Z12, Z9
 	VFMADD231PS.BCST 100(BX), Z12, Z10
@@ -9716,14 +9819,14 @@ more363:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more363
+	JMP              more368
 
-fewer364:
+fewer369:
 	ADDQ $0x00000100, R11
 
-more365:
+more370:
 	SUBQ             $0x40, R11
-	JLT              fewer366
+	JLT              fewer371
 	VMOVUPS          1600(R10), Z12
 	VFMADD231PS.BCST 100(AX), Z12, Z9
 	VFMADD231PS.BCST 100(BX), Z12, Z10
@@ -9734,9 +9837,9 @@ more365:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more365
+	JMP              more370
 
-fewer366:
+fewer371:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9757,9 +9860,9 @@ fewer366:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more367:
+more372:
 	SUBQ             $0x00000100, R11
-	JLT              fewer368
+	JLT              fewer373
 	VMOVUPS          1344(R10), Z12
 	VFMADD231PS.BCST 84(AX), Z12, Z9
 	VFMADD231PS.BCST 84(BX), Z12, Z10
@@ -9785,14 +9888,14 @@ more367:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more367
+	JMP              more372
 
-fewer368:
+fewer373:
 	ADDQ $0x00000100, R11
 
-more369:
+more374:
 	SUBQ             $0x40, R11
-	JLT              fewer370
+	JLT              fewer375
 	VMOVUPS          1344(R10), Z12
 	VFMADD231PS.BCST 84(AX), Z12, Z9
 	VFMADD231PS.BCST 84(BX), Z12, Z10
@@ -9803,9 +9906,9 @@ more369:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more369
+	JMP              more374
 
-fewer370:
+fewer375:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9822,9 +9925,9 @@ fewer370:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more371:
+more376:
 	SUBQ             $0x00000100, R11
-	JLT              fewer372
+	JLT              fewer377
 	VMOVUPS          1856(R10), Z16
 	VFMADD231PS.BCST 116(AX), Z16, Z13
 	VFMADD231PS.BCST 116(BX), Z16, Z14
@@ -9850,14 +9953,14 @@ more371:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more371
+	JMP              more376
 
-fewer372:
+fewer377:
 	ADDQ $0x00000100, R11
 
-more373:
+more378:
 	SUBQ             $0x40, R11
-	JLT              fewer374
+	JLT              fewer379
 	VMOVUPS          1856(R10), Z16
 	VFMADD231PS.BCST 116(AX), Z16, Z13
 	VFMADD231PS.BCST 116(BX), Z16, Z14
@@ -9868,9 +9971,9 @@ more373:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more373
+	JMP              more378
 
-fewer374:
+fewer379:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9899,9 +10002,9 @@ fewer374:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more375:
+more380:
 	SUBQ             $0x00000100, R11
-	JLT              fewer376
+	JLT              fewer381
 	VMOVUPS          1152(R10), Z8
 	VFMADD231PS.BCST 72(AX), Z8, Z5
 	VFMADD231PS.BCST 72(BX), Z8, Z6
@@ -9927,14 +10030,14 @@ more375:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more375
+	JMP              more380
 
-fewer376:
+fewer381:
 	ADDQ $0x00000100, R11
 
-more377:
+more382:
 	SUBQ             $0x40, R11
-	JLT              fewer378
+	JLT              fewer383
 	VMOVUPS          1152(R10), Z8
 	VFMADD231PS.BCST 72(AX), Z8, Z5
 	VFMADD231PS.BCST 72(BX), Z8, Z6
@@ -9945,9 +10048,9 @@ more377:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more377
+	JMP              more382
 
-fewer378:
+fewer383:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9964,9 +10067,9 @@ fewer378:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more379:
+more384:
 	SUBQ             $0x00000100, R11
-	JLT              fewer380
+	JLT              fewer385
 	VMOVUPS          1664(R10), Z12
 	VFMADD231PS.BCST 104(AX), Z12, Z9
 	VFMADD231PS.BCST 104(BX), Z12, Z10
@@ -9992,14 +10095,14 @@ more379:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more379
+	JMP              more384
 
-fewer380:
+fewer385:
 	ADDQ $0x00000100, R11
 
-more381:
+more386:
 	SUBQ             $0x40, R11
-	JLT              fewer382
+	JLT              fewer387
 	VMOVUPS          1664(R10), Z12
 	VFMADD231PS.BCST 104(AX), Z12, Z9
 	VFMADD231PS.BCST 104(BX), Z12, Z10
@@ -10010,9 +10113,9 @@ more381:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more381
+	JMP              more386
 
-fewer382:
+fewer387:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10033,9 +10136,9 @@ fewer382:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more383:
+more388:
 	SUBQ             $0x00000100, R11
-	JLT              fewer384
+	JLT              fewer389
 	VMOVUPS          1408(R10), Z12
 	VFMADD231PS.BCST 88(AX), Z12, Z9
 	VFMADD231PS.BCST 88(BX), Z12, Z10
@@ -10061,14 +10164,14 @@ more383:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more383
+	JMP              more388
 
-fewer384:
+fewer389:
 	ADDQ $0x00000100, R11
 
-more385:
+more390:
 	SUBQ             $0x40, R11
-	JLT              fewer386
+	JLT              fewer391
 	VMOVUPS          1408(R10), Z12
 	VFMADD231PS.BCST 88(AX), Z12, Z9
 	VFMADD231PS.BCST 88(BX), Z12, Z10
@@ -10079,9 +10182,9 @@ more385:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more385
+	JMP              more390
 
-fewer386:
+fewer391:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10098,9 +10201,9 @@ fewer386:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more387:
+more392:
 	SUBQ             $0x00000100, R11
-	JLT              fewer388
+	JLT              fewer393
 	VMOVUPS          1920(R10), Z16
 	VFMADD231PS.BCST 120(AX), Z16, Z13
 	VFMADD231PS.BCST 120(BX), Z16, Z14
@@ -10126,14 +10229,14 @@ more387:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more387
+	JMP              more392
 
-fewer388:
+fewer393:
 	ADDQ $0x00000100, R11
 
-more389:
+more394:
 	SUBQ             $0x40, R11
-	JLT              fewer390
+	JLT              fewer395
 	VMOVUPS          1920(R10), Z16
 	VFMADD231PS.BCST 120(AX), Z16, Z13
 	VFMADD231PS.BCST 120(BX), Z16, Z14
@@ -10144,9 +10247,9 @@ more389:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more389
+	JMP              more394
 
-fewer390:
+fewer395:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10171,9 +10274,9 @@ fewer390:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more391:
+more396:
 	SUBQ             $0x00000100, R11
-	JLT              fewer392
+	JLT              fewer397
 	VMOVUPS          1216(R10), Z12
 	VFMADD231PS.BCST 76(AX), Z12, Z9
 	VFMADD231PS.BCST 76(BX), Z12, Z10
@@ -10199,14 +10302,14 @@ more391:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more391
+	JMP              more396
 
-fewer392:
+fewer397:
 	ADDQ $0x00000100, R11
 
-more393:
+more398:
 	SUBQ             $0x40, R11
-	JLT              fewer394
+	JLT              fewer399
 	VMOVUPS          1216(R10), Z12
 	VFMADD231PS.BCST 76(AX), Z12, Z9
 	VFMADD231PS.BCST 76(BX), Z12, Z10
@@ -10217,9 +10320,9 @@ more393:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more393
+	JMP              more398
 
-fewer394:
+fewer399:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10236,9 +10339,9 @@ fewer394:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more395:
+more400:
 	SUBQ             $0x00000100, R11
-	JLT              fewer396
+	JLT              fewer401
 	VMOVUPS          1728(R10), Z16
 	VFMADD231PS.BCST 108(AX), Z16, Z13
 	VFMADD231PS.BCST 108(BX), Z16, Z14
@@ -10264,14 +10367,14 @@ more395:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more395
+	JMP              more400
 
-fewer396:
+fewer401:
 	ADDQ $0x00000100, R11
 
-more397:
+more402:
 	SUBQ             $0x40, R11
-	JLT              fewer398
+	JLT              fewer403
 	VMOVUPS          1728(R10), Z16
 	VFMADD231PS.BCST 108(AX), Z16, Z13
 	VFMADD231PS.BCST 108(BX), Z16, Z14
@@ -10282,9 +10385,9 @@ more397:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more397
+	JMP              more402
 
-fewer398:
+fewer403:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10305,9 +10408,9 @@ fewer398:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more399:
+more404:
 	SUBQ             $0x00000100, R11
-	JLT              fewer400
+	JLT              fewer405
 	VMOVUPS          1472(R10), Z16
 	VFMADD231PS.BCST 92(AX), Z16, Z13
 	VFMADD231PS.BCST 92(BX), Z16, Z14
@@ -10333,14 +10436,14 @@ more399:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more399
+	JMP              more404
 
-fewer400:
+fewer405:
 	ADDQ $0x00000100, R11
 
-more401:
+more406:
 	SUBQ             $0x40, R11
-	JLT              fewer402
+	JLT              fewer407
 	VMOVUPS          1472(R10), Z16
 	VFMADD231PS.BCST 92(AX), Z16, Z13
 	VFMADD231PS.BCST 92(BX), Z16, Z14
@@ -10351,9 +10454,9 @@ more401:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more401
+	JMP              more406
 
-fewer402:
+fewer407:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10370,9 +10473,9 @@ fewer402:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more403:
+more408:
 	SUBQ             $0x00000100, R11
-	JLT              fewer404
+	JLT              fewer409
 	VMOVUPS          1984(R10), Z20
 	VFMADD231PS.BCST 124(AX), Z20, Z17
 	VFMADD231PS.BCST 124(BX), Z20, Z18
@@ -10398,14 +10501,14 @@ more403:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more403
+	JMP              more408
 
-fewer404:
+fewer409:
 	ADDQ $0x00000100, R11
 
-more405:
+more410:
 	SUBQ             $0x40, R11
-	JLT              fewer406
+	JLT              fewer411
 	VMOVUPS          1984(R10), Z20
 	VFMADD231PS.BCST 124(AX), Z20, Z17
 	VFMADD231PS.BCST 124(BX), Z20, Z18
@@ -10416,9 +10519,9 @@ more405:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more405
+	JMP              more410
 
-fewer406:
+fewer411:
 	ADDQ    $0x40, R11
 	MOVQ    CX, R10
 	SUBQ    $0x40, R10
@@ -10454,7 +10557,7 @@ fewer406:
 	ADDQ    R10, SI
 	ADDQ    R10, R8
 	SUBQ    $0x04, R9
-	JG      cells342
+	JG      cells347
 	TESTQ   DI, DI
 	RET
 
@@ -10466,7 +10569,7 @@ TEXT ·opColumnScoresOf64AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 352(DI), DX
 	MOVQ 592(DI), BX
 
-cells407:
+cells412:
 	MOVQ             664(DI), SI
 	VMOVUPS          (SI), Z0
 	VMULPS.BCST      (AX), Z0, Z1
@@ -10872,7 +10975,7 @@ cells407:
 	SHLQ             $0x02, SI
 	ADDQ             SI, AX
 	SUBQ             $0x04, BX
-	JG               cells407
+	JG               cells412
 	TESTQ            DI, DI
 	RET
 
@@ -10884,7 +10987,7 @@ TEXT ·opColumnScoresOf128AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 352(DI), DX
 	MOVQ 592(DI), BX
 
-cells408:
+cells413:
 	MOVQ             664(DI), SI
 	VMOVUPS          (SI), Z0
 	VMULPS.BCST      (AX), Z0, Z1
@@ -11610,7 +11713,7 @@ cells408:
 	SHLQ             $0x02, SI
 	ADDQ             SI, AX
 	SUBQ             $0x04, BX
-	JG               cells408
+	JG               cells413
 	TESTQ            DI, DI
 	RET
 
@@ -11620,14 +11723,14 @@ TEXT ·opColumnSoftmaxAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  592(DI), AX
 	MOVL  272(DI), CX
 	TESTL CX, CX
-	JZ    noCap409
+	JZ    noCap414
 
 	// soft cap
 	VBROADCASTSS 272(DI), Z0
 	MOVQ         352(DI), CX
 	MOVQ         AX, DX
 
-rows410:
+rows415:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -11652,11 +11755,11 @@ rows410:
 	VMOVUPS     Z1, (CX)
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         rows410
+	JNZ         rows415
 
-noCap409:
+noCap414:
 	CMPQ 728(DI), $0x00
-	JEQ  allSeen411
+	JEQ  allSeen416
 
 	// cells that some do not see: bit c of a vector's mask is cell c
 	MOVQ    352(DI), CX
@@ -11666,7 +11769,7 @@ noCap409:
 	VMOVUPS bit<>+0(SB), Z1
 	VMOVUPS 752(DI), Z2
 
-cells412:
+cells417:
 	VPTESTMD  Z1, Z2, K1
 	KMOVW     K1, (DX)
 	VBLENDMPS (CX), Z0, K1, Z5
@@ -11675,9 +11778,9 @@ cells412:
 	ADDQ      $0x40, CX
 	ADDQ      $0x02, DX
 	DECQ      BX
-	JNZ       cells412
+	JNZ       cells417
 
-allSeen411:
+allSeen416:
 	// behind the last cell, up to a multiple of 4
 	MOVQ    352(DI), CX
 	MOVQ    AX, DX
@@ -11699,14 +11802,14 @@ allSeen411:
 	MOVQ    352(DI), BX
 	MOVQ    AX, SI
 
-rows413:
+rows418:
 	VMAXPS      (BX), Z1, Z1
 	VMAXPS      64(BX), Z2, Z2
 	VMAXPS      128(BX), Z3, Z3
 	VMAXPS      192(BX), Z4, Z4
 	ADDQ        $0x00000100, BX
 	SUBQ        $0x04, SI
-	JG          rows413
+	JG          rows418
 	VMAXPS      Z2, Z1, Z1
 	VMAXPS      Z4, Z3, Z3
 	VMAXPS      Z3, Z1, Z1
@@ -11724,7 +11827,7 @@ rows413:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 928(DI)
+	VMOVUPS     Z0, 952(DI)
 
 	// powers, and the sums of every fourth one
 	VXORPS Z2, Z2, Z2
@@ -11733,7 +11836,7 @@ rows413:
 	VXORPS Z5, Z5, Z5
 	MOVQ   352(DI), CX
 
-rows414:
+rows419:
 	VMOVUPS     (CX), Z6
 	VSUBPS      Z1, Z6, Z6
 	VMOVUPS     expLow<>+0(SB), Z7
@@ -11800,7 +11903,7 @@ rows414:
 	VADDPS      Z6, Z5, Z5
 	ADDQ        $0x00000100, CX
 	SUBQ        $0x04, AX
-	JG          rows414
+	JG          rows419
 	VADDPS      Z4, Z2, Z2
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z3, Z2, Z2
@@ -11818,8 +11921,8 @@ TEXT ·opColumnValuesAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 192(DI), DX
 	MOVQ 208(DI), BX
 
-panel415:
-	VMOVUPS 928(DI), Z0
+panel420:
+	VMOVUPS 952(DI), Z0
 	VMULPS  (CX), Z0, Z1
 	VMULPS  64(CX), Z0, Z2
 	VMULPS  128(CX), Z0, Z3
@@ -11841,7 +11944,7 @@ panel415:
 	MOVQ    360(DI), R9
 	MOVQ    592(DI), R9
 
-cells416:
+cells421:
 	VMOVUPS          (R8), Z16
 	VFMADD231PS.BCST (SI), Z16, Z1
 	VFMADD231PS.BCST 4(SI), Z16, Z2
@@ -11862,7 +11965,7 @@ cells416:
 	ADDQ             BX, SI
 	ADDQ             $0x40, R8
 	DECQ             R9
-	JNZ              cells416
+	JNZ              cells421
 	VMOVUPS          Z1, (CX)
 	VMOVUPS          Z2, 64(CX)
 	VMOVUPS          Z3, 128(CX)
@@ -11882,7 +11985,7 @@ cells416:
 	ADDQ             $0x40, AX
 	ADDQ             $0x00000400, CX
 	SUBQ             $0x10, DX
-	JNZ              panel415
+	JNZ              panel420
 	TESTQ            DI, DI
 	RET
 
@@ -11894,8 +11997,8 @@ TEXT ·opColumnSeenValuesAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 192(DI), DX
 	MOVQ 208(DI), BX
 
-panel417:
-	VMOVUPS 928(DI), Z0
+panel422:
+	VMOVUPS 952(DI), Z0
 	VMULPS  (CX), Z0, Z1
 	VMULPS  64(CX), Z0, Z2
 	VMULPS  128(CX), Z0, Z3
@@ -11917,7 +12020,7 @@ panel417:
 	MOVQ    360(DI), R9
 	MOVQ    592(DI), R10
 
-cells418:
+cells423:
 	VMOVUPS          (R8), Z16
 	KMOVW            (R9), K1
 	ADDQ             $0x02, R9
@@ -11940,7 +12043,7 @@ cells418:
 	ADDQ             BX, SI
 	ADDQ             $0x40, R8
 	DECQ             R10
-	JNZ              cells418
+	JNZ              cells423
 	VMOVUPS          Z1, (CX)
 	VMOVUPS          Z2, 64(CX)
 	VMOVUPS          Z3, 128(CX)
@@ -11960,7 +12063,7 @@ cells418:
 	ADDQ             $0x40, AX
 	ADDQ             $0x00000400, CX
 	SUBQ             $0x10, DX
-	JNZ              panel417
+	JNZ              panel422
 	TESTQ            DI, DI
 	RET
 
@@ -11974,9 +12077,9 @@ TEXT ·opExpandF32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop419:
+loop424:
 	SUBQ       $0x20, BX
-	JLT        rest420
+	JLT        rest425
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -11986,15 +12089,15 @@ loop419:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop419
+	JMP        loop424
 
-rest420:
+rest425:
 	CMPQ    BX, $-16
-	JNE     done421
+	JNE     done426
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done421:
+done426:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -12002,9 +12105,9 @@ done421:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop422:
+loop427:
 	SUBQ       $0x20, BX
-	JLT        rest423
+	JLT        rest428
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -12014,15 +12117,15 @@ loop422:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop422
+	JMP        loop427
 
-rest423:
+rest428:
 	CMPQ    BX, $-16
-	JNE     done424
+	JNE     done429
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done424:
+done429:
 	TESTQ DI, DI
 	RET
 
@@ -12038,7 +12141,7 @@ TEXT ·opGatherF32AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed425:
+listed430:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -12052,9 +12155,9 @@ listed425:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop426:
+loop431:
 	SUBQ       $0x20, R11
-	JLT        rest427
+	JLT        rest432
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -12064,17 +12167,17 @@ loop426:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop426
+	JMP        loop431
 
-rest427:
+rest432:
 	CMPQ    R11, $-16
-	JNE     done428
+	JNE     done433
 	VMOVUPS (R9), Z0
 	VMOVUPS Z0, (R8)
 
-done428:
+done433:
 	TESTQ DX, DX
-	JNZ   listed425
+	JNZ   listed430
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -12084,7 +12187,7 @@ done428:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed429:
+listed434:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -12098,9 +12201,9 @@ listed429:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop430:
+loop435:
 	SUBQ       $0x20, R11
-	JLT        rest431
+	JLT        rest436
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -12110,17 +12213,17 @@ loop430:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop430
+	JMP        loop435
 
-rest431:
+rest436:
 	CMPQ    R11, $-16
-	JNE     done432
+	JNE     done437
 	VMOVUPS (R9), Z0
 	VMOVUPS Z0, (R8)
 
-done432:
+done437:
 	TESTQ DX, DX
-	JNZ   listed429
+	JNZ   listed434
 	TESTQ DI, DI
 	RET
 
@@ -12138,7 +12241,7 @@ TEXT ·opScores1F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells433:
+cells438:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -12160,7 +12263,7 @@ cells433:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims434:
+dims439:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12199,7 +12302,7 @@ dims434:
 	ADDQ        $0x40, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims434
+	JNZ         dims439
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -12250,7 +12353,7 @@ dims434:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells433
+	JG          cells438
 	TESTQ       DI, DI
 	RET
 
@@ -12266,10 +12369,10 @@ TEXT ·opValues1F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel435:
+panel440:
 	CMPQ         DX, $0x00000080
-	JLT          narrower436
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower441
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -12283,7 +12386,7 @@ panel435:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells437:
+cells442:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -12305,7 +12408,7 @@ cells437:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells437
+	JNZ          cells442
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12320,13 +12423,13 @@ cells437:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel435
+	JMP          panel440
 
-narrower436:
-panel438:
+narrower441:
+panel443:
 	CMPQ         DX, $0x40
-	JLT          narrower439
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower444
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -12336,7 +12439,7 @@ panel438:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells440:
+cells445:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -12350,7 +12453,7 @@ cells440:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells440
+	JNZ          cells445
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12361,13 +12464,13 @@ cells440:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel438
+	JMP          panel443
 
-narrower439:
-panel441:
+narrower444:
+panel446:
 	CMPQ         DX, $0x20
-	JLT          narrower442
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower447
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
@@ -12375,7 +12478,7 @@ panel441:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells443:
+cells448:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z2
@@ -12385,7 +12488,7 @@ cells443:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells443
+	JNZ          cells448
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x00000080, AX
@@ -12394,20 +12497,20 @@ cells443:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel441
+	JMP          panel446
 
-narrower442:
-panel444:
+narrower447:
+panel449:
 	CMPQ         DX, $0x10
-	JLT          narrower445
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower450
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         352(DI), R10
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells446:
+cells451:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VFMADD231PS  (SI), Z1, Z0
@@ -12415,7 +12518,7 @@ cells446:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells446
+	JNZ          cells451
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
@@ -12423,9 +12526,9 @@ cells446:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel444
+	JMP          panel449
 
-narrower445:
+narrower450:
 	TESTQ DI, DI
 	RET
 
@@ -12443,7 +12546,7 @@ TEXT ·opScores2F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells447:
+cells452:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -12464,7 +12567,7 @@ cells447:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims448:
+dims453:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12503,7 +12606,7 @@ dims448:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims448
+	JNZ         dims453
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -12553,7 +12656,7 @@ dims448:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells447
+	JG          cells452
 	TESTQ       DI, DI
 	RET
 
@@ -12569,15 +12672,15 @@ TEXT ·opValues2F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel449:
+panel454:
 	CMPQ         DX, $0x40
-	JLT          narrower450
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower455
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
@@ -12587,7 +12690,7 @@ panel449:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells451:
+cells456:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -12610,7 +12713,7 @@ cells451:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells451
+	JNZ          cells456
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12625,16 +12728,16 @@ cells451:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel449
+	JMP          panel454
 
-narrower450:
-panel452:
+narrower455:
+panel457:
 	CMPQ         DX, $0x20
-	JLT          narrower453
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower458
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
@@ -12642,7 +12745,7 @@ panel452:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells454:
+cells459:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z4
@@ -12657,7 +12760,7 @@ cells454:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells454
+	JNZ          cells459
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12668,22 +12771,22 @@ cells454:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel452
+	JMP          panel457
 
-narrower453:
-panel455:
+narrower458:
+panel460:
 	CMPQ         DX, $0x10
-	JLT          narrower456
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower461
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z1
+	VBROADCASTSS 956(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
 	MOVQ         352(DI), R11
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells457:
+cells462:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -12694,7 +12797,7 @@ cells457:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells457
+	JNZ          cells462
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x40, AX
@@ -12703,9 +12806,9 @@ cells457:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel455
+	JMP          panel460
 
-narrower456:
+narrower461:
 	TESTQ DI, DI
 	RET
 
@@ -12721,7 +12824,7 @@ TEXT ·opScores3F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells458:
+cells463:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -12738,7 +12841,7 @@ cells458:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims459:
+dims464:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12766,7 +12869,7 @@ dims459:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims459
+	JNZ         dims464
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -12807,7 +12910,7 @@ dims459:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells458
+	JG          cells463
 	TESTQ       DI, DI
 	RET
 
@@ -12823,20 +12926,20 @@ TEXT ·opValues3F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel460:
+panel465:
 	CMPQ         DX, $0x40
-	JLT          narrower461
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower466
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 936(DI), Z8
+	VBROADCASTSS 960(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
@@ -12846,7 +12949,7 @@ panel460:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells462:
+cells467:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -12874,7 +12977,7 @@ cells462:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells462
+	JNZ          cells467
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12893,19 +12996,19 @@ cells462:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel460
+	JMP          panel465
 
-narrower461:
-panel463:
+narrower466:
+panel468:
 	CMPQ         DX, $0x20
-	JLT          narrower464
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower469
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 936(DI), Z4
+	VBROADCASTSS 960(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
@@ -12913,7 +13016,7 @@ panel463:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells465:
+cells470:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z6
@@ -12931,7 +13034,7 @@ cells465:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells465
+	JNZ          cells470
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12944,24 +13047,24 @@ cells465:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel463
+	JMP          panel468
 
-narrower464:
-panel466:
+narrower469:
+panel471:
 	CMPQ         DX, $0x10
-	JLT          narrower467
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower472
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z1
+	VBROADCASTSS 956(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 936(DI), Z2
+	VBROADCASTSS 960(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
 	MOVQ         352(DI), R11
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells468:
+cells473:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -12974,7 +13077,7 @@ cells468:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells468
+	JNZ          cells473
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -12984,9 +13087,9 @@ cells468:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel466
+	JMP          panel471
 
-narrower467:
+narrower472:
 	TESTQ DI, DI
 	RET
 
@@ -13002,7 +13105,7 @@ TEXT ·opScores4F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells469:
+cells474:
 	MOVQ   AX, R10
 	MOVQ   664(DI), R11
 	MOVQ   184(DI), R12
@@ -13023,7 +13126,7 @@ cells469:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims470:
+dims475:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13056,7 +13159,7 @@ dims470:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims470
+	JNZ         dims475
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13106,7 +13209,7 @@ dims470:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells469
+	JG          cells474
 	TESTQ       DI, DI
 	RET
 
@@ -13122,25 +13225,25 @@ TEXT ·opValues4F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel471:
+panel476:
 	CMPQ         DX, $0x40
-	JLT          narrower472
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower477
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 936(DI), Z8
+	VBROADCASTSS 960(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 940(DI), Z12
+	VBROADCASTSS 964(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
@@ -13150,7 +13253,7 @@ panel471:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells473:
+cells478:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	PREFETCHT1   128(R14)
@@ -13183,7 +13286,7 @@ cells473:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells473
+	JNZ          cells478
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13206,22 +13309,22 @@ cells473:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel471
+	JMP          panel476
 
-narrower472:
-panel474:
+narrower477:
+panel479:
 	CMPQ         DX, $0x20
-	JLT          narrower475
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower480
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 936(DI), Z4
+	VBROADCASTSS 960(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 940(DI), Z6
+	VBROADCASTSS 964(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
@@ -13229,7 +13332,7 @@ panel474:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells476:
+cells481:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z8
@@ -13250,7 +13353,7 @@ cells476:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells476
+	JNZ          cells481
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13265,26 +13368,26 @@ cells476:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel474
+	JMP          panel479
 
-narrower475:
-panel477:
+narrower480:
+panel482:
 	CMPQ         DX, $0x10
-	JLT          narrower478
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower483
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z1
+	VBROADCASTSS 956(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 936(DI), Z2
+	VBROADCASTSS 960(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 940(DI), Z3
+	VBROADCASTSS 964(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
 	MOVQ         352(DI), R12
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells479:
+cells484:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -13299,7 +13402,7 @@ cells479:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells479
+	JNZ          cells484
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -13310,9 +13413,9 @@ cells479:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel477
+	JMP          panel482
 
-narrower478:
+narrower483:
 	TESTQ DI, DI
 	RET
 
@@ -13326,9 +13429,9 @@ TEXT ·opExpandF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop480:
+loop485:
 	SUBQ       $0x20, BX
-	JLT        rest481
+	JLT        rest486
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Z0
@@ -13337,15 +13440,15 @@ loop480:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop480
+	JMP        loop485
 
-rest481:
+rest486:
 	CMPQ      BX, $-16
-	JNE       done482
+	JNE       done487
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done482:
+done487:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -13353,9 +13456,9 @@ done482:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop483:
+loop488:
 	SUBQ       $0x20, BX
-	JLT        rest484
+	JLT        rest489
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Z0
@@ -13364,15 +13467,15 @@ loop483:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop483
+	JMP        loop488
 
-rest484:
+rest489:
 	CMPQ      BX, $-16
-	JNE       done485
+	JNE       done490
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done485:
+done490:
 	TESTQ DI, DI
 	RET
 
@@ -13388,7 +13491,7 @@ TEXT ·opGatherF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed486:
+listed491:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -13402,9 +13505,9 @@ listed486:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop487:
+loop492:
 	SUBQ       $0x20, R11
-	JLT        rest488
+	JLT        rest493
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Z0
@@ -13413,17 +13516,17 @@ loop487:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop487
+	JMP        loop492
 
-rest488:
+rest493:
 	CMPQ      R11, $-16
-	JNE       done489
+	JNE       done494
 	VCVTPH2PS (R9), Z0
 	VMOVUPS   Z0, (R8)
 
-done489:
+done494:
 	TESTQ DX, DX
-	JNZ   listed486
+	JNZ   listed491
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -13433,7 +13536,7 @@ done489:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed490:
+listed495:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -13447,9 +13550,9 @@ listed490:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop491:
+loop496:
 	SUBQ       $0x20, R11
-	JLT        rest492
+	JLT        rest497
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Z0
@@ -13458,17 +13561,17 @@ loop491:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop491
+	JMP        loop496
 
-rest492:
+rest497:
 	CMPQ      R11, $-16
-	JNE       done493
+	JNE       done498
 	VCVTPH2PS (R9), Z0
 	VMOVUPS   Z0, (R8)
 
-done493:
+done498:
 	TESTQ DX, DX
-	JNZ   listed490
+	JNZ   listed495
 	TESTQ DI, DI
 	RET
 
@@ -13486,7 +13589,7 @@ TEXT ·opScores1F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells494:
+cells499:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -13508,7 +13611,7 @@ cells494:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims495:
+dims500:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13555,7 +13658,7 @@ dims495:
 	ADDQ        $0x20, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims495
+	JNZ         dims500
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13606,7 +13709,7 @@ dims495:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells494
+	JG          cells499
 	TESTQ       DI, DI
 	RET
 
@@ -13622,10 +13725,10 @@ TEXT ·opValues1F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel496:
+panel501:
 	CMPQ         DX, $0x00000080
-	JLT          narrower497
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower502
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -13639,7 +13742,7 @@ panel496:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells498:
+cells503:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -13665,7 +13768,7 @@ cells498:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells498
+	JNZ          cells503
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13680,13 +13783,13 @@ cells498:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel496
+	JMP          panel501
 
-narrower497:
-panel499:
+narrower502:
+panel504:
 	CMPQ         DX, $0x40
-	JLT          narrower500
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower505
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -13696,7 +13799,7 @@ panel499:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells501:
+cells506:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -13712,7 +13815,7 @@ cells501:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells501
+	JNZ          cells506
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13723,13 +13826,13 @@ cells501:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel499
+	JMP          panel504
 
-narrower500:
-panel502:
+narrower505:
+panel507:
 	CMPQ         DX, $0x20
-	JLT          narrower503
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower508
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
@@ -13737,7 +13840,7 @@ panel502:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells504:
+cells509:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VCVTPH2PS    (SI), Z3
@@ -13748,7 +13851,7 @@ cells504:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells504
+	JNZ          cells509
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x40, AX
@@ -13757,20 +13860,20 @@ cells504:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel502
+	JMP          panel507
 
-narrower503:
-panel505:
+narrower508:
+panel510:
 	CMPQ         DX, $0x10
-	JLT          narrower506
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower511
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
 	MOVQ         352(DI), R10
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells507:
+cells512:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VCVTPH2PS    (SI), Z2
@@ -13779,7 +13882,7 @@ cells507:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells507
+	JNZ          cells512
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
@@ -13787,9 +13890,9 @@ cells507:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel505
+	JMP          panel510
 
-narrower506:
+narrower511:
 	TESTQ DI, DI
 	RET
 
@@ -13809,7 +13912,7 @@ TEXT ·opScores2F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R12
 	IMUL3Q $0x08, R12, R12
 
-cells508:
+cells513:
 	MOVQ   AX, R13
 	MOVQ   664(DI), R14
 	MOVQ   184(DI), R15
@@ -13830,7 +13933,7 @@ cells508:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims509:
+dims514:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13865,7 +13968,7 @@ dims509:
 	ADDQ        $0x20, R13
 	ADDQ        $0x40, R14
 	SUBQ        $0x10, R15
-	JNZ         dims509
+	JNZ         dims514
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13915,7 +14018,7 @@ dims509:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells508
+	JG          cells513
 	TESTQ       DI, DI
 	RET
 
@@ -13931,15 +14034,15 @@ TEXT ·opValues2F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel510:
+panel515:
 	CMPQ         DX, $0x40
-	JLT          narrower511
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower516
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
@@ -13949,7 +14052,7 @@ panel510:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells512:
+cells517:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -13970,7 +14073,7 @@ cells512:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells512
+	JNZ          cells517
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13985,16 +14088,16 @@ cells512:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel510
+	JMP          panel515
 
-narrower511:
-panel513:
+narrower516:
+panel518:
 	CMPQ         DX, $0x20
-	JLT          narrower514
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower519
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
@@ -14002,7 +14105,7 @@ panel513:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells515:
+cells520:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -14016,7 +14119,7 @@ cells515:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells515
+	JNZ          cells520
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -14027,22 +14130,22 @@ cells515:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel513
+	JMP          panel518
 
-narrower514:
-panel516:
+narrower519:
+panel521:
 	CMPQ         DX, $0x10
-	JLT          narrower517
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower522
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z1
+	VBROADCASTSS 956(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
 	MOVQ         352(DI), R11
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells518:
+cells523:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -14053,7 +14156,7 @@ cells518:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells518
+	JNZ          cells523
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x20, AX
@@ -14062,9 +14165,9 @@ cells518:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel516
+	JMP          panel521
 
-narrower517:
+narrower522:
 	TESTQ DI, DI
 	RET
 
@@ -14082,7 +14185,7 @@ TEXT ·opScores3F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells519:
+cells524:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -14099,7 +14202,7 @@ cells519:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims520:
+dims525:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Z12
@@ -14125,7 +14228,7 @@ dims520:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims520
+	JNZ         dims525
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -14166,7 +14269,7 @@ dims520:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells519
+	JG          cells524
 	TESTQ       DI, DI
 	RET
 
@@ -14182,20 +14285,20 @@ TEXT ·opValues3F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel521:
+panel526:
 	CMPQ         DX, $0x40
-	JLT          narrower522
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower527
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 936(DI), Z8
+	VBROADCASTSS 960(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
@@ -14205,7 +14308,7 @@ panel521:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells523:
+cells528:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -14231,7 +14334,7 @@ cells523:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells523
+	JNZ          cells528
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14250,19 +14353,19 @@ cells523:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel521
+	JMP          panel526
 
-narrower522:
-panel524:
+narrower527:
+panel529:
 	CMPQ         DX, $0x20
-	JLT          narrower525
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower530
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 936(DI), Z4
+	VBROADCASTSS 960(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
@@ -14270,7 +14373,7 @@ panel524:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells526:
+cells531:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -14287,7 +14390,7 @@ cells526:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells526
+	JNZ          cells531
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -14300,24 +14403,24 @@ cells526:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel524
+	JMP          panel529
 
-narrower525:
-panel527:
+narrower530:
+panel532:
 	CMPQ         DX, $0x10
-	JLT          narrower528
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower533
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z1
+	VBROADCASTSS 956(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 936(DI), Z2
+	VBROADCASTSS 960(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
 	MOVQ         352(DI), R11
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells529:
+cells534:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -14330,7 +14433,7 @@ cells529:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells529
+	JNZ          cells534
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -14340,9 +14443,9 @@ cells529:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel527
+	JMP          panel532
 
-narrower528:
+narrower533:
 	TESTQ DI, DI
 	RET
 
@@ -14360,7 +14463,7 @@ TEXT ·opScores4F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x04, R11, R11
 
-cells530:
+cells535:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -14381,7 +14484,7 @@ cells530:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims531:
+dims536:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R13), Z16
@@ -14412,7 +14515,7 @@ dims531:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims531
+	JNZ         dims536
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -14462,7 +14565,7 @@ dims531:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells530
+	JG          cells535
 	TESTQ       DI, DI
 	RET
 
@@ -14478,25 +14581,25 @@ TEXT ·opValues4F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel532:
+panel537:
 	CMPQ         DX, $0x40
-	JLT          narrower533
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower538
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 936(DI), Z8
+	VBROADCASTSS 960(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 940(DI), Z12
+	VBROADCASTSS 964(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
@@ -14506,7 +14609,7 @@ panel532:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells534:
+cells539:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -14537,7 +14640,7 @@ cells534:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells534
+	JNZ          cells539
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14560,22 +14663,22 @@ cells534:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel532
+	JMP          panel537
 
-narrower533:
-panel535:
+narrower538:
+panel540:
 	CMPQ         DX, $0x20
-	JLT          narrower536
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower541
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 936(DI), Z4
+	VBROADCASTSS 960(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 940(DI), Z6
+	VBROADCASTSS 964(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
@@ -14583,7 +14686,7 @@ panel535:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells537:
+cells542:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -14603,7 +14706,7 @@ cells537:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells537
+	JNZ          cells542
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -14618,26 +14721,26 @@ cells537:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel535
+	JMP          panel540
 
-narrower536:
-panel538:
+narrower541:
+panel543:
 	CMPQ         DX, $0x10
-	JLT          narrower539
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower544
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z1
+	VBROADCASTSS 956(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 936(DI), Z2
+	VBROADCASTSS 960(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 940(DI), Z3
+	VBROADCASTSS 964(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
 	MOVQ         352(DI), R12
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells540:
+cells545:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -14652,7 +14755,7 @@ cells540:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells540
+	JNZ          cells545
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -14663,9 +14766,9 @@ cells540:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel538
+	JMP          panel543
 
-narrower539:
+narrower544:
 	TESTQ DI, DI
 	RET
 
@@ -14679,9 +14782,9 @@ TEXT ·opExpandBF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop541:
+loop546:
 	SUBQ       $0x20, BX
-	JLT        rest542
+	JLT        rest547
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Z0
@@ -14692,16 +14795,16 @@ loop541:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop541
+	JMP        loop546
 
-rest542:
+rest547:
 	CMPQ      BX, $-16
-	JNE       done543
+	JNE       done548
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done543:
+done548:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -14709,9 +14812,9 @@ done543:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop544:
+loop549:
 	SUBQ       $0x20, BX
-	JLT        rest545
+	JLT        rest550
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Z0
@@ -14722,16 +14825,16 @@ loop544:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop544
+	JMP        loop549
 
-rest545:
+rest550:
 	CMPQ      BX, $-16
-	JNE       done546
+	JNE       done551
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done546:
+done551:
 	TESTQ DI, DI
 	RET
 
@@ -14747,7 +14850,7 @@ TEXT ·opGatherBF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed547:
+listed552:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14761,9 +14864,9 @@ listed547:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop548:
+loop553:
 	SUBQ       $0x20, R11
-	JLT        rest549
+	JLT        rest554
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Z0
@@ -14774,18 +14877,18 @@ loop548:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop548
+	JMP        loop553
 
-rest549:
+rest554:
 	CMPQ      R11, $-16
-	JNE       done550
+	JNE       done555
 	VPMOVZXWD (R9), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (R8)
 
-done550:
+done555:
 	TESTQ DX, DX
-	JNZ   listed547
+	JNZ   listed552
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -14795,7 +14898,7 @@ done550:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed551:
+listed556:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14809,9 +14912,9 @@ listed551:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop552:
+loop557:
 	SUBQ       $0x20, R11
-	JLT        rest553
+	JLT        rest558
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Z0
@@ -14822,18 +14925,18 @@ loop552:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop552
+	JMP        loop557
 
-rest553:
+rest558:
 	CMPQ      R11, $-16
-	JNE       done554
+	JNE       done559
 	VPMOVZXWD (R9), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (R8)
 
-done554:
+done559:
 	TESTQ DX, DX
-	JNZ   listed551
+	JNZ   listed556
 	TESTQ DI, DI
 	RET
 
@@ -14847,9 +14950,9 @@ TEXT ·opExpandQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop555:
+loop560:
 	SUBQ         $0x20, BX
-	JLT          rest556
+	JLT          rest561
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), Y0
@@ -14864,9 +14967,9 @@ loop555:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop555
+	JMP          loop560
 
-rest556:
+rest561:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -14874,9 +14977,9 @@ rest556:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop558:
+loop563:
 	SUBQ         $0x20, BX
-	JLT          rest559
+	JLT          rest564
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), Y0
@@ -14891,9 +14994,9 @@ loop558:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop558
+	JMP          loop563
 
-rest559:
+rest564:
 	TESTQ DI, DI
 	RET
 
@@ -14909,7 +15012,7 @@ TEXT ·opGatherQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed561:
+listed566:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14923,9 +15026,9 @@ listed561:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop562:
+loop567:
 	SUBQ         $0x20, R11
-	JLT          rest563
+	JLT          rest568
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), Y0
@@ -14940,11 +15043,11 @@ loop562:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop562
+	JMP          loop567
 
-rest563:
+rest568:
 	TESTQ DX, DX
-	JNZ   listed561
+	JNZ   listed566
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -14954,7 +15057,7 @@ rest563:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed565:
+listed570:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14968,9 +15071,9 @@ listed565:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop566:
+loop571:
 	SUBQ         $0x20, R11
-	JLT          rest567
+	JLT          rest572
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), Y0
@@ -14985,11 +15088,11 @@ loop566:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop566
+	JMP          loop571
 
-rest567:
+rest572:
 	TESTQ DX, DX
-	JNZ   listed565
+	JNZ   listed570
 	TESTQ DI, DI
 	RET
 
@@ -15007,7 +15110,7 @@ TEXT ·opScores1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells569:
+cells574:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -15029,7 +15132,7 @@ cells569:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims570:
+dims575:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15206,7 +15309,7 @@ dims570:
 	ADDQ         $0x22, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims570
+	JNZ          dims575
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -15257,7 +15360,7 @@ dims570:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells569
+	JG           cells574
 	TESTQ        DI, DI
 	RET
 
@@ -15273,10 +15376,10 @@ TEXT ·opValues1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel571:
+panel576:
 	CMPQ         DX, $0x00000080
-	JLT          narrower572
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower577
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -15290,7 +15393,7 @@ panel571:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells573:
+cells578:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -15339,7 +15442,7 @@ cells573:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells573
+	JNZ          cells578
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15354,13 +15457,13 @@ cells573:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel571
+	JMP          panel576
 
-narrower572:
-panel574:
+narrower577:
+panel579:
 	CMPQ         DX, $0x40
-	JLT          narrower575
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower580
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -15370,7 +15473,7 @@ panel574:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells576:
+cells581:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -15398,7 +15501,7 @@ cells576:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells576
+	JNZ          cells581
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15409,13 +15512,13 @@ cells576:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel574
+	JMP          panel579
 
-narrower575:
-panel577:
+narrower580:
+panel582:
 	CMPQ         DX, $0x20
-	JLT          narrower578
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower583
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
@@ -15423,7 +15526,7 @@ panel577:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells579:
+cells584:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -15440,7 +15543,7 @@ cells579:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells579
+	JNZ          cells584
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x22, AX
@@ -15449,9 +15552,9 @@ cells579:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel577
+	JMP          panel582
 
-narrower578:
+narrower583:
 	TESTQ DI, DI
 	RET
 
@@ -15471,7 +15574,7 @@ TEXT ·opScores2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells580:
+cells585:
 	MOVQ   AX, R13
 	MOVQ   664(DI), R14
 	MOVQ   184(DI), R15
@@ -15492,7 +15595,7 @@ cells580:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims581:
+dims586:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15602,7 +15705,7 @@ dims581:
 	ADDQ         $0x22, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims581
+	JNZ          dims586
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -15652,7 +15755,7 @@ dims581:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells580
+	JG           cells585
 	TESTQ        DI, DI
 	RET
 
@@ -15668,15 +15771,15 @@ TEXT ·opValues2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel582:
+panel587:
 	CMPQ         DX, $0x40
-	JLT          narrower583
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower588
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
@@ -15686,7 +15789,7 @@ panel582:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells584:
+cells589:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -15719,7 +15822,7 @@ cells584:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells584
+	JNZ          cells589
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15734,16 +15837,16 @@ cells584:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel582
+	JMP          panel587
 
-narrower583:
-panel585:
+narrower588:
+panel590:
 	CMPQ         DX, $0x20
-	JLT          narrower586
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower591
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
@@ -15751,7 +15854,7 @@ panel585:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells587:
+cells592:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -15771,7 +15874,7 @@ cells587:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells587
+	JNZ          cells592
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -15782,9 +15885,9 @@ cells587:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel585
+	JMP          panel590
 
-narrower586:
+narrower591:
 	TESTQ DI, DI
 	RET
 
@@ -15802,7 +15905,7 @@ TEXT ·opScores3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells588:
+cells593:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -15819,7 +15922,7 @@ cells588:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims589:
+dims594:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15889,7 +15992,7 @@ dims589:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims589
+	JNZ          dims594
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -15930,7 +16033,7 @@ dims589:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells588
+	JG           cells593
 	TESTQ        DI, DI
 	RET
 
@@ -15946,20 +16049,20 @@ TEXT ·opValues3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel590:
+panel595:
 	CMPQ         DX, $0x40
-	JLT          narrower591
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower596
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 936(DI), Z8
+	VBROADCASTSS 960(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
@@ -15969,7 +16072,7 @@ panel590:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells592:
+cells597:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -16007,7 +16110,7 @@ cells592:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells592
+	JNZ          cells597
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16026,19 +16129,19 @@ cells592:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel590
+	JMP          panel595
 
-narrower591:
-panel593:
+narrower596:
+panel598:
 	CMPQ         DX, $0x20
-	JLT          narrower594
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower599
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 936(DI), Z4
+	VBROADCASTSS 960(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
@@ -16046,7 +16149,7 @@ panel593:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells595:
+cells600:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -16069,7 +16172,7 @@ cells595:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells595
+	JNZ          cells600
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -16082,9 +16185,9 @@ cells595:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel593
+	JMP          panel598
 
-narrower594:
+narrower599:
 	TESTQ DI, DI
 	RET
 
@@ -16102,7 +16205,7 @@ TEXT ·opScores4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells596:
+cells601:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -16123,7 +16226,7 @@ cells596:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims597:
+dims602:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -16203,7 +16306,7 @@ dims597:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims597
+	JNZ          dims602
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -16253,7 +16356,7 @@ dims597:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells596
+	JG           cells601
 	TESTQ        DI, DI
 	RET
 
@@ -16269,25 +16372,25 @@ TEXT ·opValues4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel598:
+panel603:
 	CMPQ         DX, $0x40
-	JLT          narrower599
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower604
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 936(DI), Z8
+	VBROADCASTSS 960(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 940(DI), Z12
+	VBROADCASTSS 964(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
@@ -16297,7 +16400,7 @@ panel598:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells600:
+cells605:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -16340,7 +16443,7 @@ cells600:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells600
+	JNZ          cells605
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16363,22 +16466,22 @@ cells600:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel598
+	JMP          panel603
 
-narrower599:
-panel601:
+narrower604:
+panel606:
 	CMPQ         DX, $0x20
-	JLT          narrower602
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower607
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 936(DI), Z4
+	VBROADCASTSS 960(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 940(DI), Z6
+	VBROADCASTSS 964(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
@@ -16386,7 +16489,7 @@ panel601:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells603:
+cells608:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -16412,7 +16515,7 @@ cells603:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells603
+	JNZ          cells608
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -16427,9 +16530,9 @@ cells603:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel601
+	JMP          panel606
 
-narrower602:
+narrower607:
 	TESTQ DI, DI
 	RET
 
@@ -16443,9 +16546,9 @@ TEXT ·opExpandQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  CX, 576(DI)
 	IMULQ 184(DI), BX
 
-loop604:
+loop609:
 	SUBQ         $0x20, BX
-	JLT          rest605
+	JLT          rest610
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), Y0
@@ -16460,9 +16563,9 @@ loop604:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop604
+	JMP          loop609
 
-rest605:
+rest610:
 	MOVQ  560(DI), AX
 	MOVQ  400(DI), CX
 	MOVQ  648(DI), DX
@@ -16470,9 +16573,9 @@ rest605:
 	MOVQ  CX, 584(DI)
 	IMULQ 192(DI), BX
 
-loop607:
+loop612:
 	SUBQ         $0x20, BX
-	JLT          rest608
+	JLT          rest613
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), Y0
@@ -16487,9 +16590,9 @@ loop607:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop607
+	JMP          loop612
 
-rest608:
+rest613:
 	TESTQ DI, DI
 	RET
 
@@ -16505,7 +16608,7 @@ TEXT ·opGatherQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed610:
+listed615:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -16519,9 +16622,9 @@ listed610:
 	IMULQ   SI, R8
 	ADDQ    392(DI), R8
 
-loop611:
+loop616:
 	SUBQ         $0x20, R11
-	JLT          rest612
+	JLT          rest617
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), Y0
@@ -16536,11 +16639,11 @@ loop611:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop611
+	JMP          loop616
 
-rest612:
+rest617:
 	TESTQ DX, DX
-	JNZ   listed610
+	JNZ   listed615
 	MOVQ  440(DI), AX
 	MOVQ  624(DI), CX
 	MOVQ  632(DI), DX
@@ -16550,7 +16653,7 @@ rest612:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed614:
+listed619:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -16564,9 +16667,9 @@ listed614:
 	IMULQ   SI, R8
 	ADDQ    400(DI), R8
 
-loop615:
+loop620:
 	SUBQ         $0x20, R11
-	JLT          rest616
+	JLT          rest621
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), Y0
@@ -16581,11 +16684,11 @@ loop615:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop615
+	JMP          loop620
 
-rest616:
+rest621:
 	TESTQ DX, DX
-	JNZ   listed614
+	JNZ   listed619
 	TESTQ DI, DI
 	RET
 
@@ -16603,7 +16706,7 @@ TEXT ·opScores1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells618:
+cells623:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -16625,7 +16728,7 @@ cells618:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims619:
+dims624:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -16798,7 +16901,7 @@ dims619:
 	ADDQ         $0x12, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims619
+	JNZ          dims624
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -16849,7 +16952,7 @@ dims619:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells618
+	JG           cells623
 	TESTQ        DI, DI
 	RET
 
@@ -16865,10 +16968,10 @@ TEXT ·opValues1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel620:
+panel625:
 	CMPQ         DX, $0x00000080
-	JLT          narrower621
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower626
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -16882,7 +16985,7 @@ panel620:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells622:
+cells627:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z8
@@ -16930,7 +17033,7 @@ cells622:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells622
+	JNZ          cells627
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16945,13 +17048,13 @@ cells622:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel620
+	JMP          panel625
 
-narrower621:
-panel623:
+narrower626:
+panel628:
 	CMPQ         DX, $0x40
-	JLT          narrower624
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower629
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -16961,7 +17064,7 @@ panel623:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells625:
+cells630:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z4
 	VPBROADCASTW (SI), Y5
@@ -16988,7 +17091,7 @@ cells625:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells625
+	JNZ          cells630
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16999,13 +17102,13 @@ cells625:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel623
+	JMP          panel628
 
-narrower624:
-panel626:
+narrower629:
+panel631:
 	CMPQ         DX, $0x20
-	JLT          narrower627
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower632
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
@@ -17013,7 +17116,7 @@ panel626:
 	MOVQ         592(DI), R11
 	MOVQ         BX, R12
 
-cells628:
+cells633:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -17030,7 +17133,7 @@ cells628:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells628
+	JNZ          cells633
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x12, AX
@@ -17039,9 +17142,9 @@ cells628:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel626
+	JMP          panel631
 
-narrower627:
+narrower632:
 	TESTQ DI, DI
 	RET
 
@@ -17061,7 +17164,7 @@ TEXT ·opScores2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells629:
+cells634:
 	MOVQ   AX, R13
 	MOVQ   664(DI), R14
 	MOVQ   184(DI), R15
@@ -17082,7 +17185,7 @@ cells629:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims630:
+dims635:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -17190,7 +17293,7 @@ dims630:
 	ADDQ         $0x12, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims630
+	JNZ          dims635
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -17240,7 +17343,7 @@ dims630:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells629
+	JG           cells634
 	TESTQ        DI, DI
 	RET
 
@@ -17256,15 +17359,15 @@ TEXT ·opValues2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel631:
+panel636:
 	CMPQ         DX, $0x40
-	JLT          narrower632
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower637
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
@@ -17274,7 +17377,7 @@ panel631:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells633:
+cells638:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z8
 	VBROADCASTSS 4(R11), Z9
@@ -17306,7 +17409,7 @@ cells633:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells633
+	JNZ          cells638
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17321,16 +17424,16 @@ cells633:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel631
+	JMP          panel636
 
-narrower632:
-panel634:
+narrower637:
+panel639:
 	CMPQ         DX, $0x20
-	JLT          narrower635
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower640
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
@@ -17338,7 +17441,7 @@ panel634:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells636:
+cells641:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -17358,7 +17461,7 @@ cells636:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells636
+	JNZ          cells641
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -17369,9 +17472,9 @@ cells636:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel634
+	JMP          panel639
 
-narrower635:
+narrower640:
 	TESTQ DI, DI
 	RET
 
@@ -17389,7 +17492,7 @@ TEXT ·opScores3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells637:
+cells642:
 	MOVQ   AX, R11
 	MOVQ   664(DI), R12
 	MOVQ   184(DI), R13
@@ -17406,7 +17509,7 @@ cells637:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims638:
+dims643:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R12), Z12
@@ -17475,7 +17578,7 @@ dims638:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims638
+	JNZ          dims643
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -17516,7 +17619,7 @@ dims638:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells637
+	JG           cells642
 	TESTQ        DI, DI
 	RET
 
@@ -17532,20 +17635,20 @@ TEXT ·opValues3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel639:
+panel644:
 	CMPQ         DX, $0x40
-	JLT          narrower640
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower645
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 936(DI), Z8
+	VBROADCASTSS 960(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
@@ -17555,7 +17658,7 @@ panel639:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells641:
+cells646:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z13
@@ -17592,7 +17695,7 @@ cells641:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells641
+	JNZ          cells646
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17611,19 +17714,19 @@ cells641:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel639
+	JMP          panel644
 
-narrower640:
-panel642:
+narrower645:
+panel647:
 	CMPQ         DX, $0x20
-	JLT          narrower643
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower648
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 936(DI), Z4
+	VBROADCASTSS 960(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
@@ -17631,7 +17734,7 @@ panel642:
 	MOVQ         592(DI), R12
 	MOVQ         BX, R13
 
-cells644:
+cells649:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -17654,7 +17757,7 @@ cells644:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells644
+	JNZ          cells649
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -17667,9 +17770,9 @@ cells644:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel642
+	JMP          panel647
 
-narrower643:
+narrower648:
 	TESTQ DI, DI
 	RET
 
@@ -17687,7 +17790,7 @@ TEXT ·opScores4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   168(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells645:
+cells650:
 	MOVQ   AX, R12
 	MOVQ   664(DI), R13
 	MOVQ   184(DI), R14
@@ -17708,7 +17811,7 @@ cells645:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims646:
+dims651:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R13), Z16
@@ -17787,7 +17890,7 @@ dims646:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims646
+	JNZ          dims651
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -17837,7 +17940,7 @@ dims646:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells645
+	JG           cells650
 	TESTQ        DI, DI
 	RET
 
@@ -17853,25 +17956,25 @@ TEXT ·opValues4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 160(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel647:
+panel652:
 	CMPQ         DX, $0x40
-	JLT          narrower648
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower653
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z4
+	VBROADCASTSS 956(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 936(DI), Z8
+	VBROADCASTSS 960(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 940(DI), Z12
+	VBROADCASTSS 964(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
@@ -17881,7 +17984,7 @@ panel647:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells649:
+cells654:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z16
 	VBROADCASTSS 4(R12), Z17
@@ -17923,7 +18026,7 @@ cells649:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells649
+	JNZ          cells654
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17946,22 +18049,22 @@ cells649:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel647
+	JMP          panel652
 
-narrower648:
-panel650:
+narrower653:
+panel655:
 	CMPQ         DX, $0x20
-	JLT          narrower651
-	VBROADCASTSS 928(DI), Z0
+	JLT          narrower656
+	VBROADCASTSS 952(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 932(DI), Z2
+	VBROADCASTSS 956(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 936(DI), Z4
+	VBROADCASTSS 960(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 940(DI), Z6
+	VBROADCASTSS 964(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
@@ -17969,7 +18072,7 @@ panel650:
 	MOVQ         592(DI), R13
 	MOVQ         BX, R14
 
-cells652:
+cells657:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -17995,7 +18098,7 @@ cells652:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells652
+	JNZ          cells657
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -18010,9 +18113,9 @@ cells652:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel650
+	JMP          panel655
 
-narrower651:
+narrower656:
 	TESTQ DI, DI
 	RET
 
@@ -18024,13 +18127,13 @@ TEXT ·opQueryPieces(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    472(DI), DX
 	VMOVUPS upper<>+0(SB), Z0
 
-columns653:
+columns658:
 	MOVQ 184(DI), BX
 
-dims654:
+dims659:
 	MOVQ $0x00000010, SI
 
-rows655:
+rows660:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -18053,13 +18156,13 @@ rows655:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       SI
-	JNZ        rows655
+	JNZ        rows660
 	ADDQ       $0x00000400, AX
 	ADDQ       $0x00000800, CX
 	SUBQ       $0x20, BX
-	JNZ        dims654
+	JNZ        dims659
 	SUBQ       $0x10, DX
-	JNZ        columns653
+	JNZ        columns658
 	TESTQ      DI, DI
 	RET
 
@@ -18071,7 +18174,7 @@ TEXT ·opPiecesAMX1(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    200(DI), CX
 	MOVQ    $0x00000020, DX
 	SUBQ    592(DI), DX
-	JLE     whole656
+	JLE     whole661
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -18079,22 +18182,22 @@ TEXT ·opPiecesAMX1(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared657
+	JZ     cleared662
 
-clear658:
+clear663:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear658
+	JNZ     clear663
 
-cleared657:
-whole656:
+cleared662:
+whole661:
 	MOVQ 584(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole659
+	JLE  whole664
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -18102,17 +18205,17 @@ whole656:
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared660
+	JZ     cleared665
 
-clear661:
+clear666:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear661
+	JNZ     clear666
 
-cleared660:
-whole659:
+cleared665:
+whole664:
 	KXORW K1, K1, K1
 
 	// keys
@@ -18120,15 +18223,15 @@ whole659:
 	MOVQ 824(DI), CX
 	MOVQ $0x00000002, DX
 
-block662:
+block667:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells663:
+cells668:
 	MOVQ BX, R8
 	MOVQ 184(DI), R9
 
-dims664:
+dims669:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -18143,44 +18246,44 @@ dims664:
 	SUBQ        $-128, AX
 	ADDQ        $0x00000800, R8
 	SUBQ        $0x20, R9
-	JNZ         dims664
+	JNZ         dims669
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells663
+	JNZ         cells668
 	ADDQ        $0x00000400, CX
 	DECQ        DX
-	JNZ         block662
+	JNZ         block667
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite665
+	JEQ         finite670
 
 	// cells with numbers that are not finite
 	MOVQ 576(DI), CX
 	MOVQ $0x00000001, DX
 
-cells666:
+cells671:
 	KXORW K3, K3, K3
 	MOVQ  200(DI), BX
 
-numbers667:
+numbers672:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers667
+	JNZ         numbers672
 	KORTESTW    K3, K3
-	JEQ         none668
+	JEQ         none673
 	ORQ         DX, AX
 
-none668:
+none673:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells666
+	JCC  cells671
 
-finite665:
-	MOVQ  AX, 848(DI)
+finite670:
+	MOVQ  AX, 872(DI)
 	KXORW K4, K4, K4
 
 	// values
@@ -18191,12 +18294,12 @@ finite665:
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values669:
+values674:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells670:
+cells675:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -18211,10 +18314,10 @@ cells670:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells670
+	JNZ         cells675
 	MOVQ        $0x00000001, R10
 
-pieces671:
+pieces676:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -18313,41 +18416,59 @@ pieces671:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces671
+	JNZ         pieces676
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values669
+	JNZ         values674
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite672
+	JEQ         finite677
 
 	// cells with numbers that are not finite
 	MOVQ 584(DI), CX
 	MOVQ $0x00000001, DX
 
-cells673:
+cells678:
 	KXORW K5, K5, K5
 	MOVQ  208(DI), BX
 
-numbers674:
+numbers679:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers674
+	JNZ         numbers679
 	KORTESTW    K5, K5
-	JEQ         none675
+	JEQ         none680
 	ORQ         DX, AX
 
-none675:
+none680:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells673
+	JCC  cells678
 
-finite672:
-	MOVQ  AX, 856(DI)
+finite677:
+	MOVQ AX, 880(DI)
+
+	// whether columns may be together
+	XORL AX, AX
+	MOVQ AX, 728(DI)
+	CMPQ 592(DI), $0x20
+	JNE  no681
+	CMPQ 608(DI), $0x00
+	JNE  no681
+	CMPQ 872(DI), $0x00
+	JNE  no681
+	CMPQ 880(DI), $0x00
+	JNE  no681
+	CMPQ 272(DI), $0x00
+	JNE  no681
+	INCQ AX
+
+no681:
+	MOVQ  AX, 864(DI)
 	TESTQ DI, DI
 	RET
 
@@ -18376,7 +18497,7 @@ TEXT ·opColumnScoresAMX1(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims676:
+dims682:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -18450,7 +18571,7 @@ dims676:
 	ADDQ $0x00000800, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims676
+	JNZ  dims682
 
 	// the column's queries have 1.5 times the bytes in pieces
 	MOVQ 664(DI), DX
@@ -18462,7 +18583,7 @@ dims676:
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims677:
+dims683:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -18506,7 +18627,7 @@ dims677:
 	ADDQ  $0x00000800, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims677
+	JNZ   dims683
 	MOVQ  352(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
@@ -18528,12 +18649,12 @@ dims677:
 	BYTE  $0x04
 	BYTE  $0x00
 	BYTE  $0x00
-	MOVQ  848(DI), AX
+	MOVQ  872(DI), AX
 	TESTQ AX, AX
-	JEQ   none678
+	JEQ   none684
 
 	// keys that are not finite
-cells679:
+cells685:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
@@ -18543,31 +18664,63 @@ cells679:
 	IMULQ  200(DI), DX
 	ADDQ   576(DI), DX
 
-dims680:
+dims686:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims680
+	JNZ          dims686
 	SHLQ         $0x06, CX
 	ADDQ         352(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells679
+	JNZ          cells685
 
-none678:
+none684:
 	TESTQ DI, DI
 	RET
 
 // func opColumnValuesAMX1()
 // Requires: AVX, AVX512DQ, AVX512F, BMI
 TEXT ·opColumnValuesAMX1(SB), NOSPLIT|NOFRAME, $0
+	MOVQ     688(DI), CX
+	VMOVUPS  952(DI), Z0
+	VCMPPS   $0x04, one<>+0(SB), Z0, K1
+	KORTESTW K1, K1
+	JEQ      same687
+
+	// maxima have changed
+	MOVQ 192(DI), AX
+
+scale688:
+	VMULPS  (CX), Z0, Z1
+	VMOVUPS Z1, (CX)
+	VMULPS  64(CX), Z0, Z1
+	VMOVUPS Z1, 64(CX)
+	VMULPS  128(CX), Z0, Z1
+	VMOVUPS Z1, 128(CX)
+	VMULPS  192(CX), Z0, Z1
+	VMOVUPS Z1, 192(CX)
+	VMULPS  256(CX), Z0, Z1
+	VMOVUPS Z1, 256(CX)
+	VMULPS  320(CX), Z0, Z1
+	VMOVUPS Z1, 320(CX)
+	VMULPS  384(CX), Z0, Z1
+	VMOVUPS Z1, 384(CX)
+	VMULPS  448(CX), Z0, Z1
+	VMOVUPS Z1, 448(CX)
+	ADDQ    $0x00000200, CX
+	SUBQ    $0x08, AX
+	JNZ     scale688
+
+same687:
+	// pieces of the weights
 	MOVQ $0x00000040, AX
 	MOVQ 352(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole681
+	JLE  whole689
 
 	// behind the last cell
 	IMULQ  AX, DX
@@ -18575,55 +18728,23 @@ TEXT ·opColumnValuesAMX1(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared682
+	JZ     cleared690
 
-clear683:
+clear691:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear683
+	JNZ     clear691
 
-cleared682:
-whole681:
-	VMOVUPS  928(DI), Z0
-	VCMPPS   $0x04, one<>+0(SB), Z0, K1
-	KORTESTW K1, K1
-	JEQ      same684
-
-	// maxima have changed
-	MOVQ 688(DI), AX
-	MOVQ 192(DI), CX
-
-scale685:
-	VMULPS  (AX), Z0, Z1
-	VMOVUPS Z1, (AX)
-	VMULPS  64(AX), Z0, Z1
-	VMOVUPS Z1, 64(AX)
-	VMULPS  128(AX), Z0, Z1
-	VMOVUPS Z1, 128(AX)
-	VMULPS  192(AX), Z0, Z1
-	VMOVUPS Z1, 192(AX)
-	VMULPS  256(AX), Z0, Z1
-	VMOVUPS Z1, 256(AX)
-	VMULPS  320(AX), Z0, Z1
-	VMOVUPS Z1, 320(AX)
-	VMULPS  384(AX), Z0, Z1
-	VMOVUPS Z1, 384(AX)
-	VMULPS  448(AX), Z0, Z1
-	VMOVUPS Z1, 448(AX)
-	ADDQ    $0x00000200, AX
-	SUBQ    $0x08, CX
-	JNZ     scale685
-
-same684:
-	// pieces of the weights
+cleared690:
+whole689:
 	MOVQ    352(DI), AX
 	MOVQ    840(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows686:
+rows692:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -18646,13 +18767,13 @@ rows686:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows686
+	JNZ        rows692
+	MOVQ       688(DI), CX
+	MOVQ       840(DI), DX
 
 	// products
 	MOVQ $0x00000040, AX
 	MOVQ 832(DI), SI
-	MOVQ 840(DI), DX
-	MOVQ 688(DI), CX
 	MOVQ 192(DI), BX
 	BYTE $0xc4
 	BYTE $0xe2
@@ -18685,7 +18806,7 @@ rows686:
 	BYTE $0x00
 	BYTE $0x00
 
-values687:
+values693:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -18779,19 +18900,19 @@ values687:
 	ADDQ  $0x00000800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values687
-	MOVQ  856(DI), AX
+	JNZ   values693
+	MOVQ  880(DI), AX
 	TESTQ AX, AX
-	JEQ   none688
+	JEQ   none694
 
 	// values that are not finite
 	VPBROADCASTD 600(DI), Z0
 	CMPQ         728(DI), $0x00
-	JEQ          all689
+	JEQ          all695
 	VMOVUPS      752(DI), Z0
 
-all689:
-cells690:
+all695:
+cells696:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
@@ -18806,7 +18927,7 @@ cells690:
 	ADDQ         352(DI), CX
 	VMOVUPS      (CX), Z1
 
-values691:
+values697:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -18816,12 +18937,2687 @@ values691:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values691
+	JNZ          values697
 	TESTQ        AX, AX
-	JNZ          cells690
+	JNZ          cells696
 
-none688:
+none694:
 	TESTQ DI, DI
+	RET
+
+// func opColumnValuesBeforeAMX1()
+// Requires: AVX512F
+TEXT ·opColumnValuesBeforeAMX1(SB), NOSPLIT|NOFRAME, $0
+	MOVQ     688(DI), CX
+	MOVQ     208(DI), DX
+	SHLQ     $0x04, DX
+	SUBQ     DX, CX
+	MOVQ     848(DI), DX
+	VMOVUPS  3072(DX), Z0
+	VCMPPS   $0x04, one<>+0(SB), Z0, K1
+	KORTESTW K1, K1
+	JEQ      same698
+
+	// maxima have changed
+	MOVQ 192(DI), AX
+
+scale699:
+	VMULPS  (CX), Z0, Z1
+	VMOVUPS Z1, (CX)
+	VMULPS  64(CX), Z0, Z1
+	VMOVUPS Z1, 64(CX)
+	VMULPS  128(CX), Z0, Z1
+	VMOVUPS Z1, 128(CX)
+	VMULPS  192(CX), Z0, Z1
+	VMOVUPS Z1, 192(CX)
+	VMULPS  256(CX), Z0, Z1
+	VMOVUPS Z1, 256(CX)
+	VMULPS  320(CX), Z0, Z1
+	VMOVUPS Z1, 320(CX)
+	VMULPS  384(CX), Z0, Z1
+	VMOVUPS Z1, 384(CX)
+	VMULPS  448(CX), Z0, Z1
+	VMOVUPS Z1, 448(CX)
+	ADDQ    $0x00000200, CX
+	SUBQ    $0x08, AX
+	JNZ     scale699
+
+same698:
+	MOVQ 688(DI), CX
+	MOVQ 208(DI), DX
+	SHLQ $0x04, DX
+	SUBQ DX, CX
+	MOVQ 848(DI), DX
+
+	// products
+	MOVQ $0x00000040, AX
+	MOVQ 832(DI), SI
+	MOVQ 192(DI), BX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+
+values700:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	ADDQ  $0x00000800, SI
+	ADDQ  $0x00000800, CX
+	SUBQ  $0x20, BX
+	JNZ   values700
+	TESTQ DI, DI
+	RET
+
+// func opColumnStepAMX1Of64()
+// Requires: AVX512DQ, AVX512F
+TEXT ·opColumnStepAMX1Of64(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+
+	// the next column's queries have 1.5 times the bytes in pieces
+	MOVQ 200(DI), DX
+	SHLQ $0x04, DX
+	ADDQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 856(DI), CX
+	MOVQ 352(DI), R8
+	MOVQ 840(DI), R9
+	MOVQ 672(DI), R10
+	MOVQ 680(DI), R11
+
+	// softmax and products of tiles in turns
+	VMOVUPS     (R10), Z0
+	VMAXPS      (R8), Z0, Z1
+	VMAXPS      64(R8), Z0, Z2
+	VMAXPS      128(R8), Z0, Z3
+	VMAXPS      192(R8), Z0, Z0
+	VMAXPS      256(R8), Z1, Z1
+	VMAXPS      320(R8), Z2, Z2
+	VMAXPS      384(R8), Z3, Z3
+	VMAXPS      448(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	VMAXPS      512(R8), Z1, Z1
+	VMAXPS      576(R8), Z2, Z2
+	VMAXPS      640(R8), Z3, Z3
+	VMAXPS      704(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      768(R8), Z1, Z1
+	VMAXPS      832(R8), Z2, Z2
+	VMAXPS      896(R8), Z3, Z3
+	VMAXPS      960(R8), Z0, Z0
+	VMAXPS      1024(R8), Z1, Z1
+	VMAXPS      1088(R8), Z2, Z2
+	VMAXPS      1152(R8), Z3, Z3
+	VMAXPS      1216(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      1280(R8), Z1, Z1
+	VMAXPS      1344(R8), Z2, Z2
+	VMAXPS      1408(R8), Z3, Z3
+	VMAXPS      1472(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      1536(R8), Z1, Z1
+	VMAXPS      1600(R8), Z2, Z2
+	VMAXPS      1664(R8), Z3, Z3
+	VMAXPS      1728(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      1792(R8), Z1, Z1
+	VMAXPS      1856(R8), Z2, Z2
+	VMAXPS      1920(R8), Z3, Z3
+	VMAXPS      1984(R8), Z0, Z0
+	VMOVUPS     (R10), Z4
+	VMAXPS      Z2, Z1, Z1
+	VMAXPS      Z0, Z3, Z3
+	VMAXPS      Z3, Z1, Z1
+	VMOVUPS     Z1, (R10)
+	VSUBPS      Z1, Z4, Z4
+	VMOVUPS     expLow<>+0(SB), Z0
+	VCMPPS      $0x15, Z0, Z4, K1
+	VRNDSCALEPS $0x00, Z4, Z0
+	VSUBPS      Z0, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z2
+	VFMADD213PS exp5<>+0(SB), Z4, Z2
+	VFMADD213PS exp4<>+0(SB), Z4, Z2
+	VFMADD213PS exp3<>+0(SB), Z4, Z2
+	VFMADD213PS exp2<>+0(SB), Z4, Z2
+	VFMADD213PS exp1<>+0(SB), Z4, Z2
+	VFMADD213PS exp0<>+0(SB), Z4, Z2
+	VSCALEFPS.Z Z0, Z2, K1, Z4
+	VMOVUPS     Z4, 3072(R9)
+	VMOVUPS     upper<>+0(SB), Z0
+	VXORPS      Z2, Z2, Z2
+	VXORPS      Z3, Z3, Z3
+	VXORPS      Z4, Z4, Z4
+	VXORPS      Z5, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     (R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, (R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     64(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 64(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     128(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 128(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     192(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 192(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     256(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 256(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     320(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 320(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     384(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 384(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     448(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 448(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     512(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 512(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     576(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 576(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     640(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 640(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     704(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 704(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     768(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 768(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     832(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 832(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     896(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 896(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     960(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 960(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     1024(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1024(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     (R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, (R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1024(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2048(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1088(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1088(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     64(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 64(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1088(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2112(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1152(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1152(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     128(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 128(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1152(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2176(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1216(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1216(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     192(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 192(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1216(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2240(R9)
+	VMOVUPS     1280(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1280(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     256(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 256(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1280(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2304(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1344(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1344(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     320(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 320(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1344(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2368(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1408(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1408(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     384(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 384(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1408(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2432(R9)
+	VMOVUPS     1472(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1472(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     448(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 448(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1472(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2496(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1536(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1536(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     512(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 512(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1536(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2560(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1600(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1600(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     576(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 576(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1600(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2624(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1664(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1664(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     640(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 640(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1664(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2688(R9)
+	VMOVUPS     1728(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1728(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     704(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 704(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1728(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2752(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1792(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1792(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     768(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 768(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1792(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2816(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1856(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1856(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     832(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 832(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1856(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2880(R9)
+	VMOVUPS     1920(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1920(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     896(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 896(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1920(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2944(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1984(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z1
+	VCMPPS      $0x15, Z1, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z1
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z7
+	VFMADD213PS exp5<>+0(SB), Z6, Z7
+	VFMADD213PS exp4<>+0(SB), Z6, Z7
+	VFMADD213PS exp3<>+0(SB), Z6, Z7
+	VFMADD213PS exp2<>+0(SB), Z6, Z7
+	VFMADD213PS exp1<>+0(SB), Z6, Z7
+	VFMADD213PS exp0<>+0(SB), Z6, Z7
+	VSCALEFPS.Z Z1, Z7, K1, Z6
+	VMOVUPS     Z6, 1984(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     960(R8), Z1
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 960(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 1984(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z6, Z1
+	VMOVUPS     Z1, 3008(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VADDPS      Z4, Z2, Z2
+	VADDPS      Z5, Z3, Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     (R11), Z0
+	VMOVUPS     3072(R9), Z1
+	VFMADD213PS Z2, Z1, Z0
+	VMOVUPS     Z0, (R11)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	TESTQ       DI, DI
+	RET
+
+// func opColumnStepAMX1Of128()
+// Requires: AVX512DQ, AVX512F
+TEXT ·opColumnStepAMX1Of128(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+
+	// the next column's queries have 1.5 times the bytes in pieces
+	MOVQ 200(DI), DX
+	SHLQ $0x04, DX
+	ADDQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 856(DI), CX
+	MOVQ 352(DI), R8
+	MOVQ 840(DI), R9
+	MOVQ 672(DI), R10
+	MOVQ 680(DI), R11
+
+	// softmax and products of tiles in turns
+	VMOVUPS     (R10), Z0
+	VMAXPS      (R8), Z0, Z1
+	VMAXPS      64(R8), Z0, Z2
+	VMAXPS      128(R8), Z0, Z3
+	VMAXPS      192(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	VMAXPS      256(R8), Z1, Z1
+	VMAXPS      320(R8), Z2, Z2
+	VMAXPS      384(R8), Z3, Z3
+	VMAXPS      448(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      512(R8), Z1, Z1
+	VMAXPS      576(R8), Z2, Z2
+	VMAXPS      640(R8), Z3, Z3
+	VMAXPS      704(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      768(R8), Z1, Z1
+	VMAXPS      832(R8), Z2, Z2
+	VMAXPS      896(R8), Z3, Z3
+	VMAXPS      960(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      1024(R8), Z1, Z1
+	VMAXPS      1088(R8), Z2, Z2
+	VMAXPS      1152(R8), Z3, Z3
+	VMAXPS      1216(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMAXPS      1280(R8), Z1, Z1
+	VMAXPS      1344(R8), Z2, Z2
+	VMAXPS      1408(R8), Z3, Z3
+	VMAXPS      1472(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      1536(R8), Z1, Z1
+	VMAXPS      1600(R8), Z2, Z2
+	VMAXPS      1664(R8), Z3, Z3
+	VMAXPS      1728(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMAXPS      1792(R8), Z1, Z1
+	VMAXPS      1856(R8), Z2, Z2
+	VMAXPS      1920(R8), Z3, Z3
+	VMAXPS      1984(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R10), Z4
+	VMAXPS      Z2, Z1, Z1
+	VMAXPS      Z0, Z3, Z3
+	VMAXPS      Z3, Z1, Z1
+	VMOVUPS     Z1, (R10)
+	VSUBPS      Z1, Z4, Z4
+	VMOVUPS     expLow<>+0(SB), Z0
+	VCMPPS      $0x15, Z0, Z4, K1
+	VRNDSCALEPS $0x00, Z4, Z0
+	VSUBPS      Z0, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z2
+	VFMADD213PS exp5<>+0(SB), Z4, Z2
+	VFMADD213PS exp4<>+0(SB), Z4, Z2
+	VFMADD213PS exp3<>+0(SB), Z4, Z2
+	VFMADD213PS exp2<>+0(SB), Z4, Z2
+	VFMADD213PS exp1<>+0(SB), Z4, Z2
+	VFMADD213PS exp0<>+0(SB), Z4, Z2
+	VSCALEFPS.Z Z0, Z2, K1, Z4
+	VMOVUPS     Z4, 3072(R9)
+	VMOVUPS     upper<>+0(SB), Z0
+	VXORPS      Z2, Z2, Z2
+	VXORPS      Z3, Z3, Z3
+	VXORPS      Z4, Z4, Z4
+	VXORPS      Z5, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, (R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     64(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 64(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     128(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 128(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     192(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 192(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     256(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 256(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     320(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 320(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     384(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 384(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x1c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x20
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     448(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 448(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     512(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 512(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     576(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 576(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     640(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 640(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     704(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 704(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x24
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     768(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 768(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x28
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     832(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 832(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x2c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     896(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 896(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     960(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 960(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1024(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1024(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     (R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, (R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1024(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2048(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x1c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1088(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1088(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     64(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 64(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1088(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2112(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1152(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1152(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     128(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 128(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1152(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2176(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1216(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1216(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     192(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 192(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1216(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2240(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1280(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1280(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     256(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 256(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1280(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2304(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1344(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1344(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     320(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 320(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1344(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2368(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1408(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1408(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     384(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 384(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1408(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2432(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1472(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1472(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     448(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 448(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1472(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2496(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1536(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1536(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     512(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 512(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1536(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2560(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1600(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1600(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     576(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 576(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1600(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2624(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1664(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1664(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     640(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 640(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1664(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2688(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1728(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1728(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     704(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 704(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1728(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2752(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1792(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1792(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     768(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 768(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1792(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2816(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1856(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1856(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     832(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 832(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1856(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2880(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x24
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1920(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1920(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     896(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 896(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1920(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2944(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1984(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z1
+	VCMPPS      $0x15, Z1, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z1
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z7
+	VFMADD213PS exp5<>+0(SB), Z6, Z7
+	VFMADD213PS exp4<>+0(SB), Z6, Z7
+	VFMADD213PS exp3<>+0(SB), Z6, Z7
+	VFMADD213PS exp2<>+0(SB), Z6, Z7
+	VFMADD213PS exp1<>+0(SB), Z6, Z7
+	VFMADD213PS exp0<>+0(SB), Z6, Z7
+	VSCALEFPS.Z Z1, Z7, K1, Z6
+	VMOVUPS     Z6, 1984(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     960(R8), Z1
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 960(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 1984(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z6, Z1
+	VMOVUPS     Z1, 3008(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x1c
+	BYTE        $0x00
+	BYTE        $0x00
+	VADDPS      Z4, Z2, Z2
+	VADDPS      Z5, Z3, Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     (R11), Z0
+	VMOVUPS     3072(R9), Z1
+	VFMADD213PS Z2, Z1, Z0
+	VMOVUPS     Z0, (R11)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	TESTQ       DI, DI
 	RET
 
 // func opPiecesAMX2()
@@ -18832,7 +21628,7 @@ TEXT ·opPiecesAMX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    200(DI), CX
 	MOVQ    $0x00000020, DX
 	SUBQ    592(DI), DX
-	JLE     whole692
+	JLE     whole701
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -18840,22 +21636,22 @@ TEXT ·opPiecesAMX2(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared693
+	JZ     cleared702
 
-clear694:
+clear703:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear694
+	JNZ     clear703
 
-cleared693:
-whole692:
+cleared702:
+whole701:
 	MOVQ 584(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole695
+	JLE  whole704
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -18863,17 +21659,17 @@ whole692:
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared696
+	JZ     cleared705
 
-clear697:
+clear706:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear697
+	JNZ     clear706
 
-cleared696:
-whole695:
+cleared705:
+whole704:
 	KXORW K1, K1, K1
 
 	// keys
@@ -18881,15 +21677,15 @@ whole695:
 	MOVQ 824(DI), CX
 	MOVQ $0x00000002, DX
 
-block698:
+block707:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells699:
+cells708:
 	MOVQ BX, R8
 	MOVQ 184(DI), R9
 
-dims700:
+dims709:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -18911,44 +21707,44 @@ dims700:
 	SUBQ        $-128, AX
 	ADDQ        $0x00001000, R8
 	SUBQ        $0x20, R9
-	JNZ         dims700
+	JNZ         dims709
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells699
+	JNZ         cells708
 	ADDQ        $0x00000800, CX
 	DECQ        DX
-	JNZ         block698
+	JNZ         block707
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite701
+	JEQ         finite710
 
 	// cells with numbers that are not finite
 	MOVQ 576(DI), CX
 	MOVQ $0x00000001, DX
 
-cells702:
+cells711:
 	KXORW K3, K3, K3
 	MOVQ  200(DI), BX
 
-numbers703:
+numbers712:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers703
+	JNZ         numbers712
 	KORTESTW    K3, K3
-	JEQ         none704
+	JEQ         none713
 	ORQ         DX, AX
 
-none704:
+none713:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells702
+	JCC  cells711
 
-finite701:
-	MOVQ  AX, 848(DI)
+finite710:
+	MOVQ  AX, 872(DI)
 	KXORW K4, K4, K4
 
 	// values
@@ -18959,12 +21755,12 @@ finite701:
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values705:
+values714:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells706:
+cells715:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -18986,10 +21782,10 @@ cells706:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells706
+	JNZ         cells715
 	MOVQ        $0x00000002, R10
 
-pieces707:
+pieces716:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -19088,41 +21884,59 @@ pieces707:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces707
+	JNZ         pieces716
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values705
+	JNZ         values714
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite708
+	JEQ         finite717
 
 	// cells with numbers that are not finite
 	MOVQ 584(DI), CX
 	MOVQ $0x00000001, DX
 
-cells709:
+cells718:
 	KXORW K5, K5, K5
 	MOVQ  208(DI), BX
 
-numbers710:
+numbers719:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers710
+	JNZ         numbers719
 	KORTESTW    K5, K5
-	JEQ         none711
+	JEQ         none720
 	ORQ         DX, AX
 
-none711:
+none720:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells709
+	JCC  cells718
 
-finite708:
-	MOVQ  AX, 856(DI)
+finite717:
+	MOVQ AX, 880(DI)
+
+	// whether columns may be together
+	XORL AX, AX
+	MOVQ AX, 728(DI)
+	CMPQ 592(DI), $0x20
+	JNE  no721
+	CMPQ 608(DI), $0x00
+	JNE  no721
+	CMPQ 872(DI), $0x00
+	JNE  no721
+	CMPQ 880(DI), $0x00
+	JNE  no721
+	CMPQ 272(DI), $0x00
+	JNE  no721
+	INCQ AX
+
+no721:
+	MOVQ  AX, 864(DI)
 	TESTQ DI, DI
 	RET
 
@@ -19151,7 +21965,7 @@ TEXT ·opColumnScoresAMX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims712:
+dims722:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -19265,7 +22079,7 @@ dims712:
 	ADDQ $0x00001000, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims712
+	JNZ  dims722
 
 	// the column's queries have 1.5 times the bytes in pieces
 	MOVQ 664(DI), DX
@@ -19277,7 +22091,7 @@ dims712:
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims713:
+dims723:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -19321,7 +22135,7 @@ dims713:
 	ADDQ  $0x00001000, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims713
+	JNZ   dims723
 	MOVQ  352(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
@@ -19343,12 +22157,12 @@ dims713:
 	BYTE  $0x04
 	BYTE  $0x00
 	BYTE  $0x00
-	MOVQ  848(DI), AX
+	MOVQ  872(DI), AX
 	TESTQ AX, AX
-	JEQ   none714
+	JEQ   none724
 
 	// keys that are not finite
-cells715:
+cells725:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
@@ -19358,31 +22172,63 @@ cells715:
 	IMULQ  200(DI), DX
 	ADDQ   576(DI), DX
 
-dims716:
+dims726:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims716
+	JNZ          dims726
 	SHLQ         $0x06, CX
 	ADDQ         352(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells715
+	JNZ          cells725
 
-none714:
+none724:
 	TESTQ DI, DI
 	RET
 
 // func opColumnValuesAMX2()
 // Requires: AVX, AVX512DQ, AVX512F, BMI
 TEXT ·opColumnValuesAMX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ     688(DI), CX
+	VMOVUPS  952(DI), Z0
+	VCMPPS   $0x04, one<>+0(SB), Z0, K1
+	KORTESTW K1, K1
+	JEQ      same727
+
+	// maxima have changed
+	MOVQ 192(DI), AX
+
+scale728:
+	VMULPS  (CX), Z0, Z1
+	VMOVUPS Z1, (CX)
+	VMULPS  64(CX), Z0, Z1
+	VMOVUPS Z1, 64(CX)
+	VMULPS  128(CX), Z0, Z1
+	VMOVUPS Z1, 128(CX)
+	VMULPS  192(CX), Z0, Z1
+	VMOVUPS Z1, 192(CX)
+	VMULPS  256(CX), Z0, Z1
+	VMOVUPS Z1, 256(CX)
+	VMULPS  320(CX), Z0, Z1
+	VMOVUPS Z1, 320(CX)
+	VMULPS  384(CX), Z0, Z1
+	VMOVUPS Z1, 384(CX)
+	VMULPS  448(CX), Z0, Z1
+	VMOVUPS Z1, 448(CX)
+	ADDQ    $0x00000200, CX
+	SUBQ    $0x08, AX
+	JNZ     scale728
+
+same727:
+	// pieces of the weights
 	MOVQ $0x00000040, AX
 	MOVQ 352(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole717
+	JLE  whole729
 
 	// behind the last cell
 	IMULQ  AX, DX
@@ -19390,55 +22236,23 @@ TEXT ·opColumnValuesAMX2(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared718
+	JZ     cleared730
 
-clear719:
+clear731:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear719
+	JNZ     clear731
 
-cleared718:
-whole717:
-	VMOVUPS  928(DI), Z0
-	VCMPPS   $0x04, one<>+0(SB), Z0, K1
-	KORTESTW K1, K1
-	JEQ      same720
-
-	// maxima have changed
-	MOVQ 688(DI), AX
-	MOVQ 192(DI), CX
-
-scale721:
-	VMULPS  (AX), Z0, Z1
-	VMOVUPS Z1, (AX)
-	VMULPS  64(AX), Z0, Z1
-	VMOVUPS Z1, 64(AX)
-	VMULPS  128(AX), Z0, Z1
-	VMOVUPS Z1, 128(AX)
-	VMULPS  192(AX), Z0, Z1
-	VMOVUPS Z1, 192(AX)
-	VMULPS  256(AX), Z0, Z1
-	VMOVUPS Z1, 256(AX)
-	VMULPS  320(AX), Z0, Z1
-	VMOVUPS Z1, 320(AX)
-	VMULPS  384(AX), Z0, Z1
-	VMOVUPS Z1, 384(AX)
-	VMULPS  448(AX), Z0, Z1
-	VMOVUPS Z1, 448(AX)
-	ADDQ    $0x00000200, AX
-	SUBQ    $0x08, CX
-	JNZ     scale721
-
-same720:
-	// pieces of the weights
+cleared730:
+whole729:
 	MOVQ    352(DI), AX
 	MOVQ    840(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows722:
+rows732:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -19461,13 +22275,13 @@ rows722:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows722
+	JNZ        rows732
+	MOVQ       688(DI), CX
+	MOVQ       840(DI), DX
 
 	// products
 	MOVQ $0x00000040, AX
 	MOVQ 832(DI), SI
-	MOVQ 840(DI), DX
-	MOVQ 688(DI), CX
 	MOVQ 192(DI), BX
 	BYTE $0xc4
 	BYTE $0xe2
@@ -19500,7 +22314,7 @@ rows722:
 	BYTE $0x00
 	BYTE $0x00
 
-values723:
+values733:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -19634,19 +22448,19 @@ values723:
 	ADDQ  $0x00001000, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values723
-	MOVQ  856(DI), AX
+	JNZ   values733
+	MOVQ  880(DI), AX
 	TESTQ AX, AX
-	JEQ   none724
+	JEQ   none734
 
 	// values that are not finite
 	VPBROADCASTD 600(DI), Z0
 	CMPQ         728(DI), $0x00
-	JEQ          all725
+	JEQ          all735
 	VMOVUPS      752(DI), Z0
 
-all725:
-cells726:
+all735:
+cells736:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
@@ -19661,7 +22475,7 @@ cells726:
 	ADDQ         352(DI), CX
 	VMOVUPS      (CX), Z1
 
-values727:
+values737:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -19671,12 +22485,2967 @@ values727:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values727
+	JNZ          values737
 	TESTQ        AX, AX
-	JNZ          cells726
+	JNZ          cells736
 
-none724:
+none734:
 	TESTQ DI, DI
+	RET
+
+// func opColumnValuesBeforeAMX2()
+// Requires: AVX512F
+TEXT ·opColumnValuesBeforeAMX2(SB), NOSPLIT|NOFRAME, $0
+	MOVQ     688(DI), CX
+	MOVQ     208(DI), DX
+	SHLQ     $0x04, DX
+	SUBQ     DX, CX
+	MOVQ     848(DI), DX
+	VMOVUPS  3072(DX), Z0
+	VCMPPS   $0x04, one<>+0(SB), Z0, K1
+	KORTESTW K1, K1
+	JEQ      same738
+
+	// maxima have changed
+	MOVQ 192(DI), AX
+
+scale739:
+	VMULPS  (CX), Z0, Z1
+	VMOVUPS Z1, (CX)
+	VMULPS  64(CX), Z0, Z1
+	VMOVUPS Z1, 64(CX)
+	VMULPS  128(CX), Z0, Z1
+	VMOVUPS Z1, 128(CX)
+	VMULPS  192(CX), Z0, Z1
+	VMOVUPS Z1, 192(CX)
+	VMULPS  256(CX), Z0, Z1
+	VMOVUPS Z1, 256(CX)
+	VMULPS  320(CX), Z0, Z1
+	VMOVUPS Z1, 320(CX)
+	VMULPS  384(CX), Z0, Z1
+	VMOVUPS Z1, 384(CX)
+	VMULPS  448(CX), Z0, Z1
+	VMOVUPS Z1, 448(CX)
+	ADDQ    $0x00000200, CX
+	SUBQ    $0x08, AX
+	JNZ     scale739
+
+same738:
+	MOVQ 688(DI), CX
+	MOVQ 208(DI), DX
+	SHLQ $0x04, DX
+	SUBQ DX, CX
+	MOVQ 848(DI), DX
+
+	// products
+	MOVQ $0x00000040, AX
+	MOVQ 832(DI), SI
+	MOVQ 192(DI), BX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+
+values740:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0xa4
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xc4
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xc4
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc4
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x0c
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x08
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xca
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xca
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xca
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	ADDQ  $0x00001000, SI
+	ADDQ  $0x00000800, CX
+	SUBQ  $0x20, BX
+	JNZ   values740
+	TESTQ DI, DI
+	RET
+
+// func opColumnStepAMX2Of64()
+// Requires: AVX512DQ, AVX512F
+TEXT ·opColumnStepAMX2Of64(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+
+	// the next column's queries have 1.5 times the bytes in pieces
+	MOVQ 200(DI), DX
+	SHLQ $0x04, DX
+	ADDQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 856(DI), CX
+	MOVQ 352(DI), R8
+	MOVQ 840(DI), R9
+	MOVQ 672(DI), R10
+	MOVQ 680(DI), R11
+
+	// softmax and products of tiles in turns
+	VMOVUPS     (R10), Z0
+	VMAXPS      (R8), Z0, Z1
+	VMAXPS      64(R8), Z0, Z2
+	VMAXPS      128(R8), Z0, Z3
+	VMAXPS      192(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	VMAXPS      256(R8), Z1, Z1
+	VMAXPS      320(R8), Z2, Z2
+	VMAXPS      384(R8), Z3, Z3
+	VMAXPS      448(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      512(R8), Z1, Z1
+	VMAXPS      576(R8), Z2, Z2
+	VMAXPS      640(R8), Z3, Z3
+	VMAXPS      704(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      768(R8), Z1, Z1
+	VMAXPS      832(R8), Z2, Z2
+	VMAXPS      896(R8), Z3, Z3
+	VMAXPS      960(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      1024(R8), Z1, Z1
+	VMAXPS      1088(R8), Z2, Z2
+	VMAXPS      1152(R8), Z3, Z3
+	VMAXPS      1216(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      1280(R8), Z1, Z1
+	VMAXPS      1344(R8), Z2, Z2
+	VMAXPS      1408(R8), Z3, Z3
+	VMAXPS      1472(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMAXPS      1536(R8), Z1, Z1
+	VMAXPS      1600(R8), Z2, Z2
+	VMAXPS      1664(R8), Z3, Z3
+	VMAXPS      1728(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMAXPS      1792(R8), Z1, Z1
+	VMAXPS      1856(R8), Z2, Z2
+	VMAXPS      1920(R8), Z3, Z3
+	VMAXPS      1984(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R10), Z4
+	VMAXPS      Z2, Z1, Z1
+	VMAXPS      Z0, Z3, Z3
+	VMAXPS      Z3, Z1, Z1
+	VMOVUPS     Z1, (R10)
+	VSUBPS      Z1, Z4, Z4
+	VMOVUPS     expLow<>+0(SB), Z0
+	VCMPPS      $0x15, Z0, Z4, K1
+	VRNDSCALEPS $0x00, Z4, Z0
+	VSUBPS      Z0, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z2
+	VFMADD213PS exp5<>+0(SB), Z4, Z2
+	VFMADD213PS exp4<>+0(SB), Z4, Z2
+	VFMADD213PS exp3<>+0(SB), Z4, Z2
+	VFMADD213PS exp2<>+0(SB), Z4, Z2
+	VFMADD213PS exp1<>+0(SB), Z4, Z2
+	VFMADD213PS exp0<>+0(SB), Z4, Z2
+	VSCALEFPS.Z Z0, Z2, K1, Z4
+	VMOVUPS     Z4, 3072(R9)
+	VMOVUPS     upper<>+0(SB), Z0
+	VXORPS      Z2, Z2, Z2
+	VXORPS      Z3, Z3, Z3
+	VXORPS      Z4, Z4, Z4
+	VXORPS      Z5, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     (R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, (R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     64(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 64(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     128(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 128(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     192(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 192(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     256(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 256(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     320(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 320(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     384(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 384(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     448(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 448(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     512(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 512(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     576(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 576(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     640(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 640(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     704(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 704(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMOVUPS     768(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 768(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMOVUPS     832(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 832(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     896(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 896(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     960(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 960(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1024(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1024(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     (R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, (R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1024(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2048(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x1c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1088(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1088(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     64(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 64(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1088(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2112(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     1152(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1152(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     128(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 128(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1152(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2176(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     1216(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1216(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     192(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 192(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1216(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2240(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1280(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1280(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     256(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 256(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1280(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2304(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1344(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1344(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     320(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 320(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1344(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2368(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1408(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1408(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     384(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 384(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1408(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2432(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1472(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1472(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     448(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 448(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1472(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2496(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1536(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1536(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     512(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 512(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1536(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2560(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1600(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1600(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     576(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 576(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1600(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2624(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1664(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1664(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     640(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 640(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1664(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2688(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1728(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1728(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     704(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 704(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1728(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2752(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1792(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1792(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     768(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 768(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1792(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2816(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1856(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1856(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     832(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 832(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1856(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2880(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1920(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1920(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     896(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 896(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1920(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2944(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1984(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z1
+	VCMPPS      $0x15, Z1, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z1
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z7
+	VFMADD213PS exp5<>+0(SB), Z6, Z7
+	VFMADD213PS exp4<>+0(SB), Z6, Z7
+	VFMADD213PS exp3<>+0(SB), Z6, Z7
+	VFMADD213PS exp2<>+0(SB), Z6, Z7
+	VFMADD213PS exp1<>+0(SB), Z6, Z7
+	VFMADD213PS exp0<>+0(SB), Z6, Z7
+	VSCALEFPS.Z Z1, Z7, K1, Z6
+	VMOVUPS     Z6, 1984(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     960(R8), Z1
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 960(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 1984(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z6, Z1
+	VMOVUPS     Z1, 3008(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VADDPS      Z4, Z2, Z2
+	VADDPS      Z5, Z3, Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     (R11), Z0
+	VMOVUPS     3072(R9), Z1
+	VFMADD213PS Z2, Z1, Z0
+	VMOVUPS     Z0, (R11)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	TESTQ       DI, DI
+	RET
+
+// func opColumnStepAMX2Of128()
+// Requires: AVX512DQ, AVX512F
+TEXT ·opColumnStepAMX2Of128(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+
+	// the next column's queries have 1.5 times the bytes in pieces
+	MOVQ 200(DI), DX
+	SHLQ $0x04, DX
+	ADDQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 856(DI), CX
+	MOVQ 352(DI), R8
+	MOVQ 840(DI), R9
+	MOVQ 672(DI), R10
+	MOVQ 680(DI), R11
+
+	// softmax and products of tiles in turns
+	VMOVUPS     (R10), Z0
+	VMAXPS      (R8), Z0, Z1
+	VMAXPS      64(R8), Z0, Z2
+	VMAXPS      128(R8), Z0, Z3
+	VMAXPS      192(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	VMAXPS      256(R8), Z1, Z1
+	VMAXPS      320(R8), Z2, Z2
+	VMAXPS      384(R8), Z3, Z3
+	VMAXPS      448(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      512(R8), Z1, Z1
+	VMAXPS      576(R8), Z2, Z2
+	VMAXPS      640(R8), Z3, Z3
+	VMAXPS      704(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      768(R8), Z1, Z1
+	VMAXPS      832(R8), Z2, Z2
+	VMAXPS      896(R8), Z3, Z3
+	VMAXPS      960(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMAXPS      1024(R8), Z1, Z1
+	VMAXPS      1088(R8), Z2, Z2
+	VMAXPS      1152(R8), Z3, Z3
+	VMAXPS      1216(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMAXPS      1280(R8), Z1, Z1
+	VMAXPS      1344(R8), Z2, Z2
+	VMAXPS      1408(R8), Z3, Z3
+	VMAXPS      1472(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      1536(R8), Z1, Z1
+	VMAXPS      1600(R8), Z2, Z2
+	VMAXPS      1664(R8), Z3, Z3
+	VMAXPS      1728(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMAXPS      1792(R8), Z1, Z1
+	VMAXPS      1856(R8), Z2, Z2
+	VMAXPS      1920(R8), Z3, Z3
+	VMAXPS      1984(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     (R10), Z4
+	VMAXPS      Z2, Z1, Z1
+	VMAXPS      Z0, Z3, Z3
+	VMAXPS      Z3, Z1, Z1
+	VMOVUPS     Z1, (R10)
+	VSUBPS      Z1, Z4, Z4
+	VMOVUPS     expLow<>+0(SB), Z0
+	VCMPPS      $0x15, Z0, Z4, K1
+	VRNDSCALEPS $0x00, Z4, Z0
+	VSUBPS      Z0, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z2
+	VFMADD213PS exp5<>+0(SB), Z4, Z2
+	VFMADD213PS exp4<>+0(SB), Z4, Z2
+	VFMADD213PS exp3<>+0(SB), Z4, Z2
+	VFMADD213PS exp2<>+0(SB), Z4, Z2
+	VFMADD213PS exp1<>+0(SB), Z4, Z2
+	VFMADD213PS exp0<>+0(SB), Z4, Z2
+	VSCALEFPS.Z Z0, Z2, K1, Z4
+	VMOVUPS     Z4, 3072(R9)
+	VMOVUPS     upper<>+0(SB), Z0
+	VXORPS      Z2, Z2, Z2
+	VXORPS      Z3, Z3, Z3
+	VXORPS      Z4, Z4, Z4
+	VXORPS      Z5, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, (R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     64(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 64(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMOVUPS     128(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 128(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     192(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 192(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     256(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 256(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x1c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     320(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 320(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     384(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 384(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     448(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 448(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x1c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     512(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 512(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x20
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x24
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     576(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 576(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMOVUPS     640(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 640(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x20
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     704(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 704(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x2c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     768(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 768(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     832(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 832(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x28
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     896(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 896(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     960(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 960(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x24
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x28
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1024(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1024(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     (R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, (R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1024(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2048(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x2c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x34
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1088(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1088(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     64(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 64(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1088(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2112(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMOVUPS     1152(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1152(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     128(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 128(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1152(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2176(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x30
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1216(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1216(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     192(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 192(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1216(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2240(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x3c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1280(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1280(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     256(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 256(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1280(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2304(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     1344(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1344(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     320(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 320(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1344(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2368(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x38
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1408(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1408(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     384(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 384(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1408(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2432(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1472(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1472(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     448(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 448(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1472(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2496(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1536(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1536(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     512(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 512(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1536(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2560(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1600(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1600(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     576(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 576(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1600(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2624(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1664(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1664(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     640(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 640(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1664(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2688(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1728(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1728(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     704(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 704(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1728(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2752(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1792(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1792(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     768(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 768(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1792(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2816(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x20
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1856(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1856(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     832(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 832(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1856(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2880(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x28
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1920(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1920(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     896(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 896(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1920(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2944(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x24
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x30
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1984(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z1
+	VCMPPS      $0x15, Z1, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z1
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z7
+	VFMADD213PS exp5<>+0(SB), Z6, Z7
+	VFMADD213PS exp4<>+0(SB), Z6, Z7
+	VFMADD213PS exp3<>+0(SB), Z6, Z7
+	VFMADD213PS exp2<>+0(SB), Z6, Z7
+	VFMADD213PS exp1<>+0(SB), Z6, Z7
+	VFMADD213PS exp0<>+0(SB), Z6, Z7
+	VSCALEFPS.Z Z1, Z7, K1, Z6
+	VMOVUPS     Z6, 1984(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     960(R8), Z1
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 960(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 1984(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z6, Z1
+	VMOVUPS     Z1, 3008(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x38
+	BYTE        $0x00
+	BYTE        $0x00
+	VADDPS      Z4, Z2, Z2
+	VADDPS      Z5, Z3, Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     (R11), Z0
+	VMOVUPS     3072(R9), Z1
+	VFMADD213PS Z2, Z1, Z0
+	VMOVUPS     Z0, (R11)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	TESTQ       DI, DI
 	RET
 
 // func opPiecesAMX3()
@@ -19687,7 +25456,7 @@ TEXT ·opPiecesAMX3(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    200(DI), CX
 	MOVQ    $0x00000020, DX
 	SUBQ    592(DI), DX
-	JLE     whole728
+	JLE     whole741
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -19695,22 +25464,22 @@ TEXT ·opPiecesAMX3(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared729
+	JZ     cleared742
 
-clear730:
+clear743:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear730
+	JNZ     clear743
 
-cleared729:
-whole728:
+cleared742:
+whole741:
 	MOVQ 584(DI), AX
 	MOVQ 208(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole731
+	JLE  whole744
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -19718,17 +25487,17 @@ whole728:
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared732
+	JZ     cleared745
 
-clear733:
+clear746:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear733
+	JNZ     clear746
 
-cleared732:
-whole731:
+cleared745:
+whole744:
 	KXORW K1, K1, K1
 
 	// keys
@@ -19736,15 +25505,15 @@ whole731:
 	MOVQ 824(DI), CX
 	MOVQ $0x00000002, DX
 
-block734:
+block747:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells735:
+cells748:
 	MOVQ BX, R8
 	MOVQ 184(DI), R9
 
-dims736:
+dims749:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -19773,44 +25542,44 @@ dims736:
 	SUBQ        $-128, AX
 	ADDQ        $0x00001800, R8
 	SUBQ        $0x20, R9
-	JNZ         dims736
+	JNZ         dims749
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells735
+	JNZ         cells748
 	ADDQ        $0x00000c00, CX
 	DECQ        DX
-	JNZ         block734
+	JNZ         block747
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite737
+	JEQ         finite750
 
 	// cells with numbers that are not finite
 	MOVQ 576(DI), CX
 	MOVQ $0x00000001, DX
 
-cells738:
+cells751:
 	KXORW K3, K3, K3
 	MOVQ  200(DI), BX
 
-numbers739:
+numbers752:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers739
+	JNZ         numbers752
 	KORTESTW    K3, K3
-	JEQ         none740
+	JEQ         none753
 	ORQ         DX, AX
 
-none740:
+none753:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells738
+	JCC  cells751
 
-finite737:
-	MOVQ  AX, 848(DI)
+finite750:
+	MOVQ  AX, 872(DI)
 	KXORW K4, K4, K4
 
 	// values
@@ -19821,12 +25590,12 @@ finite737:
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values741:
+values754:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells742:
+cells755:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -19855,10 +25624,10 @@ cells742:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells742
+	JNZ         cells755
 	MOVQ        $0x00000003, R10
 
-pieces743:
+pieces756:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -19957,41 +25726,59 @@ pieces743:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces743
+	JNZ         pieces756
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values741
+	JNZ         values754
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite744
+	JEQ         finite757
 
 	// cells with numbers that are not finite
 	MOVQ 584(DI), CX
 	MOVQ $0x00000001, DX
 
-cells745:
+cells758:
 	KXORW K5, K5, K5
 	MOVQ  208(DI), BX
 
-numbers746:
+numbers759:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers746
+	JNZ         numbers759
 	KORTESTW    K5, K5
-	JEQ         none747
+	JEQ         none760
 	ORQ         DX, AX
 
-none747:
+none760:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells745
+	JCC  cells758
 
-finite744:
-	MOVQ  AX, 856(DI)
+finite757:
+	MOVQ AX, 880(DI)
+
+	// whether columns may be together
+	XORL AX, AX
+	MOVQ AX, 728(DI)
+	CMPQ 592(DI), $0x20
+	JNE  no761
+	CMPQ 608(DI), $0x00
+	JNE  no761
+	CMPQ 872(DI), $0x00
+	JNE  no761
+	CMPQ 880(DI), $0x00
+	JNE  no761
+	CMPQ 272(DI), $0x00
+	JNE  no761
+	INCQ AX
+
+no761:
+	MOVQ  AX, 864(DI)
 	TESTQ DI, DI
 	RET
 
@@ -20020,7 +25807,7 @@ TEXT ·opColumnScoresAMX3(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims748:
+dims762:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -20164,7 +25951,7 @@ dims748:
 	ADDQ $0x00001800, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims748
+	JNZ  dims762
 
 	// the column's queries have 1.5 times the bytes in pieces
 	MOVQ 664(DI), DX
@@ -20176,7 +25963,7 @@ dims748:
 	MOVQ 824(DI), SI
 	MOVQ 184(DI), BX
 
-dims749:
+dims763:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -20220,7 +26007,7 @@ dims749:
 	ADDQ  $0x00001800, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims749
+	JNZ   dims763
 	MOVQ  352(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
@@ -20242,12 +26029,12 @@ dims749:
 	BYTE  $0x04
 	BYTE  $0x00
 	BYTE  $0x00
-	MOVQ  848(DI), AX
+	MOVQ  872(DI), AX
 	TESTQ AX, AX
-	JEQ   none750
+	JEQ   none764
 
 	// keys that are not finite
-cells751:
+cells765:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
@@ -20257,31 +26044,63 @@ cells751:
 	IMULQ  200(DI), DX
 	ADDQ   576(DI), DX
 
-dims752:
+dims766:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims752
+	JNZ          dims766
 	SHLQ         $0x06, CX
 	ADDQ         352(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells751
+	JNZ          cells765
 
-none750:
+none764:
 	TESTQ DI, DI
 	RET
 
 // func opColumnValuesAMX3()
 // Requires: AVX, AVX512DQ, AVX512F, BMI
 TEXT ·opColumnValuesAMX3(SB), NOSPLIT|NOFRAME, $0
+	MOVQ     688(DI), CX
+	VMOVUPS  952(DI), Z0
+	VCMPPS   $0x04, one<>+0(SB), Z0, K1
+	KORTESTW K1, K1
+	JEQ      same767
+
+	// maxima have changed
+	MOVQ 192(DI), AX
+
+scale768:
+	VMULPS  (CX), Z0, Z1
+	VMOVUPS Z1, (CX)
+	VMULPS  64(CX), Z0, Z1
+	VMOVUPS Z1, 64(CX)
+	VMULPS  128(CX), Z0, Z1
+	VMOVUPS Z1, 128(CX)
+	VMULPS  192(CX), Z0, Z1
+	VMOVUPS Z1, 192(CX)
+	VMULPS  256(CX), Z0, Z1
+	VMOVUPS Z1, 256(CX)
+	VMULPS  320(CX), Z0, Z1
+	VMOVUPS Z1, 320(CX)
+	VMULPS  384(CX), Z0, Z1
+	VMOVUPS Z1, 384(CX)
+	VMULPS  448(CX), Z0, Z1
+	VMOVUPS Z1, 448(CX)
+	ADDQ    $0x00000200, CX
+	SUBQ    $0x08, AX
+	JNZ     scale768
+
+same767:
+	// pieces of the weights
 	MOVQ $0x00000040, AX
 	MOVQ 352(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 592(DI), DX
-	JLE  whole753
+	JLE  whole769
 
 	// behind the last cell
 	IMULQ  AX, DX
@@ -20289,55 +26108,23 @@ TEXT ·opColumnValuesAMX3(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared754
+	JZ     cleared770
 
-clear755:
+clear771:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear755
+	JNZ     clear771
 
-cleared754:
-whole753:
-	VMOVUPS  928(DI), Z0
-	VCMPPS   $0x04, one<>+0(SB), Z0, K1
-	KORTESTW K1, K1
-	JEQ      same756
-
-	// maxima have changed
-	MOVQ 688(DI), AX
-	MOVQ 192(DI), CX
-
-scale757:
-	VMULPS  (AX), Z0, Z1
-	VMOVUPS Z1, (AX)
-	VMULPS  64(AX), Z0, Z1
-	VMOVUPS Z1, 64(AX)
-	VMULPS  128(AX), Z0, Z1
-	VMOVUPS Z1, 128(AX)
-	VMULPS  192(AX), Z0, Z1
-	VMOVUPS Z1, 192(AX)
-	VMULPS  256(AX), Z0, Z1
-	VMOVUPS Z1, 256(AX)
-	VMULPS  320(AX), Z0, Z1
-	VMOVUPS Z1, 320(AX)
-	VMULPS  384(AX), Z0, Z1
-	VMOVUPS Z1, 384(AX)
-	VMULPS  448(AX), Z0, Z1
-	VMOVUPS Z1, 448(AX)
-	ADDQ    $0x00000200, AX
-	SUBQ    $0x08, CX
-	JNZ     scale757
-
-same756:
-	// pieces of the weights
+cleared770:
+whole769:
 	MOVQ    352(DI), AX
 	MOVQ    840(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows758:
+rows772:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -20360,13 +26147,13 @@ rows758:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows758
+	JNZ        rows772
+	MOVQ       688(DI), CX
+	MOVQ       840(DI), DX
 
 	// products
 	MOVQ $0x00000040, AX
 	MOVQ 832(DI), SI
-	MOVQ 840(DI), DX
-	MOVQ 688(DI), CX
 	MOVQ 192(DI), BX
 	BYTE $0xc4
 	BYTE $0xe2
@@ -20399,7 +26186,7 @@ rows758:
 	BYTE $0x00
 	BYTE $0x00
 
-values759:
+values773:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -20563,19 +26350,19 @@ values759:
 	ADDQ  $0x00001800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values759
-	MOVQ  856(DI), AX
+	JNZ   values773
+	MOVQ  880(DI), AX
 	TESTQ AX, AX
-	JEQ   none760
+	JEQ   none774
 
 	// values that are not finite
 	VPBROADCASTD 600(DI), Z0
 	CMPQ         728(DI), $0x00
-	JEQ          all761
+	JEQ          all775
 	VMOVUPS      752(DI), Z0
 
-all761:
-cells762:
+all775:
+cells776:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
@@ -20590,7 +26377,7 @@ cells762:
 	ADDQ         352(DI), CX
 	VMOVUPS      (CX), Z1
 
-values763:
+values777:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -20600,17 +26387,3182 @@ values763:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values763
+	JNZ          values777
 	TESTQ        AX, AX
-	JNZ          cells762
+	JNZ          cells776
 
-none760:
+none774:
 	TESTQ DI, DI
+	RET
+
+// func opColumnValuesBeforeAMX3()
+// Requires: AVX512F
+TEXT ·opColumnValuesBeforeAMX3(SB), NOSPLIT|NOFRAME, $0
+	MOVQ     688(DI), CX
+	MOVQ     208(DI), DX
+	SHLQ     $0x04, DX
+	SUBQ     DX, CX
+	MOVQ     848(DI), DX
+	VMOVUPS  3072(DX), Z0
+	VCMPPS   $0x04, one<>+0(SB), Z0, K1
+	KORTESTW K1, K1
+	JEQ      same778
+
+	// maxima have changed
+	MOVQ 192(DI), AX
+
+scale779:
+	VMULPS  (CX), Z0, Z1
+	VMOVUPS Z1, (CX)
+	VMULPS  64(CX), Z0, Z1
+	VMOVUPS Z1, 64(CX)
+	VMULPS  128(CX), Z0, Z1
+	VMOVUPS Z1, 128(CX)
+	VMULPS  192(CX), Z0, Z1
+	VMOVUPS Z1, 192(CX)
+	VMULPS  256(CX), Z0, Z1
+	VMOVUPS Z1, 256(CX)
+	VMULPS  320(CX), Z0, Z1
+	VMOVUPS Z1, 320(CX)
+	VMULPS  384(CX), Z0, Z1
+	VMOVUPS Z1, 384(CX)
+	VMULPS  448(CX), Z0, Z1
+	VMOVUPS Z1, 448(CX)
+	ADDQ    $0x00000200, CX
+	SUBQ    $0x08, AX
+	JNZ     scale779
+
+same778:
+	MOVQ 688(DI), CX
+	MOVQ 208(DI), DX
+	SHLQ $0x04, DX
+	SUBQ DX, CX
+	MOVQ 848(DI), DX
+
+	// products
+	MOVQ $0x00000040, AX
+	MOVQ 832(DI), SI
+	MOVQ 192(DI), BX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+
+values780:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x08
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xc3
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc3
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xc2
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x14
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0xa4
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x10
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xcc
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcc
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x06
+	BYTE  $0x00
+	BYTE  $0x0c
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x42
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x4a
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x52
+	BYTE  $0x5c
+	BYTE  $0xcb
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7a
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x01
+	BYTE  $0x00
+	BYTE  $0x04
+	BYTE  $0x00
+	BYTE  $0x00
+	ADDQ  $0x00001800, SI
+	ADDQ  $0x00000800, CX
+	SUBQ  $0x20, BX
+	JNZ   values780
+	TESTQ DI, DI
+	RET
+
+// func opColumnStepAMX3Of64()
+// Requires: AVX512DQ, AVX512F
+TEXT ·opColumnStepAMX3Of64(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+
+	// the next column's queries have 1.5 times the bytes in pieces
+	MOVQ 200(DI), DX
+	SHLQ $0x04, DX
+	ADDQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 856(DI), CX
+	MOVQ 352(DI), R8
+	MOVQ 840(DI), R9
+	MOVQ 672(DI), R10
+	MOVQ 680(DI), R11
+
+	// softmax and products of tiles in turns
+	VMOVUPS     (R10), Z0
+	VMAXPS      (R8), Z0, Z1
+	VMAXPS      64(R8), Z0, Z2
+	VMAXPS      128(R8), Z0, Z3
+	VMAXPS      192(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	VMAXPS      256(R8), Z1, Z1
+	VMAXPS      320(R8), Z2, Z2
+	VMAXPS      384(R8), Z3, Z3
+	VMAXPS      448(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      512(R8), Z1, Z1
+	VMAXPS      576(R8), Z2, Z2
+	VMAXPS      640(R8), Z3, Z3
+	VMAXPS      704(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      768(R8), Z1, Z1
+	VMAXPS      832(R8), Z2, Z2
+	VMAXPS      896(R8), Z3, Z3
+	VMAXPS      960(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      1024(R8), Z1, Z1
+	VMAXPS      1088(R8), Z2, Z2
+	VMAXPS      1152(R8), Z3, Z3
+	VMAXPS      1216(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      1280(R8), Z1, Z1
+	VMAXPS      1344(R8), Z2, Z2
+	VMAXPS      1408(R8), Z3, Z3
+	VMAXPS      1472(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      1536(R8), Z1, Z1
+	VMAXPS      1600(R8), Z2, Z2
+	VMAXPS      1664(R8), Z3, Z3
+	VMAXPS      1728(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMAXPS      1792(R8), Z1, Z1
+	VMAXPS      1856(R8), Z2, Z2
+	VMAXPS      1920(R8), Z3, Z3
+	VMAXPS      1984(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMOVUPS     (R10), Z4
+	VMAXPS      Z2, Z1, Z1
+	VMAXPS      Z0, Z3, Z3
+	VMAXPS      Z3, Z1, Z1
+	VMOVUPS     Z1, (R10)
+	VSUBPS      Z1, Z4, Z4
+	VMOVUPS     expLow<>+0(SB), Z0
+	VCMPPS      $0x15, Z0, Z4, K1
+	VRNDSCALEPS $0x00, Z4, Z0
+	VSUBPS      Z0, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z2
+	VFMADD213PS exp5<>+0(SB), Z4, Z2
+	VFMADD213PS exp4<>+0(SB), Z4, Z2
+	VFMADD213PS exp3<>+0(SB), Z4, Z2
+	VFMADD213PS exp2<>+0(SB), Z4, Z2
+	VFMADD213PS exp1<>+0(SB), Z4, Z2
+	VFMADD213PS exp0<>+0(SB), Z4, Z2
+	VSCALEFPS.Z Z0, Z2, K1, Z4
+	VMOVUPS     Z4, 3072(R9)
+	VMOVUPS     upper<>+0(SB), Z0
+	VXORPS      Z2, Z2, Z2
+	VXORPS      Z3, Z3, Z3
+	VXORPS      Z4, Z4, Z4
+	VXORPS      Z5, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, (R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     64(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 64(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     128(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 128(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xca
+	VMOVUPS     192(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 192(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     256(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 256(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     320(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 320(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     384(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 384(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     448(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 448(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     512(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 512(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     576(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 576(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     640(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 640(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     704(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 704(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x20
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc4
+	VMOVUPS     768(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 768(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x1c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     832(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 832(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMOVUPS     896(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 896(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMOVUPS     960(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 960(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1024(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1024(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     (R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, (R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1024(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2048(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1088(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1088(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     64(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 64(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1088(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2112(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x2c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1152(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1152(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     128(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 128(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1152(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2176(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xca
+	VMOVUPS     1216(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1216(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     192(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 192(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1216(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2240(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x28
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1280(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1280(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     256(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 256(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1280(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2304(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     1344(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1344(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     320(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 320(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1344(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2368(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     1408(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1408(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     384(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 384(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1408(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2432(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x24
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1472(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1472(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     448(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 448(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1472(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2496(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1536(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1536(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     512(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 512(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1536(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2560(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1600(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1600(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     576(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 576(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1600(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2624(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1664(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1664(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     640(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 640(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1664(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2688(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1728(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1728(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     704(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 704(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1728(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2752(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1792(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1792(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     768(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 768(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1792(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2816(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1856(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1856(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     832(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 832(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1856(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2880(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1920(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1920(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     896(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 896(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1920(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2944(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     1984(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z1
+	VCMPPS      $0x15, Z1, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z1
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z7
+	VFMADD213PS exp5<>+0(SB), Z6, Z7
+	VFMADD213PS exp4<>+0(SB), Z6, Z7
+	VFMADD213PS exp3<>+0(SB), Z6, Z7
+	VFMADD213PS exp2<>+0(SB), Z6, Z7
+	VFMADD213PS exp1<>+0(SB), Z6, Z7
+	VFMADD213PS exp0<>+0(SB), Z6, Z7
+	VSCALEFPS.Z Z1, Z7, K1, Z6
+	VMOVUPS     Z6, 1984(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     960(R8), Z1
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 960(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 1984(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z6, Z1
+	VMOVUPS     Z1, 3008(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x24
+	BYTE        $0x00
+	BYTE        $0x00
+	VADDPS      Z4, Z2, Z2
+	VADDPS      Z5, Z3, Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     (R11), Z0
+	VMOVUPS     3072(R9), Z1
+	VFMADD213PS Z2, Z1, Z0
+	VMOVUPS     Z0, (R11)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	TESTQ       DI, DI
+	RET
+
+// func opColumnStepAMX3Of128()
+// Requires: AVX512DQ, AVX512F
+TEXT ·opColumnStepAMX3Of128(SB), NOSPLIT|NOFRAME, $0
+	MOVQ $0x00000040, AX
+
+	// the next column's queries have 1.5 times the bytes in pieces
+	MOVQ 200(DI), DX
+	SHLQ $0x04, DX
+	ADDQ 664(DI), DX
+	SUBQ 408(DI), DX
+	MOVQ DX, BX
+	SHRQ $0x01, BX
+	ADDQ BX, DX
+	ADDQ 816(DI), DX
+	MOVQ 824(DI), SI
+	MOVQ 856(DI), CX
+	MOVQ 352(DI), R8
+	MOVQ 840(DI), R9
+	MOVQ 672(DI), R10
+	MOVQ 680(DI), R11
+
+	// softmax and products of tiles in turns
+	VMOVUPS     (R10), Z0
+	VMAXPS      (R8), Z0, Z1
+	VMAXPS      64(R8), Z0, Z2
+	VMAXPS      128(R8), Z0, Z3
+	VMAXPS      192(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      256(R8), Z1, Z1
+	VMAXPS      320(R8), Z2, Z2
+	VMAXPS      384(R8), Z3, Z3
+	VMAXPS      448(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      512(R8), Z1, Z1
+	VMAXPS      576(R8), Z2, Z2
+	VMAXPS      640(R8), Z3, Z3
+	VMAXPS      704(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	VMAXPS      768(R8), Z1, Z1
+	VMAXPS      832(R8), Z2, Z2
+	VMAXPS      896(R8), Z3, Z3
+	VMAXPS      960(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMAXPS      1024(R8), Z1, Z1
+	VMAXPS      1088(R8), Z2, Z2
+	VMAXPS      1152(R8), Z3, Z3
+	VMAXPS      1216(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMAXPS      1280(R8), Z1, Z1
+	VMAXPS      1344(R8), Z2, Z2
+	VMAXPS      1408(R8), Z3, Z3
+	VMAXPS      1472(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xca
+	VMAXPS      1536(R8), Z1, Z1
+	VMAXPS      1600(R8), Z2, Z2
+	VMAXPS      1664(R8), Z3, Z3
+	VMAXPS      1728(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMAXPS      1792(R8), Z1, Z1
+	VMAXPS      1856(R8), Z2, Z2
+	VMAXPS      1920(R8), Z3, Z3
+	VMAXPS      1984(R8), Z0, Z0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R10), Z4
+	VMAXPS      Z2, Z1, Z1
+	VMAXPS      Z0, Z3, Z3
+	VMAXPS      Z3, Z1, Z1
+	VMOVUPS     Z1, (R10)
+	VSUBPS      Z1, Z4, Z4
+	VMOVUPS     expLow<>+0(SB), Z0
+	VCMPPS      $0x15, Z0, Z4, K1
+	VRNDSCALEPS $0x00, Z4, Z0
+	VSUBPS      Z0, Z4, Z4
+	VMOVUPS     exp6<>+0(SB), Z2
+	VFMADD213PS exp5<>+0(SB), Z4, Z2
+	VFMADD213PS exp4<>+0(SB), Z4, Z2
+	VFMADD213PS exp3<>+0(SB), Z4, Z2
+	VFMADD213PS exp2<>+0(SB), Z4, Z2
+	VFMADD213PS exp1<>+0(SB), Z4, Z2
+	VFMADD213PS exp0<>+0(SB), Z4, Z2
+	VSCALEFPS.Z Z0, Z2, K1, Z4
+	VMOVUPS     Z4, 3072(R9)
+	VMOVUPS     upper<>+0(SB), Z0
+	VXORPS      Z2, Z2, Z2
+	VXORPS      Z3, Z3, Z3
+	VXORPS      Z4, Z4, Z4
+	VXORPS      Z5, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     (R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, (R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     64(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 64(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x20
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc4
+	VMOVUPS     128(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 128(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x1c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMOVUPS     192(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 192(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     256(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 256(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x2c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     320(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 320(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xca
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x28
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     384(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 384(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x24
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     448(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 448(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     512(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 512(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x1c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x20
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     576(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 576(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x38
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc4
+	VMOVUPS     640(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 640(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x34
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMOVUPS     704(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 704(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x30
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VMOVUPS     768(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 768(R8)
+	VADDPS      Z6, Z2, Z2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x44
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     832(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 832(R8)
+	VADDPS      Z6, Z3, Z3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xca
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     896(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 896(R8)
+	VADDPS      Z6, Z4, Z4
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x3c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     960(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 960(R8)
+	VADDPS      Z6, Z5, Z5
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1024(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1024(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     (R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, (R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1024(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2048(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x24
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x28
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1088(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1088(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     64(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 64(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1088(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2112(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x2c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x50
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc4
+	VMOVUPS     1152(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1152(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     128(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 128(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1152(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2176(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x4c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc3
+	VMOVUPS     1216(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1216(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     192(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 192(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1216(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2240(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc3
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x48
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1280(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1280(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     256(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 256(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1280(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2304(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x5c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1344(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1344(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     320(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 320(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1344(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2368(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xca
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x58
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1408(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1408(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     384(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 384(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1408(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2432(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcc
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcc
+	VMOVUPS     1472(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1472(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     448(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 448(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1472(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2496(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x54
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x42
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4a
+	BYTE        $0x5c
+	BYTE        $0xcb
+	VMOVUPS     1536(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1536(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     512(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 512(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1536(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2560(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1600(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1600(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     576(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 576(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1600(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2624(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1664(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1664(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     640(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 640(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1664(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2688(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1728(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1728(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     704(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 704(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1728(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2752(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x24
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1792(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1792(R8)
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS     768(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 768(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1792(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2816(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x18
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1856(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1856(R8)
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     832(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 832(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1856(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2880(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x30
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x3c
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1920(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z7
+	VCMPPS      $0x15, Z7, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z8
+	VFMADD213PS exp5<>+0(SB), Z6, Z8
+	VFMADD213PS exp4<>+0(SB), Z6, Z8
+	VFMADD213PS exp3<>+0(SB), Z6, Z8
+	VFMADD213PS exp2<>+0(SB), Z6, Z8
+	VFMADD213PS exp1<>+0(SB), Z6, Z8
+	VFMADD213PS exp0<>+0(SB), Z6, Z8
+	VSCALEFPS.Z Z7, Z8, K1, Z6
+	VMOVUPS     Z6, 1920(R8)
+	VADDPS      Z6, Z4, Z4
+	VMOVUPS     896(R8), Z7
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 896(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z8
+	VPTERNLOGD  $0xf8, Z0, Z6, Z8
+	VMOVUPS     Z8, 1920(R9)
+	VPANDD      Z0, Z7, Z8
+	VSUBPS      Z8, Z7, Z7
+	VPANDD      Z0, Z6, Z8
+	VSUBPS      Z8, Z6, Z6
+	VPSRLD      $0x10, Z7, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 2944(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x02
+	BYTE        $0x00
+	BYTE        $0x24
+	BYTE        $0x00
+	BYTE        $0x00
+	VMOVUPS     1984(R8), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     expLow<>+0(SB), Z1
+	VCMPPS      $0x15, Z1, Z6, K1
+	VRNDSCALEPS $0x00, Z6, Z1
+	VSUBPS      Z1, Z6, Z6
+	VMOVUPS     exp6<>+0(SB), Z7
+	VFMADD213PS exp5<>+0(SB), Z6, Z7
+	VFMADD213PS exp4<>+0(SB), Z6, Z7
+	VFMADD213PS exp3<>+0(SB), Z6, Z7
+	VFMADD213PS exp2<>+0(SB), Z6, Z7
+	VFMADD213PS exp1<>+0(SB), Z6, Z7
+	VFMADD213PS exp0<>+0(SB), Z6, Z7
+	VSCALEFPS.Z Z1, Z7, K1, Z6
+	VMOVUPS     Z6, 1984(R8)
+	VADDPS      Z6, Z5, Z5
+	VMOVUPS     960(R8), Z1
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 960(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z7
+	VPTERNLOGD  $0xf8, Z0, Z6, Z7
+	VMOVUPS     Z7, 1984(R9)
+	VPANDD      Z0, Z1, Z7
+	VSUBPS      Z7, Z1, Z1
+	VPANDD      Z0, Z6, Z7
+	VSUBPS      Z7, Z6, Z6
+	VPSRLD      $0x10, Z1, Z1
+	VPTERNLOGD  $0xf8, Z0, Z6, Z1
+	VMOVUPS     Z1, 3008(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x48
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xc2
+	VADDPS      Z4, Z2, Z2
+	VADDPS      Z5, Z3, Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     (R11), Z0
+	VMOVUPS     3072(R9), Z1
+	VFMADD213PS Z2, Z1, Z0
+	VMOVUPS     Z0, (R11)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x06
+	BYTE        $0x00
+	BYTE        $0x54
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x52
+	BYTE        $0x5c
+	BYTE        $0xcb
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x01
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	TESTQ       DI, DI
 	RET
 
 // func opBeginAMX()
 TEXT ·opBeginAMX(SB), NOSPLIT|NOFRAME, $0
-	LEAQ  864(DI), AX
+	LEAQ  888(DI), AX
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x79
@@ -20627,9 +29579,9 @@ TEXT ·opBeginAMX(SB), NOSPLIT|NOFRAME, $0
 
 // func opFinishAMX()
 TEXT ·opFinishAMX(SB), NOSPLIT|NOFRAME, $0
-	LEAQ  864(DI), AX
+	LEAQ  888(DI), AX
 	CMPB  (AX), $0x00
-	JEQ   none764
+	JEQ   none781
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x78
@@ -20638,7 +29590,7 @@ TEXT ·opFinishAMX(SB), NOSPLIT|NOFRAME, $0
 	TESTQ DI, DI
 	RET
 
-none764:
+none781:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x78

@@ -120,9 +120,9 @@ func (s shape) layout(threads int, set isa.ISA) layout {
 	const frame, scores, masks = 1088, (32 + 3) * column * 4, 32 * 2
 	l.frameSize = frame + scores + masks + 2*align(4*int64(l.pass)) + align(4*l.room) +
 		int64(l.tile)*(keyBytes+valueBytes) + l.room*keyBytes + 2*l.partSize
-	if set == isa.AMX { // three pieces of 2 bytes of the queries, the tile's keys and values, and the weights
+	if set == isa.AMX { // three pieces of 2 bytes of the queries, the tile's keys and values, and the weights; the next scores
 		const pieces = 3 * 2
-		l.frameSize += pieces * (l.room*int64(s.keyDim) + tilesCells*(column+int64(s.keyDim+s.valueDim)))
+		l.frameSize += pieces*(l.room*int64(s.keyDim)+tilesCells*(column+int64(s.keyDim+s.valueDim))) + scores + 4*column*(2+tilesCells*3/2)
 	}
 	l.size = l.frames + int64(threads)*l.frameSize + 64 // as scratch may begin so much later
 	return l

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/bench/families"
 	"github.com/seed4d217819/ebb/internal/measure"
 	"github.com/seed4d217819/ebb/internal/measure/measuretest"
@@ -52,6 +53,16 @@ echo "[{\"samples_ns\": [$times]}]"
 			t.Fatal(err)
 		}
 		return strings.Split(strings.TrimSpace(string(text)), "\n")
+	}
+}
+
+func TestPromptsCompareWaysToComputeAttention(t *testing.T) {
+	o := small(t, "prompts")
+	o.Prompts, o.Context = []int{32}, 64
+	o.Attentions = []attend.Kind{attend.Auto, attend.Tiles}
+	want := []string{"ebb static, attention auto", "ebb static, attention tiles"}
+	if diff := cmp.Diff(measuretest.Arms(run(t, o), "prompts", 0, 32), want); diff != "" {
+		t.Errorf("arms (-got +want):\n%s", diff)
 	}
 }
 

@@ -94,7 +94,7 @@ var policy = map[string][]string{
 
 	// These are in the module bench, which the others cannot import.
 	"bench":           {".", "attend", "bench/families", "bench/llamacpp", "bench/roof", "generate", "ggml", "isa", "internal/measure", "kv", "product", "sample", "tokenizer", "trace"},
-	"bench/cmd/bench": {"bench", "bench/families", "bench/plot", "gguf", "internal/measure", "isa"},
+	"bench/cmd/bench": {"attend", "bench", "bench/families", "bench/plot", "gguf", "internal/measure", "isa"},
 	"bench/gpucheck":  {"bench", "ggml", "internal/measure", "kv"},
 
 	"bench/cmd/limited": {".", "bench/llamacpp", "doctor", "ggml/llama", "gguf", "internal/bytesize", "internal/measure", "kv"},
@@ -121,7 +121,7 @@ var policy = map[string][]string{
 	"internal/testreport": {},
 	"internal/textfile":   {},
 
-	"internal/measure":             {".", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "internal/exec", "internal/memory", "internal/rehearsal", "isa", "kv", "model", "plan"},
+	"internal/measure":             {".", "attend", "doctor", "ggml", "ggml/llama", "gguf", "internal/cputime", "internal/exec", "internal/memory", "internal/rehearsal", "isa", "kv", "model", "plan"},
 	"internal/measure/measuretest": {"ggml", "internal/measure", "kv"},
 }
 

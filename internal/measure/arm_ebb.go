@@ -36,22 +36,35 @@ func OpenEbb(label string, o Options, s Setting, with ebb.Options) (*Ebb, error)
 }
 
 // OpenISAs opens an arm for each of the instruction sets that the options name, or one for that of the
-// environment.
+// environment, and for each of the ways to compute attention.
 func OpenISAs(label string, o Options, s Setting, with ebb.Options) (arms []*Ebb, err error) {
-	if len(o.ISAs) == 0 {
-		a, err := OpenEbb(label, o, s, with)
+	open := func(label string, with ebb.Options) {
 		if err != nil {
-			return nil, err
+			return
 		}
-		return []*Ebb{a}, nil
+		var a *Ebb
+		if a, err = OpenEbb(label, o, s, with); err == nil {
+			arms = append(arms, a)
+		}
+	}
+	each := func(label string, with ebb.Options) {
+		if len(o.Attentions) == 0 {
+			open(label, with)
+		}
+		for _, kind := range o.Attentions {
+			with.Attention = kind
+			open(fmt.Sprintf("%s, attention %v", label, kind), with)
+		}
+	}
+	if len(o.ISAs) == 0 {
+		each(label, with)
 	}
 	for _, set := range o.ISAs {
 		exec.SetISA(&with, set.Resolved())
-		a, err := OpenEbb(fmt.Sprintf("%s, %v", label, set), o, s, with)
-		if err != nil {
-			return nil, errors.Join(err, CloseAll(arms))
-		}
-		arms = append(arms, a)
+		each(fmt.Sprintf("%s, %v", label, set), with)
+	}
+	if err != nil {
+		return nil, errors.Join(err, CloseAll(arms))
 	}
 	return arms, nil
 }

@@ -16,7 +16,7 @@ type Peer struct {
 // contest is what is compared in a setting: ebb under each policy, and the peers.
 type contest struct {
 	ours  []*Ebb // under each policy, with each instruction set
-	sets  int    // instruction sets
+	sets  int    // instruction sets times ways to compute attention
 	peers []Peer
 }
 
@@ -25,7 +25,7 @@ func openContest(o Options, s Setting, room int) (c contest, notes []string, err
 	if c.ours, err = openPolicies(o, s, room); err != nil {
 		return contest{}, nil, err
 	}
-	c.sets = max(1, len(o.ISAs))
+	c.sets = max(1, len(o.ISAs)) * max(1, len(o.Attentions))
 	if o.Peers != nil {
 		c.peers, notes = o.Peers(s, room)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/isa"
 	"github.com/seed4d217819/ebb/kv"
@@ -46,6 +47,9 @@ type Options struct {
 	// ISAs are the instruction sets of ebb's kernels that decode and prefill compare; nil: the one that
 	// EBB_ISA names.
 	ISAs []isa.ISA
+
+	// Attentions are the ways to compute attention that are compared with each instruction set; nil: auto.
+	Attentions []attend.Kind
 
 	// Peers opens the programs that decode and prefill compare ebb with, for sequences of room
 	// tokens. The notes say which ones could not be opened, and why. nil: there are none.

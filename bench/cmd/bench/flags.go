@@ -1,37 +1,46 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/isa"
 )
 
-// instructionSets is a flag of instruction sets' names.
-type instructionSets struct{ list *[]isa.ISA }
-
-var _ pflag.Value = (*instructionSets)(nil)
-
-func (s *instructionSets) Type() string { return "SETS" }
-
-func (s *instructionSets) String() string {
-	var names []string
-	for _, set := range *s.list {
-		names = append(names, set.String())
-	}
-	return strings.Join(names, ",")
+// names is a flag of a list of values that have names.
+type names[T fmt.Stringer] struct {
+	list  *[]T
+	parse func(name string) (T, error)
+	typ   string
 }
 
-// Set replaces the instruction sets.
-func (s *instructionSets) Set(text string) error {
-	*s.list = nil
+var (
+	_ pflag.Value = (*names[isa.ISA])(nil)
+	_ pflag.Value = (*names[attend.Kind])(nil)
+)
+
+func (n *names[T]) Type() string { return n.typ }
+
+func (n *names[T]) String() string {
+	var all []string
+	for _, x := range *n.list {
+		all = append(all, x.String())
+	}
+	return strings.Join(all, ",")
+}
+
+// Set replaces the list.
+func (n *names[T]) Set(text string) error {
+	*n.list = nil
 	for name := range strings.SplitSeq(text, ",") {
-		set, err := isa.Parse(name)
+		x, err := n.parse(name)
 		if err != nil {
 			return err
 		}
-		*s.list = append(*s.list, set)
+		*n.list = append(*n.list, x)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/seed4d217819/ebb/attend"
 	"github.com/seed4d217819/ebb/bench"
 	"github.com/seed4d217819/ebb/bench/families"
 	"github.com/seed4d217819/ebb/bench/plot"
@@ -59,7 +60,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.BeamDepth, "beam-depth", 0, "tokens in the cache, for beams (default 4096, or half the context)")
 	flags.StringVar(&o.Peer, "peer", "", "what to compare with: "+bench.PeerLlama+", from the same libraries (default nothing)")
 	flags.StringVar(&o.PeerBench, "peer-bench", "", "another engine to compare with on the CPU: the `PATH` of its llama-bench")
-	flags.Var(&instructionSets{list: &o.ISAs}, "isas", "instruction sets of ebb's kernels that take turns: some of "+strings.Join(isa.Names(), ", ")+" (default the one that EBB_ISA names)")
+	flags.Var(&names[isa.ISA]{&o.ISAs, isa.Parse, "SETS"}, "isas", "instruction sets of ebb's kernels that take turns: some of "+strings.Join(isa.Names(), ", ")+" (default the one that EBB_ISA names)")
+	flags.Var(&names[attend.Kind]{&o.Attentions, attend.ParseKind, "KINDS"}, "attentions", "ways to compute attention that take turns, as in auto,tiles (default auto)")
 	flags.StringSliceVar(&o.Families, "families", nil, "which `FAMILIES` to measure, for workloads with models of their own: some of "+strings.Join(families.Names(), ", ")+" (default: families all that are not whole models, others see above)")
 	flags.IntSliceVar(&o.Sequences, "sequences", nil, "how many sequences are decoded together, for sequences (default 1,2,4,8)")
 	plots := flags.String("plots", "", "draw curves and timelines as SVG files into `FOLDER`")

@@ -51,14 +51,23 @@ func terms(pieces int) []term {
 }
 
 // amxTables returns the tables of functions for columns on AMX, by the number of pieces of keys and
-// values: those of columnTables, and what makes the pieces of a tile.
-func amxTables() (tables []Mem) {
+// values, and by keys' sizes: 0, which is any, and stepDims. They are those of columnTables, what makes
+// the pieces of a tile, and for stepDims softmax of a column beside the scores of the next one, and
+// values of the column before.
+func amxTables() (tables [][]Mem) {
 	for n := 1; n <= 3; n++ {
 		values := fmt.Sprintf("·opColumnValuesAMX%d", n)
-		tables = append(tables, Addresses(fmt.Sprintf("columnsAMX%d", n), []string{
+		texts := []string{
 			fmt.Sprintf("·opColumnScoresAMX%d", n), "·opColumnSoftmaxAVX512", values, values,
 			fmt.Sprintf("·opPiecesAMX%d", n),
-		}))
+		}
+		name := fmt.Sprintf("columnsAMX%d", n)
+		some := []Mem{Addresses(name, append(texts, "", ""))}
+		for _, d := range stepDims {
+			step, before := fmt.Sprintf("·opColumnStepAMX%dOf%d", n, d), fmt.Sprintf("·opColumnValuesBeforeAMX%d", n)
+			some = append(some, Addresses(fmt.Sprintf("%sOf%d", name, d), append(texts, step, before)))
+		}
+		tables = append(tables, some)
 	}
 	return tables
 }
@@ -70,6 +79,10 @@ func amx() {
 		tilePieces(n)
 		amxScores(n)
 		amxValues(n)
+		amxValuesBefore(n)
+		for _, d := range stepDims {
+			amxStep(n, d)
+		}
 	}
 	Text("opBeginAMX", "opBeginAMX configures AMX's tiles, and keeps the configuration that it finds.")
 	KeepTileConfig(f("config"))

@@ -30,6 +30,20 @@ func tilePieces(pieces int) {
 	any = noLanes()
 	valuePieces(pieces, upper, any)
 	noteWild("vWild", "vt", "dvb", any)
+
+	Comment("whether columns may be together")
+	together, no := GP64(), NewLabel("no")
+	XORL(together.As32(), together.As32())
+	store(together, "partial")
+	CMPQ(f("tn"), Imm(32))
+	JNE(LabelRef(no))
+	for _, name := range []string{"hidden", "kWild", "vWild", "cap"} {
+		CMPQ(f(name), Imm(0))
+		JNE(LabelRef(no))
+	}
+	INCQ(together)
+	Label(no)
+	store(together, "together")
 	Ret()
 }
 

@@ -126,18 +126,45 @@ func rowOfScores(cell reg.GPVirtual) Mem {
 func amxValues(pieces int) {
 	name := fmt.Sprintf("opColumnValuesAMX%d", pieces)
 	Text(name, name+" adds the tile's values to a column's outputs.")
+	MOVQ(f("op"), amxC)
+	scaleOutputs(f("corr"))
+	Comment("pieces of the weights")
 	row := GP64()
 	MOVQ(U32(columnBytes), row)
 	clearBehind(load("scores"), row)
-	scaleOutputs()
-	Comment("pieces of the weights")
 	splitRows(load("scores"), load("pa"), isas[1].Loaded(constants.upper))
+	MOVQ(f("op"), amxC)
+	MOVQ(f("pa"), amxB)
+	addProducts(pieces)
+	wildValues()
+	Ret()
+}
 
+// amxValuesBefore adds the tile's values to the outputs of the column before the one at hand. Its weights
+// are pieces since amxStep, and whatever waits for them has been stored long before.
+func amxValuesBefore(pieces int) {
+	name := fmt.Sprintf("opColumnValuesBeforeAMX%d", pieces)
+	Text(name, name+" adds the tile's values to the outputs of the column before.")
+	before := func() {
+		MOVQ(f("op"), amxC)
+		MOVQ(f("dvb"), amxB)
+		SHLQ(Imm(4), amxB)
+		SUBQ(amxB, amxC)
+		MOVQ(f("pb"), amxB)
+	}
+	before()
+	scaleOutputs(At(amxB, 3*tileBytes))
+	before()
+	addProducts(pieces)
+	Ret()
+}
+
+// addProducts adds the products of the tile's values and the pieces of weights at amxB to the outputs at
+// amxC.
+func addProducts(pieces int) {
 	Comment("products")
 	MOVQ(U32(64), amxRow)
 	MOVQ(f("va"), amxA)
-	MOVQ(f("pa"), amxB)
-	MOVQ(f("op"), amxC)
 	MOVQ(f("dv"), amxN)
 	for i := range 3 {
 		loadAMX(amxRight+i, amxB, tileBytes*i)
@@ -152,18 +179,17 @@ func amxValues(pieces int) {
 	ADDQ(Int(2*tileBytes), amxC)
 	SUBQ(Imm(32), amxN)
 	JNZ(LabelRef(values))
-	wildValues()
-	Ret()
 }
 
-// scaleOutputs multiplies a column's outputs by corr, if that is not 1 for all of them.
-func scaleOutputs() {
-	same, corr, changed := NewLabel("same"), isas[1].Loaded(f("corr")), K()
+// scaleOutputs multiplies the outputs at amxC by corr, if that is not 1 for all of the column's vectors.
+func scaleOutputs(m Mem) {
+	same, corr, changed := NewLabel("same"), isas[1].Loaded(m), K()
 	VCMPPS(Imm(0x04), constants.one, corr, changed) // not equal, or unordered
 	KORTESTW(changed, changed)
 	JEQ(LabelRef(same))
 	Comment("maxima have changed")
-	p, n := load("op"), load("dv")
+	p, n := GP64(), load("dv")
+	MOVQ(amxC, p)
 	loop := Mark("scale")
 	for i := range 8 {
 		v := ZMM()

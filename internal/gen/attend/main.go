@@ -86,7 +86,7 @@ var constants struct {
 	bounds                                     Mem
 	tables                                     []Mem   // of texts, by instruction set
 	columns                                    [][]Mem // tables of columns, by instruction set and columnDims
-	columnsAMX                                 []Mem   // and of AMX, by pieces
+	columnsAMX                                 [][]Mem // and of AMX, by pieces and stepDims
 	upper                                      Mem     // mask of the upper 16 bits
 	tileConfig                                 Mem     // of AMX
 }

@@ -79,9 +79,16 @@ func setup() {
 	CMPQ(f("isa"), Imm(amxISA))
 	JNE(LabelRef(noAMX))
 	for _, k := range kinds {
-		LEAQ(constants.columnsAMX[k.pieces()-1], floats)
+		other, tables := NewLabel("otherType"), constants.columnsAMX[k.pieces()-1]
 		CMPL(typ.As32(), Int(k.number))
-		CMOVQEQ(floats, functions)
+		JNE(LabelRef(other))
+		LEAQ(tables[0], functions)
+		for j, table := range tables[1:] {
+			LEAQ(table, floats)
+			CMPQ(size, Int(stepDims[j]))
+			CMOVQEQ(floats, functions)
+		}
+		Label(other)
 	}
 	Label(noAMX)
 	store(functions, "column")
@@ -227,8 +234,12 @@ func setup() {
 	ADDQ(n2, p)
 	SHRQ(Imm(1), n2)
 	ADDQ(n2, p)
-	take("pa")
-	ADDQ(Int(3*tileBytes), p)
+	for _, name := range []string{"pa", "pb"} {
+		take(name)
+		ADDQ(Int(3*tileBytes+columnBytes), p)
+	}
+	take("other")
+	ADDQ(U32(scoresSize), p)
 	take("ka")
 	n2 = load("dk")
 	IMUL3Q(Int(6*32), n2, n2)
