@@ -93,14 +93,17 @@ func TestPassesAreLongAndEnough(t *testing.T) {
 		{shape{512, 512, 32, 4, 512, 2048}, 2, 16},
 		{shape{64, 64, 71, 1, 512, 2048}, 2, 16},
 	} {
-		if got := c.pass(c.threads); got != c.want {
+		if got := c.pass(c.threads, isa.AVX512); got != c.want {
 			t.Errorf("%d rows of %d heads of %d, %d of K and V, on %d threads: passes of %d rows, want %d", c.rows, c.heads, c.keyDim, c.kvHeads, c.threads, got, c.want)
 		}
 	}
 	for rows := passRows + 1; rows < 600; rows++ {
 		for _, group := range []int{1, 2, 3, 4, 6, 7, 8, 16, 71} {
 			s := shape{64, 64, 2 * group, 2, rows, 1}
-			if n := s.pass(4); n < 1 || n >= rows || n > mostPassRows || n*group%column != 0 {
+			if n := s.pass(4, isa.AVX2); n != passRows {
+				t.Errorf("%d rows, groups of %d, without columns: passes of %d rows, want %d", rows, group, n, passRows)
+			}
+			if n := s.pass(4, isa.AVX512); n < 1 || n >= rows || n > mostPassRows || n*group%column != 0 {
 				t.Errorf("%d rows, groups of %d: passes of %d rows", rows, group, n)
 			}
 		}

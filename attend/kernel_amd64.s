@@ -3666,14 +3666,16 @@ blind111:
 	RET
 
 // func opExpandF32AVX2()
-// Requires: AVX, MMX+
+// Requires: AVX, CMOV, MMX+
 TEXT ·opExpandF32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  552(DI), AX
-	MOVQ  392(DI), CX
-	MOVQ  640(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 576(DI)
-	IMULQ 184(DI), BX
+	MOVQ    552(DI), AX
+	MOVQ    392(DI), CX
+	MOVQ    392(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 640(DI), DX
+	MOVQ    CX, 576(DI)
+	IMULQ   184(DI), BX
 
 loop118:
 	SUBQ       $0x20, BX
@@ -3702,12 +3704,14 @@ rest119:
 	VMOVUPS Y0, 32(CX)
 
 done120:
-	MOVQ  560(DI), AX
-	MOVQ  400(DI), CX
-	MOVQ  648(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 584(DI)
-	IMULQ 192(DI), BX
+	MOVQ    560(DI), AX
+	MOVQ    400(DI), CX
+	MOVQ    400(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 648(DI), DX
+	MOVQ    CX, 584(DI)
+	IMULQ   192(DI), BX
 
 loop121:
 	SUBQ       $0x20, BX
@@ -4694,14 +4698,16 @@ narrower162:
 	RET
 
 // func opExpandF16AVX2()
-// Requires: AVX, F16C, MMX+
+// Requires: AVX, CMOV, F16C, MMX+
 TEXT ·opExpandF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  552(DI), AX
-	MOVQ  392(DI), CX
-	MOVQ  640(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 576(DI)
-	IMULQ 184(DI), BX
+	MOVQ    552(DI), AX
+	MOVQ    392(DI), CX
+	MOVQ    392(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 640(DI), DX
+	MOVQ    CX, 576(DI)
+	IMULQ   184(DI), BX
 
 loop164:
 	SUBQ       $0x20, BX
@@ -4729,12 +4735,14 @@ rest165:
 	VMOVUPS   Y0, 32(CX)
 
 done166:
-	MOVQ  560(DI), AX
-	MOVQ  400(DI), CX
-	MOVQ  648(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 584(DI)
-	IMULQ 192(DI), BX
+	MOVQ    560(DI), AX
+	MOVQ    400(DI), CX
+	MOVQ    400(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 648(DI), DX
+	MOVQ    CX, 584(DI)
+	IMULQ   192(DI), BX
 
 loop167:
 	SUBQ       $0x20, BX
@@ -5740,14 +5748,16 @@ narrower208:
 	RET
 
 // func opExpandBF16AVX2()
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·opExpandBF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  552(DI), AX
-	MOVQ  392(DI), CX
-	MOVQ  640(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 576(DI)
-	IMULQ 184(DI), BX
+	MOVQ    552(DI), AX
+	MOVQ    392(DI), CX
+	MOVQ    392(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 640(DI), DX
+	MOVQ    CX, 576(DI)
+	IMULQ   184(DI), BX
 
 loop210:
 	SUBQ       $0x20, BX
@@ -5781,12 +5791,14 @@ rest211:
 	VMOVUPS   Y0, 32(CX)
 
 done212:
-	MOVQ  560(DI), AX
-	MOVQ  400(DI), CX
-	MOVQ  648(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 584(DI)
-	IMULQ 192(DI), BX
+	MOVQ    560(DI), AX
+	MOVQ    400(DI), CX
+	MOVQ    400(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 648(DI), DX
+	MOVQ    CX, 584(DI)
+	IMULQ   192(DI), BX
 
 loop213:
 	SUBQ       $0x20, BX
@@ -5944,14 +5956,16 @@ done223:
 	RET
 
 // func opExpandQ8_0AVX2()
-// Requires: AVX, AVX2, F16C, MMX+
+// Requires: AVX, AVX2, CMOV, F16C, MMX+
 TEXT ·opExpandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  552(DI), AX
-	MOVQ  392(DI), CX
-	MOVQ  640(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 576(DI)
-	IMULQ 184(DI), BX
+	MOVQ    552(DI), AX
+	MOVQ    392(DI), CX
+	MOVQ    392(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 640(DI), DX
+	MOVQ    CX, 576(DI)
+	IMULQ   184(DI), BX
 
 loop224:
 	SUBQ         $0x20, BX
@@ -5981,12 +5995,14 @@ loop224:
 	JMP          loop224
 
 rest225:
-	MOVQ  560(DI), AX
-	MOVQ  400(DI), CX
-	MOVQ  648(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 584(DI)
-	IMULQ 192(DI), BX
+	MOVQ    560(DI), AX
+	MOVQ    400(DI), CX
+	MOVQ    400(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 648(DI), DX
+	MOVQ    CX, 584(DI)
+	IMULQ   192(DI), BX
 
 loop227:
 	SUBQ         $0x20, BX
@@ -7268,14 +7284,16 @@ narrower260:
 	RET
 
 // func opExpandQ4_0AVX2()
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·opExpandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  552(DI), AX
-	MOVQ  392(DI), CX
-	MOVQ  640(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 576(DI)
-	IMULQ 184(DI), BX
+	MOVQ    552(DI), AX
+	MOVQ    392(DI), CX
+	MOVQ    392(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 640(DI), DX
+	MOVQ    CX, 576(DI)
+	IMULQ   184(DI), BX
 
 loop263:
 	SUBQ         $0x20, BX
@@ -7310,12 +7328,14 @@ loop263:
 	JMP          loop263
 
 rest264:
-	MOVQ  560(DI), AX
-	MOVQ  400(DI), CX
-	MOVQ  648(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 584(DI)
-	IMULQ 192(DI), BX
+	MOVQ    560(DI), AX
+	MOVQ    400(DI), CX
+	MOVQ    400(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 648(DI), DX
+	MOVQ    CX, 584(DI)
+	IMULQ   192(DI), BX
 
 loop266:
 	SUBQ         $0x20, BX
@@ -12068,14 +12088,16 @@ cells423:
 	RET
 
 // func opExpandF32AVX512()
-// Requires: AVX512F, MMX+
+// Requires: AVX512F, CMOV, MMX+
 TEXT ·opExpandF32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  552(DI), AX
-	MOVQ  392(DI), CX
-	MOVQ  640(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 576(DI)
-	IMULQ 184(DI), BX
+	MOVQ    552(DI), AX
+	MOVQ    392(DI), CX
+	MOVQ    392(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 640(DI), DX
+	MOVQ    CX, 576(DI)
+	IMULQ   184(DI), BX
 
 loop424:
 	SUBQ       $0x20, BX
@@ -12098,12 +12120,14 @@ rest425:
 	VMOVUPS Z0, (CX)
 
 done426:
-	MOVQ  560(DI), AX
-	MOVQ  400(DI), CX
-	MOVQ  648(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 584(DI)
-	IMULQ 192(DI), BX
+	MOVQ    560(DI), AX
+	MOVQ    400(DI), CX
+	MOVQ    400(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 648(DI), DX
+	MOVQ    CX, 584(DI)
+	IMULQ   192(DI), BX
 
 loop427:
 	SUBQ       $0x20, BX
@@ -13420,14 +13444,16 @@ narrower483:
 	RET
 
 // func opExpandF16AVX512()
-// Requires: AVX512F, MMX+
+// Requires: AVX512F, CMOV, MMX+
 TEXT ·opExpandF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  552(DI), AX
-	MOVQ  392(DI), CX
-	MOVQ  640(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 576(DI)
-	IMULQ 184(DI), BX
+	MOVQ    552(DI), AX
+	MOVQ    392(DI), CX
+	MOVQ    392(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 640(DI), DX
+	MOVQ    CX, 576(DI)
+	IMULQ   184(DI), BX
 
 loop485:
 	SUBQ       $0x20, BX
@@ -13449,12 +13475,14 @@ rest486:
 	VMOVUPS   Z0, (CX)
 
 done487:
-	MOVQ  560(DI), AX
-	MOVQ  400(DI), CX
-	MOVQ  648(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 584(DI)
-	IMULQ 192(DI), BX
+	MOVQ    560(DI), AX
+	MOVQ    400(DI), CX
+	MOVQ    400(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 648(DI), DX
+	MOVQ    CX, 584(DI)
+	IMULQ   192(DI), BX
 
 loop488:
 	SUBQ       $0x20, BX
@@ -14773,14 +14801,16 @@ narrower544:
 	RET
 
 // func opExpandBF16AVX512()
-// Requires: AVX512F, MMX+
+// Requires: AVX512F, CMOV, MMX+
 TEXT ·opExpandBF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  552(DI), AX
-	MOVQ  392(DI), CX
-	MOVQ  640(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 576(DI)
-	IMULQ 184(DI), BX
+	MOVQ    552(DI), AX
+	MOVQ    392(DI), CX
+	MOVQ    392(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 640(DI), DX
+	MOVQ    CX, 576(DI)
+	IMULQ   184(DI), BX
 
 loop546:
 	SUBQ       $0x20, BX
@@ -14805,12 +14835,14 @@ rest547:
 	VMOVUPS   Z0, (CX)
 
 done548:
-	MOVQ  560(DI), AX
-	MOVQ  400(DI), CX
-	MOVQ  648(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 584(DI)
-	IMULQ 192(DI), BX
+	MOVQ    560(DI), AX
+	MOVQ    400(DI), CX
+	MOVQ    400(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 648(DI), DX
+	MOVQ    CX, 584(DI)
+	IMULQ   192(DI), BX
 
 loop549:
 	SUBQ       $0x20, BX
@@ -14941,14 +14973,16 @@ done559:
 	RET
 
 // func opExpandQ8_0AVX512()
-// Requires: AVX2, AVX512F, MMX+
+// Requires: AVX2, AVX512F, CMOV, MMX+
 TEXT ·opExpandQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  552(DI), AX
-	MOVQ  392(DI), CX
-	MOVQ  640(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 576(DI)
-	IMULQ 184(DI), BX
+	MOVQ    552(DI), AX
+	MOVQ    392(DI), CX
+	MOVQ    392(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 640(DI), DX
+	MOVQ    CX, 576(DI)
+	IMULQ   184(DI), BX
 
 loop560:
 	SUBQ         $0x20, BX
@@ -14970,12 +15004,14 @@ loop560:
 	JMP          loop560
 
 rest561:
-	MOVQ  560(DI), AX
-	MOVQ  400(DI), CX
-	MOVQ  648(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 584(DI)
-	IMULQ 192(DI), BX
+	MOVQ    560(DI), AX
+	MOVQ    400(DI), CX
+	MOVQ    400(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 648(DI), DX
+	MOVQ    CX, 584(DI)
+	IMULQ   192(DI), BX
 
 loop563:
 	SUBQ         $0x20, BX
@@ -16537,14 +16573,16 @@ narrower607:
 	RET
 
 // func opExpandQ4_0AVX512()
-// Requires: AVX2, AVX512F, MMX+
+// Requires: AVX2, AVX512F, CMOV, MMX+
 TEXT ·opExpandQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  552(DI), AX
-	MOVQ  392(DI), CX
-	MOVQ  640(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 576(DI)
-	IMULQ 184(DI), BX
+	MOVQ    552(DI), AX
+	MOVQ    392(DI), CX
+	MOVQ    392(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 640(DI), DX
+	MOVQ    CX, 576(DI)
+	IMULQ   184(DI), BX
 
 loop609:
 	SUBQ         $0x20, BX
@@ -16566,12 +16604,14 @@ loop609:
 	JMP          loop609
 
 rest610:
-	MOVQ  560(DI), AX
-	MOVQ  400(DI), CX
-	MOVQ  648(DI), DX
-	MOVQ  592(DI), BX
-	MOVQ  CX, 584(DI)
-	IMULQ 192(DI), BX
+	MOVQ    560(DI), AX
+	MOVQ    400(DI), CX
+	MOVQ    400(DI), DX
+	MOVQ    592(DI), BX
+	CMPQ    480(DI), $0x00
+	CMOVQNE 648(DI), DX
+	MOVQ    CX, 584(DI)
+	IMULQ   192(DI), BX
 
 loop612:
 	SUBQ         $0x20, BX

@@ -11,7 +11,8 @@ type shape struct {
 }
 
 // passRows is the largest number of rows with which work is divided by ranges of cells. More rows are
-// divided into passes, which share each loaded K and V.
+// divided into passes, which share each loaded K and V: of as many rows, or of more if they are computed
+// by columns.
 const passRows = 16
 
 // A long pass has at most as many rows as a word has bits, and as many vectors as their queries and
@@ -103,7 +104,7 @@ func (s shape) layout(threads int, set isa.ISA) layout {
 	l.lse = valueBytes * int64(s.heads) * int64(s.rows)
 	end := align(l.lse + 4*int64(s.heads)*int64(s.rows))
 
-	l.pass = s.pass(threads)
+	l.pass = s.pass(threads, set)
 	l.room = int64(min(s.rows, l.pass) * (s.heads / s.kvHeads))
 	l.lanes = s.lanes(set, int(l.room))
 	whole := int64(4) // vectors of a group
@@ -128,25 +129,29 @@ func (s shape) layout(threads int, set isa.ISA) layout {
 	return l
 }
 
+// columns reports whether there are functions for columns of the op's vectors.
+func (s shape) columns(set isa.ISA) bool {
+	return set == isa.AMX || set == isa.AVX512 && max(s.keyDim, s.valueDim) <= columnDim
+}
+
 // lanes returns how many of a column's lanes must have a vector where a pass of at most so many vectors is
 // computed by columns. It is 0 if none is.
 func (s shape) lanes(set isa.ISA, vectors int) int {
-	columns := (vectors + column - 1) / column
-	switch {
+	switch columns := (vectors + column - 1) / column; {
 	case set == isa.AMX:
 		return 1
-	case set == isa.AVX512 && max(s.keyDim, s.valueDim) <= columnDim && vectors >= leastLanes*columns:
+	case s.columns(set) && vectors >= leastLanes*columns:
 		return leastLanes
 	default:
 		return 0
 	}
 }
 
-// pass returns the number of rows of a pass. A long pass converts K and V to f32 seldom, and many passes
-// keep all threads busy to the end. All passes but the last have whole columns, if there are as many as
-// that. A row's result does not depend on it.
-func (s shape) pass(threads int) int {
-	if s.rows <= passRows {
+// pass returns the number of rows of a pass. Where there are columns, a long pass converts K and V to
+// f32 seldom, and many passes keep all threads busy to the end; all but the last have whole columns. A
+// row's result does not depend on it.
+func (s shape) pass(threads int, set isa.ISA) int {
+	if s.rows <= passRows || !s.columns(set) {
 		return passRows
 	}
 	group := s.heads / s.kvHeads

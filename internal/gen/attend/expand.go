@@ -114,7 +114,9 @@ func (k kind) expand(i isa) {
 	name := "opExpand" + k.name + i.Name
 	Text(name, name+" makes the tile's keys and values f32. Behind its last cell they are what earlier tiles left.")
 	for _, s := range []string{"k", "v"} {
-		src, dst, ahead, n := load(s+"p"), load(s+"x"), load(s+"Next"), load("tn")
+		src, dst, ahead, n := load(s+"p"), load(s+"x"), load(s+"x"), load("tn")
+		CMPQ(f("columns"), Imm(0)) // the scores and values of groups prefetch by themselves
+		CMOVQNE(f(s+"Next"), ahead)
 		store(dst, s+"t")
 		IMULQ(f("d"+s), n)
 		k.convert(i, src, dst, ahead, n)
