@@ -75,7 +75,7 @@ func (w expertWeights) fileOf(t *testing.T, typeOf func(name string) ggml.Type, 
 		"ffn_down_shexp.weight": {expertFF, expertHidden}, "ffn_gate_inp_shexp.weight": {expertHidden},
 		"ffn_gate_exps.bias": {expertFF, expertCount}, "ffn_up_exps.bias": {expertFF, expertCount}, "ffn_down_exps.bias": {expertHidden, expertCount},
 		"ffn_gate_up_exps.bias": {2 * expertFF, expertCount},
-		"ffn_down_exps.scale": {expertCount},
+		"ffn_down_exps.scale":   {expertCount},
 	}
 	var tensors []gguf.TensorData
 	for _, name := range names {

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -40,81 +39,28 @@ func stackFile(t *testing.T, names ...string) *gguf.File {
 		}
 		tensors = append(tensors, gguf.TensorData{Name: name, Type: gguf.F32, Shape: shape, Data: data})
 	}
-	var b bytes.Buffer
-	if err := gguf.Write(&b, []gguf.KV{{Key: "general.architecture", Value: "test"}}, tensors); err != nil {
-		t.Fatal(err)
-	}
-	f, err := gguf.Parse(b.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
+	return openTensors(t, tensors...)
 }
 
 // stackResults multiplies by each of the matrices of a file, as a stack or one by one, and returns
 // how many products that took.
 func stackResults(t *testing.T, b *ggml.Backend, f *gguf.File, stack bool) (products int, results [][]float32) {
 	t.Helper()
-	const tokens = 3
-	l := NewLoader(f, Devices{Input: b, Output: b})
 	var s Stack
-	if stack {
-		s = l.Stack(stackIn, stackMatrices...)
-	} else {
+	loadAll(t, f, Devices{Input: b, Output: b}, func(l *Loader) {
+		for _, tensor := range f.Tensors() {
+			l.found.tensors[tensor.Name] = true // those between the matrices too
+		}
+		if stack {
+			s = l.Stack(stackIn, stackMatrices...)
+			return
+		}
 		for i, m := range stackMatrices {
 			s.products = append(s.products, l.Linear(m.Name, stackIn, m.Out))
 			s.results = append(s.results, result{i, 0, m.Out})
 		}
-	}
-	for _, tensor := range f.Tensors() {
-		l.found.tensors[tensor.Name] = true // those between the matrices too
-	}
-	w, err := l.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	meta := ggml.NewContext(1)
-	defer meta.Close()
-	x := meta.New(ggml.F32, stackIn, tokens)
-	memory, err := b.Alloc(b.BufferType(), b.BufferType().AllocSize(x), ggml.Activations)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer memory.Close()
-	memory.Place(x, 0)
-	input := make([]float32, stackIn*tokens)
-	for i := range input {
-		input[i] = float32(math.Cos(float64(i)))
-	}
-	ggml.SetSlice(x, input, 0)
-
-	g, scratch := b.NewGraph(32), b.NewScratch()
-	defer scratch.Close()
-	defer g.Close()
-	var outs []*ggml.Tensor
-	for _, y := range s.Forward(g, x) {
-		out := g.Cont(y)
-		g.Expand(out)
-		g.Output(out)
-		outs = append(outs, out)
-	}
-	if _, err := scratch.Alloc(g); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Compute(g); err != nil {
-		t.Fatal(err)
-	}
-	for _, out := range outs {
-		values := make([]float32, out.Ne(0)*out.Ne(1))
-		ggml.GetSlice(out, values, 0)
-		results = append(results, values)
-	}
-	return len(s.products), results
+	})
+	return len(s.products), evaluate(t, b, stackIn, 3, s.Forward)
 }
 
 func TestMatricesBehindEachOtherAreMultipliedAsOneWithTheSameBits(t *testing.T) {

@@ -21,7 +21,7 @@ func (s narrow) write(w written, values []reg.VecVirtual) {
 	VPMAXUD(h, m, m)
 	VPSHUFD(Imm(0xB1), m, h)
 	VPMAXUD(h, m, m)
-	bits, scale, zero, nan := GP32(), GP32(), GP32(), GP32()
+	bits := GP32()
 	VMOVD(m, bits)
 	d, id := XMM(), s.Vec()
 	VMOVSS(con("f127"), id.AsX())
@@ -29,20 +29,9 @@ func (s narrow) write(w written, values []reg.VecVirtual) {
 	VDIVSS(con("f127"), m, d)
 	VBROADCASTSS(id.AsX(), id)
 
-	Comment("its scale: 0 below 2^-100, and NaN if a value is not finite; both with values of 0")
-	const least, infinite = 0x0d800000, 0x7f800000
-	VMOVD(d, scale)
-	XORL(zero, zero)
-	MOVL(U32(0x7fc00000), nan)
-	CMPL(bits, U32(least))
-	CMOVLCS(zero, scale)
-	CMPL(bits, U32(infinite))
-	CMOVLCC(nan, scale)
-	SUBL(U32(least), bits)
-	CMPL(bits, U32(infinite-least))
-	SBBL(zero, zero) // all ones for a scale that is neither
+	whether, scale := scaleOf(bits, d)
 	mask := s.Vec()
-	VMOVD(zero, mask.AsX())
+	VMOVD(whether, mask.AsX())
 	VPBROADCASTD(mask.AsX(), mask)
 	VMOVD(scale, d)
 	MOVL(scale, At(w.d, 0))
@@ -69,65 +58,27 @@ func (s narrow) write(w written, values []reg.VecVirtual) {
 	VPHADDD(sum, sum, sum)
 	VEXTRACTI128(Imm(1), sum, last.AsX())
 	VPADDD(last.AsX(), sum.AsX(), sum.AsX())
-	low, all := GP32(), GP32()
-	VMOVD(sum.AsX(), low)
-	VPEXTRD(Imm(1), sum.AsX(), all)
-	ADDL(low, all)
-	scaled := XMM()
-	VXORPS(scaled, scaled, scaled)
-	VCVTSI2SSL(all, scaled, scaled)
-	VMULSS(d, scaled, scaled)
-	NEGL(all)
-	NEGL(low)
-	MOVL(all, Indexed(w.d, w.n4, 1, 0))
-	MOVL(low, Indexed(w.d, w.n4, 2, 0))
-	VMOVSS(scaled, Indexed(w.d, w.n12, 1, 0))
+	w.sums(sum, d)
 }
 
 // quantise writes tokens t to tEnd, blocks b to bEnd, of x, or of its norm.
 func (s narrow) quantise(name string, norm bool) {
 	Text(name, name+" quantises tokens t to tEnd, blocks b to bEnd.")
-	tokens := Mark("tokens")
-	src := load("t")
-	IMULQ(f("xRow"), src)
-	ADDQ(f("x"), src)
-	var factor reg.VecVirtual
-	weights := GP64()
-	if norm {
-		factor = s.norm(src)
-		MOVQ(f("norm"), weights)
+	norms := s.norm
+	if !norm {
+		norms = nil
 	}
-	left, offset := load("bEnd"), load("b")
-	SUBQ(offset, left)
-	SHLQ(Imm(7), offset)
-	ADDQ(offset, src)
-	if norm {
-		ADDQ(offset, weights)
-	}
-	w := newWritten(f("t"), f("b"))
-	blocks := Mark("blocks")
-	var values []reg.VecVirtual
-	for i := range 4 {
-		v := s.Loaded(At(src, 32*i))
-		if norm {
-			VMULPS(factor, v, v)
-			VMULPS(At(weights, 32*i), v, v)
+	eachBlock(norms, func(src, weights reg.GPVirtual, factor reg.VecVirtual) (values []reg.VecVirtual) {
+		for i := range 4 {
+			v := s.Loaded(At(src, 32*i))
+			if norm {
+				VMULPS(factor, v, v)
+				VMULPS(At(weights, 32*i), v, v)
+			}
+			values = append(values, v)
 		}
-		values = append(values, v)
-	}
-	if norm {
-		ADDQ(Int(128), weights)
-	}
-	s.write(w, values)
-	w.next()
-	ADDQ(Int(128), src)
-	DECQ(left)
-	JNZ(LabelRef(blocks))
-	INCQ(f("t"))
-	t := load("t")
-	CMPQ(t, f("tEnd"))
-	JLT(LabelRef(tokens))
-	Ret()
+		return values
+	}, s.write)
 }
 
 // norm returns what the token at src is multiplied by: 1/√(mean of squares + eps).
@@ -152,16 +103,5 @@ func (s narrow) norm(src reg.GPVirtual) reg.VecVirtual {
 	VADDPS(h, m, m)
 	VPSHUFD(Imm(0xB1), m, h)
 	VADDPS(h, m, m)
-	count, values := XMM(), load("outNb")
-	SHLQ(Imm(5), values)
-	VXORPS(count, count, count)
-	VCVTSI2SSQ(values, count, count)
-	VDIVSS(count, m, m)
-	VADDSS(f("eps"), m, m)
-	VSQRTSS(m, m, m)
-	VMOVSS(con("f1"), count)
-	VDIVSS(m, count, count)
-	factor := s.Vec()
-	VBROADCASTSS(count, factor)
-	return factor
+	return s.filled(oneOverRoot(m))
 }

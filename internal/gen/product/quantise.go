@@ -65,6 +65,45 @@ func (w written) next() {
 	LEAQ(Indexed(w.d, w.n12, 4, 0), w.d)
 }
 
+// sums writes three sums of a block's values: of all times the scale d, and negative those of all and
+// of the first 16. The two lowest words of sum are the sums of the first 16 and of the others.
+func (w written) sums(sum, d reg.VecVirtual) {
+	low, all := GP32(), GP32()
+	VMOVD(sum.AsX(), low)
+	VPEXTRD(Imm(1), sum.AsX(), all)
+	ADDL(low, all)
+	scaled := XMM()
+	VXORPS(scaled, scaled, scaled)
+	VCVTSI2SSL(all, scaled, scaled)
+	VMULSS(d, scaled, scaled)
+	NEGL(all)
+	NEGL(low)
+	MOVL(all, Indexed(w.d, w.n4, 1, 0))
+	MOVL(low, Indexed(w.d, w.n4, 2, 0))
+	VMOVSS(scaled, Indexed(w.d, w.n12, 1, 0))
+}
+
+// scaleOf returns the scale d of values of which the largest magnitude has these bits, and 0 in its
+// stead where it is below 2^-100, or NaN if a value is not finite. The mask is all ones for a scale
+// that is neither, and otherwise 0, as values are.
+func scaleOf(bits reg.GPVirtual, d Op) (mask, scale reg.GPVirtual) {
+	scale, mask = GP32(), GP32()
+	nan := GP32()
+	Comment("its scale: 0 below 2^-100, and NaN if a value is not finite; both with values of 0")
+	const least, infinite = 0x0d800000, 0x7f800000
+	VMOVD(d, scale)
+	XORL(mask, mask)
+	MOVL(U32(0x7fc00000), nan)
+	CMPL(bits, U32(least))
+	CMOVLCS(mask, scale)
+	CMPL(bits, U32(infinite))
+	CMOVLCC(nan, scale)
+	SUBL(U32(least), bits)
+	CMPL(bits, U32(infinite-least))
+	SBBL(mask, mask)
+	return mask, scale
+}
+
 // write quantises 32 values.
 func (x quantiser) write(w written, v0, v1 reg.VecVirtual) {
 	s := x.set
@@ -80,7 +119,7 @@ func (x quantiser) write(w written, v0, v1 reg.VecVirtual) {
 	VPMAXUD(h, m, m)
 	VPSHUFD(Imm(0xB1), m, h)
 	VPMAXUD(h, m, m)
-	bits, scale, mask, nan := GP32(), GP32(), GP32(), GP32()
+	bits := GP32()
 	VMOVD(m, bits)
 	d, id := XMM(), ZMM()
 	VDIVSS(con("f127"), m, d)
@@ -88,18 +127,7 @@ func (x quantiser) write(w written, v0, v1 reg.VecVirtual) {
 	VDIVSS(m, id.AsX(), id.AsX())
 	VBROADCASTSS(id.AsX(), id)
 
-	Comment("its scale: 0 below 2^-100, and NaN if a value is not finite; both with values of 0")
-	const least, infinite = 0x0d800000, 0x7f800000
-	VMOVD(d, scale)
-	XORL(mask, mask)
-	MOVL(U32(0x7fc00000), nan)
-	CMPL(bits, U32(least))
-	CMOVLCS(mask, scale)
-	CMPL(bits, U32(infinite))
-	CMOVLCC(nan, scale)
-	SUBL(U32(least), bits)
-	CMPL(bits, U32(infinite-least))
-	SBBL(mask, mask)
+	mask, scale := scaleOf(bits, d)
 	k := K()
 	KMOVW(mask, k)
 	VMOVD(scale, d)
@@ -122,53 +150,58 @@ func (x quantiser) write(w written, v0, v1 reg.VecVirtual) {
 	}
 	VPHADDD(parts[1], parts[0], sum)
 	VPHADDD(sum, sum, sum)
-	low, all := GP32(), GP32()
-	VMOVD(sum, low)
-	VPEXTRD(Imm(1), sum, all)
-	ADDL(low, all)
-	scaled := XMM()
-	VXORPS(scaled, scaled, scaled)
-	VCVTSI2SSL(all, scaled, scaled)
-	VMULSS(d, scaled, scaled)
-	NEGL(all)
-	NEGL(low)
-	MOVL(all, Indexed(w.d, w.n4, 1, 0))
-	MOVL(low, Indexed(w.d, w.n4, 2, 0))
-	VMOVSS(scaled, Indexed(w.d, w.n12, 1, 0))
+	w.sums(sum, d)
 }
 
 // quantise writes tokens t to tEnd, blocks b to bEnd, of x, or of its norm.
 func (s set) quantise(name string, norm bool) {
 	Text(name, name+" quantises tokens t to tEnd, blocks b to bEnd.")
 	quantiser := s.newQuantiser()
+	norms := s.norm
+	if !norm {
+		norms = nil
+	}
+	eachBlock(norms, func(src, weights reg.GPVirtual, factor reg.VecVirtual) []reg.VecVirtual {
+		v0, v1 := s.Loaded(At(src, 0)), s.Loaded(At(src, 64))
+		if norm {
+			VMULPS(factor, v0, v0)
+			VMULPS(factor, v1, v1)
+			VMULPS(At(weights, 0), v0, v0)
+			VMULPS(At(weights, 64), v1, v1)
+		}
+		return []reg.VecVirtual{v0, v1}
+	}, func(w written, values []reg.VecVirtual) { quantiser.write(w, values[0], values[1]) })
+}
+
+// eachBlock emits the loops over tokens t to tEnd and blocks b to bEnd of x: what reads a block's
+// values, and what writes them. norm returns what a token is multiplied by, beside weights; nil: the
+// values are those of x.
+func eachBlock(norm func(src reg.GPVirtual) reg.VecVirtual,
+	read func(src, weights reg.GPVirtual, factor reg.VecVirtual) []reg.VecVirtual, write func(written, []reg.VecVirtual)) {
 	tokens := Mark("tokens")
 	src := load("t")
 	IMULQ(f("xRow"), src)
 	ADDQ(f("x"), src)
 	var factor reg.VecVirtual
 	weights := GP64()
-	if norm {
-		factor = s.norm(src)
+	if norm != nil {
+		factor = norm(src)
 		MOVQ(f("norm"), weights)
 	}
 	left, offset := load("bEnd"), load("b")
 	SUBQ(offset, left)
 	SHLQ(Imm(7), offset)
 	ADDQ(offset, src)
-	if norm {
+	if norm != nil {
 		ADDQ(offset, weights)
 	}
 	w := newWritten(f("t"), f("b"))
 	blocks := Mark("blocks")
-	v0, v1 := s.Loaded(At(src, 0)), s.Loaded(At(src, 64))
-	if norm {
-		VMULPS(factor, v0, v0)
-		VMULPS(factor, v1, v1)
-		VMULPS(At(weights, 0), v0, v0)
-		VMULPS(At(weights, 64), v1, v1)
+	values := read(src, weights, factor)
+	if norm != nil {
 		ADDQ(Int(128), weights)
 	}
-	quantiser.write(w, v0, v1)
+	write(w, values)
 	w.next()
 	ADDQ(Int(128), src)
 	DECQ(left)
@@ -202,6 +235,11 @@ func (s set) norm(src reg.GPVirtual) reg.VecVirtual {
 	VADDPS(h, m, m)
 	VPSHUFD(Imm(0xB1), m, h)
 	VADDPS(h, m, m)
+	return s.filled(oneOverRoot(m))
+}
+
+// oneOverRoot returns 1/√(m/values + eps).
+func oneOverRoot(m reg.Register) reg.VecVirtual {
 	count, values := XMM(), load("outNb")
 	SHLQ(Imm(5), values)
 	VXORPS(count, count, count)
@@ -211,7 +249,12 @@ func (s set) norm(src reg.GPVirtual) reg.VecVirtual {
 	VSQRTSS(m, m, m)
 	VMOVSS(con("f1"), count)
 	VDIVSS(m, count, count)
-	factor := s.Vec()
-	VBROADCASTSS(count, factor)
-	return factor
+	return count
+}
+
+// filled returns a vector of the lowest word of x.
+func (s set) filled(x reg.VecVirtual) reg.VecVirtual {
+	v := s.Vec()
+	VBROADCASTSS(x, v)
+	return v
 }
