@@ -10,6 +10,7 @@ import (
 type pace struct {
 	target float64 // seconds of a step; 0: prompts are computed whole
 	alone  float64 // seconds of a step without prompts, or what they are at most; 0: not known
+	each   float64 // seconds that a token of a prompt adds; 0: not known
 	tokens int     // of prompts in the next step; 0: not known
 }
 
@@ -20,6 +21,9 @@ const granule = 16
 // long as it should. Without it no prompt would ever end there.
 const least = 0.25
 
+// tolerance is how much more than they should the tokens of prompts may take before there are fewer.
+const tolerance = 1.25
+
 // next returns how many tokens of prompts the next step takes.
 func (p *pace) next() int {
 	switch {
@@ -29,7 +33,7 @@ func (p *pace) next() int {
 		return granule
 	}
 	// A token of a prompt costs no more than a step of one token, so as many of these would fit.
-	return max(1, min(int(p.left()/p.alone), granule))
+	return wholeGranules(max(1, min(int(p.left()/p.alone), granule)))
 }
 
 // left returns how many seconds of a step are left for prompts.
@@ -50,23 +54,32 @@ func (p *pace) saw(tokens int, elapsed time.Duration) {
 	if tokens < planned && took <= p.target {
 		return // the end of a prompt: few tokens cost more each than many
 	}
-	// What a token costs follows from the time that the tokens have added. The number at most doubles,
-	// so that a step which was short enough is followed by one of at most twice the time, whatever of
-	// it was due to the tokens.
-	n := 2 * planned
-	if added := took - p.alone; added > 0 {
-		n = int(min(float64(n), float64(tokens)*p.left()/added))
+	// What a token costs follows from the time that the tokens have added. Half of it counts, because a
+	// step may take long for other reasons: graphs of a new shape, or other programs.
+	each := (took - p.alone) / float64(tokens)
+	if p.each > 0 {
+		each = (p.each + each) / 2
 	}
-	p.tokens = max(1, wholeGranules(n))
+	p.each = each
+	// The number stays as it is where it is about right, as each has graphs of its own. It at most doubles,
+	// so that a step which was short enough is followed by one of at most twice the time, whatever of it
+	// was due to the tokens.
+	fit := 2 * float64(planned)
+	if each > 0 {
+		fit = min(fit, p.left()/each)
+	}
+	if n := float64(planned); p.tokens == 0 || n > fit*tolerance || 2*n <= fit {
+		p.tokens = max(1, wholeGranules(int(fit)))
+	}
 }
 
-// wholeGranules rounds a number of tokens down to a multiple of granule, and to three binary digits, so
-// that there are few different ones: each has graphs of its own. Fewer tokens than a granule stay as
-// they are.
+// wholeGranules rounds a number of tokens down to a multiple of granule of two binary digits, or to a power
+// of two below, so that there are few different ones.
 func wholeGranules(n int) int {
-	if n < granule {
-		return n
+	digits := 2
+	if n < 2*granule {
+		digits = 1
 	}
-	unit := max(granule, 1<<(bits.Len(uint(n))-3))
+	unit := 1 << max(bits.Len(uint(n))-digits, 0)
 	return n / unit * unit
 }
