@@ -7,9 +7,9 @@ import (
 	"github.com/seed4d217819/ebb/isa"
 )
 
-// Tokens that are computed by columns of vectors have the bits that each has alone, by groups: heads whose
-// keys and values differ in size, sizes with and without functions of their own, columns that are not
-// full, passes that are not, tiles of any length, and every way to see cells.
+// Tokens that are computed by columns of vectors have the bits that each has alone, by groups: heads
+// whose keys and values differ in size, sizes with and without functions of their own, columns that are
+// not full, passes that are not, tiles of any length, and every way to see cells.
 func TestManyTokensHaveTheBitsOfOne(t *testing.T) {
 	eachISA(t, func(t *testing.T, set isa.ISA) {
 		if set == isa.Go {
@@ -44,8 +44,7 @@ func TestManyTokensHaveTheBitsOfOne(t *testing.T) {
 				p.prepare()
 				out, lse := p.run(t, set, 1+n%2)
 				for _, row := range []int{0, c.rows / 2, c.rows - 1} {
-					// One head's vectors at a time are a group where there are up to four, so compare
-					// with a token whose heads do not share K and V where there are more.
+					// One head of one token is a group of one vector.
 					for h := range min(p.heads, 6) {
 						one := p.head(row, h)
 						one.prepare()

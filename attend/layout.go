@@ -10,9 +10,9 @@ type shape struct {
 	cells            int // of k and v
 }
 
-// passRows is the largest number of rows with which work is divided by ranges of cells. More rows are
-// divided into passes, which share each loaded K and V: of as many rows, or of more if they are computed
-// by columns.
+// passRows is the largest number of rows with which work is divided by ranges of cells. More rows
+// are divided into passes, which share each loaded K and V: of as many rows, or of more if they are
+// computed by columns.
 const passRows = 16
 
 // A long pass has at most as many rows as a word has bits, and as many vectors as their queries and
@@ -23,9 +23,9 @@ const (
 	mostPassBytes = 64 << 10 // of queries, or of outputs
 )
 
-// A column is as many vectors as the widest register has lanes. With fewer vectors, groups of up to four
-// are as fast, and with larger heads too: there a column's queries and outputs leave no room in the
-// first-level cache for a tile.
+// A column is as many vectors as the widest register has lanes. With less than leastLanes of them,
+// groups of up to four are as fast, and with heads of more than columnDim values too: there a column's
+// queries and outputs leave no room in the first-level cache for a tile.
 const (
 	column     = 16
 	leastLanes = 13
@@ -87,7 +87,7 @@ const (
 type layout struct {
 	tile              int   // cells
 	pass              int   // rows at most
-	lanes             int   // of 16 lanes, how many must have a vector where a pass is computed by columns; 0: none is
+	lanes             int   // of a column that must have a vector; 0: no pass is computed by columns
 	room              int64 // vectors of a pass, rounded up to whole groups or columns
 	lse               int64 // where log-sum-exps begin
 	parts, partSize   int64 // of the ranges
@@ -134,8 +134,8 @@ func (s shape) columns(set isa.ISA) bool {
 	return set == isa.AMX || set == isa.AVX512 && max(s.keyDim, s.valueDim) <= columnDim
 }
 
-// lanes returns how many of a column's lanes must have a vector where a pass of at most so many vectors is
-// computed by columns. It is 0 if none is.
+// lanes returns how many of a column's lanes must have a vector where a pass of at most so many
+// vectors is computed by columns. It is 0 if none is.
 func (s shape) lanes(set isa.ISA, vectors int) int {
 	switch columns := (vectors + column - 1) / column; {
 	case set == isa.AMX:

@@ -8,8 +8,8 @@ import (
 )
 
 // columnValues adds the tile's values, weighted, to a column's outputs: some numbers of a value at a
-// time. With seen, a value is added only in the lanes of the vectors that see its cell, so that no other
-// cell can influence a vector.
+// time. With seen, a value is added only in the lanes of the vectors that see its cell, so that no
+// other cell can influence a vector.
 func (i isa) columnValues(seen bool) {
 	stage, doc := "Values", " adds the tile's values to a column's outputs."
 	if seen {
