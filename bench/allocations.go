@@ -43,10 +43,16 @@ func (a *allocations) place(kind ggml.BufferType, tensors ...*ggml.Tensor) (*ggm
 	return b, nil
 }
 
-// Close frees what was allocated, the last first.
-func (a *allocations) Close() error {
-	for i := range a.frees {
-		a.frees[len(a.frees)-1-i]()
+// freeFrom frees what was allocated after the first n allocations, the last first.
+func (a *allocations) freeFrom(n int) {
+	for i := len(a.frees) - 1; i >= n; i-- {
+		a.frees[i]()
 	}
+	a.frees = a.frees[:n]
+}
+
+// Close frees what was allocated.
+func (a *allocations) Close() error {
+	a.freeFrom(0)
 	return a.backend.Close()
 }

@@ -24,7 +24,7 @@ func productTypes() []ggml.Type {
 
 // productSizes are the tokens of a product: up to readTokens, reading the weights takes longest, and
 // above it computing does.
-func productSizes() []int { return []int{1, 4, 16, 64, 512} }
+func productSizes() []int { return []int{1, 4, 8, 16, 512} }
 
 const readTokens = 4
 
@@ -50,18 +50,15 @@ func (o *Options) products(ctx context.Context, with measure.Options, _ measure.
 		res.Note("Without products: there is no kernel for this processor, or the instruction set is ggml.")
 		return res, nil
 	}
-	of := multiplied{in: 2048, out: 8192, least: measure.ReadSize}
+	of := multiplied{in: 2048, out: 4096, least: measure.ReadSize}
 	if o.smallFamilies {
 		of = multiplied{in: 256, out: 64, least: 1 << 16}
 	}
 	of.read = measure.NonZero(of.least + 4*of.in*of.out)
 	for _, threads := range with.Threads {
 		for _, typ := range productTypes() {
-			for _, n := range productSizes() {
-				with.Progress(fmt.Sprintf("products: %v, %d tokens, %d threads", typ, n, threads))
-				if err := of.measure(ctx, with, typ, n, threads, sets, &res); err != nil {
-					return res, fmt.Errorf("bench: products of %v: %w", typ, err)
-				}
+			if err := of.measureType(ctx, with, typ, threads, sets, &res); err != nil {
+				return res, fmt.Errorf("bench: products of %v: %w", typ, err)
 			}
 		}
 	}
@@ -86,22 +83,43 @@ func productSets(some []isa.ISA) (sets []isa.ISA, err error) {
 	return sets, nil
 }
 
-// measure measures products of one type with n tokens: figures of each arm, and the share of the bound
-// that each of ebb's reaches.
-func (m multiplied) measure(ctx context.Context, o measure.Options, typ ggml.Type, n, threads int, sets []isa.ISA, res *measure.Result) (err error) {
-	w, arms, err := m.open(typ, n, threads, sets)
+// measureType measures products of one type.
+func (m multiplied) measureType(ctx context.Context, o measure.Options, typ ggml.Type, threads int, sets []isa.ISA, res *measure.Result) (err error) {
+	w, err := m.open(typ, threads, sets)
 	if w == nil || err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
+	for _, n := range productSizes() {
+		o.Progress(fmt.Sprintf("products: %v, %d tokens, %d threads", typ, n, threads))
+		if err := w.measure(ctx, o, n, threads, sets, res); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure measures products with n tokens: figures of each arm, and the share of the bound that each of
+// ebb's reaches. With few tokens they go through all matrices, and otherwise through the first one.
+func (w *matrices) measure(ctx context.Context, o measure.Options, n, threads int, sets []isa.ISA, res *measure.Result) error {
+	defer w.freeFrom(len(w.frees))
+	count := len(w.weights)
+	if n > readTokens {
+		count = 1
+	}
+	arms, err := w.arms(n, count, threads, sets)
+	if err != nil {
+		return err
+	}
+	typ := w.weights[0].Type()
 	at := measure.Point{Workload: "products", Setting: measure.Setting{Threads: threads}, Tokens: n}
 	rows, err := measure.Measure(ctx, arms, at, paceOf(o.Pace, max(n, 64)))
 	if err != nil {
 		return err
 	}
-	work, unit := float64(len(w.weights))*float64(w.bytes), "GB/s"
+	work, unit := float64(count)*float64(w.bytes), "GB/s"
 	if n > readTokens {
-		work, unit = 2*float64(m.in)*float64(m.out)*float64(n)*float64(len(w.weights)), "GOP/s"
+		work, unit = 2*float64(w.in)*float64(w.out)*float64(n)*float64(count), "GOP/s"
 	}
 	for i, row := range rows {
 		res.Figures = append(res.Figures, measure.Figure{
@@ -130,51 +148,57 @@ func (m multiplied) measure(ctx context.Context, o measure.Options, typ ggml.Typ
 // matrices are weights in memory, for ebb's products and for ggml's.
 type matrices struct {
 	allocations
+	multiplied
 	weights, others []*ggml.Tensor // packed, and as ggml multiplies fastest
 	bytes           int64          // of a matrix
 }
 
-// open returns the arms that multiply n tokens by the matrices: ebb with each instruction set, ggml,
-// and for few tokens one that reads the weights. It returns nil if there is no kernel for the type.
-func (m multiplied) open(typ ggml.Type, n, threads int, sets []isa.ISA) (w *matrices, arms []measure.Arm, err error) {
+// open returns the matrices of a type, or nil if an instruction set has no kernel for it.
+func (m multiplied) open(typ ggml.Type, threads int, sets []isa.ISA) (w *matrices, err error) {
 	device, err := cpu()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, set := range sets {
 		if !product.On(device, set).Takes(typ, m.in, m.out) {
-			return nil, nil, nil
+			return nil, nil
 		}
 	}
-	w = &matrices{bytes: m.out * typ.RowSize(m.in)}
+	w = &matrices{multiplied: m, bytes: m.out * typ.RowSize(m.in)}
 	if w.backend, err = device.Open(ggml.Options{Threads: threads}); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
 		}
 	}()
-	count := int64(1)
-	if n <= readTokens {
-		count = (m.least + w.bytes - 1) / w.bytes
-	}
-	meta := ggml.NewContext(2*int(count) + 1)
+	count := (m.least + w.bytes - 1) / w.bytes
+	meta := ggml.NewContext(2 * int(count))
 	w.frees = append(w.frees, meta.Close)
 	for range count {
 		w.weights = append(w.weights, meta.New(typ, m.in, m.out))
 		w.others = append(w.others, meta.New(typ, m.in, m.out))
 	}
-	x := meta.New(ggml.F32, m.in, int64(n)) // [in, tokens]
-	if err := w.fill(m, typ, x); err != nil {
-		return nil, nil, err
+	return w, w.fill(typ)
+}
+
+// arms returns what multiplies n tokens by the first count matrices: ebb with each instruction set,
+// ggml, and for few tokens an arm that reads the weights.
+func (w *matrices) arms(n, count, threads int, sets []isa.ISA) (arms []measure.Arm, err error) {
+	meta := ggml.NewContext(1)
+	w.frees = append(w.frees, meta.Close)
+	x := meta.New(ggml.F32, w.in, int64(n)) // [in, tokens]
+	if _, err := w.place(w.backend.BufferType(), x); err != nil {
+		return nil, err
 	}
+	ggml.SetSlice(x, wave(x.Elements()), 0)
 	for _, set := range sets {
-		p := product.On(device, set)
-		arms, err = w.add(arms, fmt.Sprintf("ebb, %v", set), 40*len(w.weights), func(g *ggml.Graph) {
+		p := product.On(w.backend.Device(), set)
+		arms, err = w.add(arms, fmt.Sprintf("ebb, %v", set), 40*count, func(g *ggml.Graph) {
 			const most = 32 // products of the same activations
 			var a *product.Activations
-			for i, of := range w.weights {
+			for i, of := range w.weights[:count] {
 				if i%most == 0 {
 					a = p.Quantise(g, x)
 				}
@@ -182,31 +206,28 @@ func (m multiplied) open(typ ggml.Type, n, threads int, sets []isa.ISA) (w *matr
 			}
 		})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	if arms, err = w.add(arms, "ggml", 8*len(w.others), func(g *ggml.Graph) {
-		for _, of := range w.others {
+	if arms, err = w.add(arms, "ggml", 8*count, func(g *ggml.Graph) {
+		for _, of := range w.others[:count] {
 			g.Expand(g.MulMat(of, x)) // [out, tokens]
 		}
 	}); err != nil || n > readTokens {
-		return w, arms, err
+		return arms, err
 	}
-	memory := m.read[:count*w.bytes]
-	return w, append(arms, &measure.Transfer{Label: "reading the weights", Move: func() error { return measure.ReadAll(memory, threads) }}), nil
+	memory := w.read[:int64(count)*w.bytes]
+	return append(arms, &measure.Transfer{Label: "reading the weights", Move: func() error { return measure.ReadAll(memory, threads) }}), nil
 }
 
-// fill writes weights and activations.
-func (w *matrices) fill(m multiplied, typ ggml.Type, x *ggml.Tensor) error {
+// fill writes the weights.
+func (w *matrices) fill(typ ggml.Type) error {
 	kind := w.backend.BufferType()
-	for _, some := range [][]*ggml.Tensor{w.weights, {x}} {
-		if _, err := w.place(kind, some...); err != nil {
-			return err
-		}
+	if _, err := w.place(kind, w.weights...); err != nil {
+		return err
 	}
-	ggml.SetSlice(x, wave(x.Elements()), 0)
 	for _, extra := range w.backend.ExtraBufferTypes() {
-		if w.backend.SupportsWeight(ggml.OpMulMat, typ, [4]int64{m.in, m.out, 1, 1}, extra) {
+		if w.backend.SupportsWeight(ggml.OpMulMat, typ, [4]int64{w.in, w.out, 1, 1}, extra) {
 			kind = extra
 			break
 		}
@@ -214,12 +235,12 @@ func (w *matrices) fill(m multiplied, typ ggml.Type, x *ggml.Tensor) error {
 	if _, err := w.place(kind, w.others...); err != nil {
 		return err
 	}
-	rows, err := ggml.Quantize(typ, wave(product.Rows*m.in), m.in)
+	rows, err := ggml.Quantize(typ, wave(product.Rows*w.in), w.in)
 	if err != nil {
 		return err
 	}
 	panel := make([]byte, len(rows))
-	product.Pack(typ, panel, rows, m.in)
+	product.Pack(typ, panel, rows, w.in)
 	rows, panel = repeated(rows, w.bytes), repeated(panel, w.bytes)
 	for i := range w.weights {
 		w.weights[i].Set(panel, 0)
