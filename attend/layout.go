@@ -161,7 +161,7 @@ func (s shape) pass(threads int, set isa.ISA) int {
 	passes := max(2, (s.rows+most-1)/most, min((2*threads+s.kvHeads-1)/s.kvHeads, s.rows*group/least))
 	whole := column / gcd(column, group)
 	n := (s.rows + passes - 1) / passes
-	return min((n+whole-1)/whole*whole, mostPassRows)
+	return max(n/whole, 1) * whole
 }
 
 func gcd(a, b int) int {
