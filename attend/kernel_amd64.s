@@ -1904,7 +1904,9 @@ list43:
 	VMOVMSKPS Y0, R13
 	SHLQ      $0x18, R13
 	ANDNQ     R12, R13, R12
-	MOVL      R12, 64(BX)
+	MOVQ      376(DI), R13
+	SUBQ      368(DI), R13
+	MOVL      R12, (BX)(R13*1)
 	TESTQ     R12, R12
 	JZ        blind41
 	ORQ       R11, R10

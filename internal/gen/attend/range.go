@@ -272,7 +272,9 @@ func rowMasks(none string) {
 		SHLQ(Int(8*i), none)
 		ANDNQ(mask, none, mask)
 	}
-	MOVL(mask.As32(), At(out, 4*16))
+	behind := load("listMask")
+	SUBQ(f("rowMask"), behind)
+	MOVL(mask.As32(), Indexed(out, behind, 1, 0))
 	TESTQ(mask, mask)
 	JZ(LabelRef(blind))
 	ORQ(bit, listed)
