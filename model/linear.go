@@ -9,8 +9,8 @@ import (
 type Linear struct {
 	Weight   *ggml.Tensor      // [in, out]
 	Bias     *ggml.Tensor      // [out] or nil
-	products *product.Products // how it is multiplied by where it was packed, else zero; nil: as it is in the file
-	plain    product.Products  // how it is multiplied by as it is in the file; zero: by ggml
+	products *product.Products // that multiply by the packed weight; zero: it was not packed; nil: it cannot be
+	plain    product.Products  // that multiply by the weight as it is in the file; zero: ggml does
 }
 
 // packed reports whether ebb multiplies by the weight itself, which is packed then.

@@ -72,8 +72,9 @@ func (s stacked) joins(t stacked) bool {
 	return s.packed || !s.bias && s.source.Part == t.source.Part && s.source.Offset == t.source.Offset+t.source.Size
 }
 
-// group orders the matrices of a stack: those that may be one stand together, in the order of the file.
-func group(a, b stacked) int {
+// stackOrder compares matrices of a stack, so that those that may be one stand together, in the order of
+// the file.
+func stackOrder(a, b stacked) int {
 	of := func(s stacked) (n int) {
 		if s.packed {
 			n += 1 + 2*int(s.source.Type)
@@ -95,7 +96,7 @@ func (l *Loader) Stack(in int, matrices ...Matrix) Stack {
 		source, ok := l.source(m.Name+".weight", in, m.Out)
 		all = append(all, stacked{m, i, source, !ok, l.Has(m.Name + ".bias"), ok && l.takes(source)})
 	}
-	slices.SortFunc(all, group)
+	slices.SortFunc(all, stackOrder)
 	s := Stack{results: make([]result, len(all))}
 	for len(all) > 0 {
 		n := 1
