@@ -58,11 +58,11 @@ func (c goldenBeam) ids(row int, eos []int32) []int32 {
 	return ids
 }
 
-// search runs a search for each prompt, all in one batch.
+// search runs a search for each prompt, all in one batch whose prompts are computed at once.
 func search(t *testing.T, e *ebb.Engine, prompts [][]int32, c ebb.GenerationConfig) (found [][]ebb.Completion, steps int) {
 	t.Helper()
 	before := e.Stats().Cache.Steps
-	b := e.NewBatch(ebb.BatchOptions{})
+	b := e.NewBatch(ebb.BatchOptions{StepTime: -1})
 	defer func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)
