@@ -32,10 +32,10 @@ func (p *paced) note(what string, i int) {
 }
 
 func (p *paced) fetch(_ context.Context, i int, _ time.Time) error {
+	p.read(i)
 	if i == p.failFetch {
 		return errLink
 	}
-	p.read(i)
 	p.note("fetched", i)
 	return nil
 }
@@ -180,7 +180,8 @@ func TestWalkFetchFailureReachesTheVisit(t *testing.T) {
 func fetchFailureReachesTheVisit(t *testing.T, lanes int) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWalk(4, 2, lanes)
-		running := (&paced{failFetch: 2}).start(t.Context(), w)
+		// The fetch takes time, so that the visits before are there first: all visits get the failure.
+		running := (&paced{failFetch: 2, fetchTime: time.Millisecond}).start(t.Context(), w)
 		for i := range 2 {
 			if err := w.acquire(t.Context(), i); err != nil {
 				t.Fatalf("visit %d: %v", i, err)
