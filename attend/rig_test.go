@@ -57,7 +57,8 @@ type problem struct {
 	sees  [][]run // by row
 	alone [][]int // by row: where its runs lie alone; nil: where they are
 	lists int     // words at most; 0: as many as are needed
-	set   isa.ISA // for which the op is prepared; 0: for all but AMX
+	set   isa.ISA // for which the op is prepared
+	ran   int     // threads with which it has run since
 
 	sinks   []float32 // [heads]; nil: none
 	q       []float32 // [keyDim, heads, rows]
@@ -186,7 +187,7 @@ func (p *problem) prepare() {
 	p.words = slices.Concat(p.spans.Words(), make([]int32, listsAt-len(p.spans.Words())), p.spans.Lists())
 	threads := ggml.MostThreads()
 	l := p.layout(threads, p.set)
-	p.dst = make([]byte, l.size+256)
+	p.dst, p.ran = make([]byte, l.size+256), 0
 	for i := range p.dst {
 		p.dst[i] = 0xFF
 		if i >= int(l.size) {
@@ -226,10 +227,11 @@ func (p *problem) run(t testing.TB, set isa.ISA, threads int) (out, lse []float3
 	if p.without(set) {
 		set = isa.AVX512
 	}
-	if (set == isa.AMX) != (p.set == isa.AMX) {
+	if set != p.set {
 		p.set = set
 		p.prepare()
 	}
+	p.ran = max(p.ran, threads)
 	var wg sync.WaitGroup
 	for i := range threads {
 		wg.Go(func() { call(set, &p.tensors[0], i, threads) })
@@ -238,6 +240,13 @@ func (p *problem) run(t testing.TB, set isa.ISA, threads int) (out, lse []float3
 	for i, b := range p.dst[len(p.dst)-256:] {
 		if b != canary {
 			t.Fatalf("%v: wrote %d bytes behind its result", p, i+1)
+		}
+	}
+	l := p.layout(ggml.MostThreads(), p.set)
+	frames := p.dst[-uintptr(unsafe.Pointer(&p.dst[0]))%64:][l.frames:][:int64(ggml.MostThreads())*l.frameSize]
+	for i := min(int64(p.ran)*l.frameSize, int64(len(frames))); i < int64(len(frames)); i++ {
+		if frames[i] != 0xFF {
+			t.Fatalf("%v: %d threads wrote byte %d of another one's frame", p, p.ran, i%l.frameSize)
 		}
 	}
 	for i, n := range p.words[:rowsAt(p.kvHeads)] {
