@@ -30,7 +30,8 @@ func kernelTakes(t ggml.Type, dim int) bool {
 //
 // A cell that a token does not see has no influence on its result, whatever the cell holds. A
 // token's result does not depend on the other tokens, the number of threads, or the capacity and
-// the addresses of k and v; with Tiles it depends on whether there are more than 16 tokens.
+// the addresses of k and v. With Tiles it depends on whether there are more than 16 tokens, and on
+// whether some of them list their cells.
 //
 // It panics if Kernel reports false.
 func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scores) (out, lse *ggml.Tensor) {
