@@ -81,17 +81,17 @@ func TestPassesAreLongAndEnough(t *testing.T) {
 		shape
 		threads, want int
 	}{
-		{shape{64, 64, 9, 3, 16, 8192}, 2, passRows},
-		{shape{64, 64, 9, 3, 17, 8192}, 2, 16},
-		{shape{64, 64, 9, 3, 64, 8192}, 2, 32},
-		{shape{64, 64, 9, 3, 512, 8192}, 2, 64},
-		{shape{64, 64, 9, 3, 64, 8192}, 4, 16},
-		{shape{64, 64, 9, 3, 512, 8192}, 32, 16},
-		{shape{128, 128, 32, 8, 512, 2048}, 2, 32},
-		{shape{64, 64, 32, 32, 512, 2048}, 32, 64},
-		{shape{64, 64, 8, 1, 64, 2048}, 32, 4},
-		{shape{512, 512, 32, 4, 512, 2048}, 2, 16},
-		{shape{64, 64, 71, 1, 512, 2048}, 2, 16},
+		{shape{64, 64, 9, 3, 16, 8192}, 1, passRows},
+		{shape{64, 64, 9, 3, 17, 8192}, 1, 16},
+		{shape{64, 64, 9, 3, 64, 8192}, 1, 32},
+		{shape{64, 64, 9, 3, 512, 8192}, 1, 64},
+		{shape{64, 64, 9, 3, 64, 8192}, 2, 16},
+		{shape{64, 64, 9, 3, 512, 8192}, 16, 16},
+		{shape{128, 128, 32, 8, 512, 2048}, 1, 32},
+		{shape{64, 64, 32, 32, 512, 2048}, 16, 64},
+		{shape{64, 64, 8, 1, 64, 2048}, 16, 4},
+		{shape{512, 512, 32, 4, 512, 2048}, 1, 16},
+		{shape{64, 64, 71, 1, 512, 2048}, 1, 16},
 	} {
 		if got := c.pass(c.threads, isa.AVX512); got != c.want {
 			t.Errorf("%d rows of %d heads of %d, %d of K and V, on %d threads: passes of %d rows, want %d", c.rows, c.heads, c.keyDim, c.kvHeads, c.threads, got, c.want)
@@ -100,10 +100,10 @@ func TestPassesAreLongAndEnough(t *testing.T) {
 	for rows := passRows + 1; rows < 600; rows++ {
 		for _, group := range []int{1, 2, 3, 4, 6, 7, 8, 16, 71} {
 			s := shape{64, 64, 2 * group, 2, rows, 1}
-			if n := s.pass(4, isa.AVX2); n != passRows {
+			if n := s.pass(2, isa.AVX2); n != passRows {
 				t.Errorf("%d rows, groups of %d, without columns: passes of %d rows, want %d", rows, group, n, passRows)
 			}
-			if n := s.pass(4, isa.AVX512); n < 1 || n >= rows || n > mostPassRows || n*group%column != 0 {
+			if n := s.pass(2, isa.AVX512); n < 1 || n >= rows || n > mostPassRows || n*group%column != 0 {
 				t.Errorf("%d rows, groups of %d: passes of %d rows", rows, group, n)
 			}
 		}

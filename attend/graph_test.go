@@ -148,6 +148,39 @@ func TestOpInAGraphEqualsTheOpCalledFromGo(t *testing.T) {
 	})
 }
 
+// Scratch grows with the threads that the backend has, and not with those that the machine could run.
+// Where there are more threads later, they leave the work to those that have scratch.
+func TestScratchIsForTheThreadsOfTheBackend(t *testing.T) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
+		p := &problem{shape: shape{64, 64, 6, 2, 5, 600}, typ: ggml.F16, scale: Scores{Factor: 0.125}}
+		p.fill(t, seeded(1))
+		p.look(seeCausal, seeded(1))
+		p.prepare()
+		want, _ := p.run(t, set, 1)
+		var sizes []int64
+		for _, threads := range []int{1, 2} {
+			r := newRig(t, threads)
+			q, k, v, spans := r.operands(p)
+			g, y := r.graph(func(g *ggml.Graph) []*ggml.Tensor {
+				return []*ggml.Tensor{g.Scale(On(r.device, Kernel, set).Graph(g, q, k, v, spans, p.scale), 1)}
+			})
+			sizes = append(sizes, r.scratch.Size())
+			for _, n := range []int{threads, ggml.MostThreads()} {
+				if err := r.backend.SetThreads(n); err != nil {
+					t.Fatal(err)
+				}
+				r.compute(g)
+				if err := sameBits(numbers(y[0]), want); err != nil {
+					t.Errorf("%d threads, scratch for %d: %v", n, threads, err)
+				}
+			}
+		}
+		if got, want := sizes[1]-sizes[0], p.layout(1, set).frameSize; got != want {
+			t.Errorf("a second thread takes %d bytes, want %d", got, want)
+		}
+	})
+}
+
 // What a row sees changes from step to step, and the graph is the same.
 func TestSpansChangeWithoutANewGraph(t *testing.T) {
 	eachISA(t, func(t *testing.T, set isa.ISA) {

@@ -39,8 +39,8 @@ func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scores)
 	if a.kernel <= isa.GGML {
 		misuse("there is no kernel", q, k, v, spans)
 	}
-	// There is a frame for each thread with which the backend can ever compute.
-	threads := ggml.MostThreads()
+	// There is a frame for each thread that the backend has, or had.
+	threads := g.MostThreads()
 	set := a.kernel
 	if a.Tiles() && !sh.takesTiles() {
 		set = isa.AVX512

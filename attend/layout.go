@@ -157,8 +157,8 @@ func (s shape) pass(threads int, set isa.ISA) int {
 	group := s.heads / s.kvHeads
 	vectorBytes := 4 * max(s.keyDim, s.valueDim)
 	most := max(min(mostPassRows, mostPassBytes/(group*vectorBytes)), passRows)
-	const least = 2 * column // vectors
-	passes := max(2, (s.rows+most-1)/most, min((2*threads+s.kvHeads-1)/s.kvHeads, s.rows*group/least))
+	const least, items = 2 * column, 4 // vectors of a pass; passes of all heads for each thread
+	passes := max(2, (s.rows+most-1)/most, min((items*threads+s.kvHeads-1)/s.kvHeads, s.rows*group/least))
 	whole := column / gcd(column, group)
 	n := (s.rows + passes - 1) / passes
 	return max(n/whole, 1) * whole
