@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/seed4d217819/ebb/ggml"
@@ -44,6 +45,26 @@ func TestAFileThatBecomesShorterIsAnError(t *testing.T) {
 				t.Errorf("%d bytes of weights are left", got)
 			}
 		})
+	}
+}
+
+// Of the goroutines that find together that the file has become shorter, one says so.
+func TestAFileThatBecomesShorterIsOneError(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the file is read when it is opened")
+	}
+	b := testmodel.CPU(t, 1)
+	f := openTensors(t, quantized(t, "large.weight", ggml.Q4_0, 256, 16384))
+	source, _ := f.Tensor("large.weight")
+	if err := os.Truncate(f.Parts()[0].Path, source.Offset+10); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // as often as not, one is faster than the others
+		l := NewLoader(f, Devices{Input: b, Output: b, Products: product.Of(isa.Go)})
+		l.Linear("large", 256, 16384)
+		if _, err := l.Load(); err == nil || strings.Count(err.Error(), "became shorter") != 1 {
+			t.Fatalf("got %v, want an error that says once that the file became shorter", err)
+		}
 	}
 }
 
