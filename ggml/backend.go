@@ -35,9 +35,8 @@ type Backend struct {
 func (b *Backend) Device() *Device { return b.dev }
 
 // Compute runs the graph and waits for it. It allocates no Go memory, but for a plan that is kept
-// ([Graph.KeepPlan]). It panics if the backend is
-// closed, or if the graph belongs to another backend, was not allocated by a Scratch, or was
-// allocated before its Scratch moved.
+// ([Graph.KeepPlan]). It panics if the backend is closed, or if the graph belongs to another backend,
+// was not allocated by a Scratch, or was allocated before its Scratch moved.
 func (b *Backend) Compute(g *Graph) error {
 	g.checkReady(b)
 	b.computes.Add(1)

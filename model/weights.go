@@ -54,8 +54,8 @@ func (l *Loader) Load() (*Weights, error) {
 }
 
 // readInPlace begins to read the weights that are used where their file is mapped, as many as memory
-// has room for beside those that have memory of their own: the first step takes them in about this order. Rows of tables are read as they are
-// looked up.
+// has room for beside those that have memory of their own: the first step takes them in about this
+// order. Rows of tables are read as they are looked up.
 func (w *Weights) readInPlace(l *Loader) {
 	if wanted := w.wanted(l.devices.Room - w.private); len(wanted) > 0 {
 		w.reader = startReading(l.file, wanted, 0)

@@ -37,8 +37,8 @@ func cpuInstructionSet(s ebb.Stats) string {
 	return ""
 }
 
-// describeKernels names the instruction set of attention and products on the CPU for a person, who says
-// it, and which others the processor has.
+// describeKernels names, for people, the instruction set of attention and products on the CPU. It says
+// whether EBB_ISA has chosen it, and which others the processor has.
 func describeKernels(k doctor.Kernels) string {
 	if k.Error != "" {
 		return "none: EBB_ISA names no instruction set that can be used"
