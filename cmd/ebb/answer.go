@@ -68,13 +68,13 @@ func generateAnswer(ctx context.Context, engine *ebb.Engine, q question, w io.Wr
 	}
 	a.count(a.sequences)
 	a.draft = draftedSince(engine, a.draft)
-	if a.passes = engine.Stats().Cache.Steps - a.beforePasses; err != nil && a.passes == 0 {
+	if a.steps = engine.Stats().Cache.Steps - a.beforeSteps; err != nil && a.steps == 0 {
 		return nil, err
 	}
 	return a, err
 }
 
-// stream generates one text. Logits that are wanted come from the only pass that the prompt makes.
+// stream generates one text. Logits that are wanted come from computing the prompt, which is done once.
 func (a *answer) stream(ctx context.Context, engine *ebb.Engine, q question) (err error) {
 	var tokens iter.Seq2[generate.Token, error]
 	if q.logits == 0 {
@@ -153,22 +153,22 @@ type measured struct {
 	prefilled int // tokens of prompts that were computed
 	texts     int
 	tokens    int  // of all texts
-	passes    int  // through the model
+	steps     int  // through the model
 	cut       bool // texts are as long as they may be, and might go on
 
 	draft ebb.DraftStats // by the model's block that drafts tokens; before the end, those before the beginning
 
-	start        time.Time
-	firstToken   time.Duration // from the beginning to the first new token
-	decode       time.Duration // from the first new token to the last
-	beforeStall  time.Duration // stalled before the beginning
-	beforePasses int
+	start       time.Time
+	firstToken  time.Duration // from the beginning to the first new token
+	decode      time.Duration // from the first new token to the last
+	beforeStall time.Duration // stalled before the beginning
+	beforeSteps int
 }
 
 // begin starts measuring.
 func begin(engine *ebb.Engine) measured {
 	s := engine.Stats()
-	return measured{start: time.Now(), draft: s.Draft, beforeStall: s.Cache.Stall, beforePasses: s.Cache.Steps}
+	return measured{start: time.Now(), draft: s.Draft, beforeStall: s.Cache.Stall, beforeSteps: s.Cache.Steps}
 }
 
 // draftedSince returns how many tokens were drafted since some were.

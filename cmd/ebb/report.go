@@ -32,8 +32,8 @@ func printReport(w io.Writer, a *measured, engine *ebb.Engine) {
 		switch {
 		case a.texts > 1:
 			most = fmt.Sprintf(" in %d texts", a.texts)
-		case 0 < a.passes && a.passes < a.tokens:
-			most += fmt.Sprintf(" in %d passes", a.passes)
+		case 0 < a.steps && a.steps < a.tokens:
+			most += fmt.Sprintf(" in %d steps", a.steps)
 		}
 		line("answer", "%s%s%s; all after %s", count(a.tokens, "token"), most, formatSpeed(a.decodeSpeed()), formatTime(a.firstToken+a.decode))
 	}
