@@ -170,6 +170,9 @@ func Open(path string, o Options) (_ *Engine, err error) {
 		if err == nil && o.MTP > 0 {
 			err = checkDrafts(m)
 		}
+		if _, named := errors.AsType[*gguf.FormatError](err); named { // with the file's name
+			return nil, err
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}

@@ -7,7 +7,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -307,5 +309,32 @@ func TestLogitsAreWrittenOverOnlyWhereTheyArePassedOn(t *testing.T) {
 	}
 	if diff := cmp.Diff(forward(t, e, s, tokens[:1], 1), kept); diff != "" {
 		t.Errorf("Forward's logits changed later (-got +want):\n%s", diff)
+	}
+}
+
+// A file that becomes shorter while it is loaded is an error that names it once.
+func TestAFileThatBecomesShorterIsNamedOnce(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the file is read when it is opened")
+	}
+	data, err := os.ReadFile(modelPath("tiny-gqa"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "model.gguf")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cut := false
+	e, err := ebb.Open(path, ebb.Options{Loading: func(int64, int64) {
+		if !cut {
+			cut = os.Truncate(path, int64(len(data)/2)) == nil
+		}
+	}})
+	if err == nil {
+		t.Fatal(errors.Join(errors.New("the model was opened"), e.Close()))
+	}
+	if !errors.Is(err, gguf.ErrTruncated) || strings.Count(err.Error(), path) != 1 {
+		t.Errorf("got %q, want %v, and the path once", err, gguf.ErrTruncated)
 	}
 }
