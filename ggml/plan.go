@@ -35,6 +35,9 @@ func (b *Backend) planOf(g *Graph) uintptr {
 	if b.plans.open == nil {
 		b.plans.open = map[*Graph]uintptr{}
 	}
+	if g.plan == 0 {
+		return 0
+	}
 	b.plans.open[g] = g.plan
 	b.planned.Add(1)
 	return g.plan

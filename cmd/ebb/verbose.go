@@ -49,7 +49,7 @@ func printVerbose(w io.Writer, engine *ebb.Engine, o ebb.Options) error {
 	if set := cpuInstructionSet(s); set != "" {
 		k := readKernels()
 		k.Set = set
-		line("kernels", "attention and products: %s", describeKernels(k))
+		line("kernels", "of attention and of products of packed weights: %s", describeKernels(k))
 	}
 	line("context", "%s, K/V in %s, %v", count(engine.Context(), "token"), cmp.Or(o.KVType, "f16"), s.Cache.Policy)
 	scratch := int64(0)
