@@ -82,6 +82,12 @@ func TestRowsInFilesGiveTheBitsOfStatic(t *testing.T) {
 		{"vulkan", onVulkan, excerpt, []ggml.Type{ggml.F16}, 200 << 10, "some host memory"},
 	} {
 		t.Run(d.name, func(t *testing.T) {
+			if testing.Short() {
+				if d.name == "vulkan" {
+					t.Skip("it takes seconds: make test runs it")
+				}
+				d.types = d.types[:1]
+			}
 			b := d.open(t)
 			for _, typ := range d.types {
 				o := rigOptions(Static, 3, typ)
