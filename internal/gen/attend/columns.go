@@ -22,12 +22,17 @@ const column = 16
 // columnBytes is the bytes of a number for each vector of a column.
 const columnBytes = 4 * column
 
+// toOutputs makes the room of a part, in vectors, where its outputs begin: maxima and sums come first.
+func toOutputs(room reg.Register) {
+	SHLQ(Imm(3), room)
+	ADDQ(Imm(63), room)
+	ANDQ(I32(-64), room)
+}
+
 // outputsOf returns where the outputs of the part begin whose address is in a field.
 func outputsOf(part string) reg.GPVirtual {
 	p := load("room")
-	SHLQ(Imm(3), p)
-	ADDQ(Imm(63), p)
-	ANDQ(I32(-64), p)
+	toOutputs(p)
 	ADDQ(f(part), p)
 	return p
 }

@@ -352,9 +352,7 @@ func listedRow() {
 			ADDQ(f(s[0]), p)
 		} else {
 			o := load("room")
-			SHLQ(Imm(3), o)
-			ADDQ(Imm(63), o)
-			ANDQ(I32(-64), o)
+			toOutputs(o)
 			ADDQ(f("part"), o)
 			ADDQ(o, p)
 		}

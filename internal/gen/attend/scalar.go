@@ -377,16 +377,7 @@ func begin() {
 	qHeads := Mark("qHeads")
 	n = load("dkb")
 	from := Copied(src)
-	values := Mark("values")
-	for i := range 2 {
-		v := YMM()
-		VMULPS(At(from, 32*i), scale, v)
-		VMOVUPS(v, At(out, 32*i))
-	}
-	ADDQ(Imm(64), from)
-	ADDQ(Imm(64), out)
-	SUBQ(Imm(64), n)
-	JNZ(LabelRef(values))
+	scaled(from, out, n, scale)
 	ADDQ(f("qHead"), src)
 	INCQ(x)
 	DECQ(heads)
@@ -420,12 +411,24 @@ func begin() {
 	Ret()
 }
 
+// scaled writes a vector times a scale, n bytes of it: a multiple of 64. Both addresses go behind it.
+func scaled(from, to, n reg.GPVirtual, scale reg.VecVirtual) {
+	values := Mark("values")
+	for i := range 2 {
+		v := YMM()
+		VMULPS(At(from, 32*i), scale, v)
+		VMOVUPS(v, At(to, 32*i))
+	}
+	ADDQ(Imm(64), from)
+	ADDQ(Imm(64), to)
+	SUBQ(Imm(64), n)
+	JNZ(LabelRef(values))
+}
+
 // copyPart copies part to acc.
 func copyPart() {
 	part, acc, n, outputs := load("part"), load("acc"), load("room"), load("nv")
-	SHLQ(Imm(3), n)
-	ADDQ(Imm(63), n)
-	ANDQ(I32(-64), n)
+	toOutputs(n)
 	IMULQ(f("dvb"), outputs)
 	ADDQ(outputs, n)
 	whole := Mark("whole")
@@ -453,9 +456,7 @@ func fold() {
 	Label(add)
 	room, po, ao := load("room"), GP64(), GP64()
 	MOVQ(room, n)
-	SHLQ(Imm(3), n)
-	ADDQ(Imm(63), n)
-	ANDQ(I32(-64), n)
+	toOutputs(n)
 	LEAQ(Indexed(part, n, 1, 0), po)
 	LEAQ(Indexed(acc, n, 1, 0), ao)
 	MOVQ(f("nq"), n)
@@ -501,9 +502,7 @@ func output() {
 	Text("opOutput", "opOutput writes what acc holds to the op's result.")
 	acc, room, o := load("acc"), load("room"), GP64()
 	MOVQ(room, o)
-	SHLQ(Imm(3), o)
-	ADDQ(Imm(63), o)
-	ANDQ(I32(-64), o)
+	toOutputs(o)
 	ADDQ(acc, o)
 	Comment("the first row's first head")
 	first, dst, lse := load("row0"), load("dst"), load("lse")
@@ -551,16 +550,7 @@ func output() {
 	VBLENDVPS(seen, p, e, e)
 	VMOVSS(e.AsX(), At(lse, 0))
 	d := load("dvb")
-	values := Mark("values")
-	for i := range 2 {
-		v := YMM()
-		VMULPS(At(o, 32*i), inv, v)
-		VMOVUPS(v, At(dst, 32*i))
-	}
-	ADDQ(Imm(64), o)
-	ADDQ(Imm(64), dst)
-	SUBQ(Imm(64), d)
-	JNZ(LabelRef(values))
+	scaled(o, dst, d, inv)
 	ADDQ(Imm(4), lse)
 	ADDQ(Imm(4), acc)
 	ADDQ(Imm(4), sink)
