@@ -182,6 +182,12 @@ func (g *Generation) roomFor(texts int) string {
 		texts, what, g.config.MaxNewTokens, g.prompt, context, max(context-g.prompt, 0)/own)
 }
 
+// Results returns the tokens that were generated so far, and decodes nothing. Those of a beam search are
+// sorted, the best one first, and what a text begins with may change there. In all other texts the
+// tokens stay as they are, and new ones come behind them: whoever reads after each step need only look
+// behind the tokens that it has seen. The tokens are not changed.
+func (g *Generation) Results() []generate.Text { return g.task.Results() }
+
 // Completions returns what was generated so far. Those of a beam search are sorted, the best one
 // first. Tokens that an earlier call has decoded are not decoded again.
 func (g *Generation) Completions() []Completion {

@@ -577,3 +577,33 @@ func TestAConversationGoesOnFromTheSequenceThatARequestKeeps(t *testing.T) {
 		t.Errorf("a request that keeps no sequence: error %v", err)
 	}
 }
+
+// Whoever reads the results of a generation after each step finds the tokens that it has read before,
+// and new ones behind them: those of its completions.
+func TestResultsGrowBehindWhatWasRead(t *testing.T) {
+	e := openEngine(t, ebb.Options{Cache: kv.Static})
+	b := e.NewBatch(ebb.BatchOptions{})
+	defer b.Close()
+	g, err := b.Add(ebb.Request{Prompt: prompt(5, 3), Config: ebb.GenerationConfig{
+		MaxNewTokens: 12, DoSample: true, NumReturnSequences: 2, EOSTokenID: endless, Seed: new(uint64(3)),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := make([][]int32, 2)
+	for !g.Done() {
+		if _, err := b.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, text := range g.Results() {
+			for _, token := range text.Tokens[len(read[i]):] {
+				read[i] = append(read[i], token.ID)
+			}
+		}
+	}
+	for i, c := range g.Completions() {
+		if diff := cmp.Diff(read[i], c.IDs); diff != "" || len(c.IDs) != 12 {
+			t.Errorf("text %d (-read +want):\n%s", i, diff)
+		}
+	}
+}
