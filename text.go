@@ -12,13 +12,14 @@ import (
 // special tokens, and up to a stop string. Each byte that is not UTF-8, such as those of half a
 // character at the end, becomes U+FFFD. One goroutine uses it.
 type TextDecoder struct {
-	decoder *tokenizer.Decoder
-	cutter  *generate.Cutter
+	tokenizer *tokenizer.Tokenizer
+	decoder   *tokenizer.Decoder
+	cutter    *generate.Cutter
 }
 
 // NewTextDecoder returns a TextDecoder. None of the stop strings may be empty.
 func (e *Engine) NewTextDecoder(stops []string) *TextDecoder {
-	return &TextDecoder{e.tokenizer.NewDecoder(true), generate.NewCutter(stops)}
+	return &TextDecoder{e.tokenizer, e.tokenizer.NewDecoder(true), generate.NewCutter(stops)}
 }
 
 // Next returns the text that is certain after one more token.
@@ -36,7 +37,7 @@ func (d *TextDecoder) Flush() string {
 // rest returns what Flush would return, and keeps holding it back.
 func (d *TextDecoder) rest() string {
 	decoder, cutter := *d.decoder, *d.cutter
-	copied := TextDecoder{&decoder, &cutter}
+	copied := TextDecoder{d.tokenizer, &decoder, &cutter}
 	return copied.Flush()
 }
 
@@ -55,6 +56,21 @@ type Piece struct {
 	Control string // the spelling of a token that Text leaves out, such as <|im_end|>; it comes behind Text
 }
 
+// Piece returns a token with the text that is certain with it. With the last token, which has a Finish,
+// that is all text that was held back.
+func (d *TextDecoder) Piece(token generate.Token) Piece {
+	piece := Piece{Token: token, Text: d.Next(token.ID)}
+	if piece.Text == "" {
+		if piece.Control = d.tokenizer.Control(token.ID); piece.Control != "" {
+			piece.Text = characters(d.cutter.Flush()) // no stop string goes on behind the token
+		}
+	}
+	if token.Finish != generate.Unfinished {
+		piece.Text += d.Flush()
+	}
+	return piece
+}
+
 // Decode turns the tokens of one text into text as they come. The last of tokens has a Finish or
 // comes with an error, as those of [Engine.GenerateTokens]. Text that was held back until then
 // comes with it. A piece that comes with an error has no token.
@@ -66,16 +82,7 @@ func (e *Engine) Decode(tokens iter.Seq2[generate.Token, error], stops []string)
 				yield(Piece{Text: d.Flush()}, err)
 				return
 			}
-			piece := Piece{Token: token, Text: d.Next(token.ID)}
-			if piece.Text == "" {
-				if piece.Control = e.tokenizer.Control(token.ID); piece.Control != "" {
-					piece.Text = characters(d.cutter.Flush()) // no stop string goes on behind the token
-				}
-			}
-			if token.Finish != generate.Unfinished {
-				piece.Text += d.Flush()
-			}
-			if !yield(piece, nil) {
+			if !yield(d.Piece(token), nil) {
 				return
 			}
 		}

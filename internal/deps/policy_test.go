@@ -90,6 +90,9 @@ var policy = map[string][]string{
 		"session", "doctor", "internal/devicemap", "internal/exec", "internal/memory", "internal/threads",
 	},
 
+	"service":             {".", "chat", "generate", "grammar", "grammar/jsonschema", "tokenizer"},
+	"service/servicetest": {".", "gguf", "internal/testmodel", "service", "tokenizer"},
+
 	"cmd/ebb": {"*"},
 
 	// These are in the module bench, which the others cannot import.

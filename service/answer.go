@@ -1,0 +1,148 @@
+package service
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/generate"
+)
+
+// Answer is what comes of a request. One goroutine reads it, by [Answer.Events] or [Answer.Texts];
+// [Answer.Usage] may be asked by any.
+type Answer struct {
+	service *Service
+	request Request
+	prompt  prompt
+	ctx     context.Context //nolint:containedctx // the request's, which the batch is given
+	cancel  context.CancelCauseFunc
+
+	generation *ebb.Generation // of the goroutine that computes
+
+	mu       sync.Mutex
+	texts    []text
+	progress Progress
+	first    time.Duration // from the beginning to the first new token; 0: there is none
+	ended    bool
+	err      error
+
+	begun time.Time
+	news  chan struct{} // has an element when the reader has not seen all
+}
+
+// text is one of the texts of an answer so far.
+type text struct {
+	tokens []generate.Token
+	finish generate.Finish
+}
+
+// Progress says how far the prompt is computed.
+type Progress struct {
+	Total  int // tokens of the prompt
+	Cached int // of these, those that were kept from before
+	Done   int // of these, those that are computed, the cached ones among them
+	Took   time.Duration
+}
+
+// Usage says what an answer has taken.
+type Usage struct {
+	Prompt int // tokens
+	Cached int // of these, those that were not computed because they were kept
+	New    int // tokens generated, in all texts
+	// FirstToken is how long the client has waited for the first new token; 0: there is none yet.
+	FirstToken time.Duration
+}
+
+func newAnswer(ctx context.Context, s *Service, r Request, p prompt) *Answer {
+	a := &Answer{service: s, request: r, prompt: p, begun: time.Now(), news: make(chan struct{}, 1)}
+	a.progress.Total = len(p.tokens)
+	a.ctx, a.cancel = context.WithCancelCause(ctx)
+	return a
+}
+
+// Close ends the answer, if it has not ended, and does not wait until nothing is computed for it any
+// more. It may be called twice.
+func (a *Answer) Close() { a.cancel(errEnded) }
+
+// Usage returns what the answer has taken so far.
+func (a *Answer) Usage() Usage {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := Usage{Prompt: a.progress.Total, Cached: a.progress.Cached, FirstToken: a.first}
+	for _, t := range a.texts {
+		u.New += len(t.tokens)
+	}
+	return u
+}
+
+// take takes what a step has found. The goroutine that computes calls it.
+func (a *Answer) take() {
+	results := a.generation.Results()
+	left := a.generation.PromptLeft()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.progress.Done < a.progress.Total {
+		a.progress.Done, a.progress.Took = a.progress.Total-left, time.Since(a.begun)
+	}
+	if a.beams() && !a.generation.Done() {
+		results = nil // they may still change
+	}
+	for i, r := range results {
+		if i == len(a.texts) {
+			a.texts = append(a.texts, text{})
+		}
+		t := &a.texts[i]
+		t.tokens, t.finish = append(t.tokens, r.Tokens[len(t.tokens):]...), r.Finish
+		if a.first == 0 && len(t.tokens) > 0 {
+			a.first = time.Since(a.begun)
+		}
+	}
+	a.tell()
+}
+
+// beams reports whether the texts are those of a beam search, which change until its end.
+func (a *Answer) beams() bool { return a.prompt.config.NumBeams > 1 }
+
+// end ends the answer. The goroutine that computes calls it, once.
+func (a *Answer) end(err error) {
+	a.cancel(errEnded)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended, a.err = true, err
+	a.tell()
+}
+
+// tell says that there are news, if the reader does not know already.
+func (a *Answer) tell() {
+	select {
+	case a.news <- struct{}{}:
+	default:
+	}
+}
+
+// news is what a reader has not seen.
+type unread struct {
+	tokens   [][]generate.Token // of each text
+	finishes []generate.Finish
+	progress Progress
+	ended    bool
+	err      error
+}
+
+// unread returns what comes behind the tokens that a reader has seen of each text.
+func (a *Answer) unread(seen []int) (u unread) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, t := range a.texts {
+		from := 0
+		if i < len(seen) {
+			from = seen[i]
+		}
+		u.tokens = append(u.tokens, slices.Clip(t.tokens[from:])) // nobody writes over them
+		u.finishes = append(u.finishes, t.finish)
+	}
+	u.progress, u.ended, u.err = a.progress, a.ended, a.err
+	return u
+}

@@ -1,0 +1,40 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors of a request that its client can do something about.
+var (
+	// ErrBusy says that the queue is full. The same request may succeed later.
+	ErrBusy = errors.New("service: too many requests wait already")
+	// ErrClosed says that the service takes no more requests.
+	ErrClosed = errors.New("service: closed")
+)
+
+// RequestError says what is wrong with a request.
+type RequestError struct {
+	Field string // the field of [Request], in lower case, as far as it is known
+	Err   error
+}
+
+func (e *RequestError) Error() string {
+	if e.Field == "" {
+		return e.Err.Error()
+	}
+	return e.Field + ": " + e.Err.Error()
+}
+
+func (e *RequestError) Unwrap() error { return e.Err }
+
+// ContextError says that a prompt does not fit into the context. Its text is one that the programs
+// which call language models know.
+type ContextError struct {
+	Tokens  int // of the prompt
+	Context int // tokens that a sequence may hold
+}
+
+func (e *ContextError) Error() string {
+	return fmt.Sprintf("prompt is too long: %d tokens > %d maximum; this model's maximum context length is %[2]d tokens", e.Tokens, e.Context)
+}

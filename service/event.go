@@ -1,0 +1,45 @@
+package service
+
+import (
+	"github.com/seed4d217819/ebb/chat"
+	"github.com/seed4d217819/ebb/generate"
+)
+
+// EventKind says what an event of an answer is.
+type EventKind int
+
+// The kinds of events.
+const (
+	// Prefill says that more of the prompt is computed: Progress.
+	Prefill EventKind = iota
+	// Part is a part of a text: Part, and the Tokens that have come since the part before.
+	Part
+	// Finished says that a text has ended: Finish, and Calls of a chat.
+	Finished
+	// Beat says that there are no news.
+	Beat
+)
+
+// Event is what has happened to an answer.
+type Event struct {
+	Kind     EventKind
+	Text     int // number of the text, from 0, of Part and Finished
+	Part     chat.Event
+	Tokens   []Token
+	Finish   generate.Finish
+	Progress Progress // of Prefill and Beat
+}
+
+// Token is a new token and its own text.
+type Token struct {
+	generate.Token
+	// Spelling are the token's bytes, which need not be whole characters.
+	Spelling string
+}
+
+// Text is a whole text of an answer.
+type Text struct {
+	Message chat.Message // of a chat; otherwise Content alone
+	Tokens  []Token
+	Finish  generate.Finish
+}

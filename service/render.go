@@ -1,0 +1,93 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/chat"
+	"github.com/seed4d217819/ebb/grammar/jsonschema"
+	"github.com/seed4d217819/ebb/tokenizer"
+)
+
+// prompt is a request as the model reads it, and how its answers are read.
+type prompt struct {
+	tokens []int32
+	format chat.Format // "": the answers are text
+	reads  chat.ParserOptions
+	config ebb.GenerationConfig
+}
+
+// prompt makes the prompt of a request. It computes nothing, and may be called from any goroutine.
+func (s *Service) prompt(r Request) (p prompt, err error) {
+	p.config, p.tokens = r.Config, r.Prompt
+	if r.Chat != nil {
+		if p.tokens, p.format, p.reads, err = s.render(r.Chat); err != nil {
+			return p, err
+		}
+	}
+	if len(p.tokens) == 0 {
+		return p, &RequestError{"prompt", errors.New("it is empty: want at least one token")}
+	}
+	room := s.engine.Context() - len(p.tokens)
+	if room < 0 {
+		return p, &ContextError{len(p.tokens), s.engine.Context()}
+	}
+	if p.config.MaxNewTokens == 0 {
+		p.config.MaxNewTokens = room + 1 // the last token is never computed
+	}
+	gbnf := r.Grammar
+	if r.Schema != nil {
+		if gbnf, err = jsonschema.Grammar(r.Schema); err != nil {
+			return p, &RequestError{"schema", err}
+		}
+	}
+	if gbnf != "" {
+		if p.config.Grammar, err = s.pieces.Grammar(gbnf); err != nil {
+			return p, &RequestError{"grammar", err}
+		}
+	}
+	if err := p.config.Validate(); err != nil {
+		return p, &RequestError{"", err}
+	}
+	return p, nil
+}
+
+// render renders a conversation up to where the assistant's turn begins.
+func (s *Service) render(c *Chat) (tokens []int32, f chat.Format, o chat.ParserOptions, err error) {
+	text, err := s.Render(c)
+	if err != nil {
+		return nil, "", o, err
+	}
+	calls := 0
+	for _, m := range c.Messages {
+		calls += len(m.ToolCalls)
+	}
+	o = chat.ParserOptions{Tools: c.shown(), Prompt: text, Calls: calls}
+	tokens, err = s.engine.Tokenizer().Encode(text, tokenizer.Options{ParseSpecial: true})
+	return tokens, s.template.Format(s.engine.Config().Architecture), o, err
+}
+
+// Render returns the text of a conversation as the model reads it, up to where the assistant's turn
+// begins. A conversation that the template cannot express is a [RequestError].
+func (s *Service) Render(c *Chat) (string, error) {
+	if s.template == nil {
+		return "", &RequestError{"chat", s.noTemplate}
+	}
+	if len(c.shown()) > 0 && !s.template.TakesTools() {
+		return "", &RequestError{"tools", errors.New("the model's chat template takes no tools: describe them in the system message instead")}
+	}
+	text, err := s.template.Render(c.Messages, chat.RenderOptions{AddGenerationPrompt: true, Tools: c.shown(), Variables: c.Variables})
+	if err != nil {
+		return "", &RequestError{"messages", fmt.Errorf("the model's chat template: %w", err)}
+	}
+	return text, nil
+}
+
+// shown returns the tools that the model is shown.
+func (c *Chat) shown() []chat.Tool {
+	if c.Choice.Mode == ToolsNone {
+		return nil
+	}
+	return c.Tools
+}

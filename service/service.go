@@ -1,0 +1,141 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/chat"
+	"github.com/seed4d217819/ebb/grammar"
+	"github.com/seed4d217819/ebb/tokenizer"
+)
+
+// Options say how a service works. The zero value is useful.
+type Options struct {
+	// Name is what clients call the model. "": "model".
+	Name string
+	// StepTime is that of [ebb.BatchOptions].
+	StepTime time.Duration
+	// Queue is how many requests may wait or be under way at once. 0: 64.
+	Queue int
+	// Beat is after how long without news an answer yields an event [Beat], so that connections stay
+	// open. 0: 8 seconds.
+	Beat time.Duration
+}
+
+// withDefaults returns o with its zero fields filled in.
+func (o Options) withDefaults() Options {
+	if o.Name == "" {
+		o.Name = "model"
+	}
+	if o.Queue == 0 {
+		o.Queue = 64
+	}
+	if o.Beat == 0 {
+		o.Beat = 8 * time.Second
+	}
+	return o
+}
+
+// Service answers requests with an engine. It may be used from many goroutines.
+type Service struct {
+	engine     *ebb.Engine
+	options    Options
+	created    time.Time
+	template   *chat.Template // nil: noTemplate says why there is none
+	noTemplate error
+	pieces     *grammar.Pieces
+	batch      *ebb.Batch
+
+	ctx     context.Context //nolint:containedctx // the service's life, which Close ends
+	stop    context.CancelFunc
+	stopped chan struct{} // closed when the goroutine that computes has ended
+	arrived chan *Answer
+	places  chan struct{} // of the queue: an answer has one until it ends
+}
+
+// New begins to answer requests with an engine, which is the caller's, who closes the service before
+// the engine and begins no steps with it meanwhile.
+func New(e *ebb.Engine, o Options) (*Service, error) {
+	s := &Service{engine: e, options: o.withDefaults(), created: time.Now(), stopped: make(chan struct{}), arrived: make(chan *Answer)}
+	s.places = make(chan struct{}, s.options.Queue)
+	s.template, s.noTemplate = e.Template()
+	var err error
+	if s.pieces, err = e.Pieces(); err != nil {
+		return nil, err
+	}
+	s.batch = e.NewBatch(ebb.BatchOptions{StepTime: s.options.StepTime})
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	go s.run()
+	return s, nil
+}
+
+// Close ends all answers with [ErrClosed], and waits until nothing is computed any more.
+func (s *Service) Close() error {
+	s.stop()
+	<-s.stopped
+	return s.batch.Close()
+}
+
+// Model is what clients are told of a model.
+type Model struct {
+	Name         string
+	Created      time.Time // when the service began
+	Architecture string
+	Context      int  // tokens that a sequence may hold
+	Trained      int  // tokens that the model was made for
+	Vocabulary   int  // tokens
+	Chat         bool // whether there is a chat template
+	Tools        bool // whether it takes tools
+}
+
+// Model describes the model.
+func (s *Service) Model() Model {
+	c := s.engine.Config()
+	return Model{
+		Name: s.options.Name, Created: s.created, Architecture: c.Architecture,
+		Context: s.engine.Context(), Trained: c.Context, Vocabulary: c.Vocab,
+		Chat: s.template != nil, Tools: s.template != nil && s.template.TakesTools(),
+	}
+}
+
+// Tokenizer returns the model's tokenizer.
+func (s *Service) Tokenizer() *tokenizer.Tokenizer { return s.engine.Tokenizer() }
+
+// Count returns how many tokens the prompt of a request has.
+func (s *Service) Count(r Request) (int, error) {
+	if r.Chat == nil {
+		return len(r.Prompt), nil
+	}
+	tokens, _, _, err := s.render(r.Chat)
+	return len(tokens), err
+}
+
+// Answer begins to answer a request. What is wrong with the request is an error at once: a
+// [RequestError], a [ContextError], or [ErrBusy]. When ctx is cancelled, the answer ends. The caller
+// closes the answer.
+func (s *Service) Answer(ctx context.Context, r Request) (*Answer, error) {
+	p, err := s.prompt(r)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case s.places <- struct{}{}:
+	default:
+		return nil, ErrBusy
+	}
+	a := newAnswer(ctx, s, r, p)
+	select {
+	case s.arrived <- a:
+		return a, nil
+	case <-s.stopped:
+		<-s.places
+		return nil, ErrClosed
+	case <-ctx.Done():
+		<-s.places
+		return nil, context.Cause(ctx)
+	}
+}
+
+var errEnded = errors.New("service: the answer was closed")

@@ -1,0 +1,88 @@
+package service_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/chat"
+	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/service"
+	"github.com/seed4d217819/ebb/service/servicetest"
+)
+
+func say(text string) service.Request {
+	return service.Request{Chat: &service.Chat{Messages: []chat.Message{{Role: "user", Content: text}}}}
+}
+
+func TestAnAnswerIsReadAsMessageAndEvents(t *testing.T) {
+	s := &servicetest.Script{
+		Answerer: servicetest.Open(t, ebb.Options{}, service.Options{}),
+		Answers: func(service.Request) string {
+			return `<think>hm</think>It is warm.<tool_call>{"name": "f", "arguments": {"x": 1}}</tool_call>`
+		},
+	}
+	r := say("How is the weather?")
+	tools, err := chat.ParseTools([]byte(`[{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Chat.Tools = tools
+	a, err := s.Answer(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	texts, err := a.Texts(t.Context())
+	if err != nil || len(texts) != 1 {
+		t.Fatalf("%d texts, %v", len(texts), err)
+	}
+	m := texts[0].Message
+	if m.Content != "It is warm." || m.Reasoning != "hm" || len(m.ToolCalls) != 1 || m.ToolCalls[0].Name != "f" || texts[0].Finish != generate.EndToken {
+		t.Errorf("the answer is read as %+v, finish %v", m, texts[0].Finish)
+	}
+	if u := a.Usage(); u.Prompt == 0 || u.New != len(texts[0].Tokens) || u.FirstToken == 0 {
+		t.Errorf("usage is %+v, and there are %d tokens", u, len(texts[0].Tokens))
+	}
+}
+
+func TestWhatIsWrongWithARequestIsAnErrorAtOnce(t *testing.T) {
+	s := servicetest.Open(t, ebb.Options{Context: 64}, service.Options{})
+	long := say(strings.Repeat("word ", 100))
+	var tooLong *service.ContextError
+	if _, err := s.Answer(t.Context(), long); !errors.As(err, &tooLong) || tooLong.Context != 64 || tooLong.Tokens <= 64 {
+		t.Errorf("a long prompt: %v", err)
+	}
+	for _, r := range []service.Request{
+		{}, {Prompt: []int32{1}, Grammar: "root := x"}, {Prompt: []int32{1}, Schema: []byte("[]")},
+		{Prompt: []int32{1}, Config: ebb.GenerationConfig{NumBeams: -1}}, say("refuse me"),
+	} {
+		var wrong *service.RequestError
+		if _, err := s.Answer(t.Context(), r); !errors.As(err, &wrong) {
+			t.Errorf("%+v: %v, want a RequestError", r, err)
+		}
+	}
+}
+
+func TestACancelledAnswerEndsWithItsCause(t *testing.T) {
+	s := servicetest.Open(t, ebb.Options{}, service.Options{Queue: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	a, err := s.Answer(ctx, say("Count."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Answer(t.Context(), say("Another.")); !errors.Is(err, service.ErrBusy) {
+		t.Errorf("a second request with a queue of one: %v", err)
+	}
+	for e, err := range a.Events(t.Context()) {
+		if e.Kind == service.Part {
+			cancel()
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("the answer ended with %v", err)
+		}
+	}
+}
