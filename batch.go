@@ -34,6 +34,9 @@ type Request struct {
 	// Logits are the logits that [Engine.Forward] has returned for the last token of Seq. They are
 	// needed if Prompt is empty.
 	Logits []float32
+	// PromptLogProbs has the batch report how probable the tokens of Prompt are:
+	// [Generation.PromptTokens].
+	PromptLogProbs bool
 }
 
 // Completion is one of the texts that were generated from a prompt.
@@ -88,8 +91,12 @@ type Batch struct {
 func (e *Engine) NewBatch(o BatchOptions) *Batch {
 	return &Batch{engine: e, batch: generate.NewBatch(e.runner.Forward, generate.BatchOptions[*kv.Seq]{
 		StepTime: max(cmp.Or(o.StepTime, DefaultStepTime), 0), StepTokens: e.runner.StepTokens(), Pass: e.runner.PassTokens,
+		PromptRows: max(1, maxPromptLogits/4/e.Config().Vocab),
 	})}
 }
+
+// maxPromptLogits is how many bytes the logits of a step's prompts take at most.
+const maxPromptLogits = 64 << 20
 
 // Generation is what a batch generates for one request.
 type Generation struct {
@@ -129,6 +136,7 @@ func (b *Batch) Add(r Request) (*Generation, error) {
 	}
 	task, err := b.batch.Add(generate.Request[*kv.Seq]{
 		Context: r.Context, Seq: seq, Prompt: prompt, Logits: r.Logits, Config: config, Keep: r.Keep,
+		PromptLogProbs: r.PromptLogProbs,
 	})
 	if err != nil {
 		return nil, err
@@ -155,6 +163,12 @@ func (b *Batch) Close() error { return b.batch.Close() }
 
 // Done reports whether the generation has ended, by itself or with an error.
 func (g *Generation) Done() bool { return g.task.Done() }
+
+// PromptTokens returns the tokens of [Request.Prompt] that were computed so far, if the request asks for
+// their log-probabilities: each with its LogProb, given all tokens before it, and as many candidates as
+// the config's TopLogProbs. Both are those of the model itself, as with RawLogProbs. The first token has
+// neither. A request that wants them of a whole text has no Seq.
+func (g *Generation) PromptTokens() []generate.Token { return g.task.PromptTokens() }
 
 // PromptLeft returns how many tokens of the prompt are not computed yet.
 func (g *Generation) PromptLeft() int { return g.task.PromptLeft() }

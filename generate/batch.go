@@ -19,6 +19,9 @@ type BatchOptions[S any] struct {
 	// Pass returns how many of the next tokens of a prompt the model computes in one step: at least one,
 	// and at most tokens. nil: all of them.
 	Pass func(seq S, tokens int) int
+	// PromptRows is of how many tokens of prompts a step computes logits at most, where
+	// [Request.PromptLogProbs] asks for them. 0: there is no limit.
+	PromptRows int
 }
 
 // Batch carries out searches, of one prompt or of several: one step through the model serves all of
@@ -42,6 +45,9 @@ type Batch[S Sequence[S], W Work[S]] struct {
 func NewBatch[S Sequence[S], W Work[S]](forward Forward[W], o BatchOptions[S]) *Batch[S, W] {
 	if o.StepTokens <= 0 {
 		o.StepTokens = math.MaxInt
+	}
+	if o.PromptRows <= 0 {
+		o.PromptRows = math.MaxInt
 	}
 	return &Batch[S, W]{forward: forward, options: o, pace: pace{target: max(o.StepTime, 0).Seconds()}}
 }
@@ -163,6 +169,11 @@ func (b *Batch[S, W]) step(ctx context.Context, tasks []*Task[S], guesses bool) 
 	}
 	b.rows = rows
 	for _, t := range tasks {
+		if t.left > 0 && t.echo != nil {
+			b.rows = nil // so many rows are not kept
+		}
+	}
+	for _, t := range tasks {
 		n := len(t.search.Branches())
 		t.goOn(rows[:n])
 		rows = rows[n:]
@@ -177,7 +188,10 @@ func (b *Batch[S, W]) append(works []W, t *Task[S], guesses bool) []W {
 		switch {
 		case t.left > 0:
 			tokens, before, more = tokens[t.done:][:t.pass], t.done, t.left-t.pass
-			if more > 0 {
+			switch {
+			case t.echo != nil:
+				logits = t.pass
+			case more > 0:
 				logits = 0
 			}
 		case !guesses:

@@ -27,6 +27,7 @@ type beams struct {
 	others []int32 // tokens that earlier groups have chosen in this step
 	picked top     // candidates of a group
 	tops   [][]Candidate
+	norms  []float64 // of the beams' rows: a logit minus this is its log-probability
 	spare  [][]int32 // ids of dropped beams, to be used again
 	ids    []int32   // of a beam that may have ended
 }
@@ -112,6 +113,9 @@ func (s *beams) advance(g *group, rows [][][]float32) error {
 		parent := &g.beams[b]
 		next := beam{last: &link{before: parent.last, beam: int32(b)}, sum: parent.sum + c.score, cutter: parent.cutter, branch: parent.branch}
 		next.last.token = Token{ID: id, LogProb: float64(c.score), Top: s.tops[b]}
+		if s.config.RawLogProbs {
+			next.last.token.LogProb = float64(rows[parent.branch][0][id]) - s.norms[b]
+		}
 		if f := s.ends(&next, parent.ids); f != Unfinished {
 			if rank < g.ended.size {
 				g.ended.add(next.last, next.sum, s.chosen, f)
@@ -132,7 +136,7 @@ func (s *beams) advance(g *group, rows [][][]float32) error {
 // text.
 func (s *beams) candidates(g *group, rows [][][]float32) (best []scored, vocab int, err error) {
 	s.picked.reset(max(2, 1+len(s.config.EOS)) * g.ended.size)
-	s.tops = s.tops[:0]
+	s.tops, s.norms = s.tops[:0], s.norms[:0]
 	for b := range g.beams {
 		beam := &g.beams[b]
 		row := rows[beam.branch][0]
@@ -141,11 +145,9 @@ func (s *beams) candidates(g *group, rows [][][]float32) (best []scored, vocab i
 		if err != nil {
 			return nil, 0, err
 		}
-		likely, err := candidates(scores, s.config.Top)
-		if err != nil {
+		if err := s.report(row, scores); err != nil {
 			return nil, 0, err
 		}
-		s.tops = append(s.tops, likely)
 		floor := s.picked.floor()
 		for i, x := range scores {
 			key := x + beam.sum
@@ -170,6 +172,20 @@ func (s *beams) candidates(g *group, rows [][][]float32) (best []scored, vocab i
 		})
 	}
 	return best, vocab, nil
+}
+
+// report notes what is reported of the tokens that follow a beam. scores is its row after processing.
+func (s *beams) report(row, scores []float32) error {
+	if s.config.RawLogProbs {
+		norm, err := sample.LogSumExp(row)
+		if err != nil {
+			return err
+		}
+		s.norms, scores = append(s.norms, norm), row
+	}
+	likely, err := candidates(scores, s.config.Top)
+	s.tops = append(s.tops, likely)
+	return err
 }
 
 // perturb adds Gumbel noise to a score: the tokens with the greatest results are a sample without

@@ -44,6 +44,9 @@ type Config struct {
 	// What is reported.
 	LogProbs bool // Token.LogProb, which a beam search has anyway; it costs half a millisecond a token for a vocabulary of 50,000
 	Top      int  // how many of the most probable tokens Token.Top lists
+	// RawLogProbs has LogProb and Top say what the model itself finds probable: they are the log-softmax
+	// of its logits, before any processor, temperature or grammar. Scores of beams do not change.
+	RawLogProbs bool
 }
 
 // EarlyStopping says when a beam search that has found as many texts as it has beams ends.

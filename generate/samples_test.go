@@ -289,6 +289,7 @@ func TestAStepOfAGreedyOrSampledTextMakesNoGarbage(t *testing.T) {
 	for name, c := range map[string]generate.Config{
 		"greedy":    {},
 		"log probs": {LogProbs: true},
+		"raw ones":  {LogProbs: true, RawLogProbs: true, Scores: sample.Config{RepetitionPenalty: 1.1}},
 		"processed": {Scores: sample.Config{RepetitionPenalty: 1.1}},
 		"sampled":   {Sample: true, Scores: sample.Config{Temperature: new(0.8), TopP: new(0.9), MinP: 0.01}},
 	} {

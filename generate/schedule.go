@@ -27,7 +27,7 @@ func (b *Batch[S, W]) plan() (tokens int) {
 	if b.pace.target > 0 {
 		free = b.pace.next()
 	}
-	once := max(free, 1)
+	once, rows := max(free, 1), b.options.PromptRows
 	slices.SortStableFunc(b.prompts, func(x, y *Task[S]) int {
 		return cmp.Compare(x.left-x.waited*once, y.left-y.waited*once)
 	})
@@ -36,7 +36,13 @@ func (b *Batch[S, W]) plan() (tokens int) {
 		if i == 0 && texts == 0 {
 			most = room // nobody waits for the step to end
 		}
+		if t.echo != nil {
+			most = min(most, rows)
+		}
 		t.pass = b.pass(t, min(most, room), i == 0)
+		if t.echo != nil {
+			rows -= t.pass
+		}
 		if t.pass == 0 {
 			t.waited++
 			continue

@@ -75,6 +75,9 @@ func (t *single) choose(row []float32) (token Token, err error) {
 	if err != nil {
 		return token, err
 	}
+	if t.config.RawLogProbs {
+		scores = row // which processing has left as it was
+	}
 	if t.config.LogProbs {
 		sum, err := sample.LogSumExp(scores)
 		if err != nil {

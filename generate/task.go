@@ -23,6 +23,11 @@ type Request[S any] struct {
 	Logits []float32
 	Config Config
 
+	// PromptLogProbs has the batch report how probable the tokens of the prompt are that Seq does not
+	// hold: [Task.PromptTokens]. Each pass of the prompt then computes logits of all its tokens, which
+	// takes longer.
+	PromptLogProbs bool
+
 	// Keep leaves the sequence open. The caller leaves it alone until the search has ended. However that
 	// ends, the sequence then holds as much of the prompt as was computed, and behind a whole prompt
 	// all new tokens but the last one. If the search is for several texts, it holds the prompt alone.
@@ -42,6 +47,7 @@ type Task[S Sequence[S]] struct {
 	kept    bool // the only sequence stays the caller's
 	several bool // texts are searched for
 	prompt  int  // tokens
+	echo    *echo
 
 	// While the prompt is computed, in passes.
 	done   int // tokens that passes have computed
@@ -64,6 +70,9 @@ func newTask[S Sequence[S]](r Request[S]) *Task[S] {
 		t.take([][][]float32{{r.Logits}})
 	default:
 		t.left = len(r.Prompt) - held
+		if r.PromptLogProbs {
+			t.echo = newEcho(r.Prompt[held:], r.Config.Top)
+		}
 	}
 	if t.err != nil {
 		t.release()
@@ -79,6 +88,17 @@ func (t *Task[S]) Done() bool { return !t.running() }
 
 // Results returns the texts found so far, those of [Search.Results].
 func (t *Task[S]) Results() []Text { return t.search.Results() }
+
+// PromptTokens returns the tokens of the prompt that were computed so far and whose log-probabilities
+// [Request.PromptLogProbs] has asked for. Each has its LogProb, given the tokens before it, and as many
+// candidates as Config.Top, by the model's own distribution. The first one has neither, as there are no
+// logits that it follows.
+func (t *Task[S]) PromptTokens() []Token {
+	if t.echo == nil {
+		return nil
+	}
+	return t.echo.tokens
+}
 
 // PromptLeft returns how many tokens of the prompt are not computed yet.
 func (t *Task[S]) PromptLeft() int { return t.left }
@@ -132,6 +152,13 @@ func (t *Task[S]) end(err error) {
 func (t *Task[S]) goOn(rows [][][]float32) {
 	if t.left > 0 {
 		t.done, t.left = t.done+t.pass, t.left-t.pass
+		if t.echo != nil {
+			if err := t.echo.add(rows[0]); err != nil {
+				t.end(err)
+				return
+			}
+			rows = [][][]float32{rows[0][t.pass-1:]}
+		}
 	}
 	if t.left == 0 {
 		t.take(rows)

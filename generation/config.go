@@ -88,6 +88,7 @@ type Config struct {
 
 	OutputScores bool `json:"output_scores,omitempty"` // compute each token's LogProb
 	TopLogProbs  int  `json:"top_logprobs,omitempty"`  // how many of the most probable tokens to report for each step. Not Hugging Face's
+	RawLogProbs  bool `json:"raw_logprobs,omitempty"`  // report log-probabilities of the model itself, from before anything changed the scores. Not Hugging Face's
 }
 
 // CacheConfig holds the fields of a cache_config that this version knows.
@@ -187,6 +188,8 @@ func (c Config) search() generate.Config {
 
 		LogProbs: c.OutputScores,
 		Top:      c.TopLogProbs,
+
+		RawLogProbs: c.RawLogProbs,
 	}
 	if c.MaxTime > 0 {
 		s.MaxTime = time.Duration(min(c.MaxTime*float64(time.Second), math.MaxInt64/2)) // 146 years

@@ -58,7 +58,7 @@ func everything() Config {
 		RemoveInvalidValues:           true, RenormalizeLogits: true,
 		PromptLookupNumTokens: 10, MaxMatchingNGramSize: 3, MTP: 3,
 		CacheImplementation: "static", CacheConfig: &CacheConfig{MaxCacheLen: 12},
-		OutputScores: true, TopLogProbs: 5,
+		OutputScores: true, TopLogProbs: 5, RawLogProbs: true,
 	}
 }
 

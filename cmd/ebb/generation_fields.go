@@ -54,6 +54,7 @@ var generationFields = []generationField{
 
 	{groupOutput, "output_scores", yesNo, "", "Compute log-probabilities, as --output json does."},
 	{groupOutput, "top_logprobs", number, "N", "Print the N likeliest tokens of each step, with --output json."},
+	{groupOutput, "raw_logprobs", yesNo, "", "Print log-probabilities of the model itself, from before anything changed the scores."},
 }
 
 // fieldsWithoutFlag are the other fields. A file may contain them; as flags they are refused, with
