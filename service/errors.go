@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Errors of a request that its client can do something about.
@@ -37,4 +38,14 @@ type ContextError struct {
 
 func (e *ContextError) Error() string {
 	return fmt.Sprintf("prompt is too long: %d tokens > %d maximum; this model's maximum context length is %[2]d tokens", e.Tokens, e.Context)
+}
+
+// UnknownModelError says that no model has the name that a request gives.
+type UnknownModelError struct {
+	Name  string
+	Known []string // the names that there are
+}
+
+func (e *UnknownModelError) Error() string {
+	return fmt.Sprintf("model %q does not exist: want one of %s", e.Name, strings.Join(e.Known, ", "))
 }

@@ -23,7 +23,8 @@ type Models interface {
 	List() []Model
 	// Use returns the one with a name, which stays usable until done is called. It may wait until the
 	// model is loaded. A name that is not listed is the first one's where there is one alone:
-	// programs name the models of others in requests beside a conversation.
+	// programs name the models of others in requests beside a conversation. Otherwise it is an
+	// [UnknownModelError].
 	Use(ctx context.Context, name string) (a Answerer, done func(), err error)
 }
 
