@@ -16,7 +16,8 @@ const (
 	Part
 	// Finished says that a text has ended: Finish, and Calls of a chat.
 	Finished
-	// Beat says that there are no news.
+	// Beat says that for a time no part of a text has come: the prompt is long, or what the model
+	// writes is not known to be a call or text yet.
 	Beat
 )
 

@@ -19,6 +19,10 @@ func (a *Answer) Events(ctx context.Context) iter.Seq2[Event, error] {
 		var progress Progress
 		beat := time.NewTicker(a.service.options.Beat)
 		defer beat.Stop()
+		part := func(e Event, err error) bool {
+			beat.Reset(a.service.options.Beat)
+			return yield(e, err)
+		}
 		for {
 			select {
 			case <-a.news:
@@ -31,7 +35,6 @@ func (a *Answer) Events(ctx context.Context) iter.Seq2[Event, error] {
 				yield(Event{}, context.Cause(ctx))
 				return
 			}
-			beat.Reset(a.service.options.Beat)
 			u := a.unread(seen)
 			if u.progress.Done > progress.Done {
 				progress = u.progress
@@ -44,7 +47,7 @@ func (a *Answer) Events(ctx context.Context) iter.Seq2[Event, error] {
 					readers, seen = append(readers, a.reader(i)), append(seen, 0)
 				}
 				seen[i] += len(tokens)
-				if !readers[i].read(tokens, yield) || u.ended && !readers[i].end(u.finishes[i], yield) {
+				if !readers[i].read(tokens, part) || u.ended && !readers[i].end(u.finishes[i], part) {
 					return
 				}
 			}

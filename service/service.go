@@ -19,8 +19,8 @@ type Options struct {
 	StepTime time.Duration
 	// Queue is how many requests may wait or be under way at once. 0: 64.
 	Queue int
-	// Beat is after how long without news an answer yields an event [Beat], so that connections stay
-	// open. 0: 8 seconds.
+	// Beat is after how long without a part of a text an answer yields an event [Beat], so that
+	// connections stay open. 0: 8 seconds.
 	Beat time.Duration
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/chat"
@@ -84,5 +85,35 @@ func TestACancelledAnswerEndsWithItsCause(t *testing.T) {
 		if err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("the answer ended with %v", err)
 		}
+	}
+}
+
+func TestBeatsComeWhileACallIsHeldBack(t *testing.T) {
+	s := &servicetest.Script{
+		Answerer: servicetest.Open(t, ebb.Options{}, service.Options{Beat: time.Microsecond}),
+		Answers: func(service.Request) string {
+			return `<tool_call>{"name": "f", "arguments": {"x": "` + strings.Repeat("word ", 50) + `"}}</tool_call>`
+		},
+	}
+	a, err := s.Answer(t.Context(), say("Call."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	begun, beats := false, 0
+	for e, err := range a.Events(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun = begun || e.Kind == service.Part && e.Part.Kind == chat.CallBegin
+		if e.Kind == service.Beat && begun {
+			beats++
+		}
+		if e.Kind == service.Part && e.Part.Kind == chat.CallEnd {
+			begun = false
+		}
+	}
+	if beats == 0 {
+		t.Error("no beat came between a call's name and its end")
 	}
 }
