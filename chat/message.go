@@ -187,18 +187,22 @@ func (m *Message) value(thinking bool) jinja.Value {
 	return d
 }
 
-// value returns the call as templates read it: with the arguments as a mapping, or as the text that
-// they are if they are no JSON object.
+// arguments returns the arguments as templates read them: as a mapping, or as the text that they are if
+// they are no JSON object.
+func (c ToolCall) arguments() jinja.Value {
+	if v, err := jinja.FromJSON([]byte(c.Arguments)); err == nil {
+		if object, ok := v.(*jinja.Dict); ok {
+			return object
+		}
+	}
+	return c.Arguments
+}
+
+// value returns the call as templates read it.
 func (c ToolCall) value() jinja.Value {
 	function := jinja.NewDict()
 	function.Set("name", c.Name)
-	var arguments jinja.Value = c.Arguments
-	if v, err := jinja.FromJSON([]byte(c.Arguments)); err == nil {
-		if object, ok := v.(*jinja.Dict); ok {
-			arguments = object
-		}
-	}
-	function.Set("arguments", arguments)
+	function.Set("arguments", c.arguments())
 	d := jinja.NewDict()
 	if c.ID != "" {
 		d.Set("id", c.ID)

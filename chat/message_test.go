@@ -78,6 +78,80 @@ func TestMessagesAreThoseOfOpenAI(t *testing.T) {
 	}
 }
 
+func TestContentsAreTextsNullOrPartsOfText(t *testing.T) {
+	for text, want := range map[string]Message{
+		`{"role": "assistant", "content": null, "name": null, "tool_calls": null, "refusal": null}`: {Role: "assistant"},
+		`{"role": "assistant"}`:              {Role: "assistant"},
+		`{"role": "user", "content": "é\n"}`: {Role: "user", Content: "é\n"},
+		`{"role": "user", "content": []}`:    {Role: "user"},
+		`{"role": "user", "content": [{"type": "text", "text": "a"}, {"text": "b", "type": "text", "cache_control": {}}]}`:   {Role: "user", Content: "a\nb"},
+		`{"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}`:                                          {Role: "assistant", Content: "No."},
+		`{"role": "assistant", "content": "a", "reasoning": "b", "reasoning_details": [], "audio": {"id": "x"}}`:             {Role: "assistant", Content: "a", Reasoning: "b"},
+		`{"role": "assistant", "content": "a", "reasoning": "b", "reasoning_content": "c"}`:                                  {Role: "assistant", Content: "a", Reasoning: "c"},
+		`{"role": "tool", "content": [{"type": "text", "text": ""}], "tool_call_id": "1"}`:                                   {Role: "tool", ToolCallID: "1"},
+		`{"role": "assistant", "content": null, "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{oh"}}]}`: {Role: "assistant", ToolCalls: []ToolCall{{"1", "f", "{oh"}}},
+	} {
+		var m Message
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if diff := cmp.Diff(want, m); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+	for text, want := range map[string]string{
+		`{"role": "user", "content": 3}`:                                                                       `the content of a message is 3: want a text`,
+		`{"role": "user", "content": {"type": "text", "text": "a"}}`:                                           `the content of a message is {"type": "text"`,
+		`{"role": "user", "content": ["a"]}`:                                                                   `a part of the content of a message has a JSON string where that cannot be`,
+		`{"role": "user", "content": [{"type": "text"}]}`:                                                      `part 0 of the content of a message has no text`,
+		`{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}}]}`: `part 1 of the content of a message is of type "image_url", which is not offered: only text is`,
+		`{"role": "user", "content": [{}]}`:                                                                    `is of type ""`,
+		`{"role": 1}`:                                                                                          `cannot unmarshal number`,
+	} {
+		if err := json.Unmarshal([]byte(text), new(Message)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", text, err, want)
+		}
+	}
+}
+
+// A model may have written arguments that are no JSON, and clients send them back. A template that only
+// writes them is given the text; the error of one that reads them says which they are.
+func TestArgumentsThatAreNoJSONReachTheTemplateOrAreAnError(t *testing.T) {
+	messages := []Message{
+		{Role: "user", Content: "Hi"},
+		{Role: "assistant", ToolCalls: []ToolCall{{"1", "good", `{"a": 1}`}, {"2", "bad", `{"city": "Par`}}},
+	}
+	const each = "{% for m in messages %}{% for c in m.tool_calls %}"
+	for template, want := range map[string]string{
+		each + "{{ c.function.arguments | tojson }};{% endfor %}{% endfor %}":                                                                                       `{"a": 1};"{\"city\": \"Par";`,
+		each + "{% if c.function.arguments is string %}{{ c.function.arguments }}{% else %}{{ c.function.arguments | tojson }}{% endif %};{% endfor %}{% endfor %}": `{"a": 1};{"city": "Par;`,
+	} {
+		tmpl, err := New(template, Vars{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := tmpl.Render(messages, RenderOptions{}); err != nil || got != want {
+			t.Errorf("%s: %q and the error %v, want %q", template, got, err, want)
+		}
+	}
+	for _, template := range []string{
+		each + "{% for k, v in c.function.arguments.items() %}{{ k }}{% endfor %}{% endfor %}{% endfor %}",
+		each + "{% for k, v in c.function.arguments | items %}{{ k }}{% endfor %}{% endfor %}{% endfor %}",
+	} {
+		tmpl, err := New(template, Vars{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := tmpl.Render(messages, RenderOptions{})
+		if want := "the arguments of the call of bad in message 1 are no JSON object"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %q and the error %v, want one with %q", template, got, err, want)
+		}
+		if _, err := tmpl.Render(messages[:1], RenderOptions{}); err != nil {
+			t.Errorf("%s, without the call: %v", template, err)
+		}
+	}
+}
+
 func TestCallsThatAreNoneAreErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"type": "function"}`:                              "a tool call has no name",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/seed4d217819/ebb/chat/jinja"
 )
@@ -30,6 +31,8 @@ type Template struct {
 	parsed *jinja.Template
 	vars   Vars
 	limits jinja.Limits
+
+	takesTools func() bool // renders once
 }
 
 // New compiles the template that a GGUF file has as tokenizer.chat_template.
@@ -45,7 +48,9 @@ func compile(source string, vars Vars, limits jinja.Limits) (*Template, error) {
 	if err != nil {
 		return nil, wrapped("template", err)
 	}
-	return &Template{source: source, parsed: parsed, vars: vars, limits: limits}, nil
+	t := &Template{source: source, parsed: parsed, vars: vars, limits: limits}
+	t.takesTools = sync.OnceValue(t.showsTools)
+	return t, nil
 }
 
 // Format returns the format of the answers that the template was written for; see [FormatOf].
@@ -53,7 +58,10 @@ func (t *Template) Format(architecture string) Format { return FormatOf(t.source
 
 // TakesTools reports whether the template shows tools to the model. One that does not knows nothing
 // of calls and their results either.
-func (t *Template) TakesTools() bool {
+func (t *Template) TakesTools() bool { return t.takesTools() }
+
+// showsTools renders a prompt with a tool.
+func (t *Template) showsTools() bool {
 	const name = "a_function_of_this_name"
 	tool := Tool{Name: name, definition: []byte(`{"type": "function", "function": {"name": "` + name + `", "description": "", "parameters": {"type": "object", "properties": {}}}}`)}
 	text, err := t.Render([]Message{{Role: "user", Content: "Hi"}}, RenderOptions{AddGenerationPrompt: true, Tools: []Tool{tool}})
@@ -64,6 +72,11 @@ func (t *Template) TakesTools() bool {
 type RenderOptions struct {
 	// AddGenerationPrompt ends the prompt with the beginning of the assistant's next turn.
 	AddGenerationPrompt bool
+	// ContinueFinal ends the prompt within the last message, which is the assistant's and is to be
+	// continued (prefill): behind its content, without what the template writes at the end of a turn. As
+	// with transformers' continue_final_message, blanks at the end go where the template trims contents.
+	// A parser of what follows is given the content first, and its events are dropped.
+	ContinueFinal bool
 	// Tools are those that the model may call.
 	Tools []Tool
 	// Variables is a JSON object with more variables of the template, such as enable_thinking of
@@ -79,6 +92,9 @@ type RenderOptions struct {
 func (t *Template) Render(messages []Message, o RenderOptions) (string, error) {
 	if len(messages) == 0 {
 		return "", errors.New("chat: no messages")
+	}
+	if o.ContinueFinal {
+		return t.renderOpen(messages, o)
 	}
 	thinking := readsThinking.MatchString(t.source)
 	list := make([]jinja.Value, len(messages))
@@ -101,9 +117,26 @@ func (t *Template) Render(messages []Message, o RenderOptions) (string, error) {
 	}
 	rendered, err := t.parsed.Render(variables, t.limits)
 	if err != nil {
-		return "", wrapped("render template", err)
+		err = wrapped("render template", err)
+		if i, call := brokenCall(messages); call != nil {
+			err = fmt.Errorf("%w; the arguments of the call of %s in message %d are no JSON object, which may be why", err, call.Name, i)
+		}
+		return "", err
 	}
 	return rendered, nil
+}
+
+// brokenCall returns the first call whose arguments are no JSON object, and the index of its message;
+// nil if there is none.
+func brokenCall(messages []Message) (int, *ToolCall) {
+	for i, m := range messages {
+		for j, c := range m.ToolCalls {
+			if _, isText := c.arguments().(string); isText {
+				return i, &m.ToolCalls[j]
+			}
+		}
+	}
+	return 0, nil
 }
 
 // readsThinking matches a template that reads the reasoning of a message as its thinking.

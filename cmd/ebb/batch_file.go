@@ -27,9 +27,27 @@ type batchObject struct {
 	ID       json.RawMessage            `json:"id"`
 	Prompt   *string                    `json:"prompt"`
 	IDs      []int32                    `json:"prompt_ids"`
-	Messages []chat.Message             `json:"messages"`
+	Messages []batchMessage             `json:"messages"`
 	Tools    []chat.Tool                `json:"tools"`
 	Config   map[string]json.RawMessage `json:"generation_config"`
+}
+
+// batchMessage is a message in a file that people write: a field that is not known is an error.
+type batchMessage struct{ chat.Message }
+
+func (m *batchMessage) UnmarshalJSON(data []byte) error {
+	var known struct {
+		Role, Content, Name, Reasoning json.RawMessage
+		Thoughts                       json.RawMessage `json:"reasoning_content"`
+		Calls                          json.RawMessage `json:"tool_calls"`
+		CallID                         json.RawMessage `json:"tool_call_id"`
+	}
+	fields := json.NewDecoder(bytes.NewReader(data))
+	fields.DisallowUnknownFields()
+	if err := fields.Decode(&known); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, &m.Message)
 }
 
 // readBatch reads a file of prompts; - is stdin. Each line is a prompt, or a JSON object where the
@@ -129,7 +147,10 @@ func (p *batchPrompt) set(o batchObject) error {
 	case o.Prompt == nil && o.IDs != nil && o.Messages == nil:
 		p.prompt = prompt{ids: o.IDs}
 	case o.Prompt == nil && o.IDs == nil && len(o.Messages) > 0:
-		p.prompt = prompt{messages: o.Messages, tools: o.Tools}
+		p.prompt = prompt{tools: o.Tools}
+		for _, m := range o.Messages {
+			p.messages = append(p.messages, m.Message)
+		}
 	default:
 		return errors.New("want a prompt, or prompt_ids, or messages, and only one of them")
 	}

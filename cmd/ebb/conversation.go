@@ -105,7 +105,7 @@ func (c *conversation) keepStates(messages []chat.Message, prompt []int32, kept 
 		return nil
 	}
 	n := 0 // if the template wants the assistant to go on
-	if before, err := renderMessages(c.engine, c.template, expressed(c.template, messages), c.options); err == nil {
+	if before, err := renderMessages(c.engine, c.template, c.template.Express(messages), c.options); err == nil {
 		n = commonPrefix(before, prompt)
 	}
 	if n == 0 || n < kept {
@@ -145,7 +145,7 @@ func (c *conversation) prompt(said []chat.Message) (messages []chat.Message, r r
 	room := min(max(c.config.MaxNewTokens, 1), context/2)
 	messages = slices.Concat(c.messages, said)
 	for first := len(c.system); ; {
-		if r, err = renderPrompt(c.engine, c.template, expressed(c.template, messages), c.options); err != nil {
+		if r, err = renderPrompt(c.engine, c.template, c.template.Express(messages), c.options); err != nil {
 			return nil, r, err
 		}
 		next := nextTurn(messages, first)

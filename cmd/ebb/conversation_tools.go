@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/seed4d217819/ebb/chat"
 )
@@ -38,33 +36,3 @@ func (c *conversation) give(ctx context.Context, result string, w io.Writer) (*a
 	}
 	return c.goOn(ctx, results, w)
 }
-
-// expressed returns messages as a template can express them. One that takes no tools knows neither
-// calls nor results: there the model reads its calls as JSON, and the results as what the user
-// says.
-func expressed(template *chat.Template, messages []chat.Message) []chat.Message {
-	if !slices.ContainsFunc(messages, func(m chat.Message) bool { return m.Role == "tool" }) || template.TakesTools() {
-		return messages
-	}
-	var out []chat.Message
-	for i, m := range messages {
-		switch {
-		case m.Role == "tool" && i > 0 && messages[i-1].Role == "tool":
-			out[len(out)-1].Content += "\n" + toolOutput(m.Content)
-			continue
-		case m.Role == "tool":
-			m = chat.Message{Role: "user", Content: toolOutput(m.Content)}
-		case len(m.ToolCalls) > 0:
-			parts := []string{m.Content}
-			for _, call := range m.ToolCalls {
-				parts = append(parts, fmt.Sprintf("{\"name\": %q, \"parameters\": %s}", call.Name, call.Arguments))
-			}
-			m.Content, m.ToolCalls = strings.TrimSpace(strings.Join(parts, "\n")), nil
-		}
-		out = append(out, m)
-	}
-	return out
-}
-
-// toolOutput is the form in which Google's guide for Gemma 3 gives results.
-func toolOutput(text string) string { return "```tool_output\n" + text + "\n```" }

@@ -163,7 +163,7 @@ func (f *promptFlags) tokens(engine *ebb.Engine, p prompt) (r rendered, err erro
 	if messages[0].Role != "system" {
 		messages = append(systemMessage(f.system), messages...)
 	}
-	return renderPrompt(engine, template, messages, options)
+	return renderPrompt(engine, template, template.Express(messages), options)
 }
 
 // systemMessage returns the messages that a conversation begins with.
