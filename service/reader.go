@@ -99,6 +99,7 @@ func (a *Answer) reader(number int) *reader {
 	r := &reader{number: number, spell: e.Tokenizer().Spell, decoder: e.NewTextDecoder(a.prompt.config.StopStrings)}
 	if f := a.prompt.format; f != "" {
 		r.parser = f.NewParser(a.prompt.reads)
+		r.parser.Next(a.prompt.given)
 	}
 	return r
 }

@@ -15,6 +15,7 @@ type prompt struct {
 	tokens []int32
 	format chat.Format // "": the answers are text
 	reads  chat.ParserOptions
+	given  string // what the answer begins with that the client has given
 	config ebb.GenerationConfig
 }
 
@@ -25,6 +26,7 @@ func (s *Service) prompt(r Request) (p prompt, err error) {
 		if p.tokens, p.format, p.reads, err = s.render(r.Chat); err != nil {
 			return p, err
 		}
+		p.given = r.Chat.given()
 	}
 	if len(p.tokens) == 0 {
 		return p, &RequestError{"prompt", errors.New("it is empty: want at least one token")}
@@ -33,8 +35,8 @@ func (s *Service) prompt(r Request) (p prompt, err error) {
 	if room < 0 {
 		return p, &ContextError{len(p.tokens), s.engine.Context()}
 	}
-	if p.config.MaxNewTokens == 0 {
-		p.config.MaxNewTokens = room + 1 // the last token is never computed
+	if most := room + 1; p.config.MaxNewTokens == 0 || p.config.MaxNewTokens > most { // the last token is never computed
+		p.config.MaxNewTokens = most
 	}
 	gbnf := r.Grammar
 	if r.Schema != nil {
@@ -53,7 +55,7 @@ func (s *Service) prompt(r Request) (p prompt, err error) {
 	return p, nil
 }
 
-// render renders a conversation up to where the assistant's turn begins.
+// render renders a conversation up to where the answer begins.
 func (s *Service) render(c *Chat) (tokens []int32, f chat.Format, o chat.ParserOptions, err error) {
 	text, err := s.Render(c)
 	if err != nil {
@@ -68,8 +70,7 @@ func (s *Service) render(c *Chat) (tokens []int32, f chat.Format, o chat.ParserO
 	return tokens, s.template.Format(s.engine.Config().Architecture), o, err
 }
 
-// Render returns the text of a conversation as the model reads it, up to where the assistant's turn
-// begins. A conversation that the template cannot express is a [RequestError].
+// Render returns the text of a conversation as the model reads it, up to where the answer begins. A conversation that the template cannot express is a [RequestError].
 func (s *Service) Render(c *Chat) (string, error) {
 	if s.template == nil {
 		return "", &RequestError{"chat", s.noTemplate}
@@ -77,11 +78,21 @@ func (s *Service) Render(c *Chat) (string, error) {
 	if len(c.shown()) > 0 && !s.template.TakesTools() {
 		return "", &RequestError{"tools", errors.New("the model's chat template takes no tools: describe them in the system message instead")}
 	}
-	text, err := s.template.Render(c.Messages, chat.RenderOptions{AddGenerationPrompt: true, Tools: c.shown(), Variables: c.Variables})
+	text, err := s.template.Render(c.Messages, chat.RenderOptions{
+		AddGenerationPrompt: !c.Continue, ContinueFinal: c.Continue, Tools: c.shown(), Variables: c.Variables,
+	})
 	if err != nil {
 		return "", &RequestError{"messages", fmt.Errorf("the model's chat template: %w", err)}
 	}
 	return text, nil
+}
+
+// given returns what the answer begins with that the client has given.
+func (c *Chat) given() string {
+	if !c.Continue || len(c.Messages) == 0 {
+		return ""
+	}
+	return c.Messages[len(c.Messages)-1].Content
 }
 
 // shown returns the tools that the model is shown.

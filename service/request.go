@@ -14,8 +14,8 @@ type Request struct {
 	// Prompt are tokens that are continued as they are.
 	Prompt []int32
 
-	// Config says how. MaxNewTokens 0: as many tokens as the context has room for. Grammar is the
-	// service's to set.
+	// Config says how. MaxNewTokens is bounded by what the context has room for; 0: as many. Grammar is
+	// the service's to set.
 	Config ebb.GenerationConfig
 	// Grammar is a grammar in GBNF that the new text follows. "": none.
 	Grammar string
@@ -34,6 +34,8 @@ type Request struct {
 type Chat struct {
 	Messages []chat.Message
 	Tools    []chat.Tool
+	// Continue says that the last message is the beginning of the answer, which goes on behind it.
+	Continue bool
 	// Choice says whether the model has to call tools.
 	Choice ToolChoice
 	// Variables is a JSON object with more variables of the template; nil: none.

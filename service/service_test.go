@@ -117,3 +117,45 @@ func TestBeatsComeWhileACallIsHeldBack(t *testing.T) {
 		t.Error("no beat came between a call's name and its end")
 	}
 }
+
+func TestAnAnswerGoesOnBehindItsGivenBeginning(t *testing.T) {
+	s := &servicetest.Script{
+		Answerer: servicetest.Open(t, ebb.Options{}, service.Options{}),
+		Answers:  func(service.Request) string { return ` more</think>The answer.` },
+	}
+	r := say("Think.")
+	r.Chat.Messages = append(r.Chat.Messages, chat.Message{Role: "assistant", Content: "<think>One"})
+	r.Chat.Continue = true
+	text, err := s.Render(r.Chat)
+	if err != nil || !strings.HasSuffix(text, "<s>assistant <think>One") {
+		t.Errorf("the prompt is %q, %v", text, err)
+	}
+	a, err := s.Answer(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	texts, err := a.Texts(t.Context())
+	if err != nil || len(texts) != 1 || texts[0].Message.Reasoning != " more" || texts[0].Message.Content != "The answer." {
+		t.Errorf("the answer is %+v, %v", texts, err)
+	}
+	r.Chat.Messages = r.Chat.Messages[:1]
+	var wrong *service.RequestError
+	if _, err := s.Answer(t.Context(), r); !errors.As(err, &wrong) || wrong.Field != "messages" {
+		t.Errorf("continuing the user's message: %v, want a RequestError", err)
+	}
+}
+
+func TestAnAnswerThatFillsTheContextEndsByItsLength(t *testing.T) {
+	s := servicetest.Open(t, ebb.Options{Context: 64}, service.Options{})
+	r := service.Request{Prompt: []int32{1, 2, 3}, Config: ebb.GenerationConfig{MaxNewTokens: 1000, EOSTokenID: ebb.TokenIDs{}}}
+	a, err := s.Answer(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	texts, err := a.Texts(t.Context())
+	if err != nil || len(texts) != 1 || len(texts[0].Tokens) != 62 || texts[0].Finish != generate.LengthLimit {
+		t.Errorf("%d texts, %v; want one of 62 tokens that its length has ended", len(texts), err)
+	}
+}
