@@ -93,6 +93,8 @@ var policy = map[string][]string{
 	"service":             {".", "chat", "generate", "grammar", "grammar/jsonschema", "tokenizer"},
 	"service/servicetest": {".", "gguf", "internal/testmodel", "service", "tokenizer"},
 
+	"server/wire": {"service"},
+
 	"cmd/ebb": {"*"},
 
 	// These are in the module bench, which the others cannot import.

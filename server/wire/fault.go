@@ -1,0 +1,92 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/seed4d217819/ebb/service"
+)
+
+// Fault is why a request is not answered.
+type Fault struct {
+	Status  int    // of HTTP
+	Code    string // a word for programs, as OpenAI has them, such as "context_length_exceeded"; ""
+	Param   string // the field of the body that is wrong; ""
+	Message string
+
+	// RetryAfter is when the same request may succeed; 0: it is not known that it ever does.
+	RetryAfter time.Duration
+
+	// Of a prompt that is longer than the context.
+	Tokens  int // of the prompt
+	Context int // tokens that a sequence may hold
+}
+
+func (f *Fault) Error() string { return f.Message }
+
+// StatusClosed is the status of a request whose client has gone away. Only logs show it.
+const StatusClosed = 499
+
+// Bad is the fault of a request whose field, "" if it is none, is wrong.
+func Bad(field, format string, args ...any) *Fault {
+	return &Fault{Status: http.StatusBadRequest, Param: field, Message: fmt.Sprintf(format, args...)}
+}
+
+// NotFound is the fault of a path that there is nothing at.
+func NotFound(r *http.Request) *Fault {
+	return &Fault{Status: http.StatusNotFound, Code: "not_found", Message: fmt.Sprintf("there is nothing at %s %.200s", r.Method, r.URL.Path)}
+}
+
+// NotOffered is the fault of something that an API has and this server has not.
+func NotOffered(what string) *Fault {
+	return &Fault{Status: http.StatusNotImplemented, Code: "not_implemented", Message: "ebb does not offer " + what}
+}
+
+// FaultOf returns the fault that an error of package service is. nil is none.
+func FaultOf(err error) *Fault {
+	var fault *Fault
+	var tooLong *service.ContextError
+	var wrong *service.RequestError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &fault):
+		return fault
+	case errors.As(err, &tooLong):
+		return &Fault{
+			Status: http.StatusBadRequest, Code: "context_length_exceeded", Message: tooLong.Error(),
+			Tokens: tooLong.Tokens, Context: tooLong.Context,
+		}
+	case errors.As(err, &wrong):
+		return &Fault{Status: http.StatusBadRequest, Param: wrong.Field, Message: wrong.Error()}
+	case errors.Is(err, service.ErrBusy):
+		return &Fault{
+			Status: http.StatusTooManyRequests, Code: "queue_full", RetryAfter: time.Second,
+			Message: "too many requests wait already: try again later, or start the server with a larger --max-queue",
+		}
+	case errors.Is(err, service.ErrClosed):
+		return &Fault{
+			Status: http.StatusServiceUnavailable, Code: "unavailable", RetryAfter: 5 * time.Second,
+			Message: "the server takes no more requests: it is about to end, or to load another model",
+		}
+	case errors.Is(err, context.Canceled):
+		return &Fault{Status: StatusClosed, Message: "the client has gone away"}
+	}
+	return &Fault{Status: http.StatusInternalServerError, Code: "internal_error", Message: err.Error()}
+}
+
+// Head sets the header fields that tell programs whether to send the request again. Libraries of
+// clients do so by themselves after 408, 409, 429 and 5xx, and a prompt may be long: x-should-retry
+// says where that would be in vain.
+func (f *Fault) Head(h http.Header) {
+	switch {
+	case f.RetryAfter > 0:
+		h.Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
+	case f.Status != http.StatusRequestTimeout:
+		h.Set("X-Should-Retry", "false")
+	}
+}

@@ -1,0 +1,125 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// DefaultPatience is for how long by default a client may read nothing while something is written.
+const DefaultPatience = time.Minute
+
+// Stream is a body that is written event by event. One goroutine uses it. After an error nothing more
+// arrives.
+type Stream struct {
+	w        http.ResponseWriter
+	patience time.Duration
+	buf      bytes.Buffer
+}
+
+// NewEvents begins a response of server-sent events: its header is sent at once. patience is how long
+// a write may take; 0: [DefaultPatience].
+func NewEvents(w http.ResponseWriter, patience time.Duration) (*Stream, error) {
+	return begin(w, "text/event-stream; charset=utf-8", patience)
+}
+
+// NewLines begins a response of lines of JSON, as [NewEvents] does one of events.
+func NewLines(w http.ResponseWriter, patience time.Duration) (*Stream, error) {
+	return begin(w, "application/x-ndjson", patience)
+}
+
+func begin(w http.ResponseWriter, kind string, patience time.Duration) (*Stream, error) {
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no") // nginx passes each event on at once
+	w.WriteHeader(http.StatusOK)
+	s := &Stream{w: w, patience: patienceOr(patience)}
+	return s, s.flush()
+}
+
+// Event sends an event whose data is v as JSON. name is its type; "": none. There is never an id:
+// openai-python fails at the blank line after one.
+func (s *Stream) Event(name string, v any) error {
+	if name != "" {
+		s.buf.WriteString("event: " + name + "\n")
+	}
+	s.buf.WriteString("data: ")
+	if err := encode(&s.buf, v); err != nil { // a line: JSON has no line breaks but the last
+		s.buf.Reset()
+		return err
+	}
+	s.buf.WriteByte('\n')
+	return s.flush()
+}
+
+// Text sends an event whose data is a text of one line.
+func (s *Stream) Text(data string) error {
+	s.buf.WriteString("data: " + data + "\n\n")
+	return s.flush()
+}
+
+// Line sends v as a line of JSON.
+func (s *Stream) Line(v any) error {
+	if err := encode(&s.buf, v); err != nil {
+		s.buf.Reset()
+		return err
+	}
+	return s.flush()
+}
+
+// flush sends what is written.
+func (s *Stream) flush() error {
+	defer s.buf.Reset()
+	c := http.NewResponseController(s.w)
+	if err := deadline(c, s.patience); err != nil {
+		return err
+	}
+	if s.buf.Len() > 0 {
+		if _, err := s.w.Write(s.buf.Bytes()); err != nil {
+			return err
+		}
+	}
+	return c.Flush()
+}
+
+// JSON writes a whole response. A client that does not read it within [DefaultPatience] loses it.
+func JSON(w http.ResponseWriter, status int, v any) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, v); err != nil {
+		return err
+	}
+	if err := deadline(http.NewResponseController(w), DefaultPatience); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, err := w.Write(buf.Bytes())
+	return err
+}
+
+// encode writes v as JSON and a line break. Characters that mean something in HTML stay as they are.
+func encode(buf *bytes.Buffer, v any) error {
+	e := json.NewEncoder(buf)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// deadline sets until when writes to a connection may take, if it has deadlines: recorders of tests
+// have none.
+func deadline(c *http.ResponseController, patience time.Duration) error {
+	err := c.SetWriteDeadline(time.Now().Add(patience))
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}
+
+func patienceOr(patience time.Duration) time.Duration {
+	if patience == 0 {
+		return DefaultPatience
+	}
+	return patience
+}
