@@ -95,6 +95,8 @@ var policy = map[string][]string{
 
 	"server/wire": {"service"},
 
+	"server/anthropic": {".", "chat", "generate", "server/wire", "service"},
+
 	"cmd/ebb": {"*"},
 
 	// These are in the module bench, which the others cannot import.
