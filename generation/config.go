@@ -58,6 +58,8 @@ type Config struct {
 
 	// These change the scores of every search.
 	RepetitionPenalty             float64             `json:"repetition_penalty,omitempty"` // 0: 1
+	PresencePenalty               float64             `json:"presence_penalty,omitempty"`   // of tokens that are in the new text. OpenAI's, not Hugging Face's
+	FrequencyPenalty              float64             `json:"frequency_penalty,omitempty"`  // the same, for each time that they occur. OpenAI's, not Hugging Face's
 	NoRepeatNGramSize             int                 `json:"no_repeat_ngram_size,omitempty"`
 	BadWordsIDs                   [][]int32           `json:"bad_words_ids,omitzero"`
 	SequenceBias                  []sample.Bias       `json:"sequence_bias,omitzero"`
@@ -121,6 +123,7 @@ func (c Config) hasDefaultLength() bool { return c.MaxLength == 0 || c.MaxLength
 func (c Config) scores() sample.Config {
 	s := sample.Config{
 		SequenceBias: c.SequenceBias, DiversityPenalty: c.DiversityPenalty, RepetitionPenalty: c.RepetitionPenalty,
+		PresencePenalty: c.PresencePenalty, FrequencyPenalty: c.FrequencyPenalty,
 		NoRepeatNGramSize: c.NoRepeatNGramSize, BadWordsIDs: c.BadWordsIDs,
 		MinLength: c.MinLength, MinNewTokens: c.MinNewTokens,
 		ForcedBOSTokenID: c.ForcedBOSTokenID, ForcedEOSTokenID: c.ForcedEOSTokenID,

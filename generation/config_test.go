@@ -50,7 +50,7 @@ func everything() Config {
 		DoSample: true, Seed: new(uint64(0)), NumReturnSequences: 11,
 		NumBeams: 10, NumBeamGroups: 2, DiversityPenalty: 0.5, LengthPenalty: new(-1.0), EarlyStopping: generate.StopWhenCertain,
 		Temperature: new(0.6), TopK: new(0), TopP: new(0.9), MinP: 0.1, TypicalP: new(0.8), EpsilonCutoff: 0.01, EtaCutoff: 0.02,
-		RepetitionPenalty: 1.1, NoRepeatNGramSize: 3, BadWordsIDs: [][]int32{{1}, {2, 3}},
+		RepetitionPenalty: 1.1, PresencePenalty: -0.5, FrequencyPenalty: 0.5, NoRepeatNGramSize: 3, BadWordsIDs: [][]int32{{1}, {2, 3}},
 		SequenceBias:   []sample.Bias{{Tokens: []int32{4, 5}, Bias: -1.5}},
 		SuppressTokens: []int32{6}, BeginSuppressTokens: []int32{7, 8},
 		ForcedBOSTokenID: new(int32(0)), ForcedEOSTokenID: TokenIDs{1, 2},

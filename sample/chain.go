@@ -61,6 +61,9 @@ func (c Config) addForAll(chain *Chain, s Setting) {
 		chain.add(true, HammingDiversity{Penalty: c.DiversityPenalty})
 	}
 	chain.add(c.RepetitionPenalty != 0 && c.RepetitionPenalty != 1, &RepetitionPenalty{Penalty: c.RepetitionPenalty})
+	chain.add(c.PresencePenalty != 0 || c.FrequencyPenalty != 0, &OccurrencePenalty{
+		PromptLength: s.PromptLength, Presence: c.PresencePenalty, Frequency: c.FrequencyPenalty,
+	})
 	chain.add(c.NoRepeatNGramSize > 0, NoRepeatNGram{Size: c.NoRepeatNGramSize})
 	chain.add(len(c.BadWordsIDs) > 0, NoBadWords{Words: c.BadWordsIDs, EOS: s.EOS})
 	chain.add(c.MinLength > 0 && len(s.EOS) > 0, MinLength{Length: c.MinLength, EOS: s.EOS})

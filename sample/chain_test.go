@@ -19,6 +19,7 @@ func everything() sample.Config {
 	return sample.Config{
 		Temperature: new(0.7), TopK: new(20), TopP: new(0.9), MinP: 0.1, TypicalP: new(0.8), EpsilonCutoff: 0.01, EtaCutoff: 0.02,
 		SequenceBias: []sample.Bias{{Tokens: []int32{1}, Bias: 2}}, DiversityPenalty: 1, RepetitionPenalty: 1.2,
+		PresencePenalty: 0.5, FrequencyPenalty: 0.1,
 		NoRepeatNGramSize: 3, BadWordsIDs: [][]int32{{2}}, MinLength: 4, MinNewTokens: 2, ForcedBOSTokenID: new(int32(0)),
 		ForcedEOSTokenID: []int32{3}, RemoveInvalidValues: true,
 		ExponentialDecayLengthPenalty: &sample.LengthDecay{Start: 5, Factor: 1.1},
@@ -38,6 +39,7 @@ func TestAChainHasHuggingFacesOrder(t *testing.T) {
 	setting := sample.Setting{MaxLength: 20, EOS: []int32{3}, Sample: true, Custom: []sample.Processor{custom}}
 	all := []string{
 		"SequenceBiasLogitsProcessor", "HammingDiversityLogitsProcessor", "RepetitionPenaltyLogitsProcessor",
+		"OccurrencePenaltyLogitsProcessor", // OpenAI's
 		"NoRepeatNGramLogitsProcessor", "NoBadWordsLogitsProcessor", "MinLengthLogitsProcessor",
 		"MinNewTokensLengthLogitsProcessor", "ForcedBOSLogitsProcessor", "ForcedEOSLogitsProcessor",
 		"InfNanRemoveLogitsProcessor", "ExponentialDecayLengthPenalty", "SuppressTokensLogitsProcessor",
@@ -290,7 +292,7 @@ func TestNoAllocationATokenAfterTheFirst(t *testing.T) {
 		"all filter": {sample.Config{MinP: 0.01, TypicalP: new(0.9), EpsilonCutoff: 1e-4, EtaCutoff: 1e-4}, true},
 		"penalties": {
 			sample.Config{
-				RepetitionPenalty: 1.1, NoRepeatNGramSize: 2, BadWordsIDs: [][]int32{{1, 2}, {3}},
+				RepetitionPenalty: 1.1, PresencePenalty: 0.1, FrequencyPenalty: 0.1, NoRepeatNGramSize: 2, BadWordsIDs: [][]int32{{1, 2}, {3}},
 				SequenceBias: []sample.Bias{{Tokens: []int32{5}, Bias: 1}}, RenormalizeLogits: true,
 			}, false,
 		},
@@ -312,7 +314,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 	config := sample.Config{
 		Temperature: new(-1.0), TopK: new(-1), TopP: new(1.5), MinP: -0.1, TypicalP: new(math.NaN()), EpsilonCutoff: 1, EtaCutoff: -1,
 		SequenceBias:     []sample.Bias{{}, {Tokens: []int32{-2}}, {Tokens: []int32{1}, Bias: nan}, {Tokens: []int32{1}, Bias: inf}},
-		DiversityPenalty: -1, RepetitionPenalty: -2, NoRepeatNGramSize: -1, BadWordsIDs: [][]int32{{}, {3, -1}}, MinLength: -1,
+		DiversityPenalty: -1, RepetitionPenalty: -2, PresencePenalty: -3, FrequencyPenalty: 2.5, NoRepeatNGramSize: -1, BadWordsIDs: [][]int32{{}, {3, -1}}, MinLength: -1,
 		MinNewTokens: -1, ForcedBOSTokenID: new(int32(-5)), ForcedEOSTokenID: []int32{-6},
 		ExponentialDecayLengthPenalty: &sample.LengthDecay{Start: -1, Factor: 0},
 	}
@@ -320,7 +322,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		"temperature is -1", "top_k is -1", "top_p is 1.5", "min_p is -0.1", "typical_p is NaN", "epsilon_cutoff is 1",
 		"eta_cutoff is -1", "sequence_bias[0] has no tokens", "sequence_bias[1] has the token -2",
 		"sequence_bias[2] has the bias NaN", "sequence_bias[3] has the bias +Inf", "diversity_penalty is -1",
-		"repetition_penalty is -2", "no_repeat_ngram_size is -1", "bad_words_ids[0] has no tokens",
+		"repetition_penalty is -2", "presence_penalty is -3", "frequency_penalty is 2.5", "no_repeat_ngram_size is -1", "bad_words_ids[0] has no tokens",
 		"bad_words_ids[1] has the token -1", "min_length is -1", "min_new_tokens is -1", "forced_bos_token_id is -5",
 		"forced_eos_token_id has -6", "exponential_decay_length_penalty begins after -1",
 		"exponential_decay_length_penalty has the factor 0",

@@ -7,7 +7,7 @@ import (
 )
 
 // Config says which processors to use. Its fields are those of Hugging Face's GenerationConfig that
-// are about processors. A zero field is one that is not set; where zero means something else, the
+// are about processors, and OpenAI's two penalties. A zero field is one that is not set; where zero means something else, the
 // field is a pointer.
 type Config struct {
 	// These change scores only where tokens are drawn.
@@ -23,6 +23,8 @@ type Config struct {
 	SequenceBias                  []Bias
 	DiversityPenalty              float64 // of a search in groups
 	RepetitionPenalty             float64 // 0: 1
+	PresencePenalty               float64
+	FrequencyPenalty              float64
 	NoRepeatNGramSize             int
 	BadWordsIDs                   [][]int32
 	MinLength                     int
@@ -57,6 +59,8 @@ func (c Config) Validate() error {
 		{"eta_cutoff", c.EtaCutoff, below1, "a number from 0, below 1"},
 		{"diversity_penalty", c.DiversityPenalty, notNegative, "a number that is not negative"},
 		{"repetition_penalty", c.RepetitionPenalty, notNegative, "a number above 0; 1 has no effect"},
+		{"presence_penalty", c.PresencePenalty, upTo2, "a number from -2 to 2"},
+		{"frequency_penalty", c.FrequencyPenalty, upTo2, "a number from -2 to 2"},
 	} {
 		if !n.right(n.value) {
 			wrong("%s is %v: want %s", n.name, n.value, n.want)
@@ -150,5 +154,6 @@ func orOne(p *float64) float64 {
 func above0(x float64) bool      { return x > 0 && !math.IsInf(x, 1) }
 func above0UpTo1(x float64) bool { return x > 0 && x <= 1 }
 func notNegative(x float64) bool { return x >= 0 && !math.IsInf(x, 1) }
+func upTo2(x float64) bool       { return x >= -2 && x <= 2 }
 func upTo1(x float64) bool       { return x >= 0 && x <= 1 }
 func below1(x float64) bool      { return x >= 0 && x < 1 }

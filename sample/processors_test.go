@@ -52,6 +52,19 @@ func TestProcessorsAtTheirBorders(t *testing.T) {
 			[]float32{-inf, -inf, 3},
 		},
 		{"a repeated token is penalised once", &sample.RepetitionPenalty{Penalty: 2}, []int32{0, 0, 1}, []float32{4, -4, 4}, []float32{2, -8, 4}},
+		{
+			"penalties count the new text alone", &sample.OccurrencePenalty{PromptLength: 1, Presence: 1, Frequency: 0.25},
+			[]int32{2, 0, 0, 1, 0},
+			[]float32{4, -4, 4},
+			[]float32{2.25, -5.25, 4},
+		},
+		{
+			"negative penalties make repetition likelier", &sample.OccurrencePenalty{Frequency: -2},
+			[]int32{1, 1},
+			[]float32{0, 0, 0},
+			[]float32{0, 4, 0},
+		},
+		{"a prompt that is not whole has no new text", &sample.OccurrencePenalty{PromptLength: 9, Presence: 1}, []int32{0}, []float32{4}, []float32{4}},
 		{"an end that is forbidden stays so", decay(0, 2), []int32{9, 9, 9}, []float32{-inf, -1}, []float32{-inf, 2}},
 		{"a penalty does not overflow", decay(0, 1e9), make([]int32, 99), []float32{0, 5}, []float32{0, 3.4028235e38}},
 		{"ends outside the vocabulary are forbidden already", sample.MinLength{Length: 9, EOS: []int32{5, -1, 1}}, nil, []float32{1, 1}, []float32{1, -inf}},
@@ -74,6 +87,7 @@ func TestIDsOutsideTheVocabularyAreErrors(t *testing.T) {
 			"sequence bias":                    &sample.SequenceBias{Biases: []sample.Bias{{[]int32{id, 1}, 1}}},
 			"bad words":                        sample.NoBadWords{Words: [][]int32{{id}}},
 			"repetition penalty":               &sample.RepetitionPenalty{Penalty: 2},
+			"presence and frequency penalty":   &sample.OccurrencePenalty{Presence: 1},
 			"no repeat n-gram":                 sample.NoRepeatNGram{Size: 1},
 			"forced BOS":                       sample.ForcedBOS{Token: id},
 			"forced EOS":                       sample.ForcedEOS{MaxLength: 2, Tokens: []int32{id}},
@@ -88,17 +102,18 @@ func TestIDsOutsideTheVocabularyAreErrors(t *testing.T) {
 	}
 }
 
-// The bits that say which tokens were seen are clear again after an error.
+// What says which tokens were seen, and how often, is clear again after an error.
 func TestAnErrorLeavesNoTrace(t *testing.T) {
-	p := &sample.RepetitionPenalty{Penalty: 2}
-	if err := p.Process([]int32{0, 7}, make([]float32, 3)); err == nil {
-		t.Fatal("no error")
-	}
-	scores := []float32{4, 4}
-	if err := p.Process([]int32{0}, scores); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(scores, []float32{2, 4}); diff != "" {
-		t.Errorf("scores (-got +want):\n%s", diff)
+	for _, p := range []sample.Processor{&sample.RepetitionPenalty{Penalty: 2}, &sample.OccurrencePenalty{Frequency: 2}} {
+		if err := p.Process([]int32{0, 7}, make([]float32, 3)); err == nil {
+			t.Fatal("no error")
+		}
+		scores := []float32{4, 4}
+		if err := p.Process([]int32{0}, scores); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(scores, []float32{2, 4}); diff != "" {
+			t.Errorf("%T: scores (-got +want):\n%s", p, diff)
+		}
 	}
 }

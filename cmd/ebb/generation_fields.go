@@ -37,6 +37,8 @@ var generationFields = []generationField{
 	{groupBeams, "pad_token_id", number, "ID", "The token that groups choose when they are done. (default the first end token)"},
 
 	{groupScores, "repetition_penalty", number, "X", "Make tokens that are in the text already less likely. It has an effect above 1."},
+	{groupScores, "presence_penalty", number, "X", "Subtract X from the scores of tokens that are in the new text. (from -2 to 2)"},
+	{groupScores, "frequency_penalty", number, "X", "Subtract X from a token's score for each time it is in the new text. (from -2 to 2)"},
 	{groupScores, "no_repeat_ngram_size", number, "N", "Never repeat N tokens in a row."},
 	{groupScores, "bad_words_ids", raw, "JSON", "Lists of tokens that must not occur, as in [[4],[5,6]]."},
 	{groupScores, "sequence_bias", raw, "JSON", "What is added to the scores of lists of tokens, as in [[[15,7],-2.5]]."},

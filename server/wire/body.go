@@ -111,7 +111,7 @@ func withArticle(kind string) string {
 
 // wanted returns what JSON a Go type is read from.
 func wanted(t reflect.Type) string {
-	if w, ok := reflect.Zero(t).Interface().(Wanted); ok {
+	if w, ok := reflect.TypeAssert[Wanted](reflect.Zero(t)); ok {
 		return w.Wanted()
 	}
 	switch t.Kind() {

@@ -12,7 +12,7 @@ import (
 )
 
 // Fault is why a request is not answered.
-type Fault struct {
+type Fault struct { //nolint:errname // it is the body of a response first
 	Status  int    // of HTTP
 	Code    string // a word for programs, as OpenAI has them, such as "context_length_exceeded"; ""
 	Param   string // the field of the body that is wrong; ""
@@ -51,6 +51,7 @@ func FaultOf(err error) *Fault {
 	var fault *Fault
 	var tooLong *service.ContextError
 	var wrong *service.RequestError
+	var unknown *service.UnknownModelError
 	switch {
 	case err == nil:
 		return nil
@@ -63,6 +64,8 @@ func FaultOf(err error) *Fault {
 		}
 	case errors.As(err, &wrong):
 		return &Fault{Status: http.StatusBadRequest, Param: wrong.Field, Message: wrong.Error()}
+	case errors.As(err, &unknown):
+		return &Fault{Status: http.StatusNotFound, Code: "model_not_found", Param: "model", Message: unknown.Error()}
 	case errors.Is(err, service.ErrBusy):
 		return &Fault{
 			Status: http.StatusTooManyRequests, Code: "queue_full", RetryAfter: time.Second,

@@ -107,6 +107,7 @@ func TestAnErrorHasAStatusAndSaysWhetherToSendAgain(t *testing.T) {
 	}{
 		{&service.ContextError{Tokens: 9, Context: 8}, 400, "context_length_exceeded", "", "false"},
 		{&service.RequestError{Field: "tools", Err: errors.New("no")}, 400, "", "tools", "false"},
+		{&service.UnknownModelError{Name: "x", Known: []string{"y"}}, 404, "model_not_found", "model", "false"},
 		{fmt.Errorf("a request: %w", service.ErrBusy), 429, "queue_full", "", "after 1"},
 		{service.ErrClosed, 503, "unavailable", "", "after 5"},
 		{context.Canceled, wire.StatusClosed, "", "", "false"},
