@@ -38,6 +38,7 @@
 //   - memory.go takes and returns the memory of trees; full.go says what it means that something
 //     does not fit.
 //   - tree.go and seal.go keep account of cells.
-//   - save.go reads all rows of a sequence in the order of its tokens. restore.go makes a sequence of
-//     what was read, and restoring.go brings its rows while steps already compute.
+//   - reading.go reads a sequence in turns, between which steps of others begin, and finds its rows
+//     wherever they are. save.go saves what is read, in the order of the tokens. restore.go makes a
+//     sequence of what was saved, and restoring.go brings its rows while steps already compute.
 package kv

@@ -181,6 +181,29 @@ func (a *actions) Restore(t *rapid.T) {
 	a.tokens[r] = slices.Clone(kept.tokens)
 }
 
+// SaveBeside saves a sequence while others take steps, and layers leave their device.
+func (a *actions) SaveBeside(t *rapid.T) {
+	s := a.pick(t)
+	before := save(t, a.pool, s)
+	a.drop(s)
+	defer func() { a.order = append(a.order, s) }()
+	if len(a.order) == 0 || s.tree.pastSize > 0 && len(s.tree.seqs) > 1 {
+		t.Skip("no step begins meanwhile")
+	}
+	a.pool.turnBytes = 1
+	defer func() { a.pool.turnBytes = turnBytes }()
+	savePart(t, a.pool, s, SaveOptions{ByBlock: rapid.Bool().Draw(t, "by block")}, func() {
+		switch rapid.IntRange(0, 9).Draw(t, "beside") {
+		case 0:
+			a.take(t, growth{rapid.SampledFrom(a.order).Draw(t, "other"), rapid.IntRange(1, 7).Draw(t, "n")})
+		case 1:
+			if a.pool.config.policy.adapts() {
+				squeeze(t, a.pool, rapid.IntRange(0, 100).Draw(t, "percent"))
+			}
+		}
+	}).equal(t, before)
+}
+
 // Abandon leaves a step after some layers, without Commit.
 func (a *actions) Abandon(t *rapid.T) {
 	works := a.drawBatch(t)

@@ -33,6 +33,9 @@ type Pool struct {
 
 	snapshots *snapshots // of the states; nil: none are kept
 
+	reading   sync.WaitGroup // saves and copies
+	turnBytes int64          // that they read between two steps: see there
+
 	// Under the policy auto, guarded by mu and changed by who has the turn:
 	slotCells int      // cells of the largest tree whose streamed layers have room where they visit; below 0: none has
 	notices   []string // what the user has not been told yet
@@ -102,7 +105,7 @@ func NewPool(o Options, devices ...*ggml.Backend) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{config: c, states: newStates(c.shapes), placed: make([]layerPlacement, len(c.shapes)), turn: make(chan struct{}, 1), trees: map[*tree]bool{}}
+	p := &Pool{config: c, states: newStates(c.shapes), placed: make([]layerPlacement, len(c.shapes)), turn: make(chan struct{}, 1), trees: map[*tree]bool{}, turnBytes: turnBytes}
 	kinds := o.Plan(devices...).Kinds()
 	p.stats = Stats{Policy: c.policy, Cells: c.capacity, TokenBytes: kinds.TokenBytes, RecurrentLayers: kinds.Recurrent, StateBytes: kinds.StateBytes, WindowBytes: kinds.RingBytes}
 	for n, b := range devices {
@@ -176,8 +179,8 @@ func (p *Pool) newTree() *tree {
 	return t
 }
 
-// Close frees all memory. It fails the open step, whose owner still closes it, and waits for that;
-// sequences that are still open are closed.
+// Close frees all memory. It fails the open step, whose owner still closes it, and waits for that; saves
+// and copies fail, too, and it waits for them. Sequences that are still open are closed.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	again := p.closed
@@ -189,6 +192,7 @@ func (p *Pool) Close() error {
 		}
 	}
 	p.mu.Unlock()
+	p.reading.Wait()
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
 	if again {

@@ -44,12 +44,26 @@ type Saved struct {
 	Snapshots []int
 }
 
+// SaveOptions say what of a sequence is saved, and in which order. The zero value is all of it, layer by
+// layer.
+type SaveOptions struct {
+	// FirstBlock is the first block whose rows are saved: those before are kept elsewhere already.
+	FirstBlock int
+	// ByBlock is the order of rows: all layers of the first block, then all of the next one.
+	ByBlock bool
+	// Snapshot reports whether the snapshot after so many tokens is saved; nil: all are. The state with
+	// which the sequence goes on is saved in any case. It is called with the pool locked, and calls
+	// nothing of it.
+	Snapshot func(tokens int) bool
+}
+
 // Sink is where [Pool.Save] writes a sequence, such as a file. What Rows and State get is valid until
-// they return, and an error ends the call.
+// they return, and an error ends the call. None of them holds up a step, however long it takes, unless
+// rows behind windows are bounded: see [Pool.SavePart].
 type Sink interface {
 	// Begin is called first.
 	Begin(Saved) error
-	// Rows is called for each block of each layer of [Pool.Layouts], layer by layer.
+	// Rows is called for each block of each layer of [Pool.Layouts], layer by layer, or block by block.
 	Rows(layer, block int, rows []byte) error
 	// State is called for each recurrent layer of [Pool.StateSizes], with f32 values: first for the states
 	// of all layers in the first snapshot, numbered 0, then in the next one, and last for those after
@@ -57,36 +71,42 @@ type Sink interface {
 	State(number, layer int, state []byte) error
 }
 
-// Save reads all rows and states of a sequence, and writes them to a sink. It waits until the sequence
-// is restored and the open step is closed, and no other step begins before it returns. The tokens of the
-// sequence stay as they are; if it begins with a snapshot that could not be restored, more are pending.
+// Save is [Pool.SavePart] of all that a sequence has.
 func (p *Pool) Save(ctx context.Context, s *Seq, to Sink) error {
-	if s == nil || s.pool != p {
-		return fmt.Errorf("kv: save: the sequence is not of this pool")
+	return p.SavePart(ctx, s, SaveOptions{}, to)
+}
+
+// SavePart reads rows and states of a sequence, and writes them to a sink. It waits until the sequence is
+// restored and the open step is closed. Steps of other sequences begin meanwhile: they wait while at most
+// 16 MiB are read, or one block of a layer if that is larger, and not while the sink writes them. Where
+// the tree has further sequences, and [Options.WindowRows] bounds what is kept behind windows, no step
+// begins before SavePart returns.
+//
+// The sequence stays as it is: to truncate, fork or step it meanwhile is [ErrReading], and closing it
+// takes effect when SavePart returns. To save a sequence that goes on, save a fork of it. If the sequence
+// begins with a snapshot that could not be restored, more of its tokens are pending.
+func (p *Pool) SavePart(ctx context.Context, s *Seq, o SaveOptions, to Sink) error {
+	if o.FirstBlock < 0 {
+		return fmt.Errorf("kv: save from block %d on: want at least 0", o.FirstBlock)
 	}
-	if err := s.Wait(ctx); err != nil {
-		return fmt.Errorf("kv: save: %w", err)
-	}
-	select {
-	case p.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-p.turn }()
-	saved, err := p.beginSave(s)
+	var all saved
+	r, err := p.beginReading(ctx, s, func(r *reading) error {
+		all = p.beginSave(r, o)
+		if len(all.portions) == 0 {
+			return nil
+		}
+		var err error
+		if r.buffer, err = p.readBuffer(all.portions); err != nil {
+			all.endStates(p)
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("kv: save: %w", err)
 	}
-	err = p.save(ctx, saved, to)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s.busy = false
-	saved.endStates()
-	if !s.closed {
-		return err
-	}
-	if dropped := s.drop(); err == nil {
-		err = dropped
+	err = all.save(ctx, r, to)
+	if ended := r.end(func() { all.endStates(p) }); err == nil {
+		err = ended
 	}
 	return err
 }
@@ -94,112 +114,96 @@ func (p *Pool) Save(ctx context.Context, s *Seq, to Sink) error {
 // saved is a sequence as it is when its rows and states are read.
 type saved struct {
 	Saved
-	tree   *tree
-	runs   []tier.Run   // all its cells, in order
-	states []savedState // those of Snapshots, and the last one
+	portions []portion    // in the order in which they are saved
+	states   []savedState // those of Snapshots, and the last one
 }
 
-// beginSave keeps others from changing the sequence, and returns what it holds.
-func (p *Pool) beginSave(s *Seq) (saved, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return saved{}, fmt.Errorf("%w: the pool", ErrClosed)
+// beginSave lists what is to be saved.
+func (p *Pool) beginSave(r *reading, o SaveOptions) (all saved) {
+	s := r.seq
+	all.Saved = Saved{Tokens: slices.Concat(s.tokens, s.pending), Computed: r.tokens, WindowFrom: r.tree.keptFrom(listCells(s.cells()))}
+	blocks := (r.tokens + Block - 1) / Block
+	rows := func(number, of int) {
+		layer := p.config.keeps[number]
+		all.portions = append(all.portions, portion{layer: layer, number: number, of: of, bytes: p.config.layouts[layer].RowBytes() * Block})
 	}
-	if err := s.idle(); err != nil {
-		return saved{}, err
+	if o.ByBlock {
+		for b := o.FirstBlock; b < blocks; b++ {
+			for number := range p.config.keeps {
+				rows(number, b)
+			}
+		}
+	} else {
+		for number := range p.config.keeps {
+			for b := o.FirstBlock; b < blocks; b++ {
+				rows(number, b)
+			}
+		}
 	}
-	if err := s.tree.lost(); err != nil {
-		return saved{}, err
-	}
-	p.loseMissed(s)
-	var runs []tier.Run
-	if n := s.tree.sealed; n > 0 {
-		runs = append(runs, tier.Run{N: n})
-	}
-	for _, r := range s.runs {
-		runs = appendRun(runs, r)
-	}
-	p.drain() // what is fetched ahead stays useful
-	s.busy = true
-	all := Saved{Tokens: slices.Concat(s.tokens, s.pending), Computed: len(s.tokens), WindowFrom: s.tree.keptFrom(listCells(runs))}
-	states := p.beginSaveStates(s, &all)
-	return saved{all, s.tree, runs, states}, nil
+	p.beginSaveStates(s, o, &all)
+	return all
 }
 
-func (p *Pool) save(ctx context.Context, s saved, to Sink) error {
+// save reads what is listed, and writes it to a sink.
+func (s *saved) save(ctx context.Context, r *reading, to Sink) error {
 	if err := to.Begin(s.Saved); err != nil {
 		return err
 	}
-	blocks := blocksOf(s.runs)
-	if len(blocks) == 0 {
-		return nil
-	}
-	buffer, err := p.blockBuffer()
-	if err != nil {
-		return err
-	}
-	defer buffer.Close()
-	for kept, l := range p.config.keeps {
-		layout := p.config.layouts[l]
-		rows := block{layout: layout, rows: buffer.Bytes()[:layout.RowBytes()*Block], cells: Block}
-		for i, runs := range blocks {
-			if i == len(blocks)-1 || s.WindowFrom > 0 {
-				clear(rows.rows)
-			}
-			if err := p.readBlock(ctx, s.tree, l, runs, rows); err != nil {
-				return fmt.Errorf("kv: save layer %d: %w", l, err)
-			}
-			if err := to.Rows(kept, i, rows.rows); err != nil {
+	return r.read(ctx, s.portions, func(these []portion, blocks [][]tier.Run) error {
+		buffer := r.buffer.Bytes()
+		for _, one := range these {
+			if err := s.readPortion(ctx, r, one, blocks, buffer[:one.bytes]); err != nil {
 				return err
 			}
+			buffer = buffer[one.bytes:]
 		}
-	}
-	return p.saveStates(ctx, s, to, buffer.Bytes())
+		return nil
+	}, func(these []portion) error {
+		buffer := r.buffer.Bytes()
+		for _, one := range these {
+			write, bytes := to.Rows, buffer[:one.bytes]
+			if one.state {
+				write, bytes = func(layer, number int, state []byte) error { return to.State(number, layer, state) }, bytes[:4*r.pool.config.shapes[one.layer].State]
+			}
+			if err := write(one.number, one.of, bytes); err != nil {
+				return err
+			}
+			buffer = buffer[one.bytes:]
+		}
+		return nil
+	})
 }
 
-// readBlock copies the cells of runs from where a layer's rows are.
-func (p *Pool) readBlock(ctx context.Context, t *tree, layer int, runs []tier.Run, rows block) error {
-	for _, r := range runs {
-		if err := p.uninterrupted(ctx); err != nil {
-			return err
+// readPortion copies a portion to a buffer of its size.
+func (s *saved) readPortion(ctx context.Context, r *reading, one portion, blocks [][]tier.Run, buffer []byte) error {
+	if one.state {
+		from := s.states[one.of]
+		if err := r.pool.readSaved(ctx, from, one.layer, buffer); err != nil {
+			return fmt.Errorf("kv: save the state of layer %d after %d tokens: %w", one.layer, from.tokens, err)
 		}
-		rows.cell = r.Start
-		at, region := p.placed[layer], t.regions[layer]
-		var err error
-		switch {
-		case at.ring != nowhere:
-			err = p.readWindowed(ctx, t, layer, r, rows)
-		case region != nil:
-			rows.from(region, r)
-		default:
-			err = t.rows[at.device.number].Fetch(ctx, at.tierLayer, r, rows)
-		}
-		if err != nil {
-			return err
-		}
-		rows.at += r.N
+		return nil
+	}
+	if one.of == len(blocks)-1 || s.WindowFrom > 0 {
+		clear(buffer)
+	}
+	rows := block{layout: r.pool.config.layouts[one.layer], rows: buffer, cells: Block}
+	all, err := r.extents(ctx, one.layer, blocks[one.of])
+	for i := 0; err == nil && i < len(all); i++ {
+		err = all[i].to(ctx, rows)
+	}
+	if err != nil {
+		return fmt.Errorf("kv: save layer %d: %w", one.layer, err)
 	}
 	return nil
 }
 
-// uninterrupted returns why copies should end, or nil.
-func (p *Pool) uninterrupted(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return fmt.Errorf("%w: the pool", ErrClosed)
+// readBuffer allocates host memory for what is read in one turn. The caller closes it.
+func (p *Pool) readBuffer(all []portion) (tier.Buffer, error) {
+	var largest, sum int64
+	for _, one := range all {
+		largest, sum = max(largest, one.bytes), sum+one.bytes
 	}
-	return ctx.Err()
-}
-
-// blockBuffer allocates host memory for a block or a state of any layer. The caller closes it.
-func (p *Pool) blockBuffer() (tier.Buffer, error) {
-	var most int64
-	for l, layout := range p.config.layouts {
-		most = max(most, layout.RowBytes()*Block, p.config.shapes[l].StateBytes())
-	}
-	return p.hostBuffer(p.devices[0], most)
+	return p.hostBuffer(p.devices[0], max(largest, min(sum, p.turnBytes)))
 }
 
 // blocksOf divides cells, in the order of their tokens, into those of each block.

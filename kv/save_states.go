@@ -2,72 +2,71 @@ package kv
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"github.com/seed4d217819/ebb/tier"
 )
 
-// savedState is a state of a sequence that is saved: in a place, or in the tiers of a snapshot, which
+// savedState is a state of a sequence that is saved: that with which it goes on, or a snapshot, which
 // nobody gives up meanwhile.
 type savedState struct {
 	tokens   int // after how many it is
-	place    int // nowhere: the snapshot was copied
+	place    int // of the state; nowhere: it is the snapshot's
 	snapshot *snapshot
 }
 
 // beginSaveStates lists the states of a sequence, and its snapshots.
-func (p *Pool) beginSaveStates(s *Seq, all *Saved) (states []savedState) {
+func (p *Pool) beginSaveStates(s *Seq, o SaveOptions, all *saved) {
 	if p.states == nil || all.Computed == 0 {
-		return nil
+		return
 	}
 	for _, one := range s.snapshots {
-		if one.coming.missed() {
+		if one.coming.missed() || o.Snapshot != nil && !o.Snapshot(one.tokens) {
 			continue
 		}
-		one.readers++
-		states = append(states, savedState{one.tokens, one.place, one})
+		all.states = append(all.states, savedState{one.tokens, nowhere, one})
 		all.Snapshots = append(all.Snapshots, one.tokens)
 	}
-	if n := len(states); n == 0 || all.Snapshots[n-1] < all.Computed {
-		states = append(states, savedState{tokens: all.Computed, place: s.state})
+	if n := len(all.Snapshots); n == 0 || all.Snapshots[n-1] < all.Computed {
+		last := savedState{tokens: all.Computed, place: s.state}
+		if s.state == nowhere { // it begins with a snapshot that is not saved as one
+			last.snapshot = s.snapshots[len(s.snapshots)-1]
+		}
+		all.states = append(all.states, last)
 	}
-	return states
+	for i, from := range all.states {
+		if from.snapshot != nil {
+			from.snapshot.readers++
+		}
+		for number, l := range p.states.layers {
+			all.portions = append(all.portions, portion{layer: l, number: number, of: i, state: true, bytes: p.config.shapes[l].StateBytes()})
+		}
+	}
 }
 
 // endStates lets snapshots be given up again.
-func (s saved) endStates() {
-	for _, one := range s.states {
-		if one.snapshot != nil {
-			one.snapshot.readers--
+func (s *saved) endStates(p *Pool) {
+	for _, from := range s.states {
+		if one := from.snapshot; one != nil {
+			one.readers--
+			p.leavePlace(one)
 		}
 	}
 }
 
-// saveStates saves the states of a sequence, through a buffer. Places stay as they are meanwhile: only a
-// step makes others of them.
-func (p *Pool) saveStates(ctx context.Context, s saved, to Sink, buffer []byte) error {
-	for i, from := range s.states {
-		for number, l := range p.states.layers {
-			if err := p.uninterrupted(ctx); err != nil {
-				return err
-			}
-			if err := p.readSaved(ctx, from, l, buffer); err != nil {
-				return fmt.Errorf("kv: save the state of layer %d after %d tokens: %w", l, from.tokens, err)
-			}
-			if err := to.State(i, number, buffer[:4*p.config.shapes[l].State]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// readSaved copies the state of a layer to a buffer.
+// readSaved copies the state of a layer to a buffer. The turn is held: only a step makes other states of
+// places. A snapshot may have been copied to its tiers meanwhile.
 func (p *Pool) readSaved(ctx context.Context, from savedState, layer int, buffer []byte) error {
-	shape := p.config.shapes[layer]
-	if from.place != nowhere {
-		p.states.read(layer, from.place, buffer[:4*shape.State])
-		return nil
+	shape, place := p.config.shapes[layer], from.place
+	if from.snapshot != nil {
+		place = from.snapshot.place
+	}
+	switch {
+	case place != nowhere:
+		p.states.read(layer, place, buffer[:4*shape.State])
+		return ctx.Err()
+	case from.snapshot.tiers == nil:
+		return errors.New("it could not be read")
 	}
 	device, number := p.snapshots.find(p, layer)
 	rows := block{layout: shape.snapshotLayout(), rows: buffer[:shape.StateBytes()], cells: Block}

@@ -55,14 +55,22 @@ func (s sink) State(snapshot, layer int, state []byte) error {
 
 func save(t rapid.TB, p *Pool, s *Seq) shelf {
 	t.Helper()
+	return savePart(t, p, s, SaveOptions{}, func() {})
+}
+
+// savePart saves what options say, and calls beside before each write.
+func savePart(t rapid.TB, p *Pool, s *Seq, o SaveOptions, beside func()) shelf {
+	t.Helper()
 	kept := shelf{rows: map[[2]int][]byte{}, states: map[[2]int][]byte{}}
-	err := p.Save(context.Background(), s, sink{func(all Saved) error {
+	err := p.SavePart(context.Background(), s, o, sink{func(all Saved) error {
 		kept.Saved, kept.tokens, kept.from = all, slices.Clone(all.Tokens), all.WindowFrom
 		return nil
 	}, func(layer, block int, rows []byte) error {
+		beside()
 		kept.rows[[2]int{layer, block}] = bytes.Clone(rows)
 		return nil
 	}, func(snapshot, layer int, state []byte) error {
+		beside()
 		kept.states[[2]int{snapshot, layer}] = bytes.Clone(state)
 		return nil
 	}})
@@ -72,7 +80,7 @@ func save(t rapid.TB, p *Pool, s *Seq) shelf {
 	return kept
 }
 
-func (k shelf) equal(t *testing.T, other shelf) {
+func (k shelf) equal(t rapid.TB, other shelf) {
 	t.Helper()
 	if !slices.Equal(k.tokens, other.tokens) || len(k.rows) != len(other.rows) {
 		t.Fatalf("%d tokens in %d blocks; want %d in %d", len(k.tokens), len(k.rows), len(other.tokens), len(other.rows))

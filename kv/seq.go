@@ -14,8 +14,8 @@ var ErrClosed = errors.New("kv: closed")
 
 // Seq is tokens with their cells. A fork shares the cells it has in common with others of its tree.
 //
-// A Seq may be used from several goroutines. While it takes part in a step it cannot be truncated
-// or forked, and closing it takes effect when the step ends.
+// A Seq may be used from several goroutines. While it takes part in a step, or is saved or copied, it
+// cannot be truncated or forked, and closing it takes effect when that ends.
 type Seq struct {
 	pool *Pool
 
@@ -25,6 +25,8 @@ type Seq struct {
 	runs   []tier.Run // the cells, in order, of the tokens behind the sealed cells of the tree
 	busy   bool       // part of the open step
 	closed bool
+
+	readers int // saves and copies that read it
 
 	state   int     // the place of its state; nowhere without tokens, and where no layer is recurrent
 	drafts  []kept  // states further back, from the step before
@@ -145,8 +147,8 @@ func (s *Seq) Close() error {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
 	s.closed = true
-	if s.busy {
-		return nil // the step's Close drops it
+	if s.busy || s.readers > 0 {
+		return nil // the step's Close drops it, or the end of the last save
 	}
 	return s.drop()
 }
@@ -179,6 +181,17 @@ func (s *Seq) drop() error {
 
 // idle reports why the sequence cannot be changed now.
 func (s *Seq) idle() error {
+	if err := s.unused(); err != nil {
+		return err
+	}
+	if s.readers > 0 {
+		return ErrReading
+	}
+	return nil
+}
+
+// unused reports why the sequence cannot be read between steps.
+func (s *Seq) unused() error {
 	switch {
 	case s.closed:
 		return fmt.Errorf("%w: the sequence", ErrClosed)

@@ -244,18 +244,25 @@ func (p *Pool) dropSnapshot(one *snapshot) {
 	p.freeSnapshot(one)
 }
 
-// freeSnapshot gives back what a snapshot takes.
+// freeSnapshot gives back what a snapshot takes. Saves read on in its place.
 func (p *Pool) freeSnapshot(one *snapshot) {
 	one.cancel()
 	one.coming.end()
-	p.states.give(one.place)
-	one.place = nowhere
 	for _, t := range one.tiers {
 		if t != nil {
 			_ = t.Close() // what it has is of no use to anybody
 		}
 	}
 	one.tiers = nil
+	p.leavePlace(one)
+}
+
+// leavePlace gives back the place of a snapshot that was freed, if no save reads it.
+func (p *Pool) leavePlace(one *snapshot) {
+	if one.readers == 0 && one.tiers == nil {
+		p.states.give(one.place)
+		one.place = nowhere
+	}
 }
 
 // toSnapshot makes the state of a sequence, which it has given back, that of its last snapshot, and

@@ -135,6 +135,8 @@ func (p *Pool) check(batch []Work) error {
 			return fmt.Errorf("kv: work %d: its sequence is not of this pool", i)
 		case w.Seq.closed:
 			return fmt.Errorf("kv: work %d: %w: the sequence", i, ErrClosed)
+		case w.Seq.readers > 0:
+			return fmt.Errorf("kv: work %d: %w", i, ErrReading)
 		case len(w.Tokens) == 0:
 			return fmt.Errorf("kv: work %d: no tokens", i)
 		case w.Drafts < 0 || w.Drafts >= len(w.Tokens):
