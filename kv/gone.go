@@ -38,7 +38,13 @@ func (s *Step) gone(tree int) error {
 // complete returns the most tokens of a work's sequence after which all rows are there that the next
 // token sees.
 func (t *tree) complete(w *work) int {
-	cells, n := listCells(w.appendCells(nil, 0, w.past)), w.past
+	return t.seen(listCells(w.appendCells(nil, 0, w.past)))
+}
+
+// seen returns the most of some tokens, given by their cells, after which all rows are there that the next
+// token sees.
+func (t *tree) seen(cells []int) (n int) {
+	n = len(cells)
 	for missing := true; missing; {
 		missing = false
 		for _, r := range t.rings {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/conversation"
 	"github.com/seed4d217819/ebb/generate"
 )
 
@@ -19,7 +20,10 @@ type Answer struct {
 	ctx     context.Context //nolint:containedctx // the request's, which the batch is given
 	cancel  context.CancelCauseFunc
 
-	generation *ebb.Generation // of the goroutine that computes
+	// Of the goroutine that computes:
+	found        conversation.Found
+	conversation *conversation.Conversation
+	generation   *ebb.Generation
 
 	mu       sync.Mutex
 	texts    []text
@@ -75,6 +79,21 @@ func (a *Answer) Usage() Usage {
 		u.New += len(t.tokens)
 	}
 	return u
+}
+
+// asks returns the prompt as conversations are looked for.
+func (a *Answer) asks() conversation.Prompt {
+	return conversation.Prompt{
+		Tokens: a.prompt.tokens, Salt: a.request.Salt, Name: a.request.Conversation, Turn: a.prompt.turn,
+		More: min(a.prompt.config.MaxNewTokens, a.service.engine.Context()/8),
+	}
+}
+
+// beginWith notes how many tokens of the prompt are computed already.
+func (a *Answer) beginWith(cached int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.progress.Cached, a.progress.Done = cached, cached
 }
 
 // take takes what a step has found. The goroutine that computes calls it.

@@ -1,74 +1,127 @@
 package service
 
-import "github.com/seed4d217819/ebb"
+import (
+	"context"
+	"errors"
+	"fmt"
 
-// run takes steps until the service is closed. It is the only goroutine that uses the batch.
+	"github.com/seed4d217819/ebb"
+)
+
+// run takes steps until the service is closed. It is the only goroutine that uses the batch, and that
+// takes conversations.
 func (s *Service) run() {
 	defer close(s.stopped)
-	var going []*Answer
+	var l line
 	defer func() {
-		for _, a := range going {
+		for _, a := range l.waiting {
+			s.end(a, ErrClosed)
+		}
+		for _, a := range l.going {
 			s.end(a, ErrClosed)
 		}
 	}()
 	for s.ctx.Err() == nil {
-		if !s.admit(&going) {
+		if !s.admit(&l) {
 			return
 		}
 		if _, err := s.batch.Step(s.ctx); err != nil {
 			return // the service is closed: no other context ends a step
 		}
-		going = s.deliver(going)
+		s.deliver(&l)
 	}
+}
+
+// line has the requests that have come and not ended.
+type line struct {
+	waiting []*Answer // for what others compute of their prompts, in the order in which they came
+	going   []*Answer // in the batch
 }
 
 // admit adds the requests that have come to those that are under way. Where there are none, it waits for
 // one. It returns false if the service is closed meanwhile.
-func (s *Service) admit(going *[]*Answer) bool {
+func (s *Service) admit(l *line) bool {
 	for {
-		arrived := s.arrived
-		if len(*going) > 0 {
+		s.join(l)
+		if len(l.going) > 0 {
 			select {
-			case a := <-arrived:
-				s.add(going, a)
+			case a := <-s.arrived:
+				l.waiting = append(l.waiting, a)
 				continue
 			default:
 				return true
 			}
 		}
 		select {
-		case a := <-arrived:
-			s.add(going, a)
+		case a := <-s.arrived:
+			l.waiting = append(l.waiting, a)
 		case <-s.ctx.Done():
 			return false
 		}
 	}
 }
 
-// add adds a request to the batch.
-func (s *Service) add(going *[]*Answer, a *Answer) {
-	g, err := s.batch.Add(ebb.Request{Context: a.ctx, Prompt: a.prompt.tokens, Config: a.prompt.config})
-	if err != nil {
-		s.end(a, err)
-		return
+// join adds those that wait to the batch, as far as they need not wait any more.
+func (s *Service) join(l *line) {
+	left := l.waiting[:0]
+	for _, a := range l.waiting {
+		switch err := s.begin(a); {
+		case err != nil:
+			s.end(a, err)
+		case a.generation == nil:
+			left = append(left, a)
+		default:
+			l.going = append(l.going, a)
+		}
 	}
-	a.generation = g
-	*going = append(*going, a)
+	clear(l.waiting[len(left):])
+	l.waiting = left
 }
 
-// deliver gives answers what a step has found, and returns those that go on.
-func (s *Service) deliver(going []*Answer) []*Answer {
-	left := going[:0]
-	for _, a := range going {
+// begin adds a request to the batch, with what is computed of its prompt already, unless it is worth
+// waiting for more.
+func (s *Service) begin(a *Answer) error {
+	if a.ctx.Err() != nil {
+		return fmt.Errorf("service: the request was cancelled: %w", context.Cause(a.ctx))
+	}
+	if a.found.Wait != nil && !a.found.Soon() {
+		return nil
+	}
+	var err error
+	if a.conversation, a.found, err = s.conversations.Take(a.asks()); err != nil || a.conversation == nil {
+		return err
+	}
+	seq := a.conversation.Seq()
+	a.generation, err = s.batch.Add(ebb.Request{
+		Context: a.ctx, Seq: seq, Keep: true, Prompt: a.prompt.tokens[seq.Len():], Config: a.prompt.config,
+	})
+	if err != nil {
+		return errors.Join(err, s.putBack(a))
+	}
+	a.beginWith(a.found.Cached)
+	return nil
+}
+
+// deliver gives answers what a step has found, and ends those that are done.
+func (s *Service) deliver(l *line) {
+	left := l.going[:0]
+	for _, a := range l.going {
 		a.take()
 		if a.generation.Done() {
-			s.end(a, a.generation.Err())
+			s.end(a, errors.Join(a.generation.Err(), s.putBack(a)))
 			continue
 		}
 		left = append(left, a)
 	}
-	clear(going[len(left):])
-	return left
+	clear(l.going[len(left):])
+	l.going = left
+}
+
+// putBack gives back the conversation of an answer that has ended.
+func (s *Service) putBack(a *Answer) error {
+	c := a.conversation
+	a.conversation = nil
+	return s.conversations.Put(c, nil)
 }
 
 // end ends an answer and gives back its place.

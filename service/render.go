@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/chat"
@@ -13,6 +14,7 @@ import (
 // prompt is a request as the model reads it, and how its answers are read.
 type prompt struct {
 	tokens []int32
+	turn   int         // of these, those before the assistant's turn; 0: that is not known
 	format chat.Format // "": the answers are text
 	reads  chat.ParserOptions
 	given  string // what the answer begins with that the client has given
@@ -26,7 +28,7 @@ func (s *Service) prompt(r Request) (p prompt, err error) {
 		if p.tokens, p.format, p.reads, err = s.render(r.Chat); err != nil {
 			return p, err
 		}
-		p.given = r.Chat.given()
+		p.given, p.turn = r.Chat.given(), s.turn(r.Chat, p)
 	}
 	if len(p.tokens) == 0 {
 		return p, &RequestError{"prompt", errors.New("it is empty: want at least one token")}
@@ -70,7 +72,29 @@ func (s *Service) render(c *Chat) (tokens []int32, f chat.Format, o chat.ParserO
 	return tokens, s.template.Format(s.engine.Config().Architecture), o, err
 }
 
-// Render returns the text of a conversation as the model reads it, up to where the answer begins. A conversation that the template cannot express is a [RequestError].
+// turn returns how many tokens of a prompt come before the assistant's turn; 0: that is not known, as where
+// the assistant is to go on with a turn.
+func (s *Service) turn(c *Chat, p prompt) int {
+	if c.Continue {
+		return 0
+	}
+	before, err := s.template.Render(c.Messages, chat.RenderOptions{Tools: c.shown(), Variables: c.Variables})
+	if err != nil || before == "" {
+		return 0
+	}
+	begins, found := strings.CutPrefix(p.reads.Prompt, before)
+	if !found {
+		return 0
+	}
+	tokens, err := s.engine.Tokenizer().Encode(begins, tokenizer.Options{ParseSpecial: true})
+	if err != nil {
+		return 0
+	}
+	return max(0, len(p.tokens)-len(tokens))
+}
+
+// Render returns the text of a conversation as the model reads it, up to where the answer begins. A
+// conversation that the template cannot express is a [RequestError].
 func (s *Service) Render(c *Chat) (string, error) {
 	if s.template == nil {
 		return "", &RequestError{"chat", s.noTemplate}

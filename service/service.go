@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/chat"
+	"github.com/seed4d217819/ebb/conversation"
 	"github.com/seed4d217819/ebb/grammar"
 	"github.com/seed4d217819/ebb/tokenizer"
 )
@@ -48,6 +49,8 @@ type Service struct {
 	pieces     *grammar.Pieces
 	batch      *ebb.Batch
 
+	conversations *conversation.Store
+
 	ctx     context.Context //nolint:containedctx // the service's life, which Close ends
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when the goroutine that computes has ended
@@ -65,6 +68,7 @@ func New(e *ebb.Engine, o Options) (*Service, error) {
 	if s.pieces, err = e.Pieces(); err != nil {
 		return nil, err
 	}
+	s.conversations = conversation.New(e)
 	s.batch = e.NewBatch(ebb.BatchOptions{StepTime: s.options.StepTime})
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	go s.run()
@@ -75,7 +79,7 @@ func New(e *ebb.Engine, o Options) (*Service, error) {
 func (s *Service) Close() error {
 	s.stop()
 	<-s.stopped
-	return s.batch.Close()
+	return errors.Join(s.batch.Close(), s.conversations.Close())
 }
 
 // Model is what clients are told of a model.

@@ -57,8 +57,11 @@ func TestWhatIsWrongWithARequestIsAnErrorAtOnce(t *testing.T) {
 		t.Errorf("a long prompt: %v", err)
 	}
 	for _, r := range []service.Request{
-		{}, {Prompt: []int32{1}, Grammar: "root := x"}, {Prompt: []int32{1}, Schema: []byte("[]")},
-		{Prompt: []int32{1}, Config: ebb.GenerationConfig{NumBeams: -1}}, say("refuse me"),
+		{},
+		{Prompt: []int32{1}, Grammar: "root := x"},
+		{Prompt: []int32{1}, Schema: []byte("[]")},
+		{Prompt: []int32{1}, Config: ebb.GenerationConfig{NumBeams: -1}},
+		say("refuse me"),
 	} {
 		var wrong *service.RequestError
 		if _, err := s.Answer(t.Context(), r); !errors.As(err, &wrong) {

@@ -90,7 +90,8 @@ var policy = map[string][]string{
 		"session", "doctor", "internal/devicemap", "internal/exec", "internal/memory", "internal/threads",
 	},
 
-	"service":             {".", "chat", "generate", "grammar", "grammar/jsonschema", "tokenizer"},
+	"conversation":        {".", "kv"},
+	"service":             {".", "chat", "conversation", "generate", "grammar", "grammar/jsonschema", "tokenizer"},
 	"service/servicetest": {".", "gguf", "internal/testmodel", "service", "tokenizer"},
 
 	"server/wire": {"service"},

@@ -1,0 +1,14 @@
+// Package conversation keeps the sequences of conversations when nothing is computed for them, and
+// finds by its tokens how much of a prompt is computed already. docs/conversations.md has the rules.
+//
+// Its nouns:
+//
+//   - A Store has the conversations of one engine.
+//   - A Conversation is a sequence and what is known of it. It is busy while something is computed for
+//     it, and idle otherwise.
+//   - A Prompt is tokens that are to be computed behind what is there of them.
+//   - A Found says what was there, and where the prompt left it.
+//
+// A conversation goes through three files: find.go looks for the one that a prompt continues, store.go
+// takes it and puts it back, and room.go gives up those that have been idle for longest.
+package conversation

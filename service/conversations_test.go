@@ -1,0 +1,203 @@
+package service_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/kv"
+	"github.com/seed4d217819/ebb/service"
+	"github.com/seed4d217819/ebb/service/servicetest"
+	"github.com/seed4d217819/ebb/trace"
+)
+
+// counted is a service whose steps are counted.
+type counted struct {
+	*service.Service
+	t      *testing.T
+	tokens *atomic.Int64 // that steps have computed
+	steps  *atomic.Int64
+}
+
+func openCounted(t *testing.T, engine ebb.Options) counted {
+	t.Helper()
+	c := counted{t: t, tokens: new(atomic.Int64), steps: new(atomic.Int64)}
+	engine.Trace = func(s trace.Span) {
+		if s.Track == trace.Step && s.Name == "step" {
+			c.tokens.Add(int64(s.Tokens))
+			c.steps.Add(1)
+		}
+	}
+	c.Service = servicetest.Open(t, engine, service.Options{})
+	return c
+}
+
+// someTokens returns n tokens, the same ones for the same seed.
+func someTokens(seed uint64, n int) (tokens []int32) {
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range n {
+		tokens = append(tokens, 10+r.Int32N(200))
+	}
+	return tokens
+}
+
+// continued is a request for some more tokens.
+func continued(prompt []int32, more int) service.Request {
+	return service.Request{Prompt: prompt, Config: ebb.GenerationConfig{MaxNewTokens: more, EOSTokenID: ebb.TokenIDs{-1}}}
+}
+
+// answer returns the new tokens of a request, and how many tokens steps have computed for it, where it is
+// alone.
+func (c counted) answer(r service.Request) (ids []int32, u service.Usage, computed int) {
+	c.t.Helper()
+	before := c.tokens.Load()
+	a, err := c.Answer(c.t.Context(), r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer a.Close()
+	texts, err := a.Texts(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, t := range texts[0].Tokens {
+		ids = append(ids, t.ID)
+	}
+	return ids, a.Usage(), int(c.tokens.Load() - before)
+}
+
+// Two conversations in turn, a request for a title and one of a sub-agent between them: nothing is
+// computed but what is new.
+func TestConversationsThatAlternateComputeWhatIsNewAlone(t *testing.T) {
+	for _, policy := range []kv.Policy{kv.Auto, kv.Static, kv.Offloaded} {
+		t.Run(policy.String(), func(t *testing.T) {
+			o := ebb.Options{Context: 1024, Sequences: 4, Cache: policy, ForcedCopies: true}
+			c := openCounted(t, o)
+			fresh := openCounted(t, o)
+			system := someTokens(1, 60)
+			talks := [][]int32{slices.Concat(system, someTokens(2, 30)), slices.Concat(someTokens(3, 50), someTokens(4, 20))}
+			there := []int{0, 0}
+			turn := func(i, cached int) {
+				t.Helper()
+				ids, u, computed := c.answer(continued(talks[i], 8))
+				if u.Cached != cached || computed != len(talks[i])-cached+7 {
+					t.Errorf("talk %d of %d tokens: %d were there and %d were computed; want %d and the others", i, len(talks[i]), u.Cached, computed, cached)
+				}
+				want, _, _ := fresh.answer(service.Request{Prompt: talks[i], Config: continued(nil, 8).Config, Salt: string(rune('a' + there[i]))})
+				if !slices.Equal(ids, want) {
+					t.Errorf("talk %d goes on with %v; want %v, as without a conversation", i, ids, want)
+				}
+				talks[i] = slices.Concat(talks[i], ids, someTokens(uint64(100+len(talks[i])), 10))
+				there[i]++
+			}
+			turn(0, 0)
+			turn(1, 0)
+			title := slices.Concat(talks[0][:98-1], someTokens(9, 20)) // all but the last token that was computed
+			if _, u, computed := c.answer(continued(title, 4)); u.Cached != 97 || computed != 20+3 {
+				t.Errorf("a title: %d tokens were there, %d were computed; want 97 and 23", u.Cached, computed)
+			}
+			agent := slices.Concat(system, someTokens(7, 25))
+			if _, u, computed := c.answer(continued(agent, 4)); u.Cached != 60 || computed != 25+3 {
+				t.Errorf("a sub-agent: %d tokens were there, %d were computed; want 60 and 28", u.Cached, computed)
+			}
+			for range 3 {
+				turn(0, len(talks[0])-11)
+				turn(1, len(talks[1])-11)
+			}
+		})
+	}
+}
+
+// A request that ends in its prompt leaves what was computed, and its repetition computes the rest.
+func TestACancelledPromptIsContinued(t *testing.T) {
+	c := openCounted(t, ebb.Options{Context: 2048, StepTokens: 64})
+	prompt := someTokens(1, 1000)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	a, err := c.Answer(ctx, continued(prompt, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := errors.New("gone")
+	defer cancel(nil)
+	for e, err := range a.Events(t.Context()) {
+		if e.Kind == service.Prefill && e.Progress.Done > 0 {
+			cancel(gone)
+		}
+		if err != nil && !errors.Is(err, gone) {
+			t.Fatal(err)
+		}
+	}
+	done := int(c.tokens.Load())
+	if done == 0 || done >= 1000 {
+		t.Fatalf("%d of 1000 tokens were computed when the request was cancelled", done)
+	}
+	_, u, computed := c.answer(continued(prompt, 4))
+	if u.Cached == 0 || u.Cached%64 != 0 || u.Cached+computed != 1003 {
+		t.Errorf("the repetition found %d tokens and computed %d; want those of whole passes, and the others", u.Cached, computed)
+	}
+}
+
+// The same prompt several times at once is computed once, and if the first one is cancelled, the others
+// go on from where it was.
+func TestTwinsAreComputedOnce(t *testing.T) {
+	for _, cancelled := range []bool{false, true} {
+		c := openCounted(t, ebb.Options{Context: 2048, StepTokens: 64})
+		prompt := someTokens(1, 800)
+		ctx, cancel := context.WithCancel(t.Context())
+		var answers []*service.Answer
+		for i := range 3 {
+			of := t.Context()
+			if i == 0 {
+				of = ctx
+			}
+			a, err := c.Answer(of, continued(prompt, 5))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answers = append(answers, a)
+		}
+		if cancelled {
+			cancel()
+		}
+		var texts [][]service.Token
+		for i, a := range answers {
+			found, err := a.Texts(t.Context())
+			if cancelled && i == 0 {
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts = append(texts, found[0].Tokens)
+		}
+		for _, text := range texts[1:] {
+			if !slices.EqualFunc(text, texts[0], func(x, y service.Token) bool { return x.ID == y.ID }) {
+				t.Errorf("twins have other texts: %v, %v", text, texts[0])
+			}
+		}
+		// The last token of each prompt is its own, and so is what is generated.
+		if got, most := c.tokens.Load(), int64(800+2+3*4); got > most+64 || !cancelled && got != most {
+			t.Errorf("three times the same prompt, the first cancelled: %v: %d tokens were computed; want %d", cancelled, got, most)
+		}
+		cancel()
+	}
+}
+
+// What was computed for one salt is never used for another.
+func TestSaltsShareNothing(t *testing.T) {
+	c := openCounted(t, ebb.Options{})
+	r := continued(someTokens(1, 100), 4)
+	for _, salt := range []string{"a", "b", ""} {
+		r.Salt = salt
+		if _, u, _ := c.answer(r); u.Cached != 0 {
+			t.Errorf("the first request of salt %q found %d tokens", salt, u.Cached)
+		}
+		if _, u, _ := c.answer(r); u.Cached != 99 {
+			t.Errorf("the second request of salt %q found %d tokens; want 99", salt, u.Cached)
+		}
+	}
+}
