@@ -65,7 +65,7 @@ func (s server) last(tb testing.TB) service.Request {
 }
 
 var (
-	ids    = regexp.MustCompile(`(msg|toolu)_[A-Z2-7]{26}`)
+	ids    = regexp.MustCompile(`(msg|toolu)_[A-Z2-7]{26}(?:_call0000\d)?`)
 	counts = regexp.MustCompile(`(put_tokens":)[1-9]\d*`)
 	deltas = regexp.MustCompile(`^{"type":"content_block_delta","index":(\d+),"delta":{"type":"(?:text|thinking)_delta","(?:text|thinking)":"(.*)"}}$`)
 )
@@ -201,9 +201,9 @@ func TestAConversationIsTranslatedToMessages(t *testing.T) {
 			{"role": "user", "content": [{"type": "text", "text": "How is"}, {"type": "text", "text": "the weather?"}]},
 			{"role": "assistant", "content": [
 				{"type": "thinking", "thinking": "hm", "signature": "of another"}, {"type": "redacted_thinking", "data": "xyz"}, {"type": "text", "text": "See:"},
-				{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Ulm"}}, {"type": "tool_use", "id": "toolu_2", "name": "weather", "input": "{broken"}, {"type": "tool_use", "id": "toolu_3", "name": "weather"}]},
+				{"type": "tool_use", "id": "toolu_ABCDEFGHIJKLMNOPQRSTUVWXYZ_call00000", "name": "weather", "input": {"city": "Ulm"}}, {"type": "tool_use", "id": "toolu_2", "name": "weather", "input": "{broken"}, {"type": "tool_use", "id": "toolu_3", "name": "weather"}]},
 			{"role": "user", "content": [
-				{"type": "tool_result", "tool_use_id": "toolu_1", "content": "warm"}, {"type": "tool_result", "tool_use_id": "toolu_2", "is_error": true, "content": [{"type": "text", "text": "no"}, {"type": "text", "text": "such city"}]}, {"type": "tool_result", "tool_use_id": "toolu_3"},
+				{"type": "tool_result", "tool_use_id": "toolu_ABCDEFGHIJKLMNOPQRSTUVWXYZ_call00000", "content": "warm"}, {"type": "tool_result", "tool_use_id": "toolu_2", "is_error": true, "content": [{"type": "text", "text": "no"}, {"type": "text", "text": "such city"}]}, {"type": "tool_result", "tool_use_id": "toolu_3"},
 				{"type": "text", "text": "And?"}]},
 			{"role": "user", "content": "Well?"}
 		],
@@ -218,9 +218,9 @@ func TestAConversationIsTranslatedToMessages(t *testing.T) {
 		{Role: "system", Content: "Be brief.\nBe kind."},
 		{Role: "user", Content: "How is\nthe weather?"},
 		{Role: "assistant", Reasoning: "hm", Content: "See:", ToolCalls: []chat.ToolCall{
-			{ID: "toolu_1", Name: "weather", Arguments: `{"city":"Ulm"}`}, {ID: "toolu_2", Name: "weather", Arguments: "{broken"}, {ID: "toolu_3", Name: "weather", Arguments: "{}"},
+			{ID: "call00000", Name: "weather", Arguments: `{"city":"Ulm"}`}, {ID: "toolu_2", Name: "weather", Arguments: "{broken"}, {ID: "toolu_3", Name: "weather", Arguments: "{}"},
 		}},
-		{Role: "tool", Name: "weather", ToolCallID: "toolu_1", Content: "warm"},
+		{Role: "tool", Name: "weather", ToolCallID: "call00000", Content: "warm"},
 		{Role: "tool", Name: "weather", ToolCallID: "toolu_2", Content: "no\nsuch city"},
 		{Role: "tool", Name: "weather", ToolCallID: "toolu_3"},
 		{Role: "user", Content: "And?\nWell?"},

@@ -13,6 +13,9 @@ import (
 // thinking.
 const signature = "ebb"
 
+// callPrefix begins the names of calls.
+const callPrefix = "toolu_"
+
 // draft is the message that an answer becomes. Each event of the answer makes it longer; send is told.
 type draft struct {
 	message reply
@@ -145,8 +148,7 @@ func (d *draft) call(c chat.ToolCall) error {
 	if err := d.close(); err != nil {
 		return err
 	}
-	// The ids of chat are unique in a conversation as far as it is in the request alone.
-	if err := d.start(replyBlock{Type: "tool_use", ID: wire.ID("toolu_"), Name: c.Name, Input: json.RawMessage("{}")}); err != nil {
+	if err := d.start(replyBlock{Type: "tool_use", ID: wire.CallID(callPrefix, c.ID), Name: c.Name, Input: json.RawMessage("{}")}); err != nil {
 		return err
 	}
 	if err := d.delta(delta{Type: "input_json_delta", PartialJSON: &c.Arguments}); err != nil {

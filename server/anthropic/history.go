@@ -130,7 +130,7 @@ func (h *history) user(field string, blocks content) *wire.Fault {
 				return fault
 			}
 			results = true
-			h.add(chat.Message{Role: "tool", Name: h.names[b.ToolUseID], ToolCallID: b.ToolUseID, Content: result})
+			h.add(chat.Message{Role: "tool", Name: h.names[b.ToolUseID], ToolCallID: wire.OwnCallID(callPrefix, b.ToolUseID), Content: result})
 		default:
 			return unreadable(where, b.Type)
 		}
@@ -174,7 +174,7 @@ func (h *history) assistant(field string, blocks content) *wire.Fault {
 				h.names = map[string]string{}
 			}
 			h.names[b.ID] = b.Name
-			m.ToolCalls = append(m.ToolCalls, chat.ToolCall{ID: b.ID, Name: b.Name, Arguments: b.arguments()})
+			m.ToolCalls = append(m.ToolCalls, chat.ToolCall{ID: wire.OwnCallID(callPrefix, b.ID), Name: b.Name, Arguments: b.arguments()})
 		default:
 			return unreadable(at(field, i, ""), b.Type)
 		}

@@ -238,3 +238,15 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestTheNameOfACallLeadsBackToItsID(t *testing.T) {
+	a, b := wire.CallID("call_", "call00001"), wire.CallID("call_", "call00001")
+	if a == b {
+		t.Errorf("two calls are called %s", a)
+	}
+	for name, want := range map[string]string{a: "call00001", b: "call00001", "call_x": "call_x", "": "", "toolu_" + a: "toolu_" + a} {
+		if got := wire.OwnCallID("call_", name); got != want {
+			t.Errorf("the id of %q is %q, want %q", name, got, want)
+		}
+	}
+}
