@@ -48,10 +48,10 @@ BENCH_LINT := go tool -modfile=../tools/go.mod golangci-lint
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build bench libs model models vulkan test test-short test-all race gpu cover fuzz lint fmt cross dist dist-test generate deps clean FORCE
+.PHONY: help run build bench libs model models vulkan test test-short test-all test-clients race gpu cover fuzz lint fmt cross dist dist-test generate deps clean FORCE
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: libs model build ## fetch what is missing, build, and answer PROMPT with most of the K/V off the device (MEMORY for K/V on it)
 	bin/ebb run -m $(MODEL) --cache offloaded --kv-memory $(MEMORY) --forced-copies --max-new-tokens $(NEW_TOKENS) "$$PROMPT"
@@ -90,6 +90,9 @@ test-all: export EBB_TEST_ALL := 1
 test-all: TEST_FLAGS := -count=1 -p 1 -timeout 120m
 test-all: models test ## run the full test matrices, also on real models: takes many times as long as `make test`
 
+test-clients: libs model ## test ebb serve with clients of its APIs in Python and Go, and the page in a browser; fetches them first
+	@places=$$(scripts/clients.sh) && cd clients && env $$places EBB_TEST_MODEL='$(MODEL)' $(TEST_ENV) go test $(TEST_FLAGS) ./...
+
 race: export CGO_ENABLED := 1
 race: libs model ## run the quick tests of RACE_PKG, and RACE_MORE, under the race detector (needs a C compiler)
 	@$(TEST_ENV) go test -race -short $(TEST_FLAGS) $(RACE_PKG)
@@ -115,10 +118,12 @@ lint: ## run the linters, and go vet on the assembly
 	go vet -asmdecl -framepointer ./...
 	$(LINT) run
 	cd bench && $(BENCH_LINT) run
+	cd clients && $(BENCH_LINT) run
 
 fmt: ## format the code
 	$(LINT) fmt
 	cd bench && $(BENCH_LINT) fmt
+	cd clients && $(BENCH_LINT) fmt
 
 # Without optimisation, which takes half of the time and shows nothing here; and without -trimpath, for which go vet
 # would compile each package and the standard library a second time.

@@ -98,6 +98,8 @@ var policy = map[string][]string{
 
 	"server/anthropic": {".", "chat", "generate", "server/wire", "service"},
 
+	"server/page": {},
+
 	"cmd/ebb": {"*"},
 
 	// These are in the module bench, which the others cannot import.

@@ -1,0 +1,158 @@
+package clients
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// browser opens the page in a headless Chromium, with the key in its settings.
+func browser(t *testing.T, s *server) context.Context {
+	t.Helper()
+	path := os.Getenv("EBB_TEST_CHROMIUM")
+	if path == "" {
+		t.Fatal("EBB_TEST_CHROMIUM names no browser: run make test-clients")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-background-networking", true))
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	do(t, ctx,
+		chromedp.Navigate(s.url),
+		set("40"),
+		chromedp.Navigate(s.url),
+		until(`document.getElementById("model").textContent.startsWith("`+model+`")`),
+	)
+	return ctx
+}
+
+// do takes steps in the browser.
+func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// get returns what an expression is in the page.
+func get[T any](t *testing.T, ctx context.Context, expression string) T {
+	t.Helper()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// until waits until an expression holds.
+func until(expression string) chromedp.Action[chromedp.Void] {
+	return chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(time.Minute))
+}
+
+// set has the page's settings be those of the test when it is opened next.
+func set(tokens string) chromedp.Action[chromedp.Void] {
+	return chromedp.Evaluate[chromedp.Void](`localStorage.setItem("ebb settings", JSON.stringify({key: "` + key + `", temperature: "0", tokens: "` + tokens + `"}))`)
+}
+
+// note is what the page says of the last answer.
+const note = `document.querySelector("#messages li.assistant:last-child .acts").textContent`
+
+// said returns the texts of the messages that the page shows.
+func said(t *testing.T, ctx context.Context) []string {
+	t.Helper()
+	return get[[]string](t, ctx, `[...document.querySelectorAll("#messages .said")].map((e) => e.textContent)`)
+}
+
+// answered waits until an answer has ended.
+func answered() chromedp.Action[chromedp.Void] {
+	return until(`document.getElementById("stop").hidden && document.querySelector("#messages li.assistant:last-child .acts") !== null`)
+}
+
+// picture keeps a picture of the page where EBB_TEST_PICTURES names a folder.
+func picture(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	dir := os.Getenv("EBB_TEST_PICTURES")
+	if dir == "" {
+		return
+	}
+	do(t, ctx, chromedp.Sleep(time.Second))
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+		t.Error(err)
+	}
+}
+
+// dark has the browser prefer dark pages.
+func dark(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}
+	_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
+	return chromedp.Void{}, err
+}
+
+func TestPage(t *testing.T) {
+	s := start(t)
+	ctx := browser(t, s)
+	question := "Count from one to twenty."
+
+	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#question"), question+kb.Enter), answered())
+	first := said(t, ctx)
+	if len(first) != 2 || first[0] != question || first[1] == "" {
+		t.Fatalf("the page shows %q", first)
+	}
+	if got := get[string](t, ctx, note); !strings.Contains(got, "tokens/s") || !strings.Contains(got, "were kept") {
+		t.Errorf("the answer's note is %q", got)
+	}
+
+	// Where the K/V are.
+	do(t, ctx, until(`[...document.querySelectorAll("#picture .part.now")].some((p) => p.getBoundingClientRect().width > 1)`),
+		chromedp.WaitVisible(chromedp.CSS("#export")))
+	picture(t, ctx, "answer")
+
+	// An edited question is a branch, and the first one is still there.
+	do(t, ctx,
+		chromedp.Click(chromedp.CSS("#messages li.user .acts button:last-child")),
+		chromedp.SendKeys(chromedp.CSS("#messages textarea"), " Then stop."+kb.Enter), answered())
+	if edited := said(t, ctx); len(edited) != 2 || edited[0] != question+" Then stop." {
+		t.Errorf("after the edit the page shows %q", edited)
+	}
+	do(t, ctx, chromedp.Click(chromedp.CSS(`#messages li.user button[title="Branch before"]`)))
+	if back := said(t, ctx); back[0] != first[0] || back[1] != first[1] {
+		t.Errorf("the branch before shows %q, and was %q", back, first)
+	}
+
+	// What was said outlives the page.
+	do(t, ctx, chromedp.Reload(), until(`document.querySelectorAll("#messages li").length === 2`))
+
+	// Escape stops an answer.
+	do(t, ctx,
+		set("4000"),
+		chromedp.Reload(), chromedp.WaitVisible(chromedp.CSS("#send")),
+		chromedp.SendKeys(chromedp.CSS("#question"), "Write a very long story."+kb.Enter),
+		until(`(document.querySelector("#messages li.assistant:last-child .said")?.textContent.length ?? 0) > 10`),
+		chromedp.KeyEvent(kb.Escape), answered())
+	if got := get[string](t, ctx, note); !strings.Contains(got, "stopped") {
+		t.Errorf("the note of a stopped answer is %q", got)
+	}
+
+	// A phone shows everything without scrolling sideways, also in the dark.
+	do(t, ctx, chromedp.EmulateViewport(360, 740), dark)
+	if get[bool](t, ctx, `document.documentElement.scrollWidth > innerWidth`) {
+		t.Error("on a phone the page is wider than the screen")
+	}
+	picture(t, ctx, "phone")
+	do(t, ctx, chromedp.Click(chromedp.CSS("#menu")), chromedp.WaitVisible(chromedp.CSS("#conversations")))
+	picture(t, ctx, "menu")
+}
