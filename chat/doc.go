@@ -5,7 +5,7 @@
 //   - [Tool]: a function that the model may call;
 //   - [Template]: a compiled template;
 //   - [Vars]: the spellings of tokens that templates refer to;
-//   - [Format]: how a family of models writes reasoning and tool calls;
+//   - [Format]: how a family of models writes reasoning and tool calls, and the grammar of its calls;
 //   - [Parser]: turns an answer, as it comes, into events;
 //   - [Event]: a part of an answer: text, reasoning, or a part of a call.
 //

@@ -54,3 +54,24 @@ func ExampleParser() {
 	// I look.
 	// get_weather {"city": "Paris"}
 }
+
+// A model that must call a tool is kept to calls, which are read back.
+func ExampleFormat_CallGrammar() {
+	tool, err := chat.NewTool("roll", "Roll a die.", []byte(`{"type": "object", "properties": {"sides": {"enum": [6, 20]}}, "required": ["sides"]}`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	gbnf, err := chat.QwenXML.CallGrammar([]chat.Tool{tool}, chat.CallGrammarOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Print(gbnf)
+	// Output:
+	// root ::= answer
+	// answer ::= call
+	// call ::= '<tool_call>' "\n<function=" "roll" ">\n" members "</function>\n" '</tool_call>'
+	// members ::= "<parameter=sides>\n" sides "\n</parameter>\n"
+	// sides ::= "6" | "20"
+}

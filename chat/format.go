@@ -8,7 +8,7 @@ type Format string
 // The formats. In all of them but Harmony, reasoning may also stand in <think>…</think> at the
 // beginning.
 const (
-	Plain   Format = "plain"    // no tool calls
+	Plain   Format = "plain"    // no tool calls but, where tools are known, those of Llama
 	Hermes  Format = "hermes"   // <tool_call>{"name": …, "arguments": {…}}</tool_call>: Qwen2.5, Qwen3, SmolLM3
 	QwenXML Format = "qwen-xml" // <tool_call><function=…><parameter=…>…</parameter></function></tool_call>: Qwen3-Coder, Qwen3.5 to 3.8
 	GLM     Format = "glm"      // <tool_call>…<arg_key>…</arg_key><arg_value>…</arg_value></tool_call>

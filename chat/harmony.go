@@ -86,11 +86,11 @@ func harmonyTurn(header string) turn {
 	}
 	recipient := ""
 	if m := harmonyRecipient.FindStringSubmatch(header); m != nil {
-		recipient = strings.TrimPrefix(m[1], "functions.")
+		recipient = m[1]
 	}
 	switch {
 	case recipient != "" && recipient != "assistant" && recipient != "user":
-		return turn{body: &harmonyCall{call: recipient}}
+		return turn{body: &harmonyCall{call: strings.TrimPrefix(recipient, "functions.")}}
 	case channel == "analysis":
 		return turn{kind: Reasoning, separate: true}
 	default:

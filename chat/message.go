@@ -92,7 +92,24 @@ type Tool struct {
 	Name string
 
 	definition json.RawMessage
-	types      map[string]string // the JSON type of each parameter for which the schema names one
+	parameters json.RawMessage     // the schema of the arguments; nil: there are none
+	types      map[string][]string // the JSON types of the parameters whose schemas say which they have
+}
+
+// NewTool returns a tool. parameters is the JSON schema of its arguments; nil: it takes none.
+func NewTool(name, description string, parameters json.RawMessage) (t Tool, err error) {
+	text := `{"type": "function", "function": {"name": ` + quoted(name)
+	if description != "" {
+		text += `, "description": ` + quoted(description)
+	}
+	if parameters != nil {
+		if !json.Valid(parameters) {
+			return t, fmt.Errorf("chat: the parameters of the tool %s are no JSON: want a JSON schema", name)
+		}
+		text += `, "parameters": ` + string(parameters)
+	}
+	err = t.UnmarshalJSON([]byte(text + "}}"))
+	return t, err
 }
 
 // UnmarshalJSON reads a tool.
@@ -100,11 +117,7 @@ func (t *Tool) UnmarshalJSON(data []byte) error {
 	var in struct {
 		Function *struct {
 			Name       string
-			Parameters struct {
-				Properties map[string]struct {
-					Type json.RawMessage
-				}
-			}
+			Parameters json.RawMessage
 		}
 	}
 	const want = `want {"type": "function", "function": {"name": …, "description": …, "parameters": a JSON schema}}`
@@ -117,13 +130,11 @@ func (t *Tool) UnmarshalJSON(data []byte) error {
 	if in.Function == nil || in.Function.Name == "" {
 		return fmt.Errorf("chat: a tool has no function with a name: " + want)
 	}
-	*t = Tool{Name: in.Function.Name, definition: bytes.Clone(data), types: map[string]string{}}
-	for name, property := range in.Function.Parameters.Properties {
-		var one string
-		if json.Unmarshal(property.Type, &one) == nil {
-			t.types[name] = one
-		}
+	*t = Tool{Name: in.Function.Name, definition: bytes.Clone(data)}
+	if parameters := in.Function.Parameters; len(parameters) > 0 && string(parameters) != "null" {
+		t.parameters = bytes.Clone(parameters)
 	}
+	t.types = parameterTypes(t.parameters)
 	return nil
 }
 

@@ -230,3 +230,37 @@ func TestTheFormatIsFoundInTheTemplate(t *testing.T) {
 		}
 	}
 }
+
+func TestANewToolIsWhatItsJSONSays(t *testing.T) {
+	made, err := NewTool(`f"<`, "Does\nthings.", json.RawMessage(`{"type": "object", "properties": {"a": {"type": "string"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := ParseTools([]byte(`[{"type": "function", "function": {"name": "f\"<", "description": "Does\nthings.", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(read[0], made, cmp.AllowUnexported(Tool{})); diff != "" {
+		t.Errorf("(-read +made):\n%s", diff)
+	}
+	for _, parameters := range []string{"{", "", `{}, "x": 1`} {
+		if _, err := NewTool("f", "", json.RawMessage(parameters)); err == nil || !strings.Contains(err.Error(), "the parameters of the tool f are no JSON") {
+			t.Errorf("parameters %q: error %v", parameters, err)
+		}
+	}
+	if _, err := NewTool("", "", nil); err == nil || !strings.Contains(err.Error(), "no function with a name") {
+		t.Errorf("error %v, want one that says that there is no name", err)
+	}
+}
+
+func TestATemplateWithTagsOfReasoningReasons(t *testing.T) {
+	for source, want := range map[string]bool{"{{ '<think>' }}": true, "[THINK]": true, "<|channel>": true, "'<|channel|>analysis'": true, chatML: false} {
+		tmpl, err := New(source, Vars{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := tmpl.Reasons(); got != want {
+			t.Errorf("%s: %t, want %t", source, got, want)
+		}
+	}
+}

@@ -56,6 +56,17 @@ func compile(source string, vars Vars, limits jinja.Limits) (*Template, error) {
 // Format returns the format of the answers that the template was written for; see [FormatOf].
 func (t *Template) Format(architecture string) Format { return FormatOf(t.source, architecture) }
 
+// Reasons reports whether the template knows of reasoning: whether it has tags that stand around it. The
+// model may then think before it answers.
+func (t *Template) Reasons() bool {
+	for _, tag := range []string{"<think>", "[THINK]", "<|channel>", "<|channel|>"} {
+		if strings.Contains(t.source, tag) {
+			return true
+		}
+	}
+	return false
+}
+
 // TakesTools reports whether the template shows tools to the model. One that does not knows nothing
 // of calls and their results either.
 func (t *Template) TakesTools() bool { return t.takesTools() }

@@ -91,11 +91,11 @@ func (b *toolCallBody) name() string {
 	return b.body.name()
 }
 
-// argumentType returns the JSON type that a tool declares for an argument, or "".
-func argumentType(tools []Tool, call, argument string) string {
+// argumentTypes returns the JSON types that a tool declares for an argument; none if it says nothing.
+func argumentTypes(tools []Tool, call, argument string) []string {
 	i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == call })
 	if i < 0 {
-		return ""
+		return nil
 	}
 	return tools[i].types[argument]
 }

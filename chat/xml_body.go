@@ -127,7 +127,7 @@ func (a *arguments) begin(name string) bool {
 // end ends the argument with its value.
 func (a *arguments) end(value string) { a.values = append(a.values, value) }
 
-// json returns the arguments as a JSON object. The tools say which are strings. Where they do not,
+// json returns the arguments as a JSON object. The tools say which may be strings. Where they do not,
 // what is JSON is taken as such.
 func (a *arguments) json(tools []Tool, call string) string {
 	var out bytes.Buffer
@@ -137,14 +137,26 @@ func (a *arguments) json(tools []Tool, call string) string {
 			out.WriteString(", ")
 		}
 		out.WriteString(quoted(name) + ": ")
-		value, kind := a.values[i], argumentType(tools, call, name)
-		if kind == "string" || !json.Valid([]byte(value)) || kind == "" && strings.HasPrefix(strings.TrimSpace(value), `"`) {
+		value := a.values[i]
+		if isText(value, argumentTypes(tools, call, name)) {
 			value = quoted(value)
 		}
 		out.WriteString(strings.TrimSpace(value))
 	}
 	out.WriteByte('}')
 	return out.String()
+}
+
+// isText reports whether a value that was written without its type is a text, if it may have some types.
+func isText(value string, types []string) bool {
+	written := typeOf(value)
+	switch {
+	case written == "":
+		return true
+	case types == nil:
+		return written == "string" // with quotes of its own
+	}
+	return slices.Contains(types, "string") && (written == "string" || !slices.Contains(types, written))
 }
 
 // quoted returns a JSON string.

@@ -25,6 +25,7 @@ type (
 	choice   []expr   // one of these
 	sequence []expr   // all of these
 	literal  string   // these bytes
+	spelling string   // the control token of this spelling, or these bytes where there is none
 	ruleRef  string   // the rule of this name
 	repeat   struct { // expr, min to max times
 		expr     expr
@@ -45,7 +46,9 @@ type rule struct {
 }
 
 // parse reads a grammar in GBNF, as llama.cpp's grammars/README.md describes it. It is stricter in
-// what makes no sense: a rule that is defined twice, a range that runs backwards, an empty set.
+// what makes no sense: a rule that is defined twice, a range that runs backwards, an empty set. And it
+// has spellings beside: '<tool_call>' is the control token that is spelt so, or the text where the
+// vocabulary has none.
 func parse(text string) ([]rule, error) {
 	p := &parser{text: text}
 	switch {
@@ -205,6 +208,8 @@ func (p *parser) item() expr {
 	switch {
 	case p.take(`"`):
 		return p.literal()
+	case p.take("'"):
+		return p.spelling()
 	case p.take("["):
 		return p.set()
 	case p.take("."):
@@ -294,6 +299,19 @@ func (p *parser) literal() expr {
 		b.WriteRune(r)
 	}
 	return literal(b.String())
+}
+
+// spelling reads on to the closing apostrophe.
+func (p *parser) spelling() expr {
+	start := p.at - 1
+	end := strings.IndexAny(p.text[p.at:], "'\n")
+	if end <= 0 || p.text[p.at+end] != '\'' {
+		p.fail(start, "the spelling of a token that begins with ' is empty or does not end with '")
+		return nil
+	}
+	text := p.text[p.at : p.at+end]
+	p.at += end + 1
+	return spelling(text)
 }
 
 // set reads on to the closing bracket.

@@ -30,7 +30,7 @@ func (p *Pieces) Grammar(gbnf string) (*Grammar, error) {
 	if err != nil {
 		return nil, fmt.Errorf("grammar: %w", err)
 	}
-	program, err := compile(rules, p.find)
+	program, err := compile(rules, p)
 	if err != nil {
 		return nil, fmt.Errorf("grammar: %w", err)
 	}
@@ -47,7 +47,7 @@ func Check(gbnf string) error {
 	if err != nil {
 		return fmt.Errorf("grammar: %w", err)
 	}
-	if _, err := compile(rules, nil); err != nil {
+	if _, err := compile(rules, unknownTokens{}); err != nil {
 		return fmt.Errorf("grammar: %w", err)
 	}
 	return nil

@@ -117,6 +117,9 @@ func TestAGrammarThatCannotBeReadSaysWhere(t *testing.T) {
 		`root ::= <nix>`:                       "the vocabulary has no token <nix>",
 		`root ::= <nix`:                        "a token that begins with < does not end with >",
 		`root ::= <[x]>`:                       "want a token id",
+		`root ::= ''`:                          "is empty or does not end",
+		"root ::= '<a\n>'":                     "is empty or does not end",
+		`root ::= '<a>`:                        "is empty or does not end",
 		`root ::= "a" root`:                    "no text follows the grammar",
 		`root ::= root`:                        "no text follows the grammar",
 		`root ::= root "a" | "b"`:              "rule root begins with itself",
@@ -130,6 +133,15 @@ func TestAGrammarThatCannotBeReadSaysWhere(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "grammar: ") {
 			t.Errorf("%.60q: error %v, want one that says %q", gbnf, err, want)
 		}
+	}
+}
+
+func TestACheckNeedsNoVocabulary(t *testing.T) {
+	if err := Check(`root ::= <a> !<b> '<c>' <[7]>`); err != nil {
+		t.Error(err)
+	}
+	if err := Check(`root ::= <a> b`); err == nil || !strings.Contains(err.Error(), "there is no rule b") {
+		t.Errorf("error %v, want one that says that there is no rule b", err)
 	}
 }
 
@@ -169,6 +181,10 @@ func TestOnlyTokensThatCanBeContinuedAreAllowed(t *testing.T) {
 		{`root ::= <[3]> <[0]>`, nil, []string{"ab"}},
 		{`root ::= !<[3]>`, nil, []string{"<end>", "a", "b", "aa", "ba", "é", "\xc3", "\xa9", "\xc3\xa9b", "<think>", "x", "<a>"}[1:]},
 		{`root ::= (<[3]> | "ab") "a"?`, []int32{3}, []string{"<end>", "a"}},
+		{`root ::= '<think>' "a"`, nil, []string{"<think>"}},
+		{`root ::= '<think>'? "a"`, []int32{10}, []string{"a"}},
+		{`root ::= 'ab'`, nil, []string{"a", "ab"}}, // is text
+		{`root ::= 'ab'+`, []int32{1}, []string{"b", "ba"}},
 	} {
 		g := mustGrammar(t, w, tc.gbnf)
 		if diff := cmp.Diff(allowedAfter(t, g.Processor(0, nil), w, tc.ids), tc.want); diff != "" {

@@ -27,6 +27,8 @@ type Pieces struct {
 	eog   []int32
 	names map[string]int32 // ids by their spelling, of tokens in angle brackets
 
+	controls map[string]int32 // ids by their spelling, of tokens that are no text
+
 	// The texts as a tree, node by node in the order of a text's bytes: a child comes after its
 	// parent, and end is the first node that is not below.
 	nodes []pieceNode
@@ -45,7 +47,7 @@ const maxPiece = 1 << 12
 
 // ReadPieces reads the texts of a vocabulary.
 func ReadPieces(v Vocab) (*Pieces, error) {
-	p := &Pieces{texts: make([][]byte, v.Size()), eog: v.EOG(), names: map[string]int32{}}
+	p := &Pieces{texts: make([][]byte, v.Size()), eog: v.EOG(), names: map[string]int32{}, controls: map[string]int32{}}
 	ends := map[int32]bool{}
 	for _, id := range p.eog {
 		ends[id] = true
@@ -64,6 +66,9 @@ func ReadPieces(v Vocab) (*Pieces, error) {
 		text, err := v.Piece(id, false)
 		if err != nil {
 			return nil, fmt.Errorf("grammar: %w", err)
+		}
+		if _, twice := p.controls[string(spelling)]; len(text) == 0 && len(spelling) > 0 && !twice {
+			p.controls[string(spelling)] = id
 		}
 		if len(text) > 0 && len(text) <= maxPiece && !ends[id] {
 			p.texts[id] = text
@@ -111,6 +116,12 @@ func (p *Pieces) grow(order []int32) {
 // find returns the token that is spelt so.
 func (p *Pieces) find(spelling string) (int32, bool) {
 	id, ok := p.names[spelling]
+	return id, ok
+}
+
+// control returns the token that is spelt so and is no text.
+func (p *Pieces) control(spelling string) (int32, bool) {
+	id, ok := p.controls[spelling]
 	return id, ok
 }
 

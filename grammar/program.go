@@ -39,14 +39,23 @@ const (
 	opNotToken           // any token but arg
 )
 
-// tokenText finds a token by its text.
-type tokenText func(text string) (id int32, ok bool)
+// tokens finds tokens by their texts.
+type tokens interface {
+	find(text string) (id int32, ok bool)    // any token, in angle brackets
+	control(text string) (id int32, ok bool) // one that is no text
+}
+
+// unknownTokens stands for a vocabulary that is not known: it has whatever is looked for.
+type unknownTokens struct{}
+
+func (unknownTokens) find(string) (int32, bool)    { return 0, true }
+func (unknownTokens) control(string) (int32, bool) { return 0, true }
 
 // compile turns rules into a program. It reports every rule that is missing, and refuses rules
 // without end.
-func compile(rules []rule, find tokenText) (*program, error) {
+func compile(rules []rule, in tokens) (*program, error) {
 	c := &compiler{
-		program: &program{}, find: find,
+		program: &program{}, tokens: in,
 		byName: map[string]int32{}, classes: map[string]int32{}, repeats: map[repeatKey]int32{}, missing: map[string]bool{},
 	}
 	for _, r := range rules {
@@ -69,7 +78,7 @@ func compile(rules []rule, find tokenText) (*program, error) {
 
 type compiler struct {
 	*program
-	find    tokenText
+	tokens  tokens
 	byName  map[string]int32
 	classes map[string]int32    // by their ranges
 	repeats map[repeatKey]int32 // rules of repetitions
@@ -136,6 +145,11 @@ func (c *compiler) run(dst []element, e expr) []element {
 		}
 	case charset.Set:
 		dst = append(dst, element{opClass, c.class(e)})
+	case spelling:
+		if id, ok := c.tokens.control(string(e)); ok {
+			return append(dst, element{opToken, id})
+		}
+		return c.run(dst, literal(e))
 	case ruleRef:
 		dst = append(dst, c.call(string(e)))
 	case tokenRef:
@@ -179,7 +193,7 @@ func (c *compiler) token(t tokenRef) element {
 	id := int32(t.id)
 	if t.id < 0 {
 		var ok bool
-		if id, ok = c.find(t.text); !ok {
+		if id, ok = c.tokens.find(t.text); !ok {
 			c.fail("the vocabulary has no token %s", t.text)
 		}
 	}

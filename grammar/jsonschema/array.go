@@ -7,6 +7,7 @@ import (
 
 // array returns an expression for arrays.
 func (c *converter) array(s *object, path string) string {
+	defer c.inside()()
 	ws := c.builtin("ws")
 	least, most := c.count(s, "minItems", path, 0), c.count(s, "maxItems", path, -1)
 	if most >= 0 && most < least {

@@ -18,6 +18,7 @@ type property struct {
 // object returns an expression for objects: their members in the order of the schema, then others
 // where they are allowed.
 func (c *converter) object(s *object, path string) string {
+	defer c.inside()()
 	properties, names := c.properties(s, path)
 	other := "" // expression for the value of another member; none where there is none
 	switch additional, ok := s.get("additionalProperties"); {
@@ -168,7 +169,7 @@ func (c *converter) members(properties []property, other, path string) string {
 	}
 	must := slices.IndexFunc(properties, func(p property) bool { return p.required })
 	for i, p := range slices.Backward(properties) {
-		pair := quote(jsonString(p.name)+":") + " " + ws + " " + p.expr + " " + some
+		pair := c.name(p.name) + " " + ws + " " + p.expr + " " + some
 		first, more := pair, `"," `+ws+" "+pair
 		if !p.required {
 			first += " | " + none
@@ -197,7 +198,7 @@ func (c *converter) nameBut(names []string, path string) string {
 	newNode := func() *node { return &node{rule: c.unique(path + "/name"), next: map[rune]*node{}} }
 	top := newNode()
 	for _, name := range names {
-		if jsonString(name) != `"`+name+`"` {
+		if c.json(name) != `"`+name+`"` {
 			continue // it cannot be written without escapes
 		}
 		at := top
@@ -225,6 +226,9 @@ func (c *converter) nameBut(names []string, path string) string {
 			todo = append(todo, n.next[r])
 		}
 		taken = append(taken, charset.Of(0, 0x1F, '"', '"', '\\', '\\', 0x7F, 0x7F)...)
+		if r := c.spelling.avoid; r != 0 {
+			taken = append(taken, charset.Range{Lo: r, Hi: r})
+		}
 		if others := taken.Normalize().Complement(); len(others) > 0 {
 			exprs = append(exprs, others.GBNF()+" "+plain+`* "\""`)
 		}

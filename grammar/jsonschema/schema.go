@@ -36,19 +36,13 @@ func Grammar(schema []byte) (gbnf string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("jsonschema: %w", err)
 	}
-	c := &converter{
-		root: root, names: map[string]bool{"root": true}, done: map[*object]string{}, builtins: map[string]bool{},
-		anchors: map[string]value{},
-	}
-	findAnchors(root, c.anchors)
-	for name := range builtins {
-		c.names[name] = true
-	}
+	c := newConverter()
+	c.begin(root)
 	c.add("root", c.schema(root, "#"))
 	if err := errors.Join(c.errs...); err != nil {
 		return "", err
 	}
-	gbnf = c.text()
+	gbnf = c.allRules()
 	if err := grammar.Check(gbnf); err != nil {
 		return "", fmt.Errorf("jsonschema: %w", err)
 	}
@@ -58,14 +52,38 @@ func Grammar(schema []byte) (gbnf string, err error) {
 // converter writes a rule for each schema object.
 type converter struct {
 	root     value
+	spelling Spelling // of the values that are being written
 	names    map[string]bool
-	done     map[*object]string // names of rules
-	builtins map[string]bool    // that are used
+	done     map[spelt]string // names of rules
+	builtins map[string]bool  // that are used
+	own      map[ownRule]string
 	anchors  map[string]value
 	rules    []string
 	size     int // of rules
 	merges   int
 	errs     []error
+}
+
+// spelt is a schema in a spelling.
+type spelt struct {
+	schema   *object
+	spelling Spelling
+}
+
+func newConverter() *converter {
+	c := &converter{
+		names: map[string]bool{"root": true}, done: map[spelt]string{}, builtins: map[string]bool{}, own: map[ownRule]string{},
+	}
+	for name := range builtins {
+		c.names[name] = true
+	}
+	return c
+}
+
+// begin begins with a schema.
+func (c *converter) begin(root value) {
+	c.root, c.anchors, c.merges = root, map[string]value{}, 0
+	findAnchors(root, c.anchors)
 }
 
 // maxParts is how many schemas anyOf, oneOf and allOf may have, which are compared with each other.
@@ -92,8 +110,8 @@ func (c *converter) add(name, expr string) {
 // full reports whether there is no use in going on.
 func (c *converter) full() bool { return c.size > grammar.MaxText || len(c.errs) >= maxErrors }
 
-// text returns all rules: each one before the rules that it calls, and the built-in rules last.
-func (c *converter) text() string {
+// allRules returns all rules: each one before the rules that it calls, and the built-in rules last.
+func (c *converter) allRules() string {
 	rules := slices.Clone(c.rules)
 	slices.Reverse(rules) // root first
 	for _, name := range slices.Sorted(maps.Keys(c.builtins)) {
@@ -133,6 +151,9 @@ var builtins = map[string]struct {
 
 // builtin notes that a rule of the library is used, and returns its name.
 func (c *converter) builtin(name string) string {
+	if own := c.ownRule(name); own != "" {
+		return own
+	}
 	if !c.builtins[name] {
 		c.builtins[name] = true
 		for _, n := range builtins[name].needs {
@@ -188,11 +209,11 @@ func (c *converter) schema(s value, path string) string {
 		}
 		return c.fail(path, "false allows nothing: want a schema that allows something")
 	case *object:
-		if name, ok := c.done[s]; ok {
+		if name, ok := c.done[spelt{s, c.spelling}]; ok {
 			return name
 		}
 		name := c.unique(path)
-		c.done[s] = name
+		c.done[spelt{s, c.spelling}] = name
 		if !c.full() {
 			c.add(name, c.body(s, path))
 		}

@@ -162,6 +162,19 @@ var schemas = []struct {
 		[]string{`1`, `"b"`, `[1,1]`, `{"b":1}`},
 	},
 	{"spaces are ECMAScript's", `{"type": "string", "pattern": "^\\S$"}`, []string{`"a"`, `"é"`}, []string{"\"\u00a0\"", "\"\u2003\"", "\"\ufeff\"", `" "`}},
+	{
+		"what OpenAI calls strict", `{"type": "object", "additionalProperties": false, "required": ["items", "next", "note", "kind"], "title": "T", "description": "D",
+			"properties": {
+				"items": {"type": "array", "items": {"$ref": "#/$defs/item"}},
+				"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
+				"note": {"type": ["string", "null"], "description": "D"},
+				"kind": {"type": "string", "enum": ["a", "b"]}
+			},
+			"$defs": {"item": {"type": "object", "properties": {"n": {"type": "number"}}, "required": ["n"], "additionalProperties": false}}}`,
+		[]string{`{"items":[{"n":1.5}],"next":null,"note":null,"kind":"a"}`, `{"items":[],"next":{"items":[],"next":null,"note":"","kind":"b"},"note":"x","kind":"a"}`},
+		[]string{`{"items":[{}],"next":null,"note":null,"kind":"a"}`, `{"items":[],"next":null,"note":null}`, `{"items":[],"next":null,"note":null,"kind":"c"}`, `{"items":[],"next":null,"note":null,"kind":"a","more":1}`},
+	},
+	{"any object", `{"type": "object"}`, []string{`{}`, `{"a": [1, {"b": null}]}`}, []string{`[]`, `1`, `"a"`}},
 	{"pretty", `{"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}}`, []string{"{\n\t\"a\": [\n\t\t1,\n\t\t2\n\t]\n}"}, []string{"{\n\n}", "{}\n"}},
 }
 

@@ -3,7 +3,6 @@ package jsonschema
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/seed4d217819/ebb/grammar"
 	"github.com/seed4d217819/ebb/grammar/internal/charset"
@@ -32,9 +31,9 @@ func (c *converter) string(s *object, path string) string {
 	case hasPattern:
 		return c.pattern(pattern, path)
 	case most >= 0:
-		return fmt.Sprintf(`"\"" %s{%d,%d} "\""`, c.builtin("char"), least, most)
+		return c.quoted(fmt.Sprintf("%s{%d,%d}", c.builtin("char"), least, most))
 	case least > 0:
-		return fmt.Sprintf(`"\"" %s{%d,} "\""`, c.builtin("char"), least)
+		return c.quoted(fmt.Sprintf("%s{%d,}", c.builtin("char"), least))
 	}
 	return c.builtin("string")
 }
@@ -55,6 +54,9 @@ func (c *converter) pattern(v value, path string) string {
 		branches = either{parsed}
 	}
 	p := patternWriter{char: c.builtin("char")}
+	if p.avoid = c.spelling.avoid; c.spelling.Stop != "" {
+		p.plain = c.spelling.chars()
+	}
 	var exprs []string
 	for _, branch := range branches {
 		exprs = append(exprs, p.anchored(branch))
@@ -62,15 +64,17 @@ func (c *converter) pattern(v value, path string) string {
 	if p.err != "" {
 		return c.fail(path, "pattern %.100q: %s", text, p.err)
 	}
-	return `"\"" (` + strings.Join(exprs, " | ") + `) "\""`
+	return c.quoted("(" + strings.Join(exprs, " | ") + ")")
 }
 
 // patternWriter writes regular expressions as expressions of a grammar, for the inside of a JSON
 // string.
 type patternWriter struct {
-	char string // rule for any character
-	size int    // bytes of the sets that were written
-	err  string // the first
+	char  string      // rule for any character
+	plain charset.Set // the characters that there are, where none is written with a backslash
+	avoid rune        // is written with one
+	size  int         // bytes of the sets that were written
+	err   string      // the first
 }
 
 func (p *patternWriter) fail(format string, args ...any) string {
@@ -145,8 +149,18 @@ func (p *patternWriter) join(parts []node, between string) string {
 // control characters are written with a backslash, the other control characters not at all.
 func (p *patternWriter) set(set charset.Set) string {
 	set = set.Normalize()
+	if p.plain != nil {
+		if set = set.Intersect(p.plain); len(set) == 0 {
+			return p.fail("it wants characters that cannot be written")
+		}
+		return set.GBNF()
+	}
 	var exprs []string
-	if plain := set.Intersect(charset.Of(' ', '!', '#', '[', ']', 0x7E, 0x80, utf8.MaxRune)); len(plain) > 0 {
+	if p.avoid != 0 && set.Contains(p.avoid) {
+		exprs = append(exprs, quote(fmt.Sprintf(`\u%04x`, p.avoid)))
+		set = set.Intersect(charset.Of(p.avoid, p.avoid).Complement())
+	}
+	if plain := set.Intersect(jsonPlain); len(plain) > 0 {
 		exprs = append(exprs, plain.GBNF())
 	}
 	for _, escaped := range []struct {

@@ -1,9 +1,10 @@
 package jsonschema
 
 import (
-	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/seed4d217819/ebb/grammar"
 )
 
 // values returns an expression for const and enum: for those of the values that all other keywords
@@ -29,7 +30,7 @@ func (c *converter) values(s *object, path string) string {
 			}
 		}
 		if ok {
-			exprs = append(exprs, c.literal(v))
+			exprs = append(exprs, c.literal(v, path))
 		}
 	}
 	if len(exprs) == 0 {
@@ -39,26 +40,30 @@ func (c *converter) values(s *object, path string) string {
 }
 
 // literal returns an expression for one value, with blanks where other values have them.
-func (c *converter) literal(v value) string {
+func (c *converter) literal(v value, path string) string {
 	switch v := v.(type) {
+	case string:
+		return c.text(v, path)
 	case []value:
+		defer c.inside()()
 		if len(v) == 0 {
 			return `"[" ` + c.builtin("ws") + ` "]"`
 		}
 		var items []string
 		for _, item := range v {
-			items = append(items, c.literal(item))
+			items = append(items, c.literal(item, path))
 		}
 		ws := c.builtin("ws")
 		return `"[" ` + ws + " " + strings.Join(items, ` "," `+ws+" ") + " " + ws + ` "]"`
 	case *object:
+		defer c.inside()()
 		if len(v.keys) == 0 {
 			return `"{" ` + c.builtin("ws") + ` "}"`
 		}
 		ws := c.builtin("ws")
 		var members []string
 		for _, key := range v.keys {
-			members = append(members, quote(jsonString(key)+":")+" "+ws+" "+c.literal(v.members[key]))
+			members = append(members, c.name(key)+" "+ws+" "+c.literal(v.members[key], path))
 		}
 		return `"{" ` + ws + " " + strings.Join(members, ` "," `+ws+" ") + " " + ws + ` "}"`
 	}
@@ -66,20 +71,4 @@ func (c *converter) literal(v value) string {
 }
 
 // quote returns s as a literal of a grammar.
-func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < ' ' || r == 0x7F:
-			fmt.Fprintf(&b, `\x%02X`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
+func quote(s string) string { return grammar.Literal(s) }

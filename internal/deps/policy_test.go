@@ -32,7 +32,7 @@ var policy = map[string][]string{
 	"doctor":     {"internal/bytesize", "plan"},
 
 	"tokenizer": {"ggml/llama", "gguf"},
-	"chat":      {"chat/jinja"},
+	"chat":      {"chat/jinja", "grammar", "grammar/jsonschema"},
 
 	"chat/jinja": {},
 
