@@ -28,9 +28,16 @@ type engineFlags struct {
 }
 
 func (f *engineFlags) register(cmd *cobra.Command) {
-	o := &f.options
 	group(cmd, groupDevices, func(flags *pflag.FlagSet) {
 		flags.StringVarP(&f.model, "model", "m", "", modelHelp)
+	})
+	f.registerOptions(cmd)
+}
+
+// registerOptions registers the flags that say how a model is run.
+func (f *engineFlags) registerOptions(cmd *cobra.Command) {
+	o := &f.options
+	group(cmd, groupDevices, func(flags *pflag.FlagSet) {
 		flags.StringVar(&o.Device, "device", "", "Compute on this `DEVICE`: cpu, vulkan0, … (default cpu)")
 		flags.IntVar(&o.GPULayers, "gpu-layers", 0, "Compute the last `N` layers on the GPU (the first one, or the --device named) and the others on the CPU.")
 		registerCPUExperts(flags, &o.CPUExperts, "Compute the experts of the last `N` layers, or of all, on the CPU: their weights stay in host memory, and everything else of the layers is on the device. (default none)")

@@ -22,6 +22,7 @@ const (
 	groupConstraints = "Grammars"
 	groupLookup      = "Speculation"
 	groupOutput      = "Output"
+	groupServer      = "Server"
 	groupDebug       = "For developers" // hidden; --help-debug lists them
 )
 

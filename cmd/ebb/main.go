@@ -60,7 +60,7 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // packageName matches the name of a package in front of what the package says: at the beginning of
 // an error or of an error that it wraps. It means nothing to a user of the command.
 var packageName = regexp.MustCompile(
-	`(?m)(^|: )(attend|chat|devicemap|ebb|exec|generate|generation|ggml|gguf|grammar|hub|isa|jsonschema|kv|model|plan|product|rehearsal|sample|session|stack|tier|tokenizer): `)
+	`(?m)(^|: )(attend|chat|devicemap|ebb|exec|generate|generation|ggml|gguf|grammar|hub|isa|jsonschema|kv|model|plan|product|rehearsal|sample|server|service|session|stack|tier|tokenizer): `)
 
 // plain returns an error's text without the names of the packages that it comes from.
 func plain(err error) string {
@@ -120,6 +120,7 @@ command failed, or 2 if it was misused.`,
 		Example: `  ebb run -m model.gguf "Why is the sky blue?"
   ebb run -m model.gguf --cache offloaded --kv-memory 512MiB -f question.txt
   ebb chat -m model.gguf
+  ebb serve -m model.gguf
   ebb inspect model.gguf`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -138,7 +139,7 @@ command failed, or 2 if it was misused.`,
 	}
 	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	cmd.AddCommand(newRunCommand(), newChatCommand(), newInspectCommand(), newTemplateCommand(), newBenchCommand(), newCacheCommand(), newDoctorCommand(), newPlanCommand(), newVersionCommand())
+	cmd.AddCommand(newRunCommand(), newChatCommand(), newServeCommand(), newInspectCommand(), newTemplateCommand(), newBenchCommand(), newCacheCommand(), newDoctorCommand(), newPlanCommand(), newVersionCommand())
 	return cmd
 }
 

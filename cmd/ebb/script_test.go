@@ -72,7 +72,7 @@ func TestScripts(t *testing.T) {
 				return false, fmt.Errorf("unknown condition %q", name)
 			}
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fails": fails, "bom": bom},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fails": fails, "bom": bom, "ask": ask},
 	}
 	if testing.Short() { // scripts that compute with no model
 		params.Dir = ""

@@ -94,7 +94,9 @@ var policy = map[string][]string{
 	"service":             {".", "chat", "conversation", "generate", "grammar", "grammar/jsonschema", "tokenizer"},
 	"service/servicetest": {".", "gguf", "internal/testmodel", "service", "tokenizer"},
 
-	"server/wire": {"service"},
+	"server":         {".", "server/anthropic", "server/metrics", "server/wire", "service"},
+	"server/metrics": {".", "service"},
+	"server/wire":    {"service"},
 
 	"server/anthropic": {".", "chat", "generate", "server/wire", "service"},
 
@@ -139,7 +141,8 @@ var policy = map[string][]string{
 var restricted = map[string][]string{
 	"unsafe":                       {"ggml", "ggml/llama", "attend", "product", "grammar/internal/oracle", "internal/libllama", "bench/llamacpp"},
 	"github.com/ebitengine/purego": {"ggml", "ggml/llama", "attend", "product", "internal/dl", "internal/libllama", "internal/memory", "bench/llamacpp"},
-	"C":                            {}, // ebb is built with CGO_ENABLED=0
+	"github.com/prometheus/client_golang/prometheus": {"server/metrics"},
+	"C": {}, // ebb is built with CGO_ENABLED=0
 }
 
 func TestPackagesImportOnlyWhatThePolicyAllows(t *testing.T) {

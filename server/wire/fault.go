@@ -66,6 +66,11 @@ func FaultOf(err error) *Fault {
 		return &Fault{Status: http.StatusBadRequest, Param: wrong.Field, Message: wrong.Error()}
 	case errors.As(err, &unknown):
 		return &Fault{Status: http.StatusNotFound, Code: "model_not_found", Param: "model", Message: unknown.Error()}
+	case errors.Is(err, service.ErrModelBusy):
+		return &Fault{
+			Status: http.StatusServiceUnavailable, Code: "model_busy", RetryAfter: 10 * time.Second,
+			Message: "the answers of another model have not ended: try again later",
+		}
 	case errors.Is(err, service.ErrBusy):
 		return &Fault{
 			Status: http.StatusTooManyRequests, Code: "queue_full", RetryAfter: time.Second,

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/ggml"
+	"github.com/seed4d217819/ebb/gguf"
+	"github.com/seed4d217819/ebb/internal/bytesize"
+	"github.com/seed4d217819/ebb/internal/memory"
+	"github.com/seed4d217819/ebb/server"
+	"github.com/seed4d217819/ebb/service"
+)
+
+// served is a model that answers, and its engine.
+type served struct {
+	*service.Service
+	engine *ebb.Engine
+}
+
+var _ server.Loaded = (*served)(nil)
+
+// Engine implements [server.Loaded].
+func (s *served) Engine() ebb.Stats { return s.engine.Stats() }
+
+// Close ends the service, and then its engine.
+func (s *served) Close() error { return errors.Join(s.Service.Close(), s.engine.Close()) }
+
+// sources returns the models. Those on the hub are downloaded.
+func (f *serveFlags) sources(ctx context.Context, notes io.Writer, log *slog.Logger) (sources []server.Source, err error) {
+	for _, m := range f.models {
+		name, path := f.split(m)
+		if path, err = modelFile(ctx, path, notes); err != nil {
+			return nil, err
+		}
+		model, err := describeModel(name, path)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, server.Source{Model: model, Open: func() (server.Loaded, error) {
+			return f.load(name, path, notes, log)
+		}})
+	}
+	return sources, nil
+}
+
+// describeModel returns what the header of a model says of it.
+func describeModel(name, path string) (service.Model, error) {
+	file, err := gguf.Open(path)
+	if err != nil {
+		return service.Model{}, err
+	}
+	defer file.Close()
+	s := summarize(file)
+	return service.Model{
+		Name: name, Created: time.Now(), Architecture: s.Architecture, Context: s.Context, Trained: s.Context,
+		Vocabulary: s.vocabulary, Chat: s.Template != nil,
+	}, nil
+}
+
+// load opens a model and its service.
+func (f *serveFlags) load(name, path string, notes io.Writer, log *slog.Logger) (server.Loaded, error) {
+	flags := f.engine
+	flags.options.Notify = func(line string) { log.Info(line, "model", name) }
+	engine, err := flags.open(path, notes)
+	if err != nil {
+		return nil, flags.memoryAdvice(err)
+	}
+	memory.GiveBack()
+	for _, note := range flags.notes(engine) {
+		log.Info(note, "model", name)
+	}
+	s, err := service.New(engine, service.Options{
+		Name: name, StepTime: time.Duration(f.stepTime) * time.Millisecond, Queue: f.queue,
+	})
+	if err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	return &served{s, engine}, nil
+}
+
+// report says what is served and where, and what to try.
+func (f *serveFlags) report(w io.Writer, l server.Loaded, listeners []net.Listener) {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-9s  %s\n", name, fmt.Sprintf(format, args...))
+	}
+	m, e := l.Model(), l.Engine()
+	line("model", "%s (%s)", m.Name, m.Architecture)
+	for _, name := range f.models[1:] {
+		other, _ := f.split(name)
+		line("", "%s, when it is asked for", other)
+	}
+	line("context", "%s, K/V in %s", count(m.Context, "token"), cmp.Or(f.engine.options.KVType, "f16"))
+	line("cache", "%v: %s", e.Cache.Policy, describeLayers(e.Cache))
+	for _, d := range e.Devices {
+		if weights := d.Device.Current[ggml.Weights]; weights > 0 {
+			line("weights", "%s on %s", bytesize.Format(weights), d.Name)
+		}
+	}
+	line("K/V", "%s a token", bytesize.Format(e.Cache.TokenBytes))
+	address := ""
+	for _, l := range listeners {
+		url := server.URL(l, f.cert != "")
+		line("listening", "%s", url)
+		address = cmp.Or(address, url)
+	}
+	curl := "curl " + address
+	if l := listeners[0]; l.Addr().Network() == "unix" {
+		curl = "curl --unix-socket " + l.Addr().String() + " http://localhost"
+	}
+	key := ""
+	if len(f.keys) > 0 || f.keyFile != "" {
+		key = ` -H "Authorization: Bearer KEY"`
+	}
+	line("try", `%s/v1/chat/completions%s -d '{"messages": [{"role": "user", "content": "Why is the sky blue?"}]}'`, curl, key)
+}

@@ -1,0 +1,38 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/seed4d217819/ebb/server/anthropic"
+	"github.com/seed4d217819/ebb/server/wire"
+)
+
+// fail writes an error in the shape of the API that the path belongs to.
+func fail(w http.ResponseWriter, r *http.Request, status int, message string) {
+	f := &wire.Fault{Status: status, Code: codes[status], Message: message}
+	if status == http.StatusServiceUnavailable {
+		f.RetryAfter = retryAfter
+	}
+	// A client that has gone reads no error.
+	switch path := r.URL.Path; {
+	case path == "/v1/messages" || strings.HasPrefix(path, "/v1/messages/"):
+		_ = anthropic.WriteFault(w, f)
+	case strings.HasPrefix(path, "/api/"): // Ollama's
+		f.Head(w.Header())
+		_ = wire.JSON(w, status, map[string]any{"error": message})
+	default: // OpenAI's
+		f.Head(w.Header())
+		kind := "invalid_request_error"
+		if status >= http.StatusInternalServerError {
+			kind = "server_error"
+		}
+		_ = wire.JSON(w, status, map[string]any{"error": map[string]any{"message": message, "type": kind, "param": nil, "code": f.Code}})
+	}
+}
+
+var codes = map[int]string{
+	http.StatusUnauthorized: "invalid_api_key", http.StatusForbidden: "forbidden",
+	http.StatusNotFound: "not_found", http.StatusMethodNotAllowed: "method_not_allowed",
+	http.StatusInternalServerError: "internal_error", http.StatusServiceUnavailable: "unavailable",
+}

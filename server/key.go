@@ -1,0 +1,38 @@
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"net/http"
+	"strings"
+)
+
+// Key is what clients show.
+type Key struct {
+	digest [sha256.Size]byte
+	salt   string
+}
+
+// NewKey makes a key of its text.
+func NewKey(text string) Key {
+	// The salt is the same after a restart, so that conversations in files are found again.
+	salt := sha256.Sum256([]byte("ebb salt of key\x00" + text))
+	return Key{sha256.Sum256([]byte(text)), hex.EncodeToString(salt[:])}
+}
+
+// find returns the key that a request shows: Authorization: Bearer KEY, or X-Api-Key: KEY. It takes the
+// same time whichever key it is.
+func find(keys []Key, r *http.Request) (found Key, ok bool) {
+	shown := r.Header.Get("X-Api-Key")
+	if scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		shown = strings.TrimSpace(text)
+	}
+	digest := sha256.Sum256([]byte(shown))
+	for _, k := range keys {
+		if subtle.ConstantTimeCompare(k.digest[:], digest[:]) == 1 {
+			found, ok = k, true
+		}
+	}
+	return found, ok
+}

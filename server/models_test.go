@@ -1,0 +1,204 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/service"
+)
+
+// pretended is a model of which only the name is there.
+type pretended struct {
+	service.Answerer
+	name  string
+	notes *notes
+}
+
+func (p *pretended) Model() service.Model { return service.Model{Name: p.name, Context: 77} }
+func (p *pretended) Engine() ebb.Stats    { return ebb.Stats{} }
+func (p *pretended) Close() error         { p.notes.add("close " + p.name); return nil }
+
+// notes are what has happened, in order.
+type notes struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (n *notes) add(line string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lines = append(n.lines, line)
+}
+
+func (n *notes) all() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.lines)
+}
+
+// pretend has models that take a second to load. One that is called bad cannot be.
+func pretend(n *notes, names ...string) *Models {
+	var sources []Source
+	for _, name := range names {
+		sources = append(sources, Source{Model: service.Model{Name: name}, Open: func() (Loaded, error) {
+			time.Sleep(time.Second)
+			if name == "bad" {
+				return nil, errors.New("it is broken")
+			}
+			n.add("open " + name)
+			return &pretended{name: name, notes: n}, nil
+		}})
+	}
+	return NewModels(time.Minute, slog.New(slog.DiscardHandler), sources...)
+}
+
+func use(t *testing.T, m *Models, name string) (done func()) {
+	t.Helper()
+	a, done, err := m.Use(t.Context(), name)
+	if err != nil {
+		t.Error(err)
+		return func() {}
+	}
+	if got := a.Model().Name; got != name {
+		t.Errorf("asked for %s and got %s", name, got)
+	}
+	return done
+}
+
+func TestAnotherModelIsLoadedWhenTheAnswersHaveEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &notes{}
+		m := pretend(n, "a", "b")
+		done := use(t, m, "a")
+		entered := make(chan struct{})
+		for range 3 { // they load it once
+			go func() { defer use(t, m, "b")(); entered <- struct{}{} }()
+		}
+		synctest.Wait()
+		if got := n.all(); !slices.Equal(got, []string{"open a"}) || m.Waiting() != 3 {
+			t.Errorf("while a answers: %v, %d wait", got, m.Waiting())
+		}
+		done()
+		done() // as a second call does nothing, b is not closed below its users
+		for range 3 {
+			<-entered
+		}
+		if got := n.all(); !slices.Equal(got, []string{"open a", "close a", "open b"}) {
+			t.Errorf("%v", got)
+		}
+		if l := m.List(); len(l) != 2 || l[0].Name != "a" || l[0].Context != 0 || l[1].Context != 77 {
+			t.Errorf("the list is %+v", l)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, _, err := m.Use(t.Context(), "a"); !errors.Is(err, service.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+}
+
+func TestAStreamOfRequestsStarvesNoOtherModel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := pretend(&notes{}, "a", "b")
+		ctx, end := context.WithCancel(t.Context())
+		var streams sync.WaitGroup
+		for range 2 {
+			streams.Go(func() { // one of both uses a at any time
+				for ctx.Err() == nil {
+					if _, done, err := m.Use(ctx, "a"); err == nil {
+						time.Sleep(10 * time.Second)
+						done()
+					}
+				}
+			})
+			time.Sleep(5 * time.Second)
+		}
+		for range 3 {
+			begun := time.Now()
+			done := use(t, m, "b")
+			if waited := time.Since(begun); waited > 15*time.Second { // an answer and two loads
+				t.Errorf("b was waited for %v", waited)
+			}
+			done()
+			time.Sleep(30 * time.Second)
+		}
+		end()
+		streams.Wait()
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWhatDoesNotLoadIsAnErrorOfItsRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := pretend(&notes{}, "a", "bad")
+		defer m.Close()
+		for range 2 {
+			use(t, m, "a")()
+			_, _, err := m.Use(t.Context(), "bad")
+			var failed *LoadError
+			if !errors.As(err, &failed) || failed.Name != "bad" || !strings.Contains(err.Error(), "it is broken") {
+				t.Errorf("a broken model: %v", err)
+			}
+		}
+		var unknown *service.UnknownModelError
+		if _, _, err := m.Use(t.Context(), "c"); !errors.As(err, &unknown) || len(unknown.Known) != 2 {
+			t.Errorf("a model that is not there: %v", err)
+		}
+	})
+}
+
+func TestWaitingForAModelHasABound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := pretend(&notes{}, "a", "b")
+		defer m.Close()
+		done := use(t, m, "a")
+		begun := time.Now()
+		if _, _, err := m.Use(t.Context(), "b"); !errors.Is(err, service.ErrModelBusy) || time.Since(begun) != time.Minute {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := m.Use(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a client that goes away: %v", err)
+		}
+		use(t, m, "a")() // nobody waits for b any more
+		done()
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		if _, _, err := m.Use(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) { // it is loaded all the same
+			t.Errorf("a client that goes away while its model is loaded: %v", err)
+		}
+		use(t, m, "b")()
+	})
+}
+
+func TestOneModelHasAnyName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := pretend(&notes{}, "a")
+		defer m.Close()
+		if m.Peek(func(Loaded) {}) {
+			t.Error("a model is there that was not loaded")
+		}
+		if err := m.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"", "claude-haiku-4-5"} {
+			a, done, err := m.Use(t.Context(), name)
+			if err != nil || a.Model().Name != "a" {
+				t.Fatalf("%q: %v", name, err)
+			}
+			done()
+		}
+	})
+}

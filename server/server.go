@@ -1,0 +1,209 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/seed4d217819/ebb/server/anthropic"
+	"github.com/seed4d217819/ebb/server/metrics"
+	"github.com/seed4d217819/ebb/server/wire"
+)
+
+// Options say what a server serves, and to whom.
+type Options struct {
+	Models *Models
+	// Keys are those that clients may show. None: all clients may use the server, but not the pages of
+	// others, and only under the server's addresses and localhost.
+	Keys []Key
+	// Private says that the server is reached from its own machine alone. Without keys, conversations
+	// are shown only then.
+	Private bool
+	// Origins are those of web pages that may use the server, as in https://example.org. "*": all.
+	Origins []string
+	// Log gets a line for each request. nil: none.
+	Log *slog.Logger
+	// Body is how many bytes the body of a request may have. 0: [wire.DefaultBody].
+	Body int64
+	// BodyTime is how long the body of a request may take to arrive. 0: a minute.
+	BodyTime time.Duration
+	// Drain is how long answers may go on when the server is to end. 0: 30 seconds.
+	Drain time.Duration
+}
+
+// withDefaults returns o with its zero fields filled in.
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.BodyTime == 0 {
+		o.BodyTime = time.Minute
+	}
+	if o.Drain == 0 {
+		o.Drain = 30 * time.Second
+	}
+	return o
+}
+
+// Server is the handler of all routes. Its models are the caller's, who closes them after [Server.Serve]
+// has returned.
+type Server struct {
+	options Options
+	log     *slog.Logger
+	origins *origins
+	metrics *metrics.Metrics
+	routes  *http.ServeMux
+	handler http.Handler
+	state   state
+}
+
+var _ http.Handler = (*Server)(nil)
+
+// New makes a server. It answers nothing but its health before [Server.Ready].
+func New(o Options) (*Server, error) {
+	o = o.withDefaults()
+	s := &Server{options: o, log: o.Log, routes: http.NewServeMux()}
+	var err error
+	if s.origins, err = newOrigins(o.Origins, len(o.Keys) == 0); err != nil {
+		return nil, err
+	}
+	s.metrics = metrics.New(s.read)
+	s.mount()
+	s.handler = s.recording(http.HandlerFunc(s.serve))
+	return s, nil
+}
+
+// mount registers the routes.
+func (s *Server) mount() {
+	s.routes.HandleFunc("GET /{$}", s.welcome)
+	s.routes.HandleFunc("GET /health", s.health)
+	s.routes.HandleFunc("GET /v1/health", s.health)
+	s.routes.Handle("GET /metrics", s.metrics)
+	models := recorded{s.options.Models}
+	anthropic.New(models, anthropic.Options{Body: s.options.Body}).Register(s.routes)
+	if len(s.options.Keys) > 0 {
+		s.routes.HandleFunc("GET /debug/pprof/", pprof.Index)
+		s.routes.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		s.routes.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		s.routes.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+}
+
+var (
+	// keyless has the routes that need no key.
+	keyless = map[string]bool{"GET /{$}": true, "GET /health": true, "GET /v1/health": true}
+	// always has those that are answered while the server is not ready.
+	always = map[string]bool{
+		"GET /{$}": true, "GET /health": true, "GET /v1/health": true, "GET /metrics": true,
+		"GET /debug/pprof/": true, "GET /debug/pprof/profile": true, "GET /debug/pprof/symbol": true, "GET /debug/pprof/trace": true,
+	}
+)
+
+// retryAfter is after how long a client that was refused may try again.
+const retryAfter = 5 * time.Second
+
+// Ready says that the models are loaded, and that requests are answered from now on.
+func (s *Server) Ready() { s.state.setReady() }
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// serve answers a request that has a record.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if !s.origins.admit(w, r) {
+		return
+	}
+	route := r.Context().Value(recordKey{}).(*record).route //nolint:forcetypeassert // it is recording's
+	if !keyless[route] {
+		key, ok := find(s.options.Keys, r)
+		if len(s.options.Keys) > 0 && !ok {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			fail(w, r, http.StatusUnauthorized, "the API key is missing or wrong: send it as Authorization: Bearer KEY or X-Api-Key: KEY")
+			return
+		}
+		r = r.WithContext(wire.WithSalt(r.Context(), key.salt))
+	}
+	switch {
+	case route == "" && s.offersPath(r):
+		fail(w, r, http.StatusMethodNotAllowed, "the method "+r.Method+" is not one of "+r.URL.Path)
+	case route == "":
+		fail(w, r, http.StatusNotFound, "there is nothing at "+r.Method+" "+r.URL.Path)
+	case always[route]:
+		s.limit(w, r)
+		s.routes.ServeHTTP(w, r)
+	case s.state.enter():
+		defer s.state.leave()
+		s.limit(w, r)
+		s.routes.ServeHTTP(w, r)
+	default:
+		fail(w, r, http.StatusServiceUnavailable, s.state.refusal())
+	}
+}
+
+// offersPath reports whether there is a route for another method.
+func (s *Server) offersPath(r *http.Request) bool {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, route := s.routes.Handler(other); route != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// limit bounds how long the body of a request may take to arrive.
+func (s *Server) limit(w http.ResponseWriter, r *http.Request) {
+	c := http.NewResponseController(w)
+	// The connection may still have the deadlines of the request before. Recorders of tests have none.
+	_ = c.SetWriteDeadline(time.Time{})
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(s.options.BodyTime))
+	r.Body = &body{r.Body, func() { _ = c.SetReadDeadline(time.Time{}) }}
+}
+
+// body ends the deadline of a body when it has arrived: net/http goes on reading the connection, and
+// takes a deadline for a client that has gone.
+type body struct {
+	io.ReadCloser
+	arrived func()
+}
+
+func (b *body) Read(data []byte) (int, error) {
+	n, err := b.ReadCloser.Read(data)
+	if errors.Is(err, io.EOF) {
+		b.arrived()
+	}
+	return n, err
+}
+
+// health says whether requests are answered, in the words of llama-server.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	refusal := s.state.refusal()
+	if refusal == "" {
+		_ = wire.JSON(w, http.StatusOK, map[string]string{"status": "ok"}) // whoever asked may have gone
+		return
+	}
+	(&wire.Fault{RetryAfter: retryAfter}).Head(w.Header())
+	_ = wire.JSON(w, http.StatusServiceUnavailable, map[string]any{
+		"error": map[string]any{"message": refusal, "type": "unavailable_error", "code": http.StatusServiceUnavailable},
+	})
+}
+
+// welcome says what this is.
+func (s *Server) welcome(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, "ebb serves models here: /v1/chat/completions, /v1/responses, /v1/messages, /api/chat\n")
+}
+
+// read reads what the metrics of a moment are.
+func (s *Server) read() (r metrics.Reading) {
+	r.Running, r.Waiting = s.state.count(), s.options.Models.Waiting()
+	r.Loaded = s.options.Models.Peek(func(l Loaded) { r.Engine = l.Engine() })
+	return r
+}
