@@ -23,6 +23,7 @@ type Conversation struct {
 	// replaced says that another conversation goes on where this one's last answer began.
 	replaced bool
 	pinned   bool
+	unwanted bool   // it is given up when it is put back
 	used     uint64 // by the store's count of uses
 	at       time.Time
 }

@@ -126,7 +126,7 @@ func (s *Store) Put(c *Conversation, lost error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.busy = false
-	if lost != nil || c.seq.Len() == 0 {
+	if lost != nil || c.unwanted || c.seq.Len() == 0 {
 		return s.drop(c)
 	}
 	c.tokens = c.seq.Tokens()

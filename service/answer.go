@@ -28,6 +28,7 @@ type Answer struct {
 	mu       sync.Mutex
 	texts    []text
 	progress Progress
+	usage    Usage         // what is known since it has begun
 	first    time.Duration // from the beginning to the first new token; 0: there is none
 	ended    bool
 	err      error
@@ -54,9 +55,23 @@ type Progress struct {
 type Usage struct {
 	Prompt int // tokens
 	Cached int // of these, those that were not computed because they were kept
-	New    int // tokens generated, in all texts
+	// CachedBy says where the cached ones were: each token is in one of the three.
+	CachedBy  Tiers
+	New       int // tokens generated, in all texts
+	Reasoning int // of these, those of the model's reasoning, as far as the answer was read
 	// FirstToken is how long the client has waited for the first new token; 0: there is none yet.
 	FirstToken time.Duration
+	// Conversation is the ID of the conversation that has the prompt and the answer; "": there is none yet.
+	Conversation string
+	// Diverged says where the prompt has left a conversation that was there before.
+	Diverged conversation.Left
+}
+
+// Tiers counts tokens by where their K/V are.
+type Tiers struct {
+	Device int // where all layers compute
+	Host   int // in host memory, from where streamed layers visit their device
+	Disk   int // in files
 }
 
 func newAnswer(ctx context.Context, s *Service, r Request, p prompt) *Answer {
@@ -74,7 +89,8 @@ func (a *Answer) Close() { a.cancel(errEnded) }
 func (a *Answer) Usage() Usage {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	u := Usage{Prompt: a.progress.Total, Cached: a.progress.Cached, FirstToken: a.first}
+	u := a.usage
+	u.Prompt, u.Cached, u.FirstToken = a.progress.Total, a.progress.Cached, a.first
 	for _, t := range a.texts {
 		u.New += len(t.tokens)
 	}
@@ -89,11 +105,19 @@ func (a *Answer) asks() conversation.Prompt {
 	}
 }
 
-// beginWith notes how many tokens of the prompt are computed already.
-func (a *Answer) beginWith(cached int) {
+// beginWith notes what was there of the prompt.
+func (a *Answer) beginWith(conversation string, found conversation.Found, by Tiers) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.progress.Cached, a.progress.Done = cached, cached
+	a.progress.Cached, a.progress.Done = found.Cached, found.Cached
+	a.usage.Conversation, a.usage.Diverged, a.usage.CachedBy = conversation, found.Left, by
+}
+
+// reasoned counts tokens of the model's reasoning.
+func (a *Answer) reasoned(tokens int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.usage.Reasoning += tokens
 }
 
 // take takes what a step has found. The goroutine that computes calls it.

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/conversation"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/service"
 	"github.com/seed4d217819/ebb/service/servicetest"
@@ -199,5 +204,136 @@ func TestSaltsShareNothing(t *testing.T) {
 		if _, u, _ := c.answer(r); u.Cached != 99 {
 			t.Errorf("the second request of salt %q found %d tokens; want 99", salt, u.Cached)
 		}
+	}
+}
+
+// A service that drains lets answers end, and says of each where its prompt has left what was there.
+func TestWhatAServiceSaysOfItsConversations(t *testing.T) {
+	var steps atomic.Int64
+	s := servicetest.Open(t, ebb.Options{}, service.Options{PromptLookup: 3, Step: func(s service.Step) {
+		if s.Requests > 0 && s.Took > 0 {
+			steps.Add(1)
+		}
+	}})
+	c := counted{Service: s, t: t, tokens: new(atomic.Int64)}
+	r := continued(someTokens(1, 50), 4)
+	r.Salt, r.Conversation = "key", "chat 1"
+	_, first, _ := c.answer(r)
+	r.Prompt = slices.Concat(r.Prompt[:40], someTokens(2, 30))
+	r.Salt = "key\x00more"
+	c.answer(r)
+	r.Salt = "key"
+	_, u, _ := c.answer(r)
+	if u.Diverged.Conversation != first.Conversation || u.Diverged.Token != 40 || u.Diverged.Of != 53 {
+		t.Errorf("the prompt left %+v; want token 40 of 53 of %s", u.Diverged, first.Conversation)
+	}
+	if u.Cached != 40 || u.CachedBy.Device != 40 || u.Conversation == first.Conversation {
+		t.Errorf("an edit: %+v", u)
+	}
+	all := s.Conversations("key")
+	if len(all) != 3 || all[0].ID != u.Conversation || all[0].Name != "chat 1" || all[0].Tokens != 73 || all[0].Busy {
+		t.Errorf("the conversations of a key are %+v", all)
+	}
+	if len(s.Conversations("k")) != 0 || len(s.Conversations("ke\x00")) != 0 {
+		t.Error("another key sees conversations")
+	}
+	if err := s.DeleteConversation("other", u.Conversation); !errors.Is(err, conversation.ErrUnknown) {
+		t.Errorf("another key deletes a conversation: %v", err)
+	}
+	if err := errors.Join(s.PinConversation("key", first.Conversation, true), s.DeleteConversation("key", u.Conversation)); err != nil {
+		t.Error(err)
+	}
+	if stats := s.Stats(); stats.Answers != 3 || stats.Failed != 0 || stats.Prompt != 190 || stats.Cached.Device != 40 || stats.New != 12 || stats.Conversations.Conversations != 2 {
+		t.Errorf("stats are %+v", stats)
+	}
+	if steps.Load() == 0 {
+		t.Error("nobody heard of the steps")
+	}
+	long, err := s.Answer(t.Context(), continued(someTokens(3, 20), 30))
+	if err != nil || !s.Ready() {
+		t.Fatalf("ready: %v, %v", s.Ready(), err)
+	}
+	if err := s.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if texts, err := long.Texts(t.Context()); err != nil || len(texts[0].Tokens) != 30 {
+		t.Errorf("an answer that was under way ended with %v", err)
+	}
+	if _, err := s.Answer(t.Context(), r); !errors.Is(err, service.ErrClosed) || s.Ready() {
+		t.Errorf("a request after that: %v", err)
+	}
+}
+
+// Whenever requests are cancelled, nothing is left of them but what was computed.
+func TestCancelledRequestsLeaveNothing(t *testing.T) {
+	before := runtime.NumGoroutine()
+	e, err := ebb.Open(servicetest.WriteModel(t), ebb.Options{Context: 1024, StepTokens: 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := service.New(e, service.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(s.Close(), e.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	none := e.Stats().Cache
+	random := rand.New(rand.NewPCG(1, 2))
+	var all sync.WaitGroup
+	for i := range 1000 {
+		r := continued(someTokens(uint64(random.IntN(5)), 1+random.IntN(200)), 1+random.IntN(20))
+		if r.Salt = ""; i%7 == 0 {
+			r.Salt = "other"
+		}
+		switch i % 11 {
+		case 0:
+			r.Config.NumBeams = 2
+		case 1:
+			r.Config.NumReturnSequences, r.Config.DoSample = 2, true
+		}
+		wait := time.Duration(random.IntN(3000)) * time.Microsecond
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
+		a, err := s.Answer(ctx, r)
+		if errors.Is(err, service.ErrBusy) {
+			cancel()
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			defer cancel()
+			if i%3 == 0 {
+				a.Close()
+			}
+			_, err := a.Texts(t.Context())
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) && !strings.Contains(err.Error(), "closed") {
+				t.Errorf("request %d: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+	for s.Stats().Requests > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for _, owner := range []string{"", "other"} {
+		for _, c := range s.Conversations(owner) {
+			if c.Busy {
+				t.Errorf("conversation %+v is busy, and there are no requests", c)
+			}
+			if err := s.DeleteConversation(owner, c.ID); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if left := e.Stats().Cache; left.DeviceBytes != none.DeviceBytes || left.HostBytes != none.HostBytes {
+		t.Errorf("without conversations %d bytes are left; want %d", left.DeviceBytes+left.HostBytes, none.DeviceBytes+none.HostBytes)
+	}
+	if now := runtime.NumGoroutine(); now > before+10 {
+		t.Errorf("%d goroutines; there were %d", now, before)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/seed4d217819/ebb"
 )
@@ -14,10 +16,12 @@ func (s *Service) run() {
 	defer close(s.stopped)
 	var l line
 	defer func() {
-		for _, a := range l.waiting {
+		s.ended = s.batch.Close()
+		for _, a := range slices.Concat(l.waiting, s.queue.close()) {
 			s.end(a, ErrClosed)
 		}
 		for _, a := range l.going {
+			s.ended = errors.Join(s.ended, s.putBack(a))
 			s.end(a, ErrClosed)
 		}
 	}()
@@ -25,8 +29,12 @@ func (s *Service) run() {
 		if !s.admit(&l) {
 			return
 		}
+		began := time.Now()
 		if _, err := s.batch.Step(s.ctx); err != nil {
 			return // the service is closed: no other context ends a step
+		}
+		if s.options.Step != nil {
+			s.options.Step(Step{time.Since(began), len(l.going)})
 		}
 		s.deliver(&l)
 	}
@@ -42,19 +50,12 @@ type line struct {
 // one. It returns false if the service is closed meanwhile.
 func (s *Service) admit(l *line) bool {
 	for {
-		s.join(l)
-		if len(l.going) > 0 {
-			select {
-			case a := <-s.arrived:
-				l.waiting = append(l.waiting, a)
-				continue
-			default:
-				return true
-			}
+		l.waiting = append(l.waiting, s.queue.take()...)
+		if s.join(l); len(l.going) > 0 {
+			return s.ctx.Err() == nil
 		}
 		select {
-		case a := <-s.arrived:
-			l.waiting = append(l.waiting, a)
+		case <-s.queue.news:
 		case <-s.ctx.Done():
 			return false
 		}
@@ -92,14 +93,43 @@ func (s *Service) begin(a *Answer) error {
 		return err
 	}
 	seq := a.conversation.Seq()
+	cache := s.engine.Stats().Cache
 	a.generation, err = s.batch.Add(ebb.Request{
-		Context: a.ctx, Seq: seq, Keep: true, Prompt: a.prompt.tokens[seq.Len():], Config: a.prompt.config,
+		Context: a.ctx, Seq: seq, Keep: true, Prompt: a.prompt.tokens[seq.Len():], Config: s.withLookup(a.prompt.config),
 	})
 	if err != nil {
 		return errors.Join(err, s.putBack(a))
 	}
-	a.beginWith(a.found.Cached)
+	var by Tiers
+	if cache.StreamedLayers > cache.HostLayers {
+		by.Host = a.found.Cached
+	} else {
+		by.Device = a.found.Cached
+	}
+	a.beginWith(a.conversation.ID, a.found, by)
+	s.counts.begin(len(a.prompt.tokens), by)
 	return nil
+}
+
+// withLookup has tokens guessed where the config of a request does not say it.
+func (s *Service) withLookup(c ebb.GenerationConfig) ebb.GenerationConfig {
+	if c.PromptLookupNumTokens == 0 && c.NumBeams <= 1 && c.NumReturnSequences <= 1 && s.options.PromptLookup >= 0 {
+		c.PromptLookupNumTokens = s.options.PromptLookup
+		if c.PromptLookupNumTokens == 0 && s.linked() {
+			c.PromptLookupNumTokens = lookupOverLinks
+		}
+	}
+	return c
+}
+
+// lookupOverLinks is how many tokens are guessed at a time where layers are streamed to a GPU.
+const lookupOverLinks = 10
+
+// linked reports whether layers are streamed to a GPU.
+func (s *Service) linked() bool {
+	stats := s.engine.Stats()
+	return stats.Cache.StreamedLayers > stats.Cache.HostLayers &&
+		slices.ContainsFunc(stats.Devices, func(d ebb.DeviceStats) bool { return d.Name != "cpu" })
 }
 
 // deliver gives answers what a step has found, and ends those that are done.
@@ -127,5 +157,6 @@ func (s *Service) putBack(a *Answer) error {
 // end ends an answer and gives back its place.
 func (s *Service) end(a *Answer, err error) {
 	a.end(err)
-	<-s.places
+	s.counts.end(a.Usage().New, err)
+	s.leave()
 }

@@ -92,11 +92,13 @@ type reader struct {
 	decoder *ebb.TextDecoder
 	parser  *chat.Parser // nil: all is text
 	waiting []Token      // those that came with no part yet
+
+	reasoned func(tokens int) // hears of tokens of the model's reasoning
 }
 
 func (a *Answer) reader(number int) *reader {
 	e := a.service.engine
-	r := &reader{number: number, spell: e.Tokenizer().Spell, decoder: e.NewTextDecoder(a.prompt.config.StopStrings)}
+	r := &reader{number: number, spell: e.Tokenizer().Spell, decoder: e.NewTextDecoder(a.prompt.config.StopStrings), reasoned: a.reasoned}
 	if f := a.prompt.format; f != "" {
 		r.parser = f.NewParser(a.prompt.reads)
 		r.parser.Next(a.prompt.given)
@@ -156,5 +158,8 @@ func (r *reader) say(p ebb.Piece, yield func(Event, error) bool) bool {
 func (r *reader) part(e chat.Event, yield func(Event, error) bool) bool {
 	tokens := r.waiting
 	r.waiting = nil
+	if e.Kind == chat.Reasoning {
+		r.reasoned(len(tokens))
+	}
 	return yield(Event{Kind: Part, Text: r.number, Part: e, Tokens: tokens}, nil)
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed4d217819/ebb"
@@ -23,6 +24,19 @@ type Options struct {
 	// Beat is after how long without a part of a text an answer yields an event [Beat], so that
 	// connections stay open. 0: 8 seconds.
 	Beat time.Duration
+	// PromptLookup is [ebb.GenerationConfig.PromptLookupNumTokens] of requests that do not say it and are
+	// for one text: the same texts, in fewer steps where they repeat what was said. 0: 10 where layers
+	// are streamed to a GPU, so that the link to it is the limit, and none elsewhere. Below 0: none.
+	PromptLookup int
+	// Step hears of each step that was taken. It is called by the goroutine that computes, and returns at
+	// once. nil: nobody hears of them.
+	Step func(Step)
+}
+
+// Step is a step of all requests that are under way.
+type Step struct {
+	Took     time.Duration
+	Requests int
 }
 
 // withDefaults returns o with its zero fields filled in.
@@ -54,14 +68,20 @@ type Service struct {
 	ctx     context.Context //nolint:containedctx // the service's life, which Close ends
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when the goroutine that computes has ended
-	arrived chan *Answer
-	places  chan struct{} // of the queue: an answer has one until it ends
+	ended   error         // what went wrong then
+
+	draining atomic.Bool
+	requests atomic.Int64 // that have a place
+	counts   counts
+
+	queue  queue
+	places chan struct{} // of the queue: an answer has one until it ends
 }
 
 // New begins to answer requests with an engine, which is the caller's, who closes the service before
 // the engine and begins no steps with it meanwhile.
 func New(e *ebb.Engine, o Options) (*Service, error) {
-	s := &Service{engine: e, options: o.withDefaults(), created: time.Now(), stopped: make(chan struct{}), arrived: make(chan *Answer)}
+	s := &Service{engine: e, options: o.withDefaults(), created: time.Now(), stopped: make(chan struct{}), queue: queue{news: make(chan struct{}, 1)}}
 	s.places = make(chan struct{}, s.options.Queue)
 	s.template, s.noTemplate = e.Template()
 	var err error
@@ -75,11 +95,31 @@ func New(e *ebb.Engine, o Options) (*Service, error) {
 	return s, nil
 }
 
+// Ready reports whether the service takes requests.
+func (s *Service) Ready() bool { return !s.draining.Load() && s.ctx.Err() == nil }
+
+// Drain takes no more requests, and waits until all answers have ended, or ctx has. The service is closed
+// then: answers that have not ended do so with [ErrClosed], and a request that repeats one of them goes on
+// from what was computed, if that is kept in files.
+func (s *Service) Drain(ctx context.Context) error {
+	s.draining.Store(true)
+	for range cap(s.places) {
+		select {
+		case s.places <- struct{}{}:
+			continue
+		case <-s.stopped:
+		case <-ctx.Done():
+		}
+		break
+	}
+	return s.Close()
+}
+
 // Close ends all answers with [ErrClosed], and waits until nothing is computed any more.
 func (s *Service) Close() error {
 	s.stop()
 	<-s.stopped
-	return errors.Join(s.batch.Close(), s.conversations.Close())
+	return errors.Join(s.ended, s.conversations.Close())
 }
 
 // Model is what clients are told of a model.
@@ -124,22 +164,27 @@ func (s *Service) Answer(ctx context.Context, r Request) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !s.Ready() {
+		return nil, ErrClosed
+	}
 	select {
 	case s.places <- struct{}{}:
 	default:
 		return nil, ErrBusy
 	}
+	s.requests.Add(1)
 	a := newAnswer(ctx, s, r, p)
-	select {
-	case s.arrived <- a:
-		return a, nil
-	case <-s.stopped:
-		<-s.places
+	if !s.queue.put(a) {
+		s.leave()
 		return nil, ErrClosed
-	case <-ctx.Done():
-		<-s.places
-		return nil, context.Cause(ctx)
 	}
+	return a, nil
+}
+
+// leave gives back the place of a request.
+func (s *Service) leave() {
+	s.requests.Add(-1)
+	<-s.places
 }
 
 var errEnded = errors.New("service: the answer was closed")

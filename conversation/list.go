@@ -1,0 +1,83 @@
+package conversation
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ErrUnknown says that there is no conversation with an ID, or that it is somebody else's.
+var ErrUnknown = errors.New("conversation: there is none with this ID")
+
+// ErrBusy says that something is computed for a conversation.
+var ErrBusy = errors.New("conversation: something is computed for it now")
+
+// Info says what is known of a conversation, and not what it is about.
+type Info struct {
+	ID     string
+	Name   string // what its client calls it, "" if it does not
+	Busy   bool
+	Pinned bool
+	Tokens int // that are in the cache; of a busy conversation, those of whole steps
+	Prompt int // of a busy conversation: tokens of the prompt
+	Used   time.Time
+}
+
+// List describes the conversations of an owner, the one used last first. Any goroutine may call it.
+func (s *Store) List(owner string) (all []Info) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.kept {
+		if !c.ownedBy(owner) {
+			continue
+		}
+		i := Info{ID: c.ID, Name: c.name, Busy: c.busy, Pinned: c.pinned, Tokens: c.seq.Len(), Used: c.at}
+		if c.busy {
+			i.Prompt = len(c.tokens)
+		}
+		all = append(all, i)
+	}
+	slices.SortFunc(all, func(x, y Info) int { return cmp.Or(y.Used.Compare(x.Used), cmp.Compare(x.ID, y.ID)) })
+	return all
+}
+
+// ownedBy reports whether a conversation is that of an owner: its salt is the owner's, or begins with it and
+// a zero byte.
+func (c *Conversation) ownedBy(owner string) bool {
+	rest, ok := strings.CutPrefix(c.salt, owner)
+	return ok && (rest == "" || rest[0] == 0)
+}
+
+// Delete gives up a conversation of an owner: at once, or when it is put back. Any goroutine may call it.
+func (s *Store) Delete(owner, id string) error {
+	return s.with(owner, id, func(c *Conversation) error {
+		if c.busy {
+			c.unwanted = true
+			return nil
+		}
+		return s.drop(c)
+	})
+}
+
+// Pin has a conversation of an owner given up after all that are not pinned, or takes that back. Any
+// goroutine may call it.
+func (s *Store) Pin(owner, id string, pinned bool) error {
+	return s.with(owner, id, func(c *Conversation) error {
+		c.pinned = pinned
+		return nil
+	})
+}
+
+// with calls do with a conversation of an owner.
+func (s *Store) with(owner, id string, do func(*Conversation) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.kept {
+		if c.ID == id && c.ownedBy(owner) {
+			return do(c)
+		}
+	}
+	return ErrUnknown
+}

@@ -1,0 +1,82 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/seed4d217819/ebb/conversation"
+)
+
+// Stats are what a service does now, and has done since it began. What its engine has done is in
+// [ebb.Stats].
+type Stats struct {
+	Requests int // that wait or are under way
+	Queue    int // how many there may be
+
+	Answers   int // that have ended
+	Cancelled int // of these, by their client
+	Failed    int // of these, with another error
+
+	Prompt int   // tokens of prompts
+	Cached Tiers // of these, those that were not computed
+	New    int   // tokens generated
+
+	Conversations conversation.Stats
+}
+
+// counts are the counters of [Stats].
+type counts struct {
+	mu    sync.Mutex
+	stats Stats
+}
+
+// begin counts an answer that begins.
+func (c *counts) begin(prompt int, by Tiers) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Prompt += prompt
+	c.stats.Cached.Device += by.Device
+	c.stats.Cached.Host += by.Host
+	c.stats.Cached.Disk += by.Disk
+}
+
+// end counts an answer that has ended.
+func (c *counts) end(tokens int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Answers++
+	c.stats.New += tokens
+	switch {
+	case err == nil:
+	case errors.Is(err, context.Canceled), errors.Is(err, errEnded):
+		c.stats.Cancelled++
+	default:
+		c.stats.Failed++
+	}
+}
+
+// Stats returns the counters.
+func (s *Service) Stats() Stats {
+	s.counts.mu.Lock()
+	stats := s.counts.stats
+	s.counts.mu.Unlock()
+	stats.Requests, stats.Queue = int(s.requests.Load()), cap(s.places)
+	stats.Conversations = s.conversations.Stats()
+	return stats
+}
+
+// Conversations describes what is kept for an owner: the conversations of its requests, which have its salt,
+// or one that begins with it and a zero byte. The one used last comes first.
+func (s *Service) Conversations(owner string) []conversation.Info { return s.conversations.List(owner) }
+
+// DeleteConversation gives up a conversation of an owner; one for which something is computed, when that has
+// ended. The error of one that there is not is [conversation.ErrUnknown].
+func (s *Service) DeleteConversation(owner, id string) error {
+	return s.conversations.Delete(owner, id)
+}
+
+// PinConversation has a conversation of an owner given up after all others, or takes that back.
+func (s *Service) PinConversation(owner, id string, pinned bool) error {
+	return s.conversations.Pin(owner, id, pinned)
+}
