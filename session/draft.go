@@ -43,7 +43,7 @@ func operatingSystem() system {
 			return &growingFile{File: f}, nil
 		},
 		rename:  os.Rename,
-		syncDir: syncDir,
+		syncDir: directio.SyncDir,
 	}
 }
 

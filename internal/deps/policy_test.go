@@ -70,6 +70,7 @@ var policy = map[string][]string{
 	"tier/stack":    {"internal/bytesize", "tier"},
 	"session":       {"internal/directio", "internal/filelock", "tier"},
 	"tier/tiertest": {"tier"},
+	"blockfile":     {"internal/bytesize", "internal/directio", "internal/filelock", "session", "tier"},
 	"kv":            {"ggml", "internal/bytesize", "internal/timing", "plan", "tier", "trace"},
 
 	"plan":                         {"internal/bytesize"},

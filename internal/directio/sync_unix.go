@@ -1,6 +1,6 @@
 //go:build unix
 
-package session
+package directio
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncDir waits until a folder's names are on the disk. File systems that cannot say are taken at
+// SyncDir waits until a folder's names are on the disk. File systems that cannot say are taken at
 // their word.
-func syncDir(dir string) error {
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

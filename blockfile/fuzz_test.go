@@ -1,0 +1,120 @@
+package blockfile
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// impossible returns headers that no file has, by what is wrong with them. Their checksums are right.
+func impossible() map[string]*header {
+	all := map[string]*header{}
+	for what, change := range map[string]func(*header){
+		"nothing":                func(*header) {},
+		"of kind 7":              func(h *header) { h.kind = 7 },
+		"no multiple":            func(h *header) { h.start = 255 },
+		"its header has sizes":   func(h *header) { h.start = -256 },
+		"rows from token":        func(h *header) { h.windowFrom = 5 },
+		"from token 1 of 4":      func(h *header) { h.kind, h.windowFrom = statesKind, 1 },
+		"has sizes that no file": func(h *header) { h.tokens = nil },
+		"sizes that no file has": func(h *header) { h.tokens = make([]int32, 257) },
+		"it has no layers":       func(h *header) { h.sections = nil },
+		"layer 0 has 0 bytes":    func(h *header) { h.sections[0].size = 0 },
+		"layer 1 has -1 bytes":   func(h *header) { h.sections[1].size = -1 },
+		"layer 1 has":            func(h *header) { h.sections[1].size = 1 << 62 },
+		"and should have":        func(h *header) { h.sections[1].size = 1 << 39 },
+	} {
+		all[what] = &header{tokens: []int32{1, 2, 3, 4}, sections: []section{{size: 5}, {size: 6}}}
+		change(all[what])
+	}
+	return all
+}
+
+func TestHeadersThatNoFileHasAreRefused(t *testing.T) {
+	for what, h := range impossible() {
+		b := append(h.encode(), make([]byte, 3*page)...)[:3*page]
+		switch _, err := decode(bytes.NewReader(b), int64(len(b))); {
+		case what == "nothing" && err != nil:
+			t.Errorf("a header that a file may have: %v", err)
+		case what != "nothing" && (err == nil || !strings.Contains(err.Error(), what)):
+			t.Errorf("%q: %v", what, err)
+		}
+	}
+}
+
+// FuzzOpen reads anything without taking much memory or time, and without a panic. What it finds is a file
+// that says so of itself.
+func FuzzOpen(f *testing.F) {
+	dir := f.TempDir()
+	s, err := open(dir, Options{}, unsynced())
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := save(s, hybrid(), text(1, 300), 0, 3); err != nil {
+		f.Fatal(err)
+	}
+	if err := save(s, windowed(), text(2, 40), 30); err != nil {
+		f.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		f.Fatal(err)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*-*"))
+	if err != nil || len(names) != 1 {
+		f.Fatal(names, err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, e := range entries {
+		whole, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(whole)
+	}
+	for _, h := range impossible() {
+		f.Add(h.encode())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		h, damage := decode(bytes.NewReader(b), int64(len(b)))
+		if damage != nil {
+			h = &header{tokens: []int32{1}}
+		} else if !bytes.Equal(h.encode(), b[:h.bytes()]) {
+			t.Error("the header is written differently from what was read")
+		}
+		key := h.parent.next(h.tokens)
+		if err := os.WriteFile(filepath.Join(dir, h.name(key)), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := open(dir, Options{Bytes: 1 << 40}, unsynced())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Stats(); (got.Blocks+got.States == 1) != (damage == nil) {
+			t.Errorf("%+v; reading the file: %v", got, damage)
+		}
+		root := Root{key: h.parent, rows: []int64{1}}
+		if h.kind == statesKind {
+			root = Root{key: h.parent, states: []int64{1}}
+		}
+		m := s.Find(root, h.tokens)
+		for i := range h.sections {
+			if h.kind == statesKind && m.Tokens > 0 {
+				_, _ = m.State(t.Context(), 0, i, buffer(int(h.sections[i].size))) // damaged states are an error
+			} else if m.Tokens > 0 {
+				_, _ = m.Read(t.Context(), i, 0, 1, buffer(int(h.sections[i].size)))
+			}
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
