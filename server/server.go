@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed4d217819/ebb/server/anthropic"
 	"github.com/seed4d217819/ebb/server/metrics"
+	"github.com/seed4d217819/ebb/server/page"
 	"github.com/seed4d217819/ebb/server/wire"
 )
 
@@ -78,7 +79,7 @@ func New(o Options) (*Server, error) {
 
 // mount registers the routes.
 func (s *Server) mount() {
-	s.routes.HandleFunc("GET /{$}", s.welcome)
+	page.Register(s.routes)
 	s.routes.HandleFunc("GET /health", s.health)
 	s.routes.HandleFunc("GET /v1/health", s.health)
 	s.routes.Handle("GET /metrics", s.metrics)
@@ -94,10 +95,10 @@ func (s *Server) mount() {
 
 var (
 	// keyless has the routes that need no key.
-	keyless = map[string]bool{"GET /{$}": true, "GET /health": true, "GET /v1/health": true}
+	keyless = map[string]bool{"GET /{$}": true, "GET /page/{name}": true, "GET /health": true, "GET /v1/health": true}
 	// always has those that are answered while the server is not ready.
 	always = map[string]bool{
-		"GET /{$}": true, "GET /health": true, "GET /v1/health": true, "GET /metrics": true,
+		"GET /{$}": true, "GET /page/{name}": true, "GET /health": true, "GET /v1/health": true, "GET /metrics": true,
 		"GET /debug/pprof/": true, "GET /debug/pprof/profile": true, "GET /debug/pprof/symbol": true, "GET /debug/pprof/trace": true,
 	}
 )
@@ -193,12 +194,6 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	_ = wire.JSON(w, http.StatusServiceUnavailable, map[string]any{
 		"error": map[string]any{"message": refusal, "type": "unavailable_error", "code": http.StatusServiceUnavailable},
 	})
-}
-
-// welcome says what this is.
-func (s *Server) welcome(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, "ebb serves models here: /v1/chat/completions, /v1/responses, /v1/messages, /api/chat\n")
 }
 
 // read reads what the metrics of a moment are.

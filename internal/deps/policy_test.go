@@ -95,7 +95,7 @@ var policy = map[string][]string{
 	"service":             {".", "chat", "conversation", "generate", "grammar", "grammar/jsonschema", "tokenizer"},
 	"service/servicetest": {".", "gguf", "internal/testmodel", "service", "tokenizer"},
 
-	"server":         {".", "server/anthropic", "server/metrics", "server/wire", "service"},
+	"server":         {"server/page", ".", "server/anthropic", "server/metrics", "server/wire", "service"},
 	"server/metrics": {".", "service"},
 	"server/wire":    {"service"},
 
