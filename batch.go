@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -29,7 +30,8 @@ type Request struct {
 	// stays the caller's, who leaves it alone until the generation has ended. However that ends, also
 	// if it is cancelled, Seq then holds what was computed of Prompt and, behind a whole prompt, all
 	// new tokens but the last one. If the config asks for several texts or beams, it holds the prompt
-	// alone.
+	// alone. If the generation was parked ([BatchOptions.Park]), another sequence may have taken the place
+	// of Seq: [Generation.Seq]. One that ends while it waits for its rows holds fewer tokens.
 	Keep bool
 	// Logits are the logits that [Engine.Forward] has returned for the last token of Seq. They are
 	// needed if Prompt is empty.
@@ -73,7 +75,24 @@ type BatchOptions struct {
 	// (chunked prefill). Where nobody waits, passes are as long as a step may be. 0: DefaultStepTime. A
 	// negative time has prompts computed at once, which is fastest where nobody reads along.
 	StepTime time.Duration
+
+	// What does not fit together waits, and goes on when there is room again: docs/batches.md. Others of the
+	// engine's sequences than the batch's may take that room. Full asks whoever has them to give some up,
+	// and reports whether there is more room now; it is called again if that does not suffice. claims are
+	// what the requests need, and their sequences are not to be touched; err is that of the step, nil for a
+	// request that has not begun. The error of Full joins that of a request which ends for want of room.
+	// nil: nobody is asked.
+	Full func(ctx context.Context, claims []Claim, err error) (made bool, failed error)
+	// Park takes over the sequence of a request that waits: it writes the rows somewhere, for example by
+	// [Engine.Save], closes the sequence, and returns how to get it back, with all of its tokens or the first
+	// of them. An error of restore that is [kv.ErrFull] has it asked again later; others end the request.
+	// After an error of Park the sequence is as it was. nil, or an error: the rows are given up, and the
+	// tokens are computed again.
+	Park func(ctx context.Context, seq *kv.Seq) (restore func(context.Context) (*kv.Seq, error), err error)
 }
+
+// Claim is what a request needs room for: [generate.Claim].
+type Claim = generate.Claim[*kv.Seq]
 
 // Batch generates from several prompts at once, each with its own config: one step through the
 // model serves all of them. The texts are the same as if each prompt were generated from alone,
@@ -89,10 +108,48 @@ type Batch struct {
 
 // NewBatch returns an empty batch. The caller closes it, before the engine.
 func (e *Engine) NewBatch(o BatchOptions) *Batch {
-	return &Batch{engine: e, batch: generate.NewBatch(e.runner.Forward, generate.BatchOptions[*kv.Seq]{
+	options := generate.BatchOptions[*kv.Seq]{
 		StepTime: max(cmp.Or(o.StepTime, DefaultStepTime), 0), StepTokens: e.runner.StepTokens(), Pass: e.runner.PassTokens,
 		PromptRows: max(1, maxPromptLogits/4/e.Config().Vocab),
-	})}
+		Short:      shortage, Fits: e.fits, Full: o.Full, Park: o.park,
+	}
+	if e.runner.Pool().Stats().RecurrentLayers > 0 {
+		options.Pending = (*kv.Seq).PendingLen
+	}
+	return &Batch{engine: e, batch: generate.NewBatch(e.runner.Forward, options)}
+}
+
+// shortage returns what a step was short of, or nil if its error is another one. Memory is everybody's,
+// and the cells of a tree are those of its sequences.
+func shortage(err error) *generate.Shortage[*kv.Seq] {
+	if full, ok := errors.AsType[*kv.TreeFullError](err); ok {
+		return &generate.Shortage[*kv.Seq]{Of: full.Of}
+	}
+	if errors.Is(err, kv.ErrFull) || errors.Is(err, ggml.ErrNoMemory) {
+		return &generate.Shortage[*kv.Seq]{}
+	}
+	return nil
+}
+
+// fits reports whether there is room for some claims.
+func (e *Engine) fits(claims []Claim) bool {
+	return e.runner.Pool().Fits(func(yield func(*kv.Seq, int) bool) {
+		for _, c := range claims {
+			if !yield(c.Seq, c.More) {
+				return
+			}
+		}
+	})
+}
+
+// park parks a sequence as the options say, or gives its rows up.
+func (o BatchOptions) park(ctx context.Context, seq *kv.Seq) (restore func(context.Context) (*kv.Seq, error), err error) {
+	if o.Park != nil {
+		if restore, err = o.Park(ctx, seq); err == nil || ctx.Err() != nil {
+			return restore, err
+		}
+	}
+	return func(context.Context) (*kv.Seq, error) { return seq, nil }, seq.Clear()
 }
 
 // maxPromptLogits is how many bytes the logits of a step's prompts take at most.
@@ -158,6 +215,9 @@ func (b *Batch) Step(ctx context.Context) (bool, error) { return b.batch.Step(ct
 // generation that has ended.
 func (b *Batch) Remove(g *Generation) error { return b.batch.Remove(g.task) }
 
+// Stats returns what the batch has counted: requests that had to wait for room, and what that has cost.
+func (b *Batch) Stats() generate.BatchStats { return b.batch.Stats() }
+
 // Close removes all generations.
 func (b *Batch) Close() error { return b.batch.Close() }
 
@@ -170,12 +230,30 @@ func (g *Generation) Done() bool { return g.task.Done() }
 // neither. A request that wants them of a whole text has no Seq.
 func (g *Generation) PromptTokens() []generate.Token { return g.task.PromptTokens() }
 
-// PromptLeft returns how many tokens of the prompt are not computed yet.
+// PromptLeft returns how many tokens are to be computed before the texts grow: those of the prompt, and
+// those whose rows were given up for others.
 func (g *Generation) PromptLeft() int { return g.task.PromptLeft() }
+
+// Phase returns what the batch does with the generation: whether its prompt is computed, its texts grow, or
+// it waits for room.
+func (g *Generation) Phase() generate.Phase { return g.task.Phase() }
+
+// FirstToken returns when the first new tokens came, and the zero time before.
+func (g *Generation) FirstToken() time.Time { return g.task.FirstToken() }
+
+// Recomputed returns how many tokens were computed again, because their rows were given up for others.
+func (g *Generation) Recomputed() int { return g.task.Recomputed() }
+
+// Seq returns the sequence of a request with Keep: its Seq, or the one that [BatchOptions.Park] has
+// restored in its place. Until it has, and without Keep, there is none, and Seq returns nil.
+func (g *Generation) Seq() *kv.Seq { return g.task.Seq() }
 
 // Err returns the error that ended the generation, or nil if it is under way or ended by itself.
 func (g *Generation) Err() error {
 	err := g.task.Err()
+	if _, full := errors.AsType[*kv.TreeFullError](err); full && max(g.config.Beams, g.config.Texts) <= 1 {
+		return fmt.Errorf("%w; the context has room for %d tokens: want a longer one, a shorter prompt, or fewer new tokens", err, g.engine.Context())
+	}
 	if texts := max(g.config.Beams, g.config.Texts); texts > 1 && errors.Is(err, kv.ErrFull) && !errors.Is(err, kv.ErrNoMemory) {
 		return fmt.Errorf("%w; %s", err, g.roomFor(texts))
 	}

@@ -49,6 +49,9 @@ func (o Options) openTiers(c *kv.Options) error {
 		}
 		c.Tier = stack.New(host.NewExact, files.New, o.HostMemory).New
 		c.ForcedCopies, c.SlotAlign = true, slotAlign
+		if o.DiskBytes > 0 {
+			c.TierBytes = o.HostMemory + o.DiskBytes
+		}
 	}
 	return nil
 }

@@ -153,6 +153,7 @@ type noWork struct {
 	Drafts int
 
 	Before, More int
+	Again        int
 }
 
 func (s *noSequence) Len() int                   { return s.tokens }

@@ -22,6 +22,35 @@ type BatchOptions[S any] struct {
 	// PromptRows is of how many tokens of prompts a step computes logits at most, where
 	// [Request.PromptLogProbs] asks for them. 0: there is no limit.
 	PromptRows int
+	// Pending returns how many of the last tokens of a sequence are to be computed again. They go in
+	// passes, too. nil: none ever are.
+	Pending func(seq S) int
+
+	// Short says what the model was short of, if a step has failed because there was no room for it and
+	// nothing has changed. The requests of the step then wait instead of ending. nil: no step is short of
+	// anything, and a request whose step fails alone ends.
+	Short func(error) *Shortage[S]
+	// Fits reports whether there is room for all of some claims together. A request for which there is none
+	// waits before it begins. nil: it is tried.
+	Fits func([]Claim[S]) bool
+	// Full asks the owner of the memory to make room for some claims, for example by giving up sequences of
+	// which the batch has none, and reports whether there is more room now. It is called again if that
+	// does not suffice. err is the step's, nil for a request that has not begun. The error of Full joins that
+	// of a request which ends for want of room. nil: the batch has all of the memory.
+	Full func(ctx context.Context, claims []Claim[S], err error) (made bool, failed error)
+	// Park takes over the sequence of a request that waits and gives its rows away, for example to files. It
+	// returns how the sequence comes back: with its tokens, or the first of them, as the others are computed
+	// again. After an error the sequence is as it was. nil, or an error: the sequence is truncated to
+	// nothing, and its tokens are computed again.
+	Park func(ctx context.Context, seq S) (restore func(context.Context) (S, error), err error)
+}
+
+// BatchStats count what a batch has done for want of room.
+type BatchStats struct {
+	SetAside int // requests that had to wait with their sequences
+	Parked   int // requests whose rows were given away
+	Ended    int // requests that have left the batch
+	Again    int // tokens that those have computed again
 }
 
 // Batch carries out searches, of one prompt or of several: one step through the model serves all of
@@ -32,13 +61,20 @@ type Batch[S Sequence[S], W Work[S]] struct {
 	forward Forward[W]
 	options BatchOptions[S]
 	pace    pace
-	tasks   []*Task[S] // those that have not ended
+	tasks   []*Task[S] // those that have not ended, in the order in which they came
+	stats   BatchStats
+
+	freed bool // since a request was set aside another one has ended
+	asked bool // the owner has no more room since then
+	tries int  // steps since then
+	once  int  // tokens of prompts that the last step had time for
 
 	// Scratch of a step.
 	running []*Task[S]
 	prompts []*Task[S]
 	works   []W
 	rows    [][][]float32
+	claims  []Claim[S]
 }
 
 // NewBatch returns an empty batch. The caller closes it.
@@ -55,12 +91,14 @@ func NewBatch[S Sequence[S], W Work[S]](forward Forward[W], o BatchOptions[S]) *
 // Add adds a search that continues a prompt. If Add returns an error, the batch has closed the
 // request's sequence, unless the request keeps it.
 func (b *Batch[S, W]) Add(r Request[S]) (*Task[S], error) {
-	t := newTask(r)
+	t := newTask(r, b.options.Pending)
 	if t.err != nil {
 		return nil, t.err
 	}
 	if t.running() {
+		t.measure()
 		b.tasks = append(b.tasks, t)
+		b.asked = false
 	}
 	return t, nil
 }
@@ -95,6 +133,9 @@ func (b *Batch[S, W]) Run(ctx context.Context) error {
 	}
 }
 
+// Stats returns what the batch has counted.
+func (b *Batch[S, W]) Stats() BatchStats { return b.stats }
+
 // Step takes the searches one step further: all texts that grow, and prompts as far as there is time.
 // It reports whether there were any searches. It returns an error only if ctx is cancelled, and
 // everything is then as before. A search whose own context was cancelled ends before the step.
@@ -103,36 +144,77 @@ func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
 	if b.forgetEnded(); len(b.tasks) == 0 {
 		return false, nil
 	}
-	tokens := b.plan()
 	defer func() {
 		clear(b.running)
 		b.forgetEnded()
 	}()
+	if b.tries++; b.tries >= retrySteps {
+		b.freed, b.asked, b.tries = true, false, 0
+	}
+	for asked := 0; ; asked++ {
+		if err := b.admit(ctx); err != nil {
+			return true, err
+		}
+		tokens := b.plan()
+		if len(b.running) == 0 { // what has come back has ended
+			return true, nil
+		}
+		err := b.try(ctx, tokens)
+		if err == nil || ctx.Err() != nil {
+			return true, err
+		}
+		short := b.short(err)
+		if short == nil {
+			return true, b.eachAlone(ctx, err)
+		}
+		if err := b.relieve(ctx, short, err, asked); err != nil {
+			return true, err
+		}
+	}
+}
+
+// try takes the step that is planned, and if that fails, one without guesses.
+func (b *Batch[S, W]) try(ctx context.Context, tokens int) error {
 	began := time.Now()
+	guesses := false
 	for _, t := range b.running {
 		t.clock.start()
+		guesses = guesses || t.left == 0 && t.guesses()
 	}
 	texts := b.running[0].left == 0
-	err = b.step(ctx, b.running, true)
+	err := b.step(ctx, b.running, true)
 	if err == nil && texts {
 		b.pace.saw(tokens, time.Since(began))
 	}
-	if err == nil || ctx.Err() != nil {
-		return true, err
+	if err != nil && ctx.Err() == nil && guesses {
+		err = b.step(ctx, b.running, false)
 	}
-	if len(b.running) == 1 && !b.running[0].guesses() {
+	return err
+}
+
+// eachAlone takes the step of each search alone, without guesses: what fails for one must not end the others.
+func (b *Batch[S, W]) eachAlone(ctx context.Context, err error) error {
+	if len(b.running) == 1 {
 		b.running[0].fail(err)
-		return true, nil
+		return nil
 	}
-	// Searches that do not fit together may fit alone, and without guesses.
+	stuck := true
 	for i, t := range b.running {
-		if err := b.step(ctx, b.running[i:i+1], false); ctx.Err() != nil {
-			return true, err
-		} else if err != nil {
-			t.fail(err)
+		alone := b.step(ctx, b.running[i:i+1], false)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case alone != nil && b.short(alone) != nil:
+			continue // it waits in the next step
+		case alone != nil:
+			t.fail(alone)
 		}
+		stuck = false
 	}
-	return true, nil
+	if stuck {
+		b.running[0].fail(err)
+	}
+	return nil
 }
 
 // endCancelled ends the searches whose own contexts were cancelled.
@@ -150,7 +232,11 @@ func (b *Batch[S, W]) forgetEnded() {
 	for _, t := range b.tasks {
 		if t.running() {
 			going = append(going, t)
+			continue
 		}
+		b.stats.Ended++
+		b.stats.Again += t.again
+		b.freed, b.asked, b.tries = true, false, 0
 	}
 	clear(b.tasks[len(going):])
 	b.tasks = going
@@ -174,7 +260,10 @@ func (b *Batch[S, W]) step(ctx context.Context, tasks []*Task[S], guesses bool) 
 		}
 	}
 	for _, t := range tasks {
-		n := len(t.search.Branches())
+		n := 1
+		if t.left == 0 {
+			n = len(t.search.Branches())
+		}
 		t.goOn(rows[:n])
 		rows = rows[n:]
 	}
@@ -183,21 +272,16 @@ func (b *Batch[S, W]) step(ctx context.Context, tasks []*Task[S], guesses bool) 
 
 // append appends what a search wants computed to works.
 func (b *Batch[S, W]) append(works []W, t *Task[S], guesses bool) []W {
+	if t.left > 0 {
+		tokens, again, logits := t.nextPass()
+		return append(works, newWork[S, W](t.seqs[t.at], tokens, logits, 0, t.done, t.rest-t.pass, again))
+	}
 	for i, br := range t.search.Branches() {
-		tokens, logits, drafts, before, more := br.Tokens, br.Logits, br.Draft, 0, 0
-		switch {
-		case t.left > 0:
-			tokens, before, more = tokens[t.done:][:t.pass], t.done, t.left-t.pass
-			switch {
-			case t.echo != nil:
-				logits = t.pass
-			case more > 0:
-				logits = 0
-			}
-		case !guesses:
+		tokens, logits, drafts := br.Tokens, br.Logits, br.Draft
+		if !guesses {
 			tokens, logits, drafts = tokens[:len(tokens)-drafts], logits-drafts, 0
 		}
-		works = append(works, newWork[S, W](t.seqs[i], tokens, logits, drafts, before, more))
+		works = append(works, newWork[S, W](t.seqs[i], tokens, logits, drafts, 0, 0, 0))
 	}
 	return works
 }

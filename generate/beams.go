@@ -72,6 +72,17 @@ func newBeams(prompt []int32, held int, c Config, chain *sample.Chain) *beams {
 
 func (s *beams) Branches() []Branch { return s.branches }
 
+func (s *beams) IDs(branch int) []int32 {
+	for i := range s.groups {
+		for j := range s.groups[i].beams {
+			if b := &s.groups[i].beams[j]; !s.groups[i].done && b.branch == branch {
+				return b.ids
+			}
+		}
+	}
+	return nil
+}
+
 func (s *beams) Take(rows [][][]float32) error {
 	s.chosen++
 	s.others = s.others[:0]

@@ -8,13 +8,20 @@ import (
 
 // echo reads from the logits of a prompt how probable its tokens are.
 type echo struct {
-	ids    []int32 // those of the prompt that are computed
+	first  int     // the first token of the prompt that is computed
+	ids    []int32 // those from there on
 	top    int     // how many candidates are listed for each
 	tokens []Token // those that passes have computed
 }
 
-func newEcho(ids []int32, top int) *echo {
-	return &echo{ids: ids, top: top, tokens: make([]Token, 0, len(ids))}
+func newEcho(prompt []int32, held, top int) *echo {
+	return &echo{first: held, ids: prompt[held:], top: top, tokens: make([]Token, 0, len(prompt)-held)}
+}
+
+// wants returns of how many of the last tokens of a pass logits are wanted: of those behind the ones that
+// were read before. The pass begins behind some tokens of the prompt.
+func (e *echo) wants(before, pass int) int {
+	return min(pass, before+pass-(e.first+max(len(e.tokens)-1, 0)))
 }
 
 // add takes the logits that follow the tokens of a pass: [token][vocab]. Those after the last token of

@@ -26,6 +26,7 @@ type counting struct {
 	Drafts int
 
 	Before, More int
+	Again        int
 }
 
 func count(_ context.Context, batch []counting, _ [][][]float32) (out [][][]float32, _ error) {

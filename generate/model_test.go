@@ -21,6 +21,7 @@ type model struct {
 	spread float32                        // of the logits; 0: 4
 	rows   [][]float32                    // if there are any: the answers, whatever is asked
 	change func(ids []int32, l []float32) // of an answer, on its way out
+	rare   bool                           // states are kept after every few tokens, and no others
 	room   int                            // tokens that all open sequences may hold together; 0: no limit
 
 	calls  int
@@ -33,7 +34,12 @@ type model struct {
 type sequence struct {
 	model *model
 	ids   []int32
+	lost  int  // of the last tokens: they are to be computed again
+	root  *int // that of the sequence of which it is a fork
 }
+
+// rareState is after how many tokens states are kept where they are rare.
+const rareState = 4
 
 // What the tests of this package call them.
 type (
@@ -52,22 +58,32 @@ type work struct {
 	Drafts int
 
 	Before, More int
+	Again        int
 }
 
 func (m *model) seq(ids ...int32) *sequence {
-	s := &sequence{m, slices.Clone(ids)}
+	s := &sequence{model: m, ids: slices.Clone(ids), root: new(int)}
 	m.open = append(m.open, s)
 	return s
 }
 
 func (s *sequence) Len() int { return len(s.ids) }
 
-func (s *sequence) Fork() (*sequence, error) { return s.model.seq(s.ids...), nil }
+func (s *sequence) Fork() (*sequence, error) {
+	f := s.model.seq(s.ids...)
+	f.lost, f.root = s.lost, s.root
+	return f, nil
+}
 
 func (s *sequence) Truncate(n int) error {
 	if n < 0 || n > len(s.ids) {
 		return errors.New("truncated to more than there is")
 	}
+	if begin := len(s.ids) - s.lost; n < begin && s.model.rare {
+		s.lost = begin - n/rareState*rareState
+		s.ids = s.ids[:begin]
+	}
+	s.lost = max(0, s.lost-(len(s.ids)-n))
 	s.ids = s.ids[:n]
 	return nil
 }

@@ -29,6 +29,15 @@ func newSamples(prompt []int32, held int, c Config, chain *sample.Chain) *sample
 
 func (s *samples) Branches() []Branch { return s.branches }
 
+func (s *samples) IDs(branch int) []int32 {
+	for i := range s.texts {
+		if s.place[i] == branch && s.texts[i].finish == Unfinished {
+			return s.texts[i].ids
+		}
+	}
+	return nil
+}
+
 func (s *samples) Take(rows [][][]float32) error {
 	for i := range s.texts {
 		t := &s.texts[i]

@@ -15,7 +15,11 @@ func (b *Batch[S, W]) plan() (tokens int) {
 	b.running, b.prompts = b.running[:0], b.prompts[:0]
 	room := b.options.StepTokens
 	for _, t := range b.tasks {
-		if t.left > 0 {
+		if t.place != active || !t.running() {
+			t.waited++
+			continue
+		}
+		if t.measure(); t.left > 0 {
 			b.prompts = append(b.prompts, t)
 			continue
 		}
@@ -23,14 +27,16 @@ func (b *Batch[S, W]) plan() (tokens int) {
 		room -= t.tokens()
 	}
 	texts := len(b.running)
+	if texts > 0 {
+		room = max(room, granule) // or prompts would wait for ever: the model takes two steps then
+	}
 	free := room
 	if b.pace.target > 0 {
 		free = b.pace.next()
 	}
 	once, rows := max(free, 1), b.options.PromptRows
-	slices.SortStableFunc(b.prompts, func(x, y *Task[S]) int {
-		return cmp.Compare(x.left-x.waited*once, y.left-y.waited*once)
-	})
+	b.once = once
+	slices.SortStableFunc(b.prompts, func(x, y *Task[S]) int { return cmp.Compare(x.urgency(once), y.urgency(once)) })
 	for i, t := range b.prompts {
 		most := free
 		if i == 0 && texts == 0 {
@@ -60,15 +66,15 @@ func (b *Batch[S, W]) plan() (tokens int) {
 // pass returns how many tokens of its prompt a task has in a step that has room for most. Only the first
 // prompt of a step may have a few.
 func (b *Batch[S, W]) pass(t *Task[S], most int, first bool) int {
-	n := min(t.left, most)
-	if n < t.left && !first {
+	n := min(t.rest, most)
+	if n < t.rest && !first {
 		n = n / granule * granule
 	}
 	if n <= 0 {
 		return 0
 	}
 	if b.options.Pass != nil {
-		n = max(1, min(n, b.options.Pass(t.seqs[0], n)))
+		n = max(1, min(n, b.options.Pass(t.seqs[t.at], n)))
 	}
 	return n
 }

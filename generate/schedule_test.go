@@ -403,3 +403,102 @@ func TestSchedulingLeavesNoGarbage(t *testing.T) {
 		t.Errorf("%g allocations a step of texts and prompts, want none", n)
 	}
 }
+
+// A pass has at most twice the tokens of the one before, however fast that was: what holds for few tokens
+// need not hold for many.
+func TestAPassIsAtMostTwiceTheOneBefore(t *testing.T) {
+	for _, each := range []time.Duration{time.Nanosecond, time.Microsecond, 50 * time.Microsecond} {
+		before := 16
+		for i, s := range besideTexts(t, 20000, func(_, tokens, _ int) time.Duration { return 5*time.Millisecond + time.Duration(tokens)*each }).mixed() {
+			if s.prompts > 2*before {
+				t.Errorf("%v a token: step %d takes %d tokens of the prompt after one of %d", each, i, s.prompts, before)
+			}
+			before = s.prompts
+		}
+	}
+}
+
+// Texts that have as many tokens as a step may keep no prompt waiting for ever.
+func TestTextsThatFillAStepStarveNoPrompt(t *testing.T) {
+	m := &model{vocab: 8, memory: 3}
+	b := generate.NewBatch(m.forward, options{StepTime: time.Second, StepTokens: 8})
+	defer b.Close()
+	step := func() {
+		if _, err := b.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.Add(request{Seq: m.seq(), Prompt: []int32{1}, Config: generate.Config{Sample: true, Texts: 12}}); err != nil {
+		t.Fatal(err)
+	}
+	step()
+	long, err := b.Add(request{Seq: m.seq(), Prompt: longPrompt(100)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		step()
+	}
+	if left := long.PromptLeft(); left > 0 {
+		t.Errorf("after 100 steps %d tokens of a prompt of 100 are left", left)
+	}
+}
+
+// Tokens that a sequence has to compute again go in passes too, and what they take counts as theirs.
+func TestWhatIsComputedAgainKeepsNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := &sequence{}
+		m := &timed{model: &model{vocab: 8, memory: 3}}
+		b := generate.NewBatch(func(ctx context.Context, works []work, rows [][][]float32) ([][][]float32, error) {
+			works = slices.Clone(works)
+			for i, w := range works {
+				if w.Seq == lost && lost.lost > 0 {
+					n := lost.lost
+					if len(w.Tokens) == 0 {
+						n = w.Again
+					}
+					at := len(lost.ids) - lost.lost
+					works[i].Tokens = slices.Concat(lost.ids[at:at+n], w.Tokens)
+					rest := slices.Clone(lost.ids[at+n:])
+					lost.ids = lost.ids[:at]
+					defer func() { lost.ids, lost.lost = append(lost.ids, rest...), len(rest) }()
+				}
+			}
+			return m.forward(ctx, works, rows)
+		}, options{StepTime: stepTime, StepTokens: 4096, Pending: func(s *sequence) int { return s.lost }})
+		defer b.Close()
+		m.cost = func(tokens, _ int) time.Duration { return time.Duration(tokens) * time.Millisecond }
+		for i := range 3 {
+			if _, err := b.Add(request{Seq: m.seq(), Prompt: []int32{int32(i), 1}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			if _, err := b.Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lost = m.seq(longPrompt(3000)...)
+		lost.lost = 2500
+		again, err := b.Add(request{Seq: lost, Prompt: longPrompt(3010)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := again.PromptLeft(); left != 2510 {
+			t.Errorf("%d tokens are left, want 2500 and 10", left)
+		}
+		for again.PromptLeft() > 0 {
+			if _, err := b.Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, s := range m.steps {
+			if s.elapsed > stepTime*5/4 {
+				t.Errorf("step %d takes %v, want about %v", i, s.elapsed, stepTime)
+			}
+		}
+		if n := len(m.mixed()); n > 30 || again.Recomputed() != 2500 {
+			t.Errorf("%d steps, want about 2500 / 190; %d tokens were computed again, want 2500", n, again.Recomputed())
+		}
+	})
+}

@@ -6,6 +6,9 @@ type Search interface {
 	// Branches returns what the search wants computed next, and nothing when it has ended. The
 	// slices are the search's, and are valid until Take.
 	Branches() []Branch
+	// IDs returns the tokens of a branch: the prompt's, and all new ones, but no guesses. Its sequence has the
+	// first Branch.Len of them. They are the search's, and are valid until Take.
+	IDs(branch int) []int32
 	// Take goes on with the logits of the branches, for each as many rows as it wanted:
 	// [branch][row][vocab]. An error ends the search.
 	Take(rows [][][]float32) error

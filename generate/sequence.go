@@ -15,7 +15,8 @@ type Sequence[S any] interface {
 // Work is what a step appends to one sequence: at least one token. Logits is for how many of the
 // last of them the logits of the token that follows are wanted, and Drafts how many of the last are
 // guesses. Where a prompt is computed in passes, one a step, Before is how many of its tokens the passes
-// before have computed, and More how many follow. The type is the engine's own (ebb's is kv.Work), so
+// before have computed, and More how many follow. Again is how many of the sequence's own last tokens are
+// computed again before Tokens, which may be none then; 0: all that have to be. The type is the engine's own (ebb's is kv.Work), so
 // that its batches need not be copied.
 type Work[S any] interface {
 	~struct {
@@ -25,6 +26,7 @@ type Work[S any] interface {
 		Drafts int
 
 		Before, More int
+		Again        int
 	}
 }
 
@@ -35,7 +37,7 @@ type Work[S any] interface {
 type Forward[W any] func(ctx context.Context, batch []W, rows [][][]float32) ([][][]float32, error)
 
 // newWork returns a work of the engine's type.
-func newWork[S any, W Work[S]](seq S, tokens []int32, logits, drafts, before, more int) W {
+func newWork[S any, W Work[S]](seq S, tokens []int32, logits, drafts, before, more, again int) W {
 	return W(struct {
 		Seq    S
 		Tokens []int32
@@ -43,5 +45,6 @@ func newWork[S any, W Work[S]](seq S, tokens []int32, logits, drafts, before, mo
 		Drafts int
 
 		Before, More int
-	}{seq, tokens, logits, drafts, before, more})
+		Again        int
+	}{seq, tokens, logits, drafts, before, more, again})
 }

@@ -98,10 +98,10 @@ func (s *stream[S, W]) compute(ctx context.Context) ([][]float32, error) {
 		logits = len(s.text.next)
 	}
 	next := s.text.next
-	s.works[0] = newWork[S, W](s.seq, next, logits, logits-1, 0, 0)
+	s.works[0] = newWork[S, W](s.seq, next, logits, logits-1, 0, 0, 0)
 	rows, err := s.forward(ctx, s.works[:], s.rows)
 	if err != nil && ctx.Err() == nil && logits > 1 && s.seq.Len() == held { // perhaps only the guesses do not fit
-		s.works[0] = newWork[S, W](s.seq, next[:1], 1, 0, 0, 0)
+		s.works[0] = newWork[S, W](s.seq, next[:1], 1, 0, 0, 0, 0)
 		rows, err = s.forward(ctx, s.works[:], s.rows)
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // ErrRemoved is the error of a task that was removed from its batch before it had ended.
@@ -39,27 +40,49 @@ type Task[S Sequence[S]] struct {
 	search Search
 	ctx    context.Context //nolint:containedctx // the request's
 	clock  clock
+	first  time.Time // when the first new tokens came; zero: there are none
 
-	seqs []S // one for each branch
+	seqs []S // one for each branch; fewer while they are made again
 	next []S // scratch of reorder
+	own  S   // the caller's, or the one that has taken its place
 	err  error
 
 	kept    bool // the only sequence stays the caller's
 	several bool // texts are searched for
+	growth  int  // new tokens that the search is for; 0: there is no limit
+	texts   int  // that it is for at a time
 	prompt  int  // tokens
+	begun   bool // all of the prompt was computed: texts grow
 	echo    *echo
 
-	// While the prompt is computed, in passes.
-	done   int // tokens that passes have computed
-	left   int // tokens that are left; 0: the prompt is computed
-	pass   int // tokens that the next step takes
-	waited int // steps that have taken none
+	place   place
+	restore func(context.Context) (S, error) // of a parked sequence; nil: it is not parked, or was emptied
+	high    int                              // tokens of the first sequence that are not computed for the first time
+	again   int                              // tokens that were computed again
+
+	// While tokens are computed in passes: those of the prompt, or those that the sequences had before.
+	pending func(S) int // how many of the last tokens of a sequence are to be computed again; nil: none are
+	behind  bool        // sequences lack tokens that they have had
+	origins []origin    // by branch, if texts grow: where the sequences begin that are made again
+	made    []int       // the branches of the sequences that there are
+	at      int         // the sequence of the next pass
+	held    int         // tokens of it that are computed
+	done    int         // tokens of it that passes have computed
+	rest    int         // tokens of it that are left
+	left    int         // tokens of all sequences that are left; 0: the next step is of the branches
+	pass    int         // tokens that the next step takes
+	waited  int         // steps that have taken none
 }
 
-func newTask[S Sequence[S]](r Request[S]) *Task[S] {
+func newTask[S Sequence[S]](r Request[S], pending func(S) int) *Task[S] {
 	t := &Task[S]{
 		ctx: r.Context, seqs: []S{r.Seq}, clock: clock{limit: r.Config.MaxTime},
-		kept: r.Keep, several: max(r.Config.Beams, r.Config.Texts) > 1, prompt: len(r.Prompt),
+		kept: r.Keep, texts: max(r.Config.Beams, r.Config.Texts, 1), growth: r.Config.MaxNewTokens, prompt: len(r.Prompt),
+		place: queued, pending: pending,
+	}
+	t.several = t.texts > 1
+	if r.Keep {
+		t.own = r.Seq
 	}
 	held := r.Seq.Len()
 	t.search, t.err = newSearch(r.Prompt, held, r.Logits, r.Config)
@@ -68,11 +91,8 @@ func newTask[S Sequence[S]](r Request[S]) *Task[S] {
 	case r.Logits != nil:
 		t.clock.start()
 		t.take([][][]float32{{r.Logits}})
-	default:
-		t.left = len(r.Prompt) - held
-		if r.PromptLogProbs {
-			t.echo = newEcho(r.Prompt[held:], r.Config.Top)
-		}
+	case r.PromptLogProbs:
+		t.echo = newEcho(r.Prompt, held, r.Config.Top)
 	}
 	if t.err != nil {
 		t.release()
@@ -100,8 +120,19 @@ func (t *Task[S]) PromptTokens() []Token {
 	return t.echo.tokens
 }
 
-// PromptLeft returns how many tokens of the prompt are not computed yet.
+// PromptLeft returns how many tokens are to be computed before the texts grow: those of the prompt, and
+// those that are computed again.
 func (t *Task[S]) PromptLeft() int { return t.left }
+
+// FirstToken returns when the first new tokens came, and the zero time before.
+func (t *Task[S]) FirstToken() time.Time { return t.first }
+
+// Recomputed returns how many tokens were computed again, because their rows were given up for others.
+func (t *Task[S]) Recomputed() int { return t.again }
+
+// Seq returns the sequence of a request with Keep: its Seq, or the one that has come back in its place after
+// it was parked. While it is parked there is none, and Seq returns the zero value, as without Keep.
+func (t *Task[S]) Seq() S { return t.own }
 
 // running reports whether the search has something to compute.
 func (t *Task[S]) running() bool {
@@ -115,6 +146,13 @@ func (t *Task[S]) cancelled() bool { return t.ctx != nil && t.ctx.Err() != nil }
 func (t *Task[S]) guesses() bool {
 	return slices.ContainsFunc(t.search.Branches(), func(b Branch) bool { return b.Draft > 0 })
 }
+
+// grown returns how many new tokens each text has that goes on.
+func (t *Task[S]) grown() int { return len(t.search.IDs(0)) - t.prompt }
+
+// urgency orders the requests whose prompts wait, the smallest first: by the tokens that are left, less what
+// steps take that have left it out.
+func (t *Task[S]) urgency(once int) int { return t.left - t.waited*once }
 
 // tokens returns how many tokens the next step computes for a search whose prompt is computed.
 func (t *Task[S]) tokens() (n int) {
@@ -148,28 +186,15 @@ func (t *Task[S]) end(err error) {
 	t.release()
 }
 
-// goOn takes note of a pass of the prompt, or gives the search the logits of its branches.
-func (t *Task[S]) goOn(rows [][][]float32) {
-	if t.left > 0 {
-		t.done, t.left = t.done+t.pass, t.left-t.pass
-		if t.echo != nil {
-			if err := t.echo.add(rows[0]); err != nil {
-				t.end(err)
-				return
-			}
-			rows = [][][]float32{rows[0][t.pass-1:]}
-		}
-	}
-	if t.left == 0 {
-		t.take(rows)
-	}
-}
-
 // take gives the search its logits, and brings the sequences in line with its branches.
 func (t *Task[S]) take(rows [][][]float32) {
+	t.begun = true
 	if t.err = t.search.Take(rows); t.err != nil {
 		t.release()
 		return
+	}
+	if t.first.IsZero() {
+		t.first = time.Now()
 	}
 	if t.clock.over() && t.running() {
 		t.search.Stop(TimeLimit)
@@ -205,7 +230,7 @@ func (t *Task[S]) close() error {
 			}
 		}
 	}
-	t.seqs, t.next = nil, nil
+	t.seqs, t.next, t.restore = nil, nil, nil
 	return errors.Join(errs...)
 }
 

@@ -147,7 +147,7 @@ func (a *arrangement) room() error {
 			if again := a.again(t.tree); again > 0 {
 				text = fmt.Sprintf("; %d of those that it needs are computed again, beside the ones that forks still hold: close forks, or allow a longer context", again)
 			}
-			return fmt.Errorf("%w: the step needs %d more, and %d of %d tokens are free%s", ErrFull, t.need, free, t.capacity, text)
+			return &TreeFullError{t.tree, fmt.Sprintf("%v: the step needs %d more, and %d of %d tokens are free%s", ErrFull, t.need, free, t.capacity, text)}
 		}
 	}
 	return nil

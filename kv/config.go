@@ -55,6 +55,9 @@ type Options struct {
 	// layers. It is needed where layers have windows shorter than the context, and where rows are
 	// copied: under a policy that streams, on a device other than the CPU or with ForcedCopies.
 	Tier tier.Maker
+	// TierBytes is how many bytes those tiers can hold together, which [Pool.Fits] goes by. 0: it is not
+	// known.
+	TierBytes int64
 	// WindowRows is how many rows behind the window are kept of a layer that has one, in whole blocks
 	// and at least; 0: all, and NoWindowRows: none. What a sequence needs of the others is a [GoneError].
 	WindowRows int
@@ -245,6 +248,7 @@ type config struct {
 	firstCells int // that a tree has room for at first, under the policy auto
 
 	newTier      tier.Maker // nil: none is needed
+	tierBytes    int64      // that tiers can hold; 0: not known
 	slotAlign    int64
 	forcedCopies bool
 	link         float64 // bytes a second; 0: no bound
@@ -284,7 +288,7 @@ func (o Options) resolve(devices []*ggml.Backend) (config, error) {
 		policy: o.Policy, shapes: o.Layers, layouts: make([]tier.Layout, len(o.Layers)), typeK: o.TypeK, typeV: o.TypeV,
 		capacity: o.Cells, cells: plan.WholeBlocks(o.Cells),
 		onHost: o.HostAttention, hostTokens: orDefault(o.HostTokens, DefaultHostTokens), hostDepth: o.HostDepth,
-		newTier: o.Tier, slotAlign: max(o.SlotAlign, 1), forcedCopies: o.ForcedCopies, link: o.Link, trace: o.Trace,
+		newTier: o.Tier, tierBytes: o.TierBytes, slotAlign: max(o.SlotAlign, 1), forcedCopies: o.ForcedCopies, link: o.Link, trace: o.Trace,
 		snapshotEvery: max(0, orDefault(o.SnapshotEvery, DefaultSnapshotEvery)), snapshotBytes: o.SnapshotBytes,
 		trees: max(1, o.Trees), firstCells: firstCells, room: o.Room, notify: o.Notify,
 	}

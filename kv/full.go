@@ -17,6 +17,23 @@ var ErrFull = errors.New("kv: the cache is full")
 // [Options.Memory] allows, an allocation that failed, or a tier without room. It wraps ErrFull.
 var ErrNoMemory = fmt.Errorf("%w: no memory", ErrFull)
 
+// TreeFullError says that a tree of sequences has too few cells left for a step. It is ErrFull, and not
+// ErrNoMemory: only sequences of that tree can make room.
+type TreeFullError struct {
+	tree *tree
+	text string
+}
+
+func (e *TreeFullError) Error() string { return e.text }
+func (e *TreeFullError) Unwrap() error { return ErrFull }
+
+// Of reports whether an open sequence is of the tree.
+func (e *TreeFullError) Of(s *Seq) bool {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return s.tree == e.tree
+}
+
 // ErrWindowRows is wrapped by errors that say that tiers have no room, where all rows behind the windows
 // of layers are kept: with [Options.WindowRows] tiers need less.
 var ErrWindowRows = errors.New("kv: all rows behind windows are kept")

@@ -72,6 +72,13 @@ func (s *Seq) Pending() []int32 {
 	return slices.Clone(s.pending)
 }
 
+// PendingLen returns how many tokens Pending has.
+func (s *Seq) PendingLen() int {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return len(s.pending)
+}
+
 // PutBeside puts something beside the sequence, which closes it when it is closed itself, and which
 // [Seq.Beside] returns. Forks have nothing beside them. It replaces what was there, which is not closed.
 // What is put beside a closed sequence is an error, and stays open.
@@ -130,6 +137,24 @@ func (s *Seq) Truncate(n int) error {
 	s.pending = append(s.pending[:0], s.tokens[n:wanted]...)
 	s.cut(n)
 	return nil
+}
+
+// Clear forgets all tokens, and gives back the memory of the sequence's tree, unless others are in it: the
+// sequence begins a tree of its own, as a new one does.
+func (s *Seq) Clear() error {
+	fresh := s.pool.newTree()
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	if err := s.idle(); err != nil {
+		delete(s.pool.trees, fresh)
+		return fmt.Errorf("kv: clear: %w", err)
+	}
+	beside := s.beside
+	s.beside = nil
+	err := s.drop()
+	s.tree, s.beside = fresh, beside
+	fresh.seqs = []*Seq{s}
+	return err
 }
 
 // cut gives back the cells of the tokens from n on.

@@ -23,6 +23,9 @@ type Work struct {
 	// Of a prompt that is computed in passes, one a step: how many of its tokens the passes before have
 	// computed, and how many follow. Memory is planned for those that follow.
 	Before, More int
+	// Again is how many of the tokens of [Seq.Pending] a pass takes, if not all: then it has no Tokens of its
+	// own. 0: all of them. It is read by who puts them before Tokens, and not by the cache.
+	Again int
 }
 
 // again returns how many of the tokens are computed again: all of [Seq.Pending], or as many as the step

@@ -53,13 +53,17 @@ func (r *Runner) forward(ctx context.Context, batch []kv.Work, rows [][][]float3
 	return r.passes(ctx, batch, rows)
 }
 
-// withPending returns the batch with the tokens before those of its works that are to be computed again.
+// withPending returns the batch with the tokens before those of its works that are to be computed again, or
+// as many of them as a pass takes.
 func withPending(batch []kv.Work) []kv.Work {
 	copied := false
 	for i, w := range batch {
 		pending := w.Seq.Pending()
 		if len(pending) == 0 {
 			continue
+		}
+		if w.Again > 0 && len(w.Tokens) == 0 {
+			pending = pending[:min(w.Again, len(pending))]
 		}
 		if !copied {
 			batch, copied = slices.Clone(batch), true
@@ -118,12 +122,12 @@ func (r *Runner) passes(ctx context.Context, batch []kv.Work, rows [][][]float32
 	}
 }
 
-// PassTokens returns how many of the next tokens of a sequence one step takes, which may be fewer than
-// all of them. A prompt that is computed in passes of at most as many is divided where [Runner.Forward]
+// PassTokens returns how many of the next tokens of a sequence one step takes, those of its
+// [kv.Seq.Pending] first, which may be fewer than all of them. A prompt that is computed in passes of at most as many is divided where [Runner.Forward]
 // would divide it.
 func (r *Runner) PassTokens(seq *kv.Seq, tokens int) int {
 	tokens = min(tokens, r.pool.StepTokens())
-	if next := seq.NextSnapshot() - len(seq.Pending()); next > 0 {
+	if next := seq.NextSnapshot(); next > 0 {
 		tokens = min(tokens, next)
 	}
 	return tokens

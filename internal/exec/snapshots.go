@@ -16,7 +16,11 @@ func (r *Runner) askForSnapshots(batch []kv.Work) {
 		if n := promptEnd(w); n > 0 {
 			_ = w.Seq.SnapshotAt(n) // of a closed sequence: the step says so
 		}
-		if all := len(w.Tokens) + w.More; w.More > 0 && w.Before == 0 && r.PassTokens(w.Seq, all) < all {
+		again := w.Seq.PendingLen()
+		if len(w.Tokens) == 0 {
+			again = min(w.Again, again) // More has the rest
+		}
+		if all := again + len(w.Tokens) + w.More; w.More > 0 && w.Before == 0 && r.PassTokens(w.Seq, all) < all {
 			_ = w.Seq.SnapshotAt(w.Seq.Len())
 		}
 	}

@@ -165,3 +165,32 @@ func TestPassesOfAPromptHaveTheSnapshotsOfTheWholePrompt(t *testing.T) {
 		forward(t, r, passes, text(0, 1))
 	}
 }
+
+// Tokens whose states are lost go in passes like those of a prompt, and then the sequence is what it was.
+func TestWhatIsComputedAgainGoesInPasses(t *testing.T) {
+	r := setting{devices: cpu, hybrid: true, Options: Options{Cache: kv.Options{SnapshotBytes: kv.NoSnapshots, Cells: 300}}}.mustOpen(t)
+	s, whole := r.Pool().NewSeq(), r.Pool().NewSeq()
+	defer s.Close()
+	defer whole.Close()
+	forward(t, r, whole, text(0, 100))
+	forward(t, r, s, text(0, 130))
+	if err := s.Truncate(100); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{100, 60, 20, 0} {
+		if got := s.PendingLen(); got != want || s.Len() != 100 {
+			t.Errorf("after %d passes %d of %d tokens are pending; want %d of 100", i, got, s.Len(), want)
+		}
+		w := kv.Work{Seq: s, Before: 40 * i, More: 103 - min(40*(i+1), 100), Again: 40}
+		if want == 0 {
+			break
+		}
+		if _, err := r.Forward(t.Context(), []kv.Work{w}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, want := forward(t, r, s, text(200, 3)), forward(t, r, whole, text(200, 3))
+	if !slices.Equal(s.Tokens(), whole.Tokens()) || !slices.Equal(got, want) {
+		t.Errorf("tokens %v, want %v; and logits as those of a sequence that has lost nothing", s.Tokens(), whole.Tokens())
+	}
+}

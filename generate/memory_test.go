@@ -1,0 +1,243 @@
+package generate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/seed4d217819/ebb/generate"
+)
+
+// limited is a model in whose memory a number of tokens has room: each is there once for all forks of a
+// sequence that have it.
+type limited struct {
+	*model
+	room   int
+	steps  int
+	idle   []*sequence // those of others than the batch
+	parked int         // sequences in files
+}
+
+// held returns how many tokens the memory has.
+func (m *limited) held() int {
+	type place struct {
+		root   *int
+		tokens string
+	}
+	places := map[place]bool{}
+	for _, s := range m.open {
+		for i := range len(s.ids) - s.lost {
+			places[place{s.root, fmt.Sprint(s.ids[:i+1])}] = true
+		}
+	}
+	return len(places)
+}
+
+func (m *limited) pending(s *sequence) int { return s.lost }
+
+// forward is the model's, with tokens that are computed again.
+func (m *limited) forward(ctx context.Context, works []work, rows [][][]float32) ([][][]float32, error) {
+	m.steps++
+	need := m.held()
+	whole := slices.Clone(works)
+	for i, w := range works {
+		lost, again := w.Seq.lost, w.Seq.lost
+		if w.Again > 0 {
+			again = min(again, w.Again)
+		}
+		if len(w.Tokens) == 0 && again == 0 || len(w.Tokens) > 0 && again < lost {
+			return nil, fmt.Errorf("a work with %d tokens computes %d of %d again", len(w.Tokens), again, lost)
+		}
+		need += again + len(w.Tokens)
+		whole[i].Tokens = slices.Concat(w.Seq.ids[len(w.Seq.ids)-lost:][:again], w.Tokens)
+	}
+	if need > m.room {
+		return nil, errFull
+	}
+	rest := make([][]int32, len(works))
+	for i, w := range whole {
+		s, n := w.Seq, len(w.Tokens)-len(works[i].Tokens)
+		begin := len(s.ids) - s.lost
+		rest[i] = slices.Clone(s.ids[begin+n:])
+		s.ids, s.lost = s.ids[:begin], 0
+	}
+	out, err := m.model.forward(ctx, whole, rows)
+	for i, w := range whole {
+		w.Seq.ids, w.Seq.lost = append(w.Seq.ids, rest[i]...), len(rest[i])
+	}
+	return out, err
+}
+
+// options returns those of a batch whose owner has all kinds of ways to make room, or few.
+func (m *limited) options(t *rapid.T) options {
+	o := options{
+		StepTokens: rapid.SampledFrom([]int{0, 7, 64}).Draw(t, "step tokens"), Pending: m.pending,
+		Short: func(err error) *generate.Shortage[*sequence] {
+			if errors.Is(err, errFull) {
+				return &generate.Shortage[*sequence]{}
+			}
+			return nil
+		},
+		Full: func(context.Context, []generate.Claim[*sequence], error) (bool, error) {
+			if len(m.idle) == 0 {
+				return false, nil
+			}
+			last := len(m.idle) - 1
+			err := m.idle[last].Close()
+			m.idle = m.idle[:last]
+			return true, err
+		},
+	}
+	switch rapid.SampledFrom([]string{"tries", "knows", "guesses"}).Draw(t, "admission") {
+	case "knows":
+		o.Fits = func(claims []generate.Claim[*sequence]) bool {
+			need := m.held()
+			for _, c := range claims {
+				need += c.More
+			}
+			return need <= m.room
+		}
+	case "guesses":
+		o.Fits = func([]generate.Claim[*sequence]) bool { return rapid.Bool().Draw(t, "fits") }
+	}
+	if rapid.Bool().Draw(t, "parks") {
+		o.Park = func(_ context.Context, s *sequence) (func(context.Context) (*sequence, error), error) {
+			if rapid.IntRange(0, 3).Draw(t, "fails") == 0 {
+				return nil, errors.New("a full disk")
+			}
+			ids := slices.Clone(s.ids)
+			m.parked++
+			return func(context.Context) (*sequence, error) {
+				kept := ids[:rapid.IntRange(0, len(ids)).Draw(t, "kept")]
+				if m.held()+len(kept) > m.room {
+					return nil, errFull
+				}
+				m.parked--
+				return m.seq(kept...), nil
+			}, s.Close()
+		}
+	}
+	return o
+}
+
+// Whatever does not fit together waits: every request ends with the texts that it has alone, and with an
+// error only if it has one alone. None waits for ever.
+func TestWhatFitsAloneEndsInAnyCompany(t *testing.T) {
+	waited := 0
+	rapid.Check(t, func(t *rapid.T) {
+		seed := rapid.Byte().Draw(t, "model")
+		m := &limited{
+			model: &model{vocab: 20, seed: seed, rare: rapid.Bool().Draw(t, "rare states")},
+			room:  rapid.IntRange(8, 60).Draw(t, "room"),
+		}
+		b := generate.NewBatch(m.forward, m.options(t))
+		jobs := slices.Concat(drawJobs(t), drawJobs(t))
+		for range rapid.IntRange(0, 2).Draw(t, "idle") {
+			m.idle = append(m.idle, m.seq(1, 2, 3, 4, 5, 6))
+		}
+		var tasks []*task
+		for i := range jobs {
+			tasks = append(tasks, add(t, b, m.model, jobs[i:i+1])...)
+			for range rapid.IntRange(0, 4).Draw(t, "steps") {
+				step(t, b, m, tasks)
+			}
+		}
+		for step(t, b, m, tasks) {
+			if m.steps > 5000 {
+				t.Fatal("after 5000 steps they go on")
+			}
+		}
+		waited += b.Stats().SetAside
+		for i, j := range jobs {
+			alone := &limited{model: &model{vocab: 20, seed: seed}, room: m.room}
+			found, err := alone.texts(t, j)
+			switch got := tasks[i].Err(); {
+			case err == nil && got != nil:
+				t.Errorf("job %d ends with %v, and alone with none", i, got)
+			case err != nil && !errors.Is(got, errFull):
+				t.Errorf("job %d ends with %v, want the error that it has alone, %v", i, got, err)
+			case err == nil:
+				if diff := cmp.Diff(tasks[i].Results(), found); diff != "" {
+					t.Errorf("job %d (-got +want):\n%s", i, diff)
+				}
+			}
+		}
+		if err := b.Close(); err != nil || len(m.open) > len(m.idle) || m.parked > 0 {
+			t.Errorf("close: %v, %d sequences are open, %d parked", err, len(m.open)-len(m.idle), m.parked)
+		}
+	})
+	if waited == 0 {
+		t.Error("no request has waited for room")
+	}
+}
+
+// step takes a step, after which what waits is as it says.
+func step(t *rapid.T, b *batch, m *limited, tasks []*task) bool {
+	running, err := b.Step(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held := m.held(); held > m.room {
+		t.Fatalf("%d tokens in a memory for %d", held, m.room)
+	}
+	for i, task := range tasks {
+		switch phase := task.Phase(); {
+		case (phase == generate.Ended) != task.Done():
+			t.Fatalf("job %d: phase %v, done %v", i, phase, task.Done())
+		case phase == generate.Growing && task.PromptLeft() > 0:
+			t.Fatalf("job %d grows with %d tokens left of its prompt", i, task.PromptLeft())
+		}
+	}
+	return running
+}
+
+// texts are those of a job that is alone.
+func (m *limited) texts(t *rapid.T, j job) ([]generate.Text, error) {
+	b := generate.NewBatch(m.forward, options{})
+	task := add(t, b, m.model, []job{j})[0]
+	if err := b.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return task.Results(), task.Err()
+}
+
+// What beams have in common is computed again once, and they share it as before.
+func TestParkedBeamsShareWhatTheyHaveInCommon(t *testing.T) {
+	m := &limited{model: &model{vocab: 20}, room: 1000}
+	b := generate.NewBatch(m.forward, options{Short: func(error) *generate.Shortage[*sequence] { return &generate.Shortage[*sequence]{} }})
+	jobs := []job{{[]int32{9}, generate.Config{MaxNewTokens: 14}}, {[]int32{1, 2, 3}, generate.Config{MaxNewTokens: 20, Beams: 4, Texts: 4}}}
+	tasks := add(t, b, m.model, jobs)
+	step := func() {
+		if _, err := b.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 {
+		step()
+	}
+	before := m.held() - 10 // those of the other text
+	for m.room = 12; !tasks[0].Done(); {
+		step()
+		if phase := tasks[1].Phase(); phase != generate.Parked || m.held() > 14 {
+			t.Fatalf("the beams are %v, and %d tokens are held: want them parked", phase, m.held())
+		}
+		m.room++
+	}
+	for m.room = 1000; tasks[1].Phase() != generate.Growing; {
+		step()
+	}
+	if again := tasks[1].Recomputed(); again != before || m.held() != before {
+		t.Errorf("%d tokens are computed again, and %d are held: want %d", again, m.held(), before)
+	}
+	for !tasks[1].Done() {
+		step()
+	}
+	if diff := cmp.Diff(tasks[1].Results(), texts(t, &model{vocab: 20}, jobs[1].prompt, jobs[1].config)); diff != "" {
+		t.Errorf("the beams (-got +want):\n%s", diff)
+	}
+}
