@@ -42,9 +42,12 @@ func typeOf(status int) string {
 	return "api_error"
 }
 
-// WriteFault writes an error in Anthropic's form. The context of a request that its client has left is
-// over, and nobody reads what is written.
+// WriteFault answers a request with a fault in Anthropic's form. It writes nothing to a client that has gone
+// away.
 func WriteFault(w http.ResponseWriter, f *wire.Fault) error {
+	if f.Status == wire.StatusClosed {
+		return nil
+	}
 	f.Head(w.Header())
 	return wire.JSON(w, f.Status, failure(f))
 }

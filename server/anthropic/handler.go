@@ -3,7 +3,6 @@ package anthropic
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/seed4d217819/ebb/server/wire"
@@ -29,9 +28,9 @@ func New(models service.Models, o Options) *Handler { return &Handler{models, o}
 func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/messages", h.messages)
 	mux.HandleFunc("POST /v1/messages/count_tokens", h.count)
-	mux.HandleFunc("/v1/messages/", func(w http.ResponseWriter, r *http.Request) {
-		_ = WriteFault(w, wire.NotFound(r)) // of nobody who could be told
-	})
+	absent := func(w http.ResponseWriter, r *http.Request) { _ = WriteFault(w, wire.NotFound(r)) }
+	mux.HandleFunc("/v1/messages", absent)
+	mux.HandleFunc("/v1/messages/", absent)
 }
 
 // messages answers a request with a message, whole or event by event.
@@ -66,7 +65,7 @@ func (h *Handler) messages(w http.ResponseWriter, r *http.Request) {
 		_ = WriteFault(w, wire.FaultOf(err))
 		return
 	}
-	_ = wire.JSON(w, http.StatusOK, d.message)
+	_ = wire.JSON(w, http.StatusOK, d.message) // nobody is told that a client does not read
 }
 
 // stream writes a message event by event. What happens in the middle is an event, too.
@@ -141,8 +140,6 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, q *request) (s se
 		return s, fault
 	}
 	s, skipped, fault := q.translate(r)
-	if len(skipped) > 0 {
-		w.Header().Set("X-Ebb-Skipped", strings.Join(skipped, ", "))
-	}
+	wire.Skip(w.Header(), skipped)
 	return s, fault
 }

@@ -250,3 +250,19 @@ func TestTheNameOfACallLeadsBackToItsID(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsSkippedIsSaidOnceAndBounded(t *testing.T) {
+	h := http.Header{}
+	wire.Skip(h, nil)
+	if len(h) > 0 {
+		t.Errorf("nothing is skipped, and the header is %v", h)
+	}
+	wire.Skip(h, []string{"web_search", "b\r\nad", "web_search"})
+	if got := h.Get(wire.SkippedHeader); got != "b??ad, web_search" {
+		t.Errorf("the header is %q", got)
+	}
+	wire.Skip(h, []string{strings.Repeat("x", 1000)})
+	if got := h.Get(wire.SkippedHeader); len(got) > 200 {
+		t.Errorf("the header has %d bytes", len(got))
+	}
+}
