@@ -48,7 +48,7 @@ func (q *request) tools() (tools []chat.Tool, skipped []string, fault *wire.Faul
 		if err == nil {
 			err = json.Unmarshal(data, &read)
 		}
-		if err != nil {
+		if err != nil || t.InputSchema != nil && t.InputSchema[0] != '{' {
 			field := at("tools", i, "input_schema")
 			return nil, nil, wire.Bad(field, "%s of the tool %.80s is no JSON schema of an object", field, t.Name)
 		}
