@@ -23,6 +23,12 @@ func squeeze(t rapid.TB, p *Pool, percent int) {
 	t.Helper()
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
+	squeezeNow(t, p, percent)
+}
+
+// squeezeNow is squeeze for who has the turn.
+func squeezeNow(t rapid.TB, p *Pool, percent int) {
+	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := p.devices[0]

@@ -39,6 +39,7 @@
 //     does not fit.
 //   - tree.go and seal.go keep account of cells.
 //   - reading.go reads a sequence in turns, between which steps of others begin, and finds its rows
-//     wherever they are. save.go saves what is read, in the order of the tokens. restore.go makes a
-//     sequence of what was saved, and restoring.go brings its rows while steps already compute.
+//     wherever they are. save.go saves what is read, in the order of the tokens, and copy.go brings it to
+//     a tree of its own. restore.go makes a sequence of what was saved, and restoring.go brings its rows
+//     while steps already compute.
 package kv

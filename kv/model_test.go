@@ -181,6 +181,24 @@ func (a *actions) Restore(t *rapid.T) {
 	a.tokens[r] = slices.Clone(kept.tokens)
 }
 
+// Copy copies the first tokens of a sequence to a tree of their own.
+func (a *actions) Copy(t *rapid.T) {
+	s := a.pick(t)
+	if len(a.order) == 5 {
+		t.Skip("sequences enough")
+	}
+	n := rapid.IntRange(0, s.Len()).Draw(t, "tokens")
+	c, err := a.pool.Copy(context.Background(), s, n)
+	if errors.Is(err, ErrNoMemory) && a.pool.config.policy.adapts() {
+		return // for another tree
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.order = append(a.order, c)
+	a.tokens[c] = slices.Clone(a.tokens[s][:n])
+}
+
 // SaveBeside saves a sequence while others take steps, and layers leave their device.
 func (a *actions) SaveBeside(t *rapid.T) {
 	s := a.pick(t)

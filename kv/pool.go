@@ -51,6 +51,7 @@ type Pool struct {
 	fetched atomic.Int64 // bytes
 	stored  atomic.Int64 // bytes
 	moved   atomic.Int64 // bytes, between cells
+	copied  atomic.Int64 // bytes, to trees of their own
 
 	restored atomic.Int64 // bytes, counted by the goroutines that read them
 	changing sync.RWMutex // held by them while they place rows, and by who changes tiers or padding: see change
@@ -93,6 +94,7 @@ type Stats struct {
 	FetchedBytes     int64
 	StoredBytes      int64
 	MovedBytes       int64         // between cells, when rows that forks share again are put in order
+	CopiedBytes      int64         // rows that were copied to trees of their own
 	RestoredBytes    int64         // read of what was saved: whole blocks
 	RecomputedTokens int           // whose state was not kept: see Seq.Pending
 	Stall            time.Duration // computation waiting for copies
@@ -166,7 +168,7 @@ func (p *Pool) Stats() Stats {
 	p.count() // a tier's buffers come and go with its copies
 	s := p.stats
 	s.Fetches, s.FetchedBytes, s.StoredBytes = int(p.fetches.Load()), p.fetched.Load(), p.stored.Load()
-	s.MovedBytes, s.RestoredBytes = p.moved.Load(), p.restored.Load()
+	s.MovedBytes, s.CopiedBytes, s.RestoredBytes = p.moved.Load(), p.copied.Load(), p.restored.Load()
 	return s
 }
 

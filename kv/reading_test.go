@@ -55,6 +55,7 @@ type crowd struct {
 func newCrowd(t *testing.T, o Options) *crowd {
 	t.Helper()
 	l := newLedger(t, ownCPU(t, 0), o)
+	l.files = true
 	l.pool.config.firstCells, l.pool.turnBytes = Block, 1
 	c := &crowd{ledger: l, s: l.seq(), other: l.seq()}
 	c.grow(growth{c.s, 300}, growth{c.other, 3})

@@ -96,7 +96,7 @@ func (p *Pool) newRestoring(s *Seq, n, number int, from Source) (*restoring, err
 		r.of[l] = len(r.items)
 		switch {
 		case shape.keepsRows():
-			r.add(item{layer: l, number: kept, blocks: (n + Block - 1) / Block, size: p.config.layouts[l].RowBytes() * Block, rows: p.placeOf(t, l, n, from)})
+			r.add(item{layer: l, number: kept, blocks: (n + Block - 1) / Block, size: p.config.layouts[l].RowBytes() * Block, rows: p.placeOf(t, l, n, windowFrom(from, n))})
 			kept++
 		case shape.State > 0:
 			r.add(item{layer: l, number: recurrent, blocks: 1, size: 4 * int64(shape.State)})
@@ -130,15 +130,16 @@ func (r *restoring) add(i item) {
 	r.left = append(r.left, i.blocks)
 }
 
-// placeOf returns where the rows of n tokens of a layer belong.
-func (p *Pool) placeOf(t *tree, layer, n int, from Source) place {
+// placeOf returns where the rows of n tokens of a layer belong. In layers with windows, those before the
+// token from do not come.
+func (p *Pool) placeOf(t *tree, layer, n, from int) place {
 	at := p.placed[layer]
 	to := place{layout: p.config.layouts[layer], region: t.regions[layer], number: at.tierLayer}
 	switch {
 	case at.ring != nowhere:
 		past := &t.rings[at.ring].past
 		to.rows, to.number, to.past = t.past[at.device.number], at.pastLayer, past
-		if to.from = windowFrom(from, n); past.size > 0 {
+		if to.from = from; past.size > 0 {
 			to.from = max(to.from, n-past.size)
 		}
 	case to.region == nil:
@@ -273,20 +274,28 @@ func (r *restoring) place(bytes int, put func() error) error {
 
 // put copies cells of a block to where they belong.
 func (p place) put(ctx context.Context, cells tier.Run, b block) error {
-	switch {
-	case p.region != nil:
+	if p.region != nil {
 		b.to(p.region, cells)
 		return ctx.Err()
-	case p.past == nil:
-		return p.rows.Store(ctx, p.number, []tier.Run{cells}, b)
+	}
+	return p.store(ctx, cells, func(further int) tier.Memory {
+		to := b
+		to.cell += further
+		return to
+	})
+}
+
+// store stores cells in the tier where they belong, as far as they are kept there. rows returns the memory
+// that has them, in which their numbers are those of the tier's cells: some number further than theirs.
+func (p place) store(ctx context.Context, cells tier.Run, rows func(further int) tier.Memory) error {
+	if p.past == nil {
+		return p.rows.Store(ctx, p.number, []tier.Run{cells}, rows(0))
 	}
 	if skipped := p.from - cells.Start; skipped > 0 {
 		cells = tier.Run{Start: p.from, N: max(0, cells.N-skipped)}
 	}
 	return p.past.pieces([]stretch{{cell: cells.Start, n: cells.N}}, func(cell, past, n int) error {
-		to := b
-		to.cell += cell - (cells.Start + past)
-		return p.rows.Store(ctx, p.number, []tier.Run{{Start: cell, N: n}}, to)
+		return p.rows.Store(ctx, p.number, []tier.Run{{Start: cell, N: n}}, rows(cell-(cells.Start+past)))
 	})
 }
 

@@ -97,6 +97,8 @@ func (l *ledger) setState(t *ggml.Tensor, place, layer int, state float32) {
 // countPlaces notes how many places a step of a batch may take: of the states that are held, of those that
 // it writes, and of one more of each sequence for the step after it.
 func (l *ledger) countPlaces(batch []Work) {
+	l.pool.mu.Lock() // sequences may be copied meanwhile
+	defer l.pool.mu.Unlock()
 	s := l.pool.states
 	if s == nil {
 		return
