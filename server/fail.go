@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/seed4d217819/ebb/server/anthropic"
+	"github.com/seed4d217819/ebb/server/ollama"
 	"github.com/seed4d217819/ebb/server/wire"
 )
 
@@ -19,8 +20,7 @@ func fail(w http.ResponseWriter, r *http.Request, status int, message string) {
 	case path == "/v1/messages" || strings.HasPrefix(path, "/v1/messages/"):
 		_ = anthropic.WriteFault(w, f)
 	case strings.HasPrefix(path, "/api/"): // Ollama's
-		f.Head(w.Header())
-		_ = wire.JSON(w, status, map[string]any{"error": message})
+		ollama.WriteFault(w, f)
 	default: // OpenAI's
 		f.Head(w.Header())
 		kind := "invalid_request_error"

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed4d217819/ebb/server/anthropic"
 	"github.com/seed4d217819/ebb/server/metrics"
+	"github.com/seed4d217819/ebb/server/ollama"
 	"github.com/seed4d217819/ebb/server/page"
 	"github.com/seed4d217819/ebb/server/wire"
 )
@@ -85,6 +86,7 @@ func (s *Server) mount() {
 	s.routes.Handle("GET /metrics", s.metrics)
 	models := recorded{s.options.Models}
 	anthropic.New(models, anthropic.Options{Body: s.options.Body}).Register(s.routes)
+	ollama.New(models, ollama.Options{Body: s.options.Body}).Register(s.routes)
 	if len(s.options.Keys) > 0 {
 		s.routes.HandleFunc("GET /debug/pprof/", pprof.Index)
 		s.routes.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -96,10 +98,9 @@ func (s *Server) mount() {
 var (
 	// keyless has the routes that need no key.
 	keyless = map[string]bool{"GET /{$}": true, "GET /page/{name}": true, "GET /health": true, "GET /v1/health": true}
-	// always has those that are answered while the server is not ready.
+	// always has those that, beside them, are answered while the server is not ready.
 	always = map[string]bool{
-		"GET /{$}": true, "GET /page/{name}": true, "GET /health": true, "GET /v1/health": true, "GET /metrics": true,
-		"GET /debug/pprof/": true, "GET /debug/pprof/profile": true, "GET /debug/pprof/symbol": true, "GET /debug/pprof/trace": true,
+		"GET /metrics": true, "GET /debug/pprof/": true, "GET /debug/pprof/profile": true, "GET /debug/pprof/symbol": true, "GET /debug/pprof/trace": true,
 	}
 )
 
@@ -132,7 +133,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, http.StatusMethodNotAllowed, "the method "+r.Method+" is not one of "+r.URL.Path)
 	case route == "":
 		fail(w, r, http.StatusNotFound, "there is nothing at "+r.Method+" "+r.URL.Path)
-	case always[route]:
+	case keyless[route] || always[route]:
 		s.limit(w, r)
 		s.routes.ServeHTTP(w, r)
 	case s.state.enter():

@@ -132,6 +132,7 @@ type Model struct {
 	Vocabulary   int  // tokens
 	Chat         bool // whether there is a chat template
 	Tools        bool // whether it takes tools
+	Loaded       bool // whether it answers without being loaded first
 }
 
 // Model describes the model.
@@ -140,7 +141,7 @@ func (s *Service) Model() Model {
 	return Model{
 		Name: s.options.Name, Created: s.created, Architecture: c.Architecture,
 		Context: s.engine.Context(), Trained: c.Context, Vocabulary: c.Vocab,
-		Chat: s.template != nil, Tools: s.template != nil && s.template.TakesTools(),
+		Chat: s.template != nil, Tools: s.template != nil && s.template.TakesTools(), Loaded: true,
 	}
 }
 

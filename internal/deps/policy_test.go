@@ -95,7 +95,8 @@ var policy = map[string][]string{
 	"service":             {".", "chat", "conversation", "generate", "grammar", "grammar/jsonschema", "tokenizer"},
 	"service/servicetest": {".", "gguf", "internal/testmodel", "service", "tokenizer"},
 
-	"server":         {"server/page", ".", "server/anthropic", "server/metrics", "server/wire", "service"},
+	"server":         {".", "server/anthropic", "server/metrics", "server/ollama", "server/page", "server/wire", "service"},
+	"server/ollama":  {".", "chat", "generate", "generation", "server/wire", "service", "tokenizer"},
 	"server/metrics": {".", "service"},
 	"server/wire":    {"service"},
 
