@@ -363,3 +363,36 @@ func TestTypesOfAHostileSchemaTakeLittleTime(t *testing.T) {
 		t.Errorf("types %v", types)
 	}
 }
+
+// Whatever a client sends as a tool, there is a grammar that can be read, or an error.
+func FuzzCallGrammar(f *testing.F) {
+	var tools []json.RawMessage
+	if err := json.Unmarshal([]byte(callTools), &tools); err != nil {
+		f.Fatal(err)
+	}
+	for _, tool := range tools {
+		f.Add(string(tool))
+	}
+	f.Add(`{"function": {"name": "f", "parameters": {"properties": {"a": {"$ref": "#/properties/a"}}, "$defs": {"": {}}}}}`)
+	f.Add(`{"function": {"name": "<|\"|>", "parameters": {"type": ["object", "null"], "required": ["é<", "a"], "additionalProperties": {"enum": ["</parameter>", [], {"<": "\u0000"}]}}}}`)
+	f.Add(`{"function": {"name": "f", "parameters": {"patternProperties": {"a": {}}, "allOf": [{"properties": {"b": {"anyOf": [{"pattern": "<+"}, {"type": "array"}]}}}]}}}`)
+	pieces, err := grammar.ReadPieces(tags)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var tool Tool
+		if tool.UnmarshalJSON([]byte(text)) != nil {
+			return
+		}
+		for _, format := range formats {
+			gbnf, err := format.CallGrammar([]Tool{tool}, CallGrammarOptions{Parallel: true, Reasoning: true})
+			if err != nil {
+				continue
+			}
+			if _, err := pieces.Grammar(gbnf); err != nil && !errors.Is(err, grammar.ErrAmbiguous) {
+				t.Errorf("%s: %v\nin\n%s", format, err, gbnf)
+			}
+		}
+	})
+}

@@ -78,3 +78,50 @@ func TestARealModelCallsATool(t *testing.T) {
 		t.Error("nothing of the first turn was reused")
 	}
 }
+
+// A grammar has the model call a tool even where it would not.
+func TestARealModelMustCallATool(t *testing.T) {
+	path := testmodel.Real(t, testmodel.QwenCoder)
+	needLibraries(t)
+	engine, err := ebb.Open(path, ebb.Options{Context: 1024})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	template, err := engine.Template()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tools, err := chat.ParseTools([]byte(weatherTool))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := renderPrompt(engine, template, []chat.Message{{Role: "user", Content: "Say hello."}}, chat.RenderOptions{Tools: tools})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces, err := engine.Pieces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gbnf, err := r.format.format.CallGrammar(tools, chat.CallGrammarOptions{Reasoning: template.Reasons(), Prompt: r.format.options.Prompt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := ebb.GenerationConfig{MaxNewTokens: 100}
+	if config.Grammar, err = pieces.Grammar(gbnf); err != nil {
+		t.Fatal(err)
+	}
+	completions, err := engine.Complete(t.Context(), r.tokens, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := r.format.read(engine, completions, nil)[0]
+	if len(said.ToolCalls) != 1 || said.ToolCalls[0].Name != "get_weather" || said.Content != "" {
+		t.Errorf("the model has written %q, which is read as %+v; want one call of get_weather", completions[0].Text, said)
+	}
+}
