@@ -1,6 +1,7 @@
 package blockfile
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"testing"
@@ -72,6 +73,35 @@ func BenchmarkFind(b *testing.B) {
 			b.Fatalf("found %d tokens", match.Tokens)
 		}
 		if err := match.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkWrite writes a conversation of 4,000 tokens, until it is on the disk.
+func BenchmarkWrite(b *testing.B) {
+	const layers, tokens, rowBytes = 16, 4096, 1024
+	s, m, _ := deep(b, layers, 0, 0, rowBytes)
+	s.system = operatingSystem()
+	rows := make([]byte, rowBytes*BlockTokens)
+	b.SetBytes(layers * tokens * rowBytes)
+	for i := 0; b.Loop(); i++ {
+		tokens := text(i, tokens)
+		d, err := s.Begin(m.root(), tokens, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, block := range d.Missing() {
+			for l := range layers {
+				if err := d.Rows(l, block, rows); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		if err := errors.Join(d.Close(), s.Remove(m.root(), tokens)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -174,7 +174,7 @@ func TestEveryFlippedByteIsFound(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for at := 0; at < len(whole); at += 1 + at/15 {
+			for at := 0; at < len(whole); at += 1 + at/10 {
 				change(path, bytes.Clone(whole), at)
 				s := openStore(t, dir, Options{})
 				n, err := find(t, s, m, tokens)
@@ -290,7 +290,7 @@ func saveForever(dir string) error {
 }
 
 func TestAProcessKilledAtAnyMomentLeavesWholeFiles(t *testing.T) {
-	kills := 25
+	kills := 20
 	if os.Getenv("EBB_TEST_ALL") != "" {
 		kills = 500
 	}

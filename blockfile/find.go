@@ -172,6 +172,31 @@ func (s *Store) note(stale []*entry) {
 	}
 }
 
+// Kept returns how many of the first blocks of a conversation the store has. Whoever saves rows for a
+// [Draft] begins with the one behind them.
+func (s *Store) Kept(root Root, tokens []int32) int {
+	keys := root.chain(tokens)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, agree, _ := s.findRows(root, keys, tokens)
+	if agree == len(tokens) {
+		return blocks(agree)
+	}
+	return agree / BlockTokens
+}
+
+// HasStates reports whether the store has the states after all of these tokens. Without recurrent layers
+// it has none.
+func (s *Store) HasStates(root Root, tokens []int32) bool {
+	if len(tokens) == 0 {
+		return false
+	}
+	keys, last := root.chain(tokens), blocks(len(tokens))-1
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stateOf(keys[last], blockOf(tokens, last)) != nil
+}
+
 // Touch says that a conversation is of use, as Find does, so that others are given up first.
 func (s *Store) Touch(root Root, tokens []int32) {
 	keys := root.chain(tokens)
