@@ -442,3 +442,15 @@ func FuzzBodies(f *testing.F) {
 		}
 	})
 }
+
+func TestAResponseSaysWhatWasCached(t *testing.T) {
+	s := serve(t, "ok", service.Options{})
+	first, _ := s.post(t, "/v1/messages", `{"system": "Be brief.", "messages": [{"role": "user", "content": "One."}]}`)
+	second, _ := s.post(t, "/v1/messages", `{"stream": true, "system": "Be brief.", "messages": [{"role": "user", "content": "Two."}]}`)
+	if got := first.Header.Get(wire.CacheHeader); !strings.HasPrefix(got, "0 of ") || strings.Contains(got, ";") {
+		t.Errorf("of the first request: %q", got)
+	}
+	if got := second.Trailer.Get(wire.CacheHeader); strings.HasPrefix(got, "0 of ") || !strings.Contains(got, " tokens; diverged at ") {
+		t.Errorf("behind the second one's stream: %q", got)
+	}
+}

@@ -25,7 +25,6 @@ type draft struct {
 	stops   []string // that the answer may end with
 	single  bool     // the answer ends with its first call
 	spelt   []byte   // the answer as the model wrote it, if there are stops
-	tokens  int
 }
 
 // reply is a message in a response.
@@ -81,7 +80,7 @@ func (d *draft) begin(u service.Usage) error {
 
 // take takes an event of the answer. It returns true when no other one is wanted.
 func (d *draft) take(e service.Event) (done bool, err error) {
-	d.count(e.Tokens)
+	d.spell(e.Tokens)
 	switch e.Kind {
 	case service.Beat:
 		return false, d.send(event{Type: "ping"})
@@ -94,13 +93,13 @@ func (d *draft) take(e service.Event) (done bool, err error) {
 	return false, nil
 }
 
-// count adds tokens to what the model wrote.
-func (d *draft) count(tokens []service.Token) {
-	d.tokens += len(tokens)
-	if len(d.stops) > 0 {
-		for _, t := range tokens {
-			d.spelt = append(d.spelt, t.Spelling...)
-		}
+// spell adds tokens to what the model wrote, if that is asked for in the end.
+func (d *draft) spell(tokens []service.Token) {
+	if len(d.stops) == 0 {
+		return
+	}
+	for _, t := range tokens {
+		d.spelt = append(d.spelt, t.Spelling...)
 	}
 }
 
@@ -186,7 +185,6 @@ func (d *draft) end(finish generate.Finish) error {
 // finish says with what the message has ended, and what it has taken.
 func (d *draft) finish(u service.Usage) error {
 	d.message.Usage = usageOf(u)
-	d.message.Usage.Output = d.tokens
 	err := d.send(event{
 		Type:  "message_delta",
 		Delta: &delta{StopReason: d.message.StopReason, StopSequence: &d.message.StopSequence},

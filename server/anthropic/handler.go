@@ -65,6 +65,7 @@ func (h *Handler) messages(w http.ResponseWriter, r *http.Request) {
 		_ = WriteFault(w, wire.FaultOf(err))
 		return
 	}
+	wire.Cache(w.Header(), answer.Usage())
 	_ = wire.JSON(w, http.StatusOK, d.message) // nobody is told that a client does not read
 }
 
@@ -84,6 +85,7 @@ func (h *Handler) stream(ctx context.Context, w http.ResponseWriter, q *request,
 	if err == nil {
 		err = d.read(ctx, answer)
 	}
+	wire.CacheBehind(w.Header(), answer.Usage())
 	if err != nil && !broken {
 		_ = out.Event("error", failure(wire.FaultOf(err)))
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed4d217819/ebb/conversation"
 	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 )
@@ -264,5 +265,20 @@ func TestWhatIsSkippedIsSaidOnceAndBounded(t *testing.T) {
 	wire.Skip(h, []string{strings.Repeat("x", 1000)})
 	if got := h.Get(wire.SkippedHeader); len(got) > 200 {
 		t.Errorf("the header has %d bytes", len(got))
+	}
+}
+
+func TestTheCacheIsTold(t *testing.T) {
+	for want, u := range map[string]service.Usage{
+		"0 of 5 tokens": {Prompt: 5},
+		"4 of 5 tokens": {Prompt: 5, Cached: 4, Diverged: conversation.Left{Conversation: "c1", Token: 4, Of: 4}},
+		"4 of 9 tokens; diverged at 4 from conversation c1 of 70": {Prompt: 9, Cached: 4, Diverged: conversation.Left{Conversation: "c1", Token: 4, Of: 70}},
+	} {
+		h := http.Header{}
+		wire.Cache(h, u)
+		wire.CacheBehind(h, u)
+		if got := h.Get(wire.CacheHeader); got != want || h.Get(http.TrailerPrefix+wire.CacheHeader) != want {
+			t.Errorf("%+v: %q, want %q", u, got, want)
+		}
 	}
 }
