@@ -67,6 +67,9 @@ func (t *Template) Reasons() bool {
 	return false
 }
 
+// Source returns what the template was compiled from.
+func (t *Template) Source() string { return t.source }
+
 // TakesTools reports whether the template shows tools to the model. One that does not knows nothing
 // of calls and their results either.
 func (t *Template) TakesTools() bool { return t.takesTools() }

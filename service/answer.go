@@ -26,6 +26,7 @@ type Answer struct {
 	generation   *ebb.Generation
 
 	mu       sync.Mutex
+	prompted []generate.Token // the prompt's, if their log-probabilities are asked for
 	texts    []text
 	progress Progress
 	usage    Usage         // what is known since it has begun
@@ -97,6 +98,14 @@ func (a *Answer) Usage() Usage {
 	return u
 }
 
+// PromptTokens returns the tokens of the prompt and how probable they are, given those before them, once
+// there are new tokens; see [ebb.Generation.PromptTokens]. It is empty if the request does not ask.
+func (a *Answer) PromptTokens() []generate.Token {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.prompted
+}
+
 // asks returns the prompt as conversations are looked for.
 func (a *Answer) asks() conversation.Prompt {
 	return conversation.Prompt{
@@ -128,6 +137,9 @@ func (a *Answer) take() {
 	defer a.mu.Unlock()
 	if a.progress.Done < a.progress.Total {
 		a.progress.Done, a.progress.Took = a.progress.Total-left, time.Since(a.begun)
+	}
+	if left == 0 && a.prompted == nil {
+		a.prompted = a.generation.PromptTokens()
 	}
 	if a.beams() && !a.generation.Done() {
 		results = nil // they may still change

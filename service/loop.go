@@ -85,10 +85,17 @@ func (s *Service) begin(a *Answer) error {
 	if a.ctx.Err() != nil {
 		return fmt.Errorf("service: the request was cancelled: %w", context.Cause(a.ctx))
 	}
+	var err error
+	if a.request.PromptLogProbs {
+		a.generation, err = s.batch.Add(ebb.Request{Context: a.ctx, Prompt: a.prompt.tokens, Config: a.prompt.config, PromptLogProbs: true})
+		if err == nil {
+			s.counts.begin(len(a.prompt.tokens), Tiers{})
+		}
+		return asRequest(err)
+	}
 	if a.found.Wait != nil && !a.found.Soon() {
 		return nil
 	}
-	var err error
 	if a.conversation, a.found, err = s.conversations.Take(a.asks()); err != nil || a.conversation == nil {
 		return err
 	}
@@ -98,7 +105,7 @@ func (s *Service) begin(a *Answer) error {
 		Context: a.ctx, Seq: seq, Keep: true, Prompt: a.prompt.tokens[seq.Len():], Config: s.withLookup(a.prompt.config),
 	})
 	if err != nil {
-		return errors.Join(err, s.putBack(a))
+		return errors.Join(asRequest(err), s.putBack(a))
 	}
 	var by Tiers
 	if cache.StreamedLayers > cache.HostLayers {
@@ -132,6 +139,14 @@ func (s *Service) linked() bool {
 		slices.ContainsFunc(stats.Devices, func(d ebb.DeviceStats) bool { return d.Name != "cpu" })
 }
 
+// asRequest returns an error of [ebb.Batch.Add]: what is wrong with a request.
+func asRequest(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &RequestError{"", err}
+}
+
 // deliver gives answers what a step has found, and ends those that are done.
 func (s *Service) deliver(l *line) {
 	left := l.going[:0]
@@ -147,9 +162,12 @@ func (s *Service) deliver(l *line) {
 	l.going = left
 }
 
-// putBack gives back the conversation of an answer that has ended.
+// putBack gives back the conversation of an answer that has ended, if it has one.
 func (s *Service) putBack(a *Answer) error {
 	c := a.conversation
+	if c == nil {
+		return nil
+	}
 	a.conversation = nil
 	return s.conversations.Put(c, nil)
 }

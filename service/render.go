@@ -78,7 +78,7 @@ func (s *Service) turn(c *Chat, p prompt) int {
 	if c.Continue {
 		return 0
 	}
-	before, err := s.template.Render(c.Messages, chat.RenderOptions{Tools: c.shown(), Variables: c.Variables})
+	before, err := s.template.Render(s.template.Express(c.Messages), chat.RenderOptions{Tools: c.shown(), Variables: c.Variables})
 	if err != nil || before == "" {
 		return 0
 	}
@@ -102,7 +102,7 @@ func (s *Service) Render(c *Chat) (string, error) {
 	if len(c.shown()) > 0 && !s.template.TakesTools() {
 		return "", &RequestError{"tools", errors.New("the model's chat template takes no tools: describe them in the system message instead")}
 	}
-	text, err := s.template.Render(c.Messages, chat.RenderOptions{
+	text, err := s.template.Render(s.template.Express(c.Messages), chat.RenderOptions{
 		AddGenerationPrompt: !c.Continue, ContinueFinal: c.Continue, Tools: c.shown(), Variables: c.Variables,
 	})
 	if err != nil {

@@ -22,6 +22,10 @@ type Request struct {
 	// Schema is a JSON schema that the new text follows. nil: none. At most one of both is given.
 	Schema json.RawMessage
 
+	// PromptLogProbs asks how probable the tokens of the prompt are: [Answer.PromptTokens]. The whole
+	// prompt is computed for that, and not kept.
+	PromptLogProbs bool
+
 	// Salt keeps conversations apart: what was computed for a request is used for those of the same
 	// salt alone.
 	Salt string

@@ -133,16 +133,31 @@ type Model struct {
 	Chat         bool // whether there is a chat template
 	Tools        bool // whether it takes tools
 	Loaded       bool // whether it answers without being loaded first
+	Requests     int  // how many may wait or be under way at once
+
+	Template string // of chats, as it is in the file; "": there is none
+	BOS, EOS string // how the tokens are spelt that begin and end a text; "": there is none
 }
 
 // Model describes the model.
 func (s *Service) Model() Model {
 	c := s.engine.Config()
-	return Model{
+	m := Model{
 		Name: s.options.Name, Created: s.created, Architecture: c.Architecture,
 		Context: s.engine.Context(), Trained: c.Context, Vocabulary: c.Vocab,
 		Chat: s.template != nil, Tools: s.template != nil && s.template.TakesTools(), Loaded: true,
+		Requests: s.options.Queue,
 	}
+	if s.template != nil {
+		m.Template = s.template.Source()
+	}
+	if id, ok := s.Tokenizer().BOS(); ok {
+		m.BOS = s.Tokenizer().Spell(id)
+	}
+	if id, ok := s.Tokenizer().EOS(); ok {
+		m.EOS = s.Tokenizer().Spell(id)
+	}
+	return m
 }
 
 // Tokenizer returns the model's tokenizer.

@@ -100,6 +100,7 @@ var policy = map[string][]string{
 	"server/metrics": {".", "service"},
 	"server/wire":    {"service"},
 
+	"server/openai":    {".", "chat", "generate", "generation", "sample", "server/wire", "service", "tokenizer"},
 	"server/anthropic": {".", "chat", "generate", "server/wire", "service"},
 
 	"server/page": {},

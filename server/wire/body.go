@@ -50,24 +50,63 @@ func Mismatch[T Wanted](data []byte) error {
 // ignored: programs send many. A value of a wrong type is a fault that names its field.
 func Decode(data []byte, into any) *Fault {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if len(bytes.TrimSpace(data)) == 0 {
+		return Bad("", "the body is empty: want a JSON object")
+	}
+	return decode("", data, into)
+}
+
+// DecodePart reads a part of a body, as [Decode] does the whole. name is where it was, such as
+// "messages[3]".
+func DecodePart(name string, data []byte, into any) *Fault { return decode(name, data, into) }
+
+// decode reads an object. name is "" if it is the body.
+func decode(name string, data []byte, into any) *Fault {
+	whole, prefix, colon := "the body", "", ""
+	if name != "" {
+		whole, prefix, colon = name, name+".", name+": "
+	}
 	err := json.Unmarshal(data, into)
 	var syntax *json.SyntaxError
 	var mismatch *json.UnmarshalTypeError
 	switch {
-	case len(bytes.TrimSpace(data)) == 0:
-		return Bad("", "the body is empty: want a JSON object")
 	case errors.As(err, &syntax):
-		return Bad("", "the body is not JSON: %v at byte %d", err, syntax.Offset)
+		return Bad(name, "%s is not JSON: %v at byte %d", whole, err, syntax.Offset)
 	case errors.As(err, &mismatch) && mismatch.Field == "":
-		return Bad("", "the body is %s: want an object", withArticle(mismatch.Value))
+		return Bad(name, "%s is %s: want an object", whole, withArticle(mismatch.Value))
 	case errors.As(err, &mismatch):
-		return Bad(mismatch.Field, "%s is %s: want %s", mismatch.Field, withArticle(mismatch.Value), wanted(mismatch.Type))
+		field := prefix + withoutEmbedded(reflect.TypeOf(into), mismatch.Field)
+		return Bad(field, "%s is %s: want %s", field, withArticle(mismatch.Value), wanted(mismatch.Type))
 	case err != nil:
-		return Bad("", "%v", err)
+		return Bad(name, "%s%s", colon, withoutPackage(err.Error()))
 	case kindOf(data) != "object":
-		return Bad("", "the body is %s: want an object", withArticle(kindOf(data)))
+		return Bad(name, "%s is %s: want an object", whole, withArticle(kindOf(data)))
 	}
 	return nil
+}
+
+// withoutEmbedded returns the path of a field without the struct that the outermost one embeds: the names
+// of embedded structs are Go's alone.
+func withoutEmbedded(t reflect.Type, path string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name, rest, nested := strings.Cut(path, ".")
+	if !nested || t.Kind() != reflect.Struct {
+		return path
+	}
+	if f, ok := t.FieldByName(name); ok && f.Anonymous {
+		return withoutEmbedded(f.Type, rest)
+	}
+	return path
+}
+
+// withoutPackage returns the words of an error without the package that found it.
+func withoutPackage(text string) string {
+	for _, name := range []string{"chat: ", "json: "} {
+		text = strings.TrimPrefix(text, name)
+	}
+	return text
 }
 
 // kindOf returns what a JSON value is, in encoding/json's words.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed4d217819/ebb/chat"
 	"github.com/seed4d217819/ebb/conversation"
 	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
@@ -33,8 +34,12 @@ func (e *either) UnmarshalJSON(data []byte) error {
 	return wire.Mismatch[either](data)
 }
 
+type sized struct {
+	Size int `json:"size"`
+}
+
 type body struct {
-	Size     int      `json:"size"`
+	sized
 	Seed     uint64   `json:"seed"`
 	Heat     *float64 `json:"heat"`
 	Messages []struct {
@@ -78,6 +83,24 @@ func TestWhatIsWrongWithABodyNamesTheField(t *testing.T) {
 		}
 		if f.Message != tt.want || f.Param != tt.param {
 			t.Errorf("%s: %q names %q, want %q and %q", tt.body, f.Message, f.Param, tt.want, tt.param)
+		}
+	}
+}
+
+func TestWhatIsWrongWithAPartOfABodyNamesThePart(t *testing.T) {
+	for _, tt := range []struct{ part, param, want string }{
+		{`{}`, "", ""},
+		{`null`, "m[3]", "m[3] is null: want an object"},
+		{`5`, "m[3]", "m[3] is a number: want an object"},
+		{`{"role": 5}`, "m[3].role", "m[3].role is a number: want a string"},
+		{`{"content": {}}`, "m[3]", `m[3]: the content of a message is {}: want a text, null, or parts as in [{"type": "text", "text": "…"}]`},
+	} {
+		f := wire.DecodePart("m[3]", []byte(tt.part), new(chat.Message))
+		if f == nil {
+			f = &wire.Fault{}
+		}
+		if f.Message != tt.want || f.Param != tt.param {
+			t.Errorf("%s: %q names %q, want %q and %q", tt.part, f.Message, f.Param, tt.want, tt.param)
 		}
 	}
 }

@@ -1,0 +1,149 @@
+package openai
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/seed4d217819/ebb/chat"
+	"github.com/seed4d217819/ebb/server/wire"
+	"github.com/seed4d217819/ebb/service"
+)
+
+// chatChunk is an event of a stream.
+type chatChunk struct {
+	head
+	Choices  []chunkChoice `json:"choices"`
+	Usage    *usage        `json:"usage,omitempty"`
+	Progress *progress     `json:"prompt_progress,omitempty"`
+	Timings  *timings      `json:"timings,omitempty"`
+}
+
+type chunkChoice struct {
+	Index    int       `json:"index"`
+	Delta    delta     `json:"delta"`
+	LogProbs *logProbs `json:"logprobs,omitempty"`
+	Finish   *string   `json:"finish_reason"`
+}
+
+// delta is what comes to a message.
+type delta struct {
+	Role      string      `json:"role,omitempty"`
+	Content   *string     `json:"content,omitempty"`
+	Reasoning *string     `json:"reasoning_content,omitempty"`
+	ToolCalls []callDelta `json:"tool_calls,omitempty"`
+}
+
+// callDelta is what comes to a call: its name first, and then its arguments.
+type callDelta struct {
+	Index    int    `json:"index"`
+	ID       string `json:"id,omitempty"`
+	Type     string `json:"type,omitempty"`
+	Function struct {
+		Name      string `json:"name,omitempty"`
+		Arguments string `json:"arguments"`
+	} `json:"function"`
+}
+
+// progress says how far the prompt is computed, as llama-server does.
+type progress struct {
+	Total  int     `json:"total"`
+	Cached int     `json:"cache"`
+	Done   int     `json:"processed"`
+	Took   float64 `json:"time_ms"`
+}
+
+func progressOf(p service.Progress) *progress {
+	return &progress{p.Total, p.Cached, p.Done, milliseconds(p.Took)}
+}
+
+// stream sends the answer as it comes. A write that fails ends it: the client has gone away, or does
+// not read.
+func (c *chatAnswer) stream(ctx context.Context, w http.ResponseWriter, patience time.Duration) {
+	c.head.Object = "chat.completion.chunk"
+	s, err := wire.NewEvents(w, patience)
+	for i := range c.choices {
+		if err == nil {
+			err = c.send(s, i, delta{Role: "assistant", Content: new("")})
+		}
+	}
+	if err != nil {
+		return
+	}
+	for e, err := range c.events(ctx) {
+		if err != nil {
+			fail(s, err)
+			return
+		}
+		if c.tell(s, e) != nil {
+			return
+		}
+	}
+	if c.body.StreamOptions.IncludeUsage && s.Event("", chatChunk{head: c.head, Choices: []chunkChoice{}, Usage: c.usage()}) != nil {
+		return
+	}
+	_ = s.Text("[DONE]") // an error: the client has gone away
+}
+
+// fail ends a stream with an error, which a client that has gone away does not need.
+func fail(s *wire.Stream, err error) {
+	f := faultOf(err)
+	if f.Status != wire.StatusClosed && s.Event("", errorOf(f)) == nil {
+		_ = s.Text("[DONE]") // an error: the client has gone away
+	}
+}
+
+// send sends a delta of a text.
+func (c *chatAnswer) send(s *wire.Stream, text int, d delta) error {
+	return s.Event("", chatChunk{head: c.head, Choices: []chunkChoice{{Index: text, Delta: d}}})
+}
+
+// tell sends what an event says.
+func (c *chatAnswer) tell(s *wire.Stream, e service.Event) error {
+	switch e.Kind {
+	case service.Prefill, service.Beat:
+		return c.beat(s, e)
+	case service.Finished:
+		c.choices[e.Text].add(e)
+		reason := c.choices[e.Text].reason()
+		out := chatChunk{head: c.head, Choices: []chunkChoice{{Index: e.Text, Finish: &reason}}}
+		if !slices.ContainsFunc(c.choices, func(c choice) bool { return !c.done }) {
+			out.Timings = c.timings()
+		}
+		return s.Event("", out)
+	case service.Part:
+	}
+	choice := &c.choices[e.Text]
+	choice.add(e)
+	switch e.Part.Kind {
+	case chat.Text:
+		said := chunkChoice{Index: e.Text, Delta: delta{Content: &e.Part.Text}, LogProbs: c.logProbs(e)}
+		return s.Event("", chatChunk{head: c.head, Choices: []chunkChoice{said}})
+	case chat.Reasoning:
+		return c.send(s, e.Text, delta{Reasoning: &e.Part.Text})
+	case chat.CallEnd: // only now is it certain that it is a call
+		name, arguments := callDelta{Index: choice.calls - 1, ID: wire.CallID(callPrefix, e.Part.Call.ID), Type: "function"}, callDelta{Index: choice.calls - 1}
+		name.Function.Name, arguments.Function.Arguments = e.Part.Call.Name, e.Part.Call.Arguments
+		if err := c.send(s, e.Text, delta{ToolCalls: []callDelta{name}}); err != nil {
+			return err
+		}
+		return c.send(s, e.Text, delta{ToolCalls: []callDelta{arguments}})
+	case chat.Markup, chat.CallBegin, chat.CallArguments, chat.CallDrop:
+	}
+	return nil
+}
+
+// beat says that the answer is still coming, in a chunk that has data: programs count nothing else.
+func (c *chatAnswer) beat(s *wire.Stream, e service.Event) error {
+	out := chatChunk{head: c.head}
+	if c.body.ReturnProgress && e.Progress.Total > 0 {
+		out.Progress = progressOf(e.Progress)
+	}
+	if e.Kind == service.Prefill && out.Progress == nil {
+		return nil
+	}
+	going := max(slices.IndexFunc(c.choices, func(c choice) bool { return !c.done }), 0)
+	out.Choices = []chunkChoice{{Index: going, Delta: delta{Content: new("")}}}
+	return s.Event("", out)
+}

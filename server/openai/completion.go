@@ -1,0 +1,265 @@
+package openai
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/server/wire"
+	"github.com/seed4d217819/ebb/service"
+)
+
+// complete answers /v1/completions.
+func (h *Handler) complete(w http.ResponseWriter, r *http.Request) {
+	var body completionBody
+	fault := h.read(w, r, &body)
+	var like service.Request
+	if fault == nil {
+		like, fault = body.request(r)
+	}
+	if fault != nil {
+		WriteFault(w, fault)
+		return
+	}
+	m, done, err := h.models.Use(r.Context(), body.Model)
+	if err != nil {
+		WriteFault(w, faultOf(err))
+		return
+	}
+	defer done()
+	if fault := body.checkVocabulary(m.Model()); fault != nil {
+		WriteFault(w, fault)
+		return
+	}
+	requests, fault := body.requests(m, like)
+	if fault != nil {
+		WriteFault(w, fault)
+		return
+	}
+	begun := time.Now()
+	c := &completion{
+		body: &body, model: m, begun: begun, n: like.Config.NumReturnSequences,
+		head: head{ID: wire.ID("cmpl-"), Object: "text_completion", Created: begun.Unix(), Model: m.Model().Name},
+	}
+	c.texts = make([]completionText, len(requests)*c.n)
+	answers := &several{model: m, requests: requests}
+	if body.Stream {
+		c.stream(r.Context(), w, answers, h.options.Patience)
+		return
+	}
+	c.whole(r.Context(), w, answers)
+}
+
+// completion is an answer to one or several prompts as it is told. Of each prompt there are n texts, one
+// behind the other.
+type completion struct {
+	body  *completionBody
+	model service.Answerer
+	begun time.Time
+	head  head
+	n     int
+	texts []completionText
+	usage usage
+	took  service.Usage
+}
+
+// completionText is one text as it is told so far.
+type completionText struct {
+	choice
+	begun  bool
+	ledger *ledger
+}
+
+// completionChoice is a text, or what comes to it.
+type completionChoice struct {
+	Index    int             `json:"index"`
+	Text     string          `json:"text"`
+	LogProbs *legacyLogProbs `json:"logprobs"`
+	Finish   *string         `json:"finish_reason"`
+}
+
+// completionResponse is a whole response, and a chunk of a stream.
+type completionResponse struct {
+	head
+	Choices  []completionChoice `json:"choices"`
+	Usage    *usage             `json:"usage,omitempty"`
+	Progress *progress          `json:"prompt_progress,omitempty"`
+	Timings  *timings           `json:"timings,omitempty"`
+}
+
+// take returns what an event adds to the texts: at most two pieces, the first of which is the prompt
+// where it is echoed.
+func (c *completion) take(one saying) (out []completionChoice) {
+	e := one.event
+	if one.begun || e.Kind != service.Part && e.Kind != service.Finished {
+		return nil
+	}
+	at := one.number*c.n + e.Text
+	t := &c.texts[at]
+	if !t.begun {
+		t.begun, t.ledger = true, newLedger(c.model.Tokenizer())
+		if c.body.Echo {
+			out = append(out, c.echo(at, t, one))
+		}
+	}
+	t.add(e)
+	said := completionChoice{Index: at, Text: e.Part.Text}
+	if c.body.LogProbs != nil {
+		tokens := make([]generate.Token, len(e.Tokens))
+		for i, token := range e.Tokens {
+			tokens[i] = token.Token
+		}
+		said.LogProbs = t.ledger.add(tokens, false)
+	}
+	if c.body.isEchoAlone() {
+		said.Text, said.LogProbs = "", nil
+	}
+	if e.Kind == service.Finished {
+		said.Finish = new(t.reason())
+		if c.body.isEchoAlone() {
+			said.Finish = new("length")
+		}
+		if c.ended(one.number) {
+			c.count(one.answer.Usage())
+		}
+	}
+	if said.Text == "" && said.Finish == nil && (said.LogProbs == nil || len(said.LogProbs.Tokens) == 0) {
+		return out
+	}
+	return append(out, said)
+}
+
+// echo returns the prompt as a piece of a text.
+func (c *completion) echo(at int, t *completionText, one saying) completionChoice {
+	p := c.body.Prompt[one.number]
+	tokens := one.answer.PromptTokens()
+	said := completionChoice{Index: at, Text: p.text}
+	if !p.isText {
+		said.Text = c.model.Tokenizer().Decode(p.ids, true)
+	}
+	if c.body.LogProbs != nil {
+		said.LogProbs = t.ledger.add(tokens, true)
+	}
+	return said
+}
+
+// ended reports whether all texts of a prompt have ended.
+func (c *completion) ended(number int) bool {
+	return !slices.ContainsFunc(c.texts[number*c.n:(number+1)*c.n], func(t completionText) bool { return !t.done })
+}
+
+// count counts what a prompt has taken.
+func (c *completion) count(u service.Usage) {
+	if c.body.isEchoAlone() {
+		u.New = 0
+	}
+	c.usage.add(u)
+	c.took.Prompt += u.Prompt
+	c.took.Cached += u.Cached
+	c.took.New += u.New
+	c.took.FirstToken = max(c.took.FirstToken, u.FirstToken)
+}
+
+func (c *completion) timings() *timings { return timingsOf(c.took, time.Since(c.begun)) }
+
+// whole writes the texts when all have ended.
+func (c *completion) whole(ctx context.Context, w http.ResponseWriter, answers *several) {
+	out := completionResponse{head: c.head, Choices: make([]completionChoice, len(c.texts))}
+	texts := make([]strings.Builder, len(c.texts))
+	for one := range answers.events(ctx) {
+		if one.err != nil {
+			WriteFault(w, faultOf(one.err))
+			return
+		}
+		for _, piece := range c.take(one) {
+			whole := &out.Choices[piece.Index]
+			texts[piece.Index].WriteString(piece.Text)
+			whole.LogProbs = whole.LogProbs.append(piece.LogProbs)
+			whole.Index, whole.Finish = piece.Index, piece.Finish
+		}
+	}
+	for i := range texts {
+		out.Choices[i].Text = texts[i].String()
+	}
+	if ctx.Err() != nil {
+		return // the client has gone away
+	}
+	out.Usage, out.Timings = &c.usage, c.timings()
+	_ = wire.JSON(w, http.StatusOK, out) // an error: the client has gone away
+}
+
+// append returns lists with more behind them.
+func (l *legacyLogProbs) append(more *legacyLogProbs) *legacyLogProbs {
+	if l == nil || more == nil {
+		return cmp.Or(l, more)
+	}
+	l.Tokens, l.LogProbs = append(l.Tokens, more.Tokens...), append(l.LogProbs, more.LogProbs...)
+	l.Top, l.Offsets = append(l.Top, more.Top...), append(l.Offsets, more.Offsets...)
+	return l
+}
+
+// stream sends the texts as they come.
+func (c *completion) stream(ctx context.Context, w http.ResponseWriter, answers *several, patience time.Duration) {
+	var s *wire.Stream
+	for one := range answers.events(ctx) {
+		var err error
+		switch {
+		case one.err != nil && s == nil:
+			WriteFault(w, faultOf(one.err))
+			return
+		case one.err != nil:
+			fail(s, one.err)
+			return
+		case s == nil:
+			if s, err = wire.NewEvents(w, patience); err == nil {
+				err = s.Event("", c.piece(completionChoice{}))
+			}
+		default:
+			err = c.tell(s, one)
+		}
+		if err != nil {
+			return
+		}
+	}
+	if s == nil || ctx.Err() != nil {
+		return // the client has gone away
+	}
+	if c.body.StreamOptions.IncludeUsage && s.Event("", completionResponse{head: c.head, Choices: []completionChoice{}, Usage: &c.usage}) != nil {
+		return
+	}
+	_ = s.Text("[DONE]") // an error: the client has gone away
+}
+
+// tell sends what an event says.
+func (c *completion) tell(s *wire.Stream, one saying) error {
+	for _, piece := range c.take(one) {
+		out := c.piece(piece)
+		if piece.Finish != nil && !slices.ContainsFunc(c.texts, func(t completionText) bool { return !t.done }) {
+			out.Timings = c.timings()
+		}
+		if err := s.Event("", out); err != nil {
+			return err
+		}
+	}
+	if one.begun || one.event.Kind != service.Prefill && one.event.Kind != service.Beat {
+		return nil
+	}
+	going := max(slices.IndexFunc(c.texts, func(t completionText) bool { return !t.done }), 0)
+	out := c.piece(completionChoice{Index: going})
+	if c.body.ReturnProgress && one.event.Progress.Total > 0 {
+		out.Progress = progressOf(one.event.Progress)
+	}
+	if one.event.Kind == service.Prefill && out.Progress == nil {
+		return nil
+	}
+	return s.Event("", out)
+}
+
+// piece returns a chunk.
+func (c *completion) piece(said completionChoice) completionResponse {
+	return completionResponse{head: c.head, Choices: []completionChoice{said}}
+}

@@ -1,0 +1,45 @@
+package openai
+
+import (
+	"net/http"
+
+	"github.com/seed4d217819/ebb/server/wire"
+	"github.com/seed4d217819/ebb/service"
+)
+
+// props answers llama-server's GET /props, which harnesses ask for the context before all else. Where
+// there are several models, ?model= names one.
+func (h *Handler) props(w http.ResponseWriter, r *http.Request) {
+	models := h.models.List()
+	name := r.URL.Query().Get("model")
+	var known []string
+	for _, m := range models {
+		if name == "" || m.Name == name || len(models) == 1 {
+			_ = wire.JSON(w, http.StatusOK, propsOf(m)) // an error: the client has gone away
+			return
+		}
+		known = append(known, m.Name)
+	}
+	WriteFault(w, faultOf(&service.UnknownModelError{Name: name, Known: known}))
+}
+
+type propsBody struct {
+	Settings struct {
+		Context int `json:"n_ctx"`
+	} `json:"default_generation_settings"`
+	Slots      int             `json:"total_slots"` // requests that may wait or be under way at once
+	Model      string          `json:"model_alias"`
+	Template   string          `json:"chat_template"`
+	BOS        string          `json:"bos_token"`
+	EOS        string          `json:"eos_token"`
+	Modalities map[string]bool `json:"modalities"`
+}
+
+func propsOf(m service.Model) propsBody {
+	p := propsBody{
+		Slots: m.Requests, Model: m.Name, Template: m.Template, BOS: m.BOS, EOS: m.EOS,
+		Modalities: map[string]bool{"vision": false, "audio": false},
+	}
+	p.Settings.Context = m.Context
+	return p
+}
