@@ -11,6 +11,7 @@ import (
 	"github.com/seed4d217819/ebb/server/anthropic"
 	"github.com/seed4d217819/ebb/server/metrics"
 	"github.com/seed4d217819/ebb/server/ollama"
+	"github.com/seed4d217819/ebb/server/openai"
 	"github.com/seed4d217819/ebb/server/page"
 	"github.com/seed4d217819/ebb/server/wire"
 )
@@ -85,6 +86,7 @@ func (s *Server) mount() {
 	s.routes.HandleFunc("GET /v1/health", s.health)
 	s.routes.Handle("GET /metrics", s.metrics)
 	models := recorded{s.options.Models}
+	openai.New(models, openai.Options{Body: s.options.Body}).Register(s.routes)
 	anthropic.New(models, anthropic.Options{Body: s.options.Body}).Register(s.routes)
 	ollama.New(models, ollama.Options{Body: s.options.Body}).Register(s.routes)
 	if len(s.options.Keys) > 0 {

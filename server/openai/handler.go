@@ -23,10 +23,8 @@ type Handler struct {
 // New returns a handler that answers by models.
 func New(models service.Models, o Options) *Handler { return &Handler{models: models, options: o} }
 
-// Register adds the routes of the handler. Those below /v1/ that nobody else has are errors in
-// OpenAI's shape.
+// Register adds the routes of the handler, and those that are not offered, which are errors.
 func (h *Handler) Register(mux *http.ServeMux) {
-	methods := map[string]string{} // of each path
 	for _, route := range []struct {
 		method, path string
 		handle       http.HandlerFunc
@@ -44,19 +42,10 @@ func (h *Handler) Register(mux *http.ServeMux) {
 		{"GET", "/props", h.props},
 	} {
 		mux.HandleFunc(route.method+" "+route.path, route.handle)
-		methods[route.path] = route.method
 	}
 	for path, what := range absent {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { WriteFault(w, wire.NotOffered(what)) })
 	}
-	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		if method := methods[r.URL.Path]; method != "" {
-			w.Header().Set("Allow", method)
-			WriteFault(w, &wire.Fault{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Message: r.URL.Path + " takes " + method + ", not " + r.Method})
-			return
-		}
-		WriteFault(w, wire.NotFound(r))
-	})
 }
 
 // absent are routes that programs know and that are not offered.
