@@ -34,6 +34,7 @@ func (f *faults) fail() error {
 func (f *faults) system() system {
 	real := unsynced()
 	return system{
+		open: real.open,
 		create: func(path string) (file, error) {
 			if err := f.fail(); err != nil {
 				return nil, err

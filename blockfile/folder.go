@@ -42,17 +42,28 @@ func (s *Store) readFolder() error {
 		})
 	}
 	wait.Wait()
+	unread := 0
 	for _, f := range all {
 		switch {
+		case passing(f.err):
+			return f.err
 		case f.err == nil, errors.Is(f.err, errNewer):
 			s.used += f.bytes
 		case errors.Is(f.err, fs.ErrNotExist): // somebody has removed it meanwhile
-		default:
+		case errors.Is(f.err, errDamaged):
 			if err := s.system.remove(s.path(f.name)); err != nil {
 				return fmt.Errorf("removing a damaged file: %w", err)
 			}
 			s.stats.Damaged++
+		default:
+			if unread++; unread == 1 {
+				s.notify(fmt.Sprintf("%s cannot be read, and stays: %v", s.path(f.name), f.err))
+			}
+			s.used += f.bytes
 		}
+	}
+	if unread > 1 {
+		s.notify(fmt.Sprintf("%s: %d more files cannot be read, and stay", s.dir, unread-1))
 	}
 	if n := s.stats.Damaged; n > 0 {
 		s.notify(fmt.Sprintf("%s: %d damaged files were removed; their tokens will be computed again", s.dir, n))
@@ -96,16 +107,22 @@ func (s *Store) list() ([]string, error) {
 
 // readHeader reads the header of a file.
 func (s *Store) readHeader(name string) found {
-	f, err := os.Open(s.path(name))
+	of := found{name: name}
+	f, err := s.system.open(s.path(name))
 	if err != nil {
-		return found{name: name, err: err}
+		if info, failed := os.Lstat(s.path(name)); failed == nil {
+			of.bytes = footprint(max(info.Size(), allocated(info)))
+		}
+		of.err = err
+		return of
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	info, err := f.Stat()
 	if err != nil {
-		return found{name: name, err: err}
+		of.err = err
+		return of
 	}
-	of := found{name: name, bytes: footprint(max(info.Size(), allocated(info)))}
+	of.bytes = footprint(max(info.Size(), allocated(info)))
 	h, err := decode(f, info.Size())
 	if err != nil {
 		of.err = err
@@ -113,7 +130,7 @@ func (s *Store) readHeader(name string) found {
 	}
 	key := h.parent.next(h.tokens)
 	if h.name(key) != name {
-		of.err = errors.New("its name is that of other tokens")
+		of.err = fmt.Errorf("%w: its name is that of other tokens", errDamaged)
 		return of
 	}
 	of.entry = &entry{header: h, key: key, name: name, bytes: of.bytes, used: info.ModTime()}

@@ -118,8 +118,12 @@ func (h *header) encode() []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// errNewer says that a later version of this program has made a file. Its bytes stay.
-var errNewer = errors.New("a newer version of ebb has made it")
+// What is found wrong with a file. One that is damaged is removed, and one of a later version of this
+// program stays.
+var (
+	errDamaged = errors.New("it is damaged")
+	errNewer   = errors.New("a newer version of ebb has made it")
+)
 
 // decode reads the header of a file of some bytes.
 func decode(r io.ReaderAt, size int64) (*header, error) {
@@ -128,16 +132,16 @@ func decode(r io.ReaderAt, size int64) (*header, error) {
 		return nil, fmt.Errorf("reading its header: %w", err)
 	}
 	if len(b) < fixedBytes || !bytes.HasPrefix(b, []byte(magic)) {
-		return nil, errors.New("it does not begin like one")
+		return nil, fmt.Errorf("%w: it does not begin like one", errDamaged)
 	}
 	made := binary.LittleEndian.Uint32(b[len(magic):])
 	binary.LittleEndian.PutUint32(b[len(magic):], version)
 	h, err := parse(b, r, size)
 	switch {
-	case made > version && err != nil:
+	case made > version && errors.Is(err, errDamaged):
 		return nil, errNewer
 	case made != version && err == nil:
-		return nil, errors.New("the version in its header is not what was written")
+		return nil, fmt.Errorf("%w: the version in its header is not what was written", errDamaged)
 	}
 	return h, err
 }
@@ -151,11 +155,11 @@ func parse(b []byte, r io.ReaderAt, size int64) (*header, error) {
 	}
 	start, tokens, sections := binary.LittleEndian.Uint64(b[48:]), binary.LittleEndian.Uint32(b[56:]), binary.LittleEndian.Uint32(b[64:])
 	if tokens < 1 || tokens > BlockTokens || sections > maxSections || start > 1<<40 {
-		return nil, errors.New("its header has sizes that no file has")
+		return nil, fmt.Errorf("%w: its header has sizes that no file has", errDamaged)
 	}
 	h.start = int(start)
 	if n := headerBytes(int(tokens), int(sections)); int64(n) > size {
-		return nil, errors.New("it ends within its header")
+		return nil, fmt.Errorf("%w: it ends within its header", errDamaged)
 	} else if n > len(b) {
 		first := len(b)
 		b = append(b, make([]byte, n-first)...)
@@ -166,7 +170,7 @@ func parse(b []byte, r io.ReaderAt, size int64) (*header, error) {
 		b = b[:n]
 	}
 	if end := len(b) - 4; binary.LittleEndian.Uint32(b[end:]) != crc32.Checksum(b[:end], castagnoli) {
-		return nil, errors.New("its header is not what was written")
+		return nil, fmt.Errorf("%w: its header is not what was written", errDamaged)
 	}
 	at := b[fixedBytes:]
 	for range tokens {
@@ -178,10 +182,10 @@ func parse(b []byte, r io.ReaderAt, size int64) (*header, error) {
 		at = at[12:]
 	}
 	if err := h.check(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	if want := h.size(); want != size {
-		return nil, fmt.Errorf("it has %d bytes and should have %d", size, want)
+		return nil, fmt.Errorf("%w: it has %d bytes and should have %d", errDamaged, size, want)
 	}
 	return h, nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 
 	"github.com/seed4d217819/ebb/session"
 	"github.com/seed4d217819/ebb/tier"
@@ -48,7 +49,7 @@ func NewRoot(h session.Header, window int, salt []byte) Root {
 	for _, text := range []string{h.Architecture, h.Weights, h.RoPE, h.TypeK, h.TypeV, string(salt)} {
 		b = appendText(b, text)
 	}
-	r := Root{states: h.States, window: window}
+	r := Root{states: slices.Clone(h.States), window: window}
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(h.Layers)))
 	for _, l := range h.Layers {
 		for _, n := range []int64{int64(l.Heads), l.KeyBytes, l.ValueBytes} {

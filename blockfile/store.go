@@ -16,7 +16,7 @@ import (
 var (
 	ErrLocked  = errors.New("another process uses the folder")    // of Open
 	ErrFull    = errors.New("there is no room for more blocks")   // of a draft: the limit or the disk is reached
-	ErrDamaged = errors.New("a file of the folder is damaged")    // of a match: whoever gets it computes the tokens anew
+	ErrDamaged = errors.New("rows or states cannot be read back") // of a match: whoever gets it computes the tokens anew
 	ErrClosed  = errors.New("the store of block files is closed") // of a draft
 )
 

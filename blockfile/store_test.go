@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -390,6 +391,72 @@ func TestOpenLeavesFilesOfOthersAlone(t *testing.T) {
 	mustFind(t, s, m, text(1, 600), 600)
 	if got := s.Stats().Bytes; got != 4*footprint(int64(len(whole))) { // what a newer version needs counts
 		t.Errorf("%d bytes; want those of 4 files", got)
+	}
+}
+
+// unreadable is a file on a part of the disk that is broken.
+type unreadable struct{ input }
+
+func (unreadable) ReadAt([]byte, int64) (int, error) { return 0, syscall.EIO }
+
+// A file that cannot be read is not removed: it may be whole. Without files to open there is no store.
+func TestFilesThatCannotBeReadStay(t *testing.T) {
+	m, dir, tokens := dense(), t.TempDir(), text(1, 600)
+	s := openStore(t, dir, Options{})
+	mustSave(t, s, m, tokens)
+	bytes := s.Stats().Bytes
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, fault := range map[string]func(path string) (input, error){
+		"no permission": func(path string) (input, error) {
+			return nil, &os.PathError{Op: "open", Path: path, Err: syscall.EACCES}
+		},
+		"a bad sector": func(path string) (input, error) {
+			f, err := os.Open(path)
+			return unreadable{f}, err
+		},
+	} {
+		var notes []string
+		from := unsynced()
+		from.open = fault
+		s, err := open(dir, Options{Notify: func(note string) { notes = append(notes, note) }}, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Stats(); got.Blocks != 0 || got.Bytes != bytes || got.Damaged != 0 || len(notes) != 2 || !strings.Contains(notes[0], dir) {
+			t.Errorf("%s: %+v, notes %q; want the bytes of all files, and two notes", name, got, notes)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	from := unsynced()
+	from.open = func(string) (input, error) { return nil, syscall.EMFILE }
+	if _, err := open(dir, Options{}, from); !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("too many open files: %v", err)
+	}
+
+	reads := 0
+	from = unsynced()
+	read := from.read
+	from.read = func(path string, buffer []byte, at int64, n int) ([]byte, error) {
+		if reads++; reads == 2 {
+			return nil, syscall.EMFILE
+		}
+		return read(path, buffer, at, n)
+	}
+	s, err := open(dir, Options{}, from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := find(t, s, m, tokens); !errors.Is(err, ErrDamaged) || !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("too many open files: %v; want %v", err, ErrDamaged)
+	}
+	mustFind(t, s, m, tokens, 600)
+	s.check(t)
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

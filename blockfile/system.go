@@ -13,12 +13,20 @@ import (
 
 // system is what a store asks of the operating system. Tests make each call fail.
 type system struct {
+	open    func(path string) (input, error)
 	create  func(path string) (file, error)
 	read    func(path string, buffer []byte, at int64, n int) ([]byte, error) // as directio.Read
 	rename  func(from, to string) error
 	remove  func(path string) error
 	syncDir func(dir string) error
 	chtimes func(path string, t time.Time) error
+}
+
+// input is a file whose header is read.
+type input interface {
+	io.ReaderAt
+	Stat() (os.FileInfo, error)
+	Close() error
 }
 
 // file is what a draft is written to.
@@ -33,6 +41,7 @@ type file interface {
 func operatingSystem() system {
 	var r rowReader
 	return system{
+		open: func(path string) (input, error) { return os.Open(path) },
 		create: func(path string) (file, error) {
 			return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		},
@@ -43,6 +52,9 @@ func operatingSystem() system {
 		chtimes: func(path string, t time.Time) error { return os.Chtimes(path, t, t) },
 	}
 }
+
+// passing reports whether an error says nothing of a file: the process or the system has too many open.
+func passing(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
 
 // rowReader reads files past the page cache, unless the file system has shown that it cannot.
 type rowReader struct{ cached atomic.Bool }
