@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed4d217819/ebb/server/anthropic"
 	"github.com/seed4d217819/ebb/server/ollama"
+	"github.com/seed4d217819/ebb/server/openai"
 	"github.com/seed4d217819/ebb/server/wire"
 )
 
@@ -15,19 +16,19 @@ func fail(w http.ResponseWriter, r *http.Request, status int, message string) {
 	if status == http.StatusServiceUnavailable {
 		f.RetryAfter = retryAfter
 	}
+	refuse(w, r, f)
+}
+
+// refuse writes a fault in the shape of the API that the path belongs to.
+func refuse(w http.ResponseWriter, r *http.Request, f *wire.Fault) {
 	// A client that has gone reads no error.
 	switch path := r.URL.Path; {
 	case path == "/v1/messages" || strings.HasPrefix(path, "/v1/messages/"):
 		_ = anthropic.WriteFault(w, f)
 	case strings.HasPrefix(path, "/api/"): // Ollama's
 		ollama.WriteFault(w, f)
-	default: // OpenAI's
-		f.Head(w.Header())
-		kind := "invalid_request_error"
-		if status >= http.StatusInternalServerError {
-			kind = "server_error"
-		}
-		_ = wire.JSON(w, status, map[string]any{"error": map[string]any{"message": message, "type": kind, "param": nil, "code": f.Code}})
+	default:
+		openai.WriteFault(w, f)
 	}
 }
 

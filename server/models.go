@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/conversation"
 	"github.com/seed4d217819/ebb/service"
 )
 
@@ -21,10 +22,14 @@ type Source struct {
 	Open func() (Loaded, error)
 }
 
-// Loaded is a model that answers. Its Close is called when nobody uses it any more, and keeps its
-// conversations where they can be kept.
+// Loaded is a model that answers. A [service.Service] has most of it. Its Close is called when nobody
+// uses it any more, and keeps its conversations where they can be kept.
 type Loaded interface {
 	service.Answerer
+	Stats() service.Stats
+	Conversations(owner string) []conversation.Info
+	DeleteConversation(owner, id string) error
+	PinConversation(owner, id string, pinned bool) error
 	// Engine says what its engine has done. It may be called from many goroutines.
 	Engine() ebb.Stats
 	io.Closer

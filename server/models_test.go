@@ -12,19 +12,22 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/conversation"
 	"github.com/seed4d217819/ebb/service"
 )
 
 // pretended is a model of which only the name is there.
 type pretended struct {
-	service.Answerer
+	Loaded
 	name  string
 	notes *notes
 }
 
-func (p *pretended) Model() service.Model { return service.Model{Name: p.name, Context: 77} }
-func (p *pretended) Engine() ebb.Stats    { return ebb.Stats{} }
-func (p *pretended) Close() error         { p.notes.add("close " + p.name); return nil }
+func (p *pretended) Model() service.Model                     { return service.Model{Name: p.name, Context: 77} }
+func (p *pretended) Engine() ebb.Stats                        { return ebb.Stats{} }
+func (p *pretended) Stats() service.Stats                     { return service.Stats{} }
+func (p *pretended) Conversations(string) []conversation.Info { return nil }
+func (p *pretended) Close() error                             { p.notes.add("close " + p.name); return nil }
 
 // notes are what has happened, in order.
 type notes struct {

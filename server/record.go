@@ -165,9 +165,9 @@ func (s *Server) end(rec *record, r *http.Request) {
 		}
 	}
 	s.log.Log(context.WithoutCancel(r.Context()), level, "request", fields...)
-	s.metrics.Request(rec.route, status)
+	s.options.Metrics.Request(rec.route, status)
 	if len(rec.answers) > 0 {
-		s.metrics.Answers(usage, took)
+		s.options.Metrics.Answers(usage, took)
 	}
 }
 

@@ -33,6 +33,8 @@ type Options struct {
 	Body int64
 	// BodyTime is how long the body of a request may take to arrive. 0: a minute.
 	BodyTime time.Duration
+	// Metrics are those that the server counts in. nil: new ones.
+	Metrics *metrics.Metrics
 	// Drain is how long answers may go on when the server is to end. 0: 30 seconds.
 	Drain time.Duration
 }
@@ -41,6 +43,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.New()
 	}
 	if o.BodyTime == 0 {
 		o.BodyTime = time.Minute
@@ -73,7 +78,6 @@ func New(o Options) (*Server, error) {
 	if s.origins, err = newOrigins(o.Origins, len(o.Keys) == 0); err != nil {
 		return nil, err
 	}
-	s.metrics = metrics.New(s.read)
 	s.mount()
 	s.handler = s.recording(http.HandlerFunc(s.serve))
 	return s, nil
@@ -84,7 +88,8 @@ func (s *Server) mount() {
 	page.Register(s.routes)
 	s.routes.HandleFunc("GET /health", s.health)
 	s.routes.HandleFunc("GET /v1/health", s.health)
-	s.routes.Handle("GET /metrics", s.metrics)
+	s.routes.Handle("GET /metrics", s.options.Metrics.Handler(s.read))
+	s.mountConversations()
 	models := recorded{s.options.Models}
 	openai.New(models, openai.Options{Body: s.options.Body}).Register(s.routes)
 	anthropic.New(models, anthropic.Options{Body: s.options.Body}).Register(s.routes)
@@ -202,6 +207,6 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 // read reads what the metrics of a moment are.
 func (s *Server) read() (r metrics.Reading) {
 	r.Running, r.Waiting = s.state.count(), s.options.Models.Waiting()
-	r.Loaded = s.options.Models.Peek(func(l Loaded) { r.Engine = l.Engine() })
+	r.Loaded = s.options.Models.Peek(func(l Loaded) { r.Engine, r.Service = l.Engine(), l.Stats() })
 	return r
 }

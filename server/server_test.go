@@ -106,8 +106,8 @@ func TestErrorsHaveTheShapeOfTheirAPI(t *testing.T) {
 		method, path, want string
 		status             int
 	}{
-		{"GET", "/v1/nothing", `{"error":{"code":"not_found","message":"there is nothing at GET /v1/nothing","param":null,"type":"invalid_request_error"}}`, 404},
-		{"PUT", "/v1/things", `{"error":{"code":"method_not_allowed","message":"the method PUT is not one of /v1/things","param":null,"type":"invalid_request_error"}}`, 405},
+		{"GET", "/v1/nothing", `{"error":{"message":"there is nothing at GET /v1/nothing","type":"invalid_request_error","param":null,"code":"not_found"}}`, 404},
+		{"PUT", "/v1/things", `{"error":{"message":"the method PUT is not one of /v1/things","type":"invalid_request_error","param":null,"code":"method_not_allowed"}}`, 405},
 		{"GET", "/v1/messages/x", `{"type":"error","error":{"type":"not_found_error","message":"there is nothing at GET /v1/messages/x"}}`, 404},
 		{"GET", "/api/nothing", `{"error":"there is nothing at GET /api/nothing"}`, 404},
 	} {

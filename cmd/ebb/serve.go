@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/server"
+	"github.com/seed4d217819/ebb/server/metrics"
 )
 
 func newServeCommand() *cobra.Command {
@@ -60,7 +61,8 @@ func (f *serveFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	defer stop()
 	notes := cmd.ErrOrStderr()
 	log := f.logger(notes)
-	sources, err := f.sources(ctx, notes, log)
+	counts := metrics.New()
+	sources, err := f.sources(ctx, counts.Step, notes, log)
 	if err != nil {
 		return err
 	}
@@ -70,7 +72,7 @@ func (f *serveFlags) run(cmd *cobra.Command, _ []string) (err error) {
 	}
 	models := server.NewModels(0, log, sources...)
 	s, err := server.New(server.Options{
-		Models: models, Keys: keys, Private: private(listeners), Origins: f.origins, Log: log, Drain: f.drain,
+		Models: models, Keys: keys, Private: private(listeners), Origins: f.origins, Log: log, Drain: f.drain, Metrics: counts,
 	})
 	if err != nil {
 		closeAll(listeners)

@@ -34,7 +34,7 @@ func (s *served) Engine() ebb.Stats { return s.engine.Stats() }
 func (s *served) Close() error { return errors.Join(s.Service.Close(), s.engine.Close()) }
 
 // sources returns the models. Those on the hub are downloaded.
-func (f *serveFlags) sources(ctx context.Context, notes io.Writer, log *slog.Logger) (sources []server.Source, err error) {
+func (f *serveFlags) sources(ctx context.Context, step func(service.Step), notes io.Writer, log *slog.Logger) (sources []server.Source, err error) {
 	for _, m := range f.models {
 		name, path := f.split(m)
 		if path, err = modelFile(ctx, path, notes); err != nil {
@@ -45,7 +45,7 @@ func (f *serveFlags) sources(ctx context.Context, notes io.Writer, log *slog.Log
 			return nil, err
 		}
 		sources = append(sources, server.Source{Model: model, Open: func() (server.Loaded, error) {
-			return f.load(name, path, notes, log)
+			return f.load(name, path, step, notes, log)
 		}})
 	}
 	return sources, nil
@@ -65,8 +65,8 @@ func describeModel(name, path string) (service.Model, error) {
 	}, nil
 }
 
-// load opens a model and its service.
-func (f *serveFlags) load(name, path string, notes io.Writer, log *slog.Logger) (server.Loaded, error) {
+// load opens a model and its service, whose steps are heard of.
+func (f *serveFlags) load(name, path string, step func(service.Step), notes io.Writer, log *slog.Logger) (server.Loaded, error) {
 	flags := f.engine
 	flags.options.Notify = func(line string) { log.Info(line, "model", name) }
 	engine, err := flags.open(path, notes)
@@ -78,7 +78,7 @@ func (f *serveFlags) load(name, path string, notes io.Writer, log *slog.Logger) 
 		log.Info(note, "model", name)
 	}
 	s, err := service.New(engine, service.Options{
-		Name: name, StepTime: time.Duration(f.stepTime) * time.Millisecond, Queue: f.queue,
+		Name: name, StepTime: time.Duration(f.stepTime) * time.Millisecond, Queue: f.queue, Step: step,
 	})
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())

@@ -4,14 +4,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/service"
 )
 
 // Reading is what is read when somebody asks for the metrics.
 type Reading struct {
-	Running int       // requests that are answered
-	Waiting int       // requests that wait until their model is loaded
-	Loaded  bool      // a model is
-	Engine  ebb.Stats // of the model that is loaded
+	Running int  // HTTP requests that are answered
+	Waiting int  // of these, those that wait until their model is loaded
+	Loaded  bool // a model is
+	// Of the model that is loaded:
+	Service service.Stats
+	Engine  ebb.Stats
 }
 
 // gauge is a metric that is read.
@@ -63,30 +66,60 @@ func of[N int | int64](number N, label string) value {
 	return value{float64(number), []string{label}}
 }
 
-// gauges are the metrics that are read. Those of the engine begin again when a model is loaded.
+const (
+	gaugeKind   = prometheus.GaugeValue
+	counterKind = prometheus.CounterValue
+)
+
+// gauges are the metrics that are read. Those of the service and the engine begin again when a model is
+// loaded.
 var gauges = []gauge{
-	one(prometheus.GaugeValue, "ebb_requests_running", "Requests that are answered now.", func(r Reading) int { return r.Running }),
-	one(prometheus.GaugeValue, "ebb_requests_waiting_for_model", "Requests that wait until their model is loaded.", func(r Reading) int { return r.Waiting }),
-	one(prometheus.GaugeValue, "ebb_model_loaded", "1 if a model is loaded.", func(r Reading) int {
+	one(gaugeKind, "ebb_http_requests_running", "HTTP requests that are answered now.", func(r Reading) int { return r.Running }),
+	one(gaugeKind, "ebb_model_waiters", "HTTP requests that wait until their model is loaded.", func(r Reading) int { return r.Waiting }),
+	one(gaugeKind, "ebb_model_loaded", "1 if a model is loaded.", func(r Reading) int {
 		if r.Loaded {
 			return 1
 		}
 		return 0
 	}),
-	one(prometheus.CounterValue, "ebb_steps_total", "Steps of the engine.", func(r Reading) int { return r.Engine.Cache.Steps }),
-	some(prometheus.GaugeValue, "ebb_kv_bytes", "Bytes of K/V and states, by where they are.", "tier", func(r Reading) []value {
+
+	one(gaugeKind, "ebb_queue_requests", "Requests to the model that wait or are under way.", func(r Reading) int { return r.Service.Requests }),
+	one(gaugeKind, "ebb_queue_places", "How many requests may wait or be under way.", func(r Reading) int { return r.Service.Queue }),
+	some(counterKind, "ebb_answers_total", "Answers that have ended, by how.", "end", func(r Reading) []value {
+		s := r.Service
+		return []value{of(s.Answers-s.Cancelled-s.Failed, "whole"), of(s.Cancelled, "cancelled"), of(s.Failed, "failed")}
+	}),
+	one(counterKind, "ebb_prompt_tokens_total", "Tokens of prompts.", func(r Reading) int { return r.Service.Prompt }),
+	some(counterKind, "ebb_cached_tokens_total", "Of the prompts' tokens, those that were not computed because they were kept, by where they were.", "tier", func(r Reading) []value {
+		c := r.Service.Cached
+		return []value{of(c.Device, "device"), of(c.Host, "host"), of(c.Disk, "disk")}
+	}),
+	one(counterKind, "ebb_new_tokens_total", "Tokens generated.", func(r Reading) int { return r.Service.New }),
+
+	one(gaugeKind, "ebb_conversations", "Conversations that are kept.", func(r Reading) int { return r.Service.Conversations.Conversations }),
+	some(counterKind, "ebb_prompts_total", "Prompts, by what was there of them: continued goes on with a conversation, forked from the middle of one, new from nothing.", "found", func(r Reading) []value {
+		c := r.Service.Conversations
+		return []value{of(c.Continued, "continued"), of(c.Forked, "forked"), of(c.New, "new")}
+	}),
+	one(counterKind, "ebb_conversations_given_up_total", "Conversations that were closed to make room.", func(r Reading) int { return r.Service.Conversations.GivenUp }),
+
+	one(counterKind, "ebb_steps_total", "Steps of the engine.", func(r Reading) int { return r.Engine.Cache.Steps }),
+	some(gaugeKind, "ebb_kv_bytes", "Bytes of K/V and states, by where they are.", "tier", func(r Reading) []value {
 		c := r.Engine.Cache
 		return []value{of(c.DeviceBytes, "device"), of(c.HostBytes, "host"), of(c.DiskBytes, "disk")}
 	}),
-	some(prometheus.CounterValue, "ebb_kv_moved_bytes_total", "Bytes of K/V that were moved: fetch is to the device, store off it, and restore from the files of conversations.", "direction", func(r Reading) []value {
+	some(counterKind, "ebb_kv_moved_bytes_total", "Bytes of K/V that were moved: fetch is to the device, store off it, and restore from the files of conversations.", "direction", func(r Reading) []value {
 		c := r.Engine.Cache
 		return []value{of(c.FetchedBytes, "fetch"), of(c.StoredBytes, "store"), of(c.RestoredBytes, "restore")}
 	}),
-	one(prometheus.CounterValue, "ebb_kv_stall_seconds_total", "Time in which computing has waited for copies of K/V.", func(r Reading) float64 { return r.Engine.Cache.Stall.Seconds() }),
-	some(prometheus.GaugeValue, "ebb_layers", "Layers, by whether their K/V stay on the device or visit it.", "kind", func(r Reading) []value {
+	one(counterKind, "ebb_kv_stall_seconds_total", "Time in which computing has waited for copies of K/V.", func(r Reading) float64 { return r.Engine.Cache.Stall.Seconds() }),
+	some(gaugeKind, "ebb_layers", "Layers, by whether their K/V stay on the device or visit it.", "kind", func(r Reading) []value {
 		c := r.Engine.Cache
 		return []value{of(c.ResidentLayers, "resident"), of(c.StreamedLayers, "streamed")}
 	}),
-	one(prometheus.CounterValue, "ebb_layers_demoted_total", "Layers whose K/V have left the device for want of memory.", func(r Reading) int { return r.Engine.Cache.Demotions }),
-	one(prometheus.GaugeValue, "ebb_snapshots", "Snapshots of the states of recurrent layers.", func(r Reading) int { return r.Engine.Cache.Snapshots }),
+	one(counterKind, "ebb_layers_demoted_total", "Layers whose K/V have left the device for want of memory.", func(r Reading) int { return r.Engine.Cache.Demotions }),
+	one(gaugeKind, "ebb_snapshots", "Snapshots of the states of recurrent layers.", func(r Reading) int { return r.Engine.Cache.Snapshots }),
+	some(counterKind, "ebb_recomputed_tokens_total", "Tokens that were computed again, by why: state is that of recurrent layers, or rows behind windows, that were not kept.", "reason", func(r Reading) []value {
+		return []value{of(r.Engine.Cache.RecomputedTokens, "state")}
+	}),
 }

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/seed4d217819/ebb/conversation"
+	"github.com/seed4d217819/ebb/server/wire"
+)
+
+// kept is a conversation that is kept, as clients see it: never its text.
+type kept struct {
+	ID     string    `json:"id"`
+	Object string    `json:"object"`
+	Name   string    `json:"name,omitempty"` // what the client calls it
+	State  string    `json:"state"`          // idle, prompt or growing
+	Pinned bool      `json:"pinned"`
+	Tokens int       `json:"tokens"`
+	Prompt int       `json:"prompt_tokens,omitempty"` // while something is computed
+	Used   time.Time `json:"last_used"`
+	Age    float64   `json:"age_seconds"` // since then
+}
+
+func describe(i conversation.Info) kept {
+	k := kept{
+		ID: i.ID, Object: "conversation", Name: i.Name, State: "idle", Pinned: i.Pinned, Tokens: i.Tokens, Prompt: i.Prompt,
+		Used: i.Used.UTC(), Age: time.Since(i.Used).Seconds(),
+	}
+	switch {
+	case i.Busy && i.Tokens < i.Prompt:
+		k.State = "prompt"
+	case i.Busy:
+		k.State = "growing"
+	}
+	return k
+}
+
+// mountConversations registers the routes of conversations. Those of a key are seen by it alone.
+func (s *Server) mountConversations() {
+	s.routes.HandleFunc("GET /slots", s.secluded(func(w http.ResponseWriter, r *http.Request) {
+		_ = wire.JSON(w, http.StatusOK, s.conversations(r)) // whoever asked may have gone
+	}))
+	s.routes.HandleFunc("GET /v1/cache/conversations", s.secluded(func(w http.ResponseWriter, r *http.Request) {
+		_ = wire.JSON(w, http.StatusOK, map[string]any{"object": "list", "data": s.conversations(r)})
+	}))
+	s.routes.HandleFunc("GET /v1/cache/conversations/{id}", s.secluded(s.conversation))
+	s.routes.HandleFunc("POST /v1/cache/conversations/{id}", s.secluded(s.pin))
+	s.routes.HandleFunc("DELETE /v1/cache/conversations/{id}", s.secluded(s.forget))
+}
+
+// secluded has a handler answer only where a key, or the machine, keeps others out.
+func (s *Server) secluded(h http.HandlerFunc) http.HandlerFunc {
+	if len(s.options.Keys) > 0 || s.options.Private {
+		return h
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		fail(w, r, http.StatusForbidden, "conversations are shown to clients with a key, or if the server is reached from its own machine alone: start it with --api-key")
+	}
+}
+
+// conversations returns those that a request may see, the one used last first.
+func (s *Server) conversations(r *http.Request) []kept {
+	list := []kept{}
+	s.options.Models.Peek(func(l Loaded) {
+		for _, i := range l.Conversations(wire.Salt(r.Context(), "")) {
+			list = append(list, describe(i))
+		}
+	})
+	return list
+}
+
+// conversation describes one.
+func (s *Server) conversation(w http.ResponseWriter, r *http.Request) {
+	for _, k := range s.conversations(r) {
+		if k.ID == r.PathValue("id") {
+			_ = wire.JSON(w, http.StatusOK, k)
+			return
+		}
+	}
+	unknown(w, r)
+}
+
+// pin keeps a conversation when others are given up, or no longer.
+func (s *Server) pin(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Pinned *bool `json:"pinned"`
+	}
+	data, fault := wire.Read(w, r, s.options.Body)
+	if fault == nil {
+		fault = wire.Decode(data, &body)
+	}
+	if fault == nil && body.Pinned == nil {
+		fault = wire.Bad("pinned", "pinned is missing: want true or false")
+	}
+	if fault != nil {
+		refuse(w, r, fault)
+		return
+	}
+	s.change(w, r, func(l Loaded, owner, id string) error { return l.PinConversation(owner, id, *body.Pinned) }, s.conversation)
+}
+
+// forget gives up a conversation.
+func (s *Server) forget(w http.ResponseWriter, r *http.Request) {
+	s.change(w, r, Loaded.DeleteConversation, func(w http.ResponseWriter, r *http.Request) {
+		_ = wire.JSON(w, http.StatusOK, map[string]any{"id": r.PathValue("id"), "object": "conversation.deleted", "deleted": true})
+	})
+}
+
+// change does something with a conversation, and then calls done.
+func (s *Server) change(w http.ResponseWriter, r *http.Request, do func(l Loaded, owner, id string) error, done http.HandlerFunc) {
+	err := error(conversation.ErrUnknown)
+	s.options.Models.Peek(func(l Loaded) { err = do(l, wire.Salt(r.Context(), ""), r.PathValue("id")) })
+	switch {
+	case err == nil:
+		done(w, r)
+	case errors.Is(err, conversation.ErrUnknown):
+		unknown(w, r)
+	default:
+		refuse(w, r, wire.FaultOf(err))
+	}
+}
+
+func unknown(w http.ResponseWriter, r *http.Request) {
+	fail(w, r, http.StatusNotFound, "there is no conversation with this id")
+}

@@ -1,0 +1,177 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/server/metrics"
+	"github.com/seed4d217819/ebb/service"
+	"github.com/seed4d217819/ebb/service/servicetest"
+)
+
+// tiny is a tiny model that answers.
+type tiny struct {
+	*service.Service
+	engine *ebb.Engine
+}
+
+func (l *tiny) Engine() ebb.Stats { return l.engine.Stats() }
+func (l *tiny) Close() error      { return errors.Join(l.Service.Close(), l.engine.Close()) }
+
+// openTiny has tiny models.
+func openTiny(t *testing.T, counts *metrics.Metrics, names ...string) *Models {
+	t.Helper()
+	path := servicetest.WriteModel(t)
+	var sources []Source
+	for _, name := range names {
+		sources = append(sources, Source{Model: service.Model{Name: name}, Open: func() (Loaded, error) {
+			e, err := ebb.Open(path, ebb.Options{Context: 512})
+			if err != nil {
+				return nil, err
+			}
+			s, err := service.New(e, service.Options{Name: name, Step: counts.Step})
+			if err != nil {
+				return nil, errors.Join(err, e.Close())
+			}
+			return &tiny{s, e}, nil
+		}})
+	}
+	m := NewModels(0, slog.New(slog.DiscardHandler), sources...)
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// say sends a message and returns the status.
+func say(t *testing.T, s *Server, model, key, text string) int {
+	t.Helper()
+	body := fmt.Sprintf(`{"model": %q, "stream": false, "options": {"temperature": 0, "num_predict": 3}, "messages": [{"role": "user", "content": %q}]}`, model, text)
+	r := httptest.NewRequest("POST", "/api/chat", strings.NewReader(body))
+	r.Host = "localhost"
+	r.Header.Set("X-Api-Key", key)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w.Code
+}
+
+func TestConversationsAreSeenUnderTheirKeyAlone(t *testing.T) {
+	var log bytes.Buffer
+	counts := metrics.New()
+	s, err := New(Options{
+		Models: openTiny(t, counts, "a"), Keys: []Key{NewKey("first"), NewKey("second")}, Metrics: counts, Log: slog.New(slog.NewJSONHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.options.Models.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Ready()
+	const text = "a secret that is long enough to be found again"
+	for _, key := range []string{"first", "second"} {
+		if status := say(t, s, "a", key, text); status != http.StatusOK {
+			t.Fatalf("status %d", status)
+		}
+	}
+	got := ask(s, "GET", "/metrics", "X-Api-Key: first").Body.String()
+	for _, want := range []string{
+		`ebb_prompts_total{found="new"} 2`, `ebb_prompts_total{found="continued"} 0`, `ebb_prompts_total{found="forked"} 0`,
+		`ebb_answers_total{end="whole"} 2`, "ebb_new_tokens_total 6", "ebb_conversations 2", "ebb_answer_seconds_count 2",
+		`ebb_http_requests_total{route="POST /api/chat",status="2xx"} 2`,
+	} {
+		if !strings.Contains(got, want+"\n") {
+			t.Errorf("the metrics have no %s", want)
+		}
+	}
+	if !strings.Contains(log.String(), `"model":"a","prompt":`) || strings.Contains(log.String(), "secret") {
+		t.Errorf("the log is %s", &log)
+	}
+
+	list := func(key string) (of struct{ Data []kept }) {
+		w := ask(s, "GET", "/v1/cache/conversations", "X-Api-Key: "+key)
+		if err := json.Unmarshal(w.Body.Bytes(), &of); err != nil || strings.Contains(w.Body.String(), "secret") {
+			t.Fatalf("%s: %v", w.Body, err)
+		}
+		return of
+	}
+	first, second := list("first").Data, list("second").Data
+	if len(first) != 1 || len(second) != 1 || first[0].ID == second[0].ID || first[0].State != "idle" || first[0].Tokens == 0 {
+		t.Fatalf("%+v and %+v", first, second)
+	}
+	path := "/v1/cache/conversations/" + first[0].ID
+	for _, tt := range []struct {
+		method, path, key string
+		status            int
+	}{
+		{"GET", path, "second", 404},
+		{"DELETE", path, "second", 404},
+		{"POST", path, "first", 400}, // it says nothing
+		{"GET", path, "first", 200},
+		{"GET", "/slots", "first", 200},
+		{"DELETE", path, "first", 200},
+		{"DELETE", path, "first", 404},
+	} {
+		if w := ask(s, tt.method, tt.path, "X-Api-Key: "+tt.key); w.Code != tt.status {
+			t.Errorf("%s %s as %s: status %d, %s", tt.method, tt.path, tt.key, w.Code, w.Body)
+		}
+	}
+	r := httptest.NewRequest("POST", "/v1/cache/conversations/"+second[0].ID, strings.NewReader(`{"pinned": true}`))
+	r.Header.Set("X-Api-Key", "second")
+	w := httptest.NewRecorder()
+	if s.ServeHTTP(w, r); w.Code != 200 || !list("second").Data[0].Pinned {
+		t.Errorf("pinning: status %d, %s", w.Code, w.Body)
+	}
+	if len(list("first").Data) != 0 {
+		t.Error("a conversation that was deleted is there")
+	}
+}
+
+func TestConversationsAreHiddenFromANetworkWithoutKeys(t *testing.T) {
+	for _, private := range []bool{false, true} {
+		s := openServer(t, Options{Private: private}, nil)
+		want := http.StatusForbidden
+		if private {
+			want = http.StatusNotFound
+		}
+		if w := ask(s, "GET", "/v1/cache/conversations/x"); w.Code != want {
+			t.Errorf("private %v: status %d, %s", private, w.Code, w.Body)
+		}
+	}
+}
+
+func TestRequestsOfTwoModels(t *testing.T) {
+	counts := metrics.New()
+	s, err := New(Options{Models: openTiny(t, counts, "a", "b"), Metrics: counts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Ready()
+	var clients sync.WaitGroup
+	for _, model := range []string{"a", "b"} {
+		for range 3 {
+			clients.Go(func() {
+				for range 3 {
+					if status := say(t, s, model, "", "Hello."); status != http.StatusOK {
+						t.Errorf("%s: status %d", model, status)
+					}
+				}
+			})
+		}
+	}
+	clients.Wait()
+	if status := say(t, s, "c", "", "Hello."); status != http.StatusNotFound {
+		t.Errorf("a model that is not there: status %d", status)
+	}
+}
