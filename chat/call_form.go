@@ -26,7 +26,7 @@ func (f Format) callForms() []callForm {
 	arguments := callForm{begin: `"{\"name\": \""`, between: `"\", \"arguments\": "`, end: `"}"`, separator: `", "`}
 	switch f {
 	case Hermes:
-		arguments.begin, arguments.end = `'<tool_call>' "\n{\"name\": \""`, `"}\n" '</tool_call>'`
+		arguments.begin, arguments.end = `'<tool_call>' "\n"? "{\"name\": \""`, `"}" "\n"? '</tool_call>'`
 		arguments.separator = `"\n"`
 		return []callForm{arguments}
 	case QwenXML:

@@ -56,7 +56,24 @@ func (f Format) CallGrammar(tools []Tool, o CallGrammarOptions) (gbnf string, er
 		answers = append(answers, answer)
 	}
 	answer := w.rules.Rule("answer", strings.Join(answers, " | "))
-	return w.rules.Grammar(w.thoughts(f.thoughts(o.Prompt), o) + answer)
+	return w.rules.Grammar(w.thoughts(f.thoughts(o.Prompt), o.Prompt, o.Reasoning) + answer)
+}
+
+// JSONGrammar returns a grammar in GBNF of answers whose content is JSON that is valid by a schema. With
+// reasoning, or where the prompt, which is rendered, has opened the reasoning, the model may think before.
+func (f Format) JSONGrammar(schema []byte, prompt string, reasoning bool) (gbnf string, err error) {
+	w := callWriter{rules: jsonschema.NewRules()}
+	value, err := w.rules.Value(schema)
+	if err != nil {
+		return "", err
+	}
+	if f == Harmony {
+		if prompt := strings.TrimSpace(prompt); !strings.HasSuffix(prompt, "<|start|>assistant") && !strings.HasSuffix(prompt, f.thoughts(prompt).opened) {
+			return w.rules.Grammar(value) // the content has begun
+		}
+		value = `'<|channel|>' "final" '<|message|>' ` + value
+	}
+	return w.rules.Grammar(w.thoughts(f.thoughts(prompt), prompt, reasoning) + value)
 }
 
 // callWriter writes calls as expressions of a grammar.
@@ -151,14 +168,14 @@ func (t *Tool) argumentsSchema() []byte {
 	return t.parameters
 }
 
-// thoughts returns an expression for the reasoning before the calls.
-func (w callWriter) thoughts(t callThoughts, o CallGrammarOptions) string {
-	prompt := strings.TrimSpace(o.Prompt)
+// thoughts returns an expression for the reasoning before the answer.
+func (w callWriter) thoughts(t callThoughts, prompt string, reasoning bool) string {
+	prompt = strings.TrimSpace(prompt)
 	text := func() string { return w.rules.TextWithout(t.stops...) + " " + t.end }
 	switch {
 	case strings.HasSuffix(prompt, t.opened):
 		return text() + " "
-	case !o.Reasoning || t.closed != "" && strings.HasSuffix(prompt, t.closed):
+	case !reasoning || t.closed != "" && strings.HasSuffix(prompt, t.closed):
 		return ""
 	}
 	return "(" + t.begin + " " + text() + ")? "

@@ -292,6 +292,55 @@ func TestTheGrammarOfCallsAllowsWhatTheFamiliesWrite(t *testing.T) {
 	}
 }
 
+func TestContentsInJSONMayComeBehindReasoning(t *testing.T) {
+	for _, tc := range []struct {
+		format    Format
+		prompt    string
+		reasoning bool
+		answer    string
+		allowed   bool
+	}{
+		{Hermes, "…assistant\n", false, `{"a": 1}`, true},
+		{Hermes, "…assistant\n", false, "<think>Hm.</think>\n\n{\"a\": 1}", false},
+		{Hermes, "…assistant\n", true, "<think>Hm.</think>\n\n{\"a\": 1}", true},
+		{Hermes, "…assistant\n", true, `{"a": 1}`, true},
+		{QwenXML, "…<think>\n", false, "Hm.\n</think>\n\n{\"a\": 1}", true},
+		{QwenXML, "…<think>\n", false, `{"a": 1}`, false},
+		{QwenXML, "…<think>\n\n</think>\n\n", true, `{"a": 1}`, true},
+		{QwenXML, "…<think>\n\n</think>\n\n", true, `{"a": "1"}`, false},
+		{Harmony, "…<|start|>assistant", true, `<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>{"a": 1}`, true},
+		{Harmony, "…<|start|>assistant", false, `<|channel|>final<|message|>{"a": 1}`, true},
+		{Harmony, "…<|start|>assistant", true, `{"a": 1}`, false},
+		{Harmony, "…<|start|>assistant<|channel|>final<|message|>", true, `{"a": 1}`, true},
+	} {
+		gbnf, err := tc.format.JSONGrammar([]byte(`{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}`), tc.prompt, tc.reasoning)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := grammar.New(letters(nil), gbnf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []int32
+		for _, b := range []byte(tc.answer) {
+			ids = append(ids, int32(b)+1)
+		}
+		scores := make([]float32, 257)
+		err = g.Processor(0, nil).Process(ids, scores)
+		if allowed := err == nil && !math.IsInf(float64(scores[0]), -1); allowed != tc.allowed {
+			t.Errorf("%s behind %q: %q is allowed: %t, want %t (%v)", tc.format, tc.prompt, tc.answer, allowed, tc.allowed, err)
+		}
+		if m, _ := read(nil, tc.format, ParserOptions{Prompt: tc.prompt}, ids); tc.allowed && m.Content != `{"a": 1}` {
+			t.Errorf("%s behind %q: %q is read as %+v", tc.format, tc.prompt, tc.answer, m)
+		}
+	}
+	for _, f := range formats {
+		if _, err := f.JSONGrammar([]byte(`{"not": {}}`), "", true); err == nil || !strings.Contains(err.Error(), "#: not is not supported") {
+			t.Errorf("%s: error %v", f, err)
+		}
+	}
+}
+
 func TestACallThatNoGrammarCanExpressIsAnErrorThatNamesIt(t *testing.T) {
 	tool := func(name, parameters string) []Tool {
 		tools, err := ParseTools(fmt.Appendf(nil, `[{"type": "function", "function": {"name": %q, "parameters": %s}}]`, name, parameters))

@@ -40,11 +40,9 @@ func (s *Service) prompt(r Request) (p prompt, err error) {
 	if most := room + 1; p.config.MaxNewTokens == 0 || p.config.MaxNewTokens > most { // the last token is never computed
 		p.config.MaxNewTokens = most
 	}
-	gbnf := r.Grammar
-	if r.Schema != nil {
-		if gbnf, err = jsonschema.Grammar(r.Schema); err != nil {
-			return p, &RequestError{"schema", err}
-		}
+	gbnf, err := s.grammar(r, p)
+	if err != nil {
+		return p, err
 	}
 	if gbnf != "" {
 		if p.config.Grammar, err = s.pieces.Grammar(gbnf); err != nil {
@@ -55,6 +53,35 @@ func (s *Service) prompt(r Request) (p prompt, err error) {
 		return p, &RequestError{"", err}
 	}
 	return p, nil
+}
+
+// grammar returns the grammar that the new text follows; "": none.
+func (s *Service) grammar(r Request, p prompt) (gbnf string, err error) {
+	required := r.Chat != nil && r.Chat.Choice.Mode == ToolsRequired
+	switch {
+	case required && (r.Schema != nil || r.Grammar != ""):
+		return "", &RequestError{"tool_choice", errors.New("the answer is to be a call, and to follow a grammar or a schema: want one of both")}
+	case required && r.Chat.Continue:
+		return "", &RequestError{"tool_choice", errors.New("the answer is to be a call, and the last message is the beginning of a text: want one of both")}
+	case required:
+		choice := r.Chat.Choice
+		if gbnf, err = p.format.CallGrammar(r.Chat.Tools, chat.CallGrammarOptions{
+			Name: choice.Name, Parallel: choice.Name == "" && !choice.Single, Reasoning: s.template.Reasons(), Prompt: p.reads.Prompt,
+		}); err != nil {
+			return "", &RequestError{"tools", err}
+		}
+	case r.Schema != nil && r.Chat != nil:
+		if gbnf, err = p.format.JSONGrammar(r.Schema, p.reads.Prompt, s.template.Reasons() && !r.Chat.Continue); err != nil {
+			return "", &RequestError{"schema", err}
+		}
+	case r.Schema != nil:
+		if gbnf, err = jsonschema.Grammar(r.Schema); err != nil {
+			return "", &RequestError{"schema", err}
+		}
+	default:
+		gbnf = r.Grammar
+	}
+	return gbnf, nil
 }
 
 // render renders a conversation up to where the answer begins.

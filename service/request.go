@@ -49,7 +49,9 @@ type Chat struct {
 // ToolChoice says whether the model has to call tools.
 type ToolChoice struct {
 	Mode ToolMode
-	Name string // of the tool that is to be called; "": any. With [ToolsRequired] alone
+	Name string // of the tool that is to be called, once; "": any. With [ToolsRequired] alone
+	// Single keeps a required answer to one call.
+	Single bool
 }
 
 // ToolMode is how free the model is to call tools.

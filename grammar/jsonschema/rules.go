@@ -17,6 +17,11 @@ type Rules struct {
 // NewRules returns an empty grammar.
 func NewRules() *Rules { return &Rules{newConverter()} }
 
+// Value returns an expression for the JSON texts that are valid by a schema, as [Grammar] has them.
+func (r *Rules) Value(schema []byte) (expr string, err error) {
+	return r.write(schema, Spelling{}, func(root *object) string { return r.c.schema(root, "#") })
+}
+
 // Object returns an expression for the objects that are valid by a schema, in a spelling.
 func (r *Rules) Object(schema []byte, s Spelling) (expr string, err error) {
 	return r.write(schema, s, func(root *object) string { return r.c.ofObjects(root) })
@@ -64,7 +69,7 @@ func (r *Rules) write(schema []byte, s Spelling, expr func(*object) string) (str
 	}
 	o, ok := root.(*object)
 	if !ok {
-		return "", fmt.Errorf("jsonschema: %.50s is no schema of objects: want a JSON object", compact(root))
+		return "", fmt.Errorf("jsonschema: %.50s is no schema: want a JSON object", compact(root))
 	}
 	r.c.begin(o)
 	r.c.spelling = s
