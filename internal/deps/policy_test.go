@@ -102,6 +102,7 @@ var policy = map[string][]string{
 
 	"server/openai":    {".", "chat", "generate", "generation", "sample", "server/wire", "service", "tokenizer"},
 	"server/anthropic": {".", "chat", "generate", "server/wire", "service"},
+	"server/responses": {".", "chat", "generate", "server/openai", "server/wire", "service"},
 
 	"server/page": {},
 

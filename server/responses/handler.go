@@ -1,0 +1,86 @@
+package responses
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/seed4d217819/ebb/server/openai"
+	"github.com/seed4d217819/ebb/server/wire"
+	"github.com/seed4d217819/ebb/service"
+)
+
+// Options say how a Handler works. The zero value is useful.
+type Options struct {
+	Body     int64         // bytes that a body may have; 0: [wire.DefaultBody]
+	Patience time.Duration // for how long a client may read nothing; 0: [wire.DefaultPatience]
+
+	// Dir is the folder in which responses are kept, for this handler alone; it is made if it is not
+	// there. "": they are kept in memory.
+	Dir      string
+	MaxCount int   // how many are kept at most; 0: 1000
+	MaxBytes int64 // how many bytes they have together at most; 0: 256 MiB
+
+	Log *slog.Logger // of what keeps responses from being kept; nil: the default one
+}
+
+// withDefaults returns o with its zero fields filled in.
+func (o Options) withDefaults() Options {
+	if o.MaxCount == 0 {
+		o.MaxCount = 1000
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 256 << 20
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o
+}
+
+// Handler answers the requests of the responses API.
+type Handler struct {
+	models  service.Models
+	options Options
+	store   *store
+}
+
+// New returns a Handler that answers with some models. An error says why the folder of the options
+// cannot be used.
+func New(models service.Models, o Options) (*Handler, error) {
+	o = o.withDefaults()
+	s, err := openStore(o.Dir, o.MaxCount, o.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{models, o, s}, nil
+}
+
+// Register adds the handler's routes.
+func (h *Handler) Register(mux *http.ServeMux) {
+	mux.HandleFunc("POST /v1/responses", h.create)
+	mux.HandleFunc("POST /v1/responses/input_tokens", h.count)
+	mux.HandleFunc("GET /v1/responses/{id}", h.get)
+	mux.HandleFunc("DELETE /v1/responses/{id}", h.remove)
+	mux.HandleFunc("GET /v1/responses/{id}/input_items", h.items)
+	mux.HandleFunc("POST /v1/responses/{id}/cancel", func(w http.ResponseWriter, _ *http.Request) {
+		openai.WriteFault(w, wire.Bad("", "only responses in the background can be cancelled, which ebb does not offer: close the connection of the response instead"))
+	})
+	mux.HandleFunc("/v1/responses/", func(w http.ResponseWriter, r *http.Request) { openai.WriteFault(w, wire.NotFound(r)) })
+}
+
+// faultOf returns the fault of an error of package service, in the names of this API's fields.
+func faultOf(err error) *wire.Fault {
+	f := wire.FaultOf(err)
+	if f == nil || f.Status != http.StatusBadRequest {
+		return f
+	}
+	renamed := *f
+	switch f.Param {
+	case "schema":
+		renamed.Param = "text.format.schema"
+	case "chat", "messages":
+		renamed.Param = "input"
+	}
+	return &renamed
+}
