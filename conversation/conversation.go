@@ -24,6 +24,9 @@ type Conversation struct {
 	replaced bool
 	pinned   bool
 	unwanted bool   // it is given up when it is put back
+	written  int    // tokens that files have
+	queued   int    // tokens, of a busy one, that files have or will have soon
+	away     int    // tokens that a busy one had when its sequence was parked in files; 0: it is here
 	used     uint64 // by the store's count of uses
 	at       time.Time
 }
@@ -49,14 +52,21 @@ type Prompt struct {
 type Found struct {
 	// Cached is how many of the prompt's tokens are not computed, because they are there.
 	Cached int
+	// Files says that they came from files.
+	Files bool
 	// Left is where the prompt has left a conversation: that of the same name, or otherwise the one that
 	// has most of the prompt's beginning.
 	Left Left
-	// Wait is a conversation that has more of the prompt soon, as that is being computed; nil: there is
-	// none. Nothing was taken then: whoever asks again when [Conversation.Soon] says so finds it.
-	Wait *Conversation
-	at   int // tokens of Wait that are worth waiting for
+	// Waits says that nothing was taken, because it is worth waiting: for a conversation that has more of the
+	// prompt soon, or, with Full, until there is room for what files have. Whoever asks again when
+	// [Found.Soon] says so finds it.
+	Waits, Full bool
+
+	soon func() bool
 }
+
+// Soon reports whether what was worth waiting for is there, or will not be.
+func (f Found) Soon() bool { return f.soon() }
 
 // Left says where a prompt and a conversation part.
 type Left struct {

@@ -1,5 +1,5 @@
-// Package conversation keeps the sequences of conversations when nothing is computed for them, and
-// finds by its tokens how much of a prompt is computed already. docs/conversations.md has the rules.
+// Package conversation keeps the sequences of conversations when nothing is computed for them, in the
+// cache and in files, and finds by its tokens how much of a prompt is computed already. docs/conversations.md has the rules.
 //
 // Its nouns:
 //
@@ -9,6 +9,7 @@
 //   - A Prompt is tokens that are to be computed behind what is there of them.
 //   - A Found says what was there, and where the prompt left it.
 //
-// A conversation goes through three files: find.go looks for the one that a prompt continues, store.go
-// takes it and puts it back, and room.go gives up those that have been idle for longest.
+// A conversation goes through these files: find.go looks for the one that a prompt continues, store.go takes
+// it and puts it back, writer.go writes it to files.go beside the steps, and room.go gives up those that
+// have been idle for longest. batch.go joins that with a batch.
 package conversation

@@ -4,7 +4,8 @@ package conversation
 type share struct {
 	of     *Conversation
 	common int // tokens that both begin with; at least one of the prompt is left to compute
-	has    int // of these, those that are in the cache and would stay there
+	here   int // of these, those that are in the sequence
+	has    int // of these, those that need not be computed again
 	coming int // of these, those that are still being computed
 	whole  bool
 }
@@ -16,7 +17,7 @@ const granule = 16
 // find returns the share of the conversation that has most of a prompt now, and of the one that will
 // have most when its own prompt is computed; the zero value where none has a token.
 func (s *Store) find(p Prompt) (now, soon share) {
-	for _, c := range s.kept {
+	for _, c := range s.all {
 		if c.salt != p.Salt {
 			continue
 		}
@@ -48,7 +49,7 @@ func (s *Store) shareOf(c *Conversation, p Prompt) share {
 	}
 	n = min(n, len(p.Tokens)-1)
 	computed = min(computed, n)
-	return share{of: c, common: n, has: c.seq.Keeps(computed), coming: n - computed, whole: !c.busy && n == len(tokens)}
+	return share{of: c, common: n, here: computed, has: c.seq.Keeps(computed), coming: n - computed, whole: !c.busy && n == len(tokens)}
 }
 
 // better reports whether a prompt rather continues x than y: where more is there; of equals one that goes
@@ -71,7 +72,7 @@ func better(x, y share) bool {
 func (s *Store) left(p Prompt, most share) Left {
 	of := most.of
 	if p.Name != "" {
-		for _, c := range s.kept {
+		for _, c := range s.all {
 			if c.salt == p.Salt && c.name == p.Name && (of == nil || of.name != p.Name || c.used > of.used) {
 				of = c
 			}
@@ -81,7 +82,7 @@ func (s *Store) left(p Prompt, most share) Left {
 		return Left{}
 	}
 	tokens := of.tokens
-	if of.busy {
+	if of.busy && of.away == 0 {
 		tokens = of.seq.Tokens()
 	}
 	return Left{of.ID, common(tokens, p.Tokens), len(tokens)}

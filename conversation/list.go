@@ -19,8 +19,10 @@ type Info struct {
 	ID     string
 	Name   string // what its client calls it, "" if it does not
 	Busy   bool
+	Parked bool // of a busy one: its sequence is in files, until there is room for it
 	Pinned bool
-	Tokens int // that are in the cache; of a busy conversation, those of whole steps
+	Tokens int // that were computed, by whole steps
+	Files  int // of these, those that files have
 	Prompt int // of a busy conversation: tokens of the prompt
 	Used   time.Time
 }
@@ -29,13 +31,14 @@ type Info struct {
 func (s *Store) List(owner string) (all []Info) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range s.kept {
+	for _, c := range s.all {
 		if !c.ownedBy(owner) {
 			continue
 		}
-		i := Info{ID: c.ID, Name: c.name, Busy: c.busy, Pinned: c.pinned, Tokens: c.seq.Len(), Used: c.at}
+		i := Info{ID: c.ID, Name: c.name, Busy: c.busy, Pinned: c.pinned, Tokens: c.seq.Len(), Files: c.written, Used: c.at}
 		if c.busy {
-			i.Prompt = len(c.tokens)
+			i.Prompt, i.Parked = len(c.tokens), c.away > 0
+			i.Tokens = max(i.Tokens, c.away)
 		}
 		all = append(all, i)
 	}
@@ -74,7 +77,7 @@ func (s *Store) Pin(owner, id string, pinned bool) error {
 func (s *Store) with(owner, id string, do func(*Conversation) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range s.kept {
+	for _, c := range s.all {
 		if c.ID == id && c.ownedBy(owner) {
 			return do(c)
 		}

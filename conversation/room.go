@@ -1,27 +1,61 @@
 package conversation
 
-import "slices"
+import (
+	"context"
+	"errors"
+	"slices"
 
-// MakeRoom gives up the idle conversation that is least useful, and reports whether there was one.
-func (s *Store) MakeRoom() (bool, error) {
+	"github.com/seed4d217819/ebb/kv"
+)
+
+// MakeRoom gives up the idle conversation that is least useful of those that have some of what is short:
+// full is the error that says so, nil where it is memory. With files the conversation is written before,
+// if it was not. MakeRoom reports whether there was one.
+func (s *Store) MakeRoom(ctx context.Context, full error) (made bool, err error) {
+	s.writer.lock.Lock()
+	defer s.writer.lock.Unlock()
+	c := s.leastUseful(full)
+	if c == nil {
+		return false, nil
+	}
+	if s.files != nil {
+		s.report(s.write(ctx, job{of: c}))
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.stats.GivenUp++
+	if len(c.tokens) > c.written {
+		s.stats.Lost++
+	}
+	if !slices.Contains(s.all, c) { // somebody has deleted it meanwhile
+		return true, nil
+	}
+	return true, s.drop(c)
+}
+
+// leastUseful returns the idle conversation that is given up first, or nil.
+func (s *Store) leastUseful(full error) *Conversation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tree, _ := errors.AsType[*kv.TreeFullError](full)
 	var idle []*Conversation
-	for _, c := range s.kept {
-		if !c.busy {
+	for _, c := range s.all {
+		if !c.busy && (tree == nil || tree.Of(c.seq)) {
 			idle = append(idle, c)
 		}
 	}
 	if len(idle) == 0 {
-		return false, nil
+		return nil
 	}
-	s.stats.GivenUp++
-	return true, s.drop(slices.MinFunc(idle, usefulness))
+	return slices.MinFunc(idle, usefulness)
 }
 
-// usefulness compares how useful two idle conversations are. First those go that another has replaced,
-// then those that no client has given a name, and last those that were pinned; of equals the one goes
-// first that was not used for longest. To lend its beginning is a use, too.
+// usefulness compares how useful two idle conversations are. First those go that another has replaced, and
+// last those that were pinned; of equals the one goes first that was not used for longest. To lend its
+// beginning is a use, too.
 func usefulness(x, y *Conversation) int {
 	for _, more := range [...]func(*Conversation) bool{
 		func(c *Conversation) bool { return c.pinned },

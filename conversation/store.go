@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"slices"
@@ -9,53 +10,145 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/blockfile"
 	"github.com/seed4d217819/ebb/kv"
 )
+
+// Options say where a store keeps what does not fit into the cache. The zero value keeps nothing.
+type Options struct {
+	// Dir is a folder for what conversations have computed, so that it is found again when they were
+	// given up, and by the next process. "": there is none.
+	Dir string
+	// DirBytes is what files may take there. 0: half of what is free.
+	DirBytes int64
+	// Notify receives a line when something cannot be written or read. It may be called from several
+	// goroutines, and must not use the store. nil: nobody hears of it.
+	Notify func(string)
+}
 
 // Store keeps the conversations of an engine. One goroutine takes conversations and puts them back,
 // between the steps that it computes; others may call what says so.
 type Store struct {
-	engine *ebb.Engine
+	engine  *ebb.Engine
+	options Options
+	files   *files // nil: there are none
+	writer  writer
 
 	mu    sync.Mutex
-	kept  []*Conversation
+	all   []*Conversation
 	uses  uint64
+	puts  uint64 // of conversations that were put back
 	stats Stats
 }
 
-// Stats are a store's counters since it was made.
+// Stats are what a store has, and its counters since it was made.
 type Stats struct {
-	Conversations int // kept now, the busy ones among them
+	Conversations int // in the cache, the busy ones among them
+	Idle          int // of these, those for which nothing is computed
+	Waiting       int // of these, those that have what files do not have yet
 	Continued     int // prompts that went on with a conversation
 	Forked        int // prompts that went on from the middle of one
+	Restored      int // prompts that went on with what files had
 	New           int // prompts of which nothing was there
 	GivenUp       int // conversations that were closed to make room
+	Lost          int // of these, those that files did not have whole
+	Damaged       int // conversations that could not be used, because what files had was damaged
+	Unwritten     int // times that something could not be written
+	Parked        int // conversations of requests that had to wait, and gave their memory to others
+
+	Files blockfile.Stats // zero where there are none
 }
 
 // New returns an empty store. The caller closes it, before the engine.
-func New(e *ebb.Engine) *Store { return &Store{engine: e} }
+func New(e *ebb.Engine, o Options) (*Store, error) {
+	s := &Store{engine: e, options: o}
+	if s.options.Notify == nil {
+		s.options.Notify = func(string) {}
+	}
+	if o.Dir == "" {
+		return s, nil
+	}
+	var err error
+	if s.files, err = openFiles(e, o.Dir, blockfile.Options{Bytes: o.DirBytes, Notify: s.options.Notify}); err != nil {
+		return nil, err
+	}
+	s.begin()
+	return s, nil
+}
 
 // Take finds what is there of a prompt, and returns a conversation whose sequence has that, and no more.
-// The caller computes the rest and puts the conversation back. If it is worth waiting for another
-// one, Take returns none, and Found.Wait says for which.
-func (s *Store) Take(p Prompt) (*Conversation, Found, error) {
+// The caller computes the rest and puts the conversation back. If it is worth waiting, Take returns none,
+// and Found.Waits says so. To have room for what files have of the prompt, conversations that are less
+// useful are given up.
+func (s *Store) Take(ctx context.Context, p Prompt) (*Conversation, Found, error) {
+	for files := s.files != nil; ; {
+		c, found, err := s.take(ctx, p, files)
+		if !errors.Is(err, kv.ErrFull) {
+			return c, found, err
+		}
+		made, failed := s.MakeRoom(ctx, err)
+		if failed != nil {
+			return nil, found, failed
+		}
+		if !made && s.waitForRoom(&found) {
+			return nil, found, nil
+		}
+		files = files && made
+	}
+}
+
+// waitForRoom has a prompt wait until a busy conversation is put back, if there is one.
+func (s *Store) waitForRoom(found *Found) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.all) == 0 { // idle ones were given up
+		return false
+	}
+	puts := s.puts
+	found.Waits, found.Full, found.soon = true, true, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.puts != puts
+	}
+	return true
+}
+
+// take is Take, or an error that is [kv.ErrFull] where there is no room for what files have.
+func (s *Store) take(ctx context.Context, p Prompt, files bool) (*Conversation, Found, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, soon := s.find(p)
-	found := Found{Cached: now.has, Left: s.left(p, now)}
-	if soon.common-now.has >= granule {
-		found.Wait, found.at = soon.of, soon.common
-		return nil, found, soon.of.seq.SnapshotAt(soon.common)
+	found := Found{Left: s.left(p, now)}
+	has, match := now.has, (*blockfile.Match)(nil)
+	if files {
+		if match = s.files.find(p.Salt, p.Tokens[:len(p.Tokens)-1]); match.Tokens >= now.has+granule {
+			has = match.Tokens
+		} else if err := match.Close(); err != nil {
+			return nil, found, err
+		} else {
+			match = nil
+		}
 	}
-	c, err := s.begin(p, now)
+	if soon.common-has >= granule {
+		found.Waits, found.soon = true, func() bool { return !soon.of.busy || soon.of.away == 0 && soon.of.seq.Len() >= soon.common }
+		var err error
+		if soon.of.away == 0 {
+			err = soon.of.seq.SnapshotAt(soon.common)
+		}
+		if match != nil {
+			err = errors.Join(err, match.Close())
+		}
+		return nil, found, err
+	}
+	c, err := s.continued(ctx, p, now, match)
 	if err != nil {
 		return nil, found, err
 	}
-	found.Cached = c.seq.Len() - len(c.seq.Pending())
+	found.Files, found.Cached = match != nil, c.seq.Len()-len(c.seq.Pending())
 	if c.name == "" {
 		c.name = p.Name
 	}
-	c.busy, c.tokens, c.turn, c.replaced = true, p.Tokens, p.Turn, false
+	c.busy, c.tokens, c.turn, c.replaced, c.queued = true, p.Tokens, p.Turn, false, c.written
 	s.use(c)
 	if err := s.wantSnapshots(c, now.common); err != nil {
 		return nil, found, errors.Join(err, s.drop(c))
@@ -63,8 +156,24 @@ func (s *Store) Take(p Prompt) (*Conversation, Found, error) {
 	return c, found, nil
 }
 
-// begin returns the conversation that a prompt continues.
-func (s *Store) begin(p Prompt, from share) (*Conversation, error) {
+// continued returns the conversation that a prompt continues: with what files have, if match is not nil.
+func (s *Store) continued(ctx context.Context, p Prompt, now share, match *blockfile.Match) (*Conversation, error) {
+	if match == nil {
+		return s.continues(p, now)
+	}
+	n := match.Tokens
+	seq, err := s.engine.Restore(ctx, p.Tokens[:n], match)
+	if err != nil {
+		return nil, err
+	}
+	s.stats.Restored++
+	c := s.add(seq, p)
+	c.written = n
+	return c, nil
+}
+
+// continues returns the conversation that a prompt continues with what is in the cache.
+func (s *Store) continues(p Prompt, from share) (*Conversation, error) {
 	switch {
 	case from.has == 0:
 		s.stats.New++
@@ -85,16 +194,18 @@ func (s *Store) begin(p Prompt, from share) (*Conversation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fork.Truncate(from.common); err != nil {
+	if err := fork.Truncate(from.here); err != nil {
 		return nil, errors.Join(err, fork.Close())
 	}
-	return s.add(fork, p), nil
+	c := s.add(fork, p)
+	c.written = min(from.of.written, from.here)
+	return c, nil
 }
 
 // add keeps a new conversation.
 func (s *Store) add(seq *kv.Seq, p Prompt) *Conversation {
 	c := &Conversation{ID: "conv_" + strings.ToLower(rand.Text()[:16]), seq: seq, salt: p.Salt}
-	s.kept = append(s.kept, c)
+	s.all = append(s.all, c)
 	return c
 }
 
@@ -117,15 +228,16 @@ func (s *Store) wantSnapshots(c *Conversation, shared int) error {
 	return nil
 }
 
-// Soon reports whether what was worth waiting for is there, or will not be.
-func (f Found) Soon() bool { return !f.Wait.busy || f.Wait.seq.Len() >= f.at }
-
 // Put puts a conversation back, as far as it was computed. lost is why its sequence cannot be used any
 // more; nil: it can.
 func (s *Store) Put(c *Conversation, lost error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.busy = false
+	s.puts++
+	if Damaged(lost) {
+		s.stats.Damaged++
+	}
 	if lost != nil || c.unwanted || c.seq.Len() == 0 {
 		return s.drop(c)
 	}
@@ -136,14 +248,21 @@ func (s *Store) Put(c *Conversation, lost error) error {
 			return errors.Join(err, s.drop(c))
 		}
 	}
+	if s.files != nil {
+		s.later(job{of: c})
+	}
 	return s.dropBeginnings(c)
 }
+
+// Damaged reports whether an error says that what files had of a sequence is damaged. Its tokens are not
+// found there any more, and can be computed anew.
+func Damaged(err error) bool { return errors.Is(err, blockfile.ErrDamaged) }
 
 // dropBeginnings drops the idle conversations that are the beginning of c, where c keeps all that they
 // have.
 func (s *Store) dropBeginnings(c *Conversation) error {
 	var errs []error
-	for _, other := range slices.Clone(s.kept) {
+	for _, other := range slices.Clone(s.all) {
 		n := len(other.tokens)
 		if other == c || other.busy || other.pinned || other.salt != c.salt || n > len(c.tokens) || common(other.tokens, c.tokens) < n {
 			continue
@@ -157,8 +276,8 @@ func (s *Store) dropBeginnings(c *Conversation) error {
 
 // drop closes a conversation.
 func (s *Store) drop(c *Conversation) error {
-	s.kept = slices.DeleteFunc(s.kept, func(other *Conversation) bool { return other == c })
-	return c.seq.Close()
+	s.all = slices.DeleteFunc(s.all, func(other *Conversation) bool { return other == c })
+	return errors.Join(s.forget(c), c.seq.Close())
 }
 
 // Stats returns the counters. Any goroutine may call it.
@@ -166,17 +285,40 @@ func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stats := s.stats
-	stats.Conversations = len(s.kept)
+	stats.Conversations = len(s.all)
+	for _, c := range s.all {
+		if !c.busy {
+			stats.Idle++
+		}
+		if s.files != nil && !c.busy && len(c.tokens) > c.written {
+			stats.Waiting++
+		}
+	}
+	if s.files != nil {
+		stats.Files = s.files.blocks.Stats()
+	}
 	return stats
 }
 
-// Close closes all conversations.
+// Close closes all conversations. What is not written yet is lost: see [Store.Flush].
 func (s *Store) Close() error {
+	if s.files != nil {
+		s.writer.stop()
+		<-s.writer.done
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
-	for len(s.kept) > 0 {
-		errs = append(errs, s.drop(s.kept[0]))
+	for len(s.all) > 0 {
+		errs = append(errs, s.drop(s.all[0]))
+	}
+	if s.files != nil {
+		for _, j := range s.writer.jobs { // those of conversations that are gone
+			if j.fork != nil {
+				errs = append(errs, j.fork.Close())
+			}
+		}
+		errs = append(errs, s.files.blocks.Close())
 	}
 	return errors.Join(errs...)
 }

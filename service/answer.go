@@ -129,13 +129,15 @@ func (a *Answer) reasoned(tokens int) {
 	a.usage.Reasoning += tokens
 }
 
-// take takes what a step has found. The goroutine that computes calls it.
-func (a *Answer) take() {
+// take takes what a step has found, and reports whether the prompt has ended with it. The goroutine that
+// computes calls it.
+func (a *Answer) take() (begins bool) {
 	results := a.generation.Results()
 	left := a.generation.PromptLeft()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.progress.Done < a.progress.Total {
+		begins = left == 0
 		a.progress.Done, a.progress.Took = a.progress.Total-left, time.Since(a.begun)
 	}
 	if left == 0 && a.prompted == nil {
@@ -155,6 +157,14 @@ func (a *Answer) take() {
 		}
 	}
 	a.tell()
+	return begins
+}
+
+// hasBegun reports whether there are new tokens.
+func (a *Answer) hasBegun() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.first > 0
 }
 
 // beams reports whether the texts are those of a beam search, which change until its end.

@@ -31,14 +31,17 @@ type counted struct {
 func openCounted(t *testing.T, engine ebb.Options) counted {
 	t.Helper()
 	c := counted{t: t, tokens: new(atomic.Int64), steps: new(atomic.Int64)}
-	engine.Trace = func(s trace.Span) {
-		if s.Track == trace.Step && s.Name == "step" {
-			c.tokens.Add(int64(s.Tokens))
-			c.steps.Add(1)
-		}
-	}
+	engine.Trace = c.count
 	c.Service = servicetest.Open(t, engine, service.Options{})
 	return c
+}
+
+// count counts the tokens of steps.
+func (c counted) count(s trace.Span) {
+	if s.Track == trace.Step && s.Name == "step" {
+		c.tokens.Add(int64(s.Tokens))
+		c.steps.Add(1)
+	}
 }
 
 // someTokens returns n tokens, the same ones for the same seed.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/conversation"
 )
 
 // run takes steps until the service is closed. It is the only goroutine that uses the batch, and that
@@ -66,6 +67,10 @@ func (s *Service) admit(l *line) bool {
 func (s *Service) join(l *line) {
 	left := l.waiting[:0]
 	for _, a := range l.waiting {
+		if len(left) > 0 && left[len(left)-1].found.Full && a.ctx.Err() == nil { // what room there will be is for that one
+			left = append(left, a)
+			continue
+		}
 		switch err := s.begin(a); {
 		case err != nil:
 			s.end(a, err)
@@ -93,10 +98,10 @@ func (s *Service) begin(a *Answer) error {
 		}
 		return asRequest(err)
 	}
-	if a.found.Wait != nil && !a.found.Soon() {
+	if a.found.Waits && !a.found.Soon() {
 		return nil
 	}
-	if a.conversation, a.found, err = s.conversations.Take(a.asks()); err != nil || a.conversation == nil {
+	if a.conversation, a.found, err = s.conversations.Take(s.ctx, a.asks()); err != nil || a.conversation == nil {
 		return err
 	}
 	seq := a.conversation.Seq()
@@ -105,12 +110,17 @@ func (s *Service) begin(a *Answer) error {
 		Context: a.ctx, Seq: seq, Keep: true, Prompt: a.prompt.tokens[seq.Len():], Config: s.withLookup(a.prompt.config),
 	})
 	if err != nil {
-		return errors.Join(asRequest(err), s.putBack(a))
+		c := a.conversation
+		a.conversation = nil
+		return errors.Join(asRequest(err), s.conversations.Put(c, nil))
 	}
 	var by Tiers
-	if cache.StreamedLayers > cache.HostLayers {
+	switch {
+	case a.found.Files:
+		by.Disk = a.found.Cached
+	case cache.StreamedLayers > cache.HostLayers:
 		by.Host = a.found.Cached
-	} else {
+	default:
 		by.Device = a.found.Cached
 	}
 	a.beginWith(a.conversation.ID, a.found, by)
@@ -151,12 +161,25 @@ func asRequest(err error) error {
 func (s *Service) deliver(l *line) {
 	left := l.going[:0]
 	for _, a := range l.going {
-		a.take()
-		if a.generation.Done() {
-			s.end(a, errors.Join(a.generation.Err(), s.putBack(a)))
-			continue
+		begins := a.take()
+		err := a.generation.Err()
+		switch {
+		case !a.generation.Done():
+			if a.conversation != nil {
+				if err := s.conversations.Keep(a.conversation, begins); err != nil {
+					s.notify(err)
+				}
+			}
+			left = append(left, a)
+		case conversation.Damaged(err) && !a.hasBegun():
+			if err := s.putBack(a); err != nil {
+				s.notify(err)
+			}
+			a.generation = nil
+			l.waiting = append(l.waiting, a)
+		default:
+			s.end(a, errors.Join(err, s.putBack(a)))
 		}
-		left = append(left, a)
 	}
 	clear(l.going[len(left):])
 	l.going = left
@@ -169,7 +192,18 @@ func (s *Service) putBack(a *Answer) error {
 		return nil
 	}
 	a.conversation = nil
-	return s.conversations.Put(c, nil)
+	lost := a.generation.Err()
+	if !conversation.Damaged(lost) {
+		lost = nil
+	}
+	return s.conversations.Put(c, lost)
+}
+
+// notify tells the operator of an error that ends no answer.
+func (s *Service) notify(err error) {
+	if s.options.Notify != nil {
+		s.options.Notify(err.Error())
+	}
 }
 
 // end ends an answer and gives back its place.

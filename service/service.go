@@ -28,6 +28,14 @@ type Options struct {
 	// for one text: the same texts, in fewer steps where they repeat what was said. 0: 10 where layers
 	// are streamed to a GPU, so that the link to it is the limit, and none elsewhere. Below 0: none.
 	PromptLookup int
+	// CacheDir is a folder where conversations are kept when memory is short and when the service ends, so
+	// that they go on from there, also after the process was killed. "": there is none.
+	CacheDir string
+	// CacheBytes is what files may take there. 0: half of what is free.
+	CacheBytes int64
+	// Notify receives a line about what its operator should know of, such as a disk that is full. It may be
+	// called from several goroutines. nil: nobody hears of it.
+	Notify func(string)
 	// Step hears of each step that was taken. It is called by the goroutine that computes, and returns at
 	// once. nil: nobody hears of them.
 	Step func(Step)
@@ -88,8 +96,10 @@ func New(e *ebb.Engine, o Options) (*Service, error) {
 	if s.pieces, err = e.Pieces(); err != nil {
 		return nil, err
 	}
-	s.conversations = conversation.New(e)
-	s.batch = e.NewBatch(ebb.BatchOptions{StepTime: s.options.StepTime})
+	if s.conversations, err = conversation.New(e, conversation.Options{Dir: o.CacheDir, DirBytes: o.CacheBytes, Notify: o.Notify}); err != nil {
+		return nil, err
+	}
+	s.batch = e.NewBatch(s.conversations.Batch(ebb.BatchOptions{StepTime: s.options.StepTime}))
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	go s.run()
 	return s, nil
@@ -98,9 +108,9 @@ func New(e *ebb.Engine, o Options) (*Service, error) {
 // Ready reports whether the service takes requests.
 func (s *Service) Ready() bool { return !s.draining.Load() && s.ctx.Err() == nil }
 
-// Drain takes no more requests, and waits until all answers have ended, or ctx has. The service is closed
-// then: answers that have not ended do so with [ErrClosed], and a request that repeats one of them goes on
-// from what was computed, if that is kept in files.
+// Drain takes no more requests, and waits until all answers have ended, or ctx has. Answers that have not
+// ended then do so with [ErrClosed]. With files, all conversations are written there, also the unfinished
+// ones, whether ctx has ended or not; without, they are lost. The service is closed when Drain returns.
 func (s *Service) Drain(ctx context.Context) error {
 	s.draining.Store(true)
 	for range cap(s.places) {
@@ -112,7 +122,9 @@ func (s *Service) Drain(ctx context.Context) error {
 		}
 		break
 	}
-	return s.Close()
+	s.stop()
+	<-s.stopped
+	return errors.Join(s.conversations.Flush(context.WithoutCancel(ctx)), s.Close())
 }
 
 // Close ends all answers with [ErrClosed], and waits until nothing is computed any more.
