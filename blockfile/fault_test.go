@@ -110,6 +110,24 @@ func TestEveryFailedCallLosesNoMoreThanItsBlock(t *testing.T) {
 	}
 }
 
+func TestAFullDiskIsSaidToBeOne(t *testing.T) {
+	s, err := open(t.TempDir(), Options{}, (&faults{err: syscall.ENOSPC, succeed: 2}).system())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, tokens := dense(), text(1, 100)
+	err = save(s, m, tokens, 0)
+	if !errors.Is(err, ErrFull) || !errors.Is(err, syscall.ENOSPC) || !strings.HasPrefix(err.Error(), "blockfile: writing "+s.dir) {
+		t.Errorf("%v; want %v, and the file's name", err, ErrFull)
+	}
+	mustSave(t, s, m, tokens)
+	mustFind(t, s, m, tokens, 100)
+	s.check(t)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // failAt reports whether no call was made to fail.
 func failAt(t *testing.T, m model, kept, fresh []int32, limit int64, f *faults) bool {
 	t.Helper()

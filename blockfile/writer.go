@@ -168,11 +168,10 @@ func (s *Store) supersede(by *entry) (unread []*entry) {
 }
 
 func (w *writer) failed(err error) error {
-	err = fmt.Errorf("blockfile: writing %s: %w", w.store.path(w.name), err)
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: the disk is full: %w", ErrFull, err)
+		err = fmt.Errorf("%w: the disk is full: %w", ErrFull, err)
 	}
-	return err
+	return fmt.Errorf("blockfile: writing %s: %w", w.store.path(w.name), err)
 }
 
 // close removes what was written, unless it has its name. The bytes of a file that cannot be removed stay
