@@ -109,7 +109,7 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) {
 
 // change does something with a conversation, and then calls done.
 func (s *Server) change(w http.ResponseWriter, r *http.Request, do func(l Loaded, owner, id string) error, done http.HandlerFunc) {
-	err := error(conversation.ErrUnknown)
+	err := conversation.ErrUnknown
 	s.options.Models.Peek(func(l Loaded) { err = do(l, wire.Salt(r.Context(), ""), r.PathValue("id")) })
 	switch {
 	case err == nil:

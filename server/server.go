@@ -62,7 +62,6 @@ type Server struct {
 	options Options
 	log     *slog.Logger
 	origins *origins
-	metrics *metrics.Metrics
 	routes  *http.ServeMux
 	handler http.Handler
 	state   state

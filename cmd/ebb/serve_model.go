@@ -104,7 +104,8 @@ func (f *serveFlags) report(w io.Writer, l server.Loaded, listeners []net.Listen
 			line("weights", "%s on %s", bytesize.Format(weights), d.Name)
 		}
 	}
-	line("K/V", "%s a token", bytesize.Format(e.Cache.TokenBytes))
+	line("K/V", "%s a token, %s for a conversation of the whole context", bytesize.Format(e.Cache.TokenBytes),
+		bytesize.Format(e.Cache.TokenBytes*int64(m.Context)+e.Cache.WindowBytes))
 	address := ""
 	for _, l := range listeners {
 		url := server.URL(l, f.cert != "")
@@ -119,5 +120,10 @@ func (f *serveFlags) report(w io.Writer, l server.Loaded, listeners []net.Listen
 	if len(f.keys) > 0 || f.keyFile != "" {
 		key = ` -H "Authorization: Bearer KEY"`
 	}
-	line("try", `%s/v1/chat/completions%s -d '{"messages": [{"role": "user", "content": "Why is the sky blue?"}]}'`, curl, key)
+	try := "try"
+	if listeners[0].Addr().Network() != "unix" {
+		line(try, "%s/ in a browser, or", address)
+		try = ""
+	}
+	line(try, `%s/v1/chat/completions%s -d '{"messages": [{"role": "user", "content": "Why is the sky blue?"}]}'`, curl, key)
 }

@@ -6,11 +6,45 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+// TestTheFlagsThatAreWrittenDownExist looks for them where ebb serve is started.
+func TestTheFlagsThatAreWrittenDownExist(t *testing.T) {
+	flags := newServeCommand().Flags()
+	files, err := filepath.Glob("../../packaging/*/*")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	found := 0
+	for _, name := range append(files, "../../docs/server.md") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if !strings.Contains(line, "ebb serve") {
+				continue
+			}
+			for _, flag := range regexp.MustCompile(`--([a-z][a-z-]+)`).FindAllStringSubmatch(line, -1) {
+				found++
+				if flags.Lookup(flag[1]) == nil {
+					t.Errorf("%s: ebb serve has no flag %s", name, flag[0])
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no flag was found")
+	}
+}
 
 // ask is the script command `ask SOCKET STATUS METHOD PATH [BODY [HEADER…]]`: it sends a request to a
 // server that listens on a socket, once the server answers, and prints the answer, which must have the
