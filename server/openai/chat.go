@@ -113,9 +113,6 @@ func (c *chatAnswer) logProbs(e service.Event) *logProbs {
 func (c *chatAnswer) usage() *usage {
 	u := &usage{}
 	u.add(c.answer.Usage())
-	for _, choice := range c.choices {
-		u.NewDetails.Reasoning += choice.reasoning
-	}
 	return u
 }
 
@@ -177,5 +174,6 @@ func (c *chatAnswer) whole(ctx context.Context, w http.ResponseWriter) {
 		}
 		out.Choices = append(out.Choices, one)
 	}
+	wire.Cache(w.Header(), c.answer.Usage())
 	_ = wire.JSON(w, http.StatusOK, out) // an error: the client has gone away
 }

@@ -80,6 +80,7 @@ func (c *chatAnswer) stream(ctx context.Context, w http.ResponseWriter, patience
 			return
 		}
 	}
+	wire.CacheBehind(w.Header(), c.answer.Usage())
 	if c.body.StreamOptions.IncludeUsage && s.Event("", chatChunk{head: c.head, Choices: []chunkChoice{}, Usage: c.usage()}) != nil {
 		return
 	}

@@ -10,10 +10,9 @@ import (
 
 // choice is one text of an answer, as it is told so far.
 type choice struct {
-	reasoning int // tokens
-	calls     int
-	done      bool
-	finish    generate.Finish
+	calls  int
+	done   bool
+	finish generate.Finish
 }
 
 // add counts an event of the text.
@@ -22,12 +21,8 @@ func (c *choice) add(e service.Event) {
 		c.done, c.finish = true, e.Finish
 		return
 	}
-	switch e.Part.Kind {
-	case chat.Reasoning:
-		c.reasoning += len(e.Tokens)
-	case chat.CallEnd:
+	if e.Part.Kind == chat.CallEnd {
 		c.calls++
-	case chat.Text, chat.Markup, chat.CallBegin, chat.CallArguments, chat.CallDrop:
 	}
 }
 
@@ -68,6 +63,7 @@ func (u *usage) add(of service.Usage) {
 	u.New += of.New
 	u.Total = u.Prompt + u.New
 	u.PromptDetails.Cached += of.Cached
+	u.NewDetails.Reasoning += of.Reasoning
 }
 
 // timings are llama-server's: tokens and milliseconds of the prompt and of what follows.

@@ -158,6 +158,7 @@ func (c *completion) count(u service.Usage) {
 		u.New = 0
 	}
 	c.usage.add(u)
+	c.took.Conversation, c.took.Diverged = u.Conversation, u.Diverged // of one of them
 	c.took.Prompt += u.Prompt
 	c.took.Cached += u.Cached
 	c.took.New += u.New
@@ -189,6 +190,7 @@ func (c *completion) whole(ctx context.Context, w http.ResponseWriter, answers *
 		return // the client has gone away
 	}
 	out.Usage, out.Timings = &c.usage, c.timings()
+	wire.Cache(w.Header(), c.took)
 	_ = wire.JSON(w, http.StatusOK, out) // an error: the client has gone away
 }
 
@@ -228,6 +230,7 @@ func (c *completion) stream(ctx context.Context, w http.ResponseWriter, answers 
 	if s == nil || ctx.Err() != nil {
 		return // the client has gone away
 	}
+	wire.CacheBehind(w.Header(), c.took)
 	if c.body.StreamOptions.IncludeUsage && s.Event("", completionResponse{head: c.head, Choices: []completionChoice{}, Usage: &c.usage}) != nil {
 		return
 	}
