@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/seed4d217819/ebb/server/ollama"
 	"github.com/seed4d217819/ebb/server/openai"
 	"github.com/seed4d217819/ebb/server/page"
+	"github.com/seed4d217819/ebb/server/responses"
 	"github.com/seed4d217819/ebb/server/wire"
 )
 
@@ -27,6 +29,10 @@ type Options struct {
 	Private bool
 	// Origins are those of web pages that may use the server, as in https://example.org. "*": all.
 	Origins []string
+	// Responses is the folder in which the responses of OpenAI's API are kept, for this server alone, and
+	// ResponseBytes are how many bytes they may take. "": they are kept in memory. 0: 256 MiB.
+	Responses     string
+	ResponseBytes int64
 	// Log gets a line for each request. nil: none.
 	Log *slog.Logger
 	// Body is how many bytes the body of a request may have. 0: [wire.DefaultBody].
@@ -75,15 +81,17 @@ func New(o Options) (*Server, error) {
 	s := &Server{options: o, log: o.Log, routes: http.NewServeMux()}
 	var err error
 	if s.origins, err = newOrigins(o.Origins, len(o.Keys) == 0); err != nil {
+		return nil, fmt.Errorf("server: origins of pages: %w", err)
+	}
+	if err := s.mount(); err != nil {
 		return nil, err
 	}
-	s.mount()
 	s.handler = s.recording(http.HandlerFunc(s.serve))
 	return s, nil
 }
 
 // mount registers the routes.
-func (s *Server) mount() {
+func (s *Server) mount() error {
 	page.Register(s.routes)
 	s.routes.HandleFunc("GET /health", s.health)
 	s.routes.HandleFunc("GET /v1/health", s.health)
@@ -91,6 +99,13 @@ func (s *Server) mount() {
 	s.mountConversations()
 	models := recorded{s.options.Models}
 	openai.New(models, openai.Options{Body: s.options.Body}).Register(s.routes)
+	stored, err := responses.New(models, responses.Options{
+		Body: s.options.Body, Dir: s.options.Responses, MaxBytes: s.options.ResponseBytes, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	stored.Register(s.routes)
 	anthropic.New(models, anthropic.Options{Body: s.options.Body}).Register(s.routes)
 	ollama.New(models, ollama.Options{Body: s.options.Body}).Register(s.routes)
 	if len(s.options.Keys) > 0 {
@@ -99,6 +114,7 @@ func (s *Server) mount() {
 		s.routes.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		s.routes.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
+	return nil
 }
 
 var (

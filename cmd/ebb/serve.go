@@ -71,12 +71,14 @@ func (f *serveFlags) run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	models := server.NewModels(0, log, sources...)
+	dir, bytes := f.responses()
 	s, err := server.New(server.Options{
+		Responses: dir, ResponseBytes: bytes,
 		Models: models, Keys: keys, Private: private(listeners), Origins: f.origins, Log: log, Drain: f.drain, Metrics: counts,
 	})
 	if err != nil {
 		closeAll(listeners)
-		return fmt.Errorf("--cors: %w", err)
+		return err
 	}
 	if len(keys) == 0 && !private(listeners) {
 		printNotes(notes, []string{"there is no --api-key: everybody who reaches this machine over the network can use the model, and read the conversations that it keeps"})

@@ -28,9 +28,14 @@ type serveFlags struct {
 	queue     int
 	stepTime  int // milliseconds
 	drain     time.Duration
+	cache     diskPlace
 	logFormat string
 	helpDebug bool
 }
+
+// responsesPart is which part of the bytes of --cache-dir is for responses: they are text, of which a
+// token takes a few bytes, and its K/V take thousands.
+const responsesPart = 64
 
 // defaultListen is the address of a server that is told none.
 const defaultListen = "127.0.0.1:8080"
@@ -43,6 +48,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 		flags.StringArrayVar(&f.origins, "cors", nil, "Let web pages from this `ORIGIN` use the server, as in https://example.org, or * for all. It may be given several times.")
 		flags.StringVar(&f.cert, "tls-cert", "", "Speak TLS with the certificate in this `FILE` (PEM), which is read again when it has changed.")
 		flags.StringVar(&f.key, "tls-key", "", "The `FILE` with the certificate's key.")
+		flags.Var(&parsed[diskPlace]{&f.cache, "", "DIR[:SIZE]", parseDisk}, "cache-dir", "Keep conversations in files in this folder, too, SIZE at most, so that they go on from there after a restart. (default no files; without SIZE half of what is free)")
 		flags.IntVar(&f.queue, "max-queue", 64, "Answer, or keep waiting, at most `N` requests at once, and refuse more with status 429.")
 		flags.IntVar(&f.stepTime, "max-step-ms", 200, "Compute as much of long prompts at a time as takes about `N` milliseconds: the longest that the other answers stand still.")
 		flags.DurationVar(&f.drain, "drain", 30*time.Second, "When the server is to end, let answers go on for this `TIME`, as in 30s.")
@@ -110,6 +116,15 @@ func splitModel(model string) (name, path string) {
 	}
 	name = strings.TrimSuffix(filepath.Base(filepath.ToSlash(model)), ".gguf")
 	return strings.NewReplacer(":", "-", "=", "-").Replace(name), model
+}
+
+// responses returns the folder in which responses are kept, and how many bytes they may take: a part of
+// what --cache-dir has.
+func (f *serveFlags) responses() (dir string, bytes int64) {
+	if f.cache.dir == "" {
+		return "", 0
+	}
+	return filepath.Join(f.cache.dir, "responses"), f.cache.bytes / responsesPart
 }
 
 // readKeys returns the keys of clients.

@@ -79,6 +79,7 @@ func (f *serveFlags) load(name, path string, step func(service.Step), notes io.W
 	}
 	s, err := service.New(engine, service.Options{
 		Name: name, StepTime: time.Duration(f.stepTime) * time.Millisecond, Queue: f.queue, Step: step,
+		CacheDir: f.cache.dir, CacheBytes: f.cache.bytes - f.cache.bytes/responsesPart, Notify: flags.options.Notify,
 	})
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())

@@ -95,7 +95,7 @@ var policy = map[string][]string{
 	"service":             {".", "chat", "conversation", "generate", "grammar", "grammar/jsonschema", "tokenizer"},
 	"service/servicetest": {".", "gguf", "internal/testmodel", "service", "tokenizer"},
 
-	"server":         {".", "conversation", "server/anthropic", "server/metrics", "server/ollama", "server/openai", "server/page", "server/wire", "service"},
+	"server":         {".", "conversation", "server/anthropic", "server/metrics", "server/ollama", "server/openai", "server/page", "server/responses", "server/wire", "service"},
 	"server/ollama":  {".", "chat", "generate", "generation", "server/wire", "service", "tokenizer"},
 	"server/metrics": {".", "service"},
 	"server/wire":    {"service"},
