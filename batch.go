@@ -280,6 +280,12 @@ func (g *Generation) roomFor(texts int) string {
 // behind the tokens that it has seen. The tokens are not changed.
 func (g *Generation) Results() []generate.Text { return g.task.Results() }
 
+// AppendResults appends what Results returns to texts. Where texts has room it makes no garbage, but in a
+// beam search.
+func (g *Generation) AppendResults(texts []generate.Text) []generate.Text {
+	return g.task.AppendResults(texts)
+}
+
 // Completions returns what was generated so far. Those of a beam search are sorted, the best one
 // first. Tokens that an earlier call has decoded are not decoded again.
 func (g *Generation) Completions() []Completion {

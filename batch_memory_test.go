@@ -142,3 +142,37 @@ func parkInFiles(t *testing.T, e *ebb.Engine) func(context.Context, *kv.Seq) (fu
 		}, nil
 	}
 }
+
+// Forks of a sequence share the cells of its tree. Those that have no room there wait for each other, and go
+// on in trees of their own.
+func TestForksForWhichTheirTreeHasNoRoomWait(t *testing.T) {
+	e := openEngine(t, ebb.Options{Cache: kv.Static, Context: 64})
+	conversation := newSeq(t, e)
+	forward(t, e, conversation, prompt(1, 20), 1)
+	b := e.NewBatch(ebb.BatchOptions{})
+	defer b.Close()
+	var going []*ebb.Generation
+	c := ebb.GenerationConfig{MaxNewTokens: 20, EOSTokenID: endless}
+	for i := range 4 { // 20 tokens that they share, and 4 times 24
+		g, err := b.Add(ebb.Request{Seq: conversation, Prompt: prompt(2+i, 5), Config: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		going = append(going, g)
+	}
+	if err := b.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, g := range going {
+		want, err := e.Complete(t.Context(), append(prompt(1, 20), prompt(2+i, 5)...), c)
+		if err := errors.Join(err, g.Err()); err != nil {
+			t.Errorf("request %d: %v", i, err)
+		}
+		if diff := cmp.Diff(g.Completions(), want, nearly); diff != "" {
+			t.Errorf("request %d (-got +want):\n%s", i, diff)
+		}
+	}
+	if s := b.Stats(); s.SetAside == 0 || s.Parked == 0 || conversation.Len() != 20 {
+		t.Errorf("%+v, and the sequence that they continue has %d tokens: the test shows nothing", s, conversation.Len())
+	}
+}

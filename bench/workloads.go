@@ -85,6 +85,10 @@ func (o *Options) Workloads() []measure.Workload {
 			About: "only where it is named: a token of each of 1 to 8 sequences, of a hybrid or of families, in one step and in a step for each",
 		},
 		{
+			Name: "arrival", Run: o.arrival, Own: true,
+			About: "only where it is named: 8 streams beside which requests join and leave, and a prompt of 4,000 tokens arrives",
+		},
+		{
 			Name: "prompts", Run: o.prompts, Own: true,
 			About: "only where it is named: prompts of 16 to 4096 tokens, of the model or of families",
 		},

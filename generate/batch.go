@@ -155,10 +155,10 @@ func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
 		if err := b.admit(ctx); err != nil {
 			return true, err
 		}
-		tokens := b.plan()
-		if len(b.running) == 0 { // what has come back has ended
+		if b.someEnded() { // the caller may have their sequences, and give them up
 			return true, nil
 		}
+		tokens := b.plan()
 		err := b.try(ctx, tokens)
 		if err == nil || ctx.Err() != nil {
 			return true, err
@@ -167,10 +167,15 @@ func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
 		if short == nil {
 			return true, b.eachAlone(ctx, err)
 		}
-		if err := b.relieve(ctx, short, err, asked); err != nil {
+		if err := b.relieve(ctx, short, err, asked); err != nil || b.someEnded() {
 			return true, err
 		}
 	}
+}
+
+// someEnded reports whether searches have ended since the step began.
+func (b *Batch[S, W]) someEnded() bool {
+	return slices.ContainsFunc(b.tasks, func(t *Task[S]) bool { return !t.running() })
 }
 
 // try takes the step that is planned, and if that fails, one without guesses.

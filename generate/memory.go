@@ -3,6 +3,7 @@ package generate
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // A batch lives in a memory of which others take a part, and which its texts outgrow. What cannot go on
@@ -88,7 +89,7 @@ func (b *Batch[S, W]) admit(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := b.bring(ctx, t, others); err != nil || returns && others {
+		if err := b.bring(ctx, t, others); err != nil || returns && others || !t.running() {
 			return err
 		}
 	}
@@ -231,12 +232,7 @@ func (b *Batch[S, W]) concerned(t *Task[S], short *Shortage[S]) bool {
 	if short.Of == nil {
 		return true
 	}
-	for _, seq := range t.seqs {
-		if short.Of(seq) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.seqs, short.Of)
 }
 
 // leastUrgent returns the least urgent of some searches: the last one to come of those whose texts do not

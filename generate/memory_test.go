@@ -141,13 +141,19 @@ func TestWhatFitsAloneEndsInAnyCompany(t *testing.T) {
 			m.idle = append(m.idle, m.seq(1, 2, 3, 4, 5, 6))
 		}
 		var tasks []*task
-		for i := range jobs {
-			tasks = append(tasks, add(t, b, m.model, jobs[i:i+1])...)
+		var requests []request
+		for _, j := range jobs {
+			r := request{Seq: m.seq(), Prompt: j.prompt, Config: j.config, PromptLogProbs: rapid.Bool().Draw(t, "echo"), Keep: rapid.Bool().Draw(t, "keep")}
+			task, err := b.Add(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tasks, requests = append(tasks, task), append(requests, r)
 			for range rapid.IntRange(0, 4).Draw(t, "steps") {
-				step(t, b, m, tasks)
+				step(t, b, m, tasks, requests)
 			}
 		}
-		for step(t, b, m, tasks) {
+		for step(t, b, m, tasks, requests) {
 			if m.steps > 5000 {
 				t.Fatal("after 5000 steps they go on")
 			}
@@ -155,7 +161,7 @@ func TestWhatFitsAloneEndsInAnyCompany(t *testing.T) {
 		waited += b.Stats().SetAside
 		for i, j := range jobs {
 			alone := &limited{model: &model{vocab: 20, seed: seed}, room: m.room}
-			found, err := alone.texts(t, j)
+			found, echo, err := alone.texts(t, j, requests[i].PromptLogProbs)
 			switch got := tasks[i].Err(); {
 			case err == nil && got != nil:
 				t.Errorf("job %d ends with %v, and alone with none", i, got)
@@ -164,6 +170,9 @@ func TestWhatFitsAloneEndsInAnyCompany(t *testing.T) {
 			case err == nil:
 				if diff := cmp.Diff(tasks[i].Results(), found); diff != "" {
 					t.Errorf("job %d (-got +want):\n%s", i, diff)
+				}
+				if diff := cmp.Diff(tasks[i].PromptTokens(), echo); diff != "" {
+					t.Errorf("job %d: the prompt's tokens (-got +want):\n%s", i, diff)
 				}
 			}
 		}
@@ -176,8 +185,9 @@ func TestWhatFitsAloneEndsInAnyCompany(t *testing.T) {
 	}
 }
 
-// step takes a step, after which what waits is as it says.
-func step(t *rapid.T, b *batch, m *limited, tasks []*task) bool {
+// step takes a step, after which what waits is as it says, and gives up the sequences of requests that have
+// ended.
+func step(t *rapid.T, b *batch, m *limited, tasks []*task, requests []request) bool {
 	running, err := b.Step(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -191,19 +201,116 @@ func step(t *rapid.T, b *batch, m *limited, tasks []*task) bool {
 			t.Fatalf("job %d: phase %v, done %v", i, phase, task.Done())
 		case phase == generate.Growing && task.PromptLeft() > 0:
 			t.Fatalf("job %d grows with %d tokens left of its prompt", i, task.PromptLeft())
+		case phase == generate.Ended && requests[i].Keep:
+			if task.Err() == nil {
+				checkKept(t, requests[i], task)
+			}
+			requests[i].Keep = false
+			if seq := task.Seq(); seq != nil {
+				if err := seq.Close(); err != nil {
+					t.Errorf("job %d: %v", i, err)
+				}
+			}
 		}
 	}
 	return running
 }
 
-// texts are those of a job that is alone.
-func (m *limited) texts(t *rapid.T, j job) ([]generate.Text, error) {
+// checkKept checks the sequence that is left to the caller, if the request keeps one.
+func checkKept(t *rapid.T, r request, of *task) {
+	want := slices.Clone(r.Prompt)
+	if found := of.Results(); r.Config.Beams <= 1 && len(found) == 1 && r.Config.Texts <= 1 {
+		ids := found[0].IDs()
+		want = append(want, ids[:len(ids)-1]...)
+	}
+	if seq := of.Seq(); seq == nil || !slices.Equal(seq.ids, want) {
+		t.Errorf("the kept sequence is %v, want one of %v", seq, want)
+	}
+}
+
+// texts are those of a job that is alone, and the tokens of its prompt if they are asked for.
+func (m *limited) texts(t *rapid.T, j job, echo bool) ([]generate.Text, []generate.Token, error) {
 	b := generate.NewBatch(m.forward, options{})
-	task := add(t, b, m.model, []job{j})[0]
+	task, err := b.Add(request{Seq: m.seq(), Prompt: j.prompt, Config: j.config, PromptLogProbs: echo})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := b.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	return task.Results(), task.Err()
+	return task.Results(), task.PromptTokens(), task.Err()
+}
+
+// A request that waits ends when its context is cancelled, wherever its sequence is. If its rows are in a
+// file, it has none.
+func TestARequestThatWaitsCanBeCancelled(t *testing.T) {
+	for _, phase := range []generate.Phase{generate.Queued, generate.Growing, generate.SetAside, generate.Parked} {
+		m := &limited{model: &model{vocab: 20}, room: 41}
+		o := options{
+			Short: func(error) *generate.Shortage[*sequence] { return &generate.Shortage[*sequence]{} },
+			Park: func(_ context.Context, s *sequence) (func(context.Context) (*sequence, error), error) {
+				return func(context.Context) (*sequence, error) { return nil, errors.New("read of a parked sequence") }, s.Close()
+			},
+		}
+		if phase == generate.Queued {
+			o.Fits = func([]generate.Claim[*sequence]) bool { return false }
+		}
+		b := generate.NewBatch(m.forward, o)
+		first := add(t, b, m.model, []job{{[]int32{1, 2}, generate.Config{MaxNewTokens: 38}}})[0]
+		ctx, cancel := context.WithCancel(t.Context())
+		kept := m.seq()
+		waits, err := b.Add(request{Context: ctx, Seq: kept, Keep: true, Prompt: []int32{3, 4, 5, 6}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := func() {
+			if _, err := b.Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 10 {
+			step()
+		}
+		for waits.Phase() != phase && !first.Done() {
+			step()
+		}
+		if waits.Phase() != phase {
+			t.Errorf("the request is never %v", phase)
+		}
+		parked := phase == generate.Parked
+		if seq := waits.Seq(); (seq == nil) != parked {
+			t.Errorf("%v: the sequence is %v", phase, seq)
+		}
+		cancel()
+		m.room = 1000 // whoever has the kept sequence may give it up only now
+		step()
+		if !waits.Done() || !errors.Is(waits.Err(), context.Canceled) || first.Done() {
+			t.Errorf("%v: done %v with %v; the other is done: %v", phase, waits.Done(), waits.Err(), first.Done())
+		}
+		if !parked {
+			err = kept.Close()
+		}
+		if err := errors.Join(err, b.Run(t.Context()), first.Err(), b.Close()); err != nil || len(m.open) > 0 {
+			t.Errorf("%v: %v, and %d sequences are open", phase, err, len(m.open))
+		}
+	}
+}
+
+// What a request that ends for want of room says has the errors of all who were asked.
+func TestAnErrorOfTheOwnerIsNotLost(t *testing.T) {
+	m := &limited{model: &model{vocab: 20}, room: 5}
+	broken := errors.New("the disk is broken")
+	b := generate.NewBatch(m.forward, options{
+		Short: func(error) *generate.Shortage[*sequence] { return &generate.Shortage[*sequence]{} },
+		Full:  func(context.Context, []generate.Claim[*sequence], error) (bool, error) { return true, broken },
+	})
+	alone := add(t, b, m.model, []job{{[]int32{1, 2}, generate.Config{MaxNewTokens: 10}}})[0]
+	if err := b.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := alone.Err(); !errors.Is(err, errFull) || !errors.Is(err, broken) {
+		t.Errorf("%v, want %v and %v", err, errFull, broken)
+	}
 }
 
 // What beams have in common is computed again once, and they share it as before.

@@ -68,12 +68,15 @@ func (t *Task[S]) holds() bool {
 // are computed again.
 func (t *Task[S]) park(ctx context.Context, park func(context.Context, S) (func(context.Context) (S, error), error)) error {
 	var errs []error
-	for _, seq := range t.seqs[1:] {
-		errs = append(errs, seq.Close())
+	forks, seq := t.seqs[1:], t.seqs[0]
+	if t.leaves && !t.behind {
+		forks, seq = t.seqs, t.own
 	}
-	seq := t.seqs[0]
+	for _, fork := range forks {
+		errs = append(errs, fork.Close())
+	}
 	t.high = max(t.high, seq.Len())
-	t.seqs, t.behind, t.done = t.seqs[:1], true, 0
+	t.seqs, t.behind, t.done = append(t.seqs[:0], seq), true, 0
 	if t.begun {
 		if n := t.plant(); seq.Len() > n {
 			errs = append(errs, seq.Truncate(n))
@@ -83,7 +86,7 @@ func (t *Task[S]) park(ctx context.Context, park func(context.Context, S) (func(
 		restore, err := park(ctx, seq)
 		if err == nil {
 			t.restore, t.seqs = restore, t.seqs[:0]
-			if t.kept {
+			if t.kept || t.leaves {
 				var none S
 				t.own = none
 			}
@@ -99,7 +102,7 @@ func (t *Task[S]) park(ctx context.Context, park func(context.Context, S) (func(
 // bring takes a sequence that was parked.
 func (t *Task[S]) bring(seq S) error {
 	t.restore, t.seqs = nil, append(t.seqs[:0], seq)
-	if t.kept {
+	if t.kept || t.leaves {
 		t.own = seq
 	}
 	if t.begun {

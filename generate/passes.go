@@ -13,6 +13,12 @@ type origin struct {
 	at   int // behind how many tokens
 }
 
+// ownBranch stands for the caller's sequence where its forks have the branches.
+const ownBranch = -1
+
+// ids returns the tokens of a branch.
+func (t *Task[S]) ids(branch int) []int32 { return t.search.IDs(max(branch, 0)) }
+
 // computed returns how many tokens of a sequence are computed.
 func (t *Task[S]) computed(seq S) int {
 	n := seq.Len()
@@ -32,7 +38,7 @@ func (t *Task[S]) branch(seq int) int {
 
 // target returns how many tokens the sequence of a branch has when its passes are computed.
 func (t *Task[S]) target(branch int) int {
-	if !t.begun {
+	if !t.begun || branch == ownBranch {
 		return t.prompt
 	}
 	return t.search.Branches()[branch].Len
@@ -45,7 +51,7 @@ func (t *Task[S]) stop(seq int) int {
 	n := t.target(b)
 	if t.behind && t.begun {
 		for i, o := range t.origins {
-			if i > 0 && o.with == b && !slices.Contains(t.made, i) {
+			if o.with == b && !slices.Contains(t.made, i) {
 				n = min(n, o.at)
 			}
 		}
@@ -73,10 +79,14 @@ func (t *Task[S]) measure() {
 		return
 	}
 	if len(t.seqs) == 0 { // all of it is parked
-		t.left = max(0, t.target(0)-t.high)
+		root := 0
+		if t.begun {
+			root = t.made[0]
+		}
+		t.left = max(0, t.target(root)-t.high)
 	}
 	for i, o := range t.origins {
-		if i > 0 && !slices.Contains(t.made, i) {
+		if !slices.Contains(t.made, i) {
 			t.left += t.target(i) - o.at
 		}
 	}
@@ -86,7 +96,7 @@ func (t *Task[S]) measure() {
 func (t *Task[S]) nextPass() (tokens []int32, again, logits int) {
 	all := t.seqs[t.at].Len()
 	again = min(all-t.held, t.pass)
-	tokens = t.search.IDs(t.branch(t.at))[all:][:t.pass-again]
+	tokens = t.ids(t.branch(t.at))[all:][:t.pass-again]
 	switch {
 	case t.begun:
 	case t.echo != nil:
@@ -137,16 +147,18 @@ func (t *Task[S]) endOn(err error) {
 	}
 }
 
-// plant notes where each branch begins that is to be made again, and returns how many tokens all of them
-// have in common: the first sequence need not have more.
+// plant notes where each branch begins that is to be made again, of the first one or of the caller's
+// sequence, and returns how many tokens that one needs to have at first: all branches have them.
 func (t *Task[S]) plant() (common int) {
-	branches := t.search.Branches()
-	t.origins, t.made = make([]origin, len(branches)), append(t.made[:0], 0)
-	common = t.target(0)
-	for i := range branches {
-		ids := t.search.IDs(i)[:t.target(i)]
+	t.origins, t.made = make([]origin, len(t.search.Branches())), append(t.made[:0], 0)
+	if t.leaves {
+		t.origins[0], t.made[0] = origin{ownBranch, t.prompt}, ownBranch
+	}
+	common = t.target(t.made[0])
+	for i := 1; i < len(t.origins); i++ {
+		ids := t.ids(i)[:t.target(i)]
 		for j := range i {
-			n, others := 0, t.search.IDs(j)[:t.target(j)]
+			n, others := 0, t.ids(j)[:t.target(j)]
 			for n < min(len(ids), len(others)) && ids[n] == others[n] {
 				n++
 			}
@@ -167,7 +179,7 @@ func (t *Task[S]) rebuild() error {
 	for i := 0; i < len(t.seqs); i++ {
 		held := t.computed(t.seqs[i])
 		for b, o := range t.origins {
-			if b == 0 || o.with != t.made[i] || o.at != held || slices.Contains(t.made, b) {
+			if o.with != t.made[i] || o.at != held || slices.Contains(t.made, b) {
 				continue
 			}
 			fork, err := t.seqs[i].Fork()
@@ -177,18 +189,16 @@ func (t *Task[S]) rebuild() error {
 			t.seqs, t.made = append(t.seqs, fork), append(t.made, b)
 		}
 	}
-	if len(t.made) < len(t.origins) {
-		return nil
-	}
-	for i, seq := range t.seqs {
-		if t.computed(seq) < t.target(t.made[i]) {
+	for b := range t.origins {
+		i := slices.Index(t.made, b)
+		if i < 0 || t.computed(t.seqs[i]) < t.target(b) {
 			return nil
 		}
 	}
-	ordered := slices.Grow(t.next[:0], len(t.seqs))[:len(t.seqs)]
-	for i, seq := range t.seqs {
-		ordered[t.made[i]] = seq
+	branches := t.next[:0]
+	for b := range t.origins {
+		branches = append(branches, t.seqs[slices.Index(t.made, b)])
 	}
-	t.seqs, t.next, t.behind = ordered, t.seqs, false
+	t.seqs, t.next, t.behind = branches, t.seqs, false
 	return nil
 }

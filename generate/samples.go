@@ -76,10 +76,12 @@ func (s *samples) Stop(f Finish) {
 	s.branches = nil
 }
 
-func (s *samples) Results() []Text {
-	texts := make([]Text, len(s.texts))
-	for i, t := range s.texts {
-		texts[i] = Text{Tokens: t.tokens, Score: t.score, Finish: t.finish}
+func (s *samples) Results() []Text { return s.appendResults(make([]Text, 0, len(s.texts))) }
+
+func (s *samples) appendResults(texts []Text) []Text {
+	for i := range s.texts {
+		t := &s.texts[i]
+		texts = append(texts, Text{Tokens: t.tokens, Score: t.score, Finish: t.finish})
 	}
 	return texts
 }

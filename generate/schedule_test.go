@@ -378,14 +378,23 @@ func TestSchedulingLeavesNoGarbage(t *testing.T) {
 		s.ids = make([]int32, 0, 1<<20)
 		return s
 	}
+	var tasks []*task
 	for i := range 8 {
-		if _, err := b.Add(request{Seq: seq(), Prompt: []int32{int32(i)}}); err != nil {
+		a, err := b.Add(request{Seq: seq(), Prompt: []int32{int32(i)}})
+		if err != nil {
 			t.Fatal(err)
 		}
+		tasks = append(tasks, a)
 	}
+	var found []generate.Text
 	step := func() {
 		if _, err := b.Step(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		for _, a := range tasks { // what a server reads after each step
+			if found = a.AppendResults(found[:0]); a.Phase() != generate.Growing || a.FirstToken().IsZero() || len(found[0].Tokens) == 0 {
+				t.Fatalf("%v with %d tokens", a.Phase(), len(found[0].Tokens))
+			}
 		}
 	}
 	for range 2000 { // so that the texts' slices have room

@@ -48,6 +48,7 @@ type Task[S Sequence[S]] struct {
 	err  error
 
 	kept    bool // the only sequence stays the caller's
+	leaves  bool // the caller's has the prompt, and the sequences are forks of it
 	several bool // texts are searched for
 	growth  int  // new tokens that the search is for; 0: there is no limit
 	texts   int  // that it is for at a time
@@ -108,6 +109,15 @@ func (t *Task[S]) Done() bool { return !t.running() }
 
 // Results returns the texts found so far, those of [Search.Results].
 func (t *Task[S]) Results() []Text { return t.search.Results() }
+
+// AppendResults appends the texts found so far to texts, those of [Search.Results]. Outside of a beam search
+// it makes no garbage where texts has room.
+func (t *Task[S]) AppendResults(texts []Text) []Text {
+	if s, ok := t.search.(*samples); ok {
+		return s.appendResults(texts)
+	}
+	return append(texts, t.search.Results()...)
+}
 
 // PromptTokens returns the tokens of the prompt that were computed so far and whose log-probabilities
 // [Request.PromptLogProbs] has asked for. Each has its LogProb, given the tokens before it, and as many
@@ -218,7 +228,10 @@ func (t *Task[S]) release() {
 // close closes the sequences. One that is kept has the tokens that [Request] says.
 func (t *Task[S]) close() error {
 	var errs []error
-	for _, seq := range t.seqs {
+	for i, seq := range t.seqs {
+		if t.leaves && t.behind && i == 0 { // it is the caller's, who has no more of it than the prompt
+			continue
+		}
 		if !t.kept {
 			errs = append(errs, seq.Close())
 			continue
@@ -265,7 +278,7 @@ func (t *Task[S]) reorder() error {
 			errs = append(errs, seq.Close())
 		}
 	}
-	t.kept = t.kept && !left
+	t.kept, t.leaves = t.kept && !left, t.leaves || left
 	t.seqs, t.next = t.next, t.seqs
 	return errors.Join(errs...)
 }
