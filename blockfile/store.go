@@ -30,8 +30,8 @@ type Options struct {
 	Notify func(string)
 }
 
-// Store is a folder of block files. Its methods may be called from many goroutines; none but Open, and the
-// first use of a match after some time, waits for the disk.
+// Store is a folder of block files. Its methods may be called from many goroutines. Find, Kept, HasStates,
+// Begin and Stats do not wait for the disk, so that whoever takes steps may call them; the others do.
 type Store struct {
 	dir    string
 	limit  int64
