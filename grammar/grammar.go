@@ -41,6 +41,14 @@ func (p *Pieces) Grammar(gbnf string) (*Grammar, error) {
 	return &Grammar{pieces: p, matcher: m}, nil
 }
 
+// Size returns about how many bytes the grammar keeps of the texts that it has read, so that reading on
+// takes less.
+func (g *Grammar) Size() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.matcher.size
+}
+
 // Check reports the faults of a grammar in GBNF that can be found without a vocabulary.
 func Check(gbnf string) error {
 	rules, err := parse(gbnf)

@@ -45,7 +45,7 @@ func (s *Service) prompt(r Request) (p prompt, err error) {
 		return p, err
 	}
 	if gbnf != "" {
-		if p.config.Grammar, err = s.pieces.Grammar(gbnf); err != nil {
+		if p.config.Grammar, err = s.grammars.get(gbnf); err != nil {
 			return p, &RequestError{"grammar", err}
 		}
 	}

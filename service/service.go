@@ -9,7 +9,6 @@ import (
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/chat"
 	"github.com/seed4d217819/ebb/conversation"
-	"github.com/seed4d217819/ebb/grammar"
 	"github.com/seed4d217819/ebb/tokenizer"
 )
 
@@ -68,7 +67,7 @@ type Service struct {
 	created    time.Time
 	template   *chat.Template // nil: noTemplate says why there is none
 	noTemplate error
-	pieces     *grammar.Pieces
+	grammars   grammars
 	batch      *ebb.Batch
 
 	conversations *conversation.Store
@@ -93,7 +92,7 @@ func New(e *ebb.Engine, o Options) (*Service, error) {
 	s.places = make(chan struct{}, s.options.Queue)
 	s.template, s.noTemplate = e.Template()
 	var err error
-	if s.pieces, err = e.Pieces(); err != nil {
+	if s.grammars.pieces, err = e.Pieces(); err != nil {
 		return nil, err
 	}
 	if s.conversations, err = conversation.New(e, conversation.Options{Dir: o.CacheDir, DirBytes: o.CacheBytes, Notify: o.Notify}); err != nil {
