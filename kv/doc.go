@@ -37,7 +37,7 @@
 //     from where to where the tokens of a chunk go.
 //   - memory.go takes and returns the memory of trees; full.go says what it means that something
 //     does not fit.
-//   - tree.go and seal.go keep account of cells.
+//   - tree.go and seal.go keep account of cells. footprint.go says what a sequence takes.
 //   - reading.go reads a sequence in turns, between which steps of others begin, and finds its rows
 //     wherever they are. save.go saves what is read, in the order of the tokens, and copy.go brings it to
 //     a tree of its own. restore.go makes a sequence of what was saved, and restoring.go brings its rows

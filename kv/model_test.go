@@ -181,6 +181,14 @@ func (a *actions) Restore(t *rapid.T) {
 	a.tokens[r] = slices.Clone(kept.tokens)
 }
 
+// Footprints compares what all sequences take with what the pool does.
+func (a *actions) Footprints(*rapid.T) {
+	for s := range a.tokens {
+		_ = s.Wait(context.Background())
+	}
+	a.checkFootprints()
+}
+
 // Copy copies the first tokens of a sequence to a tree of their own.
 func (a *actions) Copy(t *rapid.T) {
 	s := a.pick(t)

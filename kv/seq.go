@@ -17,7 +17,8 @@ var ErrClosed = errors.New("kv: closed")
 // A Seq may be used from several goroutines. While it takes part in a step, or is saved or copied, it
 // cannot be truncated or forked, and closing it takes effect when that ends.
 type Seq struct {
-	pool *Pool
+	pool   *Pool
+	number uint64 // higher than those of older sequences
 
 	// guarded by pool.mu
 	tree   *tree // nil once closed
@@ -42,7 +43,7 @@ type Seq struct {
 // NewSeq returns an empty sequence in a tree of its own. It takes no memory before its first step.
 // The caller closes it.
 func (p *Pool) NewSeq() *Seq {
-	s := &Seq{pool: p, tree: p.newTree(), state: nowhere}
+	s := &Seq{pool: p, number: p.nextID.Add(1), tree: p.newTree(), state: nowhere}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.tree.seqs = []*Seq{s}
@@ -108,7 +109,7 @@ func (s *Seq) Fork() (*Seq, error) {
 		return nil, fmt.Errorf("kv: fork: %w", err)
 	}
 	s.tree.share(s.runs)
-	f := &Seq{pool: s.pool, tree: s.tree, tokens: slices.Clone(s.tokens), runs: slices.Clone(s.runs), pending: slices.Clone(s.pending)}
+	f := &Seq{pool: s.pool, number: s.pool.nextID.Add(1), tree: s.tree, tokens: slices.Clone(s.tokens), runs: slices.Clone(s.runs), pending: slices.Clone(s.pending)}
 	s.shareStates(f)
 	s.shareSnapshots(f)
 	s.tree.seqs = append(s.tree.seqs, f)
