@@ -14,9 +14,10 @@ type kept struct {
 	ID     string    `json:"id"`
 	Object string    `json:"object"`
 	Name   string    `json:"name,omitempty"` // what the client calls it
-	State  string    `json:"state"`          // idle, prompt or growing
+	State  string    `json:"state"`          // idle, prompt, growing or parked
 	Pinned bool      `json:"pinned"`
 	Tokens int       `json:"tokens"`
+	Files  int       `json:"tokens_in_files"`         // of these
 	Prompt int       `json:"prompt_tokens,omitempty"` // while something is computed
 	Used   time.Time `json:"last_used"`
 	Age    float64   `json:"age_seconds"` // since then
@@ -24,10 +25,12 @@ type kept struct {
 
 func describe(i conversation.Info) kept {
 	k := kept{
-		ID: i.ID, Object: "conversation", Name: i.Name, State: "idle", Pinned: i.Pinned, Tokens: i.Tokens, Prompt: i.Prompt,
+		ID: i.ID, Object: "conversation", Name: i.Name, State: "idle", Pinned: i.Pinned, Tokens: i.Tokens, Files: i.Files, Prompt: i.Prompt,
 		Used: i.Used.UTC(), Age: time.Since(i.Used).Seconds(),
 	}
 	switch {
+	case i.Parked:
+		k.State = "parked"
 	case i.Busy && i.Tokens < i.Prompt:
 		k.State = "prompt"
 	case i.Busy:

@@ -188,6 +188,7 @@ func TestAPanicIsAnErrorOfItsRequest(t *testing.T) {
 	if err == nil {
 		t.Error("a response that was cut looks whole")
 	}
+	h.Close() // its requests are logged then
 	if got := log.String(); strings.Count(got, `"panic":"oh"`) != 2 || !strings.Contains(got, "server_test.go") {
 		t.Errorf("the log is %s", got)
 	}

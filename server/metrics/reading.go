@@ -97,11 +97,30 @@ var gauges = []gauge{
 	one(counterKind, "ebb_new_tokens_total", "Tokens generated.", func(r Reading) int { return r.Service.New }),
 
 	one(gaugeKind, "ebb_conversations", "Conversations that are kept.", func(r Reading) int { return r.Service.Conversations.Conversations }),
-	some(counterKind, "ebb_prompts_total", "Prompts, by what was there of them: continued goes on with a conversation, forked from the middle of one, new from nothing.", "found", func(r Reading) []value {
+	some(counterKind, "ebb_prompts_total", "Prompts, by what was there of them: continued goes on with a conversation, forked from the middle of one, restored with what files had, new from nothing.", "found", func(r Reading) []value {
 		c := r.Service.Conversations
-		return []value{of(c.Continued, "continued"), of(c.Forked, "forked"), of(c.New, "new")}
+		return []value{of(c.Continued, "continued"), of(c.Forked, "forked"), of(c.Restored, "restored"), of(c.New, "new")}
 	}),
-	one(counterKind, "ebb_conversations_given_up_total", "Conversations that were closed to make room.", func(r Reading) int { return r.Service.Conversations.GivenUp }),
+	some(counterKind, "ebb_conversations_closed_total", "Conversations that were closed to make room, by what is left of them: files have those that are kept, and others are lost.", "end", func(r Reading) []value {
+		c := r.Service.Conversations
+		return []value{of(c.GivenUp-c.Lost, "kept"), of(c.Lost, "lost")}
+	}),
+	one(counterKind, "ebb_conversations_parked_total", "Conversations of answers that had to wait, and gave their memory to others.", func(r Reading) int { return r.Service.Conversations.Parked }),
+	one(gaugeKind, "ebb_conversations_unwritten", "Conversations that have what files do not have yet.", func(r Reading) int { return r.Service.Conversations.Waiting }),
+
+	some(gaugeKind, "ebb_files_bytes", "Bytes of the files of conversations, and how many they may be.", "of", func(r Reading) []value {
+		f := r.Service.Conversations.Files
+		return []value{of(f.Bytes, "files"), of(f.Limit, "limit")}
+	}),
+	some(counterKind, "ebb_files_moved_bytes_total", "Bytes of K/V and states that were written to the files of conversations, and read of them.", "direction", func(r Reading) []value {
+		f := r.Service.Conversations.Files
+		return []value{of(f.Written, "write"), of(f.Read, "read")}
+	}),
+	one(counterKind, "ebb_files_evicted_total", "Files of conversations that were removed to make room.", func(r Reading) int { return r.Service.Conversations.Files.Evicted }),
+	some(counterKind, "ebb_files_errors_total", "What went wrong with files of conversations: damaged ones are removed and their tokens computed again, unwritten ones are tried again.", "reason", func(r Reading) []value {
+		c := r.Service.Conversations
+		return []value{of(c.Files.Damaged, "damaged"), of(c.Unwritten, "unwritten")}
+	}),
 
 	one(counterKind, "ebb_steps_total", "Steps of the engine.", func(r Reading) int { return r.Engine.Cache.Steps }),
 	some(gaugeKind, "ebb_kv_bytes", "Bytes of K/V and states, by where they are.", "tier", func(r Reading) []value {
