@@ -36,6 +36,32 @@ func (t *Template) Express(messages []Message) []Message {
 	return out
 }
 
+// Introduce returns messages and tools to render, so that the model knows the tools: as they are where the
+// template takes tools, and otherwise without tools and with a system message that describes them. An
+// answer that calls one is then of the format [Plain].
+func (t *Template) Introduce(messages []Message, tools []Tool) ([]Message, []Tool) {
+	if len(tools) == 0 || t.TakesTools() {
+		return messages, tools
+	}
+	var b strings.Builder
+	b.WriteString("You can call functions. To call one, answer with nothing but a JSON object of its name and its arguments, " +
+		`as in {"name": "FUNCTION", "parameters": {"ARGUMENT": "VALUE"}}. These are the functions:`)
+	for _, tool := range tools {
+		text, err := tool.MarshalJSON()
+		if err != nil {
+			continue // the zero value describes nothing
+		}
+		b.WriteString("\n")
+		b.Write(text)
+	}
+	out := slices.Clone(messages)
+	if len(out) > 0 && out[0].Role == "system" {
+		out[0].Content += "\n\n" + b.String()
+		return out, nil
+	}
+	return slices.Insert(out, 0, Message{Role: "system", Content: b.String()}), nil
+}
+
 // callsAsText returns the content of a message with its calls behind it.
 func callsAsText(m Message) string {
 	parts := []string{m.Content}

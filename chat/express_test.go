@@ -32,6 +32,38 @@ func TestATemplateWithoutToolsIsGivenCallsAndResultsAsText(t *testing.T) {
 	}
 }
 
+func TestToolsThatATemplateDoesNotTakeAreDescribedInTheSystemMessage(t *testing.T) {
+	tmpl, err := New("{% for m in messages %}[{{ m.role }} {{ m.content }}]{% endfor %}", Vars{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tools, err := ParseTools([]byte(`[{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := []Message{{Role: "system", Content: "Be kind."}, {Role: "user", Content: "Hi"}}
+	for _, messages := range [][]Message{said, said[1:]} {
+		got, left := tmpl.Introduce(messages, tools)
+		if left != nil || len(got) != 2 || got[0].Role != "system" || got[1].Content != "Hi" ||
+			!strings.Contains(got[0].Content, `{"name": "f", "parameters": {"type": "object"}}`) || strings.Contains(got[0].Content, "kind") != (len(messages) == 2) {
+			t.Errorf("%v becomes %v with %d tools", messages, got, len(left))
+		}
+	}
+	if said[0].Content != "Be kind." {
+		t.Errorf("the system message has become %q", said[0].Content)
+	}
+	if got, left := tmpl.Introduce(said, nil); len(got) != 2 || got[0].Content != "Be kind." || left != nil {
+		t.Errorf("without tools it becomes %v", got)
+	}
+	taking, err := New("{{ tools | tojson }}", Vars{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, left := taking.Introduce(said, tools); len(left) != 1 || got[0].Content != "Be kind." {
+		t.Errorf("a template that takes tools is given %v and %d tools", got, len(left))
+	}
+}
+
 func TestATemplateThatKnowsThemIsGivenRolesAndCallsAsTheyAre(t *testing.T) {
 	tmpl, err := New("{{ tools | tojson }}{% for m in messages %}{% if m.role == 'developer' %}!{% endif %}{% endfor %}", Vars{})
 	if err != nil {

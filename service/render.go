@@ -105,7 +105,7 @@ func (s *Service) turn(c *Chat, p prompt) int {
 	if c.Continue {
 		return 0
 	}
-	before, err := s.template.Render(s.template.Express(c.Messages), chat.RenderOptions{Tools: c.shown(), Variables: c.Variables})
+	before, err := s.show(c, chat.RenderOptions{})
 	if err != nil || before == "" {
 		return 0
 	}
@@ -126,16 +126,19 @@ func (s *Service) Render(c *Chat) (string, error) {
 	if s.template == nil {
 		return "", &RequestError{"chat", s.noTemplate}
 	}
-	if len(c.shown()) > 0 && !s.template.TakesTools() {
-		return "", &RequestError{"tools", errors.New("the model's chat template takes no tools: describe them in the system message instead")}
-	}
-	text, err := s.template.Render(s.template.Express(c.Messages), chat.RenderOptions{
-		AddGenerationPrompt: !c.Continue, ContinueFinal: c.Continue, Tools: c.shown(), Variables: c.Variables,
-	})
+	text, err := s.show(c, chat.RenderOptions{AddGenerationPrompt: !c.Continue, ContinueFinal: c.Continue})
 	if err != nil {
 		return "", &RequestError{"messages", fmt.Errorf("the model's chat template: %w", err)}
 	}
 	return text, nil
+}
+
+// show renders a conversation and its tools.
+func (s *Service) show(c *Chat, o chat.RenderOptions) (string, error) {
+	var messages []chat.Message
+	messages, o.Tools = s.template.Introduce(s.template.Express(c.Messages), c.shown())
+	o.Variables = c.Variables
+	return s.template.Render(messages, o)
 }
 
 // given returns what the answer begins with that the client has given.
