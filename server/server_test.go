@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -346,5 +348,21 @@ func TestSlowSendersAreCut(t *testing.T) {
 	}
 	if err := <-got; err != nil {
 		t.Errorf("an answer that takes longer than a body may: %v", err)
+	}
+}
+
+func TestResponsesAreKeptInTheirFolder(t *testing.T) {
+	s := openServer(t, Options{Responses: t.TempDir()}, nil)
+	if w := ask(s, "GET", "/v1/responses/resp_x"); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "Response with id 'resp_x' not found.") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	models := pretend(&notes{}, "a")
+	defer models.Close()
+	if _, err := New(Options{Models: models, Responses: file}); err == nil {
+		t.Error("a file is taken for a folder")
 	}
 }

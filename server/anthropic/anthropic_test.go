@@ -271,8 +271,8 @@ func TestFieldsOfARequestAreKept(t *testing.T) {
 		{"any tool", `"tool_choice": {"type": "any"}, ` + weather + `, ` + hello, func(r service.Request) bool {
 			return r.Chat.Choice == service.ToolChoice{Mode: service.ToolsRequired}
 		}},
-		{"one tool", `"tool_choice": {"type": "tool", "name": "weather"}, ` + weather + `, ` + hello, func(r service.Request) bool {
-			return r.Chat.Choice == service.ToolChoice{Mode: service.ToolsRequired, Name: "weather"}
+		{"one tool", `"tool_choice": {"type": "tool", "name": "weather", "disable_parallel_tool_use": true}, ` + weather + `, ` + hello, func(r service.Request) bool {
+			return r.Chat.Choice == service.ToolChoice{Mode: service.ToolsRequired, Name: "weather", Single: true}
 		}},
 	} {
 		response, body := s.post(t, "/v1/messages", `{"max_tokens": 1, `+tt.fields+`}`)

@@ -62,6 +62,7 @@ func (q *request) choice(tools []chat.Tool) (c service.ToolChoice, fault *wire.F
 	if q.ToolChoice == nil {
 		return c, nil
 	}
+	c.Single = q.ToolChoice.DisableParallel
 	switch q.ToolChoice.Type {
 	case "auto":
 		return c, nil

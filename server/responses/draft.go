@@ -23,7 +23,7 @@ type draft struct {
 func newDraft(q *request, r *response, send func(event) error) *draft {
 	return &draft{
 		response: r, send: send, seal: slices.Contains(q.Include, "reasoning.encrypted_content"),
-		single: q.ParallelCalls != nil && !*q.ParallelCalls,
+		single: q.single(),
 	}
 }
 

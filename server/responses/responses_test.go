@@ -367,8 +367,8 @@ func TestFieldsOfARequestAreKept(t *testing.T) {
 		{"no input at all", `"instructions": "x"`, func(r service.Request) bool {
 			return cmp.Equal(r.Chat.Messages, []chat.Message{{Role: "system", Content: "x"}, {Role: "user"}})
 		}},
-		{"a required tool", `"input": "x", "tool_choice": "required", ` + weather, func(r service.Request) bool {
-			return r.Chat.Choice == service.ToolChoice{Mode: service.ToolsRequired}
+		{"a required tool", `"input": "x", "tool_choice": "required", "parallel_tool_calls": false, ` + weather, func(r service.Request) bool {
+			return r.Chat.Choice == service.ToolChoice{Mode: service.ToolsRequired, Single: true}
 		}},
 		{"a named tool", `"input": "x", "tool_choice": {"type": "function", "name": "weather"}, ` + weather, func(r service.Request) bool {
 			return r.Chat.Choice == service.ToolChoice{Mode: service.ToolsRequired, Name: "weather"}

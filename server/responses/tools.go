@@ -122,6 +122,9 @@ func (c toolChoice) MarshalJSON() ([]byte, error) {
 	return c.raw, nil
 }
 
+// single reports whether the answer may have one call alone.
+func (q *request) single() bool { return q.ParallelCalls != nil && !*q.ParallelCalls }
+
 // callable returns the functions that the model may call, and whether it has to.
 func (q *request) callable() (functions []chat.Tool, choice service.ToolChoice, fault *wire.Fault) {
 	if functions, fault = q.Tools.functions(); fault != nil {
@@ -129,6 +132,7 @@ func (q *request) callable() (functions []chat.Tool, choice service.ToolChoice, 
 	}
 	c := q.ToolChoice
 	mode := c.Mode
+	choice.Single = q.single()
 	switch c.Type {
 	case "":
 	case "function":
