@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -37,44 +38,92 @@ func (l *ledger) copy(s *Seq, n int) *Seq {
 
 // A copy gives the bits that the sequence gives itself, whatever it was copied from and to.
 func TestACopyEqualsTheSequence(t *testing.T) {
-	for _, typ := range []ggml.Type{ggml.F32, ggml.Q8_0} {
-		want := newRig(t, onCPU(t), rigOptions(Static, 3, typ))
-		defer want.close()
-		s := lived(want)
-		first := len(want.steps)
-		kept := save(t, want.pool, s)
-		lives(want, s)
-		for name, change := range map[string]func(*Options){
-			"static":   func(o *Options) { o.Policy = Static },
-			"in place": func(*Options) {},
-			"streamed": func(o *Options) { o.ForcedCopies, o.ResidentLayers = true, 1 },
-			"from host": func(o *Options) {
-				o.ForcedCopies, o.HostAttention, o.HostDepth = true, []bool{true, false, true}, 1<<20
-			},
-			"on disk": func(o *Options) {
-				some, _ := stacked(t, 300*shareRow)
-				o.Tier, o.ForcedCopies, o.SlotAlign = some.Tier, true, 4096
-			},
-			"demoted": func(o *Options) { o.Policy, o.ForcedCopies, o.Trees = Auto, true, 2 },
-		} {
-			t.Run(typ.String()+"/"+name, func(t *testing.T) {
-				o := rigOptions(Offloaded, 3, typ)
-				change(&o)
-				r := newRig(t, onCPU(t), o)
-				defer r.close()
-				r.pool.turnBytes = 1
-				s := lived(r)
-				c := squeezed(t, r.pool, 3, 60, func() *Seq { return copyOf(t, s, s.Len()) })
-				save(t, r.pool, c).equal(t, kept)
-				if stats := r.pool.Stats(); stats.CopiedBytes == 0 || o.Policy == Auto && stats.Demotions == 0 {
-					t.Errorf("%d bytes were copied, %d layers have left: the test shows nothing", stats.CopiedBytes, stats.Demotions)
+	changes := map[string]func(*Options){
+		"static":   func(o *Options) { o.Policy = Static },
+		"in place": func(*Options) {},
+		"streamed": func(o *Options) { o.ForcedCopies, o.ResidentLayers = true, 1 },
+		"from host": func(o *Options) {
+			o.ForcedCopies, o.HostAttention, o.HostDepth = true, []bool{true, false, true}, 1<<20
+		},
+		"on disk": func(o *Options) {
+			some, _ := stacked(t, 300*shareRow)
+			o.Tier, o.ForcedCopies, o.SlotAlign = some.Tier, true, 4096
+		},
+		"demoted": func(o *Options) { o.Policy, o.ForcedCopies, o.Trees = Auto, true, 2 },
+	}
+	for _, d := range []struct {
+		name  string
+		open  func(rapid.TB) *ggml.Backend
+		types []ggml.Type
+		only  []string // of the changes; nil: all
+	}{
+		{"cpu", onCPU, []ggml.Type{ggml.F32, ggml.Q8_0}, nil},
+		{"vulkan", onVulkan, []ggml.Type{ggml.F16}, []string{"static", "streamed"}}, // whose regions the host cannot address
+	} {
+		t.Run(d.name, func(t *testing.T) {
+			if testing.Short() && d.name == "vulkan" {
+				t.Skip("it takes seconds: make test runs it")
+			}
+			b := d.open(t)
+			for _, typ := range d.types {
+				want := newRig(t, b, rigOptions(Static, 3, typ))
+				defer want.close()
+				s := lived(want)
+				first := len(want.steps)
+				kept := save(t, want.pool, s)
+				lives(want, s)
+				for name, change := range changes {
+					if d.only != nil && !slices.Contains(d.only, name) {
+						continue
+					}
+					t.Run(typ.String()+"/"+name, func(t *testing.T) {
+						o := rigOptions(Offloaded, 3, typ)
+						change(&o)
+						r := newRig(t, b, o)
+						defer r.close()
+						r.pool.turnBytes = 1
+						s := lived(r)
+						c := squeezed(t, r.pool, 3, 60, func() *Seq { return copyOf(t, s, s.Len()) })
+						save(t, r.pool, c).equal(t, kept)
+						if stats := r.pool.Stats(); stats.CopiedBytes == 0 || o.Policy == Auto && stats.Demotions == 0 {
+							t.Errorf("%d bytes were copied, %d layers have left: the test shows nothing", stats.CopiedBytes, stats.Demotions)
+						}
+						lives(r, c)
+						if i := differ(r.steps[first:], want.steps[first:]); i >= 0 {
+							t.Errorf("step %d after copying differs", i)
+						}
+						save(t, r.pool, s).equal(t, kept)
+					})
 				}
-				lives(r, c)
-				if i := differ(r.steps[first:], want.steps[first:]); i >= 0 {
-					t.Errorf("step %d after copying differs", i)
+			}
+		})
+	}
+}
+
+// So does a copy of a sequence some of whose layers have windows, or share the rows of others.
+func TestACopyEqualsTheSequenceWithWindows(t *testing.T) {
+	for name, options := range map[string]func(Policy, ggml.Type) Options{"windowed": windowedOptions, "shared": sharedOptions} {
+		for _, copies := range []bool{false, true} {
+			o := options(Offloaded, ggml.Q8_0)
+			o.ForcedCopies = copies
+			r := newRig(t, onCPU(t), o)
+			a := r.pool.NewSeq()
+			r.grow(growth{a, 350})
+			r.grow(growth{a, 350})
+			r.grow(growth{a, 1})
+			c := copyOf(t, a, 701)
+			for _, to := range []int{701, 690, 60} {
+				mustTruncate(t, a, to)
+				mustTruncate(t, c, to)
+				for _, n := range []int{1, 40} {
+					first := r.last
+					want := r.grow(growth{a, n})
+					if r.last = first; !bytes.Equal(r.grow(growth{c, n}), want) {
+						t.Errorf("%s, copies %v, truncated to %d: the copy differs", name, copies, to)
+					}
 				}
-				save(t, r.pool, s).equal(t, kept)
-			})
+			}
+			r.close()
 		}
 	}
 }

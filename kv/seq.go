@@ -81,8 +81,8 @@ func (s *Seq) PendingLen() int {
 }
 
 // PutBeside puts something beside the sequence, which closes it when it is closed itself, and which
-// [Seq.Beside] returns. Forks have nothing beside them. It replaces what was there, which is not closed.
-// What is put beside a closed sequence is an error, and stays open.
+// [Seq.Beside] returns. Forks and copies have nothing beside them. It replaces what was there, which is
+// not closed. What is put beside a closed sequence is an error, and stays open.
 func (s *Seq) PutBeside(c io.Closer) error {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
