@@ -21,3 +21,8 @@ func (e *Engine) Save(ctx context.Context, seq *kv.Seq, o kv.SaveOptions, to kv.
 func (e *Engine) Restore(ctx context.Context, tokens []int32, from kv.Source) (*kv.Seq, error) {
 	return e.runner.Pool().Restore(ctx, tokens, from)
 }
+
+// Copy returns a sequence with the first n tokens of another one, and memory of its own: [kv.Pool.Copy].
+func (e *Engine) Copy(ctx context.Context, seq *kv.Seq, n int) (*kv.Seq, error) {
+	return e.runner.Pool().Copy(ctx, seq, n)
+}

@@ -44,6 +44,8 @@ type Prompt struct {
 	Name string
 	// Turn is how many of the tokens come before the assistant's turn. 0: that is not known.
 	Turn int
+	// NoCopy says that no beginning is copied for the prompt: there was no room for that.
+	NoCopy bool
 	// More is how many tokens are expected behind the prompt.
 	More int
 }
@@ -63,7 +65,14 @@ type Found struct {
 	Waits, Full bool
 
 	soon func() bool
+	copy *copying // what is waited for; nil: something else
 }
+
+// NoCopy reports whether what was worth waiting for was a copy for which there is no room.
+func (f Found) NoCopy() bool { return f.copy != nil && f.copy.ended() && f.copy.failed }
+
+// Copied reports whether what was worth waiting for was a copy of a beginning.
+func (f Found) Copied() bool { return f.copy != nil }
 
 // Soon reports whether what was worth waiting for is there, or will not be.
 func (f Found) Soon() bool { return f.soon() }

@@ -10,6 +10,7 @@
 //   - A Found says what was there, and where the prompt left it.
 //
 // A conversation goes through these files: find.go looks for the one that a prompt continues, store.go takes
-// it and puts it back, writer.go writes it to files.go beside the steps, and room.go gives up those that
-// have been idle for longest. batch.go joins that with a batch.
+// it and puts it back, copy.go decides how a prompt goes on from its middle, writer.go writes it to files.go
+// beside the steps, and room.go gives up those that have been idle for longest. batch.go joins that with a
+// batch, and list.go says what there is.
 package conversation

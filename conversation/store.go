@@ -24,6 +24,9 @@ type Options struct {
 	// Notify receives a line when something cannot be written or read. It may be called from several
 	// goroutines, and must not use the store. nil: nobody hears of it.
 	Notify func(string)
+	// Copied is called when a beginning was copied, for which [Found.Soon] may say now that it is there. It is
+	// called from several goroutines, and must not use the store. nil: nobody hears of it.
+	Copied func()
 }
 
 // Store keeps the conversations of an engine. One goroutine takes conversations and puts them back,
@@ -39,6 +42,10 @@ type Store struct {
 	uses  uint64
 	puts  uint64 // of conversations that were put back
 	stats Stats
+
+	copying []*copying      // under way
+	life    context.Context //nolint:containedctx // the store's, which Close ends
+	end     context.CancelFunc
 }
 
 // Stats are what a store has, and its counters since it was made.
@@ -47,7 +54,9 @@ type Stats struct {
 	Idle          int // of these, those for which nothing is computed
 	Waiting       int // of these, those that have what files do not have yet
 	Continued     int // prompts that went on with a conversation
-	Forked        int // prompts that went on from the middle of one
+	Forked        int // prompts that went on from the middle of one, with a fork
+	Copied        int // beginnings of conversations that were copied for prompts
+	Cut           int // conversations whose last answer a prompt has left out or replaced
 	Restored      int // prompts that went on with what files had
 	New           int // prompts of which nothing was there
 	GivenUp       int // conversations that were closed to make room
@@ -62,6 +71,10 @@ type Stats struct {
 // New returns an empty store. The caller closes it, before the engine.
 func New(e *ebb.Engine, o Options) (*Store, error) {
 	s := &Store{engine: e, options: o}
+	s.life, s.end = context.WithCancel(context.Background())
+	if s.options.Copied == nil {
+		s.options.Copied = func() {}
+	}
 	if s.options.Notify == nil {
 		s.options.Notify = func(string) {}
 	}
@@ -70,9 +83,11 @@ func New(e *ebb.Engine, o Options) (*Store, error) {
 	}
 	var err error
 	if s.files, err = openFiles(e, o.Dir, blockfile.Options{Bytes: o.DirBytes, Notify: s.options.Notify}); err != nil {
+		s.end()
 		return nil, err
 	}
-	s.begin()
+	s.writer.wake, s.writer.done = make(chan struct{}, 1), make(chan struct{})
+	go s.writeAll(s.life)
 	return s, nil
 }
 
@@ -140,6 +155,14 @@ func (s *Store) take(ctx context.Context, p Prompt, files bool) (*Conversation, 
 		}
 		return nil, found, err
 	}
+	if match == nil && now.of != nil && !now.whole && s.wayFrom(p, now) == copies {
+		c, err := s.copy(now, p.Salt)
+		if err != nil {
+			return nil, found, err
+		}
+		found.Waits, found.soon, found.copy = true, c.ended, c
+		return nil, found, nil
+	}
 	c, err := s.continued(ctx, p, now, match)
 	if err != nil {
 		return nil, found, err
@@ -174,22 +197,31 @@ func (s *Store) continued(ctx context.Context, p Prompt, now share, match *block
 
 // continues returns the conversation that a prompt continues with what is in the cache.
 func (s *Store) continues(p Prompt, from share) (*Conversation, error) {
-	switch {
-	case from.has == 0:
-		s.stats.New++
-		return s.add(s.engine.NewSeq(), p), nil
-	case from.whole:
+	if from.whole {
 		s.stats.Continued++
 		return from.of, nil
-	case from.has < granule || from.of.seq.Room() < len(p.Tokens)-from.has+p.More:
-		s.stats.New++
-		return s.add(s.engine.NewSeq(), p), nil
 	}
-	s.stats.Forked++
+	how := anew
+	if from.of != nil {
+		how = s.wayFrom(p, from)
+	}
+	switch how {
+	case cuts:
+		s.stats.Cut++
+		from.of.written = min(from.of.written, from.here)
+		return from.of, from.of.seq.Truncate(from.here)
+	case forks:
+		s.stats.Forked++
+		return s.fork(p, from)
+	}
+	s.stats.New++
+	return s.add(s.engine.NewSeq(), p), nil
+}
+
+// fork returns a fork of the beginning of a conversation.
+func (s *Store) fork(p Prompt, from share) (*Conversation, error) {
 	s.use(from.of)
-	if at := from.of.turn; !from.of.busy && at > 0 && from.common >= min(at, len(p.Tokens)-1) {
-		from.of.replaced = true
-	}
+	from.of.replaced = from.of.replaced || s.replaces(p, from)
 	fork, err := from.of.seq.Fork()
 	if err != nil {
 		return nil, err
@@ -302,8 +334,9 @@ func (s *Store) Stats() Stats {
 
 // Close closes all conversations. What is not written yet is lost: see [Store.Flush].
 func (s *Store) Close() error {
+	s.end()
+	s.waitForCopies()
 	if s.files != nil {
-		s.writer.stop()
 		<-s.writer.done
 	}
 	s.mu.Lock()

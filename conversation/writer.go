@@ -26,15 +26,7 @@ type writer struct {
 	wake chan struct{} // has an element when there are some
 	said string        // what went wrong last
 
-	stop context.CancelFunc
 	done chan struct{} // closed when the goroutine has ended
-}
-
-// begin begins to write.
-func (s *Store) begin() {
-	ctx, stop := context.WithCancel(context.Background())
-	s.writer.wake, s.writer.stop, s.writer.done = make(chan struct{}, 1), stop, make(chan struct{})
-	go s.writeAll(ctx)
 }
 
 // writeAll writes until ctx ends.

@@ -109,7 +109,7 @@ func (a *Answer) PromptTokens() []generate.Token {
 // asks returns the prompt as conversations are looked for.
 func (a *Answer) asks() conversation.Prompt {
 	return conversation.Prompt{
-		Tokens: a.prompt.tokens, Salt: a.request.Salt, Name: a.request.Conversation, Turn: a.prompt.turn,
+		Tokens: a.prompt.tokens, Salt: a.request.Salt, Name: a.request.Conversation, Turn: a.prompt.turn, NoCopy: a.found.NoCopy(),
 		More: min(a.prompt.config.MaxNewTokens, a.service.engine.Context()/8),
 	}
 }

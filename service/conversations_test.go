@@ -340,3 +340,33 @@ func TestCancelledRequestsLeaveNothing(t *testing.T) {
 		t.Errorf("%d goroutines; there were %d", now, before)
 	}
 }
+
+// Where a fork would have no room, or layers are streamed, the beginning is copied, and the conversation that
+// it is of goes on with its own.
+func TestBeginningsAreCopiedWhereForksHaveNoRoom(t *testing.T) {
+	for _, policy := range []kv.Policy{kv.Auto, kv.Offloaded} {
+		t.Run(policy.String(), func(t *testing.T) {
+			c := openCounted(t, ebb.Options{Context: 512, Cache: policy, ForcedCopies: true})
+			fresh := openCounted(t, ebb.Options{Context: 512, Cache: policy, ForcedCopies: true})
+			talk := someTokens(1, 300)
+			ids, _, _ := c.answer(continued(talk, 10))
+			for i := range 3 {
+				agent := slices.Concat(talk[:200], someTokens(uint64(2+i), 150))
+				got, u, computed := c.answer(continued(agent, 100))
+				if u.Cached != 200 || computed != 150+99 || u.Diverged.Token != 200 {
+					t.Errorf("agent %d: %+v, and %d tokens were computed; want 200 and 249", i, u, computed)
+				}
+				if want, _, _ := fresh.answer(service.Request{Prompt: agent, Config: continued(nil, 100).Config, Salt: string(rune('a' + i))}); !slices.Equal(got, want) {
+					t.Errorf("agent %d says %v; want %v", i, got, want)
+				}
+			}
+			next := slices.Concat(talk, ids, someTokens(9, 10))
+			if _, u, _ := c.answer(continued(next, 10)); u.Cached != 309 {
+				t.Errorf("the next turn of the conversation found %+v; want 309 tokens", u)
+			}
+			if s := c.Stats().Conversations; s.Copied != 3 || s.Forked != 0 {
+				t.Errorf("%+v; want three copies and no fork", s)
+			}
+		})
+	}
+}

@@ -101,8 +101,15 @@ func (s *Service) begin(a *Answer) error {
 	if a.found.Waits && !a.found.Soon() {
 		return nil
 	}
-	if a.conversation, a.found, err = s.conversations.Take(s.ctx, a.asks()); err != nil || a.conversation == nil {
+	before := a.found
+	if a.conversation, a.found, err = s.conversations.Take(s.ctx, a.asks()); err != nil {
 		return err
+	}
+	if before.Copied() { // what the prompt has left is what was copied
+		a.found.Left = before.Left
+	}
+	if a.conversation == nil {
+		return nil
 	}
 	seq := a.conversation.Seq()
 	cache := s.engine.Stats().Cache

@@ -7,7 +7,7 @@ type queue struct {
 	mu     sync.Mutex
 	come   []*Answer
 	closed bool
-	news   chan struct{} // has an element when there are some, or the queue is closed
+	news   chan struct{} // has an element when there is something to look at
 }
 
 // put adds a request. It returns false if the queue is closed.
@@ -18,11 +18,16 @@ func (q *queue) put(a *Answer) bool {
 		return false
 	}
 	q.come = append(q.come, a)
+	q.wake()
+	return true
+}
+
+// wake has whoever waits for requests look again.
+func (q *queue) wake() {
 	select {
 	case q.news <- struct{}{}:
 	default:
 	}
-	return true
 }
 
 // take returns the requests that have come, in their order.

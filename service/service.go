@@ -95,7 +95,7 @@ func New(e *ebb.Engine, o Options) (*Service, error) {
 	if s.grammars.pieces, err = e.Pieces(); err != nil {
 		return nil, err
 	}
-	if s.conversations, err = conversation.New(e, conversation.Options{Dir: o.CacheDir, DirBytes: o.CacheBytes, Notify: o.Notify}); err != nil {
+	if s.conversations, err = conversation.New(e, conversation.Options{Dir: o.CacheDir, DirBytes: o.CacheBytes, Notify: o.Notify, Copied: s.queue.wake}); err != nil {
 		return nil, err
 	}
 	s.batch = e.NewBatch(s.conversations.Batch(ebb.BatchOptions{StepTime: s.options.StepTime}))
