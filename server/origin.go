@@ -12,11 +12,12 @@ import (
 type origins struct {
 	allowed []string // as in https://example.org; "*": all
 	keyless bool     // nothing but the address keeps others out
+	private bool     // and that is one of this machine alone
 	cross   *http.CrossOriginProtection
 }
 
-func newOrigins(allowed []string, keyless bool) (*origins, error) {
-	o := &origins{allowed: allowed, keyless: keyless, cross: http.NewCrossOriginProtection()}
+func newOrigins(allowed []string, keyless, private bool) (*origins, error) {
+	o := &origins{allowed: allowed, keyless: keyless, private: private, cross: http.NewCrossOriginProtection()}
 	for _, a := range allowed {
 		if a == "*" {
 			continue
@@ -45,7 +46,7 @@ func (o *origins) admit(w http.ResponseWriter, r *http.Request) bool {
 	if !o.keyless {
 		return true // a page does not know the key
 	}
-	if !isLocal(r.Host) {
+	if o.private && !isLocal(r.Host) {
 		fail(w, r, http.StatusForbidden, "the name "+r.Host+" is not this server's: without --api-key it is called by its address or as localhost, so that pages of others cannot reach it by names of theirs")
 		return false
 	}

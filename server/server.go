@@ -22,10 +22,11 @@ import (
 type Options struct {
 	Models *Models
 	// Keys are those that clients may show. None: all clients may use the server, but not the pages of
-	// others, and only under the server's addresses and localhost.
+	// others.
 	Keys []Key
 	// Private says that the server is reached from its own machine alone. Without keys, conversations
-	// are shown only then.
+	// are shown only then, and the server answers only to addresses and to localhost: a page whose name
+	// leads to this machine sends that name.
 	Private bool
 	// Origins are those of web pages that may use the server, as in https://example.org. "*": all.
 	Origins []string
@@ -80,7 +81,7 @@ func New(o Options) (*Server, error) {
 	o = o.withDefaults()
 	s := &Server{options: o, log: o.Log, routes: http.NewServeMux()}
 	var err error
-	if s.origins, err = newOrigins(o.Origins, len(o.Keys) == 0); err != nil {
+	if s.origins, err = newOrigins(o.Origins, len(o.Keys) == 0, o.Private); err != nil {
 		return nil, fmt.Errorf("server: origins of pages: %w", err)
 	}
 	if err := s.mount(); err != nil {

@@ -122,7 +122,8 @@ func TestErrorsHaveTheShapeOfTheirAPI(t *testing.T) {
 
 func TestPagesOfOthers(t *testing.T) {
 	routes := map[string]http.HandlerFunc{"POST /v1/things": func(http.ResponseWriter, *http.Request) {}, "GET /v1/things": func(http.ResponseWriter, *http.Request) {}}
-	closed := openServer(t, Options{}, routes)
+	closed := openServer(t, Options{Private: true}, routes)
+	network := openServer(t, Options{}, routes)
 	some := openServer(t, Options{Origins: []string{"https://a.example"}}, routes)
 	all := openServer(t, Options{Origins: []string{"*"}}, routes)
 	keyed := openServer(t, Options{Origins: []string{"https://a.example"}, Keys: []Key{NewKey("k")}}, routes)
@@ -147,6 +148,7 @@ func TestPagesOfOthers(t *testing.T) {
 		{"a page with a key", keyed, "POST", []string{"Origin: https://c.example", "X-Api-Key: k"}, 200, ""},
 		{"a name that leads here", closed, "GET", []string{"Host: rebound.example:8080"}, 403, ""},
 		{"a name that leads here, with a key", keyed, "GET", []string{"Host: ebb.example", "X-Api-Key: k"}, 200, ""},
+		{"a name that leads here from a network", network, "GET", []string{"Host: ebb.example"}, 200, ""},
 		{"localhost", closed, "GET", []string{"Host: LocalHost.:8080"}, 200, ""},
 		{"an address", closed, "GET", []string{"Host: [::1]:8080"}, 200, ""},
 		{"an address", closed, "GET", []string{"Host: [::1]"}, 200, ""},

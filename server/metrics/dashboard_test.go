@@ -10,7 +10,8 @@ import (
 	"github.com/seed4d217819/ebb/server/metrics"
 )
 
-// TestTheDashboardShowsWhatIsThere compares packaging/grafana with the metrics, both ways.
+// TestTheDashboardShowsWhatIsThere compares packaging/grafana with the metrics, both ways, and looks for those
+// of docs/server.md.
 func TestTheDashboardShowsWhatIsThere(t *testing.T) {
 	dashboard, err := os.ReadFile("../../packaging/grafana/ebb.json")
 	if err != nil {
@@ -28,9 +29,13 @@ func TestTheDashboardShowsWhatIsThere(t *testing.T) {
 	for _, name := range regexp.MustCompile(`\bebb_\w+`).FindAllString(string(dashboard), -1) {
 		named = append(named, strings.TrimSuffix(name, "_bucket"))
 	}
-	for _, name := range named {
+	page, err := os.ReadFile("../../docs/server.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(regexp.MustCompile(`\bebb_\w+`).FindAllString(string(page), -1), named...) {
 		if !slices.Contains(there, name) {
-			t.Errorf("the dashboard shows %s, which is no metric", name)
+			t.Errorf("%s is no metric", name)
 		}
 	}
 	for _, name := range there {
