@@ -64,10 +64,11 @@ type Batch[S Sequence[S], W Work[S]] struct {
 	tasks   []*Task[S] // those that have not ended, in the order in which they came
 	stats   BatchStats
 
-	freed bool // since a request was set aside another one has ended
-	asked bool // the owner has no more room since then
-	tries int  // steps since then
-	once  int  // tokens of prompts that the last step had time for
+	freed    bool // since a request was set aside another one has ended
+	asked    bool // the owner has no more room since then
+	tries    int  // steps since then
+	patience int  // steps after which a request that waits is tried all the same
+	once     int  // tokens of prompts that the last step had time for
 
 	// Scratch of a step.
 	running []*Task[S]
@@ -85,7 +86,7 @@ func NewBatch[S Sequence[S], W Work[S]](forward Forward[W], o BatchOptions[S]) *
 	if o.PromptRows <= 0 {
 		o.PromptRows = math.MaxInt
 	}
-	return &Batch[S, W]{forward: forward, options: o, pace: pace{target: max(o.StepTime, 0).Seconds()}}
+	return &Batch[S, W]{forward: forward, options: o, pace: pace{target: max(o.StepTime, 0).Seconds()}, patience: retrySteps}
 }
 
 // Add adds a search that continues a prompt. If Add returns an error, the batch has closed the
@@ -148,8 +149,8 @@ func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
 		clear(b.running)
 		b.forgetEnded()
 	}()
-	if b.tries++; b.tries >= retrySteps {
-		b.freed, b.asked, b.tries = true, false, 0
+	if b.tries++; b.tries >= b.patience {
+		b.freed, b.asked, b.tries, b.patience = true, false, 0, min(2*b.patience, mostRetrySteps)
 	}
 	for asked := 0; ; asked++ {
 		if err := b.admit(ctx); err != nil {
@@ -241,7 +242,7 @@ func (b *Batch[S, W]) forgetEnded() {
 		}
 		b.stats.Ended++
 		b.stats.Again += t.again
-		b.freed, b.asked, b.tries = true, false, 0
+		b.freed, b.asked, b.tries, b.patience = true, false, 0, retrySteps
 	}
 	clear(b.tasks[len(going):])
 	b.tasks = going

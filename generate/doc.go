@@ -8,7 +8,7 @@
 //   - [Search]: a state machine that says which branches it wants computed, is given their logits,
 //     and goes on;
 //   - [Batch]: carries out searches, of one prompt or of several; one step through the model serves
-//     all of them;
+//     all of them, and what does not fit together waits;
 //   - [Text]: what a search has found: tokens ([Token]), a score and the reason why it ended
 //     ([Finish]);
 //   - [Cutter]: ends a text before a stop string.

@@ -26,9 +26,10 @@ const (
 	// leastGrowth is for how many new tokens of each text there must be room before a request begins, or
 	// as many as it is for. Memory is taken in blocks of as many.
 	leastGrowth = 256
-	// retrySteps is after how many steps a request that waits is tried though none has ended: there may be
-	// room that the batch has not been told of.
-	retrySteps = 32
+	// retrySteps is after how many steps a request that waits is tried though none has ended, and twice as
+	// many the next time: there may be room that the batch has not been told of.
+	retrySteps     = 32
+	mostRetrySteps = 1 << 14
 	// mostRooms is how often the owner is asked for room for one step.
 	mostRooms = 1000
 )
