@@ -26,13 +26,16 @@ type limited struct {
 // held returns how many tokens the memory has.
 func (m *limited) held() int {
 	type place struct {
-		root   *int
-		tokens string
+		root  *int
+		n     int
+		begin uint64 // hash of the tokens
 	}
 	places := map[place]bool{}
 	for _, s := range m.open {
-		for i := range len(s.ids) - s.lost {
-			places[place{s.root, fmt.Sprint(s.ids[:i+1])}] = true
+		hash := uint64(1)
+		for i, id := range s.ids[:len(s.ids)-s.lost] {
+			hash = (hash ^ uint64(id)) * 1099511628211
+			places[place{s.root, i, hash}] = true
 		}
 	}
 	return len(places)
@@ -346,5 +349,40 @@ func TestParkedBeamsShareWhatTheyHaveInCommon(t *testing.T) {
 	}
 	if diff := cmp.Diff(tasks[1].Results(), texts(t, &model{vocab: 20}, jobs[1].prompt, jobs[1].config)); diff != "" {
 		t.Errorf("the beams (-got +want):\n%s", diff)
+	}
+}
+
+// Room that others have given back, without a request having ended, is found after some steps. Until then a
+// request that waits is tried less and less often.
+func TestRoomThatNobodyTellsOfIsFound(t *testing.T) {
+	m := &limited{model: &model{vocab: 20}, room: 25}
+	full := 0
+	b := generate.NewBatch(m.forward, options{Short: func(error) *generate.Shortage[*sequence] {
+		full++
+		return &generate.Shortage[*sequence]{}
+	}})
+	tasks := add(t, b, m.model, []job{{[]int32{1, 2}, generate.Config{}}, {[]int32{3, 4}, generate.Config{}}})
+	steps := func(n int) {
+		for range n {
+			m.room++ // as much as the first text grows
+			if _, err := b.Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for m.room = 10; tasks[1].Phase() == generate.Growing; {
+		m.room--
+		steps(1)
+	}
+	before := full
+	steps(300)
+	if tries := full - before; tasks[1].Phase() == generate.Growing || tries < 3 || tries > 9 {
+		t.Errorf("the second text is %v; %d steps of 300 had no room, want a few", tasks[1].Phase(), tries)
+	}
+	m.room = 10000
+	for n := 0; tasks[1].Phase() != generate.Growing; n++ {
+		if steps(1); n > 600 {
+			t.Fatalf("the second text is %v after 600 steps with room for it", tasks[1].Phase())
+		}
 	}
 }
