@@ -127,6 +127,7 @@ func (b *chatBody) chat() (*service.Chat, *wire.Fault) {
 	if c.Choice, fault = b.choice(c.Tools); fault != nil {
 		return nil, fault
 	}
+	c.Choice.Single = !or(b.ParallelToolCalls, true)
 	c.Variables = b.variables()
 	return c, nil
 }

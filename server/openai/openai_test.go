@@ -217,7 +217,7 @@ func TestAnAnswerHasOneCallWhereMoreAreNotWanted(t *testing.T) {
 
 func TestWhatIsKeptIsTold(t *testing.T) {
 	server, _ := serve(t, answer, service.Options{})
-	for i := range 2 {
+	for i := range 3 {
 		var got struct {
 			Usage struct {
 				Prompt  int `json:"prompt_tokens"`
@@ -230,9 +230,28 @@ func TestWhatIsKeptIsTold(t *testing.T) {
 				Prompt int `json:"prompt_n"`
 			}
 		}
-		post(t, server, "/v1/chat/completions", `{"messages": [{"role": "user", "content": "hi"}]}`, &got)
-		if want := i * (got.Usage.Prompt - 1); got.Usage.Details.Cached != want || got.Timings.Cached != want || got.Timings.Prompt != got.Usage.Prompt-want {
-			t.Errorf("request %d: %+v, want %d cached", i, got, want)
+		response, err := server.Client().Post(server.URL+"/v1/chat/completions", "", strings.NewReader(fmt.Sprintf(`{%s, "stream": %t}`, hi, i == 2))) //nolint:noctx // it ends with the server
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		data, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 {
+			if cached := response.Trailer.Get("X-Ebb-Cache"); !strings.HasPrefix(cached, "19 of 20 tokens") {
+				t.Errorf("behind the stream: %q", cached)
+			}
+			continue
+		}
+		if err := json.Unmarshal(data, &got); err != nil {
+			t.Fatal(err)
+		}
+		want := i * (got.Usage.Prompt - 1)
+		if got.Usage.Details.Cached != want || got.Timings.Cached != want || got.Timings.Prompt != got.Usage.Prompt-want ||
+			!strings.HasPrefix(response.Header.Get("X-Ebb-Cache"), fmt.Sprintf("%d of %d tokens", want, got.Usage.Prompt)) {
+			t.Errorf("request %d: %+v, %q, want %d cached", i, got, response.Header.Get("X-Ebb-Cache"), want)
 		}
 	}
 }
@@ -270,5 +289,44 @@ func TestRoutes(t *testing.T) {
 		if json.Valid([]byte(got)) != true || status >= 400 && !strings.HasPrefix(got, `{"error":{"message":"`) {
 			t.Errorf("%s %s: %s has not OpenAI's shape", tt.method, tt.path, got)
 		}
+	}
+}
+
+func TestAnAnswerThatHasToBeACallIsOne(t *testing.T) {
+	for text, want := range map[string]int{
+		`<tool_call>{"name": "f", "arguments": {}}</tool_call>`: http.StatusOK,
+		"I would rather not.": http.StatusInternalServerError, // the grammar allows none of the tokens that the test forces
+	} {
+		server, _ := serve(t, text, service.Options{})
+		for _, choice := range []string{`"required"`, `{"type": "function", "function": {"name": "f"}}`} {
+			status, got := do(t, server, http.MethodPost, "/v1/chat/completions", `{`+hi+`, "tool_choice": `+choice+`, `+tools+`}`)
+			if status != want || status == http.StatusOK && !strings.Contains(got, `"finish_reason":"tool_calls"`) {
+				t.Errorf("%s, %s: %d %s", choice, text, status, got)
+			}
+		}
+	}
+}
+
+func TestAStreamSplitsNoCharacter(t *testing.T) {
+	const text = "té 🙂 日本"
+	server, _ := serve(t, text, service.Options{})
+	_, got := do(t, server, http.MethodPost, "/v1/chat/completions", `{`+hi+`, "stream": true, "logprobs": true}`)
+	said, tokens := "", 0
+	lines := events(t, got)
+	for _, line := range lines[:len(lines)-1] {
+		var chunk struct {
+			Choices []struct {
+				Delta    struct{ Content string }
+				LogProbs struct{ Content []any }
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &chunk); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		said += chunk.Choices[0].Delta.Content
+		tokens += len(chunk.Choices[0].LogProbs.Content)
+	}
+	if said != text || tokens < len([]rune(text)) {
+		t.Errorf("the pieces are %q with %d tokens", said, tokens)
 	}
 }
