@@ -191,4 +191,15 @@ func TestWhatAChatIsReachesTheService(t *testing.T) {
 			t.Errorf("%s: schema %q, want %q", body, got, want)
 		}
 	}
+	for body, want := range map[string]service.ToolChoice{
+		`{` + hi + `, "tool_choice": "required", ` + tools + `}`:                                              {Mode: service.ToolsRequired},
+		`{` + hi + `, "tool_choice": "required", "parallel_tool_calls": false, ` + tools + `}`:                {Mode: service.ToolsRequired, Single: true},
+		`{` + hi + `, "tool_choice": {"type": "function", "function": {"name": "f"}}, "n": 1, ` + tools + `}`: {Mode: service.ToolsRequired, Name: "f"},
+	} {
+		do(t, server, http.MethodPost, "/v1/chat/completions", body)
+		all := script.Requests()
+		if got := all[len(all)-1].Chat.Choice; got != want {
+			t.Errorf("%s: %+v, want %+v", body, got, want)
+		}
+	}
 }

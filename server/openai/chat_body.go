@@ -151,7 +151,7 @@ func (b *chatBody) choice(tools []chat.Tool) (c service.ToolChoice, _ *wire.Faul
 		case "none":
 			return service.ToolChoice{Mode: service.ToolsNone}, nil
 		case "required":
-			c.Mode = service.ToolsRequired
+			c.Mode, c.Single = service.ToolsRequired, !or(b.ParallelToolCalls, true)
 		default:
 			return c, wire.Bad("tool_choice", "tool_choice is %.40q: "+want, word)
 		}
