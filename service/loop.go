@@ -34,6 +34,7 @@ func (s *Service) run() {
 		if _, err := s.batch.Step(s.ctx); err != nil {
 			return // the service is closed: no other context ends a step
 		}
+		s.counts.waited(s.batch.Stats())
 		if s.options.Step != nil {
 			s.options.Step(Step{time.Since(began), len(l.going)})
 		}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/seed4d217819/ebb/conversation"
+	"github.com/seed4d217819/ebb/generate"
 )
 
 // Stats are what a service does now, and has done since it began. What its engine has done is in
@@ -22,6 +23,9 @@ type Stats struct {
 	Cached Tiers // of these, those that were not computed
 	New    int   // tokens generated
 
+	// Batch counts requests that had to wait for room after they had begun, and tokens that were computed
+	// again for that.
+	Batch         generate.BatchStats
 	Conversations conversation.Stats
 }
 
@@ -39,6 +43,13 @@ func (c *counts) begin(prompt int, by Tiers) {
 	c.stats.Cached.Device += by.Device
 	c.stats.Cached.Host += by.Host
 	c.stats.Cached.Disk += by.Disk
+}
+
+// waited notes what the batch has counted.
+func (c *counts) waited(b generate.BatchStats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Batch = b
 }
 
 // end counts an answer that has ended.
