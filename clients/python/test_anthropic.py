@@ -5,7 +5,7 @@ import anthropic
 from server import KEY, TOOL, URL
 
 client = anthropic.Anthropic(base_url=URL, api_key=KEY, max_retries=0)
-ASK = {"model": "claude-haiku-4-5", "max_tokens": 12, "temperature": 0, "system": "You are terse.", "messages": [{"role": "user", "content": "Name a colour."}]}
+ASK = {"model": "claude-haiku-4-5", "max_tokens": 12, "extra_body": {"temperature": 0}, "system": "You are terse.", "messages": [{"role": "user", "content": "Name a colour."}]}
 TOOLS = [{"name": TOOL["name"], "description": TOOL["description"], "input_schema": TOOL["schema"]}]
 
 
