@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed4d217819/ebb/kv"
 )
 
 // ErrUnknown says that there is no conversation with an ID, or that it is somebody else's.
@@ -25,6 +27,7 @@ type Info struct {
 	Files  int // of these, those that files have
 	Prompt int // of a busy conversation: tokens of the prompt
 	Used   time.Time
+	Bytes  kv.Footprint // of its sequence, apart from those that files have
 }
 
 // List describes the conversations of an owner, the one used last first. Any goroutine may call it.
@@ -35,7 +38,7 @@ func (s *Store) List(owner string) (all []Info) {
 		if !c.ownedBy(owner) {
 			continue
 		}
-		i := Info{ID: c.ID, Name: c.name, Busy: c.busy, Pinned: c.pinned, Tokens: c.seq.Len(), Files: c.written, Used: c.at}
+		i := Info{ID: c.ID, Name: c.name, Busy: c.busy, Pinned: c.pinned, Tokens: c.seq.Len(), Files: c.written, Used: c.at, Bytes: c.seq.Footprint()}
 		if c.busy {
 			i.Prompt, i.Parked = len(c.tokens), c.away > 0
 			i.Tokens = max(i.Tokens, c.away)
@@ -71,6 +74,18 @@ func (s *Store) Pin(owner, id string, pinned bool) error {
 		c.pinned = pinned
 		return nil
 	})
+}
+
+// Fork returns a fork of an idle conversation of an owner, which the caller closes. Any goroutine may call it.
+func (s *Store) Fork(owner, id string) (seq *kv.Seq, err error) {
+	err = s.with(owner, id, func(c *Conversation) error {
+		if c.busy {
+			return ErrBusy
+		}
+		seq, err = c.seq.Fork()
+		return err
+	})
+	return seq, err
 }
 
 // with calls do with a conversation of an owner.

@@ -3,6 +3,8 @@ package server
 import (
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/seed4d217819/ebb/conversation"
@@ -19,14 +21,25 @@ type kept struct {
 	Tokens int       `json:"tokens"`
 	Files  int       `json:"tokens_in_files"`         // of these
 	Prompt int       `json:"prompt_tokens,omitempty"` // while something is computed
+	Bytes  places    `json:"bytes"`
 	Used   time.Time `json:"last_used"`
 	Age    float64   `json:"age_seconds"` // since then
 }
 
-func describe(i conversation.Info) kept {
+// places are bytes by where they are.
+type places struct {
+	Device int64 `json:"device"`
+	Host   int64 `json:"host"`
+	Disk   int64 `json:"disk"`
+	Files  int64 `json:"files"` // those of --cache-dir: rows of as many tokens as are there
+}
+
+// describe describes a conversation. tokenBytes are those of the rows of a token.
+func describe(i conversation.Info, tokenBytes int64) kept {
 	k := kept{
 		ID: i.ID, Object: "conversation", Name: i.Name, State: "idle", Pinned: i.Pinned, Tokens: i.Tokens, Files: i.Files, Prompt: i.Prompt,
 		Used: i.Used.UTC(), Age: time.Since(i.Used).Seconds(),
+		Bytes: places{Device: i.Bytes.Device, Host: i.Bytes.Host, Disk: i.Bytes.Disk, Files: int64(i.Files) * tokenBytes},
 	}
 	switch {
 	case i.Parked:
@@ -48,6 +61,7 @@ func (s *Server) mountConversations() {
 		_ = wire.JSON(w, http.StatusOK, map[string]any{"object": "list", "data": s.conversations(r)})
 	}))
 	s.routes.HandleFunc("GET /v1/cache/conversations/{id}", s.secluded(s.conversation))
+	s.routes.HandleFunc("GET /v1/cache/conversations/{id}/file", s.secluded(s.export))
 	s.routes.HandleFunc("POST /v1/cache/conversations/{id}", s.secluded(s.pin))
 	s.routes.HandleFunc("DELETE /v1/cache/conversations/{id}", s.secluded(s.forget))
 }
@@ -67,7 +81,7 @@ func (s *Server) conversations(r *http.Request) []kept {
 	list := []kept{}
 	s.options.Models.Peek(func(l Loaded) {
 		for _, i := range l.Conversations(wire.Salt(r.Context(), "")) {
-			list = append(list, describe(i))
+			list = append(list, describe(i, l.Engine().Cache.TokenBytes))
 		}
 	})
 	return list
@@ -101,6 +115,34 @@ func (s *Server) pin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.change(w, r, func(l Loaded, owner, id string) error { return l.PinConversation(owner, id, *body.Pinned) }, s.conversation)
+}
+
+// export sends the file of a session that goes on with a conversation: ebb run --session reads it.
+func (s *Server) export(w http.ResponseWriter, r *http.Request) {
+	dir, err := os.MkdirTemp("", "ebb-export-")
+	if err != nil {
+		refuse(w, r, wire.FaultOf(err))
+		return
+	}
+	defer os.RemoveAll(dir)
+	id := r.PathValue("id")
+	path := filepath.Join(dir, id)
+	err = conversation.ErrUnknown
+	s.options.Models.Peek(func(l Loaded) { err = l.SaveConversation(r.Context(), wire.Salt(r.Context(), ""), id, path) })
+	switch {
+	case errors.Is(err, conversation.ErrUnknown):
+		unknown(w, r)
+		return
+	case errors.Is(err, conversation.ErrBusy):
+		fail(w, r, http.StatusConflict, "something is computed for the conversation: try again when it has ended")
+		return
+	case err != nil:
+		refuse(w, r, wire.FaultOf(err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+id+`.ebb"`)
+	http.ServeFile(w, r, path)
 }
 
 // forget gives up a conversation.

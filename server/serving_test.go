@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/seed4d217819/ebb/server/metrics"
 	"github.com/seed4d217819/ebb/service"
 	"github.com/seed4d217819/ebb/service/servicetest"
+	"github.com/seed4d217819/ebb/session"
 )
 
 // tiny is a tiny model that answers.
@@ -107,15 +110,27 @@ func TestConversationsAreSeenUnderTheirKeyAlone(t *testing.T) {
 		return of
 	}
 	first, second := list("first").Data, list("second").Data
-	if len(first) != 1 || len(second) != 1 || first[0].ID == second[0].ID || first[0].State != "idle" || first[0].Tokens == 0 {
+	if len(first) != 1 || len(second) != 1 || first[0].ID == second[0].ID || first[0].State != "idle" || first[0].Tokens == 0 ||
+		first[0].Bytes.Device == 0 {
 		t.Fatalf("%+v and %+v", first, second)
 	}
 	path := "/v1/cache/conversations/" + first[0].ID
+	file := ask(s, "GET", path+"/file", "X-Api-Key: first")
+	name := filepath.Join(t.TempDir(), "exported")
+	if err := os.WriteFile(name, file.Body.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := session.Open(name); err != nil || len(f.Header().Tokens) != first[0].Tokens {
+		t.Errorf("the exported file: status %d, %v", file.Code, err)
+	} else if err := f.Close(); err != nil {
+		t.Error(err)
+	}
 	for _, tt := range []struct {
 		method, path, key string
 		status            int
 	}{
 		{"GET", path, "second", 404},
+		{"GET", path + "/file", "second", 404},
 		{"DELETE", path, "second", 404},
 		{"POST", path, "first", 400}, // it says nothing
 		{"GET", path, "first", 200},

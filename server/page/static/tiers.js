@@ -12,6 +12,11 @@ export function bytes(n) {
   return `${n < 10 && i > 0 ? n.toFixed(1) : Math.round(n)} ${units[i]}`;
 }
 
+// held returns the bytes that a conversation has in a place. Those of --cache-dir are on the disk, too.
+function held(c, name) {
+  return (c.bytes?.[name] ?? 0) + (name === "disk" ? (c.bytes?.files ?? 0) : 0);
+}
+
 // draw draws what the server says of its conversations. now is the id that the page gives the one that
 // is shown.
 export function draw(picture, kept, conversations, now) {
@@ -22,7 +27,7 @@ export function draw(picture, kept, conversations, now) {
       picture.append(tier);
     }
   }
-  const sums = places.map(([name]) => conversations.reduce((sum, c) => sum + (c.bytes?.[name] ?? 0), 0));
+  const sums = places.map(([name]) => conversations.reduce((sum, c) => sum + held(c, name), 0));
   const most = Math.max(1, ...sums);
   places.forEach(([name], i) => {
     const tier = picture.children[i];
@@ -33,8 +38,8 @@ export function draw(picture, kept, conversations, now) {
       parts.delete(c.id);
       part.dataset.id = c.id;
       part.classList.toggle("now", c.name === now);
-      part.title = `${c.tokens} tokens, ${c.state}: ${bytes(c.bytes?.[name] ?? 0)}`;
-      const width = `${(100 * (c.bytes?.[name] ?? 0)) / most}%`;
+      part.title = `${c.tokens} tokens, ${c.state}: ${bytes(held(c, name))}`;
+      const width = `${(100 * held(c, name)) / most}%`;
       requestAnimationFrame(() => (part.style.width = width));
     }
     for (const gone of parts.values()) gone.remove();
