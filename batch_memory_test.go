@@ -48,9 +48,10 @@ func TestRequestsThatDoNotFitTogetherWait(t *testing.T) {
 		parks  bool
 		queues bool // requests wait before they begin
 	}{
-		"rows given up": {model: "tiny-gqa", limit: func(bytes func(int) int64) ebb.Options { return limited(bytes(3)) }},
-		"rows in files": {model: "tiny-gqa", limit: func(bytes func(int) int64) ebb.Options { return limited(bytes(3)) }, parks: true},
-		"states":        {model: "tiny-qwen35", limit: func(bytes func(int) int64) ebb.Options { return limited(bytes(3)) }},
+		"rows given up":   {model: "tiny-gqa", limit: func(bytes func(int) int64) ebb.Options { return limited(bytes(3)) }},
+		"rows in files":   {model: "tiny-gqa", limit: func(bytes func(int) int64) ebb.Options { return limited(bytes(3)) }, parks: true},
+		"states":          {model: "tiny-qwen35", limit: func(bytes func(int) int64) ebb.Options { return limited(bytes(3)) }},
+		"states in files": {model: "tiny-qwen35", limit: func(bytes func(int) int64) ebb.Options { return limited(bytes(3)) }, parks: true},
 		"auto": {model: "tiny-gqa", limit: func(bytes func(int) int64) ebb.Options {
 			o := limited(bytes(2))
 			o.Cache, o.KVMemory = kv.Auto, bytes(3)

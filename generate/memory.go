@@ -42,11 +42,11 @@ func (b *Batch[S, W]) short(err error) *Shortage[S] {
 	return b.options.Short(err)
 }
 
-// claims returns what the searches that take part in steps need, and another one, if it is not nil.
+// claim returns what the searches that take part in steps need, and another one, if it is not nil.
 func (b *Batch[S, W]) claim(another *Task[S]) []Claim[S] {
 	claims := b.claims[:0]
 	for _, t := range b.tasks {
-		if t.place != active && t != another {
+		if t.place != active && t != another || !t.running() {
 			continue
 		}
 		growth := leastGrowth
@@ -56,6 +56,8 @@ func (b *Batch[S, W]) claim(another *Task[S]) []Claim[S] {
 		first := Claim[S]{More: t.left + growth*max(1, t.texts-max(len(t.seqs)-1, 0))}
 		if len(t.seqs) > 0 {
 			first.Seq = t.seqs[0]
+		} else {
+			first.More += t.high // which come back
 		}
 		claims = append(claims, first)
 		for i := 1; i < len(t.seqs); i++ {
@@ -197,7 +199,9 @@ func (b *Batch[S, W]) makeRoom(ctx context.Context, short *Shortage[S], why erro
 			return false, ctx.Err()
 		}
 		holder.fail(failed)
+		return true, nil
 	}
+	holder.measure()
 	return true, nil
 }
 

@@ -333,8 +333,8 @@ func TestParkedBeamsShareWhatTheyHaveInCommon(t *testing.T) {
 	before := m.held() - 10 // those of the other text
 	for m.room = 12; !tasks[0].Done(); {
 		step()
-		if phase := tasks[1].Phase(); phase != generate.Parked || m.held() > 14 {
-			t.Fatalf("the beams are %v, and %d tokens are held: want them parked", phase, m.held())
+		if phase, left := tasks[1].Phase(), tasks[1].PromptLeft(); phase != generate.Parked || m.held() > 14 || left != before {
+			t.Fatalf("the beams are %v, %d tokens are held, and %d are to be computed again: want them parked, and %d", phase, m.held(), left, before)
 		}
 		m.room++
 	}
