@@ -157,11 +157,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case route == "":
 		fail(w, r, http.StatusNotFound, "there is nothing at "+r.Method+" "+r.URL.Path)
 	case keyless[route] || always[route]:
-		s.limit(w, r)
+		s.limit(w, r, route)
 		s.routes.ServeHTTP(w, r)
 	case s.state.enter():
 		defer s.state.leave()
-		s.limit(w, r)
+		s.limit(w, r, route)
 		s.routes.ServeHTTP(w, r)
 	default:
 		fail(w, r, http.StatusServiceUnavailable, s.state.refusal())
@@ -180,11 +180,16 @@ func (s *Server) offersPath(r *http.Request) bool {
 	return false
 }
 
-// limit bounds how long the body of a request may take to arrive.
-func (s *Server) limit(w http.ResponseWriter, r *http.Request) {
+// limit bounds how long the body of a request may take to arrive. Who writes an answer bounds how
+// long a client may take to read it; here that is done for routes that leave it to net/http.
+func (s *Server) limit(w http.ResponseWriter, r *http.Request, route string) {
 	c := http.NewResponseController(w)
 	// The connection may still have the deadlines of the request before. Recorders of tests have none.
-	_ = c.SetWriteDeadline(time.Time{})
+	var end time.Time
+	if keyless[route] || route == "GET /metrics" {
+		end = time.Now().Add(wire.DefaultPatience)
+	}
+	_ = c.SetWriteDeadline(end)
 	if r.Body == nil || r.Body == http.NoBody {
 		return
 	}

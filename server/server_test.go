@@ -368,3 +368,23 @@ func TestResponsesAreKeptInTheirFolder(t *testing.T) {
 		t.Error("a file is taken for a folder")
 	}
 }
+
+// deadlines is a response whose connection has deadlines.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	write time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return nil }
+
+func TestWhoReadsNothingIsCut(t *testing.T) {
+	s := openServer(t, Options{}, map[string]http.HandlerFunc{"GET /v1/things": func(http.ResponseWriter, *http.Request) {}})
+	for path, bounded := range map[string]bool{"/metrics": true, "/": true, "/v1/things": false} {
+		w := &deadlines{httptest.NewRecorder(), time.Unix(1, 0)} // that of the request before
+		r := httptest.NewRequest("GET", path, nil)
+		s.ServeHTTP(w, r)
+		if left := time.Until(w.write); w.write.IsZero() == bounded || bounded && (left <= 0 || left > time.Minute) {
+			t.Errorf("%s may be read until %v", path, w.write)
+		}
+	}
+}
