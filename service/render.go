@@ -37,7 +37,8 @@ func (s *Service) prompt(r Request) (p prompt, err error) {
 	if room < 0 {
 		return p, &ContextError{len(p.tokens), s.engine.Context()}
 	}
-	if most := room + 1; p.config.MaxNewTokens == 0 || p.config.MaxNewTokens > most { // the last token is never computed
+	texts := max(p.config.NumReturnSequences, p.config.NumBeams, 1)                         // which share the context
+	if most := room/texts + 1; p.config.MaxNewTokens == 0 || p.config.MaxNewTokens > most { // the last token is never computed
 		p.config.MaxNewTokens = most
 	}
 	gbnf, err := s.grammar(r, p)

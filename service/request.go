@@ -14,8 +14,8 @@ type Request struct {
 	// Prompt are tokens that are continued as they are.
 	Prompt []int32
 
-	// Config says how. MaxNewTokens is bounded by what the context has room for; 0: as many. Grammar is
-	// the service's to set.
+	// Config says how. MaxNewTokens is bounded by what the context has room for beside the other texts
+	// of the request; 0: as many. Grammar is the service's to set.
 	Config ebb.GenerationConfig
 	// Grammar is a grammar in GBNF that the new text follows. "": none.
 	Grammar string

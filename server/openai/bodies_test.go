@@ -102,6 +102,19 @@ func TestAPromptThatIsTooLongIsToldInWordsThatProgramsKnow(t *testing.T) {
 	}
 }
 
+func TestTextsOfOneRequestEndWhereTheContextDoes(t *testing.T) {
+	server, _ := serve(t, "", service.Options{})
+	for _, body := range []string{
+		`{` + hi + `, "n": 10, "ignore_eos": true}`, `{` + hi + `, "n": 2, "ignore_eos": true, "max_tokens": 500}`,
+		`{` + hi + `, "n": 2, "num_beams": 5, "ignore_eos": true}`,
+	} {
+		status, got := do(t, server, http.MethodPost, "/v1/chat/completions", body)
+		if status != http.StatusOK || strings.Count(got, `"finish_reason":"length"`) < 2 {
+			t.Errorf("%s: %d %s", body, status, got)
+		}
+	}
+}
+
 func TestFieldsReachTheSearch(t *testing.T) {
 	server, script := serve(t, "yes", service.Options{})
 	// What a field does is read from the request as JSON, of which only a part is compared.
