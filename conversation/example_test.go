@@ -35,7 +35,7 @@ func Example() {
 		if _, err := e.Prefill(context.Background(), c.Seq(), prompt[c.Seq().Len():], 1); err != nil {
 			log.Fatal(err)
 		}
-		if err := s.Put(c, nil); err != nil {
+		if err := s.Put(context.Background(), c, nil); err != nil {
 			log.Fatal(err)
 		}
 		fmt.Printf("%d of %d tokens were there\n", found.Cached, len(prompt))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/blockfile"
+	"github.com/seed4d217819/ebb/doctor"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -21,6 +23,10 @@ type Options struct {
 	Dir string
 	// DirBytes is what files may take there. 0: half of what is free.
 	DirBytes int64
+	// HostBytes is how much host memory the rows of streamed layers may take while conversations are idle:
+	// beyond it these are given up. 0: half of the memory that is free when the store is made, if that is
+	// known. What rows that stay where they are computed with may take is the engine's to say.
+	HostBytes int64
 	// Notify receives a line when something cannot be written or read. It may be called from several
 	// goroutines, and must not use the store. nil: nobody hears of it.
 	Notify func(string)
@@ -74,6 +80,11 @@ func New(e *ebb.Engine, o Options) (*Store, error) {
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.options.Copied == nil {
 		s.options.Copied = func() {}
+	}
+	if o.HostBytes == 0 {
+		if free, known := doctor.ReadRoom(os.DirFS("/")); known {
+			s.options.HostBytes = free / 2
+		}
 	}
 	if s.options.Notify == nil {
 		s.options.Notify = func(string) {}
@@ -261,8 +272,22 @@ func (s *Store) wantSnapshots(c *Conversation, shared int) error {
 }
 
 // Put puts a conversation back, as far as it was computed. lost is why its sequence cannot be used any
-// more; nil: it can.
-func (s *Store) Put(c *Conversation, lost error) error {
+// more; nil: it can. Where that is too much for host memory, the least useful ones are given up.
+func (s *Store) Put(ctx context.Context, c *Conversation, lost error) error {
+	if err := s.put(c, lost); err != nil {
+		return err
+	}
+	for ctx.Err() == nil && s.options.HostBytes > 0 && s.engine.Stats().Cache.HostBytes > s.options.HostBytes {
+		if made, err := s.MakeRoom(ctx, nil); err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		} else if !made {
+			break
+		}
+	}
+	return nil
+}
+
+func (s *Store) put(c *Conversation, lost error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.busy = false

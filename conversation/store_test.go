@@ -45,7 +45,7 @@ func computed(t *testing.T, e *ebb.Engine, s *conversation.Store, p conversation
 	if _, err := e.Prefill(t.Context(), c.Seq(), p.Tokens[c.Seq().Len():], 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Put(c, nil); err != nil {
+	if err := s.Put(t.Context(), c, nil); err != nil {
 		t.Fatal(err)
 	}
 	return c.ID
@@ -111,7 +111,7 @@ func TestConversationsThatAreTakenAreNotGivenUp(t *testing.T) {
 	if _, err := e.Prefill(t.Context(), c.Seq(), numbers(0, 50), 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Put(c, nil); err != nil {
+	if err := s.Put(t.Context(), c, nil); err != nil {
 		t.Error(err)
 	}
 	if left := e.Stats().Cache; len(s.List("a")) != 0 || left.DeviceBytes != none.DeviceBytes {

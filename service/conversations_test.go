@@ -267,6 +267,42 @@ func TestWhatAServiceSaysOfItsConversations(t *testing.T) {
 	}
 }
 
+// cancelSometime begins a random request, and cancels it after some events or closes its answer, if it has not
+// ended by then.
+func cancelSometime(t *testing.T, s *service.Service, random *rand.Rand, i int) {
+	r := continued(someTokens(random.Uint64N(5), 1+random.IntN(80)), 1+random.IntN(6))
+	if i%7 == 0 {
+		r.Salt = "other"
+	}
+	switch i % 11 {
+	case 0:
+		r.Config.NumBeams = 2
+	case 1:
+		r.Config.NumReturnSequences, r.Config.DoSample = 2, true
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	a, err := s.Answer(ctx, r)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	left := random.IntN(8)
+	if left == 0 {
+		cancel()
+	}
+	for _, err := range a.Events(t.Context()) {
+		if err != nil && !errors.Is(err, context.Canceled) && !strings.Contains(err.Error(), "closed") {
+			t.Errorf("request %d: %v", i, err)
+		}
+		if left--; left == 0 && i%2 == 0 {
+			cancel()
+		} else if left == 0 {
+			a.Close()
+		}
+	}
+}
+
 // Whenever requests are cancelled, nothing is left of them but what was computed.
 func TestCancelledRequestsLeaveNothing(t *testing.T) {
 	before := runtime.NumGoroutine()
@@ -274,7 +310,7 @@ func TestCancelledRequestsLeaveNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := service.New(e, service.Options{})
+	s, err := service.New(e, service.Options{CacheDir: t.TempDir(), CacheBytes: 32 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,44 +320,21 @@ func TestCancelledRequestsLeaveNothing(t *testing.T) {
 		}
 	}()
 	none := e.Stats().Cache
-	random := rand.New(rand.NewPCG(1, 2))
 	var all sync.WaitGroup
-	for i := range 1000 {
-		r := continued(someTokens(uint64(random.IntN(5)), 1+random.IntN(200)), 1+random.IntN(20))
-		if r.Salt = ""; i%7 == 0 {
-			r.Salt = "other"
-		}
-		switch i % 11 {
-		case 0:
-			r.Config.NumBeams = 2
-		case 1:
-			r.Config.NumReturnSequences, r.Config.DoSample = 2, true
-		}
-		wait := time.Duration(random.IntN(3000)) * time.Microsecond
-		ctx, cancel := context.WithTimeout(t.Context(), wait)
-		a, err := s.Answer(ctx, r)
-		if errors.Is(err, service.ErrBusy) {
-			cancel()
-			time.Sleep(time.Millisecond)
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	for worker := range 8 {
 		all.Go(func() {
-			defer cancel()
-			if i%3 == 0 {
-				a.Close()
-			}
-			_, err := a.Texts(t.Context())
-			if err != nil && !errors.Is(err, context.DeadlineExceeded) && !strings.Contains(err.Error(), "closed") {
-				t.Errorf("request %d: %v", i, err)
+			random := rand.New(rand.NewPCG(1, uint64(worker)))
+			for i := range 125 {
+				cancelSometime(t, s, random, i)
 			}
 		})
 	}
 	all.Wait()
 	for s.Stats().Requests > 0 {
 		time.Sleep(time.Millisecond)
+	}
+	if stats := s.Stats(); stats.Answers != 1000 || stats.Cached.Device == 0 {
+		t.Errorf("stats are %+v: want a thousand answers, some of which began", stats)
 	}
 	for _, owner := range []string{"", "other"} {
 		for _, c := range s.Conversations(owner) {
@@ -332,6 +345,12 @@ func TestCancelledRequestsLeaveNothing(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+	for range 1000 { // one may still be written
+		if e.Stats().Cache.DeviceBytes == none.DeviceBytes {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	if left := e.Stats().Cache; left.DeviceBytes != none.DeviceBytes || left.HostBytes != none.HostBytes {
 		t.Errorf("without conversations %d bytes are left; want %d", left.DeviceBytes+left.HostBytes, none.DeviceBytes+none.HostBytes)
@@ -368,5 +387,34 @@ func TestBeginningsAreCopiedWhereForksHaveNoRoom(t *testing.T) {
 				t.Errorf("%+v; want three copies and no fork", s)
 			}
 		})
+	}
+}
+
+// Idle conversations take no more host memory than they may.
+func TestIdleConversationsAreBoundedInHostMemory(t *testing.T) {
+	e, err := ebb.Open(servicetest.WriteModel(t), ebb.Options{Context: 1024, Cache: kv.Offloaded, ForcedCopies: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bytes := 1024 * e.Stats().Cache.TokenBytes
+	s, err := service.New(e, service.Options{HostBytes: bytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := counted{Service: s, t: t, tokens: new(atomic.Int64)}
+	for i := range 8 {
+		c.answer(continued(someTokens(uint64(i), 250), 4))
+		for s.Stats().Requests > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		if now := e.Stats().Cache.HostBytes; now > bytes {
+			t.Errorf("after %d conversations %d bytes are taken; %d are allowed", i+1, now, bytes)
+		}
+	}
+	if stats := s.Stats().Conversations; stats.Lost == 0 || stats.Conversations < 3 {
+		t.Errorf("%+v: want some conversations, and others lost", stats)
+	}
+	if err := errors.Join(s.Close(), e.Close()); err != nil {
+		t.Error(err)
 	}
 }

@@ -72,11 +72,11 @@ func TestConversationsOutliveTheProcess(t *testing.T) {
 			whole := startProcess(t, model, t.TempDir(), o, nil)
 			defer whole.drain()
 			prompt := someTokens(1, 700)
-			want, _, _ := whole.answer(continued(prompt, 300))
+			want, _, _ := whole.answer(continued(prompt, 120))
 
 			p := startProcess(t, model, dir, o, nil)
 			if tt.killed { // in the middle of the answer
-				a, err := p.Answer(t.Context(), continued(prompt, 300))
+				a, err := p.Answer(t.Context(), continued(prompt, 120))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -85,25 +85,25 @@ func TestConversationsOutliveTheProcess(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if n += len(e.Tokens); n >= 100 && p.Stats().Conversations.Files.Blocks >= 3 {
+					if n += len(e.Tokens); n >= 20 && p.Stats().Conversations.Files.Blocks >= 3 {
 						break
 					}
 				}
 				p.kill()
 			} else {
-				p.answer(continued(prompt, 300))
+				p.answer(continued(prompt, 120))
 				p.drain()
 			}
 			p = startProcess(t, model, dir, o, nil)
-			got, u, computed := p.answer(continued(prompt, 300))
-			if u.Cached != 699 || u.CachedBy.Disk != 699 || computed != 300 {
-				t.Errorf("after the restart %+v of the prompt were there, %d tokens were computed; want 699 and 300", u, computed)
+			got, u, computed := p.answer(continued(prompt, 120))
+			if u.Cached != 699 || u.CachedBy.Disk != 699 || computed != 120 {
+				t.Errorf("after the restart %+v of the prompt were there, %d tokens were computed; want 699 and 120", u, computed)
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("after the restart the answer is %v; want %v", got, want)
 			}
 			next := slices.Concat(prompt, got, someTokens(2, 20))
-			if _, u, _ := p.answer(continued(next, 3)); u.Cached != 999 || u.CachedBy.Disk != 0 {
+			if _, u, _ := p.answer(continued(next, 3)); u.Cached != 819 || u.CachedBy.Disk != 0 {
 				t.Errorf("the next turn found %+v", u)
 			}
 			p.drain()

@@ -120,7 +120,7 @@ func (s *Service) begin(a *Answer) error {
 	if err != nil {
 		c := a.conversation
 		a.conversation = nil
-		return errors.Join(asRequest(err), s.conversations.Put(c, nil))
+		return errors.Join(asRequest(err), s.conversations.Put(s.ctx, c, nil))
 	}
 	var by Tiers
 	switch {
@@ -204,7 +204,7 @@ func (s *Service) putBack(a *Answer) error {
 	if !conversation.Damaged(lost) {
 		lost = nil
 	}
-	return s.conversations.Put(c, lost)
+	return s.conversations.Put(s.ctx, c, lost)
 }
 
 // notify tells the operator of an error that ends no answer.

@@ -32,6 +32,9 @@ type Options struct {
 	CacheDir string
 	// CacheBytes is what files may take there. 0: half of what is free.
 	CacheBytes int64
+	// HostBytes is how much host memory the rows of streamed layers may take while conversations are idle:
+	// beyond it these are given up, to files if there are some. 0: half of what is free.
+	HostBytes int64
 	// Notify receives a line about what its operator should know of, such as a disk that is full. It may be
 	// called from several goroutines. nil: nobody hears of it.
 	Notify func(string)
@@ -95,7 +98,7 @@ func New(e *ebb.Engine, o Options) (*Service, error) {
 	if s.grammars.pieces, err = e.Pieces(); err != nil {
 		return nil, err
 	}
-	if s.conversations, err = conversation.New(e, conversation.Options{Dir: o.CacheDir, DirBytes: o.CacheBytes, Notify: o.Notify, Copied: s.queue.wake}); err != nil {
+	if s.conversations, err = conversation.New(e, conversation.Options{Dir: o.CacheDir, DirBytes: o.CacheBytes, HostBytes: o.HostBytes, Notify: o.Notify, Copied: s.queue.wake}); err != nil {
 		return nil, err
 	}
 	s.batch = e.NewBatch(s.conversations.Batch(ebb.BatchOptions{StepTime: s.options.StepTime}))

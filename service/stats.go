@@ -60,7 +60,7 @@ func (c *counts) end(tokens int, err error) {
 	c.stats.New += tokens
 	switch {
 	case err == nil:
-	case errors.Is(err, context.Canceled), errors.Is(err, errEnded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errEnded):
 		c.stats.Cancelled++
 	default:
 		c.stats.Failed++
