@@ -7,6 +7,7 @@
 //   - A Source is a model that may be loaded, and Loaded is one that answers.
 //   - Models are the sources of a server, of which one is loaded at a time.
 //   - A Key is what a client shows, and the salt that follows from it.
+//   - The description is openapi.yaml, which says what all routes take and answer.
 //   - A record is what is logged of a request: never its text.
 //
 // A request passes, in this order: record.go, which counts it and ends a panic; origin.go, which

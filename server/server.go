@@ -69,7 +69,7 @@ type Server struct {
 	options Options
 	log     *slog.Logger
 	origins *origins
-	routes  *http.ServeMux
+	routes  *routes
 	handler http.Handler
 	state   state
 }
@@ -79,7 +79,7 @@ var _ http.Handler = (*Server)(nil)
 // New makes a server. It answers nothing but its health before [Server.Ready].
 func New(o Options) (*Server, error) {
 	o = o.withDefaults()
-	s := &Server{options: o, log: o.Log, routes: http.NewServeMux()}
+	s := &Server{options: o, log: o.Log, routes: &routes{ServeMux: http.NewServeMux()}}
 	var err error
 	if s.origins, err = newOrigins(o.Origins, len(o.Keys) == 0, o.Private); err != nil {
 		return nil, fmt.Errorf("server: origins of pages: %w", err)
@@ -94,6 +94,7 @@ func New(o Options) (*Server, error) {
 // mount registers the routes.
 func (s *Server) mount() error {
 	page.Register(s.routes)
+	s.routes.HandleFunc("GET /openapi.yaml", describes)
 	s.routes.HandleFunc("GET /health", s.health)
 	s.routes.HandleFunc("GET /v1/health", s.health)
 	s.routes.Handle("GET /metrics", s.options.Metrics.Handler(s.read))
@@ -120,7 +121,7 @@ func (s *Server) mount() error {
 
 var (
 	// keyless has the routes that need no key.
-	keyless = map[string]bool{"GET /{$}": true, "GET /page/{name}": true, "GET /health": true, "GET /v1/health": true}
+	keyless = map[string]bool{"GET /{$}": true, "GET /page/{name}": true, "GET /openapi.yaml": true, "GET /health": true, "GET /v1/health": true}
 	// always has those that, beside them, are answered while the server is not ready.
 	always = map[string]bool{
 		"GET /metrics": true, "GET /debug/pprof/": true, "GET /debug/pprof/profile": true, "GET /debug/pprof/symbol": true, "GET /debug/pprof/trace": true,

@@ -25,7 +25,7 @@ type Handler struct {
 func New(models service.Models, o Options) *Handler { return &Handler{models, o} }
 
 // Register adds the handler's routes.
-func (h *Handler) Register(mux *http.ServeMux) {
+func (h *Handler) Register(mux wire.Mux) {
 	mux.HandleFunc("POST /v1/messages", h.messages)
 	mux.HandleFunc("POST /v1/messages/count_tokens", h.count)
 	absent := func(w http.ResponseWriter, r *http.Request) { _ = WriteFault(w, wire.NotFound(r)) }

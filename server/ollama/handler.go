@@ -24,7 +24,7 @@ type Handler struct {
 func New(models service.Models, o Options) *Handler { return &Handler{models, o} }
 
 // Register adds the handler's routes.
-func (h *Handler) Register(mux *http.ServeMux) {
+func (h *Handler) Register(mux wire.Mux) {
 	mux.HandleFunc("GET /api/version", h.version)
 	mux.HandleFunc("GET /api/tags", h.tags)
 	mux.HandleFunc("GET /api/ps", h.ps)

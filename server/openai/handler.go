@@ -24,7 +24,7 @@ type Handler struct {
 func New(models service.Models, o Options) *Handler { return &Handler{models: models, options: o} }
 
 // Register adds the routes of the handler, and those that are not offered, which are errors.
-func (h *Handler) Register(mux *http.ServeMux) {
+func (h *Handler) Register(mux wire.Mux) {
 	for _, route := range []struct {
 		method, path string
 		handle       http.HandlerFunc

@@ -32,7 +32,9 @@ type file struct {
 }
 
 // Register has a mux serve the page at / and its files at /page/. Other paths stay the mux's.
-func Register(mux *http.ServeMux) {
+func Register(mux interface {
+	HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request))
+}) {
 	files := read()
 	serve := func(w http.ResponseWriter, r *http.Request, name string) {
 		f, ok := files[name]

@@ -57,7 +57,7 @@ func New(models service.Models, o Options) (*Handler, error) {
 }
 
 // Register adds the handler's routes.
-func (h *Handler) Register(mux *http.ServeMux) {
+func (h *Handler) Register(mux wire.Mux) {
 	mux.HandleFunc("POST /v1/responses", h.create)
 	mux.HandleFunc("POST /v1/responses/input_tokens", h.count)
 	mux.HandleFunc("GET /v1/responses/{id}", h.get)
