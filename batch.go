@@ -207,7 +207,7 @@ func (b *Batch) Add(r Request) (*Generation, error) {
 func (b *Batch) Run(ctx context.Context) error { return b.batch.Run(ctx) }
 
 // Step takes one step, as Run does, and reports whether there was anything to do. Generations whose own
-// contexts were cancelled end before it.
+// contexts were cancelled end before it, in a call that takes none.
 func (b *Batch) Step(ctx context.Context) (bool, error) { return b.batch.Step(ctx) }
 
 // Remove ends a generation and frees what it took in the cache. Its Err is then

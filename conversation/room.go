@@ -26,12 +26,12 @@ func (s *Store) MakeRoom(ctx context.Context, full error) (made bool, err error)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.busy || !slices.Contains(s.all, c) { // meanwhile a prompt has taken it, or somebody has deleted it
+		return true, nil
+	}
 	s.stats.GivenUp++
 	if len(c.tokens) > c.written {
 		s.stats.Lost++
-	}
-	if !slices.Contains(s.all, c) { // somebody has deleted it meanwhile
-		return true, nil
 	}
 	return true, s.drop(c)
 }

@@ -139,11 +139,12 @@ func (b *Batch[S, W]) Stats() BatchStats { return b.stats }
 
 // Step takes the searches one step further: all texts that grow, and prompts as far as there is time.
 // It reports whether there were any searches. It returns an error only if ctx is cancelled, and
-// everything is then as before. A search whose own context was cancelled ends before the step.
+// everything is then as before. Searches whose own contexts were cancelled end in a call without a step.
 func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
 	b.endCancelled()
-	if b.forgetEnded(); len(b.tasks) == 0 {
-		return false, nil
+	some := b.someEnded()
+	if b.forgetEnded(); len(b.tasks) == 0 || some { // the caller may have their sequences, and give them up
+		return len(b.tasks) > 0, nil
 	}
 	defer func() {
 		clear(b.running)
