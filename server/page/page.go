@@ -31,10 +31,13 @@ type file struct {
 	kind string
 }
 
-// Register has a mux serve the page at / and its files at /page/. Other paths stay the mux's.
-func Register(mux interface {
+// Mux is what the page's routes are added to, such as an [http.ServeMux].
+type Mux interface {
 	HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request))
-}) {
+}
+
+// Register has a mux serve the page at / and its files at /page/. Other paths stay the mux's.
+func Register(mux Mux) {
 	files := read()
 	serve := func(w http.ResponseWriter, r *http.Request, name string) {
 		f, ok := files[name]
