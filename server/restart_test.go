@@ -161,4 +161,3 @@ func TestConversationsThroughHTTPComputeWhatIsNew(t *testing.T) {
 		t.Errorf("steps have computed %d tokens; want %d at most: the twins' prompt once", got, most)
 	}
 }
-

@@ -299,4 +299,3 @@ func TestClientsThatGoAwayLeaveNothing(t *testing.T) {
 		t.Errorf("%d files are open; there were %d", now, open)
 	}
 }
-
