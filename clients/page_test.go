@@ -27,7 +27,7 @@ func browser(t *testing.T, s *server) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	do(t, ctx,
+	do(ctx, t,
 		chromedp.Navigate(s.url),
 		set("40"),
 		chromedp.Navigate(s.url),
@@ -37,7 +37,7 @@ func browser(t *testing.T, s *server) context.Context {
 }
 
 // do takes steps in the browser.
-func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
+func do(ctx context.Context, t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Voi
 }
 
 // get returns what an expression is in the page.
-func get[T any](t *testing.T, ctx context.Context, expression string) T {
+func get[T any](ctx context.Context, t *testing.T, expression string) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
@@ -68,9 +68,9 @@ func set(tokens string) chromedp.Action[chromedp.Void] {
 const note = `document.querySelector("#messages li.assistant:last-child .acts").textContent`
 
 // said returns the texts of the messages that the page shows.
-func said(t *testing.T, ctx context.Context) []string {
+func said(ctx context.Context, t *testing.T) []string {
 	t.Helper()
-	return get[[]string](t, ctx, `[...document.querySelectorAll("#messages .said")].map((e) => e.textContent)`)
+	return get[[]string](ctx, t, `[...document.querySelectorAll("#messages .said")].map((e) => e.textContent)`)
 }
 
 // answered waits until an answer has ended.
@@ -79,13 +79,13 @@ func answered() chromedp.Action[chromedp.Void] {
 }
 
 // picture keeps a picture of the page where EBB_TEST_PICTURES names a folder.
-func picture(t *testing.T, ctx context.Context, name string) {
+func picture(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	dir := os.Getenv("EBB_TEST_PICTURES")
 	if dir == "" {
 		return
 	}
-	do(t, ctx, chromedp.Sleep(time.Second))
+	do(ctx, t, chromedp.Sleep(time.Second))
 	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		t.Fatal(err)
@@ -107,52 +107,52 @@ func TestPage(t *testing.T) {
 	ctx := browser(t, s)
 	question := "Count from one to twenty."
 
-	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#question"), question+kb.Enter), answered())
-	first := said(t, ctx)
+	do(ctx, t, chromedp.SendKeys(chromedp.CSS("#question"), question+kb.Enter), answered())
+	first := said(ctx, t)
 	if len(first) != 2 || first[0] != question || first[1] == "" {
 		t.Fatalf("the page shows %q", first)
 	}
-	if got := get[string](t, ctx, note); !strings.Contains(got, "tokens/s") || !strings.Contains(got, "were kept") {
+	if got := get[string](ctx, t, note); !strings.Contains(got, "tokens/s") || !strings.Contains(got, "were kept") {
 		t.Errorf("the answer's note is %q", got)
 	}
 
 	// Where the K/V are.
-	do(t, ctx, until(`[...document.querySelectorAll("#picture .part.now")].some((p) => p.getBoundingClientRect().width > 1)`),
+	do(ctx, t, until(`[...document.querySelectorAll("#picture .part.now")].some((p) => p.getBoundingClientRect().width > 1)`),
 		chromedp.WaitVisible(chromedp.CSS("#export")))
-	picture(t, ctx, "answer")
+	picture(ctx, t, "answer")
 
 	// An edited question is a branch, and the first one is still there.
-	do(t, ctx,
+	do(ctx, t,
 		chromedp.Click(chromedp.CSS("#messages li.user .acts button:last-child")),
 		chromedp.SendKeys(chromedp.CSS("#messages textarea"), " Then stop."+kb.Enter), answered())
-	if edited := said(t, ctx); len(edited) != 2 || edited[0] != question+" Then stop." {
+	if edited := said(ctx, t); len(edited) != 2 || edited[0] != question+" Then stop." {
 		t.Errorf("after the edit the page shows %q", edited)
 	}
-	do(t, ctx, chromedp.Click(chromedp.CSS(`#messages li.user button[title="Branch before"]`)))
-	if back := said(t, ctx); back[0] != first[0] || back[1] != first[1] {
+	do(ctx, t, chromedp.Click(chromedp.CSS(`#messages li.user button[title="Branch before"]`)))
+	if back := said(ctx, t); back[0] != first[0] || back[1] != first[1] {
 		t.Errorf("the branch before shows %q, and was %q", back, first)
 	}
 
 	// What was said outlives the page.
-	do(t, ctx, chromedp.Reload(), until(`document.querySelectorAll("#messages li").length === 2`))
+	do(ctx, t, chromedp.Reload(), until(`document.querySelectorAll("#messages li").length === 2`))
 
 	// Escape stops an answer.
-	do(t, ctx,
+	do(ctx, t,
 		set("4000"),
 		chromedp.Reload(), chromedp.WaitVisible(chromedp.CSS("#send")),
 		chromedp.SendKeys(chromedp.CSS("#question"), "Write a very long story."+kb.Enter),
 		until(`(document.querySelector("#messages li.assistant:last-child .said")?.textContent.length ?? 0) > 10`),
 		chromedp.KeyEvent(kb.Escape), answered())
-	if got := get[string](t, ctx, note); !strings.Contains(got, "stopped") {
+	if got := get[string](ctx, t, note); !strings.Contains(got, "stopped") {
 		t.Errorf("the note of a stopped answer is %q", got)
 	}
 
 	// A phone shows everything without scrolling sideways, also in the dark.
-	do(t, ctx, chromedp.EmulateViewport(360, 740), dark)
-	if get[bool](t, ctx, `document.documentElement.scrollWidth > innerWidth`) {
+	do(ctx, t, chromedp.EmulateViewport(360, 740), dark)
+	if get[bool](ctx, t, `document.documentElement.scrollWidth > innerWidth`) {
 		t.Error("on a phone the page is wider than the screen")
 	}
-	picture(t, ctx, "phone")
-	do(t, ctx, chromedp.Click(chromedp.CSS("#menu")), chromedp.WaitVisible(chromedp.CSS("#conversations")))
-	picture(t, ctx, "menu")
+	picture(ctx, t, "phone")
+	do(ctx, t, chromedp.Click(chromedp.CSS("#menu")), chromedp.WaitVisible(chromedp.CSS("#conversations")))
+	picture(ctx, t, "menu")
 }

@@ -33,11 +33,10 @@ var command = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	m.Run()
 	if path, err := command(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(path)) // it is in the system's folder for such files
 	}
-	os.Exit(code)
 }
 
 // server is a running ebb serve.

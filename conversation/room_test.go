@@ -13,7 +13,7 @@ import (
 
 // meanwhile is a context that does something when somebody asks whether it has ended.
 type meanwhile struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one itself
 	do func()
 }
 

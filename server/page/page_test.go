@@ -1,6 +1,7 @@
 package page
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -14,9 +15,7 @@ func get(t *testing.T, path string, header http.Header) *httptest.ResponseRecord
 	mux := http.NewServeMux()
 	Register(mux)
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, r)
 	return w
