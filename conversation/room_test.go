@@ -14,7 +14,7 @@ import (
 // meanwhile is a context that does something when somebody asks whether it has ended.
 type meanwhile struct {
 	context.Context //nolint:containedctx // it is one itself
-	do func()
+	do              func()
 }
 
 func (m meanwhile) Err() error {
