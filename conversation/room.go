@@ -10,23 +10,35 @@ import (
 
 // MakeRoom gives up the idle conversation that is least useful of those that have some of what is short:
 // full is the error that says so, nil where it is memory. With files the conversation is written before,
-// if it was not. MakeRoom reports whether there was one.
+// if it was not. MakeRoom reports whether there was one. Several goroutines may call it.
 func (s *Store) MakeRoom(ctx context.Context, full error) (made bool, err error) {
 	s.writer.lock.Lock()
 	defer s.writer.lock.Unlock()
-	c := s.leastUseful(full)
-	if c == nil {
-		return false, nil
-	}
-	if s.files != nil {
-		s.report(s.write(ctx, job{of: c}))
-		if err := ctx.Err(); err != nil {
-			return false, err
+	for {
+		c := s.leastUseful(full)
+		if c == nil {
+			return false, nil
+		}
+		if s.files != nil {
+			s.report(s.write(ctx, job{of: c}))
+			if err := ctx.Err(); err != nil {
+				return false, err
+			}
+		}
+		if given, err := s.giveUp(c); given {
+			return true, err
 		}
 	}
+}
+
+// giveUp closes a conversation, unless a prompt has taken it meanwhile.
+func (s *Store) giveUp(c *Conversation) (given bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.busy || !slices.Contains(s.all, c) { // meanwhile a prompt has taken it, or somebody has deleted it
+	switch {
+	case c.busy:
+		return false, nil
+	case !slices.Contains(s.all, c): // somebody has deleted it meanwhile
 		return true, nil
 	}
 	s.stats.GivenUp++
