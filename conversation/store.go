@@ -127,7 +127,7 @@ func (s *Store) Take(ctx context.Context, p Prompt) (*Conversation, Found, error
 func (s *Store) waitForRoom(found *Found) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.all) == 0 { // idle ones were given up
+	if !slices.ContainsFunc(s.all, func(c *Conversation) bool { return c.busy }) { // nobody would put one back
 		return false
 	}
 	puts := s.puts
