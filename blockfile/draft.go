@@ -41,7 +41,7 @@ func (s *Store) Begin(root Root, tokens []int32, windowFrom int) (*Draft, error)
 	}
 	for i := range d.Blocks() {
 		h := d.header(part{rowsKind, i})
-		e, n := s.rowsOf(d.keys, i, h.tokens)
+		e, n := s.rowsOf(root, d.keys, i, h.tokens)
 		if n < len(h.tokens) {
 			continue
 		}
@@ -101,7 +101,7 @@ func (d *Draft) findState(p part) {
 	h := d.header(p)
 	d.store.mu.Lock()
 	defer d.store.mu.Unlock()
-	e := d.store.stateOf(h.parent, h.tokens)
+	e := d.store.stateOf(d.root, d.keys, h.start/BlockTokens, h.tokens)
 	if e == nil {
 		return
 	}

@@ -37,7 +37,7 @@ func (s *Store) Find(root Root, tokens []int32) *Match {
 	if len(root.states) == 0 {
 		m.cut(all, agree, windowed)
 	} else {
-		m.states = s.findStates(keys, tokens[:agree])
+		m.states = s.findStates(root, keys, tokens[:agree])
 		for m.Tokens == 0 && len(m.states) > 0 {
 			last := m.states[len(m.states)-1]
 			if n := last.end(); windowed.enough(n) {
@@ -85,7 +85,7 @@ func (s *Store) findRows(root Root, keys []Key, tokens []int32) (all []*entry, a
 		return nil, len(tokens), w
 	}
 	for i := range blocks(len(tokens)) {
-		e, n := s.rowsOf(keys, i, blockOf(tokens, i))
+		e, n := s.rowsOf(root, keys, i, blockOf(tokens, i))
 		if e == nil {
 			return all, agree, w
 		}
@@ -99,11 +99,11 @@ func (s *Store) findRows(root Root, keys []Key, tokens []int32) (all []*entry, a
 }
 
 // findStates returns the files with states after some number of tokens, ascending.
-func (s *Store) findStates(keys []Key, tokens []int32) (all []*entry) {
+func (s *Store) findStates(root Root, keys []Key, tokens []int32) (all []*entry) {
 	for i := range blocks(len(tokens)) {
 		first := len(all)
 		for _, e := range s.continuing(keys[i]) {
-			if e.kind == statesKind && prefix(blockOf(tokens, i), e.tokens) {
+			if e.kind == statesKind && root.has(e, i) && prefix(blockOf(tokens, i), e.tokens) {
 				all = append(all, e)
 			}
 		}
@@ -194,7 +194,7 @@ func (s *Store) HasStates(root Root, tokens []int32) bool {
 	keys, last := root.chain(tokens), blocks(len(tokens))-1
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stateOf(keys[last], blockOf(tokens, last)) != nil
+	return s.stateOf(root, keys, last, blockOf(tokens, last)) != nil
 }
 
 // Touch says that a conversation is of use, as Find does, so that others are given up first.
@@ -202,7 +202,7 @@ func (s *Store) Touch(root Root, tokens []int32) {
 	keys := root.chain(tokens)
 	s.mu.Lock()
 	all, agree, _ := s.findRows(root, keys, tokens)
-	if states := s.findStates(keys, tokens[:agree]); len(states) > 0 {
+	if states := s.findStates(root, keys, tokens[:agree]); len(states) > 0 {
 		all = append(all, states[len(states)-1])
 	}
 	stale := s.touch(all)

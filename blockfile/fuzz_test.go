@@ -98,11 +98,17 @@ func FuzzOpen(f *testing.F) {
 		if got := s.Stats(); (got.Blocks+got.States == 1) != (damage == nil) {
 			t.Errorf("%+v; reading the file: %v", got, damage)
 		}
-		root := Root{key: h.parent, rows: []int64{1}}
-		if h.kind == statesKind {
-			root = Root{key: h.parent, states: []int64{1}}
+		root, sizes := Root{key: h.parent}, []int64(nil)
+		for _, one := range h.sections {
+			sizes = append(sizes, one.size)
+		}
+		if root.rows = sizes; h.kind == statesKind {
+			root.rows, root.states = nil, sizes
 		}
 		m := s.Find(root, h.tokens)
+		if m.Tokens > len(h.tokens) {
+			t.Errorf("%d of %d tokens are found", m.Tokens, len(h.tokens))
+		}
 		for i := range h.sections {
 			if h.kind == statesKind && m.Tokens > 0 {
 				_, _ = m.State(t.Context(), 0, i, buffer(int(h.sections[i].size))) // damaged states are an error
@@ -117,4 +123,49 @@ func FuzzOpen(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// Files with the name of others, and with a checksum that is right, that say they are of another place in
+// the text or of other layers, are not found.
+func TestFilesThatAreNotOfTheirRootAreNotFound(t *testing.T) {
+	for what, change := range map[string]func(*header){
+		"far behind":    func(h *header) { h.start += 1 << 30 },
+		"before":        func(h *header) { h.start -= BlockTokens },
+		"fewer layers":  func(h *header) { h.sections = h.sections[:1] },
+		"larger layers": func(h *header) { h.sections[0].size += page },
+	} {
+		for _, suffix := range []string{".rows", ".states"} {
+			dir, m, prompt := t.TempDir(), hybrid(), text(1, 600)
+			s := openStore(t, dir, Options{})
+			mustSave(t, s, m, prompt)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			names, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range names {
+				b, err := os.ReadFile(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				h, err := decode(bytes.NewReader(b), int64(len(b)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if h.start < 2*BlockTokens {
+					continue
+				}
+				change(h)
+				if err := os.WriteFile(name, append(h.encode(), make([]byte, h.size())...)[:h.size()], 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s = openStore(t, dir, Options{})
+			if n, err := find(t, s, m, prompt); n != 0 || err != nil || s.Stats().Damaged > 0 {
+				t.Errorf("%s, %s: %d tokens are found, %v", what, suffix, n, err)
+			}
+		}
+	}
 }

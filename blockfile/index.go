@@ -122,7 +122,7 @@ func (x *index) continuing(k Key) []*entry {
 
 // rowsOf returns the file with the rows of all tokens of a block, or of as many of them as any has, and how
 // many these are. Of several the one with the most rows of layers with windows counts.
-func (x *index) rowsOf(keys []Key, block int, tokens []int32) (best *entry, agree int) {
+func (x *index) rowsOf(root Root, keys []Key, block int, tokens []int32) (best *entry, agree int) {
 	better := func(e *entry, n int) {
 		if n > agree || n == agree && best != nil && e.windowFrom < best.windowFrom {
 			best, agree = e, n
@@ -131,7 +131,9 @@ func (x *index) rowsOf(keys []Key, block int, tokens []int32) (best *entry, agre
 	if len(tokens) == BlockTokens {
 		if n := x.nodes[keys[block+1]]; n != nil {
 			for _, e := range n.rows {
-				better(e, BlockTokens)
+				if root.has(e, block) {
+					better(e, BlockTokens)
+				}
 			}
 		}
 		if best != nil {
@@ -139,17 +141,17 @@ func (x *index) rowsOf(keys []Key, block int, tokens []int32) (best *entry, agre
 		}
 	}
 	for _, e := range x.continuing(keys[block]) {
-		if e.kind == rowsKind {
+		if e.kind == rowsKind && root.has(e, block) {
 			better(e, agreement(e.tokens, tokens))
 		}
 	}
 	return best, agree
 }
 
-// stateOf returns the states after some tokens behind a key; nil: there are none.
-func (x *index) stateOf(parent Key, tokens []int32) *entry {
-	for _, e := range x.continuing(parent) {
-		if e.kind == statesKind && len(e.tokens) == len(tokens) && prefix(tokens, e.tokens) {
+// stateOf returns the states after some tokens of a block; nil: there are none.
+func (x *index) stateOf(root Root, keys []Key, block int, tokens []int32) *entry {
+	for _, e := range x.continuing(keys[block]) {
+		if e.kind == statesKind && root.has(e, block) && len(e.tokens) == len(tokens) && prefix(tokens, e.tokens) {
 			return e
 		}
 	}

@@ -73,6 +73,16 @@ func appendText(b []byte, text string) []byte {
 // Key returns the key from which those of the first blocks are made.
 func (r Root) Key() Key { return r.key }
 
+// has reports whether a file may be one of the root's with some block, or with states after tokens of it:
+// its digest says which tokens it has, and not where they are, nor how large its sections are.
+func (r Root) has(e *entry, block int) bool {
+	sizes := r.rows
+	if e.kind == statesKind {
+		sizes = r.states
+	}
+	return e.start == block*BlockTokens && slices.EqualFunc(e.sections, sizes, func(s section, size int64) bool { return s.size == size })
+}
+
 // chain returns the root's key, and behind it the keys of the tokens up to the end of each whole block.
 func (r Root) chain(tokens []int32) []Key {
 	keys := []Key{r.key}
