@@ -25,6 +25,7 @@ type Conversation struct {
 	pinned   bool
 	unwanted bool   // it is given up when it is put back
 	written  int    // tokens that files have
+	cuts     int    // times that it has lost tokens: what is written of it from before does not count
 	queued   int    // tokens, of a busy one, that files have or will have soon
 	away     int    // tokens that a busy one had when its sequence was parked in files; 0: it is here
 	used     uint64 // by the store's count of uses

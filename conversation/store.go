@@ -220,6 +220,7 @@ func (s *Store) continues(p Prompt, from share) (*Conversation, error) {
 	case cuts:
 		s.stats.Cut++
 		from.of.written = min(from.of.written, from.here)
+		from.of.cuts++
 		return from.of, from.of.seq.Truncate(from.here)
 	case forks:
 		s.stats.Forked++

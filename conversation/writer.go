@@ -17,6 +17,7 @@ import (
 type job struct {
 	of   *Conversation
 	fork *kv.Seq // what is to be written of a busy one; nil: all that the conversation has then
+	cuts int     // those of the conversation when it was forked
 }
 
 // writer is the goroutine that writes, and what it is to write.
@@ -79,8 +80,9 @@ func (s *Store) later(j job) {
 func (s *Store) write(ctx context.Context, j job) (err error) {
 	c := j.of
 	s.mu.Lock()
-	fork, written := j.fork, c.written
+	fork, cuts, written := j.fork, j.cuts, c.written
 	if fork == nil && !c.busy && slices.Contains(s.all, c) && len(c.tokens) > written {
+		cuts = c.cuts
 		fork, err = c.seq.Fork()
 	}
 	s.mu.Unlock()
@@ -91,7 +93,7 @@ func (s *Store) write(ctx context.Context, j job) (err error) {
 	err = errors.Join(err, fork.Close())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil {
+	if err == nil && c.cuts == cuts {
 		c.written = max(c.written, tokens)
 	}
 	return err
@@ -132,7 +134,7 @@ func (s *Store) Keep(c *Conversation, now bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.queued = n
-	s.later(job{c, fork})
+	s.later(job{c, fork, c.cuts})
 	return nil
 }
 
