@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -16,6 +17,8 @@ import (
 type copying struct {
 	salt   string
 	tokens []int32 // of the beginning
+	source *kv.Seq
+	stop   context.CancelFunc
 	failed bool
 	done   chan struct{}
 }
@@ -71,29 +74,31 @@ func (s *Store) copy(from share, salt string) (*copying, error) {
 		return nil, err
 	}
 	s.use(from.of)
-	c := &copying{salt: salt, tokens: tokens, done: make(chan struct{})}
+	ctx, stop := context.WithCancel(s.life)
+	c := &copying{salt: salt, tokens: tokens, source: source, stop: stop, done: make(chan struct{})}
 	s.copying = append(s.copying, c)
 	written := min(from.of.written, from.here)
-	go s.finish(c, source, written)
+	go s.finish(ctx, c, written)
 	return c, nil
 }
 
 // finish copies a beginning. Less useful conversations are given up for it.
-func (s *Store) finish(c *copying, source *kv.Seq, written int) {
+func (s *Store) finish(ctx context.Context, c *copying, written int) {
 	defer func() {
+		c.stop()
 		close(c.done)
 		s.options.Copied()
 	}()
-	seq, err := s.engine.Copy(s.life, source, len(c.tokens))
+	seq, err := s.engine.Copy(ctx, c.source, len(c.tokens))
 	for made := true; made && errors.Is(err, kv.ErrFull); {
-		if made, _ = s.MakeRoom(s.life, nil); made {
-			seq, err = s.engine.Copy(s.life, source, len(c.tokens))
+		if made, _ = s.MakeRoom(ctx, nil); made {
+			seq, err = s.engine.Copy(ctx, c.source, len(c.tokens))
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.copying = slices.DeleteFunc(s.copying, func(other *copying) bool { return other == c })
-	if closed := source.Close(); err == nil && closed != nil {
+	if closed := c.source.Close(); err == nil && closed != nil {
 		err = errors.Join(closed, seq.Close())
 	}
 	if c.failed = err != nil; c.failed {
@@ -103,6 +108,30 @@ func (s *Store) finish(c *copying, source *kv.Seq, written int) {
 	to := s.add(seq, Prompt{Salt: c.salt})
 	to.tokens, to.written = c.tokens, written
 	s.use(to)
+}
+
+// stopCopy ends a copy that has some of what is short, as the error full says, and reports whether there is
+// more room now. Whoever waits for the copy goes on without.
+func (s *Store) stopCopy(ctx context.Context, full error) (made bool, err error) {
+	tree, _ := errors.AsType[*kv.TreeFullError](full)
+	s.mu.Lock()
+	i := slices.IndexFunc(s.copying, func(c *copying) bool { return tree == nil || tree.Of(c.source) })
+	if i < 0 {
+		s.mu.Unlock()
+		return false, nil
+	}
+	c := s.copying[i]
+	s.mu.Unlock()
+	c.stop()
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	if !c.failed { // it has ended before
+		return s.MakeRoom(ctx, full)
+	}
+	return true, nil
 }
 
 // ended reports whether a copy is there, or failed.
